@@ -1,0 +1,65 @@
+//! Labels: pairs that organise the catalogue and choose servers for gateways.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A set of `key: value` pairs; at most 64, keys and values at most 128 bytes each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+pub struct Labels(BTreeMap<String, String>);
+
+impl Labels {
+    /// The most pairs in one set.
+    pub const MAX: usize = 64;
+
+    /// Checks the pairs and makes a set of them. A key given twice keeps its last value.
+    pub fn new<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Result<Self> {
+        let pairs: BTreeMap<String, String> = pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+        Self::try_from(pairs)
+    }
+
+    /// Whether at least one `key: value` pair stands in both sets.
+    pub fn shares_a_pair_with(&self, other: &Self) -> bool {
+        self.0.iter().any(|(key, value)| other.0.get(key) == Some(value))
+    }
+
+    /// The pairs, sorted by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Whether there are no pairs.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for Labels {
+    type Error = Error;
+
+    fn try_from(pairs: BTreeMap<String, String>) -> Result<Self> {
+        if pairs.len() > Self::MAX {
+            return Err(Error::invalid(
+                "labels",
+                format!("{} are too many: at most {}", pairs.len(), Self::MAX),
+            ));
+        }
+        let fits = |text: &str| !text.is_empty() && text.len() <= 128 && !text.chars().any(char::is_control);
+        match pairs.iter().find(|(key, value)| !fits(key) || !fits(value)) {
+            Some((key, _)) => Err(Error::invalid(
+                "labels",
+                format!("key and value of {key:?} must have 1 to 128 bytes without control characters"),
+            )),
+            None => Ok(Self(pairs)),
+        }
+    }
+}
+
+impl From<Labels> for BTreeMap<String, String> {
+    fn from(labels: Labels) -> Self {
+        labels.0
+    }
+}

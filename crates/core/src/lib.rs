@@ -1,0 +1,69 @@
+//! Domain types, contracts, orchestrator and in-memory backends of Portolan.
+//!
+//! A **server** is an entry of the catalogue; an **install** is a server connected for one owner; a **runtime** runs
+//! self-hosted installs; a **gateway** is the endpoint that MCP clients call. Each part is a trait with a *Contract*
+//! section in its doc, an in-memory backend in [`memory`] that is the reference reading of it, and a suite in
+//! `conformance` (feature `conformance`) that every backend passes, also those that hosts write.
+
+mod audit;
+mod auth;
+mod broker;
+mod bus;
+mod clock;
+mod credential;
+mod discovery;
+mod endpoint;
+mod error;
+mod failure;
+mod gateway;
+mod install;
+mod kubernetes;
+mod label;
+mod name;
+mod owner;
+mod policy;
+mod registry;
+mod registry_ext;
+mod run;
+mod runtime;
+mod secret;
+mod server;
+mod server_check;
+mod session;
+mod status;
+mod token;
+mod tool;
+
+pub mod memory;
+
+pub use audit::{AuditEvent, AuditOutcome, AuditSink, TraceAudit};
+pub use auth::{Authenticator, Refusal};
+pub use broker::{CredentialBroker, Outbound};
+pub use bus::Bus;
+pub use clock::{Clock, SystemClock};
+pub use credential::{CredentialKey, CredentialReader, CredentialStore, Lease};
+pub use discovery::Discovery;
+pub use endpoint::{
+    Answer, Channel, ChannelNotification, ChannelRequest, Endpoint, Exchange, ExchangeEvent, Hello, HttpEndpoint,
+};
+pub use error::{BoxError, Error, Result};
+pub use failure::{Cause, Failure};
+pub use gateway::{Assignment, Gateway, GatewaySpec, Naming, Publication, Route, Selection};
+pub use install::{Answers, Install, InstallState};
+pub use kubernetes::{EnvFrom, ImagePullSecret, KubernetesOptions};
+pub use label::Labels;
+pub use name::{FieldKey, GatewayName, InstallName, ServerName, TeamId, ToolName, UserId};
+pub use owner::{Caller, Owner, Subject};
+pub use policy::{Action, AllowAll, Decision, Policy, PolicyFn, ToolUse};
+pub use registry::{Change, Key, Kind, Page, Precondition, Record, Registry, Revision, Version, Versioned};
+pub use registry_ext::RegistryExt;
+pub use run::{RunSpec, Value};
+pub use runtime::{
+    ExecStreams, LogLine, LogQuery, Restart, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale,
+};
+pub use secret::Secret;
+pub use server::{Delivery, EraPin, Field, FieldKind, ServerSpec, Sharing, Source, Transport, Visibility};
+pub use session::SessionStore;
+pub use status::{Status, StatusBoard, StatusEvent};
+pub use token::{TokenDigest, TokenGrant};
+pub use tool::{Annotations, Tool};

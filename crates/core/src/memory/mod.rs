@@ -1,0 +1,1 @@
+//! In-memory backends: the reference reading of each contract.

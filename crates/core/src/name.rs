@@ -1,0 +1,217 @@
+//! Names: checked once, when they are made, so that nothing below checks them again.
+
+use std::{borrow::Borrow, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Error, Result};
+
+/// A slug: 1 to `max` characters of `a-z 0-9 -`, beginning and ending with a letter or digit, without `--`.
+fn check_slug(field: &'static str, text: &str, max: usize) -> Result<()> {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let fits = text.len() <= max
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && edge(text.chars().next())
+        && edge(text.chars().last())
+        && !text.contains("--");
+    if fits {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        field,
+        format!(
+            "{:?} does not fit: use 1 to {max} of a-z, 0-9 and single '-' between them",
+            shorten(text)
+        ),
+    ))
+}
+
+/// Text that comes from elsewhere (an identity provider, a server): 1 to `max` bytes without control characters.
+fn check_foreign(field: &'static str, text: &str, max: usize) -> Result<()> {
+    if !text.is_empty() && text.len() <= max && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        field,
+        format!(
+            "{:?} does not fit: use 1 to {max} bytes without control characters",
+            shorten(text)
+        ),
+    ))
+}
+
+fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(40).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $max:literal, $check:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The most bytes that this name may have.
+            pub const MAX_LEN: usize = $max;
+
+            /// Checks `text` and makes the name of it, or says what would fit.
+            pub fn parse(text: impl AsRef<str>) -> Result<Self> {
+                let text = text.as_ref();
+                $check($field, text, $max)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+            fn from_str(text: &str) -> Result<Self> {
+                Self::parse(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+            fn try_from(text: String) -> Result<Self> {
+                Self::parse(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = Error;
+            fn try_from(text: &str) -> Result<Self> {
+                Self::parse(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0.into()
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a server in the catalogue; also the prefix of its tools. A slug of at most 40 characters.
+    ServerName, "server name", 40, check_slug
+}
+name! {
+    /// The name of a gateway; also the last part of its path. A slug of at most 63 characters.
+    GatewayName, "gateway name", 63, check_slug
+}
+name! {
+    /// A person, as the host or its identity provider names them. At most 256 bytes.
+    UserId, "user id", 256, check_foreign
+}
+name! {
+    /// A team, as the host or its identity provider names it. At most 256 bytes.
+    TeamId, "team id", 256, check_foreign
+}
+name! {
+    /// A tool as its server names it. At most 256 bytes: more than the 128 that the specification suggests
+    /// (2026-07-28, server/tools), because servers exist that do not keep to it.
+    ToolName, "tool name", 256, check_foreign
+}
+name! {
+    /// The key of a field that a server asks for at install. At most 64 bytes.
+    FieldKey, "field key", 64, check_foreign
+}
+
+/// The name of an install: unique, never used again, stable through restarts.
+///
+/// It is a UUID (v7), so that names sort by age and tell nothing about their owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstallName(Uuid);
+
+impl InstallName {
+    /// A new name, of the time that `clock` tells.
+    pub fn new(clock: &dyn crate::Clock) -> Self {
+        let now = clock.now();
+        let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+        let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
+        let time = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
+        Self(Uuid::new_v7(time))
+    }
+
+    /// Reads a name that was written by `Display`.
+    pub fn parse(text: &str) -> Result<Self> {
+        Uuid::parse_str(text)
+            .map(Self)
+            .map_err(|_| Error::invalid("install name", format!("{:?} is no UUID", shorten(text))))
+    }
+
+    /// The UUID itself.
+    pub fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<Uuid> for InstallName {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl fmt::Display for InstallName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_checked_when_made() {
+        for good in ["a", "everything", "a-b-9", &"x".repeat(40)] {
+            assert!(ServerName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a--b", "A", "a_b", "ä", "a b", &"x".repeat(41)] {
+            assert!(ServerName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_control_characters_is_refused() {
+        assert!(UserId::parse("a\nb").is_err());
+        assert!(UserId::parse("alice@example.com").is_ok());
+    }
+
+    #[test]
+    fn a_stored_name_is_checked_again() {
+        assert!(serde_json::from_str::<ServerName>("\"Not A Slug\"").is_err());
+    }
+}

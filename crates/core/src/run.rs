@@ -1,0 +1,55 @@
+//! What a runtime is asked to run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CredentialKey, EraPin, KubernetesOptions, Owner, ServerName, Sharing, Source};
+
+/// A deployment as it shall be. It names secrets by their keys and never holds one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunSpec {
+    /// The server that it is made from.
+    pub server: ServerName,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What runs: never [`Source::Remote`]. Arguments are filled in.
+    pub source: Source,
+    /// Environment variables.
+    pub env: BTreeMap<String, Value>,
+    /// Files that only the server can read, by name.
+    pub files: BTreeMap<String, Value>,
+    /// Which era it speaks.
+    pub era: EraPin,
+    /// Who shares it.
+    pub sharing: Sharing,
+    /// What only a Kubernetes runtime needs to know.
+    pub kubernetes: KubernetesOptions,
+}
+
+/// A value that a deployment is given at start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Value {
+    /// Plain text.
+    Plain(String),
+    /// A secret, which the runtime reads when it starts the server.
+    Secret(CredentialKey),
+}
+
+impl RunSpec {
+    /// A deployment of `source` with nothing else.
+    pub fn new(server: ServerName, owner: Owner, source: Source) -> Self {
+        Self {
+            server,
+            owner,
+            source,
+            env: BTreeMap::new(),
+            files: BTreeMap::new(),
+            era: EraPin::default(),
+            sharing: Sharing::default(),
+            kubernetes: KubernetesOptions::default(),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! How a deployment is, and a board that runtimes keep it on.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::{Failure, InstallName};
+
+/// How a deployment is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// It is on its way up.
+    Pending {
+        /// What it waits for, where that is known.
+        cause: Option<String>,
+    },
+    /// It can be called.
+    Ready,
+    /// It ended and is being started again.
+    Restarting {
+        /// Why it ended.
+        failure: Failure,
+    },
+    /// It does not run, and waiting alone will not mend it.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+    /// It was sent to sleep; a call wakes it.
+    Asleep,
+    /// It is waking.
+    Waking,
+    /// It is gone.
+    Removed,
+}
+
+/// A status, and whose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StatusEvent {
+    /// The deployment.
+    pub install: InstallName,
+    /// How it is now.
+    pub status: Status,
+    /// How often it was started again since it was made.
+    pub restarts: u32,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+impl Status {
+    /// Whether it will not change by waiting: ready, failed, asleep or gone.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Self::Ready | Self::Failed { .. } | Self::Asleep | Self::Removed)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pending { cause: None } => f.write_str("starting"),
+            Self::Pending { cause: Some(cause) } => write!(f, "starting: {cause}"),
+            Self::Ready => f.write_str("ready"),
+            Self::Restarting { failure } => write!(f, "restarting: {failure}"),
+            Self::Failed { failure } => write!(f, "failed: {failure}"),
+            Self::Asleep => f.write_str("asleep"),
+            Self::Waking => f.write_str("waking"),
+            Self::Removed => f.write_str("removed"),
+        }
+    }
+}
+
+impl fmt::Display for StatusEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.install, self.status)
+    }
+}
+
+/// Where a runtime writes how its deployments are, and watchers read it.
+///
+/// It keeps the last status of each deployment, so it needs no queue: a slow watcher misses what was overtaken and
+/// nothing else. The last status of a removed deployment is forgotten once every watcher that was there has seen it.
+#[derive(Clone)]
+pub struct StatusBoard {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    seen: Mutex<Seen>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Seen {
+    sequence: u64,
+    /// The last status of each, with the sequence number of its change.
+    last: BTreeMap<InstallName, (u64, StatusEvent)>,
+}
+
+/// How many removed deployments a board remembers for watchers that have not seen their removal.
+const REMOVED_KEPT: usize = 1024;
+
+impl StatusBoard {
+    /// An empty board.
+    pub fn new() -> Self {
+        let inner = Inner {
+            seen: Mutex::default(),
+            changed: watch::Sender::new(0),
+        };
+        Self { inner: inner.into() }
+    }
+
+    /// Writes how a deployment is. The same status again changes nothing and wakes nobody.
+    pub fn set(&self, event: StatusEvent) {
+        let sequence = {
+            let mut seen = self.lock();
+            let same = seen
+                .last
+                .get(&event.install)
+                .is_some_and(|(_, old)| old.status == event.status && old.restarts == event.restarts);
+            if same {
+                return;
+            }
+            seen.sequence += 1;
+            let sequence = seen.sequence;
+            seen.last.insert(event.install, (sequence, event));
+            seen.forget_removed();
+            sequence
+        };
+        self.inner.changed.send_replace(sequence);
+    }
+
+    /// How a deployment is, unless it is not there.
+    pub fn get(&self, name: &InstallName) -> Option<StatusEvent> {
+        let (_, event) = self.lock().last.get(name).cloned()?;
+        (event.status != Status::Removed).then_some(event)
+    }
+
+    /// The present status of every deployment, then each change. Ends when the board is dropped.
+    pub fn watch(&self) -> BoxStream<'static, StatusEvent> {
+        let changed = self.inner.changed.subscribe();
+        let weak = Arc::downgrade(&self.inner);
+        let present: Vec<StatusEvent>;
+        let from;
+        {
+            let seen = self.lock();
+            from = seen.sequence;
+            present = seen
+                .last
+                .values()
+                .map(|(_, event)| event.clone())
+                .filter(|event| event.status != Status::Removed)
+                .collect();
+        }
+        let later = stream::unfold((changed, weak, from), |(mut changed, weak, from)| async move {
+            changed.wait_for(|now| *now > from).await.ok()?;
+            let (events, now) = {
+                let inner = weak.upgrade()?;
+                let seen = inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                (seen.since(from), seen.sequence)
+            };
+            Some((stream::iter(events), (changed, weak, now)))
+        });
+        stream::iter(present).chain(later.flatten()).boxed()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn since(&self, from: u64) -> Vec<StatusEvent> {
+        let mut events: Vec<_> = self.last.values().filter(|(sequence, _)| *sequence > from).collect();
+        events.sort_by_key(|(sequence, _)| *sequence);
+        events.into_iter().map(|(_, event)| event.clone()).collect()
+    }
+
+    fn forget_removed(&mut self) {
+        let mut removed: Vec<_> = self
+            .last
+            .iter()
+            .filter(|(_, (_, event))| event.status == Status::Removed)
+            .map(|(name, (sequence, _))| (*sequence, *name))
+            .collect();
+        if removed.len() > REMOVED_KEPT {
+            removed.sort_unstable();
+            for (_, name) in &removed[..removed.len() - REMOVED_KEPT] {
+                self.last.remove(name);
+            }
+        }
+    }
+}
+
+impl Default for StatusBoard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for StatusBoard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = self.lock();
+        f.debug_map()
+            .entries(seen.last.iter().map(|(name, (_, event))| (name, &event.status)))
+            .finish()
+    }
+}

@@ -1,0 +1,1 @@
+//! Portolan's registry, credentials and sessions in SQL.

@@ -1,0 +1,299 @@
+//! Which dialect a client speaks, told from one message and its headers.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{Era, NamedVersion, ProtocolVersion};
+use crate::{
+    envelope::Message,
+    error::{self, ErrorObject},
+    header::{self, HeaderError},
+    meta,
+    method::Method,
+    object::{self, ObjectError, RawObject},
+};
+
+/// How a client's message is to be served.
+#[derive(Debug, Clone)]
+pub enum ClientEra {
+    /// Statelessly; whatever session header came along is ignored.
+    Modern(Box<ModernCall>),
+    /// Within a session.
+    Legacy {
+        /// The version header; without one, [`ProtocolVersion::WITHOUT_HEADER`] is meant.
+        version: Option<ProtocolVersion>,
+    },
+    /// The handshake that opens a legacy session.
+    Initialize {
+        /// The version the client asked for. Answer with the same if it is a legacy one that is
+        /// served, else with the newest legacy one that is.
+        requested: NamedVersion,
+    },
+}
+
+impl ClientEra {
+    /// The dialect.
+    pub fn era(&self) -> Era {
+        match self {
+            Self::Modern(_) => Era::Modern,
+            Self::Legacy { .. } | Self::Initialize { .. } => Era::Legacy,
+        }
+    }
+}
+
+/// A modern message, with what had to be read to know it for one.
+#[derive(Debug, Clone)]
+pub struct ModernCall {
+    /// A version that is served.
+    pub version: ProtocolVersion,
+    /// The members of params.
+    pub params: RawObject,
+    /// What `_meta` says about the client; a notification may say nothing.
+    pub meta: RequestMeta,
+}
+
+/// The parts of a modern request's `_meta` that MCP defines, raw.
+#[derive(Debug, Clone, Default)]
+pub struct RequestMeta {
+    /// All members.
+    pub members: RawObject,
+    /// The client's capabilities: a raw object, there on every request.
+    pub capabilities: Option<Bytes>,
+}
+
+impl RequestMeta {
+    /// Who the client says it is, raw. For display and logs only.
+    pub fn client_info(&self) -> Option<&Bytes> {
+        self.members.get(meta::CLIENT_INFO)
+    }
+
+    /// The log level asked for, raw.
+    pub fn log_level(&self) -> Option<&Bytes> {
+        self.members.get(meta::LOG_LEVEL)
+    }
+
+    /// The progress token, raw.
+    pub fn progress_token(&self) -> Option<&Bytes> {
+        self.members.get(meta::PROGRESS_TOKEN)
+    }
+}
+
+/// Why a client's message is refused before its method is looked at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EraError {
+    /// A header is missing, malformed, or differs from the body.
+    #[error("{0}")]
+    Header(#[from] HeaderError),
+    /// The params or their `_meta` do not say what they must.
+    #[error("{0}")]
+    Params(&'static str),
+    /// The version is not served.
+    #[error("protocol version {requested:?} is not served")]
+    Version {
+        /// What is served.
+        supported: Box<[ProtocolVersion]>,
+        /// What was asked for.
+        requested: Box<str>,
+    },
+    /// 2026-07-28 took this method out.
+    #[error("method {0:?} is gone")]
+    Removed(Method),
+    /// Modern clients post no responses.
+    #[error("a response cannot be posted in this protocol version")]
+    Response,
+}
+
+impl EraError {
+    /// The HTTP status of the refusal.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Removed(_) => StatusCode::NOT_FOUND,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The JSON-RPC error of the refusal.
+    pub fn object(&self) -> ErrorObject {
+        match self {
+            Self::Header(fault) => ErrorObject::header_mismatch(fault.to_string()),
+            Self::Params(problem) => ErrorObject::invalid_params(*problem),
+            Self::Version {
+                supported,
+                requested,
+            } => ErrorObject::unsupported_version(supported, requested),
+            Self::Removed(method) => ErrorObject::method_not_found(method.as_str()),
+            Self::Response => ErrorObject::new(error::INVALID_REQUEST, self.to_string()),
+        }
+    }
+}
+
+/// Tells how to serve a message that came over HTTP. `served` lists the versions this endpoint
+/// offers, newest first.
+///
+/// Modern markers win: a version header from 2026-07-28 on, or the version key in `_meta`. What
+/// is wrong with a modern message is found in the order the specification gives: headers against
+/// body, `_meta`, version, method. The one exception is a handshake without `_meta` version: it
+/// is taken as one whatever its header says, since that header would be the client's mistake.
+pub fn detect_client(
+    headers: &HeaderMap,
+    message: &Message,
+    served: &[ProtocolVersion],
+) -> Result<ClientEra, EraError> {
+    let in_header = header::version(headers)?;
+    let body = Body::read(message)?;
+    if !body.names_version() {
+        if let Some(requested) = body.handshake(message) {
+            return handshake(requested, served);
+        }
+        if !in_header.as_ref().is_some_and(NamedVersion::is_modern) {
+            return legacy(in_header, message, served);
+        }
+    }
+    modern(headers, in_header, message, body, served)
+}
+
+/// What of a message tells its era.
+struct Body {
+    params: RawObject,
+    meta: Option<Result<RawObject, ObjectError>>,
+}
+
+impl Body {
+    fn read(message: &Message) -> Result<Self, EraError> {
+        let params = match message.params() {
+            None => RawObject::new(),
+            Some(raw) => {
+                RawObject::parse(raw).map_err(|_| EraError::Params("params hold a member twice"))?
+            }
+        };
+        let meta = params.get(meta::META).map(RawObject::parse);
+        if let Some(Err(ObjectError::Duplicate(_))) = meta {
+            return Err(EraError::Params("_meta holds a member twice"));
+        }
+        Ok(Self { params, meta })
+    }
+
+    fn version(&self) -> Option<&Bytes> {
+        self.meta.as_ref()?.as_ref().ok()?.get(meta::PROTOCOL_VERSION)
+    }
+
+    fn names_version(&self) -> bool {
+        self.version().is_some()
+    }
+
+    fn handshake(&self, message: &Message) -> Option<&Bytes> {
+        match message {
+            Message::Request(request) if request.method == Method::Initialize => {
+                self.params.get("protocolVersion")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn handshake(requested: &Bytes, served: &[ProtocolVersion]) -> Result<ClientEra, EraError> {
+    let Some(requested) = object::text(requested) else {
+        return Err(EraError::Params("protocolVersion must be a string"));
+    };
+    let requested = NamedVersion::new(&requested);
+    if served.iter().any(|version| version.era() == Era::Legacy) {
+        Ok(ClientEra::Initialize { requested })
+    } else {
+        Err(unserved(&requested, served))
+    }
+}
+
+fn legacy(
+    version: Option<NamedVersion>,
+    message: &Message,
+    served: &[ProtocolVersion],
+) -> Result<ClientEra, EraError> {
+    if message.method() == Some(&Method::Initialize) {
+        return Err(EraError::Params("initialize needs a protocolVersion"));
+    }
+    let meant = version
+        .clone()
+        .unwrap_or(NamedVersion::Known(ProtocolVersion::WITHOUT_HEADER));
+    if version.is_none() && served.iter().any(|version| version.era() == Era::Legacy) {
+        // The session knows its version; a missing header does not contradict it.
+        return Ok(ClientEra::Legacy { version: None });
+    }
+    let version = serve(&meant, served)?;
+    Ok(ClientEra::Legacy {
+        version: Some(version),
+    })
+}
+
+fn modern(
+    headers: &HeaderMap,
+    in_header: Option<NamedVersion>,
+    message: &Message,
+    body: Body,
+    served: &[ProtocolVersion],
+) -> Result<ClientEra, EraError> {
+    let method = match message {
+        Message::Response(_) => return Err(EraError::Response),
+        Message::Request(request) => &request.method,
+        Message::Notification(notification) => &notification.method,
+    };
+    // The specification leaves the headers of notification POSTs open: there, a header may be
+    // missing, but not wrong.
+    let strict = matches!(message, Message::Request(_));
+    let in_body = body.version().and_then(object::text).map(|text| NamedVersion::new(&text));
+    header::check_version(in_header.as_ref(), in_body.as_ref(), strict)?;
+    header::check_mirrors(headers, method, &body.params, strict)?;
+    let named = match (in_body, in_header) {
+        (Some(named), _) => named,
+        (None, Some(named)) if !strict => named,
+        _ => return Err(EraError::Params("_meta must name the protocol version")),
+    };
+    let meta = request_meta(body.meta, strict)?;
+    let version = serve(&named, served)?;
+    if version.era() == Era::Legacy {
+        return Err(unserved(&named, served));
+    }
+    if method.is_removed() {
+        return Err(EraError::Removed(method.clone()));
+    }
+    Ok(ClientEra::Modern(Box::new(ModernCall {
+        version,
+        params: body.params,
+        meta,
+    })))
+}
+
+fn request_meta(
+    meta: Option<Result<RawObject, ObjectError>>,
+    strict: bool,
+) -> Result<RequestMeta, EraError> {
+    let members = match meta {
+        Some(Ok(members)) => members,
+        None if !strict => RawObject::new(),
+        _ => return Err(EraError::Params("_meta must be an object")),
+    };
+    let capabilities = members.get(meta::CLIENT_CAPABILITIES).cloned();
+    match &capabilities {
+        Some(raw) if raw.starts_with(b"{") => {}
+        None if !strict => {}
+        _ => return Err(EraError::Params("_meta must hold the client's capabilities")),
+    }
+    Ok(RequestMeta {
+        members,
+        capabilities,
+    })
+}
+
+fn serve(named: &NamedVersion, served: &[ProtocolVersion]) -> Result<ProtocolVersion, EraError> {
+    match named.known() {
+        Some(version) if served.contains(&version) => Ok(version),
+        _ => Err(unserved(named, served)),
+    }
+}
+
+fn unserved(named: &NamedVersion, served: &[ProtocolVersion]) -> EraError {
+    EraError::Version {
+        supported: served.into(),
+        requested: named.as_str().into(),
+    }
+}

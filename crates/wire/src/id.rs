@@ -1,0 +1,145 @@
+//! The id of a JSON-RPC request, kept as it was written.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::scan::{Kind, Scanner};
+
+/// The raw JSON text of a JSON-RPC id: a string or a number.
+///
+/// Two ids are equal when their texts are. `1`, `1.0` and `"1"` are three ids; a peer that sent
+/// one of them gets exactly that one back. A clone shares the text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(Bytes);
+
+impl RequestId {
+    /// The longest id taken, in bytes of raw JSON.
+    pub const MAX_LEN: usize = 256;
+
+    /// Takes the raw JSON text of an id, without white space around it.
+    pub fn parse(raw: &Bytes) -> Result<Self, InvalidId> {
+        check(raw)?;
+        Ok(Self(raw.clone()))
+    }
+
+    /// Writes a number as an id.
+    pub fn from_u64(number: u64) -> Self {
+        let mut digits = itoa::Buffer::new();
+        Self(Bytes::copy_from_slice(digits.format(number).as_bytes()))
+    }
+
+    /// The JSON text, quotes included where it is a string.
+    pub fn as_raw(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The JSON text as shared bytes.
+    pub fn to_bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+
+    /// The number, if the id is plain decimal digits that fit.
+    ///
+    /// Only the spelling [`from_u64`](Self::from_u64) writes is read: `1.0`, `01` and `"1"` are
+    /// not 1.
+    pub fn as_u64(&self) -> Option<u64> {
+        let text = std::str::from_utf8(&self.0).ok()?;
+        text.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+        text.parse().ok()
+    }
+
+    /// A copy that does not keep the message alive it was sliced from.
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
+    /// For text the scanner has just passed as a string or a number.
+    pub(crate) fn from_scanned(raw: Bytes) -> Result<Self, InvalidId> {
+        if raw.len() > Self::MAX_LEN {
+            return Err(InvalidId::TooLong);
+        }
+        Ok(Self(raw))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestId({self})")
+    }
+}
+
+impl From<u64> for RequestId {
+    fn from(number: u64) -> Self {
+        Self::from_u64(number)
+    }
+}
+
+/// Why a text is no request id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidId {
+    /// It is JSON, but neither a string nor a number, or no JSON at all.
+    #[error("a request id is a string or a number")]
+    NotAnId,
+    /// It is longer than [`RequestId::MAX_LEN`].
+    #[error("the request id is longer than {} bytes", RequestId::MAX_LEN)]
+    TooLong,
+}
+
+fn check(raw: &[u8]) -> Result<(), InvalidId> {
+    if raw.len() > RequestId::MAX_LEN {
+        return Err(InvalidId::TooLong);
+    }
+    if std::str::from_utf8(raw).is_err() {
+        return Err(InvalidId::NotAnId);
+    }
+    let mut scanner = Scanner::new(raw, 1);
+    let value = scanner.value().map_err(|_| InvalidId::NotAnId)?;
+    match value.kind {
+        Kind::String | Kind::Number if value.range.len() == raw.len() => Ok(()),
+        _ => Err(InvalidId::NotAnId),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(raw: &'static str) -> Result<RequestId, InvalidId> {
+        RequestId::parse(&Bytes::from_static(raw.as_bytes()))
+    }
+
+    #[test]
+    fn strings_and_numbers_keep_their_text() {
+        for raw in ["1", "-1", "1.50", "1e3", "\"\"", "\"a\\u0041\"", "\"é\""] {
+            assert_eq!(parse(raw).unwrap().as_raw(), raw.as_bytes());
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for raw in ["", "null", "true", "[1]", "{}", "01", "1 ", " 1", "\"a", "1 2", "\"\n\""] {
+            assert_eq!(parse(raw), Err(InvalidId::NotAnId), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_id_is_refused() {
+        let raw = Bytes::from("1".repeat(257));
+        assert_eq!(RequestId::parse(&raw), Err(InvalidId::TooLong));
+    }
+
+    #[test]
+    fn only_our_own_spelling_reads_as_a_number() {
+        assert_eq!(RequestId::from_u64(u64::MAX).as_u64(), Some(u64::MAX));
+        assert_eq!(parse("1.0").unwrap().as_u64(), None);
+        assert_eq!(parse("\"1\"").unwrap().as_u64(), None);
+    }
+}

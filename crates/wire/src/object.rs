@@ -1,0 +1,223 @@
+//! A JSON object seen from above: its members in order, their values as raw text.
+
+mod string;
+
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, collections::HashSet};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+pub(crate) use self::string::{is_text, put_quoted, unescape};
+pub use self::string::{quote, text};
+use crate::scan::{Fault, Scanner};
+
+/// From this many members on, duplicates are looked for with a set.
+const FEW: usize = 16;
+
+/// The members of one JSON object, in order, with raw values.
+///
+/// What is not set or removed keeps its text to the byte; only white space between members may
+/// go. Keys are compared decoded: `"na\u006de"` is `name`.
+#[derive(Debug, Clone, Default)]
+pub struct RawObject {
+    members: Vec<Member>,
+    /// The text this was read from, while nothing has changed.
+    unchanged: Option<Bytes>,
+}
+
+#[derive(Debug, Clone)]
+struct Member {
+    /// As written, with quotes.
+    raw_key: Bytes,
+    /// Only where `raw_key` holds escapes.
+    decoded: Option<Box<str>>,
+    value: Bytes,
+}
+
+impl RawObject {
+    /// An object without members.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads an object. The whole text is checked to be UTF-8 and JSON.
+    pub fn parse(raw: &Bytes) -> Result<Self, ObjectError> {
+        if std::str::from_utf8(raw).is_err() {
+            return Err(ObjectError::NotJson);
+        }
+        let mut scanner = Scanner::new(raw, crate::scan::MAX_DEPTH);
+        if scanner.peek().is_some_and(|first| first != b'{') {
+            return Err(ObjectError::NotAnObject);
+        }
+        scanner.enter(b'{')?;
+        let mut members = Vec::new();
+        if !scanner.take(b'}') {
+            loop {
+                members.push(Member::read(raw, &mut scanner)?);
+                if !scanner.take(b',') {
+                    break;
+                }
+            }
+            scanner.expect(b'}')?;
+        }
+        scanner.end()?;
+        if let Some(key) = duplicate(&members) {
+            return Err(ObjectError::Duplicate(key.into()));
+        }
+        Ok(Self {
+            members,
+            unchanged: Some(raw.clone()),
+        })
+    }
+
+    /// The raw value of a member.
+    pub fn get(&self, key: &str) -> Option<&Bytes> {
+        self.position(key).map(|at| &self.members[at].value)
+    }
+
+    /// Whether there is such a member.
+    pub fn contains(&self, key: &str) -> bool {
+        self.position(key).is_some()
+    }
+
+    /// Puts raw JSON under a key: in its old place, or last. Gives back what was there.
+    pub fn set(&mut self, key: &str, value: Bytes) -> Option<Bytes> {
+        self.unchanged = None;
+        match self.position(key) {
+            Some(at) => Some(std::mem::replace(&mut self.members[at].value, value)),
+            None => {
+                self.members.push(Member::new(key, value));
+                None
+            }
+        }
+    }
+
+    /// Puts raw JSON under a key as the first member. Gives back what was under the key.
+    pub fn insert_first(&mut self, key: &str, value: Bytes) -> Option<Bytes> {
+        let old = self.remove(key);
+        self.unchanged = None;
+        self.members.insert(0, Member::new(key, value));
+        old
+    }
+
+    /// Takes a member out.
+    pub fn remove(&mut self, key: &str) -> Option<Bytes> {
+        let at = self.position(key)?;
+        self.unchanged = None;
+        Some(self.members.remove(at).value)
+    }
+
+    /// The members in order: decoded key, raw value.
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, &Bytes)> {
+        self.members.iter().map(|member| (member.key(), &member.value))
+    }
+
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there are no members.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The object as JSON: the text it was read from if nothing changed.
+    pub fn to_bytes(&self) -> Bytes {
+        if let Some(raw) = &self.unchanged {
+            return raw.clone();
+        }
+        let room = self.members.iter().map(|m| m.raw_key.len() + m.value.len() + 2).sum::<usize>();
+        let mut out = BytesMut::with_capacity(room + 2);
+        out.put_u8(b'{');
+        for (index, member) in self.members.iter().enumerate() {
+            if index > 0 {
+                out.put_u8(b',');
+            }
+            out.put_slice(&member.raw_key);
+            out.put_u8(b':');
+            out.put_slice(&member.value);
+        }
+        out.put_u8(b'}');
+        out.freeze()
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        self.members.iter().position(|member| member.key_bytes() == key.as_bytes())
+    }
+}
+
+/// Why a text cannot be seen as an object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObjectError {
+    /// Not UTF-8, or not JSON.
+    #[error("the text is not JSON")]
+    NotJson,
+    /// JSON of another kind.
+    #[error("the JSON text is not an object")]
+    NotAnObject,
+    /// Nested beyond 1024 levels.
+    #[error("the object is nested too deep")]
+    TooDeep,
+    /// A key is there twice, so readers may disagree on its value.
+    #[error("member {0:?} is there twice")]
+    Duplicate(Box<str>),
+}
+
+impl From<Fault> for ObjectError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Syntax => Self::NotJson,
+            Fault::TooDeep => Self::TooDeep,
+        }
+    }
+}
+
+impl Member {
+    fn new(key: &str, value: Bytes) -> Self {
+        let raw_key = quote(key);
+        let plain = raw_key.len() == key.len() + 2;
+        Self {
+            raw_key,
+            decoded: (!plain).then(|| key.into()),
+            value,
+        }
+    }
+
+    fn read(raw: &Bytes, scanner: &mut Scanner<'_>) -> Result<Self, Fault> {
+        let key = scanner.key()?;
+        let value = scanner.value()?;
+        Ok(Self {
+            decoded: key.escaped.then(|| unescape(&raw[key.range.clone()]).into()),
+            raw_key: raw.slice(key.range.start - 1..key.range.end + 1),
+            value: raw.slice(value.range),
+        })
+    }
+
+    fn key_bytes(&self) -> &[u8] {
+        match &self.decoded {
+            Some(decoded) => decoded.as_bytes(),
+            None => &self.raw_key[1..self.raw_key.len() - 1],
+        }
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.key_bytes())
+    }
+}
+
+/// The first key that comes a second time.
+fn duplicate(members: &[Member]) -> Option<Cow<'_, str>> {
+    let again = if members.len() <= FEW {
+        members.iter().enumerate().find(|(index, member)| {
+            members[..*index].iter().any(|earlier| earlier.key_bytes() == member.key_bytes())
+        })
+    } else {
+        let mut seen = HashSet::with_capacity(members.len());
+        members.iter().enumerate().find(|(_, member)| !seen.insert(member.key_bytes()))
+    };
+    again.map(|(_, member)| member.key())
+}
