@@ -140,8 +140,7 @@ impl ErrorObject {
     pub fn missing_capability(required: Bytes) -> Self {
         let mut data = RawObject::new();
         data.set("requiredCapabilities", required);
-        Self::new(MISSING_CLIENT_CAPABILITY, "the client lacks a required capability")
-            .with_data(data.to_bytes())
+        Self::new(MISSING_CLIENT_CAPABILITY, "the client lacks a required capability").with_data(data.to_bytes())
     }
 
     /// -32022: says which versions are served and which one was asked for.
@@ -149,8 +148,7 @@ impl ErrorObject {
         let mut data = RawObject::new();
         data.set("supported", ProtocolVersion::list(supported));
         data.set("requested", object::quote(requested));
-        Self::new(UNSUPPORTED_PROTOCOL_VERSION, "unsupported protocol version")
-            .with_data(data.to_bytes())
+        Self::new(UNSUPPORTED_PROTOCOL_VERSION, "unsupported protocol version").with_data(data.to_bytes())
     }
 
     pub(crate) fn len_hint(&self) -> usize {
@@ -177,9 +175,7 @@ impl ErrorObject {
 pub fn http_status(code: i64, era: Era) -> StatusCode {
     match (code, era) {
         (PARSE_ERROR | INVALID_REQUEST, _) => StatusCode::BAD_REQUEST,
-        (HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY | UNSUPPORTED_PROTOCOL_VERSION, _) => {
-            StatusCode::BAD_REQUEST
-        }
+        (HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY | UNSUPPORTED_PROTOCOL_VERSION, _) => StatusCode::BAD_REQUEST,
         (METHOD_NOT_FOUND, Era::Modern) => StatusCode::NOT_FOUND,
         _ => StatusCode::OK,
     }

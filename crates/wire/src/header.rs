@@ -52,10 +52,7 @@ pub enum HeaderError {
 }
 
 /// The one value of a header, as it stands.
-pub fn single<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a HeaderValue>, HeaderError> {
+pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, HeaderError> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();
     if values.next().is_some() {
@@ -65,10 +62,7 @@ pub fn single<'a>(
 }
 
 /// The one value of a header, decoded.
-pub fn single_decoded<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<Cow<'a, str>>, HeaderError> {
+pub fn single_decoded<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<Cow<'a, str>>, HeaderError> {
     match single(headers, name)? {
         None => Ok(None),
         Some(value) => match decode(value) {
@@ -113,9 +107,7 @@ pub fn check_version(
 ) -> Result<(), HeaderError> {
     match (in_header, in_body) {
         (None, _) if strict => Err(HeaderError::Missing(PROTOCOL_VERSION)),
-        (Some(header), Some(body)) if header != body => {
-            Err(HeaderError::Mismatch(PROTOCOL_VERSION))
-        }
+        (Some(header), Some(body)) if header != body => Err(HeaderError::Mismatch(PROTOCOL_VERSION)),
         _ => Ok(()),
     }
 }
@@ -145,12 +137,7 @@ pub fn write_mirrors(headers: &mut HeaderMap, method: &Method, params: &RawObjec
     }
 }
 
-fn check(
-    headers: &HeaderMap,
-    name: &HeaderName,
-    in_body: Option<&str>,
-    strict: bool,
-) -> Result<(), HeaderError> {
+fn check(headers: &HeaderMap, name: &HeaderName, in_body: Option<&str>, strict: bool) -> Result<(), HeaderError> {
     match (single_decoded(headers, name)?, in_body) {
         (Some(header), Some(body)) if header == body => Ok(()),
         (Some(_), _) => Err(HeaderError::Mismatch(name.clone())),

@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for raw in ["", "null", "true", "[1]", "{}", "01", "1 ", " 1", "\"a", "1 2", "\"\n\""] {
+        for raw in [
+            "", "null", "true", "[1]", "{}", "01", "1 ", " 1", "\"a", "1 2", "\"\n\"",
+        ] {
             assert_eq!(parse(raw), Err(InvalidId::NotAnId), "{raw:?}");
         }
     }

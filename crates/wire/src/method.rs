@@ -160,11 +160,9 @@ impl Method {
     /// Whether 2026-07-28 took this method out: it answers 404 and -32601 to modern clients.
     pub fn is_removed(&self) -> bool {
         match self {
-            Self::Initialize
-            | Self::Ping
-            | Self::ResourcesSubscribe
-            | Self::ResourcesUnsubscribe
-            | Self::SetLevel => true,
+            Self::Initialize | Self::Ping | Self::ResourcesSubscribe | Self::ResourcesUnsubscribe | Self::SetLevel => {
+                true
+            }
             Self::Other(name) => matches!(&**name, "tasks/list" | "tasks/result"),
             _ => false,
         }

@@ -13,7 +13,11 @@ pub(crate) use self::string::{is_text, put_quoted, unescape};
 pub use self::string::{quote, text};
 use crate::scan::{Fault, Scanner};
 
-/// From this many members on, duplicates are looked for with a set.
+/// An object with more members is refused: seen as a [`RawObject`] it would take many times its
+/// own size.
+const MAX_MEMBERS: usize = 65_536;
+
+/// Up to this many members, duplicates are looked for without a set.
 const FEW: usize = 16;
 
 /// The members of one JSON object, in order, with raw values.
@@ -55,6 +59,9 @@ impl RawObject {
         let mut members = Vec::new();
         if !scanner.take(b'}') {
             loop {
+                if members.len() == MAX_MEMBERS {
+                    return Err(ObjectError::TooMany);
+                }
                 members.push(Member::read(raw, &mut scanner)?);
                 if !scanner.take(b',') {
                     break;
@@ -129,7 +136,11 @@ impl RawObject {
         if let Some(raw) = &self.unchanged {
             return raw.clone();
         }
-        let room = self.members.iter().map(|m| m.raw_key.len() + m.value.len() + 2).sum::<usize>();
+        let room = self
+            .members
+            .iter()
+            .map(|m| m.raw_key.len() + m.value.len() + 2)
+            .sum::<usize>();
         let mut out = BytesMut::with_capacity(room + 2);
         out.put_u8(b'{');
         for (index, member) in self.members.iter().enumerate() {
@@ -145,7 +156,9 @@ impl RawObject {
     }
 
     fn position(&self, key: &str) -> Option<usize> {
-        self.members.iter().position(|member| member.key_bytes() == key.as_bytes())
+        self.members
+            .iter()
+            .position(|member| member.key_bytes() == key.as_bytes())
     }
 }
 
@@ -162,6 +175,9 @@ pub enum ObjectError {
     /// Nested beyond 1024 levels.
     #[error("the object is nested too deep")]
     TooDeep,
+    /// It has more than 65 536 members.
+    #[error("the object has too many members")]
+    TooMany,
     /// A key is there twice, so readers may disagree on its value.
     #[error("member {0:?} is there twice")]
     Duplicate(Box<str>),
@@ -213,11 +229,16 @@ impl Member {
 fn duplicate(members: &[Member]) -> Option<Cow<'_, str>> {
     let again = if members.len() <= FEW {
         members.iter().enumerate().find(|(index, member)| {
-            members[..*index].iter().any(|earlier| earlier.key_bytes() == member.key_bytes())
+            members[..*index]
+                .iter()
+                .any(|earlier| earlier.key_bytes() == member.key_bytes())
         })
     } else {
         let mut seen = HashSet::with_capacity(members.len());
-        members.iter().enumerate().find(|(_, member)| !seen.insert(member.key_bytes()))
+        members
+            .iter()
+            .enumerate()
+            .find(|(_, member)| !seen.insert(member.key_bytes()))
     };
     again.map(|(_, member)| member.key())
 }

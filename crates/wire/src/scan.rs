@@ -126,7 +126,11 @@ impl<'a> Scanner<'a> {
 
     fn container(&mut self) -> Result<Kind, Fault> {
         let mut open = Nesting::default();
-        let kind = if self.text[self.at] == b'{' { Kind::Object } else { Kind::Array };
+        let kind = if self.text[self.at] == b'{' {
+            Kind::Object
+        } else {
+            Kind::Array
+        };
         loop {
             // Here a value begins.
             let first = self.peek().ok_or(Fault::Syntax)?;
@@ -263,23 +267,25 @@ fn plain_prefix(text: &[u8]) -> usize {
             return index * 8 + found.trailing_zeros() as usize / 8;
         }
     }
-    let tail = rest
-        .iter()
-        .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    let tail = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
     text.len() - rest.len() + tail.unwrap_or(rest.len())
 }
 
-/// Marks the high bit of the first byte that ends a plain stretch (later marks may be wrong).
+/// The high bit of each byte that ends a plain stretch; only the lowest mark is sure.
 fn special(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ (ONES * b'"' as u64);
-    let slash = word ^ (ONES * b'\\' as u64);
-    let below = word.wrapping_sub(ONES * 0x20) & !word;
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let slash = slash.wrapping_sub(ONES) & !slash;
-    (below | quote | slash) & HIGH
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+    control | quotes(word)
 }
+
+/// The high bit of each quote and backslash; only the lowest mark is sure.
+pub(crate) fn quotes(word: u64) -> u64 {
+    let quote = word ^ (ONES * u64::from(b'"'));
+    let slash = word ^ (ONES * u64::from(b'\\'));
+    ((quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash)) & HIGH
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// Which kind of container is open at each depth: one bit each.
 #[derive(Default)]
@@ -332,11 +338,52 @@ mod tests {
     #[test]
     fn the_edge_cases_go_as_serde_says() {
         for text in [
-            "", " ", "[", "]", "{}", "[]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "[1,]", "[,1]", "01", "-", "-0",
-            "1.", ".1", "1e", "1e+", "1e+1", "tru", "truex", "nul", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"",
-            "\"\u{7f}\"", "\"a\tb\"", "[1}", "{\"a\":1]", "1 2", "[[[]]", "\"12345678\\\"\"", "{1:2}", "{\"a\" : 1 }",
+            "",
+            " ",
+            "[",
+            "]",
+            "{}",
+            "[]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "[1,]",
+            "[,1]",
+            "01",
+            "-",
+            "-0",
+            "1.",
+            ".1",
+            "1e",
+            "1e+",
+            "1e+1",
+            "tru",
+            "truex",
+            "nul",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\ud800\"",
+            "\"\u{7f}\"",
+            "\"a\tb\"",
+            "[1}",
+            "{\"a\":1]",
+            "1 2",
+            "[[[]]",
+            "\"12345678\\\"\"",
+            "{1:2}",
+            "{\"a\" : 1 }",
         ] {
             assert_eq!(is_json(text), serde_takes(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_control_character_is_found_wherever_it_stands() {
+        for control in 0..0x20u8 {
+            for before in 0..20 {
+                let text = format!("\"{}{}{}\"", "é".repeat(before), control as char, "x".repeat(9));
+                assert!(!is_json(&text), "{text:?}");
+            }
         }
     }
 

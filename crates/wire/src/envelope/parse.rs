@@ -27,10 +27,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 128 levels, 100 messages.
     fn default() -> Self {
-        Self {
-            depth: 128,
-            batch: 100,
-        }
+        Self { depth: 128, batch: 100 }
     }
 }
 
@@ -298,10 +295,7 @@ impl Found {
 
 impl From<Malformed> for ParseError {
     fn from(malformed: Malformed) -> Self {
-        Self {
-            malformed,
-            id: None,
-        }
+        Self { malformed, id: None }
     }
 }
 

@@ -7,9 +7,7 @@ use crate::{error::ErrorObject, id::RequestId, method::Method, object};
 /// Writes a request. `params` is the raw text of a JSON object.
 pub fn request(id: &RequestId, method: &Method, params: Option<&[u8]>) -> Bytes {
     let method = method.as_str();
-    let mut out = BytesMut::with_capacity(
-        64 + id.as_raw().len() + method.len() + params.map_or(0, <[u8]>::len),
-    );
+    let mut out = BytesMut::with_capacity(64 + id.as_raw().len() + method.len() + params.map_or(0, <[u8]>::len));
     out.put_slice(br#"{"jsonrpc":"2.0","id":"#);
     out.put_slice(id.as_raw());
     call(&mut out, method, params);

@@ -118,10 +118,7 @@ impl EraError {
         match self {
             Self::Header(fault) => ErrorObject::header_mismatch(fault.to_string()),
             Self::Params(problem) => ErrorObject::invalid_params(*problem),
-            Self::Version {
-                supported,
-                requested,
-            } => ErrorObject::unsupported_version(supported, requested),
+            Self::Version { supported, requested } => ErrorObject::unsupported_version(supported, requested),
             Self::Removed(method) => ErrorObject::method_not_found(method.as_str()),
             Self::Response => ErrorObject::new(error::INVALID_REQUEST, self.to_string()),
         }
@@ -163,9 +160,7 @@ impl Body {
     fn read(message: &Message) -> Result<Self, EraError> {
         let params = match message.params() {
             None => RawObject::new(),
-            Some(raw) => {
-                RawObject::parse(raw).map_err(|_| EraError::Params("params hold a member twice"))?
-            }
+            Some(raw) => RawObject::parse(raw).map_err(|_| EraError::Params("params hold a member twice"))?,
         };
         let meta = params.get(meta::META).map(RawObject::parse);
         if let Some(Err(ObjectError::Duplicate(_))) = meta {
@@ -184,9 +179,7 @@ impl Body {
 
     fn handshake(&self, message: &Message) -> Option<&Bytes> {
         match message {
-            Message::Request(request) if request.method == Method::Initialize => {
-                self.params.get("protocolVersion")
-            }
+            Message::Request(request) if request.method == Method::Initialize => self.params.get("protocolVersion"),
             _ => None,
         }
     }
@@ -204,24 +197,21 @@ fn handshake(requested: &Bytes, served: &[ProtocolVersion]) -> Result<ClientEra,
     }
 }
 
-fn legacy(
-    version: Option<NamedVersion>,
-    message: &Message,
-    served: &[ProtocolVersion],
-) -> Result<ClientEra, EraError> {
+fn legacy(version: Option<NamedVersion>, message: &Message, served: &[ProtocolVersion]) -> Result<ClientEra, EraError> {
     if message.method() == Some(&Method::Initialize) {
         return Err(EraError::Params("initialize needs a protocolVersion"));
     }
-    let meant = version
-        .clone()
-        .unwrap_or(NamedVersion::Known(ProtocolVersion::WITHOUT_HEADER));
-    if version.is_none() && served.iter().any(|version| version.era() == Era::Legacy) {
+    let Some(version) = version else {
         // The session knows its version; a missing header does not contradict it.
-        return Ok(ClientEra::Legacy { version: None });
-    }
-    let version = serve(&meant, served)?;
+        return if served.iter().any(|version| version.era() == Era::Legacy) {
+            Ok(ClientEra::Legacy { version: None })
+        } else {
+            let meant = NamedVersion::Known(ProtocolVersion::WITHOUT_HEADER);
+            Err(unserved(&meant, served))
+        };
+    };
     Ok(ClientEra::Legacy {
-        version: Some(version),
+        version: Some(serve(&version, served)?),
     })
 }
 
@@ -240,7 +230,10 @@ fn modern(
     // The specification leaves the headers of notification POSTs open: there, a header may be
     // missing, but not wrong.
     let strict = matches!(message, Message::Request(_));
-    let in_body = body.version().and_then(object::text).map(|text| NamedVersion::new(&text));
+    let in_body = body
+        .version()
+        .and_then(object::text)
+        .map(|text| NamedVersion::new(&text));
     header::check_version(in_header.as_ref(), in_body.as_ref(), strict)?;
     header::check_mirrors(headers, method, &body.params, strict)?;
     let named = match (in_body, in_header) {
@@ -263,10 +256,7 @@ fn modern(
     })))
 }
 
-fn request_meta(
-    meta: Option<Result<RawObject, ObjectError>>,
-    strict: bool,
-) -> Result<RequestMeta, EraError> {
+fn request_meta(meta: Option<Result<RawObject, ObjectError>>, strict: bool) -> Result<RequestMeta, EraError> {
     let members = match meta {
         Some(Ok(members)) => members,
         None if !strict => RawObject::new(),
@@ -278,10 +268,7 @@ fn request_meta(
         None if !strict => {}
         _ => return Err(EraError::Params("_meta must hold the client's capabilities")),
     }
-    Ok(RequestMeta {
-        members,
-        capabilities,
-    })
+    Ok(RequestMeta { members, capabilities })
 }
 
 fn serve(named: &NamedVersion, served: &[ProtocolVersion]) -> Result<ProtocolVersion, EraError> {
@@ -292,8 +279,10 @@ fn serve(named: &NamedVersion, served: &[ProtocolVersion]) -> Result<ProtocolVer
 }
 
 fn unserved(named: &NamedVersion, served: &[ProtocolVersion]) -> EraError {
+    // It is echoed: no honest version is longer than this.
+    let requested: String = named.as_str().chars().take(64).collect();
     EraError::Version {
         supported: served.into(),
-        requested: named.as_str().into(),
+        requested: requested.into(),
     }
 }

@@ -6,9 +6,7 @@ use http::StatusCode;
 use super::NamedVersion;
 use crate::{
     envelope::{self, Incoming, Limits, Message, Outcome},
-    error::{
-        ErrorObject, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_PROTOCOL_VERSION,
-    },
+    error::{ErrorObject, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_PROTOCOL_VERSION},
     object::{self, RawObject},
     scan::Scanner,
     sse::Decoder,
@@ -56,12 +54,13 @@ pub fn judge_probe(status: StatusCode, content_type: Option<&str>, body: &Bytes)
     }
 }
 
-/// Judges one message a stdio server wrote after a probe; `None` if it is not the response.
+/// Judges one line a stdio server wrote after a probe; `None` if it is no response. Servers that
+/// log to stdout are not rare, so a line that is no message says nothing.
 ///
 /// A timeout is the caller's to see: on stdio it means legacy.
 pub fn judge_stdio_probe(message: &Bytes) -> Option<Probe> {
     let Ok(Incoming::One(message)) = envelope::parse(message, &Limits::default()) else {
-        return Some(Probe::Legacy);
+        return None;
     };
     match message {
         Message::Response(response) => Some(judge_outcome(&response.outcome)),

@@ -55,7 +55,11 @@ impl ProtocolVersion {
 
     /// The dialect of this version.
     pub fn era(self) -> Era {
-        if self >= Self::V2026_07_28 { Era::Modern } else { Era::Legacy }
+        if self >= Self::V2026_07_28 {
+            Era::Modern
+        } else {
+            Era::Legacy
+        }
     }
 
     /// The raw JSON array of these versions.

@@ -1,10 +1,10 @@
 //! What an upstream's error becomes on its way to a client.
 
 use super::{
-    ErrorObject, HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, MISSING_CLIENT_CAPABILITY,
-    RESOURCE_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION, URL_ELICITATION_REQUIRED,
+    ErrorObject, HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, MISSING_CLIENT_CAPABILITY, RESOURCE_NOT_FOUND,
+    UNSUPPORTED_PROTOCOL_VERSION, URL_ELICITATION_REQUIRED,
 };
-use crate::{era::Era, method::Method};
+use crate::{era::Era, method::Method, object::RawObject};
 
 /// An upstream's error, as far as the codes alone can decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Relayed {
     NeedsUrl(ErrorObject),
     /// -32021: a capability was missing. If it is the client that lacks it, a modern client gets
     /// the error and a legacy one a tool error; if the gateway forgot to declare it,
-    /// [`internal`](Relayed::hidden) is right.
+    /// [`hidden`](Self::hidden) is right.
     LacksCapability(ErrorObject),
 }
 
@@ -57,7 +57,7 @@ fn is_missing_resource(method: &Method, error: &ErrorObject) -> bool {
         && error
             .data
             .as_ref()
-            .and_then(|data| crate::object::RawObject::parse(data).ok())
+            .and_then(|data| RawObject::parse(data).ok())
             .is_some_and(|data| data.contains("uri"))
 }
 

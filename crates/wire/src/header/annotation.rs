@@ -66,12 +66,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn schema(
-        &mut self,
-        schema: &Map<String, Value>,
-        reachable: bool,
-        depth: usize,
-    ) -> Result<(), AnnotationError> {
+    fn schema(&mut self, schema: &Map<String, Value>, reachable: bool, depth: usize) -> Result<(), AnnotationError> {
         if depth > MAX_DEPTH {
             return Err(AnnotationError::TooDeep);
         }

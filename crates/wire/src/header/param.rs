@@ -90,12 +90,11 @@ impl Decimal {
             None => (text, 0),
             Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?.into()),
         };
-        let unsigned = mantissa.strip_prefix('-');
-        let negative = unsigned.is_some();
-        let (whole, fraction) = unsigned.unwrap_or(mantissa).split_once('.').unwrap_or((
-            unsigned.unwrap_or(mantissa),
-            "0",
-        ));
+        let (negative, unsigned) = match mantissa.strip_prefix('-') {
+            Some(unsigned) => (true, unsigned),
+            None => (false, mantissa),
+        };
+        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
         let numeric = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if !numeric(whole) || !numeric(fraction) {
             return None;

@@ -12,7 +12,11 @@ pub fn text(raw: &Bytes) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr::memchr(b'\\', inner).is_none() {
         let plain = inner.iter().all(|byte| *byte >= 0x20 && *byte != b'"');
-        return if plain { std::str::from_utf8(inner).ok().map(Cow::Borrowed) } else { None };
+        return if plain {
+            std::str::from_utf8(inner).ok().map(Cow::Borrowed)
+        } else {
+            None
+        };
     }
     serde_json::from_slice(raw).ok().map(Cow::Owned)
 }

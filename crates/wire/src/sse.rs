@@ -1,0 +1,12 @@
+//! Event streams (`text/event-stream`), read and written.
+
+mod decoder;
+mod splitter;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::decoder::{Decoder, Event, EventTooLarge};
+pub use self::splitter::{Piece, Splitter};
+pub use self::write::{COMMENT, EVENT_END, EVENT_START, event, event_with_id, priming};

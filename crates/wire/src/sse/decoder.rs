@@ -1,0 +1,219 @@
+//! Puts the lines of an event stream together to events.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Piece, Splitter};
+
+/// An event. `data` is a slice of the stream where it was one line in one chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The type; none means `message`.
+    pub event: Option<Box<str>>,
+    /// The id this event set. Unlike in a browser, it is not carried over to later events.
+    pub id: Option<Box<str>>,
+    /// All data lines, joined by LF.
+    pub data: Bytes,
+    /// The reconnection time asked for, in milliseconds.
+    pub retry: Option<u64>,
+}
+
+/// An event is larger than the decoder's limit; the stream cannot be read any further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an event is larger than {limit} bytes")]
+pub struct EventTooLarge {
+    /// The limit.
+    pub limit: usize,
+}
+
+/// Reads whole events.
+///
+/// Push a chunk, then take events until there is none. An event counts as one when it has any
+/// field of its own: priming events, which have an id and empty data, are reported. Comments are
+/// skipped whatever their length. An event the stream ends in is no event.
+#[derive(Debug)]
+pub struct Decoder {
+    splitter: Splitter,
+    max_event: usize,
+    event: Option<Box<str>>,
+    id: Option<Box<str>>,
+    retry: Option<u64>,
+    data: Data,
+    /// A long line is open, and it is a data line.
+    long: Option<bool>,
+    failed: bool,
+}
+
+#[derive(Debug, Default)]
+enum Data {
+    #[default]
+    None,
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Decoder {
+    /// Reads events of up to `max_event` bytes.
+    pub fn new(max_event: usize) -> Self {
+        Self {
+            splitter: Splitter::default(),
+            max_event,
+            event: None,
+            id: None,
+            retry: None,
+            data: Data::None,
+            long: None,
+            failed: false,
+        }
+    }
+
+    /// Hands in the next chunk.
+    pub fn push(&mut self, chunk: Bytes) {
+        self.splitter.push(chunk);
+    }
+
+    /// The next event, or `None` until another chunk comes.
+    pub fn next_event(&mut self) -> Result<Option<Event>, EventTooLarge> {
+        let too_large = EventTooLarge { limit: self.max_event };
+        if self.failed {
+            return Err(too_large);
+        }
+        while let Some(piece) = self.splitter.next_piece() {
+            let blank = matches!(&piece, Piece::Line(line) if line.is_empty());
+            if blank {
+                if let Some(event) = self.dispatch() {
+                    return Ok(Some(event));
+                }
+            } else if self.take(piece).is_none() {
+                self.failed = true;
+                return Err(too_large);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a piece into the event; `None` if that makes it too large.
+    fn take(&mut self, piece: Piece) -> Option<()> {
+        match piece {
+            Piece::Line(line) => self.field(line),
+            Piece::LineStart(start) => {
+                let field = Field::of(&start);
+                self.long = Some(matches!(field, Field::Data(_)));
+                match field {
+                    Field::Data(at) => self.data.line(start.slice(at..), self.max_event),
+                    Field::Nothing => Some(()),
+                    // No honest type, id or time is that long.
+                    _ => None,
+                }
+            }
+            Piece::LinePart(part) => match self.long {
+                Some(true) => self.data.more(&part, self.max_event),
+                _ => Some(()),
+            },
+            Piece::LineEnd => {
+                self.long = None;
+                Some(())
+            }
+        }
+    }
+
+    fn field(&mut self, line: Bytes) -> Option<()> {
+        match Field::of(&line) {
+            Field::Data(at) => self.data.line(line.slice(at..), self.max_event)?,
+            Field::Event(at) => self.event = Some(self.name(&line[at..])?),
+            // A NUL makes the specification ignore the id.
+            Field::Id(at) if !line[at..].contains(&0) => self.id = Some(self.name(&line[at..])?),
+            Field::Retry(at) if line[at..].iter().all(u8::is_ascii_digit) => {
+                self.retry = std::str::from_utf8(&line[at..]).ok().and_then(|text| text.parse().ok());
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn name(&mut self, text: &[u8]) -> Option<Box<str>> {
+        (text.len() <= self.max_event).then(|| String::from_utf8_lossy(text).into())
+    }
+
+    fn dispatch(&mut self) -> Option<Event> {
+        let data = std::mem::take(&mut self.data);
+        let event = Event {
+            event: self.event.take().filter(|name| !name.is_empty()),
+            id: self.id.take(),
+            retry: self.retry.take(),
+            data: match data {
+                Data::None => Bytes::new(),
+                Data::One(line) => line,
+                Data::Many(lines) => lines.freeze(),
+            },
+        };
+        let empty = event.data.is_empty() && event.id.is_none() && event.retry.is_none();
+        (!empty).then_some(event)
+    }
+}
+
+impl Data {
+    /// Begins another data line.
+    fn line(&mut self, line: Bytes, limit: usize) -> Option<()> {
+        match self {
+            Self::None if line.len() <= limit => *self = Self::One(line),
+            Self::None => return None,
+            _ => {
+                self.more(b"\n", limit)?;
+                self.more(&line, limit)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Goes on with the last data line.
+    fn more(&mut self, part: &[u8], limit: usize) -> Option<()> {
+        if self.len() + part.len() > limit {
+            return None;
+        }
+        if let Self::One(line) = self {
+            let mut lines = BytesMut::with_capacity((line.len() + part.len()) * 2);
+            lines.extend_from_slice(line);
+            *self = Self::Many(lines);
+        }
+        if let Self::Many(lines) = self {
+            lines.extend_from_slice(part);
+        }
+        Some(())
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(line) => line.len(),
+            Self::Many(lines) => lines.len(),
+        }
+    }
+}
+
+/// What a line is, and where its value begins.
+enum Field {
+    Data(usize),
+    Event(usize),
+    Id(usize),
+    Retry(usize),
+    Nothing,
+}
+
+impl Field {
+    /// Needs the start of a line only, as far as its value.
+    fn of(line: &[u8]) -> Self {
+        let head = &line[..line.len().min(8)];
+        let colon = memchr::memchr(b':', head).unwrap_or(if head.len() < 8 { line.len() } else { 0 });
+        let value = match line.get(colon) {
+            Some(b':') => colon + 1 + usize::from(line.get(colon + 1) == Some(&b' ')),
+            _ => colon,
+        };
+        match &line[..colon] {
+            b"data" => Self::Data(value),
+            b"event" => Self::Event(value),
+            b"id" => Self::Id(value),
+            b"retry" => Self::Retry(value),
+            _ => Self::Nothing,
+        }
+    }
+}

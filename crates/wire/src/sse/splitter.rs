@@ -1,0 +1,168 @@
+//! Splits an event stream into lines, short ones whole and long ones in parts.
+
+use bytes::{Buf, Bytes};
+
+/// A [`Piece::LineStart`] holds at least this much of its line: enough for any field name.
+const HEAD: usize = 64;
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// A line, or a part of one, without its line end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// A whole line, at most `max_short` long.
+    Line(Bytes),
+    /// The first 64 bytes or more of a longer line.
+    LineStart(Bytes),
+    /// More of it.
+    LinePart(Bytes),
+    /// It is over.
+    LineEnd,
+}
+
+/// Splits an event stream into lines, holding at most `max_short` bytes back.
+///
+/// Lines end with LF, CRLF or CR, wherever the chunks are cut. A byte order mark at the very
+/// start is dropped. A line that lies in one chunk is a slice of it. Push a chunk, then take
+/// pieces until there is none.
+#[derive(Debug)]
+pub struct Splitter {
+    max_short: usize,
+    chunk: Bytes,
+    /// The start of a line that may still turn out short.
+    carry: Vec<u8>,
+    in_long: bool,
+    /// The last line ended with CR at the end of its chunk: an LF next belongs to it.
+    after_cr: bool,
+    /// Nothing has been given out yet.
+    at_start: bool,
+}
+
+impl Default for Splitter {
+    /// Lines up to 16 KiB are short.
+    fn default() -> Self {
+        Self::new(16 * 1024)
+    }
+}
+
+impl Splitter {
+    /// Lines up to `max_short` bytes come whole. Less than 64 is taken as 64.
+    pub fn new(max_short: usize) -> Self {
+        Self {
+            max_short: max_short.max(HEAD),
+            chunk: Bytes::new(),
+            carry: Vec::new(),
+            in_long: false,
+            after_cr: false,
+            at_start: true,
+        }
+    }
+
+    /// Hands in the next chunk. What is left of the one before is kept in front of it.
+    pub fn push(&mut self, chunk: Bytes) {
+        if self.chunk.is_empty() {
+            self.chunk = chunk;
+        } else {
+            let mut both = Vec::with_capacity(self.chunk.len() + chunk.len());
+            both.extend_from_slice(&self.chunk);
+            both.extend_from_slice(&chunk);
+            self.chunk = both.into();
+        }
+    }
+
+    /// The next piece, or `None` until another chunk comes.
+    pub fn next_piece(&mut self) -> Option<Piece> {
+        if self.chunk.is_empty() {
+            return None;
+        }
+        if std::mem::take(&mut self.after_cr) && self.chunk[0] == b'\n' {
+            self.chunk.advance(1);
+            if self.chunk.is_empty() {
+                return None;
+            }
+        }
+        match memchr::memchr2(b'\n', b'\r', &self.chunk) {
+            Some(end) => Some(self.ended(end)),
+            None => self.unended(),
+        }
+    }
+
+    /// Whether all lines so far have ended.
+    pub fn is_between_lines(&self) -> bool {
+        self.chunk.is_empty() && self.carry.is_empty() && !self.in_long
+    }
+
+    /// The chunk holds the end of the line.
+    fn ended(&mut self, end: usize) -> Piece {
+        if self.in_long {
+            if end > 0 {
+                return Piece::LinePart(self.chunk.split_to(end));
+            }
+            self.skip_line_end();
+            self.in_long = false;
+            return Piece::LineEnd;
+        }
+        if self.carry.len() + end > self.max_short {
+            self.in_long = true;
+            return self.long_start(end);
+        }
+        let line = if self.carry.is_empty() {
+            self.chunk.split_to(end)
+        } else {
+            self.carry.extend_from_slice(&self.chunk[..end]);
+            self.chunk.advance(end);
+            Bytes::from(std::mem::take(&mut self.carry))
+        };
+        self.skip_line_end();
+        Piece::Line(self.without_bom(line))
+    }
+
+    /// The line goes on beyond the chunk.
+    fn unended(&mut self) -> Option<Piece> {
+        let len = self.chunk.len();
+        if self.in_long {
+            return Some(Piece::LinePart(std::mem::take(&mut self.chunk)));
+        }
+        if self.carry.len() + len > self.max_short {
+            self.in_long = true;
+            return Some(self.long_start(len));
+        }
+        self.carry.extend_from_slice(&self.chunk);
+        self.chunk.clear();
+        None
+    }
+
+    /// Begins a long line of which the chunk holds `here` bytes.
+    fn long_start(&mut self, here: usize) -> Piece {
+        let start = if self.carry.is_empty() {
+            self.chunk.split_to(here)
+        } else {
+            // Since carry and `here` exceed `max_short`, there is enough to fill the head.
+            let wanted = HEAD.saturating_sub(self.carry.len()).min(here);
+            self.carry.extend_from_slice(&self.chunk[..wanted]);
+            self.chunk.advance(wanted);
+            Bytes::from(std::mem::take(&mut self.carry))
+        };
+        Piece::LineStart(self.without_bom(start))
+    }
+
+    fn skip_line_end(&mut self) {
+        let cr = self.chunk[0] == b'\r';
+        self.chunk.advance(1);
+        if cr {
+            match self.chunk.first() {
+                Some(b'\n') => self.chunk.advance(1),
+                Some(_) => {}
+                None => self.after_cr = true,
+            }
+        }
+    }
+
+    fn without_bom(&mut self, line: Bytes) -> Bytes {
+        if std::mem::take(&mut self.at_start) && line.starts_with(BOM) {
+            line.slice(BOM.len()..)
+        } else {
+            line
+        }
+    }
+}
