@@ -1,0 +1,96 @@
+//! What can go wrong below the contracts, and how they say it.
+
+use std::sync::Arc;
+
+use portolan_core::{BoxError, Error};
+
+use crate::seal::SealError;
+
+pub(crate) type Result<T, E = SqlError> = std::result::Result<T, E>;
+
+/// A failure, with the database that it is about and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SqlError {
+    /// The database could not be asked; the same call may succeed later.
+    #[error("could not {action} in {place:?}: {remedy}")]
+    Away {
+        backend: &'static str,
+        place: Arc<str>,
+        action: &'static str,
+        remedy: &'static str,
+        source: BoxError,
+    },
+    /// The database refused.
+    #[error("could not {action} in {place:?}: {remedy}")]
+    Refused {
+        backend: &'static str,
+        place: Arc<str>,
+        action: &'static str,
+        remedy: &'static str,
+        source: BoxError,
+    },
+    /// There is no database to be had at this place.
+    #[error("{problem}")]
+    Place {
+        backend: &'static str,
+        place: String,
+        problem: String,
+    },
+    /// What is stored is not what this release stores.
+    #[error("{problem}")]
+    Stored {
+        place: Arc<str>,
+        what: String,
+        problem: String,
+    },
+    /// The schema is from a newer release.
+    #[error("its schema has version {found}, and this release knows versions up to {known}")]
+    TooNew { place: Arc<str>, found: i64, known: i64 },
+    /// The given keys are not those of the database.
+    #[error("{place:?} {problem}")]
+    Keys { place: Arc<str>, problem: String },
+    /// A secret could not be sealed or opened.
+    #[error("{source}")]
+    Seal {
+        place: Arc<str>,
+        action: String,
+        source: SealError,
+    },
+}
+
+impl From<SqlError> for Error {
+    fn from(error: SqlError) -> Self {
+        let (backend, action) = match &error {
+            SqlError::Away { backend, .. } => {
+                return Self::Unavailable {
+                    backend,
+                    source: error.into(),
+                };
+            }
+            SqlError::Keys { .. } => return Self::invalid("sealing keys", error.to_string()),
+            SqlError::Refused {
+                backend,
+                place,
+                action,
+                remedy,
+                ..
+            } => (*backend, format!("{action} in {place:?}: {remedy}")),
+            SqlError::Place {
+                backend,
+                place,
+                problem,
+            } => (*backend, format!("open {place:?}: {problem}")),
+            SqlError::Stored { place, what, problem } => ("SQL store", format!("read {what} in {place:?}: {problem}")),
+            SqlError::TooNew { place, .. } => (
+                "SQL store",
+                format!("open {place:?}: {error}; use the newer release, or a backup from before it"),
+            ),
+            SqlError::Seal { place, action, source } => ("SQL store", format!("{action} in {place:?}: {source}")),
+        };
+        Self::Backend {
+            backend,
+            action,
+            source: error.into(),
+        }
+    }
+}

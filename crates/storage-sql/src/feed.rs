@@ -1,0 +1,121 @@
+//! The change feed: what was, then what comes, told by this store or found by looking.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream, stream::BoxStream};
+use portolan_core::{Change, Error, Key, Kind, Result, Revision};
+use tokio::sync::watch;
+
+use crate::{rows::ChangeRow, store::Inner};
+
+/// How often a feed looks for changes that other processes made.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Changes after `since`, and those to come.
+pub(crate) fn follow(inner: &Arc<Inner>, since: Revision) -> BoxStream<'static, Result<Change>> {
+    let feed = Feed {
+        inner: Arc::downgrade(inner),
+        changed: inner.changed.subscribe(),
+        seen: since.0,
+        complete_after: None,
+        waiting: VecDeque::new(),
+        failed: false,
+    };
+    stream::unfold(feed, async |mut feed| feed.next().await.map(|item| (item, feed))).boxed()
+}
+
+/// A follower.
+struct Feed {
+    /// Weak, so that a feed that nobody polls keeps no database open.
+    inner: Weak<Inner>,
+    changed: watch::Receiver<()>,
+    /// The last revision read.
+    seen: u64,
+    /// Removals up to here may be forgotten without a loss to this follower. Not known before the first look.
+    complete_after: Option<u64>,
+    waiting: VecDeque<Change>,
+    failed: bool,
+}
+
+impl Feed {
+    async fn next(&mut self) -> Option<Result<Change>> {
+        loop {
+            if let Some(change) = self.waiting.pop_front() {
+                return Some(Ok(change));
+            }
+            if self.failed {
+                return None;
+            }
+            // Marked before looking: what changes during the look wakes the wait after it.
+            self.changed.mark_unchanged();
+            match self.look().await? {
+                Ok(true) => {}
+                Ok(false) => self.wait().await?,
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Reads on, and says whether there was anything. `None` when the store is gone.
+    async fn look(&mut self) -> Option<Result<bool>> {
+        let inner = self.inner.upgrade()?;
+        let complete_after = match self.complete_after {
+            Some(revision) => revision,
+            // Who begins at 0 knows of no key, so that a removal before it came is nothing to it.
+            None if self.seen == 0 => match inner.rows.changes(u64::MAX).await {
+                Ok(nothing) => nothing.forgotten,
+                Err(error) => return Some(Err(error.into())),
+            },
+            None => self.seen,
+        };
+        self.complete_after = Some(complete_after);
+
+        let found = match inner.rows.changes(self.seen).await {
+            Ok(found) => found,
+            Err(error) => return Some(Err(error.into())),
+        };
+        if found.forgotten > complete_after.max(self.seen) {
+            return Some(Err(gap(self.seen)));
+        }
+        let any = !found.rows.is_empty();
+        self.seen = found.rows.last().map_or(self.seen, |row| row.revision);
+        self.waiting = found.rows.iter().filter_map(change).collect();
+        Some(Ok(any))
+    }
+
+    /// Waits until there may be something. `None` when the store is gone.
+    async fn wait(&mut self) -> Option<()> {
+        match tokio::time::timeout(LOOK_EVERY, self.changed.changed()).await {
+            Ok(Ok(())) | Err(_) => Some(()),
+            Ok(Err(_)) => None,
+        }
+    }
+}
+
+fn gap(seen: u64) -> Error {
+    Error::invalid(
+        "revision",
+        format!("{seen} is too old: removals after it are forgotten; read everything again and follow from 0"),
+    )
+}
+
+/// The change in a row. One of a kind that only a newer release knows is nothing to this one.
+fn change(row: &ChangeRow) -> Option<Change> {
+    let kind = [Kind::Server, Kind::Install, Kind::Gateway, Kind::Token]
+        .into_iter()
+        .find(|kind| kind.as_str() == row.kind)?;
+    let key = Key::parse(kind, &row.name)
+        .inspect_err(|error| tracing::warn!(kind = row.kind, name = row.name, %error, "change of a key that is none"))
+        .ok()?;
+    Some(Change {
+        revision: Revision(row.revision),
+        key,
+    })
+}

@@ -1,0 +1,113 @@
+//! What each SQL dialect does: rows in and out, each call one transaction. What rows mean is decided above.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use portolan_core::{BoxError, Precondition, Version};
+
+use crate::error::Result;
+
+/// A record as it is kept.
+#[derive(Debug)]
+pub(crate) struct RecordRow {
+    pub(crate) name: String,
+    pub(crate) version: Version,
+    pub(crate) body: String,
+}
+
+/// A change as it is kept.
+#[derive(Debug)]
+pub(crate) struct ChangeRow {
+    pub(crate) revision: u64,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+}
+
+/// A part of the change feed.
+#[derive(Debug)]
+pub(crate) struct ChangeRows {
+    pub(crate) rows: Vec<ChangeRow>,
+    /// The greatest revision among removals that the feed no longer holds, read after the rows.
+    pub(crate) forgotten: u64,
+}
+
+/// A secret or the state of a session, as it is kept.
+#[derive(Debug)]
+pub(crate) struct BlobRow {
+    pub(crate) version: Version,
+    pub(crate) blob: Vec<u8>,
+}
+
+/// A sealing key that a database needs, with the text that shows whether a key is that one.
+#[derive(Debug)]
+pub(crate) struct ProbeRow {
+    pub(crate) key_id: Vec<u8>,
+    pub(crate) probe: Vec<u8>,
+}
+
+/// Seals a secret under the version that the database gives it.
+pub(crate) type SealAs<'a> = &'a (dyn Fn(Version) -> Result<Vec<u8>, BoxError> + Send + Sync);
+
+/// Why the given keys do not open a probe, where they do not.
+pub(crate) type Refuse<'a> = &'a (dyn Fn(&[u8]) -> Option<String> + Send + Sync);
+
+/// Everything that a dialect does.
+///
+/// A write whose precondition does not hold writes nothing and gives `None`, or `false`.
+#[async_trait]
+pub(crate) trait Dialect: RecordRows + SecretRows + SessionRows + Debug + Send + Sync {
+    /// The database, as people know it: its path.
+    fn place(&self) -> &str;
+
+    /// Ends all connections, after what they are doing.
+    async fn close(&self);
+}
+
+/// Records and their changes.
+#[async_trait]
+pub(crate) trait RecordRows {
+    async fn record(&self, kind: &str, name: &str) -> Result<Option<RecordRow>>;
+    async fn put_record(&self, kind: &str, name: &str, body: &str, when: Precondition) -> Result<Option<Version>>;
+    async fn remove_record(&self, kind: &str, name: &str, when: Precondition) -> Result<bool>;
+    async fn records(&self, kind: &str, after: &str, limit: usize) -> Result<Vec<RecordRow>>;
+    async fn changes(&self, since: u64) -> Result<ChangeRows>;
+}
+
+/// Secrets, leases on them, and the keys that seal them.
+#[async_trait]
+pub(crate) trait SecretRows {
+    async fn secret(&self, key: &str) -> Result<Option<BlobRow>>;
+    async fn put_secret(&self, key: &str, when: Precondition, seal: SealAs<'_>) -> Result<Option<Version>>;
+    async fn remove_secret(&self, key: &str) -> Result<()>;
+    async fn secret_keys(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>>;
+    async fn take_lease(&self, key: &str, now: Timestamp, ends: Timestamp) -> Result<Option<u64>>;
+    async fn release_lease(&self, key: &str, fence: u64) -> Result<()>;
+    /// Asks `refuse` about each probe that is there, and adds `own` when it refuses none; else gives what it said.
+    async fn check_keys(&self, own: ProbeRow, refuse: Refuse<'_>) -> Result<Option<String>>;
+}
+
+/// Sessions.
+#[async_trait]
+pub(crate) trait SessionRows {
+    async fn session(&self, key: &str, now: Timestamp) -> Result<Option<BlobRow>>;
+    async fn put_session(
+        &self,
+        key: &str,
+        state: &[u8],
+        expires: Timestamp,
+        now: Timestamp,
+        when: Precondition,
+    ) -> Result<Option<Version>>;
+    async fn remove_session(&self, key: &str) -> Result<()>;
+    async fn sweep_sessions(&self, now: Timestamp) -> Result<u64>;
+}
+
+/// Whether `when` holds where `current` is the version of what is there.
+pub(crate) fn holds(when: Precondition, current: Option<Version>) -> bool {
+    match when {
+        Precondition::None => true,
+        Precondition::Absent => current.is_none(),
+        Precondition::Version(wanted) => current == Some(wanted),
+    }
+}

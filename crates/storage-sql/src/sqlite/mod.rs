@@ -1,0 +1,79 @@
+//! The SQLite dialect: one connection that writes, some that read.
+
+mod fault;
+mod migrate;
+mod open;
+mod records;
+mod secrets;
+mod sessions;
+
+use std::{num::NonZeroU64, sync::Arc};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use portolan_core::Version;
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+
+use crate::{error::SqlError, rows::Dialect};
+
+/// The statement in `sql/<name>.sql`.
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("sql/", $name, ".sql"))
+    };
+}
+pub(crate) use sql;
+
+/// An open SQLite database.
+#[derive(Debug)]
+pub(crate) struct Database {
+    place: Arc<str>,
+    /// One connection: SQLite has one writer at a time, and waiting in line is fairer than its busy handler.
+    writer: SqlitePool,
+    /// Connections that refuse to write. In memory this is the writer, for there is only one connection.
+    readers: SqlitePool,
+}
+
+impl Database {
+    /// Begins to write. Immediately, because a transaction that begins with reading cannot wait for its turn to write:
+    /// it would fail with SQLITE_BUSY_SNAPSHOT.
+    async fn write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Says of a failure what was tried, where, and what to do.
+    fn fault(&self, action: &'static str) -> impl FnOnce(sqlx::Error) -> SqlError {
+        let place = Arc::clone(&self.place);
+        move |error| fault::classify(place, action, error)
+    }
+}
+
+#[async_trait]
+impl Dialect for Database {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// The next number that was never given before.
+async fn next_number(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar(sql!("number_next")).fetch_one(connection).await
+}
+
+/// A version, out of its column.
+fn version(value: i64) -> sqlx::Result<Version> {
+    let value = u64::try_from(value).ok().and_then(NonZeroU64::new);
+    value
+        .map(Version)
+        .ok_or_else(|| sqlx::Error::Decode("a version is not positive".into()))
+}
+
+/// A time, as it is kept. Whole microseconds, so that nothing is kept longer than was said.
+fn micros(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}

@@ -1,0 +1,166 @@
+//! Records and their changes. The version of a record is the revision of the change that made it.
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use portolan_core::{Precondition, Version};
+use sqlx::SqliteConnection;
+
+use super::{Database, sql, version};
+use crate::{
+    error::Result,
+    rows::{ChangeRow, ChangeRows, RecordRow, RecordRows, holds},
+};
+
+/// A page ends when its records have this many bytes.
+const PAGE_BYTES: usize = 8 << 20;
+/// So many changes are read at once.
+const CHANGES: i64 = 1_000;
+/// So many removals are remembered at least.
+const REMOVALS: i64 = 65_536;
+/// Removals are forgotten at each revision that this divides, so that a single one costs nothing.
+const TIDY_EVERY: i64 = 1_024;
+
+#[async_trait]
+impl RecordRows for Database {
+    async fn record(&self, kind: &str, name: &str) -> Result<Option<RecordRow>> {
+        let query = sqlx::query_as(sql!("record_get")).bind(kind).bind(name);
+        let row = query.fetch_optional(&self.readers).await;
+        row.and_then(|row| row.map(record).transpose())
+            .map_err(self.fault("read a record"))
+    }
+
+    async fn put_record(&self, kind: &str, name: &str, body: &str, when: Precondition) -> Result<Option<Version>> {
+        self.put(kind, name, body, when)
+            .await
+            .map_err(self.fault("write a record"))
+    }
+
+    async fn remove_record(&self, kind: &str, name: &str, when: Precondition) -> Result<bool> {
+        self.remove(kind, name, when)
+            .await
+            .map_err(self.fault("remove a record"))
+    }
+
+    async fn records(&self, kind: &str, after: &str, limit: usize) -> Result<Vec<RecordRow>> {
+        self.page(kind, after, limit).await.map_err(self.fault("list records"))
+    }
+
+    async fn changes(&self, since: u64) -> Result<ChangeRows> {
+        self.changes_after(since).await.map_err(self.fault("read changes"))
+    }
+}
+
+impl Database {
+    async fn put(&self, kind: &str, name: &str, body: &str, when: Precondition) -> sqlx::Result<Option<Version>> {
+        let mut tx = self.write().await?;
+        if !holds(when, current(&mut tx, kind, name).await?) {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+        let revision = change(&mut tx, kind, name, false).await?;
+        let put = sqlx::query(sql!("record_put"))
+            .bind(kind)
+            .bind(name)
+            .bind(revision)
+            .bind(body);
+        put.execute(&mut *tx).await?;
+        tx.commit().await?;
+        version(revision).map(Some)
+    }
+
+    async fn remove(&self, kind: &str, name: &str, when: Precondition) -> sqlx::Result<bool> {
+        let mut tx = self.write().await?;
+        let found = current(&mut tx, kind, name).await?;
+        if !holds(when, found) || found.is_none() {
+            tx.rollback().await?;
+            return Ok(holds(when, found));
+        }
+        sqlx::query(sql!("record_remove"))
+            .bind(kind)
+            .bind(name)
+            .execute(&mut *tx)
+            .await?;
+        let revision = change(&mut tx, kind, name, true).await?;
+        if revision % TIDY_EVERY == 0 {
+            forget(&mut tx, REMOVALS).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn page(&self, kind: &str, after: &str, limit: usize) -> sqlx::Result<Vec<RecordRow>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let query = sqlx::query_as(sql!("record_list")).bind(kind).bind(after).bind(limit);
+        let mut rows = query.fetch(&self.readers);
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        while bytes < PAGE_BYTES
+            && let Some(row) = rows.try_next().await?
+        {
+            let row = record(row)?;
+            bytes += row.body.len();
+            page.push(row);
+        }
+        Ok(page)
+    }
+
+    async fn changes_after(&self, since: u64) -> sqlx::Result<ChangeRows> {
+        let since = i64::try_from(since).unwrap_or(i64::MAX);
+        let query = sqlx::query_as(sql!("change_list")).bind(since).bind(CHANGES);
+        let rows: Vec<(i64, String, String)> = query.fetch_all(&self.readers).await?;
+        let forgotten: i64 = sqlx::query_scalar(sql!("change_forgotten"))
+            .fetch_one(&self.readers)
+            .await?;
+        let rows = rows.into_iter().map(|(revision, kind, name)| ChangeRow {
+            revision: revision.unsigned_abs(),
+            kind,
+            name,
+        });
+        Ok(ChangeRows {
+            rows: rows.collect(),
+            forgotten: forgotten.unsigned_abs(),
+        })
+    }
+}
+
+fn record((number, name, body): (i64, String, String)) -> sqlx::Result<RecordRow> {
+    let version = version(number)?;
+    Ok(RecordRow { name, version, body })
+}
+
+async fn current(connection: &mut SqliteConnection, kind: &str, name: &str) -> sqlx::Result<Option<Version>> {
+    let query = sqlx::query_scalar(sql!("record_version")).bind(kind).bind(name);
+    query.fetch_optional(connection).await?.map(version).transpose()
+}
+
+/// Writes down that a key changed, in place of the change that it had before, and gives the revision.
+async fn change(connection: &mut SqliteConnection, kind: &str, name: &str, removed: bool) -> sqlx::Result<i64> {
+    let drop = sqlx::query(sql!("change_drop")).bind(kind).bind(name);
+    drop.execute(&mut *connection).await?;
+    let add = sqlx::query_scalar(sql!("change_add"))
+        .bind(kind)
+        .bind(name)
+        .bind(removed);
+    add.fetch_one(connection).await
+}
+
+/// Forgets the oldest removals beyond `keep`, and writes down up to where.
+async fn forget(connection: &mut SqliteConnection, keep: i64) -> sqlx::Result<()> {
+    let query = sqlx::query_scalar(sql!("change_limit")).bind(keep);
+    let Some(limit): Option<i64> = query.fetch_optional(&mut *connection).await? else {
+        return Ok(());
+    };
+    sqlx::query(sql!("change_forget"))
+        .bind(limit)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(sql!("change_set_forgotten"))
+        .bind(limit)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "records/tests.rs"]
+mod tests;

@@ -1,0 +1,1 @@
+DELETE FROM portolan_changes WHERE removed = 1 AND revision <= ?1;

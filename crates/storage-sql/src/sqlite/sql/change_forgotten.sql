@@ -1,0 +1,1 @@
+SELECT value FROM portolan_numbers WHERE name = 'forgotten';

@@ -1,0 +1,1 @@
+UPDATE portolan_numbers SET value = ?1 WHERE name = 'forgotten';

@@ -1,0 +1,1 @@
+SELECT probe FROM portolan_sealing_keys ORDER BY key_id;

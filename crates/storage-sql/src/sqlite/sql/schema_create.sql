@@ -1,0 +1,4 @@
+CREATE TABLE IF NOT EXISTS portolan_schema (
+    version    INTEGER PRIMARY KEY NOT NULL,
+    applied_at INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,1 @@
+DELETE FROM portolan_secrets WHERE key = ?1;

@@ -1,0 +1,1 @@
+DELETE FROM portolan_sessions WHERE key = ?1;

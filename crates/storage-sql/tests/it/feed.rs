@@ -1,0 +1,158 @@
+//! The change feed over several stores on one file.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream::BoxStream};
+use portolan_core::{Change, Error, Precondition, Registry, Result, Revision};
+
+use crate::support::{Place, put_server, raw, server, server_key, told};
+
+async fn next(feed: &mut BoxStream<'static, Result<Change>>) -> Option<Result<Change>> {
+    tokio::time::timeout(Duration::from_secs(10), feed.next())
+        .await
+        .expect("in time")
+}
+
+#[tokio::test]
+async fn two_stores_on_one_file_see_each_others_changes() {
+    let place = Place::new();
+    let (one, other) = (place.store().await, place.store().await);
+    let mut feed = one.changes(Revision(0));
+    for (name, writer) in [("a", &other), ("b", &one), ("c", &other)] {
+        put_server(writer, name).await;
+        assert_eq!(
+            next(&mut feed).await.expect("goes on").expect("a change").key,
+            server_key(name)
+        );
+        assert!(Registry::get(&one, &server_key(name)).await.expect("get").is_some());
+    }
+    Registry::remove(&other, &server_key("a"), Precondition::None)
+        .await
+        .expect("removed");
+    assert_eq!(
+        next(&mut feed).await.expect("goes on").expect("a change").key,
+        server_key("a")
+    );
+}
+
+#[tokio::test]
+async fn two_stores_on_one_file_keep_preconditions() {
+    let place = Place::new();
+    let (one, other) = (place.store().await, place.store().await);
+    let version = Registry::put(&one, server("a"), Precondition::Absent)
+        .await
+        .expect("first");
+    let second = Registry::put(&other, server("a"), Precondition::Absent).await;
+    assert!(matches!(second, Err(Error::Conflict { .. })));
+    Registry::put(&other, server("a"), Precondition::Version(version))
+        .await
+        .expect("the version fits");
+    let stale = Registry::put(&one, server("a"), Precondition::Version(version)).await;
+    assert!(matches!(stale, Err(Error::Conflict { .. })));
+}
+
+#[tokio::test]
+async fn a_feed_goes_on_where_it_was_over_a_restart() {
+    let place = Place::new();
+    let store = place.store().await;
+    put_server(&store, "a").await;
+    let seen = next(&mut store.changes(Revision(0)))
+        .await
+        .expect("goes on")
+        .expect("a change")
+        .revision;
+    put_server(&store, "b").await;
+    store.close().await;
+    let mut feed = place.store().await.changes(seen);
+    let _keep = place.store().await;
+    assert!(next(&mut feed).await.is_none(), "its own store is gone");
+    let store = place.store().await;
+    assert_eq!(
+        next(&mut store.changes(seen))
+            .await
+            .expect("goes on")
+            .expect("a change")
+            .key,
+        server_key("b")
+    );
+}
+
+#[tokio::test]
+async fn a_long_feed_is_whole_and_in_order() {
+    let store = portolan_storage_sql::SqlStore::in_memory(std::sync::Arc::new(portolan_core::SystemClock)).await;
+    let store = store.expect("the store opens");
+    for number in 0..1_100 {
+        put_server(&store, &format!("s{number}")).await;
+    }
+    let mut feed = store.changes(Revision(0));
+    let mut last = Revision(0);
+    for number in 0..1_100 {
+        let change = next(&mut feed).await.expect("goes on").expect("a change");
+        assert_eq!(change.key, server_key(&format!("s{number}")));
+        assert!(change.revision > last);
+        last = change.revision;
+    }
+}
+
+#[tokio::test]
+async fn who_was_away_for_too_long_is_told_and_who_begins_anew_is_not() {
+    let place = Place::new();
+    let store = place.store().await;
+    for name in ["a", "b", "c"] {
+        put_server(&store, name).await;
+    }
+    let sql = "UPDATE portolan_numbers SET value = 2 WHERE name = 'forgotten'";
+    sqlx::query(sql)
+        .execute(&mut raw(&place.database()).await)
+        .await
+        .expect("as if removals were forgotten");
+
+    let error = next(&mut store.changes(Revision(1)))
+        .await
+        .expect("an item")
+        .expect_err("a gap");
+    assert!(
+        matches!(error, Error::Invalid { .. }) && told(&error).contains("read everything again"),
+        "{error}"
+    );
+    let mut feed = store.changes(Revision(0));
+    for name in ["a", "b", "c"] {
+        assert_eq!(
+            next(&mut feed).await.expect("goes on").expect("a change").key,
+            server_key(name)
+        );
+    }
+    let mut feed = store.changes(Revision(2));
+    assert_eq!(
+        next(&mut feed).await.expect("goes on").expect("a change").key,
+        server_key("c")
+    );
+}
+
+#[tokio::test]
+async fn a_feed_of_a_database_that_fails_says_so_and_ends() {
+    let place = Place::new();
+    let store = place.store().await;
+    let mut feed = store.changes(Revision(0));
+    let mut connection = raw(&place.database()).await;
+    sqlx::raw_sql("DROP TABLE portolan_changes")
+        .execute(&mut connection)
+        .await
+        .expect("dropped");
+    let error = next(&mut feed).await.expect("an item").expect_err("a failure");
+    assert!(told(&error).contains("portolan.db"), "{}", told(&error));
+    assert!(next(&mut feed).await.is_none());
+}
+
+#[tokio::test]
+async fn a_feed_that_waits_ends_when_the_store_is_dropped() {
+    let place = Place::new();
+    let store = place.store().await;
+    let mut feed = store.clone().changes(Revision(0));
+    put_server(&store, "a").await;
+    assert!(next(&mut feed).await.is_some());
+    let waiting = tokio::spawn(async move { next(&mut feed).await.is_none() });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(store);
+    assert!(waiting.await.expect("no panic"));
+}

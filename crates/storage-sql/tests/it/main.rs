@@ -1,0 +1,10 @@
+//! The public face of the store, on files and in memory.
+
+mod conformance;
+mod feed;
+mod key_file;
+mod persistence;
+mod processes;
+mod refusals;
+mod secrecy;
+mod support;
