@@ -1,1 +1,3 @@
 //! An embeddable MCP platform.
+pub use portolan_gateway::{serve, GatewayConfig, Hosts, McpGateway, StaticTokens, Upstream, digest};
+pub use portolan_core::*;

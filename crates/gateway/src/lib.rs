@@ -1,1 +1,56 @@
 //! The governed MCP endpoint: both protocol eras, in front of any MCP server.
+//!
+//! ```text
+//! client ─► auth ─► era ─► session ─► policy+route ─► credential ─► endpoint ─► upstream, streamed back
+//!           who?    which   sealed     which install?  as whom?      where?      which era? bridge if they differ
+//! ```
+//!
+//! [`McpGateway`] is a tower service that serves `/mcp/<gateway>`. Clients speak 2026-07-28, 2025-11-25, 2025-06-18 or
+//! 2025-03-26; servers behind it speak either era, over streamable HTTP or stdio. Where both sides can speak the same
+//! era they do, and results pass as bytes; where they cannot, what differs is converted.
+//!
+//! # Limits
+//!
+//! Every bound is a documented field of [`Limits`] and [`Timeouts`].
+//!
+//! # Features
+//!
+//! None is on by default: `axum` (a router), `serve` (a listener), `process` (servers that are child processes).
+
+mod auth;
+mod body;
+mod broker;
+mod builder;
+mod call;
+mod config;
+mod exposure;
+mod guard;
+mod inject;
+mod intake;
+mod legacy;
+mod list;
+mod modern;
+mod passthrough;
+mod reply;
+#[cfg(feature = "axum")]
+mod router;
+mod seal;
+#[cfg(feature = "serve")]
+mod serve;
+mod service;
+mod session;
+mod table;
+mod upstream;
+mod visit;
+
+#[cfg(feature = "serve")]
+pub use self::serve::serve;
+pub use self::{
+    auth::{StaticTokens, digest},
+    body::Body,
+    broker::StoredCredentials,
+    builder::{Builder, Upstream},
+    config::{GatewayConfig, Hosts, Limits, Timeouts},
+    seal::TokenKeys,
+    service::{McpGateway, Parts},
+};

@@ -1,0 +1,217 @@
+//! Static bearer tokens, hashed at rest.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use aws_lc_rs::{
+    digest as hash,
+    rand::{SecureRandom, SystemRandom},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::{StreamExt, stream::BoxStream};
+use http::request::Parts;
+use jiff::Timestamp;
+use portolan_core::{
+    Authenticator, Caller, Change, Clock, Error, GatewayName, Key, Kind, Page, Record, Refusal, Registry, Result,
+    Revision, Secret, Subject, SystemClock, TokenDigest, TokenGrant, UserId,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::bearer;
+
+/// What every token that [`StaticTokens::mint`] makes begins with, so that leak scanners can know it.
+const PREFIX: &str = "ptl_";
+
+/// The longest token that is looked at.
+const MAX_LEN: usize = 512;
+
+/// More changes at once are taken over by reading everything.
+const FEW_CHANGES: usize = 8;
+
+type Changes = BoxStream<'static, Result<Change>>;
+
+/// Bearer tokens that were given out by hand: known by their SHA-256, never kept themselves.
+///
+/// All grants are in memory, so a check needs no I/O; those of a registry follow its change feed, so that a token that is
+/// revoked anywhere ends to open anything within a second.
+#[derive(Debug)]
+pub struct StaticTokens {
+    grants: Arc<Grants>,
+    clock: Arc<dyn Clock>,
+    _following: Option<AbortOnDropHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Grants {
+    by_digest: ArcSwap<HashMap<TokenDigest, Arc<TokenGrant>>>,
+    writing: Mutex<()>,
+}
+
+/// The digest that a token is known by.
+pub fn digest(token: &str) -> TokenDigest {
+    let hashed = hash::digest(&hash::SHA256, token.as_bytes());
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(hashed.as_ref());
+    TokenDigest::new(bytes)
+}
+
+impl StaticTokens {
+    /// Tokens of a fixed list of users, each with the digest of its token: see [`digest`].
+    ///
+    /// ```
+    /// use portolan_gateway::{StaticTokens, digest};
+    ///
+    /// let tokens = StaticTokens::from_users([("alice", digest("a long random token"))])?;
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    pub fn from_users<N: AsRef<str>>(users: impl IntoIterator<Item = (N, TokenDigest)>) -> Result<Self> {
+        let created = SystemClock.now();
+        let grants: Result<Vec<_>> = users
+            .into_iter()
+            .map(|(name, digest)| Ok(TokenGrant::new(digest, Subject::User(UserId::parse(name)?), created)))
+            .collect();
+        Ok(Self::from_grants(grants?, Arc::new(SystemClock)))
+    }
+
+    /// A fixed list of grants.
+    pub fn from_grants(grants: impl IntoIterator<Item = TokenGrant>, clock: Arc<dyn Clock>) -> Self {
+        let by_digest = grants
+            .into_iter()
+            .map(|grant| (grant.digest.clone(), Arc::new(grant)))
+            .collect();
+        let grants = Grants {
+            by_digest: ArcSwap::from_pointee(by_digest),
+            writing: Mutex::default(),
+        };
+        Self {
+            grants: grants.into(),
+            clock,
+            _following: None,
+        }
+    }
+
+    /// The grants of a registry, kept in step with it for as long as this value lives.
+    pub async fn follow(registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Result<Self> {
+        let grants = Arc::new(Grants::default());
+        // The feed is opened before the list is read: a change in between is seen twice, never not at all.
+        let changes = registry.changes(Revision::default());
+        grants.load(&*registry).await?;
+        let following = tokio::spawn(follow(grants.clone(), registry, changes));
+        Ok(Self {
+            grants,
+            clock,
+            _following: Some(AbortOnDropHandle::new(following)),
+        })
+    }
+
+    /// Makes a token of 256 random bits, with the digest to keep of it.
+    pub fn mint() -> Result<(Secret, TokenDigest)> {
+        let mut bytes = [0; 32];
+        SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Backend {
+            backend: "the random number generator",
+            action: "give random bytes".into(),
+            source: "it failed".into(),
+        })?;
+        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+        let digest = digest(&token);
+        Ok((Secret::new(token), digest))
+    }
+
+    fn check(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
+        if token.is_empty() || token.len() > MAX_LEN {
+            return Err(Refusal::Invalid);
+        }
+        let grants = self.grants.by_digest.load();
+        let grant = grants.get(&digest(token)).ok_or(Refusal::Invalid)?;
+        if !grant.is_valid_at(now) {
+            return Err(Refusal::Expired);
+        }
+        Ok(grant.caller())
+    }
+}
+
+#[async_trait]
+impl Authenticator for StaticTokens {
+    async fn authenticate(&self, _: &GatewayName, request: &Parts) -> Result<Option<Caller>, Refusal> {
+        match bearer(&request.headers)? {
+            None => Ok(None),
+            Some(token) => self.check(token, self.clock.now()).map(Some),
+        }
+    }
+
+    fn challenge(&self, gateway: &GatewayName) -> Option<String> {
+        Some(format!("Bearer realm=\"{gateway}\""))
+    }
+}
+
+impl Grants {
+    async fn load(&self, registry: &dyn Registry) -> Result<()> {
+        let mut all = HashMap::new();
+        let mut page = Page::first();
+        loop {
+            let records = registry.list(Kind::Token, page).await?;
+            let Some(last) = records.last() else { break };
+            page = Page::after(last.value.key());
+            all.extend(records.into_iter().filter_map(|record| match record.value {
+                Record::Token(grant) => Some((grant.digest.clone(), Arc::new(grant))),
+                _ => None,
+            }));
+        }
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.by_digest.store(Arc::new(all));
+        Ok(())
+    }
+
+    /// Takes over some changes: each for itself while they are few, else everything in one go.
+    async fn apply(&self, registry: &dyn Registry, changes: Vec<Result<Change>>) -> Result<()> {
+        let mut digests = Vec::new();
+        for change in changes {
+            if let Key::Token(digest) = change?.key {
+                digests.push(digest);
+            }
+        }
+        if digests.len() > FEW_CHANGES {
+            return self.load(registry).await;
+        }
+        for digest in &digests {
+            self.reload(registry, digest).await?;
+        }
+        Ok(())
+    }
+
+    async fn reload(&self, registry: &dyn Registry, digest: &TokenDigest) -> Result<()> {
+        let found = registry.get(&Key::Token(digest.clone())).await?;
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = HashMap::clone(&self.by_digest.load());
+        match found.map(|found| found.value) {
+            Some(Record::Token(grant)) => all.insert(digest.clone(), Arc::new(grant)),
+            _ => all.remove(digest),
+        };
+        self.by_digest.store(Arc::new(all));
+        Ok(())
+    }
+}
+
+/// Keeps `grants` in step with the registry. After a fault everything is read anew.
+async fn follow(grants: Arc<Grants>, registry: Arc<dyn Registry>, changes: Changes) {
+    let mut changes = changes.ready_chunks(FEW_CHANGES + 1);
+    loop {
+        while let Some(chunk) = changes.next().await {
+            if let Err(error) = grants.apply(&*registry, chunk).await {
+                tracing::warn!(%error, "the registry's change feed broke; tokens are read anew");
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // From the beginning: a feed may have forgotten where this one stood.
+        changes = registry.changes(Revision::default()).ready_chunks(FEW_CHANGES + 1);
+        if let Err(error) = grants.load(&*registry).await {
+            tracing::warn!(%error, "tokens cannot be read");
+        }
+    }
+}

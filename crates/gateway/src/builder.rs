@@ -1,0 +1,328 @@
+//! The gateway alone: in front of servers that are named in code, without a registry.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use async_trait::async_trait;
+use http::HeaderName;
+use portolan_core::{
+    AllowAll, AuditSink, Authenticator, Caller, Channel, CredentialBroker, Endpoint, EraPin, Error, GatewayName,
+    GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Outbound, Owner, Policy, Publication, Result, Route,
+    Secret, ServerName, ServerSpec, Source, SystemClock, TraceAudit, memory::MemorySessions,
+};
+
+use crate::{GatewayConfig, McpGateway, Parts, TokenKeys, upstream::Link};
+
+/// A server to put a gateway in front of.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    place: Place,
+    headers: Vec<(String, Secret)>,
+    era: EraPin,
+}
+
+#[derive(Clone)]
+enum Place {
+    Http(String),
+    Channel(Arc<dyn Channel>),
+    #[cfg(feature = "process")]
+    Command(portolan_process::ServerCommand),
+}
+
+impl Upstream {
+    /// A server at a URL.
+    pub fn http(url: impl Into<String>) -> Self {
+        Self::at(Place::Http(url.into()))
+    }
+
+    /// A stdio server that somebody else owns.
+    pub fn channel(channel: Arc<dyn Channel>) -> Self {
+        Self::at(Place::Channel(channel))
+    }
+
+    /// A stdio server: a program with its arguments, started as a child process when the gateway is built.
+    #[cfg(feature = "process")]
+    pub fn command<A: Into<String>>(program: impl Into<String>, args: impl IntoIterator<Item = A>) -> Self {
+        Self::at(Place::Command(portolan_process::ServerCommand::new(program, args)))
+    }
+
+    /// The same, sent `Authorization: Bearer <token>` on every call.
+    #[must_use]
+    pub fn bearer(self, token: impl Into<Secret>) -> Self {
+        let value = Secret::new(format!("Bearer {}", token.into().reveal()));
+        self.header("authorization", value)
+    }
+
+    /// The same, sent a header on every call.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The same, with its era known and not asked for.
+    #[must_use]
+    pub fn era(mut self, era: EraPin) -> Self {
+        self.era = era;
+        self
+    }
+
+    fn at(place: Place) -> Self {
+        Self {
+            place,
+            headers: Vec::new(),
+            era: EraPin::default(),
+        }
+    }
+}
+
+/// Builds a gateway in front of given servers: see [`McpGateway::builder`].
+#[derive(Debug)]
+pub struct Builder {
+    name: String,
+    naming: Naming,
+    instructions: Option<String>,
+    upstreams: Vec<(String, Upstream)>,
+    authenticators: Vec<Arc<dyn Authenticator>>,
+    config: GatewayConfig,
+    keys: Option<TokenKeys>,
+    policy: Arc<dyn Policy>,
+    audit: Arc<dyn AuditSink>,
+    #[cfg(feature = "process")]
+    processes: Option<portolan_process::ProcessConfig>,
+}
+
+impl McpGateway {
+    /// A gateway in front of servers that run elsewhere, or as child processes. No registry, no database.
+    ///
+    /// ```
+    /// use portolan_gateway::{McpGateway, StaticTokens, Upstream, digest};
+    ///
+    /// # async fn example() -> portolan_core::Result<()> {
+    /// let gateway = McpGateway::builder()
+    ///     .upstream("github", Upstream::http("https://api.example.com/mcp").bearer("their token"))
+    ///     .authenticator(StaticTokens::from_users([("alice", digest("a long random token"))])?)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder {
+            name: "default".into(),
+            naming: Naming::default(),
+            instructions: None,
+            upstreams: Vec::new(),
+            authenticators: Vec::new(),
+            config: GatewayConfig::default(),
+            keys: None,
+            policy: Arc::new(AllowAll),
+            audit: Arc::new(TraceAudit),
+            #[cfg(feature = "process")]
+            processes: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Adds a server under a name.
+    #[must_use]
+    pub fn upstream(mut self, name: impl Into<String>, upstream: Upstream) -> Self {
+        self.upstreams.push((name.into(), upstream));
+        self
+    }
+
+    /// Adds a way to tell who calls. Without any, every request is refused.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: impl Authenticator + 'static) -> Self {
+        self.authenticators.push(Arc::new(authenticator));
+        self
+    }
+
+    /// Names the gateway. Default `default`, so that it is served at `/mcp/default`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Says how tools are named. Default [`Naming::Prefix`].
+    #[must_use]
+    pub fn naming(mut self, naming: Naming) -> Self {
+        self.naming = naming;
+        self
+    }
+
+    /// Says what clients are told about the gateway. Default: nothing.
+    #[must_use]
+    pub fn instructions(mut self, instructions: impl Into<String>) -> Self {
+        self.instructions = Some(instructions.into());
+        self
+    }
+
+    /// Says how it behaves.
+    #[must_use]
+    pub fn config(mut self, config: GatewayConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Says what session ids are sealed with. Default: a random key, so that sessions end with this process.
+    #[must_use]
+    pub fn keys(mut self, keys: TokenKeys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Says who may use what. Default: everybody everything.
+    #[must_use]
+    pub fn policy(mut self, policy: impl Policy + 'static) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
+    /// Says who is told of calls. Default: `tracing`, target `portolan::audit`.
+    #[must_use]
+    pub fn audit(mut self, audit: impl AuditSink + 'static) -> Self {
+        self.audit = Arc::new(audit);
+        self
+    }
+
+    /// Says how child processes are run. Default: with this process' search path, working directory and locale.
+    #[cfg(feature = "process")]
+    #[must_use]
+    pub fn processes(mut self, processes: portolan_process::ProcessConfig) -> Self {
+        self.processes = Some(processes);
+        self
+    }
+
+    /// Builds the gateway and starts its child processes. Must be called within a tokio runtime.
+    pub fn build(mut self) -> Result<McpGateway> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(Error::invalid("gateway", "must be built within a tokio runtime"));
+        }
+        let keys = self.keys.take().map_or_else(TokenKeys::random, Ok)?;
+        let mut spec = GatewaySpec::new(GatewayName::parse(&self.name)?);
+        spec.naming = self.naming;
+        spec.instructions = self.instructions.take();
+        let upstreams = std::mem::take(&mut self.upstreams);
+        let mut servers = Vec::with_capacity(upstreams.len());
+        for (name, upstream) in upstreams {
+            servers.push(self.server(&name, upstream)?);
+        }
+        let given = servers
+            .iter()
+            .map(|server| (server.install.name, server.outbound.clone()))
+            .collect();
+        let gateway = McpGateway::new(Parts {
+            config: self.config,
+            keys,
+            authenticators: self.authenticators,
+            policy: self.policy,
+            broker: Arc::new(Given(given)),
+            runtime: None,
+            sessions: Arc::new(MemorySessions::default()),
+            audit: self.audit,
+            clock: Arc::new(SystemClock),
+        });
+        let mut links = Vec::with_capacity(servers.len());
+        let mut routes = Vec::with_capacity(servers.len());
+        for server in servers {
+            let link = Arc::new(Link::endpoint(
+                server.spec.clone(),
+                server.endpoint,
+                gateway.connector(),
+            )?);
+            gateway.adopt(server.install.name, &link);
+            routes.push(Route::new(server.spec, vec![server.install], true));
+            links.push((link, server.outbound));
+        }
+        gateway.publish_now(Publication::new(spec, routes))?;
+        for (link, outbound) in links {
+            gateway.warm(link, outbound);
+        }
+        Ok(gateway)
+    }
+
+    fn server(&self, name: &str, upstream: Upstream) -> Result<Server> {
+        let name = ServerName::parse(name)?;
+        let (source, endpoint) = match upstream.place {
+            Place::Http(url) => {
+                let source = ServerSpec::remote(&name, url)?.source;
+                let Source::Remote { url } = &source else {
+                    return Err(Error::invalid(name.as_str(), "has no URL"));
+                };
+                let endpoint = HttpEndpoint::new(url.clone());
+                (source, Endpoint::Http(endpoint))
+            }
+            Place::Channel(channel) => (elsewhere(), Endpoint::Channel(channel)),
+            #[cfg(feature = "process")]
+            Place::Command(command) => {
+                let processes = self
+                    .processes
+                    .clone()
+                    .unwrap_or_else(portolan_process::ProcessConfig::of_this_process);
+                let server = portolan_process::StdioServer::start(name.as_str(), command.era(upstream.era), &processes);
+                (elsewhere(), Endpoint::Channel(server))
+            }
+        };
+        let mut outbound = Outbound::none();
+        for (header, value) in upstream.headers {
+            let header = HeaderName::try_from(header.as_str())
+                .map_err(|_| Error::invalid(name.as_str(), format!("{header:?} is no header name")))?;
+            outbound.headers.push((header, value));
+        }
+        let install = Install::new(
+            InstallName::new(&SystemClock),
+            name.clone(),
+            Owner::Org,
+            jiff::Timestamp::UNIX_EPOCH,
+        );
+        let mut spec = ServerSpec::new(name, source)?;
+        spec.era = upstream.era;
+        Ok(Server {
+            spec: Arc::new(spec),
+            install: Arc::new(install),
+            endpoint,
+            outbound: Arc::new(outbound),
+        })
+    }
+}
+
+struct Server {
+    spec: Arc<ServerSpec>,
+    install: Arc<Install>,
+    endpoint: Endpoint,
+    outbound: Arc<Outbound>,
+}
+
+/// The source of a server whose pipes are owned already.
+fn elsewhere() -> Source {
+    Source::Command {
+        program: "channel".into(),
+        args: Vec::new(),
+        transport: Default::default(),
+    }
+}
+
+/// Credentials that are given once and for all.
+#[derive(Debug)]
+struct Given(HashMap<InstallName, Arc<Outbound>>);
+
+#[async_trait]
+impl CredentialBroker for Given {
+    async fn credential(&self, _: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<Outbound>> {
+        Ok(self.0.get(&install.name).cloned().unwrap_or_default())
+    }
+
+    fn forget(&self, _: &Install) {}
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http(_) => "Http",
+            Self::Channel(_) => "Channel",
+            #[cfg(feature = "process")]
+            Self::Command(_) => "Command",
+        })
+    }
+}

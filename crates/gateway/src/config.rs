@@ -1,0 +1,142 @@
+//! What a gateway can be told, each with its default.
+
+use std::time::Duration;
+
+use portolan_wire::era::ProtocolVersion;
+
+/// How a gateway behaves. Every field has a safe default; change what you need.
+///
+/// ```
+/// use portolan_gateway::{GatewayConfig, Hosts};
+///
+/// let config = GatewayConfig {
+///     hosts: Hosts::Only(vec!["mcp.example.com".into()]),
+///     ..GatewayConfig::default()
+/// };
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// What the gateway calls itself towards clients and servers. Default `portolan`.
+    pub name: String,
+    /// The protocol versions that clients may speak, newest first. Default: all four.
+    pub versions: Vec<ProtocolVersion>,
+    /// The `Host` names that are answered. Others get 403: they are how a web page reaches a server on the machine of
+    /// its reader (DNS rebinding). Default: loopback names.
+    pub hosts: Hosts,
+    /// Origins of web pages that may call, such as `https://app.example.com`, beside those whose host is in `hosts`.
+    /// Default: none. Requests without `Origin` come from no web page and pass.
+    pub origins: Vec<String>,
+    /// Limits of what is taken in and held.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+/// Which `Host` names are answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Hosts {
+    /// `localhost`, `127.0.0.1` and `[::1]`, with any port.
+    #[default]
+    Loopback,
+    /// Loopback names and these, without ports.
+    Only(Vec<String>),
+    /// All; for a gateway behind something that checks them.
+    Any,
+}
+
+/// Bounds. What goes over one is refused; nothing is queued without end.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a request body. Default 4 MiB.
+    pub request_bytes: usize,
+    /// Bytes of one message from a server. Default 64 MiB. Results pass through without being held; this bounds what
+    /// one call can move.
+    pub message_bytes: usize,
+    /// Bytes of a message that has to be held to be understood: errors, lists, answers from across the eras.
+    /// Default 32 MiB.
+    pub held_bytes: usize,
+    /// How deep JSON may nest. Default 128.
+    pub depth: u32,
+    /// Messages in a batch (2025-03-26 only). Default 50.
+    pub batch: usize,
+    /// Calls under way at once, over all clients. Default 4,096.
+    pub calls: usize,
+    /// Sessions of legacy clients that are remembered. Past it, the longest unused are forgotten, and open their
+    /// upstream sessions anew when they come back. Default 50,000.
+    pub sessions: usize,
+    /// Tools on a page of `tools/list`. Default 1,000.
+    pub page: usize,
+    /// Tools that are taken from one server. Default 10,000.
+    pub tools: usize,
+}
+
+/// Times.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// Until a request's body is there. Default 30 s.
+    pub body: Duration,
+    /// Until a server answers a call, or says something about it: progress begins the wait anew. Default 2 min.
+    pub call: Duration,
+    /// Until a call is over, whatever it says. Default 1 h.
+    pub call_total: Duration,
+    /// Until a connection to a server stands. Default 10 s.
+    pub connect: Duration,
+    /// Until a server has introduced itself. Default 30 s.
+    pub handshake: Duration,
+    /// Until a server has listed its tools. Slower ones are left out of that list. Default 15 s.
+    pub list: Duration,
+    /// How old a list of tools may be before it is fetched anew, in the background. Default 60 s.
+    pub list_age: Duration,
+    /// How long an unused session of a legacy client is remembered. Default 30 min.
+    pub session_idle: Duration,
+    /// How long a session of a legacy client is good. Default 24 h.
+    pub session_total: Duration,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        let mut versions = ProtocolVersion::ALL.to_vec();
+        versions.sort_by_key(|version| std::cmp::Reverse(version.as_str()));
+        Self {
+            name: "portolan".into(),
+            versions,
+            hosts: Hosts::default(),
+            origins: Vec::new(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_bytes: 4 << 20,
+            message_bytes: 64 << 20,
+            held_bytes: 32 << 20,
+            depth: 128,
+            batch: 50,
+            calls: 4096,
+            sessions: 50_000,
+            page: 1000,
+            tools: 10_000,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            body: Duration::from_secs(30),
+            call: Duration::from_secs(120),
+            call_total: Duration::from_secs(3600),
+            connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(30),
+            list: Duration::from_secs(15),
+            list_age: Duration::from_secs(60),
+            session_idle: Duration::from_secs(30 * 60),
+            session_total: Duration::from_secs(24 * 3600),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! How tools are called towards clients.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use portolan_core::{Naming, ServerName, Tool};
+use portolan_wire::{
+    header::{self, ParamHeader},
+    object::{self, RawObject},
+};
+
+/// What stands between a server's name and a tool's.
+const SEPARATOR: &str = "__";
+
+/// The longest name that clients are known to take.
+const MAX_LEN: usize = 64;
+
+/// A tool as it is listed and called.
+#[derive(Debug)]
+pub(crate) struct ExposedTool {
+    /// The tool itself.
+    pub(crate) tool: Tool,
+    /// `<server>__<tool>`, within 64 characters.
+    prefixed: Box<str>,
+    plain_definition: Bytes,
+    prefixed_definition: Bytes,
+    /// Arguments that are repeated in headers of a modern HTTP call (SEP-2243).
+    pub(crate) headers: Vec<ParamHeader>,
+}
+
+impl ExposedTool {
+    /// Its name under `naming`.
+    pub(crate) fn name(&self, naming: Naming) -> &str {
+        match naming {
+            Naming::Plain => self.tool.name().as_str(),
+            _ => &self.prefixed,
+        }
+    }
+
+    /// Its definition under `naming`: what its server said, with the name that clients call it by.
+    pub(crate) fn definition(&self, naming: Naming) -> &Bytes {
+        match naming {
+            Naming::Plain => &self.plain_definition,
+            _ => &self.prefixed_definition,
+        }
+    }
+}
+
+/// The tools of one server, by their names.
+#[derive(Debug, Default)]
+pub(crate) struct ExposedTools {
+    tools: Vec<ExposedTool>,
+    plain: HashMap<Box<str>, usize>,
+    prefixed: HashMap<Box<str>, usize>,
+}
+
+impl ExposedTools {
+    /// Exposes `tools` of `server`. Of two tools with one name the first counts; one whose header annotations cannot be
+    /// followed is left out, as SEP-2243 asks of clients.
+    pub(crate) fn new(server: &ServerName, tools: Vec<Tool>) -> Self {
+        let mut exposed = Self::default();
+        for tool in tools {
+            if exposed.plain.contains_key(tool.name().as_str()) {
+                tracing::warn!(%server, tool = %tool.name(), "a server lists a tool twice; the first one counts");
+                continue;
+            }
+            match expose(server, tool) {
+                Ok(tool) => exposed.add(tool),
+                Err(problem) => tracing::warn!(%server, problem, "a tool is left out"),
+            }
+        }
+        exposed
+    }
+
+    /// The tool that clients call `name`.
+    pub(crate) fn find(&self, naming: Naming, name: &str) -> Option<&ExposedTool> {
+        let index = match naming {
+            Naming::Plain => &self.plain,
+            _ => &self.prefixed,
+        };
+        index.get(name).map(|at| &self.tools[*at])
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ExposedTool> {
+        self.tools.iter()
+    }
+
+    fn add(&mut self, tool: ExposedTool) {
+        let at = self.tools.len();
+        self.plain.insert(tool.tool.name().as_str().into(), at);
+        self.prefixed.entry(tool.prefixed.clone()).or_insert(at);
+        self.tools.push(tool);
+    }
+}
+
+fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
+    let prefixed = prefixed(server, tool.name().as_str());
+    let plain_definition = Bytes::copy_from_slice(tool.definition().get().as_bytes());
+    let mut definition = RawObject::parse(&plain_definition).map_err(|fault| format!("{}: {fault}", tool.name()))?;
+    let headers = match definition.get("inputSchema") {
+        Some(schema) => header::param_headers(schema).map_err(|fault| format!("{}: {fault}", tool.name()))?,
+        None => Vec::new(),
+    };
+    definition.set("name", object::quote(&prefixed));
+    let prefixed_definition = definition.to_bytes();
+    Ok(ExposedTool {
+        tool,
+        prefixed,
+        plain_definition,
+        prefixed_definition,
+        headers,
+    })
+}
+
+/// `<server>__<tool>`; what is too long is cut and told apart by a digest of the whole.
+fn prefixed(server: &ServerName, tool: &str) -> Box<str> {
+    let whole = format!("{server}{SEPARATOR}{tool}");
+    if whole.len() <= MAX_LEN {
+        return whole.into();
+    }
+    let hashed = digest::digest(&digest::SHA256, whole.as_bytes());
+    let tail = hashed.as_ref()[..4]
+        .iter()
+        .fold(String::from("_"), |tail, byte| tail + &format!("{byte:02x}"));
+    let mut end = MAX_LEN - tail.len();
+    while !whole.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{tail}", &whole[..end]).into()
+}
+
+/// The server that a prefixed name begins with. Server names hold no `_`, so the first separator is the one.
+pub(crate) fn server_of(name: &str) -> Option<&str> {
+    name.split_once(SEPARATOR).map(|(server, _)| server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str) -> ServerName {
+        ServerName::parse(name).expect("name")
+    }
+
+    #[test]
+    fn long_names_stay_apart_within_64_characters() {
+        let (a, b) = (format!("{}a", "x".repeat(80)), format!("{}b", "x".repeat(80)));
+        let (a, b) = (prefixed(&server("s"), &a), prefixed(&server("s"), &b));
+        assert_ne!(a, b);
+        assert!(a.len() == MAX_LEN && b.len() == MAX_LEN);
+        assert_eq!(server_of(&a), Some("s"));
+    }
+
+    #[test]
+    fn a_tool_with_the_separator_in_its_name_keeps_its_server() {
+        assert_eq!(server_of(&prefixed(&server("a-b"), "x__y")), Some("a-b"));
+    }
+
+    #[test]
+    fn a_cut_name_is_cut_between_characters() {
+        assert!(prefixed(&server("s"), &"ä".repeat(60)).len() <= MAX_LEN);
+    }
+}

@@ -1,0 +1,127 @@
+//! A request's body: of the right type, within the limit, in time.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use http_body::Body;
+use http_body_util::BodyExt;
+
+use crate::{config::GatewayConfig, reply::Rejection};
+
+/// Checks what the client sends and takes: JSON in, JSON or events out.
+pub(crate) fn check_types(headers: &HeaderMap) -> Result<(), Rejection> {
+    let sends = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !sends.is_some_and(|value| essence(value).eq_ignore_ascii_case("application/json")) {
+        return Err(Rejection::http(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the content type must be application/json",
+        ));
+    }
+    let encoded = headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| value.as_bytes() != b"identity");
+    if encoded {
+        return Err(Rejection::http(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "encoded bodies are not taken",
+        ));
+    }
+    if takes(headers, "application", "json") && takes(headers, "text", "event-stream") {
+        return Ok(());
+    }
+    Err(Rejection::http(
+        StatusCode::NOT_ACCEPTABLE,
+        "accept must list application/json and text/event-stream",
+    ))
+}
+
+/// Reads the body.
+pub(crate) async fn read<B>(config: &GatewayConfig, headers: &HeaderMap, body: B) -> Result<Bytes, Rejection>
+where
+    B: Body<Data = Bytes>,
+{
+    let limit = config.limits.request_bytes;
+    let too_large = || {
+        Rejection::http(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is larger than {limit} bytes"),
+        )
+    };
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let collect = collect(body, limit);
+    match tokio::time::timeout(config.timeouts.body, collect).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(Collect::TooLarge)) => Err(too_large()),
+        Ok(Err(Collect::Broken)) => Err(Rejection::http(StatusCode::BAD_REQUEST, "the body broke off")),
+        Err(_) => Err(Rejection::http(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+    }
+}
+
+/// Why a body could not be collected.
+#[derive(Debug)]
+pub(crate) enum Collect {
+    /// It is larger than the limit.
+    TooLarge,
+    /// It broke off.
+    Broken,
+}
+
+/// Collects a body of at most `limit` bytes; one that comes in one piece is not copied.
+pub(crate) async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Collect>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut body = std::pin::pin!(body);
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Collect::Broken)?.into_data() else {
+            continue;
+        };
+        if first.len().max(rest.len()) + data.len() > limit {
+            return Err(Collect::TooLarge);
+        }
+        if rest.is_empty() && first.is_empty() {
+            first = data;
+            continue;
+        }
+        if rest.is_empty() {
+            rest.reserve((first.len() + data.len()).max(16 * 1024));
+            rest.extend_from_slice(&first);
+        }
+        rest.extend_from_slice(&data);
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+fn takes(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
+    let mut values = headers.get_all(header::ACCEPT).iter().peekable();
+    if values.peek().is_none() {
+        // RFC 9110 12.5.1: no Accept header takes anything.
+        return true;
+    }
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter(|range| !is_refused(range))
+        .filter_map(|range| essence(range).split_once('/'))
+        .any(|(k, s)| (k == "*" || k.eq_ignore_ascii_case(kind)) && (s == "*" || s.eq_ignore_ascii_case(subtype)))
+}
+
+/// Whether a media range has quality 0: "not acceptable" (RFC 9110 12.4.2).
+fn is_refused(range: &str) -> bool {
+    range
+        .split(';')
+        .skip(1)
+        .filter_map(|parameter| parameter.trim().strip_prefix("q="))
+        .any(|quality| quality.trim().parse::<f32>() == Ok(0.0))
+}
+
+/// A media type without its parameters.
+pub(crate) fn essence(value: &str) -> &str {
+    value.split(';').next().unwrap_or_default().trim()
+}

@@ -1,0 +1,252 @@
+//! Clients of 2025-11-25 and older: a handshake, then a session.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::join_all;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::BodyExt;
+use portolan_wire::{
+    envelope::{self, Message, Notification, Request},
+    era::{Era, NamedVersion, ProtocolVersion},
+    error::{self, ErrorObject},
+    header,
+    id::RequestId,
+    method::Method,
+    object::{self, RawObject},
+};
+
+use crate::{
+    body::Body,
+    call::ToolCall,
+    reply::{self, Rejection},
+    service::Inner,
+    session::Session,
+    upstream::Reply,
+    visit::Visit,
+};
+
+impl Inner {
+    /// `initialize`: agrees on a version and opens a session.
+    pub(crate) fn initialize(
+        &self,
+        visit: &Visit,
+        id: &RequestId,
+        requested: &NamedVersion,
+    ) -> Result<Response<Body>, Rejection> {
+        let served = |version: &ProtocolVersion| version.era() == Era::Legacy && self.config.versions.contains(version);
+        let newest = || self.config.versions.iter().copied().filter(served).max();
+        let Some(version) = requested.known().filter(served).or_else(newest) else {
+            let error = ErrorObject::unsupported_version(&self.config.versions, requested.as_str());
+            return Err(Rejection::new(StatusCode::BAD_REQUEST, error).with_id(Some(id.clone())));
+        };
+        let opened = self.sessions.open(&visit.gateway.spec.name, &visit.caller, version);
+        let session = opened
+            .ok()
+            .and_then(|session| HeaderValue::try_from(session).ok())
+            .ok_or_else(|| {
+                Rejection::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    ErrorObject::internal("no session could be opened"),
+                )
+            })?;
+        let mut result = RawObject::new();
+        result.set("protocolVersion", object::quote(version.as_str()));
+        result.set("capabilities", self.capabilities());
+        result.set("serverInfo", self.server_info());
+        if let Some(instructions) = &visit.gateway.spec.instructions {
+            result.set("instructions", object::quote(instructions));
+        }
+        let mut response = reply::json(StatusCode::OK, envelope::result(id, &result.to_bytes()));
+        response.headers_mut().insert(header::SESSION_ID, session);
+        Ok(response)
+    }
+
+    /// A message within a session.
+    pub(crate) async fn serve_legacy(
+        self: &Arc<Self>,
+        visit: &Visit,
+        message: Message,
+        text: Bytes,
+    ) -> Result<Response<Body>, Rejection> {
+        let session = self
+            .session(visit)
+            .await
+            .map_err(|refused| refused.with_id(message.id().cloned()))?;
+        match message {
+            Message::Request(request) => self.legacy_request(visit, &session, request, text).await,
+            Message::Notification(notification) => {
+                heed(&session, &notification);
+                Ok(reply::accepted())
+            }
+            // Nothing is asked of clients, so no answer is waited for.
+            Message::Response(_) => Ok(reply::accepted()),
+        }
+    }
+
+    /// A batch, which only 2025-03-26 has: all at once, answered in one array.
+    pub(crate) async fn serve_batch(
+        self: &Arc<Self>,
+        visit: &Visit,
+        batch: Vec<Message>,
+    ) -> Result<Response<Body>, Rejection> {
+        let none = "batches exist only in protocol version 2025-03-26";
+        if visit.headers.get(header::SESSION_ID).is_none() {
+            return Err(Rejection::http(StatusCode::BAD_REQUEST, none));
+        }
+        let session = self.session(visit).await?;
+        if session.version != ProtocolVersion::V2025_03_26 {
+            return Err(Rejection::http(StatusCode::BAD_REQUEST, none));
+        }
+        let answers = join_all(batch.into_iter().map(|message| self.batched(visit, &session, message))).await;
+        let answers: Vec<Bytes> = answers.into_iter().flatten().collect();
+        if answers.is_empty() {
+            return Ok(reply::accepted());
+        }
+        let mut array = BytesMut::from("[".as_bytes());
+        for (at, answer) in answers.iter().enumerate() {
+            if at > 0 {
+                array.extend_from_slice(b",");
+            }
+            array.extend_from_slice(answer);
+        }
+        array.extend_from_slice(b"]");
+        Ok(reply::json(StatusCode::OK, array.freeze()))
+    }
+
+    /// `DELETE`: ends the session, and those upstream that belong to it.
+    pub(crate) async fn end_session(&self, visit: &Visit) -> Result<Response<Body>, Rejection> {
+        let session = self.session(visit).await?;
+        let id = session_id(&visit.headers)?;
+        let held = self.sessions.end(id, &session).await.map_err(|error| {
+            tracing::warn!(%error, "a session cannot be ended");
+            Rejection::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorObject::internal("the session cannot be ended now"),
+            )
+        })?;
+        self.connector.tasks.spawn(async move {
+            join_all(held.iter().map(|session| session.close())).await;
+        });
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(response)
+    }
+
+    async fn session(&self, visit: &Visit) -> Result<Arc<Session>, Rejection> {
+        let id = session_id(&visit.headers)?;
+        match self.sessions.find(id, &visit.gateway.spec.name, &visit.caller).await {
+            Ok(Some(session)) => Ok(session),
+            Ok(None) => Err(Rejection::http(
+                StatusCode::NOT_FOUND,
+                "no such session; initialize again",
+            )),
+            Err(error) => {
+                tracing::warn!(%error, "sessions cannot be looked up");
+                let error = ErrorObject::internal("the session cannot be looked up now");
+                Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, error))
+            }
+        }
+    }
+
+    async fn legacy_request(
+        self: &Arc<Self>,
+        visit: &Visit,
+        session: &Arc<Session>,
+        request: Request,
+        text: Bytes,
+    ) -> Result<Response<Body>, Rejection> {
+        let id = Some(request.id.clone());
+        let refuse =
+            |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Legacy), error).with_id(id.clone());
+        let params = params(request.params.as_ref()).map_err(refuse)?;
+        let result = match request.method {
+            Method::ToolsCall => {
+                return self
+                    .call_tool(
+                        visit,
+                        Some(session),
+                        ToolCall {
+                            id: request.id,
+                            params,
+                            text,
+                        },
+                    )
+                    .await;
+            }
+            Method::Ping => Bytes::from_static(b"{}"),
+            Method::ToolsList => self.list_tools(visit, Era::Legacy, &params).await.map_err(refuse)?,
+            other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
+        };
+        Ok(reply::json(StatusCode::OK, envelope::result(&request.id, &result)))
+    }
+
+    async fn batched(self: &Arc<Self>, visit: &Visit, session: &Arc<Session>, message: Message) -> Option<Bytes> {
+        match message {
+            Message::Response(_) => None,
+            Message::Notification(notification) => {
+                heed(session, &notification);
+                None
+            }
+            Message::Request(request) => {
+                let id = request.id.clone();
+                let text = envelope::request(&id, &request.method, request.params.as_deref());
+                Some(match self.legacy_request(visit, session, request, text).await {
+                    Err(rejection) => rejection.message(),
+                    Ok(response) => whole(response, self.config.limits.held_bytes)
+                        .await
+                        .unwrap_or_else(|| envelope::error(Some(&id), &ErrorObject::internal("the answer broke off"))),
+                })
+            }
+        }
+    }
+}
+
+/// The one message of a reply, past its notifications.
+async fn whole(response: Response<Body>, limit: usize) -> Option<Bytes> {
+    let (head, body) = response.into_parts();
+    let events = head
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value == "text/event-stream");
+    let body = Body::relayed(body.map_err(Into::into));
+    let reply = if events { Reply::Events(body) } else { Reply::Json(body) };
+    reply.into_message(limit).await
+}
+
+fn session_id(headers: &HeaderMap) -> Result<&str, Rejection> {
+    match header::single(headers, &header::SESSION_ID) {
+        Ok(Some(value)) => value
+            .to_str()
+            .map_err(|_| Rejection::http(StatusCode::NOT_FOUND, "no such session; initialize again")),
+        Ok(None) => Err(Rejection::http(
+            StatusCode::BAD_REQUEST,
+            "mcp-session-id is missing; initialize first",
+        )),
+        Err(fault) => Err(Rejection::http(StatusCode::BAD_REQUEST, fault.to_string())),
+    }
+}
+
+/// `notifications/cancelled` is the one that means something here.
+fn heed(session: &Session, notification: &Notification) {
+    if notification.method != Method::Cancelled {
+        return;
+    }
+    let id = notification
+        .params
+        .as_ref()
+        .and_then(|params| RawObject::parse(params).ok());
+    if let Some(id) = id
+        .as_ref()
+        .and_then(|params| RequestId::parse(params.get("requestId")?).ok())
+    {
+        session.cancel(&id);
+    }
+}
+
+pub(crate) fn params(raw: Option<&Bytes>) -> Result<RawObject, ErrorObject> {
+    match raw {
+        None => Ok(RawObject::new()),
+        Some(raw) => RawObject::parse(raw).map_err(|fault| ErrorObject::invalid_params(fault.to_string())),
+    }
+}

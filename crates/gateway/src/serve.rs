@@ -1,0 +1,72 @@
+//! A listener for those who have none: HTTP/1.1 with TCP_NODELAY, bounded, with an orderly end.
+
+use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use portolan_core::BoxError;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tower_service::Service;
+
+/// Connections at once.
+const CONNECTIONS: usize = 16_384;
+/// How long a client may take to send the head of a request.
+const HEAD: Duration = Duration::from_secs(30);
+/// How long calls under way may go on after the end was asked for.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Serves `service` on `listener` until `end` is ready; then takes nothing new, and lets what is under way finish, for at
+/// most 30 s.
+///
+/// The service is an [`McpGateway`](crate::McpGateway), or anything that has one mounted in it.
+pub async fn serve<S, B>(listener: TcpListener, service: S, end: impl Future<Output = ()>) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut end = std::pin::pin!(end);
+    loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place.map_err(io::Error::other)?,
+            () = &mut end => break,
+        };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                // A connection that is gone already, or too many open files: neither ends the listener.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = &mut end => break,
+        };
+        // Small events are otherwise held back for up to 40 ms.
+        let _ = stream.set_nodelay(true);
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! The gateway as a service: the way of every request, from top to bottom.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Method as Verb, Request, Response, StatusCode};
+use portolan_core::{
+    AuditSink, Authenticator, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName, Outbound, Policy,
+    Publication, Result, ServerName, ServerSpec, SessionStore, Source, Tool,
+};
+use portolan_wire::{
+    envelope::{self, Incoming, Message},
+    era::{self, ClientEra},
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    auth,
+    body::Body,
+    config::GatewayConfig,
+    guard, intake,
+    reply::Rejection,
+    seal::TokenKeys,
+    session::Sessions,
+    table::Table,
+    upstream::{Connector, Link},
+    visit::Visit,
+};
+
+/// Serves gateways to MCP clients of both eras, at `/mcp/<gateway>`.
+///
+/// It is a [`tower_service::Service`] over any body, so that every hyper-based server can mount it, and cheap to clone:
+/// clones are one gateway.
+#[derive(Clone)]
+pub struct McpGateway {
+    inner: Arc<Inner>,
+}
+
+/// What a gateway is made of.
+pub(crate) struct Inner {
+    pub(crate) config: Arc<GatewayConfig>,
+    pub(crate) table: Table,
+    pub(crate) sessions: Sessions,
+    pub(crate) keys: Arc<TokenKeys>,
+    pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
+    pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) broker: Arc<dyn CredentialBroker>,
+    pub(crate) audit: Arc<dyn AuditSink>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) calls: Arc<Semaphore>,
+}
+
+/// The parts that a gateway works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// How it behaves.
+    pub config: GatewayConfig,
+    /// What session ids and cursors are sealed with. Replicas share them.
+    pub keys: TokenKeys,
+    /// Who calls. Without any, every request is refused.
+    pub authenticators: Vec<Arc<dyn Authenticator>>,
+    /// Who may use what.
+    pub policy: Arc<dyn Policy>,
+    /// As whom servers are called.
+    pub broker: Arc<dyn CredentialBroker>,
+    /// Where self-hosted servers run. Without one, only remote servers can be published.
+    pub runtime: Option<Arc<dyn portolan_core::Runtime>>,
+    /// What sessions need beyond their ids.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Who is told of calls.
+    pub audit: Arc<dyn AuditSink>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl McpGateway {
+    /// A gateway of these parts, which serves nothing until something is published.
+    pub fn new(parts: Parts) -> Self {
+        let config = Arc::new(parts.config);
+        let keys = Arc::new(parts.keys);
+        let connector = Arc::new(Connector::new(config.clone()));
+        let inner = Inner {
+            table: Table::new(parts.runtime, connector.clone()),
+            sessions: Sessions::new(&config, keys.clone(), parts.sessions, parts.clock.clone()),
+            calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
+            keys,
+            authenticators: parts.authenticators,
+            policy: parts.policy,
+            broker: parts.broker,
+            audit: parts.audit,
+            clock: parts.clock,
+            connector,
+            config,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// How many sessions of legacy clients are remembered now.
+    pub fn session_count(&self) -> usize {
+        self.inner.sessions.count()
+    }
+
+    /// Waits until what outlives its call (cancellations, ended sessions) is done, at most this long.
+    pub async fn drain(&self, at_most: Duration) {
+        let tasks = &self.inner.connector.tasks;
+        tasks.close();
+        let _ = tokio::time::timeout(at_most, tasks.wait()).await;
+        tasks.reopen();
+    }
+
+    pub(crate) fn adopt(&self, install: portolan_core::InstallName, upstream: &Arc<Link>) {
+        self.inner.table.adopt(install, upstream);
+    }
+
+    pub(crate) fn publish_now(&self, publication: Publication) -> Result<()> {
+        self.inner.table.publish(publication)
+    }
+
+    /// Asks a server in the background what it can do, so that the first client need not wait.
+    pub(crate) fn warm(&self, link: Arc<Link>, credential: Arc<Outbound>) {
+        self.inner.connector.tasks.spawn(async move {
+            if let Err(error) = link.tools(&credential).await {
+                tracing::warn!(server = %link.server.name, %error, "a server cannot be asked for its tools yet");
+            }
+        });
+    }
+
+    pub(crate) fn connector(&self) -> Arc<Connector> {
+        self.inner.connector.clone()
+    }
+
+    /// Answers one request.
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        match self.inner.serve(request).await {
+            Ok(response) => response,
+            Err(rejection) => rejection.into_response(),
+        }
+    }
+}
+
+impl Inner {
+    async fn serve<B>(self: &Arc<Self>, request: Request<B>) -> Result<Response<Body>, Rejection>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let (head, body) = request.into_parts();
+        // who?
+        guard::check(&self.config, &head)?;
+        let name = gateway_name(head.uri.path())?;
+        let caller = auth::authenticate(&self.authenticators, &name, &head).await?;
+        let gateway = self.table.get(&name).ok_or_else(|| not_found("no such gateway"))?;
+        let visit = Visit {
+            gateway,
+            caller,
+            headers: head.headers,
+        };
+        // what?
+        match head.method {
+            Verb::POST => {}
+            Verb::DELETE if visit.headers.contains_key(portolan_wire::header::SESSION_ID) => {
+                return self.end_session(&visit).await;
+            }
+            _ => return Err(Rejection::method("POST")),
+        }
+        intake::check_types(&visit.headers)?;
+        let text = intake::read(&self.config, &visit.headers, body).await?;
+        let limits = envelope::Limits {
+            depth: self.config.limits.depth,
+            batch: self.config.limits.batch,
+        };
+        // which era?
+        match envelope::parse(&text, &limits)? {
+            Incoming::Batch(batch) => self.serve_batch(&visit, batch).await,
+            Incoming::One(message) => self.serve_message(&visit, message, text).await,
+        }
+    }
+
+    async fn serve_message(
+        self: &Arc<Self>,
+        visit: &Visit,
+        message: Message,
+        text: Bytes,
+    ) -> Result<Response<Body>, Rejection> {
+        let era = era::detect_client(&visit.headers, &message, &self.config.versions)
+            .map_err(|fault| Rejection::from(fault).with_id(message.id().cloned()))?;
+        match (era, message) {
+            (ClientEra::Modern(call), message) => self.serve_modern(visit, message, *call, text).await,
+            (ClientEra::Initialize { requested }, Message::Request(request)) => {
+                self.initialize(visit, &request.id, &requested)
+            }
+            (_, message) => self.serve_legacy(visit, message, text).await,
+        }
+    }
+}
+
+/// The gateway that a path names: the last part of `/mcp/<gateway>`, or of `/<gateway>` where a host has cut the rest off.
+fn gateway_name(path: &str) -> Result<GatewayName, Rejection> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let name = path.strip_prefix("mcp/").unwrap_or(path);
+    GatewayName::parse(name.strip_suffix('/').unwrap_or(name)).map_err(|_| not_found("no such endpoint"))
+}
+
+fn not_found(problem: &'static str) -> Rejection {
+    Rejection::http(StatusCode::NOT_FOUND, problem)
+}
+
+impl<B> tower_service::Service<Request<B>> for McpGateway
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let gateway = self.clone();
+        Box::pin(async move { Ok(gateway.respond(request).await) })
+    }
+}
+
+#[async_trait]
+impl Gateway for McpGateway {
+    async fn publish(&self, publication: Publication) -> Result<()> {
+        self.inner.table.publish(publication)
+    }
+
+    async fn withdraw(&self, name: &GatewayName) -> Result<()> {
+        self.inner.table.withdraw(name);
+        Ok(())
+    }
+
+    async fn published(&self) -> Result<Vec<GatewayName>> {
+        Ok(self.inner.table.names())
+    }
+}
+
+#[async_trait]
+impl Discovery for McpGateway {
+    async fn tools(&self, endpoint: &Endpoint, credential: &Outbound) -> Result<Vec<Tool>> {
+        // The name stands in messages only: a discovery belongs to no server yet.
+        let source = Source::Command {
+            program: "discovery".into(),
+            args: Vec::new(),
+            transport: Default::default(),
+        };
+        let server = Arc::new(ServerSpec::new(ServerName::parse("discovery")?, source)?);
+        let upstream = Link::endpoint(server, endpoint.clone(), self.connector())?;
+        upstream.list(&Arc::new(credential.clone())).await
+    }
+}
+
+impl fmt::Debug for McpGateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("McpGateway")
+            .field("published", &self.inner.table.names())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inner")
+    }
+}

@@ -1,0 +1,316 @@
+//! Sessions of legacy clients.
+//!
+//! A session id is a sealed token, so any replica can serve it without asking. What a replica remembers beside it (the
+//! upstream sessions that belong to it, its calls under way) may be forgotten at any time and made anew.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use aws_lc_rs::{
+    digest,
+    rand::{SecureRandom, SystemRandom},
+};
+use bytes::Bytes;
+use jiff::Timestamp;
+use portolan_core::{Caller, Clock, Error, GatewayName, Precondition, Result, ServerName, SessionStore};
+use portolan_wire::{era::ProtocolVersion, id::RequestId};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::GatewayConfig,
+    seal::{Purpose, TokenKeys},
+    upstream::UpstreamSession,
+};
+
+const NONCE_LEN: usize = 16;
+/// version ‖ nonce ‖ caller and gateway ‖ end, in seconds.
+const PAYLOAD_LEN: usize = 1 + NONCE_LEN + 16 + 8;
+/// Calls of one session that can be cancelled by a notification.
+const MAX_INFLIGHT: usize = 1024;
+
+/// One session, as this replica knows it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The version that was agreed on.
+    pub(crate) version: ProtocolVersion,
+    nonce: [u8; NONCE_LEN],
+    bound_to: [u8; 16],
+    ends: i64,
+    used: AtomicI64,
+    upstream: Mutex<HashMap<ServerName, Arc<UpstreamSession>>>,
+    inflight: Mutex<HashMap<RequestId, CancellationToken>>,
+}
+
+/// The sessions of a gateway.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    keys: Arc<TokenKeys>,
+    store: Arc<dyn SessionStore>,
+    clock: Arc<dyn Clock>,
+    idle: i64,
+    total: i64,
+    most: usize,
+    live: Mutex<Live>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    by_id: HashMap<Box<str>, Arc<Session>>,
+    swept: i64,
+}
+
+impl Sessions {
+    pub(crate) fn new(
+        config: &GatewayConfig,
+        keys: Arc<TokenKeys>,
+        store: Arc<dyn SessionStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
+        Self {
+            keys,
+            store,
+            clock,
+            idle: seconds(config.timeouts.session_idle),
+            total: seconds(config.timeouts.session_total),
+            most: config.limits.sessions.max(1),
+            live: Mutex::default(),
+        }
+    }
+
+    /// Opens a session and gives its id.
+    pub(crate) fn open(&self, gateway: &GatewayName, caller: &Caller, version: ProtocolVersion) -> Result<String> {
+        let now = self.clock.now().as_second();
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(|_| Error::Backend {
+            backend: "the random number generator",
+            action: "give random bytes".into(),
+            source: "it failed".into(),
+        })?;
+        let session = Session {
+            version,
+            nonce,
+            bound_to: bind(gateway, caller),
+            ends: now.saturating_add(self.total),
+            used: AtomicI64::new(now),
+            upstream: Mutex::default(),
+            inflight: Mutex::default(),
+        };
+        let id = self.keys.seal(Purpose::Session, &session.payload())?;
+        self.remember(&id, Arc::new(session), now);
+        Ok(id)
+    }
+
+    /// The session under `id`, if it is this caller's, on this gateway, and has not ended.
+    pub(crate) async fn find(&self, id: &str, gateway: &GatewayName, caller: &Caller) -> Result<Option<Arc<Session>>> {
+        let now = self.clock.now();
+        let known = self.lock().by_id.get(id).cloned();
+        let session = match known {
+            Some(session) => session,
+            None => match self.recall(id, now).await? {
+                Some(session) => session,
+                None => return Ok(None),
+            },
+        };
+        if session.bound_to != bind(gateway, caller) || session.ends <= now.as_second() {
+            return Ok(None);
+        }
+        session.used.store(now.as_second(), Ordering::Relaxed);
+        Ok(Some(session))
+    }
+
+    /// Ends a session, on every replica, for good. Gives back what it held upstream.
+    pub(crate) async fn end(&self, id: &str, session: &Session) -> Result<Vec<Arc<UpstreamSession>>> {
+        let ends = Timestamp::from_second(session.ends).unwrap_or(Timestamp::MAX);
+        self.store
+            .put(&session.key(), Bytes::new(), ends, self.clock.now(), Precondition::None)
+            .await?;
+        self.lock().by_id.remove(id);
+        Ok(session.close())
+    }
+
+    /// How many sessions are remembered.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().by_id.len()
+    }
+
+    /// A session of another replica, or one that was forgotten here.
+    async fn recall(&self, id: &str, now: Timestamp) -> Result<Option<Arc<Session>>> {
+        let Some(session) = self
+            .keys
+            .open(Purpose::Session, id)
+            .and_then(|payload| Session::read(&payload, now))
+        else {
+            return Ok(None);
+        };
+        if self.store.get(&session.key(), now).await?.is_some() {
+            return Ok(None);
+        }
+        let session = Arc::new(session);
+        Ok(Some(self.remember(id, session, now.as_second())))
+    }
+
+    fn remember(&self, id: &str, session: Arc<Session>, now: i64) -> Arc<Session> {
+        let mut live = self.lock();
+        let session = live.by_id.entry(id.into()).or_insert(session).clone();
+        if live.by_id.len() > self.most || now - live.swept >= 10 {
+            live.sweep(now, self.idle, self.most);
+        }
+        session
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    /// Forgets what is unused or over, and the longest unused above the limit.
+    fn sweep(&mut self, now: i64, idle: i64, most: usize) {
+        self.swept = now;
+        self.by_id
+            .retain(|_, session| session.ends > now && now - session.used.load(Ordering::Relaxed) < idle);
+        if self.by_id.len() > most {
+            let mut used: Vec<_> = self
+                .by_id
+                .values()
+                .map(|session| session.used.load(Ordering::Relaxed))
+                .collect();
+            // A tenth more than needed goes, so that a full house is not swept at every door.
+            let surplus = (self.by_id.len() - most + most / 10).min(used.len() - 1);
+            let (_, last, _) = used.select_nth_unstable(surplus);
+            let last = *last;
+            let mut left = surplus;
+            self.by_id.retain(|_, session| {
+                let goes = left > 0 && session.used.load(Ordering::Relaxed) <= last;
+                left -= usize::from(goes);
+                !goes
+            });
+        }
+        if self.by_id.capacity() > 4 * self.by_id.len() + 1024 {
+            self.by_id.shrink_to_fit();
+        }
+    }
+}
+
+impl Session {
+    /// The session at `server` that belongs to this one; made anew where there is none that `fits`.
+    pub(crate) fn upstream(
+        &self,
+        server: &ServerName,
+        fits: impl FnOnce(&UpstreamSession) -> bool,
+        make: impl FnOnce() -> Arc<UpstreamSession>,
+    ) -> Arc<UpstreamSession> {
+        let mut upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = upstream.get(server)
+            && fits(session)
+        {
+            return session.clone();
+        }
+        let session = make();
+        upstream.insert(server.clone(), session.clone());
+        session
+    }
+
+    /// Notes a call that a notification may cancel, until the guard is dropped.
+    pub(crate) fn begin(self: &Arc<Self>, id: &RequestId) -> Result<Inflight> {
+        let cancelled = CancellationToken::new();
+        let mut inflight = self.inflight();
+        if inflight.len() >= MAX_INFLIGHT {
+            return Err(Error::Exhausted {
+                what: "calls of one session",
+                limit: MAX_INFLIGHT,
+            });
+        }
+        if inflight.contains_key(id) {
+            return Err(Error::invalid("id", "is the id of a call that is under way"));
+        }
+        let id = id.detached();
+        inflight.insert(id.clone(), cancelled.clone());
+        drop(inflight);
+        Ok(Inflight {
+            session: self.clone(),
+            id,
+            cancelled,
+        })
+    }
+
+    /// Cancels a call that is under way.
+    pub(crate) fn cancel(&self, id: &RequestId) {
+        if let Some(cancelled) = self.inflight().get(id) {
+            cancelled.cancel();
+        }
+    }
+
+    fn inflight(&self) -> MutexGuard<'_, HashMap<RequestId, CancellationToken>> {
+        self.inflight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) -> Vec<Arc<UpstreamSession>> {
+        self.inflight().values().for_each(CancellationToken::cancel);
+        let mut upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        upstream.drain().map(|(_, session)| session).collect()
+    }
+
+    /// Where its end is kept.
+    fn key(&self) -> String {
+        self.nonce
+            .iter()
+            .fold(String::from("ended/"), |key, byte| key + &format!("{byte:02x}"))
+    }
+
+    fn payload(&self) -> [u8; PAYLOAD_LEN] {
+        let mut payload = [0; PAYLOAD_LEN];
+        let version = ProtocolVersion::ALL
+            .iter()
+            .position(|version| *version == self.version)
+            .unwrap_or_default();
+        payload[0] = u8::try_from(version).unwrap_or_default();
+        payload[1..17].copy_from_slice(&self.nonce);
+        payload[17..33].copy_from_slice(&self.bound_to);
+        payload[33..].copy_from_slice(&self.ends.to_be_bytes());
+        payload
+    }
+
+    fn read(payload: &[u8], now: Timestamp) -> Option<Self> {
+        let payload: &[u8; PAYLOAD_LEN] = payload.try_into().ok()?;
+        Some(Self {
+            version: *ProtocolVersion::ALL.get(usize::from(payload[0]))?,
+            nonce: payload[1..17].try_into().ok()?,
+            bound_to: payload[17..33].try_into().ok()?,
+            ends: i64::from_be_bytes(payload[33..].try_into().ok()?),
+            used: AtomicI64::new(now.as_second()),
+            upstream: Mutex::default(),
+            inflight: Mutex::default(),
+        })
+    }
+}
+
+/// A call under way, of a legacy client.
+#[derive(Debug)]
+pub(crate) struct Inflight {
+    session: Arc<Session>,
+    id: RequestId,
+    /// Cancelled when the client says so.
+    pub(crate) cancelled: CancellationToken,
+}
+
+impl Drop for Inflight {
+    fn drop(&mut self) {
+        self.session.inflight().remove(&self.id);
+    }
+}
+
+/// A session belongs to one caller on one gateway; presented by another, it is unknown.
+fn bind(gateway: &GatewayName, caller: &Caller) -> [u8; 16] {
+    let text = format!("{gateway}\n{}", caller.subject);
+    let hashed = digest::digest(&digest::SHA256, text.as_bytes());
+    let mut bound = [0; 16];
+    bound.copy_from_slice(&hashed.as_ref()[..16]);
+    bound
+}

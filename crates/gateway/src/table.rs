@@ -1,0 +1,233 @@
+//! What each gateway serves: built whole, swapped in one step, read without a lock.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use arc_swap::ArcSwap;
+use http::HeaderName;
+use portolan_core::{
+    Caller, Gateway, GatewayName, GatewaySpec, Install, InstallName, Naming, Owner, Publication, Result, Route,
+    Runtime, ServerName, ServerSpec, Source, Subject, ToolName,
+};
+
+use crate::{
+    exposure,
+    upstream::{Connector, Link},
+};
+
+/// All gateways, and the servers behind them.
+#[derive(Debug)]
+pub(crate) struct Table {
+    published: ArcSwap<BTreeMap<GatewayName, Arc<Published>>>,
+    /// Servers outlive publications, with all that is known of them and all that is open to them.
+    upstreams: Mutex<HashMap<InstallName, Weak<Link>>>,
+    runtime: Option<Arc<dyn Runtime>>,
+    connector: Arc<Connector>,
+}
+
+/// One gateway, as it is served.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) spec: GatewaySpec,
+    /// Request headers that are passed on.
+    pub(crate) passthrough: Vec<HeaderName>,
+    mounts: Vec<Mount>,
+    by_server: HashMap<ServerName, usize>,
+}
+
+/// One server behind a gateway.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    pub(crate) server: Arc<ServerSpec>,
+    installs: Vec<Mounted>,
+    only: Option<HashSet<ToolName>>,
+}
+
+/// One install that may serve a server's calls.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    pub(crate) install: Arc<Install>,
+    pub(crate) upstream: Arc<Link>,
+}
+
+impl Table {
+    pub(crate) fn new(runtime: Option<Arc<dyn Runtime>>, connector: Arc<Connector>) -> Self {
+        Self {
+            published: ArcSwap::default(),
+            upstreams: Mutex::default(),
+            runtime,
+            connector,
+        }
+    }
+
+    pub(crate) fn get(&self, name: &GatewayName) -> Option<Arc<Published>> {
+        self.published.load().get(name).cloned()
+    }
+
+    pub(crate) fn names(&self) -> Vec<GatewayName> {
+        self.published.load().keys().cloned().collect()
+    }
+
+    pub(crate) fn publish(&self, publication: Publication) -> Result<()> {
+        let published = Arc::new(self.build(publication)?);
+        self.published.rcu(|all| {
+            let mut all = BTreeMap::clone(all);
+            all.insert(published.spec.name.clone(), published.clone());
+            all
+        });
+        Ok(())
+    }
+
+    pub(crate) fn withdraw(&self, name: &GatewayName) {
+        self.published.rcu(|all| {
+            let mut all = BTreeMap::clone(all);
+            all.remove(name);
+            all
+        });
+    }
+
+    /// Puts a server in that was made elsewhere, so that publications find it under its install.
+    pub(crate) fn adopt(&self, install: InstallName, upstream: &Arc<Link>) {
+        self.upstreams().insert(install, Arc::downgrade(upstream));
+    }
+
+    fn build(&self, publication: Publication) -> Result<Published> {
+        let mut mounts = Vec::with_capacity(publication.routes.len());
+        for route in &publication.routes {
+            mounts.push(self.mount(route)?);
+        }
+        let passthrough = publication.gateway.passthrough.iter().filter_map(|name| {
+            let name = HeaderName::try_from(name.as_str()).ok()?;
+            crate::passthrough::may_pass(&name).then_some(name)
+        });
+        Ok(Published {
+            passthrough: passthrough.collect(),
+            by_server: mounts
+                .iter()
+                .enumerate()
+                .map(|(at, mount): (_, &Mount)| (mount.server.name.clone(), at))
+                .collect(),
+            mounts,
+            spec: publication.gateway,
+        })
+    }
+
+    fn mount(&self, route: &Route) -> Result<Mount> {
+        let mut installs = Vec::with_capacity(route.installs.len());
+        for install in &route.installs {
+            let upstream = self.upstream(&route.server, install)?;
+            installs.push(Mounted {
+                install: install.clone(),
+                upstream,
+            });
+        }
+        let only = route.tools.as_ref().map(|tools| tools.iter().cloned().collect());
+        Ok(Mount {
+            server: route.server.clone(),
+            installs,
+            only,
+        })
+    }
+
+    /// The server of an install: the one that is there, unless its entry has changed.
+    fn upstream(&self, server: &Arc<ServerSpec>, install: &Install) -> Result<Arc<Link>> {
+        let mut upstreams = self.upstreams();
+        if let Some(upstream) = upstreams.get(&install.name).and_then(Weak::upgrade)
+            && *upstream.server == **server
+        {
+            upstream.reseed(&install.tools);
+            return Ok(upstream);
+        }
+        upstreams.retain(|_, upstream| upstream.strong_count() > 0);
+        let connector = self.connector.clone();
+        let upstream = match (&server.source, &self.runtime) {
+            (Source::Remote { url }, _) => {
+                Link::remote(server.clone(), portolan_core::HttpEndpoint::new(url.clone()), connector)
+            }
+            (_, Some(runtime)) => Link::running(server.clone(), install.name, runtime.clone(), connector),
+            (_, None) => {
+                return Err(portolan_core::Error::invalid(
+                    server.name.as_str(),
+                    "is self-hosted, and this gateway has no runtime to run it; give it one",
+                ));
+            }
+        };
+        let upstream = Arc::new(upstream);
+        upstream.reseed(&install.tools);
+        upstreams.insert(install.name, Arc::downgrade(&upstream));
+        Ok(upstream)
+    }
+
+    fn upstreams(&self) -> std::sync::MutexGuard<'_, HashMap<InstallName, Weak<Link>>> {
+        self.upstreams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Published {
+    /// The servers behind this gateway, sorted by name.
+    pub(crate) fn mounts(&self) -> &[Mount] {
+        &self.mounts
+    }
+
+    /// The servers that may have a tool that clients call `name`.
+    pub(crate) fn mounts_for(&self, name: &str) -> &[Mount] {
+        match self.spec.naming {
+            Naming::Plain => &self.mounts,
+            _ => match exposure::server_of(name).and_then(|server| self.by_server.get(server)) {
+                Some(at) => std::slice::from_ref(&self.mounts[*at]),
+                None => &[],
+            },
+        }
+    }
+}
+
+impl Mount {
+    /// The install that serves this caller: its own, then those of its teams in their order, then the organisation's.
+    ///
+    /// A personal install never serves anybody else, also when it is pinned.
+    pub(crate) fn resolve(&self, caller: &Caller) -> Option<&Mounted> {
+        self.installs
+            .iter()
+            .filter(|mounted| caller.may_use(&mounted.install.owner))
+            .min_by_key(|mounted| (rank(caller, &mounted.install.owner), mounted.install.name))
+    }
+
+    /// Whether the gateway's assignment takes this tool in.
+    pub(crate) fn takes(&self, tool: &ToolName) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(tool))
+    }
+}
+
+/// The place of an owner in the order of resolution.
+fn rank(caller: &Caller, owner: &Owner) -> usize {
+    match (owner, &caller.subject) {
+        (Owner::Personal(_), _) => 0,
+        (Owner::Team(team), Subject::User(_)) => {
+            1 + caller
+                .teams
+                .iter()
+                .position(|mine| mine == team)
+                .unwrap_or(caller.teams.len())
+        }
+        (Owner::Team(_), _) => 1,
+        (Owner::Org, _) => usize::MAX,
+    }
+}
+
+#[async_trait::async_trait]
+impl Gateway for Table {
+    async fn publish(&self, publication: Publication) -> Result<()> {
+        Self::publish(self, publication)
+    }
+
+    async fn withdraw(&self, name: &GatewayName) -> Result<()> {
+        Self::withdraw(self, name);
+        Ok(())
+    }
+
+    async fn published(&self) -> Result<Vec<GatewayName>> {
+        Ok(self.names())
+    }
+}

@@ -1,0 +1,226 @@
+//! The servers behind the gateway, whichever transport and era they speak.
+
+mod cancel;
+mod channel;
+mod client;
+mod convert;
+mod dialect;
+mod events;
+mod http;
+mod json;
+mod patience;
+mod session;
+mod tools;
+
+use std::sync::Arc;
+
+use ::http::HeaderMap;
+use bytes::Bytes;
+use portolan_core::{Caller, Channel, Endpoint, Outbound, Result, Runtime, ServerName, ServerSpec};
+use portolan_wire::{
+    era::{Era, ProtocolVersion},
+    header::ParamHeader,
+    id::RequestId,
+    method::Method,
+    object::RawObject,
+};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::{client::Connector, session::UpstreamSession, tools::ToolCache};
+use self::{http::HttpUpstream, patience::Patience};
+use crate::{body::Body, config::GatewayConfig, session::Session};
+
+/// The link to a server that calls are relayed to.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The catalogue entry that it was made from.
+    pub(crate) server: Arc<ServerSpec>,
+    /// What it can do.
+    pub(crate) tools: ToolCache,
+    place: Place,
+    connector: Arc<Connector>,
+    /// The HTTP side of a server that a runtime runs, remade when its address changes.
+    moving: arc_swap::ArcSwapOption<HttpUpstream>,
+}
+
+/// Where a server is.
+#[derive(Debug)]
+enum Place {
+    /// At an address that does not change.
+    Fixed(Arc<HttpUpstream>),
+    /// Behind an owner of its pipes.
+    Channel(Arc<dyn Channel>),
+    /// Wherever the runtime says, asked on each call.
+    Runtime(Arc<dyn Runtime>, portolan_core::InstallName),
+}
+
+/// A request on its way to a server.
+#[derive(Debug)]
+pub(crate) struct Outgoing<'a> {
+    /// For whom.
+    pub(crate) client: ClientSide<'a>,
+    /// The client's id.
+    pub(crate) id: RequestId,
+    /// The method.
+    pub(crate) method: Method,
+    /// The params, with names as the server knows them and `_meta` as the client sent it.
+    pub(crate) params: RawObject,
+    /// The client's own text of the request, when nothing in it was changed.
+    pub(crate) unchanged: Option<Bytes>,
+    /// Arguments that are repeated in headers.
+    pub(crate) mirrored: &'a [ParamHeader],
+    /// As whom.
+    pub(crate) credential: &'a Arc<Outbound>,
+    /// Headers of the client that are passed on.
+    pub(crate) passthrough: HeaderMap,
+}
+
+/// The side that asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ClientSide<'a> {
+    /// A modern client.
+    Modern {
+        /// Who it is.
+        caller: &'a Caller,
+    },
+    /// A legacy client, in its session.
+    Legacy {
+        /// The session.
+        session: &'a Arc<Session>,
+        /// Cancelled when the client says so.
+        cancelled: &'a CancellationToken,
+    },
+    /// The gateway itself.
+    Gateway,
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// One whole JSON-RPC message for the client.
+    Message(Bytes),
+    /// A JSON-RPC message for the client, as it comes.
+    Json(Body),
+    /// Events for the client, as they come; the last one is the answer.
+    Events(Body),
+}
+
+impl ClientSide<'_> {
+    fn era(&self) -> Option<Era> {
+        match self {
+            Self::Modern { .. } => Some(Era::Modern),
+            Self::Legacy { .. } => Some(Era::Legacy),
+            Self::Gateway => None,
+        }
+    }
+
+    fn cancelled(&self) -> Option<&CancellationToken> {
+        match self {
+            Self::Legacy { cancelled, .. } => Some(cancelled),
+            _ => None,
+        }
+    }
+
+    /// Whether an end of the client's connection ends the call: so in 2026-07-28, not before (basic/cancellation).
+    fn hanging_up_cancels(&self) -> bool {
+        !matches!(self, Self::Legacy { .. })
+    }
+}
+
+impl Link {
+    /// A server at a URL.
+    pub(crate) fn remote(
+        server: Arc<ServerSpec>,
+        endpoint: portolan_core::HttpEndpoint,
+        connector: Arc<Connector>,
+    ) -> Self {
+        let http = HttpUpstream::new(server.clone(), endpoint, connector.clone());
+        Self::at(server, Place::Fixed(Arc::new(http)), connector)
+    }
+
+    /// A server that a runtime runs.
+    pub(crate) fn running(
+        server: Arc<ServerSpec>,
+        install: portolan_core::InstallName,
+        runtime: Arc<dyn Runtime>,
+        connector: Arc<Connector>,
+    ) -> Self {
+        Self::at(server, Place::Runtime(runtime, install), connector)
+    }
+
+    /// A server at an endpoint.
+    pub(crate) fn endpoint(server: Arc<ServerSpec>, endpoint: Endpoint, connector: Arc<Connector>) -> Result<Self> {
+        match endpoint {
+            Endpoint::Http(endpoint) => Ok(Self::remote(server, endpoint, connector)),
+            Endpoint::Channel(channel) => Ok(Self::at(server, Place::Channel(channel), connector)),
+            _ => Err(unknown_endpoint(&server.name)),
+        }
+    }
+
+    fn at(server: Arc<ServerSpec>, place: Place, connector: Arc<Connector>) -> Self {
+        Self {
+            server,
+            tools: ToolCache::default(),
+            place,
+            connector,
+            moving: None.into(),
+        }
+    }
+
+    /// Sends a request and gives what comes back, in the client's era.
+    pub(crate) async fn call(&self, outgoing: Outgoing<'_>) -> Result<Reply> {
+        match &self.place {
+            Place::Fixed(http) => http.call(outgoing).await,
+            Place::Channel(channel) => channel::call(self, channel, outgoing).await,
+            Place::Runtime(runtime, install) => match runtime.endpoint(install).await? {
+                Endpoint::Http(endpoint) => self.moving(endpoint).call(outgoing).await,
+                Endpoint::Channel(channel) => channel::call(self, &channel, outgoing).await,
+                _ => Err(unknown_endpoint(&self.server.name)),
+            },
+        }
+    }
+
+    fn moving(&self, endpoint: portolan_core::HttpEndpoint) -> Arc<HttpUpstream> {
+        if let Some(http) = self.moving.load_full()
+            && *http.endpoint() == endpoint
+        {
+            return http;
+        }
+        let http = Arc::new(HttpUpstream::new(self.server.clone(), endpoint, self.connector.clone()));
+        self.moving.store(Some(http.clone()));
+        http
+    }
+
+    fn config(&self) -> &GatewayConfig {
+        &self.connector.config
+    }
+
+    fn patience(&self, client: &ClientSide<'_>) -> Patience {
+        Patience::new(&self.config().timeouts, client.cancelled())
+    }
+}
+
+/// The newest legacy version that both a client and a server can speak.
+fn legacy_version(wanted: Option<ProtocolVersion>, offered: &[ProtocolVersion]) -> ProtocolVersion {
+    let newest = offered
+        .iter()
+        .copied()
+        .filter(|version| version.era() == Era::Legacy)
+        .max_by_key(|version| version.as_str());
+    match wanted {
+        Some(version) if offered.is_empty() || offered.contains(&version) => version,
+        _ => newest.unwrap_or(ProtocolVersion::NEWEST_LEGACY),
+    }
+}
+
+fn unknown_endpoint(server: &ServerName) -> portolan_core::Error {
+    let failure = portolan_core::Failure::new(
+        portolan_core::Cause::Config,
+        "its runtime gives an endpoint of a kind that this gateway does not know",
+    );
+    portolan_core::Error::NotReady {
+        what: "server",
+        name: server.to_string(),
+        failure,
+    }
+}

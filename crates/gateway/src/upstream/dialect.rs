@@ -1,0 +1,101 @@
+//! Which eras a server speaks, found by asking (2026-07-28, basic/versioning).
+
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use portolan_core::{EraPin, Result};
+use portolan_wire::era::{Era, ProtocolVersion};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// How long "legacy only" is believed: servers are upgraded.
+const LEGACY_BELIEVED: Duration = Duration::from_secs(600);
+
+/// What a server speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dialects {
+    /// Whether it answers stateless requests.
+    pub(crate) modern: bool,
+    /// The legacy versions that it named; empty with `legacy` set means that it did not say.
+    pub(crate) legacy_versions: Vec<ProtocolVersion>,
+    /// Whether it shakes hands.
+    pub(crate) legacy: bool,
+}
+
+/// What is known of one server.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    dialects: ArcSwapOption<(Instant, Dialects)>,
+    asking: Mutex<()>,
+}
+
+impl Dialects {
+    /// A server that only shakes hands.
+    pub(crate) fn legacy() -> Self {
+        Self {
+            modern: false,
+            legacy_versions: Vec::new(),
+            legacy: true,
+        }
+    }
+
+    /// A server that named these versions.
+    pub(crate) fn named(versions: &[ProtocolVersion]) -> Self {
+        let of = |era| versions.iter().copied().filter(move |version| version.era() == era);
+        Self {
+            // A modern server that names nothing is modern all the same.
+            modern: versions.is_empty() || of(Era::Modern).next().is_some(),
+            legacy: of(Era::Legacy).next().is_some(),
+            legacy_versions: of(Era::Legacy).collect(),
+        }
+    }
+
+    /// The era to speak for a client: its own where the server has it, because then nothing is lost between.
+    pub(crate) fn era_for(&self, client: Option<Era>) -> Era {
+        match client {
+            Some(Era::Legacy) if self.legacy => Era::Legacy,
+            _ if self.modern => Era::Modern,
+            _ => Era::Legacy,
+        }
+    }
+}
+
+impl Known {
+    /// What is known, or what `ask` finds out. Only one asks at a time; the others wait for its answer.
+    pub(crate) async fn get(
+        &self,
+        pin: EraPin,
+        ask: impl AsyncFnOnce() -> Result<Dialects>,
+    ) -> Result<Arc<(Instant, Dialects)>> {
+        if let Some(known) = self.fresh() {
+            return Ok(known);
+        }
+        let _asking = self.asking.lock().await;
+        if let Some(known) = self.fresh() {
+            return Ok(known);
+        }
+        let dialects = match pin {
+            EraPin::Modern => Dialects {
+                modern: true,
+                legacy_versions: Vec::new(),
+                legacy: false,
+            },
+            EraPin::Legacy => Dialects::legacy(),
+            EraPin::Auto => ask().await?,
+        };
+        let known = Arc::new((Instant::now(), dialects));
+        self.dialects.store(Some(known.clone()));
+        Ok(known)
+    }
+
+    /// Forgets what is known, because the server has answered otherwise.
+    pub(crate) fn forget(&self) {
+        self.dialects.store(None);
+    }
+
+    fn fresh(&self) -> Option<Arc<(Instant, Dialects)>> {
+        let known = self.dialects.load_full()?;
+        let (since, dialects) = &*known;
+        (dialects.modern || since.elapsed() < LEGACY_BELIEVED).then_some(known)
+    }
+}

@@ -1,0 +1,283 @@
+//! What is done with each line of a server's event stream.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use portolan_core::{BoxError, Error};
+use portolan_wire::{
+    envelope::{self, Message, Notification},
+    era::Era,
+    error::ErrorObject,
+    id::RequestId,
+    method::Method,
+    sse::{self, Piece, Splitter},
+    stream::ResponseStream,
+};
+
+use super::{Conversion, broke_off, is_answer, is_ours, whole};
+
+/// Turns the lines of a server's stream into events for the client.
+#[derive(Debug)]
+pub(super) struct Machine {
+    conversion: Conversion,
+    splitter: Splitter,
+    data: Option<Bytes>,
+    long: Long,
+    out: VecDeque<Out>,
+    replies: Vec<Bytes>,
+    held_limit: usize,
+    size: usize,
+    size_limit: usize,
+    answered: bool,
+    broken: Option<BoxError>,
+}
+
+/// A line that is too long to be looked at whole.
+#[derive(Debug)]
+enum Long {
+    /// There is none.
+    None,
+    /// It is of no interest.
+    Ignored,
+    /// It is the answer, edited while it passes by.
+    Passing(Box<ResponseStream>),
+    /// It must be held to be understood.
+    Held(BytesMut),
+}
+
+/// Something for the client.
+#[derive(Debug)]
+enum Out {
+    /// A whole message, not framed yet.
+    Message(Bytes),
+    /// A piece of an event.
+    Piece(Bytes),
+}
+
+impl Machine {
+    pub(super) fn new(conversion: Conversion, held_limit: usize, size_limit: usize) -> Self {
+        Self {
+            conversion,
+            splitter: Splitter::default(),
+            data: None,
+            long: Long::None,
+            out: VecDeque::new(),
+            replies: Vec::new(),
+            held_limit,
+            size: 0,
+            size_limit,
+            answered: false,
+            broken: None,
+        }
+    }
+
+    /// Takes a chunk of the stream. What comes after the answer is of no interest.
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        self.size += chunk.len();
+        if self.size > self.size_limit {
+            let limit = self.size_limit;
+            return self.refuse(&self.conversion.odd(format!("its answer is larger than {limit} bytes")));
+        }
+        self.splitter.push(chunk);
+        while let Some(piece) = self.splitter.next_piece() {
+            if self.is_over() {
+                return;
+            }
+            match piece {
+                Piece::Line(line) if line.is_empty() => self.dispatch(),
+                Piece::Line(line) => self.line(&line),
+                Piece::LineStart(start) => self.begin_long(&start),
+                Piece::LinePart(part) => self.continue_long(part),
+                Piece::LineEnd => self.end_long(),
+            }
+        }
+    }
+
+    /// The server's stream is over. Without an answer, the client is told so.
+    pub(super) fn end(&mut self) {
+        if !self.is_over() {
+            self.refuse(&broke_off(&self.conversion));
+        }
+    }
+
+    /// There will be no answer, for this reason. Half an answer cannot be mended: then the stream breaks off.
+    pub(super) fn fail(&mut self, error: &Error) {
+        if !self.is_over() {
+            self.refuse(error);
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.answered || self.broken.is_some()
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// The answer, if it is all that the client gets.
+    pub(super) fn sole_answer(&mut self) -> Option<Bytes> {
+        match (self.answered, self.out.len(), self.out.front()) {
+            (true, 1, Some(Out::Message(message))) => Some(message.clone()),
+            _ => None,
+        }
+    }
+
+    /// The next piece of the client's stream.
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        Some(match self.out.pop_front()? {
+            Out::Message(message) => sse::event(&message),
+            Out::Piece(piece) => piece,
+        })
+    }
+
+    pub(super) fn broken(&mut self) -> Option<BoxError> {
+        self.broken.take()
+    }
+
+    /// What is to be told to the server.
+    pub(super) fn replies(&mut self) -> std::vec::Drain<'_, Bytes> {
+        self.replies.drain(..)
+    }
+
+    fn line(&mut self, line: &Bytes) {
+        let Some(data) = data_of(line) else { return };
+        self.data = Some(match self.data.take() {
+            None => data,
+            Some(first) => {
+                let mut joined = BytesMut::with_capacity(first.len() + 1 + data.len());
+                joined.extend_from_slice(&first);
+                joined.extend_from_slice(b"\n");
+                joined.extend_from_slice(&data);
+                joined.freeze()
+            }
+        });
+        if self.data.as_ref().is_some_and(|data| data.len() > self.held_limit) {
+            self.too_large();
+        }
+    }
+
+    fn begin_long(&mut self, start: &Bytes) {
+        let Some(data) = data_of(start) else {
+            self.long = Long::Ignored;
+            return;
+        };
+        if self.data.is_none() {
+            let mut stream = ResponseStream::new(self.conversion.edit());
+            let mut pieces = Vec::with_capacity(4);
+            if stream.push(data.clone(), &mut pieces).is_ok() && is_ours(stream.head(), &self.conversion) {
+                self.out.push_back(Out::Piece(Bytes::from_static(sse::EVENT_START)));
+                self.out.extend(pieces.into_iter().map(Out::Piece));
+                self.long = Long::Passing(Box::new(stream));
+                return;
+            }
+        }
+        let mut held = BytesMut::from(&*self.data.take().unwrap_or_default());
+        if !held.is_empty() {
+            held.extend_from_slice(b"\n");
+        }
+        held.extend_from_slice(&data);
+        self.long = Long::Held(held);
+    }
+
+    fn continue_long(&mut self, part: Bytes) {
+        match &mut self.long {
+            Long::None | Long::Ignored => {}
+            Long::Passing(stream) => {
+                let mut pieces = Vec::with_capacity(2);
+                let pushed = stream.push(part, &mut pieces);
+                self.out.extend(pieces.into_iter().map(Out::Piece));
+                if let Err(fault) = pushed {
+                    self.broken = Some(fault.into());
+                }
+            }
+            Long::Held(held) => {
+                held.extend_from_slice(&part);
+                if held.len() > self.held_limit {
+                    self.too_large();
+                }
+            }
+        }
+    }
+
+    fn end_long(&mut self) {
+        match std::mem::replace(&mut self.long, Long::None) {
+            Long::None | Long::Ignored => {}
+            Long::Held(held) => self.data = Some(held.freeze()),
+            Long::Passing(stream) => match stream.finish() {
+                Ok(_) => {
+                    self.out.push_back(Out::Piece(Bytes::from_static(sse::EVENT_END)));
+                    self.answered = true;
+                }
+                Err(fault) => self.broken = Some(fault.into()),
+            },
+        }
+    }
+
+    /// A whole event.
+    fn dispatch(&mut self) {
+        let Some(data) = self.data.take().filter(|data| !data.is_empty()) else {
+            return;
+        };
+        match envelope::parse(&data, &envelope::Limits { depth: 1024, batch: 1 }) {
+            Ok(envelope::Incoming::One(Message::Response(_))) if is_answer(&data, &self.conversion) => {
+                match whole(&data, &self.conversion) {
+                    Ok(message) => self.answer(message),
+                    Err(error) => self.refuse(&error),
+                }
+            }
+            Ok(envelope::Incoming::One(Message::Notification(notification))) if self.passes(&notification) => {
+                self.out.push_back(Out::Message(data));
+            }
+            Ok(envelope::Incoming::One(Message::Request(request))) => self.ask_back(&request.id, &request.method),
+            Ok(_) => {}
+            Err(fault) => self.refuse(&self.conversion.odd(format!("an event of it cannot be read: {fault}"))),
+        }
+    }
+
+    /// Which notifications belong to a call: what else a server tells is told elsewhere.
+    fn passes(&self, notification: &Notification) -> bool {
+        match notification.method {
+            Method::Progress => true,
+            // A modern client gets logs only if this very request asked for them, which a legacy server cannot know.
+            Method::LogMessage => {
+                !(self.conversion.client == Some(Era::Modern) && self.conversion.upstream == Era::Legacy)
+            }
+            _ => false,
+        }
+    }
+
+    /// The server asks something in the middle of a call.
+    fn ask_back(&mut self, id: &RequestId, method: &Method) {
+        self.replies.push(match method {
+            Method::Ping => envelope::result(id, b"{}"),
+            other => envelope::error(Some(id), &ErrorObject::method_not_found(other.as_str())),
+        });
+    }
+
+    fn answer(&mut self, message: Bytes) {
+        self.out.push_back(Out::Message(message));
+        self.answered = true;
+    }
+
+    fn refuse(&mut self, error: &Error) {
+        if matches!(self.long, Long::Passing(_)) {
+            self.broken = Some(error.to_string().into());
+        } else {
+            let message = self.conversion.failure(error);
+            self.answer(message);
+        }
+    }
+
+    fn too_large(&mut self) {
+        let limit = self.held_limit;
+        self.refuse(&self.conversion.odd(format!("its answer is larger than {limit} bytes")));
+    }
+}
+
+/// The data of a `data:` line.
+fn data_of(line: &Bytes) -> Option<Bytes> {
+    let rest = line.strip_prefix(b"data:")?;
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    Some(line.slice_ref(rest))
+}

@@ -1,0 +1,535 @@
+//! A server that is reached by streamable HTTP, of either era.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use portolan_core::{Cause, Error, Failure, HttpEndpoint, Outbound, Result, ServerSpec, Subject, Version};
+use portolan_wire::{
+    envelope,
+    era::{Era, Probe, ProtocolVersion, judge_probe},
+    header as mcp,
+    id::RequestId,
+    method::Method,
+    object::{self, RawObject},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    ClientSide, Outgoing, Reply,
+    cancel::Unanswered,
+    client::Connector,
+    convert::{self, Conversion},
+    dialect::{Dialects, Known},
+    events, json, legacy_version,
+    patience::{Over, Patience},
+    session::{Open, UpstreamSession},
+};
+use crate::{
+    config::Limits,
+    intake::{self, essence},
+};
+
+/// Bytes of an error body that are looked at.
+const ERROR_BYTES: usize = 64 * 1024;
+/// Sessions that are kept for modern callers of a legacy server.
+const POOL: usize = 1024;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+
+/// A server at a URL.
+#[derive(Debug)]
+pub(crate) struct HttpUpstream {
+    server: Arc<ServerSpec>,
+    endpoint: HttpEndpoint,
+    uri: Option<http::Uri>,
+    /// Headers of every request: those of the server's entry.
+    fixed: HeaderMap,
+    connector: Arc<Connector>,
+    known: Known,
+    next_id: AtomicU64,
+    pool: Mutex<HashMap<PoolKey, Arc<UpstreamSession>>>,
+}
+
+/// Modern callers have no sessions; at a legacy server they share one per caller and credential.
+type PoolKey = (Option<Subject>, Option<Version>);
+
+/// A request that is ready to be sent.
+struct Prepared {
+    request: Request<Full<Bytes>>,
+    conversion: Conversion,
+    unanswered: Unanswered,
+    session: Option<(Arc<UpstreamSession>, Arc<Open>)>,
+}
+
+impl HttpUpstream {
+    pub(crate) fn new(server: Arc<ServerSpec>, endpoint: HttpEndpoint, connector: Arc<Connector>) -> Self {
+        let fixed = server.headers.iter().filter_map(|(name, value)| {
+            Some((
+                header::HeaderName::try_from(name.as_str()).ok()?,
+                HeaderValue::try_from(value.as_str()).ok()?,
+            ))
+        });
+        Self {
+            uri: endpoint.url.as_str().parse().ok(),
+            fixed: fixed.collect(),
+            server,
+            endpoint,
+            connector,
+            known: Known::default(),
+            next_id: AtomicU64::new(1),
+            pool: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> &HttpEndpoint {
+        &self.endpoint
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.connector.config.limits
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.connector.tasks
+    }
+
+    /// Sends a request and gives what comes back, in the client's era.
+    pub(crate) async fn call(self: &Arc<Self>, outgoing: Outgoing<'_>) -> Result<Reply> {
+        let mut patience = Patience::new(&self.connector.config.timeouts, outgoing.client.cancelled());
+        let mut reopened = false;
+        loop {
+            let mut prepared = self.prepare(&outgoing).await?;
+            let sent = patience
+                .wait(self.connector.send(&self.server.name, prepared.request))
+                .await;
+            let response = match sent {
+                Ok(sent) => sent?,
+                Err(over) => {
+                    prepared
+                        .unanswered
+                        .cancel("the answer took too long, or was not wanted any more");
+                    return over_before_answer(over);
+                }
+            };
+            // The server knows the session no longer, so it has not looked at the call: it may be sent again, once
+            // (2025-11-25, basic/transports, session management 4).
+            if response.status() == StatusCode::NOT_FOUND
+                && !reopened
+                && let Some((session, open)) = &prepared.session
+                && open.id.is_some()
+            {
+                session.expire(open);
+                prepared.unanswered.answered();
+                reopened = true;
+                continue;
+            }
+            return self
+                .reply(response, prepared.conversion, prepared.unanswered, patience)
+                .await;
+        }
+    }
+
+    /// Chooses the era, opens a session where one is needed, and writes the request.
+    async fn prepare(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Prepared> {
+        let dialects = self.dialects(outgoing.credential).await?;
+        let client = outgoing.client.era();
+        let upstream = dialects.era_for(client);
+        let session = match upstream {
+            Era::Modern => None,
+            Era::Legacy => {
+                let session = self.session_for(&outgoing.client, outgoing.credential);
+                let wanted = match &outgoing.client {
+                    ClientSide::Legacy { session, .. } => Some(session.version),
+                    _ => None,
+                };
+                let version = legacy_version(wanted, &dialects.legacy_versions);
+                let open = session
+                    .get(async || self.shake_hands(version, outgoing.credential).await)
+                    .await?;
+                Some((session, open))
+            }
+        };
+        // A client's ids are its own within its own session; in a shared one they would meet others.
+        let sent = match (&outgoing.client, upstream) {
+            (ClientSide::Legacy { .. }, Era::Legacy) | (_, Era::Modern) => outgoing.id.clone(),
+            _ => RequestId::from_u64(self.next_id.fetch_add(1, Ordering::Relaxed)),
+        };
+        let same_text = client == Some(upstream) && sent == outgoing.id;
+        let name = &self.connector.config.name;
+        let params = convert::params(outgoing.params.clone(), client, upstream, name);
+        let text = match &outgoing.unchanged {
+            Some(text) if same_text => text.clone(),
+            _ => envelope::request(&sent, &outgoing.method, Some(&params.to_bytes())),
+        };
+        let mut headers = self.headers(outgoing.credential, &outgoing.passthrough);
+        match &session {
+            Some((_, open)) => open.write(&mut headers),
+            None => {
+                mcp::write_mirrors(&mut headers, &outgoing.method, &params);
+                headers.insert(
+                    mcp::PROTOCOL_VERSION,
+                    HeaderValue::from_static(ProtocolVersion::NEWEST.as_str()),
+                );
+                mcp::write_params(&mut headers, outgoing.mirrored, params.get("arguments"));
+            }
+        }
+        let unanswered = match &session {
+            None => Unanswered::modern(),
+            Some((_, open)) => Unanswered::legacy(
+                self.clone(),
+                open.clone(),
+                outgoing.credential.clone(),
+                sent.detached(),
+                outgoing.client.hanging_up_cancels(),
+            ),
+        };
+        let conversion = Conversion {
+            client,
+            upstream,
+            method: outgoing.method.clone(),
+            id: outgoing.id.clone(),
+            sent,
+            server: self.server.name.clone(),
+        };
+        Ok(Prepared {
+            request: self.post(headers, text)?,
+            conversion,
+            unanswered,
+            session,
+        })
+    }
+
+    /// Tells by its head what an answer is.
+    async fn reply(
+        self: &Arc<Self>,
+        response: Response<Incoming>,
+        conversion: Conversion,
+        unanswered: Unanswered,
+        patience: Patience,
+    ) -> Result<Reply> {
+        let (head, body) = response.into_parts();
+        let is = |wanted| {
+            let value = head
+                .headers
+                .get(header::CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok());
+            value.is_some_and(|value| essence(value).eq_ignore_ascii_case(wanted))
+        };
+        if head.status != StatusCode::OK {
+            return self.refused(&head, body, &conversion, unanswered, patience).await;
+        }
+        if is("application/json") {
+            let length = head.headers.get(header::CONTENT_LENGTH).is_some();
+            return json::relay(
+                body,
+                length,
+                conversion,
+                unanswered,
+                patience,
+                &self.connector.config.limits,
+            )
+            .await;
+        }
+        if is("text/event-stream") {
+            return events::relay(body, self.clone(), conversion, unanswered, patience).await;
+        }
+        Err(conversion.odd("it answered with something that is neither JSON nor events"))
+    }
+
+    /// What a status other than 200 means.
+    async fn refused(
+        &self,
+        head: &http::response::Parts,
+        body: Incoming,
+        conversion: &Conversion,
+        mut unanswered: Unanswered,
+        mut patience: Patience,
+    ) -> Result<Reply> {
+        unanswered.answered();
+        let text = match patience.wait(intake::collect(body, ERROR_BYTES)).await {
+            Ok(text) => text.unwrap_or_default(),
+            Err(over) => return over_before_answer(over),
+        };
+        let status = head.status;
+        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+            return Err(self.failed(
+                Failure::new(
+                    Cause::Credential,
+                    format!("it refuses the credential that it was sent (HTTP {status})"),
+                )
+                .remedy("check the credential of this install"),
+            ));
+        }
+        if status.is_client_error()
+            && let Ok(envelope::Incoming::One(envelope::Message::Response(response))) =
+                envelope::parse(&text, &envelope::Limits::default())
+            && let envelope::Outcome::Error(raw) = &response.outcome
+        {
+            if self.speaks_otherwise(raw) {
+                self.known.forget();
+            }
+            return Ok(Reply::Message(conversion.message(&response.outcome, None)));
+        }
+        let failure = if status.is_redirection() {
+            Failure::new(
+                Cause::Config,
+                format!("it redirects (HTTP {status}), which is not followed"),
+            )
+            .remedy("give the server's final URL")
+        } else if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            Failure::new(Cause::Connection, format!("it answered with HTTP {status}"))
+        } else {
+            // Another era than was believed answers like this too.
+            self.known.forget();
+            Failure::new(Cause::Protocol, format!("it answered with HTTP {status}"))
+        };
+        Err(self.failed(failure))
+    }
+
+    fn speaks_otherwise(&self, error: &Bytes) -> bool {
+        use portolan_wire::error::{ErrorObject, UNSUPPORTED_PROTOCOL_VERSION};
+        ErrorObject::parse(error).is_some_and(|error| error.code == UNSUPPORTED_PROTOCOL_VERSION)
+    }
+
+    async fn dialects(self: &Arc<Self>, credential: &Outbound) -> Result<Dialects> {
+        let known = self
+            .known
+            .get(self.pin(), async || self.probe(credential).await)
+            .await?;
+        Ok(known.1.clone())
+    }
+
+    fn pin(&self) -> portolan_core::EraPin {
+        match self.server.era {
+            portolan_core::EraPin::Auto => self.endpoint.era,
+            pinned => pinned,
+        }
+    }
+
+    async fn probe(&self, credential: &Outbound) -> Result<Dialects> {
+        let mut params = RawObject::new();
+        params.set(
+            portolan_wire::meta::META,
+            convert::modern_meta(None, &self.connector.config.name),
+        );
+        let text = envelope::request(&RequestId::from_u64(0), &Method::Discover, Some(&params.to_bytes()));
+        let mut headers = self.headers(credential, &HeaderMap::new());
+        mcp::write_mirrors(&mut headers, &Method::Discover, &params);
+        headers.insert(
+            mcp::PROTOCOL_VERSION,
+            HeaderValue::from_static(ProtocolVersion::NEWEST.as_str()),
+        );
+        let (head, body) = self.exchange(headers, text, "server/discover").await?;
+        match judge_probe(head.status, Some("application/json"), &body) {
+            Probe::Legacy => Ok(Dialects::legacy()),
+            Probe::Modern { supported, .. } => {
+                let versions: Vec<_> = supported
+                    .iter()
+                    .filter_map(portolan_wire::era::NamedVersion::known)
+                    .collect();
+                if versions.is_empty() && !supported.is_empty() {
+                    return Err(self.failed(
+                        Failure::new(Cause::Protocol, "it speaks no protocol version that this gateway knows").detail(
+                            format!(
+                                "it speaks {}",
+                                supported.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                            ),
+                        ),
+                    ));
+                }
+                Ok(Dialects::named(&versions))
+            }
+            Probe::Unauthorized => Err(self.failed(
+                Failure::new(
+                    Cause::Credential,
+                    format!("it refuses the credential that it was sent (HTTP {})", head.status),
+                )
+                .remedy("check the credential of this install"),
+            )),
+            Probe::Unknown => Err(self.failed(Failure::new(
+                Cause::Connection,
+                format!("it answered with HTTP {}", head.status),
+            ))),
+        }
+    }
+
+    /// The session that belongs to a legacy client's, or the one that modern callers share.
+    fn session_for(self: &Arc<Self>, client: &ClientSide<'_>, credential: &Arc<Outbound>) -> Arc<UpstreamSession> {
+        let make = || Arc::new(UpstreamSession::new(self, credential.clone()));
+        let subject = match client {
+            ClientSide::Legacy { session, .. } => {
+                return session.upstream(&self.server.name, |old| old.fits(self, credential.version), make);
+            }
+            ClientSide::Modern { caller } => Some(caller.subject.clone()),
+            ClientSide::Gateway => None,
+        };
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() >= POOL
+            && !pool.contains_key(&(subject.clone(), credential.version))
+            && let Some(any) = pool.keys().next().cloned()
+            && let Some(session) = pool.remove(&any)
+        {
+            self.tasks().spawn(async move { session.close().await });
+        }
+        pool.entry((subject, credential.version)).or_insert_with(make).clone()
+    }
+
+    /// `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
+    async fn shake_hands(&self, version: ProtocolVersion, credential: &Outbound) -> Result<Open> {
+        let mut params = RawObject::new();
+        params.set("protocolVersion", object::quote(version.as_str()));
+        params.set("capabilities", Bytes::from_static(b"{}"));
+        params.set("clientInfo", convert::client_info(&self.connector.config.name));
+        let text = envelope::request(&RequestId::from_u64(0), &Method::Initialize, Some(&params.to_bytes()));
+        let headers = self.headers(credential, &HeaderMap::new());
+        let (head, body) = self.exchange(headers, text, "initialize").await?;
+        if head.status == StatusCode::UNAUTHORIZED || head.status == StatusCode::FORBIDDEN {
+            return Err(self.failed(
+                Failure::new(
+                    Cause::Credential,
+                    format!("it refuses the credential that it was sent (HTTP {})", head.status),
+                )
+                .remedy("check the credential of this install"),
+            ));
+        }
+        let agreed = events::outcome(&body).and_then(|outcome| match outcome {
+            envelope::Outcome::Result(raw) => {
+                let result = RawObject::parse(&raw).ok()?;
+                Some(object::text(result.get("protocolVersion")?)?.into_owned())
+            }
+            envelope::Outcome::Error(_) => None,
+        });
+        let Some(agreed) = agreed.filter(|_| head.status == StatusCode::OK) else {
+            self.known.forget();
+            let cause = if head.status.is_server_error() {
+                Cause::Connection
+            } else {
+                Cause::Protocol
+            };
+            return Err(self.failed(Failure::new(
+                cause,
+                format!("it does not shake hands (HTTP {})", head.status),
+            )));
+        };
+        let version = match ProtocolVersion::parse(&agreed) {
+            Some(version) if version.era() == Era::Legacy => HeaderValue::from_static(version.as_str()),
+            // Older than what is relayed, but the same for what is asked of it.
+            None if agreed == "2024-11-05" => HeaderValue::from_static("2024-11-05"),
+            _ => {
+                return Err(self.failed(Failure::new(
+                    Cause::Protocol,
+                    "it wants a protocol version that is not spoken here",
+                )));
+            }
+        };
+        let open = Open {
+            id: head.headers.get(mcp::SESSION_ID).cloned(),
+            version,
+        };
+        self.tell(&open, credential, envelope::notification(&Method::Initialized, None))
+            .await;
+        Ok(open)
+    }
+
+    /// Sends something that wants no answer.
+    pub(crate) async fn tell(&self, open: &Open, credential: &Outbound, text: Bytes) {
+        let mut headers = self.headers(credential, &HeaderMap::new());
+        open.write(&mut headers);
+        if let Err(error) = self.exchange(headers, text, "a notification").await {
+            tracing::debug!(server = %self.server.name, %error, "a notification did not arrive");
+        }
+    }
+
+    /// Ends a session.
+    pub(crate) async fn end_session(&self, open: &Open, credential: &Outbound) {
+        if open.id.is_none() {
+            return;
+        }
+        let mut headers = self.headers(credential, &HeaderMap::new());
+        open.write(&mut headers);
+        let Ok(mut request) = self.post(headers, Bytes::new()) else {
+            return;
+        };
+        *request.method_mut() = Verb::DELETE;
+        let sending = self.connector.send(&self.server.name, request);
+        let _ = tokio::time::timeout(self.connector.config.timeouts.connect, sending).await;
+    }
+
+    /// A small request and the one message that answers it, within the time of a handshake.
+    async fn exchange(&self, headers: HeaderMap, text: Bytes, what: &str) -> Result<(http::response::Parts, Bytes)> {
+        let after = self.connector.config.timeouts.handshake;
+        let exchange = async {
+            let response = self
+                .connector
+                .send(&self.server.name, self.post(headers, text)?)
+                .await?;
+            let (head, body) = response.into_parts();
+            let message = events::message(&head.headers, body, self.connector.config.limits.held_bytes).await;
+            Ok((head, message.unwrap_or_default()))
+        };
+        match tokio::time::timeout(after, exchange).await {
+            Ok(done) => done,
+            Err(_) => Err(Error::Timeout {
+                action: format!("the answer of server {:?} to {what}", self.server.name.as_str()),
+                after,
+            }),
+        }
+    }
+
+    fn headers(&self, credential: &Outbound, passthrough: &HeaderMap) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(8 + self.fixed.len() + passthrough.len());
+        headers.extend(passthrough.iter().map(|(name, value)| (name.clone(), value.clone())));
+        headers.extend(self.fixed.iter().map(|(name, value)| (name.clone(), value.clone())));
+        crate::inject::credential(&mut headers, self.endpoint.token.as_ref(), credential);
+        headers.insert(header::CONTENT_TYPE, JSON);
+        headers.insert(header::ACCEPT, BOTH);
+        headers
+    }
+
+    fn post(&self, headers: HeaderMap, text: Bytes) -> Result<Request<Full<Bytes>>> {
+        let Some(uri) = self.uri.clone() else {
+            return Err(self.failed(Failure::new(Cause::Config, "its URL cannot be called")));
+        };
+        let mut request = Request::new(Full::new(text));
+        *request.method_mut() = Verb::POST;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        Error::NotReady {
+            what: "server",
+            name: self.server.name.to_string(),
+            failure,
+        }
+    }
+}
+
+impl Open {
+    fn write(&self, headers: &mut HeaderMap) {
+        headers.insert(mcp::PROTOCOL_VERSION, self.version.clone());
+        if let Some(id) = &self.id {
+            headers.insert(mcp::SESSION_ID, id.clone());
+        }
+    }
+}
+
+/// The end of a wait before there is anything to relay.
+pub(crate) fn over_before_answer(over: Over) -> Result<Reply> {
+    match over {
+        Over::Timeout(error) => Err(error),
+        // To a call that was cancelled there is nothing to say: a stream that ends is all (2025-11-25, basic/cancellation).
+        Over::Cancelled => Ok(Reply::Events(crate::body::Body::empty())),
+    }
+}

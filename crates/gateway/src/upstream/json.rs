@@ -1,0 +1,261 @@
+//! An answer that is one JSON text: converted whole when it is small, else edited while it passes by.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use portolan_core::{BoxError, Result};
+use portolan_wire::{
+    envelope::{self, Message},
+    stream::{Head, Kind, ResponseStream},
+};
+
+use super::{
+    Reply,
+    cancel::Unanswered,
+    convert::Conversion,
+    http::over_before_answer,
+    patience::{Over, Patience},
+};
+use crate::{body::Body, config::Limits};
+
+/// Answers up to this size are looked at whole.
+const SMALL: usize = 16 * 1024;
+
+/// Relays the body of a JSON answer. `length` says whether the server announced its length.
+pub(crate) async fn relay(
+    mut body: Incoming,
+    length: bool,
+    conversion: Conversion,
+    mut unanswered: Unanswered,
+    mut patience: Patience,
+    limits: &Limits,
+) -> Result<Reply> {
+    let mut held = VecDeque::new();
+    let mut size = 0;
+    while size <= SMALL && !body.is_end_stream() {
+        let frame = match patience.wait(body.frame()).await {
+            Ok(frame) => frame,
+            Err(over) => {
+                unanswered.cancel("the answer took too long, or was not wanted any more");
+                return over_before_answer(over);
+            }
+        };
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame.map_err(|_| broke_off(&conversion))?.into_data() else {
+            continue;
+        };
+        size += data.len();
+        held.push_back(data);
+    }
+    if !body.is_end_stream() && size > SMALL {
+        let edited = begin(&held, &conversion);
+        if let Some((queue, stream)) = edited {
+            let passes = stream.is_none() && length;
+            let relayed = JsonRelay {
+                body,
+                queue,
+                stream,
+                passes,
+                size,
+                limit: limits.message_bytes,
+                patience,
+                unanswered,
+                over: false,
+            };
+            return Ok(Reply::Json(Body::relayed(relayed)));
+        }
+        collect(
+            &mut body,
+            &mut held,
+            size,
+            limits.held_bytes,
+            &conversion,
+            &mut patience,
+            &mut unanswered,
+        )
+        .await?;
+    }
+    unanswered.answered();
+    Ok(Reply::Message(whole(&join(held), &conversion)?))
+}
+
+/// Begins to edit an answer, if its head says that it is a result for this call. Without an edit, it passes as it stands.
+fn begin(held: &VecDeque<Bytes>, conversion: &Conversion) -> Option<(VecDeque<Bytes>, Option<ResponseStream>)> {
+    let mut stream = ResponseStream::new(conversion.edit());
+    let mut queue = VecDeque::with_capacity(held.len() + 2);
+    for chunk in held {
+        stream.push(chunk.clone(), &mut queue).ok()?;
+    }
+    if !is_ours(stream.head(), conversion) {
+        return None;
+    }
+    if conversion.passes(stream.head().result_type.as_ref()) {
+        return Some((held.clone(), None));
+    }
+    Some((queue, Some(stream)))
+}
+
+/// Whether a head is that of a result for this call, of a kind that may be streamed.
+pub(crate) fn is_ours(head: &Head, conversion: &Conversion) -> bool {
+    head.kind == Some(Kind::Result)
+        && head.id.as_ref() == Some(&conversion.sent)
+        && !conversion.is_beyond(head.result_type.as_ref())
+}
+
+async fn collect(
+    body: &mut Incoming,
+    held: &mut VecDeque<Bytes>,
+    mut size: usize,
+    limit: usize,
+    conversion: &Conversion,
+    patience: &mut Patience,
+    unanswered: &mut Unanswered,
+) -> Result<()> {
+    loop {
+        let frame = match patience.wait(body.frame()).await {
+            Ok(Some(frame)) => frame.map_err(|_| broke_off(conversion))?,
+            Ok(None) => return Ok(()),
+            Err(over) => {
+                unanswered.cancel("the answer took too long, or was not wanted any more");
+                return over_before_answer(over).map(drop);
+            }
+        };
+        patience.renew();
+        if let Ok(data) = frame.into_data() {
+            size += data.len();
+            held.push_back(data);
+        }
+        if size > limit {
+            return Err(conversion.odd(format!("its answer is larger than {limit} bytes")));
+        }
+    }
+}
+
+/// Converts a whole answer.
+pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Bytes> {
+    let limits = envelope::Limits { depth: 1024, batch: 1 };
+    let message = match envelope::parse(text, &limits) {
+        Ok(envelope::Incoming::One(Message::Response(response))) => response,
+        Ok(_) => return Err(conversion.odd("it answered with something that is no JSON-RPC response")),
+        Err(fault) => return Err(conversion.odd(format!("its answer cannot be read: {fault}"))),
+    };
+    match &message.id {
+        Some(id) if *id != conversion.sent => Err(conversion.odd("it answered under the id of another call")),
+        None if matches!(message.outcome, envelope::Outcome::Result(_)) => Err(conversion.odd("its answer has no id")),
+        _ => Ok(conversion.message(&message.outcome, Some(text))),
+    }
+}
+
+fn join(held: VecDeque<Bytes>) -> Bytes {
+    if held.len() == 1 {
+        return held.into_iter().next().unwrap_or_default();
+    }
+    let mut joined = BytesMut::with_capacity(held.iter().map(Bytes::len).sum());
+    held.iter().for_each(|chunk| joined.extend_from_slice(chunk));
+    joined.freeze()
+}
+
+pub(crate) fn broke_off(conversion: &Conversion) -> portolan_core::Error {
+    portolan_core::Error::NotReady {
+        what: "server",
+        name: conversion.server.to_string(),
+        failure: portolan_core::Failure::new(portolan_core::Cause::Connection, "its answer broke off"),
+    }
+}
+
+/// An answer that passes by.
+#[derive(Debug)]
+struct JsonRelay {
+    body: Incoming,
+    queue: VecDeque<Bytes>,
+    stream: Option<ResponseStream>,
+    /// Nothing is edited and the length is known: the client is told the same length.
+    passes: bool,
+    size: usize,
+    limit: usize,
+    patience: Patience,
+    unanswered: Unanswered,
+    over: bool,
+}
+
+impl JsonRelay {
+    fn take(&mut self, data: Bytes) -> Result<(), BoxError> {
+        self.size += data.len();
+        if self.size > self.limit {
+            return Err(format!("the answer is larger than {} bytes", self.limit).into());
+        }
+        self.patience.renew();
+        match &mut self.stream {
+            Some(stream) => stream.push(data, &mut self.queue)?,
+            None => self.queue.push_back(data),
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), BoxError> {
+        self.over = true;
+        self.unanswered.answered();
+        if let Some(stream) = self.stream.take() {
+            stream.finish()?;
+        }
+        Ok(())
+    }
+}
+
+/// An error here breaks the client's connection off: half an answer must not look like a whole one.
+impl HttpBody for JsonRelay {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(data) = this.queue.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            if this.over {
+                return Poll::Ready(None);
+            }
+            let taken = match Pin::new(&mut this.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => frame.into_data().map_or(Ok(()), |data| this.take(data)),
+                Poll::Ready(Some(Err(fault))) => Err(fault.into()),
+                Poll::Ready(None) => this.end(),
+                Poll::Pending => match std::task::ready!(this.patience.poll(cx)) {
+                    Over::Timeout(error) => {
+                        this.unanswered.cancel("the answer took too long");
+                        Err(error.into())
+                    }
+                    Over::Cancelled => {
+                        this.unanswered.cancel("the client has cancelled");
+                        Err("the client has cancelled".into())
+                    }
+                },
+            };
+            if let Err(fault) = taken {
+                this.over = true;
+                tracing::warn!(error = %fault, "an answer broke off on its way");
+                return Poll::Ready(Some(Err(fault)));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.queue.is_empty() && (self.over || (self.passes && self.body.is_end_stream()))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.body.size_hint().exact() {
+            Some(rest) if self.passes => {
+                SizeHint::with_exact(rest + self.queue.iter().map(|data| data.len() as u64).sum::<u64>())
+            }
+            _ => SizeHint::default(),
+        }
+    }
+}

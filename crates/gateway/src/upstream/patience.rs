@@ -1,0 +1,100 @@
+//! How long a call is waited for.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use portolan_core::{Error, Result};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::config::Timeouts;
+
+/// Runs out when a server has been silent for too long, has taken too long in all, or the client has cancelled.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    silence: Duration,
+    total: Duration,
+    since: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    cancelled: Option<Cancelled>,
+}
+
+#[derive(Debug)]
+struct Cancelled {
+    token: CancellationToken,
+    waiting: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+/// Why a wait ended.
+#[derive(Debug)]
+pub(crate) enum Over {
+    /// Time ran out.
+    Timeout(Error),
+    /// The client cancelled.
+    Cancelled,
+}
+
+impl Patience {
+    pub(crate) fn new(timeouts: &Timeouts, cancelled: Option<&CancellationToken>) -> Self {
+        Self {
+            silence: timeouts.call,
+            total: timeouts.call_total.max(timeouts.call),
+            since: Instant::now(),
+            timer: None,
+            cancelled: cancelled.map(|token| Cancelled {
+                token: token.clone(),
+                waiting: None,
+            }),
+        }
+    }
+
+    /// Waits for `work`, or until patience runs out.
+    pub(crate) async fn wait<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Over> {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => self.poll(cx).map(Err),
+        })
+        .await
+    }
+
+    /// The server has said something: silence begins anew. The total goes on.
+    pub(crate) fn renew(&mut self) {
+        let at = self.deadline();
+        if let Some(timer) = &mut self.timer {
+            timer.as_mut().reset(at);
+        }
+    }
+
+    /// Ready when patience has run out. The timer is made on the first poll that has to wait.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        if let Some(cancelled) = &mut self.cancelled {
+            let token = &cancelled.token;
+            let waiting = cancelled
+                .waiting
+                .get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
+            if waiting.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Over::Cancelled);
+            }
+        }
+        let at = self.deadline();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        std::task::ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Over::Timeout(self.timeout()))
+    }
+
+    fn deadline(&self) -> Instant {
+        (Instant::now() + self.silence).min(self.since + self.total)
+    }
+
+    fn timeout(&self) -> Error {
+        Error::Timeout {
+            action: "the server's answer".into(),
+            after: self.since.elapsed(),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A legacy session at a server, that heals.
+//!
+//! ```text
+//! none ──open──► open ──404 to a call──► expired ──open, once──► open
+//! ```
+
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
+use portolan_core::{Outbound, Result, Version};
+use tokio::sync::Mutex;
+
+use super::http::HttpUpstream;
+
+/// A session at a server: opened when it is first needed, and again when the server has forgotten it.
+#[derive(Debug)]
+pub(crate) struct UpstreamSession {
+    http: Weak<HttpUpstream>,
+    credential: Arc<Outbound>,
+    open: ArcSwapOption<Open>,
+    opening: Mutex<()>,
+}
+
+/// A session that the server knows.
+#[derive(Debug)]
+pub(crate) struct Open {
+    /// Its id; servers without sessions give none.
+    pub(crate) id: Option<HeaderValue>,
+    /// The version that was agreed on.
+    pub(crate) version: HeaderValue,
+}
+
+impl UpstreamSession {
+    pub(crate) fn new(http: &Arc<HttpUpstream>, credential: Arc<Outbound>) -> Self {
+        Self {
+            http: Arc::downgrade(http),
+            credential,
+            open: None.into(),
+            opening: Mutex::default(),
+        }
+    }
+
+    /// Whether this session was opened at `http` as who `version` stands for.
+    pub(crate) fn fits(&self, http: &Arc<HttpUpstream>, version: Option<Version>) -> bool {
+        std::ptr::eq(self.http.as_ptr(), Arc::as_ptr(http)) && self.credential.version == version
+    }
+
+    /// The session, opened by `shake_hands` if it is not open. Only one opens at a time.
+    pub(crate) async fn get(&self, shake_hands: impl AsyncFnOnce() -> Result<Open>) -> Result<Arc<Open>> {
+        if let Some(open) = self.open.load_full() {
+            return Ok(open);
+        }
+        let _opening = self.opening.lock().await;
+        if let Some(open) = self.open.load_full() {
+            return Ok(open);
+        }
+        let open = Arc::new(shake_hands().await?);
+        self.open.store(Some(open.clone()));
+        Ok(open)
+    }
+
+    /// Notes that the server knows `expired` no longer. Whoever comes next opens a new one, unless somebody did already.
+    pub(crate) fn expire(&self, expired: &Arc<Open>) {
+        let none: Option<Arc<Open>> = None;
+        self.open.compare_and_swap(&Some(expired.clone()), none);
+    }
+
+    /// Tells the server that the session is over. It may refuse, and may be gone; both are fine.
+    pub(crate) async fn close(&self) {
+        if let (Some(open), Some(http)) = (self.open.swap(None), self.http.upgrade()) {
+            http.end_session(&open, &self.credential).await;
+        }
+    }
+}
