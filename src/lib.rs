@@ -1,3 +1,35 @@
-//! An embeddable MCP platform.
-pub use portolan_gateway::{serve, GatewayConfig, Hosts, McpGateway, StaticTokens, Upstream, digest};
-pub use portolan_core::*;
+#![doc = include_str!("../README.md")]
+
+mod components;
+mod gateway;
+#[cfg(feature = "local")]
+mod local;
+mod platform;
+mod tokens;
+
+#[cfg(feature = "conformance")]
+pub use portolan_core::conformance;
+pub use portolan_core::{
+    Answers, Assignment, Authenticator, Caller, Decision, Delivery, Endpoint, Error, Field, GatewayName, Install,
+    InstallName, Naming, Owner, Policy, Registry, Result, Runtime, Secret, Selection, ServerName, ServerSpec, Subject,
+    TeamId, UserId,
+    orchestrator::{InstallRequest, Progress},
+};
+#[cfg(feature = "serve")]
+pub use portolan_gateway::serve;
+pub use portolan_gateway::{GatewayConfig, Hosts, McpGateway, StaticTokens, TokenKeys, Upstream, digest};
+#[cfg(feature = "process")]
+pub use portolan_process::{ProcessConfig, ProcessRuntime, StdioServer};
+#[cfg(feature = "sqlite")]
+pub use portolan_storage_sql::{SealingKeys, SqlStore};
+
+pub use self::{
+    components::{Components, Settings},
+    gateway::GatewayHandle,
+    platform::Platform,
+};
+
+/// Domain types, contracts, orchestrator and in-memory backends: what backends of one's own are written against.
+pub use portolan_core as core;
+/// MCP on the wire, without I/O.
+pub use portolan_wire as wire;

@@ -49,6 +49,11 @@ impl CredentialKey {
         Self(format!("server/{server}/{}", hex(field.as_str())).into())
     }
 
+    /// What all keys of a server begin with.
+    pub fn prefix_of_server(server: &ServerName) -> String {
+        format!("server/{server}/")
+    }
+
     /// The path.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -137,4 +142,56 @@ pub struct Lease {
     pub key: CredentialKey,
     /// Its number: greater than that of every earlier lease on this key.
     pub fence: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_plain_path() {
+        for good in ["a", "A.b_c-9", "a/b/c/d/e/f", &"x".repeat(400)] {
+            assert!(CredentialKey::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            ".",
+            "..",
+            "a/../b",
+            "a b",
+            "ä",
+            "a\\b",
+            "a/b/c/d/e/f/g",
+            &"x".repeat(401),
+        ] {
+            assert!(CredentialKey::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn any_field_of_an_install_has_a_key_of_its_own() {
+        let install = InstallName::from(uuid::Uuid::from_u128(1));
+        let texts = ["a", "a b", "a/b", "..", ".", "a.b", "ä", "a.2fb", &"☕".repeat(21)];
+        let keys: std::collections::BTreeSet<_> = texts
+            .iter()
+            .map(|text| CredentialKey::of_install(&install, &FieldKey::parse(text).expect("a field key")))
+            .collect();
+        assert_eq!(keys.len(), texts.len(), "no two fields share a key: {keys:?}");
+        for key in keys {
+            assert!(key.as_str().starts_with(&CredentialKey::prefix_of_install(&install)));
+            assert_eq!(CredentialKey::parse(key.as_str()).expect("a key that fits"), key);
+        }
+    }
+
+    #[test]
+    fn the_longest_names_still_make_a_key() {
+        let server = ServerName::parse("s".repeat(ServerName::MAX_LEN)).expect("a name");
+        let field = FieldKey::parse("%".repeat(FieldKey::MAX_LEN)).expect("a field key");
+        let key = CredentialKey::of_server(&server, &field);
+        assert!(key.as_str().starts_with(&CredentialKey::prefix_of_server(&server)));
+        assert!(CredentialKey::parse(key.as_str()).is_ok());
+    }
 }

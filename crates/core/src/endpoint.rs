@@ -184,6 +184,11 @@ impl Exchange {
         self.events.recv().await
     }
 
+    /// The next step, for whoever polls.
+    pub fn poll_next(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<ExchangeEvent>> {
+        self.events.poll_recv(cx)
+    }
+
     /// The answer, past all notifications.
     pub async fn answer(mut self) -> Result<Answer> {
         while let Some(event) = self.next().await {

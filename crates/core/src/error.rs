@@ -1,6 +1,6 @@
 //! The one error type of the contracts: variants by what the caller can do about it.
 
-use std::time::Duration;
+use std::{convert::Infallible, fmt, time::Duration};
 
 use crate::failure::Failure;
 
@@ -13,8 +13,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What can go wrong, by what the caller can do about it.
 ///
 /// `Display` is one line for a person and never contains a secret; [`std::error::Error::source`] leads on to the
-/// cause; [`Error::remedy`] is the sentence that says what to do.
-#[derive(Debug, thiserror::Error)]
+/// cause; [`Error::remedy`] is the sentence that says what to do. `Debug` is all of this, each on a line of its own, so
+/// that a `main` which returns this error tells a person what a person needs.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The thing is not there, or the caller may not know that it is.
@@ -48,11 +49,11 @@ pub enum Error {
         problem: String,
     },
     /// A server cannot be used now. See [`Failure::is_retryable`].
-    #[error("{what} {name:?} is not ready: {failure}")]
+    #[error("{what} {} is not ready: {failure}", quoted(.name))]
     NotReady {
         /// The kind of thing, such as `install`.
         what: &'static str,
-        /// Its name.
+        /// Its name, or its title as [`Install::title`](crate::Install::title) writes it.
         name: String,
         /// Why.
         failure: Failure,
@@ -135,5 +136,35 @@ impl Error {
             Self::Exhausted { what, .. } => Some(format!("try again later, or raise the limit of {what}")),
             _ => None,
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        if let Self::NotReady { failure, .. } = self {
+            failure.detail.iter().try_for_each(|line| write!(f, "\n  {line}"))?;
+        }
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            write!(f, "\n  because {cause}")?;
+            source = cause.source();
+        }
+        self.remedy().map_or(Ok(()), |remedy| write!(f, "\n  {remedy}"))
+    }
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// A name in quotes. A title has its own: `"github" for team "web"`.
+fn quoted(name: &str) -> String {
+    if name.starts_with('"') {
+        name.to_owned()
+    } else {
+        format!("{name:?}")
     }
 }

@@ -36,6 +36,9 @@ pub struct Install {
 #[serde(rename_all = "snake_case", tag = "state")]
 #[non_exhaustive]
 pub enum InstallState {
+    /// Its name is taken, and nothing else was written yet: the first of two steps that make one install of two racing
+    /// ones. See `orchestrator`.
+    Reserved,
     /// Recorded; not ready yet. Installing again goes on from here.
     Pending,
     /// Its tools are known.
@@ -50,7 +53,7 @@ pub enum InstallState {
 }
 
 impl Install {
-    /// A new install, pending.
+    /// A new install of `server` for `owner`, pending.
     pub fn new(name: InstallName, server: ServerName, owner: Owner, now: Timestamp) -> Self {
         Self {
             name,
@@ -63,6 +66,11 @@ impl Install {
             created: now,
             updated: now,
         }
+    }
+
+    /// What people call it: `"github" for team "web"`.
+    pub fn title(&self) -> String {
+        format!("{:?} for {}", self.server.as_str(), self.owner)
     }
 
     /// Whether its tools are known and it may be called.

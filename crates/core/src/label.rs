@@ -63,3 +63,47 @@ impl From<Labels> for BTreeMap<String, String> {
         labels.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        Labels::new(pairs.iter().copied()).expect("labels")
+    }
+
+    #[test]
+    fn a_pair_is_shared_when_key_and_value_are() {
+        let web = labels(&[("team", "web"), ("stage", "prod")]);
+        assert!(web.shares_a_pair_with(&labels(&[("stage", "prod"), ("team", "data")])));
+        assert!(!web.shares_a_pair_with(&labels(&[("team", "prod"), ("web", "team")])));
+        assert!(
+            !web.shares_a_pair_with(&Labels::default()) && !Labels::default().shares_a_pair_with(&Labels::default())
+        );
+    }
+
+    #[test]
+    fn a_set_is_bounded_in_number_and_length() {
+        let many = |count: usize| Labels::new((0..count).map(|n| (n.to_string(), "v")));
+        assert!(many(Labels::MAX).is_ok() && many(Labels::MAX + 1).is_err());
+        let long = "x".repeat(129);
+        for (key, value) in [
+            ("", "v"),
+            ("k", ""),
+            (long.as_str(), "v"),
+            ("k", long.as_str()),
+            ("k", "a\nb"),
+        ] {
+            assert!(Labels::new([(key, value)]).is_err(), "{key:?}: {value:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_a_key_given_twice_is_kept_and_stored_labels_are_checked_again() {
+        assert_eq!(
+            labels(&[("k", "1"), ("k", "2")]).iter().collect::<Vec<_>>(),
+            [("k", "2")]
+        );
+        assert!(serde_json::from_str::<Labels>(r#"{"":"v"}"#).is_err());
+    }
+}

@@ -34,7 +34,10 @@ mod status;
 mod token;
 mod tool;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod memory;
+pub mod orchestrator;
 
 pub use audit::{AuditEvent, AuditOutcome, AuditSink, TraceAudit};
 pub use auth::{Authenticator, Refusal};

@@ -116,3 +116,92 @@ impl fmt::Display for Subject {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).expect("a user")
+    }
+
+    fn team(name: &str) -> TeamId {
+        TeamId::parse(name).expect("a team")
+    }
+
+    /// Every caller that a few names make: each subject, in each set of teams.
+    fn callers() -> Vec<Caller> {
+        let names = ["alice", "bob", "web"];
+        let mut subjects = vec![Subject::Org];
+        for name in names {
+            subjects.extend([
+                Subject::User(user(name)),
+                Subject::Team(team(name)),
+                Subject::Client(user(name)),
+            ]);
+        }
+        let teams = |set: usize| {
+            (0..3)
+                .filter(move |n| set & (1 << n) != 0)
+                .map(|n| team(names[n]))
+                .collect()
+        };
+        let callers = subjects.into_iter().flat_map(|subject| {
+            (0..8).map(move |set| {
+                let mut caller = Caller::new(subject.clone(), "test");
+                caller.teams = teams(set);
+                caller
+            })
+        });
+        callers.collect()
+    }
+
+    #[test]
+    fn a_personal_install_serves_its_person_and_nobody_else() {
+        for caller in callers() {
+            for name in ["alice", "bob", "web"] {
+                let is_me = caller.subject == Subject::User(user(name));
+                assert_eq!(
+                    caller.may_use(&Owner::Personal(user(name))),
+                    is_me,
+                    "{caller:?} and {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_team_install_serves_members_and_the_teams_tokens_and_nobody_else() {
+        for caller in callers() {
+            for name in ["alice", "bob", "web"] {
+                let is_user = matches!(caller.subject, Subject::User(_));
+                let may =
+                    caller.subject == Subject::Team(team(name)) || (is_user && caller.teams.contains(&team(name)));
+                assert_eq!(caller.may_use(&Owner::Team(team(name))), may, "{caller:?} and {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_install_of_the_organisation_serves_everybody() {
+        assert!(callers().iter().all(|caller| caller.may_use(&Owner::Org)));
+    }
+
+    #[test]
+    fn an_owner_may_use_what_is_theirs() {
+        for owner in [Owner::Org, Owner::Team(team("web")), Owner::Personal(user("alice"))] {
+            assert!(Caller::new((&owner).into(), "install").may_use(&owner), "{owner}");
+        }
+    }
+
+    #[test]
+    fn a_token_for_some_gateways_opens_no_other() {
+        let gateway = |name| GatewayName::parse(name).expect("a gateway");
+        let mut caller = Caller::new(Subject::Org, "token");
+        assert!(caller.may_enter(&gateway("a")));
+        caller.gateways = Some(vec![gateway("a")]);
+        assert!(caller.may_enter(&gateway("a")) && !caller.may_enter(&gateway("b")));
+        caller.gateways = Some(Vec::new());
+        assert!(!caller.may_enter(&gateway("a")));
+    }
+}

@@ -42,6 +42,10 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "records live in lists for a moment; a box would be in every caller's way"
+)]
 pub enum Record {
     /// A catalogue entry.
     Server(ServerSpec),
@@ -195,6 +199,9 @@ impl Kind {
 /// - `changes` begins with every change after `since`, in order, and goes on with those to come; a change is in it when
 ///   the `put` or `remove` that made it has returned. It may leave out a change to a key that changed again later, and
 ///   never leaves out the last one. A removal of what was not there is no change.
+/// - A registry may forget removals beyond a documented bound. A reader whose `since` is older than one that was
+///   forgotten, and not 0, gets [`Error::Conflict`](crate::Error::Conflict) as the first item; it opens the feed at
+///   `Revision(0)` and then lists what there is.
 /// - Records come back as they were put, byte for byte where they hold raw JSON.
 #[async_trait]
 pub trait Registry: Debug + Send + Sync {

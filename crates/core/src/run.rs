@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CredentialKey, EraPin, KubernetesOptions, Owner, ServerName, Sharing, Source};
+use crate::{CredentialKey, EraPin, KubernetesOptions, Owner, ServerName, Sharing, Source, Version};
 
 /// A deployment as it shall be. It names secrets by their keys and never holds one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,11 @@ pub struct RunSpec {
     pub sharing: Sharing,
     /// What only a Kubernetes runtime needs to know.
     pub kubernetes: KubernetesOptions,
+    /// The versions that its secrets had when this was made. A changed secret makes another spec, so that
+    /// [`ensure`](crate::Runtime::ensure) replaces what still runs with the old one. A runtime reads the secret that there
+    /// is, whatever its version.
+    #[serde(default)]
+    pub secret_versions: BTreeMap<CredentialKey, Version>,
 }
 
 /// A value that a deployment is given at start.
@@ -50,6 +55,7 @@ impl RunSpec {
             era: EraPin::default(),
             sharing: Sharing::default(),
             kubernetes: KubernetesOptions::default(),
+            secret_versions: BTreeMap::new(),
         }
     }
 }

@@ -15,7 +15,8 @@ use crate::{Endpoint, InstallName, Result, RunSpec, StatusEvent};
 /// - `ensure` records the wish and returns; it does not wait until the server runs. Readiness comes from `watch`, and so
 ///   does a failure that retrying will not mend. A source that this runtime can never run is refused at once, as invalid.
 /// - `ensure` twice with an equal spec is one deployment, and the second call disturbs nothing that runs. With another
-///   spec, the deployment is replaced.
+///   spec, the deployment is replaced: a status that is told after `ensure` returned is about the new spec, also where
+///   the old deployment goes on answering until the new one can.
 /// - `remove` ends the deployment. When it returns, `list` and `endpoint` know it no longer. Removing what is not there
 ///   succeeds.
 /// - `list` gives the names of all deployments that were ensured and not removed, sorted, whatever their status.

@@ -55,6 +55,18 @@ pub struct StatusEvent {
     pub at: Timestamp,
 }
 
+impl StatusEvent {
+    /// That `install` is `status` since `at`, not restarted since it was made.
+    pub fn new(install: InstallName, status: Status, at: Timestamp) -> Self {
+        Self {
+            install,
+            status,
+            restarts: 0,
+            at,
+        }
+    }
+}
+
 impl Status {
     /// Whether it will not change by waiting: ready, failed, asleep or gone.
     pub fn is_settled(&self) -> bool {
@@ -134,7 +146,8 @@ impl StatusBoard {
             seen.forget_removed();
             sequence
         };
-        self.inner.changed.send_replace(sequence);
+        // Of two that set at once, the earlier may come here later; the number must not go back, or a watcher sleeps on.
+        self.inner.changed.send_modify(|last| *last = sequence.max(*last));
     }
 
     /// How a deployment is, unless it is not there.
@@ -213,3 +226,6 @@ impl fmt::Debug for StatusBoard {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,3 +110,50 @@ impl TokenGrant {
         caller
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_read_as_it_was_written() {
+        let bytes: [u8; 32] = std::array::from_fn(|n| u8::try_from(n * 8).expect("a byte"));
+        let digest = TokenDigest::new(bytes);
+        let text = digest.to_string();
+        assert_eq!(text.len(), 64);
+        assert_eq!(TokenDigest::parse(&text).expect("hex"), digest);
+        assert_eq!(TokenDigest::parse(&text.to_uppercase()).expect("upper case"), digest);
+        assert_eq!(digest.as_bytes(), &bytes);
+    }
+
+    #[test]
+    fn what_is_no_digest_is_refused() {
+        let (digits, multibyte) = ("0".repeat(64), "é".repeat(32));
+        for bad in [
+            "",
+            &digits[1..],
+            &format!("{digits}0"),
+            &digits.replace('0', "g"),
+            &multibyte,
+            &format!("+{}", &digits[1..]),
+        ] {
+            assert!(TokenDigest::parse(bad).is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<TokenDigest>("\"0\"").is_err());
+    }
+
+    #[test]
+    fn digests_sort_as_their_texts_do() {
+        let (low, high) = (TokenDigest::new([0x09; 32]), TokenDigest::new([0xa0; 32]));
+        assert!(low < high && low.to_string() < high.to_string());
+    }
+
+    #[test]
+    fn a_grant_ends_at_its_end() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let mut grant = TokenGrant::new(TokenDigest::new([0; 32]), Subject::Org, at(0));
+        assert!(grant.is_valid_at(at(1_000_000)));
+        grant.expires = Some(at(10));
+        assert!(grant.is_valid_at(at(9)) && !grant.is_valid_at(at(10)));
+    }
+}

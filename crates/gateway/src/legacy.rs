@@ -126,6 +126,7 @@ impl Inner {
             )
         })?;
         self.connector.tasks.spawn(async move {
+            session.quiet().await;
             join_all(held.iter().map(|session| session.close())).await;
         });
         let mut response = Response::new(Body::empty());

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use aws_lc_rs::{
@@ -71,7 +72,7 @@ impl Sessions {
         store: Arc<dyn SessionStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
         Self {
             keys,
             store,
@@ -249,6 +250,16 @@ impl Session {
 
     fn inflight(&self) -> MutexGuard<'_, HashMap<RequestId, CancellationToken>> {
         self.inflight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no call is under way, at most for a second: calls that were cancelled tell their servers first.
+    pub(crate) async fn quiet(&self) {
+        for _ in 0..100 {
+            if self.inflight().is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     fn close(&self) -> Vec<Arc<UpstreamSession>> {

@@ -26,8 +26,8 @@ use portolan_wire::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::{cancel::HangingUp, http::HttpUpstream, patience::Patience};
 pub(crate) use self::{client::Connector, session::UpstreamSession, tools::ToolCache};
-use self::{http::HttpUpstream, patience::Patience};
 use crate::{body::Body, config::GatewayConfig, session::Session};
 
 /// The link to a server that calls are relayed to.
@@ -121,9 +121,13 @@ impl ClientSide<'_> {
         }
     }
 
-    /// Whether an end of the client's connection ends the call: so in 2026-07-28, not before (basic/cancellation).
-    fn hanging_up_cancels(&self) -> bool {
-        !matches!(self, Self::Legacy { .. })
+    /// What it means that the client's connection ends: 2026-07-28 reads it as a cancellation, older versions do not
+    /// (basic/cancellation).
+    fn hanging_up(&self) -> HangingUp {
+        match self {
+            Self::Legacy { cancelled, .. } => HangingUp::CancelsIf((*cancelled).clone()),
+            _ => HangingUp::Cancels,
+        }
     }
 }
 

@@ -1,1 +1,57 @@
 //! In-memory backends: the reference reading of each contract.
+//!
+//! They keep everything in the process and lose it with the value that keeps it. Use them in tests and examples, and read
+//! them to learn what a contract asks for: each is the shortest code that passes its suite.
+
+mod broker;
+mod bus;
+mod clock;
+mod credential;
+mod discovery;
+mod gateway;
+mod registry;
+mod runtime;
+mod session;
+
+pub use broker::NoCredentials;
+pub use bus::MemoryBus;
+pub use clock::ManualClock;
+pub use credential::MemoryCredentials;
+pub use discovery::MemoryDiscovery;
+pub use gateway::MemoryGateway;
+pub use registry::MemoryRegistry;
+pub use runtime::MemoryRuntime;
+pub use session::MemorySessions;
+
+use std::{
+    num::NonZeroU64,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{Error, Precondition, Result, Version};
+
+/// The guarded value. A panic elsewhere leaves no half-made change behind in these backends, so poison is ignored.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives versions: never one twice, so that no key ever sees one again, also after it was removed.
+#[derive(Debug, Default)]
+struct Versions(u64);
+
+impl Versions {
+    fn next(&mut self) -> Version {
+        self.0 += 1;
+        Version(NonZeroU64::MIN.saturating_add(self.0 - 1))
+    }
+}
+
+/// Whether what is there now, if anything, is what a change asks for.
+fn check(when: Precondition, now: Option<Version>, conflict: impl FnOnce() -> Error) -> Result<()> {
+    let holds = match when {
+        Precondition::None => true,
+        Precondition::Absent => now.is_none(),
+        Precondition::Version(version) => now == Some(version),
+    };
+    if holds { Ok(()) } else { Err(conflict()) }
+}

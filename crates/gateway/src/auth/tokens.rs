@@ -20,6 +20,7 @@ use portolan_core::{
     Authenticator, Caller, Change, Clock, Error, GatewayName, Key, Kind, Page, Record, Refusal, Registry, Result,
     Revision, Secret, Subject, SystemClock, TokenDigest, TokenGrant, UserId,
 };
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::bearer;
@@ -29,6 +30,9 @@ const PREFIX: &str = "ptl_";
 
 /// The longest token that is looked at.
 const MAX_LEN: usize = 512;
+
+/// Tokens that are looked for in the registry at once.
+const LOOKING: usize = 8;
 
 /// More changes at once are taken over by reading everything.
 const FEW_CHANGES: usize = 8;
@@ -43,6 +47,9 @@ type Changes = BoxStream<'static, Result<Change>>;
 pub struct StaticTokens {
     grants: Arc<Grants>,
     clock: Arc<dyn Clock>,
+    /// Where a token is looked for that is not in memory yet.
+    registry: Option<Arc<dyn Registry>>,
+    looking: Semaphore,
     _following: Option<AbortOnDropHandle<()>>,
 }
 
@@ -91,6 +98,8 @@ impl StaticTokens {
         Self {
             grants: grants.into(),
             clock,
+            registry: None,
+            looking: Semaphore::new(LOOKING),
             _following: None,
         }
     }
@@ -101,10 +110,12 @@ impl StaticTokens {
         // The feed is opened before the list is read: a change in between is seen twice, never not at all.
         let changes = registry.changes(Revision::default());
         grants.load(&*registry).await?;
-        let following = tokio::spawn(follow(grants.clone(), registry, changes));
+        let following = tokio::spawn(follow(grants.clone(), registry.clone(), changes));
         Ok(Self {
             grants,
             clock,
+            registry: Some(registry),
+            looking: Semaphore::new(LOOKING),
             _following: Some(AbortOnDropHandle::new(following)),
         })
     }
@@ -122,16 +133,38 @@ impl StaticTokens {
         Ok((Secret::new(token), digest))
     }
 
-    fn check(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
+    async fn check(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
         if token.is_empty() || token.len() > MAX_LEN {
             return Err(Refusal::Invalid);
         }
-        let grants = self.grants.by_digest.load();
-        let grant = grants.get(&digest(token)).ok_or(Refusal::Invalid)?;
+        let digest = digest(token);
+        let known = self.grants.by_digest.load().get(&digest).cloned();
+        let grant = match known {
+            Some(grant) => grant,
+            None => self.look_up(&digest).await?,
+        };
         if !grant.is_valid_at(now) {
             return Err(Refusal::Expired);
         }
         Ok(grant.caller())
+    }
+
+    /// A token that was made just now may not have come through the change feed yet. Few at a time are looked for, so
+    /// that a flood of wrong tokens does not become one of queries.
+    async fn look_up(&self, digest: &TokenDigest) -> Result<Arc<TokenGrant>, Refusal> {
+        let (Some(registry), Ok(_looking)) = (&self.registry, self.looking.try_acquire()) else {
+            return Err(Refusal::Invalid);
+        };
+        self.grants
+            .reload(&**registry, digest)
+            .await
+            .map_err(Refusal::Unavailable)?;
+        self.grants
+            .by_digest
+            .load()
+            .get(digest)
+            .cloned()
+            .ok_or(Refusal::Invalid)
     }
 }
 
@@ -140,7 +173,7 @@ impl Authenticator for StaticTokens {
     async fn authenticate(&self, _: &GatewayName, request: &Parts) -> Result<Option<Caller>, Refusal> {
         match bearer(&request.headers)? {
             None => Ok(None),
-            Some(token) => self.check(token, self.clock.now()).map(Some),
+            Some(token) => self.check(token, self.clock.now()).await.map(Some),
         }
     }
 
@@ -187,6 +220,9 @@ impl Grants {
     async fn reload(&self, registry: &dyn Registry, digest: &TokenDigest) -> Result<()> {
         let found = registry.get(&Key::Token(digest.clone())).await?;
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.is_none() && !self.by_digest.load().contains_key(digest) {
+            return Ok(());
+        }
         let mut all = HashMap::clone(&self.by_digest.load());
         match found.map(|found| found.value) {
             Some(Record::Token(grant)) => all.insert(digest.clone(), Arc::new(grant)),

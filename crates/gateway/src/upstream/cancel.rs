@@ -11,6 +11,8 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{http::HttpUpstream, session::Open};
 
 /// A call at a legacy server that is not answered yet. Closing the connection does not cancel it there
@@ -18,7 +20,16 @@ use super::{http::HttpUpstream, session::Open};
 #[derive(Debug)]
 pub(crate) struct Unanswered {
     told: Option<Told>,
-    on_drop: bool,
+    hanging_up: HangingUp,
+}
+
+/// What it means that the client's connection ends before the answer.
+#[derive(Debug)]
+pub(crate) enum HangingUp {
+    /// The call is cancelled (2026-07-28).
+    Cancels,
+    /// The call goes on, unless the client has cancelled it by then (2025-11-25 and older).
+    CancelsIf(CancellationToken),
 }
 
 #[derive(Debug)]
@@ -34,17 +45,17 @@ impl Unanswered {
     pub(crate) fn modern() -> Self {
         Self {
             told: None,
-            on_drop: false,
+            hanging_up: HangingUp::Cancels,
         }
     }
 
-    /// A call under `id` in the session `open`. With `on_drop`, dropping this before an answer cancels it.
+    /// A call under `id` in the session `open`.
     pub(crate) fn legacy(
         http: Arc<HttpUpstream>,
         open: Arc<Open>,
         credential: Arc<Outbound>,
         id: RequestId,
-        on_drop: bool,
+        hanging_up: HangingUp,
     ) -> Self {
         Self {
             told: Some(Told {
@@ -53,7 +64,7 @@ impl Unanswered {
                 credential,
                 id,
             }),
-            on_drop,
+            hanging_up,
         }
     }
 
@@ -79,8 +90,10 @@ impl Unanswered {
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        if self.on_drop {
-            self.cancel("the client has gone away");
+        match &self.hanging_up {
+            HangingUp::Cancels => self.cancel("the client has gone away"),
+            HangingUp::CancelsIf(cancelled) if cancelled.is_cancelled() => self.cancel("the client has cancelled"),
+            HangingUp::CancelsIf(_) => {}
         }
     }
 }
@@ -99,6 +112,7 @@ impl Told {
         };
         let (http, open, credential) = (self.http.clone(), self.open.clone(), self.credential.clone());
         let telling = async move { http.tell(&open, &credential, text).await };
-        self.http.tasks().spawn_on(telling, &runtime);
+        // The session waits for this before it ends.
+        self.open.telling.spawn_on(telling, &runtime);
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Link, Outgoing, Reply,
+    cancel::HangingUp,
     convert::{self, Conversion},
     http::over_before_answer,
     patience::{Over, Patience},
@@ -53,7 +54,7 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
     let tasks = upstream.connector.tasks.clone();
     let mut held = Held {
         exchange: Some(exchange),
-        hanging_up_cancels: outgoing.client.hanging_up_cancels(),
+        hanging_up: outgoing.client.hanging_up(),
         tasks,
     };
     let first = loop {
@@ -103,7 +104,7 @@ fn event(notification: &ChannelNotification) -> Option<Bytes> {
 #[derive(Debug)]
 struct Held {
     exchange: Option<Exchange>,
-    hanging_up_cancels: bool,
+    hanging_up: HangingUp,
     tasks: TaskTracker,
 }
 
@@ -123,7 +124,8 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         // For legacy clients a lost connection is no cancellation (2025-11-25, basic/transports): the call runs on.
-        if !self.hanging_up_cancels
+        if let HangingUp::CancelsIf(cancelled) = &self.hanging_up
+            && !cancelled.is_cancelled()
             && let Some(exchange) = self.exchange.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {

@@ -190,7 +190,7 @@ impl HttpUpstream {
                 open.clone(),
                 outgoing.credential.clone(),
                 sent.detached(),
-                outgoing.client.hanging_up_cancels(),
+                outgoing.client.hanging_up(),
             ),
         };
         let conversion = Conversion {
@@ -435,6 +435,7 @@ impl HttpUpstream {
         let open = Open {
             id: head.headers.get(mcp::SESSION_ID).cloned(),
             version,
+            telling: TaskTracker::new(),
         };
         self.tell(&open, credential, envelope::notification(&Method::Initialized, None))
             .await;

@@ -4,14 +4,21 @@
 //! none ──open──► open ──404 to a call──► expired ──open, once──► open
 //! ```
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use portolan_core::{Outbound, Result, Version};
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use super::http::HttpUpstream;
+
+/// How long a session's end waits for what is still being told in it.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A session at a server: opened when it is first needed, and again when the server has forgotten it.
 #[derive(Debug)]
@@ -29,6 +36,8 @@ pub(crate) struct Open {
     pub(crate) id: Option<HeaderValue>,
     /// The version that was agreed on.
     pub(crate) version: HeaderValue,
+    /// What is being told to the server in this session, such as that a call is cancelled.
+    pub(crate) telling: TaskTracker,
 }
 
 impl UpstreamSession {
@@ -69,6 +78,8 @@ impl UpstreamSession {
     /// Tells the server that the session is over. It may refuse, and may be gone; both are fine.
     pub(crate) async fn close(&self) {
         if let (Some(open), Some(http)) = (self.open.swap(None), self.http.upgrade()) {
+            open.telling.close();
+            let _ = tokio::time::timeout(LAST_WORDS, open.telling.wait()).await;
             http.end_session(&open, &self.credential).await;
         }
     }

@@ -1,0 +1,123 @@
+//! One test for each promise of each contract, for every backend: ours, and those that hosts write.
+//!
+//! A line in a test file makes a suite of ordinary tests. What stands after `||` makes a fresh, empty backend, for each
+//! test anew; with `async ||` it may await. Nothing else is needed, not even a dependency on tokio:
+//!
+//! ```
+//! # use portolan_core::memory::{MemoryCredentials, MemoryRegistry};
+//! portolan_core::conformance::registry_suite!(|| MemoryRegistry::new());
+//! portolan_core::conformance::credential_suite!(async || {
+//!     // e.g. MyVault::connect("…").await.expect("vault")
+//!     MemoryCredentials::new()
+//! });
+//! ```
+//!
+//! Each suite is a module of its own name (`registry_suite::stale_put_conflicts`), so that several stand side by side.
+//! The same suite for a second backend goes into a `mod` of its own. A backend may be given as a value or in an [`Arc`],
+//! also as `Arc<dyn Registry>`.
+//!
+//! Cases are plain functions, one module per contract, and can be called alone. Each runs on threads of its own, so that
+//! races are real, and fails when it has not ended after [`LIMIT`].
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{Bus, CredentialStore, Gateway, Registry, SessionStore};
+
+pub mod bus;
+pub mod credential;
+pub mod gateway;
+pub mod registry;
+pub mod registry_changes;
+pub mod runtime;
+pub mod sample;
+pub mod session;
+mod suites;
+
+pub use suites::{bus_suite, credential_suite, gateway_suite, registry_suite, runtime_suite, session_suite};
+
+/// How long a case may take. A case that hangs is a case that fails.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs one case to its end, on a runtime of its own with threads.
+///
+/// # Panics
+///
+/// When the case does, when it takes longer than [`LIMIT`], and when there are no threads to be had.
+pub fn run(case: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a test needs threads");
+    runtime.block_on(async {
+        tokio::time::timeout(LIMIT, case)
+            .await
+            .expect("the case ends within the limit");
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+}
+
+/// A fresh backend, in the form in which the cases take it.
+pub trait Fresh<T> {
+    /// Brings it into that form.
+    fn fresh(self) -> T;
+}
+
+macro_rules! fresh {
+    ($($contract:ident),*) => {$(
+        impl<B: $contract + 'static> Fresh<Arc<dyn $contract>> for B {
+            fn fresh(self) -> Arc<dyn $contract> {
+                Arc::new(self)
+            }
+        }
+
+        impl<B: $contract + 'static> Fresh<Arc<dyn $contract>> for Arc<B> {
+            fn fresh(self) -> Arc<dyn $contract> {
+                self
+            }
+        }
+
+        impl Fresh<Self> for Arc<dyn $contract> {
+            fn fresh(self) -> Self {
+                self
+            }
+        }
+    )*};
+}
+fresh!(Registry, CredentialStore, SessionStore, Bus, Gateway);
+
+impl Fresh<Self> for runtime::Fixture {
+    fn fresh(self) -> Self {
+        self
+    }
+}
+
+/// Runs `tasks` at the same time, on threads, and gives their results.
+async fn race<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
+    let running: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+    let mut results = Vec::with_capacity(running.len());
+    for task in running {
+        results.push(task.await.expect("no task of the race panics"));
+    }
+    results
+}
+
+/// Fails unless exactly one of `results` succeeded and all others are conflicts.
+#[track_caller]
+fn assert_one_winner<T: std::fmt::Debug>(results: &[crate::Result<T>]) {
+    let won = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(won, 1, "exactly one wins: {results:?}");
+    results
+        .iter()
+        .filter_map(|result| result.as_ref().err())
+        .for_each(assert_conflict);
+}
+
+/// Fails unless `error` is a conflict.
+#[track_caller]
+fn assert_conflict(error: &crate::Error) {
+    assert!(
+        matches!(error, crate::Error::Conflict { .. }),
+        "a conflict, not {error:?}"
+    );
+}

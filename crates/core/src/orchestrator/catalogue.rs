@@ -1,0 +1,96 @@
+//! Servers and gateways: recorded, and published at once.
+
+use crate::{
+    CredentialKey, Error, GatewayName, GatewaySpec, Install, InstallState, Key, Precondition, RegistryExt, Result,
+    ServerName, ServerSpec, Version,
+};
+
+use super::Orchestrator;
+
+/// How many installs a message names.
+const NAMED: usize = 5;
+
+impl Orchestrator {
+    /// Checks a server and puts it into the catalogue.
+    ///
+    /// Installs of it take on a change when they are installed again, and at the next [`repair`](Self::repair).
+    pub async fn put_server(&self, server: ServerSpec, when: Precondition) -> Result<Version> {
+        server.check()?;
+        let version = self.parts.registry.put(server.into(), when).await?;
+        // All of them: a changed label also takes a server out of gateways.
+        self.publish_all().await?;
+        Ok(version)
+    }
+
+    /// Takes a server out of the catalogue, with the secrets that it has itself. Refused while there are installs of it.
+    pub async fn remove_server(&self, name: &ServerName) -> Result<()> {
+        let key = Key::Server(name.clone());
+        let server = match self.parts.registry.server(name).await {
+            Err(Error::NotFound { .. }) => {
+                return self.remove_secrets_under(&CredentialKey::prefix_of_server(name)).await;
+            }
+            found => found?,
+        };
+        self.refuse_while_installed(name).await?;
+        self.parts
+            .registry
+            .remove(&key, Precondition::Version(server.version))
+            .await?;
+        if let Err(refused) = self.refuse_while_installed(name).await {
+            // An install began between look and removal. It finds its server again, or has given up: both are well.
+            match self.parts.registry.put(server.value.into(), Precondition::Absent).await {
+                Ok(_) | Err(Error::Conflict { .. }) => return Err(refused),
+                Err(other) => return Err(other),
+            }
+        }
+        self.remove_secrets_under(&CredentialKey::prefix_of_server(name))
+            .await?;
+        self.publish_all().await
+    }
+
+    async fn refuse_while_installed(&self, name: &ServerName) -> Result<()> {
+        let mut installs = self.parts.registry.installs().await?;
+        installs.retain(|install| install.value.server == *name);
+        if installs.is_empty() {
+            return Ok(());
+        }
+        let mut named: Vec<_> = installs
+            .iter()
+            .take(NAMED)
+            .map(|install| owner(&install.value))
+            .collect();
+        if installs.len() > NAMED {
+            named.push(format!("{} more", installs.len() - NAMED));
+        }
+        let problem = format!(
+            "{:?} is installed for {}; remove these installs first",
+            name.as_str(),
+            named.join(", ")
+        );
+        Err(Error::invalid("server", problem))
+    }
+
+    /// Records a gateway and serves it.
+    pub async fn put_gateway(&self, gateway: GatewaySpec, when: Precondition) -> Result<Version> {
+        let name = gateway.name.clone();
+        let version = self.parts.registry.put(gateway.into(), when).await?;
+        self.publish(&name).await?;
+        Ok(version)
+    }
+
+    /// Serves a gateway no longer, and removes its record. Gone is done.
+    pub async fn remove_gateway(&self, name: &GatewayName) -> Result<()> {
+        self.parts
+            .registry
+            .remove(&Key::Gateway(name.clone()), Precondition::None)
+            .await?;
+        self.publish(name).await
+    }
+}
+
+fn owner(install: &Install) -> String {
+    match install.state {
+        InstallState::Removing => format!("{} (being removed)", install.owner),
+        _ => install.owner.to_string(),
+    }
+}

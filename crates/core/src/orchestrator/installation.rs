@@ -1,0 +1,212 @@
+//! An installation, step by step.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Answers, CredentialKey, Error, FieldKey, Install, InstallName, InstallState, Owner, Precondition, RegistryExt,
+    Result, Secret, ServerName, ServerSpec,
+};
+
+use super::{
+    Orchestrator, Progress, answers,
+    outcome::secrets_changed,
+    readiness::{Deadline, Listener},
+    reservation::ATTEMPTS,
+    secrets::Stored,
+};
+
+/// What shall be installed, for whom, with which answers.
+#[derive(Clone, Debug)]
+pub struct InstallRequest {
+    /// The server.
+    pub server: ServerName,
+    /// Whose it shall be.
+    pub owner: Owner,
+    /// What the installer answered to the fields of the server. It is all that the install is given: an answer that is
+    /// not repeated when installing again is taken away.
+    pub answers: Answers,
+}
+
+impl InstallRequest {
+    /// An install of `server` for `owner`, without answers.
+    pub fn new(server: ServerName, owner: Owner) -> Self {
+        Self {
+            server,
+            owner,
+            answers: Answers::new(),
+        }
+    }
+
+    /// The same, with these answers.
+    #[must_use]
+    pub fn answers(mut self, answers: Answers) -> Self {
+        self.answers = answers;
+        self
+    }
+}
+
+/// Answers that fit, and where each secret is kept.
+struct Wish {
+    plain: BTreeMap<FieldKey, String>,
+    secrets: BTreeMap<FieldKey, Secret>,
+    /// The fields whose secret the server has itself.
+    on_server: BTreeMap<FieldKey, CredentialKey>,
+}
+
+impl Orchestrator {
+    /// Installs a server for an owner, and returns when its tools are known and published, or says why not.
+    ///
+    /// There is one install for a server and an owner. Installing again with the same answers disturbs nothing that is
+    /// ready, and goes on with what is not; other answers replace those before. After an error, installing again tries
+    /// again. Nothing is written when the answers do not fit.
+    ///
+    /// Whether this owner may have this server is not asked here: see [`Visibility`](crate::Visibility).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] without such a server; [`Error::Invalid`] with every answer that does not fit;
+    /// [`Error::NotReady`] with the reason, which the record of the install keeps too; [`Error::Conflict`] when somebody
+    /// else removed it or gave other answers at the same time.
+    pub async fn install(&self, request: InstallRequest) -> Result<Install> {
+        self.install_with_progress(request, &mut |_| {}).await
+    }
+
+    /// [`install`](Self::install), telling how far it is.
+    pub async fn install_with_progress(
+        &self,
+        request: InstallRequest,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Install> {
+        let deadline = Deadline::after(self.options.install_deadline);
+        progress(Progress::Checking);
+        let server = self.parts.registry.server(&request.server).await?.value;
+        server.check()?;
+        let wish = self.check(&server, &request.answers).await?;
+        progress(Progress::Recording);
+        let install = self.record(&server, &request.owner, &wish).await?;
+        let install = if install.is_ready() {
+            let started = self.start(&server, &install, deadline, progress).await;
+            let install = self.confirm(&install).await?;
+            started.map(|()| install)?
+        } else {
+            self.complete(&server, install, Some(&wish.secrets), deadline, progress)
+                .await?
+        };
+        progress(Progress::Publishing);
+        self.publish_server(&server.name).await?;
+        progress(Progress::Done);
+        Ok(install)
+    }
+
+    async fn check(&self, server: &ServerSpec, given: &Answers) -> Result<Wish> {
+        let stored = self.stored_on_server(server).await?;
+        let checked = answers::check(server, given, &stored)?;
+        let unanswered = stored.into_iter().filter(|field| !checked.secrets.contains_key(field));
+        let on_server = unanswered.map(|field| (field.clone(), CredentialKey::of_server(&server.name, &field)));
+        Ok(Wish {
+            on_server: on_server.collect(),
+            plain: checked.plain,
+            secrets: checked.secrets,
+        })
+    }
+
+    /// The record of this install: ready, when it is so with this very wish; else pending with it.
+    async fn record(&self, server: &ServerSpec, owner: &Owner, wish: &Wish) -> Result<Install> {
+        for _ in 0..ATTEMPTS {
+            let found = self.reserve(&server.name, owner).await?;
+            let same = wish.is_of(&found.value);
+            match found.value.state {
+                InstallState::Ready if same && self.are_stored(&found.value, &wish.secrets).await? => {
+                    return Ok(found.value);
+                }
+                InstallState::Pending if same => return Ok(found.value),
+                _ => {}
+            }
+            let mut install = found.value;
+            install.answers.clone_from(&wish.plain);
+            install.secrets = wish.secret_keys(&install.name);
+            install.state = InstallState::Pending;
+            install.updated = self.parts.clock.now();
+            let when = Precondition::Version(found.version);
+            match self.parts.registry.put(install.clone().into(), when).await {
+                Err(Error::Conflict { .. }) => {}
+                Err(other) => return Err(other),
+                Ok(_) => return Ok(install),
+            }
+        }
+        Err(Error::conflict("install", format!("{} for {owner}", server.name)))
+    }
+
+    /// Takes a pending install to its end: ready, or failed with the reason. `secrets` are stored first; without them, it
+    /// goes on with those that are stored.
+    pub(super) async fn complete(
+        &self,
+        server: &ServerSpec,
+        install: Install,
+        secrets: Option<&BTreeMap<FieldKey, Secret>>,
+        deadline: Deadline,
+        progress: Listener<'_>,
+    ) -> Result<Install> {
+        let mut stored = Stored::default();
+        let outcome = async {
+            if let Some(secrets) = secrets {
+                progress(Progress::StoringSecrets);
+                self.store_secrets(server, &install, secrets, &mut stored).await?;
+                self.parts.broker.forget(&install);
+            }
+            let versions = self.secret_versions(&install).await?;
+            if stored
+                .all
+                .iter()
+                .any(|(key, version)| versions.get(key) != Some(version))
+            {
+                return Err(secrets_changed(&install));
+            }
+            let tools = self.bring_up(server, &install, deadline, progress).await?;
+            Ok((tools, versions))
+        };
+        let outcome = outcome.await;
+        let recorded = match outcome {
+            Ok((tools, versions)) => self.record_ready(&install, tools, &versions, &stored).await,
+            Err(error) => Err(error),
+        };
+        match recorded {
+            // Somebody else decides now what becomes of it.
+            Err(conflict @ Error::Conflict { .. }) => Err(conflict),
+            Err(error) => Err(self.record_failure(&install, error, &stored).await),
+            ready => ready,
+        }
+    }
+
+    /// Asks an install for its tools again, and publishes them if they have changed.
+    pub async fn refresh_tools(&self, name: &InstallName) -> Result<Install> {
+        let install = self.parts.registry.install(name).await?.value;
+        if !install.is_ready() {
+            let title = install.title();
+            return Err(Error::invalid(
+                "install",
+                format!("{title} is not ready; install it again"),
+            ));
+        }
+        let server = self.parts.registry.server(&install.server).await?.value;
+        let deadline = Deadline::after(self.options.install_deadline);
+        let tools = self.discover(&server, &install, deadline).await?;
+        let install = self.record_tools(&install, tools).await?;
+        self.publish_server(&server.name).await?;
+        Ok(install)
+    }
+}
+
+impl Wish {
+    fn is_of(&self, install: &Install) -> bool {
+        install.answers == self.plain && install.secrets == self.secret_keys(&install.name)
+    }
+
+    fn secret_keys(&self, name: &InstallName) -> BTreeMap<FieldKey, CredentialKey> {
+        let own = self
+            .secrets
+            .keys()
+            .map(|field| (field.clone(), CredentialKey::of_install(name, field)));
+        own.chain(self.on_server.clone()).collect()
+    }
+}

@@ -1,0 +1,207 @@
+//! How an install ended, written down: unless it is somebody else's by now.
+
+use std::error::Error as _;
+
+use crate::{Cause, Error, Failure, Install, InstallState, Key, Precondition, RegistryExt, Result, Tool};
+
+use super::{
+    Orchestrator,
+    reservation::ATTEMPTS,
+    secrets::{SecretVersions, Stored},
+};
+
+impl Orchestrator {
+    /// Records that `install` has these tools, given by a server that was started with secrets of these versions.
+    pub(super) async fn record_ready(
+        &self,
+        install: &Install,
+        tools: Vec<Tool>,
+        versions: &SecretVersions,
+        stored: &Stored,
+    ) -> Result<Install> {
+        let ready = |found: &mut Install| {
+            found.state = InstallState::Ready;
+            found.tools.clone_from(&tools);
+        };
+        self.conclude(install, Some(versions), stored, ready).await
+    }
+
+    /// Records that `install` has other tools now, whatever its state.
+    pub(super) async fn record_tools(&self, install: &Install, tools: Vec<Tool>) -> Result<Install> {
+        self.conclude(install, None, &Stored::default(), |found| {
+            found.tools.clone_from(&tools)
+        })
+        .await
+    }
+
+    /// Records why `install` did not become ready, and gives the error that says so.
+    pub(super) async fn record_failure(&self, install: &Install, error: Error, stored: &Stored) -> Error {
+        let failure = failure_of(error);
+        let state = InstallState::Failed {
+            failure: failure.clone(),
+        };
+        let fail = |found: &mut Install| {
+            // Another flow with the same wish may have made it ready.
+            if found.state == InstallState::Pending {
+                found.state = state.clone();
+            }
+        };
+        if let Err(error) = self.conclude(install, None, stored, fail).await {
+            tracing::warn!(install = %install.name, error = %error, "the failure of an install is not recorded");
+        }
+        Error::NotReady {
+            what: "install",
+            name: install.title(),
+            failure,
+        }
+    }
+
+    /// Changes the record of `install`, if it still is as this flow has left it.
+    ///
+    /// One that was removed meanwhile leaves nothing behind: a flow that was late may have stored secrets or started a
+    /// deployment after the removal, and names are never used again, so all that is under this one is its own.
+    ///
+    /// Where `versions` are given, the secrets must still have them. They are looked at between reading the record and
+    /// writing it: who puts another secret there looks at the record afterwards, and changes it if it has to.
+    async fn conclude(
+        &self,
+        install: &Install,
+        versions: Option<&SecretVersions>,
+        stored: &Stored,
+        change: impl Fn(&mut Install) + Send,
+    ) -> Result<Install> {
+        for _ in 0..ATTEMPTS {
+            let found = match self.parts.registry.install(&install.name).await {
+                Ok(found) if found.value.state != InstallState::Removing => found,
+                Ok(_) | Err(Error::NotFound { .. }) => {
+                    self.remove_remains(install).await;
+                    break;
+                }
+                Err(other) => return Err(other),
+            };
+            if found.value.answers != install.answers || found.value.secrets != install.secrets {
+                self.refuse_mixture(install, stored).await?;
+                self.ensure_recorded(install).await;
+                break;
+            }
+            if let Some(versions) = versions
+                && self.secret_versions(install).await? != *versions
+            {
+                return Err(secrets_changed(install));
+            }
+            let mut concluded = found.value.clone();
+            change(&mut concluded);
+            if concluded == found.value {
+                return Ok(concluded);
+            }
+            concluded.updated = self.parts.clock.now();
+            let when = Precondition::Version(found.version);
+            match self.parts.registry.put(concluded.clone().into(), when).await {
+                Err(Error::Conflict { .. }) => {}
+                done => return done.map(|_| concluded),
+            }
+        }
+        Err(Error::conflict("install", install.title()))
+    }
+
+    /// Makes sure that `install`, which this flow has just asked the runtime for, is still recorded so.
+    pub(super) async fn confirm(&self, install: &Install) -> Result<Install> {
+        self.conclude(install, None, &Stored::default(), |_| {}).await
+    }
+
+    /// Asks the runtime for what is recorded by now: a flow that was late may have asked for its own wish after that.
+    async fn ensure_recorded(&self, install: &Install) {
+        let mut ensured: Option<Install> = None;
+        for _ in 0..ATTEMPTS {
+            let found = match self.parts.registry.install(&install.name).await {
+                Ok(found) if found.value.state != InstallState::Removing => found.value,
+                Ok(_) | Err(Error::NotFound { .. }) => return self.remove_remains(install).await,
+                Err(error) => return left_to_repair(install, &error),
+            };
+            if ensured.is_some_and(|old| old.answers == found.answers && old.secrets == found.secrets) {
+                return;
+            }
+            let done = async {
+                let server = self.parts.registry.server(&found.server).await?.value;
+                if server.is_self_hosted() {
+                    self.ensure(&server, &found).await?;
+                }
+                Ok(())
+            };
+            if let Err(error) = done.await {
+                return left_to_repair(install, &error);
+            }
+            ensured = Some(found);
+        }
+    }
+
+    /// Fails an install whose record has the answers of another flow and whose store has a secret of this one.
+    async fn refuse_mixture(&self, install: &Install, stored: &Stored) -> Result<()> {
+        let mut is_mixed = false;
+        for (key, version) in &stored.written {
+            let kept = self.parts.credentials.read(key).await?;
+            is_mixed |= kept.is_some_and(|kept| kept.version == *version);
+        }
+        if !is_mixed {
+            return Ok(());
+        }
+        let failure = Failure::new(Cause::Config, "it was installed twice at once, with different answers")
+            .remedy("install it again with the answers that shall be");
+        let key = Key::Install(install.name);
+        let marked = self.parts.registry.update(&key, |found: Option<Install>| {
+            let found = found.filter(|found| found.state != InstallState::Removing);
+            Ok(found.map(|mut found| {
+                found.state = InstallState::Failed {
+                    failure: failure.clone(),
+                };
+                found
+            }))
+        });
+        marked.await.map(drop)
+    }
+
+    async fn remove_remains(&self, install: &Install) {
+        for removed in [
+            self.parts.runtime.remove(&install.name).await,
+            self.remove_secrets(&install.name).await,
+        ] {
+            if let Err(error) = removed {
+                left_to_repair(install, &error);
+            }
+        }
+    }
+}
+
+fn left_to_repair(install: &Install, error: &Error) {
+    tracing::warn!(install = %install.name, error = %error, "an install that changed meanwhile is left to repair");
+}
+
+/// Somebody put another secret in place while the server was started.
+pub(super) fn secrets_changed(install: &Install) -> Error {
+    let failure = Failure::new(Cause::Config, "a secret of it was changed while it was installed");
+    Error::NotReady {
+        what: "install",
+        name: install.title(),
+        failure: failure.remedy("install it again"),
+    }
+}
+
+/// What a record says of an error.
+fn failure_of(error: Error) -> Failure {
+    let cause = match &error {
+        Error::NotReady { failure, .. } => return failure.clone(),
+        Error::Unavailable { .. } | Error::Exhausted { .. } => Cause::Connection,
+        Error::Timeout { .. } => Cause::Timeout,
+        Error::Denied { .. } => Cause::Credential,
+        Error::Invalid { .. } | Error::NotFound { .. } | Error::Conflict { .. } => Cause::Config,
+        Error::Backend { .. } => Cause::Start,
+    };
+    let mut failure = Failure::new(cause, error.to_string());
+    failure.remedy = error.remedy();
+    let mut source = error.source();
+    while let Some(error) = source {
+        failure = failure.detail(error.to_string());
+        source = error.source();
+    }
+    failure
+}

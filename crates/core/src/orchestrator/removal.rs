@@ -1,0 +1,47 @@
+//! A removal: the installation backwards.
+
+use crate::{Install, InstallName, InstallState, Key, Precondition, RegistryExt, Result};
+
+use super::Orchestrator;
+
+impl Orchestrator {
+    /// Removes an install with all that belongs to it. Gone is done: removing again, or what never was, succeeds.
+    ///
+    /// Every step is tried, also after one has failed; the first error is returned. The record goes last, and only when
+    /// nothing else is left, so that removing again goes on where this has stopped.
+    pub async fn remove(&self, name: &InstallName) -> Result<()> {
+        let Some(install) = self.mark_removing(name).await? else {
+            return Ok(());
+        };
+        // Callers first: what is published must be there.
+        let withdrawn = self.publish_server(&install.server).await;
+        let stopped = self.parts.runtime.remove(name).await;
+        let forgotten = self.remove_secrets(name).await;
+        self.parts.broker.forget(&install);
+        withdrawn.and(stopped).and(forgotten)?;
+        self.parts
+            .registry
+            .remove(&Key::Install(*name), Precondition::None)
+            .await
+    }
+
+    /// The install, removing from now on; `None` when it is gone already.
+    async fn mark_removing(&self, name: &InstallName) -> Result<Option<Install>> {
+        let mut marked = None;
+        let now = self.parts.clock.now();
+        let key = Key::Install(*name);
+        let marking = self.parts.registry.update(&key, |found: Option<Install>| {
+            marked = found;
+            let Some(install) = &mut marked else {
+                return Ok(None);
+            };
+            if install.state == InstallState::Removing {
+                return Ok(None);
+            }
+            (install.state, install.updated) = (InstallState::Removing, now);
+            Ok(Some(install.clone()))
+        });
+        marking.await?;
+        Ok(marked)
+    }
+}

@@ -1,0 +1,176 @@
+//! Repair: after a start, what is recorded and what is there are brought together again.
+
+use std::{collections::BTreeSet, fmt};
+
+use futures_util::{StreamExt, stream};
+
+use crate::{
+    CredentialKey, Error, Install, InstallName, InstallState, Key, Precondition, RegistryExt, Result, Versioned,
+};
+
+use super::{Orchestrator, readiness::Deadline};
+
+/// How many installs are repaired at once.
+const AT_ONCE: usize = 8;
+
+/// What a repair did.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct RepairReport {
+    /// Ready installs that the runtime was asked for again.
+    pub ensured: Vec<InstallName>,
+    /// Interrupted installs that are ready now.
+    pub completed: Vec<InstallName>,
+    /// Interrupted removals that are done now, and reservations that nobody needed.
+    pub removed: Vec<InstallName>,
+    /// Installs without a record whose deployment or secrets were removed.
+    pub orphans: Vec<InstallName>,
+    /// What could not be done, and why: the name of an install, or of a step.
+    pub failures: Vec<(String, Error)>,
+}
+
+enum Repaired {
+    Nothing,
+    Ensured,
+    Completed,
+    Removed,
+}
+
+impl Orchestrator {
+    /// Brings runtime, credentials and gateways in step with the registry.
+    ///
+    /// For a start, and whenever something is in doubt; it disturbs nothing that is as it shall be, and may run beside
+    /// everything else. An install that fails stops no other.
+    pub async fn repair(&self) -> RepairReport {
+        let mut report = RepairReport::default();
+        self.repair_installs(&mut report).await;
+        self.remove_orphans(&mut report).await;
+        if let Err(error) = self.publish_all().await {
+            report.failures.push(("publishing".into(), error));
+        }
+        report
+    }
+
+    async fn repair_installs(&self, report: &mut RepairReport) {
+        let installs = match self.parts.registry.installs().await {
+            Ok(installs) => installs,
+            Err(error) => return report.failures.push(("listing installs".into(), error)),
+        };
+        let mut repairs = stream::iter(installs)
+            .map(|install| async move {
+                let (name, title) = (install.value.name, install.value.title());
+                (name, title, self.repair_install(install).await)
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some((name, title, repaired)) = repairs.next().await {
+            match repaired {
+                Ok(Repaired::Nothing) => {}
+                Ok(Repaired::Ensured) => report.ensured.push(name),
+                Ok(Repaired::Completed) => report.completed.push(name),
+                Ok(Repaired::Removed) => report.removed.push(name),
+                Err(error) => report.failures.push((format!("install {title}"), error)),
+            }
+        }
+    }
+
+    async fn repair_install(&self, install: Versioned<Install>) -> Result<Repaired> {
+        let Versioned {
+            value: install,
+            version,
+        } = install;
+        match install.state {
+            InstallState::Reserved => {
+                self.drop_reservation(&install.name, Precondition::Version(version))
+                    .await
+            }
+            InstallState::Removing => self.remove(&install.name).await.map(|()| Repaired::Removed),
+            InstallState::Failed { .. } => Ok(Repaired::Nothing),
+            InstallState::Ready => {
+                let server = self.parts.registry.server(&install.server).await?.value;
+                if !server.is_self_hosted() {
+                    return Ok(Repaired::Nothing);
+                }
+                let ensured = self.ensure(&server, &install).await;
+                match self.confirm(&install).await {
+                    // It was changed or removed meanwhile, and so is in other hands.
+                    Err(Error::Conflict { .. }) => Ok(Repaired::Nothing),
+                    Err(other) => Err(other),
+                    Ok(_) => ensured.map(|()| Repaired::Ensured),
+                }
+            }
+            InstallState::Pending => {
+                let server = self.parts.registry.server(&install.server).await?.value;
+                let deadline = Deadline::after(self.options.install_deadline);
+                self.complete(&server, install, None, deadline, &mut |_| {})
+                    .await
+                    .map(|_| Repaired::Completed)
+            }
+        }
+    }
+
+    /// Removes a reservation. Whoever was about to confirm it finds it changed, and makes another one.
+    async fn drop_reservation(&self, name: &InstallName, when: Precondition) -> Result<Repaired> {
+        match self.parts.registry.remove(&Key::Install(*name), when).await {
+            Err(Error::Conflict { .. }) => Ok(Repaired::Nothing),
+            done => done.map(|()| Repaired::Removed),
+        }
+    }
+
+    /// Removes deployments and secrets of installs that have no record.
+    ///
+    /// They are listed before the records are: a record is there before anything else of its install, so what has none
+    /// then will never have one.
+    async fn remove_orphans(&self, report: &mut RepairReport) {
+        let orphans = match self.find_orphans().await {
+            Ok(orphans) => orphans,
+            Err(error) => return report.failures.push(("looking for orphans".into(), error)),
+        };
+        for name in orphans {
+            let stopped = self.parts.runtime.remove(&name).await;
+            let forgotten = self.remove_secrets(&name).await;
+            match stopped.and(forgotten) {
+                Ok(()) => report.orphans.push(name),
+                Err(error) => report.failures.push((format!("orphan {name}"), error)),
+            }
+        }
+    }
+
+    async fn find_orphans(&self) -> Result<BTreeSet<InstallName>> {
+        let mut there: BTreeSet<InstallName> = self.parts.runtime.list().await?.into_iter().collect();
+        there.extend(self.keys_under("install/").await?.iter().filter_map(install_of));
+        for install in self.parts.registry.installs().await? {
+            there.remove(&install.value.name);
+        }
+        Ok(there)
+    }
+}
+
+/// The install that a key belongs to.
+fn install_of(key: &CredentialKey) -> Option<InstallName> {
+    let name = key.as_str().strip_prefix("install/")?.split('/').next()?;
+    InstallName::parse(name).ok()
+}
+
+impl RepairReport {
+    /// Whether everything is as it shall be now.
+    pub fn is_clean(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+impl fmt::Display for RepairReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} installs ensured, {} completed, {} removed, {} orphans removed, {} failures",
+            self.ensured.len(),
+            self.completed.len(),
+            self.removed.len(),
+            self.orphans.len(),
+            self.failures.len()
+        )?;
+        self.failures
+            .iter()
+            .try_for_each(|(what, error)| write!(f, "\n  {what}: {error}"))
+    }
+}

@@ -1,0 +1,15 @@
+//! The orchestrator on the backends in memory, with faults between them.
+
+mod answers;
+mod catalogue;
+mod crash;
+mod faults;
+mod install;
+mod publication;
+mod race;
+mod removal;
+mod repair;
+mod run_spec;
+mod world;
+
+use world::World;

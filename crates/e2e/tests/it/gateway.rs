@@ -1,0 +1,94 @@
+//! The gateway under test, as a process of its own.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::parts;
+use crate::server::Target;
+
+const TOKEN: &str = "end-to-end";
+const READY: &str = "listening on ";
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// How the gateway names the tools of its servers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Naming {
+    Plain,
+    Prefix,
+}
+
+/// A running gateway; it ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) target: Target,
+    log: NamedTempFile,
+    _process: Child,
+}
+
+impl Gateway {
+    /// Starts a gateway in front of these servers. At most one of them may be a process, and it must be the last.
+    pub(crate) async fn start(naming: Naming, servers: &[(&str, &Target)]) -> Result<Self> {
+        let log = NamedTempFile::new()?;
+        let mut command = Command::new(parts::gateway()?);
+        command.args(["--listen", "127.0.0.1:0", "--token", TOKEN, "--naming"]);
+        command.arg(format!("{naming:?}").to_lowercase());
+        for (at, (name, target)) in servers.iter().enumerate() {
+            match target {
+                Target::Http { url, .. } => command.arg(format!("{name}={url}")),
+                Target::Stdio(words) => {
+                    ensure!(at + 1 == servers.len(), "a process must come last");
+                    command.arg(format!("{name}=stdio:{}", words[0])).args(&words[1..])
+                }
+            };
+        }
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.reopen()?)
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start the gateway")?;
+        let stdout = process.stdout.take().context("no output to read")?;
+        let ready = tokio::time::timeout(LIMIT, ready(stdout)).await;
+        let url = match ready {
+            Ok(Ok(url)) => url,
+            Ok(Err(error)) => bail!("{error:#}\n{}", read(&log)),
+            Err(_) => bail!("the gateway is not ready after {LIMIT:?}\n{}", read(&log)),
+        };
+        Ok(Self {
+            target: Target::Http {
+                url,
+                token: TOKEN.to_owned(),
+            },
+            log,
+            _process: process,
+        })
+    }
+
+    /// Adds what the gateway logged to what went wrong.
+    pub(crate) fn explain<T>(&self, result: Result<T>) -> Result<T> {
+        result.with_context(|| format!("the gateway's log:\n{}\n", read(&self.log)))
+    }
+}
+
+/// The address that the gateway announces. Whatever else it prints is read and forgotten.
+async fn ready(stdout: tokio::process::ChildStdout) -> Result<String> {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Some(url) = line.strip_prefix(READY) {
+            let url = url.trim().to_owned();
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok(url);
+        }
+    }
+    bail!("the gateway ended before it was ready")
+}
+
+fn read(log: &NamedTempFile) -> String {
+    std::fs::read_to_string(log.path()).unwrap_or_default()
+}

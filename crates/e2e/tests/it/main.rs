@@ -1,0 +1,16 @@
+//! Every real client against every real server, directly and through the gateway.
+//!
+//! `cargo xtask test --only e2e` installs the servers and clients, builds the gateway and runs these tests.
+
+mod cancel;
+mod client;
+mod compare;
+mod gateway;
+mod matrix;
+mod merge;
+mod parts;
+mod prefix;
+mod progress;
+mod recorder;
+mod rust_client;
+mod server;

@@ -1,0 +1,153 @@
+//! What the quickstart is asked to do.
+
+use std::path::PathBuf;
+
+use portolan::{Result, ServerSpec};
+use serde_json::{Value, json};
+
+pub(crate) const USAGE: &str = "\
+usage: quickstart [--once] [--listen ADDRESS] [--db FILE] [--name NAME] [--url URL | PROGRAM ARGUMENT...]
+
+  --once             end after the call; the exit code says how it went
+  --listen ADDRESS   where to serve [127.0.0.1:8080]
+  --db FILE          where everything is kept [portolan.db]
+  --name NAME        what the server is called [demo, or made from the program]
+  --url URL          a server that runs elsewhere
+  PROGRAM ARGUMENT   a stdio server, such as: npx -y @modelcontextprotocol/server-everything";
+
+/// What was asked for.
+pub(crate) struct Options {
+    pub(crate) once: bool,
+    pub(crate) listen: String,
+    pub(crate) database: PathBuf,
+    pub(crate) be_demo_server: bool,
+    name: Option<String>,
+    url: Option<String>,
+    command: Vec<String>,
+}
+
+impl Options {
+    pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self {
+            once: false,
+            listen: "127.0.0.1:8080".into(),
+            database: "portolan.db".into(),
+            be_demo_server: false,
+            name: None,
+            url: None,
+            command: Vec::new(),
+        };
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+            match arg.as_str() {
+                "--once" => options.once = true,
+                "--listen" => options.listen = value()?,
+                "--db" => options.database = value()?.into(),
+                "--name" => options.name = Some(value()?),
+                "--url" => options.url = Some(value()?),
+                "--be-demo-server" => options.be_demo_server = true,
+                "--" => options.command.extend(args.by_ref()),
+                option if option.starts_with('-') => return Err(format!("there is no option {option}")),
+                _ => {
+                    options.command.push(arg);
+                    options.command.extend(args.by_ref());
+                }
+            }
+        }
+        if options.url.is_some() && !options.command.is_empty() {
+            return Err("give a URL or a program, not both".into());
+        }
+        Ok(options)
+    }
+
+    /// The server to register.
+    pub(crate) fn server_spec(&self) -> Result<ServerSpec> {
+        let name = self.server_name();
+        if let Some(url) = &self.url {
+            return ServerSpec::remote(name, url);
+        }
+        match self.command.split_first() {
+            Some((program, args)) => ServerSpec::command(name, program, args),
+            None => {
+                let this = std::env::current_exe().map_err(|fault| {
+                    portolan::Error::invalid("the demo server", format!("cannot be found: {fault}"))
+                })?;
+                ServerSpec::command(name, this.to_string_lossy(), ["--be-demo-server"])
+            }
+        }
+    }
+
+    /// The server in words.
+    pub(crate) fn describe(&self) -> String {
+        match (&self.url, self.command.is_empty()) {
+            (Some(url), _) => url.clone(),
+            (None, true) => "the demo server".into(),
+            (None, false) => self.command.join(" "),
+        }
+    }
+
+    /// A tool that is safe to call for a show, with arguments: a known one, else one that wants none and changes nothing.
+    pub(crate) fn choose(&self, tools: &[Value]) -> Option<(String, Value)> {
+        let known = [
+            ("greet", json!({"name": "Portolan"})),
+            ("echo", json!({"message": "hello"})),
+        ];
+        let named = |wanted: &str| {
+            tools
+                .iter()
+                .filter_map(|tool| tool["name"].as_str())
+                .find(|name| name.ends_with(wanted))
+        };
+        for (name, arguments) in known {
+            if let Some(name) = named(&format!("__{name}")) {
+                return Some((name.into(), arguments));
+            }
+        }
+        let harmless = |tool: &&Value| {
+            let wants = tool["inputSchema"]["required"]
+                .as_array()
+                .is_some_and(|required| !required.is_empty());
+            !wants && tool["annotations"]["readOnlyHint"] == true
+        };
+        let tool = tools.iter().find(harmless)?;
+        Some((tool["name"].as_str()?.into(), json!({})))
+    }
+
+    /// A name made of what is given: the last part of a package, program or host.
+    fn server_name(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        let source = match &self.url {
+            Some(url) => url
+                .split("//")
+                .nth(1)
+                .and_then(|rest| rest.split(['/', ':']).next())
+                .unwrap_or("remote"),
+            None => match self
+                .command
+                .iter()
+                .skip(1)
+                .find(|arg| !arg.starts_with('-'))
+                .or(self.command.first())
+            {
+                Some(part) => part.rsplit('/').next().unwrap_or(part),
+                None => return "demo".into(),
+            },
+        };
+        let slug = source.chars().map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        });
+        let parts: String = slug.take(40).collect();
+        let parts: Vec<_> = parts.split('-').filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() {
+            "server".into()
+        } else {
+            parts.join("-")
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `cargo xtask bench`: the benchmark and the two programs it drives, all in release.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::exec;
+use crate::workspace::{Workspace, cargo, root};
+
+const BUILDS: &[&[&str]] = &[
+    &["build", "--release", "-p", "portolan-bench"],
+    &["build", "--release", "-p", "portolan", "--example", "gateway_only"],
+    &[
+        "build",
+        "--release",
+        "-p",
+        "portolan-process",
+        "--example",
+        "stdio_fixture",
+    ],
+];
+
+/// Builds, then runs the benchmark with the given arguments; says whether it succeeded.
+pub(crate) fn run(args: &[String]) -> Result<bool> {
+    for build in BUILDS {
+        let (status, _) = exec::stream(&mut cargo(build))?;
+        ensure!(status.success(), "{}: {status}", build.join(" "));
+    }
+    let program = Workspace::read()?.target_dir().join("release/portolan-bench");
+    let (status, _) = exec::stream(Command::new(program).current_dir(root()).args(args))?;
+    Ok(status.success())
+}

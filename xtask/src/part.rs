@@ -1,0 +1,38 @@
+//! The parts of the test command, in the order in which they run.
+
+mod deny;
+mod dependencies;
+mod e2e;
+mod style;
+mod unit;
+
+use anyhow::Result;
+
+use crate::report::Outcome;
+
+/// One named part.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    /// Failures of single checks go into the outcome; an error ends the part.
+    pub(crate) run: fn(&mut Outcome) -> Result<()>,
+}
+
+pub(crate) const PARTS: &[Part] = &[
+    Part {
+        name: "style",
+        what: "formatting, lints, docs, licences, dependency rules",
+        run: style::run,
+    },
+    Part {
+        name: "unit",
+        what: "unit, contract and doc tests: needs nothing but Rust",
+        run: unit::run,
+    },
+    Part {
+        name: "e2e",
+        what: "real clients and servers through the gateway",
+        run: e2e::run,
+    },
+];

@@ -1,0 +1,85 @@
+//! What each crate must not see, read off `cargo tree`.
+
+use anyhow::{Result, ensure};
+
+use crate::exec;
+use crate::report::Outcome;
+use crate::workspace::cargo;
+
+/// The crates that a selection of cargo's dependency tree must not contain.
+struct Rule {
+    what: &'static str,
+    tree: &'static [&'static str],
+    forbidden: &'static [&'static [&'static str]],
+}
+
+const KUBERNETES: &[&str] = &["kube", "kube-client", "kube-core", "kube-runtime", "k8s-openapi"];
+const SQL: &[&str] = &["sqlx", "sqlx-core", "libsqlite3-sys"];
+const HTTP: &[&str] = &["hyper", "hyper-util", "axum", "axum-core", "reqwest", "rmcp"];
+const TOKIO: &[&str] = &["tokio"];
+const UNWANTED: &[&str] = &["ring", "openssl", "openssl-sys", "native-tls", "serde_yaml", "rsa"];
+
+const RULES: &[Rule] = &[
+    Rule {
+        what: "portolan-core sees no backend",
+        tree: &["-p", "portolan-core", "--all-features", "-e", "normal,build"],
+        forbidden: &[KUBERNETES, SQL, HTTP],
+    },
+    Rule {
+        what: "portolan-wire sees no backend and no runtime",
+        tree: &["-p", "portolan-wire", "--all-features", "-e", "normal,build"],
+        forbidden: &[KUBERNETES, SQL, HTTP, TOKIO],
+    },
+    Rule {
+        what: "portolan-gateway sees no Kubernetes and no SQL",
+        tree: &["-p", "portolan-gateway", "--all-features", "-e", "normal,build"],
+        forbidden: &[KUBERNETES, SQL],
+    },
+    Rule {
+        what: "portolan's default features see no Kubernetes",
+        tree: &["-p", "portolan", "-e", "normal,build"],
+        forbidden: &[KUBERNETES],
+    },
+    Rule {
+        what: "no crate sees what we keep out",
+        tree: &["--workspace", "--all-features", "-e", "normal,build,dev"],
+        forbidden: &[UNWANTED],
+    },
+];
+
+pub(super) fn run(outcome: &mut Outcome) {
+    for rule in RULES {
+        outcome.check(rule.what, || check(rule));
+    }
+}
+
+fn check(rule: &Rule) -> Result<()> {
+    let mut command = cargo(&["tree", "--prefix", "none", "--format", "{p}"]);
+    let tree = exec::output(command.args(rule.tree))?;
+    let found = offenders(&tree, rule.forbidden);
+    ensure!(found.is_empty(), "sees {}", found.join(", "));
+    Ok(())
+}
+
+/// Lines look like `hyper v1.12.0` or `portolan-core v0.1.0 (/folder)`.
+fn offenders<'a>(tree: &'a str, forbidden: &[&[&str]]) -> Vec<&'a str> {
+    let mut found: Vec<&str> = tree
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| forbidden.iter().any(|names| names.contains(name)))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offenders_are_matched_by_whole_name_and_named_once() {
+        let tree = "portolan-core v0.1.0 (/somewhere/ring)\nopenssl-probe v0.1.0\nring v0.17.0\nring v0.17.0 (*)\n";
+        assert_eq!(offenders(tree, &[UNWANTED]), ["ring"]);
+    }
+}

@@ -1,0 +1,42 @@
+//! Formatting, lints, docs, and what the crates may depend on.
+
+use anyhow::Result;
+
+use super::{deny, dependencies};
+use crate::exec;
+use crate::report::Outcome;
+use crate::workspace::{Workspace, cargo};
+
+pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
+    for component in ["fmt", "clippy"] {
+        let name = if component == "fmt" { "rustfmt" } else { component };
+        exec::output(&mut cargo(&[component, "--version"])).map_err(|error| {
+            anyhow::anyhow!("this toolchain has no {name}; `rustup component add {name}` installs it ({error:#})")
+        })?;
+    }
+    outcome.command("formatting", &mut cargo(&["fmt", "--all", "--check"]));
+    outcome.command(
+        "lints, whole workspace",
+        &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    );
+    for library in Workspace::read()?.libraries() {
+        outcome.command(
+            &format!("lints, {library} alone without default features"),
+            &mut cargo(&[
+                "clippy",
+                "-p",
+                &library,
+                "--no-default-features",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        );
+    }
+    outcome.command(
+        "docs",
+        cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+    );
+    dependencies::run(outcome);
+    deny::run(outcome)
+}

@@ -1,0 +1,17 @@
+//! All tests of the workspace that need nothing but Rust.
+
+use anyhow::Result;
+
+use crate::report::Outcome;
+use crate::workspace::cargo;
+
+pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
+    outcome.tests(&mut cargo(&[
+        "test",
+        "--workspace",
+        "--exclude",
+        "portolan-e2e",
+        "--no-fail-fast",
+    ]));
+    Ok(())
+}

