@@ -14,13 +14,22 @@ use portolan::{GatewayConfig, Hosts, McpGateway, Naming, StaticTokens, Upstream,
 const USAGE: &str = "usage: gateway_only [--listen ADDRESS] --token TOKEN [--naming prefix|plain] [--any-host] \
                      NAME=URL... [NAME=stdio:PROGRAM ARGUMENT...]";
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter("warn")
         .with_writer(std::io::stderr)
         .init();
-    match run().await {
+    // On one core, one thread: a scheduler for several only adds to the cost of each call.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut runtime = match cores {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let done = match runtime.enable_all().build() {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(fault) => Err(fault.into()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("{problem}\n{USAGE}");

@@ -12,16 +12,20 @@ use portolan_gateway::{GatewayConfig, TokenKeys};
 ///
 /// ```
 /// use std::sync::Arc;
-/// use portolan::{Components, Platform, Settings, StaticTokens, core::{SystemClock, memory}};
+/// use portolan::{
+///     Components, Platform, ProcessConfig, ProcessRuntime, Settings, StaticTokens, core::{SystemClock, memory},
+/// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> portolan::Result<()> {
-/// let registry = Arc::new(memory::MemoryRegistry::default());
+/// let registry = Arc::new(memory::MemoryRegistry::new());
+/// let credentials = Arc::new(memory::MemoryCredentials::new());
+/// let processes = ProcessConfig::new("/run/my-app");
 /// let platform = Platform::new(Components {
 ///     registry: registry.clone(),
-///     credentials: Arc::new(memory::MemoryCredentials::default()),
-///     sessions: Arc::new(memory::MemorySessions::default()),
-///     runtime: Arc::new(memory::MemoryRuntime::default()),
+///     credentials: credentials.clone(),
+///     sessions: Arc::new(memory::MemorySessions::new()),
+///     runtime: Arc::new(ProcessRuntime::new(processes, credentials)),
 ///     authenticators: vec![Arc::new(StaticTokens::follow(registry, Arc::new(SystemClock)).await?)],
 ///     settings: Settings::default(), // clock, policy, audit to tracing: what is safe to leave
 /// })

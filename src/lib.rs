@@ -17,9 +17,11 @@ pub use portolan_core::{
 };
 #[cfg(feature = "serve")]
 pub use portolan_gateway::serve;
-pub use portolan_gateway::{GatewayConfig, Hosts, McpGateway, StaticTokens, TokenKeys, Upstream, digest};
+pub use portolan_gateway::{
+    GatewayConfig, Hosts, Limits, McpGateway, StaticTokens, StoredCredentials, Timeouts, TokenKeys, Upstream, digest,
+};
 #[cfg(feature = "process")]
-pub use portolan_process::{ProcessConfig, ProcessRuntime, StdioServer};
+pub use portolan_process::{ProcessConfig, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir};
 #[cfg(feature = "sqlite")]
 pub use portolan_storage_sql::{SealingKeys, SqlStore};
 

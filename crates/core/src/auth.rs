@@ -1,6 +1,6 @@
 //! Who calls: from request to caller.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 use http::request::Parts;
@@ -21,7 +21,7 @@ use crate::{Caller, GatewayName};
 #[async_trait]
 pub trait Authenticator: Debug + Send + Sync {
     /// The caller who sent `request` to `gateway`.
-    async fn authenticate(&self, gateway: &GatewayName, request: &Parts) -> Result<Option<Caller>, Refusal>;
+    async fn authenticate(&self, gateway: &GatewayName, request: &Parts) -> Result<Option<Arc<Caller>>, Refusal>;
 
     /// What this one adds to the `WWW-Authenticate` header of a 401, such as `Bearer realm="…"`.
     fn challenge(&self, gateway: &GatewayName) -> Option<String>;

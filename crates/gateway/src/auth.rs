@@ -15,7 +15,7 @@ pub(crate) async fn authenticate(
     authenticators: &[Arc<dyn Authenticator>],
     gateway: &GatewayName,
     parts: &Parts,
-) -> Result<Caller, Rejection> {
+) -> Result<Arc<Caller>, Rejection> {
     let mut refusal = None;
     for authenticator in authenticators {
         match authenticator.authenticate(gateway, parts).await {

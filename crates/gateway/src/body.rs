@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
 use portolan_core::BoxError;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 /// A reply's body.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ enum Kind {
         body: Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>,
         /// Kept until the body is over.
         attendant: Option<Box<dyn Send>>,
+        /// Where it goes on when it is given up.
+        outlives: Option<TaskTracker>,
     },
 }
 
@@ -39,6 +44,7 @@ impl Body {
         Self(Kind::Relayed {
             body: Box::pin(body),
             attendant: None,
+            outlives: None,
         })
     }
 
@@ -49,6 +55,37 @@ impl Body {
         }
         self
     }
+
+    /// The same, which goes on among `tasks` when it is given up before its end.
+    pub(crate) fn outliving(mut self, tasks: &TaskTracker) -> Self {
+        if let Kind::Relayed { outlives, .. } = &mut self.0 {
+            *outlives = Some(tasks.clone());
+        }
+        self
+    }
+
+    /// Takes the body to its end, for nobody.
+    pub(crate) async fn discard(mut self) {
+        if let Kind::Relayed { outlives, .. } = &mut self.0 {
+            *outlives = None;
+        }
+        while let Some(Ok(_)) = self.frame().await {}
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let Kind::Relayed { body, outlives, .. } = &mut self.0 else {
+            return;
+        };
+        if let Some(tasks) = outlives.take()
+            && !body.is_end_stream()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let rest = Self(std::mem::replace(&mut self.0, Kind::Whole(None)));
+            tasks.spawn_on(rest.discard(), &runtime);
+        }
+    }
 }
 
 impl HttpBody for Body {
@@ -58,10 +95,15 @@ impl HttpBody for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.get_mut().0 {
             Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Relayed { body, attendant } => {
+            Kind::Relayed {
+                body,
+                attendant,
+                outlives,
+            } => {
                 let frame = std::task::ready!(body.as_mut().poll_frame(cx));
                 if !matches!(frame, Some(Ok(_))) {
                     *attendant = None;
+                    *outlives = None;
                 }
                 Poll::Ready(frame)
             }

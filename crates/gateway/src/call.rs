@@ -76,10 +76,13 @@ impl Inner {
             )));
         };
         // which install?
-        let target = match self.find(visit, &name).await {
-            Ok(Some(target)) => target,
-            Ok(None) => return Err(refuse(ErrorObject::unknown_tool(&name))),
-            Err(error) => return Ok(failed(&call.id, era, &error)),
+        let target = match self.find_known(visit, &name) {
+            Some(target) => target,
+            None => match Box::pin(self.find(visit, &name)).await {
+                Ok(Some(target)) => target,
+                Ok(None) => return Err(refuse(ErrorObject::unknown_tool(&name))),
+                Err(error) => return Ok(failed(&call.id, era, &error)),
+            },
         };
         let naming = visit.gateway.spec.naming;
         let Some(tool) = target.tools.find(naming, &name) else {
@@ -145,7 +148,7 @@ impl Inner {
             credential: &credential,
             passthrough: passthrough::select(&visit.gateway.passthrough, &visit.headers),
         };
-        let sent = mounted.upstream.call(outgoing).await;
+        let sent = mounted.upstream.call(&outgoing).await;
         if let Err(Error::NotReady { failure, .. }) = &sent
             && failure.cause == portolan_core::Cause::Credential
         {
@@ -154,49 +157,53 @@ impl Inner {
         sent
     }
 
-    /// The server that has a tool of this name for this caller. What the caller may not use is not found.
+    /// The server that has a tool of this name for this caller, among what is known without asking.
+    fn find_known<'a>(&self, visit: &'a Visit, name: &str) -> Option<Target<'a>> {
+        visit.gateway.mounts_for(name).iter().find_map(|mount| {
+            let mounted = mount.resolve(&visit.caller)?;
+            self.target(visit, mount, mounted, mounted.upstream.known_tools()?, name)
+        })
+    }
+
+    /// The same, after servers were asked again what they can do. What the caller may not use is not found.
     async fn find<'a>(&self, visit: &'a Visit, name: &str) -> Result<Option<Target<'a>>> {
         let mut failure = None;
-        for age in [None, Some(MISS_AGE)] {
-            for mount in visit.gateway.mounts_for(name) {
-                let Some(mounted) = mount.resolve(&visit.caller) else {
-                    continue;
-                };
-                match self.tools_for(visit, mount, mounted, age).await {
-                    Ok(tools) => {
-                        let found = tools.find(visit.gateway.spec.naming, name);
-                        if found.is_some_and(|tool| self.allows(visit, mount, mounted, tool)) {
-                            return Ok(Some(Target { mount, mounted, tools }));
-                        }
+        for mount in visit.gateway.mounts_for(name) {
+            let Some(mounted) = mount.resolve(&visit.caller) else {
+                continue;
+            };
+            match self.ask(visit, mount, mounted).await {
+                Ok(tools) => {
+                    if let Some(target) = self.target(visit, mount, mounted, tools, name) {
+                        return Ok(Some(target));
                     }
-                    Err(error) => failure = failure.or(Some(error)),
                 }
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
         // A name that may belong to a server which cannot be asked is not called unknown.
         failure.map_or(Ok(None), Err)
     }
 
-    async fn tools_for(
+    fn target<'a>(
         &self,
-        visit: &Visit,
-        mount: &Mount,
-        mounted: &Mounted,
-        age: Option<Duration>,
-    ) -> Result<Arc<ExposedTools>> {
-        if age.is_none()
-            && let Some(known) = mounted.upstream.known_tools()
-        {
-            return Ok(known);
-        }
-        let credential = self
-            .broker
+        visit: &'a Visit,
+        mount: &'a Mount,
+        mounted: &'a Mounted,
+        tools: Arc<ExposedTools>,
+        name: &str,
+    ) -> Option<Target<'a>> {
+        let tool = tools.find(visit.gateway.spec.naming, name)?;
+        self.allows(visit, mount, mounted, tool)
+            .then_some(Target { mount, mounted, tools })
+    }
+
+    async fn ask(&self, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Result<Arc<ExposedTools>> {
+        let broker = &self.broker;
+        let credential = broker
             .credential(&visit.caller, &mount.server, &mounted.install)
             .await?;
-        mounted
-            .upstream
-            .tools_within(&credential, age.unwrap_or(Duration::MAX))
-            .await
+        mounted.upstream.tools_within(&credential, MISS_AGE).await
     }
 }
 

@@ -19,6 +19,8 @@ use portolan_wire::{
 use crate::{
     body::Body,
     call::ToolCall,
+    intake::Collect,
+    outlive::Outliving,
     reply::{self, Rejection},
     service::Inner,
     session::Session,
@@ -65,7 +67,7 @@ impl Inner {
     /// A message within a session.
     pub(crate) async fn serve_legacy(
         self: &Arc<Self>,
-        visit: &Visit,
+        visit: &Arc<Visit>,
         message: Message,
         text: Bytes,
     ) -> Result<Response<Body>, Rejection> {
@@ -87,7 +89,7 @@ impl Inner {
     /// A batch, which only 2025-03-26 has: all at once, answered in one array.
     pub(crate) async fn serve_batch(
         self: &Arc<Self>,
-        visit: &Visit,
+        visit: &Arc<Visit>,
         batch: Vec<Message>,
     ) -> Result<Response<Body>, Rejection> {
         let none = "batches exist only in protocol version 2025-03-26";
@@ -152,7 +154,7 @@ impl Inner {
 
     async fn legacy_request(
         self: &Arc<Self>,
-        visit: &Visit,
+        visit: &Arc<Visit>,
         session: &Arc<Session>,
         request: Request,
         text: Bytes,
@@ -163,26 +165,25 @@ impl Inner {
         let params = params(request.params.as_ref()).map_err(refuse)?;
         let result = match request.method {
             Method::ToolsCall => {
-                return self
-                    .call_tool(
-                        visit,
-                        Some(session),
-                        ToolCall {
-                            id: request.id,
-                            params,
-                            text,
-                        },
-                    )
-                    .await;
+                let call = ToolCall {
+                    id: request.id,
+                    params,
+                    text,
+                };
+                let (inner, visit, session) = (self.clone(), visit.clone(), session.clone());
+                let calling = async move { inner.call_tool(&visit, Some(&session), call).await };
+                return Outliving::new(calling, &self.connector.tasks).await;
             }
             Method::Ping => Bytes::from_static(b"{}"),
-            Method::ToolsList => self.list_tools(visit, Era::Legacy, &params).await.map_err(refuse)?,
+            Method::ToolsList => Box::pin(self.list_tools(visit, Era::Legacy, &params))
+                .await
+                .map_err(refuse)?,
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
         };
         Ok(reply::json(StatusCode::OK, envelope::result(&request.id, &result)))
     }
 
-    async fn batched(self: &Arc<Self>, visit: &Visit, session: &Arc<Session>, message: Message) -> Option<Bytes> {
+    async fn batched(self: &Arc<Self>, visit: &Arc<Visit>, session: &Arc<Session>, message: Message) -> Option<Bytes> {
         match message {
             Message::Response(_) => None,
             Message::Notification(notification) => {
@@ -194,17 +195,18 @@ impl Inner {
                 let text = envelope::request(&id, &request.method, request.params.as_deref());
                 Some(match self.legacy_request(visit, session, request, text).await {
                     Err(rejection) => rejection.message(),
-                    Ok(response) => whole(response, self.config.limits.held_bytes)
-                        .await
-                        .unwrap_or_else(|| envelope::error(Some(&id), &ErrorObject::internal("the answer broke off"))),
+                    Ok(response) => match whole(response, self.config.limits.held_bytes).await {
+                        Ok(answer) => return answer,
+                        Err(_) => envelope::error(Some(&id), &ErrorObject::internal("the answer broke off")),
+                    },
                 })
             }
         }
     }
 }
 
-/// The one message of a reply, past its notifications.
-async fn whole(response: Response<Body>, limit: usize) -> Option<Bytes> {
+/// The one message of a reply, past its notifications. A call that was cancelled has none.
+async fn whole(response: Response<Body>, limit: usize) -> Result<Option<Bytes>, Collect> {
     let (head, body) = response.into_parts();
     let events = head
         .headers
@@ -248,6 +250,6 @@ fn heed(session: &Session, notification: &Notification) {
 pub(crate) fn params(raw: Option<&Bytes>) -> Result<RawObject, ErrorObject> {
     match raw {
         None => Ok(RawObject::new()),
-        Some(raw) => RawObject::parse(raw).map_err(|fault| ErrorObject::invalid_params(fault.to_string())),
+        Some(raw) => RawObject::parse_checked(raw).map_err(|fault| ErrorObject::invalid_params(fault.to_string())),
     }
 }

@@ -30,6 +30,7 @@ mod intake;
 mod legacy;
 mod list;
 mod modern;
+mod outlive;
 mod passthrough;
 mod reply;
 #[cfg(feature = "axum")]

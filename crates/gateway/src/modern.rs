@@ -52,8 +52,7 @@ impl Inner {
                     .await;
             }
             Method::Discover => self.discover(visit),
-            Method::ToolsList => self
-                .list_tools(visit, Era::Modern, &call.params)
+            Method::ToolsList => Box::pin(self.list_tools(visit, Era::Modern, &call.params))
                 .await
                 .map_err(refuse)?,
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),

@@ -162,16 +162,16 @@ impl Inner {
         let name = gateway_name(head.uri.path())?;
         let caller = auth::authenticate(&self.authenticators, &name, &head).await?;
         let gateway = self.table.get(&name).ok_or_else(|| not_found("no such gateway"))?;
-        let visit = Visit {
+        let visit = Arc::new(Visit {
             gateway,
             caller,
             headers: head.headers,
-        };
+        });
         // what?
         match head.method {
             Verb::POST => {}
             Verb::DELETE if visit.headers.contains_key(portolan_wire::header::SESSION_ID) => {
-                return self.end_session(&visit).await;
+                return Box::pin(self.end_session(&visit)).await;
             }
             _ => return Err(Rejection::method("POST")),
         }
@@ -183,14 +183,14 @@ impl Inner {
         };
         // which era?
         match envelope::parse(&text, &limits)? {
-            Incoming::Batch(batch) => self.serve_batch(&visit, batch).await,
+            Incoming::Batch(batch) => Box::pin(self.serve_batch(&visit, batch)).await,
             Incoming::One(message) => self.serve_message(&visit, message, text).await,
         }
     }
 
     async fn serve_message(
         self: &Arc<Self>,
-        visit: &Visit,
+        visit: &Arc<Visit>,
         message: Message,
         text: Bytes,
     ) -> Result<Response<Body>, Rejection> {

@@ -172,13 +172,13 @@ impl Link {
     }
 
     /// Sends a request and gives what comes back, in the client's era.
-    pub(crate) async fn call(&self, outgoing: Outgoing<'_>) -> Result<Reply> {
+    pub(crate) async fn call(&self, outgoing: &Outgoing<'_>) -> Result<Reply> {
         match &self.place {
             Place::Fixed(http) => http.call(outgoing).await,
-            Place::Channel(channel) => channel::call(self, channel, outgoing).await,
+            Place::Channel(channel) => Box::pin(channel::call(self, channel, outgoing)).await,
             Place::Runtime(runtime, install) => match runtime.endpoint(install).await? {
                 Endpoint::Http(endpoint) => self.moving(endpoint).call(outgoing).await,
-                Endpoint::Channel(channel) => channel::call(self, &channel, outgoing).await,
+                Endpoint::Channel(channel) => Box::pin(channel::call(self, &channel, outgoing)).await,
                 _ => Err(unknown_endpoint(&self.server.name)),
             },
         }

@@ -1,1 +1,53 @@
 //! MCP servers as supervised child processes.
+//!
+//! - [`ProcessRuntime`] is core's [`Runtime`](portolan_core::Runtime) on one machine.
+//! - [`StdioServer`] is one stdio server without a runtime: a [`Channel`](portolan_core::Channel) for many callers.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), portolan_core::Error> {
+//! use portolan_core::{Channel, ChannelRequest};
+//! use portolan_process::{ProcessConfig, ServerCommand, StdioServer};
+//!
+//! let config = ProcessConfig::new("/run/portolan").search_path("/usr/local/bin:/usr/bin:/bin");
+//! let server = StdioServer::start("time", ServerCommand::new("uvx", ["mcp-server-time"]), &config);
+//! let request = ChannelRequest::new("tools/list", None, std::time::Duration::from_secs(30));
+//! let answer = server.call(request).await?.answer().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! One supervisor owns a process: it starts it, shakes hands once, carries many calls at a time, starts it again when
+//! it ends, and kills the whole process group when it is dropped. It needs a tokio runtime with time and I/O.
+//!
+//! Unix only. **A child process is not a security boundary**: it runs as the host's user and can read what that user
+//! can read.
+
+mod command;
+mod config;
+mod handshake;
+mod host;
+mod inbound;
+mod keeper;
+mod launch;
+mod leash;
+mod line;
+mod logs;
+mod mailbox;
+mod progress;
+mod reader;
+mod recipe;
+mod redact;
+mod restart;
+mod run;
+mod runtime;
+mod server;
+mod sniff;
+mod supervisor;
+mod workdir;
+mod writer;
+
+pub use command::{Given, ServerCommand};
+pub use config::{Limits, ProcessConfig, WorkDir};
+pub use restart::RestartPolicy;
+pub use runtime::ProcessRuntime;
+pub use server::StdioServer;

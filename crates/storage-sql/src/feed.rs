@@ -99,11 +99,9 @@ impl Feed {
     }
 }
 
+/// Removals after `seen` are forgotten, so the reader begins anew: see the contract of the change feed.
 fn gap(seen: u64) -> Error {
-    Error::invalid(
-        "revision",
-        format!("{seen} is too old: removals after it are forgotten; read everything again and follow from 0"),
-    )
+    Error::conflict("revision", seen)
 }
 
 /// The change in a row. One of a kind that only a newer release knows is nothing to this one.

@@ -22,7 +22,7 @@ use crate::{
 ///
 /// Of each key the feed holds the last change, so it is as long as there are keys. Of keys that were removed it
 /// remembers the last 65,536 (up to 1,024 more until the next tidying). A follower that was away for so long that a
-/// removal after its revision is forgotten gets [`Error::Invalid`](portolan_core::Error::Invalid) instead of a gap: it
+/// removal after its revision is forgotten gets [`Error::Conflict`](portolan_core::Error::Conflict) instead of a gap: it
 /// reads everything again and follows from `Revision(0)`.
 ///
 /// # Leases

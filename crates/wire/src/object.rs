@@ -27,17 +27,38 @@ const FEW: usize = 16;
 #[derive(Debug, Clone, Default)]
 pub struct RawObject {
     members: Vec<Member>,
-    /// The text this was read from, while nothing has changed.
-    unchanged: Option<Bytes>,
+    /// The text this was read from.
+    source: Bytes,
+    /// Whether a member was set or removed since.
+    changed: bool,
+}
+
+/// How values are read.
+#[derive(Debug, Clone, Copy)]
+enum Values {
+    /// To the last byte.
+    Checked,
+    /// Only as far as it takes to find their ends.
+    Skipped,
 }
 
 #[derive(Debug, Clone)]
 struct Member {
-    /// As written, with quotes.
-    raw_key: Bytes,
-    /// Only where `raw_key` holds escapes.
-    decoded: Option<Box<str>>,
+    key: Key,
     value: Bytes,
+}
+
+/// A key as it is written, between its quotes.
+#[derive(Debug, Clone)]
+enum Key {
+    /// Where it stands in the text that was read, and what it says if that holds escapes.
+    Read {
+        start: u32,
+        end: u32,
+        decoded: Option<Box<str>>,
+    },
+    /// One that was set.
+    Set { raw: Bytes, decoded: Box<str> },
 }
 
 impl RawObject {
@@ -51,6 +72,19 @@ impl RawObject {
         if std::str::from_utf8(raw).is_err() {
             return Err(ObjectError::NotJson);
         }
+        Self::read(raw, Values::Checked)
+    }
+
+    /// Reads an object in a text that [`envelope::parse`](crate::envelope::parse) has checked: what is within its members
+    /// is passed over. Of a text that was not checked it may tell nonsense.
+    pub fn parse_checked(raw: &Bytes) -> Result<Self, ObjectError> {
+        Self::read(raw, Values::Skipped)
+    }
+
+    fn read(raw: &Bytes, values: Values) -> Result<Self, ObjectError> {
+        if u32::try_from(raw.len()).is_err() {
+            return Err(ObjectError::TooMany);
+        }
         let mut scanner = Scanner::new(raw, crate::scan::MAX_DEPTH);
         if scanner.peek().is_some_and(|first| first != b'{') {
             return Err(ObjectError::NotAnObject);
@@ -62,7 +96,7 @@ impl RawObject {
                 if members.len() == MAX_MEMBERS {
                     return Err(ObjectError::TooMany);
                 }
-                members.push(Member::read(raw, &mut scanner)?);
+                members.push(Member::read(raw, &mut scanner, values)?);
                 if !scanner.take(b',') {
                     break;
                 }
@@ -70,12 +104,13 @@ impl RawObject {
             scanner.expect(b'}')?;
         }
         scanner.end()?;
-        if let Some(key) = duplicate(&members) {
+        if let Some(key) = duplicate(raw, &members) {
             return Err(ObjectError::Duplicate(key.into()));
         }
         Ok(Self {
             members,
-            unchanged: Some(raw.clone()),
+            source: raw.clone(),
+            changed: false,
         })
     }
 
@@ -91,7 +126,7 @@ impl RawObject {
 
     /// Puts raw JSON under a key: in its old place, or last. Gives back what was there.
     pub fn set(&mut self, key: &str, value: Bytes) -> Option<Bytes> {
-        self.unchanged = None;
+        self.changed = true;
         match self.position(key) {
             Some(at) => Some(std::mem::replace(&mut self.members[at].value, value)),
             None => {
@@ -104,7 +139,7 @@ impl RawObject {
     /// Puts raw JSON under a key as the first member. Gives back what was under the key.
     pub fn insert_first(&mut self, key: &str, value: Bytes) -> Option<Bytes> {
         let old = self.remove(key);
-        self.unchanged = None;
+        self.changed = true;
         self.members.insert(0, Member::new(key, value));
         old
     }
@@ -112,13 +147,15 @@ impl RawObject {
     /// Takes a member out.
     pub fn remove(&mut self, key: &str) -> Option<Bytes> {
         let at = self.position(key)?;
-        self.unchanged = None;
+        self.changed = true;
         Some(self.members.remove(at).value)
     }
 
     /// The members in order: decoded key, raw value.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, &Bytes)> {
-        self.members.iter().map(|member| (member.key(), &member.value))
+        self.members
+            .iter()
+            .map(|member| (member.key(&self.source), &member.value))
     }
 
     /// How many members there are.
@@ -133,22 +170,20 @@ impl RawObject {
 
     /// The object as JSON: the text it was read from if nothing changed.
     pub fn to_bytes(&self) -> Bytes {
-        if let Some(raw) = &self.unchanged {
-            return raw.clone();
+        if !self.changed && !self.source.is_empty() {
+            return self.source.clone();
         }
         let room = self
             .members
             .iter()
-            .map(|m| m.raw_key.len() + m.value.len() + 2)
+            .map(|m| m.raw_key(&self.source).len() + m.value.len() + 4)
             .sum::<usize>();
         let mut out = BytesMut::with_capacity(room + 2);
         out.put_u8(b'{');
         for (index, member) in self.members.iter().enumerate() {
-            if index > 0 {
-                out.put_u8(b',');
-            }
-            out.put_slice(&member.raw_key);
-            out.put_u8(b':');
+            out.put_slice(if index > 0 { b",\"" } else { b"\"" });
+            out.put_slice(member.raw_key(&self.source));
+            out.put_slice(b"\":");
             out.put_slice(&member.value);
         }
         out.put_u8(b'}');
@@ -158,7 +193,7 @@ impl RawObject {
     fn position(&self, key: &str) -> Option<usize> {
         self.members
             .iter()
-            .position(|member| member.key_bytes() == key.as_bytes())
+            .position(|member| member.key_bytes(&self.source) == key.as_bytes())
     }
 }
 
@@ -194,51 +229,68 @@ impl From<Fault> for ObjectError {
 
 impl Member {
     fn new(key: &str, value: Bytes) -> Self {
-        let raw_key = quote(key);
-        let plain = raw_key.len() == key.len() + 2;
-        Self {
-            raw_key,
-            decoded: (!plain).then(|| key.into()),
-            value,
-        }
+        let quoted = quote(key);
+        let key = Key::Set {
+            raw: quoted.slice(1..quoted.len() - 1),
+            decoded: key.into(),
+        };
+        Self { key, value }
     }
 
-    fn read(raw: &Bytes, scanner: &mut Scanner<'_>) -> Result<Self, Fault> {
+    /// The text is at most 4 GiB long.
+    fn read(raw: &Bytes, scanner: &mut Scanner<'_>, values: Values) -> Result<Self, Fault> {
         let key = scanner.key()?;
-        let value = scanner.value()?;
+        let value = match values {
+            Values::Checked => scanner.value()?,
+            Values::Skipped => scanner.skip()?,
+        };
         Ok(Self {
-            decoded: key.escaped.then(|| unescape(&raw[key.range.clone()]).into()),
-            raw_key: raw.slice(key.range.start - 1..key.range.end + 1),
+            key: Key::Read {
+                start: key.range.start as u32,
+                end: key.range.end as u32,
+                decoded: key.escaped.then(|| unescape(&raw[key.range]).into()),
+            },
             value: raw.slice(value.range),
         })
     }
 
-    fn key_bytes(&self) -> &[u8] {
-        match &self.decoded {
-            Some(decoded) => decoded.as_bytes(),
-            None => &self.raw_key[1..self.raw_key.len() - 1],
+    /// As written, without its quotes.
+    fn raw_key<'a>(&'a self, source: &'a [u8]) -> &'a [u8] {
+        match &self.key {
+            Key::Read { start, end, .. } => source.get(*start as usize..*end as usize).unwrap_or_default(),
+            Key::Set { raw, .. } => raw,
         }
     }
 
-    fn key(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.key_bytes())
+    fn key_bytes<'a>(&'a self, source: &'a [u8]) -> &'a [u8] {
+        match &self.key {
+            Key::Read {
+                decoded: Some(decoded), ..
+            }
+            | Key::Set { decoded, .. } => decoded.as_bytes(),
+            Key::Read { decoded: None, .. } => self.raw_key(source),
+        }
+    }
+
+    fn key<'a>(&'a self, source: &'a [u8]) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.key_bytes(source))
     }
 }
 
 /// The first key that comes a second time.
-fn duplicate(members: &[Member]) -> Option<Cow<'_, str>> {
+fn duplicate<'a>(source: &'a [u8], members: &'a [Member]) -> Option<Cow<'a, str>> {
     let again = if members.len() <= FEW {
         members.iter().enumerate().find(|(index, member)| {
             members[..*index]
                 .iter()
-                .any(|earlier| earlier.key_bytes() == member.key_bytes())
+                .any(|earlier| earlier.key_bytes(source) == member.key_bytes(source))
         })
     } else {
         let mut seen = HashSet::with_capacity(members.len());
         members
             .iter()
             .enumerate()
-            .find(|(_, member)| !seen.insert(member.key_bytes()))
+            .find(|(_, member)| !seen.insert(member.key_bytes(source)))
     };
-    again.map(|(_, member)| member.key())
+    again.map(|(_, member)| member.key(source))
 }

@@ -118,6 +118,36 @@ impl<'a> Scanner<'a> {
         })
     }
 
+    /// Passes over one whole value of a text that is known to be JSON.
+    pub(crate) fn skip(&mut self) -> Result<Value, Fault> {
+        let first = self.peek().ok_or(Fault::Syntax)?;
+        if !matches!(first, b'{' | b'[') {
+            return self.value();
+        }
+        let start = self.at;
+        let mut depth = 0_usize;
+        while let Some(byte) = self.text.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                let kind = if first == b'{' { Kind::Object } else { Kind::Array };
+                return Ok(Value {
+                    kind,
+                    range: start..self.at,
+                });
+            }
+        }
+        Err(Fault::Syntax)
+    }
+
     fn skip_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.get(self.at) {
             self.at += 1;

@@ -55,8 +55,24 @@ pub struct StaticTokens {
 
 #[derive(Debug, Default)]
 struct Grants {
-    by_digest: ArcSwap<HashMap<TokenDigest, Arc<TokenGrant>>>,
+    by_digest: ArcSwap<HashMap<TokenDigest, Known>>,
     writing: Mutex<()>,
+}
+
+/// A grant, with the caller that it makes.
+#[derive(Clone, Debug)]
+struct Known {
+    caller: Arc<Caller>,
+    expires: Option<Timestamp>,
+}
+
+impl From<TokenGrant> for Known {
+    fn from(grant: TokenGrant) -> Self {
+        Self {
+            caller: Arc::new(grant.caller()),
+            expires: grant.expires,
+        }
+    }
 }
 
 /// The digest that a token is known by.
@@ -89,7 +105,7 @@ impl StaticTokens {
     pub fn from_grants(grants: impl IntoIterator<Item = TokenGrant>, clock: Arc<dyn Clock>) -> Self {
         let by_digest = grants
             .into_iter()
-            .map(|grant| (grant.digest.clone(), Arc::new(grant)))
+            .map(|grant| (grant.digest.clone(), grant.into()))
             .collect();
         let grants = Grants {
             by_digest: ArcSwap::from_pointee(by_digest),
@@ -133,7 +149,7 @@ impl StaticTokens {
         Ok((Secret::new(token), digest))
     }
 
-    async fn check(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
+    async fn check(&self, token: &str, now: Timestamp) -> Result<Arc<Caller>, Refusal> {
         if token.is_empty() || token.len() > MAX_LEN {
             return Err(Refusal::Invalid);
         }
@@ -143,15 +159,15 @@ impl StaticTokens {
             Some(grant) => grant,
             None => self.look_up(&digest).await?,
         };
-        if !grant.is_valid_at(now) {
+        if grant.expires.is_some_and(|end| now >= end) {
             return Err(Refusal::Expired);
         }
-        Ok(grant.caller())
+        Ok(grant.caller)
     }
 
     /// A token that was made just now may not have come through the change feed yet. Few at a time are looked for, so
     /// that a flood of wrong tokens does not become one of queries.
-    async fn look_up(&self, digest: &TokenDigest) -> Result<Arc<TokenGrant>, Refusal> {
+    async fn look_up(&self, digest: &TokenDigest) -> Result<Known, Refusal> {
         let (Some(registry), Ok(_looking)) = (&self.registry, self.looking.try_acquire()) else {
             return Err(Refusal::Invalid);
         };
@@ -170,7 +186,7 @@ impl StaticTokens {
 
 #[async_trait]
 impl Authenticator for StaticTokens {
-    async fn authenticate(&self, _: &GatewayName, request: &Parts) -> Result<Option<Caller>, Refusal> {
+    async fn authenticate(&self, _: &GatewayName, request: &Parts) -> Result<Option<Arc<Caller>>, Refusal> {
         match bearer(&request.headers)? {
             None => Ok(None),
             Some(token) => self.check(token, self.clock.now()).await.map(Some),
@@ -191,7 +207,7 @@ impl Grants {
             let Some(last) = records.last() else { break };
             page = Page::after(last.value.key());
             all.extend(records.into_iter().filter_map(|record| match record.value {
-                Record::Token(grant) => Some((grant.digest.clone(), Arc::new(grant))),
+                Record::Token(grant) => Some((grant.digest.clone(), grant.into())),
                 _ => None,
             }));
         }
@@ -225,7 +241,7 @@ impl Grants {
         }
         let mut all = HashMap::clone(&self.by_digest.load());
         match found.map(|found| found.value) {
-            Some(Record::Token(grant)) => all.insert(digest.clone(), Arc::new(grant)),
+            Some(Record::Token(grant)) => all.insert(digest.clone(), grant.into()),
             _ => all.remove(digest),
         };
         self.by_digest.store(Arc::new(all));

@@ -27,7 +27,7 @@ use super::{
 use crate::body::Body;
 
 /// Sends a request through a channel and gives what comes back, in the client's era.
-pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: Outgoing<'_>) -> Result<Reply> {
+pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: &Outgoing<'_>) -> Result<Reply> {
     let mut patience = upstream.patience(&outgoing.client);
     let hello = match patience.wait(channel.hello()).await {
         Ok(hello) => hello?,
@@ -35,16 +35,16 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
     };
     let era = if hello.modern { Era::Modern } else { Era::Legacy };
     let client = outgoing.client.era();
-    let params = convert::params(outgoing.params, client, era, &upstream.config().name);
+    let params = convert::params(&outgoing.params, client, era, &upstream.config().name);
     // Silence is watched here; the channel only has to know when to forget.
     let timeout = upstream.config().timeouts.call_total;
     let request = ChannelRequest::new(outgoing.method.as_str(), Some(params.to_bytes()), timeout);
     let conversion = Conversion {
         client,
         upstream: era,
-        method: outgoing.method,
+        method: outgoing.method.clone(),
         sent: outgoing.id.clone(),
-        id: outgoing.id,
+        id: outgoing.id.clone(),
         server: upstream.server.name.clone(),
     };
     let exchange = match patience.wait(channel.call(request)).await {

@@ -1,5 +1,7 @@
 //! From a server's answer to a client's: the id, and what the eras say differently.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use portolan_core::{Cause, Error, Failure, ServerName};
 use portolan_wire::{
@@ -77,7 +79,7 @@ impl Conversion {
     }
 
     fn result(&self, raw: &Bytes, whole: Option<&Bytes>) -> Bytes {
-        let Ok(mut result) = RawObject::parse(raw) else {
+        let Ok(mut result) = RawObject::parse_checked(raw) else {
             return self.failure(&self.odd("its result is no JSON object"));
         };
         let result_type = result.get("resultType").cloned();
@@ -158,16 +160,19 @@ pub(crate) fn legacy_meta(meta: &Bytes) -> Option<Bytes> {
     (!members.is_empty()).then(|| members.to_bytes())
 }
 
-/// Params for a server of era `upstream` from a client of era `client`.
-pub(crate) fn params(mut params: RawObject, client: Option<Era>, upstream: Era, name: &str) -> RawObject {
+/// Params for a server of era `upstream` from a client of era `client`: the same where the eras are.
+pub(crate) fn params<'a>(params: &'a RawObject, client: Option<Era>, upstream: Era, name: &str) -> Cow<'a, RawObject> {
     use portolan_wire::meta::META;
-    match (client, upstream) {
-        (Some(Era::Modern), Era::Modern) | (Some(Era::Legacy), Era::Legacy) => {}
-        (_, Era::Modern) => {
+    if client == Some(upstream) {
+        return Cow::Borrowed(params);
+    }
+    let mut params = params.clone();
+    match upstream {
+        Era::Modern => {
             let meta = modern_meta(params.get(META), name);
             params.set(META, meta);
         }
-        (_, Era::Legacy) => match params.get(META).map(legacy_meta) {
+        Era::Legacy => match params.get(META).map(legacy_meta) {
             Some(Some(meta)) => {
                 params.set(META, meta);
             }
@@ -180,7 +185,7 @@ pub(crate) fn params(mut params: RawObject, client: Option<Era>, upstream: Era, 
         params.remove("inputResponses");
         params.remove("requestState");
     }
-    params
+    Cow::Owned(params)
 }
 
 /// Who we say we are.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use portolan_core::{Cause, Error, Failure, HttpEndpoint, Outbound, Result, ServerSpec, Subject, Version};
@@ -52,7 +52,7 @@ pub(crate) struct HttpUpstream {
     server: Arc<ServerSpec>,
     endpoint: HttpEndpoint,
     uri: Option<http::Uri>,
-    /// Headers of every request: those of the server's entry.
+    /// Headers of every request: those of the server's entry, and what the protocol asks for.
     fixed: HeaderMap,
     connector: Arc<Connector>,
     known: Known,
@@ -73,15 +73,21 @@ struct Prepared {
 
 impl HttpUpstream {
     pub(crate) fn new(server: Arc<ServerSpec>, endpoint: HttpEndpoint, connector: Arc<Connector>) -> Self {
-        let fixed = server.headers.iter().filter_map(|(name, value)| {
-            Some((
-                header::HeaderName::try_from(name.as_str()).ok()?,
-                HeaderValue::try_from(value.as_str()).ok()?,
-            ))
-        });
+        let mut fixed = HeaderMap::with_capacity(server.headers.len() + 8);
+        for (name, value) in &server.headers {
+            // The entry was checked when it was made.
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::try_from(name.as_str()),
+                HeaderValue::try_from(value.as_str()),
+            ) {
+                fixed.insert(name, value);
+            }
+        }
+        fixed.insert(header::CONTENT_TYPE, JSON);
+        fixed.insert(header::ACCEPT, BOTH);
         Self {
             uri: endpoint.url.as_str().parse().ok(),
-            fixed: fixed.collect(),
+            fixed,
             server,
             endpoint,
             connector,
@@ -104,11 +110,11 @@ impl HttpUpstream {
     }
 
     /// Sends a request and gives what comes back, in the client's era.
-    pub(crate) async fn call(self: &Arc<Self>, outgoing: Outgoing<'_>) -> Result<Reply> {
+    pub(crate) async fn call(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Reply> {
         let mut patience = Patience::new(&self.connector.config.timeouts, outgoing.client.cancelled());
         let mut reopened = false;
         loop {
-            let mut prepared = self.prepare(&outgoing).await?;
+            let mut prepared = self.prepare(outgoing).await?;
             let sent = patience
                 .wait(self.connector.send(&self.server.name, prepared.request))
                 .await;
@@ -154,7 +160,7 @@ impl HttpUpstream {
                 };
                 let version = legacy_version(wanted, &dialects.legacy_versions);
                 let open = session
-                    .get(async || self.shake_hands(version, outgoing.credential).await)
+                    .get(async || Box::pin(self.shake_hands(version, outgoing.credential)).await)
                     .await?;
                 Some((session, open))
             }
@@ -166,7 +172,7 @@ impl HttpUpstream {
         };
         let same_text = client == Some(upstream) && sent == outgoing.id;
         let name = &self.connector.config.name;
-        let params = convert::params(outgoing.params.clone(), client, upstream, name);
+        let params = convert::params(&outgoing.params, client, upstream, name);
         let text = match &outgoing.unchanged {
             Some(text) if same_text => text.clone(),
             _ => envelope::request(&sent, &outgoing.method, Some(&params.to_bytes())),
@@ -226,7 +232,7 @@ impl HttpUpstream {
             value.is_some_and(|value| essence(value).eq_ignore_ascii_case(wanted))
         };
         if head.status != StatusCode::OK {
-            return self.refused(&head, body, &conversion, unanswered, patience).await;
+            return Box::pin(self.refused(&head, body, &conversion, unanswered, patience)).await;
         }
         if is("application/json") {
             let length = head.headers.get(header::CONTENT_LENGTH).is_some();
@@ -241,7 +247,7 @@ impl HttpUpstream {
             .await;
         }
         if is("text/event-stream") {
-            return events::relay(body, self.clone(), conversion, unanswered, patience).await;
+            return Box::pin(events::relay(body, self.clone(), conversion, unanswered, patience)).await;
         }
         Err(conversion.odd("it answered with something that is neither JSON nor events"))
     }
@@ -304,7 +310,7 @@ impl HttpUpstream {
     async fn dialects(self: &Arc<Self>, credential: &Outbound) -> Result<Dialects> {
         let known = self
             .known
-            .get(self.pin(), async || self.probe(credential).await)
+            .get(self.pin(), async || Box::pin(self.probe(credential)).await)
             .await?;
         Ok(known.1.clone())
     }
@@ -488,12 +494,14 @@ impl HttpUpstream {
     }
 
     fn headers(&self, credential: &Outbound, passthrough: &HeaderMap) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(8 + self.fixed.len() + passthrough.len());
-        headers.extend(passthrough.iter().map(|(name, value)| (name.clone(), value.clone())));
-        headers.extend(self.fixed.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let mut headers = self.fixed.clone();
+        for (name, value) in passthrough {
+            // What the entry and the protocol say wins.
+            if !self.fixed.contains_key(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
         crate::inject::credential(&mut headers, self.endpoint.token.as_ref(), credential);
-        headers.insert(header::CONTENT_TYPE, JSON);
-        headers.insert(header::ACCEPT, BOTH);
         headers
     }
 

@@ -48,46 +48,69 @@ pub(crate) async fn relay(
             }
         };
         let Some(frame) = frame else { break };
+        patience.renew();
         let Ok(data) = frame.map_err(|_| broke_off(&conversion))?.into_data() else {
             continue;
         };
         size += data.len();
         held.push_back(data);
     }
-    if !body.is_end_stream() && size > SMALL {
-        let edited = begin(&held, &conversion);
-        if let Some((queue, stream)) = edited {
-            let passes = stream.is_none() && length;
-            let relayed = JsonRelay {
-                body,
-                queue,
-                stream,
-                passes,
-                size,
-                limit: limits.message_bytes,
-                patience,
-                unanswered,
-                over: false,
-            };
-            return Ok(Reply::Json(Body::relayed(relayed)));
+    if size > SMALL {
+        if let Some(begun) = begin(&held, &conversion) {
+            return pass(body, length, begun, size, patience, unanswered, limits);
         }
-        collect(
-            &mut body,
-            &mut held,
-            size,
-            limits.held_bytes,
-            &conversion,
-            &mut patience,
-            &mut unanswered,
-        )
-        .await?;
+        let limit = limits.held_bytes;
+        if let Err(over) = collect(&mut body, &mut held, size, limit, &conversion, &mut patience).await? {
+            unanswered.cancel("the answer took too long, or was not wanted any more");
+            return over_before_answer(over);
+        }
     }
     unanswered.answered();
     Ok(Reply::Message(whole(&join(held), &conversion)?))
 }
 
+/// What is there of an answer that passes by, and what edits the rest. Without an edit, it passes as it stands.
+type Begun = (VecDeque<Bytes>, Option<ResponseStream>);
+
+/// Lets an answer pass that is too large to be looked at whole.
+fn pass(
+    body: Incoming,
+    announced: bool,
+    (queue, stream): Begun,
+    size: usize,
+    patience: Patience,
+    mut unanswered: Unanswered,
+    limits: &Limits,
+) -> Result<Reply> {
+    let over = body.is_end_stream();
+    if over {
+        unanswered.answered();
+    }
+    let mut relay = JsonRelay {
+        body,
+        queue,
+        length_known: announced && stream.is_none(),
+        stream,
+        size,
+        limit: limits.message_bytes,
+        patience,
+        unanswered,
+        over,
+    };
+    if over {
+        // All of it is there already, so its length is known whatever was edited.
+        relay.finish().map_err(|fault| portolan_core::Error::Backend {
+            backend: "the server",
+            action: "answer in JSON".into(),
+            source: fault,
+        })?;
+        relay.length_known = true;
+    }
+    Ok(Reply::Json(Body::relayed(relay)))
+}
+
 /// Begins to edit an answer, if its head says that it is a result for this call. Without an edit, it passes as it stands.
-fn begin(held: &VecDeque<Bytes>, conversion: &Conversion) -> Option<(VecDeque<Bytes>, Option<ResponseStream>)> {
+fn begin(held: &VecDeque<Bytes>, conversion: &Conversion) -> Option<Begun> {
     let mut stream = ResponseStream::new(conversion.edit());
     let mut queue = VecDeque::with_capacity(held.len() + 2);
     for chunk in held {
@@ -116,16 +139,12 @@ async fn collect(
     limit: usize,
     conversion: &Conversion,
     patience: &mut Patience,
-    unanswered: &mut Unanswered,
-) -> Result<()> {
+) -> Result<Result<(), Over>> {
     loop {
         let frame = match patience.wait(body.frame()).await {
             Ok(Some(frame)) => frame.map_err(|_| broke_off(conversion))?,
-            Ok(None) => return Ok(()),
-            Err(over) => {
-                unanswered.cancel("the answer took too long, or was not wanted any more");
-                return over_before_answer(over).map(drop);
-            }
+            Ok(None) => return Ok(Ok(())),
+            Err(over) => return Ok(Err(over)),
         };
         patience.renew();
         if let Ok(data) = frame.into_data() {
@@ -176,8 +195,8 @@ struct JsonRelay {
     body: Incoming,
     queue: VecDeque<Bytes>,
     stream: Option<ResponseStream>,
-    /// Nothing is edited and the length is known: the client is told the same length.
-    passes: bool,
+    /// The client is told the length: nothing is edited, or all of it is there.
+    length_known: bool,
     size: usize,
     limit: usize,
     patience: Patience,
@@ -202,6 +221,10 @@ impl JsonRelay {
     fn end(&mut self) -> Result<(), BoxError> {
         self.over = true;
         self.unanswered.answered();
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<(), BoxError> {
         if let Some(stream) = self.stream.take() {
             stream.finish()?;
         }
@@ -247,12 +270,12 @@ impl HttpBody for JsonRelay {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.queue.is_empty() && (self.over || (self.passes && self.body.is_end_stream()))
+        self.queue.is_empty() && (self.over || (self.length_known && self.body.is_end_stream()))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self.body.size_hint().exact() {
-            Some(rest) if self.passes => {
+            Some(rest) if self.length_known => {
                 SizeHint::with_exact(rest + self.queue.iter().map(|data| data.len() as u64).sum::<u64>())
             }
             _ => SizeHint::default(),

@@ -22,7 +22,11 @@ use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
 use super::{ClientSide, Link, Outgoing, Reply, events};
-use crate::{body::Body, exposure::ExposedTools};
+use crate::{
+    body::Body,
+    exposure::ExposedTools,
+    intake::{self, Collect},
+};
 
 /// Pages of one list that are read.
 const PAGES: usize = 1000;
@@ -80,7 +84,7 @@ impl Link {
                 let _fetching = self.tools.fetching.lock().await;
                 match self.tools.listed.load_full() {
                     Some(newer) if newer.at > listed.at => Ok(newer.tools.clone()),
-                    _ => self.fetch(credential).await,
+                    _ => Box::pin(self.fetch(credential)).await,
                 }
             }
             None => self.first_fetch(credential).await,
@@ -91,7 +95,7 @@ impl Link {
         let _fetching = self.tools.fetching.lock().await;
         match self.known_tools() {
             Some(tools) => Ok(tools),
-            None => self.fetch(credential).await,
+            None => Box::pin(self.fetch(credential)).await,
         }
     }
 
@@ -182,7 +186,7 @@ impl Link {
             passthrough: HeaderMap::new(),
         };
         let message = self
-            .call(outgoing)
+            .call(&outgoing)
             .await?
             .into_message(self.config().limits.held_bytes)
             .await;
@@ -191,7 +195,7 @@ impl Link {
             name: self.server.name.to_string(),
             failure: portolan_core::Failure::new(portolan_core::Cause::Protocol, problem),
         };
-        match message.as_ref().and_then(events::outcome) {
+        match message.ok().flatten().as_ref().and_then(events::outcome) {
             Some(Outcome::Result(raw)) => {
                 serde_json::from_slice(&raw).map_err(|fault| odd(format!("its tool list cannot be read: {fault}")))
             }
@@ -223,27 +227,27 @@ struct Page {
 }
 
 impl Reply {
-    /// The one message that answers, whole.
-    pub(crate) async fn into_message(self, limit: usize) -> Option<Bytes> {
+    /// The one message that answers, whole. A call that was cancelled has none.
+    pub(crate) async fn into_message(self, limit: usize) -> Result<Option<Bytes>, Collect> {
         match self {
-            Self::Message(message) => Some(message),
-            Self::Json(body) => crate::intake::collect(body, limit).await.ok(),
+            Self::Message(message) => Ok(Some(message)),
+            Self::Json(body) => intake::collect(body, limit).await.map(Some),
             Self::Events(body) => last_answer(body, limit).await,
         }
     }
 }
 
-async fn last_answer(mut body: Body, limit: usize) -> Option<Bytes> {
+async fn last_answer(mut body: Body, limit: usize) -> Result<Option<Bytes>, Collect> {
     let mut decoder = sse::Decoder::new(limit);
     while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.ok()?.into_data() {
+        if let Ok(data) = frame.map_err(|_| Collect::Broken)?.into_data() {
             decoder.push(data);
         }
-        while let Some(event) = decoder.next_event().ok()? {
+        while let Some(event) = decoder.next_event().map_err(|_| Collect::TooLarge)? {
             if events::outcome(&event.data).is_some() {
-                return Some(event.data);
+                return Ok(Some(event.data));
             }
         }
     }
-    None
+    Ok(None)
 }

@@ -160,9 +160,9 @@ impl Body {
     fn read(message: &Message) -> Result<Self, EraError> {
         let params = match message.params() {
             None => RawObject::new(),
-            Some(raw) => RawObject::parse(raw).map_err(|_| EraError::Params("params hold a member twice"))?,
+            Some(raw) => RawObject::parse_checked(raw).map_err(|_| EraError::Params("params hold a member twice"))?,
         };
-        let meta = params.get(meta::META).map(RawObject::parse);
+        let meta = params.get(meta::META).map(RawObject::parse_checked);
         if let Some(Err(ObjectError::Duplicate(_))) = meta {
             return Err(EraError::Params("_meta holds a member twice"));
         }

@@ -1,0 +1,77 @@
+//! The cells of a run: what is called, by how many, in which era.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::args::RunOptions;
+
+/// The era the clients speak.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Era {
+    Legacy,
+    Modern,
+}
+
+/// How the upstream is reached by what is measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    Http,
+    Stdio,
+}
+
+/// One cell.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub(crate) struct Cell {
+    pub(crate) transport: Transport,
+    pub(crate) era: Era,
+    pub(crate) clients: usize,
+    /// Bytes of the result's text.
+    pub(crate) bytes: usize,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let transport = match self.transport {
+            Transport::Http => "http",
+            Transport::Stdio => "stdio",
+        };
+        let era = match self.era {
+            Era::Legacy => "legacy",
+            Era::Modern => "modern",
+        };
+        write!(out, "{transport}/{era}/{}/{}", self.clients, self.bytes)
+    }
+}
+
+/// The cells asked for, in the order they are measured.
+pub(crate) fn chosen(options: &RunOptions) -> Vec<Cell> {
+    let http: &[usize] = if options.quick { &[32] } else { &[1, 8, 32, 128] };
+    let stdio: &[usize] = if options.quick { &[32] } else { &[1, 32] };
+    let mut cells = Vec::new();
+    for era in [Era::Legacy, Era::Modern] {
+        for bytes in [64, 64 << 10, 1 << 20] {
+            cells.extend(http.iter().map(|&clients| Cell {
+                transport: Transport::Http,
+                era,
+                clients,
+                bytes,
+            }));
+        }
+    }
+    for era in [Era::Legacy, Era::Modern] {
+        cells.extend(stdio.iter().map(|&clients| Cell {
+            transport: Transport::Stdio,
+            era,
+            clients,
+            bytes: 64,
+        }));
+    }
+    cells.retain(|cell| {
+        let name = format!("{cell}/");
+        options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()))
+    });
+    cells
+}

@@ -1,0 +1,242 @@
+//! Who cancels what: a modern client by going away, a legacy one by saying so.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{
+    client::{Client, Speaks},
+    raw::Incoming,
+    until,
+    world::{Eras, Kind, Server, Site, http},
+};
+
+const LONG: &str = r#"{"steps":100000,"ms":3}"#;
+const SLEEP: &str = r#"{"ms":60000}"#;
+
+macro_rules! each_server {
+    ($($case:ident)*) => {
+        $(mod $case {
+            use super::*;
+            each_server!(@ $case: http_legacy HttpLegacy, http_modern HttpModern, http_both HttpBoth, stdio_legacy StdioLegacy, stdio_modern StdioModern);
+        })*
+    };
+    (@ $case:ident: $($name:ident $kind:ident),*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let server = Kind::$kind.start().await;
+            let site = Site::of([("up", server.upstream())]).await;
+            super::$case(&server, &site).await;
+        })*
+    };
+}
+
+each_server! {
+    a_modern_client_that_goes_away_cancels
+    a_modern_client_that_goes_away_before_anything_came_cancels
+    a_legacy_client_cancels_by_notification
+    a_legacy_client_cancels_before_anything_came
+    a_legacy_client_that_goes_away_cancels_nothing
+    a_legacy_client_that_came_back_can_still_cancel
+}
+
+/// A call that has shown its first progress.
+async fn under_way(client: &Client, id: &str) -> Incoming {
+    let post = client.call_with(id, "up__progress", LONG, r#""progressToken":1"#);
+    let mut incoming = client.begin(&post).await;
+    incoming.event().await.expect("a stream").expect("progress");
+    incoming
+}
+
+/// Waits until the server has begun with a call that says nothing.
+async fn begun(server: &Server, client: &Client, calls: u64) {
+    match server {
+        Server::Http(fixture) => until("the server has the call", || fixture.counters().calls >= calls).await,
+        // It reads in order: what was sent before an echo was taken before it.
+        Server::Stdio { .. } => drop(client.text("up__echo", json!({"text": "x"})).await),
+    }
+}
+
+async fn a_modern_client_that_goes_away_cancels(server: &Server, site: &Site) {
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    drop(under_way(&client, "1").await);
+    until("the server sees it", || server.cancels() >= 1).await;
+    assert_eq!(client.text("up__echo", json!({"text": "on"})).await, "on");
+}
+
+async fn a_modern_client_that_goes_away_before_anything_came_cancels(server: &Server, site: &Site) {
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    let connection = client.begin_unanswered(&client.call("1", "up__sleep", SLEEP)).await;
+    begun(server, &client, 1).await;
+    drop(connection);
+    until("the server sees it", || server.cancels() >= 1).await;
+}
+
+async fn a_legacy_client_cancels_by_notification(server: &Server, site: &Site) {
+    for speaks in [Speaks::March, Speaks::November] {
+        let before = server.cancels();
+        let client = Client::connect(site.address, speaks).await;
+        let mut incoming = under_way(&client, r#""the call""#).await;
+        assert_eq!(client.cancel(r#""another""#).await.status(), 202);
+        assert_eq!(client.cancel(r#""the call""#).await.status(), 202);
+        while let Some(event) = incoming.event().await.expect("a proper end") {
+            assert!(event.contains("notifications/progress"), "no answer comes: {event}");
+        }
+        until("the server is told", || server.cancels() > before).await;
+    }
+}
+
+async fn a_legacy_client_cancels_before_anything_came(server: &Server, site: &Site) {
+    let client = Client::connect(site.address, Speaks::November).await;
+    let connection = client.begin_unanswered(&client.call("5", "up__sleep", SLEEP)).await;
+    begun(server, &client, 1).await;
+    assert_eq!(client.cancel("5").await.status(), 202);
+    let messages = connection.incoming().await.messages().await.expect("a proper end");
+    assert_eq!(messages, [""; 0]);
+    until("the server is told", || server.cancels() >= 1).await;
+    let again = client.send(&client.call("5", "up__echo", r#"{"text":"again"}"#)).await;
+    assert_eq!(
+        again.json()["result"]["content"][0]["text"],
+        "again",
+        "the id is free again"
+    );
+}
+
+async fn a_legacy_client_that_goes_away_cancels_nothing(server: &Server, site: &Site) {
+    let client = Client::connect(site.address, Speaks::November).await;
+    let post = client.call_with("901", "up__progress", r#"{"steps":20,"ms":2}"#, r#""progressToken":1"#);
+    let mut incoming = client.begin(&post).await;
+    incoming.event().await.expect("a stream").expect("progress");
+    drop(incoming);
+    let connection = client
+        .begin_unanswered(&client.call("902", "up__sleep", r#"{"ms":50}"#))
+        .await;
+    begun(server, &client, 2).await;
+    drop(connection);
+    // The session's id 901 is taken for as long as the call runs on.
+    let free = async || {
+        client
+            .send(&client.call("901", "up__echo", r#"{"text":"x"}"#))
+            .await
+            .code()
+            != -32602
+    };
+    while !free().await {}
+    while client
+        .send(&client.call("902", "up__echo", r#"{"text":"x"}"#))
+        .await
+        .code()
+        == -32602
+    {}
+    site.gateway.drain(Duration::from_secs(10)).await;
+    assert_eq!(server.cancels(), 0);
+}
+
+async fn a_legacy_client_that_came_back_can_still_cancel(server: &Server, site: &Site) {
+    let client = Client::connect(site.address, Speaks::June).await;
+    drop(under_way(&client, "901").await);
+    let connection = client.begin_unanswered(&client.call("902", "up__sleep", SLEEP)).await;
+    begun(server, &client, 2).await;
+    drop(connection);
+    // The gateway may see a little later that the client has gone; a cancellation before or after that is as good.
+    client.cancel("901").await;
+    client.cancel("902").await;
+    until("the server is told of both", || server.cancels() >= 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_goes_through_although_its_legacy_client_went_away() {
+    for eras in [Eras::Legacy, Eras::Modern] {
+        let upstream = http(eras).await;
+        let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
+        let client = Client::connect(site.address, Speaks::November).await;
+        client.text("up__echo", json!({"text": "warm"})).await;
+        let before = upstream.counters().requests;
+        upstream.behave(|behaviour| behaviour.delay = Some(Duration::from_millis(100)));
+        let connection = client
+            .begin_unanswered(&client.call("9", "up__count", r#"{"key":"k"}"#))
+            .await;
+        until("the server has the call", || upstream.counters().requests > before).await;
+        drop(connection);
+        until("it was counted", || upstream.count("k") == 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancellation_reaches_the_server_before_the_end_of_its_session() {
+    let upstream = http(Eras::Legacy).await;
+    let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
+    for _ in 0..10 {
+        upstream.clear_requests();
+        let client = Client::connect(site.address, Speaks::November).await;
+        let incoming = under_way(&client, "1").await;
+        client.cancel("1").await;
+        assert_eq!(client.delete().await.status(), 204);
+        until("the session is ended", || {
+            upstream.requests().iter().any(|seen| seen.http_method == "DELETE")
+        })
+        .await;
+        let seen = upstream.requests();
+        let cancelled = seen
+            .iter()
+            .position(|seen| seen.method.as_deref() == Some("notifications/cancelled"));
+        let ended = seen
+            .iter()
+            .position(|seen| seen.http_method == "DELETE")
+            .expect("ended");
+        let cancelled = cancelled.expect("the cancellation came");
+        assert!(cancelled < ended);
+        assert_eq!(
+            seen[cancelled].header("mcp-session-id"),
+            seen[ended].header("mcp-session-id")
+        );
+        assert_eq!(seen[cancelled].json()["params"]["requestId"], 1);
+        drop(incoming);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_ends_cancels_its_calls() {
+    let upstream = http(Eras::Legacy).await;
+    let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let incoming = under_way(&client, "1").await;
+    assert_eq!(client.delete().await.status(), 204);
+    incoming.messages().await.expect("a proper end");
+    until("told", || !upstream.requests_of("notifications/cancelled").is_empty()).await;
+    until("ended", || {
+        upstream.requests().iter().any(|seen| seen.http_method == "DELETE")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_session_cannot_cancel_the_calls_of_another() {
+    let upstream = http(Eras::Legacy).await;
+    let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let other = Client::connect(site.address, Speaks::November).await;
+    let mut incoming = under_way(&client, "1").await;
+    other.cancel("1").await;
+    for _ in 0..5 {
+        incoming.event().await.expect("a stream").expect("progress goes on");
+    }
+    assert!(upstream.requests_of("notifications/cancelled").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_call_of_a_batch_has_no_answer() {
+    let upstream = http(Eras::Both).await;
+    let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
+    let client = Client::connect(site.address, Speaks::March).await;
+    let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"up__sleep","arguments":{"ms":60000}}},
+                    {"jsonrpc":"2.0","id":2,"method":"ping"}]"#;
+    let connection = client.begin_unanswered(&client.bare(batch)).await;
+    until("the server has the call", || upstream.counters().calls > 0).await;
+    client.cancel("1").await;
+    let answers = connection.incoming().await.rest().await.expect("an answer");
+    assert_eq!(
+        String::from_utf8_lossy(&answers),
+        r#"[{"jsonrpc":"2.0","id":2,"result":{}}]"#
+    );
+}

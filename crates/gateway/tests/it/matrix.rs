@@ -1,0 +1,237 @@
+//! Every client era in front of every kind of server.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    client::{Client, Speaks},
+    world::{Kind, Site},
+};
+
+macro_rules! matrix {
+    ($($server:ident: $kind:ident;)* => $cases:tt) => {
+        $(mod $server {
+            use super::*;
+            matrix!(@cases $kind $cases);
+        })*
+    };
+    (@cases $kind:ident [$($case:ident)*]) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let server = Kind::$kind.start().await;
+            let site = Site::of([("up", server.upstream())]).await;
+            for speaks in Speaks::ALL {
+                super::$case(Kind::$kind, &Client::connect(site.address, speaks).await).await;
+            }
+        })*
+    };
+}
+
+matrix! {
+    http_legacy: HttpLegacy; http_modern: HttpModern; http_both: HttpBoth;
+    stdio_legacy: StdioLegacy; stdio_modern: StdioModern;
+    => [the_client_is_introduced_to_the_gateway pings_are_answered_where_the_version_has_them tools_are_listed
+        a_text_comes_back structured_content_keeps_every_byte ids_keep_their_text a_failing_tool_is_a_result
+        a_json_rpc_error_stays_one an_unknown_tool_is_bad_params progress_comes_in_order_with_its_token
+        what_is_not_served_yet_is_not_found]
+}
+
+async fn the_client_is_introduced_to_the_gateway(_: Kind, client: &Client) {
+    if client.speaks.is_modern() {
+        let answer = client.ask("server/discover", "").await;
+        let result = &answer.json()["result"];
+        assert_eq!(answer.status(), 200);
+        assert_eq!(result["resultType"], "complete");
+        assert_eq!(
+            result["supportedVersions"],
+            json!(["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"])
+        );
+        assert!(result["capabilities"]["tools"].is_object());
+        assert_eq!(
+            result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
+            "portolan"
+        );
+        assert_eq!(answer.head.get("mcp-session-id"), None);
+        return;
+    }
+    let answer = Client::stranger(client.address, client.speaks)
+        .initialize(client.speaks.version())
+        .await;
+    let result = &answer.json()["result"];
+    assert_eq!(answer.head.get("content-type"), Some("application/json"));
+    assert_eq!(result["protocolVersion"], client.speaks.version());
+    assert_eq!(result["serverInfo"]["name"], "portolan");
+    assert_eq!(result.get("resultType"), None);
+    let session = answer.head.get("mcp-session-id").expect("a session");
+    assert!(session.bytes().all(|byte| byte.is_ascii_graphic()));
+    let discover = client.ask("server/discover", "").await;
+    assert_eq!((discover.status(), discover.code()), (200, -32601));
+}
+
+async fn pings_are_answered_where_the_version_has_them(_: Kind, client: &Client) {
+    let answer = client.ask("ping", "").await;
+    if client.speaks.is_modern() {
+        assert_eq!((answer.status(), answer.code()), (404, -32601));
+    } else {
+        assert_eq!(answer.json()["result"], json!({}));
+    }
+}
+
+async fn tools_are_listed(kind: Kind, client: &Client) {
+    let answer = client.ask("tools/list", "").await;
+    let result = &answer.json()["result"];
+    check_result(client, result);
+    assert_eq!(answer.head.get("content-type"), Some("application/json"));
+    assert_eq!(answer.head.get("mcp-session-id"), None);
+    let names: Vec<_> = result["tools"]
+        .as_array()
+        .expect("tools")
+        .iter()
+        .map(|tool| &tool["name"])
+        .collect();
+    assert_eq!(names.len(), if kind.is_stdio() { 13 } else { 8 });
+    assert!(names.contains(&&json!("up__echo")));
+    assert!(names.is_sorted_by_key(|name| name.as_str()));
+    if client.speaks.is_modern() {
+        assert_eq!(
+            (&result["ttlMs"], &result["cacheScope"]),
+            (&json!(0), &json!("private"))
+        );
+    }
+    assert_eq!(result.get("nextCursor"), None);
+    assert!(result["_meta"].get("dev.portolan/failure").is_none());
+}
+
+async fn a_text_comes_back(kind: Kind, client: &Client) {
+    let answer = client
+        .send(&client.call("1", "up__echo", r#"{"text":"hällo \"you\"\n"}"#))
+        .await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.head.get("content-type"), Some("application/json"));
+    assert_eq!(answer.head.get("mcp-session-id"), None);
+    let result = &answer.json()["result"];
+    assert_eq!(result["content"], json!([{"type": "text", "text": "hällo \"you\"\n"}]));
+    // The stdio fixture says `resultType` in both eras, and what a legacy server says passes to legacy clients.
+    if !(kind == Kind::StdioLegacy && !client.speaks.is_modern()) {
+        check_result(client, result);
+    }
+}
+
+async fn structured_content_keeps_every_byte(_: Kind, client: &Client) {
+    let arguments = r#"{"text":"a\u0041ä\/","n":1.50e3,"big":123456789012345678901234567890,"z":{"unknown":[ 1.0,-0,"\ud83d\ude00"],"a":null}}"#;
+    let answer = client.send(&client.call("1", "up__echo", arguments)).await;
+    let text = answer.text();
+    assert!(text.contains(&format!(r#""structuredContent":{arguments}"#)), "{text}");
+}
+
+async fn ids_keep_their_text(_: Kind, client: &Client) {
+    for id in [
+        "0",
+        "1",
+        r#""1""#,
+        r#""""#,
+        "-7",
+        "1.50",
+        "123456789012345678901234567890",
+        r#""\u0041é""#,
+    ] {
+        for post in [
+            client.call(id, "up__echo", r#"{"text":"x"}"#),
+            client.call(id, "up__nope", "{}"),
+            client.request(id, "tools/list", "", ""),
+            client.request(id, "odd/method", "", ""),
+        ] {
+            let answer = client.send(&post).await;
+            let text = answer.text();
+            assert!(
+                text.starts_with(&format!(r#"{{"jsonrpc":"2.0","id":{id},"#)),
+                "{id}: {text}"
+            );
+        }
+    }
+}
+
+async fn a_failing_tool_is_a_result(_: Kind, client: &Client) {
+    let answer = client.tool("up__fail", json!({})).await;
+    assert_eq!(answer["result"]["isError"], true);
+    assert_eq!(answer["result"]["content"][0]["text"], "planned failure");
+    assert!(answer["result"]["_meta"].get("dev.portolan/failure").is_none());
+}
+
+async fn a_json_rpc_error_stays_one(kind: Kind, client: &Client) {
+    let answer = client
+        .send(&client.call("7", "up__rpc_error", r#"{"code":4711}"#))
+        .await;
+    assert_eq!(answer.status(), 200);
+    let error = &answer.json()["error"];
+    assert_eq!(error["message"], "planned error");
+    // The stdio fixture's code is one of those that only the specification may give.
+    assert_eq!(error["code"], if kind.is_stdio() { -32603 } else { 4711 });
+    assert!(error["data"].is_object());
+    for code in [-32020, -32022] {
+        let answer = client.tool("up__rpc_error", json!({"code": code})).await;
+        assert_eq!(answer["error"]["code"], -32603, "{code} is the gateway's affair");
+    }
+}
+
+async fn an_unknown_tool_is_bad_params(_: Kind, client: &Client) {
+    for name in ["up__nope", "echo", "other__echo", "", "up__", "__echo", "up__echo "] {
+        let answer = client
+            .send(&client.call("3", name, "{}").with("mcp-name", &mcp_name(name)))
+            .await;
+        assert_eq!((answer.status(), answer.code()), (200, -32602), "{name:?}: {answer:?}");
+    }
+}
+
+/// What has outer spaces, or is empty, travels in base64.
+fn mcp_name(name: &str) -> String {
+    use base64::Engine;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(name);
+    format!("=?base64?{encoded}?=")
+}
+
+async fn progress_comes_in_order_with_its_token(_: Kind, client: &Client) {
+    for token in [r#""tök\u0041""#, "7", "0", "12345678901234567890"] {
+        let post = client.call_with(
+            "9",
+            "up__progress",
+            r#"{"steps":4,"ms":1}"#,
+            &format!(r#""progressToken":{token}"#),
+        );
+        let incoming = client.begin(&post).await;
+        assert_eq!(incoming.head.get("content-type"), Some("text/event-stream"));
+        assert_eq!(incoming.head.get("x-accel-buffering"), Some("no"));
+        assert_eq!(incoming.head.get("mcp-session-id"), None);
+        let messages = incoming.messages().await.expect("a whole stream");
+        assert_eq!(messages.len(), 5, "{messages:?}");
+        for (step, message) in messages[..4].iter().enumerate() {
+            assert!(message.contains(&format!(r#""progressToken":{token},"#)), "{message}");
+            let message: Value = serde_json::from_str(message).expect("JSON");
+            assert_eq!(message["method"], "notifications/progress");
+            assert_eq!(message["params"]["progress"], step + 1);
+        }
+        let last: Value = serde_json::from_str(&messages[4]).expect("JSON");
+        assert_eq!(last["id"], 9);
+        assert!(last["result"]["content"].is_array());
+    }
+}
+
+async fn what_is_not_served_yet_is_not_found(_: Kind, client: &Client) {
+    for method in [
+        "prompts/list",
+        "resources/list",
+        "completion/complete",
+        "subscriptions/listen",
+        "odd",
+    ] {
+        let answer = client.ask(method, "").await;
+        let status = if client.speaks.is_modern() { 404 } else { 200 };
+        assert_eq!((answer.status(), answer.code()), (status, -32601), "{method}");
+    }
+}
+
+/// `resultType` is the mark of the modern era, and only of that.
+#[track_caller]
+fn check_result(client: &Client, result: &Value) {
+    let expected = client.speaks.is_modern().then(|| json!("complete"));
+    assert_eq!(result.get("resultType"), expected.as_ref(), "{result}");
+}

@@ -1,0 +1,315 @@
+//! Clients of each era.
+
+use std::{net::SocketAddr, sync::atomic::AtomicU64};
+
+use serde_json::{Value, json};
+
+use super::raw::{Answer, Connection, Incoming};
+
+/// A protocol version that a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    March,
+    June,
+    November,
+    Modern,
+}
+
+/// A client with a token, and a session where its version has them.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    pub(crate) path: String,
+    pub(crate) token: String,
+    pub(crate) speaks: Speaks,
+    pub(crate) session: Option<String>,
+    next: AtomicU64,
+}
+
+/// A request before it is written, with everything that a client may get wrong.
+#[derive(Clone, Debug)]
+pub(crate) struct Post {
+    pub(crate) verb: &'static str,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Speaks {
+    pub(crate) const ALL: [Self; 4] = [Self::March, Self::June, Self::November, Self::Modern];
+    pub(crate) const ONE_OF_EACH: [Self; 2] = [Self::November, Self::Modern];
+
+    pub(crate) fn version(self) -> &'static str {
+        match self {
+            Self::March => "2025-03-26",
+            Self::June => "2025-06-18",
+            Self::November => "2025-11-25",
+            Self::Modern => "2026-07-28",
+        }
+    }
+
+    pub(crate) fn is_modern(self) -> bool {
+        self == Self::Modern
+    }
+}
+
+impl Client {
+    /// A client that has shaken hands where its version asks for that.
+    pub(crate) async fn connect(address: SocketAddr, speaks: Speaks) -> Self {
+        let mut client = Self::stranger(address, speaks);
+        client.shake_hands().await;
+        client
+    }
+
+    /// A client that has not said anything yet.
+    pub(crate) fn stranger(address: SocketAddr, speaks: Speaks) -> Self {
+        Self {
+            address,
+            path: "/mcp/default".into(),
+            token: "alice-token".into(),
+            speaks,
+            session: None,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    pub(crate) fn token(mut self, token: &str) -> Self {
+        self.token = token.into();
+        self
+    }
+
+    pub(crate) fn gateway(mut self, name: &str) -> Self {
+        self.path = format!("/mcp/{name}");
+        self
+    }
+
+    /// A client of the same session elsewhere, or of another kind here.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self {
+            address,
+            path: self.path.clone(),
+            token: self.token.clone(),
+            speaks: self.speaks,
+            session: self.session.clone(),
+            next: AtomicU64::new(1000),
+        }
+    }
+
+    pub(crate) async fn shake_hands(&mut self) -> Option<Answer> {
+        if self.speaks.is_modern() {
+            return None;
+        }
+        let answer = self.initialize(self.speaks.version()).await;
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        assert_eq!(answer.json()["result"]["protocolVersion"], self.speaks.version());
+        let session = answer.head.get("mcp-session-id").expect("a session").to_owned();
+        self.session = Some(session);
+        let accepted = self.notify("notifications/initialized", json!({})).await;
+        assert_eq!((accepted.status(), accepted.body.len()), (202, 0));
+        Some(answer)
+    }
+
+    pub(crate) async fn initialize(&self, version: &str) -> Answer {
+        let params =
+            json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+        let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
+        let mut post = self.bare(body.to_string());
+        post.headers.retain(|(name, _)| !name.starts_with("mcp-"));
+        self.send(&post).await
+    }
+
+    pub(crate) fn next_id(&self) -> String {
+        self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string()
+    }
+
+    /// A POST of this body with the headers that every request of this client has.
+    pub(crate) fn bare(&self, body: impl Into<Vec<u8>>) -> Post {
+        let mut headers = vec![
+            ("host".to_owned(), self.address.to_string()),
+            ("authorization".into(), format!("Bearer {}", self.token)),
+            ("content-type".into(), "application/json".into()),
+            ("accept".into(), "application/json, text/event-stream".into()),
+        ];
+        if self.session.is_some() || self.speaks.is_modern() {
+            headers.push(("mcp-protocol-version".into(), self.speaks.version().into()));
+        }
+        if let Some(session) = &self.session {
+            headers.push(("mcp-session-id".into(), session.clone()));
+        }
+        Post {
+            verb: "POST",
+            path: self.path.clone(),
+            headers,
+            body: body.into(),
+        }
+    }
+
+    /// A request. `params` is the raw inside of an object, such as `"name":"echo"`; `meta` is that of its `_meta`.
+    pub(crate) fn request(&self, id: &str, method: &str, params: &str, meta: &str) -> Post {
+        let mut members = Vec::new();
+        if self.speaks.is_modern() {
+            let comma = if meta.is_empty() { "" } else { "," };
+            members.push(format!(
+                r#""_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}}{comma}{meta}}}"#
+            ));
+        } else if !meta.is_empty() {
+            members.push(format!(r#""_meta":{{{meta}}}"#));
+        }
+        if !params.is_empty() {
+            members.push(params.to_owned());
+        }
+        let params = members.join(",");
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#);
+        let name = serde_json::from_str::<Value>(&body).map(|body| body["params"]["name"].clone());
+        let mut post = self.bare(body);
+        if self.speaks.is_modern() {
+            post.headers.push(("mcp-method".into(), method.into()));
+            if let Ok(Value::String(name)) = name {
+                post.headers.push(("mcp-name".into(), name));
+            }
+        }
+        post
+    }
+
+    pub(crate) fn call(&self, id: &str, tool: &str, arguments: &str) -> Post {
+        self.call_with(id, tool, arguments, "")
+    }
+
+    pub(crate) fn call_with(&self, id: &str, tool: &str, arguments: &str, meta: &str) -> Post {
+        let params = format!(r#""name":{},"arguments":{arguments}"#, Value::from(tool));
+        self.request(id, "tools/call", &params, meta)
+    }
+
+    pub(crate) async fn send(&self, post: &Post) -> Answer {
+        let mut connection = Connection::open(self.address).await;
+        connection.send(post.bytes()).await;
+        connection
+            .answer()
+            .await
+            .unwrap_or_else(|_| panic!("the answer broke off: {post:?}"))
+    }
+
+    pub(crate) async fn begin(&self, post: &Post) -> Incoming {
+        self.begin_unanswered(post).await.incoming().await
+    }
+
+    /// Sends a request and does not wait for the head of the answer.
+    pub(crate) async fn begin_unanswered(&self, post: &Post) -> Connection {
+        let mut connection = Connection::open(self.address).await;
+        connection.send(post.bytes()).await;
+        connection
+    }
+
+    /// Calls a tool, and gives the whole message that answers, past progress.
+    pub(crate) async fn tool(&self, tool: &str, arguments: Value) -> Value {
+        let id = self.next_id();
+        let incoming = self.begin(&self.call(&id, tool, &arguments.to_string())).await;
+        let messages = incoming.messages().await.expect("a whole answer");
+        serde_json::from_str(messages.last().expect("an answer")).expect("JSON")
+    }
+
+    /// The text of a tool's result.
+    pub(crate) async fn text(&self, tool: &str, arguments: Value) -> String {
+        let answer = self.tool(tool, arguments).await;
+        let text = answer["result"]["content"][0]["text"].as_str();
+        text.unwrap_or_else(|| panic!("no text: {answer}")).to_owned()
+    }
+
+    pub(crate) async fn ask(&self, method: &str, params: &str) -> Answer {
+        self.send(&self.request(&self.next_id(), method, params, "")).await
+    }
+
+    /// The names on the first page of the list.
+    pub(crate) async fn tools(&self) -> Vec<String> {
+        let answer = self.ask("tools/list", "").await.json();
+        let tools = answer["result"]["tools"].as_array();
+        let tools = tools.unwrap_or_else(|| panic!("no list: {answer}"));
+        tools
+            .iter()
+            .map(|tool| tool["name"].as_str().expect("a name").to_owned())
+            .collect()
+    }
+
+    pub(crate) async fn notify(&self, method: &str, params: Value) -> Answer {
+        let body = json!({"jsonrpc": "2.0", "method": method, "params": params});
+        self.send(&self.bare(body.to_string())).await
+    }
+
+    /// `notifications/cancelled` for a raw id.
+    pub(crate) async fn cancel(&self, id: &str) -> Answer {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"test"}}}}"#
+        );
+        self.send(&self.bare(body)).await
+    }
+
+    pub(crate) async fn delete(&self) -> Answer {
+        let mut post = self.bare("");
+        post.verb = "DELETE";
+        self.send(&post).await
+    }
+}
+
+impl Post {
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self.and(name, value)
+    }
+
+    #[must_use]
+    pub(crate) fn and(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn verb(mut self, verb: &'static str) -> Self {
+        self.verb = verb;
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn path(mut self, path: &str) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    pub(crate) fn head(&self) -> Vec<u8> {
+        let mut text = format!("{} {} HTTP/1.1\r\n", self.verb, self.path);
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.into_bytes()
+    }
+
+    /// The whole request, with its length.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.head();
+        if !self.body.is_empty() || self.verb == "POST" {
+            bytes.extend_from_slice(format!("content-length: {}\r\n", self.body.len()).as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
+    /// The whole request, in chunks.
+    pub(crate) fn chunked(&self, size: usize) -> Vec<u8> {
+        let mut bytes = self.head();
+        bytes.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
+        for chunk in self.body.chunks(size) {
+            bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            bytes.extend_from_slice(chunk);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"0\r\n\r\n");
+        bytes
+    }
+}

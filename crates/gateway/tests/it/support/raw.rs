@@ -1,0 +1,260 @@
+//! HTTP/1.1 by hand, so that odd bytes can be sent and every byte of an answer is seen.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::PATIENCE;
+
+/// One connection.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// The head of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: Head,
+    pub(crate) body: Vec<u8>,
+}
+
+/// An answer's body that ended before it was whole.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+/// The body of an answer, as it comes.
+pub(crate) struct Incoming {
+    pub(crate) head: Head,
+    connection: Connection,
+    rest: Rest,
+    text: Vec<u8>,
+}
+
+enum Rest {
+    Length(usize),
+    Chunked,
+    Over,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the gateway listens");
+        stream.set_nodelay(true).expect("nodelay");
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.expect("written");
+    }
+
+    /// Sends what may not be read to its end.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).await.is_ok()
+    }
+
+    /// Sends no more.
+    pub(crate) async fn finish(&mut self) {
+        self.stream.shutdown().await.expect("shut down");
+    }
+
+    async fn more(&mut self) -> Result<(), Broken> {
+        let mut piece = vec![0; 64 * 1024];
+        match timeout(PATIENCE, self.stream.read(&mut piece)).await {
+            Err(_) => panic!("the gateway is silent"),
+            Ok(Err(_) | Ok(0)) => Err(Broken),
+            Ok(Ok(length)) => {
+                self.buffer.extend_from_slice(&piece[..length]);
+                Ok(())
+            }
+        }
+    }
+
+    async fn line(&mut self) -> Result<String, Broken> {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
+                let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+                self.buffer.drain(..end + 2);
+                return Ok(line);
+            }
+            self.more().await?;
+        }
+    }
+
+    async fn take(&mut self, length: usize) -> Result<Vec<u8>, Broken> {
+        while self.buffer.len() < length {
+            self.more().await?;
+        }
+        Ok(self.buffer.drain(..length).collect())
+    }
+
+    pub(crate) async fn head(&mut self) -> Result<Head, Broken> {
+        let mut status = 100;
+        let mut headers = Vec::new();
+        while status == 100 {
+            let first = self.line().await?;
+            status = first[9..12].parse().expect("a status");
+            headers.clear();
+            loop {
+                let line = self.line().await?;
+                let Some((name, value)) = line.split_once(':') else {
+                    break;
+                };
+                headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            }
+        }
+        Ok(Head { status, headers })
+    }
+
+    /// The whole answer, after which the connection is good for another.
+    pub(crate) async fn answer(&mut self) -> Result<Answer, Broken> {
+        let head = self.head().await?;
+        let mut body = Vec::new();
+        if let Some(length) = head.get("content-length") {
+            body = self.take(length.parse().expect("a length")).await?;
+        } else if head.get("transfer-encoding").is_some() {
+            loop {
+                let chunk = self.chunk().await?;
+                if chunk.is_empty() {
+                    break;
+                }
+                body.extend_from_slice(&chunk);
+            }
+        }
+        Ok(Answer { head, body })
+    }
+
+    async fn chunk(&mut self) -> Result<Vec<u8>, Broken> {
+        let size = usize::from_str_radix(&self.line().await?, 16).expect("a chunk's size");
+        let chunk = self.take(size).await?;
+        self.line().await?;
+        Ok(chunk)
+    }
+
+    /// The answer as it comes.
+    pub(crate) async fn incoming(mut self) -> Incoming {
+        let head = self.head().await.expect("a head");
+        let rest = match head.get("content-length") {
+            Some(length) => Rest::Length(length.parse().expect("a length")),
+            None if head.get("transfer-encoding").is_some() => Rest::Chunked,
+            None => Rest::Over,
+        };
+        Incoming {
+            head,
+            connection: self,
+            rest,
+            text: Vec::new(),
+        }
+    }
+}
+
+impl Head {
+    /// The header of this name, which is there once or not at all.
+    #[track_caller]
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(known, _)| known == name);
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} is there twice: {self:?}");
+        value
+    }
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.head.status
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("UTF-8")
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|fault| panic!("{fault}: {self:?}"))
+    }
+
+    pub(crate) fn code(&self) -> i64 {
+        self.json()["error"]["code"].as_i64().unwrap_or_default()
+    }
+}
+
+impl Incoming {
+    /// The next piece of the body; `None` at its proper end.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Vec<u8>>, Broken> {
+        match self.rest {
+            Rest::Over | Rest::Length(0) => Ok(None),
+            Rest::Length(left) => {
+                if self.connection.buffer.is_empty() {
+                    self.connection.more().await?;
+                }
+                let length = left.min(self.connection.buffer.len());
+                self.rest = Rest::Length(left - length);
+                self.connection.take(length).await.map(Some)
+            }
+            Rest::Chunked => {
+                let chunk = self.connection.chunk().await?;
+                if chunk.is_empty() {
+                    self.rest = Rest::Over;
+                    return Ok(None);
+                }
+                Ok(Some(chunk))
+            }
+        }
+    }
+
+    /// All the rest of the body.
+    pub(crate) async fn rest(mut self) -> Result<Vec<u8>, Broken> {
+        let mut body = std::mem::take(&mut self.text);
+        while let Some(piece) = self.piece().await? {
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+
+    /// The next event's message, as text; `None` at the end of the stream.
+    pub(crate) async fn event(&mut self) -> Result<Option<String>, Broken> {
+        loop {
+            if let Some(end) = self.text.windows(2).position(|pair| pair == b"\n\n") {
+                let event: Vec<u8> = self.text.drain(..end + 2).collect();
+                let event = String::from_utf8(event).expect("UTF-8");
+                let data: Vec<_> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
+                if !data.is_empty() {
+                    return Ok(Some(data.join("\n").trim_start().to_owned()));
+                }
+                continue;
+            }
+            match self.piece().await? {
+                Some(piece) => self.text.extend_from_slice(&piece),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// All messages of the rest of an answer: those of a stream, or the one of a JSON text.
+    pub(crate) async fn messages(mut self) -> Result<Vec<String>, Broken> {
+        let mut messages = Vec::new();
+        if self.head.get("content-type") != Some("text/event-stream") {
+            let text = String::from_utf8(self.rest().await?).expect("UTF-8");
+            messages.extend((!text.is_empty()).then_some(text));
+            return Ok(messages);
+        }
+        while let Some(event) = self.event().await? {
+            messages.push(event);
+        }
+        Ok(messages)
+    }
+}

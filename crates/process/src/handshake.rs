@@ -1,0 +1,186 @@
+//! How a server introduces itself: found out once for each run.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use portolan_core::{Answer, Cause, ChannelRequest, Error, Failure, Hello};
+use portolan_wire::{
+    envelope,
+    era::{Era, Probe, ProtocolVersion, judge_stdio_probe},
+    error::ErrorObject,
+    id::RequestId,
+    meta::{CLIENT_CAPABILITIES, CLIENT_INFO, META, PROTOCOL_VERSION, SERVER_INFO},
+    object::{self, RawObject},
+};
+use tokio::time::{Instant, timeout};
+
+use crate::mailbox::{Mailbox, Refused};
+
+/// Who we say we are.
+const CLIENT: &str = concat!(r#"{"name":"portolan","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+
+/// What a handshake begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// The modern probe, then the legacy handshake where that fails.
+    Probe,
+    /// The legacy handshake, then the modern probe: for a server that the probe killed once.
+    LegacyFirst,
+    /// Only the modern one.
+    Modern,
+    /// Only the legacy one.
+    Legacy,
+}
+
+/// Shakes hands over the mailbox of a new run.
+pub(crate) struct Handshake<'a> {
+    pub(crate) mailbox: &'a Arc<Mailbox>,
+    /// How long the probe stays alone.
+    pub(crate) patience: Duration,
+    pub(crate) deadline: Instant,
+}
+
+impl Handshake<'_> {
+    pub(crate) async fn shake(&self, opening: Opening) -> Result<Hello, Failure> {
+        match opening {
+            Opening::Modern => self.discover().await?.ok_or_else(|| {
+                unfit("the server does not speak a modern version of MCP").remedy("pin it to legacy, or to none")
+            }),
+            Opening::Legacy => self.initialize().await,
+            Opening::Probe => self.probe().await,
+            Opening::LegacyFirst => match self.initialize().await {
+                Err(failure) if failure.cause == Cause::Protocol => self.discover().await?.ok_or(failure),
+                other => other,
+            },
+        }
+    }
+
+    /// The probe decides. While it stays unanswered for long, both are outstanding and the first to prove itself wins.
+    async fn probe(&self) -> Result<Hello, Failure> {
+        let discover = self.discover();
+        tokio::pin!(discover);
+        match timeout(self.patience, &mut discover).await {
+            Ok(Ok(Some(hello))) => return Ok(hello),
+            Ok(Ok(None)) => return self.initialize().await,
+            Ok(Err(failure)) => return Err(failure),
+            Err(_) => {}
+        }
+        let initialize = self.initialize();
+        tokio::pin!(initialize);
+        tokio::select! {
+            biased;
+            discovered = &mut discover => match discovered? {
+                Some(hello) => Ok(hello),
+                None => initialize.await,
+            },
+            initialized = &mut initialize => match initialized {
+                Err(failure) if failure.cause == Cause::Protocol => discover.await?.ok_or(failure),
+                other => other,
+            },
+        }
+    }
+
+    /// `None` from a server that is not modern.
+    async fn discover(&self) -> Result<Option<Hello>, Failure> {
+        let version = ProtocolVersion::NEWEST.as_str();
+        let params = format!(
+            r#"{{"{META}":{{"{PROTOCOL_VERSION}":"{version}","{CLIENT_CAPABILITIES}":{{}},"{CLIENT_INFO}":{CLIENT}}}}}"#
+        );
+        let answer = self.ask("server/discover", params).await?;
+        match judge(&answer) {
+            Probe::Modern { supported, discovered } => {
+                let known = supported.iter().filter_map(|named| named.known());
+                let newest = known.filter(|version| version.era() == Era::Modern).max();
+                match newest {
+                    Some(version) => modern(version, discovered.as_ref()).map(Some),
+                    // An error that only a modern server gives, or one that named no versions.
+                    None if supported.is_empty() => modern(ProtocolVersion::NEWEST, discovered.as_ref()).map(Some),
+                    None if supported.iter().any(|named| named.is_modern()) => {
+                        let versions: Vec<_> = supported.iter().map(|named| named.as_str()).collect();
+                        Err(unfit(format!("the server speaks only MCP {}", versions.join(", "))))
+                    }
+                    None => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn initialize(&self) -> Result<Hello, Failure> {
+        let version = ProtocolVersion::NEWEST_LEGACY.as_str();
+        let params = format!(r#"{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{CLIENT}}}"#);
+        let raw = match self.ask("initialize", params).await? {
+            Answer::Result(raw) => raw,
+            Answer::Error(raw) => {
+                let message = ErrorObject::parse(&raw).map_or_else(String::new, |error| format!(": {error}"));
+                return Err(unfit(format!("the server refused to initialize{message}")));
+            }
+        };
+        let hello = legacy(&raw).ok_or_else(|| unfit("the server's answer to initialize is not one of MCP"))?;
+        let initialized = portolan_wire::method::Method::Initialized;
+        self.mailbox.tell(envelope::notification(&initialized, None));
+        Ok(hello)
+    }
+
+    async fn ask(&self, method: &str, params: String) -> Result<Answer, Failure> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let request = ChannelRequest::new(method, Some(params.into()), left);
+        let exchange = match self.mailbox.handshake(&request, self.deadline) {
+            Ok(exchange) => exchange,
+            Err(Refused::Closed(failure)) => return Err(failure),
+            Err(Refused::Error(error)) => return Err(unfit(error.to_string())),
+        };
+        exchange.answer().await.map_err(|error| match error {
+            Error::NotReady { failure, .. } => failure,
+            Error::Timeout { .. } => Failure::new(Cause::Timeout, "the server did not introduce itself in time")
+                .remedy("see that it speaks MCP on its standard output, or raise the start deadline"),
+            other => unfit(other.to_string()),
+        })
+    }
+}
+
+fn judge(answer: &Answer) -> Probe {
+    let id = RequestId::from_u64(0);
+    let message = match answer {
+        Answer::Result(raw) => envelope::result(&id, raw),
+        Answer::Error(raw) => match ErrorObject::parse(raw) {
+            Some(error) => envelope::error(Some(&id), &error),
+            None => return Probe::Legacy,
+        },
+    };
+    judge_stdio_probe(&message).unwrap_or(Probe::Legacy)
+}
+
+fn modern(version: ProtocolVersion, discovered: Option<&Bytes>) -> Result<Hello, Failure> {
+    let Some(raw) = discovered else {
+        return Ok(Hello::new(true, version.as_str(), Bytes::from_static(b"{}")));
+    };
+    let result = RawObject::parse(raw).map_err(|error| unfit(format!("the discovery cannot be read: {error}")))?;
+    let mut hello = introduced(true, version.as_str(), &result);
+    let meta = result.get(META).and_then(|meta| RawObject::parse(meta).ok());
+    hello.server_info = meta.and_then(|meta| meta.get(SERVER_INFO).cloned());
+    Ok(hello)
+}
+
+fn legacy(raw: &Bytes) -> Option<Hello> {
+    let result = RawObject::parse(raw).ok()?;
+    let version = result.get("protocolVersion").and_then(object::text)?.into_owned();
+    let mut hello = introduced(false, &version, &result);
+    hello.server_info = result.get("serverInfo").cloned();
+    Some(hello)
+}
+
+fn introduced(is_modern: bool, version: &str, result: &RawObject) -> Hello {
+    let capabilities = result.get("capabilities").cloned();
+    let mut hello = Hello::new(
+        is_modern,
+        version,
+        capabilities.unwrap_or_else(|| Bytes::from_static(b"{}")),
+    );
+    hello.instructions = result.get("instructions").and_then(object::text).map(Into::into);
+    hello
+}
+
+fn unfit(message: impl Into<String>) -> Failure {
+    Failure::new(Cause::Protocol, message)
+}

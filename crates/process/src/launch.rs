@@ -1,0 +1,146 @@
+//! Starts a program.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use portolan_core::{Cause, Failure};
+use tokio::process::{Child, Command};
+
+use crate::{ProcessConfig, ServerCommand, WorkDir, workdir::PrivateDir};
+
+/// Starts `command` in a process group of its own, with nothing but what it is given. Its standard streams are pipes.
+pub(crate) fn launch(command: &ServerCommand, config: &ProcessConfig, private: &PrivateDir) -> Result<Child, Failure> {
+    let work_dir = match &config.work_dir {
+        WorkDir::Private => private.path(),
+        WorkDir::At(path) => path,
+    };
+    if !work_dir.is_dir() {
+        return Err(
+            Failure::new(Cause::Start, format!("the working directory {work_dir:?} is not there"))
+                .remedy("make the directory, or configure another one"),
+        );
+    }
+    let program = find(&command.program, &config.path)?;
+    let mut child = Command::new(&program);
+    child
+        .args(&command.args)
+        .current_dir(work_dir)
+        .env_clear()
+        .env("HOME", private.path())
+        .envs(config.inherit.iter().map(|(name, value)| (name, value)))
+        .env("PATH", &config.path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    give(&mut child, command, private)?;
+    child.spawn().map_err(|error| {
+        Failure::new(
+            Cause::Start,
+            format!("{:?} could not be started: {error}", command.program),
+        )
+        .detail(format!("found as {}", program.display()))
+    })
+}
+
+/// The environment and the files of the command's own.
+fn give(child: &mut Command, command: &ServerCommand, private: &PrivateDir) -> Result<(), Failure> {
+    for (name, value) in &command.env {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err(Failure::new(
+                Cause::Config,
+                format!("{name:?} cannot be the name of a variable"),
+            ));
+        }
+        if value.reveal().contains('\0') {
+            return Err(Failure::new(
+                Cause::Config,
+                format!("the value of {name:?} holds a NUL"),
+            ));
+        }
+        child.env(name, value.reveal());
+    }
+    if !command.files.is_empty() {
+        child.env("PORTOLAN_SECRETS_DIR", private.write_files(&command.files)?);
+    }
+    Ok(())
+}
+
+/// The file that `program` names.
+fn find(program: &str, path: &OsStr) -> Result<PathBuf, Failure> {
+    let found = match program.contains('/') {
+        true if !program.starts_with('/') => {
+            return Err(
+                Failure::new(Cause::Start, format!("{program:?} is neither a name nor a full path"))
+                    .remedy("give the full path of the program"),
+            );
+        }
+        true => vec![PathBuf::from(program)],
+        false => std::env::split_paths(path).map(|dir| dir.join(program)).collect(),
+    };
+    if let Some(runnable) = found.iter().find(|file| is_runnable(file)) {
+        return Ok(runnable.clone());
+    }
+    if let Some(file) = found.iter().find(|file| file.is_file()) {
+        let message = format!("{program:?} may not be executed");
+        return Err(Failure::new(Cause::Start, message).remedy(format!("make {} executable", file.display())));
+    }
+    let looked_in = OsString::from(path);
+    Err(
+        Failure::new(Cause::Image, format!("the program {program:?} is not installed"))
+            .remedy(remedy(program))
+            .detail(format!("search path: {}", looked_in.display())),
+    )
+}
+
+fn is_runnable(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// What to install, where that is known.
+fn remedy(program: &str) -> String {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    let install = match name {
+        "npx" | "npm" | "node" => "install Node.js",
+        "uvx" | "uv" => "install uv",
+        "python" | "python3" | "pipx" => "install Python",
+        "bunx" | "bun" => "install Bun",
+        "deno" => "install Deno",
+        "docker" => "install Docker",
+        "podman" => "install Podman",
+        "dotnet" | "dnx" => "install .NET",
+        "java" => "install Java",
+        "go" => "install Go",
+        "cargo" => "install Rust",
+        _ => return format!("put {name:?} on the search path, or give its full path"),
+    };
+    format!("{install}, and see that {name:?} is on the search path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_names_what_to_install() {
+        let missing = |program: &str| find(program, OsStr::new("/nowhere")).unwrap_err();
+        assert_eq!(missing("npx").cause, Cause::Image);
+        assert!(missing("npx").remedy.unwrap().contains("Node.js"));
+        assert!(missing("uvx").remedy.unwrap().contains("install uv"));
+        assert!(missing("my-tool").remedy.unwrap().contains("full path"));
+        assert!(missing("./my-tool").remedy.unwrap().contains("full path"));
+    }
+
+    #[test]
+    fn what_may_not_be_executed_is_told_apart() {
+        let failure = find("/etc/passwd", OsStr::new("")).unwrap_err();
+        assert_eq!(failure.cause, Cause::Start);
+        assert!(failure.remedy.unwrap().contains("executable"));
+    }
+}

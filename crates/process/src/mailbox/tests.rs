@@ -1,0 +1,140 @@
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn mailbox(limits: Limits) -> Arc<Mailbox> {
+    Mailbox::new("test".into(), limits)
+}
+
+fn call(mailbox: &Arc<Mailbox>, params: Option<&'static str>) -> Result<Exchange, Refused> {
+    let request = ChannelRequest::new("tools/call", params.map(Bytes::from), SECOND);
+    mailbox.call(&request, Instant::now() + SECOND)
+}
+
+async fn written(mailbox: &Mailbox) -> String {
+    let mut batch = Batch::default();
+    mailbox.batch(&mut batch).await;
+    let text: Vec<u8> = batch.pieces.concat();
+    // Counts it as written.
+    let _ = tokio::time::timeout(Duration::ZERO, mailbox.batch(&mut batch)).await;
+    String::from_utf8(text).unwrap()
+}
+
+fn result(text: &'static str) -> Result<Answer> {
+    Ok(Answer::Result(Bytes::from_static(text.as_bytes())))
+}
+
+#[tokio::test]
+async fn answers_in_any_order_reach_their_callers() {
+    let mailbox = mailbox(Limits::default());
+    let first = call(&mailbox, None).unwrap();
+    let second = call(&mailbox, Some("{\"a\":\n1}")).unwrap();
+    let sent = written(&mailbox).await;
+    assert_eq!(
+        sent,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\"}\n\
+         {\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{\"a\":1}}\n"
+    );
+    mailbox.answer(2, result("2"));
+    mailbox.answer(2, result("again"));
+    mailbox.answer(77, result("nobody's"));
+    mailbox.answer(1, result("1"));
+    assert_eq!(second.answer().await.unwrap(), Answer::Result("2".into()));
+    assert_eq!(first.answer().await.unwrap(), Answer::Result("1".into()));
+}
+
+#[tokio::test]
+async fn a_dropped_call_is_cancelled_once_it_was_written() {
+    let mailbox = mailbox(Limits::default());
+    let exchange = call(&mailbox, None).unwrap();
+    written(&mailbox).await;
+    drop(exchange);
+    let sent = written(&mailbox).await;
+    assert!(
+        sent.contains("notifications/cancelled") && sent.contains("\"requestId\":1"),
+        "{sent}"
+    );
+    assert!(sent.contains("the caller has gone"), "{sent}");
+}
+
+#[tokio::test]
+async fn a_dropped_call_that_was_not_written_never_is() {
+    let mailbox = mailbox(Limits::default());
+    drop(call(&mailbox, None).unwrap());
+    let _other = call(&mailbox, None).unwrap();
+    let sent = written(&mailbox).await;
+    assert!(sent.lines().count() == 1 && sent.contains("\"id\":2"), "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_call_fails_and_is_cancelled() {
+    let mailbox = mailbox(Limits::default());
+    let exchange = call(&mailbox, None).unwrap();
+    written(&mailbox).await;
+    let next = mailbox.expire(Instant::now()).unwrap();
+    assert_eq!(next, Instant::now() + SECOND);
+    tokio::time::advance(SECOND).await;
+    assert_eq!(mailbox.expire(Instant::now()), None);
+    assert!(matches!(exchange.answer().await, Err(Error::Timeout { .. })));
+    assert!(written(&mailbox).await.contains("timed out"));
+}
+
+#[tokio::test]
+async fn too_many_calls_fail_at_once() {
+    let limits = Limits {
+        calls: 2,
+        ..Limits::default()
+    };
+    let mailbox = mailbox(limits);
+    let _calls = [call(&mailbox, None).unwrap(), call(&mailbox, None).unwrap()];
+    let refused = call(&mailbox, None).unwrap_err();
+    assert!(matches!(refused, Refused::Error(Error::Exhausted { limit: 2, .. })));
+}
+
+#[tokio::test]
+async fn what_the_server_does_not_read_is_bounded() {
+    let limits = Limits {
+        queue_bytes: 1000,
+        ..Limits::default()
+    };
+    let mailbox = mailbox(limits);
+    let mut calls = Vec::new();
+    let refused = loop {
+        match call(&mailbox, None) {
+            Ok(exchange) => calls.push(exchange),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, Refused::Error(Error::Exhausted { .. })));
+    assert!((5..12).contains(&calls.len()), "{}", calls.len());
+    written(&mailbox).await;
+    assert!(call(&mailbox, None).is_ok());
+}
+
+#[tokio::test]
+async fn the_end_of_a_run_fails_every_call() {
+    let mailbox = mailbox(Limits::default());
+    let exchange = call(&mailbox, None).unwrap();
+    mailbox.close(&Failure::new(Cause::Exited, "it ended"));
+    let Err(Error::NotReady { failure, .. }) = exchange.answer().await else {
+        panic!("answered");
+    };
+    assert!(failure.is_retryable());
+    assert!(matches!(call(&mailbox, None), Err(Refused::Closed(_))));
+}
+
+#[tokio::test]
+async fn a_flood_of_progress_leaves_room_for_the_answer() {
+    let mailbox = mailbox(Limits::default());
+    let mut exchange = call(&mailbox, Some(r#"{"_meta":{"progressToken":"mine"}}"#)).unwrap();
+    for _ in 0..500 {
+        let params = Bytes::from_static(br#"{"progressToken":1,"progress":1}"#);
+        mailbox.progress(ChannelNotification::new("notifications/progress", Some(params)));
+    }
+    mailbox.answer(1, result("1"));
+    let Some(ExchangeEvent::Notification(first)) = exchange.next().await else {
+        panic!("no progress");
+    };
+    assert_eq!(first.params.unwrap(), r#"{"progressToken":"mine","progress":1}"#);
+    assert_eq!(exchange.answer().await.unwrap(), Answer::Result("1".into()));
+}

@@ -1,0 +1,83 @@
+//! Where the command of a server comes from, anew with each start.
+
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use portolan_core::{Cause, CredentialReader, Failure, RunSpec, Source, Value};
+
+use crate::{Given, ServerCommand};
+
+/// How long the secrets of one start may take to read.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tells what to start.
+#[async_trait]
+pub(crate) trait Recipe: Debug + Send + Sync {
+    /// The command, with secrets as they are now.
+    async fn command(&self) -> Result<ServerCommand, Failure>;
+}
+
+#[async_trait]
+impl Recipe for ServerCommand {
+    async fn command(&self) -> Result<Self, Failure> {
+        Ok(self.clone())
+    }
+}
+
+/// A run spec, and where its secrets are.
+#[derive(Debug)]
+pub(crate) struct SpecRecipe {
+    pub(crate) spec: RunSpec,
+    pub(crate) credentials: Arc<dyn CredentialReader>,
+}
+
+#[async_trait]
+impl Recipe for SpecRecipe {
+    async fn command(&self) -> Result<ServerCommand, Failure> {
+        let Source::Command { program, args, .. } = &self.spec.source else {
+            return Err(Failure::new(
+                Cause::Config,
+                "only a command can be run as a child process",
+            ));
+        };
+        let mut command = ServerCommand::new(program, args.iter().cloned()).era(self.spec.era);
+        let read = async {
+            command.env = self.given(&self.spec.env).await?;
+            command.files = self.given(&self.spec.files).await?;
+            Ok(command)
+        };
+        match tokio::time::timeout(PATIENCE, read).await {
+            Ok(read) => read,
+            Err(_) => Err(Failure::new(Cause::Connection, "its secrets could not be read in time")),
+        }
+    }
+}
+
+impl SpecRecipe {
+    async fn given(&self, values: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Given>, Failure> {
+        let mut given = BTreeMap::new();
+        for (name, value) in values {
+            given.insert(name.clone(), self.resolve(name, value).await?);
+        }
+        Ok(given)
+    }
+
+    async fn resolve(&self, name: &str, value: &Value) -> Result<Given, Failure> {
+        let key = match value {
+            Value::Plain(text) => return Ok(Given::Plain(text.clone())),
+            Value::Secret(key) => key,
+        };
+        match self.credentials.read(key).await {
+            Ok(Some(found)) => Ok(Given::Secret(found.value)),
+            Ok(None) => Err(
+                Failure::new(Cause::Config, format!("the secret for {name:?} is missing"))
+                    .remedy("store the secret, then restart the server")
+                    .detail(format!("credential key {key}")),
+            ),
+            Err(error) => Err(
+                Failure::new(Cause::Connection, format!("the secret for {name:?} could not be read"))
+                    .detail(error.to_string()),
+            ),
+        }
+    }
+}

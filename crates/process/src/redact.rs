@@ -1,0 +1,68 @@
+//! Takes secrets out of log lines.
+
+use std::{borrow::Cow, fmt};
+
+use portolan_core::Secret;
+
+use crate::{Given, ServerCommand};
+
+/// Shorter texts are left alone: taking `true` or `8080` out of a log would hide more than it protects.
+const SHORTEST: usize = 6;
+
+/// Knows the secrets that a server was given, to take them out of what it writes to its log.
+///
+/// It catches secrets as they are written, and each line of one that has several; not encoded ones.
+#[derive(Clone, Default)]
+pub(crate) struct Redactor(Vec<Secret>);
+
+impl Redactor {
+    pub(crate) fn of(command: &ServerCommand) -> Self {
+        let given = command.env.values().chain(command.files.values());
+        let mut texts: Vec<&str> = given
+            .filter_map(|given| match given {
+                Given::Secret(secret) => Some(secret.reveal()),
+                Given::Plain(_) => None,
+            })
+            .flat_map(str::lines)
+            .map(str::trim)
+            .filter(|line| line.len() >= SHORTEST)
+            .collect();
+        // The longest first, so that no part of it is left when a shorter one stands within it.
+        texts.sort_unstable_by_key(|text| std::cmp::Reverse(text.len()));
+        Self(texts.into_iter().map(Secret::new).collect())
+    }
+
+    /// The line without secrets.
+    pub(crate) fn clean<'a>(&self, line: Cow<'a, str>) -> Cow<'a, str> {
+        self.0
+            .iter()
+            .fold(line, |line, secret| match line.contains(secret.reveal()) {
+                true => Cow::Owned(line.replace(secret.reveal(), "…")),
+                false => line,
+            })
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redactor({})", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_taken_out_and_short_ones_left() {
+        let command = ServerCommand::new("x", [""; 0])
+            .env("A", Secret::new("hunter22"))
+            .env("B", Secret::new("true"))
+            .env("C", "plain-text")
+            .file("key", Secret::new("-----BEGIN-----\nabcdefgh\n"));
+        let redactor = Redactor::of(&command);
+        let line = redactor.clean("true hunter22 plain-text abcdefgh".into());
+        assert_eq!(line, "true … plain-text …");
+        assert_eq!(format!("{redactor:?}"), "Redactor(3)");
+    }
+}

@@ -1,0 +1,149 @@
+//! One deployment of the process runtime.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use portolan_core::{
+    Cause, Endpoint, Error, Failure, HttpEndpoint, InstallName, Result, RunSpec, Sharing, Source, Status, StatusBoard,
+    StatusEvent, Transport,
+};
+use url::Url;
+
+use super::ProcessRuntime;
+use crate::{
+    StdioServer,
+    keeper::Speech,
+    recipe::SpecRecipe,
+    supervisor::{Phase, Supervisor},
+};
+
+/// What runs under one name.
+pub(super) struct Deployment {
+    pub(super) plan: Plan,
+    /// Also for a server that is spoken to by HTTP; then it is not handed out as a channel.
+    pub(super) server: Arc<StdioServer>,
+    pub(super) gate: Arc<Gate>,
+}
+
+/// A spec that was found fit to run here.
+#[derive(Clone)]
+pub(super) struct Plan {
+    pub(super) spec: RunSpec,
+    /// Where it is reached, unless by stdio.
+    http: Option<(u16, Url)>,
+}
+
+/// Lets statuses onto the board, until another deployment takes the place of this one.
+pub(super) struct Gate {
+    install: InstallName,
+    board: StatusBoard,
+    clock: Arc<dyn portolan_core::Clock>,
+    open: Mutex<bool>,
+}
+
+impl Plan {
+    /// Refuses what can never run here, naming what could run it.
+    pub(super) fn of(spec: &RunSpec) -> Result<Self> {
+        let transport = match &spec.source {
+            Source::Command { transport, .. } => transport,
+            Source::Image { .. } => {
+                let problem = "an image does not run as a child process; use a Kubernetes runtime, or name a command";
+                return Err(Error::invalid("source", problem));
+            }
+            _ => {
+                let problem = "a remote server needs no runtime; the gateway calls it where it is";
+                return Err(Error::invalid("source", problem));
+            }
+        };
+        if spec.sharing != Sharing::Shared {
+            let problem = "a process for each session is not supported by the process runtime; use shared";
+            return Err(Error::invalid("sharing", problem));
+        }
+        let http = match transport {
+            Transport::Stdio => None,
+            Transport::Http { port, path } => Some((*port, url(*port, path)?)),
+            _ => return Err(Error::invalid("transport", "is not known to the process runtime")),
+        };
+        let spec = spec.clone();
+        Ok(Self { spec, http })
+    }
+}
+
+impl Deployment {
+    pub(super) fn start(
+        install: InstallName,
+        plan: Plan,
+        runtime: &ProcessRuntime,
+        before: Option<Arc<StdioServer>>,
+    ) -> Self {
+        let gate = Arc::new(Gate {
+            install,
+            board: runtime.board.clone(),
+            clock: runtime.config.clock.clone(),
+            open: Mutex::new(true),
+        });
+        let reporting = gate.clone();
+        let recipe = SpecRecipe {
+            spec: plan.spec.clone(),
+            credentials: runtime.credentials.clone(),
+        };
+        let speech = match &plan.http {
+            Some((port, _)) => Speech::Http { port: *port },
+            None => Speech::Stdio,
+        };
+        let supervisor = Supervisor::start(
+            plan.spec.server.as_str(),
+            Box::new(recipe),
+            speech,
+            runtime.config.clone(),
+            Box::new(move |status, restarts| reporting.report(status, restarts)),
+            before,
+        );
+        let server = Arc::new(StdioServer { supervisor });
+        Self { plan, server, gate }
+    }
+
+    pub(super) fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
+        let failure = match (self.server.phase(), &self.plan.http) {
+            // Calls wait where they are: in the channel.
+            (Phase::Ready(_) | Phase::Starting(_), None) => return Ok(Endpoint::Channel(self.server.clone())),
+            (Phase::Ready(_), Some((_, url))) => {
+                let mut endpoint = HttpEndpoint::new(url.clone());
+                endpoint.era = self.plan.spec.era;
+                return Ok(Endpoint::Http(endpoint));
+            }
+            (Phase::Starting(None), Some(_)) => Failure::new(Cause::Starting, "it is still starting"),
+            (Phase::Starting(Some(failure)) | Phase::Down(failure), _) => failure,
+        };
+        Err(Error::NotReady {
+            what: "deployment",
+            name: name.to_string(),
+            failure,
+        })
+    }
+}
+
+impl Gate {
+    /// No later status of this deployment reaches the board.
+    pub(super) fn shut(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    fn report(&self, status: Status, restarts: u32) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if *open {
+            let mut event = StatusEvent::new(self.install, status, self.clock.now());
+            event.restarts = restarts;
+            self.board.set(event);
+        }
+    }
+}
+
+fn url(port: u16, path: &str) -> Result<Url> {
+    if port == 0 {
+        return Err(Error::invalid("port", "is 0; name the port that the server listens on"));
+    }
+    if !path.starts_with('/') {
+        return Err(Error::invalid("path", format!("{path:?} does not begin with '/'")));
+    }
+    Url::parse(&format!("http://127.0.0.1:{port}{path}")).map_err(|e| Error::invalid("path", e.to_string()))
+}

@@ -1,0 +1,213 @@
+//! What a call is answered with, and what else comes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use portolan_core::{Answer, Channel, ChannelRequest, EraPin, Error, ExchangeEvent};
+use serde_json::{Value, json};
+
+use crate::support::{PATIENCE, fixture, request, serve, serve_command, until};
+
+#[tokio::test]
+async fn an_answer_comes_back_as_the_server_wrote_it() {
+    let served = serve([]);
+    let params = Bytes::from_static(
+        b"{\"name\":\"echo\",\n\"arguments\":{\"text\":\"h\\u00e4\",\"n\":1.0,  \"big\":12345678901234567890}}",
+    );
+    let exchange = served
+        .server
+        .call(ChannelRequest::new("tools/call", Some(params), PATIENCE))
+        .await
+        .unwrap();
+    let Answer::Result(raw) = exchange.answer().await.unwrap() else {
+        panic!("an error");
+    };
+    let text = String::from_utf8(raw.to_vec()).unwrap();
+    assert!(
+        text.contains(r#""structuredContent":{"text":"h\u00e4","n":1.0,  "big":12345678901234567890}"#),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn tool_errors_and_protocol_errors_are_answers() {
+    let served = serve([]);
+    assert_eq!(served.tool("fail", json!({})).await.unwrap()["isError"], true);
+    let error = served.tool("rpc_error", json!({})).await.unwrap();
+    assert_eq!(
+        (&error["error"]["code"], &error["error"]["data"]["planned"]),
+        (&json!(-32050), &json!(true))
+    );
+    assert_eq!(served.text("add", json!({"a": 1, "b": 2})).await, "3");
+}
+
+#[tokio::test]
+async fn a_list_is_paged() {
+    let served = serve(["--page-size", "5"]);
+    let (mut names, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let params = cursor
+            .take()
+            .map(|cursor| Bytes::from(json!({"cursor": cursor}).to_string()));
+        let request = ChannelRequest::new("tools/list", params, PATIENCE);
+        let Answer::Result(raw) = served.server.call(request).await.unwrap().answer().await.unwrap() else {
+            panic!("an error");
+        };
+        let page: Value = serde_json::from_slice(&raw).unwrap();
+        names.extend(
+            page["tools"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|tool| tool["name"].to_string()),
+        );
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 13);
+}
+
+#[tokio::test]
+async fn the_era_is_found_or_pinned() {
+    for (era, pin, modern) in [
+        ("both", EraPin::Auto, true),
+        ("modern", EraPin::Auto, true),
+        ("legacy", EraPin::Auto, false),
+        ("both", EraPin::Legacy, false),
+        ("both", EraPin::Modern, true),
+    ] {
+        let served = serve_command(fixture(["--era", era]).era(pin), |_| {});
+        let hello = served.server.hello().await.unwrap();
+        let version = if modern { "2026-07-28" } else { "2025-11-25" };
+        assert_eq!(
+            (hello.modern, hello.version.as_str()),
+            (modern, version),
+            "{era} {pin:?}"
+        );
+        assert_eq!(hello.capabilities, r#"{"tools":{"listChanged":true}}"#);
+        assert_eq!(hello.instructions.as_deref(), Some("a fixture"));
+        assert!(
+            hello
+                .server_info
+                .is_some_and(|info| info.starts_with(b"{\"name\":\"stdio-fixture\""))
+        );
+        assert_eq!(hello.generation, 1);
+    }
+}
+
+#[tokio::test]
+async fn progress_reaches_its_own_caller_with_its_own_token() {
+    let served = serve([]);
+    // Both callers chose the same token, one of them as a text.
+    let calls = [r#""t""#, "7", "7"].map(|token| {
+        let params = format!(
+            r#"{{"name":"progress","arguments":{{"steps":5,"ms":10}},"_meta":{{"progressToken":{token},"keep":1}}}}"#
+        );
+        (token, ChannelRequest::new("tools/call", Some(params.into()), PATIENCE))
+    });
+    let silent = served.begin("progress", json!({"steps": 5, "ms": 10})).await;
+    let mut exchanges = Vec::new();
+    for (token, request) in calls {
+        exchanges.push((token, served.server.call(request).await.unwrap()));
+    }
+    for (token, mut exchange) in exchanges {
+        let mut steps = Vec::new();
+        loop {
+            match exchange.next().await.unwrap() {
+                ExchangeEvent::Notification(notification) => {
+                    assert_eq!(&*notification.method, "notifications/progress");
+                    let params = String::from_utf8(notification.params.unwrap().to_vec()).unwrap();
+                    assert!(params.contains(&format!("\"progressToken\":{token},")), "{params}");
+                    let params: Value = serde_json::from_str(&params).unwrap();
+                    steps.push(params["progress"].as_u64().unwrap());
+                }
+                ExchangeEvent::Answer(answer) => {
+                    answer.unwrap();
+                    break;
+                }
+                _ => unreachable!("a new kind of event"),
+            }
+        }
+        assert_eq!(steps, [1, 2, 3, 4, 5]);
+        assert!(exchange.next().await.is_none());
+    }
+    silent.answer().await.unwrap();
+}
+
+#[tokio::test]
+async fn dropping_an_exchange_cancels_the_call() {
+    let ledger = tempfile::NamedTempFile::new().unwrap();
+    let served = serve(["--ledger", ledger.path().to_str().unwrap()]);
+    let exchange = served.begin("sleep", json!({"ms": 20_000})).await;
+    // The server has it: calls are written in order.
+    served.text("echo", json!({"text": "x"})).await;
+    drop(exchange);
+    until("the server was told", async || {
+        std::fs::read_to_string(ledger.path())
+            .unwrap()
+            .contains("cancelled the caller has gone")
+    })
+    .await;
+    assert_eq!(served.text("echo", json!({"text": "on"})).await, "on");
+}
+
+#[tokio::test]
+async fn no_answer_is_a_timeout_and_a_cancellation() {
+    let ledger = tempfile::NamedTempFile::new().unwrap();
+    let served = serve(["--mute", "--ledger", ledger.path().to_str().unwrap()]);
+    served.server.hello().await.unwrap();
+    let call = request("echo", &json!({}), Duration::from_millis(300));
+    let error = served.server.call(call).await.unwrap().answer().await.unwrap_err();
+    assert!(
+        matches!(error, Error::Timeout { after, .. } if after == Duration::from_millis(300)),
+        "{error}"
+    );
+    assert!(error.to_string().contains("tools/call"), "{error}");
+    until("the server was told", async || {
+        std::fs::read_to_string(ledger.path())
+            .unwrap()
+            .contains("cancelled timed out")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn deadlines_of_many_calls_are_kept_each() {
+    let served = serve([]);
+    served.server.hello().await.unwrap();
+    let begun = std::time::Instant::now();
+    let calls = [3000u64, 500, 1500].map(async |ms| {
+        let call = request("sleep", &json!({"ms": 20_000}), Duration::from_millis(ms));
+        let error = served.server.call(call).await.unwrap().answer().await.unwrap_err();
+        assert!(matches!(error, Error::Timeout { .. }));
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap();
+        assert!((ms..ms + 900).contains(&took), "{ms} took {took}");
+    });
+    futures_util::future::join_all(calls).await;
+}
+
+#[tokio::test]
+async fn what_belongs_to_no_call_goes_to_all_listeners() {
+    let served = serve([]);
+    let mut listeners = [served.server.notifications(), served.server.notifications()];
+    served
+        .text("notify", json!({"method": "notifications/tools/list_changed"}))
+        .await;
+    for listener in &mut listeners {
+        let heard = listener.recv().await.unwrap();
+        assert_eq!(&*heard.method, "notifications/tools/list_changed");
+    }
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_and_other_requests_are_refused() {
+    let served = serve([]);
+    let pong = served.text("ask", json!({"method": "ping"})).await;
+    assert!(pong.contains(r#""result":{}"#), "{pong}");
+    let refused = served.text("ask", json!({"method": "roots/list"})).await;
+    assert!(refused.contains("-32601"), "{refused}");
+}

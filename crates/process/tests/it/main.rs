@@ -1,0 +1,17 @@
+//! Real processes: a server with planned faults, and what becomes of its callers.
+//!
+//! The server is the example `stdio_fixture`, which `cargo test -p portolan-process` builds, but `--test it` alone
+//! does not.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod calls;
+mod conformance;
+mod end;
+mod faults;
+mod load;
+mod memory;
+mod runtime;
+mod secrets;
+mod start;
+mod support;

@@ -1,0 +1,56 @@
+//! What a server gets to see, and what of it anybody else does.
+
+use portolan_core::{Channel, Secret};
+use serde_json::json;
+
+use crate::support::{fixture, serve_command};
+
+const SECRET: &str = "s3cr3t-t0ken";
+
+#[tokio::test]
+async fn the_environment_is_what_it_was_given_and_nothing_else() {
+    let command = fixture([]).env("PLAIN", "text").env("TOKEN", Secret::new(SECRET));
+    let served = serve_command(command, |config| {
+        config.inherit.push(("LANG".into(), "C.UTF-8".into()));
+    });
+    let seen = served.tool("env", json!({})).await.unwrap()["structuredContent"].take();
+    let names: Vec<_> = seen["env"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["HOME", "LANG", "PATH", "PLAIN", "TOKEN"]);
+    assert_eq!(seen["env"]["TOKEN"], SECRET);
+    assert_eq!(seen["env"]["HOME"], seen["dir"]);
+    assert!(seen["dir"].as_str().unwrap().contains("private/fixture."));
+}
+
+#[tokio::test]
+async fn files_are_private_and_named_by_the_environment() {
+    let served = serve_command(fixture([]).file("key.pem", Secret::new(SECRET)), |_| {});
+    let seen = served.tool("env", json!({})).await.unwrap()["structuredContent"].take();
+    assert_eq!(seen["files"], json!({"key.pem": SECRET}));
+    let dir = std::path::PathBuf::from(seen["env"]["PORTOLAN_SECRETS_DIR"].as_str().unwrap());
+    served.server.stop(std::time::Duration::ZERO).await;
+    assert!(!dir.exists());
+}
+
+#[tokio::test]
+async fn no_secret_shows_in_debug_logs_or_errors() {
+    let command = fixture([])
+        .env("TOKEN", Secret::new(SECRET))
+        .file("key", Secret::new(SECRET));
+    let shown = format!("{command:?}");
+    let served = serve_command(command, |config| config.inherit.push(("PROXY".into(), SECRET.into())));
+    served.server.hello().await.unwrap();
+    served
+        .text("stderr", json!({"text": format!("connecting with {SECRET}")}))
+        .await;
+    let error = served.tool("crash", json!({"code": 1})).await.unwrap_err();
+    let previous = portolan_core::LogQuery {
+        previous: true,
+        ..Default::default()
+    };
+    let _ = served.server.hello().await;
+    let log = crate::support::log(&served.server, previous).await.join("\n");
+    assert!(log.contains("connecting with …"), "{log}");
+    for text in [shown, format!("{:?}", served.server), format!("{error:?} {error}"), log] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}
