@@ -18,7 +18,8 @@ pub use portolan_core::{
 #[cfg(feature = "serve")]
 pub use portolan_gateway::serve;
 pub use portolan_gateway::{
-    GatewayConfig, Hosts, Limits, McpGateway, StaticTokens, StoredCredentials, Timeouts, TokenKeys, Upstream, digest,
+    GatewayConfig, Hosts, Limits, McpGateway, Parts as GatewayParts, StaticTokens, StoredCredentials, Timeouts,
+    TokenKeys, Upstream, digest,
 };
 #[cfg(feature = "process")]
 pub use portolan_process::{ProcessConfig, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir};

@@ -44,10 +44,8 @@ pub struct AuditEvent<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuditOutcome {
-    /// The upstream answered with a result.
+    /// The upstream answered, with a result or an error.
     Answered,
-    /// The upstream answered with an error.
-    Refused,
     /// There was no answer from the upstream.
     Failed,
     /// The client went away first.

@@ -52,11 +52,12 @@ struct Target<'a> {
 impl Inner {
     /// Answers one call. Everything that can go wrong comes back as an answer under the call's id.
     pub(crate) async fn call_tool(
-        self: &Arc<Self>,
-        visit: &Visit,
-        session: Option<&Arc<Session>>,
+        self: Arc<Self>,
+        visit: Arc<Visit>,
+        session: Option<Arc<Session>>,
         call: ToolCall,
     ) -> Result<Response<Body>, Rejection> {
+        let (visit, session) = (&*visit, session.as_ref());
         let era = if session.is_some() { Era::Legacy } else { Era::Modern };
         let id = call.id.clone();
         let refuse = |error: ErrorObject| {
@@ -99,7 +100,7 @@ impl Inner {
             Ok(inflight) => inflight,
             Err(error) => return Err(refuse(reply::error_object(&error))),
         };
-        let mut record = Record::begin(self, visit, &target, tool);
+        let mut record = Record::begin(&self, visit, &target, tool);
         // as whom? where? which era?
         let sent = self.relay(visit, session, inflight.as_ref(), &target, tool, call).await;
         record.end(&sent);

@@ -1,7 +1,7 @@
 //! A request's body: of the right type, within the limit, in time.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 
@@ -9,6 +9,9 @@ use crate::{config::GatewayConfig, reply::Rejection};
 
 /// Checks what the client sends and takes: JSON in, JSON or events out.
 pub(crate) fn check_types(headers: &HeaderMap) -> Result<(), Rejection> {
+    if is_usual(headers) {
+        return Ok(());
+    }
     let sends = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !sends.is_some_and(|value| essence(value).eq_ignore_ascii_case("application/json")) {
         return Err(Rejection::http(
@@ -32,6 +35,20 @@ pub(crate) fn check_types(headers: &HeaderMap) -> Result<(), Rejection> {
         StatusCode::NOT_ACCEPTABLE,
         "accept must list application/json and text/event-stream",
     ))
+}
+
+/// Whether the headers are, to the letter, what most clients send.
+fn is_usual(headers: &HeaderMap) -> bool {
+    let only = |name| {
+        let mut values = headers.get_all(name).iter();
+        values
+            .next()
+            .filter(|_| values.next().is_none())
+            .map(HeaderValue::as_bytes)
+    };
+    only(header::CONTENT_TYPE) == Some(b"application/json")
+        && only(header::ACCEPT) == Some(b"application/json, text/event-stream")
+        && !headers.contains_key(header::CONTENT_ENCODING)
 }
 
 /// Reads the body.
@@ -117,8 +134,8 @@ fn is_refused(range: &str) -> bool {
     range
         .split(';')
         .skip(1)
-        .filter_map(|parameter| parameter.trim().strip_prefix("q="))
-        .any(|quality| quality.trim().parse::<f32>() == Ok(0.0))
+        .filter_map(|parameter| parameter.split_once('='))
+        .any(|(name, value)| name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>() == Ok(0.0))
 }
 
 /// A media type without its parameters.

@@ -20,12 +20,12 @@ use crate::{
     body::Body,
     call::ToolCall,
     intake::Collect,
-    outlive::Outliving,
     reply::{self, Rejection},
     service::Inner,
     session::Session,
     upstream::Reply,
     visit::Visit,
+    work::Work,
 };
 
 impl Inner {
@@ -120,17 +120,13 @@ impl Inner {
     pub(crate) async fn end_session(&self, visit: &Visit) -> Result<Response<Body>, Rejection> {
         let session = self.session(visit).await?;
         let id = session_id(&visit.headers)?;
-        let held = self.sessions.end(id, &session).await.map_err(|error| {
+        self.sessions.end(id, session).await.map_err(|error| {
             tracing::warn!(%error, "a session cannot be ended");
             Rejection::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 ErrorObject::internal("the session cannot be ended now"),
             )
         })?;
-        self.connector.tasks.spawn(async move {
-            session.quiet().await;
-            join_all(held.iter().map(|session| session.close())).await;
-        });
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
@@ -170,9 +166,9 @@ impl Inner {
                     params,
                     text,
                 };
-                let (inner, visit, session) = (self.clone(), visit.clone(), session.clone());
-                let calling = async move { inner.call_tool(&visit, Some(&session), call).await };
-                return Outliving::new(calling, &self.connector.tasks).await;
+                let tasks = &self.connector.tasks;
+                let calling = Self::call_tool(self.clone(), visit.clone(), Some(session.clone()), call);
+                return Work::begin(calling, &self.bench, Some(tasks)).await;
             }
             Method::Ping => Bytes::from_static(b"{}"),
             Method::ToolsList => Box::pin(self.list_tools(visit, Era::Legacy, &params))

@@ -30,7 +30,6 @@ mod intake;
 mod legacy;
 mod list;
 mod modern;
-mod outlive;
 mod passthrough;
 mod reply;
 #[cfg(feature = "axum")]
@@ -43,6 +42,7 @@ mod session;
 mod table;
 mod upstream;
 mod visit;
+mod work;
 
 #[cfg(feature = "serve")]
 pub use self::serve::serve;

@@ -19,13 +19,14 @@ use crate::{
     reply::{self, Rejection},
     service::Inner,
     visit::Visit,
+    work::Work,
 };
 
 impl Inner {
     /// A message of a modern client.
     pub(crate) async fn serve_modern(
         self: &Arc<Self>,
-        visit: &Visit,
+        visit: &Arc<Visit>,
         message: Message,
         call: ModernCall,
         text: Bytes,
@@ -39,17 +40,13 @@ impl Inner {
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Modern), error).with_id(id.clone());
         let result = match request.method {
             Method::ToolsCall => {
-                return self
-                    .call_tool(
-                        visit,
-                        None,
-                        ToolCall {
-                            id: request.id,
-                            params: call.params,
-                            text,
-                        },
-                    )
-                    .await;
+                let call = ToolCall {
+                    id: request.id,
+                    params: call.params,
+                    text,
+                };
+                let calling = Self::call_tool(self.clone(), visit.clone(), None, call);
+                return Work::begin(calling, &self.bench, None).await;
             }
             Method::Discover => self.discover(visit),
             Method::ToolsList => Box::pin(self.list_tools(visit, Era::Modern, &call.params))

@@ -3,15 +3,14 @@
 use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
 };
-use portolan_core::BoxError;
 use tokio::{net::TcpListener, sync::Semaphore};
-use tower_service::Service;
+
+use crate::{McpGateway, body::Body};
 
 /// Connections at once.
 const CONNECTIONS: usize = 16_384;
@@ -20,18 +19,9 @@ const HEAD: Duration = Duration::from_secs(30);
 /// How long calls under way may go on after the end was asked for.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// Serves `service` on `listener` until `end` is ready; then takes nothing new, and lets what is under way finish, for at
+/// Serves a gateway on `listener` until `end` is ready; then takes nothing new, and lets what is under way finish, for at
 /// most 30 s.
-///
-/// The service is an [`McpGateway`](crate::McpGateway), or anything that has one mounted in it.
-pub async fn serve<S, B>(listener: TcpListener, service: S, end: impl Future<Output = ()>) -> io::Result<()>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: http_body::Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<Output = ()>) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut end = std::pin::pin!(end);
@@ -54,10 +44,16 @@ where
         };
         // Small events are otherwise held back for up to 40 ms.
         let _ = stream.set_nodelay(true);
+        let gateway = gateway.clone();
+        // Hyper's own kind of service, which needs no box for each request.
+        let answer = move |request: Request<Incoming>| {
+            let gateway = gateway.clone();
+            async move { Ok::<Response<Body>, Infallible>(gateway.respond(request).await) }
+        };
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
+            .serve_connection(TokioIo::new(stream), service_fn(answer));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             let _place = place;

@@ -34,6 +34,7 @@ use crate::{
     table::Table,
     upstream::{Connector, Link},
     visit::Visit,
+    work::Bench,
 };
 
 /// Serves gateways to MCP clients of both eras, at `/mcp/<gateway>`.
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) connector: Arc<Connector>,
     pub(crate) calls: Arc<Semaphore>,
+    pub(crate) bench: Arc<Bench>,
 }
 
 /// The parts that a gateway works with.
@@ -91,8 +93,15 @@ impl McpGateway {
         let connector = Arc::new(Connector::new(config.clone()));
         let inner = Inner {
             table: Table::new(parts.runtime, connector.clone()),
-            sessions: Sessions::new(&config, keys.clone(), parts.sessions, parts.clock.clone()),
+            sessions: Sessions::new(
+                &config,
+                keys.clone(),
+                parts.sessions,
+                parts.clock.clone(),
+                connector.tasks.clone(),
+            ),
             calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
+            bench: Arc::default(),
             keys,
             authenticators: parts.authenticators,
             policy: parts.policy,

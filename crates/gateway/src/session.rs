@@ -17,10 +17,11 @@ use aws_lc_rs::{
     rand::{SecureRandom, SystemRandom},
 };
 use bytes::Bytes;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use portolan_core::{Caller, Clock, Error, GatewayName, Precondition, Result, ServerName, SessionStore};
 use portolan_wire::{era::ProtocolVersion, id::RequestId};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::GatewayConfig,
@@ -31,6 +32,10 @@ use crate::{
 const NONCE_LEN: usize = 16;
 /// version ‖ nonce ‖ caller and gateway ‖ end, in seconds.
 const PAYLOAD_LEN: usize = 1 + NONCE_LEN + 16 + 8;
+/// How often a replica makes sure that a session which it remembers was not ended on another, in seconds.
+const CHECKED_EVERY: i64 = 5;
+/// How often ended sessions that would be over by now are taken out of the store, in seconds.
+const SWEPT_EVERY: i64 = 600;
 /// Calls of one session that can be cancelled by a notification.
 const MAX_INFLIGHT: usize = 1024;
 
@@ -43,6 +48,8 @@ pub(crate) struct Session {
     bound_to: [u8; 16],
     ends: i64,
     used: AtomicI64,
+    /// When it was last made sure that no replica has ended it.
+    checked: AtomicI64,
     upstream: Mutex<HashMap<ServerName, Arc<UpstreamSession>>>,
     inflight: Mutex<HashMap<RequestId, CancellationToken>>,
 }
@@ -57,6 +64,10 @@ pub(crate) struct Sessions {
     total: i64,
     most: usize,
     live: Mutex<Live>,
+    /// When the store was last swept.
+    swept: AtomicI64,
+    /// Where sessions upstream are ended.
+    tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +82,7 @@ impl Sessions {
         keys: Arc<TokenKeys>,
         store: Arc<dyn SessionStore>,
         clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
     ) -> Self {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
         Self {
@@ -81,6 +93,8 @@ impl Sessions {
             total: seconds(config.timeouts.session_total),
             most: config.limits.sessions.max(1),
             live: Mutex::default(),
+            swept: AtomicI64::default(),
+            tasks,
         }
     }
 
@@ -99,6 +113,7 @@ impl Sessions {
             bound_to: bind(gateway, caller),
             ends: now.saturating_add(self.total),
             used: AtomicI64::new(now),
+            checked: AtomicI64::new(now),
             upstream: Mutex::default(),
             inflight: Mutex::default(),
         };
@@ -122,17 +137,52 @@ impl Sessions {
             return Ok(None);
         }
         session.used.store(now.as_second(), Ordering::Relaxed);
+        if now.as_second() - session.checked.load(Ordering::Relaxed) >= CHECKED_EVERY {
+            session.checked.store(now.as_second(), Ordering::Relaxed);
+            match self.store.get(&session.key(), now).await {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    self.lock().by_id.remove(id);
+                    self.let_go(vec![session]);
+                    return Ok(None);
+                }
+                Err(error) => tracing::warn!(%error, "the end of a session cannot be looked up; it goes on"),
+            }
+        }
         Ok(Some(session))
     }
 
-    /// Ends a session, on every replica, for good. Gives back what it held upstream.
-    pub(crate) async fn end(&self, id: &str, session: &Session) -> Result<Vec<Arc<UpstreamSession>>> {
+    /// Ends a session for good: here at once, on other replicas within seconds. So is what it held upstream.
+    pub(crate) async fn end(&self, id: &str, session: Arc<Session>) -> Result<()> {
+        let now = self.clock.now();
         let ends = Timestamp::from_second(session.ends).unwrap_or(Timestamp::MAX);
         self.store
-            .put(&session.key(), Bytes::new(), ends, self.clock.now(), Precondition::None)
+            .put(&session.key(), Bytes::new(), ends, now, Precondition::None)
             .await?;
         self.lock().by_id.remove(id);
-        Ok(session.close())
+        self.let_go(vec![session]);
+        let swept = self.swept.load(Ordering::Relaxed);
+        if now.as_second() - swept >= SWEPT_EVERY {
+            self.swept.store(now.as_second(), Ordering::Relaxed);
+            if let Err(error) = self.store.sweep(now).await {
+                tracing::warn!(%error, "ended sessions cannot be swept");
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels the calls of sessions that are remembered no longer, and ends what they held upstream.
+    fn let_go(&self, sessions: Vec<Arc<Session>>) {
+        for session in sessions {
+            let held = session.close();
+            if held.is_empty() {
+                continue;
+            }
+            self.tasks.spawn(async move {
+                session.quiet().await;
+                join_all(held.iter().map(|session| session.close())).await;
+            });
+        }
     }
 
     /// How many sessions are remembered.
@@ -159,9 +209,13 @@ impl Sessions {
     fn remember(&self, id: &str, session: Arc<Session>, now: i64) -> Arc<Session> {
         let mut live = self.lock();
         let session = live.by_id.entry(id.into()).or_insert(session).clone();
-        if live.by_id.len() > self.most || now - live.swept >= 10 {
-            live.sweep(now, self.idle, self.most);
-        }
+        let gone = if live.by_id.len() > self.most || now - live.swept >= 10 {
+            live.sweep(now, self.idle, self.most)
+        } else {
+            Vec::new()
+        };
+        drop(live);
+        self.let_go(gone);
         session
     }
 
@@ -171,11 +225,15 @@ impl Sessions {
 }
 
 impl Live {
-    /// Forgets what is unused or over, and the longest unused above the limit.
-    fn sweep(&mut self, now: i64, idle: i64, most: usize) {
+    /// Forgets what is unused or over, and the longest unused above the limit; gives what it forgot. A session with a
+    /// call under way stays, because the call may still be cancelled.
+    fn sweep(&mut self, now: i64, idle: i64, most: usize) -> Vec<Arc<Session>> {
         self.swept = now;
-        self.by_id
-            .retain(|_, session| session.ends > now && now - session.used.load(Ordering::Relaxed) < idle);
+        let is_over = |session: &Session| {
+            session.ends <= now || (now - session.used.load(Ordering::Relaxed) >= idle && session.is_quiet())
+        };
+        let over = self.by_id.extract_if(|_, session| is_over(session));
+        let mut gone: Vec<_> = over.map(|(_, session)| session).collect();
         if self.by_id.len() > most {
             let mut used: Vec<_> = self
                 .by_id
@@ -187,15 +245,17 @@ impl Live {
             let (_, last, _) = used.select_nth_unstable(surplus);
             let last = *last;
             let mut left = surplus;
-            self.by_id.retain(|_, session| {
-                let goes = left > 0 && session.used.load(Ordering::Relaxed) <= last;
+            let unused = self.by_id.extract_if(|_, session| {
+                let goes = left > 0 && session.used.load(Ordering::Relaxed) <= last && session.is_quiet();
                 left -= usize::from(goes);
-                !goes
+                goes
             });
+            gone.extend(unused.map(|(_, session)| session));
         }
         if self.by_id.capacity() > 4 * self.by_id.len() + 1024 {
             self.by_id.shrink_to_fit();
         }
+        gone
     }
 }
 
@@ -248,6 +308,10 @@ impl Session {
         }
     }
 
+    fn is_quiet(&self) -> bool {
+        self.inflight().is_empty()
+    }
+
     fn inflight(&self) -> MutexGuard<'_, HashMap<RequestId, CancellationToken>> {
         self.inflight.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -255,7 +319,7 @@ impl Session {
     /// Waits until no call is under way, at most for a second: calls that were cancelled tell their servers first.
     pub(crate) async fn quiet(&self) {
         for _ in 0..100 {
-            if self.inflight().is_empty() {
+            if self.is_quiet() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -296,6 +360,7 @@ impl Session {
             bound_to: payload[17..33].try_into().ok()?,
             ends: i64::from_be_bytes(payload[33..].try_into().ok()?),
             used: AtomicI64::new(now.as_second()),
+            checked: AtomicI64::new(now.as_second()),
             upstream: Mutex::default(),
             inflight: Mutex::default(),
         })

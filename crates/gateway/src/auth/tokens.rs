@@ -1,10 +1,6 @@
 //! Static bearer tokens, hashed at rest.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -20,7 +16,7 @@ use portolan_core::{
     Authenticator, Caller, Change, Clock, Error, GatewayName, Key, Kind, Page, Record, Refusal, Registry, Result,
     Revision, Secret, Subject, SystemClock, TokenDigest, TokenGrant, UserId,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::bearer;
@@ -56,6 +52,8 @@ pub struct StaticTokens {
 #[derive(Debug, Default)]
 struct Grants {
     by_digest: ArcSwap<HashMap<TokenDigest, Known>>,
+    /// Held from reading the registry to writing here: what was read earlier must not be written later, or a token that
+    /// was revoked in between would open for ever.
     writing: Mutex<()>,
 }
 
@@ -200,6 +198,7 @@ impl Authenticator for StaticTokens {
 
 impl Grants {
     async fn load(&self, registry: &dyn Registry) -> Result<()> {
+        let _writing = self.writing.lock().await;
         let mut all = HashMap::new();
         let mut page = Page::first();
         loop {
@@ -211,7 +210,6 @@ impl Grants {
                 _ => None,
             }));
         }
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.by_digest.store(Arc::new(all));
         Ok(())
     }
@@ -234,8 +232,8 @@ impl Grants {
     }
 
     async fn reload(&self, registry: &dyn Registry, digest: &TokenDigest) -> Result<()> {
+        let _writing = self.writing.lock().await;
         let found = registry.get(&Key::Token(digest.clone())).await?;
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if found.is_none() && !self.by_digest.load().contains_key(digest) {
             return Ok(());
         }

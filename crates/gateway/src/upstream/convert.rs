@@ -63,7 +63,7 @@ impl Conversion {
 
     /// Whether a legacy client could make nothing of an answer with this `resultType`.
     pub(crate) fn is_beyond(&self, result_type: Option<&Bytes>) -> bool {
-        self.client == Some(Era::Legacy) && result_type.is_some_and(|raw| raw != r#""complete""#)
+        self.client == Some(Era::Legacy) && asks_for_more(result_type)
     }
 
     /// The whole message for the client. `whole` is the message as it came, and is handed on where nothing changes.
@@ -131,6 +131,11 @@ impl Conversion {
             failure: Failure::new(Cause::Protocol, problem.into()),
         }
     }
+}
+
+/// Whether a `resultType` says that the result is not the end of the call.
+pub(crate) fn asks_for_more(result_type: Option<&Bytes>) -> bool {
+    result_type.is_some_and(|raw| raw != r#""complete""#)
 }
 
 /// A `_meta` for a modern server: what the client sent, with the version and capabilities that the protocol demands.

@@ -114,7 +114,10 @@ impl HttpUpstream {
         let mut patience = Patience::new(&self.connector.config.timeouts, outgoing.client.cancelled());
         let mut reopened = false;
         loop {
-            let mut prepared = self.prepare(outgoing).await?;
+            let mut prepared = match patience.wait(self.prepare(outgoing)).await {
+                Ok(prepared) => prepared?,
+                Err(over) => return over_before_answer(over),
+            };
             let sent = patience
                 .wait(self.connector.send(&self.server.name, prepared.request))
                 .await;
@@ -281,7 +284,7 @@ impl HttpUpstream {
                 envelope::parse(&text, &envelope::Limits::default())
             && let envelope::Outcome::Error(raw) = &response.outcome
         {
-            if self.speaks_otherwise(raw) {
+            if speaks_otherwise(raw) {
                 self.known.forget();
             }
             return Ok(Reply::Message(conversion.message(&response.outcome, None)));
@@ -300,11 +303,6 @@ impl HttpUpstream {
             Failure::new(Cause::Protocol, format!("it answered with HTTP {status}"))
         };
         Err(self.failed(failure))
-    }
-
-    fn speaks_otherwise(&self, error: &Bytes) -> bool {
-        use portolan_wire::error::{ErrorObject, UNSUPPORTED_PROTOCOL_VERSION};
-        ErrorObject::parse(error).is_some_and(|error| error.code == UNSUPPORTED_PROTOCOL_VERSION)
     }
 
     async fn dialects(self: &Arc<Self>, credential: &Outbound) -> Result<Dialects> {
@@ -481,8 +479,11 @@ impl HttpUpstream {
                 .send(&self.server.name, self.post(headers, text)?)
                 .await?;
             let (head, body) = response.into_parts();
+            // Half an answer says nothing, in particular not that the server is a legacy one.
             let message = events::message(&head.headers, body, self.connector.config.limits.held_bytes).await;
-            Ok((head, message.unwrap_or_default()))
+            let message =
+                message.ok_or_else(|| self.failed(Failure::new(Cause::Connection, "its answer broke off")))?;
+            Ok((head, message))
         };
         match tokio::time::timeout(after, exchange).await {
             Ok(done) => done,
@@ -532,6 +533,19 @@ impl Open {
             headers.insert(mcp::SESSION_ID, id.clone());
         }
     }
+}
+
+/// Whether an error under a 4xx is one that a server of the other era gives: then it is asked anew what it speaks.
+fn speaks_otherwise(error: &Bytes) -> bool {
+    use portolan_wire::error::{
+        ErrorObject, HEADER_MISMATCH, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION,
+    };
+    ErrorObject::parse(error).is_some_and(|error| {
+        matches!(
+            error.code,
+            HEADER_MISMATCH | INVALID_REQUEST | METHOD_NOT_FOUND | UNSUPPORTED_PROTOCOL_VERSION
+        )
+    })
 }
 
 /// The end of a wait before there is anything to relay.

@@ -13,13 +13,14 @@ use hyper::body::Incoming;
 use portolan_core::{BoxError, Result};
 use portolan_wire::{
     envelope::{self, Message},
+    era::Era,
     stream::{Head, Kind, ResponseStream},
 };
 
 use super::{
     Reply,
     cancel::Unanswered,
-    convert::Conversion,
+    convert::{Conversion, asks_for_more},
     http::over_before_answer,
     patience::{Over, Patience},
 };
@@ -27,6 +28,8 @@ use crate::{body::Body, config::Limits};
 
 /// Answers up to this size are looked at whole.
 const SMALL: usize = 16 * 1024;
+/// The head of a larger one.
+const HEAD: usize = 1024;
 
 /// Relays the body of a JSON answer. `length` says whether the server announced its length.
 pub(crate) async fn relay(
@@ -37,6 +40,10 @@ pub(crate) async fn relay(
     mut patience: Patience,
     limits: &Limits,
 ) -> Result<Reply> {
+    let most = limits.message_bytes;
+    if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+        return Err(conversion.odd(format!("its answer is larger than {most} bytes")));
+    }
     let mut held = VecDeque::new();
     let mut size = 0;
     while size <= SMALL && !body.is_end_stream() {
@@ -57,7 +64,8 @@ pub(crate) async fn relay(
     }
     if size > SMALL {
         if let Some(begun) = begin(&held, &conversion) {
-            return pass(body, length, begun, size, patience, unanswered, limits);
+            let legacy = conversion.client == Some(Era::Legacy);
+            return pass(body, length, legacy, begun, size, patience, unanswered, limits);
         }
         let limit = limits.held_bytes;
         if let Err(over) = collect(&mut body, &mut held, size, limit, &conversion, &mut patience).await? {
@@ -73,9 +81,14 @@ pub(crate) async fn relay(
 type Begun = (VecDeque<Bytes>, Option<ResponseStream>);
 
 /// Lets an answer pass that is too large to be looked at whole.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are the parts of the one value that it makes"
+)]
 fn pass(
     body: Incoming,
     announced: bool,
+    legacy_client: bool,
     (queue, stream): Begun,
     size: usize,
     patience: Patience,
@@ -86,10 +99,14 @@ fn pass(
     if over {
         unanswered.answered();
     }
+    if over && stream.is_none() && queue.len() == 1 {
+        return Ok(Reply::Message(queue.into_iter().next().unwrap_or_default()));
+    }
     let mut relay = JsonRelay {
         body,
         queue,
         length_known: announced && stream.is_none(),
+        legacy_client,
         stream,
         size,
         limit: limits.message_bytes,
@@ -113,14 +130,19 @@ fn pass(
 fn begin(held: &VecDeque<Bytes>, conversion: &Conversion) -> Option<Begun> {
     let mut stream = ResponseStream::new(conversion.edit());
     let mut queue = VecDeque::with_capacity(held.len() + 2);
-    for chunk in held {
-        stream.push(chunk.clone(), &mut queue).ok()?;
+    let mut chunks = held.iter().cloned();
+    let mut first = chunks.next()?;
+    // What tells is at the beginning; the rest need not be read if it passes as it stands.
+    let head = first.split_to(first.len().min(HEAD));
+    stream.push(head, &mut queue).ok()?;
+    if is_ours(stream.head(), conversion) && conversion.passes(stream.head().result_type.as_ref()) {
+        return Some((held.clone(), None));
+    }
+    for chunk in std::iter::once(first).chain(chunks) {
+        stream.push(chunk, &mut queue).ok()?;
     }
     if !is_ours(stream.head(), conversion) {
         return None;
-    }
-    if conversion.passes(stream.head().result_type.as_ref()) {
-        return Some((held.clone(), None));
     }
     Some((queue, Some(stream)))
 }
@@ -195,6 +217,7 @@ struct JsonRelay {
     body: Incoming,
     queue: VecDeque<Bytes>,
     stream: Option<ResponseStream>,
+    legacy_client: bool,
     /// The client is told the length: nothing is edited, or all of it is there.
     length_known: bool,
     size: usize,
@@ -226,7 +249,10 @@ impl JsonRelay {
 
     fn finish(&mut self) -> Result<(), BoxError> {
         if let Some(stream) = self.stream.take() {
-            stream.finish()?;
+            let head = stream.finish()?;
+            if self.legacy_client && asks_for_more(head.result_type.as_ref()) {
+                return Err("the server asks for more input, which this client's protocol version cannot give".into());
+            }
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ pub(crate) struct Patience {
     silence: Duration,
     total: Duration,
     since: Instant,
+    /// When the server was last heard.
+    heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     cancelled: Option<Cancelled>,
 }
@@ -40,10 +42,12 @@ pub(crate) enum Over {
 
 impl Patience {
     pub(crate) fn new(timeouts: &Timeouts, cancelled: Option<&CancellationToken>) -> Self {
+        let now = Instant::now();
         Self {
             silence: timeouts.call,
             total: timeouts.call_total.max(timeouts.call),
-            since: Instant::now(),
+            since: now,
+            heard: now,
             timer: None,
             cancelled: cancelled.map(|token| Cancelled {
                 token: token.clone(),
@@ -64,6 +68,10 @@ impl Patience {
 
     /// The server has said something: silence begins anew. The total goes on.
     pub(crate) fn renew(&mut self) {
+        if self.timer.is_none() {
+            return;
+        }
+        self.heard = Instant::now();
         let at = self.deadline();
         if let Some(timer) = &mut self.timer {
             timer.as_mut().reset(at);
@@ -81,6 +89,9 @@ impl Patience {
                 return Poll::Ready(Over::Cancelled);
             }
         }
+        if self.timer.is_none() {
+            self.heard = Instant::now();
+        }
         let at = self.deadline();
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         std::task::ready!(timer.as_mut().poll(cx));
@@ -88,7 +99,7 @@ impl Patience {
     }
 
     fn deadline(&self) -> Instant {
-        (Instant::now() + self.silence).min(self.since + self.total)
+        (self.heard + self.silence).min(self.since + self.total)
     }
 
     fn timeout(&self) -> Error {

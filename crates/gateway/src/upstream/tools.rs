@@ -1,7 +1,11 @@
 //! What a server can do, as it last said, kept fresh in the background.
 
 use std::{
-    sync::Arc,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -36,6 +40,8 @@ const PAGES: usize = 1000;
 pub(crate) struct ToolCache {
     listed: ArcSwapOption<Listed>,
     fetching: Mutex<()>,
+    /// What the registry said last, as a hash.
+    seed: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -45,9 +51,16 @@ struct Listed {
 }
 
 impl Link {
-    /// Takes over what the registry knows, unless the server itself has been asked since.
+    /// Takes over what the registry knows, unless it says the same as before: the server itself may have been asked
+    /// since.
     pub(crate) fn reseed(&self, tools: &[Tool]) {
-        if !tools.is_empty() {
+        if tools.is_empty() {
+            return;
+        }
+        let mut seed = DefaultHasher::new();
+        tools.iter().for_each(|tool| tool.definition().get().hash(&mut seed));
+        let seed = seed.finish();
+        if self.tools.seed.swap(seed, Ordering::Relaxed) != seed || self.known_tools().is_none() {
             self.store(tools.to_vec());
         }
     }
@@ -81,22 +94,28 @@ impl Link {
         match self.tools.listed.load_full() {
             Some(listed) if listed.at.elapsed() < age => Ok(listed.tools.clone()),
             Some(listed) => {
-                let _fetching = self.tools.fetching.lock().await;
-                match self.tools.listed.load_full() {
-                    Some(newer) if newer.at > listed.at => Ok(newer.tools.clone()),
-                    _ => Box::pin(self.fetch(credential)).await,
-                }
+                let fetching = async {
+                    let _fetching = self.tools.fetching.lock().await;
+                    match self.tools.listed.load_full() {
+                        Some(newer) if newer.at > listed.at => Ok(newer.tools.clone()),
+                        _ => self.fetch(credential).await,
+                    }
+                };
+                self.in_time(Box::pin(fetching)).await
             }
             None => self.first_fetch(credential).await,
         }
     }
 
     async fn first_fetch(&self, credential: &Arc<Outbound>) -> Result<Arc<ExposedTools>> {
-        let _fetching = self.tools.fetching.lock().await;
-        match self.known_tools() {
-            Some(tools) => Ok(tools),
-            None => Box::pin(self.fetch(credential)).await,
-        }
+        let fetching = async {
+            let _fetching = self.tools.fetching.lock().await;
+            match self.known_tools() {
+                Some(tools) => Ok(tools),
+                None => self.fetch(credential).await,
+            }
+        };
+        self.in_time(Box::pin(fetching)).await
     }
 
     async fn refetch(&self, credential: &Arc<Outbound>, older: Instant) {
@@ -112,7 +131,7 @@ impl Link {
         {
             return;
         }
-        if let Err(error) = self.fetch(credential).await {
+        if let Err(error) = self.in_time(self.fetch(credential)).await {
             tracing::warn!(server = %self.server.name, %error, "a list of tools cannot be refreshed; the old one stays");
             // The next one to ask does not try again at once.
             if let Some(tools) = self.known_tools() {
@@ -125,9 +144,15 @@ impl Link {
     }
 
     async fn fetch(&self, credential: &Arc<Outbound>) -> Result<Arc<ExposedTools>> {
+        Ok(self.store(self.list(credential).await?))
+    }
+
+    /// Waits within the deadline for lists. The turn of others is part of the wait: behind a server that hangs, nobody
+    /// waits for the patience of those before.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let after = self.config().timeouts.list;
-        match tokio::time::timeout(after, self.list(credential)).await {
-            Ok(tools) => Ok(self.store(tools?)),
+        match tokio::time::timeout(after, work).await {
+            Ok(done) => done,
             Err(_) => Err(Error::Timeout {
                 action: format!("the tool list of server {:?}", self.server.name.as_str()),
                 after,

@@ -30,7 +30,13 @@ fn refused(answer: &Answer, status: u16, code: i64, id: Value, what: &str) {
 #[tokio::test]
 async fn a_body_that_is_no_message_is_told_why() {
     let (_upstream, site) = world().await;
-    let deep = |levels: usize| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{}1{}}}}}"#, "[".repeat(levels), "]".repeat(levels));
+    let deep = |levels: usize| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{}1{}}}}}"#,
+            "[".repeat(levels),
+            "]".repeat(levels)
+        )
+    };
     let long_id = format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"ping"}}"#, "x".repeat(300));
     let long_method = format!(r#"{{"jsonrpc":"2.0","id":5,"method":"{}"}}"#, "x".repeat(300));
     let (too_deep, far_too_deep) = (deep(200), deep(100_000));
@@ -42,8 +48,16 @@ async fn a_body_that_is_no_message_is_told_why() {
         (br#"{"jsonrpc":"2.0","id":1,"method":"ping"} x"#, -32700, Value::Null),
         (br#"{"jsonrpc":"2.0","id":1,"method":"ping",}"#, -32700, Value::Null),
         (br#"{"jsonrpc":"2.0","id":01,"method":"ping"}"#, -32700, Value::Null),
-        (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\xff\"}", -32700, Value::Null),
-        (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\nb\"}", -32700, Value::Null),
+        (
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\xff\"}",
+            -32700,
+            Value::Null,
+        ),
+        (
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\nb\"}",
+            -32700,
+            Value::Null,
+        ),
         (too_deep.as_bytes(), -32700, Value::Null),
         (far_too_deep.as_bytes(), -32700, Value::Null),
         (b"1", -32600, Value::Null),
@@ -55,11 +69,27 @@ async fn a_body_that_is_no_message_is_told_why() {
         (br#"{"jsonrpc":2.0,"id":1,"method":"ping"}"#, -32600, json!(1)),
         (br#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#, -32600, Value::Null),
         (br#"{"jsonrpc":"2.0","id":[1],"method":"ping"}"#, -32600, Value::Null),
-        (br#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, -32600, Value::Null),
-        (br#"{"jsonrpc":"2.0","id":4,"method":"ping","method":"x"}"#, -32600, json!(4)),
+        (
+            br#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
+            -32600,
+            Value::Null,
+        ),
+        (
+            br#"{"jsonrpc":"2.0","id":4,"method":"ping","method":"x"}"#,
+            -32600,
+            json!(4),
+        ),
         (br#"{"jsonrpc":"2.0","id":"q","method":5}"#, -32600, json!("q")),
-        (br#"{"jsonrpc":"2.0","id":5,"method":"ping","params":[1]}"#, -32600, json!(5)),
-        (br#"{"jsonrpc":"2.0","id":5,"method":"ping","result":{}}"#, -32600, json!(5)),
+        (
+            br#"{"jsonrpc":"2.0","id":5,"method":"ping","params":[1]}"#,
+            -32600,
+            json!(5),
+        ),
+        (
+            br#"{"jsonrpc":"2.0","id":5,"method":"ping","result":{}}"#,
+            -32600,
+            json!(5),
+        ),
         (br#"{"jsonrpc":"2.0","id":5}"#, -32600, json!(5)),
         (long_id.as_bytes(), -32600, Value::Null),
         (long_method.as_bytes(), -32600, json!(5)),
@@ -83,9 +113,15 @@ async fn members_that_are_there_twice_are_refused() {
     for (from, to) in [
         (r#""arguments":{}"#, r#""name":"up__count","arguments":{}"#),
         (r#""arguments":{}"#, r#""arguments":{},"n\u0061me":"up__count""#),
-        (r#""_meta":{"#, r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2025-11-25","#),
+        (
+            r#""_meta":{"#,
+            r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2025-11-25","#,
+        ),
     ] {
-        let post = Post { body: text.replace(from, to).into_bytes(), ..twice.clone() };
+        let post = Post {
+            body: text.replace(from, to).into_bytes(),
+            ..twice.clone()
+        };
         assert_eq!(client.send(&post).await.status(), 400, "{to}");
     }
     assert_eq!(upstream.counters().calls, 0);
@@ -102,7 +138,9 @@ async fn types_and_verbs_are_checked() {
         ping().with("accept", "*/*"),
         ping().without("accept"),
         ping().with("accept", "application/*, text/*"),
-        ping().with("accept", "application/json").and("accept", "text/event-stream"),
+        ping()
+            .with("accept", "application/json")
+            .and("accept", "text/event-stream"),
         ping().with("accept", "text/event-stream;q=0.1, APPLICATION/json ;q=1"),
         ping().with("content-encoding", "identity"),
         ping().path("/mcp/default/"),
@@ -116,7 +154,10 @@ async fn types_and_verbs_are_checked() {
         (415, ping().without("content-type")),
         (415, ping().with("content-type", "text/plain")),
         (415, ping().with("content-type", "application/jsonx")),
-        (415, ping().with("content-type", "multipart/form-data; x=application/json")),
+        (
+            415,
+            ping().with("content-type", "multipart/form-data; x=application/json"),
+        ),
         (415, ping().with("content-encoding", "gzip")),
         (406, ping().with("accept", "application/json")),
         (406, ping().with("accept", "text/event-stream")),
@@ -143,7 +184,11 @@ async fn types_and_verbs_are_checked() {
         assert_eq!(answer.status(), status, "{post:?}");
         assert_eq!(answer.code(), -32600);
         let allow = answer.head.get("allow");
-        assert_eq!(allow.is_some_and(|allow| allow.contains("POST")), status == 405, "{post:?}");
+        assert_eq!(
+            allow.is_some_and(|allow| allow.contains("POST")),
+            status == 405,
+            "{post:?}"
+        );
     }
 }
 
@@ -152,11 +197,18 @@ async fn a_body_over_the_limit_is_refused_before_it_is_there() {
     let (_upstream, _site) = world().await;
     let mut config = GatewayConfig::default();
     config.limits.request_bytes = 10_000;
-    let site = Site::with([("up", Upstream::http(_upstream.url()))], |builder| builder.config(config)).await;
+    let site = Site::with([("up", Upstream::http(_upstream.url()))], |builder| {
+        builder.config(config)
+    })
+    .await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let fits = |length: usize| {
         let empty = client.call("1", "up__echo", r#"{"text":""}"#).body.len();
-        client.call("1", "up__echo", &format!(r#"{{"text":"{}"}}"#, "x".repeat(length - empty)))
+        client.call(
+            "1",
+            "up__echo",
+            &format!(r#"{{"text":"{}"}}"#, "x".repeat(length - empty)),
+        )
     };
     let just = fits(10_000);
     assert_eq!(just.body.len(), 10_000);
@@ -169,13 +221,25 @@ async fn a_body_over_the_limit_is_refused_before_it_is_there() {
     let mut head = just.head();
     head.extend_from_slice(b"content-length: 10001\r\n\r\n");
     connection.send(head).await;
-    refused(&connection.answer().await.expect("an answer"), 413, -32600, Value::Null, "announced");
+    refused(
+        &connection.answer().await.expect("an answer"),
+        413,
+        -32600,
+        Value::Null,
+        "announced",
+    );
     // Without a length, as soon as it is over.
     let mut connection = Connection::open(site.address).await;
     let mut bytes = fits(10_001).chunked(1000);
     bytes.truncate(bytes.len() - 5);
     connection.send(bytes).await;
-    refused(&connection.answer().await.expect("an answer"), 413, -32600, Value::Null, "chunked");
+    refused(
+        &connection.answer().await.expect("an answer"),
+        413,
+        -32600,
+        Value::Null,
+        "chunked",
+    );
 }
 
 #[tokio::test]
@@ -183,13 +247,22 @@ async fn a_body_that_takes_too_long_is_given_up() {
     let upstream = http(Eras::Both).await;
     let mut config = GatewayConfig::default();
     config.timeouts.body = Duration::from_millis(50);
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| builder.config(config)).await;
+    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+        builder.config(config)
+    })
+    .await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let post = client.call("1", "up__echo", r#"{"text":"x"}"#);
     let mut connection = Connection::open(site.address).await;
     let bytes = post.bytes();
     connection.send(&bytes[..bytes.len() - 1]).await;
-    refused(&connection.answer().await.expect("an answer"), 408, -32600, Value::Null, "slow");
+    refused(
+        &connection.answer().await.expect("an answer"),
+        408,
+        -32600,
+        Value::Null,
+        "slow",
+    );
 }
 
 #[tokio::test]
@@ -236,7 +309,9 @@ async fn headers_that_differ_from_the_body_are_a_mismatch() {
         call().with("mcp-name", "=?base64?!!!?="),
         call().with("mcp-name", "=?base64?dXBfX2NvdW50?="),
         call().and("mcp-name", "up__echo"),
-        client.request("7", "tools/list", "", "").with("mcp-method", "tools/call"),
+        client
+            .request("7", "tools/list", "", "")
+            .with("mcp-method", "tools/call"),
         regional(r#"{"region":"eu"}"#),
         regional(r#"{"region":"eu"}"#).with("mcp-param-region", "us"),
         regional("{}").with("mcp-param-region", "eu"),
@@ -256,10 +331,17 @@ async fn headers_that_differ_from_the_body_are_a_mismatch() {
     ];
     for post in good {
         let answer = client.send(&post).await;
-        assert!(answer.status() == 200 && answer.json()["result"].is_object(), "{post:?} {answer:?}");
+        assert!(
+            answer.status() == 200 && answer.json()["result"].is_object(),
+            "{post:?} {answer:?}"
+        );
         assert_eq!(answer.head.get("mcp-session-id"), None);
     }
-    let headers: Vec<_> = upstream.requests_of("tools/call").iter().map(|seen| seen.header("mcp-param-region").map(str::to_owned)).collect();
+    let headers: Vec<_> = upstream
+        .requests_of("tools/call")
+        .iter()
+        .map(|seen| seen.header("mcp-param-region").map(str::to_owned))
+        .collect();
     assert_eq!(headers[4..], [Some("eu".into()), Some("=?base64?w6Q=?=".into()), None]);
 }
 
@@ -270,13 +352,25 @@ async fn versions_that_are_not_served_are_named() {
     let client = Client::connect(site.address, Speaks::Modern).await;
     for version in ["2099-01-01", "v999"] {
         let mut post = client.call("7", "up__echo", "{}").with("mcp-protocol-version", version);
-        post.body = String::from_utf8(post.body).expect("UTF-8").replace("2026-07-28", version).into_bytes();
+        post.body = String::from_utf8(post.body)
+            .expect("UTF-8")
+            .replace("2026-07-28", version)
+            .into_bytes();
         let answer = client.send(&post).await;
         refused(&answer, 400, -32022, json!(7), version);
-        assert_eq!(answer.json()["error"]["data"], json!({"supported": served, "requested": version}));
+        assert_eq!(
+            answer.json()["error"]["data"],
+            json!({"supported": served, "requested": version})
+        );
     }
     let client = Client::connect(site.address, Speaks::November).await;
-    let answer = client.send(&client.request("7", "ping", "", "").with("mcp-protocol-version", "2024-11-05")).await;
+    let answer = client
+        .send(
+            &client
+                .request("7", "ping", "", "")
+                .with("mcp-protocol-version", "2024-11-05"),
+        )
+        .await;
     refused(&answer, 400, -32022, json!(7), "older than what is served");
 }
 
@@ -296,17 +390,39 @@ async fn a_handshake_agrees_on_what_is_served() {
         let answer = stranger.initialize(asked).await;
         assert_eq!(answer.json()["result"]["protocolVersion"], agreed, "{asked}");
     }
-    let config = GatewayConfig { versions: vec![ProtocolVersion::V2026_07_28], ..GatewayConfig::default() };
-    let modern = Site::with([("up", Upstream::http(upstream.url()))], |builder| builder.config(config)).await;
-    let answer = Client::stranger(modern.address, Speaks::November).initialize("2025-11-25").await;
+    let config = GatewayConfig {
+        versions: vec![ProtocolVersion::V2026_07_28],
+        ..GatewayConfig::default()
+    };
+    let modern = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+        builder.config(config)
+    })
+    .await;
+    let answer = Client::stranger(modern.address, Speaks::November)
+        .initialize("2025-11-25")
+        .await;
     refused(&answer, 400, -32022, json!(0), "a modern-only gateway");
     assert_eq!(answer.json()["error"]["data"]["supported"], json!(["2026-07-28"]));
-    let config = GatewayConfig { versions: vec![ProtocolVersion::V2025_06_18], ..GatewayConfig::default() };
-    let legacy = Site::with([("up", Upstream::http(upstream.url()))], |builder| builder.config(config)).await;
-    let answer = Client::stranger(legacy.address, Speaks::November).initialize("2025-11-25").await;
+    let config = GatewayConfig {
+        versions: vec![ProtocolVersion::V2025_06_18],
+        ..GatewayConfig::default()
+    };
+    let legacy = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+        builder.config(config)
+    })
+    .await;
+    let answer = Client::stranger(legacy.address, Speaks::November)
+        .initialize("2025-11-25")
+        .await;
     assert_eq!(answer.json()["result"]["protocolVersion"], "2025-06-18");
     let client = Client::stranger(legacy.address, Speaks::Modern);
-    refused(&client.ask("tools/list", "").await, 400, -32022, json!(1), "a legacy-only gateway");
+    refused(
+        &client.ask("tools/list", "").await,
+        400,
+        -32022,
+        json!(1),
+        "a legacy-only gateway",
+    );
 }
 
 #[tokio::test]
@@ -325,11 +441,19 @@ async fn modern_requests_must_say_who_and_what_they_are() {
         let post = client.bare(body).with("mcp-method", "tools/list");
         refused(&client.send(&post).await, 400, -32602, json!("m"), &params);
     }
-    for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"] {
+    for method in [
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+    ] {
         let answer = client.ask(method, "").await;
         assert_eq!((answer.status(), answer.code()), (404, -32601), "{method}");
     }
-    let answer = client.send(&client.bare(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)).await;
+    let answer = client
+        .send(&client.bare(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#))
+        .await;
     assert_eq!((answer.status(), answer.code()), (400, -32600), "a response");
     let answer = client.notify("notifications/cancelled", json!({"requestId": 1})).await;
     assert_eq!((answer.status(), answer.body.len()), (202, 0), "a notification");
@@ -343,7 +467,13 @@ async fn arguments_of_the_wrong_shape_are_bad_params() {
         for params in [r#""arguments":{}"#, r#""name":5"#, r#""name":null"#] {
             let post = client.request("1", "tools/call", params, "");
             let answer = client.send(&post).await;
-            assert_eq!(answer.json()["error"]["code"].as_i64().map(|code| code == -32602 || code == -32020), Some(true), "{params} {answer:?}");
+            assert_eq!(
+                answer.json()["error"]["code"]
+                    .as_i64()
+                    .map(|code| code == -32602 || code == -32020),
+                Some(true),
+                "{params} {answer:?}"
+            );
         }
         for cursor in [r#""nonsense""#, r#""""#, "5", "null"] {
             let answer = client.ask("tools/list", &format!(r#""cursor":{cursor}"#)).await;
@@ -357,7 +487,9 @@ async fn arguments_of_the_wrong_shape_are_bad_params() {
 async fn batches_are_for_2025_03_26_alone() {
     let (upstream, site) = world().await;
     let call = |id: &str, tool: &str, arguments: &str| {
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments},"_meta":{{"progressToken":{id}}}}}}}"#)
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments},"_meta":{{"progressToken":{id}}}}}}}"#
+        )
     };
     let batch = [
         call("1", "up__echo", r#"{"text":"a"}"#),
@@ -382,26 +514,68 @@ async fn batches_are_for_2025_03_26_alone() {
             continue;
         }
         assert_eq!(answer.status(), 200);
-        let Value::Array(answers) = answer.json() else { panic!("{answer:?}") };
+        let Value::Array(answers) = answer.json() else {
+            panic!("{answer:?}")
+        };
         let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
-        assert_eq!(ids, [json!(1), json!("1"), json!(3), json!(1), json!(4), json!(5), json!(6), json!(7), json!(8), json!(9)]);
+        assert_eq!(
+            ids,
+            [
+                json!(1),
+                json!("1"),
+                json!(3),
+                json!(1),
+                json!(4),
+                json!(5),
+                json!(6),
+                json!(7),
+                json!(8),
+                json!(9)
+            ]
+        );
         assert_eq!(answers[0]["result"]["content"][0]["text"], "a");
         assert_eq!(answers[1]["result"]["isError"], true);
-        let codes: Vec<_> = answers.iter().map(|answer| answer["error"]["code"].as_i64().unwrap_or_default()).collect();
+        let codes: Vec<_> = answers
+            .iter()
+            .map(|answer| answer["error"]["code"].as_i64().unwrap_or_default())
+            .collect();
         assert_eq!(codes, [0, 0, -32602, -32602, 77, 0, -32601, 0, 0, -32601]);
         assert_eq!(answers[7]["result"]["content"][0]["text"], "2 steps done");
         assert!(answers[8]["result"]["tools"].is_array());
         // Only what wants no answer.
-        let quiet = client.send(&client.bare(r#"[{"jsonrpc":"2.0","method":"notifications/odd"},{"jsonrpc":"2.0","id":1,"result":{}}]"#)).await;
+        let quiet = client
+            .send(
+                &client
+                    .bare(r#"[{"jsonrpc":"2.0","method":"notifications/odd"},{"jsonrpc":"2.0","id":1,"result":{}}]"#),
+            )
+            .await;
         assert_eq!((quiet.status(), quiet.body.len()), (202, 0));
-        refused(&client.send(&client.bare("[]")).await, 400, -32600, Value::Null, "an empty batch");
+        refused(
+            &client.send(&client.bare("[]")).await,
+            400,
+            -32600,
+            Value::Null,
+            "an empty batch",
+        );
         let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
         let long = format!("[{}]", vec![ping; 51].join(","));
-        refused(&client.send(&client.bare(long)).await, 400, -32600, Value::Null, "a long batch");
+        refused(
+            &client.send(&client.bare(long)).await,
+            400,
+            -32600,
+            Value::Null,
+            "a long batch",
+        );
         let broken = format!("[{ping},{{}}]");
         assert_eq!(client.send(&client.bare(broken)).await.status(), 400);
     }
     let stranger = Client::stranger(site.address, Speaks::March);
-    refused(&stranger.send(&stranger.bare(text)).await, 400, -32600, Value::Null, "a batch without a session");
+    refused(
+        &stranger.send(&stranger.bare(text)).await,
+        400,
+        -32600,
+        Value::Null,
+        "a batch without a session",
+    );
     assert_eq!(upstream.count("k"), 0);
 }

@@ -3,6 +3,15 @@
 mod auth;
 mod cancel;
 mod intake;
+mod limits;
+mod listing;
 mod matrix;
 mod mutations;
+mod replicas;
+mod router;
+mod sessions;
+mod stdio;
+mod stream;
 mod support;
+mod upstream_faults;
+mod upstream_sessions;

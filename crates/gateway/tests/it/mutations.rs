@@ -28,8 +28,26 @@ impl Random {
 }
 
 const PIECES: [&[u8]; 20] = [
-    b"{", b"}", b"[", b"]", b"\"", b"\\", b",", b":", b"null", b"1e999", b"-", b"\xff", b"\x00", b"\\ud800", b"\"id\":",
-    b"\"_meta\":{}", b"\"name\"", b"jsonrpc", b"[[[[[[[[[[[[[[[[[[[[", b"\xc3\xa9",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"\"",
+    b"\\",
+    b",",
+    b":",
+    b"null",
+    b"1e999",
+    b"-",
+    b"\xff",
+    b"\x00",
+    b"\\ud800",
+    b"\"id\":",
+    b"\"_meta\":{}",
+    b"\"name\"",
+    b"jsonrpc",
+    b"[[[[[[[[[[[[[[[[[[[[",
+    b"\xc3\xa9",
 ];
 
 fn mutate(random: &mut Random, body: &mut Vec<u8>) {
@@ -64,7 +82,18 @@ fn mutate(random: &mut Random, body: &mut Vec<u8>) {
 }
 
 fn mutate_headers(random: &mut Random, post: &mut Post) {
-    let values = ["", "2026-07-28", "2025-11-25", "tools/list", "=?base64?AA?=", "=?base64??=", "x", "*/*;q=0", "ü", "0"];
+    let values = [
+        "",
+        "2026-07-28",
+        "2025-11-25",
+        "tools/list",
+        "=?base64?AA?=",
+        "=?base64??=",
+        "x",
+        "*/*;q=0",
+        "ü",
+        "0",
+    ];
     if random.below(3) > 0 {
         return;
     }
@@ -99,13 +128,21 @@ async fn every_mutation_of_a_request_is_answered() {
             mutate(&mut random, &mut post.body);
             mutate_headers(&mut random, &mut post);
             connection.send(post.bytes()).await;
-            let Ok(answer) = connection.answer().await else { panic!("no answer to {post:?}") };
-            assert!(matches!(answer.status(), 200 | 202 | 400 | 404 | 406 | 415), "{post:?} {answer:?}");
+            let Ok(answer) = connection.answer().await else {
+                panic!("no answer to {post:?}")
+            };
+            assert!(
+                matches!(answer.status(), 200 | 202 | 400 | 404 | 406 | 415),
+                "{post:?} {answer:?}"
+            );
             if answer.status() != 202 && answer.head.get("content-type") == Some("application/json") {
                 answer.json();
             }
         }
-        assert_eq!(client.text("up__echo", json!({"text": "still here"})).await, "still here");
+        assert_eq!(
+            client.text("up__echo", json!({"text": "still here"})).await,
+            "still here"
+        );
     }
     site.gateway.drain(Duration::from_secs(5)).await;
 }
@@ -130,5 +167,8 @@ async fn bytes_that_are_no_http_end_one_connection_alone() {
             drop(connection.answer().await);
         }
     }
-    assert_eq!(client.text("up__echo", json!({"text": "still here"})).await, "still here");
+    assert_eq!(
+        client.text("up__echo", json!({"text": "still here"})).await,
+        "still here"
+    );
 }

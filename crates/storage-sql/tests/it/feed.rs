@@ -111,10 +111,7 @@ async fn who_was_away_for_too_long_is_told_and_who_begins_anew_is_not() {
         .await
         .expect("an item")
         .expect_err("a gap");
-    assert!(
-        matches!(error, Error::Conflict { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Conflict { .. }), "{error}");
     let mut feed = store.changes(Revision(0));
     for name in ["a", "b", "c"] {
         assert_eq!(

@@ -205,6 +205,9 @@ impl Machine {
             Long::None | Long::Ignored => {}
             Long::Held(held) => self.data = Some(held.freeze()),
             Long::Passing(stream) => match stream.finish() {
+                Ok(head) if self.conversion.is_beyond(head.result_type.as_ref()) => {
+                    self.broken = Some("the server asks for more input, which this client cannot give".into());
+                }
                 Ok(_) => {
                     self.out.push_back(Out::Piece(Bytes::from_static(sse::EVENT_END)));
                     self.answered = true;

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use portolan_core::{
-    AllowAll, Clock, CredentialBroker, EraPin, GatewayName, Policy, Subject, SystemClock, TokenGrant, TraceAudit,
-    UserId,
+    AllowAll, Clock, CredentialBroker, EraPin, Gateway, GatewayName, GatewaySpec, Install, InstallName, Owner, Policy,
+    Publication, Route, ServerSpec, Subject, SystemClock, TokenGrant, TraceAudit, UserId,
     memory::{MemorySessions, NoCredentials},
 };
 use portolan_fixtures::http::Options;
@@ -149,6 +149,21 @@ pub(crate) async fn http(eras: Eras) -> HttpFixture {
     HttpFixture::start(options).await.expect("a server")
 }
 
+/// A server at an address where another one was just now.
+pub(crate) async fn http_again(address: SocketAddr, eras: Eras) -> HttpFixture {
+    loop {
+        let options = Options {
+            listen: address,
+            eras,
+            ..Options::default()
+        };
+        match HttpFixture::start(options).await {
+            Ok(fixture) => return fixture,
+            Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+        }
+    }
+}
+
 /// A stdio server with a ledger.
 pub(crate) fn stdio(args: &[&str], era: EraPin) -> Server {
     let dir = tempfile::tempdir().expect("a directory");
@@ -212,4 +227,24 @@ impl Server {
 fn ledger(dir: &TempDir) -> Vec<String> {
     let text = std::fs::read_to_string(dir.path().join("ledger")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
+}
+
+/// Publishes a gateway in front of remote servers, for everybody.
+pub(crate) async fn publish(gateway: &McpGateway, name: &str, servers: &[(&str, &str)]) {
+    let routes = servers
+        .iter()
+        .map(|(name, url)| {
+            let server = Arc::new(ServerSpec::remote(name, url).expect("a server"));
+            let install = install(&server, Owner::Org);
+            Route::new(server, vec![install], true)
+        })
+        .collect();
+    let publication = Publication::new(GatewaySpec::new(gateway_name(name)), routes);
+    Gateway::publish(gateway, publication).await.expect("published");
+}
+
+/// A ready install.
+pub(crate) fn install(server: &ServerSpec, owner: Owner) -> Arc<Install> {
+    let name = InstallName::new(&SystemClock);
+    Arc::new(Install::new(name, server.name.clone(), owner, SystemClock.now()))
 }

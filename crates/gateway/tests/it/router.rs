@@ -1,0 +1,67 @@
+//! The gateway mounted in an axum application.
+
+use axum::Router;
+use portolan_gateway::Upstream;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::support::{
+    client::{Client, Speaks},
+    world::{Eras, builder, http},
+};
+
+#[tokio::test]
+async fn a_router_serves_what_the_service_does() {
+    let upstream = http(Eras::Both).await;
+    let gateway = builder()
+        .upstream("up", Upstream::http(upstream.url()))
+        .build()
+        .expect("a gateway");
+    let app: Router = Router::new()
+        .route("/health", axum::routing::get(async || "well"))
+        .merge(gateway.into_router());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(
+        axum::serve(listener, app)
+            .with_graceful_shutdown(async { drop(ended.await) })
+            .into_future(),
+    );
+    for speaks in Speaks::ALL {
+        let client = Client::connect(address, speaks).await;
+        assert_eq!(client.text("up__echo", json!({"text": "routed"})).await, "routed");
+    }
+    let client = Client::stranger(address, Speaks::Modern);
+    let health = client.send(&client.bare("").verb("GET").path("/health")).await;
+    assert_eq!(health.text(), "well");
+    assert_eq!(client.send(&client.bare("{}").path("/elsewhere")).await.status(), 404);
+    // The end is orderly: what is under way is answered first.
+    let call = client
+        .begin_unanswered(&client.call("1", "up__sleep", r#"{"ms":50}"#))
+        .await;
+    crate::support::until("under way", || upstream.requests_of("tools/call").len() == 5).await;
+    end.send(()).expect("it listens");
+    let messages = call.incoming().await.messages().await.expect("a whole answer");
+    assert!(messages[0].contains("slept 50 ms"));
+    serving.await.expect("no panic").expect("an orderly end");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn the_listener_of_ones_own_ends_in_order() {
+    let upstream = http(Eras::Both).await;
+    let gateway = builder().upstream("up", Upstream::http(upstream.url())).build().expect("a gateway");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(portolan_gateway::serve(listener, gateway, async { drop(ended.await) }));
+    let client = Client::stranger(address, Speaks::Modern);
+    let call = client.begin_unanswered(&client.call("1", "up__sleep", r#"{"ms":50}"#)).await;
+    crate::support::until("under way", || upstream.requests_of("tools/call").len() == 1).await;
+    end.send(()).expect("it listens");
+    let messages = call.incoming().await.messages().await.expect("a whole answer");
+    assert!(messages[0].contains("slept 50 ms"));
+    serving.await.expect("no panic").expect("an orderly end");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}

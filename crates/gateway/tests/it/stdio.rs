@@ -1,0 +1,167 @@
+//! Servers that are child processes, in trouble.
+
+use std::time::{Duration, Instant};
+
+use portolan_core::EraPin;
+use portolan_gateway::Upstream;
+use portolan_process::ProcessConfig;
+use serde_json::{Value, json};
+
+use crate::support::{
+    client::{Client, Speaks},
+    until,
+    world::{Server, Site, program, stdio},
+};
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_of_many_callers_never_cross() {
+    let Server::Stdio { server, dir: _dir } = stdio(&["--out-of-order", "--wrong-id", "--duplicate-answers", "--junk"], EraPin::Auto) else {
+        unreachable!()
+    };
+    let site = Site::of([("up", Upstream::channel(server))]).await;
+    let callers = (0..64).map(|caller| async move {
+        let client = Client::connect(site_address(&site), Speaks::ALL[caller % 4]).await;
+        for call in 0..5 {
+            let text = format!("{caller}/{call}");
+            assert_eq!(client.text("up__echo", json!({"text": text})).await, text);
+        }
+    });
+    futures_util::future::join_all(callers).await;
+}
+
+fn site_address(site: &Site) -> std::net::SocketAddr {
+    site.address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
+    for era in ["legacy", "modern"] {
+        let Server::Stdio { server, dir: _dir } = stdio(&["--era", era], EraPin::Auto) else { unreachable!() };
+        let site = Site::of([("up", Upstream::channel(server.clone()))]).await;
+        let warm = Client::stranger(site.address, Speaks::Modern);
+        warm.text("up__echo", json!({"text": "x"})).await;
+        let mut waiting = Vec::new();
+        for caller in 0..64 {
+            let client = Client::connect(site.address, Speaks::ALL[caller % 4]).await;
+            let post = client.call("1", "up__sleep", r#"{"ms":60000}"#);
+            waiting.push((client.speaks, client.begin_unanswered(&post).await));
+        }
+        // It reads in order: what was sent before an echo was taken before it. The last of these may still be on the way.
+        warm.text("up__echo", json!({"text": "x"})).await;
+        let pid = server.pid().expect("it runs");
+        kill(pid);
+        let killed = Instant::now();
+        for (speaks, connection) in waiting {
+            let messages = connection.incoming().await.messages().await.expect("a whole answer");
+            let answer: Value = serde_json::from_str(&messages[0]).expect("JSON");
+            let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+            assert!(killed.elapsed() < Duration::from_secs(1), "{answer}");
+            let failure = &answer["result"]["_meta"]["dev.portolan/failure"];
+            assert_eq!((&failure["cause"], &failure["retryable"]), (&json!("exited"), &json!(true)), "{answer}");
+            assert_eq!(answer["result"].get("resultType").is_some(), speaks.is_modern());
+            assert!(!text.is_empty());
+        }
+        for speaks in Speaks::ALL {
+            let client = Client::connect(site.address, speaks).await;
+            assert_eq!(client.text("up__echo", json!({"text": "again"})).await, "again");
+        }
+        assert_ne!(server.pid(), Some(pid));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_under_load_see_a_kill_only_as_retryable_failures() {
+    let Server::Stdio { server, dir: _dir } = stdio(&[], EraPin::Auto) else { unreachable!() };
+    let site = Site::of([("up", Upstream::channel(server.clone()))]).await;
+    let warm = Client::stranger(site.address, Speaks::Modern);
+    warm.text("up__echo", json!({"text": "x"})).await;
+    let callers = (0..32).map(|caller| {
+        let client = Client::stranger(site.address, Speaks::Modern);
+        async move {
+            for call in 0..40 {
+                let text = format!("{caller}/{call}");
+                let answer = client.tool("up__echo", json!({"text": text})).await;
+                if answer["result"]["isError"] == true {
+                    assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], true, "{answer}");
+                } else {
+                    assert_eq!(answer["result"]["content"][0]["text"], text);
+                }
+            }
+        }
+    });
+    let killing = async {
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            if let Some(pid) = server.pid() {
+                kill(pid);
+            }
+        }
+    };
+    tokio::join!(futures_util::future::join_all(callers), killing);
+    assert_eq!(warm.text("up__echo", json!({"text": "on"})).await, "on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_killed_its_server_is_not_sent_again() {
+    let server = stdio(&["--die-after", "2"], EraPin::Auto);
+    let site = Site::of([("up", server.upstream())]).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1");
+    let answer = client.tool("up__crash", json!({"code": 3})).await;
+    assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "exited", "{answer}");
+    assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1", "of a new process");
+    assert_eq!(server.count("k"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_is_started_with_the_gateway_and_ends_with_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pids = dir.path().join("pid");
+    let upstream = Upstream::command(program(), ["--grandchild", pids.to_str().expect("UTF-8")]);
+    let site = Site::with([("up", upstream)], |builder| builder.processes(ProcessConfig::new(dir.path().join("private")))).await;
+    for speaks in Speaks::ALL {
+        let client = Client::connect(site.address, speaks).await;
+        assert_eq!(client.text("up__add", json!({"a": 1, "b": 2})).await, "3");
+    }
+    let pid: i32 = std::fs::read_to_string(&pids).expect("a pid").parse().expect("a number");
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    drop(site);
+    until("the whole group is gone", || rustix::process::test_kill_process(pid).is_err() || is_zombie(pid)).await;
+}
+
+fn is_zombie(pid: rustix::process::Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('Z'))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_is_not_there_is_a_typed_failure() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let upstream = Upstream::command("/no/such/program", [""; 0]);
+    let site = Site::with([("up", upstream)], |builder| builder.processes(ProcessConfig::new(dir.path().join("private")))).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    let result = client.ask("tools/list", "").await.json()["result"].clone();
+    assert_eq!(result["tools"], json!([]));
+    assert!(result["_meta"]["dev.portolan/failure"]["up"].is_string(), "{result}");
+    let answer = client.tool("up__echo", json!({})).await;
+    assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], false, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_mute_is_given_up_and_told() {
+    let server = stdio(&["--mute"], EraPin::Auto);
+    let config = crate::support::world::impatient(Duration::from_millis(150));
+    let site = Site::with([("up", server.upstream())], |builder| builder.config(config)).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let before = server.cancels();
+        let client = Client::connect(site.address, speaks).await;
+        let answer = client.tool("up__echo", json!({"text": "x"})).await;
+        assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "timeout", "{answer}");
+        until("told", || server.cancels() == before + 1).await;
+    }
+}

@@ -1,0 +1,412 @@
+//! What becomes of a server's faults: typed failures, never a wrong answer, never half of one.
+
+use std::time::{Duration, Instant};
+
+use portolan_fixtures::http::{Fault, Reply};
+use portolan_gateway::{GatewayConfig, Upstream};
+use serde_json::{Value, json};
+
+use crate::support::{
+    client::{Client, Speaks},
+    raw::Broken,
+    script::{self, Act, Script},
+    until,
+    world::{Eras, HttpFixture, Site, http, http_again, impatient},
+};
+
+/// A server of one era behind a gateway that has called it already.
+async fn warm(eras: Eras, config: GatewayConfig) -> (HttpFixture, Site) {
+    let upstream = http(eras).await;
+    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+        builder.config(config)
+    })
+    .await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(site.address, speaks).await;
+        assert_eq!(client.text("up__echo", json!({"text": "warm"})).await, "warm");
+    }
+    (upstream, site)
+}
+
+/// The cause of a failed call, and whether it may be tried again.
+#[track_caller]
+fn failure(speaks: Speaks, answer: &Value) -> (String, bool) {
+    let result = &answer["result"];
+    assert_eq!(result["isError"], true, "{answer}");
+    assert_eq!(result.get("resultType").is_some(), speaks.is_modern(), "{answer}");
+    assert!(
+        result["content"][0]["text"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty()),
+        "{answer}"
+    );
+    let failure = &result["_meta"]["dev.portolan/failure"];
+    let cause = failure["cause"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no cause: {answer}"));
+    (cause.to_owned(), failure["retryable"].as_bool().expect("a boolean"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_is_a_typed_failure() {
+    let status = Fault::status;
+    let faults = [
+        (Fault::unauthorized("Bearer realm=\"theirs\""), "credential", false),
+        (status(403), "credential", false),
+        (status(500), "connection", true),
+        (status(502), "connection", true),
+        (status(503), "connection", true),
+        (Fault::too_many(7), "connection", true),
+        (Fault::redirect("http://127.0.0.1:1/elsewhere"), "config", false),
+        (status(400), "protocol", false),
+        (status(405), "protocol", false),
+        (status(202), "protocol", false),
+        (status(204), "protocol", false),
+        (Fault::ContentType("text/html".into()), "protocol", false),
+        (Fault::ContentType("application/jsonp".into()), "protocol", false),
+        (Fault::Garbage, "protocol", false),
+        (Fault::Body(String::new()), "protocol", false),
+        (Fault::Body("[]".into()), "protocol", false),
+        (Fault::Body("{}".into()), "protocol", false),
+        (Fault::Body("null".into()), "protocol", false),
+        (
+            Fault::Body(r#"{"jsonrpc":"2.0","id":3,"result":5}"#.into()),
+            "protocol",
+            false,
+        ),
+        (
+            Fault::Body(r#"{"jsonrpc":"2.0","result":{}}"#.into()),
+            "protocol",
+            false,
+        ),
+        (
+            Fault::Body(r#"{"jsonrpc":"2.0","id":"other","result":{"content":[]}}"#.into()),
+            "protocol",
+            false,
+        ),
+        (
+            Fault::Body(r#"{"jsonrpc":"2.0","method":"notifications/progress"}"#.into()),
+            "protocol",
+            false,
+        ),
+        (Fault::WrongId, "protocol", false),
+        (Fault::CloseBeforeHead, "connection", true),
+        (Fault::CutBody { after: 0 }, "connection", true),
+        (Fault::CutBody { after: 20 }, "connection", true),
+        (Fault::HugeHeader { bytes: 2 << 20 }, "connection", true),
+    ];
+    for eras in [Eras::Legacy, Eras::Modern] {
+        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            assert_eq!(client.text("up__echo", json!({"text": "before"})).await, "before");
+            for (fault, cause, retryable) in &faults {
+                let what = format!("{eras:?} {speaks:?} {fault:?}");
+                upstream.fault(fault.clone()).on("tools/call").times(1).arm();
+                let answer = client.send(&client.call("3", "up__echo", r#"{"text":"x"}"#)).await;
+                assert_eq!(answer.status(), 200, "{what}: {answer:?}");
+                assert_eq!(answer.head.get("www-authenticate"), None, "{what}");
+                assert_eq!(answer.head.get("location"), None, "{what}");
+                assert_eq!(answer.json()["id"], 3, "{what}");
+                if matches!(fault, Fault::Body(body) if body.contains(r#""result":5"#))
+                    && eras == Eras::Legacy
+                    && !speaks.is_modern()
+                {
+                    continue;
+                }
+                assert_eq!(
+                    failure(speaks, &answer.json()),
+                    ((*cause).to_owned(), *retryable),
+                    "{what}"
+                );
+                assert_eq!(
+                    client.text("up__echo", json!({"text": "after"})).await,
+                    "after",
+                    "{what}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_of_event_streams_are_typed_failures() {
+    let faults = [
+        (Fault::Garbage, "connection"),
+        (Fault::CutBody { after: 0 }, "connection"),
+        (Fault::CutBody { after: 40 }, "connection"),
+        (Fault::CloseBeforeHead, "connection"),
+        (Fault::WrongId, "connection"),
+        (Fault::Body("data: {\n\n".into()), "protocol"),
+        (Fault::Body("data: hello\n\n".into()), "protocol"),
+        (Fault::Body(": nothing\n\n".into()), "connection"),
+        (Fault::Body(String::new()), "connection"),
+    ];
+    for eras in [Eras::Legacy, Eras::Modern] {
+        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
+        upstream.behave(|behaviour| behaviour.reply = Reply::Sse);
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            assert_eq!(client.text("up__echo", json!({"text": "before"})).await, "before");
+            for (fault, cause) in &faults {
+                let what = format!("{eras:?} {speaks:?} {fault:?}");
+                upstream.fault(fault.clone()).on("tools/call").times(1).arm();
+                let answer = client.tool("up__echo", json!({"text": "x"})).await;
+                assert_eq!(failure(speaks, &answer).0, *cause, "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_an_answer_never_looks_like_a_whole_one() {
+    for eras in [Eras::Legacy, Eras::Modern] {
+        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
+        for reply in [Reply::Json, Reply::Sse] {
+            upstream.behave(|behaviour| behaviour.reply = reply);
+            for speaks in Speaks::ONE_OF_EACH {
+                let client = Client::connect(site.address, speaks).await;
+                for after in [20_000, 500_000, 1_000_000] {
+                    upstream.fault(Fault::CutBody { after }).on("tools/call").times(1).arm();
+                    let incoming = client.begin(&client.call("1", "up__big", r#"{"bytes":1000000}"#)).await;
+                    // Either the connection breaks, or a failure says so.
+                    match incoming.messages().await {
+                        Err(Broken) => {}
+                        Ok(messages) => {
+                            let answer = serde_json::from_str(messages.last().expect("an answer")).expect("JSON");
+                            assert_eq!(failure(speaks, &answer).0, "connection", "{eras:?} {reply:?} {after}");
+                        }
+                    }
+                }
+                assert_eq!(client.text("up__echo", json!({"text": "after"})).await, "after");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_before_a_cut_is_followed_by_a_failure() {
+    for eras in [Eras::Legacy, Eras::Modern] {
+        let upstream = Script::start(move |asked| {
+            let usual = if eras == Eras::Modern { script::modern(asked) } else { legacy_only(asked) };
+            usual.unwrap_or_else(|| {
+                let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
+                let event = format!("data: {progress}\n\n");
+                Act::RawThenClose(format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{event}\r\n", event.len()).into_bytes())
+            })
+        })
+        .await;
+        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            let incoming = client
+                .begin(&client.call_with("5", "up__t", "{}", r#""progressToken":1"#))
+                .await;
+            let messages = incoming.messages().await.expect("a proper end");
+            assert_eq!(messages.len(), 2, "{messages:?}");
+            let answer: Value = serde_json::from_str(&messages[1]).expect("JSON");
+            assert_eq!(answer["id"], 5);
+            assert_eq!(failure(speaks, &answer), ("connection".into(), true));
+        }
+    }
+}
+
+fn legacy_only(asked: &script::Asked) -> Option<Act> {
+    if asked.method() == "server/discover" {
+        return Some(Act::Answer(400, "text/plain", "no session".into()));
+    }
+    script::legacy(asked)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_may_have_run_is_never_sent_again() {
+    for eras in [Eras::Legacy, Eras::Modern] {
+        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            for (at, fault) in [
+                Fault::CloseBeforeHead,
+                Fault::CutBody { after: 0 },
+                Fault::WrongId,
+                Fault::Garbage,
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let key = format!("{speaks:?}-{at}");
+                upstream.fault(fault).on("tools/call").times(1).arm();
+                failure(speaks, &client.tool("up__count", json!({"key": key})).await);
+                assert_eq!(upstream.count(&key), 1, "{eras:?} {key}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_never_answers_is_given_up() {
+    for eras in [Eras::Legacy, Eras::Modern] {
+        let (upstream, site) = warm(eras, impatient(Duration::from_millis(150))).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            client.text("up__echo", json!({"text": "x"})).await;
+            upstream.clear_requests();
+            let abandoned = upstream.counters().abandoned;
+            let answer = client.tool("up__sleep", json!({"ms": 60_000})).await;
+            assert_eq!(failure(speaks, &answer), ("timeout".into(), true));
+            until("the server sees it", || {
+                if eras == Eras::Legacy {
+                    upstream.requests_of("notifications/cancelled").len() == 1
+                } else {
+                    upstream.counters().abandoned > abandoned
+                }
+            })
+            .await;
+            upstream.fault(Fault::NeverAnswer).on("tools/call").times(1).arm();
+            assert_eq!(
+                failure(speaks, &client.tool("up__echo", json!({"text": "x"})).await).0,
+                "timeout"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_extends_the_wait_but_not_for_ever() {
+    for eras in [Eras::Legacy, Eras::Modern] {
+        let mut config = impatient(Duration::from_millis(300));
+        config.timeouts.call_total = Duration::from_millis(900);
+        let (_upstream, site) = warm(eras, config).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            let patient = client.call_with("1", "up__progress", r#"{"steps":8,"ms":60}"#, r#""progressToken":1"#);
+            let endless = client.call_with("2", "up__progress", r#"{"steps":1000,"ms":60}"#, r#""progressToken":2"#);
+            let since = Instant::now();
+            let both = async |post| client.begin(post).await.messages().await.expect("a proper end");
+            let (whole, ended) = tokio::join!(both(&patient), both(&endless));
+            assert_eq!(whole.len(), 9);
+            assert!(whole[8].contains("8 steps done"), "{whole:?}");
+            let last: Value = serde_json::from_str(ended.last().expect("an answer")).expect("JSON");
+            assert_eq!(failure(speaks, &last).0, "timeout");
+            assert!(since.elapsed() < Duration::from_secs(5));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_cannot_be_reached_is_a_typed_failure_and_comes_back() {
+    let upstream = http(Eras::Both).await;
+    let address = upstream.address();
+    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        Client::connect(site.address, speaks)
+            .await
+            .text("up__echo", json!({"text": "x"}))
+            .await;
+    }
+    drop(upstream);
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(site.address, speaks).await;
+        until_failed(speaks, &client).await;
+    }
+    let _again = http_again(address, Eras::Both).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(site.address, speaks).await;
+        assert_eq!(client.text("up__echo", json!({"text": "back"})).await, "back");
+    }
+}
+
+async fn until_failed(speaks: Speaks, client: &Client) {
+    // Its connections end a moment after the server does.
+    loop {
+        let answer = client.tool("up__echo", json!({"text": "x"})).await;
+        if answer["result"]["isError"] == true {
+            assert_eq!(failure(speaks, &answer), ("connection".into(), true));
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_a_server_amid_a_call_are_answered_and_not_passed_on() {
+    let upstream = Script::start(|asked| {
+        legacy_only(asked).unwrap_or_else(|| match asked.method() {
+            "tools/call" => {
+                let id = asked.id();
+                let events = [
+                    r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#.to_owned(),
+                    r#"{"jsonrpc":"2.0","id":"s","method":"sampling/createMessage","params":{}}"#.into(),
+                    r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#.into(),
+                    r#"{"jsonrpc":"2.0","id":"nobody","result":{"content":[]}}"#.into(),
+                    format!(
+                        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"done"}}]}}}}"#
+                    ),
+                    format!(
+                        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"twice"}}]}}}}"#
+                    ),
+                ];
+                let body: String = events
+                    .iter()
+                    .map(|event| format!("event: message\ndata: {event}\n\n"))
+                    .collect();
+                Act::Answer(200, "text/event-stream", body)
+            }
+            _ => Act::Answer(202, "text/plain", String::new()),
+        })
+    })
+    .await;
+    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(site.address, speaks).await;
+        let messages = client
+            .begin(&client.call("1", "up__t", "{}"))
+            .await
+            .messages()
+            .await
+            .expect("whole");
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        assert!(messages[0].contains("done"));
+        let replies = || {
+            upstream
+                .asked()
+                .into_iter()
+                .filter(|asked| asked.body.get("method").is_none() && asked.verb == "POST")
+                .collect::<Vec<_>>()
+        };
+        until("answered", || replies().len() >= 2).await;
+        let replies = replies();
+        let of = |id: &str| {
+            replies
+                .iter()
+                .find(|reply| reply.body["id"] == id)
+                .expect("a reply")
+                .body
+                .clone()
+        };
+        assert_eq!(of("p")["result"], json!({}));
+        assert_eq!(of("s")["error"]["code"], -32601);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_asks_for_more_input_reaches_modern_clients_alone() {
+    let upstream = Script::start(|asked| {
+        script::modern(asked).unwrap_or_else(|| {
+            script::answer(
+                asked,
+                r#"{"resultType":"input_required","inputRequests":{},"requestState":"s"}"#,
+            )
+        })
+    })
+    .await;
+    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let modern = Client::connect(site.address, Speaks::Modern).await;
+    assert_eq!(
+        modern.tool("up__t", json!({})).await["result"]["resultType"],
+        "input_required"
+    );
+    let legacy = Client::connect(site.address, Speaks::November).await;
+    assert_eq!(
+        failure(Speaks::November, &legacy.tool("up__t", json!({})).await).0,
+        "protocol"
+    );
+}

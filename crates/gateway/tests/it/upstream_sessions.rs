@@ -1,0 +1,271 @@
+//! Sessions at legacy servers, and which era a server speaks.
+
+use std::{sync::Arc, sync::atomic::{AtomicBool, Ordering}};
+
+use portolan_core::EraPin;
+use portolan_fixtures::http::Fault;
+use portolan_gateway::Upstream;
+use serde_json::json;
+
+use crate::support::{
+    client::{Client, Speaks},
+    script::{self, Act, Script},
+    world::{Eras, Site, http, http_again},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expired_session_is_opened_again_once_and_the_call_runs_once() {
+    let upstream = http(Eras::Legacy).await;
+    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    for speaks in Speaks::ALL {
+        let client = Client::connect(site.address, speaks).await;
+        client.text("up__echo", json!({"text": "x"})).await;
+        let before = upstream.counters().sessions_opened;
+        upstream.expire_sessions();
+        let key = speaks.version();
+        assert_eq!(client.text("up__count", json!({"key": key})).await, "1");
+        assert_eq!(upstream.count(key), 1);
+        assert_eq!(upstream.counters().sessions_opened, before + 1);
+        assert_eq!(client.text("up__count", json!({"key": key})).await, "2");
+        assert_eq!(upstream.counters().sessions_opened, before + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_of_an_expired_session_open_one() {
+    let upstream = http(Eras::Legacy).await;
+    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(site.address, speaks).await;
+        client.text("up__echo", json!({"text": "x"})).await;
+        for _ in 0..5 {
+            let before = upstream.counters().sessions_opened;
+            upstream.expire_sessions();
+            let calls = (0..16).map(|n| client.text("up__echo", json!({"text": n.to_string()})));
+            let texts = futures_util::future::join_all(calls).await;
+            assert_eq!(texts, (0..16).map(|n| n.to_string()).collect::<Vec<_>>());
+            assert_eq!(upstream.counters().sessions_opened, before + 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_forgets_every_session_is_no_endless_loop() {
+    let upstream = http(Eras::Legacy).await;
+    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(site.address, speaks).await;
+        client.text("up__echo", json!({"text": "x"})).await;
+        upstream.clear_requests();
+        upstream.fault(Fault::status(404)).on("tools/call").arm();
+        let answer = client.tool("up__echo", json!({"text": "x"})).await;
+        assert_eq!(answer["result"]["isError"], true);
+        assert_eq!(upstream.requests_of("tools/call").len(), 2);
+        upstream.heal();
+        assert_eq!(client.text("up__echo", json!({"text": "on"})).await, "on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_share_no_session_upstream() {
+    let upstream = http(Eras::Legacy).await;
+    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let mut seen = Vec::new();
+    for (speaks, token) in [(Speaks::Modern, "alice-token"), (Speaks::Modern, "bob-token"), (Speaks::November, "alice-token"), (Speaks::November, "alice-token")] {
+        let mut client = Client::stranger(site.address, speaks).token(token);
+        client.shake_hands().await;
+        upstream.clear_requests();
+        for _ in 0..3 {
+            client.text("up__echo", json!({"text": "x"})).await;
+        }
+        let sessions: Vec<_> = upstream.requests_of("tools/call").iter().map(|call| call.header("mcp-session-id").map(str::to_owned)).collect();
+        assert!(sessions.iter().all(|session| *session == sessions[0]), "{sessions:?}");
+        assert!(!seen.contains(&sessions[0]));
+        seen.push(sessions[0].clone());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_side_speaks_the_era_that_it_can() {
+    for (eras, speaks, upstream_is_modern) in [
+        (Eras::Both, Speaks::November, false),
+        (Eras::Both, Speaks::Modern, true),
+        (Eras::Legacy, Speaks::Modern, false),
+        (Eras::Modern, Speaks::November, true),
+    ] {
+        let upstream = http(eras).await;
+        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+        let client = Client::connect(site.address, speaks).await;
+        client.text("up__echo", json!({"text": "x"})).await;
+        let call = upstream.requests_of("tools/call").pop().expect("a call");
+        let body = call.json();
+        let meta = &body["params"]["_meta"];
+        if upstream_is_modern {
+            assert_eq!(call.header("mcp-protocol-version"), Some("2026-07-28"));
+            assert_eq!(call.header("mcp-method"), Some("tools/call"));
+            assert_eq!(call.header("mcp-name"), Some("echo"));
+            assert_eq!(call.header("mcp-session-id"), None);
+            assert_eq!(meta["io.modelcontextprotocol/protocolVersion"], "2026-07-28");
+            assert!(meta["io.modelcontextprotocol/clientCapabilities"].is_object());
+        } else {
+            assert_eq!(call.header("mcp-protocol-version"), Some("2025-11-25"));
+            assert!(call.header("mcp-session-id").is_some());
+            assert_eq!(call.header("mcp-method"), None);
+            assert!(meta.is_null(), "{meta}");
+        }
+        assert_eq!(body["params"]["name"], "echo");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_meta_goes_along() {
+    for eras in [Eras::Legacy, Eras::Modern] {
+        let upstream = http(eras).await;
+        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            let meta = r#""com.example/x":[1.50e3,"\u0041"],"traceparent":"00-1""#;
+            client.send(&client.call_with("1", "up__echo", r#"{"text":"x"}"#, meta)).await;
+            let call = upstream.requests_of("tools/call").pop().expect("a call");
+            let text = String::from_utf8_lossy(&call.body).into_owned();
+            assert!(text.contains(r#""com.example/x":[1.50e3,"\u0041"]"#) && text.contains(r#""traceparent":"00-1""#), "{text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_legacy_server_says_to_the_probe_it_is_known_for_one() {
+    let error = |code: i64| format!(r#"{{"jsonrpc":"2.0","id":0,"error":{{"code":{code},"message":"no"}}}}"#);
+    let answers = [
+        (400, "text/plain", "Bad Request: no session".to_owned()),
+        (400, "application/json", error(-32600)),
+        (400, "application/json", error(-32000)),
+        (404, "text/plain", String::new()),
+        (404, "application/json", error(-32601)),
+        (405, "text/html", "<html>".into()),
+        (406, "application/json", "{}".into()),
+        (200, "application/json", error(-32601)),
+        (200, "application/json", error(-32602)),
+        (200, "application/json", r#"{"jsonrpc":"2.0","id":0,"result":{}}"#.into()),
+        (200, "text/plain", "hello".into()),
+        (200, "text/event-stream", format!("data: {}\n\n", error(-32601))),
+        (202, "application/json", String::new()),
+        (422, "application/json", r#"{"detail":"Unprocessable"}"#.into()),
+    ];
+    for (status, kind, body) in answers {
+        let what = format!("{status} {kind} {body}");
+        let upstream = Script::start(move |asked| match asked.method() {
+            "server/discover" => Act::Answer(status, kind, body.clone()),
+            "tools/call" => script::answer(asked, r#"{"content":[{"type":"text","text":"legacy"}]}"#),
+            _ => script::legacy(asked).unwrap_or(Act::Answer(405, "text/plain", String::new())),
+        })
+        .await;
+        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            assert_eq!(client.text("up__t", json!({})).await, "legacy", "{what}");
+        }
+        assert_eq!(upstream.asked_for("server/discover"), 1, "{what}: the answer is remembered");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_says_nothing_about_the_era_is_asked_again() {
+    let faults = [
+        Fault::status(500), Fault::status(503), Fault::too_many(1), Fault::unauthorized("Bearer"), Fault::status(403),
+        Fault::redirect("/elsewhere"), Fault::CloseBeforeHead, Fault::CutBody { after: 10 },
+    ];
+    for fault in faults {
+        let upstream = http(Eras::Both).await;
+        upstream.fault(fault.clone()).on("server/discover").arm();
+        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+        let client = Client::connect(site.address, Speaks::Modern).await;
+        let answer = client.tool("up__echo", json!({"text": "x"})).await;
+        assert_eq!(answer["result"]["isError"], true, "{fault:?}");
+        upstream.heal();
+        assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
+        let call = upstream.requests_of("tools/call").pop().expect("a call");
+        assert_eq!(call.header("mcp-protocol-version"), Some("2026-07-28"), "{fault:?}: it was not taken for a legacy one");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pinned_era_is_not_asked_for() {
+    for (pin, version) in [(EraPin::Legacy, "2025-11-25"), (EraPin::Modern, "2026-07-28")] {
+        let upstream = http(Eras::Both).await;
+        let site = Site::of([("up", Upstream::http(upstream.url()).era(pin))]).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            client.text("up__echo", json!({"text": "x"})).await;
+            let call = upstream.requests_of("tools/call").pop().expect("a call");
+            assert_eq!(call.header("mcp-protocol-version"), Some(version));
+        }
+        assert!(upstream.requests_of("server/discover").is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_changes_its_era_is_noticed_after_an_error() {
+    for (before, after) in [(Eras::Legacy, Eras::Modern), (Eras::Modern, Eras::Legacy)] {
+        for speaks in Speaks::ONE_OF_EACH {
+            let upstream = http(before).await;
+            let address = upstream.address();
+            let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+            let client = Client::connect(site.address, speaks).await;
+            client.text("up__echo", json!({"text": "x"})).await;
+            drop(upstream);
+            let upstream = http_again(address, after).await;
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let answer = client.tool("up__count", json!({"key": "k"})).await;
+                if answer["result"].get("isError").is_none() && answer.get("error").is_none() {
+                    break;
+                }
+                assert!(tries < 4, "{before:?} to {after:?} for {speaks:?}: {answer}");
+            }
+            assert_eq!(upstream.count("k"), 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_without_sessions_are_served() {
+    let upstream = Script::start(|asked| match asked.method() {
+        "server/discover" => Act::Answer(400, "text/plain", String::new()),
+        "tools/call" => script::answer(asked, r#"{"content":[{"type":"text","text":"stateless"}]}"#),
+        _ => script::legacy(asked).unwrap_or(Act::Answer(405, "text/plain", String::new())),
+    })
+    .await;
+    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    for speaks in Speaks::ALL {
+        let client = Client::connect(site.address, speaks).await;
+        assert_eq!(client.text("up__t", json!({})).await, "stateless");
+        if !speaks.is_modern() {
+            assert_eq!(client.delete().await.status(), 204);
+        }
+    }
+    assert!(!upstream.asked().iter().any(|asked| asked.head.contains("mcp-session-id") || asked.verb == "DELETE"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_that_fails_is_tried_again_later() {
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = well.clone();
+    let upstream = Script::start(move |asked| match asked.method() {
+        "server/discover" => Act::Answer(404, "text/plain", String::new()),
+        "initialize" if !is_well.load(Ordering::Relaxed) => Act::Answer(500, "text/plain", "not yet".into()),
+        "tools/call" => script::answer(asked, r#"{"content":[{"type":"text","text":"up"}]}"#),
+        _ => script::legacy(asked).unwrap_or(Act::Answer(405, "text/plain", String::new())),
+    })
+    .await;
+    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        well.store(false, Ordering::Relaxed);
+        let client = Client::connect(site.address, speaks).await;
+        let answer = client.tool("up__t", json!({})).await;
+        assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], true, "{answer}");
+        well.store(true, Ordering::Relaxed);
+        assert_eq!(client.text("up__t", json!({})).await, "up");
+    }
+}
