@@ -8,7 +8,7 @@
 //! cargo run --example quickstart -- --once                                   ends after the call
 //! ```
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to people")]
+#![expect(clippy::print_stderr, reason = "an example talks to people")]
 
 mod client;
 mod demo;
@@ -17,7 +17,7 @@ mod progress;
 
 use std::process::ExitCode;
 
-use portolan::{Error, InstallRequest, Owner, Platform, Result, core::RegistryExt};
+use portolan::{Error, InstallRequest, Owner, Platform, Result, ServerName, core::RegistryExt};
 
 use crate::{client::Client, options::Options, progress::Line};
 
@@ -108,24 +108,19 @@ async fn run(options: &Options) -> Result<()> {
             _ = ended => {}
         }
     });
-    let once = options.once;
     let calling = async {
-        let called = call_once(&url, token.reveal(), options).await;
+        let called = call_once(&url, token.reveal(), &install.server, options).await;
         if called.is_ok() {
             progress::introduce(&url, token.reveal());
-            if !once {
-                println!("\nserving until Ctrl-C");
-            }
         }
-        if once || called.is_err() {
+        if options.once || called.is_err() {
             let _ = end.send(());
-        } else {
-            // Keeps the listener going until Ctrl-C.
-            std::mem::forget(end);
+            return (called, None);
         }
-        called
+        progress::say("\nserving until Ctrl-C");
+        (called, Some(end))
     };
-    let (served, called) = tokio::join!(serving, calling);
+    let (served, (called, _until_then)) = tokio::join!(serving, calling);
     called?;
     served.map_err(|fault| Error::Unavailable {
         backend: "the listener",
@@ -134,17 +129,17 @@ async fn run(options: &Options) -> Result<()> {
 }
 
 /// One real call through our own endpoint, as any MCP client would make it.
-async fn call_once(url: &str, token: &str, options: &Options) -> Result<()> {
+async fn call_once(url: &str, token: &str, server: &ServerName, options: &Options) -> Result<()> {
     let mut line = Line::begin(format!("calling it at {url}"));
     let mut client = Client::connect(url, token).await?;
     let tools = client.tools().await?;
-    let Some((tool, arguments)) = options.choose(&tools) else {
+    let Some((tool, arguments)) = options.choose(server, &tools) else {
         line.done("it has no tool that can be called without arguments, so none was called".into());
         return Ok(());
     };
     line.step(&tool);
     let answer = client.call(&tool, &arguments).await?;
     line.done(format!("{tool} {arguments} answers"));
-    println!("  {}", progress::shorten(&answer, 400));
+    progress::say(&format!("  {}", progress::shorten(&answer, 400)));
     Ok(())
 }

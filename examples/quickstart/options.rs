@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use portolan::{Result, ServerSpec};
+use portolan::{Result, ServerName, ServerSpec};
 use serde_json::{Value, json};
 
 pub(crate) const USAGE: &str = "\
@@ -86,28 +86,28 @@ impl Options {
         }
     }
 
-    /// A tool that is safe to call for a show, with arguments: a known one, else one that wants none and changes nothing.
-    pub(crate) fn choose(&self, tools: &[Value]) -> Option<(String, Value)> {
+    /// A tool of `server` that is safe to call for a show, with arguments: a known one, else one that wants none and
+    /// changes nothing.
+    pub(crate) fn choose(&self, server: &ServerName, tools: &[Value]) -> Option<(String, Value)> {
         let known = [
             ("greet", json!({"name": "Portolan"})),
             ("echo", json!({"message": "hello"})),
+            ("get_current_time", json!({"timezone": "UTC"})),
         ];
-        let named = |wanted: &str| {
-            tools
-                .iter()
-                .filter_map(|tool| tool["name"].as_str())
-                .find(|name| name.ends_with(wanted))
-        };
+        let names = || tools.iter().filter_map(|tool| tool["name"].as_str());
         for (name, arguments) in known {
-            if let Some(name) = named(&format!("__{name}")) {
-                return Some((name.into(), arguments));
+            let wanted = format!("{server}__{name}");
+            if names().any(|name| name == wanted) {
+                return Some((wanted, arguments));
             }
         }
+        let own = format!("{server}__");
         let harmless = |tool: &&Value| {
             let wants = tool["inputSchema"]["required"]
                 .as_array()
                 .is_some_and(|required| !required.is_empty());
-            !wants && tool["annotations"]["readOnlyHint"] == true
+            let is_own = tool["name"].as_str().is_some_and(|name| name.starts_with(&own));
+            is_own && !wants && tool["annotations"]["readOnlyHint"] == true
         };
         let tool = tools.iter().find(harmless)?;
         Some((tool["name"].as_str()?.into(), json!({})))
@@ -129,7 +129,7 @@ impl Options {
                 .iter()
                 .skip(1)
                 .find(|arg| !arg.starts_with('-'))
-                .or(self.command.first())
+                .or_else(|| self.command.first())
             {
                 Some(part) => part.rsplit('/').next().unwrap_or(part),
                 None => return "demo".into(),

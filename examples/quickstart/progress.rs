@@ -47,15 +47,16 @@ impl Line {
         } else {
             ""
         };
-        println!("{clear}✓ {}: {outcome} ({took})", self.what);
+        say(&format!("{clear}✓ {}: {outcome} ({took})", self.what));
     }
 
     fn draw(&self, state: &str) {
         if std::io::stdout().is_terminal() {
-            print!("\r\x1b[2K  {} {}", self.what, shorten(state, 100));
-            let _ = std::io::stdout().flush();
+            let mut out = std::io::stdout();
+            let _ = write!(out, "\r\x1b[2K  {} {}", self.what, shorten(state, 100));
+            let _ = out.flush();
         } else if state != "…" {
-            println!("  {} {}", self.what, state);
+            say(&format!("  {} {}", self.what, state));
         }
     }
 }
@@ -63,7 +64,7 @@ impl Line {
 /// Says what went wrong, why, and what to do.
 pub(crate) fn explain(error: &Error) {
     if std::io::stdout().is_terminal() {
-        println!();
+        say("");
     }
     eprintln!("✗ {error}");
     if let Error::NotReady { failure, .. } = error {
@@ -86,9 +87,14 @@ pub(crate) fn introduce(url: &str, token: &str) {
             "portolan": { "type": "http", "url": url, "headers": { "Authorization": format!("Bearer {token}") } }
         }
     });
-    println!("\nendpoint  {url}");
-    println!("token     {token}   (shown this once; stored hashed)");
-    println!("\npaste into an MCP client:\n{config:#}");
+    say(&format!("\nendpoint  {url}"));
+    say(&format!("token     {token}   (shown this once; stored hashed)"));
+    say(&format!("\npaste into an MCP client:\n{config:#}"));
+}
+
+/// Prints a line. Whoever reads it may have gone away, as `head` does; that is no reason to stop.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// At most `most` characters of a text, on one line.

@@ -19,26 +19,29 @@ pub(crate) const FAILURE_KEY: &str = "dev.portolan/failure";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
-/// A request that is refused, whole.
+/// A request that is refused, whole. Boxed, because it is rare and the way past it is not.
 #[derive(Debug)]
-pub(crate) struct Rejection {
+pub(crate) struct Rejection(Box<Refused>);
+
+#[derive(Debug)]
+struct Refused {
     status: StatusCode,
     id: Option<RequestId>,
     error: ErrorObject,
-    challenge: Vec<HeaderValue>,
+    challenges: Vec<HeaderValue>,
     allow: Option<&'static str>,
 }
 
 impl Rejection {
     /// A refusal with an HTTP status and a JSON-RPC error.
     pub(crate) fn new(status: StatusCode, error: ErrorObject) -> Self {
-        Self {
+        Self(Box::new(Refused {
             status,
             id: None,
             error,
-            challenge: Vec::new(),
+            challenges: Vec::new(),
             allow: None,
-        }
+        }))
     }
 
     /// A refusal of the HTTP request itself: code -32600.
@@ -48,37 +51,38 @@ impl Rejection {
 
     /// A refusal under the id of the request at fault.
     pub(crate) fn with_id(mut self, id: Option<RequestId>) -> Self {
-        self.id = id;
+        self.0.id = id;
         self
     }
 
     /// A refusal that names ways to authenticate.
     pub(crate) fn with_challenges(mut self, challenges: Vec<HeaderValue>) -> Self {
-        self.challenge = challenges;
+        self.0.challenges = challenges;
         self
     }
 
     /// 405.
     pub(crate) fn method(allow: &'static str) -> Self {
-        let problem = format!("this endpoint takes {allow}");
-        Self {
-            allow: Some(allow),
-            ..Self::http(StatusCode::METHOD_NOT_ALLOWED, problem)
-        }
+        let mut rejection = Self::http(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("this endpoint takes {allow}"),
+        );
+        rejection.0.allow = Some(allow);
+        rejection
     }
 
     /// The JSON-RPC error message, for a batch.
     pub(crate) fn message(&self) -> Bytes {
-        envelope::error(self.id.as_ref(), &self.error)
+        envelope::error(self.0.id.as_ref(), &self.0.error)
     }
 
     /// The whole reply.
     pub(crate) fn into_response(self) -> Response<Body> {
-        let mut response = json(self.status, self.message());
-        for challenge in self.challenge {
+        let mut response = json(self.0.status, self.message());
+        for challenge in self.0.challenges {
             response.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
         }
-        if let Some(allow) = self.allow {
+        if let Some(allow) = self.0.allow {
             response
                 .headers_mut()
                 .insert(header::ALLOW, HeaderValue::from_static(allow));

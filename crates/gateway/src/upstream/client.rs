@@ -16,14 +16,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::GatewayConfig;
 
+type Plain = Client<HttpConnector, Full<Bytes>>;
+type Secure = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 /// What calls to servers share: connections, configuration, and the short tasks that outlive a call.
 #[derive(Debug)]
 pub(crate) struct Connector {
     pub(crate) config: Arc<GatewayConfig>,
     pub(crate) tasks: TaskTracker,
-    plain: Client<HttpConnector, Full<Bytes>>,
+    plain: Plain,
     /// Made when the first https server is called: the certificates of the machine take a while and a megabyte.
-    secure: OnceLock<Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String>>,
+    secure: OnceLock<Result<Secure, String>>,
 }
 
 impl Connector {
@@ -59,7 +62,7 @@ fn tcp(config: &GatewayConfig) -> HttpConnector {
     tcp
 }
 
-fn secure(config: &GatewayConfig) -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String> {
+fn secure(config: &GatewayConfig) -> Result<Secure, String> {
     // The provider is named, because a host's dependency tree may hold more than one.
     let connector = HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())

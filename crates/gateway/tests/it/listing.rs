@@ -1,6 +1,9 @@
 //! What is listed: merged, named, paged, and only what the caller may use.
 
-use std::{collections::BTreeSet, time::{Duration, Instant}};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use portolan_core::{Action, Caller, Decision, Naming, PolicyFn, Subject};
 use portolan_fixtures::http::Fault;
@@ -19,7 +22,11 @@ fn tool(name: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_lists_are_the_same_to_the_byte() {
-    let servers = [http(Eras::Both).await, http(Eras::Legacy).await, http(Eras::Modern).await];
+    let servers = [
+        http(Eras::Both).await,
+        http(Eras::Legacy).await,
+        http(Eras::Modern).await,
+    ];
     servers[1].behave(|behaviour| behaviour.page_size = Some(3));
     let upstream = |at: usize| Upstream::http(servers[at].url());
     let first = Site::of([("b", upstream(0)), ("a", upstream(1)), ("c", upstream(2))]).await;
@@ -43,7 +50,10 @@ async fn definitions_are_listed_as_their_servers_wrote_them() {
         "outputSchema": {"type": "array"}, "annotations": {"readOnlyHint": true, "future": []}, "_meta": {"a/b": null}, "unknown": [{}]});
     upstream.behave(|behaviour| behaviour.extra_tools = vec![odd.clone()]);
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    let plain = Site::with([("up", Upstream::http(upstream.url()))], |builder| builder.naming(Naming::Plain)).await;
+    let plain = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+        builder.naming(Naming::Plain)
+    })
+    .await;
     for speaks in Speaks::ONE_OF_EACH {
         for (site, name) in [(&site, "up__odd"), (&plain, "odd")] {
             let client = Client::connect(site.address, speaks).await;
@@ -52,7 +62,10 @@ async fn definitions_are_listed_as_their_servers_wrote_them() {
             let mut expected = odd.clone();
             expected["name"] = name.into();
             assert!(tools.contains(&expected), "{tools:?}");
-            assert_eq!(client.tool(name, json!({})).await["result"]["content"][0]["text"], "odd");
+            assert_eq!(
+                client.tool(name, json!({})).await["result"]["content"][0]["text"],
+                "odd"
+            );
         }
     }
 }
@@ -63,7 +76,11 @@ async fn bad_definitions_lose_no_others() {
     let annotated = |at: Value| json!({"name": "hidden", "inputSchema": {"type": "object", "properties": {"a": at}}});
     upstream.behave(|behaviour| {
         behaviour.extra_tools = vec![
-            json!({"inputSchema": {}}), json!(5), json!({"name": ""}), json!({"name": 7}), json!({"name": "a\u{0}b"}),
+            json!({"inputSchema": {}}),
+            json!(5),
+            json!({"name": ""}),
+            json!({"name": 7}),
+            json!({"name": "a\u{0}b"}),
             annotated(json!({"type": "object", "x-mcp-header": "A"})),
             annotated(json!({"type": "string", "x-mcp-header": "no token"})),
             json!({"name": "echo", "description": "a second one of this name"}),
@@ -82,7 +99,17 @@ async fn bad_definitions_lose_no_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_names_fit_and_find_their_way_back() {
     let upstream = http(Eras::Both).await;
-    let names: Vec<String> = [21, 22, 23, 60, 100, 256].iter().map(|length| "n".repeat(*length)).chain(["n".repeat(255) + "m", "a__b".into(), "__".into(), "ä".repeat(60), "with space".into()]).collect();
+    let names: Vec<String> = [21, 22, 23, 60, 100, 256]
+        .iter()
+        .map(|length| "n".repeat(*length))
+        .chain([
+            "n".repeat(255) + "m",
+            "a__b".into(),
+            "__".into(),
+            "ä".repeat(60),
+            "with space".into(),
+        ])
+        .collect();
     upstream.behave(|behaviour| behaviour.extra_tools = names.iter().map(|name| tool(name)).collect());
     let server = "s".repeat(40);
     let site = Site::of([(server.as_str(), Upstream::http(upstream.url()))]).await;
@@ -95,11 +122,20 @@ async fn long_names_fit_and_find_their_way_back() {
             assert!(tool.len() <= 64, "{tool}");
             let post = client.call("1", tool, r#"{"text":"x"}"#);
             // Some of these names cannot stand in a header as they are.
-            let post = if speaks.is_modern() { post.with("mcp-name", &base64_name(tool)) } else { post };
+            let post = if speaks.is_modern() {
+                post.with("mcp-name", &base64_name(tool))
+            } else {
+                post
+            };
             upstream.clear_requests();
             let answer = client.send(&post).await;
             assert!(answer.json()["result"].is_object(), "{tool}: {answer:?}");
-            reached.insert(upstream.requests_of("tools/call")[0].json()["params"]["name"].as_str().expect("a name").to_owned());
+            reached.insert(
+                upstream.requests_of("tools/call")[0].json()["params"]["name"]
+                    .as_str()
+                    .expect("a name")
+                    .to_owned(),
+            );
         }
         assert!(names.iter().all(|name| reached.contains(name)));
         assert_eq!(reached.len(), tools.len());
@@ -130,8 +166,14 @@ async fn pages(client: &Client) -> Vec<String> {
     let (mut names, mut cursor) = (Vec::new(), String::new());
     loop {
         let answer = client.ask("tools/list", &cursor).await.json();
-        let tools = answer["result"]["tools"].as_array().unwrap_or_else(|| panic!("{answer}"));
-        names.extend(tools.iter().map(|tool| tool["name"].as_str().expect("a name").to_owned()));
+        let tools = answer["result"]["tools"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{answer}"));
+        names.extend(
+            tools
+                .iter()
+                .map(|tool| tool["name"].as_str().expect("a name").to_owned()),
+        );
         match answer["result"].get("nextCursor") {
             Some(next) => cursor = format!(r#""cursor":{next}"#),
             None => return names,
@@ -146,7 +188,10 @@ async fn pages_hold_every_tool_once_while_tools_are_added() {
     config.timeouts.list_age = Duration::ZERO;
     for speaks in Speaks::ONE_OF_EACH {
         let upstream = http(Eras::Both).await;
-        let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| builder.config(config.clone())).await;
+        let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+            builder.config(config.clone())
+        })
+        .await;
         let client = Client::connect(site.address, speaks).await;
         let names = pages(&client).await;
         assert!(names.is_sorted() && names.len() >= 8);
@@ -155,11 +200,19 @@ async fn pages_hold_every_tool_once_while_tools_are_added() {
             let answer = client.ask("tools/list", &cursor).await.json();
             let tools = answer["result"]["tools"].as_array().expect("tools");
             assert!(tools.len() <= 3);
-            seen.extend(tools.iter().map(|tool| tool["name"].as_str().expect("a name").to_owned()));
+            seen.extend(
+                tools
+                    .iter()
+                    .map(|tool| tool["name"].as_str().expect("a name").to_owned()),
+            );
             if added < 4 {
                 added += 1;
                 // Before and after the place of the cursor.
-                upstream.behave(|behaviour| behaviour.extra_tools.extend([tool(&format!("a{added}")), tool(&format!("z{added}"))]));
+                upstream.behave(|behaviour| {
+                    behaviour
+                        .extra_tools
+                        .extend([tool(&format!("a{added}")), tool(&format!("z{added}"))])
+                });
             }
             match answer["result"].get("nextCursor") {
                 Some(next) => cursor = format!(r#""cursor":{next}"#),
@@ -186,10 +239,18 @@ async fn a_cursor_is_good_for_its_gateway_alone() {
     let foreign = Site::with([("up", Upstream::http(upstream.url()))], |builder| builder).await;
     for speaks in Speaks::ONE_OF_EACH {
         let client = Client::connect(site.address, speaks).await;
-        let cursor = client.ask("tools/list", "").await.json()["result"]["nextCursor"].as_str().expect("a cursor").to_owned();
+        let cursor = client.ask("tools/list", "").await.json()["result"]["nextCursor"]
+            .as_str()
+            .expect("a cursor")
+            .to_owned();
         assert!(!cursor.contains("up__"));
         let params = format!(r#""cursor":"{cursor}""#);
-        assert_eq!(client.ask("tools/list", &params).await.json()["result"]["tools"].as_array().map(Vec::len), Some(3));
+        assert_eq!(
+            client.ask("tools/list", &params).await.json()["result"]["tools"]
+                .as_array()
+                .map(Vec::len),
+            Some(3)
+        );
         for at in [0, cursor.len() / 2, cursor.len() - 1] {
             let mut tampered = cursor.clone().into_bytes();
             tampered[at] = if tampered[at] == b'A' { b'B' } else { b'A' };
@@ -198,7 +259,14 @@ async fn a_cursor_is_good_for_its_gateway_alone() {
             assert_eq!((answer.status(), answer.code()), (200, -32602));
         }
         if let Some(session) = &client.session {
-            assert_eq!(client.ask("tools/list", &format!(r#""cursor":"{session}""#)).await.code(), -32602, "a session is no cursor");
+            assert_eq!(
+                client
+                    .ask("tools/list", &format!(r#""cursor":"{session}""#))
+                    .await
+                    .code(),
+                -32602,
+                "a session is no cursor"
+            );
         }
         let mut other = Client::stranger(site.address, speaks).gateway("other");
         other.shake_hands().await;
@@ -213,9 +281,16 @@ async fn what_a_policy_denies_is_as_unknown() {
     let upstream = http(Eras::Both).await;
     let policy = PolicyFn(|caller: &Caller, action: &Action<'_>| {
         let is_alice = matches!(&caller.subject, Subject::User(user) if user.as_str() == "alice");
-        if is_alice || action.tool().name().as_str() != "count" { Decision::Allow } else { Decision::Deny }
+        if is_alice || action.tool().name().as_str() != "count" {
+            Decision::Allow
+        } else {
+            Decision::Deny
+        }
     });
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| builder.policy(policy)).await;
+    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+        builder.policy(policy)
+    })
+    .await;
     for speaks in Speaks::ONE_OF_EACH {
         let alice = Client::connect(site.address, speaks).await;
         let mut bob = Client::stranger(site.address, speaks).token("bob-token");
@@ -226,7 +301,10 @@ async fn what_a_policy_denies_is_as_unknown() {
         let unknown = bob.send(&bob.call("1", "up__conut", r#"{"key":"k"}"#)).await;
         assert_eq!(denied.text().replace("count", "conut"), unknown.text());
         assert_eq!((denied.status(), denied.code()), (unknown.status(), -32602));
-        assert_eq!(alice.tool("up__count", json!({"key": "k"})).await["result"].get("isError"), None);
+        assert_eq!(
+            alice.tool("up__count", json!({"key": "k"})).await["result"].get("isError"),
+            None
+        );
     }
     assert_eq!(upstream.count("k"), 2);
 }
@@ -243,10 +321,18 @@ async fn a_dead_server_leaves_the_others_listed_and_comes_back() {
         assert_eq!(result["tools"].as_array().map(Vec::len), Some(8));
         let reasons = result["_meta"]["dev.portolan/failure"].as_object().expect("reasons");
         assert_eq!(reasons.keys().collect::<Vec<_>>(), ["dead"]);
-        assert!(reasons["dead"].as_str().is_some_and(|reason| reason.contains("dead") && !reason.contains("http://")), "{reasons:?}");
+        assert!(
+            reasons["dead"]
+                .as_str()
+                .is_some_and(|reason| reason.contains("dead") && !reason.contains("http://")),
+            "{reasons:?}"
+        );
         // A name that may be one of its tools is not called unknown.
         let answer = client.tool("dead__echo", json!({"text": "x"})).await;
-        assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "connection", "{answer}");
+        assert_eq!(
+            answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "connection",
+            "{answer}"
+        );
     }
     let _again = http_again(address, Eras::Both).await;
     for speaks in Speaks::ONE_OF_EACH {
@@ -265,18 +351,30 @@ async fn a_slow_server_delays_nobody_beyond_the_deadline_for_lists() {
         slow.fault(Fault::NeverAnswer).on(method).arm();
         let mut config = GatewayConfig::default();
         config.timeouts.list = Duration::from_millis(300);
-        let upstreams = [("a-slow", Upstream::http(slow.url())), ("well", Upstream::http(well.url()))];
+        let upstreams = [
+            ("a-slow", Upstream::http(slow.url())),
+            ("well", Upstream::http(well.url())),
+        ];
         let site = Site::with(upstreams, |builder| builder.config(config).naming(Naming::Plain)).await;
-        let clients: Vec<_> = (0..12).map(|_| Client::stranger(site.address, Speaks::Modern)).collect();
+        let clients: Vec<_> = (0..12)
+            .map(|_| Client::stranger(site.address, Speaks::Modern))
+            .collect();
         let since = Instant::now();
         let lists = futures_util::future::join_all(clients.iter().map(Client::tools)).await;
         assert!(lists.iter().all(|tools| tools.len() == 8));
-        assert!(since.elapsed() < Duration::from_millis(1500), "{method}: {:?}", since.elapsed());
+        assert!(
+            since.elapsed() < Duration::from_millis(1500),
+            "{method}: {:?}",
+            since.elapsed()
+        );
         let since = Instant::now();
         for _ in 0..10 {
             assert_eq!(clients[0].text("echo", json!({"text": "x"})).await, "x");
         }
-        assert!(since.elapsed() < Duration::from_millis(1500), "{method}: calls of others are not held up");
+        assert!(
+            since.elapsed() < Duration::from_millis(1500),
+            "{method}: calls of others are not held up"
+        );
         slow.heal();
         assert_eq!(clients[0].tools().await.len(), 8);
     }
@@ -307,7 +405,10 @@ async fn an_old_list_is_fetched_anew_in_the_background() {
     let upstream = http(Eras::Both).await;
     let mut config = GatewayConfig::default();
     config.timeouts.list_age = Duration::ZERO;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| builder.config(config)).await;
+    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+        builder.config(config)
+    })
+    .await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     assert_eq!(client.tools().await.len(), 8);
     upstream.behave(|behaviour| behaviour.extra_tools = vec![tool("fresh")]);
@@ -328,6 +429,12 @@ async fn a_gateway_without_servers_lists_nothing() {
         assert_eq!(client.tools().await, [""; 0]);
     }
     let client = Client::stranger(site.address, Speaks::Modern);
-    assert_eq!(client.ask("server/discover", "").await.json()["result"]["instructions"], "nothing here");
-    assert_eq!(client.initialize("2025-11-25").await.json()["result"]["instructions"], "nothing here");
+    assert_eq!(
+        client.ask("server/discover", "").await.json()["result"]["instructions"],
+        "nothing here"
+    );
+    assert_eq!(
+        client.initialize("2025-11-25").await.json()["result"]["instructions"],
+        "nothing here"
+    );
 }

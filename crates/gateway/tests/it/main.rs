@@ -7,6 +7,7 @@ mod limits;
 mod listing;
 mod matrix;
 mod mutations;
+mod publications;
 mod replicas;
 mod router;
 mod sessions;

@@ -51,13 +51,18 @@ async fn a_router_serves_what_the_service_does() {
 #[tokio::test]
 async fn the_listener_of_ones_own_ends_in_order() {
     let upstream = http(Eras::Both).await;
-    let gateway = builder().upstream("up", Upstream::http(upstream.url())).build().expect("a gateway");
+    let gateway = builder()
+        .upstream("up", Upstream::http(upstream.url()))
+        .build()
+        .expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(portolan_gateway::serve(listener, gateway, async { drop(ended.await) }));
     let client = Client::stranger(address, Speaks::Modern);
-    let call = client.begin_unanswered(&client.call("1", "up__sleep", r#"{"ms":50}"#)).await;
+    let call = client
+        .begin_unanswered(&client.call("1", "up__sleep", r#"{"ms":50}"#))
+        .await;
     crate::support::until("under way", || upstream.requests_of("tools/call").len() == 1).await;
     end.send(()).expect("it listens");
     let messages = call.incoming().await.messages().await.expect("a whole answer");

@@ -20,12 +20,16 @@ fn kill(pid: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_of_many_callers_never_cross() {
-    let Server::Stdio { server, dir: _dir } = stdio(&["--out-of-order", "--wrong-id", "--duplicate-answers", "--junk"], EraPin::Auto) else {
+    let Server::Stdio { server, dir: _dir } = stdio(
+        &["--out-of-order", "--wrong-id", "--duplicate-answers", "--junk"],
+        EraPin::Auto,
+    ) else {
         unreachable!()
     };
     let site = Site::of([("up", Upstream::channel(server))]).await;
+    let address = site.address;
     let callers = (0..64).map(|caller| async move {
-        let client = Client::connect(site_address(&site), Speaks::ALL[caller % 4]).await;
+        let client = Client::connect(address, Speaks::ALL[caller % 4]).await;
         for call in 0..5 {
             let text = format!("{caller}/{call}");
             assert_eq!(client.text("up__echo", json!({"text": text})).await, text);
@@ -34,14 +38,12 @@ async fn answers_of_many_callers_never_cross() {
     futures_util::future::join_all(callers).await;
 }
 
-fn site_address(site: &Site) -> std::net::SocketAddr {
-    site.address
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
     for era in ["legacy", "modern"] {
-        let Server::Stdio { server, dir: _dir } = stdio(&["--era", era], EraPin::Auto) else { unreachable!() };
+        let Server::Stdio { server, dir: _dir } = stdio(&["--era", era], EraPin::Auto) else {
+            unreachable!()
+        };
         let site = Site::of([("up", Upstream::channel(server.clone()))]).await;
         let warm = Client::stranger(site.address, Speaks::Modern);
         warm.text("up__echo", json!({"text": "x"})).await;
@@ -62,7 +64,11 @@ async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
             let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
             assert!(killed.elapsed() < Duration::from_secs(1), "{answer}");
             let failure = &answer["result"]["_meta"]["dev.portolan/failure"];
-            assert_eq!((&failure["cause"], &failure["retryable"]), (&json!("exited"), &json!(true)), "{answer}");
+            assert_eq!(
+                (&failure["cause"], &failure["retryable"]),
+                (&json!("exited"), &json!(true)),
+                "{answer}"
+            );
             assert_eq!(answer["result"].get("resultType").is_some(), speaks.is_modern());
             assert!(!text.is_empty());
         }
@@ -76,7 +82,9 @@ async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_under_load_see_a_kill_only_as_retryable_failures() {
-    let Server::Stdio { server, dir: _dir } = stdio(&[], EraPin::Auto) else { unreachable!() };
+    let Server::Stdio { server, dir: _dir } = stdio(&[], EraPin::Auto) else {
+        unreachable!()
+    };
     let site = Site::of([("up", Upstream::channel(server.clone()))]).await;
     let warm = Client::stranger(site.address, Speaks::Modern);
     warm.text("up__echo", json!({"text": "x"})).await;
@@ -87,7 +95,10 @@ async fn callers_under_load_see_a_kill_only_as_retryable_failures() {
                 let text = format!("{caller}/{call}");
                 let answer = client.tool("up__echo", json!({"text": text})).await;
                 if answer["result"]["isError"] == true {
-                    assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], true, "{answer}");
+                    assert_eq!(
+                        answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], true,
+                        "{answer}"
+                    );
                 } else {
                     assert_eq!(answer["result"]["content"][0]["text"], text);
                 }
@@ -113,8 +124,15 @@ async fn a_call_that_killed_its_server_is_not_sent_again() {
     let client = Client::connect(site.address, Speaks::November).await;
     assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1");
     let answer = client.tool("up__crash", json!({"code": 3})).await;
-    assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "exited", "{answer}");
-    assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1", "of a new process");
+    assert_eq!(
+        answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "exited",
+        "{answer}"
+    );
+    assert_eq!(
+        client.text("up__count", json!({"key": "k"})).await,
+        "1",
+        "of a new process"
+    );
     assert_eq!(server.count("k"), 2);
 }
 
@@ -123,33 +141,50 @@ async fn a_command_is_started_with_the_gateway_and_ends_with_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let pids = dir.path().join("pid");
     let upstream = Upstream::command(program(), ["--grandchild", pids.to_str().expect("UTF-8")]);
-    let site = Site::with([("up", upstream)], |builder| builder.processes(ProcessConfig::new(dir.path().join("private")))).await;
+    let site = Site::with([("up", upstream)], |builder| {
+        builder.processes(ProcessConfig::new(dir.path().join("private")))
+    })
+    .await;
     for speaks in Speaks::ALL {
         let client = Client::connect(site.address, speaks).await;
         assert_eq!(client.text("up__add", json!({"a": 1, "b": 2})).await, "3");
     }
-    let pid: i32 = std::fs::read_to_string(&pids).expect("a pid").parse().expect("a number");
+    let pid: i32 = std::fs::read_to_string(&pids)
+        .expect("a pid")
+        .parse()
+        .expect("a number");
     let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
     drop(site);
-    until("the whole group is gone", || rustix::process::test_kill_process(pid).is_err() || is_zombie(pid)).await;
+    until("the whole group is gone", || {
+        rustix::process::test_kill_process(pid).is_err() || is_zombie(pid)
+    })
+    .await;
 }
 
 fn is_zombie(pid: rustix::process::Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('Z'))
+    stat.rsplit(')')
+        .next()
+        .is_none_or(|rest| rest.trim_start().starts_with('Z'))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_that_is_not_there_is_a_typed_failure() {
     let dir = tempfile::tempdir().expect("a directory");
     let upstream = Upstream::command("/no/such/program", [""; 0]);
-    let site = Site::with([("up", upstream)], |builder| builder.processes(ProcessConfig::new(dir.path().join("private")))).await;
+    let site = Site::with([("up", upstream)], |builder| {
+        builder.processes(ProcessConfig::new(dir.path().join("private")))
+    })
+    .await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let result = client.ask("tools/list", "").await.json()["result"].clone();
     assert_eq!(result["tools"], json!([]));
     assert!(result["_meta"]["dev.portolan/failure"]["up"].is_string(), "{result}");
     let answer = client.tool("up__echo", json!({})).await;
-    assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], false, "{answer}");
+    assert_eq!(
+        answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], false,
+        "{answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,7 +196,10 @@ async fn a_server_that_is_mute_is_given_up_and_told() {
         let before = server.cancels();
         let client = Client::connect(site.address, speaks).await;
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
-        assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "timeout", "{answer}");
+        assert_eq!(
+            answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "timeout",
+            "{answer}"
+        );
         until("told", || server.cancels() == before + 1).await;
     }
 }

@@ -58,7 +58,10 @@ async fn answers_of_every_shape_and_size_are_the_same() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
         let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-        let clients = [Client::connect(site.address, Speaks::March).await, Client::connect(site.address, Speaks::Modern).await];
+        let clients = [
+            Client::connect(site.address, Speaks::March).await,
+            Client::connect(site.address, Speaks::Modern).await,
+        ];
         for reply in [Reply::Json, Reply::Sse] {
             for order in [MemberOrder::IdFirst, MemberOrder::ResultFirst] {
                 for result_type in [ResultType::First, ResultType::Last, ResultType::Missing] {
@@ -74,7 +77,9 @@ async fn answers_of_every_shape_and_size_are_the_same() {
                                     continue;
                                 }
                                 let answer = client.tool("up__big", json!({"bytes": bytes})).await;
-                                let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{what}: {answer}"));
+                                let text = answer["result"]["content"][0]["text"]
+                                    .as_str()
+                                    .unwrap_or_else(|| panic!("{what}: {answer}"));
                                 assert_eq!(text.len(), bytes, "{what}");
                                 let expected = client.speaks.is_modern().then(|| json!("complete"));
                                 assert_eq!(answer["result"].get("resultType"), expected.as_ref(), "{what}");
@@ -93,8 +98,16 @@ async fn an_answer_over_the_limit_is_a_failure_or_breaks_off() {
     (config.limits.message_bytes, config.limits.held_bytes) = (1 << 20, 256 << 10);
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
-        let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| builder.config(config.clone())).await;
-        for (reply, pieces) in [(Reply::Json, None), (Reply::Json, Some(4096)), (Reply::Sse, None), (Reply::Sse, Some(4096))] {
+        let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+            builder.config(config.clone())
+        })
+        .await;
+        for (reply, pieces) in [
+            (Reply::Json, None),
+            (Reply::Json, Some(4096)),
+            (Reply::Sse, None),
+            (Reply::Sse, Some(4096)),
+        ] {
             upstream.behave(|behaviour| (behaviour.reply, behaviour.pieces) = (reply, pieces));
             for speaks in Speaks::ONE_OF_EACH {
                 let client = Client::connect(site.address, speaks).await;
@@ -116,7 +129,11 @@ async fn an_answer_over_the_limit_is_a_failure_or_breaks_off() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_request_reaches_the_server_whole() {
-    for server in [Server::Http(http(Eras::Legacy).await), Server::Http(http(Eras::Modern).await), stdio(&[], EraPin::Auto)] {
+    for server in [
+        Server::Http(http(Eras::Legacy).await),
+        Server::Http(http(Eras::Modern).await),
+        stdio(&[], EraPin::Auto),
+    ] {
         let site = Site::of([("up", server.upstream())]).await;
         for speaks in Speaks::ONE_OF_EACH {
             let client = Client::connect(site.address, speaks).await;

@@ -1,6 +1,9 @@
 //! Sessions at legacy servers, and which era a server speaks.
 
-use std::{sync::Arc, sync::atomic::{AtomicBool, Ordering}};
+use std::{
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use portolan_core::EraPin;
 use portolan_fixtures::http::Fault;
@@ -71,14 +74,23 @@ async fn callers_share_no_session_upstream() {
     let upstream = http(Eras::Legacy).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     let mut seen = Vec::new();
-    for (speaks, token) in [(Speaks::Modern, "alice-token"), (Speaks::Modern, "bob-token"), (Speaks::November, "alice-token"), (Speaks::November, "alice-token")] {
+    for (speaks, token) in [
+        (Speaks::Modern, "alice-token"),
+        (Speaks::Modern, "bob-token"),
+        (Speaks::November, "alice-token"),
+        (Speaks::November, "alice-token"),
+    ] {
         let mut client = Client::stranger(site.address, speaks).token(token);
         client.shake_hands().await;
         upstream.clear_requests();
         for _ in 0..3 {
             client.text("up__echo", json!({"text": "x"})).await;
         }
-        let sessions: Vec<_> = upstream.requests_of("tools/call").iter().map(|call| call.header("mcp-session-id").map(str::to_owned)).collect();
+        let sessions: Vec<_> = upstream
+            .requests_of("tools/call")
+            .iter()
+            .map(|call| call.header("mcp-session-id").map(str::to_owned))
+            .collect();
         assert!(sessions.iter().all(|session| *session == sessions[0]), "{sessions:?}");
         assert!(!seen.contains(&sessions[0]));
         seen.push(sessions[0].clone());
@@ -125,10 +137,15 @@ async fn unknown_meta_goes_along() {
         for speaks in Speaks::ONE_OF_EACH {
             let client = Client::connect(site.address, speaks).await;
             let meta = r#""com.example/x":[1.50e3,"\u0041"],"traceparent":"00-1""#;
-            client.send(&client.call_with("1", "up__echo", r#"{"text":"x"}"#, meta)).await;
+            client
+                .send(&client.call_with("1", "up__echo", r#"{"text":"x"}"#, meta))
+                .await;
             let call = upstream.requests_of("tools/call").pop().expect("a call");
             let text = String::from_utf8_lossy(&call.body).into_owned();
-            assert!(text.contains(r#""com.example/x":[1.50e3,"\u0041"]"#) && text.contains(r#""traceparent":"00-1""#), "{text}");
+            assert!(
+                text.contains(r#""com.example/x":[1.50e3,"\u0041"]"#) && text.contains(r#""traceparent":"00-1""#),
+                "{text}"
+            );
         }
     }
 }
@@ -146,7 +163,11 @@ async fn whatever_a_legacy_server_says_to_the_probe_it_is_known_for_one() {
         (406, "application/json", "{}".into()),
         (200, "application/json", error(-32601)),
         (200, "application/json", error(-32602)),
-        (200, "application/json", r#"{"jsonrpc":"2.0","id":0,"result":{}}"#.into()),
+        (
+            200,
+            "application/json",
+            r#"{"jsonrpc":"2.0","id":0,"result":{}}"#.into(),
+        ),
         (200, "text/plain", "hello".into()),
         (200, "text/event-stream", format!("data: {}\n\n", error(-32601))),
         (202, "application/json", String::new()),
@@ -165,15 +186,25 @@ async fn whatever_a_legacy_server_says_to_the_probe_it_is_known_for_one() {
             let client = Client::connect(site.address, speaks).await;
             assert_eq!(client.text("up__t", json!({})).await, "legacy", "{what}");
         }
-        assert_eq!(upstream.asked_for("server/discover"), 1, "{what}: the answer is remembered");
+        assert_eq!(
+            upstream.asked_for("server/discover"),
+            1,
+            "{what}: the answer is remembered"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_says_nothing_about_the_era_is_asked_again() {
     let faults = [
-        Fault::status(500), Fault::status(503), Fault::too_many(1), Fault::unauthorized("Bearer"), Fault::status(403),
-        Fault::redirect("/elsewhere"), Fault::CloseBeforeHead, Fault::CutBody { after: 10 },
+        Fault::status(500),
+        Fault::status(503),
+        Fault::too_many(1),
+        Fault::unauthorized("Bearer"),
+        Fault::status(403),
+        Fault::redirect("/elsewhere"),
+        Fault::CloseBeforeHead,
+        Fault::CutBody { after: 10 },
     ];
     for fault in faults {
         let upstream = http(Eras::Both).await;
@@ -185,7 +216,11 @@ async fn what_says_nothing_about_the_era_is_asked_again() {
         upstream.heal();
         assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
         let call = upstream.requests_of("tools/call").pop().expect("a call");
-        assert_eq!(call.header("mcp-protocol-version"), Some("2026-07-28"), "{fault:?}: it was not taken for a legacy one");
+        assert_eq!(
+            call.header("mcp-protocol-version"),
+            Some("2026-07-28"),
+            "{fault:?}: it was not taken for a legacy one"
+        );
     }
 }
 
@@ -245,7 +280,12 @@ async fn servers_without_sessions_are_served() {
             assert_eq!(client.delete().await.status(), 204);
         }
     }
-    assert!(!upstream.asked().iter().any(|asked| asked.head.contains("mcp-session-id") || asked.verb == "DELETE"));
+    assert!(
+        !upstream
+            .asked()
+            .iter()
+            .any(|asked| asked.head.contains("mcp-session-id") || asked.verb == "DELETE")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -264,7 +304,10 @@ async fn a_handshake_that_fails_is_tried_again_later() {
         well.store(false, Ordering::Relaxed);
         let client = Client::connect(site.address, speaks).await;
         let answer = client.tool("up__t", json!({})).await;
-        assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], true, "{answer}");
+        assert_eq!(
+            answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], true,
+            "{answer}"
+        );
         well.store(true, Ordering::Relaxed);
         assert_eq!(client.text("up__t", json!({})).await, "up");
     }

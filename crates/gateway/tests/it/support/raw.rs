@@ -41,6 +41,8 @@ pub(crate) struct Incoming {
     connection: Connection,
     rest: Rest,
     text: Vec<u8>,
+    /// How far `text` was looked through.
+    seen: usize,
 }
 
 enum Rest {
@@ -159,6 +161,7 @@ impl Connection {
             connection: self,
             rest,
             text: Vec::new(),
+            seen: 0,
         }
     }
 }
@@ -228,7 +231,11 @@ impl Incoming {
     /// The next event's message, as text; `None` at the end of the stream.
     pub(crate) async fn event(&mut self) -> Result<Option<String>, Broken> {
         loop {
-            if let Some(end) = self.text.windows(2).position(|pair| pair == b"\n\n") {
+            let from = self.seen;
+            self.seen = self.text.len().saturating_sub(1);
+            if let Some(end) = self.text[from..].windows(2).position(|pair| pair == b"\n\n") {
+                let end = from + end;
+                self.seen = 0;
                 let event: Vec<u8> = self.text.drain(..end + 2).collect();
                 let event = String::from_utf8(event).expect("UTF-8");
                 let data: Vec<_> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();

@@ -1,0 +1,320 @@
+//! What is published: whose installs serve whom, and what happens while that changes.
+
+use std::{sync::Arc, time::Duration};
+
+use portolan_core::{
+    Caller, CredentialBroker, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Outbound, Owner, Publication,
+    Result, Route, Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool,
+    memory::{MemoryRuntime, MemorySessions},
+};
+use portolan_gateway::{McpGateway, StaticTokens};
+use serde_json::{Value, json};
+
+use crate::support::{
+    client::{Client, Speaks},
+    until,
+    world::{Eras, HttpFixture, Site, gateway_name, grant, http, install, parts, publish, user},
+};
+
+mod conformance {
+    use portolan_core::{Endpoint, HttpEndpoint, SystemClock, memory::MemoryRuntime};
+    use portolan_gateway::McpGateway;
+
+    portolan_core::conformance::gateway_suite!(|| {
+        let endpoint = HttpEndpoint::new("http://127.0.0.1:1/mcp".parse().expect("a URL"));
+        let mut parts = crate::support::world::parts();
+        parts.runtime = Some(std::sync::Arc::new(MemoryRuntime::new(
+            Endpoint::Http(endpoint),
+            std::sync::Arc::new(SystemClock),
+        )));
+        McpGateway::new(parts)
+    });
+}
+
+/// Sends upstream which install serves, and for whom.
+#[derive(Debug)]
+struct Telling;
+
+#[async_trait::async_trait]
+impl CredentialBroker for Telling {
+    async fn credential(&self, caller: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<Outbound>> {
+        let mut outbound = Outbound::none();
+        let told = [("x-install", install.name.to_string()), ("x-caller", caller.subject.to_string())];
+        for (name, value) in told {
+            outbound.headers.push((name.parse().expect("a header"), Secret::new(value)));
+        }
+        Ok(Arc::new(outbound))
+    }
+
+    fn forget(&self, _: &Install) {}
+}
+
+fn team(name: &str) -> TeamId {
+    TeamId::parse(name).expect("a team")
+}
+
+async fn site() -> Site {
+    let mut alice = grant("alice-token", Subject::User(user("alice")));
+    alice.teams = vec![team("web"), team("ops")];
+    let grants = [
+        alice,
+        grant("bob-token", Subject::User(user("bob"))),
+        grant("web-token", Subject::Team(team("web"))),
+        grant("org-token", Subject::Org),
+        grant("client-token", Subject::Client(user("alice"))),
+    ];
+    let mut parts = parts();
+    parts.authenticators = vec![Arc::new(StaticTokens::from_grants(grants, Arc::new(SystemClock)))];
+    parts.broker = Arc::new(Telling);
+    Site::serve(McpGateway::new(parts)).await
+}
+
+async fn publish_installs(site: &Site, server: &Arc<ServerSpec>, installs: Vec<Arc<Install>>, pinned: bool) {
+    let route = Route::new(server.clone(), installs, pinned);
+    let publication = Publication::new(GatewaySpec::new(gateway_name("default")), vec![route]);
+    site.gateway.publish(publication).await.expect("published");
+}
+
+/// The install that serves whoever has this token.
+async fn served_by(site: &Site, speaks: Speaks, token: &str) -> Option<String> {
+    let mut client = Client::stranger(site.address, speaks).token(token);
+    client.shake_hands().await;
+    let answer = client.tool("up__whoami", json!({})).await;
+    let Some(result) = answer.get("result") else {
+        assert_eq!(answer["error"]["code"], -32602);
+        assert_eq!(client.tools().await, [""; 0], "what cannot be called is not listed");
+        return None;
+    };
+    assert_eq!(client.tools().await.len(), 8);
+    result["structuredContent"]["headers"]["x-install"].as_str().map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_install_serves_whom_it_belongs_to_the_nearest_first() {
+    let upstream = http(Eras::Both).await;
+    let site = site().await;
+    let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
+    let of = |owner| install(&server, owner);
+    let (personal, bobs) = (of(Owner::Personal(user("alice"))), of(Owner::Personal(user("bob"))));
+    let (ops, web, org) = (of(Owner::Team(team("ops"))), of(Owner::Team(team("web"))), of(Owner::Org));
+    let name = |install: &Arc<Install>| Some(install.name.to_string());
+    let mut all = vec![org.clone(), ops.clone(), bobs.clone(), web.clone(), personal.clone()];
+    for (gone, alices, web_tokens, others) in [
+        (None, name(&personal), name(&web), name(&org)),
+        (Some(&personal), name(&web), name(&web), name(&org)),
+        (Some(&web), name(&ops), name(&org), name(&org)),
+        (Some(&ops), name(&org), name(&org), name(&org)),
+        (Some(&org), None, None, None),
+    ] {
+        all.retain(|install| Some(install) != gone);
+        publish_installs(&site, &server, all.clone(), false).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            assert_eq!(served_by(&site, speaks, "alice-token").await, alices);
+            assert_eq!(served_by(&site, speaks, "bob-token").await, name(&bobs));
+            assert_eq!(served_by(&site, speaks, "web-token").await, web_tokens);
+            assert_eq!(served_by(&site, speaks, "org-token").await, others);
+            assert_eq!(served_by(&site, speaks, "client-token").await, others, "a service is no person");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pinned_personal_install_serves_nobody_else() {
+    let upstream = http(Eras::Both).await;
+    let site = site().await;
+    let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
+    let personal = install(&server, Owner::Personal(user("alice")));
+    publish_installs(&site, &server, vec![personal.clone()], true).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        assert_eq!(served_by(&site, speaks, "alice-token").await, Some(personal.name.to_string()));
+        for token in ["bob-token", "web-token", "org-token", "client-token"] {
+            assert_eq!(served_by(&site, speaks, token).await, None, "{token}");
+        }
+    }
+    let callers: Vec<_> = upstream.requests_of("tools/call").iter().map(|call| call.header("x-caller").map(str::to_owned)).collect();
+    assert!(callers.iter().all(|caller| caller.as_deref() == Some("user:alice")), "{callers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_assignment_takes_some_tools_in_and_no_others() {
+    let upstream = http(Eras::Both).await;
+    let site = site().await;
+    let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
+    let mut route = Route::new(server.clone(), vec![install(&server, Owner::Org)], true);
+    route.tools = Some(["echo", "gone"].map(|name| name.try_into().expect("a tool")).into());
+    let publication = Publication::new(GatewaySpec::new(gateway_name("default")), vec![route]);
+    site.gateway.publish(publication).await.expect("published");
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(site.address, speaks).await;
+        assert_eq!(client.tools().await, ["up__echo"]);
+        assert_eq!(client.tool("up__count", json!({"key": "k"})).await["error"]["code"], -32602);
+    }
+    assert_eq!(upstream.count("k"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_under_way_outlive_their_publication() {
+    let upstream = http(Eras::Both).await;
+    let site = site().await;
+    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
+    for (at, speaks) in Speaks::ONE_OF_EACH.into_iter().enumerate() {
+        let client = Client::connect(site.address, speaks).await;
+        let post = client.call_with("1", "up__progress", r#"{"steps":60,"ms":5}"#, r#""progressToken":1"#);
+        let mut call = client.begin(&post).await;
+        call.event().await.expect("a stream").expect("progress");
+        site.gateway.withdraw(&gateway_name("default")).await.expect("withdrawn");
+        assert_eq!(client.ask("tools/list", "").await.status(), 404);
+        let messages = call.messages().await.expect("it goes on");
+        assert!(messages.last().is_some_and(|last| last.contains("60 steps done")), "{at}");
+        publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
+        assert_eq!(client.text("up__echo", json!({"text": "again"})).await, "again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_sees_one_publication_or_the_other() {
+    let (old, new) = (http(Eras::Both).await, http(Eras::Both).await);
+    let site = site().await;
+    publish(&site.gateway, "default", &[("up", &old.url())]).await;
+    let changing = async {
+        for round in 0..40 {
+            let url = if round % 2 == 0 { new.url() } else { old.url() };
+            publish(&site.gateway, "default", &[("up", &url)]).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let calling = async |speaks| {
+        let client = Client::connect(site.address, speaks).await;
+        for n in 0..60 {
+            assert_eq!(client.text("up__echo", json!({"text": n.to_string()})).await, n.to_string());
+        }
+    };
+    tokio::join!(changing, calling(Speaks::November), calling(Speaks::Modern), calling(Speaks::Modern));
+    assert!(old.counters().calls > 0 && new.counters().calls > 0);
+}
+
+fn tools(names: &[&str]) -> Vec<Tool> {
+    let of = |name: &&str| serde_json::value::to_raw_value(&json!({"name": name, "inputSchema": {"type": "object"}}));
+    names.iter().map(|name| Tool::parse(of(name).expect("JSON")).expect("a tool")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tools_that_the_registry_knows_are_listed_at_once() {
+    let upstream = http(Eras::Both).await;
+    let site = site().await;
+    let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
+    let mut known = Install::clone(&install(&server, Owner::Org));
+    known.tools = tools(&["echo", "old"]);
+    publish_installs(&site, &server, vec![known.clone().into()], true).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    assert_eq!(client.tools().await, ["up__echo", "up__old"]);
+    assert!(upstream.requests().is_empty(), "nobody was asked");
+    assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
+    known.tools = tools(&["echo", "new"]);
+    publish_installs(&site, &server, vec![known.into()], true).await;
+    assert_eq!(client.tools().await, ["up__echo", "up__new"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishing_the_same_again_changes_no_list() {
+    let upstream = http(Eras::Both).await;
+    let mut parts = parts();
+    parts.config.timeouts.list_age = Duration::ZERO;
+    let site = Site::serve(McpGateway::new(parts)).await;
+    let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
+    let mut known = Install::clone(&install(&server, Owner::Org));
+    known.tools = tools(&["old"]);
+    publish_installs(&site, &server, vec![known.clone().into()], true).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    // It is fetched anew in the background, and then the server's own word counts.
+    while client.tools().await.len() != 8 {}
+    publish_installs(&site, &server, vec![known.into()], true).await;
+    assert_eq!(client.tools().await.len(), 8);
+}
+
+/// A gateway in front of one server that a runtime runs.
+async fn running(upstream: &HttpFixture) -> (Site, Arc<MemoryRuntime>, Arc<ServerSpec>, Arc<Install>) {
+    let endpoint = Endpoint::Http(HttpEndpoint::new(upstream.url().parse().expect("a URL")));
+    let runtime = Arc::new(MemoryRuntime::new(endpoint, Arc::new(SystemClock)));
+    let mut parts = parts();
+    parts.runtime = Some(runtime.clone());
+    let site = Site::serve(McpGateway::new(parts)).await;
+    let server = Arc::new(ServerSpec::command("up", "server", [""; 0]).expect("a server"));
+    let install = install(&server, Owner::Org);
+    (site, runtime, server, install)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_a_runtime_is_called_where_it_runs_now() {
+    use portolan_core::{Cause, Failure, RunSpec, Runtime, Status};
+    let upstream = http(Eras::Both).await;
+    let (site, runtime, server, install) = running(&upstream).await;
+    publish_installs(&site, &server, vec![install.clone()], true).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(site.address, speaks).await;
+        let spec = RunSpec::new(server.name.clone(), Owner::Org, server.source.clone());
+        runtime.ensure(&install.name, &spec).await.expect("it runs");
+        assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
+        runtime.set(&install.name, Status::Restarting { failure: Failure::new(Cause::Exited, "it ended") });
+        let answer = client.tool("up__echo", json!({"text": "x"})).await;
+        assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"], json!({"cause": "exited", "retryable": true}));
+        runtime.set(&install.name, Status::Ready);
+        assert_eq!(client.text("up__echo", json!({"text": "y"})).await, "y");
+        runtime.remove(&install.name).await.expect("removed");
+        let answer = client.tool("up__echo", json!({"text": "x"})).await;
+        assert_eq!(answer["result"]["isError"], true, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_self_hosted_server_without_a_runtime_is_refused() {
+    let gateway = McpGateway::new(parts());
+    let server = Arc::new(ServerSpec::command("up", "server", [""; 0]).expect("a server"));
+    assert!(matches!(server.source, Source::Command { .. }));
+    let route = Route::new(server.clone(), vec![install(&server, Owner::Org)], true);
+    let publication = Publication::new(GatewaySpec::new(gateway_name("default")), vec![route]);
+    let refused = gateway.publish(publication).await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("runtime")));
+    assert!(gateway.published().await.expect("names").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_is_recorded_once() {
+    use portolan_core::{AuditEvent, AuditOutcome, AuditSink};
+    use std::sync::Mutex;
+
+    #[derive(Debug, Default)]
+    struct Kept(Mutex<Vec<(String, String, AuditOutcome)>>);
+    impl AuditSink for Kept {
+        fn record(&self, event: &AuditEvent<'_>) {
+            let record = (event.subject.to_string(), event.tool.to_owned(), event.outcome);
+            self.0.lock().expect("no panic").push(record);
+        }
+    }
+
+    let upstream = http(Eras::Both).await;
+    let kept = Arc::new(Kept::default());
+    let mut parts = parts();
+    parts.audit = kept.clone();
+    parts.sessions = Arc::new(MemorySessions::new());
+    let site = Site::serve(McpGateway::new(parts)).await;
+    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    client.text("up__echo", json!({"text": "x"})).await;
+    let unknown: Value = client.tool("up__nope", json!({})).await;
+    assert_eq!(unknown["error"]["code"], -32602);
+    upstream.fault(portolan_fixtures::http::Fault::status(500)).on("tools/call").times(1).arm();
+    client.tool("up__count", json!({"key": "k"})).await;
+    let before = upstream.counters().calls;
+    let gone = client.begin_unanswered(&client.call("9", "up__sleep", r#"{"ms":60000}"#)).await;
+    until("under way", || upstream.counters().calls > before).await;
+    drop(gone);
+    until("recorded", || kept.0.lock().expect("no panic").len() == 3).await;
+    let record = |tool: &str, outcome| ("user:alice".to_owned(), tool.to_owned(), outcome);
+    let expected = [
+        record("echo", AuditOutcome::Answered),
+        record("count", AuditOutcome::Failed),
+        record("sleep", AuditOutcome::Cancelled),
+    ];
+    assert_eq!(*kept.0.lock().expect("no panic"), expected);
+}
