@@ -168,9 +168,11 @@ impl Inner {
         let (head, body) = request.into_parts();
         // who?
         guard::check(&self.config, &head)?;
-        let name = gateway_name(head.uri.path())?;
-        let caller = auth::authenticate(&self.authenticators, &name, &head).await?;
-        let gateway = self.table.get(&name).ok_or_else(|| not_found("no such gateway"))?;
+        let name = gateway_name(head.uri.path());
+        let Some(gateway) = self.table.get(name) else {
+            return Err(self.unknown_gateway(name, &head).await);
+        };
+        let caller = auth::authenticate(&self.authenticators, &gateway.spec.name, &head).await?;
         let visit = Arc::new(Visit {
             gateway,
             caller,
@@ -197,6 +199,17 @@ impl Inner {
         }
     }
 
+    /// Who may not come in is not told which gateways there are.
+    async fn unknown_gateway(&self, name: &str, head: &http::request::Parts) -> Rejection {
+        let Ok(name) = GatewayName::parse(name) else {
+            return not_found("no such endpoint");
+        };
+        match auth::authenticate(&self.authenticators, &name, head).await {
+            Ok(_) => not_found("no such gateway"),
+            Err(refused) => refused,
+        }
+    }
+
     async fn serve_message(
         self: &Arc<Self>,
         visit: &Arc<Visit>,
@@ -216,10 +229,10 @@ impl Inner {
 }
 
 /// The gateway that a path names: the last part of `/mcp/<gateway>`, or of `/<gateway>` where a host has cut the rest off.
-fn gateway_name(path: &str) -> Result<GatewayName, Rejection> {
+fn gateway_name(path: &str) -> &str {
     let path = path.strip_prefix('/').unwrap_or(path);
     let name = path.strip_prefix("mcp/").unwrap_or(path);
-    GatewayName::parse(name.strip_suffix('/').unwrap_or(name)).map_err(|_| not_found("no such endpoint"))
+    name.strip_suffix('/').unwrap_or(name)
 }
 
 fn not_found(problem: &'static str) -> Rejection {

@@ -62,7 +62,7 @@ impl Table {
         }
     }
 
-    pub(crate) fn get(&self, name: &GatewayName) -> Option<Arc<Published>> {
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Published>> {
         self.published.load().get(name).cloned()
     }
 

@@ -131,7 +131,12 @@ pub fn check_mirrors(
 
 /// The headers of a request we send, from the method and params it has.
 pub fn write_mirrors(headers: &mut HeaderMap, method: &Method, params: &RawObject) {
-    headers.insert(METHOD, encode(method.as_str()));
+    let called = match method {
+        // The one that is called most needs no text of its own.
+        Method::ToolsCall => HeaderValue::from_static("tools/call"),
+        other => encode(other.as_str()),
+    };
+    headers.insert(METHOD, called);
     if let Some(name) = mirrors(method, params) {
         headers.insert(NAME, encode(&name));
     }

@@ -112,7 +112,8 @@ impl Told {
         };
         let (http, open, credential) = (self.http.clone(), self.open.clone(), self.credential.clone());
         let telling = async move { http.tell(&open, &credential, text).await };
-        // The session waits for this before it ends.
+        // The session waits for this before it ends, and so does the gateway.
+        let telling = self.http.tasks().track_future(telling);
         self.open.telling.spawn_on(telling, &runtime);
     }
 }

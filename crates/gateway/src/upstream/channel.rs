@@ -45,7 +45,7 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
         method: outgoing.method.clone(),
         sent: outgoing.id.clone(),
         id: outgoing.id.clone(),
-        server: upstream.server.name.clone(),
+        server: upstream.server.clone(),
     };
     let exchange = match patience.wait(channel.call(request)).await {
         Ok(exchange) => exchange?,

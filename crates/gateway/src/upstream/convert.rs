@@ -1,9 +1,9 @@
 //! From a server's answer to a client's: the id, and what the eras say differently.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use portolan_core::{Cause, Error, Failure, ServerName};
+use portolan_core::{Cause, Error, Failure, ServerSpec};
 use portolan_wire::{
     envelope::{self, Outcome},
     era::Era,
@@ -30,7 +30,7 @@ pub(crate) struct Conversion {
     /// The id that was sent.
     pub(crate) sent: RequestId,
     /// Whose answer it is.
-    pub(crate) server: ServerName,
+    pub(crate) server: Arc<ServerSpec>,
 }
 
 impl Conversion {
@@ -127,7 +127,7 @@ impl Conversion {
     pub(crate) fn odd(&self, problem: impl Into<String>) -> Error {
         Error::NotReady {
             what: "server",
-            name: self.server.to_string(),
+            name: self.server.name.to_string(),
             failure: Failure::new(Cause::Protocol, problem.into()),
         }
     }

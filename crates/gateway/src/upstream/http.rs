@@ -208,7 +208,7 @@ impl HttpUpstream {
             method: outgoing.method.clone(),
             id: outgoing.id.clone(),
             sent,
-            server: self.server.name.clone(),
+            server: self.server.clone(),
         };
         Ok(Prepared {
             request: self.post(headers, text)?,

@@ -206,7 +206,7 @@ fn join(held: VecDeque<Bytes>) -> Bytes {
 pub(crate) fn broke_off(conversion: &Conversion) -> portolan_core::Error {
     portolan_core::Error::NotReady {
         what: "server",
-        name: conversion.server.to_string(),
+        name: conversion.server.name.to_string(),
         failure: portolan_core::Failure::new(portolan_core::Cause::Connection, "its answer broke off"),
     }
 }

@@ -1,17 +1,22 @@
 //! Who is let in, and what of their credentials goes on.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt, stream, stream::BoxStream};
 use portolan_core::{
-    Clock, GatewaySpec, HttpEndpoint, Install, InstallName, Key, Owner, Precondition, Publication, Record, Registry,
-    Route, ServerSpec, Subject, SystemClock,
+    Change, Clock, GatewaySpec, HttpEndpoint, Install, InstallName, Key, Kind, Owner, Page, Precondition, Publication,
+    Record, Registry, Result, Revision, Route, ServerSpec, Subject, SystemClock, Version, Versioned,
     memory::{ManualClock, MemoryRegistry},
 };
 use portolan_gateway::{GatewayConfig, Hosts, McpGateway, StaticTokens, Upstream, digest};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::support::{
     client::{Client, Post, Speaks},
@@ -115,7 +120,7 @@ async fn a_grant_opens_its_gateways_until_its_end() {
     let mut none = grant("none", Subject::User(user("alice")));
     none.gateways = Some(Vec::new());
     let mut short = grant("short", Subject::User(user("alice")));
-    short.expires = Some(clock.now() + jiff_second());
+    short.expires = Some(clock.now() + Duration::from_secs(1));
     let mut parts = parts();
     parts.authenticators = vec![Arc::new(StaticTokens::from_grants([some, none, short], clock.clone()))];
     let site = Site::serve(McpGateway::new(parts)).await;
@@ -135,10 +140,6 @@ async fn a_grant_opens_its_gateways_until_its_end() {
     assert_eq!(client("short").ask("tools/list", "").await.status(), 200);
     clock.advance(Duration::from_secs(1));
     unauthorized(&client("short").ask("tools/list", "").await, Some("invalid_token"));
-}
-
-fn jiff_second() -> Duration {
-    Duration::from_secs(1)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,6 +206,87 @@ async fn a_token_revoked_while_it_is_first_used_does_not_stay() {
                 "a revoked token still opens"
             );
         }
+    }
+}
+
+/// A registry whose feed begins late, and one of whose answers can be held back after it was read.
+#[derive(Debug)]
+struct Held {
+    registry: Arc<MemoryRegistry>,
+    feed: Arc<Notify>,
+    holding: AtomicBool,
+    read: Notify,
+    go_on: Notify,
+}
+
+#[async_trait::async_trait]
+impl Registry for Held {
+    async fn get(&self, key: &Key) -> Result<Option<Versioned<Record>>> {
+        let found = self.registry.get(key).await;
+        if self.holding.swap(false, Ordering::SeqCst) {
+            self.read.notify_one();
+            self.go_on.notified().await;
+        }
+        found
+    }
+
+    async fn put(&self, record: Record, when: Precondition) -> Result<Version> {
+        self.registry.put(record, when).await
+    }
+
+    async fn remove(&self, key: &Key, when: Precondition) -> Result<()> {
+        self.registry.remove(key, when).await
+    }
+
+    async fn list(&self, kind: Kind, page: Page) -> Result<Vec<Versioned<Record>>> {
+        self.registry.list(kind, page).await
+    }
+
+    fn changes(&self, since: Revision) -> BoxStream<'static, Result<Change>> {
+        let (registry, feed) = (self.registry.clone(), self.feed.clone());
+        let begun = stream::once(async move { feed.notified().await });
+        begun.flat_map(move |()| registry.changes(since)).boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_revoked_while_it_is_looked_up_does_not_stay() {
+    let registry = Arc::new(Held {
+        registry: Arc::new(MemoryRegistry::new()),
+        feed: Arc::default(),
+        holding: AtomicBool::new(false),
+        read: Notify::new(),
+        go_on: Notify::new(),
+    });
+    let tokens = StaticTokens::follow(registry.clone(), Arc::new(SystemClock))
+        .await
+        .expect("tokens");
+    let upstream = http(Eras::Both).await;
+    let mut parts = parts();
+    parts.authenticators = vec![Arc::new(tokens)];
+    let site = Site::serve(McpGateway::new(parts)).await;
+    published(&upstream, &site.gateway, "default", &[]).await;
+    let client = Client::stranger(site.address, Speaks::Modern).token("late");
+    let key = Key::Token(digest("late"));
+    let record = Record::Token(grant("late", Subject::User(user("alice"))));
+    registry.put(record, Precondition::Absent).await.expect("put");
+    registry.holding.store(true, Ordering::SeqCst);
+    let first_use = client.ask("tools/list", "");
+    let revoking = async {
+        registry.read.notified().await;
+        registry.remove(&key, Precondition::None).await.expect("removed");
+        registry.feed.notify_one();
+        // Long enough for the change to be followed, if it does not wait for its turn.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        registry.go_on.notify_one();
+    };
+    tokio::join!(first_use, revoking);
+    let revoked = Instant::now();
+    while client.ask("tools/list", "").await.status() == 200 {
+        assert!(
+            revoked.elapsed() < Duration::from_secs(1),
+            "a revoked token still opens"
+        );
     }
 }
 

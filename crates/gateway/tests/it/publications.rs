@@ -39,9 +39,14 @@ struct Telling;
 impl CredentialBroker for Telling {
     async fn credential(&self, caller: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<Outbound>> {
         let mut outbound = Outbound::none();
-        let told = [("x-install", install.name.to_string()), ("x-caller", caller.subject.to_string())];
+        let told = [
+            ("x-install", install.name.to_string()),
+            ("x-caller", caller.subject.to_string()),
+        ];
         for (name, value) in told {
-            outbound.headers.push((name.parse().expect("a header"), Secret::new(value)));
+            outbound
+                .headers
+                .push((name.parse().expect("a header"), Secret::new(value)));
         }
         Ok(Arc::new(outbound))
     }
@@ -86,7 +91,9 @@ async fn served_by(site: &Site, speaks: Speaks, token: &str) -> Option<String> {
         return None;
     };
     assert_eq!(client.tools().await.len(), 8);
-    result["structuredContent"]["headers"]["x-install"].as_str().map(str::to_owned)
+    result["structuredContent"]["headers"]["x-install"]
+        .as_str()
+        .map(str::to_owned)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,7 +103,11 @@ async fn an_install_serves_whom_it_belongs_to_the_nearest_first() {
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let of = |owner| install(&server, owner);
     let (personal, bobs) = (of(Owner::Personal(user("alice"))), of(Owner::Personal(user("bob"))));
-    let (ops, web, org) = (of(Owner::Team(team("ops"))), of(Owner::Team(team("web"))), of(Owner::Org));
+    let (ops, web, org) = (
+        of(Owner::Team(team("ops"))),
+        of(Owner::Team(team("web"))),
+        of(Owner::Org),
+    );
     let name = |install: &Arc<Install>| Some(install.name.to_string());
     let mut all = vec![org.clone(), ops.clone(), bobs.clone(), web.clone(), personal.clone()];
     for (gone, alices, web_tokens, others) in [
@@ -113,7 +124,11 @@ async fn an_install_serves_whom_it_belongs_to_the_nearest_first() {
             assert_eq!(served_by(&site, speaks, "bob-token").await, name(&bobs));
             assert_eq!(served_by(&site, speaks, "web-token").await, web_tokens);
             assert_eq!(served_by(&site, speaks, "org-token").await, others);
-            assert_eq!(served_by(&site, speaks, "client-token").await, others, "a service is no person");
+            assert_eq!(
+                served_by(&site, speaks, "client-token").await,
+                others,
+                "a service is no person"
+            );
         }
     }
 }
@@ -126,13 +141,23 @@ async fn a_pinned_personal_install_serves_nobody_else() {
     let personal = install(&server, Owner::Personal(user("alice")));
     publish_installs(&site, &server, vec![personal.clone()], true).await;
     for speaks in Speaks::ONE_OF_EACH {
-        assert_eq!(served_by(&site, speaks, "alice-token").await, Some(personal.name.to_string()));
+        assert_eq!(
+            served_by(&site, speaks, "alice-token").await,
+            Some(personal.name.to_string())
+        );
         for token in ["bob-token", "web-token", "org-token", "client-token"] {
             assert_eq!(served_by(&site, speaks, token).await, None, "{token}");
         }
     }
-    let callers: Vec<_> = upstream.requests_of("tools/call").iter().map(|call| call.header("x-caller").map(str::to_owned)).collect();
-    assert!(callers.iter().all(|caller| caller.as_deref() == Some("user:alice")), "{callers:?}");
+    let callers: Vec<_> = upstream
+        .requests_of("tools/call")
+        .iter()
+        .map(|call| call.header("x-caller").map(str::to_owned))
+        .collect();
+    assert!(
+        callers.iter().all(|caller| caller.as_deref() == Some("user:alice")),
+        "{callers:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,7 +172,10 @@ async fn an_assignment_takes_some_tools_in_and_no_others() {
     for speaks in Speaks::ONE_OF_EACH {
         let client = Client::connect(site.address, speaks).await;
         assert_eq!(client.tools().await, ["up__echo"]);
-        assert_eq!(client.tool("up__count", json!({"key": "k"})).await["error"]["code"], -32602);
+        assert_eq!(
+            client.tool("up__count", json!({"key": "k"})).await["error"]["code"],
+            -32602
+        );
     }
     assert_eq!(upstream.count("k"), 0);
 }
@@ -162,10 +190,16 @@ async fn calls_under_way_outlive_their_publication() {
         let post = client.call_with("1", "up__progress", r#"{"steps":60,"ms":5}"#, r#""progressToken":1"#);
         let mut call = client.begin(&post).await;
         call.event().await.expect("a stream").expect("progress");
-        site.gateway.withdraw(&gateway_name("default")).await.expect("withdrawn");
+        site.gateway
+            .withdraw(&gateway_name("default"))
+            .await
+            .expect("withdrawn");
         assert_eq!(client.ask("tools/list", "").await.status(), 404);
         let messages = call.messages().await.expect("it goes on");
-        assert!(messages.last().is_some_and(|last| last.contains("60 steps done")), "{at}");
+        assert!(
+            messages.last().is_some_and(|last| last.contains("60 steps done")),
+            "{at}"
+        );
         publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
         assert_eq!(client.text("up__echo", json!({"text": "again"})).await, "again");
     }
@@ -186,16 +220,27 @@ async fn a_call_sees_one_publication_or_the_other() {
     let calling = async |speaks| {
         let client = Client::connect(site.address, speaks).await;
         for n in 0..60 {
-            assert_eq!(client.text("up__echo", json!({"text": n.to_string()})).await, n.to_string());
+            assert_eq!(
+                client.text("up__echo", json!({"text": n.to_string()})).await,
+                n.to_string()
+            );
         }
     };
-    tokio::join!(changing, calling(Speaks::November), calling(Speaks::Modern), calling(Speaks::Modern));
+    tokio::join!(
+        changing,
+        calling(Speaks::November),
+        calling(Speaks::Modern),
+        calling(Speaks::Modern)
+    );
     assert!(old.counters().calls > 0 && new.counters().calls > 0);
 }
 
 fn tools(names: &[&str]) -> Vec<Tool> {
     let of = |name: &&str| serde_json::value::to_raw_value(&json!({"name": name, "inputSchema": {"type": "object"}}));
-    names.iter().map(|name| Tool::parse(of(name).expect("JSON")).expect("a tool")).collect()
+    names
+        .iter()
+        .map(|name| Tool::parse(of(name).expect("JSON")).expect("a tool"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,9 +300,17 @@ async fn a_server_of_a_runtime_is_called_where_it_runs_now() {
         let spec = RunSpec::new(server.name.clone(), Owner::Org, server.source.clone());
         runtime.ensure(&install.name, &spec).await.expect("it runs");
         assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
-        runtime.set(&install.name, Status::Restarting { failure: Failure::new(Cause::Exited, "it ended") });
+        runtime.set(
+            &install.name,
+            Status::Restarting {
+                failure: Failure::new(Cause::Exited, "it ended"),
+            },
+        );
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
-        assert_eq!(answer["result"]["_meta"]["dev.portolan/failure"], json!({"cause": "exited", "retryable": true}));
+        assert_eq!(
+            answer["result"]["_meta"]["dev.portolan/failure"],
+            json!({"cause": "exited", "retryable": true})
+        );
         runtime.set(&install.name, Status::Ready);
         assert_eq!(client.text("up__echo", json!({"text": "y"})).await, "y");
         runtime.remove(&install.name).await.expect("removed");
@@ -303,10 +356,16 @@ async fn every_call_is_recorded_once() {
     client.text("up__echo", json!({"text": "x"})).await;
     let unknown: Value = client.tool("up__nope", json!({})).await;
     assert_eq!(unknown["error"]["code"], -32602);
-    upstream.fault(portolan_fixtures::http::Fault::status(500)).on("tools/call").times(1).arm();
+    upstream
+        .fault(portolan_fixtures::http::Fault::status(500))
+        .on("tools/call")
+        .times(1)
+        .arm();
     client.tool("up__count", json!({"key": "k"})).await;
     let before = upstream.counters().calls;
-    let gone = client.begin_unanswered(&client.call("9", "up__sleep", r#"{"ms":60000}"#)).await;
+    let gone = client
+        .begin_unanswered(&client.call("9", "up__sleep", r#"{"ms":60000}"#))
+        .await;
     until("under way", || upstream.counters().calls > before).await;
     drop(gone);
     until("recorded", || kept.0.lock().expect("no panic").len() == 3).await;

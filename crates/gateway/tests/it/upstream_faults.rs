@@ -249,6 +249,7 @@ async fn a_server_that_never_answers_is_given_up() {
         for speaks in Speaks::ONE_OF_EACH {
             let client = Client::connect(site.address, speaks).await;
             client.text("up__echo", json!({"text": "x"})).await;
+            site.gateway.drain(Duration::from_secs(5)).await;
             upstream.clear_requests();
             let abandoned = upstream.counters().abandoned;
             let answer = client.tool("up__sleep", json!({"ms": 60_000})).await;

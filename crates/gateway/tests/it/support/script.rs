@@ -33,14 +33,10 @@ impl Asked {
 
 /// What a script does with a request.
 pub(crate) enum Act {
-    /// These bytes, as they stand.
-    Raw(Vec<u8>),
     /// Status, content type and body, with a length.
     Answer(u16, &'static str, String),
     /// These bytes, then the end of the connection.
     RawThenClose(Vec<u8>),
-    /// Nothing, for ever.
-    Never,
 }
 
 /// A scripted server.
@@ -96,6 +92,7 @@ async fn connection(
     script: &(impl Fn(&Asked) -> Act + Send + Sync),
     noted: &Mutex<Vec<Asked>>,
 ) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     loop {
         let end = loop {
@@ -124,7 +121,6 @@ async fn connection(
         buffer.drain(..end + length);
         noted.lock().expect("no panic").push(asked.clone());
         match script(&asked) {
-            Act::Raw(bytes) => stream.write_all(&bytes).await?,
             Act::Answer(status, kind, body) => {
                 let head = format!(
                     "HTTP/1.1 {status} Planned\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
@@ -137,7 +133,6 @@ async fn connection(
                 stream.write_all(&bytes).await?;
                 return stream.shutdown().await;
             }
-            Act::Never => std::future::pending().await,
         }
     }
 }

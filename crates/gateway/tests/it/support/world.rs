@@ -118,14 +118,6 @@ pub(crate) enum Server {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::HttpLegacy,
-        Self::HttpModern,
-        Self::HttpBoth,
-        Self::StdioLegacy,
-        Self::StdioModern,
-    ];
-
     pub(crate) fn is_stdio(self) -> bool {
         matches!(self, Self::StdioLegacy | Self::StdioModern)
     }
@@ -213,13 +205,6 @@ impl Server {
                 let wanted = format!("count {key}");
                 ledger(dir).iter().filter(|line| **line == wanted).count()
             }
-        }
-    }
-
-    pub(crate) fn fixture(&self) -> &HttpFixture {
-        match self {
-            Self::Http(fixture) => fixture,
-            Self::Stdio { .. } => panic!("a stdio server"),
         }
     }
 }
