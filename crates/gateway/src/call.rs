@@ -160,10 +160,17 @@ impl Inner {
 
     /// The server that has a tool of this name for this caller, among what is known without asking.
     fn find_known<'a>(&self, visit: &'a Visit, name: &str) -> Option<Target<'a>> {
-        visit.gateway.mounts_for(name).iter().find_map(|mount| {
-            let mounted = mount.resolve(&visit.caller)?;
-            self.target(visit, mount, mounted, mounted.upstream.known_tools()?, name)
-        })
+        for mount in visit.gateway.mounts_for(name) {
+            let Some(mounted) = mount.resolve(&visit.caller) else {
+                continue;
+            };
+            // Of two servers with one name the first has it, so the second is not asked before the first is known.
+            let tools = mounted.upstream.known_tools()?;
+            if let Some(target) = self.target(visit, mount, mounted, tools, name) {
+                return Some(target);
+            }
+        }
+        None
     }
 
     /// The same, after servers were asked again what they can do. What the caller may not use is not found.

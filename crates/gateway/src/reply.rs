@@ -63,10 +63,7 @@ impl Rejection {
 
     /// 405.
     pub(crate) fn method(allow: &'static str) -> Self {
-        let mut rejection = Self::http(
-            StatusCode::METHOD_NOT_ALLOWED,
-            format!("this endpoint takes {allow}"),
-        );
+        let mut rejection = Self::http(StatusCode::METHOD_NOT_ALLOWED, format!("this endpoint takes {allow}"));
         rejection.0.allow = Some(allow);
         rejection
     }

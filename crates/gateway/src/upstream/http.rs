@@ -380,8 +380,10 @@ impl HttpUpstream {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() >= POOL
             && !pool.contains_key(&(subject.clone(), credential.version))
-            && let Some(any) = pool.keys().next().cloned()
-            && let Some(session) = pool.remove(&any)
+            // One that no call is using; a pool that is in use all over grows by one.
+            && let Some(idle) = pool.iter().find(|(_, session)| Arc::strong_count(session) == 1)
+            && let idle = idle.0.clone()
+            && let Some(session) = pool.remove(&idle)
         {
             self.tasks().spawn(async move { session.close().await });
         }
