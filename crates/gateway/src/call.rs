@@ -32,6 +32,8 @@ use crate::{
 
 /// A tool that is asked for and not on a list makes the lists be fetched again, at most this often.
 const MISS_AGE: Duration = Duration::from_secs(5);
+/// For how long calls of other servers do not wait for one whose list could not be had.
+const FAILURE_AGE: Duration = Duration::from_secs(2);
 
 /// A call of a tool, as a client sent it.
 #[derive(Debug)]
@@ -165,7 +167,12 @@ impl Inner {
                 continue;
             };
             // Of two servers with one name the first has it, so the second is not asked before the first is known.
-            let tools = mounted.upstream.known_tools()?;
+            let tools = match mounted.upstream.known_tools() {
+                Some(tools) => tools,
+                // Lists leave such a server out; what others have is called without waiting for it.
+                None if mounted.upstream.failed_within(FAILURE_AGE) => continue,
+                None => return None,
+            };
             if let Some(target) = self.target(visit, mount, mounted, tools, name) {
                 return Some(target);
             }

@@ -22,6 +22,7 @@ mod body;
 mod broker;
 mod builder;
 mod call;
+mod cancellation;
 mod config;
 mod exposure;
 mod guard;

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -21,9 +21,10 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use portolan_core::{Caller, Clock, Error, GatewayName, Precondition, Result, ServerName, SessionStore};
 use portolan_wire::{era::ProtocolVersion, id::RequestId};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use crate::{
+    cancellation::Cancellation,
     config::GatewayConfig,
     seal::{Purpose, TokenKeys},
     upstream::UpstreamSession,
@@ -46,12 +47,14 @@ pub(crate) struct Session {
     pub(crate) version: ProtocolVersion,
     nonce: [u8; NONCE_LEN],
     bound_to: [u8; 16],
+    /// Who was found to be the one that it is bound to.
+    found: OnceLock<(GatewayName, Arc<Caller>)>,
     ends: i64,
     used: AtomicI64,
     /// When it was last made sure that no replica has ended it.
     checked: AtomicI64,
     upstream: Mutex<HashMap<ServerName, Arc<UpstreamSession>>>,
-    inflight: Mutex<HashMap<RequestId, CancellationToken>>,
+    inflight: Mutex<HashMap<RequestId, Cancellation>>,
 }
 
 /// The sessions of a gateway.
@@ -111,6 +114,7 @@ impl Sessions {
             version,
             nonce,
             bound_to: bind(gateway, caller),
+            found: OnceLock::new(),
             ends: now.saturating_add(self.total),
             used: AtomicI64::new(now),
             checked: AtomicI64::new(now),
@@ -123,7 +127,12 @@ impl Sessions {
     }
 
     /// The session under `id`, if it is this caller's, on this gateway, and has not ended.
-    pub(crate) async fn find(&self, id: &str, gateway: &GatewayName, caller: &Caller) -> Result<Option<Arc<Session>>> {
+    pub(crate) async fn find(
+        &self,
+        id: &str,
+        gateway: &GatewayName,
+        caller: &Arc<Caller>,
+    ) -> Result<Option<Arc<Session>>> {
         let now = self.clock.now();
         let known = self.lock().by_id.get(id).cloned();
         let session = match known {
@@ -133,7 +142,7 @@ impl Sessions {
                 None => return Ok(None),
             },
         };
-        if session.bound_to != bind(gateway, caller) || session.ends <= now.as_second() {
+        if session.ends <= now.as_second() || !session.is_of(gateway, caller) {
             return Ok(None);
         }
         session.used.store(now.as_second(), Ordering::Relaxed);
@@ -280,7 +289,7 @@ impl Session {
 
     /// Notes a call that a notification may cancel, until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>, id: &RequestId) -> Result<Inflight> {
-        let cancelled = CancellationToken::new();
+        let cancelled = Cancellation::default();
         let mut inflight = self.inflight();
         if inflight.len() >= MAX_INFLIGHT {
             return Err(Error::Exhausted {
@@ -312,7 +321,23 @@ impl Session {
         self.inflight().is_empty()
     }
 
-    fn inflight(&self) -> MutexGuard<'_, HashMap<RequestId, CancellationToken>> {
+    /// Whether this session is `caller`'s, on `gateway`. An authenticator gives out one value for one caller, so that
+    /// mostly to look at which one it is is enough.
+    fn is_of(&self, gateway: &GatewayName, caller: &Arc<Caller>) -> bool {
+        if let Some((known, found)) = self.found.get()
+            && known == gateway
+            && Arc::ptr_eq(found, caller)
+        {
+            return true;
+        }
+        let is_of = self.bound_to == bind(gateway, caller);
+        if is_of {
+            self.found.get_or_init(|| (gateway.clone(), caller.clone()));
+        }
+        is_of
+    }
+
+    fn inflight(&self) -> MutexGuard<'_, HashMap<RequestId, Cancellation>> {
         self.inflight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -327,7 +352,7 @@ impl Session {
     }
 
     fn close(&self) -> Vec<Arc<UpstreamSession>> {
-        self.inflight().values().for_each(CancellationToken::cancel);
+        self.inflight().values().for_each(Cancellation::cancel);
         let mut upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
         upstream.drain().map(|(_, session)| session).collect()
     }
@@ -358,6 +383,7 @@ impl Session {
             version: *ProtocolVersion::ALL.get(usize::from(payload[0]))?,
             nonce: payload[1..17].try_into().ok()?,
             bound_to: payload[17..33].try_into().ok()?,
+            found: OnceLock::new(),
             ends: i64::from_be_bytes(payload[33..].try_into().ok()?),
             used: AtomicI64::new(now.as_second()),
             checked: AtomicI64::new(now.as_second()),
@@ -373,7 +399,7 @@ pub(crate) struct Inflight {
     session: Arc<Session>,
     id: RequestId,
     /// Cancelled when the client says so.
-    pub(crate) cancelled: CancellationToken,
+    pub(crate) cancelled: Cancellation,
 }
 
 impl Drop for Inflight {

@@ -24,11 +24,10 @@ use portolan_wire::{
     method::Method,
     object::RawObject,
 };
-use tokio_util::sync::CancellationToken;
 
 use self::{cancel::HangingUp, http::HttpUpstream, patience::Patience};
 pub(crate) use self::{client::Connector, session::UpstreamSession, tools::ToolCache};
-use crate::{body::Body, config::GatewayConfig, session::Session};
+use crate::{body::Body, cancellation::Cancellation, config::GatewayConfig, session::Session};
 
 /// The link to a server that calls are relayed to.
 #[derive(Debug)]
@@ -88,7 +87,7 @@ pub(crate) enum ClientSide<'a> {
         /// The session.
         session: &'a Arc<Session>,
         /// Cancelled when the client says so.
-        cancelled: &'a CancellationToken,
+        cancelled: &'a Cancellation,
     },
     /// The gateway itself.
     Gateway,
@@ -114,7 +113,7 @@ impl ClientSide<'_> {
         }
     }
 
-    fn cancelled(&self) -> Option<&CancellationToken> {
+    fn cancelled(&self) -> Option<&Cancellation> {
         match self {
             Self::Legacy { cancelled, .. } => Some(cancelled),
             _ => None,

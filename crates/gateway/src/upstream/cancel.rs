@@ -11,9 +11,8 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-use tokio_util::sync::CancellationToken;
-
 use super::{http::HttpUpstream, session::Open};
+use crate::cancellation::Cancellation;
 
 /// A call at a legacy server that is not answered yet. Closing the connection does not cancel it there
 /// (2025-11-25, basic/transports), so a notification has to be sent.
@@ -29,7 +28,7 @@ pub(crate) enum HangingUp {
     /// The call is cancelled (2026-07-28).
     Cancels,
     /// The call goes on, unless the client has cancelled it by then (2025-11-25 and older).
-    CancelsIf(CancellationToken),
+    CancelsIf(Cancellation),
 }
 
 #[derive(Debug)]

@@ -198,7 +198,7 @@ impl HttpUpstream {
                 self.clone(),
                 open.clone(),
                 outgoing.credential.clone(),
-                sent.detached(),
+                sent.clone(),
                 outgoing.client.hanging_up(),
             ),
         };

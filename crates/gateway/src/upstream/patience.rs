@@ -9,9 +9,8 @@ use std::{
 
 use portolan_core::{Error, Result};
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::config::Timeouts;
+use crate::{cancellation::Cancellation, config::Timeouts};
 
 /// Runs out when a server has been silent for too long, has taken too long in all, or the client has cancelled.
 #[derive(Debug)]
@@ -22,13 +21,7 @@ pub(crate) struct Patience {
     /// When the server was last heard.
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-    cancelled: Option<Cancelled>,
-}
-
-#[derive(Debug)]
-struct Cancelled {
-    token: CancellationToken,
-    waiting: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    cancelled: Option<Cancellation>,
 }
 
 /// Why a wait ended.
@@ -41,7 +34,7 @@ pub(crate) enum Over {
 }
 
 impl Patience {
-    pub(crate) fn new(timeouts: &Timeouts, cancelled: Option<&CancellationToken>) -> Self {
+    pub(crate) fn new(timeouts: &Timeouts, cancelled: Option<&Cancellation>) -> Self {
         let now = Instant::now();
         Self {
             silence: timeouts.call,
@@ -49,10 +42,7 @@ impl Patience {
             since: now,
             heard: now,
             timer: None,
-            cancelled: cancelled.map(|token| Cancelled {
-                token: token.clone(),
-                waiting: None,
-            }),
+            cancelled: cancelled.cloned(),
         }
     }
 
@@ -80,14 +70,12 @@ impl Patience {
 
     /// Ready when patience has run out. The timer is made on the first poll that has to wait.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
-        if let Some(cancelled) = &mut self.cancelled {
-            let token = &cancelled.token;
-            let waiting = cancelled
-                .waiting
-                .get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
-            if waiting.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Over::Cancelled);
-            }
+        if self
+            .cancelled
+            .as_ref()
+            .is_some_and(|cancelled| cancelled.poll(cx).is_ready())
+        {
+            return Poll::Ready(Over::Cancelled);
         }
         if self.timer.is_none() {
             self.heard = Instant::now();

@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::BodyExt;
-use portolan_core::{Error, Outbound, Result, Tool};
+use portolan_core::{Cause, Error, Failure, Outbound, Result, Tool};
 use portolan_wire::{
     envelope::Outcome,
     error::ErrorObject,
@@ -42,6 +42,8 @@ pub(crate) struct ToolCache {
     fetching: Mutex<()>,
     /// What the registry said last, as a hash.
     seed: AtomicU64,
+    /// When the list could not be had, last.
+    failed: ArcSwapOption<Instant>,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,11 @@ impl Link {
     /// The tools as they are known now, without waiting.
     pub(crate) fn known_tools(&self) -> Option<Arc<ExposedTools>> {
         Some(self.tools.listed.load().as_ref()?.tools.clone())
+    }
+
+    /// Whether a list was asked for within `age`, and could not be had.
+    pub(crate) fn failed_within(&self, age: Duration) -> bool {
+        self.tools.failed.load().as_ref().is_some_and(|at| at.elapsed() < age)
     }
 
     /// The tools. The first to ask waits, within the deadline for lists; later ones get what is known while it is fetched
@@ -115,7 +122,11 @@ impl Link {
                 None => self.fetch(credential).await,
             }
         };
-        self.in_time(Box::pin(fetching)).await
+        let fetched = self.in_time(Box::pin(fetching)).await;
+        if fetched.is_err() {
+            self.tools.failed.store(Some(Arc::new(Instant::now())));
+        }
+        fetched
     }
 
     async fn refetch(&self, credential: &Arc<Outbound>, older: Instant) {
@@ -218,7 +229,7 @@ impl Link {
         let odd = |problem: String| Error::NotReady {
             what: "server",
             name: self.server.name.to_string(),
-            failure: portolan_core::Failure::new(portolan_core::Cause::Protocol, problem),
+            failure: Failure::new(Cause::Protocol, problem),
         };
         match message.ok().flatten().as_ref().and_then(events::outcome) {
             Some(Outcome::Result(raw)) => {
