@@ -3,6 +3,7 @@
 mod cancel;
 mod channel;
 mod client;
+mod connection;
 mod convert;
 mod dialect;
 mod events;

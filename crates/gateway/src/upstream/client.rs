@@ -1,56 +1,81 @@
 //! The HTTP client towards servers.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    error::Error as StdError,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, Error as ClientError, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
-use portolan_core::{Cause, Error, Failure, Result, ServerName};
+use hyper_util::client::legacy::connect::HttpConnector;
+use portolan_core::{BoxError, Cause, Error, Failure, Result, ServerName};
 use tokio_util::task::TaskTracker;
+use tower_service::Service;
 
+use super::connection::{Connection, Driven, Pool, Unanswered};
 use crate::config::GatewayConfig;
 
-type Plain = Client<HttpConnector, Full<Bytes>>;
-type Secure = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Secure = HttpsConnector<HttpConnector>;
 
-/// What calls to servers share: connections, configuration, and the short tasks that outlive a call.
+/// What calls to servers share: configuration, ways to connect, and the short tasks that outlive a call.
 #[derive(Debug)]
 pub(crate) struct Connector {
     pub(crate) config: Arc<GatewayConfig>,
     pub(crate) tasks: TaskTracker,
-    plain: Plain,
+    plain: HttpConnector,
     /// Made when the first https server is called: the certificates of the machine take a while and a megabyte.
     secure: OnceLock<Result<Secure, String>>,
 }
 
 impl Connector {
     pub(crate) fn new(config: Arc<GatewayConfig>) -> Self {
-        let plain = pool().build(tcp(&config));
         Self {
+            plain: tcp(&config),
             config,
             tasks: TaskTracker::new(),
-            plain,
             secure: OnceLock::new(),
         }
     }
 
-    /// Sends a request and waits for the head of the answer. Redirects are not followed.
-    pub(crate) async fn send(&self, server: &ServerName, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
-        let sent = if request.uri().scheme_str() == Some("https") {
-            match self.secure.get_or_init(|| secure(&self.config)) {
-                Ok(client) => client.request(request).await,
-                Err(problem) => return Err(unreachable(server, problem.clone())),
+    /// Sends a request to the server at `uri`, over a connection of `pool` or a new one, and waits for the head of the
+    /// answer. Redirects are not followed. What was sent, or partly, is never sent again.
+    pub(crate) async fn send(
+        &self,
+        server: &ServerName,
+        uri: &Uri,
+        pool: &Arc<Pool>,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Driven>> {
+        while let Some(connection) = pool.take() {
+            match connection.send(request, pool).await {
+                Ok(response) => return Ok(response),
+                // Its server had closed it in the meantime.
+                Err(Unanswered::NotSent(back)) => request = *back,
+                Err(Unanswered::Broken(fault)) => return Err(broke_off(server, &fault)),
             }
-        } else {
-            self.plain.request(request).await
-        };
-        sent.map_err(|fault| unreachable(server, describe(&fault)))
+        }
+        let connection = Box::pin(self.connect(uri)).await.map_err(|fault| {
+            let root = root(&*fault).to_string();
+            unreachable(server, format!("it cannot be reached ({root})"))
+        })?;
+        pool.sweep_later();
+        match connection.send(request, pool).await {
+            Ok(response) => Ok(response),
+            Err(Unanswered::NotSent(_)) => Err(unreachable(server, "it cannot be reached (it hangs up)".into())),
+            Err(Unanswered::Broken(fault)) => Err(broke_off(server, &fault)),
+        }
+    }
+
+    async fn connect(&self, uri: &Uri) -> Result<Connection, BoxError> {
+        if uri.scheme_str() == Some("https") {
+            let secure = self.secure.get_or_init(|| secure(&self.config));
+            let mut secure = secure.clone()?;
+            return Ok(Connection::open(secure.call(uri.clone()).await?).await?);
+        }
+        let mut plain = self.plain.clone();
+        Ok(Connection::open(plain.call(uri.clone()).await?).await?)
     }
 }
 
@@ -70,17 +95,7 @@ fn secure(config: &GatewayConfig) -> Result<Secure, String> {
         .https_only()
         .enable_http1()
         .wrap_connector(tcp(config));
-    Ok(pool().build(connector))
-}
-
-fn pool() -> hyper_util::client::legacy::Builder {
-    let mut builder = Client::builder(TokioExecutor::new());
-    builder
-        .pool_timer(TokioTimer::new())
-        .timer(TokioTimer::new())
-        .pool_idle_timeout(std::time::Duration::from_secs(30))
-        .pool_max_idle_per_host(256);
-    builder
+    Ok(connector)
 }
 
 fn unreachable(server: &ServerName, problem: String) -> Error {
@@ -93,15 +108,16 @@ fn unreachable(server: &ServerName, problem: String) -> Error {
     }
 }
 
-/// Why a request failed, without the URL: a path or query may be a secret.
-fn describe(fault: &ClientError) -> String {
-    let mut root: &dyn std::error::Error = fault;
+fn broke_off(server: &ServerName, fault: &hyper::Error) -> Error {
+    let root = root(fault).to_string();
+    unreachable(server, format!("the connection broke off before it answered ({root})"))
+}
+
+/// What is at the bottom of a fault: without the URL, whose path or query may be a secret.
+fn root<'a>(fault: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    let mut root = fault;
     while let Some(source) = root.source() {
         root = source;
     }
-    if fault.is_connect() {
-        format!("it cannot be reached ({root})")
-    } else {
-        format!("the connection broke off before it answered ({root})")
-    }
+    root
 }

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use portolan_core::{BoxError, Result};
 use portolan_wire::{
     envelope::{self, Message, Outcome},
@@ -24,6 +23,7 @@ use self::machine::Machine;
 use super::{
     Reply,
     cancel::Unanswered,
+    connection::Driven,
     convert::Conversion,
     http::{HttpUpstream, over_before_answer},
     json,
@@ -41,7 +41,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Relays an answer that comes as events. A stream that begins with the answer becomes a plain JSON reply.
 pub(crate) async fn relay(
-    body: Incoming,
+    body: Driven,
     http: Arc<HttpUpstream>,
     conversion: Conversion,
     unanswered: Unanswered,
@@ -77,7 +77,7 @@ pub(crate) async fn relay(
 }
 
 /// The one message that answers a small request, of a JSON body or an event stream.
-pub(crate) async fn message(headers: &HeaderMap, mut body: Incoming, limit: usize) -> Option<Bytes> {
+pub(crate) async fn message(headers: &HeaderMap, mut body: Driven, limit: usize) -> Option<Bytes> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -109,7 +109,7 @@ pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
 
 #[derive(Debug)]
 struct EventRelay {
-    body: Option<Incoming>,
+    body: Option<Driven>,
     machine: Machine,
     http: Arc<HttpUpstream>,
     unanswered: Unanswered,

@@ -11,7 +11,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use portolan_core::{Cause, Error, Failure, HttpEndpoint, Outbound, Result, ServerSpec, Subject, Version};
 use portolan_wire::{
     envelope,
@@ -27,6 +26,7 @@ use super::{
     ClientSide, Outgoing, Reply,
     cancel::Unanswered,
     client::Connector,
+    connection::{Driven, Pool},
     convert::{self, Conversion},
     dialect::{Dialects, Known},
     events, json, legacy_version,
@@ -51,7 +51,9 @@ const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event
 pub(crate) struct HttpUpstream {
     server: Arc<ServerSpec>,
     endpoint: HttpEndpoint,
-    uri: Option<http::Uri>,
+    /// Where it is, and what is asked for there.
+    place: Option<(http::Uri, http::Uri)>,
+    connections: Arc<Pool>,
     /// Headers of every request: those of the server's entry, and what the protocol asks for.
     fixed: HeaderMap,
     connector: Arc<Connector>,
@@ -83,10 +85,14 @@ impl HttpUpstream {
                 fixed.insert(name, value);
             }
         }
+        if let Some(host) = host(&endpoint.url) {
+            fixed.insert(header::HOST, host);
+        }
         fixed.insert(header::CONTENT_TYPE, JSON);
         fixed.insert(header::ACCEPT, BOTH);
         Self {
-            uri: endpoint.url.as_str().parse().ok(),
+            place: place(&endpoint.url),
+            connections: Arc::default(),
             fixed,
             server,
             endpoint,
@@ -118,9 +124,7 @@ impl HttpUpstream {
                 Ok(prepared) => prepared?,
                 Err(over) => return over_before_answer(over),
             };
-            let sent = patience
-                .wait(self.connector.send(&self.server.name, prepared.request))
-                .await;
+            let sent = patience.wait(self.send(prepared.request)).await;
             let response = match sent {
                 Ok(sent) => sent?,
                 Err(over) => {
@@ -221,7 +225,7 @@ impl HttpUpstream {
     /// Tells by its head what an answer is.
     async fn reply(
         self: &Arc<Self>,
-        response: Response<Incoming>,
+        response: Response<Driven>,
         conversion: Conversion,
         unanswered: Unanswered,
         patience: Patience,
@@ -259,7 +263,7 @@ impl HttpUpstream {
     async fn refused(
         &self,
         head: &http::response::Parts,
-        body: Incoming,
+        body: Driven,
         conversion: &Conversion,
         mut unanswered: Unanswered,
         mut patience: Patience,
@@ -468,7 +472,7 @@ impl HttpUpstream {
             return;
         };
         *request.method_mut() = Verb::DELETE;
-        let sending = self.connector.send(&self.server.name, request);
+        let sending = self.send(request);
         let _ = tokio::time::timeout(self.connector.config.timeouts.connect, sending).await;
     }
 
@@ -476,10 +480,7 @@ impl HttpUpstream {
     async fn exchange(&self, headers: HeaderMap, text: Bytes, what: &str) -> Result<(http::response::Parts, Bytes)> {
         let after = self.connector.config.timeouts.handshake;
         let exchange = async {
-            let response = self
-                .connector
-                .send(&self.server.name, self.post(headers, text)?)
-                .await?;
+            let response = self.send(self.post(headers, text)?).await?;
             let (head, body) = response.into_parts();
             // Half an answer says nothing, in particular not that the server is a legacy one.
             let message = events::message(&head.headers, body, self.connector.config.limits.held_bytes).await;
@@ -509,14 +510,24 @@ impl HttpUpstream {
     }
 
     fn post(&self, headers: HeaderMap, text: Bytes) -> Result<Request<Full<Bytes>>> {
-        let Some(uri) = self.uri.clone() else {
-            return Err(self.failed(Failure::new(Cause::Config, "its URL cannot be called")));
-        };
+        let (_, target) = self.place()?;
         let mut request = Request::new(Full::new(text));
         *request.method_mut() = Verb::POST;
-        *request.uri_mut() = uri;
+        *request.uri_mut() = target.clone();
         *request.headers_mut() = headers;
         Ok(request)
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Driven>> {
+        let (uri, _) = self.place()?;
+        self.connector
+            .send(&self.server.name, uri, &self.connections, request)
+            .await
+    }
+
+    fn place(&self) -> Result<&(http::Uri, http::Uri)> {
+        let place = self.place.as_ref();
+        place.ok_or_else(|| self.failed(Failure::new(Cause::Config, "its URL cannot be called")))
     }
 
     fn failed(&self, failure: Failure) -> Error {
@@ -526,6 +537,22 @@ impl HttpUpstream {
             failure,
         }
     }
+}
+
+/// A URL as an address to connect to, and as what the request asks for there.
+fn place(url: &url::Url) -> Option<(http::Uri, http::Uri)> {
+    let whole: http::Uri = url.as_str().parse().ok()?;
+    let target = whole.path_and_query()?.as_str().parse().ok()?;
+    Some((whole, target))
+}
+
+/// The `Host` of a URL: with its port, unless that is the scheme's own (RFC 9110 7.2).
+fn host(url: &url::Url) -> Option<HeaderValue> {
+    let host = url.host_str()?;
+    let text = url
+        .port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    HeaderValue::try_from(text).ok()
 }
 
 impl Open {

@@ -9,7 +9,6 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use portolan_core::{BoxError, Result};
 use portolan_wire::{
     envelope::{self, Message},
@@ -20,6 +19,7 @@ use portolan_wire::{
 use super::{
     Reply,
     cancel::Unanswered,
+    connection::Driven,
     convert::{Conversion, asks_for_more},
     http::over_before_answer,
     patience::{Over, Patience},
@@ -33,7 +33,7 @@ const HEAD: usize = 1024;
 
 /// Relays the body of a JSON answer. `length` says whether the server announced its length.
 pub(crate) async fn relay(
-    mut body: Incoming,
+    mut body: Driven,
     length: bool,
     conversion: Conversion,
     mut unanswered: Unanswered,
@@ -86,7 +86,7 @@ type Begun = (VecDeque<Bytes>, Option<ResponseStream>);
     reason = "they are the parts of the one value that it makes"
 )]
 fn pass(
-    body: Incoming,
+    body: Driven,
     announced: bool,
     legacy_client: bool,
     (queue, stream): Begun,
@@ -155,7 +155,7 @@ pub(crate) fn is_ours(head: &Head, conversion: &Conversion) -> bool {
 }
 
 async fn collect(
-    body: &mut Incoming,
+    body: &mut Driven,
     held: &mut VecDeque<Bytes>,
     mut size: usize,
     limit: usize,
@@ -214,7 +214,7 @@ pub(crate) fn broke_off(conversion: &Conversion) -> portolan_core::Error {
 /// An answer that passes by.
 #[derive(Debug)]
 struct JsonRelay {
-    body: Incoming,
+    body: Driven,
     queue: VecDeque<Bytes>,
     stream: Option<ResponseStream>,
     legacy_client: bool,
