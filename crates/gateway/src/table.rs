@@ -8,8 +8,8 @@ use std::{
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use portolan_core::{
-    Caller, Gateway, GatewayName, GatewaySpec, Install, InstallName, Naming, Owner, Publication, Result, Route,
-    Runtime, ServerName, ServerSpec, Source, Subject, ToolName,
+    Caller, GatewayName, GatewaySpec, Install, InstallName, Naming, Owner, Publication, Result, Route, Runtime,
+    ServerName, ServerSpec, Source, Subject, ToolName,
 };
 
 use crate::{
@@ -213,21 +213,5 @@ fn rank(caller: &Caller, owner: &Owner) -> usize {
         }
         (Owner::Team(_), _) => 1,
         (Owner::Org, _) => usize::MAX,
-    }
-}
-
-#[async_trait::async_trait]
-impl Gateway for Table {
-    async fn publish(&self, publication: Publication) -> Result<()> {
-        Self::publish(self, publication)
-    }
-
-    async fn withdraw(&self, name: &GatewayName) -> Result<()> {
-        Self::withdraw(self, name);
-        Ok(())
-    }
-
-    async fn published(&self) -> Result<Vec<GatewayName>> {
-        Ok(self.names())
     }
 }

@@ -203,13 +203,4 @@ impl HttpBody for EventRelay {
     }
 }
 
-/// Whether this event data, whole, is the response to the call.
-fn is_answer(text: &Bytes, conversion: &Conversion) -> bool {
-    matches!(
-        envelope::parse(text, &envelope::Limits { depth: 1024, batch: 1 }),
-        Ok(envelope::Incoming::One(Message::Response(response)))
-            if response.id.as_ref().is_none_or(|id| *id == conversion.sent)
-    )
-}
-
 pub(super) use json::{broke_off, is_ours, whole};

@@ -14,7 +14,7 @@ use portolan_wire::{
     stream::ResponseStream,
 };
 
-use super::{Conversion, broke_off, is_answer, is_ours, whole};
+use super::{Conversion, broke_off, is_ours, whole};
 
 /// Turns the lines of a server's stream into events for the client.
 #[derive(Debug)]
@@ -223,7 +223,9 @@ impl Machine {
             return;
         };
         match envelope::parse(&data, &envelope::Limits { depth: 1024, batch: 1 }) {
-            Ok(envelope::Incoming::One(Message::Response(_))) if is_answer(&data, &self.conversion) => {
+            Ok(envelope::Incoming::One(Message::Response(response)))
+                if response.id.as_ref().is_none_or(|id| *id == self.conversion.sent) =>
+            {
                 match whole(&data, &self.conversion) {
                     Ok(message) => self.answer(message),
                     Err(error) => self.refuse(&error),
