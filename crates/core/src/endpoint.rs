@@ -57,6 +57,8 @@ impl HttpEndpoint {
 ///   [`Error::NotReady`](crate::Error::NotReady), cause [`Exited`](crate::Cause::Exited); later calls go to the next run.
 /// - Dropping an [`Exchange`] before its answer cancels the call: the server is told, and its late answer is dropped.
 /// - Progress notifications reach only the exchange whose `progressToken` they carry, with the token that the caller gave.
+/// - A question of the server reaches an exchange only if every call under way is of the same respondent, and then the
+///   latest of them; else the server is told that nobody can be asked. So a question never reaches a stranger.
 /// - What cannot be sent now fails at once or within the deadline; nothing is queued without bound.
 #[async_trait]
 pub trait Channel: Debug + Send + Sync {
@@ -112,6 +114,9 @@ pub struct ChannelRequest {
     pub params: Option<Bytes>,
     /// How long the answer may take. Progress does not extend it.
     pub timeout: Duration,
+    /// Who answers the server's questions during this call, as a key that equals only that of the same conversation.
+    /// `None` if nobody can be asked.
+    pub respondent: Option<Arc<str>>,
 }
 
 impl ChannelRequest {
@@ -121,7 +126,15 @@ impl ChannelRequest {
             method: method.into(),
             params,
             timeout,
+            respondent: None,
         }
+    }
+
+    /// The same, with who answers the server's questions during this call.
+    #[must_use]
+    pub fn respondent(mut self, respondent: impl Into<Arc<str>>) -> Self {
+        self.respondent = Some(respondent.into());
+        self
     }
 }
 
@@ -145,10 +158,23 @@ impl ChannelNotification {
     }
 }
 
-/// What comes back for one call: any number of notifications, then one answer.
+/// What comes back for one call: any number of notifications and questions, then one answer.
 pub struct Exchange {
     events: tokio::sync::mpsc::Receiver<ExchangeEvent>,
-    _cancel: Box<dyn Send + Sync>,
+    call: Box<dyn OpenCall>,
+}
+
+/// The other side of an [`Exchange`], which belongs to the owner of the pipes. Its `Drop` cancels a call that is not
+/// answered yet.
+pub trait OpenCall: Send + Sync {
+    /// Brings the answer to a question of the server, by the key that came with it. A second answer, or one to a question
+    /// that is over, is dropped.
+    fn respond(&self, key: u64, answer: Answer);
+}
+
+/// A call in which nothing is asked.
+impl OpenCall for () {
+    fn respond(&self, _key: u64, _answer: Answer) {}
 }
 
 /// A step of an [`Exchange`].
@@ -157,11 +183,37 @@ pub struct Exchange {
 pub enum ExchangeEvent {
     /// A notification that belongs to the call, such as progress.
     Notification(ChannelNotification),
+    /// The server asks something, and waits for [`Exchange::respond`].
+    Question(Question),
     /// The end: the server's answer, or why there is none.
     Answer(Result<Answer>),
 }
 
-/// A server's answer: a JSON-RPC result or a JSON-RPC error, raw.
+/// What a legacy server asks of the client in the middle of a call: `elicitation/create`, `sampling/createMessage` or
+/// `roots/list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Question {
+    /// What its answer is given with; unique in its exchange.
+    pub key: u64,
+    /// The method.
+    pub method: Box<str>,
+    /// The params, raw.
+    pub params: Option<Bytes>,
+}
+
+impl Question {
+    /// A question of `method`, to be answered with `key`.
+    pub fn new(key: u64, method: impl Into<Box<str>>, params: Option<Bytes>) -> Self {
+        Self {
+            key,
+            method: method.into(),
+            params,
+        }
+    }
+}
+
+/// An answer, of a server or to one: a JSON-RPC result or a JSON-RPC error, raw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The `result`.
@@ -171,12 +223,17 @@ pub enum Answer {
 }
 
 impl Exchange {
-    /// An exchange that yields `events`. `cancel` is dropped with it: its `Drop` cancels a call that is not answered yet.
-    pub fn new(events: tokio::sync::mpsc::Receiver<ExchangeEvent>, cancel: impl Send + Sync + 'static) -> Self {
+    /// An exchange that yields `events`. `call` is dropped with it: its `Drop` cancels a call that is not answered yet.
+    pub fn new(events: tokio::sync::mpsc::Receiver<ExchangeEvent>, call: impl OpenCall + 'static) -> Self {
         Self {
             events,
-            _cancel: Box::new(cancel),
+            call: Box::new(call),
         }
+    }
+
+    /// Answers a question of the server.
+    pub fn respond(&self, key: u64, answer: Answer) {
+        self.call.respond(key, answer);
     }
 
     /// The next step; `None` after the answer.
@@ -189,7 +246,7 @@ impl Exchange {
         self.events.poll_recv(cx)
     }
 
-    /// The answer, past all notifications.
+    /// The answer, past all notifications. Questions are not answered.
     pub async fn answer(mut self) -> Result<Answer> {
         while let Some(event) = self.next().await {
             if let ExchangeEvent::Answer(answer) = event {

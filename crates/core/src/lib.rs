@@ -48,6 +48,7 @@ pub use credential::{CredentialKey, CredentialReader, CredentialStore, Lease};
 pub use discovery::Discovery;
 pub use endpoint::{
     Answer, Channel, ChannelNotification, ChannelRequest, Endpoint, Exchange, ExchangeEvent, Hello, HttpEndpoint,
+    OpenCall, Question,
 };
 pub use error::{BoxError, Error, Result};
 pub use failure::{Cause, Failure};
@@ -65,7 +66,7 @@ pub use runtime::{
     ExecStreams, LogLine, LogQuery, Restart, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale,
 };
 pub use secret::Secret;
-pub use server::{Delivery, EraPin, Field, FieldKind, ServerSpec, Sharing, Source, Transport, Visibility};
+pub use server::{Asks, Delivery, EraPin, Field, FieldKind, ServerSpec, Sharing, Source, Transport, Visibility};
 pub use session::SessionStore;
 pub use status::{Status, StatusBoard, StatusEvent};
 pub use token::{TokenDigest, TokenGrant};

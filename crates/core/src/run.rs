@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CredentialKey, EraPin, KubernetesOptions, Owner, ServerName, Sharing, Source, Version};
+use crate::{Asks, CredentialKey, EraPin, KubernetesOptions, Owner, ServerName, Sharing, Source, Version};
 
 /// A deployment as it shall be. It names secrets by their keys and never holds one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct RunSpec {
     pub era: EraPin,
     /// Who shares it.
     pub sharing: Sharing,
+    /// What it may ask clients in the middle of a call.
+    #[serde(default)]
+    pub asks: Asks,
     /// What only a Kubernetes runtime needs to know.
     pub kubernetes: KubernetesOptions,
     /// The versions that its secrets had when this was made. A changed secret makes another spec, so that
@@ -54,6 +57,7 @@ impl RunSpec {
             files: BTreeMap::new(),
             era: EraPin::default(),
             sharing: Sharing::default(),
+            asks: Asks::default(),
             kubernetes: KubernetesOptions::default(),
             secret_versions: BTreeMap::new(),
         }

@@ -47,6 +47,9 @@ pub struct ServerSpec {
     /// Who shares a running stdio server.
     #[serde(default)]
     pub sharing: Sharing,
+    /// What it may ask clients in the middle of a call.
+    #[serde(default)]
+    pub asks: Asks,
     /// What organises it, and what gateways choose it by.
     #[serde(default)]
     pub labels: Labels,
@@ -133,6 +136,40 @@ pub enum Sharing {
         /// How many run at once, at the most.
         max: u16,
     },
+}
+
+/// What a server may ask a client in the middle of a call, where the client can be asked.
+///
+/// What is off is not declared to the server, which then does without it in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Asks {
+    /// Questions to the person: forms, and pages to visit. Default on.
+    pub elicitation: bool,
+    /// Work for the client's model. Default off: it carries data from the server to the model and back.
+    pub sampling: bool,
+    /// Which folders it may work in. Default off: they are those of the client's machine.
+    pub roots: bool,
+}
+
+impl Default for Asks {
+    fn default() -> Self {
+        Self {
+            elicitation: true,
+            sampling: false,
+            roots: false,
+        }
+    }
+}
+
+impl Asks {
+    /// Everything.
+    pub const ALL: Self = Self {
+        elicitation: true,
+        sampling: true,
+        roots: true,
+    };
 }
 
 /// Who sees a server in the catalogue.
@@ -266,6 +303,7 @@ impl ServerSpec {
             headers: BTreeMap::new(),
             era: EraPin::default(),
             sharing: Sharing::default(),
+            asks: Asks::default(),
             labels: Labels::default(),
             visibility: Visibility::default(),
             kubernetes: KubernetesOptions::default(),

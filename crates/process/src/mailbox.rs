@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use portolan_core::{
-    Answer, Cause, ChannelNotification, ChannelRequest, Error, Exchange, ExchangeEvent, Failure, Result,
+    Answer, Cause, ChannelNotification, ChannelRequest, Error, Exchange, ExchangeEvent, Failure, OpenCall, Result,
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -323,6 +323,10 @@ fn exhausted(what: &'static str, limit: usize) -> Refused {
 struct Cancel {
     mailbox: Arc<Mailbox>,
     id: u64,
+}
+
+impl OpenCall for Cancel {
+    fn respond(&self, _key: u64, _answer: Answer) {}
 }
 
 impl Drop for Cancel {

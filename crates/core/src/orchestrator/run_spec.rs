@@ -23,6 +23,7 @@ pub fn run_spec(server: &ServerSpec, install: &Install) -> Result<RunSpec> {
     let mut spec = RunSpec::new(server.name.clone(), install.owner.clone(), source);
     spec.era = server.era;
     spec.sharing = server.sharing;
+    spec.asks = server.asks;
     spec.kubernetes = server.kubernetes.clone();
     for field in &server.fields {
         let Some(value) = value(field, install)? else {

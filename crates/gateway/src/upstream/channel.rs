@@ -73,6 +73,7 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
                     break event;
                 }
             }
+            Ok(Some(ExchangeEvent::Question(_))) => {}
             Ok(_) => return Err(conversion.odd("its owner is gone")),
         }
     };
@@ -171,6 +172,7 @@ impl HttpBody for ChannelRelay {
                         return Poll::Ready(Some(Ok(Frame::data(event))));
                     }
                 }
+                Poll::Ready(Some(ExchangeEvent::Question(_))) => {}
                 Poll::Ready(Some(ExchangeEvent::Answer(Ok(answer)))) => {
                     let message = message(answer, &this.conversion);
                     return this.finish(&message);
