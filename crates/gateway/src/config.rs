@@ -84,6 +84,9 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Until a server has introduced itself. Default 30 s.
     pub handshake: Duration,
+    /// How long a call is held for a server that sleeps or is on its way up. After that the call fails, and may be made
+    /// again. Default 30 s.
+    pub wake: Duration,
     /// Until a server has listed its tools. Slower ones are left out of that list. Default 15 s.
     pub list: Duration,
     /// How old a list of tools may be before it is fetched anew, in the background. Default 60 s.
@@ -133,6 +136,7 @@ impl Default for Timeouts {
             call_total: Duration::from_secs(3600),
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(30),
+            wake: Duration::from_secs(30),
             list: Duration::from_secs(15),
             list_age: Duration::from_secs(60),
             session_idle: Duration::from_secs(30 * 60),

@@ -12,6 +12,7 @@ mod json;
 mod patience;
 mod session;
 mod tools;
+mod wake;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use portolan_wire::{
     object::RawObject,
 };
 
-use self::{cancel::HangingUp, http::HttpUpstream, patience::Patience};
+use self::{cancel::HangingUp, http::HttpUpstream, patience::Patience, wake::Waking};
 pub(crate) use self::{client::Connector, session::UpstreamSession, tools::ToolCache};
 use crate::{body::Body, cancellation::Cancellation, config::GatewayConfig, session::Session};
 
@@ -41,6 +42,7 @@ pub(crate) struct Link {
     connector: Arc<Connector>,
     /// The HTTP side of a server that a runtime runs, remade when its address changes.
     moving: arc_swap::ArcSwapOption<HttpUpstream>,
+    waking: Waking,
 }
 
 /// Where a server is.
@@ -168,6 +170,7 @@ impl Link {
             place,
             connector,
             moving: None.into(),
+            waking: Waking::default(),
         }
     }
 
@@ -176,12 +179,27 @@ impl Link {
         match &self.place {
             Place::Fixed(http) => http.call(outgoing).await,
             Place::Channel(channel) => Box::pin(channel::call(self, channel, outgoing)).await,
-            Place::Runtime(runtime, install) => match runtime.endpoint(install).await? {
+            Place::Runtime(runtime, install) => match self.running_at(runtime, install, &outgoing.client).await? {
                 Endpoint::Http(endpoint) => self.moving(endpoint).call(outgoing).await,
                 Endpoint::Channel(channel) => Box::pin(channel::call(self, &channel, outgoing)).await,
                 _ => Err(unknown_endpoint(&self.server.name)),
             },
         }
+    }
+
+    /// Where a runtime has this server. Clients' calls wake it; what the gateway asks for itself does not.
+    async fn running_at(
+        &self,
+        runtime: &Arc<dyn Runtime>,
+        install: &portolan_core::InstallName,
+        client: &ClientSide<'_>,
+    ) -> Result<Endpoint> {
+        let at = runtime.endpoint(install).await;
+        if at.is_ok() || matches!(client, ClientSide::Gateway) {
+            return at;
+        }
+        let budget = self.config().timeouts.wake;
+        Box::pin(self.waking.endpoint(runtime, install, budget)).await
     }
 
     fn moving(&self, endpoint: portolan_core::HttpEndpoint) -> Arc<HttpUpstream> {

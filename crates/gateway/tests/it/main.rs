@@ -16,3 +16,4 @@ mod stream;
 mod support;
 mod upstream_faults;
 mod upstream_sessions;
+mod waking;
