@@ -31,3 +31,13 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
 }
+
+/// The kubeconfig that the user has chosen, if any.
+pub(crate) fn kubeconfig() -> Option<OsString> {
+    var_os("KUBECONFIG").filter(|path| !path.is_empty())
+}
+
+/// The search path for programs.
+pub(crate) fn search_path() -> String {
+    var_os("PATH").unwrap_or_default().to_string_lossy().into_owned()
+}

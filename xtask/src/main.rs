@@ -6,8 +6,11 @@
 )]
 
 mod bench;
+mod cluster;
+mod conformance;
 mod env;
 mod exec;
+mod fuzz;
 mod part;
 mod report;
 mod select;
@@ -22,8 +25,14 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask test [--only PART]... [--skip PART]... [--list]
     Runs every check and test of the project, and installs what they need.
+cargo xtask fuzz [--seconds N] [TARGET]...
+    Runs the fuzz targets, each for ten minutes unless told otherwise.
 cargo xtask bench [ARG]...
     Builds the benchmark in release and runs it with the given arguments.
+cargo xtask cluster up | down | status | images | load IMAGE.tar
+    Runs a one-node Kubernetes on this machine for the tests; with KUBECONFIG set, uses that cluster.
+cargo xtask conformance [--cell NAME]... [--direct] [--scenario NAME] [--list]
+    Runs the official suite directly and through the gateway, and writes docs/conformance.md when it runs all cells.
 cargo xtask help
     Prints this text.";
 
@@ -34,6 +43,9 @@ fn main() -> ExitCode {
     let outcome = match command.as_str() {
         "test" => test::run(&rest),
         "bench" => bench::run(&rest),
+        "fuzz" => fuzz::run(&rest),
+        "cluster" => cluster::run(&rest),
+        "conformance" => conformance::run(&rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(true)

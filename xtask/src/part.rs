@@ -1,13 +1,16 @@
 //! The parts of the test command, in the order in which they run.
 
+mod cluster;
 mod deny;
 mod dependencies;
 mod e2e;
+mod fuzz;
 mod style;
 mod unit;
 
 use anyhow::Result;
 
+use crate::conformance;
 use crate::report::Outcome;
 
 /// One named part.
@@ -34,5 +37,20 @@ pub(crate) const PARTS: &[Part] = &[
         name: "e2e",
         what: "real clients and servers through the gateway",
         run: e2e::run,
+    },
+    Part {
+        name: "cluster",
+        what: "servers on a real Kubernetes node",
+        run: cluster::run,
+    },
+    Part {
+        name: "conformance",
+        what: "the official suite, directly and through the gateway",
+        run: conformance::part,
+    },
+    Part {
+        name: "fuzz",
+        what: "each fuzz target for a few seconds",
+        run: fuzz::run,
     },
 ];

@@ -1,10 +1,13 @@
 //! Tools and real parts, kept in the user's cache by version, installed once.
 
 pub(crate) mod apt;
+pub(crate) mod cargo_fuzz;
 pub(crate) mod deny;
-mod node;
+pub(crate) mod golang;
+pub(crate) mod node;
 pub(crate) mod parts;
 mod python;
+pub(crate) mod runner;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 ///
 /// The work happens in a folder beside it that is renamed at the end, so what an interrupted
 /// installation leaves is never taken for a finished one.
-fn once(name: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+pub(crate) fn once(name: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let cache = env::cache()?;
     let folder = cache.join(name);
     if folder.is_dir() {

@@ -1,6 +1,6 @@
 //! Debian packages, installed where we may.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -19,21 +19,11 @@ pub(crate) fn ensure_program(program: &str, packages: &str) -> Result<PathBuf> {
 
 /// Installs Debian packages, their names separated by spaces.
 pub(super) fn install(packages: &str) -> Result<()> {
-    let may = env::find_program("apt-get").is_some()
-        && exec::output(Command::new("id").arg("-u")).is_ok_and(|user| user.trim() == "0");
     ensure!(
-        may,
+        may_install(),
         "please install {packages} (on Debian, as root: apt-get install {packages})"
     );
-    let cache = env::cache()?;
-    std::fs::create_dir_all(&cache)?;
-    let log = cache.join("apt-get.log");
-    exec::quietly(
-        "updating the list of Debian packages",
-        Command::new("apt-get").arg("update"),
-        &log,
-        LIMIT,
-    )?;
+    let log = update()?;
     let mut command = Command::new("apt-get");
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
@@ -44,4 +34,56 @@ pub(super) fn install(packages: &str) -> Result<()> {
         &log,
         LIMIT,
     )
+}
+
+/// Unpacks Debian packages into `folder` without installing them: nothing of them starts, and nothing that is
+/// installed has to give way.
+pub(crate) fn unpack(packages: &[&str], folder: &Path) -> Result<()> {
+    ensure!(
+        may_install(),
+        "the packages {} are fetched with apt-get, as root, on Debian and its kin",
+        packages.join(" ")
+    );
+    let log = update()?;
+    let fetched = folder.join("packages");
+    std::fs::create_dir(&fetched)?;
+    let mut command = Command::new("apt-get");
+    // Else the fetching user must be able to write here.
+    command
+        .args(["-o", "APT::Sandbox::User=root", "download"])
+        .args(packages);
+    exec::quietly(
+        &format!("fetching {}", packages.join(" ")),
+        command.current_dir(&fetched),
+        &log,
+        LIMIT,
+    )?;
+    for package in std::fs::read_dir(&fetched)? {
+        exec::output(
+            Command::new("dpkg-deb")
+                .arg("--extract")
+                .arg(package?.path())
+                .arg(folder),
+        )?;
+    }
+    Ok(std::fs::remove_dir_all(fetched)?)
+}
+
+fn may_install() -> bool {
+    env::find_program("apt-get").is_some()
+        && exec::output(Command::new("id").arg("-u")).is_ok_and(|user| user.trim() == "0")
+}
+
+/// Fetches the list of packages; returns the log that later steps use too.
+fn update() -> Result<PathBuf> {
+    let cache = env::cache()?;
+    std::fs::create_dir_all(&cache)?;
+    let log = cache.join("apt-get.log");
+    exec::quietly(
+        "updating the list of Debian packages",
+        Command::new("apt-get").arg("update"),
+        &log,
+        LIMIT,
+    )?;
+    Ok(log)
 }

@@ -10,9 +10,14 @@ use crate::versions::{NODE, NODE_AT_LEAST};
 use crate::{env, exec};
 
 /// A Node.js that is new enough: the machine's own, else the pinned one from the cache.
-pub(super) fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
+    at_least(NODE_AT_LEAST)
+}
+
+/// The same, for what needs a newer one.
+pub(crate) fn at_least(least: u32) -> Result<PathBuf> {
     if let Some(found) = env::find_program("node")
-        && major(&found).is_some_and(|major| major >= NODE_AT_LEAST)
+        && major(&found).is_some_and(|major| major >= least)
     {
         return Ok(found);
     }

@@ -29,6 +29,12 @@ pub(crate) fn folder() -> Result<PathBuf> {
     })
 }
 
+/// What changes with every pinned version, for the names of what is made from them.
+pub(crate) fn key(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    name.trim_start_matches("parts-").to_owned()
+}
+
 fn install(pins: &Path, node: &Path, draft: &Path) -> Result<()> {
     fs::create_dir(draft.join("bin"))?;
     std::os::unix::fs::symlink(node, draft.join("bin/node"))?;

@@ -1,0 +1,94 @@
+//! The programs that a run needs: the runner, the fixture server, and the gateway.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::cell::{Cell, Target};
+use crate::exec;
+use crate::tools::{node, runner};
+use crate::workspace::{Workspace, cargo, root};
+
+/// The example of the root package that is the gateway in the role of the client.
+///
+/// The runner starts it with its server's URL as the last argument and the scenario's name in
+/// `MCP_CONFORMANCE_SCENARIO`.
+const CLIENT: &str = "conformance_client";
+
+/// Where the programs are.
+#[derive(Debug)]
+pub(super) struct Programs {
+    node: PathBuf,
+    runner: PathBuf,
+    debug: PathBuf,
+    /// The version of the runner.
+    pub(super) version: String,
+}
+
+impl Programs {
+    /// Installs the runner and builds what these cells need.
+    pub(super) fn prepare(cells: &[&Cell]) -> Result<Self> {
+        let folder = runner::folder()?;
+        let package = folder.join("node_modules/@modelcontextprotocol/conformance");
+        let manifest = std::fs::read(package.join("package.json"))?;
+        let manifest: Value = serde_json::from_slice(&manifest)?;
+        build(&["build", "-p", "portolan-fixtures", "--bin", "everything"])?;
+        if cells.iter().any(|cell| matches!(cell.target, Target::Gateway(_))) {
+            build(&["build", "-p", "portolan", "--example", "gateway_only"])?;
+        }
+        Ok(Self {
+            node: node::at_least(runner::NODE_AT_LEAST)?,
+            runner: package,
+            debug: Workspace::read()?.target_dir().join("debug"),
+            version: manifest["version"]
+                .as_str()
+                .context("the runner has no version")?
+                .to_owned(),
+        })
+    }
+
+    /// A command of the runner.
+    pub(super) fn runner(&self) -> Command {
+        let mut command = Command::new(&self.node);
+        command.arg(self.runner.join("dist/index.js"));
+        command
+    }
+
+    /// The list of what a revision requires.
+    pub(super) fn requirements(&self, revision: &str) -> PathBuf {
+        self.runner.join(format!("requirements/{revision}.yaml"))
+    }
+
+    pub(super) fn fixture(&self) -> Command {
+        Command::new(self.debug.join("everything"))
+    }
+
+    pub(super) fn gateway(&self) -> Command {
+        Command::new(self.debug.join("examples/gateway_only"))
+    }
+
+    /// The gateway in the role of the client, built now.
+    pub(super) fn client(&self) -> Result<PathBuf> {
+        let source = format!("examples/{CLIENT}.rs");
+        ensure!(
+            root().join(&source).is_file(),
+            "there is no {source}: the gateway has no program yet for the role of the client"
+        );
+        exec::output(&mut cargo(&["build", "-p", "portolan", "--example", CLIENT]))?;
+        Ok(self.debug.join("examples").join(CLIENT))
+    }
+
+    /// Where a cell leaves its results and logs.
+    pub(super) fn results(&self, cell: &str) -> PathBuf {
+        let target = self.debug.parent().unwrap_or(&self.debug);
+        target.join("conformance").join(cell)
+    }
+}
+
+fn build(args: &[&str]) -> Result<()> {
+    let (status, _) = exec::stream(&mut cargo(args))?;
+    ensure!(status.success(), "{}: {status}", args.join(" "));
+    Ok(())
+}

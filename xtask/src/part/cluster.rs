@@ -1,0 +1,27 @@
+//! Servers on a real Kubernetes node.
+
+use anyhow::{Context, Result};
+
+use crate::cluster::Cluster;
+use crate::report::Outcome;
+use crate::workspace::cargo;
+
+pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
+    let cluster = Cluster::chosen()?;
+    let lease = cluster.lease()?;
+    let started = cluster.up().context("there is no cluster to test on")?;
+    let loaded = cluster.load_all().context("the images could not be loaded");
+    if loaded.is_ok() {
+        outcome.tests(
+            cargo(&["test", "-p", "portolan-k8s", "--test", "cluster", "--no-fail-fast"])
+                .env("PORTOLAN_KUBECONFIG", cluster.kubeconfig())
+                .env("RUST_BACKTRACE", "0"),
+        );
+    }
+    drop(lease);
+    if started && let Err(error) = cluster.down() {
+        // Another checkout's test run may be using it by now; that one found it up and leaves it up.
+        outcome.note(&format!("the cluster was left up: {error:#}"));
+    }
+    loaded
+}

@@ -1,0 +1,33 @@
+//! The official conformance runner.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::{node, once};
+use crate::workspace::root;
+
+/// The runner fails at its start under an older Node.js.
+pub(crate) const NODE_AT_LEAST: u32 = 22;
+
+/// Where its version is written down, below the workspace's folder.
+const PINS: &str = "conformance/runner";
+
+/// The folder with `node_modules`, installed first if need be. Its name changes with every pinned version.
+pub(crate) fn folder() -> Result<PathBuf> {
+    let pins = root().join(PINS);
+    let mut hasher = DefaultHasher::new();
+    for file in ["package.json", "package-lock.json"] {
+        fs::read(pins.join(file))
+            .with_context(|| format!("cannot read {PINS}/{file}"))?
+            .hash(&mut hasher);
+    }
+    once(&format!("conformance-{:016x}", hasher.finish()), |draft| {
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(pins.join(file), draft.join(file))?;
+        }
+        node::npm("installing the conformance runner", draft, &["ci", "--ignore-scripts"])
+    })
+}
