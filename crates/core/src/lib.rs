@@ -54,7 +54,7 @@ pub use error::{BoxError, Error, Result};
 pub use failure::{Cause, Failure};
 pub use gateway::{Assignment, Gateway, GatewaySpec, Naming, Publication, Route, Selection};
 pub use install::{Answers, Install, InstallState};
-pub use kubernetes::{EnvFrom, ImagePullSecret, KubernetesOptions};
+pub use kubernetes::{EnvFrom, ImagePull, ImagePullSecret, KubernetesOptions, RunAs, StdioCarrier, Toleration};
 pub use label::Labels;
 pub use name::{FieldKey, GatewayName, InstallName, ServerName, TeamId, ToolName, UserId};
 pub use owner::{Caller, Owner, Subject};
