@@ -16,9 +16,63 @@ use crate::{GatewayName, InstallName, ServerName, Subject};
 pub trait AuditSink: Debug + Send + Sync {
     /// Takes one record.
     fn record(&self, event: &AuditEvent<'_>);
+
+    /// Takes the alarm that a server has changed the definition of a tool that was seen before: what people approved
+    /// is not what they would call now. Without an own reading of it, it is a warning in the log.
+    fn definition_changed(&self, change: &DefinitionChange<'_>) {
+        tracing::warn!(
+            target: "portolan::audit",
+            server = %change.server,
+            tool = change.tool,
+            before = change.before,
+            after = change.after,
+            "a server has changed the definition of a tool"
+        );
+    }
 }
 
-/// One call of a tool.
+/// A tool whose definition is not what it was.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DefinitionChange<'a> {
+    /// The server.
+    pub server: &'a ServerName,
+    /// The tool, as its server names it.
+    pub tool: &'a str,
+    /// SHA-256 of the definition that was known, in hexadecimal digits. Members are sorted and white space is gone.
+    pub before: &'a str,
+    /// The same of what the server lists now.
+    pub after: &'a str,
+}
+
+impl<'a> DefinitionChange<'a> {
+    /// A change of `tool` of `server` between two digests.
+    pub fn new(server: &'a ServerName, tool: &'a str, before: &'a str, after: &'a str) -> Self {
+        Self {
+            server,
+            tool,
+            before,
+            after,
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuditAction {
+    /// A call of a tool.
+    #[default]
+    CallTool,
+    /// A prompt.
+    GetPrompt,
+    /// The content of a resource.
+    ReadResource,
+    /// Anything else that a server was asked on behalf of a client, such as a completion.
+    Other,
+}
+
+/// One call of a tool, or another request that a server was asked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent<'a> {
@@ -32,7 +86,9 @@ pub struct AuditEvent<'a> {
     pub server: &'a ServerName,
     /// The install whose credential was used.
     pub install: Option<InstallName>,
-    /// The tool, as its server names it.
+    /// What was asked for.
+    pub action: AuditAction,
+    /// The tool or prompt as its server names it, the URI of the resource, or the method.
     pub tool: &'a str,
     /// How it ended.
     pub outcome: AuditOutcome,
@@ -68,6 +124,7 @@ impl<'a> AuditEvent<'a> {
             subject,
             server,
             install: None,
+            action: AuditAction::CallTool,
             tool,
             outcome,
             took: Duration::ZERO,
@@ -87,10 +144,11 @@ impl AuditSink for TraceAudit {
             caller = %event.subject,
             server = %event.server,
             install = event.install.map(tracing::field::display),
+            action = ?event.action,
             tool = event.tool,
             outcome = ?event.outcome,
             took_ms = u64::try_from(event.took.as_millis()).unwrap_or(u64::MAX),
-            "tool call"
+            "call"
         );
     }
 }

@@ -39,7 +39,7 @@ pub mod conformance;
 pub mod memory;
 pub mod orchestrator;
 
-pub use audit::{AuditEvent, AuditOutcome, AuditSink, TraceAudit};
+pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditSink, DefinitionChange, TraceAudit};
 pub use auth::{Authenticator, Refusal};
 pub use broker::{CredentialBroker, Outbound};
 pub use bus::Bus;
@@ -58,7 +58,7 @@ pub use kubernetes::{EnvFrom, ImagePull, ImagePullSecret, KubernetesOptions, Run
 pub use label::Labels;
 pub use name::{FieldKey, GatewayName, InstallName, ServerName, TeamId, ToolName, UserId};
 pub use owner::{Caller, Owner, Subject};
-pub use policy::{Action, AllowAll, Decision, Policy, PolicyFn, ToolUse};
+pub use policy::{Action, AllowAll, Decision, MethodUse, Policy, PolicyFn, PromptUse, ResourceUse, ToolUse};
 pub use registry::{Change, Key, Kind, Page, Precondition, Record, Registry, Revision, Version, Versioned};
 pub use registry_ext::RegistryExt;
 pub use run::{RunSpec, Value};

@@ -9,11 +9,17 @@ use crate::{Caller, GatewayName, InstallName, ServerName, Tool};
 /// # Contract
 ///
 /// - One decision serves listing and calling: what is denied is left out of lists and answers like something unknown.
-/// - It is asked for each tool of a list and on each call, so it answers from memory.
+/// - It is asked for each tool, prompt and resource of a list and on each call, so it answers from memory.
 /// - The same question gets the same answer until the policy itself changes.
 pub trait Policy: Debug + Send + Sync {
     /// May `caller` do `action`?
     fn decide(&self, caller: &Caller, action: &Action<'_>) -> Decision;
+
+    /// Whether two callers may get different answers. So unless a policy says otherwise: then no cache outside shares
+    /// what one of them was told with another.
+    fn depends_on_caller(&self) -> bool {
+        true
+    }
 }
 
 /// What a caller wants to do.
@@ -22,6 +28,12 @@ pub trait Policy: Debug + Send + Sync {
 pub enum Action<'a> {
     /// See and call a tool through a gateway.
     UseTool(&'a ToolUse<'a>),
+    /// See and get a prompt.
+    GetPrompt(&'a PromptUse<'a>),
+    /// See and read a resource, or see the template of some.
+    ReadResource(&'a ResourceUse<'a>),
+    /// Use a method that belongs to neither, of an extension of the protocol.
+    UseMethod(&'a MethodUse<'a>),
 }
 
 /// A tool where a caller would use it.
@@ -50,11 +62,83 @@ impl<'a> ToolUse<'a> {
     }
 }
 
+/// A prompt where a caller would get it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PromptUse<'a> {
+    /// The gateway.
+    pub gateway: &'a GatewayName,
+    /// The server that the prompt belongs to.
+    pub server: &'a ServerName,
+    /// The install that would serve it, where it is known already.
+    pub install: Option<InstallName>,
+    /// The prompt, as its server names it.
+    pub prompt: &'a str,
+}
+
+/// A resource where a caller would read it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ResourceUse<'a> {
+    /// The gateway.
+    pub gateway: &'a GatewayName,
+    /// The server that would be asked for it.
+    pub server: &'a ServerName,
+    /// The install that would serve it, where it is known already.
+    pub install: Option<InstallName>,
+    /// Its URI; or, on a list of templates, the URI template (RFC 6570).
+    pub uri: &'a str,
+}
+
+/// A method of an extension where a caller would use it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct MethodUse<'a> {
+    /// The gateway.
+    pub gateway: &'a GatewayName,
+    /// The server that would be asked.
+    pub server: &'a ServerName,
+    /// The install that would serve it, where it is known already.
+    pub install: Option<InstallName>,
+    /// The method, such as `skills/list`.
+    pub method: &'a str,
+}
+
+macro_rules! place {
+    ($name:ident, $member:ident) => {
+        impl<'a> $name<'a> {
+            /// The use of it through `gateway`.
+            pub fn new(gateway: &'a GatewayName, server: &'a ServerName, $member: &'a str) -> Self {
+                Self {
+                    gateway,
+                    server,
+                    install: None,
+                    $member,
+                }
+            }
+        }
+    };
+}
+place!(PromptUse, prompt);
+place!(ResourceUse, uri);
+place!(MethodUse, method);
+
 impl<'a> Action<'a> {
-    /// The tool that this is about.
-    pub fn tool(&self) -> &'a Tool {
+    /// The tool that this is about, if it is about one.
+    pub fn tool(&self) -> Option<&'a Tool> {
         match self {
-            Self::UseTool(used) => used.tool,
+            Self::UseTool(used) => Some(used.tool),
+            _ => None,
+        }
+    }
+
+    /// The server that this is about.
+    pub fn server(&self) -> &'a ServerName {
+        match self {
+            Self::UseTool(used) => used.server,
+            Self::GetPrompt(used) => used.server,
+            Self::ReadResource(used) => used.server,
+            Self::UseMethod(used) => used.server,
         }
     }
 }
@@ -75,6 +159,10 @@ pub struct AllowAll;
 impl Policy for AllowAll {
     fn decide(&self, _: &Caller, _: &Action<'_>) -> Decision {
         Decision::Allow
+    }
+
+    fn depends_on_caller(&self) -> bool {
+        false
     }
 }
 

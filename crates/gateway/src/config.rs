@@ -65,10 +65,14 @@ pub struct Limits {
     /// Sessions of legacy clients that are remembered. Past it, the longest unused are forgotten, and open their
     /// upstream sessions anew when they come back. Default 50,000.
     pub sessions: usize,
-    /// Tools on a page of `tools/list`. Default 1,000.
+    /// Items on a page of a list: tools, prompts, resources, templates. Default 1,000.
     pub page: usize,
-    /// Tools that are taken from one server. Default 10,000.
+    /// Items that are taken from one server, of each list. Default 10,000.
     pub tools: usize,
+    /// Bytes of the definition of one tool, prompt, resource or template. A larger one is left out. Default 256 KiB.
+    pub definition_bytes: usize,
+    /// How deep a definition may nest. A deeper one is left out. Default 64.
+    pub schema_depth: usize,
 }
 
 /// Times.
@@ -87,9 +91,10 @@ pub struct Timeouts {
     /// How long a call is held for a server that sleeps or is on its way up. After that the call fails, and may be made
     /// again. Default 30 s.
     pub wake: Duration,
-    /// Until a server has listed its tools. Slower ones are left out of that list. Default 15 s.
+    /// Until a server has listed what it has. Slower ones are left out of that list, and then waited for only now and
+    /// then until they answer. Default 15 s.
     pub list: Duration,
-    /// How old a list of tools may be before it is fetched anew, in the background. Default 60 s.
+    /// How old a server's list may be before it is fetched anew, in the background. Default 60 s.
     pub list_age: Duration,
     /// How long an unused session of a legacy client is remembered. Default 30 min.
     pub session_idle: Duration,
@@ -124,6 +129,8 @@ impl Default for Limits {
             sessions: 50_000,
             page: 1000,
             tools: 10_000,
+            definition_bytes: 256 << 10,
+            schema_depth: 64,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How tools are called towards clients.
+//! How tools and prompts are called towards clients.
 
 use std::collections::HashMap;
 
@@ -16,12 +16,50 @@ const SEPARATOR: &str = "__";
 /// The longest name that clients are known to take.
 const MAX_LEN: usize = 64;
 
+/// Something that a server names, and that clients may call by another name.
+pub(crate) trait Named {
+    /// Its name, as its server knows it.
+    fn own(&self) -> &str;
+
+    /// `<server>__<name>`, within 64 characters.
+    fn prefixed(&self) -> &str;
+
+    /// What its server said.
+    fn plain_definition(&self) -> &Bytes;
+
+    /// The same with the prefixed name.
+    fn prefixed_definition(&self) -> &Bytes;
+
+    /// Its name under `naming`.
+    fn name(&self, naming: Naming) -> &str {
+        match naming {
+            Naming::Plain => self.own(),
+            _ => self.prefixed(),
+        }
+    }
+
+    /// Its definition under `naming`: what its server said, with the name that clients call it by.
+    fn definition(&self, naming: Naming) -> &Bytes {
+        match naming {
+            Naming::Plain => self.plain_definition(),
+            _ => self.prefixed_definition(),
+        }
+    }
+}
+
+/// What one server names, by its names.
+#[derive(Debug)]
+pub(crate) struct ByName<T> {
+    items: Vec<T>,
+    plain: HashMap<Box<str>, usize>,
+    prefixed: HashMap<Box<str>, usize>,
+}
+
 /// A tool as it is listed and called.
 #[derive(Debug)]
 pub(crate) struct ExposedTool {
     /// The tool itself.
     pub(crate) tool: Tool,
-    /// `<server>__<tool>`, within 64 characters.
     prefixed: Box<str>,
     plain_definition: Bytes,
     prefixed_definition: Bytes,
@@ -29,68 +67,80 @@ pub(crate) struct ExposedTool {
     pub(crate) headers: Vec<ParamHeader>,
 }
 
-impl ExposedTool {
-    /// Its name under `naming`.
-    pub(crate) fn name(&self, naming: Naming) -> &str {
-        match naming {
-            Naming::Plain => self.tool.name().as_str(),
-            _ => &self.prefixed,
-        }
-    }
+/// The tools of one server, by their names.
+pub(crate) type ExposedTools = ByName<ExposedTool>;
 
-    /// Its definition under `naming`: what its server said, with the name that clients call it by.
-    pub(crate) fn definition(&self, naming: Naming) -> &Bytes {
-        match naming {
-            Naming::Plain => &self.plain_definition,
-            _ => &self.prefixed_definition,
+impl<T> Default for ByName<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            plain: HashMap::new(),
+            prefixed: HashMap::new(),
         }
     }
 }
 
-/// The tools of one server, by their names.
-#[derive(Debug, Default)]
-pub(crate) struct ExposedTools {
-    tools: Vec<ExposedTool>,
-    plain: HashMap<Box<str>, usize>,
-    prefixed: HashMap<Box<str>, usize>,
+impl<T: Named> ByName<T> {
+    /// Where that stands which clients call `name`.
+    pub(crate) fn position(&self, naming: Naming, name: &str) -> Option<usize> {
+        let index = match naming {
+            Naming::Plain => &self.plain,
+            _ => &self.prefixed,
+        };
+        index.get(name).copied()
+    }
+
+    pub(crate) fn get(&self, at: usize) -> &T {
+        &self.items[at]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.items.iter()
+    }
+
+    /// Puts one more in. Of two with one name the first counts.
+    pub(crate) fn add(&mut self, server: &ServerName, item: T) {
+        if self.plain.contains_key(item.own()) {
+            tracing::warn!(%server, name = item.own(), "a server lists a name twice; the first one counts");
+            return;
+        }
+        let at = self.items.len();
+        self.plain.insert(item.own().into(), at);
+        self.prefixed.entry(item.prefixed().into()).or_insert(at);
+        self.items.push(item);
+    }
 }
 
 impl ExposedTools {
-    /// Exposes `tools` of `server`. Of two tools with one name the first counts; one whose header annotations cannot be
-    /// followed is left out, as SEP-2243 asks of clients.
+    /// Exposes `tools` of `server`. One whose header annotations cannot be followed is left out, as SEP-2243 asks of
+    /// clients.
     pub(crate) fn new(server: &ServerName, tools: Vec<Tool>) -> Self {
         let mut exposed = Self::default();
         for tool in tools {
-            if exposed.plain.contains_key(tool.name().as_str()) {
-                tracing::warn!(%server, tool = %tool.name(), "a server lists a tool twice; the first one counts");
-                continue;
-            }
             match expose(server, tool) {
-                Ok(tool) => exposed.add(tool),
+                Ok(tool) => exposed.add(server, tool),
                 Err(problem) => tracing::warn!(%server, problem, "a tool is left out"),
             }
         }
         exposed
     }
+}
 
-    /// The tool that clients call `name`.
-    pub(crate) fn find(&self, naming: Naming, name: &str) -> Option<&ExposedTool> {
-        let index = match naming {
-            Naming::Plain => &self.plain,
-            _ => &self.prefixed,
-        };
-        index.get(name).map(|at| &self.tools[*at])
+impl Named for ExposedTool {
+    fn own(&self) -> &str {
+        self.tool.name().as_str()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &ExposedTool> {
-        self.tools.iter()
+    fn prefixed(&self) -> &str {
+        &self.prefixed
     }
 
-    fn add(&mut self, tool: ExposedTool) {
-        let at = self.tools.len();
-        self.plain.insert(tool.tool.name().as_str().into(), at);
-        self.prefixed.entry(tool.prefixed.clone()).or_insert(at);
-        self.tools.push(tool);
+    fn plain_definition(&self) -> &Bytes {
+        &self.plain_definition
+    }
+
+    fn prefixed_definition(&self) -> &Bytes {
+        &self.prefixed_definition
     }
 }
 
@@ -114,7 +164,7 @@ fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
 }
 
 /// `<server>__<tool>`; what is too long is cut and told apart by a digest of the whole.
-fn prefixed(server: &ServerName, tool: &str) -> Box<str> {
+pub(crate) fn prefixed(server: &ServerName, tool: &str) -> Box<str> {
     let whole = format!("{server}{SEPARATOR}{tool}");
     if whole.len() <= MAX_LEN {
         return whole.into();

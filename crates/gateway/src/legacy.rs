@@ -18,7 +18,7 @@ use portolan_wire::{
 
 use crate::{
     body::Body,
-    call::ToolCall,
+    call::Call,
     intake::Collect,
     reply::{self, Rejection},
     service::Inner,
@@ -54,10 +54,10 @@ impl Inner {
             })?;
         let mut result = RawObject::new();
         result.set("protocolVersion", object::quote(version.as_str()));
-        result.set("capabilities", self.capabilities());
+        result.set("capabilities", self.capabilities(visit));
         result.set("serverInfo", self.server_info());
-        if let Some(instructions) = &visit.gateway.spec.instructions {
-            result.set("instructions", object::quote(instructions));
+        if let Some(instructions) = self.instructions(visit) {
+            result.set("instructions", instructions);
         }
         let mut response = reply::json(StatusCode::OK, envelope::result(id, &result.to_bytes()));
         response.headers_mut().insert(header::SESSION_ID, session);
@@ -160,20 +160,22 @@ impl Inner {
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Legacy), error).with_id(id.clone());
         let params = params(request.params.as_ref()).map_err(refuse)?;
         let result = match request.method {
-            Method::ToolsCall => {
-                let call = ToolCall {
+            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete | Method::Other(_) => {
+                let call = Call {
                     id: request.id,
+                    method: request.method,
                     params,
                     text,
                 };
                 let tasks = &self.connector.tasks;
-                let calling = Self::call_tool(self.clone(), visit.clone(), Some(session.clone()), call);
+                let calling = Self::call(self.clone(), visit.clone(), Some(session.clone()), call);
                 return Work::begin(calling, &self.bench, Some(tasks)).await;
             }
             Method::Ping => Bytes::from_static(b"{}"),
-            Method::ToolsList => Box::pin(self.list_tools(visit, Era::Legacy, &params))
-                .await
-                .map_err(refuse)?,
+            Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourceTemplatesList => {
+                let listing = self.list(visit, session.version, &request.method, &params);
+                Box::pin(listing).await.map_err(refuse)?
+            }
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
         };
         Ok(reply::json(StatusCode::OK, envelope::result(&request.id, &result)))

@@ -23,6 +23,7 @@ mod broker;
 mod builder;
 mod call;
 mod cancellation;
+mod capabilities;
 mod config;
 mod exposure;
 mod guard;

@@ -1,111 +1,196 @@
-//! `tools/list`: the lists of all servers, fetched at once, merged, sorted and paged.
+//! The list methods: the lists of all servers, fetched at once, merged, sorted and paged.
+
+mod adapt;
+
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
-use portolan_core::{Error, Result};
+use portolan_core::{Error, Naming, Owner, Result};
 use portolan_wire::{
-    era::Era,
+    era::{Era, ProtocolVersion},
     error::ErrorObject,
+    method::Method,
     object::{self, RawObject},
 };
 
 use crate::{
+    exposure::{ExposedTools, Named},
     reply::FAILURE_KEY,
     seal::Purpose,
     service::Inner,
     table::{Mount, Mounted},
+    upstream::{Hints, Listing, Prompts, Resources, Templates},
     visit::Visit,
 };
 
-/// A tool on a list: its name towards clients, and its definition.
-type Listed = (Box<str>, Bytes);
+/// An item on a list: its name or URI towards clients, and its definition.
+type Item = (Box<str>, Bytes);
+
+/// All that a caller may see of one kind.
+#[derive(Debug)]
+struct Merged {
+    /// Sorted by name or URI, each once.
+    items: Vec<Item>,
+    /// The servers whose lists could not be had.
+    failures: Vec<(String, Error)>,
+    hints: Hints,
+}
+
+/// What of a server's list a caller sees.
+trait Shown: Listing {
+    fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item>;
+
+    /// Whether a server may have any for callers of this gateway.
+    fn within(mount: &Mount) -> bool {
+        mount.is_whole()
+    }
+}
+
+impl Shown for ExposedTools {
+    fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
+        let allowed = self.iter().filter(|tool| inner.allows(visit, mount, mounted, tool));
+        allowed.map(|tool| item(tool, visit.gateway.spec.naming)).collect()
+    }
+
+    fn within(_: &Mount) -> bool {
+        true
+    }
+}
+
+impl Shown for Prompts {
+    fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
+        let prompts = self.iter();
+        let allowed = prompts.filter(|prompt| inner.allows_prompt(visit, mount, mounted, prompt.own()));
+        allowed.map(|prompt| item(prompt, visit.gateway.spec.naming)).collect()
+    }
+}
+
+impl Shown for Resources {
+    fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
+        let allowed = self
+            .iter()
+            .filter(|(uri, _)| inner.allows_resource(visit, mount, mounted, uri));
+        allowed
+            .map(|(uri, definition)| (uri.into(), definition.clone()))
+            .collect()
+    }
+}
+
+impl Shown for Templates {
+    fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
+        let allowed = self
+            .iter()
+            .filter(|(uri, _)| inner.allows_resource(visit, mount, mounted, uri));
+        allowed
+            .map(|(uri, definition)| (uri.into(), definition.clone()))
+            .collect()
+    }
+}
+
+fn item(named: &impl Named, naming: Naming) -> Item {
+    (named.name(naming).into(), named.definition(naming).clone())
+}
 
 impl Inner {
-    /// The `result` of `tools/list`.
-    pub(crate) async fn list_tools(&self, visit: &Visit, era: Era, params: &RawObject) -> Result<Bytes, ErrorObject> {
+    /// The `result` of a list method, for a client of this version.
+    pub(crate) async fn list(
+        &self,
+        visit: &Visit,
+        version: ProtocolVersion,
+        method: &Method,
+        params: &RawObject,
+    ) -> Result<Bytes, ErrorObject> {
         let after = match params.get("cursor") {
             None => None,
-            Some(raw) => Some(self.open_cursor(visit, raw)?),
+            Some(raw) => Some(self.open_cursor(visit, method, raw)?),
         };
-        let (mut tools, failures) = self.merged(visit).await;
+        let (member, mut merged) = match method {
+            Method::PromptsList => (Prompts::MEMBER, self.merged::<Prompts>(visit).await),
+            Method::ResourcesList => (Resources::MEMBER, self.merged::<Resources>(visit).await),
+            Method::ResourceTemplatesList => (Templates::MEMBER, self.merged::<Templates>(visit).await),
+            _ => (ExposedTools::MEMBER, self.merged::<ExposedTools>(visit).await),
+        };
+        let items = &mut merged.items;
         if let Some(after) = after {
-            tools.retain(|(name, _)| **name > *after);
+            items.retain(|(name, _)| **name > *after);
         }
         let page = self.config.limits.page.max(1);
-        let next = match tools.get(page) {
+        let next = match items.get(page) {
             None => None,
             Some(_) => {
-                tools.truncate(page);
-                tools
-                    .last()
-                    .map(|(name, _)| self.seal_cursor(visit, name))
+                items.truncate(page);
+                let last = items.last();
+                last.map(|(name, _)| self.seal_cursor(visit, method, name))
                     .transpose()?
             }
         };
-        Ok(self.render(era, &tools, next, &failures))
+        Ok(self.render(version, member, &merged, next))
     }
 
-    /// All tools that the caller may see, sorted by name, and the servers whose lists could not be had.
-    async fn merged(&self, visit: &Visit) -> (Vec<Listed>, Vec<(String, Error)>) {
-        let reachable = visit
-            .gateway
-            .mounts()
-            .iter()
-            .filter_map(|mount| Some((mount, mount.resolve(&visit.caller)?)));
+    async fn merged<L: Shown>(&self, visit: &Visit) -> Merged {
+        let places = visit.places().filter(|(mount, _)| L::within(mount));
         let fetched = join_all(
-            reachable.map(|(mount, mounted)| async move { (mount, self.tools_of(visit, mount, mounted).await) }),
+            places.map(|(mount, mounted)| async move { (mount, self.shown_of::<L>(visit, mount, mounted).await) }),
         );
-        let (mut tools, mut failures) = (Vec::new(), Vec::new());
-        for (mount, listed) in fetched.await {
-            match listed {
-                Ok(listed) => tools.extend(listed),
+        let (mut items, mut failures) = (Vec::new(), Vec::new());
+        let mut hints: Option<Hints> = None;
+        for (mount, shown) in fetched.await {
+            match shown {
+                Ok((shown, said)) => {
+                    items.extend(shown);
+                    hints = Some(hints.map_or(said, |hints| hints.and(said)));
+                }
                 Err(error) => {
-                    tracing::warn!(server = %mount.server.name, %error, "a server's tools are left out of a list");
+                    let list = L::MEMBER;
+                    tracing::warn!(server = %mount.server.name, list, %error, "a server is left out of a list");
                     failures.push((mount.server.name.to_string(), error));
                 }
             }
         }
-        // Servers come sorted by name and the sort is stable, so of two tools with one name the first server's stays.
-        tools.sort_by(|a, b| a.0.cmp(&b.0));
-        tools.dedup_by(|later, earlier| later.0 == earlier.0);
-        (tools, failures)
+        // Servers come sorted by name and the sort is stable, so of two of one name the first server's stays.
+        items.sort_by(|a, b| a.0.cmp(&b.0));
+        items.dedup_by(|later, earlier| later.0 == earlier.0);
+        let mut hints = hints.filter(|_| failures.is_empty()).unwrap_or_default();
+        hints.public &= !self.policy.depends_on_caller() && visit.gateway.mounts().iter().all(is_for_everybody);
+        Merged { items, failures, hints }
     }
 
-    async fn tools_of(&self, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Result<Vec<Listed>> {
-        let credential = self
-            .broker
+    async fn shown_of<L: Shown>(&self, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Result<(Vec<Item>, Hints)> {
+        let broker = &self.broker;
+        let credential = broker
             .credential(&visit.caller, &mount.server, &mounted.install)
             .await?;
-        let tools = mounted.upstream.tools(&credential).await?;
-        let naming = visit.gateway.spec.naming;
-        let allowed = tools.iter().filter(|tool| self.allows(visit, mount, mounted, tool));
-        Ok(allowed
-            .map(|tool| (tool.name(naming).into(), tool.definition(naming).clone()))
-            .collect())
+        let listed = mounted.upstream.listed::<L>(&credential).await?;
+        let hints = Hints {
+            ttl: listed.remaining(),
+            // A server that is called as somebody may say to each something else, whatever it says of that.
+            public: listed.hints.public && credential.headers.is_empty(),
+        };
+        Ok((listed.items.shown(self, visit, mount, mounted), hints))
     }
 
-    fn render(&self, era: Era, tools: &[Listed], next: Option<String>, failures: &[(String, Error)]) -> Bytes {
-        let mut list = BytesMut::with_capacity(tools.iter().map(|(_, tool)| tool.len() + 1).sum::<usize>() + 2);
+    fn render(&self, version: ProtocolVersion, member: &str, merged: &Merged, next: Option<String>) -> Bytes {
+        let items = &merged.items;
+        let mut list = BytesMut::with_capacity(items.iter().map(|(_, item)| item.len() + 1).sum::<usize>() + 2);
         list.put_u8(b'[');
-        for (at, (_, definition)) in tools.iter().enumerate() {
+        for (at, (_, definition)) in items.iter().enumerate() {
             if at > 0 {
                 list.put_u8(b',');
             }
-            list.put_slice(definition);
+            list.put_slice(&adapt::definition(definition, version));
         }
         list.put_u8(b']');
         let mut result = RawObject::new();
-        if era == Era::Modern {
+        if version.era() == Era::Modern {
             result.set("resultType", Bytes::from_static(b"\"complete\""));
-            // No change stream stands behind this list, and it depends on who asks.
-            result.set("ttlMs", Bytes::from_static(b"0"));
-            result.set("cacheScope", Bytes::from_static(b"\"private\""));
+            write_hints(&mut result, merged.hints);
         }
-        result.set("tools", list.freeze());
+        result.set(member, list.freeze());
         if let Some(next) = next {
             result.set("nextCursor", object::quote(&next));
         }
-        let meta = self.list_meta(era, failures);
+        let meta = self.list_meta(version.era(), &merged.failures);
         if !meta.is_empty() {
             result.set("_meta", meta.to_bytes());
         }
@@ -128,22 +213,34 @@ impl Inner {
         meta
     }
 
-    /// A cursor says after which name to go on, so it stays good while tools come and go.
-    fn seal_cursor(&self, visit: &Visit, name: &str) -> Result<String, ErrorObject> {
-        let payload = format!("{}\n{name}", visit.gateway.spec.name);
+    /// A cursor says after which name to go on, so it stays good while items come and go.
+    fn seal_cursor(&self, visit: &Visit, method: &Method, name: &str) -> Result<String, ErrorObject> {
+        let payload = format!("{}\n{method}\n{name}", visit.gateway.spec.name);
         self.keys
             .seal(Purpose::Cursor, payload.as_bytes())
             .map_err(|error| crate::reply::error_object(&error))
     }
 
-    fn open_cursor(&self, visit: &Visit, raw: &Bytes) -> Result<String, ErrorObject> {
+    fn open_cursor(&self, visit: &Visit, method: &Method, raw: &Bytes) -> Result<String, ErrorObject> {
         let payload = object::text(raw).and_then(|cursor| self.keys.open(Purpose::Cursor, &cursor));
         let payload = payload.and_then(|payload| String::from_utf8(payload).ok());
-        payload
-            .as_deref()
-            .and_then(|payload| payload.split_once('\n'))
-            .filter(|(gateway, _)| *gateway == visit.gateway.spec.name.as_str())
-            .map(|(_, name)| name.to_owned())
-            .ok_or_else(|| ErrorObject::invalid_params("the cursor is not one that this gateway gave"))
+        let place = payload.as_deref().and_then(|payload| {
+            let (gateway, rest) = payload.split_once('\n')?;
+            let (listed, name) = rest.split_once('\n')?;
+            (gateway == visit.gateway.spec.name.as_str() && listed == method.as_str()).then(|| name.to_owned())
+        });
+        place.ok_or_else(|| ErrorObject::invalid_params("the cursor is not one that this gateway gave"))
     }
+}
+
+/// Whether every caller is served by the same install.
+fn is_for_everybody(mount: &Mount) -> bool {
+    mount.installs().all(|install| install.owner == Owner::Org)
+}
+
+fn write_hints(result: &mut RawObject, hints: Hints) {
+    let ttl = u64::try_from(hints.ttl.min(Duration::from_secs(u64::from(u32::MAX))).as_millis());
+    result.set("ttlMs", ttl.unwrap_or_default().to_string().into());
+    let scope: &[u8] = if hints.public { b"\"public\"" } else { b"\"private\"" };
+    result.set("cacheScope", Bytes::from_static(scope));
 }

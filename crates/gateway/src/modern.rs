@@ -10,12 +10,12 @@ use portolan_wire::{
     error::{self, ErrorObject},
     meta,
     method::Method,
-    object::{self, RawObject},
+    object::RawObject,
 };
 
 use crate::{
     body::Body,
-    call::ToolCall,
+    call::Call,
     reply::{self, Rejection},
     service::Inner,
     visit::Visit,
@@ -39,19 +39,21 @@ impl Inner {
         let refuse =
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Modern), error).with_id(id.clone());
         let result = match request.method {
-            Method::ToolsCall => {
-                let call = ToolCall {
+            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete | Method::Other(_) => {
+                let call = Call {
                     id: request.id,
+                    method: request.method,
                     params: call.params,
                     text,
                 };
-                let calling = Self::call_tool(self.clone(), visit.clone(), None, call);
+                let calling = Self::call(self.clone(), visit.clone(), None, call);
                 return Work::begin(calling, &self.bench, None).await;
             }
             Method::Discover => self.discover(visit),
-            Method::ToolsList => Box::pin(self.list_tools(visit, Era::Modern, &call.params))
-                .await
-                .map_err(refuse)?,
+            Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourceTemplatesList => {
+                let listing = self.list(visit, call.version, &request.method, &call.params);
+                Box::pin(listing).await.map_err(refuse)?
+            }
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
         };
         Ok(reply::json(StatusCode::OK, envelope::result(&request.id, &result)))
@@ -62,9 +64,9 @@ impl Inner {
         let mut result = RawObject::new();
         result.set("resultType", Bytes::from_static(b"\"complete\""));
         result.set("supportedVersions", ProtocolVersion::list(&self.config.versions));
-        result.set("capabilities", self.capabilities());
-        if let Some(instructions) = &visit.gateway.spec.instructions {
-            result.set("instructions", object::quote(instructions));
+        result.set("capabilities", self.capabilities(visit));
+        if let Some(instructions) = self.instructions(visit) {
+            result.set("instructions", instructions);
         }
         result.set("ttlMs", Bytes::from_static(b"0"));
         result.set("cacheScope", Bytes::from_static(b"\"private\""));
@@ -72,18 +74,5 @@ impl Inner {
         about.set(meta::SERVER_INFO, self.server_info());
         result.set(meta::META, about.to_bytes());
         result.to_bytes()
-    }
-
-    /// What this gateway can do: the same for both eras.
-    pub(crate) fn capabilities(&self) -> Bytes {
-        Bytes::from_static(br#"{"tools":{}}"#)
-    }
-
-    /// Who answers.
-    pub(crate) fn server_info(&self) -> Bytes {
-        let mut info = RawObject::new();
-        info.set("name", object::quote(&self.config.name));
-        info.set("version", object::quote(env!("CARGO_PKG_VERSION")));
-        info.to_bytes()
     }
 }

@@ -6,7 +6,7 @@ use portolan_core::{Cause, Error};
 use portolan_wire::{
     envelope::{self, ParseError},
     era::{Era, EraError},
-    error::ErrorObject,
+    error::{self as wire_error, ErrorObject},
     id::RequestId,
     object::{self, RawObject},
 };
@@ -165,6 +165,41 @@ pub(crate) fn tool_failure(era: Era, error: &Error) -> Bytes {
     result.set("isError", Bytes::from_static(b"true"));
     result.set("_meta", meta.to_bytes());
     result.to_bytes()
+}
+
+/// The message that says that there is no answer: to a call of a tool a result that a model can read, else an error.
+pub(crate) fn no_answer(era: Era, is_tool: bool, id: &RequestId, error: &Error) -> Bytes {
+    if is_tool {
+        envelope::result(id, &tool_failure(era, error))
+    } else {
+        envelope::error(Some(id), &error_object(error))
+    }
+}
+
+/// The HTTP status of a relayed answer: an error of a modern server has the one that belongs to its code.
+pub(crate) fn status_of(era: Era, id: &RequestId, message: &Bytes) -> StatusCode {
+    match era {
+        Era::Modern => error_of(id, message).map_or(StatusCode::OK, |error| match error.code {
+            // The server's, about what it was sent: this request has arrived in order.
+            wire_error::PARSE_ERROR | wire_error::INVALID_REQUEST => StatusCode::OK,
+            code => wire_error::http_status(code, era),
+        }),
+        Era::Legacy => StatusCode::OK,
+    }
+}
+
+/// Whether a relayed answer says that there is no such resource.
+pub(crate) fn is_missing_resource(id: &RequestId, message: &Bytes) -> bool {
+    error_of(id, message)
+        .is_some_and(|error| matches!(error.code, wire_error::RESOURCE_NOT_FOUND | wire_error::INVALID_PARAMS))
+}
+
+/// The error in an answer under `id`, if it is one that [`envelope::error`] wrote, as all relayed ones are. What is not
+/// costs a comparison.
+fn error_of(id: &RequestId, message: &Bytes) -> Option<ErrorObject> {
+    let rest = message.strip_prefix(br#"{"jsonrpc":"2.0","id":"#)?;
+    let rest = rest.strip_prefix(id.as_raw())?.strip_prefix(br#","error":"#)?;
+    ErrorObject::parse(&message.slice_ref(rest.strip_suffix(b"}")?))
 }
 
 /// One line for the caller, and what to do.

@@ -27,6 +27,7 @@ use crate::{
     auth,
     body::Body,
     config::GatewayConfig,
+    exposure::ExposedTools,
     guard, intake,
     reply::Rejection,
     seal::TokenKeys,
@@ -90,7 +91,7 @@ impl McpGateway {
     pub fn new(parts: Parts) -> Self {
         let config = Arc::new(parts.config);
         let keys = Arc::new(parts.keys);
-        let connector = Arc::new(Connector::new(config.clone()));
+        let connector = Arc::new(Connector::new(config.clone(), parts.audit.clone()));
         let inner = Inner {
             table: Table::new(parts.runtime, connector.clone()),
             sessions: Sessions::new(
@@ -138,7 +139,7 @@ impl McpGateway {
     /// Asks a server in the background what it can do, so that the first client need not wait.
     pub(crate) fn warm(&self, link: Arc<Link>, credential: Arc<Outbound>) {
         self.inner.connector.tasks.spawn(async move {
-            if let Err(error) = link.tools(&credential).await {
+            if let Err(error) = link.listed::<ExposedTools>(&credential).await {
                 tracing::warn!(server = %link.server.name, %error, "a server cannot be asked for its tools yet");
             }
         });
@@ -285,7 +286,7 @@ impl Discovery for McpGateway {
         };
         let server = Arc::new(ServerSpec::new(ServerName::parse("discovery")?, source)?);
         let upstream = Link::endpoint(server, endpoint.clone(), self.connector())?;
-        upstream.list(&Arc::new(credential.clone())).await
+        upstream.discover(&Arc::new(credential.clone())).await
     }
 }
 

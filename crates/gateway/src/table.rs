@@ -37,6 +37,14 @@ pub(crate) struct Published {
     by_server: HashMap<ServerName, usize>,
 }
 
+/// A name that a client used, and the servers that may have what it stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a, 'n> {
+    pub(crate) mounts: &'a [Mount],
+    pub(crate) naming: Naming,
+    pub(crate) name: &'n str,
+}
+
 /// One server behind a gateway.
 #[derive(Debug)]
 pub(crate) struct Mount {
@@ -171,15 +179,17 @@ impl Published {
         &self.mounts
     }
 
-    /// The servers that may have a tool that clients call `name`.
-    pub(crate) fn mounts_for(&self, name: &str) -> &[Mount] {
-        match self.spec.naming {
-            Naming::Plain => &self.mounts,
+    /// What clients mean by the name of a tool or a prompt.
+    pub(crate) fn wanted<'n>(&self, name: &'n str) -> Wanted<'_, 'n> {
+        let naming = self.spec.naming;
+        let mounts = match naming {
+            Naming::Plain => &self.mounts[..],
             _ => match exposure::server_of(name).and_then(|server| self.by_server.get(server)) {
                 Some(at) => std::slice::from_ref(&self.mounts[*at]),
                 None => &[],
             },
-        }
+        };
+        Wanted { mounts, naming, name }
     }
 }
 
@@ -192,6 +202,16 @@ impl Mount {
             .iter()
             .filter(|mounted| caller.may_use(&mounted.install.owner))
             .min_by_key(|mounted| (rank(caller, &mounted.install.owner), mounted.install.name))
+    }
+
+    /// The installs that may serve this server's calls.
+    pub(crate) fn installs(&self) -> impl Iterator<Item = &Install> {
+        self.installs.iter().map(|mounted| &*mounted.install)
+    }
+
+    /// Whether the gateway's assignment takes in all of the server. One that names tools takes in these and nothing else.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.only.is_none()
     }
 
     /// Whether the gateway's assignment takes this tool in.

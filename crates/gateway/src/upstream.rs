@@ -1,6 +1,8 @@
 //! The servers behind the gateway, whichever transport and era they speak.
 
+mod about;
 mod cancel;
+mod catalogue;
 mod channel;
 mod client;
 mod connection;
@@ -11,13 +13,13 @@ mod http;
 mod json;
 mod patience;
 mod session;
-mod tools;
 mod wake;
 
 use std::sync::Arc;
 
 use ::http::HeaderMap;
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use portolan_core::{Caller, Channel, Endpoint, Outbound, Result, Runtime, ServerName, ServerSpec};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
@@ -25,19 +27,34 @@ use portolan_wire::{
     id::RequestId,
     method::Method,
     object::RawObject,
+    sse,
 };
 
+use self::about::AboutCell;
+pub(crate) use self::{
+    about::About,
+    catalogue::{Catalogue, Hints, Listing, Prompt, Prompts, Resources, Templates},
+    client::Connector,
+    session::UpstreamSession,
+};
 use self::{cancel::HangingUp, http::HttpUpstream, patience::Patience, wake::Waking};
-pub(crate) use self::{client::Connector, session::UpstreamSession, tools::ToolCache};
-use crate::{body::Body, cancellation::Cancellation, config::GatewayConfig, session::Session};
+use crate::{
+    body::Body,
+    cancellation::Cancellation,
+    config::GatewayConfig,
+    intake::{self, Collect},
+    session::Session,
+};
 
 /// The link to a server that calls are relayed to.
 #[derive(Debug)]
 pub(crate) struct Link {
     /// The catalogue entry that it was made from.
     pub(crate) server: Arc<ServerSpec>,
-    /// What it can do.
-    pub(crate) tools: ToolCache,
+    /// What it has.
+    catalogue: Catalogue,
+    /// What it says of itself.
+    about: Arc<AboutCell>,
     place: Place,
     connector: Arc<Connector>,
     /// The HTTP side of a server that a runtime runs, remade when its address changes.
@@ -140,8 +157,11 @@ impl Link {
         endpoint: portolan_core::HttpEndpoint,
         connector: Arc<Connector>,
     ) -> Self {
-        let http = HttpUpstream::new(server.clone(), endpoint, connector.clone());
-        Self::at(server, Place::Fixed(Arc::new(http)), connector)
+        let about = Arc::<AboutCell>::default();
+        let http = HttpUpstream::new(server.clone(), endpoint, connector.clone(), about.clone());
+        let mut link = Self::at(server, Place::Fixed(Arc::new(http)), connector);
+        link.about = about;
+        link
     }
 
     /// A server that a runtime runs.
@@ -166,7 +186,8 @@ impl Link {
     fn at(server: Arc<ServerSpec>, place: Place, connector: Arc<Connector>) -> Self {
         Self {
             server,
-            tools: ToolCache::default(),
+            catalogue: Catalogue::default(),
+            about: Arc::default(),
             place,
             connector,
             moving: None.into(),
@@ -202,13 +223,40 @@ impl Link {
         Box::pin(self.waking.endpoint(runtime, install, budget)).await
     }
 
+    /// What the server said of itself; nothing before it was first asked for something.
+    pub(crate) fn about(&self) -> Option<Arc<About>> {
+        self.about.get()
+    }
+
+    /// Has the server introduce itself, unless it has.
+    async fn introduce(&self, credential: &Arc<Outbound>) -> Result<()> {
+        if self.about.get().is_some() {
+            return Ok(());
+        }
+        match &self.place {
+            Place::Fixed(http) => http.introduce(credential).await,
+            Place::Channel(channel) => self.hello(channel).await,
+            Place::Runtime(runtime, install) => match runtime.endpoint(install).await? {
+                Endpoint::Http(endpoint) => self.moving(endpoint).introduce(credential).await,
+                Endpoint::Channel(channel) => self.hello(&channel).await,
+                _ => Err(unknown_endpoint(&self.server.name)),
+            },
+        }
+    }
+
+    async fn hello(&self, channel: &Arc<dyn Channel>) -> Result<()> {
+        self.about.learn_hello(&channel.hello().await?);
+        Ok(())
+    }
+
     fn moving(&self, endpoint: portolan_core::HttpEndpoint) -> Arc<HttpUpstream> {
         if let Some(http) = self.moving.load_full()
             && *http.endpoint() == endpoint
         {
             return http;
         }
-        let http = Arc::new(HttpUpstream::new(self.server.clone(), endpoint, self.connector.clone()));
+        let (connector, about) = (self.connector.clone(), self.about.clone());
+        let http = Arc::new(HttpUpstream::new(self.server.clone(), endpoint, connector, about));
         self.moving.store(Some(http.clone()));
         http
     }
@@ -245,4 +293,30 @@ fn unknown_endpoint(server: &ServerName) -> portolan_core::Error {
         name: server.to_string(),
         failure,
     }
+}
+
+impl Reply {
+    /// The one message that answers, whole. A call that was cancelled has none.
+    pub(crate) async fn into_message(self, limit: usize) -> Result<Option<Bytes>, Collect> {
+        match self {
+            Self::Message(message) => Ok(Some(message)),
+            Self::Json(body) => intake::collect(body, limit).await.map(Some),
+            Self::Events(body) => last_answer(body, limit).await,
+        }
+    }
+}
+
+async fn last_answer(mut body: Body, limit: usize) -> Result<Option<Bytes>, Collect> {
+    let mut decoder = sse::Decoder::new(limit);
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(|_| Collect::Broken)?.into_data() {
+            decoder.push(data);
+        }
+        while let Some(event) = decoder.next_event().map_err(|_| Collect::TooLarge)? {
+            if events::outcome(&event.data).is_some() {
+                return Ok(Some(event.data));
+            }
+        }
+    }
+    Ok(None)
 }

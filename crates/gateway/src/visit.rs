@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use portolan_core::{Action, Caller, Decision, ToolUse};
+use portolan_core::{Action, Caller, Decision, MethodUse, Naming, PromptUse, ResourceUse, ToolUse};
 
 use crate::{
     exposure::ExposedTool,
@@ -19,6 +19,21 @@ pub(crate) struct Visit {
     pub(crate) headers: HeaderMap,
 }
 
+impl Visit {
+    /// The servers that the caller reaches, each with the install that serves it, sorted by name.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Mount, &Mounted)> {
+        let mounts = self.gateway.mounts().iter();
+        mounts.filter_map(|mount| Some((mount, mount.resolve(&self.caller)?)))
+    }
+
+    /// The one server behind this gateway, if there is one, whole, and clients see it as it is.
+    pub(crate) fn sole_server(&self) -> Option<(&Mount, &Mounted)> {
+        let mut places = self.places();
+        let sole = places.next().filter(|(mount, _)| mount.is_whole())?;
+        (places.next().is_none() && self.gateway.spec.naming == Naming::Plain).then_some(sole)
+    }
+}
+
 impl Inner {
     /// Whether the caller may see and call a tool: one decision for both.
     pub(crate) fn allows(&self, visit: &Visit, mount: &Mount, mounted: &Mounted, tool: &ExposedTool) -> bool {
@@ -27,6 +42,31 @@ impl Inner {
         }
         let mut used = ToolUse::new(&visit.gateway.spec.name, &mount.server.name, &tool.tool);
         used.install = Some(mounted.install.name);
-        self.policy.decide(&visit.caller, &Action::UseTool(&used)) == Decision::Allow
+        self.permits(visit, &Action::UseTool(&used))
+    }
+
+    /// The same for a prompt, by the name that its server has for it.
+    pub(crate) fn allows_prompt(&self, visit: &Visit, mount: &Mount, mounted: &Mounted, prompt: &str) -> bool {
+        let mut used = PromptUse::new(&visit.gateway.spec.name, &mount.server.name, prompt);
+        used.install = Some(mounted.install.name);
+        mount.is_whole() && self.permits(visit, &Action::GetPrompt(&used))
+    }
+
+    /// The same for a resource, or a template of some.
+    pub(crate) fn allows_resource(&self, visit: &Visit, mount: &Mount, mounted: &Mounted, uri: &str) -> bool {
+        let mut used = ResourceUse::new(&visit.gateway.spec.name, &mount.server.name, uri);
+        used.install = Some(mounted.install.name);
+        mount.is_whole() && self.permits(visit, &Action::ReadResource(&used))
+    }
+
+    /// The same for a method of an extension.
+    pub(crate) fn allows_method(&self, visit: &Visit, mount: &Mount, mounted: &Mounted, method: &str) -> bool {
+        let mut used = MethodUse::new(&visit.gateway.spec.name, &mount.server.name, method);
+        used.install = Some(mounted.install.name);
+        mount.is_whole() && self.permits(visit, &Action::UseMethod(&used))
+    }
+
+    fn permits(&self, visit: &Visit, action: &Action<'_>) -> bool {
+        self.policy.decide(&visit.caller, action) == Decision::Allow
     }
 }

@@ -10,7 +10,7 @@ use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use portolan_core::{BoxError, Cause, Error, Failure, Result, ServerName};
+use portolan_core::{AuditSink, BoxError, Cause, Error, Failure, Result, ServerName};
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
@@ -24,17 +24,20 @@ type Secure = HttpsConnector<HttpConnector>;
 pub(crate) struct Connector {
     pub(crate) config: Arc<GatewayConfig>,
     pub(crate) tasks: TaskTracker,
+    /// Who is told that a server has changed what it is.
+    pub(crate) audit: Arc<dyn AuditSink>,
     plain: HttpConnector,
     /// Made when the first https server is called: the certificates of the machine take a while and a megabyte.
     secure: OnceLock<Result<Secure, String>>,
 }
 
 impl Connector {
-    pub(crate) fn new(config: Arc<GatewayConfig>) -> Self {
+    pub(crate) fn new(config: Arc<GatewayConfig>, audit: Arc<dyn AuditSink>) -> Self {
         Self {
             plain: tcp(&config),
             config,
             tasks: TaskTracker::new(),
+            audit,
             secure: OnceLock::new(),
         }
     }

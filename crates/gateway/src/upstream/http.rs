@@ -1,5 +1,8 @@
 //! A server that is reached by streamable HTTP, of either era.
 
+mod handshake;
+mod probe;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -14,21 +17,19 @@ use http_body_util::Full;
 use portolan_core::{Cause, Error, Failure, HttpEndpoint, Outbound, Result, ServerSpec, Subject, Version};
 use portolan_wire::{
     envelope,
-    era::{Era, Probe, ProtocolVersion, judge_probe},
+    era::{Era, ProtocolVersion},
     header as mcp,
     id::RequestId,
-    method::Method,
-    object::{self, RawObject},
 };
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ClientSide, Outgoing, Reply,
+    AboutCell, ClientSide, Outgoing, Reply,
     cancel::Unanswered,
     client::Connector,
     connection::{Driven, Pool},
     convert::{self, Conversion},
-    dialect::{Dialects, Known},
+    dialect::Known,
     events, json, legacy_version,
     patience::{Over, Patience},
     session::{Open, UpstreamSession},
@@ -57,6 +58,8 @@ pub(crate) struct HttpUpstream {
     /// Headers of every request: those of the server's entry, and what the protocol asks for.
     fixed: HeaderMap,
     connector: Arc<Connector>,
+    /// What the server says of itself, kept for its link.
+    about: Arc<AboutCell>,
     known: Known,
     next_id: AtomicU64,
     pool: Mutex<HashMap<PoolKey, Arc<UpstreamSession>>>,
@@ -74,7 +77,12 @@ struct Prepared {
 }
 
 impl HttpUpstream {
-    pub(crate) fn new(server: Arc<ServerSpec>, endpoint: HttpEndpoint, connector: Arc<Connector>) -> Self {
+    pub(crate) fn new(
+        server: Arc<ServerSpec>,
+        endpoint: HttpEndpoint,
+        connector: Arc<Connector>,
+        about: Arc<AboutCell>,
+    ) -> Self {
         let mut fixed = HeaderMap::with_capacity(server.headers.len() + 8);
         for (name, value) in &server.headers {
             // The entry was checked when it was made.
@@ -97,6 +105,7 @@ impl HttpUpstream {
             server,
             endpoint,
             connector,
+            about,
             known: Known::default(),
             next_id: AtomicU64::new(1),
             pool: Mutex::default(),
@@ -275,13 +284,7 @@ impl HttpUpstream {
         };
         let status = head.status;
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-            return Err(self.failed(
-                Failure::new(
-                    Cause::Credential,
-                    format!("it refuses the credential that it was sent (HTTP {status})"),
-                )
-                .remedy("check the credential of this install"),
-            ));
+            return Err(self.unwelcome(status));
         }
         if status.is_client_error()
             && let Ok(envelope::Incoming::One(envelope::Message::Response(response))) =
@@ -309,68 +312,6 @@ impl HttpUpstream {
         Err(self.failed(failure))
     }
 
-    async fn dialects(self: &Arc<Self>, credential: &Outbound) -> Result<Dialects> {
-        let known = self
-            .known
-            .get(self.pin(), async || Box::pin(self.probe(credential)).await)
-            .await?;
-        Ok(known.1.clone())
-    }
-
-    fn pin(&self) -> portolan_core::EraPin {
-        match self.server.era {
-            portolan_core::EraPin::Auto => self.endpoint.era,
-            pinned => pinned,
-        }
-    }
-
-    async fn probe(&self, credential: &Outbound) -> Result<Dialects> {
-        let mut params = RawObject::new();
-        params.set(
-            portolan_wire::meta::META,
-            convert::modern_meta(None, &self.connector.config.name),
-        );
-        let text = envelope::request(&RequestId::from_u64(0), &Method::Discover, Some(&params.to_bytes()));
-        let mut headers = self.headers(credential, &HeaderMap::new());
-        mcp::write_mirrors(&mut headers, &Method::Discover, &params);
-        headers.insert(
-            mcp::PROTOCOL_VERSION,
-            HeaderValue::from_static(ProtocolVersion::NEWEST.as_str()),
-        );
-        let (head, body) = self.exchange(headers, text, "server/discover").await?;
-        match judge_probe(head.status, Some("application/json"), &body) {
-            Probe::Legacy => Ok(Dialects::legacy()),
-            Probe::Modern { supported, .. } => {
-                let versions: Vec<_> = supported
-                    .iter()
-                    .filter_map(portolan_wire::era::NamedVersion::known)
-                    .collect();
-                if versions.is_empty() && !supported.is_empty() {
-                    return Err(self.failed(
-                        Failure::new(Cause::Protocol, "it speaks no protocol version that this gateway knows").detail(
-                            format!(
-                                "it speaks {}",
-                                supported.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-                            ),
-                        ),
-                    ));
-                }
-                Ok(Dialects::named(&versions))
-            }
-            Probe::Unauthorized => Err(self.failed(
-                Failure::new(
-                    Cause::Credential,
-                    format!("it refuses the credential that it was sent (HTTP {})", head.status),
-                )
-                .remedy("check the credential of this install"),
-            )),
-            Probe::Unknown => Err(self.failed(Failure::new(
-                Cause::Connection,
-                format!("it answered with HTTP {}", head.status),
-            ))),
-        }
-    }
-
     /// The session that belongs to a legacy client's, or the one that modern callers share.
     fn session_for(self: &Arc<Self>, client: &ClientSide<'_>, credential: &Arc<Outbound>) -> Arc<UpstreamSession> {
         let make = || Arc::new(UpstreamSession::new(self, credential.clone()));
@@ -392,64 +333,6 @@ impl HttpUpstream {
             self.tasks().spawn(async move { session.close().await });
         }
         pool.entry((subject, credential.version)).or_insert_with(make).clone()
-    }
-
-    /// `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
-    async fn shake_hands(&self, version: ProtocolVersion, credential: &Outbound) -> Result<Open> {
-        let mut params = RawObject::new();
-        params.set("protocolVersion", object::quote(version.as_str()));
-        params.set("capabilities", Bytes::from_static(b"{}"));
-        params.set("clientInfo", convert::client_info(&self.connector.config.name));
-        let text = envelope::request(&RequestId::from_u64(0), &Method::Initialize, Some(&params.to_bytes()));
-        let headers = self.headers(credential, &HeaderMap::new());
-        let (head, body) = self.exchange(headers, text, "initialize").await?;
-        if head.status == StatusCode::UNAUTHORIZED || head.status == StatusCode::FORBIDDEN {
-            return Err(self.failed(
-                Failure::new(
-                    Cause::Credential,
-                    format!("it refuses the credential that it was sent (HTTP {})", head.status),
-                )
-                .remedy("check the credential of this install"),
-            ));
-        }
-        let agreed = events::outcome(&body).and_then(|outcome| match outcome {
-            envelope::Outcome::Result(raw) => {
-                let result = RawObject::parse(&raw).ok()?;
-                Some(object::text(result.get("protocolVersion")?)?.into_owned())
-            }
-            envelope::Outcome::Error(_) => None,
-        });
-        let Some(agreed) = agreed.filter(|_| head.status == StatusCode::OK) else {
-            self.known.forget();
-            let cause = if head.status.is_server_error() {
-                Cause::Connection
-            } else {
-                Cause::Protocol
-            };
-            return Err(self.failed(Failure::new(
-                cause,
-                format!("it does not shake hands (HTTP {})", head.status),
-            )));
-        };
-        let version = match ProtocolVersion::parse(&agreed) {
-            Some(version) if version.era() == Era::Legacy => HeaderValue::from_static(version.as_str()),
-            // Older than what is relayed, but the same for what is asked of it.
-            None if agreed == "2024-11-05" => HeaderValue::from_static("2024-11-05"),
-            _ => {
-                return Err(self.failed(Failure::new(
-                    Cause::Protocol,
-                    "it wants a protocol version that is not spoken here",
-                )));
-            }
-        };
-        let open = Open {
-            id: head.headers.get(mcp::SESSION_ID).cloned(),
-            version,
-            telling: TaskTracker::new(),
-        };
-        self.tell(&open, credential, envelope::notification(&Method::Initialized, None))
-            .await;
-        Ok(open)
     }
 
     /// Sends something that wants no answer.
@@ -536,6 +419,17 @@ impl HttpUpstream {
             name: self.server.name.to_string(),
             failure,
         }
+    }
+
+    /// 401 or 403: it is ours to solve, and never told to the client as its own.
+    fn unwelcome(&self, status: StatusCode) -> Error {
+        self.failed(
+            Failure::new(
+                Cause::Credential,
+                format!("it refuses the credential that it was sent (HTTP {status})"),
+            )
+            .remedy("check the credential of this install"),
+        )
     }
 }
 

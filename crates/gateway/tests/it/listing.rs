@@ -60,6 +60,10 @@ async fn definitions_are_listed_as_their_servers_wrote_them() {
             let tools = list["result"]["tools"].as_array().expect("tools").clone();
             let mut expected = odd.clone();
             expected["name"] = name.into();
+            if !speaks.is_modern() {
+                // Until 2026-07-28 it must be the schema of an object.
+                expected.as_object_mut().expect("an object").remove("outputSchema");
+            }
             assert!(tools.contains(&expected), "{tools:?}");
             assert_eq!(
                 client.tool(name, json!({})).await["result"]["content"][0]["text"],
@@ -280,7 +284,7 @@ async fn what_a_policy_denies_is_as_unknown() {
     let upstream = http(Eras::Both).await;
     let policy = PolicyFn(|caller: &Caller, action: &Action<'_>| {
         let is_alice = matches!(&caller.subject, Subject::User(user) if user.as_str() == "alice");
-        if is_alice || action.tool().name().as_str() != "count" {
+        if is_alice || action.tool().is_none_or(|tool| tool.name().as_str() != "count") {
             Decision::Allow
         } else {
             Decision::Deny

@@ -1,0 +1,392 @@
+//! Whose a call is: told by the tool, prompt or resource that it names.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use portolan_core::{Error, Result};
+use portolan_wire::{
+    era::Era,
+    error::ErrorObject,
+    method::Method,
+    object::{self, RawObject},
+};
+
+use super::Call;
+use crate::{
+    exposure::{ByName, ExposedTool, ExposedTools, Named},
+    service::Inner,
+    table::{Mount, Mounted, Wanted},
+    upstream::{Listing, Prompt, Resources, Templates},
+    visit::Visit,
+};
+
+/// What is asked for and not on a list makes the lists be fetched again, at most this often.
+const MISS_AGE: Duration = Duration::from_secs(5);
+/// For how long calls of other servers do not wait for one whose list could not be had.
+const FAILURE_AGE: Duration = Duration::from_secs(2);
+
+/// A server, and the install that serves this caller.
+pub(crate) type Place<'a> = (&'a Mount, &'a Mounted);
+
+/// Where a call goes.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) mount: &'a Mount,
+    pub(crate) mounted: &'a Mounted,
+    /// A member of params that the server knows by another value.
+    pub(super) rename: Option<(&'static str, Bytes)>,
+    /// Who is asked after it, if it says that it does not have what is wanted.
+    pub(super) others: Vec<Place<'a>>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Tool(Arc<ExposedTools>, usize),
+    /// The name of a prompt, a URI, or a method.
+    Named(Box<str>),
+}
+
+/// Why a call goes nowhere.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// There is nothing of this name, or nothing that the caller may use.
+    Unknown(ErrorObject),
+    /// The server that may have it cannot be asked.
+    Unreachable(Error),
+}
+
+impl From<Error> for Missing {
+    fn from(error: Error) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
+/// What is named, and governed by the policy.
+trait Governed: Named + Sized {
+    /// Whether a server may have any for callers of this gateway.
+    fn within(mount: &Mount) -> bool;
+
+    /// Whether the caller may use it.
+    fn allowed(&self, inner: &Inner, visit: &Visit, place: Place<'_>) -> bool;
+}
+
+impl Governed for ExposedTool {
+    fn within(_: &Mount) -> bool {
+        true
+    }
+
+    fn allowed(&self, inner: &Inner, visit: &Visit, (mount, mounted): Place<'_>) -> bool {
+        inner.allows(visit, mount, mounted, self)
+    }
+}
+
+impl Governed for Prompt {
+    fn within(mount: &Mount) -> bool {
+        mount.is_whole()
+    }
+
+    fn allowed(&self, inner: &Inner, visit: &Visit, (mount, mounted): Place<'_>) -> bool {
+        inner.allows_prompt(visit, mount, mounted, self.own())
+    }
+}
+
+/// Something that was found by its name.
+struct Found<'a, T> {
+    place: Place<'a>,
+    items: Arc<ByName<T>>,
+    at: usize,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn tool(&self) -> Option<&ExposedTool> {
+        match &self.what {
+            What::Tool(tools, at) => Some(tools.get(*at)),
+            What::Named(_) => None,
+        }
+    }
+
+    /// What is asked for, as the server calls it.
+    pub(super) fn what(&self) -> &str {
+        match &self.what {
+            What::Tool(tools, at) => tools.get(*at).own(),
+            What::Named(name) => name,
+        }
+    }
+
+    /// The same, without anybody who is asked after it.
+    pub(super) fn alone(&self) -> Self {
+        Self::at((self.mount, self.mounted), self.what())
+    }
+
+    pub(super) fn others(&self) -> impl Iterator<Item = Self> {
+        self.others.iter().map(|place| Self::at(*place, self.what()))
+    }
+
+    fn at((mount, mounted): Place<'a>, what: &str) -> Self {
+        Self {
+            mount,
+            mounted,
+            rename: None,
+            others: Vec::new(),
+            what: What::Named(what.into()),
+        }
+    }
+
+    fn first_of(mut places: Vec<Place<'a>>, what: &str) -> Option<Self> {
+        if places.is_empty() {
+            return None;
+        }
+        let first = places.remove(0);
+        Some(Self {
+            others: places,
+            ..Self::at(first, what)
+        })
+    }
+
+    fn of_tool(found: Found<'a, ExposedTool>, called: &str) -> Self {
+        let own = found.items.get(found.at).own();
+        Self {
+            mount: found.place.0,
+            mounted: found.place.1,
+            rename: (own != called).then(|| ("name", object::quote(own))),
+            others: Vec::new(),
+            what: What::Tool(found.items, found.at),
+        }
+    }
+
+    fn of_prompt(found: &Found<'a, Prompt>, called: &str) -> Self {
+        let own = found.items.get(found.at).own();
+        Self {
+            rename: (own != called).then(|| ("name", object::quote(own))),
+            ..Self::at(found.place, own)
+        }
+    }
+}
+
+impl Inner {
+    /// Where a call of a tool goes, among what is known without asking anybody.
+    pub(super) fn known_target<'a>(&self, visit: &'a Visit, call: &Call) -> Option<Target<'a>> {
+        if call.method != Method::ToolsCall {
+            return None;
+        }
+        let name = object::text(call.params.get("name")?)?;
+        let found = self.find_known(visit, &visit.gateway.wanted(&name))?;
+        Some(Target::of_tool(found, &name))
+    }
+
+    /// Where a call goes. Servers are asked for what they have where it is not known.
+    pub(super) async fn target<'a>(&self, visit: &'a Visit, era: Era, call: &Call) -> Result<Target<'a>, Missing> {
+        match &call.method {
+            Method::ToolsCall => {
+                let name = text(&call.params, "name", "params.name must be the name of a tool")?;
+                let found = self.find(visit, &visit.gateway.wanted(&name)).await?;
+                let target = found.map(|found| Target::of_tool(found, &name));
+                target.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_tool(&name)))
+            }
+            Method::PromptsGet => {
+                let name = text(&call.params, "name", "params.name must be the name of a prompt")?;
+                let found = self.prompt(visit, &name).await?;
+                Ok(Target::of_prompt(&found, &name))
+            }
+            Method::ResourcesRead => {
+                let uri = text(&call.params, "uri", "params.uri must be the URI of a resource")?;
+                let places = self.places_of(visit, &uri).await;
+                let target = Target::first_of(places, &uri);
+                target.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_resource(&uri, era)))
+            }
+            Method::Complete => self.completed(visit, call).await,
+            other => self.beyond(visit, other),
+        }
+    }
+
+    /// Who has what is to be completed: an argument of a prompt, or a variable of a resource template.
+    async fn completed<'a>(&self, visit: &'a Visit, call: &Call) -> Result<Target<'a>, Missing> {
+        let odd = "params.ref must be a reference to a prompt or a resource";
+        let invalid = || Missing::Unknown(ErrorObject::invalid_params(odd));
+        let reference = call
+            .params
+            .get("ref")
+            .and_then(|raw| RawObject::parse_checked(raw).ok());
+        let mut reference = reference.ok_or_else(invalid)?;
+        let kind = text(&reference, "type", odd)?;
+        match &*kind {
+            "ref/prompt" => {
+                let name = text(&reference, "name", odd)?;
+                let found = self.prompt(visit, &name).await?;
+                let mut target = Target::of_prompt(&found, &name);
+                if let Some((_, own)) = target.rename.take() {
+                    reference.set("name", own);
+                    target.rename = Some(("ref", reference.to_bytes()));
+                }
+                Ok(target)
+            }
+            "ref/resource" => {
+                let uri = text(&reference, "uri", odd)?;
+                let place = self.owner_of(visit, &uri).await;
+                let target = place.map(|place| Target::at(place, &uri));
+                let unknown = || ErrorObject::invalid_params(format!("no server has the resource {uri}"));
+                target.ok_or_else(|| Missing::Unknown(unknown()))
+            }
+            _ => Err(invalid()),
+        }
+    }
+
+    /// A method of an extension says nothing of whose it is. It is the server's, where there is one and nothing is renamed.
+    fn beyond<'a>(&self, visit: &'a Visit, method: &Method) -> Result<Target<'a>, Missing> {
+        let unknown = || Missing::Unknown(ErrorObject::method_not_found(method.as_str()));
+        let place = visit.sole_server().ok_or_else(unknown)?;
+        if !self.allows_method(visit, place.0, place.1, method.as_str()) {
+            return Err(unknown());
+        }
+        Ok(Target::at(place, method.as_str()))
+    }
+
+    async fn prompt<'a>(&self, visit: &'a Visit, name: &str) -> Result<Found<'a, Prompt>, Missing> {
+        let wanted = visit.gateway.wanted(name);
+        let found = match self.find_known(visit, &wanted) {
+            Some(found) => Some(found),
+            None => self.find(visit, &wanted).await?,
+        };
+        found.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_prompt(name)))
+    }
+
+    /// What has this name for this caller, among what is known without asking.
+    fn find_known<'a, T: Governed>(&self, visit: &'a Visit, wanted: &Wanted<'a, '_>) -> Option<Found<'a, T>>
+    where
+        ByName<T>: Listing,
+    {
+        for mount in wanted.mounts.iter().filter(|mount| T::within(mount)) {
+            let Some(mounted) = mount.resolve(&visit.caller) else {
+                continue;
+            };
+            // Of two servers with one name the first has it, so the second is not asked before the first is known.
+            let items = match mounted.upstream.known::<ByName<T>>() {
+                Some(items) => items,
+                // Lists leave such a server out; what others have is called without waiting for it.
+                None if mounted.upstream.failed_within::<ByName<T>>(FAILURE_AGE) => continue,
+                None => return None,
+            };
+            if let Some(found) = self.found(visit, (mount, mounted), items, wanted) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The same, after servers were asked again what they have. What the caller may not use is not found.
+    async fn find<'a, T: Governed>(&self, visit: &'a Visit, wanted: &Wanted<'a, '_>) -> Result<Option<Found<'a, T>>>
+    where
+        ByName<T>: Listing,
+    {
+        let mut failure = None;
+        for mount in wanted.mounts.iter().filter(|mount| T::within(mount)) {
+            let Some(mounted) = mount.resolve(&visit.caller) else {
+                continue;
+            };
+            match self.list_anew(visit, (mount, mounted)).await {
+                Ok(items) => {
+                    if let Some(found) = self.found(visit, (mount, mounted), items, wanted) {
+                        return Ok(Some(found));
+                    }
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        // A name that may belong to a server which cannot be asked is not called unknown.
+        failure.map_or(Ok(None), Err)
+    }
+
+    fn found<'a, T: Governed>(
+        &self,
+        visit: &'a Visit,
+        place: Place<'a>,
+        items: Arc<ByName<T>>,
+        wanted: &Wanted<'_, '_>,
+    ) -> Option<Found<'a, T>> {
+        let at = items.position(wanted.naming, wanted.name)?;
+        let item = items.get(at);
+        item.allowed(self, visit, place).then_some(Found { place, items, at })
+    }
+
+    async fn list_anew<L: Listing>(&self, visit: &Visit, (mount, mounted): Place<'_>) -> Result<Arc<L>> {
+        let broker = &self.broker;
+        let credential = broker
+            .credential(&visit.caller, &mount.server, &mounted.install)
+            .await?;
+        let listed = mounted.upstream.listed_within::<L>(&credential, MISS_AGE).await?;
+        Ok(listed.items.clone())
+    }
+
+    /// A list as it is known; asked for where it is not.
+    async fn list_of<L: Listing>(&self, visit: &Visit, (mount, mounted): Place<'_>) -> Option<Arc<L>> {
+        if let Some(known) = mounted.upstream.known::<L>() {
+            return Some(known);
+        }
+        let broker = &self.broker;
+        let credential = broker.credential(&visit.caller, &mount.server, &mounted.install).await;
+        let listed = mounted.upstream.listed::<L>(&credential.ok()?).await.ok()?;
+        Some(listed.items.clone())
+    }
+
+    /// The servers that may have a resource, the likeliest first: who lists it, alone; else those with a template for it,
+    /// then the others.
+    async fn places_of<'a>(&self, visit: &'a Visit, uri: &str) -> Vec<Place<'a>> {
+        let mut places = self.with_resources(visit, uri);
+        if places.len() < 2 {
+            return places;
+        }
+        let lists = join_all(places.iter().map(|place| self.list_of::<Resources>(visit, *place))).await;
+        if let Some(owner) = lists
+            .iter()
+            .position(|list| list.as_ref().is_some_and(|list| list.contains(uri)))
+        {
+            return vec![places.swap_remove(owner)];
+        }
+        let lists = join_all(places.iter().map(|place| self.list_of::<Templates>(visit, *place))).await;
+        let (mut likely, mut others) = (Vec::new(), Vec::new());
+        for (place, list) in places.into_iter().zip(lists) {
+            let is_likely = list.is_some_and(|list| list.matches(uri));
+            if is_likely { &mut likely } else { &mut others }.push(place);
+        }
+        likely.append(&mut others);
+        likely
+    }
+
+    /// Whose a resource or a template of some is, by what servers list; nobody's where that does not tell.
+    pub(crate) async fn owner_of<'a>(&self, visit: &'a Visit, uri: &str) -> Option<Place<'a>> {
+        let mut places = self.with_resources(visit, uri);
+        if places.len() == 1 {
+            return places.pop();
+        }
+        let lists = join_all(places.iter().map(|place| self.list_of::<Resources>(visit, *place))).await;
+        let owner = lists
+            .iter()
+            .position(|list| list.as_ref().is_some_and(|list| list.contains(uri)));
+        if let Some(owner) = owner {
+            return Some(places.swap_remove(owner));
+        }
+        let lists = join_all(places.iter().map(|place| self.list_of::<Templates>(visit, *place))).await;
+        let has = |list: &Option<Arc<Templates>>| {
+            list.as_ref()
+                .is_some_and(|list| list.contains(uri) || list.matches(uri))
+        };
+        lists.iter().position(has).map(|owner| places.swap_remove(owner))
+    }
+
+    /// The servers, in their order, that may have resources and of which this caller may read this one.
+    fn with_resources<'a>(&self, visit: &'a Visit, uri: &str) -> Vec<Place<'a>> {
+        let places = visit.places().filter(|(mount, mounted)| {
+            let about = mounted.upstream.about();
+            about.is_none_or(|about| about.offers("resources")) && self.allows_resource(visit, mount, mounted, uri)
+        });
+        places.collect()
+    }
+}
+
+fn text(params: &RawObject, member: &str, problem: &'static str) -> Result<String, Missing> {
+    let text = params.get(member).and_then(object::text);
+    text.map(|text| text.into_owned())
+        .ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params(problem)))
+}

@@ -1,0 +1,143 @@
+//! What a gateway says of itself: in `initialize`, in `server/discover`.
+
+use bytes::Bytes;
+use portolan_wire::object::{self, RawObject};
+
+use crate::{service::Inner, table::Mount, upstream::About, visit::Visit};
+
+/// Extensions of the protocol of which every part is relayed where nothing is renamed: their methods go to the one server,
+/// and `_meta` and `ui://` resources pass untouched.
+const EXTENSIONS: [&str; 2] = ["io.modelcontextprotocol/ui", "io.modelcontextprotocol/skills"];
+
+/// What servers have between them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Offer {
+    tools: bool,
+    prompts: bool,
+    resources: bool,
+    subscribe: bool,
+    logging: bool,
+    completions: bool,
+}
+
+impl Offer {
+    const EVERYTHING: Self = Self {
+        tools: true,
+        prompts: true,
+        resources: true,
+        subscribe: true,
+        logging: true,
+        completions: true,
+    };
+
+    /// What callers get of a server.
+    fn of(mount: &Mount, about: Option<&About>) -> Self {
+        match about {
+            _ if !mount.is_whole() => Self {
+                tools: true,
+                logging: true,
+                ..Self::default()
+            },
+            // It may turn out to have anything.
+            None => Self::EVERYTHING,
+            Some(about) => Self {
+                tools: about.offers("tools"),
+                prompts: about.offers("prompts"),
+                resources: about.offers("resources"),
+                subscribe: about.has("resources", "subscribe"),
+                logging: about.offers("logging"),
+                completions: about.offers("completions"),
+            },
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            tools: self.tools || other.tools,
+            prompts: self.prompts || other.prompts,
+            resources: self.resources || other.resources,
+            subscribe: self.subscribe || other.subscribe,
+            logging: self.logging || other.logging,
+            completions: self.completions || other.completions,
+        }
+    }
+
+    fn write(self, capabilities: &mut RawObject) {
+        let changing = Bytes::from_static(br#"{"listChanged":true}"#);
+        let empty = Bytes::from_static(b"{}");
+        if self.tools {
+            capabilities.set("tools", changing.clone());
+        }
+        if self.prompts {
+            capabilities.set("prompts", changing.clone());
+        }
+        if self.resources {
+            let watched = Bytes::from_static(br#"{"subscribe":true,"listChanged":true}"#);
+            capabilities.set("resources", if self.subscribe { watched } else { changing });
+        }
+        if self.logging {
+            capabilities.set("logging", empty.clone());
+        }
+        if self.completions {
+            capabilities.set("completions", empty);
+        }
+    }
+}
+
+impl Inner {
+    /// What this caller's servers have between them; everything, as long as one of them has not said what it has.
+    pub(crate) fn capabilities(&self, visit: &Visit) -> Bytes {
+        let offers = visit
+            .places()
+            .map(|(mount, mounted)| Offer::of(mount, mounted.upstream.about().as_deref()));
+        // Also where there is no server yet: gateways change.
+        let tools = Offer {
+            tools: true,
+            ..Offer::default()
+        };
+        let mut capabilities = RawObject::new();
+        offers.fold(tools, Offer::or).write(&mut capabilities);
+        let extensions = extensions(visit);
+        if !extensions.is_empty() {
+            capabilities.set("extensions", extensions.to_bytes());
+        }
+        capabilities.to_bytes()
+    }
+
+    /// What clients are told about using this gateway: what its spec says, else what its one server says.
+    pub(crate) fn instructions(&self, visit: &Visit) -> Option<Bytes> {
+        if let Some(own) = &visit.gateway.spec.instructions {
+            return Some(object::quote(own));
+        }
+        let mut places = visit.places();
+        let (mount, mounted) = places.next()?;
+        if places.next().is_some() || !mount.is_whole() {
+            return None;
+        }
+        mounted.upstream.about()?.instructions.as_deref().map(object::quote)
+    }
+
+    /// Who answers.
+    pub(crate) fn server_info(&self) -> Bytes {
+        let mut info = RawObject::new();
+        info.set("name", object::quote(&self.config.name));
+        info.set("version", object::quote(env!("CARGO_PKG_VERSION")));
+        info.to_bytes()
+    }
+}
+
+/// The extensions of the one server, with its settings. An app calls tools by the names that its server has for them, so
+/// where names are changed there are none.
+fn extensions(visit: &Visit) -> RawObject {
+    let mut relayed = RawObject::new();
+    let offered = visit
+        .sole_server()
+        .and_then(|(_, mounted)| mounted.upstream.about())
+        .and_then(|about| RawObject::parse(about.capabilities.get("extensions")?).ok());
+    for name in EXTENSIONS {
+        if let Some(settings) = offered.as_ref().and_then(|offered| offered.get(name)) {
+            relayed.set(name, settings.clone());
+        }
+    }
+    relayed
+}

@@ -1,0 +1,80 @@
+//! Definitions for clients of older and newer revisions than their servers'.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use portolan_wire::{
+    era::{Era, ProtocolVersion},
+    object::RawObject,
+};
+
+/// A definition without what a client of this version has no notion of. Mostly that is the definition as it stands.
+pub(super) fn definition(definition: &Bytes, version: ProtocolVersion) -> Cow<'_, Bytes> {
+    let named = |member: &str| memchr::memmem::find(definition, member.as_bytes()).is_some();
+    let beyond: &[&str] = match version.era() {
+        // Tasks of 2025-11-25 are gone.
+        Era::Modern if named("execution") => &["execution"],
+        Era::Modern => return Cow::Borrowed(definition),
+        Era::Legacy if version < ProtocolVersion::V2025_06_18 => &["title", "icons", "outputSchema"],
+        Era::Legacy if named("outputSchema") => &[],
+        Era::Legacy => return Cow::Borrowed(definition),
+    };
+    let Ok(mut members) = RawObject::parse_checked(definition) else {
+        return Cow::Borrowed(definition);
+    };
+    let mut changed = false;
+    for member in beyond {
+        changed |= members.remove(member).is_some();
+    }
+    // Until 2026-07-28 structured content is an object.
+    if version.era() == Era::Legacy && members.get("outputSchema").is_some_and(|schema| !is_of_object(schema)) {
+        members.remove("outputSchema");
+        changed = true;
+    }
+    if changed {
+        Cow::Owned(members.to_bytes())
+    } else {
+        Cow::Borrowed(definition)
+    }
+}
+
+/// Whether a schema is one of an object.
+fn is_of_object(schema: &Bytes) -> bool {
+    let members = RawObject::parse_checked(schema);
+    members.is_ok_and(|members| members.get("type").is_some_and(|raw| raw == r#""object""#))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"{"name":"a","title":"A","icons":[],"outputSchema":{"type":"array"},"execution":{"taskSupport":"optional"},"x":1}"#;
+
+    fn adapted(version: ProtocolVersion) -> String {
+        let whole = Bytes::from_static(WHOLE.as_bytes());
+        String::from_utf8_lossy(&definition(&whole, version)).into_owned()
+    }
+
+    #[test]
+    fn each_version_gets_what_it_knows() {
+        use ProtocolVersion as V;
+        assert_eq!(
+            adapted(V::V2026_07_28),
+            r#"{"name":"a","title":"A","icons":[],"outputSchema":{"type":"array"},"x":1}"#
+        );
+        assert_eq!(
+            adapted(V::V2025_11_25),
+            r#"{"name":"a","title":"A","icons":[],"execution":{"taskSupport":"optional"},"x":1}"#
+        );
+        assert_eq!(
+            adapted(V::V2025_03_26),
+            r#"{"name":"a","execution":{"taskSupport":"optional"},"x":1}"#
+        );
+    }
+
+    #[test]
+    fn a_schema_of_an_object_stays() {
+        let whole = Bytes::from_static(br#"{"name":"a", "outputSchema":{"type":"object"}}"#);
+        assert_eq!(*definition(&whole, ProtocolVersion::V2025_06_18), whole);
+    }
+}

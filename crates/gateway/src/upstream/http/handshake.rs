@@ -1,0 +1,75 @@
+//! Opening a session at a legacy server.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use portolan_core::{Cause, Failure, Outbound, Result};
+use portolan_wire::{
+    envelope,
+    era::{Era, ProtocolVersion},
+    header as mcp,
+    id::RequestId,
+    method::Method,
+    object::{self, RawObject},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    super::{convert, events, session::Open},
+    HttpUpstream,
+};
+
+impl HttpUpstream {
+    /// `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
+    pub(super) async fn shake_hands(&self, version: ProtocolVersion, credential: &Outbound) -> Result<Open> {
+        let mut params = RawObject::new();
+        params.set("protocolVersion", object::quote(version.as_str()));
+        params.set("capabilities", Bytes::from_static(b"{}"));
+        params.set("clientInfo", convert::client_info(&self.connector.config.name));
+        let text = envelope::request(&RequestId::from_u64(0), &Method::Initialize, Some(&params.to_bytes()));
+        let headers = self.headers(credential, &HeaderMap::new());
+        let (head, body) = self.exchange(headers, text, "initialize").await?;
+        if head.status == StatusCode::UNAUTHORIZED || head.status == StatusCode::FORBIDDEN {
+            return Err(self.unwelcome(head.status));
+        }
+        let agreed = events::outcome(&body).and_then(|outcome| match outcome {
+            envelope::Outcome::Result(raw) => {
+                let result = RawObject::parse(&raw).ok()?;
+                let version = object::text(result.get("protocolVersion")?)?.into_owned();
+                Some((version, raw))
+            }
+            envelope::Outcome::Error(_) => None,
+        });
+        let Some((agreed, result)) = agreed.filter(|_| head.status == StatusCode::OK) else {
+            self.known.forget();
+            let cause = if head.status.is_server_error() {
+                Cause::Connection
+            } else {
+                Cause::Protocol
+            };
+            return Err(self.failed(Failure::new(
+                cause,
+                format!("it does not shake hands (HTTP {})", head.status),
+            )));
+        };
+        let version = match ProtocolVersion::parse(&agreed) {
+            Some(version) if version.era() == Era::Legacy => HeaderValue::from_static(version.as_str()),
+            // Older than what is relayed, but the same for what is asked of it.
+            None if agreed == "2024-11-05" => HeaderValue::from_static("2024-11-05"),
+            _ => {
+                return Err(self.failed(Failure::new(
+                    Cause::Protocol,
+                    "it wants a protocol version that is not spoken here",
+                )));
+            }
+        };
+        self.about.learn(&result);
+        let open = Open {
+            id: head.headers.get(mcp::SESSION_ID).cloned(),
+            version,
+            telling: TaskTracker::new(),
+        };
+        self.tell(&open, credential, envelope::notification(&Method::Initialized, None))
+            .await;
+        Ok(open)
+    }
+}

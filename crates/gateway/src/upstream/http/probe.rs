@@ -1,0 +1,96 @@
+//! Asking a server what it speaks (2026-07-28, basic/versioning).
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+use portolan_core::{Cause, Failure, Outbound, Result};
+use portolan_wire::{
+    envelope,
+    era::{Probe, ProtocolVersion, judge_probe},
+    header as mcp,
+    id::RequestId,
+    method::Method,
+    object::RawObject,
+};
+
+use super::{
+    super::{ClientSide, convert, dialect::Dialects, legacy_version},
+    HttpUpstream,
+};
+
+impl HttpUpstream {
+    /// Has the server say what it is: in a probe, or in the handshake that opens the session of nobody in particular.
+    pub(crate) async fn introduce(self: &Arc<Self>, credential: &Arc<Outbound>) -> Result<()> {
+        let dialects = self.dialects(credential).await?;
+        if self.about.get().is_some() {
+            return Ok(());
+        }
+        if dialects.modern {
+            self.probe(credential).await?;
+            return Ok(());
+        }
+        let session = self.session_for(&ClientSide::Gateway, credential);
+        let version = legacy_version(None, &dialects.legacy_versions);
+        let opened = session.get(async || Box::pin(self.shake_hands(version, credential)).await);
+        opened.await.map(drop)
+    }
+
+    pub(super) async fn dialects(self: &Arc<Self>, credential: &Outbound) -> Result<Dialects> {
+        let known = self
+            .known
+            .get(self.pin(), async || Box::pin(self.probe(credential)).await)
+            .await?;
+        Ok(known.1.clone())
+    }
+
+    fn pin(&self) -> portolan_core::EraPin {
+        match self.server.era {
+            portolan_core::EraPin::Auto => self.endpoint.era,
+            pinned => pinned,
+        }
+    }
+
+    async fn probe(&self, credential: &Outbound) -> Result<Dialects> {
+        let mut params = RawObject::new();
+        params.set(
+            portolan_wire::meta::META,
+            convert::modern_meta(None, &self.connector.config.name),
+        );
+        let text = envelope::request(&RequestId::from_u64(0), &Method::Discover, Some(&params.to_bytes()));
+        let mut headers = self.headers(credential, &HeaderMap::new());
+        mcp::write_mirrors(&mut headers, &Method::Discover, &params);
+        headers.insert(
+            mcp::PROTOCOL_VERSION,
+            HeaderValue::from_static(ProtocolVersion::NEWEST.as_str()),
+        );
+        let (head, body) = self.exchange(headers, text, "server/discover").await?;
+        match judge_probe(head.status, Some("application/json"), &body) {
+            Probe::Legacy => Ok(Dialects::legacy()),
+            Probe::Modern { supported, discovered } => {
+                if let Some(result) = discovered {
+                    self.about.learn(&result);
+                }
+                let versions: Vec<_> = supported
+                    .iter()
+                    .filter_map(portolan_wire::era::NamedVersion::known)
+                    .collect();
+                if versions.is_empty() && !supported.is_empty() {
+                    return Err(self.failed(
+                        Failure::new(Cause::Protocol, "it speaks no protocol version that this gateway knows").detail(
+                            format!(
+                                "it speaks {}",
+                                supported.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                            ),
+                        ),
+                    ));
+                }
+                Ok(Dialects::named(&versions))
+            }
+            Probe::Unauthorized => Err(self.unwelcome(head.status)),
+            Probe::Unknown => Err(self.failed(Failure::new(
+                Cause::Connection,
+                format!("it answered with HTTP {}", head.status),
+            ))),
+        }
+    }
+}
