@@ -41,7 +41,7 @@ pub mod orchestrator;
 
 pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditSink, DefinitionChange, TraceAudit};
 pub use auth::{Authenticator, Refusal};
-pub use broker::{CredentialBroker, Outbound};
+pub use broker::{CredentialBroker, CredentialRefusal, Outbound, Renewal};
 pub use bus::Bus;
 pub use clock::{Clock, SystemClock};
 pub use credential::{CredentialKey, CredentialReader, CredentialStore, Lease};

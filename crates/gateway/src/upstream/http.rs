@@ -2,6 +2,7 @@
 
 mod handshake;
 mod probe;
+mod renewal;
 
 use std::{
     collections::HashMap,
@@ -133,7 +134,7 @@ impl HttpUpstream {
                 Ok(prepared) => prepared?,
                 Err(over) => return over_before_answer(over),
             };
-            let sent = patience.wait(self.send(prepared.request)).await;
+            let sent = patience.wait(self.send(prepared.request, outgoing.credential)).await;
             let response = match sent {
                 Ok(sent) => sent?,
                 Err(over) => {
@@ -339,7 +340,7 @@ impl HttpUpstream {
     pub(crate) async fn tell(&self, open: &Open, credential: &Outbound, text: Bytes) {
         let mut headers = self.headers(credential, &HeaderMap::new());
         open.write(&mut headers);
-        if let Err(error) = self.exchange(headers, text, "a notification").await {
+        if let Err(error) = self.exchange(headers, text, credential, "a notification").await {
             tracing::debug!(server = %self.server.name, %error, "a notification did not arrive");
         }
     }
@@ -355,15 +356,21 @@ impl HttpUpstream {
             return;
         };
         *request.method_mut() = Verb::DELETE;
-        let sending = self.send(request);
+        let sending = self.send(request, credential);
         let _ = tokio::time::timeout(self.connector.config.timeouts.connect, sending).await;
     }
 
     /// A small request and the one message that answers it, within the time of a handshake.
-    async fn exchange(&self, headers: HeaderMap, text: Bytes, what: &str) -> Result<(http::response::Parts, Bytes)> {
+    async fn exchange(
+        &self,
+        headers: HeaderMap,
+        text: Bytes,
+        credential: &Outbound,
+        what: &str,
+    ) -> Result<(http::response::Parts, Bytes)> {
         let after = self.connector.config.timeouts.handshake;
         let exchange = async {
-            let response = self.send(self.post(headers, text)?).await?;
+            let response = self.send(self.post(headers, text)?, credential).await?;
             let (head, body) = response.into_parts();
             // Half an answer says nothing, in particular not that the server is a legacy one.
             let message = events::message(&head.headers, body, self.connector.config.limits.held_bytes).await;
@@ -401,7 +408,14 @@ impl HttpUpstream {
         Ok(request)
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Driven>> {
+    async fn send(&self, request: Request<Full<Bytes>>, credential: &Outbound) -> Result<Response<Driven>> {
+        match &credential.renewal {
+            None => self.send_once(request).await,
+            Some(renewal) => Box::pin(self.send_renewing(request, renewal)).await,
+        }
+    }
+
+    async fn send_once(&self, request: Request<Full<Bytes>>) -> Result<Response<Driven>> {
         let (uri, _) = self.place()?;
         self.connector
             .send(&self.server.name, uri, &self.connections, request)

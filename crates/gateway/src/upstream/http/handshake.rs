@@ -27,7 +27,7 @@ impl HttpUpstream {
         params.set("clientInfo", convert::client_info(&self.connector.config.name));
         let text = envelope::request(&RequestId::from_u64(0), &Method::Initialize, Some(&params.to_bytes()));
         let headers = self.headers(credential, &HeaderMap::new());
-        let (head, body) = self.exchange(headers, text, "initialize").await?;
+        let (head, body) = self.exchange(headers, text, credential, "initialize").await?;
         if head.status == StatusCode::UNAUTHORIZED || head.status == StatusCode::FORBIDDEN {
             return Err(self.unwelcome(head.status));
         }

@@ -63,7 +63,7 @@ impl HttpUpstream {
             mcp::PROTOCOL_VERSION,
             HeaderValue::from_static(ProtocolVersion::NEWEST.as_str()),
         );
-        let (head, body) = self.exchange(headers, text, "server/discover").await?;
+        let (head, body) = self.exchange(headers, text, credential, "server/discover").await?;
         match judge_probe(head.status, Some("application/json"), &body) {
             Probe::Legacy => Ok(Dialects::legacy()),
             Probe::Modern { supported, discovered } => {

@@ -1,0 +1,58 @@
+//! A request whose credential can be renewed: sent again with another one when the server refuses the first.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use portolan_core::{CredentialRefusal, Renewal, Result};
+
+use super::HttpUpstream;
+use crate::upstream::connection::Driven;
+
+/// How often one request is sent again.
+const RENEWALS: usize = 4;
+/// Challenges that are looked at, and bytes of each.
+const CHALLENGES: usize = 8;
+const CHALLENGE_BYTES: usize = 4096;
+
+impl HttpUpstream {
+    /// Sends a request, and again with what `renewal` gives when it is refused: a request that was refused was not looked
+    /// at, so to send it again is safe.
+    pub(super) async fn send_renewing(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        renewal: &Arc<dyn Renewal>,
+    ) -> Result<Response<Driven>> {
+        let mut renewal = renewal.clone();
+        for _ in 0..RENEWALS {
+            let response = self.send_once(request.clone()).await?;
+            let status = response.status();
+            if status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN {
+                return Ok(response);
+            }
+            let refusal = CredentialRefusal::new(
+                self.endpoint.url.clone(),
+                status.as_u16(),
+                challenges(response.headers()),
+            );
+            let Some(renewed) = renewal.renew(&refusal).await? else {
+                return Ok(response);
+            };
+            crate::inject::credential(request.headers_mut(), self.endpoint.token.as_ref(), &renewed);
+            if let Some(next) = &renewed.renewal {
+                renewal = next.clone();
+            }
+        }
+        self.send_once(request).await
+    }
+}
+
+fn challenges(headers: &HeaderMap) -> Vec<Box<str>> {
+    let values = headers.get_all(header::WWW_AUTHENTICATE).iter().take(CHALLENGES);
+    values
+        .filter_map(|value| value.to_str().ok())
+        .filter(|value| value.len() <= CHALLENGE_BYTES)
+        .map(Box::from)
+        .collect()
+}
