@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use portolan_core::{EraPin, Secret};
+use portolan_core::{Asks, EraPin, Secret};
 
 /// How a stdio server is started.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct ServerCommand {
     pub files: BTreeMap<String, Given>,
     /// Which era it speaks.
     pub era: EraPin,
+    /// What a legacy server is told that it may ask in the middle of a call.
+    pub asks: Asks,
 }
 
 /// A value that a server is given at its start.
@@ -38,6 +40,7 @@ impl ServerCommand {
             env: BTreeMap::new(),
             files: BTreeMap::new(),
             era: EraPin::default(),
+            asks: Asks::default(),
         }
     }
 
@@ -59,6 +62,13 @@ impl ServerCommand {
     #[must_use]
     pub fn era(mut self, era: EraPin) -> Self {
         self.era = era;
+        self
+    }
+
+    /// The same, asking this.
+    #[must_use]
+    pub fn asks(mut self, asks: Asks) -> Self {
+        self.asks = asks;
         self
     }
 }
@@ -99,6 +109,7 @@ impl fmt::Debug for ServerCommand {
             .field("env", &self.env)
             .field("files", &self.files.keys().collect::<Vec<_>>())
             .field("era", &self.era)
+            .field("asks", &self.asks)
             .finish()
     }
 }

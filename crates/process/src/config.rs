@@ -61,6 +61,13 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// How many notifications one call may have unread; more are dropped, the answer never. Default: 64.
     pub call_events: usize,
+    /// How many questions of the server may be open in one call; more are refused. Default: 16.
+    pub call_questions: usize,
+    /// How many questions of the server may be open in all its calls. Default: 256.
+    pub questions: usize,
+    /// How long a server is taken to go on with a call that it was told to cancel: until it answers it all the same, but
+    /// no longer than this. Meanwhile the call counts for whom the server may ask. Default: 30 s.
+    pub cancelling: Duration,
     /// How many notifications outside of calls a reader may be behind. Default: 256.
     pub notifications: usize,
     /// How many log lines are kept of the present run, and of the one before. Default: 1,000.
@@ -112,6 +119,9 @@ impl Default for Limits {
             line: 32 << 20,
             queue_bytes: 64 << 20,
             call_events: 64,
+            call_questions: 16,
+            questions: 256,
+            cancelling: Duration::from_secs(30),
             notifications: 256,
             log_lines: 1000,
             log_bytes: 256 << 10,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use portolan_core::{Answer, Cause, ChannelRequest, Error, Failure, Hello};
+use portolan_core::{Answer, Asks, Cause, ChannelRequest, Error, Exchange, Failure, Hello};
 use portolan_wire::{
     envelope,
     era::{Era, Probe, ProtocolVersion, judge_stdio_probe},
@@ -14,7 +14,7 @@ use portolan_wire::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::mailbox::{Mailbox, Refused};
+use crate::mailbox::{Handle, Mailbox, Refused};
 
 /// Who we say we are.
 const CLIENT: &str = concat!(r#"{"name":"portolan","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
@@ -35,6 +35,8 @@ pub(crate) enum Opening {
 /// Shakes hands over the mailbox of a new run.
 pub(crate) struct Handshake<'a> {
     pub(crate) mailbox: &'a Arc<Mailbox>,
+    /// What is declared to a legacy server. A modern one is told with each call.
+    pub(crate) asks: Asks,
     /// How long the probe stays alone.
     pub(crate) patience: Duration,
     pub(crate) deadline: Instant,
@@ -108,7 +110,8 @@ impl Handshake<'_> {
 
     async fn initialize(&self) -> Result<Hello, Failure> {
         let version = ProtocolVersion::NEWEST_LEGACY.as_str();
-        let params = format!(r#"{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{CLIENT}}}"#);
+        let capabilities = capabilities(self.asks);
+        let params = format!(r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"clientInfo":{CLIENT}}}"#);
         let raw = match self.ask("initialize", params).await? {
             Answer::Result(raw) => raw,
             Answer::Error(raw) => {
@@ -126,7 +129,7 @@ impl Handshake<'_> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let request = ChannelRequest::new(method, Some(params.into()), left);
         let exchange = match self.mailbox.handshake(&request, self.deadline) {
-            Ok(exchange) => exchange,
+            Ok(placed) => Exchange::new(placed.events, Handle::cancelled_on_drop(placed.handle)),
             Err(Refused::Closed(failure)) => return Err(failure),
             Err(Refused::Error(error)) => return Err(unfit(error.to_string())),
         };
@@ -137,6 +140,17 @@ impl Handshake<'_> {
             other => unfit(other.to_string()),
         })
     }
+}
+
+/// The client capabilities that let a legacy server ask, and nothing else.
+fn capabilities(asks: Asks) -> String {
+    let parts = [
+        (asks.elicitation, r#""elicitation":{"form":{},"url":{}}"#),
+        (asks.sampling, r#""sampling":{}"#),
+        (asks.roots, r#""roots":{}"#),
+    ];
+    let allowed: Vec<_> = parts.iter().filter(|(on, _)| *on).map(|(_, text)| *text).collect();
+    format!("{{{}}}", allowed.join(","))
 }
 
 fn judge(answer: &Answer) -> Probe {

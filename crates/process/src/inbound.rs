@@ -3,25 +3,28 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_core::{Answer, Cause, ChannelNotification, Failure};
+use portolan_core::{Answer, Asks, Cause, ChannelNotification, Failure};
 use portolan_wire::{
     envelope::{self, Incoming, Message, Notification, Outcome, Request},
     error::{ErrorObject, METHOD_NOT_FOUND},
+    id::RequestId,
     method::Method,
+    object::RawObject,
 };
 use tokio::sync::broadcast;
 
-use crate::{line::Line, logs::Logs, mailbox::Mailbox, progress, sniff::Sniffer};
+use crate::{connection::LogSink, line::Line, mailbox::Mailbox, progress, sniff::Sniffer};
 
 /// How deep an answer may nest.
 const DEPTH: u32 = 1024;
 
 /// Sorts what comes from one run of a server.
-#[derive(Debug)]
 pub(crate) struct Inbound {
     pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) logs: Arc<Logs>,
+    pub(crate) log: LogSink,
     pub(crate) notifications: broadcast::Sender<ChannelNotification>,
+    /// What the server may ask.
+    pub(crate) asks: Asks,
     /// The longest line, for the message about a longer one.
     pub(crate) limit: usize,
 }
@@ -62,8 +65,23 @@ impl Inbound {
                 self.mailbox.answer(id, Ok(answer));
             }
             Message::Notification(notification) => self.notification(notification),
-            Message::Request(request) => self.mailbox.tell(reply(&request)),
+            Message::Request(request) => self.request(request),
         }
+    }
+
+    fn request(&self, request: Request) {
+        let may_ask = match request.method {
+            Method::Ping => return self.mailbox.tell(envelope::result(&request.id, b"{}")),
+            Method::Elicit => self.asks.elicitation,
+            Method::CreateMessage => self.asks.sampling,
+            Method::RootsList => self.asks.roots,
+            _ => false,
+        };
+        if may_ask {
+            return self.mailbox.ask(request);
+        }
+        let error = ErrorObject::new(METHOD_NOT_FOUND, "not available through this channel");
+        self.mailbox.tell(envelope::error(Some(&request.id), &error));
     }
 
     fn notification(&self, notification: Notification) {
@@ -71,14 +89,35 @@ impl Inbound {
         if notification.method == Method::Progress {
             return self.mailbox.progress(out);
         }
+        if notification.method == Method::Cancelled
+            && let Some(id) = out.params.as_ref().and_then(cancelled)
+        {
+            return self.cancelled(&id, out);
+        }
         let listener = out.params.as_ref().and_then(progress::call_of_subscription);
         if let Some(id) = listener
             && self.mailbox.subscribed(id, out.clone())
         {
             return;
         }
-        // Nobody may be reading.
-        let _ = self.notifications.send(out);
+        let out = match notification.method {
+            Method::LogMessage | Method::ElicitationComplete => self.mailbox.aside(out),
+            _ => Some(out),
+        };
+        if let Some(out) = out {
+            // Nobody may be reading.
+            let _ = self.notifications.send(out);
+        }
+    }
+
+    /// A legacy server takes a request of its own back; a modern one ends a subscription.
+    fn cancelled(&self, id: &RequestId, notification: ChannelNotification) {
+        match id.as_u64() {
+            Some(call) if self.mailbox.listens(call) => {
+                self.mailbox.subscribed(call, notification);
+            }
+            _ => self.mailbox.withdraw(id),
+        }
     }
 
     /// A line that is no message: an answer that is malformed fails its call, all else goes into the log.
@@ -89,7 +128,7 @@ impl Inbound {
             let failure = Failure::new(Cause::Protocol, format!("the answer cannot be read: {problem}"));
             self.mailbox.fail(id, failure);
         }
-        self.logs.push([&text[..]]);
+        (self.log)(text);
     }
 
     fn too_long(&self, answered: Option<u64>) {
@@ -101,20 +140,13 @@ impl Inbound {
                 failure.remedy("ask for less at a time, or raise the limit of lines"),
             );
         }
-        self.logs
-            .push([format!("[a line larger than {limit} was passed over]").as_bytes()]);
+        (self.log)(format!("[a line larger than {limit} was passed over]").as_bytes());
     }
 }
 
-/// What a request of the server is answered with. Relaying one to a caller would begin here.
-fn reply(request: &Request) -> Bytes {
-    match request.method {
-        Method::Ping => envelope::result(&request.id, b"{}"),
-        _ => {
-            let error = ErrorObject::new(METHOD_NOT_FOUND, "not available through this channel");
-            envelope::error(Some(&request.id), &error)
-        }
-    }
+/// The request that a cancellation names.
+fn cancelled(params: &Bytes) -> Option<RequestId> {
+    RequestId::parse(RawObject::parse(params).ok()?.get("requestId")?).ok()
 }
 
 fn size(bytes: usize) -> String {

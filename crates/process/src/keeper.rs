@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portolan_core::{Cause, EraPin, Failure, Status};
+use portolan_core::{Asks, Cause, EraPin, Failure, Status};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -10,14 +10,15 @@ use tokio::{
 
 use crate::{
     ServerCommand, StdioServer,
+    front::{Phase, Ready},
     handshake::{Handshake, Opening},
-    launch::launch,
+    launch::{launch, needs_private_dir},
     mailbox::{Mailbox, stopped},
     recipe::Recipe,
     redact::Redactor,
     restart::Restarts,
     run::Run,
-    supervisor::{Phase, Ready, Shared, Supervisor},
+    supervisor::{Shared, Supervisor},
     workdir::PrivateDir,
 };
 
@@ -103,7 +104,7 @@ impl Keeper {
                         Err(_) => {}
                         Ok(Some(Order::Restart { .. })) => {
                             self.restarts.forget();
-                            self.shared.set(Phase::Starting(None));
+                            self.shared.front.set(Phase::Starting(None));
                         }
                         Ok(Some(Order::Stop { .. }) | None) => break,
                     }
@@ -139,7 +140,7 @@ impl Keeper {
                 Some(Order::Stop { .. }) | None => Over::Stopped,
             },
         };
-        let (mut run, opening) = match command.and_then(|command| self.start(&command)) {
+        let (mut run, opening, asks) = match command.and_then(|command| self.start(&command)) {
             Ok(started) => started,
             Err(failure) => return failed(failure),
         };
@@ -147,7 +148,7 @@ impl Keeper {
         let introduced = tokio::select! {
             biased;
             () = run.ended() => None,
-            introduced = introduce(&self.shared, mailbox, self.speech, opening) => Some(introduced),
+            introduced = introduce(&self.shared, mailbox, self.speech, (opening, asks)) => Some(introduced),
             order = self.orders.recv() => return self.obey(run, order).await,
         };
         match introduced {
@@ -173,27 +174,30 @@ impl Keeper {
     }
 
     /// Starts the process.
-    fn start(&mut self, command: &ServerCommand) -> Result<(Run, Opening), Failure> {
+    fn start(&mut self, command: &ServerCommand) -> Result<(Run, Opening, Asks), Failure> {
         if let Speech::Http { port } = self.speech {
             port::check_free(port)?;
         }
         self.starts = self.starts.saturating_add(1);
         self.shared.logs.begin_run(Redactor::of(command));
         let opening = self.opening(command);
-        let private = match self.private.take() {
-            Some(private) => private,
-            None => PrivateDir::create(&self.shared.config.base_dir, &self.shared.name).map_err(|error| {
-                let base = self.shared.config.base_dir.display();
-                Failure::new(
-                    Cause::Start,
-                    format!("no private directory can be made below {base}: {error}"),
-                )
-            })?,
-        };
-        let private = self.private.insert(private);
-        let child = launch(command, &self.shared.config, private)?;
-        let speaks = matches!(self.speech, Speech::Stdio);
-        Ok((Run::new(self.shared.clone(), child, speaks), opening))
+        if self.private.is_none() && needs_private_dir(command, &self.shared.config) {
+            self.private = Some(self.private_dir()?);
+        }
+        let child = launch(command, &self.shared.config, self.private.as_ref())?;
+        let asks = matches!(self.speech, Speech::Stdio).then_some(command.asks);
+        Ok((Run::new(self.shared.clone(), child, asks), opening, command.asks))
+    }
+
+    fn private_dir(&self) -> Result<PrivateDir, Failure> {
+        let base = &self.shared.config.base_dir;
+        PrivateDir::create(base, &self.shared.front.name).map_err(|error| {
+            let base = base.display();
+            Failure::new(
+                Cause::Start,
+                format!("no private directory can be made below {base}: {error}"),
+            )
+        })
     }
 
     fn opening(&self, command: &ServerCommand) -> Opening {
@@ -208,7 +212,7 @@ impl Keeper {
     /// Lets callers in until the run ends or an order comes.
     async fn serve(&mut self, mut run: Run, ready: Ready) -> Over {
         let since = Instant::now();
-        self.shared.set(Phase::Ready(ready.into()));
+        self.shared.front.set(Phase::Ready(ready.into()));
         (self.shared.report)(Status::Ready, self.starts.saturating_sub(1));
         tokio::select! {
             biased;
@@ -217,7 +221,7 @@ impl Keeper {
         }
         let healthy = since.elapsed();
         // From here on calls wait for the next run; only then do those of this one fail, so that none can slip between.
-        self.shared.set(Phase::Starting(None));
+        self.shared.front.set(Phase::Starting(None));
         let failure = run.bury().await;
         run.mailbox.close(&failure);
         Over::Failed { failure, healthy }
@@ -233,7 +237,7 @@ impl Keeper {
             Some(Order::Stop { drain }) => (Phase::Down(stopped()), drain, stopped(), Over::Stopped),
             None => (Phase::Down(stopped()), Duration::ZERO, stopped(), Over::Stopped),
         };
-        self.shared.set(phase);
+        self.shared.front.set(phase);
         let mailbox = run.mailbox.clone();
         let hurry = tokio::select! {
             _ = timeout(drain, mailbox.idle()) => false,
@@ -264,7 +268,7 @@ impl Keeper {
                 let status = Status::Restarting {
                     failure: failure.clone(),
                 };
-                self.shared.set(Phase::Starting(Some(failure)));
+                self.shared.front.set(Phase::Starting(Some(failure)));
                 (self.shared.report)(status, restarts);
                 return next.wait;
             }
@@ -273,7 +277,7 @@ impl Keeper {
         let status = Status::Failed {
             failure: failure.clone(),
         };
-        self.shared.set(Phase::Down(failure));
+        self.shared.front.set(Phase::Down(failure));
         (self.shared.report)(status, restarts);
         wait
     }
@@ -296,7 +300,12 @@ impl Keeper {
 }
 
 /// Waits until a new run can be called.
-async fn introduce(shared: &Shared, mailbox: Arc<Mailbox>, speech: Speech, opening: Opening) -> Result<Ready, Failure> {
+async fn introduce(
+    shared: &Shared,
+    mailbox: Arc<Mailbox>,
+    speech: Speech,
+    (opening, asks): (Opening, Asks),
+) -> Result<Ready, Failure> {
     let deadline = Instant::now() + shared.config.start_deadline;
     let hello = match speech {
         Speech::Http { port } => {
@@ -306,6 +315,7 @@ async fn introduce(shared: &Shared, mailbox: Arc<Mailbox>, speech: Speech, openi
         Speech::Stdio => {
             let handshake = Handshake {
                 mailbox: &mailbox,
+                asks,
                 patience: shared.config.probe_patience,
                 deadline,
             };

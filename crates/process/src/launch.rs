@@ -12,11 +12,23 @@ use tokio::process::{Child, Command};
 
 use crate::{ProcessConfig, ServerCommand, WorkDir, workdir::PrivateDir};
 
+/// Whether a private directory is of any use to `command`: as where it works, as its home, or for its files.
+pub(crate) fn needs_private_dir(command: &ServerCommand, config: &ProcessConfig) -> bool {
+    let has_home = config.inherit.iter().any(|(name, _)| name == "HOME");
+    config.work_dir == WorkDir::Private || !command.files.is_empty() || !has_home
+}
+
 /// Starts `command` in a process group of its own, with nothing but what it is given. Its standard streams are pipes.
-pub(crate) fn launch(command: &ServerCommand, config: &ProcessConfig, private: &PrivateDir) -> Result<Child, Failure> {
-    let work_dir = match &config.work_dir {
-        WorkDir::Private => private.path(),
-        WorkDir::At(path) => path,
+/// `private` is there if it [needs](needs_private_dir) one.
+pub(crate) fn launch(
+    command: &ServerCommand,
+    config: &ProcessConfig,
+    private: Option<&PrivateDir>,
+) -> Result<Child, Failure> {
+    let work_dir = match (&config.work_dir, private) {
+        (WorkDir::Private, Some(private)) => private.path(),
+        (WorkDir::Private, None) => &config.base_dir,
+        (WorkDir::At(path), _) => path,
     };
     if !work_dir.is_dir() {
         return Err(
@@ -30,7 +42,7 @@ pub(crate) fn launch(command: &ServerCommand, config: &ProcessConfig, private: &
         .args(&command.args)
         .current_dir(work_dir)
         .env_clear()
-        .env("HOME", private.path())
+        .envs(private.map(|private| ("HOME", private.path())))
         .envs(config.inherit.iter().map(|(name, value)| (name, value)))
         .env("PATH", &config.path)
         .stdin(Stdio::piped())
@@ -49,7 +61,7 @@ pub(crate) fn launch(command: &ServerCommand, config: &ProcessConfig, private: &
 }
 
 /// The environment and the files of the command's own.
-fn give(child: &mut Command, command: &ServerCommand, private: &PrivateDir) -> Result<(), Failure> {
+fn give(child: &mut Command, command: &ServerCommand, private: Option<&PrivateDir>) -> Result<(), Failure> {
     for (name, value) in &command.env {
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(Failure::new(
@@ -65,7 +77,7 @@ fn give(child: &mut Command, command: &ServerCommand, private: &PrivateDir) -> R
         }
         child.env(name, value.reveal());
     }
-    if !command.files.is_empty() {
+    if let Some(private) = private.filter(|_| !command.files.is_empty()) {
         child.env("PORTOLAN_SECRETS_DIR", private.write_files(&command.files)?);
     }
     Ok(())

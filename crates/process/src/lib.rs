@@ -2,6 +2,8 @@
 //!
 //! - [`ProcessRuntime`] is core's [`Runtime`](portolan_core::Runtime) on one machine.
 //! - [`StdioServer`] is one stdio server without a runtime: a [`Channel`](portolan_core::Channel) for many callers.
+//! - [`Front`] and [`Connection`] are what it is made of, for those who bring a reader and a writer of their own.
+//! - The feature `bridge` has the program `portolan-bridge`, which serves a stdio server as streamable HTTP.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), portolan_core::Error> {
@@ -22,8 +24,12 @@
 //! Unix only. **A child process is not a security boundary**: it runs as the host's user and can read what that user
 //! can read.
 
+#[cfg(feature = "bridge")]
+pub mod bridge;
 mod command;
 mod config;
+mod connection;
+mod front;
 mod handshake;
 mod host;
 mod inbound;
@@ -48,6 +54,9 @@ mod writer;
 
 pub use command::{Given, ServerCommand};
 pub use config::{Limits, ProcessConfig, WorkDir};
+pub use connection::{Connection, ConnectionConfig, LogSink};
+pub use front::Front;
+pub use mailbox::Refused;
 pub use restart::RestartPolicy;
 pub use runtime::ProcessRuntime;
 pub use server::StdioServer;

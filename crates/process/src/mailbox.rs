@@ -1,6 +1,9 @@
 //! The calls of one run that wait for their answers, and the lines that wait to be written.
 
+mod audience;
+mod handle;
 mod outbox;
+mod questions;
 
 use std::{
     collections::HashMap,
@@ -14,15 +17,23 @@ use std::{
 
 use bytes::Bytes;
 use portolan_core::{
-    Answer, Cause, ChannelNotification, ChannelRequest, Error, Exchange, ExchangeEvent, Failure, OpenCall, Result,
+    Answer, Cause, ChannelNotification, ChannelRequest, Error, ExchangeEvent, Failure, Result,
 };
+use portolan_wire::method::Method;
 use tokio::{
     sync::{Notify, mpsc},
     time::Instant,
 };
 
-pub(crate) use self::outbox::Batch;
-use self::outbox::{Outbox, call_line, cancel_line};
+pub(crate) use self::{
+    handle::{Handle, Placed},
+    outbox::Batch,
+};
+use self::{
+    audience::Fading,
+    outbox::{Outbox, call_line, cancel_line},
+    questions::Questions,
+};
 use crate::{Limits, progress};
 
 /// What one run of a server and its callers share: under one lock, which is never held for long.
@@ -42,6 +53,8 @@ pub(crate) struct Mailbox {
 #[derive(Default)]
 struct State {
     pending: HashMap<u64, Pending>,
+    fading: Fading,
+    questions: Questions,
     outbox: Outbox,
     /// When the timer looks again.
     armed: Option<Instant>,
@@ -53,6 +66,10 @@ struct State {
 struct Pending {
     events: mpsc::Sender<ExchangeEvent>,
     method: Box<str>,
+    /// Who can be asked.
+    respondent: Option<Arc<str>>,
+    /// It has no end of its own, and nothing but what it listens for belongs to it.
+    listens: bool,
     /// The caller's own progress token, raw.
     token: Option<Bytes>,
     deadline: Instant,
@@ -63,7 +80,7 @@ struct Pending {
 
 /// Why a call was not taken.
 #[derive(Debug)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// The run has ended; nothing was sent.
     Closed(Failure),
     /// Nothing was sent either.
@@ -71,11 +88,11 @@ pub(crate) enum Refused {
 }
 
 impl Mailbox {
-    pub(crate) fn new(server: Arc<str>, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(server: Arc<str>, limits: Limits, first_id: u64) -> Arc<Self> {
         Arc::new(Self {
             server,
             limits,
-            next_id: AtomicU64::new(1),
+            next_id: AtomicU64::new(first_id),
             state: Mutex::default(),
             outgoing: Notify::new(),
             earlier: Notify::new(),
@@ -83,17 +100,21 @@ impl Mailbox {
         })
     }
 
-    /// Sends a call. It is cancelled when its exchange is dropped, and fails at `deadline`.
-    pub(crate) fn call(self: &Arc<Self>, request: &ChannelRequest, deadline: Instant) -> Result<Exchange, Refused> {
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Sends a call, which fails at `deadline`.
+    pub(crate) fn call(self: &Arc<Self>, request: &ChannelRequest, deadline: Instant) -> Result<Placed, Refused> {
         self.send(request, deadline, true)
     }
 
     /// Sends a call of the handshake, which is never cancelled.
-    pub(crate) fn handshake(self: &Arc<Self>, request: &ChannelRequest, at: Instant) -> Result<Exchange, Refused> {
+    pub(crate) fn handshake(self: &Arc<Self>, request: &ChannelRequest, at: Instant) -> Result<Placed, Refused> {
         self.send(request, at, false)
     }
 
-    fn send(self: &Arc<Self>, request: &ChannelRequest, deadline: Instant, cancels: bool) -> Result<Exchange, Refused> {
+    fn send(self: &Arc<Self>, request: &ChannelRequest, deadline: Instant, cancels: bool) -> Result<Placed, Refused> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let replaced = request.params.as_ref().and_then(|params| progress::replace(params, id));
         let (params, token) = match replaced {
@@ -105,17 +126,18 @@ impl Mailbox {
         let pending = Pending {
             events,
             method: request.method.clone(),
+            respondent: request.respondent.clone(),
+            listens: *request.method == *Method::Listen.as_str(),
             token,
             deadline,
             timeout: request.timeout,
             cancels,
         };
         self.admit(id, pending, line)?;
-        let cancel = Cancel {
-            mailbox: self.clone(),
-            id,
-        };
-        Ok(Exchange::new(receiver, cancel))
+        Ok(Placed {
+            events: receiver,
+            handle: Handle::new(self.clone(), id),
+        })
     }
 
     fn admit(&self, id: u64, pending: Pending, line: outbox::Line) -> Result<(), Refused> {
@@ -176,10 +198,28 @@ impl Mailbox {
         tell(&events, ChannelNotification::new(notification.method, Some(params)));
     }
 
+    /// Brings a notification that names no call to the latest call, if all calls under way are of one conversation; gives
+    /// it back otherwise.
+    pub(crate) fn aside(&self, notification: ChannelNotification) -> Option<ChannelNotification> {
+        let state = self.lock();
+        match state.audience() {
+            Some((_, pending)) => {
+                tell(&pending.events, notification);
+                None
+            }
+            None => Some(notification),
+        }
+    }
+
     /// Brings a notification to the listen call that it belongs to. Whether there is one.
     pub(crate) fn subscribed(&self, id: u64, notification: ChannelNotification) -> bool {
         let events = self.lock().pending.get(&id).map(|pending| pending.events.clone());
         events.map(|events| tell(&events, notification)).is_some()
+    }
+
+    /// Whether this is a listen call under way.
+    pub(crate) fn listens(&self, id: u64) -> bool {
+        self.lock().pending.get(&id).is_some_and(|pending| pending.listens)
     }
 
     /// Fails what is over its deadline and tells when to look again.
@@ -189,7 +229,7 @@ impl Mailbox {
         let over = state.pending.extract_if(|_, pending| pending.deadline <= now);
         expired.extend(over);
         for (id, pending) in &expired {
-            state.cancel(*id, pending, "timed out", self.limits.queue_bytes);
+            state.cancel(*id, pending, "timed out", &self.limits);
         }
         state.armed = state.pending.values().map(|pending| pending.deadline).min();
         let (next, idle) = (state.armed, state.pending.is_empty());
@@ -223,6 +263,11 @@ impl Mailbox {
         }
     }
 
+    /// Whether no call is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().pending.is_empty()
+    }
+
     /// Waits until no call is under way.
     pub(crate) async fn idle(&self) {
         loop {
@@ -242,6 +287,7 @@ impl Mailbox {
                 state.closed = Some(failure.clone());
             }
             state.outbox = Outbox::default();
+            state.questions = Questions::default();
             std::mem::take(&mut state.pending)
         };
         for pending in pending.into_values() {
@@ -260,11 +306,18 @@ impl Mailbox {
 
     fn take(&self, id: u64) -> Option<Pending> {
         let mut state = self.lock();
-        let pending = state.pending.remove(&id);
+        let Some(pending) = state.pending.remove(&id) else {
+            state.fading.ended(id);
+            return None;
+        };
+        let asks = state.end_questions(id);
         let idle = state.pending.is_empty();
         drop(state);
+        if asks {
+            self.outgoing.notify_one();
+        }
         self.tell_idle(idle);
-        pending
+        Some(pending)
     }
 
     fn tell_idle(&self, idle: bool) {
@@ -279,7 +332,7 @@ impl Mailbox {
         let Some(pending) = state.pending.remove(&id) else {
             return;
         };
-        state.cancel(id, &pending, "the caller has gone", self.limits.queue_bytes);
+        state.cancel(id, &pending, "the caller has gone", &self.limits);
         let idle = state.pending.is_empty();
         drop(state);
         self.outgoing.notify_one();
@@ -293,10 +346,12 @@ impl Mailbox {
 
 impl State {
     /// Takes the call back if it was not written yet; else tells the server that it is off.
-    fn cancel(&mut self, id: u64, pending: &Pending, reason: &str, room: usize) {
+    fn cancel(&mut self, id: u64, pending: &Pending, reason: &str, limits: &Limits) {
+        self.end_questions(id);
         if self.closed.is_none() && pending.cancels && !self.outbox.retract(id) {
             // Without room for it, the server finishes a call for nobody: no harm done.
-            self.outbox.push(None, cancel_line(id, reason), room);
+            self.outbox.push(None, cancel_line(id, reason), limits.queue_bytes);
+            self.fading.begin(id, pending, limits);
         }
     }
 }
@@ -310,29 +365,16 @@ impl Pending {
 
 /// Sends a notification to a caller if that leaves room for the answer.
 fn tell(events: &mpsc::Sender<ExchangeEvent>, notification: ChannelNotification) {
-    if events.capacity() > 1 {
-        let _ = events.try_send(ExchangeEvent::Notification(notification));
-    }
+    send(events, ExchangeEvent::Notification(notification));
+}
+
+/// Sends an event to a caller if that leaves room for the answer. Whether it did.
+fn send(events: &mpsc::Sender<ExchangeEvent>, event: ExchangeEvent) -> bool {
+    events.capacity() > 1 && events.try_send(event).is_ok()
 }
 
 fn exhausted(what: &'static str, limit: usize) -> Refused {
     Refused::Error(Error::Exhausted { what, limit })
-}
-
-/// Cancels a call when its exchange is dropped.
-struct Cancel {
-    mailbox: Arc<Mailbox>,
-    id: u64,
-}
-
-impl OpenCall for Cancel {
-    fn respond(&self, _key: u64, _answer: Answer) {}
-}
-
-impl Drop for Cancel {
-    fn drop(&mut self) {
-        self.mailbox.abandon(self.id);
-    }
 }
 
 impl fmt::Debug for Mailbox {

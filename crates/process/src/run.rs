@@ -1,20 +1,20 @@
 //! One run of a server: from its start to its end.
 
-use std::{future::Future, os::unix::process::ExitStatusExt, process::ExitStatus, sync::Arc, time::Duration};
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus, sync::Arc, time::Duration};
 
-use portolan_core::{Cause, Failure};
+use portolan_core::{Asks, Cause, Failure};
 use tokio::{
     process::Child,
     time::{Instant, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    inbound::Inbound,
+    Connection, ConnectionConfig,
+    connection::own,
     mailbox::{Mailbox, stopped},
     reader,
     supervisor::Shared,
-    writer,
 };
 
 /// How long the last words of a server that ended may take to be read.
@@ -28,72 +28,59 @@ pub(crate) struct Run {
     shared: Arc<Shared>,
     child: Child,
     pub(crate) mailbox: Arc<Mailbox>,
-    /// Its output or its input is closed: it cannot be spoken with any more.
-    silent: CancellationToken,
-    reader: AbortOnDropHandle<()>,
-    errors: AbortOnDropHandle<()>,
-    /// Owns the server's input. `None` where the server is not spoken to by stdio.
-    writer: Option<AbortOnDropHandle<()>>,
-    _timer: AbortOnDropHandle<()>,
+    /// `None` where the server is not spoken to by stdio.
+    pub(crate) connection: Option<Connection>,
+    logs: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Run {
-    /// Takes over a process that was just started. With `speaks`, its standard streams carry messages.
-    pub(crate) fn new(shared: Arc<Shared>, mut child: Child, speaks: bool) -> Self {
+    /// Takes over a process that was just started. With `asks`, its standard streams carry messages.
+    pub(crate) fn new(shared: Arc<Shared>, mut child: Child, asks: Option<Asks>) -> Self {
         shared.leash.hold(child.id());
         let limits = &shared.config.limits;
-        let mailbox = Mailbox::new(shared.name.clone(), limits.clone());
-        let silent = CancellationToken::new();
-        let (logs, longest) = (shared.logs.clone(), limits.log_line);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let errors = own(async move {
-            if let Some(stderr) = stderr {
-                reader::read_log(stderr, &logs, longest).await;
-            }
-        });
-        let inbound = Inbound {
-            mailbox: mailbox.clone(),
-            logs: shared.logs.clone(),
-            notifications: shared.notifications.clone(),
-            limit: limits.line,
-        };
-        let closing = silent.clone();
-        let reader = own(async move {
-            match stdout {
-                Some(stdout) if speaks => {
-                    reader::read_messages(stdout, inbound).await;
-                    closing.cancel();
-                }
-                Some(stdout) => reader::read_log(stdout, &inbound.logs, longest).await,
-                None => closing.cancel(),
-            }
-        });
-        let (outgoing, closing) = (mailbox.clone(), silent.clone());
-        let writer = stdin.filter(|_| speaks).map(|stdin| {
-            own(async move {
-                // The server closed its input.
-                let _ = writer::write(stdin, &outgoing).await;
-                closing.cancel();
-            })
-        });
-        let timer = own(keep_deadlines(mailbox.clone()));
-        Self {
-            shared,
+        let mut run = Self {
+            mailbox: Mailbox::new(shared.front.name.clone(), limits.clone(), 1),
+            connection: None,
+            logs: Vec::new(),
             child,
-            mailbox,
-            silent,
-            reader,
-            errors,
-            writer,
-            _timer: timer,
+            shared,
+        };
+        run.log(stderr);
+        match (asks, stdin, stdout) {
+            (Some(asks), Some(stdin), Some(stdout)) => run.speak(asks, stdin, stdout),
+            (_, _, stdout) => run.log(stdout),
         }
+        run
+    }
+
+    fn log(&mut self, output: Option<impl tokio::io::AsyncRead + Send + Unpin + 'static>) {
+        let Some(output) = output else { return };
+        let (logs, longest) = (self.shared.logs.clone(), self.shared.config.limits.log_line);
+        self.logs
+            .push(own(async move { reader::read_log(output, &logs, longest).await }));
+    }
+
+    fn speak(&mut self, asks: Asks, stdin: tokio::process::ChildStdin, stdout: tokio::process::ChildStdout) {
+        let logs = self.shared.logs.clone();
+        let mut config = ConnectionConfig::new(self.shared.config.limits.clone(), asks);
+        config.log = Arc::new(move |line| logs.push([line]));
+        let connection = Connection::open(&self.shared.front, stdout, stdin, config);
+        self.mailbox = connection.mailbox().clone();
+        self.connection = Some(connection);
     }
 
     /// Waits until it ends, or cannot be spoken with any more. It may be asked again.
     pub(crate) async fn ended(&mut self) {
+        let silent = async {
+            match &self.connection {
+                Some(connection) => connection.ended().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.child.wait() => {}
-            () = self.silent.cancelled() => {}
+            () = silent => {}
         }
     }
 
@@ -104,11 +91,16 @@ impl Run {
             self.shared.leash.kill();
         }
         let status = self.child.wait().await.ok();
+        self.shared.exited(status);
         self.shared.leash.release();
         // Answers that are in the pipe are answers. Somebody who left the group may keep the pipe open for ever.
         let deadline = Instant::now() + LAST_WORDS;
-        let _ = tokio::time::timeout_at(deadline, &mut self.reader).await;
-        let _ = tokio::time::timeout_at(deadline, &mut self.errors).await;
+        if let Some(connection) = &mut self.connection {
+            let _ = tokio::time::timeout_at(deadline, connection.drained()).await;
+        }
+        for log in &mut self.logs {
+            let _ = tokio::time::timeout_at(deadline, log).await;
+        }
         let failure = Failure::new(Cause::Exited, format!("the server ended: {}", how(status)));
         self.shared.logs.last(DETAIL).into_iter().fold(failure, Failure::detail)
     }
@@ -116,8 +108,8 @@ impl Run {
     /// Ends it in order: closes its input, asks it to end, and kills it, each after a while.
     pub(crate) async fn stop(mut self) {
         let grace = self.shared.config.stop_grace;
-        if let Some(writer) = self.writer.take() {
-            drop(writer);
+        if let Some(connection) = &mut self.connection {
+            connection.hang_up();
             let _ = timeout(grace, self.child.wait()).await;
         }
         if self.shared.leash.pid().is_some() && matches!(self.child.try_wait(), Ok(None)) {
@@ -144,25 +136,4 @@ fn how(status: Option<ExitStatus>) -> String {
         Some((None, Some(signal))) => format!("killed by signal {signal}"),
         _ => "exit code unknown".into(),
     }
-}
-
-/// Fails calls whose time is over, without a timer for each.
-async fn keep_deadlines(mailbox: Arc<Mailbox>) {
-    loop {
-        let next = mailbox.expire(Instant::now());
-        let due = async {
-            match next {
-                Some(next) => tokio::time::sleep_until(next).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = due => {}
-            () = mailbox.earlier() => {}
-        }
-    }
-}
-
-fn own(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(task))
 }

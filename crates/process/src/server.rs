@@ -5,23 +5,17 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use portolan_core::{Channel, ChannelNotification, ChannelRequest, Exchange, Hello, LogLine, LogQuery, Result, Status};
-use tokio::{sync::broadcast, time::Instant};
+use tokio::sync::broadcast;
 
-use crate::{
-    ProcessConfig, ServerCommand,
-    keeper::Speech,
-    logs,
-    mailbox::Refused,
-    supervisor::{Phase, Supervisor},
-};
-
-/// Longer deadlines are cut to this: a year.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+use crate::{ProcessConfig, ServerCommand, front::Phase, keeper::Speech, logs, supervisor::{Report, Supervisor}};
 
 /// A stdio server as a [`Channel`]: started, shaken hands with, started again when it ends.
 ///
 /// Calls that come while it starts wait for it, within their own timeout; in a crash loop they fail at once. Dropping
 /// the last handle kills its process group; [`StdioServer::stop`] ends it in order.
+///
+/// What belongs to a `subscriptions/listen` comes through its exchange as the server wrote it, so the subscription id in
+/// its `_meta` is the one that the supervisor gave the call. Who relays it puts the id of its own caller there.
 #[derive(Debug)]
 pub struct StdioServer {
     pub(crate) supervisor: Supervisor,
@@ -34,9 +28,18 @@ impl StdioServer {
     ///
     /// Outside of a tokio runtime.
     pub fn start(name: &str, command: ServerCommand, config: &ProcessConfig) -> Arc<Self> {
-        let nobody = Box::new(|_: Status, _: u32| {});
+        Self::start_reporting(name, command, config, Box::new(|_: Status, _: u32| {}))
+    }
+
+    /// The same, telling how it goes.
+    pub(crate) fn start_reporting(
+        name: &str,
+        command: ServerCommand,
+        config: &ProcessConfig,
+        report: Report,
+    ) -> Arc<Self> {
         let (recipe, config) = (Box::new(command), config.clone());
-        let supervisor = Supervisor::start(name, recipe, Speech::Stdio, config, nobody, None);
+        let supervisor = Supervisor::start(name, recipe, Speech::Stdio, config, report, None);
         Arc::new(Self { supervisor })
     }
 
@@ -63,40 +66,21 @@ impl StdioServer {
 
     /// Whether a call would go through or wait; if not, why.
     pub(crate) fn phase(&self) -> Phase {
-        self.supervisor.shared.phase()
+        self.supervisor.shared.front.phase()
     }
 }
 
 #[async_trait]
 impl Channel for StdioServer {
     async fn hello(&self) -> Result<Hello> {
-        let shared = &self.supervisor.shared;
-        let ready = shared.ready(None).await?;
-        let hello = ready.hello.clone();
-        hello.ok_or_else(|| shared.not_ready(crate::mailbox::stopped()))
+        self.supervisor.shared.front.hello().await
     }
 
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
-        let shared = &self.supervisor.shared;
-        let deadline = Instant::now() + request.timeout.min(LONGEST);
-        let mut ended = None;
-        loop {
-            let ready = shared.ready(Some(deadline)).await?;
-            match ready.mailbox.call(&request, deadline) {
-                Ok(exchange) => return Ok(exchange),
-                Err(Refused::Error(error)) => return Err(error),
-                // The run ended just now and nothing was sent: the next run takes the call.
-                Err(Refused::Closed(failure)) => {
-                    if ended.as_ref().is_some_and(|ended| Arc::ptr_eq(ended, &ready)) {
-                        return Err(shared.not_ready(failure));
-                    }
-                    ended = Some(ready);
-                }
-            }
-        }
+        self.supervisor.shared.front.call(request).await
     }
 
     fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
-        self.supervisor.shared.notifications.subscribe()
+        self.supervisor.shared.front.notifications()
     }
 }

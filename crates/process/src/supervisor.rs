@@ -2,27 +2,21 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+    process::ExitStatus,
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
-use portolan_core::{Cause, ChannelNotification, Error, Failure, Hello, Result, Status};
-use tokio::{
-    sync::{broadcast, mpsc, watch},
-    task::AbortHandle,
-    time::{Instant, timeout_at},
-};
+use portolan_core::Status;
+use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ProcessConfig, StdioServer,
+    Front, ProcessConfig, StdioServer,
     keeper::{Keeper, Order, Speech},
     leash::Leash,
     logs::Logs,
-    mailbox::{Mailbox, stopped},
+    mailbox::stopped,
     recipe::Recipe,
 };
 
@@ -41,33 +35,13 @@ pub(crate) struct Supervisor {
 
 /// What the keeper of a server and its callers share.
 pub(crate) struct Shared {
-    pub(crate) name: Arc<str>,
+    pub(crate) front: Front,
     pub(crate) config: ProcessConfig,
     pub(crate) leash: Leash,
     pub(crate) logs: Arc<Logs>,
-    pub(crate) notifications: broadcast::Sender<ChannelNotification>,
     pub(crate) report: Report,
-    phase: watch::Sender<Phase>,
-    waiting: AtomicUsize,
-}
-
-/// How a server is, for its callers.
-#[derive(Clone, Debug)]
-pub(crate) enum Phase {
-    /// Calls wait.
-    Starting(Option<Failure>),
-    /// Calls go through.
-    Ready(Arc<Ready>),
-    /// Calls fail.
-    Down(Failure),
-}
-
-/// A run that can be called.
-#[derive(Debug)]
-pub(crate) struct Ready {
-    pub(crate) mailbox: Arc<Mailbox>,
-    /// How it introduced itself, where it is spoken to by stdio.
-    pub(crate) hello: Option<Hello>,
+    /// How the process ended last.
+    exit: Mutex<Option<ExitStatus>>,
 }
 
 impl Supervisor {
@@ -85,13 +59,11 @@ impl Supervisor {
             None => Arc::new(Logs::new(&config.limits, config.clock.clone())),
         };
         let shared = Arc::new(Shared {
-            name: name.into(),
+            front: Front::new(name, &config.limits),
             leash: Leash::default(),
             logs,
-            notifications: broadcast::Sender::new(config.limits.notifications.max(1)),
             report,
-            phase: watch::Sender::new(Phase::Starting(None)),
-            waiting: AtomicUsize::new(0),
+            exit: Mutex::default(),
             config,
         });
         (shared.report)(Status::Pending { cause: None }, 0);
@@ -147,84 +119,27 @@ impl Drop for Supervisor {
 }
 
 impl Shared {
-    /// The run that can be called now, waiting for it until `deadline`.
-    pub(crate) async fn ready(&self, deadline: Option<Instant>) -> Result<Arc<Ready>> {
-        if let Phase::Ready(ready) = &*self.phase.borrow() {
-            return Ok(ready.clone());
-        }
-        let _place = self.take_place()?;
-        let mut phases = self.phase.subscribe();
-        loop {
-            let why = match &*phases.borrow_and_update() {
-                Phase::Ready(ready) => return Ok(ready.clone()),
-                Phase::Down(failure) => return Err(self.not_ready(failure.clone())),
-                Phase::Starting(failure) => failure.clone(),
-            };
-            let changed = match deadline {
-                Some(deadline) => timeout_at(deadline, phases.changed()).await,
-                None => Ok(phases.changed().await),
-            };
-            // Nothing was sent, so this is no timeout of the call: it may be made again.
-            if !matches!(changed, Ok(Ok(()))) {
-                let failure = why.unwrap_or_else(|| Failure::new(Cause::Starting, "it is still starting"));
-                return Err(self.not_ready(failure));
-            }
-        }
-    }
-
-    /// Whether it can be called now; if not, why.
-    pub(crate) fn phase(&self) -> Phase {
-        self.phase.borrow().clone()
-    }
-
-    pub(crate) fn set(&self, phase: Phase) {
-        self.phase.send_replace(phase);
-    }
-
     /// Nothing runs any more, and nothing will.
     pub(crate) fn end(&self) {
-        let before = self.phase.send_replace(Phase::Down(stopped()));
-        if let Phase::Ready(ready) = before {
-            ready.mailbox.close(&stopped());
-        }
+        self.front.down(stopped());
     }
 
-    pub(crate) fn not_ready(&self, failure: Failure) -> Error {
-        Error::NotReady {
-            what: "server",
-            name: self.name.to_string(),
-            failure,
-        }
+    /// How the process ended last, if it ever did.
+    #[cfg(feature = "bridge")]
+    pub(crate) fn exit(&self) -> Option<ExitStatus> {
+        *self.exit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_place(&self) -> Result<Place<'_>> {
-        let limit = self.config.limits.waiting;
-        let place = Place(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= limit {
-            return Err(Error::Exhausted {
-                what: "calls waiting for a server to start",
-                limit,
-            });
-        }
-        Ok(place)
-    }
-}
-
-/// One of the bounded places for those who wait.
-struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn exited(&self, status: Option<ExitStatus>) {
+        *self.exit.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }
 
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervisor")
-            .field("name", &self.shared.name)
+            .field("front", &self.shared.front)
             .field("pid", &self.shared.leash.pid())
-            .field("phase", &*self.shared.phase.borrow())
             .finish_non_exhaustive()
     }
 }

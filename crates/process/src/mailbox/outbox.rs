@@ -1,7 +1,7 @@
 //! The lines that wait to be written, within a bound of bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use portolan_wire::{envelope::one_line, object::quote};
+use portolan_wire::{envelope::one_line, id::RequestId, object::quote};
 
 /// From this size on, params are written from where they are instead of being copied into the line.
 const LONG: usize = 8 << 10;
@@ -96,14 +96,20 @@ pub(super) fn call_line(id: u64, method: &str, params: Option<&Bytes>) -> Line {
         return Line::one(head);
     }
     head.put_slice(br#","params":"#);
-    if copied > 0 {
-        head.put_slice(&params);
-        head.put_slice(b"}\n");
-        return Line::one(head);
-    }
-    Line {
-        pieces: [head.freeze(), params, Bytes::from_static(b"}\n")],
-    }
+    Line::with_tail(head, params)
+}
+
+/// The answer to a request of the server; `member` is `result` or `error`.
+pub(super) fn answer_line(id: &RequestId, member: &str, raw: &Bytes) -> Line {
+    let raw = one_line(raw);
+    let copied = if raw.len() < LONG { raw.len() } else { 0 };
+    let mut head = BytesMut::with_capacity(64 + id.as_raw().len() + copied);
+    head.put_slice(br#"{"jsonrpc":"2.0","id":"#);
+    head.put_slice(id.as_raw());
+    head.put_slice(b",\"");
+    head.put_slice(member.as_bytes());
+    head.put_slice(b"\":");
+    Line::with_tail(head, raw)
 }
 
 /// The notification that a call is off.
@@ -117,6 +123,18 @@ impl Line {
     fn one(text: BytesMut) -> Self {
         Self {
             pieces: [text.freeze(), Bytes::new(), Bytes::new()],
+        }
+    }
+
+    /// `head` and the last member of an object, copied behind it unless it is long.
+    fn with_tail(mut head: BytesMut, tail: Bytes) -> Self {
+        if tail.len() < LONG {
+            head.put_slice(&tail);
+            head.put_slice(b"}\n");
+            return Self::one(head);
+        }
+        Self {
+            pieces: [head.freeze(), tail, Bytes::from_static(b"}\n")],
         }
     }
 }

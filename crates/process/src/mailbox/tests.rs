@@ -1,14 +1,17 @@
+use portolan_core::Exchange;
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn mailbox(limits: Limits) -> Arc<Mailbox> {
-    Mailbox::new("test".into(), limits)
+    Mailbox::new("test".into(), limits, 1)
 }
 
 fn call(mailbox: &Arc<Mailbox>, params: Option<&'static str>) -> Result<Exchange, Refused> {
     let request = ChannelRequest::new("tools/call", params.map(Bytes::from), SECOND);
-    mailbox.call(&request, Instant::now() + SECOND)
+    let placed = mailbox.call(&request, Instant::now() + SECOND)?;
+    Ok(Exchange::new(placed.events, placed.handle.cancelled_on_drop()))
 }
 
 async fn written(mailbox: &Mailbox) -> String {

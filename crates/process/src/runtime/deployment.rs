@@ -11,9 +11,10 @@ use url::Url;
 use super::ProcessRuntime;
 use crate::{
     StdioServer,
+    front::Phase,
     keeper::Speech,
     recipe::SpecRecipe,
-    supervisor::{Phase, Supervisor},
+    supervisor::Supervisor,
 };
 
 /// What runs under one name.

@@ -5,12 +5,15 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(feature = "bridge")]
+mod bridge;
 mod calls;
 mod conformance;
 mod end;
 mod faults;
 mod load;
 mod memory;
+mod questions;
 mod runtime;
 mod secrets;
 mod start;

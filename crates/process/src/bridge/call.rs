@@ -1,0 +1,163 @@
+//! A call under way: from the server's events to what the caller gets.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use portolan_core::{Answer, ExchangeEvent, Result};
+use portolan_wire::{id::RequestId, sse};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+
+use super::{
+    relay::Relay,
+    reply::{self, Reply},
+};
+use crate::mailbox::{Handle, Placed};
+
+/// After so long without an event, a comment keeps the connection awake.
+pub(super) const QUIET: Duration = Duration::from_secs(15);
+
+/// A call under way. A modern one is cancelled when this is dropped before its end; a legacy one goes on, for there a lost
+/// connection is no cancellation.
+pub(super) struct Call {
+    events: mpsc::Receiver<ExchangeEvent>,
+    handle: Handle,
+    relay: Relay,
+    /// Nothing more comes.
+    is_over: bool,
+    leaving: CancellationToken,
+    calls: TaskTracker,
+    /// Counts as under way. Not for one that has no end of its own.
+    under_way: Option<TaskTrackerToken>,
+}
+
+/// What comes next of a call.
+enum Step {
+    /// An event of its stream.
+    Event(Vec<Bytes>),
+    /// Its end.
+    Answer(Result<Answer>),
+    /// Its end without an answer: it was cancelled.
+    Off,
+}
+
+impl Call {
+    pub(super) fn new(placed: Placed, relay: Relay, leaving: CancellationToken, calls: &TaskTracker) -> Self {
+        Self {
+            events: placed.events,
+            handle: placed.handle,
+            under_way: (!relay.listens()).then(|| calls.token()),
+            relay,
+            is_over: false,
+            leaving,
+            calls: calls.clone(),
+        }
+    }
+
+    /// One JSON text if the answer comes first, else a stream.
+    pub(super) async fn reply(mut self) -> Reply {
+        let id = self.relay.id().clone();
+        match timeout(QUIET, self.step()).await {
+            Ok(Step::Answer(Ok(answer))) => {
+                let status = reply::status(self.relay.era(), &answer);
+                reply::json(status, reply::answer(&id, answer))
+            }
+            Ok(Step::Answer(Err(why))) => {
+                reply::error(reply::failure_status(&why, true), Some(&id), &reply::failure(&why))
+            }
+            Ok(Step::Event(event)) => self.stream(event),
+            Ok(Step::Off) => reply::stream(stream::empty().boxed()),
+            Err(_) => self.stream(vec![Bytes::from_static(sse::COMMENT)]),
+        }
+    }
+
+    fn stream(self, first: Vec<Bytes>) -> Reply {
+        let rest = stream::unfold(Some(self), async |call| {
+            let mut call = call?;
+            let event = call.event().await?;
+            Some((event, (!call.is_over).then_some(call)))
+        });
+        reply::stream(stream::iter([first]).chain(rest).boxed())
+    }
+
+    /// The next event of the stream. `None` where it ends without one.
+    async fn event(&mut self) -> Option<Vec<Bytes>> {
+        let id = self.relay.id().clone();
+        match timeout(QUIET, self.step()).await {
+            Ok(Step::Event(event)) => Some(event),
+            Ok(Step::Answer(Ok(answer))) => Some(reply::event(reply::answer(&id, answer))),
+            Ok(Step::Answer(Err(why))) => {
+                let message = portolan_wire::envelope::error(Some(&id), &reply::failure(&why));
+                Some(reply::event([message]))
+            }
+            Ok(Step::Off) => None,
+            Err(_) => Some(vec![Bytes::from_static(sse::COMMENT)]),
+        }
+    }
+
+    async fn step(&mut self) -> Step {
+        loop {
+            let listens = self.relay.listens();
+            let event = tokio::select! {
+                biased;
+                event = self.events.recv() => event,
+                () = self.leaving.cancelled(), if listens => {
+                    self.handle.cancel();
+                    self.is_over = true;
+                    return Step::Answer(Ok(self.relay.end_of_listening()));
+                }
+            };
+            match event {
+                Some(ExchangeEvent::Notification(notification)) => {
+                    return Step::Event(reply::event([self.relay.notification(notification)]));
+                }
+                Some(ExchangeEvent::Question(question)) => {
+                    if let Some(request) = self.relay.question(question, &self.handle) {
+                        return Step::Event(reply::event([request]));
+                    }
+                }
+                Some(ExchangeEvent::Answer(answer)) => {
+                    self.is_over = true;
+                    return Step::Answer(answer.map(|answer| self.relay.answer(answer)));
+                }
+                Some(_) => {}
+                None => {
+                    self.is_over = true;
+                    return Step::Off;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let Some(seat) = self.relay.leave() else {
+            return self.handle.cancel();
+        };
+        let mut events = std::mem::replace(&mut self.events, mpsc::channel(1).1);
+        let (handle, under_way) = (self.handle.clone(), self.under_way.take());
+        self.calls.spawn(async move {
+            while let Some(event) = events.recv().await {
+                match event {
+                    ExchangeEvent::Question(question) => handle.respond(question.key, super::relay::nobody()),
+                    ExchangeEvent::Answer(_) => break,
+                    _ => {}
+                }
+            }
+            drop((seat, under_way));
+        });
+    }
+}
+
+/// The id of a request that outlives the body it came in.
+pub(super) fn kept(id: &RequestId) -> RequestId {
+    id.detached()
+}

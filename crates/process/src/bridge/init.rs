@@ -1,0 +1,86 @@
+//! The duties of the first process of a container: it passes signals on, and waits for all who are left without parents.
+
+use std::{
+    ffi::OsString,
+    io,
+    process::{Command, ExitCode},
+};
+
+use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, waitpid};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::words::say;
+
+/// Runs the bridge as a child and ends as it does. Then the kernel ends what is left in the container.
+pub(super) fn run(args: &[OsString]) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = runtime.and_then(|runtime| runtime.block_on(watch_over(args)));
+    ended.unwrap_or_else(|error| {
+        say(&format!("cannot run as the first process: {error}"));
+        ExitCode::from(71)
+    })
+}
+
+async fn watch_over(args: &[OsString]) -> io::Result<ExitCode> {
+    // Before there is a child, so that none is missed.
+    let mut ended = signal(SignalKind::child())?;
+    let mut passed_on = Passed::new()?;
+    // It hides the token from the server: the environment of this process holds it too.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let child = Command::new(std::env::current_exe()?).args(args).spawn()?;
+    let child = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+    loop {
+        if let Some(code) = reap(child)? {
+            return Ok(code);
+        }
+        tokio::select! {
+            _ = ended.recv() => {}
+            signal = passed_on.next() => {
+                let _ = kill_process(child, signal);
+            }
+        }
+    }
+}
+
+/// Waits for all who have ended. The exit code, if the child is among them.
+fn reap(child: Pid) -> io::Result<Option<ExitCode>> {
+    while let Some((pid, status)) = waitpid(None, WaitOptions::NOHANG)? {
+        if pid == child {
+            return Ok(Some(code(status)));
+        }
+    }
+    Ok(None)
+}
+
+fn code(status: WaitStatus) -> ExitCode {
+    let code = status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// The signals that are for the bridge.
+struct Passed {
+    term: Signal,
+    int: Signal,
+    quit: Signal,
+    hup: Signal,
+}
+
+impl Passed {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> rustix::process::Signal {
+        tokio::select! {
+            _ = self.term.recv() => rustix::process::Signal::TERM,
+            _ = self.int.recv() => rustix::process::Signal::INT,
+            _ = self.quit.recv() => rustix::process::Signal::TERM,
+            _ = self.hup.recv() => rustix::process::Signal::TERM,
+        }
+    }
+}

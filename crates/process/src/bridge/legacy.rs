@@ -1,0 +1,185 @@
+//! A legacy server: sessions of many clients over one handshake.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use portolan_core::{Answer, Asks, Hello};
+use portolan_wire::{
+    envelope::{Message, Notification, Outcome, Request},
+    era::{ClientEra, EraError, ProtocolVersion, detect_client},
+    error::ErrorObject,
+    header::{SESSION_ID, single},
+    method::Method,
+    object::{self, RawObject, quote},
+};
+
+use super::{
+    call::kept,
+    relay::Relay,
+    reply::{self, Reply},
+    service::Bridge,
+    session::Session,
+};
+
+/// What a legacy endpoint can be asked for.
+const SERVED: [ProtocolVersion; 3] = [
+    ProtocolVersion::V2025_11_25,
+    ProtocolVersion::V2025_06_18,
+    ProtocolVersion::V2025_03_26,
+];
+
+/// Answers what was posted.
+pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message, hello: &Hello) -> Reply {
+    let session = session(bridge, headers);
+    let era = detect_client(headers, &message, &SERVED);
+    if let (Ok(ClientEra::Initialize { requested }), Message::Request(request)) = (&era, &message) {
+        return initialize(bridge, request, requested.as_str(), hello);
+    }
+    match (&era, &session) {
+        // A server may speak a version that is older than all we know.
+        (Err(EraError::Version { requested, .. }), Ok(session)) if **requested == *session.version => {}
+        (Err(fault), _) => return reply::error(fault.status(), message.id(), &fault.object()),
+        (Ok(_), _) => {}
+    }
+    let session = match session {
+        Ok(session) => session,
+        Err(status) => {
+            let problem = match status {
+                StatusCode::NOT_FOUND => "the session is over",
+                _ => "the session id is missing",
+            };
+            return reply::error(status, message.id(), &ErrorObject::invalid_request(problem));
+        }
+    };
+    match message {
+        Message::Request(request) => self::request(bridge, &session, request).await,
+        Message::Notification(notification) => {
+            self::notification(&session, &notification);
+            reply::empty(StatusCode::ACCEPTED)
+        }
+        Message::Response(response) => {
+            let answer = match response.outcome {
+                Outcome::Result(raw) => Answer::Result(raw),
+                Outcome::Error(raw) => Answer::Error(raw),
+            };
+            if let Some(id) = &response.id {
+                session.answer(id, answer);
+            }
+            reply::empty(StatusCode::ACCEPTED)
+        }
+    }
+}
+
+/// Ends a session.
+pub(super) fn delete(bridge: &Bridge, headers: &HeaderMap) -> Reply {
+    match session(bridge, headers) {
+        Ok(session) => {
+            let left = bridge.sessions.close(&session.id).unwrap_or_default();
+            bridge.unsubscribe(left);
+            reply::empty(StatusCode::NO_CONTENT)
+        }
+        Err(status) => reply::empty(status),
+    }
+}
+
+/// The session that a request names, or the status that says what is wrong with it.
+pub(super) fn session(bridge: &Bridge, headers: &HeaderMap) -> Result<Arc<Session>, StatusCode> {
+    let id = single(headers, &SESSION_ID).map_err(|_| StatusCode::BAD_REQUEST)?;
+    let id = id.ok_or(StatusCode::BAD_REQUEST)?;
+    let session = id.to_str().ok().and_then(|id| bridge.sessions.find(id));
+    session.ok_or(StatusCode::NOT_FOUND)
+}
+
+/// Opens a session, with what the server said when it was shaken hands with.
+fn initialize(bridge: &Bridge, request: &Request, requested: &str, hello: &Hello) -> Reply {
+    // Versions are dates. A client that asks for an older one than the server speaks gets that.
+    let version = match ProtocolVersion::parse(requested) {
+        Some(known) if SERVED.contains(&known) && requested < hello.version.as_str() => requested,
+        _ => &hello.version,
+    };
+    let Some(session) = bridge.sessions.open(version.to_owned(), asks(request.params.as_ref())) else {
+        let object = ErrorObject::internal("there are too many sessions");
+        return reply::error(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &object);
+    };
+    let result = Answer::Result(introduction(version, hello));
+    let mut reply = reply::json(StatusCode::OK, reply::answer(&request.id, result));
+    if let Ok(id) = HeaderValue::from_str(&session.id) {
+        reply.headers_mut().insert(SESSION_ID, id);
+    }
+    reply
+}
+
+fn introduction(version: &str, hello: &Hello) -> Bytes {
+    let mut result = RawObject::new();
+    result.set("protocolVersion", quote(version));
+    result.set("capabilities", hello.capabilities.clone());
+    let nameless = || Bytes::from_static(br#"{"name":"server","version":"0"}"#);
+    result.set("serverInfo", hello.server_info.clone().unwrap_or_else(nameless));
+    if let Some(instructions) = &hello.instructions {
+        result.set("instructions", quote(instructions));
+    }
+    result.to_bytes()
+}
+
+/// What a client says that it can be asked.
+fn asks(params: Option<&Bytes>) -> Asks {
+    let capabilities = params
+        .and_then(|params| RawObject::parse(params).ok())
+        .and_then(|params| RawObject::parse(params.get("capabilities")?).ok())
+        .unwrap_or_default();
+    let mut asks = Asks::ALL;
+    asks.elicitation = capabilities.contains("elicitation");
+    asks.sampling = capabilities.contains("sampling");
+    asks.roots = capabilities.contains("roots");
+    asks
+}
+
+async fn request(bridge: &Bridge, session: &Arc<Session>, request: Request) -> Reply {
+    let id = kept(&request.id);
+    let done = |id| reply::json(StatusCode::OK, reply::answer(id, Answer::Result(Bytes::from_static(b"{}"))));
+    if session.is_calling(&id) {
+        let object = ErrorObject::invalid_request("the id is that of another request under way");
+        return reply::error(StatusCode::BAD_REQUEST, Some(&id), &object);
+    }
+    match &request.method {
+        Method::Ping => return done(&id),
+        Method::ResourcesSubscribe if !uri(&request).is_none_or(|uri| session.subscribe(uri)) => {
+            let object = ErrorObject::internal("there are too many subscriptions in this session");
+            return reply::error(StatusCode::OK, Some(&id), &object);
+        }
+        Method::ResourcesUnsubscribe => {
+            let uri = uri(&request).unwrap_or_default();
+            session.unsubscribe(&uri);
+            if bridge.sessions.any_subscribes(&uri) {
+                return done(&id);
+            }
+        }
+        Method::SetLevel => bridge.note_log_level(request.params.clone()),
+        _ => {}
+    }
+    let respondent = Some(session.id.clone());
+    let placed = match bridge.place(request.method.as_str(), request.params, respondent).await {
+        Ok(placed) => placed,
+        Err(why) => return bridge.refused(&id, &why),
+    };
+    let seat = session.seat(&id, placed.handle.clone());
+    bridge.call(placed, Relay::Legacy { id, seat }).reply().await
+}
+
+fn notification(session: &Session, notification: &Notification) {
+    // The server was told once that it may begin; the folders of one client are not those of another.
+    if notification.method != Method::Cancelled {
+        return;
+    }
+    let params = notification.params.as_ref().and_then(|params| RawObject::parse(params).ok());
+    let call = params.and_then(|params| portolan_wire::id::RequestId::parse(params.get("requestId")?).ok());
+    if let Some(call) = call {
+        session.cancel(&call);
+    }
+}
+
+fn uri(request: &Request) -> Option<String> {
+    let params = RawObject::parse(request.params.as_ref()?).ok()?;
+    params.get("uri").and_then(object::text).map(Into::into)
+}

@@ -1,0 +1,178 @@
+//! The life of the bridge: start, serve, drain, end.
+
+use std::{io, os::unix::process::ExitStatusExt, process::ExitCode, sync::Arc, time::Duration};
+
+use futures_util::StreamExt;
+use portolan_core::{Cause, Failure, LogQuery, Status};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{args::Plan, listener, service::Bridge, words::say};
+use crate::{StdioServer, front::Phase};
+
+/// How often idle sessions are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+/// How long the last lines of the server may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Serves until it is told to end, or the server cannot be kept running.
+pub(super) fn run(plan: Plan) -> ExitCode {
+    // The server runs as the same user. It may not read our environment, which holds the token, from /proc.
+    let hidden = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    if plan.token.is_some() && hidden.is_err() {
+        say("the token cannot be hidden from the server");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let served = runtime.and_then(|runtime| runtime.block_on(serve(plan)));
+    served.unwrap_or_else(|error| {
+        say(&error.to_string());
+        ExitCode::from(71)
+    })
+}
+
+async fn serve(plan: Plan) -> io::Result<ExitCode> {
+    // First of all, so that no signal ends it unprepared.
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listener = bind(plan.port).await?;
+    let failed = watch::Sender::new(None);
+    let report = failed.clone();
+    let name = plan.command.program.clone();
+    let server = StdioServer::start_reporting(
+        &name,
+        plan.command,
+        &plan.process,
+        Box::new(move |status, _| {
+            if let Status::Failed { failure } = status {
+                report.send_replace(Some(failure));
+            }
+        }),
+    );
+    let lines = copy_log(&server);
+    let bridge = Arc::new(Bridge::new(server.clone(), plan.path, plan.token, plan.timeout));
+    let connections = TaskTracker::new();
+    let keeping = tokio::spawn(keep(bridge.clone()));
+    let accepting = tokio::spawn(listener::accept(listener, bridge.clone(), connections.clone()));
+    let mut failed = failed.subscribe();
+    let code = tokio::select! {
+        failure = failed.wait_for(Option::is_some) => end(&server, failure.ok().and_then(|failure| failure.clone())),
+        () = told_to_end(&mut term, &mut int) => {
+            say("stopping: calls under way may finish");
+            drain(&bridge, &connections, plan.drain, &mut term, &mut int).await;
+            ExitCode::SUCCESS
+        }
+    };
+    server.stop(Duration::ZERO).await;
+    server.supervisor.shared.logs.close();
+    let _ = timeout(LAST_LINES, lines).await;
+    accepting.abort();
+    keeping.abort();
+    Ok(code)
+}
+
+async fn bind(port: u16) -> io::Result<TcpListener> {
+    let bound = listener::bind(port).await;
+    let listener = bound.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on port {port}: {error}")))?;
+    say(&format!("listening on port {}", listener.local_addr()?.port()));
+    Ok(listener)
+}
+
+async fn told_to_end(term: &mut Signal, int: &mut Signal) {
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+/// Lets calls under way finish, and their answers be sent. A second signal ends the wait.
+async fn drain(bridge: &Bridge, connections: &TaskTracker, limit: Duration, term: &mut Signal, int: &mut Signal) {
+    bridge.leaving.cancel();
+    bridge.calls.close();
+    connections.close();
+    let finished = async {
+        bridge.calls.wait().await;
+        connections.wait().await;
+    };
+    tokio::select! {
+        over = timeout(limit, finished) => if over.is_err() {
+            say("calls under way took too long and are given up");
+        },
+        () = told_to_end(term, int) => {}
+    }
+}
+
+/// Says why it cannot go on, and gives the exit code that says the same.
+fn end(server: &StdioServer, failure: Option<Failure>) -> ExitCode {
+    let Some(failure) = failure else {
+        return ExitCode::FAILURE;
+    };
+    say(&failure.message);
+    if let Some(remedy) = &failure.remedy {
+        say(remedy);
+    }
+    let exit = server.supervisor.shared.exit();
+    let code = match failure.cause {
+        Cause::CrashLoop | Cause::Exited => exit.and_then(|exit| exit.code().or(exit.signal().map(|signal| 128 + signal))),
+        Cause::Image => Some(127),
+        Cause::Start => Some(126),
+        Cause::Config => Some(78),
+        _ => Some(70),
+    };
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// Copies what the server writes to its error output to ours. What cannot be written in time is passed over, so that
+/// the server never waits for it.
+fn copy_log(server: &StdioServer) -> JoinHandle<()> {
+    let query = LogQuery {
+        follow: true,
+        ..LogQuery::default()
+    };
+    let mut lines = server.logs(&query).ready_chunks(256);
+    tokio::spawn(async move {
+        let mut stderr = tokio::io::stderr();
+        while let Some(lines) = lines.next().await {
+            let mut text = String::new();
+            for line in lines.into_iter().flatten() {
+                text.push_str(&line.text);
+                text.push('\n');
+            }
+            let written = stderr.write_all(text.as_bytes()).await;
+            if written.and(stderr.flush().await).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Ends idle sessions, and tells a server that was started again what it has to know.
+async fn keep(bridge: Arc<Bridge>) {
+    let mut phases = bridge.phases();
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut starts = 0u32;
+    loop {
+        tokio::select! {
+            _ = sweep.tick() => bridge.unsubscribe(bridge.sessions.sweep()),
+            changed = phases.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let is_ready = matches!(&*phases.borrow_and_update(), Phase::Ready(_));
+                if is_ready {
+                    starts = starts.saturating_add(1);
+                    say(if starts == 1 { "the server is ready" } else { "the server is ready again" });
+                }
+                if is_ready && starts > 1 {
+                    bridge.repeat();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Takes connections.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::task::TaskTracker;
+
+use super::service::Bridge;
+
+/// Connections at once.
+const CONNECTIONS: usize = 4096;
+/// How long a client may take to send the head of a request.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// Listens on all addresses, of both kinds where the machine has both.
+pub(super) async fn bind(port: u16) -> io::Result<TcpListener> {
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+    }
+}
+
+/// Takes connections for ever. Each is counted by `connections` as long as it is there.
+pub(super) async fn accept(listener: TcpListener, bridge: Arc<Bridge>, connections: TaskTracker) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    while let Ok(place) = places.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let bridge = bridge.clone();
+                connections.spawn(async move {
+                    serve(stream, bridge).await;
+                    drop(place);
+                });
+            }
+            // A connection that is gone already, or too many open files: neither ends the listener.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, bridge: Arc<Bridge>) {
+    // Small events are otherwise held back for up to 40 ms.
+    let _ = stream.set_nodelay(true);
+    let leaving = bridge.leaving.clone();
+    let answer = move |request: Request<Incoming>| {
+        let bridge = bridge.clone();
+        async move { Ok::<_, Infallible>(bridge.respond(request).await) }
+    };
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = leaving.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    // A client that went away is no failure of ours.
+    let _ = connection.await;
+}

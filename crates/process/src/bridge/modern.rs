@@ -1,0 +1,38 @@
+//! A modern server: each request by itself.
+
+use http::{HeaderMap, StatusCode};
+use portolan_wire::{
+    envelope::Message,
+    era::{Era, ProtocolVersion, detect_client},
+    method::Method,
+};
+
+use super::{
+    call::kept,
+    relay::Relay,
+    reply::{self, Reply},
+    service::Bridge,
+};
+
+/// Answers what was posted.
+pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message) -> Reply {
+    let served = ProtocolVersion::ALL.map(|version| (version.era() == Era::Modern).then_some(version));
+    let served: Vec<_> = served.into_iter().flatten().collect();
+    if let Err(fault) = detect_client(headers, &message, &served) {
+        return reply::error(fault.status(), message.id(), &fault.object());
+    }
+    match message {
+        Message::Request(request) => {
+            let relay = Relay::Modern {
+                id: kept(&request.id),
+                listens: request.method == Method::Listen,
+            };
+            match bridge.place(request.method.as_str(), request.params, None).await {
+                Ok(placed) => bridge.call(placed, relay).reply().await,
+                Err(why) => bridge.refused(&request.id, &why),
+            }
+        }
+        // There is none that a server has to hear of.
+        Message::Notification(_) | Message::Response(_) => reply::empty(StatusCode::ACCEPTED),
+    }
+}

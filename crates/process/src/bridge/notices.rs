@@ -1,0 +1,95 @@
+//! What belongs to no call: the stream that a legacy client opens with GET.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use http::{HeaderMap, StatusCode};
+use portolan_core::{Channel, ChannelNotification};
+use portolan_wire::{
+    envelope,
+    method::Method,
+    object::{self, RawObject},
+    sse,
+};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    call::QUIET,
+    intake::accepts,
+    legacy,
+    reply::{self, Reply},
+    service::Bridge,
+    session::Session,
+};
+
+struct Notices {
+    session: Arc<Session>,
+    heard: broadcast::Receiver<ChannelNotification>,
+    /// It is over, or another one takes its place.
+    over: CancellationToken,
+    leaving: CancellationToken,
+}
+
+/// Opens the stream.
+pub(super) fn get(bridge: &Bridge, headers: &HeaderMap) -> Reply {
+    if !accepts(headers, "text/event-stream") {
+        return reply::empty(StatusCode::NOT_ACCEPTABLE);
+    }
+    let session = match legacy::session(bridge, headers) {
+        Ok(session) => session,
+        Err(status) => return reply::empty(status),
+    };
+    let notices = Notices {
+        over: session.stream(),
+        heard: bridge.server.notifications(),
+        leaving: bridge.leaving.clone(),
+        session,
+    };
+    let later = stream::unfold(notices, async |mut notices| Some((notices.next().await?, notices)));
+    let first = vec![Bytes::from_static(sse::COMMENT)];
+    reply::stream(stream::iter([first]).chain(later).boxed())
+}
+
+impl Notices {
+    /// The next event. `None` at the end.
+    async fn next(&mut self) -> Option<Vec<Bytes>> {
+        loop {
+            let heard = tokio::select! {
+                heard = timeout(QUIET, self.heard.recv()) => heard,
+                () = self.over.cancelled() => return None,
+                () = self.leaving.cancelled() => return None,
+            };
+            match heard {
+                Ok(Ok(notification)) if self.is_for_us(&notification) => {
+                    let method = Method::parse(&notification.method);
+                    let message = envelope::notification(&method, notification.params.as_deref());
+                    return Some(reply::event([message]));
+                }
+                // A client that reads slowly misses some.
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
+                Ok(Err(RecvError::Closed)) => return None,
+                Err(_) => return Some(vec![Bytes::from_static(sse::COMMENT)]),
+            }
+        }
+    }
+
+    fn is_for_us(&self, notification: &ChannelNotification) -> bool {
+        if Method::parse(&notification.method) != Method::ResourceUpdated {
+            return true;
+        }
+        let params = notification.params.as_ref().and_then(|params| RawObject::parse(params).ok());
+        let uri = params.and_then(|params| Some(object::text(params.get("uri")?)?.into_owned()));
+        uri.is_some_and(|uri| self.session.hears_of(&uri))
+    }
+}
+
+impl Drop for Notices {
+    fn drop(&mut self) {
+        self.session.end_stream(&self.over);
+    }
+}

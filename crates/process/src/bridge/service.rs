@@ -1,0 +1,203 @@
+//! The path of a request, from top to bottom.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method as Verb, Request, StatusCode,
+    header::{ALLOW, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use hyper::body::Incoming;
+use portolan_core::{ChannelRequest, Error, Hello, Result, Secret};
+use portolan_wire::{id::RequestId, method::Method, object::quote};
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    auth,
+    call::Call,
+    health, intake, legacy, modern, notices,
+    relay::Relay,
+    reply::{self, Reply},
+    session::Sessions,
+};
+use crate::{
+    StdioServer,
+    front::{Front, Phase},
+    mailbox::{Placed, stopped},
+};
+
+/// How long a request waits for a server that is starting.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What all requests share.
+pub(super) struct Bridge {
+    pub(super) server: Arc<StdioServer>,
+    pub(super) sessions: Sessions,
+    /// Nothing new is taken any more.
+    pub(super) leaving: CancellationToken,
+    /// The calls under way.
+    pub(super) calls: TaskTracker,
+    path: String,
+    token: Option<Secret>,
+    timeout: Duration,
+    /// The params of the last `logging/setLevel`.
+    log_level: Mutex<Option<Bytes>>,
+}
+
+impl Bridge {
+    pub(super) fn new(server: Arc<StdioServer>, path: String, token: Option<Secret>, timeout: Duration) -> Self {
+        Self {
+            server,
+            sessions: Sessions::default(),
+            leaving: CancellationToken::new(),
+            calls: TaskTracker::new(),
+            path,
+            token,
+            timeout,
+            log_level: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn respond(&self, request: Request<Incoming>) -> Reply {
+        if request.uri().path() == "/healthz" && matches!(*request.method(), Verb::GET | Verb::HEAD) {
+            return health::reply(&self.front().phase(), self.leaving.is_cancelled());
+        }
+        if !auth::is_let_in(self.token.as_ref(), request.headers()) {
+            let mut reply = reply::empty(StatusCode::UNAUTHORIZED);
+            let bearer = HeaderValue::from_static("Bearer");
+            reply.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+            return reply;
+        }
+        if request.uri().path() != self.path {
+            return reply::empty(StatusCode::NOT_FOUND);
+        }
+        // Only browsers send one, and none has any business here.
+        if request.headers().contains_key(ORIGIN) {
+            return reply::empty(StatusCode::FORBIDDEN);
+        }
+        match *request.method() {
+            Verb::POST => self.post(request).await,
+            Verb::GET | Verb::DELETE => self.session(&request).await,
+            _ => not_allowed("POST, GET, DELETE"),
+        }
+    }
+
+    async fn post(&self, request: Request<Incoming>) -> Reply {
+        let (headers, message) = match intake::read(request).await {
+            Ok(read) => read,
+            Err(reply) => return reply,
+        };
+        let is_call = matches!(message, portolan_wire::envelope::Message::Request(_));
+        if is_call && self.leaving.is_cancelled() {
+            return reply::leaving();
+        }
+        match self.hello().await {
+            Ok(hello) if hello.modern => modern::post(self, &headers, message).await,
+            Ok(hello) => legacy::post(self, &headers, message, &hello).await,
+            Err(why) => self.refused_maybe(message.id(), &why),
+        }
+    }
+
+    async fn session(&self, request: &Request<Incoming>) -> Reply {
+        match self.hello().await {
+            Ok(hello) if hello.modern => not_allowed("POST"),
+            Ok(_) if request.method() == Verb::DELETE => legacy::delete(self, request.headers()),
+            Ok(_) if self.leaving.is_cancelled() => reply::leaving(),
+            Ok(_) => notices::get(self, request.headers()),
+            Err(why) => self.refused_maybe(None, &why),
+        }
+    }
+
+    /// How the server introduced itself, which may take a while.
+    async fn hello(&self) -> Result<Hello> {
+        let ready = self.front().wait(Some(Instant::now() + PATIENCE)).await?;
+        ready.hello.clone().ok_or_else(|| self.front().not_ready(stopped()))
+    }
+
+    /// Sends a request to the server.
+    pub(super) async fn place(
+        &self,
+        method: &str,
+        params: Option<Bytes>,
+        respondent: Option<Arc<str>>,
+    ) -> Result<Placed> {
+        let timeout = match *method == *Method::Listen.as_str() {
+            true => Duration::MAX,
+            false => self.timeout,
+        };
+        let mut request = ChannelRequest::new(method, params, timeout);
+        request.respondent = respondent;
+        self.front().place(&request).await
+    }
+
+    pub(super) fn call(&self, placed: Placed, relay: Relay) -> Call {
+        Call::new(placed, relay, self.leaving.clone(), &self.calls)
+    }
+
+    /// A request that was not sent to the server.
+    pub(super) fn refused(&self, id: &RequestId, why: &Error) -> Reply {
+        self.refused_maybe(Some(id), why)
+    }
+
+    fn refused_maybe(&self, id: Option<&RequestId>, why: &Error) -> Reply {
+        let mut reply = reply::error(reply::failure_status(why, false), id, &reply::failure(why));
+        if why.is_retryable() {
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        reply
+    }
+
+    /// Tells the server that nobody subscribes to these resources any more.
+    pub(super) fn unsubscribe(&self, uris: Vec<String>) {
+        uris.iter().for_each(|uri| self.tell(Method::ResourcesUnsubscribe, subscription(uri)));
+    }
+
+    /// Tells a server that was started again what the one before it was told.
+    pub(super) fn repeat(&self) {
+        let uris: HashSet<String> = self.sessions.subscriptions();
+        uris.iter().for_each(|uri| self.tell(Method::ResourcesSubscribe, subscription(uri)));
+        let level = self.log_level.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(params) = level {
+            self.tell(Method::SetLevel, params);
+        }
+    }
+
+    pub(super) fn note_log_level(&self, params: Option<Bytes>) {
+        let params = params.map(|params| Bytes::copy_from_slice(&params));
+        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = params;
+    }
+
+    /// Sends a request whose answer matters to nobody.
+    fn tell(&self, method: Method, params: Bytes) {
+        let server = self.server.clone();
+        let request = ChannelRequest::new(method.as_str(), Some(params), PATIENCE);
+        self.calls.spawn(async move {
+            if let Ok(mut placed) = server.supervisor.shared.front.place(&request).await {
+                while placed.events.recv().await.is_some() {}
+            }
+        });
+    }
+
+    pub(super) fn front(&self) -> &Front {
+        &self.server.supervisor.shared.front
+    }
+
+    pub(super) fn phases(&self) -> tokio::sync::watch::Receiver<Phase> {
+        self.front().phases()
+    }
+}
+
+fn subscription(uri: &str) -> Bytes {
+    [&br#"{"uri":"#[..], &quote(uri), b"}"].concat().into()
+}
+
+fn not_allowed(allowed: &'static str) -> Reply {
+    let mut reply = reply::empty(StatusCode::METHOD_NOT_ALLOWED);
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    reply
+}

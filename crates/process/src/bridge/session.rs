@@ -1,0 +1,331 @@
+//! The sessions of legacy clients.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use portolan_core::{Answer, Asks};
+use portolan_wire::{id::RequestId, method::Method};
+use rustix::rand::{GetRandomFlags, getrandom};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::mailbox::Handle;
+
+/// Sessions at once. The one that has been idle for longest makes room.
+const SESSIONS: usize = 4096;
+/// A session that was not used for so long is over.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+/// Resources that one session may subscribe to.
+const SUBSCRIPTIONS: usize = 1024;
+
+/// All sessions.
+#[derive(Default)]
+pub(super) struct Sessions {
+    open: Mutex<HashMap<Arc<str>, Arc<Session>>>,
+}
+
+/// What is known of one client.
+pub(super) struct Session {
+    pub(super) id: Arc<str>,
+    pub(super) version: String,
+    /// What it said that it can be asked.
+    asks: Asks,
+    /// It is over.
+    pub(super) ended: CancellationToken,
+    next_question: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    used: Instant,
+    calls: HashMap<RequestId, Handle>,
+    questions: HashMap<u64, Open>,
+    subscriptions: HashSet<String>,
+    /// Ends the stream of what belongs to no call.
+    stream: Option<CancellationToken>,
+}
+
+/// A question that the client was asked.
+struct Open {
+    /// The call that it was asked in.
+    call: RequestId,
+    handle: Handle,
+    key: u64,
+}
+
+/// The place of a call in its session; given up when it is dropped.
+pub(super) struct Seat {
+    session: Arc<Session>,
+    call: RequestId,
+}
+
+impl Sessions {
+    /// Opens a session. `None` if there is no room: all others are at work.
+    pub(super) fn open(&self, version: String, asks: Asks) -> Option<Arc<Session>> {
+        let mut id = [0u8; 24];
+        getrandom(&mut id[..], GetRandomFlags::empty()).ok()?;
+        let id: Arc<str> = id.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+        let session = Arc::new(Session {
+            id: id.clone(),
+            version,
+            asks,
+            ended: CancellationToken::new(),
+            next_question: AtomicU64::new(1),
+            state: Mutex::new(State {
+                used: Instant::now(),
+                calls: HashMap::new(),
+                questions: HashMap::new(),
+                subscriptions: HashSet::new(),
+                stream: None,
+            }),
+        });
+        let mut open = self.lock();
+        if open.len() >= SESSIONS {
+            let idlest = open.values().filter_map(|session| Some((session.idle_since()?, session.id.clone())));
+            let (_, idlest) = idlest.min()?;
+            if let Some(idlest) = open.remove(&idlest) {
+                idlest.end();
+            }
+        }
+        open.insert(id, session.clone());
+        Some(session)
+    }
+
+    /// The session, which counts as used now.
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Session>> {
+        let session = self.lock().get(id).cloned()?;
+        session.lock().used = Instant::now();
+        Some(session)
+    }
+
+    /// Ends a session. What only it had subscribed to is given back.
+    pub(super) fn close(&self, id: &str) -> Option<Vec<String>> {
+        let session = self.lock().remove(id)?;
+        session.end();
+        let subscriptions = std::mem::take(&mut session.lock().subscriptions);
+        Some(subscriptions.into_iter().filter(|uri| !self.any_subscribes(uri)).collect())
+    }
+
+    /// Ends the sessions that were idle for too long.
+    pub(super) fn sweep(&self) -> Vec<String> {
+        let now = Instant::now();
+        let idle = |session: &Session| session.idle_since().is_some_and(|since| now.duration_since(since) >= IDLE);
+        let over: Vec<_> = {
+            let open = self.lock();
+            open.values().filter(|session| idle(session)).map(|session| session.id.clone()).collect()
+        };
+        over.iter().filter_map(|id| self.close(id)).flatten().collect()
+    }
+
+    /// Whether any session subscribes to `uri`.
+    pub(super) fn any_subscribes(&self, uri: &str) -> bool {
+        self.lock().values().any(|session| session.lock().subscriptions.contains(uri))
+    }
+
+    /// All that is subscribed to.
+    pub(super) fn subscriptions(&self) -> HashSet<String> {
+        let open = self.lock();
+        let each = open.values().map(|session| session.lock().subscriptions.clone());
+        each.flatten().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Session>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    /// Takes a place for a call. `None` if the client uses the id for another call that is under way.
+    pub(super) fn seat(self: &Arc<Self>, call: &RequestId, handle: Handle) -> Option<Seat> {
+        let mut state = self.lock();
+        if state.calls.contains_key(call) {
+            return None;
+        }
+        state.calls.insert(call.clone(), handle);
+        drop(state);
+        Some(Seat {
+            session: self.clone(),
+            call: call.clone(),
+        })
+    }
+
+    /// Whether a call with this id is under way.
+    pub(super) fn is_calling(&self, call: &RequestId) -> bool {
+        self.lock().calls.contains_key(call)
+    }
+
+    /// The client cancels a call.
+    pub(super) fn cancel(&self, call: &RequestId) {
+        let handle = self.lock().calls.get(call).cloned();
+        if let Some(handle) = handle {
+            handle.cancel();
+        }
+    }
+
+    /// The client answers a question. One that is over goes nowhere.
+    pub(super) fn answer(&self, question: &RequestId, answer: Answer) {
+        let open = question.as_u64().and_then(|id| self.lock().questions.remove(&id));
+        if let Some(open) = open {
+            open.handle.respond(open.key, answer);
+        }
+    }
+
+    /// Whether there was room for one more subscription.
+    pub(super) fn subscribe(&self, uri: String) -> bool {
+        let mut state = self.lock();
+        let fits = state.subscriptions.len() < SUBSCRIPTIONS;
+        if fits {
+            state.subscriptions.insert(uri);
+        }
+        fits
+    }
+
+    pub(super) fn unsubscribe(&self, uri: &str) {
+        self.lock().subscriptions.remove(uri);
+    }
+
+    /// Whether a change of `uri` is for this client: what it subscribed to, or a part of that.
+    pub(super) fn hears_of(&self, uri: &str) -> bool {
+        self.lock().subscriptions.iter().any(|subscribed| is_within(uri, subscribed))
+    }
+
+    /// Begins a stream of what belongs to no call, which takes the place of an earlier one.
+    pub(super) fn stream(&self) -> CancellationToken {
+        let token = self.ended.child_token();
+        let earlier = self.lock().stream.replace(token.clone());
+        if let Some(earlier) = earlier {
+            earlier.cancel();
+        }
+        token
+    }
+
+    /// The stream is gone. A later one stays.
+    pub(super) fn end_stream(&self, token: &CancellationToken) {
+        token.cancel();
+        let mut state = self.lock();
+        if state.stream.as_ref().is_some_and(CancellationToken::is_cancelled) {
+            state.stream = None;
+        }
+        state.used = Instant::now();
+    }
+
+    fn end(&self) {
+        self.ended.cancel();
+        let calls = std::mem::take(&mut self.lock().calls);
+        calls.into_values().for_each(|handle| handle.cancel());
+    }
+
+    /// Since when nothing happens. `None` while something does.
+    fn idle_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        (state.calls.is_empty() && state.stream.is_none()).then_some(state.used)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    pub(super) fn may_be_asked(&self, method: &Method) -> bool {
+        let asks = self.session.asks;
+        match method {
+            Method::Elicit => asks.elicitation,
+            Method::CreateMessage => asks.sampling,
+            Method::RootsList => asks.roots,
+            _ => false,
+        }
+    }
+
+    /// Notes a question of the server. Gives the id that the client is asked under.
+    pub(super) fn ask(&self, handle: Handle, key: u64) -> RequestId {
+        let id = self.session.next_question.fetch_add(1, Ordering::Relaxed);
+        let call = self.call.clone();
+        self.session.lock().questions.insert(id, Open { call, handle, key });
+        RequestId::from_u64(id)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.session.lock();
+        state.calls.remove(&self.call);
+        state.questions.retain(|_, open| open.call != self.call);
+        state.used = Instant::now();
+    }
+}
+
+/// Whether `uri` is `whole` or a part of it.
+fn is_within(uri: &str, whole: &str) -> bool {
+    match uri.strip_prefix(whole) {
+        Some(rest) => rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '?', '#']),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_sessions_end_and_used_ones_stay() {
+        let sessions = Sessions::default();
+        let used = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+        let idle = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+        let streaming = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+        let stream = streaming.stream();
+        idle.subscribe("file:///a".into());
+        tokio::time::advance(IDLE / 2).await;
+        sessions.find(&used.id).unwrap();
+        tokio::time::advance(IDLE / 2).await;
+        assert_eq!(sessions.sweep(), ["file:///a"]);
+        assert!(idle.ended.is_cancelled() && sessions.find(&idle.id).is_none());
+        assert!(sessions.find(&used.id).is_some() && sessions.find(&streaming.id).is_some());
+        streaming.end_stream(&stream);
+        tokio::time::advance(IDLE).await;
+        sessions.sweep();
+        assert!(sessions.find(&streaming.id).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_idlest_makes_room() {
+        let sessions = Sessions::default();
+        let first = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+        let second = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+        sessions.find(&first.id);
+        for _ in 2..=SESSIONS {
+            sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+        }
+        assert!(sessions.find(&first.id).is_some() && sessions.find(&second.id).is_none());
+        assert_eq!(sessions.lock().len(), SESSIONS);
+    }
+
+    #[tokio::test]
+    async fn a_subscription_is_given_back_by_the_last_one_only() {
+        let sessions = Sessions::default();
+        let both = [0, 1].map(|_| sessions.open("2025-11-25".into(), Asks::ALL).unwrap());
+        both.iter().for_each(|session| {
+            session.subscribe("file:///a".into());
+        });
+        assert!(both[0].hears_of("file:///a") && both[0].hears_of("file:///a/b"));
+        assert!(!both[0].hears_of("file:///b") && !both[0].hears_of("file:///ab"));
+        assert_eq!(sessions.close(&both[0].id).unwrap(), [""; 0]);
+        assert_eq!(sessions.close(&both[1].id).unwrap(), ["file:///a"]);
+    }
+
+    #[test]
+    fn a_later_stream_takes_the_place() {
+        let sessions = Sessions::default();
+        let session = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+        let (first, second) = (session.stream(), session.stream());
+        assert!(first.is_cancelled() && !second.is_cancelled());
+        session.end_stream(&first);
+        assert!(session.idle_since().is_none());
+    }
+}

@@ -1,0 +1,207 @@
+//! Speech with one run of a stdio server.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use portolan_core::{Asks, ChannelRequest, EraPin, Exchange, Failure, Hello};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    Front, Limits,
+    handshake::{Handshake, Opening},
+    inbound::Inbound,
+    mailbox::{Handle, Mailbox, Refused, stopped},
+    reader, writer,
+};
+
+/// Takes what a server writes that is no message, line by line.
+pub type LogSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Speech with one run of a stdio server, over a reader and a writer: the pipes of a child, or a stream into a pod.
+///
+/// It owns both, splits lines, gives each call an id of its own, brings each answer to its caller, routes what the server
+/// asks, and keeps deadlines. Whoever opens one shakes hands, puts it before a [`Front`], waits until it has
+/// [`ended`](Self::ended) and closes it with the reason. Dropping it fails the calls under way as stopped.
+pub struct Connection {
+    mailbox: Arc<Mailbox>,
+    /// The reader or the writer came to its end.
+    silent: CancellationToken,
+    asks: Asks,
+    reader: AbortOnDropHandle<()>,
+    writer: Option<AbortOnDropHandle<()>>,
+    _timer: AbortOnDropHandle<()>,
+}
+
+/// What may be decided about a [`Connection`].
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ConnectionConfig {
+    /// The bounds.
+    pub limits: Limits,
+    /// What the server may ask, and what is declared to it.
+    pub asks: Asks,
+    /// The id of the first call; each later one has the next. Default: 1. Where the same run of a server was spoken with
+    /// before, its late answers must not meet new calls: then this begins far from where it was.
+    pub first_id: u64,
+    /// Takes what is no message. Default: nobody.
+    pub log: LogSink,
+}
+
+impl ConnectionConfig {
+    /// The defaults with these bounds.
+    pub fn new(limits: Limits, asks: Asks) -> Self {
+        Self {
+            limits,
+            asks,
+            first_id: 1,
+            log: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl Connection {
+    /// Begins to read and to write. Notifications outside of calls go to the listeners of `front`.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn open(
+        front: &Front,
+        output: impl AsyncRead + Send + Unpin + 'static,
+        input: impl AsyncWrite + Send + Unpin + 'static,
+        config: ConnectionConfig,
+    ) -> Self {
+        let mailbox = Mailbox::new(front.name.clone(), config.limits, config.first_id);
+        let silent = CancellationToken::new();
+        let inbound = Inbound {
+            limit: mailbox.limits().line,
+            mailbox: mailbox.clone(),
+            log: config.log,
+            notifications: front.notifications.clone(),
+            asks: config.asks,
+        };
+        let closing = silent.clone();
+        let reader = own(async move {
+            reader::read_messages(output, inbound).await;
+            closing.cancel();
+        });
+        let (outgoing, closing) = (mailbox.clone(), silent.clone());
+        let writer = own(async move {
+            // The server closed its input.
+            let _ = writer::write(input, &outgoing).await;
+            closing.cancel();
+        });
+        Self {
+            _timer: own(keep_deadlines(mailbox.clone())),
+            mailbox,
+            silent,
+            asks: config.asks,
+            reader,
+            writer: Some(writer),
+        }
+    }
+
+    /// Shakes hands within `limit`. Where the era has to be found, the modern probe stays alone for `patience`.
+    pub async fn shake(&self, era: EraPin, patience: Duration, limit: Duration) -> Result<Hello, Failure> {
+        let opening = match era {
+            EraPin::Modern => Opening::Modern,
+            EraPin::Legacy => Opening::Legacy,
+            EraPin::Auto => Opening::Probe,
+        };
+        let handshake = Handshake {
+            mailbox: &self.mailbox,
+            asks: self.asks,
+            patience,
+            deadline: Instant::now() + limit,
+        };
+        handshake.shake(opening).await
+    }
+
+    /// Sends a request that fails at `deadline`. `Err` if this is closed or full: then nothing was sent.
+    pub fn call(&self, request: &ChannelRequest, deadline: Instant) -> Result<Exchange, Refused> {
+        let placed = self.mailbox.call(request, deadline)?;
+        Ok(Exchange::new(placed.events, Handle::cancelled_on_drop(placed.handle)))
+    }
+
+    /// Waits until the server's output or input is at its end.
+    pub async fn ended(&self) {
+        self.silent.cancelled().await;
+    }
+
+    /// Waits until no call is under way.
+    pub async fn idle(&self) {
+        self.mailbox.idle().await;
+    }
+
+    /// Whether no call is under way.
+    pub fn is_idle(&self) -> bool {
+        self.mailbox.is_idle()
+    }
+
+    /// Fails the calls under way with `failure`, and each later one.
+    pub fn close(&self, failure: &Failure) {
+        self.mailbox.close(failure);
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Closes the server's input.
+    pub(crate) fn hang_up(&mut self) {
+        self.writer = None;
+    }
+
+    /// Waits until the server's output is read to its end.
+    pub(crate) async fn drained(&mut self) {
+        let _ = (&mut self.reader).await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.mailbox.close(&stopped());
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("mailbox", &self.mailbox)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ConnectionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionConfig")
+            .field("limits", &self.limits)
+            .field("asks", &self.asks)
+            .field("first_id", &self.first_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Fails calls whose time is over, without a timer for each.
+async fn keep_deadlines(mailbox: Arc<Mailbox>) {
+    loop {
+        let next = mailbox.expire(Instant::now());
+        let due = async {
+            match next {
+                Some(next) => tokio::time::sleep_until(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = mailbox.earlier() => {}
+        }
+    }
+}
+
+pub(crate) fn own(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}

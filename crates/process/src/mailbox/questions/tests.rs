@@ -1,0 +1,332 @@
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use portolan_core::{ChannelNotification, ChannelRequest, Exchange};
+use portolan_wire::method::Method;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::*;
+use crate::mailbox::Batch;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn mailbox() -> Arc<Mailbox> {
+    Mailbox::new("test".into(), Limits::default(), 1)
+}
+
+fn call(mailbox: &Arc<Mailbox>, respondent: Option<&str>) -> Exchange {
+    call_of(mailbox, "tools/call", respondent)
+}
+
+fn call_of(mailbox: &Arc<Mailbox>, method: &str, respondent: Option<&str>) -> Exchange {
+    let mut request = ChannelRequest::new(method, None, MINUTE);
+    request.respondent = respondent.map(Into::into);
+    let placed = mailbox.call(&request, Instant::now() + MINUTE).unwrap();
+    Exchange::new(placed.events, placed.handle.cancelled_on_drop())
+}
+
+fn ask(mailbox: &Mailbox, id: u64) {
+    mailbox.ask(Request {
+        id: RequestId::from_u64(id),
+        method: Method::Elicit,
+        params: None,
+    });
+}
+
+/// What was written since the last time.
+fn written(mailbox: &Mailbox) -> Vec<Value> {
+    let mut batch = Batch::default();
+    let _ = mailbox.batch(&mut batch).now_or_never();
+    let text = batch.pieces.concat();
+    // Counts it as written.
+    let _ = mailbox.batch(&mut batch).now_or_never();
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+/// The questions that are there.
+fn questions(exchange: &mut Exchange) -> Vec<u64> {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut keys = Vec::new();
+    while let std::task::Poll::Ready(Some(event)) = exchange.poll_next(&mut cx) {
+        if let ExchangeEvent::Question(question) = event {
+            keys.push(question.key);
+        }
+    }
+    keys
+}
+
+fn yes() -> Answer {
+    Answer::Result(Bytes::from_static(br#"{"action":"accept"}"#))
+}
+
+#[tokio::test]
+async fn a_question_goes_to_the_latest_call_and_its_answer_back_under_the_servers_id() {
+    let mailbox = mailbox();
+    let (mut first, mut second) = (call(&mailbox, Some("a")), call(&mailbox, Some("a")));
+    written(&mailbox);
+    mailbox.ask(Request {
+        id: RequestId::parse(&Bytes::from_static(b"\"q-1\"")).unwrap(),
+        method: Method::Elicit,
+        params: Some(Bytes::from_static(br#"{"message":"sure?"}"#)),
+    });
+    assert!(questions(&mut first).is_empty());
+    let Some(ExchangeEvent::Question(question)) = second.next().await else {
+        panic!("no question");
+    };
+    assert_eq!((&*question.method, question.params.unwrap()), ("elicitation/create", r#"{"message":"sure?"}"#.into()));
+    // Another call may not answer it.
+    first.respond(question.key, yes());
+    assert_eq!(written(&mailbox), [] as [Value; 0]);
+    second.respond(question.key, yes());
+    second.respond(question.key, yes());
+    let answer = json!({"jsonrpc": "2.0", "id": "q-1", "result": {"action": "accept"}});
+    assert_eq!(written(&mailbox), [answer]);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_while_another_conversation_has_a_call() {
+    for other in [Some("b"), None] {
+        let mailbox = mailbox();
+        let mut mine = call(&mailbox, Some("a"));
+        let theirs = call(&mailbox, other);
+        written(&mailbox);
+        ask(&mailbox, 7);
+        let refused = written(&mailbox);
+        assert_eq!((&refused[0]["id"], &refused[0]["error"]["code"]), (&json!(7), &json!(-32603)));
+        drop(theirs);
+        // The server may still be at the call that was cancelled, until it says otherwise.
+        ask(&mailbox, 8);
+        assert_eq!(written(&mailbox).len(), 2, "the cancellation and a refusal");
+        assert!(questions(&mut mine).is_empty());
+        mailbox.answer(2, Ok(yes()));
+        ask(&mailbox, 9);
+        assert_eq!(questions(&mut mine).len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_call_is_forgotten_after_a_while() {
+    let mailbox = mailbox();
+    let (mut mine, theirs) = (call(&mailbox, Some("a")), call(&mailbox, Some("b")));
+    written(&mailbox);
+    drop(theirs);
+    tokio::time::advance(Limits::default().cancelling).await;
+    ask(&mailbox, 1);
+    assert_eq!(questions(&mut mine).len(), 1);
+}
+
+#[tokio::test]
+async fn a_listener_is_never_asked_and_keeps_nobody_from_being_asked() {
+    let mailbox = mailbox();
+    let mut listener = call_of(&mailbox, "subscriptions/listen", None);
+    ask(&mailbox, 1);
+    let mut mine = call(&mailbox, Some("a"));
+    ask(&mailbox, 2);
+    assert_eq!((questions(&mut listener).len(), questions(&mut mine).len()), (0, 1));
+}
+
+#[tokio::test]
+async fn open_questions_are_bounded() {
+    let mailbox = mailbox();
+    let mut mine = call(&mailbox, Some("a"));
+    written(&mailbox);
+    (0..40).for_each(|id| ask(&mailbox, id));
+    assert_eq!(questions(&mut mine).len(), 16);
+    assert_eq!(written(&mailbox).len(), 24);
+}
+
+#[tokio::test]
+async fn the_end_of_a_call_answers_what_is_open() {
+    let mailbox = mailbox();
+    for ends_by_answer in [true, false] {
+        let mine = call(&mailbox, Some("a"));
+        let id = written(&mailbox)[0]["id"].as_u64().unwrap();
+        ask(&mailbox, 5);
+        match ends_by_answer {
+            true => mailbox.answer(id, Ok(yes())),
+            false => drop(mine),
+        }
+        let told = written(&mailbox);
+        assert_eq!((&told[0]["id"], &told[0]["error"]["code"]), (&json!(5), &json!(-32603)));
+        assert_eq!(mailbox.lock().questions.len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_is_taken_back_is_not_answered() {
+    let mailbox = mailbox();
+    let mut mine = call(&mailbox, Some("a"));
+    written(&mailbox);
+    ask(&mailbox, 5);
+    mailbox.withdraw(&RequestId::from_u64(5));
+    let key = questions(&mut mine)[0];
+    mine.respond(key, yes());
+    assert_eq!(written(&mailbox), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn a_log_message_goes_to_the_one_conversation_there_is() {
+    let mailbox = mailbox();
+    let message = ChannelNotification::new("notifications/message", None);
+    let mut mine = call(&mailbox, Some("a"));
+    assert_eq!(mailbox.aside(message.clone()), None);
+    assert!(matches!(mine.next().await, Some(ExchangeEvent::Notification(heard)) if heard == message));
+    let _theirs = call(&mailbox, Some("b"));
+    assert_eq!(mailbox.aside(message.clone()), Some(message));
+}
+
+/// What may happen, in any order.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Somebody calls: nobody who can be asked, or one of three conversations.
+    Call(usize),
+    /// The server asks while it works on one of the calls, be it cancelled meanwhile.
+    Ask(usize),
+    /// The server answers a call.
+    Answer(usize),
+    /// A caller goes.
+    Drop(usize),
+    /// A caller answers a question that it was asked, perhaps again.
+    Respond(usize),
+    /// The server takes a question back.
+    Withdraw(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let any = || 0usize..64;
+    prop_oneof![
+        3 => (0usize..4).prop_map(Step::Call),
+        4 => any().prop_map(Step::Ask),
+        2 => any().prop_map(Step::Answer),
+        1 => any().prop_map(Step::Drop),
+        4 => any().prop_map(Step::Respond),
+        1 => any().prop_map(Step::Withdraw),
+    ]
+}
+
+const WHO: [Option<&str>; 4] = [None, Some("a"), Some("b"), Some("c")];
+
+struct Caller {
+    who: Option<&'static str>,
+    exchange: Option<Exchange>,
+}
+
+/// Plays the server and all callers over one mailbox.
+#[derive(Default)]
+struct Play {
+    callers: Vec<Caller>,
+    /// The calls that the server works on, by the number of the caller: the id is one more.
+    at_work: Vec<usize>,
+    /// For whom each question is asked.
+    asked: HashMap<u64, usize>,
+    /// Who was asked, and under which key.
+    heard: Vec<(usize, u64)>,
+    withdrawn: HashSet<u64>,
+    answered: HashMap<u64, u32>,
+}
+
+impl Play {
+    fn step(&mut self, mailbox: &Arc<Mailbox>, step: Step) {
+        match step {
+            Step::Call(who) => {
+                let exchange = Some(call(mailbox, WHO[who]));
+                self.at_work.push(self.callers.len());
+                self.callers.push(Caller { who: WHO[who], exchange });
+            }
+            Step::Ask(at) => {
+                if let Some(&caller) = pick(&self.at_work, at) {
+                    let id = 1000 + self.asked.len() as u64;
+                    self.asked.insert(id, caller);
+                    ask(mailbox, id);
+                    self.hear(caller);
+                }
+            }
+            Step::Answer(at) if !self.at_work.is_empty() => {
+                let caller = self.at_work.swap_remove(at % self.at_work.len());
+                mailbox.answer(caller as u64 + 1, Ok(yes()));
+            }
+            Step::Drop(at) if !self.callers.is_empty() => {
+                let at = at % self.callers.len();
+                self.callers[at].exchange = None;
+            }
+            Step::Respond(at) => {
+                if let Some(&(caller, key)) = pick(&self.heard, at)
+                    && let Some(exchange) = &self.callers[caller].exchange
+                {
+                    exchange.respond(key, yes());
+                }
+            }
+            Step::Withdraw(at) if !self.asked.is_empty() => {
+                let id = 1000 + (at % self.asked.len()) as u64;
+                if !self.answered.contains_key(&id) {
+                    self.withdrawn.insert(id);
+                    mailbox.withdraw(&RequestId::from_u64(id));
+                }
+            }
+            _ => {}
+        }
+        self.read(mailbox);
+    }
+
+    /// Nobody but the conversation of `caller` heard the question.
+    fn hear(&mut self, caller: usize) {
+        let who = self.callers[caller].who;
+        for (number, listener) in self.callers.iter_mut().enumerate() {
+            let Some(exchange) = &mut listener.exchange else {
+                continue;
+            };
+            for key in questions(exchange) {
+                assert!(who.is_some() && listener.who == who, "a question of {who:?} reached {:?}", listener.who);
+                self.heard.push((number, key));
+            }
+        }
+    }
+
+    fn read(&mut self, mailbox: &Mailbox) {
+        for line in written(mailbox) {
+            match (line.get("method"), &line["id"]) {
+                (None, id) => *self.answered.entry(id.as_u64().unwrap()).or_default() += 1,
+                // A call that was taken back before it was written is not at work.
+                (Some(_), _) => {}
+            }
+        }
+        assert!(self.answered.values().all(|times| *times == 1), "answered twice");
+    }
+}
+
+fn pick<T>(from: &[T], at: usize) -> Option<&T> {
+    (!from.is_empty()).then(|| &from[at % from.len()])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_order_of_things_crosses_conversations_answers_twice_or_leaks(steps in prop::collection::vec(step(), 1..120)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mailbox = mailbox();
+            let mut play = Play::default();
+            for step in steps {
+                play.step(&mailbox, step);
+            }
+            for caller in &mut play.callers {
+                caller.exchange = None;
+            }
+            play.read(&mailbox);
+            let state = mailbox.lock();
+            assert_eq!((state.pending.len(), state.questions.len()), (0, 0));
+            for id in play.asked.keys() {
+                let times = play.answered.get(id).copied().unwrap_or(0);
+                assert!(times == 1 || play.withdrawn.contains(id), "question {id} was answered {times} times");
+            }
+        });
+    }
+}

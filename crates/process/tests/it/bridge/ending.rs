@@ -1,0 +1,141 @@
+//! How the bridge ends.
+
+use std::{os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
+
+use serde_json::json;
+
+use super::{
+    client::{get, modern},
+    started::{Bridge, TOKEN, binary},
+};
+use crate::support::{program, runs, until};
+
+#[tokio::test]
+async fn calls_under_way_finish_and_new_ones_are_refused() {
+    let mut bridge = Bridge::of_fixture(&[]).await;
+    let client = bridge.client();
+    let sleep = modern("tools/call", json!({"name": "sleep", "arguments": {"ms": 1500}}));
+    let sleeper = tokio::spawn(async move { client.post(&sleep).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let server = bridge.server().unwrap();
+    bridge.terminate();
+    bridge.says("stopping").await;
+    let refused = bridge.client().post(&modern("tools/list", json!({}))).await;
+    assert_eq!((refused.status.as_u16(), &refused.headers["connection"]), (503, &"close".parse().unwrap()));
+    let health = get(bridge.port, "/healthz").await.unwrap();
+    assert_eq!((health.status.as_u16(), &health.json()["status"]), (503, &json!("stopping")));
+    let slept = sleeper.await.unwrap();
+    assert_eq!(slept.json()["result"]["content"][0]["text"], "slept");
+    assert_eq!(bridge.ended().await.code(), Some(0));
+    assert!(!runs(server));
+}
+
+#[tokio::test]
+async fn a_call_without_end_is_given_up() {
+    let mut bridge = Bridge::start(&["--drain", "1"], &[&program()]);
+    bridge.wait().await;
+    let client = bridge.client();
+    let sleep = modern("tools/call", json!({"name": "sleep", "arguments": {"ms": 20_000}}));
+    tokio::spawn(async move { client.try_post(&sleep).await.is_ok() });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    bridge.terminate();
+    bridge.says("given up").await;
+    assert_eq!(bridge.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_crash_loop_ends_it_with_the_servers_own_code_and_words() {
+    let mut bridge = Bridge::start(&[], &[&program(), "--die-at-start", "42"]);
+    assert_eq!(bridge.ended().await.code(), Some(42));
+    until("its last words", async || {
+        bridge.has_said("hint: this server was told to die") && bridge.has_said("exit code 42")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_is_told() {
+    let mut bridge = Bridge::start(&[], &["not-installed-anywhere"]);
+    assert_eq!(bridge.ended().await.code(), Some(127));
+    bridge.says("\"not-installed-anywhere\" is not installed").await;
+}
+
+#[tokio::test]
+async fn what_does_not_speak_is_told_by_its_health() {
+    let bridge = Bridge::start(&[], &["sleep", "1000"]);
+    let health = get(bridge.port, "/healthz").await.unwrap();
+    assert_eq!((health.status.as_u16(), &health.json()["status"]), (503, &json!("starting")));
+}
+
+#[test]
+fn without_a_token_it_does_not_start() {
+    let ended = binary().args(["--port", "0", "--", "x"]).env_remove("PORTOLAN_BRIDGE_TOKEN").output().unwrap();
+    assert_eq!(ended.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("PORTOLAN_BRIDGE_TOKEN is not set"));
+}
+
+#[test]
+fn it_copies_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("portolan-bridge");
+    for _ in 0..2 {
+        assert!(binary().args(["--copy-to", to.to_str().unwrap()]).status().unwrap().success());
+    }
+    assert_eq!(to.metadata().unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    let help = std::process::Command::new(&to).arg("--help").stderr(Stdio::null()).status().unwrap();
+    assert!(help.success());
+    let nowhere = binary().args(["--copy-to", "/nowhere/x"]).stderr(Stdio::null()).status().unwrap();
+    assert_eq!(nowhere.code(), Some(74));
+}
+
+/// As the first process of a container, in a process namespace of its own, where this machine allows one.
+#[tokio::test]
+async fn as_the_first_process_it_reaps_and_passes_signals_on() {
+    let script = format!(
+        "exec unshare --pid --fork --kill-child {} --port 0 -- sh -c '(sleep 0.2 &) ; exec {}'",
+        env!("CARGO_BIN_EXE_portolan-bridge"),
+        program()
+    );
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .env("PORTOLAN_BRIDGE_TOKEN", TOKEN)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(stderr);
+    let first = lines.next().unwrap().unwrap();
+    if first.contains("Operation not permitted") {
+        println!("process namespaces are not allowed here");
+        return;
+    }
+    let port: u16 = first.rsplit(' ').next().unwrap().parse().unwrap();
+    until("ready", async || get(port, "/healthz").await.is_ok_and(|answer| answer.status == 200)).await;
+    let init = descendant(child.id());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(zombies(init), 0);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(init).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut status = None;
+    until("it ends", async || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    listed.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// The process that `unshare` started.
+fn descendant(pid: u32) -> u32 {
+    children(pid)[0]
+}
+
+fn zombies(init: u32) -> usize {
+    children(init).into_iter().filter(|pid| !runs(*pid)).count()
+}

@@ -1,0 +1,89 @@
+//! What a legacy server asks in the middle of calls.
+
+use bytes::Bytes;
+use portolan_core::{Answer, Asks, Channel, EraPin, Exchange, ExchangeEvent};
+use serde_json::{Value, json};
+
+use crate::support::{PATIENCE, Served, fixture, request, serve_command};
+
+fn legacy(asks: Asks) -> Served {
+    serve_command(fixture(["--era", "legacy"]).era(EraPin::Legacy).asks(asks), |_| {})
+}
+
+async fn ask(served: &Served, respondent: &str, method: &str) -> Exchange {
+    let request = request("ask", &json!({"method": method}), PATIENCE).respondent(respondent);
+    served.server.call(request).await.unwrap()
+}
+
+/// Answers each question with `result` and gives what the tool says in the end.
+async fn converse(mut exchange: Exchange, result: &str) -> (usize, String) {
+    let mut questions = 0;
+    loop {
+        match exchange.next().await.unwrap() {
+            ExchangeEvent::Question(question) => {
+                questions += 1;
+                exchange.respond(question.key, Answer::Result(Bytes::from(result.to_owned())));
+            }
+            ExchangeEvent::Answer(answer) => {
+                let Answer::Result(raw) = answer.unwrap() else {
+                    panic!("an error");
+                };
+                let value: Value = serde_json::from_slice(&raw).unwrap();
+                return (questions, value["content"][0]["text"].as_str().unwrap().to_owned());
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_kind_is_asked_where_it_is_allowed() {
+    for method in ["elicitation/create", "sampling/createMessage", "roots/list"] {
+        let served = legacy(Asks::ALL);
+        let (questions, told) = converse(ask(&served, "a", method).await, r#"{"mine":[1,2]}"#).await;
+        assert_eq!(questions, 1, "{method}");
+        assert!(told.contains(r#""result":{"mine":[1,2]}"#), "{told}");
+    }
+    let served = legacy(Asks::default());
+    for (method, allowed) in [("elicitation/create", 1), ("sampling/createMessage", 0), ("roots/list", 0), ("x/y", 0)] {
+        let (questions, told) = converse(ask(&served, "a", method).await, "{}").await;
+        assert_eq!((questions, told.contains("-32601")), (allowed, allowed == 0), "{method}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn two_conversations_at_once_are_not_asked_and_one_after_the_other_are() {
+    let served = legacy(Asks::ALL);
+    let sleeper = request("sleep", &json!({"ms": 20_000}), PATIENCE).respondent("b");
+    let sleeper = served.server.call(sleeper).await.unwrap();
+    let (questions, told) = converse(ask(&served, "a", "elicitation/create").await, "{}").await;
+    assert_eq!(questions, 0);
+    assert!(told.contains("-32603") && told.contains("nobody can be asked"), "{told}");
+    drop(sleeper);
+    let served = legacy(Asks::ALL);
+    for respondent in ["a", "b"] {
+        let (questions, _) = converse(ask(&served, respondent, "elicitation/create").await, "{}").await;
+        assert_eq!(questions, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_questions_of_one_conversation_all_get_their_own_answers() {
+    let served = legacy(Asks::ALL);
+    let mut calls = Vec::new();
+    for _ in 0..12 {
+        calls.push(ask(&served, "a", "elicitation/create").await);
+    }
+    // A question may come to any of the calls, so all of them have to be read.
+    let ended = futures_util::future::join_all(calls.into_iter().map(|call| converse(call, r#"{"ok":true}"#))).await;
+    assert_eq!(ended.iter().map(|(questions, _)| questions).sum::<usize>(), 12);
+    assert!(ended.iter().all(|(_, told)| told.contains(r#""result":{"ok":true}"#)), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_listen_without_end_has_no_deadline() {
+    let served = serve_command(fixture([]), |_| {});
+    let mut call = request("sleep", &json!({"ms": 300}), std::time::Duration::MAX);
+    call.respondent = Some("a".into());
+    served.server.call(call).await.unwrap().answer().await.unwrap();
+}
