@@ -1,0 +1,180 @@
+//! Ways to a cluster.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use portolan_core::{BoxError, Error, Result};
+
+/// Where a pod finds who it is.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// How a cluster is found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Connect {
+    /// As `kubectl` does: the kubeconfig that the environment or the home folder has, else the cluster around this pod.
+    #[default]
+    Infer,
+    /// The cluster around this pod, as its service account.
+    InCluster,
+    /// By a kubeconfig file.
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// The context; `None` is the current one.
+        context: Option<String>,
+    },
+}
+
+/// A cluster, and further ones for environments that are in another.
+///
+/// A client that is given has its own settings; [`KubeClients::connect`] makes one that fits: without the retries of kube,
+/// which can wait for minutes, and without a read timeout, which would end watches and logs.
+#[derive(Clone)]
+pub struct KubeClients {
+    pub(crate) home: KubeClient,
+    pub(crate) environments: BTreeMap<String, KubeClient>,
+}
+
+/// A client, and what is known about where it leads.
+#[derive(Clone)]
+pub(crate) struct KubeClient {
+    pub(crate) client: Client,
+    /// How errors name it.
+    pub(crate) title: Arc<str>,
+    /// Whether this program runs in that cluster.
+    pub(crate) is_around: bool,
+}
+
+/// The pod that this program runs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+}
+
+impl KubeClients {
+    /// Finds the cluster.
+    pub async fn connect(connect: Connect) -> Result<Self> {
+        let (config, title, is_around) = match connect {
+            Connect::Infer => infer().await?,
+            Connect::InCluster => (in_cluster()?, "the cluster around this pod".to_owned(), true),
+            Connect::Kubeconfig { path, context } => kubeconfig(&path, context).await?,
+        };
+        let client = client(config)?;
+        let title = title.into();
+        Ok(KubeClient { client, title, is_around }.into())
+    }
+
+    /// The same, with the environment `name` in the cluster that `client` leads to.
+    #[must_use]
+    pub fn environment(mut self, name: impl Into<String>, client: impl Into<Self>) -> Self {
+        self.environments.insert(name.into(), client.into().home);
+        self
+    }
+
+    pub(crate) fn of(&self, environment: Option<&str>) -> &KubeClient {
+        environment.and_then(|name| self.environments.get(name)).unwrap_or(&self.home)
+    }
+}
+
+impl From<KubeClient> for KubeClients {
+    fn from(home: KubeClient) -> Self {
+        Self {
+            home,
+            environments: BTreeMap::new(),
+        }
+    }
+}
+
+/// A client that the host made. Where this program runs in a pod, it is taken for one of the cluster around it.
+impl From<Client> for KubeClients {
+    fn from(client: Client) -> Self {
+        let is_around = Host::find().is_some();
+        let title = "the given client".into();
+        KubeClient { client, title, is_around }.into()
+    }
+}
+
+impl Host {
+    /// Reads who this pod is, if it is one.
+    pub(crate) fn find() -> Option<Self> {
+        let namespace = std::fs::read_to_string(Path::new(ACCOUNT).join("namespace")).ok()?;
+        let pod = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+        Some(Self {
+            namespace: namespace.trim().to_owned(),
+            pod: pod.trim().to_owned(),
+        })
+    }
+}
+
+async fn infer() -> Result<(Config, String, bool)> {
+    match Kubeconfig::read() {
+        Ok(file) => with_options(file, KubeConfigOptions::default()).await,
+        Err(_) if Host::find().is_some() => Ok((in_cluster()?, "the cluster around this pod".to_owned(), true)),
+        Err(error) => Err(unreachable(error, "there is no kubeconfig, and no cluster around this program")),
+    }
+}
+
+fn in_cluster() -> Result<Config> {
+    Config::incluster().map_err(|error| unreachable(error, "this program does not run in a pod with a service account"))
+}
+
+async fn kubeconfig(path: &Path, context: Option<String>) -> Result<(Config, String, bool)> {
+    let file = Kubeconfig::read_from(path)
+        .map_err(|error| unreachable(error, &format!("the kubeconfig {} cannot be read", path.display())))?;
+    let options = KubeConfigOptions {
+        context,
+        ..KubeConfigOptions::default()
+    };
+    with_options(file, options).await
+}
+
+async fn with_options(file: Kubeconfig, options: KubeConfigOptions) -> Result<(Config, String, bool)> {
+    let context = options.context.clone().or_else(|| file.current_context.clone()).unwrap_or_default();
+    let title = format!("context {context:?}");
+    let config = Config::from_custom_kubeconfig(file, &options)
+        .await
+        .map_err(|error| unreachable(error, &format!("{title} of the kubeconfig cannot be used")))?;
+    Ok((config, title, false))
+}
+
+/// A client of our settings. Each call has a deadline of ours around it, and retries of ours within.
+fn client(mut config: Config) -> Result<Client> {
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    config.write_timeout = Some(Duration::from_secs(30));
+    config.read_timeout = None;
+    Client::try_from(config).map_err(|error| unreachable(error, "its certificate or token cannot be used"))
+}
+
+fn unreachable(error: impl Into<BoxError>, why: &str) -> Error {
+    Error::Unavailable {
+        backend: "Kubernetes",
+        source: format!("cannot reach Kubernetes: {why}: {}", error.into()).into(),
+    }
+}
+
+impl fmt::Debug for KubeClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubeClient").field("title", &self.title).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KubeClients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubeClients")
+            .field("home", &self.home)
+            .field("environments", &self.environments)
+            .finish()
+    }
+}

@@ -1,0 +1,164 @@
+//! What all deployments of one runtime have in common.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use aws_lc_rs::rand;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, Secret as SecretObject};
+use kube::{Api, api::ListParams};
+use portolan_core::{
+    Cause, Clock, CredentialKey, CredentialReader, Failure, RunSpec, Secret, StatusBoard,
+};
+use tokio::sync::OnceCell;
+
+use crate::{
+    config::{KubeConfig, Scheduling, SchedulingDefault},
+    connect::Host,
+    fault::Fault,
+    name,
+    render::{BRIDGE_TOKEN, secret_keys},
+    target::Target,
+    view::Part,
+};
+
+/// What all deployments have in common.
+pub(crate) struct Ground {
+    pub(crate) config: KubeConfig,
+    pub(crate) credentials: Arc<dyn CredentialReader>,
+    pub(crate) board: StatusBoard,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The pod that this program runs in, if it does.
+    pub(crate) host: Option<Host>,
+    /// The cluster of that pod.
+    pub(crate) home: kube::Client,
+    scheduling: OnceCell<Scheduling>,
+}
+
+impl Ground {
+    pub(crate) fn new(
+        config: KubeConfig,
+        credentials: Arc<dyn CredentialReader>,
+        clock: Arc<dyn Clock>,
+        host: Option<Host>,
+        home: kube::Client,
+    ) -> Self {
+        Self {
+            config,
+            credentials,
+            board: StatusBoard::new(),
+            clock,
+            host,
+            home,
+            scheduling: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Which nodes servers run on: as the host's own pod says, looked up once.
+    pub(crate) async fn scheduling(&self, target: &Target) -> Scheduling {
+        let host = match (&self.config.scheduling, &self.host) {
+            (SchedulingDefault::Given(scheduling), _) => return scheduling.clone(),
+            (_, None) => return Scheduling::default(),
+            (_, Some(host)) => host,
+        };
+        let pods: Api<Pod> = Api::namespaced(self.home.clone(), &host.namespace);
+        let look = || async { target.cluster.once(pods.get(&host.pod)).await.map(|pod| of_pod(&pod)) };
+        match self.scheduling.get_or_try_init(look).await {
+            Ok(scheduling) => scheduling.clone(),
+            Err(fault) => {
+                tracing::warn!(pod = %host.pod, %fault, "the host's own pod cannot be read: its node rules are not inherited");
+                Scheduling::default()
+            }
+        }
+    }
+
+    /// The secrets that `spec` names. One that is not there is left out: rendering says which.
+    pub(crate) async fn secrets(&self, spec: &RunSpec) -> Result<BTreeMap<CredentialKey, Secret>, Failure> {
+        let mut secrets = BTreeMap::new();
+        for key in secret_keys(spec) {
+            match self.credentials.read(key).await {
+                Ok(Some(found)) => {
+                    secrets.insert(key.clone(), found.value);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let failure = Failure::new(Cause::Connection, format!("its secrets cannot be read: {error}"));
+                    return Err(failure.detail(format!("credential key {key}")));
+                }
+            }
+        }
+        Ok(secrets)
+    }
+
+    /// The token that stays with a deployment: the one in its Secret, else a new one.
+    pub(crate) async fn token(&self, target: &Target, deployment: &str) -> Result<Secret, Fault> {
+        let secret = name::secret(deployment);
+        let is_there = target.view().parts.get(&Part::Secret).is_some_and(|secrets| secrets.get(&secret).is_some());
+        if !is_there {
+            return new_token();
+        }
+        if let Some(token) = known_tokens(target).await?.get(&secret) {
+            return Ok(token.clone());
+        }
+        let api = target.cluster.api::<SecretObject>();
+        let found = target.cluster.call(|| api.get_opt(&secret)).await?;
+        found.as_ref().and_then(token_of).map_or_else(new_token, Ok)
+    }
+}
+
+/// The tokens of all deployments that there were at first: one call where 200 installs come up.
+async fn known_tokens(target: &Target) -> Result<&BTreeMap<String, Secret>, Fault> {
+    let list = || async {
+        let api = target.cluster.api::<SecretObject>();
+        let params = ListParams::default().labels(&format!("{},!{}", name::managed(&target.manager), name::KIND));
+        let secrets = target.cluster.call(|| api.list(&params)).await?;
+        let token = |secret: &SecretObject| Some((secret.metadata.name.clone()?, token_of(secret)?));
+        Ok(secrets.items.iter().filter_map(token).collect())
+    };
+    target.tokens.get_or_try_init(list).await
+}
+
+fn token_of(secret: &SecretObject) -> Option<Secret> {
+    let bytes = secret.data.as_ref()?.get(BRIDGE_TOKEN)?;
+    let text = String::from_utf8(bytes.0.clone()).ok()?;
+    (!text.is_empty()).then(|| Secret::new(text))
+}
+
+fn new_token() -> Result<Secret, Fault> {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).map_err(|_| Fault::Refused("this machine has no random bytes to make a token of".into()))?;
+    Ok(Secret::new(name::hex(&bytes)))
+}
+
+/// The rules of a pod, without the tolerations that the cluster gives to every pod.
+fn of_pod(pod: &Pod) -> Scheduling {
+    let Some(spec) = &pod.spec else { return Scheduling::default() };
+    let is_own = |key: &Option<String>| {
+        !matches!(
+            key.as_deref(),
+            Some("node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable")
+        )
+    };
+    Scheduling {
+        node_selector: spec.node_selector.clone().unwrap_or_default(),
+        tolerations: spec
+            .tolerations
+            .iter()
+            .flatten()
+            .filter(|toleration| is_own(&toleration.key))
+            .cloned()
+            .collect(),
+    }
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ground")
+            .field("config", &self.config)
+            .field("board", &self.board)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,250 @@
+//! Logs of a deployment: of its newest pod, and of the one that takes its place.
+
+use std::{
+    future::ready,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use futures_util::{
+    AsyncBufRead, AsyncBufReadExt, FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::api::LogParams;
+use portolan_core::{InstallName, LogLine, LogQuery, Result};
+use tokio::{sync::mpsc, time::sleep};
+
+use crate::{
+    cell::{Cell, not_found},
+    fault::Fault,
+    hub::Hub,
+    name::CONTAINER,
+    pace::Pace,
+};
+
+/// How many lines wait for a slow reader.
+const AHEAD: usize = 64;
+
+/// The longest line that is given whole.
+const LONGEST: usize = 64 * 1024;
+
+/// How often it is looked for the next pod to read.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// One run of the server's container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Run {
+    pod: String,
+    uid: String,
+    container: String,
+    is_running: bool,
+}
+
+/// What was read of a run, so that a log that broke off goes on where it was. The API server takes whole seconds.
+#[derive(Default)]
+struct Read {
+    until: Option<Timestamp>,
+    /// The lines of that very time.
+    then: Vec<String>,
+}
+
+type Lines = mpsc::Sender<Result<LogLine>>;
+
+/// The log of `name`. With `follow` it ends when the deployment is removed, or with the runtime.
+pub(crate) fn read(hub: &Arc<Hub>, name: InstallName, query: LogQuery) -> BoxStream<'static, Result<LogLine>> {
+    let (lines, read) = mpsc::channel(AHEAD);
+    // No task: it reads as fast as it is read from, and ends where it is dropped.
+    let reading = produce(Arc::downgrade(hub), name, query, lines).into_stream().filter_map(|()| ready(None));
+    let read = stream::unfold(read, |mut read| async move { Some((read.recv().await?, read)) });
+    stream::select(read, reading).boxed()
+}
+
+async fn produce(hub: Weak<Hub>, name: InstallName, query: LogQuery, lines: Lines) {
+    let cell = hub.upgrade().and_then(|hub| hub.cell_of(&name));
+    let Some(cell) = cell else {
+        let _ = lines.send(Err(not_found(&name))).await;
+        return;
+    };
+    // From here on nothing of this keeps the runtime alive but the cell.
+    let mut last: Option<Run> = None;
+    let mut read = Read::default();
+    let mut pace = Pace::new(Duration::from_secs(1), Duration::from_secs(10));
+    loop {
+        if hub.strong_count() == 0 || !cell.is_used_by(&name) || lines.is_closed() {
+            return;
+        }
+        let Some(run) = next_run(&cell, last.as_ref()) else {
+            if !query.follow {
+                return;
+            }
+            sleep(LOOK).await;
+            continue;
+        };
+        let is_new = last.as_ref().is_none_or(|last| (&last.uid, &last.container) != (&run.uid, &run.container));
+        let is_first = last.is_none();
+        if is_new {
+            read = Read::default();
+            pace.begin_anew();
+        }
+        last = Some(run.clone());
+        match copy(&cell, &run, &query, is_first, &mut read, &lines).await {
+            Ok(()) if !query.follow || query.previous => return,
+            // It ended, or broke off: the next look tells which.
+            Ok(()) => {
+                let wait = if is_new { LOOK } else { pace.wait() };
+                sleep(wait).await;
+            }
+            Err(fault) if query.follow && (fault.is_silence() || matches!(fault, Fault::Gone(_) | Fault::Refused(_))) => {
+                sleep(pace.wait()).await;
+            }
+            Err(fault) => {
+                let _ = lines.send(Err(fault.into_error("read a log"))).await;
+                return;
+            }
+        }
+    }
+}
+
+/// The run to read: the one that was read while it goes on, else the newest that has begun and was not read.
+fn next_run(cell: &Cell, last: Option<&Run>) -> Option<Run> {
+    let live = cell.live()?;
+    let pods = cell.target.view().pods_of(&live);
+    let runs: Vec<Run> = pods.iter().filter_map(|pod| run_of(pod)).collect();
+    let Some(last) = last else { return runs.into_iter().next() };
+    let same = runs.iter().position(|run| run.uid == last.uid);
+    if let Some(place) = same {
+        let run = &runs[place];
+        // It runs on, or the container was started anew, or it ended after the log broke off.
+        if run.is_running || run.container != last.container || last.is_running {
+            return Some(run.clone());
+        }
+    }
+    // Newest first: what stands before it is newer.
+    let newer = &runs[..same.unwrap_or(runs.len())];
+    newer.iter().rfind(|run| run.uid != last.uid).cloned()
+}
+
+fn run_of(pod: &Pod) -> Option<Run> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let is_server = |status: &&ContainerStatus| status.name == CONTAINER;
+    let status = statuses.iter().find(is_server).or(statuses.first())?;
+    let state = status.state.as_ref()?;
+    let is_running = state.running.is_some();
+    let has_run = is_running || state.terminated.is_some() || status.last_state.as_ref().is_some_and(|last| last.terminated.is_some());
+    has_run.then(|| ())?;
+    Some(Run {
+        pod: pod.metadata.name.clone()?,
+        uid: pod.metadata.uid.clone()?,
+        container: status.container_id.clone().unwrap_or_default(),
+        is_running,
+    })
+}
+
+/// Copies the log of one run, as far as it was not read.
+async fn copy(
+    cell: &Cell,
+    run: &Run,
+    query: &LogQuery,
+    is_first: bool,
+    read: &mut Read,
+    lines: &Lines,
+) -> std::result::Result<(), Fault> {
+    let since = read.until.or_else(|| query.since.filter(|_| is_first));
+    let tail = query.tail.filter(|_| is_first && read.until.is_none());
+    let params = LogParams {
+        container: Some(CONTAINER.to_owned()),
+        follow: query.follow && !query.previous,
+        previous: query.previous,
+        since_time: since,
+        tail_lines: tail.map(|tail| i64::try_from(tail).unwrap_or(i64::MAX)),
+        timestamps: true,
+        ..LogParams::default()
+    };
+    let pods = cell.target.cluster.api::<Pod>();
+    let mut log = Box::pin(cell.target.cluster.once(pods.log_stream(&run.pod, &params)).await?);
+    while let Some(line) = next_line(&mut log).await {
+        let Some(line) = stamped(&line) else { continue };
+        if query.since.is_some_and(|since| line.at < since) || !read.is_news(&line) {
+            continue;
+        }
+        if lines.send(Ok(line)).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+impl Read {
+    fn is_news(&mut self, line: &LogLine) -> bool {
+        match self.until {
+            Some(until) if line.at < until => return false,
+            Some(until) if line.at == until => {
+                if self.then.contains(&line.text) {
+                    return false;
+                }
+            }
+            _ => self.then.clear(),
+        }
+        self.until = Some(line.at);
+        self.then.push(line.text.clone());
+        true
+    }
+}
+
+/// The next line, cut where it is too long. `None` is the end, also one that came by a broken connection.
+async fn next_line(log: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    loop {
+        let read = log.fill_buf().await.ok()?;
+        if read.is_empty() {
+            return (!line.is_empty()).then_some(line);
+        }
+        let end = read.iter().position(|byte| *byte == b'\n');
+        let part = &read[..end.unwrap_or(read.len())];
+        let room = LONGEST.saturating_sub(line.len()).min(part.len());
+        line.extend_from_slice(&part[..room]);
+        let used = part.len() + usize::from(end.is_some());
+        log.consume_unpin(used);
+        if end.is_some() {
+            return Some(line);
+        }
+    }
+}
+
+/// Splits the time from a line.
+fn stamped(line: &[u8]) -> Option<LogLine> {
+    let text = String::from_utf8_lossy(line);
+    let (at, text) = text.split_once(' ').unwrap_or((&text, ""));
+    Some(LogLine {
+        at: at.parse().ok()?,
+        text: text.trim_end_matches('\r').to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_read_again_gives_each_line_once() {
+        let line = |text: &str| stamped(text.as_bytes()).expect("a line");
+        let mut read = Read::default();
+        let first = ["2026-01-01T00:00:00.1Z a", "2026-01-01T00:00:00.2Z b", "2026-01-01T00:00:00.2Z c"];
+        assert!(first.iter().all(|text| read.is_news(&line(text))));
+        assert!(!first.iter().any(|text| read.is_news(&line(text))));
+        assert!(read.is_news(&line("2026-01-01T00:00:00.2Z d")));
+        assert!(read.is_news(&line("2026-01-01T00:00:01Z a")));
+    }
+
+    #[tokio::test]
+    async fn long_lines_are_cut_and_the_last_needs_no_end() {
+        let text = [vec![b'x'; LONGEST + 5], b"\nshort\nlast".to_vec()].concat();
+        let mut log = futures_util::io::Cursor::new(text);
+        assert_eq!(next_line(&mut log).await.map(|line| line.len()), Some(LONGEST));
+        assert_eq!(next_line(&mut log).await.as_deref(), Some(&b"short"[..]));
+        assert_eq!(next_line(&mut log).await.as_deref(), Some(&b"last"[..]));
+        assert_eq!(next_line(&mut log).await, None);
+    }
+}

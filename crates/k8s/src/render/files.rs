@@ -1,0 +1,94 @@
+//! Volumes of the server's container: its secret files, and where it may write.
+
+use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume, VolumeMount};
+use portolan_core::{Error, Result};
+
+use super::{bridge, plan::Plan, secret::file_key};
+
+/// The folder that is always writable.
+pub(super) const TMP: &str = "/tmp";
+/// The folder of secret files.
+const SECRETS: &str = "/secrets";
+/// The volume of secret files.
+const SECRETS_VOLUME: &str = "portolan-secrets";
+
+/// Whether the server cannot write but where it was given a folder.
+pub(super) fn is_root_read_only(plan: &Plan<'_>) -> bool {
+    plan.input.spec.kubernetes.read_only_root.unwrap_or(true)
+}
+
+/// The volumes, and where the server's container sees them.
+pub(super) fn volumes(plan: &Plan<'_>) -> Result<(Vec<Volume>, Vec<VolumeMount>)> {
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
+    let (bridge, bridge_mount) = (bridge::volume(plan), bridge::mount(plan));
+    volumes.extend(bridge);
+    mounts.extend(bridge_mount);
+    for (index, path) in writable(plan)?.into_iter().enumerate() {
+        let name = if path == TMP {
+            "portolan-tmp".to_owned()
+        } else {
+            format!("portolan-writable-{index}")
+        };
+        mounts.push(mount(&name, path, false));
+        volumes.push(Volume {
+            name,
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        });
+    }
+    if let Some(secrets) = secrets(plan) {
+        mounts.push(mount(&secrets.name, SECRETS, true));
+        volumes.push(secrets);
+    }
+    Ok((volumes, mounts))
+}
+
+fn writable<'p>(plan: &Plan<'p>) -> Result<Vec<&'p str>> {
+    let mut paths = vec![TMP];
+    for path in &plan.input.spec.kubernetes.writable {
+        let is_plain = path.starts_with('/') && path.len() > 1 && !path.contains([':', '\0']) && !path.contains("..");
+        if !is_plain || path == SECRETS || path.starts_with("/secrets/") {
+            return Err(Error::invalid(
+                "writable",
+                format!("{path:?} is no folder that can be given; name it from '/', without '..' and ':'"),
+            ));
+        }
+        let path = path.trim_end_matches('/');
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
+/// The secret files. Only this pod sees them; whichever user the server runs as may read them.
+fn secrets(plan: &Plan<'_>) -> Option<Volume> {
+    let files = &plan.input.spec.files;
+    (!files.is_empty()).then(|| Volume {
+        name: SECRETS_VOLUME.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(plan.secret_name()),
+            default_mode: Some(0o444),
+            items: Some(files.keys().map(|name| file(name)).collect()),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    })
+}
+
+fn file(name: &str) -> KeyToPath {
+    KeyToPath {
+        key: file_key(name),
+        path: name.into(),
+        ..KeyToPath::default()
+    }
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}

@@ -1,0 +1,38 @@
+//! What the restricted Pod Security Standard asks of pods, and a little more.
+
+use k8s_openapi::api::core::v1::{Capabilities, PodSecurityContext, SeccompProfile, SecurityContext};
+use portolan_core::RunAs;
+
+use super::plan::Plan;
+
+/// What holds for every container of a pod.
+pub(super) fn pod(plan: &Plan<'_>) -> PodSecurityContext {
+    let default = plan.input.config.run_as_user.map_or(RunAs::Image, RunAs::User);
+    let user = match plan.input.spec.kubernetes.run_as.unwrap_or(default) {
+        RunAs::User(user) => Some(i64::from(user)),
+        _ => None,
+    };
+    PodSecurityContext {
+        run_as_non_root: Some(user != Some(0)),
+        run_as_user: user,
+        run_as_group: user,
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".into(),
+            localhost_profile: None,
+        }),
+        ..PodSecurityContext::default()
+    }
+}
+
+/// What holds for one container.
+pub(super) fn container(read_only_root: bool) -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities {
+            add: None,
+            drop: Some(vec!["ALL".into()]),
+        }),
+        read_only_root_filesystem: Some(read_only_root),
+        ..SecurityContext::default()
+    }
+}

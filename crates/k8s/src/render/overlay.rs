@@ -1,0 +1,222 @@
+//! A given Deployment with what it leaves out filled in, and what must be ours overwritten.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    DeepMerge,
+    api::{
+        apps::v1::{Deployment, DeploymentSpec},
+        core::v1::{
+            Capabilities, Container, ContainerPort, EnvVar, PodSecurityContext, PodSpec, Secret as SecretObject,
+            SecurityContext, VolumeMount,
+        },
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+use crate::{name, yaml};
+
+use super::{Carrier, any_version, bridge, container, deployment, hardening, image, plan::Plan};
+
+/// Fills `given` from `own`, the generated Deployment.
+///
+/// Ours always: name, namespace, labels, selector, the service account and whether its token is mounted, what carries a
+/// stdio server, and that no container gains privileges.
+pub(super) fn fill(given: Deployment, own: Deployment, plan: &Plan<'_>, secret: Option<&SecretObject>) -> Deployment {
+    let ((given_meta, given), (own_meta, own)) = (any_version::parts(given), any_version::parts(own));
+    let (given, own) = (given.unwrap_or_default(), own.unwrap_or_default());
+    let mut template = own.template;
+    template.metadata = Some(metadata(
+        given.template.metadata.unwrap_or_default(),
+        template.metadata.unwrap_or_default(),
+    ));
+    template.spec = template
+        .spec
+        .map(|pod| fill_pod(given.template.spec.unwrap_or_default(), pod, plan, secret));
+    let rolls = deployment::rolls(plan.carrier);
+    any_version::deployment(
+        metadata(given_meta, own_meta),
+        DeploymentSpec {
+            replicas: own.replicas.or_else(|| given.replicas.filter(|_| rolls)),
+            strategy: given.strategy.filter(|_| rolls).or(own.strategy),
+            min_ready_seconds: given.min_ready_seconds,
+            progress_deadline_seconds: given.progress_deadline_seconds,
+            revision_history_limit: given.revision_history_limit.or(own.revision_history_limit),
+            selector: own.selector,
+            template,
+            paused: None,
+        },
+    )
+}
+
+/// Ours, with the annotations that were given.
+fn metadata(given: ObjectMeta, own: ObjectMeta) -> ObjectMeta {
+    let mut annotations: BTreeMap<_, _> = given.annotations.unwrap_or_default();
+    annotations.retain(|key, _| !key.starts_with(name::PREFIX));
+    annotations.extend(own.annotations.unwrap_or_default());
+    ObjectMeta {
+        annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
+        ..own
+    }
+}
+
+fn fill_pod(mut pod: PodSpec, own: PodSpec, plan: &Plan<'_>, secret: Option<&SecretObject>) -> PodSpec {
+    let server = yaml::server(&pod.containers);
+    for (index, container) in pod.containers.iter_mut().enumerate() {
+        if index != server {
+            container.security_context = Some(harden(container.security_context.take(), None));
+        }
+    }
+    if let (Some(container), Some(own)) = (pod.containers.get_mut(server), own.containers.into_iter().next()) {
+        fill_container(container, own, plan, secret);
+    }
+    pod.init_containers = init_containers(pod.init_containers, own.init_containers);
+    let volumes = own.volumes.unwrap_or_default();
+    pod.volumes = Some(united(pod.volumes, volumes, |a, b| a.name == b.name, true));
+    pod.security_context = Some(harden_pod(
+        pod.security_context.unwrap_or_default(),
+        own.security_context.unwrap_or_default(),
+    ));
+    let pulls = united(
+        pod.image_pull_secrets,
+        own.image_pull_secrets.unwrap_or_default(),
+        |a, b| a.name == b.name,
+        false,
+    );
+    pod.image_pull_secrets = Some(pulls).filter(|pulls| !pulls.is_empty());
+    pod.service_account = None;
+    pod.service_account_name = own.service_account_name;
+    pod.automount_service_account_token = own.automount_service_account_token;
+    pod.restart_policy = own.restart_policy;
+    pod.enable_service_links = pod.enable_service_links.or(own.enable_service_links);
+    pod.termination_grace_period_seconds = pod
+        .termination_grace_period_seconds
+        .or(own.termination_grace_period_seconds);
+    pod.tolerations = pod.tolerations.or(own.tolerations);
+    let mut node_selector = own.node_selector.unwrap_or_default();
+    node_selector.extend(pod.node_selector.unwrap_or_default());
+    pod.node_selector = Some(node_selector).filter(|selector| !selector.is_empty());
+    pod
+}
+
+/// Fills the server's container. Its command is decided already.
+fn fill_container(given: &mut Container, own: Container, plan: &Plan<'_>, secret: Option<&SecretObject>) {
+    let is_own_image = given.image.is_none() || given.image == own.image;
+    let policy = own.image_pull_policy.filter(|_| is_own_image);
+    given.image = given.image.take().or(own.image);
+    let by_name = || given.image.as_deref().map(|image| image::pull_policy(image).to_owned());
+    given.image_pull_policy = given.image_pull_policy.take().or(policy).or_else(by_name);
+    given.name = own.name;
+    given.command = own.command;
+    given.args = own.args;
+    given.env = Some(variables(given.env.take(), own.env, plan, secret)).filter(|env| !env.is_empty());
+    let sources = united(
+        given.env_from.take(),
+        own.env_from.unwrap_or_default(),
+        |a, b| a == b,
+        false,
+    );
+    given.env_from = Some(sources).filter(|sources| !sources.is_empty());
+    given.resources = given.resources.take().or(own.resources);
+    given.security_context = Some(harden(given.security_context.take(), own.security_context));
+    given.volume_mounts = Some(mounts(
+        given.volume_mounts.take().unwrap_or_default(),
+        own.volume_mounts.unwrap_or_default(),
+    ));
+    for port in own.ports.unwrap_or_default() {
+        add_port(given, port);
+    }
+    given.startup_probe = given.startup_probe.take().or(own.startup_probe);
+    given.readiness_probe = given.readiness_probe.take().or(own.readiness_probe);
+    given.liveness_probe = given.liveness_probe.take().or(own.liveness_probe);
+    given.lifecycle = given.lifecycle.take().or(own.lifecycle);
+    if plan.carrier == Carrier::Attach {
+        container::attachable(given);
+    }
+}
+
+/// The given variables, then ours that are not among them. A reference to a value that the server's Secret does not have
+/// would keep the pod from starting: it is left out, as the variable would be without a YAML.
+fn variables(
+    given: Option<Vec<EnvVar>>,
+    own: Option<Vec<EnvVar>>,
+    plan: &Plan<'_>,
+    secret: Option<&SecretObject>,
+) -> Vec<EnvVar> {
+    let rules = plan.rules(secret);
+    let is_kept = |variable: &EnvVar| {
+        let reference = variable
+            .value_from
+            .as_ref()
+            .and_then(|from| from.secret_key_ref.as_ref());
+        let is_dangling = reference.is_some_and(|key| rules.is_without_value(&key.name, &key.key));
+        !is_dangling && variable.name != bridge::TOKEN_VARIABLE
+    };
+    let given = given.map(|given| given.into_iter().filter(is_kept).collect());
+    united(given, own.unwrap_or_default(), |a, b| a.name == b.name, false)
+}
+
+/// The bridge and the secret files are where they are said to be; a folder to write in may be another.
+fn mounts(mut given: Vec<VolumeMount>, own: Vec<VolumeMount>) -> Vec<VolumeMount> {
+    let fixed: Vec<_> = own.iter().filter(|mount| mount.read_only == Some(true)).collect();
+    given.retain(|given| !fixed.iter().any(|own| own.mount_path == given.mount_path));
+    united(Some(given), own, |a, b| a.mount_path == b.mount_path, false)
+}
+
+fn add_port(container: &mut Container, mut port: ContainerPort) {
+    let ports = container.ports.get_or_insert_default();
+    if ports.iter().any(|given| given.container_port == port.container_port) {
+        return;
+    }
+    if ports.iter().any(|given| given.name == port.name) {
+        port.name = None;
+    }
+    ports.push(port);
+}
+
+fn init_containers(given: Option<Vec<Container>>, own: Option<Vec<Container>>) -> Option<Vec<Container>> {
+    let mut all = own.unwrap_or_default();
+    for mut container in given.into_iter().flatten() {
+        if !all.iter().any(|ours| ours.name == container.name) {
+            container.security_context = Some(harden(container.security_context.take(), None));
+            all.push(container);
+        }
+    }
+    Some(all).filter(|all| !all.is_empty())
+}
+
+/// What was given, with what the restricted standard asks for; in the server's container also with what else is ours.
+fn harden(given: Option<SecurityContext>, own: Option<SecurityContext>) -> SecurityContext {
+    let mut context = own.unwrap_or_default();
+    context.merge_from(given.unwrap_or_default());
+    context.allow_privilege_escalation = Some(false);
+    context.capabilities = Some(Capabilities {
+        add: None,
+        drop: hardening::container(true)
+            .capabilities
+            .and_then(|capabilities| capabilities.drop),
+    });
+    context
+}
+
+fn harden_pod(given: PodSecurityContext, mut own: PodSecurityContext) -> PodSecurityContext {
+    if given.run_as_user.is_some() {
+        own.run_as_group = None;
+    }
+    own.merge_from(given);
+    own
+}
+
+/// What is in either; of two that are the same, ours where `ours_wins`, else the one that was given.
+fn united<T>(given: Option<Vec<T>>, own: Vec<T>, is_same: impl Fn(&T, &T) -> bool, ours_wins: bool) -> Vec<T> {
+    let mut all = given.unwrap_or_default();
+    if ours_wins {
+        all.retain(|given| !own.iter().any(|own| is_same(given, own)));
+    }
+    for item in own {
+        if !all.iter().any(|given| is_same(given, &item)) {
+            all.push(item);
+        }
+    }
+    all
+}

@@ -1,0 +1,113 @@
+//! Secrets that images are pulled with.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use k8s_openapi::{ByteString, api::core::v1::Secret as SecretObject, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use portolan_core::{CredentialKey, Error, ImagePullSecret, Owner, Result};
+use serde_json::json;
+
+use crate::name::{self, Unit, hex};
+
+use super::plan::Plan;
+
+/// The key of the one entry of such a Secret.
+const ENTRY: &str = ".dockerconfigjson";
+
+/// The names of the Secrets to pull with, in the order in which the server lists them.
+pub(super) fn names(plan: &Plan<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for pull in &plan.input.spec.kubernetes.image_pull_secrets {
+        let name = match pull {
+            ImagePullSecret::Existing { name } => name.clone(),
+            ImagePullSecret::Credentials {
+                registry,
+                username,
+                password,
+            } => account_name(plan, registry, username, password),
+            _ => continue,
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The Secrets that are made of registry accounts. Servers of one owner with the same account share one.
+pub(super) fn secrets(plan: &Plan<'_>) -> Result<Vec<SecretObject>> {
+    let mut secrets: BTreeMap<String, SecretObject> = BTreeMap::new();
+    for pull in &plan.input.spec.kubernetes.image_pull_secrets {
+        let ImagePullSecret::Credentials {
+            registry,
+            username,
+            password,
+        } = pull
+        else {
+            continue;
+        };
+        if registry.trim().is_empty() || username.is_empty() || username.contains(':') {
+            return Err(Error::invalid(
+                "image pull secret",
+                "needs a registry's host and a user name without ':'",
+            ));
+        }
+        let name = account_name(plan, registry, username, password);
+        let key = plan.input.secret(password, &format!("the registry {registry:?}"))?;
+        let auth = STANDARD.encode(format!("{username}:{}", key.reveal()));
+        let entry = json!({ "username": username, "password": key.reveal(), "auth": auth });
+        let config = json!({ "auths": { registry.as_str(): entry } });
+        secrets.insert(name.clone(), secret(plan, name, config.to_string()));
+    }
+    Ok(secrets.into_values().collect())
+}
+
+fn secret(plan: &Plan<'_>, name: String, config: String) -> SecretObject {
+    let mut labels = name::owner_labels(owner(plan));
+    labels.insert(name::MANAGED_BY.into(), plan.input.config.field_manager.clone());
+    labels.insert(name::KIND.into(), "pull-secret".into());
+    SecretObject {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: Some(plan.input.environment.namespace.clone()),
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        },
+        type_: Some("kubernetes.io/dockerconfigjson".into()),
+        data: Some([(ENTRY.to_owned(), ByteString(config.into_bytes()))].into()),
+        ..SecretObject::default()
+    }
+}
+
+/// Whose the account is: nobody's in particular where all installs share the server.
+fn owner<'p>(plan: &Plan<'p>) -> &'p Owner {
+    match plan.unit {
+        Unit::Shared(_) => &Owner::Org,
+        Unit::Install(_) => &plan.input.spec.owner,
+    }
+}
+
+/// `mcp-pull-<registry>-<user>-<digest>`: the same for the same account of the same owner.
+fn account_name(plan: &Plan<'_>, registry: &str, username: &str, password: &CredentialKey) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let manager = &plan.input.config.field_manager;
+    for part in [manager, registry, username, password.as_str(), &owner(plan).to_string()] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    let digest = hex(&context.finish().as_ref()[..5]);
+    format!("mcp-pull-{}-{}-{digest}", slug(registry, 40), slug(username, 20))
+}
+
+fn slug(text: &str, most: usize) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
+    let slug: String = text.chars().map(plain).take(most).collect();
+    slug.trim_matches('-').to_owned()
+}

@@ -1,0 +1,138 @@
+//! Sleep and wake: no pods while nobody calls.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec}};
+use kube::api::ListParams;
+use portolan_core::{Cause, Failure};
+use serde_json::{Value, json};
+
+use crate::{
+    cell::{Cell, State},
+    fault::Fault,
+    mark,
+    status::wanted_replicas,
+    work,
+};
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nobody has called it for long.
+    Sleep,
+    /// The other replicas of the host do not know that it was called.
+    Heartbeat,
+}
+
+/// What is due, or when to look again.
+pub(crate) fn due(cell: &Cell, state: &State) -> (Option<Due>, Option<Duration>) {
+    let Some(idle) = cell.ground.config.idle else { return (None, None) };
+    let view = cell.target.view();
+    let live = state.plan.as_ref().and_then(|plan| view.deployments.get(&plan.deployment));
+    let Some(live) = live.filter(|live| is_up(live)) else { return (None, None) };
+    let (now, quarter) = (cell.ground.now(), idle / 4);
+    let told = mark::time(&live.metadata, mark::USED_AT);
+    let woken = mark::time(&live.metadata, mark::WOKEN_AT);
+    let last = [Some(state.used_at), told, woken].into_iter().flatten().max().unwrap_or(now);
+    let unused = between(last, now);
+    if unused >= idle {
+        let wait = state.rest_at.map(|at| between(now, at)).filter(|wait| !wait.is_zero());
+        return match wait {
+            Some(wait) => (None, Some(wait)),
+            None => (Some(Due::Sleep), Some(idle)),
+        };
+    }
+    let is_news = told.is_none_or(|told| between(told, state.used_at) > quarter);
+    (is_news.then_some(Due::Heartbeat), Some((idle - unused).min(quarter)))
+}
+
+/// Whether it runs, and by our doing: one that somebody scaled up while it slept is left alone.
+fn is_up(live: &Deployment) -> bool {
+    wanted_replicas(live) > 0 && mark::asleep(&live.metadata).is_none()
+}
+
+/// Does what is due.
+pub(crate) async fn take(cell: &Cell, due: Due) {
+    let idle = cell.ground.config.idle.unwrap_or_default();
+    let done = match due {
+        Due::Sleep => sleep(cell).await,
+        Due::Heartbeat => heartbeat(cell).await,
+    };
+    if let Err(failure) = done {
+        tracing::debug!(unit = %cell.unit, %failure, "not sent to sleep");
+        let wait = SignedDuration::try_from(idle).unwrap_or(SignedDuration::from_mins(1));
+        let again = cell.ground.now().checked_add(wait).ok();
+        cell.state().rest_at = again;
+    }
+}
+
+async fn heartbeat(cell: &Cell) -> Result<(), Failure> {
+    let Some(live) = cell.live() else { return Ok(()) };
+    let used = cell.state().used_at.to_string();
+    let told = work::patch(cell, &live, &json!({ "metadata": { "annotations": { mark::USED_AT: used } } })).await;
+    told.map_err(|fault| fault.failure())
+}
+
+/// Sends it to sleep, unless it sleeps. It is written only if nobody changed it since it was looked at.
+pub(crate) async fn sleep(cell: &Cell) -> Result<(), Failure> {
+    let _hands = cell.hands.lock().await;
+    let Some(live) = cell.live() else { return Err(missing()) };
+    let replicas = wanted_replicas(&live);
+    if replicas == 0 {
+        return Ok(());
+    }
+    if let Some(scaler) = autoscaler(cell, &live).await.map_err(|fault| fault.failure())? {
+        let message = format!("the autoscaler {scaler:?} owns its number of copies");
+        return Err(Failure::new(Cause::Config, message).remedy("let that autoscaler send it to sleep, or remove it"));
+    }
+    let marks = json!({ mark::ASLEEP: replicas.to_string(), mark::WOKEN_AT: null });
+    scale(cell, &live, 0, &marks).await
+}
+
+/// Wakes it, unless it is awake.
+pub(crate) async fn wake(cell: &Cell) -> Result<(), Failure> {
+    let _hands = cell.hands.lock().await;
+    let Some(live) = cell.live() else { return Err(missing()) };
+    if wanted_replicas(&live) > 0 {
+        return Ok(());
+    }
+    let replicas = mark::asleep(&live.metadata).unwrap_or(1);
+    let now = cell.ground.now().to_string();
+    let marks = json!({ mark::ASLEEP: null, mark::WOKEN_AT: now, mark::USED_AT: now });
+    scale(cell, &live, replicas, &marks).await
+}
+
+/// Sets the number of copies, by a compare-and-set.
+async fn scale(cell: &Cell, live: &Arc<Deployment>, replicas: i32, marks: &Value) -> Result<(), Failure> {
+    let change = json!({
+        "metadata": { "resourceVersion": live.metadata.resource_version, "annotations": marks },
+        "spec": { "replicas": replicas },
+    });
+    work::patch(cell, live, &change).await.map_err(|fault| fault.failure())?;
+    cell.publish();
+    cell.changed.notify_one();
+    Ok(())
+}
+
+/// The autoscaler that scales it, if one does.
+async fn autoscaler(cell: &Cell, live: &Deployment) -> Result<Option<String>, Fault> {
+    let api = cell.target.cluster.api::<HorizontalPodAutoscaler>();
+    let all = ListParams::default();
+    let found = cell.target.cluster.call(|| api.list(&all)).await?;
+    let scales = |scaler: &HorizontalPodAutoscaler| {
+        // The spec is optional in some versions of the API, as that of a Deployment is.
+        let spec: Option<&HorizontalPodAutoscalerSpec> = (&scaler.spec).into();
+        let of = spec.map(|spec| &spec.scale_target_ref);
+        of.is_some_and(|of| of.kind == "Deployment" && Some(&of.name) == live.metadata.name.as_ref())
+    };
+    Ok(found.items.into_iter().find(scales).and_then(|scaler| scaler.metadata.name))
+}
+
+fn missing() -> Failure {
+    Failure::new(Cause::Starting, "it has not been made yet")
+}
+
+fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}

@@ -1,0 +1,254 @@
+//! The runtime on Kubernetes: its contracts over what the other rooms do.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use portolan_core::{
+    Cause, Clock, CredentialReader, Endpoint, Error, ExecStreams, Failure, InstallName, LogLine, LogQuery, Restart, Result,
+    RunSpec, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale, StatusEvent, SystemClock, TeamId,
+};
+use tokio::{sync::oneshot, task::JoinSet};
+
+use crate::{
+    cell::{Cell, not_found},
+    config::KubeConfig,
+    connect::{Connect, Host, KubeClients},
+    exec,
+    ground::Ground,
+    hub::Hub,
+    log,
+    plan::{Means, Plan},
+    pull_secrets::{self, PullSecret},
+    render::Restarted,
+    rest, restart,
+};
+
+/// A [`Runtime`] on Kubernetes: each deployment is a Deployment with what belongs to it.
+///
+/// - What is wanted is applied by server-side apply, and only where it differs from what the cluster has: a host that
+///   starts anew touches nothing that runs. What others change of it is repaired; the number of copies is left to whoever
+///   scales it, unless the spec names one.
+/// - Everything is known from watches. [`endpoint`](Runtime::endpoint) and [`watch`](Runtime::watch) go on while the API
+///   server is away.
+/// - [`list`](Runtime::list) gives also what was ensured before the host was started anew: it is found by its labels.
+///   Before the first answer of the cluster it waits, at most for [`KubeConfig::deadline`].
+/// - A stranger's object is never touched. One that has the name of ours fails the deployment with
+///   [`Cause::Config`](portolan_core::Cause::Config).
+/// - Several replicas of a host may run over one namespace. What one removes, the others give up.
+/// - Servers outlive the runtime: dropping it ends watches, port-forwards and attachments, and no server.
+pub struct KubeRuntime {
+    hub: Arc<Hub>,
+    /// The watches. They end with the runtime.
+    _tasks: JoinSet<()>,
+    /// Removals under way, which go on where their callers do not wait for them, and end with the runtime.
+    chores: Mutex<JoinSet<()>>,
+}
+
+impl KubeRuntime {
+    /// A runtime over the cluster that `clients` lead to. Its methods need a tokio runtime around them, and so does this.
+    pub fn new(clients: impl Into<KubeClients>, config: KubeConfig, credentials: Arc<dyn CredentialReader>) -> Self {
+        Self::with_clock(clients, config, credentials, Arc::new(SystemClock))
+    }
+
+    /// The same, with a clock of the host's.
+    pub fn with_clock(
+        clients: impl Into<KubeClients>,
+        mut config: KubeConfig,
+        credentials: Arc<dyn CredentialReader>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let clients = clients.into();
+        let host = Host::find().filter(|_| clients.home.is_around);
+        for gateway in &mut config.gateways {
+            let own = host.as_ref().map(|host| host.namespace.clone());
+            gateway.namespace = gateway.namespace.take().or(own);
+        }
+        let ground = Ground::new(config, credentials, clock, host, clients.home.client.clone());
+        let hub = Arc::new(Hub::new(Arc::new(ground), &clients));
+        let mut tasks = JoinSet::new();
+        hub.watch(&mut tasks);
+        Self {
+            hub,
+            _tasks: tasks,
+            chores: Mutex::default(),
+        }
+    }
+
+    /// Finds the cluster, and asks it once, so that what is wrong is told at once.
+    pub async fn connect(connect: Connect, config: KubeConfig, credentials: Arc<dyn CredentialReader>) -> Result<Self> {
+        let clients = KubeClients::connect(connect).await?;
+        let runtime = Self::new(clients, config, credentials);
+        runtime.check().await?;
+        Ok(runtime)
+    }
+
+    /// Waits until every namespace has been read once; fails with why one cannot be, at the latest after
+    /// [`KubeConfig::deadline`].
+    pub async fn check(&self) -> Result<()> {
+        for target in &self.hub.targets {
+            target.completed_within(self.hub.ground.config.deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// The secrets that images are pulled with and that were made from registry accounts; of `teams` alone, unless it is
+    /// `None`.
+    pub async fn pull_secrets(&self, teams: Option<&[TeamId]>) -> Result<Vec<PullSecret>> {
+        self.check().await?;
+        Ok(pull_secrets::list(&self.hub.targets, teams))
+    }
+
+    /// The names of the Deployments that run for `name`, as `namespace/name`.
+    pub fn deployment(&self, name: &InstallName) -> Option<String> {
+        let live = self.hub.cell_of(name)?.live()?;
+        Some(format!("{}/{}", live.metadata.namespace.as_deref()?, live.metadata.name.as_deref()?))
+    }
+
+    /// Takes `name` off a deployment. What has begun is finished, also if nobody waits for it.
+    fn leave(&self, cell: Arc<Cell>, name: InstallName) -> oneshot::Receiver<Result<()>> {
+        let (done, outcome) = oneshot::channel();
+        let hub = self.hub.clone();
+        let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
+        while chores.try_join_next().is_some() {}
+        chores.spawn(async move {
+            let left = hub.leave(&cell, &name).await;
+            if let Err(error) = &left {
+                tracing::warn!(install = %name, %error, "not removed yet");
+            }
+            // Nobody may wait for it.
+            drop(done.send(left));
+        });
+        outcome
+    }
+
+    /// The cell of what was asked for or found.
+    async fn cell(&self, name: &InstallName) -> Result<Arc<Cell>> {
+        if let Some(cell) = self.hub.cell_of(name) {
+            return Ok(cell);
+        }
+        self.check().await?;
+        self.hub.cell_of(name).ok_or_else(|| not_found(name))
+    }
+}
+
+#[async_trait]
+impl Runtime for KubeRuntime {
+    async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
+        let ground = &self.hub.ground;
+        let environment = ground.config.environment(spec.kubernetes.environment.as_deref())?;
+        let means = Means {
+            config: &ground.config,
+            environment,
+            scheduling: &Default::default(),
+        };
+        Plan::check(means, (name, spec))?;
+        for left in self.hub.wish(name, spec, environment) {
+            drop(self.leave(left, *name));
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, name: &InstallName) -> Result<()> {
+        self.check().await?;
+        let mut cells = self.hub.cells_of(name);
+        cells.extend(self.hub.remains_of(name));
+        for cell in cells {
+            self.leave(cell, *name).await.unwrap_or_else(|_| Err(stopped(name)))?;
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<InstallName>> {
+        self.check().await?;
+        Ok(self.hub.users().into_iter().collect())
+    }
+
+    async fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
+        let cell = self.hub.cell_of(name).ok_or_else(|| not_found(name))?;
+        cell.endpoint(name)
+    }
+
+    fn watch(&self) -> BoxStream<'static, StatusEvent> {
+        self.hub.ground.board.watch()
+    }
+
+    fn logs(&self) -> Option<&dyn RuntimeLogs> {
+        Some(self)
+    }
+
+    fn restart(&self) -> Option<&dyn RuntimeRestart> {
+        Some(self)
+    }
+
+    fn exec(&self) -> Option<&dyn RuntimeExec> {
+        Some(self)
+    }
+
+    fn scale(&self) -> Option<&dyn RuntimeScale> {
+        Some(self)
+    }
+}
+
+impl RuntimeLogs for KubeRuntime {
+    fn logs(&self, name: &InstallName, query: LogQuery) -> BoxStream<'static, Result<LogLine>> {
+        log::read(&self.hub, *name, query)
+    }
+}
+
+#[async_trait]
+impl RuntimeRestart for KubeRuntime {
+    async fn restart(&self, name: &InstallName, kind: Restart) -> Result<()> {
+        let cell = self.cell(name).await?;
+        let at = self.hub.ground.now();
+        match kind {
+            Restart::Reset => restart::reset(&cell).await,
+            kind => restart::roll(&cell, Restarted { at, fresh_pull: kind == Restart::FreshPull }).await,
+        }
+    }
+}
+
+#[async_trait]
+impl RuntimeExec for KubeRuntime {
+    async fn exec(&self, name: &InstallName, command: &[String]) -> Result<ExecStreams> {
+        let cell = self.cell(name).await?;
+        exec::start(&cell, name, command).await
+    }
+}
+
+#[async_trait]
+impl RuntimeScale for KubeRuntime {
+    async fn sleep(&self, name: &InstallName) -> Result<()> {
+        let cell = self.cell(name).await?;
+        rest::sleep(&cell).await.map_err(|failure| not_ready(name, failure))
+    }
+
+    async fn wake(&self, name: &InstallName) -> Result<()> {
+        let cell = self.cell(name).await?;
+        rest::wake(&cell).await.map_err(|failure| not_ready(name, failure))
+    }
+}
+
+fn stopped(name: &InstallName) -> Error {
+    not_ready(name, Failure::new(Cause::Stopped, "the runtime ended before it was removed"))
+}
+
+fn not_ready(name: &InstallName, failure: Failure) -> Error {
+    Error::NotReady {
+        what: "deployment",
+        name: name.to_string(),
+        failure,
+    }
+}
+
+impl fmt::Debug for KubeRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubeRuntime")
+            .field("targets", &self.hub.targets)
+            .field("board", &self.hub.ground.board)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,239 @@
+//! How a deployment is, from what the cluster tells about it. No I/O, no clock: facts in, status out.
+
+mod container;
+mod pod;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::{Deployment, DeploymentCondition},
+    core::v1::Pod,
+};
+use portolan_core::{Cause, Failure, Status};
+
+use crate::{mark, render::any_version, view::Warning};
+
+/// What is known about a deployment.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) now: Timestamp,
+    /// The template that is wanted: what its pods are marked with.
+    pub(crate) template: &'a str,
+    pub(crate) deployment: Option<&'a Deployment>,
+    /// Its pods, newest first.
+    pub(crate) pods: &'a [Arc<Pod>],
+    /// Warnings about the pods, by their place in `pods`.
+    pub(crate) warnings: &'a [Vec<Warning>],
+    /// Why what is wanted could not be written, if so.
+    pub(crate) trouble: Option<&'a Failure>,
+    /// Whether what is wanted has been written.
+    pub(crate) written: bool,
+    /// Whether this wish was ready before.
+    pub(crate) was_ready: bool,
+    /// Whether it was woken and not ready since.
+    pub(crate) waking: bool,
+    /// The last lines of the run that crashed, once they were read.
+    pub(crate) words: Option<(&'a Crash, &'a [String])>,
+}
+
+/// What follows from [`Facts`].
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) status: Status,
+    pub(crate) restarts: u32,
+    /// When time alone may change it.
+    pub(crate) look_again: Option<Duration>,
+    /// The run whose last lines would say more.
+    pub(crate) crash: Option<Crash>,
+}
+
+/// A run that ended, by which its last lines are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Crash {
+    pub(crate) pod: String,
+    pub(crate) container: String,
+    /// Whether another run has begun since.
+    pub(crate) previous: bool,
+    /// Which run it was.
+    pub(crate) restarts: i32,
+}
+
+/// How one pod is, or a whole deployment by its worst pod.
+#[derive(Debug)]
+enum State {
+    /// It can be called.
+    Ready,
+    /// It waits, and that is normal; for what, and when to look again.
+    Waits(Option<String>, Option<Duration>),
+    /// It ended once and starts again.
+    Ended(Failure, Option<Crash>),
+    /// Waiting alone will not mend it.
+    Failed(Failure, Option<Crash>),
+}
+
+/// Finds how it is.
+pub(crate) fn find(facts: &Facts<'_>) -> Finding {
+    let restarts = restarts(facts);
+    let mut finding = Finding {
+        status: Status::Pending { cause: None },
+        restarts,
+        look_again: None,
+        crash: None,
+    };
+    if let Some(status) = before_pods(facts) {
+        finding.status = status;
+        return finding;
+    }
+    match state(facts) {
+        State::Ready => finding.status = Status::Ready,
+        State::Failed(failure, crash) => {
+            finding.crash.clone_from(&crash);
+            finding.status = tell_crash(facts, failure, crash.as_ref());
+        }
+        State::Ended(failure, crash) => {
+            finding.crash = crash;
+            finding.status = Status::Restarting { failure };
+        }
+        State::Waits(cause, look_again) => {
+            finding.look_again = look_again;
+            finding.status = if facts.waking {
+                Status::Waking
+            } else if facts.was_ready {
+                let text = cause.unwrap_or_else(|| "its pod went away; another one is starting".into());
+                Status::Restarting {
+                    failure: Failure::new(Cause::Starting, text),
+                }
+            } else {
+                Status::Pending { cause }
+            };
+        }
+    }
+    finding
+}
+
+/// What can be said without looking at pods.
+fn before_pods(facts: &Facts<'_>) -> Option<Status> {
+    if let Some(trouble) = facts.trouble.filter(|_| !facts.written) {
+        let waits = trouble.cause == Cause::Connection;
+        return Some(if waits {
+            Status::Pending {
+                cause: Some(trouble.message.clone()),
+            }
+        } else {
+            Status::Failed {
+                failure: trouble.clone(),
+            }
+        });
+    }
+    let Some(deployment) = facts.deployment.filter(|_| facts.written) else {
+        return Some(Status::Pending { cause: None });
+    };
+    if wanted_replicas(deployment) > 0 {
+        return None;
+    }
+    let failure = || {
+        Failure::new(Cause::Stopped, "somebody else scaled it to zero")
+            .remedy("scale it up again, or restart it")
+            .detail(place(deployment))
+    };
+    Some(match mark::asleep(&deployment.metadata) {
+        Some(_) => Status::Asleep,
+        None => Status::Failed { failure: failure() },
+    })
+}
+
+/// The best of the pods of the wanted template counts: while one can be called, the deployment can.
+fn state(facts: &Facts<'_>) -> State {
+    let states: Vec<State> = alive(facts)
+        .filter(|(_, pod)| mark::template(&pod.metadata) == Some(facts.template))
+        .map(|(place, pod)| pod::state(facts, pod, &facts.warnings[place]))
+        .collect();
+    let refused = facts.deployment.and_then(refused_pods);
+    if states.is_empty()
+        && let Some(failure) = refused
+    {
+        return State::Failed(failure, None);
+    }
+    let rank = |state: &State| match state {
+        State::Ready => 0,
+        State::Failed(..) => 1,
+        State::Ended(..) => 2,
+        State::Waits(..) => 3,
+    };
+    states.into_iter().min_by_key(rank).unwrap_or(State::Waits(None, None))
+}
+
+/// Whether pods cannot even be made.
+fn refused_pods(deployment: &Deployment) -> Option<Failure> {
+    let status = deployment.status.as_ref()?;
+    if status.observed_generation < deployment.metadata.generation {
+        return None;
+    }
+    // Both are optional in some versions of the API.
+    let says = |c: &&DeploymentCondition| {
+        let (kind, status): (Option<&String>, Option<&String>) = ((&c.type_).into(), (&c.status).into());
+        kind.is_some_and(|kind| kind == "ReplicaFailure") && status.is_some_and(|status| status == "True")
+    };
+    let condition = status.conditions.as_ref()?.iter().find(says)?;
+    let message = condition.message.as_deref().unwrap_or_default();
+    let failure = if message.contains("exceeded quota") {
+        let quota = message.split_once("exceeded quota: ").map_or(message, |(_, quota)| quota);
+        Failure::new(Cause::Quota, format!("the quota of the namespace is used up: {quota}"))
+            .remedy("raise the quota of the namespace, or lower the requests of the server")
+    } else {
+        Failure::new(Cause::Config, format!("its pod is refused: {message}"))
+    };
+    Some(failure.detail(place(deployment)))
+}
+
+/// Waits for the last lines of a crash, so that who is told of the failure is told these too.
+fn tell_crash(facts: &Facts<'_>, failure: Failure, crash: Option<&Crash>) -> Status {
+    let Some(crash) = crash else { return Status::Failed { failure } };
+    match facts.words {
+        Some((of, lines)) if of.pod == crash.pod => Status::Failed {
+            failure: lines.iter().fold(failure, |failure, line| failure.detail(format!("│ {line}"))),
+        },
+        _ => Status::Restarting { failure },
+    }
+}
+
+/// The pods that can be called, newest first. They may be of the template before the wanted one: it goes on answering
+/// until the new one can.
+pub(crate) fn callable<'a>(pods: &'a [Arc<Pod>]) -> impl Iterator<Item = &'a Arc<Pod>> {
+    pods.iter().filter(|pod| is_alive(pod) && pod::is_ready(pod))
+}
+
+fn alive<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (usize, &'a Arc<Pod>)> {
+    facts.pods.iter().enumerate().filter(|(_, pod)| is_alive(pod))
+}
+
+/// A pod on its way out counts for nothing, and neither does one that was evicted and is kept for its record.
+fn is_alive(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+fn restarts(facts: &Facts<'_>) -> u32 {
+    let count: i32 = alive(facts)
+        .flat_map(|(_, pod)| pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten()))
+        .map(|container| container.restart_count)
+        .sum();
+    u32::try_from(count).unwrap_or(0)
+}
+
+pub(crate) fn wanted_replicas(deployment: &Deployment) -> i32 {
+    any_version::spec(deployment).and_then(|spec| spec.replicas).unwrap_or(1)
+}
+
+/// Where it is, as a line of detail.
+pub(crate) fn place(deployment: &Deployment) -> String {
+    let meta = &deployment.metadata;
+    format!(
+        "deployment {}/{}",
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.name.as_deref().unwrap_or_default()
+    )
+}

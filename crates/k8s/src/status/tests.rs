@@ -1,0 +1,296 @@
+//! Each state of a deployment, from the facts that the cluster tells in it.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW: &str = "2026-01-01T00:10:00Z";
+
+/// Facts, to be changed.
+struct Case {
+    deployment: Value,
+    pods: Vec<Value>,
+    warnings: Vec<Vec<Warning>>,
+    trouble: Option<Failure>,
+    written: bool,
+    was_ready: bool,
+    waking: bool,
+    words: Option<(Crash, Vec<String>)>,
+}
+
+impl Case {
+    fn of(pods: Vec<Value>) -> Self {
+        Self {
+            deployment: json!({
+                "metadata": { "name": "mcp-a", "namespace": "ns", "generation": 1 },
+                "spec": { "replicas": 1, "selector": {}, "template": {} },
+                "status": { "observedGeneration": 1 },
+            }),
+            warnings: vec![Vec::new(); pods.len()],
+            pods,
+            trouble: None,
+            written: true,
+            was_ready: false,
+            waking: false,
+            words: None,
+        }
+    }
+
+    fn find(&self) -> Finding {
+        let deployment: Deployment = serde_json::from_value(self.deployment.clone()).expect("a deployment");
+        let pods: Vec<Arc<Pod>> = self
+            .pods
+            .iter()
+            .map(|pod| Arc::new(serde_json::from_value(pod.clone()).expect("a pod")))
+            .collect();
+        find(&Facts {
+            now: NOW.parse().expect("a time"),
+            template: "t",
+            deployment: Some(&deployment),
+            pods: &pods,
+            warnings: &self.warnings,
+            trouble: self.trouble.as_ref(),
+            written: self.written,
+            was_ready: self.was_ready,
+            waking: self.waking,
+            words: self.words.as_ref().map(|(crash, lines)| (crash, lines.as_slice())),
+        })
+    }
+
+    fn failure(&self) -> Failure {
+        match self.find().status {
+            Status::Failed { failure } => failure,
+            other => panic!("failed, not {other:?}"),
+        }
+    }
+}
+
+/// A pod with one container, and what the kubelet says about it.
+fn pod(container: Value) -> Value {
+    json!({
+        "metadata": {
+            "name": "mcp-a-1", "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z",
+            "annotations": { "portolan.dev/template": "t" },
+        },
+        "spec": { "containers": [{ "name": "mcp-server", "image": "ghcr.io/acme/github:9", "readinessProbe": {} }] },
+        "status": {
+            "phase": "Running",
+            "conditions": [{ "type": "PodScheduled", "status": "True" }],
+            "containerStatuses": [container],
+        },
+    })
+}
+
+fn container(state: Value, last: Value, restarts: i32) -> Value {
+    json!({
+        "name": "mcp-server", "image": "ghcr.io/acme/github:9", "imageID": "", "ready": false,
+        "restartCount": restarts, "state": state, "lastState": last,
+    })
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    pod(container(json!({ "waiting": { "reason": reason, "message": message } }), json!({}), 0))
+}
+
+fn ended(code: i32, reason: &str) -> Value {
+    json!({ "terminated": { "exitCode": code, "reason": reason, "finishedAt": "2026-01-01T00:09:48Z" } })
+}
+
+fn ready() -> Value {
+    let mut pod = pod(container(json!({ "running": {} }), json!({}), 0));
+    pod["status"]["containerStatuses"][0]["ready"] = json!(true);
+    let conditions = pod["status"]["conditions"].as_array_mut().expect("a list");
+    conditions.push(json!({ "type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:09:00Z" }));
+    pod
+}
+
+#[test]
+fn a_ready_pod_of_the_wanted_template_is_ready() {
+    assert_eq!(Case::of(vec![ready()]).find().status, Status::Ready);
+}
+
+#[test]
+fn a_ready_pod_of_another_template_is_not_yet() {
+    let mut old = ready();
+    old["metadata"]["annotations"]["portolan.dev/template"] = json!("before");
+    assert_eq!(Case::of(vec![old]).find().status, Status::Pending { cause: None });
+}
+
+#[test]
+fn what_is_not_written_yet_is_pending_whatever_runs() {
+    let mut case = Case::of(vec![ready()]);
+    case.written = false;
+    assert_eq!(case.find().status, Status::Pending { cause: None });
+}
+
+#[test]
+fn without_a_probe_a_container_has_to_run_for_a_while() {
+    let mut young = ready();
+    young["spec"]["containers"][0].as_object_mut().expect("a container").remove("readinessProbe");
+    let at = |young: &mut Value, at: &str| young["status"]["conditions"][1]["lastTransitionTime"] = json!(at);
+    at(&mut young, "2026-01-01T00:09:59Z");
+    let finding = Case::of(vec![young.clone()]).find();
+    assert_eq!(finding.status, Status::Pending { cause: None });
+    assert!(finding.look_again.is_some());
+    at(&mut young, "2026-01-01T00:09:57Z");
+    assert_eq!(Case::of(vec![young]).find().status, Status::Ready);
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_reads_as_people_need_it() {
+    let message = "failed to pull and unpack image: failed to resolve reference: manifest unknown";
+    let mut case = Case::of(vec![waiting("ErrImagePull", message)]);
+    case.warnings[0].push(Warning {
+        reason: "Failed".into(),
+        message: "Error: ErrImagePull".into(),
+        at: Some("2026-01-01T00:09:48Z".parse().expect("a time")),
+    });
+    let failure = case.failure();
+    assert_eq!(failure.cause, Cause::Image);
+    assert_eq!(failure.message, "image \"ghcr.io/acme/github:9\" cannot be pulled (manifest unknown)");
+    assert_eq!(failure.detail[0], "deployment ns/mcp-a, pod mcp-a-1; last event 12 s ago");
+    assert!(failure.remedy.is_some());
+}
+
+#[test]
+fn while_it_backs_off_the_event_says_why() {
+    let mut case = Case::of(vec![waiting("ImagePullBackOff", "Back-off pulling image \"x\"")]);
+    case.warnings[0].push(Warning {
+        reason: "Failed".into(),
+        message: "Failed to pull image \"x\": denied: requested access".into(),
+        at: None,
+    });
+    assert!(case.failure().message.ends_with("(requested access)"), "{:?}", case.failure());
+}
+
+#[test]
+fn every_waiting_reason_has_its_cause() {
+    let cases = [
+        ("ErrImageNeverPull", Cause::Image),
+        ("InvalidImageName", Cause::Image),
+        ("CreateContainerConfigError", Cause::Config),
+        ("CreateContainerError", Cause::Start),
+        ("RunContainerError", Cause::Start),
+    ];
+    for (reason, cause) in cases {
+        assert_eq!(Case::of(vec![waiting(reason, "why")]).failure().cause, cause, "{reason}");
+    }
+    let making = Case::of(vec![waiting("ContainerCreating", "")]).find().status;
+    assert!(matches!(making, Status::Pending { cause: Some(_) }), "{making}");
+}
+
+#[test]
+fn one_end_is_a_restart_and_two_are_a_crash_loop_with_its_last_words() {
+    let once = Case::of(vec![pod(container(ended(1, "Error"), json!({}), 0))]);
+    let status = once.find().status;
+    assert!(matches!(&status, Status::Restarting { failure } if failure.cause == Cause::Exited), "{status}");
+
+    let back_off = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+    let mut again = Case::of(vec![pod(container(back_off, ended(137, "OOMKilled"), 1))]);
+    let finding = again.find();
+    assert!(matches!(finding.status, Status::Restarting { .. }), "it waits for the last words: {}", finding.status);
+    again.words = Some((finding.crash.expect("a crash"), vec!["out of heap".into()]));
+    let failure = again.failure();
+    assert_eq!(failure.cause, Cause::CrashLoop);
+    assert!(failure.message.contains("more memory than its limit"), "{failure}");
+    assert_eq!(failure.detail.last().map(String::as_str), Some("│ out of heap"));
+}
+
+#[test]
+fn a_crash_loop_is_not_over_while_the_next_run_is_young() {
+    let running = json!({ "running": { "startedAt": "2026-01-01T00:09:55Z" } });
+    let mut case = Case::of(vec![pod(container(running, ended(1, "Error"), 2))]);
+    let crash = case.find().crash.expect("a crash");
+    case.words = Some((crash, Vec::new()));
+    assert_eq!(case.failure().cause, Cause::CrashLoop);
+}
+
+#[test]
+fn restarts_are_counted() {
+    assert_eq!(Case::of(vec![pod(container(json!({ "running": {} }), json!({}), 4))]).find().restarts, 4);
+}
+
+#[test]
+fn a_program_that_is_not_there_is_no_crash() {
+    let back_off = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+    assert_eq!(Case::of(vec![pod(container(back_off, ended(128, "StartError"), 1))]).failure().cause, Cause::Start);
+}
+
+#[test]
+fn no_room_is_a_failure_only_after_a_while() {
+    let at = |at: &str| {
+        let mut pod = waiting("x", "");
+        pod["status"]["containerStatuses"] = json!([]);
+        pod["status"]["conditions"] = json!([{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": at,
+            "message": "0/1 nodes are available: 1 Insufficient cpu.",
+        }]);
+        Case::of(vec![pod])
+    };
+    let young = at("2026-01-01T00:09:57Z").find();
+    assert!(matches!(young.status, Status::Pending { cause: Some(_) }), "{}", young.status);
+    assert_eq!(young.look_again, Some(Duration::from_secs(2)));
+    assert_eq!(at("2026-01-01T00:09:50Z").failure().cause, Cause::Unschedulable);
+}
+
+#[test]
+fn a_volume_that_cannot_be_mounted_shows_in_events() {
+    let mut case = Case::of(vec![waiting("ContainerCreating", "")]);
+    case.warnings[0].push(Warning {
+        reason: "FailedMount".into(),
+        message: "MountVolume.SetUp failed for volume \"s\" : secret \"s\" not found".into(),
+        at: None,
+    });
+    assert_eq!(case.failure().cause, Cause::Mount);
+}
+
+#[test]
+fn pods_that_may_not_be_made_are_told() {
+    let mut case = Case::of(Vec::new());
+    let says = |message: &str| {
+        json!({ "observedGeneration": 1, "conditions": [
+            { "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message },
+        ] })
+    };
+    case.deployment["status"] = says("pods \"a\" is forbidden: exceeded quota: small, requested: cpu=1");
+    assert_eq!(case.failure().cause, Cause::Quota);
+    case.deployment["status"] = says("pods \"a\" is forbidden: violates PodSecurity");
+    assert_eq!(case.failure().cause, Cause::Config);
+}
+
+#[test]
+fn no_copies_are_sleep_if_we_wrote_so() {
+    let mut case = Case::of(Vec::new());
+    case.deployment["spec"]["replicas"] = json!(0);
+    assert_eq!(case.failure().cause, Cause::Stopped);
+    case.deployment["metadata"]["annotations"] = json!({ "portolan.dev/asleep": "1" });
+    assert_eq!(case.find().status, Status::Asleep);
+    case.deployment["spec"]["replicas"] = json!(1);
+    assert_eq!(case.find().status, Status::Pending { cause: None }, "somebody scaled it up");
+}
+
+#[test]
+fn what_comes_up_again_is_waking_or_restarting() {
+    let mut case = Case::of(vec![waiting("ContainerCreating", "")]);
+    case.was_ready = true;
+    assert!(matches!(case.find().status, Status::Restarting { .. }));
+    case.waking = true;
+    assert_eq!(case.find().status, Status::Waking);
+}
+
+#[test]
+fn a_pod_on_its_way_out_counts_for_nothing() {
+    let mut leaving = ready();
+    leaving["metadata"]["deletionTimestamp"] = json!(NOW);
+    assert_eq!(Case::of(vec![leaving]).find().status, Status::Pending { cause: None });
+}
+
+#[test]
+fn trouble_with_writing_is_told_until_it_is_written() {
+    let mut case = Case::of(Vec::new());
+    case.written = false;
+    case.trouble = Some(Failure::new(Cause::Connection, "cannot reach Kubernetes"));
+    assert!(matches!(case.find().status, Status::Pending { cause: Some(_) }));
+    case.trouble = Some(Failure::new(Cause::Quota, "used up"));
+    assert_eq!(case.failure().cause, Cause::Quota);
+}

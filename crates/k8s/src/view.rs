@@ -1,0 +1,236 @@
+//! What is in a namespace, as its watches tell it. Read without a call to the API server.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Event, Pod},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::watcher;
+use serde_json::Value;
+
+use crate::{name::Unit, ownership, render::any_version};
+
+/// The kinds whose metadata is watched, beside deployments and pods. Their contents stay in the cluster: secrets are
+/// among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Part {
+    Service,
+    Secret,
+    Policy,
+}
+
+/// A namespace.
+#[derive(Default)]
+pub(crate) struct View {
+    pub(crate) deployments: Table<Deployment>,
+    pub(crate) pods: Table<Pod>,
+    pub(crate) parts: BTreeMap<Part, Table<ObjectMeta>>,
+    warnings: BTreeMap<String, VecDeque<Warning>>,
+}
+
+/// The objects of one kind, by name.
+pub(crate) struct Table<K> {
+    objects: BTreeMap<String, Arc<K>>,
+    /// The names that a list under way has told so far.
+    listed: Option<BTreeSet<String>>,
+    /// Those that we deleted, by their uid: what the watch tells of their time before is over.
+    buried: BTreeSet<String>,
+    pub(crate) complete: bool,
+}
+
+/// Something that did not work for a pod, as the cluster tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Warning {
+    pub(crate) reason: String,
+    pub(crate) message: String,
+    pub(crate) at: Option<Timestamp>,
+}
+
+/// How many warnings of one pod are kept.
+const WARNINGS: usize = 8;
+
+/// How many pods' warnings are kept. Pods of strangers are among them: an event has no labels to select by.
+const WARNED: usize = 4096;
+
+impl View {
+    /// The pods of a deployment, newest first.
+    pub(crate) fn pods_of(&self, deployment: &Deployment) -> Vec<Arc<Pod>> {
+        let name = deployment.metadata.name.as_deref().unwrap_or_default();
+        let selector = any_version::spec(deployment).and_then(|spec| spec.selector.match_labels.as_ref());
+        let chosen = |pod: &&Arc<Pod>| {
+            let labels = pod.metadata.labels.as_ref();
+            selector.is_some_and(|selector| selector.iter().all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value)))
+        };
+        // The names of its pods begin with its own.
+        let mut pods: Vec<_> = self.pods.beginning_with(name).filter(chosen).cloned().collect();
+        pods.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp.as_ref().map(|time| time.0)));
+        pods
+    }
+
+    /// The deployment of a unit, under whatever name it was made.
+    pub(crate) fn deployment_of(&self, unit: &Unit, manager: &str) -> Option<&Arc<Deployment>> {
+        let is_it = |deployment: &&Arc<Deployment>| Unit::of_object(&deployment.metadata, manager).as_ref() == Some(unit);
+        self.deployments.iter().find(is_it)
+    }
+
+    /// The last warnings about a pod, oldest first.
+    pub(crate) fn warnings_of(&self, pod: &str) -> Vec<Warning> {
+        self.warnings.get(pod).into_iter().flatten().cloned().collect()
+    }
+
+    /// Takes an event in, and gives the name of the pod that it is about.
+    pub(crate) fn warn(&mut self, event: Event) -> Option<String> {
+        let pod = event.involved_object.name?;
+        let warning = Warning {
+            reason: event.reason.unwrap_or_default(),
+            message: event.message.unwrap_or_default(),
+            at: event
+                .last_timestamp
+                .map(|time| time.0)
+                .or(event.event_time.map(|time| time.0))
+                .or(event.metadata.creation_timestamp.map(|time| time.0)),
+        };
+        if self.warnings.len() >= WARNED && !self.warnings.contains_key(&pod) {
+            let pods = &self.pods;
+            self.warnings.retain(|name, _| pods.get(name).is_some());
+        }
+        let warnings = self.warnings.entry(pod.clone()).or_default();
+        warnings.retain(|old| old.reason != warning.reason || old.message != warning.message);
+        if warnings.len() >= WARNINGS {
+            warnings.pop_front();
+        }
+        warnings.push_back(warning);
+        Some(pod)
+    }
+
+    /// Whether a part of ours is there, and all of `wanted` is still ours.
+    pub(crate) fn part_is_ours(&self, part: Part, name: &str, wanted: &Value, manager: &str, accepted: Option<&Value>) -> bool {
+        let Some(table) = self.parts.get(&part) else { return true };
+        let fields = table.get(name).and_then(|object| ownership::ours(object, manager));
+        fields.is_some_and(|fields| ownership::covers(fields, wanted) || accepted == Some(fields))
+    }
+
+    /// Whether everything has been listed once.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.deployments.complete && self.pods.complete && self.parts.values().all(|part| part.complete)
+    }
+}
+
+/// Something with metadata.
+pub(crate) trait Meta {
+    fn meta(&self) -> &ObjectMeta;
+}
+
+impl Meta for Deployment {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+
+impl Meta for Pod {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+
+impl Meta for ObjectMeta {
+    fn meta(&self) -> &ObjectMeta {
+        self
+    }
+}
+
+impl<K: Meta> Table<K> {
+    /// Takes an event in, and gives the objects that it tells of: as they are, or as they were last.
+    pub(crate) fn take(&mut self, event: watcher::Event<K>) -> Vec<Arc<K>> {
+        match event {
+            watcher::Event::Init => {
+                self.listed = Some(BTreeSet::new());
+                Vec::new()
+            }
+            watcher::Event::Apply(object) => self.put(object).into_iter().collect(),
+            watcher::Event::InitApply(object) => {
+                let name = object.meta().name.clone().unwrap_or_default();
+                if let Some(listed) = &mut self.listed {
+                    listed.insert(name);
+                }
+                self.put(object).into_iter().collect()
+            }
+            watcher::Event::Delete(object) => {
+                let name = object.meta().name.clone().unwrap_or_default();
+                // Another one may have been made under the name since.
+                let same = self.objects.get(&name).is_some_and(|old| old.meta().uid == object.meta().uid);
+                if same {
+                    self.objects.remove(&name);
+                }
+                self.buried.remove(object.meta().uid.as_deref().unwrap_or_default());
+                vec![Arc::new(object)]
+            }
+            watcher::Event::InitDone => {
+                self.complete = true;
+                self.buried.clear();
+                let Some(listed) = self.listed.take() else { return Vec::new() };
+                let gone: Vec<_> = self.objects.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                gone.iter().filter_map(|name| self.objects.remove(name)).collect()
+            }
+        }
+    }
+
+    /// Takes an object in as it is now, unless a later state of it is known: what our own write gave back may come
+    /// before the watch tells what was before.
+    pub(crate) fn put(&mut self, object: K) -> Option<Arc<K>> {
+        let name = object.meta().name.clone().unwrap_or_default();
+        let is_late = |old: &Arc<K>| {
+            old.meta().uid == object.meta().uid && revision(old.meta()).zip(revision(object.meta())).is_some_and(|(old, new)| new < old)
+        };
+        let is_buried = object.meta().uid.as_ref().is_some_and(|uid| self.buried.contains(uid));
+        if is_buried || self.objects.get(&name).is_some_and(is_late) {
+            return None;
+        }
+        let object = Arc::new(object);
+        self.objects.insert(name, object.clone());
+        Some(object)
+    }
+
+    /// Forgets an object that we deleted, and what the watch still tells of it.
+    pub(crate) fn forget(&mut self, name: &str) {
+        let gone = self.objects.remove(name);
+        self.buried.extend(gone.and_then(|object| object.meta().uid.clone()));
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<K>> {
+        self.objects.get(name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<K>> {
+        self.objects.values()
+    }
+
+    fn beginning_with<'a>(&'a self, start: &'a str) -> impl Iterator<Item = &'a Arc<K>> {
+        self.objects
+            .range(start.to_owned()..)
+            .take_while(move |(name, _)| name.starts_with(start))
+            .map(|(_, object)| object)
+    }
+}
+
+impl<K> Default for Table<K> {
+    fn default() -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            listed: None,
+            buried: BTreeSet::new(),
+            complete: false,
+        }
+    }
+}
+
+/// Revisions of one cluster are numbers that grow. Where one is not, nothing is compared.
+fn revision(meta: &ObjectMeta) -> Option<u64> {
+    meta.resource_version.as_ref()?.parse().ok()
+}

@@ -1,0 +1,84 @@
+//! Many installs, and a host that starts anew.
+
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::core::v1::{ResourceQuota, ResourceQuotaSpec},
+    apimachinery::pkg::api::resource::Quantity,
+};
+use kube::api::PostParams;
+use portolan_core::{Runtime, Status};
+
+use crate::{
+    room::{Room, name, until, with_room},
+    servers,
+};
+
+const MANY: usize = 200;
+
+/// What a watch is: a list and a stream, which is opened anew now and then. There are six in a namespace.
+const WATCHES: usize = 6 * 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_installs_come_up_and_are_found_again_with_few_calls() {
+    with_room("cold", async |room| {
+        // No node holds 200 pods: what is counted are calls, and none of them is about a pod.
+        no_pods(&room).await;
+        let spec = servers::http();
+        let mut names: Vec<_> = (0..MANY).map(|_| name()).collect();
+        names.sort_unstable();
+        let is_settled = |status: &Status| matches!(status, Status::Failed { .. });
+
+        let runtime = room.runtime();
+        for name in &names {
+            runtime.ensure(name, &spec).await.expect("ensure");
+        }
+        for name in &names {
+            until(&runtime, name, Duration::from_secs(120), is_settled).await;
+        }
+        let (writes, reads) = (room.calls.writes(), room.calls.reads());
+        // A policy, a Service and a Deployment each, looked up and written once, and the baseline by whoever comes first.
+        assert!(writes <= 3 * MANY + 8, "{writes} writes, more than once: {:?}", repeated(room.calls.log()));
+        assert!(reads <= 3 * MANY + 8 + WATCHES, "{reads} reads");
+        drop(runtime);
+
+        let runtime = room.runtime();
+        assert_eq!(runtime.list().await.expect("a list"), names);
+        for name in &names {
+            runtime.ensure(name, &spec).await.expect("ensure");
+        }
+        for name in &names {
+            until(&runtime, name, Duration::from_secs(30), is_settled).await;
+        }
+        assert_eq!(room.calls.writes(), writes, "{:?}", room.calls.log().split_off(writes));
+        let cold = room.calls.reads() - reads;
+        assert!(cold <= WATCHES, "{cold} reads");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let later = room.calls.reads() - reads;
+        assert!(later <= WATCHES, "{later} reads: a hot loop");
+        println!("{MANY} installs: {writes} writes and {reads} reads as new; 0 writes and {cold} reads from cold");
+    })
+    .await;
+}
+
+fn repeated(mut log: Vec<String>) -> Vec<(String, usize)> {
+    log.sort_unstable();
+    let chunks = log.chunk_by(|a, b| a == b);
+    chunks.filter(|same| same.len() > 1).map(|same| (same[0].clone(), same.len())).take(10).collect()
+}
+
+async fn no_pods(room: &Room) {
+    let mut quota = ResourceQuota {
+        spec: Some(ResourceQuotaSpec {
+            hard: Some([("pods".to_owned(), Quantity("0".into()))].into()),
+            ..ResourceQuotaSpec::default()
+        }),
+        ..ResourceQuota::default()
+    };
+    quota.metadata.name = Some("none".into());
+    let api = room.api::<ResourceQuota>();
+    api.create(&PostParams::default(), &quota).await.expect("a quota");
+    while api.get("none").await.expect("it is there").status.and_then(|status| status.hard).is_none() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

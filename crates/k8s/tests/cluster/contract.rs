@@ -1,0 +1,79 @@
+//! The promises of every runtime, on a real cluster.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use portolan_core::{
+    Endpoint, InstallName, Result, RunSpec, Runtime, StatusEvent, Value, conformance::runtime::Fixture,
+};
+use portolan_k8s::KubeRuntime;
+use tokio::sync::RwLockReadGuard;
+
+use crate::{
+    room::{self, Room},
+    servers,
+};
+
+portolan_core::conformance::runtime_suite!(async || fixture().await);
+
+async fn fixture() -> Fixture {
+    let shared = room::shared().await;
+    let room = Room::open("contract").await;
+    let plain = |text: &str| Value::Plain(text.into());
+    let mut other = servers::http();
+    other.env.insert("OTHER".into(), plain("1"));
+    let mut failing = servers::image("docker.io/local/there-is-no-such-image:1");
+    failing.env.insert("WHY".into(), plain("it is not there"));
+    let runtime = Lodger {
+        runtime: room.runtime(),
+        room: Arc::new(room),
+        _shared: shared,
+    };
+    let mut fixture = Fixture::new(Arc::new(runtime), servers::http(), other, failing);
+    fixture.patience = Duration::from_secs(30);
+    fixture
+}
+
+/// A runtime whose room is taken down with it: a case of the suite owns nothing but the runtime.
+#[derive(Debug)]
+struct Lodger {
+    runtime: KubeRuntime,
+    room: Arc<Room>,
+    _shared: RwLockReadGuard<'static, ()>,
+}
+
+impl Drop for Lodger {
+    fn drop(&mut self) {
+        let room = self.room.clone();
+        let going = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(room.close());
+        });
+        // A case that failed has said so already.
+        let _ = going.join();
+    }
+}
+
+#[async_trait]
+impl Runtime for Lodger {
+    async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
+        self.runtime.ensure(name, spec).await
+    }
+
+    async fn remove(&self, name: &InstallName) -> Result<()> {
+        self.runtime.remove(name).await
+    }
+
+    async fn list(&self) -> Result<Vec<InstallName>> {
+        self.runtime.list().await
+    }
+
+    async fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
+        self.runtime.endpoint(name).await
+    }
+
+    fn watch(&self) -> BoxStream<'static, StatusEvent> {
+        self.runtime.watch()
+    }
+}

@@ -1,0 +1,19 @@
+//! Tests on a real cluster.
+//!
+//! They need `PORTOLAN_KUBECONFIG`, the path of an administrator's kubeconfig; `cargo xtask test --only cluster` brings a
+//! cluster up and sets it. Each test has a namespace of its own, and works as the service account of `deploy/rbac.yaml`.
+
+mod room;
+mod servers;
+
+mod cold;
+mod contract;
+mod drift;
+mod failure;
+mod inside;
+mod lifecycle;
+mod outage;
+mod pulling;
+mod restarting;
+mod shared;
+mod sleeping;

@@ -1,0 +1,93 @@
+//! The API server goes away for half a minute.
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::Service;
+use portolan_core::{Runtime, Status};
+use portolan_k8s::Reach;
+
+use crate::{
+    room::{alone, kubeconfig, name, ready, until},
+    servers,
+};
+
+const AWAY: Duration = Duration::from_secs(30);
+
+/// The process of the API server, where the cluster is one of `cargo xtask cluster`.
+fn api_server() -> Option<String> {
+    let file: PathBuf = kubeconfig().parent()?.join("run/kube-apiserver.pid");
+    std::fs::read_to_string(file).ok().map(|pid| pid.trim().to_owned())
+}
+
+/// Stops a process, and lets it go on at the end, also that of a test that fails.
+struct Stopped(String);
+
+impl Stopped {
+    fn now(pid: &str) -> Self {
+        signal("-STOP", pid);
+        Self(pid.to_owned())
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal("-CONT", &self.0);
+    }
+}
+
+fn signal(signal: &str, pid: &str) {
+    let done = Command::new("kill").args([signal, pid]).status().expect("kill is there");
+    assert!(done.success(), "kill {signal} {pid}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_go_on_and_what_was_asked_for_meanwhile_is_done_after() {
+    let Some(pid) = api_server() else {
+        println!("not run: the API server of a foreign cluster cannot be stopped from here");
+        return;
+    };
+    alone("outage", async |room| {
+        let mut config = room.config();
+        config.reach = Reach::Cluster;
+        let runtime = room.runtime_with(config);
+        let spec = servers::http();
+        let running = ready(&runtime, &spec).await;
+        let full = runtime.deployment(&running).expect("it runs");
+        let service = room.api::<Service>().get(full.rsplit('/').next().expect("a name")).await.expect("a service");
+        let address = service.spec.and_then(|spec| spec.cluster_ip).expect("an address");
+        let late = name();
+        let http = servers::client();
+        // The node learns of a new Service a moment after its pod is ready.
+        while servers::get(&http, &format!("http://{address}:8080/healthz")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+
+        let stopped = Stopped::now(&pid);
+        let away = Instant::now();
+        let mut calls = 0;
+        let asked = Instant::now();
+        runtime.ensure(&late, &spec).await.expect("the wish is recorded");
+        assert!(asked.elapsed() < Duration::from_secs(1), "ensure does not wait for the cluster");
+        while away.elapsed() < AWAY {
+            let url = servers::url(&runtime, &running, "/healthz").await;
+            assert!(url.contains(".svc.cluster.local:8080"), "{url}");
+            // This machine has no name server of the cluster.
+            servers::get(&http, &format!("http://{address}:8080/healthz")).await.expect("an answer");
+            calls += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let mut events = runtime.watch();
+        let now = futures_util::StreamExt::next(&mut events).await.expect("a status");
+        assert!(now.install != running || now.status == Status::Ready, "{now}");
+        drop(stopped);
+
+        let back = Instant::now();
+        until(&runtime, &late, Duration::from_secs(60), |status| *status == Status::Ready).await;
+        println!("{calls} calls while it was away; what waited was ready {:.1} s after", back.elapsed().as_secs_f64());
+    })
+    .await;
+}

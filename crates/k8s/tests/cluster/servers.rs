@@ -1,0 +1,65 @@
+//! What the tests run, and how they talk to it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use portolan_core::{Endpoint, InstallName, Owner, RunSpec, Runtime, ServerName, Source, Transport};
+use portolan_k8s::KubeRuntime;
+
+pub(crate) const HTTP_IMAGE: &str = "docker.io/local/portolan-http-server:1";
+pub(crate) const BUSYBOX: &str = "docker.io/local/portolan-busybox:1";
+
+/// A server that speaks HTTP itself.
+pub(crate) fn http() -> RunSpec {
+    image(HTTP_IMAGE)
+}
+
+/// An image that speaks HTTP on port 8080.
+pub(crate) fn image(image: &str) -> RunSpec {
+    spec(image, None, &[])
+}
+
+/// A shell script in a small image, which answers HTTP with `ok` until it ends.
+pub(crate) fn script(script: &str) -> RunSpec {
+    spec(BUSYBOX, Some("sh"), &["-c", script])
+}
+
+fn spec(image: &str, program: Option<&str>, args: &[&str]) -> RunSpec {
+    let source = Source::Image {
+        image: image.into(),
+        program: program.map(Into::into),
+        args: args.iter().map(|arg| (*arg).into()).collect(),
+        transport: Transport::Http {
+            port: 8080,
+            path: "/mcp".into(),
+        },
+    };
+    RunSpec::new(ServerName::parse("server").expect("a name"), Owner::Org, source)
+}
+
+pub(crate) type Http = Client<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>;
+
+pub(crate) fn client() -> Http {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// The URL of `path` at the server's endpoint.
+pub(crate) async fn url(runtime: &KubeRuntime, name: &InstallName, path: &str) -> String {
+    let Endpoint::Http(endpoint) = runtime.endpoint(name).await.expect("an endpoint") else {
+        panic!("it is reached by HTTP");
+    };
+    endpoint.url.join(path).expect("a URL").into()
+}
+
+/// GETs `path`, and fails for anything but 200.
+pub(crate) async fn get(client: &Http, url: &str) -> Result<Bytes, String> {
+    let request = Request::get(url).body(Full::default()).map_err(|e| e.to_string())?;
+    let asked = tokio::time::timeout(Duration::from_secs(10), client.request(request)).await;
+    let response: Response<_> = asked.map_err(|_| "no answer in time".to_owned())?.map_err(|e| format!("{e:?}"))?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|e| e.to_string())?.to_bytes();
+    if status.is_success() { Ok(body) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body))) }
+}

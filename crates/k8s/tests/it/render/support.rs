@@ -1,0 +1,201 @@
+//! A run spec and all that it is rendered with, to be changed by each test.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use portolan_core::{
+    CredentialKey, Error, InstallName, Owner, Result, RunSpec, Secret, ServerName, Source, TeamId, Transport, Value,
+};
+use portolan_k8s::{
+    Environment, KubeConfig, Scheduling,
+    render::{RenderInput, Rendered, Restarted, render, show},
+};
+use serde_json::Value as Json;
+
+pub(super) const INSTALL: &str = "01935a5a-5a5a-7000-8000-00000000abcd";
+/// The name of everything that is rendered here.
+pub(super) const NAME: &str = "mcp-time-00000000abcd";
+
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) name: InstallName,
+    pub(super) spec: RunSpec,
+    pub(super) config: KubeConfig,
+    pub(super) environment: Environment,
+    pub(super) secrets: BTreeMap<CredentialKey, Secret>,
+    pub(super) token: Secret,
+    pub(super) scheduling: Scheduling,
+    pub(super) restarted: Option<Restarted>,
+}
+
+impl World {
+    pub(super) fn of(source: Source) -> Self {
+        let server = ServerName::parse("time").expect("a name");
+        let team = Owner::Team(TeamId::parse("web").expect("a team"));
+        Self {
+            name: InstallName::parse(INSTALL).expect("an id"),
+            spec: RunSpec::new(server, team, source),
+            config: KubeConfig::in_namespace("mcp-servers"),
+            environment: Environment::in_namespace("mcp-servers"),
+            secrets: BTreeMap::new(),
+            token: Secret::new("a-random-token"),
+            scheduling: Scheduling::default(),
+            restarted: None,
+        }
+    }
+
+    /// `uvx mcp-server-time`, in the base image, by stdio.
+    pub(super) fn command() -> Self {
+        Self::of(Source::Command {
+            program: "uvx".into(),
+            args: vec!["mcp-server-time".into()],
+            transport: Transport::Stdio,
+        })
+    }
+
+    /// An image of its own that serves HTTP.
+    pub(super) fn http() -> Self {
+        Self::of(Source::Image {
+            image: "ghcr.io/acme/time:1".into(),
+            program: None,
+            args: Vec::new(),
+            transport: Transport::Http {
+                port: 3000,
+                path: "/mcp".into(),
+            },
+        })
+    }
+
+    /// An image of its own that speaks stdio.
+    pub(super) fn stdio_image(program: Option<&str>) -> Self {
+        Self::of(Source::Image {
+            image: "ghcr.io/acme/time:1".into(),
+            program: program.map(Into::into),
+            args: Vec::new(),
+            transport: Transport::Stdio,
+        })
+    }
+
+    /// One of each kind.
+    pub(super) fn all() -> Vec<Self> {
+        let (mut attached, mut copied) = (Self::command(), Self::command());
+        attached.spec.kubernetes.stdio = Some(portolan_core::StdioCarrier::Attach);
+        copied.config.bridge = portolan_k8s::BridgeSource::Image("ghcr.io/acme/bridge:1".into());
+        vec![
+            Self::command(),
+            Self::http(),
+            Self::stdio_image(None),
+            Self::stdio_image(Some("/server")),
+            attached,
+            copied,
+        ]
+    }
+
+    pub(super) fn plain(mut self, name: &str, text: &str) -> Self {
+        self.spec.env.insert(name.into(), Value::Plain(text.into()));
+        self
+    }
+
+    pub(super) fn secret(mut self, name: &str, text: &str) -> Self {
+        let key = self.key(&name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"), text);
+        self.spec.env.insert(name.into(), Value::Secret(key));
+        self
+    }
+
+    pub(super) fn file(mut self, name: &str, text: &str) -> Self {
+        let key = self.key(
+            &format!("file-{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")),
+            text,
+        );
+        self.spec.files.insert(name.into(), Value::Secret(key));
+        self
+    }
+
+    /// Stores a secret.
+    pub(super) fn key(&mut self, name: &str, text: &str) -> CredentialKey {
+        let key = CredentialKey::parse(format!("install/{INSTALL}/{name}")).expect("a key");
+        self.secrets.insert(key.clone(), Secret::new(text));
+        key
+    }
+
+    pub(super) fn yaml(mut self, text: impl Into<String>) -> Self {
+        self.spec.kubernetes.deployment_yaml = Some(text.into());
+        self
+    }
+
+    fn input(&self) -> RenderInput<'_> {
+        RenderInput {
+            name: &self.name,
+            spec: &self.spec,
+            config: &self.config,
+            environment: &self.environment,
+            secrets: &self.secrets,
+            bridge_token: &self.token,
+            scheduling: &self.scheduling,
+            restarted: self.restarted,
+        }
+    }
+
+    pub(super) fn try_render(&self) -> Result<Rendered> {
+        render(&self.input())
+    }
+
+    #[track_caller]
+    pub(super) fn render(&self) -> Rendered {
+        self.try_render().expect("renders")
+    }
+
+    #[track_caller]
+    pub(super) fn show(&self) -> String {
+        show(&self.input()).expect("renders")
+    }
+
+    /// The Deployment, as it is sent.
+    #[track_caller]
+    pub(super) fn deployment(&self) -> Json {
+        json(&self.render().deployment)
+    }
+
+    /// The pod's spec.
+    #[track_caller]
+    pub(super) fn pod(&self) -> Json {
+        pod(&self.render().deployment)
+    }
+
+    /// The server's container.
+    #[track_caller]
+    pub(super) fn container(&self) -> Json {
+        server(&self.pod())
+    }
+
+    /// What rendering is refused with.
+    #[track_caller]
+    pub(super) fn refusal(&self) -> String {
+        match self.try_render() {
+            Err(error @ Error::Invalid { .. }) => error.to_string(),
+            other => panic!("refused as invalid, not {other:?}"),
+        }
+    }
+}
+
+pub(super) fn json(object: &impl serde::Serialize) -> Json {
+    serde_json::to_value(object).expect("an object")
+}
+
+pub(super) fn pod(deployment: &Deployment) -> Json {
+    json(deployment)["spec"]["template"]["spec"].clone()
+}
+
+pub(super) fn server(pod: &Json) -> Json {
+    named(&pod["containers"], "mcp-server").clone()
+}
+
+/// The item of a list by its name.
+#[track_caller]
+pub(super) fn named<'a>(list: &'a Json, name: &str) -> &'a Json {
+    find(list, name).unwrap_or_else(|| panic!("no {name} in {list}"))
+}
+
+pub(super) fn find<'a>(list: &'a Json, name: &str) -> Option<&'a Json> {
+    list.as_array()?.iter().find(|item| item["name"] == name)
+}

@@ -1,0 +1,169 @@
+//! Deployment YAML as text: bounds, the template, and what is shown.
+
+use portolan_core::{Delivery, Field, FieldKey, ServerSpec, Source, Transport};
+use portolan_k8s::{KubeConfig, render, yaml};
+use serde_json::Value as Json;
+
+use super::support::World;
+
+fn server() -> ServerSpec {
+    let region = FieldKey::parse("region").expect("a key");
+    let mut plain = Field::new(region, Delivery::Env { name: "REGION".into() });
+    plain.default = Some("eu".into());
+    ServerSpec::command("time", "uvx", ["mcp-server-time", "--tz=${user_config.region}"])
+        .expect("a server")
+        .field(Field::secret_env("api_key", "API_KEY").expect("a field"))
+        .field(plain)
+}
+
+fn config() -> KubeConfig {
+    KubeConfig::in_namespace("mcp-servers")
+}
+
+#[test]
+fn the_template_changes_nothing() {
+    for (server, mut world) in [
+        (
+            server(),
+            World::command().plain("REGION", "eu").secret("API_KEY", "s3cr3t"),
+        ),
+        (
+            ServerSpec::image("time", "ghcr.io/acme/time:1").expect("a server"),
+            World::stdio_image(None),
+        ),
+    ] {
+        let text = yaml::template(&server, &config()).expect("a template");
+        assert_eq!(
+            yaml::check(&text, &server, &config()).expect("accepted"),
+            warnings(&text)
+        );
+        let generated = world.pod();
+        world = world.yaml(text);
+        assert_eq!(sorted(world.pod()), sorted(generated));
+    }
+}
+
+/// That the account is replaced is said of the template, too, which names it for the reader.
+fn warnings(text: &str) -> Vec<String> {
+    let says = text.contains("serviceAccountName");
+    says.then(|| "serviceAccountName is replaced by the server's option service_account".to_owned())
+        .into_iter()
+        .collect()
+}
+
+#[test]
+fn what_is_shown_can_be_given_back() {
+    for world in World::all() {
+        let world = world
+            .plain("ODD", "yes: $(NO) \"'# \n  true")
+            .plain("N", "1")
+            .secret("KEY", "s")
+            .file("f", "x");
+        let generated = world.deployment();
+        let shown = world.show();
+        let again = world.yaml(shown).deployment();
+        assert_eq!(sorted(again["spec"].clone()), sorted(generated["spec"].clone()));
+    }
+}
+
+/// Lists of names in one order.
+fn sorted(mut value: Json) -> Json {
+    match &mut value {
+        Json::Array(items) => {
+            let mut kept: Vec<_> = std::mem::take(items).into_iter().map(sorted).collect();
+            if kept.iter().all(|item| item["name"].is_string()) {
+                kept.sort_by_key(|item| item["name"].to_string() + &item["mountPath"].to_string());
+            }
+            *items = kept;
+        }
+        Json::Object(fields) => fields.values_mut().for_each(|field| *field = sorted(field.take())),
+        _ => {}
+    }
+    value
+}
+
+#[test]
+fn size_depth_and_aliases_are_bounded() {
+    let long = format!("# {}", "x".repeat(yaml::MAX_LEN));
+    let deep = format!("a: {}1{}", "[".repeat(100), "]".repeat(100));
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..12 {
+        let last = format!("*a{}", n - 1);
+        bomb.push_str(&format!("a{n}: &a{n} [{}]\n", vec![last; 9].join(", ")));
+    }
+    for (text, what) in [(long, "bytes"), (deep, ""), (bomb, "")] {
+        let started = std::time::Instant::now();
+        let refusal = World::http().yaml(text).refusal();
+        assert!(refusal.contains(what) && refusal.len() < 400, "{refusal}");
+        assert!(!refusal.contains('\n'), "one line: {refusal}");
+        assert!(started.elapsed().as_secs() < 2);
+    }
+}
+
+#[test]
+fn two_documents_and_keys_given_twice_are_refused() {
+    for text in [
+        "a: 1\n---\nb: 2\n",
+        "a: 1\na: 2\n",
+        "a: [1\n",
+        "\t- x",
+        "!!python/object:os.system x",
+    ] {
+        let _ = World::http().yaml(text).refusal();
+    }
+}
+
+#[test]
+fn a_server_is_checked_before_it_is_stored() {
+    let mut server = server();
+    assert_eq!(
+        render::check(&server, &config()).expect("accepted"),
+        Vec::<String>::new()
+    );
+    server.kubernetes.environment = Some("prod".into());
+    assert!(refusal(&server).contains("\"prod\""));
+    server.kubernetes.environment = None;
+    server.kubernetes.service_account = Some("admin".into());
+    assert!(refusal(&server).contains("\"admin\""));
+    server.kubernetes.service_account = None;
+    server.kubernetes.deployment_yaml = Some("kind: Pod".into());
+    assert!(refusal(&server).contains("deployment yaml"));
+    let remote = ServerSpec::remote("far", "https://mcp.example.com/mcp").expect("a server");
+    assert!(render::check(&remote, &config()).expect("accepted").is_empty());
+}
+
+#[test]
+fn an_answer_cannot_choose_a_secret_or_an_image() {
+    let mut config = config();
+    config.default_environment.allowed_images = vec!["ghcr.io/acme".into()];
+    let mut server = server();
+    server.source = Source::Image {
+        image: "ghcr.io/acme/time:1".into(),
+        program: None,
+        args: Vec::new(),
+        transport: Transport::Http {
+            port: 3000,
+            path: "/mcp".into(),
+        },
+    };
+    let deployment = |container: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{}}\nspec: {{ template: {{ spec: {{ containers: [{{ name: a, \
+             {container} }}] }} }} }}"
+        )
+    };
+    for container in [
+        "image: '${env.REGION}'",
+        "envFrom: [{ secretRef: { name: '${env.REGION}' } }]",
+    ] {
+        assert!(
+            yaml::check(&deployment(container), &server, &config).is_err(),
+            "{container}"
+        );
+    }
+    yaml::check(&deployment("image: '${portolan.docker_image}'"), &server, &config).expect("accepted");
+}
+
+fn refusal(server: &ServerSpec) -> String {
+    render::check(server, &config()).expect_err("refused").to_string()
+}
