@@ -21,6 +21,8 @@ pub use portolan_gateway::{
     GatewayConfig, Hosts, Limits, McpGateway, Parts as GatewayParts, StaticTokens, StoredCredentials, Timeouts,
     TokenKeys, Upstream, digest,
 };
+#[cfg(feature = "kubernetes")]
+pub use portolan_k8s::{Connect, KubeClients, KubeConfig, KubeRuntime};
 #[cfg(feature = "process")]
 pub use portolan_process::{ProcessConfig, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir};
 #[cfg(feature = "sqlite")]
@@ -34,5 +36,8 @@ pub use self::{
 
 /// Domain types, contracts, orchestrator and in-memory backends: what backends of one's own are written against.
 pub use portolan_core as core;
+/// The runtime on Kubernetes: its environments, networks, and objects as they are applied.
+#[cfg(feature = "kubernetes")]
+pub use portolan_k8s as kubernetes;
 /// MCP on the wire, without I/O.
 pub use portolan_wire as wire;
