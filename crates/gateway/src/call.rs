@@ -3,11 +3,11 @@
 mod record;
 mod target;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use portolan_core::{Error, Result};
+use portolan_core::{Error, Naming, Result};
 use portolan_wire::{
     era::Era,
     error::{self, ErrorObject},
@@ -23,11 +23,12 @@ use self::{
 };
 use crate::{
     body::Body,
+    exposure::{ExposedTools, Named},
     passthrough,
     reply::{self, Rejection},
     service::Inner,
     session::{Inflight, Session},
-    upstream::{ClientSide, Outgoing, Reply},
+    upstream::{ClientSide, Outgoing, Reply, narrowed},
     visit::Visit,
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Call {
     pub(crate) params: RawObject,
     /// The whole request as it came.
     pub(crate) text: Bytes,
+    /// What a modern client declared that it can do.
+    pub(crate) capabilities: Option<Bytes>,
 }
 
 impl Inner {
@@ -89,7 +92,9 @@ impl Inner {
         };
         record.end(&sent);
         Ok(match sent {
-            Ok(Reply::Message(message)) => reply::json(reply::status_of(era, &id, &message), message),
+            Ok(Reply::Message(message) | Reply::Misread(message)) => {
+                reply::json(reply::status_of(era, &id, &message), message)
+            }
             Ok(Reply::Json(body)) => reply::json_relayed(attended(body, inflight, place)),
             Ok(Reply::Events(body)) => reply::events(attended(body, inflight, place)),
             Err(error) => failed(&error),
@@ -120,23 +125,43 @@ impl Inner {
             },
             _ => ClientSide::Modern { caller: &visit.caller },
         };
+        let declared = narrowed(call.capabilities.as_ref(), &target.mount.server);
         let outgoing = Outgoing {
             client,
             id: call.id,
             method: call.method,
             params,
-            unchanged: target.rename.is_none().then_some(call.text),
+            unchanged: (target.rename.is_none() && declared.is_none()).then_some(call.text),
+            declared,
+            odd_output: target.tool().is_some_and(|tool| tool.odd_output),
             mirrored: target.tool().map_or(&[], |tool| &tool.headers),
             credential: &credential,
             passthrough: passthrough::select(&visit.gateway.passthrough, &visit.headers),
         };
-        let sent = mounted.upstream.call(&outgoing).await;
+        let mut sent = mounted.upstream.call(&outgoing).await;
+        if matches!(sent, Ok(Reply::Misread(_))) {
+            sent = Box::pin(self.send_again(target, outgoing, sent)).await;
+        }
         if let Err(Error::NotReady { failure, .. }) = &sent
             && failure.cause == portolan_core::Cause::Credential
         {
             self.broker.forget(&mounted.install);
         }
         sent
+    }
+
+    /// The server wants other arguments in headers than its definition of the tool said when it was last asked (-32020). It
+    /// is asked for its tools anew, and the call is sent once more.
+    async fn send_again(&self, target: &Target<'_>, mut outgoing: Outgoing<'_>, sent: Result<Reply>) -> Result<Reply> {
+        let Some(tool) = target.tool() else { return sent };
+        let upstream = &target.mounted.upstream;
+        let anew = upstream.listed_within::<ExposedTools>(outgoing.credential, Duration::ZERO);
+        let Ok(listed) = anew.await else { return sent };
+        let Some(at) = listed.items.position(Naming::Plain, tool.own()) else {
+            return sent;
+        };
+        outgoing.mirrored = &listed.items.get(at).headers;
+        upstream.call(&outgoing).await
     }
 
     /// Asks one server after the other for a resource that none of them lists, until one does not say that it has none.

@@ -65,6 +65,8 @@ pub(crate) struct ExposedTool {
     prefixed_definition: Bytes,
     /// Arguments that are repeated in headers of a modern HTTP call (SEP-2243).
     pub(crate) headers: Vec<ParamHeader>,
+    /// Whether its structured content is of another kind than an object, as 2026-07-28 allows.
+    pub(crate) odd_output: bool,
 }
 
 /// The tools of one server, by their names.
@@ -152,6 +154,9 @@ fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
         Some(schema) => header::param_headers(schema).map_err(|fault| format!("{}: {fault}", tool.name()))?,
         None => Vec::new(),
     };
+    let odd_output = definition
+        .get("outputSchema")
+        .is_some_and(|schema| !is_of_object(schema));
     definition.set("name", object::quote(&prefixed));
     let prefixed_definition = definition.to_bytes();
     Ok(ExposedTool {
@@ -160,7 +165,14 @@ fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
         plain_definition,
         prefixed_definition,
         headers,
+        odd_output,
     })
+}
+
+/// Whether a schema is one of an object.
+pub(crate) fn is_of_object(schema: &Bytes) -> bool {
+    let members = RawObject::parse_checked(schema);
+    members.is_ok_and(|members| members.get("type").is_some_and(|raw| raw == r#""object""#))
 }
 
 /// `<server>__<tool>`; what is too long is cut and told apart by a digest of the whole.

@@ -166,6 +166,7 @@ impl Inner {
                     method: request.method,
                     params,
                     text,
+                    capabilities: None,
                 };
                 let tasks = &self.connector.tasks;
                 let calling = Self::call(self.clone(), visit.clone(), Some(session.clone()), call);

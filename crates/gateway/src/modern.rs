@@ -45,6 +45,7 @@ impl Inner {
                     method: request.method,
                     params: call.params,
                     text,
+                    capabilities: call.meta.capabilities,
                 };
                 let calling = Self::call(self.clone(), visit.clone(), None, call);
                 return Work::begin(calling, &self.bench, None).await;

@@ -7,6 +7,7 @@ mod channel;
 mod client;
 mod connection;
 mod convert;
+mod declare;
 mod dialect;
 mod events;
 mod http;
@@ -35,6 +36,7 @@ pub(crate) use self::{
     about::About,
     catalogue::{Catalogue, Hints, Listing, Prompt, Prompts, Resources, Templates},
     client::Connector,
+    declare::narrowed,
     session::UpstreamSession,
 };
 use self::{cancel::HangingUp, http::HttpUpstream, patience::Patience, wake::Waking};
@@ -86,6 +88,10 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) params: RawObject,
     /// The client's own text of the request, when nothing in it was changed.
     pub(crate) unchanged: Option<Bytes>,
+    /// What a modern client can do as far as the server is told, where that is less than what its params say.
+    pub(crate) declared: Option<Bytes>,
+    /// Whether structured content may come that is no object.
+    pub(crate) odd_output: bool,
     /// Arguments that are repeated in headers.
     pub(crate) mirrored: &'a [ParamHeader],
     /// As whom.
@@ -122,6 +128,9 @@ pub(crate) enum Reply {
     Json(Body),
     /// Events for the client, as they come; the last one is the answer.
     Events(Body),
+    /// The message for the client, if nothing better can be had: the server has not looked at the request, because its
+    /// headers do not repeat the arguments that the server wants them to (-32020).
+    Misread(Bytes),
 }
 
 impl ClientSide<'_> {
@@ -130,6 +139,13 @@ impl ClientSide<'_> {
             Self::Modern { .. } => Some(Era::Modern),
             Self::Legacy { .. } => Some(Era::Legacy),
             Self::Gateway => None,
+        }
+    }
+
+    fn version(&self) -> Option<ProtocolVersion> {
+        match self {
+            Self::Legacy { session, .. } => Some(session.version),
+            _ => None,
         }
     }
 
@@ -299,7 +315,7 @@ impl Reply {
     /// The one message that answers, whole. A call that was cancelled has none.
     pub(crate) async fn into_message(self, limit: usize) -> Result<Option<Bytes>, Collect> {
         match self {
-            Self::Message(message) => Ok(Some(message)),
+            Self::Message(message) | Self::Misread(message) => Ok(Some(message)),
             Self::Json(body) => intake::collect(body, limit).await.map(Some),
             Self::Events(body) => last_answer(body, limit).await,
         }

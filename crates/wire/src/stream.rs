@@ -32,6 +32,8 @@ pub enum ResultType {
     Keep,
     /// `"resultType":"complete"` is added as the last member where it is missing.
     Ensure,
+    /// The same for a result that has to say how long it may be kept: with `"ttlMs":0,"cacheScope":"private"` after it.
+    EnsureUncached,
     /// It is dropped.
     Strip,
 }

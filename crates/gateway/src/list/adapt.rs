@@ -8,6 +8,8 @@ use portolan_wire::{
     object::RawObject,
 };
 
+use crate::exposure::is_of_object;
+
 /// A definition without what a client of this version has no notion of. Mostly that is the definition as it stands.
 pub(super) fn definition(definition: &Bytes, version: ProtocolVersion) -> Cow<'_, Bytes> {
     let named = |member: &str| memchr::memmem::find(definition, member.as_bytes()).is_some();
@@ -36,12 +38,6 @@ pub(super) fn definition(definition: &Bytes, version: ProtocolVersion) -> Cow<'_
     } else {
         Cow::Borrowed(definition)
     }
-}
-
-/// Whether a schema is one of an object.
-fn is_of_object(schema: &Bytes) -> bool {
-    let members = RawObject::parse_checked(schema);
-    members.is_ok_and(|members| members.get("type").is_some_and(|raw| raw == r#""object""#))
 }
 
 #[cfg(test)]

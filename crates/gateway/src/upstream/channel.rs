@@ -34,19 +34,11 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
         Err(over) => return over_before_answer(over),
     };
     let era = if hello.modern { Era::Modern } else { Era::Legacy };
-    let client = outgoing.client.era();
-    let params = convert::params(&outgoing.params, client, era, &upstream.config().name);
+    let params = convert::params(outgoing, era, &upstream.server, &upstream.config().name);
     // Silence is watched here; the channel only has to know when to forget.
     let timeout = upstream.config().timeouts.call_total;
     let request = ChannelRequest::new(outgoing.method.as_str(), Some(params.to_bytes()), timeout);
-    let conversion = Conversion {
-        client,
-        upstream: era,
-        method: outgoing.method.clone(),
-        sent: outgoing.id.clone(),
-        id: outgoing.id.clone(),
-        server: upstream.server.clone(),
-    };
+    let conversion = Conversion::new(outgoing, era, outgoing.id.clone(), &upstream.server);
     let exchange = match patience.wait(channel.call(request)).await {
         Ok(exchange) => exchange?,
         Err(over) => return over_before_answer(over),

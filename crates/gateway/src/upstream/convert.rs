@@ -1,12 +1,14 @@
 //! From a server's answer to a client's: the id, and what the eras say differently.
 
+mod content;
+
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use portolan_core::{Cause, Error, Failure, ServerSpec};
 use portolan_wire::{
     envelope::{self, Outcome},
-    era::Era,
+    era::{Era, ProtocolVersion},
     error::{self, ErrorObject, Relayed},
     id::RequestId,
     method::Method,
@@ -14,6 +16,7 @@ use portolan_wire::{
     stream::{Edit, ResultType},
 };
 
+use super::{ClientSide, Outgoing, declare};
 use crate::reply;
 
 /// How the answer to one request is turned into the client's.
@@ -31,12 +34,35 @@ pub(crate) struct Conversion {
     pub(crate) sent: RequestId,
     /// Whose answer it is.
     pub(crate) server: Arc<ServerSpec>,
+    /// What a legacy client speaks.
+    version: Option<ProtocolVersion>,
+    /// The resource that was asked for, raw.
+    uri: Option<Bytes>,
+    /// Whether structured content may come that is no object.
+    odd_output: bool,
 }
 
 impl Conversion {
+    /// The conversion of the answer to `outgoing`, which was sent under the id `sent` to a server of era `upstream`.
+    pub(crate) fn new(outgoing: &Outgoing<'_>, upstream: Era, sent: RequestId, server: &Arc<ServerSpec>) -> Self {
+        let is_read = outgoing.method == Method::ResourcesRead;
+        Self {
+            client: outgoing.client.era(),
+            upstream,
+            method: outgoing.method.clone(),
+            id: outgoing.id.clone(),
+            sent,
+            server: server.clone(),
+            version: outgoing.client.version(),
+            uri: outgoing.params.get("uri").filter(|_| is_read).cloned(),
+            odd_output: outgoing.odd_output,
+        }
+    }
+
     /// What becomes of `resultType`, which only 2026-07-28 has.
     pub(crate) fn result_type(&self) -> ResultType {
         match (self.client, self.upstream) {
+            (Some(Era::Modern), Era::Legacy) if self.uri.is_some() => ResultType::EnsureUncached,
             (Some(Era::Modern), _) => ResultType::Ensure,
             (Some(Era::Legacy), Era::Modern) => ResultType::Strip,
             _ => ResultType::Keep,
@@ -55,10 +81,27 @@ impl Conversion {
     pub(crate) fn passes(&self, result_type: Option<&Bytes>) -> bool {
         let kept = match self.result_type() {
             ResultType::Keep => true,
-            ResultType::Ensure => result_type.is_some(),
+            ResultType::Ensure | ResultType::EnsureUncached => result_type.is_some(),
             ResultType::Strip => false,
         };
         kept && self.id == self.sent
+    }
+
+    /// Whether an answer has to be held whole, however large it is: more may have to change in it than its outside.
+    pub(crate) fn holds(&self) -> bool {
+        (self.odd_output && self.strips()) || self.is_older()
+    }
+
+    /// Whether what came with 2026-07-28 is taken out.
+    fn strips(&self) -> bool {
+        self.client == Some(Era::Legacy) && self.upstream == Era::Modern
+    }
+
+    /// Whether the client may not know all kinds of content: links came with 2025-06-18.
+    fn is_older(&self) -> bool {
+        self.version
+            .is_some_and(|version| version < ProtocolVersion::V2025_06_18)
+            && matches!(self.method, Method::ToolsCall | Method::PromptsGet)
     }
 
     /// Whether a legacy client could make nothing of an answer with this `resultType`.
@@ -70,7 +113,7 @@ impl Conversion {
     pub(crate) fn message(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Bytes {
         match outcome {
             Outcome::Error(raw) => self.error(raw),
-            Outcome::Result(raw) if self.result_type() == ResultType::Keep => match whole {
+            Outcome::Result(raw) if self.result_type() == ResultType::Keep && !self.is_older() => match whole {
                 Some(whole) if self.id == self.sent => whole.clone(),
                 _ => envelope::result(&self.id, raw),
             },
@@ -86,17 +129,43 @@ impl Conversion {
         if self.is_beyond(result_type.as_ref()) {
             return self.failure(&self.odd("it asks for more input, which this client's protocol version cannot give"));
         }
-        match (self.result_type(), result_type, whole) {
-            (ResultType::Ensure, Some(_), Some(whole)) if self.id == self.sent => return whole.clone(),
-            (ResultType::Ensure, None, _) => {
+        let mut changed = match self.result_type() {
+            ResultType::Ensure | ResultType::EnsureUncached if result_type.is_none() => {
                 result.set("resultType", Bytes::from_static(br#""complete""#));
+                true
             }
-            (ResultType::Strip, Some(_), _) => {
-                result.remove("resultType");
-            }
-            _ => {}
+            ResultType::Strip => result.remove("resultType").is_some(),
+            _ => false,
+        };
+        changed |= self.adapt_hints(&mut result, result_type.as_ref());
+        if self.strips() && self.method == Method::ToolsCall {
+            changed |= content::without_odd_output(&mut result);
         }
-        envelope::result(&self.id, &result.to_bytes())
+        if self.is_older() {
+            changed |= content::without_links(&mut result);
+        }
+        match whole {
+            Some(whole) if !changed && self.id == self.sent => whole.clone(),
+            _ if !changed => envelope::result(&self.id, raw),
+            _ => envelope::result(&self.id, &result.to_bytes()),
+        }
+    }
+
+    /// The content of a resource says how long it may be kept: towards modern clients always, towards others never.
+    fn adapt_hints(&self, result: &mut RawObject, result_type: Option<&Bytes>) -> bool {
+        if self.uri.is_none() || asks_for_more(result_type) {
+            return false;
+        }
+        let mut changed = false;
+        for (member, careful) in [("ttlMs", "0"), ("cacheScope", r#""private""#)] {
+            if self.strips() {
+                changed |= result.remove(member).is_some();
+            } else if self.client == Some(Era::Modern) && !result.contains(member) {
+                result.set(member, Bytes::from_static(careful.as_bytes()));
+                changed = true;
+            }
+        }
+        changed
     }
 
     fn error(&self, raw: &Bytes) -> Bytes {
@@ -106,21 +175,40 @@ impl Conversion {
         let Some(client) = self.client else {
             return envelope::error(Some(&self.id), &error);
         };
+        let error = self.with_uri(error);
         match error::to_client(client, &self.method, error) {
             Relayed::LacksCapability(error) if client == Era::Modern => envelope::error(Some(&self.id), &error),
             Relayed::LacksCapability(_) if self.method == Method::ToolsCall => {
                 self.failure(&self.odd("it needs a capability that this client does not have"))
             }
+            Relayed::LacksCapability(error) => {
+                let error = ErrorObject::new(error::INVALID_PARAMS, error.message);
+                envelope::error(Some(&self.id), &error)
+            }
             relayed => envelope::error(Some(&self.id), &relayed.hidden()),
+        }
+    }
+
+    /// The error of a legacy server that has no such resource, with the `data.uri` by which modern clients know it
+    /// (SEP-2164).
+    fn with_uri(&self, error: ErrorObject) -> ErrorObject {
+        match &self.uri {
+            Some(uri) if error.code == error::RESOURCE_NOT_FOUND => {
+                let data = error.data.as_ref().and_then(|data| RawObject::parse(data).ok());
+                let mut data = data.unwrap_or_default();
+                if !data.contains("uri") {
+                    data.set("uri", uri.clone());
+                }
+                error.with_data(data.to_bytes())
+            }
+            _ => error,
         }
     }
 
     /// The message that says that there is no answer: a tool result that a model can read, else a JSON-RPC error.
     pub(crate) fn failure(&self, error: &Error) -> Bytes {
-        match (self.client, &self.method) {
-            (Some(era), Method::ToolsCall) => envelope::result(&self.id, &reply::tool_failure(era, error)),
-            _ => envelope::error(Some(&self.id), &reply::error_object(error)),
-        }
+        let is_tool = self.client.is_some() && self.method == Method::ToolsCall;
+        reply::no_answer(self.client.unwrap_or(self.upstream), is_tool, &self.id, error)
     }
 
     /// The server answered what it must not.
@@ -139,11 +227,11 @@ pub(crate) fn asks_for_more(result_type: Option<&Bytes>) -> bool {
 }
 
 /// A `_meta` for a modern server: what the client sent, with the version and capabilities that the protocol demands.
-pub(crate) fn modern_meta(meta: Option<&Bytes>, name: &str) -> Bytes {
-    use portolan_wire::{era::ProtocolVersion, meta as key};
+pub(crate) fn modern_meta(meta: Option<&Bytes>, capabilities: Bytes, name: &str) -> Bytes {
+    use portolan_wire::meta as key;
     let mut members = meta.and_then(|raw| RawObject::parse(raw).ok()).unwrap_or_default();
     members.set(key::PROTOCOL_VERSION, object::quote(ProtocolVersion::NEWEST.as_str()));
-    members.set(key::CLIENT_CAPABILITIES, Bytes::from_static(b"{}"));
+    members.set(key::CLIENT_CAPABILITIES, capabilities);
     if !members.contains(key::CLIENT_INFO) {
         members.set(key::CLIENT_INFO, client_info(name));
     }
@@ -165,16 +253,27 @@ pub(crate) fn legacy_meta(meta: &Bytes) -> Option<Bytes> {
     (!members.is_empty()).then(|| members.to_bytes())
 }
 
-/// Params for a server of era `upstream` from a client of era `client`: the same where the eras are.
-pub(crate) fn params<'a>(params: &'a RawObject, client: Option<Era>, upstream: Era, name: &str) -> Cow<'a, RawObject> {
+/// The params of `outgoing` for a server of era `upstream`: the same where the eras are.
+pub(crate) fn params<'a>(
+    outgoing: &'a Outgoing<'_>,
+    upstream: Era,
+    server: &ServerSpec,
+    name: &str,
+) -> Cow<'a, RawObject> {
     use portolan_wire::meta::META;
-    if client == Some(upstream) {
-        return Cow::Borrowed(params);
+    let client = outgoing.client.era();
+    if client == Some(upstream) && (client == Some(Era::Legacy) || outgoing.declared.is_none()) {
+        return Cow::Borrowed(&outgoing.params);
     }
-    let mut params = params.clone();
+    let mut params = outgoing.params.clone();
     match upstream {
         Era::Modern => {
-            let meta = modern_meta(params.get(META), name);
+            let capabilities = match (&outgoing.declared, &outgoing.client) {
+                (Some(declared), _) => declared.clone(),
+                (None, ClientSide::Legacy { session, .. }) => declare::of_session(session, server),
+                (None, _) => Bytes::from_static(b"{}"),
+            };
+            let meta = modern_meta(params.get(META), capabilities, name);
             params.set(META, meta);
         }
         Era::Legacy => match params.get(META).map(legacy_meta) {

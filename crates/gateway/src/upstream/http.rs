@@ -5,6 +5,7 @@ mod probe;
 mod renewal;
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
@@ -19,8 +20,10 @@ use portolan_core::{Cause, Error, Failure, HttpEndpoint, Outbound, Result, Serve
 use portolan_wire::{
     envelope,
     era::{Era, ProtocolVersion},
+    error::{self as mcp_error, ErrorObject},
     header as mcp,
     id::RequestId,
+    method::Method,
 };
 use tokio_util::task::TaskTracker;
 
@@ -77,6 +80,18 @@ struct Prepared {
     session: Option<(Arc<UpstreamSession>, Arc<Open>)>,
 }
 
+/// An answer that is none: the message for the client, and what can be done before it is sent.
+enum Refused {
+    /// The server does not speak the version that it was spoken to in (-32022).
+    OtherVersion(Bytes),
+    /// The headers do not repeat what the server wants them to (-32020).
+    Misread(Bytes),
+    /// Anything else.
+    Otherwise(Bytes),
+    /// The client has cancelled meanwhile.
+    Cancelled,
+}
+
 impl HttpUpstream {
     pub(crate) fn new(
         server: Arc<ServerSpec>,
@@ -128,7 +143,7 @@ impl HttpUpstream {
     /// Sends a request and gives what comes back, in the client's era.
     pub(crate) async fn call(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Reply> {
         let mut patience = Patience::new(&self.connector.config.timeouts, outgoing.client.cancelled());
-        let mut reopened = false;
+        let (mut reopened, mut asked_anew) = (false, false);
         loop {
             let mut prepared = match patience.wait(self.prepare(outgoing)).await {
                 Ok(prepared) => prepared?,
@@ -156,9 +171,19 @@ impl HttpUpstream {
                 reopened = true;
                 continue;
             }
-            return self
-                .reply(response, prepared.conversion, prepared.unanswered, patience)
-                .await;
+            if response.status() == StatusCode::OK {
+                return self
+                    .reply(response, prepared.conversion, prepared.unanswered, patience)
+                    .await;
+            }
+            let refused = self.refused(response, &prepared.conversion, prepared.unanswered, &mut patience);
+            match Box::pin(refused).await? {
+                // The server has not looked at the call, so it may be sent again, once, as it wants it now.
+                Refused::OtherVersion(_) if !asked_anew => asked_anew = true,
+                Refused::OtherVersion(message) | Refused::Otherwise(message) => return Ok(Reply::Message(message)),
+                Refused::Misread(message) => return Ok(Reply::Misread(message)),
+                Refused::Cancelled => return over_before_answer(Over::Cancelled),
+            }
         }
     }
 
@@ -187,9 +212,9 @@ impl HttpUpstream {
             (ClientSide::Legacy { .. }, Era::Legacy) | (_, Era::Modern) => outgoing.id.clone(),
             _ => RequestId::from_u64(self.next_id.fetch_add(1, Ordering::Relaxed)),
         };
-        let same_text = client == Some(upstream) && sent == outgoing.id;
         let name = &self.connector.config.name;
-        let params = convert::params(&outgoing.params, client, upstream, name);
+        let params = convert::params(outgoing, upstream, &self.server, name);
+        let same_text = client == Some(upstream) && sent == outgoing.id && matches!(params, Cow::Borrowed(_));
         let text = match &outgoing.unchanged {
             Some(text) if same_text => text.clone(),
             _ => envelope::request(&sent, &outgoing.method, Some(&params.to_bytes())),
@@ -216,14 +241,7 @@ impl HttpUpstream {
                 outgoing.client.hanging_up(),
             ),
         };
-        let conversion = Conversion {
-            client,
-            upstream,
-            method: outgoing.method.clone(),
-            id: outgoing.id.clone(),
-            sent,
-            server: self.server.clone(),
-        };
+        let conversion = Conversion::new(outgoing, upstream, sent, &self.server);
         Ok(Prepared {
             request: self.post(headers, text)?,
             conversion,
@@ -248,9 +266,6 @@ impl HttpUpstream {
                 .and_then(|value| value.to_str().ok());
             value.is_some_and(|value| essence(value).eq_ignore_ascii_case(wanted))
         };
-        if head.status != StatusCode::OK {
-            return Box::pin(self.refused(&head, body, &conversion, unanswered, patience)).await;
-        }
         if is("application/json") {
             let length = head.headers.get(header::CONTENT_LENGTH).is_some();
             return json::relay(
@@ -272,16 +287,17 @@ impl HttpUpstream {
     /// What a status other than 200 means.
     async fn refused(
         &self,
-        head: &http::response::Parts,
-        body: Driven,
+        response: Response<Driven>,
         conversion: &Conversion,
         mut unanswered: Unanswered,
-        mut patience: Patience,
-    ) -> Result<Reply> {
+        patience: &mut Patience,
+    ) -> Result<Refused> {
         unanswered.answered();
+        let (head, body) = response.into_parts();
         let text = match patience.wait(intake::collect(body, ERROR_BYTES)).await {
             Ok(text) => text.unwrap_or_default(),
-            Err(over) => return over_before_answer(over),
+            Err(Over::Timeout(error)) => return Err(error),
+            Err(Over::Cancelled) => return Ok(Refused::Cancelled),
         };
         let status = head.status;
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
@@ -292,10 +308,16 @@ impl HttpUpstream {
                 envelope::parse(&text, &envelope::Limits::default())
             && let envelope::Outcome::Error(raw) = &response.outcome
         {
-            if speaks_otherwise(raw) {
+            let code = ErrorObject::parse(raw).map(|error| error.code);
+            let message = conversion.message(&response.outcome, None);
+            if code.is_some_and(|code| speaks_otherwise(code, &conversion.method)) {
                 self.known.forget();
             }
-            return Ok(Reply::Message(conversion.message(&response.outcome, None)));
+            return Ok(match code {
+                Some(mcp_error::UNSUPPORTED_PROTOCOL_VERSION) => Refused::OtherVersion(message),
+                Some(mcp_error::HEADER_MISMATCH) => Refused::Misread(message),
+                _ => Refused::Otherwise(message),
+            });
         }
         let failure = if status.is_redirection() {
             Failure::new(
@@ -473,16 +495,13 @@ impl Open {
 }
 
 /// Whether an error under a 4xx is one that a server of the other era gives: then it is asked anew what it speaks.
-fn speaks_otherwise(error: &Bytes) -> bool {
-    use portolan_wire::error::{
-        ErrorObject, HEADER_MISMATCH, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION,
-    };
-    ErrorObject::parse(error).is_some_and(|error| {
-        matches!(
-            error.code,
-            HEADER_MISMATCH | INVALID_REQUEST | METHOD_NOT_FOUND | UNSUPPORTED_PROTOCOL_VERSION
-        )
-    })
+fn speaks_otherwise(code: i64, method: &Method) -> bool {
+    match code {
+        mcp_error::HEADER_MISMATCH | mcp_error::INVALID_REQUEST | mcp_error::UNSUPPORTED_PROTOCOL_VERSION => true,
+        // Of a method that every server has. Others may not be there (2026-07-28, basic/transports).
+        mcp_error::METHOD_NOT_FOUND => *method == Method::ToolsCall,
+        _ => false,
+    }
 }
 
 /// The end of a wait before there is anything to relay.

@@ -63,7 +63,9 @@ pub(crate) async fn relay(
         held.push_back(data);
     }
     if size > SMALL {
-        if let Some(begun) = begin(&held, &conversion) {
+        if !conversion.holds()
+            && let Some(begun) = begin(&held, &conversion)
+        {
             let legacy = conversion.client == Some(Era::Legacy);
             return pass(body, length, legacy, begun, size, patience, unanswered, limits);
         }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod cancel;
+mod features;
 mod intake;
 mod limits;
 mod listing;

@@ -318,7 +318,8 @@ proptest! {
         id in prop_oneof![any::<u32>().prop_map(Value::from), "[a\"\\\\]{0,9}".prop_map(Value::from)],
         noise in prop::collection::vec(any::<u8>(), 64),
         cuts in prop::collection::vec(any::<usize>(), 0..40),
-        mode in prop_oneof![Just(ResultType::Keep), Just(ResultType::Ensure), Just(ResultType::Strip)],
+        mode in prop_oneof![Just(ResultType::Keep), Just(ResultType::Ensure), Just(ResultType::EnsureUncached),
+            Just(ResultType::Strip)],
     ) {
         // serde_json's map sorts or keeps the order, as the host's features have it: write members
         // one by one, so that the order is random in any case.
@@ -341,6 +342,15 @@ proptest! {
         match mode {
             ResultType::Keep => {}
             ResultType::Ensure => { object.entry("resultType").or_insert(json!("complete")); }
+            ResultType::EnsureUncached => {
+                if result_type.is_none() {
+                    object.extend([
+                        ("resultType".into(), json!("complete")),
+                        ("ttlMs".into(), json!(0)),
+                        ("cacheScope".into(), json!("private")),
+                    ]);
+                }
+            }
             ResultType::Strip => { object.remove("resultType"); }
         }
 

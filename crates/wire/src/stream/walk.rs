@@ -15,8 +15,8 @@ use crate::{
 /// The longest spelling of a key we look for: `resultType`, all in escapes.
 const MAX_KEY: usize = 60;
 
-const COMPLETE: &[u8] = br#""resultType":"complete""#;
-const COMMA_COMPLETE: &[u8] = br#","resultType":"complete""#;
+const COMPLETE: &[u8] = br#","resultType":"complete""#;
+const UNCACHED: &[u8] = br#","resultType":"complete","ttlMs":0,"cacheScope":"private""#;
 
 #[derive(Debug)]
 pub(super) struct Walk {
@@ -372,9 +372,14 @@ impl Walk {
             self.pending = Pending::Nothing;
             cut.resume(at);
         }
-        if self.edit.result_type == ResultType::Ensure && self.head.result_type.is_none() {
-            let piece = if empty { COMPLETE } else { COMMA_COMPLETE };
-            cut.insert(at, Bytes::from_static(piece));
+        let missing = match self.edit.result_type {
+            ResultType::Ensure => Some(COMPLETE),
+            ResultType::EnsureUncached => Some(UNCACHED),
+            ResultType::Keep | ResultType::Strip => None,
+        };
+        if let Some(piece) = missing.filter(|_| self.head.result_type.is_none()) {
+            // Without its comma, where nothing stands before it.
+            cut.insert(at, Bytes::from_static(&piece[usize::from(empty)..]));
         }
         self.in_result = false;
         self.member = Member::Other;

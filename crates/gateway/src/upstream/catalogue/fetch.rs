@@ -163,6 +163,8 @@ impl Link {
             method: method.clone(),
             params,
             unchanged: None,
+            declared: None,
+            odd_output: false,
             mirrored: &[],
             credential,
             passthrough: HeaderMap::new(),

@@ -162,7 +162,7 @@ impl Machine {
             self.long = Long::Ignored;
             return;
         };
-        if self.data.is_none() {
+        if self.data.is_none() && !self.conversion.holds() {
             let mut stream = ResponseStream::new(self.conversion.edit());
             let mut pieces = Vec::with_capacity(4);
             if stream.push(data.clone(), &mut pieces).is_ok() && is_ours(stream.head(), &self.conversion) {

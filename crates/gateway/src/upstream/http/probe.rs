@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use portolan_core::{Cause, Failure, Outbound, Result};
 use portolan_wire::{
@@ -54,7 +55,7 @@ impl HttpUpstream {
         let mut params = RawObject::new();
         params.set(
             portolan_wire::meta::META,
-            convert::modern_meta(None, &self.connector.config.name),
+            convert::modern_meta(None, Bytes::from_static(b"{}"), &self.connector.config.name),
         );
         let text = envelope::request(&RequestId::from_u64(0), &Method::Discover, Some(&params.to_bytes()));
         let mut headers = self.headers(credential, &HeaderMap::new());

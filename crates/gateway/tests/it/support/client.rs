@@ -160,7 +160,8 @@ impl Client {
         }
         let params = members.join(",");
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#);
-        let name = serde_json::from_str::<Value>(&body).map(|body| body["params"]["name"].clone());
+        let mirrored = if method == "resources/read" { "uri" } else { "name" };
+        let name = serde_json::from_str::<Value>(&body).map(|body| body["params"][mirrored].clone());
         let mut post = self.bare(body);
         if self.speaks.is_modern() {
             post.headers.push(("mcp-method".into(), method.into()));

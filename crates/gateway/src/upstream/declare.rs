@@ -1,0 +1,57 @@
+//! What a modern server is told that the client can do.
+
+use bytes::Bytes;
+use portolan_core::ServerSpec;
+use portolan_wire::{meta, object::RawObject};
+
+use crate::session::Session;
+
+/// What a modern client declared, without what this server may not ask of it; `None` if that is all of it.
+pub(crate) fn narrowed(declared: Option<&Bytes>, server: &ServerSpec) -> Option<Bytes> {
+    // Most clients can do nothing special.
+    let declared = declared.filter(|raw| raw.len() > 2)?;
+    let mut capabilities = RawObject::parse_checked(declared).ok()?;
+    let asks = &server.asks;
+    let mut changed = false;
+    for (capability, allowed) in [
+        ("elicitation", asks.elicitation),
+        ("sampling", asks.sampling),
+        ("roots", asks.roots),
+    ] {
+        changed |= !allowed && capabilities.remove(capability).is_some();
+    }
+    // A task could not be asked for again, because its id is not relayed.
+    if let Some(mut extensions) = extensions(&capabilities)
+        && extensions.remove(meta::TASKS_EXTENSION).is_some()
+    {
+        capabilities.set("extensions", extensions.to_bytes());
+        changed = true;
+    }
+    changed.then(|| capabilities.to_bytes())
+}
+
+/// What a legacy client declared when it opened its session, as far as this server may ask for it.
+pub(crate) fn of_session(_session: &Session, _server: &ServerSpec) -> Bytes {
+    Bytes::from_static(b"{}")
+}
+
+fn extensions(capabilities: &RawObject) -> Option<RawObject> {
+    RawObject::parse_checked(capabilities.get("extensions")?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_told_of_nothing_that_it_may_not_ask() {
+        let server = ServerSpec::remote("up", "http://localhost/mcp").expect("a server");
+        let narrowed = |text: &str| narrowed(Some(&Bytes::copy_from_slice(text.as_bytes())), &server);
+        assert_eq!(narrowed("{}"), None);
+        assert_eq!(narrowed(r#"{"elicitation":{"url":{}},"x":1}"#), None);
+        let told = narrowed(r#"{"elicitation":{},"sampling":{},"roots":{}}"#);
+        assert_eq!(told.expect("less"), r#"{"elicitation":{}}"#);
+        let told = narrowed(r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"a/b":{}}}"#);
+        assert_eq!(told.expect("less"), r#"{"extensions":{"a/b":{}}}"#);
+    }
+}
