@@ -4,9 +4,9 @@
 //!
 //! ```text
 //! kind create cluster && kubectl create namespace mcp-servers
-//! cargo run --example kubernetes --features kubernetes                       the image mcp/time
-//! cargo run --example kubernetes --features kubernetes -- --image me/server:1 [-- PROGRAM ARGS...]
-//! cargo run --example kubernetes --features kubernetes -- --remove           removes what it installed
+//! cargo run --example kubernetes --features k8s-latest                       the image mcp/time
+//! cargo run --example kubernetes --features k8s-latest -- --image me/server:1 [-- PROGRAM ARGS...]
+//! cargo run --example kubernetes --features k8s-latest -- --remove           removes what it installed
 //! ```
 
 #![expect(clippy::print_stderr, reason = "an example talks to people")]

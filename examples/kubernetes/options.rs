@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 pub(crate) const USAGE: &str = "\
-cargo run --example kubernetes --features kubernetes -- [OPTIONS] [-- PROGRAM ARGS...]
+cargo run --example kubernetes --features k8s-latest -- [OPTIONS] [-- PROGRAM ARGS...]
   --image IMAGE          an image of the server's own [mcp/time, unless a program is given]
   --base-image IMAGE     where a program without an image of its own runs
   --bridge-image IMAGE   where the bridge is taken from, at /portolan-bridge [the base image]

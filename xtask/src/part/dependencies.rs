@@ -36,6 +36,11 @@ const RULES: &[Rule] = &[
         forbidden: &[KUBERNETES, SQL],
     },
     Rule {
+        what: "portolan-k8s sees no SQL and no gateway",
+        tree: &["-p", "portolan-k8s", "-e", "normal,build"],
+        forbidden: &[SQL, &["portolan-gateway", "axum"]],
+    },
+    Rule {
         what: "portolan's default features see no Kubernetes",
         tree: &["-p", "portolan", "-e", "normal,build"],
         forbidden: &[KUBERNETES],

@@ -7,6 +7,9 @@ use crate::exec;
 use crate::report::Outcome;
 use crate::workspace::{Workspace, cargo};
 
+/// What default features leave out.
+const FEATURES: &str = "portolan/k8s-latest,portolan/conformance,portolan-process/bridge";
+
 pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     for component in ["fmt", "clippy"] {
         let name = if component == "fmt" { "rustfmt" } else { component };
@@ -17,13 +20,23 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     outcome.command("formatting", &mut cargo(&["fmt", "--all", "--check"]));
     outcome.command(
         "lints, whole workspace",
-        &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        &mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--features",
+            FEATURES,
+            "--",
+            "-D",
+            "warnings",
+        ]),
     );
     for library in Workspace::read()?.libraries() {
         let alone = ["clippy", "-p", &library, "--no-default-features"];
-        // A store is nothing without a database.
         let least: &[&str] = match library.as_str() {
+            // A store is nothing without a database, and Kubernetes nothing without a version.
             "portolan-storage-sql" => &["--features", "sqlite"],
+            "portolan-k8s" => &["--features", "k8s-earliest"],
             _ => &[],
         };
         let arguments = [&alone, least, &["--", "-D", "warnings"]].concat();
@@ -34,7 +47,7 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     }
     outcome.command(
         "docs",
-        cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+        cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings"),
     );
     dependencies::run(outcome);
     deny::run(outcome)

@@ -11,6 +11,8 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
         "--workspace",
         "--exclude",
         "portolan-e2e",
+        "--features",
+        "portolan/k8s-latest,portolan-process/bridge",
         "--no-fail-fast",
     ]));
     Ok(())
