@@ -28,6 +28,7 @@ use crate::{
     reply::{self, Rejection},
     service::Inner,
     session::{Inflight, Session},
+    tasks::{self, TaskIds, TaskSeal},
     upstream::{ClientSide, Outgoing, Reply, narrowed},
     visit::Visit,
 };
@@ -114,6 +115,7 @@ impl Inner {
             .broker
             .credential(&visit.caller, &target.mount.server, &mounted.install)
             .await?;
+        let tasks = self.task_ids(visit, target, &call);
         let mut params = call.params;
         if let Some((member, value)) = &target.rename {
             params.set(member, value.clone());
@@ -134,6 +136,7 @@ impl Inner {
             unchanged: (target.rename.is_none() && declared.is_none()).then_some(call.text),
             declared,
             odd_output: target.tool().is_some_and(|tool| tool.odd_output),
+            tasks,
             mirrored: target.tool().map_or(&[], |tool| &tool.headers),
             credential: &credential,
             passthrough: passthrough::select(&visit.gateway.passthrough, &visit.headers),
@@ -148,6 +151,25 @@ impl Inner {
             self.broker.forget(&mounted.install);
         }
         sent
+    }
+
+    /// What becomes of the ids of tasks in the answer: most clients know none.
+    fn task_ids(&self, visit: &Visit, target: &Target<'_>, call: &Call) -> Option<Arc<TaskIds>> {
+        if !tasks::are_known(call.capabilities.as_ref()) {
+            return None;
+        }
+        match &call.method {
+            Method::ToolsCall => {
+                let (gateway, install) = (&visit.gateway.spec.name, target.mounted.install.name);
+                let seal = TaskSeal::new(&self.keys, gateway, &visit.caller, install);
+                Some(Arc::new(TaskIds::Sealed(seal)))
+            }
+            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
+                let id = call.params.get("taskId").cloned();
+                id.map(|id| Arc::new(TaskIds::Known(id)))
+            }
+            _ => None,
+        }
     }
 
     /// The server wants other arguments in headers than its definition of the tool said when it was last asked (-32020). It

@@ -1,7 +1,13 @@
 //! What a gateway says of itself: in `initialize`, in `server/discover`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use portolan_wire::object::{self, RawObject};
+use portolan_wire::{
+    era::Era,
+    meta,
+    object::{self, RawObject},
+};
 
 use crate::{service::Inner, table::Mount, upstream::About, visit::Visit};
 
@@ -86,7 +92,7 @@ impl Offer {
 
 impl Inner {
     /// What this caller's servers have between them; everything, as long as one of them has not said what it has.
-    pub(crate) fn capabilities(&self, visit: &Visit) -> Bytes {
+    pub(crate) fn capabilities(&self, visit: &Visit, era: Era) -> Bytes {
         let offers = visit
             .places()
             .map(|(mount, mounted)| Offer::of(mount, mounted.upstream.about().as_deref()));
@@ -97,7 +103,7 @@ impl Inner {
         };
         let mut capabilities = RawObject::new();
         offers.fold(tools, Offer::or).write(&mut capabilities);
-        let extensions = extensions(visit);
+        let extensions = extensions(visit, era);
         if !extensions.is_empty() {
             capabilities.set("extensions", extensions.to_bytes());
         }
@@ -128,7 +134,7 @@ impl Inner {
 
 /// The extensions of the one server, with its settings. An app calls tools by the names that its server has for them, so
 /// where names are changed there are none.
-fn extensions(visit: &Visit) -> RawObject {
+fn extensions(visit: &Visit, era: Era) -> RawObject {
     let mut relayed = RawObject::new();
     let offered = visit
         .sole_server()
@@ -138,6 +144,14 @@ fn extensions(visit: &Visit) -> RawObject {
         if let Some(settings) = offered.as_ref().and_then(|offered| offered.get(name)) {
             relayed.set(name, settings.clone());
         }
+    }
+    // Tasks are relayed from modern servers to modern clients, whatever names are changed.
+    let has_tasks = |about: Option<Arc<About>>| {
+        let extensions = about.and_then(|about| RawObject::parse(about.capabilities.get("extensions")?).ok());
+        extensions.is_some_and(|extensions| extensions.contains(meta::TASKS_EXTENSION))
+    };
+    if era == Era::Modern && visit.places().any(|(_, mounted)| has_tasks(mounted.upstream.about())) {
+        relayed.set(meta::TASKS_EXTENSION, Bytes::from_static(b"{}"));
     }
     relayed
 }

@@ -54,7 +54,7 @@ impl Inner {
             })?;
         let mut result = RawObject::new();
         result.set("protocolVersion", object::quote(version.as_str()));
-        result.set("capabilities", self.capabilities(visit));
+        result.set("capabilities", self.capabilities(visit, Era::Legacy));
         result.set("serverInfo", self.server_info());
         if let Some(instructions) = self.instructions(visit) {
             result.set("instructions", instructions);

@@ -42,6 +42,7 @@ mod serve;
 mod service;
 mod session;
 mod table;
+mod tasks;
 mod upstream;
 mod visit;
 mod work;

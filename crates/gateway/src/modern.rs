@@ -39,7 +39,14 @@ impl Inner {
         let refuse =
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Modern), error).with_id(id.clone());
         let result = match request.method {
-            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete | Method::Other(_) => {
+            Method::ToolsCall
+            | Method::PromptsGet
+            | Method::ResourcesRead
+            | Method::Complete
+            | Method::TasksGet
+            | Method::TasksUpdate
+            | Method::TasksCancel
+            | Method::Other(_) => {
                 let call = Call {
                     id: request.id,
                     method: request.method,
@@ -65,7 +72,7 @@ impl Inner {
         let mut result = RawObject::new();
         result.set("resultType", Bytes::from_static(b"\"complete\""));
         result.set("supportedVersions", ProtocolVersion::list(&self.config.versions));
-        result.set("capabilities", self.capabilities(visit));
+        result.set("capabilities", self.capabilities(visit, Era::Modern));
         if let Some(instructions) = self.instructions(visit) {
             result.set("instructions", instructions);
         }

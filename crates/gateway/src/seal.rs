@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     Session,
     /// A place in a list.
     Cursor,
+    /// The id of a task.
+    Task,
 }
 
 impl Purpose {
@@ -29,7 +31,7 @@ impl Purpose {
     fn max_len(self) -> usize {
         match self {
             // Headers share 8 KiB in many proxies.
-            Self::Session => 2048,
+            Self::Session | Self::Task => 2048,
             // A URI may be the place in a list.
             Self::Cursor => 8192,
         }
@@ -39,6 +41,7 @@ impl Purpose {
         Aad::from(match self {
             Self::Session => b"portolan session 1".as_slice(),
             Self::Cursor => b"portolan cursor 1".as_slice(),
+            Self::Task => b"portolan task 1".as_slice(),
         })
     }
 }

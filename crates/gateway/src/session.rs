@@ -409,7 +409,7 @@ impl Drop for Inflight {
 }
 
 /// A session belongs to one caller on one gateway; presented by another, it is unknown.
-fn bind(gateway: &GatewayName, caller: &Caller) -> [u8; 16] {
+pub(crate) fn bind(gateway: &GatewayName, caller: &Caller) -> [u8; 16] {
     let text = format!("{gateway}\n{}", caller.subject);
     let hashed = digest::digest(&digest::SHA256, text.as_bytes());
     let mut bound = [0; 16];

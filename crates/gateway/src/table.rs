@@ -198,10 +198,15 @@ impl Mount {
     ///
     /// A personal install never serves anybody else, also when it is pinned.
     pub(crate) fn resolve(&self, caller: &Caller) -> Option<&Mounted> {
+        self.reached(caller)
+            .min_by_key(|mounted| (rank(caller, &mounted.install.owner), mounted.install.name))
+    }
+
+    /// The installs that may serve this caller.
+    pub(crate) fn reached<'a>(&'a self, caller: &Caller) -> impl Iterator<Item = &'a Mounted> {
         self.installs
             .iter()
             .filter(|mounted| caller.may_use(&mounted.install.owner))
-            .min_by_key(|mounted| (rank(caller, &mounted.install.owner), mounted.install.name))
     }
 
     /// The installs that may serve this server's calls.

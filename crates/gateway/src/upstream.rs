@@ -46,6 +46,7 @@ use crate::{
     config::GatewayConfig,
     intake::{self, Collect},
     session::Session,
+    tasks::TaskIds,
 };
 
 /// The link to a server that calls are relayed to.
@@ -92,6 +93,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) declared: Option<Bytes>,
     /// Whether structured content may come that is no object.
     pub(crate) odd_output: bool,
+    /// What becomes of the ids of tasks, where the client knows tasks.
+    pub(crate) tasks: Option<Arc<TaskIds>>,
     /// Arguments that are repeated in headers.
     pub(crate) mirrored: &'a [ParamHeader],
     /// As whom.

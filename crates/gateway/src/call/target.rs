@@ -17,6 +17,7 @@ use crate::{
     exposure::{ByName, ExposedTool, ExposedTools, Named},
     service::Inner,
     table::{Mount, Mounted, Wanted},
+    tasks,
     upstream::{Listing, Prompt, Resources, Templates},
     visit::Visit,
 };
@@ -197,6 +198,7 @@ impl Inner {
                 target.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_resource(&uri, era)))
             }
             Method::Complete => self.completed(visit, call).await,
+            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => self.task(visit, call),
             other => self.beyond(visit, other),
         }
     }
@@ -233,9 +235,28 @@ impl Inner {
         }
     }
 
+    /// Where a task is.
+    fn task<'a>(&self, visit: &'a Visit, call: &Call) -> Result<Target<'a>, Missing> {
+        if !tasks::are_known(call.capabilities.as_ref()) {
+            return Err(Missing::Unknown(tasks::undeclared()));
+        }
+        let id = text(&call.params, "taskId", "params.taskId must be the id of a task")?;
+        let found = tasks::find(visit, &self.keys, &id);
+        let (mount, mounted, own) =
+            found.ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params("unknown task")))?;
+        Ok(Target {
+            rename: Some(("taskId", object::quote(&own))),
+            ..Target::at((mount, mounted), call.method.as_str())
+        })
+    }
+
     /// A method of an extension says nothing of whose it is. It is the server's, where there is one and nothing is renamed.
     fn beyond<'a>(&self, visit: &'a Visit, method: &Method) -> Result<Target<'a>, Missing> {
         let unknown = || Missing::Unknown(ErrorObject::method_not_found(method.as_str()));
+        // Tasks of 2025-11-25 are none of the extension's.
+        if method.is_removed() {
+            return Err(unknown());
+        }
         let place = visit.sole_server().ok_or_else(unknown)?;
         if !self.allows_method(visit, place.0, place.1, method.as_str()) {
             return Err(unknown());

@@ -17,7 +17,7 @@ use portolan_wire::{
 };
 
 use super::{ClientSide, Outgoing, declare};
-use crate::reply;
+use crate::{reply, tasks::TaskIds};
 
 /// How the answer to one request is turned into the client's.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub(crate) struct Conversion {
     uri: Option<Bytes>,
     /// Whether structured content may come that is no object.
     odd_output: bool,
+    /// What becomes of the ids of tasks.
+    tasks: Option<Arc<TaskIds>>,
 }
 
 impl Conversion {
@@ -56,6 +58,7 @@ impl Conversion {
             version: outgoing.client.version(),
             uri: outgoing.params.get("uri").filter(|_| is_read).cloned(),
             odd_output: outgoing.odd_output,
+            tasks: outgoing.tasks.clone(),
         }
     }
 
@@ -84,12 +87,23 @@ impl Conversion {
             ResultType::Ensure | ResultType::EnsureUncached => result_type.is_some(),
             ResultType::Strip => false,
         };
-        kept && self.id == self.sent
+        kept && self.id == self.sent && !self.is_task(result_type)
+    }
+
+    /// Whether an answer names a task by an id that the client does not know it by.
+    pub(crate) fn is_task(&self, result_type: Option<&Bytes>) -> bool {
+        match self.tasks.as_deref() {
+            None => false,
+            Some(TaskIds::Sealed(_)) => result_type.is_some_and(|raw| raw == r#""task""#),
+            Some(TaskIds::Known(_)) => true,
+        }
     }
 
     /// Whether an answer has to be held whole, however large it is: more may have to change in it than its outside.
     pub(crate) fn holds(&self) -> bool {
-        (self.odd_output && self.strips()) || self.is_older()
+        (self.odd_output && self.strips())
+            || self.is_older()
+            || matches!(self.tasks.as_deref(), Some(TaskIds::Known(_)))
     }
 
     /// Whether what came with 2026-07-28 is taken out.
@@ -138,6 +152,12 @@ impl Conversion {
             _ => false,
         };
         changed |= self.adapt_hints(&mut result, result_type.as_ref());
+        if let Some(tasks) = self.tasks.as_ref().filter(|_| self.is_task(result_type.as_ref())) {
+            if tasks.write(&mut result).is_none() {
+                return self.failure(&self.odd("its task has no id that can be relayed"));
+            }
+            changed = true;
+        }
         if self.strips() && self.method == Method::ToolsCall {
             changed |= content::without_odd_output(&mut result);
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use portolan_core::ServerSpec;
-use portolan_wire::{meta, object::RawObject};
+use portolan_wire::object::RawObject;
 
 use crate::session::Session;
 
@@ -20,23 +20,12 @@ pub(crate) fn narrowed(declared: Option<&Bytes>, server: &ServerSpec) -> Option<
     ] {
         changed |= !allowed && capabilities.remove(capability).is_some();
     }
-    // A task could not be asked for again, because its id is not relayed.
-    if let Some(mut extensions) = extensions(&capabilities)
-        && extensions.remove(meta::TASKS_EXTENSION).is_some()
-    {
-        capabilities.set("extensions", extensions.to_bytes());
-        changed = true;
-    }
     changed.then(|| capabilities.to_bytes())
 }
 
 /// What a legacy client declared when it opened its session, as far as this server may ask for it.
 pub(crate) fn of_session(_session: &Session, _server: &ServerSpec) -> Bytes {
     Bytes::from_static(b"{}")
-}
-
-fn extensions(capabilities: &RawObject) -> Option<RawObject> {
-    RawObject::parse_checked(capabilities.get("extensions")?).ok()
 }
 
 #[cfg(test)]
@@ -51,7 +40,6 @@ mod tests {
         assert_eq!(narrowed(r#"{"elicitation":{"url":{}},"x":1}"#), None);
         let told = narrowed(r#"{"elicitation":{},"sampling":{},"roots":{}}"#);
         assert_eq!(told.expect("less"), r#"{"elicitation":{}}"#);
-        let told = narrowed(r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"a/b":{}}}"#);
-        assert_eq!(told.expect("less"), r#"{"extensions":{"a/b":{}}}"#);
+        assert_eq!(narrowed(r#"{"extensions":{"a/b":{}}}"#), None);
     }
 }

@@ -154,6 +154,7 @@ pub(crate) fn is_ours(head: &Head, conversion: &Conversion) -> bool {
     head.kind == Some(Kind::Result)
         && head.id.as_ref() == Some(&conversion.sent)
         && !conversion.is_beyond(head.result_type.as_ref())
+        && !conversion.is_task(head.result_type.as_ref())
 }
 
 async fn collect(

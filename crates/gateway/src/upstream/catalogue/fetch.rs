@@ -165,6 +165,7 @@ impl Link {
             unchanged: None,
             declared: None,
             odd_output: false,
+            tasks: None,
             mirrored: &[],
             credential,
             passthrough: HeaderMap::new(),
