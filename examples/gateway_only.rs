@@ -9,9 +9,9 @@
 
 use std::process::ExitCode;
 
-use portolan::{GatewayConfig, Hosts, McpGateway, Naming, StaticTokens, Upstream, digest, serve};
+use portolan::{Asks, GatewayConfig, Hosts, McpGateway, Naming, StaticTokens, Upstream, digest, serve};
 
-const USAGE: &str = "usage: gateway_only [--listen ADDRESS] --token TOKEN [--naming prefix|plain] [--any-host] \
+const USAGE: &str = "usage: gateway_only [--listen ADDRESS] --token TOKEN [--naming prefix|plain] [--any-host] [--asks-all] \
                      NAME=URL... [NAME=stdio:PROGRAM ARGUMENT...]";
 
 fn main() -> ExitCode {
@@ -45,7 +45,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .config(options.config)
         .authenticator(StaticTokens::from_users([("local", digest(&options.token))])?);
     for (name, upstream) in options.upstreams {
-        gateway = gateway.upstream(name, upstream);
+        gateway = gateway.upstream(name, upstream.asks(options.asks));
     }
     let gateway = gateway.build()?;
     let listener = tokio::net::TcpListener::bind(&options.listen).await?;
@@ -59,6 +59,8 @@ struct Options {
     token: String,
     naming: Naming,
     config: GatewayConfig,
+    /// What servers may ask clients.
+    asks: Asks,
     upstreams: Vec<(String, Upstream)>,
 }
 
@@ -69,6 +71,7 @@ impl Options {
             token: String::new(),
             naming: Naming::Prefix,
             config: GatewayConfig::default(),
+            asks: Asks::default(),
             upstreams: Vec::new(),
         };
         while let Some(arg) = args.next() {
@@ -79,6 +82,7 @@ impl Options {
                 "--naming" if value()? == "plain" => options.naming = Naming::Plain,
                 "--naming" => {}
                 "--any-host" => options.config.hosts = Hosts::Any,
+                "--asks-all" => options.asks = Asks::ALL,
                 _ => match arg.split_once('=') {
                     Some((name, place)) if place.starts_with("stdio:") => {
                         // The rest of the line is the program's own.

@@ -10,7 +10,7 @@ mod tokens;
 #[cfg(feature = "conformance")]
 pub use portolan_core::conformance;
 pub use portolan_core::{
-    Answers, Assignment, Authenticator, Caller, Decision, Delivery, Endpoint, Error, Field, GatewayName, Install,
+    Answers, Asks, Assignment, Authenticator, Caller, Decision, Delivery, Endpoint, Error, Field, GatewayName, Install,
     InstallName, Naming, Owner, Policy, Registry, Result, Runtime, Secret, Selection, ServerName, ServerSpec, Subject,
     TeamId, UserId,
     orchestrator::{InstallRequest, Progress},

@@ -19,6 +19,10 @@ pub struct GatewaySpec {
     /// How tools are named towards clients.
     #[serde(default)]
     pub naming: Naming,
+    /// Names of their own that tools and prompts have here, in place of those that `naming` makes. Of two with one name the
+    /// first counts; one of a server that the gateway does not have means nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Alias>,
     /// Where its tools come from.
     #[serde(default)]
     pub selection: Selection,
@@ -40,6 +44,25 @@ pub enum Naming {
     Prefix,
     /// As their servers name them. Of two servers with the same tool, the first by name keeps it.
     Plain,
+}
+
+/// The name of a tool or a prompt in one gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Alias {
+    /// What clients call it.
+    pub name: ToolName,
+    /// The server that has it.
+    pub server: ServerName,
+    /// What its server calls it.
+    pub own: ToolName,
+}
+
+impl Alias {
+    /// `own` of `server`, called `name`.
+    pub fn new(name: ToolName, server: ServerName, own: ToolName) -> Self {
+        Self { name, server, own }
+    }
 }
 
 /// Where a gateway's tools come from.
@@ -102,6 +125,7 @@ impl GatewaySpec {
             name,
             instructions: None,
             naming: Naming::default(),
+            aliases: Vec::new(),
             selection: Selection::default(),
             labels: Labels::default(),
             passthrough: Vec::new(),

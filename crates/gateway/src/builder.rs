@@ -5,9 +5,9 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use http::HeaderName;
 use portolan_core::{
-    AllowAll, AuditSink, Authenticator, Caller, Channel, CredentialBroker, Endpoint, EraPin, Error, GatewayName,
-    GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Outbound, Owner, Policy, Publication, Result, Route,
-    Secret, ServerName, ServerSpec, Source, SystemClock, TraceAudit, memory::MemorySessions,
+    Alias, AllowAll, Asks, AuditSink, Authenticator, Caller, Channel, CredentialBroker, Endpoint, EraPin, Error,
+    GatewayName, GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Outbound, Owner, Policy, Publication, Result,
+    Route, Secret, ServerName, ServerSpec, Source, SystemClock, TraceAudit, memory::MemorySessions,
 };
 
 use crate::{GatewayConfig, McpGateway, Parts, TokenKeys, upstream::Link};
@@ -18,6 +18,7 @@ pub struct Upstream {
     place: Place,
     headers: Vec<(String, Secret)>,
     era: EraPin,
+    asks: Asks,
 }
 
 #[derive(Clone)]
@@ -66,11 +67,20 @@ impl Upstream {
         self
     }
 
+    /// The same, with what it may ask clients. Default: questions to the person, but no work for the client's model, and
+    /// not which folders there are.
+    #[must_use]
+    pub fn asks(mut self, asks: Asks) -> Self {
+        self.asks = asks;
+        self
+    }
+
     fn at(place: Place) -> Self {
         Self {
             place,
             headers: Vec::new(),
             era: EraPin::default(),
+            asks: Asks::default(),
         }
     }
 }
@@ -80,6 +90,7 @@ impl Upstream {
 pub struct Builder {
     name: String,
     naming: Naming,
+    aliases: Vec<Alias>,
     instructions: Option<String>,
     upstreams: Vec<(String, Upstream)>,
     authenticators: Vec<Arc<dyn Authenticator>>,
@@ -109,6 +120,7 @@ impl McpGateway {
         Builder {
             name: "default".into(),
             naming: Naming::default(),
+            aliases: Vec::new(),
             instructions: None,
             upstreams: Vec::new(),
             authenticators: Vec::new(),
@@ -148,6 +160,13 @@ impl Builder {
     #[must_use]
     pub fn naming(mut self, naming: Naming) -> Self {
         self.naming = naming;
+        self
+    }
+
+    /// Gives a tool or prompt a name of its own, in place of the one that `naming` makes.
+    #[must_use]
+    pub fn alias(mut self, alias: Alias) -> Self {
+        self.aliases.push(alias);
         self
     }
 
@@ -202,6 +221,7 @@ impl Builder {
         let keys = self.keys.take().map_or_else(TokenKeys::random, Ok)?;
         let mut spec = GatewaySpec::new(GatewayName::parse(&self.name)?);
         spec.naming = self.naming;
+        spec.aliases = std::mem::take(&mut self.aliases);
         spec.instructions = self.instructions.take();
         let upstreams = std::mem::take(&mut self.upstreams);
         let mut servers = Vec::with_capacity(upstreams.len());
@@ -278,6 +298,7 @@ impl Builder {
         );
         let mut spec = ServerSpec::new(name, source)?;
         spec.era = upstream.era;
+        spec.asks = upstream.asks;
         Ok(Server {
             spec: Arc::new(spec),
             install: Arc::new(install),

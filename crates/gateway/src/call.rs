@@ -1,5 +1,6 @@
 //! A request that is relayed to a server, such as `tools/call`: its way, from top to bottom.
 
+mod owner;
 mod record;
 mod target;
 

@@ -17,6 +17,7 @@
 //!
 //! None is on by default: `axum` (a router), `serve` (a listener), `process` (servers that are child processes).
 
+mod alias;
 mod auth;
 mod body;
 mod broker;

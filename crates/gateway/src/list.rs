@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
-use portolan_core::{Error, Naming, Owner, Result};
+use portolan_core::{Error, Owner, Result};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     error::ErrorObject,
@@ -15,6 +15,7 @@ use portolan_wire::{
 };
 
 use crate::{
+    alias,
     exposure::{ExposedTools, Named},
     reply::FAILURE_KEY,
     seal::Purpose,
@@ -50,7 +51,7 @@ trait Shown: Listing {
 impl Shown for ExposedTools {
     fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
         let allowed = self.iter().filter(|tool| inner.allows(visit, mount, mounted, tool));
-        allowed.map(|tool| item(tool, visit.gateway.spec.naming)).collect()
+        allowed.filter_map(|tool| item(tool, visit, mount)).collect()
     }
 
     fn within(_: &Mount) -> bool {
@@ -62,7 +63,7 @@ impl Shown for Prompts {
     fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
         let prompts = self.iter();
         let allowed = prompts.filter(|prompt| inner.allows_prompt(visit, mount, mounted, prompt.own()));
-        allowed.map(|prompt| item(prompt, visit.gateway.spec.naming)).collect()
+        allowed.filter_map(|prompt| item(prompt, visit, mount)).collect()
     }
 }
 
@@ -88,8 +89,19 @@ impl Shown for Templates {
     }
 }
 
-fn item(named: &impl Named, naming: Naming) -> Item {
-    (named.name(naming).into(), named.definition(naming).clone())
+/// By the name that clients call it; none if that is the alias of something else.
+fn item(named: &impl Named, visit: &Visit, mount: &Mount) -> Option<Item> {
+    let naming = visit.gateway.spec.naming;
+    let name = named.name(naming);
+    if let Some(aliases) = &visit.gateway.aliases {
+        if let Some(alias) = aliases.name_of(&mount.server.name, named.own()) {
+            return Some((alias.into(), alias::renamed(named.plain_definition(), alias)));
+        }
+        if aliases.takes(name) {
+            return None;
+        }
+    }
+    Some((name.into(), named.definition(naming).clone()))
 }
 
 impl Inner {

@@ -13,6 +13,7 @@ use portolan_core::{
 };
 
 use crate::{
+    alias::Aliases,
     exposure,
     upstream::{Connector, Link},
 };
@@ -33,6 +34,8 @@ pub(crate) struct Published {
     pub(crate) spec: GatewaySpec,
     /// Request headers that are passed on.
     pub(crate) passthrough: Vec<HeaderName>,
+    /// Names of single tools and prompts.
+    pub(crate) aliases: Option<Box<Aliases>>,
     mounts: Vec<Mount>,
     by_server: HashMap<ServerName, usize>,
 }
@@ -43,6 +46,8 @@ pub(crate) struct Wanted<'a, 'n> {
     pub(crate) mounts: &'a [Mount],
     pub(crate) naming: Naming,
     pub(crate) name: &'n str,
+    /// By which some are called, and not by this name.
+    pub(crate) aliases: Option<&'a Aliases>,
 }
 
 /// One server behind a gateway.
@@ -118,6 +123,7 @@ impl Table {
                 .map(|(at, mount): (_, &Mount)| (mount.server.name.clone(), at))
                 .collect(),
             mounts,
+            aliases: Aliases::of(&publication.gateway),
             spec: publication.gateway,
         })
     }
@@ -180,16 +186,36 @@ impl Published {
     }
 
     /// What clients mean by the name of a tool or a prompt.
-    pub(crate) fn wanted<'n>(&self, name: &'n str) -> Wanted<'_, 'n> {
+    pub(crate) fn wanted<'a: 'n, 'n>(&'a self, name: &'n str) -> Wanted<'a, 'n> {
+        let meant = self.aliases.as_ref().and_then(|aliases| aliases.meant(name));
+        if let Some((server, own)) = meant {
+            return Wanted {
+                mounts: self.mounts_of(server),
+                naming: Naming::Plain,
+                name: own,
+                aliases: None,
+            };
+        }
         let naming = self.spec.naming;
         let mounts = match naming {
             Naming::Plain => &self.mounts[..],
-            _ => match exposure::server_of(name).and_then(|server| self.by_server.get(server)) {
-                Some(at) => std::slice::from_ref(&self.mounts[*at]),
-                None => &[],
-            },
+            _ => exposure::server_of(name).map_or(&[][..], |server| self.mounts_of(server)),
         };
-        Wanted { mounts, naming, name }
+        Wanted {
+            mounts,
+            naming,
+            name,
+            aliases: self.aliases.as_deref(),
+        }
+    }
+
+    fn mounts_of<S>(&self, server: &S) -> &[Mount]
+    where
+        ServerName: std::borrow::Borrow<S>,
+        S: std::hash::Hash + Eq + ?Sized,
+    {
+        let at = self.by_server.get(server);
+        at.map_or(&[], |at| std::slice::from_ref(&self.mounts[*at]))
     }
 }
 

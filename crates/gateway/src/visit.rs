@@ -30,7 +30,8 @@ impl Visit {
     pub(crate) fn sole_server(&self) -> Option<(&Mount, &Mounted)> {
         let mut places = self.places();
         let sole = places.next().filter(|(mount, _)| mount.is_whole())?;
-        (places.next().is_none() && self.gateway.spec.naming == Naming::Plain).then_some(sole)
+        let as_it_is = self.gateway.spec.naming == Naming::Plain && self.gateway.aliases.is_none();
+        (places.next().is_none() && as_it_is).then_some(sole)
     }
 }
 

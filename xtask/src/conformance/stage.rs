@@ -35,7 +35,15 @@ impl Stage {
         let mut processes = vec![fixture];
         if matches!(target, Target::Gateway(_)) {
             let mut command = programs.gateway();
-            command.args(["--listen", "127.0.0.1:0", "--token", TOKEN, "--naming", "plain"]);
+            command.args([
+                "--listen",
+                "127.0.0.1:0",
+                "--token",
+                TOKEN,
+                "--naming",
+                "plain",
+                "--asks-all",
+            ]);
             command.arg(format!("everything={url}"));
             let (gateway, behind) = Process::start(&mut command, &folder.join("gateway.log"))?;
             let mut command = programs.fixture();

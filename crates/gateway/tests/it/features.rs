@@ -1,19 +1,17 @@
 //! Prompts, resources, templates and completion: the same for every client, whatever stands behind.
 
-use std::sync::Arc;
-
-use portolan_core::{Action, Decision, Naming, PolicyFn, Subject};
+use portolan_core::{Action, Alias, Decision, Naming, PolicyFn, ServerName, Subject, ToolName};
 use portolan_fixtures::everything::{Everything, Options};
 use portolan_gateway::{GatewayConfig, Upstream};
 use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
-    script::{Act, Asked, Script, answer, legacy, modern},
+    script::{Asked, Script, answer, legacy},
     world::{Eras, Site},
 };
 
-async fn everything(eras: Eras) -> Everything {
+pub(crate) async fn everything(eras: Eras) -> Everything {
     let options = Options {
         eras,
         ..Options::default()
@@ -21,21 +19,21 @@ async fn everything(eras: Eras) -> Everything {
     Everything::start(options).await.expect("a server")
 }
 
-async fn plain(upstream: &str) -> Site {
+pub(crate) async fn plain(upstream: &str) -> Site {
     Site::with([("up", Upstream::http(upstream))], |builder| {
         builder.naming(Naming::Plain)
     })
     .await
 }
 
-async fn result(client: &Client, method: &str, params: Value) -> Value {
+pub(crate) async fn result(client: &Client, method: &str, params: Value) -> Value {
     let answer = whole(client, method, params).await;
     assert!(answer["result"].is_object(), "{method}: {answer}");
     answer["result"].clone()
 }
 
 /// The message that answers, past progress.
-async fn whole(client: &Client, method: &str, params: Value) -> Value {
+pub(crate) async fn whole(client: &Client, method: &str, params: Value) -> Value {
     let members: Vec<_> = params.as_object().expect("an object").iter().collect();
     let members: Vec<_> = members
         .iter()
@@ -193,6 +191,48 @@ async fn what_a_policy_denies_is_neither_listed_nor_had() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alias_is_the_only_name_of_what_it_stands_for() {
+    let (first, second) = (everything(Eras::Both).await, everything(Eras::Both).await);
+    let alias = |name: &str, own: &str| {
+        let name_of = |name: &str| ToolName::parse(name).expect("a name");
+        Alias::new(name_of(name), ServerName::parse("b").expect("a name"), name_of(own))
+    };
+    for naming in [Naming::Prefix, Naming::Plain] {
+        let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
+        let site = Site::with(upstreams, |builder| {
+            builder
+                .naming(naming)
+                .alias(alias("hello", "test_simple_text"))
+                // What another server has under this name is hidden by it.
+                .alias(alias("test_error_handling", "test_image_content"))
+                .alias(alias("ask", "test_simple_prompt"))
+        })
+        .await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            let tools = client.tools().await;
+            for name in ["hello", "test_error_handling"] {
+                assert_eq!(tools.iter().filter(|tool| *tool == name).count(), 1);
+            }
+            assert!(!tools.contains(&"b__test_simple_text".to_owned()));
+            assert!(client.text("hello", json!({})).await.contains("simple text"));
+            let image = client.tool("test_error_handling", json!({})).await;
+            assert_eq!(image["result"]["content"][0]["type"], "image");
+            let hidden = client.tool("b__test_simple_text", json!({})).await;
+            assert_eq!(hidden["error"]["code"], -32602);
+            result(&client, "prompts/get", json!({"name": "ask"})).await;
+            // The other server's is still what it was.
+            let other = if naming == Naming::Plain {
+                "test_simple_text"
+            } else {
+                "a__test_simple_text"
+            };
+            assert!(client.text(other, json!({})).await.contains("simple text"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_are_paged_with_cursors_of_their_own() {
     let upstream = everything(Eras::Both).await;
     let mut config = GatewayConfig::default();
@@ -279,249 +319,4 @@ async fn a_client_is_told_what_the_servers_have() {
         "resources": {"listChanged": true, "subscribe": true}, "extensions": {"io.modelcontextprotocol/ui": {"a": 1}}});
     assert_eq!(told["capabilities"], expected);
     assert_eq!(told["instructions"], "be kind");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_holds_up_one_list_and_not_the_next() {
-    let well = everything(Eras::Both).await;
-    let hanging = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}/mcp", hanging.local_addr().expect("an address"));
-    let mut config = GatewayConfig::default();
-    config.timeouts.list = std::time::Duration::from_millis(400);
-    let upstreams = [("hangs", Upstream::http(url)), ("well", Upstream::http(well.url()))];
-    let site = Site::with(upstreams, |builder| builder.config(config)).await;
-    let client = Client::stranger(site.address, Speaks::Modern);
-    result(&client, "prompts/list", json!({})).await;
-    let since = std::time::Instant::now();
-    for _ in 0..5 {
-        let listed = result(&client, "prompts/list", json!({})).await;
-        assert!(listed["_meta"]["dev.portolan/failure"]["hangs"].is_string(), "{listed}");
-    }
-    assert!(
-        since.elapsed() < std::time::Duration::from_millis(350),
-        "{:?}",
-        since.elapsed()
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_changed_tool_sounds_the_alarm_and_a_rewritten_one_does_not() {
-    use portolan_core::{AuditEvent, AuditSink, DefinitionChange};
-    use std::sync::Mutex;
-
-    #[derive(Debug, Default, Clone)]
-    struct Heard(Arc<Mutex<Vec<String>>>);
-    impl AuditSink for Heard {
-        fn record(&self, _: &AuditEvent<'_>) {}
-        fn definition_changed(&self, change: &DefinitionChange<'_>) {
-            assert_ne!(change.before, change.after);
-            self.0
-                .lock()
-                .expect("no panic")
-                .push(format!("{}/{}", change.server, change.tool));
-        }
-    }
-
-    let definition = Arc::new(Mutex::new(
-        r#"{"name":"t","description":"a","inputSchema":{"type":"object"}}"#.to_owned(),
-    ));
-    let shown = definition.clone();
-    let upstream = Script::start(move |asked| match asked.method() {
-        "tools/list" => answer(asked, &format!(r#"{{"tools":[{}]}}"#, shown.lock().expect("no panic"))),
-        _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
-    })
-    .await;
-    let heard = Heard::default();
-    let mut config = GatewayConfig::default();
-    config.timeouts.list_age = std::time::Duration::ZERO;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.audit(heard.clone()).config(config)
-    })
-    .await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
-    let list = async |times: usize| {
-        let until = upstream.asked_for("tools/list") + times;
-        while upstream.asked_for("tools/list") < until {
-            client.tools().await;
-        }
-    };
-    list(1).await;
-    *definition.lock().expect("no panic") =
-        r#"{ "inputSchema":{"type":"object"},"description":"a","name":"t"}"#.to_owned();
-    list(2).await;
-    assert!(heard.0.lock().expect("no panic").is_empty());
-    *definition.lock().expect("no panic") =
-        r#"{"name":"t","description":"b","inputSchema":{"type":"object"}}"#.to_owned();
-    list(3).await;
-    assert_eq!(*heard.0.lock().expect("no panic"), ["up/t"]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn definitions_beyond_the_limits_are_left_out() {
-    let deep = format!(
-        r#"{{"name":"deep","inputSchema":{}{}}}"#,
-        "[".repeat(70),
-        "]".repeat(70)
-    );
-    let large = format!(
-        r#"{{"name":"large","inputSchema":{{"type":"object","x":"{}"}}}}"#,
-        "x".repeat(300_000)
-    );
-    let listed = format!(r#"{{"tools":[{deep},{{"name":"good","inputSchema":{{"type":"object"}}}},{large}]}}"#);
-    let upstream = Script::start(move |asked| match asked.method() {
-        "tools/list" => answer(asked, &listed),
-        _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
-    })
-    .await;
-    let site = plain(&upstream.url()).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
-    assert_eq!(client.tools().await, ["good"]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn results_of_a_newer_server_are_what_an_older_client_can_read() {
-    let upstream = Script::start(|asked| match asked.method() {
-        "tools/call" => answer(
-            asked,
-            r#"{"resultType":"complete","content":[{"type":"resource_link","uri":"a:b","name":"n"}],"structuredContent":[1]}"#,
-        ),
-        _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
-    })
-    .await;
-    let site = plain(&upstream.url()).await;
-    let march = Client::connect(site.address, Speaks::March).await;
-    assert_eq!(
-        march.tool("t", json!({})).await["result"],
-        json!({"content": [{"type": "text", "text": "n: a:b"}]})
-    );
-    let june = Client::connect(site.address, Speaks::June).await;
-    assert_eq!(
-        june.tool("t", json!({})).await["result"],
-        json!({"content": [{"type": "resource_link", "uri": "a:b", "name": "n"}]})
-    );
-    let modern = Client::connect(site.address, Speaks::Modern).await;
-    assert_eq!(
-        modern.tool("t", json!({})).await["result"]["structuredContent"],
-        json!([1])
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_about_headers_and_versions_are_mended_and_never_seen() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    // First the server wants another header, then it does not speak the version for a moment.
-    for code in [-32020, -32022] {
-        let asked_for = Arc::new(AtomicUsize::new(0));
-        let seen = asked_for.clone();
-        let upstream = Script::start(move |asked| match asked.method() {
-            "tools/call" if seen.fetch_add(1, Ordering::Relaxed) == 0 => refuse(asked, code),
-            "tools/call" => answer(asked, r#"{"resultType":"complete","content":[]}"#),
-            _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
-        })
-        .await;
-        let site = plain(&upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            asked_for.store(0, Ordering::Relaxed);
-            let client = Client::connect(site.address, speaks).await;
-            client.tools().await;
-            let before = (upstream.asked_for("tools/list"), upstream.asked_for("server/discover"));
-            let answer = client.tool("t", json!({})).await;
-            assert_eq!(answer["result"]["content"], json!([]), "{answer}");
-            assert_eq!(asked_for.load(Ordering::Relaxed), 2);
-            let after = (upstream.asked_for("tools/list"), upstream.asked_for("server/discover"));
-            assert!(if code == -32020 {
-                after.0 > before.0
-            } else {
-                after.1 > before.1
-            });
-        }
-    }
-    // One that insists is asked twice, and the client hears nothing of codes.
-    for code in [-32020, -32022, -32099, -32077] {
-        let upstream = Script::start(move |asked| match asked.method() {
-            "tools/call" => refuse(asked, code),
-            _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
-        })
-        .await;
-        let site = plain(&upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
-            let answer = client.tool("t", json!({})).await;
-            assert_eq!(answer["error"]["code"], -32603, "{answer}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_is_its_callers_alone() {
-    let (first, second) = (everything(Eras::Modern).await, everything(Eras::Both).await);
-    let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
-    let site = Site::of(upstreams).await;
-    let alice = Client::connect(site.address, Speaks::Modern).await;
-    alice.tools().await;
-    let discovered = result(&alice, "server/discover", json!({})).await;
-    assert_eq!(
-        discovered["capabilities"]["extensions"],
-        json!({"io.modelcontextprotocol/tasks": {}})
-    );
-    for tool in ["a__slow_compute", "b__slow_compute"] {
-        let params = json!({"name": tool, "arguments": {"seconds": 1, "label": "x"}});
-        let created = with_tasks(&alice, "tools/call", params).await["result"].clone();
-        assert_eq!(created["resultType"], "task", "{created}");
-        let id = json!({"taskId": created["taskId"]});
-        let task = with_tasks(&alice, "tasks/get", id.clone()).await;
-        assert!(task["result"].is_object(), "{task}");
-        let task = task["result"].clone();
-        assert_eq!(
-            (&task["taskId"], &task["resultType"]),
-            (&id["taskId"], &json!("complete")),
-            "{task}"
-        );
-        let bob = Client::stranger(site.address, Speaks::Modern).token("bob-token");
-        let odd = json!({"taskId": "nobody's"});
-        for refused in [
-            with_tasks(&bob, "tasks/get", id.clone()).await,
-            with_tasks(&alice, "tasks/get", odd).await,
-        ] {
-            assert_eq!(
-                (&refused["error"]["code"], &refused["error"]["message"]),
-                (&json!(-32602), &json!("unknown task"))
-            );
-        }
-        // Who does not know tasks has none.
-        let post = alice.request("7", "tasks/get", &format!(r#""taskId":{}"#, id["taskId"]), "");
-        let refused = alice
-            .send(&post.with("mcp-name", id["taskId"].as_str().expect("an id")))
-            .await;
-        assert_eq!((refused.status(), refused.code()), (400, -32021));
-        let ack = with_tasks(&alice, "tasks/cancel", id).await;
-        assert_eq!(ack["result"]["resultType"], "complete", "{ack}");
-    }
-}
-
-/// The answer to a client that knows tasks.
-async fn with_tasks(client: &Client, method: &str, params: Value) -> Value {
-    let mut params = params;
-    let capabilities = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
-    params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": capabilities});
-    let name = params
-        .get("taskId")
-        .or(params.get("name"))
-        .and_then(Value::as_str)
-        .expect("a name")
-        .to_owned();
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let post = client
-        .bare(body.to_string())
-        .with("mcp-method", method)
-        .with("mcp-name", &name);
-    let messages = client.begin(&post).await.messages().await.expect("a whole answer");
-    serde_json::from_str(messages.last().expect("an answer")).expect("JSON")
-}
-
-fn refuse(asked: &Asked, code: i64) -> Act {
-    let error = json!({"code": code, "message": "no", "data": {"supported": ["2026-07-28"]}});
-    let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, asked.id());
-    Act::Answer(400, "application/json", body)
 }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod cancel;
+mod catalogue;
 mod features;
 mod intake;
 mod limits;
@@ -15,6 +16,7 @@ mod sessions;
 mod stdio;
 mod stream;
 mod support;
+mod tasks;
 mod upstream_faults;
 mod upstream_sessions;
 mod waking;

@@ -1,0 +1,79 @@
+//! Whose a resource is: told by the lists of the servers, which keep their own URIs.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::target::Place;
+use crate::{
+    service::Inner,
+    upstream::{Listing, Resources, Templates},
+    visit::Visit,
+};
+
+impl Inner {
+    /// A list as it is known; asked for where it is not.
+    async fn list_of<L: Listing>(&self, visit: &Visit, (mount, mounted): Place<'_>) -> Option<Arc<L>> {
+        if let Some(known) = mounted.upstream.known::<L>() {
+            return Some(known);
+        }
+        let broker = &self.broker;
+        let credential = broker.credential(&visit.caller, &mount.server, &mounted.install).await;
+        let listed = mounted.upstream.listed::<L>(&credential.ok()?).await.ok()?;
+        Some(listed.items.clone())
+    }
+
+    /// The servers that may have a resource, the likeliest first: who lists it, alone; else those with a template for it,
+    /// then the others.
+    pub(super) async fn places_of<'a>(&self, visit: &'a Visit, uri: &str) -> Vec<Place<'a>> {
+        let mut places = self.with_resources(visit, uri);
+        if places.len() < 2 {
+            return places;
+        }
+        let lists = join_all(places.iter().map(|place| self.list_of::<Resources>(visit, *place))).await;
+        if let Some(owner) = lists
+            .iter()
+            .position(|list| list.as_ref().is_some_and(|list| list.contains(uri)))
+        {
+            return vec![places.swap_remove(owner)];
+        }
+        let lists = join_all(places.iter().map(|place| self.list_of::<Templates>(visit, *place))).await;
+        let (mut likely, mut others) = (Vec::new(), Vec::new());
+        for (place, list) in places.into_iter().zip(lists) {
+            let is_likely = list.is_some_and(|list| list.matches(uri));
+            if is_likely { &mut likely } else { &mut others }.push(place);
+        }
+        likely.append(&mut others);
+        likely
+    }
+
+    /// Whose a resource or a template of some is, by what servers list; nobody's where that does not tell.
+    pub(crate) async fn owner_of<'a>(&self, visit: &'a Visit, uri: &str) -> Option<Place<'a>> {
+        let mut places = self.with_resources(visit, uri);
+        if places.len() == 1 {
+            return places.pop();
+        }
+        let lists = join_all(places.iter().map(|place| self.list_of::<Resources>(visit, *place))).await;
+        let owner = lists
+            .iter()
+            .position(|list| list.as_ref().is_some_and(|list| list.contains(uri)));
+        if let Some(owner) = owner {
+            return Some(places.swap_remove(owner));
+        }
+        let lists = join_all(places.iter().map(|place| self.list_of::<Templates>(visit, *place))).await;
+        let has = |list: &Option<Arc<Templates>>| {
+            list.as_ref()
+                .is_some_and(|list| list.contains(uri) || list.matches(uri))
+        };
+        lists.iter().position(has).map(|owner| places.swap_remove(owner))
+    }
+
+    /// The servers, in their order, that may have resources and of which this caller may read this one.
+    fn with_resources<'a>(&self, visit: &'a Visit, uri: &str) -> Vec<Place<'a>> {
+        let places = visit.places().filter(|(mount, mounted)| {
+            let about = mounted.upstream.about();
+            about.is_none_or(|about| about.offers("resources")) && self.allows_resource(visit, mount, mounted, uri)
+        });
+        places.collect()
+    }
+}

@@ -1,0 +1,192 @@
+//! What a gateway knows of its servers: lists that hang, change or are too large; what is said in another revision.
+
+use std::sync::Arc;
+
+use portolan_gateway::{GatewayConfig, Upstream};
+use serde_json::json;
+
+use crate::{
+    features::{everything, plain, result},
+    support::{
+        client::{Client, Speaks},
+        script::{Act, Asked, Script, answer, legacy, modern},
+        world::{Eras, Site},
+    },
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_holds_up_one_list_and_not_the_next() {
+    let well = everything(Eras::Both).await;
+    let hanging = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/mcp", hanging.local_addr().expect("an address"));
+    let mut config = GatewayConfig::default();
+    config.timeouts.list = std::time::Duration::from_millis(400);
+    let upstreams = [("hangs", Upstream::http(url)), ("well", Upstream::http(well.url()))];
+    let site = Site::with(upstreams, |builder| builder.config(config)).await;
+    let client = Client::stranger(site.address, Speaks::Modern);
+    result(&client, "prompts/list", json!({})).await;
+    let since = std::time::Instant::now();
+    for _ in 0..5 {
+        let listed = result(&client, "prompts/list", json!({})).await;
+        assert!(listed["_meta"]["dev.portolan/failure"]["hangs"].is_string(), "{listed}");
+    }
+    assert!(
+        since.elapsed() < std::time::Duration::from_millis(350),
+        "{:?}",
+        since.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_tool_sounds_the_alarm_and_a_rewritten_one_does_not() {
+    use portolan_core::{AuditEvent, AuditSink, DefinitionChange};
+    use std::sync::Mutex;
+
+    #[derive(Debug, Default, Clone)]
+    struct Heard(Arc<Mutex<Vec<String>>>);
+    impl AuditSink for Heard {
+        fn record(&self, _: &AuditEvent<'_>) {}
+        fn definition_changed(&self, change: &DefinitionChange<'_>) {
+            assert_ne!(change.before, change.after);
+            self.0
+                .lock()
+                .expect("no panic")
+                .push(format!("{}/{}", change.server, change.tool));
+        }
+    }
+
+    let definition = Arc::new(Mutex::new(
+        r#"{"name":"t","description":"a","inputSchema":{"type":"object"}}"#.to_owned(),
+    ));
+    let shown = definition.clone();
+    let upstream = Script::start(move |asked| match asked.method() {
+        "tools/list" => answer(asked, &format!(r#"{{"tools":[{}]}}"#, shown.lock().expect("no panic"))),
+        _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
+    })
+    .await;
+    let heard = Heard::default();
+    let mut config = GatewayConfig::default();
+    config.timeouts.list_age = std::time::Duration::ZERO;
+    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+        builder.audit(heard.clone()).config(config)
+    })
+    .await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    let list = async |times: usize| {
+        let until = upstream.asked_for("tools/list") + times;
+        while upstream.asked_for("tools/list") < until {
+            client.tools().await;
+        }
+    };
+    list(1).await;
+    *definition.lock().expect("no panic") =
+        r#"{ "inputSchema":{"type":"object"},"description":"a","name":"t"}"#.to_owned();
+    list(2).await;
+    assert!(heard.0.lock().expect("no panic").is_empty());
+    *definition.lock().expect("no panic") =
+        r#"{"name":"t","description":"b","inputSchema":{"type":"object"}}"#.to_owned();
+    list(3).await;
+    assert_eq!(*heard.0.lock().expect("no panic"), ["up/t"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn definitions_beyond_the_limits_are_left_out() {
+    let deep = format!(
+        r#"{{"name":"deep","inputSchema":{}{}}}"#,
+        "[".repeat(70),
+        "]".repeat(70)
+    );
+    let large = format!(
+        r#"{{"name":"large","inputSchema":{{"type":"object","x":"{}"}}}}"#,
+        "x".repeat(300_000)
+    );
+    let listed = format!(r#"{{"tools":[{deep},{{"name":"good","inputSchema":{{"type":"object"}}}},{large}]}}"#);
+    let upstream = Script::start(move |asked| match asked.method() {
+        "tools/list" => answer(asked, &listed),
+        _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
+    })
+    .await;
+    let site = plain(&upstream.url()).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    assert_eq!(client.tools().await, ["good"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_of_a_newer_server_are_what_an_older_client_can_read() {
+    let upstream = Script::start(|asked| match asked.method() {
+        "tools/call" => answer(
+            asked,
+            r#"{"resultType":"complete","content":[{"type":"resource_link","uri":"a:b","name":"n"}],"structuredContent":[1]}"#,
+        ),
+        _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
+    })
+    .await;
+    let site = plain(&upstream.url()).await;
+    let march = Client::connect(site.address, Speaks::March).await;
+    assert_eq!(
+        march.tool("t", json!({})).await["result"],
+        json!({"content": [{"type": "text", "text": "n: a:b"}]})
+    );
+    let june = Client::connect(site.address, Speaks::June).await;
+    assert_eq!(
+        june.tool("t", json!({})).await["result"],
+        json!({"content": [{"type": "resource_link", "uri": "a:b", "name": "n"}]})
+    );
+    let modern = Client::connect(site.address, Speaks::Modern).await;
+    assert_eq!(
+        modern.tool("t", json!({})).await["result"]["structuredContent"],
+        json!([1])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_about_headers_and_versions_are_mended_and_never_seen() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    // First the server wants another header, then it does not speak the version for a moment.
+    for code in [-32020, -32022] {
+        let asked_for = Arc::new(AtomicUsize::new(0));
+        let seen = asked_for.clone();
+        let upstream = Script::start(move |asked| match asked.method() {
+            "tools/call" if seen.fetch_add(1, Ordering::Relaxed) == 0 => refuse(asked, code),
+            "tools/call" => answer(asked, r#"{"resultType":"complete","content":[]}"#),
+            _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
+        })
+        .await;
+        let site = plain(&upstream.url()).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            asked_for.store(0, Ordering::Relaxed);
+            let client = Client::connect(site.address, speaks).await;
+            client.tools().await;
+            let before = (upstream.asked_for("tools/list"), upstream.asked_for("server/discover"));
+            let answer = client.tool("t", json!({})).await;
+            assert_eq!(answer["result"]["content"], json!([]), "{answer}");
+            assert_eq!(asked_for.load(Ordering::Relaxed), 2);
+            let after = (upstream.asked_for("tools/list"), upstream.asked_for("server/discover"));
+            assert!(if code == -32020 {
+                after.0 > before.0
+            } else {
+                after.1 > before.1
+            });
+        }
+    }
+    // One that insists is asked twice, and the client hears nothing of codes.
+    for code in [-32020, -32022, -32099, -32077] {
+        let upstream = Script::start(move |asked| match asked.method() {
+            "tools/call" => refuse(asked, code),
+            _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
+        })
+        .await;
+        let site = plain(&upstream.url()).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            let answer = client.tool("t", json!({})).await;
+            assert_eq!(answer["error"]["code"], -32603, "{answer}");
+        }
+    }
+}
+
+fn refuse(asked: &Asked, code: i64) -> Act {
+    let error = json!({"code": code, "message": "no", "data": {"supported": ["2026-07-28"]}});
+    let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, asked.id());
+    Act::Answer(400, "application/json", body)
+}
