@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::cell::{Cell, Target};
 use crate::exec;
 use crate::tools::{node, runner};
-use crate::workspace::{Workspace, cargo, root};
+use crate::workspace::{Workspace, cargo};
 
-/// The example of the root package that is the gateway in the role of the client.
+/// The example of the end-to-end tests' crate that is the gateway in the role of the client.
 ///
 /// The runner starts it with its server's URL as the last argument and the scenario's name in
 /// `MCP_CONFORMANCE_SCENARIO`.
@@ -71,12 +71,7 @@ impl Programs {
 
     /// The gateway in the role of the client, built now.
     pub(super) fn client(&self) -> Result<PathBuf> {
-        let source = format!("examples/{CLIENT}.rs");
-        ensure!(
-            root().join(&source).is_file(),
-            "there is no {source}: the gateway has no program yet for the role of the client"
-        );
-        exec::output(&mut cargo(&["build", "-p", "portolan", "--example", CLIENT]))?;
+        exec::output(&mut cargo(&["build", "-p", "portolan-e2e", "--example", CLIENT]))?;
         Ok(self.debug.join("examples").join(CLIENT))
     }
 
