@@ -433,7 +433,7 @@ impl HttpUpstream {
     async fn send(&self, request: Request<Full<Bytes>>, credential: &Outbound) -> Result<Response<Driven>> {
         match &credential.renewal {
             None => self.send_once(request).await,
-            Some(renewal) => Box::pin(self.send_renewing(request, renewal)).await,
+            Some(_) => Box::pin(self.send_renewing(request, credential)).await,
         }
     }
 

@@ -10,6 +10,7 @@ mod listing;
 mod matrix;
 mod mutations;
 mod publications;
+mod renewal;
 mod replicas;
 mod router;
 mod sessions;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use portolan_core::{CredentialRefusal, Renewal, Result};
+use portolan_core::{CredentialRefusal, Outbound, Result};
 
 use super::HttpUpstream;
 use crate::upstream::connection::Driven;
@@ -17,15 +17,17 @@ const CHALLENGES: usize = 8;
 const CHALLENGE_BYTES: usize = 4096;
 
 impl HttpUpstream {
-    /// Sends a request, and again with what `renewal` gives when it is refused: a request that was refused was not looked
-    /// at, so to send it again is safe.
+    /// Sends a request, and again with what is got in the place of `credential` when it is refused: a request that was
+    /// refused was not looked at, so to send it again is safe.
     pub(super) async fn send_renewing(
         &self,
         mut request: Request<Full<Bytes>>,
-        renewal: &Arc<dyn Renewal>,
+        credential: &Outbound,
     ) -> Result<Response<Driven>> {
-        let mut renewal = renewal.clone();
+        let mut renewed: Option<Arc<Outbound>> = None;
         for _ in 0..RENEWALS {
+            let refused = renewed.as_deref().unwrap_or(credential);
+            let Some(renewal) = &refused.renewal else { break };
             let response = self.send_once(request.clone()).await?;
             let status = response.status();
             if status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN {
@@ -36,15 +38,24 @@ impl HttpUpstream {
                 status.as_u16(),
                 challenges(response.headers()),
             );
-            let Some(renewed) = renewal.renew(&refusal).await? else {
+            let Some(next) = renewal.renew(&refusal).await? else {
                 return Ok(response);
             };
-            crate::inject::credential(request.headers_mut(), self.endpoint.token.as_ref(), &renewed);
-            if let Some(next) = &renewed.renewal {
-                renewal = next.clone();
-            }
+            self.replace(request.headers_mut(), refused, &next);
+            renewed = Some(next);
         }
         self.send_once(request).await
+    }
+
+    /// Nothing of the refused credential goes along with the next one.
+    fn replace(&self, headers: &mut HeaderMap, refused: &Outbound, next: &Outbound) {
+        for (name, _) in &refused.headers {
+            match self.fixed.get(name) {
+                Some(value) => drop(headers.insert(name, value.clone())),
+                None => drop(headers.remove(name)),
+            }
+        }
+        crate::inject::credential(headers, self.endpoint.token.as_ref(), next);
     }
 }
 
