@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
-use crate::{Endpoint, InstallName, Result, RunSpec, StatusEvent};
+use crate::{Endpoint, InstallName, Result, RunSpec, ServerSpec, StatusEvent};
 
 /// Runs MCP servers and says where they are reached.
 ///
@@ -26,10 +26,18 @@ use crate::{Endpoint, InstallName, Result, RunSpec, StatusEvent};
 /// - `watch` begins with the present status of every deployment and goes on with each change. A slow reader may miss a
 ///   status that was followed by another, and never misses the last one. A removal is told as
 ///   [`Status::Removed`](crate::Status::Removed).
+/// - `check` looks at an entry of the catalogue before it is stored, without I/O: what it refuses, `ensure` would refuse for
+///   every install of it. What it lets pass may still fail by an answer, or by what the runtime finds.
 /// - Dropping the runtime ends what it started on this machine.
 /// - Two live copies under one name can exist for a while; servers must bear it.
 #[async_trait]
 pub trait Runtime: Debug + Send + Sync {
+    /// Whether installs of `server` can be run at all. Servers that run elsewhere are no runtime's matter.
+    fn check(&self, server: &ServerSpec) -> Result<()> {
+        let _ = server;
+        Ok(())
+    }
+
     /// Asks for `spec` to run under `name`.
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()>;
 

@@ -13,9 +13,13 @@ const NAMED: usize = 5;
 impl Orchestrator {
     /// Checks a server and puts it into the catalogue.
     ///
-    /// Installs of it take on a change when they are installed again, and at the next [`repair`](Self::repair).
+    /// Refused is what contradicts itself, and what the runtime could run for nobody, such as a Deployment YAML that it does
+    /// not take. Installs of it take on a change when they are installed again, and at the next [`repair`](Self::repair).
     pub async fn put_server(&self, server: ServerSpec, when: Precondition) -> Result<Version> {
         server.check()?;
+        if server.is_self_hosted() {
+            self.parts.runtime.check(&server)?;
+        }
         let version = self.parts.registry.put(server.into(), when).await?;
         // All of them: a changed label also takes a server out of gateways.
         self.publish_all().await?;
