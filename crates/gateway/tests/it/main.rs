@@ -9,6 +9,7 @@ mod listing;
 mod matrix;
 mod mutations;
 mod publications;
+mod questions;
 mod replicas;
 mod router;
 mod sessions;
