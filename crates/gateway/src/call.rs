@@ -26,6 +26,7 @@ use crate::{
     body::Body,
     exposure::{ExposedTools, Named},
     passthrough,
+    question::{self, Abilities},
     reply::{self, Rejection},
     service::Inner,
     session::{Inflight, Session},
@@ -54,7 +55,7 @@ impl Inner {
         session: Option<Arc<Session>>,
         call: Call,
     ) -> Result<Response<Body>, Rejection> {
-        let (visit, session) = (&*visit, session.as_ref());
+        let (visit, session) = (&visit, session.as_ref());
         let era = if session.is_some() { Era::Legacy } else { Era::Modern };
         let (id, is_tool) = (call.id.clone(), call.method == Method::ToolsCall);
         let refuse =
@@ -98,14 +99,17 @@ impl Inner {
                 reply::json(reply::status_of(era, &id, &message), message)
             }
             Ok(Reply::Json(body)) => reply::json_relayed(attended(body, inflight, place)),
-            Ok(Reply::Events(body)) => reply::events(attended(body, inflight, place)),
+            Ok(Reply::Events(events)) => reply::events(attended(Body::relayed(events), inflight, place)),
+            Ok(Reply::Stream(body)) => reply::events(attended(body, inflight, place)),
+            Ok(Reply::Ready(response)) => response.map(|body| attended(body, inflight, place)),
+            Ok(Reply::Asks(_)) => failed(&Error::invalid("answer", "asks for more than this call can give")),
             Err(error) => failed(&error),
         })
     }
 
     async fn relay(
-        &self,
-        visit: &Visit,
+        self: &Arc<Self>,
+        visit: &Arc<Visit>,
         session: Option<&Arc<Session>>,
         inflight: Option<&Inflight>,
         target: &Target<'_>,
@@ -126,32 +130,51 @@ impl Inner {
                 session,
                 cancelled: &inflight.cancelled,
             },
-            _ => ClientSide::Modern { caller: &visit.caller },
+            _ => ClientSide::Modern {
+                caller: &visit.caller,
+                gateway: &visit.gateway.spec.name,
+            },
         };
+        let able = match session {
+            Some(session) => session.abilities,
+            None => call.capabilities.as_ref().map_or(Abilities::NONE, Abilities::read),
+        };
+        let comes_back = session.is_none() && params.contains("requestState");
         let declared = narrowed(call.capabilities.as_ref(), &target.mount.server);
         let outgoing = Outgoing {
             client,
             id: call.id,
             method: call.method,
             params,
-            unchanged: (target.rename.is_none() && declared.is_none()).then_some(call.text),
+            unchanged: (target.rename.is_none() && declared.is_none()).then(|| call.text.clone()),
             declared,
+            asks: able.within(target.mount.server.asks),
             odd_output: target.tool().is_some_and(|tool| tool.odd_output),
             tasks,
             mirrored: target.tool().map_or(&[], |tool| &tool.headers),
             credential: &credential,
             passthrough: passthrough::select(&visit.gateway.passthrough, &visit.headers),
         };
-        let mut sent = mounted.upstream.call(&outgoing).await;
+        let mut sent = if comes_back {
+            Box::pin(question::bring(self, visit, mounted, &outgoing, &call.text)).await
+        } else {
+            mounted.upstream.call(&outgoing).await
+        };
         if matches!(sent, Ok(Reply::Misread(_))) {
-            sent = Box::pin(self.send_again(target, outgoing, sent)).await;
+            sent = Box::pin(self.send_again(target, outgoing.clone(), sent)).await;
         }
         if let Err(Error::NotReady { failure, .. }) = &sent
             && failure.cause == portolan_core::Cause::Credential
         {
             self.broker.forget(&mounted.install);
         }
-        sent
+        // A server that asks something has not answered yet.
+        match sent {
+            Ok(reply @ (Reply::Asks(_) | Reply::Events(_))) => {
+                Box::pin(question::carry_on(self, visit, mounted, &outgoing, reply)).await
+            }
+            sent => sent,
+        }
     }
 
     /// What becomes of the ids of tasks in the answer: most clients know none.
@@ -189,8 +212,8 @@ impl Inner {
 
     /// Asks one server after the other for a resource that none of them lists, until one does not say that it has none.
     async fn ask_in_turn(
-        &self,
-        visit: &Visit,
+        self: &Arc<Self>,
+        visit: &Arc<Visit>,
         session: Option<&Arc<Session>>,
         inflight: Option<&Inflight>,
         target: &Target<'_>,

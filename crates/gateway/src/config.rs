@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portolan_wire::era::ProtocolVersion;
+use url::Url;
 
 /// How a gateway behaves. Every field has a safe default; change what you need.
 ///
@@ -31,6 +32,10 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// Where other replicas of this gateway reach this one, up to the gateway's name: `http://10.0.0.7:8080/mcp`. An
+    /// answer that a client gives to another replica is handed on to there, with the client's own credentials, so the
+    /// way must be a trusted one. Default: none, and such an answer is lost.
+    pub replica: Option<Url>,
 }
 
 /// Which `Host` names are answered.
@@ -73,6 +78,13 @@ pub struct Limits {
     pub definition_bytes: usize,
     /// How deep a definition may nest. A deeper one is left out. Default 64.
     pub schema_depth: usize,
+    /// How often a call may ask its client before it fails. Default 10.
+    pub rounds: usize,
+    /// Calls of modern clients at legacy servers that are kept while their clients are asked something, over all clients.
+    /// With 0, such servers are told that modern clients can be asked nothing. Default 1,024.
+    pub suspended: usize,
+    /// The same, of one caller. Default 32.
+    pub suspended_per_caller: usize,
 }
 
 /// Times.
@@ -96,6 +108,16 @@ pub struct Timeouts {
     pub list: Duration,
     /// How old a server's list may be before it is fetched anew, in the background. Default 60 s.
     pub list_age: Duration,
+    /// How long a question of a server to a client may be open. After that the call is cancelled. Default 5 min.
+    pub question: Duration,
+    /// How long further questions are waited for before a modern client is asked, so that it is asked all at once.
+    /// Default 10 ms.
+    pub gather: Duration,
+    /// How long a `requestState` is good. Default 1 h.
+    pub state: Duration,
+    /// A stream to a client on which nothing comes for so long is given a comment, so that nobody between takes it for
+    /// dead. Default 15 s.
+    pub keep_alive: Duration,
     /// How long an unused session of a legacy client is remembered. Default 30 min.
     pub session_idle: Duration,
     /// How long a session of a legacy client is good. Default 24 h.
@@ -113,6 +135,7 @@ impl Default for GatewayConfig {
             origins: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            replica: None,
         }
     }
 }
@@ -131,6 +154,9 @@ impl Default for Limits {
             tools: 10_000,
             definition_bytes: 256 << 10,
             schema_depth: 64,
+            rounds: 10,
+            suspended: 1024,
+            suspended_per_caller: 32,
         }
     }
 }
@@ -146,6 +172,10 @@ impl Default for Timeouts {
             wake: Duration::from_secs(30),
             list: Duration::from_secs(15),
             list_age: Duration::from_secs(60),
+            question: Duration::from_secs(300),
+            gather: Duration::from_millis(10),
+            state: Duration::from_secs(3600),
+            keep_alive: Duration::from_secs(15),
             session_idle: Duration::from_secs(30 * 60),
             session_total: Duration::from_secs(24 * 3600),
         }

@@ -20,6 +20,7 @@ use crate::{
     body::Body,
     call::Call,
     intake::Collect,
+    question::Abilities,
     reply::{self, Rejection},
     service::Inner,
     session::Session,
@@ -33,16 +34,22 @@ impl Inner {
     pub(crate) fn initialize(
         &self,
         visit: &Visit,
-        id: &RequestId,
+        request: &Request,
         requested: &NamedVersion,
     ) -> Result<Response<Body>, Rejection> {
+        let id = &request.id;
         let served = |version: &ProtocolVersion| version.era() == Era::Legacy && self.config.versions.contains(version);
         let newest = || self.config.versions.iter().copied().filter(served).max();
         let Some(version) = requested.known().filter(served).or_else(newest) else {
             let error = ErrorObject::unsupported_version(&self.config.versions, requested.as_str());
             return Err(Rejection::new(StatusCode::BAD_REQUEST, error).with_id(Some(id.clone())));
         };
-        let opened = self.sessions.open(&visit.gateway.spec.name, &visit.caller, version);
+        let said = params(request.params.as_ref()).ok();
+        let abilities = said.as_ref().and_then(|params| params.get("capabilities"));
+        let abilities = abilities.map_or(Abilities::NONE, Abilities::read);
+        let opened = self
+            .sessions
+            .open(&visit.gateway.spec.name, &visit.caller, version, abilities);
         let session = opened
             .ok()
             .and_then(|session| HeaderValue::try_from(session).ok())
@@ -81,8 +88,7 @@ impl Inner {
                 heed(&session, &notification);
                 Ok(reply::accepted())
             }
-            // Nothing is asked of clients, so no answer is waited for.
-            Message::Response(_) => Ok(reply::accepted()),
+            Message::Response(response) => Box::pin(self.take_answer(visit, &session, response, text)).await,
         }
     }
 
@@ -184,7 +190,15 @@ impl Inner {
 
     async fn batched(self: &Arc<Self>, visit: &Arc<Visit>, session: &Arc<Session>, message: Message) -> Option<Bytes> {
         match message {
-            Message::Response(_) => None,
+            Message::Response(response) => {
+                // A batch is answered as a whole; what is wrong with one answer has no place in it.
+                let text = match &response.outcome {
+                    envelope::Outcome::Result(raw) => envelope::result(response.id.as_ref()?, raw),
+                    envelope::Outcome::Error(raw) => envelope::error(response.id.as_ref(), &ErrorObject::parse(raw)?),
+                };
+                let _ = Box::pin(self.take_answer(visit, session, response, text)).await;
+                None
+            }
             Message::Notification(notification) => {
                 heed(session, &notification);
                 None
@@ -212,7 +226,7 @@ async fn whole(response: Response<Body>, limit: usize) -> Result<Option<Bytes>, 
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|value| value == "text/event-stream");
     let body = Body::relayed(body.map_err(Into::into));
-    let reply = if events { Reply::Events(body) } else { Reply::Json(body) };
+    let reply = if events { Reply::Stream(body) } else { Reply::Json(body) };
     reply.into_message(limit).await
 }
 

@@ -34,6 +34,7 @@ mod legacy;
 mod list;
 mod modern;
 mod passthrough;
+mod question;
 mod reply;
 #[cfg(feature = "axum")]
 mod router;

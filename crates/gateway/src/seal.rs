@@ -24,6 +24,10 @@ pub(crate) enum Purpose {
     Cursor,
     /// The id of a task.
     Task,
+    /// The id of a server's question to a client.
+    Question,
+    /// A `requestState`: a call that waits for its client's answers.
+    State,
 }
 
 impl Purpose {
@@ -31,9 +35,11 @@ impl Purpose {
     fn max_len(self) -> usize {
         match self {
             // Headers share 8 KiB in many proxies.
-            Self::Session | Self::Task => 2048,
+            Self::Session | Self::Task | Self::Question => 2048,
             // A URI may be the place in a list.
             Self::Cursor => 8192,
+            // It carries what a server gave, and travels in bodies.
+            Self::State => 96 * 1024,
         }
     }
 
@@ -42,6 +48,8 @@ impl Purpose {
             Self::Session => b"portolan session 1".as_slice(),
             Self::Cursor => b"portolan cursor 1".as_slice(),
             Self::Task => b"portolan task 1".as_slice(),
+            Self::Question => b"portolan question 1".as_slice(),
+            Self::State => b"portolan state 1".as_slice(),
         })
     }
 }

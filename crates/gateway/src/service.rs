@@ -29,6 +29,7 @@ use crate::{
     config::GatewayConfig,
     exposure::ExposedTools,
     guard, intake,
+    question::Questions,
     reply::Rejection,
     seal::TokenKeys,
     session::Sessions,
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) connector: Arc<Connector>,
     pub(crate) calls: Arc<Semaphore>,
     pub(crate) bench: Arc<Bench>,
+    pub(crate) questions: Questions,
 }
 
 /// The parts that a gateway works with.
@@ -103,6 +105,7 @@ impl McpGateway {
             ),
             calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
             bench: Arc::default(),
+            questions: Questions::new(&config),
             keys,
             authenticators: parts.authenticators,
             policy: parts.policy,
@@ -118,6 +121,11 @@ impl McpGateway {
     /// How many sessions of legacy clients are remembered now.
     pub fn session_count(&self) -> usize {
         self.inner.sessions.count()
+    }
+
+    /// How many calls wait now for their clients' answers to servers' questions.
+    pub fn question_count(&self) -> usize {
+        self.inner.questions.count()
     }
 
     /// Waits until what outlives its call (cancellations, ended sessions) is done, at most this long.
@@ -222,7 +230,7 @@ impl Inner {
         match (era, message) {
             (ClientEra::Modern(call), message) => self.serve_modern(visit, message, *call, text).await,
             (ClientEra::Initialize { requested }, Message::Request(request)) => {
-                self.initialize(visit, &request.id, &requested)
+                self.initialize(visit, &request, &requested)
             }
             (_, message) => self.serve_legacy(visit, message, text).await,
         }

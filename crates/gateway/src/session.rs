@@ -26,13 +26,14 @@ use tokio_util::task::TaskTracker;
 use crate::{
     cancellation::Cancellation,
     config::GatewayConfig,
+    question::Abilities,
     seal::{Purpose, TokenKeys},
     upstream::UpstreamSession,
 };
 
 const NONCE_LEN: usize = 16;
-/// version ‖ nonce ‖ caller and gateway ‖ end, in seconds.
-const PAYLOAD_LEN: usize = 1 + NONCE_LEN + 16 + 8;
+/// version ‖ nonce ‖ caller and gateway ‖ end, in seconds ‖ what the client can be asked.
+const PAYLOAD_LEN: usize = 1 + NONCE_LEN + 16 + 8 + 1;
 /// How often a replica makes sure that a session which it remembers was not ended on another, in seconds.
 const CHECKED_EVERY: i64 = 5;
 /// How often ended sessions that would be over by now are taken out of the store, in seconds.
@@ -45,6 +46,8 @@ const MAX_INFLIGHT: usize = 1024;
 pub(crate) struct Session {
     /// The version that was agreed on.
     pub(crate) version: ProtocolVersion,
+    /// What the client can be asked.
+    pub(crate) abilities: Abilities,
     nonce: [u8; NONCE_LEN],
     bound_to: [u8; 16],
     /// Who was found to be the one that it is bound to.
@@ -102,7 +105,13 @@ impl Sessions {
     }
 
     /// Opens a session and gives its id.
-    pub(crate) fn open(&self, gateway: &GatewayName, caller: &Caller, version: ProtocolVersion) -> Result<String> {
+    pub(crate) fn open(
+        &self,
+        gateway: &GatewayName,
+        caller: &Caller,
+        version: ProtocolVersion,
+        abilities: Abilities,
+    ) -> Result<String> {
         let now = self.clock.now().as_second();
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_| Error::Backend {
@@ -112,6 +121,7 @@ impl Sessions {
         })?;
         let session = Session {
             version,
+            abilities,
             nonce,
             bound_to: bind(gateway, caller),
             found: OnceLock::new(),
@@ -317,6 +327,11 @@ impl Session {
         }
     }
 
+    /// What tells this session from every other.
+    pub(crate) fn nonce(&self) -> [u8; NONCE_LEN] {
+        self.nonce
+    }
+
     fn is_quiet(&self) -> bool {
         self.inflight().is_empty()
     }
@@ -373,7 +388,8 @@ impl Session {
         payload[0] = u8::try_from(version).unwrap_or_default();
         payload[1..17].copy_from_slice(&self.nonce);
         payload[17..33].copy_from_slice(&self.bound_to);
-        payload[33..].copy_from_slice(&self.ends.to_be_bytes());
+        payload[33..41].copy_from_slice(&self.ends.to_be_bytes());
+        payload[41] = self.abilities.bits();
         payload
     }
 
@@ -381,10 +397,11 @@ impl Session {
         let payload: &[u8; PAYLOAD_LEN] = payload.try_into().ok()?;
         Some(Self {
             version: *ProtocolVersion::ALL.get(usize::from(payload[0]))?,
+            abilities: Abilities::from_bits(payload[41]),
             nonce: payload[1..17].try_into().ok()?,
             bound_to: payload[17..33].try_into().ok()?,
             found: OnceLock::new(),
-            ends: i64::from_be_bytes(payload[33..].try_into().ok()?),
+            ends: i64::from_be_bytes(payload[33..41].try_into().ok()?),
             used: AtomicI64::new(now.as_second()),
             checked: AtomicI64::new(now.as_second()),
             upstream: Mutex::default(),

@@ -185,6 +185,15 @@ impl Published {
         &self.mounts
     }
 
+    /// An install behind this gateway that `caller` may use, and its server.
+    pub(crate) fn mounted(&self, install: &InstallName, caller: &Caller) -> Option<(&Arc<ServerSpec>, &Mounted)> {
+        let mut all = self
+            .mounts
+            .iter()
+            .flat_map(|mount| mount.installs.iter().map(move |mounted| (&mount.server, mounted)));
+        all.find(|(_, mounted)| mounted.install.name == *install && caller.may_use(&mounted.install.owner))
+    }
+
     /// What clients mean by the name of a tool or a prompt.
     pub(crate) fn wanted<'a: 'n, 'n>(&'a self, name: &'n str) -> Wanted<'a, 'n> {
         let meant = self.aliases.as_ref().and_then(|aliases| aliases.meant(name));

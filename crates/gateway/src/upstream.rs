@@ -14,14 +14,15 @@ mod http;
 mod json;
 mod patience;
 mod session;
+mod step;
 mod wake;
 
 use std::sync::Arc;
 
-use ::http::HeaderMap;
+use ::http::{HeaderMap, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use portolan_core::{Caller, Channel, Endpoint, Outbound, Result, Runtime, ServerName, ServerSpec};
+use portolan_core::{Caller, Channel, Endpoint, GatewayName, Outbound, Result, Runtime, ServerName, ServerSpec};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     header::ParamHeader,
@@ -36,15 +37,21 @@ pub(crate) use self::{
     about::About,
     catalogue::{Catalogue, Hints, Listing, Prompt, Prompts, Resources, Templates},
     client::Connector,
+    connection::Pool,
     declare::narrowed,
     session::UpstreamSession,
+    step::{
+        Asked, Events, Heir, INPUT_REQUIRED, Left, MOST, Question, QuestionKey, Step, modern_params, request, response,
+        retell,
+    },
 };
 use self::{cancel::HangingUp, http::HttpUpstream, patience::Patience, wake::Waking};
 use crate::{
     body::Body,
     cancellation::Cancellation,
-    config::GatewayConfig,
+    config::{GatewayConfig, Limits},
     intake::{self, Collect},
+    question::{Abilities, Seat},
     session::Session,
     tasks::TaskIds,
 };
@@ -77,7 +84,7 @@ enum Place {
 }
 
 /// A request on its way to a server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outgoing<'a> {
     /// For whom.
     pub(crate) client: ClientSide<'a>,
@@ -91,6 +98,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) unchanged: Option<Bytes>,
     /// What a modern client can do as far as the server is told, where that is less than what its params say.
     pub(crate) declared: Option<Bytes>,
+    /// What the server may ask the client.
+    pub(crate) asks: Abilities,
     /// Whether structured content may come that is no object.
     pub(crate) odd_output: bool,
     /// What becomes of the ids of tasks, where the client knows tasks.
@@ -110,6 +119,8 @@ pub(crate) enum ClientSide<'a> {
     Modern {
         /// Who it is.
         caller: &'a Caller,
+        /// Where it is.
+        gateway: &'a GatewayName,
     },
     /// A legacy client, in its session.
     Legacy {
@@ -130,10 +141,27 @@ pub(crate) enum Reply {
     /// A JSON-RPC message for the client, as it comes.
     Json(Body),
     /// Events for the client, as they come; the last one is the answer.
-    Events(Body),
+    Events(Events),
+    /// The same, and nothing in them concerns the gateway any more.
+    Stream(Body),
+    /// The server has ended the call, and wants it made again with answers of the client.
+    Asks(Asked),
+    /// What another replica answers.
+    Ready(Box<Response<Body>>),
     /// The message for the client, if nothing better can be had: the server has not looked at the request, because its
     /// headers do not repeat the arguments that the server wants them to (-32020).
     Misread(Bytes),
+}
+
+impl Outgoing<'_> {
+    /// What a server of era `upstream` may ask the client. A modern client is answered at once, so that a call in which a
+    /// legacy server asks something has to be kept; where nothing may be kept, nothing may be asked.
+    fn asks_at(&self, upstream: Era, limits: &Limits) -> Abilities {
+        match (&self.client, upstream) {
+            (ClientSide::Modern { .. }, Era::Legacy) if limits.suspended == 0 => Abilities::NONE,
+            _ => self.asks,
+        }
+    }
 }
 
 impl ClientSide<'_> {
@@ -156,6 +184,18 @@ impl ClientSide<'_> {
         match self {
             Self::Legacy { cancelled, .. } => Some(cancelled),
             _ => None,
+        }
+    }
+
+    /// Who answers questions in this call: the same text for the same conversation, and for no other.
+    fn respondent(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Modern { caller, gateway } => Some(format!("caller\n{gateway}\n{}", caller.subject).into()),
+            Self::Legacy { session, .. } => {
+                let nonce = session.nonce().map(|byte| format!("{byte:02x}"));
+                Some(format!("session\n{}", nonce.concat()).into())
+            }
+            Self::Gateway => None,
         }
     }
 
@@ -268,6 +308,34 @@ impl Link {
         Ok(())
     }
 
+    /// Brings a message to a server at a URL, in a session that may have been opened by another replica.
+    pub(crate) async fn tell(&self, seat: &Seat, credential: &Outbound, text: Bytes) -> Result<()> {
+        match self.http().await? {
+            Some(http) => http.tell_seat(seat, credential, text).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on with a call whose stream was left, perhaps by another replica. `None` if its server has no such streams.
+    pub(crate) async fn resume(&self, left: &Left, heir: Heir<'_>) -> Result<Option<Reply>> {
+        match self.http().await? {
+            Some(http) => http.resume(left, heir).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Its HTTP side, if it has one.
+    async fn http(&self) -> Result<Option<Arc<HttpUpstream>>> {
+        Ok(match &self.place {
+            Place::Fixed(http) => Some(http.clone()),
+            Place::Runtime(runtime, install) => match runtime.endpoint(install).await? {
+                Endpoint::Http(endpoint) => Some(self.moving(endpoint)),
+                _ => None,
+            },
+            Place::Channel(_) => None,
+        })
+    }
+
     fn moving(&self, endpoint: portolan_core::HttpEndpoint) -> Arc<HttpUpstream> {
         if let Some(http) = self.moving.load_full()
             && *http.endpoint() == endpoint
@@ -320,7 +388,11 @@ impl Reply {
         match self {
             Self::Message(message) | Self::Misread(message) => Ok(Some(message)),
             Self::Json(body) => intake::collect(body, limit).await.map(Some),
-            Self::Events(body) => last_answer(body, limit).await,
+            Self::Events(events) => last_answer(Body::relayed(events), limit).await,
+            Self::Stream(body) => last_answer(body, limit).await,
+            Self::Ready(response) => last_answer(response.into_body(), limit).await,
+            // The gateway has nobody to ask.
+            Self::Asks(_) => Ok(None),
         }
     }
 }

@@ -15,7 +15,9 @@ pub struct RequestId(Bytes);
 
 impl RequestId {
     /// The longest id taken, in bytes of raw JSON.
-    pub const MAX_LEN: usize = 256;
+    ///
+    /// The ids of a gateway carry where an answer goes, and those of a gateway behind another one carry both.
+    pub const MAX_LEN: usize = 1024;
 
     /// Takes the raw JSON text of an id, without white space around it.
     pub fn parse(raw: &Bytes) -> Result<Self, InvalidId> {
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_long_id_is_refused() {
-        let raw = Bytes::from("1".repeat(257));
+        let raw = Bytes::from("1".repeat(1025));
         assert_eq!(RequestId::parse(&raw), Err(InvalidId::TooLong));
     }
 

@@ -1,8 +1,9 @@
 //! Telling a legacy server that nobody waits for an answer any more.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use portolan_core::Outbound;
 use portolan_wire::{
     envelope,
@@ -11,8 +12,11 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-use super::{http::HttpUpstream, session::Open};
-use crate::cancellation::Cancellation;
+use super::{
+    http::{HttpUpstream, TakenUp},
+    session::Open,
+};
+use crate::{cancellation::Cancellation, question::Seat};
 
 /// A call at a legacy server that is not answered yet. Closing the connection does not cancel it there
 /// (2025-11-25, basic/transports), so a notification has to be sent.
@@ -72,6 +76,21 @@ impl Unanswered {
         if let Some(told) = &self.told {
             told.tell(text);
         }
+    }
+
+    /// In which session the call is, as any replica can take part in it.
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        self.told.as_ref()?.open.seat()
+    }
+
+    /// Takes the stream of this call up again, from after the event `from`, when `wait` is over.
+    pub(crate) fn take_up(&self, from: Bytes, wait: Duration) -> Option<BoxFuture<'static, TakenUp>> {
+        let told = self.told.as_ref()?;
+        let (http, open, credential) = (told.http.clone(), told.open.clone(), told.credential.clone());
+        Some(Box::pin(async move {
+            tokio::time::sleep(wait).await;
+            http.take_up(&open, &credential, &from).await
+        }))
     }
 
     /// The answer is there.

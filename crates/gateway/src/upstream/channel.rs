@@ -1,30 +1,30 @@
 //! A server that is reached through the owner of its pipes.
 
 use std::{
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame};
-use portolan_core::{Answer, BoxError, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Result};
+use portolan_core::{
+    Answer, BoxError, Channel, ChannelNotification, ChannelRequest, Error, Exchange, ExchangeEvent, Result,
+};
 use portolan_wire::{
     envelope::{self, Outcome},
     era::Era,
+    error::ErrorObject,
     method::Method,
     sse,
 };
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Link, Outgoing, Reply,
+    Events, Link, Outgoing, Question, QuestionKey, Reply, Step,
     cancel::HangingUp,
-    convert::{self, Conversion},
+    convert::{self, Conversion, Said},
     http::over_before_answer,
     patience::{Over, Patience},
 };
-use crate::body::Body;
 
 /// Sends a request through a channel and gives what comes back, in the client's era.
 pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: &Outgoing<'_>) -> Result<Reply> {
@@ -34,11 +34,15 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
         Err(over) => return over_before_answer(over),
     };
     let era = if hello.modern { Era::Modern } else { Era::Legacy };
-    let params = convert::params(outgoing, era, &upstream.server, &upstream.config().name);
+    let params = convert::params(outgoing, era, &upstream.config().name);
     // Silence is watched here; the channel only has to know when to forget.
     let timeout = upstream.config().timeouts.call_total;
-    let request = ChannelRequest::new(outgoing.method.as_str(), Some(params.to_bytes()), timeout);
-    let conversion = Conversion::new(outgoing, era, outgoing.id.clone(), &upstream.server);
+    let mut request = ChannelRequest::new(outgoing.method.as_str(), Some(params.to_bytes()), timeout);
+    let mut conversion = Conversion::new(outgoing, era, outgoing.id.clone(), &upstream.server);
+    conversion.asks = outgoing.asks_at(era, &upstream.config().limits);
+    if era == Era::Legacy && !conversion.asks.is_none() {
+        request.respondent = outgoing.client.respondent();
+    }
     let exchange = match patience.wait(channel.call(request)).await {
         Ok(exchange) => exchange?,
         Err(over) => return over_before_answer(over),
@@ -49,6 +53,7 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
         hanging_up: outgoing.client.hanging_up(),
         tasks,
     };
+    let question_time = upstream.config().timeouts.question;
     let first = loop {
         match patience.wait(held.next()).await {
             Err(over) => {
@@ -57,28 +62,33 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
             }
             Ok(Some(ExchangeEvent::Answer(answer))) => {
                 held.exchange = None;
-                return answer.map(|answer| Reply::Message(message(answer, &conversion)));
+                return answer.map(|answer| message(answer, &conversion).into());
             }
             Ok(Some(ExchangeEvent::Notification(notification))) => {
                 patience.renew();
-                if let Some(event) = event(&notification) {
-                    break event;
+                if let Some(event) = event(&notification, &conversion) {
+                    break Step::Frame(event);
                 }
             }
-            Ok(Some(ExchangeEvent::Question(_))) => {}
+            Ok(Some(ExchangeEvent::Question(asked))) => {
+                if let Some(question) = held.question(asked, &conversion) {
+                    patience.allow(question_time);
+                    break Step::Question(question);
+                }
+            }
             Ok(_) => return Err(conversion.odd("its owner is gone")),
         }
     };
-    let first = Some(first);
-    Ok(Reply::Events(Body::relayed(ChannelRelay {
-        first,
+    Ok(Reply::Events(Events::Channel(Box::new(ChannelRelay {
+        first: Some(first),
         held,
         conversion,
         patience,
-    })))
+        question_time,
+    }))))
 }
 
-fn message(answer: Answer, conversion: &Conversion) -> Bytes {
+fn message(answer: Answer, conversion: &Conversion) -> Said {
     let outcome = match answer {
         Answer::Result(raw) => Outcome::Result(raw),
         Answer::Error(raw) => Outcome::Error(raw),
@@ -87,10 +97,18 @@ fn message(answer: Answer, conversion: &Conversion) -> Bytes {
 }
 
 /// The event for a notification that belongs to a call.
-fn event(notification: &ChannelNotification) -> Option<Bytes> {
+fn event(notification: &ChannelNotification, conversion: &Conversion) -> Option<Bytes> {
     let method = Method::parse(&notification.method);
-    matches!(method, Method::Progress | Method::LogMessage)
-        .then(|| sse::event(&envelope::notification(&method, notification.params.as_deref())))
+    let belongs = match method {
+        Method::Progress | Method::LogMessage => true,
+        Method::ElicitationComplete => conversion.client == Some(Era::Legacy) && conversion.asks.has_url(),
+        _ => false,
+    };
+    if !belongs {
+        return None;
+    }
+    let message = envelope::notification(&method, notification.params.as_deref());
+    Some(sse::event(&conversion.notification(message)?))
 }
 
 /// An exchange that goes on without its client where the client's era wants that.
@@ -104,6 +122,23 @@ struct Held {
 impl Held {
     async fn next(&mut self) -> Option<ExchangeEvent> {
         self.exchange.as_mut()?.next().await
+    }
+
+    /// What the server asks, if it may; else it is told so.
+    fn question(&self, asked: portolan_core::Question, conversion: &Conversion) -> Option<Question> {
+        let method = Method::parse(&asked.method);
+        if conversion.may_ask(&method, asked.params.as_ref()) {
+            return Some(Question {
+                key: QuestionKey::Channel(asked.key),
+                method,
+                params: asked.params,
+            });
+        }
+        let refused = ErrorObject::method_not_found(method.as_str()).to_bytes();
+        if let Some(exchange) = &self.exchange {
+            exchange.respond(asked.key, Answer::Error(refused));
+        }
+        None
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<ExchangeEvent>> {
@@ -130,60 +165,70 @@ impl Drop for Held {
 
 /// Notifications as they come, then the answer.
 #[derive(Debug)]
-struct ChannelRelay {
-    first: Option<Bytes>,
+pub(crate) struct ChannelRelay {
+    first: Option<Step>,
     held: Held,
-    conversion: Conversion,
+    pub(super) conversion: Conversion,
     patience: Patience,
+    question_time: std::time::Duration,
 }
 
 impl ChannelRelay {
-    fn finish(&mut self, message: &Bytes) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.held.exchange = None;
-        Poll::Ready(Some(Ok(Frame::data(sse::event(message)))))
-    }
-}
-
-impl HttpBody for ChannelRelay {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        if let Some(first) = this.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
+    /// Brings the server an answer.
+    pub(super) fn answer(&self, key: u64, answer: Answer) {
+        if let Some(exchange) = &self.held.exchange {
+            exchange.respond(key, answer);
         }
-        if this.held.exchange.is_none() {
+    }
+
+    fn finish(&mut self, said: Said) -> Poll<Option<Result<Step, BoxError>>> {
+        self.held.exchange = None;
+        Poll::Ready(Some(Ok(match said {
+            Said::Message(message) => Step::Frame(sse::event(&message)),
+            Said::Asks(asked) => Step::Asks(asked),
+        })))
+    }
+
+    fn fail(&mut self, error: &Error) -> Poll<Option<Result<Step, BoxError>>> {
+        let message = self.conversion.failure(error);
+        self.finish(Said::Message(message))
+    }
+
+    /// The next step towards the answer.
+    pub(super) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Step, BoxError>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        if self.held.exchange.is_none() {
             return Poll::Ready(None);
         }
         loop {
-            match this.held.poll_next(cx) {
+            match self.held.poll_next(cx) {
                 Poll::Ready(Some(ExchangeEvent::Notification(notification))) => {
-                    this.patience.renew();
-                    if let Some(event) = event(&notification) {
-                        return Poll::Ready(Some(Ok(Frame::data(event))));
+                    self.patience.renew();
+                    if let Some(event) = event(&notification, &self.conversion) {
+                        return Poll::Ready(Some(Ok(Step::Frame(event))));
                     }
                 }
-                Poll::Ready(Some(ExchangeEvent::Question(_))) => {}
+                Poll::Ready(Some(ExchangeEvent::Question(asked))) => {
+                    if let Some(question) = self.held.question(asked, &self.conversion) {
+                        self.patience.allow(self.question_time);
+                        return Poll::Ready(Some(Ok(Step::Question(question))));
+                    }
+                }
                 Poll::Ready(Some(ExchangeEvent::Answer(Ok(answer)))) => {
-                    let message = message(answer, &this.conversion);
-                    return this.finish(&message);
+                    let said = message(answer, &self.conversion);
+                    return self.finish(said);
                 }
-                Poll::Ready(Some(ExchangeEvent::Answer(Err(error)))) => {
-                    let message = this.conversion.failure(&error);
-                    return this.finish(&message);
-                }
+                Poll::Ready(Some(ExchangeEvent::Answer(Err(error)))) => return self.fail(&error),
                 Poll::Ready(_) => {
-                    let message = this.conversion.failure(&this.conversion.odd("its owner is gone"));
-                    return this.finish(&message);
+                    let gone = self.conversion.odd("its owner is gone");
+                    return self.fail(&gone);
                 }
-                Poll::Pending => match std::task::ready!(this.patience.poll(cx)) {
-                    Over::Timeout(error) => {
-                        let message = this.conversion.failure(&error);
-                        return this.finish(&message);
-                    }
+                Poll::Pending => match std::task::ready!(self.patience.poll(cx)) {
+                    Over::Timeout(error) => return self.fail(&error),
                     Over::Cancelled => {
-                        this.held.exchange = None;
+                        self.held.exchange = None;
                         return Poll::Ready(None);
                     }
                 },

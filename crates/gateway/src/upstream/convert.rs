@@ -16,8 +16,11 @@ use portolan_wire::{
     stream::{Edit, ResultType},
 };
 
-use super::{ClientSide, Outgoing, declare};
-use crate::{reply, tasks::TaskIds};
+use super::{
+    Outgoing,
+    step::{Asked, INPUT_REQUIRED, retell},
+};
+use crate::{question::Abilities, reply, tasks::TaskIds};
 
 /// How the answer to one request is turned into the client's.
 #[derive(Clone, Debug)]
@@ -42,6 +45,19 @@ pub(crate) struct Conversion {
     odd_output: bool,
     /// What becomes of the ids of tasks.
     tasks: Option<Arc<TaskIds>>,
+    /// What the server may ask the client.
+    pub(crate) asks: Abilities,
+    /// The progress token of the request that now waits for the answer, if that is not the one that was sent.
+    pub(crate) retold: Option<Option<Bytes>>,
+}
+
+/// What an answer says to the client.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// A message for it.
+    Message(Bytes),
+    /// That the server wants answers first.
+    Asks(Asked),
 }
 
 impl Conversion {
@@ -59,6 +75,8 @@ impl Conversion {
             uri: outgoing.params.get("uri").filter(|_| is_read).cloned(),
             odd_output: outgoing.odd_output,
             tasks: outgoing.tasks.clone(),
+            asks: outgoing.asks,
+            retold: None,
         }
     }
 
@@ -118,30 +136,56 @@ impl Conversion {
             && matches!(self.method, Method::ToolsCall | Method::PromptsGet)
     }
 
-    /// Whether a legacy client could make nothing of an answer with this `resultType`.
+    /// As [`is_beyond`].
     pub(crate) fn is_beyond(&self, result_type: Option<&Bytes>) -> bool {
-        self.client == Some(Era::Legacy) && asks_for_more(result_type)
+        is_beyond(self.client, result_type)
     }
 
-    /// The whole message for the client. `whole` is the message as it came, and is handed on where nothing changes.
-    pub(crate) fn message(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Bytes {
-        match outcome {
-            Outcome::Error(raw) => self.error(raw),
+    /// A notification for the client, if it wants it.
+    pub(crate) fn notification(&self, message: Bytes) -> Option<Bytes> {
+        match &self.retold {
+            None => Some(message),
+            Some(token) => retell(&message, &self.id, token.as_ref()),
+        }
+    }
+
+    /// Whether the server may ask this of the client now.
+    pub(crate) fn may_ask(&self, method: &Method, params: Option<&Bytes>) -> bool {
+        !self.asks.is_none() && self.asks.permit(method, params)
+    }
+
+    /// What the client is told. `whole` is the message as it came, and is handed on where nothing changes.
+    pub(crate) fn message(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Said {
+        Said::Message(match outcome {
+            Outcome::Error(raw) => return self.error(raw),
             Outcome::Result(raw) if self.result_type() == ResultType::Keep && !self.is_older() => match whole {
                 Some(whole) if self.id == self.sent => whole.clone(),
                 _ => envelope::result(&self.id, raw),
             },
-            Outcome::Result(raw) => self.result(raw, whole),
-        }
+            Outcome::Result(raw) => return self.result(raw, whole),
+        })
     }
 
-    fn result(&self, raw: &Bytes, whole: Option<&Bytes>) -> Bytes {
+    /// A result that is not the end of the call. Only some methods may have one, and only of modern servers
+    /// (2026-07-28, basic/patterns/mrtr).
+    fn beyond(&self, result: RawObject, result_type: Option<&Bytes>) -> Said {
+        let may = matches!(
+            self.method,
+            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
+        );
+        if may && self.upstream == Era::Modern && result_type.is_some_and(|raw| raw == INPUT_REQUIRED) {
+            return Said::Asks(Asked::new(result));
+        }
+        Said::Message(self.failure(&self.odd("its answer is of a kind that this call cannot have")))
+    }
+
+    fn result(&self, raw: &Bytes, whole: Option<&Bytes>) -> Said {
         let Ok(mut result) = RawObject::parse_checked(raw) else {
-            return self.failure(&self.odd("its result is no JSON object"));
+            return Said::Message(self.failure(&self.odd("its result is no JSON object")));
         };
         let result_type = result.get("resultType").cloned();
         if self.is_beyond(result_type.as_ref()) {
-            return self.failure(&self.odd("it asks for more input, which this client's protocol version cannot give"));
+            return self.beyond(result, result_type.as_ref());
         }
         let mut changed = match self.result_type() {
             ResultType::Ensure | ResultType::EnsureUncached if result_type.is_none() => {
@@ -154,7 +198,7 @@ impl Conversion {
         changed |= self.adapt_hints(&mut result, result_type.as_ref());
         if let Some(tasks) = self.tasks.as_ref().filter(|_| self.is_task(result_type.as_ref())) {
             if tasks.write(&mut result).is_none() {
-                return self.failure(&self.odd("its task has no id that can be relayed"));
+                return Said::Message(self.failure(&self.odd("its task has no id that can be relayed")));
             }
             changed = true;
         }
@@ -164,16 +208,16 @@ impl Conversion {
         if self.is_older() {
             changed |= content::without_links(&mut result);
         }
-        match whole {
+        Said::Message(match whole {
             Some(whole) if !changed && self.id == self.sent => whole.clone(),
             _ if !changed => envelope::result(&self.id, raw),
             _ => envelope::result(&self.id, &result.to_bytes()),
-        }
+        })
     }
 
     /// The content of a resource says how long it may be kept: towards modern clients always, towards others never.
     fn adapt_hints(&self, result: &mut RawObject, result_type: Option<&Bytes>) -> bool {
-        if self.uri.is_none() || asks_for_more(result_type) {
+        if self.uri.is_none() || result_type.is_some_and(|raw| raw != COMPLETE) {
             return false;
         }
         let mut changed = false;
@@ -188,15 +232,16 @@ impl Conversion {
         changed
     }
 
-    fn error(&self, raw: &Bytes) -> Bytes {
+    fn error(&self, raw: &Bytes) -> Said {
         let Some(error) = ErrorObject::parse(raw) else {
-            return self.failure(&self.odd("its error is no JSON-RPC error"));
+            return Said::Message(self.failure(&self.odd("its error is no JSON-RPC error")));
         };
         let Some(client) = self.client else {
-            return envelope::error(Some(&self.id), &error);
+            return Said::Message(envelope::error(Some(&self.id), &error));
         };
         let error = self.with_uri(error);
-        match error::to_client(client, &self.method, error) {
+        Said::Message(match error::to_client(client, &self.method, error) {
+            Relayed::NeedsUrl(error) => return self.needs_visit(client, &error),
             Relayed::LacksCapability(error) if client == Era::Modern => envelope::error(Some(&self.id), &error),
             Relayed::LacksCapability(_) if self.method == Method::ToolsCall => {
                 self.failure(&self.odd("it needs a capability that this client does not have"))
@@ -206,6 +251,28 @@ impl Conversion {
                 envelope::error(Some(&self.id), &error)
             }
             relayed => envelope::error(Some(&self.id), &relayed.hidden()),
+        })
+    }
+
+    /// -32042: pages have to be visited before the call can be made (2025-11-25, client/elicitation).
+    fn needs_visit(&self, client: Era, error: &ErrorObject) -> Said {
+        let asked = Asked::visits(error.data.as_ref());
+        match (client, asked) {
+            (Era::Modern, Some(asked)) if self.asks.has_url() => Said::Asks(asked),
+            (Era::Legacy, _) if self.asks.has_url() => Said::Message(envelope::error(Some(&self.id), error)),
+            (_, asked) => {
+                let pages = asked.map(|asked| asked.pages()).unwrap_or_default();
+                let failure = Failure::new(Cause::Credential, "it wants a page to be visited before this call");
+                let failure = match pages.as_slice() {
+                    [] => failure,
+                    pages => failure.remedy(format!("visit {}, then call again", pages.join(" and "))),
+                };
+                Said::Message(self.failure(&Error::NotReady {
+                    what: "server",
+                    name: self.server.name.to_string(),
+                    failure,
+                }))
+            }
         }
     }
 
@@ -241,9 +308,16 @@ impl Conversion {
     }
 }
 
-/// Whether a `resultType` says that the result is not the end of the call.
-pub(crate) fn asks_for_more(result_type: Option<&Bytes>) -> bool {
-    result_type.is_some_and(|raw| raw != r#""complete""#)
+const COMPLETE: &str = r#""complete""#;
+
+/// Whether an answer with this `resultType` is not the end of the call, or none that this client can use: then it has to
+/// be looked at whole.
+pub(crate) fn is_beyond(client: Option<Era>, result_type: Option<&Bytes>) -> bool {
+    match client {
+        Some(Era::Legacy) => result_type.is_some_and(|raw| raw != COMPLETE),
+        Some(Era::Modern) => result_type.is_some_and(|raw| raw == INPUT_REQUIRED),
+        None => false,
+    }
 }
 
 /// A `_meta` for a modern server: what the client sent, with the version and capabilities that the protocol demands.
@@ -274,12 +348,7 @@ pub(crate) fn legacy_meta(meta: &Bytes) -> Option<Bytes> {
 }
 
 /// The params of `outgoing` for a server of era `upstream`: the same where the eras are.
-pub(crate) fn params<'a>(
-    outgoing: &'a Outgoing<'_>,
-    upstream: Era,
-    server: &ServerSpec,
-    name: &str,
-) -> Cow<'a, RawObject> {
+pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) -> Cow<'a, RawObject> {
     use portolan_wire::meta::META;
     let client = outgoing.client.era();
     if client == Some(upstream) && (client == Some(Era::Legacy) || outgoing.declared.is_none()) {
@@ -288,10 +357,9 @@ pub(crate) fn params<'a>(
     let mut params = outgoing.params.clone();
     match upstream {
         Era::Modern => {
-            let capabilities = match (&outgoing.declared, &outgoing.client) {
-                (Some(declared), _) => declared.clone(),
-                (None, ClientSide::Legacy { session, .. }) => declare::of_session(session, server),
-                (None, _) => Bytes::from_static(b"{}"),
+            let capabilities = match &outgoing.declared {
+                Some(declared) => declared.clone(),
+                None => outgoing.asks.to_capabilities(),
             };
             let meta = modern_meta(params.get(META), capabilities, name);
             params.set(META, meta);

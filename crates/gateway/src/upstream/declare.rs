@@ -4,8 +4,6 @@ use bytes::Bytes;
 use portolan_core::ServerSpec;
 use portolan_wire::object::RawObject;
 
-use crate::session::Session;
-
 /// What a modern client declared, without what this server may not ask of it; `None` if that is all of it.
 pub(crate) fn narrowed(declared: Option<&Bytes>, server: &ServerSpec) -> Option<Bytes> {
     // Most clients can do nothing special.
@@ -21,11 +19,6 @@ pub(crate) fn narrowed(declared: Option<&Bytes>, server: &ServerSpec) -> Option<
         changed |= !allowed && capabilities.remove(capability).is_some();
     }
     changed.then(|| capabilities.to_bytes())
-}
-
-/// What a legacy client declared when it opened its session, as far as this server may ask for it.
-pub(crate) fn of_session(_session: &Session, _server: &ServerSpec) -> Bytes {
-    Bytes::from_static(b"{}")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod machine;
 
 use std::{
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,32 +11,39 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, header};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use portolan_core::{BoxError, Result};
 use portolan_wire::{
     envelope::{self, Message, Outcome},
+    id::RequestId,
     sse,
 };
 
-use self::machine::Machine;
+use self::machine::{Machine, Sole};
 use super::{
-    Reply,
+    Events, Reply, Step,
     cancel::Unanswered,
     connection::Driven,
     convert::Conversion,
-    http::{HttpUpstream, over_before_answer},
+    http::{HttpUpstream, TakenUp, over_before_answer},
     json,
     patience::{Over, Patience},
 };
 use crate::{
-    body::Body,
     intake::{self, essence},
+    question::Seat,
 };
 
 /// How long the head of a reply is held back to see whether the first event is the answer.
 const HOLD: Duration = Duration::from_secs(5);
+/// How long a stream that has ended is left alone, where its server does not say; and at most.
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How often it is tried to take a stream up again, of which nothing more comes.
+const TRIES: u32 = 5;
 /// How long the end of a stream is waited for after the answer, so that its connection can be used again.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -49,31 +57,17 @@ pub(crate) async fn relay(
 ) -> Result<Reply> {
     let limits = http.limits();
     let machine = Machine::new(conversion, limits.held_bytes, limits.message_bytes);
-    let mut relay = EventRelay {
+    let relay = EventRelay {
         body: Some(body),
         machine,
         http,
         unanswered,
         patience,
+        again: None,
+        tries: 0,
         over: false,
     };
-    let held = tokio::time::timeout(HOLD, relay.first()).await;
-    match held {
-        Ok(Err(over)) => {
-            relay
-                .unanswered
-                .cancel("the answer took too long, or was not wanted any more");
-            over_before_answer(over)
-        }
-        Ok(Ok(())) => match relay.machine.sole_answer() {
-            Some(message) => {
-                relay.linger();
-                Ok(Reply::Message(message))
-            }
-            None => Ok(Reply::Events(Body::relayed(relay))),
-        },
-        Err(_) => Ok(Reply::Events(Body::relayed(relay))),
-    }
+    relay.settle().await
 }
 
 /// The one message that answers a small request, of a JSON body or an event stream.
@@ -107,38 +101,160 @@ pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
     }
 }
 
+/// A server's stream of events, on its way to a client.
 #[derive(Debug)]
-struct EventRelay {
+pub(crate) struct EventRelay {
     body: Option<Driven>,
     machine: Machine,
     http: Arc<HttpUpstream>,
     unanswered: Unanswered,
     patience: Patience,
+    /// A stream that ended before its answer, while it is taken up again.
+    again: Option<Taking>,
+    /// How often that was tried since the server was last heard.
+    tries: u32,
     over: bool,
 }
 
+/// A stream on its way back.
+struct Taking(BoxFuture<'static, TakenUp>);
+
 impl EventRelay {
+    /// A stream that was left, as `conversion` was when it was sent, from after the event `from`.
+    pub(super) fn left(
+        http: Arc<HttpUpstream>,
+        conversion: Conversion,
+        unanswered: Unanswered,
+        patience: Patience,
+        from: Bytes,
+        known: Vec<RequestId>,
+    ) -> Self {
+        let limits = http.limits();
+        let mut machine = Machine::new(conversion, limits.held_bytes, limits.message_bytes);
+        machine.begin_again(from.clone());
+        machine.knows(known);
+        let again = unanswered.take_up(from, Duration::ZERO).map(Taking);
+        Self {
+            body: None,
+            machine,
+            http,
+            unanswered,
+            patience,
+            again,
+            tries: 1,
+            over: false,
+        }
+    }
+
+    /// Leaves a stream that can be taken up again: in which session it is, the id of its call, and its last event. The call
+    /// goes on (2025-11-25, basic/transports: a lost connection is no cancellation).
+    pub(super) fn leave(&mut self) -> Option<(Seat, RequestId, Bytes)> {
+        if self.machine.has_output() || self.over {
+            return None;
+        }
+        let left = (
+            self.unanswered.seat()?,
+            self.machine.conversion().sent.clone(),
+            self.machine.taken_up_from()?.clone(),
+        );
+        self.unanswered.answered();
+        self.body = None;
+        self.over = true;
+        Some(left)
+    }
+
+    /// Waits for the first thing that the server says. If that is the answer, there need not be a stream.
+    pub(super) async fn settle(mut self) -> Result<Reply> {
+        match tokio::time::timeout(HOLD, self.first()).await {
+            Ok(Err(over)) => {
+                self.unanswered
+                    .cancel("the answer took too long, or was not wanted any more");
+                return over_before_answer(over);
+            }
+            Ok(Ok(())) => {
+                if let Some(answer) = self.machine.sole_answer() {
+                    self.linger();
+                    return Ok(match answer {
+                        Sole::Message(message) => Reply::Message(message),
+                        Sole::Asks(asked) => Reply::Asks(asked),
+                    });
+                }
+            }
+            Err(_) => {}
+        }
+        Ok(Reply::Events(Events::Http(Box::new(self))))
+    }
+
+    pub(super) fn conversion(&self) -> &Conversion {
+        self.machine.conversion()
+    }
+
+    pub(super) fn conversion_mut(&mut self) -> &mut Conversion {
+        self.machine.conversion_mut()
+    }
+
+    /// In which session the call is.
+    pub(super) fn seat(&self) -> Option<Seat> {
+        self.unanswered.seat()
+    }
+
+    /// Whether long events are given out whole.
+    pub(super) fn hold(&mut self, holds: bool) {
+        self.machine.hold(holds);
+    }
+
+    /// Tells the server something in the session of the call.
+    pub(super) fn tell(&self, text: Bytes) {
+        self.unanswered.reply(text);
+    }
+
     /// Reads until there is something for the client, or nothing will come.
     async fn first(&mut self) -> Result<(), Over> {
         while !self.machine.has_output() && !self.over {
-            let Some(body) = &mut self.body else { return Ok(()) };
-            let frame = self.patience.wait(body.frame()).await?;
-            self.take(frame);
+            std::future::poll_fn(|cx| self.poll_more(cx)).await?;
         }
         Ok(())
     }
 
-    /// Takes one step of the server's stream.
+    /// Takes the next step of the server's stream.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
+        if let Some(Taking(again)) = &mut self.again {
+            if let Poll::Ready(taken) = again.as_mut().poll(cx) {
+                self.again = None;
+                self.taken_up(taken);
+                return Poll::Ready(Ok(()));
+            }
+        } else if let Some(body) = &mut self.body {
+            if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
+                self.take(frame);
+                return Poll::Ready(Ok(()));
+            }
+        } else {
+            self.over = true;
+            return Poll::Ready(Ok(()));
+        }
+        self.patience.poll(cx).map(Err)
+    }
+
     fn take(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) {
         match frame {
             Some(Ok(frame)) => {
                 self.patience.renew();
                 if let Ok(data) = frame.into_data() {
+                    self.tries = 0;
                     self.machine.push(data);
                 }
             }
-            Some(Err(_)) | None => self.machine.end(),
+            Some(Err(_)) | None => {
+                self.body = None;
+                self.take_up();
+            }
         }
+        self.settle_accounts();
+    }
+
+    /// Tells the server what is to be told, and is done when it has answered.
+    fn settle_accounts(&mut self) {
         for reply in self.machine.replies() {
             self.unanswered.reply(reply);
         }
@@ -147,6 +263,33 @@ impl EventRelay {
             self.over = true;
             self.linger();
         }
+    }
+
+    /// The stream has ended. If it can be, it is taken up again where it ended: a server may close it at any time, and let
+    /// its client come back (2025-11-25, basic/transports, SEP-1699).
+    fn take_up(&mut self) {
+        if self.machine.is_over() {
+            return;
+        }
+        let wait = self.machine.retry().unwrap_or(RETRY).min(LONGEST_RETRY);
+        let from = self.machine.taken_up_from().filter(|_| self.tries < TRIES).cloned();
+        match from.and_then(|from| Some((self.unanswered.take_up(from.clone(), wait)?, from))) {
+            Some((again, from)) => {
+                self.tries += 1;
+                self.machine.begin_again(from);
+                self.again = Some(Taking(again));
+            }
+            None => self.machine.end(),
+        }
+    }
+
+    fn taken_up(&mut self, taken: TakenUp) {
+        match taken {
+            TakenUp::Body(body) => self.body = Some(*body),
+            TakenUp::NotNow => self.take_up(),
+            TakenUp::Never => self.machine.end(),
+        }
+        self.settle_accounts();
     }
 
     /// Waits for the end of the server's stream elsewhere, for a while.
@@ -171,35 +314,39 @@ impl EventRelay {
         }
         self.over = true;
         self.body = None;
+        self.again = None;
     }
 }
 
-impl HttpBody for EventRelay {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
+impl EventRelay {
+    /// The next step towards the answer.
+    pub(super) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Step, BoxError>>> {
         loop {
-            if let Some(data) = this.machine.pop() {
-                return Poll::Ready(Some(Ok(Frame::data(data))));
+            if let Some(step) = self.machine.pop() {
+                if let Step::Question(_) = step {
+                    // People take longer than programs.
+                    self.patience.allow(self.http.question_time());
+                }
+                return Poll::Ready(Some(Ok(step)));
             }
-            if let Some(fault) = this.machine.broken() {
-                this.over = true;
+            if let Some(fault) = self.machine.broken() {
+                self.over = true;
                 tracing::warn!(error = %fault, "an answer broke off on its way");
                 return Poll::Ready(Some(Err(fault)));
             }
-            let (false, Some(body)) = (this.over, &mut this.body) else {
+            if self.over {
                 return Poll::Ready(None);
-            };
-            match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(frame) => this.take(frame),
-                Poll::Pending => {
-                    let over = std::task::ready!(this.patience.poll(cx));
-                    this.give_up(over);
-                }
+            }
+            if let Err(over) = std::task::ready!(self.poll_more(cx)) {
+                self.give_up(over);
             }
         }
+    }
+}
+
+impl fmt::Debug for Taking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Taking")
     }
 }
 

@@ -28,19 +28,21 @@ use portolan_wire::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    AboutCell, ClientSide, Outgoing, Reply,
+    AboutCell, ClientSide, Heir, Left, Outgoing, Reply,
     cancel::Unanswered,
     client::Connector,
     connection::{Driven, Pool},
-    convert::{self, Conversion},
+    convert::{self, Conversion, Said},
     dialect::Known,
-    events, json, legacy_version,
+    events::{self, EventRelay},
+    json, legacy_version,
     patience::{Over, Patience},
     session::{Open, UpstreamSession},
 };
 use crate::{
     config::Limits,
     intake::{self, essence},
+    question::{Abilities, Seat},
 };
 
 /// Bytes of an error body that are looked at.
@@ -49,6 +51,7 @@ const ERROR_BYTES: usize = 64 * 1024;
 const POOL: usize = 1024;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
 /// A server at a URL.
@@ -69,8 +72,20 @@ pub(crate) struct HttpUpstream {
     pool: Mutex<HashMap<PoolKey, Arc<UpstreamSession>>>,
 }
 
-/// Modern callers have no sessions; at a legacy server they share one per caller and credential.
-type PoolKey = (Option<Subject>, Option<Version>);
+/// Modern callers have no sessions; at a legacy server they share one per caller, credential, and what the server was told
+/// that they can be asked.
+type PoolKey = (Option<Subject>, Option<Version>, Abilities);
+
+/// What comes of taking a stream up again.
+#[derive(Debug)]
+pub(crate) enum TakenUp {
+    /// The rest of the stream.
+    Body(Box<Driven>),
+    /// Nothing, and it may be tried again.
+    NotNow,
+    /// The server does not have it any more.
+    Never,
+}
 
 /// A request that is ready to be sent.
 struct Prepared {
@@ -83,11 +98,11 @@ struct Prepared {
 /// An answer that is none: the message for the client, and what can be done before it is sent.
 enum Refused {
     /// The server does not speak the version that it was spoken to in (-32022).
-    OtherVersion(Bytes),
+    OtherVersion(Reply),
     /// The headers do not repeat what the server wants them to (-32020).
     Misread(Bytes),
     /// Anything else.
-    Otherwise(Bytes),
+    Otherwise(Reply),
     /// The client has cancelled meanwhile.
     Cancelled,
 }
@@ -180,7 +195,7 @@ impl HttpUpstream {
             match Box::pin(refused).await? {
                 // The server has not looked at the call, so it may be sent again, once, as it wants it now.
                 Refused::OtherVersion(_) if !asked_anew => asked_anew = true,
-                Refused::OtherVersion(message) | Refused::Otherwise(message) => return Ok(Reply::Message(message)),
+                Refused::OtherVersion(reply) | Refused::Otherwise(reply) => return Ok(reply),
                 Refused::Misread(message) => return Ok(Reply::Misread(message)),
                 Refused::Cancelled => return over_before_answer(Over::Cancelled),
             }
@@ -192,17 +207,18 @@ impl HttpUpstream {
         let dialects = self.dialects(outgoing.credential).await?;
         let client = outgoing.client.era();
         let upstream = dialects.era_for(client);
+        let asks = outgoing.asks_at(upstream, self.limits());
         let session = match upstream {
             Era::Modern => None,
             Era::Legacy => {
-                let session = self.session_for(&outgoing.client, outgoing.credential);
+                let session = self.session_for(&outgoing.client, outgoing.credential, asks);
                 let wanted = match &outgoing.client {
                     ClientSide::Legacy { session, .. } => Some(session.version),
                     _ => None,
                 };
                 let version = legacy_version(wanted, &dialects.legacy_versions);
                 let open = session
-                    .get(async || Box::pin(self.shake_hands(version, outgoing.credential)).await)
+                    .get(async || Box::pin(self.shake_hands(version, outgoing.credential, asks)).await)
                     .await?;
                 Some((session, open))
             }
@@ -213,7 +229,7 @@ impl HttpUpstream {
             _ => RequestId::from_u64(self.next_id.fetch_add(1, Ordering::Relaxed)),
         };
         let name = &self.connector.config.name;
-        let params = convert::params(outgoing, upstream, &self.server, name);
+        let params = convert::params(outgoing, upstream, name);
         let same_text = client == Some(upstream) && sent == outgoing.id && matches!(params, Cow::Borrowed(_));
         let text = match &outgoing.unchanged {
             Some(text) if same_text => text.clone(),
@@ -241,7 +257,8 @@ impl HttpUpstream {
                 outgoing.client.hanging_up(),
             ),
         };
-        let conversion = Conversion::new(outgoing, upstream, sent, &self.server);
+        let mut conversion = Conversion::new(outgoing, upstream, sent, &self.server);
+        conversion.asks = asks;
         Ok(Prepared {
             request: self.post(headers, text)?,
             conversion,
@@ -309,14 +326,14 @@ impl HttpUpstream {
             && let envelope::Outcome::Error(raw) = &response.outcome
         {
             let code = ErrorObject::parse(raw).map(|error| error.code);
-            let message = conversion.message(&response.outcome, None);
+            let said = conversion.message(&response.outcome, None);
             if code.is_some_and(|code| speaks_otherwise(code, &conversion.method)) {
                 self.known.forget();
             }
-            return Ok(match code {
-                Some(mcp_error::UNSUPPORTED_PROTOCOL_VERSION) => Refused::OtherVersion(message),
-                Some(mcp_error::HEADER_MISMATCH) => Refused::Misread(message),
-                _ => Refused::Otherwise(message),
+            return Ok(match (code, said) {
+                (Some(mcp_error::UNSUPPORTED_PROTOCOL_VERSION), said) => Refused::OtherVersion(said.into()),
+                (Some(mcp_error::HEADER_MISMATCH), Said::Message(message)) => Refused::Misread(message),
+                (_, said) => Refused::Otherwise(said.into()),
             });
         }
         let failure = if status.is_redirection() {
@@ -336,18 +353,24 @@ impl HttpUpstream {
     }
 
     /// The session that belongs to a legacy client's, or the one that modern callers share.
-    fn session_for(self: &Arc<Self>, client: &ClientSide<'_>, credential: &Arc<Outbound>) -> Arc<UpstreamSession> {
+    fn session_for(
+        self: &Arc<Self>,
+        client: &ClientSide<'_>,
+        credential: &Arc<Outbound>,
+        asks: Abilities,
+    ) -> Arc<UpstreamSession> {
         let make = || Arc::new(UpstreamSession::new(self, credential.clone()));
         let subject = match client {
             ClientSide::Legacy { session, .. } => {
                 return session.upstream(&self.server.name, |old| old.fits(self, credential.version), make);
             }
-            ClientSide::Modern { caller } => Some(caller.subject.clone()),
+            ClientSide::Modern { caller, .. } => Some(caller.subject.clone()),
             ClientSide::Gateway => None,
         };
+        let key = (subject, credential.version, asks);
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() >= POOL
-            && !pool.contains_key(&(subject.clone(), credential.version))
+            && !pool.contains_key(&key)
             // One that no call is using; a pool that is in use all over grows by one.
             && let Some(idle) = pool.iter().find(|(_, session)| Arc::strong_count(session) == 1)
             && let idle = idle.0.clone()
@@ -355,7 +378,7 @@ impl HttpUpstream {
         {
             self.tasks().spawn(async move { session.close().await });
         }
-        pool.entry((subject, credential.version)).or_insert_with(make).clone()
+        pool.entry(key).or_insert_with(make).clone()
     }
 
     /// Sends something that wants no answer.
@@ -365,6 +388,78 @@ impl HttpUpstream {
         if let Err(error) = self.exchange(headers, text, credential, "a notification").await {
             tracing::debug!(server = %self.server.name, %error, "a notification did not arrive");
         }
+    }
+
+    /// Sends something in a session that another replica may have opened.
+    pub(crate) async fn tell_seat(&self, seat: &Seat, credential: &Outbound, text: Bytes) -> Result<()> {
+        let open = Open::at(seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
+        let mut headers = self.headers(credential, &HeaderMap::new());
+        open.write(&mut headers);
+        let (head, _) = self
+            .exchange(headers, text, credential, "an answer of a client")
+            .await?;
+        if head.status.is_success() {
+            return Ok(());
+        }
+        Err(self.failed(Failure::new(
+            Cause::Protocol,
+            format!("it does not take the client's answer (HTTP {})", head.status),
+        )))
+    }
+
+    /// Goes on with a call whose stream was left, perhaps by another replica.
+    pub(crate) async fn resume(self: &Arc<Self>, left: &Left, heir: Heir<'_>) -> Result<Reply> {
+        let open = Open::at(&left.seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
+        let outgoing = heir.outgoing;
+        let mut conversion = Conversion::new(outgoing, Era::Legacy, left.call.clone(), &self.server);
+        conversion.retold = Some(heir.token);
+        let unanswered = Unanswered::legacy(
+            self.clone(),
+            Arc::new(open),
+            outgoing.credential.clone(),
+            left.call.clone(),
+            outgoing.client.hanging_up(),
+        );
+        let patience = Patience::new(&self.connector.config.timeouts, None);
+        let relay = EventRelay::left(
+            self.clone(),
+            conversion,
+            unanswered,
+            patience,
+            left.event.clone(),
+            heir.known,
+        );
+        relay.settle().await
+    }
+
+    /// Takes a stream up again, from after the event `from`.
+    pub(crate) async fn take_up(&self, open: &Open, credential: &Outbound, from: &Bytes) -> TakenUp {
+        let Ok(from) = HeaderValue::from_bytes(from) else {
+            return TakenUp::Never;
+        };
+        let mut headers = self.headers(credential, &HeaderMap::new());
+        open.write(&mut headers);
+        headers.remove(header::CONTENT_TYPE);
+        headers.insert(header::ACCEPT, EVENTS);
+        headers.insert(mcp::LAST_EVENT_ID, from);
+        let Ok(mut request) = self.post(headers, Bytes::new()) else {
+            return TakenUp::Never;
+        };
+        *request.method_mut() = Verb::GET;
+        let Ok(response) = self.send(request, credential).await else {
+            return TakenUp::NotNow;
+        };
+        let status = response.status();
+        match status {
+            StatusCode::OK if is_events(response.headers()) => TakenUp::Body(Box::new(response.into_body())),
+            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => TakenUp::NotNow,
+            _ => TakenUp::Never,
+        }
+    }
+
+    /// How long a question may be open.
+    pub(crate) fn question_time(&self) -> std::time::Duration {
+        self.connector.config.timeouts.question
     }
 
     /// Ends a session.
@@ -485,6 +580,11 @@ fn host(url: &url::Url) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
+fn is_events(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| essence(value).eq_ignore_ascii_case("text/event-stream"))
+}
+
 impl Open {
     fn write(&self, headers: &mut HeaderMap) {
         headers.insert(mcp::PROTOCOL_VERSION, self.version.clone());
@@ -509,6 +609,6 @@ pub(crate) fn over_before_answer(over: Over) -> Result<Reply> {
     match over {
         Over::Timeout(error) => Err(error),
         // To a call that was cancelled there is nothing to say: a stream that ends is all (2025-11-25, basic/cancellation).
-        Over::Cancelled => Ok(Reply::Events(crate::body::Body::empty())),
+        Over::Cancelled => Ok(Reply::Stream(crate::body::Body::empty())),
     }
 }

@@ -20,7 +20,7 @@ use super::{
     Reply,
     cancel::Unanswered,
     connection::Driven,
-    convert::{Conversion, asks_for_more},
+    convert::{Conversion, Said, is_beyond},
     http::over_before_answer,
     patience::{Over, Patience},
 };
@@ -66,8 +66,8 @@ pub(crate) async fn relay(
         if !conversion.holds()
             && let Some(begun) = begin(&held, &conversion)
         {
-            let legacy = conversion.client == Some(Era::Legacy);
-            return pass(body, length, legacy, begun, size, patience, unanswered, limits);
+            let client = conversion.client;
+            return pass(body, length, client, begun, size, patience, unanswered, limits);
         }
         let limit = limits.held_bytes;
         if let Err(over) = collect(&mut body, &mut held, size, limit, &conversion, &mut patience).await? {
@@ -76,7 +76,7 @@ pub(crate) async fn relay(
         }
     }
     unanswered.answered();
-    Ok(Reply::Message(whole(&join(held), &conversion)?))
+    Ok(whole(&join(held), &conversion)?.into())
 }
 
 /// What is there of an answer that passes by, and what edits the rest. Without an edit, it passes as it stands.
@@ -90,7 +90,7 @@ type Begun = (VecDeque<Bytes>, Option<ResponseStream>);
 fn pass(
     body: Driven,
     announced: bool,
-    legacy_client: bool,
+    client: Option<Era>,
     (queue, stream): Begun,
     size: usize,
     patience: Patience,
@@ -108,7 +108,7 @@ fn pass(
         body,
         queue,
         length_known: announced && stream.is_none(),
-        legacy_client,
+        client,
         stream,
         size,
         limit: limits.message_bytes,
@@ -183,7 +183,7 @@ async fn collect(
 }
 
 /// Converts a whole answer.
-pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Bytes> {
+pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Said> {
     let limits = envelope::Limits { depth: 1024, batch: 1 };
     let message = match envelope::parse(text, &limits) {
         Ok(envelope::Incoming::One(Message::Response(response))) => response,
@@ -220,7 +220,7 @@ struct JsonRelay {
     body: Driven,
     queue: VecDeque<Bytes>,
     stream: Option<ResponseStream>,
-    legacy_client: bool,
+    client: Option<Era>,
     /// The client is told the length: nothing is edited, or all of it is there.
     length_known: bool,
     size: usize,
@@ -253,8 +253,8 @@ impl JsonRelay {
     fn finish(&mut self) -> Result<(), BoxError> {
         if let Some(stream) = self.stream.take() {
             let head = stream.finish()?;
-            if self.legacy_client && asks_for_more(head.result_type.as_ref()) {
-                return Err("the server asks for more input, which this client's protocol version cannot give".into());
+            if is_beyond(self.client, head.result_type.as_ref()) {
+                return Err("the server asks for more input too late to be heard".into());
             }
         }
         Ok(())

@@ -68,6 +68,12 @@ impl Patience {
         }
     }
 
+    /// From now on silence may last this long: somebody was asked something.
+    pub(crate) fn allow(&mut self, silence: Duration) {
+        self.silence = self.silence.max(silence);
+        self.renew();
+    }
+
     /// Ready when patience has run out. The timer is made on the first poll that has to wait.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         if self

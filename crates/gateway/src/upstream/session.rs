@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::http::HttpUpstream;
+use crate::question::Seat;
 
 /// How long a session's end waits for what is still being told in it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -38,6 +39,30 @@ pub(crate) struct Open {
     pub(crate) version: HeaderValue,
     /// What is being told to the server in this session, such as that a call is cancelled.
     pub(crate) telling: TaskTracker,
+}
+
+impl Open {
+    /// What another replica needs to take part in this session.
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        let session = match &self.id {
+            Some(id) => Some(id.to_str().ok()?.into()),
+            None => None,
+        };
+        Some(Seat {
+            session,
+            version: self.version.to_str().ok()?.into(),
+        })
+    }
+
+    /// A session that another replica may have opened.
+    pub(crate) fn at(seat: &Seat) -> Option<Self> {
+        let session = seat.session.as_deref().map(HeaderValue::try_from).transpose();
+        Some(Self {
+            id: session.ok()?,
+            version: HeaderValue::try_from(&*seat.version).ok()?,
+            telling: TaskTracker::new(),
+        })
+    }
 }
 
 impl UpstreamSession {

@@ -37,7 +37,7 @@ async fn a_body_that_is_no_message_is_told_why() {
             "]".repeat(levels)
         )
     };
-    let long_id = format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"ping"}}"#, "x".repeat(300));
+    let long_id = format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"ping"}}"#, "x".repeat(1100));
     let long_method = format!(r#"{{"jsonrpc":"2.0","id":5,"method":"{}"}}"#, "x".repeat(300));
     let (too_deep, far_too_deep) = (deep(200), deep(100_000));
     let cases: [(&[u8], i64, Value); 28] = [

@@ -10,6 +10,7 @@ mod listing;
 mod matrix;
 mod mutations;
 mod publications;
+mod questions;
 mod renewal;
 mod replicas;
 mod router;

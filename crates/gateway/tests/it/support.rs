@@ -1,5 +1,6 @@
 //! Clients, gateways and servers for the tests.
 
+pub(crate) mod asker;
 pub(crate) mod client;
 pub(crate) mod raw;
 pub(crate) mod script;

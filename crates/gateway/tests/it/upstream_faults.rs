@@ -389,7 +389,7 @@ async fn requests_of_a_server_amid_a_call_are_answered_and_not_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_asks_for_more_input_reaches_modern_clients_alone() {
+async fn a_server_that_wants_nothing_but_another_try_gets_a_few() {
     let upstream = Script::start(|asked| {
         script::modern(asked).unwrap_or_else(|| {
             script::answer(
@@ -399,15 +399,22 @@ async fn what_asks_for_more_input_reaches_modern_clients_alone() {
         })
     })
     .await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let mut config = GatewayConfig::default();
+    config.limits.rounds = 2;
+    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
+        builder.config(config)
+    })
+    .await;
     let modern = Client::connect(site.address, Speaks::Modern).await;
     assert_eq!(
         modern.tool("up__t", json!({})).await["result"]["resultType"],
         "input_required"
     );
+    let before = upstream.asked_for("tools/call");
     let legacy = Client::connect(site.address, Speaks::November).await;
     assert_eq!(
         failure(Speaks::November, &legacy.tool("up__t", json!({})).await).0,
-        "protocol"
+        "overloaded"
     );
+    assert_eq!(upstream.asked_for("tools/call") - before, 3);
 }

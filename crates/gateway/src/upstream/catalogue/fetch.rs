@@ -22,6 +22,7 @@ use super::{
     Hints, Listed, Listing,
     cached::Breaker,
 };
+use crate::question::Abilities;
 
 /// Pages of one list that are read.
 const PAGES: usize = 1000;
@@ -164,6 +165,7 @@ impl Link {
             params,
             unchanged: None,
             declared: None,
+            asks: Abilities::NONE,
             odd_output: false,
             tasks: None,
             mirrored: &[],

@@ -1,11 +1,11 @@
 //! What is done with each line of a server's event stream.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use portolan_core::{BoxError, Error};
 use portolan_wire::{
-    envelope::{self, Message, Notification},
+    envelope::{self, Message, Notification, Request},
     era::Era,
     error::ErrorObject,
     id::RequestId,
@@ -14,7 +14,16 @@ use portolan_wire::{
     stream::ResponseStream,
 };
 
-use super::{Conversion, broke_off, is_ours, whole};
+use super::{
+    super::{
+        convert::Said,
+        step::{Asked, Question, QuestionKey, Step},
+    },
+    Conversion, broke_off, is_ours, whole,
+};
+
+/// The longest id of an event that is kept.
+const MAX_EVENT_ID: usize = 1024;
 
 /// Turns the lines of a server's stream into events for the client.
 #[derive(Debug)]
@@ -28,7 +37,16 @@ pub(super) struct Machine {
     held_limit: usize,
     size: usize,
     size_limit: usize,
+    /// The last event that was read to its end, and the one that is being read.
+    event: Option<Bytes>,
+    next_event: Option<Bytes>,
+    /// How long the server wants to be waited for before its stream is taken up again.
+    retry: Option<Duration>,
+    /// Questions that are not to be asked again when a stream is read anew.
+    known: Vec<RequestId>,
     answered: bool,
+    /// Long events are given out whole.
+    holds: bool,
     broken: Option<BoxError>,
 }
 
@@ -52,6 +70,19 @@ enum Out {
     Message(Bytes),
     /// A piece of an event.
     Piece(Bytes),
+    /// A question of the server.
+    Question(Question),
+    /// The server wants answers before it does what it was asked.
+    Asks(Asked),
+}
+
+/// An answer that is all that the client gets.
+#[derive(Debug)]
+pub(super) enum Sole {
+    /// A message.
+    Message(Bytes),
+    /// The server wants answers first.
+    Asks(Asked),
 }
 
 impl Machine {
@@ -66,7 +97,12 @@ impl Machine {
             held_limit,
             size: 0,
             size_limit,
+            event: None,
+            next_event: None,
+            retry: None,
+            known: Vec::new(),
             answered: false,
+            holds: false,
             broken: None,
         }
     }
@@ -93,6 +129,32 @@ impl Machine {
         }
     }
 
+    /// From where the stream can be taken up again, if it can.
+    pub(super) fn taken_up_from(&self) -> Option<&Bytes> {
+        match &self.long {
+            Long::Passing(_) => None,
+            _ => self.event.as_ref(),
+        }
+    }
+
+    /// How long the server wants to be waited for before that.
+    pub(super) fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Reads a stream anew, from after the event `from`. The questions `known` are not asked again.
+    pub(super) fn begin_again(&mut self, from: Bytes) {
+        self.splitter = Splitter::default();
+        self.data = None;
+        self.long = Long::None;
+        self.next_event = None;
+        self.event = Some(from);
+    }
+
+    pub(super) fn knows(&mut self, known: Vec<RequestId>) {
+        self.known = known;
+    }
+
     /// The server's stream is over. Without an answer, the client is told so.
     pub(super) fn end(&mut self) {
         if !self.is_over() {
@@ -116,18 +178,33 @@ impl Machine {
     }
 
     /// The answer, if it is all that the client gets.
-    pub(super) fn sole_answer(&mut self) -> Option<Bytes> {
+    pub(super) fn sole_answer(&mut self) -> Option<Sole> {
         match (self.answered, self.out.len(), self.out.front()) {
-            (true, 1, Some(Out::Message(message))) => Some(message.clone()),
+            (true, 1, Some(Out::Message(message))) => Some(Sole::Message(message.clone())),
+            (true, 1, Some(Out::Asks(asked))) => Some(Sole::Asks(asked.clone())),
             _ => None,
         }
     }
 
-    /// The next piece of the client's stream.
-    pub(super) fn pop(&mut self) -> Option<Bytes> {
+    pub(super) fn conversion(&self) -> &Conversion {
+        &self.conversion
+    }
+
+    pub(super) fn conversion_mut(&mut self) -> &mut Conversion {
+        &mut self.conversion
+    }
+
+    pub(super) fn hold(&mut self, holds: bool) {
+        self.holds = holds;
+    }
+
+    /// The next step towards the answer.
+    pub(super) fn pop(&mut self) -> Option<Step> {
         Some(match self.out.pop_front()? {
-            Out::Message(message) => sse::event(&message),
-            Out::Piece(piece) => piece,
+            Out::Message(message) => Step::Frame(sse::event(&message)),
+            Out::Piece(piece) => Step::Frame(piece),
+            Out::Question(question) => Step::Question(question),
+            Out::Asks(asked) => Step::Asks(asked),
         })
     }
 
@@ -141,7 +218,9 @@ impl Machine {
     }
 
     fn line(&mut self, line: &Bytes) {
-        let Some(data) = data_of(line) else { return };
+        let Some(data) = data_of(line) else {
+            return self.field(line);
+        };
         self.data = Some(match self.data.take() {
             None => data,
             Some(first) => {
@@ -157,12 +236,25 @@ impl Machine {
         }
     }
 
+    /// A line other than data. Modern streams cannot be taken up again.
+    fn field(&mut self, line: &Bytes) {
+        if self.conversion.upstream == Era::Modern {
+            return;
+        }
+        if let Some(id) = value_of(line, b"id:") {
+            self.next_event = Some(id);
+        } else if let Some(retry) = value_of(line, b"retry:") {
+            let millis = std::str::from_utf8(&retry).ok().and_then(|text| text.parse().ok());
+            self.retry = millis.map(Duration::from_millis).or(self.retry);
+        }
+    }
+
     fn begin_long(&mut self, start: &Bytes) {
         let Some(data) = data_of(start) else {
             self.long = Long::Ignored;
             return;
         };
-        if self.data.is_none() && !self.conversion.holds() {
+        if self.data.is_none() && !self.holds && !self.conversion.holds() {
             let mut stream = ResponseStream::new(self.conversion.edit());
             let mut pieces = Vec::with_capacity(4);
             if stream.push(data.clone(), &mut pieces).is_ok() && is_ours(stream.head(), &self.conversion) {
@@ -206,7 +298,7 @@ impl Machine {
             Long::Held(held) => self.data = Some(held.freeze()),
             Long::Passing(stream) => match stream.finish() {
                 Ok(head) if self.conversion.is_beyond(head.result_type.as_ref()) => {
-                    self.broken = Some("the server asks for more input, which this client cannot give".into());
+                    self.broken = Some("the server asks for more input too late to be heard".into());
                 }
                 Ok(_) => {
                     self.out.push_back(Out::Piece(Bytes::from_static(sse::EVENT_END)));
@@ -219,6 +311,11 @@ impl Machine {
 
     /// A whole event.
     fn dispatch(&mut self) {
+        if let Some(id) = self.next_event.take() {
+            // An empty id means that the stream cannot be taken up from here.
+            let fits = !id.is_empty() && id.len() <= MAX_EVENT_ID && std::str::from_utf8(&id).is_ok();
+            self.event = fits.then(|| Bytes::copy_from_slice(&id));
+        }
         let Some(data) = self.data.take().filter(|data| !data.is_empty()) else {
             return;
         };
@@ -227,14 +324,15 @@ impl Machine {
                 if response.id.as_ref().is_none_or(|id| *id == self.conversion.sent) =>
             {
                 match whole(&data, &self.conversion) {
-                    Ok(message) => self.answer(message),
+                    Ok(Said::Message(message)) => self.answer(Out::Message(message)),
+                    Ok(Said::Asks(asked)) => self.answer(Out::Asks(asked)),
                     Err(error) => self.refuse(&error),
                 }
             }
             Ok(envelope::Incoming::One(Message::Notification(notification))) if self.passes(&notification) => {
-                self.out.push_back(Out::Message(data));
+                self.out.extend(self.conversion.notification(data).map(Out::Message));
             }
-            Ok(envelope::Incoming::One(Message::Request(request))) => self.ask_back(&request.id, &request.method),
+            Ok(envelope::Incoming::One(Message::Request(request))) => self.ask_back(request),
             Ok(_) => {}
             Err(fault) => self.refuse(&self.conversion.odd(format!("an event of it cannot be read: {fault}"))),
         }
@@ -248,20 +346,35 @@ impl Machine {
             Method::LogMessage => {
                 !(self.conversion.client == Some(Era::Modern) && self.conversion.upstream == Era::Legacy)
             }
+            // That a page was visited: 2026-07-28 has no word for it.
+            Method::ElicitationComplete => {
+                self.conversion.client == Some(Era::Legacy) && self.conversion.asks.has_url()
+            }
             _ => false,
         }
     }
 
-    /// The server asks something in the middle of a call.
-    fn ask_back(&mut self, id: &RequestId, method: &Method) {
-        self.replies.push(match method {
-            Method::Ping => envelope::result(id, b"{}"),
-            other => envelope::error(Some(id), &ErrorObject::method_not_found(other.as_str())),
-        });
+    /// The server asks something in the middle of a call. What it may not ask it is refused.
+    fn ask_back(&mut self, request: Request) {
+        let Request { id, method, params } = request;
+        if method == Method::Ping {
+            self.replies.push(envelope::result(&id, b"{}"));
+        } else if self.known.contains(&id) {
+            // It was asked and answered before the stream was taken up again.
+        } else if self.conversion.may_ask(&method, params.as_ref()) {
+            self.out.push_back(Out::Question(Question {
+                key: QuestionKey::Id(id),
+                method,
+                params,
+            }));
+        } else {
+            let error = ErrorObject::method_not_found(method.as_str());
+            self.replies.push(envelope::error(Some(&id), &error));
+        }
     }
 
-    fn answer(&mut self, message: Bytes) {
-        self.out.push_back(Out::Message(message));
+    fn answer(&mut self, answer: Out) {
+        self.out.push_back(answer);
         self.answered = true;
     }
 
@@ -270,7 +383,7 @@ impl Machine {
             self.broken = Some(error.to_string().into());
         } else {
             let message = self.conversion.failure(error);
-            self.answer(message);
+            self.answer(Out::Message(message));
         }
     }
 
@@ -282,7 +395,11 @@ impl Machine {
 
 /// The data of a `data:` line.
 fn data_of(line: &Bytes) -> Option<Bytes> {
-    let rest = line.strip_prefix(b"data:")?;
+    value_of(line, b"data:")
+}
+
+fn value_of(line: &Bytes, field: &[u8]) -> Option<Bytes> {
+    let rest = line.strip_prefix(field)?;
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
     Some(line.slice_ref(rest))
 }

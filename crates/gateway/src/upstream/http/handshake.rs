@@ -1,6 +1,5 @@
 //! Opening a session at a legacy server.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use portolan_core::{Cause, Failure, Outbound, Result};
 use portolan_wire::{
@@ -17,13 +16,19 @@ use super::{
     super::{convert, events, session::Open},
     HttpUpstream,
 };
+use crate::question::Abilities;
 
 impl HttpUpstream {
     /// `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
-    pub(super) async fn shake_hands(&self, version: ProtocolVersion, credential: &Outbound) -> Result<Open> {
+    pub(super) async fn shake_hands(
+        &self,
+        version: ProtocolVersion,
+        credential: &Outbound,
+        asks: Abilities,
+    ) -> Result<Open> {
         let mut params = RawObject::new();
         params.set("protocolVersion", object::quote(version.as_str()));
-        params.set("capabilities", Bytes::from_static(b"{}"));
+        params.set("capabilities", asks.to_capabilities());
         params.set("clientInfo", convert::client_info(&self.connector.config.name));
         let text = envelope::request(&RequestId::from_u64(0), &Method::Initialize, Some(&params.to_bytes()));
         let headers = self.headers(credential, &HeaderMap::new());

@@ -18,6 +18,7 @@ use super::{
     super::{ClientSide, convert, dialect::Dialects, legacy_version},
     HttpUpstream,
 };
+use crate::question::Abilities;
 
 impl HttpUpstream {
     /// Has the server say what it is: in a probe, or in the handshake that opens the session of nobody in particular.
@@ -30,9 +31,9 @@ impl HttpUpstream {
             self.probe(credential).await?;
             return Ok(());
         }
-        let session = self.session_for(&ClientSide::Gateway, credential);
+        let session = self.session_for(&ClientSide::Gateway, credential, Abilities::NONE);
         let version = legacy_version(None, &dialects.legacy_versions);
-        let opened = session.get(async || Box::pin(self.shake_hands(version, credential)).await);
+        let opened = session.get(async || Box::pin(self.shake_hands(version, credential, Abilities::NONE)).await);
         opened.await.map(drop)
     }
 

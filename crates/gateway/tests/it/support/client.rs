@@ -23,6 +23,8 @@ pub(crate) struct Client {
     pub(crate) token: String,
     pub(crate) speaks: Speaks,
     pub(crate) session: Option<String>,
+    /// What it says that it can do.
+    pub(crate) abilities: String,
     next: AtomicU64,
 }
 
@@ -61,6 +63,14 @@ impl Client {
         client
     }
 
+    /// A client that says it can do this.
+    pub(crate) async fn able(address: SocketAddr, speaks: Speaks, abilities: &str) -> Self {
+        let mut client = Self::stranger(address, speaks);
+        client.abilities = abilities.into();
+        client.shake_hands().await;
+        client
+    }
+
     /// A client that has not said anything yet.
     pub(crate) fn stranger(address: SocketAddr, speaks: Speaks) -> Self {
         Self {
@@ -69,6 +79,7 @@ impl Client {
             token: "alice-token".into(),
             speaks,
             session: None,
+            abilities: "{}".into(),
             next: AtomicU64::new(1),
         }
     }
@@ -91,6 +102,7 @@ impl Client {
             token: self.token.clone(),
             speaks: self.speaks,
             session: self.session.clone(),
+            abilities: self.abilities.clone(),
             next: AtomicU64::new(1000),
         }
     }
@@ -110,8 +122,9 @@ impl Client {
     }
 
     pub(crate) async fn initialize(&self, version: &str) -> Answer {
+        let abilities: Value = serde_json::from_str(&self.abilities).expect("JSON");
         let params =
-            json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+            json!({"protocolVersion": version, "capabilities": abilities, "clientInfo": {"name": "t", "version": "1"}});
         let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
         let mut post = self.bare(body.to_string());
         post.headers.retain(|(name, _)| !name.starts_with("mcp-"));
@@ -150,7 +163,8 @@ impl Client {
         if self.speaks.is_modern() {
             let comma = if meta.is_empty() { "" } else { "," };
             members.push(format!(
-                r#""_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}}{comma}{meta}}}"#
+                r#""_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}{comma}{meta}}}"#,
+                self.abilities
             ));
         } else if !meta.is_empty() {
             members.push(format!(r#""_meta":{{{meta}}}"#));

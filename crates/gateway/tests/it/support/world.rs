@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use portolan_core::{
-    AllowAll, Clock, CredentialBroker, EraPin, Gateway, GatewayName, GatewaySpec, Install, InstallName, Owner, Policy,
-    Publication, Route, ServerSpec, Subject, SystemClock, TokenGrant, TraceAudit, UserId,
+    AllowAll, Asks, Clock, CredentialBroker, EraPin, Gateway, GatewayName, GatewaySpec, Install, InstallName, Owner,
+    Policy, Publication, Route, ServerSpec, Subject, SystemClock, TokenGrant, TraceAudit, UserId,
     memory::{MemorySessions, NoCredentials},
 };
 use portolan_fixtures::http::Options;
@@ -23,7 +23,10 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn serve(gateway: McpGateway) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::on(TcpListener::bind("127.0.0.1:0").await.expect("a port"), gateway)
+    }
+
+    pub(crate) fn on(listener: TcpListener, gateway: McpGateway) -> Self {
         let address = listener.local_addr().expect("an address");
         let service = gateway.clone();
         let serving = tokio::spawn(async move {
@@ -216,14 +219,27 @@ fn ledger(dir: &TempDir) -> Vec<String> {
 
 /// Publishes a gateway in front of remote servers, for everybody.
 pub(crate) async fn publish(gateway: &McpGateway, name: &str, servers: &[(&str, &str)]) {
-    let routes = servers
-        .iter()
-        .map(|(name, url)| {
-            let server = Arc::new(ServerSpec::remote(name, url).expect("a server"));
-            let install = install(&server, Owner::Org);
-            Route::new(server, vec![install], true)
-        })
-        .collect();
+    publish_asking(gateway, name, servers, Asks::default()).await;
+}
+
+/// The same, for servers that may ask so much.
+pub(crate) async fn publish_asking(gateway: &McpGateway, name: &str, servers: &[(&str, &str)], asks: Asks) {
+    publish_routes(gateway, name, routes(servers, asks)).await;
+}
+
+/// Routes to remote servers, for everybody.
+pub(crate) fn routes(servers: &[(&str, &str)], asks: Asks) -> Vec<Route> {
+    let route = |(name, url): &(&str, &str)| {
+        let mut server = ServerSpec::remote(name, url).expect("a server");
+        server.asks = asks;
+        let server = Arc::new(server);
+        let install = install(&server, Owner::Org);
+        Route::new(server, vec![install], true)
+    };
+    servers.iter().map(route).collect()
+}
+
+pub(crate) async fn publish_routes(gateway: &McpGateway, name: &str, routes: Vec<Route>) {
     let publication = Publication::new(GatewaySpec::new(gateway_name(name)), routes);
     Gateway::publish(gateway, publication).await.expect("published");
 }

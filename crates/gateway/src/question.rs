@@ -1,0 +1,93 @@
+//! What servers ask clients in the middle of a call, in all four pairings of eras.
+//!
+//! | client, server | how | state |
+//! | --- | --- | --- |
+//! | legacy, legacy | the question goes out on the call's stream, under a sealed id that says where its answer goes | none |
+//! | legacy, modern | the call is made again with the answers, while the client's stream stays open ([`legacy`]) | the open call |
+//! | modern, legacy | the client is answered `input_required`; the call is kept, never made again ([`modern`]) | in the `requestState`, or a kept call |
+//! | modern, modern | `input_required` passes, its `requestState` sealed ([`modern`]) | none |
+//!
+//! What waits in one replica is reached from the others by a hop ([`hop`]).
+
+mod abilities;
+mod answer;
+mod codec;
+mod hop;
+mod legacy;
+mod modern;
+mod origin;
+mod suspended;
+mod talk;
+mod token;
+mod waiting;
+
+use std::{fmt, sync::Arc};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+
+pub(crate) use self::{abilities::Abilities, modern::bring, origin::carry_on, token::Seat};
+use self::{
+    hop::Hops,
+    suspended::Suspended,
+    token::{Handle, Place},
+    waiting::Waiting,
+};
+use crate::config::GatewayConfig;
+
+/// What is open between clients and servers in this replica.
+pub(crate) struct Questions {
+    replica: [u8; 8],
+    url: Option<Box<str>>,
+    /// Calls of legacy clients that wait for answers.
+    waiting: Arc<Waiting>,
+    /// Calls that were kept while modern clients are asked.
+    suspended: Arc<Suspended>,
+    hops: Hops,
+}
+
+impl Questions {
+    pub(crate) fn new(config: &GatewayConfig) -> Self {
+        let mut replica = [0; 8];
+        // Without randomness nothing can be sealed either, so that no token will name this replica.
+        let _ = SystemRandom::new().fill(&mut replica);
+        Self {
+            replica,
+            url: config.replica.as_ref().map(|url| url.as_str().into()),
+            waiting: Arc::default(),
+            suspended: Arc::new(Suspended::new(config)),
+            hops: Hops::default(),
+        }
+    }
+
+    /// How many calls wait for answers of their clients in this replica.
+    pub(crate) fn count(&self) -> usize {
+        self.waiting.count() + self.suspended.count()
+    }
+
+    /// This replica, and something that waits in it.
+    fn place(&self, handle: Handle) -> Place {
+        Place {
+            replica: self.replica,
+            url: self.url.clone(),
+            handle,
+        }
+    }
+
+    fn is_here(&self, place: &Place) -> bool {
+        place.replica == self.replica
+    }
+}
+
+impl fmt::Debug for Questions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Questions")
+            .field("open", &self.count())
+            .finish_non_exhaustive()
+    }
+}
+
+fn random_handle() -> Handle {
+    let mut handle = [0; 16];
+    let _ = SystemRandom::new().fill(&mut handle);
+    handle
+}

@@ -1,0 +1,196 @@
+//! A call that outlives its request: all that is needed to go on with it.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use http::HeaderMap;
+use portolan_core::{Cause, Error, Failure, InstallName, Outbound, Result};
+use portolan_wire::{era::Era, header::ParamHeader, id::RequestId, meta, method::Method, object::RawObject};
+
+use super::{Abilities, legacy, modern, talk::Talk, token::State};
+use crate::{
+    cancellation::Cancellation,
+    reply,
+    seal::Purpose,
+    service::Inner,
+    session::{Session, bind},
+    table::Mounted,
+    tasks::TaskIds,
+    upstream::{ClientSide, Link, Outgoing, Reply},
+    visit::Visit,
+};
+
+/// A call, and whose it is.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(super) inner: Arc<Inner>,
+    pub(super) visit: Arc<Visit>,
+    pub(super) session: Option<(Arc<Session>, Cancellation)>,
+    pub(super) install: InstallName,
+    pub(super) link: Arc<Link>,
+    pub(super) credential: Arc<Outbound>,
+    pub(super) id: RequestId,
+    pub(super) method: Method,
+    /// With names as the server knows them.
+    pub(super) params: RawObject,
+    pub(super) asks: Abilities,
+    declared: Option<Bytes>,
+    odd_output: bool,
+    tasks: Option<Arc<TaskIds>>,
+    mirrored: Vec<ParamHeader>,
+    passthrough: HeaderMap,
+}
+
+/// Goes on with a call whose reply concerns its client before it is over; any other passes.
+pub(crate) async fn carry_on(
+    inner: &Arc<Inner>,
+    visit: &Arc<Visit>,
+    mounted: &Mounted,
+    outgoing: &Outgoing<'_>,
+    reply: Reply,
+) -> Result<Reply> {
+    match &reply {
+        Reply::Asks(_) => {}
+        Reply::Events(events) if events.may_ask() => {}
+        _ => return Ok(reply),
+    }
+    let origin = Origin::of(inner, visit, mounted, outgoing);
+    match (origin.era(), reply) {
+        (Era::Legacy, reply) => Ok(Reply::Stream(Talk::begin(|pen| legacy::talk(origin, reply, pen)))),
+        (Era::Modern, Reply::Asks(asked)) => origin.wrap(asked, 1).map(Reply::Message),
+        (Era::Modern, Reply::Events(events)) => Ok(modern::listen(origin, events.into())),
+        (_, reply) => Ok(reply),
+    }
+}
+
+impl Origin {
+    pub(super) fn of(inner: &Arc<Inner>, visit: &Arc<Visit>, mounted: &Mounted, outgoing: &Outgoing<'_>) -> Self {
+        let session = match outgoing.client {
+            ClientSide::Legacy { session, cancelled } => Some((session.clone(), cancelled.clone())),
+            _ => None,
+        };
+        Self {
+            inner: inner.clone(),
+            visit: visit.clone(),
+            session,
+            install: mounted.install.name,
+            link: mounted.upstream.clone(),
+            credential: outgoing.credential.clone(),
+            id: outgoing.id.clone(),
+            method: outgoing.method.clone(),
+            params: outgoing.params.clone(),
+            asks: outgoing.asks,
+            declared: outgoing.declared.clone(),
+            odd_output: outgoing.odd_output,
+            tasks: outgoing.tasks.clone(),
+            mirrored: outgoing.mirrored.to_vec(),
+            passthrough: outgoing.passthrough.clone(),
+        }
+    }
+
+    pub(super) fn era(&self) -> Era {
+        if self.session.is_some() {
+            Era::Legacy
+        } else {
+            Era::Modern
+        }
+    }
+
+    /// The request as it is sent, or sent again, with these params.
+    pub(super) fn outgoing(&self, params: RawObject) -> Outgoing<'_> {
+        let client = match &self.session {
+            Some((session, cancelled)) => ClientSide::Legacy { session, cancelled },
+            None => ClientSide::Modern {
+                caller: &self.visit.caller,
+                gateway: &self.visit.gateway.spec.name,
+            },
+        };
+        Outgoing {
+            client,
+            id: self.id.clone(),
+            method: self.method.clone(),
+            params,
+            unchanged: None,
+            declared: self.declared.clone(),
+            asks: self.asks,
+            odd_output: self.odd_output,
+            tasks: self.tasks.clone(),
+            mirrored: &self.mirrored,
+            credential: &self.credential,
+            passthrough: self.passthrough.clone(),
+        }
+    }
+
+    /// Makes the call, or makes it again, with these params.
+    pub(super) async fn call(&self, params: RawObject) -> Result<Reply> {
+        self.link.call(&self.outgoing(params)).await
+    }
+
+    /// The message that says that there is no answer.
+    pub(super) fn failure(&self, error: &Error) -> Bytes {
+        reply::no_answer(self.era(), self.method == Method::ToolsCall, &self.id, error)
+    }
+
+    /// The server did what it must not.
+    pub(super) fn odd(&self, problem: impl Into<String>) -> Error {
+        self.failed(Failure::new(Cause::Protocol, problem))
+    }
+
+    pub(super) fn failed(&self, failure: Failure) -> Error {
+        Error::NotReady {
+            what: "server",
+            name: self.link.server.name.to_string(),
+            failure,
+        }
+    }
+
+    /// Who may come back to this call, and where.
+    pub(super) fn bound_to(&self) -> [u8; 16] {
+        bind(&self.visit.gateway.spec.name, &self.visit.caller)
+    }
+
+    /// What is asked: the method and the params, apart from what differs when the call is made again. Members may come in
+    /// another order then.
+    pub(super) fn digest(&self) -> [u8; 16] {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(self.method.as_str().as_bytes());
+        let mut members: Vec<_> = self
+            .params
+            .iter()
+            .filter(|(key, _)| !matches!(&**key, meta::META | "inputResponses" | "requestState"))
+            .collect();
+        members.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (key, raw) in members {
+            hash.update(&[0]);
+            hash.update(key.as_bytes());
+            hash.update(&[0]);
+            // A map of serde_json's is sorted by its keys.
+            match serde_json::from_slice::<serde_json::Value>(raw).and_then(|value| serde_json::to_vec(&value)) {
+                Ok(canonical) => hash.update(&canonical),
+                Err(_) => hash.update(raw),
+            }
+        }
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&hash.finish().as_ref()[..16]);
+        digest
+    }
+
+    pub(super) fn seal(&self, state: &State) -> Result<String> {
+        self.inner.keys.seal(Purpose::State, &state.encode())
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        self.inner.clock.now().as_second()
+    }
+
+    pub(super) fn expiry(&self) -> i64 {
+        let good_for = self.inner.config.timeouts.state;
+        self.now()
+            .saturating_add(i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX / 2))
+    }
+
+    pub(super) fn question_time(&self) -> Duration {
+        self.inner.config.timeouts.question
+    }
+}

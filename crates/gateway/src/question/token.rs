@@ -1,0 +1,369 @@
+//! What clients are given to bring back: the ids of questions, and the state of calls that wait for answers.
+
+use portolan_core::InstallName;
+
+use super::codec::{Reader, Writer};
+
+/// The key of something that waits in one replica.
+pub(crate) type Handle = [u8; 16];
+
+/// Which replica something waits in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The replica, as it named itself when it started.
+    pub(crate) replica: [u8; 8],
+    /// Where other replicas reach it, if they can.
+    pub(crate) url: Option<Box<str>>,
+    /// What waits.
+    pub(crate) handle: Handle,
+}
+
+/// A session at a legacy server, as any replica can take part in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    /// The server's id for it; servers without sessions have none.
+    pub(crate) session: Option<Box<str>>,
+    /// The version that was agreed on there.
+    pub(crate) version: Box<str>,
+}
+
+/// The id of a question to a legacy client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QuestionId {
+    /// The client's session.
+    pub(crate) session: [u8; 16],
+    /// Who waits for the answer.
+    pub(crate) to: To,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    /// A legacy server, to which any replica can bring it.
+    Server {
+        /// Whose server.
+        install: InstallName,
+        /// In which session.
+        seat: Seat,
+        /// The server's id of the question, raw.
+        id: Box<[u8]>,
+    },
+    /// A call that is under way in one replica.
+    Call {
+        /// Which call.
+        place: Place,
+        /// Which of its questions.
+        key: u64,
+    },
+}
+
+/// A `requestState`: what a modern client brings back with its answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// The caller and the gateway.
+    pub(crate) bound_to: [u8; 16],
+    /// Where the call goes.
+    pub(crate) install: InstallName,
+    /// What was asked.
+    pub(crate) digest: [u8; 16],
+    /// Until when it is good, in seconds.
+    pub(crate) expires: i64,
+    /// How often the client was asked in this call.
+    pub(crate) round: u64,
+    /// What is to be done with the answers.
+    pub(crate) rest: Rest,
+}
+
+/// What is done with answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// They go to a modern server, with the state that it gave.
+    Wrapped(Box<str>),
+    /// The call is made again.
+    Again,
+    /// They go to a call that was kept in one replica.
+    Kept(Place),
+    /// They go to a legacy server, whose stream is then taken up where it was left.
+    Detached(Detached),
+}
+
+/// A call at a legacy server whose stream was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Detached {
+    /// In which session.
+    pub(crate) seat: Seat,
+    /// The id that the call was sent with, raw.
+    pub(crate) call: Box<[u8]>,
+    /// The last event of its stream that was read.
+    pub(crate) event: Box<str>,
+    /// How many questions there were in this call.
+    pub(crate) named: u64,
+    /// The questions that are open.
+    pub(crate) questions: Vec<Open>,
+}
+
+/// A question that a legacy server waits for the answer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// What it is called in `inputRequests`.
+    pub(crate) key: Box<str>,
+    /// The server's id, raw.
+    pub(crate) id: Box<[u8]>,
+    /// What is asked, as it stands in `inputRequests`, so that it can be asked again if the client leaves it out.
+    pub(crate) request: Box<[u8]>,
+}
+
+impl QuestionId {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let begun = Writer::default().fixed(&self.session);
+        match &self.to {
+            To::Server { install, seat, id } => {
+                let begun = begun.byte(0).fixed(install.as_uuid().as_bytes());
+                write_seat(begun, seat).bytes(id).done()
+            }
+            To::Call { place, key } => write_place(begun.byte(1), place).number(*key).done(),
+        }
+    }
+
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(payload);
+        let session = reader.fixed()?;
+        let to = match reader.byte()? {
+            0 => To::Server {
+                install: read_install(&mut reader)?,
+                seat: read_seat(&mut reader)?,
+                id: reader.bytes()?.into(),
+            },
+            1 => To::Call {
+                place: read_place(&mut reader)?,
+                key: reader.number()?,
+            },
+            _ => return None,
+        };
+        reader.end()?;
+        Some(Self { session, to })
+    }
+}
+
+impl State {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let begun = Writer::default()
+            .fixed(&self.bound_to)
+            .fixed(self.install.as_uuid().as_bytes())
+            .fixed(&self.digest)
+            .fixed(&self.expires.to_be_bytes())
+            .number(self.round);
+        match &self.rest {
+            Rest::Wrapped(inner) => begun.byte(0).bytes(inner.as_bytes()).done(),
+            Rest::Again => begun.byte(1).done(),
+            Rest::Kept(place) => write_place(begun.byte(2), place).done(),
+            Rest::Detached(left) => {
+                let begun = write_seat(begun.byte(3), &left.seat)
+                    .bytes(&left.call)
+                    .bytes(left.event.as_bytes())
+                    .number(left.named)
+                    .number(left.questions.len() as u64);
+                left.questions
+                    .iter()
+                    .fold(begun, |begun, open| {
+                        begun.bytes(open.key.as_bytes()).bytes(&open.id).bytes(&open.request)
+                    })
+                    .done()
+            }
+        }
+    }
+
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(payload);
+        let (bound_to, install) = (reader.fixed()?, read_install(&mut reader)?);
+        let (digest, expires) = (reader.fixed()?, i64::from_be_bytes(reader.fixed()?));
+        let round = reader.number()?;
+        let rest = match reader.byte()? {
+            0 => Rest::Wrapped(reader.text()?.into()),
+            1 => Rest::Again,
+            2 => Rest::Kept(read_place(&mut reader)?),
+            3 => Rest::Detached(read_detached(&mut reader)?),
+            _ => return None,
+        };
+        reader.end()?;
+        Some(Self {
+            bound_to,
+            install,
+            digest,
+            expires,
+            round,
+            rest,
+        })
+    }
+}
+
+fn read_detached(reader: &mut Reader<'_>) -> Option<Detached> {
+    let (seat, call) = (read_seat(reader)?, reader.bytes()?.into());
+    let event = reader.text()?.into();
+    let named = reader.number()?;
+    let mut questions = Vec::new();
+    for _ in 0..reader.number()? {
+        questions.push(Open {
+            key: reader.text()?.into(),
+            id: reader.bytes()?.into(),
+            request: reader.bytes()?.into(),
+        });
+    }
+    Some(Detached {
+        seat,
+        call,
+        event,
+        named,
+        questions,
+    })
+}
+
+fn write_seat(writer: Writer, seat: &Seat) -> Writer {
+    let writer = match &seat.session {
+        Some(session) => writer.byte(1).bytes(session.as_bytes()),
+        None => writer.byte(0),
+    };
+    writer.bytes(seat.version.as_bytes())
+}
+
+fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
+    let session = match reader.byte()? {
+        0 => None,
+        1 => Some(reader.text()?.into()),
+        _ => return None,
+    };
+    Some(Seat {
+        session,
+        version: reader.text()?.into(),
+    })
+}
+
+fn write_place(writer: Writer, place: &Place) -> Writer {
+    let writer = writer.fixed(&place.replica).fixed(&place.handle);
+    writer.bytes(place.url.as_deref().unwrap_or_default().as_bytes())
+}
+
+fn read_place(reader: &mut Reader<'_>) -> Option<Place> {
+    let (replica, handle) = (reader.fixed()?, reader.fixed()?);
+    let url = reader.text()?;
+    Some(Place {
+        replica,
+        url: (!url.is_empty()).then(|| url.into()),
+        handle,
+    })
+}
+
+fn read_install(reader: &mut Reader<'_>) -> Option<InstallName> {
+    let bytes: [u8; 16] = reader.fixed()?;
+    Some(InstallName::from(uuid::Uuid::from_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn install() -> InstallName {
+        InstallName::parse("01890a5d-ac96-774b-bcce-b302099a8057").expect("a name")
+    }
+
+    fn seat() -> Seat {
+        Seat {
+            session: Some("9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d".into()),
+            version: "2025-11-25".into(),
+        }
+    }
+
+    fn place() -> Place {
+        Place {
+            replica: [3; 8],
+            url: Some("http://10.0.0.7:8080/mcp".into()),
+            handle: [4; 16],
+        }
+    }
+
+    fn ids() -> Vec<QuestionId> {
+        let server = To::Server {
+            install: install(),
+            seat: seat(),
+            id: b"17".as_slice().into(),
+        };
+        let call = To::Call { place: place(), key: 3 };
+        let with = |to| QuestionId { session: [1; 16], to };
+        vec![with(server), with(call)]
+    }
+
+    fn states() -> Vec<State> {
+        let left = Detached {
+            seat: Seat {
+                session: None,
+                version: "2025-06-18".into(),
+            },
+            call: b"5".as_slice().into(),
+            event: "stream-1_7".into(),
+            named: 3,
+            questions: vec![Open {
+                key: "q1".into(),
+                id: b"\"a\"".as_slice().into(),
+                request: b"{}".as_slice().into(),
+            }],
+        };
+        [
+            Rest::Wrapped("their state".into()),
+            Rest::Again,
+            Rest::Kept(place()),
+            Rest::Detached(left),
+        ]
+        .map(|rest| State {
+            bound_to: [1; 16],
+            install: install(),
+            digest: [2; 16],
+            expires: 1_800_000_000,
+            round: 2,
+            rest,
+        })
+        .into()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for id in ids() {
+            assert_eq!(QuestionId::decode(&id.encode()), Some(id));
+        }
+        for state in states() {
+            assert_eq!(State::decode(&state.encode()), Some(state));
+        }
+    }
+
+    #[test]
+    fn odd_payloads_are_nothing() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        let whole: Vec<Vec<u8>> = ids().iter().map(QuestionId::encode).collect();
+        let states: Vec<Vec<u8>> = states().iter().map(State::encode).collect();
+        for payload in &whole {
+            for length in 0..payload.len() {
+                assert_eq!(QuestionId::decode(&payload[..length]), None);
+            }
+        }
+        for payload in &states {
+            for length in 0..payload.len() {
+                assert_eq!(State::decode(&payload[..length]), None);
+            }
+        }
+        for payload in whole.iter().chain(&states) {
+            for _ in 0..20_000 {
+                let mut odd = payload.clone();
+                for _ in 0..1 + next() % 4 {
+                    let at = (next() % odd.len() as u64) as usize;
+                    odd[at] = next() as u8;
+                }
+                let _ = (QuestionId::decode(&odd), State::decode(&odd));
+            }
+        }
+    }
+}
