@@ -61,7 +61,13 @@ impl Need {
             let drifted = || !view.part_is_ours(part.part, &part.name, &part.wanted, manager, accepted.get(&part.name));
             (changed && !part.is_constant()) || drifted()
         };
-        need.parts = plan.parts.iter().enumerate().filter(is_missing).map(|(place, _)| place).collect();
+        need.parts = plan
+            .parts
+            .iter()
+            .enumerate()
+            .filter(is_missing)
+            .map(|(place, _)| place)
+            .collect();
         need
     }
 
@@ -73,9 +79,7 @@ impl Need {
 fn is_kept(live: &Deployment, plan: &Plan, manager: &str, accepted: &Accepted) -> bool {
     let fields = ownership::ours(&live.metadata, manager);
     let asleep = crate::status::wanted_replicas(live) == 0;
-    fields.is_some_and(|fields| {
-        ownership::covers(fields, &plan.wanted(asleep)) || accepted.get(&plan.deployment) == Some(fields)
-    })
+    ownership::covers(fields, &plan.wanted(asleep)) || accepted.get(&plan.deployment) == Some(fields)
 }
 
 fn selector(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
@@ -85,11 +89,22 @@ fn selector(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
 /// Writes what `need` says. The Deployment comes last: when its pods start, all that they need is there.
 pub(crate) async fn write(target: &Target, plan: &Plan, need: &Need, accepted: &mut Accepted) -> Result<(), Failure> {
     if need.replace {
-        replace(target, &plan.deployment).await.map_err(|fault| fault.failure())?;
+        replace(target, &plan.deployment)
+            .await
+            .map_err(|fault| fault.failure())?;
     }
     for part in need.parts.iter().filter_map(|place| plan.parts.get(*place)) {
-        // Of many that come up together, each has found that it is missing.
-        if part.is_constant() && target.view().part_is_ours(part.part, &part.name, &part.wanted, &target.manager, None) {
+        // Of many that come up together, each has found that it is missing; the first one writes it.
+        let _first = if part.is_constant() {
+            Some(target.constants.lock().await)
+        } else {
+            None
+        };
+        if part.is_constant()
+            && target
+                .view()
+                .part_is_ours(part.part, &part.name, &part.wanted, &target.manager, None)
+        {
             continue;
         }
         let written = match &part.object {
@@ -104,23 +119,39 @@ pub(crate) async fn write(target: &Target, plan: &Plan, need: &Need, accepted: &
         let (known, asleep) = {
             let view = target.view();
             let live = view.deployments.get(&plan.deployment);
-            (live.is_some(), live.is_some_and(|live| crate::status::wanted_replicas(live) == 0))
+            (
+                live.is_some(),
+                live.is_some_and(|live| crate::status::wanted_replicas(live) == 0),
+            )
         };
         let object = plan.deployment(asleep);
         check_owner::<Deployment>(target, &plan.deployment, &plan.rendered.unit, known).await?;
         let api = target.cluster.api::<Deployment>();
         let params = PatchParams::apply(&target.manager).force();
         let patch = Patch::Apply(&object);
-        let written = target.cluster.call(|| api.patch(&plan.deployment, &params, &patch)).await;
+        let written = target
+            .cluster
+            .call(|| api.patch(&plan.deployment, &params, &patch))
+            .await;
         let written = written.map_err(|fault| named(fault, "deployment", &plan.deployment, target))?;
-        note(accepted, &plan.deployment, &written.metadata, &plan.wanted(asleep), &target.manager);
+        note(
+            accepted,
+            &plan.deployment,
+            &written.metadata,
+            &plan.wanted(asleep),
+            &target.manager,
+        );
         target.view().deployments.put(written);
     }
     Ok(())
 }
 
 fn is_known(target: &Target, part: &PartPlan) -> bool {
-    target.view().parts.get(&part.part).is_some_and(|table| table.get(&part.name).is_some())
+    target
+        .view()
+        .parts
+        .get(&part.part)
+        .is_some_and(|table| table.get(&part.name).is_some())
 }
 
 /// Writes one object and gives its metadata: what a Secret holds is not sent back.
@@ -146,17 +177,25 @@ where
 /// is looked up: a stranger's is never touched.
 async fn check_owner<K>(target: &Target, name: &str, unit: &Unit, known: bool) -> Result<(), Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
 {
     match lookup::<K>(target, name, known).await? {
-        Some(meta) if Unit::of_object(&meta, &target.manager).as_ref() != Some(unit) => Err(stranger::<K>(target, name)),
+        Some(meta) if Unit::of_object(&meta, &target.manager).as_ref() != Some(unit) => {
+            Err(stranger::<K>(target, name))
+        }
         _ => Ok(()),
     }
 }
 
 async fn check_manager<K>(target: &Target, name: &str, known: bool) -> Result<(), Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
 {
     let is_ours = |meta: &ObjectMeta| {
         let label = meta.labels.as_ref().and_then(|labels| labels.get(name::MANAGED_BY));
@@ -170,7 +209,10 @@ where
 
 async fn lookup<K>(target: &Target, name: &str, known: bool) -> Result<Option<ObjectMeta>, Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
 {
     if known {
         return Ok(None);
@@ -183,24 +225,27 @@ where
 fn stranger<K: Resource<DynamicType = ()>>(target: &Target, name: &str) -> Failure {
     let kind = K::kind(&()).to_lowercase();
     let namespace = &target.cluster.namespace;
-    Failure::new(Cause::Config, format!("the {kind} {namespace}/{name} is there already, and is not ours"))
-        .remedy(format!("rename or delete that {kind}; it is left as it is until then"))
+    Failure::new(
+        Cause::Config,
+        format!("the {kind} {namespace}/{name} is there already, and is not ours"),
+    )
+    .remedy(format!("rename or delete that {kind}; it is left as it is until then"))
 }
 
 fn named(fault: Fault, kind: &str, name: &str, target: &Target) -> Failure {
-    fault.failure().detail(format!("{kind} {}/{name}", target.cluster.namespace))
+    fault
+        .failure()
+        .detail(format!("{kind} {}/{name}", target.cluster.namespace))
 }
 
 /// Remembers the fields of an object that was just written, if they still do not cover what is wanted.
 fn note(accepted: &mut Accepted, name: &str, written: &ObjectMeta, wanted: &Value, manager: &str) {
-    match ownership::ours(written, manager) {
-        Some(fields) if !ownership::covers(fields, wanted) => {
-            tracing::debug!(object = name, "the cluster does not keep all that was applied");
-            accepted.insert(name.to_owned(), fields.clone());
-        }
-        _ => {
-            accepted.remove(name);
-        }
+    let fields = ownership::ours(written, manager);
+    if ownership::covers(fields, wanted) {
+        accepted.remove(name);
+    } else {
+        tracing::debug!(object = name, "the cluster does not keep all that was applied");
+        accepted.insert(name.to_owned(), fields.clone());
     }
 }
 
@@ -208,7 +253,10 @@ fn note(accepted: &mut Accepted, name: &str, written: &ObjectMeta, wanted: &Valu
 async fn replace(target: &Target, name: &str) -> Result<(), Fault> {
     let live = target.view().deployments.get(name).cloned();
     let Some(live) = live else { return Ok(()) };
-    tracing::info!(deployment = name, "its selector changed, which cannot be applied: it is made anew");
+    tracing::info!(
+        deployment = name,
+        "its selector changed, which cannot be applied: it is made anew"
+    );
     let params = DeleteParams::foreground().preconditions(Preconditions {
         uid: live.metadata.uid.clone(),
         resource_version: None,
@@ -233,7 +281,10 @@ pub(crate) async fn wait_gone(target: &Target, name: &str) -> Result<(), Fault> 
 /// Deletes an object. One that is not there is deleted.
 pub(crate) async fn delete<K>(target: &Target, name: &str, params: &DeleteParams) -> Result<(), Fault>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
 {
     let api = target.cluster.api::<K>();
     let deleted = target.cluster.call(|| api.delete(name, params)).await.map(drop);
@@ -243,7 +294,10 @@ where
 /// Deletes what a plan wrote and the watch has not told of, as after an answer that was lost; a stranger's stays.
 pub(crate) async fn delete_unseen<K>(target: &Target, name: &str, unit: &Unit) -> Result<(), Fault>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
 {
     let api = target.cluster.api::<K>();
     let found = match target.cluster.call(|| api.get_metadata_opt(name)).await {

@@ -9,9 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use portolan_core::{
-    Cause, Endpoint, Error, Failure, InstallName, Result, RunSpec, Status, StatusEvent,
-};
+use portolan_core::{Cause, Endpoint, Error, Failure, InstallName, Result, RunSpec, Status, StatusEvent};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
@@ -42,10 +40,10 @@ pub(crate) struct Cell {
 /// What is known.
 pub(crate) struct State {
     /// Who wants it, and what each asked for.
-    pub(crate) users: BTreeMap<InstallName, RunSpec>,
+    pub(crate) users: BTreeMap<InstallName, Wish>,
     /// Users that were seen written on a shared deployment.
     pub(crate) seen: BTreeSet<InstallName>,
-    /// What was asked for last, and where it runs.
+    /// What is rendered: the wish of the oldest user, so that many who share a deployment do not take turns.
     pub(crate) wish: Option<Wish>,
     /// Grows with each wish.
     pub(crate) revision: u64,
@@ -83,6 +81,26 @@ pub(crate) struct Wish {
     pub(crate) name: InstallName,
     pub(crate) spec: RunSpec,
     pub(crate) environment: Environment,
+}
+
+impl State {
+    /// Chooses the wish that is rendered. Gives whether it is another one than before.
+    fn choose(&mut self) -> bool {
+        let first = self.users.values().next().cloned();
+        let is_same = match (&self.wish, &first) {
+            (Some(old), Some(new)) => same_but_owner(&old.spec, &new.spec),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if is_same {
+            return false;
+        }
+        self.wish = first;
+        self.revision += 1;
+        self.trouble = None;
+        self.retry_at = None;
+        self.pace.begin_anew();
+        true
+    }
 }
 
 impl Cell {
@@ -128,25 +146,20 @@ impl Cell {
     /// Records what is wanted. The same again changes nothing.
     pub(crate) fn wish(&self, wish: Wish) {
         let mut state = self.state();
-        if !state.removing && state.users.get(&wish.name) == Some(&wish.spec) {
+        if !state.removing && state.users.get(&wish.name).is_some_and(|old| old.spec == wish.spec) {
             return;
         }
-        let (name, now) = (wish.name, self.ground.now());
-        state.users.insert(name, wish.spec.clone());
+        let name = wish.name;
+        state.users.insert(name, wish);
         state.removing = false;
-        state.used_at = now;
-        let same = state.wish.as_ref().is_some_and(|old| same_but_owner(&old.spec, &wish.spec));
-        if !same {
-            state.wish = Some(wish);
-            state.revision += 1;
-            state.trouble = None;
-            state.retry_at = None;
-            state.pace.begin_anew();
-            for user in state.users.keys().copied().collect::<Vec<_>>() {
-                self.tell(&mut state, user, Status::Pending { cause: None }, 0);
-            }
+        state.used_at = self.ground.now();
+        let told: Vec<_> = if state.choose() {
+            state.users.keys().copied().collect()
         } else {
-            self.tell(&mut state, name, Status::Pending { cause: None }, 0);
+            vec![name]
+        };
+        for user in told {
+            self.tell(&mut state, user, Status::Pending { cause: None }, 0);
         }
         drop(state);
         self.changed.notify_one();
@@ -198,17 +211,24 @@ impl Cell {
             look_again,
             crash,
         } = self.find(&state, &seen, now);
-        state.crash = crash.filter(|crash| state.plan.is_some() && state.words.as_ref().is_none_or(|(of, _)| of != crash));
+        state.crash =
+            crash.filter(|crash| state.plan.is_some() && state.words.as_ref().is_none_or(|(of, _)| of != crash));
         if state.resetting {
             let failure = starting("it is being rebuilt by a hard reset; retry shortly");
             status = Status::Restarting { failure };
         }
         if status == Status::Ready {
-            let woken = seen.live.as_ref().and_then(|live| mark::time(&live.metadata, mark::WOKEN_AT));
+            let woken = seen
+                .live
+                .as_ref()
+                .and_then(|live| mark::time(&live.metadata, mark::WOKEN_AT));
             state.ready = Some((seen.template.clone(), woken));
         }
         let callable: Vec<_> = status::callable(&seen.pods).cloned().collect();
-        let road = state.plan.clone().and_then(|plan| state.road.endpoint(&plan, &callable));
+        let road = state
+            .plan
+            .clone()
+            .and_then(|plan| state.road.endpoint(&plan, &callable));
         // A pod that is on its way to sleep, or out of a reset, still answers for a moment.
         let is_closed = state.resetting || status == Status::Asleep;
         state.endpoint = road.filter(|_| !is_closed).ok_or_else(|| unusable(&status));
@@ -231,6 +251,9 @@ impl Cell {
 
     /// Whether it is for `name`, asked for or found in the cluster.
     pub(crate) fn is_used_by(&self, name: &InstallName) -> bool {
+        if matches!(&self.unit, Unit::Install(own) if own != name) {
+            return false;
+        }
         self.is_wanted_by(name) || self.marked().contains(name)
     }
 
@@ -253,6 +276,10 @@ impl Cell {
             let mut state = self.state();
             state.users.remove(name);
             state.seen.remove(name);
+            // With its user go the secrets that a wish names.
+            if !state.users.is_empty() {
+                state.choose();
+            }
         } else {
             self.state().removing = true;
         }
@@ -281,13 +308,21 @@ impl Cell {
 
     fn look(&self, state: &State) -> Seen {
         let view = self.target.view();
-        let named = state.plan.as_ref().and_then(|plan| view.deployments.get(&plan.deployment));
-        let live = named.or_else(|| view.deployment_of(&self.unit, &self.target.manager)).cloned();
+        let named = state
+            .plan
+            .as_ref()
+            .and_then(|plan| view.deployments.get(&plan.deployment));
+        let live = named
+            .or_else(|| view.deployment_of(&self.unit, &self.target.manager))
+            .cloned();
         let pods = live.as_ref().map(|live| view.pods_of(live)).unwrap_or_default();
         let name = |pod: &Arc<Pod>| pod.metadata.name.clone().unwrap_or_default();
         let warnings = pods.iter().map(|pod| view.warnings_of(&name(pod))).collect();
         let wanted = state.plan.as_ref().map(|plan| plan.template.clone());
-        let own = live.as_ref().and_then(|live| mark::template_of(live)).map(str::to_owned);
+        let own = live
+            .as_ref()
+            .and_then(|live| mark::template_of(live))
+            .map(str::to_owned);
         Seen {
             template: wanted.or(own).unwrap_or_default(),
             live,
@@ -315,7 +350,10 @@ impl Cell {
             warnings: &seen.warnings,
             trouble: state.trouble.as_ref().or(silent.as_ref()),
             written,
-            was_ready: state.ready.as_ref().is_some_and(|(template, at)| *template == seen.template && *at == woken),
+            was_ready: state
+                .ready
+                .as_ref()
+                .is_some_and(|(template, at)| *template == seen.template && *at == woken),
             waking: woken.is_some_and(|woken| state.ready.as_ref().is_none_or(|(_, at)| *at != Some(woken)))
                 && woken.is_some_and(|woken| now.duration_since(woken) < jiff::SignedDuration::from_mins(10)),
             words: state.words.as_ref().map(|(crash, lines)| (crash, lines.as_slice())),
@@ -332,7 +370,12 @@ impl Cell {
         }
         if matches!(self.unit, Unit::Shared(_)) {
             let marked: BTreeSet<_> = mark::installs(&live.metadata).into_iter().collect();
-            let left: Vec<_> = state.seen.iter().filter(|name| !marked.contains(name)).copied().collect();
+            let left: Vec<_> = state
+                .seen
+                .iter()
+                .filter(|name| !marked.contains(name))
+                .copied()
+                .collect();
             for name in left {
                 state.users.remove(&name);
             }
@@ -369,7 +412,9 @@ fn steady(old: Option<&Status>, new: Status) -> Status {
         Status::Restarting { failure } => Some((false, failure.clone())),
         _ => None,
     };
-    let (Some(old), Some((failed, now))) = (old, failure(&new)) else { return new };
+    let (Some(old), Some((failed, now))) = (old, failure(&new)) else {
+        return new;
+    };
     match failure(old) {
         Some((was_failed, before))
             if was_failed == failed

@@ -29,7 +29,13 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(client: Client, namespace: String, title: Arc<str>, deadline: Duration, permits: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        namespace: String,
+        title: Arc<str>,
+        deadline: Duration,
+        permits: Arc<Semaphore>,
+    ) -> Self {
         Self {
             client,
             namespace,

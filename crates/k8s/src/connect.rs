@@ -72,7 +72,12 @@ impl KubeClients {
         };
         let client = client(config)?;
         let title = title.into();
-        Ok(KubeClient { client, title, is_around }.into())
+        Ok(KubeClient {
+            client,
+            title,
+            is_around,
+        }
+        .into())
     }
 
     /// The same, with the environment `name` in the cluster that `client` leads to.
@@ -83,7 +88,9 @@ impl KubeClients {
     }
 
     pub(crate) fn of(&self, environment: Option<&str>) -> &KubeClient {
-        environment.and_then(|name| self.environments.get(name)).unwrap_or(&self.home)
+        environment
+            .and_then(|name| self.environments.get(name))
+            .unwrap_or(&self.home)
     }
 }
 
@@ -101,7 +108,12 @@ impl From<Client> for KubeClients {
     fn from(client: Client) -> Self {
         let is_around = Host::find().is_some();
         let title = "the given client".into();
-        KubeClient { client, title, is_around }.into()
+        KubeClient {
+            client,
+            title,
+            is_around,
+        }
+        .into()
     }
 }
 
@@ -121,7 +133,10 @@ async fn infer() -> Result<(Config, String, bool)> {
     match Kubeconfig::read() {
         Ok(file) => with_options(file, KubeConfigOptions::default()).await,
         Err(_) if Host::find().is_some() => Ok((in_cluster()?, "the cluster around this pod".to_owned(), true)),
-        Err(error) => Err(unreachable(error, "there is no kubeconfig, and no cluster around this program")),
+        Err(error) => Err(unreachable(
+            error,
+            "there is no kubeconfig, and no cluster around this program",
+        )),
     }
 }
 
@@ -140,7 +155,11 @@ async fn kubeconfig(path: &Path, context: Option<String>) -> Result<(Config, Str
 }
 
 async fn with_options(file: Kubeconfig, options: KubeConfigOptions) -> Result<(Config, String, bool)> {
-    let context = options.context.clone().or_else(|| file.current_context.clone()).unwrap_or_default();
+    let context = options
+        .context
+        .clone()
+        .or_else(|| file.current_context.clone())
+        .unwrap_or_default();
     let title = format!("context {context:?}");
     let config = Config::from_custom_kubeconfig(file, &options)
         .await
@@ -166,7 +185,9 @@ fn unreachable(error: impl Into<BoxError>, why: &str) -> Error {
 
 impl fmt::Debug for KubeClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KubeClient").field("title", &self.title).finish_non_exhaustive()
+        f.debug_struct("KubeClient")
+            .field("title", &self.title)
+            .finish_non_exhaustive()
     }
 }
 

@@ -44,14 +44,23 @@ pub(crate) async fn start(cell: &Cell, name: &InstallName, command: &[String]) -
             failure: Failure::new(Cause::Starting, "no pod of it runs"),
         });
     };
-    let params = AttachParams::default().container(CONTAINER).stdin(true).stdout(true).stderr(true).tty(false);
+    let params = AttachParams::default()
+        .container(CONTAINER)
+        .stdin(true)
+        .stdout(true)
+        .stderr(true)
+        .tty(false);
     let request = Request::new(Pod::url_path(&(), Some(&cell.target.cluster.namespace)));
     let request = request.exec(&pod, command, &params).map_err(|error| Error::Backend {
         backend: "Kubernetes",
         action: "run a command".into(),
         source: error.into(),
     })?;
-    let connected = cell.target.cluster.once(cell.target.cluster.client.connect(request)).await;
+    let connected = cell
+        .target
+        .cluster
+        .once(cell.target.cluster.client.connect(request))
+        .await;
     let connection = connected.map_err(|fault: Fault| fault.into_error("run a command"))?;
     let can_close = connection.supports_stream_close();
     let (mut sink, mut source) = connection.into_stream().split();
@@ -117,7 +126,9 @@ pub(crate) async fn start(cell: &Cell, name: &InstallName, command: &[String]) -
 
 /// Why a command could not be run, for its error output. Its exit code has no place there.
 fn outcome(status: &[u8]) -> String {
-    let Ok(status) = serde_json::from_slice::<kube::core::Status>(status) else { return String::new() };
+    let Ok(status) = serde_json::from_slice::<kube::core::Status>(status) else {
+        return String::new();
+    };
     if status.is_success() || status.reason == "NonZeroExitCode" {
         return String::new();
     }

@@ -227,7 +227,10 @@ impl fmt::Display for Forbidden {
 fn auth_text(error: &kube::client::AuthError) -> String {
     match error {
         kube::client::AuthError::AuthExecRun { cmd, out } => {
-            format!("the credential plugin {cmd:?} of the kubeconfig failed with {}", out.status)
+            format!(
+                "the credential plugin {cmd:?} of the kubeconfig failed with {}",
+                out.status
+            )
         }
         kube::client::AuthError::AuthExecStart(error) => {
             format!("the credential plugin of the kubeconfig cannot be started: {error}")
@@ -277,26 +280,41 @@ mod tests {
 
     #[test]
     fn a_refusal_by_an_admission_hook_is_shown_as_it_came() {
-        let fault = api(403, "admission webhook \"images.example.com\" denied the request: unsigned");
+        let fault = api(
+            403,
+            "admission webhook \"images.example.com\" denied the request: unsigned",
+        );
         assert!(fault.to_string().ends_with("denied the request: unsigned"), "{fault}");
     }
 
     #[test]
     fn a_quota_is_no_missing_rule() {
-        let fault = api(403, "deployments.apps \"a\" is forbidden: exceeded quota: small, requested: count/deployments.apps=1");
+        let fault = api(
+            403,
+            "deployments.apps \"a\" is forbidden: exceeded quota: small, requested: count/deployments.apps=1",
+        );
         assert_eq!(fault.failure().cause, Cause::Quota);
     }
 
     #[test]
     fn an_expired_token_says_which_cluster() {
         let fault = api(401, "Unauthorized");
-        assert!(fault.to_string().contains("context \"kind-mcp\" answers \"Unauthorized\""), "{fault}");
+        assert!(
+            fault
+                .to_string()
+                .contains("context \"kind-mcp\" answers \"Unauthorized\""),
+            "{fault}"
+        );
         assert!(fault.into_error("list deployments").is_retryable());
     }
 
     #[test]
     fn trouble_of_the_server_passes() {
         assert!([429, 500, 503, 504].into_iter().all(|code| api(code, "").is_passing()));
-        assert!(![400, 401, 403, 404, 409, 422].into_iter().any(|code| api(code, "").is_passing()));
+        assert!(
+            ![400, 401, 403, 404, 409, 422]
+                .into_iter()
+                .any(|code| api(code, "").is_passing())
+        );
     }
 }

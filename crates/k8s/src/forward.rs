@@ -69,7 +69,12 @@ impl Forward {
     /// Opens a port on the loopback address.
     pub(crate) async fn open(target: Arc<Target>) -> Result<Self, Failure> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let failure = |error| Failure::new(Cause::Connection, format!("no port can be opened on 127.0.0.1: {error}"));
+        let failure = |error| {
+            Failure::new(
+                Cause::Connection,
+                format!("no port can be opened on 127.0.0.1: {error}"),
+            )
+        };
         let listener = TcpListener::bind(address).await.map_err(failure)?;
         let port = listener.local_addr().map_err(failure)?.port();
         let aim = Arc::new(Aim {
@@ -88,7 +93,11 @@ impl Forward {
     pub(crate) fn aim(&self, pods: &[Arc<Pod>], port: u16) {
         let mut pods: Vec<_> = pods.iter().filter_map(|pod| PodRef::of(pod)).collect();
         let mut state = self.aim.lock();
-        if let Some(first) = state.pods.first().and_then(|first| pods.iter().position(|pod| pod == first)) {
+        if let Some(first) = state
+            .pods
+            .first()
+            .and_then(|first| pods.iter().position(|pod| pod == first))
+        {
             pods[..=first].rotate_right(1);
         }
         let is_there = |uid: &String| pods.iter().any(|pod| pod.uid == *uid);
@@ -169,7 +178,10 @@ impl Aim {
         let (pods, port) = {
             let mut state = self.lock();
             let first = state.pods.first().map(|pod| pod.uid.clone());
-            let free = state.idle.iter().position(|(uid, sender)| first.as_ref() == Some(uid) && sender.is_ready());
+            let free = state
+                .idle
+                .iter()
+                .position(|(uid, sender)| first.as_ref() == Some(uid) && sender.is_ready());
             if let Some(free) = free.and_then(|place| state.idle.remove(place)) {
                 return Ok(free);
             }
@@ -189,7 +201,10 @@ impl Aim {
     async fn open(&self, pod: &PodRef, port: u16) -> Result<SendRequest<Incoming>, String> {
         let why = |error: &dyn fmt::Display| format!("pod {} cannot be reached: {error}", pod.name);
         let pods = self.target.cluster.api::<Pod>();
-        let mut forwarder = pods.portforward(&pod.name, &[port]).await.map_err(|error| why(&error))?;
+        let mut forwarder = pods
+            .portforward(&pod.name, &[port])
+            .await
+            .map_err(|error| why(&error))?;
         let stream = forwarder.take_stream(port).ok_or_else(|| why(&"no stream was given"))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| why(&error))?;
@@ -221,7 +236,9 @@ impl Aim {
 }
 
 fn refusal(why: &str) -> Response<Body> {
-    let body = Full::new(Bytes::from(why.to_owned())).map_err(|never| match never {}).boxed();
+    let body = Full::new(Bytes::from(why.to_owned()))
+        .map_err(|never| match never {})
+        .boxed();
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::BAD_GATEWAY;
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
@@ -231,6 +248,8 @@ fn refusal(why: &str) -> Response<Body> {
 
 impl fmt::Debug for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forward").field("port", &self.port).finish_non_exhaustive()
+        f.debug_struct("Forward")
+            .field("port", &self.port)
+            .finish_non_exhaustive()
     }
 }

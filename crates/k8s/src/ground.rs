@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret as SecretObject};
 use kube::{Api, api::ListParams};
 use portolan_core::{
-    Cause, Clock, CredentialKey, CredentialReader, Failure, RunSpec, Secret, StatusBoard,
+    Cause, Clock, CredentialKey, CredentialReader, Failure, InstallName, RunSpec, Secret, StatusBoard,
 };
 use tokio::sync::OnceCell;
 
@@ -29,6 +29,8 @@ pub(crate) struct Ground {
     pub(crate) clock: Arc<dyn Clock>,
     /// The pod that this program runs in, if it does.
     pub(crate) host: Option<Host>,
+    /// What this runtime is called among the replicas of the host.
+    pub(crate) holder: String,
     /// The cluster of that pod.
     pub(crate) home: kube::Client,
     scheduling: OnceCell<Scheduling>,
@@ -42,7 +44,10 @@ impl Ground {
         host: Option<Host>,
         home: kube::Client,
     ) -> Self {
+        let id = InstallName::new(&*clock).to_string();
+        let pod = host.as_ref().map_or("portolan", |host| &host.pod);
         Self {
+            holder: format!("{pod}-{}", id.rsplit('-').next().unwrap_or(&id)),
             config,
             credentials,
             board: StatusBoard::new(),
@@ -96,7 +101,11 @@ impl Ground {
     /// The token that stays with a deployment: the one in its Secret, else a new one.
     pub(crate) async fn token(&self, target: &Target, deployment: &str) -> Result<Secret, Fault> {
         let secret = name::secret(deployment);
-        let is_there = target.view().parts.get(&Part::Secret).is_some_and(|secrets| secrets.get(&secret).is_some());
+        let is_there = target
+            .view()
+            .parts
+            .get(&Part::Secret)
+            .is_some_and(|secrets| secrets.get(&secret).is_some());
         if !is_there {
             return new_token();
         }
@@ -135,7 +144,9 @@ fn new_token() -> Result<Secret, Fault> {
 
 /// The rules of a pod, without the tolerations that the cluster gives to every pod.
 fn of_pod(pod: &Pod) -> Scheduling {
-    let Some(spec) = &pod.spec else { return Scheduling::default() };
+    let Some(spec) = &pod.spec else {
+        return Scheduling::default();
+    };
     let is_own = |key: &Option<String>| {
         !matches!(
             key.as_deref(),

@@ -51,7 +51,10 @@ impl Hub {
             cells: Mutex::default(),
             places: Mutex::default(),
         };
-        let named = config.environments.iter().map(|(name, environment)| (Some(name.clone()), environment));
+        let named = config
+            .environments
+            .iter()
+            .map(|(name, environment)| (Some(name.clone()), environment));
         let mut places: BTreeMap<(bool, Option<String>, &str), usize> = BTreeMap::new();
         for (name, environment) in [(None, &config.default_environment)].into_iter().chain(named) {
             let own = name.as_ref().filter(|name| clients.environments.contains_key(*name));
@@ -65,7 +68,11 @@ impl Hub {
                     config.deadline,
                     permits.clone(),
                 );
-                hub.targets.push(Arc::new(Target::new(cluster, config.field_manager.clone(), client.is_around)));
+                hub.targets.push(Arc::new(Target::new(
+                    cluster,
+                    config.field_manager.clone(),
+                    client.is_around,
+                )));
                 hub.targets.len() - 1
             });
             hub.environments.insert(name, place);
@@ -87,19 +94,29 @@ impl Hub {
         let Some(hub) = hub.upgrade() else { return };
         let Some(unit) = unit else {
             let cells = hub.cells();
-            cells.iter().filter(|((at, _), _)| *at == place).for_each(|(_, entry)| entry.cell.changed.notify_one());
+            cells
+                .iter()
+                .filter(|((at, _), _)| *at == place)
+                .for_each(|(_, entry)| entry.cell.changed.notify_one());
             return;
         };
         let known = hub.cells().get(&(place, unit.clone())).map(|entry| entry.cell.clone());
         match known {
             Some(cell) if cell.is_forsaken() => {
-                // It tells for the last time that it is gone.
+                // It tells for the last time that it is gone. Somebody may have asked for it anew just now.
                 cell.publish();
-                hub.cells().remove(&(place, unit.clone()));
-                hub.places().retain(|_, at| !Arc::ptr_eq(at, &cell));
+                let mut cells = hub.cells();
+                if cell.is_forsaken() {
+                    cells.remove(&(place, unit.clone()));
+                    hub.places().retain(|_, at| !Arc::ptr_eq(at, &cell));
+                }
             }
             Some(cell) => cell.changed.notify_one(),
-            None if hub.targets[place].view().deployment_of(unit, &hub.ground.config.field_manager).is_some() => {
+            None if hub.targets[place]
+                .view()
+                .deployment_of(unit, &hub.ground.config.field_manager)
+                .is_some() =>
+            {
                 hub.cell(place, unit);
             }
             None => {}
@@ -108,9 +125,16 @@ impl Hub {
 
     /// The cell of a unit, made if there is none.
     fn cell(&self, place: usize, unit: &Unit) -> Arc<Cell> {
-        let mut cells = self.cells();
+        self.cell_among(&mut self.cells(), place, unit)
+    }
+
+    fn cell_among(&self, cells: &mut BTreeMap<(usize, Unit), Entry>, place: usize, unit: &Unit) -> Arc<Cell> {
         let entry = cells.entry((place, unit.clone())).or_insert_with(|| {
-            let cell = Arc::new(Cell::new(unit.clone(), self.targets[place].clone(), self.ground.clone()));
+            let cell = Arc::new(Cell::new(
+                unit.clone(),
+                self.targets[place].clone(),
+                self.ground.clone(),
+            ));
             let task = AbortOnDropHandle::new(tokio::spawn(work::keep(cell.clone())));
             Entry { cell, _task: task }
         });
@@ -119,17 +143,23 @@ impl Hub {
 
     /// Records what is wanted, and gives the cells that the install leaves by it.
     pub(crate) fn wish(&self, name: &InstallName, spec: &RunSpec, environment: &Environment) -> Vec<Arc<Cell>> {
-        let place = self.environments.get(&spec.kubernetes.environment).copied().unwrap_or_default();
+        let place = self
+            .environments
+            .get(&spec.kubernetes.environment)
+            .copied()
+            .unwrap_or_default();
         let unit = Unit::of(name, spec);
-        let cell = self.cell(place, &unit);
-        let left = self.cells_of(name).into_iter().filter(|other| !Arc::ptr_eq(other, &cell)).collect();
+        let before = self.cells_of(name);
+        // A cell is given up only under this lock, and only if nobody wants it.
+        let mut cells = self.cells();
+        let cell = self.cell_among(&mut cells, place, &unit);
         self.places().insert(*name, cell.clone());
         cell.wish(Wish {
             name: *name,
             spec: spec.clone(),
             environment: environment.clone(),
         });
-        left
+        before.into_iter().filter(|other| !Arc::ptr_eq(other, &cell)).collect()
     }
 
     /// The cells that `name` uses: one, and a second while it moves.
@@ -142,7 +172,12 @@ impl Hub {
     pub(crate) fn remains_of(&self, name: &InstallName) -> Vec<Arc<Cell>> {
         let unit = Unit::Install(*name);
         let has_any = |target: &Arc<Target>| sweep::has_any(&target.view(), &unit, &target.manager);
-        let places: Vec<_> = self.targets.iter().enumerate().filter(|(_, target)| has_any(target)).collect();
+        let places: Vec<_> = self
+            .targets
+            .iter()
+            .enumerate()
+            .filter(|(_, target)| has_any(target))
+            .collect();
         let cells = places.into_iter().map(|(place, _)| self.cell(place, &unit));
         cells.filter(|cell| !cell.is_used_by(name)).collect()
     }
@@ -170,6 +205,7 @@ impl Hub {
         };
         done.map_err(|fault| fault.into_error(format!("remove {}", cell.unit)))?;
         // Somebody may have asked for it anew meanwhile.
+        let mut cells = self.cells();
         let is_over = cell.end_leaving(name);
         if !cell.is_wanted_by(name) {
             let mut places = self.places();
@@ -178,7 +214,7 @@ impl Hub {
             }
         }
         if is_over {
-            self.cells().retain(|_, entry| !Arc::ptr_eq(&entry.cell, cell));
+            cells.retain(|_, entry| !Arc::ptr_eq(&entry.cell, cell));
         }
         Ok(())
     }

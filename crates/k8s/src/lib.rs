@@ -1,6 +1,7 @@
 //! MCP servers as Deployments in Kubernetes.
 
 mod apply;
+pub mod attach;
 mod cell;
 mod cluster;
 mod config;

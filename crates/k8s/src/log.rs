@@ -56,7 +56,9 @@ type Lines = mpsc::Sender<Result<LogLine>>;
 pub(crate) fn read(hub: &Arc<Hub>, name: InstallName, query: LogQuery) -> BoxStream<'static, Result<LogLine>> {
     let (lines, read) = mpsc::channel(AHEAD);
     // No task: it reads as fast as it is read from, and ends where it is dropped.
-    let reading = produce(Arc::downgrade(hub), name, query, lines).into_stream().filter_map(|()| ready(None));
+    let reading = produce(Arc::downgrade(hub), name, query, lines)
+        .into_stream()
+        .filter_map(|()| ready(None));
     let read = stream::unfold(read, |mut read| async move { Some((read.recv().await?, read)) });
     stream::select(read, reading).boxed()
 }
@@ -82,7 +84,9 @@ async fn produce(hub: Weak<Hub>, name: InstallName, query: LogQuery, lines: Line
             sleep(LOOK).await;
             continue;
         };
-        let is_new = last.as_ref().is_none_or(|last| (&last.uid, &last.container) != (&run.uid, &run.container));
+        let is_new = last
+            .as_ref()
+            .is_none_or(|last| (&last.uid, &last.container) != (&run.uid, &run.container));
         let is_first = last.is_none();
         if is_new {
             read = Read::default();
@@ -96,7 +100,9 @@ async fn produce(hub: Weak<Hub>, name: InstallName, query: LogQuery, lines: Line
                 let wait = if is_new { LOOK } else { pace.wait() };
                 sleep(wait).await;
             }
-            Err(fault) if query.follow && (fault.is_silence() || matches!(fault, Fault::Gone(_) | Fault::Refused(_))) => {
+            Err(fault)
+                if query.follow && (fault.is_silence() || matches!(fault, Fault::Gone(_) | Fault::Refused(_))) =>
+            {
                 sleep(pace.wait()).await;
             }
             Err(fault) => {
@@ -112,7 +118,9 @@ fn next_run(cell: &Cell, last: Option<&Run>) -> Option<Run> {
     let live = cell.live()?;
     let pods = cell.target.view().pods_of(&live);
     let runs: Vec<Run> = pods.iter().filter_map(|pod| run_of(pod)).collect();
-    let Some(last) = last else { return runs.into_iter().next() };
+    let Some(last) = last else {
+        return runs.into_iter().next();
+    };
     let same = runs.iter().position(|run| run.uid == last.uid);
     if let Some(place) = same {
         let run = &runs[place];
@@ -129,17 +137,19 @@ fn next_run(cell: &Cell, last: Option<&Run>) -> Option<Run> {
 fn run_of(pod: &Pod) -> Option<Run> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     let is_server = |status: &&ContainerStatus| status.name == CONTAINER;
-    let status = statuses.iter().find(is_server).or(statuses.first())?;
+    let status = statuses.iter().find(is_server).or_else(|| statuses.first())?;
     let state = status.state.as_ref()?;
     let is_running = state.running.is_some();
-    let has_run = is_running || state.terminated.is_some() || status.last_state.as_ref().is_some_and(|last| last.terminated.is_some());
-    has_run.then(|| ())?;
-    Some(Run {
+    let has_run = is_running
+        || state.terminated.is_some()
+        || status.last_state.as_ref().is_some_and(|last| last.terminated.is_some());
+    let run = Run {
         pod: pod.metadata.name.clone()?,
         uid: pod.metadata.uid.clone()?,
         container: status.container_id.clone().unwrap_or_default(),
         is_running,
-    })
+    };
+    has_run.then_some(run)
 }
 
 /// Copies the log of one run, as far as it was not read.
@@ -231,7 +241,11 @@ mod tests {
     fn a_log_that_is_read_again_gives_each_line_once() {
         let line = |text: &str| stamped(text.as_bytes()).expect("a line");
         let mut read = Read::default();
-        let first = ["2026-01-01T00:00:00.1Z a", "2026-01-01T00:00:00.2Z b", "2026-01-01T00:00:00.2Z c"];
+        let first = [
+            "2026-01-01T00:00:00.1Z a",
+            "2026-01-01T00:00:00.2Z b",
+            "2026-01-01T00:00:00.2Z c",
+        ];
         assert!(first.iter().all(|text| read.is_news(&line(text))));
         assert!(!first.iter().any(|text| read.is_news(&line(text))));
         assert!(read.is_news(&line("2026-01-01T00:00:00.2Z d")));

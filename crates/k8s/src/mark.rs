@@ -4,7 +4,10 @@
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
-use k8s_openapi::{api::{apps::v1::Deployment, core::v1::PodTemplateSpec}, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::PodTemplateSpec},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use portolan_core::InstallName;
 
 use crate::{
@@ -80,9 +83,13 @@ pub(crate) fn set_template(template: &mut PodTemplateSpec) -> String {
 /// Writes onto the template of `to` what [`set_template`] wrote onto that of `from`.
 pub(crate) fn keep_template(from: &Deployment, to: &mut Deployment) {
     let meta = any_version::spec(from).and_then(|spec| spec.template.metadata.as_ref());
-    let (Some(mark), Some(spec)) = (meta.and_then(template), any_version::spec_mut(to)) else { return };
+    let (Some(mark), Some(spec)) = (meta.and_then(template), any_version::spec_mut(to)) else {
+        return;
+    };
     let meta = spec.template.metadata.get_or_insert_default();
-    meta.annotations.get_or_insert_default().insert(TEMPLATE.into(), mark.to_owned());
+    meta.annotations
+        .get_or_insert_default()
+        .insert(TEMPLATE.into(), mark.to_owned());
 }
 
 /// The template that a deployment makes pods of.

@@ -13,13 +13,14 @@ pub(crate) fn operator(manager: &str) -> String {
     format!("{manager}-operate")
 }
 
-/// The fields of an object that `manager` applied, as the API server keeps them.
-pub(crate) fn ours<'a>(metadata: &'a ObjectMeta, manager: &str) -> Option<&'a Value> {
+/// The fields of an object that `manager` applied, as the API server keeps them; null where there are none.
+pub(crate) fn ours<'a>(metadata: &'a ObjectMeta, manager: &str) -> &'a Value {
     let applied = |entry: &&ManagedFieldsEntry| {
         entry.manager.as_deref() == Some(manager) && entry.operation.as_deref() == Some("Apply")
     };
-    let entry = metadata.managed_fields.as_ref()?.iter().find(applied)?;
-    Some(&entry.fields_v1.as_ref()?.0)
+    let entry = metadata.managed_fields.iter().flatten().find(applied);
+    let fields = entry.and_then(|entry| entry.fields_v1.as_ref());
+    fields.map_or(&Value::Null, |fields| &fields.0)
 }
 
 /// Whether `fields` has everything that `wanted` has.
@@ -36,18 +37,22 @@ pub(crate) fn covers(fields: &Value, wanted: &Value) -> bool {
 
 fn covers_key(fields: &Map<String, Value>, key: &str, value: &Value) -> bool {
     // Who is it, and what stands for nothing, is in no set.
-    let identity = matches!(key, "apiVersion" | "kind" | "name" | "namespace") && !fields.contains_key(&format!("f:{key}"));
+    let identity =
+        matches!(key, "apiVersion" | "kind" | "name" | "namespace") && !fields.contains_key(&format!("f:{key}"));
     if identity || is_nothing(value) {
         return true;
     }
-    fields.get(&format!("f:{key}")).is_some_and(|fields| covers(fields, value))
+    fields
+        .get(&format!("f:{key}"))
+        .is_some_and(|fields| covers(fields, value))
 }
 
 /// An item of a list is found by the fields that make its key, or by its value.
 fn covers_item(fields: &Map<String, Value>, item: &Value) -> bool {
     fields.iter().any(|(key, fields)| {
         if let Some(key) = key.strip_prefix("k:") {
-            return serde_json::from_str::<Map<String, Value>>(key).is_ok_and(|key| has_key(item, &key)) && covers(fields, item);
+            return serde_json::from_str::<Map<String, Value>>(key).is_ok_and(|key| has_key(item, &key))
+                && covers(fields, item);
         }
         if let Some(value) = key.strip_prefix("v:") {
             return serde_json::from_str::<Value>(value).is_ok_and(|value| value == *item);
@@ -58,7 +63,8 @@ fn covers_item(fields: &Map<String, Value>, item: &Value) -> bool {
 
 /// What an item leaves out of its key, the server filled in: `protocol: TCP`.
 fn has_key(item: &Value, key: &Map<String, Value>) -> bool {
-    key.iter().all(|(name, value)| item.get(name).is_none_or(|own| own == value))
+    key.iter()
+        .all(|(name, value)| item.get(name).is_none_or(|own| own == value))
 }
 
 fn is_nothing(value: &Value) -> bool {

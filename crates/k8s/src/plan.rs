@@ -10,7 +10,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use portolan_core::{CredentialKey, EraPin, InstallName, Result, RunSpec, Secret};
+use portolan_core::{Asks, CredentialKey, EraPin, InstallName, Result, RunSpec, Secret};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) template: String,
     /// Which era the server speaks.
     pub(crate) era: EraPin,
+    /// What it may ask.
+    pub(crate) asks: Asks,
     /// The fields of the Deployment that are ours.
     pub(crate) wanted: Value,
     /// The other objects, in the order in which they are applied: all before the Deployment.
@@ -76,7 +78,10 @@ impl Plan {
     /// Refuses a spec that can never be rendered, whatever its secrets are.
     pub(crate) fn check(means: Means<'_>, (name, spec): (&InstallName, &RunSpec)) -> Result<()> {
         let sample = || Secret::new("x");
-        let secrets: BTreeMap<_, _> = secret_keys(spec).into_iter().map(|key| (key.clone(), sample())).collect();
+        let secrets: BTreeMap<_, _> = secret_keys(spec)
+            .into_iter()
+            .map(|key| (key.clone(), sample()))
+            .collect();
         Self::make(means, (name, spec), &secrets, &sample(), None, None).map(drop)
     }
 
@@ -101,7 +106,8 @@ impl Plan {
             restarted: None,
         };
         let mut rendered = render(&input)?;
-        let template = any_version::spec_mut(&mut rendered.deployment).map(|spec| mark::set_template(&mut spec.template));
+        let template =
+            any_version::spec_mut(&mut rendered.deployment).map(|spec| mark::set_template(&mut spec.template));
         let same = live.filter(|live| mark::digest(&live.metadata) == Some(&rendered.digest));
         let restarted = asked.or_else(|| same.and_then(Restarted::of));
         if restarted.is_some() {
@@ -115,6 +121,7 @@ impl Plan {
             deployment: rendered.deployment.metadata.name.clone().unwrap_or_default(),
             template: template.unwrap_or_default(),
             era: spec.era,
+            asks: spec.asks,
             wanted,
             parts: parts(&rendered),
             token: token.clone(),
@@ -162,13 +169,17 @@ fn parts(rendered: &Rendered) -> Vec<PartPlan> {
         shared: is_shared(&policy.metadata),
         object: PartObject::Policy(Box::new(policy.clone())),
     });
-    let secrets = rendered.pull_secrets.iter().chain(&rendered.secret).map(|secret| PartPlan {
-        part: Part::Secret,
-        name: name_of(&secret.metadata),
-        wanted: without_contents(value(secret)),
-        shared: is_shared(&secret.metadata),
-        object: PartObject::Secret(Box::new(secret.clone())),
-    });
+    let secrets = rendered
+        .pull_secrets
+        .iter()
+        .chain(&rendered.secret)
+        .map(|secret| PartPlan {
+            part: Part::Secret,
+            name: name_of(&secret.metadata),
+            wanted: without_contents(value(secret)),
+            shared: is_shared(&secret.metadata),
+            object: PartObject::Secret(Box::new(secret.clone())),
+        });
     let service = rendered.service.iter().map(|service| PartPlan {
         part: Part::Service,
         name: name_of(&service.metadata),
@@ -180,7 +191,9 @@ fn parts(rendered: &Rendered) -> Vec<PartPlan> {
 }
 
 fn is_shared(meta: &ObjectMeta) -> bool {
-    meta.labels.as_ref().is_some_and(|labels| labels.contains_key(crate::name::KIND))
+    meta.labels
+        .as_ref()
+        .is_some_and(|labels| labels.contains_key(crate::name::KIND))
 }
 
 fn name_of(meta: &ObjectMeta) -> String {
@@ -203,6 +216,8 @@ fn without_contents(mut secret: Value) -> Value {
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan").field("rendered", &self.rendered).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("rendered", &self.rendered)
+            .finish_non_exhaustive()
     }
 }

@@ -31,7 +31,10 @@ pub(crate) fn list(targets: &[Arc<Target>], teams: Option<&[TeamId]>) -> Vec<Pul
     for target in targets {
         let view = target.view();
         let table = view.parts.get(&Part::Secret);
-        let found = table.into_iter().flat_map(|table| table.iter()).filter_map(|meta| of(meta));
+        let found = table
+            .into_iter()
+            .flat_map(|table| table.iter())
+            .filter_map(|meta| of(meta));
         secrets.extend(found.filter(is_of));
     }
     secrets.sort_unstable();

@@ -3,10 +3,18 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use portolan_core::{Cause, Channel, Endpoint, Failure, HttpEndpoint};
+use portolan_core::{Endpoint, Failure, HttpEndpoint};
 use url::Url;
 
-use crate::{cell::Cell, config::Reach, forward::Forward, plan::Plan, render::Carrier};
+use crate::{
+    attach::{AttachChannel, AttachConfig, Ownership, PodRun},
+    cell::Cell,
+    config::Reach,
+    forward::Forward,
+    name::CONTAINER,
+    plan::Plan,
+    render::Carrier,
+};
 
 /// The road to a deployment.
 pub(crate) enum Road {
@@ -20,16 +28,7 @@ pub(crate) enum Road {
     /// A port of this machine, forwarded through the API server.
     Forward(Forward),
     /// The input and output of its pod.
-    Attached(Arc<dyn AttachedPod>),
-}
-
-/// The owner of a pod's input and output.
-pub(crate) trait AttachedPod: Send + Sync {
-    /// The channel of the present pod, once it can be spoken with.
-    fn channel(&self) -> Arc<dyn Channel>;
-
-    /// The pod to be attached to from now on; `None` while there is none.
-    fn aim(&self, pod: Option<&Pod>);
+    Attached(Arc<AttachChannel>),
 }
 
 impl Road {
@@ -38,7 +37,7 @@ impl Road {
         let port = plan.rendered.port.as_ref();
         match self {
             Self::Forward(forward) => forward.aim(pods, port.map_or(0, |port| port.port)),
-            Self::Attached(pod) => pod.aim(pods.first().map(|pod| &**pod)),
+            Self::Attached(channel) => channel.aim(pods.first().and_then(|pod| PodRun::of(pod, CONTAINER))),
             _ => {}
         }
         if pods.is_empty() {
@@ -46,7 +45,7 @@ impl Road {
         }
         match self {
             Self::None => None,
-            Self::Attached(pod) => Some(Endpoint::Channel(pod.channel())),
+            Self::Attached(channel) => Some(Endpoint::Channel(channel.clone())),
             Self::Service { domain } => {
                 let host = format!("{}.{}.svc.{domain}", plan.deployment, plan.rendered.namespace);
                 http(plan, &host, port?.port)
@@ -59,8 +58,7 @@ impl Road {
     pub(crate) async fn open(cell: &Cell, plan: &Plan) -> Result<Self, Failure> {
         let config = &cell.ground.config;
         if plan.rendered.carrier == Carrier::Attach {
-            let message = "servers that are attached to are not supported yet";
-            return Err(Failure::new(Cause::Config, message));
+            return Ok(Self::Attached(attach(cell, plan)));
         }
         let is_near = match config.reach {
             Reach::Auto => cell.target.is_around,
@@ -87,6 +85,27 @@ impl Road {
     pub(crate) fn close(&mut self) {
         *self = Self::None;
     }
+}
+
+/// Attaches to a deployment. Of several replicas of the host, the one that holds the Lease is attached.
+fn attach(cell: &Cell, plan: &Plan) -> Arc<AttachChannel> {
+    let mut ownership = Ownership::new(&plan.deployment, &*cell.ground.holder);
+    ownership.labels = cell.unit.selector(&cell.target.manager);
+    let config = AttachConfig {
+        cluster: cell.target.cluster.title.to_string(),
+        container: Some(CONTAINER.into()),
+        era: plan.era,
+        asks: plan.asks,
+        ownership: Some(ownership),
+        clock: cell.ground.clock.clone(),
+        ..AttachConfig::default()
+    };
+    AttachChannel::new(
+        &plan.deployment,
+        cell.target.cluster.client.clone(),
+        &cell.target.cluster.namespace,
+        config,
+    )
 }
 
 fn http(plan: &Plan, host: &str, port: u16) -> Option<Endpoint> {

@@ -21,7 +21,9 @@ pub(crate) fn is_asked(live: &Deployment) -> bool {
 /// Does what a reset that was asked for needs, until nothing is left. What is wanted is then written as new.
 pub(crate) async fn go_on(cell: &Cell, plan: &Plan) -> Result<(), Failure> {
     let live = cell.target.view().deployments.get(&plan.deployment).cloned();
-    let Some(live) = live.filter(|live| is_asked(live)) else { return Ok(()) };
+    let Some(live) = live.filter(|live| is_asked(live)) else {
+        return Ok(());
+    };
     cell.state().resetting = true;
     let done = tear_down(cell, plan, &live).await;
     let mut state = cell.state();
@@ -45,7 +47,9 @@ async fn tear_down(cell: &Cell, plan: &Plan, live: &Deployment) -> Result<(), Fa
     for pod in pods() {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         tracing::warn!(pod = name, "it does not end by itself and is deleted by force");
-        let force = DeleteParams::default().grace_period(0).preconditions(uid(pod.metadata.uid.as_ref()));
+        let force = DeleteParams::default()
+            .grace_period(0)
+            .preconditions(uid(pod.metadata.uid.as_ref()));
         apply::delete::<Pod>(target, name, &force).await?;
     }
     for part in plan.parts.iter().filter(|part| !part.shared) {

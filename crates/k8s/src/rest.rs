@@ -1,9 +1,12 @@
 //! Sleep and wake: no pods while nobody calls.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec}};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec},
+};
 use kube::api::ListParams;
 use portolan_core::{Cause, Failure};
 use serde_json::{Value, json};
@@ -16,6 +19,10 @@ use crate::{
     work,
 };
 
+/// How often a conflict is looked at anew, and how long the watch is given to tell of the other change.
+const TRIES: usize = 20;
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
@@ -27,14 +34,25 @@ pub(crate) enum Due {
 
 /// What is due, or when to look again.
 pub(crate) fn due(cell: &Cell, state: &State) -> (Option<Due>, Option<Duration>) {
-    let Some(idle) = cell.ground.config.idle else { return (None, None) };
+    let Some(idle) = cell.ground.config.idle else {
+        return (None, None);
+    };
     let view = cell.target.view();
-    let live = state.plan.as_ref().and_then(|plan| view.deployments.get(&plan.deployment));
-    let Some(live) = live.filter(|live| is_up(live)) else { return (None, None) };
+    let live = state
+        .plan
+        .as_ref()
+        .and_then(|plan| view.deployments.get(&plan.deployment));
+    let Some(live) = live.filter(|live| is_up(live)) else {
+        return (None, None);
+    };
     let (now, quarter) = (cell.ground.now(), idle / 4);
     let told = mark::time(&live.metadata, mark::USED_AT);
     let woken = mark::time(&live.metadata, mark::WOKEN_AT);
-    let last = [Some(state.used_at), told, woken].into_iter().flatten().max().unwrap_or(now);
+    let last = [Some(state.used_at), told, woken]
+        .into_iter()
+        .flatten()
+        .max()
+        .unwrap_or(now);
     let unused = between(last, now);
     if unused >= idle {
         let wait = state.rest_at.map(|at| between(now, at)).filter(|wait| !wait.is_zero());
@@ -70,46 +88,63 @@ pub(crate) async fn take(cell: &Cell, due: Due) {
 async fn heartbeat(cell: &Cell) -> Result<(), Failure> {
     let Some(live) = cell.live() else { return Ok(()) };
     let used = cell.state().used_at.to_string();
-    let told = work::patch(cell, &live, &json!({ "metadata": { "annotations": { mark::USED_AT: used } } })).await;
+    let told = work::patch(
+        cell,
+        &live,
+        &json!({ "metadata": { "annotations": { mark::USED_AT: used } } }),
+    )
+    .await;
     told.map_err(|fault| fault.failure())
 }
 
 /// Sends it to sleep, unless it sleeps. It is written only if nobody changed it since it was looked at.
 pub(crate) async fn sleep(cell: &Cell) -> Result<(), Failure> {
     let _hands = cell.hands.lock().await;
-    let Some(live) = cell.live() else { return Err(missing()) };
-    let replicas = wanted_replicas(&live);
-    if replicas == 0 {
-        return Ok(());
-    }
+    let live = cell.live().ok_or_else(missing)?;
     if let Some(scaler) = autoscaler(cell, &live).await.map_err(|fault| fault.failure())? {
         let message = format!("the autoscaler {scaler:?} owns its number of copies");
         return Err(Failure::new(Cause::Config, message).remedy("let that autoscaler send it to sleep, or remove it"));
     }
-    let marks = json!({ mark::ASLEEP: replicas.to_string(), mark::WOKEN_AT: null });
-    scale(cell, &live, 0, &marks).await
+    scale(cell, |live| {
+        let replicas = wanted_replicas(live);
+        let marks = json!({ mark::ASLEEP: replicas.to_string(), mark::WOKEN_AT: null });
+        (replicas > 0).then_some((0, marks))
+    })
+    .await
 }
 
-/// Wakes it, unless it is awake.
+/// Wakes it, unless it is awake. What has not been made yet is on its way up already.
 pub(crate) async fn wake(cell: &Cell) -> Result<(), Failure> {
     let _hands = cell.hands.lock().await;
-    let Some(live) = cell.live() else { return Err(missing()) };
-    if wanted_replicas(&live) > 0 {
-        return Ok(());
-    }
-    let replicas = mark::asleep(&live.metadata).unwrap_or(1);
     let now = cell.ground.now().to_string();
-    let marks = json!({ mark::ASLEEP: null, mark::WOKEN_AT: now, mark::USED_AT: now });
-    scale(cell, &live, replicas, &marks).await
+    scale(cell, |live| {
+        let replicas = mark::asleep(&live.metadata).unwrap_or(1);
+        let marks = json!({ mark::ASLEEP: null, mark::WOKEN_AT: now, mark::USED_AT: now });
+        (wanted_replicas(live) == 0).then_some((replicas, marks))
+    })
+    .await
 }
 
-/// Sets the number of copies, by a compare-and-set.
-async fn scale(cell: &Cell, live: &Arc<Deployment>, replicas: i32, marks: &Value) -> Result<(), Failure> {
-    let change = json!({
-        "metadata": { "resourceVersion": live.metadata.resource_version, "annotations": marks },
-        "spec": { "replicas": replicas },
-    });
-    work::patch(cell, live, &change).await.map_err(|fault| fault.failure())?;
+/// Sets the number of copies by a compare-and-set, to what `decide` makes of what there is. The cluster writes the same
+/// object as pods come and go, so a conflict is looked at anew.
+async fn scale(cell: &Cell, decide: impl Fn(&Deployment) -> Option<(i32, Value)>) -> Result<(), Failure> {
+    let mut tries = 0;
+    loop {
+        let Some(live) = cell.live() else { return Ok(()) };
+        let Some((replicas, marks)) = decide(&live) else {
+            return Ok(());
+        };
+        let change = json!({
+            "metadata": { "resourceVersion": live.metadata.resource_version, "annotations": marks },
+            "spec": { "replicas": replicas },
+        });
+        tries += 1;
+        match work::patch(cell, &live, &change).await {
+            Ok(()) => break,
+            Err(Fault::Conflict(_)) if tries < TRIES => tokio::time::sleep(LOOK).await,
+            Err(fault) => return Err(fault.failure()),
+        }
+    }
     cell.publish();
     cell.changed.notify_one();
     Ok(())
@@ -126,7 +161,11 @@ async fn autoscaler(cell: &Cell, live: &Deployment) -> Result<Option<String>, Fa
         let of = spec.map(|spec| &spec.scale_target_ref);
         of.is_some_and(|of| of.kind == "Deployment" && Some(&of.name) == live.metadata.name.as_ref())
     };
-    Ok(found.items.into_iter().find(scales).and_then(|scaler| scaler.metadata.name))
+    Ok(found
+        .items
+        .into_iter()
+        .find(scales)
+        .and_then(|scaler| scaler.metadata.name))
 }
 
 fn missing() -> Failure {

@@ -34,7 +34,12 @@ pub(crate) async fn reset(cell: &Cell) -> Result<()> {
         return Ok(());
     };
     let now = cell.ground.now().to_string();
-    let marked = work::patch(cell, &live, &json!({ "metadata": { "annotations": { mark::RESET: now } } })).await;
+    let marked = work::patch(
+        cell,
+        &live,
+        &json!({ "metadata": { "annotations": { mark::RESET: now } } }),
+    )
+    .await;
     marked.map_err(|fault| fault.into_error(format!("reset {}", cell.unit)))?;
     {
         let mut state = cell.state();

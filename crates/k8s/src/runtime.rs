@@ -8,8 +8,9 @@ use std::{
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use portolan_core::{
-    Cause, Clock, CredentialReader, Endpoint, Error, ExecStreams, Failure, InstallName, LogLine, LogQuery, Restart, Result,
-    RunSpec, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale, StatusEvent, SystemClock, TeamId,
+    Cause, Clock, CredentialReader, Endpoint, Error, ExecStreams, Failure, InstallName, LogLine, LogQuery, Restart,
+    Result, RunSpec, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale, ServerSpec, StatusEvent,
+    SystemClock, TeamId,
 };
 use tokio::{sync::oneshot, task::JoinSet};
 
@@ -23,7 +24,7 @@ use crate::{
     log,
     plan::{Means, Plan},
     pull_secrets::{self, PullSecret},
-    render::Restarted,
+    render::{self, Restarted},
     rest, restart,
 };
 
@@ -49,12 +50,20 @@ pub struct KubeRuntime {
 }
 
 impl KubeRuntime {
-    /// A runtime over the cluster that `clients` lead to. Its methods need a tokio runtime around them, and so does this.
+    /// A runtime over the cluster that `clients` lead to, which it watches from now on.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn new(clients: impl Into<KubeClients>, config: KubeConfig, credentials: Arc<dyn CredentialReader>) -> Self {
         Self::with_clock(clients, config, credentials, Arc::new(SystemClock))
     }
 
     /// The same, with a clock of the host's.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn with_clock(
         clients: impl Into<KubeClients>,
         mut config: KubeConfig,
@@ -102,10 +111,14 @@ impl KubeRuntime {
         Ok(pull_secrets::list(&self.hub.targets, teams))
     }
 
-    /// The names of the Deployments that run for `name`, as `namespace/name`.
+    /// The Deployment that runs for `name`, as `namespace/name`, once it has been made.
     pub fn deployment(&self, name: &InstallName) -> Option<String> {
         let live = self.hub.cell_of(name)?.live()?;
-        Some(format!("{}/{}", live.metadata.namespace.as_deref()?, live.metadata.name.as_deref()?))
+        Some(format!(
+            "{}/{}",
+            live.metadata.namespace.as_deref()?,
+            live.metadata.name.as_deref()?
+        ))
     }
 
     /// Takes `name` off a deployment. What has begun is finished, also if nobody waits for it.
@@ -137,6 +150,13 @@ impl KubeRuntime {
 
 #[async_trait]
 impl Runtime for KubeRuntime {
+    fn check(&self, server: &ServerSpec) -> Result<()> {
+        for warning in render::check(server, &self.hub.ground.config)? {
+            tracing::warn!(server = %server.name, warning, "its Deployment says more than is used");
+        }
+        Ok(())
+    }
+
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
         let ground = &self.hub.ground;
         let environment = ground.config.environment(spec.kubernetes.environment.as_deref())?;
@@ -206,7 +226,16 @@ impl RuntimeRestart for KubeRuntime {
         let at = self.hub.ground.now();
         match kind {
             Restart::Reset => restart::reset(&cell).await,
-            kind => restart::roll(&cell, Restarted { at, fresh_pull: kind == Restart::FreshPull }).await,
+            kind => {
+                restart::roll(
+                    &cell,
+                    Restarted {
+                        at,
+                        fresh_pull: kind == Restart::FreshPull,
+                    },
+                )
+                .await
+            }
         }
     }
 }
@@ -233,7 +262,10 @@ impl RuntimeScale for KubeRuntime {
 }
 
 fn stopped(name: &InstallName) -> Error {
-    not_ready(name, Failure::new(Cause::Stopped, "the runtime ended before it was removed"))
+    not_ready(
+        name,
+        Failure::new(Cause::Stopped, "the runtime ended before it was removed"),
+    )
 }
 
 fn not_ready(name: &InstallName, failure: Failure) -> Error {

@@ -180,7 +180,9 @@ fn refused_pods(deployment: &Deployment) -> Option<Failure> {
     let condition = status.conditions.as_ref()?.iter().find(says)?;
     let message = condition.message.as_deref().unwrap_or_default();
     let failure = if message.contains("exceeded quota") {
-        let quota = message.split_once("exceeded quota: ").map_or(message, |(_, quota)| quota);
+        let quota = message
+            .split_once("exceeded quota: ")
+            .map_or(message, |(_, quota)| quota);
         Failure::new(Cause::Quota, format!("the quota of the namespace is used up: {quota}"))
             .remedy("raise the quota of the namespace, or lower the requests of the server")
     } else {
@@ -191,10 +193,14 @@ fn refused_pods(deployment: &Deployment) -> Option<Failure> {
 
 /// Waits for the last lines of a crash, so that who is told of the failure is told these too.
 fn tell_crash(facts: &Facts<'_>, failure: Failure, crash: Option<&Crash>) -> Status {
-    let Some(crash) = crash else { return Status::Failed { failure } };
+    let Some(crash) = crash else {
+        return Status::Failed { failure };
+    };
     match facts.words {
         Some((of, lines)) if of.pod == crash.pod => Status::Failed {
-            failure: lines.iter().fold(failure, |failure, line| failure.detail(format!("│ {line}"))),
+            failure: lines
+                .iter()
+                .fold(failure, |failure, line| failure.detail(format!("│ {line}"))),
         },
         _ => Status::Restarting { failure },
     }
@@ -202,7 +208,7 @@ fn tell_crash(facts: &Facts<'_>, failure: Failure, crash: Option<&Crash>) -> Sta
 
 /// The pods that can be called, newest first. They may be of the template before the wanted one: it goes on answering
 /// until the new one can.
-pub(crate) fn callable<'a>(pods: &'a [Arc<Pod>]) -> impl Iterator<Item = &'a Arc<Pod>> {
+pub(crate) fn callable(pods: &[Arc<Pod>]) -> impl Iterator<Item = &Arc<Pod>> {
     pods.iter().filter(|pod| is_alive(pod) && pod::is_ready(pod))
 }
 
@@ -218,14 +224,20 @@ fn is_alive(pod: &Pod) -> bool {
 
 fn restarts(facts: &Facts<'_>) -> u32 {
     let count: i32 = alive(facts)
-        .flat_map(|(_, pod)| pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten()))
+        .flat_map(|(_, pod)| {
+            pod.status
+                .iter()
+                .flat_map(|status| status.container_statuses.iter().flatten())
+        })
         .map(|container| container.restart_count)
         .sum();
     u32::try_from(count).unwrap_or(0)
 }
 
 pub(crate) fn wanted_replicas(deployment: &Deployment) -> i32 {
-    any_version::spec(deployment).and_then(|spec| spec.replicas).unwrap_or(1)
+    any_version::spec(deployment)
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1)
 }
 
 /// Where it is, as a line of detail.

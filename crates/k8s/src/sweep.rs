@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
+        coordination::v1::Lease,
         core::v1::{Secret, Service},
         networking::v1::NetworkPolicy,
     },
@@ -54,7 +55,12 @@ pub(crate) async fn everything(cell: &Cell) -> Result<(), Fault> {
     if let Some(live) = cell.live() {
         let now = cell.ground.now().to_string();
         // Another replica of the host would else take it for lost. If it has gone meanwhile, all the better.
-        let told = work::patch(cell, &live, &json!({ "metadata": { "annotations": { mark::REMOVING: now } } })).await;
+        let told = work::patch(
+            cell,
+            &live,
+            &json!({ "metadata": { "annotations": { mark::REMOVING: now } } }),
+        )
+        .await;
         if let Err(fault) = told {
             tracing::debug!(unit = %cell.unit, %fault, "its removal could not be announced");
         }
@@ -67,18 +73,28 @@ pub(crate) async fn everything(cell: &Cell) -> Result<(), Fault> {
     for (part, name) in &parts {
         apply::delete_part(target, *part, name).await?;
     }
+    for name in &deployments {
+        // Who is attached gives it back, unless that program is gone.
+        apply::delete::<Lease>(target, name, &DeleteParams::background()).await?;
+    }
     unseen(cell, &deployments, &parts).await?;
     unused(target).await
 }
 
 /// Deletes what the plan names and no watch has told of.
 async fn unseen(cell: &Cell, deployments: &BTreeSet<String>, parts: &BTreeSet<(Part, String)>) -> Result<(), Fault> {
-    let Some(plan) = cell.state().plan.clone() else { return Ok(()) };
+    let Some(plan) = cell.state().plan.clone() else {
+        return Ok(());
+    };
     let (target, unit) = (&*cell.target, &cell.unit);
     if !deployments.contains(&plan.deployment) {
         apply::delete_unseen::<Deployment>(target, &plan.deployment, unit).await?;
     }
-    for part in plan.parts.iter().filter(|part| !part.shared && !parts.contains(&(part.part, part.name.clone()))) {
+    for part in plan
+        .parts
+        .iter()
+        .filter(|part| !part.shared && !parts.contains(&(part.part, part.name.clone())))
+    {
         match part.part {
             Part::Service => apply::delete_unseen::<Service>(target, &part.name, unit).await?,
             Part::Secret => apply::delete_unseen::<Secret>(target, &part.name, unit).await?,
@@ -91,7 +107,12 @@ async fn unseen(cell: &Cell, deployments: &BTreeSet<String>, parts: &BTreeSet<(P
 /// Takes a user off a shared deployment.
 pub(crate) async fn signature(cell: &Cell, user: &InstallName) -> Result<(), Fault> {
     let Some(live) = cell.live() else { return Ok(()) };
-    work::patch(cell, &live, &json!({ "metadata": { "annotations": { mark::user(user): null } } })).await
+    work::patch(
+        cell,
+        &live,
+        &json!({ "metadata": { "annotations": { mark::user(user): null } } }),
+    )
+    .await
 }
 
 /// Deletes accounts that no deployment pulls with, and the baseline once there is no deployment.
@@ -128,7 +149,11 @@ async fn unused(target: &Target) -> Result<(), Fault> {
 fn pulls_with(live: &Deployment) -> Vec<String> {
     let pod = any_version::spec(live).and_then(|spec| spec.template.spec.as_ref());
     let secrets = pod.and_then(|pod| pod.image_pull_secrets.as_ref());
-    secrets.into_iter().flatten().map(|secret| secret.name.clone()).collect()
+    secrets
+        .into_iter()
+        .flatten()
+        .map(|secret| secret.name.clone())
+        .collect()
 }
 
 fn kind(meta: &ObjectMeta) -> Option<&str> {
@@ -155,5 +180,9 @@ fn deployments_of(view: &View, cell: &Cell) -> BTreeSet<String> {
     let is_its = |live: &&std::sync::Arc<Deployment>| {
         Unit::of_object(&live.metadata, &cell.target.manager).as_ref() == Some(&cell.unit)
     };
-    view.deployments.iter().filter(is_its).filter_map(|live| live.metadata.name.clone()).collect()
+    view.deployments
+        .iter()
+        .filter(is_its)
+        .filter_map(|live| live.metadata.name.clone())
+        .collect()
 }

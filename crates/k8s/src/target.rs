@@ -54,6 +54,8 @@ pub(crate) struct Target {
     pub(crate) manager: String,
     /// Whether this program runs in that cluster.
     pub(crate) is_around: bool,
+    /// Whoever writes what all deployments of the namespace share holds it.
+    pub(crate) constants: tokio::sync::Mutex<()>,
     view: Mutex<View>,
     complete: watch::Sender<bool>,
     /// The tokens that were in Secrets at first, by the name of the Secret.
@@ -68,6 +70,7 @@ impl Target {
             cluster,
             manager,
             is_around,
+            constants: tokio::sync::Mutex::new(()),
             view: Mutex::default(),
             complete: watch::Sender::new(false),
             tokens: OnceCell::new(),
@@ -82,17 +85,25 @@ impl Target {
 
     /// Watches everything of ours from now on, in `tasks`.
     pub(crate) fn watch(self: &Arc<Self>, tasks: &mut JoinSet<()>, on_change: &OnChange) {
-        let ours = watcher::Config::default().labels(&name::managed(&self.manager)).timeout(WATCH_SECONDS);
+        let ours = watcher::Config::default()
+            .labels(&name::managed(&self.manager))
+            .timeout(WATCH_SECONDS);
         let (target, told) = (self.clone(), on_change.clone());
-        tasks.spawn(self.clone().follow::<Deployment>("deployments", self.cluster.api(), ours.clone(), move |event| {
-            let changed = target.view().deployments.take(slim(event));
-            target.tell(&told, changed.iter().map(|object| Meta::meta(&**object)));
-        }));
+        tasks.spawn(
+            self.clone()
+                .follow::<Deployment>("deployments", self.cluster.api(), ours.clone(), move |event| {
+                    let changed = target.view().deployments.take(slim(event));
+                    target.tell(&told, changed.iter().map(|object| Meta::meta(&**object)));
+                }),
+        );
         let (target, told) = (self.clone(), on_change.clone());
-        tasks.spawn(self.clone().follow::<Pod>("pods", self.cluster.api(), ours.clone(), move |event| {
-            let changed = target.view().pods.take(slim(event));
-            target.tell(&told, changed.iter().map(|object| Meta::meta(&**object)));
-        }));
+        tasks.spawn(
+            self.clone()
+                .follow::<Pod>("pods", self.cluster.api(), ours.clone(), move |event| {
+                    let changed = target.view().pods.take(slim(event));
+                    target.tell(&told, changed.iter().map(|object| Meta::meta(&**object)));
+                }),
+        );
         self.watch_part::<Service>(tasks, "services", Part::Service, &ours, on_change);
         self.watch_part::<SecretObject>(tasks, "secrets", Part::Secret, &ours, on_change);
         self.watch_part::<NetworkPolicy>(tasks, "networkpolicies", Part::Policy, &ours, on_change);
@@ -100,14 +111,19 @@ impl Target {
             .fields("type=Warning,involvedObject.kind=Pod")
             .timeout(WATCH_SECONDS);
         let (target, told) = (self.clone(), on_change.clone());
-        tasks.spawn(self.clone().follow::<Event>("events", self.cluster.api(), warnings, move |event| {
-            let (watcher::Event::Apply(event) | watcher::Event::InitApply(event)) = event else { return };
-            let pod = {
-                let mut view = target.view();
-                view.warn(event).and_then(|pod| view.pods.get(&pod).cloned())
-            };
-            target.tell(&told, pod.iter().map(|pod| Meta::meta(&**pod)));
-        }));
+        tasks.spawn(
+            self.clone()
+                .follow::<Event>("events", self.cluster.api(), warnings, move |event| {
+                    let (watcher::Event::Apply(event) | watcher::Event::InitApply(event)) = event else {
+                        return;
+                    };
+                    let pod = {
+                        let mut view = target.view();
+                        view.warn(event).and_then(|pod| view.pods.get(&pod).cloned())
+                    };
+                    target.tell(&told, pod.iter().map(|pod| Meta::meta(&**pod)));
+                }),
+        );
     }
 
     /// Watches the metadata of one kind alone.
@@ -183,7 +199,8 @@ impl Target {
 
     fn check_complete(&self) {
         if self.view().is_complete() {
-            self.complete.send_if_modified(|complete| !std::mem::replace(complete, true));
+            self.complete
+                .send_if_modified(|complete| !std::mem::replace(complete, true));
         }
     }
 
@@ -213,7 +230,9 @@ impl Target {
         if timeout(limit, self.completed()).await.is_ok() {
             return Ok(());
         }
-        let why = self.fault().unwrap_or_else(|| Fault::late(&self.cluster.title, limit).to_string());
+        let why = self
+            .fault()
+            .unwrap_or_else(|| Fault::late(&self.cluster.title, limit).to_string());
         Err(Error::Unavailable {
             backend: "Kubernetes",
             source: why.into(),

@@ -65,7 +65,11 @@ impl View {
         let selector = any_version::spec(deployment).and_then(|spec| spec.selector.match_labels.as_ref());
         let chosen = |pod: &&Arc<Pod>| {
             let labels = pod.metadata.labels.as_ref();
-            selector.is_some_and(|selector| selector.iter().all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value)))
+            selector.is_some_and(|selector| {
+                selector
+                    .iter()
+                    .all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value))
+            })
         };
         // The names of its pods begin with its own.
         let mut pods: Vec<_> = self.pods.beginning_with(name).filter(chosen).cloned().collect();
@@ -75,7 +79,11 @@ impl View {
 
     /// The deployment of a unit, under whatever name it was made.
     pub(crate) fn deployment_of(&self, unit: &Unit, manager: &str) -> Option<&Arc<Deployment>> {
-        let is_it = |deployment: &&Arc<Deployment>| Unit::of_object(&deployment.metadata, manager).as_ref() == Some(unit);
+        let selector = unit.selector(manager);
+        let is_it = |deployment: &&Arc<Deployment>| {
+            let labels = deployment.metadata.labels.as_ref();
+            labels.is_some_and(|labels| selector.iter().all(|(key, value)| labels.get(key) == Some(value)))
+        };
         self.deployments.iter().find(is_it)
     }
 
@@ -93,8 +101,8 @@ impl View {
             at: event
                 .last_timestamp
                 .map(|time| time.0)
-                .or(event.event_time.map(|time| time.0))
-                .or(event.metadata.creation_timestamp.map(|time| time.0)),
+                .or_else(|| event.event_time.map(|time| time.0))
+                .or_else(|| event.metadata.creation_timestamp.map(|time| time.0)),
         };
         if self.warnings.len() >= WARNED && !self.warnings.contains_key(&pod) {
             let pods = &self.pods;
@@ -110,9 +118,18 @@ impl View {
     }
 
     /// Whether a part of ours is there, and all of `wanted` is still ours.
-    pub(crate) fn part_is_ours(&self, part: Part, name: &str, wanted: &Value, manager: &str, accepted: Option<&Value>) -> bool {
-        let Some(table) = self.parts.get(&part) else { return true };
-        let fields = table.get(name).and_then(|object| ownership::ours(object, manager));
+    pub(crate) fn part_is_ours(
+        &self,
+        part: Part,
+        name: &str,
+        wanted: &Value,
+        manager: &str,
+        accepted: Option<&Value>,
+    ) -> bool {
+        let Some(table) = self.parts.get(&part) else {
+            return true;
+        };
+        let fields = table.get(name).map(|object| ownership::ours(object, manager));
         fields.is_some_and(|fields| ownership::covers(fields, wanted) || accepted == Some(fields))
     }
 
@@ -164,7 +181,10 @@ impl<K: Meta> Table<K> {
             watcher::Event::Delete(object) => {
                 let name = object.meta().name.clone().unwrap_or_default();
                 // Another one may have been made under the name since.
-                let same = self.objects.get(&name).is_some_and(|old| old.meta().uid == object.meta().uid);
+                let same = self
+                    .objects
+                    .get(&name)
+                    .is_some_and(|old| old.meta().uid == object.meta().uid);
                 if same {
                     self.objects.remove(&name);
                 }
@@ -174,8 +194,15 @@ impl<K: Meta> Table<K> {
             watcher::Event::InitDone => {
                 self.complete = true;
                 self.buried.clear();
-                let Some(listed) = self.listed.take() else { return Vec::new() };
-                let gone: Vec<_> = self.objects.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                let Some(listed) = self.listed.take() else {
+                    return Vec::new();
+                };
+                let gone: Vec<_> = self
+                    .objects
+                    .keys()
+                    .filter(|name| !listed.contains(*name))
+                    .cloned()
+                    .collect();
                 gone.iter().filter_map(|name| self.objects.remove(name)).collect()
             }
         }
@@ -186,7 +213,10 @@ impl<K: Meta> Table<K> {
     pub(crate) fn put(&mut self, object: K) -> Option<Arc<K>> {
         let name = object.meta().name.clone().unwrap_or_default();
         let is_late = |old: &Arc<K>| {
-            old.meta().uid == object.meta().uid && revision(old.meta()).zip(revision(object.meta())).is_some_and(|(old, new)| new < old)
+            old.meta().uid == object.meta().uid
+                && revision(old.meta())
+                    .zip(revision(object.meta()))
+                    .is_some_and(|(old, new)| new < old)
         };
         let is_buried = object.meta().uid.as_ref().is_some_and(|uid| self.buried.contains(uid));
         if is_buried || self.objects.get(&name).is_some_and(is_late) {
@@ -233,4 +263,75 @@ impl<K> Default for Table<K> {
 /// Revisions of one cluster are numbers that grow. Where one is not, nothing is compared.
 fn revision(meta: &ObjectMeta) -> Option<u64> {
     meta.resource_version.as_ref()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(name: &str, uid: &str, revision: &str) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name.into()),
+            uid: Some(uid.into()),
+            resource_version: Some(revision.into()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn names(table: &Table<ObjectMeta>) -> Vec<&str> {
+        table.iter().filter_map(|meta| meta.name.as_deref()).collect()
+    }
+
+    #[test]
+    fn a_list_forgets_what_it_does_not_tell() {
+        let mut table = Table::default();
+        table.take(watcher::Event::Apply(meta("a", "1", "1")));
+        table.take(watcher::Event::Apply(meta("b", "2", "2")));
+        table.take(watcher::Event::Init);
+        table.take(watcher::Event::InitApply(meta("b", "2", "2")));
+        let told = table.take(watcher::Event::InitDone);
+        assert_eq!(names(&table), ["b"]);
+        assert_eq!(told.len(), 1, "who waits for a is told");
+        assert!(table.complete);
+    }
+
+    #[test]
+    fn what_the_watch_tells_late_does_not_undo_what_we_wrote() {
+        let mut table = Table::default();
+        table.put(meta("a", "1", "12"));
+        assert!(table.take(watcher::Event::Apply(meta("a", "1", "9"))).is_empty());
+        assert_eq!(table.get("a").and_then(|a| a.resource_version.as_deref()), Some("12"));
+        table.take(watcher::Event::Apply(meta("a", "2", "3")));
+        assert_eq!(
+            table.get("a").and_then(|a| a.uid.as_deref()),
+            Some("2"),
+            "another one under the name"
+        );
+    }
+
+    #[test]
+    fn what_we_deleted_does_not_come_back_by_a_late_event() {
+        let mut table = Table::default();
+        table.put(meta("a", "1", "1"));
+        table.forget("a");
+        table.take(watcher::Event::Apply(meta("a", "1", "2")));
+        assert_eq!(names(&table), [""; 0]);
+        table.put(meta("a", "2", "3"));
+        table.take(watcher::Event::Delete(meta("a", "1", "2")));
+        assert_eq!(names(&table), ["a"], "the one that was made anew stays");
+    }
+
+    #[test]
+    fn warnings_of_a_pod_are_few_and_the_last_ones() {
+        let mut view = View::default();
+        for n in 0..20 {
+            let event = serde_json::json!({
+                "metadata": {}, "involvedObject": { "name": "p" }, "reason": "R", "message": format!("m{n}"),
+            });
+            view.warn(serde_json::from_value(event).expect("an event"));
+        }
+        let warnings = view.warnings_of("p");
+        assert_eq!(warnings.len(), WARNINGS);
+        assert_eq!(warnings.last().map(|warning| warning.message.as_str()), Some("m19"));
+    }
 }

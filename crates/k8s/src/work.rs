@@ -50,7 +50,11 @@ pub(crate) async fn keep(cell: Arc<Cell>) {
     loop {
         let look_again = cell.publish();
         let complete = cell.target.is_complete();
-        let (step, wait) = if complete { next(&cell) } else { (None, Some(INCOMPLETE)) };
+        let (step, wait) = if complete {
+            next(&cell)
+        } else {
+            (None, Some(INCOMPLETE))
+        };
         if let Some(step) = step.filter(|_| work.is_none()) {
             work = Some(take(cell.clone(), step).boxed());
         }
@@ -71,7 +75,10 @@ fn next(cell: &Cell) -> (Option<Step>, Option<Duration>) {
         return (None, None);
     }
     let now = Instant::now();
-    let retry = state.retry_at.map(|at| at.saturating_duration_since(now)).filter(|wait| !wait.is_zero());
+    let retry = state
+        .retry_at
+        .map(|at| at.saturating_duration_since(now))
+        .filter(|wait| !wait.is_zero());
     if retry.is_none() && is_wanting(cell, &state) {
         return (Some(Step::Reconcile), None);
     }
@@ -88,9 +95,14 @@ fn next(cell: &Cell) -> (Option<Step>, Option<Duration>) {
 
 /// Whether something has to be rendered or written.
 fn is_wanting(cell: &Cell, state: &crate::cell::State) -> bool {
-    let Some(plan) = state.plan.as_ref().filter(|_| state.planned == state.revision) else { return true };
+    let Some(plan) = state.plan.as_ref().filter(|_| state.planned == state.revision) else {
+        return true;
+    };
     let view = cell.target.view();
-    let resets = view.deployments.get(&plan.deployment).is_some_and(|live| reset::is_asked(live));
+    let resets = view
+        .deployments
+        .get(&plan.deployment)
+        .is_some_and(|live| reset::is_asked(live));
     let need = Need::of(&view, plan, &cell.target.manager, &state.accepted);
     state.restart.is_some() || resets || !(need.wait || need.is_nothing())
 }
@@ -101,10 +113,18 @@ fn unsigned(cell: &Cell, state: &crate::cell::State) -> Vec<InstallName> {
         return Vec::new();
     }
     let view = cell.target.view();
-    let live = state.plan.as_ref().and_then(|plan| view.deployments.get(&plan.deployment));
+    let live = state
+        .plan
+        .as_ref()
+        .and_then(|plan| view.deployments.get(&plan.deployment));
     let signed = live.map(|live| mark::installs(&live.metadata));
     signed.map_or_else(Vec::new, |signed| {
-        state.users.keys().filter(|name| !signed.contains(name)).copied().collect()
+        state
+            .users
+            .keys()
+            .filter(|name| !signed.contains(name))
+            .copied()
+            .collect()
     })
 }
 
@@ -196,7 +216,14 @@ async fn plan(cell: &Cell) -> Result<Option<Arc<Plan>>, Failure> {
         environment: &wish.environment,
         scheduling: &scheduling,
     };
-    let made = Plan::make(means, (&wish.name, &wish.spec), &secrets, &token, live.as_deref(), restart);
+    let made = Plan::make(
+        means,
+        (&wish.name, &wish.spec),
+        &secrets,
+        &token,
+        live.as_deref(),
+        restart,
+    );
     let plan = Arc::new(made.map_err(failure_of)?);
     for warning in &plan.rendered.warnings {
         tracing::warn!(unit = %cell.unit, warning, "something in the server's spec was passed over");
@@ -263,7 +290,10 @@ async fn listen(cell: &Cell, crash: Crash) {
     let text = read.ok().and_then(Result::ok).unwrap_or_default();
     let mut state = cell.state();
     let plan = state.plan.clone();
-    let line = |line: &str| plan.as_ref().map_or_else(String::new, |plan| plan.redacted(line.trim_end()));
+    let line = |line: &str| {
+        plan.as_ref()
+            .map_or_else(String::new, |plan| plan.redacted(line.trim_end()))
+    };
     let lines = text.lines().map(line).filter(|line| !line.is_empty()).collect();
     state.words = Some((crash, lines));
 }

@@ -55,8 +55,13 @@ fn waits(
     let reason = waiting.reason.as_deref().unwrap_or_default();
     let message = waiting.message.as_deref().unwrap_or_default();
     let failure = match reason {
-        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError"
-        | "RegistryUnavailable" | "SignatureValidationFailed" => image(pod, container, reason, message, warnings),
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "ErrImageNeverPull"
+        | "InvalidImageName"
+        | "ImageInspectError"
+        | "RegistryUnavailable"
+        | "SignatureValidationFailed" => image(pod, container, reason, message, warnings),
         "CreateContainerConfigError" => config(message),
         "CreateContainerError" | "RunContainerError" => start(message),
         "CrashLoopBackOff" => {
@@ -81,7 +86,10 @@ fn image(pod: &Pod, container: &ContainerStatus, reason: &str, message: &str, wa
         .and_then(|spec| spec.image.as_deref());
     let image = of_spec.unwrap_or(&container.image);
     // While it backs off, older kubelets repeat only that; the event says why.
-    let event = warnings.iter().rev().find(|warning| warning.message.starts_with("Failed to pull image"));
+    let event = warnings
+        .iter()
+        .rev()
+        .find(|warning| warning.message.starts_with("Failed to pull image"));
     let full = match event {
         Some(event) if !message.contains(": ") => &event.message,
         _ => message,
@@ -102,9 +110,12 @@ fn config(message: &str) -> Failure {
 }
 
 fn start(message: &str) -> Failure {
-    Failure::new(Cause::Start, format!("its program cannot be started: {}", core_of(message)))
-        .remedy("check the command and its arguments against what the image has")
-        .detail(message.to_owned())
+    Failure::new(
+        Cause::Start,
+        format!("its program cannot be started: {}", core_of(message)),
+    )
+    .remedy("check the command and its arguments against what the image has")
+    .detail(message.to_owned())
 }
 
 /// A run that ended: once, or again and again.
@@ -165,7 +176,11 @@ pub(super) fn placed(facts: &Facts<'_>, pod: &Pod, failure: Failure, at: Option<
 
 /// The part of a message that says what happened: texts of container runtimes are chains, outermost first.
 pub(super) fn core_of(message: &str) -> String {
-    let core = message.rsplit(": ").find(|part| !part.trim().is_empty()).unwrap_or(message).trim();
+    let core = message
+        .rsplit(": ")
+        .find(|part| !part.trim().is_empty())
+        .unwrap_or(message)
+        .trim();
     core.chars().take(200).collect()
 }
 

@@ -70,7 +70,11 @@ fn scheduling(facts: &Facts<'_>, pod: &Pod) -> Option<State> {
 fn mounting(facts: &Facts<'_>, pod: &Pod, warnings: &[Warning]) -> Option<State> {
     let is_mount = |warning: &&Warning| matches!(&*warning.reason, "FailedMount" | "FailedAttachVolume");
     let warning = warnings.iter().rev().find(is_mount)?;
-    let created = pod.metadata.creation_timestamp.as_ref().map_or(facts.now, |time| time.0);
+    let created = pod
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(facts.now, |time| time.0);
     let age = container::age(facts.now, created);
     if age < MOUNT {
         return Some(State::Waits(Some(warning.message.clone()), Some(MOUNT - age)));

@@ -89,7 +89,11 @@ fn container(state: Value, last: Value, restarts: i32) -> Value {
 }
 
 fn waiting(reason: &str, message: &str) -> Value {
-    pod(container(json!({ "waiting": { "reason": reason, "message": message } }), json!({}), 0))
+    pod(container(
+        json!({ "waiting": { "reason": reason, "message": message } }),
+        json!({}),
+        0,
+    ))
 }
 
 fn ended(code: i32, reason: &str) -> Value {
@@ -126,7 +130,10 @@ fn what_is_not_written_yet_is_pending_whatever_runs() {
 #[test]
 fn without_a_probe_a_container_has_to_run_for_a_while() {
     let mut young = ready();
-    young["spec"]["containers"][0].as_object_mut().expect("a container").remove("readinessProbe");
+    young["spec"]["containers"][0]
+        .as_object_mut()
+        .expect("a container")
+        .remove("readinessProbe");
     let at = |young: &mut Value, at: &str| young["status"]["conditions"][1]["lastTransitionTime"] = json!(at);
     at(&mut young, "2026-01-01T00:09:59Z");
     let finding = Case::of(vec![young.clone()]).find();
@@ -147,8 +154,14 @@ fn an_image_that_cannot_be_pulled_reads_as_people_need_it() {
     });
     let failure = case.failure();
     assert_eq!(failure.cause, Cause::Image);
-    assert_eq!(failure.message, "image \"ghcr.io/acme/github:9\" cannot be pulled (manifest unknown)");
-    assert_eq!(failure.detail[0], "deployment ns/mcp-a, pod mcp-a-1; last event 12 s ago");
+    assert_eq!(
+        failure.message,
+        "image \"ghcr.io/acme/github:9\" cannot be pulled (manifest unknown)"
+    );
+    assert_eq!(
+        failure.detail[0],
+        "deployment ns/mcp-a, pod mcp-a-1; last event 12 s ago"
+    );
     assert!(failure.remedy.is_some());
 }
 
@@ -160,7 +173,11 @@ fn while_it_backs_off_the_event_says_why() {
         message: "Failed to pull image \"x\": denied: requested access".into(),
         at: None,
     });
-    assert!(case.failure().message.ends_with("(requested access)"), "{:?}", case.failure());
+    assert!(
+        case.failure().message.ends_with("(requested access)"),
+        "{:?}",
+        case.failure()
+    );
 }
 
 #[test]
@@ -173,7 +190,11 @@ fn every_waiting_reason_has_its_cause() {
         ("RunContainerError", Cause::Start),
     ];
     for (reason, cause) in cases {
-        assert_eq!(Case::of(vec![waiting(reason, "why")]).failure().cause, cause, "{reason}");
+        assert_eq!(
+            Case::of(vec![waiting(reason, "why")]).failure().cause,
+            cause,
+            "{reason}"
+        );
     }
     let making = Case::of(vec![waiting("ContainerCreating", "")]).find().status;
     assert!(matches!(making, Status::Pending { cause: Some(_) }), "{making}");
@@ -183,12 +204,19 @@ fn every_waiting_reason_has_its_cause() {
 fn one_end_is_a_restart_and_two_are_a_crash_loop_with_its_last_words() {
     let once = Case::of(vec![pod(container(ended(1, "Error"), json!({}), 0))]);
     let status = once.find().status;
-    assert!(matches!(&status, Status::Restarting { failure } if failure.cause == Cause::Exited), "{status}");
+    assert!(
+        matches!(&status, Status::Restarting { failure } if failure.cause == Cause::Exited),
+        "{status}"
+    );
 
     let back_off = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
     let mut again = Case::of(vec![pod(container(back_off, ended(137, "OOMKilled"), 1))]);
     let finding = again.find();
-    assert!(matches!(finding.status, Status::Restarting { .. }), "it waits for the last words: {}", finding.status);
+    assert!(
+        matches!(finding.status, Status::Restarting { .. }),
+        "it waits for the last words: {}",
+        finding.status
+    );
     again.words = Some((finding.crash.expect("a crash"), vec!["out of heap".into()]));
     let failure = again.failure();
     assert_eq!(failure.cause, Cause::CrashLoop);
@@ -207,13 +235,23 @@ fn a_crash_loop_is_not_over_while_the_next_run_is_young() {
 
 #[test]
 fn restarts_are_counted() {
-    assert_eq!(Case::of(vec![pod(container(json!({ "running": {} }), json!({}), 4))]).find().restarts, 4);
+    assert_eq!(
+        Case::of(vec![pod(container(json!({ "running": {} }), json!({}), 4))])
+            .find()
+            .restarts,
+        4
+    );
 }
 
 #[test]
 fn a_program_that_is_not_there_is_no_crash() {
     let back_off = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
-    assert_eq!(Case::of(vec![pod(container(back_off, ended(128, "StartError"), 1))]).failure().cause, Cause::Start);
+    assert_eq!(
+        Case::of(vec![pod(container(back_off, ended(128, "StartError"), 1))])
+            .failure()
+            .cause,
+        Cause::Start
+    );
 }
 
 #[test]
@@ -228,7 +266,11 @@ fn no_room_is_a_failure_only_after_a_while() {
         Case::of(vec![pod])
     };
     let young = at("2026-01-01T00:09:57Z").find();
-    assert!(matches!(young.status, Status::Pending { cause: Some(_) }), "{}", young.status);
+    assert!(
+        matches!(young.status, Status::Pending { cause: Some(_) }),
+        "{}",
+        young.status
+    );
     assert_eq!(young.look_again, Some(Duration::from_secs(2)));
     assert_eq!(at("2026-01-01T00:09:50Z").failure().cause, Cause::Unschedulable);
 }
@@ -266,7 +308,11 @@ fn no_copies_are_sleep_if_we_wrote_so() {
     case.deployment["metadata"]["annotations"] = json!({ "portolan.dev/asleep": "1" });
     assert_eq!(case.find().status, Status::Asleep);
     case.deployment["spec"]["replicas"] = json!(1);
-    assert_eq!(case.find().status, Status::Pending { cause: None }, "somebody scaled it up");
+    assert_eq!(
+        case.find().status,
+        Status::Pending { cause: None },
+        "somebody scaled it up"
+    );
 }
 
 #[test]

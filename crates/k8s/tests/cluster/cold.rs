@@ -38,7 +38,11 @@ async fn two_hundred_installs_come_up_and_are_found_again_with_few_calls() {
         }
         let (writes, reads) = (room.calls.writes(), room.calls.reads());
         // A policy, a Service and a Deployment each, looked up and written once, and the baseline by whoever comes first.
-        assert!(writes <= 3 * MANY + 8, "{writes} writes, more than once: {:?}", repeated(room.calls.log()));
+        assert!(
+            writes <= 3 * MANY + 8,
+            "{writes} writes, more than once: {:?}",
+            repeated(room.calls.log())
+        );
         assert!(reads <= 3 * MANY + 8 + WATCHES, "{reads} reads");
         drop(runtime);
 
@@ -64,7 +68,11 @@ async fn two_hundred_installs_come_up_and_are_found_again_with_few_calls() {
 fn repeated(mut log: Vec<String>) -> Vec<(String, usize)> {
     log.sort_unstable();
     let chunks = log.chunk_by(|a, b| a == b);
-    chunks.filter(|same| same.len() > 1).map(|same| (same[0].clone(), same.len())).take(10).collect()
+    chunks
+        .filter(|same| same.len() > 1)
+        .map(|same| (same[0].clone(), same.len()))
+        .take(10)
+        .collect()
 }
 
 async fn no_pods(room: &Room) {
@@ -78,7 +86,14 @@ async fn no_pods(room: &Room) {
     quota.metadata.name = Some("none".into());
     let api = room.api::<ResourceQuota>();
     api.create(&PostParams::default(), &quota).await.expect("a quota");
-    while api.get("none").await.expect("it is there").status.and_then(|status| status.hard).is_none() {
+    while api
+        .get("none")
+        .await
+        .expect("it is there")
+        .status
+        .and_then(|status| status.hard)
+        .is_none()
+    {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -47,7 +47,10 @@ impl Drop for Lodger {
     fn drop(&mut self) {
         let room = self.room.clone();
         let going = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(room.close());
         });
         // A case that failed has said so already.

@@ -26,7 +26,9 @@ fn deployment_name(runtime: &KubeRuntime, name: &InstallName) -> String {
 
 async fn patch(room: &Room, name: &str, change: Json) {
     let api = room.api::<Deployment>();
-    api.patch(name, &PatchParams::default(), &Patch::Strategic(change)).await.expect("patched");
+    api.patch(name, &PatchParams::default(), &Patch::Strategic(change))
+        .await
+        .expect("patched");
 }
 
 async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
@@ -87,12 +89,24 @@ async fn what_others_add_and_how_they_scale_is_left_alone() {
         let name = ready(&runtime, &servers::http()).await;
         let deployment = deployment_name(&runtime, &name);
         let writes = room.calls.writes();
-        patch(&room, &deployment, json!({ "metadata": { "annotations": { "theirs": "1" } }, "spec": { "replicas": 2 } })).await;
+        patch(
+            &room,
+            &deployment,
+            json!({ "metadata": { "annotations": { "theirs": "1" } }, "spec": { "replicas": 2 } }),
+        )
+        .await;
         eventually("two pods", async || room.pods().await.len() == 2).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(room.calls.writes(), writes, "{:?}", room.calls.log().split_off(writes));
         let live = room.api::<Deployment>().get(&deployment).await.expect("it is there");
-        assert_eq!(live.metadata.annotations.expect("annotations").get("theirs").map(String::as_str), Some("1"));
+        assert_eq!(
+            live.metadata
+                .annotations
+                .expect("annotations")
+                .get("theirs")
+                .map(String::as_str),
+            Some("1")
+        );
     })
     .await;
 }
@@ -107,12 +121,20 @@ async fn a_strangers_object_is_never_touched() {
         }))
         .expect("a service");
         let services = room.api::<Service>();
-        let before = services.create(&PostParams::default(), &service).await.expect("created");
+        let before = services
+            .create(&PostParams::default(), &service)
+            .await
+            .expect("created");
         runtime.ensure(&name, &spec).await.expect("ensure");
         let status = until(&runtime, &name, SOON, |status| matches!(status, Status::Failed { .. })).await;
-        let Status::Failed { failure } = status else { unreachable!("it is what was waited for") };
+        let Status::Failed { failure } = status else {
+            unreachable!("it is what was waited for")
+        };
         assert_eq!(failure.cause, Cause::Config);
-        let named = format!("the service {}/{taken} is there already, and is not ours", room.namespace);
+        let named = format!(
+            "the service {}/{taken} is there already, and is not ours",
+            room.namespace
+        );
         assert_eq!(failure.message, named);
         runtime.remove(&name).await.expect("remove");
         let after = services.get(&taken).await.expect("it is still there");
@@ -130,9 +152,17 @@ async fn what_one_replica_of_the_host_removes_the_other_gives_up() {
         two.ensure(&name, &spec).await.expect("ensure");
         until(&two, &name, SOON, |status| *status == Status::Ready).await;
         one.remove(&name).await.expect("remove");
-        eventually("the other has given it up", async || two.list().await.expect("a list").is_empty()).await;
+        eventually("the other has given it up", async || {
+            two.list().await.expect("a list").is_empty()
+        })
+        .await;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let left = room.api::<Deployment>().list(&ListParams::default()).await.expect("a list").items;
+        let left = room
+            .api::<Deployment>()
+            .list(&ListParams::default())
+            .await
+            .expect("a list")
+            .items;
         assert!(left.is_empty(), "it was made anew");
     })
     .await;

@@ -7,7 +7,9 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 use kube::api::PostParams;
-use portolan_core::{Cause, CredentialKey, CredentialStore, EnvFrom, Failure, Precondition, RunSpec, Runtime, Status, Value};
+use portolan_core::{
+    Cause, CredentialKey, CredentialStore, EnvFrom, Failure, Precondition, RunSpec, Runtime, Status, Value,
+};
 use portolan_k8s::{KubeConfig, KubeRuntime};
 
 use crate::{
@@ -22,7 +24,9 @@ async fn failure(runtime: &KubeRuntime, spec: &RunSpec) -> Failure {
     let name = name();
     runtime.ensure(&name, spec).await.expect("ensure");
     let status = until(runtime, &name, SOON, |status| matches!(status, Status::Failed { .. })).await;
-    let Status::Failed { failure } = status else { unreachable!("it is what was waited for") };
+    let Status::Failed { failure } = status else {
+        unreachable!("it is what was waited for")
+    };
     failure
 }
 
@@ -31,9 +35,17 @@ async fn an_image_that_is_not_there() {
     with_room("image", async |room| {
         let failure = failure(&room.runtime(), &servers::image("docker.io/local/no-such-image:9")).await;
         assert_eq!(failure.cause, Cause::Image, "{failure:?}");
-        assert!(failure.message.starts_with("image \"docker.io/local/no-such-image:9\" cannot be pulled ("), "{failure:?}");
+        assert!(
+            failure
+                .message
+                .starts_with("image \"docker.io/local/no-such-image:9\" cannot be pulled ("),
+            "{failure:?}"
+        );
         let place = format!("deployment {}/mcp-server-", room.namespace);
-        assert!(failure.detail[0].starts_with(&place) && failure.detail[0].contains(", pod mcp-server-"), "{failure:?}");
+        assert!(
+            failure.detail[0].starts_with(&place) && failure.detail[0].contains(", pod mcp-server-"),
+            "{failure:?}"
+        );
         assert!(failure.remedy.is_some());
     })
     .await;
@@ -43,14 +55,20 @@ async fn an_image_that_is_not_there() {
 async fn a_crash_loop_tells_the_exit_code_and_the_last_words_without_secrets() {
     with_room("crash", async |room| {
         let key = CredentialKey::parse("install/crash/token").expect("a key");
-        room.credentials.put(&key, "hunter2-hunter2".into(), Precondition::None).await.expect("put");
+        room.credentials
+            .put(&key, "hunter2-hunter2".into(), Precondition::None)
+            .await
+            .expect("put");
         let mut spec = servers::script("echo starting with $TOKEN; echo cannot bind; exit 3");
         spec.env.insert("TOKEN".into(), Value::Secret(key));
         let failure = failure(&room.runtime(), &spec).await;
         assert_eq!(failure.cause, Cause::CrashLoop, "{failure:?}");
         assert!(failure.message.contains("exit code 3"), "{failure:?}");
         let words = failure.detail.join("\n");
-        assert!(words.contains("starting with …") && words.contains("cannot bind"), "{words}");
+        assert!(
+            words.contains("starting with …") && words.contains("cannot bind"),
+            "{words}"
+        );
         assert!(!words.contains("hunter2"), "{words}");
     })
     .await;
@@ -60,7 +78,9 @@ async fn a_crash_loop_tells_the_exit_code_and_the_last_words_without_secrets() {
 async fn a_program_that_is_not_in_the_image() {
     with_room("start", async |room| {
         let mut spec = servers::script("");
-        let portolan_core::Source::Image { program, .. } = &mut spec.source else { unreachable!("it is an image") };
+        let portolan_core::Source::Image { program, .. } = &mut spec.source else {
+            unreachable!("it is an image")
+        };
         *program = Some("/no-such-program".into());
         let failure = failure(&room.runtime(), &spec).await;
         assert_eq!(failure.cause, Cause::Start, "{failure:?}");
@@ -118,8 +138,14 @@ async fn a_secret_that_is_missing_in_the_credential_store() {
         let name = name();
         runtime.ensure(&name, &spec).await.expect("ensure");
         let status = until(&runtime, &name, SOON, |status| matches!(status, Status::Failed { .. })).await;
-        assert!(matches!(&status, Status::Failed { failure } if failure.cause == Cause::Config), "{status:?}");
-        room.credentials.put(&key, "x-secret".into(), Precondition::None).await.expect("put");
+        assert!(
+            matches!(&status, Status::Failed { failure } if failure.cause == Cause::Config),
+            "{status:?}"
+        );
+        room.credentials
+            .put(&key, "x-secret".into(), Precondition::None)
+            .await
+            .expect("put");
         until(&runtime, &name, SOON, |status| *status == Status::Ready).await;
     })
     .await;
@@ -150,7 +176,14 @@ async fn quota(room: &Room) {
     let api = room.api::<ResourceQuota>();
     api.create(&PostParams::default(), &quota).await.expect("a quota");
     // The controller has to count once before the quota holds.
-    while api.get("small").await.expect("it is there").status.and_then(|status| status.hard).is_none() {
+    while api
+        .get("small")
+        .await
+        .expect("it is there")
+        .status
+        .and_then(|status| status.hard)
+        .is_none()
+    {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -32,18 +32,27 @@ async fn a_followed_log_goes_on_in_the_pod_that_takes_the_place() {
                     lines.push(log.next().await.expect("it goes on").expect("a line").text);
                 }
             };
-            tokio::time::timeout(Duration::from_secs(60), reading).await.expect("in time");
+            tokio::time::timeout(Duration::from_secs(60), reading)
+                .await
+                .expect("in time");
         };
         read("line 5", 1).await;
-        RuntimeRestart::restart(&runtime, &name, Restart::Graceful).await.expect("restart");
+        RuntimeRestart::restart(&runtime, &name, Restart::Graceful)
+            .await
+            .expect("restart");
         read("begun", 2).await;
         read("line 5", 2).await;
         runtime.remove(&name).await.expect("remove");
         let rest = async { while log.next().await.is_some() {} };
-        tokio::time::timeout(Duration::from_secs(30), rest).await.expect("it ends with the deployment");
+        tokio::time::timeout(Duration::from_secs(30), rest)
+            .await
+            .expect("it ends with the deployment");
         // Each line of the first pod once, in order.
         let second = lines.iter().rposition(|line| line == "begun").expect("it began again");
-        let counted: Vec<_> = lines[..second].iter().filter_map(|line| line.strip_prefix("line ")?.parse::<u32>().ok()).collect();
+        let counted: Vec<_> = lines[..second]
+            .iter()
+            .filter_map(|line| line.strip_prefix("line ")?.parse::<u32>().ok())
+            .collect();
         assert!(counted.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{counted:?}");
     })
     .await;
@@ -64,7 +73,12 @@ async fn the_tail_of_a_log_ends() {
         };
         let lines = tail(2).await;
         assert_eq!(lines.len(), 2, "{lines:?}");
-        assert!(lines.iter().all(|line| line.as_ref().is_ok_and(|line| line.text.starts_with("line "))), "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.as_ref().is_ok_and(|line| line.text.starts_with("line "))),
+            "{lines:?}"
+        );
     })
     .await;
 }
@@ -84,7 +98,11 @@ async fn a_command_has_its_three_streams() {
         let mut out = String::new();
         let read = streams.stdout.read_to_string(&mut out);
         let both = async { tokio::join!(write, read) };
-        tokio::time::timeout(Duration::from_secs(20), both).await.expect("in time").1.expect("read");
+        tokio::time::timeout(Duration::from_secs(20), both)
+            .await
+            .expect("in time")
+            .1
+            .expect("read");
         assert_eq!(out.len(), text.len());
         let mut errors = String::new();
         streams.stderr.read_to_string(&mut errors).await.expect("read");

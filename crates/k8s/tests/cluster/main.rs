@@ -6,10 +6,12 @@
 mod room;
 mod servers;
 
+mod calls;
 mod cold;
 mod contract;
 mod drift;
 mod failure;
+mod gate;
 mod inside;
 mod lifecycle;
 mod outage;

@@ -40,7 +40,10 @@ impl Drop for Stopped {
 }
 
 fn signal(signal: &str, pid: &str) {
-    let done = Command::new("kill").args([signal, pid]).status().expect("kill is there");
+    let done = Command::new("kill")
+        .args([signal, pid])
+        .status()
+        .expect("kill is there");
     assert!(done.success(), "kill {signal} {pid}");
 }
 
@@ -57,12 +60,19 @@ async fn calls_go_on_and_what_was_asked_for_meanwhile_is_done_after() {
         let spec = servers::http();
         let running = ready(&runtime, &spec).await;
         let full = runtime.deployment(&running).expect("it runs");
-        let service = room.api::<Service>().get(full.rsplit('/').next().expect("a name")).await.expect("a service");
+        let service = room
+            .api::<Service>()
+            .get(full.rsplit('/').next().expect("a name"))
+            .await
+            .expect("a service");
         let address = service.spec.and_then(|spec| spec.cluster_ip).expect("an address");
         let late = name();
         let http = servers::client();
         // The node learns of a new Service a moment after its pod is ready.
-        while servers::get(&http, &format!("http://{address}:8080/healthz")).await.is_err() {
+        while servers::get(&http, &format!("http://{address}:8080/healthz"))
+            .await
+            .is_err()
+        {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
 
@@ -71,12 +81,17 @@ async fn calls_go_on_and_what_was_asked_for_meanwhile_is_done_after() {
         let mut calls = 0;
         let asked = Instant::now();
         runtime.ensure(&late, &spec).await.expect("the wish is recorded");
-        assert!(asked.elapsed() < Duration::from_secs(1), "ensure does not wait for the cluster");
+        assert!(
+            asked.elapsed() < Duration::from_secs(1),
+            "ensure does not wait for the cluster"
+        );
         while away.elapsed() < AWAY {
             let url = servers::url(&runtime, &running, "/healthz").await;
             assert!(url.contains(".svc.cluster.local:8080"), "{url}");
             // This machine has no name server of the cluster.
-            servers::get(&http, &format!("http://{address}:8080/healthz")).await.expect("an answer");
+            servers::get(&http, &format!("http://{address}:8080/healthz"))
+                .await
+                .expect("an answer");
             calls += 1;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -86,8 +101,14 @@ async fn calls_go_on_and_what_was_asked_for_meanwhile_is_done_after() {
         drop(stopped);
 
         let back = Instant::now();
-        until(&runtime, &late, Duration::from_secs(60), |status| *status == Status::Ready).await;
-        println!("{calls} calls while it was away; what waited was ready {:.1} s after", back.elapsed().as_secs_f64());
+        until(&runtime, &late, Duration::from_secs(60), |status| {
+            *status == Status::Ready
+        })
+        .await;
+        println!(
+            "{calls} calls while it was away; what waited was ready {:.1} s after",
+            back.elapsed().as_secs_f64()
+        );
     })
     .await;
 }

@@ -12,7 +12,10 @@ use crate::{
 
 async fn spec(room: &Room, team: &str, password: &str) -> RunSpec {
     let key = CredentialKey::parse(format!("registry/{team}")).expect("a key");
-    room.credentials.put(&key, password.into(), Precondition::None).await.expect("put");
+    room.credentials
+        .put(&key, password.into(), Precondition::None)
+        .await
+        .expect("put");
     let mut spec = servers::http();
     spec.owner = Owner::Team(TeamId::parse(team).expect("a team"));
     spec.kubernetes.image_pull_secrets.push(ImagePullSecret::Credentials {
@@ -37,15 +40,27 @@ async fn a_pull_secret_is_made_labelled_listed_by_team_and_goes_with_its_last_us
         let of_web = runtime.pull_secrets(Some(&team("web"))).await.expect("a list");
         assert_eq!(of_web.len(), 1);
         assert_eq!(of_web[0].team.as_deref(), Some("web"));
-        assert!(runtime.pull_secrets(Some(&team("sales"))).await.expect("a list").is_empty());
+        assert!(
+            runtime
+                .pull_secrets(Some(&team("sales")))
+                .await
+                .expect("a list")
+                .is_empty()
+        );
         let secret = room.api::<Secret>().get(&of_web[0].name).await.expect("it is there");
         assert_eq!(secret.type_.as_deref(), Some("kubernetes.io/dockerconfigjson"));
 
         runtime.remove(&one).await.expect("remove");
         let api = room.api::<Secret>();
-        assert!(api.get_opt(&of_web[0].name).await.expect("an answer").is_some(), "another one uses it");
+        assert!(
+            api.get_opt(&of_web[0].name).await.expect("an answer").is_some(),
+            "another one uses it"
+        );
         runtime.remove(&two).await.expect("remove");
-        assert!(api.get_opt(&of_web[0].name).await.expect("an answer").is_none(), "it went with its last user");
+        assert!(
+            api.get_opt(&of_web[0].name).await.expect("an answer").is_none(),
+            "it went with its last user"
+        );
         assert_eq!(runtime.pull_secrets(None).await.expect("a list").len(), 1);
         runtime.remove(&three).await.expect("remove");
         tokio::time::sleep(Duration::from_millis(200)).await;

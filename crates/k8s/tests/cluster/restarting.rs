@@ -55,7 +55,12 @@ async fn an_http_server_restarts_at_50_calls_a_second_without_a_failed_one() {
         stop.store(true, Ordering::SeqCst);
         let (made, failed) = load.await.expect("no panic");
         println!("{made} calls over two restarts, {} failed", failed.len());
-        assert!(failed.is_empty(), "{} of {made} failed: {:?}", failed.len(), &failed[..failed.len().min(5)]);
+        assert!(
+            failed.is_empty(),
+            "{} of {made} failed: {:?}",
+            failed.len(),
+            &failed[..failed.len().min(5)]
+        );
         assert!(made > 500, "{made} calls");
         assert_ne!(room.pod_uids().await, before, "the pod was replaced");
     })
@@ -72,10 +77,20 @@ async fn a_pod_that_is_deleted_comes_back_and_is_found() {
         servers::get(&http, &url).await.expect("an answer");
         let pod = room.pods().await.remove(0).metadata.name.expect("a name");
         let now = DeleteParams::default().grace_period(0);
-        room.api::<k8s_openapi::api::core::v1::Pod>().delete(&pod, &now).await.expect("deleted");
-        until(&runtime, &name, SOON, |status| matches!(status, Status::Restarting { .. })).await;
+        room.api::<k8s_openapi::api::core::v1::Pod>()
+            .delete(&pod, &now)
+            .await
+            .expect("deleted");
+        until(&runtime, &name, SOON, |status| {
+            matches!(status, Status::Restarting { .. })
+        })
+        .await;
         until(&runtime, &name, SOON, |status| *status == Status::Ready).await;
-        assert_eq!(servers::url(&runtime, &name, "/healthz").await, url, "the address stays");
+        assert_eq!(
+            servers::url(&runtime, &name, "/healthz").await,
+            url,
+            "the address stays"
+        );
         servers::get(&http, &url).await.expect("an answer");
     })
     .await;
@@ -88,7 +103,9 @@ async fn a_fresh_pull_and_a_reset_bring_it_back() {
         let name = ready(&runtime, &servers::http()).await;
         let before = room.pod_uids().await;
         let deployment = runtime.deployment(&name);
-        RuntimeRestart::restart(&runtime, &name, Restart::Reset).await.expect("reset");
+        RuntimeRestart::restart(&runtime, &name, Restart::Reset)
+            .await
+            .expect("reset");
         let rebuilt = runtime.endpoint(&name).await;
         assert!(rebuilt.is_err(), "it is being rebuilt: {rebuilt:?}");
         until(&runtime, &name, SOON, |status| *status == Status::Ready).await;
@@ -97,7 +114,9 @@ async fn a_fresh_pull_and_a_reset_bring_it_back() {
         assert_eq!(runtime.deployment(&name), deployment, "under the same name");
 
         // The images here are in no registry: pulled anew, they are not had. The old pod goes on answering.
-        RuntimeRestart::restart(&runtime, &name, Restart::FreshPull).await.expect("a fresh pull");
+        RuntimeRestart::restart(&runtime, &name, Restart::FreshPull)
+            .await
+            .expect("a fresh pull");
         let status = until(&runtime, &name, SOON, |_| true).await;
         assert_eq!(status, Status::Ready, "the old pod is ready");
         assert!(runtime.endpoint(&name).await.is_ok());

@@ -28,14 +28,13 @@ use kube::{
     client::{Body, ClientBuilder},
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
-use portolan_core::{
-    InstallName, RunSpec, Runtime, Status, SystemClock,
-    memory::MemoryCredentials,
-};
-use portolan_k8s::{KubeConfig, KubeRuntime};
+use portolan_core::{InstallName, RunSpec, Runtime, Status, SystemClock, memory::MemoryCredentials};
+use portolan_k8s::{BridgeSource, KubeConfig, KubeRuntime};
 use serde::de::DeserializeOwned;
 use tokio::sync::{RwLock, RwLockReadGuard};
 use tower::{Layer, Service};
+
+use crate::servers;
 
 const RBAC: &str = include_str!("../../../../deploy/rbac.yaml");
 
@@ -88,7 +87,8 @@ pub(crate) async fn shared() -> RwLockReadGuard<'static, ()> {
     CLUSTER.read().await
 }
 
-async fn in_room<F>(name: &str, test: impl FnOnce(Arc<Room>) -> F)
+/// The same, for a second room of a test.
+pub(crate) async fn in_room<F>(name: &str, test: impl FnOnce(Arc<Room>) -> F)
 where
     F: Future<Output = ()>,
 {
@@ -100,17 +100,23 @@ where
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one thing that a test is told by its environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one thing that a test is told by its environment"
+)]
 pub(crate) fn kubeconfig() -> PathBuf {
     let path = std::env::var_os("PORTOLAN_KUBECONFIG");
-    path.expect("PORTOLAN_KUBECONFIG names a kubeconfig; `cargo xtask test --only cluster` sets it").into()
+    path.expect("PORTOLAN_KUBECONFIG names a kubeconfig; `cargo xtask test --only cluster` sets it")
+        .into()
 }
 
 /// The configuration of the administrator.
 pub(crate) async fn admin_config() -> Config {
     let file = Kubeconfig::read_from(kubeconfig()).expect("PORTOLAN_KUBECONFIG is a kubeconfig");
     let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(file, &options).await.expect("a usable context");
+    let mut config = Config::from_custom_kubeconfig(file, &options)
+        .await
+        .expect("a usable context");
     config.default_retry = false;
     config
 }
@@ -134,13 +140,18 @@ impl Room {
             ..Namespace::default()
         };
         let namespaces: Api<Namespace> = Api::all(admin.clone());
-        namespaces.create(&PostParams::default(), &object).await.expect("a namespace");
+        namespaces
+            .create(&PostParams::default(), &object)
+            .await
+            .expect("a namespace");
         config.auth_info = AuthInfo {
             token: Some(service_account(&admin, &namespace).await.into()),
             ..AuthInfo::default()
         };
         let calls = Arc::new(Calls::default());
-        let counted = ClientBuilder::try_from(config).expect("a client").with_layer(&Counting(calls.clone()));
+        let counted = ClientBuilder::try_from(config)
+            .expect("a client")
+            .with_layer(&Counting(calls.clone()));
         Self {
             client: Handle(counted.build()),
             namespace,
@@ -164,6 +175,8 @@ impl Room {
     pub(crate) fn config(&self) -> KubeConfig {
         let mut config = KubeConfig::in_namespace(&self.namespace);
         let small = [("cpu", "5m"), ("memory", "16Mi"), ("ephemeral-storage", "1Mi")];
+        config.base_image = servers::NODE.into();
+        config.bridge = BridgeSource::Image(servers::BRIDGE.into());
         config.requests = small.map(|(name, quantity)| (name.into(), quantity.into())).into();
         config
     }
@@ -187,12 +200,24 @@ impl Room {
 
     /// The pods that are not on their way out, by uid.
     pub(crate) async fn pods(&self) -> Vec<Pod> {
-        let pods = self.api::<Pod>().list(&ListParams::default()).await.expect("pods").items;
-        pods.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
+        let pods = self
+            .api::<Pod>()
+            .list(&ListParams::default())
+            .await
+            .expect("pods")
+            .items;
+        pods.into_iter()
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+            .collect()
     }
 
     pub(crate) async fn pod_uids(&self) -> Vec<String> {
-        let mut uids: Vec<_> = self.pods().await.into_iter().filter_map(|pod| pod.metadata.uid).collect();
+        let mut uids: Vec<_> = self
+            .pods()
+            .await
+            .into_iter()
+            .filter_map(|pod| pod.metadata.uid)
+            .collect();
         uids.sort_unstable();
         uids
     }
@@ -201,7 +226,10 @@ impl Room {
 /// Makes the account of `deploy/rbac.yaml` in `namespace`, and gives a token for it.
 async fn service_account(admin: &Client, namespace: &str) -> String {
     for document in RBAC.replace("mcp-servers", namespace).split("\n---\n") {
-        let kind = document.lines().find_map(|line| line.strip_prefix("kind: ")).expect("a kind");
+        let kind = document
+            .lines()
+            .find_map(|line| line.strip_prefix("kind: "))
+            .expect("a kind");
         match kind {
             "ServiceAccount" => apply::<ServiceAccount>(admin, namespace, document).await,
             "Role" => apply::<Role>(admin, namespace, document).await,
@@ -236,7 +264,9 @@ where
     let api: Api<K> = Api::namespaced(admin.clone(), namespace);
     let name = object.meta().name.clone().expect("a name");
     let params = PatchParams::apply("portolan-test").force();
-    api.patch(&name, &params, &Patch::Apply(&object)).await.expect("applied");
+    api.patch(&name, &params, &Patch::Apply(&object))
+        .await
+        .expect("applied");
 }
 
 /// What was asked of the API server.
@@ -315,7 +345,10 @@ pub(crate) fn name() -> InstallName {
 pub(crate) async fn ready(runtime: &KubeRuntime, spec: &RunSpec) -> InstallName {
     let name = name();
     runtime.ensure(&name, spec).await.expect("ensure");
-    until(runtime, &name, Duration::from_secs(60), |status| *status == Status::Ready).await;
+    until(runtime, &name, Duration::from_secs(60), |status| {
+        *status == Status::Ready
+    })
+    .await;
     name
 }
 
@@ -344,4 +377,3 @@ pub(crate) async fn until(
         Err(_) => panic!("not in {patience:?}; the last status is {last:?}"),
     }
 }
-

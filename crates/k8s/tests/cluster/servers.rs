@@ -6,11 +6,32 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use portolan_core::{Endpoint, InstallName, Owner, RunSpec, Runtime, ServerName, Source, Transport};
+use portolan_core::{Endpoint, InstallName, Owner, RunSpec, Runtime, ServerName, ServerSpec, Source, Transport};
 use portolan_k8s::KubeRuntime;
 
 pub(crate) const HTTP_IMAGE: &str = "docker.io/local/portolan-http-server:1";
 pub(crate) const BUSYBOX: &str = "docker.io/local/portolan-busybox:1";
+
+pub(crate) const NODE: &str = "docker.io/local/portolan-node:1";
+pub(crate) const BRIDGE: &str = "docker.io/local/portolan-bridge:1";
+
+/// The reference server of the protocol, by stdio: a command in the base image, with the bridge before it.
+pub(crate) fn everything() -> ServerSpec {
+    let script = "/app/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
+    ServerSpec::command("everything", "node", [script, "stdio"]).expect("a server")
+}
+
+/// The HTTP image, as a server of the catalogue.
+pub(crate) fn http_server() -> ServerSpec {
+    ServerSpec::new(ServerName::parse("http").expect("a name"), http().source).expect("a server")
+}
+
+/// What a runtime is asked to run for a server.
+pub(crate) fn run(server: &ServerSpec) -> RunSpec {
+    let mut spec = RunSpec::new(server.name.clone(), Owner::Org, server.source.clone());
+    spec.kubernetes = server.kubernetes.clone();
+    spec
+}
 
 /// A server that speaks HTTP itself.
 pub(crate) fn http() -> RunSpec {
@@ -58,8 +79,19 @@ pub(crate) async fn url(runtime: &KubeRuntime, name: &InstallName, path: &str) -
 pub(crate) async fn get(client: &Http, url: &str) -> Result<Bytes, String> {
     let request = Request::get(url).body(Full::default()).map_err(|e| e.to_string())?;
     let asked = tokio::time::timeout(Duration::from_secs(10), client.request(request)).await;
-    let response: Response<_> = asked.map_err(|_| "no answer in time".to_owned())?.map_err(|e| format!("{e:?}"))?;
+    let response: Response<_> = asked
+        .map_err(|_| "no answer in time".to_owned())?
+        .map_err(|e| format!("{e:?}"))?;
     let status = response.status();
-    let body = response.into_body().collect().await.map_err(|e| e.to_string())?.to_bytes();
-    if status.is_success() { Ok(body) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body))) }
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|e| e.to_string())?
+        .to_bytes();
+    if status.is_success() {
+        Ok(body)
+    } else {
+        Err(format!("{status}: {}", String::from_utf8_lossy(&body)))
+    }
 }

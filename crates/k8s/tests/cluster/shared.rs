@@ -23,7 +23,10 @@ async fn installs_share_it_and_the_last_one_takes_it_away() {
         other.owner = Owner::Personal(UserId::parse("alice").expect("a user"));
         let two = name();
         runtime.ensure(&two, &other).await.expect("ensure");
-        until(&runtime, &two, Duration::from_secs(20), |status| *status == Status::Ready).await;
+        until(&runtime, &two, Duration::from_secs(20), |status| {
+            *status == Status::Ready
+        })
+        .await;
         assert_eq!(room.pod_uids().await, pods, "the pod is the same");
         tokio::time::sleep(Duration::from_secs(1)).await;
         drop(runtime);
@@ -38,7 +41,11 @@ async fn installs_share_it_and_the_last_one_takes_it_away() {
         assert_eq!(room.pod_uids().await, pods, "the other one uses it");
         runtime.remove(&two).await.expect("remove");
         assert_eq!(runtime.list().await.expect("a list"), []);
-        let left = room.api::<Deployment>().list(&ListParams::default()).await.expect("a list");
+        let left = room
+            .api::<Deployment>()
+            .list(&ListParams::default())
+            .await
+            .expect("a list");
         assert!(left.items.is_empty(), "the last one takes it away");
     })
     .await;

@@ -63,7 +63,9 @@ async fn one_that_is_scaled_up_by_hand_is_awake_and_left_alone() {
         let deployment = full.rsplit('/').next().expect("a name");
         let up = Patch::Merge(json!({ "spec": { "replicas": 1 } }));
         let api = room.api::<Deployment>();
-        api.patch(deployment, &PatchParams::default(), &up).await.expect("scaled");
+        api.patch(deployment, &PatchParams::default(), &up)
+            .await
+            .expect("scaled");
         until(&runtime, &name, SOON, |status| *status == Status::Ready).await;
         tokio::time::sleep(Duration::from_secs(8)).await;
         assert_eq!(room.pods().await.len(), 1, "it was sent to sleep again");
@@ -85,9 +87,15 @@ async fn one_that_an_autoscaler_scales_is_never_sent_to_sleep() {
             },
         }))
         .expect("an autoscaler");
-        room.api::<HorizontalPodAutoscaler>().create(&PostParams::default(), &scaler).await.expect("created");
+        room.api::<HorizontalPodAutoscaler>()
+            .create(&PostParams::default(), &scaler)
+            .await
+            .expect("created");
         let error = runtime.sleep(&name).await.expect_err("refused");
-        assert!(format!("{error}").contains("the autoscaler \"theirs\" owns its number of copies"), "{error}");
+        assert!(
+            format!("{error}").contains("the autoscaler \"theirs\" owns its number of copies"),
+            "{error}"
+        );
         assert_eq!(room.pods().await.len(), 1);
     })
     .await;

@@ -1,0 +1,245 @@
+//! One owner among several programs: whoever holds a Lease.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ObjectMeta, PostParams, Preconditions},
+};
+use portolan_core::{Clock, Failure};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::AttachConfig;
+use crate::fault::Fault;
+
+/// Which of several programs owns a server: the holder of a Lease beside it. Needs the verbs `get`, `create`, `update`
+/// and `delete` on `leases` of `coordination.k8s.io`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Ownership {
+    /// The name of the Lease, the same in all programs.
+    pub lease: String,
+    /// The name of this program, such as that of its pod, different in each.
+    pub holder: String,
+    /// The labels of the Lease. Default: none.
+    pub labels: BTreeMap<String, String>,
+    /// After so long without a sign of the holder, another program takes over. Default: 15 s.
+    pub lasts: Duration,
+    /// How often the holder gives one. It lets go when it could not for two thirds of `lasts`. Default: 4 s.
+    pub renew: Duration,
+}
+
+impl Ownership {
+    /// Ownership by the Lease `lease`, for the program `holder`.
+    pub fn new(lease: impl Into<String>, holder: impl Into<String>) -> Self {
+        Self {
+            lease: lease.into(),
+            holder: holder.into(),
+            labels: BTreeMap::new(),
+            lasts: Duration::from_secs(15),
+            renew: Duration::from_secs(4),
+        }
+    }
+}
+
+/// Who owns the server.
+#[derive(Clone, Debug)]
+pub(super) enum Standing {
+    /// This program.
+    Held,
+    /// Another one.
+    Other(String),
+    /// It cannot be told.
+    Unknown(Failure),
+}
+
+/// Claims a Lease.
+pub(super) struct Claim {
+    api: Api<Lease>,
+    own: Ownership,
+    cluster: String,
+    clock: Arc<dyn Clock>,
+    /// The Lease of another program as it was seen first, and when.
+    seen: Option<(Option<String>, Instant)>,
+}
+
+impl Claim {
+    pub(super) fn new(client: Client, namespace: &str, own: Ownership, config: &AttachConfig) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            own,
+            cluster: config.cluster.clone(),
+            clock: config.clock.clone(),
+            seen: None,
+        }
+    }
+
+    /// Takes the Lease as soon as it can be had, and keeps it until `over`; then gives it back.
+    pub(super) async fn hold(mut self, standing: watch::Sender<Standing>, over: CancellationToken) {
+        tokio::select! {
+            () = over.cancelled() => {}
+            () = self.hold_for_ever(&standing) => {}
+        }
+        if matches!(*standing.borrow(), Standing::Held) {
+            let _ = timeout(self.own.renew, self.give_back()).await;
+        }
+    }
+
+    async fn hold_for_ever(&mut self, standing: &watch::Sender<Standing>) {
+        let patience = self.own.lasts * 2 / 3;
+        let mut held_until = None;
+        loop {
+            let now = Instant::now();
+            let limit = held_until.map_or(patience, |until: Instant| until.saturating_duration_since(now));
+            let outcome = match timeout(limit.min(patience), self.attempt()).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Fault::late(&self.cluster, limit)),
+            };
+            match outcome {
+                Ok(Standing::Held) => {
+                    held_until = Some(now + patience);
+                    self.set(standing, Standing::Held);
+                }
+                Ok(other) => {
+                    held_until = None;
+                    self.set(standing, other);
+                }
+                // What could not be renewed now is still held for a while.
+                Err(_) if held_until.is_some_and(|until| Instant::now() < until) => {
+                    sleep(self.own.renew / 4).await;
+                    continue;
+                }
+                Err(fault) => {
+                    held_until = None;
+                    self.set(standing, Standing::Unknown(fault.failure()));
+                }
+            }
+            sleep(self.own.renew).await;
+        }
+    }
+
+    fn set(&self, standing: &watch::Sender<Standing>, new: Standing) {
+        standing.send_if_modified(|present| {
+            let is_new = match (&*present, &new) {
+                (Standing::Held, Standing::Held) => false,
+                (Standing::Other(a), Standing::Other(b)) => a != b,
+                _ => true,
+            };
+            *present = new;
+            is_new
+        });
+    }
+
+    /// One try to take or to renew it.
+    async fn attempt(&mut self) -> Result<Standing, Fault> {
+        let Some(lease) = self
+            .api
+            .get_opt(&self.own.lease)
+            .await
+            .map_err(|error| self.fault(error))?
+        else {
+            return self.written(self.api.create(&PostParams::default(), &self.claimed(None)).await);
+        };
+        let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+        let holder = holder.filter(|holder| !holder.is_empty());
+        match holder {
+            Some(holder) if holder != self.own.holder && !self.is_over(&lease) => Ok(Standing::Other(holder)),
+            _ => {
+                let claimed = self.claimed(Some(lease));
+                let replaced = self
+                    .api
+                    .replace(&self.own.lease, &PostParams::default(), &claimed)
+                    .await;
+                self.written(replaced)
+            }
+        }
+    }
+
+    /// It was written, or somebody else was quicker.
+    fn written(&mut self, written: kube::Result<Lease>) -> Result<Standing, Fault> {
+        self.seen = None;
+        match written.map_err(|error| self.fault(error)) {
+            Ok(_) => Ok(Standing::Held),
+            Err(Fault::Conflict(_)) => Ok(Standing::Other("another program".into())),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Whether its holder gave no sign for so long that it is gone. By our own clock, since clocks differ; what is long
+    /// over by any clock needs no watching.
+    fn is_over(&mut self, lease: &Lease) -> bool {
+        let spec = lease.spec.as_ref();
+        let renewed = spec.and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0);
+        let seconds = spec.and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
+        let lasts = Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).max(self.own.lasts);
+        if renewed.is_none_or(|renewed| self.clock.now().duration_since(renewed).unsigned_abs() > lasts * 4) {
+            return true;
+        }
+        let version = lease.metadata.resource_version.clone();
+        match &self.seen {
+            Some((seen, since)) if *seen == version => since.elapsed() >= lasts,
+            _ => {
+                self.seen = Some((version, Instant::now()));
+                false
+            }
+        }
+    }
+
+    /// The Lease as ours.
+    fn claimed(&self, present: Option<Lease>) -> Lease {
+        let now = MicroTime(self.clock.now());
+        let mut lease = present.unwrap_or_else(|| Lease {
+            metadata: ObjectMeta {
+                name: Some(self.own.lease.clone()),
+                ..ObjectMeta::default()
+            },
+            ..Lease::default()
+        });
+        let labels = lease.metadata.labels.get_or_insert_default();
+        labels.extend(self.own.labels.clone());
+        let before = lease.spec.take().unwrap_or_default();
+        let is_ours = before.holder_identity.as_ref() == Some(&self.own.holder);
+        let transitions = before.lease_transitions.unwrap_or(0);
+        lease.spec = Some(LeaseSpec {
+            holder_identity: Some(self.own.holder.clone()),
+            acquire_time: before.acquire_time.filter(|_| is_ours).or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_duration_seconds: i32::try_from(self.own.lasts.as_secs().max(1)).ok(),
+            lease_transitions: Some(if is_ours {
+                transitions
+            } else {
+                transitions.saturating_add(1)
+            }),
+            ..before
+        });
+        lease
+    }
+
+    /// Removes it, unless somebody else holds it by now.
+    async fn give_back(&self) -> kube::Result<()> {
+        let Some(lease) = self.api.get_opt(&self.own.lease).await? else {
+            return Ok(());
+        };
+        let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_ref());
+        if holder != Some(&self.own.holder) {
+            return Ok(());
+        }
+        let as_seen = DeleteParams::default().preconditions(Preconditions {
+            resource_version: lease.metadata.resource_version,
+            uid: lease.metadata.uid,
+        });
+        self.api.delete(&self.own.lease, &as_seen).await.map(drop)
+    }
+
+    fn fault(&self, error: kube::Error) -> Fault {
+        Fault::of(error, &self.cluster)
+    }
+}

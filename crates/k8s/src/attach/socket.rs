@@ -1,0 +1,203 @@
+//! An attached WebSocket as a reader and a writer that come to their end when it does.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Resource, api::AttachParams, client::Client, core::Request};
+use portolan_core::{Cause, Failure};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    AttachConfig,
+    frame::{self, Frame},
+};
+use crate::fault::Fault;
+
+/// How much waits in each direction.
+const BUFFER: usize = 64 << 10;
+
+/// An open attachment. Dropping it closes the connection.
+pub(super) struct Socket {
+    pub(super) end: End,
+    _tasks: [AbortOnDropHandle<()>; 2],
+}
+
+/// How an attachment ended, as soon as it has.
+#[derive(Clone, Default)]
+pub(super) struct End(Arc<Mutex<Option<Failure>>>);
+
+/// When a ping was sent that nothing was heard after.
+#[derive(Clone, Default)]
+struct Unanswered(Arc<Mutex<Option<Instant>>>);
+
+/// Attaches to a container. The server's output can be read from the first stream, its input written to the second.
+pub(super) async fn attach(
+    client: &Client,
+    namespace: &str,
+    pod: &str,
+    config: &AttachConfig,
+) -> Result<(Socket, DuplexStream, DuplexStream), Failure> {
+    let request = Request::new(Pod::url_path(&(), Some(namespace)));
+    // The error output is in the container's log.
+    let mut params = AttachParams::default()
+        .stdin(true)
+        .stdout(true)
+        .stderr(false)
+        .tty(false);
+    params.container.clone_from(&config.container);
+    let request = request
+        .attach(pod, &params)
+        .map_err(|error| Failure::new(Cause::Config, error.to_string()))?;
+    let connection = match timeout(config.connect, client.connect(request)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return Err(refused(error, &config.cluster)),
+        Err(_) => return Err(Fault::late(&config.cluster, config.connect).failure()),
+    };
+    let (sink, source) = connection.into_stream().split();
+    let (output, to_us) = tokio::io::duplex(BUFFER);
+    let (input, from_us) = tokio::io::duplex(BUFFER);
+    let (end, unanswered) = (End::default(), Unanswered::default());
+    let reading = read(source, to_us, config.pong, end.clone(), unanswered.clone());
+    let writing = write(sink, from_us, config.ping, config.stall, end.clone(), unanswered);
+    let socket = Socket {
+        end,
+        _tasks: [reading.into(), writing.into()].map(|task: Task| AbortOnDropHandle::new(tokio::spawn(task.0))),
+    };
+    Ok((socket, output, input))
+}
+
+/// What the API server, or the kubelet behind it, says instead of attaching.
+fn refused(error: kube::Error, cluster: &str) -> Failure {
+    match Fault::of(error, cluster) {
+        // The pod is gone or the container ended: there will be another one.
+        Fault::Gone(message) | Fault::Conflict(message) | Fault::Refused(message) => {
+            Failure::new(Cause::Connection, format!("the pod cannot be attached to: {message}"))
+        }
+        other => other.failure(),
+    }
+}
+
+struct Task(futures_util::future::BoxFuture<'static, ()>);
+
+impl<F: Future<Output = ()> + Send + 'static> From<F> for Task {
+    fn from(task: F) -> Self {
+        Self(Box::pin(task))
+    }
+}
+
+/// Reads until the connection is at its end, or does not answer a ping in time.
+async fn read(
+    mut source: impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
+    mut output: DuplexStream,
+    pong: Duration,
+    end: End,
+    unanswered: Unanswered,
+) {
+    loop {
+        let message = match timeout(pong / 4, source.next()).await {
+            Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(error))) => return end.lost(&error.to_string()),
+            Ok(None) => return end.lost("it was closed"),
+            Err(_) if unanswered.since(pong) => return end.lost("the other side does not answer"),
+            Err(_) => continue,
+        };
+        unanswered.heard();
+        match Frame::of(message) {
+            Frame::Output(data) => {
+                if output.write_all(&data).await.is_err() {
+                    return;
+                }
+            }
+            Frame::OutputEnded => return end.exited("its output is at its end"),
+            Frame::Outcome(status) if status.is_success() => return end.exited("its container ended"),
+            Frame::Outcome(status) => return end.lost(&status.message),
+            Frame::Closed => return end.lost("it was closed"),
+            Frame::Other => {}
+        }
+    }
+}
+
+/// Writes what there is to write, and pings.
+async fn write(
+    mut sink: impl Sink<Message, Error = tungstenite::Error> + Unpin,
+    mut input: DuplexStream,
+    ping: Duration,
+    stall: Duration,
+    end: End,
+    unanswered: Unanswered,
+) {
+    let mut pings = interval(ping);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pings.reset();
+    let mut buffer = frame::input();
+    loop {
+        let message = tokio::select! {
+            read = input.read_buf(&mut buffer) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(_) => Message::Binary(std::mem::replace(&mut buffer, frame::input()).freeze()),
+            },
+            _ = pings.tick() => Message::Ping(Bytes::new()),
+        };
+        let is_ping = message.is_ping();
+        match timeout(stall, sink.send(message)).await {
+            Ok(Ok(())) if is_ping => unanswered.asked(),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return end.lost(&error.to_string()),
+            Err(_) => return end.lost("the server does not read its input"),
+        }
+    }
+}
+
+impl End {
+    /// Why it ended.
+    pub(super) fn failure(&self) -> Failure {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.unwrap_or_else(|| lost("it was closed"))
+    }
+
+    fn lost(&self, why: &str) {
+        self.set(lost(why));
+    }
+
+    fn exited(&self, how: &str) {
+        self.set(Failure::new(Cause::Exited, format!("the server ended: {how}")));
+    }
+
+    /// What came first is what happened.
+    fn set(&self, failure: Failure) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get_or_insert(failure);
+    }
+}
+
+impl Unanswered {
+    fn asked(&self) {
+        self.lock().get_or_insert_with(Instant::now);
+    }
+
+    fn heard(&self) {
+        *self.lock() = None;
+    }
+
+    fn since(&self, long: Duration) -> bool {
+        self.lock().is_some_and(|since| since.elapsed() >= long)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lost(why: &str) -> Failure {
+    Failure::new(Cause::Connection, format!("the connection to its pod was lost: {why}"))
+}

@@ -1,0 +1,225 @@
+//! Connections and servers that do not behave.
+
+use std::time::Duration;
+
+use portolan_core::{Cause, Channel, Error, Failure, Result};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{
+    api::Api,
+    calls::{call, request},
+};
+
+#[track_caller]
+fn failure<T: std::fmt::Debug>(result: Result<T>) -> Failure {
+    match result {
+        Err(Error::NotReady { failure, .. }) => failure,
+        other => panic!("not ready, not {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_fails_what_was_sent_and_the_server_is_not_shaken_hands_with_again() {
+    let mut api = Api::start().await;
+    let channel = api.channel(|_| {});
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    let exchange = channel.call(request(&json!({"old": true}))).await.unwrap();
+    let old = stdio.message().await.unwrap()["id"].as_u64().unwrap();
+    drop(stdio);
+    let lost = failure(exchange.answer().await);
+    assert_eq!(lost.cause, Cause::Connection);
+    assert!(
+        lost.is_retryable() && lost.message.contains("connection to its pod was lost"),
+        "{lost}"
+    );
+    let calling = tokio::spawn({
+        let channel = channel.clone();
+        async move { call(&channel, json!({"new": true})).await }
+    });
+    let mut stdio = api.attached().await;
+    assert_eq!(stdio.line().await.unwrap(), "", "what may be torn is ended");
+    let message = stdio.message().await.unwrap();
+    assert_eq!(message["params"], json!({"new": true}), "no handshake");
+    let new = message["id"].as_u64().unwrap();
+    assert!(new.abs_diff(old) > 1000 && new < 1 << 53, "{old} {new}");
+    // The late answer to the lost call meets nobody.
+    stdio.answer(&old.into(), json!({"late": true})).await;
+    stdio.answer(&new.into(), json!({"right": true})).await;
+    assert_eq!(calling.await.unwrap().unwrap(), json!({"right": true}));
+    assert_eq!(channel.hello().await.unwrap().generation, 1);
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_is_lost_needs_no_line_end() {
+    let mut api = Api::start().await;
+    let channel = api.channel(|_| {});
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    channel.hello().await.unwrap();
+    drop(stdio);
+    let mut stdio = api.attached().await;
+    let calling = tokio::spawn(async move { call(&channel, json!({})).await });
+    let line: Value = serde_json::from_str(&stdio.line().await.unwrap()).unwrap();
+    stdio.answer(&line["id"], json!({})).await;
+    calling.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_close_without_a_status_is_a_lost_connection_and_one_with_it_is_an_end() {
+    for (status, cause) in [
+        (None, Cause::Connection),
+        (Some("Success"), Cause::Exited),
+        (Some("Failure"), Cause::Connection),
+    ] {
+        let mut api = Api::start().await;
+        let channel = api.channel(|_| {});
+        let mut stdio = api.attached().await;
+        stdio.shake().await;
+        let exchange = channel.call(request(&json!({}))).await.unwrap();
+        stdio.message().await.unwrap();
+        if let Some(status) = status {
+            let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": status, "message": "as planned"});
+            stdio.write(3, status.to_string().as_bytes()).await;
+        }
+        stdio.socket.close(None).await.unwrap();
+        assert_eq!(failure(exchange.answer().await).cause, cause, "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_start_is_shaken_hands_with() {
+    let mut api = Api::start().await;
+    let channel = api.channel(|_| {});
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    let exchange = channel.call(request(&json!({}))).await.unwrap();
+    stdio.message().await.unwrap();
+    api.state.lock().unwrap().starts += 1;
+    channel.aim(api.run());
+    assert_eq!(failure(exchange.answer().await).cause, Cause::Exited);
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    tokio::spawn(stdio.echo());
+    assert_eq!(channel.hello().await.unwrap().generation, 2);
+    call(&channel, json!({})).await.unwrap();
+}
+
+/// The container was started again, and the watch has not told so yet.
+#[tokio::test]
+async fn a_new_start_that_nobody_told_of_is_shaken_hands_with_too() {
+    let mut api = Api::start().await;
+    let channel = api.channel(|_| {});
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    channel.hello().await.unwrap();
+    api.state.lock().unwrap().starts += 1;
+    drop(stdio);
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    tokio::spawn(stdio.echo());
+    call(&channel, json!({})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_huge_line_fails_its_own_call_only() {
+    let mut api = Api::start().await;
+    let channel = api.channel(|config| config.limits.line = 1 << 20);
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    let exchange = channel.call(request(&json!({}))).await.unwrap();
+    let id = stdio.message().await.unwrap()["id"].clone();
+    stdio.answer(&id, json!({"x": "y".repeat(3 << 20)})).await;
+    assert_eq!(failure(exchange.answer().await).cause, Cause::Protocol);
+    tokio::spawn(stdio.echo());
+    call(&channel, json!({})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_output_stops_nobody() {
+    let mut api = Api::start().await;
+    let channel = api.channel(|_| {});
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    let exchange = channel.call(request(&json!({}))).await.unwrap();
+    let id = stdio.message().await.unwrap()["id"].clone();
+    let line = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x".repeat(100)}});
+    let flood = format!("{line}\nno message at all\n").repeat(1000);
+    for _ in 0..100 {
+        stdio.write(1, flood.as_bytes()).await;
+    }
+    stdio.answer(&id, json!({})).await;
+    exchange.answer().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_does_not_answer_pings_is_given_up() {
+    let mut api = Api::start().await;
+    let channel = api.channel(|config| {
+        config.ping = Duration::from_millis(100);
+        config.pong = Duration::from_millis(200);
+    });
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    let begun = std::time::Instant::now();
+    let exchange = channel.call(request(&json!({}))).await.unwrap();
+    // It is not read from, so nobody answers for it.
+    let lost = failure(exchange.answer().await);
+    assert_eq!(lost.cause, Cause::Connection);
+    assert!(lost.message.contains("does not answer"), "{lost}");
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    drop(stdio);
+}
+
+#[tokio::test]
+async fn a_server_that_is_silent_for_long_is_not() {
+    let mut api = Api::start().await;
+    let channel = api.channel(|config| {
+        config.ping = Duration::from_millis(50);
+        config.pong = Duration::from_millis(100);
+    });
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    let exchange = channel.call(request(&json!({}))).await.unwrap();
+    let id = stdio.message().await.unwrap()["id"].clone();
+    let mut pings = 0;
+    let quiet = tokio::time::sleep(Duration::from_millis(600));
+    tokio::pin!(quiet);
+    loop {
+        use futures_util::StreamExt;
+        tokio::select! {
+            message = stdio.socket.next() => pings += u32::from(matches!(message, Some(Ok(Message::Ping(_))))),
+            () = &mut quiet => break,
+        }
+    }
+    assert!(pings > 5, "{pings}");
+    stdio.answer(&id, json!({})).await;
+    exchange.answer().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_rule_is_named() {
+    let api = Api::start().await;
+    api.state.lock().unwrap().refuses = Some(403);
+    let channel = api.channel(|_| {});
+    let refused = failure(call(&channel, json!({})).await);
+    assert_eq!(refused.cause, Cause::Config);
+    assert!(
+        refused.message.contains("pods/attach") && refused.message.contains("create"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn dropping_the_channel_detaches() {
+    let mut api = Api::start().await;
+    let channel = api.channel(|_| {});
+    let mut stdio = api.attached().await;
+    stdio.shake().await;
+    let exchange = channel.call(request(&json!({}))).await.unwrap();
+    stdio.message().await.unwrap();
+    drop(channel);
+    assert_eq!(failure(exchange.answer().await).cause, Cause::Stopped);
+    assert_eq!(stdio.line().await, None);
+}
