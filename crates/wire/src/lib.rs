@@ -9,6 +9,7 @@
 //! - [`stream`] edits a response while it flows by.
 //! - [`sse`] reads and writes event streams.
 //! - [`header`] knows the headers that mirror the body, [`meta`] the keys of `_meta`.
+//! - [`level`] orders log messages.
 //! - [`era`] tells which dialect the other side speaks, [`error`] how to refuse it.
 
 pub mod envelope;
@@ -16,6 +17,7 @@ pub mod era;
 pub mod error;
 pub mod header;
 pub mod id;
+pub mod level;
 pub mod meta;
 pub mod method;
 pub mod object;
