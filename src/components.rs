@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portolan_core::{
-    AllowAll, AuditSink, Authenticator, Clock, CredentialBroker, CredentialStore, Policy, Registry, Runtime,
+    AllowAll, AuditSink, Authenticator, Bus, Clock, CredentialBroker, CredentialStore, Policy, Registry, Runtime,
     SessionStore, SystemClock, TraceAudit,
 };
 use portolan_gateway::{GatewayConfig, TokenKeys};
@@ -61,6 +61,8 @@ pub struct Settings {
     pub policy: Arc<dyn Policy>,
     /// As whom servers are called. Default: with what the install's own fields say.
     pub broker: Option<Arc<dyn CredentialBroker>>,
+    /// How replicas tell each other what has changed. Default: there is only this one.
+    pub bus: Option<Arc<dyn Bus>>,
     /// Who is told of calls. Default: `tracing`, target `portolan::audit`.
     pub audit: Arc<dyn AuditSink>,
     /// What time it is. Default: the machine's.
@@ -73,6 +75,7 @@ impl Default for Settings {
             gateway: GatewayConfig::default(),
             keys: None,
             policy: Arc::new(AllowAll),
+            bus: None,
             broker: None,
             audit: Arc::new(TraceAudit),
             clock: Arc::new(SystemClock),

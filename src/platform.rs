@@ -42,6 +42,7 @@ impl Platform {
             broker: broker.clone(),
             runtime: Some(runtime.clone()),
             sessions,
+            bus: settings.bus,
             audit: settings.audit,
             clock: settings.clock.clone(),
         });

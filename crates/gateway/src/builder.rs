@@ -5,9 +5,9 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use http::HeaderName;
 use portolan_core::{
-    Alias, AllowAll, Asks, AuditSink, Authenticator, Caller, Channel, CredentialBroker, Endpoint, EraPin, Error,
+    Alias, AllowAll, Asks, AuditSink, Authenticator, Bus, Caller, Channel, CredentialBroker, Endpoint, EraPin, Error,
     GatewayName, GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Outbound, Owner, Policy, Publication, Result,
-    Route, Secret, ServerName, ServerSpec, Source, SystemClock, TraceAudit, memory::MemorySessions,
+    Route, Secret, ServerName, ServerSpec, SessionStore, Source, SystemClock, TraceAudit, memory::MemorySessions,
 };
 
 use crate::{GatewayConfig, McpGateway, Parts, TokenKeys, upstream::Link};
@@ -98,6 +98,8 @@ pub struct Builder {
     keys: Option<TokenKeys>,
     policy: Arc<dyn Policy>,
     audit: Arc<dyn AuditSink>,
+    sessions: Arc<dyn SessionStore>,
+    bus: Option<Arc<dyn Bus>>,
     #[cfg(feature = "process")]
     processes: Option<portolan_process::ProcessConfig>,
 }
@@ -128,6 +130,8 @@ impl McpGateway {
             keys: None,
             policy: Arc::new(AllowAll),
             audit: Arc::new(TraceAudit),
+            sessions: Arc::new(MemorySessions::default()),
+            bus: None,
             #[cfg(feature = "process")]
             processes: None,
         }
@@ -205,6 +209,15 @@ impl Builder {
         self
     }
 
+    /// Says what this gateway shares with its other replicas: what sessions need beyond their ids, and how one tells
+    /// the others what has changed. They share their keys as well. Default: it is the only one.
+    #[must_use]
+    pub fn replicas(mut self, sessions: Arc<dyn SessionStore>, bus: Arc<dyn Bus>) -> Self {
+        self.sessions = sessions;
+        self.bus = Some(bus);
+        self
+    }
+
     /// Says how child processes are run. Default: with this process' search path, working directory and locale.
     #[cfg(feature = "process")]
     #[must_use]
@@ -239,7 +252,8 @@ impl Builder {
             policy: self.policy,
             broker: Arc::new(Given(given)),
             runtime: None,
-            sessions: Arc::new(MemorySessions::default()),
+            sessions: self.sessions,
+            bus: self.bus,
             audit: self.audit,
             clock: Arc::new(SystemClock),
         });

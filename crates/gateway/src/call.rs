@@ -14,6 +14,7 @@ use portolan_wire::{
     error::{self, ErrorObject},
     header,
     id::RequestId,
+    level::LogLevel,
     method::Method,
     object::RawObject,
 };
@@ -45,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) text: Bytes,
     /// What a modern client declared that it can do.
     pub(crate) capabilities: Option<Bytes>,
+    /// From which level on it asks for what is logged (modern clients).
+    pub(crate) log: Option<LogLevel>,
 }
 
 impl Inner {
@@ -133,6 +136,7 @@ impl Inner {
             _ => ClientSide::Modern {
                 caller: &visit.caller,
                 gateway: &visit.gateway.spec.name,
+                log: call.log,
             },
         };
         let able = match session {

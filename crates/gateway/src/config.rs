@@ -85,6 +85,18 @@ pub struct Limits {
     pub suspended: usize,
     /// The same, of one caller. Default 32.
     pub suspended_per_caller: usize,
+    /// `subscriptions/listen` that one caller has open at once. Default 32.
+    pub listens: usize,
+    /// Streams outside of calls that are open at once, over all clients: listens of modern ones, GET streams of legacy
+    /// ones. Default 10,000.
+    pub streams: usize,
+    /// GET streams of one session. Default 4; the newest gets the messages.
+    pub session_streams: usize,
+    /// Messages that wait for one slow reader of a stream. Past it, the stream is ended. Changes of lists wait as one.
+    /// Default 256.
+    pub stream_queue: usize,
+    /// Resource URIs that one listen, or one session, may subscribe to. Default 1,000.
+    pub subscriptions: usize,
 }
 
 /// Times.
@@ -122,6 +134,12 @@ pub struct Timeouts {
     pub session_idle: Duration,
     /// How long a session of a legacy client is good. Default 24 h.
     pub session_total: Duration,
+    /// How long `subscriptions/listen` waits for the servers to listen before it is acknowledged. Default 600 ms.
+    pub listen_ready: Duration,
+    /// How long a server is listened to after nobody wants it any more. Default 30 s.
+    pub listen_grace: Duration,
+    /// How often it is made sure that the callers of open streams may still come in. Default 60 s.
+    pub recheck: Duration,
 }
 
 impl Default for GatewayConfig {
@@ -157,6 +175,11 @@ impl Default for Limits {
             rounds: 10,
             suspended: 1024,
             suspended_per_caller: 32,
+            listens: 32,
+            streams: 10_000,
+            session_streams: 4,
+            stream_queue: 256,
+            subscriptions: 1000,
         }
     }
 }
@@ -178,6 +201,9 @@ impl Default for Timeouts {
             keep_alive: Duration::from_secs(15),
             session_idle: Duration::from_secs(30 * 60),
             session_total: Duration::from_secs(24 * 3600),
+            listen_ready: Duration::from_millis(600),
+            listen_grace: Duration::from_secs(30),
+            recheck: Duration::from_secs(60),
         }
     }
 }

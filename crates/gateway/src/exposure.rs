@@ -96,6 +96,13 @@ impl<T: Named> ByName<T> {
         &self.items[at]
     }
 
+    /// Whether these are the same, in the same order, to the byte.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let definitions =
+            |of: &'_ Self| -> Vec<_> { of.items.iter().map(|item| item.plain_definition().clone()).collect() };
+        self.items.len() == other.items.len() && definitions(self) == definitions(other)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.items.iter()
     }

@@ -115,7 +115,8 @@ where
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-fn takes(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
+/// Whether the client takes a media type.
+pub(crate) fn takes(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
     let mut values = headers.get_all(header::ACCEPT).iter().peekable();
     if values.peek().is_none() {
         // RFC 9110 12.5.1: no Accept header takes anything.

@@ -85,7 +85,7 @@ impl Inner {
         match message {
             Message::Request(request) => self.legacy_request(visit, &session, request, text).await,
             Message::Notification(notification) => {
-                heed(&session, &notification);
+                self.heed(&session, &notification).await;
                 Ok(reply::accepted())
             }
             Message::Response(response) => Box::pin(self.take_answer(visit, &session, response, text)).await,
@@ -125,20 +125,20 @@ impl Inner {
     /// `DELETE`: ends the session, and those upstream that belong to it.
     pub(crate) async fn end_session(&self, visit: &Visit) -> Result<Response<Body>, Rejection> {
         let session = self.session(visit).await?;
-        let id = session_id(&visit.headers)?;
-        self.sessions.end(id, session).await.map_err(|error| {
+        self.sessions.end(&session).await.map_err(|error| {
             tracing::warn!(%error, "a session cannot be ended");
             Rejection::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 ErrorObject::internal("the session cannot be ended now"),
             )
         })?;
+        self.tell_replicas_of_end(&session).await;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
     }
 
-    async fn session(&self, visit: &Visit) -> Result<Arc<Session>, Rejection> {
+    pub(crate) async fn session(&self, visit: &Visit) -> Result<Arc<Session>, Rejection> {
         let id = session_id(&visit.headers)?;
         match self.sessions.find(id, &visit.gateway.spec.name, &visit.caller).await {
             Ok(Some(session)) => Ok(session),
@@ -173,6 +173,7 @@ impl Inner {
                     params,
                     text,
                     capabilities: None,
+                    log: None,
                 };
                 let tasks = &self.connector.tasks;
                 let calling = Self::call(self.clone(), visit.clone(), Some(session.clone()), call);
@@ -183,9 +184,36 @@ impl Inner {
                 let listing = self.list(visit, session.version, &request.method, &params);
                 Box::pin(listing).await.map_err(refuse)?
             }
+            Method::ResourcesSubscribe => Box::pin(self.subscribe(visit, session, &params))
+                .await
+                .map_err(refuse)?,
+            Method::ResourcesUnsubscribe => Box::pin(self.unsubscribe(visit, session, &params))
+                .await
+                .map_err(refuse)?,
+            Method::SetLevel => Box::pin(self.set_level(visit, session, &params))
+                .await
+                .map_err(refuse)?,
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
         };
         Ok(reply::json(StatusCode::OK, envelope::result(&request.id, &result)))
+    }
+
+    /// `notifications/cancelled` is the one that means something here. A call that is not under way here may be so on
+    /// another replica.
+    async fn heed(&self, session: &Session, notification: &Notification) {
+        if notification.method != Method::Cancelled {
+            return;
+        }
+        let params = notification
+            .params
+            .as_ref()
+            .and_then(|params| RawObject::parse(params).ok());
+        let id = params.and_then(|params| RequestId::parse(params.get("requestId")?).ok());
+        if let Some(id) = id
+            && !session.cancel(&id)
+        {
+            self.cancel_elsewhere(session, &id).await;
+        }
     }
 
     async fn batched(self: &Arc<Self>, visit: &Arc<Visit>, session: &Arc<Session>, message: Message) -> Option<Bytes> {
@@ -200,7 +228,7 @@ impl Inner {
                 None
             }
             Message::Notification(notification) => {
-                heed(session, &notification);
+                self.heed(session, &notification).await;
                 None
             }
             Message::Request(request) => {
@@ -240,23 +268,6 @@ fn session_id(headers: &HeaderMap) -> Result<&str, Rejection> {
             "mcp-session-id is missing; initialize first",
         )),
         Err(fault) => Err(Rejection::http(StatusCode::BAD_REQUEST, fault.to_string())),
-    }
-}
-
-/// `notifications/cancelled` is the one that means something here.
-fn heed(session: &Session, notification: &Notification) {
-    if notification.method != Method::Cancelled {
-        return;
-    }
-    let id = notification
-        .params
-        .as_ref()
-        .and_then(|params| RawObject::parse(params).ok());
-    if let Some(id) = id
-        .as_ref()
-        .and_then(|params| RequestId::parse(params.get("requestId")?).ok())
-    {
-        session.cancel(&id);
     }
 }
 

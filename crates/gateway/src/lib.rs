@@ -43,6 +43,7 @@ mod seal;
 mod serve;
 mod service;
 mod session;
+mod stream;
 mod table;
 mod tasks;
 mod upstream;

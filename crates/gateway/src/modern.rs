@@ -18,6 +18,7 @@ use crate::{
     call::Call,
     reply::{self, Rejection},
     service::Inner,
+    stream,
     visit::Visit,
     work::Work,
 };
@@ -38,6 +39,10 @@ impl Inner {
         let id = Some(request.id.clone());
         let refuse =
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Modern), error).with_id(id.clone());
+        let log = match call.meta.log_level() {
+            None => None,
+            asked => Some(stream::level(asked).map_err(refuse)?),
+        };
         let result = match request.method {
             Method::ToolsCall
             | Method::PromptsGet
@@ -53,10 +58,12 @@ impl Inner {
                     params: call.params,
                     text,
                     capabilities: call.meta.capabilities,
+                    log,
                 };
                 let calling = Self::call(self.clone(), visit.clone(), None, call);
                 return Work::begin(calling, &self.bench, None).await;
             }
+            Method::Listen => return Box::pin(self.listen(visit, &request.id, &call.params)).await,
             Method::Discover => self.discover(visit),
             Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourceTemplatesList => {
                 let listing = self.list(visit, call.version, &request.method, &call.params);

@@ -68,6 +68,11 @@ impl Rejection {
         rejection
     }
 
+    /// The status that it is refused with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
     /// The JSON-RPC error message, for a batch.
     pub(crate) fn message(&self) -> Bytes {
         envelope::error(self.0.id.as_ref(), &self.0.error)

@@ -63,6 +63,8 @@ pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    // Streams outside of calls would never end by themselves.
+    let drained = tokio::time::timeout(DRAIN, graceful.shutdown());
+    let _ = tokio::join!(gateway.drain(DRAIN), drained);
     Ok(())
 }

@@ -14,14 +14,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method as Verb, Request, Response, StatusCode};
 use portolan_core::{
-    AuditSink, Authenticator, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName, Outbound, Policy,
-    Publication, Result, ServerName, ServerSpec, SessionStore, Source, Tool,
+    AuditSink, Authenticator, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName, Outbound,
+    Policy, Publication, Result, ServerName, ServerSpec, SessionStore, Source, Tool,
 };
 use portolan_wire::{
     envelope::{self, Incoming, Message},
     era::{self, ClientEra},
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::DropGuard;
 
 use crate::{
     auth,
@@ -33,6 +34,7 @@ use crate::{
     reply::Rejection,
     seal::TokenKeys,
     session::Sessions,
+    stream::Streams,
     table::Table,
     upstream::{Connector, Link},
     visit::Visit,
@@ -63,6 +65,10 @@ pub(crate) struct Inner {
     pub(crate) calls: Arc<Semaphore>,
     pub(crate) bench: Arc<Bench>,
     pub(crate) questions: Questions,
+    pub(crate) bus: Option<Arc<dyn Bus>>,
+    pub(crate) streams: Streams,
+    /// Ends what works in the background when the gateway is gone.
+    _ends: DropGuard,
 }
 
 /// The parts that a gateway works with.
@@ -82,6 +88,8 @@ pub struct Parts {
     pub runtime: Option<Arc<dyn portolan_core::Runtime>>,
     /// What sessions need beyond their ids.
     pub sessions: Arc<dyn SessionStore>,
+    /// How replicas of this gateway tell each other what has changed. Without one, this is the only replica.
+    pub bus: Option<Arc<dyn Bus>>,
     /// Who is told of calls.
     pub audit: Arc<dyn AuditSink>,
     /// What time it is.
@@ -106,6 +114,9 @@ impl McpGateway {
             calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
             bench: Arc::default(),
             questions: Questions::new(&config),
+            bus: parts.bus,
+            streams: Streams::new(&config),
+            _ends: connector.ended.clone().drop_guard(),
             keys,
             authenticators: parts.authenticators,
             policy: parts.policy,
@@ -128,11 +139,27 @@ impl McpGateway {
         self.inner.questions.count()
     }
 
-    /// Waits until what outlives its call (cancellations, ended sessions) is done, at most this long.
+    /// How many streams outside of calls are open now: listens of modern clients, GET streams of legacy ones.
+    pub fn stream_count(&self) -> usize {
+        self.inner.streams.count()
+    }
+
+    /// Prepares for the end: ends the streams outside of calls (listens with their result, as 2026-07-28 asks) and takes
+    /// no more of them, so that clients open them elsewhere; then waits for the calls under way and for what outlives
+    /// them (cancellations, ended sessions), at most this long. Calls go on to be served.
     pub async fn drain(&self, at_most: Duration) {
+        self.inner.streams.drain();
         let tasks = &self.inner.connector.tasks;
-        tasks.close();
-        let _ = tokio::time::timeout(at_most, tasks.wait()).await;
+        let all = self.inner.places();
+        let quiet = async {
+            // To wait for the places themselves would keep new calls out.
+            while self.inner.calls.available_permits() < all {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            tasks.close();
+            tasks.wait().await;
+        };
+        let _ = tokio::time::timeout(at_most, quiet).await;
         tasks.reopen();
     }
 
@@ -141,7 +168,11 @@ impl McpGateway {
     }
 
     pub(crate) fn publish_now(&self, publication: Publication) -> Result<()> {
-        self.inner.table.publish(publication)
+        let name = publication.gateway.name.clone();
+        if self.inner.table.publish(publication)? {
+            self.inner.republished(&name);
+        }
+        Ok(())
     }
 
     /// Asks a server in the background what it can do, so that the first client need not wait.
@@ -170,6 +201,11 @@ impl McpGateway {
 }
 
 impl Inner {
+    /// How many calls may be under way at once.
+    fn places(&self) -> usize {
+        self.config.limits.calls.min(Semaphore::MAX_PERMITS)
+    }
+
     async fn serve<B>(self: &Arc<Self>, request: Request<B>) -> Result<Response<Body>, Rejection>
     where
         B: http_body::Body<Data = Bytes>,
@@ -186,6 +222,8 @@ impl Inner {
             gateway,
             caller,
             headers: head.headers,
+            uri: head.uri,
+            extensions: head.extensions,
         });
         // what?
         match head.method {
@@ -193,6 +231,7 @@ impl Inner {
             Verb::DELETE if visit.headers.contains_key(portolan_wire::header::SESSION_ID) => {
                 return Box::pin(self.end_session(&visit)).await;
             }
+            Verb::GET => return Box::pin(self.open_stream(&visit)).await,
             _ => return Err(Rejection::method("POST")),
         }
         intake::check_types(&visit.headers)?;
@@ -230,6 +269,7 @@ impl Inner {
         match (era, message) {
             (ClientEra::Modern(call), message) => self.serve_modern(visit, message, *call, text).await,
             (ClientEra::Initialize { requested }, Message::Request(request)) => {
+                self.keep();
                 self.initialize(visit, &request, &requested)
             }
             (_, message) => self.serve_legacy(visit, message, text).await,
@@ -270,11 +310,12 @@ where
 #[async_trait]
 impl Gateway for McpGateway {
     async fn publish(&self, publication: Publication) -> Result<()> {
-        self.inner.table.publish(publication)
+        self.publish_now(publication)
     }
 
     async fn withdraw(&self, name: &GatewayName) -> Result<()> {
         self.inner.table.withdraw(name);
+        self.inner.republished(name);
         Ok(())
     }
 

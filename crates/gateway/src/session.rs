@@ -1,13 +1,16 @@
 //! Sessions of legacy clients.
 //!
 //! A session id is a sealed token, so any replica can serve it without asking. What a replica remembers beside it (the
-//! upstream sessions that belong to it, its calls under way) may be forgotten at any time and made anew.
+//! upstream sessions that belong to it, its calls under way) may be forgotten at any time and made anew. What it has
+//! subscribed to, and that it has ended, is kept in the store under `session/<nonce>`.
+
+mod state;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -20,7 +23,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use portolan_core::{Caller, Clock, Error, GatewayName, Precondition, Result, ServerName, SessionStore};
-use portolan_wire::{era::ProtocolVersion, id::RequestId};
+use portolan_wire::{era::ProtocolVersion, id::RequestId, level::LogLevel};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -28,8 +31,11 @@ use crate::{
     config::GatewayConfig,
     question::Abilities,
     seal::{Purpose, TokenKeys},
-    upstream::UpstreamSession,
+    stream::Listener,
+    upstream::{Open, UpstreamSession},
 };
+
+pub(crate) use self::state::State;
 
 const NONCE_LEN: usize = 16;
 /// version ‖ nonce ‖ caller and gateway ‖ end, in seconds ‖ what the client can be asked.
@@ -58,6 +64,12 @@ pub(crate) struct Session {
     checked: AtomicI64,
     upstream: Mutex<HashMap<ServerName, Arc<UpstreamSession>>>,
     inflight: Mutex<HashMap<RequestId, Cancellation>>,
+    /// The number of the level from which on it is told what is logged; 0 if it has not said.
+    level: AtomicU8,
+    /// What it has subscribed to.
+    uris: Mutex<BTreeSet<Arc<str>>>,
+    /// Who tells it what happens outside of its calls, once it wants to know.
+    listener: OnceLock<Arc<Listener>>,
 }
 
 /// The sessions of a gateway.
@@ -78,7 +90,9 @@ pub(crate) struct Sessions {
 
 #[derive(Debug, Default)]
 struct Live {
-    by_id: HashMap<Box<str>, Arc<Session>>,
+    by_id: HashMap<Arc<str>, Arc<Session>>,
+    /// The ids, by nonce.
+    ids: HashMap<[u8; NONCE_LEN], Arc<str>>,
     swept: i64,
 }
 
@@ -130,6 +144,9 @@ impl Sessions {
             checked: AtomicI64::new(now),
             upstream: Mutex::default(),
             inflight: Mutex::default(),
+            level: AtomicU8::default(),
+            uris: Mutex::default(),
+            listener: OnceLock::new(),
         };
         let id = self.keys.seal(Purpose::Session, &session.payload())?;
         self.remember(&id, Arc::new(session), now);
@@ -160,10 +177,11 @@ impl Sessions {
             session.checked.store(now.as_second(), Ordering::Relaxed);
             match self.store.get(&session.key(), now).await {
                 Ok(None) => {}
-                Ok(Some(_)) => {
-                    self.lock().by_id.remove(id);
-                    self.let_go(vec![session]);
-                    return Ok(None);
+                Ok(Some(kept)) => {
+                    if !session.take(&kept.value) {
+                        self.forget(&session);
+                        return Ok(None);
+                    }
                 }
                 Err(error) => tracing::warn!(%error, "the end of a session cannot be looked up; it goes on"),
             }
@@ -172,14 +190,13 @@ impl Sessions {
     }
 
     /// Ends a session for good: here at once, on other replicas within seconds. So is what it held upstream.
-    pub(crate) async fn end(&self, id: &str, session: Arc<Session>) -> Result<()> {
+    pub(crate) async fn end(&self, session: &Arc<Session>) -> Result<()> {
         let now = self.clock.now();
         let ends = Timestamp::from_second(session.ends).unwrap_or(Timestamp::MAX);
         self.store
             .put(&session.key(), Bytes::new(), ends, now, Precondition::None)
             .await?;
-        self.lock().by_id.remove(id);
-        self.let_go(vec![session]);
+        self.forget(session);
         let swept = self.swept.load(Ordering::Relaxed);
         if now.as_second() - swept >= SWEPT_EVERY {
             self.swept.store(now.as_second(), Ordering::Relaxed);
@@ -188,6 +205,26 @@ impl Sessions {
             }
         }
         Ok(())
+    }
+
+    /// Forgets a session that has ended.
+    pub(crate) fn forget(&self, session: &Arc<Session>) {
+        let mut live = self.lock();
+        let known = live.ids.get(&session.nonce).cloned();
+        if let Some(id) = known {
+            live.by_id.remove(&id);
+            live.ids.remove(&session.nonce);
+        }
+        live.shrink();
+        drop(live);
+        self.let_go(vec![session.clone()]);
+    }
+
+    /// Forgets the sessions that are unused or over.
+    pub(crate) fn forget_unused(&self) {
+        let now = self.clock.now().as_second();
+        let gone = self.lock().sweep(now, self.idle, self.most);
+        self.let_go(gone);
     }
 
     /// Cancels the calls of sessions that are remembered no longer, and ends what they held upstream.
@@ -218,7 +255,9 @@ impl Sessions {
         else {
             return Ok(None);
         };
-        if self.store.get(&session.key(), now).await?.is_some() {
+        if let Some(kept) = self.store.get(&session.key(), now).await?
+            && !session.take(&kept.value)
+        {
             return Ok(None);
         }
         let session = Arc::new(session);
@@ -227,7 +266,15 @@ impl Sessions {
 
     fn remember(&self, id: &str, session: Arc<Session>, now: i64) -> Arc<Session> {
         let mut live = self.lock();
-        let session = live.by_id.entry(id.into()).or_insert(session).clone();
+        let session = match live.by_id.get(id) {
+            Some(known) => known.clone(),
+            None => {
+                let id: Arc<str> = id.into();
+                live.ids.insert(session.nonce, id.clone());
+                live.by_id.insert(id, session.clone());
+                session
+            }
+        };
         let gone = if live.by_id.len() > self.most || now - live.swept >= 10 {
             live.sweep(now, self.idle, self.most)
         } else {
@@ -271,10 +318,22 @@ impl Live {
             });
             gone.extend(unused.map(|(_, session)| session));
         }
-        if self.by_id.capacity() > 4 * self.by_id.len() + 1024 {
+        for session in &gone {
+            self.ids.remove(&session.nonce);
+        }
+        self.shrink();
+        gone
+    }
+
+    /// Gives back the room that was needed for many more.
+    fn shrink(&mut self) {
+        let most = 4 * self.by_id.len() + 1024;
+        if self.by_id.capacity() > most {
             self.by_id.shrink_to_fit();
         }
-        gone
+        if self.ids.capacity() > most {
+            self.ids.shrink_to_fit();
+        }
     }
 }
 
@@ -320,11 +379,13 @@ impl Session {
         })
     }
 
-    /// Cancels a call that is under way.
-    pub(crate) fn cancel(&self, id: &RequestId) {
-        if let Some(cancelled) = self.inflight().get(id) {
+    /// Cancels a call that is under way, and says whether there is one.
+    pub(crate) fn cancel(&self, id: &RequestId) -> bool {
+        let cancelled = self.inflight().get(id).cloned();
+        if let Some(cancelled) = &cancelled {
             cancelled.cancel();
         }
+        cancelled.is_some()
     }
 
     /// What tells this session from every other.
@@ -334,6 +395,51 @@ impl Session {
 
     fn is_quiet(&self) -> bool {
         self.inflight().is_empty()
+            && !self
+                .known_listener()
+                .is_some_and(|listener| listener.outbox.has_reader())
+    }
+
+    /// Who tells this session what happens outside of its calls, made if there is none.
+    pub(crate) fn listener(&self, make: impl FnOnce() -> Arc<Listener>) -> Arc<Listener> {
+        self.listener.get_or_init(make).clone()
+    }
+
+    /// The same, if there is one.
+    pub(crate) fn known_listener(&self) -> Option<&Arc<Listener>> {
+        self.listener.get()
+    }
+
+    /// The level from which on it is told what is logged, if it has said one.
+    pub(crate) fn level(&self) -> Option<LogLevel> {
+        LogLevel::from_number(self.level.load(Ordering::Relaxed))
+    }
+
+    /// What it has subscribed to.
+    pub(crate) fn subscriptions(&self) -> BTreeSet<Arc<str>> {
+        self.uris.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its sessions at servers.
+    pub(crate) fn upstreams(&self) -> Vec<Arc<UpstreamSession>> {
+        let upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        upstream.values().cloned().collect()
+    }
+
+    /// Hears what its servers tell it alone, where they are open already.
+    pub(crate) fn follow_asides(&self, listener: &Listener) {
+        for upstream in self.upstreams() {
+            upstream.follow(listener);
+        }
+    }
+
+    /// Notes that a session at a server is open, so that it is heard what the server tells this session alone.
+    pub(crate) fn opened(&self, upstream: &UpstreamSession, open: &Open) {
+        if let Some(listener) = self.listener.get()
+            && !open.followed.load(Ordering::Relaxed)
+        {
+            upstream.follow(listener);
+        }
     }
 
     /// Whether this session is `caller`'s, on `gateway`. An authenticator gives out one value for one caller, so that
@@ -367,16 +473,23 @@ impl Session {
     }
 
     fn close(&self) -> Vec<Arc<UpstreamSession>> {
+        if let Some(listener) = self.known_listener() {
+            listener.close();
+        }
         self.inflight().values().for_each(Cancellation::cancel);
         let mut upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
         upstream.drain().map(|(_, session)| session).collect()
     }
 
-    /// Where its end is kept.
+    /// Where its state and its end are kept.
     fn key(&self) -> String {
-        self.nonce
-            .iter()
-            .fold(String::from("ended/"), |key, byte| key + &format!("{byte:02x}"))
+        format!("session/{}", self.name())
+    }
+
+    /// What replicas call it among themselves.
+    pub(crate) fn name(&self) -> String {
+        let digits = self.nonce.iter().map(|byte| format!("{byte:02x}"));
+        digits.collect()
     }
 
     fn payload(&self) -> [u8; PAYLOAD_LEN] {
@@ -406,6 +519,9 @@ impl Session {
             checked: AtomicI64::new(now.as_second()),
             upstream: Mutex::default(),
             inflight: Mutex::default(),
+            level: AtomicU8::default(),
+            uris: Mutex::default(),
+            listener: OnceLock::new(),
         })
     }
 }

@@ -83,14 +83,17 @@ impl Table {
         self.published.load().keys().cloned().collect()
     }
 
-    pub(crate) fn publish(&self, publication: Publication) -> Result<()> {
+    /// Serves something; says whether that is something else than before.
+    pub(crate) fn publish(&self, publication: Publication) -> Result<bool> {
         let published = Arc::new(self.build(publication)?);
+        let before = self.get(published.spec.name.as_str());
+        let changed = before.is_none_or(|before| !before.is_same(&published));
         self.published.rcu(|all| {
             let mut all = BTreeMap::clone(all);
             all.insert(published.spec.name.clone(), published.clone());
             all
         });
-        Ok(())
+        Ok(changed)
     }
 
     pub(crate) fn withdraw(&self, name: &GatewayName) {
@@ -180,6 +183,17 @@ impl Table {
 }
 
 impl Published {
+    /// Whether clients see the same behind it, as far as it depends on the gateway and not on its servers.
+    fn is_same(&self, other: &Self) -> bool {
+        self.spec == other.spec
+            && self.mounts.len() == other.mounts.len()
+            && self
+                .mounts
+                .iter()
+                .zip(&other.mounts)
+                .all(|(mine, other)| mine.is_same(other))
+    }
+
     /// The servers behind this gateway, sorted by name.
     pub(crate) fn mounts(&self) -> &[Mount] {
         &self.mounts
@@ -229,6 +243,22 @@ impl Published {
 }
 
 impl Mount {
+    fn is_same(&self, other: &Self) -> bool {
+        let installs = |mount: &Self| -> Vec<_> {
+            let installs = mount.installs.iter();
+            installs
+                .map(|mounted| {
+                    (
+                        mounted.install.name,
+                        mounted.install.owner.clone(),
+                        Arc::as_ptr(&mounted.upstream),
+                    )
+                })
+                .collect()
+        };
+        self.server == other.server && self.only == other.only && installs(self) == installs(other)
+    }
+
     /// The install that serves this caller: its own, then those of its teams in their order, then the organisation's.
     ///
     /// A personal install never serves anybody else, also when it is pinned.

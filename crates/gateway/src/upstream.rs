@@ -3,6 +3,7 @@
 mod about;
 mod cancel;
 mod catalogue;
+mod changes;
 mod channel;
 mod client;
 mod connection;
@@ -27,6 +28,7 @@ use portolan_wire::{
     era::{Era, ProtocolVersion},
     header::ParamHeader,
     id::RequestId,
+    level::LogLevel,
     method::Method,
     object::RawObject,
     sse,
@@ -36,16 +38,23 @@ use self::about::AboutCell;
 pub(crate) use self::{
     about::About,
     catalogue::{Catalogue, Hints, Listing, Prompt, Prompts, Resources, Templates},
+    changes::{Change, GetStream, Heard, Interest, List, Listening, Offer, Sink, answer, ask, strings},
     client::Connector,
     connection::Pool,
     declare::narrowed,
-    session::UpstreamSession,
+    http::HttpUpstream,
+    session::{Open, UpstreamSession},
     step::{
         Asked, Events, Heir, INPUT_REQUIRED, Left, MOST, Question, QuestionKey, Step, modern_params, request, response,
         retell,
     },
 };
-use self::{cancel::HangingUp, http::HttpUpstream, patience::Patience, wake::Waking};
+use self::{
+    cancel::HangingUp,
+    changes::{Hub, Hubs},
+    patience::Patience,
+    wake::Waking,
+};
 use crate::{
     body::Body,
     cancellation::Cancellation,
@@ -65,6 +74,7 @@ pub(crate) struct Link {
     catalogue: Catalogue,
     /// What it says of itself.
     about: Arc<AboutCell>,
+    hubs: Hubs,
     place: Place,
     connector: Arc<Connector>,
     /// The HTTP side of a server that a runtime runs, remade when its address changes.
@@ -121,6 +131,8 @@ pub(crate) enum ClientSide<'a> {
         caller: &'a Caller,
         /// Where it is.
         gateway: &'a GatewayName,
+        /// From which level on this request asks for what is logged.
+        log: Option<LogLevel>,
     },
     /// A legacy client, in its session.
     Legacy {
@@ -190,12 +202,30 @@ impl ClientSide<'_> {
     /// Who answers questions in this call: the same text for the same conversation, and for no other.
     fn respondent(&self) -> Option<Arc<str>> {
         match self {
-            Self::Modern { caller, gateway } => Some(format!("caller\n{gateway}\n{}", caller.subject).into()),
+            Self::Modern { caller, gateway, .. } => Some(format!("caller\n{gateway}\n{}", caller.subject).into()),
             Self::Legacy { session, .. } => {
                 let nonce = session.nonce().map(|byte| format!("{byte:02x}"));
                 Some(format!("session\n{}", nonce.concat()).into())
             }
             Self::Gateway => None,
+        }
+    }
+
+    /// From which level on it wants to be told what is logged, if it has said so.
+    pub(crate) fn level(&self) -> Option<LogLevel> {
+        match self {
+            Self::Modern { log, .. } => *log,
+            Self::Legacy { session, .. } => session.level(),
+            Self::Gateway => None,
+        }
+    }
+
+    /// Whether a session that logs from the level `set` on is right for it. A session of its own logs exactly what it
+    /// wants; one that is shared at least that.
+    fn is_heard_from(&self, level: LogLevel, set: u8) -> bool {
+        match self {
+            Self::Legacy { .. } => set == level.number(),
+            _ => set != 0 && set <= level.number(),
         }
     }
 
@@ -247,6 +277,7 @@ impl Link {
             server,
             catalogue: Catalogue::default(),
             about: Arc::default(),
+            hubs: Hubs::default(),
             place,
             connector,
             moving: None.into(),
@@ -334,6 +365,16 @@ impl Link {
             },
             Place::Channel(_) => None,
         })
+    }
+
+    /// What the server says outside of calls, to who is sent with `credential`.
+    pub(crate) fn changes(self: &Arc<Self>, credential: &Arc<Outbound>) -> Arc<Hub> {
+        self.hubs.of(self, credential)
+    }
+
+    /// Tells all who listen to this server of a change that was found otherwise.
+    pub(crate) fn announce(&self, change: &Change) {
+        self.hubs.tell(change);
     }
 
     fn moving(&self, endpoint: portolan_core::HttpEndpoint) -> Arc<HttpUpstream> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap, Uri};
 use portolan_core::{Action, Caller, Decision, MethodUse, Naming, PromptUse, ResourceUse, ToolUse};
 
 use crate::{
@@ -17,6 +17,9 @@ pub(crate) struct Visit {
     pub(crate) gateway: Arc<Published>,
     pub(crate) caller: Arc<Caller>,
     pub(crate) headers: HeaderMap,
+    pub(crate) uri: Uri,
+    /// What the host has put on the request.
+    pub(crate) extensions: Extensions,
 }
 
 impl Visit {

@@ -47,6 +47,14 @@ impl Inner {
         likely
     }
 
+    /// The servers that are asked to tell of changes of a resource: whose it is, or else all that may have it.
+    pub(crate) async fn watched_at<'a>(&self, visit: &'a Visit, uri: &str) -> Vec<Place<'a>> {
+        match self.owner_of(visit, uri).await {
+            Some(owner) => vec![owner],
+            None => self.with_resources(visit, uri),
+        }
+    }
+
     /// Whose a resource or a template of some is, by what servers list; nobody's where that does not tell.
     pub(crate) async fn owner_of<'a>(&self, visit: &'a Visit, uri: &str) -> Option<Place<'a>> {
         let mut places = self.with_resources(visit, uri);
@@ -69,7 +77,7 @@ impl Inner {
     }
 
     /// The servers, in their order, that may have resources and of which this caller may read this one.
-    fn with_resources<'a>(&self, visit: &'a Visit, uri: &str) -> Vec<Place<'a>> {
+    pub(crate) fn with_resources<'a>(&self, visit: &'a Visit, uri: &str) -> Vec<Place<'a>> {
         let places = visit.places().filter(|(mount, mounted)| {
             let about = mounted.upstream.about();
             about.is_none_or(|about| about.offers("resources")) && self.allows_resource(visit, mount, mounted, uri)

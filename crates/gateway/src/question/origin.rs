@@ -6,7 +6,9 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::HeaderMap;
 use portolan_core::{Cause, Error, Failure, InstallName, Outbound, Result};
-use portolan_wire::{era::Era, header::ParamHeader, id::RequestId, meta, method::Method, object::RawObject};
+use portolan_wire::{
+    era::Era, header::ParamHeader, id::RequestId, level::LogLevel, meta, method::Method, object::RawObject,
+};
 
 use super::{Abilities, legacy, modern, talk::Talk, token::State};
 use crate::{
@@ -36,6 +38,7 @@ pub(crate) struct Origin {
     pub(super) params: RawObject,
     pub(super) asks: Abilities,
     declared: Option<Bytes>,
+    log: Option<LogLevel>,
     odd_output: bool,
     tasks: Option<Arc<TaskIds>>,
     mirrored: Vec<ParamHeader>,
@@ -82,6 +85,7 @@ impl Origin {
             params: outgoing.params.clone(),
             asks: outgoing.asks,
             declared: outgoing.declared.clone(),
+            log: outgoing.client.level(),
             odd_output: outgoing.odd_output,
             tasks: outgoing.tasks.clone(),
             mirrored: outgoing.mirrored.to_vec(),
@@ -104,6 +108,7 @@ impl Origin {
             None => ClientSide::Modern {
                 caller: &self.visit.caller,
                 gateway: &self.visit.gateway.spec.name,
+                log: self.log,
             },
         };
         Outgoing {

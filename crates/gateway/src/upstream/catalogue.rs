@@ -19,7 +19,7 @@ pub(crate) use self::{
     prompts::{Prompt, Prompts},
     resources::{Resources, Templates},
 };
-use super::Link;
+use super::{Link, List};
 use crate::exposure::ExposedTools;
 
 /// The lists of one server.
@@ -42,23 +42,17 @@ pub(crate) trait Listing: Debug + Default + Send + Sync + Sized + 'static {
     /// The capability without which a server is known to have none. Tools are asked for in any case.
     const CAPABILITY: Option<&'static str>;
 
+    /// What is told when it is another one.
+    const LIST: List;
+
     /// Where it is kept.
     fn cached(catalogue: &Catalogue) -> &Cached<Self>;
 
     /// Reads the items, in the order in which the server gave them. What cannot be used is left out.
     fn read(link: &Link, items: Vec<Box<RawValue>>) -> Self;
-}
 
-/// What a server may say has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(dead_code, reason = "for whoever hears servers outside of calls")]
-pub(crate) enum ListKind {
-    /// `notifications/tools/list_changed`
-    Tools,
-    /// `notifications/prompts/list_changed`
-    Prompts,
-    /// `notifications/resources/list_changed`: resources and templates.
-    Resources,
+    /// Whether another list says the same, to the byte.
+    fn is_same(&self, other: &Self) -> bool;
 }
 
 impl Link {
@@ -95,23 +89,39 @@ impl Link {
         age: Duration,
     ) -> Result<Arc<Listed<L>>> {
         match L::cached(&self.catalogue).listed.load_full() {
-            Some(listed) if listed.looked_at.elapsed() < age => Ok(listed),
+            Some(listed) if listed.looked_at.elapsed() < age && !L::cached(&self.catalogue).is_stale(&listed) => {
+                Ok(listed)
+            }
             Some(_) => self.fresh::<L>(credential).await,
             None => self.first::<L>(credential).await,
         }
     }
 
     /// The server says that a list has changed: whoever asks next waits for the new one.
-    #[expect(dead_code, reason = "for whoever hears servers outside of calls")]
-    pub(crate) fn mark_stale(&self, kind: ListKind) {
+    pub(crate) fn mark_stale(&self, list: List) {
         let catalogue = &self.catalogue;
-        match kind {
-            ListKind::Tools => catalogue.tools.mark_stale(),
-            ListKind::Prompts => catalogue.prompts.mark_stale(),
-            ListKind::Resources => {
+        match list {
+            List::Tools => catalogue.tools.mark_stale(),
+            List::Prompts => catalogue.prompts.mark_stale(),
+            List::Resources => {
                 catalogue.resources.mark_stale();
                 catalogue.templates.mark_stale();
             }
+        }
+    }
+
+    /// Something may have changed unheard: the lists that are known are read anew, and who listens is told of what is
+    /// another one.
+    pub(crate) fn reread(self: &Arc<Self>, credential: &Arc<Outbound>) {
+        self.reread_one::<ExposedTools>(credential);
+        self.reread_one::<Prompts>(credential);
+        self.reread_one::<Resources>(credential);
+        self.reread_one::<Templates>(credential);
+    }
+
+    fn reread_one<L: Listing>(self: &Arc<Self>, credential: &Arc<Outbound>) {
+        if self.known::<L>().is_some() {
+            self.refresh::<L>(credential);
         }
     }
 }

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use portolan_core::{AuditSink, BoxError, Cause, Error, Failure, Result, ServerName};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
 use super::connection::{Connection, Driven, Pool, Unanswered};
@@ -26,6 +26,8 @@ pub(crate) struct Connector {
     pub(crate) tasks: TaskTracker,
     /// Who is told that a server has changed what it is.
     pub(crate) audit: Arc<dyn AuditSink>,
+    /// Cancelled when the gateway is gone: ends what would go on for ever.
+    pub(crate) ended: CancellationToken,
     plain: HttpConnector,
     /// Made when the first https server is called: the certificates of the machine take a while and a megabyte.
     secure: OnceLock<Result<Secure, String>>,
@@ -38,6 +40,7 @@ impl Connector {
             config,
             tasks: TaskTracker::new(),
             audit,
+            ended: CancellationToken::new(),
             secure: OnceLock::new(),
         }
     }

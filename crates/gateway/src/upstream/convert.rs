@@ -11,13 +11,14 @@ use portolan_wire::{
     era::{Era, ProtocolVersion},
     error::{self, ErrorObject, Relayed},
     id::RequestId,
+    level::LogLevel,
     method::Method,
     object::{self, RawObject},
     stream::{Edit, ResultType},
 };
 
 use super::{
-    Outgoing,
+    ClientSide, Outgoing,
     step::{Asked, INPUT_REQUIRED, retell},
 };
 use crate::{question::Abilities, reply, tasks::TaskIds};
@@ -49,6 +50,8 @@ pub(crate) struct Conversion {
     pub(crate) asks: Abilities,
     /// The progress token of the request that now waits for the answer, if that is not the one that was sent.
     pub(crate) retold: Option<Option<Bytes>>,
+    /// From which level on the client is told what is logged, if it has said so.
+    pub(crate) log: Option<LogLevel>,
 }
 
 /// What an answer says to the client.
@@ -77,6 +80,7 @@ impl Conversion {
             tasks: outgoing.tasks.clone(),
             asks: outgoing.asks,
             retold: None,
+            log: outgoing.client.level(),
         }
     }
 
@@ -363,6 +367,11 @@ pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) 
             };
             let meta = modern_meta(params.get(META), capabilities, name);
             params.set(META, meta);
+            if let ClientSide::Legacy { session, .. } = &outgoing.client
+                && let Some(level) = session.level()
+            {
+                ask_for_logs(&mut params, level);
+            }
         }
         Era::Legacy => match params.get(META).map(legacy_meta) {
             Some(Some(meta)) => {
@@ -378,6 +387,19 @@ pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) 
         params.remove("requestState");
     }
     Cow::Owned(params)
+}
+
+/// Asks a modern server to log from `level` on during this request, unless the request says something itself.
+pub(crate) fn ask_for_logs(params: &mut RawObject, level: LogLevel) {
+    use portolan_wire::meta::{LOG_LEVEL, META};
+    let mut members = params
+        .get(META)
+        .and_then(|raw| RawObject::parse(raw).ok())
+        .unwrap_or_default();
+    if !members.contains(LOG_LEVEL) {
+        members.set(LOG_LEVEL, object::quote(level.as_str()));
+        params.set(META, members.to_bytes());
+    }
 }
 
 /// Who we say we are.

@@ -23,9 +23,11 @@ use portolan_wire::{
     error::{self as mcp_error, ErrorObject},
     header as mcp,
     id::RequestId,
+    level::LogLevel,
     method::Method,
+    object::{self, RawObject},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     AboutCell, ClientSide, Heir, Left, Outgoing, Reply,
@@ -40,7 +42,7 @@ use super::{
     session::{Open, UpstreamSession},
 };
 use crate::{
-    config::Limits,
+    config::{Limits, Timeouts},
     intake::{self, essence},
     question::{Abilities, Seat},
 };
@@ -155,6 +157,35 @@ impl HttpUpstream {
         &self.connector.tasks
     }
 
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.connector.config.timeouts
+    }
+
+    /// Cancelled when the gateway is gone.
+    pub(crate) fn ended(&self) -> &CancellationToken {
+        &self.connector.ended
+    }
+
+    /// What the gateway calls itself.
+    pub(super) fn client_name(&self) -> &str {
+        &self.connector.config.name
+    }
+
+    /// An id that no other request of this gateway to this server has.
+    pub(super) fn next_id(&self) -> RequestId {
+        RequestId::from_u64(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What a status other than 200 says, where there is nothing else to go by.
+    pub(super) fn refused_with(&self, status: StatusCode) -> Error {
+        let cause = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Cause::Credential,
+            status if status.is_server_error() => Cause::Connection,
+            _ => Cause::Protocol,
+        };
+        self.failed(Failure::new(cause, format!("it answered with HTTP {status}")))
+    }
+
     /// Sends a request and gives what comes back, in the client's era.
     pub(crate) async fn call(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Reply> {
         let mut patience = Patience::new(&self.connector.config.timeouts, outgoing.client.cancelled());
@@ -220,13 +251,21 @@ impl HttpUpstream {
                 let open = session
                     .get(async || Box::pin(self.shake_hands(version, outgoing.credential, asks)).await)
                     .await?;
+                if let ClientSide::Legacy { session: own, .. } = &outgoing.client {
+                    own.opened(&session, &open);
+                }
+                if let Some(level) = outgoing.client.level()
+                    && !outgoing.client.is_heard_from(level, open.level.load(Ordering::Relaxed))
+                {
+                    Box::pin(self.set_level(&open, outgoing.credential, level)).await;
+                }
                 Some((session, open))
             }
         };
         // A client's ids are its own within its own session; in a shared one they would meet others.
         let sent = match (&outgoing.client, upstream) {
             (ClientSide::Legacy { .. }, Era::Legacy) | (_, Era::Modern) => outgoing.id.clone(),
-            _ => RequestId::from_u64(self.next_id.fetch_add(1, Ordering::Relaxed)),
+            _ => self.next_id(),
         };
         let name = &self.connector.config.name;
         let params = convert::params(outgoing, upstream, name);
@@ -381,6 +420,18 @@ impl HttpUpstream {
         pool.entry(key).or_insert_with(make).clone()
     }
 
+    /// Asks a server to log from `level` on, once. One that does not log refuses, which is as good.
+    pub(crate) async fn set_level(&self, open: &Open, credential: &Outbound, level: LogLevel) {
+        if open.level.swap(level.number(), Ordering::Relaxed) == level.number() {
+            return;
+        }
+        let mut params = RawObject::new();
+        params.set("level", object::quote(level.as_str()));
+        if let Err(error) = super::ask(self, open, credential, &Method::SetLevel, &params).await {
+            tracing::debug!(server = %self.server.name, %error, "a server cannot be told from which level on to log");
+        }
+    }
+
     /// Sends something that wants no answer.
     pub(crate) async fn tell(&self, open: &Open, credential: &Outbound, text: Bytes) {
         let mut headers = self.headers(credential, &HeaderMap::new());
@@ -478,7 +529,7 @@ impl HttpUpstream {
     }
 
     /// A small request and the one message that answers it, within the time of a handshake.
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         headers: HeaderMap,
         text: Bytes,
@@ -504,7 +555,7 @@ impl HttpUpstream {
         }
     }
 
-    fn headers(&self, credential: &Outbound, passthrough: &HeaderMap) -> HeaderMap {
+    pub(super) fn headers(&self, credential: &Outbound, passthrough: &HeaderMap) -> HeaderMap {
         let mut headers = self.fixed.clone();
         for (name, value) in passthrough {
             // What the entry and the protocol say wins.
@@ -516,7 +567,7 @@ impl HttpUpstream {
         headers
     }
 
-    fn post(&self, headers: HeaderMap, text: Bytes) -> Result<Request<Full<Bytes>>> {
+    pub(super) fn post(&self, headers: HeaderMap, text: Bytes) -> Result<Request<Full<Bytes>>> {
         let (_, target) = self.place()?;
         let mut request = Request::new(Full::new(text));
         *request.method_mut() = Verb::POST;
@@ -525,7 +576,7 @@ impl HttpUpstream {
         Ok(request)
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>, credential: &Outbound) -> Result<Response<Driven>> {
+    pub(super) async fn send(&self, request: Request<Full<Bytes>>, credential: &Outbound) -> Result<Response<Driven>> {
         match &credential.renewal {
             None => self.send_once(request).await,
             Some(_) => Box::pin(self.send_renewing(request, credential)).await,
@@ -544,7 +595,7 @@ impl HttpUpstream {
         place.ok_or_else(|| self.failed(Failure::new(Cause::Config, "its URL cannot be called")))
     }
 
-    fn failed(&self, failure: Failure) -> Error {
+    pub(super) fn failed(&self, failure: Failure) -> Error {
         Error::NotReady {
             what: "server",
             name: self.server.name.to_string(),
@@ -586,7 +637,7 @@ fn is_events(headers: &HeaderMap) -> bool {
 }
 
 impl Open {
-    fn write(&self, headers: &mut HeaderMap) {
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
         headers.insert(mcp::PROTOCOL_VERSION, self.version.clone());
         if let Some(id) = &self.id {
             headers.insert(mcp::SESSION_ID, id.clone());

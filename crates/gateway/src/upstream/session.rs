@@ -5,18 +5,22 @@
 //! ```
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU8},
+    },
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use portolan_core::{Outbound, Result, Version};
+use portolan_wire::level::LogLevel;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::http::HttpUpstream;
-use crate::question::Seat;
+use crate::{question::Seat, stream::Listener};
 
 /// How long a session's end waits for what is still being told in it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -39,6 +43,10 @@ pub(crate) struct Open {
     pub(crate) version: HeaderValue,
     /// What is being told to the server in this session, such as that a call is cancelled.
     pub(crate) telling: TaskTracker,
+    /// The number of the level from which on the server was asked to log; 0 if it was not asked.
+    pub(crate) level: AtomicU8,
+    /// Whether its GET stream is followed for the client's session that it belongs to.
+    pub(crate) followed: AtomicBool,
 }
 
 impl Open {
@@ -61,6 +69,8 @@ impl Open {
             id: session.ok()?,
             version: HeaderValue::try_from(&*seat.version).ok()?,
             telling: TaskTracker::new(),
+            level: AtomicU8::new(0),
+            followed: AtomicBool::new(false),
         })
     }
 }
@@ -92,6 +102,20 @@ impl UpstreamSession {
         let open = Arc::new(shake_hands().await?);
         self.open.store(Some(open.clone()));
         Ok(open)
+    }
+
+    /// Asks the server, if the session is open, to log from `level` on.
+    pub(crate) async fn set_level(&self, level: LogLevel) {
+        if let (Some(open), Some(http)) = (self.open.load_full(), self.http.upgrade()) {
+            http.set_level(&open, &self.credential, level).await;
+        }
+    }
+
+    /// Hears, if the session is open, what the server tells in it outside of calls.
+    pub(crate) fn follow(&self, listener: &Listener) {
+        if let (Some(open), Some(http)) = (self.open.load_full(), self.http.upgrade()) {
+            listener.asides.follow(&http, &open, &self.credential, &listener.outbox);
+        }
     }
 
     /// Notes that the server knows `expired` no longer. Whoever comes next opens a new one, unless somebody did already.

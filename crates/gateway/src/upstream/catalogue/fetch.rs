@@ -18,7 +18,7 @@ use portolan_wire::{
 use serde_json::value::RawValue;
 
 use super::{
-    super::{ClientSide, Link, Outgoing, events},
+    super::{Change, ClientSide, Link, Outgoing, events},
     Hints, Listed, Listing,
     cached::Breaker,
 };
@@ -101,7 +101,18 @@ impl Link {
         let change = cached.change();
         let fetched = tokio::time::timeout_at(deadline, self.fetch::<L>(credential)).await;
         match fetched.unwrap_or_else(|_| Err(late())) {
-            Ok(fetched) => Ok(cached.store(L::read(self, fetched.items), fetched.hints, change)),
+            Ok(fetched) => {
+                let items = L::read(self, fetched.items);
+                // What the server has told of itself, whoever listens knows already.
+                let told = |known: &Listed<L>| known.change != change;
+                let known = cached.listed.load_full();
+                let is_news = known.is_some_and(|known| !told(&known) && !known.items.is_same(&items));
+                let listed = cached.store(items, fetched.hints, change);
+                if is_news {
+                    self.announce(&Change::List(L::LIST));
+                }
+                Ok(listed)
+            }
             Err(error) => {
                 cached.fail(begun, &self.server.name, &error);
                 Err(error)

@@ -9,7 +9,7 @@ use portolan_wire::{
 use serde_json::value::RawValue;
 
 use super::{
-    super::Link,
+    super::{Link, List},
     Cached, Catalogue, Listing,
     resources::{self, name_in},
 };
@@ -53,6 +53,8 @@ impl Listing for Prompts {
     const MEMBER: &'static str = "prompts";
     const CAPABILITY: Option<&'static str> = Some("prompts");
 
+    const LIST: List = List::Prompts;
+
     fn cached(catalogue: &Catalogue) -> &Cached<Self> {
         &catalogue.prompts
     }
@@ -68,6 +70,10 @@ impl Listing for Prompts {
             }
         }
         prompts
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.is_same(other)
     }
 }
 

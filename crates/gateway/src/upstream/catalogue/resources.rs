@@ -9,7 +9,11 @@ use portolan_wire::{
 };
 use serde_json::value::RawValue;
 
-use super::{super::Link, Cached, Catalogue, Listing, template::Template};
+use super::{
+    super::{Link, List},
+    Cached, Catalogue, Listing,
+    template::Template,
+};
 use crate::config::Limits;
 
 /// The longest URI that is taken from a list.
@@ -65,6 +69,8 @@ impl Listing for Resources {
     const MEMBER: &'static str = "resources";
     const CAPABILITY: Option<&'static str> = Some("resources");
 
+    const LIST: List = List::Resources;
+
     fn cached(catalogue: &Catalogue) -> &Cached<Self> {
         &catalogue.resources
     }
@@ -80,12 +86,18 @@ impl Listing for Resources {
         }
         resources
     }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.items == other.items
+    }
 }
 
 impl Listing for Templates {
     const METHOD: Method = Method::ResourceTemplatesList;
     const MEMBER: &'static str = "resourceTemplates";
     const CAPABILITY: Option<&'static str> = Some("resources");
+
+    const LIST: List = List::Resources;
 
     fn cached(catalogue: &Catalogue) -> &Cached<Self> {
         &catalogue.templates
@@ -106,6 +118,10 @@ impl Listing for Templates {
             templates.items.push((text, definition));
         }
         templates
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.items == other.items
     }
 }
 

@@ -14,7 +14,10 @@ use portolan_core::{DefinitionChange, Outbound, Result, Tool};
 use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
-use super::{super::Link, Cached, Catalogue, Hints, Listing, resources};
+use super::{
+    super::{Change, Link, List},
+    Cached, Catalogue, Hints, Listing, resources,
+};
 use crate::exposure::ExposedTools;
 
 /// What is remembered of tools: also of those that are listed no longer, because a tool that goes and comes back as
@@ -41,12 +44,18 @@ impl Listing for ExposedTools {
     const MEMBER: &'static str = "tools";
     const CAPABILITY: Option<&'static str> = None;
 
+    const LIST: List = List::Tools;
+
     fn cached(catalogue: &Catalogue) -> &Cached<Self> {
         &catalogue.tools
     }
 
     fn read(link: &Link, items: Vec<Box<RawValue>>) -> Self {
         link.expose(link.parse(items))
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.is_same(other)
     }
 }
 
@@ -62,7 +71,11 @@ impl Link {
         let seed = seed.finish();
         let cached = &self.catalogue.tools;
         if self.catalogue.watch.seed.swap(seed, Ordering::Relaxed) != seed || cached.listed.load().is_none() {
-            cached.store(self.expose(tools.to_vec()), Hints::default(), cached.change());
+            let known = cached.listed.load_full();
+            let listed = cached.store(self.expose(tools.to_vec()), Hints::default(), cached.change());
+            if known.is_some_and(|known| !known.items.is_same(&listed.items)) {
+                self.announce(&Change::List(List::Tools));
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use portolan_wire::{
     era::Era,
     error::ErrorObject,
     id::RequestId,
+    level::LogLevel,
     method::Method,
     sse::{self, Piece, Splitter},
     stream::ResponseStream,
@@ -342,10 +343,15 @@ impl Machine {
     fn passes(&self, notification: &Notification) -> bool {
         match notification.method {
             Method::Progress => true,
-            // A modern client gets logs only if this very request asked for them, which a legacy server cannot know.
-            Method::LogMessage => {
-                !(self.conversion.client == Some(Era::Modern) && self.conversion.upstream == Era::Legacy)
+            // A modern client gets logs only if this very request asked for them, which a legacy server cannot know: its
+            // session may be shared, and log from a lower level on.
+            Method::LogMessage
+                if self.conversion.client == Some(Era::Modern) && self.conversion.upstream == Era::Legacy =>
+            {
+                let level = notification.params.as_ref().and_then(LogLevel::of_message);
+                matches!((level, self.conversion.log), (Some(level), Some(from)) if level >= from)
             }
+            Method::LogMessage => true,
             // That a page was visited: 2026-07-28 has no word for it.
             Method::ElicitationComplete => {
                 self.conversion.client == Some(Era::Legacy) && self.conversion.asks.has_url()

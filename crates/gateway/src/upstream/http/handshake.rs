@@ -1,5 +1,7 @@
 //! Opening a session at a legacy server.
 
+use std::sync::atomic::{AtomicBool, AtomicU8};
+
 use http::{HeaderMap, HeaderValue, StatusCode};
 use portolan_core::{Cause, Failure, Outbound, Result};
 use portolan_wire::{
@@ -20,7 +22,7 @@ use crate::question::Abilities;
 
 impl HttpUpstream {
     /// `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
-    pub(super) async fn shake_hands(
+    pub(in crate::upstream) async fn shake_hands(
         &self,
         version: ProtocolVersion,
         credential: &Outbound,
@@ -72,6 +74,8 @@ impl HttpUpstream {
             id: head.headers.get(mcp::SESSION_ID).cloned(),
             version,
             telling: TaskTracker::new(),
+            level: AtomicU8::new(0),
+            followed: AtomicBool::new(false),
         };
         self.tell(&open, credential, envelope::notification(&Method::Initialized, None))
             .await;

@@ -37,7 +37,7 @@ impl HttpUpstream {
         opened.await.map(drop)
     }
 
-    pub(super) async fn dialects(self: &Arc<Self>, credential: &Outbound) -> Result<Dialects> {
+    pub(in crate::upstream) async fn dialects(self: &Arc<Self>, credential: &Outbound) -> Result<Dialects> {
         let known = self
             .known
             .get(self.pin(), async || Box::pin(self.probe(credential)).await)

@@ -92,6 +92,7 @@ pub(crate) fn parts() -> Parts {
         broker: Arc::new(NoCredentials) as Arc<dyn CredentialBroker>,
         runtime: None,
         sessions: Arc::new(MemorySessions::default()),
+        bus: None,
         audit: Arc::new(TraceAudit),
         clock: Arc::new(SystemClock),
     }

@@ -1,0 +1,86 @@
+//! Looks after streams and sessions in the background.
+
+use std::{
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use http::StatusCode;
+use tokio::{runtime::Handle, time::Instant};
+
+use super::{End, Listener};
+use crate::{auth, service::Inner};
+
+/// How often.
+const TICK: Duration = Duration::from_secs(5);
+
+impl Inner {
+    /// Begins to look after streams and sessions, unless that has begun, for as long as this gateway is there.
+    pub(crate) fn keep(self: &Arc<Self>) {
+        if self.streams.kept.load(Ordering::Relaxed) || self.streams.kept.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let ended = self.connector.ended.clone();
+        let keeping = keep(Arc::downgrade(self));
+        runtime.spawn(async move {
+            tokio::select! {
+                () = keeping => {}
+                () = ended.cancelled() => {}
+            }
+        });
+        self.hear_replicas(&runtime);
+    }
+
+    async fn look(self: &Arc<Self>, recheck: bool) {
+        self.sessions.forget_unused();
+        let grace = self.config.timeouts.listen_grace;
+        for listener in self.streams.all() {
+            if !listener.is_wanted(grace) {
+                listener.detach().await;
+            } else if listener.is_dirty()
+                && let Some(gateway) = self.table.get(listener.gateway.as_str())
+            {
+                self.attach(&listener, &gateway, Duration::ZERO).await;
+            }
+            if recheck && listener.outbox.has_reader() && !self.may_stay(&listener).await {
+                tracing::info!(gateway = %listener.gateway, "a stream is ended, because its caller may not come in any more");
+                listener.outbox.end(End::Abrupt);
+            }
+        }
+    }
+
+    /// Whether who opened a stream could open it now.
+    async fn may_stay(&self, listener: &Listener) -> bool {
+        let Some(head) = listener.head() else { return true };
+        match auth::authenticate(&self.authenticators, &listener.gateway, &head).await {
+            Ok(caller) => caller.subject == listener.caller.subject && caller.teams == listener.caller.teams,
+            // That an authenticator does not answer says nothing about the caller.
+            Err(refused) => refused.status() == StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl Listener {
+    /// Whether anybody reads, or has asked to be told later.
+    fn is_wanted(&self, grace: Duration) -> bool {
+        self.outbox.is_read(grace) || !self.interest().uris.is_empty()
+    }
+}
+
+async fn keep(inner: Weak<Inner>) {
+    let mut rechecked = Instant::now();
+    loop {
+        let every = match inner.upgrade() {
+            Some(inner) => inner.config.timeouts.recheck,
+            None => return,
+        };
+        tokio::time::sleep(TICK.min(every)).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let recheck = rechecked.elapsed() >= every;
+        if recheck {
+            rechecked = Instant::now();
+        }
+        inner.look(recheck).await;
+    }
+}

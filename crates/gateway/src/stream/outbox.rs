@@ -1,0 +1,312 @@
+//! What waits to be told to one client outside of calls.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use portolan_wire::{
+    envelope,
+    id::RequestId,
+    meta::{META, SUBSCRIPTION_ID},
+    method::Method,
+    object::RawObject,
+};
+use tokio::time::Instant;
+
+use crate::upstream::{Change, List, Sink};
+
+/// Changes of one list within this time are told as one.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// Resources whose changes are remembered while no stream is open.
+const REMEMBERED: usize = 100;
+
+/// What waits for one client: for one listen, or for the GET streams of one session. Of those the newest is told; when it
+/// ends, the one before it.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    /// The id of the listen that each message names.
+    subscription: Option<RequestId>,
+    /// Messages that wait for a reader.
+    limit: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lists: [Told; 3],
+    queue: VecDeque<Waiting>,
+    readers: Vec<(u64, Option<Waker>)>,
+    next_reader: u64,
+    /// Since when nobody reads.
+    unread: Option<Instant>,
+    end: Option<End>,
+}
+
+/// Whether the change of a list is to be told, and when it was told last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    waits: bool,
+    last: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Updated(Arc<str>, Bytes),
+    Message(Bytes),
+}
+
+/// How streams end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As the protocol has it: a listen with its result.
+    Graceful,
+    /// At once.
+    Abrupt,
+}
+
+/// What a reader finds.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A message.
+    Message(Bytes),
+    /// Nothing now; something at this time, if at any.
+    Nothing(Option<Instant>),
+    /// There will be nothing more.
+    End(End),
+}
+
+impl Outbox {
+    /// Of a session, or of a listen with its id; `limit` messages wait for a slow reader.
+    pub(crate) fn new(subscription: Option<RequestId>, limit: usize) -> Self {
+        Self {
+            subscription,
+            limit: limit.max(1),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Opens a stream, unless `most` are open.
+    pub(crate) fn open(self: &Arc<Self>, most: usize) -> Option<Reader> {
+        let mut state = self.lock();
+        if state.readers.len() >= most {
+            return None;
+        }
+        let id = state.next_reader;
+        state.next_reader += 1;
+        state.readers.push((id, None));
+        state.unread = None;
+        Some(Reader {
+            outbox: self.clone(),
+            id,
+        })
+    }
+
+    /// Whether somebody reads, or did within `grace`.
+    pub(crate) fn is_read(&self, grace: Duration) -> bool {
+        let state = self.lock();
+        !state.readers.is_empty() || state.unread.is_some_and(|since| since.elapsed() < grace)
+    }
+
+    /// Whether a stream is open now.
+    pub(crate) fn has_reader(&self) -> bool {
+        !self.lock().readers.is_empty()
+    }
+
+    /// Ends all streams.
+    pub(crate) fn end(&self, end: End) {
+        let mut state = self.lock();
+        state.end.get_or_insert(end);
+        state
+            .readers
+            .iter_mut()
+            .filter_map(|(_, waker)| waker.take())
+            .for_each(Waker::wake);
+    }
+
+    /// Puts a whole message in, if somebody reads.
+    pub(crate) fn message(&self, message: Bytes) -> bool {
+        let mut state = self.lock();
+        let read = !state.readers.is_empty();
+        if read {
+            self.push(&mut state, Waiting::Message(message));
+        }
+        read
+    }
+
+    fn push(&self, state: &mut State, waiting: Waiting) {
+        if state.readers.is_empty() && state.queue.len() >= REMEMBERED {
+            state.queue.pop_front();
+        }
+        if state.queue.len() < self.limit {
+            state.queue.push_back(waiting);
+            return state.wake();
+        }
+        // A reader that is so far behind is cut off; its client comes back and asks anew.
+        tracing::warn!(
+            limit = self.limit,
+            "a stream is ended, because its client does not read it"
+        );
+        state.queue.clear();
+        match &self.subscription {
+            Some(_) => {
+                state.end = Some(End::Abrupt);
+                state.wake();
+            }
+            None => {
+                state.lists.iter_mut().for_each(|told| told.waits = true);
+                if let Some((_, Some(waker))) = state.readers.pop() {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    fn render(&self, waiting: Waiting) -> Bytes {
+        match waiting {
+            Waiting::Message(message) => message,
+            Waiting::Updated(_, params) => {
+                let mut params = RawObject::parse(&params).unwrap_or_default();
+                self.mark(&mut params);
+                envelope::notification(&Method::ResourceUpdated, Some(&params.to_bytes()))
+            }
+        }
+    }
+
+    fn list(&self, list: List) -> Bytes {
+        let mut params = RawObject::new();
+        self.mark(&mut params);
+        let params = (!params.is_empty()).then(|| params.to_bytes());
+        envelope::notification(&list.changed(), params.as_deref())
+    }
+
+    /// Puts in which listen a message belongs to, in place of what the server's own stream said.
+    fn mark(&self, params: &mut RawObject) {
+        let meta = params.get(META).and_then(|raw| RawObject::parse(raw).ok());
+        if meta.is_none() && self.subscription.is_none() {
+            return;
+        }
+        let mut meta = meta.unwrap_or_default();
+        match &self.subscription {
+            Some(id) => {
+                meta.set(SUBSCRIPTION_ID, id.to_bytes());
+            }
+            None => {
+                meta.remove(SUBSCRIPTION_ID);
+            }
+        }
+        if meta.is_empty() {
+            params.remove(META);
+        } else {
+            params.set(META, meta.to_bytes());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Outbox {
+    fn tell(&self, change: &Change) {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return;
+        }
+        match change {
+            Change::List(list) => {
+                state.lists[*list as usize].waits = true;
+                state.wake();
+            }
+            Change::Updated { uri, params } => {
+                let waits = |waiting: &Waiting| matches!(waiting, Waiting::Updated(known, _) if known == uri);
+                if !state.queue.iter().any(waits) {
+                    self.push(&mut state, Waiting::Updated(uri.clone(), params.clone()));
+                }
+            }
+            // What is of the moment is not kept for later.
+            Change::Log { .. } | Change::ElicitationComplete(_) if state.readers.is_empty() => {}
+            Change::Log { params, .. } => {
+                let message = envelope::notification(&Method::LogMessage, Some(params));
+                self.push(&mut state, Waiting::Message(message));
+            }
+            Change::ElicitationComplete(params) => {
+                let message = envelope::notification(&Method::ElicitationComplete, Some(params));
+                self.push(&mut state, Waiting::Message(message));
+            }
+        }
+    }
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some((_, waker)) = self.readers.last_mut()
+            && let Some(waker) = waker.take()
+        {
+            waker.wake();
+        }
+    }
+}
+
+/// One stream of an outbox; dropping it closes it.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    outbox: Arc<Outbox>,
+    id: u64,
+}
+
+impl Reader {
+    /// What comes next. Wakes when there is more.
+    pub(crate) fn next(&self, cx: &Context<'_>) -> Next {
+        let mut state = self.outbox.lock();
+        if let Some(end) = state.end {
+            return Next::End(end);
+        }
+        let Some(at) = state.readers.iter().position(|(id, _)| *id == self.id) else {
+            return Next::End(End::Abrupt);
+        };
+        let is_newest = at + 1 == state.readers.len();
+        let mut later: Option<Instant> = None;
+        if is_newest {
+            let now = Instant::now();
+            for list in List::ALL {
+                let told = &mut state.lists[list as usize];
+                match told.last.map(|last| last + TOGETHER) {
+                    _ if !told.waits => {}
+                    Some(from) if now < from => later = Some(later.map_or(from, |later| later.min(from))),
+                    _ => {
+                        *told = Told {
+                            waits: false,
+                            last: Some(now),
+                        };
+                        return Next::Message(self.outbox.list(list));
+                    }
+                }
+            }
+            if let Some(waiting) = state.queue.pop_front() {
+                drop(state);
+                return Next::Message(self.outbox.render(waiting));
+            }
+        }
+        state.readers[at].1 = Some(cx.waker().clone());
+        Next::Nothing(later)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.outbox.lock();
+        state.readers.retain(|(id, _)| *id != self.id);
+        if state.readers.is_empty() {
+            state.unread = Some(Instant::now());
+            // What was for a reader alone goes with it, and no more is kept than is kept without one.
+            state.queue.retain(|waiting| matches!(waiting, Waiting::Updated(..)));
+            let surplus = state.queue.len().saturating_sub(REMEMBERED);
+            state.queue.drain(..surplus);
+        }
+        state.wake();
+    }
+}

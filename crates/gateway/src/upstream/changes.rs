@@ -1,0 +1,146 @@
+//! What servers say outside of calls: that a list or a resource has changed.
+//!
+//! Each link has one [`Hub`] for each credential that it is listened to with. A hub follows its server only while
+//! somebody listens, and for a grace time after that, in the one way that the server has: a GET stream in a session of
+//! the hub's own (legacy HTTP), `subscriptions/listen` (modern HTTP), or what the owner of the pipes hears (channels).
+
+mod channel;
+mod driver;
+mod hub;
+mod legacy;
+mod modern;
+mod pace;
+
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
+
+use bytes::Bytes;
+use portolan_wire::{
+    envelope::Notification,
+    level::LogLevel,
+    method::Method,
+    object::{self, RawObject},
+};
+
+pub(crate) use self::{
+    hub::{Hub, Hubs, Listening, Offer},
+    legacy::{GetStream, Heard, answer, ask},
+    modern::strings,
+};
+
+/// A kind of list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    Tools,
+    Prompts,
+    Resources,
+}
+
+/// Something that a server said outside of calls.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// A list is another one now.
+    List(List),
+    /// A resource is another one now.
+    Updated {
+        /// Which.
+        uri: Arc<str>,
+        /// The params of the notification, raw.
+        params: Bytes,
+    },
+    /// A log message.
+    Log {
+        /// Its level.
+        level: LogLevel,
+        /// The params of the notification, raw.
+        params: Bytes,
+    },
+    /// What was asked by URL is done (2025-11-25); the params of the notification, raw.
+    ElicitationComplete(Bytes),
+}
+
+/// What a listener wants to be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Interest {
+    /// Changes of lists, by [`List`].
+    pub(crate) lists: [bool; 3],
+    /// Changes of these resources.
+    pub(crate) uris: BTreeSet<Arc<str>>,
+    /// Log messages from this level on.
+    pub(crate) log: Option<LogLevel>,
+    /// That something asked by URL is done.
+    pub(crate) elicitations: bool,
+}
+
+/// Who is told of changes. Telling does not wait.
+pub(crate) trait Sink: Debug + Send + Sync {
+    /// Takes note of a change.
+    fn tell(&self, change: &Change);
+}
+
+impl List {
+    pub(crate) const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Resources];
+
+    /// The notification that tells of its change.
+    pub(crate) fn changed(self) -> Method {
+        match self {
+            Self::Tools => Method::ToolsListChanged,
+            Self::Prompts => Method::PromptsListChanged,
+            Self::Resources => Method::ResourcesListChanged,
+        }
+    }
+
+    /// What it is called in the filter of a listen.
+    pub(crate) fn filter(self) -> &'static str {
+        match self {
+            Self::Tools => "toolsListChanged",
+            Self::Prompts => "promptsListChanged",
+            Self::Resources => "resourcesListChanged",
+        }
+    }
+}
+
+impl Change {
+    /// The change that a notification tells of, if it tells of one.
+    pub(crate) fn read(notification: &Notification) -> Option<Self> {
+        Self::of(&notification.method, notification.params.as_ref())
+    }
+
+    fn of(method: &Method, params: Option<&Bytes>) -> Option<Self> {
+        Some(match method {
+            Method::ToolsListChanged => Self::List(List::Tools),
+            Method::PromptsListChanged => Self::List(List::Prompts),
+            Method::ResourcesListChanged => Self::List(List::Resources),
+            Method::ResourceUpdated => {
+                let members = RawObject::parse(params?).ok()?;
+                Self::Updated {
+                    uri: object::text(members.get("uri")?)?.into(),
+                    params: Bytes::copy_from_slice(params?),
+                }
+            }
+            Method::LogMessage => Self::Log {
+                level: LogLevel::of_message(params?)?,
+                params: Bytes::copy_from_slice(params?),
+            },
+            Method::ElicitationComplete => Self::ElicitationComplete(Bytes::copy_from_slice(params?)),
+            _ => return None,
+        })
+    }
+}
+
+impl Interest {
+    fn wants(&self, change: &Change) -> bool {
+        match change {
+            Change::List(list) => self.lists[*list as usize],
+            Change::Updated { uri, .. } => self.uris.contains(uri),
+            Change::Log { level, .. } => self.log.is_some_and(|from| *level >= from),
+            Change::ElicitationComplete(_) => self.elicitations,
+        }
+    }
+}
+
+/// The params of `resources/subscribe` and `resources/unsubscribe`.
+fn of_uri(uri: &str) -> RawObject {
+    let mut params = RawObject::new();
+    params.set("uri", object::quote(uri));
+    params
+}

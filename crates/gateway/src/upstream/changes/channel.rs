@@ -1,0 +1,231 @@
+//! A server behind the owner of its pipes: what the owner hears, and a listen through the channel where it is modern.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use portolan_core::{Answer, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Hello, Result};
+use portolan_wire::{
+    envelope::Outcome,
+    error::{ErrorObject, INVALID_PARAMS},
+    level::LogLevel,
+    meta,
+    method::Method,
+    object::{self, RawObject},
+};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{
+    Change, List,
+    driver::Over,
+    hub::{Hub, Offer, Wishes},
+    legacy, modern, of_uri,
+    pace::Pace,
+};
+use crate::upstream::convert;
+
+/// How often it is looked whether the server was started anew, which makes it forget what was asked of it.
+const LOOKED: Duration = Duration::from_secs(5);
+/// How long a small request may take.
+const SMALL: Duration = Duration::from_secs(15);
+/// How long a listen lasts before it is opened again.
+const LISTEN: Duration = Duration::from_secs(24 * 3600);
+
+/// Follows a server through the owner of its pipes.
+pub(super) async fn follow(
+    hub: &Arc<Hub>,
+    channel: &Arc<dyn Channel>,
+    pace: &mut Pace,
+    grace: Duration,
+) -> Result<Over> {
+    let mut heard = channel.notifications();
+    let hello = channel.hello().await?;
+    let mut asked = Asked::new(hub, channel, &hello);
+    let (mut wanted, mut unwanted) = (hub.watch(), std::pin::pin!(hub.unwanted(grace)));
+    let mut looked = tokio::time::interval(LOOKED);
+    looked.reset();
+    pace.reset();
+    loop {
+        wanted.borrow_and_update();
+        let wishes = hub.wishes();
+        if asked.revision != Some(wishes.revision) {
+            let offer = asked.follow(wishes).await?;
+            hub.offer(offer);
+        }
+        tokio::select! {
+            notification = heard.recv() => match notification {
+                Ok(notification) => tell(hub, &notification),
+                Err(RecvError::Lagged(_)) => hub.gap(),
+                Err(RecvError::Closed) => return Ok(Over::Ended(None)),
+            },
+            event = asked.hear() => match event {
+                Some(ExchangeEvent::Notification(notification)) => tell(hub, &notification),
+                Some(ExchangeEvent::Question(_)) => {}
+                _ => {
+                    hub.gap();
+                    return Ok(Over::Ended(None));
+                }
+            },
+            _ = wanted.changed() => {}
+            _ = looked.tick() => {
+                if channel.hello().await?.generation != hello.generation {
+                    hub.gap();
+                    return Ok(Over::Ended(Some(Duration::ZERO)));
+                }
+            }
+            () = &mut unwanted => {
+                asked.end().await;
+                return Ok(Over::Unwanted);
+            }
+        }
+    }
+}
+
+fn tell(hub: &Hub, notification: &ChannelNotification) {
+    let method = Method::parse(&notification.method);
+    if let Some(change) = Change::of(&method, notification.params.as_ref()) {
+        hub.tell(&change);
+    }
+}
+
+/// What was asked of one run of the server.
+struct Asked {
+    channel: Arc<dyn Channel>,
+    name: String,
+    modern: bool,
+    revision: Option<u64>,
+    /// Legacy: by URI, nothing or why not.
+    uris: BTreeMap<Arc<str>, Option<ErrorObject>>,
+    level: Option<LogLevel>,
+    /// Modern.
+    listen: Option<Exchange>,
+}
+
+impl Asked {
+    fn new(hub: &Hub, channel: &Arc<dyn Channel>, hello: &Hello) -> Self {
+        let name = hub.link.upgrade().map(|link| link.config().name.clone());
+        Self {
+            channel: channel.clone(),
+            name: name.unwrap_or_default(),
+            modern: hello.modern,
+            revision: None,
+            uris: BTreeMap::new(),
+            level: None,
+            listen: None,
+        }
+    }
+
+    async fn hear(&mut self) -> Option<ExchangeEvent> {
+        match &mut self.listen {
+            Some(listen) => listen.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn follow(&mut self, wishes: Wishes) -> Result<Offer> {
+        self.revision = Some(wishes.revision);
+        if self.modern {
+            return self.listen(wishes).await;
+        }
+        if wishes.log.is_some() && wishes.log != self.level {
+            self.level = wishes.log;
+            let mut params = RawObject::new();
+            params.set("level", object::quote(wishes.log.map_or("info", LogLevel::as_str)));
+            // A server without logging refuses, which is as good.
+            let _ = self.ask(&Method::SetLevel, &params).await;
+        }
+        let gone: Vec<_> = self
+            .uris
+            .keys()
+            .filter(|uri| !wishes.uris.contains(*uri))
+            .cloned()
+            .collect();
+        for uri in gone {
+            if self.uris.remove(&uri).flatten().is_none() {
+                let _ = self.ask(&Method::ResourcesUnsubscribe, &of_uri(&uri)).await;
+            }
+        }
+        for uri in wishes.uris {
+            if !self.uris.contains_key(&uri) {
+                let refused = legacy::refusal(self.ask(&Method::ResourcesSubscribe, &of_uri(&uri)).await);
+                self.uris.insert(uri, refused);
+            }
+        }
+        let refused = self.uris.iter();
+        Ok(Offer {
+            revision: wishes.revision,
+            live: true,
+            refused: refused
+                .filter_map(|(uri, refused)| Some((uri.clone(), refused.clone()?)))
+                .collect(),
+        })
+    }
+
+    /// A new listen for all that is wanted; the old one is let go once it is acknowledged.
+    async fn listen(&mut self, wishes: Wishes) -> Result<Offer> {
+        let mut filter = RawObject::new();
+        for list in List::ALL {
+            filter.set(list.filter(), Bytes::from_static(b"true"));
+        }
+        if !wishes.uris.is_empty() {
+            filter.set("resourceSubscriptions", modern::strings(wishes.uris.iter()));
+        }
+        let mut params = RawObject::new();
+        params.set("notifications", filter.to_bytes());
+        params.set(
+            meta::META,
+            convert::modern_meta(None, Bytes::from_static(b"{}"), &self.name),
+        );
+        let request = ChannelRequest::new(Method::Listen.as_str(), Some(params.to_bytes()), LISTEN);
+        let mut listen = self.channel.call(request).await?;
+        let first = tokio::time::timeout(SMALL, listen.next()).await;
+        let mut refused = HashMap::new();
+        let mut live = true;
+        match first {
+            Ok(Some(ExchangeEvent::Notification(first))) => {
+                if let Some(agreed) = first.params.as_ref().and_then(modern::agreed_uris) {
+                    let error = ErrorObject::new(INVALID_PARAMS, "the server does not tell of this resource");
+                    let left = wishes.uris.iter().filter(|uri| !agreed.contains(&***uri));
+                    refused.extend(left.map(|uri| (uri.clone(), error.clone())));
+                }
+                self.listen = Some(listen);
+            }
+            Ok(Some(ExchangeEvent::Answer(answer))) => {
+                let error = match answer? {
+                    Answer::Error(raw) => ErrorObject::parse(&raw),
+                    Answer::Result(_) => None,
+                };
+                let error = error.unwrap_or_else(|| ErrorObject::internal("the server ends a listen at once"));
+                refused.extend(wishes.uris.iter().map(|uri| (uri.clone(), error.clone())));
+                live = false;
+            }
+            // It may begin later.
+            _ => self.listen = Some(listen),
+        }
+        Ok(Offer {
+            revision: wishes.revision,
+            live,
+            refused,
+        })
+    }
+
+    async fn ask(&self, method: &Method, params: &RawObject) -> Result<Outcome> {
+        let request = ChannelRequest::new(method.as_str(), Some(params.to_bytes()), SMALL);
+        Ok(match self.channel.call(request).await?.answer().await? {
+            Answer::Result(raw) => Outcome::Result(raw),
+            Answer::Error(raw) => Outcome::Error(raw),
+        })
+    }
+
+    /// Ends what was asked for: the server goes on to run, for others.
+    async fn end(&mut self) {
+        for (uri, refused) in std::mem::take(&mut self.uris) {
+            if refused.is_none() {
+                let _ = self.ask(&Method::ResourcesUnsubscribe, &of_uri(&uri)).await;
+            }
+        }
+    }
+}

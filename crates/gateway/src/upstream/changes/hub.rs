@@ -1,0 +1,266 @@
+//! Who listens to a server with one credential, and what they want together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use portolan_core::Outbound;
+use portolan_wire::{error::ErrorObject, level::LogLevel};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Change, Interest, Sink, driver};
+use crate::upstream::Link;
+
+/// The hubs of one link.
+#[derive(Debug, Default)]
+pub(crate) struct Hubs(Mutex<Vec<Arc<Hub>>>);
+
+/// The listeners to one server with one credential.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(super) link: Weak<Link>,
+    pub(super) credential: Arc<Outbound>,
+    state: Mutex<State>,
+    /// Counts up when what is wanted changes.
+    wanted: watch::Sender<u64>,
+    offer: watch::Sender<Arc<Offer>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    listeners: HashMap<u64, (Interest, Arc<dyn Sink>)>,
+    next: u64,
+    uris: BTreeMap<Arc<str>, usize>,
+    driver: Option<AbortOnDropHandle<()>>,
+}
+
+/// What all listeners want together.
+#[derive(Debug)]
+pub(super) struct Wishes {
+    pub(super) revision: u64,
+    pub(super) uris: BTreeSet<Arc<str>>,
+    /// The most verbose level that is wanted.
+    pub(super) log: Option<LogLevel>,
+}
+
+/// What the server has agreed to, up to a revision of what was wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Offer {
+    pub(super) revision: u64,
+    /// Whether it is listened to.
+    pub(crate) live: bool,
+    /// URIs that it does not tell of, and why.
+    pub(crate) refused: HashMap<Arc<str>, ErrorObject>,
+}
+
+/// One listener's place; dropping it ends the listening.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    hub: Arc<Hub>,
+    id: u64,
+    revision: u64,
+}
+
+impl Hubs {
+    /// The hub for a credential. Equal credentials share one.
+    pub(crate) fn of(&self, link: &Arc<Link>, credential: &Arc<Outbound>) -> Arc<Hub> {
+        let mut hubs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hubs.retain(|hub| Arc::strong_count(hub) > 1 || hub.lock().driver.is_some());
+        if let Some(hub) = hubs.iter().find(|hub| *hub.credential == **credential) {
+            return hub.clone();
+        }
+        let hub = Arc::new(Hub {
+            link: Arc::downgrade(link),
+            credential: credential.clone(),
+            state: Mutex::default(),
+            wanted: watch::Sender::new(0),
+            offer: watch::Sender::default(),
+        });
+        hubs.push(hub.clone());
+        hub
+    }
+
+    /// Tells all who listen to the server, with whatever credential.
+    pub(crate) fn tell(&self, change: &Change) {
+        let hubs = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        hubs.iter().for_each(|hub| hub.pass(change));
+    }
+}
+
+impl Hub {
+    /// Begins to listen. Must be called within a tokio runtime.
+    pub(crate) fn listen(self: &Arc<Self>, interest: Interest, sink: Arc<dyn Sink>) -> Listening {
+        let mut state = self.lock();
+        let id = state.next;
+        state.next += 1;
+        let begins = state.driver.is_none();
+        let changed = state.enter(id, interest, sink);
+        let revision = self.wanting(changed || begins);
+        if begins {
+            state.driver = driver::start(self);
+        }
+        drop(state);
+        Listening {
+            hub: self.clone(),
+            id,
+            revision,
+        }
+    }
+
+    /// Tells those who want to know. Lists that have changed are stale before anybody hears of it.
+    pub(super) fn tell(&self, change: &Change) {
+        if let (Change::List(list), Some(link)) = (change, self.link.upgrade()) {
+            link.mark_stale(*list);
+        }
+        self.pass(change);
+    }
+
+    /// The same, of what was found out otherwise.
+    fn pass(&self, change: &Change) {
+        let state = self.lock();
+        let told = state.listeners.values().filter(|(interest, _)| interest.wants(change));
+        told.for_each(|(_, sink)| sink.tell(change));
+    }
+
+    /// Something may have been missed: what is known is read again, so that who listens hears of what is new.
+    pub(super) fn gap(&self) {
+        if let Some(link) = self.link.upgrade() {
+            link.reread(&self.credential);
+        }
+    }
+
+    /// Wakes whoever waits for a change of what is wanted.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.wanted.subscribe()
+    }
+
+    pub(super) fn wishes(&self) -> Wishes {
+        let state = self.lock();
+        Wishes {
+            revision: *self.wanted.borrow(),
+            uris: state.uris.keys().cloned().collect(),
+            log: state.listeners.values().filter_map(|(interest, _)| interest.log).min(),
+        }
+    }
+
+    /// Says what the server has agreed to.
+    pub(super) fn offer(&self, offer: Offer) {
+        self.offer.send_replace(Arc::new(offer));
+    }
+
+    /// Ready when nobody has listened for `grace`; then the driver is taken out, and the next listener starts another.
+    pub(super) async fn unwanted(&self, grace: Duration) {
+        let mut wanted = self.watch();
+        loop {
+            if self.lock().listeners.is_empty() {
+                tokio::select! {
+                    _ = wanted.changed() => {}
+                    () = tokio::time::sleep(grace) => return,
+                }
+            } else if wanted.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Ends the driver, unless somebody listens again.
+    pub(super) fn stop(&self) -> bool {
+        let mut state = self.lock();
+        let stops = state.listeners.is_empty();
+        if stops && let Some(driver) = state.driver.take() {
+            // It is the driver that asks: it ends by itself.
+            driver.detach();
+        }
+        stops
+    }
+
+    /// Counts up where something changed, and gives the count.
+    fn wanting(&self, changed: bool) -> u64 {
+        if changed {
+            self.wanted.send_modify(|revision| *revision += 1);
+        }
+        *self.wanted.borrow()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notes what a listener wants, and says whether all together want something else now.
+    fn enter(&mut self, id: u64, interest: Interest, sink: Arc<dyn Sink>) -> bool {
+        let mut changed = self.listeners.is_empty();
+        for uri in &interest.uris {
+            let count = self.uris.entry(uri.clone()).or_default();
+            changed |= *count == 0;
+            *count += 1;
+        }
+        changed |= interest.log.is_some();
+        if let Some((old, _)) = self.listeners.insert(id, (interest, sink)) {
+            changed |= self.release(&old);
+        }
+        changed
+    }
+
+    fn leave(&mut self, id: u64) -> bool {
+        let Some((old, _)) = self.listeners.remove(&id) else {
+            return false;
+        };
+        self.release(&old) || self.listeners.is_empty()
+    }
+
+    fn release(&mut self, interest: &Interest) -> bool {
+        let mut changed = interest.log.is_some();
+        for uri in &interest.uris {
+            if let Some(count) = self.uris.get_mut(uri) {
+                *count -= 1;
+                if *count == 0 {
+                    self.uris.remove(uri);
+                    changed = true;
+                }
+            }
+        }
+        changed
+    }
+}
+
+impl Listening {
+    /// Whether it is a place at `hub`.
+    pub(crate) fn is_at(&self, hub: &Arc<Hub>) -> bool {
+        Arc::ptr_eq(&self.hub, hub)
+    }
+
+    /// Wants something else from now on.
+    pub(crate) fn change(&mut self, interest: Interest) {
+        let mut state = self.hub.lock();
+        let Some((old, sink)) = state.listeners.get(&self.id) else {
+            return;
+        };
+        if *old == interest {
+            return;
+        }
+        let sink = sink.clone();
+        let changed = state.enter(self.id, interest, sink);
+        self.revision = self.hub.wanting(changed);
+    }
+
+    /// What the server has agreed to, once it knows what this listener wants; `None` if that is not known in time.
+    pub(crate) async fn offer(&self, at_most: Duration) -> Option<Arc<Offer>> {
+        let mut offers = self.hub.offer.subscribe();
+        let known = offers.wait_for(|offer| offer.revision >= self.revision);
+        let offer = tokio::time::timeout(at_most, known).await.ok()?.ok()?;
+        Some(offer.clone())
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut state = self.hub.lock();
+        let changed = state.leave(self.id);
+        self.hub.wanting(changed);
+    }
+}

@@ -1,0 +1,287 @@
+//! A modern server over HTTP: `subscriptions/listen` (2026-07-28, basic/utilities/subscriptions).
+
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::BodyExt;
+use portolan_core::{Cause, Error, Failure, Outbound, Result};
+use portolan_wire::{
+    envelope::{self, Incoming, Message, Notification, Outcome},
+    era::ProtocolVersion,
+    error::{ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND},
+    header as mcp, meta,
+    method::Method,
+    object::{self, RawObject},
+    sse::Decoder,
+};
+
+use super::{
+    Change, List,
+    driver::Over,
+    hub::{Hub, Offer, Wishes},
+    pace::Pace,
+};
+use crate::{
+    intake::{self, essence},
+    upstream::{connection::Driven, convert, http::HttpUpstream},
+};
+
+/// Follows a server by one listen. When other resources are wanted, another listen is opened before the old one is let
+/// go, so that nothing falls between.
+pub(super) async fn follow(
+    hub: &Arc<Hub>,
+    http: &Arc<HttpUpstream>,
+    pace: &mut Pace,
+    grace: std::time::Duration,
+) -> Result<Over> {
+    let (mut wanted, mut unwanted) = (hub.watch(), std::pin::pin!(hub.unwanted(grace)));
+    let mut current: Option<Listen> = None;
+    let mut opening: Option<Opening> = Some(open(http, &hub.credential, hub.wishes()));
+    wanted.borrow_and_update();
+    loop {
+        tokio::select! {
+            opened = maybe(opening.as_mut()) => {
+                opening = None;
+                let (listen, offer) = match opened {
+                    Ok(Some(opened)) => opened,
+                    Ok(None) => return Ok(Over::Mute),
+                    Err(error) => return Err(error),
+                };
+                if current.is_none() {
+                    pace.reset();
+                }
+                current = Some(listen);
+                hub.offer(offer);
+            }
+            heard = hear(current.as_mut()) => match heard {
+                Some(notification) => {
+                    if let Some(change) = Change::read(&notification) {
+                        hub.tell(&change);
+                    }
+                }
+                None => {
+                    hub.gap();
+                    return Ok(Over::Ended(None));
+                }
+            },
+            _ = wanted.changed() => {
+                wanted.borrow_and_update();
+                let wishes = hub.wishes();
+                match &current {
+                    // What is listened to covers it all.
+                    Some(listen) if opening.is_none() && listen.covers(&wishes) => hub.offer(listen.offer(wishes.revision)),
+                    _ => opening = Some(open(http, &hub.credential, wishes)),
+                }
+            }
+            () = &mut unwanted => return Ok(Over::Unwanted),
+        }
+    }
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Option<(Listen, Offer)>>> + Send>>;
+
+async fn maybe(opening: Option<&mut Opening>) -> Result<Option<(Listen, Offer)>> {
+    match opening {
+        Some(opening) => opening.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn hear(listen: Option<&mut Listen>) -> Option<Notification> {
+    match listen {
+        Some(listen) => listen.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A listen that the server has acknowledged.
+struct Listen {
+    body: Driven,
+    decoder: Decoder,
+    asked: HashSet<Arc<str>>,
+    refused: HashMap<Arc<str>, ErrorObject>,
+}
+
+fn open(http: &Arc<HttpUpstream>, credential: &Arc<Outbound>, wishes: Wishes) -> Opening {
+    let (http, credential) = (http.clone(), credential.clone());
+    Box::pin(async move {
+        let after = http.timeouts().handshake;
+        match tokio::time::timeout(after, begin(&http, &credential, wishes)).await {
+            Ok(begun) => begun,
+            Err(_) => Err(Error::Timeout {
+                action: "the acknowledgement of a listen".into(),
+                after,
+            }),
+        }
+    })
+}
+
+async fn begin(http: &HttpUpstream, credential: &Outbound, wishes: Wishes) -> Result<Option<(Listen, Offer)>> {
+    let (head, body) = send(http, credential, &wishes).await?.into_parts();
+    let is_events = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| essence(value).eq_ignore_ascii_case("text/event-stream"));
+    if head.status != StatusCode::OK || !is_events {
+        return refused(http, head.status, body).await;
+    }
+    let mut listen = Listen {
+        body,
+        decoder: Decoder::new(http.limits().held_bytes),
+        asked: wishes.uris.into_iter().collect(),
+        refused: HashMap::new(),
+    };
+    // Nothing comes before the acknowledgement.
+    match listen.message().await {
+        Some(Message::Notification(first)) if first.method == Method::ListenAcknowledged => {
+            listen.acknowledged(first.params.as_ref());
+            let offer = listen.offer(wishes.revision);
+            Ok(Some((listen, offer)))
+        }
+        Some(Message::Response(response)) => match response.outcome {
+            Outcome::Error(raw) => unheard(http, &raw),
+            Outcome::Result(_) => Err(odd(http, "it ends a listen before it begins")),
+        },
+        _ => Err(odd(http, "it does not acknowledge a listen")),
+    }
+}
+
+async fn send(http: &HttpUpstream, credential: &Outbound, wishes: &Wishes) -> Result<http::Response<Driven>> {
+    let mut filter = RawObject::new();
+    for list in List::ALL {
+        filter.set(list.filter(), Bytes::from_static(b"true"));
+    }
+    if !wishes.uris.is_empty() {
+        filter.set("resourceSubscriptions", strings(wishes.uris.iter()));
+    }
+    let mut params = RawObject::new();
+    params.set("notifications", filter.to_bytes());
+    params.set(
+        meta::META,
+        convert::modern_meta(None, Bytes::from_static(b"{}"), http.client_name()),
+    );
+    let mut headers = http.headers(credential, &HeaderMap::new());
+    mcp::write_mirrors(&mut headers, &Method::Listen, &params);
+    headers.insert(
+        mcp::PROTOCOL_VERSION,
+        HeaderValue::from_static(ProtocolVersion::NEWEST.as_str()),
+    );
+    let text = envelope::request(&http.next_id(), &Method::Listen, Some(&params.to_bytes()));
+    http.send(http.post(headers, text)?, credential).await
+}
+
+/// What an answer that is no stream means: `None` if the server does not know the method.
+async fn refused(http: &HttpUpstream, status: StatusCode, body: Driven) -> Result<Option<(Listen, Offer)>> {
+    let text = intake::collect(body, 64 * 1024).await.unwrap_or_default();
+    let parsed = envelope::parse(&text, &envelope::Limits::default());
+    match parsed {
+        Ok(Incoming::One(Message::Response(response))) => match response.outcome {
+            Outcome::Error(raw) => unheard(http, &raw),
+            Outcome::Result(_) => Err(odd(http, "it answers a listen with a result at once")),
+        },
+        _ if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Ok(None),
+        _ => Err(http.refused_with(status)),
+    }
+}
+
+fn unheard(http: &HttpUpstream, raw: &Bytes) -> Result<Option<(Listen, Offer)>> {
+    match ErrorObject::parse(raw) {
+        Some(error) if error.code == METHOD_NOT_FOUND => Ok(None),
+        error => Err(odd(
+            http,
+            format!(
+                "it refuses to be listened to: {}",
+                error.map_or_else(String::new, |error| error.to_string())
+            ),
+        )),
+    }
+}
+
+impl Listen {
+    /// The next notification; `None` at the end.
+    async fn next(&mut self) -> Option<Notification> {
+        loop {
+            match self.message().await? {
+                Message::Notification(notification) => return Some(notification),
+                // The listen's own answer: the server ends it.
+                Message::Response(_) => return None,
+                // Modern servers ask nothing.
+                Message::Request(_) => {}
+            }
+        }
+    }
+
+    async fn message(&mut self) -> Option<Message> {
+        loop {
+            if let Some(event) = self.decoder.next_event().ok()? {
+                let limits = envelope::Limits { depth: 1024, batch: 1 };
+                if let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits) {
+                    return Some(message);
+                }
+                continue;
+            }
+            if let Ok(data) = self.body.frame().await?.ok()?.into_data() {
+                self.decoder.push(data);
+            }
+        }
+    }
+
+    /// Takes note of what the server agrees to. One that does not say agrees to all.
+    fn acknowledged(&mut self, params: Option<&Bytes>) {
+        let agreed = params.and_then(agreed_uris);
+        let Some(agreed) = agreed else { return };
+        for uri in &self.asked {
+            if !agreed.contains(&**uri) {
+                let error = ErrorObject::new(INVALID_PARAMS, "the server does not tell of this resource");
+                self.refused.insert(uri.clone(), error);
+            }
+        }
+    }
+
+    /// Whether what is wanted is what was asked for, or part of it.
+    fn covers(&self, wishes: &Wishes) -> bool {
+        wishes.uris.iter().all(|uri| self.asked.contains(uri)) && self.asked.len() <= wishes.uris.len() + 64
+    }
+
+    fn offer(&self, revision: u64) -> Offer {
+        Offer {
+            revision,
+            live: true,
+            refused: self.refused.clone(),
+        }
+    }
+}
+
+/// The URIs that an acknowledgement names; `None` if it says nothing of them.
+pub(super) fn agreed_uris(params: &Bytes) -> Option<HashSet<String>> {
+    let params = RawObject::parse(params).ok()?;
+    let agreed = RawObject::parse(params.get("notifications")?).ok()?;
+    match agreed.get("resourceSubscriptions") {
+        Some(uris) => serde_json::from_slice(uris).ok(),
+        None => Some(HashSet::new()),
+    }
+}
+
+/// A JSON array of strings.
+pub(crate) fn strings<'a>(of: impl Iterator<Item = &'a Arc<str>>) -> Bytes {
+    let mut array = BytesMut::from(&b"["[..]);
+    for (at, text) in of.enumerate() {
+        if at > 0 {
+            array.put_u8(b',');
+        }
+        array.put_slice(&object::quote(text));
+    }
+    array.put_u8(b']');
+    array.freeze()
+}
+
+fn odd(http: &HttpUpstream, problem: impl Into<String>) -> Error {
+    http.failed(Failure::new(Cause::Protocol, problem.into()))
+}
