@@ -166,7 +166,7 @@ async fn types_and_verbs_are_checked() {
         (406, ping().with("accept", "application/json, text/event-stream;q=0")),
         (406, ping().with("accept", "application/json;q=0.0, text/event-stream")),
         (406, ping().with("accept", "application/json;Q=0, text/event-stream")),
-        (405, ping().verb("GET")),
+        (405, ping().verb("GET").without("mcp-session-id")),
         (405, ping().verb("PUT")),
         (405, ping().verb("PATCH")),
         (405, ping().verb("OPTIONS")),

@@ -6,6 +6,7 @@ mod catalogue;
 mod features;
 mod intake;
 mod limits;
+mod listens;
 mod listing;
 mod matrix;
 mod mutations;

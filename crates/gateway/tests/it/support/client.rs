@@ -258,6 +258,31 @@ impl Client {
         self.send(&self.bare(body)).await
     }
 
+    /// Opens the GET stream of the session.
+    pub(crate) async fn stream(&self) -> Incoming {
+        let mut post = self
+            .bare("")
+            .with("accept", "text/event-stream")
+            .without("content-type");
+        post.verb = "GET";
+        self.begin(&post).await
+    }
+
+    /// Opens a listen, and gives its acknowledgement as well. `filter` is the raw inside of its `notifications`.
+    pub(crate) async fn listen(&self, id: &str, filter: &str) -> (Incoming, Value) {
+        let post = self.request(
+            id,
+            "subscriptions/listen",
+            &format!(r#""notifications":{{{filter}}}"#),
+            "",
+        );
+        let mut stream = self.begin(&post).await;
+        assert_eq!(stream.head.status, 200);
+        let first = stream.json().await;
+        assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+        (stream, first)
+    }
+
     pub(crate) async fn delete(&self) -> Answer {
         let mut post = self.bare("");
         post.verb = "DELETE";

@@ -251,6 +251,17 @@ impl Incoming {
         }
     }
 
+    /// The next event's message.
+    pub(crate) async fn json(&mut self) -> Value {
+        let event = self.event().await.expect("no break").expect("an event");
+        serde_json::from_str(&event).expect("JSON")
+    }
+
+    /// That nothing comes for a while.
+    pub(crate) async fn is_silent(&mut self, during: std::time::Duration) -> bool {
+        timeout(during, self.event()).await.is_err()
+    }
+
     /// All messages of the rest of an answer: those of a stream, or the one of a JSON text.
     pub(crate) async fn messages(mut self) -> Result<Vec<String>, Broken> {
         let mut messages = Vec::new();

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::mpsc::UnboundedReceiver,
     task::JoinHandle,
 };
 
@@ -35,6 +36,8 @@ impl Asked {
 pub(crate) enum Act {
     /// Status, content type and body, with a length.
     Answer(u16, &'static str, String),
+    /// A stream of events: each text as one piece, until the sender is dropped.
+    Stream(UnboundedReceiver<String>),
     /// These bytes, then the end of the connection.
     RawThenClose(Vec<u8>),
 }
@@ -128,6 +131,28 @@ async fn connection(
                 );
                 stream.write_all(head.as_bytes()).await?;
                 stream.write_all(body.as_bytes()).await?;
+            }
+            Act::Stream(mut pieces) => {
+                let head =
+                    "HTTP/1.1 200 Planned\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+                stream.write_all(head.as_bytes()).await?;
+                loop {
+                    tokio::select! {
+                        piece = pieces.recv() => {
+                            let piece = piece.unwrap_or_default();
+                            stream.write_all(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes()).await?;
+                            if piece.is_empty() {
+                                break;
+                            }
+                        }
+                        // The client says nothing more: this is its end.
+                        read = stream.read_buf(&mut buffer) => {
+                            if read? == 0 {
+                                return Ok(());
+                            }
+                        }
+                    }
+                }
             }
             Act::RawThenClose(bytes) => {
                 stream.write_all(&bytes).await?;

@@ -1,0 +1,350 @@
+//! `subscriptions/listen`: what modern clients are told outside of calls, by servers of both eras.
+
+use std::{sync::Arc, time::Duration};
+
+use portolan_core::Gateway;
+use portolan_gateway::{GatewayConfig, McpGateway, Upstream};
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+
+use crate::support::{
+    PATIENCE,
+    client::{Client, Speaks},
+    teller::Teller,
+    until,
+    world::{Site, gateway_name, parts, publish},
+};
+
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn world(modern: bool) -> (Teller, Site, Client) {
+    let teller = Teller::start(modern).await;
+    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    (teller, site, client)
+}
+
+fn changed(list: &str) -> String {
+    format!("notifications/{list}/list_changed")
+}
+
+#[tokio::test]
+async fn a_change_upstream_reaches_the_listener_in_time() {
+    for modern in [false, true] {
+        let (teller, _site, client) = world(modern).await;
+        client.tools().await;
+        let begun = Instant::now();
+        let (mut stream, first) = client
+            .listen(
+                r#""l\u0031""#,
+                r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#,
+            )
+            .await;
+        assert!(begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
+        let id = json!("l1");
+        assert_eq!(
+            first["params"],
+            json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["file:///a"]}, "_meta": {SUBSCRIPTION: id}})
+        );
+        teller.tools(&["t", "u"]);
+        let told = Instant::now();
+        assert_eq!(teller.tools_changed(), 1);
+        let event = stream.json().await;
+        assert!(told.elapsed() < SHORT);
+        assert_eq!(event["method"], changed("tools"));
+        assert_eq!(event["params"]["_meta"][SUBSCRIPTION], id);
+        assert_eq!(client.tools().await, ["up__t", "up__u"], "what is told is true by then");
+        teller.updated("file:///a");
+        let event = stream.json().await;
+        assert_eq!(
+            event["params"],
+            json!({"uri": "file:///a", "_meta": {SUBSCRIPTION: id}})
+        );
+        // What was not asked for does not come.
+        teller.tell(&changed("prompts"), json!({}));
+        teller.updated("file:///b");
+        assert!(stream.is_silent(SHORT).await);
+    }
+}
+
+#[tokio::test]
+async fn a_resource_that_no_server_tells_of_is_not_accepted() {
+    for modern in [false, true] {
+        let (teller, _site, client) = world(modern).await;
+        let filter = r#""resourcesListChanged":true,"promptsListChanged":false,"x":1,"resourceSubscriptions":["file:///unknown","file:///a"]"#;
+        let (mut stream, first) = client.listen("7", filter).await;
+        let accepted = json!({"resourcesListChanged": true, "resourceSubscriptions": ["file:///a"]});
+        assert_eq!(first["params"]["notifications"], accepted);
+        assert_eq!(first["params"]["_meta"][SUBSCRIPTION], 7);
+        teller.tell(&changed("resources"), json!({}));
+        assert_eq!(stream.json().await["method"], changed("resources"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_mute_still_leaves_lists_to_be_told() {
+    for modern in [false, true] {
+        let (teller, site, client) = world(modern).await;
+        teller.mute();
+        let (mut stream, first) = client
+            .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#)
+            .await;
+        assert_eq!(first["params"]["notifications"], json!({"toolsListChanged": true}));
+        publish(&site.gateway, "default", &[]).await;
+        assert_eq!(stream.json().await["method"], changed("tools"));
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_is_none_is_refused() {
+    let (_teller, _site, client) = world(true).await;
+    let many: Vec<_> = (0..1001).map(|at| format!("file:///{at}")).collect();
+    for filter in [
+        String::new(),
+        r#""notifications":1"#.into(),
+        r#""notifications":{"toolsListChanged":1}"#.into(),
+        r#""notifications":{"resourceSubscriptions":"a"}"#.into(),
+        r#""notifications":{"resourceSubscriptions":[1]}"#.into(),
+        format!(r#""notifications":{{"resourceSubscriptions":{}}}"#, json!(many)),
+    ] {
+        let answer = client.ask("subscriptions/listen", &filter).await;
+        assert_eq!(answer.code(), -32602, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn a_burst_collapses_and_nothing_is_late() {
+    let (teller, _site, client) = world(true).await;
+    let (mut stream, _) = client
+        .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["a:1"]"#)
+        .await;
+    for _ in 0..200 {
+        teller.tools_changed();
+    }
+    let since = Instant::now();
+    let mut count = 0;
+    while !stream.is_silent(SHORT).await {
+        count += 1;
+        assert!(since.elapsed() < Duration::from_secs(2));
+    }
+    assert!((1..=3).contains(&count), "{count}");
+    teller.tools_changed();
+    let since = Instant::now();
+    assert_eq!(stream.json().await["method"], changed("tools"));
+    assert!(since.elapsed() < SHORT);
+}
+
+#[tokio::test]
+async fn listeners_share_one_stream_upstream_and_leave_none() {
+    for modern in [false, true] {
+        let teller = Teller::start(modern).await;
+        let mut config = GatewayConfig::default();
+        config.timeouts.listen_grace = Duration::from_millis(200);
+        let site = Site::with([("up", Upstream::http(teller.url()))], |builder| builder.config(config)).await;
+        let client = Client::connect(site.address, Speaks::Modern).await;
+        let mut streams = Vec::new();
+        for at in 0..5 {
+            let filter = format!(r#""toolsListChanged":true,"resourceSubscriptions":["file:///{at}"]"#);
+            streams.push(client.listen(&at.to_string(), &filter).await.0);
+        }
+        until("one stream upstream", || teller.streams() == 1).await;
+        assert_eq!(teller.subscribed().len(), 5);
+        assert_eq!(site.gateway.stream_count(), 5);
+        teller.updated("file:///3");
+        assert_eq!(streams[3].json().await["params"]["_meta"][SUBSCRIPTION], 3);
+        assert!(streams[2].is_silent(SHORT).await);
+        // Resources that nobody wants any more are left.
+        streams.remove(0);
+        if !modern {
+            until("unsubscribed", || {
+                !teller.subscribed().contains(&"file:///0".to_owned())
+            })
+            .await;
+        }
+        drop(streams);
+        until("no stream upstream", || teller.streams() == 0).await;
+        until("no stream", || site.gateway.stream_count() == 0).await;
+        // And another begins anew.
+        let (mut stream, _) = client.listen("9", r#""toolsListChanged":true"#).await;
+        teller.is_listened_to().await;
+        teller.tools_changed();
+        assert_eq!(stream.json().await["method"], changed("tools"));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_upstream_is_opened_again() {
+    for modern in [false, true] {
+        let (teller, _site, client) = world(modern).await;
+        client.tools().await;
+        let (mut stream, _) = client
+            .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#)
+            .await;
+        teller.tools(&["changed", "meanwhile"]);
+        teller.hang_up();
+        // Nobody has told of it, but it is found when the stream is opened again.
+        assert_eq!(stream.json().await["method"], changed("tools"));
+        until("it is opened again", || teller.streams() == 1).await;
+        until("told", || teller.updated("file:///a") == 1).await;
+        assert_eq!(stream.json().await["params"]["uri"], "file:///a");
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_what_is_published_is_told() {
+    let (first, second) = (Teller::start(true).await, Teller::start(false).await);
+    let site = Site::serve(McpGateway::new(parts())).await;
+    publish(&site.gateway, "default", &[("one", &first.url())]).await;
+    publish(&site.gateway, "other", &[("one", &first.url())]).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    let other = Client::connect(site.address, Speaks::Modern).await.gateway("other");
+    let (mut stream, _) = client.listen("1", r#""toolsListChanged":true"#).await;
+    let (mut elsewhere, _) = other.listen("1", r#""toolsListChanged":true"#).await;
+    publish(
+        &site.gateway,
+        "default",
+        &[("one", &first.url()), ("two", &second.url())],
+    )
+    .await;
+    assert_eq!(stream.json().await["method"], changed("tools"));
+    assert_eq!(client.tools().await, ["one__t", "two__t"]);
+    second.is_listened_to().await;
+    second.tools_changed();
+    assert_eq!(
+        stream.json().await["method"],
+        changed("tools"),
+        "the new server is listened to"
+    );
+    assert!(elsewhere.is_silent(SHORT).await);
+    Gateway::withdraw(&site.gateway, &gateway_name("default"))
+        .await
+        .expect("withdrawn");
+    let last = stream.json().await;
+    assert_eq!(
+        (&last["id"], &last["result"]["resultType"]),
+        (&json!(1), &json!("complete"))
+    );
+    assert_eq!(stream.event().await.expect("no break"), None);
+}
+
+#[tokio::test]
+async fn a_listen_ends_with_its_result_when_the_gateway_drains() {
+    let (_teller, site, client) = world(true).await;
+    let (mut stream, _) = client.listen(r#""x""#, r#""toolsListChanged":true"#).await;
+    let legacy = Client::connect(site.address, Speaks::November).await;
+    let mut get = legacy.stream().await;
+    site.gateway.drain(Duration::from_secs(5)).await;
+    let last = stream.json().await;
+    assert_eq!(last["id"], "x");
+    assert_eq!(last["result"]["resultType"], "complete");
+    assert_eq!(last["result"]["_meta"][SUBSCRIPTION], "x");
+    assert_eq!(stream.event().await.expect("no break"), None);
+    assert_eq!(get.event().await.expect("no break"), None);
+    let refused = client.ask("subscriptions/listen", r#""notifications":{}"#).await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(legacy.stream().await.head.status, 503);
+    assert_eq!(client.text("up__t", json!({})).await, "done", "calls go on");
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_kept_awake_and_listens_are_bounded() {
+    let teller = Teller::start(true).await;
+    let mut config = GatewayConfig::default();
+    config.timeouts.keep_alive = Duration::from_millis(50);
+    config.limits.listens = 2;
+    config.limits.streams = 3;
+    let site = Site::with([("up", Upstream::http(teller.url()))], |builder| builder.config(config)).await;
+    let (alice, bob) = (
+        Client::connect(site.address, Speaks::Modern).await,
+        Client::connect(site.address, Speaks::Modern).await.token("bob-token"),
+    );
+    let (mut one, _) = alice.listen("1", "").await;
+    let (_two, _) = alice.listen("2", "").await;
+    let full = |client: Client| async move {
+        client
+            .ask("subscriptions/listen", r#""notifications":{}"#)
+            .await
+            .status()
+    };
+    assert_eq!(full(alice.at(site.address)).await, 429);
+    let (_three, _) = bob.listen("1", "").await;
+    assert_eq!(full(bob.at(site.address)).await, 429, "there is no place for anybody");
+    let mut comments = 0;
+    while comments < 3 {
+        let piece = timeout(PATIENCE, one.piece())
+            .await
+            .expect("a comment")
+            .expect("no break")
+            .expect("no end");
+        comments += piece.windows(3).filter(|bytes| bytes == b":\n\n").count();
+    }
+    drop(one);
+    until("its place is free", || site.gateway.stream_count() == 2).await;
+    alice.listen("3", "").await;
+}
+
+#[tokio::test]
+async fn who_may_not_come_in_any_more_is_told_nothing_more() {
+    use portolan_core::{Authenticator, Caller, GatewayName, Refusal};
+    #[derive(Debug, Default)]
+    struct Door(std::sync::atomic::AtomicBool);
+    #[async_trait::async_trait]
+    impl Authenticator for Door {
+        async fn authenticate(
+            &self,
+            name: &GatewayName,
+            request: &http::request::Parts,
+        ) -> Result<Option<Arc<Caller>>, Refusal> {
+            if self.0.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(Refusal::Expired);
+            }
+            crate::support::world::tokens().authenticate(name, request).await
+        }
+        fn challenge(&self, _: &GatewayName) -> Option<String> {
+            None
+        }
+    }
+    let (teller, door) = (Teller::start(true).await, Arc::new(Door::default()));
+    let mut parts = parts();
+    parts.authenticators = vec![door.clone()];
+    parts.config.timeouts.recheck = Duration::from_millis(100);
+    let site = Site::serve(McpGateway::new(parts)).await;
+    publish(&site.gateway, "default", &[("up", &teller.url())]).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    let (mut stream, _) = client.listen("1", r#""toolsListChanged":true"#).await;
+    assert!(stream.is_silent(SHORT).await);
+    door.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(stream.event().await.expect("no break"), None);
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_is_cut_off() {
+    let teller = Teller::start(true).await;
+    let mut config = GatewayConfig::default();
+    config.limits.stream_queue = 8;
+    let site = Site::with([("up", Upstream::http(teller.url()))], |builder| builder.config(config)).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    let uris: Vec<_> = (0..500)
+        .map(|at| format!("file:///{at}-{}", "x".repeat(1500)))
+        .collect();
+    let (stream, _) = client
+        .listen("1", &format!(r#""resourceSubscriptions":{}"#, json!(uris)))
+        .await;
+    // More than all buffers between hold, while nothing is read.
+    let mut told = 0;
+    for _ in 0..40 {
+        for uri in &uris {
+            told += teller.updated(uri);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(told, 40 * 500);
+    let got = timeout(PATIENCE, stream.messages()).await.expect("an end");
+    let got: Vec<String> = got.unwrap_or_default();
+    assert!(got.len() < told, "{} of {told}", got.len());
+    let _: Vec<Value> = got
+        .iter()
+        .map(|text| serde_json::from_str(text).expect("JSON"))
+        .collect();
+}
