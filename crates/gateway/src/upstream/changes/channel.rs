@@ -23,7 +23,7 @@ use super::{
     driver::Over,
     hub::{Hub, Offer, Wishes},
     legacy, modern, of_uri,
-    pace::Pace,
+    pace::{Breath, Pace},
 };
 use crate::upstream::convert;
 
@@ -48,7 +48,9 @@ pub(super) async fn follow(
     let mut looked = tokio::time::interval(LOOKED);
     looked.reset();
     pace.reset();
+    let mut breath = Breath::default();
     loop {
+        breath.take().await;
         wanted.borrow_and_update();
         let wishes = hub.wishes();
         if asked.revision != Some(wishes.revision) {

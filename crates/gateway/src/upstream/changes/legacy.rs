@@ -22,7 +22,7 @@ use super::{
     driver::Over,
     hub::{Hub, Offer, Wishes},
     of_uri,
-    pace::Pace,
+    pace::{Breath, Pace},
 };
 use crate::{
     question::Abilities,
@@ -57,10 +57,14 @@ pub(super) async fn follow(
     let mut stream = GetStream::new(http, &open, &hub.credential);
     let mut subscribed = Subscribed::default();
     let (mut wanted, mut unwanted) = (hub.watch(), std::pin::pin!(hub.unwanted(grace)));
+    let mut breath = Breath::default();
     let mut heard = tokio::time::timeout(OPENING, stream.next()).await.ok();
     loop {
         match heard {
-            Some(Heard::Message(message)) => told(hub, http, &open, message),
+            Some(Heard::Message(message)) => {
+                told(hub, http, &open, message);
+                breath.take().await;
+            }
             Some(Heard::Opened { gap }) => {
                 pace.reset();
                 if gap {

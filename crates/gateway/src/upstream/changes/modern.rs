@@ -25,7 +25,7 @@ use super::{
     Change, List,
     driver::Over,
     hub::{Hub, Offer, Wishes},
-    pace::Pace,
+    pace::{Breath, Pace},
 };
 use crate::{
     intake::{self, essence},
@@ -44,6 +44,7 @@ pub(super) async fn follow(
     let mut current: Option<Listen> = None;
     let mut opening: Option<Opening> = Some(open(http, &hub.credential, hub.wishes()));
     wanted.borrow_and_update();
+    let mut breath = Breath::default();
     loop {
         tokio::select! {
             opened = maybe(opening.as_mut()) => {
@@ -64,6 +65,7 @@ pub(super) async fn follow(
                     if let Some(change) = Change::read(&notification) {
                         hub.tell(&change);
                     }
+                    breath.take().await;
                 }
                 None => {
                     hub.gap();

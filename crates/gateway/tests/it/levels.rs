@@ -1,0 +1,122 @@
+//! Levels of log messages, in all four pairings.
+
+use portolan_gateway::Upstream;
+use serde_json::{Value, json};
+
+use crate::support::{
+    client::{Client, Speaks},
+    teller::Teller,
+    until,
+    world::Site,
+};
+
+const LEVEL: &str = "io.modelcontextprotocol/logLevel";
+
+async fn world(modern: bool, speaks: Speaks) -> (Teller, Site, Client) {
+    let teller = Teller::start(modern).await;
+    teller.logs(&["debug", "info", "warning", "error"]);
+    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+    let client = Client::connect(site.address, speaks).await;
+    (teller, site, client)
+}
+
+/// The levels that a call is told.
+async fn logged(client: &Client, meta: &str) -> Vec<String> {
+    let incoming = client
+        .begin(&client.call_with(&client.next_id(), "up__t", "{}", meta))
+        .await;
+    let messages = incoming.messages().await.expect("a whole answer");
+    let messages: Vec<Value> = messages
+        .iter()
+        .map(|text| serde_json::from_str(text).expect("JSON"))
+        .collect();
+    assert!(messages.last().expect("an answer")["result"].is_object());
+    let logs = messages
+        .iter()
+        .filter(|message| message["method"] == "notifications/message");
+    logs.map(|log| log["params"]["level"].as_str().expect("a level").to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_session_says_it_once_to_a_legacy_server() {
+    let (teller, _site, client) = world(false, Speaks::November).await;
+    logged(&client, "").await;
+    assert!(teller.asked("logging/setLevel").is_empty(), "it has not said any");
+    assert_eq!(
+        client.ask("logging/setLevel", r#""level":"warning""#).await.json()["result"],
+        json!({})
+    );
+    until("the open session is told", || {
+        teller.asked("logging/setLevel") == [json!({"level": "warning"})]
+    })
+    .await;
+    assert_eq!(logged(&client, "").await.len(), 4, "the server is the one to filter");
+    logged(&client, "").await;
+    assert_eq!(teller.asked("logging/setLevel").len(), 1);
+    let (teller, _site, client) = world(false, Speaks::June).await;
+    client.ask("logging/setLevel", r#""level":"error""#).await;
+    assert!(teller.asked("logging/setLevel").is_empty());
+    logged(&client, "").await;
+    assert_eq!(
+        teller.asked("logging/setLevel"),
+        [json!({"level": "error"})],
+        "before the first call"
+    );
+}
+
+#[tokio::test]
+async fn a_session_says_it_in_each_request_to_a_modern_server() {
+    let (teller, _site, client) = world(true, Speaks::November).await;
+    logged(&client, r#""a":1"#).await;
+    client.ask("logging/setLevel", r#""level":"notice""#).await;
+    assert_eq!(logged(&client, r#""a":1"#).await.len(), 4);
+    let levels: Vec<_> = teller
+        .asked("tools/call")
+        .iter()
+        .map(|params| params["_meta"][LEVEL].clone())
+        .collect();
+    assert_eq!(levels, [Value::Null, json!("notice")]);
+    assert_eq!(teller.asked("tools/call")[1]["_meta"]["a"], 1);
+    assert!(teller.asked("logging/setLevel").is_empty());
+}
+
+#[tokio::test]
+async fn a_modern_request_is_told_what_it_asked_for_by_a_legacy_server() {
+    let (teller, _site, client) = world(false, Speaks::Modern).await;
+    let asking = |level: &str| format!(r#""{LEVEL}":"{level}""#);
+    assert!(logged(&client, "").await.is_empty());
+    assert!(teller.asked("logging/setLevel").is_empty());
+    assert_eq!(logged(&client, &asking("warning")).await, ["warning", "error"]);
+    assert_eq!(logged(&client, &asking("emergency")).await.len(), 0);
+    assert_eq!(logged(&client, &asking("debug")).await.len(), 4);
+    assert_eq!(logged(&client, &asking("error")).await, ["error"]);
+    assert!(logged(&client, "").await.is_empty());
+    // The shared session is only ever made to say more.
+    let set: Vec<_> = teller
+        .asked("logging/setLevel")
+        .iter()
+        .map(|params| params["level"].clone())
+        .collect();
+    assert_eq!(set, ["warning", "debug"]);
+}
+
+#[tokio::test]
+async fn modern_clients_and_servers_settle_it_between_them() {
+    let (teller, _site, client) = world(true, Speaks::Modern).await;
+    assert_eq!(logged(&client, &format!(r#""{LEVEL}":"info""#)).await.len(), 4);
+    assert_eq!(teller.asked("tools/call")[0]["_meta"][LEVEL], "info");
+}
+
+#[tokio::test]
+async fn what_is_no_level_is_refused() {
+    let (_teller, _site, client) = world(true, Speaks::November).await;
+    for odd in ["", r#""level":"loud""#, r#""level":3"#] {
+        assert_eq!(client.ask("logging/setLevel", odd).await.code(), -32602, "{odd}");
+    }
+    let (_teller, _site, client) = world(true, Speaks::Modern).await;
+    let answer = client
+        .send(&client.call_with("1", "up__t", "{}", &format!(r#""{LEVEL}":"loud""#)))
+        .await;
+    assert_eq!(answer.code(), -32602);
+}

@@ -1,0 +1,277 @@
+//! The GET stream of a session: what legacy clients are told outside of calls, by servers of both eras.
+
+use std::time::Duration;
+
+use portolan_gateway::{GatewayConfig, McpGateway, Upstream};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{
+    client::{Client, Speaks},
+    teller::Teller,
+    until,
+    world::{Site, parts, publish},
+};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn world(modern: bool, speaks: Speaks) -> (Teller, Site, Client) {
+    let teller = Teller::start(modern).await;
+    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+    let client = Client::connect(site.address, speaks).await;
+    (teller, site, client)
+}
+
+fn subscribe(uri: &str) -> String {
+    format!(r#""uri":"{uri}""#)
+}
+
+#[tokio::test]
+async fn changes_upstream_reach_the_session() {
+    for modern in [false, true] {
+        for speaks in [Speaks::March, Speaks::June, Speaks::November] {
+            let (teller, _site, client) = world(modern, speaks).await;
+            client.tools().await;
+            let mut stream = client.stream().await;
+            assert_eq!(stream.head.status, 200);
+            assert_eq!(stream.head.get("content-type"), Some("text/event-stream"));
+            teller.is_listened_to().await;
+            teller.tools(&["new"]);
+            let told = Instant::now();
+            teller.tools_changed();
+            let event = stream.json().await;
+            assert!(told.elapsed() < SHORT);
+            assert_eq!(
+                event,
+                json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+            );
+            assert_eq!(client.tools().await, ["up__new"]);
+            assert_eq!(
+                client.ask("resources/subscribe", &subscribe("file:///a")).await.json()["result"],
+                json!({})
+            );
+            assert_eq!(teller.subscribed(), ["file:///a"]);
+            assert_eq!(
+                teller.updated("file:///a"),
+                1 + usize::from(!modern) * (teller.streams() - 1)
+            );
+            let event = stream.json().await;
+            assert_eq!(event["method"], "notifications/resources/updated");
+            assert_eq!(event["params"], json!({"uri": "file:///a"}));
+            assert_eq!(
+                client
+                    .ask("resources/unsubscribe", &subscribe("file:///a"))
+                    .await
+                    .status(),
+                200
+            );
+            until("it is not told any more", || modern || teller.subscribed().is_empty()).await;
+            teller.updated("file:///a");
+            assert!(stream.is_silent(SHORT).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_subscribed_to_is_said() {
+    for modern in [false, true] {
+        let (teller, _site, client) = world(modern, Speaks::November).await;
+        let answer = client.ask("resources/subscribe", &subscribe("file:///unknown")).await;
+        assert_eq!(answer.code(), -32002, "{answer:?}");
+        assert_eq!(answer.json()["error"]["data"]["uri"], "file:///unknown");
+        for odd in [String::new(), r#""uri":1"#.into(), subscribe(&"x".repeat(3000))] {
+            assert_eq!(client.ask("resources/subscribe", &odd).await.code(), -32602);
+        }
+        assert_eq!(
+            client
+                .ask("resources/unsubscribe", &subscribe("file:///never"))
+                .await
+                .json()["result"],
+            json!({})
+        );
+        drop(teller);
+        let (teller, _site, client) = world(modern, Speaks::November).await;
+        teller.mute();
+        assert_eq!(
+            client.ask("resources/subscribe", &subscribe("file:///a")).await.code(),
+            -32601
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_session_subscribes_to_so_many() {
+    let teller = Teller::start(true).await;
+    let mut config = GatewayConfig::default();
+    config.limits.subscriptions = 2;
+    let site = Site::with([("up", Upstream::http(teller.url()))], |builder| builder.config(config)).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    for (uri, code) in [("a:1", 0), ("a:2", 0), ("a:1", 0), ("a:3", -32602)] {
+        assert_eq!(
+            client.ask("resources/subscribe", &subscribe(uri)).await.code(),
+            code,
+            "{uri}"
+        );
+    }
+    client.ask("resources/unsubscribe", &subscribe("a:1")).await;
+    assert_eq!(client.ask("resources/subscribe", &subscribe("a:3")).await.code(), 0);
+}
+
+#[tokio::test]
+async fn what_happens_while_no_stream_is_open_is_told_at_the_next() {
+    for modern in [false, true] {
+        let (teller, _site, client) = world(modern, Speaks::November).await;
+        client.tools().await;
+        for uri in ["file:///a", "file:///b"] {
+            assert_eq!(client.ask("resources/subscribe", &subscribe(uri)).await.code(), 0);
+        }
+        teller.is_listened_to().await;
+        for _ in 0..10 {
+            teller.tools_changed();
+            teller.updated("file:///b");
+            teller.updated("file:///a");
+        }
+        tokio::time::sleep(SHORT).await;
+        let mut stream = client.stream().await;
+        assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
+        assert_eq!(stream.json().await["params"]["uri"], "file:///b");
+        assert_eq!(stream.json().await["params"]["uri"], "file:///a");
+        assert!(stream.is_silent(SHORT).await);
+    }
+}
+
+#[tokio::test]
+async fn of_several_streams_the_newest_is_told_alone() {
+    let (teller, site, client) = world(true, Speaks::November).await;
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(client.stream().await);
+    }
+    assert_eq!(client.stream().await.head.status, 429);
+    assert_eq!(site.gateway.stream_count(), 4);
+    teller.is_listened_to().await;
+    for left in (0..4).rev() {
+        teller.tools_changed();
+        let mut newest = streams.pop().expect("a stream");
+        assert_eq!(newest.json().await["method"], "notifications/tools/list_changed");
+        drop(newest);
+        until("it is closed", || site.gateway.stream_count() == left).await;
+    }
+    let mut last = client.stream().await;
+    teller.tools_changed();
+    assert_eq!(last.json().await["method"], "notifications/tools/list_changed");
+    assert!(last.is_silent(SHORT).await, "what others were told is not told again");
+}
+
+#[tokio::test]
+async fn a_stream_is_its_sessions() {
+    let (_teller, site, client) = world(true, Speaks::November).await;
+    let get = || client.bare("").with("accept", "text/event-stream").verb("GET");
+    for (status, post) in [
+        (405, get().without("mcp-session-id")),
+        (405, get().with("mcp-protocol-version", "2026-07-28")),
+        (406, get().with("accept", "application/json")),
+        (404, get().with("mcp-session-id", "x")),
+        (404, get().with("authorization", "Bearer bob-token")),
+        (401, get().without("authorization")),
+        (403, get().with("origin", "https://elsewhere.example.com")),
+    ] {
+        assert_eq!(client.send(&post).await.status(), status, "{post:?}");
+    }
+    let mut stream = client.stream().await;
+    assert_eq!(client.delete().await.status(), 204);
+    assert_eq!(
+        stream.event().await.expect("no break"),
+        None,
+        "it ends with its session"
+    );
+    assert_eq!(client.send(&get()).await.status(), 404);
+    until("no stream", || site.gateway.stream_count() == 0).await;
+}
+
+#[tokio::test]
+async fn sessions_of_one_credential_share_a_stream_upstream() {
+    let (teller, site, first) = world(false, Speaks::November).await;
+    let second = Client::connect(site.address, Speaks::June).await;
+    let (mut one, mut two) = (first.stream().await, second.stream().await);
+    for client in [&first, &second] {
+        assert_eq!(
+            client.ask("resources/subscribe", &subscribe("file:///a")).await.code(),
+            0
+        );
+    }
+    assert_eq!(teller.streams(), 1);
+    assert_eq!(teller.asked("resources/subscribe").len(), 1);
+    teller.updated("file:///a");
+    assert_eq!(one.json().await["params"]["uri"], "file:///a");
+    assert_eq!(two.json().await["params"]["uri"], "file:///a");
+    first.ask("resources/unsubscribe", &subscribe("file:///a")).await;
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(
+        teller.asked("resources/unsubscribe").len(),
+        0,
+        "the other still wants it"
+    );
+    teller.updated("file:///a");
+    assert_eq!(two.json().await["params"]["uri"], "file:///a");
+    assert!(one.is_silent(SHORT).await);
+    assert_eq!(second.delete().await.status(), 204);
+    until("nobody wants it", || teller.asked("resources/unsubscribe").len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_published_later_is_listened_to() {
+    let (first, second) = (Teller::start(true).await, Teller::start(false).await);
+    let site = Site::serve(McpGateway::new(parts())).await;
+    publish(&site.gateway, "default", &[("one", &first.url())]).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let mut stream = client.stream().await;
+    publish(&site.gateway, "default", &[("two", &second.url())]).await;
+    let mut methods = Vec::new();
+    for _ in 0..3 {
+        methods.push(stream.json().await["method"].as_str().expect("a method").to_owned());
+    }
+    methods.sort();
+    let kinds = ["prompts", "resources", "tools"].map(|kind| format!("notifications/{kind}/list_changed"));
+    assert_eq!(methods, kinds);
+    second.is_listened_to().await;
+    second.tools_changed();
+    assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
+}
+
+#[tokio::test]
+async fn what_a_server_says_to_one_session_alone_reaches_it() {
+    let (teller, site, client) = world(false, Speaks::November).await;
+    let other = Client::connect(site.address, Speaks::November).await;
+    let (mut stream, mut elsewhere) = (client.stream().await, other.stream().await);
+    client.text("up__t", json!({})).await;
+    let session = |asked: &crate::support::script::Asked| {
+        let line = asked
+            .head
+            .lines()
+            .find_map(|line| line.strip_prefix("mcp-session-id: "));
+        line.map(str::to_owned)
+    };
+    let asked = teller.script.asked();
+    let own = asked
+        .iter()
+        .find(|asked| asked.method() == "tools/call")
+        .and_then(session);
+    let own = own.expect("a session");
+    let log = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x", "odd": [1]}});
+    until("its stream is open", || teller.tell_one(&own, &log)).await;
+    assert_eq!(stream.json().await, log);
+    let done =
+        json!({"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": "e"}});
+    assert!(teller.tell_one(&own, &done));
+    assert_eq!(stream.json().await, done);
+    assert!(teller.tell_one(&own, &json!({"jsonrpc": "2.0", "id": "p", "method": "ping"})));
+    until("the ping is answered", || {
+        let asked = teller.script.asked();
+        asked
+            .iter()
+            .any(|asked| asked.body["id"] == "p" && asked.body["result"].is_object())
+    })
+    .await;
+    assert!(elsewhere.is_silent(SHORT).await);
+}
