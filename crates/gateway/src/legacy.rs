@@ -123,7 +123,7 @@ impl Inner {
     }
 
     /// `DELETE`: ends the session, and those upstream that belong to it.
-    pub(crate) async fn end_session(&self, visit: &Visit) -> Result<Response<Body>, Rejection> {
+    pub(crate) async fn end_session(self: &Arc<Self>, visit: &Visit) -> Result<Response<Body>, Rejection> {
         let session = self.session(visit).await?;
         self.sessions.end(&session).await.map_err(|error| {
             tracing::warn!(%error, "a session cannot be ended");
@@ -138,8 +138,9 @@ impl Inner {
         Ok(response)
     }
 
-    pub(crate) async fn session(&self, visit: &Visit) -> Result<Arc<Session>, Rejection> {
+    pub(crate) async fn session(self: &Arc<Self>, visit: &Visit) -> Result<Arc<Session>, Rejection> {
         let id = session_id(&visit.headers)?;
+        self.keep();
         match self.sessions.find(id, &visit.gateway.spec.name, &visit.caller).await {
             Ok(Some(session)) => Ok(session),
             Ok(None) => Err(Rejection::http(

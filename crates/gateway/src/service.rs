@@ -126,7 +126,10 @@ impl McpGateway {
             connector,
             config,
         };
-        Self { inner: Arc::new(inner) }
+        let inner = Arc::new(inner);
+        // Outside of a runtime, the first session or stream does this.
+        inner.keep();
+        Self { inner }
     }
 
     /// How many sessions of legacy clients are remembered now.

@@ -17,10 +17,13 @@ const TICK: Duration = Duration::from_secs(5);
 impl Inner {
     /// Begins to look after streams and sessions, unless that has begun, for as long as this gateway is there.
     pub(crate) fn keep(self: &Arc<Self>) {
-        if self.streams.kept.load(Ordering::Relaxed) || self.streams.kept.swap(true, Ordering::AcqRel) {
+        if self.streams.kept.load(Ordering::Relaxed) {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
+        if self.streams.kept.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let ended = self.connector.ended.clone();
         let keeping = keep(Arc::downgrade(self));
         runtime.spawn(async move {

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
     Clock, SessionStore, SystemClock,
-    memory::{ManualClock, MemorySessions},
+    memory::{ManualClock, MemoryBus, MemorySessions},
 };
 use portolan_gateway::{McpGateway, TokenKeys};
 use serde_json::json;
 
 use crate::support::{
     client::{Client, Speaks},
+    teller::Teller,
     until,
     world::{Eras, HttpFixture, Site, http, parts, publish},
 };
@@ -98,4 +99,204 @@ async fn a_session_ended_at_one_replica_ends_at_one_that_serves_it() {
     clock.advance(Duration::from_secs(5));
     assert_eq!(there.ask("ping", "").await.status(), 404);
     until("its session upstream is ended too", || upstream.sessions() < before).await;
+}
+
+/// Two replicas behind a balancer that knows nothing of sessions.
+struct Pair {
+    replicas: Vec<Site>,
+    next: std::cell::Cell<usize>,
+}
+
+impl Pair {
+    async fn of(upstream: &str) -> Self {
+        let (sessions, bus) = (Arc::new(MemorySessions::default()), Arc::new(MemoryBus::new()));
+        let mut replicas = Vec::new();
+        for _ in 0..2 {
+            let mut parts = parts();
+            parts.keys = TokenKeys::new(1, &[7; 32]).expect("keys");
+            parts.sessions = sessions.clone() as Arc<dyn SessionStore>;
+            parts.bus = Some(bus.clone());
+            let site = Site::serve(McpGateway::new(parts)).await;
+            publish(&site.gateway, "default", &[("up", upstream)]).await;
+            replicas.push(site);
+        }
+        let next = std::cell::Cell::new(0);
+        Self { replicas, next }
+    }
+
+    /// The client, sent to the replica whose turn it is.
+    fn route(&self, client: &Client) -> Client {
+        let turn = self.next.get();
+        self.next.set(turn + 1);
+        client.at(self.replicas[turn % self.replicas.len()].address)
+    }
+
+    async fn client(&self, speaks: Speaks) -> Client {
+        let mut client = Client::stranger(self.replicas[0].address, speaks);
+        client.shake_hands().await;
+        // Both have heard of the session, and listen to each other.
+        for replica in self.replicas.iter().filter(|_| !speaks.is_modern()) {
+            assert_eq!(client.at(replica.address).ask("ping", "").await.status(), 200);
+        }
+        client
+    }
+}
+
+fn subscribe(uri: &str) -> String {
+    format!(r#""uri":"{uri}""#)
+}
+
+#[tokio::test]
+async fn a_resource_that_is_subscribed_to_at_one_replica_is_told_by_the_other() {
+    for modern in [false, true] {
+        let teller = Teller::start(modern).await;
+        let pair = Pair::of(&teller.url()).await;
+        let client = pair.client(Speaks::November).await;
+        let (here, there) = (pair.route(&client), pair.route(&client));
+        let mut stream = here.stream().await;
+        assert_eq!(
+            there.ask("resources/subscribe", &subscribe("file:///a")).await.code(),
+            0
+        );
+        until("both replicas have subscribed", || match modern {
+            true => teller.updated("file:///a") == 2,
+            false => teller.asked("resources/subscribe").len() == 2,
+        })
+        .await;
+        teller.updated("file:///a");
+        let event = stream.json().await;
+        assert_eq!(event["params"]["uri"], "file:///a");
+        // Whatever replica is asked, the session has one set of subscriptions.
+        let asker = pair.route(&client);
+        assert_eq!(
+            asker.ask("resources/unsubscribe", &subscribe("file:///a")).await.code(),
+            0
+        );
+        for _ in 0..50 {
+            if stream.is_silent(Duration::from_millis(300)).await {
+                break;
+            }
+        }
+        teller.updated("file:///a");
+        assert!(stream.is_silent(Duration::from_millis(300)).await);
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_cancelled_from_the_other_replica() {
+    for modern in [false, true] {
+        let teller = Teller::start(modern).await;
+        let pair = Pair::of(&teller.url()).await;
+        let client = pair.client(Speaks::November).await;
+        let (here, there) = (pair.route(&client), pair.route(&client));
+        let incoming = here
+            .begin_unanswered(&here.call("\"c\"", "up__t", r#"{"hold":true}"#))
+            .await;
+        until("the call is under way", || !teller.asked("tools/call").is_empty()).await;
+        assert_eq!(there.cancel("\"other\"").await.status(), 202);
+        let stranger = pair.client(Speaks::November).await;
+        stranger.cancel("\"c\"").await;
+        assert!(
+            tokio::time::timeout(Duration::from_millis(200), async {
+                pair.route(&client).ask("ping", "").await
+            })
+            .await
+            .is_ok()
+        );
+        assert_eq!(there.cancel("\"c\"").await.status(), 202);
+        let messages = incoming.incoming().await.messages().await.expect("a proper end");
+        assert!(messages.is_empty(), "{messages:?}");
+        if !modern {
+            until("the server is told", || {
+                teller.asked("notifications/cancelled").len() == 1
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_level_that_is_set_at_one_replica_holds_at_the_other() {
+    let teller = Teller::start(true).await;
+    let pair = Pair::of(&teller.url()).await;
+    let client = pair.client(Speaks::June).await;
+    let asker = pair.route(&client);
+    assert_eq!(asker.ask("logging/setLevel", r#""level":"alert""#).await.code(), 0);
+    let level = || {
+        let called = teller.asked("tools/call");
+        called
+            .last()
+            .map(|params| params["_meta"]["io.modelcontextprotocol/logLevel"] == "alert")
+    };
+    let there = pair.route(&client);
+    for _ in 0..100 {
+        there.text("up__t", json!({})).await;
+        if level() == Some(true) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the other replica never knew");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_at_one_replica_ends_at_the_other_at_once() {
+    let teller = Teller::start(false).await;
+    let pair = Pair::of(&teller.url()).await;
+    let client = pair.client(Speaks::November).await;
+    let (here, there) = (pair.route(&client), pair.route(&client));
+    let mut stream = here.stream().await;
+    here.text("up__t", json!({})).await;
+    assert_eq!(there.delete().await.status(), 204);
+    assert_eq!(stream.event().await.expect("no break"), None);
+    assert_eq!(here.ask("ping", "").await.status(), 404);
+    assert_eq!(here.stream().await.head.status, 404);
+}
+
+#[tokio::test]
+async fn clients_of_a_replica_that_is_gone_go_on_at_the_other() {
+    for speaks in Speaks::ONE_OF_EACH {
+        let teller = Teller::start(false).await;
+        let mut pair = Pair::of(&teller.url()).await;
+        let client = pair.client(speaks).await;
+        let filter = r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#;
+        let here = client.at(pair.replicas[1].address);
+        let mut stream = if speaks.is_modern() {
+            here.listen("1", filter).await.0
+        } else {
+            assert_eq!(here.ask("resources/subscribe", &subscribe("file:///a")).await.code(), 0);
+            here.stream().await
+        };
+        until("told", || teller.updated("file:///a") > 0).await;
+        assert_eq!(stream.json().await["params"]["uri"], "file:///a");
+        pair.replicas[1].gateway.drain(Duration::from_secs(5)).await;
+        drop(pair.replicas.pop());
+        while let Ok(Some(_)) = stream.event().await {}
+        let there = pair.route(&client);
+        let mut stream = if speaks.is_modern() {
+            there.listen("2", filter).await.0
+        } else {
+            there.stream().await
+        };
+        until("told by the other", || teller.updated("file:///a") > 0).await;
+        assert_eq!(stream.json().await["params"]["uri"], "file:///a");
+    }
+}
+
+#[tokio::test]
+async fn changes_are_told_by_every_replica() {
+    let teller = Teller::start(true).await;
+    let pair = Pair::of(&teller.url()).await;
+    let client = pair.client(Speaks::Modern).await;
+    let mut streams = Vec::new();
+    for id in ["1", "2", "3", "4"] {
+        streams.push(pair.route(&client).listen(id, r#""toolsListChanged":true"#).await.0);
+    }
+    assert_eq!(teller.streams(), 2, "one of each replica");
+    teller.tools(&["new"]);
+    teller.tools_changed();
+    for stream in &mut streams {
+        assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
+        assert_eq!(pair.route(&client).tools().await, ["up__new"]);
+    }
 }

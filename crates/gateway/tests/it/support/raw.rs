@@ -253,7 +253,8 @@ impl Incoming {
 
     /// The next event's message.
     pub(crate) async fn json(&mut self) -> Value {
-        let event = self.event().await.expect("no break").expect("an event");
+        let event = timeout(PATIENCE, self.event()).await.expect("an event in time");
+        let event = event.expect("no break").expect("an event");
         serde_json::from_str(&event).expect("JSON")
     }
 
