@@ -3,6 +3,7 @@
 mod auth;
 mod cancel;
 mod catalogue;
+mod channels;
 mod features;
 mod intake;
 mod levels;
@@ -10,6 +11,7 @@ mod limits;
 mod listens;
 mod listing;
 mod matrix;
+mod memory;
 mod mutations;
 mod publications;
 mod questions;

@@ -205,7 +205,7 @@ impl State {
         match asked.method() {
             "server/discover" => answer(
                 asked,
-                r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"private"}"#,
+                r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"prompts":{"listChanged":true},"logging":{}},"ttlMs":0,"cacheScope":"private"}"#,
             ),
             "tools/list" => answer(
                 asked,
@@ -253,7 +253,7 @@ impl State {
         match asked.method() {
             "initialize" => {
                 self.sessions += 1;
-                let result = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"s","version":"1"}}"#;
+                let result = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"prompts":{"listChanged":true},"logging":{}},"serverInfo":{"name":"s","version":"1"}}"#;
                 let body = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, asked.id());
                 let head = format!(
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nmcp-session-id: s{}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",

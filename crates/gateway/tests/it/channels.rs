@@ -1,0 +1,156 @@
+//! Changes that the owner of a server's pipes hears.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use portolan_core::{Answer, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Hello, Result};
+use portolan_gateway::Upstream;
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::support::{
+    client::{Client, Speaks},
+    until,
+    world::Site,
+};
+
+/// A channel whose server says what the test wants.
+#[derive(Debug)]
+struct Pipes {
+    modern: bool,
+    heard: broadcast::Sender<ChannelNotification>,
+    asked: Mutex<Vec<(String, Value)>>,
+    listens: Mutex<Vec<mpsc::Sender<ExchangeEvent>>>,
+    generation: Mutex<u64>,
+}
+
+impl Pipes {
+    fn new(modern: bool) -> Arc<Self> {
+        Arc::new(Self {
+            modern,
+            heard: broadcast::Sender::new(16),
+            asked: Mutex::default(),
+            listens: Mutex::default(),
+            generation: Mutex::default(),
+        })
+    }
+
+    fn asked(&self, method: &str) -> Vec<Value> {
+        let asked = self.asked.lock().expect("no panic");
+        asked
+            .iter()
+            .filter(|(known, _)| known == method)
+            .map(|(_, params)| params.clone())
+            .collect()
+    }
+
+    /// Says something: in the last listen, where it is modern.
+    async fn say(&self, method: &str, params: Value) {
+        let notification = ChannelNotification::new(method, Some(params.to_string().into()));
+        let listen = self.listens.lock().expect("no panic").last().cloned();
+        match listen {
+            Some(listen) => listen
+                .send(ExchangeEvent::Notification(notification))
+                .await
+                .expect("listened to"),
+            None => drop(self.heard.send(notification).expect("heard")),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Channel for Pipes {
+    async fn hello(&self) -> Result<Hello> {
+        let version = if self.modern { "2026-07-28" } else { "2025-11-25" };
+        let mut hello = Hello::new(self.modern, version, Bytes::from_static(b"{}"));
+        hello.generation = *self.generation.lock().expect("no panic");
+        Ok(hello)
+    }
+
+    async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
+        let params: Value = serde_json::from_slice(&request.params.unwrap_or_default()).unwrap_or_default();
+        let method = request.method.to_string();
+        self.asked
+            .lock()
+            .expect("no panic")
+            .push((method.clone(), params.clone()));
+        let (events, comes) = mpsc::channel(16);
+        if method == "subscriptions/listen" {
+            let ack = json!({"notifications": params["notifications"], "_meta": {"io.modelcontextprotocol/subscriptionId": 5}});
+            let ack =
+                ChannelNotification::new("notifications/subscriptions/acknowledged", Some(ack.to_string().into()));
+            events.send(ExchangeEvent::Notification(ack)).await.expect("open");
+            self.listens.lock().expect("no panic").push(events);
+        } else {
+            let result = match &*method {
+                "tools/list" => r#"{"tools":[]}"#,
+                _ => "{}",
+            };
+            let answer = Answer::Result(Bytes::from_static(result.as_bytes()));
+            events.send(ExchangeEvent::Answer(Ok(answer))).await.expect("open");
+        }
+        Ok(Exchange::new(comes, ()))
+    }
+
+    fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
+        self.heard.subscribe()
+    }
+}
+
+#[tokio::test]
+async fn what_a_stdio_server_says_reaches_clients_of_both_eras() {
+    for modern in [false, true] {
+        let pipes = Pipes::new(modern);
+        let site = Site::of([("up", Upstream::channel(pipes.clone()))]).await;
+        let new = Client::connect(site.address, Speaks::Modern).await;
+        let old = Client::connect(site.address, Speaks::November).await;
+        let (mut listen, first) = new
+            .listen(
+                "\"n\"",
+                r#""promptsListChanged":true,"resourceSubscriptions":["file:///a"]"#,
+            )
+            .await;
+        assert_eq!(
+            first["params"]["notifications"]["resourceSubscriptions"],
+            json!(["file:///a"])
+        );
+        let mut stream = old.stream().await;
+        assert_eq!(old.ask("resources/subscribe", r#""uri":"file:///b""#).await.code(), 0);
+        pipes.say("notifications/prompts/list_changed", json!({})).await;
+        assert_eq!(listen.json().await["method"], "notifications/prompts/list_changed");
+        assert_eq!(stream.json().await["method"], "notifications/prompts/list_changed");
+        for uri in ["file:///b", "file:///a"] {
+            let params = json!({"uri": uri, "_meta": {"io.modelcontextprotocol/subscriptionId": 5, "odd": 1}});
+            pipes.say("notifications/resources/updated", params).await;
+        }
+        let told = listen.json().await;
+        let about = json!({"io.modelcontextprotocol/subscriptionId": "n", "odd": 1});
+        assert_eq!(told["params"], json!({"uri": "file:///a", "_meta": about}));
+        assert_eq!(
+            stream.json().await["params"],
+            json!({"uri": "file:///b", "_meta": {"odd": 1}})
+        );
+        if !modern {
+            assert_eq!(pipes.asked("resources/subscribe").len(), 2);
+            drop(listen);
+            until("it is unsubscribed", || {
+                pipes.asked("resources/unsubscribe") == [json!({"uri": "file:///a"})]
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_again_is_asked_again() {
+    let pipes = Pipes::new(false);
+    let site = Site::of([("up", Upstream::channel(pipes.clone()))]).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    let (_listen, _) = client.listen("1", r#""resourceSubscriptions":["file:///a"]"#).await;
+    assert_eq!(pipes.asked("resources/subscribe").len(), 1);
+    *pipes.generation.lock().expect("no panic") += 1;
+    until("it is subscribed again", || {
+        pipes.asked("resources/subscribe").len() == 2
+    })
+    .await;
+}
