@@ -3,6 +3,8 @@
 mod auth;
 mod cancel;
 mod catalogue;
+mod channel_questions;
+mod conversations;
 mod features;
 mod intake;
 mod limits;
