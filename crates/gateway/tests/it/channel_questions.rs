@@ -73,7 +73,7 @@ impl Channel for Asks {
         self.respondents
             .lock()
             .expect("no panic")
-            .push(request.respondent.clone());
+            .push(request.respondent);
         tokio::spawn(async move {
             let params = json!({"message": "who?", "requestedSchema": {"type": "object", "properties": {}}});
             let question = Question::new(7, "elicitation/create", Some(params.to_string().into()));
