@@ -70,10 +70,7 @@ impl Channel for Asks {
             events.try_send(done(tools)).expect("room");
             return Ok(exchange);
         }
-        self.respondents
-            .lock()
-            .expect("no panic")
-            .push(request.respondent);
+        self.respondents.lock().expect("no panic").push(request.respondent);
         tokio::spawn(async move {
             let params = json!({"message": "who?", "requestedSchema": {"type": "object", "properties": {}}});
             let question = Question::new(7, "elicitation/create", Some(params.to_string().into()));
