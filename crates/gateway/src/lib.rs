@@ -27,6 +27,9 @@ mod cancellation;
 mod capabilities;
 mod config;
 mod exposure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod inject;
 mod intake;

@@ -25,6 +25,8 @@ use std::{fmt, sync::Arc};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::token::{QuestionId, State};
 pub(crate) use self::{abilities::Abilities, modern::bring, origin::carry_on, token::Seat};
 use self::{
     hop::Hops,

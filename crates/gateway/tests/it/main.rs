@@ -3,7 +3,9 @@
 mod auth;
 mod cancel;
 mod catalogue;
+mod channel_questions;
 mod channels;
+mod conversations;
 mod features;
 mod intake;
 mod levels;

@@ -1,12 +1,9 @@
 //! What servers ask clients in the middle of a call, in all four pairings.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
-use portolan_core::{Asks, SessionStore, memory::MemorySessions};
-use portolan_gateway::{GatewayConfig, McpGateway, TokenKeys};
+use portolan_core::Asks;
+use portolan_gateway::{GatewayConfig, McpGateway};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -14,7 +11,7 @@ use crate::support::{
     client::{Client, Post, Speaks},
     raw::Incoming,
     until,
-    world::{Site, parts, publish_asking},
+    world::{Site, parts, publish_asking, replicas},
 };
 
 const ALL: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
@@ -421,30 +418,10 @@ async fn a_page_that_must_be_visited_first() {
     }
 }
 
-/// Two gateways with the same keys, that know each other's addresses.
-async fn replicas(asker: &Asker) -> [Site; 2] {
-    let sessions: Arc<MemorySessions> = Arc::default();
-    let mut sites = Vec::new();
-    let servers = [("up", asker.url())];
-    let installs = crate::support::world::routes(&[("up", &servers[0].1)], Asks::ALL);
-    for _ in 0..2 {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let mut parts = parts();
-        parts.keys = TokenKeys::new(1, &[9; 32]).expect("keys");
-        parts.sessions = sessions.clone() as Arc<dyn SessionStore>;
-        parts.config.replica = Some(format!("http://{address}/mcp").parse().expect("a URL"));
-        let site = Site::on(listener, McpGateway::new(parts));
-        crate::support::world::publish_routes(&site.gateway, "default", installs.clone()).await;
-        sites.push(site);
-    }
-    sites.try_into().unwrap_or_else(|_| unreachable!())
-}
-
 #[tokio::test]
 async fn answers_reach_the_replica_that_waits() {
     for asker in [Asker::legacy().await, Asker::modern().await, Asker::resumable().await] {
-        let [first, second] = replicas(&asker).await;
+        let [first, second] = replicas(&[("up", &asker.url())], Asks::ALL, |_| {}).await;
         for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
             let client = Client::able(first.address, speaks, ALL).await;
             let there = client.at(second.address);
@@ -461,7 +438,7 @@ async fn answers_reach_the_replica_that_waits() {
 #[tokio::test]
 async fn a_replica_that_is_gone_takes_its_calls_with_it_honestly() {
     let asker = Asker::legacy().await;
-    let [first, second] = replicas(&asker).await;
+    let [first, second] = replicas(&[("up", &asker.url())], Asks::ALL, |_| {}).await;
     let client = Client::able(first.address, Speaks::Modern, ALL).await;
     let there = client.at(second.address);
     let arguments = json!({"tag": "t"});
@@ -475,7 +452,7 @@ async fn a_replica_that_is_gone_takes_its_calls_with_it_honestly() {
 #[tokio::test]
 async fn a_call_whose_stream_can_be_taken_up_is_kept_nowhere() {
     let asker = Asker::resumable().await;
-    let [first, second] = replicas(&asker).await;
+    let [first, second] = replicas(&[("up", &asker.url())], Asks::ALL, |_| {}).await;
     let client = Client::able(first.address, Speaks::Modern, ALL).await;
     let there = client.at(second.address);
     let arguments = json!({"tag": "t", "questions": 2, "progress": true});

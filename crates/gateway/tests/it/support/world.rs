@@ -245,6 +245,26 @@ pub(crate) async fn publish_routes(gateway: &McpGateway, name: &str, routes: Vec
     Gateway::publish(gateway, publication).await.expect("published");
 }
 
+/// Two gateways with the same keys, sessions and servers, which know each other's addresses.
+pub(crate) async fn replicas(servers: &[(&str, &str)], asks: Asks, change: impl Fn(&mut GatewayConfig)) -> [Site; 2] {
+    let sessions: Arc<MemorySessions> = Arc::default();
+    let routes = routes(servers, asks);
+    let mut sites = Vec::new();
+    for _ in 0..2 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut parts = parts();
+        parts.keys = TokenKeys::new(1, &[9; 32]).expect("keys");
+        parts.sessions = sessions.clone();
+        parts.config.replica = Some(format!("http://{address}/mcp").parse().expect("a URL"));
+        change(&mut parts.config);
+        let site = Site::on(listener, McpGateway::new(parts));
+        publish_routes(&site.gateway, "default", routes.clone()).await;
+        sites.push(site);
+    }
+    sites.try_into().unwrap_or_else(|_| unreachable!("two were made"))
+}
+
 /// A ready install.
 pub(crate) fn install(server: &ServerSpec, owner: Owner) -> Arc<Install> {
     let name = InstallName::new(&SystemClock);

@@ -1,0 +1,178 @@
+//! Questions of servers behind a channel, whose owner is the test.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use portolan_core::{
+    Answer, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Hello, OpenCall, Question, Result,
+};
+use portolan_gateway::Upstream;
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::support::{
+    client::{Client, Speaks},
+    until,
+    world::Site,
+};
+
+const ABILITIES: &str = r#"{"elicitation":{}}"#;
+
+/// A legacy server that asks once in each call.
+#[derive(Debug, Default)]
+struct Asks {
+    respondents: Mutex<Vec<Option<Arc<str>>>>,
+    open: Arc<AtomicUsize>,
+}
+
+/// A call of it, until it is answered or given up.
+struct Waits {
+    answered: mpsc::Sender<(u64, Answer)>,
+    open: Arc<AtomicUsize>,
+}
+
+impl OpenCall for Waits {
+    fn respond(&self, key: u64, answer: Answer) {
+        let _ = self.answered.try_send((key, answer));
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Channel for Asks {
+    async fn hello(&self) -> Result<Hello> {
+        Ok(Hello::new(false, "2025-11-25", Bytes::from_static(br#"{"tools":{}}"#)))
+    }
+
+    async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
+        let (events, receiver) = mpsc::channel(4);
+        let (answered, mut answers) = mpsc::channel(4);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let exchange = Exchange::new(
+            receiver,
+            Waits {
+                answered,
+                open: self.open.clone(),
+            },
+        );
+        let done = |result: Value| ExchangeEvent::Answer(Ok(Answer::Result(result.to_string().into())));
+        if &*request.method == "tools/list" {
+            let tools = json!({"tools": [{"name": "ask", "inputSchema": {"type": "object"}}]});
+            events.try_send(done(tools)).expect("room");
+            return Ok(exchange);
+        }
+        self.respondents.lock().expect("no panic").push(request.respondent);
+        tokio::spawn(async move {
+            let params = json!({"message": "who?", "requestedSchema": {"type": "object", "properties": {}}});
+            let question = Question::new(7, "elicitation/create", Some(params.to_string().into()));
+            let _ = events.send(ExchangeEvent::Question(question)).await;
+            let Some((key, answer)) = answers.recv().await else {
+                return;
+            };
+            assert_eq!(key, 7);
+            let (Answer::Result(raw) | Answer::Error(raw)) = answer;
+            let text = String::from_utf8_lossy(&raw).into_owned();
+            let _ = events
+                .send(done(json!({"content": [{"type": "text", "text": text}]})))
+                .await;
+        });
+        Ok(exchange)
+    }
+
+    fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
+        broadcast::channel(1).1
+    }
+}
+
+#[tokio::test]
+async fn a_legacy_client_answers_a_server_behind_a_channel() {
+    let channel = Arc::new(Asks::default());
+    let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
+    let client = Client::able(site.address, Speaks::November, ABILITIES).await;
+    let mut incoming = client.begin(&client.call("1", "up__ask", "{}")).await;
+    let question: Value =
+        serde_json::from_str(&incoming.event().await.expect("whole").expect("a question")).expect("JSON");
+    assert_eq!(question["params"]["message"], "who?");
+    let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}});
+    for _ in 0..2 {
+        assert_eq!(client.send(&client.bare(answer.to_string())).await.status(), 202);
+    }
+    let end: Value = serde_json::from_str(&incoming.event().await.expect("whole").expect("an answer")).expect("JSON");
+    assert_eq!(end["result"]["content"][0]["text"], r#"{"action":"decline"}"#);
+    until("nothing waits", || {
+        channel.open.load(Ordering::Relaxed) == 0 && site.gateway.question_count() == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_behind_a_channel_is_kept_while_a_modern_client_is_asked() {
+    let channel = Arc::new(Asks::default());
+    let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
+    let client = Client::able(site.address, Speaks::Modern, ABILITIES).await;
+    let asked = client.tool("up__ask", json!({})).await;
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    assert_eq!(site.gateway.question_count(), 1);
+    let params = format!(
+        r#""name":"up__ask","arguments":{{}},"inputResponses":{{"q1":{{"action":"cancel"}}}},"requestState":{}"#,
+        asked["result"]["requestState"]
+    );
+    let messages = client
+        .begin(&client.request("2", "tools/call", &params, ""))
+        .await
+        .messages()
+        .await;
+    let end: Value = serde_json::from_str(&messages.expect("whole")[0]).expect("JSON");
+    assert_eq!(
+        (&end["id"], &end["result"]["content"][0]["text"]),
+        (&json!(2), &json!(r#"{"action":"cancel"}"#))
+    );
+    until("nothing waits", || {
+        channel.open.load(Ordering::Relaxed) == 0 && site.gateway.question_count() == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn conversations_are_told_apart_and_who_cannot_be_asked_is_nobody() {
+    let channel = Arc::new(Asks::default());
+    let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
+    let mut clients = Vec::new();
+    for speaks in [Speaks::November, Speaks::November, Speaks::Modern, Speaks::Modern] {
+        clients.push(Client::able(site.address, speaks, ABILITIES).await);
+    }
+    let mut bob = Client::stranger(site.address, Speaks::Modern).token("bob-token");
+    bob.abilities = ABILITIES.into();
+    clients.push(bob);
+    clients.push(Client::connect(site.address, Speaks::November).await);
+    for client in &clients {
+        let begun = client.begin_unanswered(&client.call("1", "up__ask", "{}")).await;
+        let before = clients
+            .iter()
+            .position(|other| std::ptr::eq(other, client))
+            .expect("one of them");
+        until("it arrives", || {
+            channel.respondents.lock().expect("no panic").len() > before
+        })
+        .await;
+        drop(begun);
+    }
+    let respondents = channel.respondents.lock().expect("no panic").clone();
+    assert_ne!(respondents[0], respondents[1], "sessions are conversations");
+    assert_eq!(
+        respondents[2], respondents[3],
+        "modern clients have none but their caller's"
+    );
+    assert_ne!(respondents[2], respondents[4]);
+    assert!(respondents[..5].iter().all(Option::is_some));
+    assert_eq!(respondents[5], None);
+}

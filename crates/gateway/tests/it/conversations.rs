@@ -1,0 +1,233 @@
+//! Many callers of both eras at once, at two replicas, in random order: nothing crosses, nothing is done twice, nothing is
+//! left behind.
+
+use std::time::Duration;
+
+use portolan_core::Asks;
+use serde_json::{Value, json};
+
+use crate::support::{
+    asker::{Asker, Seen},
+    client::{Client, Post, Speaks},
+    until,
+    world::{Site, replicas},
+};
+
+const ABILITIES: &str = r#"{"elicitation":{}}"#;
+/// The same interleavings on every run, as far as the machine allows.
+const SEEDS: [u64; 3] = [1, 0x5eed, 0xfeed_beef];
+const CALLERS: usize = 24;
+const CONVERSATIONS: usize = 6;
+
+/// xorshift64*
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
+    }
+
+    fn chance(&mut self, of: usize) -> bool {
+        self.below(of) == 0
+    }
+}
+
+/// One caller, who may come to either replica.
+struct Caller {
+    at: [Client; 2],
+    random: Random,
+    name: String,
+}
+
+impl Caller {
+    async fn new(sites: &[Site; 2], number: usize, seed: u64) -> Self {
+        let token = if number.is_multiple_of(2) {
+            "alice-token"
+        } else {
+            "bob-token"
+        };
+        let speaks = [Speaks::June, Speaks::November, Speaks::Modern, Speaks::Modern][number / 2 % 4];
+        let mut first = Client::stranger(sites[number % 2].address, speaks).token(token);
+        first.abilities = ABILITIES.into();
+        first.shake_hands().await;
+        let second = first.at(sites[(number + 1) % 2].address);
+        Self {
+            at: [first, second],
+            random: Random(seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            name: format!("caller{number}"),
+        }
+    }
+
+    fn somewhere(&mut self) -> &Client {
+        let at = self.random.below(2);
+        &self.at[at]
+    }
+
+    /// Whether it came to its end.
+    async fn converse(&mut self, number: usize, tool: &str) -> bool {
+        let tag = format!("{}-{number}", self.name);
+        let (questions, rounds) = (1 + self.random.below(3), 1 + self.random.below(3));
+        let arguments = json!({"tag": tag, "questions": questions, "rounds": rounds});
+        let whole = format!("{tag}:{}", vec![tag.as_str(); questions * rounds].join(","));
+        let text = if self.at[0].speaks.is_modern() {
+            self.modern(tool, &arguments).await
+        } else {
+            self.legacy(tool, number, &arguments).await
+        };
+        if let Some(text) = &text {
+            assert_eq!(*text, whole);
+        }
+        text.is_some()
+    }
+
+    /// The text in the end; `None` if this caller gave up, or was too slow.
+    async fn legacy(&mut self, tool: &str, number: usize, arguments: &Value) -> Option<String> {
+        let id = format!("\"{number}\"");
+        let post = self.at[0].call(&id, tool, &arguments.to_string());
+        let mut incoming = self.at[0].begin(&post).await;
+        while let Ok(Some(text)) = incoming.event().await {
+            let message: Value = serde_json::from_str(&text).expect("JSON");
+            if let Some(end) = outcome(&message) {
+                return end;
+            }
+            if message["method"] != "elicitation/create" {
+                continue;
+            }
+            assert_eq!(
+                message["params"]["message"], arguments["tag"],
+                "a question of another call"
+            );
+            match self.random.below(12) {
+                0 => return None,
+                1 => {
+                    self.somewhere().cancel(&id).await;
+                }
+                action => {
+                    let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": accept(&message["params"])});
+                    let times = if action == 2 { 2 } else { 1 };
+                    for _ in 0..times {
+                        let client = self.somewhere();
+                        let status = client.send(&client.bare(answer.to_string())).await.status();
+                        assert_eq!(status, 202);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    async fn modern(&mut self, tool: &str, arguments: &Value) -> Option<String> {
+        let mut extra = String::new();
+        loop {
+            let client = self.somewhere();
+            let post = request(client, tool, arguments, &extra);
+            if self.random.chance(15) {
+                // It goes away in the middle of a request.
+                drop(self.somewhere().begin_unanswered(&post).await);
+                return None;
+            }
+            let messages = self.somewhere().begin(&post).await.messages().await.ok()?;
+            let message: Value = serde_json::from_str(messages.last()?).expect("JSON");
+            if let Some(end) = outcome(&message) {
+                return end;
+            }
+            let result = &message["result"];
+            let mut answers = serde_json::Map::new();
+            for (key, question) in result["inputRequests"].as_object().expect("questions") {
+                assert_eq!(
+                    question["params"]["message"], arguments["tag"],
+                    "a question of another call"
+                );
+                answers.insert(key.clone(), accept(&question["params"]));
+            }
+            if self.random.chance(12) {
+                return None;
+            }
+            extra = format!(
+                r#","inputResponses":{},"requestState":{}"#,
+                Value::from(answers),
+                result["requestState"]
+            );
+            if self.random.chance(6) {
+                self.lend(tool, arguments, &extra).await;
+            }
+        }
+    }
+
+    /// Somebody else brings what this caller was given.
+    async fn lend(&mut self, tool: &str, arguments: &Value, extra: &str) {
+        let client = self.somewhere();
+        let other = if client.token == "alice-token" {
+            "bob-token"
+        } else {
+            "alice-token"
+        };
+        let mut thief = client.at(client.address).token(other);
+        thief.abilities = ABILITIES.into();
+        let messages = thief
+            .begin(&request(&thief, tool, arguments, extra))
+            .await
+            .messages()
+            .await;
+        let message: Value = serde_json::from_str(&messages.expect("whole")[0]).expect("JSON");
+        assert_eq!(message["error"]["code"], -32602, "{message}");
+    }
+}
+
+fn request(client: &Client, tool: &str, arguments: &Value, extra: &str) -> Post {
+    let params = format!(r#""name":"{tool}","arguments":{arguments}{extra}"#);
+    client.request(&client.next_id(), "tools/call", &params, "")
+}
+
+fn accept(params: &Value) -> Value {
+    json!({"action": "accept", "content": {"tag": params["message"]}})
+}
+
+/// How a call ended, if it has: with its text, or with none because it was given up.
+fn outcome(message: &Value) -> Option<Option<String>> {
+    let result = message.get("result")?;
+    if result["resultType"] == "input_required" {
+        return None;
+    }
+    if result["isError"] == true {
+        return Some(None);
+    }
+    Some(result["content"][0]["text"].as_str().map(str::to_owned))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conversations_never_cross_and_leave_nothing_behind() {
+    for seed in SEEDS {
+        let askers = [Asker::legacy().await, Asker::modern().await, Asker::resumable().await];
+        let urls = askers.each_ref().map(Asker::url);
+        let servers = [("plain", &*urls[0]), ("modern", &*urls[1]), ("resumable", &*urls[2])];
+        let sites = replicas(&servers, Asks::ALL, |config| {
+            // Nobody says that an answer went through another replica, so that what was asked is waited for as long as for
+            // any other sign of a server.
+            config.timeouts.question = Duration::from_secs(2);
+            config.timeouts.call = Duration::from_secs(2);
+        })
+        .await;
+        let callers = (0..CALLERS).map(|number| {
+            let sites = &sites;
+            async move {
+                let mut caller = Caller::new(sites, number, seed).await;
+                let mut ended = 0;
+                for conversation in 0..CONVERSATIONS {
+                    let server = servers[caller.random.below(3)].0;
+                    ended += usize::from(caller.converse(conversation, &format!("{server}__ask")).await);
+                }
+                ended
+            }
+        });
+        let ended: usize = futures_util::future::join_all(callers).await.iter().sum();
+        assert!(ended >= CALLERS * CONVERSATIONS / 3, "{ended} came to their end");
+        let begun: usize = askers.iter().map(|asker| Seen::count(&asker.seen.calls)).sum();
+        assert!(begun <= CALLERS * CONVERSATIONS, "{begun} calls: one was made twice");
+        let open = || sites.iter().map(|site| site.gateway.question_count()).sum::<usize>();
+        until("nothing is left behind", || open() == 0).await;
+    }
+}
