@@ -196,7 +196,10 @@ impl Inner {
                 .map_err(refuse)?,
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
         };
-        Ok(reply::json(StatusCode::OK, envelope::result(&request.id, &result)))
+        Ok(reply::of_our_own(
+            &visit.headers,
+            envelope::result(&request.id, &result),
+        ))
     }
 
     /// `notifications/cancelled` is the one that means something here. A call that is not under way here may be so on

@@ -71,7 +71,10 @@ impl Inner {
             }
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
         };
-        Ok(reply::json(StatusCode::OK, envelope::result(&request.id, &result)))
+        Ok(reply::of_our_own(
+            &visit.headers,
+            envelope::result(&request.id, &result),
+        ))
     }
 
     /// The `result` of `server/discover`.

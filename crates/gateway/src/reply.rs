@@ -1,7 +1,7 @@
 //! What clients are answered: the only place that renders errors.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use portolan_core::{Cause, Error};
 use portolan_wire::{
     envelope::{self, ParseError},
@@ -9,6 +9,7 @@ use portolan_wire::{
     error::{self as wire_error, ErrorObject},
     id::RequestId,
     object::{self, RawObject},
+    sse,
 };
 
 use crate::body::Body;
@@ -111,6 +112,16 @@ pub(crate) fn json(status: StatusCode, text: Bytes) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
+}
+
+/// An answer that the gateway gives itself: one JSON text, or one event where the client names event streams first. It must
+/// take both (2026-07-28 and 2025-11-25, basic/transports), and what it names first is what it would rather have.
+pub(crate) fn of_our_own(request: &HeaderMap, text: Bytes) -> Response<Body> {
+    let accept = request.get(header::ACCEPT).map_or(&[][..], HeaderValue::as_bytes);
+    if accept.starts_with(b"text/event-stream") {
+        return events(Body::whole(sse::event(&text)));
+    }
+    json(StatusCode::OK, text)
 }
 
 /// A reply that is JSON as it comes.

@@ -442,3 +442,23 @@ async fn a_gateway_without_servers_lists_nothing() {
         "nothing here"
     );
 }
+
+#[tokio::test]
+async fn a_client_that_would_rather_have_events_gets_them() {
+    let fixture = http(Eras::Both).await;
+    let site = Site::of([("up", Upstream::http(fixture.url()))]).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(site.address, speaks).await;
+        let post = client.request("7", "tools/list", "", "");
+        let answer = client
+            .send(
+                &post
+                    .without("accept")
+                    .with("accept", "text/event-stream, application/json"),
+            )
+            .await;
+        assert_eq!(answer.head.get("content-type").expect("a type"), "text/event-stream");
+        let text = String::from_utf8(answer.body.clone()).expect("UTF-8");
+        assert!(text.contains("data: {") && text.contains(r#""id":7"#), "{text}");
+    }
+}
