@@ -1,9 +1,18 @@
-//! Sealed tokens and their payloads, for fuzz targets and benchmarks.
+//! What fuzz targets and benchmarks see of the inside: sealed tokens, sessions, streams of events.
+
+use std::{sync::Arc, time::Duration};
+
+use portolan_core::{
+    Caller, Clock, GatewayName, Subject, UserId,
+    memory::{ManualClock, MemorySessions},
+};
+use tokio_util::task::TaskTracker;
 
 use crate::{
-    TokenKeys,
-    question::{QuestionId, State},
+    GatewayConfig, TokenKeys,
+    question::{Abilities, QuestionId, State},
     seal::Purpose,
+    session::Sessions,
 };
 
 /// Seals the id of a question with `payload`.
@@ -40,4 +49,72 @@ pub fn state_again(payload: &[u8]) -> Option<Vec<u8>> {
     let written = read.encode();
     assert_eq!(State::decode(&written), Some(read), "what is written is read");
     Some(written)
+}
+
+/// What comes of a server's event stream for a client, in pieces of `size` bytes: all that it is sent, how much is asked, and
+/// whether the stream broke off. The first byte says which eras speak.
+pub fn events(data: &[u8], size: usize) -> (Vec<u8>, usize, bool) {
+    crate::upstream::fuzz_events(data, size)
+}
+
+/// Plays what the bytes say with the sessions of legacy clients: opened, found, presented by others, ended, forgotten, in any
+/// order. Panics where a session serves somebody else, outlives its end, or is remembered past the bound.
+pub fn sessions(moves: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    if let Ok(runtime) = runtime {
+        runtime.block_on(play(moves));
+    }
+}
+
+/// How many sessions the game remembers at most, beyond those with a call under way.
+const MOST: usize = 4;
+
+async fn play(moves: &[u8]) {
+    let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
+    let mut config = GatewayConfig::default();
+    config.limits.sessions = MOST;
+    let (Ok(keys), Ok(gateway)) = (TokenKeys::new(1, &[7; 32]), GatewayName::parse("g")) else {
+        return;
+    };
+    let store = Arc::new(MemorySessions::new());
+    let sessions = Sessions::new(&config, Arc::new(keys), store, clock.clone(), TaskTracker::new());
+    let callers = ["alice", "bob"].map(|name| UserId::parse(name).map(|user| Caller::new(Subject::User(user), "fuzz")));
+    let [Ok(alice), Ok(bob)] = callers else { return };
+    let callers = [Arc::new(alice), Arc::new(bob)];
+    // The id of each session, whose it is, when it is over at the latest, and whether it was ended.
+    let mut known: Vec<(String, usize, i64, bool)> = Vec::new();
+    for step in moves.chunks_exact(2).take(64) {
+        let (what, which) = (step[0] % 5, usize::from(step[1]));
+        let (who, now) = (which % 2, clock.now().as_second());
+        let one = which / 2 % known.len().max(1);
+        match what {
+            0 => {
+                let version = portolan_wire::era::ProtocolVersion::NEWEST_LEGACY;
+                let Ok(id) = sessions.open(&gateway, &callers[who], version, Abilities::NONE) else {
+                    return;
+                };
+                known.push((id, who, now + 24 * 3600, false));
+            }
+            1 => clock.advance(Duration::from_secs(u64::from(step[1]) * 600)),
+            2 if !known.is_empty() => {
+                let (id, owner, _, ended) = &mut known[one];
+                if let Ok(Some(session)) = sessions.find(id, &gateway, &callers[*owner]).await {
+                    *ended |= sessions.end(&session).await.is_ok();
+                }
+            }
+            3 => sessions.forget_unused(),
+            _ if !known.is_empty() => {
+                let (id, owner, ends, ended) = &known[one];
+                let found = sessions.find(id, &gateway, &callers[who]).await;
+                let good = *owner == who && !*ended && now < *ends;
+                assert_eq!(
+                    found.is_ok_and(|found| found.is_some()),
+                    good,
+                    "a session and who presents it"
+                );
+            }
+            _ => {}
+        }
+        assert!(sessions.count() <= MOST + 1, "no more are remembered");
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::Response;
 use portolan_wire::{
     envelope::{self, Message},
     era::{Era, ModernCall, ProtocolVersion},

@@ -35,6 +35,8 @@ use portolan_wire::{
 };
 
 use self::about::AboutCell;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::events::fuzz_events;
 pub(crate) use self::{
     about::About,
     catalogue::{Catalogue, Hints, Listing, Prompt, Prompts, Resources, Templates},

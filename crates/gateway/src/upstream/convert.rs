@@ -64,6 +64,27 @@ pub(crate) enum Said {
 }
 
 impl Conversion {
+    /// The conversion of the answer to a request of which nothing else is known.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn plain(client: Option<Era>, upstream: Era, method: Method, id: RequestId, asks: Abilities) -> Self {
+        let url = ServerSpec::remote("s", "http://127.0.0.1/");
+        Self {
+            client,
+            upstream,
+            method,
+            sent: id.clone(),
+            id,
+            server: Arc::new(url.expect("a plain entry")),
+            version: None,
+            uri: None,
+            odd_output: false,
+            tasks: None,
+            asks,
+            retold: None,
+            log: None,
+        }
+    }
+
     /// The conversion of the answer to `outgoing`, which was sent under the id `sent` to a server of era `upstream`.
     pub(crate) fn new(outgoing: &Outgoing<'_>, upstream: Era, sent: RequestId, server: &Arc<ServerSpec>) -> Self {
         let is_read = outgoing.method == Method::ResourcesRead;

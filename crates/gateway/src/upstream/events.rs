@@ -351,3 +351,50 @@ impl fmt::Debug for Taking {
 }
 
 pub(super) use json::{broke_off, is_ours, whole};
+
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::fuzz::events as fuzz_events;
+
+/// For fuzz targets.
+#[cfg(feature = "fuzzing")]
+mod fuzz {
+    use portolan_wire::{era::Era, method::Method};
+
+    use super::{Bytes, Conversion, Machine, RequestId, Step};
+    use crate::question::Abilities;
+
+    /// What comes of a server's event stream for a client, in pieces of `size` bytes: all that it is sent, all that is asked,
+    /// and whether the stream broke off. The first byte says which eras speak.
+    pub(crate) fn events(data: &[u8], size: usize) -> (Vec<u8>, usize, bool) {
+        let Some((kind, stream)) = data.split_first() else {
+            return Default::default();
+        };
+        let era = |bit: u8| if kind & bit == 0 { Era::Legacy } else { Era::Modern };
+        let method = if kind & 4 == 0 {
+            Method::ToolsCall
+        } else {
+            Method::PromptsGet
+        };
+        let all = br#"{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{}},"roots":{}}"#;
+        let asks = if kind & 8 == 0 {
+            Abilities::NONE
+        } else {
+            Abilities::read(&Bytes::from_static(all))
+        };
+        let id = RequestId::from_u64(1);
+        let conversion = Conversion::plain(Some(era(1)), era(2), method, id, asks);
+        let mut machine = Machine::new(conversion, 4096, 1 << 20);
+        for chunk in stream.chunks(size.max(1)) {
+            machine.push(Bytes::copy_from_slice(chunk));
+        }
+        machine.end();
+        let (mut sent, mut asked) = (Vec::new(), 0);
+        while let Some(step) = machine.pop() {
+            match step {
+                Step::Frame(frame) => sent.extend_from_slice(&frame),
+                Step::Question(_) | Step::Asks(_) => asked += 1,
+            }
+        }
+        (sent, asked, machine.broken().is_some())
+    }
+}
