@@ -41,10 +41,7 @@ use crate::bridge::words::say;
 const TOKEN: &str = "PORTOLAN_BRIDGE_TOKEN";
 
 /// Runs the program with these arguments, without its own name, and this environment.
-pub fn main(
-    args: impl IntoIterator<Item = OsString>,
-    env: impl IntoIterator<Item = (OsString, OsString)>,
-) -> ExitCode {
+pub fn main(args: impl IntoIterator<Item = OsString>, env: impl IntoIterator<Item = (OsString, OsString)>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     match args::parse(args.clone()) {
         Ok(Asked::Help) => {

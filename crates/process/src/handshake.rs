@@ -111,7 +111,8 @@ impl Handshake<'_> {
     async fn initialize(&self) -> Result<Hello, Failure> {
         let version = ProtocolVersion::NEWEST_LEGACY.as_str();
         let capabilities = capabilities(self.asks);
-        let params = format!(r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"clientInfo":{CLIENT}}}"#);
+        let params =
+            format!(r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"clientInfo":{CLIENT}}}"#);
         let raw = match self.ask("initialize", params).await? {
             Answer::Result(raw) => raw,
             Answer::Error(raw) => {

@@ -16,23 +16,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use portolan_core::{
-    Answer, Cause, ChannelNotification, ChannelRequest, Error, ExchangeEvent, Failure, Result,
-};
+use portolan_core::{Answer, Cause, ChannelNotification, ChannelRequest, Error, ExchangeEvent, Failure, Result};
 use portolan_wire::method::Method;
 use tokio::{
     sync::{Notify, mpsc},
     time::Instant,
 };
 
-pub(crate) use self::{
-    handle::{Handle, Placed},
-    outbox::Batch,
-};
 use self::{
     audience::Fading,
     outbox::{Outbox, call_line, cancel_line},
     questions::Questions,
+};
+pub(crate) use self::{
+    handle::{Handle, Placed},
+    outbox::Batch,
 };
 use crate::{Limits, progress};
 

@@ -40,7 +40,9 @@ impl Recipe for SpecRecipe {
                 "only a command can be run as a child process",
             ));
         };
-        let mut command = ServerCommand::new(program, args.iter().cloned()).era(self.spec.era).asks(self.spec.asks);
+        let mut command = ServerCommand::new(program, args.iter().cloned())
+            .era(self.spec.era)
+            .asks(self.spec.asks);
         let read = async {
             command.env = self.given(&self.spec.env).await?;
             command.files = self.given(&self.spec.files).await?;

@@ -7,7 +7,13 @@ use futures_util::stream::BoxStream;
 use portolan_core::{Channel, ChannelNotification, ChannelRequest, Exchange, Hello, LogLine, LogQuery, Result, Status};
 use tokio::sync::broadcast;
 
-use crate::{ProcessConfig, ServerCommand, front::Phase, keeper::Speech, logs, supervisor::{Report, Supervisor}};
+use crate::{
+    ProcessConfig, ServerCommand,
+    front::Phase,
+    keeper::Speech,
+    logs,
+    supervisor::{Report, Supervisor},
+};
 
 /// A stdio server as a [`Channel`]: started, shaken hands with, started again when it ends.
 ///

@@ -118,7 +118,9 @@ impl Flags {
                     _ => return Err(wrong("no era: auto, modern or legacy")),
                 };
             }
-            "--asks" => self.asks = asks(value).ok_or_else(|| wrong("not known: elicitation, sampling, roots or none"))?,
+            "--asks" => {
+                self.asks = asks(value).ok_or_else(|| wrong("not known: elicitation, sampling, roots or none"))?
+            }
             "--drain" => self.drain = seconds()?,
             "--timeout" => self.timeout = seconds()?,
             _ => return Err(format!("{flag}: unknown\n{USAGE}")),
@@ -147,7 +149,11 @@ impl Plan {
     pub(super) fn new(flags: Flags, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, String> {
         let (ours, env): (Vec<_>, Vec<_>) = env.into_iter().partition(|(name, _)| name == TOKEN);
         let mut command = flags.command.into_iter();
-        let program = command.next().unwrap_or_default();
+        let mut program = command.next().unwrap_or_default();
+        if program.contains('/') && !program.starts_with('/') {
+            // As a shell would: from where we are.
+            program = work_dir()?.join(program).to_string_lossy().into_owned();
+        }
         Ok(Self {
             token: token(ours, flags.no_token)?,
             command: ServerCommand::new(program, command).era(flags.era).asks(flags.asks),
@@ -166,13 +172,15 @@ fn token(found: Vec<(OsString, OsString)>, no_token: bool) -> Result<Option<Secr
         _ if no_token => Ok(None),
         Some(Ok(text)) if !text.is_empty() => Ok(Some(Secret::new(text))),
         Some(Err(_)) => Err(format!("{TOKEN} is not UTF-8")),
-        _ => Err(format!("{TOKEN} is not set; set it, or let everybody in with --no-token")),
+        _ => Err(format!(
+            "{TOKEN} is not set; set it, or let everybody in with --no-token"
+        )),
     }
 }
 
 /// How the server is run: in our place, with our environment, tried less often than elsewhere, for Kubernetes tries too.
 fn process(mut env: Vec<(OsString, OsString)>) -> Result<ProcessConfig, String> {
-    let dir = std::env::current_dir().map_err(|error| format!("there is no working directory: {error}"))?;
+    let dir = work_dir()?;
     if !env.iter().any(|(name, _)| name == "HOME") {
         env.push(("HOME".into(), "/tmp".into()));
     }
@@ -185,6 +193,10 @@ fn process(mut env: Vec<(OsString, OsString)>) -> Result<ProcessConfig, String> 
     config.start_deadline = Duration::from_secs(300);
     config.restarts.crash_loop_after = 3;
     Ok(config)
+}
+
+fn work_dir() -> Result<PathBuf, String> {
+    std::env::current_dir().map_err(|error| format!("there is no working directory: {error}"))
 }
 
 #[cfg(test)]
@@ -200,10 +212,14 @@ mod tests {
 
     #[test]
     fn all_flags_are_read_and_the_rest_is_the_servers() {
-        let flags = flags("--port 9 --path /x --era legacy --asks sampling,roots --drain 3 --no-token -- npx -y --port 1");
+        let flags =
+            flags("--port 9 --path /x --era legacy --asks sampling,roots --drain 3 --no-token -- npx -y --port 1");
         let flags = flags.unwrap();
         assert_eq!((flags.port, flags.path.as_str(), flags.era), (9, "/x", EraPin::Legacy));
-        assert_eq!((flags.asks.elicitation, flags.asks.sampling, flags.asks.roots), (false, true, true));
+        assert_eq!(
+            (flags.asks.elicitation, flags.asks.sampling, flags.asks.roots),
+            (false, true, true)
+        );
         assert_eq!((flags.drain.as_secs(), flags.no_token), (3, true));
         assert_eq!(flags.command, ["npx", "-y", "--port", "1"]);
     }
@@ -233,6 +249,11 @@ mod tests {
         assert_eq!(names, ["A", "HOME"]);
         assert!(!format!("{plan:?}").contains("hunter22"));
         assert!(Plan::new(flags("-- a").unwrap(), []).unwrap_err().contains(TOKEN));
-        assert!(Plan::new(flags("--no-token -- a").unwrap(), []).unwrap().token.is_none());
+        assert!(
+            Plan::new(flags("--no-token -- a").unwrap(), [])
+                .unwrap()
+                .token
+                .is_none()
+        );
     }
 }

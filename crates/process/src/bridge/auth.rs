@@ -1,6 +1,9 @@
 //! Who may call.
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{
+    HeaderMap,
+    header::{AUTHORIZATION, ORIGIN},
+};
 use portolan_core::Secret;
 
 /// Whether a request shows the token, where there is one.
@@ -16,6 +19,19 @@ pub(super) fn is_let_in(token: Option<&Secret>, headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether no foreign web page asks. Only browsers send an origin, and none has any business here, unless somebody tries
+/// the bridge out on a machine of their own.
+pub(super) fn is_origin_fine(headers: &HeaderMap) -> bool {
+    headers.get_all(ORIGIN).iter().all(|origin| {
+        let host = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        let host = host.map_or("", |(_, host)| host);
+        let port = |rest: &str| rest.is_empty() || rest.starts_with(':');
+        ["localhost", "127.0.0.1", "[::1]"]
+            .iter()
+            .any(|near| host.strip_prefix(near).is_some_and(port))
+    })
+}
+
 /// Compares in a time that says nothing about where the two differ.
 fn is_same(ours: &[u8], shown: &[u8]) -> bool {
     let pairs = ours.iter().zip(shown);
@@ -28,6 +44,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pages_from_elsewhere_are_told_apart() {
+        for (origin, fine) in [
+            ("http://localhost", true),
+            ("http://localhost:3000", true),
+            ("https://[::1]:1", true),
+            ("http://localhost.evil.example", false),
+            ("http://evil.example:80", false),
+            ("null", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ORIGIN, origin.parse().unwrap())]);
+            assert_eq!(is_origin_fine(&headers), fine, "{origin}");
+        }
+        assert!(is_origin_fine(&HeaderMap::new()));
+    }
+
+    #[test]
     fn only_the_very_token_opens() {
         let token = Secret::new("s3cret");
         let check = |values: &[&str]| {
@@ -38,7 +70,15 @@ mod tests {
             is_let_in(Some(&token), &headers)
         };
         assert!(check(&["Bearer s3cret"]) && check(&["bearer s3cret"]));
-        for wrong in ["", "s3cret", "Bearer", "Bearer ", "Bearer s3cre", "Bearer s3cret ", "Basic s3cret"] {
+        for wrong in [
+            "",
+            "s3cret",
+            "Bearer",
+            "Bearer ",
+            "Bearer s3cre",
+            "Bearer s3cret ",
+            "Basic s3cret",
+        ] {
             assert!(!check(&[wrong]), "{wrong:?}");
         }
         assert!(!check(&[]) && !check(&["Bearer s3cret", "Bearer s3cret"]));

@@ -29,15 +29,10 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
             Self::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(Frame::data).map(Ok)),
-            Self::Stream(stream) => stream
-                .poll_next_unpin(cx)
-                .map(|piece| piece.map(Frame::data).map(Ok)),
+            Self::Stream(stream) => stream.poll_next_unpin(cx).map(|piece| piece.map(Frame::data).map(Ok)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, waitpid};
+use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, wait};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::words::say;
@@ -28,7 +28,10 @@ async fn watch_over(args: &[OsString]) -> io::Result<ExitCode> {
     // It hides the token from the server: the environment of this process holds it too.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let child = Command::new(std::env::current_exe()?).args(args).spawn()?;
-    let child = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+    let child = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(io::ErrorKind::NotFound)?;
     loop {
         if let Some(code) = reap(child)? {
             return Ok(code);
@@ -44,7 +47,7 @@ async fn watch_over(args: &[OsString]) -> io::Result<ExitCode> {
 
 /// Waits for all who have ended. The exit code, if the child is among them.
 fn reap(child: Pid) -> io::Result<Option<ExitCode>> {
-    while let Some((pid, status)) = waitpid(None, WaitOptions::NOHANG)? {
+    while let Some((pid, status)) = wait(WaitOptions::NOHANG)? {
         if pid == child {
             return Ok(Some(code(status)));
         }
@@ -53,7 +56,9 @@ fn reap(child: Pid) -> io::Result<Option<ExitCode>> {
 }
 
 fn code(status: WaitStatus) -> ExitCode {
-    let code = status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal));
+    let code = status
+        .exit_status()
+        .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 

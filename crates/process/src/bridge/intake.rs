@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use portolan_wire::{
     envelope::{self, Message},
@@ -15,23 +16,20 @@ use super::reply::{self, Reply};
 
 /// The largest body that is taken.
 pub(super) const LARGEST: usize = 16 << 20;
+/// How much of a larger one is read before the connection is given up.
+const PASSED_OVER: usize = 4 * LARGEST;
 /// How long a body may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The message that was posted, or what it is refused with.
 pub(super) async fn read(request: Request<Incoming>) -> Result<(HeaderMap, Message), Reply> {
     let (head, body) = request.into_parts();
-    check(&head.headers)?;
-    if body.size_hint().lower() > LARGEST as u64 {
-        return Err(reply::empty(StatusCode::PAYLOAD_TOO_LARGE));
+    if let Some(status) = unfit(&head.headers) {
+        return Err(reply::empty(status));
     }
-    let collected = timeout(PATIENCE, Limited::new(body, LARGEST).collect()).await;
-    let bytes = match collected {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(reply::empty(StatusCode::PAYLOAD_TOO_LARGE));
-        }
-        Ok(Err(_)) => return Err(reply::empty(StatusCode::BAD_REQUEST)),
+    let bytes = match timeout(PATIENCE, collect(body)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(status)) => return Err(reply::empty(status)),
         Err(_) => return Err(reply::empty(StatusCode::REQUEST_TIMEOUT)),
     };
     match envelope::parse(&bytes, &envelope::Limits::default()) {
@@ -41,25 +39,54 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<(HeaderMap, Messa
             None,
             &ErrorObject::invalid_request("batches are not taken"),
         )),
-        Err(error) => Err(reply::error(StatusCode::BAD_REQUEST, error.id.as_ref(), &error.object())),
+        Err(error) => Err(reply::error(
+            StatusCode::BAD_REQUEST,
+            error.id.as_ref(),
+            &error.object(),
+        )),
     }
 }
 
-fn check(headers: &HeaderMap) -> Result<(), Reply> {
+/// The whole body. One that is too large is read on for a while and dropped: a client that still writes hears nothing.
+async fn collect(mut body: Incoming) -> Result<Bytes, StatusCode> {
+    let expected = body.size_hint().lower().min(LARGEST as u64);
+    let mut bytes = BytesMut::with_capacity(usize::try_from(expected).unwrap_or(0));
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
+        let Some(data) = frame.data_ref() else { continue };
+        seen += data.len();
+        match seen {
+            _ if seen <= LARGEST => bytes.extend_from_slice(data),
+            _ if seen > PASSED_OVER => return Err(StatusCode::PAYLOAD_TOO_LARGE),
+            _ => bytes.clear(),
+        }
+    }
+    match seen > LARGEST {
+        true => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        false => Ok(bytes.freeze()),
+    }
+}
+
+/// What a request is refused with whose headers do not fit.
+fn unfit(headers: &HeaderMap) -> Option<StatusCode> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
-        return Err(reply::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        return Some(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
-    match accepts(headers, "application/json") && accepts(headers, "text/event-stream") {
-        true => Ok(()),
-        false => Err(reply::empty(StatusCode::NOT_ACCEPTABLE)),
-    }
+    let takes_both = accepts(headers, "application/json") && accepts(headers, "text/event-stream");
+    (!takes_both).then_some(StatusCode::NOT_ACCEPTABLE)
 }
 
 /// Whether the client takes `kind`.
 pub(super) fn accepts(headers: &HeaderMap, kind: &str) -> bool {
-    let listed = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut kinds = listed.flat_map(|list| list.split(',')).map(|one| one.split(';').next().unwrap_or_default().trim());
+    let listed = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut kinds = listed
+        .flat_map(|list| list.split(','))
+        .map(|one| one.split(';').next().unwrap_or_default().trim());
     kinds.any(|one| one == "*/*" || one.eq_ignore_ascii_case(kind))
 }

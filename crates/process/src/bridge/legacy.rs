@@ -137,7 +137,12 @@ fn asks(params: Option<&Bytes>) -> Asks {
 
 async fn request(bridge: &Bridge, session: &Arc<Session>, request: Request) -> Reply {
     let id = kept(&request.id);
-    let done = |id| reply::json(StatusCode::OK, reply::answer(id, Answer::Result(Bytes::from_static(b"{}"))));
+    let done = |id| {
+        reply::json(
+            StatusCode::OK,
+            reply::answer(id, Answer::Result(Bytes::from_static(b"{}"))),
+        )
+    };
     if session.is_calling(&id) {
         let object = ErrorObject::invalid_request("the id is that of another request under way");
         return reply::error(StatusCode::BAD_REQUEST, Some(&id), &object);
@@ -172,7 +177,10 @@ fn notification(session: &Session, notification: &Notification) {
     if notification.method != Method::Cancelled {
         return;
     }
-    let params = notification.params.as_ref().and_then(|params| RawObject::parse(params).ok());
+    let params = notification
+        .params
+        .as_ref()
+        .and_then(|params| RawObject::parse(params).ok());
     let call = params.and_then(|params| portolan_wire::id::RequestId::parse(params.get("requestId")?).ok());
     if let Some(call) = call {
         session.cancel(&call);

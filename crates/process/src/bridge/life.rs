@@ -78,7 +78,8 @@ async fn serve(plan: Plan) -> io::Result<ExitCode> {
 
 async fn bind(port: u16) -> io::Result<TcpListener> {
     let bound = listener::bind(port).await;
-    let listener = bound.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on port {port}: {error}")))?;
+    let listener =
+        bound.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on port {port}: {error}")))?;
     say(&format!("listening on port {}", listener.local_addr()?.port()));
     Ok(listener)
 }
@@ -118,7 +119,9 @@ fn end(server: &StdioServer, failure: Option<Failure>) -> ExitCode {
     }
     let exit = server.supervisor.shared.exit();
     let code = match failure.cause {
-        Cause::CrashLoop | Cause::Exited => exit.and_then(|exit| exit.code().or(exit.signal().map(|signal| 128 + signal))),
+        Cause::CrashLoop | Cause::Exited => {
+            exit.and_then(|exit| exit.code().or_else(|| exit.signal().map(|signal| 128 + signal)))
+        }
         Cause::Image => Some(127),
         Cause::Start => Some(126),
         Cause::Config => Some(78),

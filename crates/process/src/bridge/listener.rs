@@ -23,6 +23,8 @@ use super::service::Bridge;
 const CONNECTIONS: usize = 4096;
 /// How long a client may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
+/// The same, for one that comes while we leave.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Listens on all addresses, of both kinds where the machine has both.
 pub(super) async fn bind(port: u16) -> io::Result<TcpListener> {
@@ -58,11 +60,15 @@ async fn serve(stream: TcpStream, bridge: Arc<Bridge>) {
         let bridge = bridge.clone();
         async move { Ok::<_, Infallible>(bridge.respond(request).await) }
     };
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .serve_connection(TokioIo::new(stream), service_fn(answer));
-    let mut connection = std::pin::pin!(connection);
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    if leaving.is_cancelled() {
+        // It hears once that nothing is taken any more.
+        http.header_read_timeout(LATE).keep_alive(false);
+        let _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+        return;
+    }
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service_fn(answer)));
     tokio::select! {
         _ = connection.as_mut() => return,
         () = leaving.cancelled() => connection.as_mut().graceful_shutdown(),

@@ -82,7 +82,10 @@ impl Notices {
         if Method::parse(&notification.method) != Method::ResourceUpdated {
             return true;
         }
-        let params = notification.params.as_ref().and_then(|params| RawObject::parse(params).ok());
+        let params = notification
+            .params
+            .as_ref()
+            .and_then(|params| RawObject::parse(params).ok());
         let uri = params.and_then(|params| Some(object::text(params.get("uri")?)?.into_owned()));
         uri.is_some_and(|uri| self.session.hears_of(&uri))
     }

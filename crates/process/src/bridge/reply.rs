@@ -9,8 +9,8 @@ use http::{
 use portolan_core::{Answer, Error};
 use portolan_wire::{
     envelope::{self, one_line},
-    error::{ErrorObject, INTERNAL_ERROR, http_status},
     era::Era,
+    error::{ErrorObject, INTERNAL_ERROR, http_status},
     id::RequestId,
     sse,
 };

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Method as Verb, Request, StatusCode,
-    header::{ALLOW, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use hyper::body::Incoming;
 use portolan_core::{ChannelRequest, Error, Hello, Result, Secret};
@@ -76,8 +76,7 @@ impl Bridge {
         if request.uri().path() != self.path {
             return reply::empty(StatusCode::NOT_FOUND);
         }
-        // Only browsers send one, and none has any business here.
-        if request.headers().contains_key(ORIGIN) {
+        if !auth::is_origin_fine(request.headers()) {
             return reply::empty(StatusCode::FORBIDDEN);
         }
         match *request.method() {
@@ -154,13 +153,15 @@ impl Bridge {
 
     /// Tells the server that nobody subscribes to these resources any more.
     pub(super) fn unsubscribe(&self, uris: Vec<String>) {
-        uris.iter().for_each(|uri| self.tell(Method::ResourcesUnsubscribe, subscription(uri)));
+        uris.iter()
+            .for_each(|uri| self.tell(Method::ResourcesUnsubscribe, subscription(uri)));
     }
 
     /// Tells a server that was started again what the one before it was told.
     pub(super) fn repeat(&self) {
         let uris: HashSet<String> = self.sessions.subscriptions();
-        uris.iter().for_each(|uri| self.tell(Method::ResourcesSubscribe, subscription(uri)));
+        uris.iter()
+            .for_each(|uri| self.tell(Method::ResourcesSubscribe, subscription(uri)));
         let level = self.log_level.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(params) = level {
             self.tell(Method::SetLevel, params);

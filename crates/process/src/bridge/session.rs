@@ -87,7 +87,9 @@ impl Sessions {
         });
         let mut open = self.lock();
         if open.len() >= SESSIONS {
-            let idlest = open.values().filter_map(|session| Some((session.idle_since()?, session.id.clone())));
+            let idlest = open
+                .values()
+                .filter_map(|session| Some((session.idle_since()?, session.id.clone())));
             let (_, idlest) = idlest.min()?;
             if let Some(idlest) = open.remove(&idlest) {
                 idlest.end();
@@ -109,23 +111,37 @@ impl Sessions {
         let session = self.lock().remove(id)?;
         session.end();
         let subscriptions = std::mem::take(&mut session.lock().subscriptions);
-        Some(subscriptions.into_iter().filter(|uri| !self.any_subscribes(uri)).collect())
+        Some(
+            subscriptions
+                .into_iter()
+                .filter(|uri| !self.any_subscribes(uri))
+                .collect(),
+        )
     }
 
     /// Ends the sessions that were idle for too long.
     pub(super) fn sweep(&self) -> Vec<String> {
         let now = Instant::now();
-        let idle = |session: &Session| session.idle_since().is_some_and(|since| now.duration_since(since) >= IDLE);
+        let idle = |session: &Session| {
+            session
+                .idle_since()
+                .is_some_and(|since| now.duration_since(since) >= IDLE)
+        };
         let over: Vec<_> = {
             let open = self.lock();
-            open.values().filter(|session| idle(session)).map(|session| session.id.clone()).collect()
+            open.values()
+                .filter(|session| idle(session))
+                .map(|session| session.id.clone())
+                .collect()
         };
         over.iter().filter_map(|id| self.close(id)).flatten().collect()
     }
 
     /// Whether any session subscribes to `uri`.
     pub(super) fn any_subscribes(&self, uri: &str) -> bool {
-        self.lock().values().any(|session| session.lock().subscriptions.contains(uri))
+        self.lock()
+            .values()
+            .any(|session| session.lock().subscriptions.contains(uri))
     }
 
     /// All that is subscribed to.
@@ -192,7 +208,10 @@ impl Session {
 
     /// Whether a change of `uri` is for this client: what it subscribed to, or a part of that.
     pub(super) fn hears_of(&self, uri: &str) -> bool {
-        self.lock().subscriptions.iter().any(|subscribed| is_within(uri, subscribed))
+        self.lock()
+            .subscriptions
+            .iter()
+            .any(|subscribed| is_within(uri, subscribed))
     }
 
     /// Begins a stream of what belongs to no call, which takes the place of an earlier one.

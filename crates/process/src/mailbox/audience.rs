@@ -47,7 +47,8 @@ impl Fading {
     /// Whether the server can only speak for `respondent`, as far as these calls go.
     fn are_all_of(&self, respondent: &str, now: Instant) -> bool {
         let mut there = self.calls.iter().filter(|faded| faded.until > now);
-        self.crowded.is_none_or(|until| until <= now) && there.all(|faded| faded.respondent.as_deref() == Some(respondent))
+        self.crowded.is_none_or(|until| until <= now)
+            && there.all(|faded| faded.respondent.as_deref() == Some(respondent))
     }
 
     /// They all last equally long, so the oldest go first.

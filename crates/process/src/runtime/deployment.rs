@@ -9,13 +9,7 @@ use portolan_core::{
 use url::Url;
 
 use super::ProcessRuntime;
-use crate::{
-    StdioServer,
-    front::Phase,
-    keeper::Speech,
-    recipe::SpecRecipe,
-    supervisor::Supervisor,
-};
+use crate::{StdioServer, front::Phase, keeper::Speech, recipe::SpecRecipe, supervisor::Supervisor};
 
 /// What runs under one name.
 pub(super) struct Deployment {

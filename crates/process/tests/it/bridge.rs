@@ -1,8 +1,8 @@
 //! The bridge as a program, over real sockets.
 
 mod client;
-mod failures;
 mod ending;
+mod failures;
 mod legacy;
 mod modern;
 mod started;

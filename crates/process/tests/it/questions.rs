@@ -45,9 +45,18 @@ async fn each_kind_is_asked_where_it_is_allowed() {
         assert!(told.contains(r#""result":{"mine":[1,2]}"#), "{told}");
     }
     let served = legacy(Asks::default());
-    for (method, allowed) in [("elicitation/create", 1), ("sampling/createMessage", 0), ("roots/list", 0), ("x/y", 0)] {
+    for (method, allowed) in [
+        ("elicitation/create", 1),
+        ("sampling/createMessage", 0),
+        ("roots/list", 0),
+        ("x/y", 0),
+    ] {
         let (questions, told) = converse(ask(&served, "a", method).await, "{}").await;
-        assert_eq!((questions, told.contains("-32601")), (allowed, allowed == 0), "{method}: {told}");
+        assert_eq!(
+            (questions, told.contains("-32601")),
+            (allowed, allowed == 0),
+            "{method}: {told}"
+        );
     }
 }
 
@@ -58,7 +67,10 @@ async fn two_conversations_at_once_are_not_asked_and_one_after_the_other_are() {
     let sleeper = served.server.call(sleeper).await.unwrap();
     let (questions, told) = converse(ask(&served, "a", "elicitation/create").await, "{}").await;
     assert_eq!(questions, 0);
-    assert!(told.contains("-32603") && told.contains("nobody can be asked"), "{told}");
+    assert!(
+        told.contains("-32603") && told.contains("nobody can be asked"),
+        "{told}"
+    );
     drop(sleeper);
     let served = legacy(Asks::ALL);
     for respondent in ["a", "b"] {
@@ -77,7 +89,10 @@ async fn many_questions_of_one_conversation_all_get_their_own_answers() {
     // A question may come to any of the calls, so all of them have to be read.
     let ended = futures_util::future::join_all(calls.into_iter().map(|call| converse(call, r#"{"ok":true}"#))).await;
     assert_eq!(ended.iter().map(|(questions, _)| questions).sum::<usize>(), 12);
-    assert!(ended.iter().all(|(_, told)| told.contains(r#""result":{"ok":true}"#)), "{ended:?}");
+    assert!(
+        ended.iter().all(|(_, told)| told.contains(r#""result":{"ok":true}"#)),
+        "{ended:?}"
+    );
 }
 
 #[tokio::test]

@@ -45,7 +45,11 @@ impl Answer {
 
     /// The last message, be it in a stream or alone.
     pub(super) fn message(&self) -> Value {
-        if self.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+        if self
+            .headers
+            .get("content-type")
+            .is_some_and(|kind| kind == "text/event-stream")
+        {
             let text = std::str::from_utf8(&self.body).unwrap();
             let data = text.lines().rev().find_map(|line| line.strip_prefix("data: "));
             return serde_json::from_str(data.unwrap()).unwrap();
@@ -74,7 +78,9 @@ impl Client {
             .await;
         assert_eq!(answer.status, 200, "{answer:?}");
         self.session = Some(answer.headers["mcp-session-id"].to_str().unwrap().to_owned());
-        let initialized = self.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+        let initialized = self
+            .post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+            .await;
         assert_eq!((initialized.status.as_u16(), initialized.body.len()), (202, 0));
         answer.json()["result"].clone()
     }
@@ -128,7 +134,9 @@ impl Client {
             .header("authorization", format!("Bearer {TOKEN}"))
             .header("accept", "application/json, text/event-stream");
         if let Some(session) = &self.session {
-            request = request.header("mcp-session-id", session).header("mcp-protocol-version", "2025-11-25");
+            request = request
+                .header("mcp-session-id", session)
+                .header("mcp-protocol-version", "2025-11-25");
         }
         let Some(message) = message else {
             return request.body(Full::default()).unwrap();
@@ -155,7 +163,10 @@ pub(super) async fn get(port: u16, path: &str) -> Result<Answer, Failed> {
     whole(send(port, request).await?.0).await
 }
 
-pub(super) async fn send(port: u16, request: Request<Full<Bytes>>) -> Result<(Response<Incoming>, AbortHandle), Failed> {
+pub(super) async fn send(
+    port: u16,
+    request: Request<Full<Bytes>>,
+) -> Result<(Response<Incoming>, AbortHandle), Failed> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -180,13 +191,16 @@ impl Events {
             if let Some(message) = self.ready.pop_front() {
                 return Some(message);
             }
-            let frame = timeout(Duration::from_secs(20), self.body.frame()).await.expect("nothing comes")?;
+            let frame = timeout(Duration::from_secs(20), self.body.frame())
+                .await
+                .expect("nothing comes")?;
             self.text.extend_from_slice(frame.ok()?.data_ref()?);
             while let Some(end) = self.text.windows(2).position(|pair| pair == b"\n\n") {
                 let event: Vec<u8> = self.text.drain(..end + 2).collect();
                 let text = String::from_utf8(event).unwrap();
                 let data = text.lines().find_map(|line| line.strip_prefix("data: "));
-                self.ready.extend(data.map(|data| serde_json::from_str::<Value>(data).unwrap()));
+                self.ready
+                    .extend(data.map(|data| serde_json::from_str::<Value>(data).unwrap()));
             }
         }
     }

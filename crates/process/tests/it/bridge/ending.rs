@@ -21,9 +21,15 @@ async fn calls_under_way_finish_and_new_ones_are_refused() {
     bridge.terminate();
     bridge.says("stopping").await;
     let refused = bridge.client().post(&modern("tools/list", json!({}))).await;
-    assert_eq!((refused.status.as_u16(), &refused.headers["connection"]), (503, &"close".parse().unwrap()));
+    assert_eq!(
+        (refused.status.as_u16(), &refused.headers["connection"]),
+        (503, &"close".parse().unwrap())
+    );
     let health = get(bridge.port, "/healthz").await.unwrap();
-    assert_eq!((health.status.as_u16(), &health.json()["status"]), (503, &json!("stopping")));
+    assert_eq!(
+        (health.status.as_u16(), &health.json()["status"]),
+        (503, &json!("stopping"))
+    );
     let slept = sleeper.await.unwrap();
     assert_eq!(slept.json()["result"]["content"][0]["text"], "slept");
     assert_eq!(bridge.ended().await.code(), Some(0));
@@ -64,12 +70,19 @@ async fn what_cannot_be_started_is_told() {
 async fn what_does_not_speak_is_told_by_its_health() {
     let bridge = Bridge::start(&[], &["sleep", "1000"]);
     let health = get(bridge.port, "/healthz").await.unwrap();
-    assert_eq!((health.status.as_u16(), &health.json()["status"]), (503, &json!("starting")));
+    assert_eq!(
+        (health.status.as_u16(), &health.json()["status"]),
+        (503, &json!("starting"))
+    );
 }
 
 #[test]
 fn without_a_token_it_does_not_start() {
-    let ended = binary().args(["--port", "0", "--", "x"]).env_remove("PORTOLAN_BRIDGE_TOKEN").output().unwrap();
+    let ended = binary()
+        .args(["--port", "0", "--", "x"])
+        .env_remove("PORTOLAN_BRIDGE_TOKEN")
+        .output()
+        .unwrap();
     assert_eq!(ended.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&ended.stderr).contains("PORTOLAN_BRIDGE_TOKEN is not set"));
 }
@@ -79,13 +92,27 @@ fn it_copies_itself() {
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("portolan-bridge");
     for _ in 0..2 {
-        assert!(binary().args(["--copy-to", to.to_str().unwrap()]).status().unwrap().success());
+        assert!(
+            binary()
+                .args(["--copy-to", to.to_str().unwrap()])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
     assert_eq!(to.metadata().unwrap().permissions().mode() & 0o777, 0o755);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-    let help = std::process::Command::new(&to).arg("--help").stderr(Stdio::null()).status().unwrap();
+    let help = std::process::Command::new(&to)
+        .arg("--help")
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
     assert!(help.success());
-    let nowhere = binary().args(["--copy-to", "/nowhere/x"]).stderr(Stdio::null()).status().unwrap();
+    let nowhere = binary()
+        .args(["--copy-to", "/nowhere/x"])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
     assert_eq!(nowhere.code(), Some(74));
 }
 
@@ -108,10 +135,14 @@ async fn as_the_first_process_it_reaps_and_passes_signals_on() {
     let first = lines.next().unwrap().unwrap();
     if first.contains("Operation not permitted") {
         println!("process namespaces are not allowed here");
+        child.wait().unwrap();
         return;
     }
     let port: u16 = first.rsplit(' ').next().unwrap().parse().unwrap();
-    until("ready", async || get(port, "/healthz").await.is_ok_and(|answer| answer.status == 200)).await;
+    until("ready", async || {
+        get(port, "/healthz").await.is_ok_and(|answer| answer.status == 200)
+    })
+    .await;
     let init = descendant(child.id());
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(zombies(init), 0);

@@ -24,18 +24,35 @@ async fn initialize_says_what_the_server_said() {
         json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {"listChanged": true}},
             "serverInfo": {"name": "stdio-fixture", "version": "1.0.0"}, "instructions": "a fixture"})
     );
-    let listed = client.post(&json!({"jsonrpc": "2.0", "id": "x", "method": "tools/list"})).await.json();
-    assert_eq!((listed["result"]["tools"].as_array().unwrap().len(), &listed["id"]), (13, &json!("x")));
-    let pong = client.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await.json();
+    let listed = client
+        .post(&json!({"jsonrpc": "2.0", "id": "x", "method": "tools/list"}))
+        .await
+        .json();
+    assert_eq!(
+        (listed["result"]["tools"].as_array().unwrap().len(), &listed["id"]),
+        (13, &json!("x"))
+    );
+    let pong = client
+        .post(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}))
+        .await
+        .json();
     assert_eq!(pong["result"], json!({}));
 }
 
 #[tokio::test]
 async fn an_older_version_is_agreed_to_and_a_newer_one_is_not() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
-    for (asked, agreed) in [("2025-03-26", "2025-03-26"), ("2025-06-18", "2025-06-18"), ("2026-07-28", "2025-11-25"), ("x", "2025-11-25")] {
+    for (asked, agreed) in [
+        ("2025-03-26", "2025-03-26"),
+        ("2025-06-18", "2025-06-18"),
+        ("2026-07-28", "2025-11-25"),
+        ("x", "2025-11-25"),
+    ] {
         let params = json!({"protocolVersion": asked, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-        let answer = bridge.client().post(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})).await;
+        let answer = bridge
+            .client()
+            .post(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}))
+            .await;
         assert_eq!(answer.json()["result"]["protocolVersion"], agreed);
     }
 }
@@ -62,7 +79,9 @@ async fn sessions_are_needed_known_and_ended() {
 async fn a_question_goes_to_its_session_and_its_answer_to_the_server() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     let client = session(&bridge).await;
-    let mut events = client.stream(&call(7, "ask", json!({"method": "elicitation/create"}))).await;
+    let mut events = client
+        .stream(&call(7, "ask", json!({"method": "elicitation/create"})))
+        .await;
     let question = events.next().await.unwrap();
     assert_eq!(question["method"], "elicitation/create");
     let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"n": 1.0}}});
@@ -75,17 +94,27 @@ async fn a_question_goes_to_its_session_and_its_answer_to_the_server() {
     let last = events.rest().await.pop().unwrap();
     let told = last["result"]["content"][0]["text"].as_str().unwrap();
     assert_eq!(last["id"], 7);
-    assert!(told.contains(r#""result":{"action":"accept","content":{"n":1.0}}"#), "{told}");
+    assert!(
+        told.contains(r#""result":{"action":"accept","content":{"n":1.0}}"#),
+        "{told}"
+    );
 }
 
 #[tokio::test]
 async fn who_cannot_be_asked_is_not() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     let mut client = bridge.client();
-    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-    let answer = client.post(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})).await;
+    let params =
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let answer = client
+        .post(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}))
+        .await;
     client.session = Some(answer.headers["mcp-session-id"].to_str().unwrap().to_owned());
-    let told = client.tool(1, "ask", json!({"method": "elicitation/create"})).await.message().to_string();
+    let told = client
+        .tool(1, "ask", json!({"method": "elicitation/create"}))
+        .await
+        .message()
+        .to_string();
     assert!(told.contains("-32601"), "{told}");
 }
 
@@ -108,9 +137,15 @@ async fn a_cancellation_ends_the_call_and_a_lost_connection_does_not() {
     tokio::time::sleep(std::time::Duration::from_millis(800)).await;
     assert_eq!(read(), "", "the lost one was not cancelled");
     let params = json!({"requestId": 2, "reason": "enough"});
-    client.post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})).await;
+    client
+        .post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
+        .await;
     let ended = sleeper.await.unwrap();
-    assert_eq!((ended.status.as_u16(), ended.body.len()), (200, 0), "no answer comes for it");
+    assert_eq!(
+        (ended.status.as_u16(), ended.body.len()),
+        (200, 0),
+        "no answer comes for it"
+    );
     until("the server was told", async || read().contains("cancelled")).await;
     assert_eq!(read().lines().count(), 1);
     // Both ids are free again.
@@ -135,15 +170,32 @@ async fn what_belongs_to_no_call_goes_to_open_streams() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     let (first, second) = (session(&bridge).await, session(&bridge).await);
     let mut streams = [first.listen().await, second.listen().await];
-    first.tool(1, "notify", json!({"method": "notifications/tools/list_changed"})).await;
+    first
+        .tool(1, "notify", json!({"method": "notifications/tools/list_changed"}))
+        .await;
     for stream in &mut streams {
-        assert_eq!(stream.next().await.unwrap()["method"], "notifications/tools/list_changed");
+        assert_eq!(
+            stream.next().await.unwrap()["method"],
+            "notifications/tools/list_changed"
+        );
     }
     // A log message is for the one who calls.
-    let messages = first.stream(&call(2, "notify", json!({"method": "notifications/message"}))).await.rest().await;
-    assert_eq!((messages.len(), &messages[0]["method"]), (2, &json!("notifications/message")));
-    first.tool(3, "notify", json!({"method": "notifications/prompts/list_changed"})).await;
-    assert_eq!(streams[1].next().await.unwrap()["method"], "notifications/prompts/list_changed");
+    let messages = first
+        .stream(&call(2, "notify", json!({"method": "notifications/message"})))
+        .await
+        .rest()
+        .await;
+    assert_eq!(
+        (messages.len(), &messages[0]["method"]),
+        (2, &json!("notifications/message"))
+    );
+    first
+        .tool(3, "notify", json!({"method": "notifications/prompts/list_changed"}))
+        .await;
+    assert_eq!(
+        streams[1].next().await.unwrap()["method"],
+        "notifications/prompts/list_changed"
+    );
 }
 
 #[tokio::test]
@@ -152,9 +204,15 @@ async fn resource_updates_reach_those_who_subscribed() {
     let (subscriber, other) = (session(&bridge).await, session(&bridge).await);
     let subscribe = |id: u64, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"uri": "test://watched-resource"}});
     for client in [&subscriber, &other] {
-        assert_eq!(client.post(&subscribe(1, "resources/subscribe")).await.json()["result"], json!({}));
+        assert_eq!(
+            client.post(&subscribe(1, "resources/subscribe")).await.json()["result"],
+            json!({})
+        );
     }
-    assert_eq!(other.post(&subscribe(2, "resources/unsubscribe")).await.json()["result"], json!({}));
+    assert_eq!(
+        other.post(&subscribe(2, "resources/unsubscribe")).await.json()["result"],
+        json!({})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,7 +226,10 @@ async fn sixty_four_sessions_get_their_own_answers() {
                 // All sessions use the same ids.
                 let arguments = json!({"text": format!("{caller}/{number}"), "also": [caller, number]});
                 let answer = client.tool(number, "echo", arguments.clone()).await.json();
-                assert_eq!((&answer["result"]["structuredContent"], &answer["id"]), (&arguments, &json!(number)));
+                assert_eq!(
+                    (&answer["result"]["structuredContent"], &answer["id"]),
+                    (&arguments, &json!(number))
+                );
             }
         }));
     }
@@ -186,7 +247,9 @@ async fn questions_of_many_sessions_never_reach_a_stranger() {
         callers.push(tokio::spawn(async move {
             let mut asked = 0;
             for number in 0..20u64 {
-                let mut events = client.stream(&call(number, "ask", json!({"method": "elicitation/create"}))).await;
+                let mut events = client
+                    .stream(&call(number, "ask", json!({"method": "elicitation/create"})))
+                    .await;
                 while let Some(message) = events.next().await {
                     if message["method"] == "elicitation/create" {
                         asked += 1;

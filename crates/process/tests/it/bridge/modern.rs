@@ -13,10 +13,19 @@ async fn requests_and_answers_pass_as_they_are() {
     let discovered = client.post(&modern("server/discover", json!({}))).await.json();
     assert_eq!(discovered["id"], "m");
     assert_eq!(discovered["result"]["supportedVersions"], json!(["2026-07-28"]));
-    let echo = modern("tools/call", json!({"name": "echo", "arguments": {"text": "ä\n", "n": [1, 2]}}));
+    let echo = modern(
+        "tools/call",
+        json!({"name": "echo", "arguments": {"text": "ä\n", "n": [1, 2]}}),
+    );
     let answer = client.post(&echo).await;
-    assert_eq!((answer.status.as_u16(), &answer.headers["content-type"]), (200, &"application/json".parse().unwrap()));
-    assert_eq!(answer.json()["result"]["structuredContent"], json!({"text": "ä\n", "n": [1, 2]}));
+    assert_eq!(
+        (answer.status.as_u16(), &answer.headers["content-type"]),
+        (200, &"application/json".parse().unwrap())
+    );
+    assert_eq!(
+        answer.json()["result"]["structuredContent"],
+        json!({"text": "ä\n", "n": [1, 2]})
+    );
     assert!(!answer.headers.contains_key("mcp-session-id"));
 }
 
@@ -25,13 +34,24 @@ async fn what_is_wrong_has_the_status_of_its_era() {
     let bridge = Bridge::of_fixture(&["--era", "modern"]).await;
     let client = bridge.client();
     let unknown = client.post(&modern("no/such", json!({}))).await;
-    assert_eq!((unknown.status.as_u16(), &unknown.json()["error"]["code"]), (404, &json!(-32601)));
+    assert_eq!(
+        (unknown.status.as_u16(), &unknown.json()["error"]["code"]),
+        (404, &json!(-32601))
+    );
     let tool = client.post(&modern("tools/call", json!({"name": "no-such"}))).await;
-    assert_eq!((tool.status.as_u16(), &tool.json()["error"]["code"]), (200, &json!(-32602)));
+    assert_eq!(
+        (tool.status.as_u16(), &tool.json()["error"]["code"]),
+        (200, &json!(-32602))
+    );
     let mut legacy = bridge.client();
     legacy.session = Some("x".into());
-    let refused = legacy.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await;
-    assert_eq!((refused.status.as_u16(), &refused.json()["error"]["code"]), (400, &json!(-32022)));
+    let refused = legacy
+        .post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}))
+        .await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.json()["error"]["code"]),
+        (400, &json!(-32022))
+    );
     assert_eq!(client.delete().await.status, 405);
     assert_eq!(client.listen().await.status, 405);
 }
@@ -41,7 +61,10 @@ async fn progress_comes_before_the_answer_with_the_callers_token() {
     let bridge = Bridge::of_fixture(&["--era", "modern"]).await;
     let params = json!({"name": "progress", "arguments": {"steps": 3, "ms": 10}, "_meta": {"progressToken": "mine"}});
     let messages = bridge.client().stream(&modern("tools/call", params)).await.rest().await;
-    let steps: Vec<_> = messages[..3].iter().map(|message| message["params"]["progressToken"].clone()).collect();
+    let steps: Vec<_> = messages[..3]
+        .iter()
+        .map(|message| message["params"]["progressToken"].clone())
+        .collect();
     assert_eq!(steps, ["mine", "mine", "mine"]);
     assert_eq!((messages.len(), &messages[3]["id"]), (4, &json!("m")));
 }
@@ -73,14 +96,20 @@ async fn a_subscription_goes_under_the_clients_own_id_and_ends_in_order() {
     assert_eq!(acknowledged["params"]["_meta"][subscription], "m");
     bridge.terminate();
     let ended = events.rest().await;
-    assert_eq!((&ended[0]["id"], &ended[0]["result"]["_meta"][subscription]), (&json!("m"), &json!("m")));
+    assert_eq!(
+        (&ended[0]["id"], &ended[0]["result"]["_meta"][subscription]),
+        (&json!("m"), &json!("m"))
+    );
     assert_eq!(bridge.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
 async fn input_required_passes_as_an_answer() {
     let bridge = Bridge::of_everything(&[], &["--era", "modern"]).await;
-    let asked = modern("tools/call", json!({"name": "test_elicitation", "arguments": {"message": "sure?"}}));
+    let asked = modern(
+        "tools/call",
+        json!({"name": "test_elicitation", "arguments": {"message": "sure?"}}),
+    );
     let result = bridge.client().post(&asked).await.message()["result"].clone();
     assert_eq!(result["resultType"], "input_required", "{result}");
 }
@@ -103,7 +132,10 @@ async fn sixty_four_callers_get_their_own_answers() {
     for caller in futures_util::future::join_all(callers).await {
         caller.unwrap();
     }
-    println!("{:.0} calls a second, each over its own connection", 1920.0 / begun.elapsed().as_secs_f64());
+    println!(
+        "{:.0} calls a second, each over its own connection",
+        1920.0 / begun.elapsed().as_secs_f64()
+    );
 }
 
 #[tokio::test]
@@ -128,5 +160,8 @@ async fn the_bridge_and_the_channel_say_the_same() {
     let portolan_core::Answer::Result(raw) = answer else {
         panic!("an error");
     };
-    assert_eq!(bridged["result"], serde_json::from_slice::<serde_json::Value>(&raw).unwrap());
+    assert_eq!(
+        bridged["result"],
+        serde_json::from_slice::<serde_json::Value>(&raw).unwrap()
+    );
 }

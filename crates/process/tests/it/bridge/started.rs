@@ -42,7 +42,10 @@ impl Bridge {
     /// Serves the everything server with these flags and waits until it is ready.
     pub(super) async fn of_everything(own: &[&str], flags: &[&str]) -> Self {
         let program = everything();
-        let command: Vec<_> = [&program[..], "--stdio"].into_iter().chain(flags.iter().copied()).collect();
+        let command: Vec<_> = [&program[..], "--stdio"]
+            .into_iter()
+            .chain(flags.iter().copied())
+            .collect();
         let bridge = Self::start(own, &command);
         bridge.wait().await;
         bridge
@@ -74,7 +77,12 @@ impl Bridge {
     }
 
     pub(super) async fn wait(&self) {
-        until("the bridge is ready", async || get(self.port, "/healthz").await.is_ok_and(|answer| answer.status == 200)).await;
+        until("the bridge is ready", async || {
+            get(self.port, "/healthz")
+                .await
+                .is_ok_and(|answer| answer.status == 200)
+        })
+        .await;
     }
 
     pub(super) fn client(&self) -> Client {
