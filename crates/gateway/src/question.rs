@@ -11,6 +11,7 @@
 
 mod abilities;
 mod answer;
+mod aside;
 mod codec;
 mod hop;
 mod legacy;
@@ -24,17 +25,24 @@ mod waiting;
 use std::{fmt, sync::Arc};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use portolan_wire::{id::RequestId, object};
 
 #[cfg(feature = "fuzzing")]
-pub(crate) use self::token::{QuestionId, State};
-pub(crate) use self::{abilities::Abilities, modern::bring, origin::carry_on, token::Seat};
+pub(crate) use self::token::State;
+pub(crate) use self::{
+    abilities::Abilities,
+    aside::{Desk, Pending},
+    modern::bring,
+    origin::carry_on,
+    token::{QuestionId, Seat},
+};
 use self::{
     hop::Hops,
     suspended::Suspended,
-    token::{Handle, Place},
+    token::{Handle, Place, To},
     waiting::Waiting,
 };
-use crate::config::GatewayConfig;
+use crate::{config::GatewayConfig, seal::Purpose, service::Inner};
 
 /// What is open between clients and servers in this replica.
 pub(crate) struct Questions {
@@ -86,6 +94,12 @@ impl fmt::Debug for Questions {
             .field("open", &self.count())
             .finish_non_exhaustive()
     }
+}
+
+/// The id of a question to a legacy client in this session.
+fn mint(inner: &Inner, session: Handle, to: To) -> Option<RequestId> {
+    let sealed = inner.keys.seal(Purpose::Question, &QuestionId { session, to }.encode());
+    RequestId::parse(&object::quote(&sealed.ok()?)).ok()
 }
 
 fn random_handle() -> Handle {

@@ -31,7 +31,7 @@ use crate::{
     config::GatewayConfig,
     question::Abilities,
     seal::{Purpose, TokenKeys},
-    stream::Listener,
+    stream::{Listener, Opening},
     upstream::{Open, UpstreamSession},
 };
 
@@ -429,17 +429,18 @@ impl Session {
     /// Hears what its servers tell it alone, where they are open already.
     pub(crate) fn follow_asides(&self, listener: &Listener) {
         for upstream in self.upstreams() {
-            upstream.follow(listener);
+            drop(upstream.follow(listener));
         }
     }
 
-    /// Notes that a session at a server is open, so that it is heard what the server tells this session alone.
-    pub(crate) fn opened(&self, upstream: &UpstreamSession, open: &Open) {
-        if let Some(listener) = self.listener.get()
-            && !open.followed.load(Ordering::Relaxed)
-        {
-            upstream.follow(listener);
+    /// Notes that a session at a server is open, so that it is heard what the server tells this session alone. The first
+    /// time there may be something to wait for.
+    pub(crate) fn opened(&self, upstream: &UpstreamSession, open: &Open) -> Option<Opening> {
+        let listener = self.listener.get()?;
+        if open.followed.load(Ordering::Relaxed) {
+            return None;
         }
+        upstream.follow(listener)
     }
 
     /// Whether this session is `caller`'s, on `gateway`. An authenticator gives out one value for one caller, so that

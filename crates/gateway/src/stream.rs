@@ -33,11 +33,12 @@ use portolan_wire::{
 
 use self::places::Places;
 pub(crate) use self::{
-    aside::Asides,
+    aside::{Asides, Opening},
     levels::level,
     outbox::{End, Outbox},
 };
 use crate::{
+    question::Desk,
     service::Inner,
     table::Published,
     upstream::{Change, Interest, List, Listening, Offer, Sink},
@@ -231,7 +232,7 @@ impl Inner {
 }
 
 impl Listener {
-    pub(crate) fn new(visit: &Visit, outbox: Outbox, interest: Interest) -> Arc<Self> {
+    pub(crate) fn new(visit: &Visit, outbox: Outbox, interest: Interest, desk: Option<Desk>) -> Arc<Self> {
         Arc::new(Self {
             outbox: Arc::new(outbox),
             gateway: visit.gateway.spec.name.clone(),
@@ -240,7 +241,7 @@ impl Listener {
             attached: tokio::sync::Mutex::default(),
             dirty: AtomicBool::new(false),
             door: Mutex::default(),
-            asides: Asides::default(),
+            asides: Asides::new(desk),
         })
     }
 

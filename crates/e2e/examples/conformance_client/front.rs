@@ -3,12 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use http::request::Builder;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
@@ -20,6 +21,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::{mirror, person};
 
@@ -39,48 +41,47 @@ pub(crate) enum Era {
 
 /// A client that has introduced itself.
 pub(crate) struct Front {
+    line: Arc<Line>,
+    next_id: AtomicU64,
+    /// What arguments are repeated in headers, by tool.
+    mirrors: Mutex<HashMap<String, Value>>,
+    /// Listens to what is said outside of calls.
+    listening: Option<JoinHandle<Result<Value>>>,
+}
+
+/// How a client reaches the gateway.
+struct Line {
     http: Client<HttpConnector, Full<Bytes>>,
     url: String,
     token: String,
     era: Era,
     session: Option<String>,
-    next_id: AtomicU64,
-    /// What arguments are repeated in headers, by tool.
-    mirrors: Mutex<HashMap<String, Value>>,
 }
 
 impl Front {
     /// Asks what is there, or shakes hands.
     pub(crate) async fn connect(url: &str, token: &str, era: Era) -> Result<Self> {
-        let mut front = Self {
+        let mut line = Line {
             http: Client::builder(TokioExecutor::new()).build_http(),
             url: url.to_owned(),
             token: token.to_owned(),
             era,
             session: None,
+        };
+        if era == Era::Legacy {
+            line.shake_hands().await?;
+        }
+        let mut front = Self {
+            line: Arc::new(line),
             next_id: AtomicU64::new(1),
             mirrors: Mutex::default(),
+            listening: None,
         };
         match era {
             Era::Modern => drop(front.request("server/discover", json!({})).await?),
-            Era::Legacy => front.shake_hands().await?,
+            Era::Legacy => front.listening = front.line.listen().await?,
         }
         Ok(front)
-    }
-
-    async fn shake_hands(&mut self) -> Result<()> {
-        let params = json!({
-            "protocolVersion": LEGACY,
-            "capabilities": person::capabilities(),
-            "clientInfo": person::client_info(),
-        });
-        let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
-        let response = self.post(&hello, &[]).await?;
-        let session = response.headers().get("mcp-session-id").cloned();
-        result_of(self.answer(response).await?)?;
-        self.session = session.map(|id| id.to_str().map(str::to_owned)).transpose()?;
-        self.tell(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
-            .await
     }
 
     /// All items of a list.
@@ -134,7 +135,7 @@ impl Front {
         let mut params = params.clone();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mut headers = Vec::new();
-        if self.era == Era::Modern {
+        if self.line.era == Era::Modern {
             params["_meta"] = json!({
                 "io.modelcontextprotocol/protocolVersion": MODERN,
                 "io.modelcontextprotocol/clientCapabilities": person::capabilities(),
@@ -144,8 +145,8 @@ impl Front {
             headers.extend(self.mirrored(method, &params));
         }
         let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        let response = self.post(&body, &headers).await?;
-        let answer = self.answer(response).await.with_context(|| method.to_owned())?;
+        let response = self.line.post(&body, &headers).await?;
+        let answer = self.line.answer(response).await.with_context(|| method.to_owned())?;
         ensure!(answer["id"] == id, "{method}: an answer to something else");
         result_of(answer).with_context(|| method.to_owned())
     }
@@ -163,6 +164,38 @@ impl Front {
         }
         headers
     }
+}
+
+impl Line {
+    async fn shake_hands(&mut self) -> Result<()> {
+        let params = json!({
+            "protocolVersion": LEGACY,
+            "capabilities": person::capabilities(),
+            "clientInfo": person::client_info(),
+        });
+        let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
+        let response = self.post(&hello, &[]).await?;
+        let session = response.headers().get("mcp-session-id").cloned();
+        result_of(self.answer(response).await?)?;
+        self.session = session.map(|id| id.to_str().map(str::to_owned)).transpose()?;
+        self.tell(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+            .await
+    }
+
+    /// Opens the stream of what is said and asked outside of calls, if there is one (2025-11-25, basic/transports).
+    async fn listen(self: &Arc<Self>) -> Result<Option<JoinHandle<Result<Value>>>> {
+        let request = self
+            .request(Request::get(&self.url))
+            .header(header::ACCEPT, "text/event-stream");
+        let response = self.http.request(request.body(Full::default())?).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::METHOD_NOT_ALLOWED => return Ok(None),
+            status => bail!("HTTP {status} to a client that wants to listen"),
+        }
+        let line = self.clone();
+        Ok(Some(tokio::spawn(async move { line.answer(response).await })))
+    }
 
     /// Sends something that wants no answer.
     async fn tell(&self, message: &Value) -> Result<()> {
@@ -173,22 +206,27 @@ impl Front {
     }
 
     async fn post(&self, message: &Value, headers: &[(String, String)]) -> Result<Response<Incoming>> {
-        let mut request = Request::post(&self.url)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+        let mut request = self
+            .request(Request::post(&self.url))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json, text/event-stream");
-        if self.era == Era::Modern {
-            request = request.header("mcp-protocol-version", MODERN);
-        } else if let Some(session) = &self.session {
-            request = request
-                .header("mcp-protocol-version", LEGACY)
-                .header("mcp-session-id", session);
-        }
         for (name, value) in headers {
             request = request.header(name, value);
         }
         let request = request.body(Full::from(message.to_string()))?;
         Ok(self.http.request(request).await?)
+    }
+
+    /// What every request has.
+    fn request(&self, request: Builder) -> Builder {
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.token));
+        match (self.era, &self.session) {
+            (Era::Modern, _) => request.header("mcp-protocol-version", MODERN),
+            (Era::Legacy, Some(session)) => request
+                .header("mcp-protocol-version", LEGACY)
+                .header("mcp-session-id", session),
+            (Era::Legacy, None) => request,
+        }
     }
 
     /// The message that answers. What a server asks before it is answered at once (2025-11-25, client/elicitation).
@@ -224,6 +262,14 @@ impl Front {
             }
         }
         bail!("the stream ended without an answer")
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        if let Some(listening) = &self.listening {
+            listening.abort();
+        }
     }
 }
 

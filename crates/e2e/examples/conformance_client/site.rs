@@ -36,6 +36,7 @@ impl Site {
             broker: Arc::new(OAuthBroker::new(identity)),
             runtime: None,
             sessions: Arc::new(MemorySessions::default()),
+            bus: None,
             audit: Arc::new(TraceAudit),
             clock: Arc::new(SystemClock),
         });

@@ -17,13 +17,10 @@ use tokio::time::{Duration, Instant, MissedTickBehavior, interval_at};
 use super::{
     origin::Origin,
     talk::Pen,
-    token::{QuestionId, Seat, To},
+    token::{Seat, To},
     waiting::Ticket,
 };
-use crate::{
-    seal::Purpose,
-    upstream::{Asked, Events, MOST, Question, QuestionKey, Reply, Step},
-};
+use crate::upstream::{Asked, Events, MOST, Question, QuestionKey, Reply, Step};
 
 /// The first wait before a call is made again for a server that asked for nothing but that; each one after it is twice as
 /// long.
@@ -241,12 +238,7 @@ fn legacy_params(origin: &Origin, method: &Method, params: Option<Bytes>, id: &R
 
 fn mint(origin: &Origin, to: To) -> Option<RequestId> {
     let (session, _) = origin.session.as_ref()?;
-    let id = QuestionId {
-        session: session.nonce(),
-        to,
-    };
-    let sealed = origin.inner.keys.seal(Purpose::Question, &id.encode()).ok()?;
-    RequestId::parse(&object::quote(&sealed)).ok()
+    super::mint(&origin.inner, session.nonce(), to)
 }
 
 async fn cancelled(origin: &Origin) {

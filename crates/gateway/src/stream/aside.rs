@@ -2,26 +2,44 @@
 //! the client's own.
 //!
 //! It is opened once the client has a stream and the session upstream is open. Some SDKs send there what they log, and
-//! how far they are, in the middle of a call. What is said to everybody, the hub hears.
+//! how far they are, and what they ask, in the middle of a call. What is said to everybody, the hub hears.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering};
 
+use bytes::Bytes;
 use portolan_core::Outbound;
 use portolan_wire::{
     envelope::{self, Message, Notification},
     method::Method,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Outbox;
-use crate::upstream::{Change, GetStream, Heard, HttpUpstream, Open, Sink, answer};
+use crate::{
+    question::{Desk, Pending},
+    upstream::{Change, GetStream, Heard, HttpUpstream, Open, Sink, answer, response},
+};
 
 /// The streams of one session at its servers. They end with it.
-#[derive(Debug, Default)]
-pub(crate) struct Asides(Mutex<Vec<(Arc<Open>, AbortOnDropHandle<()>)>>);
+#[derive(Debug)]
+pub(crate) struct Asides {
+    followed: Mutex<Vec<(Arc<Open>, AbortOnDropHandle<()>)>>,
+    /// Who is asked; nobody for a listen.
+    desk: Option<Desk>,
+}
+
+/// Ends when a stream is open, or when it is known that there is none.
+pub(crate) type Opening = oneshot::Receiver<()>;
 
 impl Asides {
+    pub(crate) fn new(desk: Option<Desk>) -> Self {
+        Self {
+            followed: Mutex::default(),
+            desk,
+        }
+    }
+
     /// Follows what a server says in `open`, unless that is done already. Does nothing where nobody reads.
     pub(crate) fn follow(
         &self,
@@ -29,12 +47,22 @@ impl Asides {
         open: &Arc<Open>,
         credential: &Arc<Outbound>,
         outbox: &Arc<Outbox>,
-    ) {
-        let Ok(runtime) = Handle::try_current() else { return };
+    ) -> Option<Opening> {
+        let (Some(desk), Ok(runtime)) = (&self.desk, Handle::try_current()) else {
+            return None;
+        };
         if open.id.is_none() || !outbox.has_reader() || open.followed.swap(true, Ordering::AcqRel) {
-            return;
+            return None;
         }
-        let following = follow(http.clone(), open.clone(), credential.clone(), outbox.clone());
+        let (opened, opening) = oneshot::channel();
+        let aside = Aside {
+            http: http.clone(),
+            open: open.clone(),
+            credential: credential.clone(),
+            outbox: outbox.clone(),
+            pending: desk.pending(http.server().asks),
+        };
+        let following = aside.follow(opened);
         let ended = http.ended().clone();
         let following = runtime.spawn(async move {
             tokio::select! {
@@ -45,6 +73,7 @@ impl Asides {
         let mut asides = self.lock();
         asides.retain(|(_, following)| !following.is_finished());
         asides.push((open.clone(), AbortOnDropHandle::new(following)));
+        Some(opening)
     }
 
     /// Follows nothing any more.
@@ -55,19 +84,65 @@ impl Asides {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Arc<Open>, AbortOnDropHandle<()>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn follow(http: Arc<HttpUpstream>, open: Arc<Open>, credential: Arc<Outbound>, outbox: Arc<Outbox>) {
-    let mut stream = GetStream::new(&http, &open, &credential);
-    loop {
-        match stream.next().await {
-            Heard::Opened { .. } => {}
-            Heard::Message(Message::Notification(notification)) => tell(&outbox, &notification),
-            Heard::Message(Message::Request(request)) => answer(&http, &open, &credential, &request),
-            Heard::Message(Message::Response(_)) => {}
-            Heard::Mute | Heard::Expired => return,
+/// The stream of one session at one server.
+struct Aside {
+    http: Arc<HttpUpstream>,
+    open: Arc<Open>,
+    credential: Arc<Outbound>,
+    outbox: Arc<Outbox>,
+    pending: Pending,
+}
+
+impl Aside {
+    async fn follow(mut self, opened: oneshot::Sender<()>) {
+        let mut opened = Some(opened);
+        let mut stream = GetStream::new(&self.http, &self.open, &self.credential);
+        loop {
+            tokio::select! {
+                heard = stream.next() => {
+                    // To drop it is to send it.
+                    opened.take();
+                    match heard {
+                        Heard::Opened { .. } | Heard::Message(Message::Response(_)) => {}
+                        Heard::Message(Message::Notification(notification)) => self.told(&notification),
+                        Heard::Message(Message::Request(request)) => self.asked(&request),
+                        Heard::Mute | Heard::Expired => return,
+                    }
+                }
+                (id, answer) = self.pending.answer() => {
+                    self.bring(response(&id, &answer));
+                }
+            }
+        }
+    }
+
+    fn asked(&mut self, request: &envelope::Request) {
+        let question = if self.outbox.has_reader() {
+            self.pending.put(request)
+        } else {
+            None
+        };
+        match question {
+            Some(question) => drop(self.outbox.message(question)),
+            None => answer(&self.http, &self.open, &self.credential, request),
+        }
+    }
+
+    /// What the server says meanwhile is heard.
+    fn bring(&self, answer: Bytes) {
+        let (http, open, credential) = (self.http.clone(), self.open.clone(), self.credential.clone());
+        let tasks = http.tasks().clone();
+        tasks.spawn(async move { http.tell(&open, &credential, answer).await });
+    }
+
+    fn told(&mut self, notification: &Notification) {
+        match self.pending.take_back(notification) {
+            Some(message) => drop(self.outbox.message(message)),
+            None => tell(&self.outbox, notification),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{Listener, Outbox, body::StreamBody, listen};
 use crate::{
     body::Body,
     intake,
+    question::Desk,
     reply::{self, Rejection},
     service::Inner,
     session::Session,
@@ -66,7 +67,7 @@ impl Inner {
                 elicitations: true,
             };
             let outbox = Outbox::new(None, self.config.limits.stream_queue);
-            let listener = Listener::new(visit, outbox, interest);
+            let listener = Listener::new(visit, outbox, interest, Some(Desk::of(self, session)));
             self.streams.note(&listener);
             listener
         };

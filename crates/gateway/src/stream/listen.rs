@@ -47,7 +47,7 @@ impl Inner {
         let place = place.map_err(|full| crowded(&full).with_id(Some(id.clone())))?;
         let id = id.detached();
         let outbox = Outbox::new(Some(id.clone()), self.config.limits.stream_queue);
-        let listener = Listener::new(visit, outbox, interest.clone());
+        let listener = Listener::new(visit, outbox, interest.clone(), None);
         listener.came_in(visit);
         self.keep();
         self.streams.note(&listener);

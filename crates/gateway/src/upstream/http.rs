@@ -11,6 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -49,6 +50,8 @@ use crate::{
 
 /// Bytes of an error body that are looked at.
 const ERROR_BYTES: usize = 64 * 1024;
+/// How long the first call of a session waits for the stream beside it: some servers send its head with the first event.
+const OPENING: Duration = Duration::from_millis(400);
 /// Sessions that are kept for modern callers of a legacy server.
 const POOL: usize = 1024;
 
@@ -153,6 +156,11 @@ impl HttpUpstream {
         &self.connector.config.limits
     }
 
+    /// Its entry.
+    pub(crate) fn server(&self) -> &ServerSpec {
+        &self.server
+    }
+
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.connector.tasks
     }
@@ -251,8 +259,11 @@ impl HttpUpstream {
                 let open = session
                     .get(async || Box::pin(self.shake_hands(version, outgoing.credential, asks)).await)
                     .await?;
-                if let ClientSide::Legacy { session: own, .. } = &outgoing.client {
-                    own.opened(&session, &open);
+                if let ClientSide::Legacy { session: own, .. } = &outgoing.client
+                    && let Some(opening) = own.opened(&session, &open)
+                {
+                    // What the server says there in the middle of the call is lost if it comes first.
+                    let _ = Box::pin(tokio::time::timeout(OPENING, opening)).await;
                 }
                 if let Some(level) = outgoing.client.level()
                     && !outgoing.client.is_heard_from(level, open.level.load(Ordering::Relaxed))
@@ -509,7 +520,7 @@ impl HttpUpstream {
     }
 
     /// How long a question may be open.
-    pub(crate) fn question_time(&self) -> std::time::Duration {
+    pub(crate) fn question_time(&self) -> Duration {
         self.connector.config.timeouts.question
     }
 

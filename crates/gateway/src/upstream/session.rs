@@ -20,7 +20,10 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::http::HttpUpstream;
-use crate::{question::Seat, stream::Listener};
+use crate::{
+    question::Seat,
+    stream::{Listener, Opening},
+};
 
 /// How long a session's end waits for what is still being told in it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -112,10 +115,9 @@ impl UpstreamSession {
     }
 
     /// Hears, if the session is open, what the server tells in it outside of calls.
-    pub(crate) fn follow(&self, listener: &Listener) {
-        if let (Some(open), Some(http)) = (self.open.load_full(), self.http.upgrade()) {
-            listener.asides.follow(&http, &open, &self.credential, &listener.outbox);
-        }
+    pub(crate) fn follow(&self, listener: &Listener) -> Option<Opening> {
+        let (open, http) = (self.open.load_full()?, self.http.upgrade()?);
+        listener.asides.follow(&http, &open, &self.credential, &listener.outbox)
     }
 
     /// Notes that the server knows `expired` no longer. Whoever comes next opens a new one, unless somebody did already.

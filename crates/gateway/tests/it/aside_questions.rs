@@ -1,0 +1,189 @@
+//! What legacy servers ask in the middle of a call and yet beside it: on the GET stream of the session.
+
+use std::time::Duration;
+
+use portolan_core::Asks;
+use portolan_gateway::McpGateway;
+use serde_json::{Value, json};
+
+use crate::support::{
+    client::{Client, Speaks},
+    raw::{Connection, Incoming},
+    script::Asked,
+    teller::Teller,
+    until,
+    world::{Site, parts, publish_asking},
+};
+
+const ABLE: &str = r#"{"elicitation":{}}"#;
+
+/// A call that is under way at a server, and the stream of its client.
+struct Under {
+    teller: Teller,
+    site: Site,
+    client: Client,
+    stream: Incoming,
+    /// The session at the server.
+    own: String,
+    _call: Connection,
+}
+
+impl Under {
+    async fn way(asks: Asks, abilities: &str) -> Self {
+        let teller = Teller::start(false).await;
+        let site = Site::serve(McpGateway::new(parts())).await;
+        publish_asking(&site.gateway, "default", &[("up", &teller.url())], asks).await;
+        let client = Client::able(site.address, Speaks::November, abilities).await;
+        client.tools().await;
+        let stream = client.stream().await;
+        let call = client
+            .begin_unanswered(&client.call("1", "up__t", r#"{"hold":true}"#))
+            .await;
+        until("the call is there", || teller.script.asked_for("tools/call") == 1).await;
+        let own = teller
+            .script
+            .asked()
+            .iter()
+            .find(|asked| asked.method() == "tools/call")
+            .and_then(session);
+        let own = own.expect("a session");
+        Self {
+            teller,
+            site,
+            client,
+            stream,
+            own,
+            _call: call,
+        }
+    }
+
+    fn ask(&self, id: &Value, method: &str, params: &Value) {
+        let question = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        assert!(self.teller.tell_one(&self.own, &question), "the stream is open");
+    }
+
+    async fn answer(&self, id: &Value) -> u16 {
+        let body = json!({"jsonrpc": "2.0", "id": id, "result": form()});
+        self.client.send(&self.client.bare(body.to_string())).await.status()
+    }
+
+    /// What the server was told under its id of a question.
+    async fn told(&self, id: &Value) -> Asked {
+        until("the server is told", || self.find(id).is_some()).await;
+        self.find(id).expect("it was there")
+    }
+
+    fn find(&self, id: &Value) -> Option<Asked> {
+        let mut asked = self.teller.script.asked().into_iter();
+        asked.find(|asked| asked.body["id"] == *id && asked.method().is_empty())
+    }
+}
+
+fn session(asked: &Asked) -> Option<String> {
+    let line = asked
+        .head
+        .lines()
+        .find_map(|line| line.strip_prefix("mcp-session-id: "));
+    line.map(str::to_owned)
+}
+
+fn form() -> Value {
+    json!({"action": "accept", "content": {"name": "x"}})
+}
+
+#[tokio::test]
+async fn the_stream_beside_a_call_is_open_before_the_call_is_made() {
+    for _ in 0..5 {
+        let under = Under::way(Asks::ALL, ABLE).await;
+        let asked = under.teller.script.asked();
+        let of = |wanted: &dyn Fn(&Asked) -> bool| {
+            let mine = |asked: &Asked| session(asked).as_deref() == Some(&under.own) && wanted(asked);
+            asked.iter().position(mine).expect("it was asked")
+        };
+        assert!(of(&|asked| asked.verb == "GET") < of(&|asked| asked.method() == "tools/call"));
+    }
+}
+
+#[tokio::test]
+async fn a_question_reaches_the_client_and_its_answer_the_server() {
+    let mut under = Under::way(Asks::ALL, ABLE).await;
+    let params = json!({"message": "who?", "requestedSchema": {"type": "object", "odd": [1.50]}});
+    for theirs in [json!(7), json!("seven")] {
+        under.ask(&theirs, "elicitation/create", &params);
+        let question = under.stream.json().await;
+        assert_eq!(question["method"], "elicitation/create");
+        assert_eq!(question["params"], params);
+        assert_ne!(question["id"], theirs);
+        assert_eq!(under.site.gateway.question_count(), 1);
+        let other = Client::able(under.site.address, Speaks::November, ABLE).await;
+        let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": form()});
+        assert_eq!(
+            other.send(&other.bare(body.to_string())).await.status(),
+            400,
+            "of another session"
+        );
+        assert_eq!(under.answer(&question["id"]).await, 202);
+        let told = under.told(&theirs).await;
+        assert_eq!(told.body["result"], form());
+        assert_eq!(session(&told).as_deref(), Some(&*under.own));
+        assert_eq!(under.site.gateway.question_count(), 0);
+        assert_eq!(under.answer(&question["id"]).await, 202, "late, and for nobody");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_refused_to_the_server() {
+    let mut no_sampling = Asks::ALL;
+    no_sampling.sampling = false;
+    for (asks, abilities, method) in [
+        (Asks::ALL, "{}", "elicitation/create"),
+        (no_sampling, r#"{"sampling":{}}"#, "sampling/createMessage"),
+        (Asks::ALL, ABLE, "roots/list"),
+        (Asks::ALL, ABLE, "tools/call"),
+    ] {
+        let mut under = Under::way(asks, abilities).await;
+        under.ask(&json!(7), method, &json!({}));
+        assert_eq!(under.told(&json!(7)).await.body["error"]["code"], -32601, "{method}");
+        assert!(under.stream.is_silent(Duration::from_millis(50)).await);
+        assert_eq!(under.site.gateway.question_count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_takes_back_is_taken_back_from_the_client() {
+    let mut under = Under::way(Asks::ALL, ABLE).await;
+    under.ask(&json!(7), "elicitation/create", &json!({"message": "who?"}));
+    let question = under.stream.json().await;
+    let cancelled =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7, "reason": "enough"}});
+    assert!(under.teller.tell_one(&under.own, &cancelled));
+    let told = under.stream.json().await;
+    assert_eq!(told["method"], "notifications/cancelled");
+    assert_eq!(told["params"], json!({"requestId": question["id"], "reason": "enough"}));
+    assert_eq!(under.answer(&question["id"]).await, 202);
+    assert_eq!(under.site.gateway.question_count(), 0);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(under.find(&json!(7)).is_none());
+}
+
+#[tokio::test]
+async fn so_many_questions_are_open_and_no_more() {
+    let mut under = Under::way(Asks::ALL, ABLE).await;
+    for id in 0..65 {
+        under.ask(&json!(id), "elicitation/create", &json!({"message": id}));
+    }
+    for id in 0..64 {
+        assert_eq!(under.stream.json().await["params"]["message"], id);
+    }
+    assert!(under.told(&json!(64)).await.body["error"].is_object());
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_question_when_its_session_ends() {
+    let mut under = Under::way(Asks::ALL, ABLE).await;
+    under.ask(&json!(7), "elicitation/create", &json!({"message": "who?"}));
+    under.stream.json().await;
+    assert_eq!(under.site.gateway.question_count(), 1);
+    assert_eq!(under.client.delete().await.status(), 204);
+    until("nothing is left", || under.site.gateway.question_count() == 0).await;
+}
