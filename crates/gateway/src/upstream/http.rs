@@ -249,7 +249,8 @@ impl HttpUpstream {
         }
         let unanswered = match &session {
             None => Unanswered::modern(),
-            Some((_, open)) => Unanswered::legacy(
+            Some((session, open)) => Unanswered::legacy(
+                Some(session.clone()),
                 self.clone(),
                 open.clone(),
                 outgoing.credential.clone(),
@@ -414,6 +415,7 @@ impl HttpUpstream {
         let mut conversion = Conversion::new(outgoing, Era::Legacy, left.call.clone(), &self.server);
         conversion.retold = Some(heir.token);
         let unanswered = Unanswered::legacy(
+            None,
             self.clone(),
             Arc::new(open),
             outgoing.credential.clone(),
