@@ -22,6 +22,7 @@ use crate::{
     plan::Plan,
     reach::Road,
     render::Restarted,
+    restarts::Restarts,
     status::{self, Crash, Facts, Finding},
     target::Target,
 };
@@ -57,6 +58,7 @@ pub(crate) struct State {
     pub(crate) pace: Pace,
     /// A restart that was asked for and is not written yet.
     pub(crate) restart: Option<Restarted>,
+    restarts: Restarts,
     /// A hard reset is under way.
     pub(crate) resetting: bool,
     pub(crate) removing: bool,
@@ -117,6 +119,7 @@ impl Cell {
             retry_at: None,
             pace: Pace::new(Duration::from_secs(1), Duration::from_secs(60)),
             restart: None,
+            restarts: Restarts::default(),
             resetting: false,
             removing: false,
             ready: None,
@@ -159,7 +162,7 @@ impl Cell {
             vec![name]
         };
         for user in told {
-            self.tell(&mut state, user, Status::Pending { cause: None }, 0);
+            self.tell(&mut state, user, Status::Pending { cause: None });
         }
         drop(state);
         self.changed.notify_one();
@@ -205,9 +208,12 @@ impl Cell {
         let now = self.ground.now();
         let seen = self.look(&state);
         self.follow_peers(&mut state, seen.live.as_deref());
+        // Pods are known by their Deployment: while there is none, nothing is known of them.
+        if seen.live.is_some() {
+            state.restarts.look(&seen.pods);
+        }
         let Finding {
             mut status,
-            restarts,
             look_again,
             crash,
         } = self.find(&state, &seen, now);
@@ -236,10 +242,10 @@ impl Cell {
         let all: BTreeSet<_> = state.users.keys().copied().chain(marked).collect();
         let gone: Vec<_> = state.told.keys().filter(|name| !all.contains(name)).copied().collect();
         for name in gone {
-            self.tell(&mut state, name, Status::Removed, 0);
+            self.tell(&mut state, name, Status::Removed);
         }
         for name in all {
-            self.tell(&mut state, name, status.clone(), restarts);
+            self.tell(&mut state, name, status.clone());
         }
         look_again
     }
@@ -296,7 +302,7 @@ impl Cell {
             state.plan = None;
         }
         if !state.users.contains_key(name) {
-            self.tell(&mut state, *name, Status::Removed, 0);
+            self.tell(&mut state, *name, Status::Removed);
         }
         is_over
     }
@@ -383,7 +389,7 @@ impl Cell {
         }
     }
 
-    fn tell(&self, state: &mut State, install: InstallName, status: Status, restarts: u32) {
+    fn tell(&self, state: &mut State, install: InstallName, status: Status) {
         if status == Status::Removed {
             state.told.remove(&install);
         } else {
@@ -392,7 +398,7 @@ impl Cell {
         }
         let status = state.told.get(&install).cloned().unwrap_or(Status::Removed);
         let mut event = StatusEvent::new(install, status, self.ground.now());
-        event.restarts = restarts;
+        event.restarts = state.restarts.total();
         self.ground.board.set(event);
     }
 }

@@ -66,8 +66,6 @@ pub struct KubeConfig {
     pub dns: Vec<String>,
     /// How long a server stays up without a call before it is sent to sleep; `None` is for ever. Default: `None`.
     pub idle: Option<Duration>,
-    /// How long a call waits for a server that wakes up, before it is answered that it may be tried again. Default: 30 s.
-    pub wake_budget: Duration,
     /// How long a call to the API server may take, with all that is tried again. Default: 30 s.
     pub deadline: Duration,
 }
@@ -131,7 +129,8 @@ pub enum Reach {
     /// By the cluster's network where this program runs in the cluster, else by the API server.
     #[default]
     Auto,
-    /// By the cluster's network: names of services, addresses of pods.
+    /// By the cluster's network: the names of services. Of a server with several copies, a gateway keeps to the same one, for
+    /// legacy sessions live there (`sessionAffinity: ClientIP`); pin the server to the modern era to spread its calls.
     Cluster,
     /// By port-forward through the API server.
     PortForward,
@@ -178,7 +177,6 @@ impl KubeConfig {
             gateways: vec![GatewayPeer::default()],
             dns: vec!["169.254.20.10/32".into()],
             idle: None,
-            wake_budget: Duration::from_secs(30),
             deadline: Duration::from_secs(30),
         }
     }

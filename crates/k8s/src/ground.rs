@@ -1,13 +1,17 @@
 //! What all deployments of one runtime have in common.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use aws_lc_rs::rand;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret as SecretObject};
 use kube::{Api, api::ListParams};
 use portolan_core::{
-    Cause, Clock, CredentialKey, CredentialReader, Failure, InstallName, RunSpec, Secret, StatusBoard,
+    Cause, Clock, CredentialKey, CredentialReader, Error, Failure, InstallName, RunSpec, Secret, StatusBoard,
 };
 use tokio::sync::OnceCell;
 
@@ -34,6 +38,8 @@ pub(crate) struct Ground {
     /// The cluster of that pod.
     pub(crate) home: kube::Client,
     scheduling: OnceCell<Scheduling>,
+    /// Set once the configuration has passed its check.
+    sound: OnceLock<()>,
 }
 
 impl Ground {
@@ -55,7 +61,17 @@ impl Ground {
             host,
             home,
             scheduling: OnceCell::new(),
+            sound: OnceLock::new(),
         }
+    }
+
+    /// Fails for a configuration that the cluster would refuse for every server.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.sound.get().is_none() {
+            self.config.check()?;
+            self.sound.get_or_init(|| ());
+        }
+        Ok(())
     }
 
     pub(crate) fn now(&self) -> Timestamp {

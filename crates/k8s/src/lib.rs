@@ -23,6 +23,7 @@ pub mod render;
 mod reset;
 mod rest;
 mod restart;
+mod restarts;
 mod runtime;
 mod status;
 mod sweep;

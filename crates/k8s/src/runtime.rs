@@ -87,17 +87,25 @@ impl KubeRuntime {
         }
     }
 
-    /// Finds the cluster, and asks it once, so that what is wrong is told at once.
+    /// Finds the cluster, and asks it once, so that what is wrong is told at once: first with `config`, then with the way to
+    /// the cluster.
     pub async fn connect(connect: Connect, config: KubeConfig, credentials: Arc<dyn CredentialReader>) -> Result<Self> {
+        config.check()?;
         let clients = KubeClients::connect(connect).await?;
         let runtime = Self::new(clients, config, credentials);
         runtime.check().await?;
         Ok(runtime)
     }
 
-    /// Waits until every namespace has been read once; fails with why one cannot be, at the latest after
-    /// [`KubeConfig::deadline`].
+    /// Checks the configuration, as [`KubeConfig::check`] does, and waits until every namespace has been read once; fails
+    /// with why one cannot be, at the latest after [`KubeConfig::deadline`].
     pub async fn check(&self) -> Result<()> {
+        self.hub.ground.check()?;
+        self.complete().await
+    }
+
+    /// Waits until every namespace has been read once.
+    async fn complete(&self) -> Result<()> {
         for target in &self.hub.targets {
             target.completed_within(self.hub.ground.config.deadline).await?;
         }
@@ -107,7 +115,7 @@ impl KubeRuntime {
     /// The secrets that images are pulled with and that were made from registry accounts; of `teams` alone, unless it is
     /// `None`.
     pub async fn pull_secrets(&self, teams: Option<&[TeamId]>) -> Result<Vec<PullSecret>> {
-        self.check().await?;
+        self.complete().await?;
         Ok(pull_secrets::list(&self.hub.targets, teams))
     }
 
@@ -143,7 +151,7 @@ impl KubeRuntime {
         if let Some(cell) = self.hub.cell_of(name) {
             return Ok(cell);
         }
-        self.check().await?;
+        self.complete().await?;
         self.hub.cell_of(name).ok_or_else(|| not_found(name))
     }
 }
@@ -159,6 +167,7 @@ impl Runtime for KubeRuntime {
 
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
         let ground = &self.hub.ground;
+        ground.check()?;
         let environment = ground.config.environment(spec.kubernetes.environment.as_deref())?;
         let means = Means {
             config: &ground.config,
@@ -173,7 +182,7 @@ impl Runtime for KubeRuntime {
     }
 
     async fn remove(&self, name: &InstallName) -> Result<()> {
-        self.check().await?;
+        self.complete().await?;
         let mut cells = self.hub.cells_of(name);
         cells.extend(self.hub.remains_of(name));
         for cell in cells {
@@ -183,7 +192,7 @@ impl Runtime for KubeRuntime {
     }
 
     async fn list(&self) -> Result<Vec<InstallName>> {
-        self.check().await?;
+        self.complete().await?;
         Ok(self.hub.users().into_iter().collect())
     }
 

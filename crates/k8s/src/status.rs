@@ -43,7 +43,6 @@ pub(crate) struct Facts<'a> {
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) status: Status,
-    pub(crate) restarts: u32,
     /// When time alone may change it.
     pub(crate) look_again: Option<Duration>,
     /// The run whose last lines would say more.
@@ -76,10 +75,8 @@ enum State {
 
 /// Finds how it is.
 pub(crate) fn find(facts: &Facts<'_>) -> Finding {
-    let restarts = restarts(facts);
     let mut finding = Finding {
         status: Status::Pending { cause: None },
-        restarts,
         look_again: None,
         crash: None,
     };
@@ -220,18 +217,6 @@ fn alive<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (usize, &'a Arc<Pod>)
 fn is_alive(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Failed" | "Succeeded"))
-}
-
-fn restarts(facts: &Facts<'_>) -> u32 {
-    let count: i32 = alive(facts)
-        .flat_map(|(_, pod)| {
-            pod.status
-                .iter()
-                .flat_map(|status| status.container_statuses.iter().flatten())
-        })
-        .map(|container| container.restart_count)
-        .sum();
-    u32::try_from(count).unwrap_or(0)
 }
 
 pub(crate) fn wanted_replicas(deployment: &Deployment) -> i32 {

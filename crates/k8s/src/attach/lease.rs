@@ -33,7 +33,7 @@ pub struct Ownership {
     pub labels: BTreeMap<String, String>,
     /// After so long without a sign of the holder, another program takes over. Default: 15 s.
     pub lasts: Duration,
-    /// How often the holder gives one. It lets go when it could not for two thirds of `lasts`. Default: 4 s.
+    /// How often the holder gives one. It lets go when it could not for two thirds of `lasts`. Default: 5 s.
     pub renew: Duration,
 }
 
@@ -45,7 +45,7 @@ impl Ownership {
             holder: holder.into(),
             labels: BTreeMap::new(),
             lasts: Duration::from_secs(15),
-            renew: Duration::from_secs(4),
+            renew: Duration::from_secs(5),
         }
     }
 }
@@ -67,7 +67,9 @@ pub(super) struct Claim {
     own: Ownership,
     cluster: String,
     clock: Arc<dyn Clock>,
-    /// The Lease of another program as it was seen first, and when.
+    /// The Lease as this program wrote it last.
+    held: Option<Lease>,
+    /// The version of another program's Lease, and when it was seen first.
     seen: Option<(Option<String>, Instant)>,
 }
 
@@ -78,6 +80,7 @@ impl Claim {
             own,
             cluster: config.cluster.clone(),
             clock: config.clock.clone(),
+            held: None,
             seen: None,
         }
     }
@@ -140,37 +143,42 @@ impl Claim {
 
     /// One try to take or to renew it.
     async fn attempt(&mut self) -> Result<Standing, Fault> {
-        let Some(lease) = self
+        if let Some(held) = self.held.take() {
+            match self.replace(held).await {
+                // Somebody changed it: it has to be read.
+                Err(Fault::Conflict(_) | Fault::Gone(_)) => {}
+                renewed => return renewed,
+            }
+        }
+        let found = self
             .api
             .get_opt(&self.own.lease)
             .await
-            .map_err(|error| self.fault(error))?
-        else {
-            return self.written(self.api.create(&PostParams::default(), &self.claimed(None)).await);
+            .map_err(|error| self.fault(error))?;
+        let Some(lease) = found else {
+            let created = self.api.create(&PostParams::default(), &self.claimed(None)).await;
+            return self.written(created).or_else(taken);
         };
         let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
-        let holder = holder.filter(|holder| !holder.is_empty());
-        match holder {
+        match holder.filter(|holder| !holder.is_empty()) {
             Some(holder) if holder != self.own.holder && !self.is_over(&lease) => Ok(Standing::Other(holder)),
-            _ => {
-                let claimed = self.claimed(Some(lease));
-                let replaced = self
-                    .api
-                    .replace(&self.own.lease, &PostParams::default(), &claimed)
-                    .await;
-                self.written(replaced)
-            }
+            _ => self.replace(lease).await.or_else(taken),
         }
     }
 
-    /// It was written, or somebody else was quicker.
+    async fn replace(&mut self, lease: Lease) -> Result<Standing, Fault> {
+        let claimed = self.claimed(Some(lease));
+        let replaced = self
+            .api
+            .replace(&self.own.lease, &PostParams::default(), &claimed)
+            .await;
+        self.written(replaced)
+    }
+
     fn written(&mut self, written: kube::Result<Lease>) -> Result<Standing, Fault> {
         self.seen = None;
-        match written.map_err(|error| self.fault(error)) {
-            Ok(_) => Ok(Standing::Held),
-            Err(Fault::Conflict(_)) => Ok(Standing::Other("another program".into())),
-            Err(fault) => Err(fault),
-        }
+        self.held = Some(written.map_err(|error| self.fault(error))?);
+        Ok(Standing::Held)
     }
 
     /// Whether its holder gave no sign for so long that it is gone. By our own clock, since clocks differ; what is long
@@ -241,5 +249,13 @@ impl Claim {
 
     fn fault(&self, error: kube::Error) -> Fault {
         Fault::of(error, &self.cluster)
+    }
+}
+
+/// Somebody else was quicker.
+fn taken(fault: Fault) -> Result<Standing, Fault> {
+    match fault {
+        Fault::Conflict(_) => Ok(Standing::Other("another program".into())),
+        other => Err(other),
     }
 }

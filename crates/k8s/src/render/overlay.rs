@@ -72,7 +72,7 @@ fn fill_pod(mut pod: PodSpec, own: PodSpec, plan: &Plan<'_>, secret: Option<&Sec
     }
     pod.init_containers = init_containers(pod.init_containers, own.init_containers);
     let volumes = own.volumes.unwrap_or_default();
-    pod.volumes = Some(united(pod.volumes, volumes, |a, b| a.name == b.name, true));
+    pod.volumes = Some(united(pod.volumes, volumes, |a, b| a.name == b.name, |_| true));
     pod.security_context = Some(harden_pod(
         pod.security_context.unwrap_or_default(),
         own.security_context.unwrap_or_default(),
@@ -81,7 +81,7 @@ fn fill_pod(mut pod: PodSpec, own: PodSpec, plan: &Plan<'_>, secret: Option<&Sec
         pod.image_pull_secrets,
         own.image_pull_secrets.unwrap_or_default(),
         |a, b| a.name == b.name,
-        false,
+        |_| false,
     );
     pod.image_pull_secrets = Some(pulls).filter(|pulls| !pulls.is_empty());
     pod.service_account = None;
@@ -114,7 +114,7 @@ fn fill_container(given: &mut Container, own: Container, plan: &Plan<'_>, secret
         given.env_from.take(),
         own.env_from.unwrap_or_default(),
         |a, b| a == b,
-        false,
+        |_| false,
     );
     given.env_from = Some(sources).filter(|sources| !sources.is_empty());
     given.resources = given.resources.take().or(own.resources);
@@ -144,23 +144,25 @@ fn variables(
     secret: Option<&SecretObject>,
 ) -> Vec<EnvVar> {
     let rules = plan.rules(secret);
+    let own = own.unwrap_or_default();
+    let is_token = |variable: &EnvVar| variable.name == bridge::TOKEN_VARIABLE;
+    let has_token = own.iter().any(is_token);
     let is_kept = |variable: &EnvVar| {
         let reference = variable
             .value_from
             .as_ref()
             .and_then(|from| from.secret_key_ref.as_ref());
         let is_dangling = reference.is_some_and(|key| rules.is_without_value(&key.name, &key.key));
-        !is_dangling && variable.name != bridge::TOKEN_VARIABLE
+        !is_dangling && (has_token || !is_token(variable))
     };
     let given = given.map(|given| given.into_iter().filter(is_kept).collect());
-    united(given, own.unwrap_or_default(), |a, b| a.name == b.name, false)
+    united(given, own, |a, b| a.name == b.name, is_token)
 }
 
 /// The bridge and the secret files are where they are said to be; a folder to write in may be another.
-fn mounts(mut given: Vec<VolumeMount>, own: Vec<VolumeMount>) -> Vec<VolumeMount> {
-    let fixed: Vec<_> = own.iter().filter(|mount| mount.read_only == Some(true)).collect();
-    given.retain(|given| !fixed.iter().any(|own| own.mount_path == given.mount_path));
-    united(Some(given), own, |a, b| a.mount_path == b.mount_path, false)
+fn mounts(given: Vec<VolumeMount>, own: Vec<VolumeMount>) -> Vec<VolumeMount> {
+    let is_fixed = |own: &VolumeMount| own.read_only == Some(true);
+    united(Some(given), own, |a, b| a.mount_path == b.mount_path, is_fixed)
 }
 
 fn add_port(container: &mut Container, mut port: ContainerPort) {
@@ -207,15 +209,26 @@ fn harden_pod(given: PodSecurityContext, mut own: PodSecurityContext) -> PodSecu
     own
 }
 
-/// What is in either; of two that are the same, ours where `ours_wins`, else the one that was given.
-fn united<T>(given: Option<Vec<T>>, own: Vec<T>, is_same: impl Fn(&T, &T) -> bool, ours_wins: bool) -> Vec<T> {
+/// What is in either; of two that are the same, ours where `wins` says so, else the one that was given.
+///
+/// What was given keeps its place: the order of a list is a part of the pod's template, and what is shown and given back
+/// must not replace pods.
+fn united<T>(
+    given: Option<Vec<T>>,
+    own: Vec<T>,
+    is_same: impl Fn(&T, &T) -> bool,
+    wins: impl Fn(&T) -> bool,
+) -> Vec<T> {
     let mut all = given.unwrap_or_default();
-    if ours_wins {
-        all.retain(|given| !own.iter().any(|own| is_same(given, own)));
-    }
     for item in own {
-        if !all.iter().any(|given| is_same(given, &item)) {
-            all.push(item);
+        match all.iter().position(|given| is_same(given, &item)) {
+            None => all.push(item),
+            Some(place) if wins(&item) => {
+                let later = all.split_off(place + 1);
+                all.extend(later.into_iter().filter(|given| !is_same(given, &item)));
+                all[place] = item;
+            }
+            Some(_) => {}
         }
     }
     all

@@ -1,9 +1,15 @@
 //! The Service.
+//!
+//! A legacy session lives in one pod. So where several copies run, a gateway is led to the same one for as long as that is
+//! there: calls spread over the copies by gateway, not by call. A server that is pinned to the modern era has no sessions,
+//! and each call may go to any copy.
 
 use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
 };
+
+use portolan_core::EraPin;
 
 use super::{container::PORT_NAME, plan::Plan};
 
@@ -21,8 +27,14 @@ pub(super) fn service(plan: &Plan<'_>) -> Option<Service> {
                 protocol: Some("TCP".into()),
                 ..ServicePort::default()
             }]),
+            session_affinity: keeps_to_one(plan).then(|| "ClientIP".into()),
             ..ServiceSpec::default()
         }),
         status: None,
     })
+}
+
+fn keeps_to_one(plan: &Plan<'_>) -> bool {
+    let spec = plan.input.spec;
+    spec.era != EraPin::Modern && spec.kubernetes.replicas.is_some_and(|copies| copies > 1)
 }

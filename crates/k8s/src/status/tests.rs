@@ -234,16 +234,6 @@ fn a_crash_loop_is_not_over_while_the_next_run_is_young() {
 }
 
 #[test]
-fn restarts_are_counted() {
-    assert_eq!(
-        Case::of(vec![pod(container(json!({ "running": {} }), json!({}), 4))])
-            .find()
-            .restarts,
-        4
-    );
-}
-
-#[test]
 fn a_program_that_is_not_there_is_no_crash() {
     let back_off = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
     assert_eq!(

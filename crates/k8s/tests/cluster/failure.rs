@@ -1,16 +1,17 @@
 //! What goes wrong is told in types, within 30 seconds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::{
-    api::core::v1::{ResourceQuota, ResourceQuotaSpec, Secret},
+    api::core::v1::{Pod, ResourceQuota, ResourceQuotaSpec, Secret},
     apimachinery::pkg::api::resource::Quantity,
 };
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use portolan_core::{
     Cause, CredentialKey, CredentialStore, EnvFrom, Failure, Precondition, RunSpec, Runtime, Status, Value,
 };
 use portolan_k8s::{KubeConfig, KubeRuntime};
+use serde_json::json;
 
 use crate::{
     room::{Room, name, until, with_room},
@@ -89,8 +90,8 @@ async fn a_program_that_is_not_in_the_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_node_fits_until_one_does() {
-    with_room("room", async |room| {
+async fn more_than_any_node_has() {
+    with_room("much", async |room| {
         let runtime = room.runtime();
         let mut spec = servers::http();
         spec.kubernetes.requests.insert("cpu".into(), "100".into());
@@ -100,6 +101,71 @@ async fn no_node_fits_until_one_does() {
         assert!(failure.is_retryable());
     })
     .await;
+}
+
+/// Everywhere that it could run, another pod keeps it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_node_has_room_until_one_does() {
+    with_room("room", async |room| {
+        let runtime = room.runtime();
+        ready_hog(&room).await;
+        let mut spec = servers::http();
+        spec.kubernetes.deployment_yaml = Some(KEPT_OUT.into());
+        let name = name();
+        runtime.ensure(&name, &spec).await.expect("ensure");
+        let status = until(&runtime, &name, SOON, |status| matches!(status, Status::Failed { .. })).await;
+        assert!(
+            matches!(&status, Status::Failed { failure } if failure.cause == Cause::Unschedulable),
+            "{status:?}"
+        );
+        let writes = room.calls.writes();
+        let at_once = DeleteParams::default().grace_period(0);
+        room.api::<Pod>().delete("hog", &at_once).await.expect("deleted");
+        let began = Instant::now();
+        until(&runtime, &name, SOON, |status| *status == Status::Ready).await;
+        println!("ready {:.1?} after there was room", began.elapsed());
+        assert_eq!(room.calls.writes(), writes, "by itself");
+    })
+    .await;
+}
+
+const KEPT_OUT: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {}
+spec:
+  template:
+    spec:
+      affinity:
+        podAntiAffinity:
+          requiredDuringSchedulingIgnoredDuringExecution:
+            - labelSelector: { matchLabels: { app: hog } }
+              topologyKey: kubernetes.io/os
+      containers: [{ name: mcp-server }]
+";
+
+/// A pod that others keep away from.
+async fn ready_hog(room: &Room) {
+    let hog: Pod = serde_json::from_value(json!({
+        "metadata": { "name": "hog", "labels": { "app": "hog" } },
+        "spec": {
+            "securityContext": { "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
+            "containers": [{
+                "name": "hog", "image": servers::PAUSE,
+                "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
+            }],
+        },
+    }))
+    .expect("a pod");
+    let api = room.api::<Pod>();
+    api.create(&PostParams::default(), &hog).await.expect("created");
+    let runs = async || {
+        let status = api.get("hog").await.expect("it is there").status;
+        status.and_then(|status| status.phase).as_deref() == Some("Running")
+    };
+    while !runs().await {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

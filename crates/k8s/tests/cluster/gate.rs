@@ -34,6 +34,7 @@ impl Gate {
             broker: Arc::new(NoCredentials),
             runtime,
             sessions: Arc::new(MemorySessions::default()),
+            bus: None,
             audit: Arc::new(TraceAudit),
             clock: Arc::new(SystemClock),
         });

@@ -6,9 +6,11 @@
 mod room;
 mod servers;
 
+mod attached;
 mod calls;
 mod cold;
 mod contract;
+mod copies;
 mod drift;
 mod failure;
 mod gate;
@@ -16,6 +18,9 @@ mod inside;
 mod lifecycle;
 mod outage;
 mod pulling;
+mod resetting;
 mod restarting;
 mod shared;
 mod sleeping;
+mod starting;
+mod yaml;

@@ -46,6 +46,8 @@ pub(crate) struct Room {
     pub(crate) admin: Handle,
     /// The service account of `deploy/rbac.yaml`.
     pub(crate) client: Handle,
+    /// The way there as that account.
+    config: Config,
     /// What that account asked the API server.
     pub(crate) calls: Arc<Calls>,
     pub(crate) credentials: Arc<MemoryCredentials>,
@@ -149,11 +151,12 @@ impl Room {
             ..AuthInfo::default()
         };
         let calls = Arc::new(Calls::default());
-        let counted = ClientBuilder::try_from(config)
+        let counted = ClientBuilder::try_from(config.clone())
             .expect("a client")
             .with_layer(&Counting(calls.clone()));
         Self {
             client: Handle(counted.build()),
+            config,
             namespace,
             admin: Handle(admin),
             calls,
@@ -187,6 +190,12 @@ impl Room {
 
     pub(crate) fn runtime_with(&self, config: KubeConfig) -> KubeRuntime {
         KubeRuntime::new(self.client.0.clone(), config, self.credentials.clone())
+    }
+
+    /// A runtime whose connections are its own, as if it ran in another process.
+    pub(crate) fn runtime_of_its_own(&self) -> KubeRuntime {
+        let client = Client::try_from(self.config.clone()).expect("a client");
+        KubeRuntime::new(client, self.config(), self.credentials.clone())
     }
 
     /// The objects of one kind, as the administrator sees them.

@@ -10,6 +10,7 @@ use portolan_core::{Endpoint, InstallName, Owner, RunSpec, Runtime, ServerName, 
 use portolan_k8s::KubeRuntime;
 
 pub(crate) const HTTP_IMAGE: &str = "docker.io/local/portolan-http-server:1";
+pub(crate) const PAUSE: &str = "docker.io/local/portolan-pause:1";
 pub(crate) const BUSYBOX: &str = "docker.io/local/portolan-busybox:1";
 
 pub(crate) const NODE: &str = "docker.io/local/portolan-node:1";

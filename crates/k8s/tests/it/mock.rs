@@ -60,6 +60,11 @@ impl Mock {
 
     /// A runtime over it.
     pub(crate) fn runtime(self: &Arc<Self>) -> KubeRuntime {
+        self.runtime_with(|_| {})
+    }
+
+    /// The same, with another configuration.
+    pub(crate) fn runtime_with(self: &Arc<Self>, change: impl FnOnce(&mut KubeConfig)) -> KubeRuntime {
         let mock = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let mock = mock.clone();
@@ -68,6 +73,7 @@ impl Mock {
         let mut config = KubeConfig::in_namespace("mcp-servers");
         config.reach = Reach::Cluster;
         config.deadline = Duration::from_secs(4);
+        change(&mut config);
         KubeRuntime::new(
             Client::new(service, "mcp-servers"),
             config,

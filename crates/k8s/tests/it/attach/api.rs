@@ -127,6 +127,7 @@ async fn serve(
         (state.protocol, state.refuses, state.is_mute)
     };
     if is_attach && refuses.is_none() {
+        #[expect(clippy::result_large_err, reason = "the signature is tungstenite's")]
         let agree = |_: &Request, mut response: Response| {
             let headers = response.headers_mut();
             headers.insert("sec-websocket-protocol", protocol.parse().unwrap());

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portolan_core::Error;
+use portolan_core::{Clock, Error, SystemClock};
 use portolan_k8s::attach::AttachChannel;
 use serde_json::{Value, json};
 
@@ -77,7 +77,7 @@ async fn the_other_program_says_who_owns_the_server_and_takes_over_at_once_when_
 #[tokio::test]
 async fn an_owner_that_is_gone_is_followed_after_a_while() {
     let mut api = Api::start().await;
-    let spec = json!({"holderIdentity": "dead", "leaseDurationSeconds": 1, "renewTime": jiff::Timestamp::now().to_string(), "leaseTransitions": 3});
+    let spec = json!({"holderIdentity": "dead", "leaseDurationSeconds": 1, "renewTime": SystemClock.now().to_string(), "leaseTransitions": 3});
     let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "mcp-test", "resourceVersion": "1"}, "spec": spec});
     api.state.lock().unwrap().leases.insert("mcp-test".into(), lease);
     let begun = std::time::Instant::now();

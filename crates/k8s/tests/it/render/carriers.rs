@@ -1,6 +1,6 @@
 //! How a server is reached in its pod.
 
-use portolan_core::{Source, StdioCarrier, Transport};
+use portolan_core::{EraPin, Source, StdioCarrier, Transport};
 use portolan_k8s::{
     BridgeSource,
     render::{Carrier, ServerPort},
@@ -155,7 +155,7 @@ fn the_bridge_is_asked_about_its_server_and_restarted_for_itself_alone() {
 #[test]
 fn the_bridge_is_told_what_the_server_speaks_and_may_ask() {
     let mut world = World::command();
-    world.spec.era = portolan_core::EraPin::Legacy;
+    world.spec.era = EraPin::Legacy;
     world.spec.asks.sampling = true;
     world.spec.kubernetes.grace_seconds = Some(60);
     let flags = [
@@ -209,4 +209,20 @@ fn no_answer_is_taken_for_a_variable() {
     let container = world.container();
     assert_eq!(named(&container["env"], "A")["value"], "$$(HOME) $$$$ $${x} $$y");
     assert_eq!(container["args"], json!(["--key=$$(API_KEY)", "50$"]));
+}
+
+#[test]
+fn legacy_sessions_keep_to_one_of_several_copies() {
+    let affinity = |world: &World| {
+        let service = world.render().service.expect("a service");
+        service.spec.expect("a spec").session_affinity
+    };
+    let mut world = World::http();
+    assert_eq!(affinity(&world), None);
+    world.spec.kubernetes.replicas = Some(1);
+    assert_eq!(affinity(&world), None);
+    world.spec.kubernetes.replicas = Some(2);
+    assert_eq!(affinity(&world).as_deref(), Some("ClientIP"));
+    world.spec.era = EraPin::Modern;
+    assert_eq!(affinity(&world), None, "each call may go to any copy");
 }
