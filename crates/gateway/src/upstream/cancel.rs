@@ -14,7 +14,7 @@ use portolan_wire::{
 
 use super::{
     http::{HttpUpstream, TakenUp},
-    session::Open,
+    session::{Open, UpstreamSession},
 };
 use crate::{cancellation::Cancellation, question::Seat};
 
@@ -37,6 +37,8 @@ pub(crate) enum HangingUp {
 
 #[derive(Debug)]
 struct Told {
+    /// In use as long as the call is open, so that no pool ends it meanwhile.
+    _session: Option<Arc<UpstreamSession>>,
     http: Arc<HttpUpstream>,
     open: Arc<Open>,
     credential: Arc<Outbound>,
@@ -52,8 +54,9 @@ impl Unanswered {
         }
     }
 
-    /// A call under `id` in the session `open`.
+    /// A call under `id` in the session `open`, of `session` if this replica keeps it.
     pub(crate) fn legacy(
+        session: Option<Arc<UpstreamSession>>,
         http: Arc<HttpUpstream>,
         open: Arc<Open>,
         credential: Arc<Outbound>,
@@ -62,6 +65,7 @@ impl Unanswered {
     ) -> Self {
         Self {
             told: Some(Told {
+                _session: session,
                 http,
                 open,
                 credential,

@@ -299,7 +299,8 @@ impl HttpUpstream {
         }
         let unanswered = match &session {
             None => Unanswered::modern(),
-            Some((_, open)) => Unanswered::legacy(
+            Some((session, open)) => Unanswered::legacy(
+                Some(session.clone()),
                 self.clone(),
                 open.clone(),
                 outgoing.credential.clone(),
@@ -476,6 +477,7 @@ impl HttpUpstream {
         let mut conversion = Conversion::new(outgoing, Era::Legacy, left.call.clone(), &self.server);
         conversion.retold = Some(heir.token);
         let unanswered = Unanswered::legacy(
+            None,
             self.clone(),
             Arc::new(open),
             outgoing.credential.clone(),
