@@ -26,6 +26,7 @@ use portolan::{
     kubernetes::BridgeSource,
 };
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::{client::Client, options::Options, progress::Line};
 
@@ -66,7 +67,13 @@ async fn run(options: Options) -> Result<()> {
     let gateway = platform.gateway("default").serve_all_of(&install).await?;
     let token = platform.rotate_token(&gateway, Owner::Org, "example").await?;
     let url = format!("http://{}/mcp/{gateway}", options.listen);
-    let serving = platform.serve(options.listen.as_str());
+    let listener = TcpListener::bind(&options.listen).await.map_err(|fault| {
+        let problem = format!("cannot listen on {}: {fault}; choose another", options.listen);
+        Error::invalid("--listen", problem)
+    })?;
+    let serving = portolan::serve(listener, platform.gateway_service(), async {
+        let _ = tokio::signal::ctrl_c().await;
+    });
     let calling = async {
         let mut line = Line::begin(format!("calling it at {url}"));
         let mut client = Client::connect(&url, token.reveal()).await?;
@@ -79,7 +86,7 @@ async fn run(options: Options) -> Result<()> {
         Ok::<_, Error>(())
     };
     tokio::select! {
-        served = serving => served,
+        served = serving => served.map_err(|fault| Error::Unavailable { backend: "the listener", source: fault.into() }),
         called = async {
             calling.await?;
             if !options.once {
