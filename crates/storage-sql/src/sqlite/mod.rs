@@ -32,6 +32,9 @@ pub(crate) struct Database {
     writer: SqlitePool,
     /// Connections that refuse to write. In memory this is the writer, for there is only one connection.
     readers: SqlitePool,
+    /// Keeps a database in memory; never used.
+    #[expect(dead_code, reason = "what it does is to be there")]
+    keeper: Option<SqlitePool>,
 }
 
 impl Database {

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
@@ -36,24 +37,44 @@ impl Database {
 
         let writer = pool(1).connect_lazy_with(options.clone());
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
-        let database = Self { place, writer, readers };
+        let database = Self {
+            place,
+            writer,
+            readers,
+            keeper: None,
+        };
         migrate::run(&database, now).await?;
         Ok(database)
     }
 
-    /// A database in memory, with one connection that is never given up: it is the database.
+    /// A database in memory, which is there as long as one connection to it is. The one that works may be given up with a
+    /// call that is dropped midway, so another one keeps it.
     pub(crate) async fn in_memory(now: Timestamp) -> Result<Self> {
-        let writer: SqlitePool = pool(1).connect_lazy_with(options().filename(":memory:"));
+        let place: Arc<str> = "memory".into();
+        let classify = |error| fault::classify_opening(Arc::clone(&place), error);
+        // A name of its own, which connections of this process share.
+        let named = SqliteConnectOptions::from_str("sqlite::memory:").map_err(classify)?;
+        let options = configured(named);
+        let keeper = pool(1).connect_with(options.clone()).await.map_err(classify)?;
+        let writer: SqlitePool = pool(1).connect_lazy_with(options);
         let readers = writer.clone();
-        let place = "memory".into();
-        let database = Self { place, writer, readers };
+        let database = Self {
+            place,
+            writer,
+            readers,
+            keeper: Some(keeper),
+        };
         migrate::run(&database, now).await?;
         Ok(database)
     }
 }
 
 fn options() -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
+    configured(SqliteConnectOptions::new())
+}
+
+fn configured(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
         .busy_timeout(PATIENCE)
         .foreign_keys(true)
         // FULL: with NORMAL a loss of power may undo the last commits, and with them the promise that no version, fence

@@ -175,7 +175,7 @@ fn broken_messages_are_found_out() {
     ] {
         assert_eq!(fault(input), expected, "{input}");
     }
-    let long = format!(r#"{{"id":{},"result":{{}}}}"#, "1".repeat(300));
+    let long = format!(r#"{{"id":{},"result":{{}}}}"#, "1".repeat(1100));
     assert_eq!(fault(&long), Id(InvalidId::TooLong));
     let deep = format!(r#"{{"id":1,"result":{}"#, "[".repeat(1100));
     assert_eq!(fault(&deep), TooDeep);

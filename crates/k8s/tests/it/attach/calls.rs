@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn request(params: &Value) -> ChannelRequest {
     ChannelRequest::new("tools/call", Some(params.to_string().into()), PATIENCE)

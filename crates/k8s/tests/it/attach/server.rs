@@ -28,7 +28,7 @@ impl Stdio {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
                 return Some(String::from_utf8(line[..end].to_vec()).unwrap());
             }
-            let message = timeout(Duration::from_secs(10), self.socket.next())
+            let message = timeout(Duration::from_secs(60), self.socket.next())
                 .await
                 .expect("nothing comes");
             if let Message::Binary(data) = message?.ok()? {
