@@ -69,24 +69,21 @@ impl Shown for Prompts {
 
 impl Shown for Resources {
     fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
-        let allowed = self
-            .iter()
-            .filter(|(uri, _)| inner.allows_resource(visit, mount, mounted, uri));
-        allowed
-            .map(|(uri, definition)| (uri.into(), definition.clone()))
-            .collect()
+        by_uri(self.iter(), |uri| inner.allows_resource(visit, mount, mounted, uri))
     }
 }
 
 impl Shown for Templates {
     fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
-        let allowed = self
-            .iter()
-            .filter(|(uri, _)| inner.allows_resource(visit, mount, mounted, uri));
-        allowed
-            .map(|(uri, definition)| (uri.into(), definition.clone()))
-            .collect()
+        by_uri(self.iter(), |uri| inner.allows_resource(visit, mount, mounted, uri))
     }
+}
+
+/// What is known by its URI, as far as the caller may see it.
+fn by_uri<'a>(all: impl Iterator<Item = (&'a str, &'a Bytes)>, allows: impl Fn(&str) -> bool) -> Vec<Item> {
+    all.filter(|(uri, _)| allows(uri))
+        .map(|(uri, definition)| (uri.into(), definition.clone()))
+        .collect()
 }
 
 /// By the name that clients call it; none if that is the alias of something else.
