@@ -102,8 +102,8 @@ impl Inner {
                 reply::json(reply::status_of(era, &id, &message), message)
             }
             Ok(Reply::Json(body)) => reply::json_relayed(attended(body, inflight, place)),
-            Ok(Reply::Events(events)) => reply::events(attended(Body::relayed(events), inflight, place)),
-            Ok(Reply::Stream(body)) => reply::events(attended(body, inflight, place)),
+            Ok(Reply::Events(events)) => reply::events(attended(self.awake(events), inflight, place)),
+            Ok(Reply::Stream(body)) => reply::events(attended(self.awake(body), inflight, place)),
             Ok(Reply::Ready(response)) => response.map(|body| attended(body, inflight, place)),
             Ok(Reply::Asks(_)) => failed(&Error::invalid("answer", "asks for more than this call can give")),
             Err(error) => failed(&error),

@@ -127,8 +127,8 @@ pub struct Timeouts {
     pub gather: Duration,
     /// How long a `requestState` is good. Default 1 h.
     pub state: Duration,
-    /// A stream to a client on which nothing comes for so long is given a comment, so that nobody between takes it for
-    /// dead. Default 15 s.
+    /// A stream of events to a client on which nothing comes for so long is given a comment, so that nobody between takes
+    /// it for dead. With zero, none ever is. Default 15 s.
     pub keep_alive: Duration,
     /// How long an unused session of a legacy client is remembered. Default 30 min.
     pub session_idle: Duration,

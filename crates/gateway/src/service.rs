@@ -13,9 +13,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method as Verb, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
 use portolan_core::{
-    AuditSink, Authenticator, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName, Outbound,
-    Policy, Publication, Result, ServerName, ServerSpec, SessionStore, Source, Tool,
+    AuditSink, Authenticator, BoxError, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName,
+    Outbound, Policy, Publication, Result, ServerName, ServerSpec, SessionStore, Source, Tool,
 };
 use portolan_wire::{
     envelope::{self, Incoming, Message},
@@ -26,7 +27,7 @@ use tokio_util::sync::DropGuard;
 
 use crate::{
     auth,
-    body::Body,
+    body::{Awake, Body},
     config::GatewayConfig,
     exposure::ExposedTools,
     guard, intake,
@@ -204,6 +205,11 @@ impl McpGateway {
 }
 
 impl Inner {
+    /// A stream of events to a client, kept awake.
+    pub(crate) fn awake(&self, events: impl HttpBody<Data = Bytes, Error = BoxError> + Send + Unpin + 'static) -> Body {
+        Body::relayed(Awake::new(events, self.config.timeouts.keep_alive))
+    }
+
     /// How many calls may be under way at once.
     fn places(&self) -> usize {
         self.config.limits.calls.min(Semaphore::MAX_PERMITS)

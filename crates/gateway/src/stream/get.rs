@@ -53,8 +53,8 @@ impl Inner {
         });
         // The first bytes show a proxy, and the client, that the stream is there.
         let first = Bytes::from_static(sse::COMMENT);
-        let body = StreamBody::new(reader, first, None, self.config.timeouts.keep_alive);
-        Ok(reply::events(Body::relayed(body).attended((session, place))))
+        let body = StreamBody::new(reader, first, None);
+        Ok(reply::events(self.awake(body).attended((session, place))))
     }
 
     /// The listener of a session, made when it is first needed.

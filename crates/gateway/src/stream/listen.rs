@@ -67,8 +67,8 @@ impl Inner {
         };
         let first = sse::event(&acknowledgement(&id, &accepted));
         let last = Some(self.listened(&id));
-        let body = StreamBody::new(reader, first, last, self.config.timeouts.keep_alive);
-        Ok(reply::events(Body::relayed(body).attended((listener, place))))
+        let body = StreamBody::new(reader, first, last);
+        Ok(reply::events(self.awake(body).attended((listener, place))))
     }
 
     /// The result of a listen, which ends it.

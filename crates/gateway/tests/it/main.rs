@@ -9,6 +9,7 @@ mod channels;
 mod conversations;
 mod features;
 mod intake;
+mod keep_alive;
 mod levels;
 mod limits;
 mod listens;
