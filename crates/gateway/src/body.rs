@@ -68,6 +68,11 @@ impl Body {
         self
     }
 
+    /// Whether it comes bit by bit.
+    pub(crate) fn is_relayed(&self) -> bool {
+        matches!(self.0, Kind::Relayed { .. })
+    }
+
     /// Takes the body to its end, for nobody.
     pub(crate) async fn discard(mut self) {
         if let Kind::Relayed { outlives, .. } = &mut self.0 {

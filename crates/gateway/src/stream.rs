@@ -12,6 +12,7 @@ mod listen;
 mod outbox;
 mod places;
 mod replicas;
+mod sent;
 mod subscribe;
 
 use std::{
@@ -304,6 +305,7 @@ impl Listener {
 
     /// Listens no more.
     async fn detach(&self) {
+        self.outbox.forget_sent();
         self.asides.clear();
         self.attached.lock().await.clear();
         self.dirty.store(true, Ordering::Release);

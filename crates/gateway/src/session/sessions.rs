@@ -20,6 +20,7 @@ use super::{NONCE_LEN, Session, id::bind, live::Live};
 use crate::{
     config::GatewayConfig,
     question::Abilities,
+    resume::Shelf,
     seal::{Purpose, TokenKeys},
 };
 
@@ -42,6 +43,8 @@ pub(crate) struct Sessions {
     swept: AtomicI64,
     /// Where sessions upstream are ended.
     tasks: TaskTracker,
+    /// Where their streams are kept.
+    shelf: Arc<Shelf>,
 }
 
 impl Sessions {
@@ -51,6 +54,7 @@ impl Sessions {
         store: Arc<dyn SessionStore>,
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
+        shelf: Arc<Shelf>,
     ) -> Self {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
         Self {
@@ -63,6 +67,7 @@ impl Sessions {
             live: Mutex::default(),
             swept: AtomicI64::default(),
             tasks,
+            shelf,
         }
     }
 
@@ -175,9 +180,10 @@ impl Sessions {
         self.let_go(gone);
     }
 
-    /// Cancels the calls of sessions that are remembered no longer, and ends what they held upstream.
+    /// Cancels the calls of sessions that are remembered no longer, forgets their streams, and ends what they held upstream.
     fn let_go(&self, sessions: Vec<Arc<Session>>) {
         for session in sessions {
+            self.shelf.forget(session.nonce());
             let held = session.close();
             if held.is_empty() {
                 continue;

@@ -13,6 +13,7 @@ use portolan_wire::sse;
 use tokio::time::Sleep;
 
 use super::outbox::{End, Next, Reader};
+use crate::resume::Stem;
 
 /// Events as they come.
 #[derive(Debug)]
@@ -22,18 +23,33 @@ pub(crate) struct StreamBody {
     first: Option<Bytes>,
     /// What is said at a graceful end.
     last: Option<Bytes>,
+    /// What the ids of events begin with, where they have any.
+    stem: Option<Stem>,
     /// When there will be something, if that is known.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl StreamBody {
-    pub(crate) fn new(reader: Reader, first: Bytes, last: Option<Bytes>) -> Self {
+    pub(crate) fn new(reader: Reader, first: Bytes) -> Self {
         Self {
             reader: Some(reader),
             first: Some(first),
-            last,
+            last: None,
+            stem: None,
             timer: None,
         }
+    }
+
+    /// The same, with this message at a graceful end.
+    pub(crate) fn ending_with(mut self, last: Bytes) -> Self {
+        self.last = Some(last);
+        self
+    }
+
+    /// The same, with ids of events.
+    pub(crate) fn with_ids(mut self, stem: Option<Stem>) -> Self {
+        self.stem = stem;
+        self
     }
 }
 
@@ -55,7 +71,12 @@ impl HttpBody for StreamBody {
                 return Poll::Ready(None);
             };
             let later = match reader.next(cx) {
-                Next::Message(message) => return data(sse::event(&message)),
+                Next::Message(number, message) => {
+                    return data(match &this.stem {
+                        Some(stem) => sse::event_with_id(&stem.id(number, None), &message),
+                        None => sse::event(&message),
+                    });
+                }
                 Next::End(end) => {
                     this.reader = None;
                     match this.last.take().filter(|_| end == End::Graceful) {
