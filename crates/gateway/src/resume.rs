@@ -165,14 +165,8 @@ impl Inner {
     fn lost(&self, id: &EventId, whose: &Whose) -> Response<Body> {
         let failure = Failure::new(Cause::Stopped, "the stream that it came on is gone");
         let message = playback::failure(whose, failure);
-        let end = id
-            .stream
-            .seal(&self.keys)
-            .map(|stem| stem.end(id.number.saturating_add(1)));
-        reply::events(Body::whole(match end {
-            Some(end) => sse::event_with_id(&end, &message),
-            None => sse::event(&message),
-        }))
+        let end = id.stem.end(id.number.saturating_add(1));
+        reply::events(Body::whole(sse::event_with_id(&end, &message)))
     }
 }
 

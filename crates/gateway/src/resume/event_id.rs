@@ -55,6 +55,8 @@ pub(crate) struct Whose {
 pub(crate) struct EventId {
     /// The stream.
     pub(crate) stream: StreamId,
+    /// What its ids begin with.
+    pub(crate) stem: Stem,
     /// The last event that was read; 0 if none was.
     pub(crate) number: u64,
     /// Whether nothing follows it.
@@ -62,7 +64,7 @@ pub(crate) struct EventId {
 }
 
 /// The sealed part, with which the ids of a stream are written.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Stem(Box<str>);
 
 impl StreamId {
@@ -119,6 +121,7 @@ impl EventId {
         let (number, mark) = rest.split_once('.').unwrap_or((rest, ""));
         Some(Self {
             stream: StreamId::decode(&keys.open(Purpose::Stream, sealed)?)?,
+            stem: Stem(sealed.into()),
             number: number.parse().ok()?,
             is_end: mark == END,
         })

@@ -11,9 +11,9 @@ use super::{Listener, Outbox, body::StreamBody, listen};
 use crate::{
     body::Body,
     intake,
-    question::Desk,
+    question::{Desk, Handle},
     reply::{self, Rejection},
-    resume::{EventId, Of, POLLS, StreamId},
+    resume::{EventId, Of, POLLS, Stem, StreamId},
     service::Inner,
     session::Session,
     upstream::{Interest, List},
@@ -56,8 +56,8 @@ impl Inner {
         let place = self.streams.places.stream().map_err(|full| listen::crowded(&full))?;
         let listener = self.listener_of(session, visit);
         let most = self.config.limits.session_streams;
-        let last = last.map(|last| (last.stream.place.handle, last.number));
-        let Some(reader) = listener.outbox.open(most, last) else {
+        let from = last.map(|last| (last.stream.place.handle, last.number));
+        let Some(reader) = listener.outbox.open(most, from) else {
             return Err(listen::crowded(&Error::Exhausted {
                 what: "streams of one session",
                 limit: most,
@@ -70,12 +70,10 @@ impl Inner {
         self.connector.tasks.spawn(async move {
             inner.attach(&attaching, &visit.gateway, Duration::ZERO).await;
         });
-        let stream = StreamId {
-            session: session.nonce(),
-            place: self.questions.place(reader.stream()),
-            of: Of::Session,
+        let stem = match last {
+            Some(last) => Some(last.stem.clone()),
+            None => self.stem(session, reader.stream()),
         };
-        let stem = stream.seal(&self.keys);
         // The first bytes show a proxy, and the client, that the stream is there.
         let first = match &stem {
             Some(stem) if session.version >= POLLS => self.priming(&stem.id(reader.read_until(), Some(reader.id()))),
@@ -83,6 +81,16 @@ impl Inner {
         };
         let body = StreamBody::new(reader, first).with_ids(stem);
         Ok(reply::events(self.awake(body).attended((session.clone(), place))))
+    }
+
+    /// What the ids of a stream begin with.
+    fn stem(&self, session: &Session, stream: Handle) -> Option<Stem> {
+        let stream = StreamId {
+            session: session.nonce(),
+            place: self.questions.place(stream),
+            of: Of::Session,
+        };
+        stream.seal(&self.keys)
     }
 
     /// The listener of a session, made when it is first needed.

@@ -4,6 +4,7 @@ pub(crate) mod asker;
 pub(crate) mod client;
 pub(crate) mod raw;
 pub(crate) mod script;
+pub(crate) mod talker;
 pub(crate) mod teller;
 pub(crate) mod world;
 
