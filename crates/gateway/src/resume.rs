@@ -22,6 +22,9 @@ mod reel;
 mod shelf;
 mod tape;
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;

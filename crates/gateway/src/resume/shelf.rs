@@ -72,6 +72,12 @@ impl Shelf {
         self.lock().tapes.len()
     }
 
+    /// Bytes on all of them.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
     /// Puts a tape in, if there is room, or if one that is over can make room.
     pub(super) fn put(&self, key: Key, make: impl FnOnce() -> Arc<Tape>) -> Option<Arc<Tape>> {
         let mut gone = Gone::default();
