@@ -10,6 +10,9 @@
 //! one after, and a client that takes it apart finds the same parts. `ui://` stays, because hosts of apps know those by it.
 //! Names of servers hold neither `+` nor `/`, so the first of these ends them, and nothing has to be remembered to get back.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use portolan_core::ServerName;
