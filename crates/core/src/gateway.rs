@@ -220,3 +220,17 @@ pub trait Gateway: Debug + Send + Sync {
     /// The gateways that are served, sorted by name.
     async fn published(&self) -> Result<Vec<GatewayName>>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_before_a_field_was_there_is_read_with_its_default() {
+        let spec: GatewaySpec = serde_json::from_str(r#"{"name":"g","of_later":1}"#).expect("a spec");
+        assert_eq!(spec, GatewaySpec::new(GatewayName::parse("g").expect("a name")));
+        assert_eq!((spec.naming, spec.uris), (Naming::Prefix, Uris::Plain));
+        let stored = serde_json::to_value(&spec).expect("JSON");
+        assert_eq!(stored["uris"], "plain");
+    }
+}

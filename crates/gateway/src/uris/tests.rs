@@ -75,7 +75,9 @@ fn expanded(template: &str, values: &[String]) -> String {
     let mut values = values.iter();
     let mut out = String::new();
     let mut rest = template;
-    while let Some((text, (_, after))) = rest.split_once('{').and_then(|(text, rest)| Some((text, rest.split_once('}')?)))
+    while let Some((text, (_, after))) = rest
+        .split_once('{')
+        .and_then(|(text, rest)| Some((text, rest.split_once('}')?)))
     {
         out += text;
         out += values.next().map_or("", String::as_str);
