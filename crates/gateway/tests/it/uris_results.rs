@@ -1,6 +1,6 @@
 //! Results whose URIs are rewritten while they flow by: nothing else in them changes.
 
-use portolan_core::Uris;
+use portolan_core::{Asks, Uris};
 use portolan_gateway::{GatewayConfig, Upstream};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
@@ -188,4 +188,78 @@ async fn a_result_that_is_damaged_inside_is_no_answer() {
         }
         assert_eq!(client.tools().await, ["a__t"]);
     }
+}
+
+/// A modern server that wants to know its client's roots before it answers.
+async fn curious() -> Script {
+    Script::start(|asked: &Asked| {
+        let given = match &asked.body["params"]["inputResponses"] {
+            Value::Null => {
+                r#"{"resultType":"input_required","inputRequests":{"r":{"method":"roots/list","params":{}}},"requestState":"s"}"#.to_owned()
+            }
+            _ => format!(r#"{{"resultType":"complete","content":{BEFORE}}}"#),
+        };
+        modern(asked).unwrap_or_else(|| answer(asked, &given))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_question_uris_are_rewritten_and_those_of_the_client_never() {
+    let upstream = curious().await;
+    let upstreams = [("a", Upstream::http(upstream.url()).asks(Asks::ALL))];
+    let site = Site::with(upstreams, |builder| builder.uris(Uris::Prefix)).await;
+    let roots = json!({"roots": [{"uri": "file:///home", "name": "home"}]});
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::able(site.address, speaks, r#"{"roots":{}}"#).await;
+        let call = |extra: &str| {
+            client.request(
+                "5",
+                "tools/call",
+                &format!(r#""name":"a__t","arguments":{{}}{extra}"#),
+                "",
+            )
+        };
+        let answer = if speaks.is_modern() {
+            let asked = client.send(&call("")).await.json();
+            let state = &asked["result"]["requestState"];
+            let extra = format!(r#","inputResponses":{},"requestState":{state}"#, json!({"r": roots}));
+            client.send(&call(&extra)).await.text().to_owned()
+        } else {
+            let mut incoming = client.begin(&call("")).await;
+            let question = incoming.json().await;
+            assert_eq!(question["method"], "roots/list");
+            let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": roots});
+            assert_eq!(client.send(&client.bare(body.to_string())).await.status(), 202);
+            incoming.event().await.expect("no break").expect("an answer")
+        };
+        assert!(answer.contains(&format!(r#""content":{AFTER}"#)), "{answer}");
+        let last = upstream.asked().pop().expect("a request").body;
+        assert_eq!(last["params"]["inputResponses"]["r"], roots);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_result_of_a_task_is_a_result_like_any_other() {
+    let upstream = Script::start(|asked: &Asked| {
+        let task =
+            r#""taskId":"t1","createdAt":"2026-01-01T00:00:00Z","lastUpdatedAt":"2026-01-01T00:00:00Z","ttlMs":null"#;
+        let given = match asked.method() {
+            "tools/call" => format!(r#"{{"resultType":"task","status":"working",{task}}}"#),
+            _ => format!(
+                r#"{{"resultType":"complete","status":"completed",{task},"result":{{"content":{BEFORE},{OPAQUE}}}}}"#
+            ),
+        };
+        modern(asked).unwrap_or_else(|| answer(asked, &given))
+    })
+    .await;
+    let site = prefixed(&upstream.url(), GatewayConfig::default()).await;
+    let tasks = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+    let client = Client::able(site.address, Speaks::Modern, tasks).await;
+    let created = client.tool("a__t", json!({})).await;
+    let id = created["result"]["taskId"].as_str().expect("an id").to_owned();
+    let post = client.request("5", "tasks/get", &format!(r#""taskId":"{id}""#), "");
+    let task = client.send(&post.with("mcp-name", &id)).await;
+    let expected = format!(r#""result":{{"content":{AFTER},{OPAQUE}}}"#);
+    assert!(task.text().contains(&expected), "{}", task.text());
 }
