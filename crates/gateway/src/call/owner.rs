@@ -97,11 +97,13 @@ impl Inner {
             return Some(places.swap_remove(owner));
         }
         let lists = join_all(places.iter().map(|place| self.list_of::<Templates>(visit, *place))).await;
-        let has = |list: &Option<Arc<Templates>>| {
-            list.as_ref()
-                .is_some_and(|list| list.contains(uri) || list.matches(uri))
+        let first = |has: fn(&Templates, &str) -> bool| {
+            let has = |list: &Option<Arc<Templates>>| list.as_ref().is_some_and(|list| has(list, uri));
+            lists.iter().position(has)
         };
-        lists.iter().position(has).map(|owner| places.swap_remove(owner))
+        // A template that stands for anything also stands for the text of another.
+        let owner = first(Templates::contains).or_else(|| first(Templates::matches));
+        owner.map(|owner| places.swap_remove(owner))
     }
 
     /// The servers, in their order, that may have resources and of which this caller may read this one.

@@ -108,7 +108,7 @@ proptest! {
         prop_assume!(!["http", "https", "ws", "wss", "ftp", "file"].contains(&own.split(':').next().unwrap().to_lowercase().as_str()));
         let (before, after) = (Url::parse(&own), Url::parse(&prefixed(&server, &own)));
         let (Ok(before), Ok(after)) = (before, after) else {
-            return Err(TestCaseError::fail(format!("{own}")));
+            return Err(TestCaseError::fail(own));
         };
         if own.starts_with(APP) {
             return Ok(());

@@ -25,7 +25,7 @@ pub enum Place {
     Here,
     /// In these members of the value, if it is an object; or of each object in it, if it is an array. Names have at most 32
     /// bytes.
-    Members(&'static [(&'static str, Place)]),
+    Members(&'static [(&'static str, Self)]),
 }
 
 /// What is put into each of them. Apart from that the text stays as it is, to the byte.
