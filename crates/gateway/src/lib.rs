@@ -51,6 +51,7 @@ mod stream;
 mod table;
 mod tasks;
 mod upstream;
+mod uris;
 mod visit;
 mod work;
 
