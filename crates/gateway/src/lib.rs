@@ -39,6 +39,7 @@ mod modern;
 mod passthrough;
 mod question;
 mod reply;
+mod resume;
 #[cfg(feature = "axum")]
 mod router;
 mod seal;

@@ -13,6 +13,7 @@ mod outbox;
 mod places;
 mod renaming;
 mod replicas;
+mod sent;
 mod subscribe;
 
 use std::{
@@ -331,6 +332,7 @@ impl Listener {
 
     /// Listens no more.
     async fn detach(&self) {
+        self.outbox.forget_sent();
         self.asides.clear();
         self.attached.lock().await.clear();
         self.dirty.store(true, Ordering::Release);

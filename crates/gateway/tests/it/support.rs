@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod library;
 pub(crate) mod raw;
 pub(crate) mod script;
+pub(crate) mod talker;
 pub(crate) mod teller;
 pub(crate) mod world;
 

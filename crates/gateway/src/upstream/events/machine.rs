@@ -143,6 +143,14 @@ impl Machine {
         self.retry
     }
 
+    /// The server has closed its stream after it said when to come back: a legacy client is told the same.
+    pub(super) fn pause(&mut self, wait: Duration) {
+        if self.retry.is_some() && self.conversion.client == Some(Era::Legacy) {
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            self.out.push_back(Out::Piece(sse::retry(millis)));
+        }
+    }
+
     /// Reads a stream anew, from after the event `from`. The questions `known` are not asked again.
     pub(super) fn begin_again(&mut self, from: Bytes) {
         self.splitter = Splitter::default();
