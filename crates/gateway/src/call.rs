@@ -98,14 +98,16 @@ impl Inner {
         };
         record.end(&sent);
         Ok(match sent {
-            Ok(Reply::Message(message) | Reply::Misread(message)) => {
+            Ok(Reply::Message(message) | Reply::Misread(message) | Reply::Insists(message)) => {
                 reply::json(reply::status_of(era, &id, &message), message)
             }
             Ok(Reply::Json(body)) => reply::json_relayed(attended(body, inflight, place)),
             Ok(Reply::Events(events)) => reply::events(attended(Body::relayed(events), inflight, place)),
             Ok(Reply::Stream(body)) => reply::events(attended(body, inflight, place)),
             Ok(Reply::Ready(response)) => response.map(|body| attended(body, inflight, place)),
-            Ok(Reply::Asks(_)) => failed(&Error::invalid("answer", "asks for more than this call can give")),
+            Ok(Reply::Asks(_) | Reply::Task(_)) => {
+                failed(&Error::invalid("answer", "asks for more than this call can give"))
+            }
             Err(error) => failed(&error),
         })
     }
@@ -167,6 +169,9 @@ impl Inner {
         if matches!(sent, Ok(Reply::Misread(_))) {
             sent = Box::pin(self.send_again(target, outgoing.clone(), sent)).await;
         }
+        if matches!(sent, Ok(Reply::Insists(_))) {
+            sent = Box::pin(tasks::call_as_task(&mounted.upstream, outgoing.clone())).await;
+        }
         if let Err(Error::NotReady { failure, .. }) = &sent
             && failure.cause == portolan_core::Cause::Credential
         {
@@ -174,7 +179,7 @@ impl Inner {
         }
         // A server that asks something has not answered yet.
         match sent {
-            Ok(reply @ (Reply::Asks(_) | Reply::Events(_))) => {
+            Ok(reply @ (Reply::Asks(_) | Reply::Events(_) | Reply::Task(_))) => {
                 Box::pin(question::carry_on(self, visit, mounted, &outgoing, reply)).await
             }
             sent => sent,

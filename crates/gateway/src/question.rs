@@ -32,9 +32,12 @@ pub(crate) use self::token::State;
 pub(crate) use self::{
     abilities::Abilities,
     aside::{Desk, Pending},
+    legacy::{ask_all, cancelled, idle},
     modern::bring,
-    origin::carry_on,
+    origin::{Origin, carry_on},
+    talk::{Pen, Talk},
     token::{QuestionId, Seat},
+    waiting::Ticket,
 };
 use self::{
     hop::Hops,

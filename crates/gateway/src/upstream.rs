@@ -25,6 +25,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use portolan_core::{Caller, Channel, Endpoint, GatewayName, Outbound, Result, Runtime, ServerName, ServerSpec};
 use portolan_wire::{
+    envelope::Outcome,
     era::{Era, ProtocolVersion},
     header::ParamHeader,
     id::RequestId,
@@ -33,6 +34,7 @@ use portolan_wire::{
     object::RawObject,
     sse,
 };
+use tokio_util::task::TaskTracker;
 
 use self::about::AboutCell;
 #[cfg(feature = "fuzzing")]
@@ -43,6 +45,7 @@ pub(crate) use self::{
     changes::{Change, GetStream, Heard, Interest, List, Listening, Offer, Sink, answer, ask, strings},
     client::Connector,
     connection::Pool,
+    convert::client_capabilities,
     declare::narrowed,
     http::HttpUpstream,
     session::{Open, UpstreamSession},
@@ -54,6 +57,7 @@ pub(crate) use self::{
 use self::{
     cancel::HangingUp,
     changes::{Hub, Hubs},
+    convert::{Conversion, Said},
     patience::Patience,
     wake::Waking,
 };
@@ -165,6 +169,11 @@ pub(crate) enum Reply {
     /// The message for the client, if nothing better can be had: the server has not looked at the request, because its
     /// headers do not repeat the arguments that the server wants them to (-32020).
     Misread(Bytes),
+    /// The same: the server has not begun the call, because it does it only as a task, and the client was not said to know
+    /// tasks (-32021).
+    Insists(Bytes),
+    /// The call has become a task that the gateway is to drive: the result that says so.
+    Task(RawObject),
 }
 
 impl Outgoing<'_> {
@@ -300,6 +309,42 @@ impl Link {
         }
     }
 
+    /// Asks the server something for the gateway itself, and gives its whole answer, within the time of a handshake.
+    pub(crate) async fn inquire(&self, outgoing: &Outgoing<'_>) -> Result<Outcome> {
+        let after = self.config().timeouts.handshake;
+        let asking = async {
+            let reply = self.call(outgoing).await?;
+            let message = reply.into_message(self.config().limits.held_bytes).await;
+            let outcome = message.ok().flatten().as_ref().and_then(events::outcome);
+            outcome.ok_or_else(|| self.odd(format!("its answer to {} broke off", outgoing.method)))
+        };
+        match tokio::time::timeout(after, Box::pin(asking)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(portolan_core::Error::Timeout {
+                action: format!(
+                    "the answer of server {:?} to {}",
+                    self.server.name.as_str(),
+                    outgoing.method
+                ),
+                after,
+            }),
+        }
+    }
+
+    /// What the client of `outgoing` is told when a modern server has given the answer otherwise than to the call itself.
+    pub(crate) fn told(&self, outgoing: &Outgoing<'_>, outcome: &Outcome) -> Result<Bytes> {
+        let conversion = Conversion::new(outgoing, Era::Modern, outgoing.id.clone(), &self.server);
+        match conversion.message(outcome, None) {
+            Said::Message(message) => Ok(message),
+            _ => Err(conversion.odd("its task ended with something that is no answer")),
+        }
+    }
+
+    /// Where short work goes on that outlives a call.
+    pub(crate) fn background(&self) -> &TaskTracker {
+        &self.connector.tasks
+    }
+
     /// Where a runtime has this server. Clients' calls wake it; what the gateway asks for itself does not.
     async fn running_at(
         &self,
@@ -429,13 +474,13 @@ impl Reply {
     /// The one message that answers, whole. A call that was cancelled has none.
     pub(crate) async fn into_message(self, limit: usize) -> Result<Option<Bytes>, Collect> {
         match self {
-            Self::Message(message) | Self::Misread(message) => Ok(Some(message)),
+            Self::Message(message) | Self::Misread(message) | Self::Insists(message) => Ok(Some(message)),
             Self::Json(body) => intake::collect(body, limit).await.map(Some),
             Self::Events(events) => last_answer(Body::relayed(events), limit).await,
             Self::Stream(body) => last_answer(body, limit).await,
             Self::Ready(response) => last_answer(response.into_body(), limit).await,
-            // The gateway has nobody to ask.
-            Self::Asks(_) => Ok(None),
+            // The gateway has nobody to ask, and makes no tasks for itself.
+            Self::Asks(_) | Self::Task(_) => Ok(None),
         }
     }
 }

@@ -3,6 +3,7 @@
 use portolan_core::InstallName;
 
 use super::codec::{Reader, Writer};
+use crate::tasks::Left;
 
 /// The key of something that waits in one replica.
 pub(crate) type Handle = [u8; 16];
@@ -85,6 +86,8 @@ pub(crate) enum Rest {
     Kept(Place),
     /// They go to a legacy server, whose stream is then taken up where it was left.
     Detached(Detached),
+    /// They go to the task that the call has become.
+    Task(Left),
 }
 
 /// A call at a legacy server whose stream was left.
@@ -170,6 +173,15 @@ impl State {
                     })
                     .done()
             }
+            Rest::Task(left) => {
+                let begun = begun
+                    .byte(4)
+                    .bytes(left.id.as_bytes())
+                    .fixed(&left.ends.to_be_bytes())
+                    .number(left.answered.len() as u64);
+                let write = |begun: Writer, key: &Box<str>| begun.bytes(key.as_bytes());
+                left.answered.iter().fold(begun, write).done()
+            }
         }
     }
 
@@ -183,6 +195,7 @@ impl State {
             1 => Rest::Again,
             2 => Rest::Kept(read_place(&mut reader)?),
             3 => Rest::Detached(read_detached(&mut reader)?),
+            4 => Rest::Task(read_task(&mut reader)?),
             _ => return None,
         };
         reader.end()?;
@@ -216,6 +229,16 @@ fn read_detached(reader: &mut Reader<'_>) -> Option<Detached> {
         named,
         questions,
     })
+}
+
+fn read_task(reader: &mut Reader<'_>) -> Option<Left> {
+    let id = reader.text()?.into();
+    let ends = i64::from_be_bytes(reader.fixed()?);
+    let mut answered = Vec::new();
+    for _ in 0..reader.number()? {
+        answered.push(reader.text()?.into());
+    }
+    Some(Left { id, ends, answered })
 }
 
 fn write_seat(writer: Writer, seat: &Seat) -> Writer {
@@ -312,6 +335,11 @@ mod tests {
             Rest::Again,
             Rest::Kept(place()),
             Rest::Detached(left),
+            Rest::Task(Left {
+                id: "their-task".into(),
+                ends: 1_800_000_000,
+                answered: vec!["q1".into(), "q2".into()],
+            }),
         ]
         .map(|rest| State {
             bound_to: [1; 16],

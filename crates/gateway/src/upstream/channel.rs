@@ -184,8 +184,9 @@ impl ChannelRelay {
     fn finish(&mut self, said: Said) -> Poll<Option<Result<Step, BoxError>>> {
         self.held.exchange = None;
         Poll::Ready(Some(Ok(match said {
-            Said::Message(message) => Step::Frame(sse::event(&message)),
+            Said::Message(message) | Said::Insists(message) => Step::Frame(sse::event(&message)),
             Said::Asks(asked) => Step::Asks(asked),
+            Said::Task(task) => Step::Task(task),
         })))
     }
 

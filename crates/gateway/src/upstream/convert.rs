@@ -21,7 +21,11 @@ use super::{
     ClientSide, Outgoing,
     step::{Asked, INPUT_REQUIRED, retell},
 };
-use crate::{question::Abilities, reply, tasks::TaskIds};
+use crate::{
+    question::Abilities,
+    reply,
+    tasks::{self, TaskIds},
+};
 
 /// How the answer to one request is turned into the client's.
 #[derive(Clone, Debug)]
@@ -61,6 +65,10 @@ pub(crate) enum Said {
     Message(Bytes),
     /// That the server wants answers first.
     Asks(Asked),
+    /// That the server does this only as a task, and has not begun; the message for the client, if it is not asked anew.
+    Insists(Bytes),
+    /// That the call has become a task, which the gateway is to drive.
+    Task(RawObject),
 }
 
 impl Conversion {
@@ -137,7 +145,7 @@ impl Conversion {
     pub(crate) fn is_task(&self, result_type: Option<&Bytes>) -> bool {
         match self.tasks.as_deref() {
             None => false,
-            Some(TaskIds::Sealed(_)) => result_type.is_some_and(|raw| raw == r#""task""#),
+            Some(TaskIds::Sealed(_) | TaskIds::Driven) => result_type.is_some_and(|raw| raw == r#""task""#),
             Some(TaskIds::Known(_)) => true,
         }
     }
@@ -209,6 +217,9 @@ impl Conversion {
             return Said::Message(self.failure(&self.odd("its result is no JSON object")));
         };
         let result_type = result.get("resultType").cloned();
+        if matches!(self.tasks.as_deref(), Some(TaskIds::Driven)) && self.is_task(result_type.as_ref()) {
+            return Said::Task(result);
+        }
         if self.is_beyond(result_type.as_ref()) {
             return self.beyond(result, result_type.as_ref());
         }
@@ -265,7 +276,8 @@ impl Conversion {
             return Said::Message(envelope::error(Some(&self.id), &error));
         };
         let error = self.with_uri(error);
-        Said::Message(match error::to_client(client, &self.method, error) {
+        let insists = self.tasks.is_none() && self.method == Method::ToolsCall && tasks::insists(&error);
+        let message = match error::to_client(client, &self.method, error) {
             Relayed::NeedsUrl(error) => return self.needs_visit(client, &error),
             Relayed::LacksCapability(error) if client == Era::Modern => envelope::error(Some(&self.id), &error),
             Relayed::LacksCapability(_) if self.method == Method::ToolsCall => {
@@ -276,7 +288,12 @@ impl Conversion {
                 envelope::error(Some(&self.id), &error)
             }
             relayed => envelope::error(Some(&self.id), &relayed.hidden()),
-        })
+        };
+        if insists {
+            Said::Insists(message)
+        } else {
+            Said::Message(message)
+        }
     }
 
     /// -32042: pages have to be visited before the call can be made (2025-11-25, client/elicitation).
@@ -372,6 +389,21 @@ pub(crate) fn legacy_meta(meta: &Bytes) -> Option<Bytes> {
     (!members.is_empty()).then(|| members.to_bytes())
 }
 
+/// What a modern server is told that the client of `outgoing` can do.
+pub(crate) fn client_capabilities(outgoing: &Outgoing<'_>) -> Bytes {
+    use portolan_wire::meta::{CLIENT_CAPABILITIES, META};
+    let said = || {
+        let meta = RawObject::parse_checked(outgoing.params.get(META)?).ok()?;
+        meta.get(CLIENT_CAPABILITIES).cloned()
+    };
+    let own = match outgoing.client.era() {
+        Some(Era::Modern) => said(),
+        _ => None,
+    };
+    let declared = outgoing.declared.clone().or(own);
+    declared.unwrap_or_else(|| outgoing.asks.to_capabilities())
+}
+
 /// The params of `outgoing` for a server of era `upstream`: the same where the eras are.
 pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) -> Cow<'a, RawObject> {
     use portolan_wire::meta::META;
@@ -382,11 +414,7 @@ pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) 
     let mut params = outgoing.params.clone();
     match upstream {
         Era::Modern => {
-            let capabilities = match &outgoing.declared {
-                Some(declared) => declared.clone(),
-                None => outgoing.asks.to_capabilities(),
-            };
-            let meta = modern_meta(params.get(META), capabilities, name);
+            let meta = modern_meta(params.get(META), client_capabilities(outgoing), name);
             params.set(META, meta);
             if let ClientSide::Legacy { session, .. } = &outgoing.client
                 && let Some(level) = session.level()

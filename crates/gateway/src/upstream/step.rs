@@ -38,6 +38,8 @@ pub(crate) enum Step {
     Question(Question),
     /// A modern server has ended the call, and wants it made again with answers.
     Asks(Asked),
+    /// It has made a task of the call, which the gateway is to drive: the result that says so.
+    Task(RawObject),
 }
 
 /// What a legacy server asks, which it may: it was told that this client can answer it.
@@ -184,7 +186,9 @@ impl HttpBody for Events {
         let step = std::task::ready!(self.get_mut().poll_step(cx));
         Poll::Ready(step.map(|step| match step? {
             Step::Frame(data) => Ok(Frame::data(data)),
-            Step::Question(_) | Step::Asks(_) => Err("the server asks something that nobody can answer".into()),
+            Step::Question(_) | Step::Asks(_) | Step::Task(_) => {
+                Err("the server asks something that nobody can answer".into())
+            }
         }))
     }
 }
@@ -194,6 +198,8 @@ impl From<Said> for Reply {
         match said {
             Said::Message(message) => Self::Message(message),
             Said::Asks(asked) => Self::Asks(asked),
+            Said::Insists(message) => Self::Insists(message),
+            Said::Task(task) => Self::Task(task),
         }
     }
 }

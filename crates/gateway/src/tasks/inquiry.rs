@@ -1,0 +1,112 @@
+//! What the gateway itself asks a server about a task.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use portolan_core::{Cause, Error, Failure, Outbound, Result};
+use portolan_wire::{
+    envelope::Outcome,
+    error::{ErrorObject, INVALID_PARAMS},
+    id::RequestId,
+    method::Method,
+    object::{self, RawObject},
+};
+
+use super::{declared::with_tasks, state::State};
+use crate::{
+    question::Abilities,
+    upstream::{ClientSide, Link, Outgoing},
+};
+
+/// A task at its server, and who asks for it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) link: Arc<Link>,
+    pub(super) credential: Arc<Outbound>,
+    pub(super) passthrough: HeaderMap,
+    /// The server's id of it.
+    pub(super) id: String,
+}
+
+/// Why a question about a task has no answer.
+#[derive(Debug)]
+pub(super) enum Untold {
+    /// It may have one later.
+    Now(Error),
+    /// It will never have one.
+    Ever(Error),
+}
+
+impl Place {
+    /// How far the task is.
+    pub(super) async fn get(&self) -> Result<State, Untold> {
+        let raw = self.ask(Method::TasksGet, None).await?;
+        let state = RawObject::parse_checked(&raw).ok().and_then(State::read);
+        state.ok_or_else(|| Untold::Ever(self.odd("it tells of a task in a way that cannot be read")))
+    }
+
+    /// Brings it what it wanted to know.
+    pub(super) async fn update(&self, answers: &RawObject) -> Result<(), Untold> {
+        let answers = ("inputResponses", answers.to_bytes());
+        self.ask(Method::TasksUpdate, Some(answers)).await.map(drop)
+    }
+
+    /// Has it end.
+    pub(super) async fn cancel(&self) -> Result<(), Untold> {
+        self.ask(Method::TasksCancel, None).await.map(drop)
+    }
+
+    async fn ask(&self, method: Method, more: Option<(&str, Bytes)>) -> Result<Bytes, Untold> {
+        let mut params = RawObject::new();
+        params.set("taskId", object::quote(&self.id));
+        if let Some((member, value)) = more {
+            params.set(member, value);
+        }
+        let outgoing = Outgoing {
+            client: ClientSide::Gateway,
+            id: RequestId::from_u64(1),
+            method,
+            params,
+            unchanged: None,
+            declared: Some(with_tasks(&Bytes::from_static(b"{}"))),
+            asks: Abilities::NONE,
+            odd_output: false,
+            tasks: None,
+            mirrored: &[],
+            credential: &self.credential,
+            passthrough: self.passthrough.clone(),
+        };
+        match self.link.inquire(&outgoing).await.map_err(Untold::Now)? {
+            Outcome::Result(raw) => Ok(raw),
+            Outcome::Error(raw) => Err(self.refused(ErrorObject::parse(&raw))),
+        }
+    }
+
+    fn refused(&self, error: Option<ErrorObject>) -> Untold {
+        match error {
+            // After a restart it may have forgotten the task: whether the work was done, nobody can say.
+            Some(error) if error.code == INVALID_PARAMS => Untold::Ever(self.lost()),
+            Some(error) => Untold::Now(self.odd(format!("it does not tell of its task: {error}"))),
+            None => Untold::Now(self.odd("it does not tell of its task")),
+        }
+    }
+
+    fn lost(&self) -> Error {
+        let failure = Failure::new(Cause::Stopped, "it does not know the task of this call any more")
+            .remedy("call again, if it may be done twice");
+        self.failed(failure)
+    }
+
+    pub(super) fn odd(&self, problem: impl Into<String>) -> Error {
+        self.failed(Failure::new(Cause::Protocol, problem))
+    }
+
+    pub(super) fn failed(&self, failure: Failure) -> Error {
+        Error::NotReady {
+            what: "server",
+            name: self.link.server.name.to_string(),
+            failure,
+        }
+    }
+}
