@@ -41,6 +41,7 @@ use crate::{
     question::Desk,
     service::Inner,
     table::Published,
+    tasks::{Teller, Watched, Watching},
     upstream::{Change, Interest, List, Listening, Offer, Sink},
     visit::Visit,
 };
@@ -63,7 +64,9 @@ pub(crate) struct Listener {
     gateway: GatewayName,
     caller: Arc<Caller>,
     interest: Mutex<Interest>,
-    attached: tokio::sync::Mutex<Vec<(Arc<Uris>, Listening)>>,
+    /// The tasks of which it is to be told.
+    watching: Watching,
+    attached: tokio::sync::Mutex<Vec<Attached>>,
     /// Whether something else is wanted than what is listened to.
     dirty: AtomicBool,
     /// What the client came in with, to see whether it may still come in.
@@ -80,7 +83,23 @@ struct Door {
 
 /// What the servers together have agreed to.
 #[derive(Debug, Default)]
-pub(crate) struct Agreed(Vec<(Arc<Uris>, Option<Arc<Offer>>)>);
+pub(crate) struct Agreed(Vec<Answer>);
+
+/// A place at the hub of one server, and what is wanted there.
+#[derive(Debug)]
+struct Attached {
+    uris: Arc<Uris>,
+    tasks: Option<Arc<Watched>>,
+    listening: Listening,
+}
+
+/// What one server has agreed to of what is wanted there; nothing if that is not known yet.
+#[derive(Debug)]
+struct Answer {
+    uris: Arc<Uris>,
+    tasks: Option<Arc<Watched>>,
+    offer: Option<Arc<Offer>>,
+}
 
 type Uris = BTreeSet<Arc<str>>;
 
@@ -173,7 +192,7 @@ impl Inner {
         listener.dirty.store(false, Ordering::Release);
         let interest = listener.interest().clone();
         let owners = self.owners(&visit, &interest, at_most / 2).await;
-        let mut kept: Vec<(Arc<Uris>, Listening)> = Vec::with_capacity(attached.len());
+        let mut kept: Vec<Attached> = Vec::with_capacity(attached.len());
         for (mount, mounted) in visit.places() {
             let credential = self
                 .broker
@@ -191,22 +210,32 @@ impl Inner {
             wanted.log = wanted
                 .log
                 .filter(|_| matches!(mounted.install.owner, Owner::Personal(_)));
+            let tasks = listener.watching.get(&mounted.install.name);
+            wanted.tasks = tasks.map(|watched| watched.own()).unwrap_or_default();
             let uris = Arc::new(wanted.uris.clone());
             let hub = mounted.upstream.changes(&credential);
-            let known = attached.iter().position(|(_, listening)| listening.is_at(&hub));
-            let listening = match known.map(|at| attached.swap_remove(at)) {
-                Some((_, mut listening)) => {
+            let known = attached.iter().position(|known| known.listening.is_at(&hub));
+            let listening = match known.map(|at| attached.swap_remove(at).listening) {
+                Some(mut listening) => {
                     listening.change(wanted);
                     listening
                 }
-                None => hub.listen(wanted, listener.outbox.clone()),
+                None => hub.listen(wanted, Teller::of(&listener.outbox, tasks)),
             };
-            kept.push((uris, listening));
+            kept.push(Attached {
+                uris,
+                tasks: tasks.cloned(),
+                listening,
+            });
         }
         *attached = kept;
-        let offers = attached.iter().map(async |(uris, listening)| {
+        let offers = attached.iter().map(async |attached| {
             let left = deadline.saturating_duration_since(Instant::now());
-            (uris.clone(), listening.offer(left).await)
+            Answer {
+                uris: attached.uris.clone(),
+                tasks: attached.tasks.clone(),
+                offer: attached.listening.offer(left).await,
+            }
         });
         Agreed(join_all(offers).await)
     }
@@ -232,8 +261,15 @@ impl Inner {
 }
 
 impl Listener {
-    pub(crate) fn new(visit: &Visit, outbox: Outbox, interest: Interest, desk: Option<Desk>) -> Arc<Self> {
+    pub(crate) fn new(
+        visit: &Visit,
+        outbox: Outbox,
+        interest: Interest,
+        watching: Watching,
+        desk: Option<Desk>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            watching,
             outbox: Arc::new(outbox),
             gateway: visit.gateway.spec.name.clone(),
             caller: visit.caller.clone(),
@@ -314,12 +350,12 @@ impl Agreed {
     /// Whether some server tells of a resource, or may yet; else why not.
     pub(crate) fn of(&self, uri: &str) -> Result<(), ErrorObject> {
         let mut refusal: Option<ErrorObject> = None;
-        let mut asked = self.0.iter().filter(|(uris, _)| uris.contains(uri)).peekable();
+        let mut asked = self.0.iter().filter(|answer| answer.uris.contains(uri)).peekable();
         if asked.peek().is_none() {
             return Err(ErrorObject::invalid_params("no server has this resource"));
         }
-        for (_, offer) in asked {
-            let Some(offer) = offer else { return Ok(()) };
+        for answer in asked {
+            let Some(offer) = &answer.offer else { return Ok(()) };
             match offer.refused.get(uri) {
                 None if offer.live => return Ok(()),
                 None => {}
@@ -330,6 +366,19 @@ impl Agreed {
             }
         }
         Err(refusal.unwrap_or_else(|| ErrorObject::internal("no server can be listened to now; try again")))
+    }
+
+    /// The tasks that servers tell of, or may yet, as the client knows them.
+    pub(crate) fn tasks(&self) -> BTreeSet<Arc<str>> {
+        let told = |answer: &Answer| {
+            let watched = answer.tasks.as_ref()?;
+            let own = match &answer.offer {
+                Some(offer) => offer.tasks.clone(),
+                None => watched.own(),
+            };
+            Some(watched.known(&own).cloned().collect::<Vec<_>>())
+        };
+        self.0.iter().filter_map(told).flatten().collect()
     }
 }
 

@@ -14,9 +14,11 @@ mod pace;
 mod seal;
 mod state;
 mod ward;
+mod watch;
 
 pub(crate) use self::{
-    declared::{are_known, call_as_task, insists, undeclared},
+    declared::{are_known, call_as_task, insists, undeclared, with_tasks},
     drive::{Left, drive, go_on},
     seal::{TaskIds, TaskSeal, find},
+    watch::{Teller, Watched, Watching, watching},
 };

@@ -42,7 +42,7 @@ pub(crate) use self::events::fuzz_events;
 pub(crate) use self::{
     about::About,
     catalogue::{Catalogue, Hints, Listing, Prompt, Prompts, Resources, Templates},
-    changes::{Change, GetStream, Heard, Interest, List, Listening, Offer, Sink, answer, ask, strings},
+    changes::{Change, GetStream, Heard, Interest, List, Listening, Offer, Sink, TASK_IDS, answer, ask, strings},
     client::Connector,
     connection::Pool,
     convert::client_capabilities,

@@ -2,6 +2,7 @@
 
 mod driven;
 mod relayed;
+mod watched;
 
 use serde_json::{Value, json};
 
