@@ -125,8 +125,11 @@ impl Inner {
             .broker
             .credential(&visit.caller, &target.mount.server, &mounted.install)
             .await?;
-        let tasks = self.task_ids(visit, target, &call);
+        let tasks = self.task_ids(visit, session, target, &call);
         let mut params = call.params;
+        // Who has no tasks does the call as any other (2025-11-25, basic/utilities/tasks).
+        let plain =
+            session.is_some() && tasks.is_none() && call.method == Method::ToolsCall && params.remove("task").is_some();
         if let Some((member, value)) = &target.rename {
             params.set(member, value.clone());
         }
@@ -152,7 +155,7 @@ impl Inner {
             id: call.id,
             method: call.method,
             params,
-            unchanged: (target.rename.is_none() && declared.is_none()).then(|| call.text.clone()),
+            unchanged: (target.rename.is_none() && declared.is_none() && !plain).then(|| call.text.clone()),
             declared,
             asks: able.within(target.mount.server.asks),
             odd_output: target.tool().is_some_and(|tool| tool.odd_output),
@@ -187,21 +190,28 @@ impl Inner {
     }
 
     /// What becomes of the ids of tasks in the answer: most clients know none.
-    fn task_ids(&self, visit: &Visit, target: &Target<'_>, call: &Call) -> Option<Arc<TaskIds>> {
-        if !tasks::are_known(call.capabilities.as_ref()) {
-            return None;
-        }
-        match &call.method {
-            Method::ToolsCall => {
-                let (gateway, install) = (&visit.gateway.spec.name, target.mounted.install.name);
-                let seal = TaskSeal::new(&self.keys, gateway, &visit.caller, install);
-                Some(Arc::new(TaskIds::Sealed(seal)))
+    fn task_ids(
+        self: &Arc<Self>,
+        visit: &Visit,
+        session: Option<&Arc<Session>>,
+        target: &Target<'_>,
+        call: &Call,
+    ) -> Option<Arc<TaskIds>> {
+        let (gateway, install) = (&visit.gateway.spec.name, target.mounted.install.name);
+        let seal = || TaskSeal::new(&self.keys, gateway, &visit.caller, install);
+        match (&call.method, session) {
+            (Method::ToolsCall, Some(session)) => {
+                if !call.params.contains("task") || !session.has_tasks() || !target.takes_tasks() {
+                    return None;
+                }
+                let notes = tasks::Notes::of(self, session, &target.mount.server.name);
+                Some(Arc::new(TaskIds::Sealed(seal().noted(notes))))
             }
-            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
-                let id = call.params.get("taskId").cloned();
-                id.map(|id| Arc::new(TaskIds::Known(id)))
+            (Method::ToolsCall, None) => {
+                let known = tasks::are_known(call.capabilities.as_ref());
+                known.then(|| Arc::new(TaskIds::Sealed(seal())))
             }
-            _ => None,
+            _ => target.task.clone(),
         }
     }
 

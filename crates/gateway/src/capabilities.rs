@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portolan_wire::{
-    era::Era,
+    era::{Era, ProtocolVersion},
     meta,
     object::{self, RawObject},
 };
 
-use crate::{service::Inner, table::Mount, upstream::About, visit::Visit};
+use crate::{service::Inner, table::Mount, tasks, upstream::About, visit::Visit};
 
 /// Extensions of the protocol of which every part is relayed where nothing is renamed: their methods go to the one server,
 /// and `_meta` and `ui://` resources pass untouched.
@@ -108,6 +108,22 @@ impl Inner {
             capabilities.set("extensions", extensions.to_bytes());
         }
         capabilities.to_bytes()
+    }
+
+    /// The same for a legacy client of this version. A server that has not said yet what it has is not taken for one with
+    /// tasks: a client may rely on them.
+    pub(crate) fn legacy_capabilities(&self, visit: &Visit, version: ProtocolVersion) -> Bytes {
+        let capabilities = self.capabilities(visit, Era::Legacy);
+        if version < ProtocolVersion::V2025_11_25 {
+            return capabilities;
+        }
+        match (tasks::capability(visit), RawObject::parse_checked(&capabilities)) {
+            (Some(tasks), Ok(mut with)) => {
+                with.set("tasks", tasks);
+                with.to_bytes()
+            }
+            _ => capabilities,
+        }
     }
 
     /// What clients are told about using this gateway: what its spec says, else what its one server says.

@@ -32,11 +32,12 @@ pub(crate) use self::token::State;
 pub(crate) use self::{
     abilities::Abilities,
     aside::{Desk, Pending},
+    codec::{Reader, Writer},
     legacy::{ask_all, cancelled, idle},
     modern::bring,
     origin::{Origin, carry_on},
     talk::{Pen, Talk},
-    token::{QuestionId, Seat},
+    token::{QuestionId, Seat, read_seat, write_seat},
     waiting::Ticket,
 };
 use self::{

@@ -32,6 +32,7 @@ use crate::{
     question::Abilities,
     seal::{Purpose, TokenKeys},
     stream::{Listener, Opening},
+    tasks::Begun,
     upstream::{Open, UpstreamSession},
 };
 
@@ -68,6 +69,8 @@ pub(crate) struct Session {
     level: AtomicU8,
     /// What it has subscribed to.
     uris: Mutex<BTreeSet<Arc<str>>>,
+    /// The tasks that its calls have become.
+    pub(crate) begun: Arc<Begun>,
     /// Who tells it what happens outside of its calls, once it wants to know.
     listener: OnceLock<Arc<Listener>>,
 }
@@ -146,6 +149,7 @@ impl Sessions {
             inflight: Mutex::default(),
             level: AtomicU8::default(),
             uris: Mutex::default(),
+            begun: Arc::default(),
             listener: OnceLock::new(),
         };
         let id = self.keys.seal(Purpose::Session, &session.payload())?;
@@ -388,6 +392,11 @@ impl Session {
         cancelled.is_some()
     }
 
+    /// Whether its version has tasks.
+    pub(crate) fn has_tasks(&self) -> bool {
+        self.version >= ProtocolVersion::V2025_11_25
+    }
+
     /// What tells this session from every other.
     pub(crate) fn nonce(&self) -> [u8; NONCE_LEN] {
         self.nonce
@@ -522,6 +531,7 @@ impl Session {
             inflight: Mutex::default(),
             level: AtomicU8::default(),
             uris: Mutex::default(),
+            begun: Arc::default(),
             listener: OnceLock::new(),
         })
     }

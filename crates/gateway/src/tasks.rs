@@ -5,20 +5,28 @@
 //! | client, server | what becomes of them |
 //! | --- | --- |
 //! | modern, modern | they pass, their ids sealed ([`seal`]) |
+//! | legacy, legacy | the tasks of 2025-11-25 pass, their ids sealed; the session's are listed ([`listed`]) |
 //! | without tasks, modern | a call that its server does only as a task is driven to its end here ([`drive`]) |
 
+mod begun;
 mod declared;
 mod drive;
 mod inquiry;
+mod listed;
+mod offer;
 mod pace;
+mod related;
 mod seal;
 mod state;
 mod ward;
 mod watch;
 
 pub(crate) use self::{
+    begun::{Begun, Notes},
     declared::{are_known, call_as_task, insists, undeclared, with_tasks},
     drive::{Left, drive, go_on},
+    offer::{Support, capability, is_offered},
+    related::renamed,
     seal::{TaskIds, TaskSeal, find},
     watch::{Teller, Watched, Watching, watching},
 };

@@ -58,7 +58,6 @@ use self::{
     cancel::HangingUp,
     changes::{Hub, Hubs},
     convert::{Conversion, Said},
-    patience::Patience,
     wake::Waking,
 };
 use crate::{
@@ -438,10 +437,6 @@ impl Link {
 
     fn config(&self) -> &GatewayConfig {
         &self.connector.config
-    }
-
-    fn patience(&self, client: &ClientSide<'_>) -> Patience {
-        Patience::new(&self.config().timeouts, client.cancelled())
     }
 }
 

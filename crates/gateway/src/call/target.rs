@@ -16,7 +16,7 @@ use crate::{
     exposure::{ByName, ExposedTool, ExposedTools, Named},
     service::Inner,
     table::{Mount, Mounted, Wanted},
-    tasks,
+    tasks::{self, Support, TaskIds},
     upstream::{Listing, Prompt},
     visit::Visit,
 };
@@ -38,6 +38,8 @@ pub(crate) struct Target<'a> {
     pub(super) rename: Option<(&'static str, Bytes)>,
     /// Who is asked after it, if it says that it does not have what is wanted.
     pub(super) others: Vec<Place<'a>>,
+    /// The task that is asked for.
+    pub(super) task: Option<Arc<TaskIds>>,
     what: What,
 }
 
@@ -107,6 +109,12 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Whether its server is legacy and does this tool as a task, if a client wants that.
+    pub(super) fn takes_tasks(&self) -> bool {
+        self.tool().is_some_and(|tool| tool.tasks != Support::Forbidden)
+            && tasks::is_offered(self.mounted.upstream.about().as_deref())
+    }
+
     /// What is asked for, as the server calls it.
     pub(super) fn what(&self) -> &str {
         match &self.what {
@@ -130,6 +138,7 @@ impl<'a> Target<'a> {
             mounted,
             rename: None,
             others: Vec::new(),
+            task: None,
             what: What::Named(what.into()),
         }
     }
@@ -152,6 +161,7 @@ impl<'a> Target<'a> {
             mounted: found.place.1,
             rename: (own != called).then(|| ("name", object::quote(own))),
             others: Vec::new(),
+            task: None,
             what: What::Tool(found.items, found.at),
         }
     }
@@ -197,7 +207,9 @@ impl Inner {
                 target.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_resource(&uri, era)))
             }
             Method::Complete => self.completed(visit, call).await,
-            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => self.task(visit, call),
+            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel | Method::TasksResult => {
+                self.task(visit, era, call)
+            }
             other => self.beyond(visit, other),
         }
     }
@@ -235,17 +247,17 @@ impl Inner {
     }
 
     /// Where a task is.
-    fn task<'a>(&self, visit: &'a Visit, call: &Call) -> Result<Target<'a>, Missing> {
-        if !tasks::are_known(call.capabilities.as_ref()) {
+    fn task<'a>(&self, visit: &'a Visit, era: Era, call: &Call) -> Result<Target<'a>, Missing> {
+        if era == Era::Modern && !tasks::are_known(call.capabilities.as_ref()) {
             return Err(Missing::Unknown(tasks::undeclared()));
         }
         let id = text(&call.params, "taskId", "params.taskId must be the id of a task")?;
-        let found = tasks::find(visit, &self.keys, &id);
-        let (mount, mounted, own) =
-            found.ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params("unknown task")))?;
+        let found = tasks::find(visit, &self.keys, &id).filter(|found| found.is_at(era));
+        let found = found.ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params("unknown task")))?;
         Ok(Target {
-            rename: Some(("taskId", object::quote(&own))),
-            ..Target::at((mount, mounted), call.method.as_str())
+            rename: Some(("taskId", object::quote(&found.id))),
+            task: Some(Arc::new(found.known(object::quote(&id)))),
+            ..Target::at((found.mount, found.mounted), call.method.as_str())
         })
     }
 

@@ -241,7 +241,7 @@ fn read_task(reader: &mut Reader<'_>) -> Option<Left> {
     Some(Left { id, ends, answered })
 }
 
-fn write_seat(writer: Writer, seat: &Seat) -> Writer {
+pub(crate) fn write_seat(writer: Writer, seat: &Seat) -> Writer {
     let writer = match &seat.session {
         Some(session) => writer.byte(1).bytes(session.as_bytes()),
         None => writer.byte(0),
@@ -249,7 +249,7 @@ fn write_seat(writer: Writer, seat: &Seat) -> Writer {
     writer.bytes(seat.version.as_bytes())
 }
 
-fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
+pub(crate) fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
     let session = match reader.byte()? {
         0 => None,
         1 => Some(reader.text()?.into()),

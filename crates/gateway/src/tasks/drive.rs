@@ -99,6 +99,7 @@ impl<'a> Drive<'a> {
             link: origin.link.clone(),
             credential: origin.credential.clone(),
             passthrough: origin.passthrough(),
+            known: None,
             id,
         };
         Self {

@@ -13,7 +13,7 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-use super::{declared::with_tasks, state::State};
+use super::{TaskIds, declared::with_tasks, state::State};
 use crate::{
     question::Abilities,
     upstream::{ClientSide, Link, Outgoing},
@@ -25,6 +25,8 @@ pub(super) struct Place {
     pub(super) link: Arc<Link>,
     pub(super) credential: Arc<Outbound>,
     pub(super) passthrough: HeaderMap,
+    /// What the client calls it, where it gets what is told.
+    pub(super) known: Option<TaskIds>,
     /// The server's id of it.
     pub(super) id: String,
 }
@@ -57,7 +59,7 @@ impl Place {
         self.ask(Method::TasksCancel, None).await.map(drop)
     }
 
-    async fn ask(&self, method: Method, more: Option<(&str, Bytes)>) -> Result<Bytes, Untold> {
+    pub(super) async fn ask(&self, method: Method, more: Option<(&str, Bytes)>) -> Result<Bytes, Untold> {
         let mut params = RawObject::new();
         params.set("taskId", object::quote(&self.id));
         if let Some((member, value)) = more {
@@ -72,7 +74,7 @@ impl Place {
             declared: Some(with_tasks(&Bytes::from_static(b"{}"))),
             asks: Abilities::NONE,
             odd_output: false,
-            tasks: None,
+            tasks: self.known.clone().map(Arc::new),
             mirrored: &[],
             credential: &self.credential,
             passthrough: self.passthrough.clone(),

@@ -7,7 +7,10 @@ use std::{
 
 use bytes::Bytes;
 use portolan_core::InstallName;
-use portolan_wire::object::{self, RawObject};
+use portolan_wire::{
+    era::Era,
+    object::{self, RawObject},
+};
 
 use super::find;
 use crate::{
@@ -35,9 +38,9 @@ pub(crate) struct Teller {
 pub(crate) fn watching(visit: &Visit, keys: &TokenKeys, ids: &[String]) -> Watching {
     let mut by_install: HashMap<InstallName, Watched> = HashMap::new();
     for id in ids {
-        if let Some((_, mounted, own)) = find(visit, keys, id) {
-            let watched = by_install.entry(mounted.install.name).or_default();
-            watched.0.insert(own.into(), id.as_str().into());
+        if let Some(found) = find(visit, keys, id).filter(|found| found.is_at(Era::Modern)) {
+            let watched = by_install.entry(found.mounted.install.name).or_default();
+            watched.0.insert(found.id.into(), id.as_str().into());
         }
     }
     let shared = by_install

@@ -22,7 +22,7 @@ use super::{
     step::{Asked, INPUT_REQUIRED, retell},
 };
 use crate::{
-    question::Abilities,
+    question::{Abilities, Seat},
     reply,
     tasks::{self, TaskIds},
 };
@@ -113,6 +113,14 @@ impl Conversion {
         }
     }
 
+    /// The call goes to a legacy server, in the session at `seat`: so does what asks for the task that it may become.
+    pub(crate) fn seat_tasks(&mut self, seat: impl FnOnce() -> Option<Seat>) {
+        if let Some(TaskIds::Sealed(_)) = self.tasks.as_deref() {
+            let tasks = self.tasks.as_ref().and_then(|tasks| tasks.at_legacy(seat()));
+            self.tasks = tasks;
+        }
+    }
+
     /// What becomes of `resultType`, which only 2026-07-28 has.
     pub(crate) fn result_type(&self) -> ResultType {
         match (self.client, self.upstream) {
@@ -145,6 +153,7 @@ impl Conversion {
     pub(crate) fn is_task(&self, result_type: Option<&Bytes>) -> bool {
         match self.tasks.as_deref() {
             None => false,
+            Some(TaskIds::Sealed(_)) if self.upstream == Era::Legacy => true,
             Some(TaskIds::Sealed(_) | TaskIds::Driven) => result_type.is_some_and(|raw| raw == r#""task""#),
             Some(TaskIds::Known(_)) => true,
         }
@@ -155,6 +164,7 @@ impl Conversion {
         (self.odd_output && self.strips())
             || self.is_older()
             || matches!(self.tasks.as_deref(), Some(TaskIds::Known(_)))
+            || (self.upstream == Era::Legacy && self.tasks.is_some())
     }
 
     /// Whether what came with 2026-07-28 is taken out.
@@ -176,10 +186,27 @@ impl Conversion {
 
     /// A notification for the client, if it wants it.
     pub(crate) fn notification(&self, message: Bytes) -> Option<Bytes> {
+        let message = match &self.tasks {
+            Some(tasks) if self.upstream == Era::Legacy => tasks.told(message),
+            _ => message,
+        };
         match &self.retold {
             None => Some(message),
             Some(token) => retell(&message, &self.id, token.as_ref()),
         }
+    }
+
+    /// Params of the server, with the id by which the client knows the task that they belong to.
+    pub(crate) fn related(&self, params: Option<Bytes>) -> Option<Bytes> {
+        let (Some(tasks), Some(raw)) = (&self.tasks, &params) else {
+            return params;
+        };
+        tasks::renamed(raw, |own| tasks.id_of(own)).or(params)
+    }
+
+    /// Whether the server tells of tasks of 2025-11-25 in a way that the client understands.
+    pub(crate) fn tells_of_tasks(&self) -> bool {
+        self.client == Some(Era::Legacy) && self.upstream == Era::Legacy && self.tasks.is_some()
     }
 
     /// Whether the server may ask this of the client now.
@@ -191,10 +218,14 @@ impl Conversion {
     pub(crate) fn message(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Said {
         Said::Message(match outcome {
             Outcome::Error(raw) => return self.error(raw),
-            Outcome::Result(raw) if self.result_type() == ResultType::Keep && !self.is_older() => match whole {
-                Some(whole) if self.id == self.sent => whole.clone(),
-                _ => envelope::result(&self.id, raw),
-            },
+            Outcome::Result(raw)
+                if self.result_type() == ResultType::Keep && !self.is_older() && self.tasks.is_none() =>
+            {
+                match whole {
+                    Some(whole) if self.id == self.sent => whole.clone(),
+                    _ => envelope::result(&self.id, raw),
+                }
+            }
             Outcome::Result(raw) => return self.result(raw, whole),
         })
     }
@@ -233,7 +264,7 @@ impl Conversion {
         };
         changed |= self.adapt_hints(&mut result, result_type.as_ref());
         if let Some(tasks) = self.tasks.as_ref().filter(|_| self.is_task(result_type.as_ref())) {
-            if tasks.write(&mut result).is_none() {
+            if tasks.write(self.upstream, &mut result).is_none() {
                 return Said::Message(self.failure(&self.odd("its task has no id that can be relayed")));
             }
             changed = true;

@@ -1,6 +1,7 @@
 //! Tasks, in all pairings of eras.
 
 mod driven;
+mod legacy;
 mod relayed;
 mod watched;
 

@@ -357,6 +357,7 @@ impl Machine {
             Method::ElicitationComplete => {
                 self.conversion.client == Some(Era::Legacy) && self.conversion.asks.has_url()
             }
+            Method::TaskStatus => self.conversion.tells_of_tasks(),
             _ => false,
         }
     }
@@ -372,7 +373,7 @@ impl Machine {
             self.out.push_back(Out::Question(Question {
                 key: QuestionKey::Id(id),
                 method,
-                params,
+                params: self.conversion.related(params),
             }));
         } else {
             let error = ErrorObject::method_not_found(method.as_str());
