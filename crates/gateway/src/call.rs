@@ -16,7 +16,7 @@ use portolan_wire::{
     id::RequestId,
     level::LogLevel,
     method::Method,
-    object::RawObject,
+    object::{self, RawObject},
 };
 
 use self::{
@@ -31,7 +31,7 @@ use crate::{
     reply::{self, Rejection},
     service::Inner,
     session::{Inflight, Session},
-    tasks::{self, TaskIds, TaskSeal},
+    tasks::{self, Support, TaskIds, TaskSeal},
     upstream::{ClientSide, Outgoing, Reply, narrowed},
     visit::Visit,
 };
@@ -166,6 +166,8 @@ impl Inner {
         };
         let mut sent = if comes_back {
             Box::pin(question::bring(self, visit, mounted, &outgoing, &call.text)).await
+        } else if session.is_none() && target.is_mapped() {
+            Box::pin(self.mapped_task(visit, target, &outgoing)).await
         } else {
             mounted.upstream.call(&outgoing).await
         };
@@ -201,17 +203,44 @@ impl Inner {
         let seal = || TaskSeal::new(&self.keys, gateway, &visit.caller, install);
         match (&call.method, session) {
             (Method::ToolsCall, Some(session)) => {
-                if !call.params.contains("task") || !session.has_tasks() || !target.takes_tasks() {
+                if !call.params.contains("task") || !session.has_tasks() || target.support() == Support::Forbidden {
                     return None;
                 }
                 let notes = tasks::Notes::of(self, session, &target.mount.server.name);
                 Some(Arc::new(TaskIds::Sealed(seal().noted(notes))))
             }
             (Method::ToolsCall, None) => {
-                let known = tasks::are_known(call.capabilities.as_ref());
-                known.then(|| Arc::new(TaskIds::Sealed(seal())))
+                // A session is what a task is found again in.
+                let support = match target.mounted.upstream.is_at_url() {
+                    true => target.support(),
+                    false => Support::Forbidden,
+                };
+                let seal = match (tasks::are_known(call.capabilities.as_ref()), support) {
+                    (true, Support::Forbidden) => seal(),
+                    (true, _) => seal().asking(),
+                    (false, Support::Required) => seal().driving(self.config.timeouts.task),
+                    (false, _) => return None,
+                };
+                Some(Arc::new(TaskIds::Sealed(seal)))
             }
             _ => target.task.clone(),
+        }
+    }
+
+    /// What a modern client asks about the task of a legacy server.
+    async fn mapped_task(
+        self: &Arc<Self>,
+        visit: &Arc<Visit>,
+        target: &Target<'_>,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Reply> {
+        let known = target.task.as_deref().and_then(TaskIds::client_id);
+        let found = known
+            .as_ref()
+            .and_then(|id| tasks::find(visit, &self.keys, &object::text(id)?));
+        match (found, known) {
+            (Some(found), Some(known)) => Box::pin(tasks::serve(self, visit, found, known, outgoing)).await,
+            _ => Err(Error::invalid("taskId", "is the id of no task")),
         }
     }
 

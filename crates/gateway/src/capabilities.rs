@@ -9,7 +9,13 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-use crate::{service::Inner, table::Mount, tasks, upstream::About, visit::Visit};
+use crate::{
+    service::Inner,
+    table::Mount,
+    tasks,
+    upstream::{About, Link},
+    visit::Visit,
+};
 
 /// Extensions of the protocol of which every part is relayed where nothing is renamed: their methods go to the one server,
 /// and `_meta` and `ui://` resources pass untouched.
@@ -161,12 +167,15 @@ fn extensions(visit: &Visit, era: Era) -> RawObject {
             relayed.set(name, settings.clone());
         }
     }
-    // Tasks are relayed from modern servers to modern clients, whatever names are changed.
+    // Tasks are relayed to modern clients, whatever names are changed.
     let has_tasks = |about: Option<Arc<About>>| {
         let extensions = about.and_then(|about| RawObject::parse(about.capabilities.get("extensions")?).ok());
         extensions.is_some_and(|extensions| extensions.contains(meta::TASKS_EXTENSION))
     };
-    if era == Era::Modern && visit.places().any(|(_, mounted)| has_tasks(mounted.upstream.about())) {
+    // Those of a legacy server are made ones of the extension, where it is reached at a URL.
+    let is_mapped = |link: &Link| link.is_at_url() && tasks::is_offered(link.about().as_deref());
+    let offers = |link: &Link| has_tasks(link.about()) || is_mapped(link);
+    if era == Era::Modern && visit.places().any(|(_, mounted)| offers(&mounted.upstream)) {
         relayed.set(meta::TASKS_EXTENSION, Bytes::from_static(b"{}"));
     }
     relayed

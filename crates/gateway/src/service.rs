@@ -36,6 +36,7 @@ use crate::{
     session::Sessions,
     stream::Streams,
     table::Table,
+    tasks::AskedTasks,
     upstream::{Connector, Link},
     visit::Visit,
     work::Bench,
@@ -65,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) calls: Arc<Semaphore>,
     pub(crate) bench: Arc<Bench>,
     pub(crate) questions: Questions,
+    pub(crate) asked: AskedTasks,
     pub(crate) bus: Option<Arc<dyn Bus>>,
     pub(crate) streams: Streams,
     /// Ends what works in the background when the gateway is gone.
@@ -114,6 +116,7 @@ impl McpGateway {
             calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
             bench: Arc::default(),
             questions: Questions::new(&config),
+            asked: AskedTasks::new(&config),
             bus: parts.bus,
             streams: Streams::new(&config),
             _ends: connector.ended.clone().drop_guard(),

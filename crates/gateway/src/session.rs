@@ -121,6 +121,11 @@ impl Sessions {
         }
     }
 
+    /// Where states are kept that all replicas know.
+    pub(crate) fn store(&self) -> &Arc<dyn SessionStore> {
+        &self.store
+    }
+
     /// Opens a session and gives its id.
     pub(crate) fn open(
         &self,

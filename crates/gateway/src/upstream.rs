@@ -50,8 +50,8 @@ pub(crate) use self::{
     http::HttpUpstream,
     session::{Open, UpstreamSession},
     step::{
-        Asked, Events, Heir, INPUT_REQUIRED, Left, MOST, Question, QuestionKey, Step, modern_params, request, response,
-        retell,
+        Asked, Created, Events, Heir, INPUT_REQUIRED, Left, MOST, Question, QuestionKey, Step, modern_params, request,
+        response, retell,
     },
 };
 use self::{
@@ -171,8 +171,8 @@ pub(crate) enum Reply {
     /// The same: the server has not begun the call, because it does it only as a task, and the client was not said to know
     /// tasks (-32021).
     Insists(Bytes),
-    /// The call has become a task that the gateway is to drive: the result that says so.
-    Task(RawObject),
+    /// The call has become a task that the gateway is to drive.
+    Task(Created),
 }
 
 impl Outgoing<'_> {
@@ -305,6 +305,15 @@ impl Link {
                 Endpoint::Channel(channel) => Box::pin(channel::call(self, &channel, outgoing)).await,
                 _ => Err(unknown_endpoint(&self.server.name)),
             },
+        }
+    }
+
+    /// Whether it is known to be reached at a URL, now.
+    pub(crate) fn is_at_url(&self) -> bool {
+        match &self.place {
+            Place::Fixed(_) => true,
+            Place::Channel(_) => false,
+            Place::Runtime(..) => self.moving.load().is_some(),
         }
     }
 

@@ -109,10 +109,24 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Whether its server is legacy and does this tool as a task, if a client wants that.
-    pub(super) fn takes_tasks(&self) -> bool {
-        self.tool().is_some_and(|tool| tool.tasks != Support::Forbidden)
-            && tasks::is_offered(self.mounted.upstream.about().as_deref())
+    /// Whether a legacy server does this tool as a task.
+    pub(super) fn support(&self) -> Support {
+        match self.tool() {
+            Some(tool) if tool.tasks != Support::Forbidden => {
+                let about = self.mounted.upstream.about();
+                if tasks::is_offered(about.as_deref()) {
+                    tool.tasks
+                } else {
+                    Support::Forbidden
+                }
+            }
+            _ => Support::Forbidden,
+        }
+    }
+
+    /// Whether a task of a legacy server is asked for.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.task.as_deref().is_some_and(TaskIds::is_at_legacy)
     }
 
     /// What is asked for, as the server calls it.
@@ -252,7 +266,8 @@ impl Inner {
             return Err(Missing::Unknown(tasks::undeclared()));
         }
         let id = text(&call.params, "taskId", "params.taskId must be the id of a task")?;
-        let found = tasks::find(visit, &self.keys, &id).filter(|found| found.is_at(era));
+        let found = tasks::find(visit, &self.keys, &id);
+        let found = found.filter(|found| era == Era::Modern || found.is_at(Era::Legacy));
         let found = found.ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params("unknown task")))?;
         Ok(Target {
             rename: Some(("taskId", object::quote(&found.id))),

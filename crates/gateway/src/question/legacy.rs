@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     tasks,
-    upstream::{Asked, Events, MOST, Question, QuestionKey, Reply, Step},
+    upstream::{Asked, Created, Events, MOST, Question, QuestionKey, Reply, Step},
 };
 
 /// The first wait before a call is made again for a server that asked for nothing but that; each one after it is twice as
@@ -77,7 +77,7 @@ enum Turn {
     /// With questions.
     Asked(Asked),
     /// The call goes on as this task.
-    Task(RawObject),
+    Task(Created),
 }
 
 /// Passes on what a server says until it has answered, or has ended the call otherwise.

@@ -26,8 +26,8 @@ use crate::{
     table::Mounted,
     tasks,
     upstream::{
-        Asked, Heir, INPUT_REQUIRED, Left, MOST, Outgoing, Question, QuestionKey, Reply, Step, modern_params, request,
-        response, retell,
+        Asked, Created, Heir, INPUT_REQUIRED, Left, MOST, Outgoing, Question, QuestionKey, Reply, Step, modern_params,
+        request, response, retell,
     },
     visit::Visit,
 };
@@ -72,7 +72,7 @@ async fn talk(origin: Origin, mut parked: Parked, pen: Pen) {
 }
 
 /// A call that has become a task, as a stream for a modern client that knows none.
-pub(super) fn await_task(origin: Origin, task: RawObject) -> Reply {
+pub(super) fn await_task(origin: Origin, task: Created) -> Reply {
     Reply::Stream(Talk::begin(|pen| async move {
         tasks::drive(&origin, task, None, false, &pen).await;
     }))

@@ -28,8 +28,8 @@ use crate::{
 /// A call, and whose it is.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    pub(super) inner: Arc<Inner>,
-    pub(super) visit: Arc<Visit>,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) visit: Arc<Visit>,
     pub(super) session: Option<(Arc<Session>, Cancellation)>,
     pub(super) install: InstallName,
     pub(crate) link: Arc<Link>,

@@ -176,6 +176,7 @@ impl State {
             Rest::Task(left) => {
                 let begun = begun
                     .byte(4)
+                    .byte(u8::from(left.is_legacy))
                     .bytes(left.id.as_bytes())
                     .fixed(&left.ends.to_be_bytes())
                     .number(left.answered.len() as u64);
@@ -232,13 +233,19 @@ fn read_detached(reader: &mut Reader<'_>) -> Option<Detached> {
 }
 
 fn read_task(reader: &mut Reader<'_>) -> Option<Left> {
+    let is_legacy = reader.byte()? == 1;
     let id = reader.text()?.into();
     let ends = i64::from_be_bytes(reader.fixed()?);
     let mut answered = Vec::new();
     for _ in 0..reader.number()? {
         answered.push(reader.text()?.into());
     }
-    Some(Left { id, ends, answered })
+    Some(Left {
+        id,
+        is_legacy,
+        ends,
+        answered,
+    })
 }
 
 pub(crate) fn write_seat(writer: Writer, seat: &Seat) -> Writer {
@@ -337,6 +344,7 @@ mod tests {
             Rest::Detached(left),
             Rest::Task(Left {
                 id: "their-task".into(),
+                is_legacy: true,
                 ends: 1_800_000_000,
                 answered: vec!["q1".into(), "q2".into()],
             }),

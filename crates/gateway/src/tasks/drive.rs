@@ -3,7 +3,7 @@
 //! The work is in the replica that has the client's stream. A legacy client is asked on that stream what the task wants to
 //! know. A modern one is answered `input_required` with a state that names the task, so that any replica goes on with it.
 
-use std::{collections::BTreeSet, future::Future, time::Duration};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use portolan_core::{Cause, Error, Failure, Result};
@@ -15,24 +15,28 @@ use portolan_wire::{
 use tokio::time::Instant;
 
 use super::{
+    find,
     inquiry::{Place, Untold},
+    mapped::Mapped,
     pace::Pace,
     state::{State, Status},
     ward::Ward,
 };
 use crate::{
     question::{Origin, Pen, Talk, Ticket, ask_all, cancelled, idle},
-    upstream::{Asked, Reply},
+    upstream::{Asked, Created, Reply},
 };
 
 /// The longest id of a task that is driven: it has to fit into a state.
-const ID_BYTES: usize = 1024;
+const ID_BYTES: usize = 2048;
 
 /// A task whose client was asked something, as its `requestState` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Left {
-    /// The server's id of it.
+    /// The server's id of it; at a legacy server, as a client would know it.
     pub(crate) id: Box<str>,
+    /// Whether it is at a legacy server.
+    pub(crate) is_legacy: bool,
     /// Until when the call may take, in seconds.
     pub(crate) ends: i64,
     /// What was answered, and was still asked for when it was looked at last.
@@ -45,6 +49,8 @@ struct Drive<'a> {
     pen: &'a Pen,
     /// Where answers of a legacy client come in.
     ticket: Option<&'a mut Ticket>,
+    /// What a client would call the task of a legacy server.
+    known: Option<String>,
     place: Place,
     ward: Ward,
     pace: Pace,
@@ -65,15 +71,15 @@ struct News {
 }
 
 /// Drives the task that a call has become, and writes what comes of it. `heard` says whether something was written before.
-pub(crate) async fn drive(origin: &Origin, created: RawObject, ticket: Option<&mut Ticket>, heard: bool, pen: &Pen) {
-    let state = State::read(created);
+pub(crate) async fn drive(origin: &Origin, created: Created, ticket: Option<&mut Ticket>, heard: bool, pen: &Pen) {
+    let state = State::read(created.task);
     let id = state.as_ref().and_then(State::id).filter(|id| id.len() <= ID_BYTES);
-    let (Some(state), Some(id)) = (state, id) else {
+    let after = origin.timeouts().task;
+    let drive = id.and_then(|id| Drive::of(origin, id, created.is_legacy, after, pen));
+    let (Some(state), Some(mut drive)) = (state, drive) else {
         let error = origin.odd("it makes a task of the call, and does not say which");
         return pen.event(&origin.failure(&error)).await;
     };
-    let after = origin.timeouts().task;
-    let mut drive = Drive::of(origin, id, after, pen);
     drive.ticket = ticket;
     if heard {
         // Progress goes up, and nobody knows here how far it is.
@@ -86,7 +92,16 @@ pub(crate) async fn drive(origin: &Origin, created: RawObject, ticket: Option<&m
 pub(crate) fn go_on(origin: Origin, left: Left, round: u64) -> Reply {
     Reply::Stream(Talk::begin(|pen| async move {
         let after = u64::try_from(left.ends.saturating_sub(origin.now())).unwrap_or(0);
-        let mut drive = Drive::of(&origin, left.id.into(), Duration::from_secs(after), &pen);
+        let Some(mut drive) = Drive::of(
+            &origin,
+            left.id.into(),
+            left.is_legacy,
+            Duration::from_secs(after),
+            &pen,
+        ) else {
+            let error = origin.odd("the task of this call is unknown here");
+            return pen.event(&origin.failure(&error)).await;
+        };
         drive.round = round;
         drive.answered = left.answered.into_iter().map(String::from).collect();
         drive.resume().await;
@@ -94,16 +109,26 @@ pub(crate) fn go_on(origin: Origin, left: Left, round: u64) -> Reply {
 }
 
 impl<'a> Drive<'a> {
-    fn of(origin: &'a Origin, id: String, after: Duration, pen: &'a Pen) -> Self {
-        let place = Place {
+    /// `None` of a task that cannot be found.
+    fn of(origin: &'a Origin, id: String, is_legacy: bool, after: Duration, pen: &'a Pen) -> Option<Self> {
+        let mut place = Place {
             link: origin.link.clone(),
             credential: origin.credential.clone(),
             passthrough: origin.passthrough(),
             known: None,
-            id,
+            mapped: None,
+            id: id.clone(),
         };
-        Self {
+        if is_legacy {
+            let found = find(&origin.visit, &origin.inner.keys, &id)?;
+            let mapped = Mapped::of(&origin.inner, &origin.visit, &found, origin.asks)?;
+            place.mapped = Some(Arc::new(mapped));
+            place.known = Some(found.known(object::quote(&id)));
+            place.id = found.id;
+        }
+        Some(Self {
             origin,
+            known: is_legacy.then_some(id),
             pen,
             ticket: None,
             ward: Ward::of(place.clone()),
@@ -118,7 +143,7 @@ impl<'a> Drive<'a> {
                 told: 0,
                 last: None,
             },
-        }
+        })
     }
 
     /// From the answer that made a task of the call.
@@ -279,7 +304,8 @@ impl<'a> Drive<'a> {
         let left = self.ends.saturating_duration_since(Instant::now()).as_secs();
         let still_open = state.questions(|key| !self.answered.contains(key));
         let left = Left {
-            id: self.place.id.as_str().into(),
+            id: self.known.as_deref().unwrap_or(&self.place.id).into(),
+            is_legacy: self.known.is_some(),
             ends: self
                 .origin
                 .now()

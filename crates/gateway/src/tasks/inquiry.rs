@@ -13,7 +13,7 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-use super::{TaskIds, declared::with_tasks, state::State};
+use super::{TaskIds, declared::with_tasks, mapped::Mapped, state::State};
 use crate::{
     question::Abilities,
     upstream::{ClientSide, Link, Outgoing},
@@ -27,6 +27,8 @@ pub(super) struct Place {
     pub(super) passthrough: HeaderMap,
     /// What the client calls it, where it gets what is told.
     pub(super) known: Option<TaskIds>,
+    /// What else has to be known, where it is at a legacy server and its client is not.
+    pub(super) mapped: Option<Arc<Mapped>>,
     /// The server's id of it.
     pub(super) id: String,
 }
@@ -43,29 +45,56 @@ pub(super) enum Untold {
 impl Place {
     /// How far the task is.
     pub(super) async fn get(&self) -> Result<State, Untold> {
+        State::read(self.whole().await?).ok_or_else(|| self.unreadable())
+    }
+
+    /// The whole task, as 2026-07-28 writes it.
+    pub(super) async fn whole(&self) -> Result<RawObject, Untold> {
+        if let Some(mapped) = &self.mapped {
+            return self.legacy_whole(mapped).await;
+        }
         let raw = self.ask(Method::TasksGet, None).await?;
-        let state = RawObject::parse_checked(&raw).ok().and_then(State::read);
-        state.ok_or_else(|| Untold::Ever(self.odd("it tells of a task in a way that cannot be read")))
+        RawObject::parse_checked(&raw).map_err(|_| self.unreadable())
+    }
+
+    /// What it has come to, once it is over (2025-11-25).
+    pub(super) async fn outcome(&self) -> Result<Outcome, Untold> {
+        let outgoing = self.outgoing(Method::TasksResult, None);
+        self.link.inquire(&outgoing).await.map_err(Untold::Now)
     }
 
     /// Brings it what it wanted to know.
     pub(super) async fn update(&self, answers: &RawObject) -> Result<(), Untold> {
+        if let Some(mapped) = &self.mapped {
+            return self.legacy_update(mapped, answers).await;
+        }
         let answers = ("inputResponses", answers.to_bytes());
         self.ask(Method::TasksUpdate, Some(answers)).await.map(drop)
     }
 
     /// Has it end.
     pub(super) async fn cancel(&self) -> Result<(), Untold> {
+        if self.mapped.is_some() {
+            return self.legacy_cancel().await;
+        }
         self.ask(Method::TasksCancel, None).await.map(drop)
     }
 
     pub(super) async fn ask(&self, method: Method, more: Option<(&str, Bytes)>) -> Result<Bytes, Untold> {
+        let outgoing = self.outgoing(method, more);
+        match self.link.inquire(&outgoing).await.map_err(Untold::Now)? {
+            Outcome::Result(raw) => Ok(raw),
+            Outcome::Error(raw) => Err(self.refused(ErrorObject::parse(&raw))),
+        }
+    }
+
+    fn outgoing(&self, method: Method, more: Option<(&str, Bytes)>) -> Outgoing<'_> {
         let mut params = RawObject::new();
         params.set("taskId", object::quote(&self.id));
         if let Some((member, value)) = more {
             params.set(member, value);
         }
-        let outgoing = Outgoing {
+        Outgoing {
             client: ClientSide::Gateway,
             id: RequestId::from_u64(1),
             method,
@@ -78,11 +107,11 @@ impl Place {
             mirrored: &[],
             credential: &self.credential,
             passthrough: self.passthrough.clone(),
-        };
-        match self.link.inquire(&outgoing).await.map_err(Untold::Now)? {
-            Outcome::Result(raw) => Ok(raw),
-            Outcome::Error(raw) => Err(self.refused(ErrorObject::parse(&raw))),
         }
+    }
+
+    pub(super) fn unreadable(&self) -> Untold {
+        Untold::Ever(self.odd("it tells of a task in a way that cannot be read"))
     }
 
     fn refused(&self, error: Option<ErrorObject>) -> Untold {

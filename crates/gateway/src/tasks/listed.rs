@@ -86,6 +86,7 @@ impl Inner {
             credential: credential.map_err(failed)?,
             passthrough: crate::passthrough::select(&visit.gateway.passthrough, &visit.headers),
             known: Some(found.known(object::quote(id))),
+            mapped: None,
             id: found.id,
         };
         match place.ask(Method::TasksGet, None).await {

@@ -21,6 +21,20 @@ pub(crate) fn renamed(raw: &Bytes, rename: impl FnOnce(&str) -> Option<Bytes>) -
     Some(members.to_bytes())
 }
 
+/// The same without a word of its task: 2026-07-28 has no such word.
+pub(crate) fn without(raw: &Bytes) -> Option<Bytes> {
+    memchr::memmem::find(raw, RELATED_TASK.as_bytes())?;
+    let mut members = RawObject::parse_checked(raw).ok()?;
+    let mut meta = RawObject::parse_checked(members.get(META)?).ok()?;
+    meta.remove(RELATED_TASK)?;
+    if meta.is_empty() {
+        members.remove(META);
+    } else {
+        members.set(META, meta.to_bytes());
+    }
+    Some(members.to_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +48,13 @@ mod tests {
         assert_eq!(renamed_to, RESULT.replace(r#""a""#, r#""b""#));
         assert_eq!(renamed(&raw, |_| None), None);
         assert_eq!(renamed(&Bytes::from_static(b"{}"), |_| Some(object::quote("b"))), None);
+    }
+
+    #[test]
+    fn what_is_left_of_meta_stays() {
+        let raw = Bytes::from_static(RESULT.as_bytes());
+        assert_eq!(without(&raw).expect("less"), r#"{"x":1}"#);
+        let more = Bytes::from(RESULT.replace(r#""_meta":{"#, r#""_meta":{"y":2,"#));
+        assert_eq!(without(&more).expect("less"), r#"{"x":1,"_meta":{"y":2}}"#);
     }
 }

@@ -4,7 +4,7 @@
 //! it belongs to, who made the call, and the session at a legacy server: whoever else brings it, or through another gateway,
 //! is told that there is no such task. Any replica opens it; nothing is kept.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use portolan_core::{Caller, GatewayName, InstallName};
@@ -13,7 +13,7 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-use super::{begun::Notes, related};
+use super::{begun::Notes, mapped, related};
 use crate::{
     question::{Reader, Seat, Writer, read_seat, write_seat},
     seal::{Purpose, TokenKeys},
@@ -35,6 +35,8 @@ pub(crate) struct TaskSeal {
     at: At,
     /// Who takes note of the task, where somebody does.
     notes: Option<Notes>,
+    /// What a legacy server is told, so that it makes a task of the call; and whether the gateway drives that.
+    asked: Option<(Bytes, bool)>,
 }
 
 /// Where a server has a task.
@@ -83,7 +85,20 @@ impl TaskSeal {
             bound: bind(gateway, caller),
             at: At::Modern,
             notes: None,
+            asked: None,
         }
+    }
+
+    /// The same, for a call of which a legacy server is asked to make a task: one that the client looks after.
+    pub(crate) fn asking(mut self) -> Self {
+        self.asked = Some((Bytes::from_static(b"{}"), false));
+        self
+    }
+
+    /// The same: one that the gateway drives, and that is wanted no longer than this.
+    pub(crate) fn driving(mut self, at_most: Duration) -> Self {
+        self.asked = Some((format!(r#"{{"ttl":{}}}"#, at_most.as_millis()).into(), true));
+        self
     }
 
     /// The same, with somebody who takes note of the task.
@@ -110,15 +125,57 @@ impl TaskSeal {
 }
 
 impl TaskIds {
-    /// The same of a call that was sent to a legacy server, in this session; `None` if that changes nothing.
+    /// The same of a call that was sent to a legacy server, in this session; `None` if it cannot become a task there.
     pub(crate) fn at_legacy(&self, seat: Option<Seat>) -> Option<Arc<Self>> {
         match self {
-            Self::Sealed(seal) => Some(Arc::new(Self::Sealed(TaskSeal {
-                at: At::Legacy(seat),
-                ..seal.clone()
-            }))),
+            Self::Sealed(seal) if seal.asked.is_some() || seal.notes.is_some() => {
+                Some(Arc::new(Self::Sealed(TaskSeal {
+                    at: At::Legacy(seat),
+                    ..seal.clone()
+                })))
+            }
             _ => None,
         }
+    }
+
+    /// The member `task` by which a legacy server is asked to make a task of a call.
+    pub(crate) fn augmentation(&self) -> Option<Bytes> {
+        match self {
+            Self::Sealed(seal) => seal.asked.as_ref().map(|(task, _)| task.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether the gateway drives the task of a legacy server.
+    pub(crate) fn are_driven(&self) -> bool {
+        matches!(
+            self,
+            Self::Sealed(TaskSeal {
+                asked: Some((_, true)),
+                ..
+            })
+        )
+    }
+
+    /// A task that a legacy server made of a call, as 2026-07-28 writes it.
+    pub(crate) fn created(&self, result: &RawObject) -> Option<RawObject> {
+        let mut created = mapped::created(result)?;
+        let id = self.id_of(&object::text(created.get("taskId")?)?)?;
+        created.set("taskId", id);
+        Some(created)
+    }
+
+    /// What the client calls the task that was asked for, raw.
+    pub(crate) fn client_id(&self) -> Option<Bytes> {
+        match self {
+            Self::Known(known) => Some(known.id.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether the task that was asked for is at a legacy server.
+    pub(crate) fn is_at_legacy(&self) -> bool {
+        matches!(self, Self::Known(Known { at: At::Legacy(_), .. }))
     }
 
     /// In which session the task is that was asked for.
@@ -202,6 +259,14 @@ impl TaskIds {
 }
 
 impl Found<'_> {
+    /// The session that it is in, at a legacy server.
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        match &self.at {
+            At::Legacy(seat) => seat.as_ref(),
+            At::Modern => None,
+        }
+    }
+
     /// Whether it is at a server of this era.
     pub(crate) fn is_at(&self, era: Era) -> bool {
         (era == Era::Modern) == (self.at == At::Modern)

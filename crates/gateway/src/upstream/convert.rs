@@ -19,7 +19,7 @@ use portolan_wire::{
 
 use super::{
     ClientSide, Outgoing,
-    step::{Asked, INPUT_REQUIRED, retell},
+    step::{Asked, Created, INPUT_REQUIRED, retell},
 };
 use crate::{
     question::{Abilities, Seat},
@@ -68,7 +68,7 @@ pub(crate) enum Said {
     /// That the server does this only as a task, and has not begun; the message for the client, if it is not asked anew.
     Insists(Bytes),
     /// That the call has become a task, which the gateway is to drive.
-    Task(RawObject),
+    Task(Created),
 }
 
 impl Conversion {
@@ -248,8 +248,8 @@ impl Conversion {
             return Said::Message(self.failure(&self.odd("its result is no JSON object")));
         };
         let result_type = result.get("resultType").cloned();
-        if matches!(self.tasks.as_deref(), Some(TaskIds::Driven)) && self.is_task(result_type.as_ref()) {
-            return Said::Task(result);
+        if let Some(created) = self.created(&result, result_type.as_ref()) {
+            return created;
         }
         if self.is_beyond(result_type.as_ref()) {
             return self.beyond(result, result_type.as_ref());
@@ -280,6 +280,29 @@ impl Conversion {
             _ if !changed => envelope::result(&self.id, raw),
             _ => envelope::result(&self.id, &result.to_bytes()),
         })
+    }
+
+    /// The answer that makes a task of a call: one that the gateway drives, or one of a legacy server for a modern client.
+    fn created(&self, result: &RawObject, result_type: Option<&Bytes>) -> Option<Said> {
+        let tasks = self.tasks.as_deref()?;
+        if self.upstream == Era::Modern {
+            let is_driven = matches!(tasks, TaskIds::Driven) && self.is_task(result_type);
+            return is_driven.then(|| {
+                Said::Task(Created {
+                    task: result.clone(),
+                    is_legacy: false,
+                })
+            });
+        }
+        if self.client != Some(Era::Modern) {
+            return None;
+        }
+        let mut task = tasks.created(result)?;
+        if tasks.are_driven() {
+            return Some(Said::Task(Created { task, is_legacy: true }));
+        }
+        task.insert_first("resultType", Bytes::from_static(br#""task""#));
+        Some(Said::Message(envelope::result(&self.id, &task.to_bytes())))
     }
 
     /// The content of a resource says how long it may be kept: towards modern clients always, towards others never.
@@ -465,6 +488,12 @@ pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) 
     if client == Some(Era::Modern) && upstream == Era::Legacy {
         params.remove("inputResponses");
         params.remove("requestState");
+        if outgoing.method == Method::ToolsCall {
+            params.remove("task");
+            if let Some(task) = outgoing.tasks.as_ref().and_then(|tasks| tasks.augmentation()) {
+                params.set("task", task);
+            }
+        }
     }
     Cow::Owned(params)
 }

@@ -2,6 +2,7 @@
 
 mod driven;
 mod legacy;
+mod mapped;
 mod relayed;
 mod watched;
 

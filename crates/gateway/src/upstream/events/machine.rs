@@ -11,7 +11,6 @@ use portolan_wire::{
     id::RequestId,
     level::LogLevel,
     method::Method,
-    object::RawObject,
     sse::{self, Piece, Splitter},
     stream::ResponseStream,
 };
@@ -19,7 +18,7 @@ use portolan_wire::{
 use super::{
     super::{
         convert::Said,
-        step::{Asked, Question, QuestionKey, Step},
+        step::{Asked, Created, Question, QuestionKey, Step},
     },
     Conversion, broke_off, is_ours, whole,
 };
@@ -79,7 +78,7 @@ enum Out {
     /// The server wants to do it as a task, and has not begun; the message for the client if nothing else comes of that.
     Insists(Bytes),
     /// The server does it as a task.
-    Task(RawObject),
+    Task(Created),
 }
 
 impl Machine {
