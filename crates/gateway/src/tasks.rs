@@ -17,6 +17,7 @@ mod drive;
 mod inquiry;
 mod listed;
 mod mapped;
+mod news;
 mod offer;
 mod pace;
 mod related;

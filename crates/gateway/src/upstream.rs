@@ -12,6 +12,7 @@ mod declare;
 mod dialect;
 mod events;
 mod http;
+mod inquire;
 mod json;
 mod patience;
 mod session;
@@ -19,22 +20,6 @@ mod step;
 mod wake;
 
 use std::sync::Arc;
-
-use ::http::{HeaderMap, Response};
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use portolan_core::{Caller, Channel, Endpoint, GatewayName, Outbound, Result, Runtime, ServerName, ServerSpec};
-use portolan_wire::{
-    envelope::Outcome,
-    era::{Era, ProtocolVersion},
-    header::ParamHeader,
-    id::RequestId,
-    level::LogLevel,
-    method::Method,
-    object::RawObject,
-    sse,
-};
-use tokio_util::task::TaskTracker;
 
 use self::about::AboutCell;
 #[cfg(feature = "fuzzing")]
@@ -57,7 +42,6 @@ pub(crate) use self::{
 use self::{
     cancel::HangingUp,
     changes::{Hub, Hubs},
-    convert::{Conversion, Said},
     wake::Waking,
 };
 use crate::{
@@ -68,6 +52,19 @@ use crate::{
     question::{Abilities, Seat},
     session::Session,
     tasks::TaskIds,
+};
+use ::http::{HeaderMap, Response};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use portolan_core::{Caller, Channel, Endpoint, GatewayName, Outbound, Result, Runtime, ServerName, ServerSpec};
+use portolan_wire::{
+    era::{Era, ProtocolVersion},
+    header::ParamHeader,
+    id::RequestId,
+    level::LogLevel,
+    method::Method,
+    object::RawObject,
+    sse,
 };
 
 /// The link to a server that calls are relayed to.
@@ -306,51 +303,6 @@ impl Link {
                 _ => Err(unknown_endpoint(&self.server.name)),
             },
         }
-    }
-
-    /// Whether it is known to be reached at a URL, now.
-    pub(crate) fn is_at_url(&self) -> bool {
-        match &self.place {
-            Place::Fixed(_) => true,
-            Place::Channel(_) => false,
-            Place::Runtime(..) => self.moving.load().is_some(),
-        }
-    }
-
-    /// Asks the server something for the gateway itself, and gives its whole answer, within the time of a handshake.
-    pub(crate) async fn inquire(&self, outgoing: &Outgoing<'_>) -> Result<Outcome> {
-        let after = self.config().timeouts.handshake;
-        let asking = async {
-            let reply = self.call(outgoing).await?;
-            let message = reply.into_message(self.config().limits.held_bytes).await;
-            let outcome = message.ok().flatten().as_ref().and_then(events::outcome);
-            outcome.ok_or_else(|| self.odd(format!("its answer to {} broke off", outgoing.method)))
-        };
-        match tokio::time::timeout(after, Box::pin(asking)).await {
-            Ok(answered) => answered,
-            Err(_) => Err(portolan_core::Error::Timeout {
-                action: format!(
-                    "the answer of server {:?} to {}",
-                    self.server.name.as_str(),
-                    outgoing.method
-                ),
-                after,
-            }),
-        }
-    }
-
-    /// What the client of `outgoing` is told when a modern server has given the answer otherwise than to the call itself.
-    pub(crate) fn told(&self, outgoing: &Outgoing<'_>, outcome: &Outcome) -> Result<Bytes> {
-        let conversion = Conversion::new(outgoing, Era::Modern, outgoing.id.clone(), &self.server);
-        match conversion.message(outcome, None) {
-            Said::Message(message) => Ok(message),
-            _ => Err(conversion.odd("its task ended with something that is no answer")),
-        }
-    }
-
-    /// Where short work goes on that outlives a call.
-    pub(crate) fn background(&self) -> &TaskTracker {
-        &self.connector.tasks
     }
 
     /// Where a runtime has this server. Clients' calls wake it; what the gateway asks for itself does not.

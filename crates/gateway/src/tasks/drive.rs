@@ -8,7 +8,6 @@ use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 use bytes::Bytes;
 use portolan_core::{Cause, Error, Failure, Result};
 use portolan_wire::{
-    envelope,
     method::Method,
     object::{self, RawObject},
 };
@@ -18,6 +17,7 @@ use super::{
     find,
     inquiry::{Place, Untold},
     mapped::Mapped,
+    news::News,
     pace::Pace,
     state::{State, Status},
     ward::Ward,
@@ -62,14 +62,6 @@ struct Drive<'a> {
     news: News,
 }
 
-/// What the client is told of how far the task is.
-struct News {
-    /// Its progress token; none if it wants to know nothing.
-    token: Option<Bytes>,
-    told: u64,
-    last: Option<String>,
-}
-
 /// Drives the task that a call has become, and writes what comes of it. `heard` says whether something was written before.
 pub(crate) async fn drive(origin: &Origin, created: Created, ticket: Option<&mut Ticket>, heard: bool, pen: &Pen) {
     let state = State::read(created.task);
@@ -83,7 +75,7 @@ pub(crate) async fn drive(origin: &Origin, created: Created, ticket: Option<&mut
     drive.ticket = ticket;
     if heard {
         // Progress goes up, and nobody knows here how far it is.
-        drive.news.token = None;
+        drive.news = News::default();
     }
     drive.begin(state).await;
 }
@@ -138,11 +130,7 @@ impl<'a> Drive<'a> {
             idle: idle(origin),
             round: 0,
             answered: BTreeSet::new(),
-            news: News {
-                token: origin.progress_token(),
-                told: 0,
-                last: None,
-            },
+            news: News::of(origin),
         })
     }
 
@@ -322,22 +310,9 @@ impl<'a> Drive<'a> {
 
     /// Tells the client what the server says of the task, if that is news.
     async fn tell(&mut self, state: &State) {
-        let Some(token) = &self.news.token else { return };
-        let Some(message) = state
-            .message
-            .as_ref()
-            .filter(|message| self.news.last.as_ref() != Some(message))
-        else {
-            return;
-        };
-        self.news.told += 1;
-        let mut params = RawObject::new();
-        params.set("progressToken", token.clone());
-        params.set("progress", self.news.told.to_string().into());
-        params.set("message", object::quote(message));
-        let told = envelope::notification(&Method::Progress, Some(&params.to_bytes()));
-        self.news.last = Some(message.clone());
-        self.pen.event(&told).await;
+        if let Some(told) = self.news.of_state(state) {
+            self.pen.event(&told).await;
+        }
     }
 
     /// Does `work` until it is done (`Some`), the call is cancelled (`None`), or its time is over.

@@ -1,6 +1,7 @@
 //! From a server's answer to a client's: the id, and what the eras say differently.
 
 mod content;
+mod tasks;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -22,9 +23,9 @@ use super::{
     step::{Asked, Created, INPUT_REQUIRED, retell},
 };
 use crate::{
-    question::{Abilities, Seat},
+    question::Abilities,
     reply,
-    tasks::{self, TaskIds},
+    tasks::{TaskIds, insists},
 };
 
 /// How the answer to one request is turned into the client's.
@@ -113,14 +114,6 @@ impl Conversion {
         }
     }
 
-    /// The call goes to a legacy server, in the session at `seat`: so does what asks for the task that it may become.
-    pub(crate) fn seat_tasks(&mut self, seat: impl FnOnce() -> Option<Seat>) {
-        if let Some(TaskIds::Sealed(_)) = self.tasks.as_deref() {
-            let tasks = self.tasks.as_ref().and_then(|tasks| tasks.at_legacy(seat()));
-            self.tasks = tasks;
-        }
-    }
-
     /// What becomes of `resultType`, which only 2026-07-28 has.
     pub(crate) fn result_type(&self) -> ResultType {
         match (self.client, self.upstream) {
@@ -196,19 +189,6 @@ impl Conversion {
         }
     }
 
-    /// Params of the server, with the id by which the client knows the task that they belong to.
-    pub(crate) fn related(&self, params: Option<Bytes>) -> Option<Bytes> {
-        let (Some(tasks), Some(raw)) = (&self.tasks, &params) else {
-            return params;
-        };
-        tasks::renamed(raw, |own| tasks.id_of(own)).or(params)
-    }
-
-    /// Whether the server tells of tasks of 2025-11-25 in a way that the client understands.
-    pub(crate) fn tells_of_tasks(&self) -> bool {
-        self.client == Some(Era::Legacy) && self.upstream == Era::Legacy && self.tasks.is_some()
-    }
-
     /// Whether the server may ask this of the client now.
     pub(crate) fn may_ask(&self, method: &Method, params: Option<&Bytes>) -> bool {
         !self.asks.is_none() && self.asks.permit(method, params)
@@ -282,29 +262,6 @@ impl Conversion {
         })
     }
 
-    /// The answer that makes a task of a call: one that the gateway drives, or one of a legacy server for a modern client.
-    fn created(&self, result: &RawObject, result_type: Option<&Bytes>) -> Option<Said> {
-        let tasks = self.tasks.as_deref()?;
-        if self.upstream == Era::Modern {
-            let is_driven = matches!(tasks, TaskIds::Driven) && self.is_task(result_type);
-            return is_driven.then(|| {
-                Said::Task(Created {
-                    task: result.clone(),
-                    is_legacy: false,
-                })
-            });
-        }
-        if self.client != Some(Era::Modern) {
-            return None;
-        }
-        let mut task = tasks.created(result)?;
-        if tasks.are_driven() {
-            return Some(Said::Task(Created { task, is_legacy: true }));
-        }
-        task.insert_first("resultType", Bytes::from_static(br#""task""#));
-        Some(Said::Message(envelope::result(&self.id, &task.to_bytes())))
-    }
-
     /// The content of a resource says how long it may be kept: towards modern clients always, towards others never.
     fn adapt_hints(&self, result: &mut RawObject, result_type: Option<&Bytes>) -> bool {
         if self.uri.is_none() || result_type.is_some_and(|raw| raw != COMPLETE) {
@@ -330,7 +287,7 @@ impl Conversion {
             return Said::Message(envelope::error(Some(&self.id), &error));
         };
         let error = self.with_uri(error);
-        let insists = self.tasks.is_none() && self.method == Method::ToolsCall && tasks::insists(&error);
+        let insists = self.tasks.is_none() && self.method == Method::ToolsCall && insists(&error);
         let message = match error::to_client(client, &self.method, error) {
             Relayed::NeedsUrl(error) => return self.needs_visit(client, &error),
             Relayed::LacksCapability(error) if client == Era::Modern => envelope::error(Some(&self.id), &error),
