@@ -210,10 +210,10 @@ impl Inner {
                 Some(Arc::new(TaskIds::Sealed(seal().noted(notes))))
             }
             (Method::ToolsCall, None) => {
-                // A session is what a task is found again in.
-                let support = match target.mounted.upstream.is_at_url() {
-                    true => target.support(),
-                    false => Support::Forbidden,
+                let support = match target.support() {
+                    // A session is what a task is found again in.
+                    support if support == Support::Forbidden || target.mounted.upstream.is_at_url() => support,
+                    _ => Support::Forbidden,
                 };
                 let seal = match (tasks::are_known(call.capabilities.as_ref()), support) {
                     (true, Support::Forbidden) => seal(),

@@ -249,6 +249,21 @@ async fn a_task_that_takes_too_long_is_cancelled() {
 }
 
 #[tokio::test]
+async fn a_modern_client_that_comes_back_too_late_finds_its_task_cancelled() {
+    let jobs = Jobs::start(asks(&["a"])).await;
+    let site = site_with(&jobs.url(), |config| config.timeouts.task = Duration::from_secs(1)).await;
+    let client = Client::able(site.address, Speaks::Modern, FORMS).await;
+    let asked = modern(&client, &json!({})).await["result"].clone();
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let said = json!({"a": {"action": "decline"}});
+    let extra = json!({"requestState": asked["requestState"], "inputResponses": said});
+    assert_eq!(cause(&modern(&client, &extra).await), "timeout");
+    until("the task is cancelled", || jobs.cancels() == 1).await;
+    assert_eq!(jobs.plan().executions, 1);
+}
+
+#[tokio::test]
 async fn a_server_is_asked_as_often_as_it_wishes_and_not_more_often_than_is_good() {
     for (wished, at_least) in [(0, 100), (250, 250)] {
         let jobs = Jobs::start(json!({"status": "working", "pollIntervalMs": wished})).await;

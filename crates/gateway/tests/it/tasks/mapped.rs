@@ -145,6 +145,54 @@ async fn a_task_asks_through_any_replica() {
 }
 
 #[tokio::test]
+async fn a_task_that_nobody_looks_after_is_heard_no_more_and_can_be_answered_all_the_same() {
+    let server = everything(Eras::Legacy).await;
+    let mut parts = parts();
+    parts.config.timeouts.question = std::time::Duration::from_millis(200);
+    let site = Site::serve(McpGateway::new(parts)).await;
+    publish_asking(&site.gateway, "default", &[("up", &server.url())], Asks::ALL).await;
+    let client = connect(&site, KNOWN).await;
+    let id = create(&client, "up__confirm_delete", json!({"filename": "f"})).await;
+    let asked = moved(&client, &id).await;
+    let key = asked["inputRequests"]
+        .as_object()
+        .expect("questions")
+        .keys()
+        .next()
+        .expect("one")
+        .clone();
+    until("the stream of its result is let go", || server.cancelled() == 1).await;
+    assert_eq!(get(&client, &id).await["inputRequests"], asked["inputRequests"]);
+    let said = json!({key: {"action": "accept", "content": {"confirm": true}}});
+    with_tasks(&client, "tasks/update", json!({"taskId": id, "inputResponses": said})).await;
+    let done = moved(&client, &id).await;
+    assert_eq!(
+        done["result"]["content"][0]["text"], "Deletion of f confirmed: true",
+        "{done}"
+    );
+}
+
+#[tokio::test]
+async fn one_caller_has_only_so_many_tasks_heard() {
+    let server = everything(Eras::Legacy).await;
+    let mut parts = parts();
+    parts.config.limits.suspended_per_caller = 1;
+    let site = Site::serve(McpGateway::new(parts)).await;
+    publish_asking(&site.gateway, "default", &[("up", &server.url())], Asks::ALL).await;
+    let client = connect(&site, KNOWN).await;
+    let first = create(&client, "up__multi_input", json!({})).await;
+    assert_eq!(moved(&client, &first).await["status"], "input_required");
+    let second = create(&client, "up__multi_input", json!({})).await;
+    let refused = with_tasks(&client, "tasks/get", json!({"taskId": second})).await;
+    let failure = &refused["error"]["data"]["dev.portolan/failure"];
+    assert_eq!(failure["cause"], "overloaded", "{refused}");
+    // Others are not kept from theirs.
+    let bob = client.at(site.address).token("bob-token");
+    let his = create(&bob, "up__multi_input", json!({})).await;
+    assert_eq!(moved(&bob, &his).await["status"], "input_required");
+}
+
+#[tokio::test]
 async fn a_task_can_be_cancelled_by_its_caller_alone() {
     let server = everything(Eras::Legacy).await;
     let site = site(&server.url()).await;
