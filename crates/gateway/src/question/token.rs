@@ -180,8 +180,8 @@ impl State {
                     .bytes(left.id.as_bytes())
                     .fixed(&left.ends.to_be_bytes())
                     .number(left.answered.len() as u64);
-                let write = |begun: Writer, key: &Box<str>| begun.bytes(key.as_bytes());
-                left.answered.iter().fold(begun, write).done()
+                let keys = left.answered.iter();
+                keys.fold(begun, |begun, key| begun.bytes(key.as_bytes())).done()
             }
         }
     }

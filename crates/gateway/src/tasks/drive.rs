@@ -141,7 +141,7 @@ impl<'a> Drive<'a> {
         let end = match created.status {
             Status::Working => self.rest_of_it().await,
             // What it has come to, or wants to know, is told by `tasks/get` alone.
-            _ => self.to_the_end().await,
+            _ => self.drive().await,
         };
         self.write(end).await;
     }
@@ -153,7 +153,7 @@ impl<'a> Drive<'a> {
             answers.set(&key, answer.clone());
         }
         let end = match self.bring(&answers).await {
-            Ok(Some(())) => self.to_the_end().await,
+            Ok(Some(())) => self.drive().await,
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
@@ -171,13 +171,13 @@ impl<'a> Drive<'a> {
 
     async fn rest_of_it(&mut self) -> Result<Option<Bytes>> {
         match self.attend(tokio::time::sleep(self.pace.next())).await? {
-            Some(()) => self.to_the_end().await,
+            Some(()) => self.drive().await,
             None => Ok(None),
         }
     }
 
     /// The message that ends the client's request; `None` if it was cancelled.
-    async fn to_the_end(&mut self) -> Result<Option<Bytes>> {
+    async fn drive(&mut self) -> Result<Option<Bytes>> {
         loop {
             let Some(state) = self.look().await? else {
                 return Ok(None);

@@ -96,7 +96,7 @@ async fn a_task_is_found_by_its_id_on_every_replica() {
         let result = ask(at, "tasks/result", json!({"taskId": id})).await["result"].clone();
         assert_eq!(result["content"][0]["text"], "x: computed for 0.1 s", "{result}");
         assert_eq!(result["_meta"][RELATED], json!({"taskId": id}));
-        assert_eq!(listed(at).await, [id.clone()]);
+        assert_eq!(listed(at).await, std::slice::from_ref(&id));
     }
     let over = ask(&elsewhere, "tasks/cancel", json!({"taskId": id})).await;
     assert_eq!(over["error"]["code"], -32602, "{over}");
