@@ -159,6 +159,7 @@ impl Inner {
             declared,
             asks: able.within(target.mount.server.asks),
             odd_output: target.tool().is_some_and(|tool| tool.odd_output),
+            uris: visit.gateway.spec.uris,
             tasks,
             mirrored: target.tool().map_or(&[], |tool| &tool.headers),
             credential: &credential,

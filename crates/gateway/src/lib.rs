@@ -50,6 +50,7 @@ mod stream;
 mod table;
 mod tasks;
 mod upstream;
+mod uris;
 mod visit;
 mod work;
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use portolan_core::{Error, Result};
+use portolan_core::{Error, Result, Uris};
 use portolan_wire::{
     era::Era,
     error::ErrorObject,
@@ -157,6 +157,14 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// The same, with a member of params that the server knows by another value.
+    fn renaming(self, member: &'static str, value: Bytes) -> Self {
+        Self {
+            rename: Some((member, value)),
+            ..self
+        }
+    }
+
     fn first_of(mut places: Vec<Place<'a>>, what: &str) -> Option<Self> {
         if places.is_empty() {
             return None;
@@ -216,8 +224,13 @@ impl Inner {
             }
             Method::ResourcesRead => {
                 let uri = text(&call.params, "uri", "params.uri must be the URI of a resource")?;
-                let places = self.places_of(visit, &uri).await;
-                let target = Target::first_of(places, &uri);
+                let target = match visit.gateway.spec.uris {
+                    Uris::Prefix => self.place_named(visit, &uri).map(|(place, own)| {
+                        let quoted = object::quote(&own);
+                        Target::at(place, &own).renaming("uri", quoted)
+                    }),
+                    _ => Target::first_of(self.places_of(visit, &uri).await, &uri),
+                };
                 target.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_resource(&uri, era)))
             }
             Method::Complete => self.completed(visit, call).await,
@@ -251,8 +264,13 @@ impl Inner {
             }
             "ref/resource" => {
                 let uri = text(&reference, "uri", odd)?;
-                let place = self.owner_of(visit, &uri).await;
-                let target = place.map(|place| Target::at(place, &uri));
+                let target = match visit.gateway.spec.uris {
+                    Uris::Prefix => self.place_named(visit, &uri).map(|(place, own)| {
+                        reference.set("uri", object::quote(&own));
+                        Target::at(place, &own).renaming("ref", reference.to_bytes())
+                    }),
+                    _ => self.owner_of(visit, &uri).await.map(|place| Target::at(place, &uri)),
+                };
                 let unknown = || ErrorObject::invalid_params(format!("no server has the resource {uri}"));
                 target.ok_or_else(|| Missing::Unknown(unknown()))
             }
@@ -269,10 +287,11 @@ impl Inner {
         let found = tasks::find(visit, &self.keys, &id);
         let found = found.filter(|found| era == Era::Modern || found.is_at(Era::Legacy));
         let found = found.ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params("unknown task")))?;
+        let known = found.known(object::quote(&id));
+        let target = Target::at((found.mount, found.mounted), call.method.as_str());
         Ok(Target {
-            rename: Some(("taskId", object::quote(&found.id))),
-            task: Some(Arc::new(found.known(object::quote(&id)))),
-            ..Target::at((found.mount, found.mounted), call.method.as_str())
+            task: Some(Arc::new(known)),
+            ..target.renaming("taskId", object::quote(&found.id))
         })
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portolan_core::{Cause, Error, Failure, Outbound, Result};
+use portolan_core::{Cause, Error, Failure, Outbound, Result, Uris};
 use portolan_wire::{
     envelope::Outcome,
     error::{ErrorObject, INVALID_PARAMS},
@@ -103,6 +103,7 @@ impl Place {
             declared: Some(with_tasks(&Bytes::from_static(b"{}"))),
             asks: Abilities::NONE,
             odd_output: false,
+            uris: Uris::Plain,
             tasks: self.known.clone().map(Arc::new),
             mirrored: &[],
             credential: &self.credential,

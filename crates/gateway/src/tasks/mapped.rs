@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use portolan_core::{Answer, Caller, Error, GatewayName, Result};
+use portolan_core::{Answer, Caller, Error, GatewayName, Result, Uris};
 use portolan_wire::{
     envelope::{self, Outcome},
     era::Era,
@@ -25,6 +25,7 @@ use crate::{
     question::{Abilities, Seat},
     service::Inner,
     upstream::{Outgoing, Reply},
+    uris,
     visit::Visit,
 };
 
@@ -76,7 +77,11 @@ pub(crate) async fn serve(
     match answered {
         Ok(mut result) => {
             result.insert_first("resultType", Bytes::from_static(b"\"complete\""));
-            Ok(Reply::Message(envelope::result(&id, &result.to_bytes())))
+            let mut result = result.to_bytes();
+            if outgoing.uris == Uris::Prefix {
+                result = uris::in_text(&place.link.server.name, &result, uris::TASK);
+            }
+            Ok(Reply::Message(envelope::result(&id, &result)))
         }
         Err(Untold::Ever(_)) => Ok(unknown()),
         Err(Untold::Now(error)) => Err(error),

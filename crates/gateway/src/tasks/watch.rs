@@ -15,7 +15,6 @@ use portolan_wire::{
 use super::find;
 use crate::{
     seal::TokenKeys,
-    stream::Outbox,
     upstream::{Change, Sink},
     visit::Visit,
 };
@@ -30,7 +29,7 @@ pub(crate) struct Watched(HashMap<Arc<str>, Arc<str>>);
 /// Tells a client of tasks under the ids that it knows.
 #[derive(Debug)]
 pub(crate) struct Teller {
-    outbox: Arc<Outbox>,
+    client: Arc<dyn Sink>,
     watched: Arc<Watched>,
 }
 
@@ -65,12 +64,12 @@ impl Watched {
 }
 
 impl Teller {
-    /// Who tells `outbox`; itself, where no task is watched.
-    pub(crate) fn of(outbox: &Arc<Outbox>, watched: Option<&Arc<Watched>>) -> Arc<dyn Sink> {
+    /// Who tells a client; who does that otherwise, where no task is watched.
+    pub(crate) fn of(client: Arc<dyn Sink>, watched: Option<&Arc<Watched>>) -> Arc<dyn Sink> {
         match watched {
-            None => outbox.clone(),
+            None => client,
             Some(watched) => Arc::new(Self {
-                outbox: outbox.clone(),
+                client,
                 watched: watched.clone(),
             }),
         }
@@ -80,13 +79,13 @@ impl Teller {
 impl Sink for Teller {
     fn tell(&self, change: &Change) {
         let Change::Task { id, params } = change else {
-            return self.outbox.tell(change);
+            return self.client.tell(change);
         };
         if let Some(known) = self.watched.0.get(id)
             && let Some(params) = renamed(params, known)
         {
             let id = known.clone();
-            self.outbox.tell(&Change::Task { id, params });
+            self.client.tell(&Change::Task { id, params });
         }
     }
 }

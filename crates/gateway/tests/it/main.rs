@@ -29,4 +29,7 @@ mod support;
 mod tasks;
 mod upstream_faults;
 mod upstream_sessions;
+mod uris;
+mod uris_results;
+mod uris_watched;
 mod waking;

@@ -254,7 +254,7 @@ impl Machine {
             return;
         };
         if self.data.is_none() && !self.holds && !self.conversion.holds() {
-            let mut stream = ResponseStream::new(self.conversion.edit());
+            let mut stream = self.conversion.stream();
             let mut pieces = Vec::with_capacity(4);
             if stream.push(data.clone(), &mut pieces).is_ok() && is_ours(stream.head(), &self.conversion) {
                 self.out.push_back(Out::Piece(Bytes::from_static(sse::EVENT_START)));

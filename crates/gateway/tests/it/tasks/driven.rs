@@ -99,6 +99,20 @@ async fn a_task_that_ends_otherwise_ends_the_call_as_its_server_says() {
 }
 
 #[tokio::test]
+async fn a_driven_task_names_resources_as_any_call_does() {
+    let link = json!({"type": "resource_link", "name": "x", "uri": "file:///x"});
+    let result = json!({"resultType": "complete", "content": [link]});
+    let jobs = Jobs::start(json!({"status": "completed", "result": result})).await;
+    let upstream = portolan_gateway::Upstream::http(jobs.url());
+    let site = Site::with([("up", upstream)], |builder| builder.uris(portolan_core::Uris::Prefix)).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(site.address, speaks).await;
+        let answer = client.tool("up__t", json!({})).await;
+        assert_eq!(answer["result"]["content"][0]["uri"], "mcp+up+file:///x", "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_legacy_client_is_asked_on_its_stream_and_on_another_replica() {
     let jobs = Jobs::start(asks(&["first", "second"])).await;
     let [one, other] = replicas(&[("up", &jobs.url())], Asks::ALL, |_| {}).await;
