@@ -2,6 +2,7 @@
 
 pub(crate) mod asker;
 pub(crate) mod client;
+pub(crate) mod jobs;
 pub(crate) mod library;
 pub(crate) mod raw;
 pub(crate) mod script;
