@@ -1,0 +1,116 @@
+//! A call before it is sent: the era is chosen, a session opened where one is needed, the request written.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use http_body_util::Full;
+use portolan_core::Result;
+use portolan_wire::{
+    envelope,
+    era::{Era, ProtocolVersion},
+    header as mcp,
+};
+
+use super::HttpUpstream;
+use crate::upstream::{
+    ClientSide, Outgoing,
+    cancel::Unanswered,
+    convert::{self, Conversion},
+    legacy_version,
+    session::{Open, UpstreamSession},
+};
+
+/// How long the first call of a session waits for the stream beside it: some servers send its head with the first event.
+const OPENING: Duration = Duration::from_millis(400);
+
+/// A request that is ready to be sent.
+pub(super) struct Prepared {
+    pub(super) request: Request<Full<Bytes>>,
+    pub(super) conversion: Conversion,
+    pub(super) unanswered: Unanswered,
+    pub(super) session: Option<(Arc<UpstreamSession>, Arc<Open>)>,
+}
+
+impl HttpUpstream {
+    /// Chooses the era, opens a session where one is needed, and writes the request.
+    pub(super) async fn prepare(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Prepared> {
+        let dialects = self.dialects(outgoing.credential).await?;
+        let client = outgoing.client.era();
+        let upstream = dialects.era_for(client);
+        let asks = outgoing.asks_at(upstream, self.limits());
+        let session = match upstream {
+            Era::Modern => None,
+            Era::Legacy => {
+                let session = self.session_for(&outgoing.client, outgoing.credential, asks);
+                let wanted = match &outgoing.client {
+                    ClientSide::Legacy { session, .. } => Some(session.version),
+                    _ => None,
+                };
+                let version = legacy_version(wanted, &dialects.legacy_versions);
+                let open = session
+                    .get(async || Box::pin(self.shake_hands(version, outgoing.credential, asks)).await)
+                    .await?;
+                if let ClientSide::Legacy { session: own, .. } = &outgoing.client
+                    && let Some(opening) = own.opened(&session, &open)
+                {
+                    // What the server says there in the middle of the call is lost if it comes first.
+                    let _ = Box::pin(tokio::time::timeout(OPENING, opening)).await;
+                }
+                if let Some(level) = outgoing.client.level()
+                    && !outgoing.client.is_heard_from(level, open.level.load(Ordering::Relaxed))
+                {
+                    Box::pin(self.set_level(&open, outgoing.credential, level)).await;
+                }
+                Some((session, open))
+            }
+        };
+        // A client's ids are its own within its own session; in a shared one they would meet others.
+        let sent = match (&outgoing.client, upstream) {
+            (ClientSide::Legacy { .. }, Era::Legacy) | (_, Era::Modern) => outgoing.id.clone(),
+            _ => self.next_id(),
+        };
+        let name = &self.connector.config.name;
+        let params = convert::params(outgoing, upstream, name);
+        let same_text = client == Some(upstream) && sent == outgoing.id && matches!(params, Cow::Borrowed(_));
+        let text = match &outgoing.unchanged {
+            Some(text) if same_text => text.clone(),
+            _ => envelope::request(&sent, &outgoing.method, Some(&params.to_bytes())),
+        };
+        let mut headers = self.headers(outgoing.credential, &outgoing.passthrough);
+        match &session {
+            Some((_, open)) => open.write(&mut headers),
+            None => {
+                mcp::write_mirrors(&mut headers, &outgoing.method, &params);
+                headers.insert(
+                    mcp::PROTOCOL_VERSION,
+                    HeaderValue::from_static(ProtocolVersion::NEWEST.as_str()),
+                );
+                mcp::write_params(&mut headers, outgoing.mirrored, params.get("arguments"));
+            }
+        }
+        let unanswered = match &session {
+            None => Unanswered::modern(),
+            Some((session, open)) => Unanswered::legacy(
+                Some(session.clone()),
+                self.clone(),
+                open.clone(),
+                outgoing.credential.clone(),
+                sent.clone(),
+                outgoing.client.hanging_up(),
+            ),
+        };
+        let mut conversion = Conversion::new(outgoing, upstream, sent, &self.server);
+        conversion.asks = asks;
+        Ok(Prepared {
+            request: self.post(headers, text)?,
+            conversion,
+            unanswered,
+            session,
+        })
+    }
+}
