@@ -85,6 +85,10 @@ pub struct Limits {
     pub suspended: usize,
     /// The same, of one caller. Default 32.
     pub suspended_per_caller: usize,
+    /// Sessions that one modern caller has at one legacy server which may ask it something. There each call has a session
+    /// to itself while it lasts, so that what is asked beside the calls' streams can only be about that one. Further calls
+    /// share a session in which such questions are refused. Default 8.
+    pub sessions_per_caller: usize,
     /// `subscriptions/listen` that one caller has open at once. Default 32.
     pub listens: usize,
     /// Streams outside of calls that are open at once, over all clients: listens of modern ones, GET streams of legacy
@@ -175,6 +179,7 @@ impl Default for Limits {
             rounds: 10,
             suspended: 1024,
             suspended_per_caller: 32,
+            sessions_per_caller: 8,
             listens: 32,
             streams: 10_000,
             session_streams: 4,

@@ -1,6 +1,7 @@
 //! A server that is reached by streamable HTTP, of either era.
 
 mod handshake;
+mod hearing;
 mod pool;
 mod prepare;
 mod probe;
@@ -10,9 +11,8 @@ mod sending;
 mod taking_up;
 
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -23,8 +23,11 @@ use portolan_core::{HttpEndpoint, Result, ServerSpec};
 use portolan_wire::id::RequestId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::taking_up::TakenUp;
-use self::{pool::PoolKey, refused::Refused};
+use self::{hearing::Sent, pool::Sessions, refused::Refused};
+pub(crate) use self::{
+    hearing::{Head, Heading},
+    taking_up::TakenUp,
+};
 use super::{
     AboutCell, Outgoing, Reply,
     cancel::Unanswered,
@@ -34,7 +37,6 @@ use super::{
     dialect::Known,
     events, json,
     patience::{Over, Patience},
-    session::UpstreamSession,
 };
 use crate::{
     config::{Limits, Timeouts},
@@ -59,7 +61,7 @@ pub(crate) struct HttpUpstream {
     about: Arc<AboutCell>,
     known: Known,
     next_id: AtomicU64,
-    pool: Mutex<HashMap<PoolKey, Arc<UpstreamSession>>>,
+    sessions: Sessions,
 }
 
 impl HttpUpstream {
@@ -94,7 +96,7 @@ impl HttpUpstream {
             about,
             known: Known::default(),
             next_id: AtomicU64::new(1),
-            pool: Mutex::default(),
+            sessions: Sessions::default(),
         }
     }
 
@@ -148,7 +150,22 @@ impl HttpUpstream {
                 Ok(prepared) => prepared?,
                 Err(over) => return over_before_answer(over),
             };
-            let sent = patience.wait(self.send(prepared.request, outgoing.credential)).await;
+            let sent = if prepared.unanswered.hears() {
+                match Box::pin(self.send_hearing(prepared.request, outgoing, &mut prepared.unanswered, &mut patience))
+                    .await
+                {
+                    Ok(Sent::Head(head)) => Ok(head),
+                    Ok(Sent::Said(head, said)) => {
+                        let (conversion, unanswered) = (prepared.conversion, prepared.unanswered);
+                        let relay =
+                            events::EventRelay::awaited(head, self.clone(), conversion, unanswered, patience, said);
+                        return Box::pin(relay.settle()).await;
+                    }
+                    Err(over) => Err(over),
+                }
+            } else {
+                patience.wait(self.send(prepared.request, outgoing.credential)).await
+            };
             let response = match sent {
                 Ok(sent) => sent?,
                 Err(over) => {
@@ -166,6 +183,7 @@ impl HttpUpstream {
                 && open.id.is_some()
             {
                 session.expire(open);
+                self.note_forgotten();
                 prepared.unanswered.answered();
                 reopened = true;
                 continue;
@@ -195,14 +213,7 @@ impl HttpUpstream {
         patience: Patience,
     ) -> Result<Reply> {
         let (head, body) = response.into_parts();
-        let is = |wanted| {
-            let value = head
-                .headers
-                .get(header::CONTENT_TYPE)
-                .and_then(|value| value.to_str().ok());
-            value.is_some_and(|value| essence(value).eq_ignore_ascii_case(wanted))
-        };
-        if is("application/json") {
+        if is(&head.headers, "application/json") {
             let length = head.headers.get(header::CONTENT_LENGTH).is_some();
             return json::relay(
                 body,
@@ -214,11 +225,21 @@ impl HttpUpstream {
             )
             .await;
         }
-        if is("text/event-stream") {
+        if is_events(&head.headers) {
             return Box::pin(events::relay(body, self.clone(), conversion, unanswered, patience)).await;
         }
         Err(conversion.odd("it answered with something that is neither JSON nor events"))
     }
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    is(headers, "text/event-stream")
+}
+
+/// Whether a body is of this type.
+fn is(headers: &HeaderMap, wanted: &str) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| essence(value).eq_ignore_ascii_case(wanted))
 }
 
 /// The end of a wait before there is anything to relay.

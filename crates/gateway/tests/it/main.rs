@@ -2,6 +2,7 @@
 
 mod aside_questions;
 mod auth;
+mod beside_questions;
 mod cancel;
 mod catalogue;
 mod channel_questions;

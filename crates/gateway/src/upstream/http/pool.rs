@@ -1,86 +1,235 @@
 //! The sessions at a legacy server in which calls are made.
+//!
+//! A legacy client's belongs to its own session. Modern callers have none: each has one here for each credential, and for
+//! what the server was told that it can be asked. Calls in which the server may ask something are made there one at a time
+//! where the server has a stream beside its calls; further ones at the same time have sessions beside it.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering};
-
-use bytes::Bytes;
-use http::{HeaderMap, Method as Verb};
-use portolan_core::{Outbound, Subject, Version};
-use portolan_wire::{
-    level::LogLevel,
-    method::Method,
-    object::{self, RawObject},
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+
+use portolan_core::{Outbound, Subject, Version};
+use tokio::time::Instant;
 
 use super::HttpUpstream;
 use crate::{
     question::Abilities,
-    upstream::{
-        ClientSide, ask,
-        session::{Open, UpstreamSession},
-    },
+    upstream::{ClientSide, session::UpstreamSession},
 };
 
 /// Sessions that are kept for modern callers of a legacy server.
 const POOL: usize = 1024;
 
-/// Modern callers have no sessions; at a legacy server they share one per caller, credential, and what the server was told
-/// that they can be asked.
-pub(super) type PoolKey = (Option<Subject>, Option<Version>, Abilities);
+/// Whose sessions: the caller, its credential, and what the server was told that it can be asked.
+type Key = (Option<Subject>, Option<Version>, Abilities);
+
+/// The sessions of modern callers.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    kept: Mutex<HashMap<Key, Seats>>,
+    /// In which a call was left, with when it is given up; the longest first.
+    aside: Mutex<VecDeque<(Instant, Arc<UpstreamSession>)>>,
+    /// The server has no stream beside its calls.
+    mute: AtomicBool,
+}
+
+/// Those of one key.
+#[derive(Debug, Default)]
+struct Seats {
+    /// The first is the caller's one; calls that must not share it have the others.
+    own: Vec<Arc<UpstreamSession>>,
+    /// Where all are that have found no place there.
+    crowd: Option<Arc<UpstreamSession>>,
+}
+
+/// A session for a call.
+pub(super) struct Taken {
+    pub(super) session: Arc<UpstreamSession>,
+    /// Whether it is to be heard what is said beside the call; with it, whether the call has the session for itself.
+    pub(super) alone: Option<bool>,
+}
 
 impl HttpUpstream {
-    /// The session that belongs to a legacy client's, or the one that modern callers share.
+    /// The session for a call: that of a legacy client's own, or one of the caller's.
     pub(super) fn session_for(
         self: &Arc<Self>,
         client: &ClientSide<'_>,
         credential: &Arc<Outbound>,
         asks: Abilities,
-    ) -> Arc<UpstreamSession> {
+    ) -> Taken {
         let make = || Arc::new(UpstreamSession::new(self, credential.clone()));
         let subject = match client {
             ClientSide::Legacy { session, .. } => {
-                return session.upstream(&self.server.name, |old| old.fits(self, credential.version), make);
+                let fits = |old: &UpstreamSession| old.fits(self, credential.version);
+                return Taken {
+                    session: session.upstream(&self.server.name, fits, make),
+                    alone: None,
+                };
             }
             ClientSide::Modern { caller, .. } => Some(caller.subject.clone()),
             ClientSide::Gateway => None,
         };
         let key = (subject, credential.version, asks);
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() >= POOL
-            && !pool.contains_key(&key)
-            // One that no call is using; a pool that is in use all over grows by one.
-            && let Some(idle) = pool.iter().find(|(_, session)| Arc::strong_count(session) == 1)
-            && let idle = idle.0.clone()
-            && let Some(session) = pool.remove(&idle)
-        {
-            self.tasks().spawn(async move { session.close().await });
-        }
-        pool.entry(key).or_insert_with(make).clone()
+        let mut gone = self.sessions.give_up();
+        let mut kept = self.sessions.lock();
+        let taken = if asks.is_none() || self.is_mute() {
+            let session = match kept.get(&key).and_then(|seats| seats.own.first()) {
+                Some(session) => session.clone(),
+                None => add(&mut kept, key, make(), &mut gone),
+            };
+            Taken { session, alone: None }
+        } else {
+            let most = self.limits().sessions_per_caller;
+            let seats = kept.entry(key.clone()).or_default();
+            gone.extend(
+                seats
+                    .own
+                    .extract_if(.., |session| is_idle(session) && session.is_astray()),
+            );
+            match seats.own.iter().find(|session| is_idle(session)).cloned() {
+                Some(session) => Taken {
+                    session,
+                    alone: Some(true),
+                },
+                None if seats.own.len() < most => Taken {
+                    session: add(&mut kept, key, make(), &mut gone),
+                    alone: Some(true),
+                },
+                None => Taken {
+                    session: seats.crowd.get_or_insert_with(make).clone(),
+                    alone: Some(false),
+                },
+            }
+        };
+        drop(kept);
+        self.end(gone);
+        taken
     }
 
-    /// Asks a server to log from `level` on, once. One that does not log refuses, which is as good.
-    pub(crate) async fn set_level(&self, open: &Open, credential: &Outbound, level: LogLevel) {
-        if open.level.swap(level.number(), Ordering::Relaxed) == level.number() {
-            return;
-        }
-        let mut params = RawObject::new();
-        params.set("level", object::quote(level.as_str()));
-        if let Err(error) = ask(self, open, credential, &Method::SetLevel, &params).await {
-            tracing::debug!(server = %self.server.name, %error, "a server cannot be told from which level on to log");
+    /// Notes that the server has no stream beside its calls. It is not asked for one again, as long as it knows its
+    /// sessions.
+    pub(in crate::upstream) fn note_mute(&self) {
+        self.sessions.mute.store(true, Ordering::Relaxed);
+    }
+
+    /// The server has forgotten a session: it may be another one now.
+    pub(super) fn note_forgotten(&self) {
+        self.sessions.mute.store(false, Ordering::Relaxed);
+    }
+
+    pub(in crate::upstream) fn is_mute(&self) -> bool {
+        self.sessions.mute.load(Ordering::Relaxed)
+    }
+
+    /// A session that nobody has used for a while is ended, unless it is its caller's one.
+    pub(in crate::upstream) fn unused(&self, session: &Weak<UpstreamSession>) {
+        if let Some(session) = session.upgrade() {
+            let mut kept = self.sessions.lock();
+            // The pool has it, and this.
+            let is_idle = Arc::strong_count(&session) == 2;
+            let gone = if is_idle {
+                remove(&mut kept, &session, true)
+            } else {
+                None
+            };
+            drop((kept, session));
+            self.end(gone);
         }
     }
 
-    /// Ends a session.
-    pub(crate) async fn end_session(&self, open: &Open, credential: &Outbound) {
-        if open.id.is_none() {
-            return;
+    /// A session is used no more. With `but_first`, a caller's one is kept.
+    pub(in crate::upstream) fn let_go(&self, session: &Arc<UpstreamSession>, but_first: bool) {
+        let gone = remove(&mut self.sessions.lock(), session, but_first);
+        self.end(gone);
+    }
+
+    /// A session in which a call was left for whoever takes it up again: nobody else may use it, and it is ended when the
+    /// call cannot be brought back any more.
+    pub(in crate::upstream) fn set_aside(&self, session: Arc<UpstreamSession>) {
+        let gone = remove(&mut self.sessions.lock(), &session, false);
+        if gone.is_some() {
+            let until = Instant::now() + self.timeouts().state;
+            let mut aside = self.sessions.aside.lock().unwrap_or_else(PoisonError::into_inner);
+            aside.push_back((until, session));
         }
-        let mut headers = self.headers(credential, &HeaderMap::new());
-        open.write(&mut headers);
-        let Ok(mut request) = self.post(headers, Bytes::new()) else {
+        let gone = self.sessions.give_up();
+        self.end(gone);
+    }
+
+    fn end(&self, gone: impl IntoIterator<Item = Arc<UpstreamSession>>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        *request.method_mut() = Verb::DELETE;
-        let sending = self.send(request, credential);
-        let _ = tokio::time::timeout(self.connector.config.timeouts.connect, sending).await;
+        for session in gone {
+            self.tasks().spawn_on(async move { session.close().await }, &runtime);
+        }
     }
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Seats>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those whose calls cannot be brought back any more, and the longest left above the limit.
+    fn give_up(&self) -> Vec<Arc<UpstreamSession>> {
+        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        while aside.len() > POOL || aside.front().is_some_and(|(until, _)| *until <= now) {
+            gone.extend(aside.pop_front().map(|(_, session)| session));
+        }
+        gone
+    }
+}
+
+/// Whether no call is made in a session: then only the pool has it.
+fn is_idle(session: &Arc<UpstreamSession>) -> bool {
+    Arc::strong_count(session) == 1
+}
+
+/// Adds a session. One that no call is using goes when there are too many; a pool that is in use all over grows by one.
+fn add(
+    kept: &mut HashMap<Key, Seats>,
+    key: Key,
+    session: Arc<UpstreamSession>,
+    gone: &mut Vec<Arc<UpstreamSession>>,
+) -> Arc<UpstreamSession> {
+    if kept.values().map(|seats| seats.own.len()).sum::<usize>() >= POOL {
+        let idle = kept
+            .values()
+            .flat_map(|seats| &seats.own)
+            .find(|session| is_idle(session));
+        if let Some(idle) = idle.map(Arc::downgrade).and_then(|idle| idle.upgrade()) {
+            gone.extend(remove(kept, &idle, false));
+        }
+    }
+    kept.entry(key).or_default().own.push(session.clone());
+    session
+}
+
+/// Takes a session out.
+fn remove(
+    kept: &mut HashMap<Key, Seats>,
+    session: &Arc<UpstreamSession>,
+    but_first: bool,
+) -> Option<Arc<UpstreamSession>> {
+    let is_it = |other: &Arc<UpstreamSession>| Arc::ptr_eq(other, session);
+    let (key, seats) = kept
+        .iter_mut()
+        .find(|(_, seats)| seats.own.iter().any(is_it) || seats.crowd.as_ref().is_some_and(is_it))?;
+    let removed = match seats.own.iter().position(is_it) {
+        Some(0) if but_first => None,
+        Some(at) => Some(seats.own.remove(at)),
+        None => seats.crowd.take(),
+    };
+    if seats.own.is_empty() && seats.crowd.is_none() {
+        let key = key.clone();
+        kept.remove(&key);
+    }
+    removed
 }

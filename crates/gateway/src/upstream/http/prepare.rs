@@ -9,18 +9,19 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::Full;
-use portolan_core::Result;
+use portolan_core::{Outbound, Result};
 use portolan_wire::{
     envelope,
     era::{Era, ProtocolVersion},
     header as mcp,
 };
 
-use super::HttpUpstream;
+use super::{HttpUpstream, pool::Taken};
 use crate::upstream::{
     ClientSide, Outgoing,
     cancel::Unanswered,
     convert::{self, Conversion},
+    lease::Lease,
     legacy_version,
     session::{Open, UpstreamSession},
 };
@@ -43,10 +44,11 @@ impl HttpUpstream {
         let client = outgoing.client.era();
         let upstream = dialects.era_for(client);
         let asks = outgoing.asks_at(upstream, self.limits());
+        let mut lease: Option<Box<Lease>> = None;
         let session = match upstream {
             Era::Modern => None,
             Era::Legacy => {
-                let session = self.session_for(&outgoing.client, outgoing.credential, asks);
+                let Taken { session, alone } = self.session_for(&outgoing.client, outgoing.credential, asks);
                 let wanted = match &outgoing.client {
                     ClientSide::Legacy { session, .. } => Some(session.version),
                     _ => None,
@@ -60,6 +62,9 @@ impl HttpUpstream {
                 {
                     // What the server says there in the middle of the call is lost if it comes first.
                     let _ = Box::pin(tokio::time::timeout(OPENING, opening)).await;
+                }
+                if let Some(alone) = alone {
+                    lease = Some(Box::pin(self.lease(&session, &open, outgoing.credential, alone)).await);
                 }
                 if let Some(level) = outgoing.client.level()
                     && !outgoing.client.is_heard_from(level, open.level.load(Ordering::Relaxed))
@@ -75,7 +80,8 @@ impl HttpUpstream {
             _ => self.next_id(),
         };
         let name = &self.connector.config.name;
-        let params = convert::params(outgoing, upstream, name);
+        let mut params = convert::params(outgoing, upstream, name);
+        let token = lease.as_mut().and_then(|lease| lease.begin(&sent, params.to_mut()));
         let same_text = client == Some(upstream) && sent == outgoing.id && matches!(params, Cow::Borrowed(_));
         let text = match &outgoing.unchanged {
             Some(text) if same_text => text.clone(),
@@ -102,15 +108,30 @@ impl HttpUpstream {
                 outgoing.credential.clone(),
                 sent.clone(),
                 outgoing.client.hanging_up(),
-            ),
+            )
+            .hearing(lease),
         };
         let mut conversion = Conversion::new(outgoing, upstream, sent, &self.server);
         conversion.asks = asks;
+        conversion.retold = token.map(Some);
         Ok(Prepared {
             request: self.post(headers, text)?,
             conversion,
             unanswered,
             session,
         })
+    }
+
+    /// Takes a session for one call in which the server may ask something.
+    async fn lease(
+        self: &Arc<Self>,
+        session: &Arc<UpstreamSession>,
+        open: &Arc<Open>,
+        credential: &Arc<Outbound>,
+        alone: bool,
+    ) -> Box<Lease> {
+        let lease = Box::new(Lease::take(self, session, open, credential, alone));
+        lease.settle(OPENING).await;
+        lease
     }
 }

@@ -1,15 +1,22 @@
 //! Requests on their way: their headers, where they go, and the small ones that the gateway sends for itself.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response};
 use http_body_util::Full;
 use portolan_core::{Cause, Error, Failure, Outbound, Result};
-use portolan_wire::header as mcp;
+use portolan_wire::{
+    header as mcp,
+    level::LogLevel,
+    method::Method,
+    object::{self, RawObject},
+};
 
 use super::HttpUpstream;
 use crate::{
     question::Seat,
-    upstream::{connection::Driven, events, session::Open},
+    upstream::{ask, connection::Driven, events, session::Open},
 };
 
 impl HttpUpstream {
@@ -37,6 +44,33 @@ impl HttpUpstream {
             Cause::Protocol,
             format!("it does not take the client's answer (HTTP {})", head.status),
         )))
+    }
+
+    /// Asks a server to log from `level` on, once. One that does not log refuses, which is as good.
+    pub(crate) async fn set_level(&self, open: &Open, credential: &Outbound, level: LogLevel) {
+        if open.level.swap(level.number(), Ordering::Relaxed) == level.number() {
+            return;
+        }
+        let mut params = RawObject::new();
+        params.set("level", object::quote(level.as_str()));
+        if let Err(error) = ask(self, open, credential, &Method::SetLevel, &params).await {
+            tracing::debug!(server = %self.server.name, %error, "a server cannot be told from which level on to log");
+        }
+    }
+
+    /// Ends a session.
+    pub(crate) async fn end_session(&self, open: &Open, credential: &Outbound) {
+        if open.id.is_none() {
+            return;
+        }
+        let mut headers = self.headers(credential, &HeaderMap::new());
+        open.write(&mut headers);
+        let Ok(mut request) = self.post(headers, Bytes::new()) else {
+            return;
+        };
+        *request.method_mut() = Verb::DELETE;
+        let sending = self.send(request, credential);
+        let _ = tokio::time::timeout(self.connector.config.timeouts.connect, sending).await;
     }
 
     /// A small request and the one message that answers it, within the time of a handshake.

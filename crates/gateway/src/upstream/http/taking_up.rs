@@ -7,13 +7,10 @@ use http::{HeaderMap, HeaderValue, Method as Verb, StatusCode, header};
 use portolan_core::{Error, Outbound, Result};
 use portolan_wire::{era::Era, header as mcp};
 
-use super::HttpUpstream;
-use crate::{
-    intake::essence,
-    upstream::{
-        Heir, Left, Reply, cancel::Unanswered, connection::Driven, convert::Conversion, events::EventRelay,
-        patience::Patience, session::Open,
-    },
+use super::{HttpUpstream, is_events};
+use crate::upstream::{
+    Heir, Left, Reply, cancel::Unanswered, connection::Driven, convert::Conversion, events::EventRelay,
+    patience::Patience, session::Open,
 };
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -80,9 +77,4 @@ impl HttpUpstream {
             _ => TakenUp::Never,
         }
     }
-}
-
-fn is_events(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    value.is_some_and(|value| essence(value).eq_ignore_ascii_case("text/event-stream"))
 }
