@@ -58,7 +58,8 @@ pub struct Limits {
     /// Bytes of one message from a server. Default 64 MiB. Results pass through without being held; this bounds what
     /// one call can move.
     pub message_bytes: usize,
-    /// Bytes of a message that has to be held to be understood: errors, lists, answers from across the eras.
+    /// Bytes of a message that has to be held to be understood: errors, lists, answers from across the eras, results of
+    /// which it is not seen in their first 16 KiB whether they answer or ask for input.
     /// Default 32 MiB.
     pub held_bytes: usize,
     /// How deep JSON may nest. Default 128.

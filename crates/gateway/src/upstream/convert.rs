@@ -191,14 +191,19 @@ impl Conversion {
         })
     }
 
-    /// A result that is not the end of the call. Only some methods may have one, and only of modern servers
-    /// (2026-07-28, basic/patterns/mrtr).
-    fn beyond(&self, result: RawObject, result_type: Option<&Bytes>) -> Said {
+    /// Whether the result may be that answers are wanted first.
+    pub(crate) fn may_end_asking(&self) -> bool {
         let may = matches!(
             self.method,
             Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
         );
-        if may && self.upstream == Era::Modern && result_type.is_some_and(|raw| raw == INPUT_REQUIRED) {
+        may && self.upstream == Era::Modern
+    }
+
+    /// A result that is not the end of the call. Only some methods may have one, and only of modern servers
+    /// (2026-07-28, basic/patterns/mrtr).
+    fn beyond(&self, result: RawObject, result_type: Option<&Bytes>) -> Said {
+        if self.may_end_asking() && result_type.is_some_and(|raw| raw == INPUT_REQUIRED) {
             return Said::Asks(Asked::new(result));
         }
         Said::Message(self.failure(&self.odd("its answer is of a kind that this call cannot have")))

@@ -14,6 +14,7 @@ mod levels;
 mod limits;
 mod listens;
 mod listing;
+mod long_questions;
 mod matrix;
 mod memory;
 mod mutations;
