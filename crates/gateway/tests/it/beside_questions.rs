@@ -4,11 +4,12 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use portolan_core::Asks;
 use portolan_gateway::{GatewayConfig, McpGateway};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
     asker::{Asker, Seen, beside::Beside},
-    client::{Client, Post, Speaks},
+    client::{Client, Speaks},
+    conversation::{all, answers, converse, one, post, text},
     until,
     world::{Site, parts, publish_asking},
 };
@@ -29,67 +30,6 @@ async fn site_with(asker: &Asker, change: impl FnOnce(&mut GatewayConfig)) -> Si
 
 fn beside(asker: &Asker) -> &Beside {
     asker.seen.beside.as_ref().expect("it asks beside its calls")
-}
-
-fn post(client: &Client, arguments: &Value, extra: &str, meta: &str) -> Post {
-    let params = format!(r#""name":"up__ask","arguments":{arguments}{extra}"#);
-    client.request(&client.next_id(), "tools/call", &params, meta)
-}
-
-/// One request, and all that comes of it.
-async fn all(client: &Client, arguments: &Value, extra: &str, meta: &str) -> Vec<Value> {
-    let messages = client
-        .begin(&post(client, arguments, extra, meta))
-        .await
-        .messages()
-        .await;
-    let messages = messages.expect("whole");
-    messages
-        .iter()
-        .map(|text| serde_json::from_str(text).expect("JSON"))
-        .collect()
-}
-
-async fn one(client: &Client, arguments: &Value, extra: &str) -> Value {
-    all(client, arguments, extra, "").await.pop().expect("an answer")
-}
-
-/// What is brought back with answers that repeat what was asked.
-fn answers(asked: &Value) -> String {
-    let result = &asked["result"];
-    assert_eq!(result["resultType"], "input_required", "{asked}");
-    let responses: serde_json::Map<String, Value> = result["inputRequests"]
-        .as_object()
-        .expect("questions")
-        .iter()
-        .map(|(key, question)| {
-            let tag = question["params"]["message"].clone();
-            (key.clone(), json!({"action": "accept", "content": {"tag": tag}}))
-        })
-        .collect();
-    let responses = Value::from(responses);
-    format!(
-        r#","inputResponses":{responses},"requestState":{}"#,
-        result["requestState"]
-    )
-}
-
-/// Calls and answers until there is a result.
-async fn converse(client: &Client, arguments: Value) -> Value {
-    let mut extra = String::new();
-    loop {
-        let message = one(client, &arguments, &extra).await;
-        if message["result"]["resultType"] != "input_required" {
-            return message;
-        }
-        extra = answers(&message);
-    }
-}
-
-fn text(message: &Value) -> &str {
-    message["result"]["content"][0]["text"]
-        .as_str()
-        .unwrap_or_else(|| panic!("no text: {message}"))
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod catalogue;
 mod channel_questions;
 mod channels;
 mod conversations;
+mod draining;
 mod features;
 mod intake;
 mod levels;

@@ -2,6 +2,7 @@
 
 pub(crate) mod asker;
 pub(crate) mod client;
+pub(crate) mod conversation;
 pub(crate) mod raw;
 pub(crate) mod script;
 pub(crate) mod teller;
