@@ -11,6 +11,7 @@ mod conversations;
 mod draining;
 mod features;
 mod intake;
+mod killed;
 mod levels;
 mod limits;
 mod listens;

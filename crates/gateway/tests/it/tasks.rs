@@ -59,7 +59,7 @@ async fn a_task_is_its_callers_alone() {
 }
 
 /// The answer to a client that knows tasks.
-async fn with_tasks(client: &Client, method: &str, params: Value) -> Value {
+pub(crate) async fn with_tasks(client: &Client, method: &str, params: Value) -> Value {
     let mut params = params;
     let capabilities = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
     params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
