@@ -415,6 +415,16 @@ pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) 
     Cow::Owned(params)
 }
 
+/// Puts the id of a request in the place of its progress token, and gives the token.
+pub(crate) fn own_token(params: &mut RawObject, id: &RequestId) -> Option<Bytes> {
+    use portolan_wire::meta::{META, PROGRESS_TOKEN};
+    let mut members = RawObject::parse_checked(params.get(META)?).ok()?;
+    let token = members.get(PROGRESS_TOKEN)?.clone();
+    members.set(PROGRESS_TOKEN, id.to_bytes());
+    params.set(META, members.to_bytes());
+    Some(token)
+}
+
 /// Asks a modern server to log from `level` on during this request, unless the request says something itself.
 pub(crate) fn ask_for_logs(params: &mut RawObject, level: LogLevel) {
     use portolan_wire::meta::{LOG_LEVEL, META};

@@ -4,7 +4,10 @@
 //! it here. In a session with one call under way it can only be that call's; where there are more, nobody is asked.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -33,6 +36,7 @@ pub(super) struct Ear {
     open: Arc<Open>,
     /// Whether the stream is open, or it is known that there is none.
     settled: watch::Receiver<bool>,
+    waited: AtomicBool,
     _listening: AbortOnDropHandle<()>,
 }
 
@@ -84,6 +88,7 @@ impl Ear {
             room,
             open: open.clone(),
             settled,
+            waited: AtomicBool::new(false),
             _listening: listening,
         }))
     }
@@ -118,9 +123,13 @@ impl Ear {
         self.room.lock().astray
     }
 
-    /// Waits until the stream is open, or it is known that there is none.
-    pub(super) async fn settled(&self) {
-        let _ = self.settled.clone().wait_for(|settled| *settled).await;
+    /// Waits until the stream is open, or it is known that there is none: once, and for so long at most. Some servers send
+    /// its head with the first event.
+    pub(super) async fn settled(&self, at_most: Duration) {
+        if !*self.settled.borrow() && !self.waited.swap(true, Ordering::Relaxed) {
+            let mut settled = self.settled.clone();
+            let _ = tokio::time::timeout(at_most, settled.wait_for(|settled| *settled)).await;
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use portolan_core::{Answer, Outbound};
 use portolan_wire::{
     envelope::{Message, Notification},
@@ -72,20 +71,15 @@ impl Lease {
     /// Waits until it is listened to what the server says here, for so long at most.
     pub(crate) async fn settle(&self, at_most: Duration) {
         if let Some(presence) = &self.presence {
-            let _ = tokio::time::timeout(at_most, presence.ear().settled()).await;
+            presence.ear().settled(at_most).await;
         }
     }
 
-    /// The call is sent now, under this id. Gives the progress token of the client, in the place of which the id is put:
-    /// what comes here late of another call is told apart by it.
-    pub(crate) fn begin(&mut self, sent: &RequestId, params: &mut RawObject) -> Option<Bytes> {
+    /// The call is under way from now on, under this id, which is also its progress token: what comes here late of another
+    /// call is told apart by it.
+    pub(crate) fn begin(&mut self, sent: &RequestId) {
         self.answered = false;
         self.sent = Some(sent.clone());
-        let mut members = RawObject::parse_checked(params.get(meta::META)?).ok()?;
-        let token = members.get(meta::PROGRESS_TOKEN)?.clone();
-        members.set(meta::PROGRESS_TOKEN, sent.to_bytes());
-        params.set(meta::META, members.to_bytes());
-        Some(token)
     }
 
     /// What the server says beside the call's stream and can only mean this call.

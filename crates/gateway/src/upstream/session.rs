@@ -126,6 +126,12 @@ impl UpstreamSession {
         listener.asides.follow(&http, &open, &self.credential, &listener.outbox)
     }
 
+    /// The session as it is open under this id.
+    pub(super) fn open_as(&self, id: &str) -> Option<Arc<Open>> {
+        let open = self.open.load_full()?;
+        (open.id.as_ref()? == id).then_some(open)
+    }
+
     /// Lets a call in that is to hear what the server says beside it; `alone` if no other is made here meanwhile.
     pub(super) fn enter(self: &Arc<Self>, http: &Arc<HttpUpstream>, open: &Arc<Open>, alone: bool) -> Option<Presence> {
         if open.id.is_none() {

@@ -269,3 +269,26 @@ async fn streams_and_sessions_that_nobody_uses_are_ended() {
         "and one of the gateway's own"
     );
 }
+
+#[tokio::test]
+async fn a_call_that_was_left_has_its_session_until_it_is_over() {
+    let asker = Asker::resumable_with_streams().await;
+    let site = site(&asker).await;
+    let client = Client::able(site.address, Speaks::Modern, ALL).await;
+    let arguments = json!({"tag": "t", "rounds": 2});
+    let asked = one(&client, &arguments, "").await;
+    assert_eq!(site.gateway.question_count(), 0, "it is kept nowhere");
+    assert_eq!(
+        text(&one(&client, &json!({"tag": "u", "questions": 0}), "").await),
+        "u:"
+    );
+    let asked = one(&client, &arguments, &answers(&asked)).await;
+    let message = one(&client, &arguments, &answers(&asked)).await;
+    assert_eq!(text(&message), "t:t,t");
+    assert_eq!(
+        text(&one(&client, &json!({"tag": "v", "questions": 0}), "").await),
+        "v:"
+    );
+    assert_eq!(beside(&asker).called(), ["b1", "b2", "b1"]);
+    assert_eq!(Seen::count(&asker.seen.ended), 0);
+}

@@ -18,7 +18,10 @@ use tokio::time::Instant;
 use super::HttpUpstream;
 use crate::{
     question::Abilities,
-    upstream::{ClientSide, session::UpstreamSession},
+    upstream::{
+        ClientSide,
+        session::{Open, UpstreamSession},
+    },
 };
 
 /// Sessions that are kept for modern callers of a legacy server.
@@ -31,8 +34,8 @@ type Key = (Option<Subject>, Option<Version>, Abilities);
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     kept: Mutex<HashMap<Key, Seats>>,
-    /// In which a call was left, with when it is given up; the longest first.
-    aside: Mutex<VecDeque<(Instant, Arc<UpstreamSession>)>>,
+    /// In which a call was left; the longest first.
+    aside: Mutex<VecDeque<Aside>>,
     /// The server has no stream beside its calls.
     mute: AtomicBool,
 }
@@ -44,6 +47,17 @@ struct Seats {
     own: Vec<Arc<UpstreamSession>>,
     /// Where all are that have found no place there.
     crowd: Option<Arc<UpstreamSession>>,
+}
+
+/// A session in which a call was left.
+#[derive(Debug)]
+struct Aside {
+    session: Arc<UpstreamSession>,
+    /// Where it comes back to.
+    key: Key,
+    is_first: bool,
+    /// When it is given up.
+    until: Instant,
 }
 
 /// A session for a call.
@@ -150,14 +164,33 @@ impl HttpUpstream {
     /// A session in which a call was left for whoever takes it up again: nobody else may use it, and it is ended when the
     /// call cannot be brought back any more.
     pub(in crate::upstream) fn set_aside(&self, session: Arc<UpstreamSession>) {
-        let gone = remove(&mut self.sessions.lock(), &session, false);
-        if gone.is_some() {
+        let taken = take_out(&mut self.sessions.lock(), &session, false);
+        if let Some((key, at, session)) = taken {
             let until = Instant::now() + self.timeouts().state;
-            let mut aside = self.sessions.aside.lock().unwrap_or_else(PoisonError::into_inner);
-            aside.push_back((until, session));
+            self.sessions.aside().push_back(Aside {
+                session,
+                key,
+                is_first: at == Some(0),
+                until,
+            });
         }
         let gone = self.sessions.give_up();
         self.end(gone);
+    }
+
+    /// The session with this id, in which a call was left that is taken up again here. It is its caller's again.
+    pub(super) fn take_back(&self, id: &str) -> Option<(Arc<UpstreamSession>, Arc<Open>)> {
+        let mut aside = self.sessions.aside();
+        let at = aside.iter().position(|aside| aside.session.open_as(id).is_some())?;
+        let Aside {
+            session, key, is_first, ..
+        } = aside.remove(at)?;
+        drop(aside);
+        let open = session.open_as(id)?;
+        let mut kept = self.sessions.lock();
+        let own = &mut kept.entry(key).or_default().own;
+        own.insert(if is_first { 0 } else { own.len() }, session.clone());
+        Some((session, open))
     }
 
     fn end(&self, gone: impl IntoIterator<Item = Arc<UpstreamSession>>) {
@@ -177,13 +210,17 @@ impl Sessions {
 
     /// Those whose calls cannot be brought back any more, and the longest left above the limit.
     fn give_up(&self) -> Vec<Arc<UpstreamSession>> {
-        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut aside = self.aside();
         let now = Instant::now();
         let mut gone = Vec::new();
-        while aside.len() > POOL || aside.front().is_some_and(|(until, _)| *until <= now) {
-            gone.extend(aside.pop_front().map(|(_, session)| session));
+        while aside.len() > POOL || aside.front().is_some_and(|first| first.until <= now) {
+            gone.extend(aside.pop_front().map(|first| first.session));
         }
         gone
+    }
+
+    fn aside(&self) -> MutexGuard<'_, VecDeque<Aside>> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,24 +249,33 @@ fn add(
     session
 }
 
-/// Takes a session out.
 fn remove(
     kept: &mut HashMap<Key, Seats>,
     session: &Arc<UpstreamSession>,
     but_first: bool,
 ) -> Option<Arc<UpstreamSession>> {
+    take_out(kept, session, but_first).map(|(_, _, session)| session)
+}
+
+/// Takes a session out, and says where it was.
+fn take_out(
+    kept: &mut HashMap<Key, Seats>,
+    session: &Arc<UpstreamSession>,
+    but_first: bool,
+) -> Option<(Key, Option<usize>, Arc<UpstreamSession>)> {
     let is_it = |other: &Arc<UpstreamSession>| Arc::ptr_eq(other, session);
     let (key, seats) = kept
         .iter_mut()
         .find(|(_, seats)| seats.own.iter().any(is_it) || seats.crowd.as_ref().is_some_and(is_it))?;
-    let removed = match seats.own.iter().position(is_it) {
+    let key = key.clone();
+    let at = seats.own.iter().position(is_it);
+    let removed = match at {
         Some(0) if but_first => None,
         Some(at) => Some(seats.own.remove(at)),
         None => seats.crowd.take(),
     };
     if seats.own.is_empty() && seats.crowd.is_none() {
-        let key = key.clone();
         kept.remove(&key);
     }
-    removed
+    Some((key, at, removed?))
 }

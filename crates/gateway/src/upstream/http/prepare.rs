@@ -81,7 +81,10 @@ impl HttpUpstream {
         };
         let name = &self.connector.config.name;
         let mut params = convert::params(outgoing, upstream, name);
-        let token = lease.as_mut().and_then(|lease| lease.begin(&sent, params.to_mut()));
+        let token = lease.as_mut().and_then(|lease| {
+            lease.begin(&sent);
+            convert::own_token(params.to_mut(), &sent)
+        });
         let same_text = client == Some(upstream) && sent == outgoing.id && matches!(params, Cow::Borrowed(_));
         let text = match &outgoing.unchanged {
             Some(text) if same_text => text.clone(),

@@ -9,7 +9,7 @@ use portolan_wire::{era::Era, header as mcp};
 
 use super::{HttpUpstream, is_events};
 use crate::upstream::{
-    Heir, Left, Reply, cancel::Unanswered, connection::Driven, convert::Conversion, events::EventRelay,
+    Heir, Left, Reply, cancel::Unanswered, connection::Driven, convert::Conversion, events::EventRelay, lease::Lease,
     patience::Patience, session::Open,
 };
 
@@ -29,18 +29,31 @@ pub(crate) enum TakenUp {
 impl HttpUpstream {
     /// Goes on with a call whose stream was left, perhaps by another replica.
     pub(crate) async fn resume(self: &Arc<Self>, left: &Left, heir: Heir<'_>) -> Result<Reply> {
-        let open = Open::at(&left.seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
         let outgoing = heir.outgoing;
+        let kept = left.seat.session.as_deref().and_then(|id| self.take_back(id));
+        let (session, open, lease) = match kept {
+            Some((session, open)) => {
+                let mut lease = Lease::take(self, &session, &open, outgoing.credential, true);
+                lease.begin(&left.call);
+                (Some(session), open, Some(Box::new(lease)))
+            }
+            None => {
+                let open = Open::at(&left.seat);
+                let open = open.ok_or_else(|| Error::invalid("session", "is none of this server"))?;
+                (None, Arc::new(open), None)
+            }
+        };
         let mut conversion = Conversion::new(outgoing, Era::Legacy, left.call.clone(), &self.server);
         conversion.retold = Some(heir.token);
         let unanswered = Unanswered::legacy(
-            None,
+            session,
             self.clone(),
-            Arc::new(open),
+            open,
             outgoing.credential.clone(),
             left.call.clone(),
             outgoing.client.hanging_up(),
-        );
+        )
+        .hearing(lease);
         let patience = Patience::new(&self.connector.config.timeouts, None);
         let relay = EventRelay::left(
             self.clone(),

@@ -86,6 +86,16 @@ impl Asker {
         .await
     }
 
+    /// A legacy server that has such streams, and asks on those of its calls, which can be taken up again.
+    pub(crate) async fn resumable_with_streams() -> Self {
+        Self::start(Seen {
+            resumable: true,
+            beside: Some(Beside::silent()),
+            ..Seen::default()
+        })
+        .await
+    }
+
     async fn start(seen: Seen) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -219,7 +229,7 @@ async fn connection(mut stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
         let session = field("mcp-session-id:").unwrap_or_default();
         buffer.drain(..end + length);
         if let Some(beside) = &seen.beside
-            && (verb == "get" || body["method"] == "tools/call")
+            && beside.serves(&verb, last.is_some(), &body, &session)
         {
             let goes_on = match verb.as_str() {
                 "get" => beside.listen(&mut stream, &session).await?,

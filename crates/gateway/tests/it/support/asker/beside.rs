@@ -22,6 +22,8 @@ use super::{Ask, Seen, answer, answer_text, answer_to};
 pub(crate) struct Beside {
     /// Whether calls are answered in JSON, the head of which comes when they are over.
     pub(crate) json: bool,
+    /// Whether nothing of its calls is said there.
+    silent: bool,
     /// Whether there are no such streams.
     pub(crate) mute: AtomicBool,
     /// GET requests.
@@ -39,6 +41,22 @@ impl Beside {
             json: true,
             ..Self::default()
         }
+    }
+
+    pub(super) fn silent() -> Self {
+        Self {
+            silent: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a request is served here. Notes in which session a call is.
+    pub(super) fn serves(&self, verb: &str, resumes: bool, body: &Value, session: &str) -> bool {
+        let is_call = body["method"] == "tools/call";
+        if is_call {
+            self.called.lock().expect("no panic").push(session.into());
+        }
+        (verb == "get" && !resumes) || (is_call && !self.silent)
     }
 
     pub(super) fn session(&self) -> String {
@@ -98,7 +116,6 @@ pub(super) async fn call(
     body: &Value,
 ) -> std::io::Result<bool> {
     Seen::note(&seen.calls);
-    beside.called.lock().expect("no panic").push(session.into());
     let ask = Ask::of(body);
     if !beside.json {
         stream
