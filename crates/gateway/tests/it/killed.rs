@@ -221,6 +221,7 @@ async fn changes_are_told_by_who_is_left() {
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
         replicas.kill_first();
         while let Ok(Some(_)) = stream.event().await {}
+        until("the server sees it", || teller.streams() == 0).await;
         let there = replicas.turn(&client);
         let mut stream = if speaks.is_modern() {
             there.listen("2", filter).await.0
