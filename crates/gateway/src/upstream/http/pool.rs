@@ -88,7 +88,7 @@ impl HttpUpstream {
             ClientSide::Gateway => None,
         };
         let key = (subject, credential.version, asks);
-        let mut gone = self.sessions.give_up();
+        let mut gone = Vec::new();
         let mut kept = self.sessions.lock();
         let taken = if asks.is_none() || self.is_mute() {
             let session = match kept.get(&key).and_then(|seats| seats.own.first()) {
@@ -97,6 +97,7 @@ impl HttpUpstream {
             };
             Taken { session, alone: None }
         } else {
+            gone.extend(self.sessions.give_up());
             let most = self.limits().sessions_per_caller;
             let seats = kept.entry(key.clone()).or_default();
             gone.extend(
