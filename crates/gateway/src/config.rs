@@ -58,7 +58,8 @@ pub struct Limits {
     /// Bytes of one message from a server. Default 64 MiB. Results pass through without being held; this bounds what
     /// one call can move.
     pub message_bytes: usize,
-    /// Bytes of a message that has to be held to be understood: errors, lists, answers from across the eras.
+    /// Bytes of a message that has to be held to be understood: errors, lists, answers from across the eras, results of
+    /// which it is not seen in their first 16 KiB whether they answer or ask for input.
     /// Default 32 MiB.
     pub held_bytes: usize,
     /// How deep JSON may nest. Default 128.
@@ -97,6 +98,10 @@ pub struct Limits {
     /// The same, of all together: past it, those that ended first are forgotten, then less is kept of those that go on.
     /// Default 256 MiB.
     pub all_replay_bytes: usize,
+    /// Sessions that one modern caller has at one legacy server which may ask it something. There each call has a session
+    /// to itself while it lasts, so that what is asked beside the calls' streams can only be about that one. Further calls
+    /// share a session in which such questions are refused. Default 8.
+    pub sessions_per_caller: usize,
     /// `subscriptions/listen` that one caller has open at once. Default 32.
     pub listens: usize,
     /// Streams outside of calls that are open at once, over all clients: listens of modern ones, GET streams of legacy
@@ -202,6 +207,7 @@ impl Default for Limits {
             session_replays: 64,
             replay_bytes: 1 << 20,
             all_replay_bytes: 256 << 20,
+            sessions_per_caller: 8,
             listens: 32,
             streams: 10_000,
             session_streams: 4,

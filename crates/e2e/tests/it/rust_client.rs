@@ -57,7 +57,7 @@ pub(crate) async fn run(era: Era, target: &Target, calls: &Value) -> Result<Docu
     Ok(Document { tools, results })
 }
 
-fn lifecycle(era: Era) -> ClientLifecycleMode {
+pub(crate) fn lifecycle(era: Era) -> ClientLifecycleMode {
     let preferred_versions = vec![ProtocolVersion::LATEST];
     match era {
         Era::Legacy => ClientLifecycleMode::Initialize,
