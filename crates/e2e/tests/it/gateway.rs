@@ -33,10 +33,19 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts a gateway in front of these servers. At most one of them may be a process, and it must be the last.
     pub(crate) async fn start(naming: Naming, servers: &[(&str, &Target)]) -> Result<Self> {
+        Self::start_with(naming, servers, &[]).await
+    }
+
+    /// The same, where servers may ask clients everything.
+    pub(crate) async fn start_asking(naming: Naming, servers: &[(&str, &Target)]) -> Result<Self> {
+        Self::start_with(naming, servers, &["--asks-all"]).await
+    }
+
+    async fn start_with(naming: Naming, servers: &[(&str, &Target)], options: &[&str]) -> Result<Self> {
         let log = NamedTempFile::new()?;
         let mut command = Command::new(parts::gateway()?);
         command.args(["--listen", "127.0.0.1:0", "--token", TOKEN, "--naming"]);
-        command.arg(format!("{naming:?}").to_lowercase());
+        command.arg(format!("{naming:?}").to_lowercase()).args(options);
         for (at, (name, target)) in servers.iter().enumerate() {
             match target {
                 Target::Http { url, .. } => command.arg(format!("{name}={url}")),

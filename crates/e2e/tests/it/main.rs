@@ -5,6 +5,7 @@
 mod cancel;
 mod client;
 mod compare;
+mod differential;
 mod gateway;
 mod matrix;
 mod merge;
@@ -12,5 +13,6 @@ mod parts;
 mod prefix;
 mod progress;
 mod recorder;
+mod rmcp_server;
 mod rust_client;
 mod server;
