@@ -14,7 +14,7 @@ use crate::{parts, rust_client};
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A real client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
     /// `rmcp`, in this process.
     Rmcp,
@@ -27,7 +27,7 @@ pub(crate) enum Client {
 }
 
 /// How a client is told to settle the era.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Era {
     Legacy,
     Modern,

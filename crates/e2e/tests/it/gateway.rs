@@ -79,6 +79,11 @@ impl Gateway {
         })
     }
 
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        read(&self.log)
+    }
+
     /// Adds what the gateway logged to what went wrong.
     pub(crate) fn explain<T>(&self, result: Result<T>) -> Result<T> {
         result.with_context(|| format!("the gateway's log:\n{}\n", read(&self.log)))

@@ -6,6 +6,7 @@ mod cancel;
 mod client;
 mod compare;
 mod differential;
+mod features;
 mod gateway;
 mod matrix;
 mod merge;

@@ -1,12 +1,13 @@
 //! What the client can be told to do: see `clients/operations.mjs`, of which this is the same in Rust.
 #![expect(deprecated, reason = "what is deprecated is still to be relayed")]
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, ClientRequest, ProtocolVersion, RequestMetaObject, ServerNotification,
-    SubscriptionFilter,
+    CallToolRequest, CallToolRequestParams, ClientRequest, ErrorCode, ProtocolVersion, RequestMetaObject,
+    ServerNotification, SubscriptionFilter,
 };
 use rmcp::service::{PeerRequestOptions, ServiceError};
 use serde::Serialize;
@@ -60,7 +61,15 @@ impl<'a> Operations<'a> {
             // Events are handled beside the answer: the last of them may still be under way.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        let heard = self.heard.lock();
+        let mut heard = self.heard.lock();
+        // They are also handled beside each other, so that they are heard in any order.
+        heard.logs.sort_by_key(ToString::to_string);
+        heard.progress.sort_by(|one, other| {
+            one["progress"]
+                .as_f64()
+                .partial_cmp(&other["progress"].as_f64())
+                .unwrap_or(Ordering::Equal)
+        });
         outcome["progress"] = json!(heard.progress);
         outcome["logs"] = json!(heard.logs);
         outcome["asked"] = json!(heard.asked);
@@ -115,7 +124,7 @@ impl<'a> Operations<'a> {
             params.meta = Some(meta);
         }
         let Some(limit) = call["cancelAfterMs"].as_u64() else {
-            return shown(self.service.call_tool(params).await);
+            return self.call_and_mend(params).await;
         };
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
         let options = PeerRequestOptions::no_options();
@@ -127,6 +136,20 @@ impl<'a> Operations<'a> {
                 Err(anyhow!("cancelled"))
             }
         }
+    }
+
+    /// A client whose headers do not fit refreshes its list and calls again (2026-07-28, basic/transports). `rmcp` leaves
+    /// that to its user, and does not see what to mirror in a list that came in one read with the end of its stream.
+    async fn call_and_mend(&self, params: CallToolRequestParams) -> Result<Value> {
+        for _ in 0..5 {
+            match self.service.call_tool(params.clone()).await {
+                Err(ServiceError::McpError(error)) if error.code == ErrorCode::HEADER_MISMATCH => {
+                    self.service.list_all_tools().await?;
+                }
+                answer => return shown(answer),
+            }
+        }
+        shown(self.service.call_tool(params).await)
     }
 
     async fn watch(&mut self, uris: Vec<String>) -> Result<Value> {
