@@ -9,8 +9,8 @@
 //   level        level: of this session, or of the calls that follow
 //   watch        uris: these, and all lists
 //   unwatch
-//   stir         call, until: tools | prompts | resources | a URI, shows?: { what, name }: calls until told, and then
-//                looks whether the list shows what it should after so many calls
+//   stir         call, until: tools | prompts | resources | a URI, tries?, shows?: { what, name }: calls until told, once a
+//                second, and then looks whether the list shows what it should after so many calls
 
 const METHODS = { tools: "listTools", prompts: "listPrompts", resources: "listResources", templates: "listResourceTemplates" };
 const MEMBERS = { tools: "tools", prompts: "prompts", resources: "resources", templates: "resourceTemplates" };
@@ -146,11 +146,11 @@ export class Operations {
     return {};
   }
 
-  async #stir({ call, until: what, shows }) {
+  async #stir({ call, until: what, shows, tries = 15 }) {
     const before = this.#told.get(what) ?? 0;
     const isTold = () => (this.#told.get(what) ?? 0) > before;
     let calls = 0;
-    while (!isTold() && calls < 15) {
+    while (!isTold() && calls < tries) {
       await this.#call(call);
       calls += 1;
       await until(isTold, 1_000);

@@ -121,14 +121,14 @@ class Operations:
                 await self.client.unsubscribe_resource(uri)
         return {}
 
-    async def do_stir(self, call, until, shows=None):
+    async def do_stir(self, call, until, shows=None, tries=15):
         before = self.told.get(until, 0)
 
         def is_told():
             return self.told.get(until, 0) > before
 
         calls = 0
-        while not is_told() and calls < 15:
+        while not is_told() and calls < tries:
             await self.do_call(**call)
             calls += 1
             await wait(is_told, 1)

@@ -28,7 +28,7 @@ async fn differ(asks: Vec<Ask>, expected: &[Expected]) -> Result<()> {
         url: server.url(),
         token: String::new(),
     };
-    let gateway = Gateway::start_asking(Naming::Plain, &[("only", &target(&behind))]).await?;
+    let gateway = Gateway::start_with(Naming::Plain, &[("only", &target(&behind))], &["--asks-all"]).await?;
     let (direct, through) = (Side::open(&target(&server)).await?, Side::open(&gateway.target).await?);
     let mut expected: BTreeMap<&str, &Expected> = expected.iter().map(|one| (one.name, one)).collect();
     let mut problems = Vec::new();

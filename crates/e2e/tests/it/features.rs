@@ -11,9 +11,10 @@ mod script;
 
 use anyhow::{Result, bail, ensure};
 
-use self::run::{Host, Run};
+use self::run::Run;
 use self::script::{Fails, Feature, Step};
 use crate::client::{Client, Era};
+use crate::host::Host;
 
 async fn same(feature: Feature, host: Host, client: Client, era: Era) -> Result<()> {
     let steps = script::steps(feature, host, era);

@@ -36,12 +36,8 @@ impl Gateway {
         Self::start_with(naming, servers, &[]).await
     }
 
-    /// The same, where servers may ask clients everything.
-    pub(crate) async fn start_asking(naming: Naming, servers: &[(&str, &Target)]) -> Result<Self> {
-        Self::start_with(naming, servers, &["--asks-all"]).await
-    }
-
-    async fn start_with(naming: Naming, servers: &[(&str, &Target)], options: &[&str]) -> Result<Self> {
+    /// The same, with more options.
+    pub(crate) async fn start_with(naming: Naming, servers: &[(&str, &Target)], options: &[&str]) -> Result<Self> {
         let log = NamedTempFile::new()?;
         let mut command = Command::new(parts::gateway()?);
         command.args(["--listen", "127.0.0.1:0", "--token", TOKEN, "--naming"]);

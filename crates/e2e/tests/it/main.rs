@@ -5,11 +5,14 @@
 mod cancel;
 mod client;
 mod compare;
+mod crossing;
 mod differential;
 mod features;
 mod gateway;
+mod host;
 mod matrix;
 mod merge;
+mod parting;
 mod parts;
 mod prefix;
 mod progress;

@@ -1,8 +1,8 @@
 //! What does not work as it does directly, and why. An exception that is none any more fails its test.
 
-use super::run::Host;
 use super::script::Feature;
 use crate::client::{Client, Era};
+use crate::host::Host;
 
 /// Why this need not be as it is directly.
 pub(super) fn of(feature: Feature, host: Host, _: Client, era: Era) -> Option<&'static str> {

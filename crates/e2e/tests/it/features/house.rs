@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::run::Host;
 use super::script::{Fails, Feature, Step};
+use crate::host::Host;
 
 const WATCHED: &str = "test://watched-resource";
 

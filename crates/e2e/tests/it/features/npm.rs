@@ -71,7 +71,7 @@ pub(super) fn steps(feature: Feature) -> Vec<Step> {
                 Step::to("watch", json!({ "uris": [] })),
                 Step::to(
                     "stir",
-                    json!({ "call": { "name": "gzip-file-as-resource", "arguments": zip }, "until": "resources" }),
+                    json!({ "call": { "name": "gzip-file-as-resource", "arguments": zip }, "until": "resources", "tries": 4 }),
                 ),
                 Step::to("unwatch", none()),
             ]
@@ -81,7 +81,7 @@ pub(super) fn steps(feature: Feature) -> Vec<Step> {
             // Every other call tells of all subscribed resources at once.
             Step::to(
                 "stir",
-                json!({ "call": { "name": "toggle-subscriber-updates", "arguments": {} }, "until": TEXT }),
+                json!({ "call": { "name": "toggle-subscriber-updates", "arguments": {} }, "until": TEXT, "tries": 4 }),
             ),
             Step::to("unwatch", none()),
         ],

@@ -4,28 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
-use portolan_fixtures::everything::{Eras, Everything, Options};
 use serde_json::{Value, json};
-use tokio::process::Child;
 use tokio::sync::OnceCell;
 
 use super::script::{ALL, Feature, answers, steps};
 use crate::client::{Client, Era};
 use crate::gateway::{Gateway, Naming};
-use crate::rmcp_server::RmcpServer;
-use crate::server::{Target, everything, everything_over_http};
-
-/// A server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Host {
-    FixtureLegacy,
-    FixtureModern,
-    /// Both eras at one address.
-    Rmcp,
-    /// The npm package `server-everything`, which is legacy.
-    NpmHttp,
-    NpmStdio,
-}
+use crate::host::Host;
+use crate::server::Target;
 
 /// What a client saw, of all features.
 #[derive(Clone, Debug)]
@@ -57,7 +43,12 @@ pub(super) async fn through(host: Host, client: Client, era: Era) -> Result<Run>
     let run = shared.get_or_init(|| async {
         let run = async {
             let server = host.start().await?;
-            let gateway = Gateway::start_asking(Naming::Plain, &[("only", &server.target)]).await?;
+            let gateway = Gateway::start_with(
+                Naming::Plain,
+                &[("only", &server.target)],
+                &["--asks-all", "--page", "3"],
+            )
+            .await?;
             let seen = play(host, client, era, &gateway.target).await;
             let mut run = gateway.explain(seen)?;
             run.log = gateway.log();
@@ -107,58 +98,4 @@ async fn play(host: Host, client: Client, era: Era, target: &Target) -> Result<R
         outcomes: outcomes.collect(),
         log: String::new(),
     })
-}
-
-/// A running server, which ends with this.
-struct Started {
-    target: Target,
-    _held: Held,
-}
-
-#[expect(dead_code, reason = "held until the run is over")]
-enum Held {
-    Fixture(Everything),
-    Rmcp(RmcpServer),
-    Process(Child),
-    Nothing,
-}
-
-impl Host {
-    async fn start(self) -> Result<Started> {
-        let (url, held) = match self {
-            Self::FixtureLegacy => fixture(Eras::Legacy).await?,
-            Self::FixtureModern => fixture(Eras::Modern).await?,
-            Self::Rmcp => {
-                let server = RmcpServer::start().await?;
-                (server.url(), Held::Rmcp(server))
-            }
-            Self::NpmHttp => {
-                let (process, url) = everything_over_http().await?;
-                (url, Held::Process(process))
-            }
-            Self::NpmStdio => {
-                let target = Target::Stdio(everything("stdio")?);
-                return Ok(Started {
-                    target,
-                    _held: Held::Nothing,
-                });
-            }
-        };
-        let token = String::new();
-        Ok(Started {
-            target: Target::Http { url, token },
-            _held: held,
-        })
-    }
-}
-
-async fn fixture(eras: Eras) -> Result<(String, Held)> {
-    let server = Everything::start(Options {
-        eras,
-        // Lists come in pages.
-        page: Some(3),
-        ..Options::default()
-    });
-    let server = server.await?;
-    Ok((server.url(), Held::Fixture(server)))
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::run::Host;
 use super::{house, npm};
 use crate::client::Era;
+use crate::host::Host;
 
 /// What a server can do for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

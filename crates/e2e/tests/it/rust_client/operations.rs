@@ -201,8 +201,9 @@ impl<'a> Operations<'a> {
     async fn stir(&self, operation: &Value, until: &str) -> Result<Value> {
         let before = self.heard.told(until);
         let is_told = |heard: &Heard| heard.told(until) > before;
+        let tries = operation["tries"].as_u64().unwrap_or(15);
         let mut calls = 0;
-        while !is_told(&self.heard) && calls < 15 {
+        while !is_told(&self.heard) && calls < tries {
             self.call(&operation["call"]).await?;
             calls += 1;
             self.heard.until(Duration::from_secs(1), is_told).await;
