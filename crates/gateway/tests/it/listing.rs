@@ -60,7 +60,10 @@ async fn a_server_that_lists_is_told_of_everything_that_it_may_ask() {
             client.ask("tools/list", "").await;
             let (method, pointer) = match eras {
                 Eras::Legacy => ("initialize", "/params/capabilities"),
-                _ => ("tools/list", "/params/_meta/io.modelcontextprotocol~1clientCapabilities"),
+                _ => (
+                    "tools/list",
+                    "/params/_meta/io.modelcontextprotocol~1clientCapabilities",
+                ),
             };
             let requests = upstream.requests_of(method);
             assert!(!requests.is_empty());

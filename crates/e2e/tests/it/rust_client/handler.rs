@@ -100,7 +100,7 @@ impl ClientHandler for Handler {
         let asked = without_meta(json!(params));
         let forms = &self.answers["elicit"];
         let form = asked["message"].as_str().and_then(|message| forms.get(message));
-        self.answer(asked.clone(), form.unwrap_or(&forms["*"]))
+        self.answer(asked.clone(), form.unwrap_or_else(|| &forms["*"]))
     }
 
     async fn create_message(

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, ClientRequest, ErrorCode, ProtocolVersion, RequestMetaObject,
-    ServerNotification, SubscriptionFilter,
+    CallToolRequest, CallToolRequestParams, ClientRequest, ErrorCode, ListToolsRequest, ListToolsResult,
+    PaginatedRequestParams, ProtocolVersion, RequestMetaObject, ServerNotification, ServerResult, SubscriptionFilter,
 };
 use rmcp::service::{PeerRequestOptions, ServiceError};
 use serde::Serialize;
@@ -144,12 +144,26 @@ impl<'a> Operations<'a> {
         for _ in 0..5 {
             match self.service.call_tool(params.clone()).await {
                 Err(ServiceError::McpError(error)) if error.code == ErrorCode::HEADER_MISMATCH => {
-                    self.service.list_all_tools().await?;
+                    self.refresh().await?
                 }
                 answer => return shown(answer),
             }
         }
         shown(self.service.call_tool(params).await)
+    }
+
+    /// Lists the tools past what the client remembers.
+    async fn refresh(&self) -> Result<()> {
+        let mut cursor = None;
+        loop {
+            let page = PaginatedRequestParams::default().with_cursor(cursor);
+            let list = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(page));
+            match self.service.send_request(list).await? {
+                ServerResult::ListToolsResult(ListToolsResult { next_cursor: None, .. }) => return Ok(()),
+                ServerResult::ListToolsResult(list) => cursor = list.next_cursor,
+                other => bail!("{other:?} is no list of tools"),
+            }
+        }
     }
 
     async fn watch(&mut self, uris: Vec<String>) -> Result<Value> {
