@@ -85,6 +85,18 @@ pub struct Limits {
     pub suspended: usize,
     /// The same, of one caller. Default 32.
     pub suspended_per_caller: usize,
+    /// Streams of calls that are kept for legacy clients, so that one whose connection breaks can go on with its stream
+    /// (`Last-Event-ID`). Past it, those that ended first are forgotten; where none has ended, a stream has no event ids.
+    /// With 0, none has. Default 4,096.
+    pub replays: usize,
+    /// The same, of one session. Default 64.
+    pub session_replays: usize,
+    /// Bytes that are kept of one of them. A client that comes back for what came before these is told that it is lost.
+    /// Default 1 MiB.
+    pub replay_bytes: usize,
+    /// The same, of all together: past it, those that ended first are forgotten, then less is kept of those that go on.
+    /// Default 256 MiB.
+    pub all_replay_bytes: usize,
     /// `subscriptions/listen` that one caller has open at once. Default 32.
     pub listens: usize,
     /// Streams outside of calls that are open at once, over all clients: listens of modern ones, GET streams of legacy
@@ -108,6 +120,9 @@ pub struct Timeouts {
     pub call: Duration,
     /// Until a call is over, whatever it says. Default 1 h.
     pub call_total: Duration,
+    /// Until a task is over that the gateway drives for a client which knows none, with all that the client is asked
+    /// meanwhile. After that the task is cancelled and the call fails. Default 10 min.
+    pub task: Duration,
     /// Until a connection to a server stands. Default 10 s.
     pub connect: Duration,
     /// Until a server has introduced itself. Default 30 s.
@@ -127,9 +142,17 @@ pub struct Timeouts {
     pub gather: Duration,
     /// How long a `requestState` is good. Default 1 h.
     pub state: Duration,
-    /// A stream to a client on which nothing comes for so long is given a comment, so that nobody between takes it for
-    /// dead. Default 15 s.
+    /// A stream of events to a client on which nothing comes for so long is given a comment, so that nobody between takes
+    /// it for dead. With zero, none ever is. Default 15 s.
     pub keep_alive: Duration,
+    /// How long the stream of a call is kept after its end, for a legacy client that has not read it all. While the call goes
+    /// on it is kept anyway. Default 5 min.
+    pub replay: Duration,
+    /// What legacy clients are asked to wait before they come back to a stream. Default 1 s.
+    pub retry: Duration,
+    /// A call of a 2025-11-25 client that is not answered after so long gets a stream, which the client can come back to.
+    /// Default 100 ms.
+    pub stream_after: Duration,
     /// How long an unused session of a legacy client is remembered. Default 30 min.
     pub session_idle: Duration,
     /// How long a session of a legacy client is good. Default 24 h.
@@ -175,6 +198,10 @@ impl Default for Limits {
             rounds: 10,
             suspended: 1024,
             suspended_per_caller: 32,
+            replays: 4096,
+            session_replays: 64,
+            replay_bytes: 1 << 20,
+            all_replay_bytes: 256 << 20,
             listens: 32,
             streams: 10_000,
             session_streams: 4,
@@ -190,6 +217,7 @@ impl Default for Timeouts {
             body: Duration::from_secs(30),
             call: Duration::from_secs(120),
             call_total: Duration::from_secs(3600),
+            task: Duration::from_secs(600),
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(30),
             wake: Duration::from_secs(30),
@@ -199,6 +227,9 @@ impl Default for Timeouts {
             gather: Duration::from_millis(10),
             state: Duration::from_secs(3600),
             keep_alive: Duration::from_secs(15),
+            replay: Duration::from_secs(300),
+            retry: Duration::from_secs(1),
+            stream_after: Duration::from_millis(100),
             session_idle: Duration::from_secs(30 * 60),
             session_total: Duration::from_secs(24 * 3600),
             listen_ready: Duration::from_millis(600),

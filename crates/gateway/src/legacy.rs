@@ -22,6 +22,7 @@ use crate::{
     intake::{self, Collect},
     question::Abilities,
     reply::{self, Rejection},
+    resume::Whose,
     service::Inner,
     session::Session,
     upstream::Reply,
@@ -61,7 +62,7 @@ impl Inner {
             })?;
         let mut result = RawObject::new();
         result.set("protocolVersion", object::quote(version.as_str()));
-        result.set("capabilities", self.capabilities(visit, Era::Legacy));
+        result.set("capabilities", self.legacy_capabilities(visit, version));
         result.set("serverInfo", self.server_info());
         if let Some(instructions) = self.instructions(visit) {
             result.set("instructions", instructions);
@@ -83,7 +84,11 @@ impl Inner {
             .await
             .map_err(|refused| refused.with_id(message.id().cloned()))?;
         match message {
-            Message::Request(request) => self.legacy_request(visit, &session, request, text).await,
+            Message::Request(request) => {
+                let whose = Whose::of(&request);
+                let response = self.legacy_request(visit, &session, request, text).await?;
+                Ok(self.keep_stream(&session, whose, response))
+            }
             Message::Notification(notification) => {
                 self.heed(&session, &notification).await;
                 Ok(reply::accepted())
@@ -167,10 +172,10 @@ impl Inner {
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Legacy), error).with_id(id.clone());
         let params = params(request.params.as_ref()).map_err(refuse)?;
         let result = match request.method {
-            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete | Method::Other(_) => {
+            method if is_relayed(&method, session) => {
                 let call = Call {
                     id: request.id,
-                    method: request.method,
+                    method,
                     params,
                     text,
                     capabilities: None,
@@ -178,13 +183,20 @@ impl Inner {
                 };
                 let tasks = &self.connector.tasks;
                 let calling = Self::call(self.clone(), visit.clone(), Some(session.clone()), call);
-                return Work::begin(calling, &self.bench, Some(tasks)).await;
+                let work = Work::begin(calling, &self.bench, Some(tasks));
+                return match self.stream_after(session) {
+                    Some(after) => work.streaming_after(after).await,
+                    None => work.await,
+                };
             }
             Method::Ping => Bytes::from_static(b"{}"),
             Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourceTemplatesList => {
                 let listing = self.list(visit, session.version, &request.method, &params);
                 Box::pin(listing).await.map_err(refuse)?
             }
+            Method::TasksList if session.has_tasks() => Box::pin(self.list_tasks(visit, session, &params))
+                .await
+                .map_err(refuse)?,
             Method::ResourcesSubscribe => Box::pin(self.subscribe(visit, session, &params))
                 .await
                 .map_err(refuse)?,
@@ -214,10 +226,16 @@ impl Inner {
             .and_then(|params| RawObject::parse(params).ok());
         let id = params.and_then(|params| RequestId::parse(params.get("requestId")?).ok());
         if let Some(id) = id
-            && !session.cancel(&id)
+            && !self.cancel(session, &id)
         {
             self.cancel_elsewhere(session, &id).await;
         }
+    }
+
+    /// Cancels a call that is under way here, and says whether there is one. What was said on its stream is kept no longer.
+    pub(crate) fn cancel(&self, session: &Session, id: &RequestId) -> bool {
+        self.shelf.unwanted(session.nonce(), id);
+        session.cancel(id)
     }
 
     async fn batched(self: &Arc<Self>, visit: &Arc<Visit>, session: &Arc<Session>, message: Message) -> Option<Bytes> {
@@ -250,6 +268,15 @@ impl Inner {
                 })
             }
         }
+    }
+}
+
+/// Whether a server answers it.
+fn is_relayed(method: &Method, session: &Session) -> bool {
+    match method {
+        Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete | Method::Other(_) => true,
+        Method::TasksGet | Method::TasksResult | Method::TasksCancel => session.has_tasks(),
+        _ => false,
     }
 }
 

@@ -3,6 +3,7 @@
 use portolan_core::InstallName;
 
 use super::codec::{Reader, Writer};
+use crate::tasks::Left;
 
 /// The key of something that waits in one replica.
 pub(crate) type Handle = [u8; 16];
@@ -85,6 +86,8 @@ pub(crate) enum Rest {
     Kept(Place),
     /// They go to a legacy server, whose stream is then taken up where it was left.
     Detached(Detached),
+    /// They go to the task that the call has become.
+    Task(Left),
 }
 
 /// A call at a legacy server whose stream was left.
@@ -121,7 +124,7 @@ impl QuestionId {
                 let begun = begun.byte(0).fixed(install.as_uuid().as_bytes());
                 write_seat(begun, seat).bytes(id).done()
             }
-            To::Call { place, key } => write_place(begun.byte(1), place).number(*key).done(),
+            To::Call { place, key } => place.write(begun.byte(1)).number(*key).done(),
         }
     }
 
@@ -135,7 +138,7 @@ impl QuestionId {
                 id: reader.bytes()?.into(),
             },
             1 => To::Call {
-                place: read_place(&mut reader)?,
+                place: Place::read(&mut reader)?,
                 key: reader.number()?,
             },
             _ => return None,
@@ -156,7 +159,7 @@ impl State {
         match &self.rest {
             Rest::Wrapped(inner) => begun.byte(0).bytes(inner.as_bytes()).done(),
             Rest::Again => begun.byte(1).done(),
-            Rest::Kept(place) => write_place(begun.byte(2), place).done(),
+            Rest::Kept(place) => place.write(begun.byte(2)).done(),
             Rest::Detached(left) => {
                 let begun = write_seat(begun.byte(3), &left.seat)
                     .bytes(&left.call)
@@ -170,6 +173,16 @@ impl State {
                     })
                     .done()
             }
+            Rest::Task(left) => {
+                let begun = begun
+                    .byte(4)
+                    .byte(u8::from(left.is_legacy))
+                    .bytes(left.id.as_bytes())
+                    .fixed(&left.ends.to_be_bytes())
+                    .number(left.answered.len() as u64);
+                let keys = left.answered.iter();
+                keys.fold(begun, |begun, key| begun.bytes(key.as_bytes())).done()
+            }
         }
     }
 
@@ -181,8 +194,9 @@ impl State {
         let rest = match reader.byte()? {
             0 => Rest::Wrapped(reader.text()?.into()),
             1 => Rest::Again,
-            2 => Rest::Kept(read_place(&mut reader)?),
+            2 => Rest::Kept(Place::read(&mut reader)?),
             3 => Rest::Detached(read_detached(&mut reader)?),
+            4 => Rest::Task(read_task(&mut reader)?),
             _ => return None,
         };
         reader.end()?;
@@ -218,7 +232,23 @@ fn read_detached(reader: &mut Reader<'_>) -> Option<Detached> {
     })
 }
 
-fn write_seat(writer: Writer, seat: &Seat) -> Writer {
+fn read_task(reader: &mut Reader<'_>) -> Option<Left> {
+    let is_legacy = reader.byte()? == 1;
+    let id = reader.text()?.into();
+    let ends = i64::from_be_bytes(reader.fixed()?);
+    let mut answered = Vec::new();
+    for _ in 0..reader.number()? {
+        answered.push(reader.text()?.into());
+    }
+    Some(Left {
+        id,
+        is_legacy,
+        ends,
+        answered,
+    })
+}
+
+pub(crate) fn write_seat(writer: Writer, seat: &Seat) -> Writer {
     let writer = match &seat.session {
         Some(session) => writer.byte(1).bytes(session.as_bytes()),
         None => writer.byte(0),
@@ -226,7 +256,7 @@ fn write_seat(writer: Writer, seat: &Seat) -> Writer {
     writer.bytes(seat.version.as_bytes())
 }
 
-fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
+pub(crate) fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
     let session = match reader.byte()? {
         0 => None,
         1 => Some(reader.text()?.into()),
@@ -238,19 +268,21 @@ fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
     })
 }
 
-fn write_place(writer: Writer, place: &Place) -> Writer {
-    let writer = writer.fixed(&place.replica).fixed(&place.handle);
-    writer.bytes(place.url.as_deref().unwrap_or_default().as_bytes())
-}
+impl Place {
+    pub(crate) fn write(&self, writer: Writer) -> Writer {
+        let writer = writer.fixed(&self.replica).fixed(&self.handle);
+        writer.bytes(self.url.as_deref().unwrap_or_default().as_bytes())
+    }
 
-fn read_place(reader: &mut Reader<'_>) -> Option<Place> {
-    let (replica, handle) = (reader.fixed()?, reader.fixed()?);
-    let url = reader.text()?;
-    Some(Place {
-        replica,
-        url: (!url.is_empty()).then(|| url.into()),
-        handle,
-    })
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (replica, handle) = (reader.fixed()?, reader.fixed()?);
+        let url = reader.text()?;
+        Some(Self {
+            replica,
+            url: (!url.is_empty()).then(|| url.into()),
+            handle,
+        })
+    }
 }
 
 fn read_install(reader: &mut Reader<'_>) -> Option<InstallName> {
@@ -312,6 +344,12 @@ mod tests {
             Rest::Again,
             Rest::Kept(place()),
             Rest::Detached(left),
+            Rest::Task(Left {
+                id: "their-task".into(),
+                is_legacy: true,
+                ends: 1_800_000_000,
+                answered: vec!["q1".into(), "q2".into()],
+            }),
         ]
         .map(|rest| State {
             bound_to: [1; 16],

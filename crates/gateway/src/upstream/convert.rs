@@ -1,11 +1,12 @@
 //! From a server's answer to a client's: the id, and what the eras say differently.
 
 mod content;
+mod tasks;
 
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use portolan_core::{Cause, Error, Failure, ServerSpec};
+use portolan_core::{Cause, Error, Failure, ServerSpec, Uris};
 use portolan_wire::{
     envelope::{self, Outcome},
     era::{Era, ProtocolVersion},
@@ -14,14 +15,19 @@ use portolan_wire::{
     level::LogLevel,
     method::Method,
     object::{self, RawObject},
-    stream::{Edit, ResultType},
+    stream::{Edit, Place, ResponseStream, ResultType},
 };
 
 use super::{
     ClientSide, Outgoing,
-    step::{Asked, INPUT_REQUIRED, retell},
+    step::{Asked, Created, INPUT_REQUIRED, retell},
 };
-use crate::{question::Abilities, reply, tasks::TaskIds};
+use crate::{
+    question::Abilities,
+    reply,
+    tasks::{TaskIds, insists},
+    uris,
+};
 
 /// How the answer to one request is turned into the client's.
 #[derive(Clone, Debug)]
@@ -44,6 +50,8 @@ pub(crate) struct Conversion {
     uri: Option<Bytes>,
     /// Whether structured content may come that is no object.
     odd_output: bool,
+    /// How the client knows the URIs of the server.
+    uris: Uris,
     /// What becomes of the ids of tasks.
     tasks: Option<Arc<TaskIds>>,
     /// What the server may ask the client.
@@ -61,6 +69,10 @@ pub(crate) enum Said {
     Message(Bytes),
     /// That the server wants answers first.
     Asks(Asked),
+    /// That the server does this only as a task, and has not begun; the message for the client, if it is not asked anew.
+    Insists(Bytes),
+    /// That the call has become a task, which the gateway is to drive.
+    Task(Created),
 }
 
 impl Conversion {
@@ -78,6 +90,7 @@ impl Conversion {
             version: None,
             uri: None,
             odd_output: false,
+            uris: Uris::Plain,
             tasks: None,
             asks,
             retold: None,
@@ -98,6 +111,7 @@ impl Conversion {
             version: outgoing.client.version(),
             uri: outgoing.params.get("uri").filter(|_| is_read).cloned(),
             odd_output: outgoing.odd_output,
+            uris: outgoing.uris,
             tasks: outgoing.tasks.clone(),
             asks: outgoing.asks,
             retold: None,
@@ -115,11 +129,23 @@ impl Conversion {
         }
     }
 
-    /// The edit of an answer that passes by without being held.
-    pub(crate) fn edit(&self) -> Edit {
-        Edit {
+    /// What edits an answer that passes by without being held.
+    pub(crate) fn stream(&self) -> ResponseStream {
+        let stream = ResponseStream::new(Edit {
             id: self.id.clone(),
             result_type: self.result_type(),
+        });
+        match self.renamed(uris::in_response) {
+            Some(place) => stream.inserting(place, uris::insertion(&self.server.name)),
+            None => stream,
+        }
+    }
+
+    /// Where the answer has URIs that the client knows by other ones.
+    fn renamed(&self, places: impl Fn(&Method) -> Option<Place>) -> Option<Place> {
+        match self.uris {
+            Uris::Prefix => places(&self.method),
+            _ => None,
         }
     }
 
@@ -130,14 +156,15 @@ impl Conversion {
             ResultType::Ensure | ResultType::EnsureUncached => result_type.is_some(),
             ResultType::Strip => false,
         };
-        kept && self.id == self.sent && !self.is_task(result_type)
+        kept && self.id == self.sent && !self.is_task(result_type) && self.renamed(uris::in_response).is_none()
     }
 
     /// Whether an answer names a task by an id that the client does not know it by.
     pub(crate) fn is_task(&self, result_type: Option<&Bytes>) -> bool {
         match self.tasks.as_deref() {
             None => false,
-            Some(TaskIds::Sealed(_)) => result_type.is_some_and(|raw| raw == r#""task""#),
+            Some(TaskIds::Sealed(_)) if self.upstream == Era::Legacy => true,
+            Some(TaskIds::Sealed(_) | TaskIds::Driven) => result_type.is_some_and(|raw| raw == r#""task""#),
             Some(TaskIds::Known(_)) => true,
         }
     }
@@ -147,6 +174,7 @@ impl Conversion {
         (self.odd_output && self.strips())
             || self.is_older()
             || matches!(self.tasks.as_deref(), Some(TaskIds::Known(_)))
+            || (self.upstream == Era::Legacy && self.tasks.is_some())
     }
 
     /// Whether what came with 2026-07-28 is taken out.
@@ -168,6 +196,10 @@ impl Conversion {
 
     /// A notification for the client, if it wants it.
     pub(crate) fn notification(&self, message: Bytes) -> Option<Bytes> {
+        let message = match &self.tasks {
+            Some(tasks) if self.upstream == Era::Legacy => tasks.told(message),
+            _ => message,
+        };
         match &self.retold {
             None => Some(message),
             Some(token) => retell(&message, &self.id, token.as_ref()),
@@ -181,12 +213,27 @@ impl Conversion {
 
     /// What the client is told. `whole` is the message as it came, and is handed on where nothing changes.
     pub(crate) fn message(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Said {
+        match (outcome, self.renamed(uris::in_result)) {
+            (Outcome::Result(raw), Some(place)) => match uris::insertion(&self.server.name).put_into(raw, place) {
+                Ok(None) => self.told(outcome, whole),
+                Ok(Some(changed)) => self.told(&Outcome::Result(changed), None),
+                Err(fault) => Said::Message(self.failure(&self.odd(format!("its result cannot be read: {fault}")))),
+            },
+            _ => self.told(outcome, whole),
+        }
+    }
+
+    fn told(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Said {
         Said::Message(match outcome {
             Outcome::Error(raw) => return self.error(raw),
-            Outcome::Result(raw) if self.result_type() == ResultType::Keep && !self.is_older() => match whole {
-                Some(whole) if self.id == self.sent => whole.clone(),
-                _ => envelope::result(&self.id, raw),
-            },
+            Outcome::Result(raw)
+                if self.result_type() == ResultType::Keep && !self.is_older() && self.tasks.is_none() =>
+            {
+                match whole {
+                    Some(whole) if self.id == self.sent => whole.clone(),
+                    _ => envelope::result(&self.id, raw),
+                }
+            }
             Outcome::Result(raw) => return self.result(raw, whole),
         })
     }
@@ -209,6 +256,9 @@ impl Conversion {
             return Said::Message(self.failure(&self.odd("its result is no JSON object")));
         };
         let result_type = result.get("resultType").cloned();
+        if let Some(created) = self.created(&result, result_type.as_ref()) {
+            return created;
+        }
         if self.is_beyond(result_type.as_ref()) {
             return self.beyond(result, result_type.as_ref());
         }
@@ -222,7 +272,7 @@ impl Conversion {
         };
         changed |= self.adapt_hints(&mut result, result_type.as_ref());
         if let Some(tasks) = self.tasks.as_ref().filter(|_| self.is_task(result_type.as_ref())) {
-            if tasks.write(&mut result).is_none() {
+            if tasks.write(self.upstream, &mut result).is_none() {
                 return Said::Message(self.failure(&self.odd("its task has no id that can be relayed")));
             }
             changed = true;
@@ -264,8 +314,9 @@ impl Conversion {
         let Some(client) = self.client else {
             return Said::Message(envelope::error(Some(&self.id), &error));
         };
-        let error = self.with_uri(error);
-        Said::Message(match error::to_client(client, &self.method, error) {
+        let error = self.renamed_error(self.with_uri(error));
+        let insists = self.tasks.is_none() && self.method == Method::ToolsCall && insists(&error);
+        let message = match error::to_client(client, &self.method, error) {
             Relayed::NeedsUrl(error) => return self.needs_visit(client, &error),
             Relayed::LacksCapability(error) if client == Era::Modern => envelope::error(Some(&self.id), &error),
             Relayed::LacksCapability(_) if self.method == Method::ToolsCall => {
@@ -276,7 +327,12 @@ impl Conversion {
                 envelope::error(Some(&self.id), &error)
             }
             relayed => envelope::error(Some(&self.id), &relayed.hidden()),
-        })
+        };
+        if insists {
+            Said::Insists(message)
+        } else {
+            Said::Message(message)
+        }
     }
 
     /// -32042: pages have to be visited before the call can be made (2025-11-25, client/elicitation).
@@ -312,6 +368,22 @@ impl Conversion {
                     data.set("uri", uri.clone());
                 }
                 error.with_data(data.to_bytes())
+            }
+            _ => error,
+        }
+    }
+
+    /// The same with the URI by which the client knows the resource.
+    fn renamed_error(&self, error: ErrorObject) -> ErrorObject {
+        let is_missing = match error.code {
+            error::RESOURCE_NOT_FOUND => true,
+            error::INVALID_PARAMS => self.method == Method::ResourcesRead,
+            _ => false,
+        };
+        match &error.data {
+            Some(data) if is_missing && self.uris == Uris::Prefix => {
+                let data = uris::in_text(&self.server.name, data, uris::RESOURCE);
+                error.with_data(data)
             }
             _ => error,
         }
@@ -372,6 +444,21 @@ pub(crate) fn legacy_meta(meta: &Bytes) -> Option<Bytes> {
     (!members.is_empty()).then(|| members.to_bytes())
 }
 
+/// What a modern server is told that the client of `outgoing` can do.
+pub(crate) fn client_capabilities(outgoing: &Outgoing<'_>) -> Bytes {
+    use portolan_wire::meta::{CLIENT_CAPABILITIES, META};
+    let said = || {
+        let meta = RawObject::parse_checked(outgoing.params.get(META)?).ok()?;
+        meta.get(CLIENT_CAPABILITIES).cloned()
+    };
+    let own = match outgoing.client.era() {
+        Some(Era::Modern) => said(),
+        _ => None,
+    };
+    let declared = outgoing.declared.clone().or(own);
+    declared.unwrap_or_else(|| outgoing.asks.to_capabilities())
+}
+
 /// The params of `outgoing` for a server of era `upstream`: the same where the eras are.
 pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) -> Cow<'a, RawObject> {
     use portolan_wire::meta::META;
@@ -382,11 +469,7 @@ pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) 
     let mut params = outgoing.params.clone();
     match upstream {
         Era::Modern => {
-            let capabilities = match &outgoing.declared {
-                Some(declared) => declared.clone(),
-                None => outgoing.asks.to_capabilities(),
-            };
-            let meta = modern_meta(params.get(META), capabilities, name);
+            let meta = modern_meta(params.get(META), client_capabilities(outgoing), name);
             params.set(META, meta);
             if let ClientSide::Legacy { session, .. } = &outgoing.client
                 && let Some(level) = session.level()
@@ -406,6 +489,12 @@ pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) 
     if client == Some(Era::Modern) && upstream == Era::Legacy {
         params.remove("inputResponses");
         params.remove("requestState");
+        if outgoing.method == Method::ToolsCall {
+            params.remove("task");
+            if let Some(task) = outgoing.tasks.as_ref().and_then(|tasks| tasks.augmentation()) {
+                params.set("task", task);
+            }
+        }
     }
     Cow::Owned(params)
 }

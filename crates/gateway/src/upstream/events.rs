@@ -22,7 +22,7 @@ use portolan_wire::{
     sse,
 };
 
-use self::machine::{Machine, Sole};
+use self::machine::Machine;
 use super::{
     Events, Reply, Step,
     cancel::Unanswered,
@@ -174,10 +174,7 @@ impl EventRelay {
             Ok(Ok(())) => {
                 if let Some(answer) = self.machine.sole_answer() {
                     self.linger();
-                    return Ok(match answer {
-                        Sole::Message(message) => Reply::Message(message),
-                        Sole::Asks(asked) => Reply::Asks(asked),
-                    });
+                    return Ok(answer.into());
                 }
             }
             Err(_) => {}
@@ -245,9 +242,13 @@ impl EventRelay {
                     self.machine.push(data);
                 }
             }
-            Some(Err(_)) | None => {
+            Some(Err(_)) => {
                 self.body = None;
-                self.take_up();
+                self.take_up(false);
+            }
+            None => {
+                self.body = None;
+                self.take_up(true);
             }
         }
         self.settle_accounts();
@@ -266,8 +267,9 @@ impl EventRelay {
     }
 
     /// The stream has ended. If it can be, it is taken up again where it ended: a server may close it at any time, and let
-    /// its client come back (2025-11-25, basic/transports, SEP-1699).
-    fn take_up(&mut self) {
+    /// its client come back (2025-11-25, basic/transports, SEP-1699). If it was `closed` and not broken, the client is told
+    /// to do as we do.
+    fn take_up(&mut self, closed: bool) {
         if self.machine.is_over() {
             return;
         }
@@ -276,6 +278,9 @@ impl EventRelay {
         match from.and_then(|from| Some((self.unanswered.take_up(from.clone(), wait)?, from))) {
             Some((again, from)) => {
                 self.tries += 1;
+                if closed {
+                    self.machine.pause(wait);
+                }
                 self.machine.begin_again(from);
                 self.again = Some(Taking(again));
             }
@@ -286,7 +291,7 @@ impl EventRelay {
     fn taken_up(&mut self, taken: TakenUp) {
         match taken {
             TakenUp::Body(body) => self.body = Some(*body),
-            TakenUp::NotNow => self.take_up(),
+            TakenUp::NotNow => self.take_up(false),
             TakenUp::Never => self.machine.end(),
         }
         self.settle_accounts();
@@ -392,7 +397,7 @@ mod fuzz {
         while let Some(step) = machine.pop() {
             match step {
                 Step::Frame(frame) => sent.extend_from_slice(&frame),
-                Step::Question(_) | Step::Asks(_) => asked += 1,
+                Step::Question(_) | Step::Asks(_) | Step::Task(_) => asked += 1,
             }
         }
         (sent, asked, machine.broken().is_some())

@@ -46,6 +46,7 @@ use crate::{
     config::{Limits, Timeouts},
     intake::{self, essence},
     question::{Abilities, Seat},
+    tasks::TaskIds,
 };
 
 /// Bytes of an error body that are looked at.
@@ -196,7 +197,7 @@ impl HttpUpstream {
 
     /// Sends a request and gives what comes back, in the client's era.
     pub(crate) async fn call(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Reply> {
-        let mut patience = Patience::new(&self.connector.config.timeouts, outgoing.client.cancelled());
+        let mut patience = Patience::of(outgoing, &self.connector.config.timeouts);
         let (mut reopened, mut asked_anew) = (false, false);
         loop {
             let mut prepared = match patience.wait(self.prepare(outgoing)).await {
@@ -245,10 +246,15 @@ impl HttpUpstream {
     async fn prepare(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Prepared> {
         let dialects = self.dialects(outgoing.credential).await?;
         let client = outgoing.client.era();
-        let upstream = dialects.era_for(client);
+        let seat = outgoing.tasks.as_deref().and_then(TaskIds::seat);
+        let upstream = match seat {
+            Some(_) => Era::Legacy,
+            None => dialects.era_for(client),
+        };
         let asks = outgoing.asks_at(upstream, self.limits());
         let session = match upstream {
             Era::Modern => None,
+            Era::Legacy if seat.is_some() => seat.map(|seat| self.seated(seat, outgoing.credential)).transpose()?,
             Era::Legacy => {
                 let session = self.session_for(&outgoing.client, outgoing.credential, asks);
                 let wanted = match &outgoing.client {
@@ -310,12 +316,23 @@ impl HttpUpstream {
         };
         let mut conversion = Conversion::new(outgoing, upstream, sent, &self.server);
         conversion.asks = asks;
+        if let Some((_, open)) = &session {
+            conversion.seat_tasks(|| open.seat());
+        }
         Ok(Prepared {
             request: self.post(headers, text)?,
             conversion,
             unanswered,
             session,
         })
+    }
+
+    /// A session that another replica may have opened.
+    fn seated(self: &Arc<Self>, seat: &Seat, credential: &Arc<Outbound>) -> Result<(Arc<UpstreamSession>, Arc<Open>)> {
+        let open = Open::at(seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
+        let open = Arc::new(open);
+        let session = UpstreamSession::seated(self, credential.clone(), open.clone());
+        Ok((Arc::new(session), open))
     }
 
     /// Tells by its head what an answer is.

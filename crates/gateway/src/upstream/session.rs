@@ -88,6 +88,14 @@ impl UpstreamSession {
         }
     }
 
+    /// One that is open already, perhaps at another replica.
+    pub(crate) fn seated(http: &Arc<HttpUpstream>, credential: Arc<Outbound>, open: Arc<Open>) -> Self {
+        Self {
+            open: Some(open).into(),
+            ..Self::new(http, credential)
+        }
+    }
+
     /// Whether this session was opened at `http` as who `version` stands for.
     pub(crate) fn fits(&self, http: &Arc<HttpUpstream>, version: Option<Version>) -> bool {
         std::ptr::eq(self.http.as_ptr(), Arc::as_ptr(http)) && self.credential.version == version

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portolan_core::{Cause, Error, Failure, Outbound, Result};
+use portolan_core::{Cause, Error, Failure, Outbound, Result, Uris};
 use portolan_wire::{
     envelope::Outcome,
     error::{ErrorObject, METHOD_NOT_FOUND},
@@ -179,6 +179,7 @@ impl Link {
             // Nobody can be asked now. Some servers list what needs a person only if they are told that there is one.
             asks: Abilities::SOMEBODY.within(self.server.asks),
             odd_output: false,
+            uris: Uris::Plain,
             tasks: None,
             mirrored: &[],
             credential,
@@ -200,7 +201,7 @@ impl Link {
         }
     }
 
-    pub(super) fn odd(&self, problem: String) -> Error {
+    pub(in crate::upstream) fn odd(&self, problem: String) -> Error {
         Error::NotReady {
             what: "server",
             name: self.server.name.to_string(),
