@@ -20,7 +20,7 @@ use portolan_wire::{
 use crate::{
     body::Body,
     call::Call,
-    intake::Collect,
+    intake::{self, Collect},
     question::Abilities,
     reply::{self, Rejection},
     resume::Whose,
@@ -258,6 +258,9 @@ impl Inner {
     }
 
     async fn batched(self: &Arc<Self>, visit: &Arc<Visit>, session: &Arc<Session>, message: Message) -> Option<Bytes> {
+        if let Err(refused) = intake::check_id(&message) {
+            return Some(refused.message());
+        }
         match message {
             Message::Response(response) => {
                 // A batch is answered as a whole; what is wrong with one answer has no place in it.

@@ -255,7 +255,7 @@ impl Inner {
         // what?
         match head.method {
             Verb::POST => {}
-            Verb::DELETE if visit.headers.contains_key(portolan_wire::header::SESSION_ID) => {
+            Verb::DELETE if intake::names_session(&visit.headers) => {
                 return Box::pin(self.end_session(&visit)).await;
             }
             Verb::GET => return Box::pin(self.open_stream(&visit)).await,
@@ -291,8 +291,12 @@ impl Inner {
         message: Message,
         text: Bytes,
     ) -> Result<Response<Body>, Rejection> {
-        let era = era::detect_client(&visit.headers, &message, &self.config.versions)
-            .map_err(|fault| Rejection::from(fault).with_id(message.id().cloned()))?;
+        intake::check_id(&message)?;
+        let era = era::detect_client(&visit.headers, &message, &self.config.versions).map_err(|fault| {
+            // The id of a response is not one that the sender waits under.
+            let id = message.id().filter(|_| matches!(message, Message::Request(_)));
+            Rejection::from(fault).with_id(id.cloned())
+        })?;
         match (era, message) {
             (ClientEra::Modern(call), message) => self.serve_modern(visit, message, *call, text).await,
             (ClientEra::Initialize { requested }, Message::Request(request)) => {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use portolan_core::Error;
-use portolan_wire::{header, sse};
+use portolan_wire::sse;
 
 use super::{Listener, Outbox, body::StreamBody, listen};
 use crate::{
@@ -24,9 +24,7 @@ use crate::{
 impl Inner {
     /// GET: opens a stream of a session, or goes on with one of which the client names an event.
     pub(crate) async fn open_stream(self: &Arc<Self>, visit: &Arc<Visit>) -> Result<Response<Body>, Rejection> {
-        let is_modern =
-            header::version(&visit.headers).is_ok_and(|version| version.is_some_and(|named| named.is_modern()));
-        if is_modern || !visit.headers.contains_key(header::SESSION_ID) {
+        if !intake::names_session(&visit.headers) {
             return Err(Rejection::method("POST"));
         }
         if !intake::takes(&visit.headers, "text", "event-stream") {

@@ -206,9 +206,9 @@ impl Conversion {
         }
     }
 
-    /// Whether the server may ask this of the client now.
+    /// Whether the server may ask this of the client now. What the gateway wants to know itself has none.
     pub(crate) fn may_ask(&self, method: &Method, params: Option<&Bytes>) -> bool {
-        !self.asks.is_none() && self.asks.permit(method, params)
+        self.client.is_some() && !self.asks.is_none() && self.asks.permit(method, params)
     }
 
     /// What the client is told. `whole` is the message as it came, and is handed on where nothing changes.

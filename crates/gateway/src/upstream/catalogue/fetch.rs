@@ -176,7 +176,8 @@ impl Link {
             params,
             unchanged: None,
             declared: None,
-            asks: Abilities::NONE,
+            // Nobody can be asked now. Some servers list what needs a person only if they are told that there is one.
+            asks: Abilities::SOMEBODY.within(self.server.asks),
             odd_output: false,
             uris: Uris::Plain,
             tasks: None,
