@@ -34,7 +34,8 @@ pub struct GatewayConfig {
     pub timeouts: Timeouts,
     /// Where other replicas of this gateway reach this one, up to the gateway's name: `http://10.0.0.7:8080/mcp`. An
     /// answer that a client gives to another replica is handed on to there, with the client's own credentials, so the
-    /// way must be a trusted one. Default: none, and such an answer is lost.
+    /// way must be a trusted one; and so is the request of a client that comes back to a stream. Default: none, and such an
+    /// answer, or the rest of such a stream, is lost.
     pub replica: Option<Url>,
 }
 
