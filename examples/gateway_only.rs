@@ -9,10 +9,10 @@
 
 use std::process::ExitCode;
 
-use portolan::{Asks, GatewayConfig, Hosts, McpGateway, Naming, StaticTokens, Upstream, digest, serve};
+use portolan::{Asks, GatewayConfig, Hosts, McpGateway, Naming, StaticTokens, Upstream, Uris, digest, serve};
 
-const USAGE: &str = "usage: gateway_only [--listen ADDRESS] --token TOKEN [--naming prefix|plain] [--any-host] [--asks-all] \
-                     NAME=URL... [NAME=stdio:PROGRAM ARGUMENT...]";
+const USAGE: &str = "usage: gateway_only [--listen ADDRESS] --token TOKEN [--naming prefix|plain] [--uris plain|prefix] [--any-host] \
+                     [--asks-all] NAME=URL... [NAME=stdio:PROGRAM ARGUMENT...]";
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
@@ -42,6 +42,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::read(std::env::args().skip(1))?;
     let mut gateway = McpGateway::builder()
         .naming(options.naming)
+        .uris(options.uris)
         .config(options.config)
         .authenticator(StaticTokens::from_users([("local", digest(&options.token))])?);
     for (name, upstream) in options.upstreams {
@@ -58,6 +59,7 @@ struct Options {
     listen: String,
     token: String,
     naming: Naming,
+    uris: Uris,
     config: GatewayConfig,
     /// What servers may ask clients.
     asks: Asks,
@@ -70,6 +72,7 @@ impl Options {
             listen: "127.0.0.1:8080".into(),
             token: String::new(),
             naming: Naming::Prefix,
+            uris: Uris::Plain,
             config: GatewayConfig::default(),
             asks: Asks::default(),
             upstreams: Vec::new(),
@@ -81,6 +84,8 @@ impl Options {
                 "--token" => options.token = value()?,
                 "--naming" if value()? == "plain" => options.naming = Naming::Plain,
                 "--naming" => {}
+                "--uris" if value()? == "prefix" => options.uris = Uris::Prefix,
+                "--uris" => {}
                 "--any-host" => options.config.hosts = Hosts::Any,
                 "--asks-all" => options.asks = Asks::ALL,
                 _ => match arg.split_once('=') {

@@ -1,6 +1,6 @@
 //! One gateway of a platform.
 
-use portolan_core::{Assignment, GatewayName, GatewaySpec, Install, Key, Naming, RegistryExt, Result, Selection};
+use portolan_core::{Assignment, GatewayName, GatewaySpec, Install, Key, Naming, RegistryExt, Result, Selection, Uris};
 
 use crate::Platform;
 
@@ -37,6 +37,11 @@ impl GatewayHandle {
     /// Says how its tools are named.
     pub async fn naming(&self, naming: Naming) -> Result<GatewayName> {
         self.change(|gateway| gateway.naming = naming).await
+    }
+
+    /// Says how its resources are named.
+    pub async fn uris(&self, uris: Uris) -> Result<GatewayName> {
+        self.change(|gateway| gateway.uris = uris).await
     }
 
     /// Changes it as `change` says, makes it if it is not there, and publishes it.

@@ -12,7 +12,7 @@ pub use portolan_core::conformance;
 pub use portolan_core::{
     Answers, Asks, Assignment, Authenticator, Caller, Decision, Delivery, Endpoint, Error, Field, GatewayName, Install,
     InstallName, Naming, Owner, Policy, Registry, Result, Runtime, Secret, Selection, ServerName, ServerSpec, Subject,
-    TeamId, UserId,
+    TeamId, Uris, UserId,
     orchestrator::{InstallRequest, Progress},
 };
 #[cfg(feature = "serve")]

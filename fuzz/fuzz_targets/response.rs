@@ -5,8 +5,13 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use portolan_wire::{
     id::RequestId,
-    stream::{Edit, Head, ResponseStream, ResultType, StreamError},
+    stream::{Edit, Head, Insertion, Place, ResponseStream, ResultType, StreamError},
 };
+
+const PLACE: Place = Place::Members(&[(
+    "result",
+    Place::Members(&[("content", Place::Members(&[("uri", Place::Here)]))]),
+)]);
 
 fuzz_target!(|data: &[u8]| {
     let Some((&[kind, size], text)) = data.split_first_chunk::<2>() else { return };
@@ -15,8 +20,9 @@ fuzz_target!(|data: &[u8]| {
         1 => ResultType::Ensure,
         _ => ResultType::Strip,
     };
-    let whole = edit(text, text.len().max(1), result_type);
-    let cut = edit(text, usize::from(size).max(1), result_type);
+    let inserts = kind & 4 != 0;
+    let whole = edit(text, text.len().max(1), result_type, inserts);
+    let cut = edit(text, usize::from(size).max(1), result_type, inserts);
     match (&whole, &cut) {
         (Ok(whole), Ok(cut)) => assert_eq!(whole, cut),
         (Err(_), Err(_)) => {}
@@ -30,9 +36,12 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn edit(text: &[u8], size: usize, result_type: ResultType) -> Result<(Vec<u8>, Head), StreamError> {
+fn edit(text: &[u8], size: usize, result_type: ResultType, inserts: bool) -> Result<(Vec<u8>, Head), StreamError> {
     let id = RequestId::from_u64(7);
     let mut stream = ResponseStream::new(Edit { id, result_type });
+    if inserts {
+        stream = stream.inserting(PLACE, Insertion::front("x+").or_behind("ui://", "x/"));
+    }
     let mut out: Vec<Bytes> = Vec::new();
     for chunk in text.chunks(size) {
         stream.push(Bytes::copy_from_slice(chunk), &mut out)?;

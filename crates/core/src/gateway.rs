@@ -19,6 +19,9 @@ pub struct GatewaySpec {
     /// How tools are named towards clients.
     #[serde(default)]
     pub naming: Naming,
+    /// How resources are named towards clients.
+    #[serde(default)]
+    pub uris: Uris,
     /// Names of their own that tools and prompts have here, in place of those that `naming` makes. Of two with one name the
     /// first counts; one of a server that the gateway does not have means nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -44,6 +47,24 @@ pub enum Naming {
     Prefix,
     /// As their servers name them. Of two servers with the same tool, the first by name keeps it.
     Plain,
+}
+
+/// How a gateway names resources and resource templates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Uris {
+    /// By the URIs that their servers have for them. Of two servers with the same URI, the first by name keeps it; a resource
+    /// that no server lists is asked for at one after the other.
+    #[default]
+    Plain,
+    /// With the name of the server in the URI: `file:///a` of the server `notes` is `mcp+notes+file:///a`, and
+    /// `ui://chart` is `ui://notes/chart`. Every URI says whose it is, so that all resources of all servers can be had.
+    ///
+    /// URIs are rewritten where the protocol says that they are such: in lists, in links and embedded resources of results, in
+    /// subscriptions, in references for completion, and where a tool names its app. In structured content, in texts and in
+    /// arguments of tools they stay as they are. What is written in no such way is no resource of the gateway.
+    Prefix,
 }
 
 /// The name of a tool or a prompt in one gateway.
@@ -125,6 +146,7 @@ impl GatewaySpec {
             name,
             instructions: None,
             naming: Naming::default(),
+            uris: Uris::default(),
             aliases: Vec::new(),
             selection: Selection::default(),
             labels: Labels::default(),
@@ -197,4 +219,18 @@ pub trait Gateway: Debug + Send + Sync {
 
     /// The gateways that are served, sorted by name.
     async fn published(&self) -> Result<Vec<GatewayName>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_before_a_field_was_there_is_read_with_its_default() {
+        let spec: GatewaySpec = serde_json::from_str(r#"{"name":"g","of_later":1}"#).expect("a spec");
+        assert_eq!(spec, GatewaySpec::new(GatewayName::parse("g").expect("a name")));
+        assert_eq!((spec.naming, spec.uris), (Naming::Prefix, Uris::Plain));
+        let stored = serde_json::to_value(&spec).expect("JSON");
+        assert_eq!(stored["uris"], "plain");
+    }
 }

@@ -52,7 +52,7 @@ pub use endpoint::{
 };
 pub use error::{BoxError, Error, Result};
 pub use failure::{Cause, Failure};
-pub use gateway::{Alias, Assignment, Gateway, GatewaySpec, Naming, Publication, Route, Selection};
+pub use gateway::{Alias, Assignment, Gateway, GatewaySpec, Naming, Publication, Route, Selection, Uris};
 pub use install::{Answers, Install, InstallState};
 pub use kubernetes::{EnvFrom, ImagePull, ImagePullSecret, KubernetesOptions, RunAs, StdioCarrier, Toleration};
 pub use label::Labels;

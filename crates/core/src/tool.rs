@@ -43,6 +43,10 @@ impl Tool {
             #[serde(borrow, default)]
             annotations: Option<&'a RawValue>,
         }
+        // An array is no definition, though serde would take one for its members in a row.
+        if !definition.get().starts_with('{') {
+            return Err(Error::invalid("tool definition", "is no JSON object"));
+        }
         let head: Head<'_> =
             serde_json::from_str(definition.get()).map_err(|e| Error::invalid("tool definition", e.to_string()))?;
         let name = ToolName::parse(&*head.name)?;
@@ -129,6 +133,8 @@ mod tests {
 
     #[test]
     fn a_definition_without_a_name_is_refused() {
-        assert!(tool("{}").is_err() && tool("[]").is_err() && tool(r#"{"name":""}"#).is_err());
+        for none in ["{}", "[]", r#"{"name":""}"#, r#"["a",{}]"#, r#""a""#, "null"] {
+            assert!(tool(none).is_err(), "{none}");
+        }
     }
 }

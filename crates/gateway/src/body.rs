@@ -1,5 +1,7 @@
 //! The body of a reply: whole, or relayed as it comes.
 
+mod awake;
+
 use std::{
     fmt,
     pin::Pin,
@@ -12,6 +14,8 @@ use http_body_util::BodyExt;
 use portolan_core::BoxError;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
+
+pub(crate) use self::awake::Awake;
 
 /// A reply's body.
 #[derive(Debug)]
@@ -62,6 +66,11 @@ impl Body {
             *outlives = Some(tasks.clone());
         }
         self
+    }
+
+    /// Whether it comes bit by bit.
+    pub(crate) fn is_relayed(&self) -> bool {
+        matches!(self.0, Kind::Relayed { .. })
     }
 
     /// Takes the body to its end, for nobody.

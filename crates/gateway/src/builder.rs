@@ -7,7 +7,7 @@ use http::HeaderName;
 use portolan_core::{
     Alias, AllowAll, Asks, AuditSink, Authenticator, Bus, Caller, Channel, CredentialBroker, Endpoint, EraPin, Error,
     GatewayName, GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Outbound, Owner, Policy, Publication, Result,
-    Route, Secret, ServerName, ServerSpec, SessionStore, Source, SystemClock, TraceAudit, memory::MemorySessions,
+    Route, Secret, ServerName, ServerSpec, SessionStore, Source, SystemClock, TraceAudit, Uris, memory::MemorySessions,
 };
 
 use crate::{GatewayConfig, McpGateway, Parts, TokenKeys, upstream::Link};
@@ -90,6 +90,7 @@ impl Upstream {
 pub struct Builder {
     name: String,
     naming: Naming,
+    uris: Uris,
     aliases: Vec<Alias>,
     instructions: Option<String>,
     upstreams: Vec<(String, Upstream)>,
@@ -122,6 +123,7 @@ impl McpGateway {
         Builder {
             name: "default".into(),
             naming: Naming::default(),
+            uris: Uris::default(),
             aliases: Vec::new(),
             instructions: None,
             upstreams: Vec::new(),
@@ -164,6 +166,13 @@ impl Builder {
     #[must_use]
     pub fn naming(mut self, naming: Naming) -> Self {
         self.naming = naming;
+        self
+    }
+
+    /// Says how resources are named. Default [`Uris::Plain`].
+    #[must_use]
+    pub fn uris(mut self, uris: Uris) -> Self {
+        self.uris = uris;
         self
     }
 
@@ -234,6 +243,7 @@ impl Builder {
         let keys = self.keys.take().map_or_else(TokenKeys::random, Ok)?;
         let mut spec = GatewaySpec::new(GatewayName::parse(&self.name)?);
         spec.naming = self.naming;
+        spec.uris = self.uris;
         spec.aliases = std::mem::take(&mut self.aliases);
         spec.instructions = self.instructions.take();
         let upstreams = std::mem::take(&mut self.upstreams);

@@ -8,7 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use portolan_core::{Error, Naming, Result};
+use http_body::Body as HttpBody;
+use portolan_core::{BoxError, Error, Naming, Result};
 use portolan_wire::{
     era::Era,
     error::{self, ErrorObject},
@@ -115,12 +116,24 @@ impl Inner {
                 reply::json(reply::status_of(era, &id, &message), message)
             }
             Ok(Reply::Json(body)) => reply::json_relayed(attended(body, inflight, place)),
-            Ok(Reply::Events(events)) => reply::events(attended(Body::relayed(events), inflight, place)),
-            Ok(Reply::Stream(body)) => reply::events(attended(body, inflight, place)),
+            Ok(Reply::Events(events)) => reply::events(attended(self.flowing(era, events), inflight, place)),
+            Ok(Reply::Stream(body)) => reply::events(attended(self.flowing(era, body), inflight, place)),
             Ok(Reply::Ready(response)) => response.map(|body| attended(body, inflight, place)),
             Ok(Reply::Asks(_)) => failed(&Error::invalid("answer", "asks for more than this call can give")),
             Err(error) => failed(&error),
         })
+    }
+
+    /// A stream of events to a client. That of a legacy client is kept awake where it is kept to be taken up again.
+    fn flowing(
+        &self,
+        era: Era,
+        events: impl HttpBody<Data = Bytes, Error = BoxError> + Send + Unpin + 'static,
+    ) -> Body {
+        match era {
+            Era::Legacy => Body::relayed(events),
+            Era::Modern => self.awake(events),
+        }
     }
 
     async fn relay(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Call) -> Result<Reply> {
@@ -165,6 +178,7 @@ impl Inner {
             declared,
             asks: able.within(target.mount.server.asks),
             odd_output: target.tool().is_some_and(|tool| tool.odd_output),
+            uris: visit.gateway.spec.uris,
             tasks,
             mirrored: target.tool().map_or(&[], |tool| &tool.headers),
             credential: &credential,

@@ -90,6 +90,18 @@ pub struct Limits {
     /// to itself while it lasts, so that what is asked beside the calls' streams can only be about that one. Further calls
     /// share a session in which such questions are refused. Default 8.
     pub sessions_per_caller: usize,
+    /// Streams of calls that are kept for legacy clients, so that one whose connection breaks can go on with its stream
+    /// (`Last-Event-ID`). Past it, those that ended first are forgotten; where none has ended, a stream has no event ids.
+    /// With 0, none has. Default 4,096.
+    pub replays: usize,
+    /// The same, of one session. Default 64.
+    pub session_replays: usize,
+    /// Bytes that are kept of one of them. A client that comes back for what came before these is told that it is lost.
+    /// Default 1 MiB.
+    pub replay_bytes: usize,
+    /// The same, of all together: past it, those that ended first are forgotten, then less is kept of those that go on.
+    /// Default 256 MiB.
+    pub all_replay_bytes: usize,
     /// `subscriptions/listen` that one caller has open at once. Default 32.
     pub listens: usize,
     /// Streams outside of calls that are open at once, over all clients: listens of modern ones, GET streams of legacy
@@ -132,9 +144,17 @@ pub struct Timeouts {
     pub gather: Duration,
     /// How long a `requestState` is good. Default 1 h.
     pub state: Duration,
-    /// A stream to a client on which nothing comes for so long is given a comment, so that nobody between takes it for
-    /// dead. Default 15 s.
+    /// A stream of events to a client on which nothing comes for so long is given a comment, so that nobody between takes
+    /// it for dead. With zero, none ever is. Default 15 s.
     pub keep_alive: Duration,
+    /// How long the stream of a call is kept after its end, for a legacy client that has not read it all. While the call goes
+    /// on it is kept anyway. Default 5 min.
+    pub replay: Duration,
+    /// What legacy clients are asked to wait before they come back to a stream. Default 1 s.
+    pub retry: Duration,
+    /// A call of a 2025-11-25 client that is not answered after so long gets a stream, which the client can come back to.
+    /// Default 100 ms.
+    pub stream_after: Duration,
     /// How long an unused session of a legacy client is remembered. Default 30 min.
     pub session_idle: Duration,
     /// How long a session of a legacy client is good. Default 24 h.
@@ -181,6 +201,10 @@ impl Default for Limits {
             suspended: 1024,
             suspended_per_caller: 32,
             sessions_per_caller: 8,
+            replays: 4096,
+            session_replays: 64,
+            replay_bytes: 1 << 20,
+            all_replay_bytes: 256 << 20,
             listens: 32,
             streams: 10_000,
             session_streams: 4,
@@ -205,6 +229,9 @@ impl Default for Timeouts {
             gather: Duration::from_millis(10),
             state: Duration::from_secs(3600),
             keep_alive: Duration::from_secs(15),
+            replay: Duration::from_secs(300),
+            retry: Duration::from_secs(1),
+            stream_after: Duration::from_millis(100),
             session_idle: Duration::from_secs(30 * 60),
             session_total: Duration::from_secs(24 * 3600),
             listen_ready: Duration::from_millis(600),

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     GatewayConfig, TokenKeys,
     question::{Abilities, QuestionId, State},
+    resume::Shelf,
     seal::Purpose,
     session::Sessions,
 };
@@ -77,7 +78,9 @@ async fn play(moves: &[u8]) {
         return;
     };
     let store = Arc::new(MemorySessions::new());
-    let sessions = Sessions::new(&config, Arc::new(keys), store, clock.clone(), TaskTracker::new());
+    let tasks = TaskTracker::new();
+    let shelf = Arc::new(Shelf::new(&config, tasks.clone()));
+    let sessions = Sessions::new(&config, Arc::new(keys), store, clock.clone(), tasks, shelf);
     let callers = ["alice", "bob"].map(|name| UserId::parse(name).map(|user| Caller::new(Subject::User(user), "fuzz")));
     let [Ok(alice), Ok(bob)] = callers else { return };
     let callers = [Arc::new(alice), Arc::new(bob)];

@@ -23,6 +23,7 @@ use crate::{
     intake::Collect,
     question::Abilities,
     reply::{self, Rejection},
+    resume::Whose,
     service::Inner,
     session::Session,
     upstream::Reply,
@@ -84,7 +85,11 @@ impl Inner {
             .await
             .map_err(|refused| refused.with_id(message.id().cloned()))?;
         match message {
-            Message::Request(request) => self.legacy_request(visit, &session, request, text).await,
+            Message::Request(request) => {
+                let whose = Whose::of(&request);
+                let response = self.legacy_request(visit, &session, request, text).await?;
+                Ok(self.keep_stream(&session, whose, response))
+            }
             Message::Notification(notification) => {
                 self.heed(&session, &notification).await;
                 Ok(reply::accepted())
@@ -197,7 +202,11 @@ impl Inner {
                 };
                 let tasks = &self.connector.tasks;
                 let calling = Self::call(self.clone(), visit.clone(), Some(session.clone()), call);
-                return Work::begin(calling, &self.bench, Some(tasks)).await;
+                let work = Work::begin(calling, &self.bench, Some(tasks));
+                return match self.stream_after(session) {
+                    Some(after) => work.streaming_after(after).await,
+                    None => work.await,
+                };
             }
             Method::Ping => Bytes::from_static(b"{}"),
             Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourceTemplatesList => {
@@ -233,10 +242,16 @@ impl Inner {
             .and_then(|params| RawObject::parse(params).ok());
         let id = params.and_then(|params| RequestId::parse(params.get("requestId")?).ok());
         if let Some(id) = id
-            && !session.cancel(&id)
+            && !self.cancel(session, &id)
         {
             self.cancel_elsewhere(session, &id).await;
         }
+    }
+
+    /// Cancels a call that is under way here, and says whether there is one. What was said on its stream is kept no longer.
+    pub(crate) fn cancel(&self, session: &Session, id: &RequestId) -> bool {
+        self.shelf.unwanted(session.nonce(), id);
+        session.cancel(id)
     }
 
     async fn batched(self: &Arc<Self>, visit: &Arc<Visit>, session: &Arc<Session>, message: Message) -> Option<Bytes> {

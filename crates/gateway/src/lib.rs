@@ -39,6 +39,7 @@ mod modern;
 mod passthrough;
 mod question;
 mod reply;
+mod resume;
 #[cfg(feature = "axum")]
 mod router;
 mod seal;
@@ -50,6 +51,7 @@ mod stream;
 mod table;
 mod tasks;
 mod upstream;
+mod uris;
 mod visit;
 mod work;
 

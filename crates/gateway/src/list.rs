@@ -1,19 +1,22 @@
 //! The list methods: the lists of all servers, fetched at once, merged, sorted and paged.
 
 mod adapt;
+mod collisions;
 
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
-use portolan_core::{Error, Owner, Result};
+use portolan_core::{Error, Owner, Result, ServerName, Uris};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     error::ErrorObject,
     method::Method,
     object::{self, RawObject},
+    stream::Place,
 };
 
+pub(crate) use self::collisions::Collisions;
 use crate::{
     alias,
     exposure::{ExposedTools, Named},
@@ -22,6 +25,7 @@ use crate::{
     service::Inner,
     table::{Mount, Mounted},
     upstream::{Hints, Listing, Prompts, Resources, Templates},
+    uris,
     visit::Visit,
 };
 
@@ -40,6 +44,9 @@ struct Merged {
 
 /// What of a server's list a caller sees.
 trait Shown: Listing {
+    /// What tells those of two servers apart that have one name.
+    const APART: &'static str = "naming: prefix";
+
     fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item>;
 
     /// Whether a server may have any for callers of this gateway.
@@ -51,7 +58,13 @@ trait Shown: Listing {
 impl Shown for ExposedTools {
     fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
         let allowed = self.iter().filter(|tool| inner.allows(visit, mount, mounted, tool));
-        allowed.filter_map(|tool| item(tool, visit, mount)).collect()
+        let items = allowed.filter_map(|tool| item(tool, visit, mount));
+        match visit.gateway.spec.uris {
+            Uris::Prefix => items
+                .map(|(name, tool)| (name, uris::in_text(&mount.server.name, &tool, uris::TOOL)))
+                .collect(),
+            _ => items.collect(),
+        }
     }
 
     fn within(_: &Mount) -> bool {
@@ -68,22 +81,41 @@ impl Shown for Prompts {
 }
 
 impl Shown for Resources {
+    const APART: &'static str = "uris: prefix";
+
     fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
-        by_uri(self.iter(), |uri| inner.allows_resource(visit, mount, mounted, uri))
+        let allowed = self
+            .iter()
+            .filter(|(uri, _)| inner.allows_resource(visit, mount, mounted, uri));
+        by_uri(allowed, visit, mount, uris::RESOURCE)
     }
 }
 
 impl Shown for Templates {
+    const APART: &'static str = "uris: prefix";
+
     fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
-        by_uri(self.iter(), |uri| inner.allows_resource(visit, mount, mounted, uri))
+        let allowed = self
+            .iter()
+            .filter(|(uri, _)| inner.allows_resource(visit, mount, mounted, uri));
+        by_uri(allowed, visit, mount, uris::TEMPLATE)
     }
 }
 
-/// What is known by its URI, as far as the caller may see it.
-fn by_uri<'a>(all: impl Iterator<Item = (&'a str, &'a Bytes)>, allows: impl Fn(&str) -> bool) -> Vec<Item> {
-    all.filter(|(uri, _)| allows(uri))
-        .map(|(uri, definition)| (uri.into(), definition.clone()))
-        .collect()
+/// By the URI that clients have for it, which stands at `place` of its definition.
+fn by_uri<'a>(
+    all: impl Iterator<Item = (&'a str, &'a Bytes)>,
+    visit: &Visit,
+    mount: &Mount,
+    place: Place,
+) -> Vec<Item> {
+    let server = &mount.server.name;
+    match visit.gateway.spec.uris {
+        Uris::Prefix => all
+            .map(|(uri, definition)| (uris::prefixed(server, uri), uris::in_text(server, definition, place)))
+            .collect(),
+        _ => all.map(|(uri, definition)| (uri.into(), definition.clone())).collect(),
+    }
 }
 
 /// By the name that clients call it; none if that is the alias of something else.
@@ -142,12 +174,12 @@ impl Inner {
         let fetched = join_all(
             places.map(|(mount, mounted)| async move { (mount, self.shown_of::<L>(visit, mount, mounted).await) }),
         );
-        let (mut items, mut failures) = (Vec::new(), Vec::new());
+        let (mut items, mut failures): (Vec<(Item, &ServerName)>, _) = (Vec::new(), Vec::new());
         let mut hints: Option<Hints> = None;
         for (mount, shown) in fetched.await {
             match shown {
                 Ok((shown, said)) => {
-                    items.extend(shown);
+                    items.extend(shown.into_iter().map(|item| (item, &mount.server.name)));
                     hints = Some(hints.map_or(said, |hints| hints.and(said)));
                 }
                 Err(error) => {
@@ -158,8 +190,15 @@ impl Inner {
             }
         }
         // Servers come sorted by name and the sort is stable, so of two of one name the first server's stays.
-        items.sort_by(|a, b| a.0.cmp(&b.0));
-        items.dedup_by(|later, earlier| later.0 == earlier.0);
+        items.sort_by(|((one, _), _), ((other, _), _)| one.cmp(other));
+        items.dedup_by(|((name, _), hidden), ((kept, _), first)| {
+            let is_taken = name == kept;
+            if is_taken {
+                visit.gateway.collisions.note::<L>(name, first, hidden);
+            }
+            is_taken
+        });
+        let items = items.into_iter().map(|(item, _)| item).collect();
         let mut hints = hints.filter(|_| failures.is_empty()).unwrap_or_default();
         hints.public &= !self.policy.depends_on_caller() && visit.gateway.mounts().iter().all(is_for_everybody);
         Merged { items, failures, hints }

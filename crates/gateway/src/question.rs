@@ -33,16 +33,12 @@ pub(crate) use self::token::State;
 pub(crate) use self::{
     abilities::Abilities,
     aside::{Desk, Pending},
+    codec::{Reader, Writer},
     modern::bring,
     origin::carry_on,
-    token::{QuestionId, Seat},
+    token::{Handle, Place, QuestionId, Seat},
 };
-use self::{
-    hop::Hops,
-    suspended::Suspended,
-    token::{Handle, Place, To},
-    waiting::Waiting,
-};
+use self::{hop::Hops, suspended::Suspended, token::To, waiting::Waiting};
 use crate::{config::GatewayConfig, seal::Purpose, service::Inner};
 
 /// What is open between clients and servers in this replica.
@@ -91,7 +87,7 @@ impl Questions {
     }
 
     /// This replica, and something that waits in it.
-    fn place(&self, handle: Handle) -> Place {
+    pub(crate) fn place(&self, handle: Handle) -> Place {
         Place {
             replica: self.replica,
             url: self.url.clone(),
@@ -99,7 +95,7 @@ impl Questions {
         }
     }
 
-    fn is_here(&self, place: &Place) -> bool {
+    pub(crate) fn is_here(&self, place: &Place) -> bool {
         place.replica == self.replica
     }
 }
@@ -118,7 +114,7 @@ fn mint(inner: &Inner, session: Handle, to: To) -> Option<RequestId> {
     RequestId::parse(&object::quote(&sealed.ok()?)).ok()
 }
 
-fn random_handle() -> Handle {
+pub(crate) fn random_handle() -> Handle {
     let mut handle = [0; 16];
     let _ = SystemRandom::new().fill(&mut handle);
     handle

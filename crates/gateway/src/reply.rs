@@ -69,6 +69,13 @@ impl Rejection {
         rejection
     }
 
+    /// 405 to a GET that finds no stream.
+    pub(crate) fn no_stream(problem: &'static str) -> Self {
+        let mut rejection = Self::http(StatusCode::METHOD_NOT_ALLOWED, problem);
+        rejection.0.allow = Some("POST, DELETE");
+        rejection
+    }
+
     /// The status that it is refused with.
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status
@@ -140,6 +147,11 @@ pub(crate) fn events(body: Body) -> Response<Body> {
     // Reverse proxies otherwise hold events back (2026-07-28, transports).
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+/// Whether a reply is a stream of events.
+pub(crate) fn is_stream(response: &Response<Body>) -> bool {
+    response.headers().get(header::CONTENT_TYPE) == Some(&EVENT_STREAM)
 }
 
 /// 202, the answer to notifications.

@@ -28,6 +28,8 @@ pub(crate) enum Purpose {
     Question,
     /// A `requestState`: a call that waits for its client's answers.
     State,
+    /// The ids of the events of a stream.
+    Stream,
 }
 
 impl Purpose {
@@ -35,7 +37,7 @@ impl Purpose {
     fn max_len(self) -> usize {
         match self {
             // Headers share 8 KiB in many proxies.
-            Self::Session | Self::Task | Self::Question => 2048,
+            Self::Session | Self::Task | Self::Question | Self::Stream => 2048,
             // A URI may be the place in a list.
             Self::Cursor => 8192,
             // It carries what a server gave, and travels in bodies.
@@ -50,6 +52,7 @@ impl Purpose {
             Self::Task => b"portolan task 1".as_slice(),
             Self::Question => b"portolan question 1".as_slice(),
             Self::State => b"portolan state 1".as_slice(),
+            Self::Stream => b"portolan stream 1".as_slice(),
         })
     }
 }

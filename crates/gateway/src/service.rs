@@ -13,9 +13,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method as Verb, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
 use portolan_core::{
-    AuditSink, Authenticator, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName, Outbound,
-    Policy, Publication, Result, ServerName, ServerSpec, SessionStore, Source, Tool,
+    AuditSink, Authenticator, BoxError, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName,
+    Outbound, Policy, Publication, Result, ServerName, ServerSpec, SessionStore, Source, Tool,
 };
 use portolan_wire::{
     envelope::{self, Incoming, Message},
@@ -26,12 +27,13 @@ use tokio_util::sync::DropGuard;
 
 use crate::{
     auth,
-    body::Body,
+    body::{Awake, Body},
     config::GatewayConfig,
     exposure::ExposedTools,
     guard, intake,
     question::Questions,
     reply::Rejection,
+    resume::Shelf,
     seal::TokenKeys,
     session::Sessions,
     stream::Streams,
@@ -65,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) calls: Arc<Semaphore>,
     pub(crate) bench: Arc<Bench>,
     pub(crate) questions: Questions,
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) bus: Option<Arc<dyn Bus>>,
     pub(crate) streams: Streams,
     /// Ends what works in the background when the gateway is gone.
@@ -102,6 +105,7 @@ impl McpGateway {
         let config = Arc::new(parts.config);
         let keys = Arc::new(parts.keys);
         let connector = Arc::new(Connector::new(config.clone(), parts.audit.clone()));
+        let shelf = Arc::new(Shelf::new(&config, connector.tasks.clone()));
         let inner = Inner {
             table: Table::new(parts.runtime, connector.clone()),
             sessions: Sessions::new(
@@ -110,7 +114,9 @@ impl McpGateway {
                 parts.sessions,
                 parts.clock.clone(),
                 connector.tasks.clone(),
+                shelf.clone(),
             ),
+            shelf,
             calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
             bench: Arc::default(),
             questions: Questions::new(&config),
@@ -140,6 +146,12 @@ impl McpGateway {
     /// How many calls wait now for their clients' answers to servers' questions.
     pub fn question_count(&self) -> usize {
         self.inner.questions.count()
+    }
+
+    /// How many streams of calls are kept now, so that legacy clients whose connections break can go on with them: those
+    /// that go on, and those that have ended a while ago.
+    pub fn replay_count(&self) -> usize {
+        self.inner.shelf.len()
     }
 
     /// How many streams outside of calls are open now: listens of modern clients, GET streams of legacy ones.
@@ -208,6 +220,11 @@ impl McpGateway {
 }
 
 impl Inner {
+    /// A stream of events to a client, kept awake.
+    pub(crate) fn awake(&self, events: impl HttpBody<Data = Bytes, Error = BoxError> + Send + Unpin + 'static) -> Body {
+        Body::relayed(Awake::new(events, self.config.timeouts.keep_alive))
+    }
+
     /// How many calls may be under way at once.
     fn places(&self) -> usize {
         self.config.limits.calls.min(Semaphore::MAX_PERMITS)

@@ -11,11 +11,13 @@ mod levels;
 mod listen;
 mod outbox;
 mod places;
+mod renaming;
 mod replicas;
+mod sent;
 mod subscribe;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -25,18 +27,18 @@ use std::{
 
 use futures_util::future::join_all;
 use http::{Extensions, HeaderMap, Request, Uri, request::Parts};
-use portolan_core::{Caller, GatewayName, InstallName, Owner};
+use portolan_core::{Caller, GatewayName, InstallName, Owner, ServerName, Uris};
 use portolan_wire::{
     error::{self, ErrorObject},
     level::LogLevel,
 };
 
-use self::places::Places;
 pub(crate) use self::{
     aside::{Asides, Opening},
     levels::level,
     outbox::{End, Outbox},
 };
+use self::{places::Places, renaming::Renaming};
 use crate::{
     question::Desk,
     service::Inner,
@@ -63,13 +65,22 @@ pub(crate) struct Listener {
     gateway: GatewayName,
     caller: Arc<Caller>,
     interest: Mutex<Interest>,
-    attached: tokio::sync::Mutex<Vec<(Arc<Uris>, Listening)>>,
+    attached: tokio::sync::Mutex<Vec<Attached>>,
     /// Whether something else is wanted than what is listened to.
     dirty: AtomicBool,
     /// What the client came in with, to see whether it may still come in.
     door: Mutex<Option<Door>>,
     /// What servers say on the streams of the session's own.
     pub(crate) asides: Asides,
+}
+
+/// A place at the hub of one server.
+#[derive(Debug)]
+struct Attached {
+    listening: Listening,
+    watched: Arc<Watched>,
+    /// How the client is told of resources there.
+    uris: Uris,
 }
 
 struct Door {
@@ -80,9 +91,10 @@ struct Door {
 
 /// What the servers together have agreed to.
 #[derive(Debug, Default)]
-pub(crate) struct Agreed(Vec<(Arc<Uris>, Option<Arc<Offer>>)>);
+pub(crate) struct Agreed(Vec<(Arc<Watched>, Option<Arc<Offer>>)>);
 
-type Uris = BTreeSet<Arc<str>>;
+/// Resources by the URIs that the client has for them, each with that of its server.
+type Watched = BTreeMap<Arc<str>, Arc<str>>;
 
 impl Streams {
     pub(crate) fn new(config: &crate::GatewayConfig) -> Self {
@@ -173,7 +185,8 @@ impl Inner {
         listener.dirty.store(false, Ordering::Release);
         let interest = listener.interest().clone();
         let owners = self.owners(&visit, &interest, at_most / 2).await;
-        let mut kept: Vec<(Arc<Uris>, Listening)> = Vec::with_capacity(attached.len());
+        let uris = gateway.spec.uris;
+        let mut kept: Vec<Attached> = Vec::with_capacity(attached.len());
         for (mount, mounted) in visit.places() {
             let credential = self
                 .broker
@@ -186,34 +199,40 @@ impl Inner {
                 }
             };
             let mut wanted = interest.clone();
-            wanted.uris = owners.get(&mounted.install.name).cloned().unwrap_or_default();
+            let watched = owners.get(&mounted.install.name).cloned().unwrap_or_default();
+            wanted.uris = watched.values().cloned().collect();
             // What a shared server logs may be about anybody's calls.
             wanted.log = wanted
                 .log
                 .filter(|_| matches!(mounted.install.owner, Owner::Personal(_)));
-            let uris = Arc::new(wanted.uris.clone());
             let hub = mounted.upstream.changes(&credential);
-            let known = attached.iter().position(|(_, listening)| listening.is_at(&hub));
-            let listening = match known.map(|at| attached.swap_remove(at)) {
-                Some((_, mut listening)) => {
+            let known = attached
+                .iter()
+                .position(|known| known.listening.is_at(&hub) && known.uris == uris);
+            let listening = match known.map(|at| attached.swap_remove(at).listening) {
+                Some(mut listening) => {
                     listening.change(wanted);
                     listening
                 }
-                None => hub.listen(wanted, listener.outbox.clone()),
+                None => hub.listen(wanted, listener.sink(uris, &mount.server.name)),
             };
-            kept.push((uris, listening));
+            kept.push(Attached {
+                listening,
+                watched: Arc::new(watched),
+                uris,
+            });
         }
         *attached = kept;
-        let offers = attached.iter().map(async |(uris, listening)| {
+        let offers = attached.iter().map(async |known| {
             let left = deadline.saturating_duration_since(Instant::now());
-            (uris.clone(), listening.offer(left).await)
+            (known.watched.clone(), known.listening.offer(left).await)
         });
         Agreed(join_all(offers).await)
     }
 
     /// Who is asked about which resource. Who does not say in time what it has may have anything.
-    async fn owners(&self, visit: &Visit, interest: &Interest, at_most: Duration) -> HashMap<InstallName, Uris> {
-        let mut owners: HashMap<InstallName, Uris> = HashMap::new();
+    async fn owners(&self, visit: &Visit, interest: &Interest, at_most: Duration) -> HashMap<InstallName, Watched> {
+        let mut owners: HashMap<InstallName, Watched> = HashMap::new();
         let at_most = if at_most.is_zero() {
             self.config.timeouts.list
         } else {
@@ -222,9 +241,10 @@ impl Inner {
         let deadline = tokio::time::Instant::now() + at_most;
         for uri in &interest.uris {
             let asked = tokio::time::timeout_at(deadline, self.watched_at(visit, uri)).await;
-            let places = asked.unwrap_or_else(|_| self.with_resources(visit, uri));
-            for (_, mounted) in places {
-                owners.entry(mounted.install.name).or_default().insert(uri.clone());
+            let places = asked.unwrap_or_else(|_| self.may_watch(visit, uri));
+            for ((_, mounted), own) in places {
+                let watched = owners.entry(mounted.install.name).or_default();
+                watched.insert(uri.clone(), own);
             }
         }
         owners
@@ -263,6 +283,14 @@ impl Listener {
         head.headers = door.headers.clone();
         head.extensions = door.extensions.clone();
         Some(head)
+    }
+
+    /// Where a server's changes are told.
+    fn sink(&self, uris: Uris, server: &ServerName) -> Arc<dyn Sink> {
+        match uris {
+            Uris::Prefix => Arc::new(Renaming::new(server.clone(), self.outbox.clone())),
+            _ => self.outbox.clone(),
+        }
     }
 
     fn interest(&self) -> MutexGuard<'_, Interest> {
@@ -304,6 +332,7 @@ impl Listener {
 
     /// Listens no more.
     async fn detach(&self) {
+        self.outbox.forget_sent();
         self.asides.clear();
         self.attached.lock().await.clear();
         self.dirty.store(true, Ordering::Release);
@@ -314,13 +343,16 @@ impl Agreed {
     /// Whether some server tells of a resource, or may yet; else why not.
     pub(crate) fn of(&self, uri: &str) -> Result<(), ErrorObject> {
         let mut refusal: Option<ErrorObject> = None;
-        let mut asked = self.0.iter().filter(|(uris, _)| uris.contains(uri)).peekable();
+        let asked = self.0.iter();
+        let mut asked = asked
+            .filter_map(|(watched, offer)| Some((watched.get(uri)?, offer)))
+            .peekable();
         if asked.peek().is_none() {
             return Err(ErrorObject::invalid_params("no server has this resource"));
         }
-        for (_, offer) in asked {
+        for (own, offer) in asked {
             let Some(offer) = offer else { return Ok(()) };
-            match offer.refused.get(uri) {
+            match offer.refused.get(own) {
                 None if offer.live => return Ok(()),
                 None => {}
                 Some(error) => match &refusal {

@@ -15,6 +15,7 @@ use portolan_core::{
 use crate::{
     alias::Aliases,
     exposure,
+    list::Collisions,
     upstream::{Connector, Link},
 };
 
@@ -36,6 +37,7 @@ pub(crate) struct Published {
     pub(crate) passthrough: Vec<HeaderName>,
     /// Names of single tools and prompts.
     pub(crate) aliases: Option<Box<Aliases>>,
+    pub(crate) collisions: Collisions,
     mounts: Vec<Mount>,
     by_server: HashMap<ServerName, usize>,
 }
@@ -127,6 +129,7 @@ impl Table {
                 .collect(),
             mounts,
             aliases: Aliases::of(&publication.gateway),
+            collisions: Collisions::default(),
             spec: publication.gateway,
         })
     }
@@ -230,6 +233,11 @@ impl Published {
             name,
             aliases: self.aliases.as_deref(),
         }
+    }
+
+    /// A server behind this gateway, by its name.
+    pub(crate) fn mount(&self, server: &str) -> Option<&Mount> {
+        self.mounts_of(server).first()
     }
 
     fn mounts_of<S>(&self, server: &S) -> &[Mount]

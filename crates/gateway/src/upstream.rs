@@ -25,7 +25,7 @@ use std::sync::Arc;
 use ::http::{HeaderMap, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use portolan_core::{Caller, Channel, Endpoint, GatewayName, Outbound, Result, Runtime, ServerName, ServerSpec};
+use portolan_core::{Caller, Channel, Endpoint, GatewayName, Outbound, Result, Runtime, ServerName, ServerSpec, Uris};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     header::ParamHeader,
@@ -116,6 +116,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) asks: Abilities,
     /// Whether structured content may come that is no object.
     pub(crate) odd_output: bool,
+    /// How the client knows the URIs of the server.
+    pub(crate) uris: Uris,
     /// What becomes of the ids of tasks, where the client knows tasks.
     pub(crate) tasks: Option<Arc<TaskIds>>,
     /// Arguments that are repeated in headers.

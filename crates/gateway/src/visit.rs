@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, Uri};
-use portolan_core::{Action, Caller, Decision, MethodUse, Naming, PromptUse, ResourceUse, ToolUse};
+use portolan_core::{Action, Caller, Decision, MethodUse, Naming, PromptUse, ResourceUse, ToolUse, Uris};
 
 use crate::{
     exposure::ExposedTool,
@@ -33,7 +33,8 @@ impl Visit {
     pub(crate) fn sole_server(&self) -> Option<(&Mount, &Mounted)> {
         let mut places = self.places();
         let sole = places.next().filter(|(mount, _)| mount.is_whole())?;
-        let as_it_is = self.gateway.spec.naming == Naming::Plain && self.gateway.aliases.is_none();
+        let spec = &self.gateway.spec;
+        let as_it_is = spec.naming == Naming::Plain && spec.uris == Uris::Plain && self.gateway.aliases.is_none();
         (places.next().is_none() && as_it_is).then_some(sole)
     }
 }

@@ -5,13 +5,18 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use http::Response;
 use tokio::runtime::Handle;
 use tokio_util::{sync::ReusableBoxFuture, task::TaskTracker};
 
-use crate::{body::Body, reply::Rejection};
+use crate::{
+    body::Body,
+    reply::{self, Rejection},
+    resume::Late,
+};
 
 type Answer = Result<Response<Body>, Rejection>;
 
@@ -35,6 +40,8 @@ pub(crate) struct Work {
     boxed: Option<ReusableBoxFuture<'static, Answer>>,
     bench: Arc<Bench>,
     outlives: Option<TaskTracker>,
+    /// Since when it is under way, and after how long its client gets a stream to wait on.
+    streams: Option<(Instant, Duration)>,
 }
 
 impl Work {
@@ -56,7 +63,27 @@ impl Work {
             boxed: Some(boxed),
             bench: bench.clone(),
             outlives: outlives.cloned(),
+            streams: None,
         }
+    }
+
+    /// The same; if it is not done after so long, it is answered by a stream on which the answer comes when it is there.
+    ///
+    /// There is no timer for this: who waits for a server looks up at that time (`upstream/patience.rs`).
+    pub(crate) fn streaming_after(mut self, after: Duration) -> Self {
+        self.streams = Some((Instant::now(), after));
+        self
+    }
+
+    /// The rest of this work, as a stream.
+    fn late(&mut self) -> Response<Body> {
+        let rest = Self {
+            boxed: self.boxed.take(),
+            bench: self.bench.clone(),
+            outlives: self.outlives.take(),
+            streams: None,
+        };
+        reply::events(Body::relayed(Late::new(rest)))
     }
 }
 
@@ -74,7 +101,14 @@ impl Future for Work {
         let Some(boxed) = &mut this.boxed else {
             return Poll::Pending;
         };
-        let answer = std::task::ready!(boxed.poll(cx));
+        let Poll::Ready(answer) = boxed.poll(cx) else {
+            let is_late = this.streams.is_some_and(|(since, after)| since.elapsed() >= after);
+            return if is_late {
+                Poll::Ready(Ok(this.late()))
+            } else {
+                Poll::Pending
+            };
+        };
         if let Some(empty) = this.boxed.take() {
             let mut boxes = this.bench.lock();
             if boxes.len() < BOXES {

@@ -9,4 +9,4 @@ mod tests;
 
 pub use self::decoder::{Decoder, Event, EventTooLarge};
 pub use self::splitter::{Piece, Splitter};
-pub use self::write::{COMMENT, EVENT_END, EVENT_START, event, event_with_id, priming};
+pub use self::write::{COMMENT, EVENT_END, EVENT_START, RETRY, event, event_with_id, id_line, priming, retry};

@@ -2,9 +2,10 @@
 //!
 //! A tool's result may be megabytes of text of which the gateway has to change the id and one
 //! small member. [`ResponseStream`] finds them as the chunks come and passes the rest on as
-//! slices of those same chunks.
+//! slices of those same chunks. It can put text into strings at known places, such as URIs.
 
 mod cut;
+mod insert;
 mod skip;
 mod walk;
 
@@ -13,7 +14,8 @@ mod tests;
 
 use bytes::Bytes;
 
-use self::{cut::Cut, walk::Walk};
+pub use self::insert::{Insertion, Place};
+use self::{insert::InsertStream, walk::Walk};
 use crate::id::{InvalidId, RequestId};
 
 /// What to change in a response.
@@ -87,6 +89,8 @@ pub struct Head {
 #[derive(Debug)]
 pub struct ResponseStream {
     walk: Walk,
+    /// What is put into the text besides.
+    inserts: Option<Box<InsertStream>>,
     failed: Option<StreamError>,
 }
 
@@ -95,7 +99,18 @@ impl ResponseStream {
     pub fn new(edit: Edit) -> Self {
         Self {
             walk: Walk::new(edit),
+            inserts: None,
             failed: None,
+        }
+    }
+
+    /// The same, with text put into the strings at a place of the message. Where there are places, the structure of the
+    /// message is checked further down.
+    #[must_use]
+    pub fn inserting(self, place: Place, insertion: Insertion) -> Self {
+        Self {
+            inserts: Some(Box::new(InsertStream::new(place, insertion))),
+            ..self
         }
     }
 
@@ -106,11 +121,16 @@ impl ResponseStream {
         if let Some(fault) = self.failed {
             return Err(fault);
         }
-        let mut cut = Cut::new(chunk, self.walk.is_silent(), out);
-        let walked = self.walk.run(&mut cut);
-        self.failed = walked.err();
-        cut.finish();
-        walked
+        let pushed = match &mut self.inserts {
+            None => self.walk.push(chunk, out),
+            Some(inserts) => {
+                let mut edited: Vec<Bytes> = Vec::with_capacity(4);
+                let pushed = self.walk.push(chunk, &mut edited);
+                pushed.and_then(|()| edited.into_iter().try_for_each(|piece| inserts.push(piece, out)))
+            }
+        };
+        self.failed = pushed.err();
+        pushed
     }
 
     /// What has been seen so far: enough, after a chunk or two, to treat an error otherwise.
@@ -122,7 +142,12 @@ impl ResponseStream {
     pub fn finish(self) -> Result<Head, StreamError> {
         match self.failed {
             Some(fault) => Err(fault),
-            None => self.walk.finish(),
+            None => {
+                if let Some(inserts) = self.inserts {
+                    inserts.finish()?;
+                }
+                self.walk.finish()
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     CredentialKey, GatewayName, GatewaySpec, Install, InstallName, Labels, Owner, Record, ServerName, ServerSpec,
-    Subject, TeamId, TokenDigest, TokenGrant, Tool,
+    Subject, TeamId, TokenDigest, TokenGrant, Tool, Uris,
 };
 
 /// A moment, so many seconds after one that is long gone.
@@ -57,6 +57,7 @@ pub fn tool(definition: &str) -> Tool {
 /// A gateway with labels.
 pub fn gateway(name: &str) -> GatewaySpec {
     let mut gateway = GatewaySpec::new(gateway_name(name));
+    gateway.uris = Uris::Prefix;
     gateway.labels = Labels::new([("team", "web"), ("stage", "prod")]).expect("labels");
     gateway
 }

@@ -1,13 +1,15 @@
-//! Whose a resource is: told by the lists of the servers, which keep their own URIs.
+//! Whose a resource is: told by its URI where that names the server, else by the lists of the servers.
 
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use portolan_core::Uris;
 
 use super::target::Place;
 use crate::{
     service::Inner,
     upstream::{Listing, Resources, Templates},
+    uris,
     visit::Visit,
 };
 
@@ -47,16 +49,42 @@ impl Inner {
         likely
     }
 
-    /// The servers that are asked to tell of changes of a resource: whose it is, or else all that may have it.
-    pub(crate) async fn watched_at<'a>(&self, visit: &'a Visit, uri: &str) -> Vec<Place<'a>> {
+    /// The server that a URI names, and the URI as it has it; if it may have it, and this caller may read it.
+    pub(crate) fn place_named<'a>(&self, visit: &'a Visit, uri: &str) -> Option<(Place<'a>, String)> {
+        let (server, own) = uris::meant(uri)?;
+        let mount = visit.gateway.mount(server)?;
+        let place = (mount, mount.resolve(&visit.caller)?);
+        self.may_have(visit, place, &own).then(|| (place, own.into_owned()))
+    }
+
+    /// The servers that are asked to tell of changes of a resource: whose it is, or else all that may have it; each with the
+    /// URI that it has for it.
+    pub(crate) async fn watched_at<'a>(&self, visit: &'a Visit, uri: &Arc<str>) -> Vec<(Place<'a>, Arc<str>)> {
+        if visit.gateway.spec.uris == Uris::Prefix {
+            return self.may_watch(visit, uri);
+        }
         match self.owner_of(visit, uri).await {
-            Some(owner) => vec![owner],
-            None => self.with_resources(visit, uri),
+            Some(owner) => vec![(owner, uri.clone())],
+            None => self.may_watch(visit, uri),
+        }
+    }
+
+    /// The same without asking anybody.
+    pub(crate) fn may_watch<'a>(&self, visit: &'a Visit, uri: &Arc<str>) -> Vec<(Place<'a>, Arc<str>)> {
+        match visit.gateway.spec.uris {
+            Uris::Prefix => {
+                let named = self.place_named(visit, uri);
+                named.map(|(place, own)| (place, own.into())).into_iter().collect()
+            }
+            _ => {
+                let places = self.with_resources(visit, uri).into_iter();
+                places.map(|place| (place, uri.clone())).collect()
+            }
         }
     }
 
     /// Whose a resource or a template of some is, by what servers list; nobody's where that does not tell.
-    pub(crate) async fn owner_of<'a>(&self, visit: &'a Visit, uri: &str) -> Option<Place<'a>> {
+    pub(super) async fn owner_of<'a>(&self, visit: &'a Visit, uri: &str) -> Option<Place<'a>> {
         let mut places = self.with_resources(visit, uri);
         if places.len() == 1 {
             return places.pop();
@@ -69,19 +97,23 @@ impl Inner {
             return Some(places.swap_remove(owner));
         }
         let lists = join_all(places.iter().map(|place| self.list_of::<Templates>(visit, *place))).await;
-        let has = |list: &Option<Arc<Templates>>| {
-            list.as_ref()
-                .is_some_and(|list| list.contains(uri) || list.matches(uri))
+        let first = |has: fn(&Templates, &str) -> bool| {
+            let has = |list: &Option<Arc<Templates>>| list.as_ref().is_some_and(|list| has(list, uri));
+            lists.iter().position(has)
         };
-        lists.iter().position(has).map(|owner| places.swap_remove(owner))
+        // A template that stands for anything also stands for the text of another.
+        let owner = first(Templates::contains).or_else(|| first(Templates::matches));
+        owner.map(|owner| places.swap_remove(owner))
     }
 
     /// The servers, in their order, that may have resources and of which this caller may read this one.
-    pub(crate) fn with_resources<'a>(&self, visit: &'a Visit, uri: &str) -> Vec<Place<'a>> {
-        let places = visit.places().filter(|(mount, mounted)| {
-            let about = mounted.upstream.about();
-            about.is_none_or(|about| about.offers("resources")) && self.allows_resource(visit, mount, mounted, uri)
-        });
-        places.collect()
+    fn with_resources<'a>(&self, visit: &'a Visit, uri: &str) -> Vec<Place<'a>> {
+        let places = visit.places();
+        places.filter(|place| self.may_have(visit, *place, uri)).collect()
+    }
+
+    fn may_have(&self, visit: &Visit, (mount, mounted): Place<'_>, own: &str) -> bool {
+        let about = mounted.upstream.about();
+        about.is_none_or(|about| about.offers("resources")) && self.allows_resource(visit, mount, mounted, own)
     }
 }

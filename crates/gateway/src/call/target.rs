@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use portolan_core::{Error, Result};
+use portolan_core::{Error, Result, Uris};
 use portolan_wire::{
     era::Era,
     error::ErrorObject,
@@ -134,6 +134,14 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// The same, with a member of params that the server knows by another value.
+    fn renaming(self, member: &'static str, value: Bytes) -> Self {
+        Self {
+            rename: Some((member, value)),
+            ..self
+        }
+    }
+
     fn first_of(mut places: Vec<Place<'a>>, what: &str) -> Option<Self> {
         if places.is_empty() {
             return None;
@@ -192,8 +200,13 @@ impl Inner {
             }
             Method::ResourcesRead => {
                 let uri = text(&call.params, "uri", "params.uri must be the URI of a resource")?;
-                let places = self.places_of(visit, &uri).await;
-                let target = Target::first_of(places, &uri);
+                let target = match visit.gateway.spec.uris {
+                    Uris::Prefix => self.place_named(visit, &uri).map(|(place, own)| {
+                        let quoted = object::quote(&own);
+                        Target::at(place, &own).renaming("uri", quoted)
+                    }),
+                    _ => Target::first_of(self.places_of(visit, &uri).await, &uri),
+                };
                 target.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_resource(&uri, era)))
             }
             Method::Complete => self.completed(visit, call).await,
@@ -225,8 +238,13 @@ impl Inner {
             }
             "ref/resource" => {
                 let uri = text(&reference, "uri", odd)?;
-                let place = self.owner_of(visit, &uri).await;
-                let target = place.map(|place| Target::at(place, &uri));
+                let target = match visit.gateway.spec.uris {
+                    Uris::Prefix => self.place_named(visit, &uri).map(|(place, own)| {
+                        reference.set("uri", object::quote(&own));
+                        Target::at(place, &own).renaming("ref", reference.to_bytes())
+                    }),
+                    _ => self.owner_of(visit, &uri).await.map(|place| Target::at(place, &uri)),
+                };
                 let unknown = || ErrorObject::invalid_params(format!("no server has the resource {uri}"));
                 target.ok_or_else(|| Missing::Unknown(unknown()))
             }
@@ -243,10 +261,7 @@ impl Inner {
         let found = tasks::find(visit, &self.keys, &id);
         let (mount, mounted, own) =
             found.ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params("unknown task")))?;
-        Ok(Target {
-            rename: Some(("taskId", object::quote(&own))),
-            ..Target::at((mount, mounted), call.method.as_str())
-        })
+        Ok(Target::at((mount, mounted), call.method.as_str()).renaming("taskId", object::quote(&own)))
     }
 
     /// A method of an extension says nothing of whose it is. It is the server's, where there is one and nothing is renamed.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Method as Verb, Response, StatusCode};
 use portolan_core::{Answer, InstallName, Result};
 use portolan_wire::{
     envelope::{self, Outcome},
@@ -47,7 +47,12 @@ impl Inner {
             To::Call { place, key } if self.questions.is_here(&place) => {
                 self.questions.waiting.answer(&place.handle, key, answer);
             }
-            To::Call { place, .. } => return self.hop(visit, &place, text).await.map_err(|lost| lost.refusal()),
+            To::Call { place, .. } => {
+                return self
+                    .hop(visit, Verb::POST, &place, text)
+                    .await
+                    .map_err(|lost| lost.refusal());
+            }
             To::Server { install, seat, id } => {
                 if let Err(error) = self.tell(visit, &install, &seat, &id, &answer).await {
                     tracing::warn!(%error, "an answer of a client did not reach its server");

@@ -37,7 +37,13 @@ impl Lost {
 
 impl Inner {
     /// Hands a client's request on as it came, and gives what the other replica answers, as it comes.
-    pub(super) async fn hop(&self, visit: &Visit, place: &Place, text: Bytes) -> Result<Response<Body>, Lost> {
+    pub(crate) async fn hop(
+        &self,
+        visit: &Visit,
+        verb: Verb,
+        place: &Place,
+        text: Bytes,
+    ) -> Result<Response<Body>, Lost> {
         let url = place.url.as_deref().ok_or(Lost)?;
         if visit.headers.contains_key(HOP) {
             return Err(Lost);
@@ -48,7 +54,7 @@ impl Inner {
             .map_err(|_| Lost)?;
         let target = uri.path_and_query().ok_or(Lost)?.as_str().parse().map_err(|_| Lost)?;
         let mut request = Request::new(Full::new(text));
-        *request.method_mut() = Verb::POST;
+        *request.method_mut() = verb;
         *request.uri_mut() = target;
         // The client's own, also its credentials and the host that it called: the other replica checks them as this one did.
         *request.headers_mut() = visit.headers.clone();

@@ -12,7 +12,7 @@ use portolan_wire::{
     method::Method,
     object::{self, RawObject},
 };
-use tokio::time::{Duration, Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Duration, Instant};
 
 use super::{
     origin::Origin,
@@ -64,15 +64,13 @@ pub(super) async fn talk(origin: Origin, mut reply: Reply, pen: Pen) {
 /// Passes on what a server says until it has answered, or has ended the call with questions.
 async fn relay(origin: &Origin, mut events: Events, ticket: &mut Ticket, pen: &Pen) -> Option<Asked> {
     let mut open: HashMap<u64, QuestionKey> = HashMap::new();
-    let (mut next, mut asked) = (0, false);
-    let mut idle = idle(origin);
+    let mut next = 0;
     loop {
         tokio::select! {
             step = events.step() => match step? {
                 Ok(Step::Frame(piece)) => pen.piece(piece).await,
                 Ok(Step::Asks(asked)) => return Some(asked),
                 Ok(Step::Question(question)) => {
-                    asked = true;
                     let key = question.key.clone();
                     let seat = events.seat();
                     if open.len() >= MOST || !put(origin, seat, question, ticket, next, pen).await {
@@ -93,7 +91,6 @@ async fn relay(origin: &Origin, mut events: Events, ticket: &mut Ticket, pen: &P
                     events.answer(&key, answer);
                 }
             }
-            _ = idle.tick(), if asked => pen.comment().await,
         }
     }
 }
@@ -159,7 +156,7 @@ async fn ask(
         pen.event(&envelope::request(&id, &method, question.as_deref())).await;
         open.insert(key, (name, method, id));
     }
-    let answers = match answers(origin, &mut open, ticket, pen, deadline).await {
+    let answers = match answers(origin, &mut open, ticket, deadline).await {
         Ok(Some(answers)) => answers,
         other => {
             take_back(&open, pen).await;
@@ -177,11 +174,9 @@ async fn answers(
     origin: &Origin,
     open: &mut OpenQuestions,
     ticket: &mut Ticket,
-    pen: &Pen,
     deadline: Instant,
 ) -> Result<Option<RawObject>> {
     let mut answers = RawObject::new();
-    let mut idle = idle(origin);
     let after = origin.question_time();
     let mut silence = std::pin::pin!(tokio::time::sleep_until(deadline.min(Instant::now() + after)));
     while !open.is_empty() {
@@ -193,7 +188,6 @@ async fn answers(
             () = cancelled(origin) => return Ok(None),
             () = origin.inner.questions.ending.cancelled() => return Err(origin.failed(ends())),
             () = &mut silence => return Err(Error::Timeout { action: "the client's answer to a question".into(), after }),
-            _ = idle.tick() => pen.comment().await,
         }
     }
     Ok(Some(answers))
@@ -259,11 +253,4 @@ async fn cancelled(origin: &Origin) {
         Some((_, cancelled)) => std::future::poll_fn(|cx| cancelled.poll(cx)).await,
         None => std::future::pending().await,
     }
-}
-
-fn idle(origin: &Origin) -> tokio::time::Interval {
-    let every = origin.inner.config.timeouts.keep_alive.max(Duration::from_millis(1));
-    let mut idle = interval_at(Instant::now() + every, every);
-    idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    idle
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Method as Verb;
 use portolan_core::{Answer, Cause, Error, Failure, Result};
 use portolan_wire::{
     envelope,
@@ -323,7 +324,7 @@ impl Origin {
 
     /// The call was kept in another replica.
     async fn elsewhere(&self, place: &Place, text: &Bytes) -> Reply {
-        match self.inner.hop(&self.visit, place, text.clone()).await {
+        match self.inner.hop(&self.visit, Verb::POST, place, text.clone()).await {
             Ok(response) => Reply::Ready(Box::new(response)),
             Err(_) => self.lost(),
         }

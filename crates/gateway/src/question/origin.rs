@@ -120,6 +120,7 @@ impl Origin {
             declared: self.declared.clone(),
             asks: self.asks,
             odd_output: self.odd_output,
+            uris: self.visit.gateway.spec.uris,
             tasks: self.tasks.clone(),
             mirrored: &self.mirrored,
             credential: &self.credential,

@@ -54,11 +54,6 @@ impl Pen {
         self.piece(sse::event(message)).await;
     }
 
-    /// Something that means nothing, so that nobody takes the stream for dead.
-    pub(crate) async fn comment(&self) {
-        self.piece(Bytes::from_static(sse::COMMENT)).await;
-    }
-
     /// A JSON text as it comes, as one message.
     pub(crate) async fn json(&self, mut body: Body) {
         self.piece(Bytes::from_static(sse::EVENT_START)).await;

@@ -121,7 +121,7 @@ impl QuestionId {
                 let begun = begun.byte(0).fixed(install.as_uuid().as_bytes());
                 write_seat(begun, seat).bytes(id).done()
             }
-            To::Call { place, key } => write_place(begun.byte(1), place).number(*key).done(),
+            To::Call { place, key } => place.write(begun.byte(1)).number(*key).done(),
         }
     }
 
@@ -135,7 +135,7 @@ impl QuestionId {
                 id: reader.bytes()?.into(),
             },
             1 => To::Call {
-                place: read_place(&mut reader)?,
+                place: Place::read(&mut reader)?,
                 key: reader.number()?,
             },
             _ => return None,
@@ -156,7 +156,7 @@ impl State {
         match &self.rest {
             Rest::Wrapped(inner) => begun.byte(0).bytes(inner.as_bytes()).done(),
             Rest::Again => begun.byte(1).done(),
-            Rest::Kept(place) => write_place(begun.byte(2), place).done(),
+            Rest::Kept(place) => place.write(begun.byte(2)).done(),
             Rest::Detached(left) => {
                 let begun = write_seat(begun.byte(3), &left.seat)
                     .bytes(&left.call)
@@ -181,7 +181,7 @@ impl State {
         let rest = match reader.byte()? {
             0 => Rest::Wrapped(reader.text()?.into()),
             1 => Rest::Again,
-            2 => Rest::Kept(read_place(&mut reader)?),
+            2 => Rest::Kept(Place::read(&mut reader)?),
             3 => Rest::Detached(read_detached(&mut reader)?),
             _ => return None,
         };
@@ -238,19 +238,21 @@ fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
     })
 }
 
-fn write_place(writer: Writer, place: &Place) -> Writer {
-    let writer = writer.fixed(&place.replica).fixed(&place.handle);
-    writer.bytes(place.url.as_deref().unwrap_or_default().as_bytes())
-}
+impl Place {
+    pub(crate) fn write(&self, writer: Writer) -> Writer {
+        let writer = writer.fixed(&self.replica).fixed(&self.handle);
+        writer.bytes(self.url.as_deref().unwrap_or_default().as_bytes())
+    }
 
-fn read_place(reader: &mut Reader<'_>) -> Option<Place> {
-    let (replica, handle) = (reader.fixed()?, reader.fixed()?);
-    let url = reader.text()?;
-    Some(Place {
-        replica,
-        url: (!url.is_empty()).then(|| url.into()),
-        handle,
-    })
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (replica, handle) = (reader.fixed()?, reader.fixed()?);
+        let url = reader.text()?;
+        Some(Self {
+            replica,
+            url: (!url.is_empty()).then(|| url.into()),
+            handle,
+        })
+    }
 }
 
 fn read_install(reader: &mut Reader<'_>) -> Option<InstallName> {

@@ -4,18 +4,18 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use portolan_core::BoxError;
 use portolan_wire::sse;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use super::outbox::{End, Next, Reader};
+use crate::resume::Stem;
 
-/// Events as they come, and comments where none come for long.
+/// Events as they come.
 #[derive(Debug)]
 pub(crate) struct StreamBody {
     reader: Option<Reader>,
@@ -23,29 +23,38 @@ pub(crate) struct StreamBody {
     first: Option<Bytes>,
     /// What is said at a graceful end.
     last: Option<Bytes>,
-    keep_alive: Duration,
-    quiet_since: Instant,
-    timer: Pin<Box<Sleep>>,
+    /// What the ids of events begin with, where they have any.
+    stem: Option<Stem>,
+    /// When there will be something, if that is known.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl StreamBody {
-    pub(crate) fn new(reader: Reader, first: Bytes, last: Option<Bytes>, keep_alive: Duration) -> Self {
-        // An hour without a comment is as good as none at all, and far within what timers can count.
-        let keep_alive = keep_alive.clamp(Duration::from_millis(10), Duration::from_secs(3600));
+    pub(crate) fn new(reader: Reader, first: Bytes) -> Self {
         Self {
             reader: Some(reader),
             first: Some(first),
-            last,
-            keep_alive,
-            quiet_since: Instant::now(),
-            timer: Box::pin(tokio::time::sleep(keep_alive)),
+            last: None,
+            stem: None,
+            timer: None,
         }
     }
 
-    fn data(&mut self, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.quiet_since = Instant::now();
-        Poll::Ready(Some(Ok(Frame::data(data))))
+    /// The same, with this message at a graceful end.
+    pub(crate) fn ending_with(mut self, last: Bytes) -> Self {
+        self.last = Some(last);
+        self
     }
+
+    /// The same, with ids of events.
+    pub(crate) fn with_ids(mut self, stem: Option<Stem>) -> Self {
+        self.stem = stem;
+        self
+    }
+}
+
+fn data(data: Bytes) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    Poll::Ready(Some(Ok(Frame::data(data))))
 }
 
 impl HttpBody for StreamBody {
@@ -55,32 +64,36 @@ impl HttpBody for StreamBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         if let Some(first) = this.first.take() {
-            return this.data(first);
+            return data(first);
         }
         loop {
             let Some(reader) = &this.reader else {
                 return Poll::Ready(None);
             };
             let later = match reader.next(cx) {
-                Next::Message(message) => return this.data(sse::event(&message)),
+                Next::Message(number, message) => {
+                    return data(match &this.stem {
+                        Some(stem) => sse::event_with_id(&stem.id(number, None), &message),
+                        None => sse::event(&message),
+                    });
+                }
                 Next::End(end) => {
                     this.reader = None;
                     match this.last.take().filter(|_| end == End::Graceful) {
-                        Some(last) => return this.data(sse::event(&last)),
+                        Some(last) => return data(sse::event(&last)),
                         None => return Poll::Ready(None),
                     }
                 }
-                Next::Nothing(later) => later,
+                Next::Nothing(None) => return Poll::Pending,
+                Next::Nothing(Some(later)) => later,
             };
-            let comment = this.quiet_since + this.keep_alive;
-            let until = later.map_or(comment, |later| later.min(comment));
-            if this.timer.deadline() != until {
-                this.timer.as_mut().reset(until);
+            let timer = this
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(later)));
+            if timer.deadline() != later {
+                timer.as_mut().reset(later);
             }
-            std::task::ready!(this.timer.as_mut().poll(cx));
-            if Instant::now() >= comment {
-                return this.data(Bytes::from_static(sse::COMMENT));
-            }
+            std::task::ready!(timer.as_mut().poll(cx));
         }
     }
 }

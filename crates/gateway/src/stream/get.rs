@@ -11,8 +11,9 @@ use super::{Listener, Outbox, body::StreamBody, listen};
 use crate::{
     body::Body,
     intake,
-    question::Desk,
+    question::{Desk, Handle},
     reply::{self, Rejection},
+    resume::{EventId, Of, POLLS, Stem, StreamId},
     service::Inner,
     session::Session,
     upstream::{Interest, List},
@@ -20,7 +21,7 @@ use crate::{
 };
 
 impl Inner {
-    /// Opens a stream of a session. Of several, the newest gets the messages.
+    /// GET: opens a stream of a session, or goes on with one of which the client names an event.
     pub(crate) async fn open_stream(self: &Arc<Self>, visit: &Arc<Visit>) -> Result<Response<Body>, Rejection> {
         let is_modern =
             header::version(&visit.headers).is_ok_and(|version| version.is_some_and(|named| named.is_modern()));
@@ -32,13 +33,31 @@ impl Inner {
             return Err(Rejection::http(StatusCode::NOT_ACCEPTABLE, problem));
         }
         let session = self.session(visit).await?;
+        match header::single(&visit.headers, &header::LAST_EVENT_ID) {
+            Ok(None) => self.session_stream(visit, &session, None),
+            Ok(Some(last)) => self.take_up(visit, &session, last).await,
+            Err(fault) => Err(Rejection::http(StatusCode::BAD_REQUEST, fault.to_string())),
+        }
+    }
+
+    /// Opens a stream for what belongs to no request. Of several, the newest gets the messages.
+    ///
+    /// With the id of an event, it goes on with the stream that this was on, as far as this replica still knows what came
+    /// after it; and where it does not, the client is told that its lists may have changed.
+    pub(crate) fn session_stream(
+        self: &Arc<Self>,
+        visit: &Arc<Visit>,
+        session: &Arc<Session>,
+        last: Option<&EventId>,
+    ) -> Result<Response<Body>, Rejection> {
         if self.streams.is_draining() {
             return Err(listen::closing());
         }
         let place = self.streams.places.stream().map_err(|full| listen::crowded(&full))?;
-        let listener = self.listener_of(&session, visit);
+        let listener = self.listener_of(session, visit);
         let most = self.config.limits.session_streams;
-        let Some(reader) = listener.outbox.open(most) else {
+        let from = last.map(|last| (last.stream.place.handle, last.number));
+        let Some(reader) = listener.outbox.open(most, from) else {
             return Err(listen::crowded(&Error::Exhausted {
                 what: "streams of one session",
                 limit: most,
@@ -51,10 +70,27 @@ impl Inner {
         self.connector.tasks.spawn(async move {
             inner.attach(&attaching, &visit.gateway, Duration::ZERO).await;
         });
+        let stem = match last {
+            Some(last) => Some(last.stem.clone()),
+            None => self.stem(session, reader.stream()),
+        };
         // The first bytes show a proxy, and the client, that the stream is there.
-        let first = Bytes::from_static(sse::COMMENT);
-        let body = StreamBody::new(reader, first, None, self.config.timeouts.keep_alive);
-        Ok(reply::events(Body::relayed(body).attended((session, place))))
+        let first = match &stem {
+            Some(stem) if session.version >= POLLS => self.priming(&stem.id(reader.read_until(), Some(reader.id()))),
+            _ => Bytes::from_static(sse::COMMENT),
+        };
+        let body = StreamBody::new(reader, first).with_ids(stem);
+        Ok(reply::events(self.awake(body).attended((session.clone(), place))))
+    }
+
+    /// What the ids of a stream begin with.
+    fn stem(&self, session: &Session, stream: Handle) -> Option<Stem> {
+        let stream = StreamId {
+            session: session.nonce(),
+            place: self.questions.place(stream),
+            of: Of::Session,
+        };
+        stream.seal(&self.keys)
     }
 
     /// The listener of a session, made when it is first needed.

@@ -37,6 +37,7 @@ impl Inner {
 
     async fn look(self: &Arc<Self>, recheck: bool) {
         self.sessions.forget_unused();
+        self.shelf.forget_old();
         let grace = self.config.timeouts.listen_grace;
         for listener in self.streams.all() {
             if !listener.is_wanted(grace) {

@@ -62,13 +62,12 @@ impl Inner {
                 .tasks
                 .spawn(async move { inner.attach(&again, &gateway, std::time::Duration::ZERO).await });
         }
-        let Some(reader) = listener.outbox.open(1) else {
+        let Some(reader) = listener.outbox.open(1, None) else {
             return Err(closing().with_id(Some(id)));
         };
         let first = sse::event(&acknowledgement(&id, &accepted));
-        let last = Some(self.listened(&id));
-        let body = StreamBody::new(reader, first, last, self.config.timeouts.keep_alive);
-        Ok(reply::events(Body::relayed(body).attended((listener, place))))
+        let body = StreamBody::new(reader, first).ending_with(self.listened(&id));
+        Ok(reply::events(self.awake(body).attended((listener, place))))
     }
 
     /// The result of a listen, which ends it.

@@ -17,7 +17,11 @@ use portolan_wire::{
 };
 use tokio::time::Instant;
 
-use crate::upstream::{Change, List, Sink};
+use super::sent::Sent;
+use crate::{
+    question::{Handle, random_handle},
+    upstream::{Change, List, Sink},
+};
 
 /// Changes of one list within this time are told as one.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -39,11 +43,22 @@ pub(crate) struct Outbox {
 struct State {
     lists: [Told; 3],
     queue: VecDeque<Waiting>,
-    readers: Vec<(u64, Option<Waker>)>,
+    sent: Sent,
+    readers: Vec<Open>,
     next_reader: u64,
     /// Since when nobody reads.
     unread: Option<Instant>,
     end: Option<End>,
+}
+
+/// A stream that is open.
+#[derive(Debug)]
+struct Open {
+    id: u64,
+    stream: Handle,
+    waker: Option<Waker>,
+    /// What was told on it before, to a connection that broke.
+    again: VecDeque<(u64, Bytes)>,
 }
 
 /// Whether the change of a list is to be told, and when it was told last.
@@ -71,8 +86,8 @@ pub(crate) enum End {
 /// What a reader finds.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// A message.
-    Message(Bytes),
+    /// A message, with its number among those of its session.
+    Message(u64, Bytes),
     /// Nothing now; something at this time, if at any.
     Nothing(Option<Instant>),
     /// There will be nothing more.
@@ -89,20 +104,42 @@ impl Outbox {
         }
     }
 
-    /// Opens a stream, unless `most` are open.
-    pub(crate) fn open(self: &Arc<Self>, most: usize) -> Option<Reader> {
+    /// Opens a stream, unless `most` are open. With the last message that was read of one, that one is taken up again: who
+    /// had it has it no more.
+    pub(crate) fn open(self: &Arc<Self>, most: usize, last: Option<(Handle, u64)>) -> Option<Reader> {
         let mut state = self.lock();
+        if let Some((stream, _)) = last {
+            state.close(|open| open.stream == stream);
+        }
         if state.readers.len() >= most {
             return None;
         }
         let id = state.next_reader;
         state.next_reader += 1;
-        state.readers.push((id, None));
+        let (stream, read_until) = last.unwrap_or_else(|| (random_handle(), state.sent.last()));
+        let (again, is_all) = state.sent.after(stream, read_until);
+        if !is_all {
+            // Whatever the client has missed, it can read anew.
+            state.lists.iter_mut().for_each(|told| told.waits = true);
+        }
+        state.readers.push(Open {
+            id,
+            stream,
+            waker: None,
+            again,
+        });
         state.unread = None;
         Some(Reader {
             outbox: self.clone(),
             id,
+            stream,
+            read_until,
         })
+    }
+
+    /// Forgets what was told on streams that nobody has come back to.
+    pub(crate) fn forget_sent(&self) {
+        self.lock().sent.forget();
     }
 
     /// Whether somebody reads, or did within `grace`.
@@ -123,7 +160,7 @@ impl Outbox {
         state
             .readers
             .iter_mut()
-            .filter_map(|(_, waker)| waker.take())
+            .filter_map(|open| open.waker.take())
             .for_each(Waker::wake);
     }
 
@@ -158,7 +195,7 @@ impl Outbox {
             }
             None => {
                 state.lists.iter_mut().for_each(|told| told.waits = true);
-                if let Some((_, Some(waker))) = state.readers.pop() {
+                if let Some(waker) = state.readers.pop().and_then(|open| open.waker) {
                     waker.wake();
                 }
             }
@@ -243,11 +280,25 @@ impl Sink for Outbox {
 
 impl State {
     fn wake(&mut self) {
-        if let Some((_, waker)) = self.readers.last_mut()
-            && let Some(waker) = waker.take()
-        {
+        if let Some(waker) = self.readers.last_mut().and_then(|open| open.waker.take()) {
             waker.wake();
         }
+    }
+
+    /// Closes the streams of which this holds.
+    fn close(&mut self, holds: impl Fn(&Open) -> bool) {
+        for closed in self.readers.extract_if(.., |open| holds(open)) {
+            closed.waker.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Notes that a message goes out on a stream of a session. A listen is not taken up again.
+    fn note(&mut self, outbox: &Outbox, stream: Handle, message: Bytes) -> Next {
+        let number = match &outbox.subscription {
+            Some(_) => 0,
+            None => self.sent.note(stream, &message),
+        };
+        Next::Message(number, message)
     }
 }
 
@@ -256,18 +307,38 @@ impl State {
 pub(crate) struct Reader {
     outbox: Arc<Outbox>,
     id: u64,
+    stream: Handle,
+    read_until: u64,
 }
 
 impl Reader {
+    /// What tells it from the other readers of its session.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The stream, which may have had other readers.
+    pub(crate) fn stream(&self) -> Handle {
+        self.stream
+    }
+
+    /// The last message before those that it reads.
+    pub(crate) fn read_until(&self) -> u64 {
+        self.read_until
+    }
+
     /// What comes next. Wakes when there is more.
     pub(crate) fn next(&self, cx: &Context<'_>) -> Next {
         let mut state = self.outbox.lock();
         if let Some(end) = state.end {
             return Next::End(end);
         }
-        let Some(at) = state.readers.iter().position(|(id, _)| *id == self.id) else {
+        let Some(at) = state.readers.iter().position(|open| open.id == self.id) else {
             return Next::End(End::Abrupt);
         };
+        if let Some((number, message)) = state.readers[at].again.pop_front() {
+            return Next::Message(number, message);
+        }
         let is_newest = at + 1 == state.readers.len();
         let mut later: Option<Instant> = None;
         if is_newest {
@@ -282,16 +353,17 @@ impl Reader {
                             waits: false,
                             last: Some(now),
                         };
-                        return Next::Message(self.outbox.list(list));
+                        let message = self.outbox.list(list);
+                        return state.note(&self.outbox, self.stream, message);
                     }
                 }
             }
             if let Some(waiting) = state.queue.pop_front() {
-                drop(state);
-                return Next::Message(self.outbox.render(waiting));
+                let message = self.outbox.render(waiting);
+                return state.note(&self.outbox, self.stream, message);
             }
         }
-        state.readers[at].1 = Some(cx.waker().clone());
+        state.readers[at].waker = Some(cx.waker().clone());
         Next::Nothing(later)
     }
 }
@@ -299,7 +371,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = self.outbox.lock();
-        state.readers.retain(|(id, _)| *id != self.id);
+        state.readers.retain(|open| open.id != self.id);
         if state.readers.is_empty() {
             state.unread = Some(Instant::now());
             // What was for a reader alone goes with it, and no more is kept than is kept without one.

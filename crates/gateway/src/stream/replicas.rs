@@ -68,7 +68,7 @@ impl Inner {
         match (topic, what) {
             (CANCEL, id) => {
                 if let Ok(id) = RequestId::parse(&Bytes::copy_from_slice(id.as_bytes())) {
-                    session.cancel(&id);
+                    self.cancel(&session, &id);
                 }
             }
             (_, "ended") => self.sessions.forget(&session),

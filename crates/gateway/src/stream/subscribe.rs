@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use portolan_core::Uris;
 use portolan_wire::{
     era::Era,
     error::{self, ErrorObject},
@@ -11,9 +12,9 @@ use portolan_wire::{
 };
 
 use super::Listener;
-use crate::{reply, service::Inner, session::Session, visit::Visit};
+use crate::{reply, service::Inner, session::Session, uris, visit::Visit};
 
-/// The longest URI that is kept.
+/// The longest URI that is kept, as its server has it.
 const LONGEST: usize = 2048;
 
 impl Inner {
@@ -24,7 +25,7 @@ impl Inner {
         session: &Arc<Session>,
         params: &RawObject,
     ) -> Result<Bytes, ErrorObject> {
-        let uri: Arc<str> = uri(params)?.into();
+        let uri: Arc<str> = uri(visit, params)?.into();
         let listener = self.listener_of(session, visit);
         let most = self.config.limits.subscriptions;
         let mut wanted = session.subscriptions();
@@ -52,7 +53,7 @@ impl Inner {
         session: &Arc<Session>,
         params: &RawObject,
     ) -> Result<Bytes, ErrorObject> {
-        let uri: Arc<str> = uri(params)?.into();
+        let uri: Arc<str> = uri(visit, params)?.into();
         let listener = self.listener_of(session, visit);
         self.note(session, &listener, visit, |state| state.uris.remove(&uri))
             .await?;
@@ -86,10 +87,14 @@ impl Inner {
     }
 }
 
-fn uri(params: &RawObject) -> Result<String, ErrorObject> {
+fn uri(visit: &Visit, params: &RawObject) -> Result<String, ErrorObject> {
     let uri = params.get("uri").and_then(object::text);
     let uri = uri.ok_or_else(|| ErrorObject::invalid_params("params.uri must be a string"))?;
-    if uri.len() > LONGEST {
+    let length = match visit.gateway.spec.uris {
+        Uris::Prefix => uris::meant(&uri).map_or(uri.len(), |(_, own)| own.len()),
+        _ => uri.len(),
+    };
+    if length > LONGEST {
         return Err(ErrorObject::invalid_params(format!(
             "params.uri is longer than {LONGEST} bytes"
         )));

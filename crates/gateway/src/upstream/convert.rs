@@ -5,7 +5,7 @@ mod content;
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use portolan_core::{Cause, Error, Failure, ServerSpec};
+use portolan_core::{Cause, Error, Failure, ServerSpec, Uris};
 use portolan_wire::{
     envelope::{self, Outcome},
     era::{Era, ProtocolVersion},
@@ -14,14 +14,14 @@ use portolan_wire::{
     level::LogLevel,
     method::Method,
     object::{self, RawObject},
-    stream::{Edit, ResultType},
+    stream::{Edit, Place, ResponseStream, ResultType},
 };
 
 use super::{
     ClientSide, Outgoing,
     step::{Asked, INPUT_REQUIRED, retell},
 };
-use crate::{question::Abilities, reply, tasks::TaskIds};
+use crate::{question::Abilities, reply, tasks::TaskIds, uris};
 
 /// How the answer to one request is turned into the client's.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub(crate) struct Conversion {
     uri: Option<Bytes>,
     /// Whether structured content may come that is no object.
     odd_output: bool,
+    /// How the client knows the URIs of the server.
+    uris: Uris,
     /// What becomes of the ids of tasks.
     tasks: Option<Arc<TaskIds>>,
     /// What the server may ask the client.
@@ -78,6 +80,7 @@ impl Conversion {
             version: None,
             uri: None,
             odd_output: false,
+            uris: Uris::Plain,
             tasks: None,
             asks,
             retold: None,
@@ -98,6 +101,7 @@ impl Conversion {
             version: outgoing.client.version(),
             uri: outgoing.params.get("uri").filter(|_| is_read).cloned(),
             odd_output: outgoing.odd_output,
+            uris: outgoing.uris,
             tasks: outgoing.tasks.clone(),
             asks: outgoing.asks,
             retold: None,
@@ -115,11 +119,23 @@ impl Conversion {
         }
     }
 
-    /// The edit of an answer that passes by without being held.
-    pub(crate) fn edit(&self) -> Edit {
-        Edit {
+    /// What edits an answer that passes by without being held.
+    pub(crate) fn stream(&self) -> ResponseStream {
+        let stream = ResponseStream::new(Edit {
             id: self.id.clone(),
             result_type: self.result_type(),
+        });
+        match self.renamed(uris::in_response) {
+            Some(place) => stream.inserting(place, uris::insertion(&self.server.name)),
+            None => stream,
+        }
+    }
+
+    /// Where the answer has URIs that the client knows by other ones.
+    fn renamed(&self, places: impl Fn(&Method) -> Option<Place>) -> Option<Place> {
+        match self.uris {
+            Uris::Prefix => places(&self.method),
+            _ => None,
         }
     }
 
@@ -130,7 +146,7 @@ impl Conversion {
             ResultType::Ensure | ResultType::EnsureUncached => result_type.is_some(),
             ResultType::Strip => false,
         };
-        kept && self.id == self.sent && !self.is_task(result_type)
+        kept && self.id == self.sent && !self.is_task(result_type) && self.renamed(uris::in_response).is_none()
     }
 
     /// Whether an answer names a task by an id that the client does not know it by.
@@ -181,6 +197,17 @@ impl Conversion {
 
     /// What the client is told. `whole` is the message as it came, and is handed on where nothing changes.
     pub(crate) fn message(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Said {
+        match (outcome, self.renamed(uris::in_result)) {
+            (Outcome::Result(raw), Some(place)) => match uris::insertion(&self.server.name).put_into(raw, place) {
+                Ok(None) => self.told(outcome, whole),
+                Ok(Some(changed)) => self.told(&Outcome::Result(changed), None),
+                Err(fault) => Said::Message(self.failure(&self.odd(format!("its result cannot be read: {fault}")))),
+            },
+            _ => self.told(outcome, whole),
+        }
+    }
+
+    fn told(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Said {
         Said::Message(match outcome {
             Outcome::Error(raw) => return self.error(raw),
             Outcome::Result(raw) if self.result_type() == ResultType::Keep && !self.is_older() => match whole {
@@ -269,7 +296,7 @@ impl Conversion {
         let Some(client) = self.client else {
             return Said::Message(envelope::error(Some(&self.id), &error));
         };
-        let error = self.with_uri(error);
+        let error = self.renamed_error(self.with_uri(error));
         Said::Message(match error::to_client(client, &self.method, error) {
             Relayed::NeedsUrl(error) => return self.needs_visit(client, &error),
             Relayed::LacksCapability(error) if client == Era::Modern => envelope::error(Some(&self.id), &error),
@@ -317,6 +344,22 @@ impl Conversion {
                     data.set("uri", uri.clone());
                 }
                 error.with_data(data.to_bytes())
+            }
+            _ => error,
+        }
+    }
+
+    /// The same with the URI by which the client knows the resource.
+    fn renamed_error(&self, error: ErrorObject) -> ErrorObject {
+        let is_missing = match error.code {
+            error::RESOURCE_NOT_FOUND => true,
+            error::INVALID_PARAMS => self.method == Method::ResourcesRead,
+            _ => false,
+        };
+        match &error.data {
+            Some(data) if is_missing && self.uris == Uris::Prefix => {
+                let data = uris::in_text(&self.server.name, data, uris::RESOURCE);
+                error.with_data(data)
             }
             _ => error,
         }

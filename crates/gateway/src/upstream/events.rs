@@ -289,9 +289,13 @@ impl EventRelay {
                     self.machine.push(data);
                 }
             }
-            Some(Err(_)) | None => {
+            Some(Err(_)) => {
                 self.body = None;
-                self.take_up();
+                self.take_up(false);
+            }
+            None => {
+                self.body = None;
+                self.take_up(true);
             }
         }
         self.settle_accounts();
@@ -327,8 +331,9 @@ impl EventRelay {
     }
 
     /// The stream has ended. If it can be, it is taken up again where it ended: a server may close it at any time, and let
-    /// its client come back (2025-11-25, basic/transports, SEP-1699).
-    fn take_up(&mut self) {
+    /// its client come back (2025-11-25, basic/transports, SEP-1699). If it was `closed` and not broken, the client is told
+    /// to do as we do.
+    fn take_up(&mut self, closed: bool) {
         if self.machine.is_over() {
             return;
         }
@@ -337,6 +342,9 @@ impl EventRelay {
         match from.and_then(|from| Some((self.unanswered.take_up(from.clone(), wait)?, from))) {
             Some((again, from)) => {
                 self.tries += 1;
+                if closed {
+                    self.machine.pause(wait);
+                }
                 self.machine.begin_again(from);
                 self.again = Some(Taking(again));
             }
@@ -347,7 +355,7 @@ impl EventRelay {
     fn taken_up(&mut self, taken: TakenUp) {
         match taken {
             TakenUp::Body(body) => self.body = Some(*body),
-            TakenUp::NotNow => self.take_up(),
+            TakenUp::NotNow => self.take_up(false),
             TakenUp::Never => self.machine.end(),
         }
         self.settle_accounts();

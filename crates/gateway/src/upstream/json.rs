@@ -130,7 +130,7 @@ fn pass(
 
 /// Begins to edit an answer, if its head says that it is a result for this call. Without an edit, it passes as it stands.
 fn begin(held: &VecDeque<Bytes>, conversion: &Conversion) -> Option<Begun> {
-    let mut stream = ResponseStream::new(conversion.edit());
+    let mut stream = conversion.stream();
     let mut queue = VecDeque::with_capacity(held.len() + 2);
     let mut chunks = held.iter().cloned();
     let mut first = chunks.next()?;

@@ -22,6 +22,8 @@ pub(crate) struct Patience {
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     cancelled: Option<Cancellation>,
+    /// When who waits is woken once before that, to look whether its client is to have a stream (`work.rs`).
+    glance: Option<Instant>,
 }
 
 /// Why a wait ended.
@@ -43,6 +45,8 @@ impl Patience {
             heard: now,
             timer: None,
             cancelled: cancelled.cloned(),
+            // A legacy client's call can be cancelled, and no other.
+            glance: cancelled.map(|_| now + timeouts.stream_after),
         }
     }
 
@@ -62,7 +66,7 @@ impl Patience {
             return;
         }
         self.heard = Instant::now();
-        let at = self.deadline();
+        let at = self.next();
         if let Some(timer) = &mut self.timer {
             timer.as_mut().reset(at);
         }
@@ -86,12 +90,27 @@ impl Patience {
         if self.timer.is_none() {
             self.heard = Instant::now();
         }
-        let at = self.deadline();
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-        std::task::ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Over::Timeout(self.timeout()))
+        loop {
+            let at = self.next();
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+            std::task::ready!(timer.as_mut().poll(cx));
+            if self.glance.take().is_none_or(|glance| glance >= self.deadline()) {
+                return Poll::Ready(Over::Timeout(self.timeout()));
+            }
+            let at = self.next();
+            if let Some(timer) = &mut self.timer {
+                timer.as_mut().reset(at);
+            }
+        }
     }
 
+    /// When the timer is due.
+    fn next(&self) -> Instant {
+        let deadline = self.deadline();
+        self.glance.map_or(deadline, |glance| glance.min(deadline))
+    }
+
+    /// When patience has run out.
     fn deadline(&self) -> Instant {
         (self.heard + self.silence).min(self.since + self.total)
     }

@@ -190,3 +190,78 @@ fn refuse(asked: &Asked, code: i64) -> Act {
     let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, asked.id());
     Act::Answer(400, "application/json", body)
 }
+
+/// A server with one list, of which its method and member tell.
+async fn listing(method: &'static str, list: String) -> Script {
+    Script::start(move |asked: &Asked| match asked.method() {
+        "initialize" => answer(
+            asked,
+            r#"{"protocolVersion":"2025-11-25","capabilities":{"prompts":{},"resources":{},"completions":{}},"serverInfo":{"name":"s","version":"1"}}"#,
+        ),
+        "completion/complete" => answer(asked, r#"{"completion":{"values":["here"]}}"#),
+        known if known == method => answer(asked, &list),
+        _ => legacy(asked).unwrap_or_else(|| answer(asked, r#"{"resources":[],"resourceTemplates":[],"prompts":[]}"#)),
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_resources_templates_and_prompts_lose_no_others() {
+    for (method, member, key) in [
+        ("resources/list", "resources", "uri"),
+        ("resources/templates/list", "resourceTemplates", "uriTemplate"),
+        ("prompts/list", "prompts", "name"),
+    ] {
+        let long = "x".repeat(5000);
+        let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        let bad = [
+            "5".to_owned(),
+            "null".into(),
+            format!(r#"["{key}","a:0"]"#),
+            "{}".into(),
+            format!(r#"{{"{key}":7}}"#),
+            format!(r#"{{"{key}":""}}"#),
+            format!(r#"{{"{key}":"a\u0000b"}}"#),
+            format!(r#"{{"{key}":"\ud800"}}"#),
+            format!(r#"{{"{key}":"a:0","{key}":"a:0"}}"#),
+            format!(r#"{{"{key}":"{long}"}}"#),
+            format!(r#"{{"{key}":"a:0","x":{deep}}}"#),
+        ];
+        let good = ["b:{x}", "a:{x}", "c:{x}"].map(|own| format!(r#"{{"{key}":"{own}","n":1.0}}"#));
+        let again = format!(r#"{{"{key}":"a:{{x}}","n":2}}"#);
+        let items = [&bad[..4], &good[..], &bad[4..], &[again][..]].concat();
+        let upstream = listing(method, format!(r#"{{"{member}":[{}]}}"#, items.join(","))).await;
+        let site = plain(&upstream.url()).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            let listed = client.ask(method, "").await;
+            // Those that are left are in order, each once, as they were written.
+            let expected = format!(r#""{member}":[{},{},{}]"#, good[1], good[0], good[2]);
+            assert!(listed.text().contains(&expected), "{}", listed.text());
+            assert!(!listed.text().contains("dev.portolan/failure"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_a_template_is_its_own_text_says_before_any_that_fits() {
+    let templates = |list: &str| format!(r#"{{"resourceTemplates":[{list}]}}"#);
+    let any = listing(
+        "resources/templates/list",
+        templates(r#"{"name":"any","uriTemplate":"{+any}"}"#),
+    )
+    .await;
+    let one = listing(
+        "resources/templates/list",
+        templates(r#"{"name":"one","uriTemplate":"note://{id}"}"#),
+    )
+    .await;
+    let upstreams = [("a", Upstream::http(any.url())), ("b", Upstream::http(one.url()))];
+    let site = Site::of(upstreams).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    let complete = r#""ref":{"type":"ref/resource","uri":"note://{id}"},"argument":{"name":"id","value":""}"#;
+    let completed = client.ask("completion/complete", complete).await.json();
+    assert_eq!(completed["result"]["completion"]["values"], json!(["here"]));
+    assert_eq!(any.asked_for("completion/complete"), 0);
+    assert_eq!(one.asked_for("completion/complete"), 1);
+}

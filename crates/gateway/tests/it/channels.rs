@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use portolan_core::{Answer, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Hello, Result};
+use portolan_core::{
+    Answer, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Hello, Result, Uris,
+};
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
@@ -83,10 +85,11 @@ impl Channel for Pipes {
             self.listens.lock().expect("no panic").push(events);
         } else {
             let result = match &*method {
-                "tools/list" => r#"{"tools":[]}"#,
-                _ => "{}",
+                "tools/list" => r#"{"tools":[]}"#.into(),
+                "resources/read" => json!({"contents": [{"uri": params["uri"], "text": ""}]}).to_string(),
+                _ => "{}".into(),
             };
-            let answer = Answer::Result(Bytes::from_static(result.as_bytes()));
+            let answer = Answer::Result(Bytes::from(result));
             events.send(ExchangeEvent::Answer(Ok(answer))).await.expect("open");
         }
         Ok(Exchange::new(comes, ()))
@@ -138,6 +141,32 @@ async fn what_a_stdio_server_says_reaches_clients_of_both_eras() {
             })
             .await;
         }
+    }
+}
+
+#[tokio::test]
+async fn resources_of_a_stdio_server_are_named_after_it() {
+    for modern in [false, true] {
+        let pipes = Pipes::new(modern);
+        let upstreams = [("up", Upstream::channel(pipes.clone()))];
+        let site = Site::with(upstreams, |builder| builder.uris(Uris::Prefix)).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::connect(site.address, speaks).await;
+            let read = client.ask("resources/read", r#""uri":"mcp+up+file:///a""#).await.json();
+            assert_eq!(read["result"]["contents"][0]["uri"], "mcp+up+file:///a", "{read}");
+        }
+        let asked = pipes.asked("resources/read");
+        assert!(asked.len() == 2 && asked.iter().all(|params| params["uri"] == "file:///a"));
+        let client = Client::connect(site.address, Speaks::Modern).await;
+        let (mut listen, first) = client
+            .listen("1", r#""resourceSubscriptions":["mcp+up+file:///a"]"#)
+            .await;
+        let accepted = json!({"resourceSubscriptions": ["mcp+up+file:///a"]});
+        assert_eq!(first["params"]["notifications"], accepted);
+        pipes
+            .say("notifications/resources/updated", json!({"uri": "file:///a"}))
+            .await;
+        assert_eq!(listen.json().await["params"]["uri"], "mcp+up+file:///a");
     }
 }
 

@@ -488,7 +488,8 @@ async fn a_call_whose_stream_can_be_taken_up_is_kept_nowhere() {
 async fn a_stream_that_its_server_closes_is_taken_up_again() {
     let asker = Asker::resumable().await;
     let site = site(&asker).await;
-    for speaks in [Speaks::November, Speaks::Modern] {
+    // A client of 2025-11-25 is told to come back by itself.
+    for speaks in [Speaks::June, Speaks::Modern] {
         for questions in [0, 1] {
             let client = Client::able(site.address, speaks, ALL).await;
             let arguments = json!({"tag": "t", "polls": true, "progress": true, "questions": questions});

@@ -9,6 +9,9 @@ pub const EVENT_START: &[u8] = b"event: message\ndata: ";
 /// What goes after the data of an event.
 pub const EVENT_END: &[u8] = b"\n\n";
 
+/// What [`retry`] begins with.
+pub const RETRY: &[u8] = b"retry: ";
+
 /// A comment: keeps the connection awake and means nothing.
 pub const COMMENT: &[u8] = b":\n\n";
 
@@ -28,18 +31,37 @@ pub fn event_with_id(id: &str, data: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// Writes the line with the id of the event that comes next, for an event that is streamed.
+pub fn id_line(id: &str) -> Bytes {
+    let mut out = BytesMut::with_capacity(id.len() + 5);
+    put_id(&mut out, id);
+    out.freeze()
+}
+
+/// Writes how many milliseconds to wait before the stream is taken up again, once its connection is closed.
+pub fn retry(millis: u64) -> Bytes {
+    let mut out = BytesMut::with_capacity(RETRY.len() + 24);
+    put_retry(&mut out, millis);
+    out.put_u8(b'\n');
+    out.freeze()
+}
+
 /// Writes the event without data that opens a resumable stream (2025-11-25, SEP-1699), with the
 /// milliseconds to wait before a reconnection.
 pub fn priming(id: &str, retry: Option<u64>) -> Bytes {
     let mut out = BytesMut::with_capacity(id.len() + 48);
     put_id(&mut out, id);
     if let Some(millis) = retry {
-        out.put_slice(b"retry: ");
-        out.put_slice(itoa::Buffer::new().format(millis).as_bytes());
-        out.put_u8(b'\n');
+        put_retry(&mut out, millis);
     }
     out.put_slice(b"data: \n\n");
     out.freeze()
+}
+
+fn put_retry(out: &mut BytesMut, millis: u64) {
+    out.put_slice(RETRY);
+    out.put_slice(itoa::Buffer::new().format(millis).as_bytes());
+    out.put_u8(b'\n');
 }
 
 fn put_event(out: &mut BytesMut, data: &[u8]) {

@@ -92,8 +92,16 @@ impl Walk {
         &self.head
     }
 
+    /// Takes the next chunk and gives out what can be.
+    pub(super) fn push(&mut self, chunk: Bytes, out: &mut impl Extend<Bytes>) -> Result<(), StreamError> {
+        let mut cut = Cut::new(chunk, self.is_silent(), out);
+        let walked = self.run(&mut cut);
+        cut.finish();
+        walked
+    }
+
     /// Whether a chunk that begins now begins with something not passed on yet, or ever.
-    pub(super) fn is_silent(&self) -> bool {
+    fn is_silent(&self) -> bool {
         self.pending != Pending::Nothing
     }
 
@@ -107,7 +115,7 @@ impl Walk {
     }
 
     /// Walks through one chunk. Each step takes at least a byte, or ends a value.
-    pub(super) fn run<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>) -> Result<(), StreamError> {
+    fn run<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>) -> Result<(), StreamError> {
         let mut at = 0;
         while at < cut.text().len() {
             at = match &mut self.state {

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portolan_core::{Cause, Error, Failure, Outbound, Result};
+use portolan_core::{Cause, Error, Failure, Outbound, Result, Uris};
 use portolan_wire::{
     envelope::Outcome,
     error::{ErrorObject, METHOD_NOT_FOUND},
@@ -178,6 +178,7 @@ impl Link {
             declared: None,
             asks: Abilities::NONE,
             odd_output: false,
+            uris: Uris::Plain,
             tasks: None,
             mirrored: &[],
             credential,

@@ -2,6 +2,8 @@
 
 /// More expressions than this are not looked at.
 const MOST: usize = 16;
+/// Longer URIs are those of no template: each of a server may have to be looked at.
+const LONGEST: usize = 8 * 1024;
 
 /// A template taken apart.
 #[derive(Debug)]
@@ -46,6 +48,9 @@ impl Template {
     /// Whether a URI is one of its own. Takes at most as many steps as the template has parts, times the length of the URI.
     pub(super) fn matches(&self, uri: &str) -> bool {
         let bytes = uri.as_bytes();
+        if bytes.len() > LONGEST {
+            return false;
+        }
         if let Some(Part::Text(text)) = self.parts.first()
             && !uri.starts_with(&**text)
         {
@@ -119,6 +124,12 @@ mod tests {
         assert!(matches("file:///{+path}", "file:///a/b/c"));
         assert!(matches("db://t{?limit,offset}", "db://t"));
         assert!(matches("db://t{?limit,offset}", "db://t?limit=3"));
+    }
+
+    #[test]
+    fn a_uri_beyond_all_measure_is_of_no_template() {
+        assert!(matches("{+any}", &"a".repeat(LONGEST)));
+        assert!(!matches("{+any}", &"a".repeat(LONGEST + 1)));
     }
 
     #[test]

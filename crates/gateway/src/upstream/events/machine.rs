@@ -143,6 +143,14 @@ impl Machine {
         self.retry
     }
 
+    /// The server has closed its stream after it said when to come back: a legacy client is told the same.
+    pub(super) fn pause(&mut self, wait: Duration) {
+        if self.retry.is_some() && self.conversion.client == Some(Era::Legacy) {
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            self.out.push_back(Out::Piece(sse::retry(millis)));
+        }
+    }
+
     /// Reads a stream anew, from after the event `from`. The questions `known` are not asked again.
     pub(super) fn begin_again(&mut self, from: Bytes) {
         self.splitter = Splitter::default();
@@ -287,7 +295,7 @@ impl Machine {
             return;
         };
         if self.data.is_none() && !self.holds && !self.conversion.holds() {
-            let mut stream = ResponseStream::new(self.conversion.edit());
+            let mut stream = self.conversion.stream();
             let mut pieces = Vec::with_capacity(4);
             if stream.push(data.clone(), &mut pieces).is_ok() && is_ours(stream.head(), &self.conversion) {
                 self.out.push_back(Out::Piece(Bytes::from_static(sse::EVENT_START)));

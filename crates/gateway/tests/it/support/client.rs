@@ -268,6 +268,17 @@ impl Client {
         self.begin(&post).await
     }
 
+    /// Takes up the stream on which the event `last` came.
+    pub(crate) async fn take_up(&self, last: &str) -> Incoming {
+        let mut post = self
+            .bare("")
+            .with("accept", "text/event-stream")
+            .without("content-type")
+            .and("last-event-id", last);
+        post.verb = "GET";
+        self.begin(&post).await
+    }
+
     /// Opens a listen, and gives its acknowledgement as well. `filter` is the raw inside of its `notifications`.
     pub(crate) async fn listen(&self, id: &str, filter: &str) -> (Incoming, Value) {
         let post = self.request(

@@ -31,6 +31,14 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// An event of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) retry: Option<u64>,
+    pub(crate) data: String,
+}
+
 /// An answer's body that ended before it was whole.
 #[derive(Debug)]
 pub(crate) struct Broken;
@@ -177,6 +185,22 @@ impl Head {
     }
 }
 
+impl Event {
+    fn read(text: &str) -> Self {
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let data: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data:")).collect();
+        Self {
+            id: field("id:").map(str::to_owned),
+            retry: field("retry:").map(|millis| millis.parse().expect("a number")),
+            data: data.join("\n").trim_start().to_owned(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.data).expect("JSON")
+    }
+}
+
 impl Answer {
     pub(crate) fn status(&self) -> u16 {
         self.head.status
@@ -228,8 +252,19 @@ impl Incoming {
         Ok(body)
     }
 
-    /// The next event's message, as text; `None` at the end of the stream.
+    /// The next event's message, as text; `None` at the end of the stream. Events without data are no messages.
     pub(crate) async fn event(&mut self) -> Result<Option<String>, Broken> {
+        loop {
+            match self.whole_event().await? {
+                None => return Ok(None),
+                Some(event) if event.data.is_empty() => {}
+                Some(event) => return Ok(Some(event.data)),
+            }
+        }
+    }
+
+    /// The next event with all its fields; `None` at the end of the stream. Comments are no events.
+    pub(crate) async fn whole_event(&mut self) -> Result<Option<Event>, Broken> {
         loop {
             let from = self.seen;
             self.seen = self.text.len().saturating_sub(1);
@@ -237,10 +272,9 @@ impl Incoming {
                 let end = from + end;
                 self.seen = 0;
                 let event: Vec<u8> = self.text.drain(..end + 2).collect();
-                let event = String::from_utf8(event).expect("UTF-8");
-                let data: Vec<_> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
-                if !data.is_empty() {
-                    return Ok(Some(data.join("\n").trim_start().to_owned()));
+                let event = Event::read(&String::from_utf8(event).expect("UTF-8"));
+                if event != Event::default() {
+                    return Ok(Some(event));
                 }
                 continue;
             }

@@ -1,0 +1,320 @@
+//! What was said on a stream, as far as it is kept, and how far it was read.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use portolan_wire::sse;
+
+/// Bytes that a piece takes beside what it holds.
+const OVERHEAD: usize = 64;
+/// Smaller pieces are copied, so that they do not keep the whole buffer that they came in.
+const SMALL: usize = 1024;
+
+/// The pieces of a stream, oldest first. They are numbered, and so are the events that they are pieces of.
+#[derive(Debug, Default)]
+pub(super) struct Reel {
+    pieces: VecDeque<Piece>,
+    /// The number of the first piece that is kept, and of the one that is read next.
+    first: u64,
+    next: u64,
+    /// What is kept, in bytes.
+    size: usize,
+    /// The event that was begun last; 0 if none was.
+    event: u64,
+    /// Whether it is only half said.
+    half: bool,
+    /// The last event of which nothing, or not all, is kept any more; 0 if there is none.
+    torn: u64,
+    over: Option<Over>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    event: u64,
+    begins: bool,
+    data: Bytes,
+}
+
+/// How a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// All was said.
+    Whole,
+    /// It broke off, for this reason.
+    Broken(String),
+}
+
+/// What is read next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// A piece; with the number of its event, if it begins one.
+    Piece(Option<u64>, Bytes),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing any more.
+    Over(Over),
+}
+
+/// What comes of reading again from after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rewound {
+    /// What follows it is read next.
+    There,
+    /// What follows it is not kept any more.
+    Torn,
+    /// Nothing follows it, or it was never said.
+    Nothing,
+}
+
+impl Reel {
+    /// Takes a piece, and lets go of the oldest that were read as long as more than `limit` bytes are kept.
+    ///
+    /// Streams are cut into pieces by this gateway: the beginning and the end of an event are pieces, or of one piece with it
+    /// all. In between there are no line ends, so that both are known by them. What is between events is a comment.
+    pub(super) fn push(&mut self, data: Bytes, limit: usize) {
+        let begins = !self.half;
+        if data.is_empty() || begins && !data.starts_with(sse::EVENT_START) {
+            return;
+        }
+        self.event += u64::from(begins);
+        self.half = !data.ends_with(sse::EVENT_END);
+        let data = match data.len() < SMALL && !begins {
+            true => Bytes::copy_from_slice(&data),
+            false => data,
+        };
+        self.size += data.len() + OVERHEAD;
+        self.pieces.push_back(Piece {
+            event: self.event,
+            begins,
+            data,
+        });
+        self.trim(limit);
+    }
+
+    /// Lets go of the oldest pieces that were read, as long as more than `limit` bytes are kept. An event is kept whole or
+    /// not at all.
+    pub(super) fn trim(&mut self, limit: usize) {
+        while self.first < self.next
+            && let Some(oldest) = self.pieces.front()
+            && (self.size > limit || oldest.event == self.torn)
+        {
+            self.torn = oldest.event;
+            self.size -= oldest.data.len() + OVERHEAD;
+            self.pieces.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// The stream is over. Of an event that was only half said, nothing is kept.
+    pub(super) fn end(&mut self, over: Over) {
+        while self.half
+            && let Some(last) = self.pieces.pop_back_if(|last| last.event == self.event)
+        {
+            self.size -= last.data.len() + OVERHEAD;
+        }
+        self.pieces.shrink_to_fit();
+        self.over = Some(over);
+    }
+
+    /// Reads on.
+    pub(super) fn read(&mut self) -> Read {
+        let at = usize::try_from(self.next - self.first).unwrap_or(usize::MAX);
+        match (self.pieces.get(at), &self.over) {
+            (Some(piece), _) => {
+                self.next += 1;
+                Read::Piece(piece.begins.then_some(piece.event), piece.data.clone())
+            }
+            (None, Some(over)) => Read::Over(over.clone()),
+            (None, None) => Read::Nothing,
+        }
+    }
+
+    /// Goes back to what follows the event `after`.
+    pub(super) fn rewind(&mut self, after: u64) -> Rewound {
+        let last = self.event - u64::from(self.half);
+        if after > last || after == last && self.over == Some(Over::Whole) {
+            return Rewound::Nothing;
+        }
+        if after < self.torn {
+            return Rewound::Torn;
+        }
+        let kept = self.pieces.iter().take_while(|piece| piece.event <= after).count();
+        self.next = self.first + kept as u64;
+        Rewound::There
+    }
+
+    /// Goes to where nothing is left to be read.
+    pub(super) fn wind(&mut self) {
+        self.next = self.first + self.pieces.len() as u64;
+    }
+
+    /// Lets go of everything.
+    pub(super) fn clear(&mut self) {
+        self.wind();
+        self.trim(0);
+    }
+
+    /// The event that was begun last; 0 if none was.
+    pub(super) fn event(&self) -> u64 {
+        self.event
+    }
+
+    /// The last event that was said to its end.
+    pub(super) fn last(&self) -> u64 {
+        self.event - u64::from(self.half)
+    }
+
+    /// What is kept, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An event in pieces of about this size.
+    fn event(data: &str, size: usize) -> Vec<Bytes> {
+        let whole = sse::event(data.as_bytes());
+        if size >= whole.len() {
+            return vec![whole];
+        }
+        let mut pieces = vec![Bytes::from_static(sse::EVENT_START)];
+        let middle = whole.slice(sse::EVENT_START.len()..whole.len() - sse::EVENT_END.len());
+        pieces.extend(middle.chunks(size).map(|piece| middle.slice_ref(piece)));
+        pieces.push(Bytes::from_static(sse::EVENT_END));
+        pieces
+    }
+
+    /// Reads all that is there: each event with its number.
+    fn read(reel: &mut Reel) -> Vec<(u64, String)> {
+        let mut events: Vec<(u64, String)> = Vec::new();
+        while let Read::Piece(begun, data) = reel.read() {
+            let text = std::str::from_utf8(&data).expect("UTF-8");
+            match begun {
+                Some(number) => events.push((number, text.to_owned())),
+                None => events.last_mut().expect("an event").1.push_str(text),
+            }
+        }
+        events
+    }
+
+    fn written(number: u64, data: &str) -> (u64, String) {
+        (number, format!("event: message\ndata: {data}\n\n"))
+    }
+
+    #[test]
+    fn what_follows_an_event_is_read_again_however_it_was_cut() {
+        for size in [1, 2, 7, 1000] {
+            let mut reel = Reel::default();
+            for number in 1..=5 {
+                for piece in event(&format!("event {number}"), size) {
+                    reel.push(piece, 10_000);
+                    while let Read::Piece(..) = reel.read() {}
+                }
+            }
+            for after in 0..5 {
+                assert_eq!(reel.rewind(after), Rewound::There);
+                let expected: Vec<_> = (after + 1..=5)
+                    .map(|number| written(number, &format!("event {number}")))
+                    .collect();
+                assert_eq!(read(&mut reel), expected);
+            }
+            assert_eq!(reel.rewind(6), Rewound::Nothing);
+            assert_eq!(reel.rewind(5), Rewound::There, "more may come");
+            reel.end(Over::Whole);
+            assert_eq!(reel.rewind(5), Rewound::Nothing);
+            assert_eq!(reel.rewind(4), Rewound::There);
+        }
+    }
+
+    #[test]
+    fn comments_are_not_kept() {
+        let mut reel = Reel::default();
+        reel.push(Bytes::from_static(sse::COMMENT), 1000);
+        reel.push(sse::event(b"x"), 1000);
+        reel.push(Bytes::from_static(sse::COMMENT), 1000);
+        assert_eq!(read(&mut reel), [written(1, "x")]);
+        assert_eq!(reel.last(), 1);
+    }
+
+    #[test]
+    fn an_event_is_kept_whole_or_not_at_all() {
+        for size in [1, 5, 1000] {
+            let limit = 600;
+            let mut reel = Reel::default();
+            let mut seen = Vec::new();
+            for number in 1..=50_u64 {
+                let length = usize::try_from(number % 7).expect("small") * 5;
+                for piece in event(&"x".repeat(length), size) {
+                    reel.push(piece, limit);
+                    seen.append(&mut reel_read(&mut reel));
+                }
+                assert!(reel.size() <= limit + 200, "{}", reel.size());
+                for after in 0..number {
+                    let rewound = reel.rewind(after);
+                    let events = read(&mut reel);
+                    match rewound {
+                        Rewound::There => assert_eq!(events.len() as u64, number - after, "no gap"),
+                        Rewound::Torn => assert_eq!(events.len(), 0),
+                        Rewound::Nothing => panic!("{after} of {number}"),
+                    }
+                }
+            }
+            let bytes: usize = seen.iter().map(Bytes::len).sum();
+            let all: usize = (1..=50)
+                .map(|number| sse::event(&vec![b'x'; number % 7 * 5]).len())
+                .sum();
+            assert_eq!(bytes, all, "who read along missed nothing");
+        }
+    }
+
+    fn reel_read(reel: &mut Reel) -> Vec<Bytes> {
+        let mut pieces = Vec::new();
+        while let Read::Piece(_, data) = reel.read() {
+            pieces.push(data);
+        }
+        pieces
+    }
+
+    #[test]
+    fn what_was_not_read_is_never_let_go() {
+        let mut reel = Reel::default();
+        for number in 0..20 {
+            reel.push(sse::event(format!("{number}").as_bytes()), 10);
+        }
+        assert_eq!(read(&mut reel).len(), 20);
+        reel.push(sse::event(b"x"), 10);
+        assert_eq!(reel.rewind(19), Rewound::Torn);
+        assert_eq!(reel.rewind(20), Rewound::There);
+        assert_eq!(read(&mut reel), [written(21, "x")]);
+    }
+
+    #[test]
+    fn of_half_an_event_nothing_is_kept_when_the_stream_breaks_off() {
+        let mut reel = Reel::default();
+        reel.push(sse::event(b"x"), 1000);
+        for piece in &event("half of this is said", 4)[..3] {
+            reel.push(piece.clone(), 1000);
+        }
+        assert_eq!(reel_read(&mut reel).len(), 4);
+        assert_eq!((reel.event(), reel.last()), (2, 1));
+        assert_eq!(reel.rewind(2), Rewound::Nothing, "it was never said to its end");
+        reel.end(Over::Broken("why".into()));
+        assert_eq!(reel.rewind(0), Rewound::There);
+        assert_eq!(read(&mut reel), [written(1, "x")]);
+        assert_eq!(reel.read(), Read::Over(Over::Broken("why".into())));
+        assert_eq!(reel.rewind(1), Rewound::There);
+        assert_eq!(reel.read(), Read::Over(Over::Broken("why".into())));
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_is_cleared() {
+        let mut reel = Reel::default();
+        reel.push(sse::event(b"x"), 1000);
+        reel.clear();
+        assert_eq!((reel.size(), reel.rewind(0)), (0, Rewound::Torn));
+        assert_eq!(reel.read(), Read::Nothing);
+    }
+}

@@ -1,0 +1,245 @@
+//! All sessions of a gateway: opened, found, ended, forgotten.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicI64, AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use portolan_core::{Caller, Clock, Error, GatewayName, Precondition, Result, SessionStore};
+use portolan_wire::era::ProtocolVersion;
+use tokio_util::task::TaskTracker;
+
+use super::{NONCE_LEN, Session, id::bind, live::Live};
+use crate::{
+    config::GatewayConfig,
+    question::Abilities,
+    resume::Shelf,
+    seal::{Purpose, TokenKeys},
+};
+
+/// How often a replica makes sure that a session which it remembers was not ended on another, in seconds.
+const CHECKED_EVERY: i64 = 5;
+/// How often ended sessions that would be over by now are taken out of the store, in seconds.
+const SWEPT_EVERY: i64 = 600;
+
+/// The sessions of a gateway.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    keys: Arc<TokenKeys>,
+    pub(super) store: Arc<dyn SessionStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    idle: i64,
+    total: i64,
+    most: usize,
+    live: Mutex<Live>,
+    /// When the store was last swept.
+    swept: AtomicI64,
+    /// Where sessions upstream are ended.
+    tasks: TaskTracker,
+    /// Where their streams are kept.
+    shelf: Arc<Shelf>,
+}
+
+impl Sessions {
+    pub(crate) fn new(
+        config: &GatewayConfig,
+        keys: Arc<TokenKeys>,
+        store: Arc<dyn SessionStore>,
+        clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
+        shelf: Arc<Shelf>,
+    ) -> Self {
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
+        Self {
+            keys,
+            store,
+            clock,
+            idle: seconds(config.timeouts.session_idle),
+            total: seconds(config.timeouts.session_total),
+            most: config.limits.sessions.max(1),
+            live: Mutex::default(),
+            swept: AtomicI64::default(),
+            tasks,
+            shelf,
+        }
+    }
+
+    /// Opens a session and gives its id.
+    pub(crate) fn open(
+        &self,
+        gateway: &GatewayName,
+        caller: &Caller,
+        version: ProtocolVersion,
+        abilities: Abilities,
+    ) -> Result<String> {
+        let now = self.clock.now().as_second();
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(|_| Error::Backend {
+            backend: "the random number generator",
+            action: "give random bytes".into(),
+            source: "it failed".into(),
+        })?;
+        let session = Session {
+            version,
+            abilities,
+            nonce,
+            bound_to: bind(gateway, caller),
+            found: OnceLock::new(),
+            ends: now.saturating_add(self.total),
+            used: AtomicI64::new(now),
+            checked: AtomicI64::new(now),
+            upstream: Mutex::default(),
+            inflight: Mutex::default(),
+            level: AtomicU8::default(),
+            uris: Mutex::default(),
+            listener: OnceLock::new(),
+        };
+        let id = self.keys.seal(Purpose::Session, &session.payload())?;
+        self.remember(&id, Arc::new(session), now);
+        Ok(id)
+    }
+
+    /// The session under `id`, if it is this caller's, on this gateway, and has not ended.
+    pub(crate) async fn find(
+        &self,
+        id: &str,
+        gateway: &GatewayName,
+        caller: &Arc<Caller>,
+    ) -> Result<Option<Arc<Session>>> {
+        let now = self.clock.now();
+        let known = self.lock().by_id.get(id).cloned();
+        let session = match known {
+            Some(session) => session,
+            None => match self.recall(id, now).await? {
+                Some(session) => session,
+                None => return Ok(None),
+            },
+        };
+        if session.ends <= now.as_second() || !session.is_of(gateway, caller) {
+            return Ok(None);
+        }
+        session.used.store(now.as_second(), Ordering::Relaxed);
+        if now.as_second() - session.checked.load(Ordering::Relaxed) >= CHECKED_EVERY {
+            session.checked.store(now.as_second(), Ordering::Relaxed);
+            match self.store.get(&session.key(), now).await {
+                Ok(None) => {}
+                Ok(Some(kept)) => {
+                    if !session.take(&kept.value) {
+                        self.forget(&session);
+                        return Ok(None);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the end of a session cannot be looked up; it goes on"),
+            }
+        }
+        Ok(Some(session))
+    }
+
+    /// Ends a session for good: here at once, on other replicas within seconds. So is what it held upstream.
+    pub(crate) async fn end(&self, session: &Arc<Session>) -> Result<()> {
+        let now = self.clock.now();
+        let ends = Timestamp::from_second(session.ends).unwrap_or(Timestamp::MAX);
+        self.store
+            .put(&session.key(), Bytes::new(), ends, now, Precondition::None)
+            .await?;
+        self.forget(session);
+        let swept = self.swept.load(Ordering::Relaxed);
+        if now.as_second() - swept >= SWEPT_EVERY {
+            self.swept.store(now.as_second(), Ordering::Relaxed);
+            if let Err(error) = self.store.sweep(now).await {
+                tracing::warn!(%error, "ended sessions cannot be swept");
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a session that has ended.
+    pub(crate) fn forget(&self, session: &Arc<Session>) {
+        let mut live = self.lock();
+        let known = live.ids.get(&session.nonce).cloned();
+        if let Some(id) = known {
+            live.by_id.remove(&id);
+            live.ids.remove(&session.nonce);
+        }
+        live.shrink();
+        drop(live);
+        self.let_go(vec![session.clone()]);
+    }
+
+    /// Forgets the sessions that are unused or over.
+    pub(crate) fn forget_unused(&self) {
+        let now = self.clock.now().as_second();
+        let gone = self.lock().sweep(now, self.idle, self.most);
+        self.let_go(gone);
+    }
+
+    /// Cancels the calls of sessions that are remembered no longer, forgets their streams, and ends what they held upstream.
+    fn let_go(&self, sessions: Vec<Arc<Session>>) {
+        for session in sessions {
+            self.shelf.forget(session.nonce());
+            let held = session.close();
+            if held.is_empty() {
+                continue;
+            }
+            self.tasks.spawn(async move {
+                session.quiet().await;
+                join_all(held.iter().map(|session| session.close())).await;
+            });
+        }
+    }
+
+    /// How many sessions are remembered.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().by_id.len()
+    }
+
+    /// A session of another replica, or one that was forgotten here.
+    async fn recall(&self, id: &str, now: Timestamp) -> Result<Option<Arc<Session>>> {
+        let Some(session) = self
+            .keys
+            .open(Purpose::Session, id)
+            .and_then(|payload| Session::read(&payload, now))
+        else {
+            return Ok(None);
+        };
+        if let Some(kept) = self.store.get(&session.key(), now).await?
+            && !session.take(&kept.value)
+        {
+            return Ok(None);
+        }
+        let session = Arc::new(session);
+        Ok(Some(self.remember(id, session, now.as_second())))
+    }
+
+    fn remember(&self, id: &str, session: Arc<Session>, now: i64) -> Arc<Session> {
+        let mut live = self.lock();
+        let session = match live.by_id.get(id) {
+            Some(known) => known.clone(),
+            None => {
+                let id: Arc<str> = id.into();
+                live.ids.insert(session.nonce, id.clone());
+                live.by_id.insert(id, session.clone());
+                session
+            }
+        };
+        let gone = if live.by_id.len() > self.most || now - live.swept >= 10 {
+            live.sweep(now, self.idle, self.most)
+        } else {
+            Vec::new()
+        };
+        drop(live);
+        self.let_go(gone);
+        session
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,137 @@
+use proptest::prelude::*;
+use url::Url;
+
+use super::*;
+
+fn server(name: &str) -> ServerName {
+    ServerName::parse(name).expect("a name")
+}
+
+/// Names of servers, also such that begin with one another.
+fn servers() -> impl Strategy<Value = ServerName> {
+    "[ab0]{1,2}(-[ab0]{1,2}){0,2}".prop_map(|name| server(&name))
+}
+
+/// URIs, and what servers take for such.
+fn uris() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-zA-Z][a-zA-Z0-9+.-]{0,8}://[a-z0-9.]{0,8}(:[0-9]{1,4})?(/[a-zA-Z0-9%20_~-]{0,6}){0,4}([?][a-z=&]{0,6})?(#[a-z]{0,4})?",
+        "(urn|mailto|data|URN):[a-zA-Z0-9:;,@/+]{0,16}",
+        "(mcp[+](a|b-0)[+])?ui:/{0,3}[a-z/+]{0,8}",
+        "(mcp[+]){0,2}[ab+:/-]{0,8}",
+        "\\PC{0,12}",
+    ]
+}
+
+#[test]
+fn each_form_reads_like_its_original() {
+    let notes = server("my-notes");
+    for (own, clients) in [
+        ("file:///a/b?c#d", "mcp+my-notes+file:///a/b?c#d"),
+        ("https://[::1]:8080/x", "mcp+my-notes+https://[::1]:8080/x"),
+        ("urn:isbn:1", "mcp+my-notes+urn:isbn:1"),
+        ("FILE:///a", "mcp+my-notes+FILE:///a"),
+        ("note://{id}{?full*}", "mcp+my-notes+note://{id}{?full*}"),
+        ("{scheme}://x", "mcp+my-notes+{scheme}://x"),
+        ("mcp+other+a:b", "mcp+my-notes+mcp+other+a:b"),
+        ("ui://chart/x?y", "ui://my-notes/chart/x?y"),
+        ("ui:///x", "ui://my-notes//x"),
+        ("ui://", "ui://my-notes/"),
+        ("ui:x", "mcp+my-notes+ui:x"),
+        ("UI://x", "mcp+my-notes+UI://x"),
+        ("", "mcp+my-notes+"),
+    ] {
+        assert_eq!(&*prefixed(&notes, own), clients);
+        assert_eq!(meant(clients), Some(("my-notes", own.into())), "{clients}");
+    }
+}
+
+#[test]
+fn what_is_in_no_form_names_nobody() {
+    for other in [
+        "",
+        "file:///a",
+        "mcp:a+b",
+        "mcp+a",
+        "mcp+a:b",
+        "MCP+a+b:c",
+        "ui://a",
+        "UI://a/b",
+        "ui:a/b",
+        "x-mcp+a+b",
+    ] {
+        assert_eq!(meant(other), None, "{other}");
+    }
+}
+
+#[test]
+fn a_template_may_begin_with_anything() {
+    // What a client makes of it names the same resource, also where it turns out to be an app.
+    assert_eq!(meant("mcp+a+ui://x"), Some(("a", "ui://x".into())));
+}
+
+/// A client's expansion of a template that has simple variables alone.
+fn expanded(template: &str, values: &[String]) -> String {
+    let mut values = values.iter();
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some((text, (_, after))) = rest
+        .split_once('{')
+        .and_then(|(text, rest)| Some((text, rest.split_once('}')?)))
+    {
+        out += text;
+        out += values.next().map_or("", String::as_str);
+        rest = after;
+    }
+    out + rest
+}
+
+proptest! {
+    #[test]
+    fn every_uri_comes_back(server in servers(), own in uris()) {
+        let clients = prefixed(&server, &own);
+        prop_assert_eq!(meant(&clients), Some((server.as_str(), own.as_str().into())));
+    }
+
+    #[test]
+    fn no_two_resources_share_a_uri(one in servers(), other in servers(), first in uris(), second in uris()) {
+        let same = one == other && first == second;
+        prop_assert_eq!(prefixed(&one, &first) == prefixed(&other, &second), same);
+        // Nor has one server a URI that is another's in disguise.
+        let forged = prefixed(&one, &prefixed(&other, &first));
+        prop_assert_eq!(meant(&forged).map(|(server, _)| server), Some(one.as_str()));
+    }
+
+    #[test]
+    fn a_uri_stays_one_with_the_same_parts(server in servers(), own in "[a-zA-Z][a-z0-9+.-]{0,8}://([a-z0-9]{1,8}(:[1-9][0-9]{0,3})?)?(/[a-zA-Z0-9_~-]{1,6}){0,4}([?][a-z=&]{1,6})?(#[a-z]{1,4})?") {
+        // Of the schemes of the web, readers of URLs know more than of others.
+        prop_assume!(!["http", "https", "ws", "wss", "ftp", "file"].contains(&own.split(':').next().unwrap().to_lowercase().as_str()));
+        let (before, after) = (Url::parse(&own), Url::parse(&prefixed(&server, &own)));
+        let (Ok(before), Ok(after)) = (before, after) else {
+            return Err(TestCaseError::fail(own));
+        };
+        if own.starts_with(APP) {
+            return Ok(());
+        }
+        prop_assert_eq!(after.scheme(), format!("mcp+{server}+{}", before.scheme()));
+        let parts = |url: &Url| (url.authority().to_owned(), url.path().to_owned(), url.query().map(str::to_owned), url.fragment().map(str::to_owned));
+        prop_assert_eq!(parts(&before), parts(&after));
+    }
+
+    #[test]
+    fn variables_are_filled_in_as_before(
+        server in servers(),
+        template in "(ui://|[a-z{}]{0,2}|note://)([a-z/:]{0,3}(\\{[a-z]{1,3}\\})?){0,4}",
+        values in prop::collection::vec("[a-z%/]{0,4}", 0..5),
+    ) {
+        let filled = expanded(&prefixed(&server, &template), &values);
+        let own = expanded(&template, &values);
+        prop_assert_eq!(meant(&filled), Some((server.as_str(), own.into())));
+    }
+
+    #[test]
+    fn json_and_text_get_the_same(server in servers(), own in uris()) {
+        let quoted = |uri: &str| Bytes::from(serde_json::json!({ "uri": uri }).to_string());
+        prop_assert_eq!(in_text(&server, &quoted(&own), RESOURCE), quoted(&prefixed(&server, &own)));
+    }
+}

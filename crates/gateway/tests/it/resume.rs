@@ -1,0 +1,454 @@
+//! A legacy client whose connection breaks in the middle of a call comes back for the rest of the stream.
+
+use std::time::Duration;
+
+use portolan_gateway::{GatewayConfig, Upstream};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::support::{
+    PATIENCE,
+    client::{Client, Post, Speaks},
+    raw::{Event, Incoming},
+    talker::{Talk, Talker},
+    until,
+    world::{Eras, Site, http},
+};
+
+const LEGACY: [Speaks; 3] = [Speaks::March, Speaks::June, Speaks::November];
+
+async fn site(talker: &Talker, change: impl FnOnce(&mut GatewayConfig)) -> Site {
+    let mut config = GatewayConfig::default();
+    change(&mut config);
+    Site::with([("up", Upstream::http(talker.url()))], |builder| builder.config(config)).await
+}
+
+fn call(client: &Client, id: &str) -> Post {
+    client.call_with(id, "up__t", "{}", r#""progressToken":"p""#)
+}
+
+/// The next event that says something.
+async fn next(incoming: &mut Incoming) -> Event {
+    loop {
+        let event = timeout(PATIENCE, incoming.whole_event())
+            .await
+            .expect("an event in time");
+        let event = event.expect("no break").expect("an event");
+        if !event.data.is_empty() {
+            return event;
+        }
+    }
+}
+
+fn progress(event: &Event) -> u64 {
+    let message = event.json();
+    assert_eq!(message["params"]["progressToken"], "p", "{message}");
+    message["params"]["progress"].as_u64().expect("a number")
+}
+
+fn id(event: &Event) -> &str {
+    event.id.as_deref().expect("an id")
+}
+
+/// A call that has told progress, of which the client has read the first event.
+async fn under_way(client: &Client, talker: &Talker, request: &str) -> (Incoming, Talk, Event) {
+    let number = talker.count();
+    let begun = client.begin_unanswered(&call(client, request)).await;
+    let talk = talker.call(number).await;
+    talk.progress(1);
+    let mut incoming = begun.incoming().await;
+    assert_eq!(incoming.head.get("content-type"), Some("text/event-stream"));
+    let event = next(&mut incoming).await;
+    assert_eq!(progress(&event), 1);
+    (incoming, talk, event)
+}
+
+fn text(event: &Event) -> Value {
+    event.json()["result"]["content"][0]["text"].clone()
+}
+
+#[track_caller]
+fn assert_lost(event: &Event, request: &str) {
+    let message = event.json();
+    assert_eq!(message["id"].to_string(), request, "{message}");
+    assert_eq!(message["result"]["isError"], true, "{message}");
+    let failure = &message["result"]["_meta"]["dev.portolan/failure"];
+    assert_eq!(*failure, json!({"cause": "stopped", "retryable": false}), "{message}");
+}
+
+#[tokio::test]
+async fn a_client_whose_connection_broke_gets_what_it_missed_and_the_answer_once() {
+    for is_modern in [false, true] {
+        let talker = Talker::start(is_modern).await;
+        let site = site(&talker, |_| {}).await;
+        for speaks in LEGACY {
+            let client = Client::connect(site.address, speaks).await;
+            let (incoming, talk, first) = under_way(&client, &talker, "7").await;
+            drop(incoming);
+            talk.progress(2);
+            talk.progress(3);
+            let mut again = client.take_up(id(&first)).await;
+            assert_eq!(again.head.status, 200);
+            assert_eq!(again.head.get("content-type"), Some("text/event-stream"));
+            assert_eq!(progress(&next(&mut again).await), 2);
+            assert_eq!(progress(&next(&mut again).await), 3);
+            talk.progress(4);
+            assert_eq!(progress(&next(&mut again).await), 4, "it goes on");
+            drop(again);
+            talk.answer("done");
+            until("the answer came while nobody read", || talk.is_left()).await;
+            let mut again = client.take_up(id(&first)).await;
+            for missed in 2..=4 {
+                assert_eq!(progress(&next(&mut again).await), missed);
+            }
+            let answer = next(&mut again).await;
+            assert_eq!(
+                (text(&answer), &answer.json()["id"]),
+                (json!("done"), &json!(7)),
+                "{speaks:?}"
+            );
+            assert_eq!(again.whole_event().await.expect("a proper end"), None);
+            let nothing = client.take_up(id(&answer)).await;
+            assert_eq!(nothing.head.status, 405, "there is nothing after the answer");
+            let answer_again = next(&mut client.take_up(id(&first)).await).await;
+            assert_eq!(progress(&answer_again), 2, "as often as it likes");
+        }
+        assert_eq!(talker.count(), LEGACY.len(), "no call was made again");
+        assert_eq!(talker.cancels(), 0);
+    }
+}
+
+#[tokio::test]
+async fn ids_are_unique_in_the_session_and_primed_where_clients_can_read_that() {
+    let talker = Talker::start(false).await;
+    let site = site(&talker, |config| config.timeouts.retry = Duration::from_millis(1234)).await;
+    for speaks in LEGACY {
+        let client = Client::connect(site.address, speaks).await;
+        let mut ids = Vec::new();
+        for request in ["1", "2"] {
+            let number = talker.count();
+            let begun = client.begin_unanswered(&call(&client, request)).await;
+            let talk = talker.call(number).await;
+            talk.progress(1);
+            let mut incoming = begun.incoming().await;
+            let mut last = incoming.whole_event().await.expect("whole").expect("an event");
+            if speaks == Speaks::November {
+                assert_eq!((last.data.as_str(), last.retry), ("", Some(1234)));
+                ids.push(id(&last).to_owned());
+                last = incoming.whole_event().await.expect("whole").expect("an event");
+            }
+            assert_eq!((progress(&last), last.retry), (1, None));
+            ids.push(id(&last).to_owned());
+            drop(incoming);
+            let mut again = client.take_up(id(&last)).await;
+            if speaks == Speaks::November {
+                let primed = again.whole_event().await.expect("whole").expect("an event");
+                assert_eq!((primed.data.as_str(), primed.retry), ("", Some(1234)));
+                ids.push(id(&primed).to_owned());
+            }
+            talk.answer("done");
+            let answer = again.whole_event().await.expect("whole").expect("an event");
+            assert_eq!((text(&answer), answer.retry), (json!("done"), None));
+            ids.push(id(&answer).to_owned());
+        }
+        let all = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "{ids:?}");
+        assert!(ids.iter().all(|id| id.len() < 512), "they fit into headers: {ids:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_id_of_a_priming_event_is_as_good_as_any() {
+    let talker = Talker::start(true).await;
+    let site = site(&talker, |_| {}).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let mut incoming = client.begin(&call(&client, "1")).await;
+    let mut primed = incoming.whole_event().await.expect("whole").expect("an event");
+    let talk = talker.call(0).await;
+    for _ in 0..3 {
+        // Its connection breaks again before anything has come.
+        let mut again = client.take_up(id(&primed)).await;
+        primed = again.whole_event().await.expect("whole").expect("an event");
+        assert_eq!(primed.data, "");
+    }
+    talk.progress(1);
+    talk.answer("done");
+    until("answered", || talk.is_left()).await;
+    let mut again = client.take_up(id(&primed)).await;
+    assert_eq!(progress(&next(&mut again).await), 1);
+    assert_eq!(text(&next(&mut again).await), "done");
+}
+
+#[tokio::test]
+async fn modern_clients_and_answers_that_are_there_have_no_ids() {
+    let talker = Talker::start(false).await;
+    let site = site(&talker, |_| {}).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    let begun = client.begin_unanswered(&call(&client, "1")).await;
+    let talk = talker.call(0).await;
+    talk.progress(1);
+    talk.answer("done");
+    let mut incoming = begun.incoming().await;
+    while let Some(event) = incoming.whole_event().await.expect("whole") {
+        assert_eq!((event.id, event.retry), (None, None));
+    }
+    assert_eq!(site.gateway.replay_count(), 0);
+    let server = http(Eras::Both).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    for speaks in Speaks::ALL {
+        let client = Client::connect(site.address, speaks).await;
+        let answer = client.send(&client.call("1", "up__echo", r#"{"text":"x"}"#)).await;
+        assert_eq!(answer.head.get("content-type"), Some("application/json"));
+    }
+    assert_eq!(site.gateway.replay_count(), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_takes_long_has_a_stream_before_its_answer() {
+    let server = http(Eras::Both).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    for speaks in Speaks::ALL {
+        let client = Client::connect(site.address, speaks).await;
+        let mut incoming = client.begin(&client.call("1", "up__sleep", r#"{"ms":600}"#)).await;
+        if speaks != Speaks::November {
+            assert_eq!(incoming.head.get("content-type"), Some("application/json"));
+            incoming.rest().await.expect("whole");
+            continue;
+        }
+        assert_eq!(incoming.head.get("content-type"), Some("text/event-stream"));
+        let primed = incoming.whole_event().await.expect("whole").expect("an event");
+        assert_eq!(primed.data, "");
+        drop(incoming);
+        let messages = client.take_up(id(&primed)).await.messages().await.expect("whole");
+        let [answer] = &messages[..] else {
+            panic!("{messages:?}")
+        };
+        let answer: Value = serde_json::from_str(answer).expect("JSON");
+        assert_eq!((&answer["id"], &answer["result"]["isError"]), (&json!(1), &Value::Null));
+        // What goes wrong comes as an event as well.
+        let answer = client.tool("up__nothing", json!({})).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_takes_a_stream_up_has_it_alone() {
+    let talker = Talker::start(false).await;
+    let site = site(&talker, |_| {}).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let (mut first, talk, event) = under_way(&client, &talker, "1").await;
+    let mut second = client.take_up(id(&event)).await;
+    assert_eq!(
+        first.event().await.expect("a proper end"),
+        None,
+        "the first has it no more"
+    );
+    let mut third = client.take_up(id(&event)).await;
+    assert_eq!(second.event().await.expect("a proper end"), None);
+    talk.answer("done");
+    assert_eq!(text(&next(&mut third).await), "done");
+    assert_eq!(third.event().await.expect("a proper end"), None);
+}
+
+#[tokio::test]
+async fn nobody_else_takes_a_stream_up() {
+    let talker = Talker::start(false).await;
+    let site = site(&talker, |_| {}).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let (mut incoming, talk, event) = under_way(&client, &talker, "1").await;
+    let event = id(&event);
+    let other = Client::connect(site.address, Speaks::November).await;
+    assert_eq!(other.take_up(event).await.head.status, 405, "another session");
+    let bob = Client::stranger(site.address, Speaks::November).token("bob-token");
+    let mut bobs = bob.at(site.address);
+    bobs.shake_hands().await;
+    assert_eq!(bobs.take_up(event).await.head.status, 405, "another caller");
+    bobs.session.clone_from(&client.session);
+    assert_eq!(bobs.take_up(event).await.head.status, 404, "another caller's session");
+    let mut nobody = client.at(site.address);
+    nobody.token = "nobody".into();
+    assert_eq!(nobody.take_up(event).await.head.status, 401);
+    let (sealed, number) = event.split_once('.').expect("two parts");
+    for odd in [
+        "1",
+        "x.1",
+        sealed,
+        &format!("{sealed}.{}", u64::MAX),
+        &format!("{sealed}.2"),
+        &format!("{}{}.{number}", &sealed[1..], &sealed[..1]),
+    ] {
+        assert_eq!(client.take_up(odd).await.head.status, 405, "{odd}");
+    }
+    talk.answer("done");
+    assert_eq!(text(&next(&mut incoming).await), "done", "nobody was in the way");
+}
+
+#[tokio::test]
+async fn what_is_more_than_can_be_kept_is_said_to_be_lost() {
+    for size in [100, 3000] {
+        let talker = Talker::start(false).await;
+        let site = site(&talker, |config| config.limits.replay_bytes = 2000).await;
+        let client = Client::connect(site.address, Speaks::November).await;
+        let (incoming, talk, first) = under_way(&client, &talker, "\"a\"").await;
+        drop(incoming);
+        let log = json!({"jsonrpc": "2.0", "method": "notifications/message",
+            "params": {"level": "info", "data": "x".repeat(size)}});
+        for _ in 0..30 {
+            talk.piece(&format!("data: {log}\n\n"));
+        }
+        talk.answer("done");
+        site.gateway.drain(PATIENCE).await;
+        let mut again = client.take_up(id(&first)).await;
+        let lost = next(&mut again).await;
+        assert_lost(&lost, "\"a\"");
+        assert!(lost.data.contains("2000 bytes"), "{}", lost.data);
+        assert_eq!(again.event().await.expect("a proper end"), None);
+        assert_eq!(client.take_up(id(&lost)).await.head.status, 405, "that is its end");
+    }
+}
+
+#[tokio::test]
+async fn large_answers_pass_whole_although_they_are_not_kept() {
+    for (size, is_kept) in [(500_000, true), (8 << 20, false)] {
+        let talker = Talker::start(false).await;
+        let site = site(&talker, |_| {}).await;
+        let client = Client::connect(site.address, Speaks::November).await;
+        let (mut incoming, talk, first) = under_way(&client, &talker, "1").await;
+        let large = "y".repeat(size);
+        talk.answer(&large);
+        let answer = next(&mut incoming).await;
+        assert!(text(&answer) == large.as_str());
+        assert_eq!(incoming.event().await.expect("a proper end"), None);
+        let mut again = client.take_up(id(&first)).await;
+        let answer = next(&mut again).await;
+        match is_kept {
+            true => assert!(text(&answer) == large.as_str()),
+            false => assert_lost(&answer, "1"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_half_way_is_said_to_have_failed() {
+    let talker = Talker::start(false).await;
+    let site = site(&talker, |_| {}).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let (mut incoming, talk, first) = under_way(&client, &talker, "1").await;
+    let half = format!(
+        r#"data: {{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"type":"text","text":"{}"#,
+        "z".repeat(100_000)
+    );
+    talk.piece(&half);
+    talk.piece("");
+    assert!(incoming.event().await.is_err(), "half an answer is none");
+    let mut again = client.take_up(id(&first)).await;
+    let failed = next(&mut again).await;
+    assert_eq!(failed.json()["id"], 1);
+    assert_eq!(
+        failed.json()["result"]["_meta"]["dev.portolan/failure"]["cause"],
+        "connection"
+    );
+    assert_eq!(again.event().await.expect("a proper end"), None);
+    assert_eq!(client.take_up(id(&failed)).await.head.status, 405);
+}
+
+#[tokio::test]
+async fn beyond_the_bounds_those_that_ended_first_are_forgotten() {
+    let talker = Talker::start(false).await;
+    let site = site(&talker, |config| {
+        config.limits.replays = 3;
+        config.limits.session_replays = 2;
+    })
+    .await;
+    let (one, two) = (
+        Client::connect(site.address, Speaks::November).await,
+        Client::connect(site.address, Speaks::November).await,
+    );
+    let mut ended = Vec::new();
+    for request in ["1", "2", "3"] {
+        let (incoming, talk, event) = under_way(&one, &talker, request).await;
+        talk.answer("done");
+        assert_eq!(incoming.messages().await.expect("whole").len(), 1);
+        ended.push(event);
+    }
+    assert_eq!(site.gateway.replay_count(), 2, "one session has two");
+    assert_lost(&next(&mut one.take_up(id(&ended[0])).await).await, "1");
+    assert_eq!(text(&next(&mut one.take_up(id(&ended[1])).await).await), "done");
+    let running = [under_way(&two, &talker, "1").await, under_way(&two, &talker, "2").await];
+    assert_eq!(site.gateway.replay_count(), 3, "there are three in all");
+    assert_lost(&next(&mut one.take_up(id(&ended[1])).await).await, "2");
+    assert_eq!(text(&next(&mut one.take_up(id(&ended[2])).await).await), "done");
+    // Those that go on are not forgotten for others, so that another stream has no ids.
+    let number = talker.count();
+    let begun = two.begin_unanswered(&call(&two, "3")).await;
+    talker.call(number).await.progress(1);
+    talker.call(number).await.answer("done");
+    let mut incoming = begun.incoming().await;
+    while let Some(event) = incoming.whole_event().await.expect("whole") {
+        assert_eq!((event.id, event.retry), (None, None));
+    }
+    for (incoming, talk, event) in running {
+        drop(incoming);
+        talk.answer("done");
+        until("answered", || talk.is_left()).await;
+        assert_eq!(text(&next(&mut two.take_up(id(&event)).await).await), "done");
+    }
+}
+
+#[tokio::test]
+async fn streams_are_forgotten_in_time() {
+    let talker = Talker::start(false).await;
+    let site = site(&talker, |config| config.timeouts.replay = Duration::ZERO).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let (incoming, talk, event) = under_way(&client, &talker, "1").await;
+    let (going_on, other, first) = under_way(&client, &talker, "2").await;
+    drop(going_on);
+    talk.answer("done");
+    assert_eq!(incoming.messages().await.expect("whole").len(), 1);
+    until("it is forgotten", || site.gateway.replay_count() == 1).await;
+    assert_lost(&next(&mut client.take_up(id(&event)).await).await, "1");
+    let mut again = client.take_up(id(&first)).await;
+    other.answer("done");
+    assert_eq!(text(&next(&mut again).await), "done", "what goes on is kept");
+}
+
+#[tokio::test]
+async fn with_no_streams_kept_there_are_no_ids() {
+    let talker = Talker::start(false).await;
+    let site = site(&talker, |config| config.limits.replays = 0).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let begun = client.begin_unanswered(&call(&client, "1")).await;
+    let talk = talker.call(0).await;
+    talk.progress(1);
+    let mut incoming = begun.incoming().await;
+    let event = incoming.whole_event().await.expect("whole").expect("an event");
+    assert_eq!((progress(&event), event.id), (1, None));
+    drop(incoming);
+    talk.answer("done");
+    until("the call goes on", || talk.is_left()).await;
+    assert_eq!(site.gateway.replay_count(), 0);
+}
+
+#[tokio::test]
+async fn a_call_other_than_of_a_tool_ends_with_an_error_when_it_is_lost() {
+    let talker = Talker::start(false).await;
+    let site = site(&talker, |config| config.limits.replay_bytes = 10).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let post = client.request("5", "prompts/get", r#""name":"up__p""#, r#""progressToken":"p""#);
+    let mut incoming = client.begin(&post).await;
+    let primed = incoming.whole_event().await.expect("whole").expect("an event");
+    drop(incoming);
+    let talk = talker.call(0).await;
+    talk.progress(1);
+    talk.answer("done");
+    site.gateway.drain(PATIENCE).await;
+    let lost = next(&mut client.take_up(id(&primed)).await).await.json();
+    assert_eq!(
+        (&lost["id"], &lost["error"]["code"]),
+        (&json!(5), &json!(-32603)),
+        "{lost}"
+    );
+    assert_eq!(lost["error"]["data"]["dev.portolan/failure"]["cause"], "stopped");
+}

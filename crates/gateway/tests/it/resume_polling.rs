@@ -1,0 +1,100 @@
+//! A server that closes its stream and wants its client to come back: a client of ours is told the same.
+
+use std::time::Duration;
+
+use portolan_core::Asks;
+use portolan_gateway::McpGateway;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{
+    asker::{Asker, Seen},
+    client::{Client, Speaks},
+    raw::Event,
+    world::{Site, parts, publish_asking},
+};
+
+async fn site(asker: &Asker) -> Site {
+    let site = Site::serve(McpGateway::new(parts())).await;
+    publish_asking(&site.gateway, "default", &[("up", &asker.url())], Asks::ALL).await;
+    site
+}
+
+const ARGUMENTS: &str = r#"{"tag":"t","polls":true,"progress":true,"questions":0,"rounds":0}"#;
+
+#[tokio::test]
+async fn a_client_that_polls_is_told_to_come_back() {
+    let asker = Asker::resumable().await;
+    let site = site(&asker).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let post = client.call_with("1", "up__ask", ARGUMENTS, r#""progressToken":"p""#);
+    let mut incoming = client.begin(&post).await;
+    let mut events: Vec<Event> = Vec::new();
+    while let Some(event) = incoming.whole_event().await.expect("a proper end") {
+        events.push(event);
+    }
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| (event.data.is_empty(), event.retry))
+        .collect();
+    assert_eq!(
+        seen,
+        [(true, Some(1000)), (false, None), (true, Some(20))],
+        "primed, told how far it is, and sent away for as long as the server said: {events:?}"
+    );
+    let last = events.last().and_then(|event| event.id.clone()).expect("an id");
+    // The call goes on without it.
+    let mut again = client.take_up(&last).await;
+    let mut texts = Vec::new();
+    while let Some(event) = again.event().await.expect("a proper end") {
+        texts.push(event);
+    }
+    assert!(texts.last().expect("an answer").contains(r#""text":"t:""#), "{texts:?}");
+    assert_eq!(Seen::count(&asker.seen.calls), 1);
+}
+
+#[tokio::test]
+async fn older_clients_wait_on_their_stream_while_it_is_taken_up_for_them() {
+    let asker = Asker::resumable().await;
+    let site = site(&asker).await;
+    for speaks in [Speaks::March, Speaks::June] {
+        let client = Client::connect(site.address, speaks).await;
+        let post = client.call_with("1", "up__ask", ARGUMENTS, r#""progressToken":"p""#);
+        let mut incoming = client.begin(&post).await;
+        let mut events = Vec::new();
+        while let Some(event) = incoming.whole_event().await.expect("a proper end") {
+            assert!(event.retry.is_none() && !event.data.is_empty(), "{event:?}");
+            events.push(event);
+        }
+        assert!(
+            events.last().expect("an answer").data.contains(r#""text":"t:""#),
+            "{events:?}"
+        );
+    }
+    assert!(Seen::count(&asker.seen.resumed) >= 2);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_come_back_ends_nothing() {
+    let asker = Asker::resumable().await;
+    let site = site(&asker).await;
+    let client = Client::able(site.address, Speaks::November, r#"{"elicitation":{}}"#).await;
+    let arguments = json!({"tag": "t", "polls": true, "questions": 1});
+    let mut incoming = client.begin(&client.call("1", "up__ask", &arguments.to_string())).await;
+    let mut last = None;
+    while let Some(event) = incoming.whole_event().await.expect("a proper end") {
+        last = event.id;
+    }
+    let since = Instant::now();
+    while site.gateway.question_count() == 0 {
+        assert!(since.elapsed() < crate::support::PATIENCE, "the server asks meanwhile");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut again = client.take_up(&last.expect("an id")).await;
+    let question = again.json().await;
+    let answer =
+        json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"tag": "x"}}});
+    assert_eq!(client.send(&client.bare(answer.to_string())).await.status(), 202);
+    let answer = again.json().await;
+    assert_eq!(answer["result"]["content"][0]["text"], "t:x");
+}

@@ -1,0 +1,245 @@
+//! Streams that are taken up again, and all that a session has beside them: other replicas, questions, cancellations, its
+//! end.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use portolan_core::{Asks, AuditEvent, AuditSink};
+use portolan_gateway::{McpGateway, Upstream};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::support::{
+    PATIENCE,
+    asker::{Asker, Seen},
+    client::{Client, Post, Speaks},
+    raw::{Event, Incoming},
+    talker::{Talk, Talker},
+    until,
+    world::{Site, parts, publish, publish_asking, replicas},
+};
+
+fn call(client: &Client, id: &str) -> Post {
+    client.call_with(id, "up__t", "{}", r#""progressToken":"p""#)
+}
+
+async fn next(incoming: &mut Incoming) -> Event {
+    loop {
+        let event = timeout(PATIENCE, incoming.whole_event())
+            .await
+            .expect("an event in time");
+        let event = event.expect("no break").expect("an event");
+        if !event.data.is_empty() {
+            return event;
+        }
+    }
+}
+
+fn id(event: &Event) -> &str {
+    event.id.as_deref().expect("an id")
+}
+
+/// A call that has said something, whose client has gone away then.
+async fn left(client: &Client, talker: &Talker, request: &str) -> (Talk, Event) {
+    let number = talker.count();
+    let begun = client.begin_unanswered(&call(client, request)).await;
+    let talk = talker.call(number).await;
+    talk.progress(1);
+    let event = next(&mut begun.incoming().await).await;
+    (talk, event)
+}
+
+#[tokio::test]
+async fn a_stream_is_taken_up_at_another_replica() {
+    let talker = Talker::start(false).await;
+    let sites = replicas(&[("up", &talker.url())], Asks::default(), |_| {}).await;
+    for speaks in [Speaks::March, Speaks::November] {
+        let client = Client::connect(sites[0].address, speaks).await;
+        let there = client.at(sites[1].address);
+        let (talk, event) = left(&client, &talker, "1").await;
+        talk.progress(2);
+        let mut again = there.take_up(id(&event)).await;
+        assert_eq!(
+            (again.head.status, again.head.get("content-type")),
+            (200, Some("text/event-stream"))
+        );
+        let second = next(&mut again).await;
+        assert_eq!(second.json()["params"]["progress"], 2);
+        talk.progress(3);
+        assert_eq!(next(&mut again).await.json()["params"]["progress"], 3, "it goes on");
+        drop(again);
+        talk.answer("done");
+        let mut again = there.take_up(id(&second)).await;
+        assert_eq!(next(&mut again).await.json()["params"]["progress"], 3);
+        let answer = next(&mut again).await;
+        assert_eq!(answer.json()["result"]["content"][0]["text"], "done");
+        assert_eq!(again.event().await.expect("a proper end"), None);
+        assert_eq!(there.take_up(id(&answer)).await.head.status, 405);
+    }
+}
+
+#[tokio::test]
+async fn that_a_replica_is_gone_is_said() {
+    let talker = Talker::start(false).await;
+    let [first, second] = replicas(&[("up", &talker.url())], Asks::default(), |_| {}).await;
+    let client = Client::connect(first.address, Speaks::November).await;
+    let (_talk, event) = left(&client, &talker, "1").await;
+    drop(first);
+    let there = client.at(second.address);
+    let mut again = there.take_up(id(&event)).await;
+    let lost = next(&mut again).await;
+    assert_eq!(
+        (&lost.json()["id"], &lost.json()["result"]["isError"]),
+        (&json!(1), &json!(true))
+    );
+    assert_eq!(again.event().await.expect("a proper end"), None);
+    assert_eq!(there.take_up(id(&lost)).await.head.status, 405);
+}
+
+#[tokio::test]
+async fn questions_survive_a_break() {
+    for asker in [Asker::legacy().await, Asker::modern().await, Asker::resumable().await] {
+        let sites = replicas(&[("up", &asker.url())], Asks::ALL, |_| {}).await;
+        for speaks in [Speaks::June, Speaks::November] {
+            let client = Client::able(sites[0].address, speaks, r#"{"elicitation":{}}"#).await;
+            let there = client.at(sites[1].address);
+            let arguments = r#"{"tag":"t","questions":2,"rounds":2,"progress":true}"#;
+            let post = client.call_with("1", "up__ask", arguments, r#""progressToken":"p""#);
+            let mut incoming = client.begin(&post).await;
+            let mut answered = 0;
+            let mut last: Option<String> = None;
+            let answer = loop {
+                let event = next(&mut incoming).await;
+                let message = event.json();
+                if message.get("result").is_some() {
+                    break message;
+                }
+                // It is lost before it was read, wherever the client can name what came before.
+                if let Some(last) = last.replace(id(&event).to_owned()) {
+                    incoming = there.take_up(&last).await;
+                    let again = next(&mut incoming).await;
+                    assert_eq!(again, event, "the same event, under the same id");
+                }
+                if message["method"] == "elicitation/create" {
+                    let result = json!({"action": "accept", "content": {"tag": message["params"]["message"]}});
+                    let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+                    let at = if answered % 2 == 0 { &client } else { &there };
+                    assert_eq!(at.send(&at.bare(answer.to_string())).await.status(), 202);
+                    answered += 1;
+                }
+            };
+            assert_eq!(answer["result"]["content"][0]["text"], "t:t,t,t,t", "{speaks:?}");
+            assert_eq!(answered, 4);
+        }
+        assert_eq!(asker.seen.calls.load(Ordering::Relaxed), 2, "no call was made again");
+        assert_eq!(Seen::count(&asker.seen.odd), 0);
+        let open = || sites.iter().map(|site| site.gateway.question_count()).sum::<usize>();
+        until("nothing waits", || open() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_comes_while_its_client_is_away_waits_for_it() {
+    for asker in [Asker::legacy().await, Asker::modern().await] {
+        let site = Site::serve(McpGateway::new(parts())).await;
+        publish_asking(&site.gateway, "default", &[("up", &asker.url())], Asks::ALL).await;
+        let client = Client::able(site.address, Speaks::November, r#"{"elicitation":{}}"#).await;
+        let mut incoming = client.begin(&client.call("1", "up__ask", r#"{"tag":"t"}"#)).await;
+        let primed = incoming.whole_event().await.expect("whole").expect("an event");
+        drop(incoming);
+        until("the server has asked", || site.gateway.question_count() > 0).await;
+        let mut again = client.take_up(id(&primed)).await;
+        let question = next(&mut again).await.json();
+        assert_eq!(question["method"], "elicitation/create");
+        let result = json!({"action": "accept", "content": {"tag": "said"}});
+        let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": result});
+        assert_eq!(client.send(&client.bare(answer.to_string())).await.status(), 202);
+        assert_eq!(next(&mut again).await.json()["result"]["content"][0]["text"], "t:said");
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_cancelled_while_its_client_is_away() {
+    let talker = Talker::start(false).await;
+    let site = Site::of([("up", Upstream::http(talker.url()))]).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let (talk, event) = left(&client, &talker, "1").await;
+    assert_eq!(client.cancel("1").await.status(), 202);
+    until("the server is told", || talker.cancels() == 1).await;
+    until("its stream is left", || talk.is_left()).await;
+    site.gateway.drain(PATIENCE).await;
+    assert_eq!(
+        client.take_up(id(&event)).await.head.status,
+        405,
+        "to a call that was cancelled there is nothing to say"
+    );
+    let (talk, event) = left(&client, &talker, "2").await;
+    let mut again = client.take_up(id(&event)).await;
+    client.cancel("2").await;
+    assert_eq!(again.event().await.expect("a proper end"), None);
+    until("its stream is left", || talk.is_left()).await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_session_that_has_ended() {
+    let talker = Talker::start(false).await;
+    let site = Site::of([("up", Upstream::http(talker.url()))]).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let (talk, event) = left(&client, &talker, "1").await;
+    let (ended, _) = left(&client, &talker, "2").await;
+    ended.answer("done");
+    until("the stream is over", || ended.is_left()).await;
+    assert_eq!(site.gateway.replay_count(), 2);
+    assert_eq!(client.delete().await.status(), 204);
+    assert_eq!(site.gateway.replay_count(), 0);
+    until("the call is cancelled", || talk.is_left()).await;
+    assert_eq!(client.take_up(id(&event)).await.head.status, 404);
+    site.gateway.drain(PATIENCE).await;
+    assert_eq!(site.gateway.replay_count(), 0);
+}
+
+#[derive(Debug)]
+struct Deaf;
+
+impl AuditSink for Deaf {
+    fn record(&self, _: &AuditEvent) {}
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_gateway_that_is_gone() {
+    let talker = Talker::start(false).await;
+    let deaf: Arc<dyn AuditSink> = Arc::new(Deaf);
+    let mut parts = parts();
+    parts.audit = deaf.clone();
+    let site = Site::serve(McpGateway::new(parts)).await;
+    publish(&site.gateway, "default", &[("up", &talker.url())]).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let (running, _) = left(&client, &talker, "1").await;
+    let (ended, event) = left(&client, &talker, "2").await;
+    ended.answer("done");
+    assert_eq!(
+        next(&mut client.take_up(id(&event)).await).await.json()["result"]["content"][0]["text"],
+        "done"
+    );
+    drop(site);
+    running.answer("done");
+    until("nobody holds a part of it", || Arc::strong_count(&deaf) == 1).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_drains_still_gives_out_what_it_has() {
+    let talker = Talker::start(false).await;
+    let site = Site::of([("up", Upstream::http(talker.url()))]).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    let (talk, event) = left(&client, &talker, "1").await;
+    let gateway = site.gateway.clone();
+    let draining = tokio::spawn(async move { gateway.drain(PATIENCE).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!draining.is_finished(), "the call goes on");
+    talk.answer("done");
+    draining.await.expect("drained");
+    let answer: Value = next(&mut client.take_up(id(&event)).await).await.json();
+    assert_eq!(answer["result"]["content"][0]["text"], "done");
+}

@@ -1,0 +1,161 @@
+//! The GET stream of a session is taken up again.
+
+use std::time::Duration;
+
+use portolan_core::Asks;
+use portolan_gateway::Upstream;
+use tokio::time::timeout;
+
+use crate::support::{
+    PATIENCE,
+    client::{Client, Speaks},
+    raw::{Event, Incoming},
+    teller::Teller,
+    until,
+    world::{Site, replicas},
+};
+
+const SHORT: Duration = Duration::from_millis(300);
+const LISTS: [&str; 3] = ["prompts", "resources", "tools"];
+
+/// A session that has subscribed to so many resources, and its stream.
+async fn subscribed(teller: &Teller, site: &Site, speaks: Speaks, uris: &[&str]) -> (Client, Incoming) {
+    let client = Client::connect(site.address, speaks).await;
+    for uri in uris {
+        let answer = client.ask("resources/subscribe", &format!(r#""uri":"{uri}""#)).await;
+        assert_eq!(answer.code(), 0, "{answer:?}");
+    }
+    let stream = client.stream().await;
+    teller.is_listened_to().await;
+    (client, stream)
+}
+
+/// The next event that says something.
+async fn next(stream: &mut Incoming) -> Event {
+    loop {
+        let event = timeout(PATIENCE, stream.whole_event()).await.expect("an event in time");
+        let event = event.expect("no break").expect("an event");
+        if !event.data.is_empty() {
+            return event;
+        }
+    }
+}
+
+/// The next event is about this resource.
+async fn told(stream: &mut Incoming, uri: &str) -> String {
+    let event = next(stream).await;
+    assert_eq!(event.json()["params"]["uri"], uri, "{event:?}");
+    event.id.expect("an id")
+}
+
+#[tokio::test]
+async fn what_was_lost_is_told_again_and_the_stream_goes_on() {
+    let teller = Teller::start(true).await;
+    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+    for speaks in [Speaks::March, Speaks::June, Speaks::November] {
+        let (client, mut stream) = subscribed(&teller, &site, speaks, &["file:///a", "file:///b"]).await;
+        until("told", || teller.updated("file:///a") > 0).await;
+        let first = told(&mut stream, "file:///a").await;
+        teller.updated("file:///b");
+        let second = told(&mut stream, "file:///b").await;
+        for (last, lost) in [(&first, true), (&second, false), (&first, true)] {
+            // Its connection is open still, and the next one takes its place.
+            let mut again = client.take_up(last).await;
+            assert_eq!(stream.event().await.expect("a proper end"), None);
+            if lost {
+                assert_eq!(
+                    told(&mut again, "file:///b").await,
+                    second,
+                    "the same event, under the same id"
+                );
+            }
+            assert!(again.is_silent(SHORT).await, "nothing else was lost");
+            stream = again;
+        }
+        teller.updated("file:///a");
+        told(&mut stream, "file:///a").await;
+        assert_eq!(client.delete().await.status(), 204);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_has_ids_from_its_beginning_where_clients_can_read_that() {
+    let teller = Teller::start(true).await;
+    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+    let (client, mut stream) = subscribed(&teller, &site, Speaks::November, &["file:///a"]).await;
+    let primed = stream.whole_event().await.expect("whole").expect("an event");
+    assert_eq!((primed.data.as_str(), primed.retry), ("", Some(1000)));
+    until("told", || teller.updated("file:///a") > 0).await;
+    told(&mut stream, "file:///a").await;
+    let mut again = client.take_up(&primed.id.expect("an id")).await;
+    told(&mut again, "file:///a").await;
+    let (_, mut stream) = subscribed(&teller, &site, Speaks::June, &["file:///a"]).await;
+    until("told", || teller.updated("file:///a") > 0).await;
+    let event = stream.whole_event().await.expect("whole").expect("an event");
+    assert!(!event.data.is_empty(), "{event:?}");
+}
+
+#[tokio::test]
+async fn what_went_out_on_another_stream_stays_there() {
+    let teller = Teller::start(true).await;
+    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+    let (client, mut first) = subscribed(&teller, &site, Speaks::November, &["file:///a", "file:///b"]).await;
+    teller.updated("file:///a");
+    let last = told(&mut first, "file:///a").await;
+    let mut second = client.stream().await;
+    teller.updated("file:///b");
+    told(&mut second, "file:///b").await;
+    drop(first);
+    until("it is closed", || site.gateway.stream_count() == 1).await;
+    let mut again = client.take_up(&last).await;
+    assert!(again.is_silent(SHORT).await);
+    teller.updated("file:///b");
+    told(&mut again, "file:///b").await;
+    assert!(second.is_silent(SHORT).await, "the newest is told");
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_often_takes_one_place() {
+    let teller = Teller::start(true).await;
+    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+    let (client, mut stream) = subscribed(&teller, &site, Speaks::November, &[]).await;
+    let mut broken = Vec::new();
+    for _ in 0..20 {
+        let primed = stream.whole_event().await.expect("whole").expect("an event");
+        // Nobody has noticed yet that its connections are broken.
+        broken.push(stream);
+        stream = client.take_up(&primed.id.expect("an id")).await;
+        assert_eq!(stream.head.status, 200);
+    }
+    until("the others are closed", || site.gateway.stream_count() == 1).await;
+}
+
+#[tokio::test]
+async fn where_it_is_not_known_what_was_lost_everything_may_have_changed() {
+    let teller = Teller::start(false).await;
+    let sites = replicas(&[("up", &teller.url())], Asks::default(), |_| {}).await;
+    let (client, mut stream) = subscribed(&teller, &sites[0], Speaks::November, &["file:///a"]).await;
+    until("told", || teller.updated("file:///a") > 0).await;
+    let last = told(&mut stream, "file:///a").await;
+    drop(stream);
+    let there = client.at(sites[1].address);
+    let mut again = there.take_up(&last).await;
+    assert_eq!(again.head.status, 200);
+    let mut changed = Vec::new();
+    for _ in LISTS {
+        changed.push(
+            next(&mut again).await.json()["method"]
+                .as_str()
+                .expect("a method")
+                .to_owned(),
+        );
+    }
+    changed.sort();
+    assert_eq!(changed, LISTS.map(|list| format!("notifications/{list}/list_changed")));
+    until("both replicas have subscribed", || {
+        teller.asked("resources/subscribe").len() == 2
+    })
+    .await;
+    teller.updated("file:///a");
+    told(&mut again, "file:///a").await;
+}

@@ -1,0 +1,247 @@
+//! URIs that name their server: whatever carries one, in every pairing of eras.
+
+use portolan_core::{Action, Decision, Naming, PolicyFn, Uris};
+use portolan_gateway::{Builder, Upstream};
+use serde_json::{Value, json};
+
+use crate::{
+    features::{everything, result, whole},
+    support::{
+        client::{Client, Speaks},
+        library::library,
+        world::{Eras, Site},
+    },
+};
+
+const PAIRINGS: [(Speaks, Eras); 6] = [
+    (Speaks::March, Eras::Legacy),
+    (Speaks::November, Eras::Legacy),
+    (Speaks::November, Eras::Modern),
+    (Speaks::June, Eras::Modern),
+    (Speaks::Modern, Eras::Legacy),
+    (Speaks::Modern, Eras::Modern),
+];
+
+/// In front of two servers, with URIs that name them.
+pub(crate) async fn named(a: &str, b: &str, change: impl FnOnce(Builder) -> Builder) -> Site {
+    let upstreams = [("a", Upstream::http(a)), ("b", Upstream::http(b))];
+    Site::with(upstreams, |builder| change(builder.uris(Uris::Prefix))).await
+}
+
+fn members(list: &Value, of: &str, member: &str) -> Vec<String> {
+    let items = list[of].as_array().unwrap_or_else(|| panic!("no {of}: {list}"));
+    let members = items
+        .iter()
+        .map(|item| item[member].as_str().expect("a text").to_owned());
+    members.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_two_equal_servers_have_can_be_had_of_each() {
+    for (speaks, eras) in PAIRINGS {
+        let (first, second) = (everything(eras).await, everything(eras).await);
+        let site = named(&first.url(), &second.url(), |builder| builder).await;
+        let client = Client::connect(site.address, speaks).await;
+        let listed = members(&result(&client, "resources/list", json!({})).await, "resources", "uri");
+        let own = ["test://static-binary", "test://static-text", "test://watched-resource"];
+        let expected: Vec<_> = ["a", "b"]
+            .iter()
+            .flat_map(|server| own.map(|uri| format!("mcp+{server}+{uri}")))
+            .collect();
+        assert_eq!(listed, expected, "{speaks:?} {eras:?}");
+        let templates = result(&client, "resources/templates/list", json!({})).await;
+        let templates = members(&templates, "resourceTemplates", "uriTemplate");
+        let data = |server| format!("mcp+{server}+test://template/{{id}}/data");
+        assert_eq!(templates, [data("a"), data("b")]);
+        let expanded = templates.iter().map(|template| template.replace("{id}", "7"));
+        for uri in listed.iter().cloned().chain(expanded) {
+            let read = result(&client, "resources/read", json!({"uri": uri})).await;
+            assert_eq!(read["contents"][0]["uri"], uri);
+            assert_eq!(read.get("resultType").is_some(), speaks.is_modern());
+            assert_eq!(read.get("ttlMs").is_some(), speaks.is_modern());
+        }
+        for server in ["a", "b"] {
+            let embedded = client
+                .tool(&format!("{server}__test_embedded_resource"), json!({}))
+                .await;
+            let uri = &embedded["result"]["content"][0]["resource"]["uri"];
+            assert_eq!(*uri, format!("mcp+{server}+test://embedded-resource"), "{embedded}");
+            let mixed = client
+                .tool(&format!("{server}__test_multiple_content_types"), json!({}))
+                .await;
+            let uri = &mixed["result"]["content"][2]["resource"]["uri"];
+            assert_eq!(*uri, format!("mcp+{server}+test://mixed-content-resource"));
+            // What a prompt is told is none of ours; what it embeds is.
+            let prompt = json!({"name": format!("{server}__test_prompt_with_embedded_resource"), "arguments": {"resourceUri": "ui://x/y"}});
+            let prompt = result(&client, "prompts/get", prompt).await;
+            let uri = &prompt["messages"][0]["content"]["resource"]["uri"];
+            assert_eq!(*uri, format!("ui://{server}/x/y"));
+            let reference = json!({"type": "ref/resource", "uri": data(server)});
+            let complete = json!({"ref": reference, "argument": {"name": "id", "value": "te"}});
+            let complete = result(&client, "completion/complete", complete).await;
+            assert_eq!(complete["completion"]["values"], json!(["test", "testing"]));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_uri_of_two_servers_is_two_resources() {
+    for (speaks, eras) in PAIRINGS {
+        let modern = eras == Eras::Modern;
+        let (first, second) = (library(modern, "a", "{}").await, library(modern, "b", "{}").await);
+        let site = named(&first.url(), &second.url(), |builder| builder).await;
+        let client = Client::connect(site.address, speaks).await;
+        for (server, uri) in [
+            ("a", "mcp+a+note://1"),
+            ("b", "mcp+b+note://1"),
+            ("a", "ui://a/app/main"),
+            ("b", "ui://b/app/main"),
+            // Neither lists it: its URI says whose it is.
+            ("b", "mcp+b+note://2"),
+            ("a", "mcp+a+note://2"),
+        ] {
+            let read = result(&client, "resources/read", json!({"uri": uri})).await;
+            let content = json!([{"uri": uri, "text": format!("of {server}")}]);
+            assert_eq!(read["contents"], content, "{speaks:?} {eras:?}");
+        }
+        assert_eq!(second.asked_for("resources/read"), 3, "nobody else was asked");
+        let reference = json!({"type": "ref/resource", "uri": "mcp+b+note://{id}{?deep}"});
+        let complete = json!({"ref": reference, "argument": {"name": "id", "value": ""}});
+        let complete = result(&client, "completion/complete", complete).await;
+        assert_eq!(complete["completion"]["values"], json!(["b"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn definitions_change_in_their_uris_alone() {
+    // The oldest version has no icons, which are taken out for it.
+    for (speaks, eras) in PAIRINGS.into_iter().filter(|(speaks, _)| *speaks != Speaks::March) {
+        let modern = eras == Eras::Modern;
+        let (first, second) = (library(modern, "a", "{}").await, library(modern, "b", "{}").await);
+        let site = named(&first.url(), &second.url(), |builder| builder).await;
+        let client = Client::connect(site.address, speaks).await;
+        let tools = client.ask("tools/list", "").await;
+        let meta = r#""_meta":{"ui" : {"resourceUri":"ui:\/\/b/app\/main","n":1.0},"ui/resourceUri":"ui://b/app/main","openai/outputTemplate":"ui://b/app/old","x":{"resourceUri":"ui://app/main"}}"#;
+        assert!(tools.text().contains(meta), "{}", tools.text());
+        let app = tools.json()["result"]["tools"][1]["_meta"]["ui"]["resourceUri"].clone();
+        let read = result(&client, "resources/read", json!({"uri": app})).await;
+        assert_eq!(read["contents"][0]["text"], "of b");
+        let resources = client.ask("resources/list", "").await;
+        for server in ["a", "b"] {
+            let one = format!(
+                r#"{{"uri":"mcp+{server}+note://1","name":"one" , "size":1.50e1,"icons":[{{"src":"note://icon"}}]}}"#
+            );
+            assert!(resources.text().contains(&one), "{}", resources.text());
+        }
+        let templates = client.ask("resources/templates/list", "").await;
+        let any = r#"{"name":"any","uriTemplate":"mcp+b+note://{id}{?deep}"}"#;
+        assert!(templates.text().contains(any), "{}", templates.text());
+    }
+}
+
+/// The answer, with what differs from one request to the next made the same.
+async fn refusal(client: &Client, uri: &str) -> Value {
+    let answer = whole(client, "resources/read", json!({"uri": uri})).await;
+    assert_eq!(answer["error"]["data"]["uri"], uri, "{answer}");
+    let code = if client.speaks.is_modern() { -32602 } else { -32002 };
+    assert_eq!(answer["error"]["code"], code, "{answer}");
+    let mut error = answer["error"].clone();
+    error["data"]["uri"] = Value::Null;
+    error
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_server_has_is_unknown_by_the_uri_that_was_asked_for() {
+    for (speaks, eras) in PAIRINGS {
+        let modern = eras == Eras::Modern;
+        let (first, second) = (library(modern, "a", "{}").await, library(modern, "b", "{}").await);
+        let site = named(&first.url(), &second.url(), |builder| {
+            builder.policy(PolicyFn(
+                |_: &portolan_core::Caller, action: &Action<'_>| match action {
+                    // It is told what the server calls it.
+                    Action::ReadResource(used) if used.uri == "note://1" && used.server.as_str() == "a" => {
+                        Decision::Deny
+                    }
+                    _ => Decision::Allow,
+                },
+            ))
+        })
+        .await;
+        let client = Client::connect(site.address, speaks).await;
+        let denied = refusal(&client, "mcp+a+note://1").await;
+        for nobodys in [
+            "mcp+c+note://1",
+            "mcp++note://1",
+            "mcp+A+note://1",
+            "mcp+b",
+            "MCP+b+note://1",
+            "note://1",
+            "ui://app/main",
+            "ui://c/app/main",
+            "",
+        ] {
+            assert_eq!(refusal(&client, nobodys).await, denied, "{nobodys}");
+        }
+        assert_eq!(
+            first.asked_for("resources/read") + second.asked_for("resources/read"),
+            0
+        );
+        for unknown in ["mcp+b+note://9", "mcp+b+mcp+b+note://1", "ui://b/x", "mcp+b+"] {
+            assert_eq!(refusal(&client, unknown).await["message"], "no such note");
+        }
+        let listed = result(&client, "resources/list", json!({})).await.to_string();
+        assert!(!listed.contains("mcp+a+note://1") && listed.contains("mcp+b+note://1"));
+        assert_eq!(
+            result(&client, "resources/read", json!({"uri": "mcp+b+note://1"})).await["contents"][0]["text"],
+            "of b"
+        );
+        let reference = json!({"type": "ref/resource", "uri": "mcp+c+note://{id}{?deep}"});
+        let complete = json!({"ref": reference, "argument": {"name": "id", "value": ""}});
+        assert_eq!(
+            whole(&client, "completion/complete", complete).await["error"]["code"],
+            -32602
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn methods_of_extensions_do_not_pass_where_uris_are_changed() {
+    let server = library(true, "a", "{}").await;
+    for (uris, reached) in [(Uris::Plain, true), (Uris::Prefix, false)] {
+        let site = Site::with([("a", Upstream::http(server.url()))], |builder| {
+            builder.naming(Naming::Plain).uris(uris)
+        })
+        .await;
+        let client = Client::connect(site.address, Speaks::Modern).await;
+        client.tools().await;
+        let before = server.asked_for("skills/list");
+        assert_eq!(client.ask("skills/list", "").await.code(), -32601);
+        assert_eq!(server.asked_for("skills/list") > before, reached);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_rewritten_can_be_rewritten_again() {
+    let (first, second) = (library(true, "a", "{}").await, library(false, "b", "{}").await);
+    let inner = named(&first.url(), &second.url(), |builder| builder).await;
+    let url = format!("http://{}/mcp/default", inner.address);
+    let outer = Site::with([("in", Upstream::http(url).bearer("alice-token"))], |builder| {
+        builder.uris(Uris::Prefix)
+    })
+    .await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = Client::connect(outer.address, speaks).await;
+        let listed = members(&result(&client, "resources/list", json!({})).await, "resources", "uri");
+        let expected = [
+            "mcp+in+mcp+a+note://1",
+            "mcp+in+mcp+b+note://1",
+            "ui://in/a/app/main",
+            "ui://in/b/app/main",
+        ];
+        assert_eq!(listed, expected);
+        for (uri, server) in listed.iter().zip(["a", "b", "a", "b"]) {
+            let read = result(&client, "resources/read", json!({"uri": uri})).await;
+            assert_eq!(read["contents"], json!([{"uri": uri, "text": format!("of {server}")}]));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Changes of resources whose URIs name their server.
+
+use std::time::Duration;
+
+use portolan_core::{Asks, Gateway, GatewaySpec, Publication, Uris};
+use portolan_gateway::McpGateway;
+use serde_json::json;
+
+use crate::{
+    support::{
+        client::{Client, Speaks},
+        teller::Teller,
+        until,
+        world::{Site, gateway_name, parts, routes},
+    },
+    uris::named,
+};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+#[tokio::test]
+async fn a_listener_hears_of_the_resource_of_the_server_that_it_named() {
+    for modern in [false, true] {
+        let (a, b) = (Teller::start(modern).await, Teller::start(!modern).await);
+        let site = named(&a.url(), &b.url(), |builder| builder).await;
+        let client = Client::connect(site.address, Speaks::Modern).await;
+        client.tools().await;
+        let filter = r#""toolsListChanged":true,"resourceSubscriptions":["mcp+a+file:///a","mcp+b+file:///a","ui://b/x","file:///a","mcp+c+file:///a","mcp+a+file:///unknown"]"#;
+        let (mut stream, first) = client.listen("7", filter).await;
+        let accepted = ["mcp+a+file:///a", "mcp+b+file:///a", "ui://b/x"];
+        assert_eq!(
+            first["params"]["notifications"]["resourceSubscriptions"],
+            json!(accepted)
+        );
+        for (server, own, uri) in [
+            (&a, "file:///a", accepted[0]),
+            (&b, "file:///a", accepted[1]),
+            (&b, "ui://x", accepted[2]),
+        ] {
+            until("told", || server.updated(own) > 0).await;
+            let event = stream.json().await;
+            assert_eq!(event["method"], "notifications/resources/updated");
+            let expected = json!({"uri": uri, "_meta": {"io.modelcontextprotocol/subscriptionId": 7}});
+            assert_eq!(event["params"], expected);
+        }
+        a.tools_changed();
+        assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
+        a.updated("ui://x");
+        assert!(stream.is_silent(SHORT).await, "it is another server's");
+    }
+}
+
+#[tokio::test]
+async fn a_session_subscribes_by_the_uri_that_it_has() {
+    for modern in [false, true] {
+        for speaks in [Speaks::June, Speaks::November] {
+            let (a, b) = (Teller::start(modern).await, Teller::start(!modern).await);
+            let site = named(&a.url(), &b.url(), |builder| builder).await;
+            let client = Client::connect(site.address, speaks).await;
+            client.tools().await;
+            let mut stream = client.stream().await;
+            a.is_listened_to().await;
+            b.is_listened_to().await;
+            let uri = r#""uri":"mcp+b+file:///a""#;
+            assert_eq!(client.ask("resources/subscribe", uri).await.json()["result"], json!({}));
+            assert_eq!((a.subscribed(), b.subscribed()), (vec![], vec!["file:///a".to_owned()]));
+            a.updated("file:///a");
+            until("told", || b.updated("file:///a") > 0).await;
+            assert_eq!(stream.json().await["params"], json!({"uri": "mcp+b+file:///a"}));
+            for unknown in ["mcp+b+file:///unknown", "mcp+c+file:///a", "file:///a"] {
+                let refused = client
+                    .ask("resources/subscribe", &format!(r#""uri":"{unknown}""#))
+                    .await;
+                assert_eq!(refused.code(), -32002, "{unknown}");
+                assert_eq!(refused.json()["error"]["data"]["uri"], unknown);
+            }
+            assert_eq!(
+                client.ask("resources/unsubscribe", uri).await.json()["result"],
+                json!({})
+            );
+            // What is the longest for its server is not too long for its name besides.
+            let longest = format!(r#""uri":"mcp+a+{}""#, "x".repeat(2048));
+            assert_eq!(
+                client.ask("resources/subscribe", &longest).await.json()["result"],
+                json!({})
+            );
+            let longer = format!(r#""uri":"mcp+a+{}""#, "x".repeat(2049));
+            assert_eq!(client.ask("resources/subscribe", &longer).await.code(), -32602);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_begins_to_name_servers_tells_so_from_then_on() {
+    let teller = Teller::start(true).await;
+    let site = Site::serve(McpGateway::new(parts())).await;
+    let routes = routes(&[("a", &teller.url())], Asks::default());
+    let publish = async |uris| {
+        let mut spec = GatewaySpec::new(gateway_name("default"));
+        spec.uris = uris;
+        let publication = Publication::new(spec, routes.clone());
+        Gateway::publish(&site.gateway, publication).await.expect("published");
+    };
+    publish(Uris::Plain).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    client.tools().await;
+    let mut stream = client.stream().await;
+    let subscribe = async |uri: &str| {
+        let answer = client.ask("resources/subscribe", &format!(r#""uri":"{uri}""#)).await;
+        assert_eq!(answer.json()["result"], json!({}), "{uri}");
+    };
+    subscribe("file:///a").await;
+    until("told", || teller.updated("file:///a") > 0).await;
+    assert_eq!(stream.json().await["params"]["uri"], "file:///a");
+    publish(Uris::Prefix).await;
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(stream.json().await["method"].clone());
+    }
+    assert!(
+        told.iter()
+            .all(|method| method.as_str().is_some_and(|method| method.ends_with("list_changed")))
+    );
+    subscribe("mcp+a+file:///a").await;
+    until("told", || teller.updated("file:///a") > 0).await;
+    assert_eq!(stream.json().await["params"]["uri"], "mcp+a+file:///a");
+}
