@@ -125,6 +125,9 @@ pub struct Timeouts {
     pub call: Duration,
     /// Until a call is over, whatever it says. Default 1 h.
     pub call_total: Duration,
+    /// Until a task is over that the gateway drives for a client which knows none, with all that the client is asked
+    /// meanwhile. After that the task is cancelled and the call fails. Default 10 min.
+    pub task: Duration,
     /// Until a connection to a server stands. Default 10 s.
     pub connect: Duration,
     /// Until a server has introduced itself. Default 30 s.
@@ -220,6 +223,7 @@ impl Default for Timeouts {
             body: Duration::from_secs(30),
             call: Duration::from_secs(120),
             call_total: Duration::from_secs(3600),
+            task: Duration::from_secs(600),
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(30),
             wake: Duration::from_secs(30),

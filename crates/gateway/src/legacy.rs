@@ -63,7 +63,7 @@ impl Inner {
             })?;
         let mut result = RawObject::new();
         result.set("protocolVersion", object::quote(version.as_str()));
-        result.set("capabilities", self.capabilities(visit, Era::Legacy));
+        result.set("capabilities", self.legacy_capabilities(visit, version));
         result.set("serverInfo", self.server_info());
         if let Some(instructions) = self.instructions(visit) {
             result.set("instructions", instructions);
@@ -191,10 +191,10 @@ impl Inner {
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Legacy), error).with_id(id.clone());
         let params = params(request.params.as_ref()).map_err(refuse)?;
         let result = match request.method {
-            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete | Method::Other(_) => {
+            method if is_relayed(&method, session) => {
                 let call = Call {
                     id: request.id,
-                    method: request.method,
+                    method,
                     params,
                     text,
                     capabilities: None,
@@ -213,6 +213,9 @@ impl Inner {
                 let listing = self.list(visit, session.version, &request.method, &params);
                 Box::pin(listing).await.map_err(refuse)?
             }
+            Method::TasksList if session.has_tasks() => Box::pin(self.list_tasks(visit, session, &params))
+                .await
+                .map_err(refuse)?,
             Method::ResourcesSubscribe => Box::pin(self.subscribe(visit, session, &params))
                 .await
                 .map_err(refuse)?,
@@ -281,6 +284,15 @@ impl Inner {
                 })
             }
         }
+    }
+}
+
+/// Whether a server answers it.
+fn is_relayed(method: &Method, session: &Session) -> bool {
+    match method {
+        Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete | Method::Other(_) => true,
+        Method::TasksGet | Method::TasksResult | Method::TasksCancel => session.has_tasks(),
+        _ => false,
     }
 }
 

@@ -34,9 +34,12 @@ pub(crate) use self::{
     abilities::Abilities,
     aside::{Desk, Pending},
     codec::{Reader, Writer},
+    legacy::{ask_all, cancelled},
     modern::bring,
-    origin::carry_on,
-    token::{Handle, Place, QuestionId, Seat},
+    origin::{Origin, carry_on},
+    talk::{Pen, Talk},
+    token::{Handle, Place, QuestionId, Seat, read_seat, write_seat},
+    waiting::Ticket,
 };
 use self::{hop::Hops, suspended::Suspended, token::To, waiting::Waiting};
 use crate::{config::GatewayConfig, seal::Purpose, service::Inner};

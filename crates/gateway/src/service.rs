@@ -38,6 +38,7 @@ use crate::{
     session::Sessions,
     stream::Streams,
     table::Table,
+    tasks::AskedTasks,
     upstream::{Connector, Link},
     visit::Visit,
     work::Bench,
@@ -68,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) bench: Arc<Bench>,
     pub(crate) questions: Questions,
     pub(crate) shelf: Arc<Shelf>,
+    pub(crate) asked: AskedTasks,
     pub(crate) bus: Option<Arc<dyn Bus>>,
     pub(crate) streams: Streams,
     /// Ends what works in the background when the gateway is gone.
@@ -120,6 +122,7 @@ impl McpGateway {
             calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
             bench: Arc::default(),
             questions: Questions::new(&config),
+            asked: AskedTasks::new(&config),
             bus: parts.bus,
             streams: Streams::new(&config),
             _ends: connector.ended.clone().drop_guard(),

@@ -175,7 +175,7 @@ async fn keep(
                     parked.heard.push(piece);
                 }
                 Some(Ok(Step::Question(question))) => parked.put(question),
-                Some(Ok(Step::Asks(_)) | Err(_)) | None => parked.over = true,
+                Some(Ok(Step::Asks(_) | Step::Task(_)) | Err(_)) | None => parked.over = true,
             },
         }
     }

@@ -22,7 +22,7 @@ use portolan_wire::{
     sse,
 };
 
-use self::machine::{Machine, Sole};
+use self::machine::Machine;
 use super::{
     Events, Reply, Step,
     cancel::Unanswered,
@@ -205,10 +205,7 @@ impl EventRelay {
             Ok(Ok(())) => {
                 if let Some(answer) = self.machine.sole_answer() {
                     self.linger();
-                    return Ok(match answer {
-                        Sole::Message(message) => Reply::Message(message),
-                        Sole::Asks(asked) => Reply::Asks(asked),
-                    });
+                    return Ok(answer.into());
                 }
             }
             Err(_) => {}
@@ -462,7 +459,7 @@ mod fuzz {
         while let Some(step) = machine.pop() {
             match step {
                 Step::Frame(frame) => sent.extend_from_slice(&frame),
-                Step::Question(_) | Step::Asks(_) => asked += 1,
+                Step::Question(_) | Step::Asks(_) | Step::Task(_) => asked += 1,
             }
         }
         (sent, asked, machine.broken().is_some())

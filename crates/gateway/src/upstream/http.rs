@@ -143,7 +143,7 @@ impl HttpUpstream {
 
     /// Sends a request and gives what comes back, in the client's era.
     pub(crate) async fn call(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Reply> {
-        let mut patience = Patience::new(&self.connector.config.timeouts, outgoing.client.cancelled());
+        let mut patience = Patience::of(outgoing, &self.connector.config.timeouts);
         let (mut reopened, mut asked_anew) = (false, false);
         loop {
             let mut prepared = match patience.wait(self.prepare(outgoing)).await {

@@ -3,6 +3,7 @@
 pub(crate) mod asker;
 pub(crate) mod client;
 pub(crate) mod conversation;
+pub(crate) mod jobs;
 pub(crate) mod library;
 pub(crate) mod raw;
 pub(crate) mod replica;

@@ -200,7 +200,7 @@ impl Link {
         }
     }
 
-    pub(super) fn odd(&self, problem: String) -> Error {
+    pub(in crate::upstream) fn odd(&self, problem: String) -> Error {
         Error::NotReady {
             what: "server",
             name: self.server.name.to_string(),

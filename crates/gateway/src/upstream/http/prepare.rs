@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::Full;
-use portolan_core::{Outbound, Result};
+use portolan_core::{Error, Outbound, Result};
 use portolan_wire::{
     envelope,
     era::{Era, ProtocolVersion},
@@ -17,13 +17,17 @@ use portolan_wire::{
 };
 
 use super::{HttpUpstream, pool::Taken};
-use crate::upstream::{
-    ClientSide, Outgoing,
-    cancel::Unanswered,
-    convert::{self, Conversion},
-    lease::Lease,
-    legacy_version,
-    session::{Open, UpstreamSession},
+use crate::{
+    question::Seat,
+    tasks::TaskIds,
+    upstream::{
+        ClientSide, Outgoing,
+        cancel::Unanswered,
+        convert::{self, Conversion},
+        lease::Lease,
+        legacy_version,
+        session::{Open, UpstreamSession},
+    },
 };
 
 /// How long the first call of a session waits for the stream beside it: some servers send its head with the first event.
@@ -42,11 +46,16 @@ impl HttpUpstream {
     pub(super) async fn prepare(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Prepared> {
         let dialects = self.dialects(outgoing.credential).await?;
         let client = outgoing.client.era();
-        let upstream = dialects.era_for(client);
+        let seat = outgoing.tasks.as_deref().and_then(TaskIds::seat);
+        let upstream = match seat {
+            Some(_) => Era::Legacy,
+            None => dialects.era_for(client),
+        };
         let asks = outgoing.asks_at(upstream, self.limits());
         let mut lease: Option<Box<Lease>> = None;
         let session = match upstream {
             Era::Modern => None,
+            Era::Legacy if seat.is_some() => seat.map(|seat| self.seated(seat, outgoing.credential)).transpose()?,
             Era::Legacy => {
                 let Taken { session, alone } = self.session_for(&outgoing.client, outgoing.credential, asks);
                 let wanted = match &outgoing.client {
@@ -83,6 +92,9 @@ impl HttpUpstream {
         let mut params = convert::params(outgoing, upstream, name);
         let token = lease.as_mut().and_then(|lease| {
             lease.begin(&sent);
+            if outgoing.tasks.as_deref().and_then(TaskIds::augmentation).is_some() {
+                lease.outlives_its_call();
+            }
             convert::own_token(params.to_mut(), &sent)
         });
         let same_text = client == Some(upstream) && sent == outgoing.id && matches!(params, Cow::Borrowed(_));
@@ -117,12 +129,23 @@ impl HttpUpstream {
         let mut conversion = Conversion::new(outgoing, upstream, sent, &self.server);
         conversion.asks = asks;
         conversion.retold = token.map(Some);
+        if let Some((_, open)) = &session {
+            conversion.seat_tasks(|| open.seat());
+        }
         Ok(Prepared {
             request: self.post(headers, text)?,
             conversion,
             unanswered,
             session,
         })
+    }
+
+    /// A session that another replica may have opened.
+    fn seated(self: &Arc<Self>, seat: &Seat, credential: &Arc<Outbound>) -> Result<(Arc<UpstreamSession>, Arc<Open>)> {
+        let open = Open::at(seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
+        let open = Arc::new(open);
+        let session = UpstreamSession::seated(self, credential.clone(), open.clone());
+        Ok((Arc::new(session), open))
     }
 
     /// Takes a session for one call in which the server may ask something.
