@@ -34,8 +34,7 @@ pub struct GatewayConfig {
     pub timeouts: Timeouts,
     /// Where other replicas of this gateway reach this one, up to the gateway's name: `http://10.0.0.7:8080/mcp`. An
     /// answer that a client gives to another replica is handed on to there, with the client's own credentials, so the
-    /// way must be a trusted one; and so is the request of a client that comes back to a stream. Default: none, and such an
-    /// answer, or the rest of such a stream, is lost.
+    /// way must be a trusted one. Default: none, and such an answer is lost.
     pub replica: Option<Url>,
 }
 
@@ -87,6 +86,10 @@ pub struct Limits {
     pub suspended: usize,
     /// The same, of one caller. Default 32.
     pub suspended_per_caller: usize,
+    /// Sessions that one modern caller has at one legacy server which may ask it something. There each call has a session
+    /// to itself while it lasts, so that what is asked beside the calls' streams can only be about that one. Further calls
+    /// share a session in which such questions are refused. Default 8.
+    pub sessions_per_caller: usize,
     /// Streams of calls that are kept for legacy clients, so that one whose connection breaks can go on with its stream
     /// (`Last-Event-ID`). Past it, those that ended first are forgotten; where none has ended, a stream has no event ids.
     /// With 0, none has. Default 4,096.
@@ -99,10 +102,6 @@ pub struct Limits {
     /// The same, of all together: past it, those that ended first are forgotten, then less is kept of those that go on.
     /// Default 256 MiB.
     pub all_replay_bytes: usize,
-    /// Sessions that one modern caller has at one legacy server which may ask it something. There each call has a session
-    /// to itself while it lasts, so that what is asked beside the calls' streams can only be about that one. Further calls
-    /// share a session in which such questions are refused. Default 8.
-    pub sessions_per_caller: usize,
     /// `subscriptions/listen` that one caller has open at once. Default 32.
     pub listens: usize,
     /// Streams outside of calls that are open at once, over all clients: listens of modern ones, GET streams of legacy
@@ -204,11 +203,11 @@ impl Default for Limits {
             rounds: 10,
             suspended: 1024,
             suspended_per_caller: 32,
+            sessions_per_caller: 8,
             replays: 4096,
             session_replays: 64,
             replay_bytes: 1 << 20,
             all_replay_bytes: 256 << 20,
-            sessions_per_caller: 8,
             listens: 32,
             streams: 10_000,
             session_streams: 4,

@@ -114,9 +114,21 @@ impl Lease {
         self.asked.retain(|asked| asked != question);
     }
 
+    /// The call becomes a task of this session, which goes on after it and may ask as well: nobody else uses the session then.
+    pub(crate) fn outlives_its_call(&mut self) {
+        if let Some(session) = &self.session {
+            session.pin();
+        }
+    }
+
     /// The call has its answer.
     pub(crate) fn over(mut self) {
         self.answered = true;
+        if self.alone
+            && let Some(session) = self.session.take_if(|session| session.is_pinned())
+        {
+            self.http.set_aside(session);
+        }
     }
 
     /// Leaves the call to whoever takes up its stream; not if the server asks beside it, which is heard here alone.

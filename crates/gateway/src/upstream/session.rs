@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU8},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -40,6 +40,8 @@ pub(crate) struct UpstreamSession {
     opening: Mutex<()>,
     /// What is heard beside the calls that are made here, where that can be told whose it is.
     ear: std::sync::Mutex<Option<Arc<Ear>>>,
+    /// Something in it outlives its calls: only the server ends it.
+    pinned: AtomicBool,
 }
 
 /// A session that the server knows.
@@ -91,6 +93,7 @@ impl UpstreamSession {
             open: None.into(),
             opening: Mutex::default(),
             ear: std::sync::Mutex::default(),
+            pinned: AtomicBool::new(false),
         }
     }
 
@@ -132,6 +135,15 @@ impl UpstreamSession {
     pub(crate) fn follow(&self, listener: &Listener) -> Option<Opening> {
         let (open, http) = (self.open.load_full()?, self.http.upgrade()?);
         listener.asides.follow(&http, &open, &self.credential, &listener.outbox)
+    }
+
+    /// From now on something in it outlives its calls, such as a task.
+    pub(super) fn pin(&self) {
+        self.pinned.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::Relaxed)
     }
 
     /// The session as it is open under this id.

@@ -145,7 +145,7 @@ impl HttpUpstream {
         if let Some(session) = session.upgrade() {
             let mut kept = self.sessions.lock();
             // The pool has it, and this.
-            let is_idle = Arc::strong_count(&session) == 2;
+            let is_idle = Arc::strong_count(&session) == 2 && !session.is_pinned();
             let gone = if is_idle {
                 remove(&mut kept, &session, true)
             } else {
@@ -162,8 +162,8 @@ impl HttpUpstream {
         self.end(gone);
     }
 
-    /// A session in which a call was left for whoever takes it up again: nobody else may use it, and it is ended when the
-    /// call cannot be brought back any more.
+    /// A session in which a call was left for whoever takes it up again, or has become a task: nobody else may use it, and
+    /// it is ended when the call cannot be brought back any more. What has become a task, only its server ends.
     pub(in crate::upstream) fn set_aside(&self, session: Arc<UpstreamSession>) {
         let taken = take_out(&mut self.sessions.lock(), &session, false);
         if let Some((key, at, session)) = taken {
@@ -198,7 +198,7 @@ impl HttpUpstream {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        for session in gone {
+        for session in gone.into_iter().filter(|session| !session.is_pinned()) {
             self.tasks().spawn_on(async move { session.close().await }, &runtime);
         }
     }

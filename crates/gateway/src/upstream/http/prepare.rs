@@ -92,6 +92,9 @@ impl HttpUpstream {
         let mut params = convert::params(outgoing, upstream, name);
         let token = lease.as_mut().and_then(|lease| {
             lease.begin(&sent);
+            if outgoing.tasks.as_deref().and_then(TaskIds::augmentation).is_some() {
+                lease.outlives_its_call();
+            }
             convert::own_token(params.to_mut(), &sent)
         });
         let same_text = client == Some(upstream) && sent == outgoing.id && matches!(params, Cow::Borrowed(_));
