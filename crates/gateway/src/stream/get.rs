@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use portolan_core::Error;
-use portolan_wire::sse;
+use portolan_wire::{header, sse};
 
 use super::{Listener, Outbox, body::StreamBody, listen};
 use crate::{
