@@ -59,6 +59,12 @@ struct Client<'a> {
     inflight: Option<&'a Inflight>,
 }
 
+impl Client<'_> {
+    fn era(&self) -> Era {
+        if self.session.is_some() { Era::Legacy } else { Era::Modern }
+    }
+}
+
 impl Inner {
     /// Answers one call. Everything that can go wrong comes back as an answer under the call's id.
     pub(crate) async fn call(
@@ -139,6 +145,7 @@ impl Inner {
     }
 
     async fn relay(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Call) -> Result<Reply> {
+        let era = client.era();
         let Client {
             visit,
             session,
@@ -199,7 +206,7 @@ impl Inner {
         if matches!(sent, Ok(Reply::Misread(_))) {
             sent = Box::pin(self.send_again(target, outgoing.clone(), sent)).await;
         }
-        if matches!(sent, Ok(Reply::Insists(_))) {
+        if matches!(sent, Ok(Reply::Insists(_))) && self.drives(era) {
             sent = Box::pin(tasks::call_as_task(&mounted.upstream, outgoing.clone())).await;
         }
         if let Err(Error::NotReady { failure, .. }) = &sent

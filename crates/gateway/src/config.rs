@@ -36,6 +36,10 @@ pub struct GatewayConfig {
     /// answer that a client gives to another replica is handed on to there, with the client's own credentials, so the
     /// way must be a trusted one. Default: none, and such an answer is lost.
     pub replica: Option<Url>,
+    /// Whether a modern client that does not declare tasks gets the answer of a call all the same which its modern server
+    /// does only as one: then the gateway asks for the task until it is over. Default false: such a client is told what it
+    /// lacks (-32021), as by the server itself. Across the eras the gateway always asks.
+    pub drive_tasks: bool,
 }
 
 /// Which `Host` names are answered.
@@ -182,6 +186,7 @@ impl Default for GatewayConfig {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             replica: None,
+            drive_tasks: false,
         }
     }
 }

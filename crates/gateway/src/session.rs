@@ -13,12 +13,12 @@ mod state;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicI64, AtomicU8, Ordering},
     },
 };
 
-use portolan_core::{Caller, GatewayName, ServerName};
+use portolan_core::{Caller, Channel, GatewayName, ServerName};
 use portolan_wire::{era::ProtocolVersion, id::RequestId, level::LogLevel};
 
 use self::id::NONCE_LEN;
@@ -47,6 +47,8 @@ pub(crate) struct Session {
     /// When it was last made sure that no replica has ended it.
     checked: AtomicI64,
     upstream: Mutex<HashMap<ServerName, Arc<UpstreamSession>>>,
+    /// Channels that keep something for this conversation.
+    channels: Mutex<Vec<Weak<dyn Channel>>>,
     inflight: Mutex<HashMap<RequestId, Cancellation>>,
     /// The number of the level from which on it is told what is logged; 0 if it has not said.
     level: AtomicU8,
@@ -75,6 +77,16 @@ impl Session {
         let session = make();
         upstream.insert(server.clone(), session.clone());
         session
+    }
+
+    /// Notes a channel that keeps something for this session, until it is told that the session is over.
+    pub(crate) fn converses(&self, channel: &Arc<dyn Channel>) {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = Arc::downgrade(channel);
+        if !channels.iter().any(|known| known.ptr_eq(&channel)) {
+            channels.retain(|known| known.strong_count() > 0);
+            channels.push(channel);
+        }
     }
 
     /// Who tells this session what happens outside of its calls, made if there is none.
@@ -125,6 +137,11 @@ impl Session {
             listener.close();
         }
         self.inflight().values().for_each(Cancellation::cancel);
+        let channels = std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
+        let conversation = self.conversation();
+        for channel in channels.iter().filter_map(Weak::upgrade) {
+            channel.end(&conversation);
+        }
         let mut upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
         upstream.drain().map(|(_, session)| session).collect()
     }

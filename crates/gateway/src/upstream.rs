@@ -210,14 +210,12 @@ impl ClientSide<'_> {
         }
     }
 
-    /// Who answers questions in this call: the same text for the same conversation, and for no other.
-    fn respondent(&self) -> Option<Arc<str>> {
+    /// The conversation that this call belongs to, and who answers questions in it: the same text for the same one, and for
+    /// no other.
+    fn conversation(&self) -> Option<Arc<str>> {
         match self {
             Self::Modern { caller, gateway, .. } => Some(format!("caller\n{gateway}\n{}", caller.subject).into()),
-            Self::Legacy { session, .. } => {
-                let nonce = session.nonce().map(|byte| format!("{byte:02x}"));
-                Some(format!("session\n{}", nonce.concat()).into())
-            }
+            Self::Legacy { session, .. } => Some(session.conversation().into()),
             Self::Gateway => None,
         }
     }

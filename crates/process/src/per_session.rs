@@ -117,7 +117,7 @@ impl PerSession {
         }
         if !taken.by_conversation.contains_key(conversation) && taken.by_conversation.len() >= self.most {
             return Err(Error::Exhausted {
-                what: "conversations that have a process of this server",
+                what: "conversations at once",
                 limit: self.most,
             });
         }

@@ -135,7 +135,7 @@ impl Origin {
     pub(super) async fn call(&self, params: RawObject) -> Result<Reply> {
         let outgoing = self.outgoing(params);
         match self.link.call(&outgoing).await? {
-            Reply::Insists(_) => tasks::call_as_task(&self.link, outgoing).await,
+            Reply::Insists(_) if self.inner.drives(self.era()) => tasks::call_as_task(&self.link, outgoing).await,
             reply => Ok(reply),
         }
     }

@@ -28,6 +28,11 @@ impl Session {
         self.nonce
     }
 
+    /// What servers behind channels know it by.
+    pub(crate) fn conversation(&self) -> String {
+        format!("session\n{}", self.name())
+    }
+
     /// What replicas call it among themselves.
     pub(crate) fn name(&self) -> String {
         let digits = self.nonce.iter().map(|byte| format!("{byte:02x}"));
@@ -81,6 +86,7 @@ impl Session {
             used: AtomicI64::new(now.as_second()),
             checked: AtomicI64::new(now.as_second()),
             upstream: Mutex::default(),
+            channels: Mutex::default(),
             inflight: Mutex::default(),
             level: AtomicU8::default(),
             uris: Mutex::default(),

@@ -101,6 +101,7 @@ impl Sessions {
             used: AtomicI64::new(now),
             checked: AtomicI64::new(now),
             upstream: Mutex::default(),
+            channels: Mutex::default(),
             inflight: Mutex::default(),
             level: AtomicU8::default(),
             uris: Mutex::default(),

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use portolan_core::Result;
 use portolan_wire::{
+    era::Era,
     error::{ErrorObject, MISSING_CLIENT_CAPABILITY},
     meta,
     object::RawObject,
 };
 
 use super::TaskIds;
-use crate::upstream::{Link, Outgoing, Reply, client_capabilities};
+use crate::{
+    service::Inner,
+    upstream::{Link, Outgoing, Reply, client_capabilities},
+};
 
 /// Whether a client has said with a request that it knows tasks.
 pub(crate) fn are_known(capabilities: Option<&Bytes>) -> bool {
@@ -37,6 +41,14 @@ pub(crate) fn insists(error: &ErrorObject) -> bool {
     let required = error.data.as_ref().and_then(|data| RawObject::parse(data).ok());
     let required = required.as_ref().and_then(|data| data.get("requiredCapabilities"));
     error.code == MISSING_CLIENT_CAPABILITY && are_known(required)
+}
+
+impl Inner {
+    /// Whether a client that knows no tasks gets the answer of a call all the same which its modern server does only as one. A
+    /// client of the same era is told what it lacks, unless the host wants it otherwise.
+    pub(crate) fn drives(&self, client: Era) -> bool {
+        client == Era::Legacy || self.config.drive_tasks
+    }
 }
 
 /// Makes a call that its server does only as a task: the gateway says in the client's place that it knows tasks.

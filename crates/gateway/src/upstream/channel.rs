@@ -19,7 +19,7 @@ use portolan_wire::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Events, Link, Outgoing, Question, QuestionKey, Reply, Step,
+    ClientSide, Events, Link, Outgoing, Question, QuestionKey, Reply, Step,
     cancel::HangingUp,
     convert::{self, Conversion, Said},
     http::over_before_answer,
@@ -44,7 +44,13 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
         conversion.seat_tasks(|| None);
     }
     if era == Era::Legacy && !conversion.asks.is_none() {
-        request.respondent = outgoing.client.respondent();
+        request.respondent = outgoing.client.conversation();
+    }
+    if channel.keeps_apart() {
+        request.conversation = outgoing.client.conversation();
+        if let ClientSide::Legacy { session, .. } = outgoing.client {
+            session.converses(channel);
+        }
     }
     let exchange = match patience.wait(channel.call(request)).await {
         Ok(exchange) => exchange?,

@@ -1,5 +1,6 @@
 //! The gateway over real sockets: clients of every era in front of servers of every kind.
 
+mod apart;
 mod aside_questions;
 mod auth;
 mod beside_questions;

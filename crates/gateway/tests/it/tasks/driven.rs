@@ -25,6 +25,7 @@ async fn site(url: &str) -> Site {
 
 async fn site_with(url: &str, change: impl FnOnce(&mut GatewayConfig)) -> Site {
     let mut parts = parts();
+    parts.config.drive_tasks = true;
     change(&mut parts.config);
     let site = Site::serve(McpGateway::new(parts)).await;
     publish_asking(&site.gateway, "default", &[("up", url)], Asks::ALL).await;
@@ -73,6 +74,17 @@ async fn a_task_is_driven_to_its_answer_and_done_once() {
 }
 
 #[tokio::test]
+async fn a_modern_client_is_told_what_it_lacks_unless_the_host_wants_it_otherwise() {
+    let jobs = Jobs::start(working()).await;
+    let site = site_with(&jobs.url(), |config| config.drive_tasks = false).await;
+    let client = Client::connect(site.address, Speaks::Modern).await;
+    let answer = client.send(&call(&client)).await;
+    assert_eq!((answer.status(), answer.code()), (400, -32021));
+    let plan = jobs.plan();
+    assert_eq!((plan.refusals, plan.executions), (1, 0));
+}
+
+#[tokio::test]
 async fn a_task_that_ends_otherwise_ends_the_call_as_its_server_says() {
     for speaks in Speaks::ONE_OF_EACH {
         let error = json!({"code": -32603, "message": "it broke"});
@@ -105,7 +117,7 @@ async fn a_driven_task_names_resources_as_any_call_does() {
     let jobs = Jobs::start(json!({"status": "completed", "result": result})).await;
     let upstream = portolan_gateway::Upstream::http(jobs.url());
     let site = Site::with([("up", upstream)], |builder| builder.uris(portolan_core::Uris::Prefix)).await;
-    for speaks in Speaks::ONE_OF_EACH {
+    for speaks in [Speaks::June, Speaks::November] {
         let client = Client::connect(site.address, speaks).await;
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(answer["result"]["content"][0]["uri"], "mcp+up+file:///x", "{answer}");
@@ -115,7 +127,7 @@ async fn a_driven_task_names_resources_as_any_call_does() {
 #[tokio::test]
 async fn a_legacy_client_is_asked_on_its_stream_and_on_another_replica() {
     let jobs = Jobs::start(asks(&["first", "second"])).await;
-    let [one, other] = replicas(&[("up", &jobs.url())], Asks::ALL, |_| {}).await;
+    let [one, other] = replicas(&[("up", &jobs.url())], Asks::ALL, |config| config.drive_tasks = true).await;
     let client = Client::able(one.address, Speaks::November, FORMS).await;
     let elsewhere = client.at(other.address);
     let mut incoming = client.begin(&call(&client)).await;
@@ -167,7 +179,7 @@ async fn modern(client: &Client, extra: &Value) -> Value {
 #[tokio::test]
 async fn a_modern_client_is_asked_by_its_result_and_any_replica_goes_on() {
     let jobs = Jobs::start(asks(&["a", "b"])).await;
-    let [one, other] = replicas(&[("up", &jobs.url())], Asks::ALL, |_| {}).await;
+    let [one, other] = replicas(&[("up", &jobs.url())], Asks::ALL, |config| config.drive_tasks = true).await;
     let client = Client::able(one.address, Speaks::Modern, FORMS).await;
     let elsewhere = client.at(other.address);
     let asked = modern(&client, &json!({})).await["result"].clone();
