@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use portolan::{Asks, GatewayConfig, Hosts, McpGateway, Naming, StaticTokens, Upstream, Uris, digest, serve};
 
 const USAGE: &str = "usage: gateway_only [--listen ADDRESS] --token TOKEN [--naming prefix|plain] [--uris plain|prefix] [--any-host] \
-                     [--asks-all] NAME=URL... [NAME=stdio:PROGRAM ARGUMENT...]";
+                     [--asks-all] [--page ITEMS] NAME=URL... [NAME=stdio:PROGRAM ARGUMENT...]";
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
@@ -88,6 +88,7 @@ impl Options {
                 "--uris" => {}
                 "--any-host" => options.config.hosts = Hosts::Any,
                 "--asks-all" => options.asks = Asks::ALL,
+                "--page" => options.config.limits.page = value()?.parse().map_err(|_| "--page needs a number")?,
                 _ => match arg.split_once('=') {
                     Some((name, place)) if place.starts_with("stdio:") => {
                         // The rest of the line is the program's own.

@@ -1,14 +1,17 @@
-// What the two JavaScript clients share: the command line, the calls, the printed document.
+// What the two JavaScript clients share: the command line, the operations, the printed document.
 //
-//   node SCRIPT ERA http URL TOKEN < calls.json
-//   node SCRIPT ERA stdio COMMAND [ARG]... < calls.json
+//   node SCRIPT ERA http URL TOKEN < script.json
+//   node SCRIPT ERA stdio COMMAND [ARG]... < script.json
 //
-// A call: { "name", "arguments", "cancelAfterMs"? }
-// Printed: { "protocol", "tools": [...], "results": [{ "result" | "error", "progress": [...] }] }
+// A script: { "answers"?, "operations": [{ "do", ... }] }; the operations are in `operations.mjs`. With answers, the client
+// says that it can be asked, and answers with them.
+// Printed: { "protocol", "outcomes": [{ "result" | "error", "progress", "logs", "asked" }] }, one for each operation.
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+
+import { Operations } from "./operations.mjs";
 
 /** Loads a module out of the folder of real parts, which is not above this file. */
 export const need = createRequire(join(process.env.PORTOLAN_PARTS, "npm", "package.json"));
@@ -23,44 +26,31 @@ export function commandLine() {
   return { era, process: { command, args, env: process.env, stderr: "ignore" } };
 }
 
-export async function run({ client, transport, call }) {
-  const calls = JSON.parse(await text(process.stdin));
+export async function script() {
+  return JSON.parse(await text(process.stdin));
+}
+
+/** What a client with these answers says of itself. */
+export function capabilities(answers) {
+  return answers ? { elicitation: { form: {}, url: {} }, sampling: {}, roots: { listChanged: true } } : {};
+}
+
+/**
+ * `dialect` is what the two clients have different names for: how handlers are set, how tools are called, and, where it can,
+ * how the client listens.
+ */
+export async function run({ client, transport, script, dialect }) {
+  const operations = new Operations(client, dialect, script.answers);
   await client.connect(transport);
-  const tools = await listTools(client);
-  const results = [];
-  for (const one of calls) {
-    results.push(await perform(one, call));
-  }
   const protocol = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion ?? null;
+  operations.isModern = protocol === "2026-07-28";
+  const outcomes = [];
+  for (const operation of script.operations) {
+    outcomes.push(await operations.perform(operation));
+  }
   await transport.terminateSession?.();
   await client.close();
-  await print({ protocol, tools, results });
-}
-
-async function listTools(client) {
-  const tools = [];
-  let cursor;
-  do {
-    const page = await client.listTools(cursor === undefined ? {} : { cursor });
-    tools.push(...page.tools);
-    cursor = page.nextCursor;
-  } while (cursor !== undefined);
-  return tools;
-}
-
-async function perform({ cancelAfterMs, ...params }, call) {
-  const progress = [];
-  const options = { onprogress: (event) => progress.push(event), timeout: 60_000 };
-  if (cancelAfterMs !== undefined) {
-    const controller = new AbortController();
-    setTimeout(() => controller.abort("the test cancels"), cancelAfterMs);
-    options.signal = controller.signal;
-  }
-  try {
-    return { result: await call(params, options), progress };
-  } catch (error) {
-    return { error: { code: error.code ?? null, message: error.message }, progress };
-  }
+  await print({ protocol, outcomes });
 }
 
 function print(document) {

@@ -1,18 +1,40 @@
 // The official TypeScript SDK, version 1: legacy only.
 
-import { commandLine, need, run } from "./run.mjs";
+import { capabilities, commandLine, need, run, script } from "./run.mjs";
 
 const { Client } = need("@modelcontextprotocol/sdk/client/index.js");
 const { StdioClientTransport } = need("@modelcontextprotocol/sdk/client/stdio.js");
 const { StreamableHTTPClientTransport } = need("@modelcontextprotocol/sdk/client/streamableHttp.js");
+const types = need("@modelcontextprotocol/sdk/types.js");
+
+const schemas = {
+  "elicitation/create": types.ElicitRequestSchema,
+  "sampling/createMessage": types.CreateMessageRequestSchema,
+  "roots/list": types.ListRootsRequestSchema,
+  "notifications/message": types.LoggingMessageNotificationSchema,
+  "notifications/resources/updated": types.ResourceUpdatedNotificationSchema,
+  "notifications/tools/list_changed": types.ToolListChangedNotificationSchema,
+  "notifications/prompts/list_changed": types.PromptListChangedNotificationSchema,
+  "notifications/resources/list_changed": types.ResourceListChangedNotificationSchema,
+};
 
 const target = commandLine();
 if (target.era !== "legacy") {
   throw new Error(`this client cannot speak the ${target.era} era`);
 }
-const client = new Client({ name: "sdk1", version: "1.0.0" }, { capabilities: {} });
+const given = await script();
+const client = new Client({ name: "sdk1", version: "1.0.0" }, { capabilities: capabilities(given.answers) });
 const transport = target.url
   ? new StreamableHTTPClientTransport(target.url, { requestInit: { headers: target.headers } })
   : new StdioClientTransport(target.process);
 
-await run({ client, transport, call: (params, options) => client.callTool(params, undefined, options) });
+await run({
+  client,
+  transport,
+  script: given,
+  dialect: {
+    call: (params, options) => client.callTool(params, undefined, options),
+    onRequest: (method, answer) => client.setRequestHandler(schemas[method], ({ params }) => answer(params ?? {})),
+    onNotification: (method, note) => client.setNotificationHandler(schemas[method], ({ params }) => note(params ?? {})),
+  },
+});

@@ -304,7 +304,8 @@ impl Builder {
                     .processes
                     .clone()
                     .unwrap_or_else(portolan_process::ProcessConfig::of_this_process);
-                let server = portolan_process::StdioServer::start(name.as_str(), command.era(upstream.era), &processes);
+                let command = command.era(upstream.era).asks(upstream.asks);
+                let server = portolan_process::StdioServer::start(name.as_str(), command, &processes);
                 (elsewhere(), Endpoint::Channel(server))
             }
         };

@@ -17,7 +17,7 @@ use portolan_wire::{
     id::RequestId,
     level::LogLevel,
     method::Method,
-    object::RawObject,
+    object::{self, RawObject},
 };
 
 use self::{
@@ -32,7 +32,7 @@ use crate::{
     reply::{self, Rejection},
     service::Inner,
     session::{Inflight, Session},
-    tasks::{self, TaskIds, TaskSeal},
+    tasks::{self, Support, TaskIds, TaskSeal},
     upstream::{ClientSide, Outgoing, Reply, narrowed},
     visit::Visit,
 };
@@ -49,6 +49,14 @@ pub(crate) struct Call {
     pub(crate) capabilities: Option<Bytes>,
     /// From which level on it asks for what is logged (modern clients).
     pub(crate) log: Option<LogLevel>,
+}
+
+/// Who sent a call: the request that brought it, and its session where the client's era has them.
+#[derive(Clone, Copy)]
+struct Client<'a> {
+    visit: &'a Arc<Visit>,
+    session: Option<&'a Arc<Session>>,
+    inflight: Option<&'a Inflight>,
 }
 
 impl Inner {
@@ -92,21 +100,28 @@ impl Inner {
         };
         let mut record = Record::begin(&self, visit, &target, &call.method);
         // as whom? where? which era?
+        let client = Client {
+            visit,
+            session,
+            inflight: inflight.as_ref(),
+        };
         let sent = if target.others.is_empty() {
-            self.relay(visit, session, inflight.as_ref(), &target, call).await
+            self.relay(client, &target, call).await
         } else {
-            Box::pin(self.ask_in_turn(visit, session, inflight.as_ref(), &target, call)).await
+            Box::pin(self.ask_in_turn(client, &target, call)).await
         };
         record.end(&sent);
         Ok(match sent {
-            Ok(Reply::Message(message) | Reply::Misread(message)) => {
+            Ok(Reply::Message(message) | Reply::Misread(message) | Reply::Insists(message)) => {
                 reply::json(reply::status_of(era, &id, &message), message)
             }
             Ok(Reply::Json(body)) => reply::json_relayed(attended(body, inflight, place)),
             Ok(Reply::Events(events)) => reply::events(attended(self.flowing(era, events), inflight, place)),
             Ok(Reply::Stream(body)) => reply::events(attended(self.flowing(era, body), inflight, place)),
             Ok(Reply::Ready(response)) => response.map(|body| attended(body, inflight, place)),
-            Ok(Reply::Asks(_)) => failed(&Error::invalid("answer", "asks for more than this call can give")),
+            Ok(Reply::Asks(_) | Reply::Task(_)) => {
+                failed(&Error::invalid("answer", "asks for more than this call can give"))
+            }
             Err(error) => failed(&error),
         })
     }
@@ -123,21 +138,22 @@ impl Inner {
         }
     }
 
-    async fn relay(
-        self: &Arc<Self>,
-        visit: &Arc<Visit>,
-        session: Option<&Arc<Session>>,
-        inflight: Option<&Inflight>,
-        target: &Target<'_>,
-        call: Call,
-    ) -> Result<Reply> {
+    async fn relay(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Call) -> Result<Reply> {
+        let Client {
+            visit,
+            session,
+            inflight,
+        } = client;
         let mounted = target.mounted;
         let credential = self
             .broker
             .credential(&visit.caller, &target.mount.server, &mounted.install)
             .await?;
-        let tasks = self.task_ids(visit, target, &call);
+        let tasks = self.task_ids(visit, session, target, &call);
         let mut params = call.params;
+        // Who has no tasks does the call as any other (2025-11-25, basic/utilities/tasks).
+        let plain =
+            session.is_some() && tasks.is_none() && call.method == Method::ToolsCall && params.remove("task").is_some();
         if let Some((member, value)) = &target.rename {
             params.set(member, value.clone());
         }
@@ -163,7 +179,7 @@ impl Inner {
             id: call.id,
             method: call.method,
             params,
-            unchanged: (target.rename.is_none() && declared.is_none()).then(|| call.text.clone()),
+            unchanged: (target.rename.is_none() && declared.is_none() && !plain).then(|| call.text.clone()),
             declared,
             asks: able.within(target.mount.server.asks),
             odd_output: target.tool().is_some_and(|tool| tool.odd_output),
@@ -175,11 +191,16 @@ impl Inner {
         };
         let mut sent = if comes_back {
             Box::pin(question::bring(self, visit, mounted, &outgoing, &call.text)).await
+        } else if session.is_none() && target.is_mapped() {
+            Box::pin(self.mapped_task(visit, target, &outgoing)).await
         } else {
             mounted.upstream.call(&outgoing).await
         };
         if matches!(sent, Ok(Reply::Misread(_))) {
             sent = Box::pin(self.send_again(target, outgoing.clone(), sent)).await;
+        }
+        if matches!(sent, Ok(Reply::Insists(_))) {
+            sent = Box::pin(tasks::call_as_task(&mounted.upstream, outgoing.clone())).await;
         }
         if let Err(Error::NotReady { failure, .. }) = &sent
             && failure.cause == portolan_core::Cause::Credential
@@ -188,7 +209,7 @@ impl Inner {
         }
         // A server that asks something has not answered yet.
         match sent {
-            Ok(reply @ (Reply::Asks(_) | Reply::Events(_))) => {
+            Ok(reply @ (Reply::Asks(_) | Reply::Events(_) | Reply::Task(_))) => {
                 Box::pin(question::carry_on(self, visit, mounted, &outgoing, reply)).await
             }
             sent => sent,
@@ -196,21 +217,55 @@ impl Inner {
     }
 
     /// What becomes of the ids of tasks in the answer: most clients know none.
-    fn task_ids(&self, visit: &Visit, target: &Target<'_>, call: &Call) -> Option<Arc<TaskIds>> {
-        if !tasks::are_known(call.capabilities.as_ref()) {
-            return None;
-        }
-        match &call.method {
-            Method::ToolsCall => {
-                let (gateway, install) = (&visit.gateway.spec.name, target.mounted.install.name);
-                let seal = TaskSeal::new(&self.keys, gateway, &visit.caller, install);
+    fn task_ids(
+        self: &Arc<Self>,
+        visit: &Visit,
+        session: Option<&Arc<Session>>,
+        target: &Target<'_>,
+        call: &Call,
+    ) -> Option<Arc<TaskIds>> {
+        let (gateway, install) = (&visit.gateway.spec.name, target.mounted.install.name);
+        let seal = || TaskSeal::new(&self.keys, gateway, &visit.caller, install);
+        match (&call.method, session) {
+            (Method::ToolsCall, Some(session)) => {
+                if !call.params.contains("task") || !session.has_tasks() || target.support() == Support::Forbidden {
+                    return None;
+                }
+                let notes = tasks::Notes::of(self, session, &target.mount.server.name);
+                Some(Arc::new(TaskIds::Sealed(seal().noted(notes))))
+            }
+            (Method::ToolsCall, None) => {
+                let support = match target.support() {
+                    // A session is what a task is found again in.
+                    support if support == Support::Forbidden || target.mounted.upstream.is_at_url() => support,
+                    _ => Support::Forbidden,
+                };
+                let seal = match (tasks::are_known(call.capabilities.as_ref()), support) {
+                    (true, Support::Forbidden) => seal(),
+                    (true, _) => seal().asking(),
+                    (false, Support::Required) => seal().driving(self.config.timeouts.task),
+                    (false, _) => return None,
+                };
                 Some(Arc::new(TaskIds::Sealed(seal)))
             }
-            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
-                let id = call.params.get("taskId").cloned();
-                id.map(|id| Arc::new(TaskIds::Known(id)))
-            }
-            _ => None,
+            _ => target.task.clone(),
+        }
+    }
+
+    /// What a modern client asks about the task of a legacy server.
+    async fn mapped_task(
+        self: &Arc<Self>,
+        visit: &Arc<Visit>,
+        target: &Target<'_>,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Reply> {
+        let known = target.task.as_deref().and_then(TaskIds::client_id);
+        let found = known
+            .as_ref()
+            .and_then(|id| tasks::find(visit, &self.keys, &object::text(id)?));
+        match (found, known) {
+            (Some(found), Some(known)) => Box::pin(tasks::serve(self, visit, found, known, outgoing)).await,
+            _ => Err(Error::invalid("taskId", "is the id of no task")),
         }
     }
 
@@ -229,18 +284,11 @@ impl Inner {
     }
 
     /// Asks one server after the other for a resource that none of them lists, until one does not say that it has none.
-    async fn ask_in_turn(
-        self: &Arc<Self>,
-        visit: &Arc<Visit>,
-        session: Option<&Arc<Session>>,
-        inflight: Option<&Inflight>,
-        target: &Target<'_>,
-        call: Call,
-    ) -> Result<Reply> {
+    async fn ask_in_turn(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Call) -> Result<Reply> {
         let mut unknown = None;
         let mut failure = None;
         for target in std::iter::once(target.alone()).chain(target.others()) {
-            match self.relay(visit, session, inflight, &target, call.clone()).await {
+            match self.relay(client, &target, call.clone()).await {
                 Ok(Reply::Message(message)) if reply::is_missing_resource(&call.id, &message) => {
                     unknown = Some(message);
                 }

@@ -4,12 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portolan_wire::{
-    era::Era,
+    era::{Era, ProtocolVersion},
     meta,
     object::{self, RawObject},
 };
 
-use crate::{service::Inner, table::Mount, upstream::About, visit::Visit};
+use crate::{
+    service::Inner,
+    table::Mount,
+    tasks,
+    upstream::{About, Link},
+    visit::Visit,
+};
 
 /// Extensions of the protocol of which every part is relayed where nothing is renamed: their methods go to the one server,
 /// and `_meta` and `ui://` resources pass untouched.
@@ -110,6 +116,22 @@ impl Inner {
         capabilities.to_bytes()
     }
 
+    /// The same for a legacy client of this version. A server that has not said yet what it has is not taken for one with
+    /// tasks: a client may rely on them.
+    pub(crate) fn legacy_capabilities(&self, visit: &Visit, version: ProtocolVersion) -> Bytes {
+        let capabilities = self.capabilities(visit, Era::Legacy);
+        if version < ProtocolVersion::V2025_11_25 {
+            return capabilities;
+        }
+        match (tasks::capability(visit), RawObject::parse_checked(&capabilities)) {
+            (Some(tasks), Ok(mut with)) => {
+                with.set("tasks", tasks);
+                with.to_bytes()
+            }
+            _ => capabilities,
+        }
+    }
+
     /// What clients are told about using this gateway: what its spec says, else what its one server says.
     pub(crate) fn instructions(&self, visit: &Visit) -> Option<Bytes> {
         if let Some(own) = &visit.gateway.spec.instructions {
@@ -145,12 +167,15 @@ fn extensions(visit: &Visit, era: Era) -> RawObject {
             relayed.set(name, settings.clone());
         }
     }
-    // Tasks are relayed from modern servers to modern clients, whatever names are changed.
+    // Tasks are relayed to modern clients, whatever names are changed.
     let has_tasks = |about: Option<Arc<About>>| {
         let extensions = about.and_then(|about| RawObject::parse(about.capabilities.get("extensions")?).ok());
         extensions.is_some_and(|extensions| extensions.contains(meta::TASKS_EXTENSION))
     };
-    if era == Era::Modern && visit.places().any(|(_, mounted)| has_tasks(mounted.upstream.about())) {
+    // Those of a legacy server are made ones of the extension, where it is reached at a URL.
+    let is_mapped = |link: &Link| link.is_at_url() && tasks::is_offered(link.about().as_deref());
+    let offers = |link: &Link| has_tasks(link.about()) || is_mapped(link);
+    if era == Era::Modern && visit.places().any(|(_, mounted)| offers(&mounted.upstream)) {
         relayed.set(meta::TASKS_EXTENSION, Bytes::from_static(b"{}"));
     }
     relayed

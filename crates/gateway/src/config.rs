@@ -34,8 +34,7 @@ pub struct GatewayConfig {
     pub timeouts: Timeouts,
     /// Where other replicas of this gateway reach this one, up to the gateway's name: `http://10.0.0.7:8080/mcp`. An
     /// answer that a client gives to another replica is handed on to there, with the client's own credentials, so the
-    /// way must be a trusted one; and so is the request of a client that comes back to a stream. Default: none, and such an
-    /// answer, or the rest of such a stream, is lost.
+    /// way must be a trusted one. Default: none, and such an answer is lost.
     pub replica: Option<Url>,
 }
 
@@ -59,7 +58,8 @@ pub struct Limits {
     /// Bytes of one message from a server. Default 64 MiB. Results pass through without being held; this bounds what
     /// one call can move.
     pub message_bytes: usize,
-    /// Bytes of a message that has to be held to be understood: errors, lists, answers from across the eras.
+    /// Bytes of a message that has to be held to be understood: errors, lists, answers from across the eras, results of
+    /// which it is not seen in their first 16 KiB whether they answer or ask for input.
     /// Default 32 MiB.
     pub held_bytes: usize,
     /// How deep JSON may nest. Default 128.
@@ -86,6 +86,10 @@ pub struct Limits {
     pub suspended: usize,
     /// The same, of one caller. Default 32.
     pub suspended_per_caller: usize,
+    /// Sessions that one modern caller has at one legacy server which may ask it something. There each call has a session
+    /// to itself while it lasts, so that what is asked beside the calls' streams can only be about that one. Further calls
+    /// share a session in which such questions are refused. Default 8.
+    pub sessions_per_caller: usize,
     /// Streams of calls that are kept for legacy clients, so that one whose connection breaks can go on with its stream
     /// (`Last-Event-ID`). Past it, those that ended first are forgotten; where none has ended, a stream has no event ids.
     /// With 0, none has. Default 4,096.
@@ -121,6 +125,9 @@ pub struct Timeouts {
     pub call: Duration,
     /// Until a call is over, whatever it says. Default 1 h.
     pub call_total: Duration,
+    /// Until a task is over that the gateway drives for a client which knows none, with all that the client is asked
+    /// meanwhile. After that the task is cancelled and the call fails. Default 10 min.
+    pub task: Duration,
     /// Until a connection to a server stands. Default 10 s.
     pub connect: Duration,
     /// Until a server has introduced itself. Default 30 s.
@@ -196,6 +203,7 @@ impl Default for Limits {
             rounds: 10,
             suspended: 1024,
             suspended_per_caller: 32,
+            sessions_per_caller: 8,
             replays: 4096,
             session_replays: 64,
             replay_bytes: 1 << 20,
@@ -215,6 +223,7 @@ impl Default for Timeouts {
             body: Duration::from_secs(30),
             call: Duration::from_secs(120),
             call_total: Duration::from_secs(3600),
+            task: Duration::from_secs(600),
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(30),
             wake: Duration::from_secs(30),

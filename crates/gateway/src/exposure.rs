@@ -10,6 +10,8 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
+use crate::tasks::Support;
+
 /// What stands between a server's name and a tool's.
 const SEPARATOR: &str = "__";
 
@@ -67,6 +69,8 @@ pub(crate) struct ExposedTool {
     pub(crate) headers: Vec<ParamHeader>,
     /// Whether its structured content is of another kind than an object, as 2026-07-28 allows.
     pub(crate) odd_output: bool,
+    /// Whether a legacy server does it as a task.
+    pub(crate) tasks: Support,
 }
 
 /// The tools of one server, by their names.
@@ -164,6 +168,7 @@ fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
     let odd_output = definition
         .get("outputSchema")
         .is_some_and(|schema| !is_of_object(schema));
+    let tasks = Support::of(&definition);
     definition.set("name", object::quote(&prefixed));
     let prefixed_definition = definition.to_bytes();
     Ok(ExposedTool {
@@ -173,6 +178,7 @@ fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
         prefixed_definition,
         headers,
         odd_output,
+        tasks,
     })
 }
 

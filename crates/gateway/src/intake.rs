@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
 use http_body_util::BodyExt;
+use portolan_wire::{envelope::Message, header as mcp};
 
 use crate::{config::GatewayConfig, reply::Rejection};
 
@@ -75,6 +76,22 @@ where
         Ok(Err(Collect::TooLarge)) => Err(too_large()),
         Ok(Err(Collect::Broken)) => Err(Rejection::http(StatusCode::BAD_REQUEST, "the body broke off")),
         Err(_) => Err(Rejection::http(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+    }
+}
+
+/// Whether the headers name a session. One beside a modern version means nothing (2026-07-28, basic/transports).
+pub(crate) fn names_session(headers: &HeaderMap) -> bool {
+    let is_modern = || mcp::version(headers).is_ok_and(|version| version.is_some_and(|named| named.is_modern()));
+    headers.contains_key(mcp::SESSION_ID) && !is_modern()
+}
+
+/// Refuses what has the id `null`: it would be taken for a notification, and whoever sent it would wait for an answer.
+pub(crate) fn check_id(message: &Message) -> Result<(), Rejection> {
+    match message {
+        Message::Notification(notification) if notification.null_id => {
+            Err(Rejection::http(StatusCode::BAD_REQUEST, "an id must not be null"))
+        }
+        _ => Ok(()),
     }
 }
 

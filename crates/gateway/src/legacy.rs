@@ -1,11 +1,12 @@
 //! Clients of 2025-11-25 and older: a handshake, then a session.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
+use portolan_core::Error;
 use portolan_wire::{
     envelope::{self, Message, Notification, Request},
     era::{Era, NamedVersion, ProtocolVersion},
@@ -19,7 +20,7 @@ use portolan_wire::{
 use crate::{
     body::Body,
     call::Call,
-    intake::Collect,
+    intake::{self, Collect},
     question::Abilities,
     reply::{self, Rejection},
     resume::Whose,
@@ -62,7 +63,7 @@ impl Inner {
             })?;
         let mut result = RawObject::new();
         result.set("protocolVersion", object::quote(version.as_str()));
-        result.set("capabilities", self.capabilities(visit, Era::Legacy));
+        result.set("capabilities", self.legacy_capabilities(visit, version));
         result.set("serverInfo", self.server_info());
         if let Some(instructions) = self.instructions(visit) {
             result.set("instructions", instructions);
@@ -111,7 +112,25 @@ impl Inner {
         if session.version != ProtocolVersion::V2025_03_26 {
             return Err(Rejection::http(StatusCode::BAD_REQUEST, none));
         }
-        let answers = join_all(batch.into_iter().map(|message| self.batched(visit, &session, message))).await;
+        // Whether two calls under one id meet must not depend on how fast the first one is.
+        let mut ids = HashSet::new();
+        let answers = join_all(batch.into_iter().map(|message| {
+            let twice = match &message {
+                Message::Request(request) if !ids.insert(request.id.clone()) => Some(request.id.clone()),
+                _ => None,
+            };
+            let session = &session;
+            async move {
+                match twice {
+                    None => self.batched(visit, session, message).await,
+                    Some(id) => {
+                        let error = Error::invalid("id", "is there twice in this batch");
+                        Some(envelope::error(Some(&id), &reply::error_object(&error)))
+                    }
+                }
+            }
+        }))
+        .await;
         let answers: Vec<Bytes> = answers.into_iter().flatten().collect();
         if answers.is_empty() {
             return Ok(reply::accepted());
@@ -172,10 +191,10 @@ impl Inner {
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Legacy), error).with_id(id.clone());
         let params = params(request.params.as_ref()).map_err(refuse)?;
         let result = match request.method {
-            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete | Method::Other(_) => {
+            method if is_relayed(&method, session) => {
                 let call = Call {
                     id: request.id,
-                    method: request.method,
+                    method,
                     params,
                     text,
                     capabilities: None,
@@ -194,6 +213,9 @@ impl Inner {
                 let listing = self.list(visit, session.version, &request.method, &params);
                 Box::pin(listing).await.map_err(refuse)?
             }
+            Method::TasksList if session.has_tasks() => Box::pin(self.list_tasks(visit, session, &params))
+                .await
+                .map_err(refuse)?,
             Method::ResourcesSubscribe => Box::pin(self.subscribe(visit, session, &params))
                 .await
                 .map_err(refuse)?,
@@ -236,6 +258,9 @@ impl Inner {
     }
 
     async fn batched(self: &Arc<Self>, visit: &Arc<Visit>, session: &Arc<Session>, message: Message) -> Option<Bytes> {
+        if let Err(refused) = intake::check_id(&message) {
+            return Some(refused.message());
+        }
         match message {
             Message::Response(response) => {
                 // A batch is answered as a whole; what is wrong with one answer has no place in it.
@@ -262,6 +287,15 @@ impl Inner {
                 })
             }
         }
+    }
+}
+
+/// Whether a server answers it.
+fn is_relayed(method: &Method, session: &Session) -> bool {
+    match method {
+        Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete | Method::Other(_) => true,
+        Method::TasksGet | Method::TasksResult | Method::TasksCancel => session.has_tasks(),
+        _ => false,
     }
 }
 

@@ -246,7 +246,7 @@ impl Inner {
     }
 
     /// Why a list is not whole, by server.
-    fn list_meta(&self, era: Era, failures: &[(String, Error)]) -> RawObject {
+    pub(crate) fn list_meta(&self, era: Era, failures: &[(String, Error)]) -> RawObject {
         let mut meta = RawObject::new();
         if era == Era::Modern {
             meta.set(portolan_wire::meta::SERVER_INFO, self.server_info());
@@ -262,14 +262,14 @@ impl Inner {
     }
 
     /// A cursor says after which name to go on, so it stays good while items come and go.
-    fn seal_cursor(&self, visit: &Visit, method: &Method, name: &str) -> Result<String, ErrorObject> {
+    pub(crate) fn seal_cursor(&self, visit: &Visit, method: &Method, name: &str) -> Result<String, ErrorObject> {
         let payload = format!("{}\n{method}\n{name}", visit.gateway.spec.name);
         self.keys
             .seal(Purpose::Cursor, payload.as_bytes())
             .map_err(|error| crate::reply::error_object(&error))
     }
 
-    fn open_cursor(&self, visit: &Visit, method: &Method, raw: &Bytes) -> Result<String, ErrorObject> {
+    pub(crate) fn open_cursor(&self, visit: &Visit, method: &Method, raw: &Bytes) -> Result<String, ErrorObject> {
         let payload = object::text(raw).and_then(|cursor| self.keys.open(Purpose::Cursor, &cursor));
         let payload = payload.and_then(|payload| String::from_utf8(payload).ok());
         let place = payload.as_deref().and_then(|payload| {

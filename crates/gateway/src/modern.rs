@@ -18,7 +18,7 @@ use crate::{
     call::Call,
     reply::{self, Rejection},
     service::Inner,
-    stream,
+    stream, tasks,
     visit::Visit,
     work::Work,
 };
@@ -63,7 +63,10 @@ impl Inner {
                 let calling = Self::call(self.clone(), visit.clone(), None, call);
                 return Work::begin(calling, &self.bench, None).await;
             }
-            Method::Listen => return Box::pin(self.listen(visit, &request.id, &call.params)).await,
+            Method::Listen => {
+                let knows_tasks = tasks::are_known(call.meta.capabilities.as_ref());
+                return Box::pin(self.listen(visit, &request.id, &call.params, knows_tasks)).await;
+            }
             Method::Discover => self.discover(visit),
             Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourceTemplatesList => {
                 let listing = self.list(visit, call.version, &request.method, &call.params);

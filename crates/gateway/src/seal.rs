@@ -34,7 +34,7 @@ pub(crate) enum Purpose {
 
 impl Purpose {
     /// The longest token that is looked at.
-    fn max_len(self) -> usize {
+    pub(crate) fn max_len(self) -> usize {
         match self {
             // Headers share 8 KiB in many proxies.
             Self::Session | Self::Task | Self::Question | Self::Stream => 2048,

@@ -38,6 +38,7 @@ use crate::{
     session::Sessions,
     stream::Streams,
     table::Table,
+    tasks::AskedTasks,
     upstream::{Connector, Link},
     visit::Visit,
     work::Bench,
@@ -68,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) bench: Arc<Bench>,
     pub(crate) questions: Questions,
     pub(crate) shelf: Arc<Shelf>,
+    pub(crate) asked: AskedTasks,
     pub(crate) bus: Option<Arc<dyn Bus>>,
     pub(crate) streams: Streams,
     /// Ends what works in the background when the gateway is gone.
@@ -120,6 +122,7 @@ impl McpGateway {
             calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
             bench: Arc::default(),
             questions: Questions::new(&config),
+            asked: AskedTasks::new(&config),
             bus: parts.bus,
             streams: Streams::new(&config),
             _ends: connector.ended.clone().drop_guard(),
@@ -160,15 +163,19 @@ impl McpGateway {
     }
 
     /// Prepares for the end: ends the streams outside of calls (listens with their result, as 2026-07-28 asks) and takes
-    /// no more of them, so that clients open them elsewhere; then waits for the calls under way and for what outlives
-    /// them (cancellations, ended sessions), at most this long. Calls go on to be served.
+    /// no more of them, so that clients open them elsewhere. What waits here for people, and could be answered nowhere
+    /// else, is not waited for: calls that are kept for modern clients are cancelled at their servers, and who comes back
+    /// to one is told that it is lost; a legacy client whose call would be made again with answers gets a failure on its
+    /// stream. Then waits for the calls under way and for what outlives them (cancellations, ended sessions), at most
+    /// this long. Calls go on to be served; no new ones are kept.
     pub async fn drain(&self, at_most: Duration) {
         self.inner.streams.drain();
+        self.inner.questions.drain();
         let tasks = &self.inner.connector.tasks;
         let all = self.inner.places();
         let quiet = async {
             // To wait for the places themselves would keep new calls out.
-            while self.inner.calls.available_permits() < all {
+            while self.inner.calls.available_permits() < all || self.inner.questions.kept() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             tasks.close();
@@ -248,7 +255,7 @@ impl Inner {
         // what?
         match head.method {
             Verb::POST => {}
-            Verb::DELETE if visit.headers.contains_key(portolan_wire::header::SESSION_ID) => {
+            Verb::DELETE if intake::names_session(&visit.headers) => {
                 return Box::pin(self.end_session(&visit)).await;
             }
             Verb::GET => return Box::pin(self.open_stream(&visit)).await,
@@ -284,8 +291,12 @@ impl Inner {
         message: Message,
         text: Bytes,
     ) -> Result<Response<Body>, Rejection> {
-        let era = era::detect_client(&visit.headers, &message, &self.config.versions)
-            .map_err(|fault| Rejection::from(fault).with_id(message.id().cloned()))?;
+        intake::check_id(&message)?;
+        let era = era::detect_client(&visit.headers, &message, &self.config.versions).map_err(|fault| {
+            // The id of a response is not one that the sender waits under.
+            let id = message.id().filter(|_| matches!(message, Message::Request(_)));
+            Rejection::from(fault).with_id(id.cloned())
+        })?;
         match (era, message) {
             (ClientEra::Modern(call), message) => self.serve_modern(visit, message, *call, text).await,
             (ClientEra::Initialize { requested }, Message::Request(request)) => {

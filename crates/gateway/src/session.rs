@@ -27,6 +27,7 @@ use crate::{
     cancellation::Cancellation,
     question::Abilities,
     stream::{Listener, Opening},
+    tasks::Begun,
     upstream::{Open, UpstreamSession},
 };
 
@@ -51,6 +52,8 @@ pub(crate) struct Session {
     level: AtomicU8,
     /// What it has subscribed to.
     uris: Mutex<BTreeSet<Arc<str>>>,
+    /// The tasks that its calls have become.
+    pub(crate) begun: Arc<Begun>,
     /// Who tells it what happens outside of its calls, once it wants to know.
     listener: OnceLock<Arc<Listener>>,
 }

@@ -43,6 +43,7 @@ use crate::{
     question::Desk,
     service::Inner,
     table::Published,
+    tasks::{self, Teller, Watching},
     upstream::{Change, Interest, List, Listening, Offer, Sink},
     visit::Visit,
 };
@@ -65,6 +66,8 @@ pub(crate) struct Listener {
     gateway: GatewayName,
     caller: Arc<Caller>,
     interest: Mutex<Interest>,
+    /// The tasks of which it is to be told.
+    watching: Watching,
     attached: tokio::sync::Mutex<Vec<Attached>>,
     /// Whether something else is wanted than what is listened to.
     dirty: AtomicBool,
@@ -79,6 +82,7 @@ pub(crate) struct Listener {
 struct Attached {
     listening: Listening,
     watched: Arc<Watched>,
+    tasks: Option<Arc<tasks::Watched>>,
     /// How the client is told of resources there.
     uris: Uris,
 }
@@ -91,7 +95,15 @@ struct Door {
 
 /// What the servers together have agreed to.
 #[derive(Debug, Default)]
-pub(crate) struct Agreed(Vec<(Arc<Watched>, Option<Arc<Offer>>)>);
+pub(crate) struct Agreed(Vec<Answer>);
+
+/// What one server has agreed to of what is wanted there; nothing if that is not known yet.
+#[derive(Debug)]
+struct Answer {
+    watched: Arc<Watched>,
+    tasks: Option<Arc<tasks::Watched>>,
+    offer: Option<Arc<Offer>>,
+}
 
 /// Resources by the URIs that the client has for them, each with that of its server.
 type Watched = BTreeMap<Arc<str>, Arc<str>>;
@@ -205,6 +217,8 @@ impl Inner {
             wanted.log = wanted
                 .log
                 .filter(|_| matches!(mounted.install.owner, Owner::Personal(_)));
+            let tasks = listener.watching.get(&mounted.install.name);
+            wanted.tasks = tasks.map(|watched| watched.own()).unwrap_or_default();
             let hub = mounted.upstream.changes(&credential);
             let known = attached
                 .iter()
@@ -214,18 +228,26 @@ impl Inner {
                     listening.change(wanted);
                     listening
                 }
-                None => hub.listen(wanted, listener.sink(uris, &mount.server.name)),
+                None => {
+                    let sink = listener.sink(uris, &mount.server.name);
+                    hub.listen(wanted, Teller::of(sink, tasks))
+                }
             };
             kept.push(Attached {
                 listening,
                 watched: Arc::new(watched),
+                tasks: tasks.cloned(),
                 uris,
             });
         }
         *attached = kept;
         let offers = attached.iter().map(async |known| {
             let left = deadline.saturating_duration_since(Instant::now());
-            (known.watched.clone(), known.listening.offer(left).await)
+            Answer {
+                watched: known.watched.clone(),
+                tasks: known.tasks.clone(),
+                offer: known.listening.offer(left).await,
+            }
         });
         Agreed(join_all(offers).await)
     }
@@ -252,8 +274,15 @@ impl Inner {
 }
 
 impl Listener {
-    pub(crate) fn new(visit: &Visit, outbox: Outbox, interest: Interest, desk: Option<Desk>) -> Arc<Self> {
+    pub(crate) fn new(
+        visit: &Visit,
+        outbox: Outbox,
+        interest: Interest,
+        watching: Watching,
+        desk: Option<Desk>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            watching,
             outbox: Arc::new(outbox),
             gateway: visit.gateway.spec.name.clone(),
             caller: visit.caller.clone(),
@@ -345,7 +374,7 @@ impl Agreed {
         let mut refusal: Option<ErrorObject> = None;
         let asked = self.0.iter();
         let mut asked = asked
-            .filter_map(|(watched, offer)| Some((watched.get(uri)?, offer)))
+            .filter_map(|answer| Some((answer.watched.get(uri)?, &answer.offer)))
             .peekable();
         if asked.peek().is_none() {
             return Err(ErrorObject::invalid_params("no server has this resource"));
@@ -362,6 +391,19 @@ impl Agreed {
             }
         }
         Err(refusal.unwrap_or_else(|| ErrorObject::internal("no server can be listened to now; try again")))
+    }
+
+    /// The tasks that servers tell of, or may yet, as the client knows them.
+    pub(crate) fn tasks(&self) -> BTreeSet<Arc<str>> {
+        let told = |answer: &Answer| {
+            let watched = answer.tasks.as_ref()?;
+            let own = match &answer.offer {
+                Some(offer) => offer.tasks.clone(),
+                None => watched.own(),
+            };
+            Some(watched.known(&own).cloned().collect::<Vec<_>>())
+        };
+        self.0.iter().filter_map(told).flatten().collect()
     }
 }
 

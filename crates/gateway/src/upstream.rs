@@ -10,9 +10,12 @@ mod connection;
 mod convert;
 mod declare;
 mod dialect;
+mod ear;
 mod events;
 mod http;
+mod inquire;
 mod json;
+mod lease;
 mod patience;
 mod session;
 mod step;
@@ -20,6 +23,38 @@ mod wake;
 
 use std::sync::Arc;
 
+use self::about::AboutCell;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::events::fuzz_events;
+pub(crate) use self::{
+    about::About,
+    catalogue::{Catalogue, Hints, Listing, Prompt, Prompts, Resources, Templates},
+    changes::{Change, GetStream, Heard, Interest, List, Listening, Offer, Sink, TASK_IDS, answer, ask, strings},
+    client::Connector,
+    connection::Pool,
+    convert::client_capabilities,
+    declare::narrowed,
+    http::HttpUpstream,
+    session::{Open, UpstreamSession},
+    step::{
+        Asked, Created, Events, Heir, INPUT_REQUIRED, Left, MOST, Question, QuestionKey, Step, modern_params, request,
+        response, retell,
+    },
+};
+use self::{
+    cancel::HangingUp,
+    changes::{Hub, Hubs},
+    wake::Waking,
+};
+use crate::{
+    body::Body,
+    cancellation::Cancellation,
+    config::{GatewayConfig, Limits},
+    intake::{self, Collect},
+    question::{Abilities, Seat},
+    session::Session,
+    tasks::TaskIds,
+};
 use ::http::{HeaderMap, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -32,39 +67,6 @@ use portolan_wire::{
     method::Method,
     object::RawObject,
     sse,
-};
-
-use self::about::AboutCell;
-#[cfg(feature = "fuzzing")]
-pub(crate) use self::events::fuzz_events;
-pub(crate) use self::{
-    about::About,
-    catalogue::{Catalogue, Hints, Listing, Prompt, Prompts, Resources, Templates},
-    changes::{Change, GetStream, Heard, Interest, List, Listening, Offer, Sink, answer, ask, strings},
-    client::Connector,
-    connection::Pool,
-    declare::narrowed,
-    http::HttpUpstream,
-    session::{Open, UpstreamSession},
-    step::{
-        Asked, Events, Heir, INPUT_REQUIRED, Left, MOST, Question, QuestionKey, Step, modern_params, request, response,
-        retell,
-    },
-};
-use self::{
-    cancel::HangingUp,
-    changes::{Hub, Hubs},
-    patience::Patience,
-    wake::Waking,
-};
-use crate::{
-    body::Body,
-    cancellation::Cancellation,
-    config::{GatewayConfig, Limits},
-    intake::{self, Collect},
-    question::{Abilities, Seat},
-    session::Session,
-    tasks::TaskIds,
 };
 
 /// The link to a server that calls are relayed to.
@@ -167,6 +169,11 @@ pub(crate) enum Reply {
     /// The message for the client, if nothing better can be had: the server has not looked at the request, because its
     /// headers do not repeat the arguments that the server wants them to (-32020).
     Misread(Bytes),
+    /// The same: the server has not begun the call, because it does it only as a task, and the client was not said to know
+    /// tasks (-32021).
+    Insists(Bytes),
+    /// The call has become a task that the gateway is to drive.
+    Task(Created),
 }
 
 impl Outgoing<'_> {
@@ -396,10 +403,6 @@ impl Link {
     fn config(&self) -> &GatewayConfig {
         &self.connector.config
     }
-
-    fn patience(&self, client: &ClientSide<'_>) -> Patience {
-        Patience::new(&self.config().timeouts, client.cancelled())
-    }
 }
 
 /// The newest legacy version that both a client and a server can speak.
@@ -431,13 +434,13 @@ impl Reply {
     /// The one message that answers, whole. A call that was cancelled has none.
     pub(crate) async fn into_message(self, limit: usize) -> Result<Option<Bytes>, Collect> {
         match self {
-            Self::Message(message) | Self::Misread(message) => Ok(Some(message)),
+            Self::Message(message) | Self::Misread(message) | Self::Insists(message) => Ok(Some(message)),
             Self::Json(body) => intake::collect(body, limit).await.map(Some),
             Self::Events(events) => last_answer(Body::relayed(events), limit).await,
             Self::Stream(body) => last_answer(body, limit).await,
             Self::Ready(response) => last_answer(response.into_body(), limit).await,
-            // The gateway has nobody to ask.
-            Self::Asks(_) => Ok(None),
+            // The gateway has nobody to ask, and makes no tasks for itself.
+            Self::Asks(_) | Self::Task(_) => Ok(None),
         }
     }
 }

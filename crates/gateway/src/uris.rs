@@ -75,12 +75,13 @@ const BLOCK: Place = Members(&[("uri", Here), ("resource", RESOURCE)]);
 const CALLED: Place = Members(&[("content", BLOCK), ("_meta", APPS)]);
 const PROMPT: Place = Members(&[("messages", Members(&[("content", BLOCK)]))]);
 const READ: Place = Members(&[("contents", RESOURCE)]);
-const TASK: Place = Members(&[("result", CALLED)]);
+/// In all of a task.
+pub(crate) const TASK: Place = Members(&[("result", CALLED)]);
 
 /// Where URIs are in the result of a method; `None` where there are none.
 pub(crate) fn in_result(method: &Method) -> Option<Place> {
     Some(match method {
-        Method::ToolsCall => CALLED,
+        Method::ToolsCall | Method::TasksResult => CALLED,
         Method::PromptsGet => PROMPT,
         Method::ResourcesRead => READ,
         Method::TasksGet => TASK,
@@ -91,7 +92,7 @@ pub(crate) fn in_result(method: &Method) -> Option<Place> {
 /// The same in the message that has the result.
 pub(crate) fn in_response(method: &Method) -> Option<Place> {
     Some(match method {
-        Method::ToolsCall => Members(&[("result", CALLED)]),
+        Method::ToolsCall | Method::TasksResult => Members(&[("result", CALLED)]),
         Method::PromptsGet => Members(&[("result", PROMPT)]),
         Method::ResourcesRead => Members(&[("result", READ)]),
         Method::TasksGet => Members(&[("result", TASK)]),

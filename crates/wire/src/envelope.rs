@@ -79,6 +79,9 @@ pub struct Notification {
     pub method: Method,
     /// The raw JSON object, if one was sent.
     pub params: Option<Bytes>,
+    /// Whether it has an id after all, `null`, which is none (2025-11-25 and 2026-07-28, basic: requests must not have it,
+    /// notifications must have no id). Whoever sent it may wait for an answer.
+    pub null_id: bool,
 }
 
 /// An answer.

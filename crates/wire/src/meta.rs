@@ -35,5 +35,8 @@ pub const TRACE_STATE: &str = "tracestate";
 /// W3C baggage.
 pub const BAGGAGE: &str = "baggage";
 
+/// 2025-11-25: the task that a message belongs to, as an object with its `taskId`.
+pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+
 /// The capability key of the Tasks extension (SEP-2663).
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";

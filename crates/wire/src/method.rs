@@ -42,6 +42,10 @@ pub enum Method {
     TasksUpdate,
     /// `tasks/cancel`, the Tasks extension.
     TasksCancel,
+    /// `tasks/result`, 2025-11-25 only.
+    TasksResult,
+    /// `tasks/list`, 2025-11-25 only.
+    TasksList,
     /// `sampling/createMessage`, from a server.
     CreateMessage,
     /// `roots/list`, from a server.
@@ -72,6 +76,8 @@ pub enum Method {
     ListenAcknowledged,
     /// `notifications/tasks`, the Tasks extension.
     TaskChanged,
+    /// `notifications/tasks/status`, 2025-11-25 only.
+    TaskStatus,
     /// Anything else, kept as it was named.
     Other(Box<str>),
 }
@@ -98,6 +104,8 @@ impl Method {
             "tasks/get" => Self::TasksGet,
             "tasks/update" => Self::TasksUpdate,
             "tasks/cancel" => Self::TasksCancel,
+            "tasks/result" => Self::TasksResult,
+            "tasks/list" => Self::TasksList,
             "sampling/createMessage" => Self::CreateMessage,
             "roots/list" => Self::RootsList,
             "elicitation/create" => Self::Elicit,
@@ -113,6 +121,7 @@ impl Method {
             "notifications/elicitation/complete" => Self::ElicitationComplete,
             "notifications/subscriptions/acknowledged" => Self::ListenAcknowledged,
             "notifications/tasks" => Self::TaskChanged,
+            "notifications/tasks/status" => Self::TaskStatus,
             _ => Self::Other(name.into()),
         }
     }
@@ -138,6 +147,8 @@ impl Method {
             Self::TasksGet => "tasks/get",
             Self::TasksUpdate => "tasks/update",
             Self::TasksCancel => "tasks/cancel",
+            Self::TasksResult => "tasks/result",
+            Self::TasksList => "tasks/list",
             Self::CreateMessage => "sampling/createMessage",
             Self::RootsList => "roots/list",
             Self::Elicit => "elicitation/create",
@@ -153,19 +164,23 @@ impl Method {
             Self::ElicitationComplete => "notifications/elicitation/complete",
             Self::ListenAcknowledged => "notifications/subscriptions/acknowledged",
             Self::TaskChanged => "notifications/tasks",
+            Self::TaskStatus => "notifications/tasks/status",
             Self::Other(name) => name,
         }
     }
 
     /// Whether 2026-07-28 took this method out: it answers 404 and -32601 to modern clients.
     pub fn is_removed(&self) -> bool {
-        match self {
-            Self::Initialize | Self::Ping | Self::ResourcesSubscribe | Self::ResourcesUnsubscribe | Self::SetLevel => {
-                true
-            }
-            Self::Other(name) => matches!(&**name, "tasks/list" | "tasks/result"),
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Initialize
+                | Self::Ping
+                | Self::ResourcesSubscribe
+                | Self::ResourcesUnsubscribe
+                | Self::SetLevel
+                | Self::TasksResult
+                | Self::TasksList
+        )
     }
 }
 
@@ -206,6 +221,8 @@ mod tests {
             "tasks/get",
             "tasks/update",
             "tasks/cancel",
+            "tasks/result",
+            "tasks/list",
             "sampling/createMessage",
             "roots/list",
             "elicitation/create",
@@ -221,6 +238,7 @@ mod tests {
             "notifications/elicitation/complete",
             "notifications/subscriptions/acknowledged",
             "notifications/tasks",
+            "notifications/tasks/status",
         ] {
             let method = Method::parse(name);
             assert!(!matches!(method, Method::Other(_)), "{name}");

@@ -1,12 +1,12 @@
-//! The real clients: each connects, lists all tools, makes the calls it is given, and says what it got.
+//! The real clients: each connects, does what its script says, and says what it got.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::server::Target;
 use crate::{parts, rust_client};
@@ -14,7 +14,7 @@ use crate::{parts, rust_client};
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A real client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
     /// `rmcp`, in this process.
     Rmcp,
@@ -27,7 +27,7 @@ pub(crate) enum Client {
 }
 
 /// How a client is told to settle the era.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Era {
     Legacy,
     Modern,
@@ -39,7 +39,7 @@ pub(crate) enum Era {
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) tools: Vec<Value>,
-    /// One per call: `{ "result" | "error", "progress": [...] }`.
+    /// One per call: `{ "result" | "error", "progress", "logs", "asked" }`.
     pub(crate) results: Vec<Value>,
 }
 
@@ -49,11 +49,24 @@ impl Client {
         if self == Self::Sdk1 { Era::Legacy } else { Era::Auto }
     }
 
+    /// Lists all tools and makes these calls.
     pub(crate) async fn run(self, era: Era, target: &Target, calls: &Value) -> Result<Document> {
+        let mut operations = vec![json!({ "do": "list", "what": "tools" })];
+        for call in calls.as_array().context("the calls are no list")? {
+            let mut call = call.clone();
+            call["do"] = "call".into();
+            operations.push(call);
+        }
+        let outcomes = self.play(era, target, &json!({ "operations": operations })).await?;
+        Document::read(outcomes)
+    }
+
+    /// Does what a script says (`clients/run.mjs` has what one looks like); the outcomes of its operations.
+    pub(crate) async fn play(self, era: Era, target: &Target, script: &Value) -> Result<Vec<Value>> {
         let work = async {
             match self {
-                Self::Rmcp => rust_client::run(era, target, calls).await,
-                _ => self.run_script(era, target, calls).await,
+                Self::Rmcp => rust_client::play(era, target, script).await,
+                _ => self.start(era, target, script).await?.outcomes().await,
             }
         };
         tokio::time::timeout(LIMIT, work)
@@ -63,7 +76,8 @@ impl Client {
             .with_context(|| format!("{self:?}, {era:?}, on {target:?}"))
     }
 
-    async fn run_script(self, era: Era, target: &Target, calls: &Value) -> Result<Document> {
+    /// Starts the process of a client that is one.
+    pub(crate) async fn start(self, era: Era, target: &Target, script: &Value) -> Result<Playing> {
         let mut words = match self {
             Self::Sdk1 => parts::node(&parts::client_script("sdk1.mjs"))?,
             Self::Client2 => parts::node(&parts::client_script("client2.mjs"))?,
@@ -86,29 +100,41 @@ impl Client {
             .spawn()
             .with_context(|| format!("cannot start {words:?}"))?;
         let mut stdin = child.stdin.take().context("no input to write to")?;
-        stdin.write_all(&serde_json::to_vec(calls)?).await?;
+        stdin.write_all(&serde_json::to_vec(script)?).await?;
         drop(stdin);
-        let output = child.wait_with_output().await?;
+        Ok(Playing(child))
+    }
+}
+
+/// A client at work in a process of its own, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Playing(Child);
+
+impl Playing {
+    pub(crate) async fn outcomes(self) -> Result<Vec<Value>> {
+        let output = self.0.wait_with_output().await?;
         ensure!(
             output.status.success(),
             "{}\n{}",
             output.status,
             String::from_utf8_lossy(&output.stderr)
         );
-        Document::read(serde_json::from_slice(&output.stdout)?)
+        let mut document: Value = serde_json::from_slice(&output.stdout)?;
+        Ok(serde_json::from_value(document["outcomes"].take())?)
     }
 }
 
 impl Document {
-    fn read(mut document: Value) -> Result<Self> {
-        let mut list = |key: &str| match document[key].take() {
-            Value::Array(list) => Ok(list),
-            other => bail!("{key} is {other}, not a list"),
-        };
-        Ok(Self {
-            tools: list("tools")?,
-            results: list("results")?,
-        })
+    fn read(mut outcomes: Vec<Value>) -> Result<Self> {
+        ensure!(!outcomes.is_empty(), "the tools were not listed");
+        let mut tools = outcomes.remove(0);
+        match tools["result"].take() {
+            Value::Array(tools) => Ok(Self {
+                tools,
+                results: outcomes,
+            }),
+            _ => bail!("the tools cannot be listed: {tools}"),
+        }
     }
 
     pub(crate) fn tool_names(&self) -> Vec<&str> {

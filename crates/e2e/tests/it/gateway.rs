@@ -33,10 +33,15 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts a gateway in front of these servers. At most one of them may be a process, and it must be the last.
     pub(crate) async fn start(naming: Naming, servers: &[(&str, &Target)]) -> Result<Self> {
+        Self::start_with(naming, servers, &[]).await
+    }
+
+    /// The same, with more options.
+    pub(crate) async fn start_with(naming: Naming, servers: &[(&str, &Target)], options: &[&str]) -> Result<Self> {
         let log = NamedTempFile::new()?;
         let mut command = Command::new(parts::gateway()?);
         command.args(["--listen", "127.0.0.1:0", "--token", TOKEN, "--naming"]);
-        command.arg(format!("{naming:?}").to_lowercase());
+        command.arg(format!("{naming:?}").to_lowercase()).args(options);
         for (at, (name, target)) in servers.iter().enumerate() {
             match target {
                 Target::Http { url, .. } => command.arg(format!("{name}={url}")),
@@ -68,6 +73,11 @@ impl Gateway {
             log,
             _process: process,
         })
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        read(&self.log)
     }
 
     /// Adds what the gateway logged to what went wrong.

@@ -52,14 +52,30 @@ impl Recorder {
         std::fs::read_to_string(&self.file).unwrap_or_default()
     }
 
-    /// Waits until the one tool call that was made here has been cancelled, by the id that it had here.
+    /// Waits until a tool has been called here.
+    pub(crate) async fn called(&self) -> Result<()> {
+        for _ in 0..600 {
+            if self.find("tools/call")?.is_some() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("no tool is called")
+    }
+
+    /// Whether the last tool call that was made here has been cancelled, by the id that it had here.
+    pub(crate) fn is_cancelled(&self) -> Result<bool> {
+        let call = self.find("tools/call")?.map(|message| message["id"].clone());
+        let cancelled = self
+            .find("notifications/cancelled")?
+            .map(|message| message["params"]["requestId"].clone());
+        Ok(call.is_some() && call == cancelled)
+    }
+
+    /// Waits until the one tool call that was made here has been cancelled.
     pub(crate) async fn cancelled(&self) -> Result<()> {
         for _ in 0..100 {
-            let call = self.find("tools/call")?.map(|message| message["id"].clone());
-            let cancelled = self
-                .find("notifications/cancelled")?
-                .map(|message| message["params"]["requestId"].clone());
-            if call.is_some() && call == cancelled {
+            if self.is_cancelled()? {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

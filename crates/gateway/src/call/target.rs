@@ -16,7 +16,7 @@ use crate::{
     exposure::{ByName, ExposedTool, ExposedTools, Named},
     service::Inner,
     table::{Mount, Mounted, Wanted},
-    tasks,
+    tasks::{self, Support, TaskIds},
     upstream::{Listing, Prompt},
     visit::Visit,
 };
@@ -38,6 +38,8 @@ pub(crate) struct Target<'a> {
     pub(super) rename: Option<(&'static str, Bytes)>,
     /// Who is asked after it, if it says that it does not have what is wanted.
     pub(super) others: Vec<Place<'a>>,
+    /// The task that is asked for.
+    pub(super) task: Option<Arc<TaskIds>>,
     what: What,
 }
 
@@ -107,6 +109,26 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Whether a legacy server does this tool as a task.
+    pub(super) fn support(&self) -> Support {
+        match self.tool() {
+            Some(tool) if tool.tasks != Support::Forbidden => {
+                let about = self.mounted.upstream.about();
+                if tasks::is_offered(about.as_deref()) {
+                    tool.tasks
+                } else {
+                    Support::Forbidden
+                }
+            }
+            _ => Support::Forbidden,
+        }
+    }
+
+    /// Whether a task of a legacy server is asked for.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.task.as_deref().is_some_and(TaskIds::is_at_legacy)
+    }
+
     /// What is asked for, as the server calls it.
     pub(super) fn what(&self) -> &str {
         match &self.what {
@@ -130,6 +152,7 @@ impl<'a> Target<'a> {
             mounted,
             rename: None,
             others: Vec::new(),
+            task: None,
             what: What::Named(what.into()),
         }
     }
@@ -160,6 +183,7 @@ impl<'a> Target<'a> {
             mounted: found.place.1,
             rename: (own != called).then(|| ("name", object::quote(own))),
             others: Vec::new(),
+            task: None,
             what: What::Tool(found.items, found.at),
         }
     }
@@ -210,7 +234,9 @@ impl Inner {
                 target.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_resource(&uri, era)))
             }
             Method::Complete => self.completed(visit, call).await,
-            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => self.task(visit, call),
+            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel | Method::TasksResult => {
+                self.task(visit, era, call)
+            }
             other => self.beyond(visit, other),
         }
     }
@@ -253,15 +279,20 @@ impl Inner {
     }
 
     /// Where a task is.
-    fn task<'a>(&self, visit: &'a Visit, call: &Call) -> Result<Target<'a>, Missing> {
-        if !tasks::are_known(call.capabilities.as_ref()) {
+    fn task<'a>(&self, visit: &'a Visit, era: Era, call: &Call) -> Result<Target<'a>, Missing> {
+        if era == Era::Modern && !tasks::are_known(call.capabilities.as_ref()) {
             return Err(Missing::Unknown(tasks::undeclared()));
         }
         let id = text(&call.params, "taskId", "params.taskId must be the id of a task")?;
         let found = tasks::find(visit, &self.keys, &id);
-        let (mount, mounted, own) =
-            found.ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params("unknown task")))?;
-        Ok(Target::at((mount, mounted), call.method.as_str()).renaming("taskId", object::quote(&own)))
+        let found = found.filter(|found| era == Era::Modern || found.is_at(Era::Legacy));
+        let found = found.ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params("unknown task")))?;
+        let known = found.known(object::quote(&id));
+        let target = Target::at((found.mount, found.mounted), call.method.as_str());
+        Ok(Target {
+            task: Some(Arc::new(known)),
+            ..target.renaming("taskId", object::quote(&found.id))
+        })
     }
 
     /// A method of an extension says nothing of whose it is. It is the server's, where there is one and nothing is renamed.

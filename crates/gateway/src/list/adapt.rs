@@ -17,7 +17,8 @@ pub(super) fn definition(definition: &Bytes, version: ProtocolVersion) -> Cow<'_
         // Tasks of 2025-11-25 are gone.
         Era::Modern if named("execution") => &["execution"],
         Era::Modern => return Cow::Borrowed(definition),
-        Era::Legacy if version < ProtocolVersion::V2025_06_18 => &["title", "icons", "outputSchema"],
+        Era::Legacy if version < ProtocolVersion::V2025_06_18 => &["title", "icons", "outputSchema", "execution"],
+        Era::Legacy if version < ProtocolVersion::V2025_11_25 && named("execution") => &["execution"],
         Era::Legacy if named("outputSchema") => &[],
         Era::Legacy => return Cow::Borrowed(definition),
     };
@@ -62,10 +63,8 @@ mod tests {
             adapted(V::V2025_11_25),
             r#"{"name":"a","title":"A","icons":[],"execution":{"taskSupport":"optional"},"x":1}"#
         );
-        assert_eq!(
-            adapted(V::V2025_03_26),
-            r#"{"name":"a","execution":{"taskSupport":"optional"},"x":1}"#
-        );
+        assert_eq!(adapted(V::V2025_06_18), r#"{"name":"a","title":"A","icons":[],"x":1}"#);
+        assert_eq!(adapted(V::V2025_03_26), r#"{"name":"a","x":1}"#);
     }
 
     #[test]

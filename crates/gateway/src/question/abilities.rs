@@ -21,6 +21,8 @@ pub(crate) struct Abilities(u8);
 impl Abilities {
     /// Nothing can be asked.
     pub(crate) const NONE: Self = Self(0);
+    /// What most clients can be asked that can be asked at all.
+    pub(crate) const SOMEBODY: Self = Self(FORM | URL | SAMPLING | ROOTS);
 
     /// Reads a client's `capabilities`. An empty `elicitation` means forms only (2025-11-25, client/elicitation).
     pub(crate) fn read(capabilities: &Bytes) -> Self {

@@ -18,7 +18,7 @@ use crate::{
     seal::Purpose,
     service::Inner,
     session::Session,
-    upstream,
+    tasks, upstream,
     visit::Visit,
 };
 
@@ -71,6 +71,15 @@ impl Inner {
         (question.session == session.nonce()).then_some(question.to)
     }
 
+    /// An answer that names the task which it belongs to, with the server's id of that.
+    fn of_own_task(&self, visit: &Visit, answer: &Answer) -> Answer {
+        let Answer::Result(raw) = answer else {
+            return answer.clone();
+        };
+        let own = |id: &str| Some(object::quote(&tasks::find(visit, &self.keys, id)?.id));
+        Answer::Result(tasks::renamed(raw, own).unwrap_or_else(|| raw.clone()))
+    }
+
     /// Brings an answer to a legacy server, in whichever replica its question came.
     async fn tell(&self, visit: &Visit, install: &InstallName, seat: &Seat, id: &[u8], answer: &Answer) -> Result<()> {
         let Ok(id) = RequestId::parse(&Bytes::copy_from_slice(id)) else {
@@ -81,6 +90,7 @@ impl Inner {
             return Ok(());
         };
         let credential = self.broker.credential(&visit.caller, server, &mounted.install).await?;
+        let answer = &self.of_own_task(visit, answer);
         mounted
             .upstream
             .tell(seat, &credential, upstream::response(&id, answer))

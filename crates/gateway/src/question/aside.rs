@@ -23,7 +23,7 @@ use super::{
     token::{Handle, To},
     waiting::Ticket,
 };
-use crate::{service::Inner, session::Session, upstream::MOST};
+use crate::{service::Inner, session::Session, tasks::Begun, upstream::MOST};
 
 /// Who is asked in one session of a legacy client.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct Desk {
     inner: Weak<Inner>,
     session: Handle,
     abilities: Abilities,
+    /// The tasks of the session.
+    pub(crate) begun: Arc<Begun>,
 }
 
 /// What one server has asked there and waits for the answers to.
@@ -59,6 +61,7 @@ impl Desk {
             inner: Arc::downgrade(inner),
             session: session.nonce(),
             abilities: session.abilities,
+            begun: session.begun.clone(),
         }
     }
 

@@ -20,7 +20,10 @@ use super::{
     token::{Seat, To},
     waiting::Ticket,
 };
-use crate::upstream::{Asked, Events, MOST, Question, QuestionKey, Reply, Step};
+use crate::{
+    tasks,
+    upstream::{Asked, Created, Events, MOST, Question, QuestionKey, Reply, Step},
+};
 
 /// The first wait before a call is made again for a server that asked for nothing but that; each one after it is twice as
 /// long.
@@ -33,13 +36,21 @@ pub(super) async fn talk(origin: Origin, mut reply: Reply, pen: Pen) {
     let mut ticket = origin.inner.questions.waiting.enter();
     let deadline = Instant::now() + origin.inner.config.timeouts.call_total;
     let limit = origin.inner.config.limits.rounds;
+    let mut heard = false;
     for round in 0.. {
         let asked = match reply {
-            Reply::Message(message) | Reply::Misread(message) => return pen.event(&message).await,
+            Reply::Message(message) | Reply::Misread(message) | Reply::Insists(message) => {
+                return pen.event(&message).await;
+            }
             Reply::Json(body) => return pen.json(body).await,
             Reply::Asks(asked) => asked,
+            Reply::Task(task) => return tasks::drive(&origin, task, Some(&mut ticket), heard, &pen).await,
             Reply::Events(events) => match relay(&origin, events, &mut ticket, &pen).await {
-                Some(asked) => asked,
+                Some(Turn::Asked(asked)) => {
+                    heard = true;
+                    asked
+                }
+                Some(Turn::Task(task)) => return tasks::drive(&origin, task, Some(&mut ticket), true, &pen).await,
                 None => return,
             },
             // It was cancelled.
@@ -61,15 +72,24 @@ pub(super) async fn talk(origin: Origin, mut reply: Reply, pen: Pen) {
     }
 }
 
-/// Passes on what a server says until it has answered, or has ended the call with questions.
-async fn relay(origin: &Origin, mut events: Events, ticket: &mut Ticket, pen: &Pen) -> Option<Asked> {
+/// How a stream ends without an answer.
+enum Turn {
+    /// With questions.
+    Asked(Asked),
+    /// The call goes on as this task.
+    Task(Created),
+}
+
+/// Passes on what a server says until it has answered, or has ended the call otherwise.
+async fn relay(origin: &Origin, mut events: Events, ticket: &mut Ticket, pen: &Pen) -> Option<Turn> {
     let mut open: HashMap<u64, QuestionKey> = HashMap::new();
     let mut next = 0;
     loop {
         tokio::select! {
             step = events.step() => match step? {
                 Ok(Step::Frame(piece)) => pen.piece(piece).await,
-                Ok(Step::Asks(asked)) => return Some(asked),
+                Ok(Step::Asks(asked)) => return Some(Turn::Asked(asked)),
+                Ok(Step::Task(task)) => return Some(Turn::Task(task)),
                 Ok(Step::Question(question)) => {
                     let key = question.key.clone();
                     let seat = events.seat();
@@ -140,6 +160,25 @@ async fn ask(
         tokio::time::sleep(BACKOFF * 2_u32.saturating_pow(u32::try_from(round).unwrap_or(5).min(5))).await;
         return Ok(Some(params));
     }
+    let Some(answers) = ask_all(origin, requests, round, ticket, pen, deadline).await? else {
+        return Ok(None);
+    };
+    params.set("inputResponses", answers.to_bytes());
+    Ok(Some(params))
+}
+
+/// Asks the client all of these. Gives what it answered, each under its name; `None` if the call was cancelled.
+pub(crate) async fn ask_all(
+    origin: &Origin,
+    requests: Vec<(String, Method, Option<Bytes>)>,
+    round: usize,
+    ticket: &mut Ticket,
+    pen: &Pen,
+    deadline: Instant,
+) -> Result<Option<RawObject>> {
+    if origin.inner.questions.ending.is_cancelled() {
+        return Err(origin.failed(ends()));
+    }
     let mut open = HashMap::new();
     for (at, (name, method, question)) in requests.into_iter().enumerate() {
         if !origin.asks.permit(&method, question.as_ref()) {
@@ -153,15 +192,11 @@ async fn ask(
         pen.event(&envelope::request(&id, &method, question.as_deref())).await;
         open.insert(key, (name, method, id));
     }
-    let answers = match answers(origin, &mut open, ticket, deadline).await {
-        Ok(Some(answers)) => answers,
-        other => {
-            take_back(&open, pen).await;
-            return other.map(|_| None);
-        }
-    };
-    params.set("inputResponses", answers.to_bytes());
-    Ok(Some(params))
+    let answers = answers(origin, &mut open, ticket, deadline).await;
+    if !matches!(answers, Ok(Some(_))) {
+        take_back(&open, pen).await;
+    }
+    answers
 }
 
 type OpenQuestions = HashMap<u64, (String, Method, RequestId)>;
@@ -183,10 +218,20 @@ async fn answers(
                 answers.set(&name, answer_of(origin, &method, answer)?);
             }
             () = cancelled(origin) => return Ok(None),
+            () = origin.inner.questions.ending.cancelled() => return Err(origin.failed(ends())),
             () = &mut silence => return Err(Error::Timeout { action: "the client's answer to a question".into(), after }),
         }
     }
     Ok(Some(answers))
+}
+
+/// What becomes of a call whose answers nobody would be there to take.
+fn ends() -> Failure {
+    Failure::new(
+        Cause::Stopped,
+        "this part of the gateway is about to end, and cannot wait for the answer to a question",
+    )
+    .remedy("call again, if it may be done twice")
 }
 
 /// An answer as it goes into `inputResponses`. There is no way to say there that a client refused, except for a person's.
@@ -235,7 +280,7 @@ fn mint(origin: &Origin, to: To) -> Option<RequestId> {
     super::mint(&origin.inner, session.nonce(), to)
 }
 
-async fn cancelled(origin: &Origin) {
+pub(crate) async fn cancelled(origin: &Origin) {
     match &origin.session {
         Some((_, cancelled)) => std::future::poll_fn(|cx| cancelled.poll(cx)).await,
         None => std::future::pending().await,

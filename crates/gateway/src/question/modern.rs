@@ -25,9 +25,10 @@ use crate::{
     seal::Purpose,
     service::Inner,
     table::Mounted,
+    tasks,
     upstream::{
-        Asked, Heir, INPUT_REQUIRED, Left, MOST, Outgoing, Question, QuestionKey, Reply, Step, modern_params, request,
-        response, retell,
+        Asked, Created, Heir, INPUT_REQUIRED, Left, MOST, Outgoing, Question, QuestionKey, Reply, Step, modern_params,
+        request, response, retell,
     },
     visit::Visit,
 };
@@ -64,10 +65,18 @@ async fn talk(origin: Origin, mut parked: Parked, pen: Pen) {
                 let message = origin.wrap(asked, 1).unwrap_or_else(|error| origin.failure(&error));
                 return pen.event(&message).await;
             }
+            Some(Ok(Step::Task(task))) => return tasks::drive(&origin, task, None, true, &pen).await,
             Some(Err(fault)) => return pen.fail(fault).await,
             None => return,
         }
     }
+}
+
+/// A call that has become a task, as a stream for a modern client that knows none.
+pub(super) fn await_task(origin: Origin, task: Created) -> Reply {
+    Reply::Stream(Talk::begin(|pen| async move {
+        tasks::drive(&origin, task, None, false, &pen).await;
+    }))
 }
 
 /// Waits a little for further questions. Whether the call is still open then.
@@ -140,6 +149,7 @@ pub(crate) async fn bring(
             }
         }
         Rest::Kept(place) => Ok(origin.elsewhere(&place, text).await),
+        Rest::Task(left) => Ok(tasks::go_on(origin, left, state.round)),
         Rest::Detached(left) => origin.take_up(state.round, left).await,
     }
 }
@@ -233,13 +243,18 @@ impl Origin {
         envelope::result(&self.id, &result.to_bytes())
     }
 
+    /// The message that asks the client for what a task wants to know.
+    pub(crate) fn asks_for_task(&self, round: u64, task: tasks::Left, requests: &RawObject) -> Bytes {
+        self.asks(round, Rest::Task(task), requests)
+    }
+
     /// The answers that the client brought.
-    fn answers(&self) -> RawObject {
+    pub(crate) fn answers(&self) -> RawObject {
         let answers = self.params.get("inputResponses").map(RawObject::parse_checked);
         answers.and_then(Result::ok).unwrap_or_default()
     }
 
-    fn progress_token(&self) -> Option<Bytes> {
+    pub(crate) fn progress_token(&self) -> Option<Bytes> {
         let meta = RawObject::parse_checked(self.params.get(meta::META)?).ok()?;
         meta.get(meta::PROGRESS_TOKEN).cloned()
     }

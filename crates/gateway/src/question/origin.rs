@@ -7,18 +7,20 @@ use bytes::Bytes;
 use http::HeaderMap;
 use portolan_core::{Cause, Error, Failure, InstallName, Outbound, Result};
 use portolan_wire::{
-    era::Era, header::ParamHeader, id::RequestId, level::LogLevel, meta, method::Method, object::RawObject,
+    envelope::Outcome, era::Era, header::ParamHeader, id::RequestId, level::LogLevel, meta, method::Method,
+    object::RawObject,
 };
 
 use super::{Abilities, legacy, modern, talk::Talk, token::State};
 use crate::{
     cancellation::Cancellation,
+    config::Timeouts,
     reply,
     seal::Purpose,
     service::Inner,
     session::{Session, bind},
     table::Mounted,
-    tasks::TaskIds,
+    tasks::{self, TaskIds},
     upstream::{ClientSide, Link, Outgoing, Reply},
     visit::Visit,
 };
@@ -26,17 +28,17 @@ use crate::{
 /// A call, and whose it is.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    pub(super) inner: Arc<Inner>,
-    pub(super) visit: Arc<Visit>,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) visit: Arc<Visit>,
     pub(super) session: Option<(Arc<Session>, Cancellation)>,
     pub(super) install: InstallName,
-    pub(super) link: Arc<Link>,
-    pub(super) credential: Arc<Outbound>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) credential: Arc<Outbound>,
     pub(super) id: RequestId,
     pub(super) method: Method,
     /// With names as the server knows them.
     pub(super) params: RawObject,
-    pub(super) asks: Abilities,
+    pub(crate) asks: Abilities,
     declared: Option<Bytes>,
     log: Option<LogLevel>,
     odd_output: bool,
@@ -54,7 +56,7 @@ pub(crate) async fn carry_on(
     reply: Reply,
 ) -> Result<Reply> {
     match &reply {
-        Reply::Asks(_) => {}
+        Reply::Asks(_) | Reply::Task(_) => {}
         Reply::Events(events) if events.may_ask() => {}
         _ => return Ok(reply),
     }
@@ -62,6 +64,7 @@ pub(crate) async fn carry_on(
     match (origin.era(), reply) {
         (Era::Legacy, reply) => Ok(Reply::Stream(Talk::begin(|pen| legacy::talk(origin, reply, pen)))),
         (Era::Modern, Reply::Asks(asked)) => origin.wrap(asked, 1).map(Reply::Message),
+        (Era::Modern, Reply::Task(task)) => Ok(modern::await_task(origin, task)),
         (Era::Modern, Reply::Events(events)) => Ok(modern::listen(origin, events.into())),
         (_, reply) => Ok(reply),
     }
@@ -130,16 +133,26 @@ impl Origin {
 
     /// Makes the call, or makes it again, with these params.
     pub(super) async fn call(&self, params: RawObject) -> Result<Reply> {
-        self.link.call(&self.outgoing(params)).await
+        let outgoing = self.outgoing(params);
+        match self.link.call(&outgoing).await? {
+            Reply::Insists(_) => tasks::call_as_task(&self.link, outgoing).await,
+            reply => Ok(reply),
+        }
+    }
+
+    /// What a server has answered otherwise than to the call itself, as its client is told it.
+    pub(crate) fn told(&self, outcome: &Outcome) -> Bytes {
+        let told = self.link.told(&self.outgoing(RawObject::new()), outcome);
+        told.unwrap_or_else(|error| self.failure(&error))
     }
 
     /// The message that says that there is no answer.
-    pub(super) fn failure(&self, error: &Error) -> Bytes {
+    pub(crate) fn failure(&self, error: &Error) -> Bytes {
         reply::no_answer(self.era(), self.method == Method::ToolsCall, &self.id, error)
     }
 
     /// The server did what it must not.
-    pub(super) fn odd(&self, problem: impl Into<String>) -> Error {
+    pub(crate) fn odd(&self, problem: impl Into<String>) -> Error {
         self.failed(Failure::new(Cause::Protocol, problem))
     }
 
@@ -186,7 +199,7 @@ impl Origin {
         self.inner.keys.seal(Purpose::State, &state.encode())
     }
 
-    pub(super) fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.inner.clock.now().as_second()
     }
 
@@ -198,5 +211,19 @@ impl Origin {
 
     pub(super) fn question_time(&self) -> Duration {
         self.inner.config.timeouts.question
+    }
+
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        &self.inner.config.timeouts
+    }
+
+    /// How often a call may ask its client.
+    pub(crate) fn rounds(&self) -> usize {
+        self.inner.config.limits.rounds
+    }
+
+    /// Headers of the client that are passed on.
+    pub(crate) fn passthrough(&self) -> HeaderMap {
+        self.passthrough.clone()
     }
 }

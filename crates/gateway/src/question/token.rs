@@ -3,6 +3,7 @@
 use portolan_core::InstallName;
 
 use super::codec::{Reader, Writer};
+use crate::tasks::Left;
 
 /// The key of something that waits in one replica.
 pub(crate) type Handle = [u8; 16];
@@ -85,6 +86,8 @@ pub(crate) enum Rest {
     Kept(Place),
     /// They go to a legacy server, whose stream is then taken up where it was left.
     Detached(Detached),
+    /// They go to the task that the call has become.
+    Task(Left),
 }
 
 /// A call at a legacy server whose stream was left.
@@ -170,6 +173,16 @@ impl State {
                     })
                     .done()
             }
+            Rest::Task(left) => {
+                let begun = begun
+                    .byte(4)
+                    .byte(u8::from(left.is_legacy))
+                    .bytes(left.id.as_bytes())
+                    .fixed(&left.ends.to_be_bytes())
+                    .number(left.answered.len() as u64);
+                let keys = left.answered.iter();
+                keys.fold(begun, |begun, key| begun.bytes(key.as_bytes())).done()
+            }
         }
     }
 
@@ -183,6 +196,7 @@ impl State {
             1 => Rest::Again,
             2 => Rest::Kept(Place::read(&mut reader)?),
             3 => Rest::Detached(read_detached(&mut reader)?),
+            4 => Rest::Task(read_task(&mut reader)?),
             _ => return None,
         };
         reader.end()?;
@@ -218,7 +232,23 @@ fn read_detached(reader: &mut Reader<'_>) -> Option<Detached> {
     })
 }
 
-fn write_seat(writer: Writer, seat: &Seat) -> Writer {
+fn read_task(reader: &mut Reader<'_>) -> Option<Left> {
+    let is_legacy = reader.byte()? == 1;
+    let id = reader.text()?.into();
+    let ends = i64::from_be_bytes(reader.fixed()?);
+    let mut answered = Vec::new();
+    for _ in 0..reader.number()? {
+        answered.push(reader.text()?.into());
+    }
+    Some(Left {
+        id,
+        is_legacy,
+        ends,
+        answered,
+    })
+}
+
+pub(crate) fn write_seat(writer: Writer, seat: &Seat) -> Writer {
     let writer = match &seat.session {
         Some(session) => writer.byte(1).bytes(session.as_bytes()),
         None => writer.byte(0),
@@ -226,7 +256,7 @@ fn write_seat(writer: Writer, seat: &Seat) -> Writer {
     writer.bytes(seat.version.as_bytes())
 }
 
-fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
+pub(crate) fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
     let session = match reader.byte()? {
         0 => None,
         1 => Some(reader.text()?.into()),
@@ -314,6 +344,12 @@ mod tests {
             Rest::Again,
             Rest::Kept(place()),
             Rest::Detached(left),
+            Rest::Task(Left {
+                id: "their-task".into(),
+                is_legacy: true,
+                ends: 1_800_000_000,
+                answered: vec!["q1".into(), "q2".into()],
+            }),
         ]
         .map(|rest| State {
             bound_to: [1; 16],

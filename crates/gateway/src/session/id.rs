@@ -18,6 +18,11 @@ pub(super) const NONCE_LEN: usize = 16;
 const PAYLOAD_LEN: usize = 1 + NONCE_LEN + 16 + 8 + 1;
 
 impl Session {
+    /// Whether its version has tasks.
+    pub(crate) fn has_tasks(&self) -> bool {
+        self.version >= ProtocolVersion::V2025_11_25
+    }
+
     /// What tells this session from every other.
     pub(crate) fn nonce(&self) -> [u8; NONCE_LEN] {
         self.nonce
@@ -79,6 +84,7 @@ impl Session {
             inflight: Mutex::default(),
             level: AtomicU8::default(),
             uris: Mutex::default(),
+            begun: Arc::default(),
             listener: OnceLock::new(),
         })
     }

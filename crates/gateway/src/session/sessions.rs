@@ -71,6 +71,11 @@ impl Sessions {
         }
     }
 
+    /// Where states are kept that all replicas know.
+    pub(crate) fn store(&self) -> &Arc<dyn SessionStore> {
+        &self.store
+    }
+
     /// Opens a session and gives its id.
     pub(crate) fn open(
         &self,
@@ -99,6 +104,7 @@ impl Sessions {
             inflight: Mutex::default(),
             level: AtomicU8::default(),
             uris: Mutex::default(),
+            begun: Arc::default(),
             listener: OnceLock::new(),
         };
         let id = self.keys.seal(Purpose::Session, &session.payload())?;

@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) uris: BTreeSet<Arc<str>>,
     /// The level from which on it is told what is logged.
     pub(crate) level: Option<LogLevel>,
+    /// The tasks that its calls have become, as the client knows them.
+    pub(crate) tasks: Vec<Arc<str>>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -31,6 +33,8 @@ struct Kept<'a> {
     uris: Vec<String>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     level: Option<&'a str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tasks: Vec<String>,
 }
 
 impl Sessions {
@@ -103,6 +107,7 @@ impl Session {
         self.level
             .store(state.level.map_or(0, LogLevel::number), Ordering::Relaxed);
         *self.uris.lock().unwrap_or_else(PoisonError::into_inner) = state.uris;
+        self.begun.set(state.tasks);
     }
 }
 
@@ -117,6 +122,7 @@ impl State {
         Some(Self {
             uris: kept.uris.into_iter().map(Arc::from).collect(),
             level: kept.level.and_then(LogLevel::parse),
+            tasks: kept.tasks.into_iter().map(Arc::from).collect(),
         })
     }
 
@@ -124,6 +130,7 @@ impl State {
         let kept = Kept {
             uris: self.uris.iter().map(|uri| uri.to_string()).collect(),
             level: self.level.map(LogLevel::as_str),
+            tasks: self.tasks.iter().map(|id| id.to_string()).collect(),
         };
         // Strings alone cannot fail to be written; an object without members is no ended session.
         serde_json::to_vec(&kept).unwrap_or_else(|_| b"{}".to_vec()).into()
@@ -139,6 +146,7 @@ mod tests {
         let full = State {
             uris: [Arc::from("file:///a \"b\""), Arc::from("ü://")].into(),
             level: Some(LogLevel::Warning),
+            tasks: vec!["b".into(), "a".into()],
         };
         for state in [State::default(), full] {
             assert_eq!(State::read(&state.text()), Some(state));

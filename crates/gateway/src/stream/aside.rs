@@ -7,10 +7,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering};
 
 use bytes::Bytes;
-use portolan_core::Outbound;
+use portolan_core::{Answer, Outbound};
 use portolan_wire::{
     envelope::{self, Message, Notification},
     method::Method,
+    object::{self, RawObject},
 };
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::task::AbortOnDropHandle;
@@ -18,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Outbox;
 use crate::{
     question::{Desk, Pending},
+    tasks::{self, Begun},
     upstream::{Change, GetStream, Heard, HttpUpstream, Open, Sink, answer, response},
 };
 
@@ -61,6 +63,7 @@ impl Asides {
             credential: credential.clone(),
             outbox: outbox.clone(),
             pending: desk.pending(http.server().asks),
+            begun: desk.begun.clone(),
         };
         let following = aside.follow(opened);
         let ended = http.ended().clone();
@@ -95,6 +98,7 @@ struct Aside {
     credential: Arc<Outbound>,
     outbox: Arc<Outbox>,
     pending: Pending,
+    begun: Arc<Begun>,
 }
 
 impl Aside {
@@ -114,7 +118,7 @@ impl Aside {
                     }
                 }
                 (id, answer) = self.pending.answer() => {
-                    self.bring(response(&id, &answer));
+                    self.bring(response(&id, &self.of_own_task(answer)));
                 }
             }
         }
@@ -122,7 +126,7 @@ impl Aside {
 
     fn asked(&mut self, request: &envelope::Request) {
         let question = if self.outbox.has_reader() {
-            self.pending.put(request)
+            self.pending.put(&self.of_known_task(request))
         } else {
             None
         };
@@ -142,7 +146,44 @@ impl Aside {
     fn told(&mut self, notification: &Notification) {
         match self.pending.take_back(notification) {
             Some(message) => drop(self.outbox.message(message)),
+            None if notification.method == Method::TaskStatus => self.tell_of_task(notification),
             None => tell(&self.outbox, notification),
+        }
+    }
+
+    /// The server tells of a task of this session, which the client knows by another id.
+    fn tell_of_task(&self, notification: &Notification) {
+        let told = || {
+            let mut task = RawObject::parse_checked(notification.params.as_ref()?).ok()?;
+            let id = self.known(&object::text(task.get("taskId")?)?)?;
+            task.set("taskId", id);
+            Some(envelope::notification(&Method::TaskStatus, Some(&task.to_bytes())))
+        };
+        if let Some(message) = told() {
+            self.outbox.message(message);
+        }
+    }
+
+    /// What the client calls a task, raw.
+    fn known(&self, own: &str) -> Option<Bytes> {
+        let id = self.begun.id_of(&self.http.server().name, own)?;
+        Some(object::quote(&id))
+    }
+
+    fn of_known_task(&self, request: &envelope::Request) -> envelope::Request {
+        let renamed = |raw: &Bytes| tasks::renamed(raw, |own| self.known(own));
+        let params = request.params.as_ref().and_then(renamed);
+        envelope::Request {
+            params: params.or_else(|| request.params.clone()),
+            ..request.clone()
+        }
+    }
+
+    fn of_own_task(&self, answer: Answer) -> Answer {
+        let own = |id: &str| Some(object::quote(&self.begun.own_of(&self.http.server().name, id)?));
+        match answer {
+            Answer::Result(raw) => Answer::Result(tasks::renamed(&raw, own).unwrap_or(raw)),
+            refused => refused,
         }
     }
 }

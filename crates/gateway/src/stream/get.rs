@@ -1,6 +1,6 @@
 //! The GET stream of a session (2025-11-25, basic/transports "Listening for Messages from the Server").
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -16,6 +16,7 @@ use crate::{
     resume::{EventId, Of, POLLS, Stem, StreamId},
     service::Inner,
     session::Session,
+    tasks::Watching,
     upstream::{Interest, List},
     visit::Visit,
 };
@@ -23,9 +24,7 @@ use crate::{
 impl Inner {
     /// GET: opens a stream of a session, or goes on with one of which the client names an event.
     pub(crate) async fn open_stream(self: &Arc<Self>, visit: &Arc<Visit>) -> Result<Response<Body>, Rejection> {
-        let is_modern =
-            header::version(&visit.headers).is_ok_and(|version| version.is_some_and(|named| named.is_modern()));
-        if is_modern || !visit.headers.contains_key(header::SESSION_ID) {
+        if !intake::names_session(&visit.headers) {
             return Err(Rejection::method("POST"));
         }
         if !intake::takes(&visit.headers, "text", "event-stream") {
@@ -99,11 +98,12 @@ impl Inner {
             let interest = Interest {
                 lists: List::ALL.map(|_| true),
                 uris: session.subscriptions(),
+                tasks: BTreeSet::new(),
                 log: session.level(),
                 elicitations: true,
             };
             let outbox = Outbox::new(None, self.config.limits.stream_queue);
-            let listener = Listener::new(visit, outbox, interest, Some(Desk::of(self, session)));
+            let listener = Listener::new(visit, outbox, interest, Watching::new(), Some(Desk::of(self, session)));
             self.streams.note(&listener);
             listener
         };

@@ -1,6 +1,6 @@
 //! `subscriptions/listen` (2026-07-28, basic/utilities/subscriptions).
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -20,7 +20,8 @@ use crate::{
     body::Body,
     reply::{self, Rejection},
     service::Inner,
-    upstream::{Interest, List, strings},
+    tasks,
+    upstream::{Interest, List, TASK_IDS, strings},
     visit::Visit,
 };
 
@@ -35,11 +36,15 @@ impl Inner {
         visit: &Arc<Visit>,
         id: &RequestId,
         params: &RawObject,
+        knows_tasks: bool,
     ) -> Result<Response<Body>, Rejection> {
         let refuse = |error: ErrorObject| {
             Rejection::new(error::http_status(error.code, Era::Modern), error).with_id(Some(id.clone()))
         };
-        let interest = interest(params, self.config.limits.subscriptions).map_err(refuse)?;
+        let most = self.config.limits.subscriptions;
+        let interest = interest(params, most).map_err(refuse)?;
+        let tasks = task_ids(params, most, knows_tasks).map_err(refuse)?;
+        let watching = tasks::watching(visit, &self.keys, &tasks);
         if self.streams.is_draining() {
             return Err(closing().with_id(Some(id.clone())));
         }
@@ -47,7 +52,7 @@ impl Inner {
         let place = place.map_err(|full| crowded(&full).with_id(Some(id.clone())))?;
         let id = id.detached();
         let outbox = Outbox::new(Some(id.clone()), self.config.limits.stream_queue);
-        let listener = Listener::new(visit, outbox, interest.clone(), None);
+        let listener = Listener::new(visit, outbox, interest.clone(), watching, None);
         listener.came_in(visit);
         self.keep();
         self.streams.note(&listener);
@@ -65,7 +70,7 @@ impl Inner {
         let Some(reader) = listener.outbox.open(1, None) else {
             return Err(closing().with_id(Some(id)));
         };
-        let first = sse::event(&acknowledgement(&id, &accepted));
+        let first = sse::event(&acknowledgement(&id, &accepted, &agreed.tasks()));
         let body = StreamBody::new(reader, first).ending_with(self.listened(&id));
         Ok(reply::events(self.awake(body).attended((listener, place))))
     }
@@ -95,15 +100,30 @@ fn interest(params: &RawObject, most: usize) -> Result<Interest, ErrorObject> {
             Some(_) => return Err(odd(&format!(".{} must be a boolean", list.filter()))),
         };
     }
-    if let Some(raw) = filter.get(RESOURCES) {
-        let uris: Vec<String> =
-            serde_json::from_slice(raw).map_err(|_| odd(&format!(".{RESOURCES} must be an array of strings")))?;
-        if uris.len() > most {
-            return Err(odd(&format!(".{RESOURCES} names more than {most} resources")));
-        }
-        interest.uris = uris.into_iter().map(Arc::from).collect();
-    }
+    interest.uris = names(&filter, RESOURCES, most)?.into_iter().map(Arc::from).collect();
     Ok(interest)
+}
+
+/// The tasks that a filter names. Only who knows tasks may name some.
+fn task_ids(params: &RawObject, most: usize, knows_tasks: bool) -> Result<Vec<String>, ErrorObject> {
+    let filter = params.get("notifications").map(RawObject::parse_checked);
+    let filter = filter.and_then(Result::ok).unwrap_or_default();
+    if filter.contains(TASK_IDS) && !knows_tasks {
+        return Err(tasks::undeclared());
+    }
+    names(&filter, TASK_IDS, most)
+}
+
+fn names(filter: &RawObject, member: &str, most: usize) -> Result<Vec<String>, ErrorObject> {
+    let odd = |problem: String| ErrorObject::invalid_params(format!("params.notifications.{member} {problem}"));
+    let Some(raw) = filter.get(member) else {
+        return Ok(Vec::new());
+    };
+    let names: Vec<String> = serde_json::from_slice(raw).map_err(|_| odd("must be an array of strings".into()))?;
+    if names.len() > most {
+        return Err(odd(format!("has more than {most} entries")));
+    }
+    Ok(names)
 }
 
 fn accepted(mut interest: Interest, agreed: &Agreed) -> Interest {
@@ -111,7 +131,7 @@ fn accepted(mut interest: Interest, agreed: &Agreed) -> Interest {
     interest
 }
 
-fn acknowledgement(id: &RequestId, accepted: &Interest) -> Bytes {
+fn acknowledgement(id: &RequestId, accepted: &Interest, tasks: &BTreeSet<Arc<str>>) -> Bytes {
     let mut filter = RawObject::new();
     for list in List::ALL {
         if accepted.lists[list as usize] {
@@ -120,6 +140,9 @@ fn acknowledgement(id: &RequestId, accepted: &Interest) -> Bytes {
     }
     if !accepted.uris.is_empty() {
         filter.set(RESOURCES, strings(accepted.uris.iter()));
+    }
+    if !tasks.is_empty() {
+        filter.set(TASK_IDS, strings(tasks.iter()));
     }
     let mut about = RawObject::new();
     about.set(SUBSCRIPTION_ID, id.to_bytes());

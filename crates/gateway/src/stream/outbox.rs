@@ -71,6 +71,7 @@ struct Told {
 #[derive(Debug)]
 enum Waiting {
     Updated(Arc<str>, Bytes),
+    Task(Arc<str>, Bytes),
     Message(Bytes),
 }
 
@@ -205,12 +206,15 @@ impl Outbox {
     fn render(&self, waiting: Waiting) -> Bytes {
         match waiting {
             Waiting::Message(message) => message,
-            Waiting::Updated(_, params) => {
-                let mut params = RawObject::parse(&params).unwrap_or_default();
-                self.mark(&mut params);
-                envelope::notification(&Method::ResourceUpdated, Some(&params.to_bytes()))
-            }
+            Waiting::Updated(_, params) => self.marked(&Method::ResourceUpdated, &params),
+            Waiting::Task(_, params) => self.marked(&Method::TaskChanged, &params),
         }
+    }
+
+    fn marked(&self, method: &Method, params: &Bytes) -> Bytes {
+        let mut params = RawObject::parse(params).unwrap_or_default();
+        self.mark(&mut params);
+        envelope::notification(method, Some(&params.to_bytes()))
     }
 
     fn list(&self, list: List) -> Bytes {
@@ -262,6 +266,14 @@ impl Sink for Outbox {
                 let waits = |waiting: &Waiting| matches!(waiting, Waiting::Updated(known, _) if known == uri);
                 if !state.queue.iter().any(waits) {
                     self.push(&mut state, Waiting::Updated(uri.clone(), params.clone()));
+                }
+            }
+            Change::Task { id, params } => {
+                let waits = |waiting: &&mut Waiting| matches!(waiting, Waiting::Task(known, _) if known == id);
+                // How far it is now is all that matters.
+                match state.queue.iter_mut().find(waits) {
+                    Some(waiting) => *waiting = Waiting::Task(id.clone(), params.clone()),
+                    None => self.push(&mut state, Waiting::Task(id.clone(), params.clone())),
                 }
             }
             // What is of the moment is not kept for later.

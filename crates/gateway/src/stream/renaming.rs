@@ -30,6 +30,10 @@ impl Sink for Renaming {
                 uri: uris::prefixed(&self.server, uri).into(),
                 params: uris::in_text(&self.server, params, uris::RESOURCE),
             }),
+            Change::Task { id, params } => self.outbox.tell(&Change::Task {
+                id: id.clone(),
+                params: uris::in_text(&self.server, params, uris::TASK),
+            }),
             other => self.outbox.tell(other),
         }
     }

@@ -24,7 +24,7 @@ use portolan_wire::{
 pub(crate) use self::{
     hub::{Hub, Hubs, Listening, Offer},
     legacy::{GetStream, Heard, answer, ask},
-    modern::strings,
+    modern::{TASK_IDS, strings},
 };
 
 /// A kind of list.
@@ -56,6 +56,13 @@ pub(crate) enum Change {
     },
     /// What was asked by URL is done (2025-11-25); the params of the notification, raw.
     ElicitationComplete(Bytes),
+    /// A task is further than it was.
+    Task {
+        /// Which.
+        id: Arc<str>,
+        /// The params of the notification, raw: all of the task.
+        params: Bytes,
+    },
 }
 
 /// What a listener wants to be told.
@@ -65,6 +72,8 @@ pub(crate) struct Interest {
     pub(crate) lists: [bool; 3],
     /// Changes of these resources.
     pub(crate) uris: BTreeSet<Arc<str>>,
+    /// How far these tasks are, by the server's ids.
+    pub(crate) tasks: BTreeSet<Arc<str>>,
     /// Log messages from this level on.
     pub(crate) log: Option<LogLevel>,
     /// That something asked by URL is done.
@@ -121,6 +130,13 @@ impl Change {
                 level: LogLevel::of_message(params?)?,
                 params: Bytes::copy_from_slice(params?),
             },
+            Method::TaskChanged => {
+                let members = RawObject::parse(params?).ok()?;
+                Self::Task {
+                    id: object::text(members.get("taskId")?)?.into(),
+                    params: Bytes::copy_from_slice(params?),
+                }
+            }
             Method::ElicitationComplete => Self::ElicitationComplete(Bytes::copy_from_slice(params?)),
             _ => return None,
         })
@@ -132,6 +148,7 @@ impl Interest {
         match change {
             Change::List(list) => self.lists[*list as usize],
             Change::Updated { uri, .. } => self.uris.contains(uri),
+            Change::Task { id, .. } => self.tasks.contains(id),
             Change::Log { level, .. } => self.log.is_some_and(|from| *level >= from),
             Change::ElicitationComplete(_) => self.elicitations,
         }

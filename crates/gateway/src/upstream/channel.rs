@@ -28,7 +28,7 @@ use super::{
 
 /// Sends a request through a channel and gives what comes back, in the client's era.
 pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: &Outgoing<'_>) -> Result<Reply> {
-    let mut patience = upstream.patience(&outgoing.client);
+    let mut patience = Patience::of(outgoing, &upstream.config().timeouts);
     let hello = match patience.wait(channel.hello()).await {
         Ok(hello) => hello?,
         Err(over) => return over_before_answer(over),
@@ -40,6 +40,9 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
     let mut request = ChannelRequest::new(outgoing.method.as_str(), Some(params.to_bytes()), timeout);
     let mut conversion = Conversion::new(outgoing, era, outgoing.id.clone(), &upstream.server);
     conversion.asks = outgoing.asks_at(era, &upstream.config().limits);
+    if era == Era::Legacy {
+        conversion.seat_tasks(|| None);
+    }
     if era == Era::Legacy && !conversion.asks.is_none() {
         request.respondent = outgoing.client.respondent();
     }
@@ -101,6 +104,7 @@ fn event(notification: &ChannelNotification, conversion: &Conversion) -> Option<
     let method = Method::parse(&notification.method);
     let belongs = match method {
         Method::Progress | Method::LogMessage => true,
+        Method::TaskStatus => conversion.tells_of_tasks(),
         Method::ElicitationComplete => conversion.client == Some(Era::Legacy) && conversion.asks.has_url(),
         _ => false,
     };
@@ -131,7 +135,7 @@ impl Held {
             return Some(Question {
                 key: QuestionKey::Channel(asked.key),
                 method,
-                params: asked.params,
+                params: conversion.related(asked.params),
             });
         }
         let refused = ErrorObject::method_not_found(method.as_str()).to_bytes();
@@ -184,8 +188,9 @@ impl ChannelRelay {
     fn finish(&mut self, said: Said) -> Poll<Option<Result<Step, BoxError>>> {
         self.held.exchange = None;
         Poll::Ready(Some(Ok(match said {
-            Said::Message(message) => Step::Frame(sse::event(&message)),
+            Said::Message(message) | Said::Insists(message) => Step::Frame(sse::event(&message)),
             Said::Asks(asked) => Step::Asks(asked),
+            Said::Task(task) => Step::Task(task),
         })))
     }
 

@@ -1,6 +1,7 @@
 //! From a server's answer to a client's: the id, and what the eras say differently.
 
 mod content;
+mod tasks;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -19,9 +20,14 @@ use portolan_wire::{
 
 use super::{
     ClientSide, Outgoing,
-    step::{Asked, INPUT_REQUIRED, retell},
+    step::{Asked, Created, INPUT_REQUIRED, retell},
 };
-use crate::{question::Abilities, reply, tasks::TaskIds, uris};
+use crate::{
+    question::Abilities,
+    reply,
+    tasks::{TaskIds, insists},
+    uris,
+};
 
 /// How the answer to one request is turned into the client's.
 #[derive(Clone, Debug)]
@@ -63,6 +69,10 @@ pub(crate) enum Said {
     Message(Bytes),
     /// That the server wants answers first.
     Asks(Asked),
+    /// That the server does this only as a task, and has not begun; the message for the client, if it is not asked anew.
+    Insists(Bytes),
+    /// That the call has become a task, which the gateway is to drive.
+    Task(Created),
 }
 
 impl Conversion {
@@ -153,7 +163,8 @@ impl Conversion {
     pub(crate) fn is_task(&self, result_type: Option<&Bytes>) -> bool {
         match self.tasks.as_deref() {
             None => false,
-            Some(TaskIds::Sealed(_)) => result_type.is_some_and(|raw| raw == r#""task""#),
+            Some(TaskIds::Sealed(_)) if self.upstream == Era::Legacy => true,
+            Some(TaskIds::Sealed(_) | TaskIds::Driven) => result_type.is_some_and(|raw| raw == r#""task""#),
             Some(TaskIds::Known(_)) => true,
         }
     }
@@ -163,6 +174,7 @@ impl Conversion {
         (self.odd_output && self.strips())
             || self.is_older()
             || matches!(self.tasks.as_deref(), Some(TaskIds::Known(_)))
+            || (self.upstream == Era::Legacy && self.tasks.is_some())
     }
 
     /// Whether what came with 2026-07-28 is taken out.
@@ -184,15 +196,19 @@ impl Conversion {
 
     /// A notification for the client, if it wants it.
     pub(crate) fn notification(&self, message: Bytes) -> Option<Bytes> {
+        let message = match &self.tasks {
+            Some(tasks) if self.upstream == Era::Legacy => tasks.told(message),
+            _ => message,
+        };
         match &self.retold {
             None => Some(message),
             Some(token) => retell(&message, &self.id, token.as_ref()),
         }
     }
 
-    /// Whether the server may ask this of the client now.
+    /// Whether the server may ask this of the client now. What the gateway wants to know itself has none.
     pub(crate) fn may_ask(&self, method: &Method, params: Option<&Bytes>) -> bool {
-        !self.asks.is_none() && self.asks.permit(method, params)
+        self.client.is_some() && !self.asks.is_none() && self.asks.permit(method, params)
     }
 
     /// What the client is told. `whole` is the message as it came, and is handed on where nothing changes.
@@ -210,22 +226,31 @@ impl Conversion {
     fn told(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Said {
         Said::Message(match outcome {
             Outcome::Error(raw) => return self.error(raw),
-            Outcome::Result(raw) if self.result_type() == ResultType::Keep && !self.is_older() => match whole {
-                Some(whole) if self.id == self.sent => whole.clone(),
-                _ => envelope::result(&self.id, raw),
-            },
+            Outcome::Result(raw)
+                if self.result_type() == ResultType::Keep && !self.is_older() && self.tasks.is_none() =>
+            {
+                match whole {
+                    Some(whole) if self.id == self.sent => whole.clone(),
+                    _ => envelope::result(&self.id, raw),
+                }
+            }
             Outcome::Result(raw) => return self.result(raw, whole),
         })
+    }
+
+    /// Whether the result may be that answers are wanted first.
+    pub(crate) fn may_end_asking(&self) -> bool {
+        let may = matches!(
+            self.method,
+            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
+        );
+        may && self.upstream == Era::Modern
     }
 
     /// A result that is not the end of the call. Only some methods may have one, and only of modern servers
     /// (2026-07-28, basic/patterns/mrtr).
     fn beyond(&self, result: RawObject, result_type: Option<&Bytes>) -> Said {
-        let may = matches!(
-            self.method,
-            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
-        );
-        if may && self.upstream == Era::Modern && result_type.is_some_and(|raw| raw == INPUT_REQUIRED) {
+        if self.may_end_asking() && result_type.is_some_and(|raw| raw == INPUT_REQUIRED) {
             return Said::Asks(Asked::new(result));
         }
         Said::Message(self.failure(&self.odd("its answer is of a kind that this call cannot have")))
@@ -236,6 +261,9 @@ impl Conversion {
             return Said::Message(self.failure(&self.odd("its result is no JSON object")));
         };
         let result_type = result.get("resultType").cloned();
+        if let Some(created) = self.created(&result, result_type.as_ref()) {
+            return created;
+        }
         if self.is_beyond(result_type.as_ref()) {
             return self.beyond(result, result_type.as_ref());
         }
@@ -249,7 +277,7 @@ impl Conversion {
         };
         changed |= self.adapt_hints(&mut result, result_type.as_ref());
         if let Some(tasks) = self.tasks.as_ref().filter(|_| self.is_task(result_type.as_ref())) {
-            if tasks.write(&mut result).is_none() {
+            if tasks.write(self.upstream, &mut result).is_none() {
                 return Said::Message(self.failure(&self.odd("its task has no id that can be relayed")));
             }
             changed = true;
@@ -292,7 +320,8 @@ impl Conversion {
             return Said::Message(envelope::error(Some(&self.id), &error));
         };
         let error = self.renamed_error(self.with_uri(error));
-        Said::Message(match error::to_client(client, &self.method, error) {
+        let insists = self.tasks.is_none() && self.method == Method::ToolsCall && insists(&error);
+        let message = match error::to_client(client, &self.method, error) {
             Relayed::NeedsUrl(error) => return self.needs_visit(client, &error),
             Relayed::LacksCapability(error) if client == Era::Modern => envelope::error(Some(&self.id), &error),
             Relayed::LacksCapability(_) if self.method == Method::ToolsCall => {
@@ -303,7 +332,12 @@ impl Conversion {
                 envelope::error(Some(&self.id), &error)
             }
             relayed => envelope::error(Some(&self.id), &relayed.hidden()),
-        })
+        };
+        if insists {
+            Said::Insists(message)
+        } else {
+            Said::Message(message)
+        }
     }
 
     /// -32042: pages have to be visited before the call can be made (2025-11-25, client/elicitation).
@@ -415,6 +449,21 @@ pub(crate) fn legacy_meta(meta: &Bytes) -> Option<Bytes> {
     (!members.is_empty()).then(|| members.to_bytes())
 }
 
+/// What a modern server is told that the client of `outgoing` can do.
+pub(crate) fn client_capabilities(outgoing: &Outgoing<'_>) -> Bytes {
+    use portolan_wire::meta::{CLIENT_CAPABILITIES, META};
+    let said = || {
+        let meta = RawObject::parse_checked(outgoing.params.get(META)?).ok()?;
+        meta.get(CLIENT_CAPABILITIES).cloned()
+    };
+    let own = match outgoing.client.era() {
+        Some(Era::Modern) => said(),
+        _ => None,
+    };
+    let declared = outgoing.declared.clone().or(own);
+    declared.unwrap_or_else(|| outgoing.asks.to_capabilities())
+}
+
 /// The params of `outgoing` for a server of era `upstream`: the same where the eras are.
 pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) -> Cow<'a, RawObject> {
     use portolan_wire::meta::META;
@@ -425,11 +474,7 @@ pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) 
     let mut params = outgoing.params.clone();
     match upstream {
         Era::Modern => {
-            let capabilities = match &outgoing.declared {
-                Some(declared) => declared.clone(),
-                None => outgoing.asks.to_capabilities(),
-            };
-            let meta = modern_meta(params.get(META), capabilities, name);
+            let meta = modern_meta(params.get(META), client_capabilities(outgoing), name);
             params.set(META, meta);
             if let ClientSide::Legacy { session, .. } = &outgoing.client
                 && let Some(level) = session.level()
@@ -449,8 +494,24 @@ pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) 
     if client == Some(Era::Modern) && upstream == Era::Legacy {
         params.remove("inputResponses");
         params.remove("requestState");
+        if outgoing.method == Method::ToolsCall {
+            params.remove("task");
+            if let Some(task) = outgoing.tasks.as_ref().and_then(|tasks| tasks.augmentation()) {
+                params.set("task", task);
+            }
+        }
     }
     Cow::Owned(params)
+}
+
+/// Puts the id of a request in the place of its progress token, and gives the token.
+pub(crate) fn own_token(params: &mut RawObject, id: &RequestId) -> Option<Bytes> {
+    use portolan_wire::meta::{META, PROGRESS_TOKEN};
+    let mut members = RawObject::parse_checked(params.get(META)?).ok()?;
+    let token = members.get(PROGRESS_TOKEN)?.clone();
+    members.set(PROGRESS_TOKEN, id.to_bytes());
+    params.set(META, members.to_bytes());
+    Some(token)
 }
 
 /// Asks a modern server to log from `level` on during this request, unless the request says something itself.

@@ -8,8 +8,10 @@ use std::{
 };
 
 use portolan_core::{Error, Result};
+use portolan_wire::method::Method;
 use tokio::time::{Instant, Sleep};
 
+use super::Outgoing;
 use crate::{cancellation::Cancellation, config::Timeouts};
 
 /// Runs out when a server has been silent for too long, has taken too long in all, or the client has cancelled.
@@ -48,6 +50,15 @@ impl Patience {
             // A legacy client's call can be cancelled, and no other.
             glance: cancelled.map(|_| now + timeouts.stream_after),
         }
+    }
+
+    /// With a request. `tasks/result` is silent until its task is over.
+    pub(crate) fn of(outgoing: &Outgoing<'_>, timeouts: &Timeouts) -> Self {
+        let mut patience = Self::new(timeouts, outgoing.client.cancelled());
+        if outgoing.method == Method::TasksResult {
+            patience.silence = patience.total;
+        }
+        patience
     }
 
     /// Waits for `work`, or until patience runs out.

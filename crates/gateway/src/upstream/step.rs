@@ -38,6 +38,8 @@ pub(crate) enum Step {
     Question(Question),
     /// A modern server has ended the call, and wants it made again with answers.
     Asks(Asked),
+    /// It has made a task of the call, which the gateway is to drive.
+    Task(Created),
 }
 
 /// What a legacy server asks, which it may: it was told that this client can answer it.
@@ -89,6 +91,15 @@ pub(crate) struct Asked {
     pub(crate) result: RawObject,
     /// Whether it was made here from an error of a legacy server, to which answers mean nothing.
     pub(crate) ours: bool,
+}
+
+/// That a call has become a task which the gateway is to drive.
+#[derive(Clone, Debug)]
+pub(crate) struct Created {
+    /// The result that says so, as 2026-07-28 writes it.
+    pub(crate) task: RawObject,
+    /// Whether it is at a legacy server. Its id is then one that a client would know it by.
+    pub(crate) is_legacy: bool,
 }
 
 /// Why an answer of a client to a question does not fit.
@@ -166,9 +177,9 @@ impl Events {
     }
 
     /// Brings the server an answer to a question of this call.
-    pub(crate) fn answer(&self, key: &QuestionKey, answer: Answer) {
+    pub(crate) fn answer(&mut self, key: &QuestionKey, answer: Answer) {
         match (self, key) {
-            (Self::Http(relay), QuestionKey::Id(id)) => relay.tell(response(id, &answer)),
+            (Self::Http(relay), QuestionKey::Id(id)) => relay.answer(id, response(id, &answer)),
             (Self::Channel(relay), QuestionKey::Channel(key)) => relay.answer(*key, answer),
             _ => {}
         }
@@ -184,7 +195,9 @@ impl HttpBody for Events {
         let step = std::task::ready!(self.get_mut().poll_step(cx));
         Poll::Ready(step.map(|step| match step? {
             Step::Frame(data) => Ok(Frame::data(data)),
-            Step::Question(_) | Step::Asks(_) => Err("the server asks something that nobody can answer".into()),
+            Step::Question(_) | Step::Asks(_) | Step::Task(_) => {
+                Err("the server asks something that nobody can answer".into())
+            }
         }))
     }
 }
@@ -194,6 +207,8 @@ impl From<Said> for Reply {
         match said {
             Said::Message(message) => Self::Message(message),
             Said::Asks(asked) => Self::Asks(asked),
+            Said::Insists(message) => Self::Insists(message),
+            Said::Task(task) => Self::Task(task),
         }
     }
 }

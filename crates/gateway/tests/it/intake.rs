@@ -40,7 +40,7 @@ async fn a_body_that_is_no_message_is_told_why() {
     let long_id = format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"ping"}}"#, "x".repeat(1100));
     let long_method = format!(r#"{{"jsonrpc":"2.0","id":5,"method":"{}"}}"#, "x".repeat(300));
     let (too_deep, far_too_deep) = (deep(200), deep(100_000));
-    let cases: [(&[u8], i64, Value); 28] = [
+    let cases: [(&[u8], i64, Value); 30] = [
         (b"", -32700, Value::Null),
         (b"{", -32700, Value::Null),
         (b"hello", -32700, Value::Null),
@@ -69,6 +69,12 @@ async fn a_body_that_is_no_message_is_told_why() {
         (br#"{"jsonrpc":2.0,"id":1,"method":"ping"}"#, -32600, json!(1)),
         (br#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#, -32600, Value::Null),
         (br#"{"jsonrpc":"2.0","id":[1],"method":"ping"}"#, -32600, Value::Null),
+        (br#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, -32600, Value::Null),
+        (
+            br#"{"jsonrpc":"2.0","id":null,"method":"notifications/cancelled"}"#,
+            -32600,
+            Value::Null,
+        ),
         (
             br#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
             -32600,
@@ -171,6 +177,8 @@ async fn types_and_verbs_are_checked() {
         (405, ping().verb("PATCH")),
         (405, ping().verb("OPTIONS")),
         (405, ping().verb("DELETE").without("mcp-session-id")),
+        (405, ping().verb("DELETE").with("mcp-protocol-version", "2026-07-28")),
+        (405, ping().verb("GET").with("mcp-protocol-version", "2026-07-28")),
         (404, ping().path("/mcp/other")),
         (404, ping().path("/")),
         (404, ping().path("/mcp/")),

@@ -1,67 +1,22 @@
-//! Tasks (SEP-2663): from servers to clients that know them.
+//! Tasks, in all pairings of eras.
 
-use portolan_gateway::Upstream;
+mod driven;
+mod legacy;
+mod mapped;
+mod relayed;
+mod watched;
+
 use serde_json::{Value, json};
 
-use crate::{
-    features::{everything, result},
-    support::{
-        client::{Client, Speaks},
-        world::{Eras, Site},
-    },
-};
+use crate::support::client::Client;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_is_its_callers_alone() {
-    let (first, second) = (everything(Eras::Modern).await, everything(Eras::Both).await);
-    let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
-    let site = Site::of(upstreams).await;
-    let alice = Client::connect(site.address, Speaks::Modern).await;
-    alice.tools().await;
-    let discovered = result(&alice, "server/discover", json!({})).await;
-    assert_eq!(
-        discovered["capabilities"]["extensions"],
-        json!({"io.modelcontextprotocol/tasks": {}})
-    );
-    for tool in ["a__slow_compute", "b__slow_compute"] {
-        let params = json!({"name": tool, "arguments": {"seconds": 1, "label": "x"}});
-        let created = with_tasks(&alice, "tools/call", params).await["result"].clone();
-        assert_eq!(created["resultType"], "task", "{created}");
-        let id = json!({"taskId": created["taskId"]});
-        let task = with_tasks(&alice, "tasks/get", id.clone()).await;
-        assert!(task["result"].is_object(), "{task}");
-        let task = task["result"].clone();
-        assert_eq!(
-            (&task["taskId"], &task["resultType"]),
-            (&id["taskId"], &json!("complete")),
-            "{task}"
-        );
-        let bob = Client::stranger(site.address, Speaks::Modern).token("bob-token");
-        let odd = json!({"taskId": "nobody's"});
-        for refused in [
-            with_tasks(&bob, "tasks/get", id.clone()).await,
-            with_tasks(&alice, "tasks/get", odd).await,
-        ] {
-            assert_eq!(
-                (&refused["error"]["code"], &refused["error"]["message"]),
-                (&json!(-32602), &json!("unknown task"))
-            );
-        }
-        // Who does not know tasks has none.
-        let post = alice.request("7", "tasks/get", &format!(r#""taskId":{}"#, id["taskId"]), "");
-        let refused = alice
-            .send(&post.with("mcp-name", id["taskId"].as_str().expect("an id")))
-            .await;
-        assert_eq!((refused.status(), refused.code()), (400, -32021));
-        let ack = with_tasks(&alice, "tasks/cancel", id).await;
-        assert_eq!(ack["result"]["resultType"], "complete", "{ack}");
-    }
-}
+/// The capabilities of a client that knows tasks and can be asked.
+const KNOWN: &str = r#"{"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
 
 /// The answer to a client that knows tasks.
-async fn with_tasks(client: &Client, method: &str, params: Value) -> Value {
+pub(crate) async fn with_tasks(client: &Client, method: &str, params: Value) -> Value {
     let mut params = params;
-    let capabilities = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+    let capabilities: Value = serde_json::from_str(KNOWN).expect("JSON");
     params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": capabilities});
     let name = params

@@ -226,6 +226,7 @@ impl Members {
         if alone {
             scanner.end()?;
         }
+        let null_id = self.id.as_ref().is_some_and(|id| matches!(id.kind, Kind::Null));
         let (id, id_fault) = match self.id.take().map(Found::id) {
             None => (None, None),
             Some(Ok(id)) => (id, None),
@@ -236,13 +237,13 @@ impl Members {
             (Some("id"), _) => return Err(Malformed::Duplicate("id").into()),
             (Some(name), _) => Err(Malformed::Duplicate(name)),
             (None, Some(fault)) => Err(fault.into()),
-            (None, None) => self.judge(id.clone()),
+            (None, None) => self.judge(id.clone(), null_id),
         };
         judged.map_err(|malformed| ParseError { malformed, id })
     }
 
     /// `id` is `Some(None)`-free: a null id has been sorted out in [`Found::id`].
-    fn judge(self, id: Option<RequestId>) -> Result<Message, Malformed> {
+    fn judge(self, id: Option<RequestId>, null_id: bool) -> Result<Message, Malformed> {
         if !self.version {
             return Err(Malformed::Version);
         }
@@ -252,7 +253,11 @@ impl Members {
                 let params = self.params.map(Found::params).transpose()?;
                 Ok(match id {
                     Some(id) => Message::Request(Request { id, method, params }),
-                    None => Message::Notification(Notification { method, params }),
+                    None => Message::Notification(Notification {
+                        method,
+                        params,
+                        null_id,
+                    }),
                 })
             }
             (None, Some(result), None) if id.is_some() => Ok(Message::Response(Response {

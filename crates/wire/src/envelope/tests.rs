@@ -32,7 +32,7 @@ fn a_request_keeps_its_text() {
 fn the_kinds_are_told_apart() {
     assert!(matches!(
         one(r#"{"jsonrpc":"2.0","method":"a"}"#),
-        Message::Notification(_)
+        Message::Notification(Notification { null_id: false, .. })
     ));
     assert!(matches!(
         one(r#"{"jsonrpc":"2\u002e0","method":"a"}"#),
@@ -40,7 +40,7 @@ fn the_kinds_are_told_apart() {
     ));
     assert!(matches!(
         one(r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#),
-        Message::Notification(_)
+        Message::Notification(Notification { null_id: true, .. })
     ));
     assert!(matches!(
         one(r#"{"jsonrpc":"2.0","id":"a","result":[1]}"#),

@@ -176,7 +176,8 @@ impl Link {
             params,
             unchanged: None,
             declared: None,
-            asks: Abilities::NONE,
+            // Nobody can be asked now. Some servers list what needs a person only if they are told that there is one.
+            asks: Abilities::SOMEBODY.within(self.server.asks),
             odd_output: false,
             uris: Uris::Plain,
             tasks: None,
@@ -200,7 +201,7 @@ impl Link {
         }
     }
 
-    pub(super) fn odd(&self, problem: String) -> Error {
+    pub(in crate::upstream) fn odd(&self, problem: String) -> Error {
         Error::NotReady {
             what: "server",
             name: self.server.name.to_string(),

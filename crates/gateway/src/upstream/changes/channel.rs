@@ -1,31 +1,28 @@
 //! A server behind the owner of its pipes: what the owner hears, and a listen through the channel where it is modern.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
-use bytes::Bytes;
 use portolan_core::{Answer, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Hello, Result};
 use portolan_wire::{
     envelope::Outcome,
     error::{ErrorObject, INVALID_PARAMS},
     level::LogLevel,
-    meta,
     method::Method,
     object::{self, RawObject},
 };
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
-    Change, List,
+    Change,
     driver::Over,
     hub::{Hub, Offer, Wishes},
     legacy, modern, of_uri,
     pace::{Breath, Pace},
 };
-use crate::upstream::convert;
 
 /// How often it is looked whether the server was started anew, which makes it forget what was asked of it.
 const LOOKED: Duration = Duration::from_secs(5);
@@ -163,31 +160,22 @@ impl Asked {
             refused: refused
                 .filter_map(|(uri, refused)| Some((uri.clone(), refused.clone()?)))
                 .collect(),
+            tasks: Default::default(),
         })
     }
 
     /// A new listen for all that is wanted; the old one is let go once it is acknowledged.
     async fn listen(&mut self, wishes: Wishes) -> Result<Offer> {
-        let mut filter = RawObject::new();
-        for list in List::ALL {
-            filter.set(list.filter(), Bytes::from_static(b"true"));
-        }
-        if !wishes.uris.is_empty() {
-            filter.set("resourceSubscriptions", modern::strings(wishes.uris.iter()));
-        }
-        let mut params = RawObject::new();
-        params.set("notifications", filter.to_bytes());
-        params.set(
-            meta::META,
-            convert::modern_meta(None, Bytes::from_static(b"{}"), &self.name),
-        );
+        let params = modern::listen_params(&wishes, &self.name);
         let request = ChannelRequest::new(Method::Listen.as_str(), Some(params.to_bytes()), LISTEN);
         let mut listen = self.channel.call(request).await?;
         let first = tokio::time::timeout(SMALL, listen.next()).await;
         let mut refused = HashMap::new();
+        let mut tasks = BTreeSet::new();
         let mut live = true;
         match first {
             Ok(Some(ExchangeEvent::Notification(first))) => {
+                tasks = modern::agreed_tasks(first.params.as_ref(), &wishes.tasks);
                 if let Some(agreed) = first.params.as_ref().and_then(modern::agreed_uris) {
                     let error = ErrorObject::new(INVALID_PARAMS, "the server does not tell of this resource");
                     let left = wishes.uris.iter().filter(|uri| !agreed.contains(&***uri));
@@ -211,6 +199,7 @@ impl Asked {
             revision: wishes.revision,
             live,
             refused,
+            tasks,
         })
     }
 

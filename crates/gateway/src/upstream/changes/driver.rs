@@ -95,6 +95,7 @@ fn absent(wishes: Wishes, refusal: Option<i64>) -> Offer {
             Some(error) => wishes.uris.into_iter().map(|uri| (uri, error.clone())).collect(),
             None => Default::default(),
         },
+        tasks: Default::default(),
     }
 }
 

@@ -33,15 +33,21 @@ pub(crate) struct Hub {
 struct State {
     listeners: HashMap<u64, (Interest, Arc<dyn Sink>)>,
     next: u64,
-    uris: BTreeMap<Arc<str>, usize>,
+    uris: Counted,
+    tasks: Counted,
     driver: Option<AbortOnDropHandle<()>>,
 }
+
+/// What is wanted, and by how many.
+#[derive(Debug, Default)]
+struct Counted(BTreeMap<Arc<str>, usize>);
 
 /// What all listeners want together.
 #[derive(Debug)]
 pub(super) struct Wishes {
     pub(super) revision: u64,
     pub(super) uris: BTreeSet<Arc<str>>,
+    pub(super) tasks: BTreeSet<Arc<str>>,
     /// The most verbose level that is wanted.
     pub(super) log: Option<LogLevel>,
 }
@@ -54,6 +60,8 @@ pub(crate) struct Offer {
     pub(crate) live: bool,
     /// URIs that it does not tell of, and why.
     pub(crate) refused: HashMap<Arc<str>, ErrorObject>,
+    /// Tasks that it tells of.
+    pub(crate) tasks: BTreeSet<Arc<str>>,
 }
 
 /// One listener's place; dropping it ends the listening.
@@ -141,7 +149,8 @@ impl Hub {
         let state = self.lock();
         Wishes {
             revision: *self.wanted.borrow(),
-            uris: state.uris.keys().cloned().collect(),
+            uris: state.uris.all(),
+            tasks: state.tasks.all(),
             log: state.listeners.values().filter_map(|(interest, _)| interest.log).min(),
         }
     }
@@ -194,11 +203,8 @@ impl State {
     /// Notes what a listener wants, and says whether all together want something else now.
     fn enter(&mut self, id: u64, interest: Interest, sink: Arc<dyn Sink>) -> bool {
         let mut changed = self.listeners.is_empty();
-        for uri in &interest.uris {
-            let count = self.uris.entry(uri.clone()).or_default();
-            changed |= *count == 0;
-            *count += 1;
-        }
+        changed |= self.uris.add(&interest.uris);
+        changed |= self.tasks.add(&interest.tasks);
         changed |= interest.log.is_some();
         if let Some((old, _)) = self.listeners.insert(id, (interest, sink)) {
             changed |= self.release(&old);
@@ -214,17 +220,41 @@ impl State {
     }
 
     fn release(&mut self, interest: &Interest) -> bool {
-        let mut changed = interest.log.is_some();
-        for uri in &interest.uris {
-            if let Some(count) = self.uris.get_mut(uri) {
+        let uris = self.uris.take(&interest.uris);
+        let tasks = self.tasks.take(&interest.tasks);
+        uris || tasks || interest.log.is_some()
+    }
+}
+
+impl Counted {
+    fn all(&self) -> BTreeSet<Arc<str>> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// Whether one of `those` is new.
+    fn add(&mut self, those: &BTreeSet<Arc<str>>) -> bool {
+        let mut is_news = false;
+        for one in those {
+            let count = self.0.entry(one.clone()).or_default();
+            is_news |= *count == 0;
+            *count += 1;
+        }
+        is_news
+    }
+
+    /// Whether one of `those` is wanted no more.
+    fn take(&mut self, those: &BTreeSet<Arc<str>>) -> bool {
+        let mut is_news = false;
+        for one in those {
+            if let Some(count) = self.0.get_mut(one) {
                 *count -= 1;
                 if *count == 0 {
-                    self.uris.remove(uri);
-                    changed = true;
+                    self.0.remove(one);
+                    is_news = true;
                 }
             }
         }
-        changed
+        is_news
     }
 }
 

@@ -204,6 +204,7 @@ impl Subscribed {
                 .iter()
                 .filter_map(|(uri, refused)| Some((uri.clone(), refused.clone()?)))
                 .collect(),
+            tasks: Default::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A modern server over HTTP: `subscriptions/listen` (2026-07-28, basic/utilities/subscriptions).
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -29,8 +29,12 @@ use super::{
 };
 use crate::{
     intake::{self, essence},
+    tasks,
     upstream::{connection::Driven, convert, http::HttpUpstream},
 };
+
+/// The member of a filter that names tasks.
+pub(crate) const TASK_IDS: &str = "taskIds";
 
 /// Follows a server by one listen. When other resources are wanted, another listen is opened before the old one is let
 /// go, so that nothing falls between.
@@ -108,6 +112,8 @@ struct Listen {
     decoder: Decoder,
     asked: HashSet<Arc<str>>,
     refused: HashMap<Arc<str>, ErrorObject>,
+    tasks: BTreeSet<Arc<str>>,
+    agreed_tasks: BTreeSet<Arc<str>>,
 }
 
 fn open(http: &Arc<HttpUpstream>, credential: &Arc<Outbound>, wishes: Wishes) -> Opening {
@@ -139,6 +145,8 @@ async fn begin(http: &HttpUpstream, credential: &Outbound, wishes: Wishes) -> Re
         decoder: Decoder::new(http.limits().held_bytes),
         asked: wishes.uris.into_iter().collect(),
         refused: HashMap::new(),
+        tasks: wishes.tasks,
+        agreed_tasks: BTreeSet::new(),
     };
     // Nothing comes before the acknowledgement.
     match listen.message().await {
@@ -156,19 +164,7 @@ async fn begin(http: &HttpUpstream, credential: &Outbound, wishes: Wishes) -> Re
 }
 
 async fn send(http: &HttpUpstream, credential: &Outbound, wishes: &Wishes) -> Result<http::Response<Driven>> {
-    let mut filter = RawObject::new();
-    for list in List::ALL {
-        filter.set(list.filter(), Bytes::from_static(b"true"));
-    }
-    if !wishes.uris.is_empty() {
-        filter.set("resourceSubscriptions", strings(wishes.uris.iter()));
-    }
-    let mut params = RawObject::new();
-    params.set("notifications", filter.to_bytes());
-    params.set(
-        meta::META,
-        convert::modern_meta(None, Bytes::from_static(b"{}"), http.client_name()),
-    );
+    let params = listen_params(wishes, http.client_name());
     let mut headers = http.headers(credential, &HeaderMap::new());
     mcp::write_mirrors(&mut headers, &Method::Listen, &params);
     headers.insert(
@@ -177,6 +173,26 @@ async fn send(http: &HttpUpstream, credential: &Outbound, wishes: &Wishes) -> Re
     );
     let text = envelope::request(&http.next_id(), &Method::Listen, Some(&params.to_bytes()));
     http.send(http.post(headers, text)?, credential).await
+}
+
+/// The params of a listen for all lists, and for what else is wanted.
+pub(super) fn listen_params(wishes: &Wishes, name: &str) -> RawObject {
+    let mut filter = RawObject::new();
+    for list in List::ALL {
+        filter.set(list.filter(), Bytes::from_static(b"true"));
+    }
+    if !wishes.uris.is_empty() {
+        filter.set("resourceSubscriptions", strings(wishes.uris.iter()));
+    }
+    let mut capabilities = Bytes::from_static(b"{}");
+    if !wishes.tasks.is_empty() {
+        filter.set(TASK_IDS, strings(wishes.tasks.iter()));
+        capabilities = tasks::with_tasks(&capabilities);
+    }
+    let mut params = RawObject::new();
+    params.set("notifications", filter.to_bytes());
+    params.set(meta::META, convert::modern_meta(None, capabilities, name));
+    params
 }
 
 /// What an answer that is no stream means: `None` if the server does not know the method.
@@ -237,6 +253,7 @@ impl Listen {
 
     /// Takes note of what the server agrees to. One that does not say agrees to all.
     fn acknowledged(&mut self, params: Option<&Bytes>) {
+        self.agreed_tasks = agreed_tasks(params, &self.tasks);
         let agreed = params.and_then(agreed_uris);
         let Some(agreed) = agreed else { return };
         for uri in &self.asked {
@@ -249,7 +266,8 @@ impl Listen {
 
     /// Whether what is wanted is what was asked for, or part of it.
     fn covers(&self, wishes: &Wishes) -> bool {
-        wishes.uris.iter().all(|uri| self.asked.contains(uri)) && self.asked.len() <= wishes.uris.len() + 64
+        let uris = wishes.uris.iter().all(|uri| self.asked.contains(uri)) && self.asked.len() <= wishes.uris.len() + 64;
+        uris && wishes.tasks.is_subset(&self.tasks) && self.tasks.len() <= wishes.tasks.len() + 64
     }
 
     fn offer(&self, revision: u64) -> Offer {
@@ -257,6 +275,7 @@ impl Listen {
             revision,
             live: true,
             refused: self.refused.clone(),
+            tasks: self.agreed_tasks.clone(),
         }
     }
 }
@@ -269,6 +288,17 @@ pub(super) fn agreed_uris(params: &Bytes) -> Option<HashSet<String>> {
         Some(uris) => serde_json::from_slice(uris).ok(),
         None => Some(HashSet::new()),
     }
+}
+
+/// The tasks of those `asked` for that an acknowledgement names. Who does not name them tells of none.
+pub(super) fn agreed_tasks(params: Option<&Bytes>, asked: &BTreeSet<Arc<str>>) -> BTreeSet<Arc<str>> {
+    let agreed = || {
+        let params = RawObject::parse(params?).ok()?;
+        let agreed = RawObject::parse(params.get("notifications")?).ok()?;
+        serde_json::from_slice::<HashSet<String>>(agreed.get(TASK_IDS)?).ok()
+    };
+    let agreed = agreed().unwrap_or_default();
+    asked.iter().filter(|id| agreed.contains(&***id)).cloned().collect()
 }
 
 /// A JSON array of strings.

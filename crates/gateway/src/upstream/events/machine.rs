@@ -18,7 +18,7 @@ use portolan_wire::{
 use super::{
     super::{
         convert::Said,
-        step::{Asked, Question, QuestionKey, Step},
+        step::{Asked, Created, Question, QuestionKey, Step},
     },
     Conversion, broke_off, is_ours, whole,
 };
@@ -75,15 +75,10 @@ enum Out {
     Question(Question),
     /// The server wants answers before it does what it was asked.
     Asks(Asked),
-}
-
-/// An answer that is all that the client gets.
-#[derive(Debug)]
-pub(super) enum Sole {
-    /// A message.
-    Message(Bytes),
-    /// The server wants answers first.
-    Asks(Asked),
+    /// The server wants to do it as a task, and has not begun; the message for the client if nothing else comes of that.
+    Insists(Bytes),
+    /// The server does it as a task.
+    Task(Created),
 }
 
 impl Machine {
@@ -187,10 +182,12 @@ impl Machine {
     }
 
     /// The answer, if it is all that the client gets.
-    pub(super) fn sole_answer(&mut self) -> Option<Sole> {
+    pub(super) fn sole_answer(&mut self) -> Option<Said> {
         match (self.answered, self.out.len(), self.out.front()) {
-            (true, 1, Some(Out::Message(message))) => Some(Sole::Message(message.clone())),
-            (true, 1, Some(Out::Asks(asked))) => Some(Sole::Asks(asked.clone())),
+            (true, 1, Some(Out::Message(message))) => Some(Said::Message(message.clone())),
+            (true, 1, Some(Out::Asks(asked))) => Some(Said::Asks(asked.clone())),
+            (true, 1, Some(Out::Insists(message))) => Some(Said::Insists(message.clone())),
+            (true, 1, Some(Out::Task(task))) => Some(Said::Task(task.clone())),
             _ => None,
         }
     }
@@ -210,10 +207,11 @@ impl Machine {
     /// The next step towards the answer.
     pub(super) fn pop(&mut self) -> Option<Step> {
         Some(match self.out.pop_front()? {
-            Out::Message(message) => Step::Frame(sse::event(&message)),
+            Out::Message(message) | Out::Insists(message) => Step::Frame(sse::event(&message)),
             Out::Piece(piece) => Step::Frame(piece),
             Out::Question(question) => Step::Question(question),
             Out::Asks(asked) => Step::Asks(asked),
+            Out::Task(task) => Step::Task(task),
         })
     }
 
@@ -224,6 +222,39 @@ impl Machine {
     /// What is to be told to the server.
     pub(super) fn replies(&mut self) -> std::vec::Drain<'_, Bytes> {
         self.replies.drain(..)
+    }
+
+    /// Whether the answer is on its way through, piece by piece: nothing can come between.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.long, Long::Passing(_))
+    }
+
+    /// Takes what the server says beside the stream of this call. Gives the id of a question that is put to the client.
+    pub(super) fn beside(&mut self, said: Message) -> Option<RequestId> {
+        match said {
+            Message::Request(request) => {
+                let (id, before) = (request.id.clone(), self.out.len());
+                self.ask_back(request);
+                (self.out.len() > before).then_some(id)
+            }
+            Message::Notification(told) if self.passes(&told) => {
+                let message = envelope::notification(&told.method, told.params.as_deref());
+                self.out.extend(self.conversion.notification(message).map(Out::Message));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes an answer that is no stream.
+    pub(super) fn whole(&mut self, text: &Bytes) {
+        match whole(text, &self.conversion) {
+            Ok(Said::Message(message)) => self.answer(Out::Message(message)),
+            Ok(Said::Asks(asked)) => self.answer(Out::Asks(asked)),
+            Ok(Said::Insists(message)) => self.answer(Out::Insists(message)),
+            Ok(Said::Task(task)) => self.answer(Out::Task(task)),
+            Err(error) => self.refuse(&error),
+        }
     }
 
     fn line(&mut self, line: &Bytes) {
@@ -332,11 +363,7 @@ impl Machine {
             Ok(envelope::Incoming::One(Message::Response(response)))
                 if response.id.as_ref().is_none_or(|id| *id == self.conversion.sent) =>
             {
-                match whole(&data, &self.conversion) {
-                    Ok(Said::Message(message)) => self.answer(Out::Message(message)),
-                    Ok(Said::Asks(asked)) => self.answer(Out::Asks(asked)),
-                    Err(error) => self.refuse(&error),
-                }
+                self.whole(&data);
             }
             Ok(envelope::Incoming::One(Message::Notification(notification))) if self.passes(&notification) => {
                 self.out.extend(self.conversion.notification(data).map(Out::Message));
@@ -364,6 +391,7 @@ impl Machine {
             Method::ElicitationComplete => {
                 self.conversion.client == Some(Era::Legacy) && self.conversion.asks.has_url()
             }
+            Method::TaskStatus => self.conversion.tells_of_tasks(),
             _ => false,
         }
     }
@@ -379,7 +407,7 @@ impl Machine {
             self.out.push_back(Out::Question(Question {
                 key: QuestionKey::Id(id),
                 method,
-                params,
+                params: self.conversion.related(params),
             }));
         } else {
             let error = ErrorObject::method_not_found(method.as_str());

@@ -1,0 +1,281 @@
+//! What tasks of legacy servers want to know.
+//!
+//! A legacy server sends each question once, on whichever `tasks/result` takes it. So while a modern client looks after a
+//! task that waits for input, the stream of a `tasks/result` is kept open in the replica that it asks, and each question is
+//! noted in the session store, where every replica finds it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use aws_lc_rs::digest;
+use portolan_core::{Error, Precondition, Result, Subject, Uris};
+use portolan_wire::{
+    id::RequestId,
+    method::Method,
+    object::{self, RawObject},
+};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{inquiry::Place, mapped::Mapped, related};
+use crate::{
+    config::GatewayConfig,
+    upstream::{ClientSide, MOST, Outgoing, Question, QuestionKey, Reply, Step, modern_params, request},
+};
+
+/// How long the first question is waited for.
+const FIRST: Duration = Duration::from_millis(500);
+/// How long questions of a task are kept for its client.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How often a change is tried while others change the same.
+const TRIES: usize = 16;
+
+/// The tasks that are listened to in this replica.
+#[derive(Debug)]
+pub(crate) struct AskedTasks {
+    streams: Mutex<HashMap<String, Listening>>,
+    most: usize,
+    most_of_one: usize,
+    good_for: Duration,
+    gather: Duration,
+}
+
+/// The stream of one `tasks/result`.
+#[derive(Debug)]
+struct Listening {
+    of: Subject,
+    stream: AbortOnDropHandle<()>,
+    /// When its client was here last.
+    looked: Arc<Mutex<Instant>>,
+    /// That a question has come.
+    news: Arc<Notify>,
+}
+
+impl AskedTasks {
+    pub(crate) fn new(config: &GatewayConfig) -> Self {
+        Self {
+            streams: Mutex::default(),
+            most: config.limits.suspended,
+            most_of_one: config.limits.suspended_per_caller,
+            good_for: config.timeouts.question,
+            gather: config.timeouts.gather,
+        }
+    }
+
+    /// What a task wants to know, as an object by keys. New questions are heard from now on.
+    pub(super) async fn open(&self, place: &Place, mapped: &Mapped) -> Result<RawObject> {
+        let key = key(place, mapped);
+        let news = self.listen(&key, place, mapped)?;
+        let known = read(mapped, &key).await?;
+        if !known.is_empty() {
+            return Ok(shown(&known));
+        }
+        let first = news.notified();
+        if tokio::time::timeout(FIRST, first).await.is_ok() {
+            tokio::time::sleep(self.gather).await;
+        }
+        Ok(shown(&read(mapped, &key).await?))
+    }
+
+    /// Takes a question out, and gives the server's id of it.
+    pub(super) async fn take(&self, place: &Place, mapped: &Mapped, name: &str) -> Result<Option<RequestId>> {
+        let mut taken = None;
+        change(mapped, &key(place, mapped), |open| {
+            taken = open.remove(name);
+            taken.is_some()
+        })
+        .await?;
+        let question = taken.and_then(|raw| RawObject::parse(&raw).ok());
+        Ok(question.and_then(|question| RequestId::parse(question.get("id")?).ok()))
+    }
+
+    fn listen(&self, key: &str, place: &Place, mapped: &Mapped) -> Result<Arc<Notify>> {
+        let mut streams = self.lock();
+        streams.retain(|_, listening| !listening.stream.is_finished());
+        if let Some(listening) = streams.get(key) {
+            *lock(&listening.looked) = Instant::now();
+            return Ok(listening.news.clone());
+        }
+        let his = streams
+            .values()
+            .filter(|listening| listening.of == mapped.caller.subject)
+            .count();
+        if streams.len() >= self.most || his >= self.most_of_one {
+            return Err(Error::Exhausted {
+                what: "tasks that wait for input",
+                limit: self.most.min(self.most_of_one),
+            });
+        }
+        let (looked, news) = (Arc::new(Mutex::new(Instant::now())), Arc::<Notify>::default());
+        let work = listen(
+            key.to_owned(),
+            place.clone(),
+            mapped.clone(),
+            self.good_for,
+            looked.clone(),
+            news.clone(),
+        );
+        let listening = Listening {
+            of: mapped.caller.subject.clone(),
+            stream: AbortOnDropHandle::new(tokio::spawn(work)),
+            looked,
+            news: news.clone(),
+        };
+        streams.insert(key.to_owned(), listening);
+        Ok(news)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Listening>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes each question of a task until it is over, or its client does not come any more.
+async fn listen(
+    key: String,
+    place: Place,
+    mapped: Mapped,
+    good_for: Duration,
+    looked: Arc<Mutex<Instant>>,
+    news: Arc<Notify>,
+) {
+    let mut params = RawObject::new();
+    params.set("taskId", object::quote(&place.id));
+    let outgoing = Outgoing {
+        client: ClientSide::Modern {
+            caller: &mapped.caller,
+            gateway: &mapped.gateway,
+            log: None,
+        },
+        id: RequestId::from_u64(1),
+        method: Method::TasksResult,
+        params,
+        unchanged: None,
+        declared: None,
+        asks: mapped.asks,
+        odd_output: false,
+        uris: Uris::Plain,
+        tasks: place.known.clone().map(Arc::new),
+        mirrored: &[],
+        credential: &place.credential,
+        passthrough: place.passthrough.clone(),
+    };
+    let Ok(Reply::Events(mut events)) = place.link.call(&outgoing).await else {
+        return;
+    };
+    loop {
+        let end = *lock(&looked) + good_for;
+        tokio::select! {
+            step = events.step() => match step {
+                Some(Ok(Step::Question(question))) => {
+                    if let Err(error) = note(&mapped, &key, &question).await {
+                        tracing::warn!(%error, "what a task wants to know cannot be kept");
+                    }
+                    news.notify_one();
+                }
+                Some(Ok(Step::Frame(_))) => {}
+                _ => return,
+            },
+            () = tokio::time::sleep_until(end) => {
+                if *lock(&looked) + good_for <= Instant::now() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn note(mapped: &Mapped, key: &str, question: &Question) -> Result<()> {
+    let QuestionKey::Id(id) = &question.key else {
+        return Ok(());
+    };
+    let params = modern_params(&question.method, question.params.as_ref());
+    let params = params.map(|params| related::without(&params).unwrap_or(params));
+    let mut kept = RawObject::new();
+    kept.set("id", id.to_bytes());
+    kept.set("request", request(&question.method, params.as_ref()));
+    // Ids of requests are unique in their session, and so in the life of a task.
+    let raw = id.to_bytes();
+    let text = object::text(&raw).map_or_else(|| String::from_utf8_lossy(&raw).into_owned(), |text| text.into_owned());
+    change(mapped, key, |open| {
+        let is_news = open.len() < MOST;
+        if is_news {
+            open.set(&format!("q{text}"), kept.to_bytes());
+        }
+        is_news
+    })
+    .await
+}
+
+/// Each question as it stands in `inputRequests`.
+fn shown(open: &RawObject) -> RawObject {
+    let mut requests = RawObject::new();
+    for (name, raw) in open.iter() {
+        let question = RawObject::parse(raw).ok();
+        if let Some(request) = question.as_ref().and_then(|question| question.get("request")) {
+            requests.set(&name, request.clone());
+        }
+    }
+    requests
+}
+
+async fn read(mapped: &Mapped, key: &str) -> Result<RawObject> {
+    let inner = mapped.inner()?;
+    let kept = inner.sessions.store().get(key, inner.clock.now()).await?;
+    Ok(kept
+        .and_then(|kept| RawObject::parse(&kept.value).ok())
+        .unwrap_or_default())
+}
+
+/// Changes what is kept of a task; `by` may be called again, and says whether there is something to write.
+async fn change(mapped: &Mapped, key: &str, mut by: impl FnMut(&mut RawObject) -> bool) -> Result<()> {
+    let inner = mapped.inner()?;
+    let store = inner.sessions.store();
+    for _ in 0..TRIES {
+        let now = inner.clock.now();
+        let kept = store.get(key, now).await?;
+        let when = kept
+            .as_ref()
+            .map_or(Precondition::Absent, |kept| Precondition::Version(kept.version));
+        let mut open = kept
+            .and_then(|kept| RawObject::parse(&kept.value).ok())
+            .unwrap_or_default();
+        if !by(&mut open) {
+            return Ok(());
+        }
+        let expires = now.checked_add(KEPT).unwrap_or(now);
+        match store.put(key, open.to_bytes(), expires, now, when).await {
+            Ok(_) => return Ok(()),
+            Err(Error::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::conflict("task", "with many changes at once"))
+}
+
+/// Where the questions of a task are kept: a name that tells nothing of it.
+fn key(place: &Place, mapped: &Mapped) -> String {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in [
+        place.link.server.name.as_str(),
+        mapped.seat.session.as_deref().unwrap_or_default(),
+        &place.id,
+        mapped.gateway.as_str(),
+        &mapped.caller.subject.to_string(),
+    ] {
+        hash.update(part.as_bytes());
+        hash.update(&[0]);
+    }
+    let digits = hash.finish().as_ref()[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>();
+    format!("task/{digits}")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

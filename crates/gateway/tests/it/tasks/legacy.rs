@@ -1,0 +1,257 @@
+//! The tasks of 2025-11-25, between legacy clients and servers.
+
+use portolan_core::Asks;
+use portolan_gateway::Upstream;
+use serde_json::{Value, json};
+
+use crate::{
+    features::everything,
+    support::{
+        client::{Client, Speaks},
+        raw::Incoming,
+        world::{Eras, Site, replicas},
+    },
+};
+
+const RELATED: &str = "io.modelcontextprotocol/related-task";
+const FORMS: &str = r#"{"elicitation":{}}"#;
+
+/// A client of a session that was told of tasks.
+async fn connect(site: &Site) -> Client {
+    Client::connect(site.address, Speaks::November).await.tools().await;
+    Client::able(site.address, Speaks::November, FORMS).await
+}
+
+async fn ask(client: &Client, method: &str, params: Value) -> Value {
+    let params = params.to_string();
+    let inside = &params[1..params.len() - 1];
+    let post = client.request(&client.next_id(), method, inside, "");
+    let messages = client.begin(&post).await.messages().await.expect("whole");
+    serde_json::from_str(messages.last().expect("an answer")).expect("JSON")
+}
+
+async fn create(client: &Client, tool: &str, arguments: Value) -> Value {
+    let params = json!({"name": tool, "arguments": arguments, "task": {"ttl": 60_000}});
+    let created = ask(client, "tools/call", params).await;
+    let task = created["result"]["task"].clone();
+    assert_eq!(task["status"], "working", "{created}");
+    task["taskId"].clone()
+}
+
+async fn next(incoming: &mut Incoming) -> Value {
+    let text = incoming.event().await.expect("whole").expect("an event");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+async fn listed(client: &Client) -> Vec<Value> {
+    let list = ask(client, "tasks/list", json!({})).await;
+    let tasks = list["result"]["tasks"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no list: {list}"));
+    tasks.iter().map(|task| task["taskId"].clone()).collect()
+}
+
+#[tokio::test]
+async fn tasks_are_offered_to_sessions_that_have_them_by_servers_that_have_them() {
+    let (legacy, modern) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
+    let site = Site::of([("a", Upstream::http(legacy.url()))]).await;
+    let without = Site::of([("a", Upstream::http(modern.url()))]).await;
+    for place in [&site, &without] {
+        connect(place).await;
+    }
+    for (place, speaks, has) in [
+        (&site, Speaks::November, true),
+        (&site, Speaks::June, false),
+        (&site, Speaks::March, false),
+        (&without, Speaks::November, false),
+    ] {
+        let mut client = Client::stranger(place.address, speaks);
+        let hello = client.shake_hands().await.expect("a handshake").json();
+        let tasks = &hello["result"]["capabilities"]["tasks"];
+        let wanted = json!({"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}});
+        assert_eq!(*tasks, if has { wanted } else { Value::Null }, "{speaks:?}");
+        let tools = client.ask("tools/list", "").await.json();
+        let tools = tools["result"]["tools"].as_array().expect("tools");
+        let job = tools
+            .iter()
+            .find(|tool| tool["name"] == "a__failing_job")
+            .expect("a job");
+        assert_eq!(job["execution"]["taskSupport"] == "required", has, "{speaks:?}");
+        let refused = client.ask("tasks/get", r#""taskId":"x""#).await;
+        let known = speaks == Speaks::November;
+        assert_eq!(refused.code(), if known { -32602 } else { -32601 }, "{speaks:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_found_by_its_id_on_every_replica() {
+    let server = everything(Eras::Legacy).await;
+    let [one, other] = replicas(&[("up", &server.url())], Asks::ALL, |_| {}).await;
+    let client = connect(&one).await;
+    let elsewhere = client.at(other.address);
+    let id = create(&client, "up__slow_compute", json!({"seconds": 0.1, "label": "x"})).await;
+    for at in [&elsewhere, &client] {
+        let task = ask(at, "tasks/get", json!({"taskId": id})).await["result"].clone();
+        assert_eq!((&task["taskId"], &task["ttl"]), (&id, &json!(300_000)), "{task}");
+        let result = ask(at, "tasks/result", json!({"taskId": id})).await["result"].clone();
+        assert_eq!(result["content"][0]["text"], "x: computed for 0.1 s", "{result}");
+        assert_eq!(result["_meta"][RELATED], json!({"taskId": id}));
+        assert_eq!(listed(at).await, std::slice::from_ref(&id));
+    }
+    let over = ask(&elsewhere, "tasks/cancel", json!({"taskId": id})).await;
+    assert_eq!(over["error"]["code"], -32602, "{over}");
+    let long = create(&elsewhere, "up__slow_compute", json!({"seconds": 60})).await;
+    let cancelled = ask(&client, "tasks/cancel", json!({"taskId": long})).await["result"].clone();
+    assert_eq!(
+        (&cancelled["taskId"], &cancelled["status"]),
+        (&long, &json!("cancelled"))
+    );
+    assert_eq!(server.tasks_begun(), 2);
+}
+
+#[tokio::test]
+async fn a_task_asks_on_the_stream_of_its_result() {
+    let server = everything(Eras::Legacy).await;
+    let [one, other] = replicas(&[("up", &server.url())], Asks::ALL, |_| {}).await;
+    let client = connect(&one).await;
+    let elsewhere = client.at(other.address);
+    let id = create(&client, "up__multi_input", json!({})).await;
+    let task = ask(&client, "tasks/get", json!({"taskId": id})).await;
+    assert_eq!(task["result"]["status"], "input_required", "{task}");
+    let params = format!(r#""taskId":{id}"#);
+    let mut incoming = elsewhere
+        .begin(&elsewhere.request("9", "tasks/result", &params, ""))
+        .await;
+    for name in ["Ada", "Bea"] {
+        let question = next(&mut incoming).await;
+        assert_eq!(
+            question["params"]["_meta"][RELATED],
+            json!({"taskId": id}),
+            "{question}"
+        );
+        let result = json!({"action": "accept", "content": {"name": name}, "_meta": {RELATED: {"taskId": id}}});
+        let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": result});
+        assert_eq!(client.send(&client.bare(body.to_string())).await.status(), 202);
+    }
+    let answer = next(&mut incoming).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "Ada and Bea", "{answer}");
+    assert_eq!(server.tasks_begun(), 1);
+}
+
+#[tokio::test]
+async fn a_session_is_told_of_its_tasks_on_its_own_stream() {
+    let server = everything(Eras::Legacy).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    let client = connect(&site).await;
+    client.tool("up__greet", json!({"name": "x"})).await;
+    let mut stream = client.stream().await;
+    client.tool("up__greet", json!({"name": "x"})).await;
+    let id = create(&client, "up__slow_compute", json!({"seconds": 0.3})).await;
+    let told = loop {
+        let message = stream.json().await;
+        if message["method"] == "notifications/tasks/status" {
+            break message;
+        }
+    };
+    assert_eq!(
+        (&told["params"]["taskId"], &told["params"]["status"]),
+        (&id, &json!("completed")),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_task_of_somebody_else_is_unknown() {
+    let server = everything(Eras::Legacy).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    let alice = connect(&site).await;
+    let id = create(&alice, "up__slow_compute", json!({"seconds": 60})).await;
+    let mut bob = Client::stranger(site.address, Speaks::November).token("bob-token");
+    bob.shake_hands().await;
+    for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
+        let refused = ask(&bob, method, json!({"taskId": id})).await;
+        assert_eq!(
+            refused["error"],
+            json!({"code": -32602, "message": "unknown task"}),
+            "{method}"
+        );
+    }
+    assert!(listed(&bob).await.is_empty());
+    // A modern server's would be another kind of task.
+    let modern = Client::able(site.address, Speaks::Modern, super::KNOWN).await;
+    let refused = super::with_tasks(&modern, "tasks/get", json!({"taskId": "x"})).await;
+    assert_eq!(refused["error"]["code"], -32602);
+    let task = ask(&alice, "tasks/get", json!({"taskId": id})).await;
+    assert_eq!(task["result"]["status"], "working", "{task}");
+    server.forget_tasks();
+    let lost = ask(&alice, "tasks/get", json!({"taskId": id})).await;
+    assert_eq!(lost["error"]["code"], -32602, "{lost}");
+    assert!(listed(&alice).await.is_empty());
+}
+
+#[tokio::test]
+async fn tasks_of_all_servers_are_listed_page_by_page() {
+    let servers = (everything(Eras::Legacy).await, everything(Eras::Legacy).await);
+    let upstreams = [
+        ("a", Upstream::http(servers.0.url())),
+        ("b", Upstream::http(servers.1.url())),
+    ];
+    let site = Site::of(upstreams).await;
+    let client = connect(&site).await;
+    let mut wanted = Vec::new();
+    for at in 0..40 {
+        let tool = if at % 2 == 0 {
+            "a__slow_compute"
+        } else {
+            "b__slow_compute"
+        };
+        wanted.push(create(&client, tool, json!({"seconds": 0})).await);
+    }
+    let (mut seen, mut params) = (Vec::new(), json!({}));
+    loop {
+        let page = ask(&client, "tasks/list", params.clone()).await["result"].clone();
+        seen.extend(
+            page["tasks"]
+                .as_array()
+                .expect("tasks")
+                .iter()
+                .map(|task| task["taskId"].clone()),
+        );
+        match page.get("nextCursor") {
+            Some(next) => params = json!({"cursor": next}),
+            None => break,
+        }
+    }
+    assert_eq!(seen, wanted);
+    let odd = ask(&client, "tasks/list", json!({"cursor": "odd"})).await;
+    assert_eq!(odd["error"]["code"], -32602);
+}
+
+#[tokio::test]
+async fn what_is_no_task_at_its_server_is_done_as_any_call() {
+    let (legacy, modern) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
+    let upstreams = [("a", Upstream::http(legacy.url())), ("b", Upstream::http(modern.url()))];
+    let site = Site::of(upstreams).await;
+    let client = connect(&site).await;
+    for (tool, arguments, text) in [
+        ("a__greet", json!({"name": "Ada"}), "Hello, Ada!"),
+        (
+            "b__slow_compute",
+            json!({"seconds": 0, "label": "x"}),
+            "x: computed for 0 s",
+        ),
+        // The server insists on a task; the gateway drives it.
+        ("b__failing_job", json!({}), "The job failed, as it always does"),
+    ] {
+        let params = json!({"name": tool, "arguments": arguments, "task": {"ttl": 1}});
+        let answer = ask(&client, "tools/call", params).await;
+        assert_eq!(answer["result"]["content"][0]["text"], text, "{tool}: {answer}");
+    }
+    let older = Client::connect(site.address, Speaks::June).await;
+    let params = json!({"name": "a__slow_compute", "arguments": {"seconds": 0, "label": "x"}, "task": {}});
+    let answer = ask(&older, "tools/call", params).await;
+    assert_eq!(
+        answer["result"]["content"][0]["text"], "x: computed for 0 s",
+        "{answer}"
+    );
+}

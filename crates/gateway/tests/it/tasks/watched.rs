@@ -1,0 +1,87 @@
+//! Tasks of which clients are told as they change.
+
+use portolan_gateway::Upstream;
+use serde_json::{Value, json};
+
+use super::{KNOWN, with_tasks};
+use crate::{
+    features::everything,
+    support::{
+        client::{Client, Speaks},
+        world::{Eras, Site},
+    },
+};
+
+async fn create(client: &Client, tool: &str) -> Value {
+    let params = json!({"name": tool, "arguments": {"filename": "f"}});
+    let created = with_tasks(client, "tools/call", params).await["result"].clone();
+    assert_eq!(created["resultType"], "task", "{created}");
+    created["taskId"].clone()
+}
+
+#[tokio::test]
+async fn a_listener_is_told_of_its_tasks_by_the_ids_that_it_knows() {
+    let (first, second) = (everything(Eras::Modern).await, everything(Eras::Modern).await);
+    let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
+    let site = Site::of(upstreams).await;
+    let client = Client::able(site.address, Speaks::Modern, KNOWN).await;
+    client.tools().await;
+    let (mine, other) = (
+        create(&client, "a__confirm_delete").await,
+        create(&client, "b__confirm_delete").await,
+    );
+    let unheard = create(&client, "a__confirm_delete").await;
+    let filter = format!(r#""toolsListChanged":true,"taskIds":[{mine},{other},"nobody's"]"#);
+    let (mut stream, first) = client.listen("\"l\"", &filter).await;
+    let agreed = first["params"]["notifications"]["taskIds"]
+        .as_array()
+        .expect("tasks")
+        .clone();
+    assert_eq!(agreed.len(), 2, "{first}");
+    assert!(agreed.contains(&mine) && agreed.contains(&other));
+    for id in [&unheard, &mine, &other] {
+        let answer = json!({"confirm": {"action": "accept", "content": {"confirm": true}}});
+        with_tasks(&client, "tasks/update", json!({"taskId": id, "inputResponses": answer})).await;
+        if id == &unheard {
+            continue;
+        }
+        // Of steps in between one need not hear, of the end one does.
+        loop {
+            let told = stream.json().await;
+            assert_eq!(told["method"], "notifications/tasks", "{told}");
+            let params = &told["params"];
+            assert_eq!(
+                (
+                    &params["taskId"],
+                    &params["_meta"]["io.modelcontextprotocol/subscriptionId"]
+                ),
+                (id, &json!("l"))
+            );
+            if params["status"] == "completed" {
+                assert!(params["result"]["content"].is_array(), "{told}");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_who_knows_tasks_is_told_of_them_and_only_of_its_own() {
+    let server = everything(Eras::Modern).await;
+    let site = Site::of([("a", Upstream::http(server.url()))]).await;
+    let alice = Client::able(site.address, Speaks::Modern, KNOWN).await;
+    let id = create(&alice, "a__confirm_delete").await;
+    let filter = format!(r#""notifications":{{"taskIds":[{id}]}}"#);
+    let ignorant = Client::connect(site.address, Speaks::Modern).await;
+    let refused = ignorant.ask("subscriptions/listen", &filter).await;
+    assert_eq!((refused.status(), refused.code()), (400, -32021));
+    let odd = alice
+        .ask("subscriptions/listen", r#""notifications":{"taskIds":"x"}"#)
+        .await;
+    assert_eq!(odd.code(), -32602);
+    let bob = Client::able(site.address, Speaks::Modern, KNOWN)
+        .await
+        .token("bob-token");
+    let (_stream, first) = bob.listen("1", &format!(r#""taskIds":[{id}]"#)).await;
+    assert!(first["params"]["notifications"].get("taskIds").is_none(), "{first}");
+}
