@@ -98,6 +98,33 @@ fn a_priming_event_is_one() {
 }
 
 #[test]
+fn an_event_may_be_written_in_pieces_after_its_id() {
+    let pieces = [
+        &id_line("e-1")[..],
+        EVENT_START,
+        b"{}",
+        EVENT_END,
+        &retry(20),
+        b"data: x\n\n",
+    ];
+    let seen = events(&pieces.concat(), &[], 100).unwrap();
+    let fields: Vec<_> = seen
+        .iter()
+        .map(|event| (event.id.as_deref(), event.retry, &event.data[..]))
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            (Some("e-1"), None, &b"{}"[..]),
+            (None, Some(20), b""),
+            (None, None, b"x"),
+        ]
+    );
+    assert_eq!(&id_line("a\n\u{0}b")[..], b"id: ab\n", "an id cannot end its field");
+    assert!(retry(20).starts_with(RETRY));
+}
+
+#[test]
 fn an_event_too_large_ends_the_stream() {
     for text in [
         format!("data: {}\n\n", "x".repeat(101)),
