@@ -12,8 +12,10 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(token) = std::str::from_utf8(data) {
         assert_eq!(fuzzing::open_question(&KEYS, token), None, "made by nobody");
         assert_eq!(fuzzing::open_state(&KEYS, token), None, "made by nobody");
+        assert!(!fuzzing::is_event_id(&KEYS, token), "made by nobody");
     }
-    for again in [fuzzing::question_again(data), fuzzing::state_again(data)].into_iter().flatten() {
+    let again = [fuzzing::question_again(data), fuzzing::state_again(data), fuzzing::stream_again(data)];
+    for again in again.into_iter().flatten() {
         assert!(again.len() <= data.len() + 64, "what is written does not grow");
     }
     // A sealed token is its payload's, and its purpose's, and changed in one place nobody's.

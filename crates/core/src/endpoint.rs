@@ -59,6 +59,7 @@ impl HttpEndpoint {
 /// - Progress notifications reach only the exchange whose `progressToken` they carry, with the token that the caller gave.
 /// - A question of the server reaches an exchange only if every call under way is of the same respondent, and then the
 ///   latest of them; else the server is told that nobody can be asked. So a question never reaches a stranger.
+/// - Where conversations are kept apart, no process that one of them has used serves another.
 /// - What cannot be sent now fails at once or within the deadline; nothing is queued without bound.
 #[async_trait]
 pub trait Channel: Debug + Send + Sync {
@@ -70,6 +71,18 @@ pub trait Channel: Debug + Send + Sync {
 
     /// What the server says outside of any call, such as list-changed: as raw notifications.
     fn notifications(&self) -> tokio::sync::broadcast::Receiver<ChannelNotification>;
+
+    /// Whether conversations are kept apart: then a request has to say to which it belongs
+    /// ([`ChannelRequest::conversation`]), and who sends it tells when that is over ([`Channel::end`]). By default all
+    /// share one server.
+    fn keeps_apart(&self) -> bool {
+        false
+    }
+
+    /// A conversation is over: what was kept for it may go. One that is not known is over already.
+    fn end(&self, conversation: &str) {
+        let _ = conversation;
+    }
 }
 
 /// How a server introduced itself.
@@ -117,6 +130,9 @@ pub struct ChannelRequest {
     /// Who answers the server's questions during this call, as a key that equals only that of the same conversation.
     /// `None` if nobody can be asked.
     pub respondent: Option<Arc<str>>,
+    /// To which conversation it belongs, by a key that no other has. `None` if to none, such as what a gateway asks for
+    /// itself. Only a channel that [keeps conversations apart](Channel::keeps_apart) looks at it.
+    pub conversation: Option<Arc<str>>,
 }
 
 impl ChannelRequest {
@@ -127,6 +143,7 @@ impl ChannelRequest {
             params,
             timeout,
             respondent: None,
+            conversation: None,
         }
     }
 
@@ -134,6 +151,13 @@ impl ChannelRequest {
     #[must_use]
     pub fn respondent(mut self, respondent: impl Into<Arc<str>>) -> Self {
         self.respondent = Some(respondent.into());
+        self
+    }
+
+    /// The same, of this conversation.
+    #[must_use]
+    pub fn conversation(mut self, conversation: impl Into<Arc<str>>) -> Self {
+        self.conversation = Some(conversation.into());
         self
     }
 }

@@ -131,9 +131,12 @@ pub enum Sharing {
     /// One process serves all callers of an install.
     #[default]
     Shared,
-    /// A process for each session, for servers that hold the state of a conversation.
+    /// A process for each conversation, for servers that hold its state: for each session of a legacy client, and for each
+    /// caller of a gateway who comes without sessions. It is started by the first call, and ended with the session or when
+    /// it was unused for long.
     PerSession {
-        /// How many run at once, at the most.
+        /// How many conversations are served at once, at the most; a call of one more is refused. One process beside them
+        /// is there for what belongs to none, such as lists.
         max: u16,
     },
 }

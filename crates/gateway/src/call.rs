@@ -51,6 +51,14 @@ pub(crate) struct Call {
     pub(crate) log: Option<LogLevel>,
 }
 
+/// Who sent a call: the request that brought it, and its session where the client's era has them.
+#[derive(Clone, Copy)]
+struct Client<'a> {
+    visit: &'a Arc<Visit>,
+    session: Option<&'a Arc<Session>>,
+    inflight: Option<&'a Inflight>,
+}
+
 impl Inner {
     /// Answers one call. Everything that can go wrong comes back as an answer under the call's id.
     pub(crate) async fn call(
@@ -92,10 +100,15 @@ impl Inner {
         };
         let mut record = Record::begin(&self, visit, &target, &call.method);
         // as whom? where? which era?
+        let client = Client {
+            visit,
+            session,
+            inflight: inflight.as_ref(),
+        };
         let sent = if target.others.is_empty() {
-            self.relay(visit, session, inflight.as_ref(), &target, call).await
+            self.relay(client, &target, call).await
         } else {
-            Box::pin(self.ask_in_turn(visit, session, inflight.as_ref(), &target, call)).await
+            Box::pin(self.ask_in_turn(client, &target, call)).await
         };
         record.end(&sent);
         Ok(match sent {
@@ -125,14 +138,12 @@ impl Inner {
         }
     }
 
-    async fn relay(
-        self: &Arc<Self>,
-        visit: &Arc<Visit>,
-        session: Option<&Arc<Session>>,
-        inflight: Option<&Inflight>,
-        target: &Target<'_>,
-        call: Call,
-    ) -> Result<Reply> {
+    async fn relay(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Call) -> Result<Reply> {
+        let Client {
+            visit,
+            session,
+            inflight,
+        } = client;
         let mounted = target.mounted;
         let credential = self
             .broker
@@ -273,18 +284,11 @@ impl Inner {
     }
 
     /// Asks one server after the other for a resource that none of them lists, until one does not say that it has none.
-    async fn ask_in_turn(
-        self: &Arc<Self>,
-        visit: &Arc<Visit>,
-        session: Option<&Arc<Session>>,
-        inflight: Option<&Inflight>,
-        target: &Target<'_>,
-        call: Call,
-    ) -> Result<Reply> {
+    async fn ask_in_turn(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Call) -> Result<Reply> {
         let mut unknown = None;
         let mut failure = None;
         for target in std::iter::once(target.alone()).chain(target.others()) {
-            match self.relay(visit, session, inflight, &target, call.clone()).await {
+            match self.relay(client, &target, call.clone()).await {
                 Ok(Reply::Message(message)) if reply::is_missing_resource(&call.id, &message) => {
                     unknown = Some(message);
                 }

@@ -58,7 +58,8 @@ pub struct Limits {
     /// Bytes of one message from a server. Default 64 MiB. Results pass through without being held; this bounds what
     /// one call can move.
     pub message_bytes: usize,
-    /// Bytes of a message that has to be held to be understood: errors, lists, answers from across the eras.
+    /// Bytes of a message that has to be held to be understood: errors, lists, answers from across the eras, results of
+    /// which it is not seen in their first 16 KiB whether they answer or ask for input.
     /// Default 32 MiB.
     pub held_bytes: usize,
     /// How deep JSON may nest. Default 128.
@@ -85,6 +86,10 @@ pub struct Limits {
     pub suspended: usize,
     /// The same, of one caller. Default 32.
     pub suspended_per_caller: usize,
+    /// Sessions that one modern caller has at one legacy server which may ask it something. There each call has a session
+    /// to itself while it lasts, so that what is asked beside the calls' streams can only be about that one. Further calls
+    /// share a session in which such questions are refused. Default 8.
+    pub sessions_per_caller: usize,
     /// Streams of calls that are kept for legacy clients, so that one whose connection breaks can go on with its stream
     /// (`Last-Event-ID`). Past it, those that ended first are forgotten; where none has ended, a stream has no event ids.
     /// With 0, none has. Default 4,096.
@@ -198,6 +203,7 @@ impl Default for Limits {
             rounds: 10,
             suspended: 1024,
             suspended_per_caller: 32,
+            sessions_per_caller: 8,
             replays: 4096,
             session_replays: 64,
             replay_bytes: 1 << 20,

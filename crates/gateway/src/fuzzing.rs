@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     GatewayConfig, TokenKeys,
     question::{Abilities, QuestionId, State},
-    resume::Shelf,
+    resume::{EventId, Shelf, StreamId},
     seal::Purpose,
     session::Sessions,
 };
@@ -50,6 +50,19 @@ pub fn state_again(payload: &[u8]) -> Option<Vec<u8>> {
     let written = read.encode();
     assert_eq!(State::decode(&written), Some(read), "what is written is read");
     Some(written)
+}
+
+/// The same for a stream that can be taken up again.
+pub fn stream_again(payload: &[u8]) -> Option<Vec<u8>> {
+    let read = StreamId::decode(payload)?;
+    let written = read.encode();
+    assert_eq!(StreamId::decode(&written), Some(read), "what is written is read");
+    Some(written)
+}
+
+/// Whether a text is the id of an event that was made with these keys.
+pub fn is_event_id(keys: &TokenKeys, text: &str) -> bool {
+    EventId::open(keys, text).is_some()
 }
 
 /// What comes of a server's event stream for a client, in pieces of `size` bytes: all that it is sent, how much is asked, and

@@ -1,11 +1,12 @@
 //! Clients of 2025-11-25 and older: a handshake, then a session.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
+use portolan_core::Error;
 use portolan_wire::{
     envelope::{self, Message, Notification, Request},
     era::{Era, NamedVersion, ProtocolVersion},
@@ -111,7 +112,25 @@ impl Inner {
         if session.version != ProtocolVersion::V2025_03_26 {
             return Err(Rejection::http(StatusCode::BAD_REQUEST, none));
         }
-        let answers = join_all(batch.into_iter().map(|message| self.batched(visit, &session, message))).await;
+        // Whether two calls under one id meet must not depend on how fast the first one is.
+        let mut ids = HashSet::new();
+        let answers = join_all(batch.into_iter().map(|message| {
+            let twice = match &message {
+                Message::Request(request) if !ids.insert(request.id.clone()) => Some(request.id.clone()),
+                _ => None,
+            };
+            let session = &session;
+            async move {
+                match twice {
+                    None => self.batched(visit, session, message).await,
+                    Some(id) => {
+                        let error = Error::invalid("id", "is there twice in this batch");
+                        Some(envelope::error(Some(&id), &reply::error_object(&error)))
+                    }
+                }
+            }
+        }))
+        .await;
         let answers: Vec<Bytes> = answers.into_iter().flatten().collect();
         if answers.is_empty() {
             return Ok(reply::accepted());

@@ -26,6 +26,7 @@ use std::{fmt, sync::Arc};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use portolan_wire::{id::RequestId, object};
+use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::token::State;
@@ -52,6 +53,8 @@ pub(crate) struct Questions {
     /// Calls that were kept while modern clients are asked.
     suspended: Arc<Suspended>,
     hops: Hops,
+    /// Cancelled when this replica is about to end: nobody can be waited for any more.
+    ending: CancellationToken,
 }
 
 impl Questions {
@@ -59,13 +62,26 @@ impl Questions {
         let mut replica = [0; 8];
         // Without randomness nothing can be sealed either, so that no token will name this replica.
         let _ = SystemRandom::new().fill(&mut replica);
+        let ending = CancellationToken::new();
         Self {
             replica,
             url: config.replica.as_ref().map(|url| url.as_str().into()),
             waiting: Arc::default(),
-            suspended: Arc::new(Suspended::new(config)),
+            suspended: Arc::new(Suspended::new(config, ending.clone())),
             hops: Hops::default(),
+            ending,
         }
+    }
+
+    /// Waits for no answers any more: calls that are kept are cancelled, and who comes back to one is told that it is lost;
+    /// calls that wait for answers here and nowhere else fail.
+    pub(crate) fn drain(&self) {
+        self.ending.cancel();
+    }
+
+    /// How many calls are kept while their clients are asked.
+    pub(crate) fn kept(&self) -> usize {
+        self.suspended.count()
     }
 
     /// How many calls wait for answers of their clients in this replica.

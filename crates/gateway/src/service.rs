@@ -163,15 +163,19 @@ impl McpGateway {
     }
 
     /// Prepares for the end: ends the streams outside of calls (listens with their result, as 2026-07-28 asks) and takes
-    /// no more of them, so that clients open them elsewhere; then waits for the calls under way and for what outlives
-    /// them (cancellations, ended sessions), at most this long. Calls go on to be served.
+    /// no more of them, so that clients open them elsewhere. What waits here for people, and could be answered nowhere
+    /// else, is not waited for: calls that are kept for modern clients are cancelled at their servers, and who comes back
+    /// to one is told that it is lost; a legacy client whose call would be made again with answers gets a failure on its
+    /// stream. Then waits for the calls under way and for what outlives them (cancellations, ended sessions), at most
+    /// this long. Calls go on to be served; no new ones are kept.
     pub async fn drain(&self, at_most: Duration) {
         self.inner.streams.drain();
+        self.inner.questions.drain();
         let tasks = &self.inner.connector.tasks;
         let all = self.inner.places();
         let quiet = async {
             // To wait for the places themselves would keep new calls out.
-            while self.inner.calls.available_permits() < all {
+            while self.inner.calls.available_permits() < all || self.inner.questions.kept() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             tasks.close();

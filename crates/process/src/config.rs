@@ -32,6 +32,9 @@ pub struct ProcessConfig {
     pub stop_grace: Duration,
     /// How long calls under way may go on before a graceful restart or a replacement. Default: 30 s.
     pub drain: Duration,
+    /// How long a process that belongs to one conversation is kept while nobody calls it
+    /// ([`Sharing::PerSession`](portolan_core::Sharing::PerSession)). Default: 30 min.
+    pub session_idle: Duration,
     /// What is written into log lines and statuses as the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -92,6 +95,7 @@ impl ProcessConfig {
             probe_patience: Duration::from_secs(5),
             stop_grace: Duration::from_secs(2),
             drain: Duration::from_secs(30),
+            session_idle: Duration::from_secs(30 * 60),
             clock: Arc::new(SystemClock),
         }
     }

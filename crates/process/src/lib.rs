@@ -39,6 +39,7 @@ mod leash;
 mod line;
 mod logs;
 mod mailbox;
+mod per_session;
 mod progress;
 mod reader;
 mod recipe;

@@ -23,6 +23,8 @@ pub(crate) struct Logs {
     newest: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
     longest_line: usize,
+    /// Where its lines are written, too.
+    also: Option<Arc<Logs>>,
 }
 
 struct Inner {
@@ -49,6 +51,15 @@ impl Logs {
             newest: watch::Sender::new(0),
             clock,
             longest_line: limits.log_line,
+            also: None,
+        }
+    }
+
+    /// The log of one of several processes that users see as one server: what comes here comes to `all`, too.
+    pub(crate) fn within(all: Arc<Self>, limits: &Limits) -> Self {
+        Self {
+            also: Some(all.clone()),
+            ..Self::new(limits, all.clock.clone())
         }
     }
 
@@ -69,6 +80,9 @@ impl Logs {
             for line in lines {
                 let line = &line[..line.len().min(2 * self.longest_line)];
                 let text = self.cut(inner.redactor.clean(String::from_utf8_lossy(line)));
+                if let Some(all) = &self.also {
+                    all.push([text.as_bytes()]);
+                }
                 inner.written += 1;
                 let number = inner.written;
                 inner.present.push(number, LogLine { at, text });

@@ -29,7 +29,7 @@ use self::{
     questions::Questions,
 };
 pub(crate) use self::{
-    handle::{Handle, Placed},
+    handle::{Cancelling, Handle, Placed},
     outbox::Batch,
 };
 use crate::{Limits, progress};

@@ -25,7 +25,7 @@ impl Recipe for ServerCommand {
 }
 
 /// A run spec, and where its secrets are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SpecRecipe {
     pub(crate) spec: RunSpec,
     pub(crate) credentials: Arc<dyn CredentialReader>,

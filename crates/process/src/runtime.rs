@@ -26,11 +26,13 @@ use crate::{ProcessConfig, logs};
 ///
 /// It runs [`Source::Command`](portolan_core::Source::Command). A server that is spoken to by stdio becomes an
 /// [`Endpoint::Channel`] for all its callers; one that is spoken to by HTTP has to listen on its port of `127.0.0.1`,
-/// and is ready when it does. Images and remote servers are refused as invalid, and so is
-/// [`Sharing::PerSession`](portolan_core::Sharing::PerSession): its callers would share what they must not.
+/// and is ready when it does. Images and remote servers are refused as invalid.
 ///
 /// - Secrets are read each time a server starts, so a restart brings a new secret in. They reach the environment of the
 ///   child, or files of mode 0600 below the directory that `PORTOLAN_SECRETS_DIR` names to the child.
+/// - With [`Sharing::PerSession`](portolan_core::Sharing::PerSession) each conversation has a process of its own
+///   ([`Channel::keeps_apart`](portolan_core::Channel::keeps_apart)), and one more answers what belongs to none. That one
+///   is what the status, the process id and restarts that were counted are of; the log is that of all.
 /// - While a stdio server starts or starts again, its endpoint is there and calls wait for it within their own timeout.
 /// - A changed spec lets calls under way finish (at most [`ProcessConfig::drain`]), then replaces the process.
 /// - Dropping the runtime kills all process groups at once. It has no memory: who embeds it calls `ensure` anew.
@@ -60,8 +62,8 @@ impl ProcessRuntime {
     /// Starts what `plan` says, in the place of what runs under `name`.
     fn put(&self, deployments: &mut BTreeMap<InstallName, Deployment>, name: &InstallName, plan: Plan) {
         let before = deployments.remove(name).map(|old| {
-            old.gate.shut();
-            old.server
+            old.close(self.config.drain);
+            old.server.clone()
         });
         let deployment = Deployment::start(*name, plan, self, before);
         deployments.insert(*name, deployment);
@@ -87,10 +89,10 @@ impl Runtime for ProcessRuntime {
         let Some(old) = self.lock().remove(name) else {
             return Ok(());
         };
-        old.gate.shut();
+        old.close(Duration::ZERO);
         let server = old.server.clone();
         // If this future is dropped, the process goes at once.
-        let last = scopeguard(move || old.server.supervisor.kill());
+        let last = scopeguard(move || old.kill());
         server.stop(Duration::ZERO).await;
         drop(last);
         server.supervisor.shared.logs.close();
@@ -147,6 +149,7 @@ impl RuntimeRestart for ProcessRuntime {
                 self.put(&mut deployments, name, plan);
                 return Ok(());
             }
+            deployment.restart_apart(self.config.drain);
             deployment.server.clone()
         };
         server.restart(self.config.drain).await;
@@ -158,8 +161,7 @@ impl Drop for ProcessRuntime {
     fn drop(&mut self) {
         // Callers may still hold channels: those must not keep a process alive.
         for deployment in self.lock().values() {
-            deployment.gate.shut();
-            deployment.server.supervisor.kill();
+            deployment.kill();
             deployment.server.supervisor.shared.logs.close();
         }
     }

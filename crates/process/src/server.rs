@@ -12,7 +12,7 @@ use crate::{
     front::Phase,
     keeper::Speech,
     logs,
-    supervisor::{Report, Supervisor},
+    supervisor::{Beginning, Report, Supervisor},
 };
 
 /// A stdio server as a [`Channel`]: started, shaken hands with, started again when it ends.
@@ -45,7 +45,7 @@ impl StdioServer {
         report: Report,
     ) -> Arc<Self> {
         let (recipe, config) = (Box::new(command), config.clone());
-        let supervisor = Supervisor::start(name, recipe, Speech::Stdio, config, report, None);
+        let supervisor = Supervisor::start(name, recipe, Speech::Stdio, config, report, Beginning::Fresh);
         Arc::new(Self { supervisor })
     }
 

@@ -33,6 +33,18 @@ pub(crate) struct Supervisor {
     before: Option<Weak<StdioServer>>,
 }
 
+/// How a server stands to another one.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Beginning {
+    /// There is none.
+    #[default]
+    Fresh,
+    /// It takes the place of that one, after it has ended.
+    After(Arc<StdioServer>),
+    /// It is one more process of what users see as that server.
+    Beside(Arc<Logs>),
+}
+
 /// What the keeper of a server and its callers share.
 pub(crate) struct Shared {
     pub(crate) front: Front,
@@ -45,18 +57,19 @@ pub(crate) struct Shared {
 }
 
 impl Supervisor {
-    /// Starts a server, after `before` has ended.
+    /// Starts a server.
     pub(crate) fn start(
         name: &str,
         recipe: Box<dyn Recipe>,
         speech: Speech,
         config: ProcessConfig,
         report: Report,
-        before: Option<Arc<StdioServer>>,
+        beginning: Beginning,
     ) -> Self {
-        let logs = match &before {
-            Some(before) => before.supervisor.shared.logs.clone(),
-            None => Arc::new(Logs::new(&config.limits, config.clock.clone())),
+        let (logs, before) = match beginning {
+            Beginning::Fresh => (Arc::new(Logs::new(&config.limits, config.clock.clone())), None),
+            Beginning::After(before) => (before.supervisor.shared.logs.clone(), Some(before)),
+            Beginning::Beside(all) => (Arc::new(Logs::within(all, &config.limits)), None),
         };
         let shared = Arc::new(Shared {
             front: Front::new(name, &config.limits),

@@ -60,6 +60,9 @@ pub struct Head {
     pub kind: Option<Kind>,
     /// The raw JSON of `resultType`.
     pub result_type: Option<Bytes>,
+    /// Whether the result has a member that answers: `content`, `structuredContent`, `contents` or `messages`. One that
+    /// asks for input has none.
+    pub answers: bool,
 }
 
 /// Edits one JSON-RPC response that comes in arbitrary chunks.

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test --only e2e` installs the servers and clients, builds the gateway and runs these tests.
 
+mod asks;
 mod cancel;
 mod client;
 mod compare;

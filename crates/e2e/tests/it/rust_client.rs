@@ -53,7 +53,7 @@ async fn connect(era: Era, target: &Target, handler: Handler) -> Result<Running>
     })
 }
 
-fn lifecycle(era: Era) -> ClientLifecycleMode {
+pub(crate) fn lifecycle(era: Era) -> ClientLifecycleMode {
     let preferred_versions = vec![ProtocolVersion::LATEST];
     match era {
         Era::Legacy => ClientLifecycleMode::Initialize,

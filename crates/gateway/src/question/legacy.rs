@@ -176,6 +176,9 @@ pub(crate) async fn ask_all(
     pen: &Pen,
     deadline: Instant,
 ) -> Result<Option<RawObject>> {
+    if origin.inner.questions.ending.is_cancelled() {
+        return Err(origin.failed(ends()));
+    }
     let mut open = HashMap::new();
     for (at, (name, method, question)) in requests.into_iter().enumerate() {
         if !origin.asks.permit(&method, question.as_ref()) {
@@ -215,10 +218,20 @@ async fn answers(
                 answers.set(&name, answer_of(origin, &method, answer)?);
             }
             () = cancelled(origin) => return Ok(None),
+            () = origin.inner.questions.ending.cancelled() => return Err(origin.failed(ends())),
             () = &mut silence => return Err(Error::Timeout { action: "the client's answer to a question".into(), after }),
         }
     }
     Ok(Some(answers))
+}
+
+/// What becomes of a call whose answers nobody would be there to take.
+fn ends() -> Failure {
+    Failure::new(
+        Cause::Stopped,
+        "this part of the gateway is about to end, and cannot wait for the answer to a question",
+    )
+    .remedy("call again, if it may be done twice")
 }
 
 /// An answer as it goes into `inputResponses`. There is no way to say there that a client refused, except for a person's.

@@ -1,7 +1,7 @@
 //! Calls of modern clients at legacy servers that are kept in this replica while their clients are asked.
 //!
 //! A kept call is still listened to: the server may ask more, want to know whether anybody is there, or give up. It ends
-//! when its client comes back, and is cancelled when it does not come back in time.
+//! when its client comes back, and is cancelled when it does not come back in time, or when this replica ends.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{random_handle, token::Handle};
 use crate::{
@@ -45,6 +45,7 @@ pub(super) struct Suspended {
     most: usize,
     most_of_one: usize,
     good_for: Duration,
+    ending: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -87,25 +88,27 @@ impl Parked {
 }
 
 impl Suspended {
-    pub(super) fn new(config: &GatewayConfig) -> Self {
+    pub(super) fn new(config: &GatewayConfig, ending: CancellationToken) -> Self {
         Self {
             kept: Mutex::default(),
             most: config.limits.suspended,
             most_of_one: config.limits.suspended_per_caller,
             good_for: config.timeouts.question,
+            ending,
         }
     }
 
-    /// Keeps a call of the caller `of`. Gives it back when too many are kept.
+    /// Keeps a call of the caller `of`. Gives it back when too many are kept, or this replica is about to end.
     pub(super) fn keep(self: &Arc<Self>, of: [u8; 16], parked: Parked) -> Result<Handle, Box<Parked>> {
         let mut kept = self.lock();
         let his = kept.values().filter(|kept| kept.of == of).count();
-        if kept.len() >= self.most || his >= self.most_of_one {
+        if kept.len() >= self.most || his >= self.most_of_one || self.ending.is_cancelled() {
             return Err(Box::new(parked));
         }
         let handle = random_handle();
         let (take, taken) = oneshot::channel();
-        let keeper = keep(parked, taken, self.good_for, Arc::downgrade(self), handle);
+        let until = (self.good_for, self.ending.clone());
+        let keeper = keep(parked, taken, until, Arc::downgrade(self), handle);
         let keeper = AbortOnDropHandle::new(tokio::spawn(keeper));
         kept.insert(handle, Kept { of, take, keeper });
         Ok(handle)
@@ -143,7 +146,7 @@ impl Suspended {
 async fn keep(
     mut parked: Parked,
     mut taken: oneshot::Receiver<oneshot::Sender<Parked>>,
-    good_for: Duration,
+    (good_for, ending): (Duration, CancellationToken),
     among: Weak<Suspended>,
     handle: Handle,
 ) {
@@ -158,7 +161,14 @@ async fn keep(
                 }
                 return;
             }
-            () = &mut end => break,
+            () = &mut end => {
+                tracing::info!("a call is cancelled, because its client did not come back with answers");
+                break;
+            }
+            () = ending.cancelled() => {
+                tracing::info!("a call that waits for its client is lost, because this replica ends");
+                break;
+            }
             step = parked.events.step(), if !parked.over && heard < HEARD && parked.questions.len() < MOST => match step {
                 Some(Ok(Step::Frame(piece))) => {
                     heard += piece.len();
@@ -169,7 +179,6 @@ async fn keep(
             },
         }
     }
-    tracing::info!("a call is cancelled, because its client did not come back with answers");
     drop(parked);
     if let Some(among) = among.upgrade() {
         among.forget(&handle);

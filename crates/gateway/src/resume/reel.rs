@@ -25,6 +25,8 @@ pub(super) struct Reel {
     half: bool,
     /// The last event of which nothing, or not all, is kept any more; 0 if there is none.
     torn: u64,
+    /// Whether nobody comes back to it.
+    unwanted: bool,
     over: Option<Over>,
 }
 
@@ -88,7 +90,7 @@ impl Reel {
             begins,
             data,
         });
-        self.trim(limit);
+        self.trim(if self.unwanted { 0 } else { limit });
     }
 
     /// Lets go of the oldest pieces that were read, as long as more than `limit` bytes are kept. An event is kept whole or
@@ -148,9 +150,12 @@ impl Reel {
         self.next = self.first + self.pieces.len() as u64;
     }
 
-    /// Lets go of everything.
-    pub(super) fn clear(&mut self) {
-        self.wind();
+    /// Nobody comes back to it: what was read is let go, and so is what comes. Who reads along misses nothing.
+    pub(super) fn unwanted(&mut self) {
+        self.unwanted = true;
+        if self.over.is_some() {
+            self.wind();
+        }
         self.trim(0);
     }
 
@@ -310,11 +315,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_what_is_cleared() {
+    fn of_what_nobody_wants_only_what_was_not_read_yet_is_left() {
         let mut reel = Reel::default();
         reel.push(sse::event(b"x"), 1000);
-        reel.clear();
-        assert_eq!((reel.size(), reel.rewind(0)), (0, Rewound::Torn));
-        assert_eq!(reel.read(), Read::Nothing);
+        reel.push(sse::event(b"y"), 1000);
+        assert!(matches!(reel.read(), Read::Piece(Some(1), _)));
+        reel.unwanted();
+        assert_eq!(read(&mut reel), [written(2, "y")], "who reads along misses nothing");
+        reel.push(sse::event(b"z"), 1000);
+        assert_eq!(read(&mut reel), [written(3, "z")]);
+        assert_eq!(reel.rewind(0), Rewound::Torn);
+        reel.end(Over::Whole);
+        reel.unwanted();
+        assert_eq!((reel.size(), reel.rewind(3)), (0, Rewound::Nothing));
     }
 }

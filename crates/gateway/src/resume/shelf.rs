@@ -117,7 +117,7 @@ impl Shelf {
         tapes
             .iter()
             .filter(|tape| tape.whose.id == *id)
-            .for_each(|tape| tape.clear());
+            .for_each(|tape| tape.unwanted());
     }
 
     /// Forgets the tapes of a session.

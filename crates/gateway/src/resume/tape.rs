@@ -164,8 +164,8 @@ impl Tape {
     }
 
     /// Lets go of what was said: nobody wants it any more.
-    pub(super) fn clear(&self) {
-        self.change(Reel::clear);
+    pub(super) fn unwanted(&self) {
+        self.change(Reel::unwanted);
     }
 
     /// Changes what is kept; whether that is less now.

@@ -1,12 +1,16 @@
 //! Telling a legacy server that nobody waits for an answer any more.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use portolan_core::Outbound;
 use portolan_wire::{
-    envelope,
+    envelope::{self, Message},
     id::RequestId,
     method::Method,
     object::{self, RawObject},
@@ -14,6 +18,7 @@ use portolan_wire::{
 
 use super::{
     http::{HttpUpstream, TakenUp},
+    lease::Lease,
     session::{Open, UpstreamSession},
 };
 use crate::{cancellation::Cancellation, question::Seat};
@@ -39,6 +44,8 @@ pub(crate) enum HangingUp {
 struct Told {
     /// In use as long as the call is open, so that no pool ends it meanwhile.
     _session: Option<Arc<UpstreamSession>>,
+    /// What is heard beside the call's stream.
+    lease: Option<Box<Lease>>,
     http: Arc<HttpUpstream>,
     open: Arc<Open>,
     credential: Arc<Outbound>,
@@ -66,6 +73,7 @@ impl Unanswered {
         Self {
             told: Some(Told {
                 _session: session,
+                lease: None,
                 http,
                 open,
                 credential,
@@ -73,6 +81,58 @@ impl Unanswered {
             }),
             hanging_up,
         }
+    }
+
+    /// The same, and it is heard as well what the server says beside the call's stream.
+    pub(crate) fn hearing(mut self, lease: Option<Box<Lease>>) -> Self {
+        if let Some(told) = &mut self.told {
+            told.lease = lease;
+        }
+        self
+    }
+
+    /// Whether something can be heard there.
+    pub(crate) fn hears(&self) -> bool {
+        self.lease().is_some_and(Lease::hears)
+    }
+
+    /// What the server says there and can only mean this call.
+    pub(crate) fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
+        match self.told.as_mut().and_then(|told| told.lease.as_mut()) {
+            Some(lease) => lease.poll_said(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// A question that was said there is put to the client.
+    pub(crate) fn put(&mut self, question: &RequestId) {
+        if let Some(lease) = self.told.as_mut().and_then(|told| told.lease.as_mut()) {
+            lease.put(question.clone());
+        }
+    }
+
+    /// Brings the server an answer to a question.
+    pub(crate) fn answer(&mut self, question: &RequestId, text: Bytes) {
+        if let Some(told) = &mut self.told {
+            told.tell(text);
+            if let Some(lease) = &mut told.lease {
+                lease.answered_to(question);
+            }
+        }
+    }
+
+    /// Leaves the call to whoever takes its stream up. Whether that can be.
+    pub(crate) fn leave(&mut self) -> bool {
+        let lease = self.told.as_mut().and_then(|told| told.lease.as_mut());
+        if lease.is_some_and(|lease| !lease.leave()) {
+            return false;
+        }
+        self.told = None;
+        true
+    }
+
+    fn lease(&self) -> Option<&Lease> {
+        self.told.as_ref()?.lease.as_deref()
     }
 
     /// Tells the server something in the session of the call.
@@ -99,7 +159,9 @@ impl Unanswered {
 
     /// The answer is there.
     pub(crate) fn answered(&mut self) {
-        self.told = None;
+        if let Some(lease) = self.told.take().and_then(|told| told.lease) {
+            lease.over();
+        }
     }
 
     /// Nobody wants the answer.
@@ -129,13 +191,19 @@ impl Told {
     }
 
     fn tell(&self, text: Bytes) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        let (http, open, credential) = (self.http.clone(), self.open.clone(), self.credential.clone());
-        let telling = async move { http.tell(&open, &credential, text).await };
-        // The session waits for this before it ends, and so does the gateway.
-        let telling = self.http.tasks().track_future(telling);
-        self.open.telling.spawn_on(telling, &runtime);
+        tell(&self.http, &self.open, &self.credential, text);
     }
+}
+
+/// Tells a server something in a session. The session waits for this before it ends, and so does the gateway.
+pub(super) fn tell(http: &Arc<HttpUpstream>, open: &Arc<Open>, credential: &Arc<Outbound>, text: Bytes) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    let telling = {
+        let (http, open, credential) = (http.clone(), open.clone(), credential.clone());
+        async move { http.tell(&open, &credential, text).await }
+    };
+    let telling = http.tasks().track_future(telling);
+    open.telling.spawn_on(telling, &runtime);
 }

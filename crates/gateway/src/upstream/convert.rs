@@ -238,14 +238,19 @@ impl Conversion {
         })
     }
 
-    /// A result that is not the end of the call. Only some methods may have one, and only of modern servers
-    /// (2026-07-28, basic/patterns/mrtr).
-    fn beyond(&self, result: RawObject, result_type: Option<&Bytes>) -> Said {
+    /// Whether the result may be that answers are wanted first.
+    pub(crate) fn may_end_asking(&self) -> bool {
         let may = matches!(
             self.method,
             Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
         );
-        if may && self.upstream == Era::Modern && result_type.is_some_and(|raw| raw == INPUT_REQUIRED) {
+        may && self.upstream == Era::Modern
+    }
+
+    /// A result that is not the end of the call. Only some methods may have one, and only of modern servers
+    /// (2026-07-28, basic/patterns/mrtr).
+    fn beyond(&self, result: RawObject, result_type: Option<&Bytes>) -> Said {
+        if self.may_end_asking() && result_type.is_some_and(|raw| raw == INPUT_REQUIRED) {
             return Said::Asks(Asked::new(result));
         }
         Said::Message(self.failure(&self.odd("its answer is of a kind that this call cannot have")))
@@ -497,6 +502,16 @@ pub(crate) fn params<'a>(outgoing: &'a Outgoing<'_>, upstream: Era, name: &str) 
         }
     }
     Cow::Owned(params)
+}
+
+/// Puts the id of a request in the place of its progress token, and gives the token.
+pub(crate) fn own_token(params: &mut RawObject, id: &RequestId) -> Option<Bytes> {
+    use portolan_wire::meta::{META, PROGRESS_TOKEN};
+    let mut members = RawObject::parse_checked(params.get(META)?).ok()?;
+    let token = members.get(PROGRESS_TOKEN)?.clone();
+    members.set(PROGRESS_TOKEN, id.to_bytes());
+    params.set(META, members.to_bytes());
+    Some(token)
 }
 
 /// Asks a modern server to log from `level` on during this request, unless the request says something itself.

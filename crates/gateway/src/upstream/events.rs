@@ -28,7 +28,7 @@ use super::{
     cancel::Unanswered,
     connection::Driven,
     convert::Conversion,
-    http::{HttpUpstream, TakenUp, over_before_answer},
+    http::{Head, Heading, HttpUpstream, TakenUp, over_before_answer},
     json,
     patience::{Over, Patience},
 };
@@ -58,6 +58,7 @@ pub(crate) async fn relay(
     let limits = http.limits();
     let machine = Machine::new(conversion, limits.held_bytes, limits.message_bytes);
     let relay = EventRelay {
+        head: None,
         body: Some(body),
         machine,
         http,
@@ -104,6 +105,8 @@ pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
 /// A server's stream of events, on its way to a client.
 #[derive(Debug)]
 pub(crate) struct EventRelay {
+    /// The answer, where something was heard before it.
+    head: Option<Heading>,
     body: Option<Driven>,
     machine: Machine,
     http: Arc<HttpUpstream>,
@@ -135,6 +138,7 @@ impl EventRelay {
         machine.knows(known);
         let again = unanswered.take_up(from, Duration::ZERO).map(Taking);
         Self {
+            head: None,
             body: None,
             machine,
             http,
@@ -144,6 +148,31 @@ impl EventRelay {
             tries: 1,
             over: false,
         }
+    }
+
+    /// An answer whose head is not there yet, while something was said beside it.
+    pub(super) fn awaited(
+        head: Heading,
+        http: Arc<HttpUpstream>,
+        conversion: Conversion,
+        unanswered: Unanswered,
+        patience: Patience,
+        said: Message,
+    ) -> Self {
+        let limits = http.limits();
+        let mut relay = Self {
+            head: Some(head),
+            body: None,
+            machine: Machine::new(conversion, limits.held_bytes, limits.message_bytes),
+            http,
+            unanswered,
+            patience,
+            again: None,
+            tries: 0,
+            over: false,
+        };
+        relay.said(said);
+        relay
     }
 
     /// Leaves a stream that can be taken up again: in which session it is, the id of its call, and its last event. The call
@@ -157,7 +186,9 @@ impl EventRelay {
             self.machine.conversion().sent.clone(),
             self.machine.taken_up_from()?.clone(),
         );
-        self.unanswered.answered();
+        if !self.unanswered.leave() {
+            return None;
+        }
         self.body = None;
         self.over = true;
         Some(left)
@@ -200,9 +231,9 @@ impl EventRelay {
         self.machine.hold(holds);
     }
 
-    /// Tells the server something in the session of the call.
-    pub(super) fn tell(&self, text: Bytes) {
-        self.unanswered.reply(text);
+    /// Brings the server an answer to a question.
+    pub(super) fn answer(&mut self, question: &RequestId, text: Bytes) {
+        self.unanswered.answer(question, text);
     }
 
     /// Reads until there is something for the client, or nothing will come.
@@ -215,7 +246,20 @@ impl EventRelay {
 
     /// Takes the next step of the server's stream.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
-        if let Some(Taking(again)) = &mut self.again {
+        if !self.machine.is_passing()
+            && let Poll::Ready(said) = self.unanswered.poll_said(cx)
+        {
+            self.patience.renew();
+            self.said(said);
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(head) = &mut self.head {
+            if let Poll::Ready(head) = head.poll(cx) {
+                self.head = None;
+                self.headed(head);
+                return Poll::Ready(Ok(()));
+            }
+        } else if let Some(Taking(again)) = &mut self.again {
             if let Poll::Ready(taken) = again.as_mut().poll(cx) {
                 self.again = None;
                 self.taken_up(taken);
@@ -250,6 +294,23 @@ impl EventRelay {
                 self.body = None;
                 self.take_up(true);
             }
+        }
+        self.settle_accounts();
+    }
+
+    /// Something that the server has said beside its answer.
+    fn said(&mut self, said: Message) {
+        if let Some(question) = self.machine.beside(said) {
+            self.unanswered.put(&question);
+        }
+        self.settle_accounts();
+    }
+
+    fn headed(&mut self, head: Result<Head>) {
+        match head {
+            Ok(Head::Events(body)) => self.body = Some(*body),
+            Ok(Head::Whole(text)) => self.machine.whole(&text),
+            Err(error) => self.machine.fail(&error),
         }
         self.settle_accounts();
     }
@@ -318,6 +379,7 @@ impl EventRelay {
             Over::Cancelled => self.unanswered.cancel("the client has cancelled"),
         }
         self.over = true;
+        self.head = None;
         self.body = None;
         self.again = None;
     }

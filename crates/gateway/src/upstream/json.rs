@@ -149,12 +149,14 @@ fn begin(held: &VecDeque<Bytes>, conversion: &Conversion) -> Option<Begun> {
     Some((queue, Some(stream)))
 }
 
-/// Whether a head is that of a result for this call, of a kind that may be streamed.
+/// Whether a head is that of a result for this call, of a kind that may be streamed. One that may yet turn out to ask for
+/// input is none: its questions may be long, and come before it says what it is.
 pub(crate) fn is_ours(head: &Head, conversion: &Conversion) -> bool {
     head.kind == Some(Kind::Result)
         && head.id.as_ref() == Some(&conversion.sent)
         && !conversion.is_beyond(head.result_type.as_ref())
         && !conversion.is_task(head.result_type.as_ref())
+        && (head.answers || head.result_type.is_some() || !conversion.may_end_asking())
 }
 
 async fn collect(

@@ -6,8 +6,8 @@
 
 use std::{
     sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU8},
+        Arc, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -19,7 +19,10 @@ use portolan_wire::level::LogLevel;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use super::http::HttpUpstream;
+use super::{
+    ear::{Ear, Presence},
+    http::HttpUpstream,
+};
 use crate::{
     question::Seat,
     stream::{Listener, Opening},
@@ -35,6 +38,10 @@ pub(crate) struct UpstreamSession {
     credential: Arc<Outbound>,
     open: ArcSwapOption<Open>,
     opening: Mutex<()>,
+    /// What is heard beside the calls that are made here, where that can be told whose it is.
+    ear: std::sync::Mutex<Option<Arc<Ear>>>,
+    /// Something in it outlives its calls: only the server ends it.
+    pinned: AtomicBool,
 }
 
 /// A session that the server knows.
@@ -85,6 +92,8 @@ impl UpstreamSession {
             credential,
             open: None.into(),
             opening: Mutex::default(),
+            ear: std::sync::Mutex::default(),
+            pinned: AtomicBool::new(false),
         }
     }
 
@@ -128,6 +137,47 @@ impl UpstreamSession {
         listener.asides.follow(&http, &open, &self.credential, &listener.outbox)
     }
 
+    /// From now on something in it outlives its calls, such as a task.
+    pub(super) fn pin(&self) {
+        self.pinned.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::Relaxed)
+    }
+
+    /// The session as it is open under this id.
+    pub(super) fn open_as(&self, id: &str) -> Option<Arc<Open>> {
+        let open = self.open.load_full()?;
+        (open.id.as_ref()? == id).then_some(open)
+    }
+
+    /// Lets a call in that is to hear what the server says beside it; `alone` if no other is made here meanwhile.
+    pub(super) fn enter(self: &Arc<Self>, http: &Arc<HttpUpstream>, open: &Arc<Open>, alone: bool) -> Option<Presence> {
+        if open.id.is_none() {
+            http.note_mute();
+        }
+        if http.is_mute() {
+            return None;
+        }
+        let mut ear = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = ear.as_ref().filter(|ear| ear.is_of(open))
+            && let Some(presence) = known.enter(alone)
+        {
+            return Some(presence);
+        }
+        let new = Ear::begin(self, http, open, &self.credential)?;
+        let presence = new.enter(alone);
+        *ear = Some(new);
+        presence
+    }
+
+    /// Whether the server asks here what no call can be told of for certain.
+    pub(super) fn is_astray(&self) -> bool {
+        let ear = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
+        ear.as_ref().is_some_and(|ear| ear.is_astray())
+    }
+
     /// Notes that the server knows `expired` no longer. Whoever comes next opens a new one, unless somebody did already.
     pub(crate) fn expire(&self, expired: &Arc<Open>) {
         let none: Option<Arc<Open>> = None;
@@ -137,6 +187,7 @@ impl UpstreamSession {
     /// Tells the server that the session is over. It may refuse, and may be gone; both are fine.
     pub(crate) async fn close(&self) {
         if let (Some(open), Some(http)) = (self.open.swap(None), self.http.upgrade()) {
+            self.ear.lock().unwrap_or_else(PoisonError::into_inner).take();
             open.telling.close();
             let _ = tokio::time::timeout(LAST_WORDS, open.telling.wait()).await;
             http.end_session(&open, &self.credential).await;

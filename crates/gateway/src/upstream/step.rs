@@ -177,9 +177,9 @@ impl Events {
     }
 
     /// Brings the server an answer to a question of this call.
-    pub(crate) fn answer(&self, key: &QuestionKey, answer: Answer) {
+    pub(crate) fn answer(&mut self, key: &QuestionKey, answer: Answer) {
         match (self, key) {
-            (Self::Http(relay), QuestionKey::Id(id)) => relay.tell(response(id, &answer)),
+            (Self::Http(relay), QuestionKey::Id(id)) => relay.answer(id, response(id, &answer)),
             (Self::Channel(relay), QuestionKey::Channel(key)) => relay.answer(*key, answer),
             _ => {}
         }

@@ -7,7 +7,7 @@ use portolan_core::Asks;
 use serde_json::{Value, json};
 
 use crate::support::{
-    asker::{Asker, Seen},
+    asker::{Asker, Seen, beside::Beside},
     client::{Client, Post, Speaks},
     until,
     world::{Site, replicas},
@@ -61,6 +61,11 @@ impl Caller {
         }
     }
 
+    /// How many of the servers it goes to. Legacy clients are asked beside their calls on another stream than this one reads.
+    fn servers(&self) -> usize {
+        if self.at[0].speaks.is_modern() { 6 } else { 3 }
+    }
+
     fn somewhere(&mut self) -> &Client {
         let at = self.random.below(2);
         &self.at[at]
@@ -88,8 +93,22 @@ impl Caller {
         let id = format!("\"{number}\"");
         let post = self.at[0].call(&id, tool, &arguments.to_string());
         let mut incoming = self.at[0].begin(&post).await;
-        while let Ok(Some(text)) = incoming.event().await {
-            let message: Value = serde_json::from_str(&text).expect("JSON");
+        let mut last: Option<String> = None;
+        while let Ok(Some(event)) = incoming.whole_event().await {
+            if let Some(last) = &last
+                && self.random.chance(8)
+            {
+                // The connection breaks before this was read, and the client comes back for it.
+                drop(incoming);
+                incoming = self.somewhere().take_up(last).await;
+                assert_eq!(incoming.head.status, 200);
+                continue;
+            }
+            last = event.id.clone().or(last);
+            if event.data.is_empty() {
+                continue;
+            }
+            let message = event.json();
             if let Some(end) = outcome(&message) {
                 return end;
             }
@@ -201,23 +220,36 @@ fn outcome(message: &Value) -> Option<Option<String>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_never_cross_and_leave_nothing_behind() {
     for seed in SEEDS {
-        let askers = [Asker::legacy().await, Asker::modern().await, Asker::resumable().await];
+        let askers = [
+            Asker::legacy().await,
+            Asker::modern().await,
+            Asker::resumable().await,
+            Asker::beside(Beside::default()).await,
+            Asker::beside(Beside::in_json()).await,
+            Asker::resumable_with_streams().await,
+        ];
         let urls = askers.each_ref().map(Asker::url);
-        let servers = [("plain", &*urls[0]), ("modern", &*urls[1]), ("resumable", &*urls[2])];
+        let names = ["plain", "modern", "resumable", "beside", "beside-json", "streams"];
+        let servers: Vec<_> = names.into_iter().zip(urls.iter().map(String::as_str)).collect();
         let sites = replicas(&servers, Asks::ALL, |config| {
             // Nobody says that an answer went through another replica, so that what was asked is waited for as long as for
             // any other sign of a server.
             config.timeouts.question = Duration::from_secs(2);
             config.timeouts.call = Duration::from_secs(2);
+            config.timeouts.listen_grace = Duration::from_millis(300);
+            // Both callers are many clients at once here.
+            config.limits.sessions_per_caller = CALLERS * CONVERSATIONS;
+            config.limits.suspended_per_caller = CALLERS * CONVERSATIONS;
+            config.timeouts.replay = Duration::ZERO;
         })
         .await;
         let callers = (0..CALLERS).map(|number| {
-            let sites = &sites;
+            let (sites, servers) = (&sites, &servers);
             async move {
                 let mut caller = Caller::new(sites, number, seed).await;
                 let mut ended = 0;
                 for conversation in 0..CONVERSATIONS {
-                    let server = servers[caller.random.below(3)].0;
+                    let server = servers[caller.random.below(caller.servers())].0;
                     ended += usize::from(caller.converse(conversation, &format!("{server}__ask")).await);
                 }
                 ended
@@ -229,5 +261,15 @@ async fn conversations_never_cross_and_leave_nothing_behind() {
         assert!(begun <= CALLERS * CONVERSATIONS, "{begun} calls: one was made twice");
         let open = || sites.iter().map(|site| site.gateway.question_count()).sum::<usize>();
         until("nothing is left behind", || open() == 0).await;
+        // Also no session that nobody uses and nobody else may use.
+        for asker in &askers[3..] {
+            let beside = asker.seen.beside.as_ref().expect("it has streams");
+            until("all streams but those of callers who may come back are closed", || {
+                beside.open() <= 2 * sites.len()
+            })
+            .await;
+        }
+        let kept = || sites.iter().map(|site| site.gateway.replay_count()).sum::<usize>();
+        until("no stream is left behind", || kept() == 0).await;
     }
 }

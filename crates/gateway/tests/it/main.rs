@@ -2,18 +2,22 @@
 
 mod aside_questions;
 mod auth;
+mod beside_questions;
 mod cancel;
 mod catalogue;
 mod channel_questions;
 mod channels;
 mod conversations;
+mod draining;
 mod features;
 mod intake;
 mod keep_alive;
+mod killed;
 mod levels;
 mod limits;
 mod listens;
 mod listing;
+mod long_questions;
 mod matrix;
 mod memory;
 mod mutations;

@@ -2,9 +2,11 @@
 
 pub(crate) mod asker;
 pub(crate) mod client;
+pub(crate) mod conversation;
 pub(crate) mod jobs;
 pub(crate) mod library;
 pub(crate) mod raw;
+pub(crate) mod replica;
 pub(crate) mod script;
 pub(crate) mod talker;
 pub(crate) mod teller;

@@ -14,7 +14,7 @@ use crate::support::client::Client;
 const KNOWN: &str = r#"{"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
 
 /// The answer to a client that knows tasks.
-async fn with_tasks(client: &Client, method: &str, params: Value) -> Value {
+pub(crate) async fn with_tasks(client: &Client, method: &str, params: Value) -> Value {
     let mut params = params;
     let capabilities: Value = serde_json::from_str(KNOWN).expect("JSON");
     params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",

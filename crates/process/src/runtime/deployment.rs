@@ -1,22 +1,34 @@
 //! One deployment of the process runtime.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use portolan_core::{
-    Cause, Endpoint, Error, Failure, HttpEndpoint, InstallName, Result, RunSpec, Sharing, Source, Status, StatusBoard,
-    StatusEvent, Transport,
+    Cause, Channel, Endpoint, Error, Failure, HttpEndpoint, InstallName, Result, RunSpec, Sharing, Source, Status,
+    StatusBoard, StatusEvent, Transport,
 };
 use url::Url;
 
 use super::ProcessRuntime;
-use crate::{StdioServer, front::Phase, keeper::Speech, recipe::SpecRecipe, supervisor::Supervisor};
+use crate::{
+    ProcessConfig, StdioServer,
+    front::Phase,
+    keeper::Speech,
+    per_session::{PerSession, Start},
+    recipe::SpecRecipe,
+    supervisor::{Beginning, Supervisor},
+};
 
 /// What runs under one name.
 pub(super) struct Deployment {
     pub(super) plan: Plan,
     /// Also for a server that is spoken to by HTTP; then it is not handed out as a channel.
     pub(super) server: Arc<StdioServer>,
-    pub(super) gate: Arc<Gate>,
+    /// The processes beside it, where each conversation has its own.
+    apart: Option<Arc<PerSession>>,
+    gate: Arc<Gate>,
 }
 
 /// A spec that was found fit to run here.
@@ -49,15 +61,23 @@ impl Plan {
                 return Err(Error::invalid("source", problem));
             }
         };
-        if spec.sharing != Sharing::Shared {
-            let problem = "a process for each session is not supported by the process runtime; use shared";
-            return Err(Error::invalid("sharing", problem));
-        }
         let http = match transport {
             Transport::Stdio => None,
             Transport::Http { port, path } => Some((*port, url(*port, path)?)),
             _ => return Err(Error::invalid("transport", "is not known to the process runtime")),
         };
+        match spec.sharing {
+            Sharing::Shared => {}
+            Sharing::PerSession { max: 0 } => {
+                let problem = "allows no session at all; give a max of 1 or more";
+                return Err(Error::invalid("sharing", problem));
+            }
+            Sharing::PerSession { .. } if http.is_none() => {}
+            _ => {
+                let problem = "a server that is spoken to by HTTP keeps its sessions apart itself; use shared";
+                return Err(Error::invalid("sharing", problem));
+            }
+        }
         let spec = spec.clone();
         Ok(Self { spec, http })
     }
@@ -81,6 +101,7 @@ impl Deployment {
             spec: plan.spec.clone(),
             credentials: runtime.credentials.clone(),
         };
+        let another = recipe.clone();
         let speech = match &plan.http {
             Some((port, _)) => Speech::Http { port: *port },
             None => Speech::Stdio,
@@ -91,16 +112,61 @@ impl Deployment {
             speech,
             runtime.config.clone(),
             Box::new(move |status, restarts| reporting.report(status, restarts)),
-            before,
+            before.map_or(Beginning::Fresh, Beginning::After),
         );
         let server = Arc::new(StdioServer { supervisor });
-        Self { plan, server, gate }
+        let apart = match plan.spec.sharing {
+            Sharing::PerSession { max } => {
+                let start = starts(another, server.clone(), runtime.config.clone());
+                let idle = runtime.config.session_idle;
+                Some(Arc::new(PerSession::new(server.clone(), start, max, idle)))
+            }
+            _ => None,
+        };
+        Self {
+            plan,
+            server,
+            apart,
+            gate,
+        }
+    }
+
+    /// Starts the processes of conversations anew, when they are next called.
+    pub(super) fn restart_apart(&self, drain: Duration) {
+        if let Some(apart) = &self.apart {
+            apart.restart(drain);
+        }
+    }
+
+    /// Another deployment takes its place, or none: no later status of this one is told, and no conversation begins. Calls
+    /// in conversations have `drain` to finish.
+    pub(super) fn close(&self, drain: Duration) {
+        self.gate.shut();
+        if let Some(apart) = &self.apart {
+            apart.stop(drain);
+        }
+    }
+
+    /// Ends all processes at once.
+    pub(super) fn kill(&self) {
+        self.gate.shut();
+        if let Some(apart) = &self.apart {
+            apart.kill();
+        }
+        self.server.supervisor.kill();
+    }
+
+    fn channel(&self) -> Arc<dyn Channel> {
+        match &self.apart {
+            Some(apart) => apart.clone(),
+            None => self.server.clone(),
+        }
     }
 
     pub(super) fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
         let failure = match (self.server.phase(), &self.plan.http) {
             // Calls wait where they are: in the channel.
-            (Phase::Ready(_) | Phase::Starting(_), None) => return Ok(Endpoint::Channel(self.server.clone())),
+            (Phase::Ready(_) | Phase::Starting(_), None) => return Ok(Endpoint::Channel(self.channel())),
             (Phase::Ready(_), Some((_, url))) => {
                 let mut endpoint = HttpEndpoint::new(url.clone());
                 endpoint.era = self.plan.spec.era;
@@ -115,6 +181,23 @@ impl Deployment {
             failure,
         })
     }
+}
+
+/// Starts processes of the same server, whose log is part of its.
+fn starts(recipe: SpecRecipe, server: Arc<StdioServer>, config: ProcessConfig) -> Start {
+    let (name, logs) = (recipe.spec.server.clone(), server.supervisor.shared.logs.clone());
+    Box::new(move || {
+        let supervisor = Supervisor::start(
+            name.as_str(),
+            Box::new(recipe.clone()),
+            Speech::Stdio,
+            config.clone(),
+            // What the install is said to be like is how the process is that answers for all.
+            Box::new(|_: Status, _: u32| {}),
+            Beginning::Beside(logs.clone()),
+        );
+        Arc::new(StdioServer { supervisor })
+    })
 }
 
 impl Gate {

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod bench;
 #[cfg(feature = "bridge")]
 mod bridge;
 mod calls;
@@ -13,6 +14,7 @@ mod end;
 mod faults;
 mod load;
 mod memory;
+mod per_session;
 mod questions;
 mod runtime;
 mod secrets;

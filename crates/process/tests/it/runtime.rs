@@ -4,68 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use portolan_core::{
-    Cause, CredentialKey, CredentialStore, Endpoint, Error, InstallName, LogQuery, Precondition, Restart, RunSpec,
-    Runtime, RuntimeLogs, RuntimeRestart, Secret, Sharing, Source, Status, SystemClock, Transport, Value,
-    memory::MemoryCredentials,
+    Cause, CredentialKey, CredentialStore, Endpoint, Error, InstallName, LogQuery, Precondition, Restart, Runtime,
+    RuntimeLogs, RuntimeRestart, Secret, Sharing, Source, Status, SystemClock, Transport, Value,
 };
 use portolan_process::ProcessRuntime;
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::{
+    bench::{Bench, bench},
     conformance::spec,
     support::{PATIENCE, config, runs, tool, until},
 };
-
-struct Bench {
-    runtime: ProcessRuntime,
-    credentials: Arc<MemoryCredentials>,
-    name: InstallName,
-    dir: TempDir,
-}
-
-fn bench() -> Bench {
-    let dir = tempfile::tempdir().unwrap();
-    let credentials = Arc::new(MemoryCredentials::new());
-    Bench {
-        runtime: ProcessRuntime::new(config(&dir), credentials.clone()),
-        credentials,
-        name: InstallName::new(&SystemClock),
-        dir,
-    }
-}
-
-impl Bench {
-    async fn ensure(&self, spec: &RunSpec) {
-        self.runtime.ensure(&self.name, spec).await.unwrap();
-    }
-
-    async fn settled(&self) -> Status {
-        let mut events = self.runtime.watch();
-        let settled = async {
-            while let Some(event) = events.next().await {
-                if event.install == self.name && event.status.is_settled() {
-                    return event.status;
-                }
-            }
-            panic!("the watch ended");
-        };
-        tokio::time::timeout(PATIENCE, settled).await.unwrap()
-    }
-
-    async fn ready(&self, spec: &RunSpec) -> u32 {
-        self.ensure(spec).await;
-        assert_eq!(self.settled().await, Status::Ready);
-        self.runtime.pid(&self.name).unwrap()
-    }
-
-    async fn call(&self, name: &str, arguments: serde_json::Value) -> portolan_core::Result<serde_json::Value> {
-        match self.runtime.endpoint(&self.name).await? {
-            Endpoint::Channel(channel) => tool(&*channel, name, arguments, PATIENCE).await,
-            other => panic!("{other:?}"),
-        }
-    }
-}
 
 #[tokio::test]
 async fn an_equal_spec_keeps_the_process_and_another_replaces_it() {
@@ -285,8 +234,16 @@ async fn what_can_never_run_here_is_refused_at_once() {
         args: Vec::new(),
         transport: Transport::Stdio,
     };
-    let mut per_session = spec(&[]);
-    per_session.sharing = Sharing::PerSession { max: 3 };
+    let mut no_session = spec(&[]);
+    no_session.sharing = Sharing::PerSession { max: 0 };
+    let mut http_per_session = spec(&[]);
+    http_per_session.sharing = Sharing::PerSession { max: 3 };
+    if let Source::Command { transport, .. } = &mut http_per_session.source {
+        *transport = Transport::Http {
+            port: 8080,
+            path: "/mcp".into(),
+        };
+    }
     let mut bad_path = spec(&[]);
     if let Source::Command { transport, .. } = &mut bad_path.source {
         *transport = Transport::Http {
@@ -294,7 +251,7 @@ async fn what_can_never_run_here_is_refused_at_once() {
             path: "mcp".into(),
         };
     }
-    for spec in [image, per_session, bad_path] {
+    for spec in [image, no_session, http_per_session, bad_path] {
         let refused = bench.runtime.ensure(&bench.name, &spec).await;
         assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
     }

@@ -61,6 +61,22 @@ fn the_id_is_replaced_and_nothing_else() {
 }
 
 #[test]
+fn it_is_seen_whether_a_result_answers() {
+    for (result, answers) in [
+        (r#"{"content":[]}"#, true),
+        (r#"{"_meta":{},"structured\u0043ontent":1}"#, true),
+        (r#"{"contents":[]}"#, true),
+        (r#"{"messages":[]}"#, true),
+        (r#"{"inputRequests":{"content":[]}}"#, false),
+        (r#"{"_meta":{"content":[]}}"#, false),
+    ] {
+        let text = format!(r#"{{"content":1,"id":1,"result":{result}}}"#);
+        let (_, head) = stream(text.as_bytes(), ResultType::Ensure, &[]).unwrap();
+        assert_eq!(head.answers, answers, "{result}");
+    }
+}
+
+#[test]
 fn a_missing_result_type_is_added_last() {
     for (input, output) in [
         (

@@ -270,6 +270,10 @@ impl Walk {
                 return Err(StreamError::Duplicate("resultType"));
             }
             (true, b"resultType") => return Ok(Member::ResultType),
+            (true, b"content" | b"structuredContent" | b"contents" | b"messages") => {
+                self.head.answers = true;
+                return Ok(Member::Other);
+            }
             _ => return Ok(Member::Other),
         };
         if self.head.kind.replace(kind).is_some() {

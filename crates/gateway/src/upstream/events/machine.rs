@@ -224,6 +224,39 @@ impl Machine {
         self.replies.drain(..)
     }
 
+    /// Whether the answer is on its way through, piece by piece: nothing can come between.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.long, Long::Passing(_))
+    }
+
+    /// Takes what the server says beside the stream of this call. Gives the id of a question that is put to the client.
+    pub(super) fn beside(&mut self, said: Message) -> Option<RequestId> {
+        match said {
+            Message::Request(request) => {
+                let (id, before) = (request.id.clone(), self.out.len());
+                self.ask_back(request);
+                (self.out.len() > before).then_some(id)
+            }
+            Message::Notification(told) if self.passes(&told) => {
+                let message = envelope::notification(&told.method, told.params.as_deref());
+                self.out.extend(self.conversion.notification(message).map(Out::Message));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes an answer that is no stream.
+    pub(super) fn whole(&mut self, text: &Bytes) {
+        match whole(text, &self.conversion) {
+            Ok(Said::Message(message)) => self.answer(Out::Message(message)),
+            Ok(Said::Asks(asked)) => self.answer(Out::Asks(asked)),
+            Ok(Said::Insists(message)) => self.answer(Out::Insists(message)),
+            Ok(Said::Task(task)) => self.answer(Out::Task(task)),
+            Err(error) => self.refuse(&error),
+        }
+    }
+
     fn line(&mut self, line: &Bytes) {
         let Some(data) = data_of(line) else {
             return self.field(line);
@@ -330,13 +363,7 @@ impl Machine {
             Ok(envelope::Incoming::One(Message::Response(response)))
                 if response.id.as_ref().is_none_or(|id| *id == self.conversion.sent) =>
             {
-                match whole(&data, &self.conversion) {
-                    Ok(Said::Message(message)) => self.answer(Out::Message(message)),
-                    Ok(Said::Asks(asked)) => self.answer(Out::Asks(asked)),
-                    Ok(Said::Insists(message)) => self.answer(Out::Insists(message)),
-                    Ok(Said::Task(task)) => self.answer(Out::Task(task)),
-                    Err(error) => self.refuse(&error),
-                }
+                self.whole(&data);
             }
             Ok(envelope::Incoming::One(Message::Notification(notification))) if self.passes(&notification) => {
                 self.out.extend(self.conversion.notification(data).map(Out::Message));

@@ -31,7 +31,9 @@ impl HttpUpstream {
             self.probe(credential).await?;
             return Ok(());
         }
-        let session = self.session_for(&ClientSide::Gateway, credential, Abilities::NONE);
+        let session = self
+            .session_for(&ClientSide::Gateway, credential, Abilities::NONE)
+            .session;
         let version = legacy_version(None, &dialects.legacy_versions);
         let opened = session.get(async || Box::pin(self.shake_hands(version, credential, Abilities::NONE)).await);
         opened.await.map(drop)

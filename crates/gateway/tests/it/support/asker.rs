@@ -2,6 +2,8 @@
 //!
 //! The tool `ask` takes `{"tag", "questions", "rounds", "method"}` and answers with its tag and what it was answered.
 
+pub(crate) mod beside;
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -11,6 +13,7 @@ use std::{
     },
 };
 
+use self::beside::Beside;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -36,6 +39,8 @@ pub(crate) struct Seen {
     /// Calls of the tool that were begun, anew.
     pub(crate) calls: AtomicUsize,
     pub(crate) cancelled: AtomicUsize,
+    /// Sessions that were ended.
+    pub(crate) ended: AtomicUsize,
     /// Answers to what was not asked, or was answered before.
     pub(crate) odd: AtomicUsize,
     /// GET requests with a `Last-Event-ID`.
@@ -45,6 +50,8 @@ pub(crate) struct Seen {
     answers: Mutex<HashMap<String, Option<Value>>>,
     /// Streams by the id of their call, with what was written to them.
     streams: Mutex<HashMap<String, Vec<String>>>,
+    /// Where it asks beside its calls, if it does.
+    pub(crate) beside: Option<Beside>,
     changed: Notify,
 }
 
@@ -65,6 +72,25 @@ impl Asker {
     pub(crate) async fn modern() -> Self {
         Self::start(Seen {
             modern: true,
+            ..Seen::default()
+        })
+        .await
+    }
+
+    /// A legacy server that asks on the GET streams of its sessions.
+    pub(crate) async fn beside(beside: Beside) -> Self {
+        Self::start(Seen {
+            beside: Some(beside),
+            ..Seen::default()
+        })
+        .await
+    }
+
+    /// A legacy server that has such streams, and asks on those of its calls, which can be taken up again.
+    pub(crate) async fn resumable_with_streams() -> Self {
+        Self::start(Seen {
+            resumable: true,
+            beside: Some(Beside::silent()),
             ..Seen::default()
         })
         .await
@@ -105,6 +131,15 @@ impl Seen {
 
     pub(crate) fn is_modern(&self) -> bool {
         self.modern
+    }
+
+    /// Waits for an answer to what is asked by hand.
+    pub(crate) fn expect(&self, id: &str) {
+        self.answers.lock().expect("no panic").insert(id.into(), None);
+    }
+
+    pub(crate) fn answer(&self, id: &str) -> Option<Value> {
+        self.answers.lock().expect("no panic").get(id).cloned().flatten()
     }
 
     fn note(counter: &AtomicUsize) {
@@ -191,11 +226,27 @@ async fn connection(mut stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
             head.split(' ').next().unwrap_or_default().to_owned(),
             field("last-event-id:"),
         );
+        let session = field("mcp-session-id:").unwrap_or_default();
         buffer.drain(..end + length);
+        if let Some(beside) = &seen.beside
+            && beside.serves(&verb, last.is_some(), &body, &session)
+        {
+            let goes_on = match verb.as_str() {
+                "get" => beside.listen(&mut stream, &session).await?,
+                _ => beside::call(&mut stream, seen, beside, &session, &body).await?,
+            };
+            if goes_on {
+                continue;
+            }
+            return Ok(());
+        }
         match (verb.as_str(), last) {
             ("get", Some(last)) => return resume(&mut stream, seen, &last).await,
             ("get", None) => answer(&mut stream, 405, "").await?,
-            ("delete", _) => answer(&mut stream, 204, "").await?,
+            ("delete", _) => {
+                Seen::note(&seen.ended);
+                answer(&mut stream, 204, "").await?;
+            }
             _ => {
                 if !serve(&mut stream, seen, &body).await? {
                     return Ok(());
@@ -206,8 +257,12 @@ async fn connection(mut stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
 }
 
 async fn answer(stream: &mut TcpStream, status: u16, body: &str) -> std::io::Result<()> {
+    answer_in(stream, status, "asker", body).await
+}
+
+async fn answer_in(stream: &mut TcpStream, status: u16, session: &str, body: &str) -> std::io::Result<()> {
     let text = format!(
-        "HTTP/1.1 {status} Planned\r\ncontent-type: application/json\r\nmcp-session-id: asker\r\ncontent-length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {status} Planned\r\ncontent-type: application/json\r\nmcp-session-id: {session}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(text.as_bytes()).await
@@ -240,7 +295,8 @@ async fn serve(stream: &mut TcpStream, seen: &Seen, body: &Value) -> std::io::Re
                 .push(body["params"]["capabilities"].clone());
             let hello = json!({"protocolVersion": body["params"]["protocolVersion"], "capabilities": {"tools": {}},
                 "serverInfo": {"name": "asker", "version": "1"}});
-            answer(stream, 200, &result(hello)).await?;
+            let session = seen.beside.as_ref().map(Beside::session);
+            answer_in(stream, 200, session.as_deref().unwrap_or("asker"), &result(hello)).await?;
         }
         Some("tools/list") => {
             let list = json!({"resultType": "complete", "tools": [tool], "ttlMs": 0, "cacheScope": "private"});

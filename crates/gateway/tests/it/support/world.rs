@@ -201,6 +201,14 @@ impl Server {
         }
     }
 
+    /// Calls that take time and were begun.
+    pub(crate) fn begun(&self) -> usize {
+        match self {
+            Self::Http(fixture) => usize::try_from(fixture.counters().calls).expect("few"),
+            Self::Stdio { dir, .. } => ledger(dir).iter().filter(|line| line.starts_with("begun")).count(),
+        }
+    }
+
     /// How often the tool `count` ran for `key`.
     pub(crate) fn count(&self, key: &str) -> usize {
         match self {

@@ -135,7 +135,7 @@ async fn a_cancellation_ends_the_call_and_a_lost_connection_does_not() {
         tokio::spawn(async move { client.tool(2, "sleep", json!({"ms": 20_000})).await })
     };
     tokio::time::sleep(std::time::Duration::from_millis(800)).await;
-    assert_eq!(read(), "", "the lost one was not cancelled");
+    assert!(!read().contains("cancelled"), "the lost one was not cancelled");
     let params = json!({"requestId": 2, "reason": "enough"});
     client
         .post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
@@ -147,7 +147,7 @@ async fn a_cancellation_ends_the_call_and_a_lost_connection_does_not() {
         "no answer comes for it"
     );
     until("the server was told", async || read().contains("cancelled")).await;
-    assert_eq!(read().lines().count(), 1);
+    assert_eq!(read().matches("cancelled").count(), 1);
     // Both ids are free again.
     assert_eq!(client.tool(1, "echo", json!({"text": "x"})).await.status, 200);
 }

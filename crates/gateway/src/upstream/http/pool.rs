@@ -1,0 +1,282 @@
+//! The sessions at a legacy server in which calls are made.
+//!
+//! A legacy client's belongs to its own session. Modern callers have none: each has one here for each credential, and for
+//! what the server was told that it can be asked. Calls in which the server may ask something are made there one at a time
+//! where the server has a stream beside its calls; further ones at the same time have sessions beside it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use portolan_core::{Outbound, Subject, Version};
+use tokio::time::Instant;
+
+use super::HttpUpstream;
+use crate::{
+    question::Abilities,
+    upstream::{
+        ClientSide,
+        session::{Open, UpstreamSession},
+    },
+};
+
+/// Sessions that are kept for modern callers of a legacy server.
+const POOL: usize = 1024;
+
+/// Whose sessions: the caller, its credential, and what the server was told that it can be asked.
+type Key = (Option<Subject>, Option<Version>, Abilities);
+
+/// The sessions of modern callers.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    kept: Mutex<HashMap<Key, Seats>>,
+    /// In which a call was left; the longest first.
+    aside: Mutex<VecDeque<Aside>>,
+    /// The server has no stream beside its calls.
+    mute: AtomicBool,
+}
+
+/// Those of one key.
+#[derive(Debug, Default)]
+struct Seats {
+    /// The first is the caller's one; calls that must not share it have the others.
+    own: Vec<Arc<UpstreamSession>>,
+    /// Where all are that have found no place there.
+    crowd: Option<Arc<UpstreamSession>>,
+}
+
+/// A session in which a call was left.
+#[derive(Debug)]
+struct Aside {
+    session: Arc<UpstreamSession>,
+    /// Where it comes back to.
+    key: Key,
+    is_first: bool,
+    /// When it is given up.
+    until: Instant,
+}
+
+/// A session for a call.
+pub(super) struct Taken {
+    pub(super) session: Arc<UpstreamSession>,
+    /// Whether it is to be heard what is said beside the call; with it, whether the call has the session for itself.
+    pub(super) alone: Option<bool>,
+}
+
+impl HttpUpstream {
+    /// The session for a call: that of a legacy client's own, or one of the caller's.
+    pub(super) fn session_for(
+        self: &Arc<Self>,
+        client: &ClientSide<'_>,
+        credential: &Arc<Outbound>,
+        asks: Abilities,
+    ) -> Taken {
+        let make = || Arc::new(UpstreamSession::new(self, credential.clone()));
+        let subject = match client {
+            ClientSide::Legacy { session, .. } => {
+                let fits = |old: &UpstreamSession| old.fits(self, credential.version);
+                return Taken {
+                    session: session.upstream(&self.server.name, fits, make),
+                    alone: None,
+                };
+            }
+            ClientSide::Modern { caller, .. } => Some(caller.subject.clone()),
+            ClientSide::Gateway => None,
+        };
+        let key = (subject, credential.version, asks);
+        let mut gone = Vec::new();
+        let mut kept = self.sessions.lock();
+        let taken = if asks.is_none() || self.is_mute() {
+            let session = match kept.get(&key).and_then(|seats| seats.own.first()) {
+                Some(session) => session.clone(),
+                None => add(&mut kept, key, make(), &mut gone),
+            };
+            Taken { session, alone: None }
+        } else {
+            gone.extend(self.sessions.give_up());
+            let most = self.limits().sessions_per_caller;
+            let seats = kept.entry(key.clone()).or_default();
+            gone.extend(
+                seats
+                    .own
+                    .extract_if(.., |session| is_idle(session) && session.is_astray()),
+            );
+            match seats.own.iter().find(|session| is_idle(session)).cloned() {
+                Some(session) => Taken {
+                    session,
+                    alone: Some(true),
+                },
+                None if seats.own.len() < most => Taken {
+                    session: add(&mut kept, key, make(), &mut gone),
+                    alone: Some(true),
+                },
+                None => Taken {
+                    session: seats.crowd.get_or_insert_with(make).clone(),
+                    alone: Some(false),
+                },
+            }
+        };
+        drop(kept);
+        self.end(gone);
+        taken
+    }
+
+    /// Notes that the server has no stream beside its calls. It is not asked for one again, as long as it knows its
+    /// sessions.
+    pub(in crate::upstream) fn note_mute(&self) {
+        self.sessions.mute.store(true, Ordering::Relaxed);
+    }
+
+    /// The server has forgotten a session: it may be another one now.
+    pub(super) fn note_forgotten(&self) {
+        self.sessions.mute.store(false, Ordering::Relaxed);
+    }
+
+    pub(in crate::upstream) fn is_mute(&self) -> bool {
+        self.sessions.mute.load(Ordering::Relaxed)
+    }
+
+    /// A session that nobody has used for a while is ended, unless it is its caller's one.
+    pub(in crate::upstream) fn unused(&self, session: &Weak<UpstreamSession>) {
+        if let Some(session) = session.upgrade() {
+            let mut kept = self.sessions.lock();
+            // The pool has it, and this.
+            let is_idle = Arc::strong_count(&session) == 2 && !session.is_pinned();
+            let gone = if is_idle {
+                remove(&mut kept, &session, true)
+            } else {
+                None
+            };
+            drop((kept, session));
+            self.end(gone);
+        }
+    }
+
+    /// A session is used no more. With `but_first`, a caller's one is kept.
+    pub(in crate::upstream) fn let_go(&self, session: &Arc<UpstreamSession>, but_first: bool) {
+        let gone = remove(&mut self.sessions.lock(), session, but_first);
+        self.end(gone);
+    }
+
+    /// A session in which a call was left for whoever takes it up again, or has become a task: nobody else may use it, and
+    /// it is ended when the call cannot be brought back any more. What has become a task, only its server ends.
+    pub(in crate::upstream) fn set_aside(&self, session: Arc<UpstreamSession>) {
+        let taken = take_out(&mut self.sessions.lock(), &session, false);
+        if let Some((key, at, session)) = taken {
+            let until = Instant::now() + self.timeouts().state;
+            self.sessions.aside().push_back(Aside {
+                session,
+                key,
+                is_first: at == Some(0),
+                until,
+            });
+        }
+        let gone = self.sessions.give_up();
+        self.end(gone);
+    }
+
+    /// The session with this id, in which a call was left that is taken up again here. It is its caller's again.
+    pub(super) fn take_back(&self, id: &str) -> Option<(Arc<UpstreamSession>, Arc<Open>)> {
+        let mut aside = self.sessions.aside();
+        let at = aside.iter().position(|aside| aside.session.open_as(id).is_some())?;
+        let Aside {
+            session, key, is_first, ..
+        } = aside.remove(at)?;
+        drop(aside);
+        let open = session.open_as(id)?;
+        let mut kept = self.sessions.lock();
+        let own = &mut kept.entry(key).or_default().own;
+        own.insert(if is_first { 0 } else { own.len() }, session.clone());
+        Some((session, open))
+    }
+
+    fn end(&self, gone: impl IntoIterator<Item = Arc<UpstreamSession>>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        for session in gone.into_iter().filter(|session| !session.is_pinned()) {
+            self.tasks().spawn_on(async move { session.close().await }, &runtime);
+        }
+    }
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Seats>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those whose calls cannot be brought back any more, and the longest left above the limit.
+    fn give_up(&self) -> Vec<Arc<UpstreamSession>> {
+        let mut aside = self.aside();
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        while aside.len() > POOL || aside.front().is_some_and(|first| first.until <= now) {
+            gone.extend(aside.pop_front().map(|first| first.session));
+        }
+        gone
+    }
+
+    fn aside(&self) -> MutexGuard<'_, VecDeque<Aside>> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether no call is made in a session: then only the pool has it.
+fn is_idle(session: &Arc<UpstreamSession>) -> bool {
+    Arc::strong_count(session) == 1
+}
+
+/// Adds a session. One that no call is using goes when there are too many; a pool that is in use all over grows by one.
+fn add(
+    kept: &mut HashMap<Key, Seats>,
+    key: Key,
+    session: Arc<UpstreamSession>,
+    gone: &mut Vec<Arc<UpstreamSession>>,
+) -> Arc<UpstreamSession> {
+    if kept.values().map(|seats| seats.own.len()).sum::<usize>() >= POOL {
+        let idle = kept
+            .values()
+            .flat_map(|seats| &seats.own)
+            .find(|session| is_idle(session));
+        if let Some(idle) = idle.map(Arc::downgrade).and_then(|idle| idle.upgrade()) {
+            gone.extend(remove(kept, &idle, false));
+        }
+    }
+    kept.entry(key).or_default().own.push(session.clone());
+    session
+}
+
+fn remove(
+    kept: &mut HashMap<Key, Seats>,
+    session: &Arc<UpstreamSession>,
+    but_first: bool,
+) -> Option<Arc<UpstreamSession>> {
+    take_out(kept, session, but_first).map(|(_, _, session)| session)
+}
+
+/// Takes a session out, and says where it was.
+fn take_out(
+    kept: &mut HashMap<Key, Seats>,
+    session: &Arc<UpstreamSession>,
+    but_first: bool,
+) -> Option<(Key, Option<usize>, Arc<UpstreamSession>)> {
+    let is_it = |other: &Arc<UpstreamSession>| Arc::ptr_eq(other, session);
+    let (key, seats) = kept
+        .iter_mut()
+        .find(|(_, seats)| seats.own.iter().any(is_it) || seats.crowd.as_ref().is_some_and(is_it))?;
+    let key = key.clone();
+    let at = seats.own.iter().position(is_it);
+    let removed = match at {
+        Some(0) if but_first => None,
+        Some(at) => Some(seats.own.remove(at)),
+        None => seats.crowd.take(),
+    };
+    if seats.own.is_empty() && seats.crowd.is_none() {
+        kept.remove(&key);
+    }
+    Some((key, at, removed?))
+}

@@ -1,0 +1,171 @@
+//! Requests on their way: their headers, where they go, and the small ones that the gateway sends for itself.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response};
+use http_body_util::Full;
+use portolan_core::{Cause, Error, Failure, Outbound, Result};
+use portolan_wire::{
+    header as mcp,
+    level::LogLevel,
+    method::Method,
+    object::{self, RawObject},
+};
+
+use super::HttpUpstream;
+use crate::{
+    question::Seat,
+    upstream::{ask, connection::Driven, events, session::Open},
+};
+
+impl HttpUpstream {
+    /// Sends something that wants no answer.
+    pub(crate) async fn tell(&self, open: &Open, credential: &Outbound, text: Bytes) {
+        let mut headers = self.headers(credential, &HeaderMap::new());
+        open.write(&mut headers);
+        if let Err(error) = self.exchange(headers, text, credential, "a notification").await {
+            tracing::debug!(server = %self.server.name, %error, "a notification did not arrive");
+        }
+    }
+
+    /// Sends something in a session that another replica may have opened.
+    pub(crate) async fn tell_seat(&self, seat: &Seat, credential: &Outbound, text: Bytes) -> Result<()> {
+        let open = Open::at(seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
+        let mut headers = self.headers(credential, &HeaderMap::new());
+        open.write(&mut headers);
+        let (head, _) = self
+            .exchange(headers, text, credential, "an answer of a client")
+            .await?;
+        if head.status.is_success() {
+            return Ok(());
+        }
+        Err(self.failed(Failure::new(
+            Cause::Protocol,
+            format!("it does not take the client's answer (HTTP {})", head.status),
+        )))
+    }
+
+    /// Asks a server to log from `level` on, once. One that does not log refuses, which is as good.
+    pub(crate) async fn set_level(&self, open: &Open, credential: &Outbound, level: LogLevel) {
+        if open.level.swap(level.number(), Ordering::Relaxed) == level.number() {
+            return;
+        }
+        let mut params = RawObject::new();
+        params.set("level", object::quote(level.as_str()));
+        if let Err(error) = ask(self, open, credential, &Method::SetLevel, &params).await {
+            tracing::debug!(server = %self.server.name, %error, "a server cannot be told from which level on to log");
+        }
+    }
+
+    /// Ends a session.
+    pub(crate) async fn end_session(&self, open: &Open, credential: &Outbound) {
+        if open.id.is_none() {
+            return;
+        }
+        let mut headers = self.headers(credential, &HeaderMap::new());
+        open.write(&mut headers);
+        let Ok(mut request) = self.post(headers, Bytes::new()) else {
+            return;
+        };
+        *request.method_mut() = Verb::DELETE;
+        let sending = self.send(request, credential);
+        let _ = tokio::time::timeout(self.connector.config.timeouts.connect, sending).await;
+    }
+
+    /// A small request and the one message that answers it, within the time of a handshake.
+    pub(in crate::upstream) async fn exchange(
+        &self,
+        headers: HeaderMap,
+        text: Bytes,
+        credential: &Outbound,
+        what: &str,
+    ) -> Result<(http::response::Parts, Bytes)> {
+        let after = self.connector.config.timeouts.handshake;
+        let exchange = async {
+            let response = self.send(self.post(headers, text)?, credential).await?;
+            let (head, body) = response.into_parts();
+            // Half an answer says nothing, in particular not that the server is a legacy one.
+            let message = events::message(&head.headers, body, self.connector.config.limits.held_bytes).await;
+            let message =
+                message.ok_or_else(|| self.failed(Failure::new(Cause::Connection, "its answer broke off")))?;
+            Ok((head, message))
+        };
+        match tokio::time::timeout(after, exchange).await {
+            Ok(done) => done,
+            Err(_) => Err(Error::Timeout {
+                action: format!("the answer of server {:?} to {what}", self.server.name.as_str()),
+                after,
+            }),
+        }
+    }
+
+    pub(in crate::upstream) fn headers(&self, credential: &Outbound, passthrough: &HeaderMap) -> HeaderMap {
+        let mut headers = self.fixed.clone();
+        for (name, value) in passthrough {
+            // What the entry and the protocol say wins.
+            if !self.fixed.contains_key(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        crate::inject::credential(&mut headers, self.endpoint.token.as_ref(), credential);
+        headers
+    }
+
+    pub(in crate::upstream) fn post(&self, headers: HeaderMap, text: Bytes) -> Result<Request<Full<Bytes>>> {
+        let (_, target) = self.place()?;
+        let mut request = Request::new(Full::new(text));
+        *request.method_mut() = Verb::POST;
+        *request.uri_mut() = target.clone();
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    pub(in crate::upstream) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        credential: &Outbound,
+    ) -> Result<Response<Driven>> {
+        match &credential.renewal {
+            None => self.send_once(request).await,
+            Some(_) => Box::pin(self.send_renewing(request, credential)).await,
+        }
+    }
+
+    pub(super) async fn send_once(&self, request: Request<Full<Bytes>>) -> Result<Response<Driven>> {
+        let (uri, _) = self.place()?;
+        self.connector
+            .send(&self.server.name, uri, &self.connections, request)
+            .await
+    }
+
+    fn place(&self) -> Result<&(http::Uri, http::Uri)> {
+        let place = self.place.as_ref();
+        place.ok_or_else(|| self.failed(Failure::new(Cause::Config, "its URL cannot be called")))
+    }
+}
+
+impl Open {
+    pub(in crate::upstream) fn write(&self, headers: &mut HeaderMap) {
+        headers.insert(mcp::PROTOCOL_VERSION, self.version.clone());
+        if let Some(id) = &self.id {
+            headers.insert(mcp::SESSION_ID, id.clone());
+        }
+    }
+}
+
+/// A URL as an address to connect to, and as what the request asks for there.
+pub(super) fn place(url: &url::Url) -> Option<(http::Uri, http::Uri)> {
+    let whole: http::Uri = url.as_str().parse().ok()?;
+    let target = whole.path_and_query()?.as_str().parse().ok()?;
+    Some((whole, target))
+}
+
+/// The `Host` of a URL: with its port, unless that is the scheme's own (RFC 9110 7.2).
+pub(super) fn host(url: &url::Url) -> Option<HeaderValue> {
+    let host = url.host_str()?;
+    let text = url
+        .port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    HeaderValue::try_from(text).ok()
+}

@@ -1,0 +1,397 @@
+//! What becomes of everything that is kept somewhere when the replica that has it is killed in the middle of it.
+
+use portolan_gateway::TokenKeys;
+use serde_json::json;
+
+use crate::{
+    features::everything,
+    support::{
+        asker::{Asker, Seen, beside::Beside},
+        client::{Client, Speaks},
+        conversation::{answer, answers, next, one, text},
+        replica::Replicas,
+        teller::Teller,
+        until,
+        world::{Eras, http},
+    },
+    tasks::with_tasks,
+};
+
+const ABLE: &str = r#"{"elicitation":{}}"#;
+const MULTI: usize = 6;
+
+fn assert_lost(message: &serde_json::Value) {
+    assert_eq!(message["result"]["isError"], true, "{message}");
+    assert_eq!(
+        message["result"]["_meta"]["dev.portolan/failure"]["cause"], "stopped",
+        "{message}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_are_the_same_everywhere() {
+    let (one, two) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
+    let mut replicas = Replicas::of(&[("two", &two.url()), ("one", &one.url())]).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = replicas.client(speaks, "{}").await;
+        for method in [
+            "tools/list",
+            "prompts/list",
+            "resources/list",
+            "resources/templates/list",
+        ] {
+            let post = client.request("1", method, "", "");
+            let lists = [
+                client.send(&post).await.json()["result"].clone(),
+                client.at(replicas.second().address).send(&post).await.json()["result"].clone(),
+            ];
+            assert!(lists[0].to_string().len() > 100, "{}", lists[0]);
+            assert_eq!(lists[0].to_string(), lists[1].to_string(), "{speaks:?} {method}");
+        }
+    }
+    let client = replicas.client(Speaks::Modern, "{}").await;
+    let before = client.tools().await;
+    replicas.kill_first();
+    assert_eq!(replicas.turn(&client).tools().await, before);
+}
+
+#[tokio::test]
+async fn a_session_goes_on_elsewhere_with_all_that_was_agreed_on() {
+    let asker = Asker::legacy().await;
+    for speaks in [Speaks::March, Speaks::June, Speaks::November] {
+        let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+        let client = replicas.client(speaks, ABLE).await;
+        client.tool("up__ask", json!({"questions": 0, "tag": "t"})).await;
+        replicas.kill_first();
+        let there = replicas.turn(&client);
+        // What it can do came along.
+        let mut incoming = there.begin(&there.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
+        let question = next(&mut incoming).await;
+        assert_eq!(answer(&replicas.turn(&client), &question).await, 202);
+        assert_eq!(text(&next(&mut incoming).await), "t:t");
+        assert_eq!(replicas.turn(&client).delete().await.status(), 204);
+    }
+}
+
+#[tokio::test]
+async fn sessions_at_servers_are_each_replicas_own_and_opened_anew() {
+    let teller = Teller::start(false).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let mut replicas = Replicas::of(&[("up", &teller.url())]).await;
+        let client = replicas.client(speaks, "{}").await;
+        client.text("up__t", json!({})).await;
+        let before = teller.asked("initialize").len();
+        replicas.kill_first();
+        assert_eq!(replicas.turn(&client).text("up__t", json!({})).await, "done");
+        assert!(teller.asked("initialize").len() > before);
+        assert!(
+            teller.script.asked().iter().all(|asked| asked.verb != "DELETE"),
+            "a kill says nothing"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_reaches_a_legacy_server_that_asked_through_a_replica_that_is_gone() {
+    for asker in [Asker::legacy().await, Asker::resumable().await] {
+        let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+        let client = replicas.client(Speaks::November, ABLE).await;
+        let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
+        let question = next(&mut incoming).await;
+        replicas.kill_first();
+        assert!(incoming.event().await.is_err(), "the stream breaks, and does not end");
+        assert_eq!(answer(&replicas.turn(&client), &question).await, 202);
+        until("the server has it", || asker.seen.answer("q1").is_some()).await;
+        assert_eq!(Seen::count(&asker.seen.odd), 0);
+        assert_eq!(Seen::count(&asker.seen.calls), 1, "it is not made again");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_what_was_asked_beside_a_call_is_refused_when_its_replica_is_gone() {
+    let asker = Asker::beside(Beside::default()).await;
+    let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+    let client = replicas.client(Speaks::November, ABLE).await;
+    client.tools().await;
+    let mut stream = client.stream().await;
+    let call = client
+        .begin_unanswered(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#))
+        .await;
+    let question = next(&mut stream).await;
+    replicas.kill_first();
+    assert!(stream.event().await.is_err());
+    assert_eq!(answer(&replicas.turn(&client), &question).await, 503);
+    assert_eq!(Seen::count(&asker.seen.calls), 1, "it is not made again");
+    drop(call);
+}
+
+#[tokio::test]
+async fn a_legacy_client_that_is_asked_for_a_modern_server_sees_its_stream_break() {
+    let asker = Asker::modern().await;
+    let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+    let client = replicas.client(Speaks::November, ABLE).await;
+    let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
+    let question = next(&mut incoming).await;
+    replicas.kill_first();
+    assert!(incoming.event().await.is_err(), "the stream breaks, and does not end");
+    assert_eq!(answer(&replicas.turn(&client), &question).await, 503);
+    assert_eq!(Seen::count(&asker.seen.calls), 1, "it is not made again");
+}
+
+#[tokio::test]
+async fn a_call_that_is_kept_nowhere_goes_on_elsewhere() {
+    for asker in [Asker::resumable().await, Asker::modern().await] {
+        let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+        let client = replicas.client(Speaks::Modern, ABLE).await;
+        let arguments = json!({"tag": "t", "rounds": 2});
+        let first = one(&client, &arguments, "").await;
+        let second = one(&client, &arguments, &answers(&first)).await;
+        replicas.kill_first();
+        let message = one(&replicas.turn(&client), &arguments, &answers(&second)).await;
+        assert_eq!(text(&message), "t:t,t");
+        assert_eq!(Seen::count(&asker.seen.calls), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_kept_is_lost_and_never_made_again() {
+    for asker in [
+        Asker::legacy().await,
+        Asker::beside(Beside::default()).await,
+        Asker::beside(Beside::in_json()).await,
+    ] {
+        let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+        let client = replicas.client(Speaks::Modern, ABLE).await;
+        let arguments = json!({"tag": "t"});
+        let asked = one(&client, &arguments, "").await;
+        replicas.kill_first();
+        for _ in 0..2 {
+            assert_lost(&one(&replicas.turn(&client), &arguments, &answers(&asked)).await);
+        }
+        assert_eq!(Seen::count(&asker.seen.calls), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_call_under_way_breaks_off_and_is_made_once() {
+    let upstream = http(Eras::Both).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let mut replicas = Replicas::of(&[("up", &upstream.url())]).await;
+        let client = replicas.client(speaks, "{}").await;
+        let post = client.call_with(
+            "1",
+            "up__progress",
+            r#"{"steps":100000,"ms":3}"#,
+            r#""progressToken":1"#,
+        );
+        let mut incoming = client.begin(&post).await;
+        incoming.event().await.expect("a stream").expect("progress");
+        let calls = upstream.counters().calls;
+        replicas.kill_first();
+        while let Ok(event) = incoming.event().await {
+            assert!(event.is_some(), "it breaks, and does not end");
+        }
+        replicas.turn(&client).text("up__echo", json!({"text": "x"})).await;
+        assert_eq!(upstream.counters().calls, calls + 1, "the echo alone");
+    }
+}
+
+#[tokio::test]
+async fn changes_are_told_by_who_is_left() {
+    for (speaks, modern) in [
+        (Speaks::November, false),
+        (Speaks::November, true),
+        (Speaks::Modern, false),
+        (Speaks::Modern, true),
+    ] {
+        let teller = Teller::start(modern).await;
+        let mut replicas = Replicas::of(&[("up", &teller.url())]).await;
+        let client = replicas.client(speaks, "{}").await;
+        let filter = r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#;
+        let mut stream = if speaks.is_modern() {
+            client.listen("1", filter).await.0
+        } else {
+            assert_eq!(
+                client.ask("resources/subscribe", r#""uri":"file:///a""#).await.code(),
+                0
+            );
+            client.stream().await
+        };
+        until("told", || teller.updated("file:///a") > 0).await;
+        assert_eq!(stream.json().await["params"]["uri"], "file:///a");
+        replicas.kill_first();
+        while let Ok(Some(_)) = stream.event().await {}
+        until("the server sees it", || teller.streams() == 0).await;
+        let there = replicas.turn(&client);
+        let mut stream = if speaks.is_modern() {
+            there.listen("2", filter).await.0
+        } else {
+            // What it has subscribed to came along.
+            there.stream().await
+        };
+        until("told by the other", || teller.updated("file:///a") > 0).await;
+        assert_eq!(stream.json().await["params"]["uri"], "file:///a");
+        teller.tools(&["new"]);
+        teller.tools_changed();
+        let mut seen = stream.json().await;
+        while seen["method"] == "notifications/resources/updated" {
+            seen = stream.json().await;
+        }
+        assert_eq!(seen["method"], "notifications/tools/list_changed");
+        assert_eq!(there.tools().await, ["up__new"]);
+    }
+}
+
+#[tokio::test]
+async fn a_cancellation_of_a_call_that_is_gone_is_taken_and_its_id_is_free() {
+    for modern in [false, true] {
+        let teller = Teller::start(modern).await;
+        let mut replicas = Replicas::of(&[("up", &teller.url())]).await;
+        let client = replicas.client(Speaks::November, "{}").await;
+        let call = client
+            .begin_unanswered(&client.call("\"c\"", "up__t", r#"{"hold":true}"#))
+            .await;
+        until("the call is under way", || !teller.asked("tools/call").is_empty()).await;
+        replicas.kill_first();
+        let there = replicas.turn(&client);
+        assert_eq!(there.cancel("\"c\"").await.status(), 202);
+        let again = there
+            .begin(&there.call("\"c\"", "up__t", "{}"))
+            .await
+            .messages()
+            .await
+            .expect("whole");
+        assert!(again.last().expect("an answer").contains("done"), "{again:?}");
+        assert_eq!(teller.asked("tools/call").len(), 2);
+        drop(call);
+    }
+}
+
+#[tokio::test]
+async fn cursors_are_good_everywhere() {
+    let upstream = everything(Eras::Both).await;
+    let mut replicas = Replicas::with(&[("up", &upstream.url())], |_, parts| parts.config.limits.page = 2).await;
+    for speaks in Speaks::ONE_OF_EACH {
+        let client = replicas.client(speaks, "{}").await;
+        let mut cursor = String::new();
+        for _ in 0..MULTI {
+            let answer = replicas.turn(&client).ask("tools/list", &cursor).await.json();
+            assert!(
+                answer["result"]["tools"]
+                    .as_array()
+                    .is_some_and(|tools| !tools.is_empty()),
+                "{answer}"
+            );
+            let Some(next) = answer["result"].get("nextCursor") else {
+                break;
+            };
+            cursor = format!(r#""cursor":{next}"#);
+        }
+        assert!(!cursor.is_empty());
+    }
+    let client = replicas.client(Speaks::Modern, "{}").await;
+    let cursor = client.ask("tools/list", "").await.json()["result"]["nextCursor"].clone();
+    replicas.kill_first();
+    let answer = replicas
+        .turn(&client)
+        .ask("tools/list", &format!(r#""cursor":{cursor}"#))
+        .await
+        .json();
+    assert!(answer["result"]["tools"].is_array(), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_are_known_everywhere_and_their_callers_alone() {
+    let upstream = everything(Eras::Modern).await;
+    let mut replicas = Replicas::of(&[("up", &upstream.url())]).await;
+    let client = replicas.client(Speaks::Modern, "{}").await;
+    client.tools().await;
+    let params = json!({"name": "up__slow_compute", "arguments": {"seconds": 1, "label": "x"}});
+    let created = with_tasks(&client, "tools/call", params).await["result"].clone();
+    replicas.kill_first();
+    let there = replicas.turn(&client);
+    there.tools().await;
+    let task = with_tasks(&there, "tasks/get", json!({"taskId": created["taskId"]})).await;
+    assert_eq!(task["result"]["taskId"], created["taskId"], "{task}");
+    let bob = there.at(there.address).token("bob-token");
+    let refused = with_tasks(&bob, "tasks/get", json!({"taskId": created["taskId"]})).await;
+    assert_eq!(refused["error"]["code"], -32602);
+}
+
+/// The steps of a rotation as two replicas go through them: each pair of neighbours is there at the same time.
+#[tokio::test]
+async fn keys_are_changed_while_replicas_serve() {
+    let (old, new) = ([9; 32], [8; 32]);
+    let keys = |first: bool| {
+        let keys = if first {
+            TokenKeys::new(1, &old).and_then(|keys| keys.with_older(2, &new))
+        } else {
+            TokenKeys::new(2, &new).and_then(|keys| keys.with_older(1, &old))
+        };
+        keys.expect("keys")
+    };
+    let asker = Asker::resumable().await;
+    for (one_is_ahead, two_is_ahead) in [(true, false), (false, true)] {
+        let mut replicas = Replicas::with(&[("up", &asker.url())], |number, parts| {
+            parts.keys = keys(if number == 0 { one_is_ahead } else { two_is_ahead });
+        })
+        .await;
+        let legacy = replicas.client(Speaks::November, ABLE).await;
+        let modern = replicas.client(Speaks::Modern, ABLE).await;
+        let arguments = json!({"tag": "t", "rounds": 2});
+        let first = one(&modern, &arguments, "").await;
+        let second = one(&modern.at(replicas.second().address), &arguments, &answers(&first)).await;
+        let third = one(&modern, &arguments, &answers(&second)).await;
+        assert_eq!(text(&third), "t:t,t");
+        let mut incoming = legacy.begin(&legacy.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
+        let question = next(&mut incoming).await;
+        assert_eq!(answer(&legacy.at(replicas.second().address), &question).await, 202);
+        assert_eq!(text(&next(&mut incoming).await), "t:t");
+        replicas.kill_first();
+        assert_eq!(replicas.turn(&legacy).ask("ping", "").await.status(), 200);
+        let state = one(&replicas.turn(&modern), &json!({"tag": "u"}), "").await;
+        let message = one(&replicas.turn(&modern), &json!({"tag": "u"}), &answers(&state)).await;
+        assert_eq!(text(&message), "u:u");
+    }
+}
+
+/// A client that is turned away by nobody, however often replicas take turns.
+#[tokio::test]
+async fn a_balancer_needs_to_know_nothing() {
+    let asker = Asker::legacy().await;
+    let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+    let clients = [
+        replicas.client(Speaks::Modern, ABLE).await,
+        replicas.client(Speaks::November, ABLE).await,
+    ];
+    let turns = async |replicas: &Replicas, client: &Client| {
+        for number in 0..MULTI {
+            let there = replicas.turn(client);
+            let tag = format!("t{number}");
+            if client.speaks.is_modern() {
+                let asked = one(&there, &json!({"tag": tag}), "").await;
+                let message = one(&replicas.turn(client), &json!({"tag": tag}), &answers(&asked)).await;
+                assert_eq!(text(&message), format!("{tag}:{tag}"));
+            } else {
+                let arguments = json!({"tag": tag}).to_string();
+                let mut incoming = there
+                    .begin(&there.call(&format!("\"{tag}\""), "up__ask", &arguments))
+                    .await;
+                let question = next(&mut incoming).await;
+                assert_eq!(answer(&replicas.turn(client), &question).await, 202);
+                assert_eq!(text(&next(&mut incoming).await), format!("{tag}:{tag}"));
+            }
+        }
+    };
+    for client in &clients {
+        turns(&replicas, client).await;
+    }
+    until("nothing waits", || {
+        replicas.first().gateway.question_count() + replicas.second().gateway.question_count() == 0
+    })
+    .await;
+    replicas.kill_first();
+    for client in &clients {
+        turns(&replicas, client).await;
+    }
+}

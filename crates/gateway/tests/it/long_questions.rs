@@ -1,0 +1,97 @@
+//! Results that ask for input, and say so after much else.
+
+use portolan_core::Asks;
+use portolan_gateway::McpGateway;
+use serde_json::{Value, json};
+
+use crate::support::{
+    client::{Client, Speaks},
+    script::{self, Act, Asked, Script},
+    world::{Site, parts, publish_asking},
+};
+
+const ABLE: &str = r#"{"elicitation":{}}"#;
+
+/// What is asked, of so many bytes.
+fn questions(size: usize) -> Value {
+    let schema = json!({"type": "object", "properties": {}});
+    json!({"q": {"method": "elicitation/create", "params": {"message": "x".repeat(size), "requestedSchema": schema}}})
+}
+
+/// The answer to a call: questions first, and last that they are questions; a result for who brings answers.
+fn result(asked: &Asked, size: usize) -> String {
+    if asked.body["params"]["inputResponses"].is_object() {
+        return r#"{"resultType":"complete","content":[{"type":"text","text":"done"}]}"#.into();
+    }
+    let requests = questions(size);
+    format!(
+        r#"{{"_meta":{{"content":[]}},"inputRequests":{requests},"requestState":"s","resultType":"input_required"}}"#
+    )
+}
+
+async fn server(size: usize, events: bool) -> Script {
+    Script::start(move |asked| {
+        script::modern(asked).unwrap_or_else(|| {
+            let result = result(asked, size);
+            if !events {
+                return script::answer(asked, &result);
+            }
+            let (out, pieces) = tokio::sync::mpsc::unbounded_channel();
+            let message = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, asked.id());
+            out.send(format!("data: {message}\n\n")).expect("open");
+            Act::Stream(pieces)
+        })
+    })
+    .await
+}
+
+async fn site(script: &Script, held: usize) -> Site {
+    let mut parts = parts();
+    parts.config.limits.held_bytes = held;
+    let site = Site::serve(McpGateway::new(parts)).await;
+    publish_asking(&site.gateway, "default", &[("up", &script.url())], Asks::ALL).await;
+    site
+}
+
+#[tokio::test]
+async fn questions_that_come_before_it_is_said_what_they_are_are_asked() {
+    for events in [false, true] {
+        for size in [10, 40_000, 3_000_000] {
+            let script = server(size, events).await;
+            let site = site(&script, 32 << 20).await;
+            let client = Client::able(site.address, Speaks::Modern, ABLE).await;
+            let asked = client.tool("up__t", json!({})).await;
+            assert_eq!(asked["result"]["resultType"], "input_required", "{size}, {events}");
+            assert_eq!(asked["result"]["inputRequests"], questions(size));
+            let extra = format!(
+                r#""name":"up__t","arguments":{{}},"inputResponses":{{"q":{{"action":"decline"}}}},"requestState":{}"#,
+                asked["result"]["requestState"]
+            );
+            let done = client.ask("tools/call", &extra).await.json();
+            assert_eq!(done["result"]["content"][0]["text"], "done");
+
+            let client = Client::able(site.address, Speaks::November, ABLE).await;
+            let mut incoming = client.begin(&client.call("\"1\"", "up__t", "{}")).await;
+            let question = incoming.json().await;
+            assert_eq!(question["params"]["message"].as_str().map(str::len), Some(size));
+            let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}});
+            assert_eq!(client.send(&client.bare(answer.to_string())).await.status(), 202);
+            assert_eq!(incoming.json().await["result"]["content"][0]["text"], "done");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_for_that_has_a_bound() {
+    for events in [false, true] {
+        let script = server(300_000, events).await;
+        let site = site(&script, 200_000).await;
+        for speaks in Speaks::ONE_OF_EACH {
+            let client = Client::able(site.address, speaks, ABLE).await;
+            let message = client.tool("up__t", json!({})).await;
+            assert_eq!(message["result"]["isError"], true, "{speaks:?}, {events}");
+            let text = message["result"]["content"][0]["text"].as_str().unwrap_or_default();
+            assert!(text.contains("larger than 200000 bytes"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A process for each conversation.
+
+use std::{sync::Arc, time::Duration};
+
+use portolan_core::{
+    Answer, Channel, Error, InstallName, LogQuery, Restart, Result, RunSpec, Runtime, RuntimeLogs, RuntimeRestart,
+    Sharing,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    bench::{Bench, bench, bench_with},
+    conformance::spec,
+    support::{PATIENCE, kill, request, runs, until},
+};
+
+fn apart(max: u16) -> RunSpec {
+    let mut spec = spec(&[]);
+    spec.sharing = Sharing::PerSession { max };
+    spec
+}
+
+/// Calls a tool in a conversation.
+async fn tool(channel: &dyn Channel, conversation: &str, name: &str, arguments: Value) -> Result<Value> {
+    let request = request(name, &arguments, PATIENCE).conversation(conversation);
+    match channel.call(request).await?.answer().await? {
+        Answer::Result(raw) => Ok(serde_json::from_slice(&raw).unwrap()),
+        Answer::Error(raw) => panic!("{raw:?}"),
+    }
+}
+
+/// Counts one more in a conversation, and tells what came out.
+async fn count(channel: &dyn Channel, conversation: &str) -> Result<String> {
+    let result = tool(channel, conversation, "count", json!({"key": "k"})).await?;
+    Ok(result["content"][0]["text"].as_str().unwrap().to_owned())
+}
+
+async fn pid(channel: &dyn Channel, conversation: &str) -> u32 {
+    let result = tool(channel, conversation, "env", json!({})).await.unwrap();
+    u32::try_from(result["structuredContent"]["pid"].as_u64().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn conversations_share_nothing() {
+    let bench = bench();
+    let common = bench.ready(&apart(3)).await;
+    let channel = bench.channel().await;
+    assert!(channel.keeps_apart());
+    for round in ["1", "2", "3"] {
+        for conversation in ["a", "b", "c"] {
+            assert_eq!(count(&*channel, conversation).await.unwrap(), round);
+        }
+    }
+    let mut pids = vec![common];
+    for conversation in ["a", "b", "c"] {
+        pids.push(pid(&*channel, conversation).await);
+    }
+    pids.sort_unstable();
+    pids.dedup();
+    assert_eq!(pids.len(), 4, "a process for each, and one for what belongs to none");
+    let nobodys = bench.call("count", json!({"key": "k"})).await.unwrap();
+    assert_eq!(nobodys["content"][0]["text"], "1");
+}
+
+#[tokio::test]
+async fn calls_of_one_conversation_meet_in_one_process() {
+    let bench = bench();
+    bench.ready(&apart(2)).await;
+    let channel = bench.channel().await;
+    let calls = (0..32).map(|_| {
+        let channel = channel.clone();
+        tokio::spawn(async move { count(&*channel, "a").await.unwrap() })
+    });
+    let mut counted = Vec::new();
+    for call in calls.collect::<Vec<_>>() {
+        counted.push(call.await.unwrap().parse::<u32>().unwrap());
+    }
+    counted.sort_unstable();
+    assert_eq!(counted, (1..=32).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn one_conversation_too_many_is_refused_until_another_is_over() {
+    let bench = bench();
+    bench.ready(&apart(1)).await;
+    let channel = bench.channel().await;
+    let first = pid(&*channel, "a").await;
+    let refused = count(&*channel, "b").await;
+    assert!(matches!(refused, Err(Error::Exhausted { limit: 1, .. })), "{refused:?}");
+    channel.end("a");
+    channel.end("a");
+    channel.end("never seen");
+    until("its process is gone", async || !runs(first)).await;
+    assert_eq!(count(&*channel, "b").await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_unused_is_ended_and_one_with_a_call_is_not() {
+    let bench = bench_with(|config| config.session_idle = Duration::from_millis(300));
+    bench.ready(&apart(2)).await;
+    let channel = bench.channel().await;
+    let unused = pid(&*channel, "unused").await;
+    let calling = channel.clone();
+    let busy = tokio::spawn(async move { tool(&*calling, "busy", "sleep", json!({"ms": 1500})).await });
+    until("the unused one is gone", async || !runs(unused)).await;
+    busy.await.unwrap().expect("a call is waited for");
+}
+
+#[tokio::test]
+async fn a_process_that_ends_is_started_again_for_its_conversation_alone() {
+    let bench = bench();
+    bench.ready(&apart(2)).await;
+    let channel = bench.channel().await;
+    count(&*channel, "a").await.unwrap();
+    count(&*channel, "b").await.unwrap();
+    let old = pid(&*channel, "a").await;
+    let calling = channel.clone();
+    let lost = tokio::spawn(async move { tool(&*calling, "a", "sleep", json!({"ms": 20_000})).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    kill(old);
+    assert!(matches!(lost.await.unwrap(), Err(Error::NotReady { .. })));
+    assert_eq!(count(&*channel, "a").await.unwrap(), "1", "what it knew is lost");
+    assert_eq!(count(&*channel, "b").await.unwrap(), "2");
+    assert_ne!(pid(&*channel, "a").await, old);
+}
+
+#[tokio::test]
+async fn the_log_is_that_of_all_of_them() {
+    use futures_util::StreamExt;
+    let bench = bench();
+    bench.ready(&apart(2)).await;
+    let channel = bench.channel().await;
+    for conversation in ["a", "b"] {
+        let text = json!({"text": format!("written by {conversation}")});
+        tool(&*channel, conversation, "stderr", text).await.unwrap();
+    }
+    until("both are there", async || {
+        let lines = RuntimeLogs::logs(&bench.runtime, &bench.name, LogQuery::default());
+        let lines: Vec<_> = lines.map(|line| line.unwrap().text).collect().await;
+        ["written by a", "written by b"]
+            .iter()
+            .all(|text| lines.iter().any(|line| line == text))
+    })
+    .await;
+}
+
+async fn two(bench: &Bench) -> (Arc<dyn Channel>, [u32; 2]) {
+    bench.ready(&apart(2)).await;
+    let channel = bench.channel().await;
+    let pids = [pid(&*channel, "a").await, pid(&*channel, "b").await];
+    (channel, pids)
+}
+
+async fn gone(pids: [u32; 2]) {
+    until("both are gone", async || !pids.iter().any(|pid| runs(*pid))).await;
+}
+
+#[tokio::test]
+async fn removal_ends_all_and_takes_no_more_calls() {
+    let bench = bench();
+    let (channel, pids) = two(&bench).await;
+    bench.runtime.remove(&bench.name).await.unwrap();
+    gone(pids).await;
+    assert!(matches!(count(&*channel, "c").await, Err(Error::NotReady { .. })));
+}
+
+#[tokio::test]
+async fn a_restart_and_a_replacement_let_calls_finish_and_begin_anew() {
+    let bench = bench();
+    let (channel, pids) = two(&bench).await;
+    let calling = channel.clone();
+    let sleeper = tokio::spawn(async move { tool(&*calling, "a", "sleep", json!({"ms": 600})).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let name: &InstallName = &bench.name;
+    RuntimeRestart::restart(&bench.runtime, name, Restart::Graceful)
+        .await
+        .unwrap();
+    assert_eq!(count(&*channel, "a").await.unwrap(), "1");
+    sleeper.await.unwrap().expect("it had time to finish");
+    gone(pids).await;
+
+    let before = pid(&*channel, "a").await;
+    bench.ready(&apart(3)).await;
+    until("the old one is gone", async || !runs(before)).await;
+    assert_eq!(count(&*bench.channel().await, "a").await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_dropped_runtime_leaves_none_though_channels_are_held() {
+    let bench = bench();
+    let (channel, pids) = two(&bench).await;
+    drop(bench);
+    gone(pids).await;
+    assert!(count(&*channel, "a").await.is_err());
+}
