@@ -54,6 +54,10 @@ pub(super) const LEGACY: &[Expected] = &[
         "a method of the modern era",
         "a session has no such method, and is told so as of any other",
     ),
+    messages(
+        "a task of nobody",
+        "2025-11-25, basic/utilities/tasks: a task that is not there is -32602",
+    ),
     messages("a cursor that is a number", "a cursor is a text that came from here"),
     messages("a call of nothing", WRONG),
     messages("a tool that is a number", WRONG),
@@ -101,6 +105,10 @@ pub(super) const LEGACY: &[Expected] = &[
     status(
         "GET without a session",
         "405 is what clients of both eras know: no stream for them here",
+    ),
+    status(
+        "GET after an event of nobody",
+        "there is no stream after an event that is not from here: 405, where an empty stream would be asked for again",
     ),
     status("DELETE", "there is nothing to say about a session that has ended: 204"),
     status("DELETE again", "2025-11-25: a session that has ended is 404"),

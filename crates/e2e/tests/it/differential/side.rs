@@ -52,6 +52,8 @@ impl Side {
             session: String::new(),
         };
         side.session = side.new_session().await?;
+        // Who has just been started may not know yet what it has.
+        side.answer(&Ask::legacy("know", "tools/list", json!({}))).await?;
         Ok(side)
     }
 
