@@ -61,7 +61,11 @@ struct Client<'a> {
 
 impl Client<'_> {
     fn era(&self) -> Era {
-        if self.session.is_some() { Era::Legacy } else { Era::Modern }
+        if self.session.is_some() {
+            Era::Legacy
+        } else {
+            Era::Modern
+        }
     }
 }
 

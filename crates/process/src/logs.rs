@@ -24,7 +24,7 @@ pub(crate) struct Logs {
     clock: Arc<dyn Clock>,
     longest_line: usize,
     /// Where its lines are written, too.
-    also: Option<Arc<Logs>>,
+    also: Option<Arc<Self>>,
 }
 
 struct Inner {

@@ -63,7 +63,7 @@ impl ProcessRuntime {
     fn put(&self, deployments: &mut BTreeMap<InstallName, Deployment>, name: &InstallName, plan: Plan) {
         let before = deployments.remove(name).map(|old| {
             old.close(self.config.drain);
-            old.server.clone()
+            old.server
         });
         let deployment = Deployment::start(*name, plan, self, before);
         deployments.insert(*name, deployment);

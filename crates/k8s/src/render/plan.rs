@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{api::core::v1::Secret as SecretObject, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use portolan_core::{CredentialKey, Error, Result, Source, StdioCarrier, Transport, Value};
+use portolan_core::{CredentialKey, Error, Result, Sharing, Source, StdioCarrier, Transport, Value};
 
 use crate::{
     name::{self, Unit},
@@ -66,6 +66,12 @@ impl<'a> Plan<'a> {
             return Err(Error::invalid(
                 "replicas",
                 "a stdio server is one process; leave them out, or serve HTTP",
+            ));
+        }
+        if self.input.spec.sharing != Sharing::Shared {
+            return Err(Error::invalid(
+                "sharing",
+                "a process for each conversation is not there on Kubernetes; use shared",
             ));
         }
         if let Some(account) = &options.service_account

@@ -113,6 +113,13 @@ fn figures_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn a_process_for_each_conversation_is_refused() {
+    let mut world = World::command();
+    world.spec.sharing = portolan_core::Sharing::PerSession { max: 3 };
+    assert!(world.refusal().contains("use shared"));
+}
+
+#[test]
 fn nodes_are_those_of_the_host_unless_the_server_says_otherwise() {
     let mut world = World::http();
     assert!(world.pod()["nodeSelector"].is_null() && world.pod()["tolerations"].is_null());
