@@ -21,7 +21,8 @@ async fn same(feature: Feature, host: Host, client: Client, era: Era) -> Result<
     ensure!(!steps.is_empty(), "nothing is done");
     let (through, direct) = tokio::join!(run::through(host, client, era), run::direct(feature, host, client, era));
     let (through, direct) = (through?, direct?);
-    let problem = look(&steps, feature, &through, &direct);
+    let is_modern = era == Era::Modern || host == Host::FixtureModern;
+    let problem = look(&steps, feature, is_modern, &through, &direct);
     match (problem, exceptions::of(feature, host, client, era)) {
         (None, None) => Ok(()),
         (Some(_), Some(_)) => Ok(()),
@@ -31,7 +32,7 @@ async fn same(feature: Feature, host: Host, client: Client, era: Era) -> Result<
 }
 
 /// What is not as it should be.
-fn look(steps: &[Step], feature: Feature, through: &Run, direct: &Run) -> Option<String> {
+fn look(steps: &[Step], feature: Feature, is_modern: bool, through: &Run, direct: &Run) -> Option<String> {
     let (left, right) = (through.of(feature), direct.of(feature));
     for (at, step) in steps.iter().enumerate() {
         let (Some(left), Some(right)) = (left.get(at), right.get(at)) else {
@@ -41,7 +42,7 @@ fn look(steps: &[Step], feature: Feature, through: &Run, direct: &Run) -> Option
         if !step.fails.fits(right) {
             return Some(format!("it does not work directly: {shown}"));
         }
-        if let Some(difference) = compare::difference(feature, step, left, through.era, right) {
+        if let Some(difference) = compare::difference(feature, step, left, right, is_modern) {
             return Some(format!("{difference}: {shown}"));
         }
     }

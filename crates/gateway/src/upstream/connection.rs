@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::{
@@ -25,13 +25,19 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Idle connections that are kept for one server.
 const IDLE: usize = 256;
-/// How long they are kept.
+/// How long they are kept, where the server says nothing else.
 const IDLE_FOR: Duration = Duration::from_secs(30);
+/// How much sooner than the server they are given up: its end must not cross with a call, which would be lost.
+const SOONER: Duration = Duration::from_secs(1);
+/// Not in RFC 9112 any more, and what servers of Node.js say all the same, which wait for 5 s.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// A connection, and what drives it.
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+    /// How long it may be idle, as the first answer has it.
+    idle_for: Option<Duration>,
 }
 
 /// The idle connections to one server.
@@ -57,6 +63,7 @@ impl Connection {
         Ok(Self {
             sender,
             driver: Box::pin(driver),
+            idle_for: None,
         })
     }
 
@@ -86,9 +93,26 @@ impl Connection {
             sending.as_mut().poll(cx)
         });
         let response = sent.await.map_err(Unanswered::from)?;
+        self.idle_for.get_or_insert_with(|| idle_for(response.headers()));
         let (pool, connection) = (pool.clone(), (!ended).then_some(self));
         Ok(response.map(|body| Driven { body, connection, pool }))
     }
+
+    fn is_fresh(&self, since: Instant) -> bool {
+        since.elapsed() < self.idle_for.unwrap_or(IDLE_FOR)
+    }
+}
+
+/// How long a connection may be idle of which an answer has these headers: `Keep-Alive: timeout=5`.
+fn idle_for(headers: &HeaderMap) -> Duration {
+    let said = headers.get(KEEP_ALIVE).and_then(|value| value.to_str().ok());
+    let seconds = said.and_then(|said| {
+        said.split(',')
+            .find_map(|part| part.trim().strip_prefix("timeout=")?.parse().ok())
+    });
+    seconds.map_or(IDLE_FOR, |seconds| {
+        Duration::from_secs(seconds).saturating_sub(SOONER).min(IDLE_FOR)
+    })
 }
 
 impl From<TrySendError<Request<Full<Bytes>>>> for Unanswered {
@@ -104,7 +128,7 @@ impl Pool {
     /// The connection that was used last, if there is an idle one.
     pub(crate) fn take(&self) -> Option<Connection> {
         let (since, connection) = self.lock().pop_back()?;
-        (since.elapsed() < IDLE_FOR).then_some(connection)
+        connection.is_fresh(since).then_some(connection)
     }
 
     /// Sees to it that idle connections do not stay for ever.
@@ -115,7 +139,7 @@ impl Pool {
                 loop {
                     tokio::time::sleep(IDLE_FOR).await;
                     let Some(pool) = pool.upgrade() else { return };
-                    pool.lock().retain(|(since, _)| since.elapsed() < IDLE_FOR);
+                    pool.lock().retain(|(since, connection)| connection.is_fresh(*since));
                 }
             }))
         });
@@ -214,5 +238,48 @@ impl std::fmt::Debug for Driven {
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pool({})", self.lock().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// How long a connection is kept after an answer with these headers; none if it is not used again at all.
+    async fn kept(headers: &'static str) -> Option<Duration> {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let server = tokio::spawn(async move {
+            let mut request = [0; 512];
+            let _ = theirs.read(&mut request).await;
+            let answer = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 2\r\n\r\nok");
+            let _ = theirs.write_all(answer.as_bytes()).await;
+            std::future::pending::<()>().await;
+        });
+        let connection = Connection::open(TokioIo::new(ours)).await.expect("a connection");
+        let pool = Arc::<Pool>::default();
+        let answer = connection.send(Request::new(Full::default()), &pool).await;
+        let body = answer.ok().expect("an answer").into_body();
+        body.collect().await.expect("a body");
+        let idle = pool.take();
+        server.abort();
+        idle?.idle_for
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_given_up_before_its_server_ends_it() {
+        for (headers, kept_for) in [
+            ("", Some(IDLE_FOR)),
+            ("keep-alive: timeout=5\r\n", Some(Duration::from_secs(4))),
+            ("Keep-Alive: max=100, timeout=72\r\n", Some(IDLE_FOR)),
+            ("keep-alive: timeout=1\r\n", None),
+            ("keep-alive: timeout=0\r\n", None),
+            ("keep-alive: timeout=soon\r\n", Some(IDLE_FOR)),
+        ] {
+            assert_eq!(kept(headers).await, kept_for, "{headers}");
+        }
     }
 }

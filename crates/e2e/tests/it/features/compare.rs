@@ -7,11 +7,16 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::script::{Feature, Step};
-use crate::client::Era;
 
-/// What differs, if anything.
-pub(super) fn difference(feature: Feature, step: &Step, through: &Value, era: Era, direct: &Value) -> Option<String> {
-    let (mut left, mut right) = (comparable(through, era), comparable(direct, era));
+/// What differs, if anything, where the client or the server is modern or neither.
+pub(super) fn difference(
+    feature: Feature,
+    step: &Step,
+    through: &Value,
+    direct: &Value,
+    is_modern: bool,
+) -> Option<String> {
+    let (mut left, mut right) = (comparable(through, is_modern), comparable(direct, is_modern));
     if step.has_strays {
         let is_asked = matches!(feature, Feature::Forms | Feature::Pages | Feature::Sampling);
         without_strays(&mut left, is_asked);
@@ -40,11 +45,20 @@ pub(super) fn difference(feature: Feature, step: &Step, through: &Value, era: Er
 
 /// `server-everything` asks each client for its roots a while after the handshake, and logs what it gets, and that somebody
 /// has subscribed to something: a session of the gateway's own, in which nobody reads that. To a client whose stream broke off
-/// it repeats whatever it has asked since.
+/// it repeats whatever it has asked and told since.
 fn without_strays(outcome: &mut Value, is_asked: bool) {
     if let Some(asked) = outcome["asked"].as_array_mut() {
         asked.retain(|question| is_asked && *question != json!({}));
         asked.dedup();
+    }
+    if let Some(events) = outcome["progress"].as_array_mut() {
+        let mut reached = f64::NEG_INFINITY;
+        events.retain(|event| {
+            let progress = event["progress"].as_f64().unwrap_or(reached);
+            let is_more = progress > reached;
+            reached = reached.max(progress);
+            is_more
+        });
     }
     if let Some(logs) = outcome["logs"].as_array_mut() {
         logs.retain(|log| {
@@ -63,7 +77,7 @@ fn progress(left: &Value, right: &Value) -> Option<String> {
     (!is_same).then(|| "progress differs".to_owned())
 }
 
-fn comparable(outcome: &Value, era: Era) -> Value {
+fn comparable(outcome: &Value, is_modern: bool) -> Value {
     let mut outcome = outcome.clone();
     if let Some(error) = outcome.get_mut("error") {
         // Words are free; a missing resource has a code of its own in the legacy era.
@@ -74,7 +88,7 @@ fn comparable(outcome: &Value, era: Era) -> Value {
         *error = json!({ "code": code });
     }
     if let Some(list) = outcome.get_mut("result").and_then(Value::as_array_mut) {
-        entries(list, era);
+        entries(list, is_modern);
     }
     if let Some(result) = outcome.get_mut("result").and_then(Value::as_object_mut) {
         for modern in ["resultType", "ttlMs", "cacheScope"] {
@@ -97,10 +111,10 @@ fn comparable(outcome: &Value, era: Era) -> Value {
 }
 
 /// Lists are sorted through the gateway. A modern tool has no `execution`.
-fn entries(list: &mut Vec<Value>, era: Era) {
+fn entries(list: &mut Vec<Value>, is_modern: bool) {
     let mut sorted = BTreeMap::new();
     for mut entry in list.drain(..) {
-        if let Some(entry) = entry.as_object_mut().filter(|_| era == Era::Modern) {
+        if let Some(entry) = entry.as_object_mut().filter(|_| is_modern) {
             entry.remove("execution");
         }
         sorted.insert(format!("{} {}", entry["name"], entry["uri"]), entry);

@@ -16,7 +16,6 @@ use crate::server::Target;
 /// What a client saw, of all features.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    pub(super) era: Era,
     outcomes: HashMap<Feature, Vec<Value>>,
     pub(super) log: String,
 }
@@ -94,7 +93,6 @@ async fn play(host: Host, client: Client, era: Era, target: &Target) -> Result<R
         .iter()
         .map(|(feature, steps)| (*feature, outcomes.by_ref().take(steps.len()).collect()));
     Ok(Run {
-        era,
         outcomes: outcomes.collect(),
         log: String::new(),
     })

@@ -114,19 +114,18 @@ impl Step {
 
 /// What is done for a feature, by a client that speaks this era.
 pub(super) fn steps(feature: Feature, host: Host, era: Era) -> Vec<Step> {
-    if feature == Feature::Ping {
+    let mut steps = match host {
         // The modern era has none.
-        let ping = Step::to("ping", json!({}));
-        return [ping].into_iter().filter(|_| era == Era::Legacy).collect();
-    }
-    match host {
+        _ if feature == Feature::Ping => match era {
+            Era::Legacy => vec![Step::to("ping", json!({}))],
+            Era::Modern | Era::Auto => Vec::new(),
+        },
         Host::FixtureLegacy | Host::FixtureModern | Host::Rmcp => house::steps(feature, host),
-        Host::NpmHttp | Host::NpmStdio => {
-            let mut steps = npm::steps(feature);
-            steps.iter_mut().for_each(|step| step.has_strays = true);
-            steps
-        }
-    }
+        Host::NpmHttp | Host::NpmStdio => npm::steps(feature),
+    };
+    let has_strays = matches!(host, Host::NpmHttp | Host::NpmStdio);
+    steps.iter_mut().for_each(|step| step.has_strays = has_strays);
+    steps
 }
 
 /// What the clients answer to questions.
