@@ -87,10 +87,12 @@ impl HttpUpstream {
             ClientSide::Modern { caller, .. } => Some(caller.subject.clone()),
             ClientSide::Gateway => None,
         };
+        // What the gateway wants to know itself has nobody who could be asked.
+        let listens = subject.is_some() && !asks.is_none() && !self.is_mute();
         let key = (subject, credential.version, asks);
         let mut gone = Vec::new();
         let mut kept = self.sessions.lock();
-        let taken = if asks.is_none() || self.is_mute() {
+        let taken = if !listens {
             let session = match kept.get(&key).and_then(|seats| seats.own.first()) {
                 Some(session) => session.clone(),
                 None => add(&mut kept, key, make(), &mut gone),
