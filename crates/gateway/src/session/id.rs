@@ -18,6 +18,34 @@ pub(super) const NONCE_LEN: usize = 16;
 const PAYLOAD_LEN: usize = 1 + NONCE_LEN + 16 + 8 + 1;
 
 impl Session {
+    /// A session that nothing has happened in yet.
+    pub(super) fn new(
+        version: ProtocolVersion,
+        abilities: Abilities,
+        nonce: [u8; NONCE_LEN],
+        bound_to: [u8; 16],
+        ends: i64,
+        now: i64,
+    ) -> Self {
+        Self {
+            version,
+            abilities,
+            nonce,
+            bound_to,
+            found: OnceLock::new(),
+            ends,
+            used: AtomicI64::new(now),
+            checked: AtomicI64::new(now),
+            upstream: Mutex::default(),
+            channels: Mutex::default(),
+            inflight: Mutex::default(),
+            level: AtomicU8::default(),
+            uris: Mutex::default(),
+            begun: Arc::default(),
+            listener: OnceLock::new(),
+        }
+    }
+
     /// Whether its version has tasks.
     pub(crate) fn has_tasks(&self) -> bool {
         self.version >= ProtocolVersion::V2025_11_25
@@ -76,23 +104,11 @@ impl Session {
 
     pub(super) fn read(payload: &[u8], now: Timestamp) -> Option<Self> {
         let payload: &[u8; PAYLOAD_LEN] = payload.try_into().ok()?;
-        Some(Self {
-            version: *ProtocolVersion::ALL.get(usize::from(payload[0]))?,
-            abilities: Abilities::from_bits(payload[41]),
-            nonce: payload[1..17].try_into().ok()?,
-            bound_to: payload[17..33].try_into().ok()?,
-            found: OnceLock::new(),
-            ends: i64::from_be_bytes(payload[33..41].try_into().ok()?),
-            used: AtomicI64::new(now.as_second()),
-            checked: AtomicI64::new(now.as_second()),
-            upstream: Mutex::default(),
-            channels: Mutex::default(),
-            inflight: Mutex::default(),
-            level: AtomicU8::default(),
-            uris: Mutex::default(),
-            begun: Arc::default(),
-            listener: OnceLock::new(),
-        })
+        let version = *ProtocolVersion::ALL.get(usize::from(payload[0]))?;
+        let (nonce, bound_to) = (payload[1..17].try_into().ok()?, payload[17..33].try_into().ok()?);
+        let ends = i64::from_be_bytes(payload[33..41].try_into().ok()?);
+        let abilities = Abilities::from_bits(payload[41]);
+        Some(Self::new(version, abilities, nonce, bound_to, ends, now.as_second()))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicI64, AtomicU8, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -91,23 +91,8 @@ impl Sessions {
             action: "give random bytes".into(),
             source: "it failed".into(),
         })?;
-        let session = Session {
-            version,
-            abilities,
-            nonce,
-            bound_to: bind(gateway, caller),
-            found: OnceLock::new(),
-            ends: now.saturating_add(self.total),
-            used: AtomicI64::new(now),
-            checked: AtomicI64::new(now),
-            upstream: Mutex::default(),
-            channels: Mutex::default(),
-            inflight: Mutex::default(),
-            level: AtomicU8::default(),
-            uris: Mutex::default(),
-            begun: Arc::default(),
-            listener: OnceLock::new(),
-        };
+        let ends = now.saturating_add(self.total);
+        let session = Session::new(version, abilities, nonce, bind(gateway, caller), ends, now);
         let id = self.keys.seal(Purpose::Session, &session.payload())?;
         self.remember(&id, Arc::new(session), now);
         Ok(id)

@@ -68,7 +68,10 @@ mod tests {
         for seconds in [2, 4, 8, 16] {
             assert!(pace.failed());
             let wait = pace.next().as_millis();
-            assert!((seconds * 1000..=seconds * 1100).contains(&wait), "{wait} ms for {seconds} s");
+            assert!(
+                (seconds * 1000..=seconds * 1100).contains(&wait),
+                "{wait} ms for {seconds} s"
+            );
         }
         assert!(!pace.failed());
         pace.answered(None);
