@@ -14,8 +14,7 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     ensure!(status.success(), "the gateway under test does not build");
     let gateway = Workspace::read()?.target_dir().join("debug/examples/gateway_only");
     outcome.tests(
-        // They wait for processes more than they compute.
-        cargo(&["test", "-p", "portolan-e2e", "--no-fail-fast", "--", "--test-threads=4"])
+        cargo(&["test", "-p", "portolan-e2e", "--no-fail-fast"])
             .env("PORTOLAN_PARTS", parts)
             .env("PORTOLAN_GATEWAY", gateway)
             .env("RUST_BACKTRACE", "0"),

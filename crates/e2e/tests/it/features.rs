@@ -23,7 +23,7 @@ async fn same(feature: Feature, host: Host, client: Client, era: Era) -> Result<
     let (through, direct) = (through?, direct?);
     let is_modern = era == Era::Modern || host == Host::FixtureModern;
     let problem = look(&steps, feature, is_modern, &through, &direct);
-    match (problem, exceptions::of(feature, host, client, era)) {
+    match (problem, exceptions::of(feature, host)) {
         (None, None) => Ok(()),
         (Some(_), Some(_)) => Ok(()),
         (None, Some(why)) => bail!("it works, although it is an exception: {why}"),
