@@ -210,8 +210,21 @@ impl Answer {
         std::str::from_utf8(&self.body).expect("UTF-8")
     }
 
+    /// The message; the last one, where a call took so long that it was answered by events.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|fault| panic!("{fault}: {self:?}"))
+        let is_stream = self.head.get("content-type") == Some("text/event-stream");
+        let last = || {
+            self.text()
+                .lines()
+                .filter_map(|line| line.strip_prefix("data: "))
+                .next_back()
+        };
+        let message = if is_stream {
+            last().unwrap_or_default().as_bytes()
+        } else {
+            &self.body
+        };
+        serde_json::from_slice(message).unwrap_or_else(|fault| panic!("{fault}: {self:?}"))
     }
 
     pub(crate) fn code(&self) -> i64 {
