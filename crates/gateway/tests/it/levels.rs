@@ -1,10 +1,20 @@
 //! Levels of log messages, in all four pairings.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::support::{
     client::{Client, Speaks},
+    script::{Act, Script, answer, legacy},
     teller::Teller,
     until,
     world::Site,
@@ -36,6 +46,38 @@ async fn logged(client: &Client, meta: &str) -> Vec<String> {
         .filter(|message| message["method"] == "notifications/message");
     logs.map(|log| log["params"]["level"].as_str().expect("a level").to_owned())
         .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_does_not_come_before_the_level_that_its_session_has_set() {
+    let knows = Arc::new(AtomicBool::new(false));
+    let server = {
+        let knows = knows.clone();
+        Script::start(move |asked| match asked.method() {
+            "logging/setLevel" => {
+                let (events, stream) = unbounded_channel();
+                let (knows, id) = (knows.clone(), asked.id());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    knows.store(true, Ordering::Release);
+                    let _ = events.send(format!("data: {{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n\n"));
+                });
+                Act::Stream(stream)
+            }
+            "tools/call" => {
+                let text = knows.load(Ordering::Acquire).to_string();
+                answer(asked, &json!({"content": [{"type": "text", "text": text}]}).to_string())
+            }
+            _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
+        })
+        .await
+    };
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    let client = Client::connect(site.address, Speaks::November).await;
+    assert_eq!(client.text("up__t", json!({})).await, "false");
+    client.ask("logging/setLevel", r#""level":"info""#).await;
+    // The server is being told by now, or will be by the call.
+    assert_eq!(client.text("up__t", json!({})).await, "true");
 }
 
 #[tokio::test]

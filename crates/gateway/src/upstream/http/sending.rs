@@ -48,7 +48,7 @@ impl HttpUpstream {
 
     /// Asks a server to log from `level` on, once. One that does not log refuses, which is as good.
     pub(crate) async fn set_level(&self, open: &Open, credential: &Outbound, level: LogLevel) {
-        if open.level.swap(level.number(), Ordering::Relaxed) == level.number() {
+        if open.level.load(Ordering::Relaxed) == level.number() {
             return;
         }
         let mut params = RawObject::new();
@@ -56,6 +56,8 @@ impl HttpUpstream {
         if let Err(error) = ask(self, open, credential, &Method::SetLevel, &params).await {
             tracing::debug!(server = %self.server.name, %error, "a server cannot be told from which level on to log");
         }
+        // Not before it knows: a call that comes meanwhile tells it once more, rather than go first.
+        open.level.store(level.number(), Ordering::Relaxed);
     }
 
     /// Ends a session.
