@@ -57,6 +57,9 @@ pub(crate) struct Open {
     pub(crate) level: AtomicU8,
     /// Whether its GET stream is followed for the client's session that it belongs to.
     pub(crate) followed: AtomicBool,
+    /// Held by who waits for that stream to open; and whether nobody has to wait for it any more.
+    pub(crate) beside: Mutex<()>,
+    pub(crate) beside_settled: AtomicBool,
 }
 
 impl Open {
@@ -81,6 +84,8 @@ impl Open {
             telling: TaskTracker::new(),
             level: AtomicU8::new(0),
             followed: AtomicBool::new(false),
+            beside: Mutex::default(),
+            beside_settled: AtomicBool::new(false),
         })
     }
 }

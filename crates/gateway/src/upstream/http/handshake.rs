@@ -76,6 +76,8 @@ impl HttpUpstream {
             telling: TaskTracker::new(),
             level: AtomicU8::new(0),
             followed: AtomicBool::new(false),
+            beside: tokio::sync::Mutex::default(),
+            beside_settled: AtomicBool::new(false),
         };
         self.tell(&open, credential, envelope::notification(&Method::Initialized, None))
             .await;

@@ -19,6 +19,7 @@ use portolan_wire::{
 use super::{HttpUpstream, pool::Taken};
 use crate::{
     question::Seat,
+    session::Session,
     tasks::TaskIds,
     upstream::{
         ClientSide, Outgoing,
@@ -39,6 +40,17 @@ pub(super) struct Prepared {
     pub(super) conversion: Conversion,
     pub(super) unanswered: Unanswered,
     pub(super) session: Option<(Arc<UpstreamSession>, Arc<Open>)>,
+}
+
+/// Opens the stream beside the calls of a legacy client's session, if it is to be opened, and waits for it: what the server
+/// says there in the middle of a call is lost if it comes first. Calls that come meanwhile wait, too.
+async fn settle_beside(own: &Session, session: &UpstreamSession, open: &Open) {
+    let _one = open.beside.lock().await;
+    if let Some(opening) = own.opened(session, open) {
+        let _ = tokio::time::timeout(OPENING, opening).await;
+    }
+    let settled = open.followed.load(Ordering::Relaxed);
+    open.beside_settled.store(settled, Ordering::Release);
 }
 
 impl HttpUpstream {
@@ -67,10 +79,10 @@ impl HttpUpstream {
                     .get(async || Box::pin(self.shake_hands(version, outgoing.credential, asks)).await)
                     .await?;
                 if let ClientSide::Legacy { session: own, .. } = &outgoing.client
-                    && let Some(opening) = own.opened(&session, &open)
+                    && own.known_listener().is_some()
+                    && !open.beside_settled.load(Ordering::Acquire)
                 {
-                    // What the server says there in the middle of the call is lost if it comes first.
-                    let _ = Box::pin(tokio::time::timeout(OPENING, opening)).await;
+                    Box::pin(settle_beside(own, &session, &open)).await;
                 }
                 if let Some(alone) = alone {
                     lease = Some(Box::pin(self.lease(&session, &open, outgoing.credential, alone)).await);
