@@ -398,6 +398,15 @@ impl Link {
         http
     }
 
+    /// Why this server cannot answer, as the gateway tells it.
+    pub(crate) fn failed(&self, failure: portolan_core::Failure) -> portolan_core::Error {
+        portolan_core::Error::NotReady {
+            what: "server",
+            name: self.server.name.to_string(),
+            failure,
+        }
+    }
+
     fn config(&self) -> &GatewayConfig {
         &self.connector.config
     }

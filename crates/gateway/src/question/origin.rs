@@ -157,11 +157,7 @@ impl Origin {
     }
 
     pub(super) fn failed(&self, failure: Failure) -> Error {
-        Error::NotReady {
-            what: "server",
-            name: self.link.server.name.to_string(),
-            failure,
-        }
+        self.link.failed(failure)
     }
 
     /// Who may come back to this call, and where.

@@ -135,10 +135,6 @@ impl Place {
     }
 
     pub(super) fn failed(&self, failure: Failure) -> Error {
-        Error::NotReady {
-            what: "server",
-            name: self.link.server.name.to_string(),
-            failure,
-        }
+        self.link.failed(failure)
     }
 }
