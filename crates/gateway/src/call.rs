@@ -75,7 +75,7 @@ impl Inner {
         self: Arc<Self>,
         visit: Arc<Visit>,
         session: Option<Arc<Session>>,
-        call: Call,
+        call: Box<Call>,
     ) -> Result<Response<Body>, Rejection> {
         let (visit, session) = (&visit, session.as_ref());
         let era = if session.is_some() { Era::Legacy } else { Era::Modern };
@@ -148,7 +148,7 @@ impl Inner {
         }
     }
 
-    async fn relay(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Call) -> Result<Reply> {
+    async fn relay(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Box<Call>) -> Result<Reply> {
         let era = client.era();
         let Client {
             visit,
@@ -295,7 +295,7 @@ impl Inner {
     }
 
     /// Asks one server after the other for a resource that none of them lists, until one does not say that it has none.
-    async fn ask_in_turn(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Call) -> Result<Reply> {
+    async fn ask_in_turn(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Box<Call>) -> Result<Reply> {
         let mut unknown = None;
         let mut failure = None;
         for target in std::iter::once(target.alone()).chain(target.others()) {

@@ -78,6 +78,7 @@ impl Inner {
         self: &Arc<Self>,
         visit: &Arc<Visit>,
         message: Message,
+        params: RawObject,
         text: Bytes,
     ) -> Result<Response<Body>, Rejection> {
         let session = self
@@ -87,7 +88,7 @@ impl Inner {
         match message {
             Message::Request(request) => {
                 let whose = Whose::of(&request);
-                let response = self.legacy_request(visit, &session, request, text).await?;
+                let response = self.legacy_request(visit, &session, request, params, text).await?;
                 Ok(self.keep_stream(&session, whose, response))
             }
             Message::Notification(notification) => {
@@ -184,22 +185,22 @@ impl Inner {
         visit: &Arc<Visit>,
         session: &Arc<Session>,
         request: Request,
+        params: RawObject,
         text: Bytes,
     ) -> Result<Response<Body>, Rejection> {
         let id = Some(request.id.clone());
         let refuse =
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Legacy), error).with_id(id.clone());
-        let params = params(request.params.as_ref()).map_err(refuse)?;
         let result = match request.method {
             method if is_relayed(&method, session) => {
-                let call = Call {
+                let call = Box::new(Call {
                     id: request.id,
                     method,
                     params,
                     text,
                     capabilities: None,
                     log: None,
-                };
+                });
                 let tasks = &self.connector.tasks;
                 let calling = Self::call(self.clone(), visit.clone(), Some(session.clone()), call);
                 let work = Work::begin(calling, &self.bench, Some(tasks));
@@ -277,8 +278,12 @@ impl Inner {
             }
             Message::Request(request) => {
                 let id = request.id.clone();
+                let params = match params(request.params.as_ref()) {
+                    Ok(params) => params,
+                    Err(error) => return Some(envelope::error(Some(&id), &error)),
+                };
                 let text = envelope::request(&id, &request.method, request.params.as_deref());
-                Some(match self.legacy_request(visit, session, request, text).await {
+                Some(match self.legacy_request(visit, session, request, params, text).await {
                     Err(rejection) => rejection.message(),
                     Ok(response) => match whole(response, self.config.limits.held_bytes).await {
                         Ok(answer) => return answer,

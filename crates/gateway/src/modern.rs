@@ -52,14 +52,14 @@ impl Inner {
             | Method::TasksUpdate
             | Method::TasksCancel
             | Method::Other(_) => {
-                let call = Call {
+                let call = Box::new(Call {
                     id: request.id,
                     method: request.method,
                     params: call.params,
                     text,
                     capabilities: call.meta.capabilities,
                     log,
-                };
+                });
                 let calling = Self::call(self.clone(), visit.clone(), None, call);
                 return Work::begin(calling, &self.bench, None).await;
             }

@@ -21,6 +21,7 @@ use portolan_core::{
 use portolan_wire::{
     envelope::{self, Incoming, Message},
     era::{self, ClientEra},
+    object::RawObject,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
@@ -303,7 +304,8 @@ impl Inner {
                 self.keep();
                 self.initialize(visit, &request, &requested)
             }
-            (_, message) => self.serve_legacy(visit, message, text).await,
+            (ClientEra::Legacy { params, .. }, message) => self.serve_legacy(visit, message, params, text).await,
+            (ClientEra::Initialize { .. }, message) => self.serve_legacy(visit, message, RawObject::new(), text).await,
         }
     }
 }

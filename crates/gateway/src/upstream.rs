@@ -19,6 +19,7 @@ mod lease;
 mod patience;
 mod session;
 mod step;
+mod underway;
 mod wake;
 
 use std::sync::Arc;

@@ -46,6 +46,8 @@ pub(crate) struct Work {
 
 impl Work {
     /// Begins `work`. With `outlives`, it goes on there when this is dropped.
+    // Inlined, so that what is some KiB is not moved once more.
+    #[inline(always)]
     pub(crate) fn begin(
         work: impl Future<Output = Answer> + Send + 'static,
         bench: &Arc<Bench>,

@@ -72,7 +72,7 @@ impl Inner {
             return Err(Lost);
         };
         let pool = self.questions.hops.pool(url);
-        let sent = self.connector.send(&name, &uri, &pool, request);
+        let sent = self.connector.send(&name, &uri, &pool, Box::new(request));
         let response = match tokio::time::timeout(self.config.timeouts.call, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {

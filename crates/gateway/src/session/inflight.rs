@@ -1,7 +1,7 @@
 //! The calls of a session that are under way.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -35,11 +35,11 @@ impl Session {
                 limit: MAX_INFLIGHT,
             });
         }
-        if inflight.contains_key(id) {
-            return Err(Error::invalid("id", "is the id of a call that is under way"));
-        }
         let id = id.detached();
-        inflight.insert(id.clone(), cancelled.clone());
+        match inflight.entry(id.clone()) {
+            Entry::Occupied(_) => return Err(Error::invalid("id", "is the id of a call that is under way")),
+            Entry::Vacant(free) => free.insert(cancelled.clone()),
+        };
         drop(inflight);
         Ok(Inflight {
             session: self.clone(),

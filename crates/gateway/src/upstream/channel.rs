@@ -1,6 +1,7 @@
 //! A server that is reached through the owner of its pipes.
 
 use std::{
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -29,7 +30,7 @@ use super::{
 /// Sends a request through a channel and gives what comes back, in the client's era.
 pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: &Outgoing<'_>) -> Result<Reply> {
     let mut patience = Patience::of(outgoing, &upstream.config().timeouts);
-    let hello = match patience.wait(channel.hello()).await {
+    let hello = match patience.wait(pin!(channel.hello())).await {
         Ok(hello) => hello?,
         Err(over) => return over_before_answer(over),
     };
@@ -52,7 +53,7 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
             session.converses(channel);
         }
     }
-    let exchange = match patience.wait(channel.call(request)).await {
+    let exchange = match patience.wait(pin!(channel.call(request))).await {
         Ok(exchange) => exchange?,
         Err(over) => return over_before_answer(over),
     };
@@ -64,7 +65,8 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
     };
     let question_time = upstream.config().timeouts.question;
     let first = loop {
-        match patience.wait(held.next()).await {
+        let next = patience.wait(pin!(held.next())).await;
+        match next {
             Err(over) => {
                 held.exchange = None;
                 return over_before_answer(over);

@@ -52,13 +52,13 @@ impl Connector {
         server: &ServerName,
         uri: &Uri,
         pool: &Arc<Pool>,
-        mut request: Request<Full<Bytes>>,
+        mut request: Box<Request<Full<Bytes>>>,
     ) -> Result<Response<Driven>> {
         while let Some(connection) = pool.take() {
             match connection.send(request, pool).await {
                 Ok(response) => return Ok(response),
                 // Its server had closed it in the meantime.
-                Err(Unanswered::NotSent(back)) => request = *back,
+                Err(Unanswered::NotSent(back)) => request = back,
                 Err(Unanswered::Broken(fault)) => return Err(broke_off(server, &fault)),
             }
         }

@@ -70,7 +70,7 @@ impl Connection {
     /// Sends a request, and waits for the head of its answer.
     pub(crate) async fn send(
         mut self,
-        request: Request<Full<Bytes>>,
+        request: Box<Request<Full<Bytes>>>,
         pool: &Arc<Pool>,
     ) -> Result<Response<Driven>, Unanswered> {
         let ready = std::future::poll_fn(|cx| {
@@ -83,9 +83,9 @@ impl Connection {
             }
         });
         if !ready.await {
-            return Err(Unanswered::NotSent(Box::new(request)));
+            return Err(Unanswered::NotSent(request));
         }
-        let mut sending = std::pin::pin!(self.sender.try_send_request(request));
+        let mut sending = std::pin::pin!(self.sender.try_send_request(*request));
         let driver = &mut self.driver;
         let mut ended = false;
         let sent = std::future::poll_fn(|cx| {
@@ -261,7 +261,7 @@ mod tests {
         });
         let connection = Connection::open(TokioIo::new(ours)).await.expect("a connection");
         let pool = Arc::<Pool>::default();
-        let answer = connection.send(Request::new(Full::default()), &pool).await;
+        let answer = connection.send(Box::new(Request::new(Full::default())), &pool).await;
         let body = answer.ok().expect("an answer").into_body();
         body.collect().await.expect("a body");
         let idle = pool.take();

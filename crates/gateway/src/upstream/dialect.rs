@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 const LEGACY_BELIEVED: Duration = Duration::from_secs(600);
 
 /// What a server speaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Dialects {
     /// Whether it answers stateless requests.
     pub(crate) modern: bool,
@@ -20,12 +20,14 @@ pub(crate) struct Dialects {
     pub(crate) legacy_versions: Vec<ProtocolVersion>,
     /// Whether it shakes hands.
     pub(crate) legacy: bool,
+    /// When it was asked.
+    since: Instant,
 }
 
 /// What is known of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    dialects: ArcSwapOption<(Instant, Dialects)>,
+    dialects: ArcSwapOption<Dialects>,
     asking: Mutex<()>,
 }
 
@@ -36,6 +38,17 @@ impl Dialects {
             modern: false,
             legacy_versions: Vec::new(),
             legacy: true,
+            since: Instant::now(),
+        }
+    }
+
+    /// A server that answers stateless requests only.
+    fn modern() -> Self {
+        Self {
+            modern: true,
+            legacy_versions: Vec::new(),
+            legacy: false,
+            since: Instant::now(),
         }
     }
 
@@ -47,6 +60,7 @@ impl Dialects {
             modern: versions.is_empty() || of(Era::Modern).next().is_some(),
             legacy: of(Era::Legacy).next().is_some(),
             legacy_versions: of(Era::Legacy).collect(),
+            since: Instant::now(),
         }
     }
 
@@ -62,11 +76,7 @@ impl Dialects {
 
 impl Known {
     /// What is known, or what `ask` finds out. Only one asks at a time; the others wait for its answer.
-    pub(crate) async fn get(
-        &self,
-        pin: EraPin,
-        ask: impl AsyncFnOnce() -> Result<Dialects>,
-    ) -> Result<Arc<(Instant, Dialects)>> {
+    pub(crate) async fn get(&self, pin: EraPin, ask: impl AsyncFnOnce() -> Result<Dialects>) -> Result<Arc<Dialects>> {
         if let Some(known) = self.fresh() {
             return Ok(known);
         }
@@ -75,15 +85,11 @@ impl Known {
             return Ok(known);
         }
         let dialects = match pin {
-            EraPin::Modern => Dialects {
-                modern: true,
-                legacy_versions: Vec::new(),
-                legacy: false,
-            },
+            EraPin::Modern => Dialects::modern(),
             EraPin::Legacy => Dialects::legacy(),
             EraPin::Auto => ask().await?,
         };
-        let known = Arc::new((Instant::now(), dialects));
+        let known = Arc::new(dialects);
         self.dialects.store(Some(known.clone()));
         Ok(known)
     }
@@ -93,9 +99,8 @@ impl Known {
         self.dialects.store(None);
     }
 
-    fn fresh(&self) -> Option<Arc<(Instant, Dialects)>> {
+    fn fresh(&self) -> Option<Arc<Dialects>> {
         let known = self.dialects.load_full()?;
-        let (since, dialects) = &*known;
-        (dialects.modern || since.elapsed() < LEGACY_BELIEVED).then_some(known)
+        (known.modern || known.since.elapsed() < LEGACY_BELIEVED).then_some(known)
     }
 }

@@ -31,6 +31,7 @@ use super::{
     http::{Head, Heading, HttpUpstream, TakenUp, over_before_answer},
     json,
     patience::{Over, Patience},
+    underway::Underway,
 };
 use crate::{
     intake::{self, essence},
@@ -48,26 +49,9 @@ const TRIES: u32 = 5;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Relays an answer that comes as events. A stream that begins with the answer becomes a plain JSON reply.
-pub(crate) async fn relay(
-    body: Driven,
-    http: Arc<HttpUpstream>,
-    conversion: Conversion,
-    unanswered: Unanswered,
-    patience: Patience,
-) -> Result<Reply> {
-    let limits = http.limits();
-    let machine = Machine::new(conversion, limits.held_bytes, limits.message_bytes);
-    let relay = EventRelay {
-        head: None,
-        body: Some(body),
-        machine,
-        http,
-        unanswered,
-        patience,
-        again: None,
-        tries: 0,
-        over: false,
-    };
+pub(crate) async fn relay(body: Driven, http: Arc<HttpUpstream>, underway: Underway) -> Result<Reply> {
+    let mut relay = EventRelay::new(http, underway);
+    relay.body = Some(body);
     relay.settle().await
 }
 
@@ -123,54 +107,35 @@ pub(crate) struct EventRelay {
 struct Taking(BoxFuture<'static, TakenUp>);
 
 impl EventRelay {
-    /// A stream that was left, as `conversion` was when it was sent, from after the event `from`.
-    pub(super) fn left(
-        http: Arc<HttpUpstream>,
-        conversion: Conversion,
-        unanswered: Unanswered,
-        patience: Patience,
-        from: Bytes,
-        known: Vec<RequestId>,
-    ) -> Self {
+    fn new(http: Arc<HttpUpstream>, underway: Underway) -> Self {
         let limits = http.limits();
-        let mut machine = Machine::new(conversion, limits.held_bytes, limits.message_bytes);
-        machine.begin_again(from.clone());
-        machine.knows(known);
-        let again = unanswered.take_up(from, Duration::ZERO).map(Taking);
         Self {
             head: None,
             body: None,
-            machine,
+            machine: Machine::new(underway.conversion, limits.held_bytes, limits.message_bytes),
             http,
-            unanswered,
-            patience,
-            again,
-            tries: 1,
+            unanswered: underway.unanswered,
+            patience: underway.patience,
+            again: None,
+            tries: 0,
             over: false,
         }
     }
 
+    /// A stream that was left, as `underway` was when it was sent, from after the event `from`.
+    pub(super) fn left(http: Arc<HttpUpstream>, underway: Underway, from: Bytes, known: Vec<RequestId>) -> Self {
+        let mut relay = Self::new(http, underway);
+        relay.machine.begin_again(from.clone());
+        relay.machine.knows(known);
+        relay.again = relay.unanswered.take_up(from, Duration::ZERO).map(Taking);
+        relay.tries = 1;
+        relay
+    }
+
     /// An answer whose head is not there yet, while something was said beside it.
-    pub(super) fn awaited(
-        head: Heading,
-        http: Arc<HttpUpstream>,
-        conversion: Conversion,
-        unanswered: Unanswered,
-        patience: Patience,
-        said: Message,
-    ) -> Self {
-        let limits = http.limits();
-        let mut relay = Self {
-            head: Some(head),
-            body: None,
-            machine: Machine::new(conversion, limits.held_bytes, limits.message_bytes),
-            http,
-            unanswered,
-            patience,
-            again: None,
-            tries: 0,
-            over: false,
-        };
+    pub(super) fn awaited(head: Heading, http: Arc<HttpUpstream>, underway: Underway, said: Message) -> Self {
+        let mut relay = Self::new(http, underway);
+        relay.head = Some(head);
         relay.said(said);
         relay
     }

@@ -1,6 +1,7 @@
 //! A server that is reached by streamable HTTP, of either era.
 
 mod handshake;
+mod headers;
 mod hearing;
 mod pool;
 mod prepare;
@@ -11,6 +12,7 @@ mod sending;
 mod taking_up;
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,33 +20,29 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use portolan_core::{HttpEndpoint, Result, ServerSpec};
 use portolan_wire::id::RequestId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{hearing::Sent, pool::Sessions, refused::Refused};
+use self::{headers::Headers, hearing::Sent, pool::Sessions, prepare::Prepared, refused::Refused};
 pub(crate) use self::{
     hearing::{Head, Heading},
     taking_up::TakenUp,
 };
 use super::{
     AboutCell, Outgoing, Reply,
-    cancel::Unanswered,
     client::Connector,
     connection::{Driven, Pool},
-    convert::Conversion,
     dialect::Known,
     events, json,
     patience::{Over, Patience},
+    underway::Underway,
 };
 use crate::{
     config::{Limits, Timeouts},
     intake::essence,
 };
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
 /// A server at a URL.
 #[derive(Debug)]
@@ -54,8 +52,7 @@ pub(crate) struct HttpUpstream {
     /// Where it is, and what is asked for there.
     place: Option<(http::Uri, http::Uri)>,
     connections: Arc<Pool>,
-    /// Headers of every request: those of the server's entry, and what the protocol asks for.
-    fixed: HeaderMap,
+    headers: Headers,
     connector: Arc<Connector>,
     /// What the server says of itself, kept for its link.
     about: Arc<AboutCell>,
@@ -71,25 +68,10 @@ impl HttpUpstream {
         connector: Arc<Connector>,
         about: Arc<AboutCell>,
     ) -> Self {
-        let mut fixed = HeaderMap::with_capacity(server.headers.len() + 8);
-        for (name, value) in &server.headers {
-            // The entry was checked when it was made.
-            if let (Ok(name), Ok(value)) = (
-                HeaderName::try_from(name.as_str()),
-                HeaderValue::try_from(value.as_str()),
-            ) {
-                fixed.insert(name, value);
-            }
-        }
-        if let Some(host) = sending::host(&endpoint.url) {
-            fixed.insert(header::HOST, host);
-        }
-        fixed.insert(header::CONTENT_TYPE, JSON);
-        fixed.insert(header::ACCEPT, BOTH);
         Self {
             place: sending::place(&endpoint.url),
             connections: Arc::default(),
-            fixed,
+            headers: Headers::new(&server, &endpoint.url),
             server,
             endpoint,
             connector,
@@ -146,55 +128,59 @@ impl HttpUpstream {
         let mut patience = Patience::of(outgoing, &self.connector.config.timeouts);
         let (mut reopened, mut asked_anew) = (false, false);
         loop {
-            let mut prepared = match patience.wait(self.prepare(outgoing)).await {
+            let Prepared {
+                request,
+                conversion,
+                unanswered,
+                session,
+            } = match patience.wait(pin!(self.prepare(outgoing))).await {
                 Ok(prepared) => prepared?,
                 Err(over) => return over_before_answer(over),
             };
-            let sent = if prepared.unanswered.hears() {
-                match Box::pin(self.send_hearing(prepared.request, outgoing, &mut prepared.unanswered, &mut patience))
-                    .await
-                {
+            let mut underway = Box::new(Underway {
+                conversion,
+                unanswered,
+                patience,
+            });
+            let sent = if underway.unanswered.hears() {
+                match Box::pin(self.send_hearing(request, outgoing, &mut underway)).await {
                     Ok(Sent::Head(head)) => Ok(head),
                     Ok(Sent::Said(head, said)) => {
-                        let (conversion, unanswered) = (prepared.conversion, prepared.unanswered);
-                        let relay =
-                            events::EventRelay::awaited(head, self.clone(), conversion, unanswered, patience, said);
+                        let relay = events::EventRelay::awaited(head, self.clone(), *underway, said);
                         return Box::pin(relay.settle()).await;
                     }
                     Err(over) => Err(over),
                 }
             } else {
-                patience.wait(self.send(prepared.request, outgoing.credential)).await
+                underway
+                    .patience
+                    .wait(pin!(self.send(request, outgoing.credential)))
+                    .await
             };
             let response = match sent {
                 Ok(sent) => sent?,
-                Err(over) => {
-                    prepared
-                        .unanswered
-                        .cancel("the answer took too long, or was not wanted any more");
-                    return over_before_answer(over);
-                }
+                Err(over) => return underway.give_up(over),
             };
             // The server knows the session no longer, so it has not looked at the call: it may be sent again, once
             // (2025-11-25, basic/transports, session management 4).
             if response.status() == StatusCode::NOT_FOUND
                 && !reopened
-                && let Some((session, open)) = &prepared.session
+                && let Some((session, open)) = &session
                 && open.id.is_some()
             {
                 session.expire(open);
                 self.note_forgotten();
-                prepared.unanswered.answered();
+                underway.unanswered.answered();
                 reopened = true;
+                patience = underway.patience;
                 continue;
             }
             if response.status() == StatusCode::OK {
-                return self
-                    .reply(response, prepared.conversion, prepared.unanswered, patience)
-                    .await;
+                return self.reply(response, underway).await;
             }
-            let refused = self.refused(response, &prepared.conversion, prepared.unanswered, &mut patience);
-            match Box::pin(refused).await? {
+            let refused = Box::pin(self.refused(response, &mut underway)).await?;
+            patience = underway.patience;
+            match refused {
                 // The server has not looked at the call, so it may be sent again, once, as it wants it now.
                 Refused::OtherVersion(_) if !asked_anew => asked_anew = true,
                 Refused::OtherVersion(reply) | Refused::Otherwise(reply) => return Ok(reply),
@@ -205,30 +191,18 @@ impl HttpUpstream {
     }
 
     /// Tells by its head what an answer is.
-    async fn reply(
-        self: &Arc<Self>,
-        response: Response<Driven>,
-        conversion: Conversion,
-        unanswered: Unanswered,
-        patience: Patience,
-    ) -> Result<Reply> {
+    async fn reply(self: &Arc<Self>, response: Response<Driven>, underway: Box<Underway>) -> Result<Reply> {
         let (head, body) = response.into_parts();
         if is(&head.headers, "application/json") {
             let length = head.headers.get(header::CONTENT_LENGTH).is_some();
-            return json::relay(
-                body,
-                length,
-                conversion,
-                unanswered,
-                patience,
-                &self.connector.config.limits,
-            )
-            .await;
+            return json::relay(body, length, underway, self.limits()).await;
         }
         if is_events(&head.headers) {
-            return Box::pin(events::relay(body, self.clone(), conversion, unanswered, patience)).await;
+            return Box::pin(events::relay(body, self.clone(), *underway)).await;
         }
-        Err(conversion.odd("it answered with something that is neither JSON nor events"))
+        Err(underway
+            .conversion
+            .odd("it answered with something that is neither JSON nor events"))
     }
 }
 
@@ -239,7 +213,7 @@ fn is_events(headers: &HeaderMap) -> bool {
 /// Whether a body is of this type.
 fn is(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    value.is_some_and(|value| essence(value).eq_ignore_ascii_case(wanted))
+    value.is_some_and(|value| value == wanted || essence(value).eq_ignore_ascii_case(wanted))
 }
 
 /// The end of a wait before there is anything to relay.

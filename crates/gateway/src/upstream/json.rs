@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
@@ -12,17 +12,15 @@ use http_body_util::BodyExt;
 use portolan_core::{BoxError, Result};
 use portolan_wire::{
     envelope::{self, Message},
-    era::Era,
     stream::{Head, Kind, ResponseStream},
 };
 
 use super::{
     Reply,
-    cancel::Unanswered,
     connection::Driven,
     convert::{Conversion, Said, is_beyond},
-    http::over_before_answer,
-    patience::{Over, Patience},
+    patience::Over,
+    underway::Underway,
 };
 use crate::{body::Body, config::Limits};
 
@@ -35,71 +33,60 @@ const HEAD: usize = 1024;
 pub(crate) async fn relay(
     mut body: Driven,
     length: bool,
-    conversion: Conversion,
-    mut unanswered: Unanswered,
-    mut patience: Patience,
+    mut underway: Box<Underway>,
     limits: &Limits,
 ) -> Result<Reply> {
     let most = limits.message_bytes;
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
-        return Err(conversion.odd(format!("its answer is larger than {most} bytes")));
+        return Err(underway
+            .conversion
+            .odd(format!("its answer is larger than {most} bytes")));
     }
     let mut held = VecDeque::new();
     let mut size = 0;
     while size <= SMALL && !body.is_end_stream() {
-        let frame = match patience.wait(body.frame()).await {
+        let frame = match underway.patience.wait(pin!(body.frame())).await {
             Ok(frame) => frame,
-            Err(over) => {
-                unanswered.cancel("the answer took too long, or was not wanted any more");
-                return over_before_answer(over);
-            }
+            Err(over) => return underway.give_up(over),
         };
         let Some(frame) = frame else { break };
-        patience.renew();
-        let Ok(data) = frame.map_err(|_| broke_off(&conversion))?.into_data() else {
+        underway.patience.renew();
+        let Ok(data) = frame.map_err(|_| broke_off(&underway.conversion))?.into_data() else {
             continue;
         };
         size += data.len();
         held.push_back(data);
     }
     if size > SMALL {
-        if !conversion.holds()
-            && let Some(begun) = begin(&held, &conversion)
-        {
-            let client = conversion.client;
-            return pass(body, length, client, begun, size, patience, unanswered, limits);
+        if !underway.conversion.holds() {
+            match begin(held, &underway.conversion) {
+                Ok(begun) => return pass(body, length, begun, size, underway, limits),
+                Err(as_it_came) => held = as_it_came,
+            }
         }
-        let limit = limits.held_bytes;
-        if let Err(over) = collect(&mut body, &mut held, size, limit, &conversion, &mut patience).await? {
-            unanswered.cancel("the answer took too long, or was not wanted any more");
-            return over_before_answer(over);
+        if let Err(over) = collect(&mut body, &mut held, size, limits.held_bytes, &mut underway).await? {
+            return underway.give_up(over);
         }
     }
-    unanswered.answered();
-    Ok(whole(&join(held), &conversion)?.into())
+    underway.unanswered.answered();
+    Ok(whole(&join(held), &underway.conversion)?.into())
 }
 
 /// What is there of an answer that passes by, and what edits the rest. Without an edit, it passes as it stands.
 type Begun = (VecDeque<Bytes>, Option<ResponseStream>);
 
 /// Lets an answer pass that is too large to be looked at whole.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "they are the parts of the one value that it makes"
-)]
 fn pass(
     body: Driven,
     announced: bool,
-    client: Option<Era>,
     (queue, stream): Begun,
     size: usize,
-    patience: Patience,
-    mut unanswered: Unanswered,
+    mut underway: Box<Underway>,
     limits: &Limits,
 ) -> Result<Reply> {
     let over = body.is_end_stream();
     if over {
-        unanswered.answered();
+        underway.unanswered.answered();
     }
     if over && stream.is_none() && queue.len() == 1 {
         return Ok(Reply::Message(queue.into_iter().next().unwrap_or_default()));
@@ -108,12 +95,10 @@ fn pass(
         body,
         queue,
         length_known: announced && stream.is_none(),
-        client,
         stream,
         size,
         limit: limits.message_bytes,
-        patience,
-        unanswered,
+        underway,
         over,
     };
     if over {
@@ -128,35 +113,62 @@ fn pass(
     Ok(Reply::Json(Body::relayed(relay)))
 }
 
-/// Begins to edit an answer, if its head says that it is a result for this call. Without an edit, it passes as it stands.
-fn begin(held: &VecDeque<Bytes>, conversion: &Conversion) -> Option<Begun> {
+/// Begins to edit an answer, if its head says that it is a result for this call; else gives it back. Without an edit, it
+/// passes as it stands.
+fn begin(held: VecDeque<Bytes>, conversion: &Conversion) -> Result<Begun, VecDeque<Bytes>> {
+    if held.front().is_some_and(|first| passes_at_once(first, conversion)) {
+        return Ok((held, None));
+    }
     let mut stream = conversion.stream();
     let mut queue = VecDeque::with_capacity(held.len() + 2);
     let mut chunks = held.iter().cloned();
-    let mut first = chunks.next()?;
+    let mut first = chunks.next().unwrap_or_default();
     // What tells is at the beginning; the rest need not be read if it passes as it stands.
     let head = first.split_to(first.len().min(HEAD));
-    stream.push(head, &mut queue).ok()?;
+    if stream.push(head, &mut queue).is_err() {
+        return Err(held);
+    }
     if is_ours(stream.head(), conversion) && conversion.passes(stream.head().result_type.as_ref()) {
-        return Some((held.clone(), None));
+        return Ok((held, None));
     }
     for chunk in std::iter::once(first).chain(chunks) {
-        stream.push(chunk, &mut queue).ok()?;
+        if stream.push(chunk, &mut queue).is_err() {
+            return Err(held);
+        }
     }
-    if !is_ours(stream.head(), conversion) {
-        return None;
+    if is_ours(stream.head(), conversion) {
+        Ok((queue, Some(stream)))
+    } else {
+        Err(held)
     }
-    Some((queue, Some(stream)))
 }
 
-/// Whether a head is that of a result for this call, of a kind that may be streamed. One that may yet turn out to ask for
-/// input is none: its questions may be long, and come before it says what it is.
+/// Whether an answer is known by its first bytes for a result of this call that passes as it stands: the order in which
+/// most servers write it. What begins otherwise has to be read.
+fn passes_at_once(first: &[u8], conversion: &Conversion) -> bool {
+    let members = first
+        .strip_prefix(br#"{"jsonrpc":"2.0","id":"#)
+        .and_then(|rest| rest.strip_prefix(conversion.sent.as_raw()))
+        .and_then(|rest| rest.strip_prefix(br#","result":{"#));
+    let Some(members) = members else { return false };
+    let complete = Bytes::from_static(br#""complete""#);
+    let result_type = members.starts_with(br#""resultType":"complete","#).then_some(&complete);
+    let answers = result_type.is_some() || members.starts_with(br#""content":["#);
+    flows(result_type, answers, conversion) && conversion.passes(result_type)
+}
+
+/// Whether a head is that of a result for this call, of a kind that may be streamed.
 pub(crate) fn is_ours(head: &Head, conversion: &Conversion) -> bool {
+    let result_type = head.result_type.as_ref();
     head.kind == Some(Kind::Result)
         && head.id.as_ref() == Some(&conversion.sent)
-        && !conversion.is_beyond(head.result_type.as_ref())
-        && !conversion.is_task(head.result_type.as_ref())
-        && (head.answers || head.result_type.is_some() || !conversion.may_end_asking())
+        && flows(result_type, head.answers || result_type.is_some(), conversion)
+}
+
+/// Whether a result of this type may be streamed. One that may yet turn out to ask for input is none: its questions may be
+/// long, and come before it says what it is.
+fn flows(result_type: Option<&Bytes>, is_told: bool, conversion: &Conversion) -> bool {
+    !conversion.is_beyond(result_type) && !conversion.is_task(result_type) && (is_told || !conversion.may_end_asking())
 }
 
 async fn collect(
@@ -164,22 +176,23 @@ async fn collect(
     held: &mut VecDeque<Bytes>,
     mut size: usize,
     limit: usize,
-    conversion: &Conversion,
-    patience: &mut Patience,
+    underway: &mut Underway,
 ) -> Result<Result<(), Over>> {
     loop {
-        let frame = match patience.wait(body.frame()).await {
-            Ok(Some(frame)) => frame.map_err(|_| broke_off(conversion))?,
+        let frame = match underway.patience.wait(pin!(body.frame())).await {
+            Ok(Some(frame)) => frame.map_err(|_| broke_off(&underway.conversion))?,
             Ok(None) => return Ok(Ok(())),
             Err(over) => return Ok(Err(over)),
         };
-        patience.renew();
+        underway.patience.renew();
         if let Ok(data) = frame.into_data() {
             size += data.len();
             held.push_back(data);
         }
         if size > limit {
-            return Err(conversion.odd(format!("its answer is larger than {limit} bytes")));
+            return Err(underway
+                .conversion
+                .odd(format!("its answer is larger than {limit} bytes")));
         }
     }
 }
@@ -195,6 +208,9 @@ pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Said> {
     match &message.id {
         Some(id) if *id != conversion.sent => Err(conversion.odd("it answered under the id of another call")),
         None if matches!(message.outcome, envelope::Outcome::Result(_)) => Err(conversion.odd("its answer has no id")),
+        _ if conversion.is_of_no_further_concern() && passes_at_once(text, conversion) => {
+            Ok(Said::Message(text.clone()))
+        }
         _ => Ok(conversion.message(&message.outcome, Some(text))),
     }
 }
@@ -222,13 +238,11 @@ struct JsonRelay {
     body: Driven,
     queue: VecDeque<Bytes>,
     stream: Option<ResponseStream>,
-    client: Option<Era>,
     /// The client is told the length: nothing is edited, or all of it is there.
     length_known: bool,
     size: usize,
     limit: usize,
-    patience: Patience,
-    unanswered: Unanswered,
+    underway: Box<Underway>,
     over: bool,
 }
 
@@ -238,7 +252,7 @@ impl JsonRelay {
         if self.size > self.limit {
             return Err(format!("the answer is larger than {} bytes", self.limit).into());
         }
-        self.patience.renew();
+        self.underway.patience.renew();
         match &mut self.stream {
             Some(stream) => stream.push(data, &mut self.queue)?,
             None => self.queue.push_back(data),
@@ -248,14 +262,14 @@ impl JsonRelay {
 
     fn end(&mut self) -> Result<(), BoxError> {
         self.over = true;
-        self.unanswered.answered();
+        self.underway.unanswered.answered();
         self.finish()
     }
 
     fn finish(&mut self) -> Result<(), BoxError> {
         if let Some(stream) = self.stream.take() {
             let head = stream.finish()?;
-            if is_beyond(self.client, head.result_type.as_ref()) {
+            if is_beyond(self.underway.conversion.client, head.result_type.as_ref()) {
                 return Err("the server asks for more input too late to be heard".into());
             }
         }
@@ -281,13 +295,13 @@ impl HttpBody for JsonRelay {
                 Poll::Ready(Some(Ok(frame))) => frame.into_data().map_or(Ok(()), |data| this.take(data)),
                 Poll::Ready(Some(Err(fault))) => Err(fault.into()),
                 Poll::Ready(None) => this.end(),
-                Poll::Pending => match std::task::ready!(this.patience.poll(cx)) {
+                Poll::Pending => match std::task::ready!(this.underway.patience.poll(cx)) {
                     Over::Timeout(error) => {
-                        this.unanswered.cancel("the answer took too long");
+                        this.underway.unanswered.cancel("the answer took too long");
                         Err(error.into())
                     }
                     Over::Cancelled => {
-                        this.unanswered.cancel("the client has cancelled");
+                        this.underway.unanswered.cancel("the client has cancelled");
                         Err("the client has cancelled".into())
                     }
                 },

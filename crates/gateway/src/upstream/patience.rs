@@ -62,13 +62,17 @@ impl Patience {
     }
 
     /// Waits for `work`, or until patience runs out.
-    pub(crate) async fn wait<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Over> {
-        let mut work = std::pin::pin!(work);
-        std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+    ///
+    /// `work` is pinned where it is: an async function that takes it by value has it twice, and every call pays for the size
+    /// of what it may wait for.
+    pub(crate) fn wait<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> impl Future<Output = Result<T, Over>> {
+        std::future::poll_fn(move |cx| match work.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Ok(done)),
             Poll::Pending => self.poll(cx).map(Err),
         })
-        .await
     }
 
     /// The server has said something: silence begins anew. The total goes on.

@@ -22,6 +22,8 @@ pub enum ClientEra {
     Legacy {
         /// The version header; without one, [`ProtocolVersion::WITHOUT_HEADER`] is meant.
         version: Option<ProtocolVersion>,
+        /// The members of params.
+        params: RawObject,
     },
     /// The handshake that opens a legacy session.
     Initialize {
@@ -144,7 +146,7 @@ pub fn detect_client(
             return handshake(requested, served);
         }
         if !in_header.as_ref().is_some_and(NamedVersion::is_modern) {
-            return legacy(in_header, message, served);
+            return legacy(in_header, message, body.params, served);
         }
     }
     modern(headers, in_header, message, body, served)
@@ -197,14 +199,19 @@ fn handshake(requested: &Bytes, served: &[ProtocolVersion]) -> Result<ClientEra,
     }
 }
 
-fn legacy(version: Option<NamedVersion>, message: &Message, served: &[ProtocolVersion]) -> Result<ClientEra, EraError> {
+fn legacy(
+    version: Option<NamedVersion>,
+    message: &Message,
+    params: RawObject,
+    served: &[ProtocolVersion],
+) -> Result<ClientEra, EraError> {
     if message.method() == Some(&Method::Initialize) {
         return Err(EraError::Params("initialize needs a protocolVersion"));
     }
     let Some(version) = version else {
         // The session knows its version; a missing header does not contradict it.
         return if served.iter().any(|version| version.era() == Era::Legacy) {
-            Ok(ClientEra::Legacy { version: None })
+            Ok(ClientEra::Legacy { version: None, params })
         } else {
             let meant = NamedVersion::Known(ProtocolVersion::WITHOUT_HEADER);
             Err(unserved(&meant, served))
@@ -212,6 +219,7 @@ fn legacy(version: Option<NamedVersion>, message: &Message, served: &[ProtocolVe
     };
     Ok(ClientEra::Legacy {
         version: Some(serve(&version, served)?),
+        params,
     })
 }
 

@@ -110,12 +110,13 @@ fn everything_else_is_legacy() {
     let found = |headers: &HeaderMap| detect_client(headers, &list, ALL);
     assert!(matches!(
         found(&HeaderMap::new()),
-        Ok(ClientEra::Legacy { version: None })
+        Ok(ClientEra::Legacy { version: None, .. })
     ));
     assert!(matches!(
         found(&headers(&[("mcp-protocol-version", "2025-06-18")])),
         Ok(ClientEra::Legacy {
-            version: Some(ProtocolVersion::V2025_06_18)
+            version: Some(ProtocolVersion::V2025_06_18),
+            ..
         })
     ));
     assert_eq!(

@@ -130,8 +130,7 @@ pub(crate) async fn ask(
     params: &RawObject,
 ) -> Result<Outcome> {
     let id = http.next_id();
-    let mut headers = http.headers(credential, &HeaderMap::new());
-    open.write(&mut headers);
+    let headers = http.headers_in(open, credential, &HeaderMap::new());
     let text = envelope::request(&id, method, Some(&params.to_bytes()));
     let (head, body) = http.exchange(headers, text, credential, method.as_str()).await?;
     match events::outcome(&body) {

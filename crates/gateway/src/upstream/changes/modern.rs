@@ -8,14 +8,13 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use portolan_core::{Cause, Error, Failure, Outbound, Result};
 use portolan_wire::{
     envelope::{self, Incoming, Message, Notification, Outcome},
-    era::ProtocolVersion,
     error::{ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND},
-    header as mcp, meta,
+    meta,
     method::Method,
     object::{self, RawObject},
     sse::Decoder,
@@ -165,12 +164,7 @@ async fn begin(http: &HttpUpstream, credential: &Outbound, wishes: Wishes) -> Re
 
 async fn send(http: &HttpUpstream, credential: &Outbound, wishes: &Wishes) -> Result<http::Response<Driven>> {
     let params = listen_params(wishes, http.client_name());
-    let mut headers = http.headers(credential, &HeaderMap::new());
-    mcp::write_mirrors(&mut headers, &Method::Listen, &params);
-    headers.insert(
-        mcp::PROTOCOL_VERSION,
-        HeaderValue::from_static(ProtocolVersion::NEWEST.as_str()),
-    );
+    let headers = http.headers_of(&Method::Listen, &params, credential, &HeaderMap::new());
     let text = envelope::request(&http.next_id(), &Method::Listen, Some(&params.to_bytes()));
     http.send(http.post(headers, text)?, credential).await
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8};
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use portolan_core::{Cause, Failure, Outbound, Result};
 use portolan_wire::{
     envelope,
@@ -33,7 +33,7 @@ impl HttpUpstream {
         params.set("capabilities", asks.to_capabilities());
         params.set("clientInfo", convert::client_info(&self.connector.config.name));
         let text = envelope::request(&RequestId::from_u64(0), &Method::Initialize, Some(&params.to_bytes()));
-        let headers = self.headers(credential, &HeaderMap::new());
+        let headers = self.headers(credential);
         let (head, body) = self.exchange(headers, text, credential, "initialize").await?;
         if head.status == StatusCode::UNAUTHORIZED || head.status == StatusCode::FORBIDDEN {
             return Err(self.unwelcome(head.status));

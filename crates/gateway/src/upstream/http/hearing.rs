@@ -1,6 +1,6 @@
 //! A call that is heard before its answer has begun: some servers ask on another stream, and answer in JSON in the end.
 
-use std::{fmt, sync::Arc, task::Poll};
+use std::{fmt, pin::pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -12,13 +12,7 @@ use portolan_wire::envelope::Message;
 use super::{HttpUpstream, is_events};
 use crate::{
     intake,
-    upstream::{
-        Outgoing,
-        cancel::Unanswered,
-        connection::Driven,
-        events,
-        patience::{Over, Patience},
-    },
+    upstream::{Outgoing, connection::Driven, events, patience::Over, underway::Underway},
 };
 
 /// What comes first of a call that was sent.
@@ -44,11 +38,13 @@ impl HttpUpstream {
     /// Sends a call, and waits for what comes first.
     pub(super) async fn send_hearing(
         self: &Arc<Self>,
-        request: Request<Full<Bytes>>,
+        request: Box<Request<Full<Bytes>>>,
         outgoing: &Outgoing<'_>,
-        unanswered: &mut Unanswered,
-        patience: &mut Patience,
+        underway: &mut Underway,
     ) -> Result<Sent, Over> {
+        let Underway {
+            unanswered, patience, ..
+        } = underway;
         let mut sending: BoxFuture<'static, _> = {
             let (http, credential) = (self.clone(), outgoing.credential.clone());
             Box::pin(async move { http.send(request, &credential).await })
@@ -59,7 +55,7 @@ impl HttpUpstream {
             }
             unanswered.poll_said(cx).map(Ok)
         });
-        Ok(match patience.wait(first).await? {
+        Ok(match patience.wait(pin!(first)).await? {
             Err(head) => Sent::Head(head),
             Ok(said) => {
                 let http = self.clone();

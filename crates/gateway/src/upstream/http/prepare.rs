@@ -7,14 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request};
+use http::Request;
 use http_body_util::Full;
 use portolan_core::{Error, Outbound, Result};
-use portolan_wire::{
-    envelope,
-    era::{Era, ProtocolVersion},
-    header as mcp,
-};
+use portolan_wire::{envelope, era::Era, header as mcp};
 
 use super::{HttpUpstream, pool::Taken};
 use crate::{
@@ -36,7 +32,7 @@ const OPENING: Duration = Duration::from_millis(400);
 
 /// A request that is ready to be sent.
 pub(super) struct Prepared {
-    pub(super) request: Request<Full<Bytes>>,
+    pub(super) request: Box<Request<Full<Bytes>>>,
     pub(super) conversion: Conversion,
     pub(super) unanswered: Unanswered,
     pub(super) session: Option<(Arc<UpstreamSession>, Arc<Open>)>,
@@ -114,18 +110,15 @@ impl HttpUpstream {
             Some(text) if same_text => text.clone(),
             _ => envelope::request(&sent, &outgoing.method, Some(&params.to_bytes())),
         };
-        let mut headers = self.headers(outgoing.credential, &outgoing.passthrough);
-        match &session {
-            Some((_, open)) => open.write(&mut headers),
+        let (credential, passthrough) = (outgoing.credential, &outgoing.passthrough);
+        let headers = match &session {
+            Some((_, open)) => self.headers_in(open, credential, passthrough),
             None => {
-                mcp::write_mirrors(&mut headers, &outgoing.method, &params);
-                headers.insert(
-                    mcp::PROTOCOL_VERSION,
-                    HeaderValue::from_static(ProtocolVersion::NEWEST.as_str()),
-                );
+                let mut headers = self.headers_of(&outgoing.method, &params, credential, passthrough);
                 mcp::write_params(&mut headers, outgoing.mirrored, params.get("arguments"));
+                headers
             }
-        }
+        };
         let unanswered = match &session {
             None => Unanswered::modern(),
             Some((session, open)) => Unanswered::legacy(

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use portolan_core::{Cause, Failure, Outbound, Result};
 use portolan_wire::{
     envelope,
-    era::{Probe, ProtocolVersion, judge_probe},
-    header as mcp,
+    era::{Probe, judge_probe},
     id::RequestId,
     method::Method,
     object::RawObject,
@@ -39,12 +38,10 @@ impl HttpUpstream {
         opened.await.map(drop)
     }
 
-    pub(in crate::upstream) async fn dialects(self: &Arc<Self>, credential: &Outbound) -> Result<Dialects> {
-        let known = self
-            .known
+    pub(in crate::upstream) async fn dialects(self: &Arc<Self>, credential: &Outbound) -> Result<Arc<Dialects>> {
+        self.known
             .get(self.pin(), async || Box::pin(self.probe(credential)).await)
-            .await?;
-        Ok(known.1.clone())
+            .await
     }
 
     fn pin(&self) -> portolan_core::EraPin {
@@ -61,12 +58,7 @@ impl HttpUpstream {
             convert::modern_meta(None, Bytes::from_static(b"{}"), &self.connector.config.name),
         );
         let text = envelope::request(&RequestId::from_u64(0), &Method::Discover, Some(&params.to_bytes()));
-        let mut headers = self.headers(credential, &HeaderMap::new());
-        mcp::write_mirrors(&mut headers, &Method::Discover, &params);
-        headers.insert(
-            mcp::PROTOCOL_VERSION,
-            HeaderValue::from_static(ProtocolVersion::NEWEST.as_str()),
-        );
+        let headers = self.headers_of(&Method::Discover, &params, credential, &HeaderMap::new());
         let (head, body) = self.exchange(headers, text, credential, "server/discover").await?;
         match judge_probe(head.status, Some("application/json"), &body) {
             Probe::Legacy => Ok(Dialects::legacy()),

@@ -1,5 +1,7 @@
 //! What a status other than 200 means.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use portolan_core::{Cause, Error, Failure, Result};
@@ -12,13 +14,7 @@ use portolan_wire::{
 use super::HttpUpstream;
 use crate::{
     intake,
-    upstream::{
-        Reply,
-        cancel::Unanswered,
-        connection::Driven,
-        convert::{Conversion, Said},
-        patience::{Over, Patience},
-    },
+    upstream::{Reply, connection::Driven, convert::Said, patience::Over, underway::Underway},
 };
 
 /// Bytes of an error body that are looked at.
@@ -38,16 +34,10 @@ pub(super) enum Refused {
 
 impl HttpUpstream {
     /// What a status other than 200 means.
-    pub(super) async fn refused(
-        &self,
-        response: Response<Driven>,
-        conversion: &Conversion,
-        mut unanswered: Unanswered,
-        patience: &mut Patience,
-    ) -> Result<Refused> {
-        unanswered.answered();
+    pub(super) async fn refused(&self, response: Response<Driven>, underway: &mut Underway) -> Result<Refused> {
+        underway.unanswered.answered();
         let (head, body) = response.into_parts();
-        let text = match patience.wait(intake::collect(body, ERROR_BYTES)).await {
+        let text = match underway.patience.wait(pin!(intake::collect(body, ERROR_BYTES))).await {
             Ok(text) => text.unwrap_or_default(),
             Err(Over::Timeout(error)) => return Err(error),
             Err(Over::Cancelled) => return Ok(Refused::Cancelled),
@@ -62,6 +52,7 @@ impl HttpUpstream {
             && let envelope::Outcome::Error(raw) = &response.outcome
         {
             let code = ErrorObject::parse(raw).map(|error| error.code);
+            let conversion = &underway.conversion;
             let said = conversion.message(&response.outcome, None);
             if code.is_some_and(|code| speaks_otherwise(code, &conversion.method)) {
                 self.known.forget();

@@ -21,7 +21,7 @@ impl HttpUpstream {
     /// refused was not looked at, so to send it again is safe.
     pub(super) async fn send_renewing(
         &self,
-        mut request: Request<Full<Bytes>>,
+        mut request: Box<Request<Full<Bytes>>>,
         credential: &Outbound,
     ) -> Result<Response<Driven>> {
         let mut renewed: Option<Arc<Outbound>> = None;
@@ -50,7 +50,7 @@ impl HttpUpstream {
     /// Nothing of the refused credential goes along with the next one.
     fn replace(&self, headers: &mut HeaderMap, refused: &Outbound, next: &Outbound) {
         for (name, _) in &refused.headers {
-            match self.fixed.get(name) {
+            match self.headers.said(name) {
                 Some(value) => drop(headers.insert(name, value.clone())),
                 None => drop(headers.remove(name)),
             }

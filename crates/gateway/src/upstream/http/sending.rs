@@ -7,7 +7,6 @@ use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response};
 use http_body_util::Full;
 use portolan_core::{Cause, Error, Failure, Outbound, Result};
 use portolan_wire::{
-    header as mcp,
     level::LogLevel,
     method::Method,
     object::{self, RawObject},
@@ -22,8 +21,7 @@ use crate::{
 impl HttpUpstream {
     /// Sends something that wants no answer.
     pub(crate) async fn tell(&self, open: &Open, credential: &Outbound, text: Bytes) {
-        let mut headers = self.headers(credential, &HeaderMap::new());
-        open.write(&mut headers);
+        let headers = self.headers_in(open, credential, &HeaderMap::new());
         if let Err(error) = self.exchange(headers, text, credential, "a notification").await {
             tracing::debug!(server = %self.server.name, %error, "a notification did not arrive");
         }
@@ -32,8 +30,7 @@ impl HttpUpstream {
     /// Sends something in a session that another replica may have opened.
     pub(crate) async fn tell_seat(&self, seat: &Seat, credential: &Outbound, text: Bytes) -> Result<()> {
         let open = Open::at(seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
-        let mut headers = self.headers(credential, &HeaderMap::new());
-        open.write(&mut headers);
+        let headers = self.headers_in(&open, credential, &HeaderMap::new());
         let (head, _) = self
             .exchange(headers, text, credential, "an answer of a client")
             .await?;
@@ -65,8 +62,7 @@ impl HttpUpstream {
         if open.id.is_none() {
             return;
         }
-        let mut headers = self.headers(credential, &HeaderMap::new());
-        open.write(&mut headers);
+        let headers = self.headers_in(open, credential, &HeaderMap::new());
         let Ok(mut request) = self.post(headers, Bytes::new()) else {
             return;
         };
@@ -102,21 +98,9 @@ impl HttpUpstream {
         }
     }
 
-    pub(in crate::upstream) fn headers(&self, credential: &Outbound, passthrough: &HeaderMap) -> HeaderMap {
-        let mut headers = self.fixed.clone();
-        for (name, value) in passthrough {
-            // What the entry and the protocol say wins.
-            if !self.fixed.contains_key(name) {
-                headers.append(name.clone(), value.clone());
-            }
-        }
-        crate::inject::credential(&mut headers, self.endpoint.token.as_ref(), credential);
-        headers
-    }
-
-    pub(in crate::upstream) fn post(&self, headers: HeaderMap, text: Bytes) -> Result<Request<Full<Bytes>>> {
+    pub(in crate::upstream) fn post(&self, headers: HeaderMap, text: Bytes) -> Result<Box<Request<Full<Bytes>>>> {
         let (_, target) = self.place()?;
-        let mut request = Request::new(Full::new(text));
+        let mut request = Box::new(Request::new(Full::new(text)));
         *request.method_mut() = Verb::POST;
         *request.uri_mut() = target.clone();
         *request.headers_mut() = headers;
@@ -125,7 +109,7 @@ impl HttpUpstream {
 
     pub(in crate::upstream) async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        request: Box<Request<Full<Bytes>>>,
         credential: &Outbound,
     ) -> Result<Response<Driven>> {
         match &credential.renewal {
@@ -134,7 +118,7 @@ impl HttpUpstream {
         }
     }
 
-    pub(super) async fn send_once(&self, request: Request<Full<Bytes>>) -> Result<Response<Driven>> {
+    pub(super) async fn send_once(&self, request: Box<Request<Full<Bytes>>>) -> Result<Response<Driven>> {
         let (uri, _) = self.place()?;
         self.connector
             .send(&self.server.name, uri, &self.connections, request)
@@ -144,15 +128,6 @@ impl HttpUpstream {
     fn place(&self) -> Result<&(http::Uri, http::Uri)> {
         let place = self.place.as_ref();
         place.ok_or_else(|| self.failed(Failure::new(Cause::Config, "its URL cannot be called")))
-    }
-}
-
-impl Open {
-    pub(in crate::upstream) fn write(&self, headers: &mut HeaderMap) {
-        headers.insert(mcp::PROTOCOL_VERSION, self.version.clone());
-        if let Some(id) = &self.id {
-            headers.insert(mcp::SESSION_ID, id.clone());
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use portolan_wire::{era::Era, header as mcp};
 use super::{HttpUpstream, is_events};
 use crate::upstream::{
     Heir, Left, Reply, cancel::Unanswered, connection::Driven, convert::Conversion, events::EventRelay, lease::Lease,
-    patience::Patience, session::Open,
+    patience::Patience, session::Open, underway::Underway,
 };
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -54,15 +54,12 @@ impl HttpUpstream {
             outgoing.client.hanging_up(),
         )
         .hearing(lease);
-        let patience = Patience::new(&self.connector.config.timeouts, None);
-        let relay = EventRelay::left(
-            self.clone(),
+        let underway = Underway {
             conversion,
             unanswered,
-            patience,
-            left.event.clone(),
-            heir.known,
-        );
+            patience: Patience::new(&self.connector.config.timeouts, None),
+        };
+        let relay = EventRelay::left(self.clone(), underway, left.event.clone(), heir.known);
         relay.settle().await
     }
 
@@ -71,8 +68,7 @@ impl HttpUpstream {
         let Ok(from) = HeaderValue::from_bytes(from) else {
             return TakenUp::Never;
         };
-        let mut headers = self.headers(credential, &HeaderMap::new());
-        open.write(&mut headers);
+        let mut headers = self.headers_in(open, credential, &HeaderMap::new());
         headers.remove(header::CONTENT_TYPE);
         headers.insert(header::ACCEPT, EVENTS);
         headers.insert(mcp::LAST_EVENT_ID, from);

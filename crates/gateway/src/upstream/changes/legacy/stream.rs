@@ -105,9 +105,8 @@ impl GetStream {
         self.stage = Stage::Asking(Box::pin(async move { http.send(request?, &credential).await }));
     }
 
-    fn request(&self) -> Result<Request<Full<Bytes>>> {
-        let mut headers = self.http.headers(&self.credential, &HeaderMap::new());
-        self.open.write(&mut headers);
+    fn request(&self) -> Result<Box<Request<Full<Bytes>>>> {
+        let mut headers = self.http.headers_in(&self.open, &self.credential, &HeaderMap::new());
         headers.remove(header::CONTENT_TYPE);
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
         if let Some(last) = &self.last_id {
