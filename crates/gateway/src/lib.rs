@@ -50,6 +50,7 @@ mod session;
 mod stream;
 mod table;
 mod tasks;
+mod turn;
 mod upstream;
 mod uris;
 mod visit;

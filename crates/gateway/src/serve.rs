@@ -10,7 +10,7 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{McpGateway, body::Body};
+use crate::{McpGateway, body::Body, turn::InTurn};
 
 /// Connections at once.
 const CONNECTIONS: usize = 16_384;
@@ -53,7 +53,7 @@ pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
-            .serve_connection(TokioIo::new(stream), service_fn(answer));
+            .serve_connection(InTurn::new(TokioIo::new(stream)), service_fn(answer));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             let _place = place;

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
 use super::connection::{Connection, Driven, Pool, Unanswered};
-use crate::config::GatewayConfig;
+use crate::{config::GatewayConfig, turn::InTurn};
 
 type Secure = HttpsConnector<HttpConnector>;
 
@@ -78,10 +78,10 @@ impl Connector {
         if uri.scheme_str() == Some("https") {
             let secure = self.secure.get_or_init(|| secure(&self.config));
             let mut secure = secure.clone()?;
-            return Ok(Connection::open(secure.call(uri.clone()).await?).await?);
+            return Ok(Connection::open(InTurn::new(secure.call(uri.clone()).await?)).await?);
         }
         let mut plain = self.plain.clone();
-        Ok(Connection::open(plain.call(uri.clone()).await?).await?)
+        Ok(Connection::open(InTurn::new(plain.call(uri.clone()).await?)).await?)
     }
 }
 
