@@ -2,6 +2,7 @@
 //
 //   list         what: tools | prompts | resources | templates
 //   call         name, arguments, cancelAfterMs?, logs?: how many log messages to wait for
+//   task         name, arguments: has a call done as a task, where the client has tasks
 //   prompt       name, arguments?
 //   read         uri
 //   complete     ref, argument, context?
@@ -69,6 +70,8 @@ export class Operations {
         return this.#list(rest.what);
       case "call":
         return this.#call(rest);
+      case "task":
+        return this.#dialect.task(rest);
       case "prompt":
         return this.#client.getPrompt(rest);
       case "read":

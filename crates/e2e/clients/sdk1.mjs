@@ -34,6 +34,19 @@ await run({
   script: given,
   dialect: {
     call: (params, options) => client.callTool(params, undefined, options),
+    task: async (params) => {
+      const seen = [];
+      for await (const message of client.experimental.tasks.callToolStream(params)) {
+        if (message.type === "error") {
+          throw message.error;
+        }
+        seen.push(message.type === "taskStatus" ? message.task.status : message.type);
+        if (message.type === "result") {
+          return { ...message.result, seen };
+        }
+      }
+      throw new Error("the stream of the task ended without a result");
+    },
     onRequest: (method, answer) => client.setRequestHandler(schemas[method], ({ params }) => answer(params ?? {})),
     onNotification: (method, note) => client.setNotificationHandler(schemas[method], ({ params }) => note(params ?? {})),
   },

@@ -21,3 +21,4 @@ mod recorder;
 mod rmcp_server;
 mod rust_client;
 mod server;
+mod tasks;

@@ -1,0 +1,93 @@
+//! A tool that a real server does only as a task: for a client that has tasks, and for those that know none.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::client::{Client, Era};
+use crate::gateway::{Gateway, Naming};
+use crate::host::Host;
+
+/// What the client says when it is asked which of three it means.
+const MEANT: &str = "historical";
+
+/// The outcome of one call, done as `how` says. An ambiguous one asks its client once.
+async fn research(host: Host, client: Client, era: Era, how: &str, ambiguous: bool) -> Result<Value> {
+    let server = host.start().await?;
+    let gateway = Gateway::start_with(Naming::Plain, &[("only", &server.target)], &["--asks-all"]).await?;
+    let list = json!({ "do": "list", "what": "tools" });
+    let arguments = json!({ "topic": "tea", "ambiguous": ambiguous });
+    let call = json!({ "do": how, "name": "simulate-research-query", "arguments": arguments });
+    let script = json!({
+        "answers": {
+            "elicit": { "*": { "action": "accept", "content": { "interpretation": MEANT } } },
+            "sample": { "role": "assistant", "content": { "type": "text", "text": "" }, "model": "none" },
+            "roots": [],
+        },
+        "operations": [list, call],
+    });
+    let played = client.play(era, &gateway.target, &script).await;
+    let outcome = played.and_then(|mut outcomes| outcomes.pop().context("nothing was done"));
+    gateway.explain(outcome)
+}
+
+fn report(outcome: &Value) -> Result<&str> {
+    let text = outcome["result"]["content"][0]["text"].as_str().unwrap_or_default();
+    ensure!(text.starts_with("# Research Report: tea"), "{outcome:#}");
+    Ok(text)
+}
+
+/// TypeScript's first SDK has the tasks of 2025-11-25.
+async fn as_a_task(host: Host) -> Result<()> {
+    let outcome = research(host, Client::Sdk1, Era::Legacy, "task", true).await?;
+    ensure!(report(&outcome)?.contains(MEANT), "{outcome:#}");
+    let seen = outcome["result"]["seen"].as_array().context("what was seen")?;
+    ensure!(seen.first() == Some(&json!("taskCreated")), "{seen:?}");
+    ensure!(seen.contains(&json!("input_required")), "{seen:?}");
+    Ok(())
+}
+
+async fn driven(host: Host, client: Client) -> Result<()> {
+    let outcome = research(host, client, Era::Modern, "call", false).await?;
+    report(&outcome).map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_with_tasks_has_them_of_a_server_at_a_url() -> Result<()> {
+    as_a_task(Host::NpmHttp).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_with_tasks_has_them_of_a_server_behind_pipes() -> Result<()> {
+    as_a_task(Host::NpmStdio).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_of_a_driven_task_reaches_a_client_without_tasks() -> Result<()> {
+    let outcome = research(Host::NpmHttp, Client::Client2, Era::Modern, "call", true).await?;
+    ensure!(report(&outcome)?.contains(MEANT), "{outcome:#}");
+    Ok(())
+}
+
+macro_rules! driven {
+    ($($name:ident $client:ident,)+) => { $(
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn has_the_answer_of_a_server_at_a_url() -> Result<()> {
+                driven(Host::NpmHttp, Client::$client).await
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn has_the_answer_of_a_server_behind_pipes() -> Result<()> {
+                driven(Host::NpmStdio, Client::$client).await
+            }
+        }
+    )+ };
+}
+
+driven! {
+    rmcp Rmcp,
+    typescript Client2,
+    python Mcp2,
+}
