@@ -247,8 +247,7 @@ impl Inner {
             }
             (Method::ToolsCall, None) => {
                 let support = match target.support() {
-                    // A session is what a task is found again in.
-                    support if support == Support::Forbidden || target.mounted.upstream.is_at_url() => support,
+                    support if support == Support::Forbidden || target.mounted.upstream.finds_tasks() => support,
                     _ => Support::Forbidden,
                 };
                 let seal = match (tasks::are_known(call.capabilities.as_ref()), support) {

@@ -172,8 +172,8 @@ fn extensions(visit: &Visit, era: Era) -> RawObject {
         let extensions = about.and_then(|about| RawObject::parse(about.capabilities.get("extensions")?).ok());
         extensions.is_some_and(|extensions| extensions.contains(meta::TASKS_EXTENSION))
     };
-    // Those of a legacy server are made ones of the extension, where it is reached at a URL.
-    let is_mapped = |link: &Link| link.is_at_url() && tasks::is_offered(link.about().as_deref());
+    // Those of a legacy server are made ones of the extension.
+    let is_mapped = |link: &Link| link.finds_tasks() && tasks::is_offered(link.about().as_deref());
     let offers = |link: &Link| has_tasks(link.about()) || is_mapped(link);
     if era == Era::Modern && visit.places().any(|(_, mounted)| offers(&mounted.upstream)) {
         relayed.set(meta::TASKS_EXTENSION, Bytes::from_static(b"{}"));

@@ -28,6 +28,16 @@ pub(crate) struct Seat {
     pub(crate) version: Box<str>,
 }
 
+impl Seat {
+    /// The one session of a process that all share.
+    pub(crate) fn of_process(version: &str) -> Self {
+        Self {
+            session: None,
+            version: version.into(),
+        }
+    }
+}
+
 /// The id of a question to a legacy client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QuestionId {

@@ -91,11 +91,13 @@ pub(crate) async fn serve(
 impl Mapped {
     /// `None` of a task that is in no session.
     pub(super) fn of(inner: &Arc<Inner>, visit: &Visit, found: &Found<'_>, asks: Abilities) -> Option<Self> {
+        let is_at_url = found.mounted.upstream.is_at_url();
         Some(Self {
             inner: Arc::downgrade(inner),
             caller: visit.caller.clone(),
             gateway: visit.gateway.spec.name.clone(),
-            asks,
+            // Behind a channel a question is answered in the exchange that it came in, and by nobody else.
+            asks: if is_at_url { asks } else { Abilities::NONE },
             seat: found.seat()?.clone(),
         })
     }

@@ -26,6 +26,7 @@ use super::{
     http::over_before_answer,
     patience::{Over, Patience},
 };
+use crate::question::Seat;
 
 /// Sends a request through a channel and gives what comes back, in the client's era.
 pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: &Outgoing<'_>) -> Result<Reply> {
@@ -34,6 +35,9 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
         Ok(hello) => hello?,
         Err(over) => return over_before_answer(over),
     };
+    if upstream.about.get().is_none() {
+        upstream.about.learn_hello(&hello);
+    }
     let era = if hello.modern { Era::Modern } else { Era::Legacy };
     let params = convert::params(outgoing, era, &upstream.config().name);
     // Silence is watched here; the channel only has to know when to forget.
@@ -42,7 +46,8 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
     let mut conversion = Conversion::new(outgoing, era, outgoing.id.clone(), &upstream.server);
     conversion.asks = outgoing.asks_at(era, &upstream.config().limits);
     if era == Era::Legacy {
-        conversion.seat_tasks(|| None);
+        // Where conversations are kept apart, who asks for a task later would ask another process.
+        conversion.seat_tasks(|| (!channel.keeps_apart()).then(|| Seat::of_process(&hello.version)));
     }
     if era == Era::Legacy && !conversion.asks.is_none() {
         request.respondent = outgoing.client.conversation();

@@ -1,7 +1,7 @@
 //! What the gateway asks a server by itself, in the middle of a client's call.
 
 use bytes::Bytes;
-use portolan_core::{Error, Result};
+use portolan_core::{Error, Result, Sharing};
 use portolan_wire::{envelope::Outcome, era::Era};
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +19,12 @@ impl Link {
             Place::Channel(_) => false,
             Place::Runtime(..) => self.moving.load().is_some(),
         }
+    }
+
+    /// Whether a task that a call has become is found again by who asks for it later: in its session at a URL, or in the
+    /// one process that all share.
+    pub(crate) fn finds_tasks(&self) -> bool {
+        self.is_at_url() || self.server.sharing == Sharing::Shared
     }
 
     /// Asks the server something for the gateway itself, and gives its whole answer, within the time of a handshake.

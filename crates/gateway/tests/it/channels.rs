@@ -64,7 +64,8 @@ impl Pipes {
 impl Channel for Pipes {
     async fn hello(&self) -> Result<Hello> {
         let version = if self.modern { "2026-07-28" } else { "2025-11-25" };
-        let mut hello = Hello::new(self.modern, version, Bytes::from_static(b"{}"));
+        let offers = br#"{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true}}"#;
+        let mut hello = Hello::new(self.modern, version, Bytes::from_static(offers));
         hello.generation = *self.generation.lock().expect("no panic");
         Ok(hello)
     }

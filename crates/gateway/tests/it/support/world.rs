@@ -171,15 +171,25 @@ pub(crate) fn stdio(args: &[&str], era: EraPin) -> Server {
     Server::Stdio { server, dir }
 }
 
-/// The program of the stdio fixture, which cargo builds as an example.
+/// The everything server behind pipes, of the era that its flag names.
+pub(crate) fn everything_stdio(era: &str) -> Server {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = ProcessConfig::new(dir.path().join("private"));
+    let command = ServerCommand::new(example("everything_fixture"), vec!["--era".to_owned(), era.to_owned()]);
+    let server = StdioServer::start("up", command, &config);
+    Server::Stdio { server, dir }
+}
+
+/// The program of the stdio fixture.
 pub(crate) fn program() -> String {
+    example("stdio_fixture")
+}
+
+/// A program that cargo builds as an example.
+fn example(name: &str) -> String {
     let test = std::env::current_exe().expect("this test");
     let profile: PathBuf = test.parent().and_then(|deps| deps.parent()).expect("a profile").into();
-    profile
-        .join("examples/stdio_fixture")
-        .to_str()
-        .expect("UTF-8")
-        .to_owned()
+    profile.join("examples").join(name).to_str().expect("UTF-8").to_owned()
 }
 
 impl Server {

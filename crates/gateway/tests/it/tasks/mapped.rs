@@ -10,7 +10,7 @@ use crate::{
     support::{
         client::{Client, Speaks},
         until,
-        world::{Eras, Site, parts, publish_asking, replicas},
+        world::{Eras, Site, everything_stdio, parts, publish_asking, replicas},
     },
 };
 
@@ -305,4 +305,36 @@ async fn a_server_that_both_eras_know_keeps_its_tasks_apart() {
 async fn create_any(client: &Client, tool: &str) -> Value {
     let params = json!({"name": tool, "arguments": {"seconds": 60}});
     with_tasks(client, "tools/call", params).await["result"]["taskId"].clone()
+}
+
+#[tokio::test]
+async fn tasks_of_a_server_behind_pipes_come_to_their_end() {
+    let server = everything_stdio("legacy");
+    let site = Site::of([("up", server.upstream())]).await;
+    let client = connect(&site, KNOWN).await;
+    let discovered = result(&client, "server/discover", json!({})).await;
+    assert_eq!(
+        discovered["capabilities"]["extensions"],
+        json!({"io.modelcontextprotocol/tasks": {}})
+    );
+    let id = create(&client, "up__slow_compute", json!({"seconds": 0.1, "label": "x"})).await;
+    let done = moved(&client, &id).await;
+    assert_eq!(done["result"]["content"][0]["text"], "x: computed for 0.1 s", "{done}");
+    let id = create(&client, "up__slow_compute", json!({"seconds": 60})).await;
+    let bob = client.at(site.address).token("bob-token");
+    let refused = with_tasks(&bob, "tasks/get", json!({"taskId": id})).await;
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    with_tasks(&client, "tasks/cancel", json!({"taskId": id})).await;
+    assert_eq!(get(&client, &id).await["status"], "cancelled");
+    // What a task wants to know is answered by nobody, and it goes on without.
+    let id = create(&client, "up__confirm_delete", json!({"filename": "f"})).await;
+    let done = moved(&client, &id).await;
+    assert_eq!(done["status"], "completed", "{done}");
+    // Who knows no tasks has them driven.
+    let client = connect(&site, "{}").await;
+    let failed = client.tool("up__failing_job", json!({})).await;
+    assert_eq!(
+        failed["result"]["content"][0]["text"], "The job failed, as it always does",
+        "{failed}"
+    );
 }
