@@ -52,8 +52,16 @@ fn without_strays(outcome: &mut Value, is_asked: bool) {
         asked.dedup();
     }
     if let Some(events) = outcome["progress"].as_array_mut() {
+        // What the second TypeScript client tells itself while it answers.
+        let is_its_own = |event: &Value| {
+            let message = event["message"].as_str();
+            message.is_some_and(|message| message.starts_with("Fulfilling input required"))
+        };
         let mut reached = f64::NEG_INFINITY;
         events.retain(|event| {
+            if is_its_own(event) {
+                return false;
+            }
             let progress = event["progress"].as_f64().unwrap_or(reached);
             let is_more = progress > reached;
             reached = reached.max(progress);
