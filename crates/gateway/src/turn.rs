@@ -2,7 +2,8 @@
 //!
 //! Under load many connections are ready at once. To read, work and write for one after the other wakes the other side, and
 //! fetches the kernel's ways of writing anew, for each. Here a connection that has something to write lets the others go
-//! first, once; then the writes follow upon each other. When nothing else is ready, it is its turn at once.
+//! first, once; then the writes follow upon each other. When nothing else is ready, it is its turn at once. What is long is
+//! written as soon as it is read.
 
 use std::{
     io::{self, IoSlice},
@@ -11,6 +12,9 @@ use std::{
 };
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+
+/// More than this is written at once: until the others have read theirs, it would have left the cache.
+const SMALL: usize = 16 * 1024;
 
 /// A connection that lets others go first before it writes.
 #[derive(Debug)]
@@ -27,8 +31,8 @@ impl<T> InTurn<T> {
 }
 
 impl<T: Write + Unpin> InTurn<T> {
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.waited {
+    fn poll_turn(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+        if self.waited || bytes > SMALL {
             return Poll::Ready(());
         }
         self.waited = true;
@@ -51,7 +55,7 @@ impl<T: Read + Unpin> Read for InTurn<T> {
 impl<T: Write + Unpin> Write for InTurn<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        std::task::ready!(this.poll_turn(cx));
+        std::task::ready!(this.poll_turn(cx, bytes.len()));
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
         this.written(written)
     }
@@ -62,7 +66,8 @@ impl<T: Write + Unpin> Write for InTurn<T> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        std::task::ready!(this.poll_turn(cx));
+        let bytes = slices.iter().map(|slice| slice.len()).sum();
+        std::task::ready!(this.poll_turn(cx, bytes));
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
         this.written(written)
     }
@@ -112,6 +117,18 @@ mod tests {
             let written = Pin::new(&mut ours).poll_write(&mut cx, b"word");
             assert!(matches!(written, Poll::Ready(Ok(4))));
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_long_is_written_at_once() {
+        let woken = std::sync::Arc::<Woken>::default();
+        let waker = waker(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let (ours, _theirs) = tokio::io::duplex(2 * SMALL);
+        let mut ours = InTurn::new(TokioIo::new(ours));
+        let long = vec![0; SMALL + 1];
+        assert!(Pin::new(&mut ours).poll_write(&mut cx, &long).is_ready());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
     }
 
     /// Where there is no room, the turn is kept until there is.
