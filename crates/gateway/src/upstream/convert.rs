@@ -179,11 +179,6 @@ impl Conversion {
             || (self.upstream == Era::Legacy && self.tasks.is_some())
     }
 
-    /// Whether nothing within a result is looked at for the client.
-    pub(crate) fn is_of_no_further_concern(&self) -> bool {
-        self.uri.is_none() && !self.holds()
-    }
-
     /// Whether what came with 2026-07-28 is taken out.
     fn strips(&self) -> bool {
         self.client == Some(Era::Legacy) && self.upstream == Era::Modern

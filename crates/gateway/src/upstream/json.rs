@@ -208,9 +208,6 @@ pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Said> {
     match &message.id {
         Some(id) if *id != conversion.sent => Err(conversion.odd("it answered under the id of another call")),
         None if matches!(message.outcome, envelope::Outcome::Result(_)) => Err(conversion.odd("its answer has no id")),
-        _ if conversion.is_of_no_further_concern() && passes_at_once(text, conversion) => {
-            Ok(Said::Message(text.clone()))
-        }
         _ => Ok(conversion.message(&message.outcome, Some(text))),
     }
 }
