@@ -1,4 +1,4 @@
-//! What fuzz targets and benchmarks see of the inside: sealed tokens, sessions, streams of events.
+//! What fuzz targets and benchmarks see of the inside: sealed tokens, sessions, streams of events, answers of servers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -69,6 +69,14 @@ pub fn is_event_id(keys: &TokenKeys, text: &str) -> bool {
 /// whether the stream broke off. The first byte says which eras speak.
 pub fn events(data: &[u8], size: usize) -> (Vec<u8>, usize, bool) {
     crate::upstream::fuzz_events(data, size)
+}
+
+/// What is heard of a server that answers an HTTP request with these bytes, `step` at a time: the status, the body, and
+/// whether it came to its end. `None` if it is no answer.
+pub fn answer(words: &[u8], step: usize) -> Option<(u16, Vec<u8>, bool)> {
+    let heard = crate::upstream::heard(words, step)?;
+    assert!(heard.is_whole || !heard.is_kept, "half an answer leaves no connection");
+    Some((heard.status, heard.body, heard.is_whole))
 }
 
 /// Plays what the bytes say with the sessions of legacy clients: opened, found, presented by others, ended, forgotten, in any

@@ -1,5 +1,7 @@
 //! A listener for those who have none: HTTP/1.1 with TCP_NODELAY, bounded, with an orderly end.
 
+mod in_turn;
+
 use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
 use http::{Request, Response};
@@ -10,7 +12,8 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{McpGateway, body::Body, turn::InTurn};
+use self::in_turn::InTurn;
+use crate::{McpGateway, body::Body};
 
 /// Connections at once.
 const CONNECTIONS: usize = 16_384;

@@ -1,153 +1,25 @@
-//! Connections that write when everything that is ready has been read.
+//! Whose turn it is to write.
 //!
 //! Under load many connections are ready at once. To read, work and write for one after the other wakes the other side, and
-//! fetches the kernel's ways of writing anew, for each. Here a connection that has something to write lets the others go
-//! first, once; then the writes follow upon each other. When nothing else is ready, it is its turn at once. What is long is
-//! written as soon as it is read.
+//! fetches the kernel's ways of writing anew, for each. Here who has something to write lets the others go first, once; then
+//! the writes follow upon each other. When nothing else is ready, it is its turn at once. What is long is written as soon as
+//! it is read.
 
-use std::{
-    io::{self, IoSlice},
-    pin::Pin,
-    task::{Context, Poll},
-};
-
-use hyper::rt::{Read, ReadBufCursor, Write};
+use std::task::Poll;
 
 /// More than this is written at once: until the others have read theirs, it would have left the cache.
-const SMALL: usize = 16 * 1024;
+pub(crate) const SMALL: usize = 16 * 1024;
 
-/// A connection that lets others go first before it writes.
-#[derive(Debug)]
-pub(crate) struct InTurn<T> {
-    io: T,
-    /// Whether the others have gone.
-    waited: bool,
-}
-
-impl<T> InTurn<T> {
-    pub(crate) fn new(io: T) -> Self {
-        Self { io, waited: false }
-    }
-}
-
-impl<T: Write + Unpin> InTurn<T> {
-    fn poll_turn(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
-        if self.waited || bytes > SMALL {
+/// Lets others go first, once, before so many bytes are written.
+pub(crate) async fn take(bytes: usize) {
+    let mut waited = bytes > SMALL;
+    std::future::poll_fn(|cx| {
+        if waited {
             return Poll::Ready(());
         }
-        self.waited = true;
+        waited = true;
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.waited = written.is_pending();
-        written
-    }
-}
-
-impl<T: Read + Unpin> Read for InTurn<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
-    }
-}
-
-impl<T: Write + Unpin> Write for InTurn<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        std::task::ready!(this.poll_turn(cx, bytes.len()));
-        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
-        this.written(written)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let bytes = slices.iter().map(|slice| slice.len()).sum();
-        std::task::ready!(this.poll_turn(cx, bytes));
-        let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
-        this.written(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use futures_util::task::{ArcWake, waker};
-    use hyper_util::rt::TokioIo;
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl ArcWake for Woken {
-        fn wake_by_ref(this: &std::sync::Arc<Self>) {
-            this.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Each write lets the others go first exactly once, and asks to be looked at again.
-    #[tokio::test]
-    async fn a_write_comes_at_the_second_look() {
-        let woken = std::sync::Arc::<Woken>::default();
-        let waker = waker(woken.clone());
-        let mut cx = Context::from_waker(&waker);
-        let (ours, _theirs) = tokio::io::duplex(64);
-        let mut ours = InTurn::new(TokioIo::new(ours));
-        for writes in 1..=3 {
-            assert!(Pin::new(&mut ours).poll_write(&mut cx, b"word").is_pending());
-            assert_eq!(woken.0.load(Ordering::Relaxed), writes);
-            let written = Pin::new(&mut ours).poll_write(&mut cx, b"word");
-            assert!(matches!(written, Poll::Ready(Ok(4))));
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_long_is_written_at_once() {
-        let woken = std::sync::Arc::<Woken>::default();
-        let waker = waker(woken.clone());
-        let mut cx = Context::from_waker(&waker);
-        let (ours, _theirs) = tokio::io::duplex(2 * SMALL);
-        let mut ours = InTurn::new(TokioIo::new(ours));
-        let long = vec![0; SMALL + 1];
-        assert!(Pin::new(&mut ours).poll_write(&mut cx, &long).is_ready());
-        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
-    }
-
-    /// Where there is no room, the turn is kept until there is.
-    #[tokio::test]
-    async fn who_finds_no_room_need_not_wait_once_more() {
-        let woken = std::sync::Arc::<Woken>::default();
-        let waker = waker(woken.clone());
-        let mut cx = Context::from_waker(&waker);
-        let (ours, mut theirs) = tokio::io::duplex(4);
-        let mut ours = InTurn::new(TokioIo::new(ours));
-        let mut write = |cx: &mut Context<'_>| Pin::new(&mut ours).poll_write_vectored(cx, &[IoSlice::new(b"word")]);
-        assert!(write(&mut cx).is_pending());
-        assert!(write(&mut cx).is_ready());
-        assert!(write(&mut cx).is_pending());
-        assert!(write(&mut cx).is_pending(), "the other side reads nothing");
-        let mut read = [0; 4];
-        tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut read)
-            .await
-            .expect("what was written");
-        assert!(write(&mut cx).is_ready());
-    }
+    })
+    .await;
 }

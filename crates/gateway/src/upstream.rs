@@ -25,8 +25,6 @@ mod wake;
 use std::sync::Arc;
 
 use self::about::AboutCell;
-#[cfg(feature = "fuzzing")]
-pub(crate) use self::events::fuzz_events;
 pub(crate) use self::{
     about::About,
     catalogue::{Catalogue, Hints, Listing, Prompt, Prompts, Resources, Templates},
@@ -47,6 +45,8 @@ use self::{
     changes::{Hub, Hubs},
     wake::Waking,
 };
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::{connection::heard, events::fuzz_events};
 use crate::{
     body::Body,
     cancellation::Cancellation,

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use portolan_core::ServerName;
 use portolan_wire::error::ErrorObject;
 
@@ -53,7 +53,7 @@ impl Inner {
             .parse()
             .map_err(|_| Lost)?;
         let target = uri.path_and_query().ok_or(Lost)?.as_str().parse().map_err(|_| Lost)?;
-        let mut request = Request::new(Full::new(text));
+        let mut request = Request::new(text);
         *request.method_mut() = verb;
         *request.uri_mut() = target;
         // The client's own, also its credentials and the host that it called: the other replica checks them as this one did.

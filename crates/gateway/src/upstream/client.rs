@@ -7,15 +7,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use portolan_core::{AuditSink, BoxError, Cause, Error, Failure, Result, ServerName};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
-use super::connection::{Connection, Driven, Pool, Unanswered};
-use crate::{config::GatewayConfig, turn::InTurn};
+use super::connection::{Connection, Driven, Fault, Pool, Unanswered};
+use crate::{config::GatewayConfig, turn};
 
 type Secure = HttpsConnector<HttpConnector>;
 
@@ -52,8 +51,9 @@ impl Connector {
         server: &ServerName,
         uri: &Uri,
         pool: &Arc<Pool>,
-        mut request: Box<Request<Full<Bytes>>>,
+        mut request: Box<Request<Bytes>>,
     ) -> Result<Response<Driven>> {
+        turn::take(request.body().len()).await;
         while let Some(connection) = pool.take() {
             match connection.send(request, pool).await {
                 Ok(response) => return Ok(response),
@@ -78,10 +78,10 @@ impl Connector {
         if uri.scheme_str() == Some("https") {
             let secure = self.secure.get_or_init(|| secure(&self.config));
             let mut secure = secure.clone()?;
-            return Ok(Connection::open(InTurn::new(secure.call(uri.clone()).await?)).await?);
+            return Ok(Connection::over(TokioIo::new(secure.call(uri.clone()).await?)));
         }
         let mut plain = self.plain.clone();
-        Ok(Connection::open(InTurn::new(plain.call(uri.clone()).await?)).await?)
+        Ok(Connection::over(plain.call(uri.clone()).await?.into_inner()))
     }
 }
 
@@ -114,9 +114,8 @@ fn unreachable(server: &ServerName, problem: String) -> Error {
     }
 }
 
-fn broke_off(server: &ServerName, fault: &hyper::Error) -> Error {
-    let root = root(fault).to_string();
-    unreachable(server, format!("the connection broke off before it answered ({root})"))
+fn broke_off(server: &ServerName, fault: &Fault) -> Error {
+    unreachable(server, format!("the connection broke off before it answered ({fault})"))
 }
 
 /// What is at the bottom of a fault: without the URL, whose path or query may be a secret.

@@ -26,7 +26,7 @@ use self::machine::Machine;
 use super::{
     Events, Reply, Step,
     cancel::Unanswered,
-    connection::Driven,
+    connection::{Driven, Fault},
     convert::Conversion,
     http::{Head, Heading, HttpUpstream, TakenUp, over_before_answer},
     json,
@@ -242,7 +242,7 @@ impl EventRelay {
         self.patience.poll(cx).map(Err)
     }
 
-    fn take(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) {
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, Fault>>) {
         match frame {
             Some(Ok(frame)) => {
                 self.patience.renew();

@@ -5,7 +5,6 @@ use std::{fmt, pin::pin, sync::Arc, task::Poll};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use portolan_core::Result;
 use portolan_wire::envelope::Message;
 
@@ -38,7 +37,7 @@ impl HttpUpstream {
     /// Sends a call, and waits for what comes first.
     pub(super) async fn send_hearing(
         self: &Arc<Self>,
-        request: Box<Request<Full<Bytes>>>,
+        request: Box<Request<Bytes>>,
         outgoing: &Outgoing<'_>,
         underway: &mut Underway,
     ) -> Result<Sent, Over> {

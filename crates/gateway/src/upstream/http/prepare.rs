@@ -8,7 +8,6 @@ use std::{
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::Full;
 use portolan_core::{Error, Outbound, Result};
 use portolan_wire::{envelope, era::Era, header as mcp};
 
@@ -32,7 +31,7 @@ const OPENING: Duration = Duration::from_millis(400);
 
 /// A request that is ready to be sent.
 pub(super) struct Prepared {
-    pub(super) request: Box<Request<Full<Bytes>>>,
+    pub(super) request: Box<Request<Bytes>>,
     pub(super) conversion: Conversion,
     pub(super) unanswered: Unanswered,
     pub(super) session: Option<(Arc<UpstreamSession>, Arc<Open>)>,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use portolan_core::{CredentialRefusal, Outbound, Result};
 
 use super::HttpUpstream;
@@ -21,7 +20,7 @@ impl HttpUpstream {
     /// refused was not looked at, so to send it again is safe.
     pub(super) async fn send_renewing(
         &self,
-        mut request: Box<Request<Full<Bytes>>>,
+        mut request: Box<Request<Bytes>>,
         credential: &Outbound,
     ) -> Result<Response<Driven>> {
         let mut renewed: Option<Arc<Outbound>> = None;

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response};
-use http_body_util::Full;
 use portolan_core::{Cause, Error, Failure, Outbound, Result};
 use portolan_wire::{
     level::LogLevel,
@@ -98,9 +97,9 @@ impl HttpUpstream {
         }
     }
 
-    pub(in crate::upstream) fn post(&self, headers: HeaderMap, text: Bytes) -> Result<Box<Request<Full<Bytes>>>> {
+    pub(in crate::upstream) fn post(&self, headers: HeaderMap, text: Bytes) -> Result<Box<Request<Bytes>>> {
         let (_, target) = self.place()?;
-        let mut request = Box::new(Request::new(Full::new(text)));
+        let mut request = Box::new(Request::new(text));
         *request.method_mut() = Verb::POST;
         *request.uri_mut() = target.clone();
         *request.headers_mut() = headers;
@@ -109,7 +108,7 @@ impl HttpUpstream {
 
     pub(in crate::upstream) async fn send(
         &self,
-        request: Box<Request<Full<Bytes>>>,
+        request: Box<Request<Bytes>>,
         credential: &Outbound,
     ) -> Result<Response<Driven>> {
         match &credential.renewal {
@@ -118,7 +117,7 @@ impl HttpUpstream {
         }
     }
 
-    pub(super) async fn send_once(&self, request: Box<Request<Full<Bytes>>>) -> Result<Response<Driven>> {
+    pub(super) async fn send_once(&self, request: Box<Request<Bytes>>) -> Result<Response<Driven>> {
         let (uri, _) = self.place()?;
         self.connector
             .send(&self.server.name, uri, &self.connections, request)

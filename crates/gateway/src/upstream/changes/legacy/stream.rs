@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use portolan_core::{Outbound, Result};
 use portolan_wire::{
     envelope::{self, Incoming, Message},
@@ -105,7 +105,7 @@ impl GetStream {
         self.stage = Stage::Asking(Box::pin(async move { http.send(request?, &credential).await }));
     }
 
-    fn request(&self) -> Result<Box<Request<Full<Bytes>>>> {
+    fn request(&self) -> Result<Box<Request<Bytes>>> {
         let mut headers = self.http.headers_in(&self.open, &self.credential, &HeaderMap::new());
         headers.remove(header::CONTENT_TYPE);
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));

@@ -1,0 +1,91 @@
+//! The head of a request as it is written, and the head of an answer as it is read (RFC 9112 2 to 5).
+
+use std::{mem::MaybeUninit, ops::Range};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+
+use super::Fault;
+
+/// Header lines of an answer.
+const HEADERS: usize = 128;
+/// Bytes of the head of an answer.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Whether its server speaks HTTP/1.0.
+    pub(super) is_old: bool,
+}
+
+/// Writes the head of a request. What frames its body is said here, whatever its headers say.
+pub(super) fn write(request: &Request<Bytes>) -> BytesMut {
+    let headers = request.headers();
+    let values: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let mut head = BytesMut::with_capacity(values + target.len() + 64);
+    for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
+        head.put_slice(part.as_bytes());
+    }
+    let ours = [
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::UPGRADE,
+    ];
+    for (name, value) in headers.iter().filter(|(name, _)| !ours.contains(name)) {
+        head.put_slice(name.as_str().as_bytes());
+        head.put_slice(b": ");
+        head.put_slice(value.as_bytes());
+        head.put_slice(b"\r\n");
+    }
+    let length = request.body().len();
+    if length > 0 || request.method() == Method::POST {
+        head.put_slice(b"content-length: ");
+        head.put_slice(itoa::Buffer::new().format(length).as_bytes());
+        head.put_slice(b"\r\n");
+    }
+    head.put_slice(b"\r\n");
+    head
+}
+
+/// Takes the head of an answer out of what has arrived; none if the rest of it is still to come.
+pub(super) fn read(arrived: &mut BytesMut) -> Result<Option<Head>, Fault> {
+    let mut lines = [const { MaybeUninit::uninit() }; HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let length = match config.parse_response_with_uninit_headers(&mut response, arrived, &mut lines)? {
+        httparse::Status::Complete(length) if length <= HEAD_BYTES => length,
+        httparse::Status::Partial if arrived.len() < HEAD_BYTES => return Ok(None),
+        _ => return Err(Fault::Head("is too long")),
+    };
+    let status = StatusCode::from_u16(response.code.unwrap_or_default()).map_err(|_| Fault::Head("has no status"))?;
+    let is_old = response.version == Some(0);
+    let start = arrived.as_ptr().addr();
+    let mut named: Vec<(HeaderName, Range<usize>)> = Vec::with_capacity(response.headers.len());
+    for line in response.headers.iter() {
+        let name =
+            HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Fault::Head("has a header without name"))?;
+        let at = line.value.as_ptr().addr().saturating_sub(start);
+        named.push((name, at..at + line.value.len()));
+    }
+    // A copy, so that who keeps a header does not keep the whole buffer.
+    let text = Bytes::copy_from_slice(&arrived[..length]);
+    arrived.advance(length);
+    let mut headers = HeaderMap::with_capacity(named.len());
+    for (name, at) in named {
+        let value = HeaderValue::from_maybe_shared(text.slice(at)).map_err(|_| Fault::Head("has an odd value"))?;
+        headers.append(name, value);
+    }
+    Ok(Some(Head {
+        status,
+        headers,
+        is_old,
+    }))
+}
