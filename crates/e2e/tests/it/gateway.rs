@@ -1,7 +1,8 @@
 //! The gateway under test, as a process of its own.
 
+use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::NamedTempFile;
@@ -14,6 +15,8 @@ use crate::server::Target;
 const TOKEN: &str = "end-to-end";
 const READY: &str = "listening on ";
 const LIMIT: Duration = Duration::from_secs(30);
+/// How long its end may take. Clients of the same test cannot let go meanwhile.
+const ORDERLY: Duration = Duration::from_secs(1);
 
 /// How the gateway names the tools of its servers.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +30,7 @@ pub(crate) enum Naming {
 pub(crate) struct Gateway {
     pub(crate) target: Target,
     log: NamedTempFile,
-    _process: Child,
+    process: Child,
 }
 
 impl Gateway {
@@ -38,6 +41,16 @@ impl Gateway {
 
     /// The same, with more options.
     pub(crate) async fn start_with(naming: Naming, servers: &[(&str, &Target)], options: &[&str]) -> Result<Self> {
+        Self::start_among(naming, servers, options, &[]).await
+    }
+
+    /// The same, with something in its environment.
+    pub(crate) async fn start_among(
+        naming: Naming,
+        servers: &[(&str, &Target)],
+        options: &[&str],
+        environment: &[(&str, &Path)],
+    ) -> Result<Self> {
         let log = NamedTempFile::new()?;
         let mut command = Command::new(parts::gateway()?);
         command.args(["--listen", "127.0.0.1:0", "--token", TOKEN, "--naming"]);
@@ -52,6 +65,7 @@ impl Gateway {
             };
         }
         let mut process = command
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.reopen()?)
@@ -71,7 +85,7 @@ impl Gateway {
                 token: TOKEN.to_owned(),
             },
             log,
-            _process: process,
+            process,
         })
     }
 
@@ -83,6 +97,23 @@ impl Gateway {
     /// Adds what the gateway logged to what went wrong.
     pub(crate) fn explain<T>(&self, result: Result<T>) -> Result<T> {
         result.with_context(|| format!("the gateway's log:\n{}\n", read(&self.log)))
+    }
+}
+
+/// It ends in order, and so do the servers that it has started: killed, it would leave behind those that do not end with
+/// their input.
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let id = self
+            .process
+            .id()
+            .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+        let Some(id) = id else { return };
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
+        let since = Instant::now();
+        while since.elapsed() < ORDERLY && matches!(self.process.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

@@ -20,5 +20,6 @@ mod progress;
 mod recorder;
 mod rmcp_server;
 mod rust_client;
+mod secure;
 mod server;
 mod tasks;
