@@ -22,20 +22,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::said::heard;
 pub(crate) use self::{body::Driven, pool::Pool};
 use self::{
     framing::Framing,
-    head::Head,
+    head::{Head, HeadReader},
     pool::{IDLE_FOR, said_idle_for},
     wire::{Stream, Wire},
 };
-
-/// Answers that announce another one (1xx), before there is none to be expected any more.
-const ANNOUNCEMENTS: usize = 16;
 
 /// A connection to a server.
 pub(crate) struct Connection {
@@ -92,8 +89,8 @@ impl Connection {
             return Err(Unanswered::NotSent(request));
         }
         self.wire.begin(head::write(&request), request.body().clone());
-        let mut announcements = ANNOUNCEMENTS;
-        let head = match std::future::poll_fn(|cx| self.poll_head(cx, pool, &mut announcements)).await {
+        let mut reader = HeadReader::default();
+        let head = match std::future::poll_fn(|cx| self.poll_head(cx, pool, &mut reader)).await {
             Ok(head) => head,
             Err(_) if !self.wire.has_sent => return Err(Unanswered::NotSent(request)),
             Err(fault) => return Err(Unanswered::Broken(fault)),
@@ -107,21 +104,14 @@ impl Connection {
     }
 
     /// Writes the request and reads the head of its answer, which may come before all of it was written.
-    fn poll_head(&mut self, cx: &mut Context<'_>, pool: &Pool, announcements: &mut usize) -> Poll<Result<Head, Fault>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, pool: &Pool, reader: &mut HeadReader) -> Poll<Result<Head, Fault>> {
         self.wire.poll_write(cx);
         loop {
-            match head::read(&mut self.wire.arrived)? {
-                Some(head) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Poll::Ready(Err(Fault::Head("wants to speak something else")));
-                }
-                Some(head) if head.status.is_informational() => {
-                    *announcements = announcements
-                        .checked_sub(1)
-                        .ok_or(Fault::Head("announces answers without end"))?;
-                }
-                Some(head) => return Poll::Ready(Ok(head)),
-                None if ready!(self.wire.poll_read(cx, pool))? == 0 => return Poll::Ready(Err(Fault::HungUp)),
-                None => {}
+            if let Some(head) = reader.read(&mut self.wire.arrived)? {
+                return Poll::Ready(Ok(head));
+            }
+            if ready!(self.wire.poll_read(cx, pool))? == 0 {
+                return Poll::Ready(Err(Fault::HungUp));
             }
         }
     }

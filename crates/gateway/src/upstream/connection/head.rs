@@ -1,6 +1,6 @@
 //! The head of a request as it is written, and the head of an answer as it is read (RFC 9112 2 to 5).
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::mem::MaybeUninit;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
@@ -11,6 +11,10 @@ use super::Fault;
 const HEADERS: usize = 128;
 /// Bytes of the head of an answer.
 const HEAD_BYTES: usize = 64 * 1024;
+/// Most heads are shorter.
+const SHORT: usize = 1024;
+/// Answers that announce another one (1xx), before there is none to be expected any more.
+const ANNOUNCEMENTS: usize = 16;
 
 /// The head of an answer.
 #[derive(Debug)]
@@ -55,8 +59,47 @@ pub(super) fn write(request: &Request<Bytes>) -> BytesMut {
     head
 }
 
-/// Takes the head of an answer out of what has arrived; none if the rest of it is still to come.
-pub(super) fn read(arrived: &mut BytesMut) -> Result<Option<Head>, Fault> {
+/// Reads the head of an answer out of what arrives.
+#[derive(Debug, Default)]
+pub(super) struct HeadReader {
+    /// How much had arrived when it was last parsed.
+    parsed: usize,
+    announcements: usize,
+}
+
+impl HeadReader {
+    /// Takes the head of the answer, past those that only announce it (1xx); none if the rest of it is still to come.
+    pub(super) fn read(&mut self, arrived: &mut BytesMut) -> Result<Option<Head>, Fault> {
+        while self.may_be_whole(arrived) {
+            let Some(head) = parse(arrived)? else {
+                self.parsed = arrived.len();
+                break;
+            };
+            self.parsed = 0;
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(Fault::Head("wants to speak something else"));
+            }
+            if !head.status.is_informational() {
+                return Ok(Some(head));
+            }
+            self.announcements += 1;
+            if self.announcements > ANNOUNCEMENTS {
+                return Err(Fault::Head("announces answers without end"));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Parsing begins at the first byte each time. So what is not short is parsed when its end has come, or never will.
+    fn may_be_whole(&self, arrived: &BytesMut) -> bool {
+        let unseen = &arrived[self.parsed.saturating_sub(3).min(arrived.len())..];
+        let ends = |at: usize| unseen[at + 1..].starts_with(b"\n") || unseen[at + 1..].starts_with(b"\r\n");
+        arrived.len() < SHORT || arrived.len() >= HEAD_BYTES || memchr::memchr_iter(b'\n', unseen).any(ends)
+    }
+}
+
+/// Takes a head out of what has arrived; none if the rest of it is still to come.
+fn parse(arrived: &mut BytesMut) -> Result<Option<Head>, Fault> {
     let mut lines = [const { MaybeUninit::uninit() }; HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -67,22 +110,22 @@ pub(super) fn read(arrived: &mut BytesMut) -> Result<Option<Head>, Fault> {
     };
     let status = StatusCode::from_u16(response.code.unwrap_or_default()).map_err(|_| Fault::Head("has no status"))?;
     let is_old = response.version == Some(0);
+    // A copy, so that who keeps a header does not keep the whole buffer.
+    let text = Bytes::copy_from_slice(&arrived[..length]);
     let start = arrived.as_ptr().addr();
-    let mut named: Vec<(HeaderName, Range<usize>)> = Vec::with_capacity(response.headers.len());
+    let mut headers = HeaderMap::with_capacity(response.headers.len());
     for line in response.headers.iter() {
         let name =
             HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Fault::Head("has a header without name"))?;
         let at = line.value.as_ptr().addr().saturating_sub(start);
-        named.push((name, at..at + line.value.len()));
-    }
-    // A copy, so that who keeps a header does not keep the whole buffer.
-    let text = Bytes::copy_from_slice(&arrived[..length]);
-    arrived.advance(length);
-    let mut headers = HeaderMap::with_capacity(named.len());
-    for (name, at) in named {
-        let value = HeaderValue::from_maybe_shared(text.slice(at)).map_err(|_| Fault::Head("has an odd value"))?;
+        let value = match text.get(at..at.saturating_add(line.value.len())) {
+            Some(value) => text.slice_ref(value),
+            None => Bytes::copy_from_slice(line.value),
+        };
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| Fault::Head("has an odd value"))?;
         headers.append(name, value);
     }
+    arrived.advance(length);
     Ok(Some(Head {
         status,
         headers,
