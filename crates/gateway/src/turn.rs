@@ -5,21 +5,23 @@
 //! the writes follow upon each other. When nothing else is ready, it is its turn at once. What is long is written as soon as
 //! it is read.
 
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 /// More than this is written at once: until the others have read theirs, it would have left the cache.
 pub(crate) const SMALL: usize = 16 * 1024;
 
 /// Lets others go first, once, before so many bytes are written.
 pub(crate) async fn take(bytes: usize) {
-    let mut waited = bytes > SMALL;
-    std::future::poll_fn(|cx| {
-        if waited {
-            return Poll::Ready(());
-        }
-        waited = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+    let mut waited = false;
+    std::future::poll_fn(|cx| poll(&mut waited, cx, bytes)).await;
+}
+
+/// The same for who is polled. `waited` says whether the others have gone.
+pub(crate) fn poll(waited: &mut bool, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+    if *waited || bytes > SMALL {
+        return Poll::Ready(());
+    }
+    *waited = true;
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }

@@ -76,6 +76,7 @@ async fn through_tls(client: Client, era: Era) -> Result<()> {
     let gateway = Gateway::start_among(Naming::Plain, &[("only", &target)], &[], &trusting).await?;
     let through = client.run(era, &gateway.target, &calls).await;
     gateway.explain(through.and_then(|through| {
+        ensure!(through.results.len() == expected.results.len());
         for (through, direct) in through.results.iter().zip(&expected.results) {
             ensure!(
                 through["result"]["content"] == direct["result"]["content"],

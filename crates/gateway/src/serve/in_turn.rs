@@ -8,7 +8,7 @@ use std::{
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use crate::turn::SMALL;
+use crate::turn;
 
 /// A connection that lets others go first before it writes.
 #[derive(Debug)]
@@ -21,17 +21,6 @@ pub(super) struct InTurn<T> {
 impl<T> InTurn<T> {
     pub(super) fn new(io: T) -> Self {
         Self { io, waited: false }
-    }
-}
-
-impl<T: Write + Unpin> InTurn<T> {
-    fn poll_turn(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
-        if self.waited || bytes > SMALL {
-            return Poll::Ready(());
-        }
-        self.waited = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -49,7 +38,7 @@ impl<T: Read + Unpin> Read for InTurn<T> {
 impl<T: Write + Unpin> Write for InTurn<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        std::task::ready!(this.poll_turn(cx, bytes.len()));
+        std::task::ready!(turn::poll(&mut this.waited, cx, bytes.len()));
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
         this.written(written)
     }
@@ -61,7 +50,7 @@ impl<T: Write + Unpin> Write for InTurn<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let bytes = slices.iter().map(|slice| slice.len()).sum();
-        std::task::ready!(this.poll_turn(cx, bytes));
+        std::task::ready!(turn::poll(&mut this.waited, cx, bytes));
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
         this.written(written)
     }
@@ -118,9 +107,9 @@ mod tests {
         let woken = std::sync::Arc::<Woken>::default();
         let waker = waker(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let (ours, _theirs) = tokio::io::duplex(2 * SMALL);
+        let (ours, _theirs) = tokio::io::duplex(2 * turn::SMALL);
         let mut ours = InTurn::new(TokioIo::new(ours));
-        let long = vec![0; SMALL + 1];
+        let long = vec![0; turn::SMALL + 1];
         assert!(Pin::new(&mut ours).poll_write(&mut cx, &long).is_ready());
         assert_eq!(woken.0.load(Ordering::Relaxed), 0);
     }
