@@ -5,14 +5,14 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use portolan_wire::{
-    envelope::{self, Limits},
+    envelope::{self, ParseLimits},
     era::{self, ProtocolVersion},
     header,
     id::RequestId,
     method::Method,
     object::{self, RawObject},
-    sse::{Decoder, Splitter},
-    stream::{Edit, ResponseStream, ResultType},
+    rewrite::{Edit, ResponseStream, ResultType},
+    sse::{Decoder, LineSplitter},
 };
 
 criterion_group!(benches, envelopes, objects, streams, headers, events);
@@ -45,7 +45,7 @@ fn response(text: &[u8]) -> Bytes {
 }
 
 fn envelopes(c: &mut Criterion) {
-    let limits = Limits::default();
+    let limits = ParseLimits::default();
     let mut group = c.benchmark_group("envelope");
     for (name, text) in [
         ("request_290B", call()),
@@ -113,7 +113,7 @@ fn headers(c: &mut Criterion) {
         b.iter(|| header::check_mirrors(black_box(&map), &Method::ToolsCall, &params, true));
     });
     let text = call();
-    let Ok(envelope::Incoming::One(message)) = envelope::parse(&text, &Limits::default()) else {
+    let Ok(envelope::Incoming::One(message)) = envelope::parse(&text, &ParseLimits::default()) else {
         panic!("the call is one message");
     };
     c.bench_function("era/detect_client", |b| {
@@ -149,7 +149,7 @@ fn events(c: &mut Criterion) {
     let chunks = split(&large, 1 << 16);
     group.bench_function("split_1MiB_64KiB_chunks", |b| {
         b.iter(|| {
-            let mut splitter = Splitter::default();
+            let mut splitter = LineSplitter::default();
             let mut count = 0;
             for chunk in &chunks {
                 splitter.push(chunk.clone());

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use portolan::{
     Error, Registry, Result, ServerSpec,
-    core::{Change, Key, Kind, Page, Precondition, Record, RegistryExt, Revision, Version, Versioned},
+    core::{Change, Key, Page, Precondition, Record, RecordKind, RegistryExt, Revision, Version, Versioned},
 };
 use tokio::sync::watch;
 
@@ -68,7 +68,7 @@ impl Registry for MyRegistry {
         outcome
     }
 
-    async fn list(&self, kind: Kind, page: Page) -> Result<Vec<Versioned<Record>>> {
+    async fn list(&self, kind: RecordKind, page: Page) -> Result<Vec<Versioned<Record>>> {
         if page.limit == 0 {
             return Err(Error::invalid("limit", "is 0; ask for one record at least"));
         }

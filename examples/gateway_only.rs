@@ -9,7 +9,10 @@
 
 use std::process::ExitCode;
 
-use portolan::{Asks, GatewayConfig, Hosts, McpGateway, Naming, StaticTokens, Upstream, Uris, digest, serve};
+use portolan::{
+    GatewayConfig, Hosts, McpGateway, Naming, ResourceNaming, ServerRequestPolicy, StaticTokens, Upstream, digest,
+    serve,
+};
 
 const USAGE: &str = "usage: gateway_only [--listen ADDRESS] --token TOKEN [--naming prefix|plain] [--uris plain|prefix] [--any-host] \
                      [--asks-all] [--page ITEMS] NAME=URL... [NAME=stdio:PROGRAM ARGUMENT...]";
@@ -46,7 +49,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .config(options.config)
         .authenticator(StaticTokens::from_users([("local", digest(&options.token))])?);
     for (name, upstream) in options.upstreams {
-        gateway = gateway.upstream(name, upstream.asks(options.asks));
+        gateway = gateway.upstream(name, upstream.server_requests(options.server_requests));
     }
     let gateway = gateway.build()?;
     let listener = tokio::net::TcpListener::bind(&options.listen).await?;
@@ -59,10 +62,10 @@ struct Options {
     listen: String,
     token: String,
     naming: Naming,
-    uris: Uris,
+    uris: ResourceNaming,
     config: GatewayConfig,
     /// What servers may ask clients.
-    asks: Asks,
+    server_requests: ServerRequestPolicy,
     upstreams: Vec<(String, Upstream)>,
 }
 
@@ -72,9 +75,9 @@ impl Options {
             listen: "127.0.0.1:8080".into(),
             token: String::new(),
             naming: Naming::Prefix,
-            uris: Uris::Plain,
+            uris: ResourceNaming::Plain,
             config: GatewayConfig::default(),
-            asks: Asks::default(),
+            server_requests: ServerRequestPolicy::default(),
             upstreams: Vec::new(),
         };
         while let Some(arg) = args.next() {
@@ -84,10 +87,10 @@ impl Options {
                 "--token" => options.token = value()?,
                 "--naming" if value()? == "plain" => options.naming = Naming::Plain,
                 "--naming" => {}
-                "--uris" if value()? == "prefix" => options.uris = Uris::Prefix,
+                "--uris" if value()? == "prefix" => options.uris = ResourceNaming::Prefix,
                 "--uris" => {}
                 "--any-host" => options.config.hosts = Hosts::Any,
-                "--asks-all" => options.asks = Asks::ALL,
+                "--asks-all" => options.server_requests = ServerRequestPolicy::ALL,
                 "--page" => options.config.limits.page = value()?.parse().map_err(|_| "--page needs a number")?,
                 _ => match arg.split_once('=') {
                     Some((name, place)) if place.starts_with("stdio:") => {

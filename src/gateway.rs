@@ -1,6 +1,8 @@
 //! One gateway of a platform.
 
-use portolan_core::{Assignment, GatewayName, GatewaySpec, Install, Key, Naming, RegistryExt, Result, Selection, Uris};
+use portolan_core::{
+    Assignment, GatewayName, GatewaySpec, Install, Key, Naming, RegistryExt, ResourceNaming, Result, Selection,
+};
 
 use crate::Platform;
 
@@ -40,8 +42,8 @@ impl GatewayHandle {
     }
 
     /// Says how its resources are named.
-    pub async fn uris(&self, uris: Uris) -> Result<GatewayName> {
-        self.change(|gateway| gateway.uris = uris).await
+    pub async fn resource_naming(&self, resource_naming: ResourceNaming) -> Result<GatewayName> {
+        self.change(|gateway| gateway.resource_naming = resource_naming).await
     }
 
     /// Changes it as `change` says, makes it if it is not there, and publishes it.

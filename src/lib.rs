@@ -10,15 +10,15 @@ mod tokens;
 #[cfg(feature = "conformance")]
 pub use portolan_core::conformance;
 pub use portolan_core::{
-    Answers, Asks, Assignment, Authenticator, Caller, Decision, Delivery, Endpoint, Error, Field, GatewayName, Install,
-    InstallName, Naming, Owner, Policy, Registry, Result, Runtime, Secret, Selection, ServerName, ServerSpec, Subject,
-    TeamId, Uris, UserId,
+    Answers, Assignment, Authenticator, Caller, Decision, Delivery, Endpoint, Error, Field, GatewayName, Install,
+    InstallName, Naming, Owner, Policy, Registry, ResourceNaming, Result, Runtime, Secret, Selection, ServerName,
+    ServerRequestPolicy, ServerSpec, Subject, TeamId, UserId,
     orchestrator::{InstallRequest, Progress},
 };
 #[cfg(feature = "serve")]
 pub use portolan_gateway::serve;
 pub use portolan_gateway::{
-    GatewayConfig, Hosts, Limits, McpGateway, Parts as GatewayParts, StaticTokens, StoredCredentials, Timeouts,
+    GatewayConfig, GatewayLimits, GatewayParts, Hosts, McpGateway, StaticTokens, StoredCredentials, Timeouts,
     TokenKeys, Upstream, digest,
 };
 #[cfg(feature = "kubernetes")]

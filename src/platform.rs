@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use portolan_core::{
     Clock, Error, Install, InstallName, Owner, Precondition, Registry, RegistryExt, Result, ServerName, ServerSpec,
-    orchestrator::{InstallRequest, Orchestrator, Parts as OrchestratorParts, Progress},
+    orchestrator::{InstallRequest, Orchestrator, OrchestratorParts, Progress},
 };
-use portolan_gateway::{McpGateway, Parts as GatewayParts, StoredCredentials, TokenKeys};
+use portolan_gateway::{GatewayParts, McpGateway, StoredCredentials, TokenKeys};
 
 use crate::{Components, GatewayHandle};
 

@@ -1,7 +1,7 @@
 //! Static tokens of a platform: given out once, kept as digests.
 
 use portolan_core::{
-    GatewayName, Key, Kind, Owner, Page, Precondition, Record, Result, Secret, TokenDigest, TokenGrant,
+    GatewayName, Key, Owner, Page, Precondition, Record, RecordKind, Result, Secret, TokenDigest, TokenGrant,
 };
 use portolan_gateway::StaticTokens;
 
@@ -28,7 +28,7 @@ impl Platform {
         let mut grants = Vec::new();
         let mut page = Page::first();
         loop {
-            let records = self.registry().list(Kind::Token, page).await?;
+            let records = self.registry().list(RecordKind::Token, page).await?;
             let Some(last) = records.last() else { return Ok(grants) };
             page = Page::after(last.value.key());
             grants.extend(records.into_iter().filter_map(|record| match record.value {

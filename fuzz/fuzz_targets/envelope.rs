@@ -4,14 +4,14 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use portolan_wire::{
-    envelope::{self, Incoming, Limits, Message, Outcome},
+    envelope::{self, Incoming, ParseLimits, Message, Outcome},
     error::ErrorObject,
     object::RawObject,
 };
 
 fuzz_target!(|data: &[u8]| {
     let text = Bytes::copy_from_slice(data);
-    match envelope::parse(&text, &Limits::default()) {
+    match envelope::parse(&text, &ParseLimits::default()) {
         Ok(Incoming::One(message)) => check(&text, &message),
         Ok(Incoming::Batch(messages)) => messages.iter().for_each(|message| check(&text, message)),
         Err(error) => drop(error.object()),
@@ -38,7 +38,7 @@ fn check(text: &Bytes, message: &Message) {
             (None, Outcome::Result(_)) => unreachable!("a result has an id"),
         },
     };
-    let again = match envelope::parse(&written, &Limits { depth: 4096, ..Limits::default() }) {
+    let again = match envelope::parse(&written, &ParseLimits { depth: 4096, ..ParseLimits::default() }) {
         Ok(Incoming::One(again)) => again,
         other => panic!("what was written does not read: {other:?}"),
     };

@@ -5,12 +5,12 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use portolan_wire::{
     id::RequestId,
-    stream::{Edit, Head, Insertion, Place, ResponseStream, ResultType, StreamError},
+    rewrite::{Edit, MessageHead, StringPrefix, JsonPath, ResponseStream, ResultType, StreamError},
 };
 
-const PLACE: Place = Place::Members(&[(
+const PLACE: JsonPath = JsonPath::Members(&[(
     "result",
-    Place::Members(&[("content", Place::Members(&[("uri", Place::Here)]))]),
+    JsonPath::Members(&[("content", JsonPath::Members(&[("uri", JsonPath::Here)]))]),
 )]);
 
 fuzz_target!(|data: &[u8]| {
@@ -36,11 +36,11 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn edit(text: &[u8], size: usize, result_type: ResultType, inserts: bool) -> Result<(Vec<u8>, Head), StreamError> {
+fn edit(text: &[u8], size: usize, result_type: ResultType, inserts: bool) -> Result<(Vec<u8>, MessageHead), StreamError> {
     let id = RequestId::from_u64(7);
     let mut stream = ResponseStream::new(Edit { id, result_type });
     if inserts {
-        stream = stream.inserting(PLACE, Insertion::front("x+").or_behind("ui://", "x/"));
+        stream = stream.inserting(PLACE, StringPrefix::front("x+").or_behind("ui://", "x/"));
     }
     let mut out: Vec<Bytes> = Vec::new();
     for chunk in text.chunks(size) {

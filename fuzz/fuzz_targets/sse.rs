@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use portolan_wire::sse::{self, Decoder, Piece, Splitter};
+use portolan_wire::sse::{self, Decoder, LinePart, LineSplitter};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&size, text)) = data.split_first() else { return };
@@ -39,15 +39,15 @@ fn decoded(text: &[u8], size: usize) -> (Vec<Vec<u8>>, bool) {
 
 /// All lines, whole, however long.
 fn lines(text: &[u8], size: usize) -> Vec<Vec<u8>> {
-    let mut splitter = Splitter::new(16);
+    let mut splitter = LineSplitter::new(16);
     let (mut lines, mut long) = (Vec::new(), Vec::new());
     for chunk in text.chunks(size) {
         splitter.push(Bytes::copy_from_slice(chunk));
         while let Some(piece) = splitter.next_piece() {
             match piece {
-                Piece::Line(line) => lines.push(line.to_vec()),
-                Piece::LineStart(part) | Piece::LinePart(part) => long.extend_from_slice(&part),
-                Piece::LineEnd => lines.push(std::mem::take(&mut long)),
+                LinePart::Line(line) => lines.push(line.to_vec()),
+                LinePart::LineStart(part) | LinePart::LinePart(part) => long.extend_from_slice(&part),
+                LinePart::LineEnd => lines.push(std::mem::take(&mut long)),
             }
         }
     }

@@ -15,13 +15,13 @@ use crate::{Caller, GatewayName};
 ///
 /// - `Ok(None)`: the request has no credential of this kind; the next one is asked.
 /// - `Err`: it has one, and it is no good. No other is asked, and the client gets 401 (or 403 for
-///   [`Refusal::Forbidden`]).
+///   [`AuthError::Forbidden`]).
 /// - A warm answer needs no I/O.
 /// - No part of a credential stands in the refusal or in a log.
 #[async_trait]
 pub trait Authenticator: Debug + Send + Sync {
     /// The caller who sent `request` to `gateway`.
-    async fn authenticate(&self, gateway: &GatewayName, request: &Parts) -> Result<Option<Arc<Caller>>, Refusal>;
+    async fn authenticate(&self, gateway: &GatewayName, request: &Parts) -> Result<Option<Arc<Caller>>, AuthError>;
 
     /// What this one adds to the `WWW-Authenticate` header of a 401, such as `Bearer realm="…"`.
     fn challenge(&self, gateway: &GatewayName) -> Option<String>;
@@ -30,7 +30,7 @@ pub trait Authenticator: Debug + Send + Sync {
 /// Why a credential is no good.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum AuthError {
     /// Unknown, malformed or revoked.
     #[error("the token is not valid")]
     Invalid,

@@ -20,7 +20,12 @@ use crate::{Caller, Install, Result, Secret, ServerSpec, Version};
 #[async_trait]
 pub trait CredentialBroker: Debug + Send + Sync {
     /// What to send when `caller` calls `install` of `server`.
-    async fn credential(&self, caller: &Caller, server: &ServerSpec, install: &Install) -> Result<Arc<Outbound>>;
+    async fn credential(
+        &self,
+        caller: &Caller,
+        server: &ServerSpec,
+        install: &Install,
+    ) -> Result<Arc<UpstreamCredential>>;
 
     /// Forgets what is cached for an install, because its answers or secrets have changed, or the upstream refused them.
     fn forget(&self, install: &Install);
@@ -29,13 +34,13 @@ pub trait CredentialBroker: Debug + Send + Sync {
 /// What goes with a call upstream. Equal ones have equal headers and versions.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Outbound {
+pub struct UpstreamCredential {
     /// Headers to set, whole.
     pub headers: Vec<(HeaderName, Secret)>,
     /// Another one after each change of the secrets in it: calls with different versions share no upstream session.
     pub version: Option<Version>,
     /// What is asked for another one when the server refuses this one. `None` if there is no other.
-    pub renewal: Option<Arc<dyn Renewal>>,
+    pub renewal: Option<Arc<dyn CredentialRefresh>>,
 }
 
 /// Gets another credential in the place of one that a server has refused.
@@ -46,9 +51,9 @@ pub struct Outbound {
 /// - What it gives belongs to the same caller and install as what was refused.
 /// - Later calls get what it gave from [`CredentialBroker::credential`].
 #[async_trait]
-pub trait Renewal: Debug + Send + Sync {
+pub trait CredentialRefresh: Debug + Send + Sync {
     /// Another credential, with which the refused request is sent once more; `None` if there is none.
-    async fn renew(&self, refusal: &CredentialRefusal) -> Result<Option<Arc<Outbound>>>;
+    async fn renew(&self, refusal: &CredentialRefusal) -> Result<Option<Arc<UpstreamCredential>>>;
 }
 
 /// How a server refused a credential. It has not looked at the request then (RFC 9110 15.5.2, 15.5.4).
@@ -74,15 +79,15 @@ impl CredentialRefusal {
     }
 }
 
-impl PartialEq for Outbound {
+impl PartialEq for UpstreamCredential {
     fn eq(&self, other: &Self) -> bool {
         (&self.headers, self.version) == (&other.headers, other.version)
     }
 }
 
-impl Eq for Outbound {}
+impl Eq for UpstreamCredential {}
 
-impl Outbound {
+impl UpstreamCredential {
     /// Nothing.
     pub fn none() -> Self {
         Self::default()

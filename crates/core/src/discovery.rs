@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-use crate::{Endpoint, Outbound, Result, Tool};
+use crate::{Endpoint, Result, Tool, UpstreamCredential};
 
 /// Asks a server what it can do.
 ///
@@ -16,5 +16,5 @@ use crate::{Endpoint, Outbound, Result, Tool};
 #[async_trait]
 pub trait Discovery: Debug + Send + Sync {
     /// The tools of the server at `endpoint`, in the order in which it gave them.
-    async fn tools(&self, endpoint: &Endpoint, credential: &Outbound) -> Result<Vec<Tool>>;
+    async fn tools(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<Vec<Tool>>;
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
-use crate::{EraPin, Result, Secret};
+use crate::{ProtocolEra, Result, Secret};
 
 /// Where a server is reached.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct HttpEndpoint {
     /// The MCP endpoint.
     pub url: Url,
     /// Which era it speaks.
-    pub era: EraPin,
+    pub era: ProtocolEra,
     /// What the runtime itself puts before the server, such as the token of an in-pod bridge; sent as a bearer token.
     pub token: Option<Secret>,
 }
@@ -39,7 +39,7 @@ impl HttpEndpoint {
     pub fn new(url: Url) -> Self {
         Self {
             url,
-            era: EraPin::Auto,
+            era: ProtocolEra::Auto,
             token: None,
         }
     }
@@ -64,7 +64,7 @@ impl HttpEndpoint {
 #[async_trait]
 pub trait Channel: Debug + Send + Sync {
     /// How the server introduced itself. Waits until it has, as long as it is starting.
-    async fn hello(&self) -> Result<Hello>;
+    async fn handshake(&self) -> Result<ServerHandshake>;
 
     /// Sends a request. Its answer comes through the exchange.
     async fn call(&self, request: ChannelRequest) -> Result<Exchange>;
@@ -75,7 +75,7 @@ pub trait Channel: Debug + Send + Sync {
     /// Whether conversations are kept apart: then a request has to say to which it belongs
     /// ([`ChannelRequest::conversation`]), and who sends it tells when that is over ([`Channel::end`]). By default all
     /// share one server.
-    fn keeps_apart(&self) -> bool {
+    fn isolates_conversations(&self) -> bool {
         false
     }
 
@@ -88,7 +88,7 @@ pub trait Channel: Debug + Send + Sync {
 /// How a server introduced itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Hello {
+pub struct ServerHandshake {
     /// Whether it speaks 2026-07-28 or newer.
     pub modern: bool,
     /// The protocol version that was agreed on, such as `2025-11-25`.
@@ -103,7 +103,7 @@ pub struct Hello {
     pub generation: u64,
 }
 
-impl Hello {
+impl ServerHandshake {
     /// A greeting in version `version` with `capabilities`.
     pub fn new(modern: bool, version: impl Into<String>, capabilities: Bytes) -> Self {
         Self {
@@ -129,7 +129,7 @@ pub struct ChannelRequest {
     pub timeout: Duration,
     /// Who answers the server's questions during this call, as a key that equals only that of the same conversation.
     /// `None` if nobody can be asked.
-    pub respondent: Option<Arc<str>>,
+    pub requester_key: Option<Arc<str>>,
     /// To which conversation it belongs, by a key that no other has. `None` if to none, such as what a gateway asks for
     /// itself. Only a channel that [keeps conversations apart](Channel::keeps_apart) looks at it.
     pub conversation: Option<Arc<str>>,
@@ -142,15 +142,15 @@ impl ChannelRequest {
             method: method.into(),
             params,
             timeout,
-            respondent: None,
+            requester_key: None,
             conversation: None,
         }
     }
 
     /// The same, with who answers the server's questions during this call.
     #[must_use]
-    pub fn respondent(mut self, respondent: impl Into<Arc<str>>) -> Self {
-        self.respondent = Some(respondent.into());
+    pub fn requester_key(mut self, requester_key: impl Into<Arc<str>>) -> Self {
+        self.requester_key = Some(requester_key.into());
         self
     }
 
@@ -185,20 +185,20 @@ impl ChannelNotification {
 /// What comes back for one call: any number of notifications and questions, then one answer.
 pub struct Exchange {
     events: tokio::sync::mpsc::Receiver<ExchangeEvent>,
-    call: Box<dyn OpenCall>,
+    call: Box<dyn CallHandle>,
 }
 
 /// The other side of an [`Exchange`], which belongs to the owner of the pipes. Its `Drop` cancels a call that is not
 /// answered yet.
-pub trait OpenCall: Send + Sync {
+pub trait CallHandle: Send + Sync {
     /// Brings the answer to a question of the server, by the key that came with it. A second answer, or one to a question
     /// that is over, is dropped.
-    fn respond(&self, key: u64, answer: Answer);
+    fn respond(&self, key: u64, answer: RpcResponse);
 }
 
 /// A call in which nothing is asked.
-impl OpenCall for () {
-    fn respond(&self, _key: u64, _answer: Answer) {}
+impl CallHandle for () {
+    fn respond(&self, _key: u64, _answer: RpcResponse) {}
 }
 
 /// A step of an [`Exchange`].
@@ -208,16 +208,16 @@ pub enum ExchangeEvent {
     /// A notification that belongs to the call, such as progress.
     Notification(ChannelNotification),
     /// The server asks something, and waits for [`Exchange::respond`].
-    Question(Question),
+    ServerRequest(ServerRequest),
     /// The end: the server's answer, or why there is none.
-    Answer(Result<Answer>),
+    Response(Result<RpcResponse>),
 }
 
 /// What a legacy server asks of the client in the middle of a call: `elicitation/create`, `sampling/createMessage` or
 /// `roots/list`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Question {
+pub struct ServerRequest {
     /// What its answer is given with; unique in its exchange.
     pub key: u64,
     /// The method.
@@ -226,7 +226,7 @@ pub struct Question {
     pub params: Option<Bytes>,
 }
 
-impl Question {
+impl ServerRequest {
     /// A question of `method`, to be answered with `key`.
     pub fn new(key: u64, method: impl Into<Box<str>>, params: Option<Bytes>) -> Self {
         Self {
@@ -239,7 +239,7 @@ impl Question {
 
 /// An answer, of a server or to one: a JSON-RPC result or a JSON-RPC error, raw.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum RpcResponse {
     /// The `result`.
     Result(Bytes),
     /// The `error` object.
@@ -248,7 +248,7 @@ pub enum Answer {
 
 impl Exchange {
     /// An exchange that yields `events`. `call` is dropped with it: its `Drop` cancels a call that is not answered yet.
-    pub fn new(events: tokio::sync::mpsc::Receiver<ExchangeEvent>, call: impl OpenCall + 'static) -> Self {
+    pub fn new(events: tokio::sync::mpsc::Receiver<ExchangeEvent>, call: impl CallHandle + 'static) -> Self {
         Self {
             events,
             call: Box::new(call),
@@ -256,7 +256,7 @@ impl Exchange {
     }
 
     /// Answers a question of the server.
-    pub fn respond(&self, key: u64, answer: Answer) {
+    pub fn respond(&self, key: u64, answer: RpcResponse) {
         self.call.respond(key, answer);
     }
 
@@ -271,16 +271,16 @@ impl Exchange {
     }
 
     /// The answer, past all notifications. Questions are not answered.
-    pub async fn answer(mut self) -> Result<Answer> {
+    pub async fn answer(mut self) -> Result<RpcResponse> {
         while let Some(event) = self.next().await {
-            if let ExchangeEvent::Answer(answer) = event {
+            if let ExchangeEvent::Response(answer) = event {
                 return answer;
             }
         }
         Err(crate::Error::NotReady {
             what: "server",
             name: String::new(),
-            failure: crate::Failure::new(crate::Cause::Stopped, "its owner is gone"),
+            failure: crate::Failure::new(crate::FailureKind::Stopped, "its owner is gone"),
         })
     }
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub struct Failure {
     /// The kind of failure.
-    pub cause: Cause,
+    #[serde(rename = "cause")]
+    pub kind: FailureKind,
     /// What happened: lowercase, one line, no secrets.
     pub message: String,
     /// What to do about it, as one sentence, where that is known.
@@ -24,7 +25,7 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Cause {
+pub enum FailureKind {
     /// The program or image cannot be had: not installed, no such tag, no access to the registry.
     Image,
     /// The program could not be started.
@@ -57,9 +58,9 @@ pub enum Cause {
 
 impl Failure {
     /// A failure without remedy and detail.
-    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
-            cause,
+            kind,
             message: message.into(),
             remedy: None,
             detail: Vec::new(),
@@ -83,8 +84,13 @@ impl Failure {
     /// Whether waiting alone may mend it.
     pub fn is_retryable(&self) -> bool {
         matches!(
-            self.cause,
-            Cause::Exited | Cause::Timeout | Cause::Connection | Cause::Starting | Cause::Unschedulable | Cause::Quota
+            self.kind,
+            FailureKind::Exited
+                | FailureKind::Timeout
+                | FailureKind::Connection
+                | FailureKind::Starting
+                | FailureKind::Unschedulable
+                | FailureKind::Quota
         )
     }
 }

@@ -20,8 +20,8 @@ pub struct GatewaySpec {
     #[serde(default)]
     pub naming: Naming,
     /// How resources are named towards clients.
-    #[serde(default)]
-    pub uris: Uris,
+    #[serde(default, rename = "uris")]
+    pub resource_naming: ResourceNaming,
     /// Names of their own that tools and prompts have here, in place of those that `naming` makes. Of two with one name the
     /// first counts; one of a server that the gateway does not have means nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -53,7 +53,7 @@ pub enum Naming {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Uris {
+pub enum ResourceNaming {
     /// By the URIs that their servers have for them. Of two servers with the same URI, the first by name keeps it; a resource
     /// that no server lists is asked for at one after the other.
     #[default]
@@ -146,7 +146,7 @@ impl GatewaySpec {
             name,
             instructions: None,
             naming: Naming::default(),
-            uris: Uris::default(),
+            resource_naming: ResourceNaming::default(),
             aliases: Vec::new(),
             selection: Selection::default(),
             labels: Labels::default(),
@@ -229,7 +229,10 @@ mod tests {
     fn what_was_stored_before_a_field_was_there_is_read_with_its_default() {
         let spec: GatewaySpec = serde_json::from_str(r#"{"name":"g","of_later":1}"#).expect("a spec");
         assert_eq!(spec, GatewaySpec::new(GatewayName::parse("g").expect("a name")));
-        assert_eq!((spec.naming, spec.uris), (Naming::Prefix, Uris::Plain));
+        assert_eq!(
+            (spec.naming, spec.resource_naming),
+            (Naming::Prefix, ResourceNaming::Plain)
+        );
         let stored = serde_json::to_value(&spec).expect("JSON");
         assert_eq!(stored["uris"], "plain");
     }

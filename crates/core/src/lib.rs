@@ -40,33 +40,35 @@ pub mod memory;
 pub mod orchestrator;
 
 pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditSink, DefinitionChange, TraceAudit};
-pub use auth::{Authenticator, Refusal};
-pub use broker::{CredentialBroker, CredentialRefusal, Outbound, Renewal};
+pub use auth::{AuthError, Authenticator};
+pub use broker::{CredentialBroker, CredentialRefresh, CredentialRefusal, UpstreamCredential};
 pub use bus::Bus;
 pub use clock::{Clock, SystemClock};
 pub use credential::{CredentialKey, CredentialReader, CredentialStore, Lease};
 pub use discovery::Discovery;
 pub use endpoint::{
-    Answer, Channel, ChannelNotification, ChannelRequest, Endpoint, Exchange, ExchangeEvent, Hello, HttpEndpoint,
-    OpenCall, Question,
+    CallHandle, Channel, ChannelNotification, ChannelRequest, Endpoint, Exchange, ExchangeEvent, HttpEndpoint,
+    RpcResponse, ServerHandshake, ServerRequest,
 };
 pub use error::{BoxError, Error, Result};
-pub use failure::{Cause, Failure};
-pub use gateway::{Alias, Assignment, Gateway, GatewaySpec, Naming, Publication, Route, Selection, Uris};
+pub use failure::{Failure, FailureKind};
+pub use gateway::{Alias, Assignment, Gateway, GatewaySpec, Naming, Publication, ResourceNaming, Route, Selection};
 pub use install::{Answers, Install, InstallState};
 pub use kubernetes::{EnvFrom, ImagePull, ImagePullSecret, KubernetesOptions, RunAs, StdioCarrier, Toleration};
 pub use label::Labels;
 pub use name::{FieldKey, GatewayName, InstallName, ServerName, TeamId, ToolName, UserId};
 pub use owner::{Caller, Owner, Subject};
 pub use policy::{Action, AllowAll, Decision, MethodUse, Policy, PolicyFn, PromptUse, ResourceUse, ToolUse};
-pub use registry::{Change, Key, Kind, Page, Precondition, Record, Registry, Revision, Version, Versioned};
+pub use registry::{Change, Key, Page, Precondition, Record, RecordKind, Registry, Revision, Version, Versioned};
 pub use registry_ext::RegistryExt;
-pub use run::{RunSpec, Value};
+pub use run::{EnvValue, RunSpec};
 pub use runtime::{
     ExecStreams, LogLine, LogQuery, Restart, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale,
 };
 pub use secret::Secret;
-pub use server::{Asks, Delivery, EraPin, Field, FieldKind, ServerSpec, Sharing, Source, Transport, Visibility};
+pub use server::{
+    Delivery, Field, FieldKind, ProtocolEra, ServerRequestPolicy, ServerSpec, Sharing, Source, Transport, Visibility,
+};
 pub use session::SessionStore;
 pub use status::{Status, StatusBoard, StatusEvent};
 pub use token::{TokenDigest, TokenGrant};

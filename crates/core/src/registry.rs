@@ -27,7 +27,7 @@ pub enum Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Kind {
+pub enum RecordKind {
     /// Catalogue entries.
     Server,
     /// Installs.
@@ -137,12 +137,12 @@ impl Record {
 
 impl Key {
     /// The kind of record under this key.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> RecordKind {
         match self {
-            Self::Server(_) => Kind::Server,
-            Self::Install(_) => Kind::Install,
-            Self::Gateway(_) => Kind::Gateway,
-            Self::Token(_) => Kind::Token,
+            Self::Server(_) => RecordKind::Server,
+            Self::Install(_) => RecordKind::Install,
+            Self::Gateway(_) => RecordKind::Gateway,
+            Self::Token(_) => RecordKind::Token,
         }
     }
 
@@ -157,17 +157,17 @@ impl Key {
     }
 
     /// Reads what [`Key::name`] wrote, for backends that keep names as text.
-    pub fn parse(kind: Kind, name: &str) -> Result<Self> {
+    pub fn parse(kind: RecordKind, name: &str) -> Result<Self> {
         Ok(match kind {
-            Kind::Server => Self::Server(ServerName::parse(name)?),
-            Kind::Install => Self::Install(InstallName::parse(name)?),
-            Kind::Gateway => Self::Gateway(GatewayName::parse(name)?),
-            Kind::Token => Self::Token(TokenDigest::parse(name)?),
+            RecordKind::Server => Self::Server(ServerName::parse(name)?),
+            RecordKind::Install => Self::Install(InstallName::parse(name)?),
+            RecordKind::Gateway => Self::Gateway(GatewayName::parse(name)?),
+            RecordKind::Token => Self::Token(TokenDigest::parse(name)?),
         })
     }
 }
 
-impl Kind {
+impl RecordKind {
     /// What a record of this kind is called in messages, and in stores.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -215,7 +215,7 @@ pub trait Registry: Debug + Send + Sync {
     async fn remove(&self, key: &Key, when: Precondition) -> Result<()>;
 
     /// Records of one kind, in the order of their keys.
-    async fn list(&self, kind: Kind, page: Page) -> Result<Vec<Versioned<Record>>>;
+    async fn list(&self, kind: RecordKind, page: Page) -> Result<Vec<Versioned<Record>>>;
 
     /// Changes after `since`, and those to come. The stream ends when the registry does, or with an error, after which
     /// it is opened again from the last revision seen.

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    Error, GatewayName, GatewaySpec, Install, InstallName, Key, Kind, Page, Precondition, Record, Registry, Result,
-    ServerName, ServerSpec, TokenDigest, TokenGrant, Version, Versioned,
+    Error, GatewayName, GatewaySpec, Install, InstallName, Key, Page, Precondition, Record, RecordKind, Registry,
+    Result, ServerName, ServerSpec, TokenDigest, TokenGrant, Version, Versioned,
 };
 
 /// Typed methods over any [`Registry`]. For callers; a backend has nothing to do here.
@@ -32,17 +32,17 @@ pub trait RegistryExt: Registry {
 
     /// All servers, sorted by name.
     async fn servers(&self) -> Result<Vec<Versioned<ServerSpec>>> {
-        all(self, Kind::Server).await
+        all(self, RecordKind::Server).await
     }
 
     /// All installs, oldest first.
     async fn installs(&self) -> Result<Vec<Versioned<Install>>> {
-        all(self, Kind::Install).await
+        all(self, RecordKind::Install).await
     }
 
     /// All gateways, sorted by name.
     async fn gateways(&self) -> Result<Vec<Versioned<GatewaySpec>>> {
-        all(self, Kind::Gateway).await
+        all(self, RecordKind::Gateway).await
     }
 
     /// Reads, changes and writes one record, again from the start when somebody else was faster; at most 16 times.
@@ -81,7 +81,7 @@ fn typed<T: TryFrom<Record>>(found: Option<Versioned<Record>>) -> Option<Version
     Some(Versioned { value, version })
 }
 
-async fn all<R: Registry + ?Sized, T: TryFrom<Record>>(registry: &R, kind: Kind) -> Result<Vec<Versioned<T>>> {
+async fn all<R: Registry + ?Sized, T: TryFrom<Record>>(registry: &R, kind: RecordKind) -> Result<Vec<Versioned<T>>> {
     let mut found = Vec::new();
     let mut page = Page::first();
     loop {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Asks, CredentialKey, EraPin, KubernetesOptions, Owner, ServerName, Sharing, Source, Version};
+use crate::{
+    CredentialKey, KubernetesOptions, Owner, ProtocolEra, ServerName, ServerRequestPolicy, Sharing, Source, Version,
+};
 
 /// A deployment as it shall be. It names secrets by their keys and never holds one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,16 +19,16 @@ pub struct RunSpec {
     /// What runs: never [`Source::Remote`]. Arguments are filled in.
     pub source: Source,
     /// Environment variables.
-    pub env: BTreeMap<String, Value>,
+    pub env: BTreeMap<String, EnvValue>,
     /// Files that only the server can read, by name.
-    pub files: BTreeMap<String, Value>,
+    pub files: BTreeMap<String, EnvValue>,
     /// Which era it speaks.
-    pub era: EraPin,
+    pub era: ProtocolEra,
     /// Who shares it.
     pub sharing: Sharing,
     /// What it may ask clients in the middle of a call.
-    #[serde(default)]
-    pub asks: Asks,
+    #[serde(default, rename = "asks")]
+    pub server_requests: ServerRequestPolicy,
     /// What only a Kubernetes runtime needs to know.
     pub kubernetes: KubernetesOptions,
     /// The versions that its secrets had when this was made. A changed secret makes another spec, so that
@@ -39,7 +41,7 @@ pub struct RunSpec {
 /// A value that a deployment is given at start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Value {
+pub enum EnvValue {
     /// Plain text.
     Plain(String),
     /// A secret, which the runtime reads when it starts the server.
@@ -55,9 +57,9 @@ impl RunSpec {
             source,
             env: BTreeMap::new(),
             files: BTreeMap::new(),
-            era: EraPin::default(),
+            era: ProtocolEra::default(),
             sharing: Sharing::default(),
-            asks: Asks::default(),
+            server_requests: ServerRequestPolicy::default(),
             kubernetes: KubernetesOptions::default(),
             secret_versions: BTreeMap::new(),
         }

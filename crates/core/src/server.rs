@@ -43,13 +43,13 @@ pub struct ServerSpec {
     pub headers: BTreeMap<String, String>,
     /// Which protocol era it speaks; found by asking unless it is pinned.
     #[serde(default)]
-    pub era: EraPin,
+    pub era: ProtocolEra,
     /// Who shares a running stdio server.
     #[serde(default)]
     pub sharing: Sharing,
     /// What it may ask clients in the middle of a call.
-    #[serde(default)]
-    pub asks: Asks,
+    #[serde(default, rename = "asks")]
+    pub server_requests: ServerRequestPolicy,
     /// What organises it, and what gateways choose it by.
     #[serde(default)]
     pub labels: Labels,
@@ -113,7 +113,7 @@ pub enum Transport {
 /// Which protocol era a server speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EraPin {
+pub enum ProtocolEra {
     /// Found by asking it; kept until it fails.
     #[default]
     Auto,
@@ -147,7 +147,7 @@ pub enum Sharing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Asks {
+pub struct ServerRequestPolicy {
     /// Questions to the person: forms, and pages to visit. Default on.
     pub elicitation: bool,
     /// Work for the client's model. Default off: it carries data from the server to the model and back.
@@ -156,7 +156,7 @@ pub struct Asks {
     pub roots: bool,
 }
 
-impl Default for Asks {
+impl Default for ServerRequestPolicy {
     fn default() -> Self {
         Self {
             elicitation: true,
@@ -166,7 +166,7 @@ impl Default for Asks {
     }
 }
 
-impl Asks {
+impl ServerRequestPolicy {
     /// Everything.
     pub const ALL: Self = Self {
         elicitation: true,
@@ -304,9 +304,9 @@ impl ServerSpec {
             source,
             fields: Vec::new(),
             headers: BTreeMap::new(),
-            era: EraPin::default(),
+            era: ProtocolEra::default(),
             sharing: Sharing::default(),
-            asks: Asks::default(),
+            server_requests: ServerRequestPolicy::default(),
             labels: Labels::default(),
             visibility: Visibility::default(),
             kubernetes: KubernetesOptions::default(),

@@ -5,7 +5,7 @@ mod tokens;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
-use portolan_core::{Authenticator, Caller, GatewayName, Refusal};
+use portolan_core::{AuthError, Authenticator, Caller, GatewayName};
 
 pub use self::tokens::{StaticTokens, digest};
 use crate::reply::Rejection;
@@ -23,7 +23,7 @@ pub(crate) async fn authenticate(
             Ok(Some(caller)) if caller.may_enter(gateway) => return Ok(caller),
             // A token for another gateway is a token for another audience: as good as none (2026-07-28, authorization).
             Ok(Some(_)) => {
-                refusal = Some(Refusal::Invalid);
+                refusal = Some(AuthError::Invalid);
                 break;
             }
             Err(refused) => {
@@ -35,15 +35,15 @@ pub(crate) async fn authenticate(
     Err(refuse(authenticators, gateway, refusal))
 }
 
-fn refuse(authenticators: &[Arc<dyn Authenticator>], gateway: &GatewayName, refusal: Option<Refusal>) -> Rejection {
+fn refuse(authenticators: &[Arc<dyn Authenticator>], gateway: &GatewayName, refusal: Option<AuthError>) -> Rejection {
     let (status, problem, code) = match &refusal {
         None => (StatusCode::UNAUTHORIZED, "authentication is required".to_owned(), None),
-        Some(Refusal::Forbidden) => (
+        Some(AuthError::Forbidden) => (
             StatusCode::FORBIDDEN,
-            Refusal::Forbidden.to_string(),
+            AuthError::Forbidden.to_string(),
             Some("insufficient_scope"),
         ),
-        Some(refusal @ Refusal::Unavailable(source)) => {
+        Some(refusal @ AuthError::Unavailable(source)) => {
             tracing::warn!(%gateway, error = %source, "an authenticator does not answer");
             (StatusCode::SERVICE_UNAVAILABLE, refusal.to_string(), None)
         }
@@ -65,15 +65,15 @@ fn refuse(authenticators: &[Arc<dyn Authenticator>], gateway: &GatewayName, refu
 }
 
 /// The token of an `Authorization: Bearer` header, where there is exactly one such header.
-pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(Refusal::Invalid);
+        return Err(AuthError::Invalid);
     }
-    let text = value.to_str().map_err(|_| Refusal::Invalid)?;
+    let text = value.to_str().map_err(|_| AuthError::Invalid)?;
     let Some((scheme, token)) = text.split_once(' ') else {
         return Ok(None);
     };

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use http::HeaderName;
 use portolan_core::{
-    Caller, Cause, CredentialBroker, CredentialReader, Delivery, Error, Failure, Field, Install, InstallName, Outbound,
-    Result, Secret, ServerSpec, Version,
+    Caller, CredentialBroker, CredentialReader, Delivery, Error, Failure, FailureKind, Field, Install, InstallName,
+    Result, Secret, ServerSpec, UpstreamCredential, Version,
 };
 
 /// How long what was read is used before it is read again.
@@ -22,7 +22,7 @@ const MOST: usize = 10_000;
 #[derive(Debug)]
 pub struct StoredCredentials {
     reader: Arc<dyn CredentialReader>,
-    cache: Mutex<HashMap<InstallName, (Instant, Arc<Outbound>)>>,
+    cache: Mutex<HashMap<InstallName, (Instant, Arc<UpstreamCredential>)>>,
 }
 
 impl StoredCredentials {
@@ -34,8 +34,8 @@ impl StoredCredentials {
         }
     }
 
-    async fn read(&self, server: &ServerSpec, install: &Install) -> Result<Outbound> {
-        let mut outbound = Outbound::none();
+    async fn read(&self, server: &ServerSpec, install: &Install) -> Result<UpstreamCredential> {
+        let mut outbound = UpstreamCredential::none();
         for field in &server.fields {
             let Delivery::Header { name, prefix } = &field.delivery else {
                 continue;
@@ -68,12 +68,15 @@ impl StoredCredentials {
         if !field.required {
             return Ok(None);
         }
-        let failure =
-            Failure::new(Cause::Credential, format!("its {:?} is missing", field.key.as_str())).remedy(format!(
-                "install {:?} again and give {:?}",
-                server.name.as_str(),
-                field.key.as_str()
-            ));
+        let failure = Failure::new(
+            FailureKind::Credential,
+            format!("its {:?} is missing", field.key.as_str()),
+        )
+        .remedy(format!(
+            "install {:?} again and give {:?}",
+            server.name.as_str(),
+            field.key.as_str()
+        ));
         Err(Error::NotReady {
             what: "server",
             name: server.name.to_string(),
@@ -81,14 +84,19 @@ impl StoredCredentials {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<InstallName, (Instant, Arc<Outbound>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<InstallName, (Instant, Arc<UpstreamCredential>)>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl CredentialBroker for StoredCredentials {
-    async fn credential(&self, caller: &Caller, server: &ServerSpec, install: &Install) -> Result<Arc<Outbound>> {
+    async fn credential(
+        &self,
+        caller: &Caller,
+        server: &ServerSpec,
+        install: &Install,
+    ) -> Result<Arc<UpstreamCredential>> {
         if !caller.may_use(&install.owner) {
             return Err(Error::Denied {
                 action: "use this install".into(),

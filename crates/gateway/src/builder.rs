@@ -5,20 +5,21 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use http::HeaderName;
 use portolan_core::{
-    Alias, AllowAll, Asks, AuditSink, Authenticator, Bus, Caller, Channel, CredentialBroker, Endpoint, EraPin, Error,
-    GatewayName, GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Outbound, Owner, Policy, Publication, Result,
-    Route, Secret, ServerName, ServerSpec, SessionStore, Source, SystemClock, TraceAudit, Uris, memory::MemorySessions,
+    Alias, AllowAll, AuditSink, Authenticator, Bus, Caller, Channel, CredentialBroker, Endpoint, Error, GatewayName,
+    GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Owner, Policy, ProtocolEra, Publication, ResourceNaming,
+    Result, Route, Secret, ServerName, ServerRequestPolicy, ServerSpec, SessionStore, Source, SystemClock, TraceAudit,
+    UpstreamCredential, memory::MemorySessions,
 };
 
-use crate::{GatewayConfig, McpGateway, Parts, TokenKeys, upstream::Link};
+use crate::{GatewayConfig, GatewayParts, McpGateway, TokenKeys, upstream::Link};
 
 /// A server to put a gateway in front of.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     place: Place,
     headers: Vec<(String, Secret)>,
-    era: EraPin,
-    asks: Asks,
+    era: ProtocolEra,
+    server_requests: ServerRequestPolicy,
 }
 
 #[derive(Clone)]
@@ -62,7 +63,7 @@ impl Upstream {
 
     /// The same, with its era known and not asked for.
     #[must_use]
-    pub fn era(mut self, era: EraPin) -> Self {
+    pub fn era(mut self, era: ProtocolEra) -> Self {
         self.era = era;
         self
     }
@@ -70,8 +71,8 @@ impl Upstream {
     /// The same, with what it may ask clients. Default: questions to the person, but no work for the client's model, and
     /// not which folders there are.
     #[must_use]
-    pub fn asks(mut self, asks: Asks) -> Self {
-        self.asks = asks;
+    pub fn server_requests(mut self, server_requests: ServerRequestPolicy) -> Self {
+        self.server_requests = server_requests;
         self
     }
 
@@ -79,8 +80,8 @@ impl Upstream {
         Self {
             place,
             headers: Vec::new(),
-            era: EraPin::default(),
-            asks: Asks::default(),
+            era: ProtocolEra::default(),
+            server_requests: ServerRequestPolicy::default(),
         }
     }
 }
@@ -90,7 +91,7 @@ impl Upstream {
 pub struct Builder {
     name: String,
     naming: Naming,
-    uris: Uris,
+    uris: ResourceNaming,
     aliases: Vec<Alias>,
     instructions: Option<String>,
     upstreams: Vec<(String, Upstream)>,
@@ -123,7 +124,7 @@ impl McpGateway {
         Builder {
             name: "default".into(),
             naming: Naming::default(),
-            uris: Uris::default(),
+            uris: ResourceNaming::default(),
             aliases: Vec::new(),
             instructions: None,
             upstreams: Vec::new(),
@@ -169,9 +170,9 @@ impl Builder {
         self
     }
 
-    /// Says how resources are named. Default [`Uris::Plain`].
+    /// Says how resources are named. Default [`ResourceNaming::Plain`].
     #[must_use]
-    pub fn uris(mut self, uris: Uris) -> Self {
+    pub fn uris(mut self, uris: ResourceNaming) -> Self {
         self.uris = uris;
         self
     }
@@ -243,7 +244,7 @@ impl Builder {
         let keys = self.keys.take().map_or_else(TokenKeys::random, Ok)?;
         let mut spec = GatewaySpec::new(GatewayName::parse(&self.name)?);
         spec.naming = self.naming;
-        spec.uris = self.uris;
+        spec.resource_naming = self.uris;
         spec.aliases = std::mem::take(&mut self.aliases);
         spec.instructions = self.instructions.take();
         let upstreams = std::mem::take(&mut self.upstreams);
@@ -255,7 +256,7 @@ impl Builder {
             .iter()
             .map(|server| (server.install.name, server.outbound.clone()))
             .collect();
-        let gateway = McpGateway::new(Parts {
+        let gateway = McpGateway::new(GatewayParts {
             config: self.config,
             keys,
             authenticators: self.authenticators,
@@ -304,12 +305,12 @@ impl Builder {
                     .processes
                     .clone()
                     .unwrap_or_else(portolan_process::ProcessConfig::of_this_process);
-                let command = command.era(upstream.era).asks(upstream.asks);
+                let command = command.era(upstream.era).server_requests(upstream.server_requests);
                 let server = portolan_process::StdioServer::start(name.as_str(), command, &processes);
                 (elsewhere(), Endpoint::Channel(server))
             }
         };
-        let mut outbound = Outbound::none();
+        let mut outbound = UpstreamCredential::none();
         for (header, value) in upstream.headers {
             let header = HeaderName::try_from(header.as_str())
                 .map_err(|_| Error::invalid(name.as_str(), format!("{header:?} is no header name")))?;
@@ -323,7 +324,7 @@ impl Builder {
         );
         let mut spec = ServerSpec::new(name, source)?;
         spec.era = upstream.era;
-        spec.asks = upstream.asks;
+        spec.server_requests = upstream.server_requests;
         Ok(Server {
             spec: Arc::new(spec),
             install: Arc::new(install),
@@ -337,7 +338,7 @@ struct Server {
     spec: Arc<ServerSpec>,
     install: Arc<Install>,
     endpoint: Endpoint,
-    outbound: Arc<Outbound>,
+    outbound: Arc<UpstreamCredential>,
 }
 
 /// The source of a server whose pipes are owned already.
@@ -351,11 +352,11 @@ fn elsewhere() -> Source {
 
 /// Credentials that are given once and for all.
 #[derive(Debug)]
-struct Given(HashMap<InstallName, Arc<Outbound>>);
+struct Given(HashMap<InstallName, Arc<UpstreamCredential>>);
 
 #[async_trait]
 impl CredentialBroker for Given {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<Outbound>> {
+    async fn credential(&self, _: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<UpstreamCredential>> {
         Ok(self.0.get(&install.name).cloned().unwrap_or_default())
     }
 

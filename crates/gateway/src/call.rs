@@ -192,9 +192,9 @@ impl Inner {
             params,
             unchanged: (target.rename.is_none() && declared.is_none() && !plain).then(|| call.text.clone()),
             declared,
-            asks: able.within(target.mount.server.asks),
+            asks: able.within(target.mount.server.server_requests),
             odd_output: target.tool().is_some_and(|tool| tool.odd_output),
-            uris: visit.gateway.spec.uris,
+            uris: visit.gateway.spec.resource_naming,
             tasks,
             mirrored: target.tool().map_or(&[], |tool| &tool.headers),
             credential: &credential,
@@ -214,7 +214,7 @@ impl Inner {
             sent = Box::pin(tasks::call_as_task(&mounted.upstream, outgoing.clone())).await;
         }
         if let Err(Error::NotReady { failure, .. }) = &sent
-            && failure.cause == portolan_core::Cause::Credential
+            && failure.kind == portolan_core::FailureKind::Credential
         {
             self.broker.forget(&mounted.install);
         }

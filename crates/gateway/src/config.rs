@@ -29,7 +29,7 @@ pub struct GatewayConfig {
     /// Default: none. Requests without `Origin` come from no web page and pass.
     pub origins: Vec<String>,
     /// Limits of what is taken in and held.
-    pub limits: Limits,
+    pub limits: GatewayLimits,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// Where other replicas of this gateway reach this one, up to the gateway's name: `http://10.0.0.7:8080/mcp`. An
@@ -56,7 +56,7 @@ pub enum Hosts {
 
 /// Bounds. What goes over one is refused; nothing is queued without end.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct GatewayLimits {
     /// Bytes of a request body. Default 4 MiB.
     pub request_bytes: usize,
     /// Bytes of one message from a server. Default 64 MiB. Results pass through without being held; this bounds what
@@ -183,7 +183,7 @@ impl Default for GatewayConfig {
             versions,
             hosts: Hosts::default(),
             origins: Vec::new(),
-            limits: Limits::default(),
+            limits: GatewayLimits::default(),
             timeouts: Timeouts::default(),
             replica: None,
             drive_tasks: false,
@@ -191,7 +191,7 @@ impl Default for GatewayConfig {
     }
 }
 
-impl Default for Limits {
+impl Default for GatewayLimits {
     fn default() -> Self {
         Self {
             request_bytes: 4 << 20,

@@ -1,10 +1,10 @@
 //! Puts secrets on outgoing requests: the one place of this crate where they are revealed.
 
 use http::{HeaderMap, HeaderValue, header};
-use portolan_core::{Outbound, Secret};
+use portolan_core::{Secret, UpstreamCredential};
 
 /// Adds what the runtime and the credential say. They win over everything else that was set.
-pub(crate) fn credential(headers: &mut HeaderMap, token: Option<&Secret>, credential: &Outbound) {
+pub(crate) fn credential(headers: &mut HeaderMap, token: Option<&Secret>, credential: &UpstreamCredential) {
     if let Some(token) = token
         && let Some(value) = sensitive(&format!("Bearer {}", token.reveal()))
     {

@@ -11,7 +11,7 @@
 //!
 //! # Limits
 //!
-//! Every bound is a documented field of [`Limits`] and [`Timeouts`].
+//! Every bound is a documented field of [`GatewayLimits`] and [`Timeouts`].
 //!
 //! # Features
 //!
@@ -63,7 +63,7 @@ pub use self::{
     body::Body,
     broker::StoredCredentials,
     builder::{Builder, Upstream},
-    config::{GatewayConfig, Hosts, Limits, Timeouts},
+    config::{GatewayConfig, GatewayLimits, Hosts, Timeouts},
     seal::TokenKeys,
-    service::{McpGateway, Parts},
+    service::{GatewayParts, McpGateway},
 };

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
-use portolan_core::{Error, Owner, Result, ServerName, Uris};
+use portolan_core::{Error, Owner, ResourceNaming, Result, ServerName};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     error::ErrorObject,
     method::Method,
     object::{self, RawObject},
-    stream::Place,
+    rewrite::JsonPath,
 };
 
 pub(crate) use self::collisions::Collisions;
@@ -59,8 +59,8 @@ impl Shown for ExposedTools {
     fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
         let allowed = self.iter().filter(|tool| inner.allows(visit, mount, mounted, tool));
         let items = allowed.filter_map(|tool| item(tool, visit, mount));
-        match visit.gateway.spec.uris {
-            Uris::Prefix => items
+        match visit.gateway.spec.resource_naming {
+            ResourceNaming::Prefix => items
                 .map(|(name, tool)| (name, uris::in_text(&mount.server.name, &tool, uris::TOOL)))
                 .collect(),
             _ => items.collect(),
@@ -107,11 +107,11 @@ fn by_uri<'a>(
     all: impl Iterator<Item = (&'a str, &'a Bytes)>,
     visit: &Visit,
     mount: &Mount,
-    place: Place,
+    place: JsonPath,
 ) -> Vec<Item> {
     let server = &mount.server.name;
-    match visit.gateway.spec.uris {
-        Uris::Prefix => all
+    match visit.gateway.spec.resource_naming {
+        ResourceNaming::Prefix => all
             .map(|(uri, definition)| (uris::prefixed(server, uri), uris::in_text(server, definition, place)))
             .collect(),
         _ => all.map(|(uri, definition)| (uri.into(), definition.clone())).collect(),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use portolan_core::{Cause, Error};
+use portolan_core::{Error, FailureKind};
 use portolan_wire::{
     envelope::{self, ParseError},
     era::{Era, EraError},
@@ -241,8 +241,8 @@ fn explain(error: &Error) -> String {
 
 fn failure(error: &Error) -> Bytes {
     let cause = match error {
-        Error::NotReady { failure, .. } => serde_json::to_string(&failure.cause).unwrap_or_default(),
-        Error::Timeout { .. } => serde_json::to_string(&Cause::Timeout).unwrap_or_default(),
+        Error::NotReady { failure, .. } => serde_json::to_string(&failure.kind).unwrap_or_default(),
+        Error::Timeout { .. } => serde_json::to_string(&FailureKind::Timeout).unwrap_or_default(),
         Error::Exhausted { .. } => "\"overloaded\"".into(),
         Error::Denied { .. } => "\"denied\"".into(),
         Error::Invalid { .. } => "\"invalid\"".into(),

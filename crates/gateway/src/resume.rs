@@ -29,7 +29,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method as Verb, Response};
-use portolan_core::{Cause, Failure};
+use portolan_core::{Failure, FailureKind};
 use portolan_wire::{envelope::Request, era::ProtocolVersion, method::Method, sse};
 
 pub(crate) use self::{
@@ -166,7 +166,7 @@ impl Inner {
 
     /// The stream is not kept any more, or not where it can be reached.
     fn lost(&self, id: &EventId, whose: &Whose) -> Response<Body> {
-        let failure = Failure::new(Cause::Stopped, "the stream that it came on is gone");
+        let failure = Failure::new(FailureKind::Stopped, "the stream that it came on is gone");
         let message = playback::failure(whose, failure);
         let end = id.stem.end(id.number.saturating_add(1));
         reply::events(Body::whole(sse::event_with_id(&end, &message)))

@@ -16,7 +16,7 @@ use http::{Method as Verb, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use portolan_core::{
     AuditSink, Authenticator, BoxError, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName,
-    Outbound, Policy, Publication, Result, ServerName, ServerSpec, SessionStore, Source, Tool,
+    Policy, Publication, Result, ServerName, ServerSpec, SessionStore, Source, Tool, UpstreamCredential,
 };
 use portolan_wire::{
     envelope::{self, Incoming, Message},
@@ -79,7 +79,7 @@ pub(crate) struct Inner {
 
 /// The parts that a gateway works with.
 #[derive(Debug)]
-pub struct Parts {
+pub struct GatewayParts {
     /// How it behaves.
     pub config: GatewayConfig,
     /// What session ids and cursors are sealed with. Replicas share them.
@@ -104,7 +104,7 @@ pub struct Parts {
 
 impl McpGateway {
     /// A gateway of these parts, which serves nothing until something is published.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: GatewayParts) -> Self {
         let config = Arc::new(parts.config);
         let keys = Arc::new(parts.keys);
         let connector = Arc::new(Connector::new(config.clone(), parts.audit.clone()));
@@ -199,7 +199,7 @@ impl McpGateway {
     }
 
     /// Asks a server in the background what it can do, so that the first client need not wait.
-    pub(crate) fn warm(&self, link: Arc<Link>, credential: Arc<Outbound>) {
+    pub(crate) fn warm(&self, link: Arc<Link>, credential: Arc<UpstreamCredential>) {
         self.inner.connector.tasks.spawn(async move {
             if let Err(error) = link.listed::<ExposedTools>(&credential).await {
                 tracing::warn!(server = %link.server.name, %error, "a server cannot be asked for its tools yet");
@@ -264,7 +264,7 @@ impl Inner {
         }
         intake::check_types(&visit.headers)?;
         let text = intake::read(&self.config, &visit.headers, body).await?;
-        let limits = envelope::Limits {
+        let limits = envelope::ParseLimits {
             depth: self.config.limits.depth,
             batch: self.config.limits.batch,
         };
@@ -359,7 +359,7 @@ impl Gateway for McpGateway {
 
 #[async_trait]
 impl Discovery for McpGateway {
-    async fn tools(&self, endpoint: &Endpoint, credential: &Outbound) -> Result<Vec<Tool>> {
+    async fn tools(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<Vec<Tool>> {
         // The name stands in messages only: a discovery belongs to no server yet.
         let source = Source::Command {
             program: "discovery".into(),

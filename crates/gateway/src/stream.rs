@@ -27,7 +27,7 @@ use std::{
 
 use futures_util::future::join_all;
 use http::{Extensions, HeaderMap, Request, Uri, request::Parts};
-use portolan_core::{Caller, GatewayName, InstallName, Owner, ServerName, Uris};
+use portolan_core::{Caller, GatewayName, InstallName, Owner, ResourceNaming, ServerName};
 use portolan_wire::{
     error::{self, ErrorObject},
     level::LogLevel,
@@ -84,7 +84,7 @@ struct Attached {
     watched: Arc<Watched>,
     tasks: Option<Arc<tasks::Watched>>,
     /// How the client is told of resources there.
-    uris: Uris,
+    uris: ResourceNaming,
 }
 
 struct Door {
@@ -95,11 +95,11 @@ struct Door {
 
 /// What the servers together have agreed to.
 #[derive(Debug, Default)]
-pub(crate) struct Agreed(Vec<Answer>);
+pub(crate) struct Agreed(Vec<RpcResponse>);
 
 /// What one server has agreed to of what is wanted there; nothing if that is not known yet.
 #[derive(Debug)]
-struct Answer {
+struct RpcResponse {
     watched: Arc<Watched>,
     tasks: Option<Arc<tasks::Watched>>,
     offer: Option<Arc<Offer>>,
@@ -197,7 +197,7 @@ impl Inner {
         listener.dirty.store(false, Ordering::Release);
         let interest = listener.interest().clone();
         let owners = self.owners(&visit, &interest, at_most / 2).await;
-        let uris = gateway.spec.uris;
+        let uris = gateway.spec.resource_naming;
         let mut kept: Vec<Attached> = Vec::with_capacity(attached.len());
         for (mount, mounted) in visit.places() {
             let credential = self
@@ -243,7 +243,7 @@ impl Inner {
         *attached = kept;
         let offers = attached.iter().map(async |known| {
             let left = deadline.saturating_duration_since(Instant::now());
-            Answer {
+            RpcResponse {
                 watched: known.watched.clone(),
                 tasks: known.tasks.clone(),
                 offer: known.listening.offer(left).await,
@@ -315,9 +315,9 @@ impl Listener {
     }
 
     /// Where a server's changes are told.
-    fn sink(&self, uris: Uris, server: &ServerName) -> Arc<dyn Sink> {
+    fn sink(&self, uris: ResourceNaming, server: &ServerName) -> Arc<dyn Sink> {
         match uris {
-            Uris::Prefix => Arc::new(Renaming::new(server.clone(), self.outbox.clone())),
+            ResourceNaming::Prefix => Arc::new(Renaming::new(server.clone(), self.outbox.clone())),
             _ => self.outbox.clone(),
         }
     }
@@ -395,7 +395,7 @@ impl Agreed {
 
     /// The tasks that servers tell of, or may yet, as the client knows them.
     pub(crate) fn tasks(&self) -> BTreeSet<Arc<str>> {
-        let told = |answer: &Answer| {
+        let told = |answer: &RpcResponse| {
             let watched = answer.tasks.as_ref()?;
             let own = match &answer.offer {
                 Some(offer) => offer.tasks.clone(),

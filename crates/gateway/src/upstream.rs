@@ -50,7 +50,7 @@ pub(crate) use self::{connection::heard, events::fuzz_events};
 use crate::{
     body::Body,
     cancellation::Cancellation,
-    config::{GatewayConfig, Limits},
+    config::{GatewayConfig, GatewayLimits},
     intake::{self, Collect},
     question::{Abilities, Seat},
     session::Session,
@@ -59,7 +59,9 @@ use crate::{
 use ::http::{HeaderMap, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use portolan_core::{Caller, Channel, Endpoint, GatewayName, Outbound, Result, Runtime, ServerName, ServerSpec, Uris};
+use portolan_core::{
+    Caller, Channel, Endpoint, GatewayName, ResourceNaming, Result, Runtime, ServerName, ServerSpec, UpstreamCredential,
+};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     header::ParamHeader,
@@ -118,13 +120,13 @@ pub(crate) struct Outgoing<'a> {
     /// Whether structured content may come that is no object.
     pub(crate) odd_output: bool,
     /// How the client knows the URIs of the server.
-    pub(crate) uris: Uris,
+    pub(crate) uris: ResourceNaming,
     /// What becomes of the ids of tasks, where the client knows tasks.
     pub(crate) tasks: Option<Arc<TaskIds>>,
     /// Arguments that are repeated in headers.
     pub(crate) mirrored: &'a [ParamHeader],
     /// As whom.
-    pub(crate) credential: &'a Arc<Outbound>,
+    pub(crate) credential: &'a Arc<UpstreamCredential>,
     /// Headers of the client that are passed on.
     pub(crate) passthrough: HeaderMap,
 }
@@ -180,7 +182,7 @@ pub(crate) enum Reply {
 impl Outgoing<'_> {
     /// What a server of era `upstream` may ask the client. A modern client is answered at once, so that a call in which a
     /// legacy server asks something has to be kept; where nothing may be kept, nothing may be asked.
-    fn asks_at(&self, upstream: Era, limits: &Limits) -> Abilities {
+    fn asks_at(&self, upstream: Era, limits: &GatewayLimits) -> Abilities {
         match (&self.client, upstream) {
             (ClientSide::Modern { .. }, Era::Legacy) if limits.suspended == 0 => Abilities::NONE,
             _ => self.asks,
@@ -329,28 +331,28 @@ impl Link {
     }
 
     /// Has the server introduce itself, unless it has.
-    async fn introduce(&self, credential: &Arc<Outbound>) -> Result<()> {
+    async fn introduce(&self, credential: &Arc<UpstreamCredential>) -> Result<()> {
         if self.about.get().is_some() {
             return Ok(());
         }
         match &self.place {
             Place::Fixed(http) => http.introduce(credential).await,
-            Place::Channel(channel) => self.hello(channel).await,
+            Place::Channel(channel) => self.handshake(channel).await,
             Place::Runtime(runtime, install) => match runtime.endpoint(install).await? {
                 Endpoint::Http(endpoint) => self.moving(endpoint).introduce(credential).await,
-                Endpoint::Channel(channel) => self.hello(&channel).await,
+                Endpoint::Channel(channel) => self.handshake(&channel).await,
                 _ => Err(unknown_endpoint(&self.server.name)),
             },
         }
     }
 
-    async fn hello(&self, channel: &Arc<dyn Channel>) -> Result<()> {
-        self.about.learn_hello(&channel.hello().await?);
+    async fn handshake(&self, channel: &Arc<dyn Channel>) -> Result<()> {
+        self.about.learn_hello(&channel.handshake().await?);
         Ok(())
     }
 
     /// Brings a message to a server at a URL, in a session that may have been opened by another replica.
-    pub(crate) async fn tell(&self, seat: &Seat, credential: &Outbound, text: Bytes) -> Result<()> {
+    pub(crate) async fn tell(&self, seat: &Seat, credential: &UpstreamCredential, text: Bytes) -> Result<()> {
         match self.http().await? {
             Some(http) => http.tell_seat(seat, credential, text).await,
             None => Ok(()),
@@ -378,7 +380,7 @@ impl Link {
     }
 
     /// What the server says outside of calls, to who is sent with `credential`.
-    pub(crate) fn changes(self: &Arc<Self>, credential: &Arc<Outbound>) -> Arc<Hub> {
+    pub(crate) fn changes(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Arc<Hub> {
         self.hubs.of(self, credential)
     }
 
@@ -428,7 +430,7 @@ fn legacy_version(wanted: Option<ProtocolVersion>, offered: &[ProtocolVersion]) 
 
 fn unknown_endpoint(server: &ServerName) -> portolan_core::Error {
     let failure = portolan_core::Failure::new(
-        portolan_core::Cause::Config,
+        portolan_core::FailureKind::Config,
         "its runtime gives an endpoint of a kind that this gateway does not know",
     );
     portolan_core::Error::NotReady {

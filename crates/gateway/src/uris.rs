@@ -1,4 +1,4 @@
-//! URIs that say whose they are, for gateways that name the server in them (`Uris::Prefix`).
+//! URIs that say whose they are, for gateways that name the server in them (`ResourceNaming::Prefix`).
 //!
 //! ```text
 //! file:///a?b#c         of the server notes:  mcp+notes+file:///a?b#c
@@ -19,9 +19,9 @@ use portolan_core::ServerName;
 use portolan_wire::{
     Bytes,
     method::Method,
-    stream::{
-        Insertion,
-        Place::{self, Here, Members},
+    rewrite::{
+        JsonPath::{self, Here, Members},
+        StringPrefix,
     },
 };
 
@@ -47,39 +47,39 @@ pub(crate) fn meant(uri: &str) -> Option<(&str, Cow<'_, str>)> {
 }
 
 /// The same as [`prefixed`], for JSON that flows by.
-pub(crate) fn insertion(server: &ServerName) -> Insertion {
-    Insertion::front(&format!("{SCHEME}{server}+")).or_behind(APP, &format!("{server}/"))
+pub(crate) fn insertion(server: &ServerName) -> StringPrefix {
+    StringPrefix::front(&format!("{SCHEME}{server}+")).or_behind(APP, &format!("{server}/"))
 }
 
 /// A JSON text of `server` that is known to be one, with its URIs as clients have them.
-pub(crate) fn in_text(server: &ServerName, text: &Bytes, place: Place) -> Bytes {
+pub(crate) fn in_text(server: &ServerName, text: &Bytes, place: JsonPath) -> Bytes {
     let changed = insertion(server).put_into(text, place);
     changed.ok().flatten().unwrap_or_else(|| text.clone())
 }
 
 /// Where URIs are in the definition of a resource, in what tells of its change, and that there is none.
-pub(crate) const RESOURCE: Place = Members(&[("uri", Here)]);
+pub(crate) const RESOURCE: JsonPath = Members(&[("uri", Here)]);
 /// In the definition of a template.
-pub(crate) const TEMPLATE: Place = Members(&[("uriTemplate", Here)]);
+pub(crate) const TEMPLATE: JsonPath = Members(&[("uriTemplate", Here)]);
 /// In the definition of a tool: its app, as MCP Apps name it, as they did at first, and as the Apps SDK for ChatGPT does.
-pub(crate) const TOOL: Place = Members(&[("_meta", APPS)]);
+pub(crate) const TOOL: JsonPath = Members(&[("_meta", APPS)]);
 
-const APPS: Place = Members(&[
+const APPS: JsonPath = Members(&[
     ("ui", Members(&[("resourceUri", Here)])),
     ("ui/resourceUri", Here),
     ("openai/outputTemplate", Here),
 ]);
 /// A link to a resource, or one that is embedded. What has a URI in these places is one of them, whatever its `type` says,
 /// which may come after it.
-const BLOCK: Place = Members(&[("uri", Here), ("resource", RESOURCE)]);
-const CALLED: Place = Members(&[("content", BLOCK), ("_meta", APPS)]);
-const PROMPT: Place = Members(&[("messages", Members(&[("content", BLOCK)]))]);
-const READ: Place = Members(&[("contents", RESOURCE)]);
+const BLOCK: JsonPath = Members(&[("uri", Here), ("resource", RESOURCE)]);
+const CALLED: JsonPath = Members(&[("content", BLOCK), ("_meta", APPS)]);
+const PROMPT: JsonPath = Members(&[("messages", Members(&[("content", BLOCK)]))]);
+const READ: JsonPath = Members(&[("contents", RESOURCE)]);
 /// In all of a task.
-pub(crate) const TASK: Place = Members(&[("result", CALLED)]);
+pub(crate) const TASK: JsonPath = Members(&[("result", CALLED)]);
 
 /// Where URIs are in the result of a method; `None` where there are none.
-pub(crate) fn in_result(method: &Method) -> Option<Place> {
+pub(crate) fn in_result(method: &Method) -> Option<JsonPath> {
     Some(match method {
         Method::ToolsCall | Method::TasksResult => CALLED,
         Method::PromptsGet => PROMPT,
@@ -90,7 +90,7 @@ pub(crate) fn in_result(method: &Method) -> Option<Place> {
 }
 
 /// The same in the message that has the result.
-pub(crate) fn in_response(method: &Method) -> Option<Place> {
+pub(crate) fn in_response(method: &Method) -> Option<JsonPath> {
     Some(match method {
         Method::ToolsCall | Method::TasksResult => Members(&[("result", CALLED)]),
         Method::PromptsGet => Members(&[("result", PROMPT)]),

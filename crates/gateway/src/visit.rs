@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, Uri};
-use portolan_core::{Action, Caller, Decision, MethodUse, Naming, PromptUse, ResourceUse, ToolUse, Uris};
+use portolan_core::{Action, Caller, Decision, MethodUse, Naming, PromptUse, ResourceNaming, ResourceUse, ToolUse};
 
 use crate::{
     exposure::ExposedTool,
@@ -34,7 +34,9 @@ impl Visit {
         let mut places = self.places();
         let sole = places.next().filter(|(mount, _)| mount.is_whole())?;
         let spec = &self.gateway.spec;
-        let as_it_is = spec.naming == Naming::Plain && spec.uris == Uris::Plain && self.gateway.aliases.is_none();
+        let as_it_is = spec.naming == Naming::Plain
+            && spec.resource_naming == ResourceNaming::Plain
+            && self.gateway.aliases.is_none();
         (places.next().is_none() && as_it_is).then_some(sole)
     }
 }

@@ -14,7 +14,7 @@ use kube::{
     Resource,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
-use portolan_core::{Cause, Failure};
+use portolan_core::{Failure, FailureKind};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -226,7 +226,7 @@ fn stranger<K: Resource<DynamicType = ()>>(target: &Target, name: &str) -> Failu
     let kind = K::kind(&()).to_lowercase();
     let namespace = &target.cluster.namespace;
     Failure::new(
-        Cause::Config,
+        FailureKind::Config,
         format!("the {kind} {namespace}/{name} is there already, and is not ours"),
     )
     .remedy(format!("rename or delete that {kind}; it is left as it is until then"))

@@ -17,9 +17,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use portolan_core::{
-    Asks, Channel, ChannelNotification, ChannelRequest, Clock, EraPin, Exchange, Hello, Result, SystemClock,
+    Channel, ChannelNotification, ChannelRequest, Clock, Exchange, ProtocolEra, Result, ServerHandshake,
+    ServerRequestPolicy, SystemClock,
 };
-use portolan_process::{Front, Limits};
+use portolan_process::{ProcessLimits, StdioChannel};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -31,7 +32,7 @@ pub use self::{lease::Ownership, run::PodRun};
 /// It is attached to the [`PodRun`] that it was [aimed](Self::aim) at last. While there is none, and while it attaches,
 /// calls wait within their own timeout. Dropping it detaches; the server goes on.
 pub struct AttachChannel {
-    front: Arc<Front>,
+    front: Arc<StdioChannel>,
     runs: watch::Sender<Option<PodRun>>,
     _over: DropGuard,
 }
@@ -45,11 +46,11 @@ pub struct AttachConfig {
     /// The container that the server runs in. Default: the only one of the pod.
     pub container: Option<String>,
     /// Which era it speaks. Default: found out.
-    pub era: EraPin,
+    pub era: ProtocolEra,
     /// What a legacy server is told that it may ask.
-    pub asks: Asks,
+    pub server_requests: ServerRequestPolicy,
     /// The bounds.
-    pub limits: Limits,
+    pub limits: ProcessLimits,
     /// Which of several programs owns the server. `None` if no other is attached to it. Default: `None`.
     pub ownership: Option<Ownership>,
     /// How long attaching may take. Default: 10 s.
@@ -73,9 +74,9 @@ impl Default for AttachConfig {
         Self {
             cluster: "Kubernetes".into(),
             container: None,
-            era: EraPin::Auto,
-            asks: Asks::default(),
-            limits: Limits::default(),
+            era: ProtocolEra::Auto,
+            server_requests: ServerRequestPolicy::default(),
+            limits: ProcessLimits::default(),
             ownership: None,
             connect: Duration::from_secs(10),
             introduction: Duration::from_secs(60),
@@ -97,7 +98,7 @@ impl AttachChannel {
     ///
     /// Outside of a tokio runtime.
     pub fn new(name: &str, client: kube::Client, namespace: &str, config: AttachConfig) -> Arc<Self> {
-        let front = Arc::new(Front::new(name, &config.limits));
+        let front = Arc::new(StdioChannel::new(name, &config.limits));
         let (runs, over) = (watch::Sender::new(None), CancellationToken::new());
         let keeper = Keeper::new(
             front.clone(),
@@ -130,8 +131,8 @@ impl AttachChannel {
 
 #[async_trait]
 impl Channel for AttachChannel {
-    async fn hello(&self) -> Result<Hello> {
-        self.front.hello().await
+    async fn handshake(&self) -> Result<ServerHandshake> {
+        self.front.handshake().await
     }
 
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use portolan_core::{Cause, Endpoint, Error, Failure, InstallName, Result, RunSpec, Status, StatusEvent};
+use portolan_core::{Endpoint, Error, Failure, FailureKind, InstallName, Result, RunSpec, Status, StatusEvent};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
@@ -201,7 +201,7 @@ impl Cell {
     pub(crate) fn publish(&self) -> Option<Duration> {
         let mut state = self.state();
         if state.removing {
-            state.endpoint = Err(Failure::new(Cause::Stopped, "it is being removed"));
+            state.endpoint = Err(Failure::new(FailureKind::Stopped, "it is being removed"));
             state.road.close();
             return None;
         }
@@ -347,7 +347,7 @@ impl Cell {
         };
         let woken = live.and_then(|live| mark::time(&live.metadata, mark::WOKEN_AT));
         let silent = (!self.target.is_complete()).then(|| self.target.fault()).flatten();
-        let silent = silent.map(|why| Failure::new(Cause::Connection, why));
+        let silent = silent.map(|why| Failure::new(FailureKind::Connection, why));
         status::find(&Facts {
             now,
             template: &seen.template,
@@ -424,7 +424,7 @@ fn steady(old: Option<&Status>, new: Status) -> Status {
     match failure(old) {
         Some((was_failed, before))
             if was_failed == failed
-                && before.cause == now.cause
+                && before.kind == now.kind
                 && before.message == now.message
                 && before.detail.len() == now.detail.len() =>
         {
@@ -441,13 +441,13 @@ fn unusable(status: &Status) -> Failure {
         Status::Asleep => starting("it is asleep"),
         Status::Waking => starting("it is waking from its sleep"),
         Status::Pending { cause: Some(cause) } => starting(format!("it is still starting: {cause}")),
-        Status::Removed => Failure::new(Cause::Stopped, "it was removed"),
+        Status::Removed => Failure::new(FailureKind::Stopped, "it was removed"),
         _ => starting("it is still starting"),
     }
 }
 
 fn starting(message: impl Into<String>) -> Failure {
-    Failure::new(Cause::Starting, message)
+    Failure::new(FailureKind::Starting, message)
 }
 
 pub(crate) fn not_found(name: &InstallName) -> Error {

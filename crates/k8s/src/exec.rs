@@ -13,7 +13,7 @@ use bytes::{BufMut, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, api::AttachParams, core::Request};
-use portolan_core::{Cause, Error, ExecStreams, Failure, InstallName, Result};
+use portolan_core::{Error, ExecStreams, Failure, FailureKind, InstallName, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::AbortOnDropHandle;
@@ -41,7 +41,7 @@ pub(crate) async fn start(cell: &Cell, name: &InstallName, command: &[String]) -
         return Err(Error::NotReady {
             what: "deployment",
             name: name.to_string(),
-            failure: Failure::new(Cause::Starting, "no pod of it runs"),
+            failure: Failure::new(FailureKind::Starting, "no pod of it runs"),
         });
     };
     let params = AttachParams::default()

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use portolan_core::{BoxError, Cause, Error, Failure};
+use portolan_core::{BoxError, Error, Failure, FailureKind};
 
 /// Why a call to the API server failed.
 ///
@@ -144,15 +144,15 @@ impl Fault {
     /// As the failure of a deployment whose objects could not be written.
     pub(crate) fn failure(&self) -> Failure {
         match self {
-            Self::Quota(_) => Failure::new(Cause::Quota, self.to_string())
+            Self::Quota(_) => Failure::new(FailureKind::Quota, self.to_string())
                 .remedy("raise the quota of the namespace, or remove what is not needed"),
-            Self::Forbidden(_) => Failure::new(Cause::Config, self.to_string()),
-            Self::NoNamespace(name) => Failure::new(Cause::Config, self.to_string())
+            Self::Forbidden(_) => Failure::new(FailureKind::Config, self.to_string()),
+            Self::NoNamespace(name) => Failure::new(FailureKind::Config, self.to_string())
                 .remedy(format!("create it: kubectl create namespace {name}")),
             Self::Unauthorized { .. } | Self::Unreachable { .. } | Self::Busy { .. } => {
-                Failure::new(Cause::Connection, self.to_string())
+                Failure::new(FailureKind::Connection, self.to_string())
             }
-            Self::Gone(_) | Self::Conflict(_) | Self::Refused(_) => Failure::new(Cause::Config, self.to_string()),
+            Self::Gone(_) | Self::Conflict(_) | Self::Refused(_) => Failure::new(FailureKind::Config, self.to_string()),
         }
     }
 }
@@ -274,7 +274,7 @@ mod tests {
             "forbidden: the service account \"portolan\" may not \"patch\" \"deployments\" in \"mcp-servers\"; \
              deploy/rbac.yaml has the rule"
         );
-        assert_eq!(fault.failure().cause, Cause::Config);
+        assert_eq!(fault.failure().kind, FailureKind::Config);
         assert!(!fault.is_passing());
     }
 
@@ -293,7 +293,7 @@ mod tests {
             403,
             "deployments.apps \"a\" is forbidden: exceeded quota: small, requested: count/deployments.apps=1",
         );
-        assert_eq!(fault.failure().cause, Cause::Quota);
+        assert_eq!(fault.failure().kind, FailureKind::Quota);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{body::Incoming, client::conn::http1::SendRequest, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use k8s_openapi::api::core::v1::Pod;
-use portolan_core::{Cause, Failure};
+use portolan_core::{Failure, FailureKind};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -71,7 +71,7 @@ impl Forward {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let failure = |error| {
             Failure::new(
-                Cause::Connection,
+                FailureKind::Connection,
                 format!("no port can be opened on 127.0.0.1: {error}"),
             )
         };

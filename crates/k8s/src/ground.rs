@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret as SecretObject};
 use kube::{Api, api::ListParams};
 use portolan_core::{
-    Cause, Clock, CredentialKey, CredentialReader, Error, Failure, InstallName, RunSpec, Secret, StatusBoard,
+    Clock, CredentialKey, CredentialReader, Error, Failure, FailureKind, InstallName, RunSpec, Secret, StatusBoard,
 };
 use tokio::sync::OnceCell;
 
@@ -106,7 +106,7 @@ impl Ground {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    let failure = Failure::new(Cause::Connection, format!("its secrets cannot be read: {error}"));
+                    let failure = Failure::new(FailureKind::Connection, format!("its secrets cannot be read: {error}"));
                     return Err(failure.detail(format!("credential key {key}")));
                 }
             }

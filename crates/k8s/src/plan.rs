@@ -10,7 +10,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use portolan_core::{Asks, CredentialKey, EraPin, InstallName, Result, RunSpec, Secret};
+use portolan_core::{CredentialKey, InstallName, ProtocolEra, Result, RunSpec, Secret, ServerRequestPolicy};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -29,9 +29,9 @@ pub(crate) struct Plan {
     /// What its pods are marked with.
     pub(crate) template: String,
     /// Which era the server speaks.
-    pub(crate) era: EraPin,
+    pub(crate) era: ProtocolEra,
     /// What it may ask.
-    pub(crate) asks: Asks,
+    pub(crate) server_requests: ServerRequestPolicy,
     /// The fields of the Deployment that are ours.
     pub(crate) wanted: Value,
     /// The other objects, in the order in which they are applied: all before the Deployment.
@@ -121,7 +121,7 @@ impl Plan {
             deployment: rendered.deployment.metadata.name.clone().unwrap_or_default(),
             template: template.unwrap_or_default(),
             era: spec.era,
-            asks: spec.asks,
+            server_requests: spec.server_requests,
             wanted,
             parts: parts(&rendered),
             token: token.clone(),

@@ -95,7 +95,7 @@ fn attach(cell: &Cell, plan: &Plan) -> Arc<AttachChannel> {
         cluster: cell.target.cluster.title.to_string(),
         container: Some(CONTAINER.into()),
         era: plan.era,
-        asks: plan.asks,
+        server_requests: plan.server_requests,
         ownership: Some(ownership),
         clock: cell.ground.clock.clone(),
         ..AttachConfig::default()

@@ -38,7 +38,7 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
 };
 use portolan_core::{
-    CredentialKey, Error, ImagePullSecret, InstallName, Result, RunSpec, Secret, ServerSpec, StdioCarrier, Value,
+    CredentialKey, EnvValue, Error, ImagePullSecret, InstallName, Result, RunSpec, Secret, ServerSpec, StdioCarrier,
 };
 
 use crate::{
@@ -207,8 +207,8 @@ pub fn show(input: &RenderInput<'_>) -> Result<String> {
 pub fn secret_keys(spec: &RunSpec) -> BTreeSet<&CredentialKey> {
     let values = spec.env.values().chain(spec.files.values());
     let given = values.filter_map(|value| match value {
-        Value::Secret(key) => Some(key),
-        Value::Plain(_) => None,
+        EnvValue::Secret(key) => Some(key),
+        EnvValue::Plain(_) => None,
     });
     let pulling = spec.kubernetes.image_pull_secrets.iter().filter_map(|pull| match pull {
         ImagePullSecret::Credentials { password, .. } => Some(password),
@@ -221,11 +221,11 @@ impl RenderInput<'_> {
     /// The secret under `key`, which is there for `what`.
     fn secret(&self, key: &CredentialKey, what: &str) -> Result<&Secret> {
         self.secrets.get(key).ok_or_else(|| {
-            use portolan_core::{Cause, Failure};
+            use portolan_core::{Failure, FailureKind};
             Error::NotReady {
                 what: "install",
                 name: self.name.to_string(),
-                failure: Failure::new(Cause::Config, format!("the secret for {what} is missing"))
+                failure: Failure::new(FailureKind::Config, format!("the secret for {what} is missing"))
                     .remedy("store the secret, then restart the server")
                     .detail(format!("credential key {key}")),
             }

@@ -8,7 +8,7 @@ use k8s_openapi::api::{
     autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec},
 };
 use kube::api::ListParams;
-use portolan_core::{Cause, Failure};
+use portolan_core::{Failure, FailureKind};
 use serde_json::{Value, json};
 
 use crate::{
@@ -103,7 +103,9 @@ pub(crate) async fn sleep(cell: &Cell) -> Result<(), Failure> {
     let live = cell.live().ok_or_else(missing)?;
     if let Some(scaler) = autoscaler(cell, &live).await.map_err(|fault| fault.failure())? {
         let message = format!("the autoscaler {scaler:?} owns its number of copies");
-        return Err(Failure::new(Cause::Config, message).remedy("let that autoscaler send it to sleep, or remove it"));
+        return Err(
+            Failure::new(FailureKind::Config, message).remedy("let that autoscaler send it to sleep, or remove it")
+        );
     }
     scale(cell, |live| {
         let replicas = wanted_replicas(live);
@@ -169,7 +171,7 @@ async fn autoscaler(cell: &Cell, live: &Deployment) -> Result<Option<String>, Fa
 }
 
 fn missing() -> Failure {
-    Failure::new(Cause::Starting, "it has not been made yet")
+    Failure::new(FailureKind::Starting, "it has not been made yet")
 }
 
 fn between(from: Timestamp, to: Timestamp) -> Duration {

@@ -1,6 +1,6 @@
 //! Restarts that are asked for.
 
-use portolan_core::{Cause, Error, Failure, Result};
+use portolan_core::{Error, Failure, FailureKind, Result};
 use serde_json::json;
 
 use crate::{cell::Cell, mark, render::Restarted, work};
@@ -12,7 +12,7 @@ pub(crate) async fn roll(cell: &Cell, restarted: Restarted) -> Result<()> {
     {
         let mut state = cell.state();
         if state.wish.is_none() {
-            let failure = Failure::new(Cause::Starting, "the host has not asked for it since it started");
+            let failure = Failure::new(FailureKind::Starting, "the host has not asked for it since it started");
             return Err(Error::NotReady {
                 what: "deployment",
                 name: cell.unit.to_string(),

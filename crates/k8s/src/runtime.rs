@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use portolan_core::{
-    Cause, Clock, CredentialReader, Endpoint, Error, ExecStreams, Failure, InstallName, LogLine, LogQuery, Restart,
-    Result, RunSpec, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale, ServerSpec, StatusEvent,
+    Clock, CredentialReader, Endpoint, Error, ExecStreams, Failure, FailureKind, InstallName, LogLine, LogQuery,
+    Restart, Result, RunSpec, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale, ServerSpec, StatusEvent,
     SystemClock, TeamId,
 };
 use tokio::{sync::oneshot, task::JoinSet};
@@ -38,7 +38,7 @@ use crate::{
 /// - [`list`](Runtime::list) gives also what was ensured before the host was started anew: it is found by its labels.
 ///   Before the first answer of the cluster it waits, at most for [`KubeConfig::deadline`].
 /// - A stranger's object is never touched. One that has the name of ours fails the deployment with
-///   [`Cause::Config`](portolan_core::Cause::Config).
+///   [`FailureKind::Config`](portolan_core::Cause::Config).
 /// - Several replicas of a host may run over one namespace. What one removes, the others give up.
 /// - Servers outlive the runtime: dropping it ends watches, port-forwards and attachments, and no server.
 pub struct KubeRuntime {
@@ -273,7 +273,7 @@ impl RuntimeScale for KubeRuntime {
 fn stopped(name: &InstallName) -> Error {
     not_ready(
         name,
-        Failure::new(Cause::Stopped, "the runtime ended before it was removed"),
+        Failure::new(FailureKind::Stopped, "the runtime ended before it was removed"),
     )
 }
 

@@ -12,7 +12,7 @@ use k8s_openapi::api::{
     apps::v1::{Deployment, DeploymentCondition},
     core::v1::Pod,
 };
-use portolan_core::{Cause, Failure, Status};
+use portolan_core::{Failure, FailureKind, Status};
 
 use crate::{mark, render::any_version, view::Warning};
 
@@ -101,7 +101,7 @@ pub(crate) fn find(facts: &Facts<'_>) -> Finding {
             } else if facts.was_ready {
                 let text = cause.unwrap_or_else(|| "its pod went away; another one is starting".into());
                 Status::Restarting {
-                    failure: Failure::new(Cause::Starting, text),
+                    failure: Failure::new(FailureKind::Starting, text),
                 }
             } else {
                 Status::Pending { cause }
@@ -114,7 +114,7 @@ pub(crate) fn find(facts: &Facts<'_>) -> Finding {
 /// What can be said without looking at pods.
 fn before_pods(facts: &Facts<'_>) -> Option<Status> {
     if let Some(trouble) = facts.trouble.filter(|_| !facts.written) {
-        let waits = trouble.cause == Cause::Connection;
+        let waits = trouble.kind == FailureKind::Connection;
         return Some(if waits {
             Status::Pending {
                 cause: Some(trouble.message.clone()),
@@ -132,7 +132,7 @@ fn before_pods(facts: &Facts<'_>) -> Option<Status> {
         return None;
     }
     let failure = || {
-        Failure::new(Cause::Stopped, "somebody else scaled it to zero")
+        Failure::new(FailureKind::Stopped, "somebody else scaled it to zero")
             .remedy("scale it up again, or restart it")
             .detail(place(deployment))
     };
@@ -180,10 +180,13 @@ fn refused_pods(deployment: &Deployment) -> Option<Failure> {
         let quota = message
             .split_once("exceeded quota: ")
             .map_or(message, |(_, quota)| quota);
-        Failure::new(Cause::Quota, format!("the quota of the namespace is used up: {quota}"))
-            .remedy("raise the quota of the namespace, or lower the requests of the server")
+        Failure::new(
+            FailureKind::Quota,
+            format!("the quota of the namespace is used up: {quota}"),
+        )
+        .remedy("raise the quota of the namespace, or lower the requests of the server")
     } else {
-        Failure::new(Cause::Config, format!("its pod is refused: {message}"))
+        Failure::new(FailureKind::Config, format!("its pod is refused: {message}"))
     };
     Some(failure.detail(place(deployment)))
 }

@@ -8,7 +8,7 @@ use futures_util::{
 };
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::api::{LogParams, Patch, PatchParams};
-use portolan_core::{Cause, Failure, InstallName};
+use portolan_core::{Failure, FailureKind, InstallName};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -239,7 +239,7 @@ async fn plan(cell: &Cell) -> Result<Option<Arc<Plan>>, Failure> {
 fn failure_of(error: portolan_core::Error) -> Failure {
     match error {
         portolan_core::Error::NotReady { failure, .. } => failure,
-        other => Failure::new(Cause::Config, other.to_string()),
+        other => Failure::new(FailureKind::Config, other.to_string()),
     }
 }
 

@@ -21,7 +21,7 @@ pub struct ProcessConfig {
     /// The working directory of the children. Default: their private directory.
     pub work_dir: WorkDir,
     /// The bounds of each server.
-    pub limits: Limits,
+    pub limits: ProcessLimits,
     /// When and how often a server that ended is started again.
     pub restarts: RestartPolicy,
     /// How long a start may take until the server has introduced itself. Default: 60 s.
@@ -53,7 +53,7 @@ pub enum WorkDir {
 /// The bounds of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct ProcessLimits {
     /// How many calls may be under way at once. Default: 1024.
     pub calls: usize,
     /// How many calls may wait for a server that is starting. Default: 1024.
@@ -89,7 +89,7 @@ impl ProcessConfig {
             path: "/usr/local/bin:/usr/bin:/bin".into(),
             inherit: Vec::new(),
             work_dir: WorkDir::default(),
-            limits: Limits::default(),
+            limits: ProcessLimits::default(),
             restarts: RestartPolicy::default(),
             start_deadline: Duration::from_secs(60),
             probe_patience: Duration::from_secs(5),
@@ -115,7 +115,7 @@ impl ProcessConfig {
     }
 }
 
-impl Default for Limits {
+impl Default for ProcessLimits {
     fn default() -> Self {
         Self {
             calls: 1024,

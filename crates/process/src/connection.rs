@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use portolan_core::{Asks, ChannelRequest, EraPin, Exchange, Failure, Hello};
+use portolan_core::{ChannelRequest, Exchange, Failure, ProtocolEra, ServerHandshake, ServerRequestPolicy};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -10,10 +10,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    Front, Limits,
+    ProcessLimits, StdioChannel,
     handshake::{Handshake, Opening},
     inbound::Inbound,
-    mailbox::{Handle, Mailbox, Refused, stopped},
+    mailbox::{CallError, Handle, Mailbox, stopped},
     reader, writer,
 };
 
@@ -23,13 +23,13 @@ pub type LogSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
 /// Speech with one run of a stdio server, over a reader and a writer: the pipes of a child, or a stream into a pod.
 ///
 /// It owns both, splits lines, gives each call an id of its own, brings each answer to its caller, routes what the server
-/// asks, and keeps deadlines. Whoever opens one shakes hands, puts it before a [`Front`], waits until it has
+/// asks, and keeps deadlines. Whoever opens one shakes hands, puts it before a [`StdioChannel`], waits until it has
 /// [`ended`](Self::ended) and closes it with the reason. Dropping it fails the calls under way as stopped.
 pub struct Connection {
     mailbox: Arc<Mailbox>,
     /// The reader or the writer came to its end.
     silent: CancellationToken,
-    asks: Asks,
+    server_requests: ServerRequestPolicy,
     reader: AbortOnDropHandle<()>,
     writer: Option<AbortOnDropHandle<()>>,
     _timer: AbortOnDropHandle<()>,
@@ -40,9 +40,9 @@ pub struct Connection {
 #[non_exhaustive]
 pub struct ConnectionConfig {
     /// The bounds.
-    pub limits: Limits,
+    pub limits: ProcessLimits,
     /// What the server may ask, and what is declared to it.
-    pub asks: Asks,
+    pub server_requests: ServerRequestPolicy,
     /// The id of the first call; each later one has the next. Default: 1. Where the same run of a server was spoken with
     /// before, its late answers must not meet new calls: then this begins far from where it was.
     pub first_id: u64,
@@ -52,10 +52,10 @@ pub struct ConnectionConfig {
 
 impl ConnectionConfig {
     /// The defaults with these bounds.
-    pub fn new(limits: Limits, asks: Asks) -> Self {
+    pub fn new(limits: ProcessLimits, server_requests: ServerRequestPolicy) -> Self {
         Self {
             limits,
-            asks,
+            server_requests,
             first_id: 1,
             log: Arc::new(|_| {}),
         }
@@ -69,7 +69,7 @@ impl Connection {
     ///
     /// Outside of a tokio runtime.
     pub fn open(
-        front: &Front,
+        front: &StdioChannel,
         output: impl AsyncRead + Send + Unpin + 'static,
         input: impl AsyncWrite + Send + Unpin + 'static,
         config: ConnectionConfig,
@@ -81,7 +81,7 @@ impl Connection {
             mailbox: mailbox.clone(),
             log: config.log,
             notifications: front.notifications.clone(),
-            asks: config.asks,
+            server_requests: config.server_requests,
         };
         let closing = silent.clone();
         let reader = own(async move {
@@ -98,30 +98,35 @@ impl Connection {
             _timer: own(keep_deadlines(mailbox.clone())),
             mailbox,
             silent,
-            asks: config.asks,
+            server_requests: config.server_requests,
             reader,
             writer: Some(writer),
         }
     }
 
     /// Shakes hands within `limit`. Where the era has to be found, the modern probe stays alone for `patience`.
-    pub async fn shake(&self, era: EraPin, patience: Duration, limit: Duration) -> Result<Hello, Failure> {
+    pub async fn handshake(
+        &self,
+        era: ProtocolEra,
+        patience: Duration,
+        limit: Duration,
+    ) -> Result<ServerHandshake, Failure> {
         let opening = match era {
-            EraPin::Modern => Opening::Modern,
-            EraPin::Legacy => Opening::Legacy,
-            EraPin::Auto => Opening::Probe,
+            ProtocolEra::Modern => Opening::Modern,
+            ProtocolEra::Legacy => Opening::Legacy,
+            ProtocolEra::Auto => Opening::Probe,
         };
         let handshake = Handshake {
             mailbox: &self.mailbox,
-            asks: self.asks,
+            server_requests: self.server_requests,
             patience,
             deadline: Instant::now() + limit,
         };
-        handshake.shake(opening).await
+        handshake.handshake(opening).await
     }
 
     /// Sends a request that fails at `deadline`. `Err` if this is closed or full: then nothing was sent.
-    pub fn call(&self, request: &ChannelRequest, deadline: Instant) -> Result<Exchange, Refused> {
+    pub fn call(&self, request: &ChannelRequest, deadline: Instant) -> Result<Exchange, CallError> {
         let placed = self.mailbox.call(request, deadline)?;
         Ok(Exchange::new(placed.events, Handle::cancelled_on_drop(placed.handle)))
     }
@@ -179,7 +184,7 @@ impl fmt::Debug for ConnectionConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionConfig")
             .field("limits", &self.limits)
-            .field("asks", &self.asks)
+            .field("asks", &self.server_requests)
             .field("first_id", &self.first_id)
             .finish_non_exhaustive()
     }

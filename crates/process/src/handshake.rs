@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use portolan_core::{Answer, Asks, Cause, ChannelRequest, Error, Exchange, Failure, Hello};
+use portolan_core::{
+    ChannelRequest, Error, Exchange, Failure, FailureKind, RpcResponse, ServerHandshake, ServerRequestPolicy,
+};
 use portolan_wire::{
     envelope,
     era::{Era, Probe, ProtocolVersion, judge_stdio_probe},
@@ -14,7 +16,7 @@ use portolan_wire::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::mailbox::{Handle, Mailbox, Refused};
+use crate::mailbox::{CallError, Handle, Mailbox};
 
 /// Who we say we are.
 const CLIENT: &str = concat!(r#"{"name":"portolan","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
@@ -36,14 +38,14 @@ pub(crate) enum Opening {
 pub(crate) struct Handshake<'a> {
     pub(crate) mailbox: &'a Arc<Mailbox>,
     /// What is declared to a legacy server. A modern one is told with each call.
-    pub(crate) asks: Asks,
+    pub(crate) server_requests: ServerRequestPolicy,
     /// How long the probe stays alone.
     pub(crate) patience: Duration,
     pub(crate) deadline: Instant,
 }
 
 impl Handshake<'_> {
-    pub(crate) async fn shake(&self, opening: Opening) -> Result<Hello, Failure> {
+    pub(crate) async fn handshake(&self, opening: Opening) -> Result<ServerHandshake, Failure> {
         match opening {
             Opening::Modern => self.discover().await?.ok_or_else(|| {
                 unfit("the server does not speak a modern version of MCP").remedy("pin it to legacy, or to none")
@@ -51,14 +53,14 @@ impl Handshake<'_> {
             Opening::Legacy => self.initialize().await,
             Opening::Probe => self.probe().await,
             Opening::LegacyFirst => match self.initialize().await {
-                Err(failure) if failure.cause == Cause::Protocol => self.discover().await?.ok_or(failure),
+                Err(failure) if failure.kind == FailureKind::Protocol => self.discover().await?.ok_or(failure),
                 other => other,
             },
         }
     }
 
     /// The probe decides. While it stays unanswered for long, both are outstanding and the first to prove itself wins.
-    async fn probe(&self) -> Result<Hello, Failure> {
+    async fn probe(&self) -> Result<ServerHandshake, Failure> {
         let discover = self.discover();
         tokio::pin!(discover);
         match timeout(self.patience, &mut discover).await {
@@ -76,14 +78,14 @@ impl Handshake<'_> {
                 None => initialize.await,
             },
             initialized = &mut initialize => match initialized {
-                Err(failure) if failure.cause == Cause::Protocol => discover.await?.ok_or(failure),
+                Err(failure) if failure.kind == FailureKind::Protocol => discover.await?.ok_or(failure),
                 other => other,
             },
         }
     }
 
     /// `None` from a server that is not modern.
-    async fn discover(&self) -> Result<Option<Hello>, Failure> {
+    async fn discover(&self) -> Result<Option<ServerHandshake>, Failure> {
         let version = ProtocolVersion::NEWEST.as_str();
         let params = format!(
             r#"{{"{META}":{{"{PROTOCOL_VERSION}":"{version}","{CLIENT_CAPABILITIES}":{{}},"{CLIENT_INFO}":{CLIENT}}}}}"#
@@ -108,14 +110,14 @@ impl Handshake<'_> {
         }
     }
 
-    async fn initialize(&self) -> Result<Hello, Failure> {
+    async fn initialize(&self) -> Result<ServerHandshake, Failure> {
         let version = ProtocolVersion::NEWEST_LEGACY.as_str();
-        let capabilities = capabilities(self.asks);
+        let capabilities = capabilities(self.server_requests);
         let params =
             format!(r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"clientInfo":{CLIENT}}}"#);
         let raw = match self.ask("initialize", params).await? {
-            Answer::Result(raw) => raw,
-            Answer::Error(raw) => {
+            RpcResponse::Result(raw) => raw,
+            RpcResponse::Error(raw) => {
                 let message = ErrorObject::parse(&raw).map_or_else(String::new, |error| format!(": {error}"));
                 return Err(unfit(format!("the server refused to initialize{message}")));
             }
@@ -126,17 +128,17 @@ impl Handshake<'_> {
         Ok(hello)
     }
 
-    async fn ask(&self, method: &str, params: String) -> Result<Answer, Failure> {
+    async fn ask(&self, method: &str, params: String) -> Result<RpcResponse, Failure> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let request = ChannelRequest::new(method, Some(params.into()), left);
         let exchange = match self.mailbox.handshake(&request, self.deadline) {
             Ok(placed) => Exchange::new(placed.events, Handle::cancelled_on_drop(placed.handle)),
-            Err(Refused::Closed(failure)) => return Err(failure),
-            Err(Refused::Error(error)) => return Err(unfit(error.to_string())),
+            Err(CallError::Closed(failure)) => return Err(failure),
+            Err(CallError::Error(error)) => return Err(unfit(error.to_string())),
         };
         exchange.answer().await.map_err(|error| match error {
             Error::NotReady { failure, .. } => failure,
-            Error::Timeout { .. } => Failure::new(Cause::Timeout, "the server did not introduce itself in time")
+            Error::Timeout { .. } => Failure::new(FailureKind::Timeout, "the server did not introduce itself in time")
                 .remedy("see that it speaks MCP on its standard output, or raise the start deadline"),
             other => unfit(other.to_string()),
         })
@@ -144,21 +146,21 @@ impl Handshake<'_> {
 }
 
 /// The client capabilities that let a legacy server ask, and nothing else.
-fn capabilities(asks: Asks) -> String {
+fn capabilities(server_requests: ServerRequestPolicy) -> String {
     let parts = [
-        (asks.elicitation, r#""elicitation":{"form":{},"url":{}}"#),
-        (asks.sampling, r#""sampling":{}"#),
-        (asks.roots, r#""roots":{}"#),
+        (server_requests.elicitation, r#""elicitation":{"form":{},"url":{}}"#),
+        (server_requests.sampling, r#""sampling":{}"#),
+        (server_requests.roots, r#""roots":{}"#),
     ];
     let allowed: Vec<_> = parts.iter().filter(|(on, _)| *on).map(|(_, text)| *text).collect();
     format!("{{{}}}", allowed.join(","))
 }
 
-fn judge(answer: &Answer) -> Probe {
+fn judge(answer: &RpcResponse) -> Probe {
     let id = RequestId::from_u64(0);
     let message = match answer {
-        Answer::Result(raw) => envelope::result(&id, raw),
-        Answer::Error(raw) => match ErrorObject::parse(raw) {
+        RpcResponse::Result(raw) => envelope::result(&id, raw),
+        RpcResponse::Error(raw) => match ErrorObject::parse(raw) {
             Some(error) => envelope::error(Some(&id), &error),
             None => return Probe::Legacy,
         },
@@ -166,9 +168,9 @@ fn judge(answer: &Answer) -> Probe {
     judge_stdio_probe(&message).unwrap_or(Probe::Legacy)
 }
 
-fn modern(version: ProtocolVersion, discovered: Option<&Bytes>) -> Result<Hello, Failure> {
+fn modern(version: ProtocolVersion, discovered: Option<&Bytes>) -> Result<ServerHandshake, Failure> {
     let Some(raw) = discovered else {
-        return Ok(Hello::new(true, version.as_str(), Bytes::from_static(b"{}")));
+        return Ok(ServerHandshake::new(true, version.as_str(), Bytes::from_static(b"{}")));
     };
     let result = RawObject::parse(raw).map_err(|error| unfit(format!("the discovery cannot be read: {error}")))?;
     let mut hello = introduced(true, version.as_str(), &result);
@@ -177,7 +179,7 @@ fn modern(version: ProtocolVersion, discovered: Option<&Bytes>) -> Result<Hello,
     Ok(hello)
 }
 
-fn legacy(raw: &Bytes) -> Option<Hello> {
+fn legacy(raw: &Bytes) -> Option<ServerHandshake> {
     let result = RawObject::parse(raw).ok()?;
     let version = result.get("protocolVersion").and_then(object::text)?.into_owned();
     let mut hello = introduced(false, &version, &result);
@@ -185,9 +187,9 @@ fn legacy(raw: &Bytes) -> Option<Hello> {
     Some(hello)
 }
 
-fn introduced(is_modern: bool, version: &str, result: &RawObject) -> Hello {
+fn introduced(is_modern: bool, version: &str, result: &RawObject) -> ServerHandshake {
     let capabilities = result.get("capabilities").cloned();
-    let mut hello = Hello::new(
+    let mut hello = ServerHandshake::new(
         is_modern,
         version,
         capabilities.unwrap_or_else(|| Bytes::from_static(b"{}")),
@@ -197,5 +199,5 @@ fn introduced(is_modern: bool, version: &str, result: &RawObject) -> Hello {
 }
 
 fn unfit(message: impl Into<String>) -> Failure {
-    Failure::new(Cause::Protocol, message)
+    Failure::new(FailureKind::Protocol, message)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_core::{Answer, Asks, Cause, ChannelNotification, Failure};
+use portolan_core::{ChannelNotification, Failure, FailureKind, RpcResponse, ServerRequestPolicy};
 use portolan_wire::{
     envelope::{self, Incoming, Message, Notification, Outcome, Request},
     error::{ErrorObject, METHOD_NOT_FOUND},
@@ -24,7 +24,7 @@ pub(crate) struct Inbound {
     pub(crate) log: LogSink,
     pub(crate) notifications: broadcast::Sender<ChannelNotification>,
     /// What the server may ask.
-    pub(crate) asks: Asks,
+    pub(crate) server_requests: ServerRequestPolicy,
     /// The longest line, for the message about a longer one.
     pub(crate) limit: usize,
 }
@@ -41,9 +41,9 @@ impl Inbound {
         if text.is_empty() {
             return;
         }
-        let limits = envelope::Limits {
+        let limits = envelope::ParseLimits {
             depth: DEPTH,
-            ..envelope::Limits::default()
+            ..envelope::ParseLimits::default()
         };
         match envelope::parse(text, &limits) {
             Ok(Incoming::One(message)) => self.message(message),
@@ -59,8 +59,8 @@ impl Inbound {
                     return;
                 };
                 let answer = match response.outcome {
-                    Outcome::Result(raw) => Answer::Result(raw),
-                    Outcome::Error(raw) => Answer::Error(raw),
+                    Outcome::Result(raw) => RpcResponse::Result(raw),
+                    Outcome::Error(raw) => RpcResponse::Error(raw),
                 };
                 self.mailbox.answer(id, Ok(answer));
             }
@@ -72,9 +72,9 @@ impl Inbound {
     fn request(&self, request: Request) {
         let may_ask = match request.method {
             Method::Ping => return self.mailbox.tell(envelope::result(&request.id, b"{}")),
-            Method::Elicit => self.asks.elicitation,
-            Method::CreateMessage => self.asks.sampling,
-            Method::RootsList => self.asks.roots,
+            Method::Elicit => self.server_requests.elicitation,
+            Method::CreateMessage => self.server_requests.sampling,
+            Method::RootsList => self.server_requests.roots,
             _ => false,
         };
         if may_ask {
@@ -125,7 +125,7 @@ impl Inbound {
         let mut sniffer = Sniffer::default();
         sniffer.feed(text);
         if let Some(id) = sniffer.answered() {
-            let failure = Failure::new(Cause::Protocol, format!("the answer cannot be read: {problem}"));
+            let failure = Failure::new(FailureKind::Protocol, format!("the answer cannot be read: {problem}"));
             self.mailbox.fail(id, failure);
         }
         (self.log)(text);
@@ -134,7 +134,7 @@ impl Inbound {
     fn too_long(&self, answered: Option<u64>) {
         let limit = size(self.limit);
         if let Some(id) = answered {
-            let failure = Failure::new(Cause::Protocol, format!("the answer is larger than {limit}"));
+            let failure = Failure::new(FailureKind::Protocol, format!("the answer is larger than {limit}"));
             self.mailbox.fail(
                 id,
                 failure.remedy("ask for less at a time, or raise the limit of lines"),

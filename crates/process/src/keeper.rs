@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portolan_core::{Asks, Cause, EraPin, Failure, Status};
+use portolan_core::{Failure, FailureKind, ProtocolEra, ServerRequestPolicy, Status};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -10,7 +10,6 @@ use tokio::{
 
 use crate::{
     ServerCommand, StdioServer,
-    front::{Phase, Ready},
     handshake::{Handshake, Opening},
     launch::{launch, needs_private_dir},
     mailbox::{Mailbox, stopped},
@@ -18,6 +17,7 @@ use crate::{
     redact::Redactor,
     restart::Restarts,
     run::Run,
+    stdio_channel::{Phase, Ready},
     supervisor::{Shared, Supervisor},
     workdir::PrivateDir,
 };
@@ -140,7 +140,7 @@ impl Keeper {
                 Some(Order::Stop { .. }) | None => Over::Stopped,
             },
         };
-        let (mut run, opening, asks) = match command.and_then(|command| self.start(&command)) {
+        let (mut run, opening, server_requests) = match command.and_then(|command| self.start(&command)) {
             Ok(started) => started,
             Err(failure) => return failed(failure),
         };
@@ -148,7 +148,7 @@ impl Keeper {
         let introduced = tokio::select! {
             biased;
             () = run.ended() => None,
-            introduced = introduce(&self.shared, mailbox, self.speech, (opening, asks)) => Some(introduced),
+            introduced = introduce(&self.shared, mailbox, self.speech, (opening, server_requests)) => Some(introduced),
             order = self.orders.recv() => return self.obey(run, order).await,
         };
         match introduced {
@@ -174,7 +174,7 @@ impl Keeper {
     }
 
     /// Starts the process.
-    fn start(&mut self, command: &ServerCommand) -> Result<(Run, Opening, Asks), Failure> {
+    fn start(&mut self, command: &ServerCommand) -> Result<(Run, Opening, ServerRequestPolicy), Failure> {
         if let Speech::Http { port } = self.speech {
             port::check_free(port)?;
         }
@@ -185,8 +185,12 @@ impl Keeper {
             self.private = Some(self.private_dir()?);
         }
         let child = launch(command, &self.shared.config, self.private.as_ref())?;
-        let asks = matches!(self.speech, Speech::Stdio).then_some(command.asks);
-        Ok((Run::new(self.shared.clone(), child, asks), opening, command.asks))
+        let server_requests = matches!(self.speech, Speech::Stdio).then_some(command.server_requests);
+        Ok((
+            Run::new(self.shared.clone(), child, server_requests),
+            opening,
+            command.server_requests,
+        ))
     }
 
     fn private_dir(&self) -> Result<PrivateDir, Failure> {
@@ -194,7 +198,7 @@ impl Keeper {
         PrivateDir::create(base, &self.shared.front.name).map_err(|error| {
             let base = base.display();
             Failure::new(
-                Cause::Start,
+                FailureKind::Start,
                 format!("no private directory can be made below {base}: {error}"),
             )
         })
@@ -202,10 +206,10 @@ impl Keeper {
 
     fn opening(&self, command: &ServerCommand) -> Opening {
         match command.era {
-            EraPin::Modern => Opening::Modern,
-            EraPin::Legacy => Opening::Legacy,
-            EraPin::Auto if self.probe_kills => Opening::LegacyFirst,
-            EraPin::Auto => Opening::Probe,
+            ProtocolEra::Modern => Opening::Modern,
+            ProtocolEra::Legacy => Opening::Legacy,
+            ProtocolEra::Auto if self.probe_kills => Opening::LegacyFirst,
+            ProtocolEra::Auto => Opening::Probe,
         }
     }
 
@@ -230,7 +234,7 @@ impl Keeper {
     async fn obey(&mut self, mut run: Run, order: Option<Order>) -> Over {
         let (phase, drain, last_words, over) = match order {
             Some(Order::Restart { drain }) => {
-                let failure = Failure::new(Cause::Exited, "the server is being restarted, as was asked for");
+                let failure = Failure::new(FailureKind::Exited, "the server is being restarted, as was asked for");
                 self.restarts.forget();
                 (self.report_restart(&failure), drain, failure, Over::Again)
             }
@@ -261,10 +265,10 @@ impl Keeper {
     fn judge(&mut self, failure: Failure, healthy: Duration) -> Duration {
         let next = self.restarts.failed(healthy);
         let restarts = self.starts.saturating_sub(1);
-        let (failure, wait) = match failure.cause {
-            Cause::Exited if next.crash_loop => (self.crash_loop(&failure), next.wait),
+        let (failure, wait) = match failure.kind {
+            FailureKind::Exited if next.crash_loop => (self.crash_loop(&failure), next.wait),
             // Whatever else: if it mends by waiting, then soon.
-            Cause::Exited | Cause::Connection if !next.crash_loop => {
+            FailureKind::Exited | FailureKind::Connection if !next.crash_loop => {
                 let status = Status::Restarting {
                     failure: failure.clone(),
                 };
@@ -285,7 +289,7 @@ impl Keeper {
     fn crash_loop(&self, last: &Failure) -> Failure {
         let times = self.restarts.failures();
         let mut failure = Failure::new(
-            Cause::CrashLoop,
+            FailureKind::CrashLoop,
             format!("the server ended {times} times in a row; last, {}", last.message),
         )
         .remedy("read its log and correct its arguments or credentials; it is still tried now and then");
@@ -304,7 +308,7 @@ async fn introduce(
     shared: &Shared,
     mailbox: Arc<Mailbox>,
     speech: Speech,
-    (opening, asks): (Opening, Asks),
+    (opening, server_requests): (Opening, ServerRequestPolicy),
 ) -> Result<Ready, Failure> {
     let deadline = Instant::now() + shared.config.start_deadline;
     let hello = match speech {
@@ -315,11 +319,11 @@ async fn introduce(
         Speech::Stdio => {
             let handshake = Handshake {
                 mailbox: &mailbox,
-                asks,
+                server_requests,
                 patience: shared.config.probe_patience,
                 deadline,
             };
-            Some(handshake.shake(opening).await?)
+            Some(handshake.handshake(opening).await?)
         }
     };
     Ok(Ready { mailbox, hello })

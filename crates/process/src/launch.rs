@@ -7,7 +7,7 @@ use std::{
     process::Stdio,
 };
 
-use portolan_core::{Cause, Failure};
+use portolan_core::{Failure, FailureKind};
 use tokio::process::{Child, Command};
 
 use crate::{ProcessConfig, ServerCommand, WorkDir, workdir::PrivateDir};
@@ -31,10 +31,11 @@ pub(crate) fn launch(
         (WorkDir::At(path), _) => path,
     };
     if !work_dir.is_dir() {
-        return Err(
-            Failure::new(Cause::Start, format!("the working directory {work_dir:?} is not there"))
-                .remedy("make the directory, or configure another one"),
-        );
+        return Err(Failure::new(
+            FailureKind::Start,
+            format!("the working directory {work_dir:?} is not there"),
+        )
+        .remedy("make the directory, or configure another one"));
     }
     let program = find(&command.program, &config.path)?;
     let mut child = Command::new(&program);
@@ -53,7 +54,7 @@ pub(crate) fn launch(
     give(&mut child, command, private)?;
     child.spawn().map_err(|error| {
         Failure::new(
-            Cause::Start,
+            FailureKind::Start,
             format!("{:?} could not be started: {error}", command.program),
         )
         .detail(format!("found as {}", program.display()))
@@ -65,13 +66,13 @@ fn give(child: &mut Command, command: &ServerCommand, private: Option<&PrivateDi
     for (name, value) in &command.env {
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(Failure::new(
-                Cause::Config,
+                FailureKind::Config,
                 format!("{name:?} cannot be the name of a variable"),
             ));
         }
         if value.reveal().contains('\0') {
             return Err(Failure::new(
-                Cause::Config,
+                FailureKind::Config,
                 format!("the value of {name:?} holds a NUL"),
             ));
         }
@@ -87,10 +88,11 @@ fn give(child: &mut Command, command: &ServerCommand, private: Option<&PrivateDi
 fn find(program: &str, path: &OsStr) -> Result<PathBuf, Failure> {
     let found = match program.contains('/') {
         true if !program.starts_with('/') => {
-            return Err(
-                Failure::new(Cause::Start, format!("{program:?} is neither a name nor a full path"))
-                    .remedy("give the full path of the program"),
-            );
+            return Err(Failure::new(
+                FailureKind::Start,
+                format!("{program:?} is neither a name nor a full path"),
+            )
+            .remedy("give the full path of the program"));
         }
         true => vec![PathBuf::from(program)],
         false => std::env::split_paths(path).map(|dir| dir.join(program)).collect(),
@@ -100,11 +102,11 @@ fn find(program: &str, path: &OsStr) -> Result<PathBuf, Failure> {
     }
     if let Some(file) = found.iter().find(|file| file.is_file()) {
         let message = format!("{program:?} may not be executed");
-        return Err(Failure::new(Cause::Start, message).remedy(format!("make {} executable", file.display())));
+        return Err(Failure::new(FailureKind::Start, message).remedy(format!("make {} executable", file.display())));
     }
     let looked_in = OsString::from(path);
     Err(
-        Failure::new(Cause::Image, format!("the program {program:?} is not installed"))
+        Failure::new(FailureKind::Image, format!("the program {program:?} is not installed"))
             .remedy(remedy(program))
             .detail(format!("search path: {}", looked_in.display())),
     )
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn what_is_missing_names_what_to_install() {
         let missing = |program: &str| find(program, OsStr::new("/nowhere")).unwrap_err();
-        assert_eq!(missing("npx").cause, Cause::Image);
+        assert_eq!(missing("npx").kind, FailureKind::Image);
         assert!(missing("npx").remedy.unwrap().contains("Node.js"));
         assert!(missing("uvx").remedy.unwrap().contains("install uv"));
         assert!(missing("my-tool").remedy.unwrap().contains("full path"));
@@ -152,7 +154,7 @@ mod tests {
     #[test]
     fn what_may_not_be_executed_is_told_apart() {
         let failure = find("/etc/passwd", OsStr::new("")).unwrap_err();
-        assert_eq!(failure.cause, Cause::Start);
+        assert_eq!(failure.kind, FailureKind::Start);
         assert!(failure.remedy.unwrap().contains("executable"));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`ProcessRuntime`] is core's [`Runtime`](portolan_core::Runtime) on one machine.
 //! - [`StdioServer`] is one stdio server without a runtime: a [`Channel`](portolan_core::Channel) for many callers.
-//! - [`Front`] and [`Connection`] are what it is made of, for those who bring a reader and a writer of their own.
+//! - [`StdioChannel`] and [`Connection`] are what it is made of, for those who bring a reader and a writer of their own.
 //! - The feature `bridge` has the program `portolan-bridge`, which serves a stdio server as streamable HTTP.
 //!
 //! ```no_run
@@ -29,7 +29,6 @@ pub mod bridge;
 mod command;
 mod config;
 mod connection;
-mod front;
 mod handshake;
 mod host;
 mod inbound;
@@ -49,15 +48,16 @@ mod run;
 mod runtime;
 mod server;
 mod sniff;
+mod stdio_channel;
 mod supervisor;
 mod workdir;
 mod writer;
 
-pub use command::{Given, ServerCommand};
-pub use config::{Limits, ProcessConfig, WorkDir};
+pub use command::{ResolvedValue, ServerCommand};
+pub use config::{ProcessConfig, ProcessLimits, WorkDir};
 pub use connection::{Connection, ConnectionConfig, LogSink};
-pub use front::Front;
-pub use mailbox::Refused;
+pub use mailbox::CallError;
 pub use restart::RestartPolicy;
 pub use runtime::ProcessRuntime;
 pub use server::StdioServer;
+pub use stdio_channel::StdioChannel;

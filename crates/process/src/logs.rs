@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use self::ring::Ring;
 pub(crate) use self::stream::read;
-use crate::{Limits, redact::Redactor};
+use crate::{ProcessLimits, redact::Redactor};
 
 /// The log of one server: its error output and what is no message on its output, of the present run and the one before.
 pub(crate) struct Logs {
@@ -37,7 +37,7 @@ struct Inner {
 }
 
 impl Logs {
-    pub(crate) fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(limits: &ProcessLimits, clock: Arc<dyn Clock>) -> Self {
         let ring = || Ring::new(limits.log_lines, limits.log_bytes);
         let inner = Inner {
             present: ring(),
@@ -56,7 +56,7 @@ impl Logs {
     }
 
     /// The log of one of several processes that users see as one server: what comes here comes to `all`, too.
-    pub(crate) fn within(all: Arc<Self>, limits: &Limits) -> Self {
+    pub(crate) fn within(all: Arc<Self>, limits: &ProcessLimits) -> Self {
         Self {
             also: Some(all.clone()),
             ..Self::new(limits, all.clock.clone())

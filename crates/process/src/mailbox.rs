@@ -16,7 +16,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use portolan_core::{Answer, Cause, ChannelNotification, ChannelRequest, Error, ExchangeEvent, Failure, Result};
+use portolan_core::{
+    ChannelNotification, ChannelRequest, Error, ExchangeEvent, Failure, FailureKind, Result, RpcResponse,
+};
 use portolan_wire::method::Method;
 use tokio::{
     sync::{Notify, mpsc},
@@ -32,12 +34,12 @@ pub(crate) use self::{
     handle::{Cancelling, Handle, Placed},
     outbox::Batch,
 };
-use crate::{Limits, progress};
+use crate::{ProcessLimits, progress};
 
 /// What one run of a server and its callers share: under one lock, which is never held for long.
 pub(crate) struct Mailbox {
     server: Arc<str>,
-    limits: Limits,
+    limits: ProcessLimits,
     next_id: AtomicU64,
     state: Mutex<State>,
     /// There is something to write.
@@ -65,7 +67,7 @@ struct Pending {
     events: mpsc::Sender<ExchangeEvent>,
     method: Box<str>,
     /// Who can be asked.
-    respondent: Option<Arc<str>>,
+    requester_key: Option<Arc<str>>,
     /// It has no end of its own, and nothing but what it listens for belongs to it.
     listens: bool,
     /// The caller's own progress token, raw.
@@ -78,7 +80,7 @@ struct Pending {
 
 /// Why a call was not taken.
 #[derive(Debug)]
-pub enum Refused {
+pub enum CallError {
     /// The run has ended; nothing was sent.
     Closed(Failure),
     /// Nothing was sent either.
@@ -86,7 +88,7 @@ pub enum Refused {
 }
 
 impl Mailbox {
-    pub(crate) fn new(server: Arc<str>, limits: Limits, first_id: u64) -> Arc<Self> {
+    pub(crate) fn new(server: Arc<str>, limits: ProcessLimits, first_id: u64) -> Arc<Self> {
         Arc::new(Self {
             server,
             limits,
@@ -98,21 +100,21 @@ impl Mailbox {
         })
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &ProcessLimits {
         &self.limits
     }
 
     /// Sends a call, which fails at `deadline`.
-    pub(crate) fn call(self: &Arc<Self>, request: &ChannelRequest, deadline: Instant) -> Result<Placed, Refused> {
+    pub(crate) fn call(self: &Arc<Self>, request: &ChannelRequest, deadline: Instant) -> Result<Placed, CallError> {
         self.send(request, deadline, true)
     }
 
     /// Sends a call of the handshake, which is never cancelled.
-    pub(crate) fn handshake(self: &Arc<Self>, request: &ChannelRequest, at: Instant) -> Result<Placed, Refused> {
+    pub(crate) fn handshake(self: &Arc<Self>, request: &ChannelRequest, at: Instant) -> Result<Placed, CallError> {
         self.send(request, at, false)
     }
 
-    fn send(self: &Arc<Self>, request: &ChannelRequest, deadline: Instant, cancels: bool) -> Result<Placed, Refused> {
+    fn send(self: &Arc<Self>, request: &ChannelRequest, deadline: Instant, cancels: bool) -> Result<Placed, CallError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let replaced = request.params.as_ref().and_then(|params| progress::replace(params, id));
         let (params, token) = match replaced {
@@ -124,7 +126,7 @@ impl Mailbox {
         let pending = Pending {
             events,
             method: request.method.clone(),
-            respondent: request.respondent.clone(),
+            requester_key: request.requester_key.clone(),
             listens: *request.method == *Method::Listen.as_str(),
             token,
             deadline,
@@ -138,11 +140,11 @@ impl Mailbox {
         })
     }
 
-    fn admit(&self, id: u64, pending: Pending, line: outbox::Line) -> Result<(), Refused> {
+    fn admit(&self, id: u64, pending: Pending, line: outbox::Line) -> Result<(), CallError> {
         let deadline = pending.deadline;
         let mut state = self.lock();
         if let Some(failure) = &state.closed {
-            return Err(Refused::Closed(failure.clone()));
+            return Err(CallError::Closed(failure.clone()));
         }
         if state.pending.len() >= self.limits.calls {
             return Err(exhausted("calls under way to one server", self.limits.calls));
@@ -173,7 +175,7 @@ impl Mailbox {
     }
 
     /// Brings an answer to the caller who asked. One that nobody waits for is dropped.
-    pub(crate) fn answer(&self, id: u64, answer: Result<Answer>) {
+    pub(crate) fn answer(&self, id: u64, answer: Result<RpcResponse>) {
         let Some(pending) = self.take(id) else { return };
         pending.end(answer);
     }
@@ -308,10 +310,10 @@ impl Mailbox {
             state.fading.ended(id);
             return None;
         };
-        let asks = state.end_questions(id);
+        let server_requests = state.end_questions(id);
         let idle = state.pending.is_empty();
         drop(state);
-        if asks {
+        if server_requests {
             self.outgoing.notify_one();
         }
         self.tell_idle(idle);
@@ -344,7 +346,7 @@ impl Mailbox {
 
 impl State {
     /// Takes the call back if it was not written yet; else tells the server that it is off.
-    fn cancel(&mut self, id: u64, pending: &Pending, reason: &str, limits: &Limits) {
+    fn cancel(&mut self, id: u64, pending: &Pending, reason: &str, limits: &ProcessLimits) {
         self.end_questions(id);
         if self.closed.is_none() && pending.cancels && !self.outbox.retract(id) {
             // Without room for it, the server finishes a call for nobody: no harm done.
@@ -356,8 +358,8 @@ impl State {
 
 impl Pending {
     /// There is always room for the answer: [`tell`] leaves it.
-    fn end(self, answer: Result<Answer>) {
-        let _ = self.events.try_send(ExchangeEvent::Answer(answer));
+    fn end(self, answer: Result<RpcResponse>) {
+        let _ = self.events.try_send(ExchangeEvent::Response(answer));
     }
 }
 
@@ -371,8 +373,8 @@ fn send(events: &mpsc::Sender<ExchangeEvent>, event: ExchangeEvent) -> bool {
     events.capacity() > 1 && events.try_send(event).is_ok()
 }
 
-fn exhausted(what: &'static str, limit: usize) -> Refused {
-    Refused::Error(Error::Exhausted { what, limit })
+fn exhausted(what: &'static str, limit: usize) -> CallError {
+    CallError::Error(Error::Exhausted { what, limit })
 }
 
 impl fmt::Debug for Mailbox {
@@ -386,7 +388,7 @@ impl fmt::Debug for Mailbox {
 
 /// The failure of what was stopped on purpose.
 pub(crate) fn stopped() -> Failure {
-    Failure::new(Cause::Stopped, "it was stopped")
+    Failure::new(FailureKind::Stopped, "it was stopped")
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use portolan_core::{Answer, Channel, ChannelNotification, ChannelRequest, Error, Exchange, Hello, OpenCall, Result};
+use portolan_core::{
+    CallHandle, Channel, ChannelNotification, ChannelRequest, Error, Exchange, Result, RpcResponse, ServerHandshake,
+};
 use tokio::{runtime::Handle, sync::broadcast, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -139,8 +141,8 @@ impl PerSession {
 
 #[async_trait]
 impl Channel for PerSession {
-    async fn hello(&self) -> Result<Hello> {
-        self.common.hello().await
+    async fn handshake(&self) -> Result<ServerHandshake> {
+        self.common.handshake().await
     }
 
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
@@ -160,7 +162,7 @@ impl Channel for PerSession {
         self.common.notifications()
     }
 
-    fn keeps_apart(&self) -> bool {
+    fn isolates_conversations(&self) -> bool {
         true
     }
 
@@ -212,8 +214,8 @@ impl Drop for Stay {
     }
 }
 
-impl OpenCall for Staying {
-    fn respond(&self, key: u64, answer: Answer) {
+impl CallHandle for Staying {
+    fn respond(&self, key: u64, answer: RpcResponse) {
         self.call.respond(key, answer);
     }
 }

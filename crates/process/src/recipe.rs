@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use portolan_core::{Cause, CredentialReader, Failure, RunSpec, Source, Value};
+use portolan_core::{CredentialReader, EnvValue, Failure, FailureKind, RunSpec, Source};
 
-use crate::{Given, ServerCommand};
+use crate::{ResolvedValue, ServerCommand};
 
 /// How long the secrets of one start may take to read.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,13 +36,13 @@ impl Recipe for SpecRecipe {
     async fn command(&self) -> Result<ServerCommand, Failure> {
         let Source::Command { program, args, .. } = &self.spec.source else {
             return Err(Failure::new(
-                Cause::Config,
+                FailureKind::Config,
                 "only a command can be run as a child process",
             ));
         };
         let mut command = ServerCommand::new(program, args.iter().cloned())
             .era(self.spec.era)
-            .asks(self.spec.asks);
+            .server_requests(self.spec.server_requests);
         let read = async {
             command.env = self.given(&self.spec.env).await?;
             command.files = self.given(&self.spec.files).await?;
@@ -50,13 +50,16 @@ impl Recipe for SpecRecipe {
         };
         match tokio::time::timeout(PATIENCE, read).await {
             Ok(read) => read,
-            Err(_) => Err(Failure::new(Cause::Connection, "its secrets could not be read in time")),
+            Err(_) => Err(Failure::new(
+                FailureKind::Connection,
+                "its secrets could not be read in time",
+            )),
         }
     }
 }
 
 impl SpecRecipe {
-    async fn given(&self, values: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Given>, Failure> {
+    async fn given(&self, values: &BTreeMap<String, EnvValue>) -> Result<BTreeMap<String, ResolvedValue>, Failure> {
         let mut given = BTreeMap::new();
         for (name, value) in values {
             given.insert(name.clone(), self.resolve(name, value).await?);
@@ -64,22 +67,23 @@ impl SpecRecipe {
         Ok(given)
     }
 
-    async fn resolve(&self, name: &str, value: &Value) -> Result<Given, Failure> {
+    async fn resolve(&self, name: &str, value: &EnvValue) -> Result<ResolvedValue, Failure> {
         let key = match value {
-            Value::Plain(text) => return Ok(Given::Plain(text.clone())),
-            Value::Secret(key) => key,
+            EnvValue::Plain(text) => return Ok(ResolvedValue::Plain(text.clone())),
+            EnvValue::Secret(key) => key,
         };
         match self.credentials.read(key).await {
-            Ok(Some(found)) => Ok(Given::Secret(found.value)),
+            Ok(Some(found)) => Ok(ResolvedValue::Secret(found.value)),
             Ok(None) => Err(
-                Failure::new(Cause::Config, format!("the secret for {name:?} is missing"))
+                Failure::new(FailureKind::Config, format!("the secret for {name:?} is missing"))
                     .remedy("store the secret, then restart the server")
                     .detail(format!("credential key {key}")),
             ),
-            Err(error) => Err(
-                Failure::new(Cause::Connection, format!("the secret for {name:?} could not be read"))
-                    .detail(error.to_string()),
-            ),
+            Err(error) => Err(Failure::new(
+                FailureKind::Connection,
+                format!("the secret for {name:?} could not be read"),
+            )
+            .detail(error.to_string())),
         }
     }
 }

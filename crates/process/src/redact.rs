@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use portolan_core::Secret;
 
-use crate::{Given, ServerCommand};
+use crate::{ResolvedValue, ServerCommand};
 
 /// Shorter texts are left alone: taking `true` or `8080` out of a log would hide more than it protects.
 const SHORTEST: usize = 6;
@@ -20,8 +20,8 @@ impl Redactor {
         let given = command.env.values().chain(command.files.values());
         let mut texts: Vec<&str> = given
             .filter_map(|given| match given {
-                Given::Secret(secret) => Some(secret.reveal()),
-                Given::Plain(_) => None,
+                ResolvedValue::Secret(secret) => Some(secret.reveal()),
+                ResolvedValue::Plain(_) => None,
             })
             .flat_map(str::lines)
             .map(str::trim)

@@ -2,7 +2,7 @@
 
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus, sync::Arc, time::Duration};
 
-use portolan_core::{Asks, Cause, Failure};
+use portolan_core::{Failure, FailureKind, ServerRequestPolicy};
 use tokio::{
     process::Child,
     time::{Instant, timeout},
@@ -34,8 +34,8 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Takes over a process that was just started. With `asks`, its standard streams carry messages.
-    pub(crate) fn new(shared: Arc<Shared>, mut child: Child, asks: Option<Asks>) -> Self {
+    /// Takes over a process that was just started. With `server_requests`, its standard streams carry messages.
+    pub(crate) fn new(shared: Arc<Shared>, mut child: Child, server_requests: Option<ServerRequestPolicy>) -> Self {
         shared.leash.hold(child.id());
         let limits = &shared.config.limits;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -47,8 +47,8 @@ impl Run {
             shared,
         };
         run.log(stderr);
-        match (asks, stdin, stdout) {
-            (Some(asks), Some(stdin), Some(stdout)) => run.speak(asks, stdin, stdout),
+        match (server_requests, stdin, stdout) {
+            (Some(server_requests), Some(stdin), Some(stdout)) => run.speak(server_requests, stdin, stdout),
             (_, _, stdout) => run.log(stdout),
         }
         run
@@ -61,9 +61,14 @@ impl Run {
             .push(own(async move { reader::read_log(output, &logs, longest).await }));
     }
 
-    fn speak(&mut self, asks: Asks, stdin: tokio::process::ChildStdin, stdout: tokio::process::ChildStdout) {
+    fn speak(
+        &mut self,
+        server_requests: ServerRequestPolicy,
+        stdin: tokio::process::ChildStdin,
+        stdout: tokio::process::ChildStdout,
+    ) {
         let logs = self.shared.logs.clone();
-        let mut config = ConnectionConfig::new(self.shared.config.limits.clone(), asks);
+        let mut config = ConnectionConfig::new(self.shared.config.limits.clone(), server_requests);
         config.log = Arc::new(move |line| logs.push([line]));
         let connection = Connection::open(&self.shared.front, stdout, stdin, config);
         self.mailbox = connection.mailbox().clone();
@@ -101,7 +106,7 @@ impl Run {
         for log in &mut self.logs {
             let _ = tokio::time::timeout_at(deadline, log).await;
         }
-        let failure = Failure::new(Cause::Exited, format!("the server ended: {}", how(status)));
+        let failure = Failure::new(FailureKind::Exited, format!("the server ended: {}", how(status)));
         self.shared.logs.last(DETAIL).into_iter().fold(failure, Failure::detail)
     }
 

@@ -31,7 +31,7 @@ use crate::{ProcessConfig, logs};
 /// - Secrets are read each time a server starts, so a restart brings a new secret in. They reach the environment of the
 ///   child, or files of mode 0600 below the directory that `PORTOLAN_SECRETS_DIR` names to the child.
 /// - With [`Sharing::PerSession`](portolan_core::Sharing::PerSession) each conversation has a process of its own
-///   ([`Channel::keeps_apart`](portolan_core::Channel::keeps_apart)), and one more answers what belongs to none. That one
+///   ([`Channel::isolates_conversations`](portolan_core::Channel::keeps_apart)), and one more answers what belongs to none. That one
 ///   is what the status, the process id and restarts that were counted are of; the log is that of all.
 /// - While a stdio server starts or starts again, its endpoint is there and calls wait for it within their own timeout.
 /// - A changed spec lets calls under way finish (at most [`ProcessConfig::drain`]), then replaces the process.

@@ -4,14 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use portolan_core::{Channel, ChannelNotification, ChannelRequest, Exchange, Hello, LogLine, LogQuery, Result, Status};
+use portolan_core::{
+    Channel, ChannelNotification, ChannelRequest, Exchange, LogLine, LogQuery, Result, ServerHandshake, Status,
+};
 use tokio::sync::broadcast;
 
 use crate::{
     ProcessConfig, ServerCommand,
-    front::Phase,
     keeper::Speech,
     logs,
+    stdio_channel::Phase,
     supervisor::{Beginning, Report, Supervisor},
 };
 
@@ -78,8 +80,8 @@ impl StdioServer {
 
 #[async_trait]
 impl Channel for StdioServer {
-    async fn hello(&self) -> Result<Hello> {
-        self.supervisor.shared.front.hello().await
+    async fn handshake(&self) -> Result<ServerHandshake> {
+        self.supervisor.shared.front.handshake().await
     }
 
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {

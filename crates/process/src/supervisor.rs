@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Front, ProcessConfig, StdioServer,
+    ProcessConfig, StdioChannel, StdioServer,
     keeper::{Keeper, Order, Speech},
     leash::Leash,
     logs::Logs,
@@ -47,7 +47,7 @@ pub(crate) enum Beginning {
 
 /// What the keeper of a server and its callers share.
 pub(crate) struct Shared {
-    pub(crate) front: Front,
+    pub(crate) front: StdioChannel,
     pub(crate) config: ProcessConfig,
     pub(crate) leash: Leash,
     pub(crate) logs: Arc<Logs>,
@@ -72,7 +72,7 @@ impl Supervisor {
             Beginning::Beside(all) => (Arc::new(Logs::within(all, &config.limits)), None),
         };
         let shared = Arc::new(Shared {
-            front: Front::new(name, &config.limits),
+            front: StdioChannel::new(name, &config.limits),
             leash: Leash::default(),
             logs,
             report,

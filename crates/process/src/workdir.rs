@@ -9,9 +9,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use portolan_core::{Cause, Failure};
+use portolan_core::{Failure, FailureKind};
 
-use crate::Given;
+use crate::ResolvedValue;
 
 /// A directory that only this user can enter; removed when this is dropped.
 #[derive(Debug)]
@@ -49,13 +49,17 @@ impl PrivateDir {
     }
 
     /// Writes the files anew, each readable by this user only, and gives their directory.
-    pub(crate) fn write_files(&self, files: &BTreeMap<String, Given>) -> Result<PathBuf, Failure> {
+    pub(crate) fn write_files(&self, files: &BTreeMap<String, ResolvedValue>) -> Result<PathBuf, Failure> {
         let dir = self.path.join("secrets");
         for name in files.keys() {
             check_name(name)?;
         }
-        write_all(&dir, files)
-            .map_err(|e| Failure::new(Cause::Mount, format!("the secret files could not be written: {e}")))?;
+        write_all(&dir, files).map_err(|e| {
+            Failure::new(
+                FailureKind::Mount,
+                format!("the secret files could not be written: {e}"),
+            )
+        })?;
         Ok(dir)
     }
 }
@@ -87,12 +91,12 @@ fn check_name(name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(
-        Failure::new(Cause::Config, format!("{name:?} cannot be the name of a file"))
+        Failure::new(FailureKind::Config, format!("{name:?} cannot be the name of a file"))
             .remedy("name the file without directories"),
     )
 }
 
-fn write_all(dir: &Path, files: &BTreeMap<String, Given>) -> io::Result<()> {
+fn write_all(dir: &Path, files: &BTreeMap<String, ResolvedValue>) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => DirBuilder::new().mode(0o700).create(dir)?,
@@ -118,7 +122,7 @@ mod tests {
     fn files_are_private_and_go_with_the_directory() {
         let base = tempfile::tempdir().unwrap();
         let dir = PrivateDir::create(base.path(), "a/b c").unwrap();
-        let files = BTreeMap::from([("key".to_owned(), Given::from("text"))]);
+        let files = BTreeMap::from([("key".to_owned(), ResolvedValue::from("text"))]);
         for _ in 0..2 {
             let secrets = dir.write_files(&files).unwrap();
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -145,8 +149,8 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let dir = PrivateDir::create(base.path(), "x").unwrap();
         for name in ["", "..", "../x", "/etc/passwd", "a/b"] {
-            let files = BTreeMap::from([(name.to_owned(), Given::from("text"))]);
-            assert_eq!(dir.write_files(&files).unwrap_err().cause, Cause::Config, "{name}");
+            let files = BTreeMap::from([(name.to_owned(), ResolvedValue::from("text"))]);
+            assert_eq!(dir.write_files(&files).unwrap_err().kind, FailureKind::Config, "{name}");
         }
     }
 }

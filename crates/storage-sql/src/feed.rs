@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
-use portolan_core::{Change, Error, Key, Kind, Result, Revision};
+use portolan_core::{Change, Error, Key, RecordKind, Result, Revision};
 use tokio::sync::watch;
 
 use crate::{rows::ChangeRow, store::Inner};
@@ -106,9 +106,14 @@ fn gap(seen: u64) -> Error {
 
 /// The change in a row. One of a kind that only a newer release knows is nothing to this one.
 fn change(row: &ChangeRow) -> Option<Change> {
-    let kind = [Kind::Server, Kind::Install, Kind::Gateway, Kind::Token]
-        .into_iter()
-        .find(|kind| kind.as_str() == row.kind)?;
+    let kind = [
+        RecordKind::Server,
+        RecordKind::Install,
+        RecordKind::Gateway,
+        RecordKind::Token,
+    ]
+    .into_iter()
+    .find(|kind| kind.as_str() == row.kind)?;
     let key = Key::parse(kind, &row.name)
         .inspect_err(|error| tracing::warn!(kind = row.kind, name = row.name, %error, "change of a key that is none"))
         .ok()?;

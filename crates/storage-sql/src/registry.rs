@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use portolan_core::{
-    Change, Error, Key, Kind, Page, Precondition, Record, Registry, Result, Revision, Version, Versioned,
+    Change, Error, Key, Page, Precondition, Record, RecordKind, Registry, Result, Revision, Version, Versioned,
 };
 
 use crate::{
@@ -54,7 +54,7 @@ impl Registry for SqlStore {
         Ok(())
     }
 
-    async fn list(&self, kind: Kind, page: Page) -> Result<Vec<Versioned<Record>>> {
+    async fn list(&self, kind: RecordKind, page: Page) -> Result<Vec<Versioned<Record>>> {
         if page.limit == 0 {
             return Err(Error::invalid("page limit", "is 0; ask for one record or more"));
         }
@@ -78,7 +78,7 @@ impl Registry for SqlStore {
 }
 
 /// The record in a row.
-fn read(rows: &dyn Dialect, kind: Kind, row: &RecordRow) -> Result<Versioned<Record>, SqlError> {
+fn read(rows: &dyn Dialect, kind: RecordKind, row: &RecordRow) -> Result<Versioned<Record>, SqlError> {
     let value = serde_json::from_str(&row.body).map_err(|e| SqlError::Stored {
         place: rows.place().into(),
         what: format!("{} {:?}", kind.as_str(), row.name),

@@ -8,7 +8,7 @@ mod tests;
 
 use bytes::Bytes;
 
-pub use self::parse::{Limits, Malformed, ParseError, parse};
+pub use self::parse::{Malformed, ParseError, ParseLimits, parse};
 pub use self::write::{error, notification, one_line, request, result};
 use crate::{id::RequestId, method::Method};
 

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::StatusCode;
 
-pub use self::relay::{Relayed, to_client};
+pub use self::relay::{ErrorMapping, to_client};
 use crate::{
     era::{Era, ProtocolVersion},
     object::{self, RawObject},

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::scan::{Kind, Scanner};
+use crate::scan::{JsonKind, Scanner};
 
 /// The raw JSON text of a JSON-RPC id: a string or a number.
 ///
@@ -105,7 +105,7 @@ fn check(raw: &[u8]) -> Result<(), InvalidId> {
     let mut scanner = Scanner::new(raw, 1);
     let value = scanner.value().map_err(|_| InvalidId::NotAnId)?;
     match value.kind {
-        Kind::String | Kind::Number if value.range.len() == raw.len() => Ok(()),
+        JsonKind::String | JsonKind::Number if value.range.len() == raw.len() => Ok(()),
         _ => Err(InvalidId::NotAnId),
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! - [`envelope`] takes one JSON-RPC message apart and puts one together.
 //! - [`object`] edits the members of one JSON object.
-//! - [`stream`] edits a response while it flows by.
+//! - [`rewrite`] edits a response while it flows by.
 //! - [`sse`] reads and writes event streams.
 //! - [`header`] knows the headers that mirror the body, [`meta`] the keys of `_meta`.
 //! - [`level`] orders log messages.
@@ -21,8 +21,8 @@ pub mod level;
 pub mod meta;
 pub mod method;
 pub mod object;
+pub mod rewrite;
 mod scan;
 pub mod sse;
-pub mod stream;
 
 pub use bytes::Bytes;

@@ -16,7 +16,7 @@ pub(crate) struct Scanner<'a> {
 
 /// What a value is, told by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum JsonKind {
     Object,
     Array,
     String,
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Value {
-    pub(crate) kind: Kind,
+    pub(crate) kind: JsonKind,
     pub(crate) range: Range<usize>,
 }
 
@@ -138,7 +138,11 @@ impl<'a> Scanner<'a> {
             }
             self.at += 1;
             if depth == 0 {
-                let kind = if first == b'{' { Kind::Object } else { Kind::Array };
+                let kind = if first == b'{' {
+                    JsonKind::Object
+                } else {
+                    JsonKind::Array
+                };
                 return Ok(Value {
                     kind,
                     range: start..self.at,
@@ -154,12 +158,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn container(&mut self) -> Result<Kind, Fault> {
+    fn container(&mut self) -> Result<JsonKind, Fault> {
         let mut open = Nesting::default();
         let kind = if self.text[self.at] == b'{' {
-            Kind::Object
+            JsonKind::Object
         } else {
-            Kind::Array
+            JsonKind::Array
         };
         loop {
             // Here a value begins.
@@ -205,18 +209,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn scalar(&mut self, first: u8) -> Result<Kind, Fault> {
+    fn scalar(&mut self, first: u8) -> Result<JsonKind, Fault> {
         match first {
-            b'"' => self.string().map(|_| Kind::String),
-            b'-' | b'0'..=b'9' => self.number().map(|()| Kind::Number),
-            b't' => self.literal(b"true", Kind::Bool),
-            b'f' => self.literal(b"false", Kind::Bool),
-            b'n' => self.literal(b"null", Kind::Null),
+            b'"' => self.string().map(|_| JsonKind::String),
+            b'-' | b'0'..=b'9' => self.number().map(|()| JsonKind::Number),
+            b't' => self.literal(b"true", JsonKind::Bool),
+            b'f' => self.literal(b"false", JsonKind::Bool),
+            b'n' => self.literal(b"null", JsonKind::Null),
             _ => Err(Fault::Syntax),
         }
     }
 
-    fn literal(&mut self, word: &[u8], kind: Kind) -> Result<Kind, Fault> {
+    fn literal(&mut self, word: &[u8], kind: JsonKind) -> Result<JsonKind, Fault> {
         if !self.text[self.at..].starts_with(word) {
             return Err(Fault::Syntax);
         }

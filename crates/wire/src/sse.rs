@@ -8,5 +8,5 @@ mod write;
 mod tests;
 
 pub use self::decoder::{Decoder, Event, EventTooLarge};
-pub use self::splitter::{Piece, Splitter};
+pub use self::splitter::{LinePart, LineSplitter};
 pub use self::write::{COMMENT, EVENT_END, EVENT_START, RETRY, event, event_with_id, id_line, priming, retry};

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{assert_conflict, assert_one_winner, race, sample};
-use crate::{Error, Key, Kind, Page, Precondition, Record, Registry, RegistryExt, Result, Version, Versioned};
+use crate::{Error, Key, Page, Precondition, Record, RecordKind, Registry, RegistryExt, Result, Version, Versioned};
 
 /// The registry under test.
 pub type Backend = Arc<dyn Registry>;
@@ -320,7 +320,12 @@ pub async fn of_racing_put_and_remove_with_one_version_one_wins(registry: Backen
 
 /// No records, no page.
 pub async fn list_of_nothing_is_empty(registry: Backend) {
-    for kind in [Kind::Server, Kind::Install, Kind::Gateway, Kind::Token] {
+    for kind in [
+        RecordKind::Server,
+        RecordKind::Install,
+        RecordKind::Gateway,
+        RecordKind::Token,
+    ] {
         assert_eq!(registry.list(kind, Page::first()).await.expect("list"), []);
     }
 }
@@ -334,7 +339,7 @@ pub async fn list_is_in_the_order_of_keys(registry: Backend) {
         put(&registry, name, "", Precondition::None).await.expect("put");
     }
     assert_eq!(
-        names(&registry.list(Kind::Server, Page::first()).await.expect("list")),
+        names(&registry.list(RecordKind::Server, Page::first()).await.expect("list")),
         NAMES
     );
 }
@@ -354,7 +359,7 @@ pub async fn every_kind_is_listed_in_the_order_of_keys(registry: Backend) {
             .await
             .expect("gateway");
     }
-    for kind in [Kind::Install, Kind::Token, Kind::Gateway] {
+    for kind in [RecordKind::Install, RecordKind::Token, RecordKind::Gateway] {
         let keys: Vec<Key> = all(&registry, kind, 500)
             .await
             .iter()
@@ -374,7 +379,11 @@ pub async fn pages_make_up_the_list(registry: Backend) {
         put(&registry, name, "", Precondition::None).await.expect("put");
     }
     for limit in 1..=NAMES.len() + 1 {
-        assert_eq!(names(&all(&registry, Kind::Server, limit).await), NAMES, "by {limit}");
+        assert_eq!(
+            names(&all(&registry, RecordKind::Server, limit).await),
+            NAMES,
+            "by {limit}"
+        );
     }
 }
 
@@ -385,17 +394,17 @@ pub async fn a_page_begins_after_a_key_that_is_gone(registry: Backend) {
     }
     remove(&registry, "a1", Precondition::None).await.expect("remove");
     let after_removed = registry
-        .list(Kind::Server, Page::after(server_key("a1")))
+        .list(RecordKind::Server, Page::after(server_key("a1")))
         .await
         .expect("list");
     assert_eq!(names(&after_removed), ["aa", "ab", "b"]);
     let after_never = registry
-        .list(Kind::Server, Page::after(server_key("a-c")))
+        .list(RecordKind::Server, Page::after(server_key("a-c")))
         .await
         .expect("list");
     assert_eq!(names(&after_never), ["a-z", "aa", "ab", "b"]);
     let after_all = registry
-        .list(Kind::Server, Page::after(server_key("zz")))
+        .list(RecordKind::Server, Page::after(server_key("zz")))
         .await
         .expect("list");
     assert_eq!(after_all, []);
@@ -409,7 +418,7 @@ pub async fn list_gives_values_and_versions_as_get_does(registry: Backend) {
             .await
             .expect("put");
     }
-    for listed in all(&registry, Kind::Install, 2).await {
+    for listed in all(&registry, RecordKind::Install, 2).await {
         assert_eq!(registry.get(&listed.value.key()).await.expect("get"), Some(listed));
     }
 }
@@ -417,7 +426,7 @@ pub async fn list_gives_values_and_versions_as_get_does(registry: Backend) {
 /// `limit` 0 is invalid: it would look like the end of every list.
 pub async fn a_page_of_none_is_refused(registry: Backend) {
     put(&registry, "time", "", Precondition::None).await.expect("put");
-    let refused = registry.list(Kind::Server, Page { after: None, limit: 0 }).await;
+    let refused = registry.list(RecordKind::Server, Page { after: None, limit: 0 }).await;
     assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
 }
 
@@ -428,7 +437,10 @@ pub async fn any_limit_is_good(registry: Backend) {
         after: None,
         limit: usize::MAX,
     };
-    assert_eq!(names(&registry.list(Kind::Server, page).await.expect("list")), ["time"]);
+    assert_eq!(
+        names(&registry.list(RecordKind::Server, page).await.expect("list")),
+        ["time"]
+    );
 }
 
 async fn put(registry: &Backend, name: &str, text: &str, when: Precondition) -> Result<Version> {
@@ -447,7 +459,7 @@ async fn remove(registry: &Backend, name: &str, when: Precondition) -> Result<()
     registry.remove(&server_key(name), when).await
 }
 
-async fn all(registry: &Backend, kind: Kind, limit: usize) -> Vec<Versioned<Record>> {
+async fn all(registry: &Backend, kind: RecordKind, limit: usize) -> Vec<Versioned<Record>> {
     let mut found: Vec<Versioned<Record>> = Vec::new();
     loop {
         let after = found.last().map(|last| last.value.key());

@@ -194,7 +194,7 @@ pub async fn endpoint_of_the_failed_says_why(fixture: Fixture) {
     };
     let error = fixture.runtime.endpoint(&name).await.expect_err("cannot be used");
     match error {
-        Error::NotReady { failure, .. } => assert_eq!(failure.cause, told.cause),
+        Error::NotReady { failure, .. } => assert_eq!(failure.kind, told.kind),
         other => panic!("not ready, not {other:?}"),
     }
     fixture.clean(&[name]).await;

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    CredentialKey, GatewayName, GatewaySpec, Install, InstallName, Labels, Owner, Record, ServerName, ServerSpec,
-    Subject, TeamId, TokenDigest, TokenGrant, Tool, Uris,
+    CredentialKey, GatewayName, GatewaySpec, Install, InstallName, Labels, Owner, Record, ResourceNaming, ServerName,
+    ServerSpec, Subject, TeamId, TokenDigest, TokenGrant, Tool,
 };
 
 /// A moment, so many seconds after one that is long gone.
@@ -57,7 +57,7 @@ pub fn tool(definition: &str) -> Tool {
 /// A gateway with labels.
 pub fn gateway(name: &str) -> GatewaySpec {
     let mut gateway = GatewaySpec::new(gateway_name(name));
-    gateway.uris = Uris::Prefix;
+    gateway.resource_naming = ResourceNaming::Prefix;
     gateway.labels = Labels::new([("team", "web"), ("stage", "prod")]).expect("labels");
     gateway
 }

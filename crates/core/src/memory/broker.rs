@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Caller, CredentialBroker, Install, Outbound, Result, ServerSpec};
+use crate::{Caller, CredentialBroker, Install, Result, ServerSpec, UpstreamCredential};
 
 /// A [`CredentialBroker`] that sends nothing to anybody.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,8 +12,8 @@ pub struct NoCredentials;
 
 #[async_trait]
 impl CredentialBroker for NoCredentials {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<Outbound>> {
-        Ok(Arc::new(Outbound::none()))
+    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
+        Ok(Arc::new(UpstreamCredential::none()))
     }
 
     fn forget(&self, _: &Install) {}

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::lock;
-use crate::{Discovery, Endpoint, Error, Failure, Outbound, Result, Tool};
+use crate::{Discovery, Endpoint, Error, Failure, Result, Tool, UpstreamCredential};
 
 /// A [`Discovery`] that asks nobody: every server has the tools that it was told, or the failure.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl MemoryDiscovery {
 
 #[async_trait]
 impl Discovery for MemoryDiscovery {
-    async fn tools(&self, _: &Endpoint, _: &Outbound) -> Result<Vec<Tool>> {
+    async fn tools(&self, _: &Endpoint, _: &UpstreamCredential) -> Result<Vec<Tool>> {
         lock(&self.0).clone().map_err(|failure| Error::NotReady {
             what: "server",
             name: "in memory".into(),

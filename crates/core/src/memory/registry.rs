@@ -12,7 +12,9 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::watch;
 
 use super::{Versions, check, lock};
-use crate::{Change, Error, Key, Kind, Page, Precondition, Record, Registry, Result, Revision, Version, Versioned};
+use crate::{
+    Change, Error, Key, Page, Precondition, Record, RecordKind, Registry, Result, Revision, Version, Versioned,
+};
 
 /// How many removals the feed remembers. A reader that is further behind begins anew: see the contract.
 const REMOVALS_KEPT: usize = 10_000;
@@ -84,7 +86,7 @@ impl Registry for MemoryRegistry {
         Ok(())
     }
 
-    async fn list(&self, kind: Kind, page: Page) -> Result<Vec<Versioned<Record>>> {
+    async fn list(&self, kind: RecordKind, page: Page) -> Result<Vec<Versioned<Record>>> {
         if page.limit == 0 {
             return Err(Error::invalid("limit", "is 0; ask for one record at least"));
         }

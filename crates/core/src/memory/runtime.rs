@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 
 use super::lock;
 use crate::{
-    Cause, Clock, Endpoint, Error, Failure, InstallName, Result, RunSpec, Runtime, ServerName, Source, Status,
+    Clock, Endpoint, Error, Failure, FailureKind, InstallName, Result, RunSpec, Runtime, ServerName, Source, Status,
     StatusBoard, StatusEvent,
 };
 
@@ -89,7 +89,7 @@ impl Runtime for MemoryRuntime {
             None => return Err(Error::not_found("deployment", name)),
             Some(Status::Ready) => return Ok(self.endpoint.clone()),
             Some(Status::Failed { failure } | Status::Restarting { failure }) => failure,
-            Some(other) => Failure::new(Cause::Starting, other.to_string()),
+            Some(other) => Failure::new(FailureKind::Starting, other.to_string()),
         };
         Err(Error::NotReady {
             what: "install",

@@ -34,7 +34,7 @@ use crate::{Clock, CredentialBroker, CredentialStore, Discovery, Gateway, Regist
 
 /// What an orchestrator works with. A missing part is a compile error.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub struct OrchestratorParts {
     /// Where servers, installs and gateways are kept.
     pub registry: Arc<dyn Registry>,
     /// Where secrets are kept.
@@ -73,7 +73,7 @@ impl Default for Options {
 /// dropped leaves a state that the same call, or [`repair`](Self::repair), takes up again.
 #[derive(Debug)]
 pub struct Orchestrator {
-    parts: Parts,
+    parts: OrchestratorParts,
     options: Options,
     /// Held while a publication is computed and handed over, so that an older one never replaces a newer one.
     publishing: tokio::sync::Mutex<()>,
@@ -81,12 +81,12 @@ pub struct Orchestrator {
 
 impl Orchestrator {
     /// An orchestrator of these parts.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: OrchestratorParts) -> Self {
         Self::with_options(parts, Options::default())
     }
 
     /// The same, with other options.
-    pub fn with_options(parts: Parts, options: Options) -> Self {
+    pub fn with_options(parts: OrchestratorParts, options: Options) -> Self {
         Self {
             parts,
             options,
@@ -95,7 +95,7 @@ impl Orchestrator {
     }
 
     /// What it works with.
-    pub fn parts(&self) -> &Parts {
+    pub fn parts(&self) -> &OrchestratorParts {
         &self.parts
     }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use crate::{Cause, Error, Failure, Install, InstallState, Key, Precondition, RegistryExt, Result, Tool};
+use crate::{Error, Failure, FailureKind, Install, InstallState, Key, Precondition, RegistryExt, Result, Tool};
 
 use super::{
     Orchestrator,
@@ -145,8 +145,11 @@ impl Orchestrator {
         if !is_mixed {
             return Ok(());
         }
-        let failure = Failure::new(Cause::Config, "it was installed twice at once, with different answers")
-            .remedy("install it again with the answers that shall be");
+        let failure = Failure::new(
+            FailureKind::Config,
+            "it was installed twice at once, with different answers",
+        )
+        .remedy("install it again with the answers that shall be");
         let key = Key::Install(install.name);
         let marked = self.parts.registry.update(&key, |found: Option<Install>| {
             let found = found.filter(|found| found.state != InstallState::Removing);
@@ -178,7 +181,7 @@ fn left_to_repair(install: &Install, error: &Error) {
 
 /// Somebody put another secret in place while the server was started.
 pub(super) fn secrets_changed(install: &Install) -> Error {
-    let failure = Failure::new(Cause::Config, "a secret of it was changed while it was installed");
+    let failure = Failure::new(FailureKind::Config, "a secret of it was changed while it was installed");
     Error::NotReady {
         what: "install",
         name: install.title(),
@@ -190,11 +193,11 @@ pub(super) fn secrets_changed(install: &Install) -> Error {
 fn failure_of(error: Error) -> Failure {
     let cause = match &error {
         Error::NotReady { failure, .. } => return failure.clone(),
-        Error::Unavailable { .. } | Error::Exhausted { .. } => Cause::Connection,
-        Error::Timeout { .. } => Cause::Timeout,
-        Error::Denied { .. } => Cause::Credential,
-        Error::Invalid { .. } | Error::NotFound { .. } | Error::Conflict { .. } => Cause::Config,
-        Error::Backend { .. } => Cause::Start,
+        Error::Unavailable { .. } | Error::Exhausted { .. } => FailureKind::Connection,
+        Error::Timeout { .. } => FailureKind::Timeout,
+        Error::Denied { .. } => FailureKind::Credential,
+        Error::Invalid { .. } | Error::NotFound { .. } | Error::Conflict { .. } => FailureKind::Config,
+        Error::Backend { .. } => FailureKind::Start,
     };
     let mut failure = Failure::new(cause, error.to_string());
     failure.remedy = error.remedy();

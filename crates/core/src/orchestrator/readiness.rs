@@ -7,8 +7,8 @@ use http::{HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
-    Caller, Cause, Endpoint, Error, Failure, HttpEndpoint, Install, InstallState, Outbound, RegistryExt, Result,
-    RunSpec, Secret, ServerSpec, Source, Status, Tool, failure::seconds,
+    Caller, Endpoint, Error, Failure, FailureKind, HttpEndpoint, Install, InstallState, RegistryExt, Result, RunSpec,
+    Secret, ServerSpec, Source, Status, Tool, UpstreamCredential, failure::seconds,
 };
 
 use super::{Orchestrator, Progress, run_spec};
@@ -100,7 +100,7 @@ impl Orchestrator {
             let Some(event) = event else {
                 return Err(not_ready(
                     install,
-                    Failure::new(Cause::Stopped, "the runtime has ended"),
+                    Failure::new(FailureKind::Stopped, "the runtime has ended"),
                 ));
             };
             if event.install != install.name {
@@ -125,7 +125,7 @@ impl Orchestrator {
             Ok(found) if found.value.state != InstallState::Removing => self.ensure(server, install).await,
             Ok(_) | Err(Error::NotFound { .. }) => Err(not_ready(
                 install,
-                Failure::new(Cause::Stopped, "it was removed while it started"),
+                Failure::new(FailureKind::Stopped, "it was removed while it started"),
             )),
             Err(other) => Err(other),
         }
@@ -181,7 +181,7 @@ impl Orchestrator {
 }
 
 /// `credential`, with the headers that go with every call of `server`, where it does not set them itself.
-fn with_headers(server: &ServerSpec, credential: &Outbound) -> Outbound {
+fn with_headers(server: &ServerSpec, credential: &UpstreamCredential) -> UpstreamCredential {
     let mut all = credential.clone();
     for (name, value) in &server.headers {
         let (Ok(name), Ok(_)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
@@ -208,5 +208,5 @@ fn too_late(deadline: Deadline, last: Option<&Status>) -> Failure {
         Some(status) => format!("not ready after {after}; the last that was heard of it: {status}"),
         None => format!("not ready after {after}; it does not answer"),
     };
-    Failure::new(Cause::Timeout, message)
+    Failure::new(FailureKind::Timeout, message)
 }

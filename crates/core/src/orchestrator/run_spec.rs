@@ -1,6 +1,6 @@
 //! From a server and an install to what a runtime is asked to run.
 
-use crate::{Delivery, Error, Field, FieldKey, Install, Result, RunSpec, ServerSpec, Source, Value};
+use crate::{Delivery, EnvValue, Error, Field, FieldKey, Install, Result, RunSpec, ServerSpec, Source};
 
 /// What a runtime is asked to run for `install` of `server`.
 ///
@@ -23,7 +23,7 @@ pub fn run_spec(server: &ServerSpec, install: &Install) -> Result<RunSpec> {
     let mut spec = RunSpec::new(server.name.clone(), install.owner.clone(), source);
     spec.era = server.era;
     spec.sharing = server.sharing;
-    spec.asks = server.asks;
+    spec.server_requests = server.server_requests;
     spec.kubernetes = server.kubernetes.clone();
     for field in &server.fields {
         let Some(value) = value(field, install)? else {
@@ -38,11 +38,11 @@ pub fn run_spec(server: &ServerSpec, install: &Install) -> Result<RunSpec> {
     Ok(spec)
 }
 
-fn value(field: &Field, install: &Install) -> Result<Option<Value>> {
+fn value(field: &Field, install: &Install) -> Result<Option<EnvValue>> {
     let value = if field.secret {
-        install.secrets.get(&field.key).cloned().map(Value::Secret)
+        install.secrets.get(&field.key).cloned().map(EnvValue::Secret)
     } else {
-        answer(field, install).map(|text| Value::Plain(text.to_owned()))
+        answer(field, install).map(|text| EnvValue::Plain(text.to_owned()))
     };
     if value.is_none() && field.required {
         return Err(Error::invalid(

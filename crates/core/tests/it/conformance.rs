@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portolan_core::{
-    Cause, Endpoint, Failure, HttpEndpoint, Owner, RunSpec, Status, SystemClock,
+    Endpoint, Failure, FailureKind, HttpEndpoint, Owner, RunSpec, Status, SystemClock,
     conformance::{runtime::Fixture, sample},
     memory::{MemoryBus, MemoryCredentials, MemoryGateway, MemoryRegistry, MemoryRuntime, MemorySessions},
 };
@@ -39,7 +39,7 @@ fn memory_runtime() -> Fixture {
     let url = "http://127.0.0.1:9/mcp".parse().expect("a URL");
     let endpoint = Endpoint::Http(HttpEndpoint::new(url));
     let runtime = MemoryRuntime::new(endpoint, Arc::new(SystemClock));
-    let failure = Failure::new(Cause::Image, "there is no such image");
+    let failure = Failure::new(FailureKind::Image, "there is no such image");
     runtime.becomes(&sample::server_name("broken"), Status::Failed { failure });
     Fixture::new(Arc::new(runtime), run("time"), run("other"), run("broken"))
 }

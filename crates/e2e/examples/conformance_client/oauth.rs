@@ -10,8 +10,8 @@ use std::{
 use async_trait::async_trait;
 use http::header;
 use portolan_core::{
-    Caller, Cause, CredentialBroker, CredentialRefusal, Error, Failure, Install, Outbound, Renewal, Result, Secret,
-    ServerSpec, Version,
+    Caller, CredentialBroker, CredentialRefresh, CredentialRefusal, Error, Failure, FailureKind, Install, Result,
+    Secret, ServerSpec, UpstreamCredential, Version,
 };
 use rmcp::transport::auth::{OAuthClientConfig, WWWAuthenticateParams};
 use tokio::sync::Mutex;
@@ -48,7 +48,7 @@ struct Grant {
 struct Now {
     /// How often it has changed.
     edition: u64,
-    outbound: Arc<Outbound>,
+    outbound: Arc<UpstreamCredential>,
 }
 
 /// What was asked for so far.
@@ -82,7 +82,7 @@ impl OAuthBroker {
 
 #[async_trait]
 impl CredentialBroker for OAuthBroker {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<Outbound>> {
+    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
         Ok(self.0.now().outbound)
     }
 
@@ -97,8 +97,8 @@ struct Another {
 }
 
 #[async_trait]
-impl Renewal for Another {
-    async fn renew(&self, refusal: &CredentialRefusal) -> Result<Option<Arc<Outbound>>> {
+impl CredentialRefresh for Another {
+    async fn renew(&self, refusal: &CredentialRefusal) -> Result<Option<Arc<UpstreamCredential>>> {
         let Some(grant) = self.grant.upgrade() else {
             return Ok(None);
         };
@@ -153,8 +153,8 @@ impl Grant {
     }
 }
 
-fn outbound(edition: u64, token: Option<&str>, grant: Weak<Grant>) -> Outbound {
-    let mut outbound = Outbound::none();
+fn outbound(edition: u64, token: Option<&str>, grant: Weak<Grant>) -> UpstreamCredential {
+    let mut outbound = UpstreamCredential::none();
     if let Some(token) = token {
         outbound
             .headers
@@ -169,7 +169,7 @@ fn not_granted(error: &anyhow::Error) -> Error {
     Error::NotReady {
         what: "server",
         name: "suite".into(),
-        failure: Failure::new(Cause::Credential, "its authorization server gives no token")
+        failure: Failure::new(FailureKind::Credential, "its authorization server gives no token")
             .detail(format!("{error:#}")),
     }
 }

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use portolan_core::{
-    AllowAll, Asks, Clock, Gateway, GatewayName, GatewaySpec, Install, InstallName, Naming, Owner, Publication, Route,
-    ServerSpec, SystemClock, TraceAudit, memory::MemorySessions,
+    AllowAll, Clock, Gateway, GatewayName, GatewaySpec, Install, InstallName, Naming, Owner, Publication, Route,
+    ServerRequestPolicy, ServerSpec, SystemClock, TraceAudit, memory::MemorySessions,
 };
-use portolan_gateway::{GatewayConfig, McpGateway, Parts, StaticTokens, TokenKeys, digest};
+use portolan_gateway::{GatewayConfig, GatewayParts, McpGateway, StaticTokens, TokenKeys, digest};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::oauth::{Identity, OAuthBroker};
@@ -27,8 +27,8 @@ impl Site {
     /// Puts a gateway in front of the server at `url`. Names stay as they are: the suite knows no others.
     pub(crate) async fn open(url: &str, identity: Option<Identity>) -> Result<Self> {
         let mut server = ServerSpec::remote("suite", url)?;
-        server.asks = Asks::ALL;
-        let gateway = McpGateway::new(Parts {
+        server.server_requests = ServerRequestPolicy::ALL;
+        let gateway = McpGateway::new(GatewayParts {
             config: GatewayConfig::default(),
             keys: TokenKeys::random()?,
             authenticators: vec![Arc::new(StaticTokens::from_users([("person", digest(TOKEN))])?)],

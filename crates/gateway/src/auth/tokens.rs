@@ -13,8 +13,8 @@ use futures_util::{StreamExt, stream::BoxStream};
 use http::request::Parts;
 use jiff::Timestamp;
 use portolan_core::{
-    Authenticator, Caller, Change, Clock, Error, GatewayName, Key, Kind, Page, Record, Refusal, Registry, Result,
-    Revision, Secret, Subject, SystemClock, TokenDigest, TokenGrant, UserId,
+    AuthError, Authenticator, Caller, Change, Clock, Error, GatewayName, Key, Page, Record, RecordKind, Registry,
+    Result, Revision, Secret, Subject, SystemClock, TokenDigest, TokenGrant, UserId,
 };
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
@@ -147,9 +147,9 @@ impl StaticTokens {
         Ok((Secret::new(token), digest))
     }
 
-    async fn check(&self, token: &str, now: Timestamp) -> Result<Arc<Caller>, Refusal> {
+    async fn check(&self, token: &str, now: Timestamp) -> Result<Arc<Caller>, AuthError> {
         if token.is_empty() || token.len() > MAX_LEN {
-            return Err(Refusal::Invalid);
+            return Err(AuthError::Invalid);
         }
         let digest = digest(token);
         let known = self.grants.by_digest.load().get(&digest).cloned();
@@ -158,33 +158,33 @@ impl StaticTokens {
             None => self.look_up(&digest).await?,
         };
         if grant.expires.is_some_and(|end| now >= end) {
-            return Err(Refusal::Expired);
+            return Err(AuthError::Expired);
         }
         Ok(grant.caller)
     }
 
     /// A token that was made just now may not have come through the change feed yet. Few at a time are looked for, so
     /// that a flood of wrong tokens does not become one of queries.
-    async fn look_up(&self, digest: &TokenDigest) -> Result<Known, Refusal> {
+    async fn look_up(&self, digest: &TokenDigest) -> Result<Known, AuthError> {
         let (Some(registry), Ok(_looking)) = (&self.registry, self.looking.try_acquire()) else {
-            return Err(Refusal::Invalid);
+            return Err(AuthError::Invalid);
         };
         self.grants
             .reload(&**registry, digest)
             .await
-            .map_err(Refusal::Unavailable)?;
+            .map_err(AuthError::Unavailable)?;
         self.grants
             .by_digest
             .load()
             .get(digest)
             .cloned()
-            .ok_or(Refusal::Invalid)
+            .ok_or(AuthError::Invalid)
     }
 }
 
 #[async_trait]
 impl Authenticator for StaticTokens {
-    async fn authenticate(&self, _: &GatewayName, request: &Parts) -> Result<Option<Arc<Caller>>, Refusal> {
+    async fn authenticate(&self, _: &GatewayName, request: &Parts) -> Result<Option<Arc<Caller>>, AuthError> {
         match bearer(&request.headers)? {
             None => Ok(None),
             Some(token) => self.check(token, self.clock.now()).await.map(Some),
@@ -202,7 +202,7 @@ impl Grants {
         let mut all = HashMap::new();
         let mut page = Page::first();
         loop {
-            let records = registry.list(Kind::Token, page).await?;
+            let records = registry.list(RecordKind::Token, page).await?;
             let Some(last) = records.last() else { break };
             page = Page::after(last.value.key());
             all.extend(records.into_iter().filter_map(|record| match record.value {

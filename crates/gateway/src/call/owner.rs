@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use portolan_core::Uris;
+use portolan_core::ResourceNaming;
 
 use super::target::Place;
 use crate::{
@@ -60,7 +60,7 @@ impl Inner {
     /// The servers that are asked to tell of changes of a resource: whose it is, or else all that may have it; each with the
     /// URI that it has for it.
     pub(crate) async fn watched_at<'a>(&self, visit: &'a Visit, uri: &Arc<str>) -> Vec<(Place<'a>, Arc<str>)> {
-        if visit.gateway.spec.uris == Uris::Prefix {
+        if visit.gateway.spec.resource_naming == ResourceNaming::Prefix {
             return self.may_watch(visit, uri);
         }
         match self.owner_of(visit, uri).await {
@@ -71,8 +71,8 @@ impl Inner {
 
     /// The same without asking anybody.
     pub(crate) fn may_watch<'a>(&self, visit: &'a Visit, uri: &Arc<str>) -> Vec<(Place<'a>, Arc<str>)> {
-        match visit.gateway.spec.uris {
-            Uris::Prefix => {
+        match visit.gateway.spec.resource_naming {
+            ResourceNaming::Prefix => {
                 let named = self.place_named(visit, uri);
                 named.map(|(place, own)| (place, own.into())).into_iter().collect()
             }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use portolan_core::{Error, Result, Uris};
+use portolan_core::{Error, ResourceNaming, Result};
 use portolan_wire::{
     era::Era,
     error::ErrorObject,
@@ -224,8 +224,8 @@ impl Inner {
             }
             Method::ResourcesRead => {
                 let uri = text(&call.params, "uri", "params.uri must be the URI of a resource")?;
-                let target = match visit.gateway.spec.uris {
-                    Uris::Prefix => self.place_named(visit, &uri).map(|(place, own)| {
+                let target = match visit.gateway.spec.resource_naming {
+                    ResourceNaming::Prefix => self.place_named(visit, &uri).map(|(place, own)| {
                         let quoted = object::quote(&own);
                         Target::at(place, &own).renaming("uri", quoted)
                     }),
@@ -264,8 +264,8 @@ impl Inner {
             }
             "ref/resource" => {
                 let uri = text(&reference, "uri", odd)?;
-                let target = match visit.gateway.spec.uris {
-                    Uris::Prefix => self.place_named(visit, &uri).map(|(place, own)| {
+                let target = match visit.gateway.spec.resource_naming {
+                    ResourceNaming::Prefix => self.place_named(visit, &uri).map(|(place, own)| {
                         reference.set("uri", object::quote(&own));
                         Target::at(place, &own).renaming("ref", reference.to_bytes())
                     }),

@@ -1,7 +1,7 @@
 //! What a client can be asked in the middle of a call.
 
 use bytes::Bytes;
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_wire::{
     method::Method,
     object::{self, RawObject},
@@ -66,7 +66,7 @@ impl Abilities {
     }
 
     /// What of it a server may use that `asks` so much.
-    pub(crate) fn within(self, asks: Asks) -> Self {
+    pub(crate) fn within(self, asks: ServerRequestPolicy) -> Self {
         let mut bits = 0;
         let mut allow = |allowed: bool, group: u8| bits |= if allowed { group } else { 0 };
         allow(asks.elicitation, FORM | URL);
@@ -138,8 +138,8 @@ mod tests {
         Abilities::read(&Bytes::from_static(text.as_bytes()))
     }
 
-    fn asks(elicitation: bool, sampling: bool, roots: bool) -> Asks {
-        let mut asks = Asks::default();
+    fn asks(elicitation: bool, sampling: bool, roots: bool) -> ServerRequestPolicy {
+        let mut asks = ServerRequestPolicy::default();
         (asks.elicitation, asks.sampling, asks.roots) = (elicitation, sampling, roots);
         asks
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method as Verb, Response, StatusCode};
-use portolan_core::{Answer, InstallName, Result};
+use portolan_core::{InstallName, Result, RpcResponse};
 use portolan_wire::{
     envelope::{self, Outcome},
     id::RequestId,
@@ -40,8 +40,8 @@ impl Inner {
             ));
         };
         let answer = match response.outcome {
-            Outcome::Result(raw) => Answer::Result(raw),
-            Outcome::Error(raw) => Answer::Error(raw),
+            Outcome::Result(raw) => RpcResponse::Result(raw),
+            Outcome::Error(raw) => RpcResponse::Error(raw),
         };
         match question {
             To::Call { place, key } if self.questions.is_here(&place) => {
@@ -72,16 +72,23 @@ impl Inner {
     }
 
     /// An answer that names the task which it belongs to, with the server's id of that.
-    fn of_own_task(&self, visit: &Visit, answer: &Answer) -> Answer {
-        let Answer::Result(raw) = answer else {
+    fn of_own_task(&self, visit: &Visit, answer: &RpcResponse) -> RpcResponse {
+        let RpcResponse::Result(raw) = answer else {
             return answer.clone();
         };
         let own = |id: &str| Some(object::quote(&tasks::find(visit, &self.keys, id)?.id));
-        Answer::Result(tasks::renamed(raw, own).unwrap_or_else(|| raw.clone()))
+        RpcResponse::Result(tasks::renamed(raw, own).unwrap_or_else(|| raw.clone()))
     }
 
     /// Brings an answer to a legacy server, in whichever replica its question came.
-    async fn tell(&self, visit: &Visit, install: &InstallName, seat: &Seat, id: &[u8], answer: &Answer) -> Result<()> {
+    async fn tell(
+        &self,
+        visit: &Visit,
+        install: &InstallName,
+        seat: &Seat,
+        id: &[u8],
+        answer: &RpcResponse,
+    ) -> Result<()> {
         let Ok(id) = RequestId::parse(&Bytes::copy_from_slice(id)) else {
             return Ok(());
         };

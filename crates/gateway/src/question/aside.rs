@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use portolan_core::{Answer, Asks};
+use portolan_core::{RpcResponse, ServerRequestPolicy};
 use portolan_wire::{
     envelope::{self, Notification},
     id::RequestId,
@@ -66,7 +66,7 @@ impl Desk {
     }
 
     /// For a server that may ask so much.
-    pub(crate) fn pending(&self, asks: Asks) -> Pending {
+    pub(crate) fn pending(&self, asks: ServerRequestPolicy) -> Pending {
         Pending {
             desk: self.clone(),
             asks: self.abilities.within(asks),
@@ -98,7 +98,7 @@ impl Pending {
     }
 
     /// The next answer, and the id under which the server waits for it. Dropped, it loses nothing.
-    pub(crate) async fn answer(&mut self) -> (RequestId, Answer) {
+    pub(crate) async fn answer(&mut self) -> (RequestId, RpcResponse) {
         loop {
             let Some(ticket) = &mut self.ticket else {
                 std::future::pending().await

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use portolan_core::{Answer, Cause, Error, Failure, Result};
+use portolan_core::{Error, Failure, FailureKind, Result, RpcResponse};
 use portolan_wire::{
     envelope,
     era::ProtocolVersion,
@@ -95,7 +95,7 @@ async fn relay(origin: &Origin, mut events: Events, ticket: &mut Ticket, pen: &P
                     let seat = events.seat();
                     if open.len() >= MOST || !put(origin, seat, question, ticket, next, pen).await {
                         let refused = ErrorObject::internal("the client cannot be asked now");
-                        events.answer(&key, Answer::Error(refused.to_bytes()));
+                        events.answer(&key, RpcResponse::Error(refused.to_bytes()));
                     } else if let QuestionKey::Channel(_) = key {
                         open.insert(next, key);
                     }
@@ -228,19 +228,19 @@ async fn answers(
 /// What becomes of a call whose answers nobody would be there to take.
 fn ends() -> Failure {
     Failure::new(
-        Cause::Stopped,
+        FailureKind::Stopped,
         "this part of the gateway is about to end, and cannot wait for the answer to a question",
     )
     .remedy("call again, if it may be done twice")
 }
 
 /// An answer as it goes into `inputResponses`. There is no way to say there that a client refused, except for a person's.
-fn answer_of(origin: &Origin, method: &Method, answer: Answer) -> Result<Bytes> {
+fn answer_of(origin: &Origin, method: &Method, answer: RpcResponse) -> Result<Bytes> {
     match answer {
-        Answer::Result(raw) if raw.starts_with(b"{") => Ok(raw),
-        Answer::Error(_) if *method == Method::Elicit => Ok(Bytes::from_static(br#"{"action":"cancel"}"#)),
+        RpcResponse::Result(raw) if raw.starts_with(b"{") => Ok(raw),
+        RpcResponse::Error(_) if *method == Method::Elicit => Ok(Bytes::from_static(br#"{"action":"cancel"}"#)),
         _ => Err(origin.failed(Failure::new(
-            Cause::Protocol,
+            FailureKind::Protocol,
             format!("the client does not answer its {}", method.as_str()),
         ))),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method as Verb;
-use portolan_core::{Answer, Cause, Error, Failure, Result};
+use portolan_core::{Error, Failure, FailureKind, Result, RpcResponse};
 use portolan_wire::{
     envelope,
     error::ErrorObject,
@@ -223,7 +223,7 @@ impl Origin {
             Err(mut back) => {
                 let refused = ErrorObject::internal("the client cannot be asked now").to_bytes();
                 for (_, question) in back.questions.drain(..) {
-                    back.events.answer(&question.key, Answer::Error(refused.clone()));
+                    back.events.answer(&question.key, RpcResponse::Error(refused.clone()));
                 }
                 Err(back)
             }
@@ -271,7 +271,7 @@ impl Origin {
             };
             match answers.get(&open.key).filter(|raw| raw.starts_with(b"{")) {
                 Some(raw) => {
-                    let text = response(&id, &Answer::Result(raw.clone()));
+                    let text = response(&id, &RpcResponse::Result(raw.clone()));
                     self.link.tell(&left.seat, &self.credential, text).await?;
                 }
                 None => {
@@ -314,7 +314,7 @@ impl Origin {
         let open = std::mem::take(&mut parked.questions);
         for (key, question) in open {
             match answers.get(&key).filter(|raw| raw.starts_with(b"{")) {
-                Some(answer) => parked.events.answer(&question.key, Answer::Result(answer.clone())),
+                Some(answer) => parked.events.answer(&question.key, RpcResponse::Result(answer.clone())),
                 None => parked.questions.push((key, question)),
             }
         }
@@ -347,7 +347,7 @@ impl Origin {
 
     /// A call that had begun is never made again by itself: it may have done something.
     fn lost(&self) -> Reply {
-        let failure = Failure::new(Cause::Stopped, "the call that waited for these answers is gone")
+        let failure = Failure::new(FailureKind::Stopped, "the call that waited for these answers is gone")
             .remedy("call again, if it may be done twice");
         Reply::Message(self.failure(&self.failed(failure)))
     }

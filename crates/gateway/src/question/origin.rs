@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::HeaderMap;
-use portolan_core::{Cause, Error, Failure, InstallName, Outbound, Result};
+use portolan_core::{Error, Failure, FailureKind, InstallName, Result, UpstreamCredential};
 use portolan_wire::{
     envelope::Outcome, era::Era, header::ParamHeader, id::RequestId, level::LogLevel, meta, method::Method,
     object::RawObject,
@@ -33,7 +33,7 @@ pub(crate) struct Origin {
     pub(super) session: Option<(Arc<Session>, Cancellation)>,
     pub(super) install: InstallName,
     pub(crate) link: Arc<Link>,
-    pub(crate) credential: Arc<Outbound>,
+    pub(crate) credential: Arc<UpstreamCredential>,
     pub(super) id: RequestId,
     pub(super) method: Method,
     /// With names as the server knows them.
@@ -123,7 +123,7 @@ impl Origin {
             declared: self.declared.clone(),
             asks: self.asks,
             odd_output: self.odd_output,
-            uris: self.visit.gateway.spec.uris,
+            uris: self.visit.gateway.spec.resource_naming,
             tasks: self.tasks.clone(),
             mirrored: &self.mirrored,
             credential: &self.credential,
@@ -153,7 +153,7 @@ impl Origin {
 
     /// The server did what it must not.
     pub(crate) fn odd(&self, problem: impl Into<String>) -> Error {
-        self.failed(Failure::new(Cause::Protocol, problem))
+        self.failed(Failure::new(FailureKind::Protocol, problem))
     }
 
     pub(super) fn failed(&self, failure: Failure) -> Error {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use portolan_core::Answer;
+use portolan_core::RpcResponse;
 use tokio::sync::mpsc;
 
 use super::{random_handle, token::Handle};
@@ -13,13 +13,13 @@ use crate::upstream::MOST;
 
 /// Which calls wait. Each is taken out when it is over, whatever ended it.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting(Mutex<HashMap<Handle, mpsc::Sender<(u64, Answer)>>>);
+pub(crate) struct Waiting(Mutex<HashMap<Handle, mpsc::Sender<(u64, RpcResponse)>>>);
 
 /// The place of one call among them.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) handle: Handle,
-    answers: mpsc::Receiver<(u64, Answer)>,
+    answers: mpsc::Receiver<(u64, RpcResponse)>,
     waiting: Arc<Waiting>,
 }
 
@@ -36,7 +36,7 @@ impl Waiting {
     }
 
     /// Brings an answer to the call under `handle`. One that is over, or has more answers than it asked, gets none.
-    pub(crate) fn answer(&self, handle: &Handle, key: u64, answer: Answer) {
+    pub(crate) fn answer(&self, handle: &Handle, key: u64, answer: RpcResponse) {
         if let Some(call) = self.lock().get(handle) {
             let _ = call.try_send((key, answer));
         }
@@ -46,14 +46,14 @@ impl Waiting {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Handle, mpsc::Sender<(u64, Answer)>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Handle, mpsc::Sender<(u64, RpcResponse)>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ticket {
     /// The next answer, with the key of its question.
-    pub(crate) async fn next(&mut self) -> (u64, Answer) {
+    pub(crate) async fn next(&mut self) -> (u64, RpcResponse) {
         match self.answers.recv().await {
             Some(answer) => answer,
             // The sender is in the table as long as this is.

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
-use portolan_core::{BoxError, Cause, Error, Failure};
+use portolan_core::{BoxError, Error, Failure, FailureKind};
 use portolan_wire::sse;
 use tokio::runtime::Handle;
 
@@ -47,7 +47,7 @@ impl Playback {
     pub(super) fn torn(tape: Arc<Tape>) -> Self {
         let limit = tape.shelf().map_or(0, |shelf| shelf.bytes_of_one());
         let problem = format!("more than {limit} bytes have come on its stream since, and no more are kept");
-        let failure = Some(failure(&tape.whose, Failure::new(Cause::Stopped, problem)));
+        let failure = Some(failure(&tape.whose, Failure::new(FailureKind::Stopped, problem)));
         let failure = failure.map(|message| sse::event_with_id(&tape.stem.end(tape.event() + 1), &message));
         leave(&tape);
         Self {
@@ -91,7 +91,7 @@ impl HttpBody for Playback {
                         // Half an answer must not look like a whole one. The client comes back, and is told.
                         return Poll::Ready(Some(Err(problem.into())));
                     }
-                    let failure = failure(&this.tape.whose, Failure::new(Cause::Connection, problem));
+                    let failure = failure(&this.tape.whose, Failure::new(FailureKind::Connection, problem));
                     let id = this.tape.stem.end(this.tape.event() + 1);
                     this.ready = Some(sse::event_with_id(&id, &failure));
                 }

@@ -17,11 +17,11 @@ use super::{
     shelf::Shelf,
     tape::Tape,
 };
-use crate::{GatewayConfig, TokenKeys, body::Body, config::Limits, question::Place};
+use crate::{GatewayConfig, TokenKeys, body::Body, config::GatewayLimits, question::Place};
 
 type Pieces = UnboundedSender<Result<Bytes, BoxError>>;
 
-fn shelf(change: impl FnOnce(&mut Limits)) -> Arc<Shelf> {
+fn shelf(change: impl FnOnce(&mut GatewayLimits)) -> Arc<Shelf> {
     let mut config = GatewayConfig::default();
     change(&mut config.limits);
     Arc::new(Shelf::new(&config, TaskTracker::new()))

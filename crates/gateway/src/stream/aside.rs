@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering};
 
 use bytes::Bytes;
-use portolan_core::{Answer, Outbound};
+use portolan_core::{RpcResponse, UpstreamCredential};
 use portolan_wire::{
     envelope::{self, Message, Notification},
     method::Method,
@@ -47,7 +47,7 @@ impl Asides {
         &self,
         http: &Arc<HttpUpstream>,
         open: &Arc<Open>,
-        credential: &Arc<Outbound>,
+        credential: &Arc<UpstreamCredential>,
         outbox: &Arc<Outbox>,
     ) -> Option<Opening> {
         let (Some(desk), Ok(runtime)) = (&self.desk, Handle::try_current()) else {
@@ -62,7 +62,7 @@ impl Asides {
             open: open.clone(),
             credential: credential.clone(),
             outbox: outbox.clone(),
-            pending: desk.pending(http.server().asks),
+            pending: desk.pending(http.server().server_requests),
             begun: desk.begun.clone(),
         };
         let following = aside.follow(opened);
@@ -95,7 +95,7 @@ impl Asides {
 struct Aside {
     http: Arc<HttpUpstream>,
     open: Arc<Open>,
-    credential: Arc<Outbound>,
+    credential: Arc<UpstreamCredential>,
     outbox: Arc<Outbox>,
     pending: Pending,
     begun: Arc<Begun>,
@@ -179,10 +179,10 @@ impl Aside {
         }
     }
 
-    fn of_own_task(&self, answer: Answer) -> Answer {
+    fn of_own_task(&self, answer: RpcResponse) -> RpcResponse {
         let own = |id: &str| Some(object::quote(&self.begun.own_of(&self.http.server().name, id)?));
         match answer {
-            Answer::Result(raw) => Answer::Result(tasks::renamed(&raw, own).unwrap_or(raw)),
+            RpcResponse::Result(raw) => RpcResponse::Result(tasks::renamed(&raw, own).unwrap_or(raw)),
             refused => refused,
         }
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use portolan_core::Uris;
+use portolan_core::ResourceNaming;
 use portolan_wire::{
     era::Era,
     error::{self, ErrorObject},
@@ -90,8 +90,8 @@ impl Inner {
 fn uri(visit: &Visit, params: &RawObject) -> Result<String, ErrorObject> {
     let uri = params.get("uri").and_then(object::text);
     let uri = uri.ok_or_else(|| ErrorObject::invalid_params("params.uri must be a string"))?;
-    let length = match visit.gateway.spec.uris {
-        Uris::Prefix => uris::meant(&uri).map_or(uri.len(), |(_, own)| own.len()),
+    let length = match visit.gateway.spec.resource_naming {
+        ResourceNaming::Prefix => uris::meant(&uri).map_or(uri.len(), |(_, own)| own.len()),
         _ => uri.len(),
     };
     if length > LONGEST {

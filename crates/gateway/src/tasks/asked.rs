@@ -11,7 +11,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
-use portolan_core::{Error, Precondition, Result, Subject, Uris};
+use portolan_core::{Error, Precondition, ResourceNaming, Result, Subject};
 use portolan_wire::{
     id::RequestId,
     method::Method,
@@ -157,7 +157,7 @@ async fn listen(
         declared: None,
         asks: mapped.asks,
         odd_output: false,
-        uris: Uris::Plain,
+        uris: ResourceNaming::Plain,
         tasks: place.known.clone().map(Arc::new),
         mirrored: &[],
         credential: &place.credential,

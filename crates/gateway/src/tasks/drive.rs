@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use portolan_core::{Cause, Error, Failure, Result};
+use portolan_core::{Error, Failure, FailureKind, Result};
 use portolan_wire::{
     method::Method,
     object::{self, RawObject},
@@ -192,7 +192,7 @@ impl<'a> Drive<'a> {
                 }
                 (Status::Cancelled, _) => {
                     self.ward.over();
-                    let failure = Failure::new(Cause::Stopped, "the task of this call was cancelled there");
+                    let failure = Failure::new(FailureKind::Stopped, "the task of this call was cancelled there");
                     return Err(self.place.failed(failure));
                 }
                 (Status::InputRequired, _) => match self.ask(&state).await? {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portolan_core::{Cause, Error, Failure, Outbound, Result, Uris};
+use portolan_core::{Error, Failure, FailureKind, ResourceNaming, Result, UpstreamCredential};
 use portolan_wire::{
     envelope::Outcome,
     error::{ErrorObject, INVALID_PARAMS},
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) link: Arc<Link>,
-    pub(super) credential: Arc<Outbound>,
+    pub(super) credential: Arc<UpstreamCredential>,
     pub(super) passthrough: HeaderMap,
     /// What the client calls it, where it gets what is told.
     pub(super) known: Option<TaskIds>,
@@ -103,7 +103,7 @@ impl Place {
             declared: Some(with_tasks(&Bytes::from_static(b"{}"))),
             asks: Abilities::NONE,
             odd_output: false,
-            uris: Uris::Plain,
+            uris: ResourceNaming::Plain,
             tasks: self.known.clone().map(Arc::new),
             mirrored: &[],
             credential: &self.credential,
@@ -125,13 +125,13 @@ impl Place {
     }
 
     fn lost(&self) -> Error {
-        let failure = Failure::new(Cause::Stopped, "it does not know the task of this call any more")
+        let failure = Failure::new(FailureKind::Stopped, "it does not know the task of this call any more")
             .remedy("call again, if it may be done twice");
         self.failed(failure)
     }
 
     pub(super) fn odd(&self, problem: impl Into<String>) -> Error {
-        self.failed(Failure::new(Cause::Protocol, problem))
+        self.failed(Failure::new(FailureKind::Protocol, problem))
     }
 
     pub(super) fn failed(&self, failure: Failure) -> Error {

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use portolan_core::{Answer, Caller, Error, GatewayName, Result, Uris};
+use portolan_core::{Caller, Error, GatewayName, ResourceNaming, Result, RpcResponse};
 use portolan_wire::{
     envelope::{self, Outcome},
     era::Era,
@@ -78,7 +78,7 @@ pub(crate) async fn serve(
         Ok(mut result) => {
             result.insert_first("resultType", Bytes::from_static(b"\"complete\""));
             let mut result = result.to_bytes();
-            if outgoing.uris == Uris::Prefix {
+            if outgoing.uris == ResourceNaming::Prefix {
                 result = uris::in_text(&place.link.server.name, &result, uris::TASK);
             }
             Ok(Reply::Message(envelope::result(&id, &result)))
@@ -147,7 +147,7 @@ impl Place {
         for (key, answer) in answers.iter().filter(|(_, raw)| raw.starts_with(b"{")) {
             let asked = inner.asked.take(self, mapped, &key).await.map_err(Untold::Now)?;
             if let Some(id) = asked {
-                let text = crate::upstream::response(&id, &Answer::Result(answer.clone()));
+                let text = crate::upstream::response(&id, &RpcResponse::Result(answer.clone()));
                 let told = self.link.tell(&mapped.seat, &self.credential, text).await;
                 told.map_err(Untold::Now)?;
             }

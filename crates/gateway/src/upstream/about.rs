@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use portolan_core::Hello;
+use portolan_core::ServerHandshake;
 use portolan_wire::object::{self, RawObject};
 
 /// What a server said in its `initialize` or `server/discover` result.
@@ -57,7 +57,7 @@ impl AboutCell {
     }
 
     /// Takes over how a stdio server introduced itself to its owner.
-    pub(crate) fn learn_hello(&self, hello: &Hello) {
+    pub(crate) fn learn_hello(&self, hello: &ServerHandshake) {
         self.keep(About {
             capabilities: RawObject::parse(&hello.capabilities).unwrap_or_default(),
             instructions: hello.instructions.as_deref().map(Into::into),

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use portolan_core::Outbound;
+use portolan_core::UpstreamCredential;
 use portolan_wire::{
     envelope::{self, Message},
     id::RequestId,
@@ -48,7 +48,7 @@ struct Told {
     lease: Option<Box<Lease>>,
     http: Arc<HttpUpstream>,
     open: Arc<Open>,
-    credential: Arc<Outbound>,
+    credential: Arc<UpstreamCredential>,
     id: RequestId,
 }
 
@@ -66,7 +66,7 @@ impl Unanswered {
         session: Option<Arc<UpstreamSession>>,
         http: Arc<HttpUpstream>,
         open: Arc<Open>,
-        credential: Arc<Outbound>,
+        credential: Arc<UpstreamCredential>,
         id: RequestId,
         hanging_up: HangingUp,
     ) -> Self {
@@ -196,7 +196,7 @@ impl Told {
 }
 
 /// Tells a server something in a session. The session waits for this before it ends, and so does the gateway.
-pub(super) fn tell(http: &Arc<HttpUpstream>, open: &Arc<Open>, credential: &Arc<Outbound>, text: Bytes) {
+pub(super) fn tell(http: &Arc<HttpUpstream>, open: &Arc<Open>, credential: &Arc<UpstreamCredential>, text: Bytes) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
     };

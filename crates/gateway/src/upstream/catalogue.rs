@@ -9,7 +9,7 @@ mod tools;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use portolan_core::{Outbound, Result};
+use portolan_core::{Result, UpstreamCredential};
 use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
@@ -68,7 +68,10 @@ impl Link {
 
     /// A list. The first to ask waits, within the deadline for lists, and so does who comes after the server has said that
     /// it changed; others get what is known while it is fetched anew in the background.
-    pub(crate) async fn listed<L: Listing>(self: &Arc<Self>, credential: &Arc<Outbound>) -> Result<Arc<Listed<L>>> {
+    pub(crate) async fn listed<L: Listing>(
+        self: &Arc<Self>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<Arc<Listed<L>>> {
         let cached = L::cached(&self.catalogue);
         let Some(listed) = cached.listed.load_full() else {
             return self.first::<L>(credential).await;
@@ -85,7 +88,7 @@ impl Link {
     /// A list, fetched anew unless that was done within `age`.
     pub(crate) async fn listed_within<L: Listing>(
         self: &Arc<Self>,
-        credential: &Arc<Outbound>,
+        credential: &Arc<UpstreamCredential>,
         age: Duration,
     ) -> Result<Arc<Listed<L>>> {
         match L::cached(&self.catalogue).listed.load_full() {
@@ -112,14 +115,14 @@ impl Link {
 
     /// Something may have changed unheard: the lists that are known are read anew, and who listens is told of what is
     /// another one.
-    pub(crate) fn reread(self: &Arc<Self>, credential: &Arc<Outbound>) {
+    pub(crate) fn reread(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) {
         self.reread_one::<ExposedTools>(credential);
         self.reread_one::<Prompts>(credential);
         self.reread_one::<Resources>(credential);
         self.reread_one::<Templates>(credential);
     }
 
-    fn reread_one<L: Listing>(self: &Arc<Self>, credential: &Arc<Outbound>) {
+    fn reread_one<L: Listing>(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) {
         if self.known::<L>().is_some() {
             self.refresh::<L>(credential);
         }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use portolan_core::{
-    Answer, BoxError, Channel, ChannelNotification, ChannelRequest, Error, Exchange, ExchangeEvent, Result,
+    BoxError, Channel, ChannelNotification, ChannelRequest, Error, Exchange, ExchangeEvent, Result, RpcResponse,
 };
 use portolan_wire::{
     envelope::{self, Outcome},
@@ -31,7 +31,7 @@ use crate::question::Seat;
 /// Sends a request through a channel and gives what comes back, in the client's era.
 pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: &Outgoing<'_>) -> Result<Reply> {
     let mut patience = Patience::of(outgoing, &upstream.config().timeouts);
-    let hello = match patience.wait(pin!(channel.hello())).await {
+    let hello = match patience.wait(pin!(channel.handshake())).await {
         Ok(hello) => hello?,
         Err(over) => return over_before_answer(over),
     };
@@ -47,12 +47,12 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
     conversion.asks = outgoing.asks_at(era, &upstream.config().limits);
     if era == Era::Legacy {
         // Where conversations are kept apart, who asks for a task later would ask another process.
-        conversion.seat_tasks(|| (!channel.keeps_apart()).then(|| Seat::of_process(&hello.version)));
+        conversion.seat_tasks(|| (!channel.isolates_conversations()).then(|| Seat::of_process(&hello.version)));
     }
     if era == Era::Legacy && !conversion.asks.is_none() {
-        request.respondent = outgoing.client.conversation();
+        request.requester_key = outgoing.client.conversation();
     }
-    if channel.keeps_apart() {
+    if channel.isolates_conversations() {
         request.conversation = outgoing.client.conversation();
         if let ClientSide::Legacy { session, .. } = outgoing.client {
             session.converses(channel);
@@ -76,7 +76,7 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
                 held.exchange = None;
                 return over_before_answer(over);
             }
-            Ok(Some(ExchangeEvent::Answer(answer))) => {
+            Ok(Some(ExchangeEvent::Response(answer))) => {
                 held.exchange = None;
                 return answer.map(|answer| message(answer, &conversion).into());
             }
@@ -86,7 +86,7 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
                     break Step::Frame(event);
                 }
             }
-            Ok(Some(ExchangeEvent::Question(asked))) => {
+            Ok(Some(ExchangeEvent::ServerRequest(asked))) => {
                 if let Some(question) = held.question(asked, &conversion) {
                     patience.allow(question_time);
                     break Step::Question(question);
@@ -104,10 +104,10 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
     }))))
 }
 
-fn message(answer: Answer, conversion: &Conversion) -> Said {
+fn message(answer: RpcResponse, conversion: &Conversion) -> Said {
     let outcome = match answer {
-        Answer::Result(raw) => Outcome::Result(raw),
-        Answer::Error(raw) => Outcome::Error(raw),
+        RpcResponse::Result(raw) => Outcome::Result(raw),
+        RpcResponse::Error(raw) => Outcome::Error(raw),
     };
     conversion.message(&outcome, None)
 }
@@ -142,7 +142,7 @@ impl Held {
     }
 
     /// What the server asks, if it may; else it is told so.
-    fn question(&self, asked: portolan_core::Question, conversion: &Conversion) -> Option<Question> {
+    fn question(&self, asked: portolan_core::ServerRequest, conversion: &Conversion) -> Option<Question> {
         let method = Method::parse(&asked.method);
         if conversion.may_ask(&method, asked.params.as_ref()) {
             return Some(Question {
@@ -153,7 +153,7 @@ impl Held {
         }
         let refused = ErrorObject::method_not_found(method.as_str()).to_bytes();
         if let Some(exchange) = &self.exchange {
-            exchange.respond(asked.key, Answer::Error(refused));
+            exchange.respond(asked.key, RpcResponse::Error(refused));
         }
         None
     }
@@ -192,7 +192,7 @@ pub(crate) struct ChannelRelay {
 
 impl ChannelRelay {
     /// Brings the server an answer.
-    pub(super) fn answer(&self, key: u64, answer: Answer) {
+    pub(super) fn answer(&self, key: u64, answer: RpcResponse) {
         if let Some(exchange) = &self.held.exchange {
             exchange.respond(key, answer);
         }
@@ -228,17 +228,17 @@ impl ChannelRelay {
                         return Poll::Ready(Some(Ok(Step::Frame(event))));
                     }
                 }
-                Poll::Ready(Some(ExchangeEvent::Question(asked))) => {
+                Poll::Ready(Some(ExchangeEvent::ServerRequest(asked))) => {
                     if let Some(question) = self.held.question(asked, &self.conversion) {
                         self.patience.allow(self.question_time);
                         return Poll::Ready(Some(Ok(Step::Question(question))));
                     }
                 }
-                Poll::Ready(Some(ExchangeEvent::Answer(Ok(answer)))) => {
+                Poll::Ready(Some(ExchangeEvent::Response(Ok(answer)))) => {
                     let said = message(answer, &self.conversion);
                     return self.finish(said);
                 }
-                Poll::Ready(Some(ExchangeEvent::Answer(Err(error)))) => return self.fail(&error),
+                Poll::Ready(Some(ExchangeEvent::Response(Err(error)))) => return self.fail(&error),
                 Poll::Ready(_) => {
                     let gone = self.conversion.odd("its owner is gone");
                     return self.fail(&gone);

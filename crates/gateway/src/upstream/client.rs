@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
-use portolan_core::{AuditSink, BoxError, Cause, Error, Failure, Result, ServerName};
+use portolan_core::{AuditSink, BoxError, Error, Failure, FailureKind, Result, ServerName};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
@@ -105,7 +105,7 @@ fn secure(config: &GatewayConfig) -> Result<Secure, String> {
 }
 
 fn unreachable(server: &ServerName, problem: String) -> Error {
-    let failure = Failure::new(Cause::Connection, problem)
+    let failure = Failure::new(FailureKind::Connection, problem)
         .remedy("check that it runs and can be reached from here; then try again");
     Error::NotReady {
         what: "server",

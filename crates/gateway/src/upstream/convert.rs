@@ -7,16 +7,16 @@ mod tasks;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_core::{Cause, Error, Failure, ServerSpec, Uris};
+use portolan_core::{Error, Failure, FailureKind, ResourceNaming, ServerSpec};
 use portolan_wire::{
     envelope::{self, Outcome},
     era::{Era, ProtocolVersion},
-    error::{self, ErrorObject, Relayed},
+    error::{self, ErrorMapping, ErrorObject},
     id::RequestId,
     level::LogLevel,
     method::Method,
     object::RawObject,
-    stream::{Edit, Place, ResponseStream, ResultType},
+    rewrite::{Edit, JsonPath, ResponseStream, ResultType},
 };
 
 pub(crate) use self::request::{client_capabilities, client_info, modern_meta, own_token, params};
@@ -53,7 +53,7 @@ pub(crate) struct Conversion {
     /// Whether structured content may come that is no object.
     odd_output: bool,
     /// How the client knows the URIs of the server.
-    uris: Uris,
+    uris: ResourceNaming,
     /// What becomes of the ids of tasks.
     tasks: Option<Arc<TaskIds>>,
     /// What the server may ask the client.
@@ -92,7 +92,7 @@ impl Conversion {
             version: None,
             uri: None,
             odd_output: false,
-            uris: Uris::Plain,
+            uris: ResourceNaming::Plain,
             tasks: None,
             asks,
             retold: None,
@@ -144,9 +144,9 @@ impl Conversion {
     }
 
     /// Where the answer has URIs that the client knows by other ones.
-    fn renamed(&self, places: impl Fn(&Method) -> Option<Place>) -> Option<Place> {
+    fn renamed(&self, places: impl Fn(&Method) -> Option<JsonPath>) -> Option<JsonPath> {
         match self.uris {
-            Uris::Prefix => places(&self.method),
+            ResourceNaming::Prefix => places(&self.method),
             _ => None,
         }
     }
@@ -324,12 +324,12 @@ impl Conversion {
         let error = self.renamed_error(self.with_uri(error));
         let insists = self.tasks.is_none() && self.method == Method::ToolsCall && insists(&error);
         let message = match error::to_client(client, &self.method, error) {
-            Relayed::NeedsUrl(error) => return self.needs_visit(client, &error),
-            Relayed::LacksCapability(error) if client == Era::Modern => envelope::error(Some(&self.id), &error),
-            Relayed::LacksCapability(_) if self.method == Method::ToolsCall => {
+            ErrorMapping::NeedsUrl(error) => return self.needs_visit(client, &error),
+            ErrorMapping::LacksCapability(error) if client == Era::Modern => envelope::error(Some(&self.id), &error),
+            ErrorMapping::LacksCapability(_) if self.method == Method::ToolsCall => {
                 self.failure(&self.odd("it needs a capability that this client does not have"))
             }
-            Relayed::LacksCapability(error) => {
+            ErrorMapping::LacksCapability(error) => {
                 let error = ErrorObject::new(error::INVALID_PARAMS, error.message);
                 envelope::error(Some(&self.id), &error)
             }
@@ -350,7 +350,10 @@ impl Conversion {
             (Era::Legacy, _) if self.asks.has_url() => Said::Message(envelope::error(Some(&self.id), error)),
             (_, asked) => {
                 let pages = asked.map(|asked| asked.pages()).unwrap_or_default();
-                let failure = Failure::new(Cause::Credential, "it wants a page to be visited before this call");
+                let failure = Failure::new(
+                    FailureKind::Credential,
+                    "it wants a page to be visited before this call",
+                );
                 let failure = match pages.as_slice() {
                     [] => failure,
                     pages => failure.remedy(format!("visit {}, then call again", pages.join(" and "))),
@@ -388,7 +391,7 @@ impl Conversion {
             _ => false,
         };
         match &error.data {
-            Some(data) if is_missing && self.uris == Uris::Prefix => {
+            Some(data) if is_missing && self.uris == ResourceNaming::Prefix => {
                 let data = uris::in_text(&self.server.name, data, uris::RESOURCE);
                 error.with_data(data)
             }
@@ -407,7 +410,7 @@ impl Conversion {
         Error::NotReady {
             what: "server",
             name: self.server.name.to_string(),
-            failure: Failure::new(Cause::Protocol, problem.into()),
+            failure: Failure::new(FailureKind::Protocol, problem.into()),
         }
     }
 }

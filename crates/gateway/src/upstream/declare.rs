@@ -9,7 +9,7 @@ pub(crate) fn narrowed(declared: Option<&Bytes>, server: &ServerSpec) -> Option<
     // Most clients can do nothing special.
     let declared = declared.filter(|raw| raw.len() > 2)?;
     let mut capabilities = RawObject::parse_checked(declared).ok()?;
-    let asks = &server.asks;
+    let asks = &server.server_requests;
     let mut changed = false;
     for (capability, allowed) in [
         ("elicitation", asks.elicitation),

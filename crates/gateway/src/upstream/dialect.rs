@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use portolan_core::{EraPin, Result};
+use portolan_core::{ProtocolEra, Result};
 use portolan_wire::era::{Era, ProtocolVersion};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -76,7 +76,11 @@ impl Dialects {
 
 impl Known {
     /// What is known, or what `ask` finds out. Only one asks at a time; the others wait for its answer.
-    pub(crate) async fn get(&self, pin: EraPin, ask: impl AsyncFnOnce() -> Result<Dialects>) -> Result<Arc<Dialects>> {
+    pub(crate) async fn get(
+        &self,
+        pin: ProtocolEra,
+        ask: impl AsyncFnOnce() -> Result<Dialects>,
+    ) -> Result<Arc<Dialects>> {
         if let Some(known) = self.fresh() {
             return Ok(known);
         }
@@ -85,9 +89,9 @@ impl Known {
             return Ok(known);
         }
         let dialects = match pin {
-            EraPin::Modern => Dialects::modern(),
-            EraPin::Legacy => Dialects::legacy(),
-            EraPin::Auto => ask().await?,
+            ProtocolEra::Modern => Dialects::modern(),
+            ProtocolEra::Legacy => Dialects::legacy(),
+            ProtocolEra::Auto => ask().await?,
         };
         let known = Arc::new(dialects);
         self.dialects.store(Some(known.clone()));

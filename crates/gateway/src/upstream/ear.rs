@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use portolan_core::Outbound;
+use portolan_core::UpstreamCredential;
 use portolan_wire::{envelope::Message, method::Method};
 use tokio::{
     runtime::Handle,
@@ -71,7 +71,7 @@ impl Ear {
         session: &Arc<UpstreamSession>,
         http: &Arc<HttpUpstream>,
         open: &Arc<Open>,
-        credential: &Arc<Outbound>,
+        credential: &Arc<UpstreamCredential>,
     ) -> Option<Arc<Self>> {
         let runtime = Handle::try_current().ok()?;
         let room = Arc::<Room>::default();
@@ -204,7 +204,7 @@ pub(super) fn is_of_a_call(method: &Method) -> bool {
 struct Listening {
     http: Arc<HttpUpstream>,
     open: Arc<Open>,
-    credential: Arc<Outbound>,
+    credential: Arc<UpstreamCredential>,
     room: Arc<Room>,
     session: Weak<UpstreamSession>,
 }

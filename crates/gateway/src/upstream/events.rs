@@ -80,7 +80,7 @@ pub(crate) async fn message(headers: &HeaderMap, mut body: Driven, limit: usize)
 
 /// What a response says.
 pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
-    match envelope::parse(text, &envelope::Limits { depth: 1024, batch: 1 }) {
+    match envelope::parse(text, &envelope::ParseLimits { depth: 1024, batch: 1 }) {
         Ok(envelope::Incoming::One(Message::Response(response))) => Some(response.outcome),
         _ => None,
     }

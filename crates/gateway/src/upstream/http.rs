@@ -40,7 +40,7 @@ use super::{
     underway::Underway,
 };
 use crate::{
-    config::{Limits, Timeouts},
+    config::{GatewayLimits, Timeouts},
     intake::essence,
 };
 
@@ -86,7 +86,7 @@ impl HttpUpstream {
         &self.endpoint
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &GatewayLimits {
         &self.connector.config.limits
     }
 

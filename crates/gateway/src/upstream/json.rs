@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use portolan_core::{BoxError, Result};
 use portolan_wire::{
     envelope::{self, Message},
-    stream::{Head, Kind, ResponseStream},
+    rewrite::{MessageHead, MessageKind, ResponseStream},
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     patience::Over,
     underway::Underway,
 };
-use crate::{body::Body, config::Limits};
+use crate::{body::Body, config::GatewayLimits};
 
 /// Answers up to this size are looked at whole.
 const SMALL: usize = 16 * 1024;
@@ -34,7 +34,7 @@ pub(crate) async fn relay(
     mut body: Driven,
     length: bool,
     mut underway: Box<Underway>,
-    limits: &Limits,
+    limits: &GatewayLimits,
 ) -> Result<Reply> {
     let most = limits.message_bytes;
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
@@ -82,7 +82,7 @@ fn pass(
     (queue, stream): Begun,
     size: usize,
     mut underway: Box<Underway>,
-    limits: &Limits,
+    limits: &GatewayLimits,
 ) -> Result<Reply> {
     let over = body.is_end_stream();
     if over {
@@ -158,9 +158,9 @@ fn passes_at_once(first: &[u8], conversion: &Conversion) -> bool {
 }
 
 /// Whether a head is that of a result for this call, of a kind that may be streamed.
-pub(crate) fn is_ours(head: &Head, conversion: &Conversion) -> bool {
+pub(crate) fn is_ours(head: &MessageHead, conversion: &Conversion) -> bool {
     let result_type = head.result_type.as_ref();
-    head.kind == Some(Kind::Result)
+    head.kind == Some(MessageKind::Result)
         && head.id.as_ref() == Some(&conversion.sent)
         && flows(result_type, head.answers || result_type.is_some(), conversion)
 }
@@ -199,7 +199,7 @@ async fn collect(
 
 /// Converts a whole answer.
 pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Said> {
-    let limits = envelope::Limits { depth: 1024, batch: 1 };
+    let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
     let message = match envelope::parse(text, &limits) {
         Ok(envelope::Incoming::One(Message::Response(response))) => response,
         Ok(_) => return Err(conversion.odd("it answered with something that is no JSON-RPC response")),
@@ -225,7 +225,7 @@ pub(crate) fn broke_off(conversion: &Conversion) -> portolan_core::Error {
     portolan_core::Error::NotReady {
         what: "server",
         name: conversion.server.name.to_string(),
-        failure: portolan_core::Failure::new(portolan_core::Cause::Connection, "its answer broke off"),
+        failure: portolan_core::Failure::new(portolan_core::FailureKind::Connection, "its answer broke off"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use portolan_core::{Answer, Outbound};
+use portolan_core::{RpcResponse, UpstreamCredential};
 use portolan_wire::{
     envelope::{Message, Notification},
     error::ErrorObject,
@@ -30,7 +30,7 @@ use super::{
 pub(crate) struct Lease {
     http: Arc<HttpUpstream>,
     open: Arc<Open>,
-    credential: Arc<Outbound>,
+    credential: Arc<UpstreamCredential>,
     /// What the call hears there; nothing where the server has no such stream.
     presence: Option<Presence>,
     /// The id that the call is sent under, which is its progress token as well.
@@ -51,7 +51,7 @@ impl Lease {
         http: &Arc<HttpUpstream>,
         session: &Arc<UpstreamSession>,
         open: &Arc<Open>,
-        credential: &Arc<Outbound>,
+        credential: &Arc<UpstreamCredential>,
         alone: bool,
     ) -> Self {
         Self {
@@ -171,7 +171,7 @@ impl Drop for Lease {
         }
         for question in &self.asked {
             let over = ErrorObject::internal("the call is over").to_bytes();
-            let text = response(question, &Answer::Error(over));
+            let text = response(question, &RpcResponse::Error(over));
             tell(&self.http, &self.open, &self.credential, text);
         }
         let Some(session) = self.session.take() else { return };

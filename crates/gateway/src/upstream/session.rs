@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
-use portolan_core::{Outbound, Result, Version};
+use portolan_core::{Result, UpstreamCredential, Version};
 use portolan_wire::level::LogLevel;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
@@ -35,7 +35,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct UpstreamSession {
     http: Weak<HttpUpstream>,
-    credential: Arc<Outbound>,
+    credential: Arc<UpstreamCredential>,
     open: ArcSwapOption<Open>,
     opening: Mutex<()>,
     /// What is heard beside the calls that are made here, where that can be told whose it is.
@@ -91,7 +91,7 @@ impl Open {
 }
 
 impl UpstreamSession {
-    pub(crate) fn new(http: &Arc<HttpUpstream>, credential: Arc<Outbound>) -> Self {
+    pub(crate) fn new(http: &Arc<HttpUpstream>, credential: Arc<UpstreamCredential>) -> Self {
         Self {
             http: Arc::downgrade(http),
             credential,
@@ -103,7 +103,7 @@ impl UpstreamSession {
     }
 
     /// One that is open already, perhaps at another replica.
-    pub(crate) fn seated(http: &Arc<HttpUpstream>, credential: Arc<Outbound>, open: Arc<Open>) -> Self {
+    pub(crate) fn seated(http: &Arc<HttpUpstream>, credential: Arc<UpstreamCredential>, open: Arc<Open>) -> Self {
         Self {
             open: Some(open).into(),
             ..Self::new(http, credential)

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
-use portolan_core::{Answer, BoxError, Result};
+use portolan_core::{BoxError, Result, RpcResponse};
 use portolan_wire::{
     envelope::{self, Incoming, Message, Outcome},
     era::Era,
@@ -177,7 +177,7 @@ impl Events {
     }
 
     /// Brings the server an answer to a question of this call.
-    pub(crate) fn answer(&mut self, key: &QuestionKey, answer: Answer) {
+    pub(crate) fn answer(&mut self, key: &QuestionKey, answer: RpcResponse) {
         match (self, key) {
             (Self::Http(relay), QuestionKey::Id(id)) => relay.answer(id, response(id, &answer)),
             (Self::Channel(relay), QuestionKey::Channel(key)) => relay.answer(*key, answer),
@@ -305,7 +305,7 @@ pub(crate) fn modern_params(method: &Method, params: Option<&Bytes>) -> Option<B
 
 /// A message of a call for another request of the same client. Progress that it does not want is none.
 pub(crate) fn retell(message: &Bytes, id: &RequestId, token: Option<&Bytes>) -> Option<Bytes> {
-    match envelope::parse(message, &envelope::Limits { depth: 1024, batch: 1 }).ok()? {
+    match envelope::parse(message, &envelope::ParseLimits { depth: 1024, batch: 1 }).ok()? {
         Incoming::One(Message::Response(response)) => Some(match response.outcome {
             Outcome::Result(raw) => envelope::result(id, &raw),
             Outcome::Error(raw) => envelope::error(Some(id), &ErrorObject::parse(&raw)?),
@@ -320,10 +320,10 @@ pub(crate) fn retell(message: &Bytes, id: &RequestId, token: Option<&Bytes>) -> 
 }
 
 /// A JSON-RPC response with an answer.
-pub(crate) fn response(id: &RequestId, answer: &Answer) -> Bytes {
+pub(crate) fn response(id: &RequestId, answer: &RpcResponse) -> Bytes {
     match answer {
-        Answer::Result(raw) => envelope::result(id, raw),
-        Answer::Error(raw) => {
+        RpcResponse::Result(raw) => envelope::result(id, raw),
+        RpcResponse::Error(raw) => {
             let error = ErrorObject::parse(raw).unwrap_or_else(|| ErrorObject::internal("the client cannot answer"));
             envelope::error(Some(id), &error)
         }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use portolan_core::{Cause, Endpoint, Error, InstallName, Result, Runtime};
+use portolan_core::{Endpoint, Error, FailureKind, InstallName, Result, Runtime};
 use tokio::sync::Mutex;
 
 /// A server that is on its way is asked again at least this often.
@@ -60,5 +60,5 @@ impl Waking {
 
 /// Whether waiting for a while is likely to help.
 fn is_on_its_way(at: &Result<Endpoint>) -> bool {
-    matches!(at, Err(Error::NotReady { failure, .. }) if failure.cause == Cause::Starting)
+    matches!(at, Err(Error::NotReady { failure, .. }) if failure.kind == FailureKind::Starting)
 }

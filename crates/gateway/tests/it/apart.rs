@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portolan_core::{Owner, Route, RunSpec, Runtime, ServerSpec, Sharing, memory::MemoryCredentials};
-use portolan_gateway::{McpGateway, Parts};
+use portolan_gateway::{GatewayParts, McpGateway};
 use portolan_process::{ProcessConfig, ProcessRuntime};
 use serde_json::json;
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ async fn world(era: &str, max: u16) -> World {
     let mut spec = RunSpec::new(server.name.clone(), Owner::Org, server.source.clone());
     spec.sharing = server.sharing;
     runtime.ensure(&installed.name, &spec).await.expect("ensured");
-    let gateway = McpGateway::new(Parts {
+    let gateway = McpGateway::new(GatewayParts {
         runtime: Some(runtime.clone()),
         ..parts()
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_gateway::McpGateway;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ struct Under {
 }
 
 impl Under {
-    async fn way(asks: Asks, abilities: &str) -> Self {
+    async fn way(asks: ServerRequestPolicy, abilities: &str) -> Self {
         let teller = Teller::start(false).await;
         let site = Site::serve(McpGateway::new(parts())).await;
         publish_asking(&site.gateway, "default", &[("up", &teller.url())], asks).await;
@@ -94,7 +94,7 @@ fn form() -> Value {
 #[tokio::test]
 async fn the_stream_beside_a_call_is_open_before_the_call_is_made() {
     for _ in 0..5 {
-        let under = Under::way(Asks::ALL, ABLE).await;
+        let under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
         let asked = under.teller.script.asked();
         let of = |wanted: &dyn Fn(&Asked) -> bool| {
             let mine = |asked: &Asked| session(asked).as_deref() == Some(&under.own) && wanted(asked);
@@ -106,7 +106,7 @@ async fn the_stream_beside_a_call_is_open_before_the_call_is_made() {
 
 #[tokio::test]
 async fn a_question_reaches_the_client_and_its_answer_the_server() {
-    let mut under = Under::way(Asks::ALL, ABLE).await;
+    let mut under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
     let params = json!({"message": "who?", "requestedSchema": {"type": "object", "odd": [1.50]}});
     for theirs in [json!(7), json!("seven")] {
         under.ask(&theirs, "elicitation/create", &params);
@@ -133,13 +133,13 @@ async fn a_question_reaches_the_client_and_its_answer_the_server() {
 
 #[tokio::test]
 async fn what_cannot_be_asked_is_refused_to_the_server() {
-    let mut no_sampling = Asks::ALL;
+    let mut no_sampling = ServerRequestPolicy::ALL;
     no_sampling.sampling = false;
     for (asks, abilities, method) in [
-        (Asks::ALL, "{}", "elicitation/create"),
+        (ServerRequestPolicy::ALL, "{}", "elicitation/create"),
         (no_sampling, r#"{"sampling":{}}"#, "sampling/createMessage"),
-        (Asks::ALL, ABLE, "roots/list"),
-        (Asks::ALL, ABLE, "tools/call"),
+        (ServerRequestPolicy::ALL, ABLE, "roots/list"),
+        (ServerRequestPolicy::ALL, ABLE, "tools/call"),
     ] {
         let mut under = Under::way(asks, abilities).await;
         under.ask(&json!(7), method, &json!({}));
@@ -151,7 +151,7 @@ async fn what_cannot_be_asked_is_refused_to_the_server() {
 
 #[tokio::test]
 async fn what_a_server_takes_back_is_taken_back_from_the_client() {
-    let mut under = Under::way(Asks::ALL, ABLE).await;
+    let mut under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
     under.ask(&json!(7), "elicitation/create", &json!({"message": "who?"}));
     let question = under.stream.json().await;
     let cancelled =
@@ -168,7 +168,7 @@ async fn what_a_server_takes_back_is_taken_back_from_the_client() {
 
 #[tokio::test]
 async fn so_many_questions_are_open_and_no_more() {
-    let mut under = Under::way(Asks::ALL, ABLE).await;
+    let mut under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
     for id in 0..65 {
         under.ask(&json!(id), "elicitation/create", &json!({"message": id}));
     }
@@ -180,7 +180,7 @@ async fn so_many_questions_are_open_and_no_more() {
 
 #[tokio::test]
 async fn nothing_is_left_of_a_question_when_its_session_ends() {
-    let mut under = Under::way(Asks::ALL, ABLE).await;
+    let mut under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
     under.ask(&json!(7), "elicitation/create", &json!({"message": "who?"}));
     under.stream.json().await;
     assert_eq!(under.site.gateway.question_count(), 1);

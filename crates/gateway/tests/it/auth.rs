@@ -10,8 +10,8 @@ use std::{
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use portolan_core::{
-    Change, Clock, GatewaySpec, HttpEndpoint, Install, InstallName, Key, Kind, Owner, Page, Precondition, Publication,
-    Record, Registry, Result, Revision, Route, ServerSpec, Subject, SystemClock, Version, Versioned,
+    Change, Clock, GatewaySpec, HttpEndpoint, Install, InstallName, Key, Owner, Page, Precondition, Publication,
+    Record, RecordKind, Registry, Result, Revision, Route, ServerSpec, Subject, SystemClock, Version, Versioned,
     memory::{ManualClock, MemoryRegistry},
 };
 use portolan_gateway::{GatewayConfig, Hosts, McpGateway, StaticTokens, Upstream, digest};
@@ -238,7 +238,7 @@ impl Registry for Held {
         self.registry.remove(key, when).await
     }
 
-    async fn list(&self, kind: Kind, page: Page) -> Result<Vec<Versioned<Record>>> {
+    async fn list(&self, kind: RecordKind, page: Page) -> Result<Vec<Versioned<Record>>> {
         self.registry.list(kind, page).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_gateway::{GatewayConfig, McpGateway};
 use serde_json::json;
 
@@ -24,7 +24,13 @@ async fn site_with(asker: &Asker, change: impl FnOnce(&mut GatewayConfig)) -> Si
     let mut parts = parts();
     change(&mut parts.config);
     let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(&site.gateway, "default", &[("up", &asker.url())], Asks::ALL).await;
+    publish_asking(
+        &site.gateway,
+        "default",
+        &[("up", &asker.url())],
+        ServerRequestPolicy::ALL,
+    )
+    .await;
     site
 }
 

@@ -8,7 +8,8 @@ use std::sync::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use portolan_core::{
-    Answer, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Hello, OpenCall, Question, Result,
+    CallHandle, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Result, RpcResponse,
+    ServerHandshake, ServerRequest,
 };
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
@@ -24,19 +25,19 @@ const ABILITIES: &str = r#"{"elicitation":{}}"#;
 
 /// A legacy server that asks once in each call.
 #[derive(Debug, Default)]
-struct Asks {
+struct AskingChannel {
     respondents: Mutex<Vec<Option<Arc<str>>>>,
     open: Arc<AtomicUsize>,
 }
 
 /// A call of it, until it is answered or given up.
 struct Waits {
-    answered: mpsc::Sender<(u64, Answer)>,
+    answered: mpsc::Sender<(u64, RpcResponse)>,
     open: Arc<AtomicUsize>,
 }
 
-impl OpenCall for Waits {
-    fn respond(&self, key: u64, answer: Answer) {
+impl CallHandle for Waits {
+    fn respond(&self, key: u64, answer: RpcResponse) {
         let _ = self.answered.try_send((key, answer));
     }
 }
@@ -48,9 +49,13 @@ impl Drop for Waits {
 }
 
 #[async_trait]
-impl Channel for Asks {
-    async fn hello(&self) -> Result<Hello> {
-        Ok(Hello::new(false, "2025-11-25", Bytes::from_static(br#"{"tools":{}}"#)))
+impl Channel for AskingChannel {
+    async fn handshake(&self) -> Result<ServerHandshake> {
+        Ok(ServerHandshake::new(
+            false,
+            "2025-11-25",
+            Bytes::from_static(br#"{"tools":{}}"#),
+        ))
     }
 
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
@@ -64,22 +69,22 @@ impl Channel for Asks {
                 open: self.open.clone(),
             },
         );
-        let done = |result: Value| ExchangeEvent::Answer(Ok(Answer::Result(result.to_string().into())));
+        let done = |result: Value| ExchangeEvent::Response(Ok(RpcResponse::Result(result.to_string().into())));
         if &*request.method == "tools/list" {
             let tools = json!({"tools": [{"name": "ask", "inputSchema": {"type": "object"}}]});
             events.try_send(done(tools)).expect("room");
             return Ok(exchange);
         }
-        self.respondents.lock().expect("no panic").push(request.respondent);
+        self.respondents.lock().expect("no panic").push(request.requester_key);
         tokio::spawn(async move {
             let params = json!({"message": "who?", "requestedSchema": {"type": "object", "properties": {}}});
-            let question = Question::new(7, "elicitation/create", Some(params.to_string().into()));
-            let _ = events.send(ExchangeEvent::Question(question)).await;
+            let question = ServerRequest::new(7, "elicitation/create", Some(params.to_string().into()));
+            let _ = events.send(ExchangeEvent::ServerRequest(question)).await;
             let Some((key, answer)) = answers.recv().await else {
                 return;
             };
             assert_eq!(key, 7);
-            let (Answer::Result(raw) | Answer::Error(raw)) = answer;
+            let (RpcResponse::Result(raw) | RpcResponse::Error(raw)) = answer;
             let text = String::from_utf8_lossy(&raw).into_owned();
             let _ = events
                 .send(done(json!({"content": [{"type": "text", "text": text}]})))
@@ -95,7 +100,7 @@ impl Channel for Asks {
 
 #[tokio::test]
 async fn a_legacy_client_answers_a_server_behind_a_channel() {
-    let channel = Arc::new(Asks::default());
+    let channel = Arc::new(AskingChannel::default());
     let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
     let client = Client::able(site.address, Speaks::November, ABILITIES).await;
     let mut incoming = client.begin(&client.call("1", "up__ask", "{}")).await;
@@ -116,7 +121,7 @@ async fn a_legacy_client_answers_a_server_behind_a_channel() {
 
 #[tokio::test]
 async fn a_call_behind_a_channel_is_kept_while_a_modern_client_is_asked() {
-    let channel = Arc::new(Asks::default());
+    let channel = Arc::new(AskingChannel::default());
     let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
     let client = Client::able(site.address, Speaks::Modern, ABILITIES).await;
     let asked = client.tool("up__ask", json!({})).await;
@@ -144,7 +149,7 @@ async fn a_call_behind_a_channel_is_kept_while_a_modern_client_is_asked() {
 
 #[tokio::test]
 async fn conversations_are_told_apart_and_who_cannot_be_asked_is_nobody() {
-    let channel = Arc::new(Asks::default());
+    let channel = Arc::new(AskingChannel::default());
     let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
     let mut clients = Vec::new();
     for speaks in [Speaks::November, Speaks::November, Speaks::Modern, Speaks::Modern] {

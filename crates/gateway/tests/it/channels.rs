@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use portolan_core::{
-    Answer, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Hello, Result, Uris,
+    Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, ResourceNaming, Result, RpcResponse,
+    ServerHandshake,
 };
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
@@ -62,10 +63,10 @@ impl Pipes {
 
 #[async_trait::async_trait]
 impl Channel for Pipes {
-    async fn hello(&self) -> Result<Hello> {
+    async fn handshake(&self) -> Result<ServerHandshake> {
         let version = if self.modern { "2026-07-28" } else { "2025-11-25" };
         let offers = br#"{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true}}"#;
-        let mut hello = Hello::new(self.modern, version, Bytes::from_static(offers));
+        let mut hello = ServerHandshake::new(self.modern, version, Bytes::from_static(offers));
         hello.generation = *self.generation.lock().expect("no panic");
         Ok(hello)
     }
@@ -90,8 +91,8 @@ impl Channel for Pipes {
                 "resources/read" => json!({"contents": [{"uri": params["uri"], "text": ""}]}).to_string(),
                 _ => "{}".into(),
             };
-            let answer = Answer::Result(Bytes::from(result));
-            events.send(ExchangeEvent::Answer(Ok(answer))).await.expect("open");
+            let answer = RpcResponse::Result(Bytes::from(result));
+            events.send(ExchangeEvent::Response(Ok(answer))).await.expect("open");
         }
         Ok(Exchange::new(comes, ()))
     }
@@ -150,7 +151,7 @@ async fn resources_of_a_stdio_server_are_named_after_it() {
     for modern in [false, true] {
         let pipes = Pipes::new(modern);
         let upstreams = [("up", Upstream::channel(pipes.clone()))];
-        let site = Site::with(upstreams, |builder| builder.uris(Uris::Prefix)).await;
+        let site = Site::with(upstreams, |builder| builder.uris(ResourceNaming::Prefix)).await;
         for speaks in Speaks::ONE_OF_EACH {
             let client = Client::connect(site.address, speaks).await;
             let read = client.ask("resources/read", r#""uri":"mcp+up+file:///a""#).await.json();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -231,7 +231,7 @@ async fn conversations_never_cross_and_leave_nothing_behind() {
         let urls = askers.each_ref().map(Asker::url);
         let names = ["plain", "modern", "resumable", "beside", "beside-json", "streams"];
         let servers: Vec<_> = names.into_iter().zip(urls.iter().map(String::as_str)).collect();
-        let sites = replicas(&servers, Asks::ALL, |config| {
+        let sites = replicas(&servers, ServerRequestPolicy::ALL, |config| {
             // Nobody says that an answer went through another replica, so that what was asked is waited for as long as for
             // any other sign of a server.
             config.timeouts.question = Duration::from_secs(2);

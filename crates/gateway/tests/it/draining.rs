@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -17,7 +17,7 @@ const ABLE: &str = r#"{"elicitation":{}}"#;
 const GRACE: Duration = Duration::from_secs(10);
 
 async fn pair(asker: &Asker) -> [Site; 2] {
-    replicas(&[("up", &asker.url())], Asks::ALL, |_| {}).await
+    replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await
 }
 
 fn assert_lost(message: &Value) {

@@ -286,7 +286,7 @@ async fn a_silent_stream_is_kept_awake_and_listens_are_bounded() {
 
 #[tokio::test]
 async fn who_may_not_come_in_any_more_is_told_nothing_more() {
-    use portolan_core::{Authenticator, Caller, GatewayName, Refusal};
+    use portolan_core::{AuthError, Authenticator, Caller, GatewayName};
     #[derive(Debug, Default)]
     struct Door(std::sync::atomic::AtomicBool);
     #[async_trait::async_trait]
@@ -295,9 +295,9 @@ async fn who_may_not_come_in_any_more_is_told_nothing_more() {
             &self,
             name: &GatewayName,
             request: &http::request::Parts,
-        ) -> Result<Option<Arc<Caller>>, Refusal> {
+        ) -> Result<Option<Arc<Caller>>, AuthError> {
             if self.0.load(std::sync::atomic::Ordering::Relaxed) {
-                return Err(Refusal::Expired);
+                return Err(AuthError::Expired);
             }
             crate::support::world::tokens().authenticate(name, request).await
         }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portolan_core::{Action, Asks, Caller, Decision, Naming, PolicyFn, Subject};
+use portolan_core::{Action, Caller, Decision, Naming, PolicyFn, ServerRequestPolicy, Subject};
 use portolan_fixtures::http::Fault;
 use portolan_gateway::{GatewayConfig, McpGateway, TokenKeys, Upstream};
 use serde_json::{Value, json};
@@ -44,17 +44,20 @@ async fn two_lists_are_the_same_to_the_byte() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_lists_is_told_of_everything_that_it_may_ask() {
-    let mut nothing = Asks::default();
+    let mut nothing = ServerRequestPolicy::default();
     nothing.elicitation = false;
     let people = json!({"form": {}, "url": {}});
     for (asks, told) in [
         (nothing, json!({})),
-        (Asks::default(), json!({"elicitation": people})),
-        (Asks::ALL, json!({"elicitation": people, "sampling": {}, "roots": {}})),
+        (ServerRequestPolicy::default(), json!({"elicitation": people})),
+        (
+            ServerRequestPolicy::ALL,
+            json!({"elicitation": people, "sampling": {}, "roots": {}}),
+        ),
     ] {
         for eras in [Eras::Legacy, Eras::Modern] {
             let upstream = http(eras).await;
-            let site = Site::of([("up", Upstream::http(upstream.url()).asks(asks))]).await;
+            let site = Site::of([("up", Upstream::http(upstream.url()).server_requests(asks))]).await;
             // Who lists can be asked nothing, which is no matter: the list is for all.
             let client = Client::connect(site.address, Speaks::Modern).await;
             client.ask("tools/list", "").await;

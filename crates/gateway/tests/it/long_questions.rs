@@ -1,6 +1,6 @@
 //! Results that ask for input, and say so after much else.
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_gateway::McpGateway;
 use serde_json::{Value, json};
 
@@ -49,7 +49,13 @@ async fn site(script: &Script, held: usize) -> Site {
     let mut parts = parts();
     parts.config.limits.held_bytes = held;
     let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(&site.gateway, "default", &[("up", &script.url())], Asks::ALL).await;
+    publish_asking(
+        &site.gateway,
+        "default",
+        &[("up", &script.url())],
+        ServerRequestPolicy::ALL,
+    )
+    .await;
     site
 }
 

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
-    Caller, CredentialBroker, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Outbound, Owner, Publication,
-    Result, Route, Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool,
+    Caller, CredentialBroker, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Owner, Publication, Result, Route,
+    Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool, UpstreamCredential,
     memory::{MemoryRuntime, MemorySessions},
 };
 use portolan_gateway::{McpGateway, StaticTokens};
@@ -37,8 +37,8 @@ struct Telling;
 
 #[async_trait::async_trait]
 impl CredentialBroker for Telling {
-    async fn credential(&self, caller: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<Outbound>> {
-        let mut outbound = Outbound::none();
+    async fn credential(&self, caller: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<UpstreamCredential>> {
+        let mut outbound = UpstreamCredential::none();
         let told = [
             ("x-install", install.name.to_string()),
             ("x-caller", caller.subject.to_string()),
@@ -291,7 +291,7 @@ async fn running(upstream: &HttpFixture) -> (Site, Arc<MemoryRuntime>, Arc<Serve
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_of_a_runtime_is_called_where_it_runs_now() {
-    use portolan_core::{Cause, Failure, RunSpec, Runtime, Status};
+    use portolan_core::{Failure, FailureKind, RunSpec, Runtime, Status};
     let upstream = http(Eras::Both).await;
     let (site, runtime, server, install) = running(&upstream).await;
     publish_installs(&site, &server, vec![install.clone()], true).await;
@@ -303,7 +303,7 @@ async fn a_server_of_a_runtime_is_called_where_it_runs_now() {
         runtime.set(
             &install.name,
             Status::Restarting {
-                failure: Failure::new(Cause::Exited, "it ended"),
+                failure: Failure::new(FailureKind::Exited, "it ended"),
             },
         );
         let answer = client.tool("up__echo", json!({"text": "x"})).await;

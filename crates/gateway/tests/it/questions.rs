@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_gateway::{GatewayConfig, McpGateway};
 use serde_json::{Value, json};
 
@@ -17,10 +17,10 @@ use crate::support::{
 const ALL: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
 
 async fn site(asker: &Asker) -> Site {
-    site_with(asker, Asks::ALL, |_| {}).await
+    site_with(asker, ServerRequestPolicy::ALL, |_| {}).await
 }
 
-async fn site_with(asker: &Asker, asks: Asks, change: impl FnOnce(&mut GatewayConfig)) -> Site {
+async fn site_with(asker: &Asker, asks: ServerRequestPolicy, change: impl FnOnce(&mut GatewayConfig)) -> Site {
     let mut parts = parts();
     change(&mut parts.config);
     let site = Site::serve(McpGateway::new(parts)).await;
@@ -147,7 +147,7 @@ async fn questions_are_answered_in_all_pairings() {
 #[tokio::test]
 async fn a_server_is_told_what_it_may_ask_and_no_more() {
     for asker in [Asker::legacy().await, Asker::modern().await] {
-        let mut asks = Asks::default();
+        let mut asks = ServerRequestPolicy::default();
         asks.sampling = true;
         let site = site_with(&asker, asks, |_| {}).await;
         for speaks in [Speaks::November, Speaks::Modern] {
@@ -230,7 +230,7 @@ async fn a_client_that_refuses_cancels_the_question_and_not_the_call() {
 #[tokio::test]
 async fn waiting_ends_with_a_cancellation_or_in_time() {
     let asker = Asker::modern().await;
-    let site = site_with(&asker, Asks::ALL, |config| {
+    let site = site_with(&asker, ServerRequestPolicy::ALL, |config| {
         config.timeouts.question = Duration::from_millis(300);
         config.timeouts.keep_alive = Duration::from_millis(50);
     })
@@ -254,7 +254,7 @@ async fn waiting_ends_with_a_cancellation_or_in_time() {
 #[tokio::test]
 async fn rounds_have_an_end() {
     for asker in [Asker::legacy().await, Asker::modern().await] {
-        let site = site_with(&asker, Asks::ALL, |config| config.limits.rounds = 3).await;
+        let site = site_with(&asker, ServerRequestPolicy::ALL, |config| config.limits.rounds = 3).await;
         for speaks in [Speaks::November, Speaks::Modern] {
             // A legacy server may ask as often as it likes within a call, and what modern peers agree on is theirs.
             if speaks.is_modern() == asker.seen.is_modern() {
@@ -356,7 +356,7 @@ async fn a_kept_call_reports_to_the_request_that_came_back() {
 #[tokio::test]
 async fn a_kept_call_whose_client_stays_away_is_cancelled() {
     let asker = Asker::legacy().await;
-    let site = site_with(&asker, Asks::ALL, |config| {
+    let site = site_with(&asker, ServerRequestPolicy::ALL, |config| {
         config.timeouts.question = Duration::from_millis(100);
         config.limits.suspended_per_caller = 2;
     })
@@ -378,7 +378,7 @@ async fn a_kept_call_whose_client_stays_away_is_cancelled() {
 #[tokio::test]
 async fn where_nothing_may_be_kept_nothing_is_asked() {
     let asker = Asker::legacy().await;
-    let site = site_with(&asker, Asks::ALL, |config| config.limits.suspended = 0).await;
+    let site = site_with(&asker, ServerRequestPolicy::ALL, |config| config.limits.suspended = 0).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
     let message = modern(&client, &json!({"tag": "t"}), &json!({})).await;
     assert!(text(&message).contains("-32601"), "{message}");
@@ -421,7 +421,7 @@ async fn a_page_that_must_be_visited_first() {
 #[tokio::test]
 async fn answers_reach_the_replica_that_waits() {
     for asker in [Asker::legacy().await, Asker::modern().await, Asker::resumable().await] {
-        let [first, second] = replicas(&[("up", &asker.url())], Asks::ALL, |_| {}).await;
+        let [first, second] = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
         for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
             let client = Client::able(first.address, speaks, ALL).await;
             let there = client.at(second.address);
@@ -438,7 +438,7 @@ async fn answers_reach_the_replica_that_waits() {
 #[tokio::test]
 async fn a_replica_that_is_gone_takes_its_calls_with_it_honestly() {
     let asker = Asker::legacy().await;
-    let [first, second] = replicas(&[("up", &asker.url())], Asks::ALL, |_| {}).await;
+    let [first, second] = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = Client::able(first.address, Speaks::Modern, ALL).await;
     let there = client.at(second.address);
     let arguments = json!({"tag": "t"});
@@ -452,7 +452,7 @@ async fn a_replica_that_is_gone_takes_its_calls_with_it_honestly() {
 #[tokio::test]
 async fn a_call_whose_stream_can_be_taken_up_is_kept_nowhere() {
     let asker = Asker::resumable().await;
-    let [first, second] = replicas(&[("up", &asker.url())], Asks::ALL, |_| {}).await;
+    let [first, second] = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = Client::able(first.address, Speaks::Modern, ALL).await;
     let there = client.at(second.address);
     let arguments = json!({"tag": "t", "questions": 2, "progress": true});

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use http::HeaderName;
 use portolan_core::{
-    Caller, Cause, CredentialBroker, CredentialRefusal, Error, Failure, Install, Outbound, Renewal, Result, Secret,
-    ServerSpec,
+    Caller, CredentialBroker, CredentialRefresh, CredentialRefusal, Error, Failure, FailureKind, Install, Result,
+    Secret, ServerSpec, UpstreamCredential,
 };
 use portolan_fixtures::http::Fault;
 use portolan_gateway::McpGateway;
@@ -63,8 +63,8 @@ impl Counter {
         }))
     }
 
-    fn outbound(&self, header: Header) -> Arc<Outbound> {
-        let mut outbound = Outbound::none();
+    fn outbound(&self, header: Header) -> Arc<UpstreamCredential> {
+        let mut outbound = UpstreamCredential::none();
         let name = HeaderName::from_static(header.0);
         outbound.headers.push((name, Secret::new(header.1)));
         outbound.renewal = Some(Arc::new(Next {
@@ -89,7 +89,7 @@ impl Counter {
 
 #[async_trait]
 impl CredentialBroker for Counter {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<Outbound>> {
+    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
         Ok(self.outbound(self.now()))
     }
 
@@ -99,8 +99,8 @@ impl CredentialBroker for Counter {
 }
 
 #[async_trait]
-impl Renewal for Next {
-    async fn renew(&self, refusal: &CredentialRefusal) -> Result<Option<Arc<Outbound>>> {
+impl CredentialRefresh for Next {
+    async fn renew(&self, refusal: &CredentialRefusal) -> Result<Option<Arc<UpstreamCredential>>> {
         let desk = &self.desk.0;
         let mut refusals = desk.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let mut now = desk.now.lock().unwrap_or_else(PoisonError::into_inner);
@@ -297,7 +297,8 @@ async fn a_renewal_that_fails_fails_the_call_with_its_own_cause_and_the_next_one
         0 => Err(Error::NotReady {
             what: "server",
             name: "up".into(),
-            failure: Failure::new(Cause::Credential, "its authorization server is closed").remedy("sign in again"),
+            failure: Failure::new(FailureKind::Credential, "its authorization server is closed")
+                .remedy("sign in again"),
         }),
         _ => Ok(Some(FRESH)),
     });
@@ -401,8 +402,8 @@ struct Counted(Arc<Once>);
 
 #[async_trait]
 impl CredentialBroker for Counted {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<Outbound>> {
-        let mut outbound = Outbound::none();
+    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
+        let mut outbound = UpstreamCredential::none();
         outbound.renewal = Some(self.0.clone());
         Ok(Arc::new(outbound))
     }
@@ -411,10 +412,10 @@ impl CredentialBroker for Counted {
 }
 
 #[async_trait]
-impl Renewal for Once {
-    async fn renew(&self, _: &CredentialRefusal) -> Result<Option<Arc<Outbound>>> {
+impl CredentialRefresh for Once {
+    async fn renew(&self, _: &CredentialRefusal) -> Result<Option<Arc<UpstreamCredential>>> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Ok(Some(Arc::new(Outbound::none())))
+        Ok(Some(Arc::new(UpstreamCredential::none())))
     }
 }
 
@@ -438,8 +439,8 @@ struct Hanging;
 
 #[async_trait]
 impl CredentialBroker for Hanging {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<Outbound>> {
-        let mut outbound = Outbound::none();
+    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
+        let mut outbound = UpstreamCredential::none();
         outbound.renewal = Some(Arc::new(Self));
         Ok(Arc::new(outbound))
     }
@@ -448,8 +449,8 @@ impl CredentialBroker for Hanging {
 }
 
 #[async_trait]
-impl Renewal for Hanging {
-    async fn renew(&self, _: &CredentialRefusal) -> Result<Option<Arc<Outbound>>> {
+impl CredentialRefresh for Hanging {
+    async fn renew(&self, _: &CredentialRefusal) -> Result<Option<Arc<UpstreamCredential>>> {
         pending().await
     }
 }

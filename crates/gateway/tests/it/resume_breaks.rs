@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -147,7 +147,7 @@ async fn a_connection_that_breaks_a_hundred_times_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_does_one_that_breaks_between_two_replicas() {
     let talker = Talker::start(false).await;
-    let sites = replicas(&[("up", &talker.url())], Asks::default(), |_| {}).await;
+    let sites = replicas(&[("up", &talker.url())], ServerRequestPolicy::default(), |_| {}).await;
     let client = Client::connect(sites[0].address, Speaks::November).await;
     let there = client.at(sites[1].address);
     breaks(&[&client, &there], &talker, 11).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_gateway::McpGateway;
 use serde_json::json;
 use tokio::time::Instant;
@@ -16,7 +16,13 @@ use crate::support::{
 
 async fn site(asker: &Asker) -> Site {
     let site = Site::serve(McpGateway::new(parts())).await;
-    publish_asking(&site.gateway, "default", &[("up", &asker.url())], Asks::ALL).await;
+    publish_asking(
+        &site.gateway,
+        "default",
+        &[("up", &asker.url())],
+        ServerRequestPolicy::ALL,
+    )
+    .await;
     site
 }
 

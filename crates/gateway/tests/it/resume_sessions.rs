@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use portolan_core::{Asks, AuditEvent, AuditSink};
+use portolan_core::{AuditEvent, AuditSink, ServerRequestPolicy};
 use portolan_gateway::{McpGateway, Upstream};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -54,7 +54,7 @@ async fn left(client: &Client, talker: &Talker, request: &str) -> (Talk, Event) 
 #[tokio::test]
 async fn a_stream_is_taken_up_at_another_replica() {
     let talker = Talker::start(false).await;
-    let sites = replicas(&[("up", &talker.url())], Asks::default(), |_| {}).await;
+    let sites = replicas(&[("up", &talker.url())], ServerRequestPolicy::default(), |_| {}).await;
     for speaks in [Speaks::March, Speaks::November] {
         let client = Client::connect(sites[0].address, speaks).await;
         let there = client.at(sites[1].address);
@@ -83,7 +83,7 @@ async fn a_stream_is_taken_up_at_another_replica() {
 #[tokio::test]
 async fn that_a_replica_is_gone_is_said() {
     let talker = Talker::start(false).await;
-    let [first, second] = replicas(&[("up", &talker.url())], Asks::default(), |_| {}).await;
+    let [first, second] = replicas(&[("up", &talker.url())], ServerRequestPolicy::default(), |_| {}).await;
     let client = Client::connect(first.address, Speaks::November).await;
     let (_talk, event) = left(&client, &talker, "1").await;
     drop(first);
@@ -101,7 +101,7 @@ async fn that_a_replica_is_gone_is_said() {
 #[tokio::test]
 async fn questions_survive_a_break() {
     for asker in [Asker::legacy().await, Asker::modern().await, Asker::resumable().await] {
-        let sites = replicas(&[("up", &asker.url())], Asks::ALL, |_| {}).await;
+        let sites = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
         for speaks in [Speaks::June, Speaks::November] {
             let client = Client::able(sites[0].address, speaks, r#"{"elicitation":{}}"#).await;
             let there = client.at(sites[1].address);
@@ -144,7 +144,13 @@ async fn questions_survive_a_break() {
 async fn a_question_that_comes_while_its_client_is_away_waits_for_it() {
     for asker in [Asker::legacy().await, Asker::modern().await] {
         let site = Site::serve(McpGateway::new(parts())).await;
-        publish_asking(&site.gateway, "default", &[("up", &asker.url())], Asks::ALL).await;
+        publish_asking(
+            &site.gateway,
+            "default",
+            &[("up", &asker.url())],
+            ServerRequestPolicy::ALL,
+        )
+        .await;
         let client = Client::able(site.address, Speaks::November, r#"{"elicitation":{}}"#).await;
         let mut incoming = client.begin(&client.call("1", "up__ask", r#"{"tag":"t"}"#)).await;
         let primed = incoming.whole_event().await.expect("whole").expect("an event");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_gateway::Upstream;
 use tokio::time::timeout;
 
@@ -133,7 +133,7 @@ async fn a_client_that_comes_back_often_takes_one_place() {
 #[tokio::test]
 async fn where_it_is_not_known_what_was_lost_everything_may_have_changed() {
     let teller = Teller::start(false).await;
-    let sites = replicas(&[("up", &teller.url())], Asks::default(), |_| {}).await;
+    let sites = replicas(&[("up", &teller.url())], ServerRequestPolicy::default(), |_| {}).await;
     let (client, mut stream) = subscribed(&teller, &sites[0], Speaks::November, &["file:///a"]).await;
     until("told", || teller.updated("file:///a") > 0).await;
     let last = told(&mut stream, "file:///a").await;

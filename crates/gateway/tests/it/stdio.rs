@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use portolan_core::EraPin;
+use portolan_core::ProtocolEra;
 use portolan_gateway::Upstream;
 use portolan_process::ProcessConfig;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn kill(pid: u32) {
 async fn answers_of_many_callers_never_cross() {
     let Server::Stdio { server, dir: _dir } = stdio(
         &["--out-of-order", "--wrong-id", "--duplicate-answers", "--junk"],
-        EraPin::Auto,
+        ProtocolEra::Auto,
     ) else {
         unreachable!()
     };
@@ -41,7 +41,7 @@ async fn answers_of_many_callers_never_cross() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
     for era in ["legacy", "modern"] {
-        let Server::Stdio { server, dir: _dir } = stdio(&["--era", era], EraPin::Auto) else {
+        let Server::Stdio { server, dir: _dir } = stdio(&["--era", era], ProtocolEra::Auto) else {
             unreachable!()
         };
         let site = Site::of([("up", Upstream::channel(server.clone()))]).await;
@@ -82,7 +82,7 @@ async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_under_load_see_a_kill_only_as_retryable_failures() {
-    let Server::Stdio { server, dir: _dir } = stdio(&[], EraPin::Auto) else {
+    let Server::Stdio { server, dir: _dir } = stdio(&[], ProtocolEra::Auto) else {
         unreachable!()
     };
     let site = Site::of([("up", Upstream::channel(server.clone()))]).await;
@@ -119,7 +119,7 @@ async fn callers_under_load_see_a_kill_only_as_retryable_failures() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_killed_its_server_is_not_sent_again() {
-    let server = stdio(&["--die-after", "2"], EraPin::Auto);
+    let server = stdio(&["--die-after", "2"], ProtocolEra::Auto);
     let site = Site::of([("up", server.upstream())]).await;
     let client = Client::connect(site.address, Speaks::November).await;
     assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1");
@@ -189,7 +189,7 @@ async fn a_program_that_is_not_there_is_a_typed_failure() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_mute_is_given_up_and_told() {
-    let server = stdio(&["--mute"], EraPin::Auto);
+    let server = stdio(&["--mute"], ProtocolEra::Auto);
     let config = crate::support::world::impatient(Duration::from_millis(150));
     let site = Site::with([("up", server.upstream())], |builder| builder.config(config)).await;
     for speaks in Speaks::ONE_OF_EACH {

@@ -1,6 +1,6 @@
 //! Large answers, small pieces, and every shape that a legal answer can have.
 
-use portolan_core::EraPin;
+use portolan_core::ProtocolEra;
 use portolan_fixtures::http::{MemberOrder, Reply, ResultType};
 use portolan_gateway::{GatewayConfig, Upstream};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ async fn large_answers_of_http_servers_come_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_answers_of_stdio_servers_come_whole() {
     for era in ["legacy", "modern"] {
-        large_answers_come_whole(&stdio(&["--era", era], EraPin::Auto), &[Reply::Json]).await;
+        large_answers_come_whole(&stdio(&["--era", era], ProtocolEra::Auto), &[Reply::Json]).await;
     }
 }
 
@@ -132,7 +132,7 @@ async fn a_large_request_reaches_the_server_whole() {
     for server in [
         Server::Http(http(Eras::Legacy).await),
         Server::Http(http(Eras::Modern).await),
-        stdio(&[], EraPin::Auto),
+        stdio(&[], ProtocolEra::Auto),
     ] {
         let site = Site::of([("up", server.upstream())]).await;
         for speaks in Speaks::ONE_OF_EACH {

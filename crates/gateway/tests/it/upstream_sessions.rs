@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use portolan_core::EraPin;
+use portolan_core::ProtocolEra;
 use portolan_fixtures::http::Fault;
 use portolan_gateway::Upstream;
 use serde_json::json;
@@ -226,7 +226,7 @@ async fn what_says_nothing_about_the_era_is_asked_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pinned_era_is_not_asked_for() {
-    for (pin, version) in [(EraPin::Legacy, "2025-11-25"), (EraPin::Modern, "2026-07-28")] {
+    for (pin, version) in [(ProtocolEra::Legacy, "2025-11-25"), (ProtocolEra::Modern, "2026-07-28")] {
         let upstream = http(Eras::Both).await;
         let site = Site::of([("up", Upstream::http(upstream.url()).era(pin))]).await;
         for speaks in Speaks::ONE_OF_EACH {

@@ -1,6 +1,6 @@
 //! URIs that name their server: whatever carries one, in every pairing of eras.
 
-use portolan_core::{Action, Decision, Naming, PolicyFn, Uris};
+use portolan_core::{Action, Decision, Naming, PolicyFn, ResourceNaming};
 use portolan_gateway::{Builder, Upstream};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ const PAIRINGS: [(Speaks, Eras); 6] = [
 /// In front of two servers, with URIs that name them.
 pub(crate) async fn named(a: &str, b: &str, change: impl FnOnce(Builder) -> Builder) -> Site {
     let upstreams = [("a", Upstream::http(a)), ("b", Upstream::http(b))];
-    Site::with(upstreams, |builder| change(builder.uris(Uris::Prefix))).await
+    Site::with(upstreams, |builder| change(builder.uris(ResourceNaming::Prefix))).await
 }
 
 fn members(list: &Value, of: &str, member: &str) -> Vec<String> {
@@ -207,7 +207,7 @@ async fn what_no_server_has_is_unknown_by_the_uri_that_was_asked_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn methods_of_extensions_do_not_pass_where_uris_are_changed() {
     let server = library(true, "a", "{}").await;
-    for (uris, reached) in [(Uris::Plain, true), (Uris::Prefix, false)] {
+    for (uris, reached) in [(ResourceNaming::Plain, true), (ResourceNaming::Prefix, false)] {
         let site = Site::with([("a", Upstream::http(server.url()))], |builder| {
             builder.naming(Naming::Plain).uris(uris)
         })
@@ -226,7 +226,7 @@ async fn what_is_rewritten_can_be_rewritten_again() {
     let inner = named(&first.url(), &second.url(), |builder| builder).await;
     let url = format!("http://{}/mcp/default", inner.address);
     let outer = Site::with([("in", Upstream::http(url).bearer("alice-token"))], |builder| {
-        builder.uris(Uris::Prefix)
+        builder.uris(ResourceNaming::Prefix)
     })
     .await;
     for speaks in Speaks::ONE_OF_EACH {

@@ -1,6 +1,6 @@
 //! Results whose URIs are rewritten while they flow by: nothing else in them changes.
 
-use portolan_core::{Asks, Uris};
+use portolan_core::{ResourceNaming, ServerRequestPolicy};
 use portolan_gateway::{GatewayConfig, Upstream};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
@@ -21,7 +21,7 @@ const OPAQUE: &str =
 
 async fn prefixed(upstream: &str, config: GatewayConfig) -> Site {
     Site::with([("a", Upstream::http(upstream))], |builder| {
-        builder.uris(Uris::Prefix).config(config)
+        builder.uris(ResourceNaming::Prefix).config(config)
     })
     .await
 }
@@ -207,8 +207,11 @@ async fn curious() -> Script {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_question_uris_are_rewritten_and_those_of_the_client_never() {
     let upstream = curious().await;
-    let upstreams = [("a", Upstream::http(upstream.url()).asks(Asks::ALL))];
-    let site = Site::with(upstreams, |builder| builder.uris(Uris::Prefix)).await;
+    let upstreams = [(
+        "a",
+        Upstream::http(upstream.url()).server_requests(ServerRequestPolicy::ALL),
+    )];
+    let site = Site::with(upstreams, |builder| builder.uris(ResourceNaming::Prefix)).await;
     let roots = json!({"roots": [{"uri": "file:///home", "name": "home"}]});
     for speaks in Speaks::ONE_OF_EACH {
         let client = Client::able(site.address, speaks, r#"{"roots":{}}"#).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_core::{Asks, Gateway, GatewaySpec, Publication, Uris};
+use portolan_core::{Gateway, GatewaySpec, Publication, ResourceNaming, ServerRequestPolicy};
 use portolan_gateway::McpGateway;
 use serde_json::json;
 
@@ -94,14 +94,14 @@ async fn a_session_subscribes_by_the_uri_that_it_has() {
 async fn a_gateway_that_begins_to_name_servers_tells_so_from_then_on() {
     let teller = Teller::start(true).await;
     let site = Site::serve(McpGateway::new(parts())).await;
-    let routes = routes(&[("a", &teller.url())], Asks::default());
+    let routes = routes(&[("a", &teller.url())], ServerRequestPolicy::default());
     let publish = async |uris| {
         let mut spec = GatewaySpec::new(gateway_name("default"));
-        spec.uris = uris;
+        spec.resource_naming = uris;
         let publication = Publication::new(spec, routes.clone());
         Gateway::publish(&site.gateway, publication).await.expect("published");
     };
-    publish(Uris::Plain).await;
+    publish(ResourceNaming::Plain).await;
     let client = Client::connect(site.address, Speaks::November).await;
     client.tools().await;
     let mut stream = client.stream().await;
@@ -112,7 +112,7 @@ async fn a_gateway_that_begins_to_name_servers_tells_so_from_then_on() {
     subscribe("file:///a").await;
     until("told", || teller.updated("file:///a") > 0).await;
     assert_eq!(stream.json().await["params"]["uri"], "file:///a");
-    publish(Uris::Prefix).await;
+    publish(ResourceNaming::Prefix).await;
     let mut told = Vec::new();
     for _ in 0..3 {
         told.push(stream.json().await["method"].clone());

@@ -11,10 +11,10 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{future::join_all, stream::BoxStream};
 use portolan_core::{
-    Cause, Endpoint, Failure, Gateway, GatewaySpec, HttpEndpoint, Install, InstallName, Owner, Publication, Result,
-    Route, RunSpec, Runtime, RuntimeScale, ServerSpec, Status, StatusEvent, SystemClock, memory::MemoryRuntime,
+    Endpoint, Failure, FailureKind, Gateway, GatewaySpec, HttpEndpoint, Install, InstallName, Owner, Publication,
+    Result, Route, RunSpec, Runtime, RuntimeScale, ServerSpec, Status, StatusEvent, SystemClock, memory::MemoryRuntime,
 };
-use portolan_gateway::{GatewayConfig, McpGateway, Parts};
+use portolan_gateway::{GatewayConfig, GatewayParts, McpGateway};
 use serde_json::json;
 
 use crate::support::{
@@ -97,7 +97,7 @@ async fn asleep(takes: Option<Duration>, becomes: Status, budget: Duration) -> W
     runtime.ensure(&install.name, &spec).await.expect("ensured");
     let mut config = GatewayConfig::default();
     config.timeouts.wake = budget;
-    let gateway = McpGateway::new(Parts {
+    let gateway = McpGateway::new(GatewayParts {
         config,
         runtime: Some(runtime.clone()),
         ..parts()
@@ -147,7 +147,7 @@ async fn a_server_that_takes_too_long_to_wake_is_worth_another_try() {
 
 #[tokio::test]
 async fn a_server_that_cannot_wake_says_why_at_once() {
-    let failure = Failure::new(Cause::Image, "its image cannot be pulled");
+    let failure = Failure::new(FailureKind::Image, "its image cannot be pulled");
     let world = asleep(
         Some(Duration::from_millis(20)),
         Status::Failed { failure },

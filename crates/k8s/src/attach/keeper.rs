@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
-use portolan_core::{Cause, Failure, Hello};
-use portolan_process::{Connection, ConnectionConfig, Front};
+use portolan_core::{Failure, FailureKind, ServerHandshake};
+use portolan_process::{Connection, ConnectionConfig, StdioChannel};
 use tokio::{
     io::{AsyncWriteExt, DuplexStream},
     sync::watch,
@@ -31,7 +31,7 @@ const HEALTHY: Duration = Duration::from_secs(60);
 
 /// The one task that is attached to a server, through all its runs.
 pub(super) struct Keeper {
-    front: Arc<Front>,
+    front: Arc<StdioChannel>,
     client: Client,
     namespace: String,
     config: AttachConfig,
@@ -53,7 +53,7 @@ struct Wishes {
 struct Known {
     run: PodRun,
     /// How it introduced itself, once it has.
-    hello: Option<Hello>,
+    hello: Option<ServerHandshake>,
     /// Its input may end in the middle of a line.
     is_torn: bool,
 }
@@ -68,7 +68,7 @@ enum Over {
 
 impl Keeper {
     pub(super) fn new(
-        front: Arc<Front>,
+        front: Arc<StdioChannel>,
         client: Client,
         namespace: &str,
         config: AttachConfig,
@@ -94,7 +94,7 @@ impl Keeper {
         let front = self.front.clone();
         let holding = claim.map(|claim| {
             let standing = watch::Sender::new(Standing::Unknown(Failure::new(
-                Cause::Starting,
+                FailureKind::Starting,
                 "it is not known yet which program owns the server",
             )));
             self.wishes.standing = standing.subscribe();
@@ -104,7 +104,7 @@ impl Keeper {
             () = over.cancelled() => {}
             () = self.attach_again_and_again() => {}
         }
-        front.down(Failure::new(Cause::Stopped, "it was stopped"));
+        front.down(Failure::new(FailureKind::Stopped, "it was stopped"));
         if let Some(holding) = holding {
             // It gives the Lease back.
             let _ = holding.await;
@@ -136,7 +136,7 @@ impl Keeper {
             match (standing, run) {
                 (Standing::Held, Some(run)) => return Some(run),
                 (Standing::Held, None) => {
-                    let failure = Failure::new(Cause::Starting, "no pod of it runs");
+                    let failure = Failure::new(FailureKind::Starting, "no pod of it runs");
                     self.front.starting(Some(failure));
                 }
                 (Standing::Other(holder), _) => self.front.down(owned_by(&holder)),
@@ -192,13 +192,13 @@ impl Keeper {
         }
         self.meet(run);
         if is_torn && input.write_all(b"\n").await.is_err() {
-            return Err(Failure::new(Cause::Connection, "its pod hung up"));
+            return Err(Failure::new(FailureKind::Connection, "its pod hung up"));
         }
         Ok(Connection::open(&self.front, output, input, self.connection()))
     }
 
     /// Lets callers in until the attachment ends or something else is wished for.
-    async fn serve(&mut self, run: &PodRun, end: &End, connection: &Connection, hello: Hello) -> Over {
+    async fn serve(&mut self, run: &PodRun, end: &End, connection: &Connection, hello: ServerHandshake) -> Over {
         let (since, mut wishes) = (Instant::now(), self.wishes.clone());
         self.front.ready(connection, hello);
         let (failure, is_end) = tokio::select! {
@@ -233,13 +233,13 @@ impl Keeper {
     }
 
     /// How the server introduces itself. One that did so before is not asked again.
-    async fn introduced(&mut self, connection: &Connection) -> Result<Hello, Failure> {
+    async fn introduced(&mut self, connection: &Connection) -> Result<ServerHandshake, Failure> {
         if let Some(hello) = self.known.as_ref().and_then(|known| known.hello.clone()) {
             return Ok(hello);
         }
         let config = &self.config;
         let hello = connection
-            .shake(config.era, config.probe_patience, config.introduction)
+            .handshake(config.era, config.probe_patience, config.introduction)
             .await;
         let mut hello = hello?;
         hello.generation = self.starts;
@@ -250,7 +250,7 @@ impl Keeper {
     }
 
     fn connection(&self) -> ConnectionConfig {
-        let mut config = ConnectionConfig::new(self.config.limits.clone(), self.config.asks);
+        let mut config = ConnectionConfig::new(self.config.limits.clone(), self.config.server_requests);
         config.first_id = first_id();
         config
     }
@@ -261,7 +261,10 @@ impl Keeper {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
-        let mends = matches!(failure.cause, Cause::Connection | Cause::Exited | Cause::Timeout);
+        let mends = matches!(
+            failure.kind,
+            FailureKind::Connection | FailureKind::Exited | FailureKind::Timeout
+        );
         match mends && self.failures < DOWN_AFTER {
             true => self.front.starting(Some(failure)),
             false => self.front.down(failure),
@@ -311,7 +314,7 @@ impl Wishes {
             }
         };
         tokio::select! {
-            () = other_run => Failure::new(Cause::Exited, "the server ended: its container was stopped"),
+            () = other_run => Failure::new(FailureKind::Exited, "the server ended: its container was stopped"),
             failure = other_owner => failure,
         }
     }
@@ -335,7 +338,7 @@ async fn present(
 
 fn owned_by(holder: &str) -> Failure {
     Failure::new(
-        Cause::Connection,
+        FailureKind::Connection,
         format!("{holder:?} is attached to the server, and only one can be"),
     )
     .remedy(format!(

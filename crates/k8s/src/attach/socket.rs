@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, api::AttachParams, client::Client, core::Request};
-use portolan_core::{Cause, Failure};
+use portolan_core::{Failure, FailureKind};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::{Instant, MissedTickBehavior, interval, timeout},
@@ -57,7 +57,7 @@ pub(super) async fn attach(
     params.container.clone_from(&config.container);
     let request = request
         .attach(pod, &params)
-        .map_err(|error| Failure::new(Cause::Config, error.to_string()))?;
+        .map_err(|error| Failure::new(FailureKind::Config, error.to_string()))?;
     let connection = match timeout(config.connect, client.connect(request)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return Err(refused(error, &config.cluster)),
@@ -80,9 +80,10 @@ pub(super) async fn attach(
 fn refused(error: kube::Error, cluster: &str) -> Failure {
     match Fault::of(error, cluster) {
         // The pod is gone or the container ended: there will be another one.
-        Fault::Gone(message) | Fault::Conflict(message) | Fault::Refused(message) => {
-            Failure::new(Cause::Connection, format!("the pod cannot be attached to: {message}"))
-        }
+        Fault::Gone(message) | Fault::Conflict(message) | Fault::Refused(message) => Failure::new(
+            FailureKind::Connection,
+            format!("the pod cannot be attached to: {message}"),
+        ),
         other => other.failure(),
     }
 }
@@ -170,7 +171,7 @@ impl End {
     }
 
     fn exited(&self, how: &str) {
-        self.set(Failure::new(Cause::Exited, format!("the server ended: {how}")));
+        self.set(Failure::new(FailureKind::Exited, format!("the server ended: {how}")));
     }
 
     /// What came first is what happened.
@@ -199,5 +200,8 @@ impl Unanswered {
 }
 
 fn lost(why: &str) -> Failure {
-    Failure::new(Cause::Connection, format!("the connection to its pod was lost: {why}"))
+    Failure::new(
+        FailureKind::Connection,
+        format!("the connection to its pod was lost: {why}"),
+    )
 }

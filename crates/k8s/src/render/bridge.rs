@@ -4,7 +4,7 @@ use k8s_openapi::{
     api::core::v1::{Container, EmptyDirVolumeSource, EnvVar, ResourceRequirements, Volume, VolumeMount},
     apimachinery::pkg::api::resource::Quantity,
 };
-use portolan_core::{Asks, EraPin, RunSpec, Source};
+use portolan_core::{ProtocolEra, RunSpec, ServerRequestPolicy, Source};
 
 use crate::config::{BridgeSource, KubeConfig};
 
@@ -46,13 +46,13 @@ pub(super) fn wrapped(command: Command, input: &RenderInput<'_>) -> Command {
 fn flags(spec: &RunSpec) -> Vec<String> {
     let mut flags = Vec::new();
     let era = match spec.era {
-        EraPin::Auto => None,
-        EraPin::Modern => Some("modern"),
-        EraPin::Legacy => Some("legacy"),
+        ProtocolEra::Auto => None,
+        ProtocolEra::Modern => Some("modern"),
+        ProtocolEra::Legacy => Some("legacy"),
     };
     flags.extend(era.into_iter().flat_map(|era| ["--era".to_owned(), era.to_owned()]));
-    if spec.asks != Asks::default() {
-        flags.extend(["--asks".to_owned(), asks(spec.asks)]);
+    if spec.server_requests != ServerRequestPolicy::default() {
+        flags.extend(["--asks".to_owned(), asks(spec.server_requests)]);
     }
     if let Some(grace) = spec.kubernetes.grace_seconds {
         // The last lines of the log need a moment, too, before the kubelet kills it.
@@ -61,11 +61,11 @@ fn flags(spec: &RunSpec) -> Vec<String> {
     flags
 }
 
-fn asks(asks: Asks) -> String {
+fn asks(server_requests: ServerRequestPolicy) -> String {
     let all = [
-        (asks.elicitation, "elicitation"),
-        (asks.sampling, "sampling"),
-        (asks.roots, "roots"),
+        (server_requests.elicitation, "elicitation"),
+        (server_requests.sampling, "sampling"),
+        (server_requests.roots, "roots"),
     ];
     let on: Vec<_> = all
         .into_iter()

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{
     ConfigMapEnvSource, EnvFromSource, EnvVar, EnvVarSource, SecretEnvSource, SecretKeySelector,
 };
-use portolan_core::{EnvFrom, Error, Result, Value};
+use portolan_core::{EnvFrom, EnvValue, Error, Result};
 
 use super::{bridge, escape::escaped, files, plan::Plan, secret::env_key};
 
@@ -14,8 +14,8 @@ pub(super) fn variables(plan: &Plan<'_>) -> Result<Vec<EnvVar>> {
     for (name, value) in given {
         check_name(name)?;
         variables.push(match value {
-            Value::Plain(text) => plain(name, text),
-            Value::Secret(_) => from_secret(name, &plan.secret_name(), &env_key(name)),
+            EnvValue::Plain(text) => plain(name, text),
+            EnvValue::Secret(_) => from_secret(name, &plan.secret_name(), &env_key(name)),
         });
     }
     if !given.contains_key("HOME") && files::is_root_read_only(plan) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{api::core::v1::Secret as SecretObject, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use portolan_core::{CredentialKey, Error, Result, Sharing, Source, StdioCarrier, Transport, Value};
+use portolan_core::{CredentialKey, EnvValue, Error, Result, Sharing, Source, StdioCarrier, Transport};
 
 use crate::{
     name::{self, Unit},
@@ -94,7 +94,7 @@ impl<'a> Plan<'a> {
     fn check_shared(&self) -> Result<()> {
         let spec = self.input.spec;
         let own = CredentialKey::prefix_of_install(self.input.name);
-        let is_own = |value: &Value| matches!(value, Value::Secret(key) if key.as_str().starts_with(&own));
+        let is_own = |value: &EnvValue| matches!(value, EnvValue::Secret(key) if key.as_str().starts_with(&own));
         match spec.env.iter().chain(&spec.files).find(|(_, value)| is_own(value)) {
             Some((name, _)) => Err(Error::invalid(
                 name.as_str(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::hmac;
 use k8s_openapi::{ByteString, api::core::v1::Secret as SecretObject};
-use portolan_core::{Error, ImagePullSecret, Result, Secret, Value};
+use portolan_core::{EnvValue, Error, ImagePullSecret, Result, Secret};
 
 use crate::name::hex;
 
@@ -73,15 +73,15 @@ fn values(plan: &Plan<'_>) -> Result<BTreeMap<String, ByteString>> {
     let spec = plan.input.spec;
     let mut data = BTreeMap::new();
     for (name, value) in &spec.env {
-        if let Value::Secret(key) = value {
+        if let EnvValue::Secret(key) = value {
             let secret = plan.input.secret(key, &format!("{name:?}"))?;
             data.insert(env_key(name), bytes(secret));
         }
     }
     for (name, value) in &spec.files {
         let value = match value {
-            Value::Plain(text) => ByteString(text.clone().into_bytes()),
-            Value::Secret(key) => bytes(plan.input.secret(key, &format!("{name:?}"))?),
+            EnvValue::Plain(text) => ByteString(text.clone().into_bytes()),
+            EnvValue::Secret(key) => bytes(plan.input.secret(key, &format!("{name:?}"))?),
         };
         data.insert(file_key(name), value);
     }

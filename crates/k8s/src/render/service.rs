@@ -9,7 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use portolan_core::EraPin;
+use portolan_core::ProtocolEra;
 
 use super::{container::PORT_NAME, plan::Plan};
 
@@ -36,5 +36,5 @@ pub(super) fn service(plan: &Plan<'_>) -> Option<Service> {
 
 fn keeps_to_one(plan: &Plan<'_>) -> bool {
     let spec = plan.input.spec;
-    spec.era != EraPin::Modern && spec.kubernetes.replicas.is_some_and(|copies| copies > 1)
+    spec.era != ProtocolEra::Modern && spec.kubernetes.replicas.is_some_and(|copies| copies > 1)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod};
-use portolan_core::{Cause, Failure};
+use portolan_core::{Failure, FailureKind};
 
 use super::{Crash, Facts, State};
 use crate::view::Warning;
@@ -66,7 +66,7 @@ fn waits(
         "CreateContainerError" | "RunContainerError" => start(message),
         "CrashLoopBackOff" => {
             let Some(last) = last else {
-                let failure = Failure::new(Cause::CrashLoop, "it ends again and again");
+                let failure = Failure::new(FailureKind::CrashLoop, "it ends again and again");
                 return Some(State::Failed(placed(facts, pod, failure, None), None));
             };
             return Some(end(facts, pod, container, last, true, true));
@@ -99,19 +99,22 @@ fn image(pod: &Pod, container: &ContainerStatus, reason: &str, message: &str, wa
         "InvalidImageName" => "its name is not valid".to_owned(),
         _ => core_of(full),
     };
-    Failure::new(Cause::Image, format!("image {image:?} cannot be pulled ({why})"))
+    Failure::new(FailureKind::Image, format!("image {image:?} cannot be pulled ({why})"))
         .remedy("fix the tag, or give pull credentials: KubernetesOptions::image_pull_secrets")
         .detail(full.to_owned())
 }
 
 fn config(message: &str) -> Failure {
-    Failure::new(Cause::Config, format!("its configuration cannot be had: {message}"))
-        .remedy("create what is missing in the namespace; it starts by itself then")
+    Failure::new(
+        FailureKind::Config,
+        format!("its configuration cannot be had: {message}"),
+    )
+    .remedy("create what is missing in the namespace; it starts by itself then")
 }
 
 fn start(message: &str) -> Failure {
     Failure::new(
-        Cause::Start,
+        FailureKind::Start,
         format!("its program cannot be started: {}", core_of(message)),
     )
     .remedy("check the command and its arguments against what the image has")
@@ -145,9 +148,9 @@ fn end(
         restarts: container.restart_count,
     };
     let (cause, message) = if again {
-        (Cause::CrashLoop, format!("it ends again and again: {how}"))
+        (FailureKind::CrashLoop, format!("it ends again and again: {how}"))
     } else {
-        (Cause::Exited, how)
+        (FailureKind::Exited, how)
     };
     let mut failure = Failure::new(cause, message);
     if reason == "OOMKilled" {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
-use portolan_core::{Cause, Failure};
+use portolan_core::{Failure, FailureKind};
 
 use super::{Facts, State, container};
 use crate::view::Warning;
@@ -61,7 +61,7 @@ fn scheduling(facts: &Facts<'_>, pod: &Pod) -> Option<State> {
         let cause = format!("no node has room yet: {message}");
         return Some(State::Waits(Some(cause), Some(ROOM.saturating_sub(age))));
     }
-    let failure = Failure::new(Cause::Unschedulable, format!("no node has room for it: {message}"))
+    let failure = Failure::new(FailureKind::Unschedulable, format!("no node has room for it: {message}"))
         .remedy("add a node, lower the requests of the server, or change its node selector; it starts by itself once a node fits");
     Some(State::Failed(container::placed(facts, pod, failure, Some(since)), None))
 }
@@ -80,7 +80,7 @@ fn mounting(facts: &Facts<'_>, pod: &Pod, warnings: &[Warning]) -> Option<State>
         return Some(State::Waits(Some(warning.message.clone()), Some(MOUNT - age)));
     }
     let message = format!("a volume cannot be mounted: {}", container::core_of(&warning.message));
-    let failure = Failure::new(Cause::Mount, message)
+    let failure = Failure::new(FailureKind::Mount, message)
         .remedy("create what is missing in the namespace; it starts by itself then")
         .detail(warning.message.clone());
     Some(State::Failed(container::placed(facts, pod, failure, warning.at), None))

@@ -153,7 +153,7 @@ fn an_image_that_cannot_be_pulled_reads_as_people_need_it() {
         at: Some("2026-01-01T00:09:48Z".parse().expect("a time")),
     });
     let failure = case.failure();
-    assert_eq!(failure.cause, Cause::Image);
+    assert_eq!(failure.kind, FailureKind::Image);
     assert_eq!(
         failure.message,
         "image \"ghcr.io/acme/github:9\" cannot be pulled (manifest unknown)"
@@ -183,18 +183,14 @@ fn while_it_backs_off_the_event_says_why() {
 #[test]
 fn every_waiting_reason_has_its_cause() {
     let cases = [
-        ("ErrImageNeverPull", Cause::Image),
-        ("InvalidImageName", Cause::Image),
-        ("CreateContainerConfigError", Cause::Config),
-        ("CreateContainerError", Cause::Start),
-        ("RunContainerError", Cause::Start),
+        ("ErrImageNeverPull", FailureKind::Image),
+        ("InvalidImageName", FailureKind::Image),
+        ("CreateContainerConfigError", FailureKind::Config),
+        ("CreateContainerError", FailureKind::Start),
+        ("RunContainerError", FailureKind::Start),
     ];
     for (reason, cause) in cases {
-        assert_eq!(
-            Case::of(vec![waiting(reason, "why")]).failure().cause,
-            cause,
-            "{reason}"
-        );
+        assert_eq!(Case::of(vec![waiting(reason, "why")]).failure().kind, cause, "{reason}");
     }
     let making = Case::of(vec![waiting("ContainerCreating", "")]).find().status;
     assert!(matches!(making, Status::Pending { cause: Some(_) }), "{making}");
@@ -205,7 +201,7 @@ fn one_end_is_a_restart_and_two_are_a_crash_loop_with_its_last_words() {
     let once = Case::of(vec![pod(container(ended(1, "Error"), json!({}), 0))]);
     let status = once.find().status;
     assert!(
-        matches!(&status, Status::Restarting { failure } if failure.cause == Cause::Exited),
+        matches!(&status, Status::Restarting { failure } if failure.kind == FailureKind::Exited),
         "{status}"
     );
 
@@ -219,7 +215,7 @@ fn one_end_is_a_restart_and_two_are_a_crash_loop_with_its_last_words() {
     );
     again.words = Some((finding.crash.expect("a crash"), vec!["out of heap".into()]));
     let failure = again.failure();
-    assert_eq!(failure.cause, Cause::CrashLoop);
+    assert_eq!(failure.kind, FailureKind::CrashLoop);
     assert!(failure.message.contains("more memory than its limit"), "{failure}");
     assert_eq!(failure.detail.last().map(String::as_str), Some("│ out of heap"));
 }
@@ -230,7 +226,7 @@ fn a_crash_loop_is_not_over_while_the_next_run_is_young() {
     let mut case = Case::of(vec![pod(container(running, ended(1, "Error"), 2))]);
     let crash = case.find().crash.expect("a crash");
     case.words = Some((crash, Vec::new()));
-    assert_eq!(case.failure().cause, Cause::CrashLoop);
+    assert_eq!(case.failure().kind, FailureKind::CrashLoop);
 }
 
 #[test]
@@ -239,8 +235,8 @@ fn a_program_that_is_not_there_is_no_crash() {
     assert_eq!(
         Case::of(vec![pod(container(back_off, ended(128, "StartError"), 1))])
             .failure()
-            .cause,
-        Cause::Start
+            .kind,
+        FailureKind::Start
     );
 }
 
@@ -262,7 +258,7 @@ fn no_room_is_a_failure_only_after_a_while() {
         young.status
     );
     assert_eq!(young.look_again, Some(Duration::from_secs(2)));
-    assert_eq!(at("2026-01-01T00:09:50Z").failure().cause, Cause::Unschedulable);
+    assert_eq!(at("2026-01-01T00:09:50Z").failure().kind, FailureKind::Unschedulable);
 }
 
 #[test]
@@ -273,7 +269,7 @@ fn a_volume_that_cannot_be_mounted_shows_in_events() {
         message: "MountVolume.SetUp failed for volume \"s\" : secret \"s\" not found".into(),
         at: None,
     });
-    assert_eq!(case.failure().cause, Cause::Mount);
+    assert_eq!(case.failure().kind, FailureKind::Mount);
 }
 
 #[test]
@@ -285,16 +281,16 @@ fn pods_that_may_not_be_made_are_told() {
         ] })
     };
     case.deployment["status"] = says("pods \"a\" is forbidden: exceeded quota: small, requested: cpu=1");
-    assert_eq!(case.failure().cause, Cause::Quota);
+    assert_eq!(case.failure().kind, FailureKind::Quota);
     case.deployment["status"] = says("pods \"a\" is forbidden: violates PodSecurity");
-    assert_eq!(case.failure().cause, Cause::Config);
+    assert_eq!(case.failure().kind, FailureKind::Config);
 }
 
 #[test]
 fn no_copies_are_sleep_if_we_wrote_so() {
     let mut case = Case::of(Vec::new());
     case.deployment["spec"]["replicas"] = json!(0);
-    assert_eq!(case.failure().cause, Cause::Stopped);
+    assert_eq!(case.failure().kind, FailureKind::Stopped);
     case.deployment["metadata"]["annotations"] = json!({ "portolan.dev/asleep": "1" });
     assert_eq!(case.find().status, Status::Asleep);
     case.deployment["spec"]["replicas"] = json!(1);
@@ -325,8 +321,8 @@ fn a_pod_on_its_way_out_counts_for_nothing() {
 fn trouble_with_writing_is_told_until_it_is_written() {
     let mut case = Case::of(Vec::new());
     case.written = false;
-    case.trouble = Some(Failure::new(Cause::Connection, "cannot reach Kubernetes"));
+    case.trouble = Some(Failure::new(FailureKind::Connection, "cannot reach Kubernetes"));
     assert!(matches!(case.find().status, Status::Pending { cause: Some(_) }));
-    case.trouble = Some(Failure::new(Cause::Quota, "used up"));
-    assert_eq!(case.failure().cause, Cause::Quota);
+    case.trouble = Some(Failure::new(FailureKind::Quota, "used up"));
+    assert_eq!(case.failure().kind, FailureKind::Quota);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portolan_core::{Result, Source, Value as Variable};
+use portolan_core::{EnvValue, Result, Source};
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,7 +15,7 @@ use super::refused;
 /// What placeholders stand for.
 #[derive(Debug)]
 pub(super) struct Values<'a> {
-    env: &'a BTreeMap<String, Variable>,
+    env: &'a BTreeMap<String, EnvValue>,
     secret_name: String,
     /// By what comes after `portolan.`.
     own: BTreeMap<&'static str, String>,
@@ -160,13 +160,13 @@ impl<'a> Values<'a> {
                 None => nothing("is no placeholder that Portolan knows"),
             },
             Some(("env", name)) => match self.env.get(name) {
-                Some(Variable::Plain(text)) => Found::Text(text),
-                Some(Variable::Secret(_)) => Found::Secret(name),
+                Some(EnvValue::Plain(text)) => Found::Text(text),
+                Some(EnvValue::Secret(_)) => Found::Secret(name),
                 None => nothing("stands for a variable that has no value"),
             },
             Some(("secret", name)) => match self.env.get(name) {
-                Some(Variable::Secret(_)) => Found::Secret(name),
-                Some(Variable::Plain(_)) => nothing("is no secret; write it with env."),
+                Some(EnvValue::Secret(_)) => Found::Secret(name),
+                Some(EnvValue::Plain(_)) => nothing("is no secret; write it with env."),
                 None => nothing("stands for a secret that has no value"),
             },
             _ => nothing("is no placeholder and stays as it is"),

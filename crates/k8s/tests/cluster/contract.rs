@@ -20,7 +20,7 @@ portolan_core::conformance::runtime_suite!(async || fixture().await);
 async fn fixture() -> Fixture {
     let shared = room::shared().await;
     let room = Room::open("contract").await;
-    let plain = |text: &str| Value::Plain(text.into());
+    let plain = |text: &str| EnvValue::Plain(text.into());
     let mut other = servers::http();
     other.env.insert("OTHER".into(), plain("1"));
     let mut failing = servers::image("docker.io/local/there-is-no-such-image:1");

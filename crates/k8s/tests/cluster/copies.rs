@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
-use portolan_core::{EraPin, Runtime, Status};
+use portolan_core::{ProtocolEra, Runtime, Status};
 
 use crate::{
     room::{Room, ready, until, with_room},
@@ -21,7 +21,7 @@ async fn a_gateway_keeps_to_one_copy_as_long_as_there_may_be_sessions() {
         let install = ready(&runtime, &spec).await;
         let deployment = runtime.deployment(&install).expect("it runs");
         assert_eq!(affinity(&room, &deployment).await, "ClientIP");
-        let modern = |spec: &mut portolan_core::RunSpec| spec.era = EraPin::Modern;
+        let modern = |spec: &mut portolan_core::RunSpec| spec.era = ProtocolEra::Modern;
         let single = |spec: &mut portolan_core::RunSpec| spec.kubernetes.replicas = Some(1);
         for change in [modern as fn(&mut _), single] {
             let mut changed = spec.clone();

@@ -8,7 +8,7 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
 };
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use portolan_core::{Cause, CredentialKey, CredentialStore, InstallName, Precondition, Runtime, Status, Value};
+use portolan_core::{CredentialKey, CredentialStore, FailureKind, InstallName, Precondition, Runtime, Status, Value};
 use portolan_k8s::{KubeRuntime, name::Unit};
 use serde_json::{Value as Json, json};
 
@@ -46,7 +46,7 @@ async fn what_others_change_or_delete_is_repaired() {
         let key = CredentialKey::parse("install/a/token").expect("a key");
         room.credentials.put(&key, "a-secret".into(), Precondition::None).await.expect("put");
         let mut spec = servers::http();
-        spec.env.insert("TOKEN".into(), Value::Secret(key));
+        spec.env.insert("TOKEN".into(), EnvValue::Secret(key));
         let runtime = room.runtime();
         let name = ready(&runtime, &spec).await;
         let deployment = deployment_name(&runtime, &name);
@@ -130,7 +130,7 @@ async fn a_strangers_object_is_never_touched() {
         let Status::Failed { failure } = status else {
             unreachable!("it is what was waited for")
         };
-        assert_eq!(failure.cause, Cause::Config);
+        assert_eq!(failure.kind, FailureKind::Config);
         let named = format!(
             "the service {}/{taken} is there already, and is not ours",
             room.namespace

@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use kube::api::{DeleteParams, PostParams};
 use portolan_core::{
-    Cause, CredentialKey, CredentialStore, EnvFrom, Failure, Precondition, RunSpec, Runtime, Status, Value,
+    CredentialKey, CredentialStore, EnvFrom, Failure, FailureKind, Precondition, RunSpec, Runtime, Status, Value,
 };
 use portolan_k8s::{KubeConfig, KubeRuntime};
 use serde_json::json;
@@ -35,7 +35,7 @@ async fn failure(runtime: &KubeRuntime, spec: &RunSpec) -> Failure {
 async fn an_image_that_is_not_there() {
     with_room("image", async |room| {
         let failure = failure(&room.runtime(), &servers::image("docker.io/local/no-such-image:9")).await;
-        assert_eq!(failure.cause, Cause::Image, "{failure:?}");
+        assert_eq!(failure.kind, FailureKind::Image, "{failure:?}");
         assert!(
             failure
                 .message
@@ -61,9 +61,9 @@ async fn a_crash_loop_tells_the_exit_code_and_the_last_words_without_secrets() {
             .await
             .expect("put");
         let mut spec = servers::script("echo starting with $TOKEN; echo cannot bind; exit 3");
-        spec.env.insert("TOKEN".into(), Value::Secret(key));
+        spec.env.insert("TOKEN".into(), EnvValue::Secret(key));
         let failure = failure(&room.runtime(), &spec).await;
-        assert_eq!(failure.cause, Cause::CrashLoop, "{failure:?}");
+        assert_eq!(failure.kind, FailureKind::CrashLoop, "{failure:?}");
         assert!(failure.message.contains("exit code 3"), "{failure:?}");
         let words = failure.detail.join("\n");
         assert!(
@@ -84,7 +84,7 @@ async fn a_program_that_is_not_in_the_image() {
         };
         *program = Some("/no-such-program".into());
         let failure = failure(&room.runtime(), &spec).await;
-        assert_eq!(failure.cause, Cause::Start, "{failure:?}");
+        assert_eq!(failure.kind, FailureKind::Start, "{failure:?}");
     })
     .await;
 }
@@ -96,7 +96,7 @@ async fn more_than_any_node_has() {
         let mut spec = servers::http();
         spec.kubernetes.requests.insert("cpu".into(), "100".into());
         let failure = failure(&runtime, &spec).await;
-        assert_eq!(failure.cause, Cause::Unschedulable, "{failure:?}");
+        assert_eq!(failure.kind, FailureKind::Unschedulable, "{failure:?}");
         assert!(failure.message.contains("Insufficient cpu"), "{failure:?}");
         assert!(failure.is_retryable());
     })
@@ -115,7 +115,7 @@ async fn no_node_has_room_until_one_does() {
         runtime.ensure(&name, &spec).await.expect("ensure");
         let status = until(&runtime, &name, SOON, |status| matches!(status, Status::Failed { .. })).await;
         assert!(
-            matches!(&status, Status::Failed { failure } if failure.cause == Cause::Unschedulable),
+            matches!(&status, Status::Failed { failure } if failure.kind == FailureKind::Unschedulable),
             "{status:?}"
         );
         let writes = room.calls.writes();
@@ -183,7 +183,7 @@ async fn a_secret_that_is_missing_in_the_cluster_and_comes() {
         runtime.ensure(&name, &spec).await.expect("ensure");
         let status = until(&runtime, &name, SOON, |status| matches!(status, Status::Failed { .. })).await;
         assert!(
-            matches!(&status, Status::Failed { failure } if failure.cause == Cause::Config && failure.message.contains("\"theirs\" not found")),
+            matches!(&status, Status::Failed { failure } if failure.kind == FailureKind::Config && failure.message.contains("\"theirs\" not found")),
             "{status:?}"
         );
         let mut secret = Secret::default();
@@ -199,13 +199,13 @@ async fn a_secret_that_is_missing_in_the_credential_store() {
     with_room("store", async |room| {
         let key = CredentialKey::parse("install/a/token").expect("a key");
         let mut spec = servers::http();
-        spec.env.insert("TOKEN".into(), Value::Secret(key.clone()));
+        spec.env.insert("TOKEN".into(), EnvValue::Secret(key.clone()));
         let runtime = room.runtime();
         let name = name();
         runtime.ensure(&name, &spec).await.expect("ensure");
         let status = until(&runtime, &name, SOON, |status| matches!(status, Status::Failed { .. })).await;
         assert!(
-            matches!(&status, Status::Failed { failure } if failure.cause == Cause::Config),
+            matches!(&status, Status::Failed { failure } if failure.kind == FailureKind::Config),
             "{status:?}"
         );
         room.credentials
@@ -224,7 +224,7 @@ async fn a_quota_that_is_used_up() {
         let mut spec = servers::http();
         spec.kubernetes.requests.insert("cpu".into(), "50m".into());
         let failure = failure(&room.runtime(), &spec).await;
-        assert_eq!(failure.cause, Cause::Quota, "{failure:?}");
+        assert_eq!(failure.kind, FailureKind::Quota, "{failure:?}");
         assert!(failure.message.contains("small"), "{failure:?}");
     })
     .await;

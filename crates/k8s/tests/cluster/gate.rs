@@ -13,7 +13,7 @@ use portolan_core::{
     ServerSpec, SystemClock, TraceAudit,
     memory::{MemorySessions, NoCredentials},
 };
-use portolan_gateway::{GatewayConfig, McpGateway, Parts, StaticTokens, TokenKeys, digest};
+use portolan_gateway::{GatewayConfig, GatewayParts, McpGateway, StaticTokens, TokenKeys, digest};
 use serde_json::{Value, json};
 
 /// A gateway that serves one install.
@@ -24,7 +24,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) async fn of(runtime: Option<Arc<dyn Runtime>>, server: &ServerSpec, install: InstallName) -> Self {
-        let gateway = McpGateway::new(Parts {
+        let gateway = McpGateway::new(GatewayParts {
             config: GatewayConfig::default(),
             keys: TokenKeys::random().expect("keys"),
             authenticators: vec![Arc::new(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
 use kube::api::{Patch, PatchParams, PostParams};
-use portolan_core::{Cause, Error, Runtime, RuntimeScale, Status};
+use portolan_core::{Error, FailureKind, Runtime, RuntimeScale, Status};
 use serde_json::json;
 
 use crate::{
@@ -31,7 +31,7 @@ async fn it_sleeps_when_nobody_calls_and_wakes_when_it_is_told() {
         assert_eq!(runtime.list().await.expect("a list"), [name], "it stays listed");
         let asleep = runtime.endpoint(&name).await.expect_err("nobody answers");
         assert!(
-            matches!(&asleep, Error::NotReady { failure, .. } if failure.cause == Cause::Starting && asleep.is_retryable()),
+            matches!(&asleep, Error::NotReady { failure, .. } if failure.kind == FailureKind::Starting && asleep.is_retryable()),
             "{asleep:?}"
         );
         // Reconciling does not wake it.

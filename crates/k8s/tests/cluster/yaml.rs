@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use portolan_core::{
     Error, Precondition, Runtime, Secret, ServerSpec, Status, SystemClock, Value,
     memory::{MemoryDiscovery, MemoryGateway, MemoryRegistry, NoCredentials},
-    orchestrator::{Orchestrator, Parts},
+    orchestrator::{Orchestrator, OrchestratorParts},
 };
 use portolan_k8s::{
     Scheduling,
@@ -70,7 +70,7 @@ async fn one_that_is_taken_runs_and_answers() {
         let mut server = servers::everything();
         server.kubernetes.deployment_yaml = Some(TAKEN.into());
         let mut spec = servers::run(&server);
-        spec.env.insert("TIME_OF_DAY".into(), Value::Plain("morning".into()));
+        spec.env.insert("TIME_OF_DAY".into(), EnvValue::Plain("morning".into()));
         let install = ready(&runtime, &spec).await;
         let live = only_deployment(&room).await;
         let full = runtime.deployment(&install).expect("it runs");
@@ -100,7 +100,7 @@ async fn one_that_is_refused_is_refused_when_it_is_stored_and_when_it_is_run() {
         let mut config = room.config();
         config.default_environment.allowed_images = vec!["docker.io/local".into()];
         let runtime = Arc::new(room.runtime_with(config));
-        let orchestrator = Orchestrator::new(Parts {
+        let orchestrator = Orchestrator::new(OrchestratorParts {
             registry: Arc::new(MemoryRegistry::new()),
             credentials: room.credentials.clone(),
             runtime: runtime.clone(),
@@ -145,7 +145,7 @@ async fn the_final_one_pasted_back_changes_nothing() {
         let mut server = servers::everything();
         server.kubernetes.deployment_yaml = Some(TAKEN.into());
         let mut spec = servers::run(&server);
-        spec.env.insert("TIME_OF_DAY".into(), Value::Plain("morning".into()));
+        spec.env.insert("TIME_OF_DAY".into(), EnvValue::Plain("morning".into()));
         let install = ready(&runtime, &spec).await;
         let (pods, before) = (room.pod_uids().await, only_deployment(&room).await);
         let config = room.config();

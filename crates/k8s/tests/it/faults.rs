@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use portolan_core::{Cause, Error, Runtime, Status};
+use portolan_core::{Error, FailureKind, Runtime, Status};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -97,7 +97,7 @@ async fn a_missing_rule_is_named_and_no_hot_loop() {
     let Status::Failed { failure } = status else {
         unreachable!("it is what was waited for")
     };
-    assert_eq!(failure.cause, Cause::Config);
+    assert_eq!(failure.kind, FailureKind::Config);
     assert_eq!(
         failure.message,
         "forbidden: the service account \"portolan\" may not \"patch\" \"deployments\" in \"mcp-servers\"; \
@@ -204,7 +204,7 @@ async fn a_removal_that_cannot_be_done_is_told_and_not_forgotten() {
     assert!(matches!(error, Error::Backend { .. }), "{error:?}");
     assert_eq!(runtime.list().await.expect("a list"), [name], "it is not removed");
     let closed = runtime.endpoint(&name).await.expect_err("it is being removed");
-    assert!(matches!(closed, Error::NotReady { failure, .. } if failure.cause == Cause::Stopped));
+    assert!(matches!(closed, Error::NotReady { failure, .. } if failure.kind == FailureKind::Stopped));
     runtime.remove(&name).await.expect("the second time it is allowed");
     assert_eq!(runtime.list().await.expect("a list"), []);
 }

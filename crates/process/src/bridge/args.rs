@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use portolan_core::{Asks, EraPin, Secret};
+use portolan_core::{ProtocolEra, Secret, ServerRequestPolicy};
 
 use super::TOKEN;
 use crate::{ProcessConfig, ServerCommand, WorkDir};
@@ -38,8 +38,8 @@ pub(super) enum Asked {
 pub(super) struct Flags {
     port: u16,
     path: String,
-    era: EraPin,
-    asks: Asks,
+    era: ProtocolEra,
+    server_requests: ServerRequestPolicy,
     drain: Duration,
     timeout: Duration,
     no_token: bool,
@@ -64,8 +64,8 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Asked, String> {
     let mut flags = Flags {
         port: 8080,
         path: "/mcp".into(),
-        era: EraPin::Auto,
-        asks: Asks::default(),
+        era: ProtocolEra::Auto,
+        server_requests: ServerRequestPolicy::default(),
         drain: Duration::from_secs(25),
         timeout: Duration::from_secs(3600),
         no_token: false,
@@ -112,14 +112,15 @@ impl Flags {
             "--path" => return Err(wrong("no path: it begins with '/'")),
             "--era" => {
                 self.era = match value {
-                    "auto" => EraPin::Auto,
-                    "modern" => EraPin::Modern,
-                    "legacy" => EraPin::Legacy,
+                    "auto" => ProtocolEra::Auto,
+                    "modern" => ProtocolEra::Modern,
+                    "legacy" => ProtocolEra::Legacy,
                     _ => return Err(wrong("no era: auto, modern or legacy")),
                 };
             }
             "--asks" => {
-                self.asks = asks(value).ok_or_else(|| wrong("not known: elicitation, sampling, roots or none"))?
+                self.server_requests =
+                    asks(value).ok_or_else(|| wrong("not known: elicitation, sampling, roots or none"))?
             }
             "--drain" => self.drain = seconds()?,
             "--timeout" => self.timeout = seconds()?,
@@ -129,8 +130,8 @@ impl Flags {
     }
 }
 
-fn asks(list: &str) -> Option<Asks> {
-    let mut asks = Asks::ALL;
+fn asks(list: &str) -> Option<ServerRequestPolicy> {
+    let mut asks = ServerRequestPolicy::ALL;
     (asks.elicitation, asks.sampling, asks.roots) = (false, false, false);
     for word in list.split(',').filter(|word| !word.is_empty()) {
         match word {
@@ -156,7 +157,9 @@ impl Plan {
         }
         Ok(Self {
             token: token(ours, flags.no_token)?,
-            command: ServerCommand::new(program, command).era(flags.era).asks(flags.asks),
+            command: ServerCommand::new(program, command)
+                .era(flags.era)
+                .server_requests(flags.server_requests),
             process: process(env)?,
             port: flags.port,
             path: flags.path,
@@ -215,9 +218,16 @@ mod tests {
         let flags =
             flags("--port 9 --path /x --era legacy --asks sampling,roots --drain 3 --no-token -- npx -y --port 1");
         let flags = flags.unwrap();
-        assert_eq!((flags.port, flags.path.as_str(), flags.era), (9, "/x", EraPin::Legacy));
         assert_eq!(
-            (flags.asks.elicitation, flags.asks.sampling, flags.asks.roots),
+            (flags.port, flags.path.as_str(), flags.era),
+            (9, "/x", ProtocolEra::Legacy)
+        );
+        assert_eq!(
+            (
+                flags.server_requests.elicitation,
+                flags.server_requests.sampling,
+                flags.server_requests.roots
+            ),
             (false, true, true)
         );
         assert_eq!((flags.drain.as_secs(), flags.no_token), (3, true));

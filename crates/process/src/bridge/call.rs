@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
-use portolan_core::{Answer, ExchangeEvent, Result};
+use portolan_core::{ExchangeEvent, Result, RpcResponse};
 use portolan_wire::{id::RequestId, sse};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::{
@@ -40,7 +40,7 @@ enum Step {
     /// An event of its stream.
     Event(Vec<Bytes>),
     /// Its end.
-    Answer(Result<Answer>),
+    RpcResponse(Result<RpcResponse>),
     /// Its end without an answer: it was cancelled.
     Off,
 }
@@ -62,11 +62,11 @@ impl Call {
     pub(super) async fn reply(mut self) -> Reply {
         let id = self.relay.id().clone();
         match timeout(QUIET, self.step()).await {
-            Ok(Step::Answer(Ok(answer))) => {
+            Ok(Step::RpcResponse(Ok(answer))) => {
                 let status = reply::status(self.relay.era(), &answer);
                 reply::json(status, reply::answer(&id, answer))
             }
-            Ok(Step::Answer(Err(why))) => {
+            Ok(Step::RpcResponse(Err(why))) => {
                 reply::error(reply::failure_status(&why, true), Some(&id), &reply::failure(&why))
             }
             Ok(Step::Event(event)) => self.stream(event),
@@ -89,8 +89,8 @@ impl Call {
         let id = self.relay.id().clone();
         match timeout(QUIET, self.step()).await {
             Ok(Step::Event(event)) => Some(event),
-            Ok(Step::Answer(Ok(answer))) => Some(reply::event(reply::answer(&id, answer))),
-            Ok(Step::Answer(Err(why))) => {
+            Ok(Step::RpcResponse(Ok(answer))) => Some(reply::event(reply::answer(&id, answer))),
+            Ok(Step::RpcResponse(Err(why))) => {
                 let message = portolan_wire::envelope::error(Some(&id), &reply::failure(&why));
                 Some(reply::event([message]))
             }
@@ -108,21 +108,21 @@ impl Call {
                 () = self.leaving.cancelled(), if listens => {
                     self.handle.cancel();
                     self.is_over = true;
-                    return Step::Answer(Ok(self.relay.end_of_listening()));
+                    return Step::RpcResponse(Ok(self.relay.end_of_listening()));
                 }
             };
             match event {
                 Some(ExchangeEvent::Notification(notification)) => {
                     return Step::Event(reply::event([self.relay.notification(notification)]));
                 }
-                Some(ExchangeEvent::Question(question)) => {
+                Some(ExchangeEvent::ServerRequest(question)) => {
                     if let Some(request) = self.relay.question(question, &self.handle) {
                         return Step::Event(reply::event([request]));
                     }
                 }
-                Some(ExchangeEvent::Answer(answer)) => {
+                Some(ExchangeEvent::Response(answer)) => {
                     self.is_over = true;
-                    return Step::Answer(answer.map(|answer| self.relay.answer(answer)));
+                    return Step::RpcResponse(answer.map(|answer| self.relay.answer(answer)));
                 }
                 Some(_) => {}
                 None => {
@@ -147,8 +147,8 @@ impl Drop for Call {
         self.calls.spawn(async move {
             while let Some(event) = events.recv().await {
                 match event {
-                    ExchangeEvent::Question(question) => handle.respond(question.key, super::relay::nobody()),
-                    ExchangeEvent::Answer(_) => break,
+                    ExchangeEvent::ServerRequest(question) => handle.respond(question.key, super::relay::nobody()),
+                    ExchangeEvent::Response(_) => break,
                     _ => {}
                 }
             }

@@ -6,7 +6,7 @@ use portolan_core::Failure;
 use serde_json::json;
 
 use super::reply::{self, Reply};
-use crate::front::Phase;
+use crate::stdio_channel::Phase;
 
 /// What `GET /healthz` says.
 pub(super) fn reply(phase: &Phase, is_leaving: bool) -> Reply {

@@ -32,7 +32,7 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<(HeaderMap, Messa
         Ok(Err(status)) => return Err(reply::empty(status)),
         Err(_) => return Err(reply::empty(StatusCode::REQUEST_TIMEOUT)),
     };
-    match envelope::parse(&bytes, &envelope::Limits::default()) {
+    match envelope::parse(&bytes, &envelope::ParseLimits::default()) {
         Ok(envelope::Incoming::One(message)) => Ok((head.headers, message)),
         Ok(envelope::Incoming::Batch(_)) => Err(reply::error(
             StatusCode::BAD_REQUEST,

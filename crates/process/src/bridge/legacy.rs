@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use portolan_core::{Answer, Asks, Hello};
+use portolan_core::{RpcResponse, ServerHandshake, ServerRequestPolicy};
 use portolan_wire::{
     envelope::{Message, Notification, Outcome, Request},
     era::{ClientEra, EraError, ProtocolVersion, detect_client},
@@ -30,7 +30,7 @@ const SERVED: [ProtocolVersion; 3] = [
 ];
 
 /// Answers what was posted.
-pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message, hello: &Hello) -> Reply {
+pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message, hello: &ServerHandshake) -> Reply {
     let session = session(bridge, headers);
     let era = detect_client(headers, &message, &SERVED);
     if let (Ok(ClientEra::Initialize { requested }), Message::Request(request)) = (&era, &message) {
@@ -60,8 +60,8 @@ pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message,
         }
         Message::Response(response) => {
             let answer = match response.outcome {
-                Outcome::Result(raw) => Answer::Result(raw),
-                Outcome::Error(raw) => Answer::Error(raw),
+                Outcome::Result(raw) => RpcResponse::Result(raw),
+                Outcome::Error(raw) => RpcResponse::Error(raw),
             };
             if let Some(id) = &response.id {
                 session.answer(id, answer);
@@ -92,7 +92,7 @@ pub(super) fn session(bridge: &Bridge, headers: &HeaderMap) -> Result<Arc<Sessio
 }
 
 /// Opens a session, with what the server said when it was shaken hands with.
-fn initialize(bridge: &Bridge, request: &Request, requested: &str, hello: &Hello) -> Reply {
+fn initialize(bridge: &Bridge, request: &Request, requested: &str, hello: &ServerHandshake) -> Reply {
     // Versions are dates. A client that asks for an older one than the server speaks gets that.
     let version = match ProtocolVersion::parse(requested) {
         Some(known) if SERVED.contains(&known) && requested < hello.version.as_str() => requested,
@@ -102,7 +102,7 @@ fn initialize(bridge: &Bridge, request: &Request, requested: &str, hello: &Hello
         let object = ErrorObject::internal("there are too many sessions");
         return reply::error(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &object);
     };
-    let result = Answer::Result(introduction(version, hello));
+    let result = RpcResponse::Result(introduction(version, hello));
     let mut reply = reply::json(StatusCode::OK, reply::answer(&request.id, result));
     if let Ok(id) = HeaderValue::from_str(&session.id) {
         reply.headers_mut().insert(SESSION_ID, id);
@@ -110,7 +110,7 @@ fn initialize(bridge: &Bridge, request: &Request, requested: &str, hello: &Hello
     reply
 }
 
-fn introduction(version: &str, hello: &Hello) -> Bytes {
+fn introduction(version: &str, hello: &ServerHandshake) -> Bytes {
     let mut result = RawObject::new();
     result.set("protocolVersion", quote(version));
     result.set("capabilities", hello.capabilities.clone());
@@ -123,12 +123,12 @@ fn introduction(version: &str, hello: &Hello) -> Bytes {
 }
 
 /// What a client says that it can be asked.
-fn asks(params: Option<&Bytes>) -> Asks {
+fn asks(params: Option<&Bytes>) -> ServerRequestPolicy {
     let capabilities = params
         .and_then(|params| RawObject::parse(params).ok())
         .and_then(|params| RawObject::parse(params.get("capabilities")?).ok())
         .unwrap_or_default();
-    let mut asks = Asks::ALL;
+    let mut asks = ServerRequestPolicy::ALL;
     asks.elicitation = capabilities.contains("elicitation");
     asks.sampling = capabilities.contains("sampling");
     asks.roots = capabilities.contains("roots");
@@ -140,7 +140,7 @@ async fn request(bridge: &Bridge, session: &Arc<Session>, request: Request) -> R
     let done = |id| {
         reply::json(
             StatusCode::OK,
-            reply::answer(id, Answer::Result(Bytes::from_static(b"{}"))),
+            reply::answer(id, RpcResponse::Result(Bytes::from_static(b"{}"))),
         )
     };
     if session.is_calling(&id) {
@@ -163,8 +163,11 @@ async fn request(bridge: &Bridge, session: &Arc<Session>, request: Request) -> R
         Method::SetLevel => bridge.note_log_level(request.params.clone()),
         _ => {}
     }
-    let respondent = Some(session.id.clone());
-    let placed = match bridge.place(request.method.as_str(), request.params, respondent).await {
+    let requester_key = Some(session.id.clone());
+    let placed = match bridge
+        .place(request.method.as_str(), request.params, requester_key)
+        .await
+    {
         Ok(placed) => placed,
         Err(why) => return bridge.refused(&id, &why),
     };

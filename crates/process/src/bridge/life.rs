@@ -3,7 +3,7 @@
 use std::{io, os::unix::process::ExitStatusExt, process::ExitCode, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use portolan_core::{Cause, Failure, LogQuery, Status};
+use portolan_core::{Failure, FailureKind, LogQuery, Status};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpListener,
@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{args::Plan, listener, service::Bridge, words::say};
-use crate::{StdioServer, front::Phase};
+use crate::{StdioServer, stdio_channel::Phase};
 
 /// How often idle sessions are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -118,13 +118,13 @@ fn end(server: &StdioServer, failure: Option<Failure>) -> ExitCode {
         say(remedy);
     }
     let exit = server.supervisor.shared.exit();
-    let code = match failure.cause {
-        Cause::CrashLoop | Cause::Exited => {
+    let code = match failure.kind {
+        FailureKind::CrashLoop | FailureKind::Exited => {
             exit.and_then(|exit| exit.code().or_else(|| exit.signal().map(|signal| 128 + signal)))
         }
-        Cause::Image => Some(127),
-        Cause::Start => Some(126),
-        Cause::Config => Some(78),
+        FailureKind::Image => Some(127),
+        FailureKind::Start => Some(126),
+        FailureKind::Config => Some(78),
         _ => Some(70),
     };
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))

@@ -1,7 +1,7 @@
 //! What of a call has to be said in the caller's words.
 
 use bytes::Bytes;
-use portolan_core::{Answer, ChannelNotification, Question};
+use portolan_core::{ChannelNotification, RpcResponse, ServerRequest};
 use portolan_wire::{
     envelope,
     era::Era,
@@ -70,15 +70,15 @@ impl Relay {
     }
 
     /// The answer with the caller's own subscription id.
-    pub(super) fn answer(&self, answer: Answer) -> Answer {
+    pub(super) fn answer(&self, answer: RpcResponse) -> RpcResponse {
         match answer {
-            Answer::Result(raw) if self.listens() => Answer::Result(self.subscription(raw)),
+            RpcResponse::Result(raw) if self.listens() => RpcResponse::Result(self.subscription(raw)),
             other => other,
         }
     }
 
     /// The result that ends a subscription in order.
-    pub(super) fn end_of_listening(&self) -> Answer {
+    pub(super) fn end_of_listening(&self) -> RpcResponse {
         let result = Bytes::from_static(br#"{"resultType":"complete"}"#);
         let mut meta = RawObject::new();
         meta.set(SUBSCRIPTION_ID, self.id().to_bytes());
@@ -86,11 +86,11 @@ impl Relay {
             result.set(META, meta.to_bytes());
             result.to_bytes()
         });
-        Answer::Result(ended.unwrap_or(result))
+        RpcResponse::Result(ended.unwrap_or(result))
     }
 
     /// The question as a request to the client. `None` if the client cannot be asked; then the server is told.
-    pub(super) fn question(&self, question: Question, handle: &Handle) -> Option<Bytes> {
+    pub(super) fn question(&self, question: ServerRequest, handle: &Handle) -> Option<Bytes> {
         let method = Method::parse(&question.method);
         let seat = match self {
             Self::Legacy { seat: Some(seat), .. } if seat.may_be_asked(&method) => seat,
@@ -131,7 +131,7 @@ impl Relay {
 }
 
 /// What a server is told whose question cannot be asked.
-pub(super) fn nobody() -> Answer {
+pub(super) fn nobody() -> RpcResponse {
     let error = ErrorObject::new(METHOD_NOT_FOUND, "this client cannot be asked");
-    Answer::Error(error.to_bytes())
+    RpcResponse::Error(error.to_bytes())
 }

@@ -6,7 +6,7 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE},
 };
-use portolan_core::{Answer, Error};
+use portolan_core::{Error, RpcResponse};
 use portolan_wire::{
     envelope::{self, one_line},
     era::Era,
@@ -72,10 +72,10 @@ pub(super) fn event(message: impl IntoIterator<Item = Bytes>) -> Vec<Bytes> {
 }
 
 /// An answer of the server as a message, under the caller's id.
-pub(super) fn answer(id: &RequestId, answer: Answer) -> Pieces {
+pub(super) fn answer(id: &RequestId, answer: RpcResponse) -> Pieces {
     let (member, raw) = match answer {
-        Answer::Result(raw) => ("result", raw),
-        Answer::Error(raw) => ("error", raw),
+        RpcResponse::Result(raw) => ("result", raw),
+        RpcResponse::Error(raw) => ("error", raw),
     };
     let mut head = BytesMut::with_capacity(48 + id.as_raw().len());
     head.put_slice(br#"{"jsonrpc":"2.0","id":"#);
@@ -87,11 +87,11 @@ pub(super) fn answer(id: &RequestId, answer: Answer) -> Pieces {
 }
 
 /// The status that goes with an answer of the server.
-pub(super) fn status(era: Era, answer: &Answer) -> StatusCode {
+pub(super) fn status(era: Era, answer: &RpcResponse) -> StatusCode {
     match answer {
-        Answer::Result(_) => StatusCode::OK,
-        Answer::Error(_) if era == Era::Legacy => StatusCode::OK,
-        Answer::Error(raw) => ErrorObject::parse(raw).map_or(StatusCode::OK, |error| http_status(error.code, era)),
+        RpcResponse::Result(_) => StatusCode::OK,
+        RpcResponse::Error(_) if era == Era::Legacy => StatusCode::OK,
+        RpcResponse::Error(raw) => ErrorObject::parse(raw).map_or(StatusCode::OK, |error| http_status(error.code, era)),
     }
 }
 

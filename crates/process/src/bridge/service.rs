@@ -12,7 +12,7 @@ use http::{
     header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use hyper::body::Incoming;
-use portolan_core::{ChannelRequest, Error, Hello, Result, Secret};
+use portolan_core::{ChannelRequest, Error, Result, Secret, ServerHandshake};
 use portolan_wire::{id::RequestId, method::Method, object::quote};
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,8 +27,8 @@ use super::{
 };
 use crate::{
     StdioServer,
-    front::{Front, Phase},
     mailbox::{Placed, stopped},
+    stdio_channel::{Phase, StdioChannel},
 };
 
 /// How long a request waits for a server that is starting.
@@ -95,7 +95,7 @@ impl Bridge {
         if is_call && self.leaving.is_cancelled() {
             return reply::leaving();
         }
-        match self.hello().await {
+        match self.handshake().await {
             Ok(hello) if hello.modern => modern::post(self, &headers, message).await,
             Ok(hello) => legacy::post(self, &headers, message, &hello).await,
             Err(why) => self.refused_maybe(message.id(), &why),
@@ -103,7 +103,7 @@ impl Bridge {
     }
 
     async fn session(&self, request: &Request<Incoming>) -> Reply {
-        match self.hello().await {
+        match self.handshake().await {
             Ok(hello) if hello.modern => not_allowed("POST"),
             Ok(_) if request.method() == Verb::DELETE => legacy::delete(self, request.headers()),
             Ok(_) if self.leaving.is_cancelled() => reply::leaving(),
@@ -113,7 +113,7 @@ impl Bridge {
     }
 
     /// How the server introduced itself, which may take a while.
-    async fn hello(&self) -> Result<Hello> {
+    async fn handshake(&self) -> Result<ServerHandshake> {
         let ready = self.front().wait(Some(Instant::now() + PATIENCE)).await?;
         ready.hello.clone().ok_or_else(|| self.front().not_ready(stopped()))
     }
@@ -123,14 +123,14 @@ impl Bridge {
         &self,
         method: &str,
         params: Option<Bytes>,
-        respondent: Option<Arc<str>>,
+        requester_key: Option<Arc<str>>,
     ) -> Result<Placed> {
         let timeout = match *method == *Method::Listen.as_str() {
             true => Duration::MAX,
             false => self.timeout,
         };
         let mut request = ChannelRequest::new(method, params, timeout);
-        request.respondent = respondent;
+        request.requester_key = requester_key;
         self.front().place(&request).await
     }
 
@@ -184,7 +184,7 @@ impl Bridge {
         });
     }
 
-    pub(super) fn front(&self) -> &Front {
+    pub(super) fn front(&self) -> &StdioChannel {
         &self.server.supervisor.shared.front
     }
 

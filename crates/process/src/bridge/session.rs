@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use portolan_core::{Answer, Asks};
+use portolan_core::{RpcResponse, ServerRequestPolicy};
 use portolan_wire::{id::RequestId, method::Method};
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ pub(super) struct Session {
     pub(super) id: Arc<str>,
     pub(super) version: String,
     /// What it said that it can be asked.
-    asks: Asks,
+    server_requests: ServerRequestPolicy,
     /// It is over.
     pub(super) ended: CancellationToken,
     next_question: AtomicU64,
@@ -67,14 +67,14 @@ pub(super) struct Seat {
 
 impl Sessions {
     /// Opens a session. `None` if there is no room: all others are at work.
-    pub(super) fn open(&self, version: String, asks: Asks) -> Option<Arc<Session>> {
+    pub(super) fn open(&self, version: String, server_requests: ServerRequestPolicy) -> Option<Arc<Session>> {
         let mut id = [0u8; 24];
         getrandom(&mut id[..], GetRandomFlags::empty()).ok()?;
         let id: Arc<str> = id.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
         let session = Arc::new(Session {
             id: id.clone(),
             version,
-            asks,
+            server_requests,
             ended: CancellationToken::new(),
             next_question: AtomicU64::new(1),
             state: Mutex::new(State {
@@ -185,7 +185,7 @@ impl Session {
     }
 
     /// The client answers a question. One that is over goes nowhere.
-    pub(super) fn answer(&self, question: &RequestId, answer: Answer) {
+    pub(super) fn answer(&self, question: &RequestId, answer: RpcResponse) {
         let open = question.as_u64().and_then(|id| self.lock().questions.remove(&id));
         if let Some(open) = open {
             open.handle.respond(open.key, answer);
@@ -253,11 +253,11 @@ impl Session {
 
 impl Seat {
     pub(super) fn may_be_asked(&self, method: &Method) -> bool {
-        let asks = self.session.asks;
+        let server_requests = self.session.server_requests;
         match method {
-            Method::Elicit => asks.elicitation,
-            Method::CreateMessage => asks.sampling,
-            Method::RootsList => asks.roots,
+            Method::Elicit => server_requests.elicitation,
+            Method::CreateMessage => server_requests.sampling,
+            Method::RootsList => server_requests.roots,
             _ => false,
         }
     }
@@ -295,9 +295,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn idle_sessions_end_and_used_ones_stay() {
         let sessions = Sessions::default();
-        let used = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
-        let idle = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
-        let streaming = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+        let used = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
+        let idle = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
+        let streaming = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let stream = streaming.stream();
         idle.subscribe("file:///a".into());
         tokio::time::advance(IDLE / 2).await;
@@ -315,11 +315,11 @@ mod tests {
     #[tokio::test]
     async fn the_idlest_makes_room() {
         let sessions = Sessions::default();
-        let first = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
-        let second = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+        let first = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
+        let second = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         sessions.find(&first.id);
         for _ in 2..=SESSIONS {
-            sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+            sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         }
         assert!(sessions.find(&first.id).is_some() && sessions.find(&second.id).is_none());
         assert_eq!(sessions.lock().len(), SESSIONS);
@@ -328,7 +328,7 @@ mod tests {
     #[tokio::test]
     async fn a_subscription_is_given_back_by_the_last_one_only() {
         let sessions = Sessions::default();
-        let both = [0, 1].map(|_| sessions.open("2025-11-25".into(), Asks::ALL).unwrap());
+        let both = [0, 1].map(|_| sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap());
         both.iter().for_each(|session| {
             session.subscribe("file:///a".into());
         });
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn a_later_stream_takes_the_place() {
         let sessions = Sessions::default();
-        let session = sessions.open("2025-11-25".into(), Asks::ALL).unwrap();
+        let session = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let (first, second) = (session.stream(), session.stream());
         assert!(first.is_cancelled() && !second.is_cancelled());
         session.end_stream(&first);

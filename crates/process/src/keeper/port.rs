@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use portolan_core::{Cause, Failure};
+use portolan_core::{Failure, FailureKind};
 use tokio::{net::TcpStream, time::Instant};
 
 /// How often a port is tried.
@@ -16,7 +16,7 @@ pub(super) fn check_free(port: u16) -> Result<(), Failure> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
         Err(error) => Err(
-            Failure::new(Cause::Start, format!("port {port} cannot be used: {error}"))
+            Failure::new(FailureKind::Start, format!("port {port} cannot be used: {error}"))
                 .remedy("give each server a port of its own"),
         ),
     }
@@ -30,8 +30,9 @@ pub(super) async fn wait_for(port: u16, deadline: Instant) -> Result<(), Failure
         }
         tokio::time::sleep(EVERY).await;
     }
-    Err(
-        Failure::new(Cause::Timeout, format!("nobody listens on port {port} of this machine"))
-            .remedy("see that the server listens on the port of its catalogue entry, on 127.0.0.1"),
+    Err(Failure::new(
+        FailureKind::Timeout,
+        format!("nobody listens on port {port} of this machine"),
     )
+    .remedy("see that the server listens on the port of its catalogue entry, on 127.0.0.1"))
 }

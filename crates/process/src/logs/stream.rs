@@ -74,10 +74,10 @@ mod tests {
     use portolan_core::SystemClock;
 
     use super::*;
-    use crate::{Limits, redact::Redactor};
+    use crate::{ProcessLimits, redact::Redactor};
 
     fn logs() -> Arc<Logs> {
-        Arc::new(Logs::new(&Limits::default(), Arc::new(SystemClock)))
+        Arc::new(Logs::new(&ProcessLimits::default(), Arc::new(SystemClock)))
     }
 
     fn texts(lines: Vec<Result<LogLine>>) -> Vec<String> {

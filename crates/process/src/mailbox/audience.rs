@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio::time::Instant;
 
 use super::{Pending, State};
-use crate::Limits;
+use crate::ProcessLimits;
 
 /// Calls that the server was told to cancel and may go on with for a while.
 ///
@@ -19,19 +19,19 @@ pub(super) struct Fading {
 
 struct Faded {
     call: u64,
-    respondent: Option<Arc<str>>,
+    requester_key: Option<Arc<str>>,
     until: Instant,
 }
 
 impl Fading {
-    pub(super) fn begin(&mut self, call: u64, pending: &Pending, limits: &Limits) {
+    pub(super) fn begin(&mut self, call: u64, pending: &Pending, limits: &ProcessLimits) {
         if pending.listens {
             return;
         }
         self.forget(Instant::now());
         self.calls.push_back(Faded {
             call,
-            respondent: pending.respondent.clone(),
+            requester_key: pending.requester_key.clone(),
             until: Instant::now() + limits.cancelling,
         });
         if self.calls.len() > limits.calls.max(1) {
@@ -44,11 +44,11 @@ impl Fading {
         self.calls.retain(|faded| faded.call != call);
     }
 
-    /// Whether the server can only speak for `respondent`, as far as these calls go.
-    fn are_all_of(&self, respondent: &str, now: Instant) -> bool {
+    /// Whether the server can only speak for `requester_key`, as far as these calls go.
+    fn are_all_of(&self, requester_key: &str, now: Instant) -> bool {
         let mut there = self.calls.iter().filter(|faded| faded.until > now);
         self.crowded.is_none_or(|until| until <= now)
-            && there.all(|faded| faded.respondent.as_deref() == Some(respondent))
+            && there.all(|faded| faded.requester_key.as_deref() == Some(requester_key))
     }
 
     /// They all last equally long, so the oldest go first.
@@ -65,13 +65,13 @@ impl State {
         let mut latest: Option<(u64, &Pending)> = None;
         for (&id, pending) in self.pending.iter().filter(|(_, pending)| !pending.listens) {
             match latest {
-                _ if pending.respondent.is_none() => return None,
-                Some((_, before)) if before.respondent != pending.respondent => return None,
+                _ if pending.requester_key.is_none() => return None,
+                Some((_, before)) if before.requester_key != pending.requester_key => return None,
                 Some((later, _)) if later > id => {}
                 _ => latest = Some((id, pending)),
             }
         }
-        let respondent = latest?.1.respondent.as_deref()?;
-        latest.filter(|_| self.fading.are_all_of(respondent, Instant::now()))
+        let requester_key = latest?.1.requester_key.as_deref()?;
+        latest.filter(|_| self.fading.are_all_of(requester_key, Instant::now()))
     }
 }

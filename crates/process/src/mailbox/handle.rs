@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portolan_core::{Answer, ExchangeEvent, OpenCall};
+use portolan_core::{CallHandle, ExchangeEvent, RpcResponse};
 use tokio::sync::mpsc;
 
 use super::Mailbox;
@@ -30,7 +30,7 @@ impl Handle {
     }
 
     /// Brings the answer to a question that was asked in this call. One that is over, or of another call, stays unanswered.
-    pub(crate) fn respond(&self, key: u64, answer: Answer) {
+    pub(crate) fn respond(&self, key: u64, answer: RpcResponse) {
         self.mailbox.respond(self.call, key, answer);
     }
 
@@ -44,8 +44,8 @@ impl Handle {
     }
 }
 
-impl OpenCall for Cancelling {
-    fn respond(&self, key: u64, answer: Answer) {
+impl CallHandle for Cancelling {
+    fn respond(&self, key: u64, answer: RpcResponse) {
         self.0.respond(key, answer);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use portolan_core::{Answer, ExchangeEvent, Question};
+use portolan_core::{ExchangeEvent, RpcResponse, ServerRequest};
 use portolan_wire::{
     envelope::Request,
     error::{ErrorObject, INTERNAL_ERROR},
@@ -11,7 +11,7 @@ use portolan_wire::{
 };
 
 use super::{Mailbox, State, outbox::answer_line, send};
-use crate::Limits;
+use crate::ProcessLimits;
 
 /// The server asked while calls of several conversations were under way, or none that can answer.
 const NOBODY: &str = "nobody can be asked now: no call is under way, or calls of more than one conversation";
@@ -32,7 +32,7 @@ struct Asked {
 }
 
 impl Questions {
-    fn add(&mut self, call: u64, id: &RequestId, limits: &Limits) -> Option<u64> {
+    fn add(&mut self, call: u64, id: &RequestId, limits: &ProcessLimits) -> Option<u64> {
         let of_call = self.asked.values().filter(|asked| asked.call == call).count();
         if self.asked.len() >= limits.questions || of_call >= limits.call_questions {
             return None;
@@ -77,14 +77,14 @@ impl Mailbox {
     }
 
     /// Brings the answer to a question that was asked in `call` to the server, once.
-    pub(super) fn respond(&self, call: u64, key: u64, answer: Answer) {
+    pub(super) fn respond(&self, call: u64, key: u64, answer: RpcResponse) {
         let mut state = self.lock();
         let Some(id) = state.questions.take(call, key) else {
             return;
         };
         let (member, raw) = match &answer {
-            Answer::Result(raw) => ("result", raw),
-            Answer::Error(raw) => ("error", raw),
+            RpcResponse::Result(raw) => ("result", raw),
+            RpcResponse::Error(raw) => ("error", raw),
         };
         let room = self.limits.queue_bytes;
         if !state.outbox.push(None, answer_line(&id, member, raw), room) {
@@ -101,12 +101,12 @@ impl Mailbox {
 }
 
 impl State {
-    fn ask(&mut self, request: &Request, limits: &Limits) -> Result<(), &'static str> {
+    fn ask(&mut self, request: &Request, limits: &ProcessLimits) -> Result<(), &'static str> {
         let (call, pending) = self.audience().ok_or(NOBODY)?;
         let events = pending.events.clone();
         let key = self.questions.add(call, &request.id, limits).ok_or(TOO_MANY)?;
-        let question = Question::new(key, request.method.as_str(), request.params.clone());
-        if send(&events, ExchangeEvent::Question(question)) {
+        let question = ServerRequest::new(key, request.method.as_str(), request.params.clone());
+        if send(&events, ExchangeEvent::ServerRequest(question)) {
             return Ok(());
         }
         self.questions.take(call, key);

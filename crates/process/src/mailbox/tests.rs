@@ -4,11 +4,11 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn mailbox(limits: Limits) -> Arc<Mailbox> {
+fn mailbox(limits: ProcessLimits) -> Arc<Mailbox> {
     Mailbox::new("test".into(), limits, 1)
 }
 
-fn call(mailbox: &Arc<Mailbox>, params: Option<&'static str>) -> Result<Exchange, Refused> {
+fn call(mailbox: &Arc<Mailbox>, params: Option<&'static str>) -> Result<Exchange, CallError> {
     let request = ChannelRequest::new("tools/call", params.map(Bytes::from), SECOND);
     let placed = mailbox.call(&request, Instant::now() + SECOND)?;
     Ok(Exchange::new(placed.events, placed.handle.cancelled_on_drop()))
@@ -23,13 +23,13 @@ async fn written(mailbox: &Mailbox) -> String {
     String::from_utf8(text).unwrap()
 }
 
-fn result(text: &'static str) -> Result<Answer> {
-    Ok(Answer::Result(Bytes::from_static(text.as_bytes())))
+fn result(text: &'static str) -> Result<RpcResponse> {
+    Ok(RpcResponse::Result(Bytes::from_static(text.as_bytes())))
 }
 
 #[tokio::test]
 async fn answers_in_any_order_reach_their_callers() {
-    let mailbox = mailbox(Limits::default());
+    let mailbox = mailbox(ProcessLimits::default());
     let first = call(&mailbox, None).unwrap();
     let second = call(&mailbox, Some("{\"a\":\n1}")).unwrap();
     let sent = written(&mailbox).await;
@@ -42,13 +42,13 @@ async fn answers_in_any_order_reach_their_callers() {
     mailbox.answer(2, result("again"));
     mailbox.answer(77, result("nobody's"));
     mailbox.answer(1, result("1"));
-    assert_eq!(second.answer().await.unwrap(), Answer::Result("2".into()));
-    assert_eq!(first.answer().await.unwrap(), Answer::Result("1".into()));
+    assert_eq!(second.answer().await.unwrap(), RpcResponse::Result("2".into()));
+    assert_eq!(first.answer().await.unwrap(), RpcResponse::Result("1".into()));
 }
 
 #[tokio::test]
 async fn a_dropped_call_is_cancelled_once_it_was_written() {
-    let mailbox = mailbox(Limits::default());
+    let mailbox = mailbox(ProcessLimits::default());
     let exchange = call(&mailbox, None).unwrap();
     written(&mailbox).await;
     drop(exchange);
@@ -62,7 +62,7 @@ async fn a_dropped_call_is_cancelled_once_it_was_written() {
 
 #[tokio::test]
 async fn a_dropped_call_that_was_not_written_never_is() {
-    let mailbox = mailbox(Limits::default());
+    let mailbox = mailbox(ProcessLimits::default());
     drop(call(&mailbox, None).unwrap());
     let _other = call(&mailbox, None).unwrap();
     let sent = written(&mailbox).await;
@@ -71,7 +71,7 @@ async fn a_dropped_call_that_was_not_written_never_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_call_fails_and_is_cancelled() {
-    let mailbox = mailbox(Limits::default());
+    let mailbox = mailbox(ProcessLimits::default());
     let exchange = call(&mailbox, None).unwrap();
     written(&mailbox).await;
     let next = mailbox.expire(Instant::now()).unwrap();
@@ -84,21 +84,21 @@ async fn a_late_call_fails_and_is_cancelled() {
 
 #[tokio::test]
 async fn too_many_calls_fail_at_once() {
-    let limits = Limits {
+    let limits = ProcessLimits {
         calls: 2,
-        ..Limits::default()
+        ..ProcessLimits::default()
     };
     let mailbox = mailbox(limits);
     let _calls = [call(&mailbox, None).unwrap(), call(&mailbox, None).unwrap()];
     let refused = call(&mailbox, None).unwrap_err();
-    assert!(matches!(refused, Refused::Error(Error::Exhausted { limit: 2, .. })));
+    assert!(matches!(refused, CallError::Error(Error::Exhausted { limit: 2, .. })));
 }
 
 #[tokio::test]
 async fn what_the_server_does_not_read_is_bounded() {
-    let limits = Limits {
+    let limits = ProcessLimits {
         queue_bytes: 1000,
-        ..Limits::default()
+        ..ProcessLimits::default()
     };
     let mailbox = mailbox(limits);
     let mut calls = Vec::new();
@@ -108,7 +108,7 @@ async fn what_the_server_does_not_read_is_bounded() {
             Err(refused) => break refused,
         }
     };
-    assert!(matches!(refused, Refused::Error(Error::Exhausted { .. })));
+    assert!(matches!(refused, CallError::Error(Error::Exhausted { .. })));
     assert!((5..12).contains(&calls.len()), "{}", calls.len());
     written(&mailbox).await;
     assert!(call(&mailbox, None).is_ok());
@@ -116,19 +116,19 @@ async fn what_the_server_does_not_read_is_bounded() {
 
 #[tokio::test]
 async fn the_end_of_a_run_fails_every_call() {
-    let mailbox = mailbox(Limits::default());
+    let mailbox = mailbox(ProcessLimits::default());
     let exchange = call(&mailbox, None).unwrap();
-    mailbox.close(&Failure::new(Cause::Exited, "it ended"));
+    mailbox.close(&Failure::new(FailureKind::Exited, "it ended"));
     let Err(Error::NotReady { failure, .. }) = exchange.answer().await else {
         panic!("answered");
     };
     assert!(failure.is_retryable());
-    assert!(matches!(call(&mailbox, None), Err(Refused::Closed(_))));
+    assert!(matches!(call(&mailbox, None), Err(CallError::Closed(_))));
 }
 
 #[tokio::test]
 async fn a_flood_of_progress_leaves_room_for_the_answer() {
-    let mailbox = mailbox(Limits::default());
+    let mailbox = mailbox(ProcessLimits::default());
     let mut exchange = call(&mailbox, Some(r#"{"_meta":{"progressToken":"mine"}}"#)).unwrap();
     for _ in 0..500 {
         let params = Bytes::from_static(br#"{"progressToken":1,"progress":1}"#);
@@ -139,5 +139,5 @@ async fn a_flood_of_progress_leaves_room_for_the_answer() {
         panic!("no progress");
     };
     assert_eq!(first.params.unwrap(), r#"{"progressToken":"mine","progress":1}"#);
-    assert_eq!(exchange.answer().await.unwrap(), Answer::Result("1".into()));
+    assert_eq!(exchange.answer().await.unwrap(), RpcResponse::Result("1".into()));
 }

@@ -6,18 +6,18 @@ use std::{
 };
 
 use portolan_core::{
-    Cause, Channel, Endpoint, Error, Failure, HttpEndpoint, InstallName, Result, RunSpec, Sharing, Source, Status,
-    StatusBoard, StatusEvent, Transport,
+    Channel, Endpoint, Error, Failure, FailureKind, HttpEndpoint, InstallName, Result, RunSpec, Sharing, Source,
+    Status, StatusBoard, StatusEvent, Transport,
 };
 use url::Url;
 
 use super::ProcessRuntime;
 use crate::{
     ProcessConfig, StdioServer,
-    front::Phase,
     keeper::Speech,
     per_session::{PerSession, Start},
     recipe::SpecRecipe,
+    stdio_channel::Phase,
     supervisor::{Beginning, Supervisor},
 };
 
@@ -172,7 +172,7 @@ impl Deployment {
                 endpoint.era = self.plan.spec.era;
                 return Ok(Endpoint::Http(endpoint));
             }
-            (Phase::Starting(None), Some(_)) => Failure::new(Cause::Starting, "it is still starting"),
+            (Phase::Starting(None), Some(_)) => Failure::new(FailureKind::Starting, "it is still starting"),
             (Phase::Starting(Some(failure)) | Phase::Down(failure), _) => failure,
         };
         Err(Error::NotReady {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use portolan_core::{Answer, Channel, ChannelRequest, EraPin, Error, ExchangeEvent};
+use portolan_core::{Channel, ChannelRequest, Error, ExchangeEvent, ProtocolEra, RpcResponse};
 use serde_json::{Value, json};
 
 use crate::support::{PATIENCE, fixture, request, serve, serve_command, until};
@@ -19,7 +19,7 @@ async fn an_answer_comes_back_as_the_server_wrote_it() {
         .call(ChannelRequest::new("tools/call", Some(params), PATIENCE))
         .await
         .unwrap();
-    let Answer::Result(raw) = exchange.answer().await.unwrap() else {
+    let RpcResponse::Result(raw) = exchange.answer().await.unwrap() else {
         panic!("an error");
     };
     let text = String::from_utf8(raw.to_vec()).unwrap();
@@ -50,7 +50,7 @@ async fn a_list_is_paged() {
             .take()
             .map(|cursor| Bytes::from(json!({"cursor": cursor}).to_string()));
         let request = ChannelRequest::new("tools/list", params, PATIENCE);
-        let Answer::Result(raw) = served.server.call(request).await.unwrap().answer().await.unwrap() else {
+        let RpcResponse::Result(raw) = served.server.call(request).await.unwrap().answer().await.unwrap() else {
             panic!("an error");
         };
         let page: Value = serde_json::from_slice(&raw).unwrap();
@@ -74,14 +74,14 @@ async fn a_list_is_paged() {
 #[tokio::test]
 async fn the_era_is_found_or_pinned() {
     for (era, pin, modern) in [
-        ("both", EraPin::Auto, true),
-        ("modern", EraPin::Auto, true),
-        ("legacy", EraPin::Auto, false),
-        ("both", EraPin::Legacy, false),
-        ("both", EraPin::Modern, true),
+        ("both", ProtocolEra::Auto, true),
+        ("modern", ProtocolEra::Auto, true),
+        ("legacy", ProtocolEra::Auto, false),
+        ("both", ProtocolEra::Legacy, false),
+        ("both", ProtocolEra::Modern, true),
     ] {
         let served = serve_command(fixture(["--era", era]).era(pin), |_| {});
-        let hello = served.server.hello().await.unwrap();
+        let hello = served.server.handshake().await.unwrap();
         let version = if modern { "2026-07-28" } else { "2025-11-25" };
         assert_eq!(
             (hello.modern, hello.version.as_str()),
@@ -125,7 +125,7 @@ async fn progress_reaches_its_own_caller_with_its_own_token() {
                     let params: Value = serde_json::from_str(&params).unwrap();
                     steps.push(params["progress"].as_u64().unwrap());
                 }
-                ExchangeEvent::Answer(answer) => {
+                ExchangeEvent::Response(answer) => {
                     answer.unwrap();
                     break;
                 }
@@ -159,7 +159,7 @@ async fn dropping_an_exchange_cancels_the_call() {
 async fn no_answer_is_a_timeout_and_a_cancellation() {
     let ledger = tempfile::NamedTempFile::new().unwrap();
     let served = serve(["--mute", "--ledger", ledger.path().to_str().unwrap()]);
-    served.server.hello().await.unwrap();
+    served.server.handshake().await.unwrap();
     let call = request("echo", &json!({}), Duration::from_millis(300));
     let error = served.server.call(call).await.unwrap().answer().await.unwrap_err();
     assert!(
@@ -178,7 +178,7 @@ async fn no_answer_is_a_timeout_and_a_cancellation() {
 #[tokio::test]
 async fn deadlines_of_many_calls_are_kept_each() {
     let served = serve([]);
-    served.server.hello().await.unwrap();
+    served.server.handshake().await.unwrap();
     let begun = std::time::Instant::now();
     let calls = [3000u64, 500, 1500].map(async |ms| {
         let call = request("sleep", &json!({"ms": 20_000}), Duration::from_millis(ms));

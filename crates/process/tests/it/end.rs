@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use portolan_core::{Cause, Channel};
+use portolan_core::{Channel, FailureKind};
 use portolan_process::ServerCommand;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ async fn with_grandchild(flags: &[&str]) -> (Served, u32, u32) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pid");
     let served = serve(flags.iter().copied().chain(["--grandchild", file.to_str().unwrap()]));
-    served.server.hello().await.unwrap();
+    served.server.handshake().await.unwrap();
     let grandchild = std::fs::read_to_string(&file).unwrap().parse().unwrap();
     let pid = served.server.pid().unwrap();
     assert!(runs(pid) && runs(grandchild));
@@ -42,7 +42,7 @@ async fn stopping_the_server_ends_its_grandchildren() {
         begun.elapsed()
     );
     until("the grandchild is gone", async || !runs(grandchild)).await;
-    assert_eq!(failure(served.tool("echo", json!({})).await).cause, Cause::Stopped);
+    assert_eq!(failure(served.tool("echo", json!({})).await).kind, FailureKind::Stopped);
 }
 
 #[tokio::test]
@@ -80,8 +80,8 @@ async fn a_crash_leaves_no_grandchild() {
     let begun = Instant::now();
     // The grandchild holds the output open: the end is noticed all the same.
     assert_eq!(
-        failure(served.tool("crash", json!({"code": 1})).await).cause,
-        Cause::Exited
+        failure(served.tool("crash", json!({"code": 1})).await).kind,
+        FailureKind::Exited
     );
     assert!(begun.elapsed() < Duration::from_secs(1));
     until("the grandchild is gone", async || !runs(grandchild)).await;
@@ -92,7 +92,7 @@ async fn calls_under_way_fail_when_the_server_is_dropped() {
     let served = serve([]);
     let sleeper = served.begin("sleep", json!({"ms": 20_000})).await;
     drop(served.server);
-    assert_eq!(failure(sleeper.answer().await).cause, Cause::Stopped);
+    assert_eq!(failure(sleeper.answer().await).kind, FailureKind::Stopped);
 }
 
 #[tokio::test]
@@ -109,6 +109,6 @@ async fn a_closed_output_is_an_end() {
         config.restarts.first = Duration::from_millis(5);
     });
     let begun = Instant::now();
-    assert_eq!(failure(served.server.hello().await).cause, Cause::CrashLoop);
+    assert_eq!(failure(served.server.handshake().await).kind, FailureKind::CrashLoop);
     assert!(begun.elapsed() < Duration::from_secs(10));
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use portolan_core::{Cause, Channel, Error, LogQuery};
+use portolan_core::{Channel, Error, FailureKind, LogQuery};
 use serde_json::json;
 
 use crate::support::{failure, log, request, serve, serve_with};
@@ -21,7 +21,7 @@ async fn a_result_over_the_limit_fails_its_own_call_only() {
     let sleeper = served.begin("sleep", json!({"ms": 300})).await;
     let pid = served.server.pid();
     let too_big = failure(served.tool("big", json!({"bytes": 33 * MIB})).await);
-    assert_eq!(too_big.cause, Cause::Protocol);
+    assert_eq!(too_big.kind, FailureKind::Protocol);
     assert!(too_big.message.contains("larger than 32 MiB"), "{too_big}");
     sleeper.answer().await.unwrap();
     assert_eq!(served.text("echo", json!({"text": "on"})).await, "on");
@@ -66,7 +66,7 @@ async fn a_flood_of_log_lines_is_kept_within_bounds() {
 #[tokio::test]
 async fn a_server_that_stops_reading_blocks_only_its_callers_and_only_until_their_timeouts() {
     let served = serve_with(["--stop-reading"], |config| config.limits.queue_bytes = MIB);
-    served.server.hello().await.unwrap();
+    served.server.handshake().await.unwrap();
     let arguments = json!({"text": "x".repeat(100_000)});
     let begun = Instant::now();
     let (mut late, mut refused, mut waiting) = (0, 0, Vec::new());

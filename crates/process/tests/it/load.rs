@@ -43,7 +43,7 @@ async fn echo_all(server: &Arc<StdioServer>, callers: u64, count: u64) -> usize 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn twenty_thousand_answers_reach_their_64_callers() {
     let served = serve([]);
-    served.server.hello().await.unwrap();
+    served.server.handshake().await.unwrap();
     let begun = Instant::now();
     assert_eq!(echo_all(&served.server, 64, 20_032).await, 20_032);
     let rate = 20_032.0 / begun.elapsed().as_secs_f64();
@@ -67,7 +67,7 @@ async fn wrong_and_duplicate_ids_reach_nobody() {
 async fn a_kill_under_load_fails_what_was_sent_and_repeats_none_of_it() {
     let ledger = tempfile::NamedTempFile::new().unwrap();
     let served = serve(["--ledger", ledger.path().to_str().unwrap()]);
-    served.server.hello().await.unwrap();
+    served.server.handshake().await.unwrap();
     let enough = Arc::new(AtomicBool::new(false));
     let killed = Arc::new(Mutex::new(Instant::now()));
     let tasks: Vec<_> = (0..32)
@@ -100,7 +100,11 @@ async fn a_kill_under_load_fails_what_was_sent_and_repeats_none_of_it() {
         .collect();
     for run in 1..=4 {
         until("the next run", async || {
-            served.server.hello().await.is_ok_and(|hello| hello.generation == run)
+            served
+                .server
+                .handshake()
+                .await
+                .is_ok_and(|hello| hello.generation == run)
         })
         .await;
         tokio::time::sleep(Duration::from_millis(40)).await;

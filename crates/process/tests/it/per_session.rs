@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
-    Answer, Channel, Error, InstallName, LogQuery, Restart, Result, RunSpec, Runtime, RuntimeLogs, RuntimeRestart,
+    Channel, Error, InstallName, LogQuery, Restart, Result, RpcResponse, RunSpec, Runtime, RuntimeLogs, RuntimeRestart,
     Sharing,
 };
 use serde_json::{Value, json};
@@ -24,8 +24,8 @@ fn apart(max: u16) -> RunSpec {
 async fn tool(channel: &dyn Channel, conversation: &str, name: &str, arguments: Value) -> Result<Value> {
     let request = request(name, &arguments, PATIENCE).conversation(conversation);
     match channel.call(request).await?.answer().await? {
-        Answer::Result(raw) => Ok(serde_json::from_slice(&raw).unwrap()),
-        Answer::Error(raw) => panic!("{raw:?}"),
+        RpcResponse::Result(raw) => Ok(serde_json::from_slice(&raw).unwrap()),
+        RpcResponse::Error(raw) => panic!("{raw:?}"),
     }
 }
 
@@ -45,7 +45,7 @@ async fn conversations_share_nothing() {
     let bench = bench();
     let common = bench.ready(&apart(3)).await;
     let channel = bench.channel().await;
-    assert!(channel.keeps_apart());
+    assert!(channel.isolates_conversations());
     for round in ["1", "2", "3"] {
         for conversation in ["a", "b", "c"] {
             assert_eq!(count(&*channel, conversation).await.unwrap(), round);

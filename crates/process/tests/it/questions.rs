@@ -1,17 +1,22 @@
 //! What a legacy server asks in the middle of calls.
 
 use bytes::Bytes;
-use portolan_core::{Answer, Asks, Channel, EraPin, Exchange, ExchangeEvent};
+use portolan_core::{Channel, Exchange, ExchangeEvent, ProtocolEra, RpcResponse, ServerRequestPolicy};
 use serde_json::{Value, json};
 
 use crate::support::{PATIENCE, Served, fixture, request, serve_command};
 
-fn legacy(asks: Asks) -> Served {
-    serve_command(fixture(["--era", "legacy"]).era(EraPin::Legacy).asks(asks), |_| {})
+fn legacy(server_requests: ServerRequestPolicy) -> Served {
+    serve_command(
+        fixture(["--era", "legacy"])
+            .era(ProtocolEra::Legacy)
+            .server_requests(server_requests),
+        |_| {},
+    )
 }
 
-async fn ask(served: &Served, respondent: &str, method: &str) -> Exchange {
-    let request = request("ask", &json!({"method": method}), PATIENCE).respondent(respondent);
+async fn ask(served: &Served, requester_key: &str, method: &str) -> Exchange {
+    let request = request("ask", &json!({"method": method}), PATIENCE).requester_key(requester_key);
     served.server.call(request).await.unwrap()
 }
 
@@ -20,12 +25,12 @@ async fn converse(mut exchange: Exchange, result: &str) -> (usize, String) {
     let mut questions = 0;
     loop {
         match exchange.next().await.unwrap() {
-            ExchangeEvent::Question(question) => {
+            ExchangeEvent::ServerRequest(question) => {
                 questions += 1;
-                exchange.respond(question.key, Answer::Result(Bytes::from(result.to_owned())));
+                exchange.respond(question.key, RpcResponse::Result(Bytes::from(result.to_owned())));
             }
-            ExchangeEvent::Answer(answer) => {
-                let Answer::Result(raw) = answer.unwrap() else {
+            ExchangeEvent::Response(answer) => {
+                let RpcResponse::Result(raw) = answer.unwrap() else {
                     panic!("an error");
                 };
                 let value: Value = serde_json::from_slice(&raw).unwrap();
@@ -39,12 +44,12 @@ async fn converse(mut exchange: Exchange, result: &str) -> (usize, String) {
 #[tokio::test]
 async fn each_kind_is_asked_where_it_is_allowed() {
     for method in ["elicitation/create", "sampling/createMessage", "roots/list"] {
-        let served = legacy(Asks::ALL);
+        let served = legacy(ServerRequestPolicy::ALL);
         let (questions, told) = converse(ask(&served, "a", method).await, r#"{"mine":[1,2]}"#).await;
         assert_eq!(questions, 1, "{method}");
         assert!(told.contains(r#""result":{"mine":[1,2]}"#), "{told}");
     }
-    let served = legacy(Asks::default());
+    let served = legacy(ServerRequestPolicy::default());
     for (method, allowed) in [
         ("elicitation/create", 1),
         ("sampling/createMessage", 0),
@@ -62,8 +67,8 @@ async fn each_kind_is_asked_where_it_is_allowed() {
 
 #[tokio::test]
 async fn two_conversations_at_once_are_not_asked_and_one_after_the_other_are() {
-    let served = legacy(Asks::ALL);
-    let sleeper = request("sleep", &json!({"ms": 20_000}), PATIENCE).respondent("b");
+    let served = legacy(ServerRequestPolicy::ALL);
+    let sleeper = request("sleep", &json!({"ms": 20_000}), PATIENCE).requester_key("b");
     let sleeper = served.server.call(sleeper).await.unwrap();
     let (questions, told) = converse(ask(&served, "a", "elicitation/create").await, "{}").await;
     assert_eq!(questions, 0);
@@ -72,16 +77,16 @@ async fn two_conversations_at_once_are_not_asked_and_one_after_the_other_are() {
         "{told}"
     );
     drop(sleeper);
-    let served = legacy(Asks::ALL);
-    for respondent in ["a", "b"] {
-        let (questions, _) = converse(ask(&served, respondent, "elicitation/create").await, "{}").await;
+    let served = legacy(ServerRequestPolicy::ALL);
+    for requester_key in ["a", "b"] {
+        let (questions, _) = converse(ask(&served, requester_key, "elicitation/create").await, "{}").await;
         assert_eq!(questions, 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_questions_of_one_conversation_all_get_their_own_answers() {
-    let served = legacy(Asks::ALL);
+    let served = legacy(ServerRequestPolicy::ALL);
     let mut calls = Vec::new();
     for _ in 0..12 {
         calls.push(ask(&served, "a", "elicitation/create").await);
@@ -99,6 +104,6 @@ async fn many_questions_of_one_conversation_all_get_their_own_answers() {
 async fn a_listen_without_end_has_no_deadline() {
     let served = serve_command(fixture([]), |_| {});
     let mut call = request("sleep", &json!({"ms": 300}), std::time::Duration::MAX);
-    call.respondent = Some("a".into());
+    call.requester_key = Some("a".into());
     served.server.call(call).await.unwrap().answer().await.unwrap();
 }

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use portolan_core::{
-    Cause, CredentialKey, CredentialStore, Endpoint, Error, InstallName, LogQuery, Precondition, Restart, Runtime,
-    RuntimeLogs, RuntimeRestart, Secret, Sharing, Source, Status, SystemClock, Transport, Value,
+    CredentialKey, CredentialStore, Endpoint, EnvValue, Error, FailureKind, InstallName, LogQuery, Precondition,
+    Restart, Runtime, RuntimeLogs, RuntimeRestart, Secret, Sharing, Source, Status, SystemClock, Transport,
 };
 use portolan_process::ProcessRuntime;
 use serde_json::json;
@@ -98,7 +98,7 @@ async fn dropping_the_runtime_kills_everything_though_a_channel_is_held() {
     drop(bench.runtime);
     until("both are gone", async || !runs(pid) && !runs(grandchild)).await;
     let error = tool(&*channel, "echo", json!({}), PATIENCE).await.unwrap_err();
-    assert!(matches!(error, Error::NotReady { failure, .. } if failure.cause == Cause::Stopped));
+    assert!(matches!(error, Error::NotReady { failure, .. } if failure.kind == FailureKind::Stopped));
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_crash_loop_is_told_by_watch_and_endpoint() {
     let Status::Failed { failure } = bench.settled().await else {
         panic!("not failed");
     };
-    assert_eq!(failure.cause, Cause::CrashLoop);
+    assert_eq!(failure.kind, FailureKind::CrashLoop);
     assert!(failure.message.contains("exit code 5"));
     assert!(bench.runtime.endpoint(&bench.name).await.is_err());
     let log: Vec<_> = RuntimeLogs::logs(&bench.runtime, &bench.name, LogQuery::default())
@@ -122,13 +122,13 @@ async fn secrets_are_read_at_each_start() {
     let bench = bench();
     let key = CredentialKey::parse("install/x/token").unwrap();
     let mut spec = spec(&[]);
-    spec.env.insert("TOKEN".into(), Value::Secret(key.clone()));
-    spec.files.insert("token".into(), Value::Secret(key.clone()));
+    spec.env.insert("TOKEN".into(), EnvValue::Secret(key.clone()));
+    spec.files.insert("token".into(), EnvValue::Secret(key.clone()));
     bench.ensure(&spec).await;
     let Status::Failed { failure } = bench.settled().await else {
         panic!("started without its secret");
     };
-    assert_eq!(failure.cause, Cause::Config);
+    assert_eq!(failure.kind, FailureKind::Config);
     for secret in ["first-secret", "second-secret"] {
         bench
             .credentials
@@ -221,7 +221,7 @@ async fn a_port_that_is_taken_is_told_as_such() {
     let Status::Failed { failure } = bench.settled().await else {
         panic!("took somebody else for the server");
     };
-    assert_eq!(failure.cause, Cause::Start);
+    assert_eq!(failure.kind, FailureKind::Start);
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ async fn no_secret_shows_in_debug_logs_or_errors() {
         .file("key", Secret::new(SECRET));
     let shown = format!("{command:?}");
     let served = serve_command(command, |config| config.inherit.push(("PROXY".into(), SECRET.into())));
-    served.server.hello().await.unwrap();
+    served.server.handshake().await.unwrap();
     served
         .text("stderr", json!({"text": format!("connecting with {SECRET}")}))
         .await;
@@ -47,7 +47,7 @@ async fn no_secret_shows_in_debug_logs_or_errors() {
         previous: true,
         ..Default::default()
     };
-    let _ = served.server.hello().await;
+    let _ = served.server.handshake().await;
     let log = crate::support::log(&served.server, previous).await.join("\n");
     assert!(log.contains("connecting with …"), "{log}");
     for text in [shown, format!("{:?}", served.server), format!("{error:?} {error}"), log] {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use portolan_core::{Answer, Channel, ChannelRequest, Error, Exchange, Failure, LogQuery, Result};
+use portolan_core::{Channel, ChannelRequest, Error, Exchange, Failure, LogQuery, Result, RpcResponse};
 use portolan_process::{ProcessConfig, ServerCommand, StdioServer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -88,8 +88,8 @@ pub(crate) async fn log(server: &StdioServer, query: LogQuery) -> Vec<String> {
 pub(crate) async fn tool(channel: &dyn Channel, name: &str, arguments: Value, timeout: Duration) -> Result<Value> {
     let exchange = channel.call(request(name, &arguments, timeout)).await?;
     Ok(match exchange.answer().await? {
-        Answer::Result(raw) => serde_json::from_slice(&raw).unwrap(),
-        Answer::Error(raw) => json!({"error": serde_json::from_slice::<Value>(&raw).unwrap()}),
+        RpcResponse::Result(raw) => serde_json::from_slice(&raw).unwrap(),
+        RpcResponse::Error(raw) => json!({"error": serde_json::from_slice::<Value>(&raw).unwrap()}),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use portolan_core::{CredentialStore, Kind, Page, Precondition, Registry, SessionStore};
+use portolan_core::{CredentialStore, Page, Precondition, RecordKind, Registry, SessionStore};
 
 use crate::support::{Place, credential, open, put_secret, put_server, raw, secret, server, server_key};
 
@@ -178,7 +178,10 @@ async fn a_page_holds_no_more_than_it_should_and_the_list_is_whole() {
         limit: usize::MAX,
     };
     assert_eq!(
-        Registry::list(&store, Kind::Server, page).await.expect("list").len(),
+        Registry::list(&store, RecordKind::Server, page)
+            .await
+            .expect("list")
+            .len(),
         500
     );
     let all = portolan_core::RegistryExt::servers(&store).await.expect("all");
@@ -198,9 +201,11 @@ async fn large_records_make_short_pages() {
             .await
             .expect("put");
     }
-    let page = Registry::list(&store, Kind::Server, Page::first()).await.expect("list");
+    let page = Registry::list(&store, RecordKind::Server, Page::first())
+        .await
+        .expect("list");
     assert_eq!(page.len(), 2);
-    let page = Registry::list(&store, Kind::Server, Page::after(server_key("b")))
+    let page = Registry::list(&store, RecordKind::Server, Page::after(server_key("b")))
         .await
         .expect("list");
     assert_eq!(page.len(), 1);

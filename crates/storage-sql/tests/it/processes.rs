@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use portolan_core::{Kind, Page, Registry, RegistryExt, ServerName, SystemClock};
+use portolan_core::{Page, RecordKind, Registry, RegistryExt, ServerName, SystemClock};
 use portolan_storage_sql::{SealingKeys, SqlStore};
 
 use crate::support::{Place, raw, secret, server, server_key};
@@ -105,7 +105,7 @@ async fn processes_that_start_at_once_on_a_new_file_lose_no_update() {
         .expect("is there");
     assert_eq!(counter.value.description.as_deref(), Some("160"));
     assert_eq!(
-        Registry::list(&store, Kind::Server, Page::first())
+        Registry::list(&store, RecordKind::Server, Page::first())
             .await
             .expect("list")
             .len(),

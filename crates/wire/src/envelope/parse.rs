@@ -8,7 +8,7 @@ use crate::{
     id::{InvalidId, RequestId},
     method::Method,
     object,
-    scan::{Fault, Kind, Scanner, Value},
+    scan::{Fault, JsonKind, Scanner, Value},
 };
 
 /// The longest method name taken.
@@ -16,7 +16,7 @@ const MAX_METHOD: usize = 256;
 
 /// How much of a message is taken. Its length is the transport's to bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ParseLimits {
     /// How deep objects and arrays may nest, the message itself included. Above 1024 it has no
     /// further effect.
     pub depth: u32,
@@ -24,7 +24,7 @@ pub struct Limits {
     pub batch: usize,
 }
 
-impl Default for Limits {
+impl Default for ParseLimits {
     /// 128 levels, 100 messages.
     fn default() -> Self {
         Self { depth: 128, batch: 100 }
@@ -63,7 +63,7 @@ pub enum Malformed {
     /// Not JSON.
     #[error("the message is not JSON")]
     NotJson,
-    /// Nested deeper than [`Limits::depth`].
+    /// Nested deeper than [`ParseLimits::depth`].
     #[error("the message is nested too deep")]
     TooDeep,
     /// JSON, but neither an object nor an array of objects.
@@ -72,7 +72,7 @@ pub enum Malformed {
     /// An empty batch.
     #[error("the batch is empty")]
     EmptyBatch,
-    /// A batch longer than [`Limits::batch`].
+    /// A batch longer than [`ParseLimits::batch`].
     #[error("the batch is too long")]
     LongBatch,
     /// One of the members JSON-RPC defines is there twice.
@@ -112,7 +112,7 @@ impl Malformed {
 ///
 /// The whole text is checked to be UTF-8 and JSON, in one pass. Every part of the answer is a
 /// slice of `text`. Members JSON-RPC does not know are passed over.
-pub fn parse(text: &Bytes, limits: &Limits) -> Result<Incoming, ParseError> {
+pub fn parse(text: &Bytes, limits: &ParseLimits) -> Result<Incoming, ParseError> {
     if std::str::from_utf8(text).is_err() {
         return Err(Malformed::NotUtf8.into());
     }
@@ -129,7 +129,7 @@ pub fn parse(text: &Bytes, limits: &Limits) -> Result<Incoming, ParseError> {
     Ok(incoming)
 }
 
-fn batch(text: &Bytes, scanner: &mut Scanner<'_>, limits: &Limits) -> Result<Incoming, ParseError> {
+fn batch(text: &Bytes, scanner: &mut Scanner<'_>, limits: &ParseLimits) -> Result<Incoming, ParseError> {
     scanner.enter(b'[')?;
     if scanner.take(b']') {
         scanner.end()?;
@@ -168,7 +168,7 @@ struct Members {
 }
 
 struct Found {
-    kind: Kind,
+    kind: JsonKind,
     raw: Bytes,
 }
 
@@ -226,7 +226,7 @@ impl Members {
         if alone {
             scanner.end()?;
         }
-        let null_id = self.id.as_ref().is_some_and(|id| matches!(id.kind, Kind::Null));
+        let null_id = self.id.as_ref().is_some_and(|id| matches!(id.kind, JsonKind::Null));
         let (id, id_fault) = match self.id.take().map(Found::id) {
             None => (None, None),
             Some(Ok(id)) => (id, None),
@@ -264,7 +264,7 @@ impl Members {
                 id,
                 outcome: Outcome::Result(result.raw),
             })),
-            (None, None, Some(error)) if error.kind == Kind::Object => Ok(Message::Response(Response {
+            (None, None, Some(error)) if error.kind == JsonKind::Object => Ok(Message::Response(Response {
                 id,
                 outcome: Outcome::Error(error.raw),
             })),
@@ -277,8 +277,8 @@ impl Members {
 impl Found {
     fn id(self) -> Result<Option<RequestId>, InvalidId> {
         match self.kind {
-            Kind::String | Kind::Number => RequestId::from_scanned(self.raw).map(Some),
-            Kind::Null => Ok(None),
+            JsonKind::String | JsonKind::Number => RequestId::from_scanned(self.raw).map(Some),
+            JsonKind::Null => Ok(None),
             _ => Err(InvalidId::NotAnId),
         }
     }
@@ -292,7 +292,7 @@ impl Found {
 
     fn params(self) -> Result<Bytes, Malformed> {
         match self.kind {
-            Kind::Object => Ok(self.raw),
+            JsonKind::Object => Ok(self.raw),
             _ => Err(Malformed::Params),
         }
     }

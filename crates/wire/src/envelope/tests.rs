@@ -4,7 +4,7 @@ use super::*;
 use crate::error::{ErrorObject, INVALID_REQUEST, PARSE_ERROR};
 
 fn read(text: &str) -> Result<Incoming, ParseError> {
-    parse(&Bytes::copy_from_slice(text.as_bytes()), &Limits::default())
+    parse(&Bytes::copy_from_slice(text.as_bytes()), &ParseLimits::default())
 }
 
 fn one(text: &str) -> Message {
@@ -18,7 +18,7 @@ fn one(text: &str) -> Message {
 fn a_request_keeps_its_text() {
     let text = r#" {"params": {"n":1.00, "é":"\u0041"} ,"jsonrpc":"2.0","me\u0074hod":"tools/call","id":1.0,"x":[]} "#;
     let body = Bytes::copy_from_slice(text.as_bytes());
-    let Ok(Incoming::One(Message::Request(request))) = parse(&body, &Limits::default()) else {
+    let Ok(Incoming::One(Message::Request(request))) = parse(&body, &ParseLimits::default()) else {
         panic!("no request");
     };
     assert_eq!(request.method, Method::ToolsCall);
@@ -124,7 +124,7 @@ fn what_is_no_message_is_refused_under_its_id() {
         assert_eq!(error.object().code, code);
     }
     let latin = Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"\xe9\"}");
-    assert_eq!(parse(&latin, &Limits::default()).unwrap_err().malformed, NotUtf8);
+    assert_eq!(parse(&latin, &ParseLimits::default()).unwrap_err().malformed, NotUtf8);
 }
 
 #[test]
@@ -188,7 +188,7 @@ proptest! {
         let params = format!(r#"{{"name":{},"n":{number:e}}}"#, serde_json::to_string(&name).unwrap());
         let text = request(&RequestId::from_u64(1), &Method::ToolsCall, Some(params.as_bytes()));
         if number.is_finite() {
-            let Ok(Incoming::One(message)) = parse(&text, &Limits::default()) else {
+            let Ok(Incoming::One(message)) = parse(&text, &ParseLimits::default()) else {
                 panic!("{text:?}");
             };
             prop_assert_eq!(message.params().unwrap(), params.as_bytes());

@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::NamedVersion;
 use crate::{
-    envelope::{self, Incoming, Limits, Message, Outcome},
+    envelope::{self, Incoming, Message, Outcome, ParseLimits},
     error::{ErrorObject, HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_PROTOCOL_VERSION},
     object::{self, RawObject},
     scan::Scanner,
@@ -59,7 +59,7 @@ pub fn judge_probe(status: StatusCode, content_type: Option<&str>, body: &Bytes)
 ///
 /// A timeout is the caller's to see: on stdio it means legacy.
 pub fn judge_stdio_probe(message: &Bytes) -> Option<Probe> {
-    let Ok(Incoming::One(message)) = envelope::parse(message, &Limits::default()) else {
+    let Ok(Incoming::One(message)) = envelope::parse(message, &ParseLimits::default()) else {
         return None;
     };
     match message {

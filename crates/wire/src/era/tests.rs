@@ -2,12 +2,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::*;
-use crate::envelope::{Incoming, Limits, Message, parse};
+use crate::envelope::{Incoming, Message, ParseLimits, parse};
 
 const ALL: &[ProtocolVersion] = &ProtocolVersion::ALL;
 
 fn message(text: &str) -> Message {
-    match parse(&Bytes::copy_from_slice(text.as_bytes()), &Limits::default()) {
+    match parse(&Bytes::copy_from_slice(text.as_bytes()), &ParseLimits::default()) {
         Ok(Incoming::One(message)) => message,
         other => panic!("{other:?}"),
     }

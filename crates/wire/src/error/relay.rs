@@ -8,7 +8,7 @@ use crate::{era::Era, method::Method, object::RawObject};
 
 /// An upstream's error, as far as the codes alone can decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Relayed {
+pub enum ErrorMapping {
     /// Send this.
     Error(ErrorObject),
     /// -32042: the user has to visit a URL. A modern client gets `input_required`, a legacy one
@@ -20,7 +20,7 @@ pub enum Relayed {
     LacksCapability(ErrorObject),
 }
 
-impl Relayed {
+impl ErrorMapping {
     /// The error to send when no better answer can be built.
     pub fn hidden(self) -> ErrorObject {
         match self {
@@ -34,20 +34,20 @@ impl Relayed {
 ///
 /// Codes the gateway caused itself (-32020, -32022) are never visible, and no code of the ranges
 /// the specification reserves passes unchecked.
-pub fn to_client(client: Era, method: &Method, error: ErrorObject) -> Relayed {
+pub fn to_client(client: Era, method: &Method, error: ErrorObject) -> ErrorMapping {
     match error.code {
-        HEADER_MISMATCH | UNSUPPORTED_PROTOCOL_VERSION => Relayed::Error(hide()),
-        MISSING_CLIENT_CAPABILITY => Relayed::LacksCapability(error),
-        URL_ELICITATION_REQUIRED => Relayed::NeedsUrl(error),
+        HEADER_MISMATCH | UNSUPPORTED_PROTOCOL_VERSION => ErrorMapping::Error(hide()),
+        MISSING_CLIENT_CAPABILITY => ErrorMapping::LacksCapability(error),
+        URL_ELICITATION_REQUIRED => ErrorMapping::NeedsUrl(error),
         RESOURCE_NOT_FOUND if client == Era::Modern => recode(error, INVALID_PARAMS),
         INVALID_PARAMS if client == Era::Legacy && is_missing_resource(method, &error) => {
             recode(error, RESOURCE_NOT_FOUND)
         }
-        RESOURCE_NOT_FOUND => Relayed::Error(error),
+        RESOURCE_NOT_FOUND => ErrorMapping::Error(error),
         -32099..=-32020 => recode(error, INTERNAL_ERROR),
         // The legacy junk range: readable by legacy clients, not to be emitted to modern ones.
         -32019..=-32000 if client == Era::Modern => recode(error, INTERNAL_ERROR),
-        _ => Relayed::Error(error),
+        _ => ErrorMapping::Error(error),
     }
 }
 
@@ -61,8 +61,8 @@ fn is_missing_resource(method: &Method, error: &ErrorObject) -> bool {
             .is_some_and(|data| data.contains("uri"))
 }
 
-fn recode(error: ErrorObject, code: i64) -> Relayed {
-    Relayed::Error(ErrorObject { code, ..error })
+fn recode(error: ErrorObject, code: i64) -> ErrorMapping {
+    ErrorMapping::Error(ErrorObject { code, ..error })
 }
 
 fn hide() -> ErrorObject {

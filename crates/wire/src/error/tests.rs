@@ -1,7 +1,7 @@
 use super::*;
 use crate::method::Method;
 
-fn relayed(client: Era, method: Method, code: i64, data: Option<&'static str>) -> Relayed {
+fn relayed(client: Era, method: Method, code: i64, data: Option<&'static str>) -> ErrorMapping {
     let data = data.map(|data| Bytes::from_static(data.as_bytes()));
     let error = ErrorObject {
         data,
@@ -10,9 +10,9 @@ fn relayed(client: Era, method: Method, code: i64, data: Option<&'static str>) -
     to_client(client, &method, error)
 }
 
-fn code(relayed: Relayed) -> i64 {
+fn code(relayed: ErrorMapping) -> i64 {
     match relayed {
-        Relayed::Error(error) => error.code,
+        ErrorMapping::Error(error) => error.code,
         other => panic!("{other:?}"),
     }
 }
@@ -84,8 +84,8 @@ fn reserved_codes_do_not_pass_unchecked() {
     assert_eq!(code(relayed(Era::Legacy, Method::ToolsCall, -32050, None)), -32603);
     assert_eq!(code(relayed(Era::Modern, Method::ToolsCall, 7, None)), 7);
     let url = relayed(Era::Modern, Method::ToolsCall, -32042, None);
-    assert!(matches!(url, Relayed::NeedsUrl(_)));
+    assert!(matches!(url, ErrorMapping::NeedsUrl(_)));
     let lacks = relayed(Era::Modern, Method::ToolsCall, -32021, None);
-    assert!(matches!(lacks, Relayed::LacksCapability(_)));
+    assert!(matches!(lacks, ErrorMapping::LacksCapability(_)));
     assert_eq!(lacks.hidden().code, -32603);
 }

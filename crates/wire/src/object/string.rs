@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::scan::{Kind, Scanner};
+use crate::scan::{JsonKind, Scanner};
 
 /// Decodes a raw JSON string, quotes included. `None` for anything else, and for a string with a
 /// lone surrogate, which no Rust string can hold.
@@ -66,7 +66,7 @@ pub(crate) fn is_text(raw: &[u8], wanted: &str) -> bool {
         Some(inner) if inner == wanted.as_bytes() => true,
         Some(inner) if inner.contains(&b'\\') => {
             let mut scanner = Scanner::new(raw, 0);
-            scanner.value().is_ok_and(|value| value.kind == Kind::String) && unescape(inner) == wanted
+            scanner.value().is_ok_and(|value| value.kind == JsonKind::String) && unescape(inner) == wanted
         }
         _ => false,
     }

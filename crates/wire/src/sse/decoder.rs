@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Piece, Splitter};
+use super::{LinePart, LineSplitter};
 
 /// An event. `data` is a slice of the stream where it was one line in one chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct EventTooLarge {
 /// skipped whatever their length. An event the stream ends in is no event.
 #[derive(Debug)]
 pub struct Decoder {
-    splitter: Splitter,
+    splitter: LineSplitter,
     max_event: usize,
     event: Option<Box<str>>,
     id: Option<Box<str>>,
@@ -55,7 +55,7 @@ impl Decoder {
     /// Reads events of up to `max_event` bytes.
     pub fn new(max_event: usize) -> Self {
         Self {
-            splitter: Splitter::default(),
+            splitter: LineSplitter::default(),
             max_event,
             event: None,
             id: None,
@@ -78,7 +78,7 @@ impl Decoder {
             return Err(too_large);
         }
         while let Some(piece) = self.splitter.next_piece() {
-            let blank = matches!(&piece, Piece::Line(line) if line.is_empty());
+            let blank = matches!(&piece, LinePart::Line(line) if line.is_empty());
             if blank {
                 if let Some(event) = self.dispatch() {
                     return Ok(Some(event));
@@ -92,10 +92,10 @@ impl Decoder {
     }
 
     /// Takes a piece into the event; `None` if that makes it too large.
-    fn take(&mut self, piece: Piece) -> Option<()> {
+    fn take(&mut self, piece: LinePart) -> Option<()> {
         match piece {
-            Piece::Line(line) => self.field(line),
-            Piece::LineStart(start) => {
+            LinePart::Line(line) => self.field(line),
+            LinePart::LineStart(start) => {
                 let field = Field::of(&start);
                 self.long = Some(matches!(field, Field::Data(_)));
                 match field {
@@ -105,11 +105,11 @@ impl Decoder {
                     _ => None,
                 }
             }
-            Piece::LinePart(part) => match self.long {
+            LinePart::LinePart(part) => match self.long {
                 Some(true) => self.data.more(&part, self.max_event),
                 _ => Some(()),
             },
-            Piece::LineEnd => {
+            LinePart::LineEnd => {
                 self.long = None;
                 Some(())
             }

@@ -2,14 +2,14 @@
 
 use bytes::{Buf, Bytes};
 
-/// A [`Piece::LineStart`] holds at least this much of its line: enough for any field name.
+/// A [`LinePart::LineStart`] holds at least this much of its line: enough for any field name.
 const HEAD: usize = 64;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A line, or a part of one, without its line end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub enum LinePart {
     /// A whole line, at most `max_short` long.
     Line(Bytes),
     /// The first 64 bytes or more of a longer line.
@@ -26,7 +26,7 @@ pub enum Piece {
 /// start is dropped. A line that lies in one chunk is a slice of it. Push a chunk, then take
 /// pieces until there is none.
 #[derive(Debug)]
-pub struct Splitter {
+pub struct LineSplitter {
     max_short: usize,
     chunk: Bytes,
     /// The start of a line that may still turn out short.
@@ -38,14 +38,14 @@ pub struct Splitter {
     at_start: bool,
 }
 
-impl Default for Splitter {
+impl Default for LineSplitter {
     /// Lines up to 16 KiB are short.
     fn default() -> Self {
         Self::new(16 * 1024)
     }
 }
 
-impl Splitter {
+impl LineSplitter {
     /// Lines up to `max_short` bytes come whole. Less than 64 is taken as 64.
     pub fn new(max_short: usize) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Splitter {
     }
 
     /// The next piece, or `None` until another chunk comes.
-    pub fn next_piece(&mut self) -> Option<Piece> {
+    pub fn next_piece(&mut self) -> Option<LinePart> {
         if self.chunk.is_empty() {
             return None;
         }
@@ -93,14 +93,14 @@ impl Splitter {
     }
 
     /// The chunk holds the end of the line.
-    fn ended(&mut self, end: usize) -> Piece {
+    fn ended(&mut self, end: usize) -> LinePart {
         if self.in_long {
             if end > 0 {
-                return Piece::LinePart(self.chunk.split_to(end));
+                return LinePart::LinePart(self.chunk.split_to(end));
             }
             self.skip_line_end();
             self.in_long = false;
-            return Piece::LineEnd;
+            return LinePart::LineEnd;
         }
         if self.carry.len() + end > self.max_short {
             self.in_long = true;
@@ -114,14 +114,14 @@ impl Splitter {
             Bytes::from(std::mem::take(&mut self.carry))
         };
         self.skip_line_end();
-        Piece::Line(self.without_bom(line))
+        LinePart::Line(self.without_bom(line))
     }
 
     /// The line goes on beyond the chunk.
-    fn unended(&mut self) -> Option<Piece> {
+    fn unended(&mut self) -> Option<LinePart> {
         let len = self.chunk.len();
         if self.in_long {
-            return Some(Piece::LinePart(std::mem::take(&mut self.chunk)));
+            return Some(LinePart::LinePart(std::mem::take(&mut self.chunk)));
         }
         if self.carry.len() + len > self.max_short {
             self.in_long = true;
@@ -133,7 +133,7 @@ impl Splitter {
     }
 
     /// Begins a long line of which the chunk holds `here` bytes.
-    fn long_start(&mut self, here: usize) -> Piece {
+    fn long_start(&mut self, here: usize) -> LinePart {
         let start = if self.carry.is_empty() {
             self.chunk.split_to(here)
         } else {
@@ -143,7 +143,7 @@ impl Splitter {
             self.chunk.advance(wanted);
             Bytes::from(std::mem::take(&mut self.carry))
         };
-        Piece::LineStart(self.without_bom(start))
+        LinePart::LineStart(self.without_bom(start))
     }
 
     fn skip_line_end(&mut self) {

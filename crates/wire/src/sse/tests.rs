@@ -25,23 +25,23 @@ fn events(text: &[u8], cuts: &[usize], limit: usize) -> Result<Vec<Event>, Event
 }
 
 fn lines(text: &[u8], cuts: &[usize], max_short: usize) -> Vec<Vec<u8>> {
-    let mut splitter = Splitter::new(max_short);
+    let mut splitter = LineSplitter::new(max_short);
     let mut lines = Vec::new();
     let mut long: Option<Vec<u8>> = None;
     for chunk in chunks(text, cuts) {
         splitter.push(chunk);
         while let Some(piece) = splitter.next_piece() {
             match piece {
-                Piece::Line(line) => {
+                LinePart::Line(line) => {
                     assert!(long.is_none() && line.len() <= max_short);
                     lines.push(line.to_vec());
                 }
-                Piece::LineStart(start) => {
+                LinePart::LineStart(start) => {
                     assert!(long.is_none() && start.len() >= 61);
                     long = Some(start.to_vec());
                 }
-                Piece::LinePart(part) => long.as_mut().unwrap().extend_from_slice(&part),
-                Piece::LineEnd => {
+                LinePart::LinePart(part) => long.as_mut().unwrap().extend_from_slice(&part),
+                LinePart::LineEnd => {
                     let line = long.take().unwrap();
                     assert!(line.len() + 3 > max_short);
                     lines.push(line);

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use portolan_core::{
     Caller, Change, CredentialBroker, CredentialKey, CredentialReader, CredentialStore, Discovery, Endpoint, Error,
-    Gateway, GatewayName, Install, InstallName, Key, Kind, Lease, Outbound, Page, Precondition, Publication, Record,
-    Registry, Result, Revision, RunSpec, Runtime, Secret, ServerSpec, StatusEvent, Tool, Version, Versioned,
+    Gateway, GatewayName, Install, InstallName, Key, Lease, Page, Precondition, Publication, Record, RecordKind,
+    Registry, Result, Revision, RunSpec, Runtime, Secret, ServerSpec, StatusEvent, Tool, UpstreamCredential, Version,
+    Versioned,
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -130,7 +131,7 @@ impl<T: Registry> Registry for Faulty<T> {
     async fn remove(&self, key: &Key, when: Precondition) -> Result<()> {
         self.faults.pass(self.inner.remove(key, when)).await
     }
-    async fn list(&self, kind: Kind, mut page: Page) -> Result<Vec<Versioned<Record>>> {
+    async fn list(&self, kind: RecordKind, mut page: Page) -> Result<Vec<Versioned<Record>>> {
         // Small pages, so that lists are no snapshots.
         page.limit = 1;
         self.faults.pass(self.inner.list(kind, page)).await
@@ -200,14 +201,19 @@ impl<T: Gateway> Gateway for Faulty<T> {
 
 #[async_trait]
 impl<T: Discovery> Discovery for Faulty<T> {
-    async fn tools(&self, endpoint: &Endpoint, credential: &Outbound) -> Result<Vec<Tool>> {
+    async fn tools(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<Vec<Tool>> {
         self.faults.pass(self.inner.tools(endpoint, credential)).await
     }
 }
 
 #[async_trait]
 impl<T: CredentialBroker> CredentialBroker for Faulty<T> {
-    async fn credential(&self, caller: &Caller, server: &ServerSpec, install: &Install) -> Result<Arc<Outbound>> {
+    async fn credential(
+        &self,
+        caller: &Caller,
+        server: &ServerSpec,
+        install: &Install,
+    ) -> Result<Arc<UpstreamCredential>> {
         self.faults.pass(self.inner.credential(caller, server, install)).await
     }
     fn forget(&self, install: &Install) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use portolan_core::{
-    Answers, Cause, CredentialKey, CredentialReader, CredentialStore, Error, Failure, Field, FieldKey, InstallState,
-    Owner, Precondition, Runtime, ServerSpec, Source, Status, Value,
+    Answers, CredentialKey, CredentialReader, CredentialStore, EnvValue, Error, Failure, FailureKind, Field, FieldKey,
+    InstallState, Owner, Precondition, Runtime, ServerSpec, Source, Status,
     conformance::sample,
     orchestrator::{InstallRequest, Progress},
 };
@@ -22,8 +22,8 @@ async fn an_install_runs_with_its_answers_and_is_published() {
 
     let spec = world.runtime.deployment(&install.name).expect("a deployment");
     let key = CredentialKey::of_install(&install.name, &FieldKey::parse("api_key").expect("a key"));
-    assert_eq!(spec.env["API_KEY"], Value::Secret(key.clone()));
-    assert_eq!(spec.env["PORT"], Value::Plain("80".into()));
+    assert_eq!(spec.env["API_KEY"], EnvValue::Secret(key.clone()));
+    assert_eq!(spec.env["PORT"], EnvValue::Plain("80".into()));
     assert!(
         matches!(&spec.source, Source::Command { args, .. } if *args == ["--region=eu"]),
         "{spec:?}"
@@ -87,7 +87,9 @@ async fn installing_again_with_the_same_answers_disturbs_nothing() {
     let spec = world.runtime.deployment(&first.name);
     world.clock.advance(LONG);
     // A server that does not answer just now does not make a ready install unready.
-    world.discovery.set(Err(Failure::new(Cause::Protocol, "it stutters")));
+    world
+        .discovery
+        .set(Err(Failure::new(FailureKind::Protocol, "it stutters")));
     assert_eq!(world.install().await, first);
     assert_eq!(world.credentials.read(&key).await.expect("read"), secret);
     assert_eq!(world.runtime.deployment(&first.name), spec);
@@ -218,7 +220,7 @@ async fn an_unknown_server_is_not_found() {
 #[tokio::test]
 async fn a_failure_is_recorded_and_named_and_installing_again_tries_again() {
     let world = World::new().await;
-    let failure = Failure::new(Cause::Image, "image \"acme/time:9\" cannot be pulled").remedy("fix the tag");
+    let failure = Failure::new(FailureKind::Image, "image \"acme/time:9\" cannot be pulled").remedy("fix the tag");
     world.runtime.becomes(
         &server().name,
         Status::Failed {
@@ -276,7 +278,7 @@ async fn discovery_is_repeated_while_waiting_may_help() {
     let world = World::new().await;
     world
         .discovery
-        .set(Err(Failure::new(Cause::Connection, "connection refused")));
+        .set(Err(Failure::new(FailureKind::Connection, "connection refused")));
     let discovery = world.discovery.clone();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(20)).await;
@@ -290,11 +292,11 @@ async fn discovery_that_waiting_cannot_mend_fails_at_once() {
     let world = World::new().await;
     world
         .discovery
-        .set(Err(Failure::new(Cause::Protocol, "it speaks no MCP")));
+        .set(Err(Failure::new(FailureKind::Protocol, "it speaks no MCP")));
     let begun = tokio::time::Instant::now();
     let error = world.orchestrator().install(request()).await.expect_err("no MCP");
     assert!(begun.elapsed() < Duration::from_secs(1));
-    assert!(matches!(error, Error::NotReady { failure, .. } if failure.cause == Cause::Protocol));
+    assert!(matches!(error, Error::NotReady { failure, .. } if failure.kind == FailureKind::Protocol));
 }
 
 #[tokio::test]
@@ -321,7 +323,7 @@ async fn a_refresh_that_fails_leaves_the_tools() {
     let install = world.install().await;
     world
         .discovery
-        .set(Err(Failure::new(Cause::Connection, "connection refused")));
+        .set(Err(Failure::new(FailureKind::Connection, "connection refused")));
     world
         .orchestrator()
         .refresh_tools(&install.name)

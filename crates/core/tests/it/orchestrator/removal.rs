@@ -1,6 +1,6 @@
 //! Removing.
 
-use portolan_core::{Cause, Failure, InstallState, Status, conformance::sample};
+use portolan_core::{Failure, FailureKind, InstallState, Status, conformance::sample};
 
 use super::{
     World,
@@ -30,7 +30,7 @@ async fn removing_twice_or_what_never_was_succeeds() {
 async fn a_failed_install_can_be_removed() {
     let world = World::new().await;
     let empty = world.portrait().await;
-    let failure = Failure::new(Cause::Image, "no such image");
+    let failure = Failure::new(FailureKind::Image, "no such image");
     world.runtime.becomes(&server().name, Status::Failed { failure });
     world.orchestrator().install(request()).await.expect_err("no image");
     let [install] = world.installs().await.try_into().expect("one");

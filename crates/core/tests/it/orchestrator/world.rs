@@ -10,7 +10,7 @@ use portolan_core::{
     memory::{
         ManualClock, MemoryCredentials, MemoryDiscovery, MemoryGateway, MemoryRegistry, MemoryRuntime, NoCredentials,
     },
-    orchestrator::{InstallRequest, Orchestrator, Parts, run_spec},
+    orchestrator::{InstallRequest, Orchestrator, OrchestratorParts, run_spec},
 };
 
 use super::faults::{Faults, Faulty};
@@ -59,8 +59,8 @@ impl World {
         Orchestrator::new(self.parts())
     }
 
-    pub(super) fn parts(&self) -> Parts {
-        Parts {
+    pub(super) fn parts(&self) -> OrchestratorParts {
+        OrchestratorParts {
             registry: self.faulty(&self.registry),
             credentials: self.faulty(&self.credentials),
             runtime: self.faulty(&self.runtime),

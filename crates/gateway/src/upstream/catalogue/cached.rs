@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use portolan_core::{Cause, Error, Failure, ServerName};
+use portolan_core::{Error, Failure, FailureKind, ServerName};
 use tokio::sync::Mutex;
 
 /// The longest time for which a server that hangs is not waited for again.
@@ -185,7 +185,7 @@ fn again(server: &ServerName, error: &Error) -> Error {
         other => Error::NotReady {
             what: "server",
             name: server.to_string(),
-            failure: Failure::new(Cause::Connection, other.to_string()),
+            failure: Failure::new(FailureKind::Connection, other.to_string()),
         },
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portolan_core::{Cause, Error, Failure, Outbound, Result, Uris};
+use portolan_core::{Error, Failure, FailureKind, ResourceNaming, Result, UpstreamCredential};
 use portolan_wire::{
     envelope::Outcome,
     error::{ErrorObject, METHOD_NOT_FOUND},
@@ -38,7 +38,10 @@ pub(super) struct Items {
 
 impl Link {
     /// The list of a server of which none is known.
-    pub(super) async fn first<L: Listing>(self: &Arc<Self>, credential: &Arc<Outbound>) -> Result<Arc<Listed<L>>> {
+    pub(super) async fn first<L: Listing>(
+        self: &Arc<Self>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<Arc<Listed<L>>> {
         let cached = L::cached(&self.catalogue);
         match cached.breaker(&self.server.name) {
             Breaker::Closed => self.fresh(credential).await,
@@ -51,7 +54,10 @@ impl Link {
     }
 
     /// A list as the server gives it now. Whoever waits for the same shares the answer.
-    pub(super) async fn fresh<L: Listing>(self: &Arc<Self>, credential: &Arc<Outbound>) -> Result<Arc<Listed<L>>> {
+    pub(super) async fn fresh<L: Listing>(
+        self: &Arc<Self>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<Arc<Listed<L>>> {
         // It goes on when nobody waits any more, so that those who come later find it.
         let (link, credential) = (self.clone(), credential.clone());
         let since = Instant::now();
@@ -61,7 +67,7 @@ impl Link {
     }
 
     /// Fetches a list anew, in the background, unless somebody does already.
-    pub(super) fn refresh<L: Listing>(self: &Arc<Self>, credential: &Arc<Outbound>) {
+    pub(super) fn refresh<L: Listing>(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) {
         if L::cached(&self.catalogue).turn.try_lock().is_err() {
             return;
         }
@@ -77,7 +83,11 @@ impl Link {
 
     /// Asks, unless somebody has asked since. The turn of others is part of the wait: behind a server that hangs, nobody
     /// waits for the patience of those before.
-    async fn take_turn<L: Listing>(&self, credential: &Arc<Outbound>, since: Instant) -> Result<Arc<Listed<L>>> {
+    async fn take_turn<L: Listing>(
+        &self,
+        credential: &Arc<UpstreamCredential>,
+        since: Instant,
+    ) -> Result<Arc<Listed<L>>> {
         let cached = L::cached(&self.catalogue);
         let after = self.config().timeouts.list;
         let late = || Error::Timeout {
@@ -120,7 +130,7 @@ impl Link {
         }
     }
 
-    async fn fetch<L: Listing>(&self, credential: &Arc<Outbound>) -> Result<Items> {
+    async fn fetch<L: Listing>(&self, credential: &Arc<UpstreamCredential>) -> Result<Items> {
         if let Some(capability) = L::CAPABILITY {
             self.introduce(credential).await?;
             if self.about().is_some_and(|about| !about.offers(capability)) {
@@ -131,7 +141,12 @@ impl Link {
     }
 
     /// Reads all pages of a list. A server that does not know the method has none.
-    pub(super) async fn items(&self, method: &Method, member: &str, credential: &Arc<Outbound>) -> Result<Items> {
+    pub(super) async fn items(
+        &self,
+        method: &Method,
+        member: &str,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<Items> {
         let most = self.config().limits.tools;
         let mut all = Items::default();
         let mut cursor = None;
@@ -162,7 +177,7 @@ impl Link {
         &self,
         method: &Method,
         member: &str,
-        credential: &Arc<Outbound>,
+        credential: &Arc<UpstreamCredential>,
         cursor: Option<&str>,
     ) -> Result<Option<Page>> {
         let mut params = RawObject::new();
@@ -177,9 +192,9 @@ impl Link {
             unchanged: None,
             declared: None,
             // Nobody can be asked now. Some servers list what needs a person only if they are told that there is one.
-            asks: Abilities::SOMEBODY.within(self.server.asks),
+            asks: Abilities::SOMEBODY.within(self.server.server_requests),
             odd_output: false,
-            uris: Uris::Plain,
+            uris: ResourceNaming::Plain,
             tasks: None,
             mirrored: &[],
             credential,
@@ -205,7 +220,7 @@ impl Link {
         Error::NotReady {
             what: "server",
             name: self.server.name.to_string(),
-            failure: Failure::new(Cause::Protocol, problem),
+            failure: Failure::new(FailureKind::Protocol, problem),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     Cached, Catalogue, Listing,
     template::Template,
 };
-use crate::config::Limits;
+use crate::config::GatewayLimits;
 
 /// The longest URI that is taken from a list.
 const URI_BYTES: usize = 4096;
@@ -151,7 +151,7 @@ pub(super) fn name_in(members: &RawObject, key: &str, most: usize) -> Option<Box
 }
 
 /// Whether a definition keeps to the limits.
-pub(super) fn fits(definition: &RawValue, limits: &Limits) -> Result<(), &'static str> {
+pub(super) fn fits(definition: &RawValue, limits: &GatewayLimits) -> Result<(), &'static str> {
     if definition.get().len() > limits.definition_bytes {
         return Err("it is larger than is taken");
     }

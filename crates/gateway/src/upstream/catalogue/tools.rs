@@ -10,7 +10,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
-use portolan_core::{DefinitionChange, Outbound, Result, Tool};
+use portolan_core::{DefinitionChange, Result, Tool, UpstreamCredential};
 use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
@@ -80,7 +80,7 @@ impl Link {
     }
 
     /// The tools that the server lists now, in its order.
-    pub(crate) async fn discover(&self, credential: &Arc<Outbound>) -> Result<Vec<Tool>> {
+    pub(crate) async fn discover(&self, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
         let listed = self.items(&Method::ToolsList, "tools", credential).await?;
         Ok(self.parse(listed.items))
     }

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use portolan_core::{Answer, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Hello, Result};
+use portolan_core::{
+    Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Result, RpcResponse, ServerHandshake,
+};
 use portolan_wire::{
     envelope::Outcome,
     error::{ErrorObject, INVALID_PARAMS},
@@ -39,7 +41,7 @@ pub(super) async fn follow(
     grace: Duration,
 ) -> Result<Over> {
     let mut heard = channel.notifications();
-    let hello = channel.hello().await?;
+    let hello = channel.handshake().await?;
     let mut asked = Asked::new(hub, channel, &hello);
     let (mut wanted, mut unwanted) = (hub.watch(), std::pin::pin!(hub.unwanted(grace)));
     let mut looked = tokio::time::interval(LOOKED);
@@ -62,7 +64,7 @@ pub(super) async fn follow(
             },
             event = asked.hear() => match event {
                 Some(ExchangeEvent::Notification(notification)) => tell(hub, &notification),
-                Some(ExchangeEvent::Question(_)) => {}
+                Some(ExchangeEvent::ServerRequest(_)) => {}
                 _ => {
                     hub.gap();
                     return Ok(Over::Ended(None));
@@ -70,7 +72,7 @@ pub(super) async fn follow(
             },
             _ = wanted.changed() => {}
             _ = looked.tick() => {
-                if channel.hello().await?.generation != hello.generation {
+                if channel.handshake().await?.generation != hello.generation {
                     hub.gap();
                     return Ok(Over::Ended(Some(Duration::ZERO)));
                 }
@@ -104,7 +106,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(hub: &Hub, channel: &Arc<dyn Channel>, hello: &Hello) -> Self {
+    fn new(hub: &Hub, channel: &Arc<dyn Channel>, hello: &ServerHandshake) -> Self {
         let name = hub.link.upgrade().map(|link| link.config().name.clone());
         Self {
             channel: channel.clone(),
@@ -183,10 +185,10 @@ impl Asked {
                 }
                 self.listen = Some(listen);
             }
-            Ok(Some(ExchangeEvent::Answer(answer))) => {
+            Ok(Some(ExchangeEvent::Response(answer))) => {
                 let error = match answer? {
-                    Answer::Error(raw) => ErrorObject::parse(&raw),
-                    Answer::Result(_) => None,
+                    RpcResponse::Error(raw) => ErrorObject::parse(&raw),
+                    RpcResponse::Result(_) => None,
                 };
                 let error = error.unwrap_or_else(|| ErrorObject::internal("the server ends a listen at once"));
                 refused.extend(wishes.uris.iter().map(|uri| (uri.clone(), error.clone())));
@@ -206,8 +208,8 @@ impl Asked {
     async fn ask(&self, method: &Method, params: &RawObject) -> Result<Outcome> {
         let request = ChannelRequest::new(method.as_str(), Some(params.to_bytes()), SMALL);
         Ok(match self.channel.call(request).await?.answer().await? {
-            Answer::Result(raw) => Outcome::Result(raw),
-            Answer::Error(raw) => Outcome::Error(raw),
+            RpcResponse::Result(raw) => Outcome::Result(raw),
+            RpcResponse::Error(raw) => Outcome::Error(raw),
         })
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use portolan_core::Outbound;
+use portolan_core::UpstreamCredential;
 use portolan_wire::{error::ErrorObject, level::LogLevel};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,7 +22,7 @@ pub(crate) struct Hubs(Mutex<Vec<Arc<Hub>>>);
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(super) link: Weak<Link>,
-    pub(super) credential: Arc<Outbound>,
+    pub(super) credential: Arc<UpstreamCredential>,
     state: Mutex<State>,
     /// Counts up when what is wanted changes.
     wanted: watch::Sender<u64>,
@@ -74,7 +74,7 @@ pub(crate) struct Listening {
 
 impl Hubs {
     /// The hub for a credential. Equal credentials share one.
-    pub(crate) fn of(&self, link: &Arc<Link>, credential: &Arc<Outbound>) -> Arc<Hub> {
+    pub(crate) fn of(&self, link: &Arc<Link>, credential: &Arc<UpstreamCredential>) -> Arc<Hub> {
         let mut hubs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         hubs.retain(|hub| Arc::strong_count(hub) > 1 || hub.lock().driver.is_some());
         if let Some(hub) = hubs.iter().find(|hub| *hub.credential == **credential) {

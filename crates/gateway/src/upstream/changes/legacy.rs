@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::HeaderMap;
-use portolan_core::{Error, Outbound, Result};
+use portolan_core::{Error, Result, UpstreamCredential};
 use portolan_wire::{
     envelope::{self, Message, Outcome},
     error::ErrorObject,
@@ -109,7 +109,7 @@ fn told(hub: &Arc<Hub>, http: &Arc<HttpUpstream>, open: &Arc<Open>, message: Mes
 pub(crate) fn answer(
     http: &Arc<HttpUpstream>,
     open: &Arc<Open>,
-    credential: &Arc<Outbound>,
+    credential: &Arc<UpstreamCredential>,
     asked: &envelope::Request,
 ) {
     let text = match asked.method {
@@ -125,7 +125,7 @@ pub(crate) fn answer(
 pub(crate) async fn ask(
     http: &HttpUpstream,
     open: &Open,
-    credential: &Outbound,
+    credential: &UpstreamCredential,
     method: &Method,
     params: &RawObject,
 ) -> Result<Outcome> {
@@ -146,7 +146,7 @@ struct Held {
 }
 
 impl Held {
-    fn new(http: &Arc<HttpUpstream>, credential: &Arc<Outbound>) -> Self {
+    fn new(http: &Arc<HttpUpstream>, credential: &Arc<UpstreamCredential>) -> Self {
         Self {
             session: Arc::new(UpstreamSession::new(http, credential.clone())),
             tasks: http.tasks().clone(),
@@ -173,7 +173,13 @@ struct Subscribed {
 
 impl Subscribed {
     /// Subscribes to what is wanted and is not subscribed to yet, and ends what is wanted no longer.
-    async fn follow(&mut self, http: &HttpUpstream, open: &Open, credential: &Outbound, wishes: Wishes) -> Offer {
+    async fn follow(
+        &mut self,
+        http: &HttpUpstream,
+        open: &Open,
+        credential: &UpstreamCredential,
+        wishes: Wishes,
+    ) -> Offer {
         let gone = self.uris.extract_if(|uri, _| !wishes.uris.contains(uri));
         let gone: Vec<_> = gone.filter(|(_, refused)| refused.is_none()).collect();
         for some in gone.chunks(AT_ONCE) {

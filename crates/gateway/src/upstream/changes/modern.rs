@@ -10,7 +10,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use portolan_core::{Cause, Error, Failure, Outbound, Result};
+use portolan_core::{Error, Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
     envelope::{self, Incoming, Message, Notification, Outcome},
     error::{ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND},
@@ -115,7 +115,7 @@ struct Listen {
     agreed_tasks: BTreeSet<Arc<str>>,
 }
 
-fn open(http: &Arc<HttpUpstream>, credential: &Arc<Outbound>, wishes: Wishes) -> Opening {
+fn open(http: &Arc<HttpUpstream>, credential: &Arc<UpstreamCredential>, wishes: Wishes) -> Opening {
     let (http, credential) = (http.clone(), credential.clone());
     Box::pin(async move {
         let after = http.timeouts().handshake;
@@ -129,7 +129,11 @@ fn open(http: &Arc<HttpUpstream>, credential: &Arc<Outbound>, wishes: Wishes) ->
     })
 }
 
-async fn begin(http: &HttpUpstream, credential: &Outbound, wishes: Wishes) -> Result<Option<(Listen, Offer)>> {
+async fn begin(
+    http: &HttpUpstream,
+    credential: &UpstreamCredential,
+    wishes: Wishes,
+) -> Result<Option<(Listen, Offer)>> {
     let (head, body) = send(http, credential, &wishes).await?.into_parts();
     let is_events = head
         .headers
@@ -162,7 +166,7 @@ async fn begin(http: &HttpUpstream, credential: &Outbound, wishes: Wishes) -> Re
     }
 }
 
-async fn send(http: &HttpUpstream, credential: &Outbound, wishes: &Wishes) -> Result<http::Response<Driven>> {
+async fn send(http: &HttpUpstream, credential: &UpstreamCredential, wishes: &Wishes) -> Result<http::Response<Driven>> {
     let params = listen_params(wishes, http.client_name());
     let headers = http.headers_of(&Method::Listen, &params, credential, &HeaderMap::new());
     let text = envelope::request(&http.next_id(), &Method::Listen, Some(&params.to_bytes()));
@@ -192,7 +196,7 @@ pub(super) fn listen_params(wishes: &Wishes, name: &str) -> RawObject {
 /// What an answer that is no stream means: `None` if the server does not know the method.
 async fn refused(http: &HttpUpstream, status: StatusCode, body: Driven) -> Result<Option<(Listen, Offer)>> {
     let text = intake::collect(body, 64 * 1024).await.unwrap_or_default();
-    let parsed = envelope::parse(&text, &envelope::Limits::default());
+    let parsed = envelope::parse(&text, &envelope::ParseLimits::default());
     match parsed {
         Ok(Incoming::One(Message::Response(response))) => match response.outcome {
             Outcome::Error(raw) => unheard(http, &raw),
@@ -233,7 +237,7 @@ impl Listen {
     async fn message(&mut self) -> Option<Message> {
         loop {
             if let Some(event) = self.decoder.next_event().ok()? {
-                let limits = envelope::Limits { depth: 1024, batch: 1 };
+                let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
                 if let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits) {
                     return Some(message);
                 }
@@ -309,5 +313,5 @@ pub(crate) fn strings<'a>(of: impl Iterator<Item = &'a Arc<str>>) -> Bytes {
 }
 
 fn odd(http: &HttpUpstream, problem: impl Into<String>) -> Error {
-    http.failed(Failure::new(Cause::Protocol, problem.into()))
+    http.failed(Failure::new(FailureKind::Protocol, problem.into()))
 }

@@ -11,8 +11,8 @@ use portolan_wire::{
     id::RequestId,
     level::LogLevel,
     method::Method,
-    sse::{self, Piece, Splitter},
-    stream::ResponseStream,
+    rewrite::ResponseStream,
+    sse::{self, LinePart, LineSplitter},
 };
 
 use super::{
@@ -30,7 +30,7 @@ const MAX_EVENT_ID: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Machine {
     conversion: Conversion,
-    splitter: Splitter,
+    splitter: LineSplitter,
     data: Option<Bytes>,
     long: Long,
     out: VecDeque<Out>,
@@ -70,7 +70,7 @@ enum Out {
     /// A whole message, not framed yet.
     Message(Bytes),
     /// A piece of an event.
-    Piece(Bytes),
+    LinePart(Bytes),
     /// A question of the server.
     Question(Question),
     /// The server wants answers before it does what it was asked.
@@ -85,7 +85,7 @@ impl Machine {
     pub(super) fn new(conversion: Conversion, held_limit: usize, size_limit: usize) -> Self {
         Self {
             conversion,
-            splitter: Splitter::default(),
+            splitter: LineSplitter::default(),
             data: None,
             long: Long::None,
             out: VecDeque::new(),
@@ -116,11 +116,11 @@ impl Machine {
                 return;
             }
             match piece {
-                Piece::Line(line) if line.is_empty() => self.dispatch(),
-                Piece::Line(line) => self.line(&line),
-                Piece::LineStart(start) => self.begin_long(&start),
-                Piece::LinePart(part) => self.continue_long(part),
-                Piece::LineEnd => self.end_long(),
+                LinePart::Line(line) if line.is_empty() => self.dispatch(),
+                LinePart::Line(line) => self.line(&line),
+                LinePart::LineStart(start) => self.begin_long(&start),
+                LinePart::LinePart(part) => self.continue_long(part),
+                LinePart::LineEnd => self.end_long(),
             }
         }
     }
@@ -142,13 +142,13 @@ impl Machine {
     pub(super) fn pause(&mut self, wait: Duration) {
         if self.retry.is_some() && self.conversion.client == Some(Era::Legacy) {
             let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            self.out.push_back(Out::Piece(sse::retry(millis)));
+            self.out.push_back(Out::LinePart(sse::retry(millis)));
         }
     }
 
     /// Reads a stream anew, from after the event `from`. The questions `known` are not asked again.
     pub(super) fn begin_again(&mut self, from: Bytes) {
-        self.splitter = Splitter::default();
+        self.splitter = LineSplitter::default();
         self.data = None;
         self.long = Long::None;
         self.next_event = None;
@@ -208,7 +208,7 @@ impl Machine {
     pub(super) fn pop(&mut self) -> Option<Step> {
         Some(match self.out.pop_front()? {
             Out::Message(message) | Out::Insists(message) => Step::Frame(sse::event(&message)),
-            Out::Piece(piece) => Step::Frame(piece),
+            Out::LinePart(piece) => Step::Frame(piece),
             Out::Question(question) => Step::Question(question),
             Out::Asks(asked) => Step::Asks(asked),
             Out::Task(task) => Step::Task(task),
@@ -298,8 +298,8 @@ impl Machine {
             let mut stream = self.conversion.stream();
             let mut pieces = Vec::with_capacity(4);
             if stream.push(data.clone(), &mut pieces).is_ok() && is_ours(stream.head(), &self.conversion) {
-                self.out.push_back(Out::Piece(Bytes::from_static(sse::EVENT_START)));
-                self.out.extend(pieces.into_iter().map(Out::Piece));
+                self.out.push_back(Out::LinePart(Bytes::from_static(sse::EVENT_START)));
+                self.out.extend(pieces.into_iter().map(Out::LinePart));
                 self.long = Long::Passing(Box::new(stream));
                 return;
             }
@@ -318,7 +318,7 @@ impl Machine {
             Long::Passing(stream) => {
                 let mut pieces = Vec::with_capacity(2);
                 let pushed = stream.push(part, &mut pieces);
-                self.out.extend(pieces.into_iter().map(Out::Piece));
+                self.out.extend(pieces.into_iter().map(Out::LinePart));
                 if let Err(fault) = pushed {
                     self.broken = Some(fault.into());
                 }
@@ -341,7 +341,7 @@ impl Machine {
                     self.broken = Some("the server asks for more input too late to be heard".into());
                 }
                 Ok(_) => {
-                    self.out.push_back(Out::Piece(Bytes::from_static(sse::EVENT_END)));
+                    self.out.push_back(Out::LinePart(Bytes::from_static(sse::EVENT_END)));
                     self.answered = true;
                 }
                 Err(fault) => self.broken = Some(fault.into()),
@@ -359,7 +359,7 @@ impl Machine {
         let Some(data) = self.data.take().filter(|data| !data.is_empty()) else {
             return;
         };
-        match envelope::parse(&data, &envelope::Limits { depth: 1024, batch: 1 }) {
+        match envelope::parse(&data, &envelope::ParseLimits { depth: 1024, batch: 1 }) {
             Ok(envelope::Incoming::One(Message::Response(response)))
                 if response.id.as_ref().is_none_or(|id| *id == self.conversion.sent) =>
             {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8};
 
 use http::{HeaderValue, StatusCode};
-use portolan_core::{Cause, Failure, Outbound, Result};
+use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
     envelope,
     era::{Era, ProtocolVersion},
@@ -25,7 +25,7 @@ impl HttpUpstream {
     pub(in crate::upstream) async fn shake_hands(
         &self,
         version: ProtocolVersion,
-        credential: &Outbound,
+        credential: &UpstreamCredential,
         asks: Abilities,
     ) -> Result<Open> {
         let mut params = RawObject::new();
@@ -49,9 +49,9 @@ impl HttpUpstream {
         let Some((agreed, result)) = agreed.filter(|_| head.status == StatusCode::OK) else {
             self.known.forget();
             let cause = if head.status.is_server_error() {
-                Cause::Connection
+                FailureKind::Connection
             } else {
-                Cause::Protocol
+                FailureKind::Protocol
             };
             return Err(self.failed(Failure::new(
                 cause,
@@ -64,7 +64,7 @@ impl HttpUpstream {
             None if agreed == "2024-11-05" => HeaderValue::from_static("2024-11-05"),
             _ => {
                 return Err(self.failed(Failure::new(
-                    Cause::Protocol,
+                    FailureKind::Protocol,
                     "it wants a protocol version that is not spoken here",
                 )));
             }

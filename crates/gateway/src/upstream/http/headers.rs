@@ -2,7 +2,7 @@
 //! and one that has a place for everything than one that grows.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use portolan_core::{Outbound, ServerSpec};
+use portolan_core::{ServerSpec, UpstreamCredential};
 use portolan_wire::{era::ProtocolVersion, header as mcp, method::Method, object::RawObject};
 
 use super::{HttpUpstream, sending};
@@ -63,7 +63,7 @@ impl Headers {
 
 impl HttpUpstream {
     /// Of a request before it is known which era the server has.
-    pub(in crate::upstream) fn headers(&self, credential: &Outbound) -> HeaderMap {
+    pub(in crate::upstream) fn headers(&self, credential: &UpstreamCredential) -> HeaderMap {
         self.filled(&self.headers.bare, credential, &HeaderMap::new())
     }
 
@@ -71,7 +71,7 @@ impl HttpUpstream {
     pub(in crate::upstream) fn headers_in(
         &self,
         open: &Open,
-        credential: &Outbound,
+        credential: &UpstreamCredential,
         passthrough: &HeaderMap,
     ) -> HeaderMap {
         let mut headers = self.filled(&self.headers.in_session, credential, passthrough);
@@ -88,7 +88,7 @@ impl HttpUpstream {
         &self,
         method: &Method,
         params: &RawObject,
-        credential: &Outbound,
+        credential: &UpstreamCredential,
         passthrough: &HeaderMap,
     ) -> HeaderMap {
         let mut headers = self.filled(&self.headers.modern, credential, passthrough);
@@ -96,7 +96,7 @@ impl HttpUpstream {
         headers
     }
 
-    fn filled(&self, prepared: &HeaderMap, credential: &Outbound, passthrough: &HeaderMap) -> HeaderMap {
+    fn filled(&self, prepared: &HeaderMap, credential: &UpstreamCredential, passthrough: &HeaderMap) -> HeaderMap {
         let mut headers = prepared.clone();
         for (name, value) in passthrough {
             // What the entry and the protocol say wins.

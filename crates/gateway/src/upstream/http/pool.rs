@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use portolan_core::{Outbound, Subject, Version};
+use portolan_core::{Subject, UpstreamCredential, Version};
 use tokio::time::Instant;
 
 use super::HttpUpstream;
@@ -72,7 +72,7 @@ impl HttpUpstream {
     pub(super) fn session_for(
         self: &Arc<Self>,
         client: &ClientSide<'_>,
-        credential: &Arc<Outbound>,
+        credential: &Arc<UpstreamCredential>,
         asks: Abilities,
     ) -> Taken {
         let make = || Arc::new(UpstreamSession::new(self, credential.clone()));

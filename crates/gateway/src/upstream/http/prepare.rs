@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http::Request;
-use portolan_core::{Error, Outbound, Result};
+use portolan_core::{Error, Result, UpstreamCredential};
 use portolan_wire::{envelope, era::Era, header as mcp};
 
 use super::{HttpUpstream, pool::Taken};
@@ -145,7 +145,11 @@ impl HttpUpstream {
     }
 
     /// A session that another replica may have opened.
-    fn seated(self: &Arc<Self>, seat: &Seat, credential: &Arc<Outbound>) -> Result<(Arc<UpstreamSession>, Arc<Open>)> {
+    fn seated(
+        self: &Arc<Self>,
+        seat: &Seat,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<(Arc<UpstreamSession>, Arc<Open>)> {
         let open = Open::at(seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
         let open = Arc::new(open);
         let session = UpstreamSession::seated(self, credential.clone(), open.clone());
@@ -157,7 +161,7 @@ impl HttpUpstream {
         self: &Arc<Self>,
         session: &Arc<UpstreamSession>,
         open: &Arc<Open>,
-        credential: &Arc<Outbound>,
+        credential: &Arc<UpstreamCredential>,
         alone: bool,
     ) -> Box<Lease> {
         let lease = Box::new(Lease::take(self, session, open, credential, alone));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portolan_core::{Cause, Failure, Outbound, Result};
+use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
     envelope,
     era::{Probe, judge_probe},
@@ -21,7 +21,7 @@ use crate::question::Abilities;
 
 impl HttpUpstream {
     /// Has the server say what it is: in a probe, or in the handshake that opens the session of nobody in particular.
-    pub(crate) async fn introduce(self: &Arc<Self>, credential: &Arc<Outbound>) -> Result<()> {
+    pub(crate) async fn introduce(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<()> {
         let dialects = self.dialects(credential).await?;
         if self.about.get().is_some() {
             return Ok(());
@@ -38,20 +38,23 @@ impl HttpUpstream {
         opened.await.map(drop)
     }
 
-    pub(in crate::upstream) async fn dialects(self: &Arc<Self>, credential: &Outbound) -> Result<Arc<Dialects>> {
+    pub(in crate::upstream) async fn dialects(
+        self: &Arc<Self>,
+        credential: &UpstreamCredential,
+    ) -> Result<Arc<Dialects>> {
         self.known
             .get(self.pin(), async || Box::pin(self.probe(credential)).await)
             .await
     }
 
-    fn pin(&self) -> portolan_core::EraPin {
+    fn pin(&self) -> portolan_core::ProtocolEra {
         match self.server.era {
-            portolan_core::EraPin::Auto => self.endpoint.era,
+            portolan_core::ProtocolEra::Auto => self.endpoint.era,
             pinned => pinned,
         }
     }
 
-    async fn probe(&self, credential: &Outbound) -> Result<Dialects> {
+    async fn probe(&self, credential: &UpstreamCredential) -> Result<Dialects> {
         let mut params = RawObject::new();
         params.set(
             portolan_wire::meta::META,
@@ -72,19 +75,21 @@ impl HttpUpstream {
                     .collect();
                 if versions.is_empty() && !supported.is_empty() {
                     return Err(self.failed(
-                        Failure::new(Cause::Protocol, "it speaks no protocol version that this gateway knows").detail(
-                            format!(
-                                "it speaks {}",
-                                supported.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-                            ),
-                        ),
+                        Failure::new(
+                            FailureKind::Protocol,
+                            "it speaks no protocol version that this gateway knows",
+                        )
+                        .detail(format!(
+                            "it speaks {}",
+                            supported.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                        )),
                     ));
                 }
                 Ok(Dialects::named(&versions))
             }
             Probe::Unauthorized => Err(self.unwelcome(head.status)),
             Probe::Unknown => Err(self.failed(Failure::new(
-                Cause::Connection,
+                FailureKind::Connection,
                 format!("it answered with HTTP {}", head.status),
             ))),
         }

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use portolan_core::{Cause, Error, Failure, Result};
+use portolan_core::{Error, Failure, FailureKind, Result};
 use portolan_wire::{
     envelope,
     error::{self as mcp_error, ErrorObject},
@@ -48,7 +48,7 @@ impl HttpUpstream {
         }
         if status.is_client_error()
             && let Ok(envelope::Incoming::One(envelope::Message::Response(response))) =
-                envelope::parse(&text, &envelope::Limits::default())
+                envelope::parse(&text, &envelope::ParseLimits::default())
             && let envelope::Outcome::Error(raw) = &response.outcome
         {
             let code = ErrorObject::parse(raw).map(|error| error.code);
@@ -65,16 +65,16 @@ impl HttpUpstream {
         }
         let failure = if status.is_redirection() {
             Failure::new(
-                Cause::Config,
+                FailureKind::Config,
                 format!("it redirects (HTTP {status}), which is not followed"),
             )
             .remedy("give the server's final URL")
         } else if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            Failure::new(Cause::Connection, format!("it answered with HTTP {status}"))
+            Failure::new(FailureKind::Connection, format!("it answered with HTTP {status}"))
         } else {
             // Another era than was believed answers like this too.
             self.known.forget();
-            Failure::new(Cause::Protocol, format!("it answered with HTTP {status}"))
+            Failure::new(FailureKind::Protocol, format!("it answered with HTTP {status}"))
         };
         Err(self.failed(failure))
     }
@@ -82,9 +82,9 @@ impl HttpUpstream {
     /// What a status other than 200 says, where there is nothing else to go by.
     pub(in crate::upstream) fn refused_with(&self, status: StatusCode) -> Error {
         let cause = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Cause::Credential,
-            status if status.is_server_error() => Cause::Connection,
-            _ => Cause::Protocol,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FailureKind::Credential,
+            status if status.is_server_error() => FailureKind::Connection,
+            _ => FailureKind::Protocol,
         };
         self.failed(Failure::new(cause, format!("it answered with HTTP {status}")))
     }
@@ -101,7 +101,7 @@ impl HttpUpstream {
     pub(super) fn unwelcome(&self, status: StatusCode) -> Error {
         self.failed(
             Failure::new(
-                Cause::Credential,
+                FailureKind::Credential,
                 format!("it refuses the credential that it was sent (HTTP {status})"),
             )
             .remedy("check the credential of this install"),

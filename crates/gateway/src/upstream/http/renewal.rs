@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use portolan_core::{CredentialRefusal, Outbound, Result};
+use portolan_core::{CredentialRefusal, Result, UpstreamCredential};
 
 use super::HttpUpstream;
 use crate::upstream::connection::Driven;
@@ -21,9 +21,9 @@ impl HttpUpstream {
     pub(super) async fn send_renewing(
         &self,
         mut request: Box<Request<Bytes>>,
-        credential: &Outbound,
+        credential: &UpstreamCredential,
     ) -> Result<Response<Driven>> {
-        let mut renewed: Option<Arc<Outbound>> = None;
+        let mut renewed: Option<Arc<UpstreamCredential>> = None;
         for _ in 0..RENEWALS {
             let refused = renewed.as_deref().unwrap_or(credential);
             let Some(renewal) = &refused.renewal else { break };
@@ -47,7 +47,7 @@ impl HttpUpstream {
     }
 
     /// Nothing of the refused credential goes along with the next one.
-    fn replace(&self, headers: &mut HeaderMap, refused: &Outbound, next: &Outbound) {
+    fn replace(&self, headers: &mut HeaderMap, refused: &UpstreamCredential, next: &UpstreamCredential) {
         for (name, _) in &refused.headers {
             match self.headers.said(name) {
                 Some(value) => drop(headers.insert(name, value.clone())),

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response};
-use portolan_core::{Cause, Error, Failure, Outbound, Result};
+use portolan_core::{Error, Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
     level::LogLevel,
     method::Method,
@@ -19,7 +19,7 @@ use crate::{
 
 impl HttpUpstream {
     /// Sends something that wants no answer.
-    pub(crate) async fn tell(&self, open: &Open, credential: &Outbound, text: Bytes) {
+    pub(crate) async fn tell(&self, open: &Open, credential: &UpstreamCredential, text: Bytes) {
         let headers = self.headers_in(open, credential, &HeaderMap::new());
         if let Err(error) = self.exchange(headers, text, credential, "a notification").await {
             tracing::debug!(server = %self.server.name, %error, "a notification did not arrive");
@@ -27,7 +27,7 @@ impl HttpUpstream {
     }
 
     /// Sends something in a session that another replica may have opened.
-    pub(crate) async fn tell_seat(&self, seat: &Seat, credential: &Outbound, text: Bytes) -> Result<()> {
+    pub(crate) async fn tell_seat(&self, seat: &Seat, credential: &UpstreamCredential, text: Bytes) -> Result<()> {
         let open = Open::at(seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
         let headers = self.headers_in(&open, credential, &HeaderMap::new());
         let (head, _) = self
@@ -37,13 +37,13 @@ impl HttpUpstream {
             return Ok(());
         }
         Err(self.failed(Failure::new(
-            Cause::Protocol,
+            FailureKind::Protocol,
             format!("it does not take the client's answer (HTTP {})", head.status),
         )))
     }
 
     /// Asks a server to log from `level` on, once. One that does not log refuses, which is as good.
-    pub(crate) async fn set_level(&self, open: &Open, credential: &Outbound, level: LogLevel) {
+    pub(crate) async fn set_level(&self, open: &Open, credential: &UpstreamCredential, level: LogLevel) {
         if open.level.load(Ordering::Relaxed) == level.number() {
             return;
         }
@@ -57,7 +57,7 @@ impl HttpUpstream {
     }
 
     /// Ends a session.
-    pub(crate) async fn end_session(&self, open: &Open, credential: &Outbound) {
+    pub(crate) async fn end_session(&self, open: &Open, credential: &UpstreamCredential) {
         if open.id.is_none() {
             return;
         }
@@ -75,7 +75,7 @@ impl HttpUpstream {
         &self,
         headers: HeaderMap,
         text: Bytes,
-        credential: &Outbound,
+        credential: &UpstreamCredential,
         what: &str,
     ) -> Result<(http::response::Parts, Bytes)> {
         let after = self.connector.config.timeouts.handshake;
@@ -85,7 +85,7 @@ impl HttpUpstream {
             // Half an answer says nothing, in particular not that the server is a legacy one.
             let message = events::message(&head.headers, body, self.connector.config.limits.held_bytes).await;
             let message =
-                message.ok_or_else(|| self.failed(Failure::new(Cause::Connection, "its answer broke off")))?;
+                message.ok_or_else(|| self.failed(Failure::new(FailureKind::Connection, "its answer broke off")))?;
             Ok((head, message))
         };
         match tokio::time::timeout(after, exchange).await {
@@ -109,7 +109,7 @@ impl HttpUpstream {
     pub(in crate::upstream) async fn send(
         &self,
         request: Box<Request<Bytes>>,
-        credential: &Outbound,
+        credential: &UpstreamCredential,
     ) -> Result<Response<Driven>> {
         match &credential.renewal {
             None => self.send_once(request).await,
@@ -126,7 +126,7 @@ impl HttpUpstream {
 
     fn place(&self) -> Result<&(http::Uri, http::Uri)> {
         let place = self.place.as_ref();
-        place.ok_or_else(|| self.failed(Failure::new(Cause::Config, "its URL cannot be called")))
+        place.ok_or_else(|| self.failed(Failure::new(FailureKind::Config, "its URL cannot be called")))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, StatusCode, header};
-use portolan_core::{Error, Outbound, Result};
+use portolan_core::{Error, Result, UpstreamCredential};
 use portolan_wire::{era::Era, header as mcp};
 
 use super::{HttpUpstream, is_events};
@@ -64,7 +64,7 @@ impl HttpUpstream {
     }
 
     /// Takes a stream up again, from after the event `from`.
-    pub(crate) async fn take_up(&self, open: &Open, credential: &Outbound, from: &Bytes) -> TakenUp {
+    pub(crate) async fn take_up(&self, open: &Open, credential: &UpstreamCredential, from: &Bytes) -> TakenUp {
         let Ok(from) = HeaderValue::from_bytes(from) else {
             return TakenUp::Never;
         };

@@ -3,10 +3,10 @@
 use std::{cell::Cell, net::SocketAddr, sync::Arc};
 
 use portolan_core::{
-    Asks, Route,
+    Route, ServerRequestPolicy,
     memory::{MemoryBus, MemorySessions},
 };
-use portolan_gateway::{McpGateway, Parts, TokenKeys};
+use portolan_gateway::{GatewayParts, McpGateway, TokenKeys};
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use super::{
@@ -22,7 +22,7 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    async fn start(change: impl FnOnce(&mut Parts), routes: Vec<Route>) -> Self {
+    async fn start(change: impl FnOnce(&mut GatewayParts), routes: Vec<Route>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("nonblocking");
         let address = listener.local_addr().expect("an address");
@@ -74,12 +74,12 @@ impl Replicas {
     }
 
     /// With other parts; `change` is told which replica they are of.
-    pub(crate) async fn with(servers: &[(&str, &str)], change: impl Fn(usize, &mut Parts)) -> Self {
+    pub(crate) async fn with(servers: &[(&str, &str)], change: impl Fn(usize, &mut GatewayParts)) -> Self {
         let (sessions, bus) = (Arc::new(MemorySessions::default()), Arc::new(MemoryBus::new()));
-        let routes = routes(servers, Asks::ALL);
+        let routes = routes(servers, ServerRequestPolicy::ALL);
         let start = |number: usize| {
             let (sessions, bus, change) = (sessions.clone(), bus.clone(), &change);
-            let common = move |parts: &mut Parts| {
+            let common = move |parts: &mut GatewayParts| {
                 parts.keys = TokenKeys::new(1, &[9; 32]).expect("keys");
                 parts.sessions = sessions;
                 parts.bus = Some(bus);

@@ -3,13 +3,14 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use portolan_core::{
-    AllowAll, Asks, Clock, CredentialBroker, EraPin, Gateway, GatewayName, GatewaySpec, Install, InstallName, Owner,
-    Policy, Publication, Route, ServerSpec, Subject, SystemClock, TokenGrant, TraceAudit, UserId,
+    AllowAll, Clock, CredentialBroker, Gateway, GatewayName, GatewaySpec, Install, InstallName, Owner, Policy,
+    ProtocolEra, Publication, Route, ServerRequestPolicy, ServerSpec, Subject, SystemClock, TokenGrant, TraceAudit,
+    UserId,
     memory::{MemorySessions, NoCredentials},
 };
 use portolan_fixtures::http::Options;
 pub(crate) use portolan_fixtures::http::{Eras, HttpFixture};
-use portolan_gateway::{Builder, GatewayConfig, McpGateway, Parts, StaticTokens, TokenKeys, Upstream, digest};
+use portolan_gateway::{Builder, GatewayConfig, GatewayParts, McpGateway, StaticTokens, TokenKeys, Upstream, digest};
 use portolan_process::{ProcessConfig, ServerCommand, StdioServer};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -83,8 +84,8 @@ pub(crate) fn grant(token: &str, subject: Subject) -> TokenGrant {
 }
 
 /// The parts of a gateway, of which tests replace one or two.
-pub(crate) fn parts() -> Parts {
-    Parts {
+pub(crate) fn parts() -> GatewayParts {
+    GatewayParts {
         config: GatewayConfig::default(),
         keys: TokenKeys::random().expect("keys"),
         authenticators: vec![Arc::new(tokens())],
@@ -131,8 +132,8 @@ impl Kind {
             Self::HttpLegacy => Server::Http(http(Eras::Legacy).await),
             Self::HttpModern => Server::Http(http(Eras::Modern).await),
             Self::HttpBoth => Server::Http(http(Eras::Both).await),
-            Self::StdioLegacy => stdio(&["--era", "legacy"], EraPin::Auto),
-            Self::StdioModern => stdio(&["--era", "modern"], EraPin::Auto),
+            Self::StdioLegacy => stdio(&["--era", "legacy"], ProtocolEra::Auto),
+            Self::StdioModern => stdio(&["--era", "modern"], ProtocolEra::Auto),
         }
     }
 }
@@ -161,7 +162,7 @@ pub(crate) async fn http_again(address: SocketAddr, eras: Eras) -> HttpFixture {
 }
 
 /// A stdio server with a ledger.
-pub(crate) fn stdio(args: &[&str], era: EraPin) -> Server {
+pub(crate) fn stdio(args: &[&str], era: ProtocolEra) -> Server {
     let dir = tempfile::tempdir().expect("a directory");
     let ledger = dir.path().join("ledger");
     let mut all: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
@@ -238,19 +239,24 @@ fn ledger(dir: &TempDir) -> Vec<String> {
 
 /// Publishes a gateway in front of remote servers, for everybody.
 pub(crate) async fn publish(gateway: &McpGateway, name: &str, servers: &[(&str, &str)]) {
-    publish_asking(gateway, name, servers, Asks::default()).await;
+    publish_asking(gateway, name, servers, ServerRequestPolicy::default()).await;
 }
 
 /// The same, for servers that may ask so much.
-pub(crate) async fn publish_asking(gateway: &McpGateway, name: &str, servers: &[(&str, &str)], asks: Asks) {
+pub(crate) async fn publish_asking(
+    gateway: &McpGateway,
+    name: &str,
+    servers: &[(&str, &str)],
+    asks: ServerRequestPolicy,
+) {
     publish_routes(gateway, name, routes(servers, asks)).await;
 }
 
 /// Routes to remote servers, for everybody.
-pub(crate) fn routes(servers: &[(&str, &str)], asks: Asks) -> Vec<Route> {
+pub(crate) fn routes(servers: &[(&str, &str)], asks: ServerRequestPolicy) -> Vec<Route> {
     let route = |(name, url): &(&str, &str)| {
         let mut server = ServerSpec::remote(name, url).expect("a server");
-        server.asks = asks;
+        server.server_requests = asks;
         let server = Arc::new(server);
         let install = install(&server, Owner::Org);
         Route::new(server, vec![install], true)
@@ -264,7 +270,11 @@ pub(crate) async fn publish_routes(gateway: &McpGateway, name: &str, routes: Vec
 }
 
 /// Two gateways with the same keys, sessions and servers, which know each other's addresses.
-pub(crate) async fn replicas(servers: &[(&str, &str)], asks: Asks, change: impl Fn(&mut GatewayConfig)) -> [Site; 2] {
+pub(crate) async fn replicas(
+    servers: &[(&str, &str)],
+    asks: ServerRequestPolicy,
+    change: impl Fn(&mut GatewayConfig),
+) -> [Site; 2] {
     let sessions: Arc<MemorySessions> = Arc::default();
     let routes = routes(servers, asks);
     let mut sites = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_gateway::{GatewayConfig, McpGateway};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ async fn site_with(url: &str, change: impl FnOnce(&mut GatewayConfig)) -> Site {
     parts.config.drive_tasks = true;
     change(&mut parts.config);
     let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(&site.gateway, "default", &[("up", url)], Asks::ALL).await;
+    publish_asking(&site.gateway, "default", &[("up", url)], ServerRequestPolicy::ALL).await;
     site
 }
 
@@ -116,7 +116,10 @@ async fn a_driven_task_names_resources_as_any_call_does() {
     let result = json!({"resultType": "complete", "content": [link]});
     let jobs = Jobs::start(json!({"status": "completed", "result": result})).await;
     let upstream = portolan_gateway::Upstream::http(jobs.url());
-    let site = Site::with([("up", upstream)], |builder| builder.uris(portolan_core::Uris::Prefix)).await;
+    let site = Site::with([("up", upstream)], |builder| {
+        builder.uris(portolan_core::ResourceNaming::Prefix)
+    })
+    .await;
     for speaks in [Speaks::June, Speaks::November] {
         let client = Client::connect(site.address, speaks).await;
         let answer = client.tool("up__t", json!({})).await;
@@ -127,7 +130,10 @@ async fn a_driven_task_names_resources_as_any_call_does() {
 #[tokio::test]
 async fn a_legacy_client_is_asked_on_its_stream_and_on_another_replica() {
     let jobs = Jobs::start(asks(&["first", "second"])).await;
-    let [one, other] = replicas(&[("up", &jobs.url())], Asks::ALL, |config| config.drive_tasks = true).await;
+    let [one, other] = replicas(&[("up", &jobs.url())], ServerRequestPolicy::ALL, |config| {
+        config.drive_tasks = true
+    })
+    .await;
     let client = Client::able(one.address, Speaks::November, FORMS).await;
     let elsewhere = client.at(other.address);
     let mut incoming = client.begin(&call(&client)).await;
@@ -179,7 +185,10 @@ async fn modern(client: &Client, extra: &Value) -> Value {
 #[tokio::test]
 async fn a_modern_client_is_asked_by_its_result_and_any_replica_goes_on() {
     let jobs = Jobs::start(asks(&["a", "b"])).await;
-    let [one, other] = replicas(&[("up", &jobs.url())], Asks::ALL, |config| config.drive_tasks = true).await;
+    let [one, other] = replicas(&[("up", &jobs.url())], ServerRequestPolicy::ALL, |config| {
+        config.drive_tasks = true
+    })
+    .await;
     let client = Client::able(one.address, Speaks::Modern, FORMS).await;
     let elsewhere = client.at(other.address);
     let asked = modern(&client, &json!({})).await["result"].clone();

@@ -1,6 +1,6 @@
 //! The tasks of 2025-11-25, between legacy clients and servers.
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 
@@ -86,7 +86,7 @@ async fn tasks_are_offered_to_sessions_that_have_them_by_servers_that_have_them(
 #[tokio::test]
 async fn a_task_is_found_by_its_id_on_every_replica() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], Asks::ALL, |_| {}).await;
+    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = connect(&one).await;
     let elsewhere = client.at(other.address);
     let id = create(&client, "up__slow_compute", json!({"seconds": 0.1, "label": "x"})).await;
@@ -112,7 +112,7 @@ async fn a_task_is_found_by_its_id_on_every_replica() {
 #[tokio::test]
 async fn a_task_asks_on_the_stream_of_its_result() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], Asks::ALL, |_| {}).await;
+    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = connect(&one).await;
     let elsewhere = client.at(other.address);
     let id = create(&client, "up__multi_input", json!({})).await;

@@ -1,6 +1,6 @@
 //! Tasks of legacy servers, for modern clients: those that know tasks, and those that do not.
 
-use portolan_core::Asks;
+use portolan_core::ServerRequestPolicy;
 use portolan_gateway::{McpGateway, Upstream};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::{
 
 async fn site(url: &str) -> Site {
     let site = Site::serve(McpGateway::new(parts())).await;
-    publish_asking(&site.gateway, "default", &[("up", url)], Asks::ALL).await;
+    publish_asking(&site.gateway, "default", &[("up", url)], ServerRequestPolicy::ALL).await;
     site
 }
 
@@ -64,7 +64,7 @@ async fn moved(client: &Client, id: &Value) -> Value {
 #[tokio::test]
 async fn a_task_comes_to_what_it_comes_to_at_its_server() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], Asks::ALL, |_| {}).await;
+    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = connect(&one, KNOWN).await;
     let elsewhere = client.at(other.address);
     let discovered = result(&client, "server/discover", json!({})).await;
@@ -107,7 +107,7 @@ async fn a_task_comes_to_what_it_comes_to_at_its_server() {
 #[tokio::test]
 async fn a_task_asks_through_any_replica() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], Asks::ALL, |_| {}).await;
+    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = connect(&one, KNOWN).await;
     let elsewhere = client.at(other.address);
     let id = create(&client, "up__multi_input", json!({})).await;
@@ -150,7 +150,13 @@ async fn a_task_that_nobody_looks_after_is_heard_no_more_and_can_be_answered_all
     let mut parts = parts();
     parts.config.timeouts.question = std::time::Duration::from_millis(200);
     let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(&site.gateway, "default", &[("up", &server.url())], Asks::ALL).await;
+    publish_asking(
+        &site.gateway,
+        "default",
+        &[("up", &server.url())],
+        ServerRequestPolicy::ALL,
+    )
+    .await;
     let client = connect(&site, KNOWN).await;
     let id = create(&client, "up__confirm_delete", json!({"filename": "f"})).await;
     let asked = moved(&client, &id).await;
@@ -178,7 +184,13 @@ async fn one_caller_has_only_so_many_tasks_heard() {
     let mut parts = parts();
     parts.config.limits.suspended_per_caller = 1;
     let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(&site.gateway, "default", &[("up", &server.url())], Asks::ALL).await;
+    publish_asking(
+        &site.gateway,
+        "default",
+        &[("up", &server.url())],
+        ServerRequestPolicy::ALL,
+    )
+    .await;
     let client = connect(&site, KNOWN).await;
     let first = create(&client, "up__multi_input", json!({})).await;
     assert_eq!(moved(&client, &first).await["status"], "input_required");
@@ -223,7 +235,7 @@ async fn a_task_can_be_cancelled_by_its_caller_alone() {
 #[tokio::test]
 async fn what_is_done_only_as_a_task_is_driven_for_who_knows_none() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], Asks::ALL, |_| {}).await;
+    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = connect(&one, r#"{"elicitation":{}}"#).await;
     let elsewhere = client.at(other.address);
     let failed = client.tool("up__failing_job", json!({})).await;

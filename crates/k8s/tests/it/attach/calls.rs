@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portolan_core::{Answer, Channel, ChannelRequest, ExchangeEvent, Result};
+use portolan_core::{Channel, ChannelRequest, ExchangeEvent, Result, RpcResponse};
 use portolan_k8s::attach::AttachChannel;
 use serde_json::{Value, json};
 
@@ -16,8 +16,8 @@ pub(super) fn request(params: &Value) -> ChannelRequest {
 
 pub(super) async fn call(channel: &Arc<AttachChannel>, params: Value) -> Result<Value> {
     match channel.call(request(&params)).await?.answer().await? {
-        Answer::Result(raw) => Ok(serde_json::from_slice(&raw).unwrap()),
-        Answer::Error(raw) => panic!("{raw:?}"),
+        RpcResponse::Result(raw) => Ok(serde_json::from_slice(&raw).unwrap()),
+        RpcResponse::Error(raw) => panic!("{raw:?}"),
     }
 }
 
@@ -28,9 +28,9 @@ async fn answers_come_back_in_both_versions_of_the_protocol() {
         api.state.lock().unwrap().protocol = protocol;
         let channel = api.channel(|_| {});
         let mut stdio = api.attached().await;
-        stdio.shake().await;
+        stdio.handshake().await;
         tokio::spawn(stdio.echo());
-        let hello = channel.hello().await.unwrap();
+        let hello = channel.handshake().await.unwrap();
         assert_eq!(
             (hello.modern, hello.generation, &*hello.version),
             (false, 1, "2025-11-25")
@@ -47,7 +47,7 @@ async fn lines_come_in_whatever_pieces() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     let calls = [1, 2, 3].map(|number| {
         let channel = channel.clone();
         tokio::spawn(async move { call(&channel, json!({"number": number})).await })
@@ -78,7 +78,7 @@ async fn large_messages_pass_both_ways() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     tokio::spawn(stdio.echo());
     let large = json!({"text": "x".repeat(8 << 20)});
     assert_eq!(call(&channel, large.clone()).await.unwrap(), large);
@@ -89,16 +89,16 @@ async fn a_question_is_answered() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
-    stdio.shake().await;
-    let mut exchange = channel.call(request(&json!({})).respondent("a")).await.unwrap();
+    stdio.handshake().await;
+    let mut exchange = channel.call(request(&json!({})).requester_key("a")).await.unwrap();
     let id = stdio.message().await.unwrap()["id"].clone();
     stdio
         .say(&json!({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}}))
         .await;
-    let Some(ExchangeEvent::Question(question)) = exchange.next().await else {
+    let Some(ExchangeEvent::ServerRequest(question)) = exchange.next().await else {
         panic!("no question");
     };
-    exchange.respond(question.key, Answer::Result("{\"yes\":1}".into()));
+    exchange.respond(question.key, RpcResponse::Result("{\"yes\":1}".into()));
     assert_eq!(
         stdio.message().await.unwrap(),
         json!({"jsonrpc": "2.0", "id": "q", "result": {"yes": 1}})
@@ -125,7 +125,7 @@ async fn calls_wait_for_a_pod() {
         // The first one was given up when the aim changed.
         loop {
             let mut stdio = api.attached().await;
-            if tokio::time::timeout(Duration::from_millis(500), stdio.shake())
+            if tokio::time::timeout(Duration::from_millis(500), stdio.handshake())
                 .await
                 .is_ok()
             {

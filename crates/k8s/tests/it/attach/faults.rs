@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_core::{Cause, Channel, Error, Failure, Result};
+use portolan_core::{Channel, Error, Failure, FailureKind, Result};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -24,12 +24,12 @@ async fn a_lost_connection_fails_what_was_sent_and_the_server_is_not_shaken_hand
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     let exchange = channel.call(request(&json!({"old": true}))).await.unwrap();
     let old = stdio.message().await.unwrap()["id"].as_u64().unwrap();
     drop(stdio);
     let lost = failure(exchange.answer().await);
-    assert_eq!(lost.cause, Cause::Connection);
+    assert_eq!(lost.kind, FailureKind::Connection);
     assert!(
         lost.is_retryable() && lost.message.contains("connection to its pod was lost"),
         "{lost}"
@@ -48,7 +48,7 @@ async fn a_lost_connection_fails_what_was_sent_and_the_server_is_not_shaken_hand
     stdio.answer(&old.into(), json!({"late": true})).await;
     stdio.answer(&new.into(), json!({"right": true})).await;
     assert_eq!(calling.await.unwrap().unwrap(), json!({"right": true}));
-    assert_eq!(channel.hello().await.unwrap().generation, 1);
+    assert_eq!(channel.handshake().await.unwrap().generation, 1);
 }
 
 #[tokio::test]
@@ -56,8 +56,8 @@ async fn an_idle_connection_that_is_lost_needs_no_line_end() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
-    stdio.shake().await;
-    channel.hello().await.unwrap();
+    stdio.handshake().await;
+    channel.handshake().await.unwrap();
     drop(stdio);
     let mut stdio = api.attached().await;
     let calling = tokio::spawn(async move { call(&channel, json!({})).await });
@@ -69,14 +69,14 @@ async fn an_idle_connection_that_is_lost_needs_no_line_end() {
 #[tokio::test]
 async fn a_close_without_a_status_is_a_lost_connection_and_one_with_it_is_an_end() {
     for (status, cause) in [
-        (None, Cause::Connection),
-        (Some("Success"), Cause::Exited),
-        (Some("Failure"), Cause::Connection),
+        (None, FailureKind::Connection),
+        (Some("Success"), FailureKind::Exited),
+        (Some("Failure"), FailureKind::Connection),
     ] {
         let mut api = Api::start().await;
         let channel = api.channel(|_| {});
         let mut stdio = api.attached().await;
-        stdio.shake().await;
+        stdio.handshake().await;
         let exchange = channel.call(request(&json!({}))).await.unwrap();
         stdio.message().await.unwrap();
         if let Some(status) = status {
@@ -84,7 +84,7 @@ async fn a_close_without_a_status_is_a_lost_connection_and_one_with_it_is_an_end
             stdio.write(3, status.to_string().as_bytes()).await;
         }
         stdio.socket.close(None).await.unwrap();
-        assert_eq!(failure(exchange.answer().await).cause, cause, "{status:?}");
+        assert_eq!(failure(exchange.answer().await).kind, cause, "{status:?}");
     }
 }
 
@@ -93,16 +93,16 @@ async fn a_new_start_is_shaken_hands_with() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     let exchange = channel.call(request(&json!({}))).await.unwrap();
     stdio.message().await.unwrap();
     api.state.lock().unwrap().starts += 1;
     channel.aim(api.run());
-    assert_eq!(failure(exchange.answer().await).cause, Cause::Exited);
+    assert_eq!(failure(exchange.answer().await).kind, FailureKind::Exited);
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     tokio::spawn(stdio.echo());
-    assert_eq!(channel.hello().await.unwrap().generation, 2);
+    assert_eq!(channel.handshake().await.unwrap().generation, 2);
     call(&channel, json!({})).await.unwrap();
 }
 
@@ -112,12 +112,12 @@ async fn a_new_start_that_nobody_told_of_is_shaken_hands_with_too() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
-    stdio.shake().await;
-    channel.hello().await.unwrap();
+    stdio.handshake().await;
+    channel.handshake().await.unwrap();
     api.state.lock().unwrap().starts += 1;
     drop(stdio);
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     tokio::spawn(stdio.echo());
     call(&channel, json!({})).await.unwrap();
 }
@@ -127,11 +127,11 @@ async fn a_huge_line_fails_its_own_call_only() {
     let mut api = Api::start().await;
     let channel = api.channel(|config| config.limits.line = 1 << 20);
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     let exchange = channel.call(request(&json!({}))).await.unwrap();
     let id = stdio.message().await.unwrap()["id"].clone();
     stdio.answer(&id, json!({"x": "y".repeat(3 << 20)})).await;
-    assert_eq!(failure(exchange.answer().await).cause, Cause::Protocol);
+    assert_eq!(failure(exchange.answer().await).kind, FailureKind::Protocol);
     tokio::spawn(stdio.echo());
     call(&channel, json!({})).await.unwrap();
 }
@@ -141,7 +141,7 @@ async fn a_flood_of_output_stops_nobody() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     let exchange = channel.call(request(&json!({}))).await.unwrap();
     let id = stdio.message().await.unwrap()["id"].clone();
     let line = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x".repeat(100)}});
@@ -161,12 +161,12 @@ async fn who_does_not_answer_pings_is_given_up() {
         config.pong = Duration::from_millis(200);
     });
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     let begun = std::time::Instant::now();
     let exchange = channel.call(request(&json!({}))).await.unwrap();
     // It is not read from, so nobody answers for it.
     let lost = failure(exchange.answer().await);
-    assert_eq!(lost.cause, Cause::Connection);
+    assert_eq!(lost.kind, FailureKind::Connection);
     assert!(lost.message.contains("does not answer"), "{lost}");
     assert!(begun.elapsed() < Duration::from_secs(2));
     drop(stdio);
@@ -180,7 +180,7 @@ async fn a_server_that_is_silent_for_long_is_not() {
         config.pong = Duration::from_millis(100);
     });
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     let exchange = channel.call(request(&json!({}))).await.unwrap();
     let id = stdio.message().await.unwrap()["id"].clone();
     let mut pings = 0;
@@ -204,7 +204,7 @@ async fn a_missing_rule_is_named() {
     api.state.lock().unwrap().refuses = Some(403);
     let channel = api.channel(|_| {});
     let refused = failure(call(&channel, json!({})).await);
-    assert_eq!(refused.cause, Cause::Config);
+    assert_eq!(refused.kind, FailureKind::Config);
     assert!(
         refused.message.contains("pods/attach") && refused.message.contains("create"),
         "{refused}"
@@ -216,10 +216,10 @@ async fn dropping_the_channel_detaches() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     let exchange = channel.call(request(&json!({}))).await.unwrap();
     stdio.message().await.unwrap();
     drop(channel);
-    assert_eq!(failure(exchange.answer().await).cause, Cause::Stopped);
+    assert_eq!(failure(exchange.answer().await).kind, FailureKind::Stopped);
     assert_eq!(stdio.line().await, None);
 }

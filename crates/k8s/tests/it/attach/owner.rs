@@ -17,7 +17,7 @@ fn program(api: &Api, holder: &str) -> Arc<AttachChannel> {
 
 async fn serve(api: &mut Api) {
     let mut stdio = api.attached().await;
-    stdio.shake().await;
+    stdio.handshake().await;
     tokio::spawn(stdio.echo());
 }
 

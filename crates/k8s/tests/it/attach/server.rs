@@ -60,7 +60,7 @@ impl Stdio {
     }
 
     /// Answers the handshake of a legacy server. Gives how many messages that took.
-    pub(super) async fn shake(&mut self) {
+    pub(super) async fn handshake(&mut self) {
         let probe = self.message().await.unwrap();
         assert_eq!(probe["method"], "server/discover");
         self.say(&json!({"jsonrpc": "2.0", "id": probe["id"], "error": {"code": -32601, "message": "no"}}))

@@ -1,6 +1,6 @@
 //! How a server is reached in its pod.
 
-use portolan_core::{EraPin, Source, StdioCarrier, Transport};
+use portolan_core::{ProtocolEra, Source, StdioCarrier, Transport};
 use portolan_k8s::{
     BridgeSource,
     render::{Carrier, ServerPort},
@@ -155,8 +155,8 @@ fn the_bridge_is_asked_about_its_server_and_restarted_for_itself_alone() {
 #[test]
 fn the_bridge_is_told_what_the_server_speaks_and_may_ask() {
     let mut world = World::command();
-    world.spec.era = EraPin::Legacy;
-    world.spec.asks.sampling = true;
+    world.spec.era = ProtocolEra::Legacy;
+    world.spec.server_requests.sampling = true;
     world.spec.kubernetes.grace_seconds = Some(60);
     let flags = [
         "--port",
@@ -174,8 +174,8 @@ fn the_bridge_is_told_what_the_server_speaks_and_may_ask() {
         args.as_array().expect("args")[..flags.len()],
         flags.map(|flag| json!(flag))
     );
-    world.spec.asks.elicitation = false;
-    world.spec.asks.sampling = false;
+    world.spec.server_requests.elicitation = false;
+    world.spec.server_requests.sampling = false;
     assert_eq!(world.container()["args"][5], "none");
 }
 
@@ -223,6 +223,6 @@ fn legacy_sessions_keep_to_one_of_several_copies() {
     assert_eq!(affinity(&world), None);
     world.spec.kubernetes.replicas = Some(2);
     assert_eq!(affinity(&world).as_deref(), Some("ClientIP"));
-    world.spec.era = EraPin::Modern;
+    world.spec.era = ProtocolEra::Modern;
     assert_eq!(affinity(&world), None, "each call may go to any copy");
 }

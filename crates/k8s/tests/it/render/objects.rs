@@ -1,6 +1,6 @@
 //! Which objects there are, what they are called, and how they lead back to their install.
 
-use portolan_core::{Cause, Error, Owner, ServerName, UserId};
+use portolan_core::{Error, FailureKind, Owner, ServerName, UserId};
 use portolan_k8s::name::{self, Unit};
 use serde_json::json;
 
@@ -153,7 +153,7 @@ fn a_secret_that_is_missing_is_said_to_be() {
     world.secrets.clear();
     match world.try_render() {
         Err(Error::NotReady { failure, .. }) => {
-            assert_eq!(failure.cause, Cause::Config);
+            assert_eq!(failure.kind, FailureKind::Config);
             assert!(failure.message.contains("API_KEY"), "{failure}");
             assert!(failure.remedy.is_some());
         }

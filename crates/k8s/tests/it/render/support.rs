@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use portolan_core::{
-    CredentialKey, Error, InstallName, Owner, Result, RunSpec, Secret, ServerName, Source, TeamId, Transport, Value,
+    CredentialKey, EnvValue, Error, InstallName, Owner, Result, RunSpec, Secret, ServerName, Source, TeamId, Transport,
 };
 use portolan_k8s::{
     Environment, KubeConfig, Scheduling,
@@ -92,13 +92,13 @@ impl World {
     }
 
     pub(super) fn plain(mut self, name: &str, text: &str) -> Self {
-        self.spec.env.insert(name.into(), Value::Plain(text.into()));
+        self.spec.env.insert(name.into(), EnvValue::Plain(text.into()));
         self
     }
 
     pub(super) fn secret(mut self, name: &str, text: &str) -> Self {
         let key = self.key(&name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"), text);
-        self.spec.env.insert(name.into(), Value::Secret(key));
+        self.spec.env.insert(name.into(), EnvValue::Secret(key));
         self
     }
 
@@ -107,7 +107,7 @@ impl World {
             &format!("file-{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")),
             text,
         );
-        self.spec.files.insert(name.into(), Value::Secret(key));
+        self.spec.files.insert(name.into(), EnvValue::Secret(key));
         self
     }
 

@@ -17,16 +17,16 @@ use crate::mailbox::Batch;
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn mailbox() -> Arc<Mailbox> {
-    Mailbox::new("test".into(), Limits::default(), 1)
+    Mailbox::new("test".into(), ProcessLimits::default(), 1)
 }
 
-fn call(mailbox: &Arc<Mailbox>, respondent: Option<&str>) -> Exchange {
-    call_of(mailbox, "tools/call", respondent)
+fn call(mailbox: &Arc<Mailbox>, requester_key: Option<&str>) -> Exchange {
+    call_of(mailbox, "tools/call", requester_key)
 }
 
-fn call_of(mailbox: &Arc<Mailbox>, method: &str, respondent: Option<&str>) -> Exchange {
+fn call_of(mailbox: &Arc<Mailbox>, method: &str, requester_key: Option<&str>) -> Exchange {
     let mut request = ChannelRequest::new(method, None, MINUTE);
-    request.respondent = respondent.map(Into::into);
+    request.requester_key = requester_key.map(Into::into);
     let placed = mailbox.call(&request, Instant::now() + MINUTE).unwrap();
     Exchange::new(placed.events, placed.handle.cancelled_on_drop())
 }
@@ -55,15 +55,15 @@ fn questions(exchange: &mut Exchange) -> Vec<u64> {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let mut keys = Vec::new();
     while let std::task::Poll::Ready(Some(event)) = exchange.poll_next(&mut cx) {
-        if let ExchangeEvent::Question(question) = event {
+        if let ExchangeEvent::ServerRequest(question) = event {
             keys.push(question.key);
         }
     }
     keys
 }
 
-fn yes() -> Answer {
-    Answer::Result(Bytes::from_static(br#"{"action":"accept"}"#))
+fn yes() -> RpcResponse {
+    RpcResponse::Result(Bytes::from_static(br#"{"action":"accept"}"#))
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_question_goes_to_the_latest_call_and_its_answer_back_under_the_server
         params: Some(Bytes::from_static(br#"{"message":"sure?"}"#)),
     });
     assert!(questions(&mut first).is_empty());
-    let Some(ExchangeEvent::Question(question)) = second.next().await else {
+    let Some(ExchangeEvent::ServerRequest(question)) = second.next().await else {
         panic!("no question");
     };
     assert_eq!(
@@ -123,7 +123,7 @@ async fn a_cancelled_call_is_forgotten_after_a_while() {
     let (mut mine, theirs) = (call(&mailbox, Some("a")), call(&mailbox, Some("b")));
     written(&mailbox);
     drop(theirs);
-    tokio::time::advance(Limits::default().cancelling).await;
+    tokio::time::advance(ProcessLimits::default().cancelling).await;
     ask(&mailbox, 1);
     assert_eq!(questions(&mut mine).len(), 1);
 }
@@ -196,7 +196,7 @@ enum Step {
     /// The server asks while it works on one of the calls, be it cancelled meanwhile.
     Ask(usize),
     /// The server answers a call.
-    Answer(usize),
+    RpcResponse(usize),
     /// A caller goes.
     Drop(usize),
     /// A caller answers a question that it was asked, perhaps again.
@@ -210,7 +210,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0usize..4).prop_map(Step::Call),
         4 => any().prop_map(Step::Ask),
-        2 => any().prop_map(Step::Answer),
+        2 => any().prop_map(Step::RpcResponse),
         1 => any().prop_map(Step::Drop),
         4 => any().prop_map(Step::Respond),
         1 => any().prop_map(Step::Withdraw),
@@ -257,7 +257,7 @@ impl Play {
                     self.hear(caller);
                 }
             }
-            Step::Answer(at) if !self.at_work.is_empty() => {
+            Step::RpcResponse(at) if !self.at_work.is_empty() => {
                 let caller = self.at_work.swap_remove(at % self.at_work.len());
                 mailbox.answer(caller as u64 + 1, Ok(yes()));
             }

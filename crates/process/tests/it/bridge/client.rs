@@ -23,7 +23,7 @@ pub(super) struct Client {
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct RpcResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -38,7 +38,7 @@ pub(super) struct Events {
     connection: AbortHandle,
 }
 
-impl Answer {
+impl RpcResponse {
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
@@ -86,17 +86,17 @@ impl Client {
     }
 
     /// Posts a message and waits for all of the answer.
-    pub(super) async fn post(&self, message: &Value) -> Answer {
+    pub(super) async fn post(&self, message: &Value) -> RpcResponse {
         self.try_post(message).await.unwrap()
     }
 
-    pub(super) async fn try_post(&self, message: &Value) -> Result<Answer, Failed> {
+    pub(super) async fn try_post(&self, message: &Value) -> Result<RpcResponse, Failed> {
         let (response, _) = send(self.port, self.request("POST", Some(message))).await?;
         whole(response).await
     }
 
     /// Calls a tool in the session. The result, or the error.
-    pub(super) async fn tool(&self, id: u64, name: &str, arguments: Value) -> Answer {
+    pub(super) async fn tool(&self, id: u64, name: &str, arguments: Value) -> RpcResponse {
         self.post(&call(id, name, arguments)).await
     }
 
@@ -110,7 +110,7 @@ impl Client {
         self.events(self.request("GET", None)).await
     }
 
-    pub(super) async fn delete(&self) -> Answer {
+    pub(super) async fn delete(&self) -> RpcResponse {
         let (response, _) = send(self.port, self.request("DELETE", None)).await.unwrap();
         whole(response).await.unwrap()
     }
@@ -158,7 +158,7 @@ pub(super) fn call(id: u64, name: &str, arguments: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": name, "arguments": arguments}})
 }
 
-pub(super) async fn get(port: u16, path: &str) -> Result<Answer, Failed> {
+pub(super) async fn get(port: u16, path: &str) -> Result<RpcResponse, Failed> {
     let request = Request::get(path).header("host", "bridge").body(Full::default())?;
     whole(send(port, request).await?.0).await
 }
@@ -175,9 +175,9 @@ pub(super) async fn send(
     Ok((response, connection.abort_handle()))
 }
 
-pub(super) async fn whole(response: Response<Incoming>) -> Result<Answer, Failed> {
+pub(super) async fn whole(response: Response<Incoming>) -> Result<RpcResponse, Failed> {
     let (head, body) = response.into_parts();
-    Ok(Answer {
+    Ok(RpcResponse {
         status: head.status,
         headers: head.headers,
         body: body.collect().await?.to_bytes(),

@@ -151,13 +151,13 @@ async fn an_answer_of_16_mib_passes() {
 async fn the_bridge_and_the_channel_say_the_same() {
     let bridge = Bridge::of_fixture(&["--era", "modern"]).await;
     let served = crate::support::serve(["--era", "modern"]);
-    assert!(served.server.hello().await.unwrap().modern);
+    assert!(served.server.handshake().await.unwrap().modern);
     let message = modern("tools/list", json!({}));
     let bridged = bridge.client().post(&message).await.json();
     let params = message["params"].to_string();
     let request = portolan_core::ChannelRequest::new("tools/list", Some(params.into()), crate::support::PATIENCE);
     let answer = served.server.call(request).await.unwrap().answer().await.unwrap();
-    let portolan_core::Answer::Result(raw) = answer else {
+    let portolan_core::RpcResponse::Result(raw) = answer else {
         panic!("an error");
     };
     assert_eq!(

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use portolan_core::{Outbound, Result};
+use portolan_core::{Result, UpstreamCredential};
 use portolan_wire::{
     envelope::{self, Incoming, Message},
     header as mcp,
@@ -26,7 +26,7 @@ const LASTED: Duration = Duration::from_secs(10);
 pub(crate) struct GetStream {
     http: Arc<HttpUpstream>,
     open: Arc<Open>,
-    credential: Arc<Outbound>,
+    credential: Arc<UpstreamCredential>,
     stage: Stage,
     pace: Pace,
     last_id: Option<HeaderValue>,
@@ -60,7 +60,7 @@ enum Stage {
 }
 
 impl GetStream {
-    pub(crate) fn new(http: &Arc<HttpUpstream>, open: &Arc<Open>, credential: &Arc<Outbound>) -> Self {
+    pub(crate) fn new(http: &Arc<HttpUpstream>, open: &Arc<Open>, credential: &Arc<UpstreamCredential>) -> Self {
         let mut stream = Self {
             http: http.clone(),
             open: open.clone(),
@@ -179,7 +179,7 @@ impl GetStream {
                     self.last_id = HeaderValue::try_from(&*id).ok().filter(|_| !id.is_empty());
                 }
                 self.retry = event.retry.map(Duration::from_millis).or(self.retry);
-                let limits = envelope::Limits { depth: 1024, batch: 1 };
+                let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
                 if let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits) {
                     return Some(message);
                 }

@@ -6,14 +6,14 @@ use bytes::Bytes;
 ///
 /// A run is open or not; an open run may be *held* from some byte on: whether that part is kept
 /// is not known yet.
-pub(super) struct Cut<'a, E> {
+pub(super) struct ChunkCursor<'a, E> {
     bytes: Bytes,
     run: Option<usize>,
     held: Option<usize>,
     out: &'a mut E,
 }
 
-impl<'a, E: Extend<Bytes>> Cut<'a, E> {
+impl<'a, E: Extend<Bytes>> ChunkCursor<'a, E> {
     pub(super) fn new(bytes: Bytes, silent: bool, out: &'a mut E) -> Self {
         Self {
             bytes,

@@ -14,8 +14,8 @@ mod tests;
 
 use bytes::Bytes;
 
-pub use self::insert::{Insertion, Place};
-use self::{insert::InsertStream, walk::Walk};
+pub use self::insert::{JsonPath, StringPrefix};
+use self::{insert::InsertStream, walk::ResponseRewriter};
 use crate::id::{InvalidId, RequestId};
 
 /// What to change in a response.
@@ -42,7 +42,7 @@ pub enum ResultType {
 
 /// What a message turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MessageKind {
     /// A response with a result.
     Result,
     /// A response with an error.
@@ -53,11 +53,11 @@ pub enum Kind {
 
 /// What has been seen of a message so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Head {
+pub struct MessageHead {
     /// The id the message came with; none if it was null.
     pub id: Option<RequestId>,
     /// What the message is.
-    pub kind: Option<Kind>,
+    pub kind: Option<MessageKind>,
     /// The raw JSON of `resultType`.
     pub result_type: Option<Bytes>,
     /// Whether the result has a member that answers: `content`, `structuredContent`, `contents` or `messages`. One that
@@ -73,7 +73,7 @@ pub struct Head {
 /// output is JSON if its input is, and a damaged input is not always found out.
 ///
 /// ```
-/// use portolan_wire::{Bytes, id::RequestId, stream::{Edit, ResponseStream, ResultType}};
+/// use portolan_wire::{Bytes, id::RequestId, rewrite::{Edit, ResponseStream, ResultType}};
 ///
 /// let edit = Edit { id: RequestId::from_u64(9), result_type: ResultType::Ensure };
 /// let mut stream = ResponseStream::new(edit);
@@ -84,11 +84,11 @@ pub struct Head {
 /// let head = stream.finish()?;
 /// assert_eq!(head.id.unwrap().as_raw(), br#""a-1""#);
 /// assert_eq!(out.concat(), br#"{"id":9,"result":{"content":[],"resultType":"complete"}}"#);
-/// # Ok::<(), portolan_wire::stream::StreamError>(())
+/// # Ok::<(), portolan_wire::rewrite::StreamError>(())
 /// ```
 #[derive(Debug)]
 pub struct ResponseStream {
-    walk: Walk,
+    walk: ResponseRewriter,
     /// What is put into the text besides.
     inserts: Option<Box<InsertStream>>,
     failed: Option<StreamError>,
@@ -98,7 +98,7 @@ impl ResponseStream {
     /// Edits the next message like this.
     pub fn new(edit: Edit) -> Self {
         Self {
-            walk: Walk::new(edit),
+            walk: ResponseRewriter::new(edit),
             inserts: None,
             failed: None,
         }
@@ -107,7 +107,7 @@ impl ResponseStream {
     /// The same, with text put into the strings at a place of the message. Where there are places, the structure of the
     /// message is checked further down.
     #[must_use]
-    pub fn inserting(self, place: Place, insertion: Insertion) -> Self {
+    pub fn inserting(self, place: JsonPath, insertion: StringPrefix) -> Self {
         Self {
             inserts: Some(Box::new(InsertStream::new(place, insertion))),
             ..self
@@ -134,12 +134,12 @@ impl ResponseStream {
     }
 
     /// What has been seen so far: enough, after a chunk or two, to treat an error otherwise.
-    pub fn head(&self) -> &Head {
+    pub fn head(&self) -> &MessageHead {
         self.walk.head()
     }
 
     /// Ends the message and says what it was.
-    pub fn finish(self) -> Result<Head, StreamError> {
+    pub fn finish(self) -> Result<MessageHead, StreamError> {
         match self.failed {
             Some(fault) => Err(fault),
             None => {

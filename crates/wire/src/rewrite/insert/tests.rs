@@ -4,16 +4,19 @@ use serde_json::Value;
 use super::*;
 use crate::{
     id::RequestId,
-    stream::{Edit, ResponseStream, ResultType},
+    rewrite::{Edit, ResponseStream, ResultType},
 };
 
-const PLACE: Place = Place::Members(&[
-    ("uri", Place::Here),
-    ("in", Place::Members(&[("uri", Place::Here), ("deep/er", Place::Here)])),
+const PLACE: JsonPath = JsonPath::Members(&[
+    ("uri", JsonPath::Here),
+    (
+        "in",
+        JsonPath::Members(&[("uri", JsonPath::Here), ("deep/er", JsonPath::Here)]),
+    ),
 ]);
 
-fn insertion() -> Insertion {
-    Insertion::front("to+").or_behind("ui://", "at/")
+fn insertion() -> StringPrefix {
+    StringPrefix::front("to+").or_behind("ui://", "at/")
 }
 
 /// What comes of `text` in chunks that end at `cuts`.
@@ -108,10 +111,10 @@ fn a_long_key_is_none_of_the_known_ones() {
 #[test]
 fn what_is_put_in_is_written_as_json_has_it() {
     let text = Bytes::from_static(br#"{"uri":"a"}"#);
-    let put = Insertion::front("\"\\").put_into(&text, PLACE).unwrap();
+    let put = StringPrefix::front("\"\\").put_into(&text, PLACE).unwrap();
     assert_eq!(put.unwrap(), r#"{"uri":"\"\\a"}"#);
     assert_eq!(
-        Insertion::front("x").put_into(&Bytes::from_static(b"[]"), PLACE),
+        StringPrefix::front("x").put_into(&Bytes::from_static(b"[]"), PLACE),
         Ok(None)
     );
 }
@@ -155,7 +158,7 @@ fn a_response_is_edited_and_filled_in_one_go() {
         id: RequestId::from_u64(9),
         result_type: ResultType::Ensure,
     };
-    let place = Place::Members(&[("result", PLACE)]);
+    let place = JsonPath::Members(&[("result", PLACE)]);
     let input = br#"{"id":"x","result":{"uri":"a","in":[{"uri":"ui://b"}]},"uri":"c"}"#;
     let mut stream = ResponseStream::new(edit).inserting(place, insertion());
     let mut out: Vec<Bytes> = Vec::new();
@@ -198,20 +201,20 @@ fn json_value() -> impl Strategy<Value = Value> {
 }
 
 /// The same by another way.
-fn filled(value: &Value, place: Option<Place>, in_array: bool) -> Value {
+fn filled(value: &Value, place: Option<JsonPath>, in_array: bool) -> Value {
     match (value, place) {
-        (Value::String(text), Some(Place::Here)) if !in_array => match text.strip_prefix("ui://") {
+        (Value::String(text), Some(JsonPath::Here)) if !in_array => match text.strip_prefix("ui://") {
             Some(rest) => format!("ui://at/{rest}").into(),
             None => format!("to+{text}").into(),
         },
-        (Value::Object(members), Some(Place::Members(known))) => {
+        (Value::Object(members), Some(JsonPath::Members(known))) => {
             let fill = |(key, value): (&String, &Value)| {
                 let place = known.iter().find(|(name, _)| name == key).map(|(_, place)| *place);
                 (key.clone(), filled(value, place, false))
             };
             Value::Object(members.iter().map(fill).collect())
         }
-        (Value::Array(items), Some(Place::Members(_))) if !in_array => {
+        (Value::Array(items), Some(JsonPath::Members(_))) if !in_array => {
             items.iter().map(|item| filled(item, place, true)).collect()
         }
         (other, _) => other.clone(),

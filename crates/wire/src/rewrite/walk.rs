@@ -3,8 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    Edit, Head, Kind, ResultType, StreamError,
-    cut::Cut,
+    Edit, MessageHead, MessageKind, ResultType, StreamError,
+    cut::ChunkCursor,
     skip::{Nested, Text},
 };
 use crate::{
@@ -19,7 +19,7 @@ const COMPLETE: &[u8] = br#","resultType":"complete""#;
 const UNCACHED: &[u8] = br#","resultType":"complete","ttlMs":0,"cacheScope":"private""#;
 
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct ResponseRewriter {
     edit: Edit,
     state: State,
     /// Whether the members walked are those of the result, not of the message.
@@ -30,7 +30,7 @@ pub(super) struct Walk {
     value: Vec<u8>,
     pending: Pending,
     has_id: bool,
-    head: Head,
+    head: MessageHead,
 }
 
 /// What is expected next.
@@ -73,7 +73,7 @@ enum Pending {
     Id,
 }
 
-impl Walk {
+impl ResponseRewriter {
     pub(super) fn new(edit: Edit) -> Self {
         Self {
             edit,
@@ -84,17 +84,17 @@ impl Walk {
             value: Vec::new(),
             pending: Pending::Nothing,
             has_id: false,
-            head: Head::default(),
+            head: MessageHead::default(),
         }
     }
 
-    pub(super) fn head(&self) -> &Head {
+    pub(super) fn head(&self) -> &MessageHead {
         &self.head
     }
 
     /// Takes the next chunk and gives out what can be.
     pub(super) fn push(&mut self, chunk: Bytes, out: &mut impl Extend<Bytes>) -> Result<(), StreamError> {
-        let mut cut = Cut::new(chunk, self.is_silent(), out);
+        let mut cut = ChunkCursor::new(chunk, self.is_silent(), out);
         let walked = self.run(&mut cut);
         cut.finish();
         walked
@@ -105,17 +105,17 @@ impl Walk {
         self.pending != Pending::Nothing
     }
 
-    pub(super) fn finish(self) -> Result<Head, StreamError> {
+    pub(super) fn finish(self) -> Result<MessageHead, StreamError> {
         match (self.state, self.head.kind) {
             (State::End, None) => Err(StreamError::Shape),
-            (State::End, Some(Kind::Result)) if self.head.id.is_none() => Err(StreamError::MissingId),
+            (State::End, Some(MessageKind::Result)) if self.head.id.is_none() => Err(StreamError::MissingId),
             (State::End, Some(_)) => Ok(self.head),
             _ => Err(StreamError::Unfinished),
         }
     }
 
     /// Walks through one chunk. Each step takes at least a byte, or ends a value.
-    fn run<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>) -> Result<(), StreamError> {
+    fn run<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>) -> Result<(), StreamError> {
         let mut at = 0;
         while at < cut.text().len() {
             at = match &mut self.state {
@@ -136,7 +136,7 @@ impl Walk {
     }
 
     /// A byte outside of keys and values.
-    fn between<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>, at: usize) -> Result<usize, StreamError> {
+    fn between<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, at: usize) -> Result<usize, StreamError> {
         let byte = cut.text()[at];
         if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
             if let Pending::Held { gap, .. } = &mut self.pending {
@@ -163,7 +163,7 @@ impl Walk {
         self.in_result && self.edit.result_type == ResultType::Strip
     }
 
-    fn comma<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>, at: usize) {
+    fn comma<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, at: usize) {
         self.state = State::NextKey;
         // The comma goes with the member after it, or away if all before it is gone.
         if self.strips() && self.pending != (Pending::Stripped { comma: false }) {
@@ -175,7 +175,7 @@ impl Walk {
         }
     }
 
-    fn begin_key<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>, at: usize) {
+    fn begin_key<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, at: usize) {
         self.key.clear();
         self.state = State::Key {
             escaped: false,
@@ -190,7 +190,7 @@ impl Walk {
         }
     }
 
-    fn in_key<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>, mut at: usize) -> Result<usize, StreamError> {
+    fn in_key<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, mut at: usize) -> Result<usize, StreamError> {
         let State::Key {
             mut escaped,
             mut captured,
@@ -226,7 +226,7 @@ impl Walk {
     }
 
     /// Decides what becomes of a key held back.
-    fn settle<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>, at: usize, closed: bool) {
+    fn settle<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, at: usize, closed: bool) {
         let Pending::Held { comma, gap } = self.pending else {
             return;
         };
@@ -263,9 +263,9 @@ impl Walk {
                 self.has_id = true;
                 return Ok(Member::Id);
             }
-            (false, b"result") => Kind::Result,
-            (false, b"error") => Kind::Error,
-            (false, b"method") => Kind::Method,
+            (false, b"result") => MessageKind::Result,
+            (false, b"error") => MessageKind::Error,
+            (false, b"method") => MessageKind::Method,
             (true, b"resultType") if self.head.result_type.is_some() => {
                 return Err(StreamError::Duplicate("resultType"));
             }
@@ -280,15 +280,15 @@ impl Walk {
             return Err(StreamError::Shape);
         }
         Ok(match kind {
-            Kind::Result => Member::Result,
-            Kind::Error => Member::Error,
-            Kind::Method => Member::Method,
+            MessageKind::Result => Member::Result,
+            MessageKind::Error => Member::Error,
+            MessageKind::Method => Member::Method,
         })
     }
 
     fn begin_value<E: Extend<Bytes>>(
         &mut self,
-        cut: &mut Cut<'_, E>,
+        cut: &mut ChunkCursor<'_, E>,
         at: usize,
         first: u8,
     ) -> Result<usize, StreamError> {
@@ -319,7 +319,7 @@ impl Walk {
         Ok(at + 1)
     }
 
-    fn in_scalar<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>, at: usize) -> Result<usize, StreamError> {
+    fn in_scalar<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, at: usize) -> Result<usize, StreamError> {
         let end = cut.text()[at..]
             .iter()
             .position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))
@@ -330,7 +330,7 @@ impl Walk {
     /// The value goes on to `end`, or beyond the chunk.
     fn in_value<E: Extend<Bytes>>(
         &mut self,
-        cut: &mut Cut<'_, E>,
+        cut: &mut ChunkCursor<'_, E>,
         at: usize,
         end: Option<usize>,
     ) -> Result<usize, StreamError> {
@@ -356,7 +356,7 @@ impl Walk {
         Ok(())
     }
 
-    fn end_value<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>, at: usize) -> Result<(), StreamError> {
+    fn end_value<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, at: usize) -> Result<(), StreamError> {
         match self.member {
             Member::Id => {
                 let raw = Bytes::copy_from_slice(&self.value);
@@ -375,7 +375,7 @@ impl Walk {
     }
 
     /// A closing brace, of the result or of the message.
-    fn close<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>, at: usize, empty: bool) {
+    fn close<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, at: usize, empty: bool) {
         if !self.in_result {
             self.state = State::End;
             return;

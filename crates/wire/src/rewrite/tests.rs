@@ -11,7 +11,7 @@ fn edit(result_type: ResultType) -> Edit {
 }
 
 /// Streams `text` in chunks that end at `cuts`.
-fn stream(text: &[u8], result_type: ResultType, cuts: &[usize]) -> Result<(Vec<u8>, Head), StreamError> {
+fn stream(text: &[u8], result_type: ResultType, cuts: &[usize]) -> Result<(Vec<u8>, MessageHead), StreamError> {
     let mut stream = ResponseStream::new(edit(result_type));
     let mut out: Vec<Bytes> = Vec::new();
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).collect();
@@ -145,7 +145,7 @@ fn the_head_is_known_before_the_end() {
     stream
         .push(Bytes::from_static(br#"{"id":"a","error":{"#), &mut out)
         .unwrap();
-    assert_eq!(stream.head().kind, Some(Kind::Error));
+    assert_eq!(stream.head().kind, Some(MessageKind::Error));
     assert_eq!(stream.head().id.as_ref().unwrap().as_raw(), br#""a""#);
     assert_eq!(stream.finish(), Err(StreamError::Unfinished));
 }
@@ -153,7 +153,7 @@ fn the_head_is_known_before_the_end() {
 #[test]
 fn a_notification_is_told_apart() {
     let (_, head) = stream(br#"{"method":"x","params":{}}"#, ResultType::Keep, &[]).unwrap();
-    assert_eq!(head.kind, Some(Kind::Method));
+    assert_eq!(head.kind, Some(MessageKind::Method));
     assert_eq!(head.id, None);
 }
 

@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use self::start::{Begins, Start};
 use super::{
     StreamError,
-    cut::Cut,
+    cut::ChunkCursor,
     skip::{Nested, Text},
 };
 use crate::object;
@@ -20,7 +20,7 @@ const MAX_KEY: usize = 192;
 
 /// Where the strings are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum JsonPath {
     /// The value itself, if it is a string.
     Here,
     /// In these members of the value, if it is an object; or of each object in it, if it is an array. Names have at most 32
@@ -30,12 +30,12 @@ pub enum Place {
 
 /// What is put into each of them. Apart from that the text stays as it is, to the byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Insertion {
+pub struct StringPrefix {
     front: Bytes,
     behind: Option<(&'static str, Bytes)>,
 }
 
-impl Insertion {
+impl StringPrefix {
     /// This text, in front.
     pub fn front(text: &str) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Insertion {
     /// assert_eq!(changed.unwrap(), r#"{"links":[{"to":"x-a"}, {"to":"x-b"}],"to":"c"}"#);
     /// # Ok::<(), portolan_wire::stream::StreamError>(())
     /// ```
-    pub fn put_into(&self, text: &Bytes, place: Place) -> Result<Option<Bytes>, StreamError> {
+    pub fn put_into(&self, text: &Bytes, place: JsonPath) -> Result<Option<Bytes>, StreamError> {
         let mut stream = InsertStream::new(place, self.clone());
         let mut pieces: Vec<Bytes> = Vec::new();
         stream.push(text.clone(), &mut pieces)?;
@@ -89,10 +89,10 @@ fn escaped(text: &str) -> Bytes {
 /// checked.
 #[derive(Debug)]
 pub(super) struct InsertStream {
-    insertion: Insertion,
+    insertion: StringPrefix,
     state: State,
     /// Where strings are in the value that comes next.
-    next: Option<Place>,
+    next: Option<JsonPath>,
     open: Vec<Open>,
     key: Vec<u8>,
     start: Start,
@@ -103,7 +103,7 @@ pub(super) struct InsertStream {
 /// An object with places, or an array of such; they nest as deep as places do.
 #[derive(Debug)]
 struct Open {
-    members: &'static [(&'static str, Place)],
+    members: &'static [(&'static str, JsonPath)],
     array: bool,
 }
 
@@ -128,7 +128,7 @@ enum State {
 }
 
 impl InsertStream {
-    pub(super) fn new(place: Place, insertion: Insertion) -> Self {
+    pub(super) fn new(place: JsonPath, insertion: StringPrefix) -> Self {
         let start = Start::new(insertion.behind.as_ref().map_or("", |(start, _)| start));
         Self {
             insertion,
@@ -143,7 +143,7 @@ impl InsertStream {
 
     /// Takes the next chunk and gives out what can be.
     pub(super) fn push(&mut self, chunk: Bytes, out: &mut impl Extend<Bytes>) -> Result<(), StreamError> {
-        let mut cut = Cut::new(chunk, matches!(self.state, State::Start), out);
+        let mut cut = ChunkCursor::new(chunk, matches!(self.state, State::Start), out);
         let walked = self.run(&mut cut);
         cut.finish();
         walked
@@ -159,7 +159,7 @@ impl InsertStream {
     }
 
     /// Walks through one chunk. Each step takes at least a byte, or ends a value.
-    fn run<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>) -> Result<(), StreamError> {
+    fn run<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>) -> Result<(), StreamError> {
         let mut at = 0;
         while at < cut.text().len() {
             at = match &mut self.state {
@@ -185,7 +185,7 @@ impl InsertStream {
     }
 
     /// A byte outside of keys and values.
-    fn between<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>, at: usize) -> Result<usize, StreamError> {
+    fn between<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, at: usize) -> Result<usize, StreamError> {
         let byte = cut.text()[at];
         let in_array = self.open.last().is_some_and(|open| open.array);
         match (&self.state, byte) {
@@ -198,7 +198,7 @@ impl InsertStream {
             }
             (State::Colon, b':') => self.state = State::Value,
             (State::AfterValue, b',') if in_array => {
-                self.next = self.open.last().map(|open| Place::Members(open.members));
+                self.next = self.open.last().map(|open| JsonPath::Members(open.members));
                 self.state = State::Value;
             }
             (State::AfterValue, b',') => self.state = State::NextKey,
@@ -212,21 +212,21 @@ impl InsertStream {
 
     fn begin_value<E: Extend<Bytes>>(
         &mut self,
-        cut: &mut Cut<'_, E>,
+        cut: &mut ChunkCursor<'_, E>,
         at: usize,
         first: u8,
         in_array: bool,
     ) -> Result<(), StreamError> {
         self.state = match (first, self.next) {
-            (b'{', Some(Place::Members(members))) => {
+            (b'{', Some(JsonPath::Members(members))) => {
                 self.open.push(Open { members, array: false });
                 State::FirstKey
             }
-            (b'[', Some(Place::Members(members))) if !in_array => {
+            (b'[', Some(JsonPath::Members(members))) if !in_array => {
                 self.open.push(Open { members, array: true });
                 State::FirstElement
             }
-            (b'"', Some(Place::Here)) => {
+            (b'"', Some(JsonPath::Here)) => {
                 cut.stop(at + 1);
                 self.start.begin();
                 State::Start
@@ -264,7 +264,7 @@ impl InsertStream {
     }
 
     /// Where strings are in the member of this key.
-    fn recognise(&self) -> Option<Place> {
+    fn recognise(&self) -> Option<JsonPath> {
         let members = self.open.last()?.members;
         let named = |key: &[u8]| members.iter().find(|(name, _)| name.as_bytes() == key);
         let found = match self.key.contains(&b'\\') {
@@ -276,7 +276,7 @@ impl InsertStream {
     }
 
     /// The beginning of a string decides where the text is put.
-    fn in_start<E: Extend<Bytes>>(&mut self, cut: &mut Cut<'_, E>, mut at: usize) -> usize {
+    fn in_start<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, mut at: usize) -> usize {
         while let Some(&byte) = cut.text().get(at) {
             let (begins, taken) = self.start.take(byte);
             at += usize::from(taken);

@@ -10,15 +10,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use portolan_core::{Cause, Channel, ChannelNotification, ChannelRequest, Error, Exchange, Failure, Hello, Result};
+use portolan_core::{
+    Channel, ChannelNotification, ChannelRequest, Error, Exchange, Failure, FailureKind, Result, ServerHandshake,
+};
 use tokio::{
     sync::{broadcast, watch},
     time::{Instant, timeout_at},
 };
 
 use crate::{
-    Connection, Limits,
-    mailbox::{Handle, Mailbox, Placed, Refused, stopped},
+    Connection, ProcessLimits,
+    mailbox::{CallError, Handle, Mailbox, Placed, stopped},
 };
 
 /// Longer deadlines are cut to this: a year.
@@ -29,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 ///
 /// While the server starts, calls wait within their own timeout; while it is ready, they go to its [`Connection`]; while
 /// it is down, they fail at once. It begins as starting.
-pub struct Front {
+pub struct StdioChannel {
     pub(crate) name: Arc<str>,
     pub(crate) notifications: broadcast::Sender<ChannelNotification>,
     phase: watch::Sender<Phase>,
@@ -53,12 +55,12 @@ pub(crate) enum Phase {
 pub(crate) struct Ready {
     pub(crate) mailbox: Arc<Mailbox>,
     /// How it introduced itself, where it is spoken to by stdio.
-    pub(crate) hello: Option<Hello>,
+    pub(crate) hello: Option<ServerHandshake>,
 }
 
-impl Front {
+impl StdioChannel {
     /// The front of a server that is starting, called `name` in errors.
-    pub fn new(name: &str, limits: &Limits) -> Self {
+    pub fn new(name: &str, limits: &ProcessLimits) -> Self {
         Self {
             name: name.into(),
             notifications: broadcast::Sender::new(limits.notifications.max(1)),
@@ -74,7 +76,7 @@ impl Front {
     }
 
     /// From now on calls go through `connection`, to a server that introduced itself with `hello`.
-    pub fn ready(&self, connection: &Connection, hello: Hello) {
+    pub fn ready(&self, connection: &Connection, hello: ServerHandshake) {
         self.set(Phase::Ready(Arc::new(Ready {
             mailbox: connection.mailbox().clone(),
             hello: Some(hello),
@@ -130,7 +132,7 @@ impl Front {
             };
             // Nothing was sent, so this is no timeout of the call: it may be made again.
             if !matches!(changed, Ok(Ok(()))) {
-                let failure = why.unwrap_or_else(|| Failure::new(Cause::Starting, "it is still starting"));
+                let failure = why.unwrap_or_else(|| Failure::new(FailureKind::Starting, "it is still starting"));
                 return Err(self.not_ready(failure));
             }
         }
@@ -144,9 +146,9 @@ impl Front {
             let ready = self.wait(Some(deadline)).await?;
             match ready.mailbox.call(request, deadline) {
                 Ok(placed) => return Ok(placed),
-                Err(Refused::Error(error)) => return Err(error),
+                Err(CallError::Error(error)) => return Err(error),
                 // The run ended just now and nothing was sent: the next run takes the call.
-                Err(Refused::Closed(failure)) => {
+                Err(CallError::Closed(failure)) => {
                     if ended.as_ref().is_some_and(|ended| Arc::ptr_eq(ended, &ready)) {
                         return Err(self.not_ready(failure));
                     }
@@ -169,8 +171,8 @@ impl Front {
 }
 
 #[async_trait]
-impl Channel for Front {
-    async fn hello(&self) -> Result<Hello> {
+impl Channel for StdioChannel {
+    async fn handshake(&self) -> Result<ServerHandshake> {
         let ready = self.wait(None).await?;
         let hello = ready.hello.clone();
         hello.ok_or_else(|| self.not_ready(stopped()))
@@ -186,7 +188,7 @@ impl Channel for Front {
     }
 }
 
-impl fmt::Debug for Front {
+impl fmt::Debug for StdioChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Front")
             .field("name", &self.name)
