@@ -1,6 +1,6 @@
 //! The body of a reply: whole, or relayed as it comes.
 
-mod awake;
+mod keep_alive;
 
 use std::{
     fmt,
@@ -15,18 +15,18 @@ use portolan_core::BoxError;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::awake::Awake;
+pub(crate) use self::keep_alive::KeepAliveBody;
 
 /// A reply's body.
 #[derive(Debug)]
-pub struct Body(Kind);
+pub struct Body(BodyKind);
 
-enum Kind {
+enum BodyKind {
     Whole(Option<Bytes>),
     Relayed {
         body: Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>,
         /// Kept until the body is over.
-        attendant: Option<Box<dyn Send>>,
+        guard: Option<Box<dyn Send>>,
         /// Where it goes on when it is given up.
         outlives: Option<TaskTracker>,
     },
@@ -35,34 +35,34 @@ enum Kind {
 impl Body {
     /// Nothing.
     pub(crate) fn empty() -> Self {
-        Self(Kind::Whole(None))
+        Self(BodyKind::Whole(None))
     }
 
     /// These bytes.
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self(Kind::Whole((!bytes.is_empty()).then_some(bytes)))
+        Self(BodyKind::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
     /// What `body` yields, as it comes.
     pub(crate) fn relayed(body: impl HttpBody<Data = Bytes, Error = BoxError> + Send + 'static) -> Self {
-        Self(Kind::Relayed {
+        Self(BodyKind::Relayed {
             body: Box::pin(body),
-            attendant: None,
+            guard: None,
             outlives: None,
         })
     }
 
     /// The same, with something that is dropped when the body is over or given up.
-    pub(crate) fn attended(mut self, with: impl Send + 'static) -> Self {
-        if let Kind::Relayed { attendant, .. } = &mut self.0 {
-            *attendant = Some(Box::new(with));
+    pub(crate) fn with_guard(mut self, with: impl Send + 'static) -> Self {
+        if let BodyKind::Relayed { guard, .. } = &mut self.0 {
+            *guard = Some(Box::new(with));
         }
         self
     }
 
     /// The same, which goes on among `tasks` when it is given up before its end.
     pub(crate) fn outliving(mut self, tasks: &TaskTracker) -> Self {
-        if let Kind::Relayed { outlives, .. } = &mut self.0 {
+        if let BodyKind::Relayed { outlives, .. } = &mut self.0 {
             *outlives = Some(tasks.clone());
         }
         self
@@ -70,12 +70,12 @@ impl Body {
 
     /// Whether it comes bit by bit.
     pub(crate) fn is_relayed(&self) -> bool {
-        matches!(self.0, Kind::Relayed { .. })
+        matches!(self.0, BodyKind::Relayed { .. })
     }
 
     /// Takes the body to its end, for nobody.
     pub(crate) async fn discard(mut self) {
-        if let Kind::Relayed { outlives, .. } = &mut self.0 {
+        if let BodyKind::Relayed { outlives, .. } = &mut self.0 {
             *outlives = None;
         }
         while let Some(Ok(_)) = self.frame().await {}
@@ -84,14 +84,14 @@ impl Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        let Kind::Relayed { body, outlives, .. } = &mut self.0 else {
+        let BodyKind::Relayed { body, outlives, .. } = &mut self.0 else {
             return;
         };
         if let Some(tasks) = outlives.take()
             && !body.is_end_stream()
             && let Ok(runtime) = Handle::try_current()
         {
-            let rest = Self(std::mem::replace(&mut self.0, Kind::Whole(None)));
+            let rest = Self(std::mem::replace(&mut self.0, BodyKind::Whole(None)));
             tasks.spawn_on(rest.discard(), &runtime);
         }
     }
@@ -103,15 +103,11 @@ impl HttpBody for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.get_mut().0 {
-            Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Relayed {
-                body,
-                attendant,
-                outlives,
-            } => {
+            BodyKind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            BodyKind::Relayed { body, guard, outlives } => {
                 let frame = std::task::ready!(body.as_mut().poll_frame(cx));
                 if !matches!(frame, Some(Ok(_))) {
-                    *attendant = None;
+                    *guard = None;
                     *outlives = None;
                 }
                 Poll::Ready(frame)
@@ -121,20 +117,20 @@ impl HttpBody for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Whole(bytes) => bytes.is_none(),
-            Kind::Relayed { body, .. } => body.is_end_stream(),
+            BodyKind::Whole(bytes) => bytes.is_none(),
+            BodyKind::Relayed { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Relayed { body, .. } => body.size_hint(),
+            BodyKind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            BodyKind::Relayed { body, .. } => body.size_hint(),
         }
     }
 }
 
-impl fmt::Debug for Kind {
+impl fmt::Debug for BodyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(bytes) => write!(f, "Whole({})", bytes.as_ref().map_or(0, Bytes::len)),

@@ -11,19 +11,19 @@ use portolan_core::{
     UpstreamCredential, memory::MemorySessions,
 };
 
-use crate::{GatewayConfig, GatewayParts, McpGateway, TokenKeys, upstream::Link};
+use crate::{GatewayConfig, GatewayParts, McpGateway, TokenKeys, upstream::UpstreamServer};
 
 /// A server to put a gateway in front of.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    place: Place,
+    place: Address,
     headers: Vec<(String, Secret)>,
     era: ProtocolEra,
     server_requests: ServerRequestPolicy,
 }
 
 #[derive(Clone)]
-enum Place {
+enum Address {
     Http(String),
     Channel(Arc<dyn Channel>),
     #[cfg(feature = "process")]
@@ -33,18 +33,18 @@ enum Place {
 impl Upstream {
     /// A server at a URL.
     pub fn http(url: impl Into<String>) -> Self {
-        Self::at(Place::Http(url.into()))
+        Self::at(Address::Http(url.into()))
     }
 
     /// A stdio server that somebody else owns.
     pub fn channel(channel: Arc<dyn Channel>) -> Self {
-        Self::at(Place::Channel(channel))
+        Self::at(Address::Channel(channel))
     }
 
     /// A stdio server: a program with its arguments, started as a child process when the gateway is built.
     #[cfg(feature = "process")]
     pub fn command<A: Into<String>>(program: impl Into<String>, args: impl IntoIterator<Item = A>) -> Self {
-        Self::at(Place::Command(portolan_process::ServerCommand::new(program, args)))
+        Self::at(Address::Command(portolan_process::ServerCommand::new(program, args)))
     }
 
     /// The same, sent `Authorization: Bearer <token>` on every call.
@@ -76,7 +76,7 @@ impl Upstream {
         self
     }
 
-    fn at(place: Place) -> Self {
+    fn at(place: Address) -> Self {
         Self {
             place,
             headers: Vec::new(),
@@ -261,7 +261,7 @@ impl Builder {
             keys,
             authenticators: self.authenticators,
             policy: self.policy,
-            broker: Arc::new(Given(given)),
+            broker: Arc::new(FixedCredentials(given)),
             runtime: None,
             sessions: self.sessions,
             bus: self.bus,
@@ -271,7 +271,7 @@ impl Builder {
         let mut links = Vec::with_capacity(servers.len());
         let mut routes = Vec::with_capacity(servers.len());
         for server in servers {
-            let link = Arc::new(Link::endpoint(
+            let link = Arc::new(UpstreamServer::endpoint(
                 server.spec.clone(),
                 server.endpoint,
                 gateway.connector(),
@@ -290,7 +290,7 @@ impl Builder {
     fn server(&self, name: &str, upstream: Upstream) -> Result<Server> {
         let name = ServerName::parse(name)?;
         let (source, endpoint) = match upstream.place {
-            Place::Http(url) => {
+            Address::Http(url) => {
                 let source = ServerSpec::remote(&name, url)?.source;
                 let Source::Remote { url } = &source else {
                     return Err(Error::invalid(name.as_str(), "has no URL"));
@@ -298,9 +298,9 @@ impl Builder {
                 let endpoint = HttpEndpoint::new(url.clone());
                 (source, Endpoint::Http(endpoint))
             }
-            Place::Channel(channel) => (elsewhere(), Endpoint::Channel(channel)),
+            Address::Channel(channel) => (elsewhere(), Endpoint::Channel(channel)),
             #[cfg(feature = "process")]
-            Place::Command(command) => {
+            Address::Command(command) => {
                 let processes = self
                     .processes
                     .clone()
@@ -352,10 +352,10 @@ fn elsewhere() -> Source {
 
 /// Credentials that are given once and for all.
 #[derive(Debug)]
-struct Given(HashMap<InstallName, Arc<UpstreamCredential>>);
+struct FixedCredentials(HashMap<InstallName, Arc<UpstreamCredential>>);
 
 #[async_trait]
-impl CredentialBroker for Given {
+impl CredentialBroker for FixedCredentials {
     async fn credential(&self, _: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<UpstreamCredential>> {
         Ok(self.0.get(&install.name).cloned().unwrap_or_default())
     }
@@ -363,7 +363,7 @@ impl CredentialBroker for Given {
     fn forget(&self, _: &Install) {}
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Http(_) => "Http",

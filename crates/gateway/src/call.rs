@@ -1,7 +1,7 @@
 //! A request that is relayed to a server, such as `tools/call`: its way, from top to bottom.
 
+mod audit;
 mod owner;
-mod record;
 mod target;
 
 use std::{sync::Arc, time::Duration};
@@ -21,20 +21,20 @@ use portolan_wire::{
 };
 
 use self::{
-    record::Record,
-    target::{Missing, Target},
+    audit::AuditGuard,
+    target::{Target, TargetError},
 };
 use crate::{
     body::Body,
     exposure::{ExposedTools, Named},
     passthrough,
-    question::{self, Abilities},
     reply::{self, Rejection},
+    request_context::RequestContext,
+    server_requests::{self, ClientCapabilities},
     service::Inner,
-    session::{Inflight, Session},
+    session::{CallHandle, Session},
     tasks::{self, Support, TaskIds, TaskSeal},
-    upstream::{ClientSide, Outgoing, Reply, narrowed},
-    visit::Visit,
+    upstream::{Reply, Requester, UpstreamRequest, capability_filter},
 };
 
 /// A request that a server answers, as a client sent it.
@@ -54,9 +54,9 @@ pub(crate) struct Call {
 /// Who sent a call: the request that brought it, and its session where the client's era has them.
 #[derive(Clone, Copy)]
 struct Client<'a> {
-    visit: &'a Arc<Visit>,
+    context: &'a Arc<RequestContext>,
     session: Option<&'a Arc<Session>>,
-    inflight: Option<&'a Inflight>,
+    call_handle: Option<&'a CallHandle>,
 }
 
 impl Client<'_> {
@@ -73,11 +73,11 @@ impl Inner {
     /// Answers one call. Everything that can go wrong comes back as an answer under the call's id.
     pub(crate) async fn call(
         self: Arc<Self>,
-        visit: Arc<Visit>,
+        context: Arc<RequestContext>,
         session: Option<Arc<Session>>,
         call: Box<Call>,
     ) -> Result<Response<Body>, Rejection> {
-        let (visit, session) = (&visit, session.as_ref());
+        let (context, session) = (&context, session.as_ref());
         let era = if session.is_some() { Era::Legacy } else { Era::Modern };
         let (id, is_tool) = (call.id.clone(), call.method == Method::ToolsCall);
         let refuse =
@@ -88,32 +88,32 @@ impl Inner {
             return Ok(failed(&Error::Exhausted { what: "calls", limit }));
         };
         // which install?
-        let target = match self.known_target(visit, &call) {
+        let target = match self.known_target(context, &call) {
             Some(target) => target,
-            None => match Box::pin(self.target(visit, era, &call)).await {
+            None => match Box::pin(self.target(context, era, &call)).await {
                 Ok(target) => target,
-                Err(Missing::Unknown(error)) => return Err(refuse(error)),
-                Err(Missing::Unreachable(error)) => return Ok(failed(&error)),
+                Err(TargetError::Unknown(error)) => return Err(refuse(error)),
+                Err(TargetError::Unreachable(error)) => return Ok(failed(&error)),
             },
         };
         if era == Era::Modern
             && let Some(tool) = target.tool()
         {
             let arguments = call.params.get("arguments");
-            if let Err(fault) = header::check_params(&visit.headers, &tool.headers, arguments) {
+            if let Err(fault) = header::check_params(&context.headers, &tool.headers, arguments) {
                 return Err(refuse(ErrorObject::header_mismatch(fault.to_string())));
             }
         }
-        let inflight = match session.map(|session| session.begin(&call.id)).transpose() {
-            Ok(inflight) => inflight,
+        let call_handle = match session.map(|session| session.begin(&call.id)).transpose() {
+            Ok(call_handle) => call_handle,
             Err(error) => return Err(refuse(reply::error_object(&error))),
         };
-        let mut record = Record::begin(&self, visit, &target, &call.method);
+        let mut record = AuditGuard::begin(&self, context, &target, &call.method);
         // as whom? where? which era?
         let client = Client {
-            visit,
+            context,
             session,
-            inflight: inflight.as_ref(),
+            call_handle: call_handle.as_ref(),
         };
         let sent = if target.others.is_empty() {
             self.relay(client, &target, call).await
@@ -122,14 +122,14 @@ impl Inner {
         };
         record.end(&sent);
         Ok(match sent {
-            Ok(Reply::Message(message) | Reply::Misread(message) | Reply::Insists(message)) => {
+            Ok(Reply::Message(message) | Reply::HeaderMismatch(message) | Reply::TaskRequired(message)) => {
                 reply::json(reply::status_of(era, &id, &message), message)
             }
-            Ok(Reply::Json(body)) => reply::json_relayed(attended(body, inflight, place)),
-            Ok(Reply::Events(events)) => reply::events(attended(self.flowing(era, events), inflight, place)),
-            Ok(Reply::Stream(body)) => reply::events(attended(self.flowing(era, body), inflight, place)),
-            Ok(Reply::Ready(response)) => response.map(|body| attended(body, inflight, place)),
-            Ok(Reply::Asks(_) | Reply::Task(_)) => {
+            Ok(Reply::Json(body)) => reply::json_relayed(with_guard(body, call_handle, place)),
+            Ok(Reply::Events(events)) => reply::events(with_guard(self.flowing(era, events), call_handle, place)),
+            Ok(Reply::Stream(body)) => reply::events(with_guard(self.flowing(era, body), call_handle, place)),
+            Ok(Reply::Forwarded(response)) => response.map(|body| with_guard(body, call_handle, place)),
+            Ok(Reply::InputRequired(_) | Reply::Task(_)) => {
                 failed(&Error::invalid("answer", "asks for more than this call can give"))
             }
             Err(error) => failed(&error),
@@ -144,23 +144,23 @@ impl Inner {
     ) -> Body {
         match era {
             Era::Legacy => Body::relayed(events),
-            Era::Modern => self.awake(events),
+            Era::Modern => self.keep_alive(events),
         }
     }
 
     async fn relay(self: &Arc<Self>, client: Client<'_>, target: &Target<'_>, call: Box<Call>) -> Result<Reply> {
         let era = client.era();
         let Client {
-            visit,
+            context,
             session,
-            inflight,
+            call_handle,
         } = client;
         let mounted = target.mounted;
         let credential = self
             .broker
-            .credential(&visit.caller, &target.mount.server, &mounted.install)
+            .credential(&context.caller, &target.mount.server, &mounted.install)
             .await?;
-        let tasks = self.task_ids(visit, session, target, &call);
+        let tasks = self.task_ids(context, session, target, &call);
         let mut params = call.params;
         // Who has no tasks does the call as any other (2025-11-25, basic/utilities/tasks).
         let plain =
@@ -168,24 +168,27 @@ impl Inner {
         if let Some((member, value)) = &target.rename {
             params.set(member, value.clone());
         }
-        let client = match (session, inflight) {
-            (Some(session), Some(inflight)) => ClientSide::Legacy {
+        let client = match (session, call_handle) {
+            (Some(session), Some(call_handle)) => Requester::Legacy {
                 session,
-                cancelled: &inflight.cancelled,
+                cancelled: &call_handle.cancelled,
             },
-            _ => ClientSide::Modern {
-                caller: &visit.caller,
-                gateway: &visit.gateway.spec.name,
+            _ => Requester::Modern {
+                caller: &context.caller,
+                gateway: &context.gateway.spec.name,
                 log: call.log,
             },
         };
         let able = match session {
-            Some(session) => session.abilities,
-            None => call.capabilities.as_ref().map_or(Abilities::NONE, Abilities::read),
+            Some(session) => session.capabilities,
+            None => call
+                .capabilities
+                .as_ref()
+                .map_or(ClientCapabilities::NONE, ClientCapabilities::read),
         };
         let comes_back = session.is_none() && params.contains("requestState");
-        let declared = narrowed(call.capabilities.as_ref(), &target.mount.server);
-        let outgoing = Outgoing {
+        let declared = capability_filter(call.capabilities.as_ref(), &target.mount.server);
+        let outgoing = UpstreamRequest {
             client,
             id: call.id,
             method: call.method,
@@ -194,23 +197,23 @@ impl Inner {
             declared,
             asks: able.within(target.mount.server.server_requests),
             odd_output: target.tool().is_some_and(|tool| tool.odd_output),
-            uris: visit.gateway.spec.resource_naming,
+            uris: context.gateway.spec.resource_naming,
             tasks,
             mirrored: target.tool().map_or(&[], |tool| &tool.headers),
             credential: &credential,
-            passthrough: passthrough::select(&visit.gateway.passthrough, &visit.headers),
+            passthrough: passthrough::select(&context.gateway.passthrough, &context.headers),
         };
         let mut sent = if comes_back {
-            Box::pin(question::bring(self, visit, mounted, &outgoing, &call.text)).await
+            Box::pin(server_requests::bring(self, context, mounted, &outgoing, &call.text)).await
         } else if session.is_none() && target.is_mapped() {
-            Box::pin(self.mapped_task(visit, target, &outgoing)).await
+            Box::pin(self.mapped_task(context, target, &outgoing)).await
         } else {
             mounted.upstream.call(&outgoing).await
         };
-        if matches!(sent, Ok(Reply::Misread(_))) {
+        if matches!(sent, Ok(Reply::HeaderMismatch(_))) {
             sent = Box::pin(self.send_again(target, outgoing.clone(), sent)).await;
         }
-        if matches!(sent, Ok(Reply::Insists(_))) && self.drives(era) {
+        if matches!(sent, Ok(Reply::TaskRequired(_))) && self.drives(era) {
             sent = Box::pin(tasks::call_as_task(&mounted.upstream, outgoing.clone())).await;
         }
         if let Err(Error::NotReady { failure, .. }) = &sent
@@ -220,8 +223,8 @@ impl Inner {
         }
         // A server that asks something has not answered yet.
         match sent {
-            Ok(reply @ (Reply::Asks(_) | Reply::Events(_) | Reply::Task(_))) => {
-                Box::pin(question::carry_on(self, visit, mounted, &outgoing, reply)).await
+            Ok(reply @ (Reply::InputRequired(_) | Reply::Events(_) | Reply::Task(_))) => {
+                Box::pin(server_requests::carry_on(self, context, mounted, &outgoing, reply)).await
             }
             sent => sent,
         }
@@ -230,20 +233,20 @@ impl Inner {
     /// What becomes of the ids of tasks in the answer: most clients know none.
     fn task_ids(
         self: &Arc<Self>,
-        visit: &Visit,
+        context: &RequestContext,
         session: Option<&Arc<Session>>,
         target: &Target<'_>,
         call: &Call,
     ) -> Option<Arc<TaskIds>> {
-        let (gateway, install) = (&visit.gateway.spec.name, target.mounted.install.name);
-        let seal = || TaskSeal::new(&self.keys, gateway, &visit.caller, install);
+        let (gateway, install) = (&context.gateway.spec.name, target.mounted.install.name);
+        let seal = || TaskSeal::new(&self.keys, gateway, &context.caller, install);
         match (&call.method, session) {
             (Method::ToolsCall, Some(session)) => {
                 if !call.params.contains("task") || !session.has_tasks() || target.support() == Support::Forbidden {
                     return None;
                 }
-                let notes = tasks::Notes::of(self, session, &target.mount.server.name);
-                Some(Arc::new(TaskIds::Sealed(seal().noted(notes))))
+                let recorder = tasks::TaskRecorder::of(self, session, &target.mount.server.name);
+                Some(Arc::new(TaskIds::Sealed(seal().noted(recorder))))
             }
             (Method::ToolsCall, None) => {
                 let support = match target.support() {
@@ -265,23 +268,28 @@ impl Inner {
     /// What a modern client asks about the task of a legacy server.
     async fn mapped_task(
         self: &Arc<Self>,
-        visit: &Arc<Visit>,
+        context: &Arc<RequestContext>,
         target: &Target<'_>,
-        outgoing: &Outgoing<'_>,
+        outgoing: &UpstreamRequest<'_>,
     ) -> Result<Reply> {
         let known = target.task.as_deref().and_then(TaskIds::client_id);
         let found = known
             .as_ref()
-            .and_then(|id| tasks::find(visit, &self.keys, &object::text(id)?));
+            .and_then(|id| tasks::find(context, &self.keys, &object::text(id)?));
         match (found, known) {
-            (Some(found), Some(known)) => Box::pin(tasks::serve(self, visit, found, known, outgoing)).await,
+            (Some(found), Some(known)) => Box::pin(tasks::serve(self, context, found, known, outgoing)).await,
             _ => Err(Error::invalid("taskId", "is the id of no task")),
         }
     }
 
     /// The server wants other arguments in headers than its definition of the tool said when it was last asked (-32020). It
     /// is asked for its tools anew, and the call is sent once more.
-    async fn send_again(&self, target: &Target<'_>, mut outgoing: Outgoing<'_>, sent: Result<Reply>) -> Result<Reply> {
+    async fn send_again(
+        &self,
+        target: &Target<'_>,
+        mut outgoing: UpstreamRequest<'_>,
+        sent: Result<Reply>,
+    ) -> Result<Reply> {
         let Some(tool) = target.tool() else { return sent };
         let upstream = &target.mounted.upstream;
         let anew = upstream.listed_within::<ExposedTools>(outgoing.credential, Duration::ZERO);
@@ -316,6 +324,6 @@ impl Inner {
 }
 
 /// A body that keeps a call's place and its entry among the calls under way until it is over.
-fn attended(body: Body, inflight: Option<Inflight>, place: tokio::sync::OwnedSemaphorePermit) -> Body {
-    body.attended((inflight, place))
+fn with_guard(body: Body, call_handle: Option<CallHandle>, place: tokio::sync::OwnedSemaphorePermit) -> Body {
+    body.with_guard((call_handle, place))
 }

@@ -10,11 +10,11 @@ use portolan_wire::{
 };
 
 use crate::{
+    request_context::RequestContext,
+    routes::ServerRoute,
     service::Inner,
-    table::Mount,
     tasks,
-    upstream::{About, Link},
-    visit::Visit,
+    upstream::{ServerInfo, UpstreamServer},
 };
 
 /// Extensions of the protocol of which every part is relayed where nothing is renamed: their methods go to the one server,
@@ -23,7 +23,7 @@ const EXTENSIONS: [&str; 2] = ["io.modelcontextprotocol/ui", "io.modelcontextpro
 
 /// What servers have between them.
 #[derive(Clone, Copy, Debug, Default)]
-struct Offer {
+struct OfferedCapabilities {
     tools: bool,
     prompts: bool,
     resources: bool,
@@ -32,7 +32,7 @@ struct Offer {
     completions: bool,
 }
 
-impl Offer {
+impl OfferedCapabilities {
     const EVERYTHING: Self = Self {
         tools: true,
         prompts: true,
@@ -43,8 +43,8 @@ impl Offer {
     };
 
     /// What callers get of a server.
-    fn of(mount: &Mount, about: Option<&About>) -> Self {
-        match about {
+    fn of(mount: &ServerRoute, info: Option<&ServerInfo>) -> Self {
+        match info {
             _ if !mount.is_whole() => Self {
                 tools: true,
                 logging: true,
@@ -52,13 +52,13 @@ impl Offer {
             },
             // It may turn out to have anything.
             None => Self::EVERYTHING,
-            Some(about) => Self {
-                tools: about.offers("tools"),
-                prompts: about.offers("prompts"),
-                resources: about.offers("resources"),
-                subscribe: about.has("resources", "subscribe"),
-                logging: about.offers("logging"),
-                completions: about.offers("completions"),
+            Some(info) => Self {
+                tools: info.offers("tools"),
+                prompts: info.offers("prompts"),
+                resources: info.offers("resources"),
+                subscribe: info.has("resources", "subscribe"),
+                logging: info.offers("logging"),
+                completions: info.offers("completions"),
             },
         }
     }
@@ -98,18 +98,18 @@ impl Offer {
 
 impl Inner {
     /// What this caller's servers have between them; everything, as long as one of them has not said what it has.
-    pub(crate) fn capabilities(&self, visit: &Visit, era: Era) -> Bytes {
-        let offers = visit
+    pub(crate) fn capabilities(&self, context: &RequestContext, era: Era) -> Bytes {
+        let offers = context
             .places()
-            .map(|(mount, mounted)| Offer::of(mount, mounted.upstream.about().as_deref()));
+            .map(|(mount, mounted)| OfferedCapabilities::of(mount, mounted.upstream.info().as_deref()));
         // Also where there is no server yet: gateways change.
-        let tools = Offer {
+        let tools = OfferedCapabilities {
             tools: true,
-            ..Offer::default()
+            ..OfferedCapabilities::default()
         };
         let mut capabilities = RawObject::new();
-        offers.fold(tools, Offer::or).write(&mut capabilities);
-        let extensions = extensions(visit, era);
+        offers.fold(tools, OfferedCapabilities::or).write(&mut capabilities);
+        let extensions = extensions(context, era);
         if !extensions.is_empty() {
             capabilities.set("extensions", extensions.to_bytes());
         }
@@ -118,12 +118,12 @@ impl Inner {
 
     /// The same for a legacy client of this version. A server that has not said yet what it has is not taken for one with
     /// tasks: a client may rely on them.
-    pub(crate) fn legacy_capabilities(&self, visit: &Visit, version: ProtocolVersion) -> Bytes {
-        let capabilities = self.capabilities(visit, Era::Legacy);
+    pub(crate) fn legacy_capabilities(&self, context: &RequestContext, version: ProtocolVersion) -> Bytes {
+        let capabilities = self.capabilities(context, Era::Legacy);
         if version < ProtocolVersion::V2025_11_25 {
             return capabilities;
         }
-        match (tasks::capability(visit), RawObject::parse_checked(&capabilities)) {
+        match (tasks::capability(context), RawObject::parse_checked(&capabilities)) {
             (Some(tasks), Ok(mut with)) => {
                 with.set("tasks", tasks);
                 with.to_bytes()
@@ -133,16 +133,16 @@ impl Inner {
     }
 
     /// What clients are told about using this gateway: what its spec says, else what its one server says.
-    pub(crate) fn instructions(&self, visit: &Visit) -> Option<Bytes> {
-        if let Some(own) = &visit.gateway.spec.instructions {
+    pub(crate) fn instructions(&self, context: &RequestContext) -> Option<Bytes> {
+        if let Some(own) = &context.gateway.spec.instructions {
             return Some(object::quote(own));
         }
-        let mut places = visit.places();
+        let mut places = context.places();
         let (mount, mounted) = places.next()?;
         if places.next().is_some() || !mount.is_whole() {
             return None;
         }
-        mounted.upstream.about()?.instructions.as_deref().map(object::quote)
+        mounted.upstream.info()?.instructions.as_deref().map(object::quote)
     }
 
     /// Who answers.
@@ -156,26 +156,26 @@ impl Inner {
 
 /// The extensions of the one server, with its settings. An app calls tools by the names that its server has for them, so
 /// where names are changed there are none.
-fn extensions(visit: &Visit, era: Era) -> RawObject {
+fn extensions(context: &RequestContext, era: Era) -> RawObject {
     let mut relayed = RawObject::new();
-    let offered = visit
+    let offered = context
         .sole_server()
-        .and_then(|(_, mounted)| mounted.upstream.about())
-        .and_then(|about| RawObject::parse(about.capabilities.get("extensions")?).ok());
+        .and_then(|(_, mounted)| mounted.upstream.info())
+        .and_then(|info| RawObject::parse(info.capabilities.get("extensions")?).ok());
     for name in EXTENSIONS {
         if let Some(settings) = offered.as_ref().and_then(|offered| offered.get(name)) {
             relayed.set(name, settings.clone());
         }
     }
     // Tasks are relayed to modern clients, whatever names are changed.
-    let has_tasks = |about: Option<Arc<About>>| {
-        let extensions = about.and_then(|about| RawObject::parse(about.capabilities.get("extensions")?).ok());
+    let has_tasks = |info: Option<Arc<ServerInfo>>| {
+        let extensions = info.and_then(|info| RawObject::parse(info.capabilities.get("extensions")?).ok());
         extensions.is_some_and(|extensions| extensions.contains(meta::TASKS_EXTENSION))
     };
     // Those of a legacy server are made ones of the extension.
-    let is_mapped = |link: &Link| link.finds_tasks() && tasks::is_offered(link.about().as_deref());
-    let offers = |link: &Link| has_tasks(link.about()) || is_mapped(link);
-    if era == Era::Modern && visit.places().any(|(_, mounted)| offers(&mounted.upstream)) {
+    let is_mapped = |link: &UpstreamServer| link.finds_tasks() && tasks::is_offered(link.info().as_deref());
+    let offers = |link: &UpstreamServer| has_tasks(link.info()) || is_mapped(link);
+    if era == Era::Modern && context.places().any(|(_, mounted)| offers(&mounted.upstream)) {
         relayed.set(meta::TASKS_EXTENSION, Bytes::from_static(b"{}"));
     }
     relayed

@@ -26,7 +26,7 @@ pub struct GatewayConfig {
     /// its reader (DNS rebinding). Default: loopback names.
     pub hosts: Hosts,
     /// Origins of web pages that may call, such as `https://app.example.com`, beside those whose host is in `hosts`.
-    /// Default: none. Requests without `Origin` come from no web page and pass.
+    /// Default: none. Requests without `PendingCall` come from no web page and pass.
     pub origins: Vec<String>,
     /// Limits of what is taken in and held.
     pub limits: GatewayLimits,
@@ -145,7 +145,7 @@ pub struct Timeouts {
     /// How old a server's list may be before it is fetched anew, in the background. Default 60 s.
     pub list_age: Duration,
     /// How long a question of a server to a client may be open. After that the call is cancelled. Default 5 min.
-    pub question: Duration,
+    pub server_request: Duration,
     /// How long further questions are waited for before a modern client is asked, so that it is asked all at once.
     /// Default 10 ms.
     pub gather: Duration,
@@ -234,7 +234,7 @@ impl Default for Timeouts {
             wake: Duration::from_secs(30),
             list: Duration::from_secs(15),
             list_age: Duration::from_secs(60),
-            question: Duration::from_secs(300),
+            server_request: Duration::from_secs(300),
             gather: Duration::from_millis(10),
             state: Duration::from_secs(3600),
             keep_alive: Duration::from_secs(15),

@@ -10,20 +10,20 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     GatewayConfig, TokenKeys,
-    question::{Abilities, QuestionId, State},
-    resume::{EventId, Shelf, StreamId},
+    replay::{EventId, ReplayStore, StreamId},
     seal::Purpose,
+    server_requests::{ClientCapabilities, RequestState, ServerRequestId},
     session::Sessions,
 };
 
 /// Seals the id of a question with `payload`.
 pub fn seal_question(keys: &TokenKeys, payload: &[u8]) -> Option<String> {
-    keys.seal(Purpose::Question, payload).ok()
+    keys.seal(Purpose::ServerRequest, payload).ok()
 }
 
 /// Opens the id of a question: its payload, if it was sealed with these keys.
 pub fn open_question(keys: &TokenKeys, token: &str) -> Option<Vec<u8>> {
-    keys.open(Purpose::Question, token)
+    keys.open(Purpose::ServerRequest, token)
 }
 
 /// Seals a request state with `payload`.
@@ -38,17 +38,17 @@ pub fn open_state(keys: &TokenKeys, token: &str) -> Option<Vec<u8>> {
 
 /// Reads and writes the payload of a question's id: the same bytes mean the same. `None` if it is none.
 pub fn question_again(payload: &[u8]) -> Option<Vec<u8>> {
-    let read = QuestionId::decode(payload)?;
+    let read = ServerRequestId::decode(payload)?;
     let written = read.encode();
-    assert_eq!(QuestionId::decode(&written), Some(read), "what is written is read");
+    assert_eq!(ServerRequestId::decode(&written), Some(read), "what is written is read");
     Some(written)
 }
 
 /// The same for a request state.
 pub fn state_again(payload: &[u8]) -> Option<Vec<u8>> {
-    let read = State::decode(payload)?;
+    let read = RequestState::decode(payload)?;
     let written = read.encode();
-    assert_eq!(State::decode(&written), Some(read), "what is written is read");
+    assert_eq!(RequestState::decode(&written), Some(read), "what is written is read");
     Some(written)
 }
 
@@ -100,8 +100,8 @@ async fn play(moves: &[u8]) {
     };
     let store = Arc::new(MemorySessions::new());
     let tasks = TaskTracker::new();
-    let shelf = Arc::new(Shelf::new(&config, tasks.clone()));
-    let sessions = Sessions::new(&config, Arc::new(keys), store, clock.clone(), tasks, shelf);
+    let replay_store = Arc::new(ReplayStore::new(&config, tasks.clone()));
+    let sessions = Sessions::new(&config, Arc::new(keys), store, clock.clone(), tasks, replay_store);
     let callers = ["alice", "bob"].map(|name| UserId::parse(name).map(|user| Caller::new(Subject::User(user), "fuzz")));
     let [Ok(alice), Ok(bob)] = callers else { return };
     let callers = [Arc::new(alice), Arc::new(bob)];
@@ -114,7 +114,7 @@ async fn play(moves: &[u8]) {
         match what {
             0 => {
                 let version = portolan_wire::era::ProtocolVersion::NEWEST_LEGACY;
-                let Ok(id) = sessions.open(&gateway, &callers[who], version, Abilities::NONE) else {
+                let Ok(id) = sessions.open(&gateway, &callers[who], version, ClientCapabilities::NONE) else {
                     return;
                 };
                 known.push((id, who, now + 24 * 3600, false));

@@ -20,22 +20,22 @@ use portolan_wire::{
 use crate::{
     body::Body,
     call::Call,
+    call_future::CallFuture,
     intake::{self, Collect},
-    question::Abilities,
+    replay::RequestRef,
     reply::{self, Rejection},
-    resume::Whose,
+    request_context::RequestContext,
+    server_requests::ClientCapabilities,
     service::Inner,
     session::Session,
     upstream::Reply,
-    visit::Visit,
-    work::Work,
 };
 
 impl Inner {
     /// `initialize`: agrees on a version and opens a session.
     pub(crate) fn initialize(
         &self,
-        visit: &Visit,
+        context: &RequestContext,
         request: &Request,
         requested: &NamedVersion,
     ) -> Result<Response<Body>, Rejection> {
@@ -47,11 +47,11 @@ impl Inner {
             return Err(Rejection::new(StatusCode::BAD_REQUEST, error).with_id(Some(id.clone())));
         };
         let said = params(request.params.as_ref()).ok();
-        let abilities = said.as_ref().and_then(|params| params.get("capabilities"));
-        let abilities = abilities.map_or(Abilities::NONE, Abilities::read);
+        let capabilities = said.as_ref().and_then(|params| params.get("capabilities"));
+        let capabilities = capabilities.map_or(ClientCapabilities::NONE, ClientCapabilities::read);
         let opened = self
             .sessions
-            .open(&visit.gateway.spec.name, &visit.caller, version, abilities);
+            .open(&context.gateway.spec.name, &context.caller, version, capabilities);
         let session = opened
             .ok()
             .and_then(|session| HeaderValue::try_from(session).ok())
@@ -63,9 +63,9 @@ impl Inner {
             })?;
         let mut result = RawObject::new();
         result.set("protocolVersion", object::quote(version.as_str()));
-        result.set("capabilities", self.legacy_capabilities(visit, version));
+        result.set("capabilities", self.legacy_capabilities(context, version));
         result.set("serverInfo", self.server_info());
-        if let Some(instructions) = self.instructions(visit) {
+        if let Some(instructions) = self.instructions(context) {
             result.set("instructions", instructions);
         }
         let mut response = reply::json(StatusCode::OK, envelope::result(id, &result.to_bytes()));
@@ -76,40 +76,40 @@ impl Inner {
     /// A message within a session.
     pub(crate) async fn serve_legacy(
         self: &Arc<Self>,
-        visit: &Arc<Visit>,
+        context: &Arc<RequestContext>,
         message: Message,
         params: RawObject,
         text: Bytes,
     ) -> Result<Response<Body>, Rejection> {
         let session = self
-            .session(visit)
+            .session(context)
             .await
             .map_err(|refused| refused.with_id(message.id().cloned()))?;
         match message {
             Message::Request(request) => {
-                let whose = Whose::of(&request);
-                let response = self.legacy_request(visit, &session, request, params, text).await?;
-                Ok(self.keep_stream(&session, whose, response))
+                let request_ref = RequestRef::of(&request);
+                let response = self.legacy_request(context, &session, request, params, text).await?;
+                Ok(self.keep_stream(&session, request_ref, response))
             }
             Message::Notification(notification) => {
-                self.heed(&session, &notification).await;
+                self.on_notification(&session, &notification).await;
                 Ok(reply::accepted())
             }
-            Message::Response(response) => Box::pin(self.take_answer(visit, &session, response, text)).await,
+            Message::Response(response) => Box::pin(self.take_answer(context, &session, response, text)).await,
         }
     }
 
     /// A batch, which only 2025-03-26 has: all at once, answered in one array.
     pub(crate) async fn serve_batch(
         self: &Arc<Self>,
-        visit: &Arc<Visit>,
+        context: &Arc<RequestContext>,
         batch: Vec<Message>,
     ) -> Result<Response<Body>, Rejection> {
         let none = "batches exist only in protocol version 2025-03-26";
-        if visit.headers.get(header::SESSION_ID).is_none() {
+        if context.headers.get(header::SESSION_ID).is_none() {
             return Err(Rejection::http(StatusCode::BAD_REQUEST, none));
         }
-        let session = self.session(visit).await?;
+        let session = self.session(context).await?;
         if session.version != ProtocolVersion::V2025_03_26 {
             return Err(Rejection::http(StatusCode::BAD_REQUEST, none));
         }
@@ -123,7 +123,7 @@ impl Inner {
             let session = &session;
             async move {
                 match twice {
-                    None => self.batched(visit, session, message).await,
+                    None => self.batched(context, session, message).await,
                     Some(id) => {
                         let error = Error::invalid("id", "is there twice in this batch");
                         Some(envelope::error(Some(&id), &reply::error_object(&error)))
@@ -148,8 +148,8 @@ impl Inner {
     }
 
     /// `DELETE`: ends the session, and those upstream that belong to it.
-    pub(crate) async fn end_session(self: &Arc<Self>, visit: &Visit) -> Result<Response<Body>, Rejection> {
-        let session = self.session(visit).await?;
+    pub(crate) async fn end_session(self: &Arc<Self>, context: &RequestContext) -> Result<Response<Body>, Rejection> {
+        let session = self.session(context).await?;
         self.sessions.end(&session).await.map_err(|error| {
             tracing::warn!(%error, "a session cannot be ended");
             Rejection::new(
@@ -163,10 +163,14 @@ impl Inner {
         Ok(response)
     }
 
-    pub(crate) async fn session(self: &Arc<Self>, visit: &Visit) -> Result<Arc<Session>, Rejection> {
-        let id = session_id(&visit.headers)?;
+    pub(crate) async fn session(self: &Arc<Self>, context: &RequestContext) -> Result<Arc<Session>, Rejection> {
+        let id = session_id(&context.headers)?;
         self.keep();
-        match self.sessions.find(id, &visit.gateway.spec.name, &visit.caller).await {
+        match self
+            .sessions
+            .find(id, &context.gateway.spec.name, &context.caller)
+            .await
+        {
             Ok(Some(session)) => Ok(session),
             Ok(None) => Err(Rejection::http(
                 StatusCode::NOT_FOUND,
@@ -182,7 +186,7 @@ impl Inner {
 
     async fn legacy_request(
         self: &Arc<Self>,
-        visit: &Arc<Visit>,
+        context: &Arc<RequestContext>,
         session: &Arc<Session>,
         request: Request,
         params: RawObject,
@@ -202,8 +206,8 @@ impl Inner {
                     log: None,
                 });
                 let tasks = &self.connector.tasks;
-                let calling = Self::call(self.clone(), visit.clone(), Some(session.clone()), call);
-                let work = Work::begin(calling, &self.bench, Some(tasks));
+                let calling = Self::call(self.clone(), context.clone(), Some(session.clone()), call);
+                let work = CallFuture::begin(calling, &self.future_pool, Some(tasks));
                 return match self.stream_after(session) {
                     Some(after) => work.streaming_after(after).await,
                     None => work.await,
@@ -211,32 +215,32 @@ impl Inner {
             }
             Method::Ping => Bytes::from_static(b"{}"),
             Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourceTemplatesList => {
-                let listing = self.list(visit, session.version, &request.method, &params);
+                let listing = self.list(context, session.version, &request.method, &params);
                 Box::pin(listing).await.map_err(refuse)?
             }
-            Method::TasksList if session.has_tasks() => Box::pin(self.list_tasks(visit, session, &params))
+            Method::TasksList if session.has_tasks() => Box::pin(self.list_tasks(context, session, &params))
                 .await
                 .map_err(refuse)?,
-            Method::ResourcesSubscribe => Box::pin(self.subscribe(visit, session, &params))
+            Method::ResourcesSubscribe => Box::pin(self.subscribe(context, session, &params))
                 .await
                 .map_err(refuse)?,
-            Method::ResourcesUnsubscribe => Box::pin(self.unsubscribe(visit, session, &params))
+            Method::ResourcesUnsubscribe => Box::pin(self.unsubscribe(context, session, &params))
                 .await
                 .map_err(refuse)?,
-            Method::SetLevel => Box::pin(self.set_level(visit, session, &params))
+            Method::SetLevel => Box::pin(self.set_level(context, session, &params))
                 .await
                 .map_err(refuse)?,
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
         };
         Ok(reply::of_our_own(
-            &visit.headers,
+            &context.headers,
             envelope::result(&request.id, &result),
         ))
     }
 
     /// `notifications/cancelled` is the one that means something here. A call that is not under way here may be so on
     /// another replica.
-    async fn heed(&self, session: &Session, notification: &Notification) {
+    async fn on_notification(&self, session: &Session, notification: &Notification) {
         if notification.method != Method::Cancelled {
             return;
         }
@@ -254,11 +258,16 @@ impl Inner {
 
     /// Cancels a call that is under way here, and says whether there is one. What was said on its stream is kept no longer.
     pub(crate) fn cancel(&self, session: &Session, id: &RequestId) -> bool {
-        self.shelf.unwanted(session.nonce(), id);
+        self.replay_store.unwanted(session.nonce(), id);
         session.cancel(id)
     }
 
-    async fn batched(self: &Arc<Self>, visit: &Arc<Visit>, session: &Arc<Session>, message: Message) -> Option<Bytes> {
+    async fn batched(
+        self: &Arc<Self>,
+        context: &Arc<RequestContext>,
+        session: &Arc<Session>,
+        message: Message,
+    ) -> Option<Bytes> {
         if let Err(refused) = intake::check_id(&message) {
             return Some(refused.message());
         }
@@ -269,11 +278,11 @@ impl Inner {
                     envelope::Outcome::Result(raw) => envelope::result(response.id.as_ref()?, raw),
                     envelope::Outcome::Error(raw) => envelope::error(response.id.as_ref(), &ErrorObject::parse(raw)?),
                 };
-                let _ = Box::pin(self.take_answer(visit, session, response, text)).await;
+                let _ = Box::pin(self.take_answer(context, session, response, text)).await;
                 None
             }
             Message::Notification(notification) => {
-                self.heed(session, &notification).await;
+                self.on_notification(session, &notification).await;
                 None
             }
             Message::Request(request) => {
@@ -283,13 +292,15 @@ impl Inner {
                     Err(error) => return Some(envelope::error(Some(&id), &error)),
                 };
                 let text = envelope::request(&id, &request.method, request.params.as_deref());
-                Some(match self.legacy_request(visit, session, request, params, text).await {
-                    Err(rejection) => rejection.message(),
-                    Ok(response) => match whole(response, self.config.limits.held_bytes).await {
-                        Ok(answer) => return answer,
-                        Err(_) => envelope::error(Some(&id), &ErrorObject::internal("the answer broke off")),
+                Some(
+                    match self.legacy_request(context, session, request, params, text).await {
+                        Err(rejection) => rejection.message(),
+                        Ok(response) => match whole(response, self.config.limits.held_bytes).await {
+                            Ok(answer) => return answer,
+                            Err(_) => envelope::error(Some(&id), &ErrorObject::internal("the answer broke off")),
+                        },
                     },
-                })
+                )
             }
         }
     }

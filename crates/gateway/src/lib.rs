@@ -23,6 +23,7 @@ mod body;
 mod broker;
 mod builder;
 mod call;
+mod call_future;
 mod cancellation;
 mod capabilities;
 mod config;
@@ -37,24 +38,23 @@ mod legacy;
 mod list;
 mod modern;
 mod passthrough;
-mod question;
+mod replay;
 mod reply;
-mod resume;
+mod request_context;
 #[cfg(feature = "axum")]
 mod router;
+mod routes;
 mod seal;
 #[cfg(feature = "serve")]
 mod serve;
+mod server_requests;
 mod service;
 mod session;
-mod stream;
-mod table;
+mod subscriptions;
 mod tasks;
-mod turn;
 mod upstream;
 mod uris;
-mod visit;
-mod work;
+mod write_yield;
 
 #[cfg(feature = "serve")]
 pub use self::serve::serve;

@@ -21,12 +21,12 @@ use crate::{
     alias,
     exposure::{ExposedTools, Named},
     reply::FAILURE_KEY,
+    request_context::RequestContext,
+    routes::{InstallRoute, ServerRoute},
     seal::Purpose,
     service::Inner,
-    table::{Mount, Mounted},
     upstream::{Hints, Listing, Prompts, Resources, Templates},
     uris,
-    visit::Visit,
 };
 
 /// An item on a list: its name or URI towards clients, and its definition.
@@ -43,23 +43,23 @@ struct Merged {
 }
 
 /// What of a server's list a caller sees.
-trait Shown: Listing {
+trait Listable: Listing {
     /// What tells those of two servers apart that have one name.
     const APART: &'static str = "naming: prefix";
 
-    fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item>;
+    fn shown(&self, inner: &Inner, context: &RequestContext, mount: &ServerRoute, mounted: &InstallRoute) -> Vec<Item>;
 
     /// Whether a server may have any for callers of this gateway.
-    fn within(mount: &Mount) -> bool {
+    fn within(mount: &ServerRoute) -> bool {
         mount.is_whole()
     }
 }
 
-impl Shown for ExposedTools {
-    fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
-        let allowed = self.iter().filter(|tool| inner.allows(visit, mount, mounted, tool));
-        let items = allowed.filter_map(|tool| item(tool, visit, mount));
-        match visit.gateway.spec.resource_naming {
+impl Listable for ExposedTools {
+    fn shown(&self, inner: &Inner, context: &RequestContext, mount: &ServerRoute, mounted: &InstallRoute) -> Vec<Item> {
+        let allowed = self.iter().filter(|tool| inner.allows(context, mount, mounted, tool));
+        let items = allowed.filter_map(|tool| item(tool, context, mount));
+        match context.gateway.spec.resource_naming {
             ResourceNaming::Prefix => items
                 .map(|(name, tool)| (name, uris::in_text(&mount.server.name, &tool, uris::TOOL)))
                 .collect(),
@@ -67,50 +67,50 @@ impl Shown for ExposedTools {
         }
     }
 
-    fn within(_: &Mount) -> bool {
+    fn within(_: &ServerRoute) -> bool {
         true
     }
 }
 
-impl Shown for Prompts {
-    fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
+impl Listable for Prompts {
+    fn shown(&self, inner: &Inner, context: &RequestContext, mount: &ServerRoute, mounted: &InstallRoute) -> Vec<Item> {
         let prompts = self.iter();
-        let allowed = prompts.filter(|prompt| inner.allows_prompt(visit, mount, mounted, prompt.own()));
-        allowed.filter_map(|prompt| item(prompt, visit, mount)).collect()
+        let allowed = prompts.filter(|prompt| inner.allows_prompt(context, mount, mounted, prompt.own()));
+        allowed.filter_map(|prompt| item(prompt, context, mount)).collect()
     }
 }
 
-impl Shown for Resources {
+impl Listable for Resources {
     const APART: &'static str = "uris: prefix";
 
-    fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
+    fn shown(&self, inner: &Inner, context: &RequestContext, mount: &ServerRoute, mounted: &InstallRoute) -> Vec<Item> {
         let allowed = self
             .iter()
-            .filter(|(uri, _)| inner.allows_resource(visit, mount, mounted, uri));
-        by_uri(allowed, visit, mount, uris::RESOURCE)
+            .filter(|(uri, _)| inner.allows_resource(context, mount, mounted, uri));
+        by_uri(allowed, context, mount, uris::RESOURCE)
     }
 }
 
-impl Shown for Templates {
+impl Listable for Templates {
     const APART: &'static str = "uris: prefix";
 
-    fn shown(&self, inner: &Inner, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Vec<Item> {
+    fn shown(&self, inner: &Inner, context: &RequestContext, mount: &ServerRoute, mounted: &InstallRoute) -> Vec<Item> {
         let allowed = self
             .iter()
-            .filter(|(uri, _)| inner.allows_resource(visit, mount, mounted, uri));
-        by_uri(allowed, visit, mount, uris::TEMPLATE)
+            .filter(|(uri, _)| inner.allows_resource(context, mount, mounted, uri));
+        by_uri(allowed, context, mount, uris::TEMPLATE)
     }
 }
 
 /// By the URI that clients have for it, which stands at `place` of its definition.
 fn by_uri<'a>(
     all: impl Iterator<Item = (&'a str, &'a Bytes)>,
-    visit: &Visit,
-    mount: &Mount,
+    context: &RequestContext,
+    mount: &ServerRoute,
     place: JsonPath,
 ) -> Vec<Item> {
     let server = &mount.server.name;
-    match visit.gateway.spec.resource_naming {
+    match context.gateway.spec.resource_naming {
         ResourceNaming::Prefix => all
             .map(|(uri, definition)| (uris::prefixed(server, uri), uris::in_text(server, definition, place)))
             .collect(),
@@ -119,10 +119,10 @@ fn by_uri<'a>(
 }
 
 /// By the name that clients call it; none if that is the alias of something else.
-fn item(named: &impl Named, visit: &Visit, mount: &Mount) -> Option<Item> {
-    let naming = visit.gateway.spec.naming;
+fn item(named: &impl Named, context: &RequestContext, mount: &ServerRoute) -> Option<Item> {
+    let naming = context.gateway.spec.naming;
     let name = named.name(naming);
-    if let Some(aliases) = &visit.gateway.aliases {
+    if let Some(aliases) = &context.gateway.aliases {
         if let Some(alias) = aliases.name_of(&mount.server.name, named.own()) {
             return Some((alias.into(), alias::renamed(named.plain_definition(), alias)));
         }
@@ -137,20 +137,20 @@ impl Inner {
     /// The `result` of a list method, for a client of this version.
     pub(crate) async fn list(
         &self,
-        visit: &Visit,
+        context: &RequestContext,
         version: ProtocolVersion,
         method: &Method,
         params: &RawObject,
     ) -> Result<Bytes, ErrorObject> {
         let after = match params.get("cursor") {
             None => None,
-            Some(raw) => Some(self.open_cursor(visit, method, raw)?),
+            Some(raw) => Some(self.open_cursor(context, method, raw)?),
         };
         let (member, mut merged) = match method {
-            Method::PromptsList => (Prompts::MEMBER, self.merged::<Prompts>(visit).await),
-            Method::ResourcesList => (Resources::MEMBER, self.merged::<Resources>(visit).await),
-            Method::ResourceTemplatesList => (Templates::MEMBER, self.merged::<Templates>(visit).await),
-            _ => (ExposedTools::MEMBER, self.merged::<ExposedTools>(visit).await),
+            Method::PromptsList => (Prompts::MEMBER, self.merged::<Prompts>(context).await),
+            Method::ResourcesList => (Resources::MEMBER, self.merged::<Resources>(context).await),
+            Method::ResourceTemplatesList => (Templates::MEMBER, self.merged::<Templates>(context).await),
+            _ => (ExposedTools::MEMBER, self.merged::<ExposedTools>(context).await),
         };
         let items = &mut merged.items;
         if let Some(after) = after {
@@ -162,17 +162,17 @@ impl Inner {
             Some(_) => {
                 items.truncate(page);
                 let last = items.last();
-                last.map(|(name, _)| self.seal_cursor(visit, method, name))
+                last.map(|(name, _)| self.seal_cursor(context, method, name))
                     .transpose()?
             }
         };
         Ok(self.render(version, member, &merged, next))
     }
 
-    async fn merged<L: Shown>(&self, visit: &Visit) -> Merged {
-        let places = visit.places().filter(|(mount, _)| L::within(mount));
+    async fn merged<L: Listable>(&self, context: &RequestContext) -> Merged {
+        let places = context.places().filter(|(mount, _)| L::within(mount));
         let fetched = join_all(
-            places.map(|(mount, mounted)| async move { (mount, self.shown_of::<L>(visit, mount, mounted).await) }),
+            places.map(|(mount, mounted)| async move { (mount, self.shown_of::<L>(context, mount, mounted).await) }),
         );
         let (mut items, mut failures): (Vec<(Item, &ServerName)>, _) = (Vec::new(), Vec::new());
         let mut hints: Option<Hints> = None;
@@ -194,20 +194,25 @@ impl Inner {
         items.dedup_by(|((name, _), hidden), ((kept, _), first)| {
             let is_taken = name == kept;
             if is_taken {
-                visit.gateway.collisions.note::<L>(name, first, hidden);
+                context.gateway.collisions.note::<L>(name, first, hidden);
             }
             is_taken
         });
         let items = items.into_iter().map(|(item, _)| item).collect();
         let mut hints = hints.filter(|_| failures.is_empty()).unwrap_or_default();
-        hints.public &= !self.policy.depends_on_caller() && visit.gateway.mounts().iter().all(is_for_everybody);
+        hints.public &= !self.policy.depends_on_caller() && context.gateway.mounts().iter().all(is_for_everybody);
         Merged { items, failures, hints }
     }
 
-    async fn shown_of<L: Shown>(&self, visit: &Visit, mount: &Mount, mounted: &Mounted) -> Result<(Vec<Item>, Hints)> {
+    async fn shown_of<L: Listable>(
+        &self,
+        context: &RequestContext,
+        mount: &ServerRoute,
+        mounted: &InstallRoute,
+    ) -> Result<(Vec<Item>, Hints)> {
         let broker = &self.broker;
         let credential = broker
-            .credential(&visit.caller, &mount.server, &mounted.install)
+            .credential(&context.caller, &mount.server, &mounted.install)
             .await?;
         let listed = mounted.upstream.listed::<L>(&credential).await?;
         let hints = Hints {
@@ -215,7 +220,7 @@ impl Inner {
             // A server that is called as somebody may say to each something else, whatever it says of that.
             public: listed.hints.public && credential.headers.is_empty(),
         };
-        Ok((listed.items.shown(self, visit, mount, mounted), hints))
+        Ok((listed.items.shown(self, context, mount, mounted), hints))
     }
 
     fn render(&self, version: ProtocolVersion, member: &str, merged: &Merged, next: Option<String>) -> Bytes {
@@ -262,27 +267,37 @@ impl Inner {
     }
 
     /// A cursor says after which name to go on, so it stays good while items come and go.
-    pub(crate) fn seal_cursor(&self, visit: &Visit, method: &Method, name: &str) -> Result<String, ErrorObject> {
-        let payload = format!("{}\n{method}\n{name}", visit.gateway.spec.name);
+    pub(crate) fn seal_cursor(
+        &self,
+        context: &RequestContext,
+        method: &Method,
+        name: &str,
+    ) -> Result<String, ErrorObject> {
+        let payload = format!("{}\n{method}\n{name}", context.gateway.spec.name);
         self.keys
             .seal(Purpose::Cursor, payload.as_bytes())
             .map_err(|error| crate::reply::error_object(&error))
     }
 
-    pub(crate) fn open_cursor(&self, visit: &Visit, method: &Method, raw: &Bytes) -> Result<String, ErrorObject> {
+    pub(crate) fn open_cursor(
+        &self,
+        context: &RequestContext,
+        method: &Method,
+        raw: &Bytes,
+    ) -> Result<String, ErrorObject> {
         let payload = object::text(raw).and_then(|cursor| self.keys.open(Purpose::Cursor, &cursor));
         let payload = payload.and_then(|payload| String::from_utf8(payload).ok());
         let place = payload.as_deref().and_then(|payload| {
             let (gateway, rest) = payload.split_once('\n')?;
             let (listed, name) = rest.split_once('\n')?;
-            (gateway == visit.gateway.spec.name.as_str() && listed == method.as_str()).then(|| name.to_owned())
+            (gateway == context.gateway.spec.name.as_str() && listed == method.as_str()).then(|| name.to_owned())
         });
         place.ok_or_else(|| ErrorObject::invalid_params("the cursor is not one that this gateway gave"))
     }
 }
 
 /// Whether every caller is served by the same install.
-fn is_for_everybody(mount: &Mount) -> bool {
+fn is_for_everybody(mount: &ServerRoute) -> bool {
     mount.installs().all(|install| install.owner == Owner::Org)
 }
 

@@ -16,18 +16,18 @@ use portolan_wire::{
 use crate::{
     body::Body,
     call::Call,
+    call_future::CallFuture,
     reply::{self, Rejection},
+    request_context::RequestContext,
     service::Inner,
-    stream, tasks,
-    visit::Visit,
-    work::Work,
+    subscriptions, tasks,
 };
 
 impl Inner {
     /// A message of a modern client.
     pub(crate) async fn serve_modern(
         self: &Arc<Self>,
-        visit: &Arc<Visit>,
+        context: &Arc<RequestContext>,
         message: Message,
         call: ModernCall,
         text: Bytes,
@@ -41,7 +41,7 @@ impl Inner {
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Modern), error).with_id(id.clone());
         let log = match call.meta.log_level() {
             None => None,
-            asked => Some(stream::level(asked).map_err(refuse)?),
+            asked => Some(subscriptions::level(asked).map_err(refuse)?),
         };
         let result = match request.method {
             Method::ToolsCall
@@ -60,33 +60,33 @@ impl Inner {
                     capabilities: call.meta.capabilities,
                     log,
                 });
-                let calling = Self::call(self.clone(), visit.clone(), None, call);
-                return Work::begin(calling, &self.bench, None).await;
+                let calling = Self::call(self.clone(), context.clone(), None, call);
+                return CallFuture::begin(calling, &self.future_pool, None).await;
             }
             Method::Listen => {
                 let knows_tasks = tasks::are_known(call.meta.capabilities.as_ref());
-                return Box::pin(self.listen(visit, &request.id, &call.params, knows_tasks)).await;
+                return Box::pin(self.listen(context, &request.id, &call.params, knows_tasks)).await;
             }
-            Method::Discover => self.discover(visit),
+            Method::Discover => self.discover(context),
             Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourceTemplatesList => {
-                let listing = self.list(visit, call.version, &request.method, &call.params);
+                let listing = self.list(context, call.version, &request.method, &call.params);
                 Box::pin(listing).await.map_err(refuse)?
             }
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
         };
         Ok(reply::of_our_own(
-            &visit.headers,
+            &context.headers,
             envelope::result(&request.id, &result),
         ))
     }
 
     /// The `result` of `server/discover`.
-    fn discover(&self, visit: &Visit) -> Bytes {
+    fn discover(&self, context: &RequestContext) -> Bytes {
         let mut result = RawObject::new();
         result.set("resultType", Bytes::from_static(b"\"complete\""));
         result.set("supportedVersions", ProtocolVersion::list(&self.config.versions));
-        result.set("capabilities", self.capabilities(visit, Era::Modern));
-        if let Some(instructions) = self.instructions(visit) {
+        result.set("capabilities", self.capabilities(context, Era::Modern));
+        if let Some(instructions) = self.instructions(context) {
             result.set("instructions", instructions);
         }
         result.set("ttlMs", Bytes::from_static(b"0"));

@@ -25,7 +25,7 @@ pub(crate) enum Purpose {
     /// The id of a task.
     Task,
     /// The id of a server's question to a client.
-    Question,
+    ServerRequest,
     /// A `requestState`: a call that waits for its client's answers.
     State,
     /// The ids of the events of a stream.
@@ -37,7 +37,7 @@ impl Purpose {
     pub(crate) fn max_len(self) -> usize {
         match self {
             // Headers share 8 KiB in many proxies.
-            Self::Session | Self::Task | Self::Question | Self::Stream => 2048,
+            Self::Session | Self::Task | Self::ServerRequest | Self::Stream => 2048,
             // A URI may be the place in a list.
             Self::Cursor => 8192,
             // It carries what a server gave, and travels in bodies.
@@ -50,7 +50,7 @@ impl Purpose {
             Self::Session => b"portolan session 1".as_slice(),
             Self::Cursor => b"portolan cursor 1".as_slice(),
             Self::Task => b"portolan task 1".as_slice(),
-            Self::Question => b"portolan question 1".as_slice(),
+            Self::ServerRequest => b"portolan question 1".as_slice(),
             Self::State => b"portolan state 1".as_slice(),
             Self::Stream => b"portolan stream 1".as_slice(),
         })

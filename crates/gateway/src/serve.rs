@@ -1,6 +1,6 @@
 //! A listener for those who have none: HTTP/1.1 with TCP_NODELAY, bounded, with an orderly end.
 
-mod in_turn;
+mod yielding_io;
 
 use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use self::in_turn::InTurn;
+use self::yielding_io::YieldingIo;
 use crate::{McpGateway, body::Body};
 
 /// Connections at once.
@@ -22,9 +22,9 @@ const HEAD: Duration = Duration::from_secs(30);
 /// How long calls under way may go on after the end was asked for.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// Serves a gateway on `listener` until `end` is ready; then takes nothing new, and lets what is under way finish, for at
+/// Serves a gateway on `subscriber` until `end` is ready; then takes nothing new, and lets what is under way finish, for at
 /// most 30 s.
-pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<Output = ()>) -> io::Result<()> {
+pub async fn serve(subscriber: TcpListener, gateway: McpGateway, end: impl Future<Output = ()>) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut end = std::pin::pin!(end);
@@ -34,7 +34,7 @@ pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<
             () = &mut end => break,
         };
         let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = subscriber.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 // A connection that is gone already, or too many open files: neither ends the listener.
                 Err(error) => {
@@ -56,7 +56,7 @@ pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
-            .serve_connection(InTurn::new(TokioIo::new(stream)), service_fn(answer));
+            .serve_connection(YieldingIo::new(TokioIo::new(stream)), service_fn(answer));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             let _place = place;
@@ -65,7 +65,7 @@ pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<
             }
         });
     }
-    drop(listener);
+    drop(subscriber);
     // Streams outside of calls would never end by themselves.
     let drained = tokio::time::timeout(DRAIN, graceful.shutdown());
     let _ = tokio::join!(gateway.drain(DRAIN), drained);

@@ -28,21 +28,21 @@ use tokio_util::sync::DropGuard;
 
 use crate::{
     auth,
-    body::{Awake, Body},
+    body::{Body, KeepAliveBody},
+    call_future::FuturePool,
     config::GatewayConfig,
     exposure::ExposedTools,
     guard, intake,
-    question::Questions,
+    replay::ReplayStore,
     reply::Rejection,
-    resume::Shelf,
+    request_context::RequestContext,
+    routes::RouteTable,
     seal::TokenKeys,
+    server_requests::ServerRequests,
     session::Sessions,
-    stream::Streams,
-    table::Table,
-    tasks::AskedTasks,
-    upstream::{Connector, Link},
-    visit::Visit,
-    work::Bench,
+    subscriptions::Streams,
+    tasks::TaskInputs,
+    upstream::{Connector, UpstreamServer},
 };
 
 /// Serves gateways to MCP clients of both eras, at `/mcp/<gateway>`.
@@ -57,7 +57,7 @@ pub struct McpGateway {
 /// What a gateway is made of.
 pub(crate) struct Inner {
     pub(crate) config: Arc<GatewayConfig>,
-    pub(crate) table: Table,
+    pub(crate) table: RouteTable,
     pub(crate) sessions: Sessions,
     pub(crate) keys: Arc<TokenKeys>,
     pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
@@ -67,10 +67,10 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) connector: Arc<Connector>,
     pub(crate) calls: Arc<Semaphore>,
-    pub(crate) bench: Arc<Bench>,
-    pub(crate) questions: Questions,
-    pub(crate) shelf: Arc<Shelf>,
-    pub(crate) asked: AskedTasks,
+    pub(crate) future_pool: Arc<FuturePool>,
+    pub(crate) server_requests: ServerRequests,
+    pub(crate) replay_store: Arc<ReplayStore>,
+    pub(crate) task_inputs: TaskInputs,
     pub(crate) bus: Option<Arc<dyn Bus>>,
     pub(crate) streams: Streams,
     /// Ends what works in the background when the gateway is gone.
@@ -108,22 +108,22 @@ impl McpGateway {
         let config = Arc::new(parts.config);
         let keys = Arc::new(parts.keys);
         let connector = Arc::new(Connector::new(config.clone(), parts.audit.clone()));
-        let shelf = Arc::new(Shelf::new(&config, connector.tasks.clone()));
+        let replay_store = Arc::new(ReplayStore::new(&config, connector.tasks.clone()));
         let inner = Inner {
-            table: Table::new(parts.runtime, connector.clone()),
+            table: RouteTable::new(parts.runtime, connector.clone()),
             sessions: Sessions::new(
                 &config,
                 keys.clone(),
                 parts.sessions,
                 parts.clock.clone(),
                 connector.tasks.clone(),
-                shelf.clone(),
+                replay_store.clone(),
             ),
-            shelf,
+            replay_store,
             calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
-            bench: Arc::default(),
-            questions: Questions::new(&config),
-            asked: AskedTasks::new(&config),
+            future_pool: Arc::default(),
+            server_requests: ServerRequests::new(&config),
+            task_inputs: TaskInputs::new(&config),
             bus: parts.bus,
             streams: Streams::new(&config),
             _ends: connector.ended.clone().drop_guard(),
@@ -149,13 +149,13 @@ impl McpGateway {
 
     /// How many calls wait now for their clients' answers to servers' questions.
     pub fn question_count(&self) -> usize {
-        self.inner.questions.count()
+        self.inner.server_requests.count()
     }
 
     /// How many streams of calls are kept now, so that legacy clients whose connections break can go on with them: those
     /// that go on, and those that have ended a while ago.
     pub fn replay_count(&self) -> usize {
-        self.inner.shelf.len()
+        self.inner.replay_store.len()
     }
 
     /// How many streams outside of calls are open now: listens of modern clients, GET streams of legacy ones.
@@ -171,12 +171,12 @@ impl McpGateway {
     /// this long. Calls go on to be served; no new ones are kept.
     pub async fn drain(&self, at_most: Duration) {
         self.inner.streams.drain();
-        self.inner.questions.drain();
+        self.inner.server_requests.drain();
         let tasks = &self.inner.connector.tasks;
         let all = self.inner.places();
         let quiet = async {
             // To wait for the places themselves would keep new calls out.
-            while self.inner.calls.available_permits() < all || self.inner.questions.kept() > 0 {
+            while self.inner.calls.available_permits() < all || self.inner.server_requests.kept() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             tasks.close();
@@ -186,7 +186,7 @@ impl McpGateway {
         tasks.reopen();
     }
 
-    pub(crate) fn adopt(&self, install: portolan_core::InstallName, upstream: &Arc<Link>) {
+    pub(crate) fn adopt(&self, install: portolan_core::InstallName, upstream: &Arc<UpstreamServer>) {
         self.inner.table.adopt(install, upstream);
     }
 
@@ -199,7 +199,7 @@ impl McpGateway {
     }
 
     /// Asks a server in the background what it can do, so that the first client need not wait.
-    pub(crate) fn warm(&self, link: Arc<Link>, credential: Arc<UpstreamCredential>) {
+    pub(crate) fn warm(&self, link: Arc<UpstreamServer>, credential: Arc<UpstreamCredential>) {
         self.inner.connector.tasks.spawn(async move {
             if let Err(error) = link.listed::<ExposedTools>(&credential).await {
                 tracing::warn!(server = %link.server.name, %error, "a server cannot be asked for its tools yet");
@@ -225,8 +225,11 @@ impl McpGateway {
 
 impl Inner {
     /// A stream of events to a client, kept awake.
-    pub(crate) fn awake(&self, events: impl HttpBody<Data = Bytes, Error = BoxError> + Send + Unpin + 'static) -> Body {
-        Body::relayed(Awake::new(events, self.config.timeouts.keep_alive))
+    pub(crate) fn keep_alive(
+        &self,
+        events: impl HttpBody<Data = Bytes, Error = BoxError> + Send + Unpin + 'static,
+    ) -> Body {
+        Body::relayed(KeepAliveBody::new(events, self.config.timeouts.keep_alive))
     }
 
     /// How many calls may be under way at once.
@@ -246,7 +249,7 @@ impl Inner {
             return Err(self.unknown_gateway(name, &head).await);
         };
         let caller = auth::authenticate(&self.authenticators, &gateway.spec.name, &head).await?;
-        let visit = Arc::new(Visit {
+        let context = Arc::new(RequestContext {
             gateway,
             caller,
             headers: head.headers,
@@ -256,22 +259,22 @@ impl Inner {
         // what?
         match head.method {
             Verb::POST => {}
-            Verb::DELETE if intake::names_session(&visit.headers) => {
-                return Box::pin(self.end_session(&visit)).await;
+            Verb::DELETE if intake::names_session(&context.headers) => {
+                return Box::pin(self.end_session(&context)).await;
             }
-            Verb::GET => return Box::pin(self.open_stream(&visit)).await,
+            Verb::GET => return Box::pin(self.open_stream(&context)).await,
             _ => return Err(Rejection::method("POST")),
         }
-        intake::check_types(&visit.headers)?;
-        let text = intake::read(&self.config, &visit.headers, body).await?;
+        intake::check_types(&context.headers)?;
+        let text = intake::read(&self.config, &context.headers, body).await?;
         let limits = envelope::ParseLimits {
             depth: self.config.limits.depth,
             batch: self.config.limits.batch,
         };
         // which era?
         match envelope::parse(&text, &limits)? {
-            Incoming::Batch(batch) => Box::pin(self.serve_batch(&visit, batch)).await,
-            Incoming::One(message) => self.serve_message(&visit, message, text).await,
+            Incoming::Batch(batch) => Box::pin(self.serve_batch(&context, batch)).await,
+            Incoming::One(message) => self.serve_message(&context, message, text).await,
         }
     }
 
@@ -288,24 +291,26 @@ impl Inner {
 
     async fn serve_message(
         self: &Arc<Self>,
-        visit: &Arc<Visit>,
+        context: &Arc<RequestContext>,
         message: Message,
         text: Bytes,
     ) -> Result<Response<Body>, Rejection> {
         intake::check_id(&message)?;
-        let era = era::detect_client(&visit.headers, &message, &self.config.versions).map_err(|fault| {
+        let era = era::detect_client(&context.headers, &message, &self.config.versions).map_err(|fault| {
             // The id of a response is not one that the sender waits under.
             let id = message.id().filter(|_| matches!(message, Message::Request(_)));
             Rejection::from(fault).with_id(id.cloned())
         })?;
         match (era, message) {
-            (ClientEra::Modern(call), message) => self.serve_modern(visit, message, *call, text).await,
+            (ClientEra::Modern(call), message) => self.serve_modern(context, message, *call, text).await,
             (ClientEra::Initialize { requested }, Message::Request(request)) => {
                 self.keep();
-                self.initialize(visit, &request, &requested)
+                self.initialize(context, &request, &requested)
             }
-            (ClientEra::Legacy { params, .. }, message) => self.serve_legacy(visit, message, params, text).await,
-            (ClientEra::Initialize { .. }, message) => self.serve_legacy(visit, message, RawObject::new(), text).await,
+            (ClientEra::Legacy { params, .. }, message) => self.serve_legacy(context, message, params, text).await,
+            (ClientEra::Initialize { .. }, message) => {
+                self.serve_legacy(context, message, RawObject::new(), text).await
+            }
         }
     }
 }
@@ -367,7 +372,7 @@ impl Discovery for McpGateway {
             transport: Default::default(),
         };
         let server = Arc::new(ServerSpec::new(ServerName::parse("discovery")?, source)?);
-        let upstream = Link::endpoint(server, endpoint.clone(), self.connector())?;
+        let upstream = UpstreamServer::endpoint(server, endpoint.clone(), self.connector())?;
         upstream.discover(&Arc::new(credential.clone())).await
     }
 }

@@ -4,9 +4,9 @@
 //! upstream sessions that belong to it, its calls under way) may be forgotten at any time and made anew. What it has
 //! subscribed to, and that it has ended, is kept in the store under `session/<nonce>`.
 
+mod active;
+mod calls;
 mod id;
-mod inflight;
-mod live;
 mod sessions;
 mod state;
 
@@ -22,13 +22,13 @@ use portolan_core::{Caller, Channel, GatewayName, ServerName};
 use portolan_wire::{era::ProtocolVersion, id::RequestId, level::LogLevel};
 
 use self::id::NONCE_LEN;
-pub(crate) use self::{id::bind, inflight::Inflight, sessions::Sessions, state::State};
+pub(crate) use self::{calls::CallHandle, id::bind, sessions::Sessions, state::State};
 use crate::{
     cancellation::Cancellation,
-    question::Abilities,
-    stream::{Listener, Opening},
-    tasks::Begun,
-    upstream::{Open, UpstreamSession},
+    server_requests::ClientCapabilities,
+    subscriptions::{Opening, Subscriber},
+    tasks::SessionTasks,
+    upstream::{OpenSession, UpstreamSession},
 };
 
 /// One session, as this replica knows it.
@@ -37,7 +37,7 @@ pub(crate) struct Session {
     /// The version that was agreed on.
     pub(crate) version: ProtocolVersion,
     /// What the client can be asked.
-    pub(crate) abilities: Abilities,
+    pub(crate) capabilities: ClientCapabilities,
     nonce: [u8; NONCE_LEN],
     bound_to: [u8; 16],
     /// Who was found to be the one that it is bound to.
@@ -49,15 +49,15 @@ pub(crate) struct Session {
     upstream: Mutex<HashMap<ServerName, Arc<UpstreamSession>>>,
     /// Channels that keep something for this conversation.
     channels: Mutex<Vec<Weak<dyn Channel>>>,
-    inflight: Mutex<HashMap<RequestId, Cancellation>>,
+    calls: Mutex<HashMap<RequestId, Cancellation>>,
     /// The number of the level from which on it is told what is logged; 0 if it has not said.
     level: AtomicU8,
     /// What it has subscribed to.
     uris: Mutex<BTreeSet<Arc<str>>>,
     /// The tasks that its calls have become.
-    pub(crate) begun: Arc<Begun>,
+    pub(crate) session_tasks: Arc<SessionTasks>,
     /// Who tells it what happens outside of its calls, once it wants to know.
-    listener: OnceLock<Arc<Listener>>,
+    subscriber: OnceLock<Arc<Subscriber>>,
 }
 
 impl Session {
@@ -90,13 +90,13 @@ impl Session {
     }
 
     /// Who tells this session what happens outside of its calls, made if there is none.
-    pub(crate) fn listener(&self, make: impl FnOnce() -> Arc<Listener>) -> Arc<Listener> {
-        self.listener.get_or_init(make).clone()
+    pub(crate) fn subscriber(&self, make: impl FnOnce() -> Arc<Subscriber>) -> Arc<Subscriber> {
+        self.subscriber.get_or_init(make).clone()
     }
 
     /// The same, if there is one.
-    pub(crate) fn known_listener(&self) -> Option<&Arc<Listener>> {
-        self.listener.get()
+    pub(crate) fn known_listener(&self) -> Option<&Arc<Subscriber>> {
+        self.subscriber.get()
     }
 
     /// The level from which on it is told what is logged, if it has said one.
@@ -116,27 +116,27 @@ impl Session {
     }
 
     /// Hears what its servers tell it alone, where they are open already.
-    pub(crate) fn follow_asides(&self, listener: &Listener) {
+    pub(crate) fn follow_asides(&self, subscriber: &Subscriber) {
         for upstream in self.upstreams() {
-            drop(upstream.follow(listener));
+            drop(upstream.follow(subscriber));
         }
     }
 
     /// Notes that a session at a server is open, so that it is heard what the server tells this session alone. The first
     /// time there may be something to wait for.
-    pub(crate) fn opened(&self, upstream: &UpstreamSession, open: &Open) -> Option<Opening> {
-        let listener = self.listener.get()?;
+    pub(crate) fn opened(&self, upstream: &UpstreamSession, open: &OpenSession) -> Option<Opening> {
+        let subscriber = self.subscriber.get()?;
         if open.followed.load(Ordering::Relaxed) {
             return None;
         }
-        upstream.follow(listener)
+        upstream.follow(subscriber)
     }
 
     fn close(&self) -> Vec<Arc<UpstreamSession>> {
-        if let Some(listener) = self.known_listener() {
-            listener.close();
+        if let Some(subscriber) = self.known_listener() {
+            subscriber.close();
         }
-        self.inflight().values().for_each(Cancellation::cancel);
+        self.calls().values().for_each(Cancellation::cancel);
         let channels = std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
         let conversation = self.conversation();
         for channel in channels.iter().filter_map(Weak::upgrade) {

@@ -10,30 +10,30 @@
 //! | without tasks, legacy | a tool that is done only as a task: the same is driven |
 //! | without tasks, modern | a call that its server does only as a task is driven to its end here ([`drive`]) |
 
-mod asked;
-mod begun;
+mod cancel_on_drop;
 mod declared;
-mod drive;
-mod inquiry;
-mod listed;
-mod mapped;
-mod news;
-mod offer;
-mod pace;
+mod driver;
+mod ids;
+mod inputs;
+mod legacy;
+mod list;
+mod poll_interval;
+mod progress;
+mod query;
 mod related;
-mod seal;
+mod session_tasks;
 mod state;
-mod ward;
+mod support;
 mod watch;
 
 pub(crate) use self::{
-    asked::AskedTasks,
-    begun::{Begun, Notes},
     declared::{are_known, call_as_task, insists, undeclared, with_tasks},
-    drive::{Left, drive, go_on},
-    mapped::serve,
-    offer::{Support, capability, is_offered},
+    driver::{TaskContinuation, drive, go_on},
+    ids::{FoundTask, TaskIds, TaskSeal, find},
+    inputs::TaskInputs,
+    legacy::serve,
     related::renamed,
-    seal::{Found, TaskIds, TaskSeal, find},
-    watch::{Teller, Watched, Watching, watching},
+    session_tasks::{SessionTasks, TaskRecorder},
+    support::{Support, capability, is_offered},
+    watch::{TaskNotifier, WatchedTasks, Watching, watching},
 };

@@ -1,49 +1,52 @@
 //! The servers behind the gateway, whichever transport and era they speak.
 
-mod about;
-mod cancel;
+mod cancel_on_drop;
+mod capability_filter;
 mod catalogue;
-mod changes;
 mod channel;
 mod client;
 mod connection;
-mod convert;
-mod declare;
-mod dialect;
-mod ear;
+mod conversion;
+mod eras;
 mod events;
+mod exclusive;
 mod http;
-mod inquire;
+mod in_flight;
+mod info;
+mod internal_request;
 mod json;
-mod lease;
-mod patience;
+mod listener;
+mod notifications;
 mod session;
 mod step;
-mod underway;
+mod timeout;
 mod wake;
 
 use std::sync::Arc;
 
-use self::about::AboutCell;
+use self::info::ServerInfoCell;
+use self::{
+    cancel_on_drop::DisconnectPolicy,
+    notifications::{NotificationFeed, NotificationFeeds},
+    wake::WakeCoordinator,
+};
 pub(crate) use self::{
-    about::About,
+    capability_filter::capability_filter,
     catalogue::{Catalogue, Hints, Listing, Prompt, Prompts, Resources, Templates},
-    changes::{Change, GetStream, Heard, Interest, List, Listening, Offer, Sink, TASK_IDS, answer, ask, strings},
     client::Connector,
     connection::Pool,
-    convert::client_capabilities,
-    declare::narrowed,
+    conversion::client_capabilities,
     http::HttpUpstream,
-    session::{Open, UpstreamSession},
-    step::{
-        Asked, Created, Events, Heir, INPUT_REQUIRED, Left, MOST, Question, QuestionKey, Step, modern_params, request,
-        response, retell,
+    info::ServerInfo,
+    notifications::{
+        GetStream, GrantedFilter, ListKind, Listening, NotificationFilter, NotificationSink, ServerNotification,
+        StreamEvent, TASK_IDS, answer, ask, strings,
     },
-};
-use self::{
-    cancel::HangingUp,
-    changes::{Hub, Hubs},
-    wake::Waking,
+    session::{OpenSession, UpstreamSession},
+    step::{
+        Events, INPUT_REQUIRED, InputRequired, MOST, ResumeRequest, ServerRequest, ServerRequestKey, Step,
+        StreamCheckpoint, TaskCreated, modern_params, request, response, retell,
+    },
 };
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::{connection::heard, events::fuzz_events};
@@ -52,7 +55,7 @@ use crate::{
     cancellation::Cancellation,
     config::{GatewayConfig, GatewayLimits},
     intake::{self, Collect},
-    question::{Abilities, Seat},
+    server_requests::{ClientCapabilities, UpstreamSessionRef},
     session::Session,
     tasks::TaskIds,
 };
@@ -74,24 +77,24 @@ use portolan_wire::{
 
 /// The link to a server that calls are relayed to.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct UpstreamServer {
     /// The catalogue entry that it was made from.
     pub(crate) server: Arc<ServerSpec>,
     /// What it has.
     catalogue: Catalogue,
     /// What it says of itself.
-    about: Arc<AboutCell>,
-    hubs: Hubs,
-    place: Place,
+    info: Arc<ServerInfoCell>,
+    feeds: NotificationFeeds,
+    place: Address,
     connector: Arc<Connector>,
     /// The HTTP side of a server that a runtime runs, remade when its address changes.
-    moving: arc_swap::ArcSwapOption<HttpUpstream>,
-    waking: Waking,
+    resolved: arc_swap::ArcSwapOption<HttpUpstream>,
+    wake: WakeCoordinator,
 }
 
 /// Where a server is.
 #[derive(Debug)]
-enum Place {
+enum Address {
     /// At an address that does not change.
     Fixed(Arc<HttpUpstream>),
     /// Behind an owner of its pipes.
@@ -102,9 +105,9 @@ enum Place {
 
 /// A request on its way to a server.
 #[derive(Clone, Debug)]
-pub(crate) struct Outgoing<'a> {
+pub(crate) struct UpstreamRequest<'a> {
     /// For whom.
-    pub(crate) client: ClientSide<'a>,
+    pub(crate) client: Requester<'a>,
     /// The client's id.
     pub(crate) id: RequestId,
     /// The method.
@@ -116,7 +119,7 @@ pub(crate) struct Outgoing<'a> {
     /// What a modern client can do as far as the server is told, where that is less than what its params say.
     pub(crate) declared: Option<Bytes>,
     /// What the server may ask the client.
-    pub(crate) asks: Abilities,
+    pub(crate) asks: ClientCapabilities,
     /// Whether structured content may come that is no object.
     pub(crate) odd_output: bool,
     /// How the client knows the URIs of the server.
@@ -133,7 +136,7 @@ pub(crate) struct Outgoing<'a> {
 
 /// The side that asks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum ClientSide<'a> {
+pub(crate) enum Requester<'a> {
     /// A modern client.
     Modern {
         /// Who it is.
@@ -166,31 +169,31 @@ pub(crate) enum Reply {
     /// The same, and nothing in them concerns the gateway any more.
     Stream(Body),
     /// The server has ended the call, and wants it made again with answers of the client.
-    Asks(Asked),
+    InputRequired(InputRequired),
     /// What another replica answers.
-    Ready(Box<Response<Body>>),
+    Forwarded(Box<Response<Body>>),
     /// The message for the client, if nothing better can be had: the server has not looked at the request, because its
     /// headers do not repeat the arguments that the server wants them to (-32020).
-    Misread(Bytes),
+    HeaderMismatch(Bytes),
     /// The same: the server has not begun the call, because it does it only as a task, and the client was not said to know
     /// tasks (-32021).
-    Insists(Bytes),
+    TaskRequired(Bytes),
     /// The call has become a task that the gateway is to drive.
-    Task(Created),
+    Task(TaskCreated),
 }
 
-impl Outgoing<'_> {
+impl UpstreamRequest<'_> {
     /// What a server of era `upstream` may ask the client. A modern client is answered at once, so that a call in which a
     /// legacy server asks something has to be kept; where nothing may be kept, nothing may be asked.
-    fn asks_at(&self, upstream: Era, limits: &GatewayLimits) -> Abilities {
+    fn asks_at(&self, upstream: Era, limits: &GatewayLimits) -> ClientCapabilities {
         match (&self.client, upstream) {
-            (ClientSide::Modern { .. }, Era::Legacy) if limits.suspended == 0 => Abilities::NONE,
+            (Requester::Modern { .. }, Era::Legacy) if limits.suspended == 0 => ClientCapabilities::NONE,
             _ => self.asks,
         }
     }
 }
 
-impl ClientSide<'_> {
+impl Requester<'_> {
     fn era(&self) -> Option<Era> {
         match self {
             Self::Modern { .. } => Some(Era::Modern),
@@ -243,25 +246,25 @@ impl ClientSide<'_> {
 
     /// What it means that the client's connection ends: 2026-07-28 reads it as a cancellation, older versions do not
     /// (basic/cancellation).
-    fn hanging_up(&self) -> HangingUp {
+    fn on_disconnect(&self) -> DisconnectPolicy {
         match self {
-            Self::Legacy { cancelled, .. } => HangingUp::CancelsIf((*cancelled).clone()),
-            _ => HangingUp::Cancels,
+            Self::Legacy { cancelled, .. } => DisconnectPolicy::CancelsIf((*cancelled).clone()),
+            _ => DisconnectPolicy::Cancels,
         }
     }
 }
 
-impl Link {
+impl UpstreamServer {
     /// A server at a URL.
     pub(crate) fn remote(
         server: Arc<ServerSpec>,
         endpoint: portolan_core::HttpEndpoint,
         connector: Arc<Connector>,
     ) -> Self {
-        let about = Arc::<AboutCell>::default();
-        let http = HttpUpstream::new(server.clone(), endpoint, connector.clone(), about.clone());
-        let mut link = Self::at(server, Place::Fixed(Arc::new(http)), connector);
-        link.about = about;
+        let info = Arc::<ServerInfoCell>::default();
+        let http = HttpUpstream::new(server.clone(), endpoint, connector.clone(), info.clone());
+        let mut link = Self::at(server, Address::Fixed(Arc::new(http)), connector);
+        link.info = info;
         link
     }
 
@@ -272,38 +275,38 @@ impl Link {
         runtime: Arc<dyn Runtime>,
         connector: Arc<Connector>,
     ) -> Self {
-        Self::at(server, Place::Runtime(runtime, install), connector)
+        Self::at(server, Address::Runtime(runtime, install), connector)
     }
 
     /// A server at an endpoint.
     pub(crate) fn endpoint(server: Arc<ServerSpec>, endpoint: Endpoint, connector: Arc<Connector>) -> Result<Self> {
         match endpoint {
             Endpoint::Http(endpoint) => Ok(Self::remote(server, endpoint, connector)),
-            Endpoint::Channel(channel) => Ok(Self::at(server, Place::Channel(channel), connector)),
+            Endpoint::Channel(channel) => Ok(Self::at(server, Address::Channel(channel), connector)),
             _ => Err(unknown_endpoint(&server.name)),
         }
     }
 
-    fn at(server: Arc<ServerSpec>, place: Place, connector: Arc<Connector>) -> Self {
+    fn at(server: Arc<ServerSpec>, place: Address, connector: Arc<Connector>) -> Self {
         Self {
             server,
             catalogue: Catalogue::default(),
-            about: Arc::default(),
-            hubs: Hubs::default(),
+            info: Arc::default(),
+            feeds: NotificationFeeds::default(),
             place,
             connector,
-            moving: None.into(),
-            waking: Waking::default(),
+            resolved: None.into(),
+            wake: WakeCoordinator::default(),
         }
     }
 
     /// Sends a request and gives what comes back, in the client's era.
-    pub(crate) async fn call(&self, outgoing: &Outgoing<'_>) -> Result<Reply> {
+    pub(crate) async fn call(&self, outgoing: &UpstreamRequest<'_>) -> Result<Reply> {
         match &self.place {
-            Place::Fixed(http) => http.call(outgoing).await,
-            Place::Channel(channel) => Box::pin(channel::call(self, channel, outgoing)).await,
-            Place::Runtime(runtime, install) => match self.running_at(runtime, install, &outgoing.client).await? {
-                Endpoint::Http(endpoint) => self.moving(endpoint).call(outgoing).await,
+            Address::Fixed(http) => http.call(outgoing).await,
+            Address::Channel(channel) => Box::pin(channel::call(self, channel, outgoing)).await,
+            Address::Runtime(runtime, install) => match self.running_at(runtime, install, &outgoing.client).await? {
+                Endpoint::Http(endpoint) => self.resolved(endpoint).call(outgoing).await,
                 Endpoint::Channel(channel) => Box::pin(channel::call(self, &channel, outgoing)).await,
                 _ => Err(unknown_endpoint(&self.server.name)),
             },
@@ -315,31 +318,31 @@ impl Link {
         &self,
         runtime: &Arc<dyn Runtime>,
         install: &portolan_core::InstallName,
-        client: &ClientSide<'_>,
+        client: &Requester<'_>,
     ) -> Result<Endpoint> {
         let at = runtime.endpoint(install).await;
-        if at.is_ok() || matches!(client, ClientSide::Gateway) {
+        if at.is_ok() || matches!(client, Requester::Gateway) {
             return at;
         }
         let budget = self.config().timeouts.wake;
-        Box::pin(self.waking.endpoint(runtime, install, budget)).await
+        Box::pin(self.wake.endpoint(runtime, install, budget)).await
     }
 
     /// What the server said of itself; nothing before it was first asked for something.
-    pub(crate) fn about(&self) -> Option<Arc<About>> {
-        self.about.get()
+    pub(crate) fn info(&self) -> Option<Arc<ServerInfo>> {
+        self.info.get()
     }
 
     /// Has the server introduce itself, unless it has.
     async fn introduce(&self, credential: &Arc<UpstreamCredential>) -> Result<()> {
-        if self.about.get().is_some() {
+        if self.info.get().is_some() {
             return Ok(());
         }
         match &self.place {
-            Place::Fixed(http) => http.introduce(credential).await,
-            Place::Channel(channel) => self.handshake(channel).await,
-            Place::Runtime(runtime, install) => match runtime.endpoint(install).await? {
-                Endpoint::Http(endpoint) => self.moving(endpoint).introduce(credential).await,
+            Address::Fixed(http) => http.introduce(credential).await,
+            Address::Channel(channel) => self.handshake(channel).await,
+            Address::Runtime(runtime, install) => match runtime.endpoint(install).await? {
+                Endpoint::Http(endpoint) => self.resolved(endpoint).introduce(credential).await,
                 Endpoint::Channel(channel) => self.handshake(&channel).await,
                 _ => Err(unknown_endpoint(&self.server.name)),
             },
@@ -347,22 +350,27 @@ impl Link {
     }
 
     async fn handshake(&self, channel: &Arc<dyn Channel>) -> Result<()> {
-        self.about.learn_hello(&channel.handshake().await?);
+        self.info.learn_handshake(&channel.handshake().await?);
         Ok(())
     }
 
     /// Brings a message to a server at a URL, in a session that may have been opened by another replica.
-    pub(crate) async fn tell(&self, seat: &Seat, credential: &UpstreamCredential, text: Bytes) -> Result<()> {
+    pub(crate) async fn tell(
+        &self,
+        session_ref: &UpstreamSessionRef,
+        credential: &UpstreamCredential,
+        text: Bytes,
+    ) -> Result<()> {
         match self.http().await? {
-            Some(http) => http.tell_seat(seat, credential, text).await,
+            Some(http) => http.tell_seat(session_ref, credential, text).await,
             None => Ok(()),
         }
     }
 
     /// Goes on with a call whose stream was left, perhaps by another replica. `None` if its server has no such streams.
-    pub(crate) async fn resume(&self, left: &Left, heir: Heir<'_>) -> Result<Option<Reply>> {
+    pub(crate) async fn resume(&self, left: &StreamCheckpoint, request: ResumeRequest<'_>) -> Result<Option<Reply>> {
         match self.http().await? {
-            Some(http) => http.resume(left, heir).await.map(Some),
+            Some(http) => http.resume(left, request).await.map(Some),
             None => Ok(None),
         }
     }
@@ -370,34 +378,34 @@ impl Link {
     /// Its HTTP side, if it has one.
     async fn http(&self) -> Result<Option<Arc<HttpUpstream>>> {
         Ok(match &self.place {
-            Place::Fixed(http) => Some(http.clone()),
-            Place::Runtime(runtime, install) => match runtime.endpoint(install).await? {
-                Endpoint::Http(endpoint) => Some(self.moving(endpoint)),
+            Address::Fixed(http) => Some(http.clone()),
+            Address::Runtime(runtime, install) => match runtime.endpoint(install).await? {
+                Endpoint::Http(endpoint) => Some(self.resolved(endpoint)),
                 _ => None,
             },
-            Place::Channel(_) => None,
+            Address::Channel(_) => None,
         })
     }
 
     /// What the server says outside of calls, to who is sent with `credential`.
-    pub(crate) fn changes(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Arc<Hub> {
-        self.hubs.of(self, credential)
+    pub(crate) fn changes(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
+        self.feeds.of(self, credential)
     }
 
     /// Tells all who listen to this server of a change that was found otherwise.
-    pub(crate) fn announce(&self, change: &Change) {
-        self.hubs.tell(change);
+    pub(crate) fn announce(&self, change: &ServerNotification) {
+        self.feeds.tell(change);
     }
 
-    fn moving(&self, endpoint: portolan_core::HttpEndpoint) -> Arc<HttpUpstream> {
-        if let Some(http) = self.moving.load_full()
+    fn resolved(&self, endpoint: portolan_core::HttpEndpoint) -> Arc<HttpUpstream> {
+        if let Some(http) = self.resolved.load_full()
             && *http.endpoint() == endpoint
         {
             return http;
         }
-        let (connector, about) = (self.connector.clone(), self.about.clone());
-        let http = Arc::new(HttpUpstream::new(self.server.clone(), endpoint, connector, about));
-        self.moving.store(Some(http.clone()));
+        let (connector, info) = (self.connector.clone(), self.info.clone());
+        let http = Arc::new(HttpUpstream::new(self.server.clone(), endpoint, connector, info));
+        self.resolved.store(Some(http.clone()));
         http
     }
 
@@ -444,13 +452,13 @@ impl Reply {
     /// The one message that answers, whole. A call that was cancelled has none.
     pub(crate) async fn into_message(self, limit: usize) -> Result<Option<Bytes>, Collect> {
         match self {
-            Self::Message(message) | Self::Misread(message) | Self::Insists(message) => Ok(Some(message)),
+            Self::Message(message) | Self::HeaderMismatch(message) | Self::TaskRequired(message) => Ok(Some(message)),
             Self::Json(body) => intake::collect(body, limit).await.map(Some),
             Self::Events(events) => last_answer(Body::relayed(events), limit).await,
             Self::Stream(body) => last_answer(body, limit).await,
-            Self::Ready(response) => last_answer(response.into_body(), limit).await,
+            Self::Forwarded(response) => last_answer(response.into_body(), limit).await,
             // The gateway has nobody to ask, and makes no tasks for itself.
-            Self::Asks(_) | Self::Task(_) => Ok(None),
+            Self::InputRequired(_) | Self::Task(_) => Ok(None),
         }
     }
 }

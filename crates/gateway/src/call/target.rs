@@ -14,11 +14,11 @@ use portolan_wire::{
 use super::Call;
 use crate::{
     exposure::{ByName, ExposedTool, ExposedTools, Named},
+    request_context::RequestContext,
+    routes::{InstallRoute, NameLookup, ServerRoute},
     service::Inner,
-    table::{Mount, Mounted, Wanted},
     tasks::{self, Support, TaskIds},
     upstream::{Listing, Prompt},
-    visit::Visit,
 };
 
 /// What is asked for and not on a list makes the lists be fetched again, at most this often.
@@ -27,13 +27,13 @@ const MISS_AGE: Duration = Duration::from_secs(5);
 const FAILURE_AGE: Duration = Duration::from_secs(2);
 
 /// A server, and the install that serves this caller.
-pub(crate) type Place<'a> = (&'a Mount, &'a Mounted);
+pub(crate) type Place<'a> = (&'a ServerRoute, &'a InstallRoute);
 
 /// Where a call goes.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
-    pub(crate) mount: &'a Mount,
-    pub(crate) mounted: &'a Mounted,
+    pub(crate) mount: &'a ServerRoute,
+    pub(crate) mounted: &'a InstallRoute,
     /// A member of params that the server knows by another value.
     pub(super) rename: Option<(&'static str, Bytes)>,
     /// Who is asked after it, if it says that it does not have what is wanted.
@@ -52,50 +52,50 @@ enum What {
 
 /// Why a call goes nowhere.
 #[derive(Debug)]
-pub(super) enum Missing {
+pub(super) enum TargetError {
     /// There is nothing of this name, or nothing that the caller may use.
     Unknown(ErrorObject),
     /// The server that may have it cannot be asked.
     Unreachable(Error),
 }
 
-impl From<Error> for Missing {
+impl From<Error> for TargetError {
     fn from(error: Error) -> Self {
         Self::Unreachable(error)
     }
 }
 
 /// What is named, and governed by the policy.
-trait Governed: Named + Sized {
+trait AccessControlled: Named + Sized {
     /// Whether a server may have any for callers of this gateway.
-    fn within(mount: &Mount) -> bool;
+    fn within(mount: &ServerRoute) -> bool;
 
     /// Whether the caller may use it.
-    fn allowed(&self, inner: &Inner, visit: &Visit, place: Place<'_>) -> bool;
+    fn allowed(&self, inner: &Inner, context: &RequestContext, place: Place<'_>) -> bool;
 }
 
-impl Governed for ExposedTool {
-    fn within(_: &Mount) -> bool {
+impl AccessControlled for ExposedTool {
+    fn within(_: &ServerRoute) -> bool {
         true
     }
 
-    fn allowed(&self, inner: &Inner, visit: &Visit, (mount, mounted): Place<'_>) -> bool {
-        inner.allows(visit, mount, mounted, self)
+    fn allowed(&self, inner: &Inner, context: &RequestContext, (mount, mounted): Place<'_>) -> bool {
+        inner.allows(context, mount, mounted, self)
     }
 }
 
-impl Governed for Prompt {
-    fn within(mount: &Mount) -> bool {
+impl AccessControlled for Prompt {
+    fn within(mount: &ServerRoute) -> bool {
         mount.is_whole()
     }
 
-    fn allowed(&self, inner: &Inner, visit: &Visit, (mount, mounted): Place<'_>) -> bool {
-        inner.allows_prompt(visit, mount, mounted, self.own())
+    fn allowed(&self, inner: &Inner, context: &RequestContext, (mount, mounted): Place<'_>) -> bool {
+        inner.allows_prompt(context, mount, mounted, self.own())
     }
 }
 
 /// Something that was found by its name.
-struct Found<'a, T> {
+struct LookupResult<'a, T> {
     place: Place<'a>,
     items: Arc<ByName<T>>,
     at: usize,
@@ -113,8 +113,8 @@ impl<'a> Target<'a> {
     pub(super) fn support(&self) -> Support {
         match self.tool() {
             Some(tool) if tool.tasks != Support::Forbidden => {
-                let about = self.mounted.upstream.about();
-                if tasks::is_offered(about.as_deref()) {
+                let info = self.mounted.upstream.info();
+                if tasks::is_offered(info.as_deref()) {
                     tool.tasks
                 } else {
                     Support::Forbidden
@@ -176,7 +176,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    fn of_tool(found: Found<'a, ExposedTool>, called: &str) -> Self {
+    fn of_tool(found: LookupResult<'a, ExposedTool>, called: &str) -> Self {
         let own = found.items.get(found.at).own();
         Self {
             mount: found.place.0,
@@ -188,7 +188,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn of_prompt(found: &Found<'a, Prompt>, called: &str) -> Self {
+    fn of_prompt(found: &LookupResult<'a, Prompt>, called: &str) -> Self {
         let own = found.items.get(found.at).own();
         Self {
             rename: (own != called).then(|| ("name", object::quote(own))),
@@ -199,52 +199,57 @@ impl<'a> Target<'a> {
 
 impl Inner {
     /// Where a call of a tool goes, among what is known without asking anybody.
-    pub(super) fn known_target<'a>(&self, visit: &'a Visit, call: &Call) -> Option<Target<'a>> {
+    pub(super) fn known_target<'a>(&self, context: &'a RequestContext, call: &Call) -> Option<Target<'a>> {
         if call.method != Method::ToolsCall {
             return None;
         }
         let name = object::text(call.params.get("name")?)?;
-        let found = self.find_known(visit, &visit.gateway.wanted(&name))?;
+        let found = self.find_known(context, &context.gateway.wanted(&name))?;
         Some(Target::of_tool(found, &name))
     }
 
     /// Where a call goes. Servers are asked for what they have where it is not known.
-    pub(super) async fn target<'a>(&self, visit: &'a Visit, era: Era, call: &Call) -> Result<Target<'a>, Missing> {
+    pub(super) async fn target<'a>(
+        &self,
+        context: &'a RequestContext,
+        era: Era,
+        call: &Call,
+    ) -> Result<Target<'a>, TargetError> {
         match &call.method {
             Method::ToolsCall => {
                 let name = text(&call.params, "name", "params.name must be the name of a tool")?;
-                let found = self.find(visit, &visit.gateway.wanted(&name)).await?;
+                let found = self.find(context, &context.gateway.wanted(&name)).await?;
                 let target = found.map(|found| Target::of_tool(found, &name));
-                target.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_tool(&name)))
+                target.ok_or_else(|| TargetError::Unknown(ErrorObject::unknown_tool(&name)))
             }
             Method::PromptsGet => {
                 let name = text(&call.params, "name", "params.name must be the name of a prompt")?;
-                let found = self.prompt(visit, &name).await?;
+                let found = self.prompt(context, &name).await?;
                 Ok(Target::of_prompt(&found, &name))
             }
             Method::ResourcesRead => {
                 let uri = text(&call.params, "uri", "params.uri must be the URI of a resource")?;
-                let target = match visit.gateway.spec.resource_naming {
-                    ResourceNaming::Prefix => self.place_named(visit, &uri).map(|(place, own)| {
+                let target = match context.gateway.spec.resource_naming {
+                    ResourceNaming::Prefix => self.place_named(context, &uri).map(|(place, own)| {
                         let quoted = object::quote(&own);
                         Target::at(place, &own).renaming("uri", quoted)
                     }),
-                    _ => Target::first_of(self.places_of(visit, &uri).await, &uri),
+                    _ => Target::first_of(self.places_of(context, &uri).await, &uri),
                 };
-                target.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_resource(&uri, era)))
+                target.ok_or_else(|| TargetError::Unknown(ErrorObject::unknown_resource(&uri, era)))
             }
-            Method::Complete => self.completed(visit, call).await,
+            Method::Complete => self.completed(context, call).await,
             Method::TasksGet | Method::TasksUpdate | Method::TasksCancel | Method::TasksResult => {
-                self.task(visit, era, call)
+                self.task(context, era, call)
             }
-            other => self.beyond(visit, other),
+            other => self.beyond(context, other),
         }
     }
 
     /// Who has what is to be completed: an argument of a prompt, or a variable of a resource template.
-    async fn completed<'a>(&self, visit: &'a Visit, call: &Call) -> Result<Target<'a>, Missing> {
+    async fn completed<'a>(&self, context: &'a RequestContext, call: &Call) -> Result<Target<'a>, TargetError> {
         let odd = "params.ref must be a reference to a prompt or a resource";
-        let invalid = || Missing::Unknown(ErrorObject::invalid_params(odd));
+        let invalid = || TargetError::Unknown(ErrorObject::invalid_params(odd));
         let reference = call
             .params
             .get("ref")
@@ -254,7 +259,7 @@ impl Inner {
         match &*kind {
             "ref/prompt" => {
                 let name = text(&reference, "name", odd)?;
-                let found = self.prompt(visit, &name).await?;
+                let found = self.prompt(context, &name).await?;
                 let mut target = Target::of_prompt(&found, &name);
                 if let Some((_, own)) = target.rename.take() {
                     reference.set("name", own);
@@ -264,29 +269,29 @@ impl Inner {
             }
             "ref/resource" => {
                 let uri = text(&reference, "uri", odd)?;
-                let target = match visit.gateway.spec.resource_naming {
-                    ResourceNaming::Prefix => self.place_named(visit, &uri).map(|(place, own)| {
+                let target = match context.gateway.spec.resource_naming {
+                    ResourceNaming::Prefix => self.place_named(context, &uri).map(|(place, own)| {
                         reference.set("uri", object::quote(&own));
                         Target::at(place, &own).renaming("ref", reference.to_bytes())
                     }),
-                    _ => self.owner_of(visit, &uri).await.map(|place| Target::at(place, &uri)),
+                    _ => self.owner_of(context, &uri).await.map(|place| Target::at(place, &uri)),
                 };
                 let unknown = || ErrorObject::invalid_params(format!("no server has the resource {uri}"));
-                target.ok_or_else(|| Missing::Unknown(unknown()))
+                target.ok_or_else(|| TargetError::Unknown(unknown()))
             }
             _ => Err(invalid()),
         }
     }
 
     /// Where a task is.
-    fn task<'a>(&self, visit: &'a Visit, era: Era, call: &Call) -> Result<Target<'a>, Missing> {
+    fn task<'a>(&self, context: &'a RequestContext, era: Era, call: &Call) -> Result<Target<'a>, TargetError> {
         if era == Era::Modern && !tasks::are_known(call.capabilities.as_ref()) {
-            return Err(Missing::Unknown(tasks::undeclared()));
+            return Err(TargetError::Unknown(tasks::undeclared()));
         }
         let id = text(&call.params, "taskId", "params.taskId must be the id of a task")?;
-        let found = tasks::find(visit, &self.keys, &id);
+        let found = tasks::find(context, &self.keys, &id);
         let found = found.filter(|found| era == Era::Modern || found.is_at(Era::Legacy));
-        let found = found.ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params("unknown task")))?;
+        let found = found.ok_or_else(|| TargetError::Unknown(ErrorObject::invalid_params("unknown task")))?;
         let known = found.known(object::quote(&id));
         let target = Target::at((found.mount, found.mounted), call.method.as_str());
         Ok(Target {
@@ -296,35 +301,43 @@ impl Inner {
     }
 
     /// A method of an extension says nothing of whose it is. It is the server's, where there is one and nothing is renamed.
-    fn beyond<'a>(&self, visit: &'a Visit, method: &Method) -> Result<Target<'a>, Missing> {
-        let unknown = || Missing::Unknown(ErrorObject::method_not_found(method.as_str()));
+    fn beyond<'a>(&self, context: &'a RequestContext, method: &Method) -> Result<Target<'a>, TargetError> {
+        let unknown = || TargetError::Unknown(ErrorObject::method_not_found(method.as_str()));
         // Tasks of 2025-11-25 are none of the extension's.
         if method.is_removed() {
             return Err(unknown());
         }
-        let place = visit.sole_server().ok_or_else(unknown)?;
-        if !self.allows_method(visit, place.0, place.1, method.as_str()) {
+        let place = context.sole_server().ok_or_else(unknown)?;
+        if !self.allows_method(context, place.0, place.1, method.as_str()) {
             return Err(unknown());
         }
         Ok(Target::at(place, method.as_str()))
     }
 
-    async fn prompt<'a>(&self, visit: &'a Visit, name: &str) -> Result<Found<'a, Prompt>, Missing> {
-        let wanted = visit.gateway.wanted(name);
-        let found = match self.find_known(visit, &wanted) {
+    async fn prompt<'a>(
+        &self,
+        context: &'a RequestContext,
+        name: &str,
+    ) -> Result<LookupResult<'a, Prompt>, TargetError> {
+        let wanted = context.gateway.wanted(name);
+        let found = match self.find_known(context, &wanted) {
             Some(found) => Some(found),
-            None => self.find(visit, &wanted).await?,
+            None => self.find(context, &wanted).await?,
         };
-        found.ok_or_else(|| Missing::Unknown(ErrorObject::unknown_prompt(name)))
+        found.ok_or_else(|| TargetError::Unknown(ErrorObject::unknown_prompt(name)))
     }
 
     /// What has this name for this caller, among what is known without asking.
-    fn find_known<'a, T: Governed>(&self, visit: &'a Visit, wanted: &Wanted<'a, '_>) -> Option<Found<'a, T>>
+    fn find_known<'a, T: AccessControlled>(
+        &self,
+        context: &'a RequestContext,
+        wanted: &NameLookup<'a, '_>,
+    ) -> Option<LookupResult<'a, T>>
     where
         ByName<T>: Listing,
     {
         for mount in wanted.mounts.iter().filter(|mount| T::within(mount)) {
-            let Some(mounted) = mount.resolve(&visit.caller) else {
+            let Some(mounted) = mount.resolve(&context.caller) else {
                 continue;
             };
             // Of two servers with one name the first has it, so the second is not asked before the first is known.
@@ -334,7 +347,7 @@ impl Inner {
                 None if mounted.upstream.failed_within::<ByName<T>>(FAILURE_AGE) => continue,
                 None => return None,
             };
-            if let Some(found) = self.found(visit, (mount, mounted), items, wanted) {
+            if let Some(found) = self.found(context, (mount, mounted), items, wanted) {
                 return Some(found);
             }
         }
@@ -342,18 +355,22 @@ impl Inner {
     }
 
     /// The same, after servers were asked again what they have. What the caller may not use is not found.
-    async fn find<'a, T: Governed>(&self, visit: &'a Visit, wanted: &Wanted<'a, '_>) -> Result<Option<Found<'a, T>>>
+    async fn find<'a, T: AccessControlled>(
+        &self,
+        context: &'a RequestContext,
+        wanted: &NameLookup<'a, '_>,
+    ) -> Result<Option<LookupResult<'a, T>>>
     where
         ByName<T>: Listing,
     {
         let mut failure = None;
         for mount in wanted.mounts.iter().filter(|mount| T::within(mount)) {
-            let Some(mounted) = mount.resolve(&visit.caller) else {
+            let Some(mounted) = mount.resolve(&context.caller) else {
                 continue;
             };
-            match self.list_anew(visit, (mount, mounted)).await {
+            match self.list_anew(context, (mount, mounted)).await {
                 Ok(items) => {
-                    if let Some(found) = self.found(visit, (mount, mounted), items, wanted) {
+                    if let Some(found) = self.found(context, (mount, mounted), items, wanted) {
                         return Ok(Some(found));
                     }
                 }
@@ -364,13 +381,13 @@ impl Inner {
         failure.map_or(Ok(None), Err)
     }
 
-    fn found<'a, T: Governed>(
+    fn found<'a, T: AccessControlled>(
         &self,
-        visit: &'a Visit,
+        context: &'a RequestContext,
         place: Place<'a>,
         items: Arc<ByName<T>>,
-        wanted: &Wanted<'_, '_>,
-    ) -> Option<Found<'a, T>> {
+        wanted: &NameLookup<'_, '_>,
+    ) -> Option<LookupResult<'a, T>> {
         let at = items.position(wanted.naming, wanted.name)?;
         let item = items.get(at);
         if let Some(aliases) = wanted.aliases
@@ -378,21 +395,22 @@ impl Inner {
         {
             return None;
         }
-        item.allowed(self, visit, place).then_some(Found { place, items, at })
+        item.allowed(self, context, place)
+            .then_some(LookupResult { place, items, at })
     }
 
-    async fn list_anew<L: Listing>(&self, visit: &Visit, (mount, mounted): Place<'_>) -> Result<Arc<L>> {
+    async fn list_anew<L: Listing>(&self, context: &RequestContext, (mount, mounted): Place<'_>) -> Result<Arc<L>> {
         let broker = &self.broker;
         let credential = broker
-            .credential(&visit.caller, &mount.server, &mounted.install)
+            .credential(&context.caller, &mount.server, &mounted.install)
             .await?;
         let listed = mounted.upstream.listed_within::<L>(&credential, MISS_AGE).await?;
         Ok(listed.items.clone())
     }
 }
 
-fn text(params: &RawObject, member: &str, problem: &'static str) -> Result<String, Missing> {
+fn text(params: &RawObject, member: &str, problem: &'static str) -> Result<String, TargetError> {
     let text = params.get(member).and_then(object::text);
     text.map(|text| text.into_owned())
-        .ok_or_else(|| Missing::Unknown(ErrorObject::invalid_params(problem)))
+        .ok_or_else(|| TargetError::Unknown(ErrorObject::invalid_params(problem)))
 }

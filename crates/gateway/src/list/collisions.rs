@@ -7,7 +7,7 @@ use std::{
 
 use portolan_core::ServerName;
 
-use super::Shown;
+use super::Listable;
 
 /// Of more than these nothing is said.
 const MOST: usize = 1000;
@@ -18,7 +18,7 @@ pub(crate) struct Collisions(Mutex<HashSet<(&'static str, Box<str>, ServerName)>
 
 impl Collisions {
     /// Says that `hidden` has something by this name that clients cannot have, because it is the name of another's.
-    pub(super) fn note<L: Shown>(&self, name: &str, first: &ServerName, hidden: &ServerName) {
+    pub(super) fn note<L: Listable>(&self, name: &str, first: &ServerName, hidden: &ServerName) {
         if self.is_news(L::MEMBER, name, hidden) {
             tracing::warn!(list = L::MEMBER, name, %first, %hidden,
                 "two servers of a gateway list the same; the first one's counts ({} tells them apart)", L::APART);

@@ -11,7 +11,7 @@ use portolan_core::{Caller, GatewayName};
 use portolan_wire::era::ProtocolVersion;
 
 use super::Session;
-use crate::question::Abilities;
+use crate::server_requests::ClientCapabilities;
 
 pub(super) const NONCE_LEN: usize = 16;
 /// version ‖ nonce ‖ caller and gateway ‖ end, in seconds ‖ what the client can be asked.
@@ -21,7 +21,7 @@ impl Session {
     /// A session that nothing has happened in yet.
     pub(super) fn new(
         version: ProtocolVersion,
-        abilities: Abilities,
+        capabilities: ClientCapabilities,
         nonce: [u8; NONCE_LEN],
         bound_to: [u8; 16],
         ends: i64,
@@ -29,7 +29,7 @@ impl Session {
     ) -> Self {
         Self {
             version,
-            abilities,
+            capabilities,
             nonce,
             bound_to,
             found: OnceLock::new(),
@@ -38,11 +38,11 @@ impl Session {
             checked: AtomicI64::new(now),
             upstream: Mutex::default(),
             channels: Mutex::default(),
-            inflight: Mutex::default(),
+            calls: Mutex::default(),
             level: AtomicU8::default(),
             uris: Mutex::default(),
-            begun: Arc::default(),
-            listener: OnceLock::new(),
+            session_tasks: Arc::default(),
+            subscriber: OnceLock::new(),
         }
     }
 
@@ -98,7 +98,7 @@ impl Session {
         payload[1..17].copy_from_slice(&self.nonce);
         payload[17..33].copy_from_slice(&self.bound_to);
         payload[33..41].copy_from_slice(&self.ends.to_be_bytes());
-        payload[41] = self.abilities.bits();
+        payload[41] = self.capabilities.bits();
         payload
     }
 
@@ -107,8 +107,8 @@ impl Session {
         let version = *ProtocolVersion::ALL.get(usize::from(payload[0]))?;
         let (nonce, bound_to) = (payload[1..17].try_into().ok()?, payload[17..33].try_into().ok()?);
         let ends = i64::from_be_bytes(payload[33..41].try_into().ok()?);
-        let abilities = Abilities::from_bits(payload[41]);
-        Some(Self::new(version, abilities, nonce, bound_to, ends, now.as_second()))
+        let capabilities = ClientCapabilities::from_bits(payload[41]);
+        Some(Self::new(version, capabilities, nonce, bound_to, ends, now.as_second()))
     }
 }
 

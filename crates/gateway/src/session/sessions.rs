@@ -16,12 +16,12 @@ use portolan_core::{Caller, Clock, Error, GatewayName, Precondition, Result, Ses
 use portolan_wire::era::ProtocolVersion;
 use tokio_util::task::TaskTracker;
 
-use super::{NONCE_LEN, Session, id::bind, live::Live};
+use super::{NONCE_LEN, Session, active::ActiveSessions, id::bind};
 use crate::{
     config::GatewayConfig,
-    question::Abilities,
-    resume::Shelf,
+    replay::ReplayStore,
     seal::{Purpose, TokenKeys},
+    server_requests::ClientCapabilities,
 };
 
 /// How often a replica makes sure that a session which it remembers was not ended on another, in seconds.
@@ -38,13 +38,13 @@ pub(crate) struct Sessions {
     idle: i64,
     total: i64,
     most: usize,
-    live: Mutex<Live>,
+    live: Mutex<ActiveSessions>,
     /// When the store was last swept.
     swept: AtomicI64,
     /// Where sessions upstream are ended.
     tasks: TaskTracker,
     /// Where their streams are kept.
-    shelf: Arc<Shelf>,
+    replay_store: Arc<ReplayStore>,
 }
 
 impl Sessions {
@@ -54,7 +54,7 @@ impl Sessions {
         store: Arc<dyn SessionStore>,
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
-        shelf: Arc<Shelf>,
+        replay_store: Arc<ReplayStore>,
     ) -> Self {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
         Self {
@@ -67,7 +67,7 @@ impl Sessions {
             live: Mutex::default(),
             swept: AtomicI64::default(),
             tasks,
-            shelf,
+            replay_store,
         }
     }
 
@@ -82,7 +82,7 @@ impl Sessions {
         gateway: &GatewayName,
         caller: &Caller,
         version: ProtocolVersion,
-        abilities: Abilities,
+        capabilities: ClientCapabilities,
     ) -> Result<String> {
         let now = self.clock.now().as_second();
         let mut nonce = [0; NONCE_LEN];
@@ -92,7 +92,7 @@ impl Sessions {
             source: "it failed".into(),
         })?;
         let ends = now.saturating_add(self.total);
-        let session = Session::new(version, abilities, nonce, bind(gateway, caller), ends, now);
+        let session = Session::new(version, capabilities, nonce, bind(gateway, caller), ends, now);
         let id = self.keys.seal(Purpose::Session, &session.payload())?;
         self.remember(&id, Arc::new(session), now);
         Ok(id)
@@ -175,7 +175,7 @@ impl Sessions {
     /// Cancels the calls of sessions that are remembered no longer, forgets their streams, and ends what they held upstream.
     fn let_go(&self, sessions: Vec<Arc<Session>>) {
         for session in sessions {
-            self.shelf.forget(session.nonce());
+            self.replay_store.forget(session.nonce());
             let held = session.close();
             if held.is_empty() {
                 continue;
@@ -231,7 +231,7 @@ impl Sessions {
         session
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Live> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ActiveSessions> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

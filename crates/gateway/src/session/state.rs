@@ -28,7 +28,7 @@ pub(crate) struct State {
 }
 
 #[derive(Default, Deserialize, Serialize)]
-struct Kept<'a> {
+struct StoredState<'a> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     uris: Vec<String>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
@@ -96,8 +96,8 @@ impl Session {
         let goes_on = state.is_some();
         if let Some(state) = state {
             self.set(state);
-            if let Some(listener) = self.known_listener() {
-                listener.want(self.subscriptions(), self.level());
+            if let Some(subscriber) = self.known_listener() {
+                subscriber.want(self.subscriptions(), self.level());
             }
         }
         goes_on
@@ -107,7 +107,7 @@ impl Session {
         self.level
             .store(state.level.map_or(0, LogLevel::number), Ordering::Relaxed);
         *self.uris.lock().unwrap_or_else(PoisonError::into_inner) = state.uris;
-        self.begun.set(state.tasks);
+        self.session_tasks.set(state.tasks);
     }
 }
 
@@ -118,7 +118,7 @@ impl State {
             return None;
         }
         // What another version of this program has written is passed over rather than ending the session.
-        let kept: Kept<'_> = serde_json::from_slice(text).unwrap_or_default();
+        let kept: StoredState<'_> = serde_json::from_slice(text).unwrap_or_default();
         Some(Self {
             uris: kept.uris.into_iter().map(Arc::from).collect(),
             level: kept.level.and_then(LogLevel::parse),
@@ -127,7 +127,7 @@ impl State {
     }
 
     fn text(&self) -> Bytes {
-        let kept = Kept {
+        let kept = StoredState {
             uris: self.uris.iter().map(|uri| uri.to_string()).collect(),
             level: self.level.map(LogLevel::as_str),
             tasks: self.tasks.iter().map(|id| id.to_string()).collect(),

@@ -14,7 +14,7 @@ use portolan_wire::{
 use super::TaskIds;
 use crate::{
     service::Inner,
-    upstream::{Link, Outgoing, Reply, client_capabilities},
+    upstream::{Reply, UpstreamRequest, UpstreamServer, client_capabilities},
 };
 
 /// Whether a client has said with a request that it knows tasks.
@@ -52,10 +52,10 @@ impl Inner {
 }
 
 /// Makes a call that its server does only as a task: the gateway says in the client's place that it knows tasks.
-pub(crate) async fn call_as_task(link: &Link, mut outgoing: Outgoing<'_>) -> Result<Reply> {
+pub(crate) async fn call_as_task(link: &UpstreamServer, mut outgoing: UpstreamRequest<'_>) -> Result<Reply> {
     outgoing.declared = Some(with_tasks(&client_capabilities(&outgoing)));
     outgoing.unchanged = None;
-    outgoing.tasks = Some(Arc::new(TaskIds::Driven));
+    outgoing.tasks = Some(Arc::new(TaskIds::ResponseBody));
     Box::pin(link.call(&outgoing)).await
 }
 

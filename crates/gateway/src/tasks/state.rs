@@ -10,8 +10,8 @@ use portolan_wire::{
 
 /// A task, as its server told of it last.
 #[derive(Clone, Debug)]
-pub(crate) struct State {
-    pub(super) status: Status,
+pub(crate) struct TaskState {
+    pub(super) status: TaskStatus,
     /// A word about it for people.
     pub(super) message: Option<String>,
     /// How long it is to be left alone before it is asked for again.
@@ -22,7 +22,7 @@ pub(crate) struct State {
 
 /// How far a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
+pub(crate) enum TaskStatus {
     Working,
     InputRequired,
     Completed,
@@ -30,7 +30,7 @@ pub(crate) enum Status {
     Cancelled,
 }
 
-impl Status {
+impl TaskStatus {
     fn read(raw: &Bytes) -> Option<Self> {
         Some(match &*object::text(raw)? {
             "working" => Self::Working,
@@ -43,11 +43,11 @@ impl Status {
     }
 }
 
-impl State {
+impl TaskState {
     /// Reads a task of 2026-07-28. `None` if it has no status that is known.
     pub(super) fn read(members: RawObject) -> Option<Self> {
         Some(Self {
-            status: Status::read(members.get("status")?)?,
+            status: TaskStatus::read(members.get("status")?)?,
             message: members
                 .get("statusMessage")
                 .and_then(object::text)
@@ -66,14 +66,14 @@ impl State {
     /// How it ended, if it was with an answer.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         match self.status {
-            Status::Completed => self.members.get("result").cloned().map(Outcome::Result),
-            Status::Failed => self.members.get("error").cloned().map(Outcome::Error),
+            TaskStatus::Completed => self.members.get("result").cloned().map(Outcome::Result),
+            TaskStatus::Failed => self.members.get("error").cloned().map(Outcome::Error),
             _ => None,
         }
     }
 
     /// What it wants to know, as an object by keys; only what was not `answered`.
-    pub(super) fn questions(&self, answered: impl Fn(&str) -> bool) -> Option<RawObject> {
+    pub(super) fn server_requests(&self, answered: impl Fn(&str) -> bool) -> Option<RawObject> {
         let all = RawObject::parse_checked(self.members.get("inputRequests")?).ok()?;
         let mut open = RawObject::new();
         for (key, request) in all.iter().filter(|(key, _)| !answered(key)) {
@@ -93,8 +93,8 @@ fn millis(raw: &Bytes) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn read(text: &'static str) -> Option<State> {
-        State::read(RawObject::parse(&Bytes::from_static(text.as_bytes())).expect("an object"))
+    fn read(text: &'static str) -> Option<TaskState> {
+        TaskState::read(RawObject::parse(&Bytes::from_static(text.as_bytes())).expect("an object"))
     }
 
     #[test]
@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn what_was_answered_is_not_asked_again() {
         let state = read(r#"{"status":"input_required","inputRequests":{"a":{"m":1},"b":{}}}"#).expect("a task");
-        let open = state.questions(|key| key == "a").expect("one");
+        let open = state.server_requests(|key| key == "a").expect("one");
         assert_eq!(open.to_bytes(), r#"{"b":{}}"#);
-        assert!(state.questions(|_| true).is_none());
+        assert!(state.server_requests(|_| true).is_none());
     }
 }

@@ -14,30 +14,30 @@ use portolan_wire::{
 
 use super::find;
 use crate::{
+    request_context::RequestContext,
     seal::TokenKeys,
-    upstream::{Change, Sink},
-    visit::Visit,
+    upstream::{NotificationSink, ServerNotification},
 };
 
 /// The tasks that one listen names, by where they are.
-pub(crate) type Watching = HashMap<InstallName, Arc<Watched>>;
+pub(crate) type Watching = HashMap<InstallName, Arc<WatchedTasks>>;
 
 /// Those of one server: by its ids, as the client knows them.
 #[derive(Debug, Default)]
-pub(crate) struct Watched(HashMap<Arc<str>, Arc<str>>);
+pub(crate) struct WatchedTasks(HashMap<Arc<str>, Arc<str>>);
 
 /// Tells a client of tasks under the ids that it knows.
 #[derive(Debug)]
-pub(crate) struct Teller {
-    client: Arc<dyn Sink>,
-    watched: Arc<Watched>,
+pub(crate) struct TaskNotifier {
+    client: Arc<dyn NotificationSink>,
+    watched: Arc<WatchedTasks>,
 }
 
 /// Where these tasks are. One that is none of this caller's is nowhere.
-pub(crate) fn watching(visit: &Visit, keys: &TokenKeys, ids: &[String]) -> Watching {
-    let mut by_install: HashMap<InstallName, Watched> = HashMap::new();
+pub(crate) fn watching(context: &RequestContext, keys: &TokenKeys, ids: &[String]) -> Watching {
+    let mut by_install: HashMap<InstallName, WatchedTasks> = HashMap::new();
     for id in ids {
-        if let Some(found) = find(visit, keys, id).filter(|found| found.is_at(Era::Modern)) {
+        if let Some(found) = find(context, keys, id).filter(|found| found.is_at(Era::Modern)) {
             let watched = by_install.entry(found.mounted.install.name).or_default();
             watched.0.insert(found.id.into(), id.as_str().into());
         }
@@ -48,7 +48,7 @@ pub(crate) fn watching(visit: &Visit, keys: &TokenKeys, ids: &[String]) -> Watch
     shared.collect()
 }
 
-impl Watched {
+impl WatchedTasks {
     /// The server's ids.
     pub(crate) fn own(&self) -> BTreeSet<Arc<str>> {
         self.0.keys().cloned().collect()
@@ -63,9 +63,12 @@ impl Watched {
     }
 }
 
-impl Teller {
+impl TaskNotifier {
     /// Who tells a client; who does that otherwise, where no task is watched.
-    pub(crate) fn of(client: Arc<dyn Sink>, watched: Option<&Arc<Watched>>) -> Arc<dyn Sink> {
+    pub(crate) fn of(
+        client: Arc<dyn NotificationSink>,
+        watched: Option<&Arc<WatchedTasks>>,
+    ) -> Arc<dyn NotificationSink> {
         match watched {
             None => client,
             Some(watched) => Arc::new(Self {
@@ -76,16 +79,16 @@ impl Teller {
     }
 }
 
-impl Sink for Teller {
-    fn tell(&self, change: &Change) {
-        let Change::Task { id, params } = change else {
+impl NotificationSink for TaskNotifier {
+    fn tell(&self, change: &ServerNotification) {
+        let ServerNotification::Task { id, params } = change else {
             return self.client.tell(change);
         };
         if let Some(known) = self.watched.0.get(id)
             && let Some(params) = renamed(params, known)
         {
             let id = known.clone();
-            self.client.tell(&Change::Task { id, params });
+            self.client.tell(&ServerNotification::Task { id, params });
         }
     }
 }

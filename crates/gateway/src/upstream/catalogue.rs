@@ -19,7 +19,7 @@ pub(crate) use self::{
     prompts::{Prompt, Prompts},
     resources::{Resources, Templates},
 };
-use super::{Link, List};
+use super::{ListKind, UpstreamServer};
 use crate::exposure::ExposedTools;
 
 /// The lists of one server.
@@ -43,19 +43,19 @@ pub(crate) trait Listing: Debug + Default + Send + Sync + Sized + 'static {
     const CAPABILITY: Option<&'static str>;
 
     /// What is told when it is another one.
-    const LIST: List;
+    const LIST: ListKind;
 
     /// Where it is kept.
     fn cached(catalogue: &Catalogue) -> &Cached<Self>;
 
     /// Reads the items, in the order in which the server gave them. What cannot be used is left out.
-    fn read(link: &Link, items: Vec<Box<RawValue>>) -> Self;
+    fn read(link: &UpstreamServer, items: Vec<Box<RawValue>>) -> Self;
 
     /// Whether another list says the same, to the byte.
     fn is_same(&self, other: &Self) -> bool;
 }
 
-impl Link {
+impl UpstreamServer {
     /// What is known of a list now, without waiting.
     pub(crate) fn known<L: Listing>(&self) -> Option<Arc<L>> {
         Some(L::cached(&self.catalogue).listed.load().as_ref()?.items.clone())
@@ -101,12 +101,12 @@ impl Link {
     }
 
     /// The server says that a list has changed: whoever asks next waits for the new one.
-    pub(crate) fn mark_stale(&self, list: List) {
+    pub(crate) fn mark_stale(&self, list: ListKind) {
         let catalogue = &self.catalogue;
         match list {
-            List::Tools => catalogue.tools.mark_stale(),
-            List::Prompts => catalogue.prompts.mark_stale(),
-            List::Resources => {
+            ListKind::Tools => catalogue.tools.mark_stale(),
+            ListKind::Prompts => catalogue.prompts.mark_stale(),
+            ListKind::Resources => {
                 catalogue.resources.mark_stale();
                 catalogue.templates.mark_stale();
             }

@@ -20,57 +20,62 @@ use portolan_wire::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ClientSide, Events, Link, Outgoing, Question, QuestionKey, Reply, Step,
-    cancel::HangingUp,
-    convert::{self, Conversion, Said},
+    Events, Reply, Requester, ServerRequest, ServerRequestKey, Step, UpstreamRequest, UpstreamServer,
+    cancel_on_drop::DisconnectPolicy,
+    conversion::{self, Conversion, Converted},
     http::over_before_answer,
-    patience::{Over, Patience},
+    timeout::{CallTimeout, WaitError},
 };
-use crate::question::Seat;
+use crate::server_requests::UpstreamSessionRef;
 
 /// Sends a request through a channel and gives what comes back, in the client's era.
-pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: &Outgoing<'_>) -> Result<Reply> {
-    let mut patience = Patience::of(outgoing, &upstream.config().timeouts);
-    let hello = match patience.wait(pin!(channel.handshake())).await {
+pub(super) async fn call(
+    upstream: &UpstreamServer,
+    channel: &Arc<dyn Channel>,
+    outgoing: &UpstreamRequest<'_>,
+) -> Result<Reply> {
+    let mut timeout = CallTimeout::of(outgoing, &upstream.config().timeouts);
+    let hello = match timeout.wait(pin!(channel.handshake())).await {
         Ok(hello) => hello?,
         Err(over) => return over_before_answer(over),
     };
-    if upstream.about.get().is_none() {
-        upstream.about.learn_hello(&hello);
+    if upstream.info.get().is_none() {
+        upstream.info.learn_handshake(&hello);
     }
     let era = if hello.modern { Era::Modern } else { Era::Legacy };
-    let params = convert::params(outgoing, era, &upstream.config().name);
+    let params = conversion::params(outgoing, era, &upstream.config().name);
     // Silence is watched here; the channel only has to know when to forget.
-    let timeout = upstream.config().timeouts.call_total;
-    let mut request = ChannelRequest::new(outgoing.method.as_str(), Some(params.to_bytes()), timeout);
+    let total = upstream.config().timeouts.call_total;
+    let mut request = ChannelRequest::new(outgoing.method.as_str(), Some(params.to_bytes()), total);
     let mut conversion = Conversion::new(outgoing, era, outgoing.id.clone(), &upstream.server);
     conversion.asks = outgoing.asks_at(era, &upstream.config().limits);
     if era == Era::Legacy {
         // Where conversations are kept apart, who asks for a task later would ask another process.
-        conversion.seat_tasks(|| (!channel.isolates_conversations()).then(|| Seat::of_process(&hello.version)));
+        conversion
+            .seat_tasks(|| (!channel.isolates_conversations()).then(|| UpstreamSessionRef::of_process(&hello.version)));
     }
     if era == Era::Legacy && !conversion.asks.is_none() {
         request.requester_key = outgoing.client.conversation();
     }
     if channel.isolates_conversations() {
         request.conversation = outgoing.client.conversation();
-        if let ClientSide::Legacy { session, .. } = outgoing.client {
+        if let Requester::Legacy { session, .. } = outgoing.client {
             session.converses(channel);
         }
     }
-    let exchange = match patience.wait(pin!(channel.call(request))).await {
+    let exchange = match timeout.wait(pin!(channel.call(request))).await {
         Ok(exchange) => exchange?,
         Err(over) => return over_before_answer(over),
     };
     let tasks = upstream.connector.tasks.clone();
-    let mut held = Held {
+    let mut held = ActiveExchange {
         exchange: Some(exchange),
-        hanging_up: outgoing.client.hanging_up(),
+        on_disconnect: outgoing.client.on_disconnect(),
         tasks,
     };
-    let question_time = upstream.config().timeouts.question;
+    let question_time = upstream.config().timeouts.server_request;
     let first = loop {
-        let next = patience.wait(pin!(held.next())).await;
+        let next = timeout.wait(pin!(held.next())).await;
         match next {
             Err(over) => {
                 held.exchange = None;
@@ -81,30 +86,30 @@ pub(super) async fn call(upstream: &Link, channel: &Arc<dyn Channel>, outgoing: 
                 return answer.map(|answer| message(answer, &conversion).into());
             }
             Ok(Some(ExchangeEvent::Notification(notification))) => {
-                patience.renew();
+                timeout.renew();
                 if let Some(event) = event(&notification, &conversion) {
                     break Step::Frame(event);
                 }
             }
             Ok(Some(ExchangeEvent::ServerRequest(asked))) => {
-                if let Some(question) = held.question(asked, &conversion) {
-                    patience.allow(question_time);
-                    break Step::Question(question);
+                if let Some(server_request) = held.server_request(asked, &conversion) {
+                    timeout.allow(question_time);
+                    break Step::ServerRequest(server_request);
                 }
             }
-            Ok(_) => return Err(conversion.odd("its owner is gone")),
+            Ok(_) => return Err(conversion.protocol_error("its owner is gone")),
         }
     };
     Ok(Reply::Events(Events::Channel(Box::new(ChannelRelay {
         first: Some(first),
         held,
         conversion,
-        patience,
+        timeout,
         question_time,
     }))))
 }
 
-fn message(answer: RpcResponse, conversion: &Conversion) -> Said {
+fn message(answer: RpcResponse, conversion: &Conversion) -> Converted {
     let outcome = match answer {
         RpcResponse::Result(raw) => Outcome::Result(raw),
         RpcResponse::Error(raw) => Outcome::Error(raw),
@@ -130,23 +135,23 @@ fn event(notification: &ChannelNotification, conversion: &Conversion) -> Option<
 
 /// An exchange that goes on without its client where the client's era wants that.
 #[derive(Debug)]
-struct Held {
+struct ActiveExchange {
     exchange: Option<Exchange>,
-    hanging_up: HangingUp,
+    on_disconnect: DisconnectPolicy,
     tasks: TaskTracker,
 }
 
-impl Held {
+impl ActiveExchange {
     async fn next(&mut self) -> Option<ExchangeEvent> {
         self.exchange.as_mut()?.next().await
     }
 
     /// What the server asks, if it may; else it is told so.
-    fn question(&self, asked: portolan_core::ServerRequest, conversion: &Conversion) -> Option<Question> {
+    fn server_request(&self, asked: portolan_core::ServerRequest, conversion: &Conversion) -> Option<ServerRequest> {
         let method = Method::parse(&asked.method);
         if conversion.may_ask(&method, asked.params.as_ref()) {
-            return Some(Question {
-                key: QuestionKey::Channel(asked.key),
+            return Some(ServerRequest {
+                key: ServerRequestKey::Channel(asked.key),
                 method,
                 params: conversion.related(asked.params),
             });
@@ -166,10 +171,10 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ActiveExchange {
     fn drop(&mut self) {
         // For legacy clients a lost connection is no cancellation (2025-11-25, basic/transports): the call runs on.
-        if let HangingUp::CancelsIf(cancelled) = &self.hanging_up
+        if let DisconnectPolicy::CancelsIf(cancelled) = &self.on_disconnect
             && !cancelled.is_cancelled()
             && let Some(exchange) = self.exchange.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -184,9 +189,9 @@ impl Drop for Held {
 #[derive(Debug)]
 pub(crate) struct ChannelRelay {
     first: Option<Step>,
-    held: Held,
+    held: ActiveExchange,
     pub(super) conversion: Conversion,
-    patience: Patience,
+    timeout: CallTimeout,
     question_time: std::time::Duration,
 }
 
@@ -198,18 +203,18 @@ impl ChannelRelay {
         }
     }
 
-    fn finish(&mut self, said: Said) -> Poll<Option<Result<Step, BoxError>>> {
+    fn finish(&mut self, said: Converted) -> Poll<Option<Result<Step, BoxError>>> {
         self.held.exchange = None;
         Poll::Ready(Some(Ok(match said {
-            Said::Message(message) | Said::Insists(message) => Step::Frame(sse::event(&message)),
-            Said::Asks(asked) => Step::Asks(asked),
-            Said::Task(task) => Step::Task(task),
+            Converted::Message(message) | Converted::TaskRequired(message) => Step::Frame(sse::event(&message)),
+            Converted::InputRequired(asked) => Step::InputRequired(asked),
+            Converted::Task(task) => Step::Task(task),
         })))
     }
 
     fn fail(&mut self, error: &Error) -> Poll<Option<Result<Step, BoxError>>> {
         let message = self.conversion.failure(error);
-        self.finish(Said::Message(message))
+        self.finish(Converted::Message(message))
     }
 
     /// The next step towards the answer.
@@ -223,15 +228,15 @@ impl ChannelRelay {
         loop {
             match self.held.poll_next(cx) {
                 Poll::Ready(Some(ExchangeEvent::Notification(notification))) => {
-                    self.patience.renew();
+                    self.timeout.renew();
                     if let Some(event) = event(&notification, &self.conversion) {
                         return Poll::Ready(Some(Ok(Step::Frame(event))));
                     }
                 }
                 Poll::Ready(Some(ExchangeEvent::ServerRequest(asked))) => {
-                    if let Some(question) = self.held.question(asked, &self.conversion) {
-                        self.patience.allow(self.question_time);
-                        return Poll::Ready(Some(Ok(Step::Question(question))));
+                    if let Some(server_request) = self.held.server_request(asked, &self.conversion) {
+                        self.timeout.allow(self.question_time);
+                        return Poll::Ready(Some(Ok(Step::ServerRequest(server_request))));
                     }
                 }
                 Poll::Ready(Some(ExchangeEvent::Response(Ok(answer)))) => {
@@ -240,12 +245,12 @@ impl ChannelRelay {
                 }
                 Poll::Ready(Some(ExchangeEvent::Response(Err(error)))) => return self.fail(&error),
                 Poll::Ready(_) => {
-                    let gone = self.conversion.odd("its owner is gone");
+                    let gone = self.conversion.protocol_error("its owner is gone");
                     return self.fail(&gone);
                 }
-                Poll::Pending => match std::task::ready!(self.patience.poll(cx)) {
-                    Over::Timeout(error) => return self.fail(&error),
-                    Over::Cancelled => {
+                Poll::Pending => match std::task::ready!(self.timeout.poll(cx)) {
+                    WaitError::Timeout(error) => return self.fail(&error),
+                    WaitError::Cancelled => {
                         self.held.exchange = None;
                         return Poll::Ready(None);
                     }

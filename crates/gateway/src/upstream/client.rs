@@ -13,8 +13,8 @@ use portolan_core::{AuditSink, BoxError, Error, Failure, FailureKind, Result, Se
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
-use super::connection::{Connection, Driven, Fault, Pool, Unanswered};
-use crate::{config::GatewayConfig, turn};
+use super::connection::{Connection, ConnectionError, Pool, ResponseBody, SendError};
+use crate::{config::GatewayConfig, write_yield};
 
 type Secure = HttpsConnector<HttpConnector>;
 
@@ -52,14 +52,14 @@ impl Connector {
         uri: &Uri,
         pool: &Arc<Pool>,
         mut request: Box<Request<Bytes>>,
-    ) -> Result<Response<Driven>> {
-        turn::take(request.body().len()).await;
+    ) -> Result<Response<ResponseBody>> {
+        write_yield::wait(request.body().len()).await;
         while let Some(connection) = pool.take() {
             match connection.send(request, pool).await {
                 Ok(response) => return Ok(response),
                 // Its server had closed it in the meantime.
-                Err(Unanswered::NotSent(back)) => request = back,
-                Err(Unanswered::Broken(fault)) => return Err(broke_off(server, &fault)),
+                Err(SendError::NotSent(back)) => request = back,
+                Err(SendError::Broken(fault)) => return Err(broke_off(server, &fault)),
             }
         }
         let connection = Box::pin(self.connect(uri)).await.map_err(|fault| {
@@ -69,8 +69,8 @@ impl Connector {
         pool.sweep_later();
         match connection.send(request, pool).await {
             Ok(response) => Ok(response),
-            Err(Unanswered::NotSent(_)) => Err(unreachable(server, "it cannot be reached (it hangs up)".into())),
-            Err(Unanswered::Broken(fault)) => Err(broke_off(server, &fault)),
+            Err(SendError::NotSent(_)) => Err(unreachable(server, "it cannot be reached (it hangs up)".into())),
+            Err(SendError::Broken(fault)) => Err(broke_off(server, &fault)),
         }
     }
 
@@ -114,7 +114,7 @@ fn unreachable(server: &ServerName, problem: String) -> Error {
     }
 }
 
-fn broke_off(server: &ServerName, fault: &Fault) -> Error {
+fn broke_off(server: &ServerName, fault: &ConnectionError) -> Error {
     unreachable(server, format!("the connection broke off before it answered ({fault})"))
 }
 

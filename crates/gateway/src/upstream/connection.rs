@@ -5,14 +5,14 @@
 //! is read is parsed by `httparse`.
 
 mod body;
+mod buffered_io;
 mod framing;
 mod head;
 mod pool;
 #[cfg(any(test, feature = "fuzzing"))]
-mod said;
+mod test_io;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::{
     fmt, io,
@@ -25,34 +25,34 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 #[cfg(feature = "fuzzing")]
-pub(crate) use self::said::heard;
-pub(crate) use self::{body::Driven, pool::Pool};
+pub(crate) use self::test_io::heard;
+pub(crate) use self::{body::ResponseBody, pool::Pool};
 use self::{
+    buffered_io::{BufferedIo, Stream},
     framing::Framing,
     head::{Head, HeadReader},
     pool::{IDLE_FOR, said_idle_for},
-    wire::{Stream, Wire},
 };
 
 /// A connection to a server.
 pub(crate) struct Connection {
-    wire: Wire,
+    io: BufferedIo,
     /// How long it may be idle, as the first answer has it.
     idle_for: Option<Duration>,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(crate) enum Unanswered {
+pub(crate) enum SendError {
     /// Nothing was sent: the request may go through another connection.
     NotSent(Box<Request<Bytes>>),
     /// It was sent, or part of it.
-    Broken(Fault),
+    Broken(ConnectionError),
 }
 
 /// What is wrong with a connection, or with what came over it.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum ConnectionError {
     Io(io::Error),
     /// The server hung up before the head of an answer was there.
     HungUp,
@@ -72,7 +72,7 @@ impl Connection {
     /// A connection over a stream that is open.
     pub(crate) fn over(stream: impl Stream + 'static) -> Self {
         Self {
-            wire: Wire::new(stream),
+            io: BufferedIo::new(stream),
             idle_for: None,
         }
     }
@@ -82,36 +82,41 @@ impl Connection {
         mut self,
         request: Box<Request<Bytes>>,
         pool: &Arc<Pool>,
-    ) -> Result<Response<Driven>, Unanswered> {
+    ) -> Result<Response<ResponseBody>, SendError> {
         // What a server says before it is asked is its end, or nothing that could be trusted.
-        let says_something = std::future::poll_fn(|cx| Poll::Ready(self.wire.poll_read(cx, pool).is_ready()));
+        let says_something = std::future::poll_fn(|cx| Poll::Ready(self.io.poll_read(cx, pool).is_ready()));
         if says_something.await {
-            return Err(Unanswered::NotSent(request));
+            return Err(SendError::NotSent(request));
         }
-        self.wire.begin(head::write(&request), request.body().clone());
+        self.io.begin(head::write(&request), request.body().clone());
         let mut reader = HeadReader::default();
         let head = match std::future::poll_fn(|cx| self.poll_head(cx, pool, &mut reader)).await {
             Ok(head) => head,
-            Err(_) if !self.wire.has_sent => return Err(Unanswered::NotSent(request)),
-            Err(fault) => return Err(Unanswered::Broken(fault)),
+            Err(_) if !self.io.has_sent => return Err(SendError::NotSent(request)),
+            Err(fault) => return Err(SendError::Broken(fault)),
         };
-        let (framing, stays) = Framing::of(&head).map_err(Unanswered::Broken)?;
+        let (framing, stays) = Framing::of(&head).map_err(SendError::Broken)?;
         self.idle_for.get_or_insert_with(|| said_idle_for(&head.headers));
-        let mut response = Response::new(Driven::new(self, framing, stays, pool));
+        let mut response = Response::new(ResponseBody::new(self, framing, stays, pool));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         Ok(response)
     }
 
     /// Writes the request and reads the head of its answer, which may come before all of it was written.
-    fn poll_head(&mut self, cx: &mut Context<'_>, pool: &Pool, reader: &mut HeadReader) -> Poll<Result<Head, Fault>> {
-        self.wire.poll_write(cx);
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        pool: &Pool,
+        reader: &mut HeadReader,
+    ) -> Poll<Result<Head, ConnectionError>> {
+        self.io.poll_write(cx);
         loop {
-            if let Some(head) = reader.read(&mut self.wire.arrived)? {
+            if let Some(head) = reader.read(&mut self.io.arrived)? {
                 return Poll::Ready(Ok(head));
             }
-            if ready!(self.wire.poll_read(cx, pool))? == 0 {
-                return Poll::Ready(Err(Fault::HungUp));
+            if ready!(self.io.poll_read(cx, pool))? == 0 {
+                return Poll::Ready(Err(ConnectionError::HungUp));
             }
         }
     }
@@ -121,19 +126,19 @@ impl Connection {
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for ConnectionError {
     fn from(fault: io::Error) -> Self {
         Self::Io(fault)
     }
 }
 
-impl From<httparse::Error> for Fault {
+impl From<httparse::Error> for ConnectionError {
     fn from(fault: httparse::Error) -> Self {
         Self::Unread(fault)
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(fault) => write!(f, "{fault}"),
@@ -147,4 +152,4 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ConnectionError {}

@@ -1,6 +1,6 @@
 //! An answer that is a stream of events: notifications pass, the response is converted.
 
-mod machine;
+mod converter;
 
 use std::{
     fmt,
@@ -22,20 +22,20 @@ use portolan_wire::{
     sse,
 };
 
-use self::machine::Machine;
+use self::converter::EventStreamConverter;
 use super::{
     Events, Reply, Step,
-    cancel::Unanswered,
-    connection::{Driven, Fault},
-    convert::Conversion,
-    http::{Head, Heading, HttpUpstream, TakenUp, over_before_answer},
+    cancel_on_drop::CancelOnDrop,
+    connection::{ConnectionError, ResponseBody},
+    conversion::Conversion,
+    http::{AnswerHead, HttpUpstream, PendingHead, ResumeOutcome, over_before_answer},
+    in_flight::InFlightCall,
     json,
-    patience::{Over, Patience},
-    underway::Underway,
+    timeout::{CallTimeout, WaitError},
 };
 use crate::{
     intake::{self, essence},
-    question::Seat,
+    server_requests::UpstreamSessionRef,
 };
 
 /// How long the head of a reply is held back to see whether the first event is the answer.
@@ -49,14 +49,14 @@ const TRIES: u32 = 5;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Relays an answer that comes as events. A stream that begins with the answer becomes a plain JSON reply.
-pub(crate) async fn relay(body: Driven, http: Arc<HttpUpstream>, underway: Underway) -> Result<Reply> {
-    let mut relay = EventRelay::new(http, underway);
+pub(crate) async fn relay(body: ResponseBody, http: Arc<HttpUpstream>, in_flight: InFlightCall) -> Result<Reply> {
+    let mut relay = EventRelay::new(http, in_flight);
     relay.body = Some(body);
     relay.settle().await
 }
 
 /// The one message that answers a small request, of a JSON body or an event stream.
-pub(crate) async fn message(headers: &HeaderMap, mut body: Driven, limit: usize) -> Option<Bytes> {
+pub(crate) async fn message(headers: &HeaderMap, mut body: ResponseBody, limit: usize) -> Option<Bytes> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -90,12 +90,12 @@ pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
 #[derive(Debug)]
 pub(crate) struct EventRelay {
     /// The answer, where something was heard before it.
-    head: Option<Heading>,
-    body: Option<Driven>,
-    machine: Machine,
+    head: Option<PendingHead>,
+    body: Option<ResponseBody>,
+    converter: EventStreamConverter,
     http: Arc<HttpUpstream>,
-    unanswered: Unanswered,
-    patience: Patience,
+    cancel_on_drop: CancelOnDrop,
+    timeout: CallTimeout,
     /// A stream that ended before its answer, while it is taken up again.
     again: Option<Taking>,
     /// How often that was tried since the server was last heard.
@@ -104,37 +104,37 @@ pub(crate) struct EventRelay {
 }
 
 /// A stream on its way back.
-struct Taking(BoxFuture<'static, TakenUp>);
+struct Taking(BoxFuture<'static, ResumeOutcome>);
 
 impl EventRelay {
-    fn new(http: Arc<HttpUpstream>, underway: Underway) -> Self {
+    fn new(http: Arc<HttpUpstream>, in_flight: InFlightCall) -> Self {
         let limits = http.limits();
         Self {
             head: None,
             body: None,
-            machine: Machine::new(underway.conversion, limits.held_bytes, limits.message_bytes),
+            converter: EventStreamConverter::new(in_flight.conversion, limits.held_bytes, limits.message_bytes),
             http,
-            unanswered: underway.unanswered,
-            patience: underway.patience,
+            cancel_on_drop: in_flight.cancel_on_drop,
+            timeout: in_flight.timeout,
             again: None,
             tries: 0,
             over: false,
         }
     }
 
-    /// A stream that was left, as `underway` was when it was sent, from after the event `from`.
-    pub(super) fn left(http: Arc<HttpUpstream>, underway: Underway, from: Bytes, known: Vec<RequestId>) -> Self {
-        let mut relay = Self::new(http, underway);
-        relay.machine.begin_again(from.clone());
-        relay.machine.knows(known);
-        relay.again = relay.unanswered.take_up(from, Duration::ZERO).map(Taking);
+    /// A stream that was left, as `in_flight` was when it was sent, from after the event `from`.
+    pub(super) fn left(http: Arc<HttpUpstream>, in_flight: InFlightCall, from: Bytes, known: Vec<RequestId>) -> Self {
+        let mut relay = Self::new(http, in_flight);
+        relay.converter.begin_again(from.clone());
+        relay.converter.knows(known);
+        relay.again = relay.cancel_on_drop.take_up(from, Duration::ZERO).map(Taking);
         relay.tries = 1;
         relay
     }
 
     /// An answer whose head is not there yet, while something was said beside it.
-    pub(super) fn awaited(head: Heading, http: Arc<HttpUpstream>, underway: Underway, said: Message) -> Self {
-        let mut relay = Self::new(http, underway);
+    pub(super) fn awaited(head: PendingHead, http: Arc<HttpUpstream>, in_flight: InFlightCall, said: Message) -> Self {
+        let mut relay = Self::new(http, in_flight);
         relay.head = Some(head);
         relay.said(said);
         relay
@@ -142,16 +142,16 @@ impl EventRelay {
 
     /// Leaves a stream that can be taken up again: in which session it is, the id of its call, and its last event. The call
     /// goes on (2025-11-25, basic/transports: a lost connection is no cancellation).
-    pub(super) fn leave(&mut self) -> Option<(Seat, RequestId, Bytes)> {
-        if self.machine.has_output() || self.over {
+    pub(super) fn leave(&mut self) -> Option<(UpstreamSessionRef, RequestId, Bytes)> {
+        if self.converter.has_output() || self.over {
             return None;
         }
         let left = (
-            self.unanswered.seat()?,
-            self.machine.conversion().sent.clone(),
-            self.machine.taken_up_from()?.clone(),
+            self.cancel_on_drop.session_ref()?,
+            self.converter.conversion().sent.clone(),
+            self.converter.taken_up_from()?.clone(),
         );
-        if !self.unanswered.leave() {
+        if !self.cancel_on_drop.leave() {
             return None;
         }
         self.body = None;
@@ -163,12 +163,12 @@ impl EventRelay {
     pub(super) async fn settle(mut self) -> Result<Reply> {
         match tokio::time::timeout(HOLD, self.first()).await {
             Ok(Err(over)) => {
-                self.unanswered
+                self.cancel_on_drop
                     .cancel("the answer took too long, or was not wanted any more");
                 return over_before_answer(over);
             }
             Ok(Ok(())) => {
-                if let Some(answer) = self.machine.sole_answer() {
+                if let Some(answer) = self.converter.sole_answer() {
                     self.linger();
                     return Ok(answer.into());
                 }
@@ -179,42 +179,42 @@ impl EventRelay {
     }
 
     pub(super) fn conversion(&self) -> &Conversion {
-        self.machine.conversion()
+        self.converter.conversion()
     }
 
     pub(super) fn conversion_mut(&mut self) -> &mut Conversion {
-        self.machine.conversion_mut()
+        self.converter.conversion_mut()
     }
 
     /// In which session the call is.
-    pub(super) fn seat(&self) -> Option<Seat> {
-        self.unanswered.seat()
+    pub(super) fn session_ref(&self) -> Option<UpstreamSessionRef> {
+        self.cancel_on_drop.session_ref()
     }
 
     /// Whether long events are given out whole.
     pub(super) fn hold(&mut self, holds: bool) {
-        self.machine.hold(holds);
+        self.converter.hold(holds);
     }
 
     /// Brings the server an answer to a question.
-    pub(super) fn answer(&mut self, question: &RequestId, text: Bytes) {
-        self.unanswered.answer(question, text);
+    pub(super) fn answer(&mut self, server_request: &RequestId, text: Bytes) {
+        self.cancel_on_drop.answer(server_request, text);
     }
 
     /// Reads until there is something for the client, or nothing will come.
-    async fn first(&mut self) -> Result<(), Over> {
-        while !self.machine.has_output() && !self.over {
+    async fn first(&mut self) -> Result<(), WaitError> {
+        while !self.converter.has_output() && !self.over {
             std::future::poll_fn(|cx| self.poll_more(cx)).await?;
         }
         Ok(())
     }
 
     /// Takes the next step of the server's stream.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
-        if !self.machine.is_passing()
-            && let Poll::Ready(said) = self.unanswered.poll_said(cx)
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WaitError>> {
+        if !self.converter.is_passing()
+            && let Poll::Ready(said) = self.cancel_on_drop.poll_said(cx)
         {
-            self.patience.renew();
+            self.timeout.renew();
             self.said(said);
             return Poll::Ready(Ok(()));
         }
@@ -239,16 +239,16 @@ impl EventRelay {
             self.over = true;
             return Poll::Ready(Ok(()));
         }
-        self.patience.poll(cx).map(Err)
+        self.timeout.poll(cx).map(Err)
     }
 
-    fn take(&mut self, frame: Option<Result<Frame<Bytes>, Fault>>) {
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, ConnectionError>>) {
         match frame {
             Some(Ok(frame)) => {
-                self.patience.renew();
+                self.timeout.renew();
                 if let Ok(data) = frame.into_data() {
                     self.tries = 0;
-                    self.machine.push(data);
+                    self.converter.push(data);
                 }
             }
             Some(Err(_)) => {
@@ -265,28 +265,28 @@ impl EventRelay {
 
     /// Something that the server has said beside its answer.
     fn said(&mut self, said: Message) {
-        if let Some(question) = self.machine.beside(said) {
-            self.unanswered.put(&question);
+        if let Some(server_request) = self.converter.beside(said) {
+            self.cancel_on_drop.put(&server_request);
         }
         self.settle_accounts();
     }
 
-    fn headed(&mut self, head: Result<Head>) {
+    fn headed(&mut self, head: Result<AnswerHead>) {
         match head {
-            Ok(Head::Events(body)) => self.body = Some(*body),
-            Ok(Head::Whole(text)) => self.machine.whole(&text),
-            Err(error) => self.machine.fail(&error),
+            Ok(AnswerHead::Events(body)) => self.body = Some(*body),
+            Ok(AnswerHead::Whole(text)) => self.converter.whole(&text),
+            Err(error) => self.converter.fail(&error),
         }
         self.settle_accounts();
     }
 
     /// Tells the server what is to be told, and is done when it has answered.
     fn settle_accounts(&mut self) {
-        for reply in self.machine.replies() {
-            self.unanswered.reply(reply);
+        for reply in self.converter.replies() {
+            self.cancel_on_drop.reply(reply);
         }
-        if self.machine.is_over() {
-            self.unanswered.answered();
+        if self.converter.is_over() {
+            self.cancel_on_drop.answered();
             self.over = true;
             self.linger();
         }
@@ -296,29 +296,29 @@ impl EventRelay {
     /// its client come back (2025-11-25, basic/transports, SEP-1699). If it was `closed` and not broken, the client is told
     /// to do as we do.
     fn take_up(&mut self, closed: bool) {
-        if self.machine.is_over() {
+        if self.converter.is_over() {
             return;
         }
-        let wait = self.machine.retry().unwrap_or(RETRY).min(LONGEST_RETRY);
-        let from = self.machine.taken_up_from().filter(|_| self.tries < TRIES).cloned();
-        match from.and_then(|from| Some((self.unanswered.take_up(from.clone(), wait)?, from))) {
+        let wait = self.converter.retry().unwrap_or(RETRY).min(LONGEST_RETRY);
+        let from = self.converter.taken_up_from().filter(|_| self.tries < TRIES).cloned();
+        match from.and_then(|from| Some((self.cancel_on_drop.take_up(from.clone(), wait)?, from))) {
             Some((again, from)) => {
                 self.tries += 1;
                 if closed {
-                    self.machine.pause(wait);
+                    self.converter.pause(wait);
                 }
-                self.machine.begin_again(from);
+                self.converter.begin_again(from);
                 self.again = Some(Taking(again));
             }
-            None => self.machine.end(),
+            None => self.converter.end(),
         }
     }
 
-    fn taken_up(&mut self, taken: TakenUp) {
+    fn taken_up(&mut self, taken: ResumeOutcome) {
         match taken {
-            TakenUp::Body(body) => self.body = Some(*body),
-            TakenUp::NotNow => self.take_up(false),
-            TakenUp::Never => self.machine.end(),
+            ResumeOutcome::Body(body) => self.body = Some(*body),
+            ResumeOutcome::NotNow => self.take_up(false),
+            ResumeOutcome::Never => self.converter.end(),
         }
         self.settle_accounts();
     }
@@ -335,13 +335,13 @@ impl EventRelay {
         });
     }
 
-    fn give_up(&mut self, over: Over) {
+    fn give_up(&mut self, over: WaitError) {
         match over {
-            Over::Timeout(error) => {
-                self.unanswered.cancel("the answer took too long");
-                self.machine.fail(&error);
+            WaitError::Timeout(error) => {
+                self.cancel_on_drop.cancel("the answer took too long");
+                self.converter.fail(&error);
             }
-            Over::Cancelled => self.unanswered.cancel("the client has cancelled"),
+            WaitError::Cancelled => self.cancel_on_drop.cancel("the client has cancelled"),
         }
         self.over = true;
         self.head = None;
@@ -354,14 +354,14 @@ impl EventRelay {
     /// The next step towards the answer.
     pub(super) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Step, BoxError>>> {
         loop {
-            if let Some(step) = self.machine.pop() {
-                if let Step::Question(_) = step {
+            if let Some(step) = self.converter.pop() {
+                if let Step::ServerRequest(_) = step {
                     // People take longer than programs.
-                    self.patience.allow(self.http.question_time());
+                    self.timeout.allow(self.http.question_time());
                 }
                 return Poll::Ready(Some(Ok(step)));
             }
-            if let Some(fault) = self.machine.broken() {
+            if let Some(fault) = self.converter.broken() {
                 self.over = true;
                 tracing::warn!(error = %fault, "an answer broke off on its way");
                 return Poll::Ready(Some(Err(fault)));
@@ -392,8 +392,8 @@ pub(crate) use self::fuzz::events as fuzz_events;
 mod fuzz {
     use portolan_wire::{era::Era, method::Method};
 
-    use super::{Bytes, Conversion, Machine, RequestId, Step};
-    use crate::question::Abilities;
+    use super::{Bytes, Conversion, EventStreamConverter, RequestId, Step};
+    use crate::server_requests::ClientCapabilities;
 
     /// What comes of a server's event stream for a client, in pieces of `size` bytes: all that it is sent, all that is asked,
     /// and whether the stream broke off. The first byte says which eras speak.
@@ -409,24 +409,24 @@ mod fuzz {
         };
         let all = br#"{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{}},"roots":{}}"#;
         let asks = if kind & 8 == 0 {
-            Abilities::NONE
+            ClientCapabilities::NONE
         } else {
-            Abilities::read(&Bytes::from_static(all))
+            ClientCapabilities::read(&Bytes::from_static(all))
         };
         let id = RequestId::from_u64(1);
         let conversion = Conversion::plain(Some(era(1)), era(2), method, id, asks);
-        let mut machine = Machine::new(conversion, 4096, 1 << 20);
+        let mut converter = EventStreamConverter::new(conversion, 4096, 1 << 20);
         for chunk in stream.chunks(size.max(1)) {
-            machine.push(Bytes::copy_from_slice(chunk));
+            converter.push(Bytes::copy_from_slice(chunk));
         }
-        machine.end();
+        converter.end();
         let (mut sent, mut asked) = (Vec::new(), 0);
-        while let Some(step) = machine.pop() {
+        while let Some(step) = converter.pop() {
             match step {
                 Step::Frame(frame) => sent.extend_from_slice(&frame),
-                Step::Question(_) | Step::Asks(_) | Step::Task(_) => asked += 1,
+                Step::ServerRequest(_) | Step::InputRequired(_) | Step::Task(_) => asked += 1,
             }
         }
-        (sent, asked, machine.broken().is_some())
+        (sent, asked, converter.broken().is_some())
     }
 }

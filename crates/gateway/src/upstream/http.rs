@@ -2,14 +2,14 @@
 
 mod handshake;
 mod headers;
-mod hearing;
+mod listening;
 mod pool;
 mod prepare;
 mod probe;
+mod refresh;
 mod refused;
-mod renewal;
+mod resume;
 mod sending;
-mod taking_up;
 
 use std::{
     pin::pin,
@@ -25,19 +25,20 @@ use portolan_core::{HttpEndpoint, Result, ServerSpec};
 use portolan_wire::id::RequestId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{headers::Headers, hearing::Sent, pool::Sessions, prepare::Prepared, refused::Refused};
+use self::{headers::Headers, listening::FirstEvent, pool::SessionPool, prepare::Prepared, refused::Refused};
 pub(crate) use self::{
-    hearing::{Head, Heading},
-    taking_up::TakenUp,
+    listening::{AnswerHead, PendingHead},
+    resume::ResumeOutcome,
 };
 use super::{
-    AboutCell, Outgoing, Reply,
+    Reply, ServerInfoCell, UpstreamRequest,
     client::Connector,
-    connection::{Driven, Pool},
-    dialect::Known,
-    events, json,
-    patience::{Over, Patience},
-    underway::Underway,
+    connection::{Pool, ResponseBody},
+    eras::EraCache,
+    events,
+    in_flight::InFlightCall,
+    json,
+    timeout::{CallTimeout, WaitError},
 };
 use crate::{
     config::{GatewayLimits, Timeouts},
@@ -55,10 +56,10 @@ pub(crate) struct HttpUpstream {
     headers: Headers,
     connector: Arc<Connector>,
     /// What the server says of itself, kept for its link.
-    about: Arc<AboutCell>,
-    known: Known,
+    info: Arc<ServerInfoCell>,
+    eras: EraCache,
     next_id: AtomicU64,
-    sessions: Sessions,
+    sessions: SessionPool,
 }
 
 impl HttpUpstream {
@@ -66,7 +67,7 @@ impl HttpUpstream {
         server: Arc<ServerSpec>,
         endpoint: HttpEndpoint,
         connector: Arc<Connector>,
-        about: Arc<AboutCell>,
+        info: Arc<ServerInfoCell>,
     ) -> Self {
         Self {
             place: sending::place(&endpoint.url),
@@ -75,10 +76,10 @@ impl HttpUpstream {
             server,
             endpoint,
             connector,
-            about,
-            known: Known::default(),
+            info,
+            eras: EraCache::default(),
             next_id: AtomicU64::new(1),
-            sessions: Sessions::default(),
+            sessions: SessionPool::default(),
         }
     }
 
@@ -105,7 +106,7 @@ impl HttpUpstream {
 
     /// How long a question may be open.
     pub(crate) fn question_time(&self) -> Duration {
-        self.connector.config.timeouts.question
+        self.connector.config.timeouts.server_request
     }
 
     /// Cancelled when the gateway is gone.
@@ -124,42 +125,42 @@ impl HttpUpstream {
     }
 
     /// Sends a request and gives what comes back, in the client's era.
-    pub(crate) async fn call(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Reply> {
-        let mut patience = Patience::of(outgoing, &self.connector.config.timeouts);
+    pub(crate) async fn call(self: &Arc<Self>, outgoing: &UpstreamRequest<'_>) -> Result<Reply> {
+        let mut timeout = CallTimeout::of(outgoing, &self.connector.config.timeouts);
         let (mut reopened, mut asked_anew) = (false, false);
         loop {
             let Prepared {
                 request,
                 conversion,
-                unanswered,
+                cancel_on_drop,
                 session,
-            } = match patience.wait(pin!(self.prepare(outgoing))).await {
+            } = match timeout.wait(pin!(self.prepare(outgoing))).await {
                 Ok(prepared) => prepared?,
                 Err(over) => return over_before_answer(over),
             };
-            let mut underway = Box::new(Underway {
+            let mut in_flight = Box::new(InFlightCall {
                 conversion,
-                unanswered,
-                patience,
+                cancel_on_drop,
+                timeout,
             });
-            let sent = if underway.unanswered.hears() {
-                match Box::pin(self.send_hearing(request, outgoing, &mut underway)).await {
-                    Ok(Sent::Head(head)) => Ok(head),
-                    Ok(Sent::Said(head, said)) => {
-                        let relay = events::EventRelay::awaited(head, self.clone(), *underway, said);
+            let sent = if in_flight.cancel_on_drop.hears() {
+                match Box::pin(self.send_listening(request, outgoing, &mut in_flight)).await {
+                    Ok(FirstEvent::AnswerHead(head)) => Ok(head),
+                    Ok(FirstEvent::Converted(head, said)) => {
+                        let relay = events::EventRelay::awaited(head, self.clone(), *in_flight, said);
                         return Box::pin(relay.settle()).await;
                     }
                     Err(over) => Err(over),
                 }
             } else {
-                underway
-                    .patience
+                in_flight
+                    .timeout
                     .wait(pin!(self.send(request, outgoing.credential)))
                     .await
             };
             let response = match sent {
                 Ok(sent) => sent?,
-                Err(over) => return underway.give_up(over),
+                Err(over) => return in_flight.give_up(over),
             };
             // The server knows the session no longer, so it has not looked at the call: it may be sent again, once
             // (2025-11-25, basic/transports, session management 4).
@@ -170,39 +171,39 @@ impl HttpUpstream {
             {
                 session.expire(open);
                 self.note_forgotten();
-                underway.unanswered.answered();
+                in_flight.cancel_on_drop.answered();
                 reopened = true;
-                patience = underway.patience;
+                timeout = in_flight.timeout;
                 continue;
             }
             if response.status() == StatusCode::OK {
-                return self.reply(response, underway).await;
+                return self.reply(response, in_flight).await;
             }
-            let refused = Box::pin(self.refused(response, &mut underway)).await?;
-            patience = underway.patience;
+            let refused = Box::pin(self.refused(response, &mut in_flight)).await?;
+            timeout = in_flight.timeout;
             match refused {
                 // The server has not looked at the call, so it may be sent again, once, as it wants it now.
                 Refused::OtherVersion(_) if !asked_anew => asked_anew = true,
                 Refused::OtherVersion(reply) | Refused::Otherwise(reply) => return Ok(reply),
-                Refused::Misread(message) => return Ok(Reply::Misread(message)),
-                Refused::Cancelled => return over_before_answer(Over::Cancelled),
+                Refused::HeaderMismatch(message) => return Ok(Reply::HeaderMismatch(message)),
+                Refused::Cancelled => return over_before_answer(WaitError::Cancelled),
             }
         }
     }
 
     /// Tells by its head what an answer is.
-    async fn reply(self: &Arc<Self>, response: Response<Driven>, underway: Box<Underway>) -> Result<Reply> {
+    async fn reply(self: &Arc<Self>, response: Response<ResponseBody>, in_flight: Box<InFlightCall>) -> Result<Reply> {
         let (head, body) = response.into_parts();
         if is(&head.headers, "application/json") {
             let length = head.headers.get(header::CONTENT_LENGTH).is_some();
-            return json::relay(body, length, underway, self.limits()).await;
+            return json::relay(body, length, in_flight, self.limits()).await;
         }
         if is_events(&head.headers) {
-            return Box::pin(events::relay(body, self.clone(), *underway)).await;
+            return Box::pin(events::relay(body, self.clone(), *in_flight)).await;
         }
-        Err(underway
+        Err(in_flight
             .conversion
-            .odd("it answered with something that is neither JSON nor events"))
+            .protocol_error("it answered with something that is neither JSON nor events"))
     }
 }
 
@@ -217,10 +218,10 @@ fn is(headers: &HeaderMap, wanted: &str) -> bool {
 }
 
 /// The end of a wait before there is anything to relay.
-pub(crate) fn over_before_answer(over: Over) -> Result<Reply> {
+pub(crate) fn over_before_answer(over: WaitError) -> Result<Reply> {
     match over {
-        Over::Timeout(error) => Err(error),
+        WaitError::Timeout(error) => Err(error),
         // To a call that was cancelled there is nothing to say: a stream that ends is all (2025-11-25, basic/cancellation).
-        Over::Cancelled => Ok(Reply::Stream(crate::body::Body::empty())),
+        WaitError::Cancelled => Ok(Reply::Stream(crate::body::Body::empty())),
     }
 }

@@ -17,10 +17,10 @@ use portolan_wire::{
 
 use super::{
     Reply,
-    connection::Driven,
-    convert::{Conversion, Said, is_beyond},
-    patience::Over,
-    underway::Underway,
+    connection::ResponseBody,
+    conversion::{Conversion, Converted, is_beyond},
+    in_flight::InFlightCall,
+    timeout::WaitError,
 };
 use crate::{body::Body, config::GatewayLimits};
 
@@ -31,45 +31,45 @@ const HEAD: usize = 1024;
 
 /// Relays the body of a JSON answer. `length` says whether the server announced its length.
 pub(crate) async fn relay(
-    mut body: Driven,
+    mut body: ResponseBody,
     length: bool,
-    mut underway: Box<Underway>,
+    mut in_flight: Box<InFlightCall>,
     limits: &GatewayLimits,
 ) -> Result<Reply> {
     let most = limits.message_bytes;
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
-        return Err(underway
+        return Err(in_flight
             .conversion
-            .odd(format!("its answer is larger than {most} bytes")));
+            .protocol_error(format!("its answer is larger than {most} bytes")));
     }
     let mut held = VecDeque::new();
     let mut size = 0;
     while size <= SMALL && !body.is_end_stream() {
-        let frame = match underway.patience.wait(pin!(body.frame())).await {
+        let frame = match in_flight.timeout.wait(pin!(body.frame())).await {
             Ok(frame) => frame,
-            Err(over) => return underway.give_up(over),
+            Err(over) => return in_flight.give_up(over),
         };
         let Some(frame) = frame else { break };
-        underway.patience.renew();
-        let Ok(data) = frame.map_err(|_| broke_off(&underway.conversion))?.into_data() else {
+        in_flight.timeout.renew();
+        let Ok(data) = frame.map_err(|_| broke_off(&in_flight.conversion))?.into_data() else {
             continue;
         };
         size += data.len();
         held.push_back(data);
     }
     if size > SMALL {
-        if !underway.conversion.holds() {
-            match begin(held, &underway.conversion) {
-                Ok(begun) => return pass(body, length, begun, size, underway, limits),
+        if !in_flight.conversion.holds() {
+            match begin(held, &in_flight.conversion) {
+                Ok(begun) => return pass(body, length, begun, size, in_flight, limits),
                 Err(as_it_came) => held = as_it_came,
             }
         }
-        if let Err(over) = collect(&mut body, &mut held, size, limits.held_bytes, &mut underway).await? {
-            return underway.give_up(over);
+        if let Err(over) = collect(&mut body, &mut held, size, limits.held_bytes, &mut in_flight).await? {
+            return in_flight.give_up(over);
         }
     }
-    underway.unanswered.answered();
-    Ok(whole(&join(held), &underway.conversion)?.into())
+    in_flight.cancel_on_drop.answered();
+    Ok(whole(&join(held), &in_flight.conversion)?.into())
 }
 
 /// What is there of an answer that passes by, and what edits the rest. Without an edit, it passes as it stands.
@@ -77,16 +77,16 @@ type Begun = (VecDeque<Bytes>, Option<ResponseStream>);
 
 /// Lets an answer pass that is too large to be looked at whole.
 fn pass(
-    body: Driven,
+    body: ResponseBody,
     announced: bool,
     (queue, stream): Begun,
     size: usize,
-    mut underway: Box<Underway>,
+    mut in_flight: Box<InFlightCall>,
     limits: &GatewayLimits,
 ) -> Result<Reply> {
     let over = body.is_end_stream();
     if over {
-        underway.unanswered.answered();
+        in_flight.cancel_on_drop.answered();
     }
     if over && stream.is_none() && queue.len() == 1 {
         return Ok(Reply::Message(queue.into_iter().next().unwrap_or_default()));
@@ -98,7 +98,7 @@ fn pass(
         stream,
         size,
         limit: limits.message_bytes,
-        underway,
+        in_flight,
         over,
     };
     if over {
@@ -172,42 +172,46 @@ fn flows(result_type: Option<&Bytes>, is_told: bool, conversion: &Conversion) ->
 }
 
 async fn collect(
-    body: &mut Driven,
+    body: &mut ResponseBody,
     held: &mut VecDeque<Bytes>,
     mut size: usize,
     limit: usize,
-    underway: &mut Underway,
-) -> Result<Result<(), Over>> {
+    in_flight: &mut InFlightCall,
+) -> Result<Result<(), WaitError>> {
     loop {
-        let frame = match underway.patience.wait(pin!(body.frame())).await {
-            Ok(Some(frame)) => frame.map_err(|_| broke_off(&underway.conversion))?,
+        let frame = match in_flight.timeout.wait(pin!(body.frame())).await {
+            Ok(Some(frame)) => frame.map_err(|_| broke_off(&in_flight.conversion))?,
             Ok(None) => return Ok(Ok(())),
             Err(over) => return Ok(Err(over)),
         };
-        underway.patience.renew();
+        in_flight.timeout.renew();
         if let Ok(data) = frame.into_data() {
             size += data.len();
             held.push_back(data);
         }
         if size > limit {
-            return Err(underway
+            return Err(in_flight
                 .conversion
-                .odd(format!("its answer is larger than {limit} bytes")));
+                .protocol_error(format!("its answer is larger than {limit} bytes")));
         }
     }
 }
 
 /// Converts a whole answer.
-pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Said> {
+pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Converted> {
     let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
     let message = match envelope::parse(text, &limits) {
         Ok(envelope::Incoming::One(Message::Response(response))) => response,
-        Ok(_) => return Err(conversion.odd("it answered with something that is no JSON-RPC response")),
-        Err(fault) => return Err(conversion.odd(format!("its answer cannot be read: {fault}"))),
+        Ok(_) => return Err(conversion.protocol_error("it answered with something that is no JSON-RPC response")),
+        Err(fault) => return Err(conversion.protocol_error(format!("its answer cannot be read: {fault}"))),
     };
     match &message.id {
-        Some(id) if *id != conversion.sent => Err(conversion.odd("it answered under the id of another call")),
-        None if matches!(message.outcome, envelope::Outcome::Result(_)) => Err(conversion.odd("its answer has no id")),
+        Some(id) if *id != conversion.sent => {
+            Err(conversion.protocol_error("it answered under the id of another call"))
+        }
+        None if matches!(message.outcome, envelope::Outcome::Result(_)) => {
+            Err(conversion.protocol_error("its answer has no id"))
+        }
         _ => Ok(conversion.message(&message.outcome, Some(text))),
     }
 }
@@ -232,14 +236,14 @@ pub(crate) fn broke_off(conversion: &Conversion) -> portolan_core::Error {
 /// An answer that passes by.
 #[derive(Debug)]
 struct JsonRelay {
-    body: Driven,
+    body: ResponseBody,
     queue: VecDeque<Bytes>,
     stream: Option<ResponseStream>,
     /// The client is told the length: nothing is edited, or all of it is there.
     length_known: bool,
     size: usize,
     limit: usize,
-    underway: Box<Underway>,
+    in_flight: Box<InFlightCall>,
     over: bool,
 }
 
@@ -249,7 +253,7 @@ impl JsonRelay {
         if self.size > self.limit {
             return Err(format!("the answer is larger than {} bytes", self.limit).into());
         }
-        self.underway.patience.renew();
+        self.in_flight.timeout.renew();
         match &mut self.stream {
             Some(stream) => stream.push(data, &mut self.queue)?,
             None => self.queue.push_back(data),
@@ -259,14 +263,14 @@ impl JsonRelay {
 
     fn end(&mut self) -> Result<(), BoxError> {
         self.over = true;
-        self.underway.unanswered.answered();
+        self.in_flight.cancel_on_drop.answered();
         self.finish()
     }
 
     fn finish(&mut self) -> Result<(), BoxError> {
         if let Some(stream) = self.stream.take() {
             let head = stream.finish()?;
-            if is_beyond(self.underway.conversion.client, head.result_type.as_ref()) {
+            if is_beyond(self.in_flight.conversion.client, head.result_type.as_ref()) {
                 return Err("the server asks for more input too late to be heard".into());
             }
         }
@@ -292,13 +296,13 @@ impl HttpBody for JsonRelay {
                 Poll::Ready(Some(Ok(frame))) => frame.into_data().map_or(Ok(()), |data| this.take(data)),
                 Poll::Ready(Some(Err(fault))) => Err(fault.into()),
                 Poll::Ready(None) => this.end(),
-                Poll::Pending => match std::task::ready!(this.underway.patience.poll(cx)) {
-                    Over::Timeout(error) => {
-                        this.underway.unanswered.cancel("the answer took too long");
+                Poll::Pending => match std::task::ready!(this.in_flight.timeout.poll(cx)) {
+                    WaitError::Timeout(error) => {
+                        this.in_flight.cancel_on_drop.cancel("the answer took too long");
                         Err(error.into())
                     }
-                    Over::Cancelled => {
-                        this.underway.unanswered.cancel("the client has cancelled");
+                    WaitError::Cancelled => {
+                        this.in_flight.cancel_on_drop.cancel("the client has cancelled");
                         Err("the client has cancelled".into())
                     }
                 },

@@ -20,12 +20,12 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ear::{Ear, Presence},
     http::HttpUpstream,
+    listener::{CallGuard, SessionListener},
 };
 use crate::{
-    question::Seat,
-    stream::{Listener, Opening},
+    server_requests::UpstreamSessionRef,
+    subscriptions::{Opening, Subscriber},
 };
 
 /// How long a session's end waits for what is still being told in it.
@@ -36,17 +36,17 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(crate) struct UpstreamSession {
     http: Weak<HttpUpstream>,
     credential: Arc<UpstreamCredential>,
-    open: ArcSwapOption<Open>,
+    open: ArcSwapOption<OpenSession>,
     opening: Mutex<()>,
     /// What is heard beside the calls that are made here, where that can be told whose it is.
-    ear: std::sync::Mutex<Option<Arc<Ear>>>,
+    listener: std::sync::Mutex<Option<Arc<SessionListener>>>,
     /// Something in it outlives its calls: only the server ends it.
     pinned: AtomicBool,
 }
 
 /// A session that the server knows.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct OpenSession {
     /// Its id; servers without sessions give none.
     pub(crate) id: Option<HeaderValue>,
     /// The version that was agreed on.
@@ -62,25 +62,25 @@ pub(crate) struct Open {
     pub(crate) beside_settled: AtomicBool,
 }
 
-impl Open {
+impl OpenSession {
     /// What another replica needs to take part in this session.
-    pub(crate) fn seat(&self) -> Option<Seat> {
+    pub(crate) fn session_ref(&self) -> Option<UpstreamSessionRef> {
         let session = match &self.id {
             Some(id) => Some(id.to_str().ok()?.into()),
             None => None,
         };
-        Some(Seat {
+        Some(UpstreamSessionRef {
             session,
             version: self.version.to_str().ok()?.into(),
         })
     }
 
     /// A session that another replica may have opened.
-    pub(crate) fn at(seat: &Seat) -> Option<Self> {
-        let session = seat.session.as_deref().map(HeaderValue::try_from).transpose();
+    pub(crate) fn at(session_ref: &UpstreamSessionRef) -> Option<Self> {
+        let session = session_ref.session.as_deref().map(HeaderValue::try_from).transpose();
         Some(Self {
             id: session.ok()?,
-            version: HeaderValue::try_from(&*seat.version).ok()?,
+            version: HeaderValue::try_from(&*session_ref.version).ok()?,
             telling: TaskTracker::new(),
             level: AtomicU8::new(0),
             followed: AtomicBool::new(false),
@@ -97,13 +97,17 @@ impl UpstreamSession {
             credential,
             open: None.into(),
             opening: Mutex::default(),
-            ear: std::sync::Mutex::default(),
+            listener: std::sync::Mutex::default(),
             pinned: AtomicBool::new(false),
         }
     }
 
     /// One that is open already, perhaps at another replica.
-    pub(crate) fn seated(http: &Arc<HttpUpstream>, credential: Arc<UpstreamCredential>, open: Arc<Open>) -> Self {
+    pub(crate) fn seated(
+        http: &Arc<HttpUpstream>,
+        credential: Arc<UpstreamCredential>,
+        open: Arc<OpenSession>,
+    ) -> Self {
         Self {
             open: Some(open).into(),
             ..Self::new(http, credential)
@@ -116,7 +120,7 @@ impl UpstreamSession {
     }
 
     /// The session, opened by `shake_hands` if it is not open. Only one opens at a time.
-    pub(crate) async fn get(&self, shake_hands: impl AsyncFnOnce() -> Result<Open>) -> Result<Arc<Open>> {
+    pub(crate) async fn get(&self, shake_hands: impl AsyncFnOnce() -> Result<OpenSession>) -> Result<Arc<OpenSession>> {
         if let Some(open) = self.open.load_full() {
             return Ok(open);
         }
@@ -137,9 +141,11 @@ impl UpstreamSession {
     }
 
     /// Hears, if the session is open, what the server tells in it outside of calls.
-    pub(crate) fn follow(&self, listener: &Listener) -> Option<Opening> {
+    pub(crate) fn follow(&self, subscriber: &Subscriber) -> Option<Opening> {
         let (open, http) = (self.open.load_full()?, self.http.upgrade()?);
-        listener.asides.follow(&http, &open, &self.credential, &listener.outbox)
+        subscriber
+            .session_streams
+            .follow(&http, &open, &self.credential, &subscriber.queue)
     }
 
     /// From now on something in it outlives its calls, such as a task.
@@ -152,47 +158,52 @@ impl UpstreamSession {
     }
 
     /// The session as it is open under this id.
-    pub(super) fn open_as(&self, id: &str) -> Option<Arc<Open>> {
+    pub(super) fn open_as(&self, id: &str) -> Option<Arc<OpenSession>> {
         let open = self.open.load_full()?;
         (open.id.as_ref()? == id).then_some(open)
     }
 
-    /// Lets a call in that is to hear what the server says beside it; `alone` if no other is made here meanwhile.
-    pub(super) fn enter(self: &Arc<Self>, http: &Arc<HttpUpstream>, open: &Arc<Open>, alone: bool) -> Option<Presence> {
+    /// Lets a call in that is to hear what the server says beside it; `is_exclusive` if no other is made here meanwhile.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        http: &Arc<HttpUpstream>,
+        open: &Arc<OpenSession>,
+        is_exclusive: bool,
+    ) -> Option<CallGuard> {
         if open.id.is_none() {
-            http.note_mute();
+            http.note_no_get_stream();
         }
-        if http.is_mute() {
+        if http.has_no_get_stream() {
             return None;
         }
-        let mut ear = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = ear.as_ref().filter(|ear| ear.is_of(open))
-            && let Some(presence) = known.enter(alone)
+        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = listener.as_ref().filter(|listener| listener.is_of(open))
+            && let Some(call_guard) = known.enter(is_exclusive)
         {
-            return Some(presence);
+            return Some(call_guard);
         }
-        let new = Ear::begin(self, http, open, &self.credential)?;
-        let presence = new.enter(alone);
-        *ear = Some(new);
-        presence
+        let new = SessionListener::begin(self, http, open, &self.credential)?;
+        let call_guard = new.enter(is_exclusive);
+        *listener = Some(new);
+        call_guard
     }
 
     /// Whether the server asks here what no call can be told of for certain.
     pub(super) fn is_astray(&self) -> bool {
-        let ear = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
-        ear.as_ref().is_some_and(|ear| ear.is_astray())
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        listener.as_ref().is_some_and(|listener| listener.is_astray())
     }
 
     /// Notes that the server knows `expired` no longer. Whoever comes next opens a new one, unless somebody did already.
-    pub(crate) fn expire(&self, expired: &Arc<Open>) {
-        let none: Option<Arc<Open>> = None;
+    pub(crate) fn expire(&self, expired: &Arc<OpenSession>) {
+        let none: Option<Arc<OpenSession>> = None;
         self.open.compare_and_swap(&Some(expired.clone()), none);
     }
 
     /// Tells the server that the session is over. It may refuse, and may be gone; both are fine.
     pub(crate) async fn close(&self) {
         if let (Some(open), Some(http)) = (self.open.swap(None), self.http.upgrade()) {
-            self.ear.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
             open.telling.close();
             let _ = tokio::time::timeout(LAST_WORDS, open.telling.wait()).await;
             http.end_session(&open, &self.credential).await;

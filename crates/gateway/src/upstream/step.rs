@@ -17,8 +17,8 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-use super::{Outgoing, Reply, channel::ChannelRelay, convert::Said, events::EventRelay};
-use crate::question::Seat;
+use super::{Reply, UpstreamRequest, channel::ChannelRelay, conversion::Converted, events::EventRelay};
+use crate::server_requests::UpstreamSessionRef;
 
 /// The steps of one answer.
 #[derive(Debug)]
@@ -35,18 +35,18 @@ pub(crate) enum Step {
     /// A piece of the client's event stream. The last one ends with the answer.
     Frame(Bytes),
     /// A legacy server asks something, and waits.
-    Question(Question),
+    ServerRequest(ServerRequest),
     /// A modern server has ended the call, and wants it made again with answers.
-    Asks(Asked),
+    InputRequired(InputRequired),
     /// It has made a task of the call, which the gateway is to drive.
-    Task(Created),
+    Task(TaskCreated),
 }
 
 /// What a legacy server asks, which it may: it was told that this client can answer it.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
+pub(crate) struct ServerRequest {
     /// What its answer is given with.
-    pub(crate) key: QuestionKey,
+    pub(crate) key: ServerRequestKey,
     /// What is asked.
     pub(crate) method: Method,
     /// The params, raw.
@@ -55,7 +55,7 @@ pub(crate) struct Question {
 
 /// How a server tells its questions apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum QuestionKey {
+pub(crate) enum ServerRequestKey {
     /// The id of a JSON-RPC request.
     Id(RequestId),
     /// The key that the owner of its pipes gave.
@@ -64,9 +64,9 @@ pub(crate) enum QuestionKey {
 
 /// A call whose stream was left.
 #[derive(Clone, Debug)]
-pub(crate) struct Left {
+pub(crate) struct StreamCheckpoint {
     /// In which session it is.
-    pub(crate) seat: Seat,
+    pub(crate) session_ref: UpstreamSessionRef,
     /// The id that it was sent with.
     pub(crate) call: RequestId,
     /// The last event that was read.
@@ -75,9 +75,9 @@ pub(crate) struct Left {
 
 /// Whose a call that was left is now.
 #[derive(Clone, Debug)]
-pub(crate) struct Heir<'a> {
+pub(crate) struct ResumeRequest<'a> {
     /// The request that came back.
-    pub(crate) outgoing: &'a Outgoing<'a>,
+    pub(crate) outgoing: &'a UpstreamRequest<'a>,
     /// Its progress token.
     pub(crate) token: Option<Bytes>,
     /// What the server has asked already.
@@ -86,7 +86,7 @@ pub(crate) struct Heir<'a> {
 
 /// An `input_required` result.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct InputRequired {
     /// The result as it came.
     pub(crate) result: RawObject,
     /// Whether it was made here from an error of a legacy server, to which answers mean nothing.
@@ -95,7 +95,7 @@ pub(crate) struct Asked {
 
 /// That a call has become a task which the gateway is to drive.
 #[derive(Clone, Debug)]
-pub(crate) struct Created {
+pub(crate) struct TaskCreated {
     /// The result that says so, as 2026-07-28 writes it.
     pub(crate) task: RawObject,
     /// Whether it is at a legacy server. Its id is then one that a client would know it by.
@@ -129,19 +129,23 @@ impl Events {
     }
 
     /// In which session at a server at a URL this call is.
-    pub(crate) fn seat(&self) -> Option<Seat> {
+    pub(crate) fn session_ref(&self) -> Option<UpstreamSessionRef> {
         match self {
-            Self::Http(relay) => relay.seat(),
+            Self::Http(relay) => relay.session_ref(),
             Self::Channel(_) => None,
         }
     }
 
     /// Leaves a call at a server whose stream can be taken up again by any replica.
-    pub(crate) fn leave(&mut self) -> Option<Left> {
+    pub(crate) fn leave(&mut self) -> Option<StreamCheckpoint> {
         match self {
             Self::Http(relay) => {
-                let (seat, call, event) = relay.leave()?;
-                Some(Left { seat, call, event })
+                let (session_ref, call, event) = relay.leave()?;
+                Some(StreamCheckpoint {
+                    session_ref,
+                    call,
+                    event,
+                })
             }
             Self::Channel(_) => None,
         }
@@ -177,10 +181,10 @@ impl Events {
     }
 
     /// Brings the server an answer to a question of this call.
-    pub(crate) fn answer(&mut self, key: &QuestionKey, answer: RpcResponse) {
+    pub(crate) fn answer(&mut self, key: &ServerRequestKey, answer: RpcResponse) {
         match (self, key) {
-            (Self::Http(relay), QuestionKey::Id(id)) => relay.answer(id, response(id, &answer)),
-            (Self::Channel(relay), QuestionKey::Channel(key)) => relay.answer(*key, answer),
+            (Self::Http(relay), ServerRequestKey::Id(id)) => relay.answer(id, response(id, &answer)),
+            (Self::Channel(relay), ServerRequestKey::Channel(key)) => relay.answer(*key, answer),
             _ => {}
         }
     }
@@ -195,25 +199,25 @@ impl HttpBody for Events {
         let step = std::task::ready!(self.get_mut().poll_step(cx));
         Poll::Ready(step.map(|step| match step? {
             Step::Frame(data) => Ok(Frame::data(data)),
-            Step::Question(_) | Step::Asks(_) | Step::Task(_) => {
+            Step::ServerRequest(_) | Step::InputRequired(_) | Step::Task(_) => {
                 Err("the server asks something that nobody can answer".into())
             }
         }))
     }
 }
 
-impl From<Said> for Reply {
-    fn from(said: Said) -> Self {
+impl From<Converted> for Reply {
+    fn from(said: Converted) -> Self {
         match said {
-            Said::Message(message) => Self::Message(message),
-            Said::Asks(asked) => Self::Asks(asked),
-            Said::Insists(message) => Self::Insists(message),
-            Said::Task(task) => Self::Task(task),
+            Converted::Message(message) => Self::Message(message),
+            Converted::InputRequired(asked) => Self::InputRequired(asked),
+            Converted::TaskRequired(message) => Self::TaskRequired(message),
+            Converted::Task(task) => Self::Task(task),
         }
     }
 }
 
-impl Asked {
+impl InputRequired {
     /// A result of a modern server.
     pub(crate) fn new(result: RawObject) -> Self {
         Self { result, ours: false }

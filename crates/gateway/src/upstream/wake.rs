@@ -11,11 +11,11 @@ const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Wakes one server; however many calls wait for it, it is told once.
 #[derive(Debug, Default)]
-pub(super) struct Waking {
+pub(super) struct WakeCoordinator {
     telling: Mutex<()>,
 }
 
-impl Waking {
+impl WakeCoordinator {
     /// Where the server is, once it is up.
     ///
     /// Fails at once with what waiting does not mend, and after `budget` with what is still so: a client may then try

@@ -234,7 +234,7 @@ async fn conversations_never_cross_and_leave_nothing_behind() {
         let sites = replicas(&servers, ServerRequestPolicy::ALL, |config| {
             // Nobody says that an answer went through another replica, so that what was asked is waited for as long as for
             // any other sign of a server.
-            config.timeouts.question = Duration::from_secs(2);
+            config.timeouts.server_request = Duration::from_secs(2);
             config.timeouts.call = Duration::from_secs(2);
             config.timeouts.listen_grace = Duration::from_millis(300);
             // Both callers are many clients at once here.

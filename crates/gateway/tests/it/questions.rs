@@ -231,7 +231,7 @@ async fn a_client_that_refuses_cancels_the_question_and_not_the_call() {
 async fn waiting_ends_with_a_cancellation_or_in_time() {
     let asker = Asker::modern().await;
     let site = site_with(&asker, ServerRequestPolicy::ALL, |config| {
-        config.timeouts.question = Duration::from_millis(300);
+        config.timeouts.server_request = Duration::from_millis(300);
         config.timeouts.keep_alive = Duration::from_millis(50);
     })
     .await;
@@ -357,7 +357,7 @@ async fn a_kept_call_reports_to_the_request_that_came_back() {
 async fn a_kept_call_whose_client_stays_away_is_cancelled() {
     let asker = Asker::legacy().await;
     let site = site_with(&asker, ServerRequestPolicy::ALL, |config| {
-        config.timeouts.question = Duration::from_millis(100);
+        config.timeouts.server_request = Duration::from_millis(100);
         config.limits.suspended_per_caller = 2;
     })
     .await;

@@ -18,11 +18,11 @@ use portolan_wire::{
 use serde_json::value::RawValue;
 
 use super::{
-    super::{Change, ClientSide, Link, Outgoing, events},
+    super::{Requester, ServerNotification, UpstreamRequest, UpstreamServer, events},
     Hints, Listed, Listing,
     cached::Breaker,
 };
-use crate::question::Abilities;
+use crate::server_requests::ClientCapabilities;
 
 /// Pages of one list that are read.
 const PAGES: usize = 1000;
@@ -36,7 +36,7 @@ pub(super) struct Items {
     pub(super) hints: Hints,
 }
 
-impl Link {
+impl UpstreamServer {
     /// The list of a server of which none is known.
     pub(super) async fn first<L: Listing>(
         self: &Arc<Self>,
@@ -63,7 +63,7 @@ impl Link {
         let since = Instant::now();
         let asking = async move { link.take_turn::<L>(&credential, since).await };
         let asked = self.connector.tasks.spawn(asking).await;
-        asked.unwrap_or_else(|_| Err(self.odd(format!("its list of {} was given up", L::MEMBER))))
+        asked.unwrap_or_else(|_| Err(self.protocol_error(format!("its list of {} was given up", L::MEMBER))))
     }
 
     /// Fetches a list anew, in the background, unless somebody does already.
@@ -119,7 +119,7 @@ impl Link {
                 let is_news = known.is_some_and(|known| !told(&known) && !known.items.is_same(&items));
                 let listed = cached.store(items, fetched.hints, change);
                 if is_news {
-                    self.announce(&Change::List(L::LIST));
+                    self.announce(&ServerNotification::List(L::LIST));
                 }
                 Ok(listed)
             }
@@ -133,7 +133,7 @@ impl Link {
     async fn fetch<L: Listing>(&self, credential: &Arc<UpstreamCredential>) -> Result<Items> {
         if let Some(capability) = L::CAPABILITY {
             self.introduce(credential).await?;
-            if self.about().is_some_and(|about| !about.offers(capability)) {
+            if self.info().is_some_and(|info| !info.offers(capability)) {
                 return Ok(Items::default());
             }
         }
@@ -184,15 +184,15 @@ impl Link {
         if let Some(cursor) = cursor {
             params.set("cursor", object::quote(cursor));
         }
-        let outgoing = Outgoing {
-            client: ClientSide::Gateway,
+        let outgoing = UpstreamRequest {
+            client: Requester::Gateway,
             id: RequestId::from_u64(1),
             method: method.clone(),
             params,
             unchanged: None,
             declared: None,
             // Nobody can be asked now. Some servers list what needs a person only if they are told that there is one.
-            asks: Abilities::SOMEBODY.within(self.server.server_requests),
+            asks: ClientCapabilities::SOMEBODY.within(self.server.server_requests),
             odd_output: false,
             uris: ResourceNaming::Plain,
             tasks: None,
@@ -205,18 +205,18 @@ impl Link {
         match message.ok().flatten().as_ref().and_then(events::outcome) {
             Some(Outcome::Result(raw)) => match Page::read(&raw, member) {
                 Some(page) => Ok(Some(page)),
-                None => Err(self.odd(format!("its list of {member} cannot be read"))),
+                None => Err(self.protocol_error(format!("its list of {member} cannot be read"))),
             },
             Some(Outcome::Error(raw)) => match ErrorObject::parse(&raw) {
                 Some(error) if error.code == METHOD_NOT_FOUND => Ok(None),
-                Some(error) => Err(self.odd(format!("it refuses to list its {member}: {error}"))),
-                None => Err(self.odd(format!("it refuses to list its {member}"))),
+                Some(error) => Err(self.protocol_error(format!("it refuses to list its {member}: {error}"))),
+                None => Err(self.protocol_error(format!("it refuses to list its {member}"))),
             },
-            None => Err(self.odd(format!("its list of {member} broke off"))),
+            None => Err(self.protocol_error(format!("its list of {member} broke off"))),
         }
     }
 
-    pub(in crate::upstream) fn odd(&self, problem: String) -> Error {
+    pub(in crate::upstream) fn protocol_error(&self, problem: String) -> Error {
         Error::NotReady {
             what: "server",
             name: self.server.name.to_string(),

@@ -9,7 +9,7 @@ use portolan_wire::{
 use serde_json::value::RawValue;
 
 use super::{
-    super::{Link, List},
+    super::{ListKind, UpstreamServer},
     Cached, Catalogue, Listing,
     resources::{self, name_in},
 };
@@ -53,13 +53,13 @@ impl Listing for Prompts {
     const MEMBER: &'static str = "prompts";
     const CAPABILITY: Option<&'static str> = Some("prompts");
 
-    const LIST: List = List::Prompts;
+    const LIST: ListKind = ListKind::Prompts;
 
     fn cached(catalogue: &Catalogue) -> &Cached<Self> {
         &catalogue.prompts
     }
 
-    fn read(link: &Link, items: Vec<Box<RawValue>>) -> Self {
+    fn read(link: &UpstreamServer, items: Vec<Box<RawValue>>) -> Self {
         let (server, limits) = (&link.server.name, &link.config().limits);
         let mut prompts = Self::default();
         for item in items {

@@ -10,7 +10,7 @@ use portolan_wire::{
 use serde_json::value::RawValue;
 
 use super::{
-    super::{Link, List},
+    super::{ListKind, UpstreamServer},
     Cached, Catalogue, Listing,
     template::Template,
 };
@@ -69,13 +69,13 @@ impl Listing for Resources {
     const MEMBER: &'static str = "resources";
     const CAPABILITY: Option<&'static str> = Some("resources");
 
-    const LIST: List = List::Resources;
+    const LIST: ListKind = ListKind::Resources;
 
     fn cached(catalogue: &Catalogue) -> &Cached<Self> {
         &catalogue.resources
     }
 
-    fn read(link: &Link, items: Vec<Box<RawValue>>) -> Self {
+    fn read(link: &UpstreamServer, items: Vec<Box<RawValue>>) -> Self {
         let mut resources = Self::default();
         for (uri, definition) in read(link, &items, "uri") {
             // Of two with one URI the first counts.
@@ -97,13 +97,13 @@ impl Listing for Templates {
     const MEMBER: &'static str = "resourceTemplates";
     const CAPABILITY: Option<&'static str> = Some("resources");
 
-    const LIST: List = List::Resources;
+    const LIST: ListKind = ListKind::Resources;
 
     fn cached(catalogue: &Catalogue) -> &Cached<Self> {
         &catalogue.templates
     }
 
-    fn read(link: &Link, items: Vec<Box<RawValue>>) -> Self {
+    fn read(link: &UpstreamServer, items: Vec<Box<RawValue>>) -> Self {
         let mut templates = Self::default();
         for (text, definition) in read(link, &items, "uriTemplate") {
             if templates.contains(&text) {
@@ -126,7 +126,7 @@ impl Listing for Templates {
 }
 
 fn read<'a>(
-    link: &'a Link,
+    link: &'a UpstreamServer,
     items: &'a [Box<RawValue>],
     key: &'static str,
 ) -> impl Iterator<Item = (Box<str>, Bytes)> + 'a {

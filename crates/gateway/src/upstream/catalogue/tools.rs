@@ -15,7 +15,7 @@ use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
 use super::{
-    super::{Change, Link, List},
+    super::{ListKind, ServerNotification, UpstreamServer},
     Cached, Catalogue, Hints, Listing, resources,
 };
 use crate::exposure::ExposedTools;
@@ -44,13 +44,13 @@ impl Listing for ExposedTools {
     const MEMBER: &'static str = "tools";
     const CAPABILITY: Option<&'static str> = None;
 
-    const LIST: List = List::Tools;
+    const LIST: ListKind = ListKind::Tools;
 
     fn cached(catalogue: &Catalogue) -> &Cached<Self> {
         &catalogue.tools
     }
 
-    fn read(link: &Link, items: Vec<Box<RawValue>>) -> Self {
+    fn read(link: &UpstreamServer, items: Vec<Box<RawValue>>) -> Self {
         link.expose(link.parse(items))
     }
 
@@ -59,7 +59,7 @@ impl Listing for ExposedTools {
     }
 }
 
-impl Link {
+impl UpstreamServer {
     /// Takes over what the registry knows, unless it says the same as before: the server itself may have been asked
     /// since.
     pub(crate) fn reseed(&self, tools: &[Tool]) {
@@ -74,7 +74,7 @@ impl Link {
             let known = cached.listed.load_full();
             let listed = cached.store(self.expose(tools.to_vec()), Hints::default(), cached.change());
             if known.is_some_and(|known| !known.items.is_same(&listed.items)) {
-                self.announce(&Change::List(List::Tools));
+                self.announce(&ServerNotification::List(ListKind::Tools));
             }
         }
     }

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{
-    Connection, Fault,
-    framing::{Framing, Piece},
+    Connection, ConnectionError,
+    framing::{BodyPart, Framing},
     pool::Pool,
 };
 
 /// The body of an answer, with the connection that it comes through. At its end the connection goes back to the pool;
 /// dropped before, it is closed, which tells the server that nobody listens.
-pub(crate) struct Driven {
+pub(crate) struct ResponseBody {
     framing: Framing,
     /// None when the body is over, or broken off.
     connection: Option<Connection>,
@@ -27,7 +27,7 @@ pub(crate) struct Driven {
     pool: Arc<Pool>,
 }
 
-impl Driven {
+impl ResponseBody {
     pub(super) fn new(connection: Connection, framing: Framing, stays: bool, pool: &Arc<Pool>) -> Self {
         let mut body = Self {
             framing,
@@ -39,18 +39,18 @@ impl Driven {
         body
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ConnectionError>> {
         let Some(connection) = &mut self.connection else {
             return Poll::Ready(Ok(None));
         };
         loop {
-            match self.framing.next(&mut connection.wire.arrived)? {
-                Piece::Data(data) => return Poll::Ready(Ok(Some(data))),
-                Piece::Over => return Poll::Ready(Ok(None)),
-                Piece::Missing => {}
+            match self.framing.next(&mut connection.io.arrived)? {
+                BodyPart::Data(data) => return Poll::Ready(Ok(Some(data))),
+                BodyPart::Over => return Poll::Ready(Ok(None)),
+                BodyPart::Missing => {}
             }
-            connection.wire.poll_write(cx);
-            if ready!(connection.wire.poll_read(cx, &self.pool))? == 0 {
+            connection.io.poll_write(cx);
+            if ready!(connection.io.poll_read(cx, &self.pool))? == 0 {
                 self.framing.hung_up()?;
             }
         }
@@ -64,18 +64,18 @@ impl Driven {
         }
         if let Some(connection) = self.connection.take()
             && self.stays
-            && connection.wire.is_quiet()
+            && connection.io.is_quiet()
         {
             self.pool.put(connection);
         }
     }
 }
 
-impl HttpBody for Driven {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = ConnectionError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         let this = self.get_mut();
         let piece = ready!(this.poll_piece(cx));
         if piece.is_err() {
@@ -99,9 +99,9 @@ impl HttpBody for Driven {
     }
 }
 
-impl fmt::Debug for Driven {
+impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driven")
+        f.debug_struct("ResponseBody")
             .field("framing", &self.framing)
             .finish_non_exhaustive()
     }

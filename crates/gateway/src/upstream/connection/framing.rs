@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 
-use super::{Fault, head::Head};
+use super::{ConnectionError, head::Head};
 
 /// Bytes of the line that begins a chunk, with its extensions, and of all trailers.
 const LINE_BYTES: usize = 16 * 1024;
@@ -35,7 +35,7 @@ pub(super) enum Chunk {
 
 /// What is there of a body.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(super) enum BodyPart {
     Data(Bytes),
     /// More has to arrive.
     Missing,
@@ -44,7 +44,7 @@ pub(super) enum Piece {
 
 impl Framing {
     /// The framing of the body behind `head`, and whether the connection can be used again after it.
-    pub(super) fn of(head: &Head) -> Result<(Self, bool), Fault> {
+    pub(super) fn of(head: &Head) -> Result<(Self, bool), ConnectionError> {
         let headers = &head.headers;
         let stays = stays_open(headers, head.is_old);
         // Not answers to HEAD or CONNECT: those are never sent.
@@ -54,7 +54,7 @@ impl Framing {
         if headers.contains_key(header::TRANSFER_ENCODING) {
             if head.is_old {
                 // Who cannot have written it did not (RFC 9112 6.1).
-                return Err(Fault::Head("has chunks in HTTP/1.0"));
+                return Err(ConnectionError::Head("has chunks in HTTP/1.0"));
             }
             // A length beside it may have been smuggled in: what comes after this answer is not trusted.
             let is_sound = !headers.contains_key(header::CONTENT_LENGTH);
@@ -71,44 +71,44 @@ impl Framing {
     }
 
     /// Takes what is there of the body out of what has arrived.
-    pub(super) fn next(&mut self, arrived: &mut BytesMut) -> Result<Piece, Fault> {
+    pub(super) fn next(&mut self, arrived: &mut BytesMut) -> Result<BodyPart, ConnectionError> {
         loop {
             match self {
-                Self::Over => return Ok(Piece::Over),
-                _ if arrived.is_empty() => return Ok(Piece::Missing),
-                Self::Hangup => return Ok(Piece::Data(std::mem::take(arrived).freeze())),
+                Self::Over => return Ok(BodyPart::Over),
+                _ if arrived.is_empty() => return Ok(BodyPart::Missing),
+                Self::Hangup => return Ok(BodyPart::Data(std::mem::take(arrived).freeze())),
                 Self::Length(left) => {
                     let data = take(left, arrived);
                     if *left == 0 {
                         *self = Self::Over;
                     }
-                    return Ok(Piece::Data(data));
+                    return Ok(BodyPart::Data(data));
                 }
                 Self::Chunked(Chunk::Data(left)) => {
                     let data = take(left, arrived);
                     if *left == 0 {
                         *self = Self::Chunked(Chunk::End);
                     }
-                    return Ok(Piece::Data(data));
+                    return Ok(BodyPart::Data(data));
                 }
                 Self::Chunked(Chunk::Size) => match size(arrived)? {
-                    None => return Ok(Piece::Missing),
+                    None => return Ok(BodyPart::Missing),
                     Some(0) => *self = Self::Chunked(Chunk::Trailers),
                     Some(size) => *self = Self::Chunked(Chunk::Data(size)),
                 },
                 Self::Chunked(Chunk::End) => {
                     if arrived.len() < 2 {
-                        return Ok(Piece::Missing);
+                        return Ok(BodyPart::Missing);
                     }
                     if !arrived.starts_with(b"\r\n") {
-                        return Err(Fault::Chunk);
+                        return Err(ConnectionError::Chunk);
                     }
                     arrived.advance(2);
                     *self = Self::Chunked(Chunk::Size);
                 }
                 Self::Chunked(Chunk::Trailers) => {
                     if !skip_trailers(arrived)? {
-                        return Ok(Piece::Missing);
+                        return Ok(BodyPart::Missing);
                     }
                     *self = Self::Over;
                 }
@@ -117,14 +117,14 @@ impl Framing {
     }
 
     /// The server has hung up: whether that is the end of the body.
-    pub(super) fn hung_up(&mut self) -> Result<(), Fault> {
+    pub(super) fn hung_up(&mut self) -> Result<(), ConnectionError> {
         match self {
             Self::Over => Ok(()),
             Self::Hangup => {
                 *self = Self::Over;
                 Ok(())
             }
-            _ => Err(Fault::Incomplete),
+            _ => Err(ConnectionError::Incomplete),
         }
     }
 }
@@ -140,23 +140,23 @@ fn take(left: &mut u64, arrived: &mut BytesMut) -> Bytes {
 }
 
 /// The size of the next chunk, if its line is there.
-fn size(arrived: &mut BytesMut) -> Result<Option<u64>, Fault> {
+fn size(arrived: &mut BytesMut) -> Result<Option<u64>, ConnectionError> {
     if !arrived.first().is_some_and(u8::is_ascii_hexdigit) {
-        return Err(Fault::Chunk);
+        return Err(ConnectionError::Chunk);
     }
-    match httparse::parse_chunk_size(arrived).map_err(|_| Fault::Chunk)? {
+    match httparse::parse_chunk_size(arrived).map_err(|_| ConnectionError::Chunk)? {
         // A line feed in an extension is what others take for the line's end.
         httparse::Status::Complete((line, size)) if line <= LINE_BYTES && ends_lines(&arrived[..line]) => {
             arrived.advance(line);
             Ok(Some(size))
         }
         httparse::Status::Partial if arrived.len() < LINE_BYTES => Ok(None),
-        _ => Err(Fault::Chunk),
+        _ => Err(ConnectionError::Chunk),
     }
 }
 
 /// Whether the trailers are over.
-fn skip_trailers(arrived: &mut BytesMut) -> Result<bool, Fault> {
+fn skip_trailers(arrived: &mut BytesMut) -> Result<bool, ConnectionError> {
     let mut lines = [httparse::EMPTY_HEADER; TRAILERS];
     match httparse::parse_headers(arrived, &mut lines)? {
         // As chunks do, these lines end with both (RFC 9112 7.1).
@@ -165,7 +165,7 @@ fn skip_trailers(arrived: &mut BytesMut) -> Result<bool, Fault> {
             Ok(true)
         }
         httparse::Status::Partial if arrived.len() < LINE_BYTES => Ok(false),
-        _ => Err(Fault::Chunk),
+        _ => Err(ConnectionError::Chunk),
     }
 }
 
@@ -195,13 +195,13 @@ fn is_chunked(headers: &HeaderMap) -> bool {
 }
 
 /// The one length that the headers say (RFC 9112 6.3, 5).
-fn length(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
+fn length(headers: &HeaderMap) -> Result<Option<u64>, ConnectionError> {
     let mut said = None;
     for value in headers.get_all(header::CONTENT_LENGTH) {
         for digits in value.as_bytes().split(|byte| *byte == b',') {
-            let length = number(digits.trim_ascii()).ok_or(Fault::Length)?;
+            let length = number(digits.trim_ascii()).ok_or(ConnectionError::Length)?;
             if said.is_some_and(|said| said != length) {
-                return Err(Fault::Length);
+                return Err(ConnectionError::Length);
             }
             said = Some(length);
         }

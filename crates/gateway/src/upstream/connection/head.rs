@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 
-use super::Fault;
+use super::ConnectionError;
 
 /// Header lines of an answer.
 const HEADERS: usize = 128;
@@ -69,7 +69,7 @@ pub(super) struct HeadReader {
 
 impl HeadReader {
     /// Takes the head of the answer, past those that only announce it (1xx); none if the rest of it is still to come.
-    pub(super) fn read(&mut self, arrived: &mut BytesMut) -> Result<Option<Head>, Fault> {
+    pub(super) fn read(&mut self, arrived: &mut BytesMut) -> Result<Option<Head>, ConnectionError> {
         while self.may_be_whole(arrived) {
             let Some(head) = parse(arrived)? else {
                 self.parsed = arrived.len();
@@ -77,14 +77,14 @@ impl HeadReader {
             };
             self.parsed = 0;
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Err(Fault::Head("wants to speak something else"));
+                return Err(ConnectionError::Head("wants to speak something else"));
             }
             if !head.status.is_informational() {
                 return Ok(Some(head));
             }
             self.announcements += 1;
             if self.announcements > ANNOUNCEMENTS {
-                return Err(Fault::Head("announces answers without end"));
+                return Err(ConnectionError::Head("announces answers without end"));
             }
         }
         Ok(None)
@@ -99,30 +99,31 @@ impl HeadReader {
 }
 
 /// Takes a head out of what has arrived; none if the rest of it is still to come.
-fn parse(arrived: &mut BytesMut) -> Result<Option<Head>, Fault> {
+fn parse(arrived: &mut BytesMut) -> Result<Option<Head>, ConnectionError> {
     let mut lines = [const { MaybeUninit::uninit() }; HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let length = match config.parse_response_with_uninit_headers(&mut response, arrived, &mut lines)? {
         httparse::Status::Complete(length) if length <= HEAD_BYTES => length,
         httparse::Status::Partial if arrived.len() < HEAD_BYTES => return Ok(None),
-        _ => return Err(Fault::Head("is too long")),
+        _ => return Err(ConnectionError::Head("is too long")),
     };
-    let status = StatusCode::from_u16(response.code.unwrap_or_default()).map_err(|_| Fault::Head("has no status"))?;
+    let status =
+        StatusCode::from_u16(response.code.unwrap_or_default()).map_err(|_| ConnectionError::Head("has no status"))?;
     let is_old = response.version == Some(0);
     // A copy, so that who keeps a header does not keep the whole buffer.
     let text = Bytes::copy_from_slice(&arrived[..length]);
     let start = arrived.as_ptr().addr();
     let mut headers = HeaderMap::with_capacity(response.headers.len());
     for line in response.headers.iter() {
-        let name =
-            HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Fault::Head("has a header without name"))?;
+        let name = HeaderName::from_bytes(line.name.as_bytes())
+            .map_err(|_| ConnectionError::Head("has a header without name"))?;
         let at = line.value.as_ptr().addr().saturating_sub(start);
         let value = match text.get(at..at.saturating_add(line.value.len())) {
             Some(value) => text.slice_ref(value),
             None => Bytes::copy_from_slice(line.value),
         };
-        let value = HeaderValue::from_maybe_shared(value).map_err(|_| Fault::Head("has an odd value"))?;
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| ConnectionError::Head("has an odd value"))?;
         headers.append(name, value);
     }
     arrived.advance(length);

@@ -15,10 +15,10 @@ use portolan_wire::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    super::{convert, events, session::Open},
+    super::{conversion, events, session::OpenSession},
     HttpUpstream,
 };
-use crate::question::Abilities;
+use crate::server_requests::ClientCapabilities;
 
 impl HttpUpstream {
     /// `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
@@ -26,12 +26,12 @@ impl HttpUpstream {
         &self,
         version: ProtocolVersion,
         credential: &UpstreamCredential,
-        asks: Abilities,
-    ) -> Result<Open> {
+        asks: ClientCapabilities,
+    ) -> Result<OpenSession> {
         let mut params = RawObject::new();
         params.set("protocolVersion", object::quote(version.as_str()));
         params.set("capabilities", asks.to_capabilities());
-        params.set("clientInfo", convert::client_info(&self.connector.config.name));
+        params.set("clientInfo", conversion::client_info(&self.connector.config.name));
         let text = envelope::request(&RequestId::from_u64(0), &Method::Initialize, Some(&params.to_bytes()));
         let headers = self.headers(credential);
         let (head, body) = self.exchange(headers, text, credential, "initialize").await?;
@@ -47,7 +47,7 @@ impl HttpUpstream {
             envelope::Outcome::Error(_) => None,
         });
         let Some((agreed, result)) = agreed.filter(|_| head.status == StatusCode::OK) else {
-            self.known.forget();
+            self.eras.forget();
             let cause = if head.status.is_server_error() {
                 FailureKind::Connection
             } else {
@@ -69,8 +69,8 @@ impl HttpUpstream {
                 )));
             }
         };
-        self.about.learn(&result);
-        let open = Open {
+        self.info.learn(&result);
+        let open = OpenSession {
             id: head.headers.get(mcp::SESSION_ID).cloned(),
             version,
             telling: TaskTracker::new(),

@@ -6,7 +6,7 @@ use portolan_core::{ServerSpec, UpstreamCredential};
 use portolan_wire::{era::ProtocolVersion, header as mcp, method::Method, object::RawObject};
 
 use super::{HttpUpstream, sending};
-use crate::upstream::session::Open;
+use crate::upstream::session::OpenSession;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -70,7 +70,7 @@ impl HttpUpstream {
     /// Of a request in a session, with what is passed on of the client's.
     pub(in crate::upstream) fn headers_in(
         &self,
-        open: &Open,
+        open: &OpenSession,
         credential: &UpstreamCredential,
         passthrough: &HeaderMap,
     ) -> HeaderMap {

@@ -17,10 +17,10 @@ use tokio::time::Instant;
 
 use super::HttpUpstream;
 use crate::{
-    question::Abilities,
+    server_requests::ClientCapabilities,
     upstream::{
-        ClientSide,
-        session::{Open, UpstreamSession},
+        Requester,
+        session::{OpenSession, UpstreamSession},
     },
 };
 
@@ -28,30 +28,30 @@ use crate::{
 const POOL: usize = 1024;
 
 /// Whose sessions: the caller, its credential, and what the server was told that it can be asked.
-type Key = (Option<Subject>, Option<Version>, Abilities);
+type Key = (Option<Subject>, Option<Version>, ClientCapabilities);
 
 /// The sessions of modern callers.
 #[derive(Debug, Default)]
-pub(super) struct Sessions {
-    kept: Mutex<HashMap<Key, Seats>>,
+pub(super) struct SessionPool {
+    kept: Mutex<HashMap<Key, CallerSessions>>,
     /// In which a call was left; the longest first.
-    aside: Mutex<VecDeque<Aside>>,
+    reserved: Mutex<VecDeque<ReservedSession>>,
     /// The server has no stream beside its calls.
-    mute: AtomicBool,
+    no_get_stream: AtomicBool,
 }
 
 /// Those of one key.
 #[derive(Debug, Default)]
-struct Seats {
+struct CallerSessions {
     /// The first is the caller's one; calls that must not share it have the others.
     own: Vec<Arc<UpstreamSession>>,
     /// Where all are that have found no place there.
-    crowd: Option<Arc<UpstreamSession>>,
+    shared: Option<Arc<UpstreamSession>>,
 }
 
 /// A session in which a call was left.
 #[derive(Debug)]
-struct Aside {
+struct ReservedSession {
     session: Arc<UpstreamSession>,
     /// Where it comes back to.
     key: Key,
@@ -64,61 +64,64 @@ struct Aside {
 pub(super) struct Taken {
     pub(super) session: Arc<UpstreamSession>,
     /// Whether it is to be heard what is said beside the call; with it, whether the call has the session for itself.
-    pub(super) alone: Option<bool>,
+    pub(super) is_exclusive: Option<bool>,
 }
 
 impl HttpUpstream {
     /// The session for a call: that of a legacy client's own, or one of the caller's.
     pub(super) fn session_for(
         self: &Arc<Self>,
-        client: &ClientSide<'_>,
+        client: &Requester<'_>,
         credential: &Arc<UpstreamCredential>,
-        asks: Abilities,
+        asks: ClientCapabilities,
     ) -> Taken {
         let make = || Arc::new(UpstreamSession::new(self, credential.clone()));
         let subject = match client {
-            ClientSide::Legacy { session, .. } => {
+            Requester::Legacy { session, .. } => {
                 let fits = |old: &UpstreamSession| old.fits(self, credential.version);
                 return Taken {
                     session: session.upstream(&self.server.name, fits, make),
-                    alone: None,
+                    is_exclusive: None,
                 };
             }
-            ClientSide::Modern { caller, .. } => Some(caller.subject.clone()),
-            ClientSide::Gateway => None,
+            Requester::Modern { caller, .. } => Some(caller.subject.clone()),
+            Requester::Gateway => None,
         };
         // What the gateway wants to know itself has nobody who could be asked.
-        let listens = subject.is_some() && !asks.is_none() && !self.is_mute();
+        let listens = subject.is_some() && !asks.is_none() && !self.has_no_get_stream();
         let key = (subject, credential.version, asks);
         let mut gone = Vec::new();
         let mut kept = self.sessions.lock();
         let taken = if !listens {
-            let session = match kept.get(&key).and_then(|seats| seats.own.first()) {
+            let session = match kept.get(&key).and_then(|sessions| sessions.own.first()) {
                 Some(session) => session.clone(),
                 None => add(&mut kept, key, make(), &mut gone),
             };
-            Taken { session, alone: None }
+            Taken {
+                session,
+                is_exclusive: None,
+            }
         } else {
             gone.extend(self.sessions.give_up());
             let most = self.limits().sessions_per_caller;
-            let seats = kept.entry(key.clone()).or_default();
+            let sessions = kept.entry(key.clone()).or_default();
             gone.extend(
-                seats
+                sessions
                     .own
                     .extract_if(.., |session| is_idle(session) && session.is_astray()),
             );
-            match seats.own.iter().find(|session| is_idle(session)).cloned() {
+            match sessions.own.iter().find(|session| is_idle(session)).cloned() {
                 Some(session) => Taken {
                     session,
-                    alone: Some(true),
+                    is_exclusive: Some(true),
                 },
-                None if seats.own.len() < most => Taken {
+                None if sessions.own.len() < most => Taken {
                     session: add(&mut kept, key, make(), &mut gone),
-                    alone: Some(true),
+                    is_exclusive: Some(true),
                 },
                 None => Taken {
-                    session: seats.crowd.get_or_insert_with(make).clone(),
-                    alone: Some(false),
+                    session: sessions.shared.get_or_insert_with(make).clone(),
+                    is_exclusive: Some(false),
                 },
             }
         };
@@ -129,17 +132,17 @@ impl HttpUpstream {
 
     /// Notes that the server has no stream beside its calls. It is not asked for one again, as long as it knows its
     /// sessions.
-    pub(in crate::upstream) fn note_mute(&self) {
-        self.sessions.mute.store(true, Ordering::Relaxed);
+    pub(in crate::upstream) fn note_no_get_stream(&self) {
+        self.sessions.no_get_stream.store(true, Ordering::Relaxed);
     }
 
     /// The server has forgotten a session: it may be another one now.
     pub(super) fn note_forgotten(&self) {
-        self.sessions.mute.store(false, Ordering::Relaxed);
+        self.sessions.no_get_stream.store(false, Ordering::Relaxed);
     }
 
-    pub(in crate::upstream) fn is_mute(&self) -> bool {
-        self.sessions.mute.load(Ordering::Relaxed)
+    pub(in crate::upstream) fn has_no_get_stream(&self) -> bool {
+        self.sessions.no_get_stream.load(Ordering::Relaxed)
     }
 
     /// A session that nobody has used for a while is ended, unless it is its caller's one.
@@ -166,11 +169,11 @@ impl HttpUpstream {
 
     /// A session in which a call was left for whoever takes it up again, or has become a task: nobody else may use it, and
     /// it is ended when the call cannot be brought back any more. What has become a task, only its server ends.
-    pub(in crate::upstream) fn set_aside(&self, session: Arc<UpstreamSession>) {
+    pub(in crate::upstream) fn reserve(&self, session: Arc<UpstreamSession>) {
         let taken = take_out(&mut self.sessions.lock(), &session, false);
         if let Some((key, at, session)) = taken {
             let until = Instant::now() + self.timeouts().state;
-            self.sessions.aside().push_back(Aside {
+            self.sessions.reserved().push_back(ReservedSession {
                 session,
                 key,
                 is_first: at == Some(0),
@@ -182,13 +185,15 @@ impl HttpUpstream {
     }
 
     /// The session with this id, in which a call was left that is taken up again here. It is its caller's again.
-    pub(super) fn take_back(&self, id: &str) -> Option<(Arc<UpstreamSession>, Arc<Open>)> {
-        let mut aside = self.sessions.aside();
-        let at = aside.iter().position(|aside| aside.session.open_as(id).is_some())?;
-        let Aside {
+    pub(super) fn take_back(&self, id: &str) -> Option<(Arc<UpstreamSession>, Arc<OpenSession>)> {
+        let mut reserved = self.sessions.reserved();
+        let at = reserved
+            .iter()
+            .position(|reserved| reserved.session.open_as(id).is_some())?;
+        let ReservedSession {
             session, key, is_first, ..
-        } = aside.remove(at)?;
-        drop(aside);
+        } = reserved.remove(at)?;
+        drop(reserved);
         let open = session.open_as(id)?;
         let mut kept = self.sessions.lock();
         let own = &mut kept.entry(key).or_default().own;
@@ -206,24 +211,24 @@ impl HttpUpstream {
     }
 }
 
-impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Seats>> {
+impl SessionPool {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, CallerSessions>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those whose calls cannot be brought back any more, and the longest left above the limit.
     fn give_up(&self) -> Vec<Arc<UpstreamSession>> {
-        let mut aside = self.aside();
+        let mut reserved = self.reserved();
         let now = Instant::now();
         let mut gone = Vec::new();
-        while aside.len() > POOL || aside.front().is_some_and(|first| first.until <= now) {
-            gone.extend(aside.pop_front().map(|first| first.session));
+        while reserved.len() > POOL || reserved.front().is_some_and(|first| first.until <= now) {
+            gone.extend(reserved.pop_front().map(|first| first.session));
         }
         gone
     }
 
-    fn aside(&self) -> MutexGuard<'_, VecDeque<Aside>> {
-        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reserved(&self) -> MutexGuard<'_, VecDeque<ReservedSession>> {
+        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -234,15 +239,15 @@ fn is_idle(session: &Arc<UpstreamSession>) -> bool {
 
 /// Adds a session. One that no call is using goes when there are too many; a pool that is in use all over grows by one.
 fn add(
-    kept: &mut HashMap<Key, Seats>,
+    kept: &mut HashMap<Key, CallerSessions>,
     key: Key,
     session: Arc<UpstreamSession>,
     gone: &mut Vec<Arc<UpstreamSession>>,
 ) -> Arc<UpstreamSession> {
-    if kept.values().map(|seats| seats.own.len()).sum::<usize>() >= POOL {
+    if kept.values().map(|sessions| sessions.own.len()).sum::<usize>() >= POOL {
         let idle = kept
             .values()
-            .flat_map(|seats| &seats.own)
+            .flat_map(|sessions| &sessions.own)
             .find(|session| is_idle(session));
         if let Some(idle) = idle.map(Arc::downgrade).and_then(|idle| idle.upgrade()) {
             gone.extend(remove(kept, &idle, false));
@@ -253,7 +258,7 @@ fn add(
 }
 
 fn remove(
-    kept: &mut HashMap<Key, Seats>,
+    kept: &mut HashMap<Key, CallerSessions>,
     session: &Arc<UpstreamSession>,
     but_first: bool,
 ) -> Option<Arc<UpstreamSession>> {
@@ -262,22 +267,22 @@ fn remove(
 
 /// Takes a session out, and says where it was.
 fn take_out(
-    kept: &mut HashMap<Key, Seats>,
+    kept: &mut HashMap<Key, CallerSessions>,
     session: &Arc<UpstreamSession>,
     but_first: bool,
 ) -> Option<(Key, Option<usize>, Arc<UpstreamSession>)> {
     let is_it = |other: &Arc<UpstreamSession>| Arc::ptr_eq(other, session);
-    let (key, seats) = kept
+    let (key, sessions) = kept
         .iter_mut()
-        .find(|(_, seats)| seats.own.iter().any(is_it) || seats.crowd.as_ref().is_some_and(is_it))?;
+        .find(|(_, sessions)| sessions.own.iter().any(is_it) || sessions.shared.as_ref().is_some_and(is_it))?;
     let key = key.clone();
-    let at = seats.own.iter().position(is_it);
+    let at = sessions.own.iter().position(is_it);
     let removed = match at {
         Some(0) if but_first => None,
-        Some(at) => Some(seats.own.remove(at)),
-        None => seats.crowd.take(),
+        Some(at) => Some(sessions.own.remove(at)),
+        None => sessions.shared.take(),
     };
-    if seats.own.is_empty() && seats.crowd.is_none() {
+    if sessions.own.is_empty() && sessions.shared.is_none() {
         kept.remove(&key);
     }
     Some((key, at, removed?))

@@ -13,16 +13,16 @@ use portolan_wire::{envelope, era::Era, header as mcp};
 
 use super::{HttpUpstream, pool::Taken};
 use crate::{
-    question::Seat,
+    server_requests::UpstreamSessionRef,
     session::Session,
     tasks::TaskIds,
     upstream::{
-        ClientSide, Outgoing,
-        cancel::Unanswered,
-        convert::{self, Conversion},
-        lease::Lease,
+        Requester, UpstreamRequest,
+        cancel_on_drop::CancelOnDrop,
+        conversion::{self, Conversion},
+        exclusive::ExclusiveSession,
         legacy_version,
-        session::{Open, UpstreamSession},
+        session::{OpenSession, UpstreamSession},
     },
 };
 
@@ -33,13 +33,13 @@ const OPENING: Duration = Duration::from_millis(400);
 pub(super) struct Prepared {
     pub(super) request: Box<Request<Bytes>>,
     pub(super) conversion: Conversion,
-    pub(super) unanswered: Unanswered,
-    pub(super) session: Option<(Arc<UpstreamSession>, Arc<Open>)>,
+    pub(super) cancel_on_drop: CancelOnDrop,
+    pub(super) session: Option<(Arc<UpstreamSession>, Arc<OpenSession>)>,
 }
 
 /// Opens the stream beside the calls of a legacy client's session, if it is to be opened, and waits for it: what the server
 /// says there in the middle of a call is lost if it comes first. Calls that come meanwhile wait, too.
-async fn settle_beside(own: &Session, session: &UpstreamSession, open: &Open) {
+async fn settle_beside(own: &Session, session: &UpstreamSession, open: &OpenSession) {
     let _one = open.beside.lock().await;
     if let Some(opening) = own.opened(session, open) {
         let _ = tokio::time::timeout(OPENING, opening).await;
@@ -50,37 +50,38 @@ async fn settle_beside(own: &Session, session: &UpstreamSession, open: &Open) {
 
 impl HttpUpstream {
     /// Chooses the era, opens a session where one is needed, and writes the request.
-    pub(super) async fn prepare(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<Prepared> {
-        let dialects = self.dialects(outgoing.credential).await?;
+    pub(super) async fn prepare(self: &Arc<Self>, outgoing: &UpstreamRequest<'_>) -> Result<Prepared> {
+        let eras = self.eras(outgoing.credential).await?;
         let client = outgoing.client.era();
-        let seat = outgoing.tasks.as_deref().and_then(TaskIds::seat);
-        let upstream = match seat {
+        let session_ref = outgoing.tasks.as_deref().and_then(TaskIds::session_ref);
+        let upstream = match session_ref {
             Some(_) => Era::Legacy,
-            None => dialects.era_for(client),
+            None => eras.era_for(client),
         };
         let asks = outgoing.asks_at(upstream, self.limits());
-        let mut lease: Option<Box<Lease>> = None;
-        let session = match (upstream, seat) {
+        let mut exclusive: Option<Box<ExclusiveSession>> = None;
+        let session = match (upstream, session_ref) {
             (Era::Modern, _) => None,
-            (Era::Legacy, Some(seat)) => Some(self.seated(seat, outgoing.credential)?),
+            (Era::Legacy, Some(session_ref)) => Some(self.seated(session_ref, outgoing.credential)?),
             (Era::Legacy, None) => {
-                let Taken { session, alone } = self.session_for(&outgoing.client, outgoing.credential, asks);
+                let Taken { session, is_exclusive } = self.session_for(&outgoing.client, outgoing.credential, asks);
                 let wanted = match &outgoing.client {
-                    ClientSide::Legacy { session, .. } => Some(session.version),
+                    Requester::Legacy { session, .. } => Some(session.version),
                     _ => None,
                 };
-                let version = legacy_version(wanted, &dialects.legacy_versions);
+                let version = legacy_version(wanted, &eras.legacy_versions);
                 let open = session
                     .get(async || Box::pin(self.shake_hands(version, outgoing.credential, asks)).await)
                     .await?;
-                if let ClientSide::Legacy { session: own, .. } = &outgoing.client
+                if let Requester::Legacy { session: own, .. } = &outgoing.client
                     && own.known_listener().is_some()
                     && !open.beside_settled.load(Ordering::Acquire)
                 {
                     Box::pin(settle_beside(own, &session, &open)).await;
                 }
-                if let Some(alone) = alone {
-                    lease = Some(Box::pin(self.lease(&session, &open, outgoing.credential, alone)).await);
+                if let Some(is_exclusive) = is_exclusive {
+                    exclusive =
+                        Some(Box::pin(self.exclusive(&session, &open, outgoing.credential, is_exclusive)).await);
                 }
                 if let Some(level) = outgoing.client.level()
                     && !outgoing.client.is_heard_from(level, open.level.load(Ordering::Relaxed))
@@ -92,17 +93,17 @@ impl HttpUpstream {
         };
         // A client's ids are its own within its own session; in a shared one they would meet others.
         let sent = match (&outgoing.client, upstream) {
-            (ClientSide::Legacy { .. }, Era::Legacy) | (_, Era::Modern) => outgoing.id.clone(),
+            (Requester::Legacy { .. }, Era::Legacy) | (_, Era::Modern) => outgoing.id.clone(),
             _ => self.next_id(),
         };
         let name = &self.connector.config.name;
-        let mut params = convert::params(outgoing, upstream, name);
-        let token = lease.as_mut().and_then(|lease| {
-            lease.begin(&sent);
+        let mut params = conversion::params(outgoing, upstream, name);
+        let token = exclusive.as_mut().and_then(|exclusive| {
+            exclusive.begin(&sent);
             if outgoing.tasks.as_deref().and_then(TaskIds::augmentation).is_some() {
-                lease.outlives_its_call();
+                exclusive.outlives_its_call();
             }
-            convert::own_token(params.to_mut(), &sent)
+            conversion::own_token(params.to_mut(), &sent)
         });
         let same_text = client == Some(upstream) && sent == outgoing.id && matches!(params, Cow::Borrowed(_));
         let text = match &outgoing.unchanged {
@@ -118,28 +119,28 @@ impl HttpUpstream {
                 headers
             }
         };
-        let unanswered = match &session {
-            None => Unanswered::modern(),
-            Some((session, open)) => Unanswered::legacy(
+        let cancel_on_drop = match &session {
+            None => CancelOnDrop::modern(),
+            Some((session, open)) => CancelOnDrop::legacy(
                 Some(session.clone()),
                 self.clone(),
                 open.clone(),
                 outgoing.credential.clone(),
                 sent.clone(),
-                outgoing.client.hanging_up(),
+                outgoing.client.on_disconnect(),
             )
-            .hearing(lease),
+            .listening(exclusive),
         };
         let mut conversion = Conversion::new(outgoing, upstream, sent, &self.server);
         conversion.asks = asks;
         conversion.retold = token.map(Some);
         if let Some((_, open)) = &session {
-            conversion.seat_tasks(|| open.seat());
+            conversion.seat_tasks(|| open.session_ref());
         }
         Ok(Prepared {
             request: self.post(headers, text)?,
             conversion,
-            unanswered,
+            cancel_on_drop,
             session,
         })
     }
@@ -147,25 +148,25 @@ impl HttpUpstream {
     /// A session that another replica may have opened.
     fn seated(
         self: &Arc<Self>,
-        seat: &Seat,
+        session_ref: &UpstreamSessionRef,
         credential: &Arc<UpstreamCredential>,
-    ) -> Result<(Arc<UpstreamSession>, Arc<Open>)> {
-        let open = Open::at(seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
+    ) -> Result<(Arc<UpstreamSession>, Arc<OpenSession>)> {
+        let open = OpenSession::at(session_ref).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
         let open = Arc::new(open);
         let session = UpstreamSession::seated(self, credential.clone(), open.clone());
         Ok((Arc::new(session), open))
     }
 
     /// Takes a session for one call in which the server may ask something.
-    async fn lease(
+    async fn exclusive(
         self: &Arc<Self>,
         session: &Arc<UpstreamSession>,
-        open: &Arc<Open>,
+        open: &Arc<OpenSession>,
         credential: &Arc<UpstreamCredential>,
-        alone: bool,
-    ) -> Box<Lease> {
-        let lease = Box::new(Lease::take(self, session, open, credential, alone));
-        lease.settle(OPENING).await;
-        lease
+        is_exclusive: bool,
+    ) -> Box<ExclusiveSession> {
+        let exclusive = Box::new(ExclusiveSession::take(self, session, open, credential, is_exclusive));
+        exclusive.settle(OPENING).await;
+        exclusive
     }
 }

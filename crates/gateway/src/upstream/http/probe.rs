@@ -14,35 +14,36 @@ use portolan_wire::{
 };
 
 use super::{
-    super::{ClientSide, convert, dialect::Dialects, legacy_version},
+    super::{Requester, conversion, eras::SupportedEras, legacy_version},
     HttpUpstream,
 };
-use crate::question::Abilities;
+use crate::server_requests::ClientCapabilities;
 
 impl HttpUpstream {
     /// Has the server say what it is: in a probe, or in the handshake that opens the session of nobody in particular.
     pub(crate) async fn introduce(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<()> {
-        let dialects = self.dialects(credential).await?;
-        if self.about.get().is_some() {
+        let eras = self.eras(credential).await?;
+        if self.info.get().is_some() {
             return Ok(());
         }
-        if dialects.modern {
+        if eras.modern {
             self.probe(credential).await?;
             return Ok(());
         }
         let session = self
-            .session_for(&ClientSide::Gateway, credential, Abilities::NONE)
+            .session_for(&Requester::Gateway, credential, ClientCapabilities::NONE)
             .session;
-        let version = legacy_version(None, &dialects.legacy_versions);
-        let opened = session.get(async || Box::pin(self.shake_hands(version, credential, Abilities::NONE)).await);
+        let version = legacy_version(None, &eras.legacy_versions);
+        let opened =
+            session.get(async || Box::pin(self.shake_hands(version, credential, ClientCapabilities::NONE)).await);
         opened.await.map(drop)
     }
 
-    pub(in crate::upstream) async fn dialects(
+    pub(in crate::upstream) async fn eras(
         self: &Arc<Self>,
         credential: &UpstreamCredential,
-    ) -> Result<Arc<Dialects>> {
-        self.known
+    ) -> Result<Arc<SupportedEras>> {
+        self.eras
             .get(self.pin(), async || Box::pin(self.probe(credential)).await)
             .await
     }
@@ -54,20 +55,20 @@ impl HttpUpstream {
         }
     }
 
-    async fn probe(&self, credential: &UpstreamCredential) -> Result<Dialects> {
+    async fn probe(&self, credential: &UpstreamCredential) -> Result<SupportedEras> {
         let mut params = RawObject::new();
         params.set(
             portolan_wire::meta::META,
-            convert::modern_meta(None, Bytes::from_static(b"{}"), &self.connector.config.name),
+            conversion::modern_meta(None, Bytes::from_static(b"{}"), &self.connector.config.name),
         );
         let text = envelope::request(&RequestId::from_u64(0), &Method::Discover, Some(&params.to_bytes()));
         let headers = self.headers_of(&Method::Discover, &params, credential, &HeaderMap::new());
         let (head, body) = self.exchange(headers, text, credential, "server/discover").await?;
         match judge_probe(head.status, Some("application/json"), &body) {
-            Probe::Legacy => Ok(Dialects::legacy()),
+            Probe::Legacy => Ok(SupportedEras::legacy()),
             Probe::Modern { supported, discovered } => {
                 if let Some(result) = discovered {
-                    self.about.learn(&result);
+                    self.info.learn(&result);
                 }
                 let versions: Vec<_> = supported
                     .iter()
@@ -85,7 +86,7 @@ impl HttpUpstream {
                         )),
                     ));
                 }
-                Ok(Dialects::named(&versions))
+                Ok(SupportedEras::named(&versions))
             }
             Probe::Unauthorized => Err(self.unwelcome(head.status)),
             Probe::Unknown => Err(self.failed(Failure::new(

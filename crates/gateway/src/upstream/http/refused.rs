@@ -14,7 +14,7 @@ use portolan_wire::{
 use super::HttpUpstream;
 use crate::{
     intake,
-    upstream::{Reply, connection::Driven, convert::Said, patience::Over, underway::Underway},
+    upstream::{Reply, connection::ResponseBody, conversion::Converted, in_flight::InFlightCall, timeout::WaitError},
 };
 
 /// Bytes of an error body that are looked at.
@@ -25,7 +25,7 @@ pub(super) enum Refused {
     /// The server does not speak the version that it was spoken to in (-32022).
     OtherVersion(Reply),
     /// The headers do not repeat what the server wants them to (-32020).
-    Misread(Bytes),
+    HeaderMismatch(Bytes),
     /// Anything else.
     Otherwise(Reply),
     /// The client has cancelled meanwhile.
@@ -34,13 +34,17 @@ pub(super) enum Refused {
 
 impl HttpUpstream {
     /// What a status other than 200 means.
-    pub(super) async fn refused(&self, response: Response<Driven>, underway: &mut Underway) -> Result<Refused> {
-        underway.unanswered.answered();
+    pub(super) async fn refused(
+        &self,
+        response: Response<ResponseBody>,
+        in_flight: &mut InFlightCall,
+    ) -> Result<Refused> {
+        in_flight.cancel_on_drop.answered();
         let (head, body) = response.into_parts();
-        let text = match underway.patience.wait(pin!(intake::collect(body, ERROR_BYTES))).await {
+        let text = match in_flight.timeout.wait(pin!(intake::collect(body, ERROR_BYTES))).await {
             Ok(text) => text.unwrap_or_default(),
-            Err(Over::Timeout(error)) => return Err(error),
-            Err(Over::Cancelled) => return Ok(Refused::Cancelled),
+            Err(WaitError::Timeout(error)) => return Err(error),
+            Err(WaitError::Cancelled) => return Ok(Refused::Cancelled),
         };
         let status = head.status;
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
@@ -52,14 +56,14 @@ impl HttpUpstream {
             && let envelope::Outcome::Error(raw) = &response.outcome
         {
             let code = ErrorObject::parse(raw).map(|error| error.code);
-            let conversion = &underway.conversion;
+            let conversion = &in_flight.conversion;
             let said = conversion.message(&response.outcome, None);
             if code.is_some_and(|code| speaks_otherwise(code, &conversion.method)) {
-                self.known.forget();
+                self.eras.forget();
             }
             return Ok(match (code, said) {
                 (Some(mcp_error::UNSUPPORTED_PROTOCOL_VERSION), said) => Refused::OtherVersion(said.into()),
-                (Some(mcp_error::HEADER_MISMATCH), Said::Message(message)) => Refused::Misread(message),
+                (Some(mcp_error::HEADER_MISMATCH), Converted::Message(message)) => Refused::HeaderMismatch(message),
                 (_, said) => Refused::Otherwise(said.into()),
             });
         }
@@ -73,7 +77,7 @@ impl HttpUpstream {
             Failure::new(FailureKind::Connection, format!("it answered with HTTP {status}"))
         } else {
             // Another era than was believed answers like this too.
-            self.known.forget();
+            self.eras.forget();
             Failure::new(FailureKind::Protocol, format!("it answered with HTTP {status}"))
         };
         Err(self.failed(failure))

@@ -13,13 +13,13 @@ use portolan_wire::{
 
 use super::HttpUpstream;
 use crate::{
-    question::Seat,
-    upstream::{ask, connection::Driven, events, session::Open},
+    server_requests::UpstreamSessionRef,
+    upstream::{ask, connection::ResponseBody, events, session::OpenSession},
 };
 
 impl HttpUpstream {
     /// Sends something that wants no answer.
-    pub(crate) async fn tell(&self, open: &Open, credential: &UpstreamCredential, text: Bytes) {
+    pub(crate) async fn tell(&self, open: &OpenSession, credential: &UpstreamCredential, text: Bytes) {
         let headers = self.headers_in(open, credential, &HeaderMap::new());
         if let Err(error) = self.exchange(headers, text, credential, "a notification").await {
             tracing::debug!(server = %self.server.name, %error, "a notification did not arrive");
@@ -27,8 +27,13 @@ impl HttpUpstream {
     }
 
     /// Sends something in a session that another replica may have opened.
-    pub(crate) async fn tell_seat(&self, seat: &Seat, credential: &UpstreamCredential, text: Bytes) -> Result<()> {
-        let open = Open::at(seat).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
+    pub(crate) async fn tell_seat(
+        &self,
+        session_ref: &UpstreamSessionRef,
+        credential: &UpstreamCredential,
+        text: Bytes,
+    ) -> Result<()> {
+        let open = OpenSession::at(session_ref).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
         let headers = self.headers_in(&open, credential, &HeaderMap::new());
         let (head, _) = self
             .exchange(headers, text, credential, "an answer of a client")
@@ -43,7 +48,7 @@ impl HttpUpstream {
     }
 
     /// Asks a server to log from `level` on, once. One that does not log refuses, which is as good.
-    pub(crate) async fn set_level(&self, open: &Open, credential: &UpstreamCredential, level: LogLevel) {
+    pub(crate) async fn set_level(&self, open: &OpenSession, credential: &UpstreamCredential, level: LogLevel) {
         if open.level.load(Ordering::Relaxed) == level.number() {
             return;
         }
@@ -57,7 +62,7 @@ impl HttpUpstream {
     }
 
     /// Ends a session.
-    pub(crate) async fn end_session(&self, open: &Open, credential: &UpstreamCredential) {
+    pub(crate) async fn end_session(&self, open: &OpenSession, credential: &UpstreamCredential) {
         if open.id.is_none() {
             return;
         }
@@ -110,14 +115,14 @@ impl HttpUpstream {
         &self,
         request: Box<Request<Bytes>>,
         credential: &UpstreamCredential,
-    ) -> Result<Response<Driven>> {
+    ) -> Result<Response<ResponseBody>> {
         match &credential.renewal {
             None => self.send_once(request).await,
             Some(_) => Box::pin(self.send_renewing(request, credential)).await,
         }
     }
 
-    pub(super) async fn send_once(&self, request: Box<Request<Bytes>>) -> Result<Response<Driven>> {
+    pub(super) async fn send_once(&self, request: Box<Request<Bytes>>) -> Result<Response<ResponseBody>> {
         let (uri, _) = self.place()?;
         self.connector
             .send(&self.server.name, uri, &self.connections, request)

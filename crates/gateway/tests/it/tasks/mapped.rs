@@ -148,7 +148,7 @@ async fn a_task_asks_through_any_replica() {
 async fn a_task_that_nobody_looks_after_is_heard_no_more_and_can_be_answered_all_the_same() {
     let server = everything(Eras::Legacy).await;
     let mut parts = parts();
-    parts.config.timeouts.question = std::time::Duration::from_millis(200);
+    parts.config.timeouts.server_request = std::time::Duration::from_millis(200);
     let site = Site::serve(McpGateway::new(parts)).await;
     publish_asking(
         &site.gateway,

@@ -1,0 +1,136 @@
+//! Connections of clients that write when everything that is ready has been read (`turn.rs`).
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use crate::write_yield;
+
+/// A connection that lets others go first before it writes.
+#[derive(Debug)]
+pub(super) struct YieldingIo<T> {
+    io: T,
+    /// Whether the others have gone.
+    waited: bool,
+}
+
+impl<T> YieldingIo<T> {
+    pub(super) fn new(io: T) -> Self {
+        Self { io, waited: false }
+    }
+
+    fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.waited = written.is_pending();
+        written
+    }
+}
+
+impl<T: Read + Unpin> Read for YieldingIo<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl<T: Write + Unpin> Write for YieldingIo<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        std::task::ready!(write_yield::poll(&mut this.waited, cx, bytes.len()));
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.written(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let bytes = slices.iter().map(|slice| slice.len()).sum();
+        std::task::ready!(write_yield::poll(&mut this.waited, cx, bytes));
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        this.written(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::task::{ArcWake, waker};
+    use hyper_util::rt::TokioIo;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl ArcWake for Woken {
+        fn wake_by_ref(this: &std::sync::Arc<Self>) {
+            this.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Each write lets the others go first exactly once, and asks to be looked at again.
+    #[tokio::test]
+    async fn a_write_comes_at_the_second_look() {
+        let woken = std::sync::Arc::<Woken>::default();
+        let waker = waker(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let mut ours = YieldingIo::new(TokioIo::new(ours));
+        for writes in 1..=3 {
+            assert!(Pin::new(&mut ours).poll_write(&mut cx, b"word").is_pending());
+            assert_eq!(woken.0.load(Ordering::Relaxed), writes);
+            let written = Pin::new(&mut ours).poll_write(&mut cx, b"word");
+            assert!(matches!(written, Poll::Ready(Ok(4))));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_long_is_written_at_once() {
+        let woken = std::sync::Arc::<Woken>::default();
+        let waker = waker(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let (ours, _theirs) = tokio::io::duplex(2 * write_yield::SMALL);
+        let mut ours = YieldingIo::new(TokioIo::new(ours));
+        let long = vec![0; write_yield::SMALL + 1];
+        assert!(Pin::new(&mut ours).poll_write(&mut cx, &long).is_ready());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+    }
+
+    /// Where there is no room, the turn is kept until there is.
+    #[tokio::test]
+    async fn who_finds_no_room_need_not_wait_once_more() {
+        let woken = std::sync::Arc::<Woken>::default();
+        let waker = waker(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let (ours, mut theirs) = tokio::io::duplex(4);
+        let mut ours = YieldingIo::new(TokioIo::new(ours));
+        let mut write = |cx: &mut Context<'_>| Pin::new(&mut ours).poll_write_vectored(cx, &[IoSlice::new(b"word")]);
+        assert!(write(&mut cx).is_pending());
+        assert!(write(&mut cx).is_ready());
+        assert!(write(&mut cx).is_pending());
+        assert!(write(&mut cx).is_pending(), "the other side reads nothing");
+        let mut read = [0; 4];
+        tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut read)
+            .await
+            .expect("what was written");
+        assert!(write(&mut cx).is_ready());
+    }
+}

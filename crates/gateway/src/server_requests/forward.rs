@@ -1,0 +1,110 @@
+//! From one replica to another: a client's request is handed on to the one in which something waits for it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use portolan_core::ServerName;
+use portolan_wire::error::ErrorObject;
+
+use super::token::ReplicaLocation;
+use crate::{body::Body, reply::Rejection, request_context::RequestContext, service::Inner, upstream::Pool};
+
+/// Says that a request was handed on already, so that it is not handed on in circles when addresses are wrong.
+const FORWARDED: HeaderName = HeaderName::from_static("portolan-hop");
+
+/// Other replicas to which connections are kept.
+const REPLICAS: usize = 64;
+
+/// Connections to other replicas.
+#[derive(Debug, Default)]
+pub(crate) struct ReplicaPools(Mutex<HashMap<Box<str>, Arc<Pool>>>);
+
+/// Nothing waits any more, or it cannot be reached.
+#[derive(Debug)]
+pub(crate) struct ReplicaUnreachable;
+
+impl ReplicaUnreachable {
+    pub(crate) fn refusal(&self) -> Rejection {
+        let error = ErrorObject::internal("who asked cannot be reached any more");
+        Rejection::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+}
+
+impl Inner {
+    /// Hands a client's request on as it came, and gives what the other replica answers, as it comes.
+    pub(crate) async fn forward(
+        &self,
+        context: &RequestContext,
+        verb: Verb,
+        place: &ReplicaLocation,
+        text: Bytes,
+    ) -> Result<Response<Body>, ReplicaUnreachable> {
+        let url = place.url.as_deref().ok_or(ReplicaUnreachable)?;
+        if context.headers.contains_key(FORWARDED) {
+            return Err(ReplicaUnreachable);
+        }
+        let gateway = &context.gateway.spec.name;
+        let uri: http::Uri = format!("{}/{gateway}", url.trim_end_matches('/'))
+            .parse()
+            .map_err(|_| ReplicaUnreachable)?;
+        let target = uri
+            .path_and_query()
+            .ok_or(ReplicaUnreachable)?
+            .as_str()
+            .parse()
+            .map_err(|_| ReplicaUnreachable)?;
+        let mut request = Request::new(text);
+        *request.method_mut() = verb;
+        *request.uri_mut() = target;
+        // The client's own, also its credentials and the host that it called: the other replica checks them as this one did.
+        *request.headers_mut() = context.headers.clone();
+        let headers = request.headers_mut();
+        for name in [
+            header::CONNECTION,
+            header::TRANSFER_ENCODING,
+            header::CONTENT_LENGTH,
+            header::EXPECT,
+        ] {
+            headers.remove(name);
+        }
+        headers.insert(FORWARDED, HeaderValue::from_static("1"));
+        let Ok(name) = ServerName::parse("replica") else {
+            return Err(ReplicaUnreachable);
+        };
+        let pool = self.server_requests.replica_pools.pool(url);
+        let sent = self.connector.send(&name, &uri, &pool, Box::new(request));
+        let response = match tokio::time::timeout(self.config.timeouts.call, sent).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "another replica cannot be reached");
+                return Err(ReplicaUnreachable);
+            }
+            Err(_) => return Err(ReplicaUnreachable),
+        };
+        let (mut head, body) = response.into_parts();
+        for name in [
+            header::CONNECTION,
+            header::TRANSFER_ENCODING,
+            header::CONTENT_LENGTH,
+            header::DATE,
+        ] {
+            head.headers.remove(name);
+        }
+        Ok(Response::from_parts(head, Body::relayed(body.map_err(Into::into))))
+    }
+}
+
+impl ReplicaPools {
+    fn pool(&self, url: &str) -> Arc<Pool> {
+        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pools.len() >= REPLICAS && !pools.contains_key(url) {
+            pools.clear();
+        }
+        pools.entry(url.into()).or_default().clone()
+    }
+}

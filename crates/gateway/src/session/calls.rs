@@ -1,0 +1,86 @@
+//! The calls of a session that are under way.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use portolan_core::{Error, Result};
+use portolan_wire::id::RequestId;
+
+use super::Session;
+use crate::cancellation::Cancellation;
+
+/// Calls of one session that can be cancelled by a notification.
+const MAX_INFLIGHT: usize = 1024;
+
+/// A call under way, of a legacy client.
+#[derive(Debug)]
+pub(crate) struct CallHandle {
+    session: Arc<Session>,
+    id: RequestId,
+    /// Cancelled when the client says so.
+    pub(crate) cancelled: Cancellation,
+}
+
+impl Session {
+    /// Notes a call that a notification may cancel, until the guard is dropped.
+    pub(crate) fn begin(self: &Arc<Self>, id: &RequestId) -> Result<CallHandle> {
+        let cancelled = Cancellation::default();
+        let mut calls = self.calls();
+        if calls.len() >= MAX_INFLIGHT {
+            return Err(Error::Exhausted {
+                what: "calls of one session",
+                limit: MAX_INFLIGHT,
+            });
+        }
+        let id = id.detached();
+        match calls.entry(id.clone()) {
+            Entry::Occupied(_) => return Err(Error::invalid("id", "is the id of a call that is under way")),
+            Entry::Vacant(free) => free.insert(cancelled.clone()),
+        };
+        drop(calls);
+        Ok(CallHandle {
+            session: self.clone(),
+            id,
+            cancelled,
+        })
+    }
+
+    /// Cancels a call that is under way, and says whether there is one.
+    pub(crate) fn cancel(&self, id: &RequestId) -> bool {
+        let cancelled = self.calls().get(id).cloned();
+        if let Some(cancelled) = &cancelled {
+            cancelled.cancel();
+        }
+        cancelled.is_some()
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.calls().is_empty()
+            && !self
+                .known_listener()
+                .is_some_and(|subscriber| subscriber.queue.has_reader())
+    }
+
+    /// Waits until no call is under way, at most for a second: calls that were cancelled tell their servers first.
+    pub(crate) async fn quiet(&self) {
+        for _ in 0..100 {
+            if self.is_quiet() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(super) fn calls(&self) -> MutexGuard<'_, HashMap<RequestId, Cancellation>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for CallHandle {
+    fn drop(&mut self) {
+        self.session.calls().remove(&self.id);
+    }
+}

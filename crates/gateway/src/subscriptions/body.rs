@@ -1,0 +1,99 @@
+//! The body of a stream outside of calls.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame};
+use portolan_core::BoxError;
+use portolan_wire::sse;
+use tokio::time::Sleep;
+
+use super::queue::{End, Next, Reader};
+use crate::replay::EventIdPrefix;
+
+/// Events as they come.
+#[derive(Debug)]
+pub(crate) struct StreamBody {
+    reader: Option<Reader>,
+    /// What is sent at once.
+    first: Option<Bytes>,
+    /// What is said at a graceful end.
+    last: Option<Bytes>,
+    /// What the ids of events begin with, where they have any.
+    prefix: Option<EventIdPrefix>,
+    /// When there will be something, if that is known.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl StreamBody {
+    pub(crate) fn new(reader: Reader, first: Bytes) -> Self {
+        Self {
+            reader: Some(reader),
+            first: Some(first),
+            last: None,
+            prefix: None,
+            timer: None,
+        }
+    }
+
+    /// The same, with this message at a graceful end.
+    pub(crate) fn ending_with(mut self, last: Bytes) -> Self {
+        self.last = Some(last);
+        self
+    }
+
+    /// The same, with ids of events.
+    pub(crate) fn with_ids(mut self, prefix: Option<EventIdPrefix>) -> Self {
+        self.prefix = prefix;
+        self
+    }
+}
+
+fn data(data: Bytes) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    Poll::Ready(Some(Ok(Frame::data(data))))
+}
+
+impl HttpBody for StreamBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Some(first) = this.first.take() {
+            return data(first);
+        }
+        loop {
+            let Some(reader) = &this.reader else {
+                return Poll::Ready(None);
+            };
+            let later = match reader.next(cx) {
+                Next::Message(number, message) => {
+                    return data(match &this.prefix {
+                        Some(prefix) => sse::event_with_id(&prefix.id(number, None), &message),
+                        None => sse::event(&message),
+                    });
+                }
+                Next::End(end) => {
+                    this.reader = None;
+                    match this.last.take().filter(|_| end == End::Graceful) {
+                        Some(last) => return data(sse::event(&last)),
+                        None => return Poll::Ready(None),
+                    }
+                }
+                Next::Nothing(None) => return Poll::Pending,
+                Next::Nothing(Some(later)) => later,
+            };
+            let timer = this
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(later)));
+            if timer.deadline() != later {
+                timer.as_mut().reset(later);
+            }
+            std::task::ready!(timer.as_mut().poll(cx));
+        }
+    }
+}

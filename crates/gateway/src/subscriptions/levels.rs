@@ -1,0 +1,43 @@
+//! `logging/setLevel` of legacy clients.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portolan_wire::{error::ErrorObject, level::LogLevel, object::RawObject};
+
+use crate::{request_context::RequestContext, service::Inner, session::Session};
+
+impl Inner {
+    /// From which level on a session is told what is logged. Servers whose sessions are open are told now, others when
+    /// they are called: a legacy one by `logging/setLevel`, a modern one in each request.
+    pub(crate) async fn set_level(
+        self: &Arc<Self>,
+        context: &RequestContext,
+        session: &Arc<Session>,
+        params: &RawObject,
+    ) -> Result<Bytes, ErrorObject> {
+        let level = level(params.get("level"))?;
+        let subscriber = self.listener_of(session, context);
+        self.note(session, &subscriber, context, |state| {
+            state.level.replace(level) != Some(level)
+        })
+        .await?;
+        let opened = session.upstreams();
+        self.connector.tasks.spawn(async move {
+            for upstream in opened {
+                upstream.set_level(level).await;
+            }
+        });
+        Ok(Bytes::from_static(b"{}"))
+    }
+}
+
+/// A level, from raw JSON.
+pub(crate) fn level(raw: Option<&Bytes>) -> Result<LogLevel, ErrorObject> {
+    let level = raw.and_then(LogLevel::from_raw);
+    level.ok_or_else(|| {
+        ErrorObject::invalid_params(
+            "a log level is one of debug, info, notice, warning, error, critical, alert and emergency",
+        )
+    })
+}

@@ -1,0 +1,40 @@
+//! Resources of a server, as its clients have them.
+
+use std::sync::Arc;
+
+use portolan_core::ServerName;
+
+use super::NotificationQueue;
+use crate::{
+    upstream::{NotificationSink, ServerNotification},
+    uris,
+};
+
+/// Tells of the changes of one server, with URIs that name it.
+#[derive(Debug)]
+pub(super) struct UriRewritingSink {
+    server: ServerName,
+    queue: Arc<NotificationQueue>,
+}
+
+impl UriRewritingSink {
+    pub(super) fn new(server: ServerName, queue: Arc<NotificationQueue>) -> Self {
+        Self { server, queue }
+    }
+}
+
+impl NotificationSink for UriRewritingSink {
+    fn tell(&self, change: &ServerNotification) {
+        match change {
+            ServerNotification::Updated { uri, params } => self.queue.tell(&ServerNotification::Updated {
+                uri: uris::prefixed(&self.server, uri).into(),
+                params: uris::in_text(&self.server, params, uris::RESOURCE),
+            }),
+            ServerNotification::Task { id, params } => self.queue.tell(&ServerNotification::Task {
+                id: id.clone(),
+                params: uris::in_text(&self.server, params, uris::TASK),
+            }),
+            other => self.queue.tell(other),
+        }
+    }
+}
