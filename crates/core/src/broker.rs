@@ -39,6 +39,9 @@ pub struct UpstreamCredential {
     pub headers: Vec<(HeaderName, Secret)>,
     /// Another one after each change of the secrets in it: calls with different versions share no upstream session.
     pub version: Option<Version>,
+    /// The credential scope: credentials of one scope see the same lists of the server. `None` means that equal credentials
+    /// do; the empty scope is that of every caller of the install.
+    pub scope: Option<Arc<str>>,
     /// What is asked for another one when the server refuses this one. `None` if there is no other.
     pub renewal: Option<Arc<dyn CredentialRefresh>>,
 }

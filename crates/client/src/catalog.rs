@@ -1,0 +1,191 @@
+//! The lists of a server as it last sent them: tools, prompts, resources and templates, kept fresh in the background.
+//!
+//! A list may depend on who asks, so a server has one [`Catalog`] for each *credential scope*: credentials of one scope see
+//! the same lists.
+
+pub(crate) mod cached;
+pub(crate) mod digests;
+pub(crate) mod fetch;
+pub(crate) mod limits;
+pub(crate) mod prompts;
+pub(crate) mod resources;
+pub(crate) mod scope;
+pub(crate) mod template;
+pub(crate) mod tools;
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use portolan_core::{Result, Tool, UpstreamCredential};
+use portolan_wire::method::Method;
+use serde_json::value::RawValue;
+
+pub(crate) use self::scope::Catalogs;
+use self::{cached::CachedList, digests::DefinitionDigests};
+pub use self::{
+    cached::{CacheHints, ListSnapshot},
+    prompts::{Prompt, Prompts},
+    resources::{ResourceTemplates, Resources},
+    tools::Tools,
+};
+use crate::{notifications::ListKind, server::UpstreamServer};
+
+/// The lists of one server, as credentials of one scope see them.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    tools: CachedList<Tools>,
+    prompts: CachedList<Prompts>,
+    resources: CachedList<Resources>,
+    templates: CachedList<ResourceTemplates>,
+    digests: DefinitionDigests,
+}
+
+/// A kind of list: [`Tools`], [`Prompts`], [`Resources`] or [`ResourceTemplates`].
+pub trait Listing: sealed::Read {
+    /// The method that asks for it.
+    const METHOD: Method;
+    /// The member of the result that holds it.
+    const MEMBER: &'static str;
+}
+
+mod sealed {
+    use super::*;
+
+    /// How a kind of list is read and kept.
+    pub trait Read: Debug + Default + Send + Sync + Sized + 'static {
+        /// The capability without which a server is known to have none; `None` asks in any case.
+        const CAPABILITY: Option<&'static str>;
+        /// The notification that tells of its change.
+        const KIND: ListKind;
+
+        #[doc(hidden)]
+        fn cached<'a>(lists: &Lists<'a>) -> Cached<'a, Self>;
+
+        /// Reads the items in the server's order. What cannot be used is left out.
+        #[doc(hidden)]
+        fn read(server: &UpstreamServer, lists: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self;
+
+        /// Whether another list is equal to the byte.
+        fn is_same(&self, other: &Self) -> bool;
+    }
+
+    /// A catalog, for the kinds of list to choose from.
+    #[derive(Debug)]
+    pub struct Lists<'a>(pub(super) &'a Catalog);
+
+    /// One list of a catalog.
+    #[derive(Debug)]
+    pub struct Cached<'a, L>(pub(super) &'a CachedList<L>);
+}
+
+fn cached<L: Listing>(catalog: &Catalog) -> &CachedList<L> {
+    L::cached(&sealed::Lists(catalog)).0
+}
+
+impl UpstreamServer {
+    /// The list as it is known now, without waiting; `None` if it was not fetched yet.
+    pub fn known<L: Listing>(&self, credential: &UpstreamCredential) -> Option<Arc<ListSnapshot<L>>> {
+        cached::<L>(&self.catalogs.of(credential)).listed.load_full()
+    }
+
+    /// Whether the list was asked for within `age`, in vain.
+    pub fn failed_within<L: Listing>(&self, credential: &UpstreamCredential, age: Duration) -> bool {
+        cached::<L>(&self.catalogs.of(credential)).failed_within(age)
+    }
+
+    /// The list. The first to ask waits, and so does whoever asks after the server said that it changed; others get what is
+    /// known while it is fetched again in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`](portolan_core::Error::Timeout) past [`ClientTimeouts::list`](crate::ClientTimeouts::list), else why
+    /// the server cannot list.
+    pub async fn list<L: Listing>(
+        self: &Arc<Self>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<Arc<ListSnapshot<L>>> {
+        let catalog = self.catalogs.of(credential);
+        let cached = cached::<L>(&catalog);
+        let Some(listed) = cached.listed.load_full() else {
+            return self.first::<L>(&catalog, credential).await;
+        };
+        if cached.is_stale(&listed) {
+            return Ok(self.fresh::<L>(&catalog, credential).await.unwrap_or(listed));
+        }
+        if listed.looked_at.elapsed() > self.config().timeouts.list_age {
+            self.refresh::<L>(&catalog, credential);
+        }
+        Ok(listed)
+    }
+
+    /// The list, fetched again unless that was done within `age`.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn list_within<L: Listing>(
+        self: &Arc<Self>,
+        credential: &Arc<UpstreamCredential>,
+        age: Duration,
+    ) -> Result<Arc<ListSnapshot<L>>> {
+        let catalog = self.catalogs.of(credential);
+        let cached = cached::<L>(&catalog);
+        match cached.listed.load_full() {
+            Some(listed) if listed.looked_at.elapsed() < age && !cached.is_stale(&listed) => Ok(listed),
+            Some(_) => self.fresh::<L>(&catalog, credential).await,
+            None => self.first::<L>(&catalog, credential).await,
+        }
+    }
+
+    /// The tools that the server lists now, in its order, past every cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn fetch_tools(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
+        let listed = self.items(&Method::ToolsList, Tools::MEMBER, credential).await?;
+        Ok(tools::parse(self, listed.items))
+    }
+
+    /// Takes over the tools that a registry keeps, unless it says the same as before: the server itself may have been asked
+    /// since. They are what callers see until the server has been asked, where the credential is the same for all callers.
+    pub fn seed_tools(self: &Arc<Self>, tools: &[Tool]) {
+        let catalog = self.catalogs.shared();
+        if tools.is_empty() || !catalog.digests.take_seed(tools) && catalog.tools.listed.load().is_some() {
+            return;
+        }
+        let known = catalog.tools.listed.load_full();
+        let read = Tools::new(tools.to_vec());
+        self.watch_definitions(catalog, &read);
+        let listed = catalog.tools.store(read, CacheHints::default(), catalog.tools.change());
+        if known.is_some_and(|known| !sealed::Read::is_same(&*known.items, &*listed.items)) {
+            self.announce(&crate::notifications::ServerNotification::List(ListKind::Tools));
+        }
+    }
+
+    /// The server says that a list has changed: whoever asks next waits for the new one.
+    pub(crate) fn mark_stale(&self, list: ListKind) {
+        self.catalogs.for_each(|catalog| match list {
+            ListKind::Tools => catalog.tools.mark_stale(),
+            ListKind::Prompts => catalog.prompts.mark_stale(),
+            ListKind::Resources => {
+                catalog.resources.mark_stale();
+                catalog.templates.mark_stale();
+            }
+        });
+    }
+
+    /// A notification may have been missed: reads the lists that are known again, and announces those that changed.
+    pub(crate) fn reread(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) {
+        let catalog = self.catalogs.of(credential);
+        self.reread_one::<Tools>(&catalog, credential);
+        self.reread_one::<Prompts>(&catalog, credential);
+        self.reread_one::<Resources>(&catalog, credential);
+        self.reread_one::<ResourceTemplates>(&catalog, credential);
+    }
+
+    fn reread_one<L: Listing>(self: &Arc<Self>, catalog: &Arc<Catalog>, credential: &Arc<UpstreamCredential>) {
+        if cached::<L>(catalog).listed.load().is_some() {
+            self.refresh::<L>(catalog, credential);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Asking a server for a list: one at a time, all pages, within a deadline.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use portolan_core::{Error, Result, UpstreamCredential};
+use portolan_wire::{
+    envelope::Outcome,
+    error::{ErrorObject, METHOD_NOT_FOUND},
+    id::RequestId,
+    method::Method,
+    object::{self, RawObject},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    CacheHints, Catalog, ListSnapshot, Listing,
+    cached::Breaker,
+    sealed::{Lists, Read},
+};
+use crate::{
+    call::{Requester, UpstreamRequest},
+    capabilities::ClientCapabilities,
+    notifications::ServerNotification,
+    server::UpstreamServer,
+    streamable_http::events,
+};
+
+/// Pages of one list that are read.
+const PAGES: usize = 1000;
+/// How long a server that hung last time is waited for.
+const SECOND_CHANCE: Duration = Duration::from_secs(1);
+
+/// All that a server listed.
+#[derive(Debug, Default)]
+pub(crate) struct Items {
+    pub(crate) items: Vec<Box<RawValue>>,
+    pub(crate) hints: CacheHints,
+}
+
+impl UpstreamServer {
+    /// The list of a server of which none is known.
+    pub(crate) async fn first<L: Listing>(
+        self: &Arc<Self>,
+        catalog: &Arc<Catalog>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<Arc<ListSnapshot<L>>> {
+        let cached = super::cached::<L>(catalog);
+        match cached.breaker(&self.spec.name) {
+            Breaker::Closed => self.fresh(catalog, credential).await,
+            Breaker::Open(error) => Err(error),
+            Breaker::HalfOpen(error) => match tokio::time::timeout(SECOND_CHANCE, self.fresh(catalog, credential)).await {
+                Ok(fetched) => fetched,
+                Err(_) => Err(error),
+            },
+        }
+    }
+
+    /// A list as the server gives it now. Whoever waits for the same shares the answer.
+    pub(crate) async fn fresh<L: Listing>(
+        self: &Arc<Self>,
+        catalog: &Arc<Catalog>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<Arc<ListSnapshot<L>>> {
+        // It goes on when nobody waits any more, so that those who come later find it.
+        let (server, catalog, credential) = (self.clone(), catalog.clone(), credential.clone());
+        let since = Instant::now();
+        let asking = async move { server.take_turn::<L>(&catalog, &credential, since).await };
+        let asked = self.client.background().spawn(asking).await;
+        asked.unwrap_or_else(|_| Err(self.protocol_error(format!("its list of {} was given up", L::MEMBER))))
+    }
+
+    /// Fetches a list anew, in the background, unless somebody does already.
+    pub(crate) fn refresh<L: Listing>(self: &Arc<Self>, catalog: &Arc<Catalog>, credential: &Arc<UpstreamCredential>) {
+        if super::cached::<L>(catalog).turn.try_lock().is_err() {
+            return;
+        }
+        let (server, catalog, credential) = (self.clone(), catalog.clone(), credential.clone());
+        let since = Instant::now();
+        self.client.background().spawn(async move {
+            if let Err(error) = server.take_turn::<L>(&catalog, &credential, since).await {
+                tracing::warn!(server = %server.spec.name, list = L::MEMBER, %error,
+                    "a list cannot be refreshed; the old one stays");
+            }
+        });
+    }
+
+    /// Asks, unless somebody has asked since. The turn of others is part of the wait: behind a server that hangs, nobody
+    /// waits for the patience of those before.
+    async fn take_turn<L: Listing>(
+        &self,
+        catalog: &Catalog,
+        credential: &Arc<UpstreamCredential>,
+        since: Instant,
+    ) -> Result<Arc<ListSnapshot<L>>> {
+        let cached = super::cached::<L>(catalog);
+        let after = self.config().timeouts.list;
+        let late = || Error::Timeout {
+            action: format!("the list of {} of server {:?}", L::MEMBER, self.spec.name.as_str()),
+            after,
+        };
+        let deadline = tokio::time::Instant::now() + after;
+        let Ok(_turn) = tokio::time::timeout_at(deadline, cached.turn.lock()).await else {
+            return Err(late());
+        };
+        if let Some(listed) = cached.listed.load_full()
+            && listed.fetched >= since
+            && !cached.is_stale(&listed)
+        {
+            return Ok(listed);
+        }
+        if let Some(error) = cached.failed_since(since, &self.spec.name) {
+            return Err(error);
+        }
+        let begun = Instant::now();
+        let change = cached.change();
+        let fetched = tokio::time::timeout_at(deadline, self.fetch::<L>(credential)).await;
+        match fetched.unwrap_or_else(|_| Err(late())) {
+            Ok(fetched) => {
+                let items = L::read(self, &Lists(catalog), fetched.items);
+                // What the server has told of itself, whoever listens knows already.
+                let told = |known: &ListSnapshot<L>| known.change != change;
+                let known = cached.listed.load_full();
+                let is_news = known.is_some_and(|known| !told(&known) && !known.items.is_same(&items));
+                let listed = cached.store(items, fetched.hints, change);
+                if is_news {
+                    self.announce(&ServerNotification::List(L::KIND));
+                }
+                Ok(listed)
+            }
+            Err(error) => {
+                cached.fail(begun, &self.spec.name, &error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn fetch<L: Listing>(&self, credential: &Arc<UpstreamCredential>) -> Result<Items> {
+        if let Some(capability) = L::CAPABILITY {
+            self.introduce(credential).await?;
+            if self.info().is_some_and(|info| !info.offers(capability)) {
+                return Ok(Items::default());
+            }
+        }
+        self.items(&L::METHOD, L::MEMBER, credential).await
+    }
+
+    /// Reads all pages of a list. A server that does not know the method has none.
+    pub(crate) async fn items(
+        &self,
+        method: &Method,
+        member: &str,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<Items> {
+        let most = self.config().limits.items;
+        let mut all = Items::default();
+        let mut cursor = None;
+        for number in 0..PAGES {
+            let Some(page) = self.page(method, member, credential, cursor.as_deref()).await? else {
+                break;
+            };
+            all.hints = if number == 0 {
+                page.hints
+            } else {
+                all.hints.and(page.hints)
+            };
+            all.items.extend(page.items);
+            if all.items.len() > most {
+                tracing::warn!(server = %self.spec.name, list = member, most, "a server lists more than is taken");
+                all.items.truncate(most);
+                break;
+            }
+            match page.next_cursor {
+                Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
+                _ => break,
+            }
+        }
+        Ok(all)
+    }
+
+    async fn page(
+        &self,
+        method: &Method,
+        member: &str,
+        credential: &Arc<UpstreamCredential>,
+        cursor: Option<&str>,
+    ) -> Result<Option<Page>> {
+        let mut params = RawObject::new();
+        if let Some(cursor) = cursor {
+            params.set("cursor", object::quote(cursor));
+        }
+        let outgoing = UpstreamRequest {
+            requester: Requester::Internal,
+            id: &RequestId::from_u64(1),
+            method,
+            params: &params,
+            unchanged: None,
+            declared: None,
+            // Nobody can be asked now. Some servers list what needs a person only if they are told that there is one.
+            capabilities: ClientCapabilities::SOMEBODY.within(self.spec.server_requests),
+            odd_output: false,
+            uris: None,
+            tasks: None,
+            mirrored: &[],
+            credential,
+            passthrough: &HeaderMap::new(),
+        };
+        let reply = self.call(&outgoing).await?;
+        let message = reply.into_message(self.config().limits.held_bytes).await;
+        match message.ok().flatten().as_ref().and_then(events::outcome) {
+            Some(Outcome::Result(raw)) => match Page::read(&raw, member) {
+                Some(page) => Ok(Some(page)),
+                None => Err(self.protocol_error(format!("its list of {member} cannot be read"))),
+            },
+            Some(Outcome::Error(raw)) => match ErrorObject::parse(&raw) {
+                Some(error) if error.code == METHOD_NOT_FOUND => Ok(None),
+                Some(error) => Err(self.protocol_error(format!("it refuses to list its {member}: {error}"))),
+                None => Err(self.protocol_error(format!("it refuses to list its {member}"))),
+            },
+            None => Err(self.protocol_error(format!("its list of {member} broke off"))),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Page {
+    items: Vec<Box<RawValue>>,
+    next_cursor: Option<String>,
+    hints: CacheHints,
+}
+
+impl Page {
+    fn read(result: &Bytes, member: &str) -> Option<Self> {
+        let result = RawObject::parse(result).ok()?;
+        let ttl = result
+            .get("ttlMs")
+            .and_then(|raw| std::str::from_utf8(raw).ok()?.parse().ok());
+        Some(Self {
+            items: serde_json::from_slice(result.get(member)?).ok()?,
+            next_cursor: result
+                .get("nextCursor")
+                .and_then(object::text)
+                .map(|text| text.into_owned()),
+            hints: CacheHints {
+                ttl: Duration::from_millis(ttl.unwrap_or(0)),
+                public: result.get("cacheScope").is_some_and(|raw| raw == r#""public""#),
+            },
+        })
+    }
+}
+
+impl CacheHints {
+    /// What holds of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            ttl: self.ttl.min(other.ttl),
+            public: self.public && other.public,
+        }
+    }
+}

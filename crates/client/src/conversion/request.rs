@@ -1,0 +1,128 @@
+//! From a client's request to a server's: what the eras put into `_meta`.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use portolan_wire::{
+    era::{Era, ProtocolVersion},
+    id::RequestId,
+    level::LogLevel,
+    method::Method,
+    object::{self, RawObject},
+};
+use crate::call::Requester;
+use crate::call::UpstreamRequest;
+
+
+/// A `_meta` for a modern server: what the client sent, with the version and capabilities that the protocol demands.
+pub(crate) fn modern_meta(meta: Option<&Bytes>, capabilities: Bytes, name: &str) -> Bytes {
+    use portolan_wire::meta as key;
+    let mut members = meta.and_then(|raw| RawObject::parse(raw).ok()).unwrap_or_default();
+    members.set(key::PROTOCOL_VERSION, object::quote(ProtocolVersion::NEWEST.as_str()));
+    members.set(key::CLIENT_CAPABILITIES, capabilities);
+    if !members.contains(key::CLIENT_INFO) {
+        members.set(key::CLIENT_INFO, client_info(name));
+    }
+    members.to_bytes()
+}
+
+/// A `_meta` for a legacy server: without what only modern ones know. `None` when nothing is left.
+pub(crate) fn legacy_meta(meta: &Bytes) -> Option<Bytes> {
+    use portolan_wire::meta as key;
+    let mut members = RawObject::parse(meta).ok()?;
+    for modern in [
+        key::PROTOCOL_VERSION,
+        key::CLIENT_CAPABILITIES,
+        key::CLIENT_INFO,
+        key::LOG_LEVEL,
+    ] {
+        members.remove(modern);
+    }
+    (!members.is_empty()).then(|| members.to_bytes())
+}
+
+/// What a modern server is told that the client of `request` can do.
+pub fn client_capabilities(request: &UpstreamRequest<'_>) -> Bytes {
+    use portolan_wire::meta::{CLIENT_CAPABILITIES, META};
+    let said = || {
+        let meta = RawObject::parse_checked(request.params.get(META)?).ok()?;
+        meta.get(CLIENT_CAPABILITIES).cloned()
+    };
+    let own = match request.requester.era() {
+        Some(Era::Modern) => said(),
+        _ => None,
+    };
+    let declared = request.declared.cloned().or(own);
+    declared.unwrap_or_else(|| request.capabilities.to_json())
+}
+
+/// The params of `request` for a server of era `upstream`: the same where the eras are.
+pub(crate) fn params<'a>(request: &'a UpstreamRequest<'_>, upstream: Era, name: &str) -> Cow<'a, RawObject> {
+    use portolan_wire::meta::META;
+    let client = request.requester.era();
+    if client == Some(upstream) && (client == Some(Era::Legacy) || request.declared.is_none()) {
+        return Cow::Borrowed(&request.params);
+    }
+    let mut params = request.params.clone();
+    match upstream {
+        Era::Modern => {
+            let meta = modern_meta(params.get(META), client_capabilities(request), name);
+            params.set(META, meta);
+            if let Requester::Legacy { conversation, .. } = &request.requester
+                && let Some(level) = conversation.level()
+            {
+                ask_for_logs(&mut params, level);
+            }
+        }
+        Era::Legacy => match params.get(META).map(legacy_meta) {
+            Some(Some(meta)) => {
+                params.set(META, meta);
+            }
+            _ => {
+                params.remove(META);
+            }
+        },
+    }
+    if client == Some(Era::Modern) && upstream == Era::Legacy {
+        params.remove("inputResponses");
+        params.remove("requestState");
+        if *request.method == Method::ToolsCall {
+            params.remove("task");
+            if let Some(task) = request.tasks.as_ref().and_then(|tasks| tasks.augmentation()) {
+                params.set("task", task);
+            }
+        }
+    }
+    Cow::Owned(params)
+}
+
+/// Puts the id of a request in the place of its progress token, and gives the token.
+pub(crate) fn own_token(params: &mut RawObject, id: &RequestId) -> Option<Bytes> {
+    use portolan_wire::meta::{META, PROGRESS_TOKEN};
+    let mut members = RawObject::parse_checked(params.get(META)?).ok()?;
+    let token = members.get(PROGRESS_TOKEN)?.clone();
+    members.set(PROGRESS_TOKEN, id.to_bytes());
+    params.set(META, members.to_bytes());
+    Some(token)
+}
+
+/// Asks a modern server to log from `level` on during this request, unless the request says something itself.
+pub(crate) fn ask_for_logs(params: &mut RawObject, level: LogLevel) {
+    use portolan_wire::meta::{LOG_LEVEL, META};
+    let mut members = params
+        .get(META)
+        .and_then(|raw| RawObject::parse(raw).ok())
+        .unwrap_or_default();
+    if !members.contains(LOG_LEVEL) {
+        members.set(LOG_LEVEL, object::quote(level.as_str()));
+        params.set(META, members.to_bytes());
+    }
+}
+
+/// Who we say we are.
+pub(crate) fn client_info(name: &str) -> Bytes {
+    let mut info = RawObject::new();
+    info.set("name", object::quote(name));
+    info.set("version", object::quote(env!("CARGO_PKG_VERSION")));
+    info.to_bytes()
+}

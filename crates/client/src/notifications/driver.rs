@@ -1,0 +1,130 @@
+//! Follows one server while somebody listens.
+
+use std::{sync::Arc, time::Duration};
+
+use portolan_core::Error;
+use portolan_wire::{
+    era::Era,
+    error::{self, ErrorObject},
+};
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+use crate::catalog::cached::Failed;
+use crate::notifications::backoff::ReconnectBackoff;
+use crate::notifications::channel;
+use crate::notifications::feed::DesiredFilter;
+use crate::notifications::feed::GrantedFilter;
+use crate::notifications::feed::NotificationFeed;
+use crate::notifications::legacy;
+use crate::notifications::modern;
+use crate::server::Route;
+use crate::server::UpstreamServer;
+
+
+/// How long "it tells nothing" is believed: servers are upgraded.
+const UNSUPPORTED_BELIEVED: Duration = Duration::from_secs(600);
+
+/// Why a server is followed no longer.
+#[derive(Debug)]
+pub(crate) enum FollowEnd {
+    /// Nobody wants to know any more.
+    Unwanted,
+    /// The stream is over and may be opened again, after what the server has asked for.
+    Ended(Option<Duration>),
+    /// It tells nothing outside of calls.
+    Unsupported,
+    /// It cannot be listened to now.
+    Failed(Error),
+}
+
+/// Starts to follow a hub's server. The work ends when nobody listens, and with the gateway.
+pub(crate) fn start(feed: &Arc<NotificationFeed>) -> Option<AbortOnDropHandle<()>> {
+    let server = feed.server.upgrade()?;
+    let runtime = Handle::try_current().ok()?;
+    let (feed, ended) = (feed.clone(), server.client.ended().clone());
+    let driving = async move {
+        tokio::select! {
+            () = drive(&feed) => {}
+            () = ended.cancelled() => {}
+        }
+    };
+    Some(AbortOnDropHandle::new(runtime.spawn(driving)))
+}
+
+async fn drive(feed: &Arc<NotificationFeed>) {
+    let mut backoff = ReconnectBackoff::default();
+    let Some(grace) = feed.server.upgrade().map(|server| server.config().timeouts.listen_grace) else {
+        return;
+    };
+    loop {
+        let (wait, refusal) = match follow(feed, &mut backoff, grace).await {
+            FollowEnd::Unwanted if feed.stop() => return,
+            FollowEnd::Unwanted => continue,
+            FollowEnd::Ended(asked) => (backoff.next(asked), None),
+            FollowEnd::Unsupported => (UNSUPPORTED_BELIEVED, Some(error::METHOD_NOT_FOUND)),
+            FollowEnd::Failed(error) => {
+                tracing::info!(%error, "a server cannot be listened to; it is tried again");
+                (backoff.next(None), None)
+            }
+        };
+        if rest(feed, wait, refusal, grace).await && feed.stop() {
+            return;
+        }
+    }
+}
+
+/// Waits, and says meanwhile that the server is not listened to. True if nobody wants to know any more.
+async fn rest(feed: &Arc<NotificationFeed>, wait: Duration, refusal: Option<i64>, grace: Duration) -> bool {
+    let (mut wanted, mut waiting) = (feed.watch(), std::pin::pin!(tokio::time::sleep(wait)));
+    let mut unwanted = std::pin::pin!(feed.unwanted(grace));
+    loop {
+        wanted.borrow_and_update();
+        feed.granted(absent(feed.desired(), refusal));
+        tokio::select! {
+            _ = wanted.changed() => {}
+            () = &mut waiting => return false,
+            () = &mut unwanted => return true,
+        }
+    }
+}
+
+/// What a server offers that is not listened to.
+fn absent(desired: DesiredFilter, refusal: Option<i64>) -> GrantedFilter {
+    let refused = refusal.map(|code| ErrorObject::new(code, "the server does not tell of changes"));
+    GrantedFilter {
+        revision: desired.revision,
+        live: false,
+        refused: match refused {
+            Some(error) => desired.uris.into_iter().map(|uri| (uri, error.clone())).collect(),
+            None => Default::default(),
+        },
+        tasks: Default::default(),
+    }
+}
+
+async fn follow(feed: &Arc<NotificationFeed>, backoff: &mut ReconnectBackoff, grace: Duration) -> FollowEnd {
+    let Some(server) = feed.server.upgrade() else {
+        return FollowEnd::Unsupported;
+    };
+    match route(feed, &server, backoff, grace).await {
+        Ok(over) => over,
+        Err(error) => FollowEnd::Failed(error),
+    }
+}
+
+async fn route(
+    feed: &Arc<NotificationFeed>,
+    server: &Arc<UpstreamServer>,
+    backoff: &mut ReconnectBackoff,
+    grace: Duration,
+) -> Result<FollowEnd, Error> {
+    let http = match server.route(false).await? {
+        Route::Http(http) => http,
+        Route::Channel(owner) => return channel::follow(feed, &owner, backoff, grace).await,
+    };
+    let eras = http.eras(&feed.credential).await?;
+    match eras.era_for(None) {
+        Era::Modern => modern::follow(feed, &http, backoff, grace).await,
+        Era::Legacy => legacy::follow(feed, &http, &eras, backoff, grace).await,
+    }
+}

@@ -1,0 +1,233 @@
+//! A legacy server over HTTP: a GET stream, and `resources/subscribe` in the session that it belongs to.
+
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::HeaderMap;
+use portolan_core::{Error, Result, UpstreamCredential};
+use portolan_wire::{
+    envelope::{self, Message, Outcome},
+    error::ErrorObject,
+    method::Method,
+    object::RawObject,
+};
+use tokio_util::task::TaskTracker;
+use crate::capabilities::ClientCapabilities;
+use crate::eras::SupportedEras;
+use crate::notifications::ServerNotification;
+use crate::notifications::backoff::CooperativeYield;
+use crate::notifications::backoff::ReconnectBackoff;
+use crate::notifications::driver::FollowEnd;
+use crate::notifications::feed::DesiredFilter;
+use crate::notifications::feed::GrantedFilter;
+use crate::notifications::feed::NotificationFeed;
+use crate::notifications::get_stream::GetStream;
+use crate::notifications::get_stream::StreamEvent;
+use crate::notifications::of_uri;
+use crate::server::legacy_version;
+use crate::session::OpenSession;
+use crate::session::UpstreamSession;
+use crate::streamable_http::HttpServer;
+use crate::streamable_http::events;
+
+
+/// How long the head of the stream is waited for before anything else is done: some servers send it with the first event.
+const OPENING: Duration = Duration::from_millis(400);
+/// Subscriptions that are asked for at once.
+const AT_ONCE: usize = 16;
+
+/// Follows a server in a session of the hub's own, which is ended with it.
+pub(crate) async fn follow(
+    feed: &Arc<NotificationFeed>,
+    http: &Arc<HttpServer>,
+    eras: &SupportedEras,
+    backoff: &mut ReconnectBackoff,
+    grace: Duration,
+) -> Result<FollowEnd> {
+    let session = OwnedSession::new(http, &feed.credential);
+    let version = legacy_version(None, &eras.legacy_versions);
+    let open = session
+        .session
+        .get(async || {
+            http.handshake(version, &feed.credential, ClientCapabilities::NONE)
+                .await
+        })
+        .await?;
+    let mut stream = GetStream::new(http, &open, &feed.credential);
+    let mut subscribed = Subscribed::default();
+    let (mut wanted, mut unwanted) = (feed.watch(), std::pin::pin!(feed.unwanted(grace)));
+    let mut cooperative = CooperativeYield::default();
+    let mut heard = tokio::time::timeout(OPENING, stream.next()).await.ok();
+    loop {
+        match heard {
+            Some(StreamEvent::Message(message)) => {
+                told(feed, http, &open, message);
+                cooperative.take().await;
+            }
+            Some(StreamEvent::Opened { gap }) => {
+                backoff.reset();
+                if gap {
+                    feed.gap();
+                }
+            }
+            Some(StreamEvent::Expired) => {
+                session.session.expire(&open);
+                feed.gap();
+                return Ok(FollowEnd::Ended(Some(Duration::ZERO)));
+            }
+            Some(StreamEvent::Unsupported) => return Ok(FollowEnd::Unsupported),
+            None => {}
+        }
+        wanted.borrow_and_update();
+        let desired = feed.desired();
+        if subscribed.revision != Some(desired.revision) {
+            feed.granted(subscribed.follow(http, &open, &feed.credential, desired).await);
+        }
+        heard = tokio::select! {
+            heard = stream.next() => Some(heard),
+            _ = wanted.changed() => None,
+            () = &mut unwanted => return Ok(FollowEnd::Unwanted),
+        };
+    }
+}
+
+/// A message of the server on a stream that belongs to no client.
+fn told(feed: &Arc<NotificationFeed>, http: &Arc<HttpServer>, open: &Arc<OpenSession>, message: Message) {
+    match message {
+        // What is logged here belongs to nobody.
+        Message::Notification(notification) => match ServerNotification::read(&notification) {
+            Some(ServerNotification::Log { .. }) | None => {}
+            Some(change) => feed.tell(&change),
+        },
+        Message::Request(request) => refuse_request(http, open, &feed.credential, &request),
+        Message::Response(_) => {}
+    }
+}
+
+/// Answers a server that asks where nobody can be asked.
+pub fn refuse_request(
+    http: &Arc<HttpServer>,
+    open: &Arc<OpenSession>,
+    credential: &Arc<UpstreamCredential>,
+    asked: &envelope::Request,
+) {
+    let text = match asked.method {
+        Method::Ping => envelope::result(&asked.id, b"{}"),
+        _ => envelope::error(Some(&asked.id), &ErrorObject::method_not_found(asked.method.as_str())),
+    };
+    let (http, open, credential) = (http.clone(), open.clone(), credential.clone());
+    let tasks = http.tasks().clone();
+    tasks.spawn(async move { http.notify(&open, &credential, text).await });
+}
+
+/// A small request within a session, and what is answered.
+pub(crate) async fn session_request(
+    http: &HttpServer,
+    open: &OpenSession,
+    credential: &UpstreamCredential,
+    method: &Method,
+    params: &RawObject,
+) -> Result<Outcome> {
+    let id = http.next_id();
+    let headers = http.headers_in(open, credential, &HeaderMap::new());
+    let text = envelope::request(&id, method, Some(&params.to_bytes()));
+    let (head, body) = http.exchange(headers, text, credential, method.as_str()).await?;
+    match events::outcome(&body) {
+        Some(outcome) => Ok(outcome),
+        None => Err(http.refused_with(head.status)),
+    }
+}
+
+/// A session of the hub's own, which is ended when it is dropped.
+struct OwnedSession {
+    session: Arc<UpstreamSession>,
+    tasks: TaskTracker,
+}
+
+impl OwnedSession {
+    fn new(http: &Arc<HttpServer>, credential: &Arc<UpstreamCredential>) -> Self {
+        Self {
+            session: Arc::new(UpstreamSession::new(http, credential.clone())),
+            tasks: http.tasks().clone(),
+        }
+    }
+}
+
+impl Drop for OwnedSession {
+    fn drop(&mut self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let session = self.session.clone();
+            self.tasks.spawn_on(async move { session.close().await }, &runtime);
+        }
+    }
+}
+
+/// What was subscribed to in a session.
+#[derive(Default)]
+struct Subscribed {
+    revision: Option<u64>,
+    /// By URI: nothing, or why not.
+    uris: HashMap<Arc<str>, Option<ErrorObject>>,
+}
+
+impl Subscribed {
+    /// Subscribes to what is wanted and is not subscribed to yet, and ends what is wanted no longer.
+    async fn follow(
+        &mut self,
+        http: &HttpServer,
+        open: &OpenSession,
+        credential: &UpstreamCredential,
+        desired: DesiredFilter,
+    ) -> GrantedFilter {
+        let gone = self.uris.extract_if(|uri, _| !desired.uris.contains(uri));
+        let gone: Vec<_> = gone.filter(|(_, refused)| refused.is_none()).collect();
+        for some in gone.chunks(AT_ONCE) {
+            let asked = some.iter().map(|(uri, _)| {
+                let params = of_uri(uri);
+                async move { session_request(http, open, credential, &Method::ResourcesUnsubscribe, &params).await }
+            });
+            // A server that does not know it any more is as good.
+            join_all(asked).await;
+        }
+        let new: Vec<_> = desired
+            .uris
+            .iter()
+            .filter(|uri| !self.uris.contains_key(*uri))
+            .collect();
+        for some in new.chunks(AT_ONCE) {
+            let asked = some.iter().map(|uri| {
+                let params = of_uri(uri);
+                async move { session_request(http, open, credential, &Method::ResourcesSubscribe, &params).await }
+            });
+            for (uri, asked) in some.iter().zip(join_all(asked).await) {
+                self.uris.insert(Arc::clone(uri), refusal(asked));
+            }
+        }
+        self.revision = Some(desired.revision);
+        GrantedFilter {
+            revision: desired.revision,
+            live: true,
+            refused: self
+                .uris
+                .iter()
+                .filter_map(|(uri, refused)| Some((uri.clone(), refused.clone()?)))
+                .collect(),
+            tasks: Default::default(),
+        }
+    }
+}
+
+/// Why a subscription was refused, if it was.
+pub(crate) fn refusal(asked: Result<Outcome, Error>) -> Option<ErrorObject> {
+    match asked {
+        Ok(Outcome::Result(_)) => None,
+        Ok(Outcome::Error(raw)) => Some(object(&raw)),
+        Err(error) => Some(crate::failure::error_object(&error)),
+    }
+}
+
+fn object(raw: &Bytes) -> ErrorObject {
+    ErrorObject::parse(raw).unwrap_or_else(|| ErrorObject::internal("the server refuses"))
+}

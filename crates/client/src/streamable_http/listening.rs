@@ -1,0 +1,99 @@
+//! A call that is heard before its answer has begun: some servers ask on another stream, and answer in JSON in the end.
+
+use std::{fmt, pin::pin, sync::Arc, task::Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use portolan_core::Result;
+use portolan_wire::envelope::Message;
+use crate::call::UpstreamRequest;
+use crate::call_timeout::WaitError;
+use crate::collect;
+use crate::conversion::Converted;
+use crate::http1::body::ResponseBody;
+use crate::in_flight::InFlightCall;
+use crate::steps::Events;
+use crate::streamable_http::HttpServer;
+use crate::streamable_http::events;
+use crate::streamable_http::is_events;
+
+
+/// What comes first of a call that was sent.
+pub(crate) enum FirstEvent {
+    /// The head of its answer.
+    AnswerHead(Result<Response<ResponseBody>>),
+    /// Something that the server says beside it.
+    Converted(PendingHead, Message),
+}
+
+/// An answer whose head is not there yet.
+pub(crate) struct PendingHead(BoxFuture<'static, Result<AnswerHead>>);
+
+/// What its head says.
+pub(crate) enum AnswerHead {
+    /// That events follow.
+    Events(Box<ResponseBody>),
+    /// One JSON text, whole.
+    Whole(Bytes),
+}
+
+impl HttpServer {
+    /// Sends a call, and waits for what comes first.
+    pub(crate) async fn send_listening(
+        self: &Arc<Self>,
+        http_request: Box<Request<Bytes>>,
+        request: &UpstreamRequest<'_>,
+        in_flight: &mut InFlightCall,
+    ) -> Result<FirstEvent, WaitError> {
+        let InFlightCall {
+            cancel_on_drop,
+            timeout,
+            ..
+        } = in_flight;
+        let mut sending: BoxFuture<'static, _> = {
+            let (http, credential) = (self.clone(), request.credential.clone());
+            Box::pin(async move { http.send(http_request, &credential).await })
+        };
+        let first = std::future::poll_fn(|cx| {
+            if let Poll::Ready(head) = sending.as_mut().poll(cx) {
+                return Poll::Ready(Err(head));
+            }
+            cancel_on_drop.poll_said(cx).map(Ok)
+        });
+        Ok(match timeout.wait(pin!(first)).await? {
+            Err(head) => FirstEvent::AnswerHead(head),
+            Ok(said) => {
+                let http = self.clone();
+                let heading = async move { http.head(sending.await?).await };
+                FirstEvent::Converted(PendingHead(Box::pin(heading)), said)
+            }
+        })
+    }
+
+    async fn head(&self, response: Response<ResponseBody>) -> Result<AnswerHead> {
+        let (head, body) = response.into_parts();
+        if head.status == StatusCode::OK && is_events(&head.headers) {
+            return Ok(AnswerHead::Events(Box::new(body)));
+        }
+        match collect::body(body, self.limits().held_bytes).await {
+            // An error may come under any status.
+            Ok(text) if head.status == StatusCode::OK || events::outcome(&text).is_some() => {
+                Ok(AnswerHead::Whole(text))
+            }
+            _ => Err(self.refused_with(head.status)),
+        }
+    }
+}
+
+impl PendingHead {
+    pub(crate) fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<AnswerHead>> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for PendingHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Heading")
+    }
+}

@@ -1,0 +1,102 @@
+//! A stream of a call that was left, or broke off, and is taken up again (2025-11-25, basic/transports).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method as Verb, StatusCode, header};
+use portolan_core::{Error, Result, UpstreamCredential};
+use portolan_wire::{era::Era, header as mcp};
+use crate::call::Reply;
+use crate::call_timeout::CallTimeout;
+use crate::cancel_on_drop::CancelOnDrop;
+use crate::conversion::Conversion;
+use crate::http1::body::ResponseBody;
+use crate::in_flight::InFlightCall;
+use crate::session::OpenSession;
+use crate::session::exclusive::ExclusiveSession;
+use crate::steps::ResumeRequest;
+use crate::steps::StreamCheckpoint;
+use crate::streamable_http::HttpServer;
+use crate::streamable_http::events::EventRelay;
+use crate::streamable_http::is_events;
+
+
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// What comes of taking a stream up again.
+#[derive(Debug)]
+pub(crate) enum ResumeOutcome {
+    /// The rest of the stream.
+    Body(Box<ResponseBody>),
+    /// Nothing, and it may be tried again.
+    NotNow,
+    /// The server does not have it any more.
+    Never,
+}
+
+impl HttpServer {
+    /// Goes on with a call whose stream was left, perhaps by another replica.
+    pub(crate) async fn resume(self: &Arc<Self>, checkpoint: &StreamCheckpoint, resumed: ResumeRequest<'_>) -> Result<Reply> {
+        let request = resumed.request;
+        let kept = checkpoint.session_ref.session.as_deref().and_then(|id| self.take_back(id));
+        let (session, open, exclusive) = match kept {
+            Some((session, open)) => {
+                let mut exclusive = ExclusiveSession::take(self, &session, &open, request.credential, true);
+                exclusive.begin(&checkpoint.call);
+                (Some(session), open, Some(Box::new(exclusive)))
+            }
+            None => {
+                let open = OpenSession::at(&checkpoint.session_ref);
+                let open = open.ok_or_else(|| Error::invalid("session", "is none of this server"))?;
+                (None, Arc::new(open), None)
+            }
+        };
+        let mut conversion = Conversion::new(request, Era::Legacy, checkpoint.call.clone(), &self.server);
+        conversion.retold = Some(resumed.token);
+        let cancel_on_drop = CancelOnDrop::legacy(
+            session,
+            self.clone(),
+            open,
+            request.credential.clone(),
+            checkpoint.call.clone(),
+            request.requester.on_disconnect(),
+        )
+        .listening(exclusive);
+        let in_flight = InFlightCall {
+            conversion,
+            cancel_on_drop,
+            timeout: CallTimeout::new(&self.client.config().timeouts, None),
+        };
+        let relay = EventRelay::resumed(self.clone(), in_flight, checkpoint.event.clone(), resumed.known);
+        relay.settle().await
+    }
+
+    /// Takes a stream up again, from after the event `from`.
+    pub(crate) async fn take_up(
+        &self,
+        open: &OpenSession,
+        credential: &UpstreamCredential,
+        from: &Bytes,
+    ) -> ResumeOutcome {
+        let Ok(from) = HeaderValue::from_bytes(from) else {
+            return ResumeOutcome::Never;
+        };
+        let mut headers = self.headers_in(open, credential, &HeaderMap::new());
+        headers.remove(header::CONTENT_TYPE);
+        headers.insert(header::ACCEPT, EVENTS);
+        headers.insert(mcp::LAST_EVENT_ID, from);
+        let Ok(mut request) = self.post(headers, Bytes::new()) else {
+            return ResumeOutcome::Never;
+        };
+        *request.method_mut() = Verb::GET;
+        let Ok(response) = self.send(request, credential).await else {
+            return ResumeOutcome::NotNow;
+        };
+        let status = response.status();
+        match status {
+            StatusCode::OK if is_events(response.headers()) => ResumeOutcome::Body(Box::new(response.into_body())),
+            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => ResumeOutcome::NotNow,
+            _ => ResumeOutcome::Never,
+        }
+    }
+}

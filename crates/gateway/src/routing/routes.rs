@@ -1,0 +1,311 @@
+//! What each gateway serves: built whole, swapped in one step, read without a lock.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use arc_swap::ArcSwap;
+use http::HeaderName;
+use portolan_core::{
+    Caller, GatewayName, GatewaySpec, Install, InstallName, Naming, Owner, Publication, Result, Route, Runtime,
+    ServerName, ServerSpec, Source, Subject, ToolName,
+};
+
+use portolan_client::{Client, UpstreamServer};
+
+use super::{alias::Aliases, collisions::Collisions, exposure, passthrough};
+
+/// All gateways, and the servers behind them.
+#[derive(Debug)]
+pub(crate) struct RouteTable {
+    published: ArcSwap<BTreeMap<GatewayName, Arc<PublishedGateway>>>,
+    /// Servers outlive publications, with all that is known of them and all that is open to them.
+    upstreams: Mutex<HashMap<InstallName, Weak<UpstreamServer>>>,
+    runtime: Option<Arc<dyn Runtime>>,
+    client: Client,
+}
+
+/// One gateway, as it is served.
+#[derive(Debug)]
+pub(crate) struct PublishedGateway {
+    pub(crate) spec: GatewaySpec,
+    /// Request headers that are passed on.
+    pub(crate) passthrough: Vec<HeaderName>,
+    /// Names of single tools and prompts.
+    pub(crate) aliases: Option<Box<Aliases>>,
+    pub(crate) collisions: Collisions,
+    routes: Vec<ServerRoute>,
+    by_server: HashMap<ServerName, usize>,
+}
+
+/// A name that a client used, and the servers that may have what it stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameLookup<'a, 'n> {
+    pub(crate) routes: &'a [ServerRoute],
+    pub(crate) naming: Naming,
+    pub(crate) name: &'n str,
+    /// By which some are called, and not by this name.
+    pub(crate) aliases: Option<&'a Aliases>,
+}
+
+/// One server behind a gateway.
+#[derive(Debug)]
+pub(crate) struct ServerRoute {
+    pub(crate) server: Arc<ServerSpec>,
+    installs: Vec<InstallRoute>,
+    only: Option<HashSet<ToolName>>,
+}
+
+/// One install that may serve a server's calls.
+#[derive(Debug)]
+pub(crate) struct InstallRoute {
+    pub(crate) install: Arc<Install>,
+    pub(crate) upstream: Arc<UpstreamServer>,
+}
+
+impl RouteTable {
+    pub(crate) fn new(runtime: Option<Arc<dyn Runtime>>, client: Client) -> Self {
+        Self {
+            published: ArcSwap::default(),
+            upstreams: Mutex::default(),
+            runtime,
+            client,
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<PublishedGateway>> {
+        self.published.load().get(name).cloned()
+    }
+
+    pub(crate) fn names(&self) -> Vec<GatewayName> {
+        self.published.load().keys().cloned().collect()
+    }
+
+    /// Serves something; says whether that is something else than before.
+    pub(crate) fn publish(&self, publication: Publication) -> Result<bool> {
+        let published = Arc::new(self.build(publication)?);
+        let before = self.get(published.spec.name.as_str());
+        let changed = before.is_none_or(|before| !before.is_same(&published));
+        self.published.rcu(|all| {
+            let mut all = BTreeMap::clone(all);
+            all.insert(published.spec.name.clone(), published.clone());
+            all
+        });
+        Ok(changed)
+    }
+
+    pub(crate) fn withdraw(&self, name: &GatewayName) {
+        self.published.rcu(|all| {
+            let mut all = BTreeMap::clone(all);
+            all.remove(name);
+            all
+        });
+    }
+
+    /// Puts a server in that was made elsewhere, so that publications find it under its install.
+    pub(crate) fn adopt(&self, install: InstallName, upstream: &Arc<UpstreamServer>) {
+        self.upstreams().insert(install, Arc::downgrade(upstream));
+    }
+
+    fn build(&self, publication: Publication) -> Result<PublishedGateway> {
+        let mut routes = Vec::with_capacity(publication.routes.len());
+        for route in &publication.routes {
+            routes.push(self.server_route(route)?);
+        }
+        let passthrough = publication.gateway.passthrough.iter().filter_map(|name| {
+            let name = HeaderName::try_from(name.as_str()).ok()?;
+            passthrough::may_pass(&name).then_some(name)
+        });
+        Ok(PublishedGateway {
+            passthrough: passthrough.collect(),
+            by_server: routes
+                .iter()
+                .enumerate()
+                .map(|(at, route): (_, &ServerRoute)| (route.server.name.clone(), at))
+                .collect(),
+            routes,
+            aliases: Aliases::of(&publication.gateway),
+            collisions: Collisions::default(),
+            spec: publication.gateway,
+        })
+    }
+
+    fn server_route(&self, route: &Route) -> Result<ServerRoute> {
+        let mut installs = Vec::with_capacity(route.installs.len());
+        for install in &route.installs {
+            let upstream = self.upstream(&route.server, install)?;
+            installs.push(InstallRoute {
+                install: install.clone(),
+                upstream,
+            });
+        }
+        let only = route.tools.as_ref().map(|tools| tools.iter().cloned().collect());
+        Ok(ServerRoute {
+            server: route.server.clone(),
+            installs,
+            only,
+        })
+    }
+
+    /// The server of an install: the one that is there, unless its entry has changed.
+    fn upstream(&self, server: &Arc<ServerSpec>, install: &Install) -> Result<Arc<UpstreamServer>> {
+        let mut upstreams = self.upstreams();
+        if let Some(upstream) = upstreams.get(&install.name).and_then(Weak::upgrade)
+            && **upstream.spec() == **server
+        {
+            upstream.seed_tools(&install.tools);
+            return Ok(upstream);
+        }
+        upstreams.retain(|_, upstream| upstream.strong_count() > 0);
+        let upstream = match (&server.source, &self.runtime) {
+            (Source::Remote { url }, _) => {
+                UpstreamServer::remote(&self.client, server.clone(), portolan_core::HttpEndpoint::new(url.clone()))
+            }
+            (_, Some(runtime)) => UpstreamServer::running(&self.client, server.clone(), install.name, runtime.clone()),
+            (_, None) => {
+                return Err(portolan_core::Error::invalid(
+                    server.name.as_str(),
+                    "is self-hosted, and this gateway has no runtime to run it; give it one",
+                ));
+            }
+        };
+        let upstream = Arc::new(upstream);
+        upstream.seed_tools(&install.tools);
+        upstreams.insert(install.name, Arc::downgrade(&upstream));
+        Ok(upstream)
+    }
+
+    fn upstreams(&self) -> std::sync::MutexGuard<'_, HashMap<InstallName, Weak<UpstreamServer>>> {
+        self.upstreams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PublishedGateway {
+    /// Whether clients see the same behind it, as far as it depends on the gateway and not on its servers.
+    fn is_same(&self, other: &Self) -> bool {
+        self.spec == other.spec
+            && self.routes.len() == other.routes.len()
+            && self
+                .routes
+                .iter()
+                .zip(&other.routes)
+                .all(|(mine, other)| mine.is_same(other))
+    }
+
+    /// The servers behind this gateway, sorted by name.
+    pub(crate) fn routes(&self) -> &[ServerRoute] {
+        &self.routes
+    }
+
+    /// An install behind this gateway that `caller` may use, and its server.
+    pub(crate) fn install_route(&self, install: &InstallName, caller: &Caller) -> Option<(&Arc<ServerSpec>, &InstallRoute)> {
+        let mut all = self
+            .routes
+            .iter()
+            .flat_map(|route| route.installs.iter().map(move |install_route| (&route.server, install_route)));
+        all.find(|(_, install_route)| install_route.install.name == *install && caller.may_use(&install_route.install.owner))
+    }
+
+    /// What clients mean by the name of a tool or a prompt.
+    pub(crate) fn wanted<'a: 'n, 'n>(&'a self, name: &'n str) -> NameLookup<'a, 'n> {
+        let meant = self.aliases.as_ref().and_then(|aliases| aliases.meant(name));
+        if let Some((server, own)) = meant {
+            return NameLookup {
+                routes: self.routes_of(server),
+                naming: Naming::Plain,
+                name: own,
+                aliases: None,
+            };
+        }
+        let naming = self.spec.naming;
+        let routes = match naming {
+            Naming::Plain => &self.routes[..],
+            _ => exposure::server_of(name).map_or(&[][..], |server| self.routes_of(server)),
+        };
+        NameLookup {
+            routes,
+            naming,
+            name,
+            aliases: self.aliases.as_deref(),
+        }
+    }
+
+    /// A server behind this gateway, by its name.
+    pub(crate) fn route(&self, server: &str) -> Option<&ServerRoute> {
+        self.routes_of(server).first()
+    }
+
+    fn routes_of<S>(&self, server: &S) -> &[ServerRoute]
+    where
+        ServerName: std::borrow::Borrow<S>,
+        S: std::hash::Hash + Eq + ?Sized,
+    {
+        let at = self.by_server.get(server);
+        at.map_or(&[], |at| std::slice::from_ref(&self.routes[*at]))
+    }
+}
+
+impl ServerRoute {
+    fn is_same(&self, other: &Self) -> bool {
+        let installs = |route: &Self| -> Vec<_> {
+            let installs = route.installs.iter();
+            installs
+                .map(|install_route| {
+                    (
+                        install_route.install.name,
+                        install_route.install.owner.clone(),
+                        Arc::as_ptr(&install_route.upstream),
+                    )
+                })
+                .collect()
+        };
+        self.server == other.server && self.only == other.only && installs(self) == installs(other)
+    }
+
+    /// The install that serves this caller: its own, then those of its teams in their order, then the organisation's.
+    ///
+    /// A personal install never serves anybody else, also when it is pinned.
+    pub(crate) fn resolve(&self, caller: &Caller) -> Option<&InstallRoute> {
+        self.reached(caller)
+            .min_by_key(|install_route| (rank(caller, &install_route.install.owner), install_route.install.name))
+    }
+
+    /// The installs that may serve this caller.
+    pub(crate) fn reached<'a>(&'a self, caller: &Caller) -> impl Iterator<Item = &'a InstallRoute> {
+        self.installs
+            .iter()
+            .filter(|install_route| caller.may_use(&install_route.install.owner))
+    }
+
+    /// The installs that may serve this server's calls.
+    pub(crate) fn installs(&self) -> impl Iterator<Item = &Install> {
+        self.installs.iter().map(|install_route| &*install_route.install)
+    }
+
+    /// Whether the gateway's assignment takes in all of the server. One that names tools takes in these and nothing else.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.only.is_none()
+    }
+
+    /// Whether the gateway's assignment takes this tool in.
+    pub(crate) fn takes(&self, tool: &ToolName) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(tool))
+    }
+}
+
+/// The place of an owner in the order of resolution.
+fn rank(caller: &Caller, owner: &Owner) -> usize {
+    match (owner, &caller.subject) {
+        (Owner::Personal(_), _) => 0,
+        (Owner::Team(team), Subject::User(_)) => {
+            1 + caller
+                .teams
+                .iter()
+                .position(|mine| mine == team)
+                .unwrap_or(caller.teams.len())
+        }
+        (Owner::Team(_), _) => 1,
+        (Owner::Org, _) => usize::MAX,
+    }
+}
