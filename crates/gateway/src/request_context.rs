@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, Uri};
-use portolan_core::{Action, Caller, Decision, MethodUse, Naming, PromptUse, ResourceNaming, ResourceUse, ToolUse};
+use portolan_core::{
+    Action, Caller, CredentialContext, MethodUse, Naming, PromptUse, ResourceNaming, ResourceUse, ToolUse,
+};
 
 use crate::{
     exposure::ExposedTool,
@@ -27,6 +29,15 @@ impl RequestContext {
     pub(crate) fn places(&self) -> impl Iterator<Item = (&ServerRoute, &InstallRoute)> {
         let mounts = self.gateway.mounts().iter();
         mounts.filter_map(|mount| Some((mount, mount.resolve(&self.caller)?)))
+    }
+
+    /// The context of a credential for a request to `mounted`.
+    pub(crate) fn credential_for<'a>(
+        &'a self,
+        mount: &'a ServerRoute,
+        mounted: &'a InstallRoute,
+    ) -> CredentialContext<'a> {
+        CredentialContext::new(&self.caller, &mount.server, &mounted.install).with_gateway(&self.gateway.spec.name)
     }
 
     /// The one server behind this gateway, if there is one, whole, and clients see it as it is.
@@ -98,6 +109,6 @@ impl Inner {
     }
 
     fn permits(&self, context: &RequestContext, action: &Action<'_>) -> bool {
-        self.policy.decide(&context.caller, action) == Decision::Allow
+        self.policy.decide(&context.caller, action).is_allowed()
     }
 }

@@ -10,13 +10,17 @@ use std::{
 };
 
 use aws_lc_rs::digest;
-use portolan_core::{DefinitionChange, Result, Tool, UpstreamCredential};
-use portolan_wire::method::Method;
+use bytes::Bytes;
+use portolan_core::{DefinitionChange, Result, ServerSnapshot, Tool, UpstreamCredential};
+use portolan_wire::{
+    method::Method,
+    object::{self, RawObject},
+};
 use serde_json::value::RawValue;
 
 use super::{
     super::{ListKind, ServerNotification, UpstreamServer},
-    Cached, Catalogue, Hints, Listing, resources,
+    Cached, Catalogue, Hints, Listing, Prompts, Resources, Templates, resources,
 };
 use crate::exposure::ExposedTools;
 
@@ -83,6 +87,37 @@ impl UpstreamServer {
     pub(crate) async fn discover(&self, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
         let listed = self.items(&Method::ToolsList, "tools", credential).await?;
         Ok(self.parse(listed.items))
+    }
+
+    /// All that the server lists now, in its order.
+    pub(crate) async fn snapshot(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<ServerSnapshot> {
+        let mut snapshot = ServerSnapshot::of_tools(self.discover(credential).await?);
+        snapshot.prompts = self.usable::<Prompts>("name", credential).await?;
+        snapshot.resources = self.usable::<Resources>("uri", credential).await?;
+        snapshot.templates = self.usable::<Templates>("uriTemplate", credential).await?;
+        Ok(snapshot)
+    }
+
+    /// The items of a list that are small enough and have the member `key`.
+    async fn usable<L: Listing>(
+        self: &Arc<Self>,
+        key: &str,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<Vec<Box<RawValue>>> {
+        let mut items = self.fetch::<L>(credential).await?.items;
+        items.retain(|item| {
+            let usable = resources::fits(item, &self.config().limits).and_then(|()| {
+                let definition = Bytes::copy_from_slice(item.get().as_bytes());
+                let members = RawObject::parse(&definition).map_err(|_| "it is no object")?;
+                let named = members.get(key).and_then(object::text);
+                named.map(drop).ok_or("it has no name")
+            });
+            if let Err(problem) = usable {
+                tracing::warn!(server = %self.server.name, list = L::MEMBER, problem, "an item is left out");
+            }
+            usable.is_ok()
+        });
+        Ok(items)
     }
 
     fn parse(&self, items: Vec<Box<RawValue>>) -> Vec<Tool> {
