@@ -138,10 +138,7 @@ impl Platform {
         };
         let served = portolan_gateway::serve(listener, self.gateway_service(), asked_to_end()).await;
         self.gateway.drain(std::time::Duration::from_secs(5)).await;
-        served.map_err(|fault| Error::Unavailable {
-            backend: "the listener",
-            source: fault.into(),
-        })
+        served.map_err(|fault| Error::unavailable("the listener", fault))
     }
 
     /// The catalogue, installs and gateways.

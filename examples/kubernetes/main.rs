@@ -86,7 +86,7 @@ async fn run(options: Options) -> Result<()> {
         Ok::<_, Error>(())
     };
     tokio::select! {
-        served = serving => served.map_err(|fault| Error::Unavailable { backend: "the listener", source: fault.into() }),
+        served = serving => served.map_err(|fault| Error::unavailable("the listener", fault)),
         called = async {
             calling.await?;
             if !options.once {

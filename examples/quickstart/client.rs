@@ -92,8 +92,5 @@ fn last_message(text: &[u8]) -> Option<Value> {
 }
 
 fn broken(fault: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Unavailable {
-        backend: "the endpoint",
-        source: fault.into(),
-    }
+    Error::unavailable("the endpoint", fault)
 }

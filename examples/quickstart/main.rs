@@ -122,10 +122,7 @@ async fn run(options: &Options) -> Result<()> {
     };
     let (served, (called, _until_then)) = tokio::join!(serving, calling);
     called?;
-    served.map_err(|fault| Error::Unavailable {
-        backend: "the listener",
-        source: fault.into(),
-    })
+    served.map_err(|fault| Error::unavailable("the listener", fault))
 }
 
 /// One real call through our own endpoint, as any MCP client would make it.

@@ -1,24 +1,52 @@
-//! Audit: who did what, as whom, and how it ended.
+//! Audit records: who did what, with which credential, and how it ended.
 
-use std::{fmt::Debug, time::Duration};
+use std::{borrow::Cow, fmt::Debug, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::{GatewayName, InstallName, ServerName, Subject};
+use crate::{AuthErrorKind, GatewayName, InstallName, ServerName, Subject};
 
-/// Takes records of what happened.
+/// Takes audit records: calls and denials ([`record`](Self::record)), failed logins
+/// ([`auth_failed`](Self::auth_failed)) and changed tool definitions ([`definition_changed`](Self::definition_changed)).
 ///
 /// # Contract
 ///
-/// - `record` returns at once and never fails the call that it is about; what a sink cannot keep up with it drops and
-///   counts.
+/// - Every method returns at once, without I/O, and never fails the request that it is about. A sink that cannot keep up
+///   drops records and counts them.
 /// - Records hold no secrets, no arguments and no results.
+/// - A sink bears any number of failed logins: strangers cause them.
+///
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use portolan_core::{AuditEvent, AuditOutcome, AuditSink, AuthFailed};
+///
+/// #[derive(Debug, Default)]
+/// struct Denials(AtomicUsize);
+///
+/// impl AuditSink for Denials {
+///     fn record(&self, event: &AuditEvent<'_>) {
+///         if matches!(event.outcome, AuditOutcome::Denied { .. }) {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+///
+///     fn auth_failed(&self, _: &AuthFailed<'_>) {
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///     }
+/// }
+/// ```
 pub trait AuditSink: Debug + Send + Sync {
-    /// Takes one record.
+    /// Takes the record of one call, also of one that a policy or a guard denied.
     fn record(&self, event: &AuditEvent<'_>);
 
-    /// Takes the alarm that a server has changed the definition of a tool that was seen before: what people approved
-    /// is not what they would call now. Without an own reading of it, it is a warning in the log.
+    /// Takes the record of a request whose authentication failed. By default it is logged: target `portolan::audit`, level
+    /// info, or debug for a request without a credential.
+    fn auth_failed(&self, event: &AuthFailed<'_>) {
+        event.log();
+    }
+
+    /// Takes the alarm that a server has changed the definition of a tool, so that what people approved is no longer what
+    /// they would call. By default it is a warning in the log.
     fn definition_changed(&self, change: &DefinitionChange<'_>) {
         tracing::warn!(
             target: "portolan::audit",
@@ -31,7 +59,7 @@ pub trait AuditSink: Debug + Send + Sync {
     }
 }
 
-/// A tool whose definition is not what it was.
+/// A changed definition of a tool.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DefinitionChange<'a> {
@@ -39,14 +67,22 @@ pub struct DefinitionChange<'a> {
     pub server: &'a ServerName,
     /// The tool, as its server names it.
     pub tool: &'a str,
-    /// SHA-256 of the definition that was known, in hexadecimal digits. Members are sorted and white space is gone.
+    /// The SHA-256 of the known definition, in hexadecimal digits, with sorted members and without white space.
     pub before: &'a str,
-    /// The same of what the server lists now.
+    /// The SHA-256 of the definition that the server lists now.
     pub after: &'a str,
 }
 
 impl<'a> DefinitionChange<'a> {
-    /// A change of `tool` of `server` between two digests.
+    /// Creates the change of `tool` of `server` between two digests.
+    ///
+    /// ```
+    /// use portolan_core::{AuditSink, DefinitionChange, ServerName, TraceAudit};
+    ///
+    /// let server = ServerName::parse("github")?;
+    /// TraceAudit.definition_changed(&DefinitionChange::new(&server, "create_issue", "ab12", "cd34"));
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn new(server: &'a ServerName, tool: &'a str, before: &'a str, after: &'a str) -> Self {
         Self {
             server,
@@ -57,59 +93,86 @@ impl<'a> DefinitionChange<'a> {
     }
 }
 
-/// What was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The kind of request that a record is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AuditAction {
     /// A call of a tool.
     #[default]
     CallTool,
-    /// A prompt.
+    /// A request for a prompt.
     GetPrompt,
-    /// The content of a resource.
+    /// A request for the content of a resource.
     ReadResource,
-    /// Anything else that a server was asked on behalf of a client, such as a completion.
+    /// Any other request that a server was sent on behalf of a client, such as a completion.
     Other,
 }
 
-/// One call of a tool, or another request that a server was asked.
+/// The record of one call of a tool, or of another request to a server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent<'a> {
-    /// When it began.
+    /// The time at which the call began.
     pub at: Timestamp,
-    /// Through which gateway.
+    /// The gateway.
     pub gateway: &'a GatewayName,
-    /// Who called.
+    /// The caller.
     pub subject: &'a Subject,
+    /// The identifier of the caller's token ([`Caller::token_id`](crate::Caller::token_id)).
+    pub token_id: Option<&'a str>,
+    /// The name of the client software (`clientInfo.name`), as the client states it.
+    pub client: Option<&'a str>,
+    /// The identifier of the request in logs, unique to this gateway.
+    pub request_id: Option<&'a str>,
+    /// The trace that the request belongs to: 32 hexadecimal digits (W3C Trace Context, `trace-id`).
+    pub trace_id: Option<&'a str>,
     /// The server that was called.
     pub server: &'a ServerName,
     /// The install whose credential was used.
     pub install: Option<InstallName>,
-    /// What was asked for.
+    /// The kind of request.
     pub action: AuditAction,
     /// The tool or prompt as its server names it, the URI of the resource, or the method.
     pub tool: &'a str,
-    /// How it ended.
+    /// The outcome.
     pub outcome: AuditOutcome,
-    /// How long it took until the answer began.
+    /// The time until the answer began.
     pub took: Duration,
 }
 
-/// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The outcome of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuditOutcome {
-    /// The upstream answered, with a result or an error.
+    /// The server answered, with a result or an error.
     Answered,
-    /// There was no answer from the upstream.
+    /// The server gave no answer.
     Failed,
-    /// The client went away first.
+    /// The client went away before the answer.
     Cancelled,
+    /// A policy or a guard denied the call; the server was not called.
+    Denied {
+        /// The reason that the policy or guard gave. The client does not see it.
+        reason: Option<Cow<'static, str>>,
+    },
 }
 
 impl<'a> AuditEvent<'a> {
-    /// A record of a call of `tool` of `server`.
+    /// Creates the record of a call of `tool` of `server`.
+    ///
+    /// ```
+    /// use portolan_core::{
+    ///     AuditEvent, AuditOutcome, AuditSink, Clock, GatewayName, ServerName, Subject, SystemClock, TraceAudit,
+    /// };
+    ///
+    /// let (gateway, server) = (GatewayName::parse("default")?, ServerName::parse("github")?);
+    /// let outcome = AuditOutcome::Denied { reason: Some("outside of office hours".into()) };
+    /// let event = AuditEvent::new(SystemClock.now(), &gateway, &Subject::Org, &server, "create_issue", outcome)
+    ///     .with_request_id("01890a5d")
+    ///     .with_client("inspector");
+    /// TraceAudit.record(&event);
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn new(
         at: Timestamp,
         gateway: &'a GatewayName,
@@ -122,6 +185,10 @@ impl<'a> AuditEvent<'a> {
             at,
             gateway,
             subject,
+            token_id: None,
+            client: None,
+            request_id: None,
+            trace_id: None,
             server,
             install: None,
             action: AuditAction::CallTool,
@@ -130,23 +197,158 @@ impl<'a> AuditEvent<'a> {
             took: Duration::ZERO,
         }
     }
+
+    /// Sets the identifier of the caller's token.
+    #[must_use]
+    pub fn with_token_id(mut self, id: &'a str) -> Self {
+        self.token_id = Some(id);
+        self
+    }
+
+    /// Sets the name of the client software.
+    #[must_use]
+    pub fn with_client(mut self, name: &'a str) -> Self {
+        self.client = Some(name);
+        self
+    }
+
+    /// Sets the identifier of the request.
+    #[must_use]
+    pub fn with_request_id(mut self, id: &'a str) -> Self {
+        self.request_id = Some(id);
+        self
+    }
+
+    /// Sets the trace.
+    #[must_use]
+    pub fn with_trace_id(mut self, id: &'a str) -> Self {
+        self.trace_id = Some(id);
+        self
+    }
 }
 
-/// Writes records to `tracing`, target `portolan::audit`, level info.
+/// The record of a request whose authentication failed. It holds no part of a credential.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AuthFailed<'a> {
+    /// The time of the request.
+    pub at: Timestamp,
+    /// The gateway that was asked for. It need not exist.
+    pub gateway: &'a GatewayName,
+    /// The reason.
+    pub reason: AuthErrorKind,
+    /// The caller, where the credential is valid and does not admit to the gateway.
+    pub subject: Option<&'a Subject>,
+    /// The identifier of the caller's token, where it is known.
+    pub token_id: Option<&'a str>,
+    /// The identifier of the request in logs.
+    pub request_id: Option<&'a str>,
+    /// The trace that the request belongs to.
+    pub trace_id: Option<&'a str>,
+}
+
+impl<'a> AuthFailed<'a> {
+    /// Creates the record of a failed authentication at `gateway`.
+    ///
+    /// ```
+    /// use portolan_core::{AuditSink, AuthErrorKind, AuthFailed, Clock, GatewayName, SystemClock, TraceAudit};
+    ///
+    /// let gateway = GatewayName::parse("default")?;
+    /// TraceAudit.auth_failed(&AuthFailed::new(SystemClock.now(), &gateway, AuthErrorKind::Expired));
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    pub fn new(at: Timestamp, gateway: &'a GatewayName, reason: AuthErrorKind) -> Self {
+        Self {
+            at,
+            gateway,
+            reason,
+            subject: None,
+            token_id: None,
+            request_id: None,
+            trace_id: None,
+        }
+    }
+
+    /// Sets the caller.
+    #[must_use]
+    pub fn with_subject(mut self, subject: &'a Subject) -> Self {
+        self.subject = Some(subject);
+        self
+    }
+
+    /// Sets the identifier of the caller's token.
+    #[must_use]
+    pub fn with_token_id(mut self, id: &'a str) -> Self {
+        self.token_id = Some(id);
+        self
+    }
+
+    /// Sets the identifier of the request.
+    #[must_use]
+    pub fn with_request_id(mut self, id: &'a str) -> Self {
+        self.request_id = Some(id);
+        self
+    }
+
+    /// Sets the trace.
+    #[must_use]
+    pub fn with_trace_id(mut self, id: &'a str) -> Self {
+        self.trace_id = Some(id);
+        self
+    }
+
+    fn log(&self) {
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "portolan::audit",
+                    gateway = %self.gateway,
+                    reason = %self.reason,
+                    caller = self.subject.map(tracing::field::display),
+                    token_id = self.token_id,
+                    request_id = self.request_id,
+                    trace_id = self.trace_id,
+                    "authentication failed"
+                )
+            };
+        }
+        // Clients that log in by OAuth send a first request without a credential, to be told where to get one.
+        if self.reason == AuthErrorKind::Missing {
+            log!(debug);
+        } else {
+            log!(info);
+        }
+    }
+}
+
+/// Writes records to `tracing`: target `portolan::audit`, level info.
+///
+/// For an example, see [`AuditEvent::new`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TraceAudit;
 
 impl AuditSink for TraceAudit {
     fn record(&self, event: &AuditEvent<'_>) {
+        let (outcome, reason) = match &event.outcome {
+            AuditOutcome::Answered => ("answered", None),
+            AuditOutcome::Failed => ("failed", None),
+            AuditOutcome::Cancelled => ("cancelled", None),
+            AuditOutcome::Denied { reason } => ("denied", reason.as_deref()),
+        };
         tracing::info!(
             target: "portolan::audit",
             gateway = %event.gateway,
             caller = %event.subject,
+            token_id = event.token_id,
+            client = event.client,
+            request_id = event.request_id,
+            trace_id = event.trace_id,
             server = %event.server,
             install = event.install.map(tracing::field::display),
             action = ?event.action,
             tool = event.tool,
-            outcome = ?event.outcome,
+            outcome,
+            reason,
             took_ms = u64::try_from(event.took.as_millis()).unwrap_or(u64::MAX),
             "call"
         );

@@ -54,7 +54,7 @@ impl HttpEndpoint {
 ///
 /// - Each call gets exactly one answer: the server's response, or an error. Answers never cross.
 /// - A call whose bytes were sent is never sent again. If the server ends before it answers, the call fails with
-///   [`Error::NotReady`](crate::Error::NotReady), cause [`Exited`](crate::Cause::Exited); later calls go to the next run.
+///   [`Error::NotReady`](crate::Error::NotReady), of kind [`FailureKind::Exited`](crate::FailureKind::Exited); later calls go to the next run.
 /// - Dropping an [`Exchange`] before its answer cancels the call: the server is told, and its late answer is dropped.
 /// - Progress notifications reach only the exchange whose `progressToken` they carry, with the token that the caller gave.
 /// - A question of the server reaches an exchange only if every call under way is of the same respondent, and then the
@@ -131,7 +131,7 @@ pub struct ChannelRequest {
     /// `None` if nobody can be asked.
     pub requester_key: Option<Arc<str>>,
     /// To which conversation it belongs, by a key that no other has. `None` if to none, such as what a gateway asks for
-    /// itself. Only a channel that [keeps conversations apart](Channel::keeps_apart) looks at it.
+    /// itself. Only a channel that [isolates conversations](Channel::isolates_conversations) looks at it.
     pub conversation: Option<Arc<str>>,
 }
 

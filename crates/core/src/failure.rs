@@ -1,12 +1,23 @@
-//! Why a server is not running, in types: the same on every runtime.
+//! The failures of servers, in types: the same for every runtime.
 
 use std::{fmt, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use url::Url;
 
-/// Why a deployment does not run, or an upstream does not answer.
+/// The reason why a deployment does not run, or a server does not answer.
 ///
 /// `Display` is one line; [`Failure::detail`] has the lines below it (objects, events, last log lines).
+///
+/// ```
+/// use portolan_core::{Failure, FailureAction, FailureKind};
+///
+/// let url = "https://portal.example.com/connect/github".parse().expect("a URL");
+/// let failure = Failure::new(FailureKind::Credential, "no account is connected")
+///     .remedy("connect an account")
+///     .action(FailureAction::Connect { url });
+/// assert!(!failure.is_retryable());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Failure {
@@ -16,9 +27,12 @@ pub struct Failure {
     /// What happened: lowercase, one line, no secrets.
     pub message: String,
     /// What to do about it, as one sentence, where that is known.
-    pub remedy: Option<String>,
-    /// More lines for a person: where it happened, the last words of the server.
+    pub remedy: Option<Box<str>>,
+    /// More lines for a person: where it happened, the last log lines of the server.
     pub detail: Vec<String>,
+    /// The page on which a person can act, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_action")]
+    pub action: Option<Box<FailureAction>>,
 }
 
 /// The kinds of failure.
@@ -26,13 +40,13 @@ pub struct Failure {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// The program or image cannot be had: not installed, no such tag, no access to the registry.
+    /// The program or image is not available: not installed, no such tag, no access to the registry.
     Image,
     /// The program could not be started.
     Start,
-    /// The program ends again and again.
+    /// The program exits again and again.
     CrashLoop,
-    /// The program ended; it is being started again.
+    /// The program exited; it is being started again.
     Exited,
     /// No machine has room for it.
     Unschedulable,
@@ -48,40 +62,104 @@ pub enum FailureKind {
     Timeout,
     /// It cannot be reached.
     Connection,
-    /// It wants a credential, or refuses the one that it was sent.
+    /// It needs a credential, or refuses the one that it was sent.
     Credential,
-    /// It sleeps, or is on its way up.
+    /// It is asleep or starting.
     Starting,
     /// It was stopped or removed.
     Stopped,
 }
 
+/// What a person can do about a failure, on a page of the host.
+///
+/// `Display` is a sentence with the URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+#[non_exhaustive]
+pub enum FailureAction {
+    /// Install the server.
+    Install {
+        /// The page to open.
+        url: Url,
+    },
+    /// Connect an account for the first time.
+    Connect {
+        /// The page to open.
+        url: Url,
+    },
+    /// Connect an account again, because its credential was refused or has expired.
+    Reauthenticate {
+        /// The page to open.
+        url: Url,
+    },
+}
+
+/// A replica of an older release reads an action that it does not know as none, and keeps the failure.
+fn known_action<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<FailureAction>>, D::Error> {
+    let stored = Option::<serde_json::Value>::deserialize(from)?;
+    Ok(stored.and_then(|value| serde_json::from_value(value).ok()))
+}
+
+impl FailureAction {
+    /// Returns the page to open.
+    pub fn url(&self) -> &Url {
+        match self {
+            Self::Install { url } | Self::Connect { url } | Self::Reauthenticate { url } => url,
+        }
+    }
+}
+
+impl fmt::Display for FailureAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Install { url } => write!(f, "install it at {url}"),
+            Self::Connect { url } => write!(f, "connect an account at {url}"),
+            Self::Reauthenticate { url } => write!(f, "sign in again at {url}"),
+        }
+    }
+}
+
 impl Failure {
-    /// A failure without remedy and detail.
+    /// Creates a failure without remedy, detail and action.
+    ///
+    /// ```
+    /// use portolan_core::{Failure, FailureKind};
+    ///
+    /// let failure = Failure::new(FailureKind::Timeout, "it does not answer");
+    /// assert!(failure.is_retryable() && failure.remedy.is_none());
+    /// ```
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
             remedy: None,
             detail: Vec::new(),
+            action: None,
         }
     }
 
-    /// The same, with what to do about it.
+    /// Sets what to do about it.
     #[must_use]
-    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+    pub fn remedy(mut self, remedy: impl Into<Box<str>>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 
-    /// The same, with one more line of detail.
+    /// Adds a line of detail.
     #[must_use]
     pub fn detail(mut self, line: impl Into<String>) -> Self {
         self.detail.push(line.into());
         self
     }
 
-    /// Whether waiting alone may mend it.
+    /// Sets the page on which a person can act.
+    #[must_use]
+    pub fn action(mut self, action: FailureAction) -> Self {
+        self.action = Some(Box::new(action));
+        self
+    }
+
+    /// Returns `true` if the failure may end without any change by a person.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.kind,
@@ -101,7 +179,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A duration as people write it: `1.5 s`, `30 s`, `200 ms`.
+/// Writes a duration as people do: `1.5 s`, `30 s`, `200 ms`.
 pub(crate) fn seconds(duration: Duration) -> String {
     if duration < Duration::from_secs(1) {
         format!("{} ms", duration.as_millis())
@@ -109,5 +187,37 @@ pub(crate) fn seconds(duration: Duration) -> String {
         format!("{} s", duration.as_secs())
     } else {
         format!("{:.1} s", duration.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_without_action_is_read() {
+        let stored = r#"{"cause":"start","message":"m","remedy":null,"detail":[]}"#;
+        let failure: Failure = serde_json::from_str(stored).expect("a failure of an earlier release");
+        assert_eq!(failure, Failure::new(FailureKind::Start, "m"));
+        assert_eq!(serde_json::to_string(&failure).expect("JSON"), stored);
+    }
+
+    #[test]
+    fn unknown_action_is_dropped() {
+        let stored = r#"{"cause":"start","message":"m","remedy":null,"detail":[],"action":{"kind":"later","x":1}}"#;
+        let failure: Failure = serde_json::from_str(stored).expect("a failure of a later release");
+        assert_eq!(failure.action, None);
+    }
+
+    #[test]
+    fn action_survives_storage() {
+        let url: Url = "https://example.com/connect".parse().expect("a URL");
+        let failure = Failure::new(FailureKind::Credential, "m").action(FailureAction::Connect { url });
+        let stored = serde_json::to_string(&failure).expect("JSON");
+        assert!(
+            stored.contains(r#""action":{"kind":"connect","url":"https://example.com/connect"}"#),
+            "{stored}"
+        );
+        assert_eq!(serde_json::from_str::<Failure>(&stored).expect("a failure"), failure);
     }
 }

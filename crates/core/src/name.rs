@@ -43,6 +43,21 @@ fn check_foreign(field: &'static str, text: &str, max: usize) -> Result<()> {
     ))
 }
 
+/// A scope token (RFC 6749 3.3): 1 to `max` printable ASCII characters without space, `"` and `\`.
+fn check_scope(field: &'static str, text: &str, max: usize) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    if !text.is_empty() && text.len() <= max && text.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        field,
+        format!(
+            "{:?} does not fit: use 1 to {max} printable ASCII characters without space, '\"' and '\\'",
+            shorten(text)
+        ),
+    ))
+}
+
 fn shorten(text: &str) -> String {
     let mut short: String = text.chars().take(40).collect();
     if short.len() < text.len() {
@@ -142,6 +157,15 @@ name! {
     /// A tool as its server names it. At most 256 bytes: more than the 128 that the specification suggests
     /// (2026-07-28, server/tools), because servers exist that do not keep to it.
     ToolName, "tool name", 256, check_foreign
+}
+name! {
+    /// An OAuth scope (RFC 6749 3.3), such as `mcp:tools`. At most 256 printable ASCII characters without space, `"` and
+    /// `\`, so that it can be part of a `WWW-Authenticate` header.
+    Scope, "scope", 256, check_scope
+}
+name! {
+    /// A role of a caller, as the host or its identity provider names it. At most 256 bytes.
+    Role, "role", 256, check_foreign
 }
 name! {
     /// The key of a field that a server asks for at install. At most 64 bytes.

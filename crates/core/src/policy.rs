@@ -1,42 +1,54 @@
-//! Policy: may this caller see this, and do this?
+//! Policy: what a caller may see and do.
 
-use std::fmt::Debug;
+use std::{borrow::Cow, fmt::Debug};
 
-use crate::{Caller, GatewayName, InstallName, ServerName, Tool};
+use crate::{Caller, GatewayName, InstallName, Scope, ServerName, Tool};
 
-/// Decides what a caller may do.
+/// Decides what a caller may see and do.
 ///
 /// # Contract
 ///
-/// - One decision serves listing and calling: what is denied is left out of lists and answers like something unknown.
-/// - It is asked for each tool, prompt and resource of a list and on each call, so it answers from memory.
-/// - The same question gets the same answer until the policy itself changes.
+/// - One decision serves lists and calls: a denied item is left out of lists, and a call of it is answered like a call of
+///   an unknown one. An item that needs [more scopes](Decision::step_up) is listed.
+/// - A gateway asks for each item of a list and on each call, so a policy answers from memory.
+/// - Equal questions get equal answers until the policy itself changes.
+/// - If [`depends_on_caller`](Self::depends_on_caller) is `false`, all callers get equal answers.
+///
+/// ```
+/// use portolan_core::{Action, Caller, Decision, Policy, PolicyFn};
+///
+/// let read_only = PolicyFn(|_: &Caller, action: &Action<'_>| match action.tool() {
+///     Some(tool) if tool.is_destructive() => Decision::deny_because("destructive tools are off"),
+///     _ => Decision::Allow,
+/// });
+/// assert!(read_only.depends_on_caller());
+/// ```
 pub trait Policy: Debug + Send + Sync {
-    /// May `caller` do `action`?
+    /// Decides on one action of a caller.
     fn decide(&self, caller: &Caller, action: &Action<'_>) -> Decision;
 
-    /// Whether two callers may get different answers. So unless a policy says otherwise: then no cache outside shares
-    /// what one of them was told with another.
+    /// Returns `true` if two callers may get different answers, so that no cache shares one caller's lists with another.
+    /// `true` by default.
     fn depends_on_caller(&self) -> bool {
         true
     }
 }
 
-/// What a caller wants to do.
+/// An action that a policy decides on.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Action<'a> {
-    /// See and call a tool through a gateway.
+    /// See and call a tool.
     UseTool(&'a ToolUse<'a>),
     /// See and get a prompt.
     GetPrompt(&'a PromptUse<'a>),
-    /// See and read a resource, or see the template of some.
+    /// See and read a resource, or see a resource template.
     ReadResource(&'a ResourceUse<'a>),
-    /// Use a method that belongs to neither, of an extension of the protocol.
+    /// Use a method of an extension of the protocol.
     UseMethod(&'a MethodUse<'a>),
 }
 
-/// A tool where a caller would use it.
+/// The use of a tool through a gateway.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ToolUse<'a> {
@@ -51,7 +63,16 @@ pub struct ToolUse<'a> {
 }
 
 impl<'a> ToolUse<'a> {
-    /// The use of `tool` of `server` through `gateway`.
+    /// Creates the use of `tool` of `server` through `gateway`.
+    ///
+    /// ```
+    /// use portolan_core::{Action, GatewayName, ServerName, Tool, ToolUse};
+    ///
+    /// let (gateway, server) = (GatewayName::parse("default")?, ServerName::parse("time")?);
+    /// let tool = Tool::parse(serde_json::value::RawValue::from_string(r#"{"name":"now"}"#.into()).expect("JSON"))?;
+    /// assert_eq!(Action::UseTool(&ToolUse::new(&gateway, &server, &tool)).name(), "now");
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn new(gateway: &'a GatewayName, server: &'a ServerName, tool: &'a Tool) -> Self {
         Self {
             gateway,
@@ -62,7 +83,7 @@ impl<'a> ToolUse<'a> {
     }
 }
 
-/// A prompt where a caller would get it.
+/// The use of a prompt through a gateway.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PromptUse<'a> {
@@ -76,7 +97,7 @@ pub struct PromptUse<'a> {
     pub prompt: &'a str,
 }
 
-/// A resource where a caller would read it.
+/// The use of a resource through a gateway.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ResourceUse<'a> {
@@ -90,7 +111,7 @@ pub struct ResourceUse<'a> {
     pub uri: &'a str,
 }
 
-/// A method of an extension where a caller would use it.
+/// The use of an extension's method through a gateway.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct MethodUse<'a> {
@@ -104,10 +125,19 @@ pub struct MethodUse<'a> {
     pub method: &'a str,
 }
 
-macro_rules! place {
+macro_rules! named_use {
     ($name:ident, $member:ident) => {
         impl<'a> $name<'a> {
-            /// The use of it through `gateway`.
+            #[doc = concat!("Creates the use of `", stringify!($member), "` of `server` through `gateway`.")]
+            ///
+            /// ```
+            #[doc = concat!("use portolan_core::{GatewayName, ", stringify!($name), ", ServerName};")]
+            ///
+            /// let (gateway, server) = (GatewayName::parse("default")?, ServerName::parse("docs")?);
+            #[doc = concat!("let used = ", stringify!($name), "::new(&gateway, &server, \"example\");")]
+            #[doc = concat!("assert_eq!(used.", stringify!($member), ", \"example\");")]
+            /// # Ok::<(), portolan_core::Error>(())
+            /// ```
             pub fn new(gateway: &'a GatewayName, server: &'a ServerName, $member: &'a str) -> Self {
                 Self {
                     gateway,
@@ -119,12 +149,12 @@ macro_rules! place {
         }
     };
 }
-place!(PromptUse, prompt);
-place!(ResourceUse, uri);
-place!(MethodUse, method);
+named_use!(PromptUse, prompt);
+named_use!(ResourceUse, uri);
+named_use!(MethodUse, method);
 
 impl<'a> Action<'a> {
-    /// The tool that this is about, if it is about one.
+    /// Returns the tool, if the action is about one.
     pub fn tool(&self) -> Option<&'a Tool> {
         match self {
             Self::UseTool(used) => Some(used.tool),
@@ -132,7 +162,17 @@ impl<'a> Action<'a> {
         }
     }
 
-    /// The server that this is about.
+    /// Returns the gateway.
+    pub fn gateway(&self) -> &'a GatewayName {
+        match self {
+            Self::UseTool(used) => used.gateway,
+            Self::GetPrompt(used) => used.gateway,
+            Self::ReadResource(used) => used.gateway,
+            Self::UseMethod(used) => used.gateway,
+        }
+    }
+
+    /// Returns the server.
     pub fn server(&self) -> &'a ServerName {
         match self {
             Self::UseTool(used) => used.server,
@@ -141,18 +181,112 @@ impl<'a> Action<'a> {
             Self::UseMethod(used) => used.server,
         }
     }
+
+    /// Returns the install that serves the request, where it is known already.
+    pub fn install(&self) -> Option<InstallName> {
+        match self {
+            Self::UseTool(used) => used.install,
+            Self::GetPrompt(used) => used.install,
+            Self::ReadResource(used) => used.install,
+            Self::UseMethod(used) => used.install,
+        }
+    }
+
+    /// Returns the name of the tool or prompt as its server has it, the URI of the resource, or the method.
+    pub fn name(&self) -> &'a str {
+        match self {
+            Self::UseTool(used) => used.tool.name().as_str(),
+            Self::GetPrompt(used) => used.prompt,
+            Self::ReadResource(used) => used.uri,
+            Self::UseMethod(used) => used.method,
+        }
+    }
 }
 
-/// A decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The decision of a policy.
+///
+/// ```
+/// use portolan_core::Decision;
+///
+/// assert!(Decision::Allow.is_allowed());
+/// assert_eq!(Decision::deny_because("outside of office hours").reason(), Some("outside of office hours"));
+/// assert_eq!(Decision::from(false), Decision::deny());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Decision {
-    /// Yes.
+    /// The caller may do it.
     Allow,
-    /// No; the caller is not told that there is something to ask for.
-    Deny,
+    /// The caller may not do it, and is not told that there is something to ask for: see [`Decision::deny`].
+    #[non_exhaustive]
+    Deny {
+        /// The reason, for audit records.
+        reason: Option<Cow<'static, str>>,
+    },
+    /// The caller may do it with a token that has more scopes: see [`Decision::step_up`].
+    #[non_exhaustive]
+    StepUp {
+        /// The scopes that the request needs, all of them, also those that the token has.
+        scopes: Vec<Scope>,
+    },
 }
 
-/// Allows everything. Who may use which install is decided before and apart from this.
+impl Decision {
+    /// Denies without a reason.
+    pub fn deny() -> Self {
+        Self::Deny { reason: None }
+    }
+
+    /// Denies with a reason for audit records. The client does not see it.
+    pub fn deny_because(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Deny {
+            reason: Some(reason.into()),
+        }
+    }
+
+    /// Requires a token with `scopes`. Lists show the item; a call is answered 403 with an `insufficient_scope` challenge
+    /// that names the scopes (RFC 6750 3.1).
+    ///
+    /// ```
+    /// use portolan_core::{Decision, Scope};
+    ///
+    /// let decision = Decision::step_up([Scope::parse("issues:write")?]);
+    /// assert!(!decision.is_allowed() && decision.is_visible());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    pub fn step_up(scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Self::StepUp {
+            scopes: scopes.into_iter().collect(),
+        }
+    }
+
+    /// Returns `true` if the caller may do it now.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allow)
+    }
+
+    /// Returns `true` if lists show the item: it is allowed, or needs more scopes.
+    pub fn is_visible(&self) -> bool {
+        matches!(self, Self::Allow | Self::StepUp { .. })
+    }
+
+    /// Returns the reason of a denial.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Deny { reason } => reason.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl From<bool> for Decision {
+    /// Allows for `true`, denies without a reason for `false`.
+    fn from(allowed: bool) -> Self {
+        if allowed { Self::Allow } else { Self::deny() }
+    }
+}
+
+/// A policy that allows everything. Which installs serve a caller is decided before and apart from policies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllowAll;
 
@@ -166,7 +300,7 @@ impl Policy for AllowAll {
     }
 }
 
-/// A policy that is a function.
+/// A policy made of a function. For an example, see [`Policy`].
 pub struct PolicyFn<F>(
     /// The function.
     pub F,

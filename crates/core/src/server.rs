@@ -35,7 +35,7 @@ pub struct ServerSpec {
     pub docs_url: Option<Url>,
     /// Where it comes from, and so who runs it.
     pub source: Source,
-    /// What is asked at install, or stored here once for all installs.
+    /// The values that the server needs, asked for at install.
     #[serde(default)]
     pub fields: Vec<Field>,
     /// Headers without secrets that go with every call upstream. Hop-by-hop and `Mcp-*` names are refused.

@@ -28,7 +28,8 @@ pub enum Status {
         /// Why it ended.
         failure: Failure,
     },
-    /// It does not run, and waiting alone will not mend it.
+    /// It does not run. The runtime may go on trying, so that it can become ready later without any change: a failure
+    /// says so by [`Failure::is_retryable`].
     Failed {
         /// Why.
         failure: Failure,

@@ -104,9 +104,10 @@ impl TokenGrant {
 
     /// Who calls with this token.
     pub fn caller(&self) -> Caller {
-        let mut caller = Caller::new(self.subject.clone(), "token");
+        let mut caller = Caller::new(self.subject.clone(), "token").with_token_id(self.digest.to_string());
         caller.teams.clone_from(&self.teams);
         caller.gateways.clone_from(&self.gateways);
+        caller.expires = self.expires;
         caller
     }
 }

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use http::HeaderName;
 use portolan_core::{
-    Caller, CredentialBroker, CredentialReader, Delivery, Error, Failure, FailureKind, Field, Install, InstallName,
-    Result, Secret, ServerSpec, UpstreamCredential, Version,
+    Caller, CredentialBroker, CredentialContext, CredentialReader, Delivery, Error, Failure, FailureKind, Field,
+    Install, InstallName, Result, Secret, ServerSpec, UpstreamCredential, Version,
 };
 
 /// How long what was read is used before it is read again.
@@ -91,12 +91,13 @@ impl StoredCredentials {
 
 #[async_trait]
 impl CredentialBroker for StoredCredentials {
-    async fn credential(
-        &self,
-        caller: &Caller,
-        server: &ServerSpec,
-        install: &Install,
-    ) -> Result<Arc<UpstreamCredential>> {
+    async fn credential(&self, context: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
+        let CredentialContext {
+            caller,
+            server,
+            install,
+            ..
+        } = *context;
         if !caller.may_use(&install.owner) {
             return Err(Error::Denied {
                 action: "use this install".into(),
@@ -118,7 +119,7 @@ impl CredentialBroker for StoredCredentials {
         Ok(outbound)
     }
 
-    fn forget(&self, install: &Install) {
+    fn forget(&self, install: &Install, _: Option<&Caller>) {
         self.lock().remove(&install.name);
     }
 }

@@ -5,10 +5,10 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use http::HeaderName;
 use portolan_core::{
-    Alias, AllowAll, AuditSink, Authenticator, Bus, Caller, Channel, CredentialBroker, Endpoint, Error, GatewayName,
-    GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Owner, Policy, ProtocolEra, Publication, ResourceNaming,
-    Result, Route, Secret, ServerName, ServerRequestPolicy, ServerSpec, SessionStore, Source, SystemClock, TraceAudit,
-    UpstreamCredential, memory::MemorySessions,
+    Alias, AllowAll, AuditSink, Authenticator, Bus, Caller, Channel, CredentialBroker, CredentialContext, Endpoint,
+    Error, GatewayName, GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Owner, Policy, ProtocolEra,
+    Publication, ResourceNaming, Result, Route, Secret, ServerName, ServerRequestPolicy, ServerSpec, SessionStore,
+    Source, SystemClock, TraceAudit, UpstreamCredential, memory::MemorySessions,
 };
 
 use crate::{GatewayConfig, GatewayParts, McpGateway, TokenKeys, upstream::UpstreamServer};
@@ -356,11 +356,11 @@ struct FixedCredentials(HashMap<InstallName, Arc<UpstreamCredential>>);
 
 #[async_trait]
 impl CredentialBroker for FixedCredentials {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<UpstreamCredential>> {
-        Ok(self.0.get(&install.name).cloned().unwrap_or_default())
+    async fn credential(&self, context: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
+        Ok(self.0.get(&context.install.name).cloned().unwrap_or_default())
     }
 
-    fn forget(&self, _: &Install) {}
+    fn forget(&self, _: &Install, _: Option<&Caller>) {}
 }
 
 impl fmt::Debug for Address {

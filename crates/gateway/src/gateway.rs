@@ -16,7 +16,8 @@ use http::{Method as Verb, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use portolan_core::{
     AuditSink, Authenticator, BoxError, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName,
-    Policy, Publication, Result, ServerName, ServerSpec, SessionStore, Source, Tool, UpstreamCredential,
+    Policy, Publication, Result, ServerName, ServerSnapshot, ServerSpec, SessionStore, Source, Tool,
+    UpstreamCredential,
 };
 use portolan_wire::{
     envelope::{self, Incoming, Message},
@@ -364,7 +365,20 @@ impl Gateway for McpGateway {
 
 #[async_trait]
 impl Discovery for McpGateway {
+    async fn snapshot(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<ServerSnapshot> {
+        let upstream = self.stranger(endpoint)?;
+        upstream.snapshot(&Arc::new(credential.clone())).await
+    }
+
     async fn tools(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<Vec<Tool>> {
+        let upstream = self.stranger(endpoint)?;
+        upstream.discover(&Arc::new(credential.clone())).await
+    }
+}
+
+impl McpGateway {
+    /// An upstream at `endpoint` that belongs to no server of the catalogue yet.
+    fn stranger(&self, endpoint: &Endpoint) -> Result<Arc<UpstreamServer>> {
         // The name stands in messages only: a discovery belongs to no server yet.
         let source = Source::Command {
             program: "discovery".into(),
@@ -372,8 +386,7 @@ impl Discovery for McpGateway {
             transport: Default::default(),
         };
         let server = Arc::new(ServerSpec::new(ServerName::parse("discovery")?, source)?);
-        let upstream = UpstreamServer::endpoint(server, endpoint.clone(), self.connector())?;
-        upstream.discover(&Arc::new(credential.clone())).await
+        UpstreamServer::endpoint(server, endpoint.clone(), self.connector()).map(Arc::new)
     }
 }
 

@@ -210,10 +210,8 @@ impl Inner {
         mount: &ServerRoute,
         mounted: &InstallRoute,
     ) -> Result<(Vec<Item>, Hints)> {
-        let broker = &self.broker;
-        let credential = broker
-            .credential(&context.caller, &mount.server, &mounted.install)
-            .await?;
+        let wanted = context.credential_for(mount, mounted);
+        let credential = self.broker.credential(&wanted).await?;
         let listed = mounted.upstream.listed::<L>(&credential).await?;
         let hints = Hints {
             ttl: listed.remaining(),

@@ -156,10 +156,9 @@ impl Inner {
             call_handle,
         } = client;
         let mounted = target.mounted;
-        let credential = self
-            .broker
-            .credential(&context.caller, &target.mount.server, &mounted.install)
-            .await?;
+        let mut wanted = context.credential_for(target.mount, mounted);
+        wanted.tool = target.tool().map(|tool| tool.tool.name().as_str());
+        let credential = self.broker.credential(&wanted).await?;
         let tasks = self.task_ids(context, session, target, &call);
         let mut params = call.params;
         // Who has no tasks does the call as any other (2025-11-25, basic/utilities/tasks).
@@ -219,7 +218,7 @@ impl Inner {
         if let Err(Error::NotReady { failure, .. }) = &sent
             && failure.kind == portolan_core::FailureKind::Credential
         {
-            self.broker.forget(&mounted.install);
+            self.broker.forget(&mounted.install, Some(&context.caller));
         }
         // A server that asks something has not answered yet.
         match sent {

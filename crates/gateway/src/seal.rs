@@ -130,11 +130,7 @@ fn prepare(key: &[u8; 32]) -> Result<RandomizedNonceKey> {
 }
 
 fn failed(_: Unspecified) -> Error {
-    Error::Backend {
-        backend: "the cryptographic library",
-        action: "seal a token".into(),
-        source: "it failed".into(),
-    }
+    Error::backend("the cryptographic library", "seal a token", "it failed")
 }
 
 #[cfg(test)]

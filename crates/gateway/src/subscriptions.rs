@@ -207,10 +207,8 @@ impl Inner {
         let uris = gateway.spec.resource_naming;
         let mut kept: Vec<FeedSubscription> = Vec::with_capacity(attached.len());
         for (mount, mounted) in context.places() {
-            let credential = self
-                .broker
-                .credential(&subscriber.caller, &mount.server, &mounted.install);
-            let credential = match credential.await {
+            let wanted = context.credential_for(mount, mounted);
+            let credential = match self.broker.credential(&wanted).await {
                 Ok(credential) => credential,
                 Err(error) => {
                     tracing::info!(server = %mount.server.name, %error, "a server is not listened to");

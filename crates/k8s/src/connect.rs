@@ -177,10 +177,8 @@ fn client(mut config: Config) -> Result<Client> {
 }
 
 fn unreachable(error: impl Into<BoxError>, why: &str) -> Error {
-    Error::Unavailable {
-        backend: "Kubernetes",
-        source: format!("cannot reach Kubernetes: {why}: {}", error.into()).into(),
-    }
+    let error = error.into();
+    Error::unavailable("Kubernetes", format!("cannot reach Kubernetes: {why}: {error}"))
 }
 
 impl fmt::Debug for KubeClient {

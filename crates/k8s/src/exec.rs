@@ -51,11 +51,9 @@ pub(crate) async fn start(cell: &Cell, name: &InstallName, command: &[String]) -
         .stderr(true)
         .tty(false);
     let request = Request::new(Pod::url_path(&(), Some(&cell.target.cluster.namespace)));
-    let request = request.exec(&pod, command, &params).map_err(|error| Error::Backend {
-        backend: "Kubernetes",
-        action: "run a command".into(),
-        source: error.into(),
-    })?;
+    let request = request
+        .exec(&pod, command, &params)
+        .map_err(|error| Error::backend("Kubernetes", "run a command", error))?;
     let connected = cell
         .target
         .cluster

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use portolan_core::{BoxError, Error, Failure, FailureKind};
+use portolan_core::{Error, Failure, FailureKind};
 
 /// Why a call to the API server failed.
 ///
@@ -129,15 +129,10 @@ impl Fault {
     pub(crate) fn into_error(self, action: impl Into<String>) -> Error {
         let backend = "Kubernetes";
         match self {
-            Self::Unreachable { .. } | Self::Busy { .. } | Self::Unauthorized { .. } => Error::Unavailable {
-                backend,
-                source: Box::new(self),
-            },
-            other => Error::Backend {
-                backend,
-                action: action.into(),
-                source: Box::new(other) as BoxError,
-            },
+            Self::Unreachable { .. } | Self::Busy { .. } | Self::Unauthorized { .. } => {
+                Error::unavailable(backend, self)
+            }
+            other => Error::backend(backend, action, other),
         }
     }
 

@@ -233,10 +233,7 @@ impl Target {
         let why = self
             .fault()
             .unwrap_or_else(|| Fault::late(&self.cluster.title, limit).to_string());
-        Err(Error::Unavailable {
-            backend: "Kubernetes",
-            source: why.into(),
-        })
+        Err(Error::unavailable("Kubernetes", why))
     }
 
     /// Why a watch fails now, if one does.

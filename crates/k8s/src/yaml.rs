@@ -81,11 +81,7 @@ pub(crate) fn read(text: &str, input: &RenderInput<'_>) -> Result<Given> {
 
 /// Writes a Deployment, or what stands for one.
 pub(crate) fn write(value: &impl serde::Serialize) -> Result<String> {
-    serde_saphyr::to_string(value).map_err(|error| Error::Backend {
-        backend: "YAML",
-        action: "write a deployment".into(),
-        source: Box::new(error),
-    })
+    serde_saphyr::to_string(value).map_err(|error| Error::backend("YAML", "write a deployment", error))
 }
 
 impl Given {

@@ -62,10 +62,7 @@ impl From<SqlError> for Error {
     fn from(error: SqlError) -> Self {
         let (backend, action) = match &error {
             SqlError::Away { backend, .. } => {
-                return Self::Unavailable {
-                    backend,
-                    source: error.into(),
-                };
+                return Self::unavailable(backend, error);
             }
             SqlError::Keys { .. } => return Self::invalid("sealing keys", error.to_string()),
             SqlError::Refused {
@@ -87,10 +84,6 @@ impl From<SqlError> for Error {
             ),
             SqlError::Seal { place, action, source } => ("SQL store", format!("{action} in {place:?}: {source}")),
         };
-        Self::Backend {
-            backend,
-            action,
-            source: error.into(),
-        }
+        Self::backend(backend, action, error)
     }
 }

@@ -139,7 +139,7 @@ impl UpstreamServer {
         }
     }
 
-    async fn fetch<L: Listing>(&self, credential: &Arc<UpstreamCredential>) -> Result<Items> {
+    pub(super) async fn fetch<L: Listing>(&self, credential: &Arc<UpstreamCredential>) -> Result<Items> {
         if let Some(capability) = L::CAPABILITY {
             self.introduce(credential).await?;
             if self.info().is_some_and(|info| !info.offers(capability)) {

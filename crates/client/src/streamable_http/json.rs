@@ -103,11 +103,9 @@ fn pass(
     };
     if over {
         // All of it is there already, so its length is known whatever was edited.
-        relay.finish().map_err(|fault| portolan_core::Error::Backend {
-            backend: "the server",
-            action: "answer in JSON".into(),
-            source: fault,
-        })?;
+        relay
+            .finish()
+            .map_err(|fault| portolan_core::Error::backend("the server", "answer in JSON", fault))?;
         relay.length_known = true;
     }
     Ok(Reply::Json(Box::new(relay)))

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Caller, CredentialBroker, Install, Result, ServerSpec, UpstreamCredential};
+use crate::{Caller, CredentialBroker, CredentialContext, Install, Result, UpstreamCredential};
 
-/// A [`CredentialBroker`] that sends nothing to anybody.
+/// A [`CredentialBroker`] whose credentials have no headers. For an example, see there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoCredentials;
 
 #[async_trait]
 impl CredentialBroker for NoCredentials {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
+    async fn credential(&self, _: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
         Ok(Arc::new(UpstreamCredential::none()))
     }
 
-    fn forget(&self, _: &Install) {}
+    fn forget(&self, _: &Install, _: Option<&Caller>) {}
 }

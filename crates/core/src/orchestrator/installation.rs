@@ -152,7 +152,7 @@ impl Orchestrator {
             if let Some(secrets) = secrets {
                 progress(Progress::StoringSecrets);
                 self.store_secrets(server, &install, secrets, &mut stored).await?;
-                self.parts.broker.forget(&install);
+                self.parts.broker.forget(&install, None);
             }
             let versions = self.secret_versions(&install).await?;
             if stored

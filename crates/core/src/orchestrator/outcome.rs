@@ -200,7 +200,7 @@ fn failure_of(error: Error) -> Failure {
         Error::Backend { .. } => FailureKind::Start,
     };
     let mut failure = Failure::new(cause, error.to_string());
-    failure.remedy = error.remedy();
+    failure.remedy = error.remedy().map(Into::into);
     let mut source = error.source();
     while let Some(error) = source {
         failure = failure.detail(error.to_string());

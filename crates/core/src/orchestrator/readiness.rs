@@ -7,8 +7,8 @@ use http::{HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
-    Caller, Endpoint, Error, Failure, FailureKind, HttpEndpoint, Install, InstallState, RegistryExt, Result, RunSpec,
-    Secret, ServerSpec, Source, Status, Tool, UpstreamCredential, failure::seconds,
+    Caller, CredentialContext, Endpoint, Error, Failure, FailureKind, HttpEndpoint, Install, InstallState, RegistryExt,
+    Result, RunSpec, Secret, ServerSpec, Source, Status, Tool, UpstreamCredential, failure::seconds,
 };
 
 use super::{Orchestrator, Progress, run_spec};
@@ -172,7 +172,11 @@ impl Orchestrator {
             _ => self.parts.runtime.endpoint(&install.name).await?,
         };
         let caller = Caller::new((&install.owner).into(), "install");
-        let credential = self.parts.broker.credential(&caller, server, install).await?;
+        let credential = self
+            .parts
+            .broker
+            .credential(&CredentialContext::new(&caller, server, install))
+            .await?;
         self.parts
             .discovery
             .tools(&endpoint, &with_headers(server, &credential))

@@ -17,7 +17,7 @@ impl Orchestrator {
         let withdrawn = self.publish_server(&install.server).await;
         let stopped = self.parts.runtime.remove(name).await;
         let forgotten = self.remove_secrets(name).await;
-        self.parts.broker.forget(&install);
+        self.parts.broker.forget(&install, None);
         withdrawn.and(stopped).and(forgotten)?;
         self.parts
             .registry

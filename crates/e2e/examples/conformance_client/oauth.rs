@@ -10,8 +10,8 @@ use std::{
 use async_trait::async_trait;
 use http::header;
 use portolan_core::{
-    Caller, CredentialBroker, CredentialRefresh, CredentialRefusal, Error, Failure, FailureKind, Install, Result,
-    Secret, ServerSpec, UpstreamCredential, Version,
+    Caller, CredentialBroker, CredentialContext, CredentialRefresh, CredentialRefusal, Error, Failure, FailureKind,
+    Install, Result, Secret, UpstreamCredential, Version,
 };
 use rmcp::transport::auth::{OAuthClientConfig, WWWAuthenticateParams};
 use tokio::sync::Mutex;
@@ -82,11 +82,11 @@ impl OAuthBroker {
 
 #[async_trait]
 impl CredentialBroker for OAuthBroker {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
+    async fn credential(&self, _: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
         Ok(self.0.now().outbound)
     }
 
-    fn forget(&self, _: &Install) {}
+    fn forget(&self, _: &Install, _: Option<&Caller>) {}
 }
 
 /// Another token in the place of that of this edition.

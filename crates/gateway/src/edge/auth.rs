@@ -4,8 +4,8 @@ mod tokens;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
-use portolan_core::{AuthError, Authenticator, Caller, GatewayName};
+use http::{HeaderMap, header, request::Parts};
+use portolan_core::{AuthError, AuthErrorKind, Authenticator, Caller, GatewayName};
 
 pub use self::tokens::{StaticTokens, digest};
 use crate::reply::Rejection;
@@ -21,9 +21,8 @@ pub(crate) async fn authenticate(
         match authenticator.authenticate(gateway, parts).await {
             Ok(None) => {}
             Ok(Some(caller)) if caller.may_enter(gateway) => return Ok(caller),
-            // A token for another gateway is a token for another audience: as good as none (2026-07-28, authorization).
             Ok(Some(_)) => {
-                refusal = Some(AuthError::Invalid);
+                refusal = Some(AuthError::Forbidden);
                 break;
             }
             Err(refused) => {
@@ -36,32 +35,26 @@ pub(crate) async fn authenticate(
 }
 
 fn refuse(authenticators: &[Arc<dyn Authenticator>], gateway: &GatewayName, refusal: Option<AuthError>) -> Rejection {
-    let (status, problem, code) = match &refusal {
-        None => (StatusCode::UNAUTHORIZED, "authentication is required".to_owned(), None),
-        Some(AuthError::Forbidden) => (
-            StatusCode::FORBIDDEN,
-            AuthError::Forbidden.to_string(),
-            Some("insufficient_scope"),
-        ),
-        Some(refusal @ AuthError::Unavailable(source)) => {
-            tracing::warn!(%gateway, error = %source, "an authenticator does not answer");
-            (StatusCode::SERVICE_UNAVAILABLE, refusal.to_string(), None)
-        }
-        Some(refusal) => (StatusCode::UNAUTHORIZED, refusal.to_string(), Some("invalid_token")),
-    };
-    let rejection = Rejection::http(status, problem.clone());
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if let Some(AuthError::Unavailable(source)) = &refusal {
+        tracing::warn!(%gateway, error = %source, "an authenticator does not answer");
+    }
+    let kind = refusal.as_ref().map_or(AuthErrorKind::Missing, AuthError::kind);
+    let problem = refusal
+        .as_ref()
+        .map_or_else(|| "authentication is required".to_owned(), ToString::to_string);
+    let rejection = Rejection::http(kind.status(), problem);
+    if matches!(kind, AuthErrorKind::Unavailable | AuthErrorKind::Forbidden) {
         return rejection;
     }
     let challenges = authenticators
         .iter()
         .filter_map(|authenticator| authenticator.challenge(gateway));
-    let challenges = challenges.map(|challenge| match code {
-        // RFC 6750 3: a request without a token is told no error code.
-        Some(code) => format!("{challenge}, error=\"{code}\", error_description=\"{problem}\""),
-        None => challenge,
+    // RFC 6750 3: a request without a token is told no error code.
+    let challenges = challenges.map(|challenge| match &refusal {
+        Some(refusal) => challenge.for_error(refusal).header_value(),
+        None => challenge.header_value(),
     });
-    rejection.with_challenges(challenges.filter_map(|text| HeaderValue::try_from(text).ok()).collect())
+    rejection.with_challenges(challenges.collect())
 }
 
 /// The token of an `Authorization: Bearer` header, where there is exactly one such header.

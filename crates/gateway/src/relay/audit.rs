@@ -64,7 +64,7 @@ impl Drop for AuditGuard<'_> {
             &self.context.caller.subject,
             self.server,
             self.what,
-            self.outcome,
+            self.outcome.clone(),
         );
         event.action = self.action;
         event.install = Some(self.install);

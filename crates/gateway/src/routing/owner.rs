@@ -19,10 +19,8 @@ impl Inner {
         if let Some(known) = mounted.upstream.known::<L>() {
             return Some(known);
         }
-        let broker = &self.broker;
-        let credential = broker
-            .credential(&context.caller, &mount.server, &mounted.install)
-            .await;
+        let wanted = context.credential_for(mount, mounted);
+        let credential = self.broker.credential(&wanted).await;
         let listed = mounted.upstream.listed::<L>(&credential.ok()?).await.ok()?;
         Some(listed.items.clone())
     }

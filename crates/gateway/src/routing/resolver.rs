@@ -400,10 +400,8 @@ impl Inner {
     }
 
     async fn list_anew<L: Listing>(&self, context: &RequestContext, (mount, mounted): Place<'_>) -> Result<Arc<L>> {
-        let broker = &self.broker;
-        let credential = broker
-            .credential(&context.caller, &mount.server, &mounted.install)
-            .await?;
+        let wanted = context.credential_for(mount, mounted);
+        let credential = self.broker.credential(&wanted).await?;
         let listed = mounted.upstream.listed_within::<L>(&credential, MISS_AGE).await?;
         Ok(listed.items.clone())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method as Verb, Response, StatusCode};
-use portolan_core::{InstallName, Result, RpcResponse};
+use portolan_core::{CredentialContext, InstallName, Result, RpcResponse};
 use portolan_wire::{
     envelope::{self, Outcome},
     id::RequestId,
@@ -100,10 +100,9 @@ impl Inner {
             // It was taken out of the gateway in the meantime.
             return Ok(());
         };
-        let credential = self
-            .broker
-            .credential(&context.caller, server, &mounted.install)
-            .await?;
+        let wanted =
+            CredentialContext::new(&context.caller, server, &mounted.install).with_gateway(&context.gateway.spec.name);
+        let credential = self.broker.credential(&wanted).await?;
         let answer = &self.of_own_task(context, answer);
         mounted
             .upstream

@@ -86,11 +86,9 @@ impl Sessions {
     ) -> Result<String> {
         let now = self.clock.now().as_second();
         let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).map_err(|_| Error::Backend {
-            backend: "the random number generator",
-            action: "give random bytes".into(),
-            source: "it failed".into(),
-        })?;
+        SystemRandom::new()
+            .fill(&mut nonce)
+            .map_err(|_| Error::backend("the random number generator", "give random bytes", "it failed"))?;
         let ends = now.saturating_add(self.total);
         let session = Session::new(version, capabilities, nonce, bind(gateway, caller), ends, now);
         let id = self.keys.seal(Purpose::Session, &session.payload())?;

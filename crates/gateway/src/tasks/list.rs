@@ -79,8 +79,8 @@ impl Inner {
         };
         let server = &found.mount.server;
         let failed = |error| (server.name.to_string(), error);
-        let install = &found.mounted.install;
-        let credential = self.broker.credential(&context.caller, server, install).await;
+        let wanted = context.credential_for(found.mount, found.mounted);
+        let credential = self.broker.credential(&wanted).await;
         let task_ref = TaskRef {
             link: found.mounted.upstream.clone(),
             credential: credential.map_err(failed)?,

@@ -167,7 +167,7 @@ async fn what_a_policy_denies_is_neither_listed_nor_had() {
                     _ => false,
                 };
                 if secret && !is_alice {
-                    Decision::Deny
+                    Decision::deny()
                 } else {
                     Decision::Allow
                 }

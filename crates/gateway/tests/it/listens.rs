@@ -286,7 +286,7 @@ async fn a_silent_stream_is_kept_awake_and_listens_are_bounded() {
 
 #[tokio::test]
 async fn who_may_not_come_in_any_more_is_told_nothing_more() {
-    use portolan_core::{AuthError, Authenticator, Caller, GatewayName};
+    use portolan_core::{AuthError, Authenticator, Caller, Challenge, GatewayName};
     #[derive(Debug, Default)]
     struct Door(std::sync::atomic::AtomicBool);
     #[async_trait::async_trait]
@@ -301,7 +301,7 @@ async fn who_may_not_come_in_any_more_is_told_nothing_more() {
             }
             crate::support::world::tokens().authenticate(name, request).await
         }
-        fn challenge(&self, _: &GatewayName) -> Option<String> {
+        fn challenge(&self, _: &GatewayName) -> Option<Challenge> {
             None
         }
     }

@@ -322,7 +322,7 @@ async fn what_a_policy_denies_is_as_unknown() {
         if is_alice || action.tool().is_none_or(|tool| tool.name().as_str() != "count") {
             Decision::Allow
         } else {
-            Decision::Deny
+            Decision::deny()
         }
     });
     let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
-    Caller, CredentialBroker, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Owner, Publication, Result, Route,
-    Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool, UpstreamCredential,
+    Caller, CredentialBroker, CredentialContext, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Owner,
+    Publication, Result, Route, Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool, UpstreamCredential,
     memory::{MemoryRuntime, MemorySessions},
 };
 use portolan_gateway::{McpGateway, StaticTokens};
@@ -37,11 +37,11 @@ struct Telling;
 
 #[async_trait::async_trait]
 impl CredentialBroker for Telling {
-    async fn credential(&self, caller: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<UpstreamCredential>> {
+    async fn credential(&self, context: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
         let mut outbound = UpstreamCredential::none();
         let told = [
-            ("x-install", install.name.to_string()),
-            ("x-caller", caller.subject.to_string()),
+            ("x-install", context.install.name.to_string()),
+            ("x-caller", context.caller.subject.to_string()),
         ];
         for (name, value) in told {
             outbound
@@ -51,7 +51,7 @@ impl CredentialBroker for Telling {
         Ok(Arc::new(outbound))
     }
 
-    fn forget(&self, _: &Install) {}
+    fn forget(&self, _: &Install, _: Option<&Caller>) {}
 }
 
 fn team(name: &str) -> TeamId {
@@ -340,7 +340,7 @@ async fn every_call_is_recorded_once() {
     struct Kept(Mutex<Vec<(String, String, AuditOutcome)>>);
     impl AuditSink for Kept {
         fn record(&self, event: &AuditEvent<'_>) {
-            let record = (event.subject.to_string(), event.tool.to_owned(), event.outcome);
+            let record = (event.subject.to_string(), event.tool.to_owned(), event.outcome.clone());
             self.0.lock().expect("no panic").push(record);
         }
     }

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use http::HeaderName;
 use portolan_core::{
-    Caller, CredentialBroker, CredentialRefresh, CredentialRefusal, Error, Failure, FailureKind, Install, Result,
-    Secret, ServerSpec, UpstreamCredential,
+    Caller, CredentialBroker, CredentialContext, CredentialRefresh, CredentialRefusal, Error, Failure, FailureKind,
+    Install, Result, Secret, UpstreamCredential,
 };
 use portolan_fixtures::http::Fault;
 use portolan_gateway::McpGateway;
@@ -89,11 +89,11 @@ impl Counter {
 
 #[async_trait]
 impl CredentialBroker for Counter {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
+    async fn credential(&self, _: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
         Ok(self.outbound(self.now()))
     }
 
-    fn forget(&self, _: &Install) {
+    fn forget(&self, _: &Install, _: Option<&Caller>) {
         self.0.forgotten.fetch_add(1, Ordering::SeqCst);
     }
 }
@@ -402,13 +402,13 @@ struct Counted(Arc<Once>);
 
 #[async_trait]
 impl CredentialBroker for Counted {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
+    async fn credential(&self, _: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
         let mut outbound = UpstreamCredential::none();
         outbound.renewal = Some(self.0.clone());
         Ok(Arc::new(outbound))
     }
 
-    fn forget(&self, _: &Install) {}
+    fn forget(&self, _: &Install, _: Option<&Caller>) {}
 }
 
 #[async_trait]
@@ -439,13 +439,13 @@ struct Hanging;
 
 #[async_trait]
 impl CredentialBroker for Hanging {
-    async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
+    async fn credential(&self, _: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
         let mut outbound = UpstreamCredential::none();
         outbound.renewal = Some(Arc::new(Self));
         Ok(Arc::new(outbound))
     }
 
-    fn forget(&self, _: &Install) {}
+    fn forget(&self, _: &Install, _: Option<&Caller>) {}
 }
 
 #[async_trait]

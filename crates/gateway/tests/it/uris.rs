@@ -160,7 +160,7 @@ async fn what_no_server_has_is_unknown_by_the_uri_that_was_asked_for() {
                 |_: &portolan_core::Caller, action: &Action<'_>| match action {
                     // It is told what the server calls it.
                     Action::ReadResource(used) if used.uri == "note://1" && used.server.as_str() == "a" => {
-                        Decision::Deny
+                        Decision::deny()
                     }
                     _ => Decision::Allow,
                 },

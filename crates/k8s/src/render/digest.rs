@@ -45,9 +45,5 @@ fn without_contents(secret: &SecretObject) -> SecretObject {
 
 /// Objects are written with their fields in one order and their maps sorted.
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|error| Error::Backend {
-        backend: "JSON",
-        action: "write an object".into(),
-        source: Box::new(error),
-    })
+    serde_json::to_vec(value).map_err(|error| Error::backend("JSON", "write an object", error))
 }

@@ -8,10 +8,10 @@ use std::sync::{
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use portolan_core::{
-    Caller, Change, CredentialBroker, CredentialKey, CredentialReader, CredentialStore, Discovery, Endpoint, Error,
-    Gateway, GatewayName, Install, InstallName, Key, Lease, Page, Precondition, Publication, Record, RecordKind,
-    Registry, Result, Revision, RunSpec, Runtime, Secret, ServerSpec, StatusEvent, Tool, UpstreamCredential, Version,
-    Versioned,
+    Caller, Change, CredentialBroker, CredentialContext, CredentialKey, CredentialReader, CredentialStore, Discovery,
+    Endpoint, Error, Gateway, GatewayName, Install, InstallName, Key, Lease, Page, Precondition, Publication, Record,
+    RecordKind, Registry, Result, Revision, RunSpec, Runtime, Secret, ServerSnapshot, StatusEvent, UpstreamCredential,
+    Version, Versioned,
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -107,10 +107,7 @@ impl Faults {
 }
 
 fn lost() -> Error {
-    Error::Unavailable {
-        backend: "the network",
-        source: "the cable is cut".into(),
-    }
+    Error::unavailable("the network", "the cable is cut")
 }
 
 /// A backend with faults before it.
@@ -201,22 +198,17 @@ impl<T: Gateway> Gateway for Faulty<T> {
 
 #[async_trait]
 impl<T: Discovery> Discovery for Faulty<T> {
-    async fn tools(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<Vec<Tool>> {
-        self.faults.pass(self.inner.tools(endpoint, credential)).await
+    async fn snapshot(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<ServerSnapshot> {
+        self.faults.pass(self.inner.snapshot(endpoint, credential)).await
     }
 }
 
 #[async_trait]
 impl<T: CredentialBroker> CredentialBroker for Faulty<T> {
-    async fn credential(
-        &self,
-        caller: &Caller,
-        server: &ServerSpec,
-        install: &Install,
-    ) -> Result<Arc<UpstreamCredential>> {
-        self.faults.pass(self.inner.credential(caller, server, install)).await
+    async fn credential(&self, context: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
+        self.faults.pass(self.inner.credential(context)).await
     }
-    fn forget(&self, install: &Install) {
-        self.inner.forget(install);
+    fn forget(&self, install: &Install, caller: Option<&Caller>) {
+        self.inner.forget(install, caller);
     }
 }

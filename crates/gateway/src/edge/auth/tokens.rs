@@ -13,8 +13,8 @@ use futures_util::{StreamExt, stream::BoxStream};
 use http::request::Parts;
 use jiff::Timestamp;
 use portolan_core::{
-    AuthError, Authenticator, Caller, Change, Clock, Error, GatewayName, Key, Page, Record, RecordKind, Registry,
-    Result, Revision, Secret, Subject, SystemClock, TokenDigest, TokenGrant, UserId,
+    AuthError, Authenticator, Caller, Challenge, Change, Clock, Error, GatewayName, Key, Page, Record, RecordKind,
+    Registry, Result, Revision, Secret, Subject, SystemClock, TokenDigest, TokenGrant, UserId,
 };
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
@@ -137,11 +137,9 @@ impl StaticTokens {
     /// Makes a token of 256 random bits, with the digest to keep of it.
     pub fn mint() -> Result<(Secret, TokenDigest)> {
         let mut bytes = [0; 32];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Backend {
-            backend: "the random number generator",
-            action: "give random bytes".into(),
-            source: "it failed".into(),
-        })?;
+        SystemRandom::new()
+            .fill(&mut bytes)
+            .map_err(|_| Error::backend("the random number generator", "give random bytes", "it failed"))?;
         let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
         let digest = digest(&token);
         Ok((Secret::new(token), digest))
@@ -191,8 +189,8 @@ impl Authenticator for StaticTokens {
         }
     }
 
-    fn challenge(&self, gateway: &GatewayName) -> Option<String> {
-        Some(format!("Bearer realm=\"{gateway}\""))
+    fn challenge(&self, gateway: &GatewayName) -> Option<Challenge> {
+        Some(Challenge::bearer().with_realm(gateway.as_str()))
     }
 }
 
