@@ -21,7 +21,7 @@ use crate::{
     collect::{self, CollectError},
     conversation::Conversation,
     steps::{Events, InputRequired, TaskCreated},
-    streamable_http::{events, json::JsonRelay},
+    streamable_http::json::JsonRelay,
     transform::{TaskIdTransform, UriRewrite},
 };
 
@@ -187,7 +187,7 @@ impl Reply {
         match self {
             Self::Message(message) | Self::HeaderMismatch(message) | Self::TaskRequired(message) => Ok(Some(message)),
             Self::Json(body) => collect::body(body, limit).await.map(Some),
-            Self::Events(events) => events::last_response(events, limit).await,
+            Self::Events(events) => collect::last_response(events, limit).await,
             Self::InputRequired(_) | Self::Task(_) | Self::Cancelled => Ok(None),
         }
     }

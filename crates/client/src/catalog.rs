@@ -15,7 +15,7 @@ pub(crate) mod tools;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use portolan_core::{Result, Tool, UpstreamCredential};
+use portolan_core::{Result, ServerSnapshot, Tool, UpstreamCredential};
 use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
@@ -144,6 +144,37 @@ impl UpstreamServer {
     pub async fn fetch_tools(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
         let listed = self.items(&Method::ToolsList, Tools::MEMBER, credential).await?;
         Ok(tools::parse(self, listed.items))
+    }
+
+    /// Asks the server for all that it lists, in its order: tools, prompts, resources and templates. What cannot be used is
+    /// left out and logged; nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`UpstreamServer::call`].
+    pub async fn fetch_snapshot(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<ServerSnapshot> {
+        let mut snapshot = ServerSnapshot::of_tools(self.fetch_tools(credential).await?);
+        snapshot.prompts = self.fetch_usable::<Prompts>("name", credential).await?;
+        snapshot.resources = self.fetch_usable::<Resources>("uri", credential).await?;
+        snapshot.templates = self.fetch_usable::<ResourceTemplates>("uriTemplate", credential).await?;
+        Ok(snapshot)
+    }
+
+    /// The items of a list that are within the limits and have the member `key`.
+    async fn fetch_usable<L: Listing>(
+        &self,
+        key: &str,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<Vec<Box<RawValue>>> {
+        let mut items = self.fetch::<L>(credential).await?.items;
+        items.retain(|item| match limits::has_name(item, key, &self.config().limits) {
+            Ok(()) => true,
+            Err(problem) => {
+                tracing::warn!(server = %self.spec.name, list = L::MEMBER, problem, "an item is left out");
+                false
+            }
+        });
+        Ok(items)
     }
 
     /// Takes over the tools that a registry keeps, unless it says the same as before: the server itself may have been asked

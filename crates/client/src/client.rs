@@ -26,6 +26,8 @@ struct Shared {
     config: ClientConfig,
     connect: Arc<dyn Connect>,
     tasks: TaskTracker,
+    /// What listens to servers, until it is not wanted or the client ends.
+    streams: TaskTracker,
     /// Cancelled when the client ends: stops what would go on for ever.
     ended: CancellationToken,
 }
@@ -49,6 +51,7 @@ impl Client {
                 config,
                 connect,
                 tasks: TaskTracker::new(),
+                streams: TaskTracker::new(),
                 ended: CancellationToken::new(),
             }),
         }
@@ -72,6 +75,22 @@ impl Client {
     /// Stops what this client runs in the background: listening to servers, refreshing lists.
     pub fn end(&self) {
         self.shared.ended.cancel();
+    }
+
+    /// Ends this client, and waits until the streams that it has open to servers are closed, each with the session that it is
+    /// in, and until its background work is done.
+    pub async fn closed(&self) {
+        self.end();
+        self.shared.streams.close();
+        self.shared.tasks.close();
+        // A stream that closes leaves the end of its session to do.
+        self.shared.streams.wait().await;
+        self.shared.tasks.wait().await;
+    }
+
+    /// What listens to servers.
+    pub(crate) fn streams(&self) -> &TaskTracker {
+        &self.shared.streams
     }
 
     /// Sends an HTTP request to the server at `uri`, over a connection of `pool` or a new one, and waits for the head of the

@@ -3,6 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
+use portolan_wire::sse;
+
+use crate::streamable_http::events;
 
 /// Why a body could not be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +49,30 @@ where
         rest.extend_from_slice(&data);
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// Reads an event stream to its end, and returns the JSON-RPC response that it ends with; `None` if it ends without.
+///
+/// # Errors
+///
+/// [`CollectError::TooLarge`] when one event is larger than `limit`, [`CollectError::Broken`] when the body fails.
+pub async fn last_response<B>(body: B, limit: usize) -> Result<Option<Bytes>, CollectError>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut body = std::pin::pin!(body);
+    let mut decoder = sse::Decoder::new(limit);
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(|_| CollectError::Broken)?.into_data() {
+            decoder.push(data);
+        }
+        while let Some(event) = decoder.next_event().map_err(|_| CollectError::TooLarge)? {
+            if events::outcome(&event.data).is_some() {
+                return Ok(Some(event.data));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// A media type without its parameters.

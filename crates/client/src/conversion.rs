@@ -16,7 +16,7 @@ use portolan_wire::{
     level::LogLevel,
     method::Method,
     object::RawObject,
-    rewrite::{Edit, JsonPath, ResponseStream, ResultType},
+    rewrite::{Edit, ResponseStream, ResultType},
 };
 use crate::call::UpstreamRequest;
 use crate::capabilities::ClientCapabilities;
@@ -28,7 +28,7 @@ use crate::transform::TaskIdTransform;
 use crate::transform::TaskRole;
 use crate::transform::UriRewrite;
 
-pub(crate) use self::request::{client_capabilities, client_info, modern_meta, own_token, params};
+pub(crate) use self::request::{client_info, modern_meta, own_token, params};
 
 /// How the answer to one request is turned into the client's.
 #[derive(Clone, Debug)]

@@ -24,8 +24,8 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 
-#[cfg(feature = "fuzzing")]
-pub(crate) use self::test_io::heard;
+
+
 pub(crate) use self::{body::ResponseBody, pool::ConnectionPool};
 use self::{
     buffered_io::{BufferedIo, Stream},
@@ -33,8 +33,6 @@ use self::{
     head::{Head, HeadReader},
     pool::{IDLE_FOR, said_idle_for},
 };
-use crate::connect::Io;
-use crate::http1::framing::Chunk;
 
 /// A connection to a server.
 pub(crate) struct Connection {

@@ -15,6 +15,9 @@ mod conversation;
 mod conversion;
 mod eras;
 pub mod failure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http1;
 mod in_flight;
 mod inject;

@@ -18,7 +18,7 @@ pub struct ServerInfo {
 
 /// What is known of one server; nothing before it has introduced itself.
 #[derive(Debug, Default)]
-pub struct ServerInfoCell(ArcSwapOption<ServerInfo>);
+pub(crate) struct ServerInfoCell(ArcSwapOption<ServerInfo>);
 
 impl ServerInfo {
     /// Whether it has a capability, such as `prompts`.
@@ -37,12 +37,12 @@ impl ServerInfo {
 }
 
 impl ServerInfoCell {
-    pub fn get(&self) -> Option<Arc<ServerInfo>> {
+    pub(crate) fn get(&self) -> Option<Arc<ServerInfo>> {
         self.0.load_full()
     }
 
     /// Reads the result of `initialize` or `server/discover`.
-    pub fn learn(&self, result: &Bytes) {
+    pub(crate) fn learn(&self, result: &Bytes) {
         let Ok(result) = RawObject::parse(result) else { return };
         let capabilities = result
             .get("capabilities")
@@ -57,7 +57,7 @@ impl ServerInfoCell {
     }
 
     /// Takes over how a stdio server introduced itself to its owner.
-    pub fn learn_handshake(&self, hello: &ServerHandshake) {
+    pub(crate) fn learn_handshake(&self, hello: &ServerHandshake) {
         self.keep(ServerInfo {
             capabilities: RawObject::parse(&hello.capabilities).unwrap_or_default(),
             instructions: hello.instructions.as_deref().map(Into::into),

@@ -107,7 +107,7 @@ pub struct TaskCreated {
 }
 
 /// Why an answer of a client to a question does not fit.
-pub type Problem = &'static str;
+pub(crate) type Problem = &'static str;
 
 impl Events {
     /// The next step; `None` at the end.

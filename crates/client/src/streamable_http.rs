@@ -41,10 +41,6 @@ use crate::http1::body::ResponseBody;
 use crate::http1::pool::ConnectionPool;
 use crate::in_flight::InFlightCall;
 use crate::server_info::ServerInfoCell;
-pub(crate) use self::{
-    listening::{AnswerHead, PendingHead},
-    resume::ResumeOutcome,
-};
 
 /// A server at a URL.
 #[derive(Debug)]
@@ -108,6 +104,11 @@ impl HttpServer {
     /// How long a question may be open.
     pub fn question_time(&self) -> Duration {
         self.client.config().timeouts.server_request
+    }
+
+    /// What listens to servers.
+    pub(crate) fn streams(&self) -> &TaskTracker {
+        self.client.streams()
     }
 
     /// Cancelled when the gateway is gone.

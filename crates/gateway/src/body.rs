@@ -1,5 +1,6 @@
 //! The body of a reply: whole, or relayed as it comes.
 
+mod generated;
 mod keep_alive;
 
 use std::{
@@ -15,7 +16,10 @@ use portolan_core::BoxError;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::keep_alive::KeepAliveBody;
+pub(crate) use self::{
+    generated::{EventWriter, GeneratedBody},
+    keep_alive::KeepAliveBody,
+};
 
 /// A reply's body.
 #[derive(Debug)]

@@ -49,7 +49,8 @@ impl StoredCredentials {
                 outbound.version = outbound.version.max(version);
             }
         }
-        Ok(outbound)
+        // An install has one set of answers for all its callers, so they share the lists of its server.
+        Ok(outbound.with_scope(""))
     }
 
     async fn value(

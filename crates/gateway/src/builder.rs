@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use http::HeaderName;
+use portolan_client::UpstreamServer;
 use portolan_core::{
     Alias, AllowAll, AuditSink, Authenticator, Bus, Caller, Channel, CredentialBroker, CredentialContext, Endpoint,
     Error, GatewayName, GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Owner, Policy, ProtocolEra,
@@ -11,7 +12,7 @@ use portolan_core::{
     Source, SystemClock, TraceAudit, UpstreamCredential, memory::MemorySessions,
 };
 
-use crate::{GatewayConfig, GatewayParts, McpGateway, TokenKeys, upstream::UpstreamServer};
+use crate::{GatewayConfig, GatewayParts, McpGateway, TokenKeys};
 
 /// A server to put a gateway in front of.
 #[derive(Clone, Debug)]
@@ -271,10 +272,10 @@ impl Builder {
         let mut links = Vec::with_capacity(servers.len());
         let mut routes = Vec::with_capacity(servers.len());
         for server in servers {
-            let link = Arc::new(UpstreamServer::endpoint(
+            let link = Arc::new(UpstreamServer::at_endpoint(
+                gateway.client(),
                 server.spec.clone(),
                 server.endpoint,
-                gateway.connector(),
             )?);
             gateway.adopt(server.install.name, &link);
             routes.push(Route::new(server.spec, vec![server.install], true));
@@ -329,7 +330,8 @@ impl Builder {
             spec: Arc::new(spec),
             install: Arc::new(install),
             endpoint,
-            outbound: Arc::new(outbound),
+            // All callers send the same, so they share the lists of the server.
+            outbound: Arc::new(outbound.with_scope("")),
         })
     }
 }

@@ -1,8 +1,14 @@
 //! What a gateway can be told, each with its default.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use portolan_wire::era::ProtocolVersion;
+use bytes::Bytes;
+use portolan_client::ClientConfig;
+use portolan_core::AuditSink;
+use portolan_wire::{
+    era::ProtocolVersion,
+    object::{self, RawObject},
+};
 use url::Url;
 
 /// How a gateway behaves. Every field has a safe default; change what you need.
@@ -26,7 +32,7 @@ pub struct GatewayConfig {
     /// its reader (DNS rebinding). Default: loopback names.
     pub hosts: Hosts,
     /// Origins of web pages that may call, such as `https://app.example.com`, beside those whose host is in `hosts`.
-    /// Default: none. Requests without `PendingCall` come from no web page and pass.
+    /// Default: none. Requests without `Origin` come from no web page and pass.
     pub origins: Vec<String>,
     /// Limits of what is taken in and held.
     pub limits: GatewayLimits,
@@ -40,6 +46,45 @@ pub struct GatewayConfig {
     /// does only as one: then the gateway asks for the task until it is over. Default false: such a client is told what it
     /// lacks (-32021), as by the server itself. Across the eras the gateway always asks.
     pub drive_tasks: bool,
+    /// The path that the gateway answers below, so that gateway `default` is at `<path>/default`. A host that mounts the
+    /// gateway below a path, and so cuts that path off, sets the empty path. Default `/mcp`.
+    pub path: String,
+}
+
+impl GatewayConfig {
+    /// The `serverInfo` of the gateway, as JSON.
+    pub(crate) fn server_info(&self) -> Bytes {
+        let mut info = RawObject::new();
+        info.set("name", object::quote(&self.name));
+        info.set("version", object::quote(env!("CARGO_PKG_VERSION")));
+        info.to_bytes()
+    }
+
+    /// How the gateway's client behaves towards servers. Changed definitions go to `audit`.
+    pub(crate) fn client(&self, audit: Arc<dyn AuditSink>) -> ClientConfig {
+        let (limits, timeouts) = (&self.limits, &self.timeouts);
+        let mut client = ClientConfig::default().with_name(self.name.clone());
+        client.limits.message_bytes = limits.message_bytes;
+        client.limits.held_bytes = limits.held_bytes;
+        client.limits.items = limits.tools;
+        client.limits.definition_bytes = limits.definition_bytes;
+        client.limits.schema_depth = limits.schema_depth;
+        client.limits.sessions_per_caller = limits.sessions_per_caller;
+        client.timeouts.call = timeouts.call;
+        client.timeouts.call_total = timeouts.call_total;
+        client.timeouts.connect = timeouts.connect;
+        client.timeouts.handshake = timeouts.handshake;
+        client.timeouts.wake = timeouts.wake;
+        client.timeouts.list = timeouts.list;
+        client.timeouts.list_age = timeouts.list_age;
+        client.timeouts.server_request = timeouts.server_request;
+        client.timeouts.state = timeouts.state;
+        client.timeouts.stream_after = timeouts.stream_after;
+        client.timeouts.listen_grace = timeouts.listen_grace;
+        client.may_suspend = limits.suspended > 0;
+        client.on_definition_change = Some(Arc::new(move |change| audit.definition_changed(change)));
+        client
+    }
 }
 
 /// Which `Host` names are answered.
@@ -187,6 +232,7 @@ impl Default for GatewayConfig {
             timeouts: Timeouts::default(),
             replica: None,
             drive_tasks: false,
+            path: "/mcp".into(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use portolan_client::ClientCapabilities;
 use portolan_core::{
     Caller, Clock, GatewayName, Subject, UserId,
     memory::{ManualClock, MemorySessions},
@@ -12,8 +13,8 @@ use crate::{
     GatewayConfig, TokenKeys,
     replay::{EventId, ReplayStore, StreamId},
     seal::Purpose,
-    server_requests::{ClientCapabilities, RequestState, ServerRequestId},
-    session::Sessions,
+    server_requests::{RequestState, ServerRequestId},
+    sessions::Sessions,
 };
 
 /// Seals the id of a question with `payload`.
@@ -68,13 +69,13 @@ pub fn is_event_id(keys: &TokenKeys, text: &str) -> bool {
 /// What comes of a server's event stream for a client, in pieces of `size` bytes: all that it is sent, how much is asked, and
 /// whether the stream broke off. The first byte says which eras speak.
 pub fn events(data: &[u8], size: usize) -> (Vec<u8>, usize, bool) {
-    crate::upstream::fuzz_events(data, size)
+    portolan_client::fuzzing::events(data, size)
 }
 
 /// What is heard of a server that answers an HTTP request with these bytes, `step` at a time: the status, the body, and
 /// whether it came to its end. `None` if it is no answer.
 pub fn answer(words: &[u8], step: usize) -> Option<(u16, Vec<u8>, bool)> {
-    let heard = crate::upstream::heard(words, step)?;
+    let heard = portolan_client::fuzzing::heard(words, step)?;
     assert!(heard.is_whole || !heard.is_kept, "half an answer leaves no connection");
     Some((heard.status, heard.body, heard.is_whole))
 }

@@ -1,11 +1,14 @@
-//! The gateway as a service: the way of every request, from top to bottom.
+//! The gateway: its services, and the way of every request through them.
 
 use std::{
     convert::Infallible,
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,37 +16,33 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method as Verb, Request, Response, StatusCode};
-use http_body::Body as HttpBody;
+use portolan_client::{Client, Tools, UpstreamServer};
 use portolan_core::{
-    AuditSink, Authenticator, BoxError, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName,
-    Policy, Publication, Result, ServerName, ServerSnapshot, ServerSpec, SessionStore, Source, Tool,
-    UpstreamCredential,
+    AuditSink, Authenticator, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName,
+    InstallName, Policy, Publication, Result, ServerName, ServerSnapshot, ServerSpec, SessionStore, Source,
+    Tool, UpstreamCredential,
 };
-use portolan_wire::{
-    envelope::{self, Incoming, Message},
-    era::{self, ClientEra},
-    object::RawObject,
-};
-use tokio::sync::Semaphore;
+use portolan_wire::envelope;
 use tokio_util::sync::DropGuard;
 
 use crate::{
-    auth,
-    body::{Body, KeepAliveBody},
-    call_future::FuturePool,
+    body::Body,
     config::GatewayConfig,
-    exposure::ExposedTools,
-    guard, intake,
-    replay::ReplayStore,
+    cursor::Cursors,
+    edge::{self, Authentication},
+    housekeeping::Housekeeping,
+    lists::Lists,
+    protocol::Protocol,
+    relay::Relay,
+    replay::{ReplayStore, Replays},
+    replicas::Replicas,
     reply::Rejection,
-    request_context::RequestContext,
-    routes::RouteTable,
+    routing::{RequestContext, Resolver, RouteTable},
     seal::TokenKeys,
     server_requests::ServerRequests,
-    session::Sessions,
-    subscriptions::Streams,
-    tasks::TaskInputs,
-    upstream::{Connector, UpstreamServer},
+    sessions::Sessions,
+    subscriptions::Subscriptions,
+    tasks::Tasks,
 };
 
 /// Serves gateways to MCP clients of both eras, at `/mcp/<gateway>`.
@@ -52,28 +51,24 @@ use crate::{
 /// clones are one gateway.
 #[derive(Clone)]
 pub struct McpGateway {
-    inner: Arc<Inner>,
+    services: Arc<Services>,
 }
 
-/// What a gateway is made of.
-pub(crate) struct Inner {
-    pub(crate) config: Arc<GatewayConfig>,
-    pub(crate) table: RouteTable,
-    pub(crate) sessions: Sessions,
-    pub(crate) keys: Arc<TokenKeys>,
-    pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
-    pub(crate) policy: Arc<dyn Policy>,
-    pub(crate) broker: Arc<dyn CredentialBroker>,
-    pub(crate) audit: Arc<dyn AuditSink>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) connector: Arc<Connector>,
-    pub(crate) calls: Arc<Semaphore>,
-    pub(crate) future_pool: Arc<FuturePool>,
-    pub(crate) server_requests: ServerRequests,
-    pub(crate) replay_store: Arc<ReplayStore>,
-    pub(crate) task_inputs: TaskInputs,
-    pub(crate) bus: Option<Arc<dyn Bus>>,
-    pub(crate) streams: Streams,
+/// The services that a gateway is made of.
+struct Services {
+    config: Arc<GatewayConfig>,
+    client: Client,
+    table: Arc<RouteTable>,
+    authentication: Arc<Authentication>,
+    sessions: Arc<Sessions>,
+    replay_store: Arc<ReplayStore>,
+    server_requests: Arc<ServerRequests>,
+    subscriptions: Arc<Subscriptions>,
+    relay: Arc<Relay>,
+    protocol: Protocol,
+    housekeeping: Arc<Housekeeping>,
+    /// The number of the next request.
+    next_request: AtomicU64,
     /// Ends what works in the background when the gateway is gone.
     _ends: DropGuard,
 }
@@ -104,227 +99,301 @@ pub struct GatewayParts {
 }
 
 impl McpGateway {
-    /// A gateway of these parts, which serves nothing until something is published.
+    /// Creates a gateway of these parts, which serves nothing until something is published.
+    ///
+    /// For an example, see [`McpGateway::builder`], which fills in the parts.
     pub fn new(parts: GatewayParts) -> Self {
-        let config = Arc::new(parts.config);
-        let keys = Arc::new(parts.keys);
-        let connector = Arc::new(Connector::new(config.clone(), parts.audit.clone()));
-        let replay_store = Arc::new(ReplayStore::new(&config, connector.tasks.clone()));
-        let inner = Inner {
-            table: RouteTable::new(parts.runtime, connector.clone()),
-            sessions: Sessions::new(
-                &config,
-                keys.clone(),
-                parts.sessions,
-                parts.clock.clone(),
-                connector.tasks.clone(),
-                replay_store.clone(),
-            ),
-            replay_store,
-            calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
-            future_pool: Arc::default(),
-            server_requests: ServerRequests::new(&config),
-            task_inputs: TaskInputs::new(&config),
-            bus: parts.bus,
-            streams: Streams::new(&config),
-            _ends: connector.ended.clone().drop_guard(),
-            keys,
-            authenticators: parts.authenticators,
-            policy: parts.policy,
-            broker: parts.broker,
-            audit: parts.audit,
-            clock: parts.clock,
-            connector,
-            config,
-        };
-        let inner = Arc::new(inner);
-        // Outside of a runtime, the first session or stream does this.
-        inner.keep();
-        Self { inner }
+        let services = Arc::new(Services::new(parts));
+        // Outside of a runtime, the first request does this.
+        services.housekeeping.start();
+        Self { services }
     }
 
-    /// How many sessions of legacy clients are remembered now.
+    /// Returns the number of sessions of legacy clients that are remembered now.
     pub fn session_count(&self) -> usize {
-        self.inner.sessions.count()
+        self.services.sessions.count()
     }
 
-    /// How many calls wait now for their clients' answers to servers' questions.
+    /// Returns the number of calls that wait now for their clients' answers to server requests.
     pub fn question_count(&self) -> usize {
-        self.inner.server_requests.count()
+        self.services.server_requests.count()
     }
 
-    /// How many streams of calls are kept now, so that legacy clients whose connections break can go on with them: those
-    /// that go on, and those that have ended a while ago.
+    /// Returns the number of streams of calls that are kept now, so that legacy clients whose connections break can resume
+    /// them: those that go on, and those that have ended a while ago.
     pub fn replay_count(&self) -> usize {
-        self.inner.replay_store.len()
+        self.services.replay_store.len()
     }
 
-    /// How many streams outside of calls are open now: listens of modern clients, GET streams of legacy ones.
+    /// Returns the number of streams outside of calls that are open now: listens of modern clients, GET streams of legacy
+    /// ones.
     pub fn stream_count(&self) -> usize {
-        self.inner.streams.count()
+        self.services.subscriptions.count()
     }
 
     /// Prepares for the end: ends the streams outside of calls (listens with their result, as 2026-07-28 asks) and takes
-    /// no more of them, so that clients open them elsewhere. What waits here for people, and could be answered nowhere
-    /// else, is not waited for: calls that are kept for modern clients are cancelled at their servers, and who comes back
-    /// to one is told that it is lost; a legacy client whose call would be made again with answers gets a failure on its
+    /// no more of them, so that clients open them elsewhere. Calls that wait here for a person, and could be answered nowhere
+    /// else, are not waited for: suspended calls of modern clients are cancelled at their servers, and a client that comes
+    /// back to one learns that it is lost; a legacy client whose call would be sent again with answers gets a failure on its
     /// stream. Then waits for the calls under way and for what outlives them (cancellations, ended sessions), at most
-    /// this long. Calls go on to be served; no new ones are kept.
-    pub async fn drain(&self, at_most: Duration) {
-        self.inner.streams.drain();
-        self.inner.server_requests.drain();
-        let tasks = &self.inner.connector.tasks;
-        let all = self.inner.places();
+    /// `within`. Calls are still served; none is suspended any more.
+    ///
+    /// ```
+    /// # async fn example(gateway: portolan_gateway::McpGateway) {
+    /// gateway.drain(std::time::Duration::from_secs(10)).await;
+    /// # }
+    /// ```
+    pub async fn drain(&self, within: Duration) {
+        let services = &self.services;
+        services.subscriptions.drain();
+        services.server_requests.drain();
+        let background = services.client.background();
         let quiet = async {
-            // To wait for the places themselves would keep new calls out.
-            while self.inner.calls.available_permits() < all || self.inner.server_requests.kept() > 0 {
+            // To wait for permits would keep new calls out.
+            while !services.relay.is_quiet() || services.server_requests.suspended_count() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            tasks.close();
-            tasks.wait().await;
+            background.close();
+            background.wait().await;
         };
-        let _ = tokio::time::timeout(at_most, quiet).await;
-        tasks.reopen();
+        let _ = tokio::time::timeout(within, quiet).await;
+        background.reopen();
     }
 
-    pub(crate) fn adopt(&self, install: portolan_core::InstallName, upstream: &Arc<UpstreamServer>) {
-        self.inner.table.adopt(install, upstream);
-    }
-
-    pub(crate) fn publish_now(&self, publication: Publication) -> Result<()> {
-        let name = publication.gateway.name.clone();
-        if self.inner.table.publish(publication)? {
-            self.inner.republished(&name);
-        }
-        Ok(())
-    }
-
-    /// Asks a server in the background what it can do, so that the first client need not wait.
-    pub(crate) fn warm(&self, link: Arc<UpstreamServer>, credential: Arc<UpstreamCredential>) {
-        self.inner.connector.tasks.spawn(async move {
-            if let Err(error) = link.listed::<ExposedTools>(&credential).await {
-                tracing::warn!(server = %link.server.name, %error, "a server cannot be asked for its tools yet");
-            }
-        });
-    }
-
-    pub(crate) fn connector(&self) -> Arc<Connector> {
-        self.inner.connector.clone()
+    /// Ends the gateway in order: refuses new calls, does what [`drain`](Self::drain) does, then closes every stream that
+    /// the gateway has open to a server, with the session that it is in. Takes at most `within`.
+    ///
+    /// When this returns no call is under way, unless it took longer than `within`. The gateway cannot be used again.
+    ///
+    /// ```
+    /// # async fn example(gateway: portolan_gateway::McpGateway) {
+    /// gateway.shutdown(std::time::Duration::from_secs(10)).await;
+    /// # }
+    /// ```
+    pub async fn shutdown(&self, within: Duration) {
+        let deadline = tokio::time::Instant::now() + within;
+        self.services.relay.refuse_calls();
+        self.drain(within).await;
+        let _ = tokio::time::timeout_at(deadline, self.services.client.closed()).await;
     }
 
     /// Answers one request.
+    ///
+    /// ```
+    /// use http::{Request, StatusCode};
+    /// use http_body_util::Empty;
+    /// use portolan_gateway::McpGateway;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
+    /// let gateway = McpGateway::builder().build().expect("a gateway");
+    /// let request = Request::post("/mcp/default").header("host", "localhost").body(Empty::new()).expect("a request");
+    /// assert_eq!(gateway.respond(request).await.status(), StatusCode::UNAUTHORIZED);
+    /// # });
+    /// ```
     pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        match self.inner.serve(request).await {
+        match self.services.serve(request).await {
             Ok(response) => response,
             Err(rejection) => rejection.into_response(),
         }
     }
+
+    /// The client that this gateway calls servers with.
+    pub(crate) fn client(&self) -> &Client {
+        &self.services.client
+    }
+
+    /// Puts a server in that was made elsewhere, so that publications find it under its install.
+    pub(crate) fn adopt(&self, install: InstallName, upstream: &Arc<UpstreamServer>) {
+        self.services.table.adopt(install, upstream);
+    }
+
+    pub(crate) fn publish_now(&self, publication: Publication) -> Result<()> {
+        let name = publication.gateway.name.clone();
+        if self.services.table.publish(publication)? {
+            self.republished(&name);
+        }
+        Ok(())
+    }
+
+    /// Asks a server in the background for its tools, so that the first client need not wait.
+    pub(crate) fn warm(&self, upstream: Arc<UpstreamServer>, credential: Arc<UpstreamCredential>) {
+        self.services.client.background().spawn(async move {
+            if let Err(error) = upstream.list::<Tools>(&credential).await {
+                tracing::warn!(server = %upstream.spec().name, %error, "a server cannot be asked for its tools yet");
+            }
+        });
+    }
+
+    fn republished(&self, name: &GatewayName) {
+        let published = self.services.table.get(name.as_str());
+        self.services.subscriptions.republished(name, published);
+    }
+
+    /// A server at `endpoint` that is no entry of the catalogue.
+    fn server_at(&self, endpoint: &Endpoint) -> Result<Arc<UpstreamServer>> {
+        // The name stands in messages only.
+        let source = Source::Command {
+            program: "discovery".into(),
+            args: Vec::new(),
+            transport: Default::default(),
+        };
+        let server = Arc::new(ServerSpec::new(ServerName::parse("discovery")?, source)?);
+        UpstreamServer::at_endpoint(&self.services.client, server, endpoint.clone()).map(Arc::new)
+    }
 }
 
-impl Inner {
-    /// A stream of events to a client, kept awake.
-    pub(crate) fn keep_alive(
-        &self,
-        events: impl HttpBody<Data = Bytes, Error = BoxError> + Send + Unpin + 'static,
-    ) -> Body {
-        Body::relayed(KeepAliveBody::new(events, self.config.timeouts.keep_alive))
+impl Services {
+    fn new(parts: GatewayParts) -> Self {
+        let (config, keys, clock) = (Arc::new(parts.config), Arc::new(parts.keys), parts.clock);
+        let client = Client::new(config.client(parts.audit.clone()));
+        let background = client.background().clone();
+        let resolver = Arc::new(Resolver::new(parts.policy, parts.broker));
+        let table = Arc::new(RouteTable::new(parts.runtime, client.clone()));
+        let replicas = Arc::new(Replicas::new(&config, parts.bus, client.clone()));
+        let authentication = Authentication::new(parts.authenticators, parts.audit.clone(), clock.clone());
+        let authentication = Arc::new(authentication);
+        let replay_store = Arc::new(ReplayStore::new(&config, background.clone()));
+        let sessions = Arc::new(Sessions::new(
+            &config,
+            keys.clone(),
+            parts.sessions.clone(),
+            clock.clone(),
+            background.clone(),
+            replay_store.clone(),
+        ));
+        let server_requests = Arc::new(ServerRequests::new(&config, &keys, &clock, &resolver, &replicas));
+        let cursors = Cursors::new(keys.clone());
+        let tasks = Arc::new(Tasks::new(
+            &config,
+            &keys,
+            &clock,
+            parts.sessions,
+            &resolver,
+            &sessions,
+            cursors.clone(),
+            &server_requests,
+        ));
+        let subscriptions = Arc::new(Subscriptions::new(
+            &config,
+            &keys,
+            &resolver,
+            &sessions,
+            &replicas,
+            &server_requests,
+            &background,
+        ));
+        let relay = Relay::new(&config, &resolver, &server_requests, &tasks, &replicas, &parts.audit, &clock);
+        let relay = Arc::new(relay);
+        let protocol = Protocol {
+            lists: Lists::new(&config, &resolver, cursors),
+            replays: Replays::new(&config, &keys, &replicas, &replay_store, &background),
+            config: config.clone(),
+            sessions: sessions.clone(),
+            relay: relay.clone(),
+            tasks,
+            subscriptions: subscriptions.clone(),
+            server_requests: server_requests.clone(),
+            replicas: replicas.clone(),
+            background,
+        };
+        let housekeeping = Arc::new(Housekeeping {
+            config: config.clone(),
+            table: table.clone(),
+            authentication: authentication.clone(),
+            sessions: sessions.clone(),
+            replay_store: replay_store.clone(),
+            subscriptions: subscriptions.clone(),
+            replicas,
+            ended: client.ended().clone(),
+            started: AtomicBool::new(false),
+        });
+        let start = u64::from_be_bytes(first_bytes(crate::replicas::random_handle()));
+        Self {
+            _ends: client.ended().clone().drop_guard(),
+            next_request: AtomicU64::new(start),
+            config,
+            client,
+            table,
+            authentication,
+            sessions,
+            replay_store,
+            server_requests,
+            subscriptions,
+            relay,
+            protocol,
+            housekeeping,
+        }
     }
 
-    /// How many calls may be under way at once.
-    fn places(&self) -> usize {
-        self.config.limits.calls.min(Semaphore::MAX_PERMITS)
-    }
-
-    async fn serve<B>(self: &Arc<Self>, request: Request<B>) -> Result<Response<Body>, Rejection>
+    /// The way of every request: which gateway, from where, by whom, and what.
+    async fn serve<B>(&self, request: Request<B>) -> Result<Response<Body>, Rejection>
     where
         B: http_body::Body<Data = Bytes>,
     {
+        self.housekeeping.start();
         let (head, body) = request.into_parts();
-        // who?
-        guard::check(&self.config, &head)?;
-        let name = gateway_name(head.uri.path());
-        let Some(gateway) = self.table.get(name) else {
-            return Err(self.unknown_gateway(name, &head).await);
+        edge::check_origin(&self.config, &head)?;
+        let request_id: Box<str> = format!("{:016x}", self.next_request.fetch_add(1, Ordering::Relaxed)).into();
+        let name = gateway_name(&self.config.path, head.uri.path());
+        let Some(gateway) = name.and_then(|name| self.table.get(name)) else {
+            return Err(self.unknown_gateway(name, &head, &request_id).await);
         };
-        let caller = auth::authenticate(&self.authenticators, &gateway.spec.name, &head).await?;
+        let caller = self.authentication.caller(&gateway.spec.name, &head, &request_id).await?;
         let context = Arc::new(RequestContext {
             gateway,
             caller,
             headers: head.headers,
             uri: head.uri,
             extensions: head.extensions,
+            request_id,
         });
-        // what?
         match head.method {
             Verb::POST => {}
-            Verb::DELETE if intake::names_session(&context.headers) => {
-                return Box::pin(self.end_session(&context)).await;
+            Verb::DELETE if edge::names_session(&context.headers) => {
+                return Box::pin(self.protocol.end_session(&context)).await;
             }
-            Verb::GET => return Box::pin(self.open_stream(&context)).await,
+            Verb::GET => return Box::pin(self.protocol.get(&context)).await,
             _ => return Err(Rejection::method("POST")),
         }
-        intake::check_types(&context.headers)?;
-        let text = intake::read(&self.config, &context.headers, body).await?;
+        edge::check_types(&context.headers)?;
+        let text = edge::read(&self.config, &context.headers, body).await?;
         let limits = envelope::ParseLimits {
             depth: self.config.limits.depth,
             batch: self.config.limits.batch,
         };
-        // which era?
-        match envelope::parse(&text, &limits)? {
-            Incoming::Batch(batch) => Box::pin(self.serve_batch(&context, batch)).await,
-            Incoming::One(message) => self.serve_message(&context, message, text).await,
-        }
+        let incoming = envelope::parse(&text, &limits)?;
+        self.protocol.post(&context, incoming, text).await
     }
 
-    /// Who may not come in is not told which gateways there are.
-    async fn unknown_gateway(&self, name: &str, head: &http::request::Parts) -> Rejection {
-        let Ok(name) = GatewayName::parse(name) else {
-            return not_found("no such endpoint");
+    /// A caller who may not come in is not told which gateways there are.
+    async fn unknown_gateway(
+        &self,
+        name: Option<&str>,
+        head: &http::request::Parts,
+        request_id: &str,
+    ) -> Rejection {
+        let Some(name) = name.and_then(|name| GatewayName::parse(name).ok()) else {
+            return Rejection::http(StatusCode::NOT_FOUND, "no such endpoint");
         };
-        match auth::authenticate(&self.authenticators, &name, head).await {
-            Ok(_) => not_found("no such gateway"),
+        match self.authentication.caller(&name, head, request_id).await {
+            Ok(_) => Rejection::http(StatusCode::NOT_FOUND, "no such gateway"),
             Err(refused) => refused,
         }
     }
-
-    async fn serve_message(
-        self: &Arc<Self>,
-        context: &Arc<RequestContext>,
-        message: Message,
-        text: Bytes,
-    ) -> Result<Response<Body>, Rejection> {
-        intake::check_id(&message)?;
-        let era = era::detect_client(&context.headers, &message, &self.config.versions).map_err(|fault| {
-            // The id of a response is not one that the sender waits under.
-            let id = message.id().filter(|_| matches!(message, Message::Request(_)));
-            Rejection::from(fault).with_id(id.cloned())
-        })?;
-        match (era, message) {
-            (ClientEra::Modern(call), message) => self.serve_modern(context, message, *call, text).await,
-            (ClientEra::Initialize { requested }, Message::Request(request)) => {
-                self.keep();
-                self.initialize(context, &request, &requested)
-            }
-            (ClientEra::Legacy { params, .. }, message) => self.serve_legacy(context, message, params, text).await,
-            (ClientEra::Initialize { .. }, message) => {
-                self.serve_legacy(context, message, RawObject::new(), text).await
-            }
-        }
-    }
 }
 
-/// The gateway that a path names: the last part of `/mcp/<gateway>`, or of `/<gateway>` where a host has cut the rest off.
-fn gateway_name(path: &str) -> &str {
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let name = path.strip_prefix("mcp/").unwrap_or(path);
-    name.strip_suffix('/').unwrap_or(name)
+/// The gateway that a path names: the part after `base`.
+fn gateway_name<'a>(base: &str, path: &'a str) -> Option<&'a str> {
+    let name = path.strip_prefix(base.trim_end_matches('/'))?.strip_prefix('/')?;
+    Some(name.strip_suffix('/').unwrap_or(name))
 }
 
-fn not_found(problem: &'static str) -> Rejection {
-    Rejection::http(StatusCode::NOT_FOUND, problem)
+fn first_bytes(handle: [u8; 16]) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = handle;
+    [a, b, c, d, e, f, g, h]
 }
 
 impl<B> tower_service::Service<Request<B>> for McpGateway
@@ -353,53 +422,49 @@ impl Gateway for McpGateway {
     }
 
     async fn withdraw(&self, name: &GatewayName) -> Result<()> {
-        self.inner.table.withdraw(name);
-        self.inner.republished(name);
+        self.services.table.withdraw(name);
+        self.republished(name);
         Ok(())
     }
 
     async fn published(&self) -> Result<Vec<GatewayName>> {
-        Ok(self.inner.table.names())
+        Ok(self.services.table.names())
     }
 }
 
 #[async_trait]
 impl Discovery for McpGateway {
     async fn snapshot(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<ServerSnapshot> {
-        let upstream = self.stranger(endpoint)?;
-        upstream.snapshot(&Arc::new(credential.clone())).await
+        let server = self.server_at(endpoint)?;
+        server.fetch_snapshot(&Arc::new(credential.clone())).await
     }
 
     async fn tools(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<Vec<Tool>> {
-        let upstream = self.stranger(endpoint)?;
-        upstream.discover(&Arc::new(credential.clone())).await
-    }
-}
-
-impl McpGateway {
-    /// An upstream at `endpoint` that belongs to no server of the catalogue yet.
-    fn stranger(&self, endpoint: &Endpoint) -> Result<Arc<UpstreamServer>> {
-        // The name stands in messages only: a discovery belongs to no server yet.
-        let source = Source::Command {
-            program: "discovery".into(),
-            args: Vec::new(),
-            transport: Default::default(),
-        };
-        let server = Arc::new(ServerSpec::new(ServerName::parse("discovery")?, source)?);
-        UpstreamServer::endpoint(server, endpoint.clone(), self.connector()).map(Arc::new)
+        let server = self.server_at(endpoint)?;
+        server.fetch_tools(&Arc::new(credential.clone())).await
     }
 }
 
 impl fmt::Debug for McpGateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("McpGateway")
-            .field("published", &self.inner.table.names())
+            .field("published", &self.services.table.names())
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Inner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Inner")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateway_is_below_its_path_and_nowhere_else() {
+        assert_eq!(gateway_name("/mcp", "/mcp/a"), Some("a"));
+        assert_eq!(gateway_name("/mcp/", "/mcp/a/"), Some("a"));
+        assert_eq!(gateway_name("/mcp", "/a"), None);
+        assert_eq!(gateway_name("/mcp", "/mcpx/a"), None);
+        assert_eq!(gateway_name("", "/a"), Some("a"));
+        // Not a name, so it is not found.
+        assert_eq!(gateway_name("", "/mcp/a"), Some("mcp/a"));
     }
 }

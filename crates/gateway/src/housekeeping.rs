@@ -1,90 +1,141 @@
-//! Looks after streams and sessions in the background.
+//! Looks after sessions and streams in the background, and handles what other replicas tell.
 
 use std::{
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use http::StatusCode;
 use tokio::{runtime::Handle, time::Instant};
+use tokio_util::sync::CancellationToken;
 
-use super::{End, Subscriber};
-use crate::{auth, service::Inner};
+use crate::{
+    config::GatewayConfig,
+    edge::Authentication,
+    replay::ReplayStore,
+    replicas::{Notice, Replicas},
+    routing::RouteTable,
+    sessions::{Session, Sessions},
+    subscriptions::{End, Subscriber, Subscriptions},
+};
 
 /// How often.
 const TICK: Duration = Duration::from_secs(5);
 
-impl Inner {
-    /// Begins to look after streams and sessions, unless that has begun, for as long as this gateway is there.
-    pub(crate) fn keep(self: &Arc<Self>) {
-        if self.streams.kept.load(Ordering::Relaxed) {
+/// What is looked after.
+#[derive(Debug)]
+pub(crate) struct Housekeeping {
+    pub(crate) config: Arc<GatewayConfig>,
+    pub(crate) table: Arc<RouteTable>,
+    pub(crate) authentication: Arc<Authentication>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) replay_store: Arc<ReplayStore>,
+    pub(crate) subscriptions: Arc<Subscriptions>,
+    pub(crate) replicas: Arc<Replicas>,
+    /// Cancelled when the gateway is gone.
+    pub(crate) ended: CancellationToken,
+    pub(crate) started: AtomicBool,
+}
+
+impl Housekeeping {
+    /// Starts, unless it has started, for as long as the gateway is there. Outside of a runtime it does nothing.
+    pub(crate) fn start(self: &Arc<Self>) {
+        if self.started.load(Ordering::Relaxed) {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
-        if self.streams.kept.swap(true, Ordering::AcqRel) {
+        if self.started.swap(true, Ordering::AcqRel) {
             return;
         }
-        let ended = self.connector.ended.clone();
-        let keeping = keep(Arc::downgrade(self));
+        let this = self.clone();
         runtime.spawn(async move {
             tokio::select! {
-                () = keeping => {}
-                () = ended.cancelled() => {}
+                () = this.tick() => {}
+                () = this.ended.cancelled() => {}
             }
         });
-        self.hear_replicas(&runtime);
+        let this = self.clone();
+        runtime.spawn(async move {
+            tokio::select! {
+                () = this.replicas.hear(|notice| this.handle(notice)) => {}
+                () = this.ended.cancelled() => {}
+            }
+        });
     }
 
-    async fn look(self: &Arc<Self>, recheck: bool) {
-        self.sessions.forget_unused();
-        self.replay_store.forget_old();
-        let grace = self.config.timeouts.listen_grace;
-        for subscriber in self.streams.all() {
-            if !subscriber.is_wanted(grace) {
-                subscriber.detach().await;
-            } else if subscriber.is_dirty()
-                && let Some(gateway) = self.table.get(subscriber.gateway.as_str())
-            {
-                self.attach(&subscriber, &gateway, Duration::ZERO).await;
+    async fn tick(&self) {
+        let every = self.config.timeouts.recheck;
+        let mut rechecked = Instant::now();
+        loop {
+            tokio::time::sleep(TICK.min(every)).await;
+            let recheck = rechecked.elapsed() >= every;
+            if recheck {
+                rechecked = Instant::now();
             }
-            if recheck && subscriber.queue.has_reader() && !self.may_stay(&subscriber).await {
-                tracing::info!(gateway = %subscriber.gateway, "a stream is ended, because its caller may not come in any more");
-                subscriber.queue.end(End::Abrupt);
+            self.sessions.forget_unused();
+            self.replay_store.forget_old();
+            for subscriber in self.subscriptions.all() {
+                self.look_after(&subscriber, recheck).await;
             }
         }
     }
 
-    /// Whether who opened a stream could open it now.
+    async fn look_after(&self, subscriber: &Arc<Subscriber>, recheck: bool) {
+        if !subscriber.is_wanted(self.config.timeouts.listen_grace) {
+            subscriber.detach().await;
+        } else if subscriber.is_dirty()
+            && let Some(gateway) = self.table.get(subscriber.gateway.as_str())
+        {
+            self.subscriptions.attach(subscriber, &gateway, Duration::ZERO).await;
+        }
+        if recheck && subscriber.queue.has_reader() && !self.may_stay(subscriber).await {
+            tracing::info!(gateway = %subscriber.gateway, "a stream is ended, because its caller may not come in any more");
+            subscriber.queue.end(End::Abrupt);
+        }
+    }
+
+    /// Whether the caller of a stream could open it now.
     async fn may_stay(&self, subscriber: &Subscriber) -> bool {
         let Some(head) = subscriber.head() else { return true };
-        match auth::authenticate(&self.authenticators, &subscriber.gateway, &head).await {
-            Ok(caller) => caller.subject == subscriber.caller.subject && caller.teams == subscriber.caller.teams,
-            // That an authenticator does not answer says nothing about the caller.
-            Err(refused) => refused.status() == StatusCode::SERVICE_UNAVAILABLE,
+        self.authentication
+            .may_stay(&subscriber.gateway, &head, &subscriber.caller)
+            .await
+    }
+
+    async fn handle(&self, notice: Notice) {
+        match notice {
+            Notice::Cancel(session, id) => {
+                if let Some(session) = self.sessions.named(&session) {
+                    self.sessions.cancel(&session, &id);
+                }
+            }
+            Notice::Ended(session) => {
+                if let Some(session) = self.sessions.named(&session) {
+                    self.sessions.forget(&session);
+                }
+            }
+            Notice::State(session) => {
+                if let Some(session) = self.sessions.named(&session) {
+                    self.reread(&session).await;
+                }
+            }
         }
     }
-}
 
-impl Subscriber {
-    /// Whether anybody reads, or has asked to be told later.
-    fn is_wanted(&self, grace: Duration) -> bool {
-        self.queue.is_read(grace) || !self.filter().uris.is_empty()
-    }
-}
-
-async fn keep(inner: Weak<Inner>) {
-    let mut rechecked = Instant::now();
-    loop {
-        let every = match inner.upgrade() {
-            Some(inner) => inner.config.timeouts.recheck,
-            None => return,
-        };
-        tokio::time::sleep(TICK.min(every)).await;
-        let Some(inner) = inner.upgrade() else { return };
-        let recheck = rechecked.elapsed() >= every;
-        if recheck {
-            rechecked = Instant::now();
+    /// Takes over what another replica has kept of a session.
+    async fn reread(&self, session: &Arc<Session>) {
+        match self.sessions.reread(session).await {
+            Ok(true) => {}
+            Ok(false) => return self.sessions.forget(session),
+            Err(error) => return tracing::warn!(%error, "the state of a session cannot be read"),
         }
-        inner.look(recheck).await;
+        if let Some(subscriber) = self.subscriptions.known_subscriber(session)
+            && subscriber.is_dirty()
+            && let Some(gateway) = self.table.get(subscriber.gateway.as_str())
+        {
+            self.subscriptions.attach_later(&subscriber, &gateway);
+        }
     }
 }

@@ -17,53 +17,45 @@
 //!
 //! None is on by default: `axum` (a router), `serve` (a listener), `process` (servers that are child processes).
 
-mod alias;
-mod auth;
 mod body;
 mod broker;
 mod builder;
-mod call;
-mod call_future;
-mod cancellation;
-mod capabilities;
+mod codec;
 mod config;
-mod exposure;
+mod cursor;
+mod edge;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod guard;
-mod inject;
-mod intake;
-mod legacy;
-mod list;
-mod modern;
-mod passthrough;
+mod gateway;
+mod housekeeping;
+mod lists;
+mod protocol;
+mod relay;
+mod relay_request;
 mod replay;
+mod replicas;
 mod reply;
-mod request_context;
 #[cfg(feature = "axum")]
 mod router;
-mod routes;
+mod routing;
 mod seal;
 #[cfg(feature = "serve")]
 mod serve;
 mod server_requests;
-mod service;
-mod session;
+mod sessions;
 mod subscriptions;
+mod task_ids;
 mod tasks;
-mod upstream;
-mod uris;
-mod write_yield;
 
 #[cfg(feature = "serve")]
 pub use self::serve::serve;
 pub use self::{
-    auth::{StaticTokens, digest},
     body::Body,
     broker::StoredCredentials,
     builder::{Builder, Upstream},
     config::{GatewayConfig, GatewayLimits, Hosts, Timeouts},
+    edge::{StaticTokens, digest},
+    gateway::{GatewayParts, McpGateway},
     seal::TokenKeys,
-    service::{GatewayParts, McpGateway},
 };

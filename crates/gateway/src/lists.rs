@@ -1,33 +1,37 @@
 //! The list methods: the lists of all servers, fetched at once, merged, sorted and paged.
 
 mod adapt;
-mod collisions;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
-use portolan_core::{Error, Owner, ResourceNaming, Result, ServerName};
+use portolan_client::{CacheHints, ListSnapshot, Listing, Prompts, ResourceTemplates, Resources, Tools, failure::FAILURE_KEY};
+use portolan_core::{Decision, Error, Owner, ResourceNaming, Result, ServerName};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     error::ErrorObject,
+    meta,
     method::Method,
     object::{self, RawObject},
     rewrite::JsonPath,
 };
 
-pub(crate) use self::collisions::Collisions;
 use crate::{
-    alias,
-    exposure::{ExposedTools, Named},
-    reply::FAILURE_KEY,
-    request_context::RequestContext,
-    routes::{InstallRoute, ServerRoute},
-    seal::Purpose,
-    service::Inner,
-    upstream::{Hints, Listing, Prompts, Resources, Templates},
-    uris,
+    config::GatewayConfig,
+    cursor::Cursors,
+    routing::{
+        self, Access, Named, Place, RequestContext, Resolver, ServerRoute, exposed_prompts, exposed_tools, uris,
+    },
 };
+
+/// Answers the list methods.
+#[derive(Debug)]
+pub(crate) struct Lists {
+    config: Arc<GatewayConfig>,
+    resolver: Arc<Resolver>,
+    cursors: Cursors,
+}
 
 /// An item on a list: its name or URI towards clients, and its definition.
 type Item = (Box<str>, Bytes);
@@ -39,29 +43,32 @@ struct Merged {
     items: Vec<Item>,
     /// The servers whose lists could not be had.
     failures: Vec<(String, Error)>,
-    hints: Hints,
+    hints: CacheHints,
 }
 
-/// What of a server's list a caller sees.
+/// A list of which a caller sees what the policy shows.
 trait Listable: Listing {
-    /// What tells those of two servers apart that have one name.
-    const APART: &'static str = "naming: prefix";
+    /// The setting that tells two servers apart that list one name.
+    const REMEDY: &'static str = "naming: prefix";
 
-    fn shown(&self, inner: &Inner, context: &RequestContext, mount: &ServerRoute, mounted: &InstallRoute) -> Vec<Item>;
+    /// What a caller sees of a server's list.
+    fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item>;
 
     /// Whether a server may have any for callers of this gateway.
-    fn within(mount: &ServerRoute) -> bool {
-        mount.is_whole()
+    fn within(route: &ServerRoute) -> bool {
+        route.is_whole()
     }
 }
 
-impl Listable for ExposedTools {
-    fn shown(&self, inner: &Inner, context: &RequestContext, mount: &ServerRoute, mounted: &InstallRoute) -> Vec<Item> {
-        let allowed = self.iter().filter(|tool| inner.allows(context, mount, mounted, tool));
-        let items = allowed.filter_map(|tool| item(tool, context, mount));
+impl Listable for Tools {
+    fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
+        let server = &place.0.server.name;
+        let tools = exposed_tools(server, listed);
+        let visible = tools.iter().filter(|tool| is_visible(access.tool(context, place, tool)));
+        let items = visible.filter_map(|tool| item(tool, context, server));
         match context.gateway.spec.resource_naming {
             ResourceNaming::Prefix => items
-                .map(|(name, tool)| (name, uris::in_text(&mount.server.name, &tool, uris::TOOL)))
+                .map(|(name, tool)| (name, uris::in_text(server, &tool, uris::TOOL)))
                 .collect(),
             _ => items.collect(),
         }
@@ -73,43 +80,45 @@ impl Listable for ExposedTools {
 }
 
 impl Listable for Prompts {
-    fn shown(&self, inner: &Inner, context: &RequestContext, mount: &ServerRoute, mounted: &InstallRoute) -> Vec<Item> {
-        let prompts = self.iter();
-        let allowed = prompts.filter(|prompt| inner.allows_prompt(context, mount, mounted, prompt.own()));
-        allowed.filter_map(|prompt| item(prompt, context, mount)).collect()
+    fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
+        let server = &place.0.server.name;
+        let prompts = exposed_prompts(server, listed);
+        let visible = prompts.iter().filter(|prompt| is_visible(access.prompt(context, place, prompt.own())));
+        visible.filter_map(|prompt| item(prompt, context, server)).collect()
     }
 }
 
 impl Listable for Resources {
-    const APART: &'static str = "uris: prefix";
+    const REMEDY: &'static str = "uris: prefix";
 
-    fn shown(&self, inner: &Inner, context: &RequestContext, mount: &ServerRoute, mounted: &InstallRoute) -> Vec<Item> {
-        let allowed = self
-            .iter()
-            .filter(|(uri, _)| inner.allows_resource(context, mount, mounted, uri));
-        by_uri(allowed, context, mount, uris::RESOURCE)
+    fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
+        let all = listed.items.iter();
+        let visible = all.filter(|(uri, _)| is_visible(access.resource(context, place, uri)));
+        by_uri(visible, context, &place.0.server.name, uris::RESOURCE)
     }
 }
 
-impl Listable for Templates {
-    const APART: &'static str = "uris: prefix";
+impl Listable for ResourceTemplates {
+    const REMEDY: &'static str = "uris: prefix";
 
-    fn shown(&self, inner: &Inner, context: &RequestContext, mount: &ServerRoute, mounted: &InstallRoute) -> Vec<Item> {
-        let allowed = self
-            .iter()
-            .filter(|(uri, _)| inner.allows_resource(context, mount, mounted, uri));
-        by_uri(allowed, context, mount, uris::TEMPLATE)
+    fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
+        let all = listed.items.iter();
+        let visible = all.filter(|(uri, _)| is_visible(access.resource(context, place, uri)));
+        by_uri(visible, context, &place.0.server.name, uris::TEMPLATE)
     }
+}
+
+fn is_visible(decision: Option<Decision>) -> bool {
+    decision.is_some_and(|decision| decision.is_visible())
 }
 
 /// By the URI that clients have for it, which stands at `place` of its definition.
 fn by_uri<'a>(
     all: impl Iterator<Item = (&'a str, &'a Bytes)>,
     context: &RequestContext,
-    mount: &ServerRoute,
+    server: &ServerName,
     place: JsonPath,
 ) -> Vec<Item> {
-    let server = &mount.server.name;
     match context.gateway.spec.resource_naming {
         ResourceNaming::Prefix => all
             .map(|(uri, definition)| (uris::prefixed(server, uri), uris::in_text(server, definition, place)))
@@ -119,12 +128,12 @@ fn by_uri<'a>(
 }
 
 /// By the name that clients call it; none if that is the alias of something else.
-fn item(named: &impl Named, context: &RequestContext, mount: &ServerRoute) -> Option<Item> {
+fn item(named: &impl Named, context: &RequestContext, server: &ServerName) -> Option<Item> {
     let naming = context.gateway.spec.naming;
     let name = named.name(naming);
     if let Some(aliases) = &context.gateway.aliases {
-        if let Some(alias) = aliases.name_of(&mount.server.name, named.own()) {
-            return Some((alias.into(), alias::renamed(named.plain_definition(), alias)));
+        if let Some(alias) = aliases.name_of(server, named.own()) {
+            return Some((alias.into(), routing::renamed(named.plain_definition(), alias)));
         }
         if aliases.takes(name) {
             return None;
@@ -133,7 +142,15 @@ fn item(named: &impl Named, context: &RequestContext, mount: &ServerRoute) -> Op
     Some((name.into(), named.definition(naming).clone()))
 }
 
-impl Inner {
+impl Lists {
+    pub(crate) fn new(config: &Arc<GatewayConfig>, resolver: &Arc<Resolver>, cursors: Cursors) -> Self {
+        Self {
+            config: config.clone(),
+            resolver: resolver.clone(),
+            cursors,
+        }
+    }
+
     /// The `result` of a list method, for a client of this version.
     pub(crate) async fn list(
         &self,
@@ -144,13 +161,15 @@ impl Inner {
     ) -> Result<Bytes, ErrorObject> {
         let after = match params.get("cursor") {
             None => None,
-            Some(raw) => Some(self.open_cursor(context, method, raw)?),
+            Some(raw) => Some(self.cursors.open(&context.gateway.spec.name, method, raw)?),
         };
         let (member, mut merged) = match method {
             Method::PromptsList => (Prompts::MEMBER, self.merged::<Prompts>(context).await),
             Method::ResourcesList => (Resources::MEMBER, self.merged::<Resources>(context).await),
-            Method::ResourceTemplatesList => (Templates::MEMBER, self.merged::<Templates>(context).await),
-            _ => (ExposedTools::MEMBER, self.merged::<ExposedTools>(context).await),
+            Method::ResourceTemplatesList => {
+                (ResourceTemplates::MEMBER, self.merged::<ResourceTemplates>(context).await)
+            },
+            _ => (Tools::MEMBER, self.merged::<Tools>(context).await),
         };
         let items = &mut merged.items;
         if let Some(after) = after {
@@ -162,7 +181,7 @@ impl Inner {
             Some(_) => {
                 items.truncate(page);
                 let last = items.last();
-                last.map(|(name, _)| self.seal_cursor(context, method, name))
+                last.map(|(name, _)| self.cursors.seal(&context.gateway.spec.name, method, name))
                     .transpose()?
             }
         };
@@ -170,22 +189,20 @@ impl Inner {
     }
 
     async fn merged<L: Listable>(&self, context: &RequestContext) -> Merged {
-        let places = context.places().filter(|(mount, _)| L::within(mount));
-        let fetched = join_all(
-            places.map(|(mount, mounted)| async move { (mount, self.shown_of::<L>(context, mount, mounted).await) }),
-        );
+        let places = context.places().filter(|(route, _)| L::within(route));
+        let fetched = join_all(places.map(|place| async move { (place.0, self.shown_of::<L>(context, place).await) }));
         let (mut items, mut failures): (Vec<(Item, &ServerName)>, _) = (Vec::new(), Vec::new());
-        let mut hints: Option<Hints> = None;
-        for (mount, shown) in fetched.await {
+        let mut hints: Option<CacheHints> = None;
+        for (route, shown) in fetched.await {
             match shown {
                 Ok((shown, said)) => {
-                    items.extend(shown.into_iter().map(|item| (item, &mount.server.name)));
+                    items.extend(shown.into_iter().map(|item| (item, &route.server.name)));
                     hints = Some(hints.map_or(said, |hints| hints.and(said)));
                 }
                 Err(error) => {
                     let list = L::MEMBER;
-                    tracing::warn!(server = %mount.server.name, list, %error, "a server is left out of a list");
-                    failures.push((mount.server.name.to_string(), error));
+                    tracing::warn!(server = %route.server.name, list, %error, "a server is left out of a list");
+                    failures.push((route.server.name.to_string(), error));
                 }
             }
         }
@@ -194,31 +211,30 @@ impl Inner {
         items.dedup_by(|((name, _), hidden), ((kept, _), first)| {
             let is_taken = name == kept;
             if is_taken {
-                context.gateway.collisions.note::<L>(name, first, hidden);
+                let collisions = &context.gateway.collisions;
+                collisions.note(L::MEMBER, name, [first, hidden], L::REMEDY);
             }
             is_taken
         });
         let items = items.into_iter().map(|(item, _)| item).collect();
         let mut hints = hints.filter(|_| failures.is_empty()).unwrap_or_default();
-        hints.public &= !self.policy.depends_on_caller() && context.gateway.mounts().iter().all(is_for_everybody);
+        hints.public &= !self.resolver.access().depends_on_caller() && context.gateway.routes().iter().all(is_for_everybody);
         Merged { items, failures, hints }
     }
 
     async fn shown_of<L: Listable>(
         &self,
         context: &RequestContext,
-        mount: &ServerRoute,
-        mounted: &InstallRoute,
-    ) -> Result<(Vec<Item>, Hints)> {
-        let wanted = context.credential_for(mount, mounted);
-        let credential = self.broker.credential(&wanted).await?;
-        let listed = mounted.upstream.listed::<L>(&credential).await?;
-        let hints = Hints {
+        place: Place<'_>,
+    ) -> Result<(Vec<Item>, CacheHints)> {
+        let credential = self.resolver.credential(context, place, None).await?;
+        let listed = place.1.upstream.list::<L>(&credential).await?;
+        let hints = CacheHints {
             ttl: listed.remaining(),
-            // A server that is called as somebody may say to each something else, whatever it says of that.
+            // A server that gets a credential may list something else to each caller, whatever it says of that.
             public: listed.hints.public && credential.headers.is_empty(),
         };
-        Ok((listed.items.shown(self, context, mount, mounted), hints))
+        Ok((L::shown(&listed, self.resolver.access(), context, place), hints))
     }
 
     fn render(&self, version: ProtocolVersion, member: &str, merged: &Merged, next: Option<String>) -> Bytes {
@@ -241,65 +257,36 @@ impl Inner {
         if let Some(next) = next {
             result.set("nextCursor", object::quote(&next));
         }
-        let meta = self.list_meta(version.era(), &merged.failures);
+        let meta = list_meta(&self.config, version.era(), &merged.failures);
         if !meta.is_empty() {
             result.set("_meta", meta.to_bytes());
         }
         result.to_bytes()
     }
+}
 
-    /// Why a list is not whole, by server.
-    pub(crate) fn list_meta(&self, era: Era, failures: &[(String, Error)]) -> RawObject {
-        let mut meta = RawObject::new();
-        if era == Era::Modern {
-            meta.set(portolan_wire::meta::SERVER_INFO, self.server_info());
+/// The `_meta` of a list: who answers a modern client, and which servers are left out of the list, with reasons.
+pub(crate) fn list_meta(config: &GatewayConfig, era: Era, failures: &[(String, Error)]) -> RawObject {
+    let mut meta = RawObject::new();
+    if era == Era::Modern {
+        meta.set(meta::SERVER_INFO, config.server_info());
+    }
+    if !failures.is_empty() {
+        let mut reasons = RawObject::new();
+        for (server, error) in failures {
+            reasons.set(server, object::quote(&error.to_string()));
         }
-        if !failures.is_empty() {
-            let mut reasons = RawObject::new();
-            for (server, error) in failures {
-                reasons.set(server, object::quote(&error.to_string()));
-            }
-            meta.set(FAILURE_KEY, reasons.to_bytes());
-        }
-        meta
+        meta.set(FAILURE_KEY, reasons.to_bytes());
     }
-
-    /// A cursor says after which name to go on, so it stays good while items come and go.
-    pub(crate) fn seal_cursor(
-        &self,
-        context: &RequestContext,
-        method: &Method,
-        name: &str,
-    ) -> Result<String, ErrorObject> {
-        let payload = format!("{}\n{method}\n{name}", context.gateway.spec.name);
-        self.keys
-            .seal(Purpose::Cursor, payload.as_bytes())
-            .map_err(|error| crate::reply::error_object(&error))
-    }
-
-    pub(crate) fn open_cursor(
-        &self,
-        context: &RequestContext,
-        method: &Method,
-        raw: &Bytes,
-    ) -> Result<String, ErrorObject> {
-        let payload = object::text(raw).and_then(|cursor| self.keys.open(Purpose::Cursor, &cursor));
-        let payload = payload.and_then(|payload| String::from_utf8(payload).ok());
-        let place = payload.as_deref().and_then(|payload| {
-            let (gateway, rest) = payload.split_once('\n')?;
-            let (listed, name) = rest.split_once('\n')?;
-            (gateway == context.gateway.spec.name.as_str() && listed == method.as_str()).then(|| name.to_owned())
-        });
-        place.ok_or_else(|| ErrorObject::invalid_params("the cursor is not one that this gateway gave"))
-    }
+    meta
 }
 
 /// Whether every caller is served by the same install.
-fn is_for_everybody(mount: &ServerRoute) -> bool {
-    mount.installs().all(|install| install.owner == Owner::Org)
+fn is_for_everybody(route: &ServerRoute) -> bool {
+    route.installs().all(|install| install.owner == Owner::Org)
 }
 
-fn write_hints(result: &mut RawObject, hints: Hints) {
+fn write_hints(result: &mut RawObject, hints: CacheHints) {
     let ttl = u64::try_from(hints.ttl.min(Duration::from_secs(u64::from(u32::MAX))).as_millis());
     result.set("ttlMs", ttl.unwrap_or_default().to_string().into());
     let scope: &[u8] = if hints.public { b"\"public\"" } else { b"\"private\"" };

@@ -1,180 +1,165 @@
-//! A call that outlives its request: all that is needed to go on with it.
+//! A client's request on its way to a server: one type, from routing to the wire.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::HeaderMap;
-use portolan_core::{Error, Failure, FailureKind, InstallName, Result, UpstreamCredential};
+use portolan_client::{
+    Cancellation, ClientCapabilities, Requester, TaskIdTransform, UpstreamRequest, UpstreamServer, UriRewrite, failure,
+};
+use portolan_core::{Error, Failure, FailureKind, Install, UpstreamCredential};
 use portolan_wire::{
     envelope::Outcome, era::Era, header::ParamHeader, id::RequestId, level::LogLevel, meta, method::Method,
     object::RawObject,
 };
 
-use super::{ClientCapabilities, generated_body::GeneratedBody, legacy, modern, token::RequestState};
 use crate::{
-    cancellation::Cancellation,
-    config::Timeouts,
-    reply,
-    request_context::RequestContext,
-    routes::InstallRoute,
-    seal::Purpose,
-    service::Inner,
-    session::{Session, bind},
-    tasks::{self, TaskIds},
-    upstream::{Reply, Requester, UpstreamRequest, UpstreamServer},
+    routing::{ExposedTool, ExposedTools, RequestContext},
+    sessions::{Session, bind},
 };
 
-/// A call, and whose it is.
-#[derive(Debug)]
-pub(crate) struct PendingCall {
-    pub(crate) inner: Arc<Inner>,
+/// A request that a server answers, as a client sent it.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientRequest {
+    pub(crate) id: RequestId,
+    pub(crate) method: Method,
+    pub(crate) params: RawObject,
+    /// The whole request as it came.
+    pub(crate) text: Bytes,
+    /// The capabilities that a modern client declared.
+    pub(crate) capabilities: Option<Bytes>,
+    /// The level from which on a modern client asks for log messages.
+    pub(crate) log: Option<LogLevel>,
+}
+
+/// A request with all that is needed to send it to its server, and to send it again.
+#[derive(Clone, Debug)]
+pub(crate) struct RelayRequest {
     pub(crate) context: Arc<RequestContext>,
-    pub(super) session: Option<(Arc<Session>, Cancellation)>,
-    pub(super) install: InstallName,
-    pub(crate) link: Arc<UpstreamServer>,
+    /// The session of a legacy client, and the client's cancellation of this request.
+    pub(crate) session: Option<(Arc<Session>, Cancellation)>,
+    pub(crate) install: Arc<Install>,
+    pub(crate) server: Arc<UpstreamServer>,
     pub(crate) credential: Arc<UpstreamCredential>,
-    pub(super) id: RequestId,
-    pub(super) method: Method,
+    pub(crate) id: RequestId,
+    pub(crate) method: Method,
     /// With names as the server knows them.
-    pub(super) params: RawObject,
-    pub(crate) asks: ClientCapabilities,
-    declared: Option<Bytes>,
-    log: Option<LogLevel>,
-    odd_output: bool,
-    tasks: Option<Arc<TaskIds>>,
-    mirrored: Vec<ParamHeader>,
-    passthrough: HeaderMap,
+    pub(crate) params: RawObject,
+    /// The client's own text, if nothing in it was changed.
+    pub(crate) unchanged: Option<Bytes>,
+    /// The capabilities that a modern server is told, where they differ from those in `params`.
+    pub(crate) declared: Option<Bytes>,
+    /// What the server may ask the client.
+    pub(crate) capabilities: ClientCapabilities,
+    pub(crate) log: Option<LogLevel>,
+    pub(crate) uris: Option<Arc<UriRewrite>>,
+    pub(crate) tasks: Option<Arc<dyn TaskIdTransform>>,
+    /// The list that the called tool is on, and where it stands.
+    pub(crate) tool: Option<(Arc<ExposedTools>, usize)>,
+    /// Headers of the client that are passed on.
+    pub(crate) passthrough: HeaderMap,
 }
 
-/// Goes on with a call whose reply concerns its client before it is over; any other passes.
-pub(crate) async fn carry_on(
-    inner: &Arc<Inner>,
-    context: &Arc<RequestContext>,
-    mounted: &InstallRoute,
-    outgoing: &UpstreamRequest<'_>,
-    reply: Reply,
-) -> Result<Reply> {
-    match &reply {
-        Reply::InputRequired(_) | Reply::Task(_) => {}
-        Reply::Events(events) if events.may_ask() => {}
-        _ => return Ok(reply),
-    }
-    let pending = PendingCall::of(inner, context, mounted, outgoing);
-    match (pending.era(), reply) {
-        (Era::Legacy, reply) => Ok(Reply::Stream(GeneratedBody::begin(|writer| {
-            legacy::generate(pending, reply, writer)
-        }))),
-        (Era::Modern, Reply::InputRequired(asked)) => pending.wrap(asked, 1).map(Reply::Message),
-        (Era::Modern, Reply::Task(task)) => Ok(modern::await_task(pending, task)),
-        (Era::Modern, Reply::Events(events)) => Ok(modern::listen(pending, events.into())),
-        (_, reply) => Ok(reply),
-    }
-}
-
-impl PendingCall {
-    pub(super) fn of(
-        inner: &Arc<Inner>,
-        context: &Arc<RequestContext>,
-        mounted: &InstallRoute,
-        outgoing: &UpstreamRequest<'_>,
-    ) -> Self {
-        let session = match outgoing.client {
-            Requester::Legacy { session, cancelled } => Some((session.clone(), cancelled.clone())),
-            _ => None,
-        };
-        Self {
-            inner: inner.clone(),
-            context: context.clone(),
-            session,
-            install: mounted.install.name,
-            link: mounted.upstream.clone(),
-            credential: outgoing.credential.clone(),
-            id: outgoing.id.clone(),
-            method: outgoing.method.clone(),
-            params: outgoing.params.clone(),
-            asks: outgoing.asks,
-            declared: outgoing.declared.clone(),
-            log: outgoing.client.level(),
-            odd_output: outgoing.odd_output,
-            tasks: outgoing.tasks.clone(),
-            mirrored: outgoing.mirrored.to_vec(),
-            passthrough: outgoing.passthrough.clone(),
+impl RelayRequest {
+    /// The era of the client.
+    pub(crate) fn era(&self) -> Era {
+        match self.session {
+            Some(_) => Era::Legacy,
+            None => Era::Modern,
         }
     }
 
-    pub(super) fn era(&self) -> Era {
-        if self.session.is_some() {
-            Era::Legacy
-        } else {
-            Era::Modern
-        }
+    pub(crate) fn is_tool_call(&self) -> bool {
+        self.method == Method::ToolsCall
     }
 
-    /// The request as it is sent, or sent again, with these params.
-    pub(super) fn outgoing(&self, params: RawObject) -> UpstreamRequest<'_> {
-        let client = match &self.session {
-            Some((session, cancelled)) => Requester::Legacy { session, cancelled },
+    pub(crate) fn tool(&self) -> Option<&ExposedTool> {
+        self.tool.as_ref().map(|(tools, at)| tools.get(*at))
+    }
+
+    /// The arguments that a modern HTTP request repeats in headers (SEP-2243).
+    fn mirrored(&self) -> &[ParamHeader] {
+        self.tool().map_or(&[], |tool| &tool.headers)
+    }
+
+    /// The request as the client for servers takes it.
+    pub(crate) fn upstream(&self) -> UpstreamRequest<'_> {
+        let requester = match &self.session {
+            Some((session, cancelled)) => Requester::Legacy {
+                conversation: &session.conversation,
+                cancelled,
+            },
             None => Requester::Modern {
                 caller: &self.context.caller,
-                gateway: &self.context.gateway.spec.name,
+                endpoint: self.context.gateway.spec.name.as_str(),
                 log: self.log,
             },
         };
         UpstreamRequest {
-            client,
-            id: self.id.clone(),
-            method: self.method.clone(),
-            params,
-            unchanged: None,
-            declared: self.declared.clone(),
-            asks: self.asks,
-            odd_output: self.odd_output,
-            uris: self.context.gateway.spec.resource_naming,
-            tasks: self.tasks.clone(),
-            mirrored: &self.mirrored,
+            requester,
+            id: &self.id,
+            method: &self.method,
+            params: &self.params,
+            unchanged: self.unchanged.as_ref(),
+            declared: self.declared.as_ref(),
+            capabilities: self.capabilities,
+            odd_output: self.tool().is_some_and(|tool| tool.odd_output),
+            uris: self.uris.as_ref(),
+            tasks: self.tasks.as_ref(),
+            mirrored: self.mirrored(),
             credential: &self.credential,
-            passthrough: self.passthrough.clone(),
+            passthrough: &self.passthrough,
         }
     }
 
-    /// Makes the call, or makes it again, with these params.
-    pub(super) async fn call(&self, params: RawObject) -> Result<Reply> {
-        let outgoing = self.outgoing(params);
-        match self.link.call(&outgoing).await? {
-            Reply::TaskRequired(_) if self.inner.drives(self.era()) => tasks::call_as_task(&self.link, outgoing).await,
-            reply => Ok(reply),
+    /// Resolves when the client has cancelled the request.
+    pub(crate) async fn cancelled(&self) {
+        match &self.session {
+            Some((_, cancelled)) => std::future::poll_fn(|cx| cancelled.poll(cx)).await,
+            None => std::future::pending().await,
         }
     }
 
-    /// What a server has answered otherwise than to the call itself, as its client is told it.
-    pub(crate) fn told(&self, outcome: &Outcome) -> Bytes {
-        let told = self.link.told(&self.outgoing(RawObject::new()), outcome);
+    /// The client's message for an answer that the server gave otherwise than to the request itself.
+    pub(crate) fn response_of(&self, outcome: &Outcome) -> Bytes {
+        let told = self.server.told(&self.upstream(), outcome);
         told.unwrap_or_else(|error| self.failure(&error))
     }
 
     /// The message that says that there is no answer.
     pub(crate) fn failure(&self, error: &Error) -> Bytes {
-        reply::no_answer(self.era(), self.method == Method::ToolsCall, &self.id, error)
+        failure::response(self.era(), self.is_tool_call(), &self.id, error)
     }
 
-    /// The server did what it must not.
+    /// The error that says how the server broke the protocol.
     pub(crate) fn protocol_error(&self, problem: impl Into<String>) -> Error {
         self.failed(Failure::new(FailureKind::Protocol, problem))
     }
 
-    pub(super) fn failed(&self, failure: Failure) -> Error {
-        self.link.failed(failure)
+    pub(crate) fn failed(&self, failure: Failure) -> Error {
+        self.server.failed(failure)
     }
 
-    /// Who may come back to this call, and where.
-    pub(super) fn bound_to(&self) -> [u8; 16] {
+    /// The answers that a modern client brought.
+    pub(crate) fn answers(&self) -> RawObject {
+        let answers = self.params.get("inputResponses").map(RawObject::parse_checked);
+        answers.and_then(Result::ok).unwrap_or_default()
+    }
+
+    pub(crate) fn progress_token(&self) -> Option<Bytes> {
+        let meta = RawObject::parse_checked(self.params.get(meta::META)?).ok()?;
+        meta.get(meta::PROGRESS_TOKEN).cloned()
+    }
+
+    /// The digest of the caller and the gateway, which a `requestState` is bound to.
+    pub(crate) fn bound_to(&self) -> [u8; 16] {
         bind(&self.context.gateway.spec.name, &self.context.caller)
     }
 
-    /// What is asked: the method and the params, apart from what differs when the call is made again. Members may come in
+    /// The digest of the method and the params, apart from what differs when the request is sent again. Members may come in
     /// another order then.
-    pub(super) fn digest(&self) -> [u8; 16] {
+    pub(crate) fn digest(&self) -> [u8; 16] {
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(self.method.as_str().as_bytes());
         let mut members: Vec<_> = self
@@ -196,37 +181,5 @@ impl PendingCall {
         let mut digest = [0; 16];
         digest.copy_from_slice(&hash.finish().as_ref()[..16]);
         digest
-    }
-
-    pub(super) fn seal(&self, state: &RequestState) -> Result<String> {
-        self.inner.keys.seal(Purpose::State, &state.encode())
-    }
-
-    pub(crate) fn now(&self) -> i64 {
-        self.inner.clock.now().as_second()
-    }
-
-    pub(super) fn expiry(&self) -> i64 {
-        let good_for = self.inner.config.timeouts.state;
-        self.now()
-            .saturating_add(i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX / 2))
-    }
-
-    pub(super) fn question_time(&self) -> Duration {
-        self.inner.config.timeouts.server_request
-    }
-
-    pub(crate) fn timeouts(&self) -> &Timeouts {
-        &self.inner.config.timeouts
-    }
-
-    /// How often a call may ask its client.
-    pub(crate) fn rounds(&self) -> usize {
-        self.inner.config.limits.rounds
-    }
-
-    /// Headers of the client that are passed on.
-    pub(crate) fn passthrough(&self) -> HeaderMap {
-        self.passthrough.clone()
     }
 }

@@ -13,11 +13,10 @@
 //! request, that there is no answer any more. That needs nothing but the event's id, so any replica can say it.
 //!
 //! A 2025-11-25 client learns an id before anything is said, and its stream begins before its answer where that takes long
-//! ([`DeferredBody`]). A server that closes its stream to have its client come back is passed on to it. Older clients know neither.
+//! . A server that closes its stream to have its client come back is passed on to it. Older clients know neither.
 
 mod body;
 mod buffer;
-mod deferred_body;
 mod event_id;
 mod store;
 mod stream;
@@ -29,22 +28,23 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method as Verb, Response};
-use portolan_core::{Failure, FailureKind};
+use http_body::Body as HttpBody;
+use portolan_core::{BoxError, Failure, FailureKind};
 use portolan_wire::{envelope::Request, era::ProtocolVersion, method::Method, sse};
+use tokio_util::task::TaskTracker;
 
 use self::{body::ReplayBody, buffer::Seek, stream::ReplayStream};
 pub(crate) use self::{
-    deferred_body::DeferredBody,
     event_id::{EventId, EventIdPrefix, RequestRef, StreamId, StreamKind},
     store::ReplayStore,
 };
 use crate::{
-    body::Body,
+    body::{Body, KeepAliveBody},
+    config::GatewayConfig,
+    replicas::{Handle, Replicas, random_handle},
     reply::{self, Rejection},
-    request_context::RequestContext,
-    server_requests::random_handle,
-    service::Inner,
-    session::Session,
+    routing::RequestContext,
+    seal::TokenKeys,
 };
 
 /// The oldest version whose clients can read an event without data, and come back by themselves (SEP-1699).
@@ -60,18 +60,50 @@ impl RequestRef {
     }
 }
 
-impl Inner {
+/// Keeps the streams that answer requests of legacy clients, so that these can resume them.
+#[derive(Debug)]
+pub(crate) struct Replays {
+    config: Arc<GatewayConfig>,
+    keys: Arc<TokenKeys>,
+    replicas: Arc<Replicas>,
+    store: Arc<ReplayStore>,
+    background: TaskTracker,
+}
+
+/// The session of a stream, as far as replay needs it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamSession {
+    pub(crate) nonce: Handle,
+    pub(crate) version: ProtocolVersion,
+}
+
+impl Replays {
+    pub(crate) fn new(
+        config: &Arc<GatewayConfig>,
+        keys: &Arc<TokenKeys>,
+        replicas: &Arc<Replicas>,
+        store: &Arc<ReplayStore>,
+        background: &TaskTracker,
+    ) -> Self {
+        Self {
+            config: config.clone(),
+            keys: keys.clone(),
+            replicas: replicas.clone(),
+            store: store.clone(),
+            background: background.clone(),
+        }
+    }
+
     /// After how long a call of this session that has no answer yet gets a stream.
-    pub(crate) fn stream_after(&self, session: &Session) -> Option<Duration> {
-        (session.version >= MIN_PRIMING_VERSION && self.replay_store.is_used())
-            .then_some(self.config.timeouts.stream_after)
+    pub(crate) fn stream_after(&self, session: StreamSession) -> Option<Duration> {
+        (session.version >= MIN_PRIMING_VERSION && self.store.is_used()).then_some(self.config.timeouts.stream_after)
     }
 
     /// Makes the stream that answers a request, if it is one, one that its client can take up again; while there is room for
     /// that. Either way it is kept awake, and goes on when its client goes away.
-    pub(crate) fn keep_stream(
+    pub(crate) fn keep(
         &self,
-        session: &Session,
+        session: StreamSession,
         request_ref: RequestRef,
         response: Response<Body>,
     ) -> Response<Body> {
@@ -83,32 +115,32 @@ impl Inner {
                 Ok(replay_body) => self.keep_alive(replay_body),
                 Err(body) => self.keep_alive(body),
             };
-            body.outliving(&self.connector.tasks)
+            body.outliving(&self.background)
         })
     }
 
     /// A stream of this stream, with the client that has it from the beginning.
-    fn stream(&self, session: &Session, request_ref: RequestRef, body: Body) -> Result<ReplayBody, Body> {
-        let key = (session.nonce(), random_handle());
+    fn stream(&self, session: StreamSession, request_ref: RequestRef, body: Body) -> Result<ReplayBody, Body> {
+        let key = (session.nonce, random_handle());
         let id = StreamId {
             session: key.0,
-            place: self.server_requests.place(key.1),
+            location: self.replicas.location(key.1),
             of: StreamKind::Request(request_ref.clone()),
         };
-        let Some(prefix) = id.seal(&self.keys).filter(|_| self.replay_store.is_used()) else {
+        let Some(prefix) = id.seal(&self.keys).filter(|_| self.store.is_used()) else {
             return Err(body);
         };
         let polls = session.version >= MIN_PRIMING_VERSION;
         let first = polls.then(|| self.priming(&prefix.id(0, None)));
         let mut source = Some(body);
-        let stream = self.replay_store.put(key, || {
+        let stream = self.store.put(key, || {
             let source = source.take().unwrap_or_else(Body::empty);
             Arc::new(ReplayStream::new(
                 key,
                 request_ref,
                 prefix,
                 polls,
-                &self.replay_store,
+                &self.store,
                 source,
             ))
         });
@@ -124,42 +156,43 @@ impl Inner {
         sse::priming(id, Some(millis))
     }
 
-    /// GET with the id of an event: goes on with its stream.
-    ///
-    /// Where there is nothing to go on with, the answer is 405, as where there are no streams at all: the specification
-    /// knows no other, and clients take it for what it is. To others some of them come again and again, and to a stream that
-    /// ends at once all of them.
-    pub(crate) async fn take_up(
-        self: &Arc<Self>,
-        context: &Arc<RequestContext>,
-        session: &Arc<Session>,
-        last: &HeaderValue,
-    ) -> Result<Response<Body>, Rejection> {
-        let id = last.to_str().ok().and_then(|text| EventId::open(&self.keys, text));
-        let Some(id) = id.filter(|id| id.stream.session == session.nonce()) else {
-            return Err(Rejection::no_stream("no event of this session has this id"));
+    /// What the ids of the events of a GET stream begin with.
+    pub(crate) fn prefix(&self, session: StreamSession, stream: Handle) -> Option<EventIdPrefix> {
+        let stream = StreamId {
+            session: session.nonce,
+            location: self.replicas.location(stream),
+            of: StreamKind::Session,
         };
-        match &id.stream.of {
-            StreamKind::Session => self.session_stream(context, session, Some(&id)),
-            StreamKind::Request(_) if id.is_end => Err(over()),
-            StreamKind::Request(request_ref) => self.play(context, session, &id, request_ref).await,
-        }
+        stream.seal(&self.keys)
+    }
+
+    /// The event that a client names in `Last-Event-ID`, if it is one of this session.
+    pub(crate) fn event(&self, session: StreamSession, last: &HeaderValue) -> Option<EventId> {
+        let id = last.to_str().ok().and_then(|text| EventId::open(&self.keys, text));
+        id.filter(|id| id.stream.session == session.nonce)
     }
 
     /// Goes on with a stream that answers a request, in the replica that has it.
-    async fn play(
+    ///
+    /// Where there is nothing to go on with, the answer is 405, as where there are no streams at all: the specification
+    /// knows no other, and clients take it for what it is. After others some of them come again and again, and after a
+    /// stream that ends at once all of them.
+    pub(crate) async fn resume(
         &self,
         context: &RequestContext,
-        session: &Session,
+        session: StreamSession,
         id: &EventId,
         request_ref: &RequestRef,
     ) -> Result<Response<Body>, Rejection> {
-        let place = &id.stream.place;
-        if !self.server_requests.is_here(place) {
-            let played = self.forward(context, Verb::GET, place, Bytes::new()).await;
+        if id.is_end {
+            return Err(over());
+        }
+        let location = &id.stream.location;
+        if !self.replicas.is_here(location) {
+            let played = self.replicas.forward(context, Verb::GET, location, Bytes::new()).await;
             return Ok(played.unwrap_or_else(|_| self.lost(id, request_ref)));
         }
-        let Some(stream) = self.replay_store.get(&(session.nonce(), place.handle)) else {
+        let Some(stream) = self.store.get(&(session.nonce, location.handle)) else {
             return Ok(self.lost(id, request_ref));
         };
         let replay_body = match stream.take_up(id.number) {
@@ -175,8 +208,16 @@ impl Inner {
             }
         };
         Ok(reply::events(
-            self.keep_alive(replay_body).outliving(&self.connector.tasks),
+            self.keep_alive(replay_body).outliving(&self.background),
         ))
+    }
+
+    /// A stream of events, kept alive.
+    pub(crate) fn keep_alive(
+        &self,
+        events: impl HttpBody<Data = Bytes, Error = BoxError> + Send + Unpin + 'static,
+    ) -> Body {
+        Body::relayed(KeepAliveBody::new(events, self.config.timeouts.keep_alive))
     }
 
     /// The stream is not kept any more, or not where it can be reached.

@@ -1,21 +1,17 @@
-//! What clients are answered: the only place that renders errors.
+//! The HTTP responses of a gateway: refusals, JSON, event streams.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use portolan_core::{Error, FailureKind};
+use portolan_core::{AuthError, Challenge, GatewayName, Scope};
 use portolan_wire::{
     envelope::{self, ParseError},
     era::{Era, EraError},
     error::{self as wire_error, ErrorObject},
     id::RequestId,
-    object::{self, RawObject},
     sse,
 };
 
 use crate::body::Body;
-
-/// Where the typed cause of a failed call stands, in `_meta` of a tool result and in `data` of an error.
-pub(crate) const FAILURE_KEY: &str = "dev.portolan/failure";
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -113,6 +109,15 @@ impl From<EraError> for Rejection {
     }
 }
 
+/// The refusal of a request whose token lacks scopes: 403, with a challenge that names them (RFC 6750 3.1).
+pub(crate) fn insufficient_scope(gateway: &GatewayName, scopes: &[Scope]) -> Rejection {
+    let error = AuthError::InsufficientScope {
+        scopes: scopes.to_vec(),
+    };
+    let challenge = Challenge::bearer().with_realm(gateway.as_str()).for_error(&error);
+    Rejection::http(error.status(), error.to_string()).with_challenges(vec![challenge.header_value()])
+}
+
 /// A reply that is one JSON text.
 pub(crate) fn json(status: StatusCode, text: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::whole(text));
@@ -161,49 +166,6 @@ pub(crate) fn accepted() -> Response<Body> {
     response
 }
 
-/// The JSON-RPC error for what went wrong outside of a tool call.
-pub(crate) fn error_object(error: &Error) -> ErrorObject {
-    let object = match error {
-        Error::Invalid { .. } => ErrorObject::invalid_params(explain(error)),
-        _ => ErrorObject::internal(explain(error)),
-    };
-    let mut data = RawObject::new();
-    data.set(FAILURE_KEY, failure(error));
-    object.with_data(data.to_bytes())
-}
-
-/// A tool result that says why there is no other: what a model and a person can read, and a type for a program.
-///
-/// Failures of an upstream are tool results and not JSON-RPC errors, so that a model sees them (2026-07-28,
-/// server/tools, error handling).
-pub(crate) fn tool_failure(era: Era, error: &Error) -> Bytes {
-    let mut text = RawObject::new();
-    text.set("type", Bytes::from_static(b"\"text\""));
-    text.set("text", object::quote(&explain(error)));
-    let mut content = Vec::from(*b"[");
-    content.extend_from_slice(&text.to_bytes());
-    content.push(b']');
-    let mut meta = RawObject::new();
-    meta.set(FAILURE_KEY, failure(error));
-    let mut result = RawObject::new();
-    if era == Era::Modern {
-        result.set("resultType", Bytes::from_static(b"\"complete\""));
-    }
-    result.set("content", content.into());
-    result.set("isError", Bytes::from_static(b"true"));
-    result.set("_meta", meta.to_bytes());
-    result.to_bytes()
-}
-
-/// The message that says that there is no answer: to a call of a tool a result that a model can read, else an error.
-pub(crate) fn no_answer(era: Era, is_tool: bool, id: &RequestId, error: &Error) -> Bytes {
-    if is_tool {
-        envelope::result(id, &tool_failure(era, error))
-    } else {
-        envelope::error(Some(id), &error_object(error))
-    }
-}
-
 /// The HTTP status of a relayed answer: an error of a modern server has the one that belongs to its code.
 pub(crate) fn status_of(era: Era, id: &RequestId, message: &Bytes) -> StatusCode {
     match era {
@@ -228,35 +190,4 @@ fn error_of(id: &RequestId, message: &Bytes) -> Option<ErrorObject> {
     let rest = message.strip_prefix(br#"{"jsonrpc":"2.0","id":"#)?;
     let rest = rest.strip_prefix(id.as_raw())?.strip_prefix(br#","error":"#)?;
     ErrorObject::parse(&message.slice_ref(rest.strip_suffix(b"}")?))
-}
-
-/// One line for the caller, and what to do.
-fn explain(error: &Error) -> String {
-    match error.remedy() {
-        Some(remedy) => format!("{error}; {remedy}"),
-        None if error.is_retryable() => format!("{error}; try again"),
-        None => error.to_string(),
-    }
-}
-
-fn failure(error: &Error) -> Bytes {
-    let cause = match error {
-        Error::NotReady { failure, .. } => serde_json::to_string(&failure.kind).unwrap_or_default(),
-        Error::Timeout { .. } => serde_json::to_string(&FailureKind::Timeout).unwrap_or_default(),
-        Error::Exhausted { .. } => "\"overloaded\"".into(),
-        Error::Denied { .. } => "\"denied\"".into(),
-        Error::Invalid { .. } => "\"invalid\"".into(),
-        _ => "\"internal\"".into(),
-    };
-    let mut object = RawObject::new();
-    object.set("cause", cause.into());
-    object.set(
-        "retryable",
-        if error.is_retryable() {
-            "true".into()
-        } else {
-            "false".into()
-        },
-    );
-    object.to_bytes()
 }

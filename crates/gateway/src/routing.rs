@@ -1,4 +1,4 @@
-//! Which server a request goes to: what each gateway serves, under which names, to whom.
+//! Which server a request goes to: what each gateway serves, under which names, to whom, and with which credential.
 
 mod access;
 mod alias;
@@ -9,13 +9,16 @@ mod passthrough;
 mod request_context;
 mod resolver;
 mod routes;
+mod target;
 pub(crate) mod uris;
 
 pub(crate) use self::{
     access::Access,
     alias::renamed,
-    exposure::{ExposedPrompt, ExposedTool, ExposedTools, NameIndex, Named, exposed_prompts, exposed_tools, is_of_object},
-    request_context::RequestContext,
-    resolver::{Place, Resolver, Target, TargetError, text},
-    routes::{InstallRoute, PublishedGateway, RouteTable, ServerRoute},
+    exposure::{ExposedTool, ExposedTools, Named, exposed_prompts, exposed_tools, is_of_object},
+    passthrough::select as passthrough_headers,
+    request_context::{RequestContext, trace_id},
+    resolver::Resolver,
+    routes::{PublishedGateway, RouteTable, ServerRoute},
+    target::{Denial, Place, Target, TargetError},
 };

@@ -7,29 +7,30 @@
 mod active;
 mod calls;
 mod id;
-mod sessions;
 mod state;
+mod store;
+mod tasks;
 
 use std::{
+    any::Any,
     collections::{BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
-        atomic::{AtomicI64, AtomicU8, Ordering},
-    },
+    fmt::Debug,
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicI64},
 };
 
-use portolan_core::{Caller, Channel, GatewayName, ServerName};
+use portolan_client::{Cancellation, ClientCapabilities, Conversation, UpstreamSession};
+use portolan_core::{Caller, GatewayName};
 use portolan_wire::{era::ProtocolVersion, id::RequestId, level::LogLevel};
 
 use self::id::NONCE_LEN;
-pub(crate) use self::{calls::CallHandle, id::bind, sessions::Sessions, state::State};
-use crate::{
-    cancellation::Cancellation,
-    server_requests::ClientCapabilities,
-    subscriptions::{Opening, Subscriber},
-    tasks::SessionTasks,
-    upstream::{OpenSession, UpstreamSession},
+pub(crate) use self::{
+    calls::CallHandle,
+    id::bind,
+    state::State,
+    store::Sessions,
+    tasks::{SessionTasks, TaskRecorder},
 };
+use crate::replay::StreamSession;
 
 /// One session, as this replica knows it.
 #[derive(Debug)]
@@ -38,111 +39,69 @@ pub(crate) struct Session {
     pub(crate) version: ProtocolVersion,
     /// What the client can be asked.
     pub(crate) capabilities: ClientCapabilities,
+    /// The sessions at servers that belong to this one.
+    pub(crate) conversation: Conversation,
+    /// The tasks that its calls have become.
+    pub(crate) tasks: Arc<SessionTasks>,
     nonce: [u8; NONCE_LEN],
     bound_to: [u8; 16],
-    /// Who was found to be the one that it is bound to.
+    /// The caller that was found to be the one that it is bound to.
     found: OnceLock<(GatewayName, Arc<Caller>)>,
     ends: i64,
     used: AtomicI64,
     /// When it was last made sure that no replica has ended it.
     checked: AtomicI64,
-    upstream: Mutex<HashMap<ServerName, Arc<UpstreamSession>>>,
-    /// Channels that keep something for this conversation.
-    channels: Mutex<Vec<Weak<dyn Channel>>>,
     calls: Mutex<HashMap<RequestId, Cancellation>>,
-    /// The number of the level from which on it is told what is logged; 0 if it has not said.
-    level: AtomicU8,
-    /// What it has subscribed to.
+    /// The resources that it has subscribed to.
     uris: Mutex<BTreeSet<Arc<str>>>,
-    /// The tasks that its calls have become.
-    pub(crate) session_tasks: Arc<SessionTasks>,
-    /// Who tells it what happens outside of its calls, once it wants to know.
-    subscriber: OnceLock<Arc<Subscriber>>,
+    subscriber: OnceLock<Arc<dyn SessionSubscriber>>,
+}
+
+/// What sends a session the notifications that belong to none of its calls.
+pub(crate) trait SessionSubscriber: Any + Debug + Send + Sync {
+    /// Ends all streams: the session is over.
+    fn close(&self);
+
+    /// Whether a stream is open.
+    fn has_reader(&self) -> bool;
+
+    /// Takes over what the session has subscribed to, and returns whether that is something else than before.
+    fn update(&self, uris: BTreeSet<Arc<str>>, level: Option<LogLevel>) -> bool;
 }
 
 impl Session {
-    /// The session at `server` that belongs to this one; made anew where there is none that `fits`.
-    pub(crate) fn upstream(
+    /// The subscriber of this session, made if there is none.
+    pub(crate) fn subscriber_or(
         &self,
-        server: &ServerName,
-        fits: impl FnOnce(&UpstreamSession) -> bool,
-        make: impl FnOnce() -> Arc<UpstreamSession>,
-    ) -> Arc<UpstreamSession> {
-        let mut upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = upstream.get(server)
-            && fits(session)
-        {
-            return session.clone();
-        }
-        let session = make();
-        upstream.insert(server.clone(), session.clone());
-        session
+        make: impl FnOnce() -> Arc<dyn SessionSubscriber>,
+    ) -> &Arc<dyn SessionSubscriber> {
+        self.subscriber.get_or_init(make)
     }
 
-    /// Notes a channel that keeps something for this session, until it is told that the session is over.
-    pub(crate) fn converses(&self, channel: &Arc<dyn Channel>) {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = Arc::downgrade(channel);
-        if !channels.iter().any(|known| known.ptr_eq(&channel)) {
-            channels.retain(|known| known.strong_count() > 0);
-            channels.push(channel);
-        }
-    }
-
-    /// Who tells this session what happens outside of its calls, made if there is none.
-    pub(crate) fn subscriber(&self, make: impl FnOnce() -> Arc<Subscriber>) -> Arc<Subscriber> {
-        self.subscriber.get_or_init(make).clone()
-    }
-
-    /// The same, if there is one.
-    pub(crate) fn known_listener(&self) -> Option<&Arc<Subscriber>> {
+    /// The subscriber of this session, if there is one.
+    pub(crate) fn subscriber(&self) -> Option<&Arc<dyn SessionSubscriber>> {
         self.subscriber.get()
     }
 
-    /// The level from which on it is told what is logged, if it has said one.
-    pub(crate) fn level(&self) -> Option<LogLevel> {
-        LogLevel::from_number(self.level.load(Ordering::Relaxed))
+    /// The session as replay knows it.
+    pub(crate) fn stream_session(&self) -> StreamSession {
+        StreamSession {
+            nonce: self.nonce(),
+            version: self.version,
+        }
     }
 
-    /// What it has subscribed to.
+    /// The resources that it has subscribed to.
     pub(crate) fn subscriptions(&self) -> BTreeSet<Arc<str>> {
         self.uris.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Its sessions at servers.
-    pub(crate) fn upstreams(&self) -> Vec<Arc<UpstreamSession>> {
-        let upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        upstream.values().cloned().collect()
-    }
-
-    /// Hears what its servers tell it alone, where they are open already.
-    pub(crate) fn follow_asides(&self, subscriber: &Subscriber) {
-        for upstream in self.upstreams() {
-            drop(upstream.follow(subscriber));
-        }
-    }
-
-    /// Notes that a session at a server is open, so that it is heard what the server tells this session alone. The first
-    /// time there may be something to wait for.
-    pub(crate) fn opened(&self, upstream: &UpstreamSession, open: &OpenSession) -> Option<Opening> {
-        let subscriber = self.subscriber.get()?;
-        if open.followed.load(Ordering::Relaxed) {
-            return None;
-        }
-        upstream.follow(subscriber)
-    }
-
+    /// Ends what belongs to this session, and returns its sessions at servers, which the caller has to close.
     fn close(&self) -> Vec<Arc<UpstreamSession>> {
-        if let Some(subscriber) = self.known_listener() {
+        if let Some(subscriber) = self.subscriber() {
             subscriber.close();
         }
         self.calls().values().for_each(Cancellation::cancel);
-        let channels = std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
-        let conversation = self.conversation();
-        for channel in channels.iter().filter_map(Weak::upgrade) {
-            channel.end(&conversation);
-        }
-        let mut upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        upstream.drain().map(|(_, session)| session).collect()
+        self.conversation.end()
     }
 }

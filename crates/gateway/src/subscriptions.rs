@@ -4,19 +4,17 @@
 //! the listener's [`NotificationQueue`], from which the open stream takes them: nothing runs for a stream that nothing happens to.
 
 mod body;
-mod get;
-mod housekeeping;
 mod levels;
 mod limits;
 mod listen;
 mod queue;
-mod replicas;
 mod sent_log;
 mod session_stream;
 mod subscribe;
 mod uri_rewriting;
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -27,44 +25,55 @@ use std::{
 
 use futures_util::future::join_all;
 use http::{Extensions, HeaderMap, Request, Uri, request::Parts};
+use portolan_client::notifications::{
+    GrantedFilter, ListKind, Listening, NotificationFilter, NotificationSink, ServerNotification,
+};
 use portolan_core::{Caller, GatewayName, InstallName, Owner, ResourceNaming, ServerName};
 use portolan_wire::{
     error::{self, ErrorObject},
     level::LogLevel,
 };
+use tokio_util::task::TaskTracker;
 
+use self::{limits::StreamLimits, session_stream::SessionStreams, uri_rewriting::UriRewritingSink};
 pub(crate) use self::{
+    body::StreamBody,
     levels::level,
-    queue::{End, NotificationQueue},
-    session_stream::{Opening, SessionStreams},
+    queue::{End, NotificationQueue, Reader},
 };
-use self::{limits::StreamLimits, uri_rewriting::UriRewritingSink};
 use crate::{
-    request_context::RequestContext,
-    routes::PublishedGateway,
-    server_requests::SessionRequester,
-    service::Inner,
-    tasks::{self, TaskNotifier, Watching},
-    upstream::{GrantedFilter, ListKind, Listening, NotificationFilter, NotificationSink, ServerNotification},
+    config::GatewayConfig,
+    replicas::Replicas,
+    reply::Rejection,
+    routing::{PublishedGateway, RequestContext, Resolver},
+    seal::TokenKeys,
+    server_requests::{ServerRequests, SessionRequester},
+    sessions::{Session, SessionSubscriber, Sessions},
+    tasks::{TaskNotifier, WatchedTasks, Watching},
 };
 
-/// The open streams of a gateway.
+/// The open streams of a gateway outside of calls, and what they are told.
 #[derive(Debug)]
-pub(crate) struct Streams {
+pub(crate) struct Subscriptions {
+    config: Arc<GatewayConfig>,
+    keys: Arc<TokenKeys>,
+    resolver: Arc<Resolver>,
+    sessions: Arc<Sessions>,
+    replicas: Arc<Replicas>,
+    server_requests: Arc<ServerRequests>,
+    background: TaskTracker,
     subscribers: Mutex<Vec<Weak<Subscriber>>>,
     limits: StreamLimits,
     /// Whether the end has begun: then no stream is opened any more.
     draining: AtomicBool,
-    /// Whether somebody looks after them.
-    kept: AtomicBool,
 }
 
 /// Somebody who is to be told, and where it waits for that.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     pub(crate) queue: Arc<NotificationQueue>,
-    gateway: GatewayName,
-    caller: Arc<Caller>,
+    pub(crate) gateway: GatewayName,
+    pub(crate) caller: Arc<Caller>,
     filter: Mutex<NotificationFilter>,
     /// The tasks of which it is to be told.
     watching: Watching,
@@ -74,7 +83,7 @@ pub(crate) struct Subscriber {
     /// What the client came in with, to see whether it may still come in.
     auth_context: Mutex<Option<AuthContext>>,
     /// What servers say on the streams of the session's own.
-    pub(crate) session_streams: SessionStreams,
+    session_streams: Option<Arc<SessionStreams>>,
 }
 
 /// A place at the hub of one server.
@@ -82,7 +91,7 @@ pub(crate) struct Subscriber {
 struct FeedSubscription {
     listening: Listening,
     watched: Arc<Watched>,
-    tasks: Option<Arc<tasks::WatchedTasks>>,
+    tasks: Option<Arc<WatchedTasks>>,
     /// How the client is told of resources there.
     uris: ResourceNaming,
 }
@@ -95,26 +104,40 @@ struct AuthContext {
 
 /// What the servers together have agreed to.
 #[derive(Debug, Default)]
-pub(crate) struct AgreedFilter(Vec<RpcResponse>);
+pub(crate) struct AgreedFilter(Vec<Agreed>);
 
 /// What one server has agreed to of what is wanted there; nothing if that is not known yet.
 #[derive(Debug)]
-struct RpcResponse {
+struct Agreed {
     watched: Arc<Watched>,
-    tasks: Option<Arc<tasks::WatchedTasks>>,
+    tasks: Option<Arc<WatchedTasks>>,
     granted: Option<Arc<GrantedFilter>>,
 }
 
 /// Resources by the URIs that the client has for them, each with that of its server.
 type Watched = BTreeMap<Arc<str>, Arc<str>>;
 
-impl Streams {
-    pub(crate) fn new(config: &crate::GatewayConfig) -> Self {
+impl Subscriptions {
+    pub(crate) fn new(
+        config: &Arc<GatewayConfig>,
+        keys: &Arc<TokenKeys>,
+        resolver: &Arc<Resolver>,
+        sessions: &Arc<Sessions>,
+        replicas: &Arc<Replicas>,
+        server_requests: &Arc<ServerRequests>,
+        background: &TaskTracker,
+    ) -> Self {
         Self {
-            subscribers: Mutex::default(),
             limits: StreamLimits::new(config.limits.listens, config.limits.streams),
+            config: config.clone(),
+            keys: keys.clone(),
+            resolver: resolver.clone(),
+            sessions: sessions.clone(),
+            replicas: replicas.clone(),
+            server_requests: server_requests.clone(),
+            background: background.clone(),
+            subscribers: Mutex::default(),
             draining: AtomicBool::new(false),
-            kept: AtomicBool::new(false),
         }
     }
 
@@ -139,7 +162,7 @@ impl Streams {
         self.lock().push(Arc::downgrade(subscriber));
     }
 
-    fn all(&self) -> Vec<Arc<Subscriber>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Subscriber>> {
         let mut subscribers = self.lock();
         subscribers.retain(|subscriber| subscriber.strong_count() > 0);
         if subscribers.capacity() > 4 * subscribers.len() + 64 {
@@ -157,31 +180,80 @@ impl Streams {
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Subscriber>>> {
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Inner {
-    /// A gateway serves something else now: who listens to it is told, and listens to the servers that are there now.
-    pub(crate) fn republished(self: &Arc<Self>, gateway: &GatewayName) {
-        let subscribers = self.streams.of(gateway);
-        if subscribers.is_empty() {
-            return;
-        }
-        let Some(published) = self.table.get(gateway.as_str()) else {
+    /// A gateway serves something else now, or is served no more: its subscribers are told, and subscribe to the servers
+    /// that are there now.
+    pub(crate) fn republished(self: &Arc<Self>, gateway: &GatewayName, published: Option<Arc<PublishedGateway>>) {
+        let subscribers = self.of(gateway);
+        let Some(published) = published else {
             subscribers
                 .iter()
                 .for_each(|subscriber| subscriber.queue.end(End::Graceful));
             return;
         };
-        for subscriber in &subscribers {
+        for subscriber in subscribers {
             subscriber.lists_changed();
             subscriber.dirty.store(true, Ordering::Release);
+            self.attach_later(&subscriber, &published);
         }
-        let inner = self.clone();
-        self.connector.tasks.spawn(async move {
-            for subscriber in subscribers {
-                inner.attach(&subscriber, &published, Duration::ZERO).await;
-            }
+    }
+
+    /// Attaches a subscriber in the background.
+    pub(crate) fn attach_later(self: &Arc<Self>, subscriber: &Arc<Subscriber>, gateway: &Arc<PublishedGateway>) {
+        let (subscriptions, subscriber, gateway) = (self.clone(), subscriber.clone(), gateway.clone());
+        self.background.spawn(async move {
+            subscriptions.attach(&subscriber, &gateway, Duration::ZERO).await;
         });
+    }
+
+    /// Opens a GET stream of a session; `from` is the stream and the last event that the client goes on after.
+    pub(crate) fn open_session_stream(
+        self: &Arc<Self>,
+        context: &RequestContext,
+        session: &Arc<Session>,
+        from: Option<(crate::replicas::Handle, u64)>,
+    ) -> Result<(Reader, impl Send + 'static), Rejection> {
+        if self.is_draining() {
+            return Err(listen::closing());
+        }
+        let permit = self.limits.stream().map_err(|full| listen::crowded(&full))?;
+        let subscriber = self.session_subscriber(session, context);
+        let limit = self.config.limits.session_streams;
+        let Some(reader) = subscriber.queue.open(limit, from) else {
+            let what = "streams of one session";
+            return Err(listen::crowded(&portolan_core::Error::Exhausted { what, limit }));
+        };
+        subscriber.note_request(context);
+        session.conversation.follow_open_sessions();
+        self.attach_later(&subscriber, &context.gateway);
+        Ok((reader, (session.clone(), permit)))
+    }
+
+    /// The subscriber of a session, made when it is first needed.
+    fn session_subscriber(self: &Arc<Self>, session: &Session, context: &RequestContext) -> Arc<Subscriber> {
+        let make = || -> Arc<dyn SessionSubscriber> {
+            let filter = NotificationFilter {
+                lists: ListKind::ALL.map(|_| true),
+                uris: session.subscriptions(),
+                tasks: BTreeSet::new(),
+                log: session.conversation.level(),
+                elicitations: true,
+            };
+            let queue = NotificationQueue::new(None, self.config.limits.stream_queue);
+            let requester = SessionRequester::new(&self.server_requests, session);
+            let subscriber = Subscriber::new(context, queue, filter, Watching::new(), Some(requester));
+            if let Some(streams) = &subscriber.session_streams {
+                session.conversation.read_streams_with(streams.clone());
+            }
+            self.note(&subscriber);
+            subscriber
+        };
+        concrete(session.subscriber_or(make))
+    }
+
+    /// The subscriber of a session, if there is one.
+    pub(crate) fn known_subscriber(&self, session: &Session) -> Option<Arc<Subscriber>> {
+        session.subscriber().map(concrete)
     }
 
     /// Waits at the hubs of all servers that the listener's caller reaches, and there only; gives what they agree to
@@ -199,6 +271,7 @@ impl Inner {
             headers: HeaderMap::new(),
             uri: Uri::default(),
             extensions: Extensions::new(),
+            request_id: "".into(),
         };
         let mut attached = subscriber.attached.lock().await;
         subscriber.dirty.store(false, Ordering::Release);
@@ -206,25 +279,24 @@ impl Inner {
         let owners = self.owners(&context, &filter, at_most / 2).await;
         let uris = gateway.spec.resource_naming;
         let mut kept: Vec<FeedSubscription> = Vec::with_capacity(attached.len());
-        for (mount, mounted) in context.places() {
-            let wanted = context.credential_for(mount, mounted);
-            let credential = match self.broker.credential(&wanted).await {
+        for (route, install) in context.places() {
+            let credential = match self.resolver.credential(&context, (route, install), None).await {
                 Ok(credential) => credential,
                 Err(error) => {
-                    tracing::info!(server = %mount.server.name, %error, "a server is not listened to");
+                    tracing::info!(server = %route.server.name, %error, "a server is not listened to");
                     continue;
                 }
             };
             let mut wanted = filter.clone();
-            let watched = owners.get(&mounted.install.name).cloned().unwrap_or_default();
+            let watched = owners.get(&install.install.name).cloned().unwrap_or_default();
             wanted.uris = watched.values().cloned().collect();
             // What a shared server logs may be about anybody's calls.
             wanted.log = wanted
                 .log
-                .filter(|_| matches!(mounted.install.owner, Owner::Personal(_)));
-            let tasks = subscriber.watching.get(&mounted.install.name);
+                .filter(|_| matches!(install.install.owner, Owner::Personal(_)));
+            let tasks = subscriber.watching.get(&install.install.name);
             wanted.tasks = tasks.map(|watched| watched.own()).unwrap_or_default();
-            let feed = mounted.upstream.changes(&credential);
+            let feed = install.upstream.notifications(&credential);
             let known = attached
                 .iter()
                 .position(|known| known.listening.is_at(&feed) && known.uris == uris);
@@ -234,7 +306,7 @@ impl Inner {
                     listening
                 }
                 None => {
-                    let sink = subscriber.sink(uris, &mount.server.name);
+                    let sink = subscriber.sink(uris, &route.server.name);
                     feed.listen(wanted, TaskNotifier::of(sink, tasks))
                 }
             };
@@ -248,7 +320,7 @@ impl Inner {
         *attached = kept;
         let offers = attached.iter().map(async |known| {
             let left = deadline.saturating_duration_since(Instant::now());
-            RpcResponse {
+            Agreed {
                 watched: known.watched.clone(),
                 tasks: known.tasks.clone(),
                 granted: known.listening.granted(left).await,
@@ -272,10 +344,10 @@ impl Inner {
         };
         let deadline = tokio::time::Instant::now() + at_most;
         for uri in &filter.uris {
-            let asked = tokio::time::timeout_at(deadline, self.watched_at(context, uri)).await;
-            let limits = asked.unwrap_or_else(|_| self.may_watch(context, uri));
-            for ((_, mounted), own) in limits {
-                let watched = owners.entry(mounted.install.name).or_default();
+            let asked = tokio::time::timeout_at(deadline, self.resolver.watched_at(context, uri)).await;
+            let limits = asked.unwrap_or_else(|_| self.resolver.may_watch(context, uri));
+            for ((_, install), own) in limits {
+                let watched = owners.entry(install.install.name).or_default();
                 watched.insert(uri.clone(), own);
             }
         }
@@ -283,29 +355,38 @@ impl Inner {
     }
 }
 
+/// The subscriber itself: there is no other implementation of the trait.
+fn concrete(subscriber: &Arc<dyn SessionSubscriber>) -> Arc<Subscriber> {
+    let subscriber: Arc<dyn Any + Send + Sync> = subscriber.clone();
+    subscriber
+        .downcast()
+        .unwrap_or_else(|_| unreachable!("the subscriber of a session is a Subscriber"))
+}
+
 impl Subscriber {
-    pub(crate) fn new(
+    fn new(
         context: &RequestContext,
         queue: NotificationQueue,
         filter: NotificationFilter,
         watching: Watching,
         requester: Option<SessionRequester>,
     ) -> Arc<Self> {
+        let queue = Arc::new(queue);
         Arc::new(Self {
             watching,
-            queue: Arc::new(queue),
+            session_streams: requester.map(|requester| Arc::new(SessionStreams::new(requester, queue.clone()))),
+            queue,
             gateway: context.gateway.spec.name.clone(),
             caller: context.caller.clone(),
             filter: Mutex::new(filter),
             attached: tokio::sync::Mutex::default(),
             dirty: AtomicBool::new(false),
             auth_context: Mutex::default(),
-            session_streams: SessionStreams::new(requester),
         })
     }
 
     /// Notes what the client came in with, as it did last.
-    fn came_in(&self, context: &RequestContext) {
+    fn note_request(&self, context: &RequestContext) {
         *self.auth_context.lock().unwrap_or_else(PoisonError::into_inner) = Some(AuthContext {
             uri: context.uri.clone(),
             headers: context.headers.clone(),
@@ -314,7 +395,7 @@ impl Subscriber {
     }
 
     /// The head of a request like the one that opened the stream.
-    fn head(&self) -> Option<Parts> {
+    pub(crate) fn head(&self) -> Option<Parts> {
         let auth_context = self.auth_context.lock().unwrap_or_else(PoisonError::into_inner);
         let auth_context = auth_context.as_ref()?;
         let (mut head, ()) = Request::new(()).into_parts();
@@ -336,21 +417,14 @@ impl Subscriber {
         self.filter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wants these resources and this level from now on, once it is attached again; says whether that is something else.
-    pub(crate) fn want(&self, uris: BTreeSet<Arc<str>>, log: Option<LogLevel>) -> bool {
-        let mut filter = self.filter();
-        let changed = filter.uris != uris || filter.log != log;
-        if changed {
-            filter.uris = uris;
-            filter.log = log;
-            self.dirty.store(true, Ordering::Release);
-        }
-        changed
+    /// Whether something else is wanted than what is listened to.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
     }
 
-    /// Whether something else is wanted than what is listened to.
-    fn is_dirty(&self) -> bool {
-        self.dirty.load(Ordering::Acquire)
+    /// Whether anybody reads, or has asked to be told later.
+    pub(crate) fn is_wanted(&self, grace: Duration) -> bool {
+        self.queue.is_read(grace) || !self.filter().uris.is_empty()
     }
 
     fn lists_changed(&self) {
@@ -360,21 +434,41 @@ impl Subscriber {
         }
     }
 
-    /// Ends all streams: the session is over.
-    pub(crate) fn close(&self) {
+    /// Listens no more.
+    pub(crate) async fn detach(&self) {
+        self.queue.forget_sent();
+        if let Some(streams) = &self.session_streams {
+            streams.clear();
+        }
+        self.attached.lock().await.clear();
+        self.dirty.store(true, Ordering::Release);
+    }
+}
+
+impl SessionSubscriber for Subscriber {
+    fn close(&self) {
         self.queue.end(End::Graceful);
-        self.session_streams.clear();
+        if let Some(streams) = &self.session_streams {
+            streams.clear();
+        }
         if let Ok(mut attached) = self.attached.try_lock() {
             attached.clear();
         }
     }
 
-    /// Listens no more.
-    async fn detach(&self) {
-        self.queue.forget_sent();
-        self.session_streams.clear();
-        self.attached.lock().await.clear();
-        self.dirty.store(true, Ordering::Release);
+    fn has_reader(&self) -> bool {
+        self.queue.has_reader()
+    }
+
+    fn update(&self, uris: BTreeSet<Arc<str>>, log: Option<LogLevel>) -> bool {
+        let mut filter = self.filter();
+        let changed = filter.uris != uris || filter.log != log;
+        if changed {
+            filter.uris = uris;
+            filter.log = log;
+            self.dirty.store(true, Ordering::Release);
+        }
+        changed
     }
 }
 
@@ -405,7 +499,7 @@ impl AgreedFilter {
 
     /// The tasks that servers tell of, or may yet, as the client knows them.
     pub(crate) fn tasks(&self) -> BTreeSet<Arc<str>> {
-        let told = |answer: &RpcResponse| {
+        let told = |answer: &Agreed| {
             let watched = answer.tasks.as_ref()?;
             let own = match &answer.granted {
                 Some(granted) => granted.tasks.clone(),
@@ -419,6 +513,6 @@ impl AgreedFilter {
 
 impl std::fmt::Debug for AuthContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Door")
+        f.write_str("AuthContext")
     }
 }

@@ -1,39 +1,144 @@
-//! Tasks: calls that go on after their answer, and are asked for by an id.
+//! Tasks: calls that go on after their answer, and that clients ask about by an id.
 //!
-//! 2026-07-28 has them as an extension (SEP-2663).
+//! 2026-07-28 has them as an extension (SEP-2663), 2025-11-25 in its core.
 //!
-//! | client, server | what becomes of them |
+//! | client, server | what happens |
 //! | --- | --- |
-//! | modern, modern | they pass, their ids sealed ([`seal`]) |
-//! | legacy, legacy | the tasks of 2025-11-25 pass, their ids sealed; the session's are listed ([`listed`]) |
-//! | modern, legacy | those of 2025-11-25 are made ones of the extension ([`mapped`]) |
-//! | without tasks, legacy | a tool that is done only as a task: the same is driven |
-//! | without tasks, modern | a call that its server does only as a task is driven to its end here ([`drive`]) |
+//! | modern, modern | tasks pass, their ids sealed |
+//! | legacy, legacy | the tasks of 2025-11-25 pass, their ids sealed; those of a session are listed |
+//! | modern, legacy | tasks of 2025-11-25 are converted to the extension |
+//! | without tasks, legacy | the gateway polls the task of a tool that runs only as a task |
+//! | without tasks, modern | the gateway polls the task of a call that its server runs only as a task |
 
 mod cancel_on_drop;
-mod declared;
 mod driver;
-mod ids;
 mod inputs;
 mod legacy;
 mod list;
 mod poll_interval;
 mod progress;
 mod query;
-mod related;
-mod session_tasks;
 mod state;
-mod support;
 mod watch;
 
-pub(crate) use self::{
-    declared::{are_known, call_as_task, insists, undeclared, with_tasks},
-    driver::{TaskContinuation, drive, go_on},
-    ids::{FoundTask, TaskIds, TaskSeal, find},
-    inputs::TaskInputs,
-    legacy::serve,
-    related::renamed,
-    session_tasks::{SessionTasks, TaskRecorder},
-    support::{Support, capability, is_offered},
-    watch::{TaskNotifier, WatchedTasks, Watching, watching},
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portolan_client::{
+    TaskIdTransform,
+    tasks::{self, TaskSupport},
 };
+use portolan_core::{Clock, SessionStore};
+use portolan_wire::{era::Era, error::ErrorObject, object};
+
+use self::inputs::TaskInputs;
+pub(crate) use self::watch::{TaskNotifier, WatchedTasks, Watching, watching};
+use crate::{
+    config::GatewayConfig,
+    cursor::Cursors,
+    relay_request::ClientRequest,
+    routing::{RequestContext, Resolver, Target, TargetError},
+    seal::TokenKeys,
+    server_requests::ServerRequests,
+    sessions::{Session, Sessions, TaskRecorder},
+    task_ids::{self, TaskIds, TaskSeal},
+};
+
+/// The capability `tasks` of 2025-11-25: what the gateway itself can relay.
+pub(crate) const CAPABILITY: &[u8] = br#"{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}"#;
+
+/// The tasks behind a gateway.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    config: Arc<GatewayConfig>,
+    keys: Arc<TokenKeys>,
+    clock: Arc<dyn Clock>,
+    resolver: Arc<Resolver>,
+    sessions: Arc<Sessions>,
+    cursors: Cursors,
+    server_requests: Arc<ServerRequests>,
+    inputs: Arc<TaskInputs>,
+}
+
+impl Tasks {
+    #[allow(clippy::too_many_arguments, reason = "each is a service of its own")]
+    pub(crate) fn new(
+        config: &Arc<GatewayConfig>,
+        keys: &Arc<TokenKeys>,
+        clock: &Arc<dyn Clock>,
+        store: Arc<dyn SessionStore>,
+        resolver: &Arc<Resolver>,
+        sessions: &Arc<Sessions>,
+        cursors: Cursors,
+        server_requests: &Arc<ServerRequests>,
+    ) -> Self {
+        Self {
+            config: config.clone(),
+            keys: keys.clone(),
+            clock: clock.clone(),
+            resolver: resolver.clone(),
+            sessions: sessions.clone(),
+            cursors,
+            server_requests: server_requests.clone(),
+            inputs: Arc::new(TaskInputs::new(config, store, clock.clone())),
+        }
+    }
+
+    /// The server of the task that a request asks for, and the task.
+    pub(crate) fn target<'a>(
+        &self,
+        context: &'a RequestContext,
+        era: Era,
+        request: &ClientRequest,
+    ) -> Result<(Target<'a>, TaskIds), TargetError> {
+        if era == Era::Modern && !tasks::are_declared(request.capabilities.as_ref()) {
+            return Err(tasks::undeclared().into());
+        }
+        let id = request.params.get("taskId").and_then(object::text);
+        let id = id.ok_or_else(|| ErrorObject::invalid_params("params.taskId must be the id of a task"))?;
+        let found = task_ids::find(context, &self.keys, &id);
+        let found = found.filter(|found| era == Era::Modern || found.is_at(Era::Legacy));
+        let found = found.ok_or_else(|| ErrorObject::invalid_params("unknown task"))?;
+        let task = found.known(object::quote(&id));
+        let target = Target::at(found.place, request.method.as_str());
+        Ok((target.renaming("taskId", object::quote(&found.id)), task))
+    }
+
+    /// The ids of the task that a legacy client asks its server to make of a call.
+    pub(crate) fn legacy_ids(
+        &self,
+        context: &RequestContext,
+        session: &Arc<Session>,
+        target: &Target<'_>,
+    ) -> Arc<dyn TaskIdTransform> {
+        let recorder = TaskRecorder::new(&self.sessions, session, &target.route.server.name);
+        Arc::new(TaskIds::Sealed(self.seal(context, target).noted(recorder)))
+    }
+
+    /// The ids of the task that a modern client's call may become; `None` if it cannot become one.
+    pub(crate) fn modern_ids(
+        &self,
+        context: &RequestContext,
+        target: &Target<'_>,
+        capabilities: Option<&Bytes>,
+    ) -> Option<Arc<dyn TaskIdTransform>> {
+        let support = match target.task_support() {
+            TaskSupport::Forbidden => TaskSupport::Forbidden,
+            support if target.install.upstream.finds_tasks() => support,
+            _ => TaskSupport::Forbidden,
+        };
+        let seal = || self.seal(context, target);
+        let seal = match (tasks::are_declared(capabilities), support) {
+            (true, TaskSupport::Forbidden) => seal(),
+            (true, _) => seal().asking(),
+            (false, TaskSupport::Required) => seal().driving(self.config.timeouts.task),
+            (false, _) => return None,
+        };
+        Some(Arc::new(TaskIds::Sealed(seal)))
+    }
+
+    fn seal(&self, context: &RequestContext, target: &Target<'_>) -> TaskSeal {
+        let install = target.install.install.name;
+        TaskSeal::new(&self.keys, &context.gateway.spec.name, &context.caller, install)
+    }
+}

@@ -255,7 +255,7 @@ impl Page {
 
 impl CacheHints {
     /// What holds of both.
-    pub(crate) fn and(self, other: Self) -> Self {
+    pub fn and(self, other: Self) -> Self {
         Self {
             ttl: self.ttl.min(other.ttl),
             public: self.public && other.public,

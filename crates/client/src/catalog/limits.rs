@@ -1,5 +1,6 @@
 //! What a definition has to keep to.
 
+use bytes::Bytes;
 use portolan_wire::object::{self, RawObject};
 use serde_json::value::RawValue;
 
@@ -20,6 +21,15 @@ pub(super) fn check(definition: &RawValue, limits: &ClientLimits) -> Result<(), 
         return Err("it is nested deeper than is taken");
     }
     Ok(())
+}
+
+/// Whether an item keeps to the limits and has a text under `key`.
+pub(super) fn has_name(item: &RawValue, key: &str, limits: &ClientLimits) -> Result<(), &'static str> {
+    check(item, limits)?;
+    let definition = Bytes::copy_from_slice(item.get().as_bytes());
+    let members = RawObject::parse(&definition).map_err(|_| "it is no object")?;
+    let named = members.get(key).and_then(object::text);
+    named.map(drop).ok_or("it has no name")
 }
 
 /// How deep a JSON text nests.

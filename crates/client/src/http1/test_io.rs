@@ -28,13 +28,13 @@ pub(crate) struct Converted {
 
 /// What came of an answer.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) struct StreamEvent {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+pub struct StreamEvent {
+    pub status: u16,
+    pub body: Vec<u8>,
     /// Whether the body came to its end.
-    pub(crate) is_whole: bool,
+    pub is_whole: bool,
     /// Whether the connection is kept for another request.
-    pub(crate) is_kept: bool,
+    pub is_kept: bool,
 }
 
 impl Converted {
@@ -49,7 +49,7 @@ impl Converted {
 }
 
 /// What is heard of a server that answers a small request so. `None` if it is no answer.
-pub(crate) fn heard(words: &[u8], step: usize) -> Option<StreamEvent> {
+pub fn heard(words: &[u8], step: usize) -> Option<StreamEvent> {
     let pool = Arc::<ConnectionPool>::default();
     let mut request = Box::new(Request::new(Bytes::from_static(b"{}")));
     *request.method_mut() = Method::POST;

@@ -9,7 +9,6 @@ use portolan_wire::{
 };
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
-use crate::catalog::cached::Failed;
 use crate::notifications::backoff::ReconnectBackoff;
 use crate::notifications::channel;
 use crate::notifications::feed::DesiredFilter;

@@ -19,7 +19,7 @@ use crate::server::UpstreamServer;
 
 /// The hubs of one link.
 #[derive(Debug, Default)]
-pub struct NotificationFeeds(Mutex<Vec<Arc<NotificationFeed>>>);
+pub(crate) struct NotificationFeeds(Mutex<Vec<Arc<NotificationFeed>>>);
 
 /// The listeners to one server with one credential.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub struct Listening {
 
 impl NotificationFeeds {
     /// The hub for a credential. Equal credentials share one.
-    pub fn of(&self, server: &Arc<UpstreamServer>, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
+    pub(crate) fn of(&self, server: &Arc<UpstreamServer>, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
         let mut feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         feeds.retain(|feed| Arc::strong_count(feed) > 1 || feed.lock().driver.is_some());
         if let Some(feed) = feeds.iter().find(|feed| *feed.credential == **credential) {
@@ -95,7 +95,7 @@ impl NotificationFeeds {
     }
 
     /// Tells all who listen to the server, with whatever credential.
-    pub fn tell(&self, change: &ServerNotification) {
+    pub(crate) fn tell(&self, change: &ServerNotification) {
         let feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         feeds.iter().for_each(|feed| feed.pass(change));
     }

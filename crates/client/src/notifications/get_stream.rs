@@ -15,7 +15,6 @@ use tokio::time::Sleep;
 use crate::collect::essence;
 use crate::http1::body::ResponseBody;
 use crate::notifications::backoff::ReconnectBackoff;
-use crate::notifications::driver::FollowEnd;
 use crate::session::OpenSession;
 use crate::streamable_http::HttpServer;
 

@@ -27,8 +27,6 @@ use crate::call::Reply;
 use crate::call_timeout::CallTimeout;
 use crate::call_timeout::WaitError;
 use crate::cancel_on_drop::CancelOnDrop;
-use crate::capabilities::ClientCapabilities;
-use crate::collect::CollectError;
 use crate::collect::essence;
 use crate::collect;
 use crate::conversion::Conversion;
@@ -82,22 +80,6 @@ pub(crate) async fn message(headers: &HeaderMap, mut body: ResponseBody, limit: 
         }
     }
     None
-}
-
-/// The response that a stream of events ends with; `None` if it ends without.
-pub(crate) async fn last_response(mut events: Events, limit: usize) -> Result<Option<Bytes>, CollectError> {
-    let mut decoder = sse::Decoder::new(limit);
-    while let Some(frame) = events.frame().await {
-        if let Ok(data) = frame.map_err(|_| CollectError::Broken)?.into_data() {
-            decoder.push(data);
-        }
-        while let Some(event) = decoder.next_event().map_err(|_| CollectError::TooLarge)? {
-            if outcome(&event.data).is_some() {
-                return Ok(Some(event.data));
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// What a response says.
@@ -401,55 +383,5 @@ impl EventRelay {
 impl fmt::Debug for Taking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Taking")
-    }
-}
-
-pub(crate) use super::json::{broke_off, is_ours, whole};
-
-#[cfg(feature = "fuzzing")]
-pub(crate) use self::fuzz::events as fuzz_events;
-
-/// For fuzz targets.
-#[cfg(feature = "fuzzing")]
-mod fuzz {
-    use portolan_wire::{era::Era, method::Method};
-
-    use super::{Bytes, Conversion, EventStreamConverter, RequestId};
-    use crate::steps::Step;
-    use crate::capabilities::ClientCapabilities;
-
-    /// What comes of a server's event stream for a client, in pieces of `size` bytes: all that it is sent, all that is asked,
-    /// and whether the stream broke off. The first byte says which eras speak.
-    pub(crate) fn events(data: &[u8], size: usize) -> (Vec<u8>, usize, bool) {
-        let Some((kind, stream)) = data.split_first() else {
-            return Default::default();
-        };
-        let era = |bit: u8| if kind & bit == 0 { Era::Legacy } else { Era::Modern };
-        let method = if kind & 4 == 0 {
-            Method::ToolsCall
-        } else {
-            Method::PromptsGet
-        };
-        let all = br#"{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{}},"roots":{}}"#;
-        let capabilities = if kind & 8 == 0 {
-            ClientCapabilities::NONE
-        } else {
-            ClientCapabilities::read(&Bytes::from_static(all))
-        };
-        let id = RequestId::from_u64(1);
-        let conversion = Conversion::plain(Some(era(1)), era(2), method, id, capabilities);
-        let mut converter = EventStreamConverter::new(conversion, 4096, 1 << 20);
-        for chunk in stream.chunks(size.max(1)) {
-            converter.push(Bytes::copy_from_slice(chunk));
-        }
-        converter.end();
-        let (mut sent, mut asked) = (Vec::new(), 0);
-        while let Some(step) = converter.pop() {
-            match step {
-                Step::Frame(frame) => sent.extend_from_slice(&frame),
-                Step::ServerRequest(_) | Step::InputRequired(_) | Step::Task(_) => asked += 1,
-            }
-        }
-        (sent, asked, converter.broken().is_some())
     }
 }

@@ -1,64 +1,133 @@
-//! Who calls: the authenticators in a row, and static bearer tokens.
+//! Authentication: the authenticators in a row, and static bearer tokens.
 
 mod tokens;
 
 use std::sync::Arc;
 
 use http::{HeaderMap, header, request::Parts};
-use portolan_core::{AuthError, AuthErrorKind, Authenticator, Caller, GatewayName};
+use portolan_core::{
+    AuditSink, AuthError, AuthErrorKind, AuthFailed, Authenticator, Caller, Clock, GatewayName,
+};
 
 pub use self::tokens::{StaticTokens, digest};
-use crate::reply::Rejection;
+use crate::{reply::Rejection, routing};
 
-/// Asks each authenticator in turn. No credential, or no good one, is 401 with a challenge (RFC 9110 11.6.1).
-pub(crate) async fn authenticate(
-    authenticators: &[Arc<dyn Authenticator>],
-    gateway: &GatewayName,
-    parts: &Parts,
-) -> Result<Arc<Caller>, Rejection> {
-    let mut refusal = None;
-    for authenticator in authenticators {
-        match authenticator.authenticate(gateway, parts).await {
-            Ok(None) => {}
-            Ok(Some(caller)) if caller.may_enter(gateway) => return Ok(caller),
-            Ok(Some(_)) => {
-                refusal = Some(AuthError::Forbidden);
-                break;
-            }
-            Err(refused) => {
-                refusal = Some(refused);
-                break;
+/// Asks the authenticators in their order.
+#[derive(Debug)]
+pub(crate) struct Authentication {
+    authenticators: Vec<Arc<dyn Authenticator>>,
+    audit: Arc<dyn AuditSink>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A refused authentication; without an error if the request has no credential.
+#[derive(Debug)]
+struct Refusal {
+    error: Option<AuthError>,
+    /// The caller whose credential does not admit to the gateway.
+    caller: Option<Arc<Caller>>,
+}
+
+impl Authentication {
+    pub(crate) fn new(
+        authenticators: Vec<Arc<dyn Authenticator>>,
+        audit: Arc<dyn AuditSink>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            authenticators,
+            audit,
+            clock,
+        }
+    }
+
+    /// The caller who sent a request. A refusal is recorded.
+    pub(crate) async fn caller(
+        &self,
+        gateway: &GatewayName,
+        parts: &Parts,
+        request_id: &str,
+    ) -> Result<Arc<Caller>, Rejection> {
+        match self.check(gateway, parts).await {
+            Ok(caller) => Ok(caller),
+            Err(refusal) => {
+                self.record(gateway, parts, request_id, &refusal);
+                Err(self.rejection(gateway, refusal.error.as_ref()))
             }
         }
     }
-    Err(refuse(authenticators, gateway, refusal))
-}
 
-fn refuse(authenticators: &[Arc<dyn Authenticator>], gateway: &GatewayName, refusal: Option<AuthError>) -> Rejection {
-    if let Some(AuthError::Unavailable(source)) = &refusal {
-        tracing::warn!(%gateway, error = %source, "an authenticator does not answer");
+    /// Whether the caller of an open stream could open it now. That an authenticator does not answer says nothing about the
+    /// caller.
+    pub(crate) async fn may_stay(&self, gateway: &GatewayName, parts: &Parts, caller: &Caller) -> bool {
+        match self.check(gateway, parts).await {
+            Ok(now) => now.subject == caller.subject && now.teams == caller.teams,
+            Err(refusal) => matches!(refusal.error, Some(AuthError::Unavailable(_))),
+        }
     }
-    let kind = refusal.as_ref().map_or(AuthErrorKind::Missing, AuthError::kind);
-    let problem = refusal
-        .as_ref()
-        .map_or_else(|| "authentication is required".to_owned(), ToString::to_string);
-    let rejection = Rejection::http(kind.status(), problem);
-    if matches!(kind, AuthErrorKind::Unavailable | AuthErrorKind::Forbidden) {
-        return rejection;
+
+    async fn check(&self, gateway: &GatewayName, parts: &Parts) -> Result<Arc<Caller>, Refusal> {
+        for authenticator in &self.authenticators {
+            match authenticator.authenticate(gateway, parts).await {
+                Ok(None) => {}
+                Ok(Some(caller)) if caller.may_enter(gateway) => return Ok(caller),
+                Ok(Some(caller)) => {
+                    return Err(Refusal {
+                        error: Some(AuthError::Forbidden),
+                        caller: Some(caller),
+                    });
+                }
+                Err(error) => {
+                    return Err(Refusal {
+                        error: Some(error),
+                        caller: None,
+                    });
+                }
+            }
+        }
+        // A credential that no authenticator knows is an invalid one (RFC 6750 3.1).
+        let has_credential = parts.headers.contains_key(header::AUTHORIZATION);
+        Err(Refusal {
+            error: has_credential.then_some(AuthError::Invalid),
+            caller: None,
+        })
     }
-    let challenges = authenticators
-        .iter()
-        .filter_map(|authenticator| authenticator.challenge(gateway));
-    // RFC 6750 3: a request without a token is told no error code.
-    let challenges = challenges.map(|challenge| match &refusal {
-        Some(refusal) => challenge.for_error(refusal).header_value(),
-        None => challenge.header_value(),
-    });
-    rejection.with_challenges(challenges.collect())
+
+    /// 401 with challenges (RFC 9110 11.6.1); 403 where another credential would not help, 503 where none can be checked.
+    fn rejection(&self, gateway: &GatewayName, error: Option<&AuthError>) -> Rejection {
+        if let Some(AuthError::Unavailable(source)) = error {
+            tracing::warn!(%gateway, error = %source, "an authenticator does not answer");
+        }
+        let kind = error.map_or(AuthErrorKind::Missing, AuthError::kind);
+        let problem = error.map_or_else(|| "authentication is required".to_owned(), ToString::to_string);
+        let rejection = Rejection::http(kind.status(), problem);
+        if matches!(kind, AuthErrorKind::Unavailable | AuthErrorKind::Forbidden) {
+            return rejection;
+        }
+        let challenges = self.authenticators.iter();
+        let challenges = challenges.filter_map(|authenticator| authenticator.challenge(gateway));
+        // RFC 6750 3: a request without a token is told no error code.
+        let challenges = challenges.map(|challenge| match error {
+            Some(error) => challenge.for_error(error).header_value(),
+            None => challenge.header_value(),
+        });
+        rejection.with_challenges(challenges.collect())
+    }
+
+    fn record(&self, gateway: &GatewayName, parts: &Parts, request_id: &str, refusal: &Refusal) {
+        let kind = refusal.error.as_ref().map_or(AuthErrorKind::Missing, AuthError::kind);
+        let mut event = AuthFailed::new(self.clock.now(), gateway, kind).with_request_id(request_id);
+        event.trace_id = routing::trace_id(&parts.headers);
+        if let Some(caller) = &refusal.caller {
+            event.subject = Some(&caller.subject);
+            event.token_id = caller.token_id.as_deref();
+        }
+        self.audit.auth_failed(&event);
+    }
 }
 
 /// The token of an `Authorization: Bearer` header, where there is exactly one such header.
-pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);

@@ -1,9 +1,9 @@
 //! A request's body: of the right type, within the limit, in time.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
-use http_body_util::BodyExt;
+use portolan_client::collect::{self, CollectError, essence};
 use portolan_wire::{envelope::Message, header as mcp};
 
 use crate::{config::GatewayConfig, reply::Rejection};
@@ -29,7 +29,7 @@ pub(crate) fn check_types(headers: &HeaderMap) -> Result<(), Rejection> {
             "encoded bodies are not taken",
         ));
     }
-    if takes(headers, "application", "json") && takes(headers, "text", "event-stream") {
+    if accepts(headers, "application", "json") && accepts(headers, "text", "event-stream") {
         return Ok(());
     }
     Err(Rejection::http(
@@ -70,11 +70,10 @@ where
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    let collect = collect(body, limit);
-    match tokio::time::timeout(config.timeouts.body, collect).await {
+    match tokio::time::timeout(config.timeouts.body, collect::body(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(Collect::TooLarge)) => Err(too_large()),
-        Ok(Err(Collect::Broken)) => Err(Rejection::http(StatusCode::BAD_REQUEST, "the body broke off")),
+        Ok(Err(CollectError::TooLarge)) => Err(too_large()),
+        Ok(Err(_)) => Err(Rejection::http(StatusCode::BAD_REQUEST, "the body broke off")),
         Err(_) => Err(Rejection::http(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     }
 }
@@ -95,45 +94,8 @@ pub(crate) fn check_id(message: &Message) -> Result<(), Rejection> {
     }
 }
 
-/// Why a body could not be collected.
-#[derive(Debug)]
-pub(crate) enum Collect {
-    /// It is larger than the limit.
-    TooLarge,
-    /// It broke off.
-    Broken,
-}
-
-/// Collects a body of at most `limit` bytes; one that comes in one piece is not copied.
-pub(crate) async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Collect>
-where
-    B: Body<Data = Bytes>,
-{
-    let mut body = std::pin::pin!(body);
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Collect::Broken)?.into_data() else {
-            continue;
-        };
-        if first.len().max(rest.len()) + data.len() > limit {
-            return Err(Collect::TooLarge);
-        }
-        if rest.is_empty() && first.is_empty() {
-            first = data;
-            continue;
-        }
-        if rest.is_empty() {
-            rest.reserve((first.len() + data.len()).max(16 * 1024));
-            rest.extend_from_slice(&first);
-        }
-        rest.extend_from_slice(&data);
-    }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
-}
-
-/// Whether the client takes a media type.
-pub(crate) fn takes(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
+/// Whether the client accepts a media type.
+pub(crate) fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
     let mut values = headers.get_all(header::ACCEPT).iter().peekable();
     if values.peek().is_none() {
         // RFC 9110 12.5.1: no Accept header takes anything.
@@ -154,9 +116,4 @@ fn is_refused(range: &str) -> bool {
         .skip(1)
         .filter_map(|parameter| parameter.split_once('='))
         .any(|(name, value)| name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>() == Ok(0.0))
-}
-
-/// A media type without its parameters.
-pub(crate) fn essence(value: &str) -> &str {
-    value.split(';').next().unwrap_or_default().trim()
 }

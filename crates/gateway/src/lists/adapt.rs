@@ -8,7 +8,7 @@ use portolan_wire::{
     object::RawObject,
 };
 
-use crate::exposure::is_of_object;
+use crate::routing::is_of_object;
 
 /// A definition without what a client of this version has no notion of. Mostly that is the definition as it stands.
 pub(super) fn definition(definition: &Bytes, version: ProtocolVersion) -> Cow<'_, Bytes> {

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use portolan_client::{ServerInfo, UpstreamServer, tasks};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     meta,
     object::{self, RawObject},
 };
 
+use super::Protocol;
 use crate::{
-    request_context::RequestContext,
-    routes::ServerRoute,
-    service::Inner,
-    tasks,
-    upstream::{ServerInfo, UpstreamServer},
+    routing::{RequestContext, ServerRoute},
+    tasks::CAPABILITY,
 };
 
 /// Extensions of the protocol of which every part is relayed where nothing is renamed: their methods go to the one server,
@@ -43,9 +42,9 @@ impl OfferedCapabilities {
     };
 
     /// What callers get of a server.
-    fn of(mount: &ServerRoute, info: Option<&ServerInfo>) -> Self {
+    fn of(route: &ServerRoute, info: Option<&ServerInfo>) -> Self {
         match info {
-            _ if !mount.is_whole() => Self {
+            _ if !route.is_whole() => Self {
                 tools: true,
                 logging: true,
                 ..Self::default()
@@ -96,12 +95,12 @@ impl OfferedCapabilities {
     }
 }
 
-impl Inner {
+impl Protocol {
     /// What this caller's servers have between them; everything, as long as one of them has not said what it has.
-    pub(crate) fn capabilities(&self, context: &RequestContext, era: Era) -> Bytes {
+    pub(super) fn capabilities(&self, context: &RequestContext, era: Era) -> Bytes {
         let offers = context
             .places()
-            .map(|(mount, mounted)| OfferedCapabilities::of(mount, mounted.upstream.info().as_deref()));
+            .map(|(route, install)| OfferedCapabilities::of(route, install.upstream.info().as_deref()));
         // Also where there is no server yet: gateways change.
         let tools = OfferedCapabilities {
             tools: true,
@@ -116,41 +115,33 @@ impl Inner {
         capabilities.to_bytes()
     }
 
-    /// The same for a legacy client of this version. A server that has not said yet what it has is not taken for one with
-    /// tasks: a client may rely on them.
-    pub(crate) fn legacy_capabilities(&self, context: &RequestContext, version: ProtocolVersion) -> Bytes {
+    /// The capabilities for a legacy client of this version. Tasks are what the gateway can relay, whichever servers are up
+    /// now: a session keeps what `initialize` said, and a server may start later.
+    pub(super) fn legacy_capabilities(&self, context: &RequestContext, version: ProtocolVersion) -> Bytes {
         let capabilities = self.capabilities(context, Era::Legacy);
         if version < ProtocolVersion::V2025_11_25 {
             return capabilities;
         }
-        match (tasks::capability(context), RawObject::parse_checked(&capabilities)) {
-            (Some(tasks), Ok(mut with)) => {
-                with.set("tasks", tasks);
+        match RawObject::parse_checked(&capabilities) {
+            Ok(mut with) => {
+                with.set("tasks", Bytes::from_static(CAPABILITY));
                 with.to_bytes()
             }
-            _ => capabilities,
+            Err(_) => capabilities,
         }
     }
 
     /// What clients are told about using this gateway: what its spec says, else what its one server says.
-    pub(crate) fn instructions(&self, context: &RequestContext) -> Option<Bytes> {
+    pub(super) fn instructions(&self, context: &RequestContext) -> Option<Bytes> {
         if let Some(own) = &context.gateway.spec.instructions {
             return Some(object::quote(own));
         }
         let mut places = context.places();
-        let (mount, mounted) = places.next()?;
-        if places.next().is_some() || !mount.is_whole() {
+        let (route, install) = places.next()?;
+        if places.next().is_some() || !route.is_whole() {
             return None;
         }
-        mounted.upstream.info()?.instructions.as_deref().map(object::quote)
-    }
-
-    /// Who answers.
-    pub(crate) fn server_info(&self) -> Bytes {
-        let mut info = RawObject::new();
-        info.set("name", object::quote(&self.config.name));
-        info.set("version", object::quote(env!("CARGO_PKG_VERSION")));
-        info.to_bytes()
+        install.upstream.info()?.instructions.as_deref().map(object::quote)
     }
 }
 
@@ -160,7 +151,7 @@ fn extensions(context: &RequestContext, era: Era) -> RawObject {
     let mut relayed = RawObject::new();
     let offered = context
         .sole_server()
-        .and_then(|(_, mounted)| mounted.upstream.info())
+        .and_then(|(_, install)| install.upstream.info())
         .and_then(|info| RawObject::parse(info.capabilities.get("extensions")?).ok());
     for name in EXTENSIONS {
         if let Some(settings) = offered.as_ref().and_then(|offered| offered.get(name)) {
@@ -173,9 +164,9 @@ fn extensions(context: &RequestContext, era: Era) -> RawObject {
         extensions.is_some_and(|extensions| extensions.contains(meta::TASKS_EXTENSION))
     };
     // Those of a legacy server are made ones of the extension.
-    let is_mapped = |link: &UpstreamServer| link.finds_tasks() && tasks::is_offered(link.info().as_deref());
+    let is_mapped = |link: &UpstreamServer| link.finds_tasks() && tasks::are_offered(link.info().as_deref());
     let offers = |link: &UpstreamServer| has_tasks(link.info()) || is_mapped(link);
-    if era == Era::Modern && context.places().any(|(_, mounted)| offers(&mounted.upstream)) {
+    if era == Era::Modern && context.places().any(|(_, install)| offers(&install.upstream)) {
         relayed.set(meta::TASKS_EXTENSION, Bytes::from_static(b"{}"));
     }
     relayed

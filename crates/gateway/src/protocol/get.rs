@@ -1,44 +1,44 @@
-//! The GET stream of a session (2025-11-25, basic/transports "Listening for Messages from the Server").
+//! GET: the streams of a session (2025-11-25, basic/transports "Listening for Messages from the Server").
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
-use portolan_core::Error;
 use portolan_wire::{header, sse};
 
-use super::{NotificationQueue, Subscriber, body::StreamBody, listen};
+use super::Protocol;
 use crate::{
     body::Body,
-    intake,
-    replay::{EventId, EventIdPrefix, MIN_PRIMING_VERSION, StreamId, StreamKind},
+    edge,
+    replay::{EventId, MIN_PRIMING_VERSION, StreamKind},
     reply::{self, Rejection},
-    request_context::RequestContext,
-    server_requests::{Handle, SessionRequester},
-    service::Inner,
-    session::Session,
-    tasks::Watching,
-    upstream::{ListKind, NotificationFilter},
+    routing::RequestContext,
+    sessions::Session,
+    subscriptions::StreamBody,
 };
 
-impl Inner {
-    /// GET: opens a stream of a session, or goes on with one of which the client names an event.
-    pub(crate) async fn open_stream(
-        self: &Arc<Self>,
-        context: &Arc<RequestContext>,
-    ) -> Result<Response<Body>, Rejection> {
-        if !intake::names_session(&context.headers) {
+impl Protocol {
+    /// Opens a stream of a session, or goes on with one of which the client names an event.
+    pub(crate) async fn get(&self, context: &Arc<RequestContext>) -> Result<Response<Body>, Rejection> {
+        if !edge::names_session(&context.headers) {
             return Err(Rejection::method("POST"));
         }
-        if !intake::takes(&context.headers, "text", "event-stream") {
+        if !edge::accepts(&context.headers, "text", "event-stream") {
             let problem = "accept must list text/event-stream";
             return Err(Rejection::http(StatusCode::NOT_ACCEPTABLE, problem));
         }
         let session = self.session(context).await?;
-        match header::single(&context.headers, &header::LAST_EVENT_ID) {
-            Ok(None) => self.session_stream(context, &session, None),
-            Ok(Some(last)) => self.take_up(context, &session, last).await,
-            Err(fault) => Err(Rejection::http(StatusCode::BAD_REQUEST, fault.to_string())),
+        let last = match header::single(&context.headers, &header::LAST_EVENT_ID) {
+            Ok(None) => return self.session_stream(context, &session, None),
+            Ok(Some(last)) => self.replays.event(session.stream_session(), last),
+            Err(fault) => return Err(Rejection::http(StatusCode::BAD_REQUEST, fault.to_string())),
+        };
+        let last = last.ok_or_else(|| Rejection::no_stream("no event of this session has this id"))?;
+        match &last.stream.of {
+            StreamKind::Session => self.session_stream(context, &session, Some(&last)),
+            StreamKind::Request(request) => {
+                let session = session.stream_session();
+                self.replays.resume(context, session, &last, request).await
+            }
         }
     }
 
@@ -46,81 +46,27 @@ impl Inner {
     ///
     /// With the id of an event, it goes on with the stream that this was on, as far as this replica still knows what came
     /// after it; and where it does not, the client is told that its lists may have changed.
-    pub(crate) fn session_stream(
-        self: &Arc<Self>,
+    fn session_stream(
+        &self,
         context: &Arc<RequestContext>,
         session: &Arc<Session>,
         last: Option<&EventId>,
     ) -> Result<Response<Body>, Rejection> {
-        if self.streams.is_draining() {
-            return Err(listen::closing());
-        }
-        let place = self.streams.limits.stream().map_err(|full| listen::crowded(&full))?;
-        let subscriber = self.listener_of(session, context);
-        let most = self.config.limits.session_streams;
-        let from = last.map(|last| (last.stream.place.handle, last.number));
-        let Some(reader) = subscriber.queue.open(most, from) else {
-            return Err(listen::crowded(&Error::Exhausted {
-                what: "streams of one session",
-                limit: most,
-            }));
-        };
-        subscriber.came_in(context);
-        session.follow_asides(&subscriber);
-        let (inner, context) = (self.clone(), context.clone());
-        let attaching = subscriber;
-        self.connector.tasks.spawn(async move {
-            inner.attach(&attaching, &context.gateway, Duration::ZERO).await;
-        });
+        let from = last.map(|last| (last.stream.location.handle, last.number));
+        let (reader, guard) = self.subscriptions.open_session_stream(context, session, from)?;
         let prefix = match last {
             Some(last) => Some(last.prefix.clone()),
-            None => self.prefix(session, reader.stream()),
+            None => self.replays.prefix(session.stream_session(), reader.stream()),
         };
         // The first bytes show a proxy, and the client, that the stream is there.
         let first = match &prefix {
             Some(prefix) if session.version >= MIN_PRIMING_VERSION => {
-                self.priming(&prefix.id(reader.read_until(), Some(reader.id())))
+                let id = prefix.id(reader.read_until(), Some(reader.id()));
+                self.replays.priming(&id)
             }
-            _ => Bytes::from_static(sse::COMMENT),
+            _ => bytes::Bytes::from_static(sse::COMMENT),
         };
         let body = StreamBody::new(reader, first).with_ids(prefix);
-        Ok(reply::events(
-            self.keep_alive(body).with_guard((session.clone(), place)),
-        ))
-    }
-
-    /// What the ids of a stream begin with.
-    fn prefix(&self, session: &Session, stream: Handle) -> Option<EventIdPrefix> {
-        let stream = StreamId {
-            session: session.nonce(),
-            place: self.server_requests.place(stream),
-            of: StreamKind::Session,
-        };
-        stream.seal(&self.keys)
-    }
-
-    /// The listener of a session, made when it is first needed.
-    pub(crate) fn listener_of(self: &Arc<Self>, session: &Session, context: &RequestContext) -> Arc<Subscriber> {
-        let make = || {
-            let filter = NotificationFilter {
-                lists: ListKind::ALL.map(|_| true),
-                uris: session.subscriptions(),
-                tasks: BTreeSet::new(),
-                log: session.level(),
-                elicitations: true,
-            };
-            let queue = NotificationQueue::new(None, self.config.limits.stream_queue);
-            let subscriber = Subscriber::new(
-                context,
-                queue,
-                filter,
-                Watching::new(),
-                Some(SessionRequester::of(self, session)),
-            );
-            self.streams.note(&subscriber);
-            subscriber
-        };
-        self.keep();
-        session.subscriber(make)
+        Ok(reply::events(self.replays.keep_alive(body).with_guard(guard)))
     }
 }

@@ -5,7 +5,11 @@ use std::{collections::HashSet, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body_util::BodyExt;
+use portolan_client::{
+    ClientCapabilities,
+    collect::{self, CollectError},
+    failure,
+};
 use portolan_core::Error;
 use portolan_wire::{
     envelope::{self, Message, Notification, Request},
@@ -17,23 +21,22 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
+use super::Protocol;
 use crate::{
     body::Body,
-    call::Call,
-    call_future::CallFuture,
-    intake::{self, Collect},
+    edge,
+    relay::{CallFuture, Relay},
+    relay_request::ClientRequest,
     replay::RequestRef,
+    replicas::Notice,
     reply::{self, Rejection},
-    request_context::RequestContext,
-    server_requests::ClientCapabilities,
-    service::Inner,
-    session::Session,
-    upstream::Reply,
+    routing::RequestContext,
+    sessions::Session,
 };
 
-impl Inner {
+impl Protocol {
     /// `initialize`: agrees on a version and opens a session.
-    pub(crate) fn initialize(
+    pub(super) fn initialize(
         &self,
         context: &RequestContext,
         request: &Request,
@@ -64,7 +67,7 @@ impl Inner {
         let mut result = RawObject::new();
         result.set("protocolVersion", object::quote(version.as_str()));
         result.set("capabilities", self.legacy_capabilities(context, version));
-        result.set("serverInfo", self.server_info());
+        result.set("serverInfo", self.config.server_info());
         if let Some(instructions) = self.instructions(context) {
             result.set("instructions", instructions);
         }
@@ -74,8 +77,8 @@ impl Inner {
     }
 
     /// A message within a session.
-    pub(crate) async fn serve_legacy(
-        self: &Arc<Self>,
+    pub(super) async fn serve_legacy(
+        &self,
         context: &Arc<RequestContext>,
         message: Message,
         params: RawObject,
@@ -89,19 +92,22 @@ impl Inner {
             Message::Request(request) => {
                 let request_ref = RequestRef::of(&request);
                 let response = self.legacy_request(context, &session, request, params, text).await?;
-                Ok(self.keep_stream(&session, request_ref, response))
+                Ok(self.replays.keep(session.stream_session(), request_ref, response))
             }
             Message::Notification(notification) => {
                 self.on_notification(&session, &notification).await;
                 Ok(reply::accepted())
             }
-            Message::Response(response) => Box::pin(self.take_answer(context, &session, response, text)).await,
+            Message::Response(response) => {
+                let taken = self.server_requests.take_response(context, &session, response, text);
+                Box::pin(taken).await
+            },
         }
     }
 
     /// A batch, which only 2025-03-26 has: all at once, answered in one array.
-    pub(crate) async fn serve_batch(
-        self: &Arc<Self>,
+    pub(super) async fn serve_batch(
+        &self,
         context: &Arc<RequestContext>,
         batch: Vec<Message>,
     ) -> Result<Response<Body>, Rejection> {
@@ -126,7 +132,7 @@ impl Inner {
                     None => self.batched(context, session, message).await,
                     Some(id) => {
                         let error = Error::invalid("id", "is there twice in this batch");
-                        Some(envelope::error(Some(&id), &reply::error_object(&error)))
+                        Some(envelope::error(Some(&id), &failure::error_object(&error)))
                     }
                 }
             }
@@ -148,7 +154,7 @@ impl Inner {
     }
 
     /// `DELETE`: ends the session, and those upstream that belong to it.
-    pub(crate) async fn end_session(self: &Arc<Self>, context: &RequestContext) -> Result<Response<Body>, Rejection> {
+    pub(crate) async fn end_session(&self, context: &RequestContext) -> Result<Response<Body>, Rejection> {
         let session = self.session(context).await?;
         self.sessions.end(&session).await.map_err(|error| {
             tracing::warn!(%error, "a session cannot be ended");
@@ -157,15 +163,14 @@ impl Inner {
                 ErrorObject::internal("the session cannot be ended now"),
             )
         })?;
-        self.tell_replicas_of_end(&session).await;
+        self.replicas.tell(&Notice::Ended(session.name())).await;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
     }
 
-    pub(crate) async fn session(self: &Arc<Self>, context: &RequestContext) -> Result<Arc<Session>, Rejection> {
+    pub(super) async fn session(&self, context: &RequestContext) -> Result<Arc<Session>, Rejection> {
         let id = session_id(&context.headers)?;
-        self.keep();
         match self
             .sessions
             .find(id, &context.gateway.spec.name, &context.caller)
@@ -185,7 +190,7 @@ impl Inner {
     }
 
     async fn legacy_request(
-        self: &Arc<Self>,
+        &self,
         context: &Arc<RequestContext>,
         session: &Arc<Session>,
         request: Request,
@@ -197,7 +202,7 @@ impl Inner {
             |error: ErrorObject| Rejection::new(error::http_status(error.code, Era::Legacy), error).with_id(id.clone());
         let result = match request.method {
             method if is_relayed(&method, session) => {
-                let call = Box::new(Call {
+                let call = Box::new(ClientRequest {
                     id: request.id,
                     method,
                     params,
@@ -205,29 +210,28 @@ impl Inner {
                     capabilities: None,
                     log: None,
                 });
-                let tasks = &self.connector.tasks;
-                let calling = Self::call(self.clone(), context.clone(), Some(session.clone()), call);
-                let work = CallFuture::begin(calling, &self.future_pool, Some(tasks));
-                return match self.stream_after(session) {
+                let calling = Relay::call(self.relay.clone(), context.clone(), Some(session.clone()), call);
+                let work = CallFuture::begin(&self.relay, calling, Some(&self.background));
+                return match self.replays.stream_after(session.stream_session()) {
                     Some(after) => work.streaming_after(after).await,
                     None => work.await,
                 };
             }
             Method::Ping => Bytes::from_static(b"{}"),
             Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourceTemplatesList => {
-                let listing = self.list(context, session.version, &request.method, &params);
+                let listing = self.lists.list(context, session.version, &request.method, &params);
                 Box::pin(listing).await.map_err(refuse)?
             }
-            Method::TasksList if session.has_tasks() => Box::pin(self.list_tasks(context, session, &params))
+            Method::TasksList if session.has_tasks() => Box::pin(self.tasks.list(context, session, &params))
                 .await
                 .map_err(refuse)?,
-            Method::ResourcesSubscribe => Box::pin(self.subscribe(context, session, &params))
+            Method::ResourcesSubscribe => Box::pin(self.subscriptions.subscribe(context, session, &params))
                 .await
                 .map_err(refuse)?,
-            Method::ResourcesUnsubscribe => Box::pin(self.unsubscribe(context, session, &params))
+            Method::ResourcesUnsubscribe => Box::pin(self.subscriptions.unsubscribe(context, session, &params))
                 .await
                 .map_err(refuse)?,
-            Method::SetLevel => Box::pin(self.set_level(context, session, &params))
+            Method::SetLevel => Box::pin(self.subscriptions.set_level(context, session, &params))
                 .await
                 .map_err(refuse)?,
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
@@ -250,25 +254,19 @@ impl Inner {
             .and_then(|params| RawObject::parse(params).ok());
         let id = params.and_then(|params| RequestId::parse(params.get("requestId")?).ok());
         if let Some(id) = id
-            && !self.cancel(session, &id)
+            && !self.sessions.cancel(session, &id)
         {
-            self.cancel_elsewhere(session, &id).await;
+            self.replicas.tell(&Notice::Cancel(session.name(), id)).await;
         }
     }
 
-    /// Cancels a call that is under way here, and says whether there is one. What was said on its stream is kept no longer.
-    pub(crate) fn cancel(&self, session: &Session, id: &RequestId) -> bool {
-        self.replay_store.unwanted(session.nonce(), id);
-        session.cancel(id)
-    }
-
     async fn batched(
-        self: &Arc<Self>,
+        &self,
         context: &Arc<RequestContext>,
         session: &Arc<Session>,
         message: Message,
     ) -> Option<Bytes> {
-        if let Err(refused) = intake::check_id(&message) {
+        if let Err(refused) = edge::check_id(&message) {
             return Some(refused.message());
         }
         match message {
@@ -278,7 +276,7 @@ impl Inner {
                     envelope::Outcome::Result(raw) => envelope::result(response.id.as_ref()?, raw),
                     envelope::Outcome::Error(raw) => envelope::error(response.id.as_ref(), &ErrorObject::parse(raw)?),
                 };
-                let _ = Box::pin(self.take_answer(context, session, response, text)).await;
+                let _ = Box::pin(self.server_requests.take_response(context, session, response, text)).await;
                 None
             }
             Message::Notification(notification) => {
@@ -315,16 +313,13 @@ fn is_relayed(method: &Method, session: &Session) -> bool {
     }
 }
 
-/// The one message of a reply, past its notifications. A call that was cancelled has none.
-async fn whole(response: Response<Body>, limit: usize) -> Result<Option<Bytes>, Collect> {
-    let (head, body) = response.into_parts();
-    let events = head
-        .headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|value| value == "text/event-stream");
-    let body = Body::relayed(body.map_err(Into::into));
-    let reply = if events { Reply::Stream(body) } else { Reply::Json(body) };
-    reply.into_message(limit).await
+/// The one message of a response, past its notifications. A call that was cancelled has none.
+async fn whole(response: Response<Body>, limit: usize) -> Result<Option<Bytes>, CollectError> {
+    if reply::is_stream(&response) {
+        collect::last_response(response.into_body(), limit).await
+    } else {
+        collect::body(response.into_body(), limit).await.map(Some)
+    }
 }
 
 fn session_id(headers: &HeaderMap) -> Result<&str, Rejection> {
@@ -340,7 +335,7 @@ fn session_id(headers: &HeaderMap) -> Result<&str, Rejection> {
     }
 }
 
-pub(crate) fn params(raw: Option<&Bytes>) -> Result<RawObject, ErrorObject> {
+fn params(raw: Option<&Bytes>) -> Result<RawObject, ErrorObject> {
     match raw {
         None => Ok(RawObject::new()),
         Some(raw) => RawObject::parse_checked(raw).map_err(|fault| ErrorObject::invalid_params(fault.to_string())),

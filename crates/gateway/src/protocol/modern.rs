@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
+use portolan_client::tasks;
 use portolan_wire::{
     envelope::{self, Message},
     era::{Era, ModernCall, ProtocolVersion},
@@ -13,20 +14,20 @@ use portolan_wire::{
     object::RawObject,
 };
 
+use super::Protocol;
 use crate::{
     body::Body,
-    call::Call,
-    call_future::CallFuture,
+    relay::{CallFuture, Relay},
+    relay_request::ClientRequest,
     reply::{self, Rejection},
-    request_context::RequestContext,
-    service::Inner,
-    subscriptions, tasks,
+    routing::RequestContext,
+    subscriptions,
 };
 
-impl Inner {
+impl Protocol {
     /// A message of a modern client.
-    pub(crate) async fn serve_modern(
-        self: &Arc<Self>,
+    pub(super) async fn serve_modern(
+        &self,
         context: &Arc<RequestContext>,
         message: Message,
         call: ModernCall,
@@ -52,7 +53,7 @@ impl Inner {
             | Method::TasksUpdate
             | Method::TasksCancel
             | Method::Other(_) => {
-                let call = Box::new(Call {
+                let call = Box::new(ClientRequest {
                     id: request.id,
                     method: request.method,
                     params: call.params,
@@ -60,16 +61,17 @@ impl Inner {
                     capabilities: call.meta.capabilities,
                     log,
                 });
-                let calling = Self::call(self.clone(), context.clone(), None, call);
-                return CallFuture::begin(calling, &self.future_pool, None).await;
+                let calling = Relay::call(self.relay.clone(), context.clone(), None, call);
+                return CallFuture::begin(&self.relay, calling, None).await;
             }
             Method::Listen => {
-                let knows_tasks = tasks::are_known(call.meta.capabilities.as_ref());
-                return Box::pin(self.listen(context, &request.id, &call.params, knows_tasks)).await;
+                let has_tasks = tasks::are_declared(call.meta.capabilities.as_ref());
+                let listening = self.subscriptions.listen(context, &request.id, &call.params, has_tasks);
+                return Box::pin(listening).await;
             }
             Method::Discover => self.discover(context),
             Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourceTemplatesList => {
-                let listing = self.list(context, call.version, &request.method, &call.params);
+                let listing = self.lists.list(context, call.version, &request.method, &call.params);
                 Box::pin(listing).await.map_err(refuse)?
             }
             other => return Err(refuse(ErrorObject::method_not_found(other.as_str()))),
@@ -92,7 +94,7 @@ impl Inner {
         result.set("ttlMs", Bytes::from_static(b"0"));
         result.set("cacheScope", Bytes::from_static(b"\"private\""));
         let mut about = RawObject::new();
-        about.set(meta::SERVER_INFO, self.server_info());
+        about.set(meta::SERVER_INFO, self.config.server_info());
         result.set(meta::META, about.to_bytes());
         result.to_bytes()
     }

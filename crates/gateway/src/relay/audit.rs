@@ -1,15 +1,16 @@
-//! The audit record of a call, also of one whose client goes away.
+//! The audit record of a call, also of one whose client goes away, and of one that is denied.
 
 use std::time::Instant;
 
 use portolan_core::{AuditAction, AuditEvent, AuditOutcome, InstallName, Result, ServerName};
 use portolan_wire::method::Method;
 
-use super::Target;
-use crate::{request_context::RequestContext, service::Inner, upstream::Reply};
+use super::{Relay, outcome::Outcome};
+use crate::routing::{self, Denial, RequestContext, Target};
 
+/// Records a call when it is dropped.
 pub(super) struct AuditGuard<'a> {
-    inner: &'a Inner,
+    relay: &'a Relay,
     context: &'a RequestContext,
     server: &'a ServerName,
     install: InstallName,
@@ -22,30 +23,25 @@ pub(super) struct AuditGuard<'a> {
 
 impl<'a> AuditGuard<'a> {
     pub(super) fn begin(
-        inner: &'a Inner,
+        relay: &'a Relay,
         context: &'a RequestContext,
         target: &'a Target<'a>,
         method: &Method,
     ) -> Self {
         Self {
-            inner,
+            relay,
             context,
-            server: &target.mount.server.name,
-            install: target.mounted.install.name,
-            action: match method {
-                Method::ToolsCall => AuditAction::CallTool,
-                Method::PromptsGet => AuditAction::GetPrompt,
-                Method::ResourcesRead => AuditAction::ReadResource,
-                _ => AuditAction::Other,
-            },
+            server: &target.route.server.name,
+            install: target.install.install.name,
+            action: action(method),
             what: target.what(),
-            at: inner.clock.now(),
+            at: relay.clock.now(),
             since: Instant::now(),
             outcome: AuditOutcome::Cancelled,
         }
     }
 
-    pub(super) fn end(&mut self, sent: &Result<Reply>) {
+    pub(super) fn end(&mut self, sent: &Result<Outcome>) {
         self.outcome = match sent {
             Ok(_) => AuditOutcome::Answered,
             Err(error) => {
@@ -69,6 +65,43 @@ impl Drop for AuditGuard<'_> {
         event.action = self.action;
         event.install = Some(self.install);
         event.took = self.since.elapsed();
-        self.inner.audit.record(&event);
+        record(self.relay, self.context, event);
+    }
+}
+
+/// Records a call that the policy denied.
+pub(super) fn record_denial(relay: &Relay, context: &RequestContext, method: &Method, denial: &Denial) {
+    let reason = match denial.decision.reason() {
+        Some(reason) => Some(reason.to_owned().into()),
+        None if denial.decision.is_visible() => Some("the token lacks a scope".into()),
+        None => None,
+    };
+    let outcome = AuditOutcome::Denied { reason };
+    let mut event = AuditEvent::new(
+        relay.clock.now(),
+        &context.gateway.spec.name,
+        &context.caller.subject,
+        &denial.server,
+        &denial.name,
+        outcome,
+    );
+    event.action = action(method);
+    event.install = Some(denial.install);
+    record(relay, context, event);
+}
+
+fn record<'a>(relay: &Relay, context: &'a RequestContext, mut event: AuditEvent<'a>) {
+    event.token_id = context.caller.token_id.as_deref();
+    event.request_id = Some(&context.request_id);
+    event.trace_id = routing::trace_id(&context.headers);
+    relay.audit.record(&event);
+}
+
+fn action(method: &Method) -> AuditAction {
+    match method {
+        Method::ToolsCall => AuditAction::CallTool,
+        Method::PromptsGet => AuditAction::GetPrompt,
+        Method::ResourcesRead => AuditAction::ReadResource,
+        _ => AuditAction::Other,
     }
 }

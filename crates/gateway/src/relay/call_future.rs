@@ -12,9 +12,9 @@ use http::Response;
 use tokio::runtime::Handle;
 use tokio_util::{sync::ReusableBoxFuture, task::TaskTracker};
 
+use super::{Relay, deferred_body::DeferredBody};
 use crate::{
     body::Body,
-    replay::DeferredBody,
     reply::{self, Rejection},
 };
 
@@ -49,10 +49,11 @@ impl CallFuture {
     // Inlined, so that what is some KiB is not moved once more.
     #[inline(always)]
     pub(crate) fn begin(
+        relay: &Relay,
         work: impl Future<Output = CallResponse> + Send + 'static,
-        future_pool: &Arc<FuturePool>,
         outlives: Option<&TaskTracker>,
     ) -> Self {
+        let future_pool = &relay.future_pool;
         let empty = future_pool.lock().pop();
         let boxed = match empty {
             Some(mut boxed) => {
@@ -71,7 +72,7 @@ impl CallFuture {
 
     /// The same; if it is not done after so long, it is answered by a stream on which the answer comes when it is there.
     ///
-    /// There is no timer for this: who waits for a server looks up at that time (`upstream/patience.rs`).
+    /// There is no timer for this: who waits for a server looks up at that time (`portolan_client`, `call_timeout`).
     pub(crate) fn streaming_after(mut self, after: Duration) -> Self {
         self.streams = Some((Instant::now(), after));
         self

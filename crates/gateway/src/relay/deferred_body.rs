@@ -10,7 +10,8 @@ use http_body::{Body as HttpBody, Frame};
 use portolan_core::BoxError;
 use portolan_wire::{envelope, sse};
 
-use crate::{body::Body, call_future::CallFuture, reply};
+use super::call_future::CallFuture;
+use crate::{body::Body, reply};
 
 /// A stream of events that begins before its call is answered: whatever the answer is, it comes as events.
 #[derive(Debug)]

@@ -7,13 +7,14 @@
 
 use std::fmt;
 
+use portolan_client::failure;
 use portolan_core::Error;
 use portolan_wire::{era::Era, id::RequestId};
 
 use crate::{
-    reply,
+    codec::{Reader, Writer},
+    replicas::{Handle, ReplicaLocation},
     seal::{Purpose, TokenKeys},
-    server_requests::{Handle, Reader, ReplicaLocation, Writer},
 };
 
 /// The mark of an event after which there is nothing.
@@ -27,7 +28,7 @@ pub(crate) struct StreamId {
     /// The session.
     pub(crate) session: Handle,
     /// The stream, and the replica that has it.
-    pub(crate) place: ReplicaLocation,
+    pub(crate) location: ReplicaLocation,
     /// What it is for.
     pub(crate) of: StreamKind,
 }
@@ -75,7 +76,7 @@ impl StreamId {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let begun = self.place.write(Writer::default().fixed(&self.session));
+        let begun = self.location.write(Writer::default().fixed(&self.session));
         match &self.of {
             StreamKind::Session => begun.byte(0),
             StreamKind::Request(request_ref) => begun
@@ -87,7 +88,7 @@ impl StreamId {
 
     pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(payload);
-        let (session, place) = (reader.fixed()?, ReplicaLocation::read(&mut reader)?);
+        let (session, location) = (reader.fixed()?, ReplicaLocation::read(&mut reader)?);
         let of = match reader.byte()? {
             0 => StreamKind::Session,
             kind @ (1 | 2) => StreamKind::Request(RequestRef {
@@ -97,7 +98,7 @@ impl StreamId {
             _ => return None,
         };
         reader.end()?;
-        Some(Self { session, place, of })
+        Some(Self { session, location, of })
     }
 }
 
@@ -133,7 +134,7 @@ impl EventId {
 impl RequestRef {
     /// The message that says why there is no answer.
     pub(crate) fn failure(&self, error: &Error) -> bytes::Bytes {
-        reply::no_answer(Era::Legacy, self.is_tool, &self.id, error)
+        failure::response(Era::Legacy, self.is_tool, &self.id, error)
     }
 }
 
@@ -166,7 +167,7 @@ mod tests {
         ]
         .map(|(url, of)| StreamId {
             session: [1; 16],
-            place: place(url),
+            location: place(url),
             of,
         })
         .into()

@@ -13,7 +13,7 @@ use portolan_wire::id::RequestId;
 use tokio_util::task::TaskTracker;
 
 use super::stream::ReplayStream;
-use crate::{config::GatewayConfig, server_requests::Handle};
+use crate::{config::GatewayConfig, replicas::Handle};
 
 /// A stream: its session, and itself.
 pub(super) type Key = (Handle, Handle);

@@ -1,4 +1,4 @@
-//! Tapes on a shelf: what is kept of them, and for whom.
+//! Which streams are kept, and for how long.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{
     store::ReplayStore,
     stream::ReplayStream,
 };
-use crate::{GatewayConfig, TokenKeys, body::Body, config::GatewayLimits, server_requests::ReplicaLocation};
+use crate::{GatewayConfig, TokenKeys, body::Body, config::GatewayLimits, replicas::ReplicaLocation};
 
 type Pieces = UnboundedSender<Result<Bytes, BoxError>>;
 
@@ -35,7 +35,7 @@ fn prefix() -> EventIdPrefix {
     };
     let stream = StreamId {
         session: [0; 16],
-        place,
+        location: place,
         of: StreamKind::Session,
     };
     stream.seal(&TokenKeys::random().expect("keys")).expect("short enough")

@@ -1,113 +1,102 @@
 //! What replicas of one gateway tell each other, where there is a bus.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use portolan_core::Bus;
+use futures_util::{StreamExt, future::join_all};
 use portolan_wire::id::RequestId;
-use tokio::runtime::Handle;
 
-use crate::{service::Inner, session::Session};
+use super::Replicas;
 
-/// `<nonce of the session> ended`, or `<nonce> state` when its state has changed.
+/// `<name of the session> ended`, or `<name> state` when its state has changed.
 const SESSIONS: &str = "portolan/sessions";
-/// `<nonce of the session> <raw id of the request>`.
+/// `<name of the session> <raw id of the request>`.
 const CANCEL: &str = "portolan/cancel";
-/// How long to wait before a bus that has broken off is heard again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The wait before a bus that has broken off is subscribed to again.
+const RETRY: Duration = Duration::from_secs(1);
 
-impl Inner {
-    /// Another replica may have the stream of a session that has changed.
-    pub(super) async fn tell_replicas_of(&self, session: &Session) {
-        self.publish(SESSIONS, format!("{} state", session.name())).await;
+/// What another replica says of a session, by the session's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// Its state has changed.
+    State(String),
+    /// It has ended.
+    Ended(String),
+    /// The client cancels a request in it.
+    Cancel(String, RequestId),
+}
+
+impl Notice {
+    fn message(&self) -> (&'static str, String) {
+        match self {
+            Self::State(session) => (SESSIONS, format!("{session} state")),
+            Self::Ended(session) => (SESSIONS, format!("{session} ended")),
+            Self::Cancel(session, id) => (CANCEL, format!("{session} {id}")),
+        }
     }
 
-    /// A session has ended.
-    pub(crate) async fn tell_replicas_of_end(&self, session: &Session) {
-        self.publish(SESSIONS, format!("{} ended", session.name())).await;
+    fn read(topic: &str, message: &Bytes) -> Option<Self> {
+        let (session, what) = std::str::from_utf8(message).ok()?.split_once(' ')?;
+        let session = session.to_owned();
+        Some(match (topic, what) {
+            (CANCEL, id) => {
+                let id = RequestId::parse(&Bytes::copy_from_slice(id.as_bytes())).ok()?;
+                Self::Cancel(session, id)
+            }
+            (_, "ended") => Self::Ended(session),
+            _ => Self::State(session),
+        })
     }
+}
 
-    /// A call that is not under way here may be so elsewhere.
-    pub(crate) async fn cancel_elsewhere(&self, session: &Session, id: &RequestId) {
-        self.publish(CANCEL, format!("{} {id}", session.name())).await;
-    }
-
-    async fn publish(&self, topic: &str, message: String) {
+impl Replicas {
+    /// Tells the other replicas. What cannot be told is logged.
+    pub(crate) async fn tell(&self, notice: &Notice) {
         let Some(bus) = &self.bus else { return };
+        let (topic, message) = notice.message();
         if let Err(error) = bus.publish(topic, message.into()).await {
             tracing::warn!(topic, %error, "other replicas cannot be told");
         }
     }
 
-    /// Heeds what other replicas tell, for as long as this gateway is there.
-    pub(super) fn hear_replicas(self: &Arc<Self>, runtime: &Handle) {
+    /// Handles what other replicas tell, for ever; at once if there is no bus.
+    pub(crate) async fn hear<F: Future<Output = ()>>(&self, handle: impl Fn(Notice) -> F) {
+        join_all([SESSIONS, CANCEL].map(|topic| self.hear_topic(topic, &handle))).await;
+    }
+
+    async fn hear_topic<F: Future<Output = ()>>(&self, topic: &'static str, handle: &impl Fn(Notice) -> F) {
         let Some(bus) = &self.bus else { return };
-        for topic in [SESSIONS, CANCEL] {
-            let (inner, bus, ended) = (Arc::downgrade(self), bus.clone(), self.connector.ended.clone());
-            runtime.spawn(async move {
-                tokio::select! {
-                    () = hear(inner, bus, topic) => {}
-                    () = ended.cancelled() => {}
+        loop {
+            match bus.subscribe(topic).await {
+                Ok(mut messages) => {
+                    while let Some(message) = messages.next().await {
+                        if let Some(notice) = Notice::read(topic, &message) {
+                            handle(notice).await;
+                        }
+                    }
                 }
-            });
-        }
-    }
-
-    async fn heard(self: &Arc<Self>, topic: &str, message: &Bytes) {
-        let text = std::str::from_utf8(message).ok();
-        let Some((name, what)) = text.and_then(|text| text.split_once(' ')) else {
-            return;
-        };
-        let Some(session) = self.sessions.named(name) else {
-            return;
-        };
-        match (topic, what) {
-            (CANCEL, id) => {
-                if let Ok(id) = RequestId::parse(&Bytes::copy_from_slice(id.as_bytes())) {
-                    self.cancel(&session, &id);
-                }
+                Err(error) => tracing::warn!(topic, %error, "other replicas cannot be heard"),
             }
-            (_, "ended") => self.sessions.forget(&session),
-            _ => self.reread(&session).await,
-        }
-    }
-
-    /// Takes over what another replica has kept of a session.
-    async fn reread(self: &Arc<Self>, session: &Arc<Session>) {
-        match self.sessions.reread(session).await {
-            Ok(true) => {}
-            Ok(false) => return self.sessions.forget(session),
-            Err(error) => return tracing::warn!(%error, "the state of a session cannot be read"),
-        }
-        let Some(subscriber) = session.known_listener() else {
-            return;
-        };
-        if subscriber.want(session.subscriptions(), session.level())
-            && let Some(gateway) = self.table.get(subscriber.gateway.as_str())
-        {
-            let (inner, subscriber) = (self.clone(), subscriber.clone());
-            self.connector.tasks.spawn(async move {
-                inner.attach(&subscriber, &gateway, Duration::ZERO).await;
-            });
+            tokio::time::sleep(RETRY).await;
         }
     }
 }
 
-async fn hear(inner: Weak<Inner>, bus: Arc<dyn Bus>, topic: &'static str) {
-    loop {
-        match bus.subscribe(topic).await {
-            Ok(mut messages) => {
-                while let Some(message) = messages.next().await {
-                    let Some(inner) = inner.upgrade() else { return };
-                    inner.heard(topic, &message).await;
-                }
-            }
-            Err(error) => tracing::warn!(topic, %error, "other replicas cannot be heard"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notice_is_read_as_written() {
+        let id = RequestId::from_u64(7);
+        for notice in [
+            Notice::State("a".into()),
+            Notice::Ended("a".into()),
+            Notice::Cancel("a".into(), id),
+        ] {
+            let (topic, message) = notice.message();
+            assert_eq!(Notice::read(topic, &message.into()), Some(notice));
         }
-        tokio::time::sleep(AGAIN).await;
+        assert_eq!(Notice::read(CANCEL, &Bytes::from_static(b"a")), None);
     }
 }

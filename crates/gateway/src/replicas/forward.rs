@@ -1,4 +1,4 @@
-//! From one replica to another: a client's request is handed on to the one in which something waits for it.
+//! Forwards a client's request to the replica in which something waits for it.
 
 use std::{
     collections::HashMap,
@@ -8,13 +8,14 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
+use portolan_client::ConnectionPool;
 use portolan_core::ServerName;
 use portolan_wire::error::ErrorObject;
 
-use super::token::ReplicaLocation;
-use crate::{body::Body, reply::Rejection, request_context::RequestContext, service::Inner, upstream::Pool};
+use super::{ReplicaLocation, Replicas};
+use crate::{body::Body, reply::Rejection, routing::RequestContext};
 
-/// Says that a request was handed on already, so that it is not handed on in circles when addresses are wrong.
+/// Says that a request was forwarded already, so that it does not go in circles when addresses are wrong.
 const FORWARDED: HeaderName = HeaderName::from_static("portolan-hop");
 
 /// Other replicas to which connections are kept.
@@ -22,7 +23,7 @@ const REPLICAS: usize = 64;
 
 /// Connections to other replicas.
 #[derive(Debug, Default)]
-pub(crate) struct ReplicaPools(Mutex<HashMap<Box<str>, Arc<Pool>>>);
+pub(crate) struct ReplicaPools(Mutex<HashMap<Box<str>, Arc<ConnectionPool>>>);
 
 /// Nothing waits any more, or it cannot be reached.
 #[derive(Debug)]
@@ -30,21 +31,21 @@ pub(crate) struct ReplicaUnreachable;
 
 impl ReplicaUnreachable {
     pub(crate) fn refusal(&self) -> Rejection {
-        let error = ErrorObject::internal("who asked cannot be reached any more");
+        let error = ErrorObject::internal("the replica that waits for this answer cannot be reached");
         Rejection::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 }
 
-impl Inner {
-    /// Hands a client's request on as it came, and gives what the other replica answers, as it comes.
+impl Replicas {
+    /// Forwards a client's request as it came, and returns what the other replica answers, as it comes.
     pub(crate) async fn forward(
         &self,
         context: &RequestContext,
         verb: Verb,
-        place: &ReplicaLocation,
+        location: &ReplicaLocation,
         text: Bytes,
     ) -> Result<Response<Body>, ReplicaUnreachable> {
-        let url = place.url.as_deref().ok_or(ReplicaUnreachable)?;
+        let url = location.url.as_deref().ok_or(ReplicaUnreachable)?;
         if context.headers.contains_key(FORWARDED) {
             return Err(ReplicaUnreachable);
         }
@@ -76,9 +77,9 @@ impl Inner {
         let Ok(name) = ServerName::parse("replica") else {
             return Err(ReplicaUnreachable);
         };
-        let pool = self.server_requests.replica_pools.pool(url);
-        let sent = self.connector.send(&name, &uri, &pool, Box::new(request));
-        let response = match tokio::time::timeout(self.config.timeouts.call, sent).await {
+        let pool = self.pools.pool(url);
+        let sent = self.client.send(&name, &uri, &pool, Box::new(request));
+        let response = match tokio::time::timeout(self.timeout, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "another replica cannot be reached");
@@ -100,7 +101,7 @@ impl Inner {
 }
 
 impl ReplicaPools {
-    fn pool(&self, url: &str) -> Arc<Pool> {
+    fn pool(&self, url: &str) -> Arc<ConnectionPool> {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if pools.len() >= REPLICAS && !pools.contains_key(url) {
             pools.clear();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use portolan_core::{Action, Decision, MethodUse, Policy, PromptUse, ResourceUse, ToolUse};
 
-use super::{ExposedTool, RequestContext, resolver::Place};
+use super::{ExposedTool, Place, RequestContext};
 
-/// Asks the policy, within what a gateway's assignment takes in.
+/// Asks the policy about what is part of a gateway. `None` stands for what its assignments leave out.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     policy: Arc<dyn Policy>,
@@ -23,37 +23,41 @@ impl Access {
     }
 
     /// Whether the caller may see and call a tool.
-    pub(crate) fn allows_tool(&self, context: &RequestContext, (route, install): Place<'_>, tool: &ExposedTool) -> bool {
+    pub(crate) fn tool(&self, context: &RequestContext, place: Place<'_>, tool: &ExposedTool) -> Option<Decision> {
+        let (route, install) = place;
         if !route.takes(tool.tool.name()) {
-            return false;
+            return None;
         }
         let mut used = ToolUse::new(&context.gateway.spec.name, &route.server.name, &tool.tool);
         used.install = Some(install.install.name);
-        self.permits(context, &Action::UseTool(&used))
+        Some(self.decide(context, &Action::UseTool(&used)))
     }
 
     /// Whether the caller may see and get a prompt, by the name that its server has for it.
-    pub(crate) fn allows_prompt(&self, context: &RequestContext, (route, install): Place<'_>, prompt: &str) -> bool {
+    pub(crate) fn prompt(&self, context: &RequestContext, place: Place<'_>, prompt: &str) -> Option<Decision> {
+        let (route, install) = place;
         let mut used = PromptUse::new(&context.gateway.spec.name, &route.server.name, prompt);
         used.install = Some(install.install.name);
-        route.is_whole() && self.permits(context, &Action::GetPrompt(&used))
+        route.is_whole().then(|| self.decide(context, &Action::GetPrompt(&used)))
     }
 
-    /// Whether the caller may see and read a resource, or a template of resources.
-    pub(crate) fn allows_resource(&self, context: &RequestContext, (route, install): Place<'_>, uri: &str) -> bool {
+    /// Whether the caller may see and read a resource, or see a template of resources.
+    pub(crate) fn resource(&self, context: &RequestContext, place: Place<'_>, uri: &str) -> Option<Decision> {
+        let (route, install) = place;
         let mut used = ResourceUse::new(&context.gateway.spec.name, &route.server.name, uri);
         used.install = Some(install.install.name);
-        route.is_whole() && self.permits(context, &Action::ReadResource(&used))
+        route.is_whole().then(|| self.decide(context, &Action::ReadResource(&used)))
     }
 
     /// Whether the caller may use a method of an extension.
-    pub(crate) fn allows_method(&self, context: &RequestContext, (route, install): Place<'_>, method: &str) -> bool {
+    pub(crate) fn method(&self, context: &RequestContext, place: Place<'_>, method: &str) -> Option<Decision> {
+        let (route, install) = place;
         let mut used = MethodUse::new(&context.gateway.spec.name, &route.server.name, method);
         used.install = Some(install.install.name);
-        route.is_whole() && self.permits(context, &Action::UseMethod(&used))
+        route.is_whole().then(|| self.decide(context, &Action::UseMethod(&used)))
     }
 
-    fn permits(&self, context: &RequestContext, action: &Action<'_>) -> bool {
-        self.policy.decide(&context.caller, action) == Decision::Allow
+    fn decide(&self, context: &RequestContext, action: &Action<'_>) -> Decision {
+        self.policy.decide(&context.caller, action)
     }
 }

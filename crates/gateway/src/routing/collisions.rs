@@ -7,8 +7,6 @@ use std::{
 
 use portolan_core::ServerName;
 
-use super::Listable;
-
 /// Of more than these nothing is said.
 const MOST: usize = 1000;
 
@@ -17,11 +15,12 @@ const MOST: usize = 1000;
 pub(crate) struct Collisions(Mutex<HashSet<(&'static str, Box<str>, ServerName)>>);
 
 impl Collisions {
-    /// Says that `hidden` has something by this name that clients cannot have, because it is the name of another's.
-    pub(super) fn note<L: Listable>(&self, name: &str, first: &ServerName, hidden: &ServerName) {
-        if self.is_news(L::MEMBER, name, hidden) {
-            tracing::warn!(list = L::MEMBER, name, %first, %hidden,
-                "two servers of a gateway list the same; the first one's counts ({} tells them apart)", L::APART);
+    /// Logs that clients cannot have what `hidden` lists by this name, because `first` lists the same. `remedy` is the
+    /// setting that tells both apart.
+    pub(crate) fn note(&self, list: &'static str, name: &str, [first, hidden]: [&ServerName; 2], remedy: &str) {
+        if self.is_news(list, name, hidden) {
+            tracing::warn!(list, name, %first, %hidden,
+                "two servers of a gateway list the same; the first one's counts ({remedy} tells them apart)");
         }
     }
 

@@ -1,16 +1,15 @@
 //! How tools and prompts are called towards clients.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use portolan_client::{ListSnapshot, Prompts, Tools, tasks::TaskSupport};
 use portolan_core::{Naming, ServerName, Tool};
 use portolan_wire::{
     header::{self, ParamHeader},
     object::{self, RawObject},
 };
-
-use crate::tasks::Support;
 
 /// What stands between a server's name and a tool's.
 const SEPARATOR: &str = "__";
@@ -51,7 +50,7 @@ pub(crate) trait Named {
 
 /// What one server names, by its names.
 #[derive(Debug)]
-pub(crate) struct ByName<T> {
+pub(crate) struct NameIndex<T> {
     items: Vec<T>,
     plain: HashMap<Box<str>, usize>,
     prefixed: HashMap<Box<str>, usize>,
@@ -69,14 +68,48 @@ pub(crate) struct ExposedTool {
     pub(crate) headers: Vec<ParamHeader>,
     /// Whether its structured content is of another kind than an object, as 2026-07-28 allows.
     pub(crate) odd_output: bool,
-    /// Whether a legacy server does it as a task.
-    pub(crate) tasks: Support,
+    /// Whether a legacy server runs it as a task.
+    pub(crate) task_support: TaskSupport,
+}
+
+/// A prompt as it is listed and got.
+#[derive(Debug)]
+pub(crate) struct ExposedPrompt {
+    own: Box<str>,
+    prefixed: Box<str>,
+    plain_definition: Bytes,
+    prefixed_definition: Bytes,
 }
 
 /// The tools of one server, by their names.
-pub(crate) type ExposedTools = ByName<ExposedTool>;
+pub(crate) type ExposedTools = NameIndex<ExposedTool>;
 
-impl<T> Default for ByName<T> {
+/// The tools of a list, under the names that clients call them by. Made once for each list.
+pub(crate) fn exposed_tools(server: &ServerName, listed: &ListSnapshot<Tools>) -> Arc<ExposedTools> {
+    listed.derived(|tools| ExposedTools::new(server, tools.iter().cloned()))
+}
+
+/// The prompts of a list, in the same way.
+pub(crate) fn exposed_prompts(server: &ServerName, listed: &ListSnapshot<Prompts>) -> Arc<NameIndex<ExposedPrompt>> {
+    listed.derived(|prompts| {
+        let mut exposed = NameIndex::default();
+        for prompt in prompts.iter() {
+            let prefixed = prefixed(server, prompt.name());
+            exposed.add(
+                server,
+                ExposedPrompt {
+                    own: prompt.name().into(),
+                    prefixed_definition: super::renamed(prompt.definition(), &prefixed),
+                    prefixed,
+                    plain_definition: prompt.definition().clone(),
+                },
+            );
+        }
+        exposed
+    })
+}
+
+impl<T> Default for NameIndex<T> {
     fn default() -> Self {
         Self {
             items: Vec::new(),
@@ -86,7 +119,7 @@ impl<T> Default for ByName<T> {
     }
 }
 
-impl<T: Named> ByName<T> {
+impl<T: Named> NameIndex<T> {
     /// Where that stands which clients call `name`.
     pub(crate) fn position(&self, naming: Naming, name: &str) -> Option<usize> {
         let index = match naming {
@@ -98,13 +131,6 @@ impl<T: Named> ByName<T> {
 
     pub(crate) fn get(&self, at: usize) -> &T {
         &self.items[at]
-    }
-
-    /// Whether these are the same, in the same order, to the byte.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let definitions =
-            |of: &'_ Self| -> Vec<_> { of.items.iter().map(|item| item.plain_definition().clone()).collect() };
-        self.items.len() == other.items.len() && definitions(self) == definitions(other)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -127,7 +153,7 @@ impl<T: Named> ByName<T> {
 impl ExposedTools {
     /// Exposes `tools` of `server`. One whose header annotations cannot be followed is left out, as SEP-2243 asks of
     /// clients.
-    pub(crate) fn new(server: &ServerName, tools: Vec<Tool>) -> Self {
+    pub(crate) fn new(server: &ServerName, tools: impl Iterator<Item = Tool>) -> Self {
         let mut exposed = Self::default();
         for tool in tools {
             match expose(server, tool) {
@@ -136,6 +162,24 @@ impl ExposedTools {
             }
         }
         exposed
+    }
+}
+
+impl Named for ExposedPrompt {
+    fn own(&self) -> &str {
+        &self.own
+    }
+
+    fn prefixed(&self) -> &str {
+        &self.prefixed
+    }
+
+    fn plain_definition(&self) -> &Bytes {
+        &self.plain_definition
+    }
+
+    fn prefixed_definition(&self) -> &Bytes {
+        &self.prefixed_definition
     }
 }
 
@@ -168,7 +212,7 @@ fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
     let odd_output = definition
         .get("outputSchema")
         .is_some_and(|schema| !is_of_object(schema));
-    let tasks = Support::of(&definition);
+    let task_support = TaskSupport::of(&definition);
     definition.set("name", object::quote(&prefixed));
     let prefixed_definition = definition.to_bytes();
     Ok(ExposedTool {
@@ -178,7 +222,7 @@ fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
         prefixed_definition,
         headers,
         odd_output,
-        tasks,
+        task_support,
     })
 }
 

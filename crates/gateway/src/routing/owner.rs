@@ -3,25 +3,24 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use portolan_client::{Listing, ResourceTemplates, Resources};
 use portolan_core::ResourceNaming;
+use portolan_wire::error::ErrorObject;
 
-use super::target::Place;
-use crate::{
-    request_context::RequestContext,
-    service::Inner,
-    upstream::{Listing, Resources, Templates},
-    uris,
+use super::{
+    RequestContext, Resolver, uris,
+    target::{Denial, Place, TargetError},
 };
 
-impl Inner {
-    /// A list as it is known; asked for where it is not.
-    async fn list_of<L: Listing>(&self, context: &RequestContext, (mount, mounted): Place<'_>) -> Option<Arc<L>> {
-        if let Some(known) = mounted.upstream.known::<L>() {
-            return Some(known);
-        }
-        let wanted = context.credential_for(mount, mounted);
-        let credential = self.broker.credential(&wanted).await;
-        let listed = mounted.upstream.listed::<L>(&credential.ok()?).await.ok()?;
+impl Resolver {
+    /// A list as it is known; the server is asked where it is not.
+    async fn list_of<L: Listing>(&self, context: &RequestContext, place: Place<'_>) -> Option<Arc<L>> {
+        let credential = self.credential(context, place, None).await.ok()?;
+        let upstream = &place.1.upstream;
+        let listed = match upstream.known::<L>(&credential) {
+            Some(known) => known,
+            None => upstream.list::<L>(&credential).await.ok()?,
+        };
         Some(listed.items.clone())
     }
 
@@ -39,7 +38,7 @@ impl Inner {
         {
             return vec![places.swap_remove(owner)];
         }
-        let lists = join_all(places.iter().map(|place| self.list_of::<Templates>(context, *place))).await;
+        let lists = join_all(places.iter().map(|place| self.list_of::<ResourceTemplates>(context, *place))).await;
         let (mut likely, mut others) = (Vec::new(), Vec::new());
         for (place, list) in places.into_iter().zip(lists) {
             let is_likely = list.is_some_and(|list| list.matches(uri));
@@ -52,8 +51,8 @@ impl Inner {
     /// The server that a URI names, and the URI as it has it; if it may have it, and this caller may read it.
     pub(crate) fn place_named<'a>(&self, context: &'a RequestContext, uri: &str) -> Option<(Place<'a>, String)> {
         let (server, own) = uris::meant(uri)?;
-        let mount = context.gateway.mount(server)?;
-        let place = (mount, mount.resolve(&context.caller)?);
+        let route = context.gateway.route(server)?;
+        let place = (route, route.resolve(&context.caller)?);
         self.may_have(context, place, &own).then(|| (place, own.into_owned()))
     }
 
@@ -100,13 +99,13 @@ impl Inner {
         if let Some(owner) = owner {
             return Some(places.swap_remove(owner));
         }
-        let lists = join_all(places.iter().map(|place| self.list_of::<Templates>(context, *place))).await;
-        let first = |has: fn(&Templates, &str) -> bool| {
-            let has = |list: &Option<Arc<Templates>>| list.as_ref().is_some_and(|list| has(list, uri));
+        let lists = join_all(places.iter().map(|place| self.list_of::<ResourceTemplates>(context, *place))).await;
+        let first = |has: fn(&ResourceTemplates, &str) -> bool| {
+            let has = |list: &Option<Arc<ResourceTemplates>>| list.as_ref().is_some_and(|list| has(list, uri));
             lists.iter().position(has)
         };
         // A template that stands for anything also stands for the text of another.
-        let owner = first(Templates::contains).or_else(|| first(Templates::matches));
+        let owner = first(ResourceTemplates::contains).or_else(|| first(ResourceTemplates::matches));
         owner.map(|owner| places.swap_remove(owner))
     }
 
@@ -116,8 +115,27 @@ impl Inner {
         places.filter(|place| self.may_have(context, *place, uri)).collect()
     }
 
-    fn may_have(&self, context: &RequestContext, (mount, mounted): Place<'_>, own: &str) -> bool {
-        let info = mounted.upstream.info();
-        info.is_none_or(|info| info.offers("resources")) && self.allows_resource(context, mount, mounted, own)
+    fn may_have(&self, context: &RequestContext, place: Place<'_>, own: &str) -> bool {
+        let info = place.1.upstream.info();
+        let decision = || self.access().resource(context, place, own);
+        info.is_none_or(|info| info.offers("resources")) && decision().is_some_and(|decision| decision.is_allowed())
+    }
+
+    /// Why a request for a resource goes nowhere: the caller may not read it, or `unknown`.
+    pub(super) fn no_resource(&self, context: &RequestContext, uri: &str, unknown: ErrorObject) -> TargetError {
+        let named = uris::meant(uri).filter(|_| context.gateway.spec.resource_naming == ResourceNaming::Prefix);
+        let mut places = context.places();
+        let denied = places.find_map(|place| {
+            let own = match &named {
+                Some((server, own)) => (*server == place.0.server.name.as_str()).then_some(&**own)?,
+                None => uri,
+            };
+            let decision = self.access().resource(context, place, own)?;
+            (!decision.is_allowed()).then(|| (place, own.to_owned(), decision))
+        });
+        match denied {
+            Some((place, own, decision)) => Denial::new(place, &own, decision, unknown).into(),
+            None => unknown.into(),
+        }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct RequestContext {
     pub(crate) uri: Uri,
     /// What the host put on the request.
     pub(crate) extensions: Extensions,
+    /// The identifier of the request in logs and audit records.
+    pub(crate) request_id: Box<str>,
 }
 
 impl RequestContext {
@@ -34,5 +36,31 @@ impl RequestContext {
             && spec.resource_naming == ResourceNaming::Plain
             && self.gateway.aliases.is_none();
         (places.next().is_none() && as_it_is).then_some(sole)
+    }
+}
+
+/// The `trace-id` of a `traceparent` header: 32 hexadecimal digits (W3C Trace Context 3.2.2.3).
+pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let parent = headers.get("traceparent")?.to_str().ok()?;
+    let id = parent.split('-').nth(1)?;
+    let is_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_hex && id.bytes().any(|byte| byte != b'0')).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trace_id_is_read_from_traceparent() {
+        let read = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", http::HeaderValue::from_static(value));
+            trace_id(&headers).map(str::to_owned)
+        };
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(read("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_deref(), Some(id));
+        assert_eq!(read("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
+        assert_eq!(read("nonsense"), None);
     }
 }

@@ -1,9 +1,12 @@
-//! Whose a call is: told by the tool, prompt or resource that it names.
+//! The server that a request goes to, by the tool, prompt, resource or template that it names.
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use portolan_core::{Error, ResourceNaming, Result};
+use portolan_client::{ListSnapshot, Listing, Prompts, Tools};
+use portolan_core::{
+    Caller, CredentialBroker, CredentialContext, Decision, Install, Policy, ResourceNaming, Result, ServerName,
+    UpstreamCredential,
+};
 use portolan_wire::{
     era::Era,
     error::ErrorObject,
@@ -11,14 +14,12 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-use super::Call;
-use crate::{
-    exposure::{ByName, ExposedTool, ExposedTools, Named},
+use super::{
+    Access,
+    exposure::{ExposedPrompt, ExposedTool, NameIndex, Named, exposed_prompts, exposed_tools},
     request_context::RequestContext,
-    routes::{InstallRoute, NameLookup, ServerRoute},
-    service::Inner,
-    tasks::{self, Support, TaskIds},
-    upstream::{Listing, Prompt},
+    routes::{NameLookup, ServerRoute},
+    target::{Denial, Place, Target, TargetError},
 };
 
 /// What is asked for and not on a list makes the lists be fetched again, at most this often.
@@ -26,241 +27,181 @@ const MISS_AGE: Duration = Duration::from_secs(5);
 /// For how long calls of other servers do not wait for one whose list could not be had.
 const FAILURE_AGE: Duration = Duration::from_secs(2);
 
-/// A server, and the install that serves this caller.
-pub(crate) type Place<'a> = (&'a ServerRoute, &'a InstallRoute);
-
-/// Where a call goes.
+/// Finds servers, and the credentials that they are called with.
 #[derive(Debug)]
-pub(crate) struct Target<'a> {
-    pub(crate) mount: &'a ServerRoute,
-    pub(crate) mounted: &'a InstallRoute,
-    /// A member of params that the server knows by another value.
-    pub(super) rename: Option<(&'static str, Bytes)>,
-    /// Who is asked after it, if it says that it does not have what is wanted.
-    pub(super) others: Vec<Place<'a>>,
-    /// The task that is asked for.
-    pub(super) task: Option<Arc<TaskIds>>,
-    what: What,
+pub(crate) struct Resolver {
+    access: Access,
+    broker: Arc<dyn CredentialBroker>,
 }
 
-#[derive(Debug)]
-enum What {
-    Tool(Arc<ExposedTools>, usize),
-    /// The name of a prompt, a URI, or a method.
-    Named(Box<str>),
-}
+/// Something that servers list, clients name, and the policy governs.
+trait Exposed: Named + Sized + 'static {
+    type List: Listing;
 
-/// Why a call goes nowhere.
-#[derive(Debug)]
-pub(super) enum TargetError {
-    /// There is nothing of this name, or nothing that the caller may use.
-    Unknown(ErrorObject),
-    /// The server that may have it cannot be asked.
-    Unreachable(Error),
-}
+    /// The index by name of a server's list.
+    fn index(server: &ServerName, listed: &ListSnapshot<Self::List>) -> Arc<NameIndex<Self>>;
 
-impl From<Error> for TargetError {
-    fn from(error: Error) -> Self {
-        Self::Unreachable(error)
-    }
-}
-
-/// What is named, and governed by the policy.
-trait AccessControlled: Named + Sized {
     /// Whether a server may have any for callers of this gateway.
-    fn within(mount: &ServerRoute) -> bool;
+    fn within(route: &ServerRoute) -> bool;
 
-    /// Whether the caller may use it.
-    fn allowed(&self, inner: &Inner, context: &RequestContext, place: Place<'_>) -> bool;
+    /// The policy's decision; `None` if it is no part of the gateway.
+    fn decide(&self, access: &Access, context: &RequestContext, place: Place<'_>) -> Option<Decision>;
 }
 
-impl AccessControlled for ExposedTool {
+impl Exposed for ExposedTool {
+    type List = Tools;
+
+    fn index(server: &ServerName, listed: &ListSnapshot<Tools>) -> Arc<NameIndex<Self>> {
+        exposed_tools(server, listed)
+    }
+
     fn within(_: &ServerRoute) -> bool {
         true
     }
 
-    fn allowed(&self, inner: &Inner, context: &RequestContext, (mount, mounted): Place<'_>) -> bool {
-        inner.allows(context, mount, mounted, self)
+    fn decide(&self, access: &Access, context: &RequestContext, place: Place<'_>) -> Option<Decision> {
+        access.tool(context, place, self)
     }
 }
 
-impl AccessControlled for Prompt {
-    fn within(mount: &ServerRoute) -> bool {
-        mount.is_whole()
+impl Exposed for ExposedPrompt {
+    type List = Prompts;
+
+    fn index(server: &ServerName, listed: &ListSnapshot<Prompts>) -> Arc<NameIndex<Self>> {
+        exposed_prompts(server, listed)
     }
 
-    fn allowed(&self, inner: &Inner, context: &RequestContext, (mount, mounted): Place<'_>) -> bool {
-        inner.allows_prompt(context, mount, mounted, self.own())
+    fn within(route: &ServerRoute) -> bool {
+        route.is_whole()
+    }
+
+    fn decide(&self, access: &Access, context: &RequestContext, place: Place<'_>) -> Option<Decision> {
+        access.prompt(context, place, self.own())
     }
 }
 
-/// Something that was found by its name.
-struct LookupResult<'a, T> {
-    place: Place<'a>,
-    items: Arc<ByName<T>>,
-    at: usize,
+/// The result of a lookup by name.
+enum Lookup<'a, T> {
+    Found(Place<'a>, Arc<NameIndex<T>>, usize),
+    /// It is there, and the caller may not use it.
+    Denied(Place<'a>, Box<str>, Decision),
+    Missing,
 }
 
-impl<'a> Target<'a> {
-    pub(super) fn tool(&self) -> Option<&ExposedTool> {
-        match &self.what {
-            What::Tool(tools, at) => Some(tools.get(*at)),
-            What::Named(_) => None,
+impl Resolver {
+    pub(crate) fn new(policy: Arc<dyn Policy>, broker: Arc<dyn CredentialBroker>) -> Self {
+        Self {
+            access: Access::new(policy),
+            broker,
         }
     }
 
-    /// Whether a legacy server does this tool as a task.
-    pub(super) fn support(&self) -> Support {
-        match self.tool() {
-            Some(tool) if tool.tasks != Support::Forbidden => {
-                let info = self.mounted.upstream.info();
-                if tasks::is_offered(info.as_deref()) {
-                    tool.tasks
-                } else {
-                    Support::Forbidden
-                }
+    /// What callers may see and use.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The credential for a request to a server: for a call of `tool`, or for any other request.
+    pub(crate) async fn credential(
+        &self,
+        context: &RequestContext,
+        (route, install): Place<'_>,
+        tool: Option<&str>,
+    ) -> Result<Arc<UpstreamCredential>> {
+        let mut wanted = CredentialContext::new(&context.caller, &route.server, &install.install);
+        wanted.gateway = Some(&context.gateway.spec.name);
+        wanted.tool = tool;
+        self.broker.credential(&wanted).await
+    }
+
+    /// Has the broker make the next credential of a caller anew: the server refused this one.
+    pub(crate) fn forget_credential(&self, install: &Install, caller: &Caller) {
+        self.broker.forget(install, Some(caller));
+    }
+
+    /// The target of a `tools/call`.
+    pub(crate) async fn tool<'a>(
+        &self,
+        context: &'a RequestContext,
+        params: &RawObject,
+    ) -> Result<Target<'a>, TargetError> {
+        let name = text(params, "name", "params.name must be the name of a tool")?;
+        let wanted = context.gateway.wanted(&name);
+        let found = match self.find_known::<ExposedTool>(context, &wanted).await {
+            Some(found) => found,
+            None => Box::pin(self.find(context, &wanted)).await?,
+        };
+        let unknown = || ErrorObject::unknown_tool(&name);
+        match found {
+            Lookup::Found(place, tools, at) => Ok(Target::of_tool(place, tools, at, &name)),
+            Lookup::Denied(place, own, decision) => {
+                Err(TargetError::Denied(Denial::new(place, &own, decision, unknown())))
             }
-            _ => Support::Forbidden,
+            Lookup::Missing => Err(unknown().into()),
         }
     }
 
-    /// Whether a task of a legacy server is asked for.
-    pub(super) fn is_mapped(&self) -> bool {
-        self.task.as_deref().is_some_and(TaskIds::is_at_legacy)
-    }
-
-    /// What is asked for, as the server calls it.
-    pub(super) fn what(&self) -> &str {
-        match &self.what {
-            What::Tool(tools, at) => tools.get(*at).own(),
-            What::Named(name) => name,
-        }
-    }
-
-    /// The same, without anybody who is asked after it.
-    pub(super) fn alone(&self) -> Self {
-        Self::at((self.mount, self.mounted), self.what())
-    }
-
-    pub(super) fn others(&self) -> impl Iterator<Item = Self> {
-        self.others.iter().map(|place| Self::at(*place, self.what()))
-    }
-
-    fn at((mount, mounted): Place<'a>, what: &str) -> Self {
-        Self {
-            mount,
-            mounted,
-            rename: None,
-            others: Vec::new(),
-            task: None,
-            what: What::Named(what.into()),
-        }
-    }
-
-    /// The same, with a member of params that the server knows by another value.
-    fn renaming(self, member: &'static str, value: Bytes) -> Self {
-        Self {
-            rename: Some((member, value)),
-            ..self
-        }
-    }
-
-    fn first_of(mut places: Vec<Place<'a>>, what: &str) -> Option<Self> {
-        if places.is_empty() {
-            return None;
-        }
-        let first = places.remove(0);
-        Some(Self {
-            others: places,
-            ..Self::at(first, what)
-        })
-    }
-
-    fn of_tool(found: LookupResult<'a, ExposedTool>, called: &str) -> Self {
-        let own = found.items.get(found.at).own();
-        Self {
-            mount: found.place.0,
-            mounted: found.place.1,
-            rename: (own != called).then(|| ("name", object::quote(own))),
-            others: Vec::new(),
-            task: None,
-            what: What::Tool(found.items, found.at),
-        }
-    }
-
-    fn of_prompt(found: &LookupResult<'a, Prompt>, called: &str) -> Self {
-        let own = found.items.get(found.at).own();
-        Self {
-            rename: (own != called).then(|| ("name", object::quote(own))),
-            ..Self::at(found.place, own)
-        }
-    }
-}
-
-impl Inner {
-    /// Where a call of a tool goes, among what is known without asking anybody.
-    pub(super) fn known_target<'a>(&self, context: &'a RequestContext, call: &Call) -> Option<Target<'a>> {
-        if call.method != Method::ToolsCall {
-            return None;
-        }
-        let name = object::text(call.params.get("name")?)?;
-        let found = self.find_known(context, &context.gateway.wanted(&name))?;
-        Some(Target::of_tool(found, &name))
-    }
-
-    /// Where a call goes. Servers are asked for what they have where it is not known.
-    pub(super) async fn target<'a>(
+    /// The target of any other request that a server answers. Servers are asked for their lists where these are not known.
+    pub(crate) async fn target<'a>(
         &self,
         context: &'a RequestContext,
         era: Era,
-        call: &Call,
+        method: &Method,
+        params: &RawObject,
     ) -> Result<Target<'a>, TargetError> {
-        match &call.method {
-            Method::ToolsCall => {
-                let name = text(&call.params, "name", "params.name must be the name of a tool")?;
-                let found = self.find(context, &context.gateway.wanted(&name)).await?;
-                let target = found.map(|found| Target::of_tool(found, &name));
-                target.ok_or_else(|| TargetError::Unknown(ErrorObject::unknown_tool(&name)))
-            }
+        match method {
             Method::PromptsGet => {
-                let name = text(&call.params, "name", "params.name must be the name of a prompt")?;
-                let found = self.prompt(context, &name).await?;
-                Ok(Target::of_prompt(&found, &name))
+                let name = text(params, "name", "params.name must be the name of a prompt")?;
+                self.prompt(context, &name).await
             }
-            Method::ResourcesRead => {
-                let uri = text(&call.params, "uri", "params.uri must be the URI of a resource")?;
-                let target = match context.gateway.spec.resource_naming {
-                    ResourceNaming::Prefix => self.place_named(context, &uri).map(|(place, own)| {
-                        let quoted = object::quote(&own);
-                        Target::at(place, &own).renaming("uri", quoted)
-                    }),
-                    _ => Target::first_of(self.places_of(context, &uri).await, &uri),
-                };
-                target.ok_or_else(|| TargetError::Unknown(ErrorObject::unknown_resource(&uri, era)))
-            }
-            Method::Complete => self.completed(context, call).await,
-            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel | Method::TasksResult => {
-                self.task(context, era, call)
-            }
-            other => self.beyond(context, other),
+            Method::ResourcesRead => self.resource(context, era, params).await,
+            Method::Complete => self.completion(context, params).await,
+            other => self.method(context, other),
         }
     }
 
-    /// Who has what is to be completed: an argument of a prompt, or a variable of a resource template.
-    async fn completed<'a>(&self, context: &'a RequestContext, call: &Call) -> Result<Target<'a>, TargetError> {
+    async fn prompt<'a>(&self, context: &'a RequestContext, name: &str) -> Result<Target<'a>, TargetError> {
+        let wanted = context.gateway.wanted(name);
+        let found = match self.find_known::<ExposedPrompt>(context, &wanted).await {
+            Some(Lookup::Missing) | None => self.find::<ExposedPrompt>(context, &wanted).await?,
+            Some(found) => found,
+        };
+        let unknown = || ErrorObject::unknown_prompt(name);
+        match found {
+            Lookup::Found(place, prompts, at) => Ok(Target::of_prompt(place, prompts.get(at).own(), name)),
+            Lookup::Denied(place, own, decision) => {
+                Err(TargetError::Denied(Denial::new(place, &own, decision, unknown())))
+            }
+            Lookup::Missing => Err(unknown().into()),
+        }
+    }
+
+    async fn resource<'a>(
+        &self,
+        context: &'a RequestContext,
+        era: Era,
+        params: &RawObject,
+    ) -> Result<Target<'a>, TargetError> {
+        let uri = text(params, "uri", "params.uri must be the URI of a resource")?;
+        let target = match context.gateway.spec.resource_naming {
+            ResourceNaming::Prefix => self.place_named(context, &uri).map(|(place, own)| {
+                let quoted = object::quote(&own);
+                Target::at(place, &own).renaming("uri", quoted)
+            }),
+            _ => Target::first_of(self.places_of(context, &uri).await, &uri),
+        };
+        target.ok_or_else(|| self.no_resource(context, &uri, ErrorObject::unknown_resource(&uri, era)))
+    }
+
+    /// The server of what is to be completed: an argument of a prompt, or a variable of a resource template.
+    async fn completion<'a>(&self, context: &'a RequestContext, params: &RawObject) -> Result<Target<'a>, TargetError> {
         let odd = "params.ref must be a reference to a prompt or a resource";
-        let invalid = || TargetError::Unknown(ErrorObject::invalid_params(odd));
-        let reference = call
-            .params
-            .get("ref")
-            .and_then(|raw| RawObject::parse_checked(raw).ok());
-        let mut reference = reference.ok_or_else(invalid)?;
-        let kind = text(&reference, "type", odd)?;
-        match &*kind {
+        let reference = params.get("ref").and_then(|raw| RawObject::parse_checked(raw).ok());
+        let mut reference = reference.ok_or_else(|| ErrorObject::invalid_params(odd))?;
+        match &*text(&reference, "type", odd)? {
             "ref/prompt" => {
                 let name = text(&reference, "name", odd)?;
-                let found = self.prompt(context, &name).await?;
-                let mut target = Target::of_prompt(&found, &name);
+                let mut target = self.prompt(context, &name).await?;
                 if let Some((_, own)) = target.rename.take() {
                     reference.set("name", own);
                     target.rename = Some(("ref", reference.to_bytes()));
@@ -277,138 +218,128 @@ impl Inner {
                     _ => self.owner_of(context, &uri).await.map(|place| Target::at(place, &uri)),
                 };
                 let unknown = || ErrorObject::invalid_params(format!("no server has the resource {uri}"));
-                target.ok_or_else(|| TargetError::Unknown(unknown()))
+                target.ok_or_else(|| self.no_resource(context, &uri, unknown()))
             }
-            _ => Err(invalid()),
+            _ => Err(ErrorObject::invalid_params(odd).into()),
         }
     }
 
-    /// Where a task is.
-    fn task<'a>(&self, context: &'a RequestContext, era: Era, call: &Call) -> Result<Target<'a>, TargetError> {
-        if era == Era::Modern && !tasks::are_known(call.capabilities.as_ref()) {
-            return Err(TargetError::Unknown(tasks::undeclared()));
-        }
-        let id = text(&call.params, "taskId", "params.taskId must be the id of a task")?;
-        let found = tasks::find(context, &self.keys, &id);
-        let found = found.filter(|found| era == Era::Modern || found.is_at(Era::Legacy));
-        let found = found.ok_or_else(|| TargetError::Unknown(ErrorObject::invalid_params("unknown task")))?;
-        let known = found.known(object::quote(&id));
-        let target = Target::at((found.mount, found.mounted), call.method.as_str());
-        Ok(Target {
-            task: Some(Arc::new(known)),
-            ..target.renaming("taskId", object::quote(&found.id))
-        })
-    }
-
-    /// A method of an extension says nothing of whose it is. It is the server's, where there is one and nothing is renamed.
-    fn beyond<'a>(&self, context: &'a RequestContext, method: &Method) -> Result<Target<'a>, TargetError> {
-        let unknown = || TargetError::Unknown(ErrorObject::method_not_found(method.as_str()));
+    /// The only server of a gateway, for a method of an extension: such a method names nothing to tell servers apart.
+    fn method<'a>(&self, context: &'a RequestContext, method: &Method) -> Result<Target<'a>, TargetError> {
+        let unknown = || ErrorObject::method_not_found(method.as_str());
         // Tasks of 2025-11-25 are none of the extension's.
         if method.is_removed() {
-            return Err(unknown());
+            return Err(unknown().into());
         }
         let place = context.sole_server().ok_or_else(unknown)?;
-        if !self.allows_method(context, place.0, place.1, method.as_str()) {
-            return Err(unknown());
+        match self.access.method(context, place, method.as_str()) {
+            Some(decision) if decision.is_allowed() => Ok(Target::at(place, method.as_str())),
+            Some(decision) => Err(TargetError::Denied(Denial::new(
+                place,
+                method.as_str(),
+                decision,
+                unknown(),
+            ))),
+            None => Err(unknown().into()),
         }
-        Ok(Target::at(place, method.as_str()))
     }
 
-    async fn prompt<'a>(
-        &self,
-        context: &'a RequestContext,
-        name: &str,
-    ) -> Result<LookupResult<'a, Prompt>, TargetError> {
-        let wanted = context.gateway.wanted(name);
-        let found = match self.find_known(context, &wanted) {
-            Some(found) => Some(found),
-            None => self.find(context, &wanted).await?,
-        };
-        found.ok_or_else(|| TargetError::Unknown(ErrorObject::unknown_prompt(name)))
-    }
-
-    /// What has this name for this caller, among what is known without asking.
-    fn find_known<'a, T: AccessControlled>(
+    /// Looks a name up in the lists that are known; `None` if that does not tell.
+    async fn find_known<'a, T: Exposed>(
         &self,
         context: &'a RequestContext,
         wanted: &NameLookup<'a, '_>,
-    ) -> Option<LookupResult<'a, T>>
-    where
-        ByName<T>: Listing,
-    {
-        for mount in wanted.mounts.iter().filter(|mount| T::within(mount)) {
-            let Some(mounted) = mount.resolve(&context.caller) else {
+    ) -> Option<Lookup<'a, T>> {
+        for route in wanted.routes.iter().filter(|route| T::within(route)) {
+            let Some(install) = route.resolve(&context.caller) else {
                 continue;
             };
+            let credential = self.credential(context, (route, install), None).await.ok()?;
             // Of two servers with one name the first has it, so the second is not asked before the first is known.
-            let items = match mounted.upstream.known::<ByName<T>>() {
-                Some(items) => items,
+            let listed = match install.upstream.known::<T::List>(&credential) {
+                Some(listed) => listed,
                 // Lists leave such a server out; what others have is called without waiting for it.
-                None if mounted.upstream.failed_within::<ByName<T>>(FAILURE_AGE) => continue,
+                None if install.upstream.failed_within::<T::List>(&credential, FAILURE_AGE) => continue,
                 None => return None,
             };
-            if let Some(found) = self.found(context, (mount, mounted), items, wanted) {
+            let index = T::index(&route.server.name, &listed);
+            if let found @ Lookup::Found(..) = self.look_up(context, (route, install), index, wanted) {
                 return Some(found);
             }
         }
         None
     }
 
-    /// The same, after servers were asked again what they have. What the caller may not use is not found.
-    async fn find<'a, T: AccessControlled>(
+    /// Looks a name up after the servers were asked again for their lists.
+    async fn find<'a, T: Exposed>(
         &self,
         context: &'a RequestContext,
         wanted: &NameLookup<'a, '_>,
-    ) -> Result<Option<LookupResult<'a, T>>>
-    where
-        ByName<T>: Listing,
-    {
+    ) -> Result<Lookup<'a, T>> {
         let mut failure = None;
-        for mount in wanted.mounts.iter().filter(|mount| T::within(mount)) {
-            let Some(mounted) = mount.resolve(&context.caller) else {
+        let mut denied = Lookup::Missing;
+        for route in wanted.routes.iter().filter(|route| T::within(route)) {
+            let Some(install) = route.resolve(&context.caller) else {
                 continue;
             };
-            match self.list_anew(context, (mount, mounted)).await {
-                Ok(items) => {
-                    if let Some(found) = self.found(context, (mount, mounted), items, wanted) {
-                        return Ok(Some(found));
+            let place = (route, install);
+            match self.list_within::<T::List>(context, place, MISS_AGE).await {
+                Ok(listed) => {
+                    let index = T::index(&route.server.name, &listed);
+                    match self.look_up(context, place, index, wanted) {
+                        Lookup::Missing => {}
+                        found @ Lookup::Found(..) => return Ok(found),
+                        one @ Lookup::Denied(..) => denied = one,
                     }
                 }
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
         // A name that may belong to a server which cannot be asked is not called unknown.
-        failure.map_or(Ok(None), Err)
+        failure.map_or(Ok(denied), Err)
     }
 
-    fn found<'a, T: AccessControlled>(
+    fn look_up<'a, T: Exposed>(
         &self,
         context: &'a RequestContext,
         place: Place<'a>,
-        items: Arc<ByName<T>>,
+        index: Arc<NameIndex<T>>,
         wanted: &NameLookup<'_, '_>,
-    ) -> Option<LookupResult<'a, T>> {
-        let at = items.position(wanted.naming, wanted.name)?;
-        let item = items.get(at);
-        if let Some(aliases) = wanted.aliases
-            && aliases.name_of(&place.0.server.name, item.own()).is_some()
-        {
-            return None;
+    ) -> Lookup<'a, T> {
+        let Some(at) = index.position(wanted.naming, wanted.name) else {
+            return Lookup::Missing;
+        };
+        let item = index.get(at);
+        let has_alias = |own| wanted.aliases.and_then(|aliases| aliases.name_of(&place.0.server.name, own));
+        if has_alias(item.own()).is_some() {
+            return Lookup::Missing;
         }
-        item.allowed(self, context, place)
-            .then_some(LookupResult { place, items, at })
+        match item.decide(&self.access, context, place) {
+            Some(decision) if decision.is_allowed() => Lookup::Found(place, index, at),
+            Some(decision) => Lookup::Denied(place, item.own().into(), decision),
+            None => Lookup::Missing,
+        }
     }
 
-    async fn list_anew<L: Listing>(&self, context: &RequestContext, (mount, mounted): Place<'_>) -> Result<Arc<L>> {
-        let wanted = context.credential_for(mount, mounted);
-        let credential = self.broker.credential(&wanted).await?;
-        let listed = mounted.upstream.listed_within::<L>(&credential, MISS_AGE).await?;
-        Ok(listed.items.clone())
+    async fn list_within<L: Listing>(
+        &self,
+        context: &RequestContext,
+        place: Place<'_>,
+        age: Duration,
+    ) -> Result<Arc<ListSnapshot<L>>> {
+        let credential = self.credential(context, place, None).await?;
+        place.1.upstream.list_within::<L>(&credential, age).await
     }
 }
 
-fn text(params: &RawObject, member: &str, problem: &'static str) -> Result<String, TargetError> {
+fn text(params: &RawObject, member: &str, problem: &'static str) -> Result<String, ErrorObject> {
     let text = params.get(member).and_then(object::text);
     text.map(|text| text.into_owned())
-        .ok_or_else(|| TargetError::Unknown(ErrorObject::invalid_params(problem)))
+        .ok_or_else(|| ErrorObject::invalid_params(problem))
+}
+
+impl From<Box<Denial>> for TargetError {
+    fn from(denial: Box<Denial>) -> Self {
+        Self::Denied(denial)
+    }
 }

@@ -14,7 +14,7 @@ use portolan_core::{
 
 use portolan_client::{Client, UpstreamServer};
 
-use super::{alias::Aliases, collisions::Collisions, exposure, passthrough};
+use super::{Place, alias::Aliases, collisions::Collisions, exposure, passthrough};
 
 /// All gateways, and the servers behind them.
 #[derive(Debug)]
@@ -199,12 +199,12 @@ impl PublishedGateway {
     }
 
     /// An install behind this gateway that `caller` may use, and its server.
-    pub(crate) fn install_route(&self, install: &InstallName, caller: &Caller) -> Option<(&Arc<ServerSpec>, &InstallRoute)> {
+    pub(crate) fn place(&self, install: &InstallName, caller: &Caller) -> Option<Place<'_>> {
         let mut all = self
             .routes
             .iter()
-            .flat_map(|route| route.installs.iter().map(move |install_route| (&route.server, install_route)));
-        all.find(|(_, install_route)| install_route.install.name == *install && caller.may_use(&install_route.install.owner))
+            .flat_map(|route| route.installs.iter().map(move |install| (route, install)));
+        all.find(|(_, found)| found.install.name == *install && caller.may_use(&found.install.owner))
     }
 
     /// What clients mean by the name of a tool or a prompt.

@@ -15,9 +15,10 @@ mod tests;
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+use portolan_client::UriRewrite;
 use portolan_core::ServerName;
 use portolan_wire::{
-    Bytes,
     method::Method,
     rewrite::{
         JsonPath::{self, Here, Members},
@@ -47,7 +48,7 @@ pub(crate) fn meant(uri: &str) -> Option<(&str, Cow<'_, str>)> {
 }
 
 /// The same as [`prefixed`], for JSON that flows by.
-pub(crate) fn insertion(server: &ServerName) -> StringPrefix {
+fn insertion(server: &ServerName) -> StringPrefix {
     StringPrefix::front(&format!("{SCHEME}{server}+")).or_behind(APP, &format!("{server}/"))
 }
 
@@ -79,7 +80,7 @@ const READ: JsonPath = Members(&[("contents", RESOURCE)]);
 pub(crate) const TASK: JsonPath = Members(&[("result", CALLED)]);
 
 /// Where URIs are in the result of a method; `None` where there are none.
-pub(crate) fn in_result(method: &Method) -> Option<JsonPath> {
+fn in_result(method: &Method) -> Option<JsonPath> {
     Some(match method {
         Method::ToolsCall | Method::TasksResult => CALLED,
         Method::PromptsGet => PROMPT,
@@ -89,8 +90,18 @@ pub(crate) fn in_result(method: &Method) -> Option<JsonPath> {
     })
 }
 
+/// The rewriting of the URIs of `server` in the answer to `method`.
+pub(crate) fn rewrite(server: &ServerName, method: &Method) -> UriRewrite {
+    UriRewrite {
+        prefix: insertion(server),
+        in_result: in_result(method),
+        in_response: in_response(method),
+        in_error_data: RESOURCE,
+    }
+}
+
 /// The same in the message that has the result.
-pub(crate) fn in_response(method: &Method) -> Option<JsonPath> {
+fn in_response(method: &Method) -> Option<JsonPath> {
     Some(match method {
         Method::ToolsCall | Method::TasksResult => Members(&[("result", CALLED)]),
         Method::PromptsGet => Members(&[("result", PROMPT)]),

@@ -8,7 +8,7 @@ use std::{
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use crate::write_yield;
+use portolan_client::write_yield;
 
 /// A connection that lets others go first before it writes.
 #[derive(Debug)]

@@ -4,12 +4,10 @@
 //! 2025-11-25 wants them on the stream of the call (basic/transports). SDKs whose tools ask without saying for which call,
 //! such as `server.elicitInput` of the TypeScript SDK, send them here in the middle of it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Weak},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
+use portolan_client::{ClientCapabilities, MAX_SERVER_REQUESTS};
 use portolan_core::{RpcResponse, ServerRequestPolicy};
 use portolan_wire::{
     envelope::{self, Notification},
@@ -18,17 +16,16 @@ use portolan_wire::{
     object::RawObject,
 };
 
-use super::{
-    ClientCapabilities, mint,
-    token::{Handle, ResponseRoute},
-    wait_registry::WaitGuard,
+use super::{ServerRequests, WaitGuard, token::ResponseRoute};
+use crate::{
+    replicas::Handle,
+    sessions::{Session, SessionTasks},
 };
-use crate::{service::Inner, session::Session, tasks::SessionTasks, upstream::MOST};
 
 /// Who is asked in one session of a legacy client.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionRequester {
-    inner: Weak<Inner>,
+    server_requests: Arc<ServerRequests>,
     session: Handle,
     capabilities: ClientCapabilities,
     /// The tasks of the session.
@@ -37,9 +34,9 @@ pub(crate) struct SessionRequester {
 
 /// What one server has asked there and waits for the answers to.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingRequests {
     requester: SessionRequester,
-    asks: ClientCapabilities,
+    capabilities: ClientCapabilities,
     /// Taken while something is open.
     guard: Option<WaitGuard>,
     open: HashMap<u64, OpenRequest>,
@@ -56,20 +53,20 @@ struct OpenRequest {
 }
 
 impl SessionRequester {
-    pub(crate) fn of(inner: &Arc<Inner>, session: &Session) -> Self {
+    pub(crate) fn new(server_requests: &Arc<ServerRequests>, session: &Session) -> Self {
         Self {
-            inner: Arc::downgrade(inner),
+            server_requests: server_requests.clone(),
             session: session.nonce(),
             capabilities: session.capabilities,
-            session_tasks: session.session_tasks.clone(),
+            session_tasks: session.tasks.clone(),
         }
     }
 
     /// For a server that may ask so much.
-    pub(crate) fn pending(&self, asks: ServerRequestPolicy) -> Pending {
-        Pending {
+    pub(crate) fn pending(&self, policy: ServerRequestPolicy) -> PendingRequests {
+        PendingRequests {
             requester: self.clone(),
-            asks: self.capabilities.within(asks),
+            capabilities: self.capabilities.within(policy),
             guard: None,
             open: HashMap::new(),
             next: 0,
@@ -77,19 +74,19 @@ impl SessionRequester {
     }
 }
 
-impl Pending {
+impl PendingRequests {
     /// A question as it goes out to the client; nothing if this client cannot be asked it, or is asked too much already.
     pub(crate) fn put(&mut self, asked: &envelope::Request) -> Option<Bytes> {
-        if self.open.len() >= MOST || !self.asks.permit(&asked.method, asked.params.as_ref()) {
+        if self.open.len() >= MAX_SERVER_REQUESTS || !self.capabilities.permit(&asked.method, asked.params.as_ref()) {
             return None;
         }
-        let inner = self.requester.inner.upgrade()?;
-        let guard = self.guard.get_or_insert_with(|| inner.server_requests.waiting.enter());
+        let server_requests = &self.requester.server_requests;
+        let guard = self.guard.get_or_insert_with(|| server_requests.enter());
         let to = ResponseRoute::Call {
-            place: inner.server_requests.place(guard.handle),
+            location: server_requests.replicas.location(guard.handle),
             key: self.next,
         };
-        let ours = mint(&inner, self.requester.session, to)?;
+        let ours = server_requests.mint(self.requester.session, to)?;
         let message = envelope::request(&ours, &asked.method, asked.params.as_deref());
         let theirs = asked.id.clone();
         self.open.insert(self.next, OpenRequest { theirs, ours });

@@ -10,13 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use portolan_client::{Events, MAX_SERVER_REQUESTS, ServerRequest, Step};
 use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::{random_handle, token::Handle};
 use crate::{
     config::GatewayConfig,
-    upstream::{Events, MOST, ServerRequest, Step},
+    replicas::{Handle, random_handle},
 };
 
 /// Bytes of what a server says while its call is kept. Past it, it is not listened to until the client comes back.
@@ -24,16 +24,16 @@ const HEARD: usize = 256 * 1024;
 
 /// A call that waits for its client.
 #[derive(Debug)]
-pub(super) struct SuspendedCall {
-    pub(super) events: Events,
+pub(crate) struct SuspendedCall {
+    pub(crate) events: Events,
     /// What the client was asked, or is to be asked, each under its key.
-    pub(super) server_requests: Vec<(String, ServerRequest)>,
+    pub(crate) server_requests: Vec<(String, ServerRequest)>,
     /// What the server has said since, as whole events.
-    pub(super) heard: Vec<Bytes>,
+    pub(crate) heard: Vec<Bytes>,
     /// Whether the server has said its last.
-    pub(super) over: bool,
+    pub(crate) over: bool,
     /// How often the client was asked in this call.
-    pub(super) round: u64,
+    pub(crate) round: u64,
     /// How many questions there were.
     named: u64,
 }
@@ -70,19 +70,19 @@ impl From<Events> for SuspendedCall {
 
 impl SuspendedCall {
     /// Notes a question. Keys are never used twice in a call.
-    pub(super) fn put(&mut self, server_request: ServerRequest) {
+    pub(crate) fn put(&mut self, server_request: ServerRequest) {
         self.named += 1;
         self.server_requests.push((format!("q{}", self.named), server_request));
         self.events.hold();
     }
 
     /// The same, after `named` questions in `round` rounds.
-    pub(super) fn after(mut self, round: u64, named: u64) -> Self {
+    pub(crate) fn after(mut self, round: u64, named: u64) -> Self {
         (self.round, self.named) = (round, named);
         self
     }
 
-    pub(super) fn named(&self) -> u64 {
+    pub(crate) fn named(&self) -> u64 {
         self.named
     }
 }
@@ -169,7 +169,7 @@ async fn keep(
                 tracing::info!("a call that waits for its client is lost, because this replica ends");
                 break;
             }
-            step = suspended.events.step(), if !suspended.over && heard < HEARD && suspended.server_requests.len() < MOST => match step {
+            step = suspended.events.step(), if !suspended.over && heard < HEARD && suspended.server_requests.len() < MAX_SERVER_REQUESTS => match step {
                 Some(Ok(Step::Frame(piece))) => {
                     heard += piece.len();
                     suspended.heard.push(piece);

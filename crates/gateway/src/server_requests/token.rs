@@ -1,42 +1,13 @@
 //! What clients are given to bring back: the ids of questions, and the state of calls that wait for answers.
 
+use portolan_client::UpstreamSessionRef;
 use portolan_core::InstallName;
 
-use super::codec::{Reader, Writer};
-use crate::tasks::TaskContinuation;
-
-/// The key of something that waits in one replica.
-pub(crate) type Handle = [u8; 16];
-
-/// Which replica something waits in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ReplicaLocation {
-    /// The replica, as it named itself when it started.
-    pub(crate) replica: [u8; 8],
-    /// Where other replicas reach it, if they can.
-    pub(crate) url: Option<Box<str>>,
-    /// What waits.
-    pub(crate) handle: Handle,
-}
-
-/// A session at a legacy server, as any replica can take part in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UpstreamSessionRef {
-    /// The server's id for it; servers without sessions have none.
-    pub(crate) session: Option<Box<str>>,
-    /// The version that was agreed on there.
-    pub(crate) version: Box<str>,
-}
-
-impl UpstreamSessionRef {
-    /// The one session of a process that all share.
-    pub(crate) fn of_process(version: &str) -> Self {
-        Self {
-            session: None,
-            version: version.into(),
-        }
-    }
-}
+use crate::{
+    codec::{Reader, Writer},
+    replicas::ReplicaLocation,
+    task_ids::{read_session_ref, write_session_ref},
+};
 
 /// The id of a question to a legacy client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +33,7 @@ pub(crate) enum ResponseRoute {
     /// A call that is under way in one replica.
     Call {
         /// Which call.
-        place: ReplicaLocation,
+        location: ReplicaLocation,
         /// Which of its questions.
         key: u64,
     },
@@ -115,6 +86,19 @@ pub(crate) struct StreamCheckpointState {
     pub(crate) server_requests: Vec<OpenServerRequest>,
 }
 
+/// A task whose client was asked something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TaskContinuation {
+    /// The server's id of it; at a legacy server, as a client would know it.
+    pub(crate) id: Box<str>,
+    /// Whether it is at a legacy server.
+    pub(crate) is_legacy: bool,
+    /// Until when the call may take, in seconds.
+    pub(crate) ends: i64,
+    /// What was answered, and was still asked for when it was looked at last.
+    pub(crate) answered: Vec<Box<str>>,
+}
+
 /// A question that a legacy server waits for the answer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenServerRequest {
@@ -136,9 +120,9 @@ impl ServerRequestId {
                 id,
             } => {
                 let begun = begun.byte(0).fixed(install.as_uuid().as_bytes());
-                write_seat(begun, session_ref).bytes(id).done()
+                write_session_ref(begun, session_ref).bytes(id).done()
             }
-            ResponseRoute::Call { place, key } => place.write(begun.byte(1)).number(*key).done(),
+            ResponseRoute::Call { location, key } => location.write(begun.byte(1)).number(*key).done(),
         }
     }
 
@@ -148,11 +132,11 @@ impl ServerRequestId {
         let to = match reader.byte()? {
             0 => ResponseRoute::Server {
                 install: read_install(&mut reader)?,
-                session_ref: read_seat(&mut reader)?,
+                session_ref: read_session_ref(&mut reader)?,
                 id: reader.bytes()?.into(),
             },
             1 => ResponseRoute::Call {
-                place: ReplicaLocation::read(&mut reader)?,
+                location: ReplicaLocation::read(&mut reader)?,
                 key: reader.number()?,
             },
             _ => return None,
@@ -173,9 +157,9 @@ impl RequestState {
         match &self.rest {
             Continuation::Wrapped(inner) => begun.byte(0).bytes(inner.as_bytes()).done(),
             Continuation::Again => begun.byte(1).done(),
-            Continuation::Suspended(place) => place.write(begun.byte(2)).done(),
+            Continuation::Suspended(location) => location.write(begun.byte(2)).done(),
             Continuation::StreamCheckpointState(left) => {
-                let begun = write_seat(begun.byte(3), &left.session_ref)
+                let begun = write_session_ref(begun.byte(3), &left.session_ref)
                     .bytes(&left.call)
                     .bytes(left.event.as_bytes())
                     .number(left.named)
@@ -226,7 +210,7 @@ impl RequestState {
 }
 
 fn read_detached(reader: &mut Reader<'_>) -> Option<StreamCheckpointState> {
-    let (session_ref, call) = (read_seat(reader)?, reader.bytes()?.into());
+    let (session_ref, call) = (read_session_ref(reader)?, reader.bytes()?.into());
     let event = reader.text()?.into();
     let named = reader.number()?;
     let mut server_requests = Vec::new();
@@ -262,43 +246,6 @@ fn read_task(reader: &mut Reader<'_>) -> Option<TaskContinuation> {
     })
 }
 
-pub(crate) fn write_seat(writer: Writer, session_ref: &UpstreamSessionRef) -> Writer {
-    let writer = match &session_ref.session {
-        Some(session) => writer.byte(1).bytes(session.as_bytes()),
-        None => writer.byte(0),
-    };
-    writer.bytes(session_ref.version.as_bytes())
-}
-
-pub(crate) fn read_seat(reader: &mut Reader<'_>) -> Option<UpstreamSessionRef> {
-    let session = match reader.byte()? {
-        0 => None,
-        1 => Some(reader.text()?.into()),
-        _ => return None,
-    };
-    Some(UpstreamSessionRef {
-        session,
-        version: reader.text()?.into(),
-    })
-}
-
-impl ReplicaLocation {
-    pub(crate) fn write(&self, writer: Writer) -> Writer {
-        let writer = writer.fixed(&self.replica).fixed(&self.handle);
-        writer.bytes(self.url.as_deref().unwrap_or_default().as_bytes())
-    }
-
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let (replica, handle) = (reader.fixed()?, reader.fixed()?);
-        let url = reader.text()?;
-        Some(Self {
-            replica,
-            url: (!url.is_empty()).then(|| url.into()),
-            handle,
-        })
-    }
-}
-
 fn read_install(reader: &mut Reader<'_>) -> Option<InstallName> {
     let bytes: [u8; 16] = reader.fixed()?;
     Some(InstallName::from(uuid::Uuid::from_bytes(bytes)))
@@ -313,13 +260,10 @@ mod tests {
     }
 
     fn session_ref() -> UpstreamSessionRef {
-        UpstreamSessionRef {
-            session: Some("9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d".into()),
-            version: "2025-11-25".into(),
-        }
+        UpstreamSessionRef::new(Some("9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"), "2025-11-25")
     }
 
-    fn place() -> ReplicaLocation {
+    fn location() -> ReplicaLocation {
         ReplicaLocation {
             replica: [3; 8],
             url: Some("http://10.0.0.7:8080/mcp".into()),
@@ -333,17 +277,14 @@ mod tests {
             session_ref: session_ref(),
             id: b"17".as_slice().into(),
         };
-        let call = ResponseRoute::Call { place: place(), key: 3 };
+        let call = ResponseRoute::Call { location: location(), key: 3 };
         let with = |to| ServerRequestId { session: [1; 16], to };
         vec![with(server), with(call)]
     }
 
     fn states() -> Vec<RequestState> {
         let left = StreamCheckpointState {
-            session_ref: UpstreamSessionRef {
-                session: None,
-                version: "2025-06-18".into(),
-            },
+            session_ref: UpstreamSessionRef::new(None, "2025-06-18"),
             call: b"5".as_slice().into(),
             event: "stream-1_7".into(),
             named: 3,
@@ -356,7 +297,7 @@ mod tests {
         [
             Continuation::Wrapped("their state".into()),
             Continuation::Again,
-            Continuation::Suspended(place()),
+            Continuation::Suspended(location()),
             Continuation::StreamCheckpointState(left),
             Continuation::Task(TaskContinuation {
                 id: "their-task".into(),

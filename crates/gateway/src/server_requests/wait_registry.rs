@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use portolan_client::MAX_SERVER_REQUESTS;
 use portolan_core::RpcResponse;
 use tokio::sync::mpsc;
 
-use super::{random_handle, token::Handle};
-use crate::upstream::MOST;
+use crate::replicas::{Handle, random_handle};
 
 /// Which calls wait. Each is taken out when it is over, whatever ended it.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct WaitGuard {
 
 impl WaitRegistry {
     pub(crate) fn enter(self: &Arc<Self>) -> WaitGuard {
-        let (sender, answers) = mpsc::channel(MOST);
+        let (sender, answers) = mpsc::channel(MAX_SERVER_REQUESTS);
         let handle = random_handle();
         self.lock().insert(handle, sender);
         WaitGuard {

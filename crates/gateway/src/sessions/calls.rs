@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
+use portolan_client::Cancellation;
 use portolan_core::{Error, Result};
 use portolan_wire::id::RequestId;
 
 use super::Session;
-use crate::cancellation::Cancellation;
 
 /// Calls of one session that can be cancelled by a notification.
 const MAX_INFLIGHT: usize = 1024;
@@ -60,8 +60,8 @@ impl Session {
     pub(super) fn is_quiet(&self) -> bool {
         self.calls().is_empty()
             && !self
-                .known_listener()
-                .is_some_and(|subscriber| subscriber.queue.has_reader())
+                .subscriber()
+                .is_some_and(|subscriber| subscriber.has_reader())
     }
 
     /// Waits until no call is under way, at most for a second: calls that were cancelled tell their servers first.

@@ -1,17 +1,14 @@
 //! What a session id says, and whose it is.
 
-use std::sync::{
-    Arc, Mutex, OnceLock,
-    atomic::{AtomicI64, AtomicU8},
-};
+use std::sync::{Arc, Mutex, OnceLock, atomic::AtomicI64};
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
+use portolan_client::{ClientCapabilities, Conversation};
 use portolan_core::{Caller, GatewayName};
 use portolan_wire::era::ProtocolVersion;
 
 use super::Session;
-use crate::server_requests::ClientCapabilities;
 
 pub(super) const NONCE_LEN: usize = 16;
 /// version ‖ nonce ‖ caller and gateway ‖ end, in seconds ‖ what the client can be asked.
@@ -36,12 +33,11 @@ impl Session {
             ends,
             used: AtomicI64::new(now),
             checked: AtomicI64::new(now),
-            upstream: Mutex::default(),
-            channels: Mutex::default(),
+            // Servers behind channels know the session by this.
+            conversation: Conversation::new(format!("session\n{}", name_of(&nonce)), version),
+            tasks: Arc::default(),
             calls: Mutex::default(),
-            level: AtomicU8::default(),
             uris: Mutex::default(),
-            session_tasks: Arc::default(),
             subscriber: OnceLock::new(),
         }
     }
@@ -56,15 +52,9 @@ impl Session {
         self.nonce
     }
 
-    /// What servers behind channels know it by.
-    pub(crate) fn conversation(&self) -> String {
-        format!("session\n{}", self.name())
-    }
-
     /// What replicas call it among themselves.
     pub(crate) fn name(&self) -> String {
-        let digits = self.nonce.iter().map(|byte| format!("{byte:02x}"));
-        digits.collect()
+        name_of(&self.nonce)
     }
 
     /// Where its state and its end are kept.
@@ -110,6 +100,10 @@ impl Session {
         let capabilities = ClientCapabilities::from_bits(payload[41]);
         Some(Self::new(version, capabilities, nonce, bound_to, ends, now.as_second()))
     }
+}
+
+fn name_of(nonce: &[u8; NONCE_LEN]) -> String {
+    nonce.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A session belongs to one caller on one gateway; presented by another, it is unknown.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
 };
 
 use bytes::Bytes;
@@ -96,18 +96,17 @@ impl Session {
         let goes_on = state.is_some();
         if let Some(state) = state {
             self.set(state);
-            if let Some(subscriber) = self.known_listener() {
-                subscriber.want(self.subscriptions(), self.level());
+            if let Some(subscriber) = self.subscriber() {
+                subscriber.update(self.subscriptions(), self.conversation.level());
             }
         }
         goes_on
     }
 
     fn set(&self, state: State) {
-        self.level
-            .store(state.level.map_or(0, LogLevel::number), Ordering::Relaxed);
+        self.conversation.set_level(state.level);
         *self.uris.lock().unwrap_or_else(PoisonError::into_inner) = state.uris;
-        self.session_tasks.set(state.tasks);
+        self.tasks.set(state.tasks);
     }
 }
 

@@ -12,16 +12,20 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use portolan_client::ClientCapabilities;
 use portolan_core::{Caller, Clock, Error, GatewayName, Precondition, Result, SessionStore};
-use portolan_wire::era::ProtocolVersion;
+use portolan_wire::{era::ProtocolVersion, id::RequestId};
 use tokio_util::task::TaskTracker;
 
-use super::{NONCE_LEN, Session, active::ActiveSessions, id::bind};
+use super::{
+    Session,
+    active::ActiveSessions,
+    id::{NONCE_LEN, bind},
+};
 use crate::{
     config::GatewayConfig,
     replay::ReplayStore,
     seal::{Purpose, TokenKeys},
-    server_requests::ClientCapabilities,
 };
 
 /// How often a replica makes sure that a session which it remembers was not ended on another, in seconds.
@@ -41,8 +45,8 @@ pub(crate) struct Sessions {
     live: Mutex<ActiveSessions>,
     /// When the store was last swept.
     swept: AtomicI64,
-    /// Where sessions upstream are ended.
-    tasks: TaskTracker,
+    /// Where sessions at servers are ended.
+    background: TaskTracker,
     /// Where their streams are kept.
     replay_store: Arc<ReplayStore>,
 }
@@ -53,7 +57,7 @@ impl Sessions {
         keys: Arc<TokenKeys>,
         store: Arc<dyn SessionStore>,
         clock: Arc<dyn Clock>,
-        tasks: TaskTracker,
+        background: TaskTracker,
         replay_store: Arc<ReplayStore>,
     ) -> Self {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
@@ -66,14 +70,9 @@ impl Sessions {
             most: config.limits.sessions.max(1),
             live: Mutex::default(),
             swept: AtomicI64::default(),
-            tasks,
+            background,
             replay_store,
         }
-    }
-
-    /// Where states are kept that all replicas know.
-    pub(crate) fn store(&self) -> &Arc<dyn SessionStore> {
-        &self.store
     }
 
     /// Opens a session and gives its id.
@@ -178,11 +177,22 @@ impl Sessions {
             if held.is_empty() {
                 continue;
             }
-            self.tasks.spawn(async move {
+            self.background.spawn(async move {
                 session.quiet().await;
                 join_all(held.iter().map(|session| session.close())).await;
             });
         }
+    }
+
+    /// Cancels a call that is under way here, and returns whether there is one. Its stream is kept no longer.
+    pub(crate) fn cancel(&self, session: &Session, id: &RequestId) -> bool {
+        self.replay_store.unwanted(session.nonce(), id);
+        session.cancel(id)
+    }
+
+    /// Where work goes on that outlives a request.
+    pub(super) fn background(&self) -> &TaskTracker {
+        &self.background
     }
 
     /// How many sessions are remembered.

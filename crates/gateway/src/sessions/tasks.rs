@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use portolan_core::ServerName;
 
-use crate::{service::Inner, session::Session};
+use super::{Session, Sessions, State};
 
 /// Tasks of one session that are remembered. Past it, the oldest are listed no more; they are found by their ids all the
 /// same.
@@ -27,10 +27,10 @@ struct KnownTasks {
     here: HashMap<(ServerName, Box<str>), Arc<str>>,
 }
 
-/// Who takes note of a task.
+/// Notes the tasks that one server makes of the calls of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskRecorder {
-    inner: Weak<Inner>,
+    sessions: Arc<Sessions>,
     session: Arc<Session>,
     server: ServerName,
 }
@@ -81,31 +81,28 @@ impl SessionTasks {
 }
 
 impl TaskRecorder {
-    pub(crate) fn of(inner: &Arc<Inner>, session: &Arc<Session>, server: &ServerName) -> Self {
+    pub(crate) fn new(sessions: &Arc<Sessions>, session: &Arc<Session>, server: &ServerName) -> Self {
         Self {
-            inner: Arc::downgrade(inner),
+            sessions: sessions.clone(),
             session: session.clone(),
             server: server.clone(),
         }
     }
 
     /// Notes a task, here at once and soon on all replicas.
-    pub(super) fn note(&self, own: &str, id: &str) {
+    pub(crate) fn note(&self, own: &str, id: &str) {
         let id: Arc<str> = id.into();
-        self.session.session_tasks.note(&self.server, own, &id);
-        let (Some(inner), session) = (self.inner.upgrade(), self.session.clone()) else {
-            return;
-        };
-        let tasks = inner.connector.tasks.clone();
-        tasks.spawn(async move {
-            let change = |state: &mut crate::session::State| {
+        self.session.tasks.note(&self.server, own, &id);
+        let (sessions, session) = (self.sessions.clone(), self.session.clone());
+        self.sessions.background().spawn(async move {
+            let change = |state: &mut State| {
                 let is_news = !state.tasks.contains(&id);
                 if is_news {
                     push(&mut state.tasks, &id);
                 }
                 is_news
             };
-            if let Err(error) = inner.sessions.change(&session, change).await {
+            if let Err(error) = sessions.change(&session, change).await {
                 tracing::warn!(%error, "a task will not be listed everywhere");
             }
         });

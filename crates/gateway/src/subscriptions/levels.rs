@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use portolan_wire::{error::ErrorObject, level::LogLevel, object::RawObject};
 
-use crate::{request_context::RequestContext, service::Inner, session::Session};
+use super::Subscriptions;
+use crate::{routing::RequestContext, sessions::Session};
 
-impl Inner {
+impl Subscriptions {
     /// From which level on a session is told what is logged. Servers whose sessions are open are told now, others when
     /// they are called: a legacy one by `logging/setLevel`, a modern one in each request.
     pub(crate) async fn set_level(
@@ -17,13 +18,13 @@ impl Inner {
         params: &RawObject,
     ) -> Result<Bytes, ErrorObject> {
         let level = level(params.get("level"))?;
-        let subscriber = self.listener_of(session, context);
-        self.note(session, &subscriber, context, |state| {
+        let subscriber = self.session_subscriber(session, context);
+        self.change(session, &subscriber, context, |state| {
             state.level.replace(level) != Some(level)
         })
         .await?;
-        let opened = session.upstreams();
-        self.connector.tasks.spawn(async move {
+        let opened = session.conversation.sessions();
+        self.background.spawn(async move {
             for upstream in opened {
                 upstream.set_level(level).await;
             }

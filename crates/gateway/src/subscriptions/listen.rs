@@ -4,6 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use portolan_client::{
+    failure,
+    notifications::{ListKind, NotificationFilter, TASK_IDS, strings},
+    tasks,
+};
 use portolan_wire::{
     envelope,
     era::Era,
@@ -15,20 +20,19 @@ use portolan_wire::{
     sse,
 };
 
-use super::{AgreedFilter, NotificationQueue, Subscriber, body::StreamBody};
+use super::{AgreedFilter, NotificationQueue, Subscriber, Subscriptions, body::StreamBody};
 use crate::{
-    body::Body,
+    body::{Body, KeepAliveBody},
     reply::{self, Rejection},
-    request_context::RequestContext,
-    service::Inner,
-    tasks,
-    upstream::{ListKind, NotificationFilter, TASK_IDS, strings},
+    routing::RequestContext,
+    sessions::SessionSubscriber,
+    tasks as gateway_tasks,
 };
 
 /// The member of a filter that names resources.
 const RESOURCES: &str = "resourceSubscriptions";
 
-impl Inner {
+impl Subscriptions {
     /// Opens a stream of what the client asks to be told. It is acknowledged when the servers are listened to, or when
     /// they have had their time: what they say later is told as well.
     pub(crate) async fn listen(
@@ -44,41 +48,38 @@ impl Inner {
         let most = self.config.limits.subscriptions;
         let filter = filter(params, most).map_err(refuse)?;
         let tasks = task_ids(params, most, knows_tasks).map_err(refuse)?;
-        let watching = tasks::watching(context, &self.keys, &tasks);
-        if self.streams.is_draining() {
+        let watching = gateway_tasks::watching(context, &self.keys, &tasks);
+        if self.is_draining() {
             return Err(closing().with_id(Some(id.clone())));
         }
-        let place = self.streams.limits.listen(&context.caller.subject);
-        let place = place.map_err(|full| crowded(&full).with_id(Some(id.clone())))?;
+        let permit = self.limits.listen(&context.caller.subject);
+        let permit = permit.map_err(|full| crowded(&full).with_id(Some(id.clone())))?;
         let id = id.detached();
         let queue = NotificationQueue::new(Some(id.clone()), self.config.limits.stream_queue);
         let subscriber = Subscriber::new(context, queue, filter.clone(), watching, None);
-        subscriber.came_in(context);
-        self.keep();
-        self.streams.note(&subscriber);
+        subscriber.note_request(context);
+        self.note(&subscriber);
         let agreed = self
             .attach(&subscriber, &context.gateway, self.config.timeouts.listen_ready)
             .await;
         let accepted = accepted(filter, &agreed);
         // What nobody tells of is not listened for: where another server begins to, the client has not been promised it.
-        if subscriber.want(accepted.uris.clone(), None) {
-            let (inner, again, gateway) = (self.clone(), subscriber.clone(), context.gateway.clone());
-            self.connector
-                .tasks
-                .spawn(async move { inner.attach(&again, &gateway, std::time::Duration::ZERO).await });
+        if subscriber.update(accepted.uris.clone(), None) {
+            self.attach_later(&subscriber, &context.gateway);
         }
         let Some(reader) = subscriber.queue.open(1, None) else {
             return Err(closing().with_id(Some(id)));
         };
         let first = sse::event(&acknowledgement(&id, &accepted, &agreed.tasks()));
         let body = StreamBody::new(reader, first).ending_with(self.listened(&id));
-        Ok(reply::events(self.keep_alive(body).with_guard((subscriber, place))))
+        let body = Body::relayed(KeepAliveBody::new(body, self.config.timeouts.keep_alive));
+        Ok(reply::events(body.with_guard((subscriber, permit))))
     }
 
     /// The result of a listen, which ends it.
     fn listened(&self, id: &RequestId) -> Bytes {
         let mut info = RawObject::new();
-        info.set(SERVER_INFO, self.server_info());
+        info.set(SERVER_INFO, self.config.server_info());
         info.set(SUBSCRIPTION_ID, id.to_bytes());
         let mut result = RawObject::new();
         result.set("resultType", Bytes::from_static(b"\"complete\""));
@@ -160,5 +161,5 @@ pub(super) fn closing() -> Rejection {
 
 /// There is no place for another stream.
 pub(super) fn crowded(full: &portolan_core::Error) -> Rejection {
-    Rejection::new(StatusCode::TOO_MANY_REQUESTS, reply::error_object(full))
+    Rejection::new(StatusCode::TOO_MANY_REQUESTS, failure::error_object(full))
 }

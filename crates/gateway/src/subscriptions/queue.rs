@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use portolan_client::notifications::{ListKind, NotificationSink, ServerNotification};
 use portolan_wire::{
     envelope,
     id::RequestId,
@@ -18,10 +19,7 @@ use portolan_wire::{
 use tokio::time::Instant;
 
 use super::sent_log::SentLog;
-use crate::{
-    server_requests::{Handle, random_handle},
-    upstream::{ListKind, NotificationSink, ServerNotification},
-};
+use crate::replicas::{Handle, random_handle};
 
 /// Changes of one list within this time are told as one.
 const TOGETHER: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::server_requests::{Handle, random_handle};
+use crate::replicas::{Handle, random_handle};
 
 /// Messages that are remembered, and their bytes.
 const REMEMBERED: usize = 100;

@@ -4,9 +4,14 @@
 //! It is opened once the client has a stream and the session upstream is open. Some SDKs send there what they log, and
 //! how far they are, and what they ask, in the middle of a call. What is said to everybody, the hub hears.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use portolan_client::{
+    HttpServer, OpenSession, SessionStreamReader, StreamOpening,
+    notifications::{GetStream, NotificationSink, ServerNotification, StreamEvent, refuse_request},
+    response, tasks,
+};
 use portolan_core::{RpcResponse, UpstreamCredential};
 use portolan_wire::{
     envelope::{self, Message, Notification},
@@ -18,73 +23,31 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::NotificationQueue;
 use crate::{
-    server_requests::{Pending, SessionRequester},
-    tasks::{self, SessionTasks},
-    upstream::{
-        GetStream, HttpUpstream, NotificationSink, OpenSession, ServerNotification, StreamEvent, answer, response,
-    },
+    server_requests::{PendingRequests, SessionRequester},
+    sessions::SessionTasks,
 };
 
 /// The streams of one session at its servers. They end with it.
 #[derive(Debug)]
-pub(crate) struct SessionStreams {
+pub(super) struct SessionStreams {
     followed: Mutex<Vec<(Arc<OpenSession>, AbortOnDropHandle<()>)>>,
-    /// Who is asked; nobody for a listen.
-    requester: Option<SessionRequester>,
+    requester: SessionRequester,
+    queue: Arc<NotificationQueue>,
 }
 
-/// Ends when a stream is open, or when it is known that there is none.
-pub(crate) type Opening = oneshot::Receiver<()>;
-
 impl SessionStreams {
-    pub(crate) fn new(requester: Option<SessionRequester>) -> Self {
+    pub(super) fn new(requester: SessionRequester, queue: Arc<NotificationQueue>) -> Self {
         Self {
             followed: Mutex::default(),
             requester,
+            queue,
         }
-    }
-
-    /// Follows what a server says in `open`, unless that is done already. Does nothing where nobody reads.
-    pub(crate) fn follow(
-        &self,
-        http: &Arc<HttpUpstream>,
-        open: &Arc<OpenSession>,
-        credential: &Arc<UpstreamCredential>,
-        queue: &Arc<NotificationQueue>,
-    ) -> Option<Opening> {
-        let (Some(requester), Ok(runtime)) = (&self.requester, Handle::try_current()) else {
-            return None;
-        };
-        if open.id.is_none() || !queue.has_reader() || open.followed.swap(true, Ordering::AcqRel) {
-            return None;
-        }
-        let (opened, opening) = oneshot::channel();
-        let aside = SessionStream {
-            http: http.clone(),
-            open: open.clone(),
-            credential: credential.clone(),
-            queue: queue.clone(),
-            pending: requester.pending(http.server().server_requests),
-            session_tasks: requester.session_tasks.clone(),
-        };
-        let following = aside.follow(opened);
-        let ended = http.ended().clone();
-        let following = runtime.spawn(async move {
-            tokio::select! {
-                () = following => {}
-                () = ended.cancelled() => {}
-            }
-        });
-        let mut session_streams = self.lock();
-        session_streams.retain(|(_, following)| !following.is_finished());
-        session_streams.push((open.clone(), AbortOnDropHandle::new(following)));
-        Some(opening)
     }
 
     /// Follows nothing any more.
-    pub(crate) fn clear(&self) {
+    pub(super) fn clear(&self) {
         for (open, _) in self.lock().drain(..) {
-            open.followed.store(false, Ordering::Release);
+            open.unfollow();
         }
     }
 
@@ -93,13 +56,48 @@ impl SessionStreams {
     }
 }
 
+impl SessionStreamReader for SessionStreams {
+    fn follow(
+        &self,
+        server: &Arc<HttpServer>,
+        session: &Arc<OpenSession>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Option<StreamOpening> {
+        let runtime = Handle::try_current().ok()?;
+        if !session.has_id() || !self.queue.has_reader() || !session.follow() {
+            return None;
+        }
+        let (opened, opening) = oneshot::channel();
+        let stream = SessionStream {
+            http: server.clone(),
+            open: session.clone(),
+            credential: credential.clone(),
+            queue: self.queue.clone(),
+            pending: self.requester.pending(server.server().server_requests),
+            session_tasks: self.requester.session_tasks.clone(),
+        };
+        let following = stream.follow(opened);
+        let ended = server.ended().clone();
+        let following = runtime.spawn(async move {
+            tokio::select! {
+                () = following => {}
+                () = ended.cancelled() => {}
+            }
+        });
+        let mut followed = self.lock();
+        followed.retain(|(_, following)| !following.is_finished());
+        followed.push((session.clone(), AbortOnDropHandle::new(following)));
+        Some(opening)
+    }
+}
+
 /// The stream of one session at one server.
 struct SessionStream {
-    http: Arc<HttpUpstream>,
+    http: Arc<HttpServer>,
     open: Arc<OpenSession>,
     credential: Arc<UpstreamCredential>,
     queue: Arc<NotificationQueue>,
-    pending: Pending,
+    pending: PendingRequests,
     session_tasks: Arc<SessionTasks>,
 }
 
@@ -134,7 +132,7 @@ impl SessionStream {
         };
         match server_request {
             Some(server_request) => drop(self.queue.message(server_request)),
-            None => answer(&self.http, &self.open, &self.credential, request),
+            None => refuse_request(&self.http, &self.open, &self.credential, request),
         }
     }
 
@@ -142,7 +140,7 @@ impl SessionStream {
     fn bring(&self, answer: Bytes) {
         let (http, open, credential) = (self.http.clone(), self.open.clone(), self.credential.clone());
         let tasks = http.tasks().clone();
-        tasks.spawn(async move { http.tell(&open, &credential, answer).await });
+        tasks.spawn(async move { http.notify(&open, &credential, answer).await });
     }
 
     fn told(&mut self, notification: &Notification) {
@@ -173,7 +171,7 @@ impl SessionStream {
     }
 
     fn of_known_task(&self, request: &envelope::Request) -> envelope::Request {
-        let renamed = |raw: &Bytes| tasks::renamed(raw, |own| self.known(own));
+        let renamed = |raw: &Bytes| tasks::rename_related(raw, |own| self.known(own));
         let params = request.params.as_ref().and_then(renamed);
         envelope::Request {
             params: params.or_else(|| request.params.clone()),
@@ -184,7 +182,7 @@ impl SessionStream {
     fn of_own_task(&self, answer: RpcResponse) -> RpcResponse {
         let own = |id: &str| Some(object::quote(&self.session_tasks.own_of(&self.http.server().name, id)?));
         match answer {
-            RpcResponse::Result(raw) => RpcResponse::Result(tasks::renamed(&raw, own).unwrap_or(raw)),
+            RpcResponse::Result(raw) => RpcResponse::Result(tasks::rename_related(&raw, own).unwrap_or(raw)),
             refused => refused,
         }
     }

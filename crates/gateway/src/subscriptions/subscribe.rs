@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use portolan_client::failure;
 use portolan_core::ResourceNaming;
 use portolan_wire::{
     era::Era,
@@ -11,13 +12,17 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-use super::Subscriber;
-use crate::{reply, request_context::RequestContext, service::Inner, session::Session, uris};
+use super::{Subscriber, Subscriptions};
+use crate::{
+    replicas::Notice,
+    routing::{RequestContext, uris},
+    sessions::{Session, SessionSubscriber, State},
+};
 
 /// The longest URI that is kept, as its server has it.
 const LONGEST: usize = 2048;
 
-impl Inner {
+impl Subscriptions {
     /// Tells the session of changes of a resource from now on, on whichever replica its stream is.
     pub(crate) async fn subscribe(
         self: &Arc<Self>,
@@ -26,7 +31,7 @@ impl Inner {
         params: &RawObject,
     ) -> Result<Bytes, ErrorObject> {
         let uri: Arc<str> = uri(context, params)?.into();
-        let subscriber = self.listener_of(session, context);
+        let subscriber = self.session_subscriber(session, context);
         let most = self.config.limits.subscriptions;
         let mut wanted = session.subscriptions();
         if wanted.len() >= most && !wanted.contains(&uri) {
@@ -34,16 +39,16 @@ impl Inner {
             return Err(ErrorObject::invalid_params(problem));
         }
         wanted.insert(uri.clone());
-        subscriber.want(wanted, session.level());
+        subscriber.update(wanted, session.conversation.level());
         let agreed = self
             .attach(&subscriber, &context.gateway, self.config.timeouts.list)
             .await;
         if let Err(refusal) = agreed.of(&uri) {
-            subscriber.want(session.subscriptions(), session.level());
+            subscriber.update(session.subscriptions(), session.conversation.level());
             self.attach(&subscriber, &context.gateway, Duration::ZERO).await;
             return Err(refused(&uri, refusal));
         }
-        self.note(session, &subscriber, context, |state| state.uris.insert(uri.clone()))
+        self.change(session, &subscriber, context, |state| state.uris.insert(uri.clone()))
             .await?;
         Ok(Bytes::from_static(b"{}"))
     }
@@ -56,34 +61,31 @@ impl Inner {
         params: &RawObject,
     ) -> Result<Bytes, ErrorObject> {
         let uri: Arc<str> = uri(context, params)?.into();
-        let subscriber = self.listener_of(session, context);
-        self.note(session, &subscriber, context, |state| state.uris.remove(&uri))
+        let subscriber = self.session_subscriber(session, context);
+        self.change(session, &subscriber, context, |state| state.uris.remove(&uri))
             .await?;
         Ok(Bytes::from_static(b"{}"))
     }
 
     /// Changes what every replica knows of a session.
-    pub(super) async fn note(
+    pub(super) async fn change(
         self: &Arc<Self>,
         session: &Session,
         subscriber: &Arc<Subscriber>,
         context: &RequestContext,
-        change: impl FnMut(&mut crate::session::State) -> bool,
+        change: impl FnMut(&mut State) -> bool,
     ) -> Result<(), ErrorObject> {
         let changed = self.sessions.change(session, change).await;
         let changed = changed.map_err(|error| {
             tracing::warn!(%error, "the state of a session cannot be kept");
-            reply::error_object(&error)
+            failure::error_object(&error)
         })?;
-        subscriber.want(session.subscriptions(), session.level());
+        subscriber.update(session.subscriptions(), session.conversation.level());
         if subscriber.is_dirty() {
-            let (inner, subscriber, gateway) = (self.clone(), subscriber.clone(), context.gateway.clone());
-            self.connector.tasks.spawn(async move {
-                inner.attach(&subscriber, &gateway, Duration::ZERO).await;
-            });
+            self.attach_later(subscriber, &context.gateway);
         }
         if changed {
-            self.tell_replicas_of(session).await;
+            self.replicas.tell(&Notice::State(session.name())).await;
         }
         Ok(())
     }

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
+use portolan_client::notifications::{NotificationSink, ServerNotification};
 use portolan_core::ServerName;
 
 use super::NotificationQueue;
-use crate::{
-    upstream::{NotificationSink, ServerNotification},
-    uris,
-};
+use crate::routing::uris;
 
 /// Tells of the changes of one server, with URIs that name it.
 #[derive(Debug)]

@@ -24,10 +24,10 @@ impl Drop for CancelTaskOnDrop {
         let (Some(task_ref), Ok(runtime)) = (self.0.take(), Handle::try_current()) else {
             return;
         };
-        let tasks = task_ref.link.background().clone();
+        let tasks = task_ref.server.background().clone();
         let telling = async move {
             if task_ref.cancel().await.is_err() {
-                tracing::info!(server = %task_ref.link.server.name, "a task that nobody waits for cannot be cancelled");
+                tracing::info!(server = %task_ref.server.spec().name, "a task that nobody waits for cannot be cancelled");
             }
         };
         tasks.spawn_on(telling, &runtime);

@@ -1,4 +1,4 @@
-//! Calls that become tasks for clients that know none: the gateway asks for the task until it is over.
+//! Calls that become tasks for clients without tasks: the gateway polls the task until it is over.
 //!
 //! The work is in the replica that has the client's stream. A legacy client is asked on that stream what the task wants to
 //! know. A modern one is answered `input_required` with a state that names the task, so that any replica goes on with it.
@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use portolan_client::{InputRequired, TaskCreated};
 use portolan_core::{Error, Failure, FailureKind, Result};
 use portolan_wire::{
     method::Method,
@@ -14,38 +15,27 @@ use portolan_wire::{
 use tokio::time::Instant;
 
 use super::{
+    Tasks,
     cancel_on_drop::CancelTaskOnDrop,
-    find,
-    legacy::LegacyTask,
     poll_interval::PollInterval,
     progress::ProgressReporter,
     query::{TaskQueryError, TaskRef},
     state::{TaskState, TaskStatus},
 };
 use crate::{
-    server_requests::{EventWriter, GeneratedBody, PendingCall, WaitGuard, ask_all, cancelled},
-    upstream::{InputRequired, Reply, TaskCreated},
+    body::EventWriter,
+    relay_request::RelayRequest,
+    server_requests::{TaskContinuation, WaitGuard},
+    task_ids,
 };
 
 /// The longest id of a task that is driven: it has to fit into a state.
 const ID_BYTES: usize = 2048;
 
-/// A task whose client was asked something, as its `requestState` has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TaskContinuation {
-    /// The server's id of it; at a legacy server, as a client would know it.
-    pub(crate) id: Box<str>,
-    /// Whether it is at a legacy server.
-    pub(crate) is_legacy: bool,
-    /// Until when the call may take, in seconds.
-    pub(crate) ends: i64,
-    /// What was answered, and was still asked for when it was looked at last.
-    pub(crate) answered: Vec<Box<str>>,
-}
-
 /// A task on its way to its end.
 struct TaskDriver<'a> {
-    pending: &'a PendingCall,
+    tasks: &'a Tasks,
+    request: &'a RelayRequest,
     writer: &'a EventWriter,
     /// Where answers of a legacy client come in.
     guard: Option<&'a mut WaitGuard>,
@@ -61,76 +51,79 @@ struct TaskDriver<'a> {
     progress: ProgressReporter,
 }
 
-/// Drives the task that a call has become, and writes what comes of it. `heard` says whether something was written before.
-pub(crate) async fn drive(
-    pending: &PendingCall,
-    created: TaskCreated,
-    guard: Option<&mut WaitGuard>,
-    heard: bool,
-    writer: &EventWriter,
-) {
-    let state = TaskState::read(created.task);
-    let id = state.as_ref().and_then(TaskState::id).filter(|id| id.len() <= ID_BYTES);
-    let after = pending.timeouts().task;
-    let drive = id.and_then(|id| TaskDriver::of(pending, id, created.is_legacy, after, writer));
-    let (Some(state), Some(mut drive)) = (state, drive) else {
-        let error = pending.protocol_error("it makes a task of the call, and does not say which");
-        return writer.event(&pending.failure(&error)).await;
-    };
-    drive.guard = guard;
-    if heard {
-        // Progress goes up, and nobody knows here how far it is.
-        drive.progress = ProgressReporter::default();
-    }
-    drive.begin(state).await;
-}
-
-/// Goes on with the task of a modern client that comes back with answers.
-pub(crate) fn go_on(pending: PendingCall, left: TaskContinuation, round: u64) -> Reply {
-    Reply::Stream(GeneratedBody::begin(|writer| async move {
-        let after = u64::try_from(left.ends.saturating_sub(pending.now())).unwrap_or(0);
-        let Some(mut drive) = TaskDriver::of(
-            &pending,
-            left.id.into(),
-            left.is_legacy,
-            Duration::from_secs(after),
-            &writer,
-        ) else {
-            let error = pending.protocol_error("the task of this call is unknown here");
-            return writer.event(&pending.failure(&error)).await;
+impl Tasks {
+    /// Polls the task that a call has become, and writes what the client gets. `heard` says whether something was written
+    /// before.
+    pub(crate) async fn poll(
+        &self,
+        request: &RelayRequest,
+        created: TaskCreated,
+        guard: Option<&mut WaitGuard>,
+        heard: bool,
+        writer: &EventWriter,
+    ) {
+        let state = TaskState::read(created.task);
+        let id = state.as_ref().and_then(TaskState::id).filter(|id| id.len() <= ID_BYTES);
+        let after = self.config.timeouts.task;
+        let driver = id.and_then(|id| self.driver(request, id, created.is_legacy, after, writer));
+        let (Some(state), Some(mut driver)) = (state, driver) else {
+            let error = request.protocol_error("it makes a task of the call, and does not say which");
+            return writer.event(&request.failure(&error)).await;
         };
-        drive.round = round;
-        drive.answered = left.answered.into_iter().map(String::from).collect();
-        drive.resume().await;
-    }))
-}
+        driver.guard = guard;
+        if heard {
+            // Progress goes up, and nobody knows here how far it is.
+            driver.progress = ProgressReporter::default();
+        }
+        driver.begin(state).await;
+    }
 
-impl<'a> TaskDriver<'a> {
+    /// Polls the task of a modern client that comes back with answers.
+    pub(crate) async fn poll_again(
+        &self,
+        request: &RelayRequest,
+        left: TaskContinuation,
+        round: u64,
+        writer: &EventWriter,
+    ) {
+        let now = self.clock.now().as_second();
+        let after = Duration::from_secs(u64::try_from(left.ends.saturating_sub(now)).unwrap_or(0));
+        let Some(mut driver) = self.driver(request, left.id.into(), left.is_legacy, after, writer) else {
+            let error = request.protocol_error("the task of this call is unknown here");
+            return writer.event(&request.failure(&error)).await;
+        };
+        driver.round = round;
+        driver.answered = left.answered.into_iter().map(String::from).collect();
+        driver.resume().await;
+    }
+
     /// `None` of a task that cannot be found.
-    fn of(
-        pending: &'a PendingCall,
+    fn driver<'a>(
+        &'a self,
+        request: &'a RelayRequest,
         id: String,
         is_legacy: bool,
         after: Duration,
         writer: &'a EventWriter,
-    ) -> Option<Self> {
+    ) -> Option<TaskDriver<'a>> {
         let mut task_ref = TaskRef {
-            link: pending.link.clone(),
-            credential: pending.credential.clone(),
-            passthrough: pending.passthrough(),
-            known: None,
+            server: request.server.clone(),
+            credential: request.credential.clone(),
+            passthrough: request.passthrough.clone(),
+            ids: None,
             legacy: None,
             id: id.clone(),
         };
         if is_legacy {
-            let found = find(&pending.context, &pending.inner.keys, &id)?;
-            let legacy = LegacyTask::of(&pending.inner, &pending.context, &found, pending.asks)?;
+            let found = task_ids::find(&request.context, &self.keys, &id)?;
+            let legacy = self.legacy_task(&request.context, &found, request.capabilities)?;
             task_ref.legacy = Some(Arc::new(legacy));
-            task_ref.known = Some(found.known(object::quote(&id)));
+            task_ref.ids = Some(Arc::new(found.known(object::quote(&id))));
             task_ref.id = found.id;
         }
-        Some(Self {
-            pending,
+        Some(TaskDriver {
+            tasks: self,
+            request,
             known: is_legacy.then_some(id),
             writer,
             guard: None,
@@ -140,10 +133,12 @@ impl<'a> TaskDriver<'a> {
             ends: Instant::now() + after,
             round: 0,
             answered: BTreeSet::new(),
-            progress: ProgressReporter::of(pending),
+            progress: ProgressReporter::of(request),
         })
     }
+}
 
+impl TaskDriver<'_> {
     /// From the answer that made a task of the call.
     async fn begin(mut self, created: TaskState) {
         self.poll_interval.answered(created.interval);
@@ -159,7 +154,7 @@ impl<'a> TaskDriver<'a> {
     /// From the client's answers.
     async fn resume(mut self) {
         let mut answers = RawObject::new();
-        for (key, answer) in self.pending.answers().iter().filter(|(_, raw)| raw.starts_with(b"{")) {
+        for (key, answer) in self.request.answers().iter().filter(|(_, raw)| raw.starts_with(b"{")) {
             answers.set(&key, answer.clone());
         }
         let end = match self.bring(&answers).await {
@@ -173,7 +168,7 @@ impl<'a> TaskDriver<'a> {
     async fn write(&self, end: Result<Option<Bytes>>) {
         match end {
             Ok(Some(message)) => self.writer.event(&message).await,
-            Err(error) => self.writer.event(&self.pending.failure(&error)).await,
+            Err(error) => self.writer.event(&self.request.failure(&error)).await,
             // It was cancelled: a stream that ends is all.
             Ok(None) => {}
         }
@@ -196,7 +191,7 @@ impl<'a> TaskDriver<'a> {
             match (state.status, state.outcome()) {
                 (_, Some(outcome)) => {
                     self.cancel_on_drop.over();
-                    return Ok(Some(self.pending.told(&outcome)));
+                    return Ok(Some(self.request.response_of(&outcome)));
                 }
                 (TaskStatus::Completed | TaskStatus::Failed, None) => {
                     self.cancel_on_drop.over();
@@ -279,13 +274,13 @@ impl<'a> TaskDriver<'a> {
         let requests = InputRequired::new(asked)
             .requests()
             .map_err(|problem| self.task_ref.protocol_error(problem))?;
-        let limit = self.pending.rounds();
+        let limit = self.tasks.config.limits.rounds;
         if self.round >= limit as u64 {
-            let what = "questions of one call";
+            let what = "server requests of one call";
             return Err(Error::Exhausted { what, limit });
         }
         let may =
-            |(_, method, params): &(String, Method, Option<Bytes>)| self.pending.asks.permit(method, params.as_ref());
+            |(_, method, params): &(String, Method, Option<Bytes>)| self.request.capabilities.permit(method, params.as_ref());
         if !requests.iter().all(may) {
             let problem = "its task asks what it was told that this client cannot answer";
             return Err(self.task_ref.protocol_error(problem));
@@ -295,7 +290,8 @@ impl<'a> TaskDriver<'a> {
             return Ok(Asking::Later(self.ask_later(state, &server_requests)));
         };
         let round = usize::try_from(self.round).unwrap_or(usize::MAX);
-        let answers = ask_all(self.pending, requests, round, guard, self.writer, self.ends).await?;
+        let asking = &self.tasks.server_requests;
+        let answers = asking.ask_all(self.request, requests, round, guard, self.writer, self.ends).await?;
         match answers {
             None => Ok(Asking::Cancelled),
             Some(answers) => Ok(match self.bring(&answers).await? {
@@ -313,15 +309,20 @@ impl<'a> TaskDriver<'a> {
             id: self.known.as_deref().unwrap_or(&self.task_ref.id).into(),
             is_legacy: self.known.is_some(),
             ends: self
-                .pending
+                .tasks
+                .clock
                 .now()
+                .as_second()
                 .saturating_add(i64::try_from(left).unwrap_or(i64::MAX / 2)),
             answered: still_open
                 .iter()
                 .flat_map(|open| open.iter().map(|(key, _)| Box::from(&*key)))
                 .collect(),
         };
-        let message = self.pending.asks_for_task(self.round, left, server_requests);
+        let message = self
+            .tasks
+            .server_requests
+            .task_input_required(self.request, self.round, left, server_requests);
         self.cancel_on_drop.over();
         message
     }
@@ -338,9 +339,9 @@ impl<'a> TaskDriver<'a> {
         tokio::select! {
             biased;
             done = work => Ok(Some(done)),
-            () = cancelled(self.pending) => Ok(None),
+            () = self.request.cancelled() => Ok(None),
             () = tokio::time::sleep_until(self.ends) => {
-                let after = self.pending.timeouts().task;
+                let after = self.tasks.config.timeouts.task;
                 Err(Error::Timeout { action: "the end of the task of this call".into(), after })
             }
         }

@@ -11,7 +11,11 @@ use std::{
 };
 
 use aws_lc_rs::digest;
-use portolan_core::{Error, Precondition, ResourceNaming, Result, Subject};
+use portolan_client::{
+    MAX_SERVER_REQUESTS, Reply, Requester, ServerRequest, ServerRequestKey, Step, UpstreamRequest, modern_params, request,
+    tasks,
+};
+use portolan_core::{Clock, Error, Precondition, Result, SessionStore, Subject};
 use portolan_wire::{
     id::RequestId,
     method::Method,
@@ -20,13 +24,8 @@ use portolan_wire::{
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{legacy::LegacyTask, query::TaskRef, related};
-use crate::{
-    config::GatewayConfig,
-    upstream::{
-        MOST, Reply, Requester, ServerRequest, ServerRequestKey, Step, UpstreamRequest, modern_params, request,
-    },
-};
+use super::{legacy::LegacyTask, query::TaskRef};
+use crate::config::GatewayConfig;
 
 /// How long the first question is waited for.
 const FIRST: Duration = Duration::from_millis(500);
@@ -43,6 +42,14 @@ pub(crate) struct TaskInputs {
     most_of_one: usize,
     good_for: Duration,
     gather: Duration,
+    store: InputStore,
+}
+
+/// Where the questions of tasks are kept for all replicas.
+#[derive(Clone, Debug)]
+struct InputStore {
+    store: Arc<dyn SessionStore>,
+    clock: Arc<dyn Clock>,
 }
 
 /// The stream of one `tasks/result`.
@@ -57,13 +64,14 @@ struct Listening {
 }
 
 impl TaskInputs {
-    pub(crate) fn new(config: &GatewayConfig) -> Self {
+    pub(crate) fn new(config: &GatewayConfig, store: Arc<dyn SessionStore>, clock: Arc<dyn Clock>) -> Self {
         Self {
             streams: Mutex::default(),
             most: config.limits.suspended,
             most_of_one: config.limits.suspended_per_caller,
             good_for: config.timeouts.server_request,
             gather: config.timeouts.gather,
+            store: InputStore { store, clock },
         }
     }
 
@@ -71,7 +79,7 @@ impl TaskInputs {
     pub(super) async fn open(&self, task_ref: &TaskRef, legacy: &LegacyTask) -> Result<RawObject> {
         let key = key(task_ref, legacy);
         let news = self.listen(&key, task_ref, legacy)?;
-        let known = read(legacy, &key).await?;
+        let known = self.store.read(&key).await?;
         if !known.is_empty() {
             return Ok(shown(&known));
         }
@@ -79,13 +87,14 @@ impl TaskInputs {
         if tokio::time::timeout(FIRST, first).await.is_ok() {
             tokio::time::sleep(self.gather).await;
         }
-        Ok(shown(&read(legacy, &key).await?))
+        Ok(shown(&self.store.read(&key).await?))
     }
 
     /// Takes a question out, and gives the server's id of it.
     pub(super) async fn take(&self, task_ref: &TaskRef, legacy: &LegacyTask, name: &str) -> Result<Option<RequestId>> {
         let mut taken = None;
-        change(legacy, &key(task_ref, legacy), |open| {
+        let key = key(task_ref, legacy);
+        self.store.change(&key, |open| {
             taken = open.remove(name);
             taken.is_some()
         })
@@ -113,7 +122,7 @@ impl TaskInputs {
         }
         let (looked, news) = (Arc::new(Mutex::new(Instant::now())), Arc::<Notify>::default());
         let work = listen(
-            key.to_owned(),
+            (key.to_owned(), self.store.clone()),
             task_ref.clone(),
             legacy.clone(),
             self.good_for,
@@ -137,7 +146,7 @@ impl TaskInputs {
 
 /// Notes each question of a task until it is over, or its client does not come any more.
 async fn listen(
-    key: String,
+    (key, store): (String, InputStore),
     task_ref: TaskRef,
     legacy: LegacyTask,
     good_for: Duration,
@@ -146,26 +155,26 @@ async fn listen(
 ) {
     let mut params = RawObject::new();
     params.set("taskId", object::quote(&task_ref.id));
-    let outgoing = UpstreamRequest {
-        client: Requester::Modern {
+    let request = UpstreamRequest {
+        requester: Requester::Modern {
             caller: &legacy.caller,
-            gateway: &legacy.gateway,
+            endpoint: legacy.gateway.as_str(),
             log: None,
         },
-        id: RequestId::from_u64(1),
-        method: Method::TasksResult,
-        params,
+        id: &RequestId::from_u64(1),
+        method: &Method::TasksResult,
+        params: &params,
         unchanged: None,
         declared: None,
-        asks: legacy.asks,
+        capabilities: legacy.capabilities,
         odd_output: false,
-        uris: ResourceNaming::Plain,
-        tasks: task_ref.known.clone().map(Arc::new),
+        uris: None,
+        tasks: task_ref.ids.as_ref(),
         mirrored: &[],
         credential: &task_ref.credential,
-        passthrough: task_ref.passthrough.clone(),
+        passthrough: &task_ref.passthrough,
     };
-    let Ok(Reply::Events(mut events)) = task_ref.link.call(&outgoing).await else {
+    let Ok(Reply::Events(mut events)) = task_ref.server.call(&request).await else {
         return;
     };
     loop {
@@ -173,7 +182,7 @@ async fn listen(
         tokio::select! {
             step = events.step() => match step {
                 Some(Ok(Step::ServerRequest(server_request))) => {
-                    if let Err(error) = note(&legacy, &key, &server_request).await {
+                    if let Err(error) = note(&store, &key, &server_request).await {
                         tracing::warn!(%error, "what a task wants to know cannot be kept");
                     }
                     news.notify_one();
@@ -190,26 +199,26 @@ async fn listen(
     }
 }
 
-async fn note(legacy: &LegacyTask, key: &str, server_request: &ServerRequest) -> Result<()> {
+async fn note(store: &InputStore, key: &str, server_request: &ServerRequest) -> Result<()> {
     let ServerRequestKey::Id(id) = &server_request.key else {
         return Ok(());
     };
     let params = modern_params(&server_request.method, server_request.params.as_ref());
-    let params = params.map(|params| related::without(&params).unwrap_or(params));
+    let params = params.map(|params| tasks::without_related(&params).unwrap_or(params));
     let mut kept = RawObject::new();
     kept.set("id", id.to_bytes());
     kept.set("request", request(&server_request.method, params.as_ref()));
     // Ids of requests are unique in their session, and so in the life of a task.
     let raw = id.to_bytes();
     let text = object::text(&raw).map_or_else(|| String::from_utf8_lossy(&raw).into_owned(), |text| text.into_owned());
-    change(legacy, key, |open| {
-        let is_news = open.len() < MOST;
+    let keep = |open: &mut RawObject| {
+        let is_news = open.len() < MAX_SERVER_REQUESTS;
         if is_news {
             open.set(&format!("q{text}"), kept.to_bytes());
         }
         is_news
-    })
-    .await
+    };
+    store.change(key, keep).await
 }
 
 /// Each question as it stands in `inputRequests`.
@@ -227,45 +236,44 @@ fn shown(open: &RawObject) -> RawObject {
     requests
 }
 
-async fn read(legacy: &LegacyTask, key: &str) -> Result<RawObject> {
-    let inner = legacy.inner()?;
-    let kept = inner.sessions.store().get(key, inner.clock.now()).await?;
-    Ok(kept
-        .and_then(|kept| RawObject::parse(&kept.value).ok())
-        .unwrap_or_default())
-}
-
-/// Changes what is kept of a task; `by` may be called again, and says whether there is something to write.
-async fn change(legacy: &LegacyTask, key: &str, mut by: impl FnMut(&mut RawObject) -> bool) -> Result<()> {
-    let inner = legacy.inner()?;
-    let store = inner.sessions.store();
-    for _ in 0..TRIES {
-        let now = inner.clock.now();
-        let kept = store.get(key, now).await?;
-        let when = kept
-            .as_ref()
-            .map_or(Precondition::Absent, |kept| Precondition::Version(kept.version));
-        let mut open = kept
+impl InputStore {
+    async fn read(&self, key: &str) -> Result<RawObject> {
+        let kept = self.store.get(key, self.clock.now()).await?;
+        Ok(kept
             .and_then(|kept| RawObject::parse(&kept.value).ok())
-            .unwrap_or_default();
-        if !by(&mut open) {
-            return Ok(());
-        }
-        let expires = now.checked_add(KEPT).unwrap_or(now);
-        match store.put(key, open.to_bytes(), expires, now, when).await {
-            Ok(_) => return Ok(()),
-            Err(Error::Conflict { .. }) => {}
-            Err(error) => return Err(error),
-        }
+            .unwrap_or_default())
     }
-    Err(Error::conflict("task", "with many changes at once"))
+
+    /// Changes what is kept of a task; `by` may be called again, and says whether there is something to write.
+    async fn change(&self, key: &str, mut by: impl FnMut(&mut RawObject) -> bool) -> Result<()> {
+        for _ in 0..TRIES {
+            let now = self.clock.now();
+            let kept = self.store.get(key, now).await?;
+            let when = kept
+                .as_ref()
+                .map_or(Precondition::Absent, |kept| Precondition::Version(kept.version));
+            let mut open = kept
+                .and_then(|kept| RawObject::parse(&kept.value).ok())
+                .unwrap_or_default();
+            if !by(&mut open) {
+                return Ok(());
+            }
+            let expires = now.checked_add(KEPT).unwrap_or(now);
+            match self.store.put(key, open.to_bytes(), expires, now, when).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::conflict("task", "with many changes at once"))
+    }
 }
 
 /// Where the questions of a task are kept: a name that tells nothing of it.
 fn key(task_ref: &TaskRef, legacy: &LegacyTask) -> String {
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in [
-        task_ref.link.server.name.as_str(),
+        task_ref.server.spec().name.as_str(),
         legacy.session_ref.session.as_deref().unwrap_or_default(),
         &task_ref.id,
         legacy.gateway.as_str(),

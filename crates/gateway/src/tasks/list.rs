@@ -3,27 +3,36 @@
 //! A server that many callers share cannot be asked for its list: it may name the tasks of others. So each task of the
 //! session is asked for.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
 use portolan_core::Error;
 use portolan_wire::{
+    era::Era,
     error::ErrorObject,
+    meta::META,
     method::Method,
     object::{self, RawObject},
 };
 
 use super::{
-    find,
+    Tasks,
     query::{TaskQueryError, TaskRef},
 };
-use crate::{request_context::RequestContext, service::Inner, session::Session};
+use crate::{
+    lists,
+    routing::{RequestContext, passthrough_headers},
+    sessions::Session,
+    task_ids,
+};
 
 /// Tasks on a page: each is asked for.
 const PAGE: usize = 32;
 
-impl Inner {
+impl Tasks {
     /// The `result` of `tasks/list`.
-    pub(crate) async fn list_tasks(
+    pub(crate) async fn list(
         &self,
         context: &RequestContext,
         session: &Session,
@@ -31,13 +40,13 @@ impl Inner {
     ) -> Result<Bytes, ErrorObject> {
         let after = match params.get("cursor") {
             None => None,
-            Some(raw) => Some(self.open_cursor(context, &Method::TasksList, raw)?),
+            Some(raw) => Some(self.cursors.open(&context.gateway.spec.name, &Method::TasksList, raw)?),
         };
         // Another replica may have begun some.
         if let Err(error) = self.sessions.reread(session).await {
             tracing::warn!(%error, "the tasks of a session cannot be looked up; what is known is listed");
         }
-        let mut ids = session.session_tasks.all();
+        let mut ids = session.tasks.all();
         if let Some(after) = after {
             let at = ids.iter().position(|id| **id == *after);
             ids.drain(..at.map_or(0, |at| at + 1));
@@ -62,32 +71,30 @@ impl Inner {
         let mut result = RawObject::new();
         result.set("tasks", list.freeze());
         if let Some(last) = ids.last().filter(|_| more) {
-            let next = self.seal_cursor(context, &Method::TasksList, last)?;
+            let next = self.cursors.seal(&context.gateway.spec.name, &Method::TasksList, last)?;
             result.set("nextCursor", object::quote(&next));
         }
-        let meta = self.list_meta(portolan_wire::era::Era::Legacy, &failures);
+        let meta = lists::list_meta(&self.config, Era::Legacy, &failures);
         if !meta.is_empty() {
-            result.set(portolan_wire::meta::META, meta.to_bytes());
+            result.set(META, meta.to_bytes());
         }
         Ok(result.to_bytes())
     }
 
     /// What its server says of a task; nothing if that knows it no more. A server that cannot be asked is named.
     async fn told_task(&self, context: &RequestContext, id: &str) -> Result<Option<Bytes>, (String, Error)> {
-        let Some(found) = find(context, &self.keys, id) else {
+        let Some(found) = task_ids::find(context, &self.keys, id) else {
             return Ok(None);
         };
-        let server = &found.mount.server;
-        let failed = |error| (server.name.to_string(), error);
-        let wanted = context.credential_for(found.mount, found.mounted);
-        let credential = self.broker.credential(&wanted).await;
+        let failed = |error| (found.place.0.server.name.to_string(), error);
+        let credential = self.resolver.credential(context, found.place, None).await;
         let task_ref = TaskRef {
-            link: found.mounted.upstream.clone(),
+            server: found.place.1.upstream.clone(),
             credential: credential.map_err(failed)?,
-            passthrough: crate::passthrough::select(&context.gateway.passthrough, &context.headers),
-            known: Some(found.known(object::quote(id))),
+            passthrough: passthrough_headers(&context.gateway.passthrough, &context.headers),
+            ids: Some(Arc::new(found.known(object::quote(id)))),
             legacy: None,
-            id: found.id,
+            id: found.id.clone(),
         };
         match task_ref.ask(Method::TasksGet, None).await {
             Ok(task) => Ok(Some(task)),

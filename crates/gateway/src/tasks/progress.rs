@@ -8,7 +8,7 @@ use portolan_wire::{
 };
 
 use super::state::TaskState;
-use crate::server_requests::PendingCall;
+use crate::relay_request::RelayRequest;
 
 /// What was told.
 #[derive(Debug, Default)]
@@ -20,9 +20,9 @@ pub(super) struct ProgressReporter {
 }
 
 impl ProgressReporter {
-    pub(super) fn of(pending: &PendingCall) -> Self {
+    pub(super) fn of(request: &RelayRequest) -> Self {
         Self {
-            token: pending.progress_token(),
+            token: request.progress_token(),
             ..Self::default()
         }
     }

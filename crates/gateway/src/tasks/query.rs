@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portolan_core::{Error, Failure, FailureKind, ResourceNaming, Result, UpstreamCredential};
+use portolan_client::{
+    ClientCapabilities, Requester, TaskIdTransform, UpstreamRequest, UpstreamServer, tasks,
+};
+use portolan_core::{Error, Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
     envelope::Outcome,
     error::{ErrorObject, INVALID_PARAMS},
@@ -13,20 +16,16 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-use super::{TaskIds, declared::with_tasks, legacy::LegacyTask, state::TaskState};
-use crate::{
-    server_requests::ClientCapabilities,
-    upstream::{Requester, UpstreamRequest, UpstreamServer},
-};
+use super::{legacy::LegacyTask, state::TaskState};
 
 /// A task at its server, and who asks for it.
 #[derive(Clone, Debug)]
 pub(super) struct TaskRef {
-    pub(super) link: Arc<UpstreamServer>,
+    pub(super) server: Arc<UpstreamServer>,
     pub(super) credential: Arc<UpstreamCredential>,
     pub(super) passthrough: HeaderMap,
     /// What the client calls it, where it gets what is told.
-    pub(super) known: Option<TaskIds>,
+    pub(super) ids: Option<Arc<dyn TaskIdTransform>>,
     /// What else has to be known, where it is at a legacy server and its client is not.
     pub(super) legacy: Option<Arc<LegacyTask>>,
     /// The server's id of it.
@@ -59,8 +58,7 @@ impl TaskRef {
 
     /// What it has come to, once it is over (2025-11-25).
     pub(super) async fn outcome(&self) -> Result<Outcome, TaskQueryError> {
-        let outgoing = self.outgoing(Method::TasksResult, None);
-        self.link.internal_request(&outgoing).await.map_err(TaskQueryError::Now)
+        self.send(Method::TasksResult, None).await
     }
 
     /// Brings it what it wanted to know.
@@ -81,39 +79,36 @@ impl TaskRef {
     }
 
     pub(super) async fn ask(&self, method: Method, more: Option<(&str, Bytes)>) -> Result<Bytes, TaskQueryError> {
-        let outgoing = self.outgoing(method, more);
-        match self
-            .link
-            .internal_request(&outgoing)
-            .await
-            .map_err(TaskQueryError::Now)?
-        {
+        match self.send(method, more).await? {
             Outcome::Result(raw) => Ok(raw),
             Outcome::Error(raw) => Err(self.refused(ErrorObject::parse(&raw))),
         }
     }
 
-    fn outgoing(&self, method: Method, more: Option<(&str, Bytes)>) -> UpstreamRequest<'_> {
+    async fn send(&self, method: Method, more: Option<(&str, Bytes)>) -> Result<Outcome, TaskQueryError> {
         let mut params = RawObject::new();
         params.set("taskId", object::quote(&self.id));
         if let Some((member, value)) = more {
             params.set(member, value);
         }
-        UpstreamRequest {
-            client: Requester::Gateway,
-            id: RequestId::from_u64(1),
-            method,
-            params,
+        let declared = tasks::declare(&Bytes::from_static(b"{}"));
+        let request = UpstreamRequest {
+            requester: Requester::Internal,
+            id: &RequestId::from_u64(1),
+            method: &method,
+            params: &params,
             unchanged: None,
-            declared: Some(with_tasks(&Bytes::from_static(b"{}"))),
-            asks: ClientCapabilities::NONE,
+            declared: Some(&declared),
+            capabilities: ClientCapabilities::NONE,
             odd_output: false,
-            uris: ResourceNaming::Plain,
-            tasks: self.known.clone().map(Arc::new),
+            uris: None,
+            tasks: self.ids.as_ref(),
             mirrored: &[],
             credential: &self.credential,
-            passthrough: self.passthrough.clone(),
-        }
+            passthrough: &self.passthrough,
+        };
+        let sent = self.server.internal_request(&request).await;
+        sent.map_err(TaskQueryError::Now)
     }
 
     pub(super) fn unreadable(&self) -> TaskQueryError {
@@ -140,6 +135,6 @@ impl TaskRef {
     }
 
     pub(super) fn failed(&self, failure: Failure) -> Error {
-        self.link.failed(failure)
+        self.server.failed(failure)
     }
 }

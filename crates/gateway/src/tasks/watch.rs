@@ -6,18 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use portolan_client::notifications::{NotificationSink, ServerNotification};
 use portolan_core::InstallName;
 use portolan_wire::{
     era::Era,
     object::{self, RawObject},
 };
 
-use super::find;
-use crate::{
-    request_context::RequestContext,
-    seal::TokenKeys,
-    upstream::{NotificationSink, ServerNotification},
-};
+use crate::{routing::RequestContext, seal::TokenKeys, task_ids};
 
 /// The tasks that one listen names, by where they are.
 pub(crate) type Watching = HashMap<InstallName, Arc<WatchedTasks>>;
@@ -37,8 +33,8 @@ pub(crate) struct TaskNotifier {
 pub(crate) fn watching(context: &RequestContext, keys: &TokenKeys, ids: &[String]) -> Watching {
     let mut by_install: HashMap<InstallName, WatchedTasks> = HashMap::new();
     for id in ids {
-        if let Some(found) = find(context, keys, id).filter(|found| found.is_at(Era::Modern)) {
-            let watched = by_install.entry(found.mounted.install.name).or_default();
+        if let Some(found) = task_ids::find(context, keys, id).filter(|found| found.is_at(Era::Modern)) {
+            let watched = by_install.entry(found.place.1.install.name).or_default();
             watched.0.insert(found.id.into(), id.as_str().into());
         }
     }

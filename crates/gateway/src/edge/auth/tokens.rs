@@ -37,6 +37,9 @@ type Changes = BoxStream<'static, Result<Change>>;
 
 /// Bearer tokens that were given out by hand: known by their SHA-256, never kept themselves.
 ///
+/// A known token admits, whatever its format. An unknown token that begins as [`StaticTokens::mint`] makes them (`ptl_`) is
+/// refused; any other is left to the next authenticator.
+///
 /// All grants are in memory, so a check needs no I/O; those of a registry follow its change feed, so that a token that is
 /// revoked anywhere ends to open anything within a second.
 #[derive(Debug)]
@@ -145,20 +148,23 @@ impl StaticTokens {
         Ok((Secret::new(token), digest))
     }
 
-    async fn check(&self, token: &str, now: Timestamp) -> Result<Arc<Caller>, AuthError> {
-        if token.is_empty() || token.len() > MAX_LEN {
-            return Err(AuthError::Invalid);
+    /// The caller of a token; `None` if it is unknown and of another format than [`StaticTokens::mint`] makes.
+    async fn check(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Caller>>, AuthError> {
+        let is_ours = token.starts_with(PREFIX);
+        if token.len() > MAX_LEN {
+            return if is_ours { Err(AuthError::Invalid) } else { Ok(None) };
         }
         let digest = digest(token);
         let known = self.grants.by_digest.load().get(&digest).cloned();
         let grant = match known {
             Some(grant) => grant,
-            None => self.look_up(&digest).await?,
+            None if is_ours => self.look_up(&digest).await?,
+            None => return Ok(None),
         };
         if grant.expires.is_some_and(|end| now >= end) {
             return Err(AuthError::Expired);
         }
-        Ok(grant.caller)
+        Ok(Some(grant.caller))
     }
 
     /// A token that was made just now may not have come through the change feed yet. Few at a time are looked for, so
@@ -185,7 +191,7 @@ impl Authenticator for StaticTokens {
     async fn authenticate(&self, _: &GatewayName, request: &Parts) -> Result<Option<Arc<Caller>>, AuthError> {
         match bearer(&request.headers)? {
             None => Ok(None),
-            Some(token) => self.check(token, self.clock.now()).await.map(Some),
+            Some(token) => self.check(token, self.clock.now()).await,
         }
     }
 

@@ -14,7 +14,7 @@ use portolan_core::BoxError;
 use portolan_wire::{envelope, sse};
 use tokio::sync::mpsc;
 
-use crate::body::Body;
+use super::Body;
 
 /// Pieces that are written before the client has read the first.
 const AHEAD: usize = 4;
@@ -55,7 +55,7 @@ impl EventWriter {
     }
 
     /// A JSON text as it comes, as one message.
-    pub(crate) async fn json(&self, mut body: Body) {
+    pub(crate) async fn json(&self, mut body: impl HttpBody<Data = Bytes, Error = BoxError> + Unpin) {
         self.piece(Bytes::from_static(sse::EVENT_START)).await;
         while let Some(frame) = body.frame().await {
             match frame {

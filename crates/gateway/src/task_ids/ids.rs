@@ -7,19 +7,19 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use portolan_client::{TaskIdTransform, TaskRole, UpstreamSessionRef, tasks};
 use portolan_core::{Caller, GatewayName, InstallName};
 use portolan_wire::{
     era::Era,
     object::{self, RawObject},
 };
 
-use super::{legacy, related, session_tasks::TaskRecorder};
+use super::{created, read_session_ref, write_session_ref};
 use crate::{
-    request_context::RequestContext,
-    routes::{InstallRoute, ServerRoute},
+    codec::{Reader, Writer},
+    routing::{Place, RequestContext},
     seal::{Purpose, TokenKeys},
-    server_requests::{Reader, UpstreamSessionRef, Writer, read_seat, write_seat},
-    session::bind,
+    sessions::{TaskRecorder, bind},
 };
 
 /// The longest id of a server's task that is relayed. Sealed, it travels in a header.
@@ -59,8 +59,7 @@ pub(crate) struct KnownTask {
 /// A task, and where it is.
 #[derive(Debug)]
 pub(crate) struct FoundTask<'a> {
-    pub(crate) mount: &'a ServerRoute,
-    pub(crate) mounted: &'a InstallRoute,
+    pub(crate) place: Place<'a>,
     /// The server's id of it.
     pub(crate) id: String,
     at: TaskLocation,
@@ -73,8 +72,8 @@ pub(crate) enum TaskIds {
     Sealed(TaskSeal),
     /// The task that was asked for.
     Known(KnownTask),
-    /// A call that may become a task, of a client that knows none: the gateway drives it.
-    ResponseBody,
+    /// A call that may become a task, of a client that knows none: the gateway polls the task.
+    Polled,
 }
 
 impl TaskSeal {
@@ -117,7 +116,7 @@ impl TaskSeal {
         let begun = match &self.at {
             TaskLocation::Modern => begun.byte(0),
             TaskLocation::Legacy(None) => begun.byte(1),
-            TaskLocation::Legacy(Some(session_ref)) => write_seat(begun.byte(2), session_ref),
+            TaskLocation::Legacy(Some(session_ref)) => write_session_ref(begun.byte(2), session_ref),
         };
         let sealed = self.keys.seal(Purpose::Task, &begun.bytes(id.as_bytes()).done()).ok()?;
         (sealed.len() <= Purpose::Task.max_len()).then_some(sealed)
@@ -125,50 +124,15 @@ impl TaskSeal {
 }
 
 impl TaskIds {
-    /// The same of a call that was sent to a legacy server, in this session; `None` if it cannot become a task there.
-    pub(crate) fn at_legacy(&self, session_ref: Option<UpstreamSessionRef>) -> Option<Arc<Self>> {
+    /// Of a call that the gateway sends as a task for a client without tasks.
+    pub(crate) fn polled() -> Arc<dyn TaskIdTransform> {
+        Arc::new(Self::Polled)
+    }
+
+    /// The client's id, as JSON, of the task that was asked for.
+    pub(crate) fn known_id(&self) -> Option<&Bytes> {
         match self {
-            Self::Sealed(seal) if seal.asked.is_some() || seal.recorder.is_some() => {
-                Some(Arc::new(Self::Sealed(TaskSeal {
-                    at: TaskLocation::Legacy(session_ref),
-                    ..seal.clone()
-                })))
-            }
-            _ => None,
-        }
-    }
-
-    /// The member `task` by which a legacy server is asked to make a task of a call.
-    pub(crate) fn augmentation(&self) -> Option<Bytes> {
-        match self {
-            Self::Sealed(seal) => seal.asked.as_ref().map(|(task, _)| task.clone()),
-            _ => None,
-        }
-    }
-
-    /// Whether the gateway drives the task of a legacy server.
-    pub(crate) fn are_driven(&self) -> bool {
-        matches!(
-            self,
-            Self::Sealed(TaskSeal {
-                asked: Some((_, true)),
-                ..
-            })
-        )
-    }
-
-    /// A task that a legacy server made of a call, as 2026-07-28 writes it.
-    pub(crate) fn created(&self, result: &RawObject) -> Option<RawObject> {
-        let mut created = legacy::created(result)?;
-        let id = self.id_of(&object::text(created.get("taskId")?)?)?;
-        created.set("taskId", id);
-        Some(created)
-    }
-
-    /// What the client calls the task that was asked for, raw.
-    pub(crate) fn client_id(&self) -> Option<Bytes> {
-        match self {
-            Self::Known(known) => Some(known.id.clone()),
+            Self::Known(known) => Some(&known.id),
             _ => None,
         }
     }
@@ -183,32 +147,74 @@ impl TaskIds {
             })
         )
     }
+}
 
-    /// In which session the task is that was asked for.
-    pub(crate) fn session_ref(&self) -> Option<&UpstreamSessionRef> {
+impl TaskIdTransform for TaskIds {
+    fn role(&self) -> TaskRole {
         match self {
-            Self::Known(KnownTask {
-                at: TaskLocation::Legacy(session_ref),
-                ..
-            }) => session_ref.as_ref(),
+            Self::Sealed(_) => TaskRole::MayBecomeTask,
+            Self::Known(_) => TaskRole::Existing,
+            Self::Polled => TaskRole::Polled,
+        }
+    }
+
+    fn at_legacy(&self, session: Option<UpstreamSessionRef>) -> Option<Arc<dyn TaskIdTransform>> {
+        match self {
+            Self::Sealed(seal) if seal.asked.is_some() || seal.recorder.is_some() => {
+                Some(Arc::new(Self::Sealed(TaskSeal {
+                    at: TaskLocation::Legacy(session),
+                    ..seal.clone()
+                })))
+            }
             _ => None,
         }
     }
 
-    /// What the client calls a task that the server calls `own`, raw.
-    pub(crate) fn id_of(&self, own: &str) -> Option<Bytes> {
+    fn augmentation(&self) -> Option<Bytes> {
         match self {
-            Self::Sealed(seal) => seal.seal(own).map(|id| object::quote(&id)),
-            Self::Known(known) => Some(known.id.clone()),
-            Self::ResponseBody => None,
+            Self::Sealed(seal) => seal.asked.as_ref().map(|(task, _)| task.clone()),
+            _ => None,
         }
     }
 
-    /// Puts the client's id of a task in the place of the server's in the result of a server of era `upstream`. `None` if the
-    /// server's cannot be relayed.
-    pub(crate) fn write(&self, upstream: Era, result: &mut RawObject) -> Option<()> {
+    fn polls_legacy_task(&self) -> bool {
+        matches!(
+            self,
+            Self::Sealed(TaskSeal {
+                asked: Some((_, true)),
+                ..
+            })
+        )
+    }
+
+    fn session(&self) -> Option<&UpstreamSessionRef> {
+        match self {
+            Self::Known(KnownTask {
+                at: TaskLocation::Legacy(session),
+                ..
+            }) => session.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn client_id(&self, own: &str) -> Option<Bytes> {
+        match self {
+            Self::Sealed(seal) => seal.seal(own).map(|id| object::quote(&id)),
+            Self::Known(known) => Some(known.id.clone()),
+            Self::Polled => None,
+        }
+    }
+
+    fn created(&self, result: &RawObject) -> Option<RawObject> {
+        let mut created = created::modern_result(result)?;
+        let id = self.client_id(&object::text(created.get("taskId")?)?)?;
+        created.set("taskId", id);
+        Some(created)
+    }
+
+    fn rewrite_result(&self, upstream: Era, result: &mut RawObject) -> Option<()> {
         match (self, upstream) {
-            (Self::ResponseBody, _) => {}
+            (Self::Polled, _) => {}
             (Self::Known(known), _) => {
                 if result.contains("taskId") {
                     result.set("taskId", known.id.clone());
@@ -232,34 +238,31 @@ impl TaskIds {
             }
         }
         if upstream == Era::Legacy
-            && let Some(renamed) = related::renamed(&result.to_bytes(), |own| self.id_of(own))
+            && let Some(renamed) = tasks::rename_related(&result.to_bytes(), |own| self.client_id(own))
         {
             *result = RawObject::parse_checked(&renamed).ok()?;
         }
         Some(())
     }
-}
 
-impl TaskIds {
-    /// A notification of a legacy server, with the ids that the client knows.
-    pub(crate) fn told(&self, message: Bytes) -> Bytes {
-        let told = || {
+    fn rewrite_notification(&self, message: Bytes) -> Bytes {
+        let rewritten = || {
             let mut members = RawObject::parse_checked(&message).ok()?;
             let params = members.get("params")?;
             let params = match &*object::text(members.get("method")?)? {
                 "notifications/tasks/status" => {
                     let mut task = RawObject::parse_checked(params).ok()?;
-                    let id = self.id_of(&object::text(task.get("taskId")?)?)?;
+                    let id = self.client_id(&object::text(task.get("taskId")?)?)?;
                     task.set("taskId", id);
                     task.to_bytes()
                 }
-                _ => related::renamed(params, |own| self.id_of(own))?,
+                _ => tasks::rename_related(params, |own| self.client_id(own))?,
             };
             members.set("params", params);
             Some(members.to_bytes())
         };
-        match told() {
-            Some(told) => told,
+        match rewritten() {
+            Some(rewritten) => rewritten,
             None => message,
         }
     }
@@ -296,7 +299,7 @@ pub(crate) fn find<'a>(context: &'a RequestContext, keys: &TokenKeys, id: &str) 
     let at = match reader.byte()? {
         0 => TaskLocation::Modern,
         1 => TaskLocation::Legacy(None),
-        2 => TaskLocation::Legacy(Some(read_seat(&mut reader)?)),
+        2 => TaskLocation::Legacy(Some(read_session_ref(&mut reader)?)),
         _ => return None,
     };
     let own = reader.text()?.to_owned();
@@ -304,20 +307,13 @@ pub(crate) fn find<'a>(context: &'a RequestContext, keys: &TokenKeys, id: &str) 
     if bound != bind(&context.gateway.spec.name, &context.caller) {
         return None;
     }
-    let mut mounts = context.gateway.mounts().iter();
-    let (mount, mounted) = mounts.find_map(|mount| {
-        let reached = mount.reached(&context.caller);
-        let mounted = reached
-            .into_iter()
-            .find(|mounted| *mounted.install.name.as_uuid().as_bytes() == install)?;
-        Some((mount, mounted))
+    let mut routes = context.gateway.routes().iter();
+    let place = routes.find_map(|route| {
+        let mut reached = route.reached(&context.caller);
+        let found = reached.find(|reached| *reached.install.name.as_uuid().as_bytes() == install)?;
+        Some((route, found))
     })?;
-    Some(FoundTask {
-        mount,
-        mounted,
-        id: own,
-        at,
-    })
+    Some(FoundTask { place, id: own, at })
 }
 
 #[cfg(test)]
@@ -333,7 +329,7 @@ mod tests {
         let caller = Caller::new(Subject::User(UserId::parse("alice").expect("a user")), "test");
         let seal = TaskSeal::new(&keys, &gateway, &caller, InstallName::new(&SystemClock));
         let mut result = RawObject::parse(&Bytes::from_static(br#"{"taskId":"t1","x":1.50}"#)).expect("an object");
-        assert!(TaskIds::Sealed(seal.clone()).write(Era::Modern, &mut result).is_some());
+        assert!(TaskIds::Sealed(seal.clone()).rewrite_result(Era::Modern, &mut result).is_some());
         let id = result.get("taskId").and_then(object::text).expect("an id").into_owned();
         let payload = keys.open(Purpose::Task, &id).expect("opened");
         assert!(payload.ends_with(b"t1") && !id.contains("t1"));
@@ -342,7 +338,7 @@ mod tests {
             id: object::quote("mine"),
             at: TaskLocation::Modern,
         };
-        assert!(TaskIds::Known(known).write(Era::Modern, &mut result).is_some());
+        assert!(TaskIds::Known(known).rewrite_result(Era::Modern, &mut result).is_some());
         assert_eq!(result.to_bytes(), r#"{"taskId":"mine","x":1.50}"#);
     }
 }

@@ -1,0 +1,61 @@
+//! What a client gets for a reply of its server.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use portolan_client::{JsonRelay, Reply};
+use portolan_core::Result;
+use portolan_wire::era::Era;
+
+use super::{Relay, input_required, legacy_stream};
+use crate::{
+    body::{Body, GeneratedBody},
+    relay_request::RelayRequest,
+};
+
+/// What a client gets.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The whole message.
+    Message(Bytes),
+    /// The message as it arrives.
+    Json(Box<JsonRelay>),
+    /// Events; the last one is the message.
+    Events(Body),
+    /// The answer of another replica.
+    Forwarded(Box<Response<Body>>),
+    /// Nothing: the client has cancelled the call.
+    Cancelled,
+}
+
+impl Relay {
+    /// Turns a reply into what the client gets. A reply that needs the client before the call is over becomes a stream that
+    /// goes on with the call: with the client's answers, or with the task that the call has become.
+    pub(super) fn finish(self: &Arc<Self>, request: RelayRequest, reply: Reply) -> Result<Outcome> {
+        Ok(match (request.era(), reply) {
+            (_, Reply::Message(message) | Reply::HeaderMismatch(message) | Reply::TaskRequired(message)) => {
+                Outcome::Message(message)
+            }
+            (_, Reply::Json(body)) => Outcome::Json(body),
+            (_, Reply::Cancelled) => Outcome::Cancelled,
+            (_, Reply::Events(events)) if !events.may_ask() => Outcome::Events(Body::relayed(events)),
+            (Era::Legacy, reply) => {
+                let relay = self.clone();
+                Outcome::Events(GeneratedBody::begin(|writer| {
+                    legacy_stream::generate(relay, request, reply, writer)
+                }))
+            }
+            (Era::Modern, Reply::InputRequired(asked)) => {
+                Outcome::Message(self.server_requests.wrap(&request, asked, 1)?)
+            }
+            (Era::Modern, Reply::Task(task)) => {
+                let relay = self.clone();
+                Outcome::Events(GeneratedBody::begin(|writer| async move {
+                    relay.tasks.poll(&request, task, None, false, &writer).await;
+                }))
+            }
+            (Era::Modern, Reply::Events(events)) => input_required::stream(self, request, events.into()),
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! Makes the request for a server of what a client sent.
+
+use std::sync::Arc;
+
+use portolan_client::{ClientCapabilities, TaskIdTransform, capability_filter, tasks::TaskSupport};
+use portolan_core::{ResourceNaming, Result};
+use portolan_wire::method::Method;
+
+use super::{Caller, Relay, Resolved};
+use crate::{
+    relay_request::{ClientRequest, RelayRequest},
+    routing::{passthrough_headers, uris},
+};
+
+impl Relay {
+    /// The request for the server, with the credential of its caller.
+    pub(super) async fn relay_request(
+        &self,
+        caller: Caller<'_>,
+        resolved: &Resolved<'_>,
+        request: ClientRequest,
+    ) -> Result<RelayRequest> {
+        let (context, target) = (caller.context, &resolved.target);
+        let place = (target.route, target.install);
+        let tool = target.tool().map(|tool| tool.tool.name().as_str());
+        let credential = self.resolver.credential(context, place, tool).await?;
+        let tasks = self.task_ids(caller, resolved, &request);
+        let mut params = request.params;
+        let mut is_changed = target.rename.is_some();
+        if let Some((member, value)) = &target.rename {
+            params.set(member, value.clone());
+        }
+        // A client without tasks sends the call as any other (2025-11-25, basic/utilities/tasks).
+        if caller.session.is_some() && tasks.is_none() && request.method == Method::ToolsCall {
+            is_changed |= params.remove("task").is_some();
+        }
+        let declared = capability_filter(request.capabilities.as_ref(), &target.route.server);
+        let capabilities = match caller.session {
+            Some((session, _)) => session.capabilities,
+            None => request
+                .capabilities
+                .as_ref()
+                .map_or(ClientCapabilities::NONE, ClientCapabilities::read),
+        };
+        let uris = match context.gateway.spec.resource_naming {
+            ResourceNaming::Prefix => Some(Arc::new(uris::rewrite(&target.route.server.name, &request.method))),
+            _ => None,
+        };
+        Ok(RelayRequest {
+            context: context.clone(),
+            session: caller
+                .session
+                .map(|(session, call)| (session.clone(), call.cancelled.clone())),
+            install: target.install.install.clone(),
+            server: target.install.upstream.clone(),
+            credential,
+            unchanged: (!is_changed && declared.is_none()).then_some(request.text),
+            id: request.id,
+            method: request.method,
+            params,
+            declared,
+            capabilities: capabilities.within(target.route.server.server_requests),
+            log: request.log,
+            uris,
+            tasks,
+            tool: target.tool_entry(),
+            passthrough: passthrough_headers(&context.gateway.passthrough, &context.headers),
+        })
+    }
+
+    /// How the ids of tasks in the answer are rewritten; `None` for most clients, which know no tasks.
+    fn task_ids(
+        &self,
+        caller: Caller<'_>,
+        resolved: &Resolved<'_>,
+        request: &ClientRequest,
+    ) -> Option<Arc<dyn TaskIdTransform>> {
+        if request.method != Method::ToolsCall {
+            let task = resolved.task.clone()?;
+            return Some(Arc::new(task));
+        }
+        let target = &resolved.target;
+        match caller.session {
+            Some((session, _)) => {
+                let asks_for_task = request.params.contains("task") && session.has_tasks();
+                if !asks_for_task || target.task_support() == TaskSupport::Forbidden {
+                    return None;
+                }
+                Some(self.tasks.legacy_ids(caller.context, session, target))
+            }
+            None => self.tasks.modern_ids(caller.context, target, request.capabilities.as_ref()),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Where a request goes, or why it goes nowhere.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portolan_client::tasks::{self, TaskSupport};
+use portolan_core::{Decision, Error, InstallName, ServerName};
+use portolan_wire::{error::ErrorObject, object};
+
+use super::{
+    exposure::{ExposedTool, ExposedTools, Named},
+    routes::{InstallRoute, ServerRoute},
+};
+
+/// A server, and the install that serves this caller.
+pub(crate) type Place<'a> = (&'a ServerRoute, &'a InstallRoute);
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) route: &'a ServerRoute,
+    pub(crate) install: &'a InstallRoute,
+    /// A member of params that the server knows by another value.
+    pub(crate) rename: Option<(&'static str, Bytes)>,
+    /// The servers that are asked in turn if this one says that it does not have what is wanted.
+    others: Vec<Place<'a>>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Tool(Arc<ExposedTools>, usize),
+    /// The name of a prompt, a URI, or a method.
+    Named(Box<str>),
+}
+
+/// Why a request goes nowhere.
+#[derive(Debug)]
+pub(crate) enum TargetError {
+    /// There is nothing of this name.
+    Unknown(ErrorObject),
+    /// There is, and the caller may not use it.
+    Denied(Box<Denial>),
+    /// The server that may have it cannot be asked.
+    Unreachable(Error),
+}
+
+/// A decision against a request.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    pub(crate) server: ServerName,
+    pub(crate) install: InstallName,
+    /// The tool or prompt as its server names it, the URI of the resource, or the method.
+    pub(crate) name: Box<str>,
+    pub(crate) decision: Decision,
+    /// The answer, which is the one for something unknown.
+    pub(crate) error: ErrorObject,
+}
+
+impl Denial {
+    pub(super) fn new((route, install): Place<'_>, name: &str, decision: Decision, error: ErrorObject) -> Box<Self> {
+        Box::new(Self {
+            server: route.server.name.clone(),
+            install: install.install.name,
+            name: name.into(),
+            decision,
+            error,
+        })
+    }
+}
+
+impl From<ErrorObject> for TargetError {
+    fn from(error: ErrorObject) -> Self {
+        Self::Unknown(error)
+    }
+}
+
+impl From<Error> for TargetError {
+    fn from(error: Error) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
+impl<'a> Target<'a> {
+    /// A target of a resource or a method.
+    pub(crate) fn at((route, install): Place<'a>, what: &str) -> Self {
+        Self {
+            route,
+            install,
+            rename: None,
+            others: Vec::new(),
+            what: What::Named(what.into()),
+        }
+    }
+
+    /// The first of the places, with the others to be asked in turn.
+    pub(super) fn first_of(mut places: Vec<Place<'a>>, what: &str) -> Option<Self> {
+        if places.is_empty() {
+            return None;
+        }
+        let first = places.remove(0);
+        Some(Self {
+            others: places,
+            ..Self::at(first, what)
+        })
+    }
+
+    /// The tool at `at` of a list, which the client calls `called`.
+    pub(super) fn of_tool((route, install): Place<'a>, tools: Arc<ExposedTools>, at: usize, called: &str) -> Self {
+        let own = tools.get(at).own();
+        Self {
+            route,
+            install,
+            rename: (own != called).then(|| ("name", object::quote(own))),
+            others: Vec::new(),
+            what: What::Tool(tools, at),
+        }
+    }
+
+    /// The prompt `own`, which the client calls `called`.
+    pub(super) fn of_prompt(place: Place<'a>, own: &str, called: &str) -> Self {
+        Self {
+            rename: (own != called).then(|| ("name", object::quote(own))),
+            ..Self::at(place, own)
+        }
+    }
+
+    /// The same target, with a member of params that the server knows by another value.
+    pub(crate) fn renaming(self, member: &'static str, value: Bytes) -> Self {
+        Self {
+            rename: Some((member, value)),
+            ..self
+        }
+    }
+
+    pub(crate) fn tool(&self) -> Option<&ExposedTool> {
+        match &self.what {
+            What::Tool(tools, at) => Some(tools.get(*at)),
+            What::Named(_) => None,
+        }
+    }
+
+    /// The list that the tool is on, and where it stands.
+    pub(crate) fn tool_entry(&self) -> Option<(Arc<ExposedTools>, usize)> {
+        match &self.what {
+            What::Tool(tools, at) => Some((tools.clone(), *at)),
+            What::Named(_) => None,
+        }
+    }
+
+    /// Whether a legacy server runs this tool as a task.
+    pub(crate) fn task_support(&self) -> TaskSupport {
+        match self.tool() {
+            Some(tool) if tool.task_support != TaskSupport::Forbidden => {
+                let info = self.install.upstream.info();
+                if tasks::are_offered(info.as_deref()) {
+                    tool.task_support
+                } else {
+                    TaskSupport::Forbidden
+                }
+            }
+            _ => TaskSupport::Forbidden,
+        }
+    }
+
+    /// The name of what is asked for, as the server has it.
+    pub(crate) fn what(&self) -> &str {
+        match &self.what {
+            What::Tool(tools, at) => tools.get(*at).own(),
+            What::Named(name) => name,
+        }
+    }
+
+    /// Whether several servers may have what is asked for.
+    pub(crate) fn has_others(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// This target and the others, each alone, in the order in which they are asked.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Self> {
+        let all = std::iter::once((self.route, self.install)).chain(self.others.iter().copied());
+        all.map(|place| Self::at(place, self.what()))
+    }
+}
