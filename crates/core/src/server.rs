@@ -424,12 +424,3 @@ impl Field {
         Ok(())
     }
 }
-
-impl TryFrom<Result<Self>> for ServerSpec {
-    type Error = Error;
-
-    /// Lets a spec be made and handed on in one expression: the error of making it comes out where it is used.
-    fn try_from(made: Result<Self>) -> Result<Self> {
-        made
-    }
-}
