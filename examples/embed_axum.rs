@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gateway = platform.gateway("default").select(Selection::All).await?;
     let mut words = std::env::args().skip(1);
     if let Some(program) = words.next() {
-        let server = platform.add(ServerSpec::command("embedded", program, words)).await?;
+        let server = platform.add(ServerSpec::command("embedded", program, words)?).await?;
         platform.install(&server, Owner::Org).await?;
     }
     let token = platform.rotate_token(&gateway, Owner::Org, "embed_axum").await?;

@@ -66,14 +66,7 @@ impl Platform {
     }
 
     /// Adds a server to the catalogue, or changes the one of this name.
-    ///
-    /// Takes a spec, or the result of making one.
-    pub async fn add<S>(&self, server: S) -> Result<ServerName>
-    where
-        S: TryInto<ServerSpec>,
-        Error: From<S::Error>,
-    {
-        let server = server.try_into().map_err(Error::from)?;
+    pub async fn add(&self, server: ServerSpec) -> Result<ServerName> {
         let name = server.name.clone();
         match self.registry().server(&name).await {
             Ok(found) if found.value == server => {}

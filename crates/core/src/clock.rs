@@ -1,18 +1,27 @@
-//! Time, handed in.
+//! The time of day.
 
 use std::fmt::Debug;
 
 use jiff::Timestamp;
 
-/// Tells the time of day.
+/// Tells the time of day, for what is written down: times of records, expiry. Waiting uses `tokio::time`, which tests can
+/// pause.
 ///
-/// Waiting is `tokio::time`'s, which tests can pause; this trait is for what is written down: record times, expiry.
+/// # Contract
+///
+/// - `now` returns at once, without I/O.
+///
+/// ```
+/// use portolan_core::{Clock, SystemClock};
+///
+/// assert!(SystemClock.now().as_second() > 1_700_000_000);
+/// ```
 pub trait Clock: Debug + Send + Sync {
-    /// Now.
+    /// Returns the time now.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clock.
+/// A [`Clock`] that reads the machine's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

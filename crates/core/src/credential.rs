@@ -1,4 +1,4 @@
-//! Credentials: where secrets are kept, and who may read them.
+//! The store of secrets.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -8,13 +8,25 @@ use std::fmt;
 
 use crate::{Error, FieldKey, InstallName, Precondition, Result, Secret, ServerName, Version, Versioned};
 
-/// Where a secret is kept: a path of one to six parts of `A-Z a-z 0-9 . _ -`, joined by `/`, at most 400 bytes.
+/// The key of a secret: a path of one to six parts of `A-Z a-z 0-9 . _ -`, joined by `/`, at most 400 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CredentialKey(Box<str>);
 
 impl CredentialKey {
-    /// Checks `path` and makes a key of it.
+    /// Parses a path.
+    ///
+    /// ```
+    /// use portolan_core::CredentialKey;
+    ///
+    /// assert_eq!(CredentialKey::parse("team/web/github")?.as_str(), "team/web/github");
+    /// assert!(CredentialKey::parse("../etc").is_err());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if `path` is no such path.
     pub fn parse(path: impl AsRef<str>) -> Result<Self> {
         let path = path.as_ref();
         let part_fits = |part: &str| {
@@ -34,33 +46,50 @@ impl CredentialKey {
         ))
     }
 
-    /// Where the answer to a secret field of an install is kept.
+    /// Returns the key of the answer to a secret field of an install.
+    ///
+    /// ```
+    /// use portolan_core::{CredentialKey, FieldKey, InstallName, SystemClock};
+    ///
+    /// let install = InstallName::new(&SystemClock);
+    /// let key = CredentialKey::of_install(&install, &FieldKey::parse("api key")?);
+    /// assert_eq!(key.to_string(), format!("install/{install}/api.20key"));
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn of_install(install: &InstallName, field: &FieldKey) -> Self {
         Self(format!("install/{install}/{}", hex(field.as_str())).into())
     }
 
-    /// What all keys of an install begin with.
+    /// Returns the prefix of all keys of an install.
     pub fn prefix_of_install(install: &InstallName) -> String {
         format!("install/{install}/")
     }
 
-    /// Where a secret that is stored once on a server is kept.
+    /// Returns the key of a secret that belongs to a server and not to one install, such as an OAuth client secret.
+    ///
+    /// ```
+    /// use portolan_core::{CredentialKey, FieldKey, ServerName};
+    ///
+    /// let key = CredentialKey::of_server(&ServerName::parse("github")?, &FieldKey::parse("client_secret")?);
+    /// assert_eq!(key.as_str(), "server/github/client_secret");
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn of_server(server: &ServerName, field: &FieldKey) -> Self {
         Self(format!("server/{server}/{}", hex(field.as_str())).into())
     }
 
-    /// What all keys of a server begin with.
+    /// Returns the prefix of all keys of a server.
     pub fn prefix_of_server(server: &ServerName) -> String {
         format!("server/{server}/")
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Field keys may hold any character; in a path, other than plain ones are written as `.XX`.
+/// Writes a field key, which may hold any character, as part of a path: bytes other than plain ones become `.XX`.
 fn hex(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
@@ -91,56 +120,98 @@ impl From<CredentialKey> for String {
     }
 }
 
-/// Reads secrets. The gateway and the runtimes are given this and no more.
+/// Reads secrets: the half of a [`CredentialStore`] that gateways and runtimes get.
 ///
 /// # Contract
 ///
 /// - `read` after a `put` that returned gives that secret or a later one.
 /// - A key without a secret is `None`, not an error.
-/// - No secret stands in an error, a log line or a `Debug`.
+/// - No error, log line or `Debug` shows a secret.
+///
+/// For an example, see [`CredentialStore`].
 #[async_trait]
 pub trait CredentialReader: Debug + Send + Sync {
-    /// The secret under `key`, with its version.
+    /// Returns the secret under `key` with its version.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Backend`] of the store.
     async fn read(&self, key: &CredentialKey) -> Result<Option<Versioned<Secret>>>;
 }
 
-/// Keeps secrets.
+/// Stores secrets.
 ///
 /// # Contract
 ///
-/// - Everything that [`CredentialReader`] promises.
+/// - The contract of [`CredentialReader`].
 /// - `put` checks its precondition and writes in one step, as [`Registry::put`](crate::Registry::put) does, and gives a
 ///   version that this key never had.
-/// - `remove` of what is not there succeeds. Afterwards the secret is not to be had any more.
-/// - `keys` gives the keys that begin with `prefix`, sorted, at most `limit`, those after `after`.
+/// - `remove` of an absent secret succeeds. Afterwards the secret cannot be read any more.
+/// - `keys` gives the keys that begin with `prefix` and follow `after`, sorted, at most `limit`.
 /// - `lease` gives the lease on a key to one holder at a time. It ends when it is released, or by itself after `ttl`, so
-///   that a holder that dies blocks nobody for longer. A lease that is held by somebody else is `None`, not an error. Its
+///   that a holder that dies blocks nobody for longer. A lease that somebody else holds is `None`, not an error. Its
 ///   [`fence`](Lease::fence) is greater than that of every earlier lease on the same key.
-/// - `release` of a lease that has ended already succeeds and frees nobody else's.
+/// - `release` of a lease that has ended already succeeds and ends no other lease.
+///
+/// ```
+/// use portolan_core::{
+///     CredentialKey, CredentialReader, CredentialStore, Precondition, Secret, memory::MemoryCredentials,
+/// };
+///
+/// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+/// let (store, key) = (MemoryCredentials::new(), CredentialKey::parse("github/token")?);
+/// store.put(&key, Secret::new("hunter2"), Precondition::Absent).await?;
+/// let found = store.read(&key).await?.expect("a secret");
+/// assert_eq!(found.value.reveal(), "hunter2");
+/// # Ok::<(), portolan_core::Error>(())
+/// # }).expect("a secret");
+/// ```
 #[async_trait]
 pub trait CredentialStore: CredentialReader {
-    /// Writes a secret and gives its new version.
+    /// Writes a secret and returns its new version.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Conflict`] if the precondition does not hold.
+    /// - [`Error::Unavailable`] or [`Error::Backend`] of the store.
     async fn put(&self, key: &CredentialKey, secret: Secret, when: Precondition) -> Result<Version>;
 
     /// Removes the secret under `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Backend`] of the store.
     async fn remove(&self, key: &CredentialKey) -> Result<()>;
 
-    /// The keys that begin with `prefix`, sorted.
+    /// Returns the keys that begin with `prefix` and follow `after`, sorted, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Backend`] of the store.
     async fn keys(&self, prefix: &str, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<CredentialKey>>;
 
-    /// Asks for the lease on a key: whoever holds it may refresh the credential under it.
+    /// Takes the lease on a key for at most `ttl`: its holder refreshes the credential under it. Returns `None` while
+    /// somebody else holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Backend`] of the store.
     async fn lease(&self, key: &CredentialKey, ttl: Duration) -> Result<Option<Lease>>;
 
-    /// Gives a lease back.
+    /// Ends a lease.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Backend`] of the store.
     async fn release(&self, lease: Lease) -> Result<()>;
 }
 
-/// The right to refresh one credential, for a while.
+/// The right to refresh one credential for a limited time: see [`CredentialStore::lease`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The key that it is on.
+    /// The key of the credential.
     pub key: CredentialKey,
-    /// Its number: greater than that of every earlier lease on this key.
+    /// The fencing number: greater than that of every earlier lease on this key.
     pub fence: u64,
 }
 
@@ -149,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_a_plain_path() {
+    fn key_is_a_plain_path() {
         for good in ["a", "A.b_c-9", "a/b/c/d/e/f", &"x".repeat(400)] {
             assert!(CredentialKey::parse(good).is_ok(), "{good}");
         }
@@ -172,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn any_field_of_an_install_has_a_key_of_its_own() {
+    fn fields_have_distinct_keys() {
         let install = InstallName::from(uuid::Uuid::from_u128(1));
         let texts = ["a", "a b", "a/b", "..", ".", "a.b", "ä", "a.2fb", &"☕".repeat(21)];
         let keys: std::collections::BTreeSet<_> = texts

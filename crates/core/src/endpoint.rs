@@ -1,4 +1,4 @@
-//! An endpoint: where a running server is reached. The narrow waist between runtimes and the gateway.
+//! Endpoints of running servers: the interface between runtimes and gateways.
 
 use std::{
     fmt::{self, Debug},
@@ -12,30 +12,37 @@ use url::Url;
 
 use crate::{ProtocolEra, Result, Secret};
 
-/// Where a server is reached.
+/// The endpoint of a running server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// Streamable HTTP at this URL.
+    /// Streamable HTTP at a URL.
     Http(HttpEndpoint),
-    /// A server with one stdin and one stdout, shared by all callers through its owner.
+    /// A stdio server, which all callers share.
     Channel(Arc<dyn Channel>),
 }
 
-/// Where a server is reached by HTTP.
+/// The endpoint of a server that is reached by HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpEndpoint {
-    /// The MCP endpoint.
+    /// The URL of the MCP endpoint.
     pub url: Url,
-    /// Which era it speaks.
+    /// The protocol era of the server.
     pub era: ProtocolEra,
-    /// What the runtime itself puts before the server, such as the token of an in-pod bridge; sent as a bearer token.
+    /// The bearer token that the runtime requires, such as that of an in-pod bridge.
     pub token: Option<Secret>,
 }
 
 impl HttpEndpoint {
-    /// An endpoint at `url`, its era to be found.
+    /// Creates an endpoint at `url` whose protocol era is detected.
+    ///
+    /// ```
+    /// use portolan_core::{Endpoint, HttpEndpoint};
+    ///
+    /// let url = "http://127.0.0.1:8000/mcp".parse().expect("a URL");
+    /// let endpoint = Endpoint::Http(HttpEndpoint::new(url));
+    /// ```
     pub fn new(url: Url) -> Self {
         Self {
             url,
@@ -45,66 +52,115 @@ impl HttpEndpoint {
     }
 }
 
-/// One stdio server, shared by many callers.
+/// A stdio server that many callers share.
 ///
-/// Who implements this owns the server's stdin and stdout: it shakes hands once, gives each call an id of its own, and
-/// brings each answer to the caller who asked. Messages pass as raw JSON.
+/// An implementation owns the server's stdin and stdout: it initializes the server once, gives each call an id of its own,
+/// and routes each response to its call. Messages are raw JSON.
 ///
 /// # Contract
 ///
-/// - Each call gets exactly one answer: the server's response, or an error. Answers never cross.
-/// - A call whose bytes were sent is never sent again. If the server ends before it answers, the call fails with
-///   [`Error::NotReady`](crate::Error::NotReady), of kind [`FailureKind::Exited`](crate::FailureKind::Exited); later calls go to the next run.
-/// - Dropping an [`Exchange`] before its answer cancels the call: the server is told, and its late answer is dropped.
-/// - Progress notifications reach only the exchange whose `progressToken` they carry, with the token that the caller gave.
-/// - A question of the server reaches an exchange only if every call under way is of the same respondent, and then the
-///   latest of them; else the server is told that nobody can be asked. So a question never reaches a stranger.
-/// - Where conversations are kept apart, no process that one of them has used serves another.
-/// - What cannot be sent now fails at once or within the deadline; nothing is queued without bound.
+/// - Each call gets exactly one response: the server's, or an error. Responses never cross.
+/// - A call whose bytes were sent is never sent again. If the server exits before it responds, the call fails with
+///   [`Error::NotReady`](crate::Error::NotReady) of kind [`FailureKind::Exited`](crate::FailureKind::Exited); later calls
+///   go to the next process.
+/// - Dropping an [`Exchange`] before its response cancels the call: the server is notified, and its late response dropped.
+/// - Progress notifications reach only the exchange whose `progressToken` they carry, with the token of the caller.
+/// - A request of the server reaches an exchange only if all calls under way have the same
+///   [requester key](ChannelRequest::requester_key), and then the latest of them; else the server gets an error. So a
+///   request never reaches another client.
+/// - Where conversations are [isolated](Self::isolates_conversations), no process that one of them has used serves another.
+/// - A request that cannot be sent now fails at once or within the deadline; nothing is queued without bound.
+///
+/// ```
+/// use std::time::Duration;
+/// use bytes::Bytes;
+/// use portolan_core::{
+///     Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Result, RpcResponse, ServerHandshake,
+/// };
+/// use tokio::sync::{broadcast, mpsc};
+///
+/// /// Responds to every request with an empty result.
+/// #[derive(Debug)]
+/// struct Empty(broadcast::Sender<ChannelNotification>);
+///
+/// #[async_trait::async_trait]
+/// impl Channel for Empty {
+///     async fn handshake(&self) -> Result<ServerHandshake> {
+///         Ok(ServerHandshake::new(true, "2026-07-28", Bytes::from_static(b"{}")))
+///     }
+///
+///     async fn call(&self, _: ChannelRequest) -> Result<Exchange> {
+///         let (events, receiver) = mpsc::channel(1);
+///         let response = RpcResponse::Result(Bytes::from_static(b"{}"));
+///         let _ = events.send(ExchangeEvent::Response(Ok(response))).await;
+///         Ok(Exchange::new(receiver, ()))
+///     }
+///
+///     fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
+///         self.0.subscribe()
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+/// let channel = Empty(broadcast::Sender::new(1));
+/// let exchange = channel.call(ChannelRequest::new("ping", None, Duration::from_secs(5))).await?;
+/// assert_eq!(exchange.answer().await?, RpcResponse::Result(Bytes::from_static(b"{}")));
+/// # Ok::<(), portolan_core::Error>(())
+/// # }).expect("a response");
+/// ```
 #[async_trait]
 pub trait Channel: Debug + Send + Sync {
-    /// How the server introduced itself. Waits until it has, as long as it is starting.
+    /// Returns the server's handshake. Waits for it while the server starts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`](crate::Error::NotReady) if the server does not run or does not speak MCP.
     async fn handshake(&self) -> Result<ServerHandshake>;
 
-    /// Sends a request. Its answer comes through the exchange.
+    /// Sends a request. Its response comes through the exchange.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotReady`](crate::Error::NotReady) if the server does not run.
+    /// - [`Error::Exhausted`](crate::Error::Exhausted) if too many calls are under way.
+    /// - [`Error::Timeout`](crate::Error::Timeout) if it cannot be sent within the request's timeout.
     async fn call(&self, request: ChannelRequest) -> Result<Exchange>;
 
-    /// What the server says outside of any call, such as list-changed: as raw notifications.
+    /// Subscribes to the notifications that belong to no call, such as list-changed.
     fn notifications(&self) -> tokio::sync::broadcast::Receiver<ChannelNotification>;
 
-    /// Whether conversations are kept apart: then a request has to say to which it belongs
-    /// ([`ChannelRequest::conversation`]), and who sends it tells when that is over ([`Channel::end`]). By default all
-    /// share one server.
+    /// Returns `true` if each conversation has a process of its own. Then a request names its conversation
+    /// ([`ChannelRequest::conversation`]), and the sender ends it ([`Channel::end`]). `false` by default.
     fn isolates_conversations(&self) -> bool {
         false
     }
 
-    /// A conversation is over: what was kept for it may go. One that is not known is over already.
+    /// Ends a conversation and frees its process. Does nothing for an unknown one.
     fn end(&self, conversation: &str) {
         let _ = conversation;
     }
 }
 
-/// How a server introduced itself.
+/// The result of the handshake with a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerHandshake {
-    /// Whether it speaks 2026-07-28 or newer.
+    /// `true` if the server speaks 2026-07-28 or newer.
     pub modern: bool,
-    /// The protocol version that was agreed on, such as `2025-11-25`.
+    /// The negotiated protocol version, such as `2025-11-25`.
     pub version: String,
-    /// Its `capabilities`, raw.
+    /// The `capabilities`, raw.
     pub capabilities: Bytes,
-    /// Its `serverInfo`, raw, where it gave one.
+    /// The `serverInfo`, raw, if the server gave one.
     pub server_info: Option<Bytes>,
-    /// Its `instructions`, where it gave any.
+    /// The `instructions`, if the server gave any.
     pub instructions: Option<String>,
-    /// Another number after each start of the server.
+    /// The number of the server's start: changes with each one.
     pub generation: u64,
 }
 
 impl ServerHandshake {
-    /// A greeting in version `version` with `capabilities`.
+    /// Creates a handshake of protocol version `version` with `capabilities`. For an example, see [`Channel`].
     pub fn new(modern: bool, version: impl Into<String>, capabilities: Bytes) -> Self {
         Self {
             modern,
@@ -123,20 +179,27 @@ impl ServerHandshake {
 pub struct ChannelRequest {
     /// The method.
     pub method: Box<str>,
-    /// The params, a raw JSON object, in the era of the server.
+    /// The params: a raw JSON object in the protocol era of the server.
     pub params: Option<Bytes>,
-    /// How long the answer may take. Progress does not extend it.
+    /// The longest time until the response. Progress does not extend it.
     pub timeout: Duration,
-    /// Who answers the server's questions during this call, as a key that equals only that of the same conversation.
-    /// `None` if nobody can be asked.
+    /// The key of the client that answers the server's requests during this call, equal for one conversation only. `None`
+    /// if no client can be asked.
     pub requester_key: Option<Arc<str>>,
-    /// To which conversation it belongs, by a key that no other has. `None` if to none, such as what a gateway asks for
-    /// itself. Only a channel that [isolates conversations](Channel::isolates_conversations) looks at it.
+    /// The key of the conversation that the request belongs to. `None` for requests of the gateway itself. Only a channel
+    /// that [isolates conversations](Channel::isolates_conversations) looks at it.
     pub conversation: Option<Arc<str>>,
 }
 
 impl ChannelRequest {
-    /// A request of `method`, answered within `timeout` or failed.
+    /// Creates a request of `method` that fails without a response within `timeout`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use portolan_core::ChannelRequest;
+    ///
+    /// let request = ChannelRequest::new("tools/list", None, Duration::from_secs(30)).conversation("session-1");
+    /// ```
     pub fn new(method: impl Into<Box<str>>, params: Option<Bytes>, timeout: Duration) -> Self {
         Self {
             method: method.into(),
@@ -147,14 +210,14 @@ impl ChannelRequest {
         }
     }
 
-    /// The same, with who answers the server's questions during this call.
+    /// Sets the key of the client that answers the server's requests during this call.
     #[must_use]
     pub fn requester_key(mut self, requester_key: impl Into<Arc<str>>) -> Self {
         self.requester_key = Some(requester_key.into());
         self
     }
 
-    /// The same, of this conversation.
+    /// Sets the key of the conversation.
     #[must_use]
     pub fn conversation(mut self, conversation: impl Into<Arc<str>>) -> Self {
         self.conversation = Some(conversation.into());
@@ -162,7 +225,7 @@ impl ChannelRequest {
     }
 }
 
-/// A notification from a server, outside of any call.
+/// A notification from a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelNotification {
@@ -173,7 +236,11 @@ pub struct ChannelNotification {
 }
 
 impl ChannelNotification {
-    /// A notification of `method`.
+    /// Creates a notification of `method`.
+    ///
+    /// ```
+    /// let changed = portolan_core::ChannelNotification::new("notifications/tools/list_changed", None);
+    /// ```
     pub fn new(method: impl Into<Box<str>>, params: Option<Bytes>) -> Self {
         Self {
             method: method.into(),
@@ -182,43 +249,57 @@ impl ChannelNotification {
     }
 }
 
-/// What comes back for one call: any number of notifications and questions, then one answer.
+/// The events of one call: any number of notifications and requests of the server, then one response. For an example, see
+/// [`Channel`].
 pub struct Exchange {
     events: tokio::sync::mpsc::Receiver<ExchangeEvent>,
     call: Box<dyn CallHandle>,
 }
 
-/// The other side of an [`Exchange`], which belongs to the owner of the pipes. Its `Drop` cancels a call that is not
-/// answered yet.
+/// The channel's side of an [`Exchange`]: takes the client's responses to requests of the server. Its `Drop` cancels a call
+/// without a response.
+///
+/// ```
+/// use portolan_core::{CallHandle, RpcResponse};
+/// use tokio::sync::mpsc::UnboundedSender;
+///
+/// /// Hands responses on to the task that owns the pipes.
+/// struct Handle(UnboundedSender<(u64, RpcResponse)>);
+///
+/// impl CallHandle for Handle {
+///     fn respond(&self, key: u64, response: RpcResponse) {
+///         let _ = self.0.send((key, response));
+///     }
+/// }
+/// ```
 pub trait CallHandle: Send + Sync {
-    /// Brings the answer to a question of the server, by the key that came with it. A second answer, or one to a question
-    /// that is over, is dropped.
-    fn respond(&self, key: u64, answer: RpcResponse);
+    /// Takes the response to the request with this key. A second response, or one to an ended request, is dropped.
+    fn respond(&self, key: u64, response: RpcResponse);
 }
 
-/// A call in which nothing is asked.
+/// The handle of a call in which the server sends no requests.
 impl CallHandle for () {
-    fn respond(&self, _key: u64, _answer: RpcResponse) {}
+    fn respond(&self, _key: u64, _response: RpcResponse) {}
 }
 
-/// A step of an [`Exchange`].
+/// An event of an [`Exchange`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ExchangeEvent {
     /// A notification that belongs to the call, such as progress.
     Notification(ChannelNotification),
-    /// The server asks something, and waits for [`Exchange::respond`].
+    /// A request of the server, which waits for [`Exchange::respond`].
     ServerRequest(ServerRequest),
-    /// The end: the server's answer, or why there is none.
+    /// The last event: the server's response, or the error of the call.
     Response(Result<RpcResponse>),
 }
 
-/// What a legacy server asks of the client in the middle of a call: `elicitation/create`, `sampling/createMessage` or
+/// A request that a legacy server sends to the client during a call: `elicitation/create`, `sampling/createMessage` or
 /// `roots/list`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerRequest {
-    /// What its answer is given with; unique in its exchange.
+    /// The key for [`Exchange::respond`]; unique in its exchange.
     pub key: u64,
     /// The method.
     pub method: Box<str>,
@@ -227,7 +308,11 @@ pub struct ServerRequest {
 }
 
 impl ServerRequest {
-    /// A question of `method`, to be answered with `key`.
+    /// Creates a request of `method` with the key of its response.
+    ///
+    /// ```
+    /// let request = portolan_core::ServerRequest::new(1, "roots/list", None);
+    /// ```
     pub fn new(key: u64, method: impl Into<Box<str>>, params: Option<Bytes>) -> Self {
         Self {
             key,
@@ -237,17 +322,18 @@ impl ServerRequest {
     }
 }
 
-/// An answer, of a server or to one: a JSON-RPC result or a JSON-RPC error, raw.
+/// A JSON-RPC response, from a server or to one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RpcResponse {
-    /// The `result`.
+    /// The `result`, raw.
     Result(Bytes),
-    /// The `error` object.
+    /// The `error` object, raw.
     Error(Bytes),
 }
 
 impl Exchange {
-    /// An exchange that yields `events`. `call` is dropped with it: its `Drop` cancels a call that is not answered yet.
+    /// Creates an exchange that yields `events`. `call` is dropped with it, and its `Drop` cancels a call without a
+    /// response. For an example, see [`Channel`].
     pub fn new(events: tokio::sync::mpsc::Receiver<ExchangeEvent>, call: impl CallHandle + 'static) -> Self {
         Self {
             events,
@@ -255,22 +341,26 @@ impl Exchange {
         }
     }
 
-    /// Answers a question of the server.
-    pub fn respond(&self, key: u64, answer: RpcResponse) {
-        self.call.respond(key, answer);
+    /// Responds to the request of the server with this key.
+    pub fn respond(&self, key: u64, response: RpcResponse) {
+        self.call.respond(key, response);
     }
 
-    /// The next step; `None` after the answer.
+    /// Returns the next event; `None` after the response.
     pub async fn next(&mut self) -> Option<ExchangeEvent> {
         self.events.recv().await
     }
 
-    /// The next step, for whoever polls.
+    /// Polls for the next event.
     pub fn poll_next(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<ExchangeEvent>> {
         self.events.poll_recv(cx)
     }
 
-    /// The answer, past all notifications. Questions are not answered.
+    /// Returns the response and skips all events before it. Requests of the server get no response.
+    ///
+    /// # Errors
+    ///
+    /// The error of the call, or [`Error::NotReady`](crate::Error::NotReady) if the channel is gone.
     pub async fn answer(mut self) -> Result<RpcResponse> {
         while let Some(event) = self.next().await {
             if let ExchangeEvent::Response(answer) = event {
@@ -280,7 +370,7 @@ impl Exchange {
         Err(crate::Error::NotReady {
             what: "server",
             name: String::new(),
-            failure: crate::Failure::new(crate::FailureKind::Stopped, "its owner is gone"),
+            failure: crate::Failure::new(crate::FailureKind::Stopped, "its channel is gone"),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The error type of all contracts.
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::failure::{Failure, seconds};
 
@@ -332,12 +332,6 @@ impl fmt::Debug for Error {
                 .field("source", &Chain(&**source))
                 .finish(),
         }
-    }
-}
-
-impl From<Infallible> for Error {
-    fn from(never: Infallible) -> Self {
-        match never {}
     }
 }
 

@@ -1,4 +1,4 @@
-//! A gateway: a named endpoint for MCP clients; and the trait of what serves it.
+//! Gateways: named endpoints for MCP clients.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -7,37 +7,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::{GatewayName, Install, InstallName, Labels, Result, ServerName, ServerSpec, ToolName};
 
-/// A named client-facing endpoint, as the registry keeps it.
+/// The specification of a gateway: a named endpoint for MCP clients.
+///
+/// ```
+/// use portolan_core::{GatewayName, GatewaySpec, Selection};
+///
+/// let mut gateway = GatewaySpec::new(GatewayName::parse("default")?);
+/// gateway.selection = Selection::All;
+/// # Ok::<(), portolan_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GatewaySpec {
-    /// Its name, and the last part of its path: `/mcp/<name>`.
+    /// The name, which is also the last part of the path: `/mcp/<name>`.
     pub name: GatewayName,
-    /// What it is for; sent to clients as `instructions`.
+    /// The text that clients get as `instructions`.
     #[serde(default)]
     pub instructions: Option<String>,
-    /// How tools are named towards clients.
+    /// The naming of tools and prompts.
     #[serde(default)]
     pub naming: Naming,
-    /// How resources are named towards clients.
+    /// The naming of resources.
     #[serde(default, rename = "uris")]
     pub resource_naming: ResourceNaming,
-    /// Names of their own that tools and prompts have here, in place of those that `naming` makes. Of two with one name the
-    /// first counts; one of a server that the gateway does not have means nothing.
+    /// Names of single tools and prompts that replace those that `naming` makes. Of two aliases with one name the first
+    /// counts; an alias for a server that the gateway does not have is ignored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<Alias>,
-    /// Where its tools come from.
+    /// The servers behind the gateway.
     #[serde(default)]
     pub selection: Selection,
-    /// What organises it, and what [`Selection::ByLabels`] chooses by.
+    /// The labels, by which [`Selection::ByLabels`] selects servers.
     #[serde(default)]
     pub labels: Labels,
-    /// Request headers that are passed on upstream. Hop-by-hop and `Mcp-*` names never are.
+    /// The names of request headers that are passed on to servers. Hop-by-hop and `Mcp-*` headers never are.
     #[serde(default)]
     pub passthrough: Vec<String>,
 }
 
-/// How a gateway names tools.
+/// The naming of a gateway's tools and prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -45,57 +53,64 @@ pub enum Naming {
     /// `<server>__<tool>`, within 64 characters.
     #[default]
     Prefix,
-    /// As their servers name them. Of two servers with the same tool, the first by name keeps it.
+    /// The name that the server gives. Of two servers with the same tool, the first by name keeps it.
     Plain,
 }
 
-/// How a gateway names resources and resource templates.
+/// The naming of a gateway's resources and resource templates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ResourceNaming {
-    /// By the URIs that their servers have for them. Of two servers with the same URI, the first by name keeps it; a resource
-    /// that no server lists is asked for at one after the other.
+    /// The URI that the server gives. Of two servers with the same URI, the first by name keeps it; for a URI that no server
+    /// lists, the gateway asks one server after the other.
     #[default]
     Plain,
-    /// With the name of the server in the URI: `file:///a` of the server `notes` is `mcp+notes+file:///a`, and
-    /// `ui://chart` is `ui://notes/chart`. Every URI says whose it is, so that all resources of all servers can be had.
+    /// The URI with the name of the server: `file:///a` of the server `notes` is `mcp+notes+file:///a`, and `ui://chart` is
+    /// `ui://notes/chart`. So all resources of all servers are reachable.
     ///
-    /// URIs are rewritten where the protocol says that they are such: in lists, in links and embedded resources of results, in
-    /// subscriptions, in references for completion, and where a tool names its app. In structured content, in texts and in
-    /// arguments of tools they stay as they are. What is written in no such way is no resource of the gateway.
+    /// URIs are rewritten in the members that the protocol defines as URIs: in lists, in links and embedded resources of
+    /// results, in subscriptions, in references for completion, and where a tool names its app. In structured content, in
+    /// texts and in arguments of tools they stay unchanged. The gateway has no resource under another URI.
     Prefix,
 }
 
-/// The name of a tool or a prompt in one gateway.
+/// A name for one tool or prompt in one gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Alias {
-    /// What clients call it.
+    /// The name towards clients.
     pub name: ToolName,
-    /// The server that has it.
+    /// The server.
     pub server: ServerName,
-    /// What its server calls it.
+    /// The name that the server gives.
     pub own: ToolName,
 }
 
 impl Alias {
-    /// `own` of `server`, called `name`.
+    /// Creates the name `name` for the tool or prompt `own` of `server`.
+    ///
+    /// ```
+    /// use portolan_core::{Alias, ServerName, ToolName};
+    ///
+    /// let alias = Alias::new(ToolName::parse("search")?, ServerName::parse("docs")?, ToolName::parse("find_pages")?);
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn new(name: ToolName, server: ServerName, own: ToolName) -> Self {
         Self { name, server, own }
     }
 }
 
-/// Where a gateway's tools come from.
+/// The selection of the servers behind a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Selection {
-    /// Exactly these.
+    /// These assignments.
     Assigned(Vec<Assignment>),
     /// All servers that share a label with the gateway.
     ByLabels,
-    /// Everything that the caller can reach.
+    /// All servers that have an install for the caller.
     All,
 }
 
@@ -105,22 +120,31 @@ impl Default for Selection {
     }
 }
 
-/// A place in a gateway for the tools of one server.
+/// The assignment of a server's tools to a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Assignment {
-    /// The server whose tools these are.
+    /// The server.
     pub server: ServerName,
-    /// The install that serves every call; without one, it is resolved for the caller of each.
+    /// The install that serves every call; `None` to resolve it from the caller of each call.
     #[serde(default)]
     pub install: Option<InstallName>,
-    /// These tools only; without a list, all of them.
+    /// The tools; `None` for all.
     #[serde(default)]
     pub tools: Option<Vec<ToolName>>,
 }
 
 impl Assignment {
-    /// All tools of one install, for every caller who may use it.
+    /// Assigns all tools of one install, for every caller who may use it.
+    ///
+    /// ```
+    /// use portolan_core::{Assignment, Clock, Install, InstallName, Owner, ServerName, SystemClock};
+    ///
+    /// let name = InstallName::new(&SystemClock);
+    /// let install = Install::new(name, ServerName::parse("docs")?, Owner::Org, SystemClock.now());
+    /// assert_eq!(Assignment::pinned(&install).install, Some(name));
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn pinned(install: &Install) -> Self {
         Self {
             server: install.server.clone(),
@@ -129,7 +153,14 @@ impl Assignment {
         }
     }
 
-    /// All tools of a server; which install serves a call is resolved from its caller.
+    /// Assigns all tools of a server; the install that serves a call is resolved from its caller.
+    ///
+    /// ```
+    /// use portolan_core::{Assignment, ServerName};
+    ///
+    /// assert_eq!(Assignment::resolved(ServerName::parse("docs")?).install, None);
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn resolved(server: ServerName) -> Self {
         Self {
             server,
@@ -140,7 +171,7 @@ impl Assignment {
 }
 
 impl GatewaySpec {
-    /// A gateway without tools.
+    /// Creates a gateway without servers. For an example, see [`GatewaySpec`].
     pub fn new(name: GatewayName) -> Self {
         Self {
             name,
@@ -155,32 +186,39 @@ impl GatewaySpec {
     }
 }
 
-/// What a gateway serves from: its spec, and everything that it may route to. Built from the registry, whole.
+/// All that a gateway serves from: its spec and its routes. The orchestrator builds it from the registry.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Publication {
     /// The gateway.
     pub gateway: GatewaySpec,
-    /// The servers behind it, sorted by name, each with the installs that may serve it.
+    /// The servers behind it, sorted by name, each with the installs that serve it.
     pub routes: Vec<Route>,
 }
 
-/// One server behind a gateway.
+/// The route of a gateway to one server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Route {
     /// The server.
     pub server: Arc<ServerSpec>,
-    /// The ready installs that may serve it, sorted by name: a pinned one, or all for resolution by caller.
+    /// The ready installs, sorted by name: a pinned one, or all from which one is resolved for each caller.
     pub installs: Vec<Arc<Install>>,
-    /// Whether the assignment pins the one install.
+    /// `true` if the assignment pins the one install.
     pub pinned: bool,
-    /// These tools only.
+    /// The tools; `None` for all.
     pub tools: Option<Vec<ToolName>>,
 }
 
 impl Publication {
-    /// A publication of `gateway` with `routes`.
+    /// Creates a publication of `gateway` with `routes`, and sorts them.
+    ///
+    /// ```
+    /// use portolan_core::{GatewayName, GatewaySpec, Publication};
+    ///
+    /// let publication = Publication::new(GatewaySpec::new(GatewayName::parse("default")?), Vec::new());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn new(gateway: GatewaySpec, mut routes: Vec<Route>) -> Self {
         routes.sort_by(|a, b| a.server.name.cmp(&b.server.name));
         Self { gateway, routes }
@@ -188,7 +226,16 @@ impl Publication {
 }
 
 impl Route {
-    /// All tools of `server`, served by `installs`.
+    /// Creates a route to all tools of `server`, served by `installs`, and sorts them.
+    ///
+    /// ```
+    /// use portolan_core::{Route, ServerSpec};
+    ///
+    /// let server = ServerSpec::remote("docs", "https://docs.example.com/mcp")?;
+    /// let route = Route::new(server.into(), Vec::new(), false);
+    /// assert!(route.tools.is_none());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn new(server: Arc<ServerSpec>, mut installs: Vec<Arc<Install>>, pinned: bool) -> Self {
         installs.sort_by_key(|install| install.name);
         Self {
@@ -204,20 +251,44 @@ impl Route {
 ///
 /// # Contract
 ///
-/// - `publish` replaces what stood under the gateway's name, whole: a call sees the old publication or the new one,
-///   never a mixture. When it returns, new calls see the new one.
-/// - Publishing the same again changes nothing that a client can see; in particular no list-changed is sent.
-/// - Calls that are under way keep the publication that they began with.
-/// - `withdraw` makes the gateway unknown to new calls. Withdrawing what is not there succeeds.
+/// - `publish` replaces the publication of the gateway as a whole: a call sees the old one or the new one, never a mixture.
+///   When it returns, new calls see the new one.
+/// - Publishing an equal publication again changes nothing that a client can see; in particular no list-changed
+///   notification is sent.
+/// - A call keeps the publication that it began with.
+/// - `withdraw` makes the gateway unknown to new calls. Withdrawing an unknown one succeeds.
+///
+/// ```
+/// use portolan_core::{Gateway, GatewayName, GatewaySpec, Publication, memory::MemoryGateway};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+/// let (gateway, name) = (MemoryGateway::new(), GatewayName::parse("default")?);
+/// gateway.publish(Publication::new(GatewaySpec::new(name.clone()), Vec::new())).await?;
+/// assert_eq!(gateway.published().await?, [name]);
+/// # Ok::<(), portolan_core::Error>(())
+/// # }).expect("a gateway");
+/// ```
 #[async_trait]
 pub trait Gateway: Debug + Send + Sync {
     /// Serves `publication` from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) for a publication that cannot be served.
     async fn publish(&self, publication: Publication) -> Result<()>;
 
-    /// Serves the gateway `name` no longer.
+    /// Stops serving the gateway `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if a gateway on another machine cannot be reached.
     async fn withdraw(&self, name: &GatewayName) -> Result<()>;
 
-    /// The gateways that are served, sorted by name.
+    /// Returns the names of the served gateways, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if a gateway on another machine cannot be reached.
     async fn published(&self) -> Result<Vec<GatewayName>>;
 }
 
@@ -226,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_stored_before_a_field_was_there_is_read_with_its_default() {
+    fn missing_fields_get_defaults() {
         let spec: GatewaySpec = serde_json::from_str(r#"{"name":"g","of_later":1}"#).expect("a spec");
         assert_eq!(spec, GatewaySpec::new(GatewayName::parse("g").expect("a name")));
         assert_eq!(

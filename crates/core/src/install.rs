@@ -1,4 +1,4 @@
-//! An install: a server connected for one owner.
+//! Installs: servers connected for one owner.
 
 use std::collections::BTreeMap;
 
@@ -7,53 +7,63 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CredentialKey, Failure, FieldKey, InstallName, Owner, Secret, ServerName, Tool};
 
-/// A server connected for one owner. It holds the answers and names the secrets.
+/// An install: a server connected for one owner. It holds the answers and the keys of the secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Install {
-    /// Its name.
+    /// The name.
     pub name: InstallName,
-    /// The server that it was made from.
+    /// The server.
     pub server: ServerName,
-    /// Whose it is.
+    /// The owner.
     pub owner: Owner,
-    /// The answers that are no secrets.
+    /// The answers to fields that are no secrets.
     pub answers: BTreeMap<FieldKey, String>,
-    /// Where the secret answers are kept.
+    /// The keys of the secret answers in the credential store.
     pub secrets: BTreeMap<FieldKey, CredentialKey>,
-    /// How far it is.
+    /// The state.
     pub state: InstallState,
-    /// What it can do, as it said when it was last asked.
+    /// The tools that the server listed when it was last asked.
     pub tools: Vec<Tool>,
-    /// When it was made.
+    /// The time of its creation.
     pub created: Timestamp,
-    /// When it was last changed.
+    /// The time of its last change.
     pub updated: Timestamp,
 }
 
-/// How far an install is.
+/// The state of an install.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 #[non_exhaustive]
 pub enum InstallState {
-    /// Its name is taken, and nothing else was written yet: the first of two steps that make one install of two racing
-    /// ones. See `orchestrator`.
+    /// The name is reserved and nothing else is written yet: the first of the two steps that make one install of two
+    /// racing requests. See [`orchestrator`](crate::orchestrator).
     Reserved,
-    /// Recorded; not ready yet. Installing again goes on from here.
+    /// Recorded and not ready yet. Installing again continues from here.
     Pending,
-    /// Its tools are known.
+    /// The tools are known, and it may be called.
     Ready,
-    /// It could not be made ready. Installing again tries again.
+    /// It did not become ready. Installing again retries.
     Failed {
-        /// Why.
+        /// The failure.
         failure: Failure,
     },
-    /// It is on its way out. Removing again goes on from here.
+    /// It is being removed. Removing again continues from here.
     Removing,
 }
 
 impl Install {
-    /// A new install of `server` for `owner`, pending.
+    /// Creates a pending install of `server` for `owner`.
+    ///
+    /// ```
+    /// use portolan_core::{Clock, Install, InstallName, Owner, ServerName, SystemClock};
+    ///
+    /// let name = InstallName::new(&SystemClock);
+    /// let install = Install::new(name, ServerName::parse("github")?, Owner::Org, SystemClock.now());
+    /// assert_eq!(install.title(), "\"github\" for the organisation");
+    /// assert!(!install.is_ready());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn new(name: InstallName, server: ServerName, owner: Owner, now: Timestamp) -> Self {
         Self {
             name,
@@ -68,18 +78,18 @@ impl Install {
         }
     }
 
-    /// What people call it: `"github" for team "web"`.
+    /// Returns a title for people: `"github" for team "web"`.
     pub fn title(&self) -> String {
         format!("{:?} for {}", self.server.as_str(), self.owner)
     }
 
-    /// Whether its tools are known and it may be called.
+    /// Returns `true` if the tools are known and it may be called.
     pub fn is_ready(&self) -> bool {
         self.state == InstallState::Ready
     }
 }
 
-/// What an installer answered.
+/// The answers to the fields of a server, given at install.
 ///
 /// ```
 /// let answers = portolan_core::Answers::new().set("region", "eu").secret("api_key", "s3cr3t");
@@ -92,31 +102,35 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// No answers.
+    /// Creates an empty set of answers.
+    ///
+    /// ```
+    /// assert!(portolan_core::Answers::new().plain().is_empty());
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same, with an answer to a field that is no secret.
+    /// Sets the answer to a field that is no secret.
     #[must_use]
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.plain.insert(key.into(), value.into());
         self
     }
 
-    /// The same, with an answer to a secret field.
+    /// Sets the answer to a secret field.
     #[must_use]
     pub fn secret(mut self, key: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.secret.insert(key.into(), value.into());
         self
     }
 
-    /// The answers that are no secrets.
+    /// Returns the answers that are no secrets.
     pub fn plain(&self) -> &BTreeMap<String, String> {
         &self.plain
     }
 
-    /// The secret answers.
+    /// Returns the secret answers.
     pub fn secrets(&self) -> &BTreeMap<String, Secret> {
         &self.secret
     }

@@ -1,4 +1,4 @@
-//! Labels: pairs that organise the catalogue and choose servers for gateways.
+//! Labels of servers and gateways.
 
 use std::collections::BTreeMap;
 
@@ -6,32 +6,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// A set of `key: value` pairs; at most 64, keys and values at most 128 bytes each.
+/// A set of `key: value` labels, by which gateways select servers; at most 64, of at most 128 bytes per key and value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub struct Labels(BTreeMap<String, String>);
 
 impl Labels {
-    /// The most pairs in one set.
+    /// The most labels in one set.
     pub const MAX: usize = 64;
 
-    /// Checks the pairs and makes a set of them. A key given twice keeps its last value.
+    /// Creates a set of labels. Of a key that is given twice the last value counts.
+    ///
+    /// ```
+    /// use portolan_core::Labels;
+    ///
+    /// let labels = Labels::new([("team", "web"), ("stage", "prod")])?;
+    /// assert_eq!(labels.iter().next(), Some(("stage", "prod")));
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for more than [`Labels::MAX`] labels, or a key or value that is empty, longer than 128 bytes or
+    /// has control characters.
     pub fn new<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Result<Self> {
         let pairs: BTreeMap<String, String> = pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
         Self::try_from(pairs)
     }
 
-    /// Whether at least one `key: value` pair stands in both sets.
+    /// Returns `true` if at least one label is in both sets.
     pub fn shares_a_pair_with(&self, other: &Self) -> bool {
         self.0.iter().any(|(key, value)| other.0.get(key) == Some(value))
     }
 
-    /// The pairs, sorted by key.
+    /// Iterates over the labels, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Whether there are no pairs.
+    /// Returns `true` if there are no labels.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -73,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_shared_when_key_and_value_are() {
+    fn equal_key_and_value_are_shared() {
         let web = labels(&[("team", "web"), ("stage", "prod")]);
         assert!(web.shares_a_pair_with(&labels(&[("stage", "prod"), ("team", "data")])));
         assert!(!web.shares_a_pair_with(&labels(&[("team", "prod"), ("web", "team")])));
@@ -83,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_bounded_in_number_and_length() {
+    fn number_and_length_are_bounded() {
         let many = |count: usize| Labels::new((0..count).map(|n| (n.to_string(), "v")));
         assert!(many(Labels::MAX).is_ok() && many(Labels::MAX + 1).is_err());
         let long = "x".repeat(129);
@@ -99,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_key_given_twice_is_kept_and_stored_labels_are_checked_again() {
+    fn last_value_wins_and_storage_is_checked() {
         assert_eq!(
             labels(&[("k", "1"), ("k", "2")]).iter().collect::<Vec<_>>(),
             [("k", "2")]

@@ -2,8 +2,8 @@
 //!
 //! A **server** is an entry of the catalogue; an **install** is a server connected for one owner; a **runtime** runs
 //! self-hosted installs; a **gateway** is the endpoint that MCP clients call. Each part is a trait with a *Contract*
-//! section in its doc, an in-memory backend in [`memory`] that is the reference reading of it, and a suite in
-//! `conformance` (feature `conformance`) that every backend passes, also those that hosts write.
+//! section in its documentation, a reference implementation in [`memory`], and a suite in `conformance` (feature
+//! `conformance`) that every implementation passes, also those of hosts.
 
 mod audit;
 mod auth;

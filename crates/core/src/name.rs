@@ -1,4 +1,4 @@
-//! Names: checked once, when they are made, so that nothing below checks them again.
+//! Names, which are checked when they are created and never again.
 
 use std::{borrow::Borrow, fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// A slug: 1 to `max` characters of `a-z 0-9 -`, beginning and ending with a letter or digit, without `--`.
+/// Checks a slug: 1 to `max` characters of `a-z 0-9 -`, beginning and ending with a letter or digit, without `--`.
 fn check_slug(field: &'static str, text: &str, max: usize) -> Result<()> {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     let fits = text.len() <= max
@@ -29,7 +29,7 @@ fn check_slug(field: &'static str, text: &str, max: usize) -> Result<()> {
     ))
 }
 
-/// Text that comes from elsewhere (an identity provider, a server): 1 to `max` bytes without control characters.
+/// Checks text from an identity provider or a server: 1 to `max` bytes without control characters.
 fn check_foreign(field: &'static str, text: &str, max: usize) -> Result<()> {
     if !text.is_empty() && text.len() <= max && !text.chars().any(char::is_control) {
         return Ok(());
@@ -43,7 +43,7 @@ fn check_foreign(field: &'static str, text: &str, max: usize) -> Result<()> {
     ))
 }
 
-/// A scope token (RFC 6749 3.3): 1 to `max` printable ASCII characters without space, `"` and `\`.
+/// Checks a scope token (RFC 6749 3.3): 1 to `max` printable ASCII characters without space, `"` and `\`.
 fn check_scope(field: &'static str, text: &str, max: usize) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
     if !text.is_empty() && text.len() <= max && text.bytes().all(fits) {
@@ -74,17 +74,29 @@ macro_rules! name {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// The most bytes that this name may have.
+            /// The most bytes of this name.
             pub const MAX_LEN: usize = $max;
 
-            /// Checks `text` and makes the name of it, or says what would fit.
+            /// Parses a name.
+            ///
+            /// ```
+            #[doc = concat!("use portolan_core::", stringify!($name), ";")]
+            ///
+            #[doc = concat!("assert_eq!(", stringify!($name), "::parse(\"example\")?.as_str(), \"example\");")]
+            #[doc = concat!("assert!(", stringify!($name), "::parse(\"\").is_err());")]
+            /// # Ok::<(), portolan_core::Error>(())
+            /// ```
+            ///
+            /// # Errors
+            ///
+            /// [`Error::Invalid`](crate::Error::Invalid), which says what is valid.
             pub fn parse(text: impl AsRef<str>) -> Result<Self> {
                 let text = text.as_ref();
                 $check($field, text, $max)?;
                 Ok(Self(text.into()))
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -146,16 +158,16 @@ name! {
     GatewayName, "gateway name", 63, check_slug
 }
 name! {
-    /// A person, as the host or its identity provider names them. At most 256 bytes.
+    /// The name of a person, as the host or its identity provider gives it. At most 256 bytes.
     UserId, "user id", 256, check_foreign
 }
 name! {
-    /// A team, as the host or its identity provider names it. At most 256 bytes.
+    /// The name of a team, as the host or its identity provider gives it. At most 256 bytes.
     TeamId, "team id", 256, check_foreign
 }
 name! {
-    /// A tool as its server names it. At most 256 bytes: more than the 128 that the specification suggests
-    /// (2026-07-28, server/tools), because servers exist that do not keep to it.
+    /// The name of a tool, as its server gives it. At most 256 bytes: more than the 128 that the specification recommends
+    /// (2026-07-28, server/tools), because some servers exceed them.
     ToolName, "tool name", 256, check_foreign
 }
 name! {
@@ -164,23 +176,29 @@ name! {
     Scope, "scope", 256, check_scope
 }
 name! {
-    /// A role of a caller, as the host or its identity provider names it. At most 256 bytes.
+    /// The name of a role, as the host or its identity provider gives it. At most 256 bytes.
     Role, "role", 256, check_foreign
 }
 name! {
-    /// The key of a field that a server asks for at install. At most 64 bytes.
+    /// The key of a field of a server. At most 64 bytes.
     FieldKey, "field key", 64, check_foreign
 }
 
 /// The name of an install: unique, never used again, stable through restarts.
 ///
-/// It is a UUID (v7), so that names sort by age and tell nothing about their owner.
+/// It is a UUID (version 7, RFC 9562), so that names sort by age and show nothing of their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InstallName(Uuid);
 
 impl InstallName {
-    /// A new name, of the time that `clock` tells.
+    /// Creates a new name at the time of `clock`.
+    ///
+    /// ```
+    /// use portolan_core::{InstallName, SystemClock};
+    ///
+    /// assert_ne!(InstallName::new(&SystemClock), InstallName::new(&SystemClock));
+    /// ```
     pub fn new(clock: &dyn crate::Clock) -> Self {
         let now = clock.now();
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
@@ -189,14 +207,24 @@ impl InstallName {
         Self(Uuid::new_v7(time))
     }
 
-    /// Reads a name that was written by `Display`.
+    /// Parses the text that `Display` gives.
+    ///
+    /// ```
+    /// let name = portolan_core::InstallName::parse("01890a5d-ac96-774b-bcce-b302099a8057")?;
+    /// assert_eq!(name.to_string(), "01890a5d-ac96-774b-bcce-b302099a8057");
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if `text` is no UUID.
     pub fn parse(text: &str) -> Result<Self> {
         Uuid::parse_str(text)
             .map(Self)
             .map_err(|_| Error::invalid("install name", format!("{:?} is no UUID", shorten(text))))
     }
 
-    /// The UUID itself.
+    /// Returns the UUID.
     pub fn as_uuid(&self) -> Uuid {
         self.0
     }
@@ -219,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slugs_are_checked_when_made() {
+    fn slugs_are_checked() {
         for good in ["a", "everything", "a-b-9", &"x".repeat(40)] {
             assert!(ServerName::parse(good).is_ok(), "{good}");
         }
@@ -229,13 +257,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_control_characters_is_refused() {
+    fn control_characters_are_refused() {
         assert!(UserId::parse("a\nb").is_err());
         assert!(UserId::parse("alice@example.com").is_ok());
     }
 
     #[test]
-    fn a_stored_name_is_checked_again() {
+    fn stored_name_is_checked() {
         assert!(serde_json::from_str::<ServerName>("\"Not A Slug\"").is_err());
     }
 }

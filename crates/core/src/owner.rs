@@ -1,4 +1,4 @@
-//! The owner of an install.
+//! Owners of installs.
 
 use std::fmt;
 

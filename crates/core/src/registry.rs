@@ -1,4 +1,4 @@
-//! The registry: what is approved, installed and published.
+//! The registry of servers, installs, gateways and token grants.
 
 use std::{fmt::Debug, num::NonZeroU64};
 
@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{GatewayName, GatewaySpec, Install, InstallName, Result, ServerName, ServerSpec, TokenDigest, TokenGrant};
 
-/// Where a record stands.
+/// The key of a record: its kind and its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Key {
-    /// A catalogue entry.
+    /// The key of a catalogue entry.
     Server(ServerName),
-    /// An install.
+    /// The key of an install.
     Install(InstallName),
-    /// A gateway.
+    /// The key of a gateway.
     Gateway(GatewayName),
-    /// A static token, by its digest.
+    /// The key of a token grant: the digest of the token.
     Token(TokenDigest),
 }
 
@@ -38,7 +38,7 @@ pub enum RecordKind {
     Token,
 }
 
-/// What a registry keeps. Never a secret.
+/// A registry record. It never holds a secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -53,51 +53,55 @@ pub enum Record {
     Install(Install),
     /// A gateway.
     Gateway(GatewaySpec),
-    /// What a static token opens.
+    /// The grant of a static token.
     Token(TokenGrant),
 }
 
-/// A record with the version that it has now.
+/// A stored value with its version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Versioned<T> {
-    /// What is kept.
+    /// The value.
     pub value: T,
     /// Its version.
     pub version: Version,
 }
 
-/// The version of a record or secret: another one after each change. Only equality means something.
+/// The version of a record or secret: changes with each write. Only equality has a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Version(pub NonZeroU64);
 
-/// A place in the change feed. Later changes have greater ones; `Revision(0)` stands before the first.
+/// A position in the change feed. Later changes have greater revisions; `Revision(0)` is before the first change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Revision(pub u64);
 
-/// What must be true for a change to happen.
+/// The condition of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// Nothing: last one wins.
+    /// No condition: the last write wins.
     None,
-    /// There is nothing under this key.
+    /// Nothing is stored under the key.
     Absent,
-    /// What is there has this version.
+    /// The stored value has this version.
     Version(Version),
 }
 
-/// Which part of a list is wanted.
+/// The requested part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Keys after this one.
+    /// The key before the first one of the page; `None` for the first page.
     pub after: Option<Key>,
-    /// This many at the most; a backend may give fewer, but never none while there are more.
+    /// The most records. A backend may give fewer, but never none while there are more.
     pub limit: usize,
 }
 
 impl Page {
-    /// The first page, of at most 500.
+    /// Requests the first page, of at most 500 records.
+    ///
+    /// ```
+    /// assert_eq!(portolan_core::Page::first().limit, 500);
+    /// ```
     pub fn first() -> Self {
         Self {
             after: None,
@@ -105,7 +109,15 @@ impl Page {
         }
     }
 
-    /// The page after `key`, of at most 500.
+    /// Requests the page after `key`, of at most 500 records.
+    ///
+    /// ```
+    /// use portolan_core::{Key, Page, ServerName};
+    ///
+    /// let page = Page::after(Key::Server(ServerName::parse("github")?));
+    /// assert!(page.after.is_some());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn after(key: Key) -> Self {
         Self {
             after: Some(key),
@@ -114,17 +126,17 @@ impl Page {
     }
 }
 
-/// That something changed. What it is now is for `get` to tell.
+/// An entry of the change feed: the key of a record that was written or removed. [`Registry::get`] gives its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Its place in the feed.
+    /// The position in the feed.
     pub revision: Revision,
-    /// What changed: put or removed.
+    /// The key of the record.
     pub key: Key,
 }
 
 impl Record {
-    /// Where this record stands.
+    /// Returns the key of this record.
     pub fn key(&self) -> Key {
         match self {
             Self::Server(server) => Key::Server(server.name.clone()),
@@ -136,7 +148,7 @@ impl Record {
 }
 
 impl Key {
-    /// The kind of record under this key.
+    /// Returns the kind of the record under this key.
     pub fn kind(&self) -> RecordKind {
         match self {
             Self::Server(_) => RecordKind::Server,
@@ -146,7 +158,7 @@ impl Key {
         }
     }
 
-    /// The name of the thing under this key, as text that sorts as keys of one kind do.
+    /// Returns the name in this key as text, which sorts as keys of one kind do.
     pub fn name(&self) -> String {
         match self {
             Self::Server(name) => name.to_string(),
@@ -156,7 +168,18 @@ impl Key {
         }
     }
 
-    /// Reads what [`Key::name`] wrote, for backends that keep names as text.
+    /// Parses the text that [`Key::name`] gives, for backends that store names as text.
+    ///
+    /// ```
+    /// use portolan_core::{Key, RecordKind};
+    ///
+    /// assert_eq!(Key::parse(RecordKind::Server, "github")?.name(), "github");
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) if `name` is no name of this kind.
     pub fn parse(kind: RecordKind, name: &str) -> Result<Self> {
         Ok(match kind {
             RecordKind::Server => Self::Server(ServerName::parse(name)?),
@@ -168,7 +191,7 @@ impl Key {
 }
 
 impl RecordKind {
-    /// What a record of this kind is called in messages, and in stores.
+    /// Returns the name of this kind in messages and in stores: `server`, `install`, …
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Server => "server",
@@ -179,9 +202,9 @@ impl RecordKind {
     }
 }
 
-/// Keeps servers, installs, gateways and token grants.
+/// Stores servers, installs, gateways and token grants.
 ///
-/// For implementors: five methods over keys and whole records. Callers use the typed methods of
+/// Implementors write five methods over keys and whole records. Callers use the typed methods of
 /// [`RegistryExt`](crate::RegistryExt).
 ///
 /// # Contract
@@ -189,35 +212,66 @@ impl RecordKind {
 /// - `get` after a `put` that returned sees that put or a later one.
 /// - `put` checks its precondition and writes in one step: of two racing puts with the same precondition other than
 ///   [`Precondition::None`], exactly one succeeds and the other fails with [`Error::Conflict`](crate::Error::Conflict).
-/// - Each put gives the record another version than it ever had, also after it was removed and put again.
-/// - A put that fails has written nothing, and neither has one whose future was dropped before it returned `Ok`,
-///   or else it has written everything.
-/// - `remove` follows the same precondition; removing what is not there succeeds unless a version is asked for, which is
-///   a conflict.
-/// - `list` gives records of one kind in the order of their keys, beginning after `page.after`, whether or not a record
-///   stands under that key; at most `limit`, and an empty page only at the end. `limit` 0 is refused as invalid.
-/// - `changes` begins with every change after `since`, in order, and goes on with those to come; a change is in it when
-///   the `put` or `remove` that made it has returned. It may leave out a change to a key that changed again later, and
-///   never leaves out the last one. A removal of what was not there is no change.
-/// - A registry may forget removals beyond a documented bound. A reader whose `since` is older than one that was
-///   forgotten, and not 0, gets [`Error::Conflict`](crate::Error::Conflict) as the first item; it opens the feed at
-///   `Revision(0)` and then lists what there is.
+/// - Each put gives the record a version that it never had, also after it was removed and put again.
+/// - A put that fails has written nothing. One whose future is dropped before it returns has written everything or
+///   nothing.
+/// - `remove` checks the same precondition. Removing an absent record succeeds, unless a version is asked for, which is a
+///   conflict.
+/// - `list` gives records of one kind in the order of their keys, beginning after `page.after`, whether or not there is a
+///   record under that key; at most `limit`, and an empty page only at the end. `limit` 0 is invalid.
+/// - `changes` yields every change after `since`, in order, and then those to come; a change is in it when the `put` or
+///   `remove` that made it has returned. It may leave out a change to a key that changed again later, and never leaves out
+///   the last one. Removing an absent record is no change.
+/// - A registry may forget removals beyond a documented bound. A reader whose `since` is not 0 and older than a forgotten
+///   removal gets [`Error::Conflict`](crate::Error::Conflict) as the first item; it opens the feed again at `Revision(0)`
+///   and then lists all records.
 /// - Records come back as they were put, byte for byte where they hold raw JSON.
+///
+/// ```
+/// use portolan_core::{Precondition, Registry, RegistryExt, ServerSpec, memory::MemoryRegistry};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+/// let (registry, server) = (MemoryRegistry::new(), ServerSpec::remote("docs", "https://docs.example.com/mcp")?);
+/// let name = server.name.clone();
+/// let version = registry.put(server.into(), Precondition::Absent).await?;
+/// assert_eq!(registry.server(&name).await?.version, version);
+/// # Ok::<(), portolan_core::Error>(())
+/// # }).expect("a record");
+/// ```
 #[async_trait]
 pub trait Registry: Debug + Send + Sync {
-    /// The record under `key`.
+    /// Returns the record under `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend) of the store.
     async fn get(&self, key: &Key) -> Result<Option<Versioned<Record>>>;
 
-    /// Writes `record` under its key and gives its new version.
+    /// Writes `record` under its key and returns its new version.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Conflict`](crate::Error::Conflict) if the precondition does not hold.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend) of the store.
     async fn put(&self, record: Record, when: Precondition) -> Result<Version>;
 
-    /// Removes what stands under `key`.
+    /// Removes the record under `key`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Conflict`](crate::Error::Conflict) if the precondition does not hold.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend) of the store.
     async fn remove(&self, key: &Key, when: Precondition) -> Result<()>;
 
-    /// Records of one kind, in the order of their keys.
+    /// Returns a page of the records of one kind, in the order of their keys.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Invalid`](crate::Error::Invalid) for the limit 0.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend) of the store.
     async fn list(&self, kind: RecordKind, page: Page) -> Result<Vec<Versioned<Record>>>;
 
-    /// Changes after `since`, and those to come. The stream ends when the registry does, or with an error, after which
-    /// it is opened again from the last revision seen.
+    /// Returns a stream of the changes after `since` and of those to come. It ends with the registry, or with an error,
+    /// after which the reader opens it again from the last revision that it has seen.
     fn changes(&self, since: Revision) -> BoxStream<'static, Result<Change>>;
 }

@@ -1,4 +1,4 @@
-//! The registry as its callers see it: typed.
+//! Typed methods over a registry.
 
 use async_trait::async_trait;
 
@@ -7,47 +7,104 @@ use crate::{
     Result, ServerName, ServerSpec, TokenDigest, TokenGrant, Version, Versioned,
 };
 
-/// Typed methods over any [`Registry`]. For callers; a backend has nothing to do here.
+/// Typed methods over any [`Registry`]. Backends do not implement it.
+///
+/// ```
+/// use portolan_core::{Key, Precondition, Registry, RegistryExt, ServerSpec, memory::MemoryRegistry};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+/// let registry = MemoryRegistry::new();
+/// let server = ServerSpec::remote("docs", "https://docs.example.com/mcp")?;
+/// registry.put(server.clone().into(), Precondition::Absent).await?;
+/// let change = |server: Option<ServerSpec>| {
+///     Ok(server.map(|mut server| {
+///         server.title = Some("Documentation".into());
+///         server
+///     }))
+/// };
+/// registry.update(&Key::Server(server.name), change).await?;
+/// assert_eq!(registry.servers().await?[0].value.title.as_deref(), Some("Documentation"));
+/// # Ok::<(), portolan_core::Error>(())
+/// # }).expect("a server");
+/// ```
 #[async_trait]
 pub trait RegistryExt: Registry {
-    /// The server `name`, or [`Error::NotFound`].
+    /// Returns the server `name`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`] if there is none.
+    /// - [`Error::Unavailable`] or [`Error::Backend`] of the registry.
     async fn server(&self, name: &ServerName) -> Result<Versioned<ServerSpec>> {
         typed(self.get(&Key::Server(name.clone())).await?).ok_or_else(|| Error::not_found("server", name))
     }
 
-    /// The install `name`, or [`Error::NotFound`].
+    /// Returns the install `name`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`] if there is none.
+    /// - [`Error::Unavailable`] or [`Error::Backend`] of the registry.
     async fn install(&self, name: &InstallName) -> Result<Versioned<Install>> {
         typed(self.get(&Key::Install(*name)).await?).ok_or_else(|| Error::not_found("install", name))
     }
 
-    /// The gateway `name`, or [`Error::NotFound`].
+    /// Returns the gateway `name`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`] if there is none.
+    /// - [`Error::Unavailable`] or [`Error::Backend`] of the registry.
     async fn gateway(&self, name: &GatewayName) -> Result<Versioned<GatewaySpec>> {
         typed(self.get(&Key::Gateway(name.clone())).await?).ok_or_else(|| Error::not_found("gateway", name))
     }
 
-    /// What the token with this digest opens, where there is one.
+    /// Returns the grant of the token with this digest, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Backend`] of the registry.
     async fn token(&self, digest: &TokenDigest) -> Result<Option<Versioned<TokenGrant>>> {
         Ok(typed(self.get(&Key::Token(digest.clone())).await?))
     }
 
-    /// All servers, sorted by name.
+    /// Returns all servers, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Backend`] of the registry.
     async fn servers(&self) -> Result<Vec<Versioned<ServerSpec>>> {
         all(self, RecordKind::Server).await
     }
 
-    /// All installs, oldest first.
+    /// Returns all installs, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Backend`] of the registry.
     async fn installs(&self) -> Result<Vec<Versioned<Install>>> {
         all(self, RecordKind::Install).await
     }
 
-    /// All gateways, sorted by name.
+    /// Returns all gateways, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Backend`] of the registry.
     async fn gateways(&self) -> Result<Vec<Versioned<GatewaySpec>>> {
         all(self, RecordKind::Gateway).await
     }
 
-    /// Reads, changes and writes one record, again from the start when somebody else was faster; at most 16 times.
+    /// Reads, changes and writes one record, and starts again if it changed in between; at most 16 times. Returns the new
+    /// version, or `None` if nothing was written.
     ///
-    /// `change` gets what is there and says what shall be there, or `None` to leave it.
+    /// `change` gets the record, if there is one, and returns its new state, or `None` to leave it.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Conflict`] if it changed each time.
+    /// - Any error of `change`.
+    /// - [`Error::Unavailable`] or [`Error::Backend`] of the registry.
     async fn update<T, F>(&self, key: &Key, mut change: F) -> Result<Option<Version>>
     where
         T: TryFrom<Record> + Into<Record> + Send,

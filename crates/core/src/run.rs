@@ -1,4 +1,4 @@
-//! What a runtime is asked to run.
+//! The specification of a deployment.
 
 use std::collections::BTreeMap;
 
@@ -8,48 +8,58 @@ use crate::{
     CredentialKey, KubernetesOptions, Owner, ProtocolEra, ServerName, ServerRequestPolicy, Sharing, Source, Version,
 };
 
-/// A deployment as it shall be. It names secrets by their keys and never holds one.
+/// The specification of a deployment, which a [`Runtime`](crate::Runtime) runs. It names secrets by their keys and never
+/// holds one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunSpec {
     /// The server that it is made from.
     pub server: ServerName,
-    /// Whose it is.
+    /// The owner of the install.
     pub owner: Owner,
-    /// What runs: never [`Source::Remote`]. Arguments are filled in.
+    /// The program or image: never [`Source::Remote`]. Placeholders in arguments are filled in.
     pub source: Source,
-    /// Environment variables.
+    /// The environment variables.
     pub env: BTreeMap<String, EnvValue>,
-    /// Files that only the server can read, by name.
+    /// The files that only the server can read, by name.
     pub files: BTreeMap<String, EnvValue>,
-    /// Which era it speaks.
+    /// The protocol era of the server.
     pub era: ProtocolEra,
-    /// Who shares it.
+    /// How callers share a stdio server's process.
     pub sharing: Sharing,
-    /// What it may ask clients in the middle of a call.
+    /// The requests that the server may send to clients during a call.
     #[serde(default, rename = "asks")]
     pub server_requests: ServerRequestPolicy,
-    /// What only a Kubernetes runtime needs to know.
+    /// Options for Kubernetes runtimes.
     pub kubernetes: KubernetesOptions,
-    /// The versions that its secrets had when this was made. A changed secret makes another spec, so that
-    /// [`ensure`](crate::Runtime::ensure) replaces what still runs with the old one. A runtime reads the secret that there
-    /// is, whatever its version.
+    /// The versions of the secrets at the time of writing. A changed secret makes another spec, so that
+    /// [`ensure`](crate::Runtime::ensure) replaces a deployment that runs with the old one. A runtime reads the stored
+    /// secret, whatever its version.
     #[serde(default)]
     pub secret_versions: BTreeMap<CredentialKey, Version>,
 }
 
-/// A value that a deployment is given at start.
+/// The value of an environment variable or file of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnvValue {
-    /// Plain text.
+    /// A text.
     Plain(String),
-    /// A secret, which the runtime reads when it starts the server.
+    /// The key of a secret, which the runtime reads when it starts the server.
     Secret(CredentialKey),
 }
 
 impl RunSpec {
-    /// A deployment of `source` with nothing else.
+    /// Creates the specification of a deployment of `source` without environment and files.
+    ///
+    /// ```
+    /// use portolan_core::{Owner, RunSpec, ServerSpec};
+    ///
+    /// let server = ServerSpec::command("time", "uvx", ["mcp-server-time"])?;
+    /// let spec = RunSpec::new(server.name, Owner::Org, server.source);
+    /// assert!(spec.env.is_empty());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn new(server: ServerName, owner: Owner, source: Source) -> Self {
         Self {
             server,

@@ -1,4 +1,4 @@
-//! The runtime: runs self-hosted servers and says where they are reached.
+//! Runtimes: run self-hosted servers.
 
 use std::fmt::Debug;
 
@@ -8,103 +8,140 @@ use jiff::Timestamp;
 
 use crate::{Endpoint, InstallName, Result, RunSpec, ServerSpec, StatusEvent};
 
-/// Runs MCP servers and says where they are reached.
+/// Runs MCP servers and knows their endpoints.
 ///
 /// # Contract
 ///
-/// - `ensure` records the wish and returns; it does not wait until the server runs. Readiness comes from `watch`, and so
-///   does a failure that retrying will not mend. A source that this runtime can never run is refused at once, as invalid.
+/// - `ensure` records the specification and returns; it does not wait until the server runs. Readiness and failures come
+///   from `watch`. A source that this runtime can never run is refused at once, as invalid.
 /// - `ensure` twice with an equal spec is one deployment, and the second call disturbs nothing that runs. With another
-///   spec, the deployment is replaced: a status that is told after `ensure` returned is about the new spec, also where
-///   the old deployment goes on answering until the new one can.
-/// - `remove` ends the deployment. When it returns, `list` and `endpoint` know it no longer. Removing what is not there
+///   spec, the deployment is replaced: a status that follows `ensure` is about the new spec, also where the old deployment
+///   answers until the new one can.
+/// - `remove` ends the deployment. When it returns, `list` and `endpoint` no longer know it. Removing an unknown one
 ///   succeeds.
 /// - `list` gives the names of all deployments that were ensured and not removed, sorted, whatever their status.
-/// - `endpoint` is asked on every call: it answers from memory, without I/O. It fails with
-///   [`Error::NotFound`](crate::Error::NotFound) for what was never ensured, and with
-///   [`Error::NotReady`](crate::Error::NotReady) and the cause while the server cannot be used.
-/// - `watch` begins with the present status of every deployment and goes on with each change. A slow reader may miss a
-///   status that was followed by another, and never misses the last one. A removal is told as
-///   [`Status::Removed`](crate::Status::Removed).
-/// - `check` looks at an entry of the catalogue before it is stored, without I/O: what it refuses, `ensure` would refuse for
-///   every install of it. What it lets pass may still fail by an answer, or by what the runtime finds.
-/// - Dropping the runtime ends what it started on this machine.
-/// - Two live copies under one name can exist for a while; servers must bear it.
+/// - `endpoint` answers from memory, without I/O, because gateways ask on every call.
+/// - `watch` yields the present status of every deployment and then each change. A slow reader may miss a status that was
+///   followed by another one, and never misses the last. A removal is [`Status::Removed`](crate::Status::Removed).
+/// - `check` looks at a catalogue entry before it is stored, without I/O: `ensure` would refuse every install of an entry
+///   that it refuses. An install of another entry may still fail, by its answers or by what the runtime finds.
+/// - Dropping the runtime ends all that it started on this machine.
+/// - Two live copies under one name can exist for a while; servers have to bear it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use portolan_core::{
+///     Endpoint, HttpEndpoint, InstallName, Owner, RunSpec, Runtime, ServerSpec, SystemClock, memory::MemoryRuntime,
+/// };
+///
+/// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+/// let endpoint = Endpoint::Http(HttpEndpoint::new("http://127.0.0.1:9/mcp".parse().expect("a URL")));
+/// let runtime = MemoryRuntime::new(endpoint, Arc::new(SystemClock));
+/// let server = ServerSpec::command("time", "uvx", ["mcp-server-time"])?;
+/// let name = InstallName::new(&SystemClock);
+/// runtime.ensure(&name, &RunSpec::new(server.name, Owner::Org, server.source)).await?;
+/// assert_eq!(runtime.list().await?, [name]);
+/// # Ok::<(), portolan_core::Error>(())
+/// # }).expect("a deployment");
+/// ```
 #[async_trait]
 pub trait Runtime: Debug + Send + Sync {
-    /// Whether installs of `server` can be run at all. Servers that run elsewhere are no runtime's matter.
+    /// Checks that installs of `server` can be run at all. Remote servers pass.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) for an entry that this runtime cannot run.
     fn check(&self, server: &ServerSpec) -> Result<()> {
         let _ = server;
         Ok(())
     }
 
-    /// Asks for `spec` to run under `name`.
+    /// Requests that `spec` runs under `name`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Invalid`](crate::Error::Invalid) for a source that this runtime cannot run.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) if the platform cannot be reached.
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()>;
 
-    /// Ends what runs under `name`.
+    /// Ends the deployment `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the platform cannot be reached.
     async fn remove(&self, name: &InstallName) -> Result<()>;
 
-    /// What shall run.
+    /// Returns the names of all deployments, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the platform cannot be reached.
     async fn list(&self) -> Result<Vec<InstallName>>;
 
-    /// Where the server under `name` is reached.
+    /// Returns the endpoint of the deployment `name`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`](crate::Error::NotFound) for an unknown deployment.
+    /// - [`Error::NotReady`](crate::Error::NotReady) with the failure while the server cannot be used.
     async fn endpoint(&self, name: &InstallName) -> Result<Endpoint>;
 
-    /// How everything is, and each change of it.
+    /// Returns a stream of the status of every deployment and of each change.
     fn watch(&self) -> BoxStream<'static, StatusEvent>;
 
-    /// The log side of this runtime, where it has one.
+    /// Returns the logs of this runtime's servers, if it has them.
     fn logs(&self) -> Option<&dyn RuntimeLogs> {
         None
     }
 
-    /// The restart side of this runtime, where it has one.
+    /// Returns the part of this runtime that restarts servers, if it has one.
     fn restart(&self) -> Option<&dyn RuntimeRestart> {
         None
     }
 
-    /// The command side of this runtime, where it has one.
+    /// Returns the part of this runtime that runs commands, if it has one.
     fn exec(&self) -> Option<&dyn RuntimeExec> {
         None
     }
 
-    /// The scaling side of this runtime, where it has one.
+    /// Returns the part of this runtime that sends servers to sleep, if it has one.
     fn scale(&self) -> Option<&dyn RuntimeScale> {
         None
     }
 }
 
-/// Reads what servers write to their logs.
+/// Reads the logs of servers.
 ///
 /// # Contract
 ///
-/// - Lines come in the order in which they were written. Without `follow` the stream ends with the last line there is.
+/// - Lines come in the order in which they were written. Without `follow` the stream ends with the last line.
 /// - With `follow` it goes on with new lines, through restarts, until the deployment is removed.
-/// - Logs are kept within a bound; `tail` counts from the end of what is kept.
+/// - Logs are kept within a bound; `tail` counts from their end.
+/// - The log of an unknown deployment is one item: [`Error::NotFound`](crate::Error::NotFound).
 pub trait RuntimeLogs: Debug + Send + Sync {
-    /// The log of the server under `name`.
+    /// Returns a stream of the log lines of the deployment `name`.
     fn logs(&self, name: &InstallName, query: LogQuery) -> BoxStream<'static, Result<LogLine>>;
 }
 
-/// Which part of a log is wanted.
+/// The requested part of a log. By default all lines that are kept, without new ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogQuery {
-    /// Only this many of the last lines.
+    /// The number of last lines; `None` for all.
     pub tail: Option<usize>,
-    /// Only lines since then.
+    /// The time of the first line; `None` for all.
     pub since: Option<Timestamp>,
-    /// Go on with new lines.
+    /// `true` to go on with new lines.
     pub follow: bool,
-    /// The run before the present one, after a crash.
+    /// `true` for the run before the present one, after a crash.
     pub previous: bool,
 }
 
 /// A line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// When it was read.
+    /// The time at which the line was read.
     pub at: Timestamp,
-    /// The line, without its end; what is no UTF-8 is replaced, what is too long is cut.
+    /// The line without its end. Bytes that are no UTF-8 are replaced; a long line is cut.
     pub text: String,
 }
 
@@ -112,41 +149,56 @@ pub struct LogLine {
 ///
 /// # Contract
 ///
-/// - `restart` returns when the restart is under way. Calls that cannot be finished fail with a typed error.
-/// - Restarting what is not there is [`Error::NotFound`](crate::Error::NotFound).
+/// - `restart` returns when the restart has begun. Calls that cannot be finished fail with a typed error.
 #[async_trait]
 pub trait RuntimeRestart: Debug + Send + Sync {
-    /// Restarts the server under `name`.
+    /// Restarts the deployment `name`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`](crate::Error::NotFound) for an unknown deployment.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) if the platform cannot be reached.
     async fn restart(&self, name: &InstallName, kind: Restart) -> Result<()>;
 }
 
-/// How thorough a restart is.
+/// The kind of a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Restart {
-    /// Without a failed call where the server can be run twice for a while; else after draining.
+    /// Without a failed call where the server can run twice for a while; else after draining.
     #[default]
     Graceful,
-    /// The same, with the image pulled anew.
+    /// As [`Restart::Graceful`], with the image pulled again.
     FreshPull,
-    /// Everything is removed and made again.
+    /// All objects of the deployment are removed and created again.
     Reset,
 }
 
 /// Runs commands beside a server.
+///
+/// # Contract
+///
+/// - The command runs where the server runs, with its files and environment; it is not parsed by a shell.
+/// - Dropping the streams ends it.
 #[async_trait]
 pub trait RuntimeExec: Debug + Send + Sync {
-    /// Runs `command` where the server under `name` runs, and gives its standard streams.
+    /// Runs `command` in the deployment `name` and returns its standard streams.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`](crate::Error::NotFound) for an unknown deployment.
+    /// - [`Error::NotReady`](crate::Error::NotReady) while nothing runs.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) if the platform cannot be reached.
     async fn exec(&self, name: &InstallName, command: &[String]) -> Result<ExecStreams>;
 }
 
 /// The standard streams of a command.
 pub struct ExecStreams {
-    /// Where its input is written.
+    /// The writer of its standard input.
     pub stdin: Box<dyn tokio::io::AsyncWrite + Send + Unpin>,
-    /// Where its output is read.
+    /// The reader of its standard output.
     pub stdout: Box<dyn tokio::io::AsyncRead + Send + Unpin>,
-    /// Where its error output is read.
+    /// The reader of its standard error.
     pub stderr: Box<dyn tokio::io::AsyncRead + Send + Unpin>,
 }
 
@@ -161,12 +213,22 @@ impl Debug for ExecStreams {
 /// # Contract
 ///
 /// - `sleep` of a sleeping server and `wake` of a running one succeed and change nothing.
-/// - `wake` returns when waking has begun; `watch` tells when it is done.
+/// - `wake` returns when waking has begun; [`watch`](Runtime::watch) yields the status after it.
 #[async_trait]
 pub trait RuntimeScale: Debug + Send + Sync {
-    /// Stops the server under `name`, keeping all that is needed to start it again.
+    /// Stops the deployment `name` and keeps all that is needed to start it again.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`](crate::Error::NotFound) for an unknown deployment.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) if the platform cannot be reached.
     async fn sleep(&self, name: &InstallName) -> Result<()>;
 
-    /// Starts it again.
+    /// Starts the deployment `name` again.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`](crate::Error::NotFound) for an unknown deployment.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) if the platform cannot be reached.
     async fn wake(&self, name: &InstallName) -> Result<()>;
 }

@@ -1,13 +1,13 @@
-//! Secret text: redacted, zeroed when dropped, with one way out.
+//! Secret text.
 
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// A password, token or key.
+/// A password, token or key as text.
 ///
 /// `Debug` and `Display` show no part of it, it has no `Serialize`, and its memory is zeroed when it is dropped.
-/// [`Secret::reveal`] is the only way out.
+/// [`Secret::reveal`] is the only way to the text. Comparing takes the same time wherever two texts of one length differ.
 ///
 /// ```
 /// let secret = portolan_core::Secret::new("hunter2");
@@ -18,12 +18,16 @@ use secrecy::{ExposeSecret, SecretString};
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Takes `text` in.
+    /// Wraps `text`.
+    ///
+    /// ```
+    /// assert_eq!(portolan_core::Secret::new("hunter2").reveal(), "hunter2");
+    /// ```
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretString::from(text.into()))
     }
 
-    /// The text itself. Each caller of this is a place to review.
+    /// Returns the text. Review each call of this.
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
     }
@@ -54,7 +58,7 @@ impl fmt::Display for Secret {
 }
 
 impl PartialEq for Secret {
-    /// Compares without telling by its time where the texts differ.
+    /// Compares in constant time for texts of one length.
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (self.reveal().as_bytes(), other.reveal().as_bytes());
         a.len() == b.len() && a.iter().zip(b).fold(0, |seen, (x, y)| seen | (x ^ y)) == 0

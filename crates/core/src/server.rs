@@ -1,4 +1,4 @@
-//! A server: the catalogue entry that installs are made from.
+//! Servers: the entries of the catalogue.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::{Error, FieldKey, KubernetesOptions, Labels, Owner, Result, ServerName};
 
-/// A catalogue entry: a reusable, approved template that people and teams install.
+/// A server: an approved entry of the catalogue, which people and teams install.
 ///
 /// ```
 /// use portolan_core::ServerSpec;
@@ -19,68 +19,68 @@ use crate::{Error, FieldKey, KubernetesOptions, Labels, Owner, Result, ServerNam
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServerSpec {
-    /// Its name, and the prefix of its tools.
+    /// The name, which is also the prefix of the tools.
     pub name: ServerName,
-    /// What people call it.
+    /// The title for people.
     #[serde(default)]
     pub title: Option<String>,
-    /// What it is for.
+    /// The purpose, for people.
     #[serde(default)]
     pub description: Option<String>,
-    /// Which release of the server this entry stands for.
+    /// The release of the server.
     #[serde(default)]
     pub version: Option<String>,
-    /// Where its documentation is.
+    /// The URL of its documentation.
     #[serde(default)]
     pub docs_url: Option<Url>,
-    /// Where it comes from, and so who runs it.
+    /// The source: a URL, a program or an image.
     pub source: Source,
     /// The values that the server needs, asked for at install.
     #[serde(default)]
     pub fields: Vec<Field>,
-    /// Headers without secrets that go with every call upstream. Hop-by-hop and `Mcp-*` names are refused.
+    /// Headers without secrets that every request to the server carries. Hop-by-hop and `Mcp-*` names are refused.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Which protocol era it speaks; found by asking unless it is pinned.
+    /// The protocol era of the server. Default: detected.
     #[serde(default)]
     pub era: ProtocolEra,
-    /// Who shares a running stdio server.
+    /// How callers share a stdio server's process. Default: one process for all.
     #[serde(default)]
     pub sharing: Sharing,
-    /// What it may ask clients in the middle of a call.
+    /// The requests that the server may send to clients during a call. Default: elicitation only.
     #[serde(default, rename = "asks")]
     pub server_requests: ServerRequestPolicy,
-    /// What organises it, and what gateways choose it by.
+    /// The labels, by which gateways select servers.
     #[serde(default)]
     pub labels: Labels,
-    /// Who sees it in the catalogue and may install it.
+    /// The people and teams who see it in the catalogue and may install it. Default: everyone.
     #[serde(default)]
     pub visibility: Visibility,
-    /// What only a Kubernetes runtime needs to know.
+    /// Options for Kubernetes runtimes.
     #[serde(default)]
     pub kubernetes: KubernetesOptions,
 }
 
-/// Where a server comes from.
+/// The source of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Source {
-    /// It runs elsewhere and is reached by streamable HTTP.
+    /// A server that runs elsewhere and is reached by streamable HTTP.
     Remote {
-        /// Its MCP endpoint.
+        /// The URL of the MCP endpoint.
         url: Url,
     },
-    /// A program that the runtime starts: a child process on one machine, the base image with this command in a cluster.
+    /// A program that the runtime starts: as a child process on one machine, or in the base image in a cluster.
     Command {
-        /// The program: a path, or a name that is looked up in the runtime's search path. No shell is involved.
+        /// The program: a path, or a name in the runtime's search path. No shell is involved.
         program: String,
-        /// Its arguments, each passed on as it stands.
+        /// The arguments, each passed on unchanged.
         args: Vec<String>,
-        /// How it is spoken to.
+        /// The transport.
         transport: Transport,
     },
-    /// A container image of one's own.
+    /// A container image.
     Image {
         /// The image reference.
         image: String,
@@ -88,42 +88,42 @@ pub enum Source {
         program: Option<String>,
         /// Replaces the image's arguments, when not empty.
         args: Vec<String>,
-        /// How it is spoken to.
+        /// The transport.
         transport: Transport,
     },
 }
 
-/// How a self-hosted server is spoken to.
+/// The transport of a self-hosted server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Transport {
-    /// By lines on its standard input and output.
+    /// Lines on standard input and output.
     #[default]
     Stdio,
-    /// By streamable HTTP on a port of its own.
+    /// Streamable HTTP on a port of the server.
     Http {
         /// The port.
         port: u16,
-        /// The path of its MCP endpoint, beginning with `/`.
+        /// The path of the MCP endpoint, beginning with `/`.
         path: String,
     },
 }
 
-/// Which protocol era a server speaks.
+/// The protocol era of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProtocolEra {
-    /// Found by asking it; kept until it fails.
+    /// Detected by a request, and kept until a request fails.
     #[default]
     Auto,
-    /// 2026-07-28 or newer.
+    /// Protocol version 2026-07-28 or newer: requests without sessions.
     Modern,
-    /// 2025-11-25 or older.
+    /// Protocol version 2025-11-25 or older: handshake and sessions.
     Legacy,
 }
 
-/// Who shares a running stdio server.
+/// How callers share the process of a stdio server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -131,28 +131,28 @@ pub enum Sharing {
     /// One process serves all callers of an install.
     #[default]
     Shared,
-    /// A process for each conversation, for servers that hold its state: for each session of a legacy client, and for each
-    /// caller of a gateway who comes without sessions. It is started by the first call, and ended with the session or when
-    /// it was unused for long.
+    /// One process serves one conversation, for servers that keep state: a session of a legacy client, or all requests of
+    /// one caller of a gateway without a session. The first call starts it; it ends with the session or after a long time
+    /// without calls.
     PerSession {
-        /// How many conversations are served at once, at the most; a call of one more is refused. One process beside them
-        /// is there for what belongs to none, such as lists.
+        /// The most conversations at once; a call of one more is refused. One more process serves requests that belong to
+        /// none, such as lists.
         max: u16,
     },
 }
 
-/// What a server may ask a client in the middle of a call, where the client can be asked.
+/// The requests that a server may send to a client during a call, if the client supports them.
 ///
-/// What is off is not declared to the server, which then does without it in its own way.
+/// A capability that is off is not declared to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ServerRequestPolicy {
-    /// Questions to the person: forms, and pages to visit. Default on.
+    /// Elicitation: forms for the person, and pages to visit. Default: on.
     pub elicitation: bool,
-    /// Work for the client's model. Default off: it carries data from the server to the model and back.
+    /// Sampling by the client's model. Default: off, because it carries data from the server to the model and back.
     pub sampling: bool,
-    /// Which folders it may work in. Default off: they are those of the client's machine.
+    /// The list of the client's roots. Default: off, because they are folders of the client's machine.
     pub roots: bool,
 }
 
@@ -167,7 +167,7 @@ impl Default for ServerRequestPolicy {
 }
 
 impl ServerRequestPolicy {
-    /// Everything.
+    /// All requests.
     pub const ALL: Self = Self {
         elicitation: true,
         sampling: true,
@@ -175,47 +175,47 @@ impl ServerRequestPolicy {
     };
 }
 
-/// Who sees a server in the catalogue.
+/// The visibility of a server in the catalogue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Visibility {
-    /// Everybody.
+    /// Everybody sees it.
     #[default]
     Everyone,
-    /// These people and teams.
+    /// These people and teams see it.
     Only(Vec<Owner>),
 }
 
-/// A value that a server needs.
+/// A value that a server needs, asked for at install.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Field {
-    /// Its key among the fields of this server.
+    /// The key, unique among the fields of the server.
     pub key: FieldKey,
-    /// What the form calls it.
+    /// The title in forms.
     #[serde(default)]
     pub title: Option<String>,
-    /// What the form says about it.
+    /// The description in forms.
     #[serde(default)]
     pub description: Option<String>,
-    /// What text fits.
+    /// The kind of text. Default: any.
     #[serde(default)]
     pub kind: FieldKind,
-    /// Whether an install needs it.
+    /// `true` if an install needs it. Default: no.
     #[serde(default)]
     pub required: bool,
-    /// Whether it is a secret: kept in the credential store, never in the registry.
+    /// `true` for a secret: stored in the credential store, never in the registry. Default: no.
     #[serde(default)]
     pub secret: bool,
-    /// What stands for an answer that is not given. Must not be set on a secret.
+    /// The value without an answer. Secrets have none.
     #[serde(default)]
     pub default: Option<String>,
-    /// How it reaches the server.
+    /// The way to the server.
     pub delivery: Delivery,
 }
 
-/// What text fits a field.
+/// The kind of text in a field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -231,34 +231,44 @@ pub enum FieldKind {
     Url,
 }
 
-/// How a field's value reaches the server.
+/// The way of a field's value to the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Delivery {
-    /// An environment variable, at start.
+    /// An environment variable, set at start.
     Env {
-        /// Its name.
+        /// The name.
         name: String,
     },
-    /// A file that only the server can read, at start: `/secrets/<name>` in a pod.
+    /// A file that only the server can read, written at start: `/secrets/<name>` in a pod.
     File {
-        /// Its name, without directories.
+        /// The name, without directories.
         name: String,
     },
-    /// Wherever an argument says `${user_config.<key>}`, at start. Not for secrets: process lists show arguments.
+    /// The placeholder `${user_config.<key>}` in arguments. Not for secrets: process lists show arguments.
     Argument,
-    /// A header of every call, for servers that are spoken to by HTTP.
+    /// A header of every request, for servers that are reached by HTTP.
     Header {
-        /// Its name.
+        /// The name.
         name: String,
-        /// What stands before the value, such as `Bearer `.
+        /// The text before the value, such as `Bearer `.
         prefix: String,
     },
 }
 
 impl ServerSpec {
-    /// A server that is `program` run with `args`, spoken to by stdio.
+    /// Creates a server that runs `program` with `args` over stdio.
+    ///
+    /// ```
+    /// let server = portolan_core::ServerSpec::command("time", "uvx", ["mcp-server-time"])?;
+    /// assert!(server.is_self_hosted());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a name that is no slug, or an empty program.
     pub fn command<A: Into<String>>(
         name: impl AsRef<str>,
         program: impl Into<String>,
@@ -274,13 +284,32 @@ impl ServerSpec {
         )
     }
 
-    /// A server that runs elsewhere.
+    /// Creates a server that runs at `url`.
+    ///
+    /// ```
+    /// let server = portolan_core::ServerSpec::remote("docs", "https://docs.example.com/mcp")?;
+    /// assert!(!server.is_self_hosted());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a name that is no slug, or a URL that is not HTTP or holds a password.
     pub fn remote(name: impl AsRef<str>, url: impl AsRef<str>) -> Result<Self> {
         let url = Url::parse(url.as_ref()).map_err(|e| Error::invalid("server url", e.to_string()))?;
         Self::new(ServerName::parse(name)?, Source::Remote { url })
     }
 
-    /// A server in a container image of one's own, spoken to by stdio.
+    /// Creates a server that runs a container image over stdio.
+    ///
+    /// ```
+    /// let server = portolan_core::ServerSpec::image("time", "mcp/time:1.2")?;
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a name that is no slug, or an empty image.
     pub fn image(name: impl AsRef<str>, image: impl Into<String>) -> Result<Self> {
         Self::new(
             ServerName::parse(name)?,
@@ -293,7 +322,24 @@ impl ServerSpec {
         )
     }
 
-    /// A server with nothing but a name and a source; all else is a public field.
+    /// Creates a server with a name and a source; all else is a public field.
+    ///
+    /// ```
+    /// use portolan_core::{ServerName, ServerSpec, Source, Transport};
+    ///
+    /// let source = Source::Command {
+    ///     program: "my-server".into(),
+    ///     args: Vec::new(),
+    ///     transport: Transport::Http { port: 8000, path: "/mcp".into() },
+    /// };
+    /// let mut server = ServerSpec::new(ServerName::parse("mine")?, source)?;
+    /// server.title = Some("My server".into());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a source that [`check`](Self::check) refuses.
     pub fn new(name: ServerName, source: Source) -> Result<Self> {
         let spec = Self {
             name,
@@ -315,28 +361,30 @@ impl ServerSpec {
         Ok(spec)
     }
 
-    /// The same, with one more field.
+    /// Adds a field.
     #[must_use]
     pub fn field(mut self, field: Field) -> Self {
         self.fields.push(field);
         self
     }
 
-    /// Checks what types alone cannot: what stands in one part against what stands in another.
+    /// Checks the members against each other. Callers that store a spec check it first; the orchestrator does.
     ///
-    /// Fields may be changed freely; whoever stores a spec calls this first (the orchestrator does).
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] that names the first member that is not valid.
     pub fn check(&self) -> Result<()> {
         self.source.check()?;
         crate::server_check::fields(self)?;
         crate::server_check::headers(&self.headers)
     }
 
-    /// Whether a runtime of ours runs it.
+    /// Returns `true` if a [`Runtime`](crate::Runtime) runs the server.
     pub fn is_self_hosted(&self) -> bool {
         !matches!(self.source, Source::Remote { .. })
     }
 
-    /// The field under `key`.
+    /// Returns the field with this key.
     pub fn field_named(&self, key: &FieldKey) -> Option<&Field> {
         self.fields.iter().find(|field| field.key == *key)
     }
@@ -362,7 +410,7 @@ impl Source {
         }
     }
 
-    /// How the server is spoken to.
+    /// Returns the transport of a self-hosted server; `None` for a remote one.
     pub fn transport(&self) -> Option<&Transport> {
         match self {
             Self::Remote { .. } => None,
@@ -372,14 +420,33 @@ impl Source {
 }
 
 impl Field {
-    /// A secret that becomes an environment variable, required.
+    /// Creates a required secret that is the environment variable `name`.
+    ///
+    /// ```
+    /// let field = portolan_core::Field::secret_env("api_key", "API_KEY")?;
+    /// assert!(field.secret && field.required);
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a key that is no [`FieldKey`].
     pub fn secret_env(key: impl AsRef<str>, name: impl Into<String>) -> Result<Self> {
         let mut field = Self::new(FieldKey::parse(key)?, Delivery::Env { name: name.into() });
         (field.secret, field.required) = (true, true);
         Ok(field)
     }
 
-    /// A secret that becomes `Authorization: Bearer …`, required.
+    /// Creates a required secret that is the header `Authorization: Bearer …`.
+    ///
+    /// ```
+    /// let field = portolan_core::Field::bearer("token")?;
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a key that is no [`FieldKey`].
     pub fn bearer(key: impl AsRef<str>) -> Result<Self> {
         let delivery = Delivery::Header {
             name: "Authorization".into(),
@@ -390,7 +457,15 @@ impl Field {
         Ok(field)
     }
 
-    /// An optional text.
+    /// Creates an optional text.
+    ///
+    /// ```
+    /// use portolan_core::{Delivery, Field, FieldKey};
+    ///
+    /// let region = Field::new(FieldKey::parse("region")?, Delivery::Env { name: "REGION".into() });
+    /// assert!(!region.required);
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn new(key: FieldKey, delivery: Delivery) -> Self {
         Self {
             key,
@@ -404,7 +479,11 @@ impl Field {
         }
     }
 
-    /// Checks one answer to this field.
+    /// Checks an answer to this field.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for text that is not of the field's kind, or has a NUL.
     pub fn check_answer(&self, text: &str) -> Result<()> {
         let fits = match self.kind {
             FieldKind::Text => true,
@@ -422,14 +501,5 @@ impl Field {
             return Err(Error::invalid(self.key.as_str(), format!("needs {wanted}")));
         }
         Ok(())
-    }
-}
-
-impl TryFrom<Result<Self>> for ServerSpec {
-    type Error = Error;
-
-    /// Lets a spec be made and handed on in one expression: the error of making it comes out where it is used.
-    fn try_from(made: Result<Self>) -> Result<Self> {
-        made
     }
 }

@@ -1,4 +1,4 @@
-//! What a server's fields and headers must keep to.
+//! Checks of a server's fields and headers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::{Delivery, Error, Field, Result, ServerSpec, Source, Transport};
 
-/// Headers that a server entry may not set: they belong to the connection or to the protocol.
+/// The headers that a server entry may not set, because they belong to the connection or to the protocol.
 const RESERVED: [&str; 12] = [
     "accept",
     "connection",
@@ -76,10 +76,10 @@ fn delivery(field: &Field, source: &Source) -> Result<()> {
         )),
         Delivery::Env { name } if name.is_empty() || name.contains(['=', '\0']) => Err(Error::invalid(
             key,
-            format!("{name:?} is no name of an environment variable"),
+            format!("{name:?} is not a valid name of an environment variable"),
         )),
         Delivery::File { name } if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) => {
-            Err(Error::invalid(key, format!("{name:?} is no plain file name")))
+            Err(Error::invalid(key, format!("{name:?} is not a plain file name")))
         }
         Delivery::Argument if field.secret => Err(Error::invalid(
             key,
@@ -91,7 +91,7 @@ fn delivery(field: &Field, source: &Source) -> Result<()> {
 
 fn header_name(name: &str) -> Result<()> {
     let parsed =
-        HeaderName::try_from(name).map_err(|_| Error::invalid("headers", format!("{name:?} is no header name")))?;
+        HeaderName::try_from(name).map_err(|_| Error::invalid("headers", format!("{name:?} is not a header name")))?;
     if RESERVED.contains(&parsed.as_str())
         || parsed.as_str().starts_with("mcp-")
         || parsed.as_str().starts_with("proxy-")

@@ -1,4 +1,4 @@
-//! How a deployment is, and a board that runtimes keep it on.
+//! The status of deployments.
 
 use std::{
     collections::BTreeMap,
@@ -12,52 +12,59 @@ use tokio::sync::watch;
 
 use crate::{Failure, InstallName};
 
-/// How a deployment is.
+/// The status of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// It is on its way up.
+    /// It starts.
     Pending {
-        /// What it waits for, where that is known.
+        /// The reason for the wait, where it is known.
         cause: Option<String>,
     },
     /// It can be called.
     Ready,
-    /// It ended and is being started again.
+    /// It exited and is being started again.
     Restarting {
-        /// Why it ended.
+        /// The failure.
         failure: Failure,
     },
     /// It does not run. The runtime may go on trying, so that it can become ready later without any change: a failure
     /// says so by [`Failure::is_retryable`].
     Failed {
-        /// Why.
+        /// The failure.
         failure: Failure,
     },
-    /// It was sent to sleep; a call wakes it.
+    /// It sleeps; a call wakes it.
     Asleep,
-    /// It is waking.
+    /// It wakes.
     Waking,
-    /// It is gone.
+    /// It was removed.
     Removed,
 }
 
-/// A status, and whose.
+/// A status of one deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StatusEvent {
-    /// The deployment.
+    /// The name of the deployment.
     pub install: InstallName,
-    /// How it is now.
+    /// The status.
     pub status: Status,
-    /// How often it was started again since it was made.
+    /// The number of restarts since it was created.
     pub restarts: u32,
-    /// Since when.
+    /// The time of the change.
     pub at: Timestamp,
 }
 
 impl StatusEvent {
-    /// That `install` is `status` since `at`, not restarted since it was made.
+    /// Creates the status of a deployment that was not restarted yet.
+    ///
+    /// ```
+    /// use portolan_core::{Clock, InstallName, Status, StatusEvent, SystemClock};
+    ///
+    /// let event = StatusEvent::new(InstallName::new(&SystemClock), Status::Ready, SystemClock.now());
+    /// assert!(event.status.is_settled());
+    /// ```
     pub fn new(install: InstallName, status: Status, at: Timestamp) -> Self {
         Self {
             install,
@@ -69,7 +76,7 @@ impl StatusEvent {
 }
 
 impl Status {
-    /// Whether it will not change by waiting: ready, failed, asleep or gone.
+    /// Returns `true` if no change is under way: ready, failed, asleep or removed.
     pub fn is_settled(&self) -> bool {
         matches!(self, Self::Ready | Self::Failed { .. } | Self::Asleep | Self::Removed)
     }
@@ -96,10 +103,10 @@ impl fmt::Display for StatusEvent {
     }
 }
 
-/// Where a runtime writes how its deployments are, and watchers read it.
+/// The statuses of a runtime's deployments: the runtime writes them, and any number of watchers read them.
 ///
-/// It keeps the last status of each deployment, so it needs no queue: a slow watcher misses what was overtaken and
-/// nothing else. The last status of a removed deployment is forgotten once every watcher that was there has seen it.
+/// It holds the last status of each deployment instead of a queue: a slow watcher misses statuses that were followed by
+/// another one, and no others. Of removed deployments, the last 1,024 are remembered for slow watchers.
 #[derive(Clone)]
 pub struct StatusBoard {
     inner: Arc<Inner>,
@@ -117,11 +124,19 @@ struct Seen {
     last: BTreeMap<InstallName, (u64, StatusEvent)>,
 }
 
-/// How many removed deployments a board remembers for watchers that have not seen their removal.
+/// The most removed deployments that are remembered for watchers that have not seen their removal.
 const REMOVED_KEPT: usize = 1024;
 
 impl StatusBoard {
-    /// An empty board.
+    /// Creates an empty board.
+    ///
+    /// ```
+    /// use portolan_core::{Clock, InstallName, Status, StatusBoard, StatusEvent, SystemClock};
+    ///
+    /// let (board, name) = (StatusBoard::new(), InstallName::new(&SystemClock));
+    /// board.set(StatusEvent::new(name, Status::Ready, SystemClock.now()));
+    /// assert_eq!(board.get(&name).expect("a status").status, Status::Ready);
+    /// ```
     pub fn new() -> Self {
         let inner = Inner {
             seen: Mutex::default(),
@@ -130,7 +145,7 @@ impl StatusBoard {
         Self { inner: inner.into() }
     }
 
-    /// Writes how a deployment is. The same status again changes nothing and wakes nobody.
+    /// Writes the status of a deployment. An equal status changes nothing and wakes no watcher.
     pub fn set(&self, event: StatusEvent) {
         let sequence = {
             let mut seen = self.lock();
@@ -151,13 +166,13 @@ impl StatusBoard {
         self.inner.changed.send_modify(|last| *last = sequence.max(*last));
     }
 
-    /// How a deployment is, unless it is not there.
+    /// Returns the status of a deployment; `None` for an unknown or removed one.
     pub fn get(&self, name: &InstallName) -> Option<StatusEvent> {
         let (_, event) = self.lock().last.get(name).cloned()?;
         (event.status != Status::Removed).then_some(event)
     }
 
-    /// The present status of every deployment, then each change. Ends when the board is dropped.
+    /// Returns a stream of the present status of every deployment and of each change. It ends when the board is dropped.
     pub fn watch(&self) -> BoxStream<'static, StatusEvent> {
         let changed = self.inner.changed.subscribe();
         let weak = Arc::downgrade(&self.inner);

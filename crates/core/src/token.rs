@@ -1,4 +1,4 @@
-//! Static tokens: what is kept of them, which is never the token.
+//! Static tokens: digests and grants.
 
 use std::fmt;
 
@@ -9,18 +9,34 @@ use crate::{Caller, Error, GatewayName, Result, Subject, TeamId};
 
 /// The SHA-256 of a token, as 64 lowercase hexadecimal digits.
 ///
-/// Tokens are 256 random bits, so a fast hash without salt is enough: there is nothing to guess.
+/// Tokens have 256 random bits, so a fast hash without salt is enough.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
-    /// A digest of these bytes.
+    /// Wraps the 32 bytes of a digest.
+    ///
+    /// ```
+    /// let digest = portolan_core::TokenDigest::new([0xab; 32]);
+    /// assert_eq!(digest.to_string(), "ab".repeat(32));
+    /// ```
     pub fn new(sha256: [u8; 32]) -> Self {
         Self(sha256)
     }
 
-    /// Reads 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits of either case.
+    ///
+    /// ```
+    /// use portolan_core::TokenDigest;
+    ///
+    /// assert_eq!(TokenDigest::parse(&"AB".repeat(32))?, TokenDigest::new([0xab; 32]));
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for any other text.
     pub fn parse(text: &str) -> Result<Self> {
         let refuse = || Error::invalid("token digest", "needs 64 hexadecimal digits");
         if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -34,7 +50,7 @@ impl TokenDigest {
         Ok(Self(bytes))
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -59,32 +75,39 @@ impl From<TokenDigest> for String {
     }
 }
 
-/// What a static token opens, and for whom.
+/// The grant of a static token: its subject, and the gateways that it admits to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TokenGrant {
-    /// Which token: its digest.
+    /// The digest of the token.
     pub digest: TokenDigest,
-    /// Who calls with it.
+    /// The subject of callers with this token.
     pub subject: Subject,
     /// The teams of a user.
     #[serde(default)]
     pub teams: Vec<TeamId>,
-    /// The gateways that it opens; `None` opens all.
+    /// The gateways that the token admits to; `None` for all.
     #[serde(default)]
     pub gateways: Option<Vec<GatewayName>>,
-    /// What people call it.
+    /// The label for people.
     #[serde(default)]
     pub label: Option<String>,
-    /// When it was made.
+    /// The time of its creation.
     pub created: Timestamp,
-    /// When it ends to open anything.
+    /// The time at which it expires; `None` for never.
     #[serde(default)]
     pub expires: Option<Timestamp>,
 }
 
 impl TokenGrant {
-    /// A grant for `subject` on every gateway, without an end.
+    /// Creates a grant for `subject` at every gateway that does not expire.
+    ///
+    /// ```
+    /// use portolan_core::{Clock, Subject, SystemClock, TokenDigest, TokenGrant};
+    ///
+    /// let grant = TokenGrant::new(TokenDigest::new([0; 32]), Subject::Org, SystemClock.now());
+    /// assert!(grant.is_valid_at(SystemClock.now()));
+    /// ```
     pub fn new(digest: TokenDigest, subject: Subject, created: Timestamp) -> Self {
         Self {
             digest,
@@ -97,12 +120,12 @@ impl TokenGrant {
         }
     }
 
-    /// Whether it still opens anything at `now`.
+    /// Returns `true` if the token has not expired at `now`.
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|end| now < end)
     }
 
-    /// Who calls with this token.
+    /// Returns the caller of a request with this token.
     pub fn caller(&self) -> Caller {
         let mut caller = Caller::new(self.subject.clone(), "token").with_token_id(self.digest.to_string());
         caller.teams.clone_from(&self.teams);
@@ -117,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_read_as_it_was_written() {
+    fn digest_survives_text() {
         let bytes: [u8; 32] = std::array::from_fn(|n| u8::try_from(n * 8).expect("a byte"));
         let digest = TokenDigest::new(bytes);
         let text = digest.to_string();
@@ -128,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digest_is_refused() {
+    fn other_text_is_refused() {
         let (digits, multibyte) = ("0".repeat(64), "é".repeat(32));
         for bad in [
             "",
@@ -144,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn digests_sort_as_their_texts_do() {
+    fn digests_sort_like_text() {
         let (low, high) = (TokenDigest::new([0x09; 32]), TokenDigest::new([0xa0; 32]));
         assert!(low < high && low.to_string() < high.to_string());
     }
 
     #[test]
-    fn a_grant_ends_at_its_end() {
+    fn grant_expires_at_its_end() {
         let at = |second| Timestamp::from_second(second).expect("a time");
         let mut grant = TokenGrant::new(TokenDigest::new([0; 32]), Subject::Org, at(0));
         assert!(grant.is_valid_at(at(1_000_000)));

@@ -1,4 +1,4 @@
-//! A tool, as its server describes it.
+//! Tools of servers.
 
 use std::borrow::Cow;
 
@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 
 use crate::{Error, Result, ToolName};
 
-/// A tool of a server: its name, and its whole definition as it stood on the wire.
+/// A tool of a server: its name and its whole definition, byte for byte.
 ///
-/// The definition is kept raw, so that fields which this release does not know reach the client unchanged.
+/// Members of the definition that this release does not know reach the client unchanged.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Box<RawValue>", into = "Box<RawValue>")]
 pub struct Tool {
@@ -18,23 +18,39 @@ pub struct Tool {
     definition: Box<RawValue>,
 }
 
-/// The hints of a tool about itself (`ToolAnnotations`, since 2025-03-26). Untrusted: they may only tighten a policy.
+/// The annotations of a tool (`ToolAnnotations`, since 2025-03-26). They come from the server, so a policy may only become
+/// stricter by them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Annotations {
-    /// It changes nothing.
+    /// `true` if the tool changes nothing.
     pub read_only_hint: Option<bool>,
-    /// It may delete or overwrite. Meaningful unless read-only; taken as `true` when not said.
+    /// `true` if the tool may delete or overwrite; the default of the specification. Ignored for read-only tools.
     pub destructive_hint: Option<bool>,
-    /// Calling it twice with the same arguments is calling it once.
+    /// `true` if a second call with the same arguments changes nothing more.
     pub idempotent_hint: Option<bool>,
-    /// It reaches the world outside.
+    /// `true` if the tool reaches systems outside of the server.
     pub open_world_hint: Option<bool>,
 }
 
 impl Tool {
-    /// Takes a definition from the wire: a JSON object with a `name` that can be used.
+    /// Parses a definition: a JSON object with a `name` of at most 256 bytes. Annotations of another shape than expected count
+    /// as absent.
+    ///
+    /// ```
+    /// use portolan_core::Tool;
+    /// use serde_json::value::RawValue;
+    ///
+    /// let definition = RawValue::from_string(r#"{"name":"now","annotations":{"readOnlyHint":true}}"#.into());
+    /// let tool = Tool::parse(definition.expect("JSON"))?;
+    /// assert!(!tool.is_destructive());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for another JSON value, or a name that is no [`ToolName`].
     pub fn parse(definition: Box<RawValue>) -> Result<Self> {
         #[derive(Deserialize)]
         struct Head<'a> {
@@ -45,12 +61,12 @@ impl Tool {
         }
         // An array is no definition, though serde would take one for its members in a row.
         if !definition.get().starts_with('{') {
-            return Err(Error::invalid("tool definition", "is no JSON object"));
+            return Err(Error::invalid("tool definition", "is not a JSON object"));
         }
         let head: Head<'_> =
             serde_json::from_str(definition.get()).map_err(|e| Error::invalid("tool definition", e.to_string()))?;
         let name = ToolName::parse(&*head.name)?;
-        // Hints of an odd shape are no reason to lose the tool: they count as not given.
+        // Annotations of another shape are no reason to lose the tool.
         let annotations = head
             .annotations
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
@@ -62,28 +78,28 @@ impl Tool {
         })
     }
 
-    /// Its name, as its server knows it.
+    /// Returns the name, as the server gives it.
     pub fn name(&self) -> &ToolName {
         &self.name
     }
 
-    /// Its hints about itself.
+    /// Returns the annotations.
     pub fn annotations(&self) -> Annotations {
         self.annotations
     }
 
-    /// Its whole definition, as it stood on the wire.
+    /// Returns the whole definition.
     pub fn definition(&self) -> &RawValue {
         &self.definition
     }
 
-    /// Whether it may delete or overwrite; so unless it says otherwise.
+    /// Returns `true` if the tool may delete or overwrite, which it may unless its annotations say otherwise.
     pub fn is_destructive(&self) -> bool {
         let hints = self.annotations;
         hints.read_only_hint != Some(true) && hints.destructive_hint != Some(false)
     }
 
-    /// Whether a call may be sent a second time when nobody knows whether the first one arrived.
+    /// Returns `true` if a call may be sent again when it is unknown whether the first one arrived.
     pub fn is_repeatable(&self) -> bool {
         let hints = self.annotations;
         hints.read_only_hint == Some(true) || hints.idempotent_hint == Some(true)
@@ -118,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_survives_byte_for_byte() {
+    fn definition_survives_byte_for_byte() {
         let text = r#"{"name":"a","x-future":{"n":1.50e3},"annotations":{"readOnlyHint":true}}"#;
         let stored = serde_json::to_string(&tool(text).expect("tool")).expect("JSON");
         assert_eq!(stored, text);
@@ -126,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn odd_hints_do_not_lose_the_tool() {
+    fn odd_annotations_are_ignored() {
         let tool = tool(r#"{"name":"a","annotations":{"readOnlyHint":"yes"}}"#).expect("tool");
         assert!(tool.is_destructive() && !tool.is_repeatable());
     }
 
     #[test]
-    fn a_definition_without_a_name_is_refused() {
+    fn nameless_definition_is_refused() {
         for none in ["{}", "[]", r#"{"name":""}"#, r#"["a",{}]"#, r#""a""#, "null"] {
             assert!(tool(none).is_err(), "{none}");
         }

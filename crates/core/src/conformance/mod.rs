@@ -21,11 +21,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Bus, CredentialStore, Gateway, Registry, SessionStore};
+use crate::{AuditSink, Bus, CredentialStore, Gateway, Guard, Policy, Registry, SessionStore};
 
+pub mod audit;
+pub mod authenticator;
+pub mod broker;
 pub mod bus;
 pub mod credential;
+pub mod discovery;
 pub mod gateway;
+pub mod guard;
+pub mod policy;
 pub mod registry;
 pub mod registry_changes;
 pub mod runtime;
@@ -33,7 +39,10 @@ pub mod sample;
 pub mod session;
 mod suites;
 
-pub use suites::{bus_suite, credential_suite, gateway_suite, registry_suite, runtime_suite, session_suite};
+pub use suites::{
+    audit_suite, authenticator_suite, broker_suite, bus_suite, credential_suite, discovery_suite, gateway_suite,
+    guard_suite, policy_suite, registry_suite, runtime_suite, session_suite,
+};
 
 /// How long a case may take. A case that hangs is a case that fails.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -84,13 +93,27 @@ macro_rules! fresh {
         }
     )*};
 }
-fresh!(Registry, CredentialStore, SessionStore, Bus, Gateway);
+fresh!(
+    Registry,
+    CredentialStore,
+    SessionStore,
+    Bus,
+    Gateway,
+    Policy,
+    AuditSink,
+    Guard
+);
 
-impl Fresh<Self> for runtime::Fixture {
-    fn fresh(self) -> Self {
-        self
-    }
+macro_rules! fixture {
+    ($($contract:ident),*) => {$(
+        impl Fresh<Self> for $contract::Fixture {
+            fn fresh(self) -> Self {
+                self
+            }
+        }
+    )*};
 }
+fixture!(runtime, authenticator, broker, discovery);
 
 /// Runs `tasks` at the same time, on threads, and gives their results.
 async fn race<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {

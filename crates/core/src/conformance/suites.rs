@@ -154,5 +154,121 @@ macro_rules! runtime_suite {
     } };
 }
 
+/// Makes one test for each promise of [`Authenticator`](crate::Authenticator).
+///
+/// `authenticator_suite!(|| Fixture::new(authenticator, gateway, valid, refused))`, or with `async ||`: see
+/// [`Fixture`](crate::conformance::authenticator::Fixture).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! authenticator_suite {
+    (|| $fresh:expr $(,)?) => {
+        $crate::authenticator_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { authenticator_suite: $fresh;
+            authenticator:
+                request_without_credential_is_passed_on valid_credential_gives_a_caller refused_credential_is_an_error
+                equal_requests_give_equal_callers refusal_leaves_valid_credential racing_requests_keep_their_answers
+                credentials_do_not_show challenge_is_a_header_value;
+        }
+    };
+}
+
+/// Makes one test for each promise of [`CredentialBroker`](crate::CredentialBroker).
+///
+/// `broker_suite!(|| Fixture::new(broker, server, install, caller, stranger))`, or with `async ||`: see
+/// [`Fixture`](crate::conformance::broker::Fixture).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! broker_suite {
+    (|| $fresh:expr $(,)?) => {
+        $crate::broker_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { broker_suite: $fresh;
+            broker:
+                equal_requests_get_equal_credentials strangers_get_no_personal_credential strangers_change_nothing
+                forgotten_credential_is_made_again forget_of_unknown_install_is_harmless racing_requests_agree
+                secrets_do_not_show missing_credential_says_what_to_do;
+        }
+    };
+}
+
+/// Makes one test for each promise of [`Policy`](crate::Policy).
+///
+/// `policy_suite!(|| MyPolicy::new())`, or `policy_suite!(async || MyPolicy::load().await)`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! policy_suite {
+    (|| $fresh:expr $(,)?) => {
+        $crate::policy_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { policy_suite: $fresh;
+            policy:
+                equal_questions_get_equal_answers declared_independence_of_caller_holds dependence_on_caller_is_constant
+                racing_questions_agree decisions_come_from_memory;
+        }
+    };
+}
+
+/// Makes one test for each promise of [`AuditSink`](crate::AuditSink) that can be seen through the trait.
+///
+/// `audit_suite!(|| MySink::new())`, or `audit_suite!(async || MySink::connect().await)`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! audit_suite {
+    (|| $fresh:expr $(,)?) => {
+        $crate::audit_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { audit_suite: $fresh;
+            audit:
+                every_outcome_is_taken every_failed_login_is_taken definition_change_is_taken any_text_is_taken
+                records_are_taken_at_once racing_records_are_taken;
+        }
+    };
+}
+
+/// Makes one test for each promise of [`Guard`](crate::Guard) that holds for any guard.
+///
+/// `guard_suite!(|| MyGuard::new())`, or `guard_suite!(async || MyGuard::connect().await)`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! guard_suite {
+    (|| $fresh:expr $(,)?) => {
+        $crate::guard_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { guard_suite: $fresh;
+            guard:
+                name_is_constant_text any_arguments_get_a_decision replacement_is_an_object need_of_results_is_constant
+                dropped_decision_disturbs_nothing racing_calls_get_decisions arguments_do_not_show;
+        }
+    };
+}
+
+/// Makes one test for each promise of [`Discovery`](crate::Discovery).
+///
+/// `discovery_suite!(|| Fixture::new(discovery, endpoint, tools))`, or with `async ||`: see
+/// [`Fixture`](crate::conformance::discovery::Fixture).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! discovery_suite {
+    (|| $fresh:expr $(,)?) => {
+        $crate::discovery_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { discovery_suite: $fresh;
+            discovery:
+                tools_are_in_order tools_are_those_of_the_snapshot asking_again_gives_the_same racing_questions_agree
+                definitions_are_usable;
+        }
+    };
+}
+
 #[doc(inline)]
-pub use crate::{bus_suite, credential_suite, gateway_suite, registry_suite, runtime_suite, session_suite};
+pub use crate::{
+    audit_suite, authenticator_suite, broker_suite, bus_suite, credential_suite, discovery_suite, gateway_suite,
+    guard_suite, policy_suite, registry_suite, runtime_suite, session_suite,
+};

@@ -3,22 +3,26 @@
 //! They keep everything in the process and lose it with the value that keeps it. Use them in tests and examples, and read
 //! them to learn what a contract asks for: each is the shortest code that passes its suite.
 
+mod authenticator;
 mod broker;
 mod bus;
 mod clock;
 mod credential;
 mod discovery;
 mod gateway;
+mod guard;
 mod registry;
 mod runtime;
 mod session;
 
+pub use authenticator::MemoryTokens;
 pub use broker::NoCredentials;
 pub use bus::MemoryBus;
 pub use clock::ManualClock;
 pub use credential::MemoryCredentials;
 pub use discovery::MemoryDiscovery;
 pub use gateway::MemoryGateway;
+pub use guard::MemoryGuard;
 pub use registry::MemoryRegistry;
 pub use runtime::MemoryRuntime;
 pub use session::MemorySessions;

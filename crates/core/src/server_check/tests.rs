@@ -50,7 +50,7 @@ fn refusal(server: &ServerSpec) -> Option<String> {
 }
 
 #[test]
-fn a_field_is_delivered_in_a_way_that_its_server_has() {
+fn delivery_must_fit_the_source() {
     let table = [
         (stdio(), env("A"), true),
         (stdio(), file("a.txt"), true),
@@ -70,7 +70,7 @@ fn a_field_is_delivered_in_a_way_that_its_server_has() {
 }
 
 #[test]
-fn names_that_would_break_out_are_refused() {
+fn unsafe_names_are_refused() {
     for name in ["", "A=B", "A\0"] {
         assert!(
             refusal(&stdio().field(field("key", env(name)))).is_some(),
@@ -102,7 +102,7 @@ fn names_that_would_break_out_are_refused() {
 }
 
 #[test]
-fn headers_of_a_server_are_checked() {
+fn headers_are_checked() {
     for (name, value, fits) in [
         ("X-Tenant", "acme", true),
         ("X-Tenant", "a\nb", false),
@@ -117,7 +117,7 @@ fn headers_of_a_server_are_checked() {
 }
 
 #[test]
-fn a_secret_has_no_default_and_is_no_argument() {
+fn secret_has_no_default_and_no_argument() {
     let mut secret = field("key", env("KEY"));
     (secret.secret, secret.default) = (true, Some("hunter2".into()));
     let problem = refusal(&stdio().field(secret)).expect("a default");
@@ -128,7 +128,7 @@ fn a_secret_has_no_default_and_is_no_argument() {
 }
 
 #[test]
-fn a_default_must_fit_its_kind_and_a_key_is_asked_for_once() {
+fn default_fits_kind_and_keys_are_unique() {
     let mut number = field("n", env("N"));
     (number.kind, number.default) = (FieldKind::Number, Some("many".into()));
     assert_eq!(refusal(&stdio().field(number)).as_deref(), Some("n: needs a number"));
@@ -137,7 +137,7 @@ fn a_default_must_fit_its_kind_and_a_key_is_asked_for_once() {
 }
 
 #[test]
-fn a_url_is_http_and_holds_no_password() {
+fn url_is_http_without_password() {
     for bad in [
         "ftp://example.com",
         "file:///etc/passwd",

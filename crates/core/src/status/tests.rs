@@ -26,7 +26,7 @@ async fn next(events: &mut BoxStream<'static, StatusEvent>) -> StatusEvent {
 }
 
 #[tokio::test]
-async fn watching_begins_with_the_present_status_and_without_what_is_gone() {
+async fn watch_begins_with_present_deployments() {
     let board = StatusBoard::new();
     board.set(event(1, Status::Ready));
     board.set(event(2, Status::Ready));
@@ -39,7 +39,7 @@ async fn watching_begins_with_the_present_status_and_without_what_is_gone() {
 }
 
 #[tokio::test]
-async fn changes_are_told_in_order_and_the_same_again_is_none() {
+async fn changes_come_in_order_without_repeats() {
     let board = StatusBoard::new();
     let mut events = board.watch();
     for status in [pending("a"), Status::Ready] {
@@ -55,7 +55,7 @@ async fn changes_are_told_in_order_and_the_same_again_is_none() {
 }
 
 #[tokio::test]
-async fn a_slow_watcher_gets_the_last_status_of_each() {
+async fn slow_watcher_gets_last_statuses() {
     let board = StatusBoard::new();
     let mut events = board.watch();
     for number in 0..1000 {
@@ -69,7 +69,7 @@ async fn a_slow_watcher_gets_the_last_status_of_each() {
 }
 
 #[tokio::test]
-async fn a_watch_ends_with_the_board() {
+async fn watch_ends_with_board() {
     let board = StatusBoard::new();
     let clone = board.clone();
     let mut events = board.watch();
@@ -80,7 +80,7 @@ async fn a_watch_ends_with_the_board() {
 }
 
 #[test]
-fn what_is_gone_is_not_there_and_forgotten_in_the_end() {
+fn removed_deployments_are_forgotten() {
     let board = StatusBoard::new();
     for number in 0..5_000 {
         board.set(event(number, Status::Ready));
@@ -91,7 +91,7 @@ fn what_is_gone_is_not_there_and_forgotten_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_last_status_is_missed_when_many_set_at_once() {
+async fn racing_writers_lose_no_last_status() {
     for _ in 0..200 {
         let board = StatusBoard::new();
         let mut events = board.watch();

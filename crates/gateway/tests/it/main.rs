@@ -8,6 +8,7 @@ mod cancel;
 mod catalogue;
 mod channel_questions;
 mod channels;
+mod conformance;
 mod conversations;
 mod draining;
 mod features;
