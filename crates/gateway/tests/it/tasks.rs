@@ -1,10 +1,10 @@
 //! Tasks, in all pairings of eras.
 
+mod converted;
 mod driven;
 mod legacy;
-mod mapped;
-mod relayed;
-mod watched;
+mod modern;
+mod notifications;
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,8 @@
 //! URIs that name their server: whatever carries one, in every pairing of eras.
 
+mod notifications;
+mod results;
+
 use portolan_core::{Action, Decision, Naming, PolicyFn, ResourceNaming};
 use portolan_gateway::{Builder, Upstream};
 use serde_json::{Value, json};

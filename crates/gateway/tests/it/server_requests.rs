@@ -1,5 +1,10 @@
 //! What servers ask clients in the middle of a call, in all four pairings.
 
+mod channel;
+mod large;
+mod out_of_band_legacy;
+mod out_of_band_modern;
+
 use std::{sync::atomic::Ordering, time::Duration};
 
 use portolan_core::ServerRequestPolicy;

@@ -6,14 +6,12 @@ use portolan_core::{Gateway, GatewaySpec, Publication, ResourceNaming, ServerReq
 use portolan_gateway::McpGateway;
 use serde_json::json;
 
-use crate::{
-    support::{
-        client::{Client, Speaks},
-        teller::Teller,
-        until,
-        world::{Site, gateway_name, parts, routes},
-    },
-    uris::named,
+use super::named;
+use crate::support::{
+    client::{Client, Speaks},
+    teller::Teller,
+    until,
+    world::{Site, gateway_name, parts, routes},
 };
 
 const SHORT: Duration = Duration::from_millis(300);

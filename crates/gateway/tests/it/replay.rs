@@ -1,5 +1,10 @@
 //! A legacy client whose connection breaks in the middle of a call comes back for the rest of the stream.
 
+mod broken_connections;
+mod polling;
+mod session_stream;
+mod sessions;
+
 use std::time::Duration;
 
 use portolan_gateway::{GatewayConfig, Upstream};
