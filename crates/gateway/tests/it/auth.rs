@@ -60,7 +60,7 @@ fn unauthorized(answer: &Answer, error: Option<&str>) {
 }
 
 #[tokio::test]
-async fn only_good_tokens_open() {
+async fn only_valid_tokens_authenticate() {
     let (upstream, site) = world().await;
     let client = Client::stranger(site.address, Speaks::Modern);
     let call = || client.call("1", "up__echo", r#"{"text":"x"}"#);
@@ -104,7 +104,7 @@ async fn only_good_tokens_open() {
 }
 
 #[tokio::test]
-async fn an_unknown_gateway_is_told_to_those_with_a_token_alone() {
+async fn unknown_gateway_needs_valid_token() {
     let (_upstream, site) = world().await;
     let client = Client::stranger(site.address, Speaks::Modern).gateway("other");
     assert_eq!(client.ask("tools/list", "").await.status(), 404);
@@ -112,7 +112,7 @@ async fn an_unknown_gateway_is_told_to_those_with_a_token_alone() {
 }
 
 #[tokio::test]
-async fn a_grant_opens_its_gateways_until_its_end() {
+async fn grant_is_scoped_and_expires() {
     let upstream = http(Eras::Both).await;
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let mut some = grant("some", Subject::User(user("alice")));
@@ -143,7 +143,7 @@ async fn a_grant_opens_its_gateways_until_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_of_a_registry_open_at_once_and_end_within_a_second() {
+async fn registry_token_revoked_within_second() {
     let upstream = http(Eras::Both).await;
     let registry = Arc::new(MemoryRegistry::new());
     let tokens = StaticTokens::follow(registry.clone(), Arc::new(SystemClock))
@@ -179,7 +179,7 @@ async fn tokens_of_a_registry_open_at_once_and_end_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_revoked_while_it_is_first_used_does_not_stay() {
+async fn token_revoked_during_first_use() {
     let registry = Arc::new(MemoryRegistry::new());
     let tokens = Arc::new(
         StaticTokens::follow(registry.clone(), Arc::new(SystemClock))
@@ -250,7 +250,7 @@ impl Registry for Held {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_revoked_while_it_is_looked_up_does_not_stay() {
+async fn token_revoked_during_lookup() {
     let registry = Arc::new(Held {
         registry: Arc::new(MemoryRegistry::new()),
         feed: Arc::default(),
@@ -297,7 +297,7 @@ async fn arrived(client: &Client, post: &Post) -> Value {
 }
 
 #[tokio::test]
-async fn credentials_of_the_door_end_at_the_door() {
+async fn client_credentials_are_not_forwarded() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
         let plain = Upstream::http(upstream.url());
@@ -343,7 +343,7 @@ async fn credentials_of_the_door_end_at_the_door() {
 }
 
 #[tokio::test]
-async fn only_listed_headers_pass_and_some_never() {
+async fn only_listed_headers_pass() {
     let upstream = http(Eras::Both).await;
     let site = Site::serve(McpGateway::new(parts())).await;
     let list = [
@@ -399,7 +399,7 @@ async fn only_listed_headers_pass_and_some_never() {
 }
 
 #[tokio::test]
-async fn hosts_and_origins_of_elsewhere_are_refused() {
+async fn foreign_hosts_and_origins_refused() {
     let upstream = http(Eras::Both).await;
     let sites = [
         (Hosts::Loopback, vec![], vec!["mcp.example.com", "MCP.example.com:443"]),

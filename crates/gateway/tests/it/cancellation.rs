@@ -32,12 +32,12 @@ macro_rules! each_server {
 }
 
 each_server! {
-    a_modern_client_that_goes_away_cancels
-    a_modern_client_that_goes_away_before_anything_came_cancels
-    a_legacy_client_cancels_by_notification
-    a_legacy_client_cancels_before_anything_came
-    a_legacy_client_that_goes_away_cancels_nothing
-    a_legacy_client_that_came_back_can_still_cancel
+    modern_disconnect_cancels
+    modern_early_disconnect_cancels
+    legacy_notification_cancels
+    legacy_early_notification_cancels
+    legacy_disconnect_keeps_call
+    disconnected_legacy_client_can_cancel
 }
 
 /// A call that has shown its first progress.
@@ -53,14 +53,14 @@ async fn begun(server: &Server, calls: usize) {
     until("the server has the call", || server.begun() >= calls).await;
 }
 
-async fn a_modern_client_that_goes_away_cancels(server: &Server, site: &Site) {
+async fn modern_disconnect_cancels(server: &Server, site: &Site) {
     let client = Client::connect(site.address, Speaks::Modern).await;
     drop(under_way(&client, "1").await);
     until("the server sees it", || server.cancels() >= 1).await;
     assert_eq!(client.text("up__echo", json!({"text": "on"})).await, "on");
 }
 
-async fn a_modern_client_that_goes_away_before_anything_came_cancels(server: &Server, site: &Site) {
+async fn modern_early_disconnect_cancels(server: &Server, site: &Site) {
     let client = Client::connect(site.address, Speaks::Modern).await;
     let connection = client.begin_unanswered(&client.call("1", "up__sleep", SLEEP)).await;
     begun(server, 1).await;
@@ -68,7 +68,7 @@ async fn a_modern_client_that_goes_away_before_anything_came_cancels(server: &Se
     until("the server sees it", || server.cancels() >= 1).await;
 }
 
-async fn a_legacy_client_cancels_by_notification(server: &Server, site: &Site) {
+async fn legacy_notification_cancels(server: &Server, site: &Site) {
     for speaks in [Speaks::March, Speaks::November] {
         let before = server.cancels();
         let client = Client::connect(site.address, speaks).await;
@@ -82,7 +82,7 @@ async fn a_legacy_client_cancels_by_notification(server: &Server, site: &Site) {
     }
 }
 
-async fn a_legacy_client_cancels_before_anything_came(server: &Server, site: &Site) {
+async fn legacy_early_notification_cancels(server: &Server, site: &Site) {
     let client = Client::connect(site.address, Speaks::November).await;
     let connection = client.begin_unanswered(&client.call("5", "up__sleep", SLEEP)).await;
     begun(server, 1).await;
@@ -98,7 +98,7 @@ async fn a_legacy_client_cancels_before_anything_came(server: &Server, site: &Si
     );
 }
 
-async fn a_legacy_client_that_goes_away_cancels_nothing(server: &Server, site: &Site) {
+async fn legacy_disconnect_keeps_call(server: &Server, site: &Site) {
     let client = Client::connect(site.address, Speaks::November).await;
     let post = client.call_with("901", "up__progress", r#"{"steps":20,"ms":2}"#, r#""progressToken":1"#);
     let mut incoming = client.begin(&post).await;
@@ -128,7 +128,7 @@ async fn a_legacy_client_that_goes_away_cancels_nothing(server: &Server, site: &
     assert_eq!(server.cancels(), 0);
 }
 
-async fn a_legacy_client_that_came_back_can_still_cancel(server: &Server, site: &Site) {
+async fn disconnected_legacy_client_can_cancel(server: &Server, site: &Site) {
     let client = Client::connect(site.address, Speaks::June).await;
     drop(under_way(&client, "901").await);
     let connection = client.begin_unanswered(&client.call("902", "up__sleep", SLEEP)).await;
@@ -141,7 +141,7 @@ async fn a_legacy_client_that_came_back_can_still_cancel(server: &Server, site: 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_goes_through_although_its_legacy_client_went_away() {
+async fn call_completes_after_legacy_disconnect() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
         let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
@@ -159,7 +159,7 @@ async fn a_call_goes_through_although_its_legacy_client_went_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancellation_reaches_the_server_before_the_end_of_its_session() {
+async fn cancellation_precedes_session_end() {
     let upstream = http(Eras::Legacy).await;
     let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
     for _ in 0..10 {
@@ -192,7 +192,7 @@ async fn a_cancellation_reaches_the_server_before_the_end_of_its_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_that_ends_cancels_its_calls() {
+async fn session_end_cancels_calls() {
     let upstream = http(Eras::Legacy).await;
     let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -207,7 +207,7 @@ async fn a_session_that_ends_cancels_its_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_session_cannot_cancel_the_calls_of_another() {
+async fn foreign_session_cannot_cancel() {
     let upstream = http(Eras::Legacy).await;
     let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -221,7 +221,7 @@ async fn one_session_cannot_cancel_the_calls_of_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancelled_call_of_a_batch_has_no_answer() {
+async fn cancelled_batch_call_has_no_response() {
     let upstream = http(Eras::Both).await;
     let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
     let client = Client::connect(site.address, Speaks::March).await;

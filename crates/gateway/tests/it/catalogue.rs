@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_holds_up_one_list_and_not_the_next() {
+async fn hanging_server_delays_one_list() {
     let well = everything(Eras::Both).await;
     let hanging = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/mcp", hanging.local_addr().expect("an address"));
@@ -38,7 +38,7 @@ async fn a_server_that_hangs_holds_up_one_list_and_not_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_changed_tool_sounds_the_alarm_and_a_rewritten_one_does_not() {
+async fn changed_definition_is_audited() {
     use portolan_core::{AuditEvent, AuditSink, DefinitionChange};
     use std::sync::Mutex;
 
@@ -90,7 +90,7 @@ async fn a_changed_tool_sounds_the_alarm_and_a_rewritten_one_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn definitions_beyond_the_limits_are_left_out() {
+async fn oversized_definitions_are_omitted() {
     let deep = format!(
         r#"{{"name":"deep","inputSchema":{}{}}}"#,
         "[".repeat(70),
@@ -112,7 +112,7 @@ async fn definitions_beyond_the_limits_are_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn results_of_a_newer_server_are_what_an_older_client_can_read() {
+async fn results_are_downgraded() {
     let upstream = Script::start(|asked| match asked.method() {
         "tools/call" => answer(
             asked,
@@ -140,7 +140,7 @@ async fn results_of_a_newer_server_are_what_an_older_client_can_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_about_headers_and_versions_are_mended_and_never_seen() {
+async fn header_and_version_errors_retried() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     // First the server wants another header, then it does not speak the version for a moment.
     for code in [-32020, -32022] {
@@ -206,7 +206,7 @@ async fn listing(method: &'static str, list: String) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_resources_templates_and_prompts_lose_no_others() {
+async fn invalid_entries_are_omitted() {
     for (method, member, key) in [
         ("resources/list", "resources", "uri"),
         ("resources/templates/list", "resourceTemplates", "uriTemplate"),
@@ -244,7 +244,7 @@ async fn bad_resources_templates_and_prompts_lose_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whose_a_template_is_its_own_text_says_before_any_that_fits() {
+async fn exact_template_beats_matching_one() {
     let templates = |list: &str| format!(r#"{{"resourceTemplates":[{list}]}}"#);
     let any = listing(
         "resources/templates/list",

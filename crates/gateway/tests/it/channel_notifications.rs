@@ -103,7 +103,7 @@ impl Channel for Pipes {
 }
 
 #[tokio::test]
-async fn what_a_stdio_server_says_reaches_clients_of_both_eras() {
+async fn notifications_reach_both_eras() {
     for modern in [false, true] {
         let pipes = Pipes::new(modern);
         let site = Site::of([("up", Upstream::channel(pipes.clone()))]).await;
@@ -147,7 +147,7 @@ async fn what_a_stdio_server_says_reaches_clients_of_both_eras() {
 }
 
 #[tokio::test]
-async fn resources_of_a_stdio_server_are_named_after_it() {
+async fn resource_uris_are_prefixed() {
     for modern in [false, true] {
         let pipes = Pipes::new(modern);
         let upstreams = [("up", Upstream::channel(pipes.clone()))];
@@ -173,7 +173,7 @@ async fn resources_of_a_stdio_server_are_named_after_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_started_again_is_asked_again() {
+async fn restarted_server_is_resubscribed() {
     let pipes = Pipes::new(false);
     let site = Site::of([("up", Upstream::channel(pipes.clone()))]).await;
     let client = Client::connect(site.address, Speaks::Modern).await;

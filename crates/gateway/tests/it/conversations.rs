@@ -218,7 +218,7 @@ fn outcome(message: &Value) -> Option<Option<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conversations_never_cross_and_leave_nothing_behind() {
+async fn conversations_never_cross() {
     for seed in SEEDS {
         let askers = [
             Asker::legacy().await,

@@ -151,7 +151,7 @@ fn cause(answer: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_is_refused_goes_through_with_another_credential() {
+async fn refused_call_retries_with_fresh_credential() {
     for eras in [Eras::Legacy, Eras::Modern, Eras::Both] {
         for speaks in Speaks::ALL {
             let what = format!("{eras:?} {speaks:?}");
@@ -176,7 +176,7 @@ async fn a_call_that_is_refused_goes_through_with_another_credential() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_credential_that_is_refused_in_mid_session_is_renewed() {
+async fn mid_session_refusal_is_refreshed() {
     for eras in [Eras::Legacy, Eras::Modern] {
         for speaks in Speaks::ONE_OF_EACH {
             let what = format!("{eras:?} {speaks:?}");
@@ -201,7 +201,7 @@ async fn a_credential_that_is_refused_in_mid_session_is_renewed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_of_the_refused_credential_goes_with_the_other_one() {
+async fn refused_headers_are_dropped() {
     let upstream = http(Eras::Modern).await;
     let desk = Counter::new(|_| Ok(Some(("x-key", "k"))));
     let site = desk.site(&upstream).await;
@@ -220,7 +220,7 @@ async fn nothing_of_the_refused_credential_goes_with_the_other_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_credential_that_does_not_reach_far_enough_is_stepped_up() {
+async fn insufficient_scope_steps_up() {
     const CHALLENGE: &str = r#"Bearer error="insufficient_scope", scope="files:write""#;
     for eras in [Eras::Legacy, Eras::Modern] {
         for speaks in Speaks::ONE_OF_EACH {
@@ -246,7 +246,7 @@ async fn a_credential_that_does_not_reach_far_enough_is_stepped_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_credential_that_is_refused_for_good_is_no_refusal_of_the_client() {
+async fn final_refusal_is_tool_failure() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = guarded(eras, FRESH).await;
         let desk = Counter::new(|_| Ok(None));
@@ -277,7 +277,7 @@ async fn a_credential_that_is_refused_for_good_is_no_refusal_of_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_broker_forgets_what_a_call_was_refused_for_good_with() {
+async fn final_refusal_makes_broker_forget() {
     let upstream = guarded(Eras::Modern, STALE).await;
     let desk = Counter::new(|_| Ok(None));
     let site = desk.site(&upstream).await;
@@ -291,7 +291,7 @@ async fn the_broker_forgets_what_a_call_was_refused_for_good_with() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_renewal_that_fails_fails_the_call_with_its_own_cause_and_the_next_one_asks_again() {
+async fn failed_refresh_fails_call() {
     let upstream = guarded(Eras::Modern, STALE).await;
     let desk = Counter::new(|asked| match asked {
         0 => Err(Error::NotReady {
@@ -317,7 +317,7 @@ async fn a_renewal_that_fails_fails_the_call_with_its_own_cause_and_the_next_one
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_never_content_is_no_endless_loop() {
+async fn refresh_attempts_are_bounded() {
     let upstream = http(Eras::Modern).await;
     let tokens = [
         "Bearer a", "Bearer b", "Bearer c", "Bearer d", "Bearer e", "Bearer f", "Bearer g",
@@ -340,7 +340,7 @@ async fn a_server_that_is_never_content_is_no_endless_loop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_renewal_gives_is_renewed_in_its_turn() {
+async fn refreshed_credential_refreshes_again() {
     let upstream = guarded(Eras::Both, ("authorization", "Bearer third")).await;
     let desk = Counter::new(|asked| Ok(Some(("authorization", ["Bearer second", "Bearer third"][asked]))));
     let site = desk.site(&upstream).await;
@@ -350,7 +350,7 @@ async fn what_a_renewal_gives_is_renewed_in_its_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_calls_that_are_refused_at_once_all_go_through() {
+async fn concurrent_refusals_refresh_once() {
     for eras in [Eras::Legacy, Eras::Modern] {
         for speaks in Speaks::ONE_OF_EACH {
             let what = format!("{eras:?} {speaks:?}");
@@ -369,7 +369,7 @@ async fn many_calls_that_are_refused_at_once_all_go_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn challenges_that_are_too_many_or_too_long_are_left_out() {
+async fn excess_challenges_are_omitted() {
     let upstream = http(Eras::Modern).await;
     let desk = Counter::new(|_| Ok(Some(FRESH)));
     let site = desk.site(&upstream).await;
@@ -420,7 +420,7 @@ impl CredentialRefresh for Once {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_renewed_is_not() {
+async fn credential_without_refresh_fails() {
     let upstream = http(Eras::Modern).await;
     let once = Arc::<Once>::default();
     let site = site(&upstream, Counted(once.clone()), PATIENT).await;
@@ -456,7 +456,7 @@ impl CredentialRefresh for Hanging {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_renewal_that_hangs_ends_with_the_patience_of_the_call() {
+async fn hanging_refresh_times_out() {
     let upstream = http(Eras::Modern).await;
     let site = site(&upstream, Hanging, Duration::from_millis(300)).await;
     let client = Client::connect(site.address, Speaks::Modern).await;

@@ -29,7 +29,7 @@ fn assert_lost(message: &Value) {
 }
 
 #[tokio::test]
-async fn a_kept_call_is_cancelled_and_who_comes_back_is_told() {
+async fn suspended_call_is_cancelled() {
     for asker in [Asker::legacy().await, Asker::beside(Beside::default()).await] {
         let [first, second] = pair(&asker).await;
         let client = Client::able(first.address, Speaks::Modern, ABLE).await;
@@ -54,7 +54,7 @@ async fn a_kept_call_is_cancelled_and_who_comes_back_is_told() {
 }
 
 #[tokio::test]
-async fn a_legacy_client_that_is_asked_for_a_modern_server_is_told_on_its_stream() {
+async fn legacy_request_is_withdrawn() {
     let asker = Asker::modern().await;
     let [first, second] = pair(&asker).await;
     let client = Client::able(first.address, Speaks::November, ABLE).await;
@@ -76,7 +76,7 @@ async fn a_legacy_client_that_is_asked_for_a_modern_server_is_told_on_its_stream
 }
 
 #[tokio::test]
-async fn a_call_that_its_server_goes_on_with_has_its_time() {
+async fn running_call_may_finish() {
     let asker = Asker::legacy().await;
     let [first, second] = pair(&asker).await;
     let client = Client::able(first.address, Speaks::November, ABLE).await;
@@ -90,7 +90,7 @@ async fn a_call_that_its_server_goes_on_with_has_its_time() {
 }
 
 #[tokio::test]
-async fn nothing_new_is_kept_by_who_is_about_to_end() {
+async fn new_calls_are_not_suspended() {
     let asker = Asker::legacy().await;
     let [first, _second] = pair(&asker).await;
     first.gateway.drain(GRACE).await;
@@ -109,7 +109,7 @@ async fn nothing_new_is_kept_by_who_is_about_to_end() {
 }
 
 #[tokio::test]
-async fn what_is_kept_nowhere_is_not_lost() {
+async fn stateless_call_survives() {
     for asker in [Asker::resumable().await, Asker::modern().await] {
         let [first, second] = pair(&asker).await;
         let client = Client::able(first.address, Speaks::Modern, ABLE).await;
@@ -123,7 +123,7 @@ async fn what_is_kept_nowhere_is_not_lost() {
 }
 
 #[tokio::test]
-async fn it_does_not_wait_longer_than_it_may() {
+async fn drain_respects_deadline() {
     let asker = Asker::legacy().await;
     let [first, _second] = pair(&asker).await;
     let client = Client::able(first.address, Speaks::November, ABLE).await;

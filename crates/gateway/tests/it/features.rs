@@ -54,7 +54,7 @@ const PAIRINGS: [(Speaks, Eras); 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prompts_resources_and_completion_work_in_every_pairing() {
+async fn all_features_in_all_pairings() {
     for (speaks, eras) in PAIRINGS {
         let upstream = everything(eras).await;
         let site = plain(&upstream.url()).await;
@@ -100,7 +100,7 @@ async fn prompts_resources_and_completion_work_in_every_pairing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_resource_is_told_as_each_era_has_it() {
+async fn unknown_resource_error_per_era() {
     for (speaks, eras) in PAIRINGS {
         let (first, second) = (everything(eras).await, everything(eras).await);
         let one = plain(&first.url()).await;
@@ -118,7 +118,7 @@ async fn an_unknown_resource_is_told_as_each_era_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prompts_have_the_prefix_of_their_server_and_resources_their_own_uri() {
+async fn prompts_prefixed_resources_not() {
     let (first, second) = (everything(Eras::Both).await, everything(Eras::Legacy).await);
     let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
     let site = Site::of(upstreams).await;
@@ -153,7 +153,7 @@ async fn prompts_have_the_prefix_of_their_server_and_resources_their_own_uri() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_policy_denies_is_neither_listed_nor_had() {
+async fn policy_hides_prompts_and_resources() {
     let upstream = everything(Eras::Both).await;
     let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
         builder
@@ -191,7 +191,7 @@ async fn what_a_policy_denies_is_neither_listed_nor_had() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_alias_is_the_only_name_of_what_it_stands_for() {
+async fn alias_replaces_original_name() {
     let (first, second) = (everything(Eras::Both).await, everything(Eras::Both).await);
     let alias = |name: &str, own: &str| {
         let name_of = |name: &str| ToolName::parse(name).expect("a name");
@@ -233,7 +233,7 @@ async fn an_alias_is_the_only_name_of_what_it_stands_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_are_paged_with_cursors_of_their_own() {
+async fn cursors_are_per_list() {
     let upstream = everything(Eras::Both).await;
     let mut config = GatewayConfig::default();
     config.limits.page = 2;
@@ -253,7 +253,7 @@ async fn lists_are_paged_with_cursors_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_method_of_an_extension_goes_to_the_one_server() {
+async fn extension_method_needs_single_server() {
     let skills = |asked: &Asked| match asked.method() {
         "skills/list" => answer(asked, r#"{"skills":[{"name":"x"}],"future":1.50}"#),
         _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
@@ -283,7 +283,7 @@ async fn a_method_of_an_extension_goes_to_the_one_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_may_hold_any_method() {
+async fn batch_accepts_any_method() {
     let upstream = everything(Eras::Both).await;
     let site = plain(&upstream.url()).await;
     let client = Client::connect(site.address, Speaks::March).await;
@@ -302,7 +302,7 @@ async fn a_batch_may_hold_any_method() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_is_told_what_the_servers_have() {
+async fn capabilities_follow_servers() {
     let upstream = Script::start(|asked| match asked.method() {
         "initialize" => answer(
             asked,

@@ -48,7 +48,7 @@ async fn count(client: &Client) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_share_no_process_and_callers_without_sessions_have_one_each() {
+async fn each_session_has_own_process() {
     for era in ["legacy", "modern"] {
         let world = world(era, 8).await;
         let address = world.site.address;
@@ -71,7 +71,7 @@ async fn sessions_share_no_process_and_callers_without_sessions_have_one_each() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_that_ends_makes_room_for_another() {
+async fn ended_session_frees_process() {
     let world = world("legacy", 1).await;
     let address = world.site.address;
     let first = Client::connect(address, Speaks::November).await;

@@ -65,7 +65,7 @@ async fn comments(incoming: &mut Incoming, count: usize) {
 }
 
 #[tokio::test]
-async fn a_call_on_which_nothing_comes_is_kept_awake_and_still_answered() {
+async fn silent_call_gets_comments() {
     for is_modern in [false, true] {
         let (script, answer) = silent(is_modern).await;
         let site = site(script.url(), EVERY).await;
@@ -86,7 +86,7 @@ async fn a_call_on_which_nothing_comes_is_kept_awake_and_still_answered() {
 }
 
 #[tokio::test]
-async fn streams_outside_of_calls_are_kept_awake() {
+async fn session_streams_get_comments() {
     let teller = Teller::start(true).await;
     let site = site(teller.url(), EVERY).await;
     for speaks in Speaks::ALL {
@@ -102,7 +102,7 @@ async fn streams_outside_of_calls_are_kept_awake() {
 }
 
 #[tokio::test]
-async fn with_zero_nothing_is_said() {
+async fn zero_interval_disables_comments() {
     let (script, _answer) = silent(false).await;
     let site = site(script.url(), Duration::ZERO).await;
     let teller = Teller::start(true).await;

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_call_over_the_limit_fails_and_may_be_tried_again() {
+async fn excess_call_fails_retryable() {
     let upstream = http(Eras::Both).await;
     let mut config = GatewayConfig::default();
     config.limits.calls = 2;

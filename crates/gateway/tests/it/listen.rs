@@ -30,7 +30,7 @@ fn changed(list: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_change_upstream_reaches_the_listener_in_time() {
+async fn upstream_change_is_delivered() {
     for modern in [false, true] {
         let (teller, _site, client) = world(modern).await;
         client.tools().await;
@@ -69,7 +69,7 @@ async fn a_change_upstream_reaches_the_listener_in_time() {
 }
 
 #[tokio::test]
-async fn a_resource_that_no_server_tells_of_is_not_accepted() {
+async fn unsupported_resource_is_not_granted() {
     for modern in [false, true] {
         let (teller, _site, client) = world(modern).await;
         let filter = r#""resourcesListChanged":true,"promptsListChanged":false,"x":1,"resourceSubscriptions":["file:///unknown","file:///a"]"#;
@@ -83,7 +83,7 @@ async fn a_resource_that_no_server_tells_of_is_not_accepted() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_mute_still_leaves_lists_to_be_told() {
+async fn server_without_stream_grants_lists() {
     for modern in [false, true] {
         let (teller, site, client) = world(modern).await;
         teller.mute();
@@ -97,7 +97,7 @@ async fn a_server_that_is_mute_still_leaves_lists_to_be_told() {
 }
 
 #[tokio::test]
-async fn a_filter_that_is_none_is_refused() {
+async fn invalid_filter_is_refused() {
     let (_teller, _site, client) = world(true).await;
     let many: Vec<_> = (0..1001).map(|at| format!("file:///{at}")).collect();
     for filter in [
@@ -114,7 +114,7 @@ async fn a_filter_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_burst_collapses_and_nothing_is_late() {
+async fn notification_burst_is_coalesced() {
     let (teller, _site, client) = world(true).await;
     let (mut stream, _) = client
         .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["a:1"]"#)
@@ -136,7 +136,7 @@ async fn a_burst_collapses_and_nothing_is_late() {
 }
 
 #[tokio::test]
-async fn listeners_share_one_stream_upstream_and_leave_none() {
+async fn listeners_share_upstream_stream() {
     for modern in [false, true] {
         let teller = Teller::start(modern).await;
         let mut config = GatewayConfig::default();
@@ -174,7 +174,7 @@ async fn listeners_share_one_stream_upstream_and_leave_none() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_upstream_is_opened_again() {
+async fn broken_upstream_stream_reopens() {
     for modern in [false, true] {
         let (teller, _site, client) = world(modern).await;
         client.tools().await;
@@ -192,7 +192,7 @@ async fn a_stream_that_breaks_off_upstream_is_opened_again() {
 }
 
 #[tokio::test]
-async fn a_change_of_what_is_published_is_told() {
+async fn publication_change_is_delivered() {
     let (first, second) = (Teller::start(true).await, Teller::start(false).await);
     let site = Site::serve(McpGateway::new(parts())).await;
     publish(&site.gateway, "default", &[("one", &first.url())]).await;
@@ -229,7 +229,7 @@ async fn a_change_of_what_is_published_is_told() {
 }
 
 #[tokio::test]
-async fn a_listen_ends_with_its_result_when_the_gateway_drains() {
+async fn drain_ends_listen_with_result() {
     let (_teller, site, client) = world(true).await;
     let (mut stream, _) = client.listen(r#""x""#, r#""toolsListChanged":true"#).await;
     let legacy = Client::connect(site.address, Speaks::November).await;
@@ -248,7 +248,7 @@ async fn a_listen_ends_with_its_result_when_the_gateway_drains() {
 }
 
 #[tokio::test]
-async fn a_silent_stream_is_kept_awake_and_listens_are_bounded() {
+async fn listens_are_bounded_and_kept_alive() {
     let teller = Teller::start(true).await;
     let mut config = GatewayConfig::default();
     config.timeouts.keep_alive = Duration::from_millis(50);
@@ -285,7 +285,7 @@ async fn a_silent_stream_is_kept_awake_and_listens_are_bounded() {
 }
 
 #[tokio::test]
-async fn who_may_not_come_in_any_more_is_told_nothing_more() {
+async fn revoked_caller_stream_ends() {
     use portolan_core::{AuthError, Authenticator, Caller, GatewayName};
     #[derive(Debug, Default)]
     struct Door(std::sync::atomic::AtomicBool);
@@ -319,7 +319,7 @@ async fn who_may_not_come_in_any_more_is_told_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_reader_that_does_not_read_is_cut_off_and_one_that_does_is_not() {
+async fn slow_reader_is_disconnected() {
     let teller = Teller::start(true).await;
     let mut config = GatewayConfig::default();
     config.limits.stream_queue = 64;

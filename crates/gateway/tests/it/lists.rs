@@ -20,7 +20,7 @@ fn tool(name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_lists_are_the_same_to_the_byte() {
+async fn lists_are_deterministic() {
     let servers = [
         http(Eras::Both).await,
         http(Eras::Legacy).await,
@@ -43,7 +43,7 @@ async fn two_lists_are_the_same_to_the_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_lists_is_told_of_everything_that_it_may_ask() {
+async fn listing_declares_allowed_requests() {
     let mut nothing = ServerRequestPolicy::default();
     nothing.elicitation = false;
     let people = json!({"form": {}, "url": {}});
@@ -78,7 +78,7 @@ async fn a_server_that_lists_is_told_of_everything_that_it_may_ask() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn definitions_are_listed_as_their_servers_wrote_them() {
+async fn definitions_pass_unchanged() {
     let upstream = http(Eras::Both).await;
     let odd = json!({"name": "odd", "title": "T", "icons": [{"src": "x"}], "inputSchema": {"type": "object", "x": 1.5},
         "outputSchema": {"type": "array"}, "annotations": {"readOnlyHint": true, "future": []}, "_meta": {"a/b": null}, "unknown": [{}]});
@@ -109,7 +109,7 @@ async fn definitions_are_listed_as_their_servers_wrote_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_definitions_lose_no_others() {
+async fn invalid_definitions_are_omitted() {
     let upstream = http(Eras::Both).await;
     let annotated = |at: Value| json!({"name": "hidden", "inputSchema": {"type": "object", "properties": {"a": at}}});
     upstream.behave(|behaviour| {
@@ -135,7 +135,7 @@ async fn bad_definitions_lose_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn long_names_fit_and_find_their_way_back() {
+async fn long_names_are_shortened() {
     let upstream = http(Eras::Both).await;
     let names: Vec<String> = [21, 22, 23, 60, 100, 256]
         .iter()
@@ -186,7 +186,7 @@ fn base64_name(name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_plain_names_the_first_servers_counts() {
+async fn first_server_wins_plain_name() {
     let (a, b) = (http(Eras::Both).await, http(Eras::Both).await);
     b.behave(|behaviour| behaviour.extra_tools = vec![tool("only-b")]);
     let upstreams = [("beta", Upstream::http(b.url())), ("alpha", Upstream::http(a.url()))];
@@ -220,7 +220,7 @@ async fn pages(client: &Client) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_hold_every_tool_once_while_tools_are_added() {
+async fn pages_are_stable_while_growing() {
     let mut config = GatewayConfig::default();
     config.limits.page = 3;
     config.timeouts.list_age = Duration::ZERO;
@@ -265,7 +265,7 @@ async fn pages_hold_every_tool_once_while_tools_are_added() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cursor_is_good_for_its_gateway_alone() {
+async fn cursor_is_bound_to_gateway() {
     let upstream = http(Eras::Both).await;
     let mut parts = parts();
     parts.config.limits.page = 3;
@@ -315,7 +315,7 @@ async fn a_cursor_is_good_for_its_gateway_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_policy_denies_is_as_unknown() {
+async fn denied_tool_looks_unknown() {
     let upstream = http(Eras::Both).await;
     let policy = PolicyFn(|caller: &Caller, action: &Action<'_>| {
         let is_alice = matches!(&caller.subject, Subject::User(user) if user.as_str() == "alice");
@@ -348,7 +348,7 @@ async fn what_a_policy_denies_is_as_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_server_leaves_the_others_listed_and_comes_back() {
+async fn dead_server_does_not_hide_others() {
     let (well, dying) = (http(Eras::Both).await, http(Eras::Both).await);
     let (address, url) = (dying.address(), dying.url());
     drop(dying);
@@ -383,7 +383,7 @@ async fn a_dead_server_leaves_the_others_listed_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_server_delays_nobody_beyond_the_deadline_for_lists() {
+async fn slow_server_respects_list_deadline() {
     for method in ["tools/list", "server/discover"] {
         let (well, slow) = (http(Eras::Both).await, http(Eras::Both).await);
         slow.fault(Fault::NeverAnswer).on(method).arm();
@@ -419,7 +419,7 @@ async fn a_slow_server_delays_nobody_beyond_the_deadline_for_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tool_that_is_new_can_be_called_before_it_is_listed() {
+async fn new_tool_callable_before_listed() {
     let upstream = http(Eras::Both).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
@@ -439,7 +439,7 @@ async fn a_tool_that_is_new_can_be_called_before_it_is_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_list_is_fetched_anew_in_the_background() {
+async fn stale_list_refreshes_in_background() {
     let upstream = http(Eras::Both).await;
     let mut config = GatewayConfig::default();
     config.timeouts.list_age = Duration::ZERO;
@@ -461,7 +461,7 @@ async fn an_old_list_is_fetched_anew_in_the_background() {
 }
 
 #[tokio::test]
-async fn a_gateway_without_servers_lists_nothing() {
+async fn empty_gateway_lists_nothing() {
     let site = Site::serve(builder().instructions("nothing here").build().expect("a gateway")).await;
     for speaks in Speaks::ALL {
         let client = Client::connect(site.address, speaks).await;
@@ -479,7 +479,7 @@ async fn a_gateway_without_servers_lists_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_would_rather_have_events_gets_them() {
+async fn accept_order_selects_event_stream() {
     let fixture = http(Eras::Both).await;
     let site = Site::of([("up", Upstream::http(fixture.url()))]).await;
     for speaks in Speaks::ONE_OF_EACH {

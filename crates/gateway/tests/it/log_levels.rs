@@ -49,7 +49,7 @@ async fn logged(client: &Client, meta: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_does_not_come_before_the_level_that_its_session_has_set() {
+async fn level_is_set_before_call() {
     let knows = Arc::new(AtomicBool::new(false));
     let server = {
         let knows = knows.clone();
@@ -81,7 +81,7 @@ async fn a_call_does_not_come_before_the_level_that_its_session_has_set() {
 }
 
 #[tokio::test]
-async fn a_session_says_it_once_to_a_legacy_server() {
+async fn legacy_server_told_once_per_session() {
     let (teller, _site, client) = world(false, Speaks::November).await;
     logged(&client, "").await;
     assert!(teller.asked("logging/setLevel").is_empty(), "it has not said any");
@@ -108,7 +108,7 @@ async fn a_session_says_it_once_to_a_legacy_server() {
 }
 
 #[tokio::test]
-async fn a_session_says_it_in_each_request_to_a_modern_server() {
+async fn modern_server_told_per_request() {
     let (teller, _site, client) = world(true, Speaks::November).await;
     logged(&client, r#""a":1"#).await;
     client.ask("logging/setLevel", r#""level":"notice""#).await;
@@ -124,7 +124,7 @@ async fn a_session_says_it_in_each_request_to_a_modern_server() {
 }
 
 #[tokio::test]
-async fn a_modern_request_is_told_what_it_asked_for_by_a_legacy_server() {
+async fn modern_client_logs_are_filtered() {
     let (teller, _site, client) = world(false, Speaks::Modern).await;
     let asking = |level: &str| format!(r#""{LEVEL}":"{level}""#);
     assert!(logged(&client, "").await.is_empty());
@@ -144,14 +144,14 @@ async fn a_modern_request_is_told_what_it_asked_for_by_a_legacy_server() {
 }
 
 #[tokio::test]
-async fn modern_clients_and_servers_settle_it_between_them() {
+async fn modern_pairing_passes_level() {
     let (teller, _site, client) = world(true, Speaks::Modern).await;
     assert_eq!(logged(&client, &format!(r#""{LEVEL}":"info""#)).await.len(), 4);
     assert_eq!(teller.asked("tools/call")[0]["_meta"][LEVEL], "info");
 }
 
 #[tokio::test]
-async fn what_is_no_level_is_refused() {
+async fn invalid_level_is_refused() {
     let (_teller, _site, client) = world(true, Speaks::November).await;
     for odd in ["", r#""level":"loud""#, r#""level":3"#] {
         assert_eq!(client.ask("logging/setLevel", odd).await.code(), -32602, "{odd}");

@@ -29,13 +29,13 @@ macro_rules! matrix {
 matrix! {
     http_legacy: HttpLegacy; http_modern: HttpModern; http_both: HttpBoth;
     stdio_legacy: StdioLegacy; stdio_modern: StdioModern;
-    => [the_client_is_introduced_to_the_gateway pings_are_answered_where_the_version_has_them tools_are_listed
-        a_text_comes_back structured_content_keeps_every_byte ids_keep_their_text a_failing_tool_is_a_result
-        a_json_rpc_error_stays_one an_unknown_tool_is_bad_params progress_comes_in_order_with_its_token
-        what_servers_do_not_have_is_empty_or_unknown]
+    => [introduction ping tools_list
+        text_result structured_content_is_byte_exact ids_are_byte_exact tool_failure_is_result
+        json_rpc_error_passes unknown_tool_is_invalid_params progress_is_ordered
+        missing_features_are_empty]
 }
 
-async fn the_client_is_introduced_to_the_gateway(_: Kind, client: &Client) {
+async fn introduction(_: Kind, client: &Client) {
     if client.speaks.is_modern() {
         let answer = client.ask("server/discover", "").await;
         let result = &answer.json()["result"];
@@ -67,7 +67,7 @@ async fn the_client_is_introduced_to_the_gateway(_: Kind, client: &Client) {
     assert_eq!((discover.status(), discover.code()), (200, -32601));
 }
 
-async fn pings_are_answered_where_the_version_has_them(_: Kind, client: &Client) {
+async fn ping(_: Kind, client: &Client) {
     let answer = client.ask("ping", "").await;
     if client.speaks.is_modern() {
         assert_eq!((answer.status(), answer.code()), (404, -32601));
@@ -76,7 +76,7 @@ async fn pings_are_answered_where_the_version_has_them(_: Kind, client: &Client)
     }
 }
 
-async fn tools_are_listed(kind: Kind, client: &Client) {
+async fn tools_list(kind: Kind, client: &Client) {
     let answer = client.ask("tools/list", "").await;
     let result = &answer.json()["result"];
     check_result(client, result);
@@ -108,7 +108,7 @@ async fn tools_are_listed(kind: Kind, client: &Client) {
     assert!(result["_meta"].get("dev.portolan/failure").is_none());
 }
 
-async fn a_text_comes_back(kind: Kind, client: &Client) {
+async fn text_result(kind: Kind, client: &Client) {
     let answer = client
         .send(&client.call("1", "up__echo", r#"{"text":"hällo \"you\"\n"}"#))
         .await;
@@ -123,14 +123,14 @@ async fn a_text_comes_back(kind: Kind, client: &Client) {
     }
 }
 
-async fn structured_content_keeps_every_byte(_: Kind, client: &Client) {
+async fn structured_content_is_byte_exact(_: Kind, client: &Client) {
     let arguments = r#"{"text":"a\u0041ä\/","n":1.50e3,"big":123456789012345678901234567890,"z":{"unknown":[ 1.0,-0,"\ud83d\ude00"],"a":null}}"#;
     let answer = client.send(&client.call("1", "up__echo", arguments)).await;
     let text = answer.text();
     assert!(text.contains(&format!(r#""structuredContent":{arguments}"#)), "{text}");
 }
 
-async fn ids_keep_their_text(_: Kind, client: &Client) {
+async fn ids_are_byte_exact(_: Kind, client: &Client) {
     for id in [
         "0",
         "1",
@@ -157,14 +157,14 @@ async fn ids_keep_their_text(_: Kind, client: &Client) {
     }
 }
 
-async fn a_failing_tool_is_a_result(_: Kind, client: &Client) {
+async fn tool_failure_is_result(_: Kind, client: &Client) {
     let answer = client.tool("up__fail", json!({})).await;
     assert_eq!(answer["result"]["isError"], true);
     assert_eq!(answer["result"]["content"][0]["text"], "planned failure");
     assert!(answer["result"]["_meta"].get("dev.portolan/failure").is_none());
 }
 
-async fn a_json_rpc_error_stays_one(kind: Kind, client: &Client) {
+async fn json_rpc_error_passes(kind: Kind, client: &Client) {
     let answer = client
         .send(&client.call("7", "up__rpc_error", r#"{"code":4711}"#))
         .await;
@@ -180,7 +180,7 @@ async fn a_json_rpc_error_stays_one(kind: Kind, client: &Client) {
     }
 }
 
-async fn an_unknown_tool_is_bad_params(_: Kind, client: &Client) {
+async fn unknown_tool_is_invalid_params(_: Kind, client: &Client) {
     for name in ["up__nope", "echo", "other__echo", "", "up__", "__echo", "up__echo "] {
         let answer = client
             .send(&client.call("3", name, "{}").with("mcp-name", &mcp_name(name)))
@@ -196,7 +196,7 @@ fn mcp_name(name: &str) -> String {
     format!("=?base64?{encoded}?=")
 }
 
-async fn progress_comes_in_order_with_its_token(_: Kind, client: &Client) {
+async fn progress_is_ordered(_: Kind, client: &Client) {
     for token in [r#""tök\u0041""#, "7", "0", "12345678901234567890"] {
         let post = client.call_with(
             "9",
@@ -222,7 +222,7 @@ async fn progress_comes_in_order_with_its_token(_: Kind, client: &Client) {
     }
 }
 
-async fn what_servers_do_not_have_is_empty_or_unknown(_: Kind, client: &Client) {
+async fn missing_features_are_empty(_: Kind, client: &Client) {
     for (method, member) in [
         ("prompts/list", "prompts"),
         ("resources/list", "resources"),

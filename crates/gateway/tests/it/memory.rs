@@ -32,10 +32,10 @@ fn resident() -> usize {
 
 /// In a process of its own, since other tests use memory too.
 #[test]
-fn a_hundred_thousand_sessions_leave_no_memory_behind() {
+fn sessions_do_not_leak() {
     let test = std::env::current_exe().expect("this test");
     let output = std::process::Command::new(test)
-        .args(["--ignored", "--exact", "memory::measured_alone", "--nocapture"])
+        .args(["--ignored", "--exact", "memory::measure_in_own_process", "--nocapture"])
         .output()
         .expect("run");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -114,8 +114,8 @@ impl House {
 }
 
 #[tokio::test]
-#[ignore = "run by a_hundred_thousand_sessions_leave_no_memory_behind"]
-async fn measured_alone() {
+#[ignore = "run by sessions_do_not_leak"]
+async fn measure_in_own_process() {
     let mut parts = parts();
     let (clock, store) = (
         Arc::new(ManualClock::new(SystemClock.now())),

@@ -109,7 +109,7 @@ fn mutate_headers(random: &mut Random, post: &mut Post) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_mutation_of_a_request_is_answered() {
+async fn every_mutation_is_answered() {
     let upstream = http(Eras::Both).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
@@ -148,7 +148,7 @@ async fn every_mutation_of_a_request_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_that_are_no_http_end_one_connection_alone() {
+async fn invalid_http_ends_one_connection() {
     let upstream = http(Eras::Both).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     let client = Client::connect(site.address, Speaks::Modern).await;

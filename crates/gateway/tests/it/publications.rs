@@ -97,7 +97,7 @@ async fn served_by(site: &Site, speaks: Speaks, token: &str) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_install_serves_whom_it_belongs_to_the_nearest_first() {
+async fn nearest_install_serves() {
     let upstream = http(Eras::Both).await;
     let site = site().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
@@ -134,7 +134,7 @@ async fn an_install_serves_whom_it_belongs_to_the_nearest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pinned_personal_install_serves_nobody_else() {
+async fn pinned_personal_install_is_private() {
     let upstream = http(Eras::Both).await;
     let site = site().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
@@ -161,7 +161,7 @@ async fn a_pinned_personal_install_serves_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_assignment_takes_some_tools_in_and_no_others() {
+async fn assignment_selects_tools() {
     let upstream = http(Eras::Both).await;
     let site = site().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
@@ -181,7 +181,7 @@ async fn an_assignment_takes_some_tools_in_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_under_way_outlive_their_publication() {
+async fn running_call_outlives_publication() {
     let upstream = http(Eras::Both).await;
     let site = site().await;
     publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
@@ -206,7 +206,7 @@ async fn calls_under_way_outlive_their_publication() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_sees_one_publication_or_the_other() {
+async fn publication_swap_is_atomic() {
     let (old, new) = (http(Eras::Both).await, http(Eras::Both).await);
     let site = site().await;
     publish(&site.gateway, "default", &[("up", &old.url())]).await;
@@ -244,7 +244,7 @@ fn tools(names: &[&str]) -> Vec<Tool> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tools_that_the_registry_knows_are_listed_at_once() {
+async fn registry_tools_listed_at_once() {
     let upstream = http(Eras::Both).await;
     let site = site().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
@@ -261,7 +261,7 @@ async fn tools_that_the_registry_knows_are_listed_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publishing_the_same_again_changes_no_list() {
+async fn republishing_keeps_lists() {
     let upstream = http(Eras::Both).await;
     let mut parts = parts();
     parts.config.timeouts.list_age = Duration::ZERO;
@@ -290,7 +290,7 @@ async fn running(upstream: &HttpFixture) -> (Site, Arc<MemoryRuntime>, Arc<Serve
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_of_a_runtime_is_called_where_it_runs_now() {
+async fn runtime_endpoint_is_followed() {
     use portolan_core::{Failure, FailureKind, RunSpec, Runtime, Status};
     let upstream = http(Eras::Both).await;
     let (site, runtime, server, install) = running(&upstream).await;
@@ -320,7 +320,7 @@ async fn a_server_of_a_runtime_is_called_where_it_runs_now() {
 }
 
 #[tokio::test]
-async fn a_self_hosted_server_without_a_runtime_is_refused() {
+async fn self_hosted_needs_runtime() {
     let gateway = McpGateway::new(parts());
     let server = Arc::new(ServerSpec::command("up", "server", [""; 0]).expect("a server"));
     assert!(matches!(server.source, Source::Command { .. }));
@@ -332,7 +332,7 @@ async fn a_self_hosted_server_without_a_runtime_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_call_is_recorded_once() {
+async fn every_call_is_audited_once() {
     use portolan_core::{AuditEvent, AuditOutcome, AuditSink};
     use std::sync::Mutex;
 

@@ -82,7 +82,7 @@ fn assert_lost(event: &Event, request: &str) {
 }
 
 #[tokio::test]
-async fn a_client_whose_connection_broke_gets_what_it_missed_and_the_answer_once() {
+async fn missed_events_are_replayed() {
     for is_modern in [false, true] {
         let talker = Talker::start(is_modern).await;
         let site = site(&talker, |_| {}).await;
@@ -124,7 +124,7 @@ async fn a_client_whose_connection_broke_gets_what_it_missed_and_the_answer_once
 }
 
 #[tokio::test]
-async fn ids_are_unique_in_the_session_and_primed_where_clients_can_read_that() {
+async fn event_ids_are_unique_and_primed() {
     let talker = Talker::start(false).await;
     let site = site(&talker, |config| config.timeouts.retry = Duration::from_millis(1234)).await;
     for speaks in LEGACY {
@@ -165,7 +165,7 @@ async fn ids_are_unique_in_the_session_and_primed_where_clients_can_read_that() 
 }
 
 #[tokio::test]
-async fn the_id_of_a_priming_event_is_as_good_as_any() {
+async fn priming_event_id_resumes() {
     let talker = Talker::start(true).await;
     let site = site(&talker, |_| {}).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -187,7 +187,7 @@ async fn the_id_of_a_priming_event_is_as_good_as_any() {
 }
 
 #[tokio::test]
-async fn modern_clients_and_answers_that_are_there_have_no_ids() {
+async fn immediate_responses_lack_ids() {
     let talker = Talker::start(false).await;
     let site = site(&talker, |_| {}).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
@@ -211,7 +211,7 @@ async fn modern_clients_and_answers_that_are_there_have_no_ids() {
 }
 
 #[tokio::test]
-async fn a_call_that_takes_long_has_a_stream_before_its_answer() {
+async fn slow_call_gets_early_stream() {
     let server = http(Eras::Both).await;
     let site = Site::of([("up", Upstream::http(server.url()))]).await;
     for speaks in Speaks::ALL {
@@ -239,7 +239,7 @@ async fn a_call_that_takes_long_has_a_stream_before_its_answer() {
 }
 
 #[tokio::test]
-async fn who_takes_a_stream_up_has_it_alone() {
+async fn resuming_closes_previous_stream() {
     let talker = Talker::start(false).await;
     let site = site(&talker, |_| {}).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -258,7 +258,7 @@ async fn who_takes_a_stream_up_has_it_alone() {
 }
 
 #[tokio::test]
-async fn nobody_else_takes_a_stream_up() {
+async fn foreign_client_cannot_resume() {
     let talker = Talker::start(false).await;
     let site = site(&talker, |_| {}).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -291,7 +291,7 @@ async fn nobody_else_takes_a_stream_up() {
 }
 
 #[tokio::test]
-async fn what_is_more_than_can_be_kept_is_said_to_be_lost() {
+async fn overflowing_stream_is_reported_lost() {
     for size in [100, 3000] {
         let talker = Talker::start(false).await;
         let site = site(&talker, |config| config.limits.replay_bytes = 2000).await;
@@ -315,7 +315,7 @@ async fn what_is_more_than_can_be_kept_is_said_to_be_lost() {
 }
 
 #[tokio::test]
-async fn large_answers_pass_whole_although_they_are_not_kept() {
+async fn large_response_passes_unreplayed() {
     for (size, is_kept) in [(500_000, true), (8 << 20, false)] {
         let talker = Talker::start(false).await;
         let site = site(&talker, |_| {}).await;
@@ -336,7 +336,7 @@ async fn large_answers_pass_whole_although_they_are_not_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_half_way_is_said_to_have_failed() {
+async fn truncated_response_is_reported_failed() {
     let talker = Talker::start(false).await;
     let site = site(&talker, |_| {}).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -360,7 +360,7 @@ async fn an_answer_that_breaks_off_half_way_is_said_to_have_failed() {
 }
 
 #[tokio::test]
-async fn beyond_the_bounds_those_that_ended_first_are_forgotten() {
+async fn oldest_ended_streams_are_evicted() {
     let talker = Talker::start(false).await;
     let site = site(&talker, |config| {
         config.limits.replays = 3;
@@ -403,7 +403,7 @@ async fn beyond_the_bounds_those_that_ended_first_are_forgotten() {
 }
 
 #[tokio::test]
-async fn streams_are_forgotten_in_time() {
+async fn ended_streams_expire() {
     let talker = Talker::start(false).await;
     let site = site(&talker, |config| config.timeouts.replay = Duration::ZERO).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -420,7 +420,7 @@ async fn streams_are_forgotten_in_time() {
 }
 
 #[tokio::test]
-async fn with_no_streams_kept_there_are_no_ids() {
+async fn zero_replay_limit_disables_ids() {
     let talker = Talker::start(false).await;
     let site = site(&talker, |config| config.limits.replays = 0).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -437,7 +437,7 @@ async fn with_no_streams_kept_there_are_no_ids() {
 }
 
 #[tokio::test]
-async fn a_call_other_than_of_a_tool_ends_with_an_error_when_it_is_lost() {
+async fn lost_prompt_is_json_rpc_error() {
     let talker = Talker::start(false).await;
     let site = site(&talker, |config| config.limits.replay_bytes = 10).await;
     let client = Client::connect(site.address, Speaks::November).await;

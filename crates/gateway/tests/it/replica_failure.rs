@@ -29,7 +29,7 @@ fn assert_lost(message: &serde_json::Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_are_the_same_everywhere() {
+async fn lists_are_identical() {
     let (one, two) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
     let mut replicas = Replicas::of(&[("two", &two.url()), ("one", &one.url())]).await;
     for speaks in Speaks::ONE_OF_EACH {
@@ -56,7 +56,7 @@ async fn lists_are_the_same_everywhere() {
 }
 
 #[tokio::test]
-async fn a_session_goes_on_elsewhere_with_all_that_was_agreed_on() {
+async fn session_continues_elsewhere() {
     let asker = Asker::legacy().await;
     for speaks in [Speaks::March, Speaks::June, Speaks::November] {
         let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
@@ -74,7 +74,7 @@ async fn a_session_goes_on_elsewhere_with_all_that_was_agreed_on() {
 }
 
 #[tokio::test]
-async fn sessions_at_servers_are_each_replicas_own_and_opened_anew() {
+async fn upstream_session_is_reopened() {
     let teller = Teller::start(false).await;
     for speaks in Speaks::ONE_OF_EACH {
         let mut replicas = Replicas::of(&[("up", &teller.url())]).await;
@@ -92,7 +92,7 @@ async fn sessions_at_servers_are_each_replicas_own_and_opened_anew() {
 }
 
 #[tokio::test]
-async fn an_answer_reaches_a_legacy_server_that_asked_through_a_replica_that_is_gone() {
+async fn response_reaches_legacy_server() {
     for asker in [Asker::legacy().await, Asker::resumable().await] {
         let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
         let client = replicas.client(Speaks::November, ABLE).await;
@@ -108,7 +108,7 @@ async fn an_answer_reaches_a_legacy_server_that_asked_through_a_replica_that_is_
 }
 
 #[tokio::test]
-async fn an_answer_to_what_was_asked_beside_a_call_is_refused_when_its_replica_is_gone() {
+async fn out_of_band_response_is_refused() {
     let asker = Asker::beside(Beside::default()).await;
     let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
     let client = replicas.client(Speaks::November, ABLE).await;
@@ -126,7 +126,7 @@ async fn an_answer_to_what_was_asked_beside_a_call_is_refused_when_its_replica_i
 }
 
 #[tokio::test]
-async fn a_legacy_client_that_is_asked_for_a_modern_server_sees_its_stream_break() {
+async fn legacy_client_stream_breaks() {
     let asker = Asker::modern().await;
     let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
     let client = replicas.client(Speaks::November, ABLE).await;
@@ -139,7 +139,7 @@ async fn a_legacy_client_that_is_asked_for_a_modern_server_sees_its_stream_break
 }
 
 #[tokio::test]
-async fn a_call_that_is_kept_nowhere_goes_on_elsewhere() {
+async fn stateless_call_continues_elsewhere() {
     for asker in [Asker::resumable().await, Asker::modern().await] {
         let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
         let client = replicas.client(Speaks::Modern, ABLE).await;
@@ -154,7 +154,7 @@ async fn a_call_that_is_kept_nowhere_goes_on_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_kept_is_lost_and_never_made_again() {
+async fn suspended_call_is_lost() {
     for asker in [
         Asker::legacy().await,
         Asker::beside(Beside::default()).await,
@@ -173,7 +173,7 @@ async fn a_call_that_was_kept_is_lost_and_never_made_again() {
 }
 
 #[tokio::test]
-async fn a_call_under_way_breaks_off_and_is_made_once() {
+async fn running_call_breaks_once() {
     let upstream = http(Eras::Both).await;
     for speaks in Speaks::ONE_OF_EACH {
         let mut replicas = Replicas::of(&[("up", &upstream.url())]).await;
@@ -197,7 +197,7 @@ async fn a_call_under_way_breaks_off_and_is_made_once() {
 }
 
 #[tokio::test]
-async fn changes_are_told_by_who_is_left() {
+async fn survivor_sends_notifications() {
     for (speaks, modern) in [
         (Speaks::November, false),
         (Speaks::November, true),
@@ -243,7 +243,7 @@ async fn changes_are_told_by_who_is_left() {
 }
 
 #[tokio::test]
-async fn a_cancellation_of_a_call_that_is_gone_is_taken_and_its_id_is_free() {
+async fn lost_call_accepts_cancellation() {
     for modern in [false, true] {
         let teller = Teller::start(modern).await;
         let mut replicas = Replicas::of(&[("up", &teller.url())]).await;
@@ -268,7 +268,7 @@ async fn a_cancellation_of_a_call_that_is_gone_is_taken_and_its_id_is_free() {
 }
 
 #[tokio::test]
-async fn cursors_are_good_everywhere() {
+async fn cursors_work_everywhere() {
     let upstream = everything(Eras::Both).await;
     let mut replicas = Replicas::with(&[("up", &upstream.url())], |_, parts| parts.config.limits.page = 2).await;
     for speaks in Speaks::ONE_OF_EACH {
@@ -301,7 +301,7 @@ async fn cursors_are_good_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tasks_are_known_everywhere_and_their_callers_alone() {
+async fn task_ids_work_everywhere() {
     let upstream = everything(Eras::Modern).await;
     let mut replicas = Replicas::of(&[("up", &upstream.url())]).await;
     let client = replicas.client(Speaks::Modern, "{}").await;
@@ -320,7 +320,7 @@ async fn tasks_are_known_everywhere_and_their_callers_alone() {
 
 /// The steps of a rotation as two replicas go through them: each pair of neighbours is there at the same time.
 #[tokio::test]
-async fn keys_are_changed_while_replicas_serve() {
+async fn keys_rotate_while_serving() {
     let (old, new) = ([9; 32], [8; 32]);
     let keys = |first: bool| {
         let keys = if first {
@@ -357,7 +357,7 @@ async fn keys_are_changed_while_replicas_serve() {
 
 /// A client that is turned away by nobody, however often replicas take turns.
 #[tokio::test]
-async fn a_balancer_needs_to_know_nothing() {
+async fn round_robin_balancing_works() {
     let asker = Asker::legacy().await;
     let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
     let clients = [

@@ -31,7 +31,7 @@ async fn replica_at(upstream: &HttpFixture, sessions: &Arc<MemorySessions>, key:
 }
 
 #[tokio::test]
-async fn a_replica_serves_a_session_that_it_never_saw() {
+async fn unseen_session_is_served() {
     let upstream = http(Eras::Legacy).await;
     let sessions = Arc::default();
     let (first, second) = (
@@ -60,7 +60,7 @@ async fn a_replica_serves_a_session_that_it_never_saw() {
 }
 
 #[tokio::test]
-async fn a_replica_with_another_key_knows_nothing() {
+async fn other_key_rejects_session() {
     let upstream = http(Eras::Both).await;
     let sessions = Arc::default();
     let (first, other) = (
@@ -72,7 +72,7 @@ async fn a_replica_with_another_key_knows_nothing() {
 }
 
 #[tokio::test]
-async fn a_session_ended_at_one_replica_is_unknown_to_one_that_never_saw_it() {
+async fn ended_session_unknown_elsewhere() {
     let upstream = http(Eras::Both).await;
     let sessions = Arc::default();
     let (first, second) = (
@@ -86,7 +86,7 @@ async fn a_session_ended_at_one_replica_is_unknown_to_one_that_never_saw_it() {
 }
 
 #[tokio::test]
-async fn a_session_ended_at_one_replica_ends_at_one_that_serves_it() {
+async fn ended_session_ends_elsewhere() {
     let upstream = http(Eras::Legacy).await;
     let (sessions, clock) = (Arc::default(), Arc::new(ManualClock::new(SystemClock.now())));
     let first = replica_at(&upstream, &sessions, 7, clock.clone()).await;
@@ -147,7 +147,7 @@ fn subscribe(uri: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_resource_that_is_subscribed_to_at_one_replica_is_told_by_the_other() {
+async fn subscriptions_are_shared() {
     for modern in [false, true] {
         let teller = Teller::start(modern).await;
         let pair = Pair::of(&teller.url()).await;
@@ -183,7 +183,7 @@ async fn a_resource_that_is_subscribed_to_at_one_replica_is_told_by_the_other() 
 }
 
 #[tokio::test]
-async fn a_call_is_cancelled_from_the_other_replica() {
+async fn cancellation_crosses_replicas() {
     for modern in [false, true] {
         let teller = Teller::start(modern).await;
         let pair = Pair::of(&teller.url()).await;
@@ -216,7 +216,7 @@ async fn a_call_is_cancelled_from_the_other_replica() {
 }
 
 #[tokio::test]
-async fn a_level_that_is_set_at_one_replica_holds_at_the_other() {
+async fn log_level_is_shared() {
     let teller = Teller::start(true).await;
     let pair = Pair::of(&teller.url()).await;
     let client = pair.client(Speaks::June).await;
@@ -240,7 +240,7 @@ async fn a_level_that_is_set_at_one_replica_holds_at_the_other() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_at_one_replica_ends_at_the_other_at_once() {
+async fn session_end_is_broadcast() {
     let teller = Teller::start(false).await;
     let pair = Pair::of(&teller.url()).await;
     let client = pair.client(Speaks::November).await;
@@ -254,7 +254,7 @@ async fn a_session_that_ends_at_one_replica_ends_at_the_other_at_once() {
 }
 
 #[tokio::test]
-async fn clients_of_a_replica_that_is_gone_go_on_at_the_other() {
+async fn clients_of_drained_replica_continue() {
     for speaks in Speaks::ONE_OF_EACH {
         let teller = Teller::start(false).await;
         let mut pair = Pair::of(&teller.url()).await;
@@ -284,7 +284,7 @@ async fn clients_of_a_replica_that_is_gone_go_on_at_the_other() {
 }
 
 #[tokio::test]
-async fn changes_are_told_by_every_replica() {
+async fn every_replica_sends_notifications() {
     let teller = Teller::start(true).await;
     let pair = Pair::of(&teller.url()).await;
     let client = pair.client(Speaks::Modern).await;

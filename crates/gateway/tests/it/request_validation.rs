@@ -28,7 +28,7 @@ fn refused(answer: &Answer, status: u16, code: i64, id: Value, what: &str) {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_message_is_told_why() {
+async fn invalid_body_is_refused() {
     let (_upstream, site) = world().await;
     let deep = |levels: usize| {
         format!(
@@ -111,7 +111,7 @@ async fn a_body_that_is_no_message_is_told_why() {
 }
 
 #[tokio::test]
-async fn members_that_are_there_twice_are_refused() {
+async fn duplicate_members_are_refused() {
     let (upstream, site) = world().await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let twice = client.call("1", "up__echo", "{}");
@@ -134,7 +134,7 @@ async fn members_that_are_there_twice_are_refused() {
 }
 
 #[tokio::test]
-async fn types_and_verbs_are_checked() {
+async fn media_types_verbs_and_paths() {
     let (_upstream, site) = world().await;
     let client = Client::connect(site.address, Speaks::November).await;
     let ping = || client.request("1", "ping", "", "");
@@ -201,7 +201,7 @@ async fn types_and_verbs_are_checked() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_before_it_is_there() {
+async fn oversized_body_refused_early() {
     let (_upstream, _site) = world().await;
     let mut config = GatewayConfig::default();
     config.limits.request_bytes = 10_000;
@@ -251,7 +251,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_there() {
 }
 
 #[tokio::test]
-async fn a_body_that_takes_too_long_is_given_up() {
+async fn slow_body_times_out() {
     let upstream = http(Eras::Both).await;
     let mut config = GatewayConfig::default();
     config.timeouts.body = Duration::from_millis(50);
@@ -274,7 +274,7 @@ async fn a_body_that_takes_too_long_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_never_acted_on() {
+async fn truncated_body_is_ignored() {
     let (upstream, site) = world().await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let post = client.call("1", "up__count", r#"{"key":"k"}"#);
@@ -293,7 +293,7 @@ async fn a_body_that_breaks_off_is_never_acted_on() {
 }
 
 #[tokio::test]
-async fn headers_that_differ_from_the_body_are_a_mismatch() {
+async fn header_body_mismatch_is_refused() {
     let (upstream, site) = world().await;
     upstream.behave(|behaviour| {
         let schema = json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
@@ -354,7 +354,7 @@ async fn headers_that_differ_from_the_body_are_a_mismatch() {
 }
 
 #[tokio::test]
-async fn versions_that_are_not_served_are_named() {
+async fn unsupported_version_is_refused() {
     let (_upstream, site) = world().await;
     let served = json!(["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"]);
     let client = Client::connect(site.address, Speaks::Modern).await;
@@ -383,7 +383,7 @@ async fn versions_that_are_not_served_are_named() {
 }
 
 #[tokio::test]
-async fn a_handshake_agrees_on_what_is_served() {
+async fn initialize_negotiates_version() {
     let (upstream, site) = world().await;
     let stranger = Client::stranger(site.address, Speaks::November);
     for (asked, agreed) in [
@@ -434,7 +434,7 @@ async fn a_handshake_agrees_on_what_is_served() {
 }
 
 #[tokio::test]
-async fn modern_requests_must_say_who_and_what_they_are() {
+async fn modern_request_needs_meta() {
     let (_upstream, site) = world().await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
@@ -468,7 +468,7 @@ async fn modern_requests_must_say_who_and_what_they_are() {
 }
 
 #[tokio::test]
-async fn arguments_of_the_wrong_shape_are_bad_params() {
+async fn invalid_params_are_refused() {
     let (upstream, site) = world().await;
     for speaks in Speaks::ONE_OF_EACH {
         let client = Client::connect(site.address, speaks).await;
@@ -492,7 +492,7 @@ async fn arguments_of_the_wrong_shape_are_bad_params() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn batches_are_for_2025_03_26_alone() {
+async fn batches_only_in_2025_03_26() {
     let (upstream, site) = world().await;
     let call = |id: &str, tool: &str, arguments: &str| {
         format!(

@@ -40,7 +40,7 @@ fn members(list: &Value, of: &str, member: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_that_two_equal_servers_have_can_be_had_of_each() {
+async fn equal_servers_stay_distinct() {
     for (speaks, eras) in PAIRINGS {
         let (first, second) = (everything(eras).await, everything(eras).await);
         let site = named(&first.url(), &second.url(), |builder| builder).await;
@@ -88,7 +88,7 @@ async fn all_that_two_equal_servers_have_can_be_had_of_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_uri_of_two_servers_is_two_resources() {
+async fn same_uri_is_two_resources() {
     for (speaks, eras) in PAIRINGS {
         let modern = eras == Eras::Modern;
         let (first, second) = (library(modern, "a", "{}").await, library(modern, "b", "{}").await);
@@ -116,7 +116,7 @@ async fn one_uri_of_two_servers_is_two_resources() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn definitions_change_in_their_uris_alone() {
+async fn only_uris_are_rewritten() {
     // The oldest version has no icons, which are taken out for it.
     for (speaks, eras) in PAIRINGS.into_iter().filter(|(speaks, _)| *speaks != Speaks::March) {
         let modern = eras == Eras::Modern;
@@ -154,7 +154,7 @@ async fn refusal(client: &Client, uri: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_server_has_is_unknown_by_the_uri_that_was_asked_for() {
+async fn unknown_uri_is_echoed() {
     for (speaks, eras) in PAIRINGS {
         let modern = eras == Eras::Modern;
         let (first, second) = (library(modern, "a", "{}").await, library(modern, "b", "{}").await);
@@ -208,7 +208,7 @@ async fn what_no_server_has_is_unknown_by_the_uri_that_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn methods_of_extensions_do_not_pass_where_uris_are_changed() {
+async fn extension_methods_are_blocked() {
     let server = library(true, "a", "{}").await;
     for (uris, reached) in [(ResourceNaming::Plain, true), (ResourceNaming::Prefix, false)] {
         let site = Site::with([("a", Upstream::http(server.url()))], |builder| {
@@ -224,7 +224,7 @@ async fn methods_of_extensions_do_not_pass_where_uris_are_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_rewritten_can_be_rewritten_again() {
+async fn gateways_can_be_nested() {
     let (first, second) = (library(true, "a", "{}").await, library(false, "b", "{}").await);
     let inner = named(&first.url(), &second.url(), |builder| builder).await;
     let url = format!("http://{}/mcp/default", inner.address);

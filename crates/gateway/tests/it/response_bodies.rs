@@ -13,7 +13,7 @@ use crate::support::{
 
 const LARGE: usize = 16 << 20;
 
-async fn large_answers_come_whole(server: &Server, replies: &[Reply]) {
+async fn assert_large_responses_pass(server: &Server, replies: &[Reply]) {
     let site = Site::of([("up", server.upstream())]).await;
     for reply in replies {
         if let Server::Http(fixture) = server {
@@ -40,21 +40,21 @@ async fn large_answers_come_whole(server: &Server, replies: &[Reply]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_answers_of_http_servers_come_whole() {
+async fn large_http_responses_pass_whole() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        large_answers_come_whole(&Server::Http(http(eras).await), &[Reply::Json, Reply::Sse]).await;
+        assert_large_responses_pass(&Server::Http(http(eras).await), &[Reply::Json, Reply::Sse]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_answers_of_stdio_servers_come_whole() {
+async fn large_stdio_responses_pass_whole() {
     for era in ["legacy", "modern"] {
-        large_answers_come_whole(&stdio(&["--era", era], ProtocolEra::Auto), &[Reply::Json]).await;
+        assert_large_responses_pass(&stdio(&["--era", era], ProtocolEra::Auto), &[Reply::Json]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_of_every_shape_and_size_are_the_same() {
+async fn every_response_shape_is_equivalent() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
         let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
@@ -93,7 +93,7 @@ async fn answers_of_every_shape_and_size_are_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_over_the_limit_is_a_failure_or_breaks_off() {
+async fn oversized_response_fails() {
     let mut config = GatewayConfig::default();
     (config.limits.message_bytes, config.limits.held_bytes) = (1 << 20, 256 << 10);
     for eras in [Eras::Legacy, Eras::Modern] {
@@ -128,7 +128,7 @@ async fn an_answer_over_the_limit_is_a_failure_or_breaks_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_request_reaches_the_server_whole() {
+async fn large_request_passes_whole() {
     for server in [
         Server::Http(http(Eras::Legacy).await),
         Server::Http(http(Eras::Modern).await),

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_router_serves_what_the_service_does() {
+async fn axum_router_serves_gateway() {
     let upstream = http(Eras::Both).await;
     let gateway = builder()
         .upstream("up", Upstream::http(upstream.url()))
@@ -49,7 +49,7 @@ async fn a_router_serves_what_the_service_does() {
 }
 
 #[tokio::test]
-async fn the_listener_of_ones_own_ends_in_order() {
+async fn serve_shuts_down_gracefully() {
     let upstream = http(Eras::Both).await;
     let gateway = builder()
         .upstream("up", Upstream::http(upstream.url()))

@@ -118,7 +118,7 @@ async fn asleep(takes: Option<Duration>, becomes: Status, budget: Duration) -> W
 }
 
 #[tokio::test]
-async fn a_call_wakes_a_sleeping_server_and_is_held_until_it_is_up() {
+async fn call_wakes_server_and_waits() {
     let world = asleep(Some(Duration::from_millis(200)), Status::Ready, Duration::from_secs(10)).await;
     let client = Client::connect(world.site.address, Speaks::Modern).await;
     let calls = (0..16).map(|n| {
@@ -132,7 +132,7 @@ async fn a_call_wakes_a_sleeping_server_and_is_held_until_it_is_up() {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_too_long_to_wake_is_worth_another_try() {
+async fn slow_wake_is_retryable() {
     let world = asleep(None, Status::Ready, Duration::from_millis(300)).await;
     let client = Client::connect(world.site.address, Speaks::November).await;
     let since = Instant::now();
@@ -146,7 +146,7 @@ async fn a_server_that_takes_too_long_to_wake_is_worth_another_try() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_wake_says_why_at_once() {
+async fn failed_wake_reports_cause() {
     let failure = Failure::new(FailureKind::Image, "its image cannot be pulled");
     let world = asleep(
         Some(Duration::from_millis(20)),
@@ -161,7 +161,7 @@ async fn a_server_that_cannot_wake_says_why_at_once() {
 }
 
 #[tokio::test]
-async fn a_sleeping_server_stays_listed_and_sleeps_on() {
+async fn listing_does_not_wake() {
     let world = asleep(None, Status::Ready, Duration::from_secs(60)).await;
     let client = Client::connect(world.site.address, Speaks::Modern).await;
     assert!(!client.tools().await.is_empty());

@@ -126,7 +126,7 @@ fn answers(asked: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn questions_are_answered_in_all_pairings() {
+async fn requests_work_in_all_pairings() {
     for asker in [Asker::legacy().await, Asker::modern().await, Asker::resumable().await] {
         let site = site(&asker).await;
         for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
@@ -150,7 +150,7 @@ async fn questions_are_answered_in_all_pairings() {
 }
 
 #[tokio::test]
-async fn a_server_is_told_what_it_may_ask_and_no_more() {
+async fn only_allowed_capabilities_are_declared() {
     for asker in [Asker::legacy().await, Asker::modern().await] {
         let mut asks = ServerRequestPolicy::default();
         asks.sampling = true;
@@ -172,7 +172,7 @@ async fn a_server_is_told_what_it_may_ask_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_client_that_can_answer_nothing_is_asked_nothing() {
+async fn incapable_client_gets_no_request() {
     let asker = Asker::legacy().await;
     let site = site(&asker).await;
     for speaks in Speaks::ALL {
@@ -183,7 +183,7 @@ async fn a_client_that_can_answer_nothing_is_asked_nothing() {
 }
 
 #[tokio::test]
-async fn answers_to_what_was_not_asked_are_refused() {
+async fn unsolicited_response_is_refused() {
     let asker = Asker::legacy().await;
     let site = site(&asker).await;
     let client = Client::able(site.address, Speaks::November, ALL).await;
@@ -213,7 +213,7 @@ async fn answers_to_what_was_not_asked_are_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_refuses_cancels_the_question_and_not_the_call() {
+async fn client_error_cancels_only_request() {
     let asker = Asker::modern().await;
     let site = site(&asker).await;
     let client = Client::able(site.address, Speaks::November, ALL).await;
@@ -233,7 +233,7 @@ async fn a_client_that_refuses_cancels_the_question_and_not_the_call() {
 }
 
 #[tokio::test]
-async fn waiting_ends_with_a_cancellation_or_in_time() {
+async fn waiting_ends_by_cancel_or_timeout() {
     let asker = Asker::modern().await;
     let site = site_with(&asker, ServerRequestPolicy::ALL, |config| {
         config.timeouts.server_request = Duration::from_millis(300);
@@ -257,7 +257,7 @@ async fn waiting_ends_with_a_cancellation_or_in_time() {
 }
 
 #[tokio::test]
-async fn rounds_have_an_end() {
+async fn rounds_are_bounded() {
     for asker in [Asker::legacy().await, Asker::modern().await] {
         let site = site_with(&asker, ServerRequestPolicy::ALL, |config| config.limits.rounds = 3).await;
         for speaks in [Speaks::November, Speaks::Modern] {
@@ -274,7 +274,7 @@ async fn rounds_have_an_end() {
 }
 
 #[tokio::test]
-async fn a_state_is_good_for_its_call_alone() {
+async fn request_state_is_bound_to_call() {
     for asker in [Asker::modern().await, Asker::legacy().await] {
         let site = site(&asker).await;
         let client = Client::able(site.address, Speaks::Modern, ALL).await;
@@ -305,7 +305,7 @@ async fn a_state_is_good_for_its_call_alone() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_is_asked_again_under_its_key() {
+async fn missing_response_is_requested_again() {
     let asker = Asker::legacy().await;
     let site = site(&asker).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
@@ -331,7 +331,7 @@ async fn what_is_left_out_is_asked_again_under_its_key() {
 }
 
 #[tokio::test]
-async fn a_kept_call_reports_to_the_request_that_came_back() {
+async fn suspended_call_uses_new_progress_token() {
     let asker = Asker::legacy().await;
     let site = site(&asker).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
@@ -359,7 +359,7 @@ async fn a_kept_call_reports_to_the_request_that_came_back() {
 }
 
 #[tokio::test]
-async fn a_kept_call_whose_client_stays_away_is_cancelled() {
+async fn suspended_call_times_out() {
     let asker = Asker::legacy().await;
     let site = site_with(&asker, ServerRequestPolicy::ALL, |config| {
         config.timeouts.server_request = Duration::from_millis(100);
@@ -381,7 +381,7 @@ async fn a_kept_call_whose_client_stays_away_is_cancelled() {
 }
 
 #[tokio::test]
-async fn where_nothing_may_be_kept_nothing_is_asked() {
+async fn zero_suspended_limit_disables_requests() {
     let asker = Asker::legacy().await;
     let site = site_with(&asker, ServerRequestPolicy::ALL, |config| config.limits.suspended = 0).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
@@ -392,7 +392,7 @@ async fn where_nothing_may_be_kept_nothing_is_asked() {
 }
 
 #[tokio::test]
-async fn a_page_that_must_be_visited_first() {
+async fn url_elicitation_required() {
     let asker = Asker::legacy().await;
     let site = site(&asker).await;
     let arguments = json!({"method": "visit-first"});
@@ -424,7 +424,7 @@ async fn a_page_that_must_be_visited_first() {
 }
 
 #[tokio::test]
-async fn answers_reach_the_replica_that_waits() {
+async fn response_reaches_waiting_replica() {
     for asker in [Asker::legacy().await, Asker::modern().await, Asker::resumable().await] {
         let [first, second] = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
         for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
@@ -441,7 +441,7 @@ async fn answers_reach_the_replica_that_waits() {
 }
 
 #[tokio::test]
-async fn a_replica_that_is_gone_takes_its_calls_with_it_honestly() {
+async fn lost_replica_fails_suspended_call() {
     let asker = Asker::legacy().await;
     let [first, second] = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = Client::able(first.address, Speaks::Modern, ALL).await;
@@ -455,7 +455,7 @@ async fn a_replica_that_is_gone_takes_its_calls_with_it_honestly() {
 }
 
 #[tokio::test]
-async fn a_call_whose_stream_can_be_taken_up_is_kept_nowhere() {
+async fn resumable_call_is_stateless() {
     let asker = Asker::resumable().await;
     let [first, second] = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = Client::able(first.address, Speaks::Modern, ALL).await;
@@ -490,7 +490,7 @@ async fn a_call_whose_stream_can_be_taken_up_is_kept_nowhere() {
 }
 
 #[tokio::test]
-async fn a_stream_that_its_server_closes_is_taken_up_again() {
+async fn closed_upstream_stream_is_resumed() {
     let asker = Asker::resumable().await;
     let site = site(&asker).await;
     // A client of 2025-11-25 is told to come back by itself.

@@ -27,7 +27,7 @@ fn subscribe(uri: &str) -> String {
 }
 
 #[tokio::test]
-async fn changes_upstream_reach_the_session() {
+async fn upstream_changes_are_delivered() {
     for modern in [false, true] {
         for speaks in [Speaks::March, Speaks::June, Speaks::November] {
             let (teller, _site, client) = world(modern, speaks).await;
@@ -73,7 +73,7 @@ async fn changes_upstream_reach_the_session() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_subscribed_to_is_said() {
+async fn unsupported_subscription_is_refused() {
     for modern in [false, true] {
         let (teller, _site, client) = world(modern, Speaks::November).await;
         let answer = client.ask("resources/subscribe", &subscribe("file:///unknown")).await;
@@ -100,7 +100,7 @@ async fn what_cannot_be_subscribed_to_is_said() {
 }
 
 #[tokio::test]
-async fn a_session_subscribes_to_so_many() {
+async fn subscriptions_are_bounded() {
     let teller = Teller::start(true).await;
     let mut config = GatewayConfig::default();
     config.limits.subscriptions = 2;
@@ -118,7 +118,7 @@ async fn a_session_subscribes_to_so_many() {
 }
 
 #[tokio::test]
-async fn what_happens_while_no_stream_is_open_is_told_at_the_next() {
+async fn missed_notifications_are_queued() {
     for modern in [false, true] {
         let (teller, _site, client) = world(modern, Speaks::November).await;
         client.tools().await;
@@ -141,7 +141,7 @@ async fn what_happens_while_no_stream_is_open_is_told_at_the_next() {
 }
 
 #[tokio::test]
-async fn of_several_streams_the_newest_is_told_alone() {
+async fn newest_stream_gets_notifications() {
     let (teller, site, client) = world(true, Speaks::November).await;
     let mut streams = Vec::new();
     for _ in 0..4 {
@@ -164,7 +164,7 @@ async fn of_several_streams_the_newest_is_told_alone() {
 }
 
 #[tokio::test]
-async fn a_stream_is_its_sessions() {
+async fn stream_is_bound_to_session() {
     let (_teller, site, client) = world(true, Speaks::November).await;
     let get = || client.bare("").with("accept", "text/event-stream").verb("GET");
     for (status, post) in [
@@ -190,7 +190,7 @@ async fn a_stream_is_its_sessions() {
 }
 
 #[tokio::test]
-async fn sessions_of_one_credential_share_a_stream_upstream() {
+async fn sessions_share_upstream_stream() {
     let (teller, site, first) = world(false, Speaks::November).await;
     let second = Client::connect(site.address, Speaks::June).await;
     let (mut one, mut two) = (first.stream().await, second.stream().await);
@@ -220,7 +220,7 @@ async fn sessions_of_one_credential_share_a_stream_upstream() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_published_later_is_listened_to() {
+async fn later_published_server_is_followed() {
     let (first, second) = (Teller::start(true).await, Teller::start(false).await);
     let site = Site::serve(McpGateway::new(parts())).await;
     publish(&site.gateway, "default", &[("one", &first.url())]).await;
@@ -240,7 +240,7 @@ async fn a_server_that_was_published_later_is_listened_to() {
 }
 
 #[tokio::test]
-async fn what_a_server_says_to_one_session_alone_reaches_it() {
+async fn session_private_notification_is_delivered() {
     let (teller, site, client) = world(false, Speaks::November).await;
     let other = Client::connect(site.address, Speaks::November).await;
     let (mut stream, mut elsewhere) = (client.stream().await, other.stream().await);

@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_session_is_its_callers_on_its_gateway_alone() {
+async fn session_bound_to_caller_and_gateway() {
     let upstream = http(Eras::Both).await;
     let site = Site::serve(McpGateway::new(parts())).await;
     publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
@@ -49,7 +49,7 @@ async fn a_session_is_its_callers_on_its_gateway_alone() {
 }
 
 #[tokio::test]
-async fn an_ended_session_is_unknown() {
+async fn ended_session_is_unknown() {
     let upstream = http(Eras::Both).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     let client = Client::connect(site.address, Speaks::June).await;
@@ -70,7 +70,7 @@ async fn an_ended_session_is_unknown() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_session_ends_those_that_it_held() {
+async fn session_end_closes_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     site.gateway.drain(Duration::from_secs(5)).await;
@@ -92,7 +92,7 @@ async fn the_end_of_a_session_ends_those_that_it_held() {
 }
 
 #[tokio::test]
-async fn a_session_ends_by_itself_when_its_time_is_over() {
+async fn session_expires() {
     let upstream = http(Eras::Both).await;
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let mut parts = parts();
@@ -119,7 +119,7 @@ async fn a_session_ends_by_itself_when_its_time_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_sessions_are_bounded_and_forgotten_ones_stay_good() {
+async fn evicted_sessions_stay_valid() {
     let upstream = http(Eras::Legacy).await;
     let mut config = GatewayConfig::default();
     config.limits.sessions = 500;
@@ -150,7 +150,7 @@ async fn many_sessions_are_bounded_and_forgotten_ones_stay_good() {
 }
 
 #[tokio::test]
-async fn a_forgotten_session_ends_those_that_it_held() {
+async fn eviction_closes_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let mut parts = parts();
@@ -171,7 +171,7 @@ async fn a_forgotten_session_ends_those_that_it_held() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_with_a_call_under_way_is_not_forgotten() {
+async fn busy_session_is_not_evicted() {
     let upstream = http(Eras::Legacy).await;
     let mut config = GatewayConfig::default();
     config.limits.sessions = 2;
@@ -197,7 +197,7 @@ async fn a_session_with_a_call_under_way_is_not_forgotten() {
 }
 
 #[tokio::test]
-async fn one_session_has_so_many_calls_under_way() {
+async fn duplicate_request_id_is_refused() {
     let upstream = http(Eras::Both).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     let client = Client::connect(site.address, Speaks::November).await;

@@ -19,7 +19,7 @@ fn kill(pid: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_of_many_callers_never_cross() {
+async fn concurrent_responses_never_cross() {
     let Server::Stdio { server, dir: _dir } = stdio(
         &["--out-of-order", "--wrong-id", "--duplicate-answers", "--junk"],
         ProtocolEra::Auto,
@@ -39,7 +39,7 @@ async fn answers_of_many_callers_never_cross() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
+async fn killed_process_fails_calls_and_restarts() {
     for era in ["legacy", "modern"] {
         let Server::Stdio { server, dir: _dir } = stdio(&["--era", era], ProtocolEra::Auto) else {
             unreachable!()
@@ -81,7 +81,7 @@ async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_under_load_see_a_kill_only_as_retryable_failures() {
+async fn kill_under_load_is_retryable() {
     let Server::Stdio { server, dir: _dir } = stdio(&[], ProtocolEra::Auto) else {
         unreachable!()
     };
@@ -118,7 +118,7 @@ async fn callers_under_load_see_a_kill_only_as_retryable_failures() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_killed_its_server_is_not_sent_again() {
+async fn crashing_call_is_not_repeated() {
     let server = stdio(&["--die-after", "2"], ProtocolEra::Auto);
     let site = Site::of([("up", server.upstream())]).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -137,7 +137,7 @@ async fn a_call_that_killed_its_server_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_is_started_with_the_gateway_and_ends_with_it() {
+async fn process_lives_with_gateway() {
     let dir = tempfile::tempdir().expect("a directory");
     let pids = dir.path().join("pid");
     let upstream = Upstream::command(program(), ["--grandchild", pids.to_str().expect("UTF-8")]);
@@ -169,7 +169,7 @@ fn is_zombie(pid: rustix::process::Pid) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_that_is_not_there_is_a_typed_failure() {
+async fn missing_program_is_typed_failure() {
     let dir = tempfile::tempdir().expect("a directory");
     let upstream = Upstream::command("/no/such/program", [""; 0]);
     let site = Site::with([("up", upstream)], |builder| {
@@ -188,7 +188,7 @@ async fn a_program_that_is_not_there_is_a_typed_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_mute_is_given_up_and_told() {
+async fn silent_server_times_out() {
     let server = stdio(&["--mute"], ProtocolEra::Auto);
     let config = crate::support::world::impatient(Duration::from_millis(150));
     let site = Site::with([("up", server.upstream())], |builder| builder.config(config)).await;

@@ -48,7 +48,7 @@ fn failure(speaks: Speaks, answer: &Value) -> (String, bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_is_a_typed_failure() {
+async fn faults_are_typed_failures() {
     let status = Fault::status;
     let faults = [
         (Fault::unauthorized("Bearer realm=\"theirs\""), "credential", false),
@@ -130,7 +130,7 @@ async fn every_fault_is_a_typed_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn faults_of_event_streams_are_typed_failures() {
+async fn event_stream_faults_are_typed() {
     let faults = [
         (Fault::Garbage, "connection"),
         (Fault::CutBody { after: 0 }, "connection"),
@@ -159,7 +159,7 @@ async fn faults_of_event_streams_are_typed_failures() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_an_answer_never_looks_like_a_whole_one() {
+async fn truncated_response_is_failure() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let (upstream, site) = warm(eras, GatewayConfig::default()).await;
         for reply in [Reply::Json, Reply::Sse] {
@@ -185,7 +185,7 @@ async fn half_an_answer_never_looks_like_a_whole_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn progress_before_a_cut_is_followed_by_a_failure() {
+async fn failure_follows_progress() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = Script::start(move |asked| {
             let usual = if eras == Eras::Modern { script::modern(asked) } else { legacy_only(asked) };
@@ -219,7 +219,7 @@ fn legacy_only(asked: &script::Asked) -> Option<Act> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_may_have_run_is_never_sent_again() {
+async fn executed_call_is_never_repeated() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let (upstream, site) = warm(eras, GatewayConfig::default()).await;
         for speaks in Speaks::ONE_OF_EACH {
@@ -243,7 +243,7 @@ async fn a_call_that_may_have_run_is_never_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_never_answers_is_given_up() {
+async fn unresponsive_server_times_out() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let (upstream, site) = warm(eras, impatient(Duration::from_millis(150))).await;
         for speaks in Speaks::ONE_OF_EACH {
@@ -272,7 +272,7 @@ async fn a_server_that_never_answers_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn progress_extends_the_wait_but_not_for_ever() {
+async fn progress_extends_timeout_bounded() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let mut config = impatient(Duration::from_millis(300));
         config.timeouts.call_total = Duration::from_millis(900);
@@ -294,7 +294,7 @@ async fn progress_extends_the_wait_but_not_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_cannot_be_reached_is_a_typed_failure_and_comes_back() {
+async fn unreachable_server_recovers() {
     let upstream = http(Eras::Both).await;
     let address = upstream.address();
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
@@ -328,7 +328,7 @@ async fn until_failed(speaks: Speaks, client: &Client) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_of_a_server_amid_a_call_are_answered_and_not_passed_on() {
+async fn mid_call_requests_are_answered() {
     let upstream = Script::start(|asked| {
         legacy_only(asked).unwrap_or_else(|| match asked.method() {
             "tools/call" => {
@@ -389,7 +389,7 @@ async fn requests_of_a_server_amid_a_call_are_answered_and_not_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_wants_nothing_but_another_try_gets_a_few() {
+async fn empty_input_request_retries_bounded() {
     let upstream = Script::start(|asked| {
         script::modern(asked).unwrap_or_else(|| {
             script::answer(

@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_expired_session_is_opened_again_once_and_the_call_runs_once() {
+async fn expired_session_is_reopened_once() {
     let upstream = http(Eras::Legacy).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     for speaks in Speaks::ALL {
@@ -35,7 +35,7 @@ async fn an_expired_session_is_opened_again_once_and_the_call_runs_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_callers_of_an_expired_session_open_one() {
+async fn concurrent_callers_reopen_once() {
     let upstream = http(Eras::Legacy).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     for speaks in Speaks::ONE_OF_EACH {
@@ -53,7 +53,7 @@ async fn many_callers_of_an_expired_session_open_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_forgets_every_session_is_no_endless_loop() {
+async fn repeated_session_loss_is_bounded() {
     let upstream = http(Eras::Legacy).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     for speaks in Speaks::ONE_OF_EACH {
@@ -70,7 +70,7 @@ async fn a_server_that_forgets_every_session_is_no_endless_loop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_share_no_session_upstream() {
+async fn callers_have_own_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
     let mut seen = Vec::new();
@@ -98,7 +98,7 @@ async fn callers_share_no_session_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_side_speaks_the_era_that_it_can() {
+async fn each_side_keeps_its_era() {
     for (eras, speaks, upstream_is_modern) in [
         (Eras::Both, Speaks::November, false),
         (Eras::Both, Speaks::Modern, true),
@@ -130,7 +130,7 @@ async fn each_side_speaks_the_era_that_it_can() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unknown_meta_goes_along() {
+async fn unknown_meta_passes() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
         let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
@@ -151,7 +151,7 @@ async fn unknown_meta_goes_along() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_a_legacy_server_says_to_the_probe_it_is_known_for_one() {
+async fn any_probe_error_means_legacy() {
     let error = |code: i64| format!(r#"{{"jsonrpc":"2.0","id":0,"error":{{"code":{code},"message":"no"}}}}"#);
     let answers = [
         (400, "text/plain", "Bad Request: no session".to_owned()),
@@ -195,7 +195,7 @@ async fn whatever_a_legacy_server_says_to_the_probe_it_is_known_for_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_says_nothing_about_the_era_is_asked_again() {
+async fn inconclusive_probe_is_repeated() {
     let faults = [
         Fault::status(500),
         Fault::status(503),
@@ -225,7 +225,7 @@ async fn what_says_nothing_about_the_era_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pinned_era_is_not_asked_for() {
+async fn pinned_era_skips_probe() {
     for (pin, version) in [(ProtocolEra::Legacy, "2025-11-25"), (ProtocolEra::Modern, "2026-07-28")] {
         let upstream = http(Eras::Both).await;
         let site = Site::of([("up", Upstream::http(upstream.url()).era(pin))]).await;
@@ -240,7 +240,7 @@ async fn a_pinned_era_is_not_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_changes_its_era_is_noticed_after_an_error() {
+async fn era_change_is_detected() {
     for (before, after) in [(Eras::Legacy, Eras::Modern), (Eras::Modern, Eras::Legacy)] {
         for speaks in Speaks::ONE_OF_EACH {
             let upstream = http(before).await;
@@ -265,7 +265,7 @@ async fn a_server_that_changes_its_era_is_noticed_after_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn servers_without_sessions_are_served() {
+async fn sessionless_server_works() {
     let upstream = Script::start(|asked| match asked.method() {
         "server/discover" => Act::Answer(400, "text/plain", String::new()),
         "tools/call" => script::answer(asked, r#"{"content":[{"type":"text","text":"stateless"}]}"#),
@@ -289,7 +289,7 @@ async fn servers_without_sessions_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handshake_that_fails_is_tried_again_later() {
+async fn failed_handshake_is_retried() {
     let well = Arc::new(AtomicBool::new(false));
     let is_well = well.clone();
     let upstream = Script::start(move |asked| match asked.method() {

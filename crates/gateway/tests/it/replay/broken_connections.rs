@@ -134,7 +134,7 @@ async fn breaks(places: &[&Client], talker: &Talker, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_breaks_a_hundred_times_loses_nothing() {
+async fn hundred_breaks_lose_nothing() {
     for is_modern in [false, true] {
         let talker = Talker::start(is_modern).await;
         let site = Site::of([("up", Upstream::http(talker.url()))]).await;
@@ -145,7 +145,7 @@ async fn a_connection_that_breaks_a_hundred_times_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nor_does_one_that_breaks_between_two_replicas() {
+async fn breaks_across_replicas_lose_nothing() {
     let talker = Talker::start(false).await;
     let sites = replicas(&[("up", &talker.url())], ServerRequestPolicy::default(), |_| {}).await;
     let client = Client::connect(sites[0].address, Speaks::November).await;

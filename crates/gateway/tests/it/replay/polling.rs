@@ -29,7 +29,7 @@ async fn site(asker: &Asker) -> Site {
 const ARGUMENTS: &str = r#"{"tag":"t","polls":true,"progress":true,"questions":0,"rounds":0}"#;
 
 #[tokio::test]
-async fn a_client_that_polls_is_told_to_come_back() {
+async fn polling_client_gets_retry() {
     let asker = Asker::resumable().await;
     let site = site(&asker).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -60,7 +60,7 @@ async fn a_client_that_polls_is_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn older_clients_wait_on_their_stream_while_it_is_taken_up_for_them() {
+async fn older_client_stream_stays_open() {
     let asker = Asker::resumable().await;
     let site = site(&asker).await;
     for speaks in [Speaks::March, Speaks::June] {
@@ -81,7 +81,7 @@ async fn older_clients_wait_on_their_stream_while_it_is_taken_up_for_them() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_come_back_ends_nothing() {
+async fn absent_client_keeps_call_running() {
     let asker = Asker::resumable().await;
     let site = site(&asker).await;
     let client = Client::able(site.address, Speaks::November, r#"{"elicitation":{}}"#).await;

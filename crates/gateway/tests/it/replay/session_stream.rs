@@ -49,7 +49,7 @@ async fn told(stream: &mut Incoming, uri: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_was_lost_is_told_again_and_the_stream_goes_on() {
+async fn lost_notification_is_replayed() {
     let teller = Teller::start(true).await;
     let site = Site::of([("up", Upstream::http(teller.url()))]).await;
     for speaks in [Speaks::March, Speaks::June, Speaks::November] {
@@ -79,7 +79,7 @@ async fn what_was_lost_is_told_again_and_the_stream_goes_on() {
 }
 
 #[tokio::test]
-async fn a_stream_has_ids_from_its_beginning_where_clients_can_read_that() {
+async fn stream_is_primed_with_id() {
     let teller = Teller::start(true).await;
     let site = Site::of([("up", Upstream::http(teller.url()))]).await;
     let (client, mut stream) = subscribed(&teller, &site, Speaks::November, &["file:///a"]).await;
@@ -96,7 +96,7 @@ async fn a_stream_has_ids_from_its_beginning_where_clients_can_read_that() {
 }
 
 #[tokio::test]
-async fn what_went_out_on_another_stream_stays_there() {
+async fn other_stream_events_not_replayed() {
     let teller = Teller::start(true).await;
     let site = Site::of([("up", Upstream::http(teller.url()))]).await;
     let (client, mut first) = subscribed(&teller, &site, Speaks::November, &["file:///a", "file:///b"]).await;
@@ -115,7 +115,7 @@ async fn what_went_out_on_another_stream_stays_there() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_often_takes_one_place() {
+async fn repeated_resume_uses_one_slot() {
     let teller = Teller::start(true).await;
     let site = Site::of([("up", Upstream::http(teller.url()))]).await;
     let (client, mut stream) = subscribed(&teller, &site, Speaks::November, &[]).await;
@@ -131,7 +131,7 @@ async fn a_client_that_comes_back_often_takes_one_place() {
 }
 
 #[tokio::test]
-async fn where_it_is_not_known_what_was_lost_everything_may_have_changed() {
+async fn unknown_gap_reports_all_changed() {
     let teller = Teller::start(false).await;
     let sites = replicas(&[("up", &teller.url())], ServerRequestPolicy::default(), |_| {}).await;
     let (client, mut stream) = subscribed(&teller, &sites[0], Speaks::November, &["file:///a"]).await;

@@ -52,7 +52,7 @@ async fn left(client: &Client, talker: &Talker, request: &str) -> (Talk, Event) 
 }
 
 #[tokio::test]
-async fn a_stream_is_taken_up_at_another_replica() {
+async fn stream_resumes_at_other_replica() {
     let talker = Talker::start(false).await;
     let sites = replicas(&[("up", &talker.url())], ServerRequestPolicy::default(), |_| {}).await;
     for speaks in [Speaks::March, Speaks::November] {
@@ -81,7 +81,7 @@ async fn a_stream_is_taken_up_at_another_replica() {
 }
 
 #[tokio::test]
-async fn that_a_replica_is_gone_is_said() {
+async fn lost_replica_is_reported() {
     let talker = Talker::start(false).await;
     let [first, second] = replicas(&[("up", &talker.url())], ServerRequestPolicy::default(), |_| {}).await;
     let client = Client::connect(first.address, Speaks::November).await;
@@ -99,7 +99,7 @@ async fn that_a_replica_is_gone_is_said() {
 }
 
 #[tokio::test]
-async fn questions_survive_a_break() {
+async fn server_requests_survive_break() {
     for asker in [Asker::legacy().await, Asker::modern().await, Asker::resumable().await] {
         let sites = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
         for speaks in [Speaks::June, Speaks::November] {
@@ -141,7 +141,7 @@ async fn questions_survive_a_break() {
 }
 
 #[tokio::test]
-async fn a_question_that_comes_while_its_client_is_away_waits_for_it() {
+async fn server_request_waits_for_client() {
     for asker in [Asker::legacy().await, Asker::modern().await] {
         let site = Site::serve(McpGateway::new(parts())).await;
         publish_asking(
@@ -167,7 +167,7 @@ async fn a_question_that_comes_while_its_client_is_away_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_call_is_cancelled_while_its_client_is_away() {
+async fn absent_client_call_is_cancelled() {
     let talker = Talker::start(false).await;
     let site = Site::of([("up", Upstream::http(talker.url()))]).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -189,7 +189,7 @@ async fn a_call_is_cancelled_while_its_client_is_away() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_session_that_has_ended() {
+async fn ended_session_drops_streams() {
     let talker = Talker::start(false).await;
     let site = Site::of([("up", Upstream::http(talker.url()))]).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -214,7 +214,7 @@ impl AuditSink for Deaf {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_gateway_that_is_gone() {
+async fn dropped_gateway_leaves_nothing() {
     let talker = Talker::start(false).await;
     let deaf: Arc<dyn AuditSink> = Arc::new(Deaf);
     let mut parts = parts();
@@ -235,7 +235,7 @@ async fn nothing_is_left_of_a_gateway_that_is_gone() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_drains_still_gives_out_what_it_has() {
+async fn draining_gateway_still_replays() {
     let talker = Talker::start(false).await;
     let site = Site::of([("up", Upstream::http(talker.url()))]).await;
     let client = Client::connect(site.address, Speaks::November).await;

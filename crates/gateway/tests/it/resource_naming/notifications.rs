@@ -17,7 +17,7 @@ use crate::support::{
 const SHORT: Duration = Duration::from_millis(300);
 
 #[tokio::test]
-async fn a_listener_hears_of_the_resource_of_the_server_that_it_named() {
+async fn listen_uses_prefixed_uris() {
     for modern in [false, true] {
         let (a, b) = (Teller::start(modern).await, Teller::start(!modern).await);
         let site = named(&a.url(), &b.url(), |builder| builder).await;
@@ -49,7 +49,7 @@ async fn a_listener_hears_of_the_resource_of_the_server_that_it_named() {
 }
 
 #[tokio::test]
-async fn a_session_subscribes_by_the_uri_that_it_has() {
+async fn session_subscribes_by_prefixed_uri() {
     for modern in [false, true] {
         for speaks in [Speaks::June, Speaks::November] {
             let (a, b) = (Teller::start(modern).await, Teller::start(!modern).await);
@@ -89,7 +89,7 @@ async fn a_session_subscribes_by_the_uri_that_it_has() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_begins_to_name_servers_tells_so_from_then_on() {
+async fn naming_change_applies_to_notifications() {
     let teller = Teller::start(true).await;
     let site = Site::serve(McpGateway::new(parts())).await;
     let routes = routes(&[("a", &teller.url())], ServerRequestPolicy::default());

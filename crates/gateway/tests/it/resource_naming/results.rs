@@ -27,7 +27,7 @@ async fn prefixed(upstream: &str, config: GatewayConfig) -> Site {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn links_and_embedded_resources_change_in_their_uris_alone() {
+async fn only_resource_uris_change() {
     for is_modern in [false, true] {
         let given = format!(r#"{{"resultType":"complete","content":{BEFORE},{OPAQUE}}}"#);
         let given = if is_modern {
@@ -107,7 +107,7 @@ async fn giving(is_modern: bool, shape: Shape, result: String) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn however_an_answer_is_cut_it_comes_to_the_same() {
+async fn chunking_does_not_matter() {
     // More than is looked at whole.
     let filler = "\\u00e4é\\\\".repeat(3000);
     let text = format!(r#"{{"type":"text","text":"{filler}"}}"#);
@@ -147,7 +147,7 @@ async fn however_an_answer_is_cut_it_comes_to_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_result_is_not_held_for_the_uri_at_its_end() {
+async fn large_result_is_streamed() {
     const LARGE: usize = 16 << 20;
     let mut config = GatewayConfig::default();
     // Nothing that is held may be larger.
@@ -174,7 +174,7 @@ async fn a_large_result_is_not_held_for_the_uri_at_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_result_that_is_damaged_inside_is_no_answer() {
+async fn damaged_result_is_failure() {
     let large = "x".repeat(64 << 10);
     for text in ["x", &large] {
         let result = format!(r#"{{"content":[{{"type":"text","text":"{text}"}},}}]}}"#);
@@ -205,7 +205,7 @@ async fn curious() -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_question_uris_are_rewritten_and_those_of_the_client_never() {
+async fn client_uris_are_not_rewritten() {
     let upstream = curious().await;
     let upstreams = [(
         "a",
@@ -243,7 +243,7 @@ async fn after_a_question_uris_are_rewritten_and_those_of_the_client_never() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_result_of_a_task_is_a_result_like_any_other() {
+async fn task_result_is_rewritten() {
     let upstream = Script::start(|asked: &Asked| {
         let task =
             r#""taskId":"t1","createdAt":"2026-01-01T00:00:00Z","lastUpdatedAt":"2026-01-01T00:00:00Z","ttlMs":null"#;

@@ -99,7 +99,7 @@ impl Channel for AskingChannel {
 }
 
 #[tokio::test]
-async fn a_legacy_client_answers_a_server_behind_a_channel() {
+async fn legacy_client_responds() {
     let channel = Arc::new(AskingChannel::default());
     let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
     let client = Client::able(site.address, Speaks::November, ABILITIES).await;
@@ -120,7 +120,7 @@ async fn a_legacy_client_answers_a_server_behind_a_channel() {
 }
 
 #[tokio::test]
-async fn a_call_behind_a_channel_is_kept_while_a_modern_client_is_asked() {
+async fn modern_client_call_is_suspended() {
     let channel = Arc::new(AskingChannel::default());
     let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
     let client = Client::able(site.address, Speaks::Modern, ABILITIES).await;
@@ -148,7 +148,7 @@ async fn a_call_behind_a_channel_is_kept_while_a_modern_client_is_asked() {
 }
 
 #[tokio::test]
-async fn conversations_are_told_apart_and_who_cannot_be_asked_is_nobody() {
+async fn requester_keys_separate_conversations() {
     let channel = Arc::new(AskingChannel::default());
     let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
     let mut clients = Vec::new();

@@ -60,7 +60,7 @@ async fn site(script: &Script, held: usize) -> Site {
 }
 
 #[tokio::test]
-async fn questions_that_come_before_it_is_said_what_they_are_are_asked() {
+async fn late_result_type_is_recognised() {
     for events in [false, true] {
         for size in [10, 40_000, 3_000_000] {
             let script = server(size, events).await;
@@ -88,7 +88,7 @@ async fn questions_that_come_before_it_is_said_what_they_are_are_asked() {
 }
 
 #[tokio::test]
-async fn what_is_held_for_that_has_a_bound() {
+async fn held_bytes_are_bounded() {
     for events in [false, true] {
         let script = server(300_000, events).await;
         let site = site(&script, 200_000).await;

@@ -92,7 +92,7 @@ fn form() -> Value {
 }
 
 #[tokio::test]
-async fn the_stream_beside_a_call_is_open_before_the_call_is_made() {
+async fn get_stream_opens_before_call() {
     for _ in 0..5 {
         let under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
         let asked = under.teller.script.asked();
@@ -105,7 +105,7 @@ async fn the_stream_beside_a_call_is_open_before_the_call_is_made() {
 }
 
 #[tokio::test]
-async fn a_question_reaches_the_client_and_its_answer_the_server() {
+async fn request_and_response_are_relayed() {
     let mut under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
     let params = json!({"message": "who?", "requestedSchema": {"type": "object", "odd": [1.50]}});
     for theirs in [json!(7), json!("seven")] {
@@ -132,7 +132,7 @@ async fn a_question_reaches_the_client_and_its_answer_the_server() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_refused_to_the_server() {
+async fn unsupported_request_is_refused() {
     let mut no_sampling = ServerRequestPolicy::ALL;
     no_sampling.sampling = false;
     for (asks, abilities, method) in [
@@ -150,7 +150,7 @@ async fn what_cannot_be_asked_is_refused_to_the_server() {
 }
 
 #[tokio::test]
-async fn what_a_server_takes_back_is_taken_back_from_the_client() {
+async fn server_cancellation_reaches_client() {
     let mut under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
     under.ask(&json!(7), "elicitation/create", &json!({"message": "who?"}));
     let question = under.stream.json().await;
@@ -167,7 +167,7 @@ async fn what_a_server_takes_back_is_taken_back_from_the_client() {
 }
 
 #[tokio::test]
-async fn so_many_questions_are_open_and_no_more() {
+async fn open_requests_are_bounded() {
     let mut under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
     for id in 0..65 {
         under.ask(&json!(id), "elicitation/create", &json!({"message": id}));
@@ -179,7 +179,7 @@ async fn so_many_questions_are_open_and_no_more() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_question_when_its_session_ends() {
+async fn session_end_drops_requests() {
     let mut under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
     under.ask(&json!(7), "elicitation/create", &json!({"message": "who?"}));
     under.stream.json().await;

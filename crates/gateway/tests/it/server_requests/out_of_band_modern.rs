@@ -39,7 +39,7 @@ fn beside(asker: &Asker) -> &Beside {
 }
 
 #[tokio::test]
-async fn a_question_beside_a_call_reaches_its_client() {
+async fn request_reaches_calling_client() {
     for asker in [
         Asker::beside(Beside::default()).await,
         Asker::beside(Beside::in_json()).await,
@@ -64,7 +64,7 @@ async fn a_question_beside_a_call_reaches_its_client() {
 }
 
 #[tokio::test]
-async fn a_question_beside_calls_goes_to_the_call_that_it_belongs_to() {
+async fn concurrent_calls_use_own_sessions() {
     for asker in [
         Asker::beside(Beside::default()).await,
         Asker::beside(Beside::in_json()).await,
@@ -97,7 +97,7 @@ async fn a_question_beside_calls_goes_to_the_call_that_it_belongs_to() {
 }
 
 #[tokio::test]
-async fn past_the_limit_such_questions_are_refused_and_not_guessed() {
+async fn request_beyond_session_limit_refused() {
     let asker = Asker::beside(Beside::default()).await;
     let site = site_with(&asker, |config| config.limits.sessions_per_caller = 1).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
@@ -114,7 +114,7 @@ async fn past_the_limit_such_questions_are_refused_and_not_guessed() {
 }
 
 #[tokio::test]
-async fn who_declares_nothing_does_not_pay_for_it() {
+async fn no_stream_without_client_capabilities() {
     let asker = Asker::beside(Beside::default()).await;
     let site = site(&asker).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
@@ -127,7 +127,7 @@ async fn who_declares_nothing_does_not_pay_for_it() {
 }
 
 #[tokio::test]
-async fn a_server_without_such_streams_is_asked_for_one_once() {
+async fn missing_get_stream_is_remembered() {
     let asker = Asker::beside(Beside::default()).await;
     beside(&asker).mute.store(true, Ordering::Relaxed);
     let site = site(&asker).await;
@@ -151,7 +151,7 @@ async fn a_server_without_such_streams_is_asked_for_one_once() {
 }
 
 #[tokio::test]
-async fn progress_and_logs_beside_a_call_reach_it() {
+async fn progress_and_logs_reach_call() {
     for asker in [
         Asker::beside(Beside::default()).await,
         Asker::beside(Beside::in_json()).await,
@@ -179,7 +179,7 @@ async fn progress_and_logs_beside_a_call_reach_it() {
 }
 
 #[tokio::test]
-async fn what_a_call_that_was_given_up_asks_later_reaches_no_other() {
+async fn abandoned_call_session_is_discarded() {
     let asker = Asker::beside(Beside::default()).await;
     let site = site(&asker).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
@@ -199,7 +199,7 @@ async fn what_a_call_that_was_given_up_asks_later_reaches_no_other() {
 }
 
 #[tokio::test]
-async fn a_session_that_asks_when_nobody_is_there_is_used_no_more() {
+async fn session_with_stray_request_retired() {
     let asker = Asker::beside(Beside::default()).await;
     let site = site(&asker).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
@@ -219,7 +219,7 @@ async fn a_session_that_asks_when_nobody_is_there_is_used_no_more() {
 }
 
 #[tokio::test]
-async fn a_question_that_outlives_its_call_is_answered_by_nobody_else() {
+async fn request_outliving_call_is_dropped() {
     let asker = Asker::beside(Beside::default()).await;
     let site = site(&asker).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
@@ -239,7 +239,7 @@ async fn a_question_that_outlives_its_call_is_answered_by_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_kept_call_whose_client_stays_away_ends_with_its_session() {
+async fn suspended_call_times_out_with_session() {
     let asker = Asker::beside(Beside::default()).await;
     let site = site_with(&asker, |config| config.timeouts.server_request = Duration::from_millis(100)).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
@@ -253,7 +253,7 @@ async fn a_kept_call_whose_client_stays_away_ends_with_its_session() {
 }
 
 #[tokio::test]
-async fn streams_and_sessions_that_nobody_uses_are_ended() {
+async fn idle_streams_and_sessions_close() {
     let asker = Asker::beside(Beside::default()).await;
     let site = site_with(&asker, |config| {
         config.timeouts.listen_grace = Duration::from_millis(50)
@@ -277,7 +277,7 @@ async fn streams_and_sessions_that_nobody_uses_are_ended() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_left_has_its_session_until_it_is_over() {
+async fn resumable_call_holds_session() {
     let asker = Asker::resumable_with_streams().await;
     let site = site(&asker).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;

@@ -62,7 +62,7 @@ async fn moved(client: &Client, id: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_task_comes_to_what_it_comes_to_at_its_server() {
+async fn task_outcomes_are_converted() {
     let server = everything(Eras::Legacy).await;
     let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = connect(&one, KNOWN).await;
@@ -105,7 +105,7 @@ async fn a_task_comes_to_what_it_comes_to_at_its_server() {
 }
 
 #[tokio::test]
-async fn a_task_asks_through_any_replica() {
+async fn task_requests_through_any_replica() {
     let server = everything(Eras::Legacy).await;
     let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = connect(&one, KNOWN).await;
@@ -145,7 +145,7 @@ async fn a_task_asks_through_any_replica() {
 }
 
 #[tokio::test]
-async fn a_task_that_nobody_looks_after_is_heard_no_more_and_can_be_answered_all_the_same() {
+async fn abandoned_task_accepts_responses() {
     let server = everything(Eras::Legacy).await;
     let mut parts = parts();
     parts.config.timeouts.server_request = std::time::Duration::from_millis(200);
@@ -179,7 +179,7 @@ async fn a_task_that_nobody_looks_after_is_heard_no_more_and_can_be_answered_all
 }
 
 #[tokio::test]
-async fn one_caller_has_only_so_many_tasks_heard() {
+async fn followed_tasks_bounded_per_caller() {
     let server = everything(Eras::Legacy).await;
     let mut parts = parts();
     parts.config.limits.suspended_per_caller = 1;
@@ -205,7 +205,7 @@ async fn one_caller_has_only_so_many_tasks_heard() {
 }
 
 #[tokio::test]
-async fn a_task_can_be_cancelled_by_its_caller_alone() {
+async fn only_caller_can_cancel() {
     let server = everything(Eras::Legacy).await;
     let site = site(&server.url()).await;
     let alice = connect(&site, KNOWN).await;
@@ -233,7 +233,7 @@ async fn a_task_can_be_cancelled_by_its_caller_alone() {
 }
 
 #[tokio::test]
-async fn what_is_done_only_as_a_task_is_driven_for_who_knows_none() {
+async fn task_only_tool_is_driven() {
     let server = everything(Eras::Legacy).await;
     let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = connect(&one, r#"{"elicitation":{}}"#).await;
@@ -273,7 +273,7 @@ async fn what_is_done_only_as_a_task_is_driven_for_who_knows_none() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_cancels_the_task_that_is_driven() {
+async fn disconnect_cancels_driven_task() {
     let server = everything(Eras::Legacy).await;
     let site = site(&server.url()).await;
     let client = connect(&site, "{}").await;
@@ -288,7 +288,7 @@ async fn who_hangs_up_cancels_the_task_that_is_driven() {
 }
 
 #[tokio::test]
-async fn a_server_that_both_eras_know_keeps_its_tasks_apart() {
+async fn task_eras_stay_separate() {
     let servers = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
     let upstreams = [
         ("a", Upstream::http(servers.0.url())),
@@ -320,7 +320,7 @@ async fn create_any(client: &Client, tool: &str) -> Value {
 }
 
 #[tokio::test]
-async fn tasks_of_a_server_behind_pipes_come_to_their_end() {
+async fn stdio_tasks_complete() {
     let server = everything_stdio("legacy");
     let site = Site::of([("up", server.upstream())]).await;
     let client = connect(&site, KNOWN).await;

@@ -53,7 +53,7 @@ fn cause(message: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_task_is_driven_to_its_answer_and_done_once() {
+async fn task_is_driven_to_result() {
     for speaks in Speaks::ALL {
         let jobs = Jobs::start(working()).await;
         let site = site(&jobs.url()).await;
@@ -74,7 +74,7 @@ async fn a_task_is_driven_to_its_answer_and_done_once() {
 }
 
 #[tokio::test]
-async fn a_modern_client_is_told_what_it_lacks_unless_the_host_wants_it_otherwise() {
+async fn modern_client_without_tasks_is_refused() {
     let jobs = Jobs::start(working()).await;
     let site = site_with(&jobs.url(), |config| config.drive_tasks = false).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
@@ -85,7 +85,7 @@ async fn a_modern_client_is_told_what_it_lacks_unless_the_host_wants_it_otherwis
 }
 
 #[tokio::test]
-async fn a_task_that_ends_otherwise_ends_the_call_as_its_server_says() {
+async fn failed_task_fails_call() {
     for speaks in Speaks::ONE_OF_EACH {
         let error = json!({"code": -32603, "message": "it broke"});
         let jobs = Jobs::start(json!({"status": "failed", "error": error})).await;
@@ -111,7 +111,7 @@ async fn a_task_that_ends_otherwise_ends_the_call_as_its_server_says() {
 }
 
 #[tokio::test]
-async fn a_driven_task_names_resources_as_any_call_does() {
+async fn driven_result_uris_are_prefixed() {
     let link = json!({"type": "resource_link", "name": "x", "uri": "file:///x"});
     let result = json!({"resultType": "complete", "content": [link]});
     let jobs = Jobs::start(json!({"status": "completed", "result": result})).await;
@@ -128,7 +128,7 @@ async fn a_driven_task_names_resources_as_any_call_does() {
 }
 
 #[tokio::test]
-async fn a_legacy_client_is_asked_on_its_stream_and_on_another_replica() {
+async fn legacy_client_responds_across_replicas() {
     let jobs = Jobs::start(asks(&["first", "second"])).await;
     let [one, other] = replicas(&[("up", &jobs.url())], ServerRequestPolicy::ALL, |config| {
         config.drive_tasks = true
@@ -183,7 +183,7 @@ async fn modern(client: &Client, extra: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_modern_client_is_asked_by_its_result_and_any_replica_goes_on() {
+async fn modern_client_responds_across_replicas() {
     let jobs = Jobs::start(asks(&["a", "b"])).await;
     let [one, other] = replicas(&[("up", &jobs.url())], ServerRequestPolicy::ALL, |config| {
         config.drive_tasks = true
@@ -217,7 +217,7 @@ async fn a_modern_client_is_asked_by_its_result_and_any_replica_goes_on() {
 }
 
 #[tokio::test]
-async fn a_task_may_ask_only_what_its_client_can_answer_and_only_so_often() {
+async fn task_requests_are_bounded() {
     for speaks in Speaks::ONE_OF_EACH {
         let jobs = Jobs::start(asks(&["a"])).await;
         let site = site_with(&jobs.url(), |config| config.limits.rounds = 0).await;
@@ -233,7 +233,7 @@ async fn a_task_may_ask_only_what_its_client_can_answer_and_only_so_often() {
 }
 
 #[tokio::test]
-async fn who_cancels_a_call_cancels_its_task() {
+async fn cancelled_call_cancels_task() {
     for speaks in Speaks::ONE_OF_EACH {
         let jobs = Jobs::start(working()).await;
         let site = site(&jobs.url()).await;
@@ -256,7 +256,7 @@ async fn who_cancels_a_call_cancels_its_task() {
 }
 
 #[tokio::test]
-async fn a_legacy_client_that_hangs_up_has_not_cancelled_its_task() {
+async fn legacy_disconnect_keeps_task() {
     let jobs = Jobs::start(working()).await;
     let site = site(&jobs.url()).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -271,7 +271,7 @@ async fn a_legacy_client_that_hangs_up_has_not_cancelled_its_task() {
 }
 
 #[tokio::test]
-async fn a_task_that_takes_too_long_is_cancelled() {
+async fn slow_task_is_cancelled() {
     for speaks in Speaks::ONE_OF_EACH {
         let jobs = Jobs::start(working()).await;
         let site = site_with(&jobs.url(), |config| config.timeouts.task = Duration::from_millis(300)).await;
@@ -284,7 +284,7 @@ async fn a_task_that_takes_too_long_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_modern_client_that_comes_back_too_late_finds_its_task_cancelled() {
+async fn late_client_finds_task_cancelled() {
     let jobs = Jobs::start(asks(&["a"])).await;
     let site = site_with(&jobs.url(), |config| config.timeouts.task = Duration::from_secs(1)).await;
     let client = Client::able(site.address, Speaks::Modern, FORMS).await;
@@ -299,7 +299,7 @@ async fn a_modern_client_that_comes_back_too_late_finds_its_task_cancelled() {
 }
 
 #[tokio::test]
-async fn a_server_is_asked_as_often_as_it_wishes_and_not_more_often_than_is_good() {
+async fn poll_interval_is_bounded() {
     for (wished, at_least) in [(0, 100), (250, 250)] {
         let jobs = Jobs::start(json!({"status": "working", "pollIntervalMs": wished})).await;
         let site = site(&jobs.url()).await;
@@ -316,7 +316,7 @@ async fn a_server_is_asked_as_often_as_it_wishes_and_not_more_often_than_is_good
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_be_asked_for_a_while_is_asked_again() {
+async fn failed_poll_is_retried() {
     let jobs = Jobs::start(working()).await;
     let site = site(&jobs.url()).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
@@ -332,7 +332,7 @@ async fn a_server_that_cannot_be_asked_for_a_while_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_forgotten_a_task_is_never_called_again_for_it() {
+async fn forgotten_task_is_not_repeated() {
     for speaks in Speaks::ONE_OF_EACH {
         let jobs = Jobs::start(working()).await;
         let site = site(&jobs.url()).await;
@@ -347,7 +347,7 @@ async fn a_server_that_has_forgotten_a_task_is_never_called_again_for_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_fails_the_call() {
+async fn lost_server_fails_call() {
     let jobs = Jobs::start(json!({"status": "working", "pollIntervalMs": 1})).await;
     let site = site(&jobs.url()).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -358,7 +358,7 @@ async fn a_server_that_is_gone_fails_the_call() {
 }
 
 #[tokio::test]
-async fn what_a_server_says_of_its_task_is_progress() {
+async fn task_status_becomes_progress() {
     for speaks in Speaks::ONE_OF_EACH {
         let jobs = Jobs::start(json!({"status": "working", "statusMessage": "one"})).await;
         let site = site(&jobs.url()).await;
@@ -386,7 +386,7 @@ async fn what_a_server_says_of_its_task_is_progress() {
 }
 
 #[tokio::test]
-async fn a_call_may_ask_first_and_become_a_task_then() {
+async fn request_precedes_task() {
     let server = everything(Eras::Modern).await;
     let site = site(&server.url()).await;
     let mut texts = HashSet::new();

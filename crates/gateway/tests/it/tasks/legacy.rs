@@ -52,7 +52,7 @@ async fn listed(client: &Client) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn tasks_are_offered_to_sessions_that_have_them_by_servers_that_have_them() {
+async fn capability_is_declared_per_session() {
     let (legacy, modern) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
     let site = Site::of([("a", Upstream::http(legacy.url()))]).await;
     let without = Site::of([("a", Upstream::http(modern.url()))]).await;
@@ -84,7 +84,7 @@ async fn tasks_are_offered_to_sessions_that_have_them_by_servers_that_have_them(
 }
 
 #[tokio::test]
-async fn a_task_is_found_by_its_id_on_every_replica() {
+async fn task_id_works_on_every_replica() {
     let server = everything(Eras::Legacy).await;
     let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = connect(&one).await;
@@ -110,7 +110,7 @@ async fn a_task_is_found_by_its_id_on_every_replica() {
 }
 
 #[tokio::test]
-async fn a_task_asks_on_the_stream_of_its_result() {
+async fn task_requests_on_result_stream() {
     let server = everything(Eras::Legacy).await;
     let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = connect(&one).await;
@@ -139,7 +139,7 @@ async fn a_task_asks_on_the_stream_of_its_result() {
 }
 
 #[tokio::test]
-async fn a_session_is_told_of_its_tasks_on_its_own_stream() {
+async fn status_arrives_on_session_stream() {
     let server = everything(Eras::Legacy).await;
     let site = Site::of([("up", Upstream::http(server.url()))]).await;
     let client = connect(&site).await;
@@ -161,7 +161,7 @@ async fn a_session_is_told_of_its_tasks_on_its_own_stream() {
 }
 
 #[tokio::test]
-async fn a_task_of_somebody_else_is_unknown() {
+async fn foreign_task_is_unknown() {
     let server = everything(Eras::Legacy).await;
     let site = Site::of([("up", Upstream::http(server.url()))]).await;
     let alice = connect(&site).await;
@@ -190,7 +190,7 @@ async fn a_task_of_somebody_else_is_unknown() {
 }
 
 #[tokio::test]
-async fn tasks_of_all_servers_are_listed_page_by_page() {
+async fn tasks_are_listed_in_pages() {
     let servers = (everything(Eras::Legacy).await, everything(Eras::Legacy).await);
     let upstreams = [
         ("a", Upstream::http(servers.0.url())),
@@ -228,7 +228,7 @@ async fn tasks_of_all_servers_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn what_is_no_task_at_its_server_is_done_as_any_call() {
+async fn call_without_task_support_runs() {
     let (legacy, modern) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
     let upstreams = [("a", Upstream::http(legacy.url())), ("b", Upstream::http(modern.url()))];
     let site = Site::of(upstreams).await;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_is_its_callers_alone() {
+async fn task_is_bound_to_caller() {
     let (first, second) = (everything(Eras::Modern).await, everything(Eras::Both).await);
     let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
     let site = Site::of(upstreams).await;

@@ -20,7 +20,7 @@ async fn create(client: &Client, tool: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_listener_is_told_of_its_tasks_by_the_ids_that_it_knows() {
+async fn listener_gets_task_status() {
     let (first, second) = (everything(Eras::Modern).await, everything(Eras::Modern).await);
     let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
     let site = Site::of(upstreams).await;
@@ -66,7 +66,7 @@ async fn a_listener_is_told_of_its_tasks_by_the_ids_that_it_knows() {
 }
 
 #[tokio::test]
-async fn only_who_knows_tasks_is_told_of_them_and_only_of_its_own() {
+async fn task_notifications_need_capability() {
     let server = everything(Eras::Modern).await;
     let site = Site::of([("a", Upstream::http(server.url()))]).await;
     let alice = Client::able(site.address, Speaks::Modern, KNOWN).await;
