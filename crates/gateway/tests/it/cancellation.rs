@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::support::{
     client::{Client, Speaks},
+    eventually, eventually_async,
     raw::Incoming,
-    until,
     world::{Eras, Kind, Server, Site, http},
 };
 
@@ -50,13 +50,13 @@ async fn under_way(client: &Client, id: &str) -> Incoming {
 
 /// Waits until the server has begun with so many calls.
 async fn begun(server: &Server, calls: usize) {
-    until("the server has the call", || server.begun() >= calls).await;
+    eventually("the server has the call", || server.begun() >= calls).await;
 }
 
 async fn modern_disconnect_cancels(server: &Server, site: &Site) {
     let client = Client::connect(site.address, Speaks::Modern).await;
     drop(under_way(&client, "1").await);
-    until("the server sees it", || server.cancels() >= 1).await;
+    eventually("the server sees it", || server.cancels() >= 1).await;
     assert_eq!(client.text("up__echo", json!({"text": "on"})).await, "on");
 }
 
@@ -65,7 +65,7 @@ async fn modern_early_disconnect_cancels(server: &Server, site: &Site) {
     let connection = client.begin_unanswered(&client.call("1", "up__sleep", SLEEP)).await;
     begun(server, 1).await;
     drop(connection);
-    until("the server sees it", || server.cancels() >= 1).await;
+    eventually("the server sees it", || server.cancels() >= 1).await;
 }
 
 async fn legacy_notification_cancels(server: &Server, site: &Site) {
@@ -78,7 +78,7 @@ async fn legacy_notification_cancels(server: &Server, site: &Site) {
         while let Some(event) = incoming.event().await.expect("a proper end") {
             assert!(event.contains("notifications/progress"), "no answer comes: {event}");
         }
-        until("the server is told", || server.cancels() > before).await;
+        eventually("the server is told", || server.cancels() > before).await;
     }
 }
 
@@ -89,7 +89,7 @@ async fn legacy_early_notification_cancels(server: &Server, site: &Site) {
     assert_eq!(client.cancel("5").await.status(), 202);
     let messages = connection.incoming().await.messages().await.expect("a proper end");
     assert_eq!(messages, [""; 0]);
-    until("the server is told", || server.cancels() >= 1).await;
+    eventually("the server is told", || server.cancels() >= 1).await;
     let again = client.send(&client.call("5", "up__echo", r#"{"text":"again"}"#)).await;
     assert_eq!(
         again.json()["result"]["content"][0]["text"],
@@ -109,21 +109,14 @@ async fn legacy_disconnect_keeps_call(server: &Server, site: &Site) {
         .await;
     begun(server, 2).await;
     drop(connection);
-    // The session's id 901 is taken for as long as the call runs on.
-    let free = async || {
-        client
-            .send(&client.call("901", "up__echo", r#"{"text":"x"}"#))
-            .await
-            .code()
-            != -32602
-    };
-    while !free().await {}
-    while client
-        .send(&client.call("902", "up__echo", r#"{"text":"x"}"#))
-        .await
-        .code()
-        == -32602
-    {}
+    // An id is taken for as long as its call runs on.
+    for id in ["901", "902"] {
+        eventually_async("the id is free", async || {
+            let answer = client.send(&client.call(id, "up__echo", r#"{"text":"x"}"#)).await;
+            answer.code() != -32602
+        })
+        .await;
+    }
     site.gateway.drain(Duration::from_secs(10)).await;
     assert_eq!(server.cancels(), 0);
 }
@@ -137,7 +130,7 @@ async fn disconnected_legacy_client_can_cancel(server: &Server, site: &Site) {
     // The gateway may see a little later that the client has gone; a cancellation before or after that is as good.
     client.cancel("901").await;
     client.cancel("902").await;
-    until("the server is told of both", || server.cancels() >= 2).await;
+    eventually("the server is told of both", || server.cancels() >= 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,9 +145,9 @@ async fn call_completes_after_legacy_disconnect() {
         let connection = client
             .begin_unanswered(&client.call("9", "up__count", r#"{"key":"k"}"#))
             .await;
-        until("the server has the call", || upstream.counters().requests > before).await;
+        eventually("the server has the call", || upstream.counters().requests > before).await;
         drop(connection);
-        until("it was counted", || upstream.count("k") == 1).await;
+        eventually("it was counted", || upstream.count("k") == 1).await;
     }
 }
 
@@ -168,7 +161,7 @@ async fn cancellation_precedes_session_end() {
         let incoming = under_way(&client, "1").await;
         client.cancel("1").await;
         assert_eq!(client.delete().await.status(), 204);
-        until("the session is ended", || {
+        eventually("the session is ended", || {
             upstream.requests().iter().any(|seen| seen.http_method == "DELETE")
         })
         .await;
@@ -199,8 +192,8 @@ async fn session_end_cancels_calls() {
     let incoming = under_way(&client, "1").await;
     assert_eq!(client.delete().await.status(), 204);
     incoming.messages().await.expect("a proper end");
-    until("told", || !upstream.requests_of("notifications/cancelled").is_empty()).await;
-    until("ended", || {
+    eventually("told", || !upstream.requests_of("notifications/cancelled").is_empty()).await;
+    eventually("ended", || {
         upstream.requests().iter().any(|seen| seen.http_method == "DELETE")
     })
     .await;
@@ -228,7 +221,7 @@ async fn cancelled_batch_call_has_no_response() {
     let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"up__sleep","arguments":{"ms":60000}}},
                     {"jsonrpc":"2.0","id":2,"method":"ping"}]"#;
     let connection = client.begin_unanswered(&client.bare(batch)).await;
-    until("the server has the call", || upstream.counters().calls > 0).await;
+    eventually("the server has the call", || upstream.counters().calls > 0).await;
     client.cancel("1").await;
     let answers = connection.incoming().await.rest().await.expect("an answer");
     assert_eq!(

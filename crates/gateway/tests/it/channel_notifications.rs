@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::support::{
     client::{Client, Speaks},
-    until,
+    eventually,
     world::Site,
 };
 
@@ -138,7 +138,7 @@ async fn notifications_reach_both_eras() {
         if !modern {
             assert_eq!(pipes.asked("resources/subscribe").len(), 2);
             drop(listen);
-            until("it is unsubscribed", || {
+            eventually("it is unsubscribed", || {
                 pipes.asked("resources/unsubscribe") == [json!({"uri": "file:///a"})]
             })
             .await;
@@ -180,7 +180,7 @@ async fn restarted_server_is_resubscribed() {
     let (_listen, _) = client.listen("1", r#""resourceSubscriptions":["file:///a"]"#).await;
     assert_eq!(pipes.asked("resources/subscribe").len(), 1);
     *pipes.generation.lock().expect("no panic") += 1;
-    until("it is subscribed again", || {
+    eventually("it is subscribed again", || {
         pipes.asked("resources/subscribe").len() == 2
     })
     .await;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{
     asker::{Asker, Seen, beside::Beside},
     client::{Client, Post, Speaks},
-    until,
+    eventually,
     world::{Site, replicas},
 };
 
@@ -260,16 +260,16 @@ async fn conversations_never_cross() {
         let begun: usize = askers.iter().map(|asker| Seen::count(&asker.seen.calls)).sum();
         assert!(begun <= CALLERS * CONVERSATIONS, "{begun} calls: one was made twice");
         let open = || sites.iter().map(|site| site.gateway.question_count()).sum::<usize>();
-        until("nothing is left behind", || open() == 0).await;
+        eventually("nothing is left behind", || open() == 0).await;
         // Also no session that nobody uses and nobody else may use.
         for asker in &askers[3..] {
             let beside = asker.seen.beside.as_ref().expect("it has streams");
-            until("all streams but those of callers who may come back are closed", || {
+            eventually("all streams but those of callers who may come back are closed", || {
                 beside.open() <= 2 * sites.len()
             })
             .await;
         }
         let kept = || sites.iter().map(|site| site.gateway.replay_count()).sum::<usize>();
-        until("no stream is left behind", || kept() == 0).await;
+        eventually("no stream is left behind", || kept() == 0).await;
     }
 }

@@ -9,7 +9,7 @@ use crate::support::{
     asker::{Asker, Seen, beside::Beside},
     client::{Client, Speaks},
     conversation::{answer, answers, next, one, text},
-    until,
+    eventually,
     world::{Site, replicas},
 };
 
@@ -132,5 +132,5 @@ async fn drain_respects_deadline() {
     let began = std::time::Instant::now();
     first.gateway.drain(Duration::from_millis(100)).await;
     assert!(began.elapsed() < Duration::from_secs(5));
-    until("it is still there", || first.gateway.question_count() == 1).await;
+    eventually("it is still there", || first.gateway.question_count() == 1).await;
 }

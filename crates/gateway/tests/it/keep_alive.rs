@@ -6,7 +6,7 @@ use portolan_gateway::{GatewayConfig, Upstream};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::support::{
-    PATIENCE,
+    DEADLINE,
     client::{Client, Speaks},
     raw::Incoming,
     script::{Act, Script, answer as answer_to, legacy, modern},
@@ -59,7 +59,7 @@ async fn site(url: String, keep_alive: Duration) -> Site {
 async fn comments(incoming: &mut Incoming, count: usize) {
     let mut text = Vec::new();
     while text.windows(4).filter(|bytes| bytes == b"\n:\n\n").count() < count {
-        let piece = timeout(PATIENCE, incoming.piece()).await.expect("a comment");
+        let piece = timeout(DEADLINE, incoming.piece()).await.expect("a comment");
         text.extend(piece.expect("no break").expect("no end"));
     }
 }

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::support::{
-    PATIENCE,
+    DEADLINE,
     client::{Client, Speaks},
+    eventually,
     teller::Teller,
-    until,
     world::{Site, gateway_name, parts, publish},
 };
 
@@ -148,7 +148,7 @@ async fn listeners_share_upstream_stream() {
             let filter = format!(r#""toolsListChanged":true,"resourceSubscriptions":["file:///{at}"]"#);
             streams.push(client.listen(&at.to_string(), &filter).await.0);
         }
-        until("one stream upstream", || teller.streams() == 1).await;
+        eventually("one stream upstream", || teller.streams() == 1).await;
         assert_eq!(teller.subscribed().len(), 5);
         assert_eq!(site.gateway.stream_count(), 5);
         teller.updated("file:///3");
@@ -157,14 +157,14 @@ async fn listeners_share_upstream_stream() {
         // Resources that nobody wants any more are left.
         streams.remove(0);
         if !modern {
-            until("unsubscribed", || {
+            eventually("unsubscribed", || {
                 !teller.subscribed().contains(&"file:///0".to_owned())
             })
             .await;
         }
         drop(streams);
-        until("no stream upstream", || teller.streams() == 0).await;
-        until("no stream", || site.gateway.stream_count() == 0).await;
+        eventually("no stream upstream", || teller.streams() == 0).await;
+        eventually("no stream", || site.gateway.stream_count() == 0).await;
         // And another begins anew.
         let (mut stream, _) = client.listen("9", r#""toolsListChanged":true"#).await;
         teller.is_listened_to().await;
@@ -185,8 +185,8 @@ async fn broken_upstream_stream_reopens() {
         teller.hang_up();
         // Nobody has told of it, but it is found when the stream is opened again.
         assert_eq!(stream.json().await["method"], changed("tools"));
-        until("it is opened again", || teller.streams() == 1).await;
-        until("told", || teller.updated("file:///a") == 1).await;
+        eventually("it is opened again", || teller.streams() == 1).await;
+        eventually("told", || teller.updated("file:///a") == 1).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
     }
 }
@@ -272,7 +272,7 @@ async fn listens_are_bounded_and_kept_alive() {
     assert_eq!(full(bob.at(site.address)).await, 429, "there is no place for anybody");
     let mut comments = 0;
     while comments < 3 {
-        let piece = timeout(PATIENCE, one.piece())
+        let piece = timeout(DEADLINE, one.piece())
             .await
             .expect("a comment")
             .expect("no break")
@@ -280,7 +280,7 @@ async fn listens_are_bounded_and_kept_alive() {
         comments += piece.windows(3).filter(|bytes| bytes == b":\n\n").count();
     }
     drop(one);
-    until("its place is free", || site.gateway.stream_count() == 2).await;
+    eventually("its place is free", || site.gateway.stream_count() == 2).await;
     alice.listen("3", "").await;
 }
 
@@ -338,7 +338,7 @@ async fn slow_reader_is_disconnected() {
             assert_eq!(fast.json().await["params"]["uri"], *uri);
         }
     }
-    let got = timeout(PATIENCE, slow.messages()).await.expect("an end");
+    let got = timeout(DEADLINE, slow.messages()).await.expect("an end");
     let got = got.expect("a proper end");
     assert!(got.len() < count * uris.len(), "{}", got.len());
     for text in got {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
+    eventually_async,
     world::{Eras, Site, builder, http, http_again, parts, publish},
 };
 
@@ -427,14 +428,12 @@ async fn new_tool_callable_before_listed() {
     upstream.behave(|behaviour| behaviour.extra_tools = vec![tool("fresh")]);
     // It is looked for again a few seconds after the last look at the soonest.
     let since = Instant::now();
-    loop {
+    eventually_async("the new tool can be called", async || {
         let answer = client.tool("up__fresh", json!({})).await;
-        if answer.get("result").is_some() {
-            break;
-        }
-        assert!(since.elapsed() < Duration::from_secs(10));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        answer.get("result").is_some()
+    })
+    .await;
+    assert!(since.elapsed() < Duration::from_secs(10));
     assert_eq!(client.tools().await.len(), 9);
 }
 
@@ -450,13 +449,15 @@ async fn stale_list_refreshes_in_background() {
     let client = Client::connect(site.address, Speaks::Modern).await;
     assert_eq!(client.tools().await.len(), 8);
     upstream.behave(|behaviour| behaviour.extra_tools = vec![tool("fresh")]);
-    while client.tools().await.len() != 9 {}
+    eventually_async("the new tool is listed", async || client.tools().await.len() == 9).await;
     // A refresh that fails leaves the old list.
     upstream.fault(Fault::status(500)).on("tools/list").arm();
     upstream.clear_requests();
-    while upstream.requests_of("tools/list").len() < 2 {
+    eventually_async("the list is fetched twice", async || {
         assert_eq!(client.tools().await.len(), 9);
-    }
+        upstream.requests_of("tools/list").len() >= 2
+    })
+    .await;
     assert_eq!(client.tools().await.len(), 9);
 }
 

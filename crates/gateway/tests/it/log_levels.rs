@@ -14,9 +14,9 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::support::{
     client::{Client, Speaks},
+    eventually,
     script::{Act, Script, answer, legacy},
     teller::Teller,
-    until,
     world::Site,
 };
 
@@ -89,7 +89,7 @@ async fn legacy_server_told_once_per_session() {
         client.ask("logging/setLevel", r#""level":"warning""#).await.json()["result"],
         json!({})
     );
-    until("the open session is told", || {
+    eventually("the open session is told", || {
         teller.asked("logging/setLevel") == [json!({"level": "warning"})]
     })
     .await;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
-    until,
+    eventually, eventually_async,
     world::{Eras, HttpFixture, Site, gateway_name, grant, http, install, parts, publish, user},
 };
 
@@ -272,7 +272,7 @@ async fn republishing_keeps_lists() {
     publish_installs(&site, &server, vec![known.clone().into()], true).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     // It is fetched anew in the background, and then the server's own word counts.
-    while client.tools().await.len() != 8 {}
+    eventually_async("the list is fetched", async || client.tools().await.len() == 8).await;
     publish_installs(&site, &server, vec![known.into()], true).await;
     assert_eq!(client.tools().await.len(), 8);
 }
@@ -366,9 +366,9 @@ async fn every_call_is_audited_once() {
     let gone = client
         .begin_unanswered(&client.call("9", "up__sleep", r#"{"ms":60000}"#))
         .await;
-    until("under way", || upstream.counters().calls > before).await;
+    eventually("under way", || upstream.counters().calls > before).await;
     drop(gone);
-    until("recorded", || kept.0.lock().expect("no panic").len() == 3).await;
+    eventually("recorded", || kept.0.lock().expect("no panic").len() == 3).await;
     let record = |tool: &str, outcome| ("user:alice".to_owned(), tool.to_owned(), outcome);
     let expected = [
         record("echo", AuditOutcome::Answered),

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::support::{
-    PATIENCE,
+    DEADLINE,
     client::{Client, Post, Speaks},
+    eventually,
     raw::{Event, Incoming},
     talker::{Talk, Talker},
-    until,
     world::{Eras, Site, http},
 };
 
@@ -35,7 +35,7 @@ fn call(client: &Client, id: &str) -> Post {
 /// The next event that says something.
 async fn next(incoming: &mut Incoming) -> Event {
     loop {
-        let event = timeout(PATIENCE, incoming.whole_event())
+        let event = timeout(DEADLINE, incoming.whole_event())
             .await
             .expect("an event in time");
         let event = event.expect("no break").expect("an event");
@@ -101,7 +101,7 @@ async fn missed_events_are_replayed() {
             assert_eq!(progress(&next(&mut again).await), 4, "it goes on");
             drop(again);
             talk.answer("done");
-            until("the answer came while nobody read", || talk.is_left()).await;
+            eventually("the answer came while nobody read", || talk.is_left()).await;
             let mut again = client.take_up(id(&first)).await;
             for missed in 2..=4 {
                 assert_eq!(progress(&next(&mut again).await), missed);
@@ -180,7 +180,7 @@ async fn priming_event_id_resumes() {
     }
     talk.progress(1);
     talk.answer("done");
-    until("answered", || talk.is_left()).await;
+    eventually("answered", || talk.is_left()).await;
     let mut again = client.take_up(id(&primed)).await;
     assert_eq!(progress(&next(&mut again).await), 1);
     assert_eq!(text(&next(&mut again).await), "done");
@@ -304,7 +304,7 @@ async fn overflowing_stream_is_reported_lost() {
             talk.piece(&format!("data: {log}\n\n"));
         }
         talk.answer("done");
-        site.gateway.drain(PATIENCE).await;
+        site.gateway.drain(DEADLINE).await;
         let mut again = client.take_up(id(&first)).await;
         let lost = next(&mut again).await;
         assert_lost(&lost, "\"a\"");
@@ -397,7 +397,7 @@ async fn oldest_ended_streams_are_evicted() {
     for (incoming, talk, event) in running {
         drop(incoming);
         talk.answer("done");
-        until("answered", || talk.is_left()).await;
+        eventually("answered", || talk.is_left()).await;
         assert_eq!(text(&next(&mut two.take_up(id(&event)).await).await), "done");
     }
 }
@@ -412,7 +412,7 @@ async fn ended_streams_expire() {
     drop(going_on);
     talk.answer("done");
     assert_eq!(incoming.messages().await.expect("whole").len(), 1);
-    until("it is forgotten", || site.gateway.replay_count() == 1).await;
+    eventually("it is forgotten", || site.gateway.replay_count() == 1).await;
     assert_lost(&next(&mut client.take_up(id(&event)).await).await, "1");
     let mut again = client.take_up(id(&first)).await;
     other.answer("done");
@@ -432,7 +432,7 @@ async fn zero_replay_limit_disables_ids() {
     assert_eq!((progress(&event), event.id), (1, None));
     drop(incoming);
     talk.answer("done");
-    until("the call goes on", || talk.is_left()).await;
+    eventually("the call goes on", || talk.is_left()).await;
     assert_eq!(site.gateway.replay_count(), 0);
 }
 
@@ -448,7 +448,7 @@ async fn lost_prompt_is_json_rpc_error() {
     let talk = talker.call(0).await;
     talk.progress(1);
     talk.answer("done");
-    site.gateway.drain(PATIENCE).await;
+    site.gateway.drain(DEADLINE).await;
     let lost = next(&mut client.take_up(id(&primed)).await).await.json();
     assert_eq!(
         (&lost["id"], &lost["error"]["code"]),

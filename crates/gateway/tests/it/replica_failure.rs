@@ -9,9 +9,9 @@ use crate::{
         asker::{Asker, Seen, beside::Beside},
         client::{Client, Speaks},
         conversation::{answer, answers, next, one, text},
+        eventually,
         replica::Replicas,
         teller::Teller,
-        until,
         world::{Eras, http},
     },
     tasks::with_tasks,
@@ -101,7 +101,7 @@ async fn response_reaches_legacy_server() {
         replicas.kill_first();
         assert!(incoming.event().await.is_err(), "the stream breaks, and does not end");
         assert_eq!(answer(&replicas.turn(&client), &question).await, 202);
-        until("the server has it", || asker.seen.answer("q1").is_some()).await;
+        eventually("the server has it", || asker.seen.answer("q1").is_some()).await;
         assert_eq!(Seen::count(&asker.seen.odd), 0);
         assert_eq!(Seen::count(&asker.seen.calls), 1, "it is not made again");
     }
@@ -217,11 +217,11 @@ async fn survivor_sends_notifications() {
             );
             client.stream().await
         };
-        until("told", || teller.updated("file:///a") > 0).await;
+        eventually("told", || teller.updated("file:///a") > 0).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
         replicas.kill_first();
         while let Ok(Some(_)) = stream.event().await {}
-        until("the server sees it", || teller.streams() == 0).await;
+        eventually("the server sees it", || teller.streams() == 0).await;
         let there = replicas.turn(&client);
         let mut stream = if speaks.is_modern() {
             there.listen("2", filter).await.0
@@ -229,7 +229,7 @@ async fn survivor_sends_notifications() {
             // What it has subscribed to came along.
             there.stream().await
         };
-        until("told by the other", || teller.updated("file:///a") > 0).await;
+        eventually("told by the other", || teller.updated("file:///a") > 0).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
         teller.tools(&["new"]);
         teller.tools_changed();
@@ -251,7 +251,7 @@ async fn lost_call_accepts_cancellation() {
         let call = client
             .begin_unanswered(&client.call("\"c\"", "up__t", r#"{"hold":true}"#))
             .await;
-        until("the call is under way", || !teller.asked("tools/call").is_empty()).await;
+        eventually("the call is under way", || !teller.asked("tools/call").is_empty()).await;
         replicas.kill_first();
         let there = replicas.turn(&client);
         assert_eq!(there.cancel("\"c\"").await.status(), 202);
@@ -386,7 +386,7 @@ async fn round_robin_balancing_works() {
     for client in &clients {
         turns(&replicas, client).await;
     }
-    until("nothing waits", || {
+    eventually("nothing waits", || {
         replicas.first().gateway.question_count() + replicas.second().gateway.question_count() == 0
     })
     .await;

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::support::{
     client::{Client, Speaks},
+    eventually, eventually_async,
     teller::Teller,
-    until,
     world::{Eras, HttpFixture, Site, http, parts, publish},
 };
 
@@ -98,7 +98,7 @@ async fn ended_session_ends_elsewhere() {
     assert_eq!(client.delete().await.status(), 204);
     clock.advance(Duration::from_secs(5));
     assert_eq!(there.ask("ping", "").await.status(), 404);
-    until("its session upstream is ended too", || upstream.sessions() < before).await;
+    eventually("its session upstream is ended too", || upstream.sessions() < before).await;
 }
 
 /// Two replicas behind a balancer that knows nothing of sessions.
@@ -158,7 +158,7 @@ async fn subscriptions_are_shared() {
             there.ask("resources/subscribe", &subscribe("file:///a")).await.code(),
             0
         );
-        until("both replicas have subscribed", || match modern {
+        eventually("both replicas have subscribed", || match modern {
             true => teller.updated("file:///a") == 2,
             false => teller.asked("resources/subscribe").len() == 2,
         })
@@ -192,7 +192,7 @@ async fn cancellation_crosses_replicas() {
         let incoming = here
             .begin_unanswered(&here.call("\"c\"", "up__t", r#"{"hold":true}"#))
             .await;
-        until("the call is under way", || !teller.asked("tools/call").is_empty()).await;
+        eventually("the call is under way", || !teller.asked("tools/call").is_empty()).await;
         assert_eq!(there.cancel("\"other\"").await.status(), 202);
         let stranger = pair.client(Speaks::November).await;
         stranger.cancel("\"c\"").await;
@@ -207,7 +207,7 @@ async fn cancellation_crosses_replicas() {
         let messages = incoming.incoming().await.messages().await.expect("a proper end");
         assert!(messages.is_empty(), "{messages:?}");
         if !modern {
-            until("the server is told", || {
+            eventually("the server is told", || {
                 teller.asked("notifications/cancelled").len() == 1
             })
             .await;
@@ -229,14 +229,11 @@ async fn log_level_is_shared() {
             .map(|params| params["_meta"]["io.modelcontextprotocol/logLevel"] == "alert")
     };
     let there = pair.route(&client);
-    for _ in 0..100 {
+    eventually_async("the other replica knows the level", async || {
         there.text("up__t", json!({})).await;
-        if level() == Some(true) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the other replica never knew");
+        level() == Some(true)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -267,7 +264,7 @@ async fn clients_of_drained_replica_continue() {
             assert_eq!(here.ask("resources/subscribe", &subscribe("file:///a")).await.code(), 0);
             here.stream().await
         };
-        until("told", || teller.updated("file:///a") > 0).await;
+        eventually("told", || teller.updated("file:///a") > 0).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
         pair.replicas[1].gateway.drain(Duration::from_secs(5)).await;
         drop(pair.replicas.pop());
@@ -278,7 +275,7 @@ async fn clients_of_drained_replica_continue() {
         } else {
             there.stream().await
         };
-        until("told by the other", || teller.updated("file:///a") > 0).await;
+        eventually("told by the other", || teller.updated("file:///a") > 0).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
     }
 }

@@ -40,7 +40,7 @@ async fn axum_router_serves_gateway() {
     let call = client
         .begin_unanswered(&client.call("1", "up__sleep", r#"{"ms":50}"#))
         .await;
-    crate::support::until("under way", || upstream.requests_of("tools/call").len() == 5).await;
+    crate::support::eventually("under way", || upstream.requests_of("tools/call").len() == 5).await;
     end.send(()).expect("it listens");
     let messages = call.incoming().await.messages().await.expect("a whole answer");
     assert!(messages[0].contains("slept 50 ms"));
@@ -63,7 +63,7 @@ async fn serve_shuts_down_gracefully() {
     let call = client
         .begin_unanswered(&client.call("1", "up__sleep", r#"{"ms":50}"#))
         .await;
-    crate::support::until("under way", || upstream.requests_of("tools/call").len() == 1).await;
+    crate::support::eventually("under way", || upstream.requests_of("tools/call").len() == 1).await;
     end.send(()).expect("it listens");
     let messages = call.incoming().await.messages().await.expect("a whole answer");
     assert!(messages[0].contains("slept 50 ms"));

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::support::{
     asker::{Asker, Seen},
     client::{Client, Post, Speaks},
+    eventually,
     raw::Incoming,
-    until,
     world::{Site, parts, publish_asking, replicas},
 };
 
@@ -229,7 +229,7 @@ async fn client_error_cancels_only_request() {
     let body = json!({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -1, "message": "no"}});
     client.send(&client.bare(body.to_string())).await;
     assert_eq!(next(&mut incoming).await["result"]["isError"], true);
-    until("nothing waits", || site.gateway.question_count() == 0).await;
+    eventually("nothing waits", || site.gateway.question_count() == 0).await;
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn waiting_ends_by_cancel_or_timeout() {
     assert_eq!(next(&mut incoming).await["method"], "notifications/cancelled");
     let late = next(&mut incoming).await;
     assert_eq!(late["result"]["_meta"]["dev.portolan/failure"]["cause"], "timeout");
-    until("nothing waits", || site.gateway.question_count() == 0).await;
+    eventually("nothing waits", || site.gateway.question_count() == 0).await;
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn rounds_are_bounded() {
             let message = converse(&client, &client, json!({"tag": "t", "rounds": 9})).await;
             assert_eq!(message["result"]["isError"], true, "{message}");
         }
-        until("nothing waits", || site.gateway.question_count() == 0).await;
+        eventually("nothing waits", || site.gateway.question_count() == 0).await;
     }
 }
 
@@ -373,7 +373,7 @@ async fn suspended_call_times_out() {
     assert_eq!(site.gateway.question_count(), 2);
     let over = modern(&client, &arguments, &json!({})).await;
     assert!(text(&over).contains("cannot be asked now"), "{over}");
-    until("both are cancelled", || Seen::count(&asker.seen.cancelled) == 2).await;
+    eventually("both are cancelled", || Seen::count(&asker.seen.cancelled) == 2).await;
     assert_eq!(site.gateway.question_count(), 0);
     let lost = modern(&client, &arguments, &answers(&asked)).await;
     assert_eq!(lost["result"]["isError"], true);

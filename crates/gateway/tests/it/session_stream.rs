@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::support::{
     client::{Client, Speaks},
+    eventually,
     teller::Teller,
-    until,
     world::{Site, parts, publish},
 };
 
@@ -65,7 +65,7 @@ async fn upstream_changes_are_delivered() {
                     .status(),
                 200
             );
-            until("it is not told any more", || modern || teller.subscribed().is_empty()).await;
+            eventually("it is not told any more", || modern || teller.subscribed().is_empty()).await;
             teller.updated("file:///a");
             assert!(stream.is_silent(SHORT).await);
         }
@@ -155,7 +155,7 @@ async fn newest_stream_gets_notifications() {
         let mut newest = streams.pop().expect("a stream");
         assert_eq!(newest.json().await["method"], "notifications/tools/list_changed");
         drop(newest);
-        until("it is closed", || site.gateway.stream_count() == left).await;
+        eventually("it is closed", || site.gateway.stream_count() == left).await;
     }
     let mut last = client.stream().await;
     teller.tools_changed();
@@ -186,7 +186,7 @@ async fn stream_is_bound_to_session() {
         "it ends with its session"
     );
     assert_eq!(client.send(&get()).await.status(), 404);
-    until("no stream", || site.gateway.stream_count() == 0).await;
+    eventually("no stream", || site.gateway.stream_count() == 0).await;
 }
 
 #[tokio::test]
@@ -216,7 +216,7 @@ async fn sessions_share_upstream_stream() {
     assert_eq!(two.json().await["params"]["uri"], "file:///a");
     assert!(one.is_silent(SHORT).await);
     assert_eq!(second.delete().await.status(), 204);
-    until("nobody wants it", || teller.asked("resources/unsubscribe").len() == 1).await;
+    eventually("nobody wants it", || teller.asked("resources/unsubscribe").len() == 1).await;
 }
 
 #[tokio::test]
@@ -259,14 +259,14 @@ async fn session_private_notification_is_delivered() {
         .and_then(session);
     let own = own.expect("a session");
     let log = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x", "odd": [1]}});
-    until("its stream is open", || teller.tell_one(&own, &log)).await;
+    eventually("its stream is open", || teller.tell_one(&own, &log)).await;
     assert_eq!(stream.json().await, log);
     let done =
         json!({"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": "e"}});
     assert!(teller.tell_one(&own, &done));
     assert_eq!(stream.json().await, done);
     assert!(teller.tell_one(&own, &json!({"jsonrpc": "2.0", "id": "p", "method": "ping"})));
-    until("the ping is answered", || {
+    eventually("the ping is answered", || {
         let asked = teller.script.asked();
         asked
             .iter()

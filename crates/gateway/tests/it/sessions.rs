@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::support::{
     client::{Client, Speaks},
+    eventually,
     raw::Connection,
-    until,
     world::{Eras, Site, http, parts, publish},
 };
 
@@ -87,7 +87,7 @@ async fn session_end_closes_upstream_sessions() {
         "each has one of its own, and opens it once"
     );
     assert_eq!(client.delete().await.status(), 204);
-    until("ended", || upstream.sessions() == before + 1).await;
+    eventually("ended", || upstream.sessions() == before + 1).await;
     other.text("up__echo", json!({"text": "x"})).await;
 }
 
@@ -162,7 +162,7 @@ async fn eviction_closes_upstream_sessions() {
     let before = upstream.sessions();
     clock.advance(Duration::from_secs(31 * 60));
     let _other = Client::connect(site.address, Speaks::November).await;
-    until("ended", || upstream.sessions() < before).await;
+    eventually("ended", || upstream.sessions() < before).await;
     assert_eq!(
         client.text("up__count", json!({"key": "k"})).await,
         "2",
@@ -193,7 +193,7 @@ async fn busy_session_is_not_evicted() {
     }
     client.cancel("1").await;
     incoming.messages().await.expect("it ends");
-    until("told", || !upstream.requests_of("notifications/cancelled").is_empty()).await;
+    eventually("told", || !upstream.requests_of("notifications/cancelled").is_empty()).await;
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn duplicate_request_id_is_refused() {
     let client = Client::connect(site.address, Speaks::November).await;
     let post = client.call("1", "up__sleep", r#"{"ms":60000}"#);
     let _first = client.begin_unanswered(&post).await;
-    until("the server has it", || upstream.counters().calls == 1).await;
+    eventually("the server has it", || upstream.counters().calls == 1).await;
     let answer = client.send(&post).await;
     assert_eq!((answer.status(), answer.code()), (200, -32602), "an id twice at once");
     let other = Client::connect(site.address, Speaks::November).await;

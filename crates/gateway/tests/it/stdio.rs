@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
-    until,
+    eventually,
     world::{Server, Site, program, stdio},
 };
 
@@ -155,7 +155,7 @@ async fn process_lives_with_gateway() {
         .expect("a number");
     let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
     drop(site);
-    until("the whole group is gone", || {
+    eventually("the whole group is gone", || {
         rustix::process::test_kill_process(pid).is_err() || is_zombie(pid)
     })
     .await;
@@ -200,6 +200,6 @@ async fn silent_server_times_out() {
             answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "timeout",
             "{answer}"
         );
-        until("told", || server.cancels() == before + 1).await;
+        eventually("told", || server.cancels() == before + 1).await;
     }
 }

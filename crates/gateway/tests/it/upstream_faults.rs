@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
+    eventually, eventually_async,
     raw::Broken,
     script::{self, Act, Script},
-    until,
     world::{Eras, HttpFixture, Site, http, http_again, impatient},
 };
 
@@ -254,7 +254,7 @@ async fn unresponsive_server_times_out() {
             let abandoned = upstream.counters().abandoned;
             let answer = client.tool("up__sleep", json!({"ms": 60_000})).await;
             assert_eq!(failure(speaks, &answer), ("timeout".into(), true));
-            until("the server sees it", || {
+            eventually("the server sees it", || {
                 if eras == Eras::Legacy {
                     upstream.requests_of("notifications/cancelled").len() == 1
                 } else {
@@ -307,7 +307,7 @@ async fn unreachable_server_recovers() {
     drop(upstream);
     for speaks in Speaks::ONE_OF_EACH {
         let client = Client::connect(site.address, speaks).await;
-        until_failed(speaks, &client).await;
+        call_until_failed(speaks, &client).await;
     }
     let _again = http_again(address, Eras::Both).await;
     for speaks in Speaks::ONE_OF_EACH {
@@ -316,15 +316,17 @@ async fn unreachable_server_recovers() {
     }
 }
 
-async fn until_failed(speaks: Speaks, client: &Client) {
+async fn call_until_failed(speaks: Speaks, client: &Client) {
     // Its connections end a moment after the server does.
-    loop {
+    eventually_async("a call fails", async || {
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
-        if answer["result"]["isError"] == true {
+        let is_failed = answer["result"]["isError"] == true;
+        if is_failed {
             assert_eq!(failure(speaks, &answer), ("connection".into(), true));
-            return;
         }
-    }
+        is_failed
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -373,7 +375,7 @@ async fn mid_call_requests_are_answered() {
                 .filter(|asked| asked.body.get("method").is_none() && asked.verb == "POST")
                 .collect::<Vec<_>>()
         };
-        until("answered", || replies().len() >= 2).await;
+        eventually("answered", || replies().len() >= 2).await;
         let replies = replies();
         let of = |id: &str| {
             replies

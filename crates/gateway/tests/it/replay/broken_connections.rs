@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::support::{
-    PATIENCE,
+    DEADLINE,
     client::{Client, Speaks},
     raw::{Event, Incoming},
     talker::Talker,
@@ -43,7 +43,7 @@ impl Follower<'_> {
     async fn read(&mut self, mut incoming: Incoming, bytes: u64) -> bool {
         let mut read = 0;
         loop {
-            let event = match timeout(PATIENCE, incoming.whole_event())
+            let event = match timeout(DEADLINE, incoming.whole_event())
                 .await
                 .expect("an event in time")
             {

@@ -1,15 +1,13 @@
 //! A server that closes its stream and wants its client to come back: a client of ours is told the same.
 
-use std::time::Duration;
-
 use portolan_core::ServerRequestPolicy;
 use portolan_gateway::McpGateway;
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::support::{
     asker::{Asker, Seen},
     client::{Client, Speaks},
+    eventually,
     raw::Event,
     world::{Site, parts, publish_asking},
 };
@@ -91,11 +89,7 @@ async fn absent_client_keeps_call_running() {
     while let Some(event) = incoming.whole_event().await.expect("a proper end") {
         last = event.id;
     }
-    let since = Instant::now();
-    while site.gateway.question_count() == 0 {
-        assert!(since.elapsed() < crate::support::PATIENCE, "the server asks meanwhile");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the server has sent its request", || site.gateway.question_count() > 0).await;
     let mut again = client.take_up(&last.expect("an id")).await;
     let question = again.json().await;
     let answer =

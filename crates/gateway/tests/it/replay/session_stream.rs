@@ -7,11 +7,11 @@ use portolan_gateway::Upstream;
 use tokio::time::timeout;
 
 use crate::support::{
-    PATIENCE,
+    DEADLINE,
     client::{Client, Speaks},
+    eventually,
     raw::{Event, Incoming},
     teller::Teller,
-    until,
     world::{Site, replicas},
 };
 
@@ -33,7 +33,7 @@ async fn subscribed(teller: &Teller, site: &Site, speaks: Speaks, uris: &[&str])
 /// The next event that says something.
 async fn next(stream: &mut Incoming) -> Event {
     loop {
-        let event = timeout(PATIENCE, stream.whole_event()).await.expect("an event in time");
+        let event = timeout(DEADLINE, stream.whole_event()).await.expect("an event in time");
         let event = event.expect("no break").expect("an event");
         if !event.data.is_empty() {
             return event;
@@ -54,7 +54,7 @@ async fn lost_notification_is_replayed() {
     let site = Site::of([("up", Upstream::http(teller.url()))]).await;
     for speaks in [Speaks::March, Speaks::June, Speaks::November] {
         let (client, mut stream) = subscribed(&teller, &site, speaks, &["file:///a", "file:///b"]).await;
-        until("told", || teller.updated("file:///a") > 0).await;
+        eventually("told", || teller.updated("file:///a") > 0).await;
         let first = told(&mut stream, "file:///a").await;
         teller.updated("file:///b");
         let second = told(&mut stream, "file:///b").await;
@@ -85,12 +85,12 @@ async fn stream_is_primed_with_id() {
     let (client, mut stream) = subscribed(&teller, &site, Speaks::November, &["file:///a"]).await;
     let primed = stream.whole_event().await.expect("whole").expect("an event");
     assert_eq!((primed.data.as_str(), primed.retry), ("", Some(1000)));
-    until("told", || teller.updated("file:///a") > 0).await;
+    eventually("told", || teller.updated("file:///a") > 0).await;
     told(&mut stream, "file:///a").await;
     let mut again = client.take_up(&primed.id.expect("an id")).await;
     told(&mut again, "file:///a").await;
     let (_, mut stream) = subscribed(&teller, &site, Speaks::June, &["file:///a"]).await;
-    until("told", || teller.updated("file:///a") > 0).await;
+    eventually("told", || teller.updated("file:///a") > 0).await;
     let event = stream.whole_event().await.expect("whole").expect("an event");
     assert!(!event.data.is_empty(), "{event:?}");
 }
@@ -106,7 +106,7 @@ async fn other_stream_events_not_replayed() {
     teller.updated("file:///b");
     told(&mut second, "file:///b").await;
     drop(first);
-    until("it is closed", || site.gateway.stream_count() == 1).await;
+    eventually("it is closed", || site.gateway.stream_count() == 1).await;
     let mut again = client.take_up(&last).await;
     assert!(again.is_silent(SHORT).await);
     teller.updated("file:///b");
@@ -127,7 +127,7 @@ async fn repeated_resume_uses_one_slot() {
         stream = client.take_up(&primed.id.expect("an id")).await;
         assert_eq!(stream.head.status, 200);
     }
-    until("the others are closed", || site.gateway.stream_count() == 1).await;
+    eventually("the others are closed", || site.gateway.stream_count() == 1).await;
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn unknown_gap_reports_all_changed() {
     let teller = Teller::start(false).await;
     let sites = replicas(&[("up", &teller.url())], ServerRequestPolicy::default(), |_| {}).await;
     let (client, mut stream) = subscribed(&teller, &sites[0], Speaks::November, &["file:///a"]).await;
-    until("told", || teller.updated("file:///a") > 0).await;
+    eventually("told", || teller.updated("file:///a") > 0).await;
     let last = told(&mut stream, "file:///a").await;
     drop(stream);
     let there = client.at(sites[1].address);
@@ -152,7 +152,7 @@ async fn unknown_gap_reports_all_changed() {
     }
     changed.sort();
     assert_eq!(changed, LISTS.map(|list| format!("notifications/{list}/list_changed")));
-    until("both replicas have subscribed", || {
+    eventually("both replicas have subscribed", || {
         teller.asked("resources/subscribe").len() == 2
     })
     .await;

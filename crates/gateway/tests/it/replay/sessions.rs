@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::support::{
-    PATIENCE,
+    DEADLINE,
     asker::{Asker, Seen},
     client::{Client, Post, Speaks},
+    eventually,
     raw::{Event, Incoming},
     talker::{Talk, Talker},
-    until,
     world::{Site, parts, publish, publish_asking, replicas},
 };
 
@@ -27,7 +27,7 @@ fn call(client: &Client, id: &str) -> Post {
 
 async fn next(incoming: &mut Incoming) -> Event {
     loop {
-        let event = timeout(PATIENCE, incoming.whole_event())
+        let event = timeout(DEADLINE, incoming.whole_event())
             .await
             .expect("an event in time");
         let event = event.expect("no break").expect("an event");
@@ -136,7 +136,7 @@ async fn server_requests_survive_break() {
         assert_eq!(asker.seen.calls.load(Ordering::Relaxed), 2, "no call was made again");
         assert_eq!(Seen::count(&asker.seen.odd), 0);
         let open = || sites.iter().map(|site| site.gateway.question_count()).sum::<usize>();
-        until("nothing waits", || open() == 0).await;
+        eventually("nothing waits", || open() == 0).await;
     }
 }
 
@@ -155,7 +155,7 @@ async fn server_request_waits_for_client() {
         let mut incoming = client.begin(&client.call("1", "up__ask", r#"{"tag":"t"}"#)).await;
         let primed = incoming.whole_event().await.expect("whole").expect("an event");
         drop(incoming);
-        until("the server has asked", || site.gateway.question_count() > 0).await;
+        eventually("the server has asked", || site.gateway.question_count() > 0).await;
         let mut again = client.take_up(id(&primed)).await;
         let question = next(&mut again).await.json();
         assert_eq!(question["method"], "elicitation/create");
@@ -173,9 +173,9 @@ async fn absent_client_call_is_cancelled() {
     let client = Client::connect(site.address, Speaks::November).await;
     let (talk, event) = left(&client, &talker, "1").await;
     assert_eq!(client.cancel("1").await.status(), 202);
-    until("the server is told", || talker.cancels() == 1).await;
-    until("its stream is left", || talk.is_left()).await;
-    site.gateway.drain(PATIENCE).await;
+    eventually("the server is told", || talker.cancels() == 1).await;
+    eventually("its stream is left", || talk.is_left()).await;
+    site.gateway.drain(DEADLINE).await;
     assert_eq!(
         client.take_up(id(&event)).await.head.status,
         405,
@@ -185,7 +185,7 @@ async fn absent_client_call_is_cancelled() {
     let mut again = client.take_up(id(&event)).await;
     client.cancel("2").await;
     assert_eq!(again.event().await.expect("a proper end"), None);
-    until("its stream is left", || talk.is_left()).await;
+    eventually("its stream is left", || talk.is_left()).await;
 }
 
 #[tokio::test]
@@ -196,13 +196,13 @@ async fn ended_session_drops_streams() {
     let (talk, event) = left(&client, &talker, "1").await;
     let (ended, _) = left(&client, &talker, "2").await;
     ended.answer("done");
-    until("the stream is over", || ended.is_left()).await;
+    eventually("the stream is over", || ended.is_left()).await;
     assert_eq!(site.gateway.replay_count(), 2);
     assert_eq!(client.delete().await.status(), 204);
     assert_eq!(site.gateway.replay_count(), 0);
-    until("the call is cancelled", || talk.is_left()).await;
+    eventually("the call is cancelled", || talk.is_left()).await;
     assert_eq!(client.take_up(id(&event)).await.head.status, 404);
-    site.gateway.drain(PATIENCE).await;
+    site.gateway.drain(DEADLINE).await;
     assert_eq!(site.gateway.replay_count(), 0);
 }
 
@@ -231,7 +231,7 @@ async fn dropped_gateway_leaves_nothing() {
     );
     drop(site);
     running.answer("done");
-    until("nobody holds a part of it", || Arc::strong_count(&deaf) == 1).await;
+    eventually("nobody holds a part of it", || Arc::strong_count(&deaf) == 1).await;
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn draining_gateway_still_replays() {
     let client = Client::connect(site.address, Speaks::November).await;
     let (talk, event) = left(&client, &talker, "1").await;
     let gateway = site.gateway.clone();
-    let draining = tokio::spawn(async move { gateway.drain(PATIENCE).await });
+    let draining = tokio::spawn(async move { gateway.drain(DEADLINE).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!draining.is_finished(), "the call goes on");
     talk.answer("done");

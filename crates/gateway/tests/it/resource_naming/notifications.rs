@@ -9,8 +9,8 @@ use serde_json::json;
 use super::named;
 use crate::support::{
     client::{Client, Speaks},
+    eventually,
     teller::Teller,
-    until,
     world::{Site, gateway_name, parts, routes},
 };
 
@@ -35,7 +35,7 @@ async fn listen_uses_prefixed_uris() {
             (&b, "file:///a", accepted[1]),
             (&b, "ui://x", accepted[2]),
         ] {
-            until("told", || server.updated(own) > 0).await;
+            eventually("told", || server.updated(own) > 0).await;
             let event = stream.json().await;
             assert_eq!(event["method"], "notifications/resources/updated");
             let expected = json!({"uri": uri, "_meta": {"io.modelcontextprotocol/subscriptionId": 7}});
@@ -63,7 +63,7 @@ async fn session_subscribes_by_prefixed_uri() {
             assert_eq!(client.ask("resources/subscribe", uri).await.json()["result"], json!({}));
             assert_eq!((a.subscribed(), b.subscribed()), (vec![], vec!["file:///a".to_owned()]));
             a.updated("file:///a");
-            until("told", || b.updated("file:///a") > 0).await;
+            eventually("told", || b.updated("file:///a") > 0).await;
             assert_eq!(stream.json().await["params"], json!({"uri": "mcp+b+file:///a"}));
             for unknown in ["mcp+b+file:///unknown", "mcp+c+file:///a", "file:///a"] {
                 let refused = client
@@ -108,7 +108,7 @@ async fn naming_change_applies_to_notifications() {
         assert_eq!(answer.json()["result"], json!({}), "{uri}");
     };
     subscribe("file:///a").await;
-    until("told", || teller.updated("file:///a") > 0).await;
+    eventually("told", || teller.updated("file:///a") > 0).await;
     assert_eq!(stream.json().await["params"]["uri"], "file:///a");
     publish(ResourceNaming::Prefix).await;
     let mut told = Vec::new();
@@ -120,6 +120,6 @@ async fn naming_change_applies_to_notifications() {
             .all(|method| method.as_str().is_some_and(|method| method.ends_with("list_changed")))
     );
     subscribe("mcp+a+file:///a").await;
-    until("told", || teller.updated("file:///a") > 0).await;
+    eventually("told", || teller.updated("file:///a") > 0).await;
     assert_eq!(stream.json().await["params"]["uri"], "mcp+a+file:///a");
 }

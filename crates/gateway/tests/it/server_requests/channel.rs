@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::support::{
     client::{Client, Speaks},
-    until,
+    eventually,
     world::Site,
 };
 
@@ -113,7 +113,7 @@ async fn legacy_client_responds() {
     }
     let end: Value = serde_json::from_str(&incoming.event().await.expect("whole").expect("an answer")).expect("JSON");
     assert_eq!(end["result"]["content"][0]["text"], r#"{"action":"decline"}"#);
-    until("nothing waits", || {
+    eventually("nothing waits", || {
         channel.open.load(Ordering::Relaxed) == 0 && site.gateway.question_count() == 0
     })
     .await;
@@ -141,7 +141,7 @@ async fn modern_client_call_is_suspended() {
         (&end["id"], &end["result"]["content"][0]["text"]),
         (&json!(2), &json!(r#"{"action":"cancel"}"#))
     );
-    until("nothing waits", || {
+    eventually("nothing waits", || {
         channel.open.load(Ordering::Relaxed) == 0 && site.gateway.question_count() == 0
     })
     .await;
@@ -165,7 +165,7 @@ async fn requester_keys_separate_conversations() {
             .iter()
             .position(|other| std::ptr::eq(other, client))
             .expect("one of them");
-        until("it arrives", || {
+        eventually("it arrives", || {
             channel.respondents.lock().expect("no panic").len() > before
         })
         .await;

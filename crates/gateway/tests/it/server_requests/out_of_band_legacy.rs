@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
+    eventually,
     raw::{Connection, Incoming},
     script::Asked,
     teller::Teller,
-    until,
     world::{Site, parts, publish_asking},
 };
 
@@ -39,7 +39,7 @@ impl Under {
         let call = client
             .begin_unanswered(&client.call("1", "up__t", r#"{"hold":true}"#))
             .await;
-        until("the call is there", || teller.script.asked_for("tools/call") == 1).await;
+        eventually("the call is there", || teller.script.asked_for("tools/call") == 1).await;
         let own = teller
             .script
             .asked()
@@ -69,7 +69,7 @@ impl Under {
 
     /// What the server was told under its id of a question.
     async fn told(&self, id: &Value) -> Asked {
-        until("the server is told", || self.find(id).is_some()).await;
+        eventually("the server is told", || self.find(id).is_some()).await;
         self.find(id).expect("it was there")
     }
 
@@ -185,5 +185,5 @@ async fn session_end_drops_requests() {
     under.stream.json().await;
     assert_eq!(under.site.gateway.question_count(), 1);
     assert_eq!(under.client.delete().await.status(), 204);
-    until("nothing is left", || under.site.gateway.question_count() == 0).await;
+    eventually("nothing is left", || under.site.gateway.question_count() == 0).await;
 }

@@ -10,7 +10,7 @@ use crate::support::{
     asker::{Asker, Seen, beside::Beside},
     client::{Client, Speaks},
     conversation::{all, answers, converse, one, post, text},
-    until,
+    eventually,
     world::{Site, parts, publish_asking},
 };
 
@@ -188,10 +188,10 @@ async fn abandoned_call_session_is_discarded() {
     let given_up = client
         .begin_unanswered(&post(&client, &json!({"tag": "x", "rounds": 0, "hold": true}), "", ""))
         .await;
-    until("it is under way", || Seen::count(&asker.seen.calls) == 2).await;
+    eventually("it is under way", || Seen::count(&asker.seen.calls) == 2).await;
     drop(given_up);
-    until("it is cancelled", || Seen::count(&asker.seen.cancelled) == 1).await;
-    until("its session is ended", || Seen::count(&asker.seen.ended) == 1).await;
+    eventually("it is cancelled", || Seen::count(&asker.seen.cancelled) == 1).await;
+    eventually("its session is ended", || Seen::count(&asker.seen.ended) == 1).await;
     let asked = one(&client, &json!({"tag": "next"}), "").await;
     let session = beside(&asker).called().pop().expect("a call");
     assert_ne!(session, "b1");
@@ -209,13 +209,13 @@ async fn session_with_stray_request_retired() {
         asker.seen.expect(&id);
         let question = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"message": "late"}});
         assert!(beside(&asker).say("b1", &question));
-        until("it is answered", || asker.seen.answer(&id).is_some()).await;
+        eventually("it is answered", || asker.seen.answer(&id).is_some()).await;
         let before = beside(&asker).called().len();
         converse(&client, json!({"tag": "t"})).await;
         let session = beside(&asker).called()[before].clone();
         assert_eq!(session != "b1", spoils, "{method}");
     }
-    until("it is ended", || Seen::count(&asker.seen.ended) == 1).await;
+    eventually("it is ended", || Seen::count(&asker.seen.ended) == 1).await;
 }
 
 #[tokio::test]
@@ -233,8 +233,8 @@ async fn request_outliving_call_is_dropped() {
         message = one(&client, &json!({"tag": "t"}), &answers(&message)).await;
     }
     assert_eq!(text(&message), "t:t");
-    until("it is answered or refused", || asker.seen.answer("more").is_some()).await;
-    until("nothing waits", || site.gateway.question_count() == 0).await;
+    eventually("it is answered or refused", || asker.seen.answer("more").is_some()).await;
+    eventually("nothing waits", || site.gateway.question_count() == 0).await;
     assert_eq!(text(&converse(&client, json!({"tag": "u"})).await), "u:u");
 }
 
@@ -244,9 +244,9 @@ async fn suspended_call_times_out_with_session() {
     let site = site_with(&asker, |config| config.timeouts.server_request = Duration::from_millis(100)).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
     let asked = one(&client, &json!({"tag": "t"}), "").await;
-    until("it is cancelled", || Seen::count(&asker.seen.cancelled) == 1).await;
-    until("its session is ended", || Seen::count(&asker.seen.ended) == 1).await;
-    until("and its stream", || beside(&asker).open() == 0).await;
+    eventually("it is cancelled", || Seen::count(&asker.seen.cancelled) == 1).await;
+    eventually("its session is ended", || Seen::count(&asker.seen.ended) == 1).await;
+    eventually("and its stream", || beside(&asker).open() == 0).await;
     let lost = one(&client, &json!({"tag": "t"}), &answers(&asked)).await;
     assert_eq!(lost["result"]["isError"], true);
     assert_eq!(Seen::count(&asker.seen.calls), 1);
@@ -265,8 +265,8 @@ async fn idle_streams_and_sessions_close() {
     for asked in futures_util::future::join_all(calls).await {
         one(&client, &arguments, &answers(&asked)).await;
     }
-    until("no stream is open", || beside(&asker).open() == 0).await;
-    until("the others are ended", || Seen::count(&asker.seen.ended) == 2).await;
+    eventually("no stream is open", || beside(&asker).open() == 0).await;
+    eventually("the others are ended", || Seen::count(&asker.seen.ended) == 2).await;
     // The caller's one goes on.
     converse(&client, json!({"tag": "t"})).await;
     assert_eq!(

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::PATIENCE;
+use super::DEADLINE;
 
 /// One connection.
 pub(crate) struct Connection {
@@ -85,7 +85,7 @@ impl Connection {
 
     async fn more(&mut self) -> Result<(), Broken> {
         let mut piece = vec![0; 64 * 1024];
-        match timeout(PATIENCE, self.stream.read(&mut piece)).await {
+        match timeout(DEADLINE, self.stream.read(&mut piece)).await {
             Err(_) => panic!("the gateway is silent"),
             Ok(Err(_) | Ok(0)) => Err(Broken),
             Ok(Ok(length)) => {
@@ -300,7 +300,7 @@ impl Incoming {
 
     /// The next event's message.
     pub(crate) async fn json(&mut self) -> Value {
-        let event = timeout(PATIENCE, self.event()).await.expect("an event in time");
+        let event = timeout(DEADLINE, self.event()).await.expect("an event in time");
         let event = event.expect("no break").expect("an event");
         serde_json::from_str(&event).expect("JSON")
     }

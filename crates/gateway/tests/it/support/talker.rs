@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
+    eventually,
     script::{Act, Asked, Script, answer, legacy, modern},
-    until,
 };
 
 /// A server with the tool `t`; a legacy one has the prompt `p` too.
@@ -38,7 +38,7 @@ impl Talker {
 
     /// The call of this number, once it has come.
     pub(crate) async fn call(&self, number: usize) -> Talk {
-        until("the server has the call", || self.count() > number).await;
+        eventually("the server has the call", || self.count() > number).await;
         self.calls.lock().expect("no panic")[number].clone()
     }
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
+    eventually,
     script::{Act, Asked, Script, answer},
-    until,
 };
 
 /// A server that tells.
@@ -87,7 +87,7 @@ impl Teller {
     }
 
     pub(crate) async fn is_listened_to(&self) {
-        until("the server is listened to", || self.streams() > 0).await;
+        eventually("the server is listened to", || self.streams() > 0).await;
     }
 
     /// Tells all who listen; returns to how many.

@@ -9,7 +9,7 @@ use crate::{
     features::{everything, result},
     support::{
         client::{Client, Speaks},
-        until,
+        eventually, eventually_async,
         world::{Eras, Site, everything_stdio, parts, publish_asking, replicas},
     },
 };
@@ -47,18 +47,18 @@ async fn get(client: &Client, id: &Value) -> Value {
 
 /// The task, once it has another status than `working`.
 async fn moved(client: &Client, id: &Value) -> Value {
-    loop {
-        let task = get(client, id).await;
+    let mut task = Value::Null;
+    eventually_async("the task has left `working`", async || {
+        task = get(client, id).await;
         assert_eq!(
             (&task["taskId"], &task["resultType"]),
             (id, &json!("complete")),
             "{task}"
         );
-        if task["status"] != "working" {
-            return task;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        task["status"] != "working"
+    })
+    .await;
+    task
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn abandoned_task_accepts_responses() {
         .next()
         .expect("one")
         .clone();
-    until("the stream of its result is let go", || server.cancelled() == 1).await;
+    eventually("the stream of its result is let go", || server.cancelled() == 1).await;
     assert_eq!(get(&client, &id).await["inputRequests"], asked["inputRequests"]);
     let said = json!({key: {"action": "accept", "content": {"confirm": true}}});
     with_tasks(&client, "tasks/update", json!({"taskId": id, "inputResponses": said})).await;
@@ -279,9 +279,9 @@ async fn disconnect_cancels_driven_task() {
     let client = connect(&site, "{}").await;
     let knowing = connect(&site, KNOWN).await;
     let incoming = client.begin(&client.call("7", "up__failing_job", "{}")).await;
-    until("it has begun", || server.tasks_begun() == 1).await;
+    eventually("it has begun", || server.tasks_begun() == 1).await;
     drop(incoming);
-    until("the task is cancelled", || server.tasks_cancelled() == 1).await;
+    eventually("the task is cancelled", || server.tasks_cancelled() == 1).await;
     // The server is there for others.
     let id = create(&knowing, "up__slow_compute", json!({"seconds": 0})).await;
     assert_eq!(moved(&knowing, &id).await["status"], "completed");

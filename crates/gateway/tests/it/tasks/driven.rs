@@ -10,9 +10,9 @@ use crate::{
     features::everything,
     support::{
         client::{Client, Post, Speaks},
+        eventually,
         jobs::{A_WHILE, Jobs, asks, done, working},
         raw::Incoming,
-        until,
         world::{Eras, Site, parts, publish_asking, replicas},
     },
 };
@@ -59,7 +59,7 @@ async fn task_is_driven_to_result() {
         let site = site(&jobs.url()).await;
         let client = Client::connect(site.address, speaks).await;
         let mut incoming = client.begin(&call(&client)).await;
-        until("it is asked for twice", || jobs.looks() >= 2).await;
+        eventually("it is asked for twice", || jobs.looks() >= 2).await;
         jobs.plan().task = done("worked");
         let answer = next(&mut incoming).await;
         assert_eq!((&answer["id"], text(&answer)), (&json!(7), "worked"), "{speaks:?}");
@@ -224,11 +224,11 @@ async fn task_requests_are_bounded() {
         let unable = Client::connect(site.address, speaks).await;
         let able = Client::able(site.address, speaks, FORMS).await;
         assert_eq!(cause(&able.tool("up__t", json!({})).await), "overloaded", "{speaks:?}");
-        until("the task is cancelled", || jobs.cancels() == 1).await;
+        eventually("the task is cancelled", || jobs.cancels() == 1).await;
         jobs.plan().task = asks(&["a"]);
         let refused = unable.tool("up__t", json!({})).await;
         assert!(refused["result"]["isError"] == true, "{refused}");
-        until("this one too", || jobs.cancels() == 2).await;
+        eventually("this one too", || jobs.cancels() == 2).await;
     }
 }
 
@@ -239,7 +239,7 @@ async fn cancelled_call_cancels_task() {
         let site = site(&jobs.url()).await;
         let client = Client::connect(site.address, speaks).await;
         let incoming = client.begin(&call(&client)).await;
-        until("it is asked for", || jobs.looks() >= 1).await;
+        eventually("it is asked for", || jobs.looks() >= 1).await;
         if speaks.is_modern() {
             drop(incoming);
         } else {
@@ -247,7 +247,7 @@ async fn cancelled_call_cancels_task() {
             let messages = incoming.messages().await.expect("a clean end");
             assert!(messages.is_empty(), "{messages:?}");
         }
-        until("the task is cancelled", || jobs.cancels() == 1).await;
+        eventually("the task is cancelled", || jobs.cancels() == 1).await;
         let looks = jobs.looks();
         tokio::time::sleep(A_WHILE).await;
         assert!(jobs.looks() <= looks + 1, "nobody asks for it any more");
@@ -261,10 +261,10 @@ async fn legacy_disconnect_keeps_task() {
     let site = site(&jobs.url()).await;
     let client = Client::connect(site.address, Speaks::November).await;
     let incoming = client.begin(&call(&client)).await;
-    until("it is asked for", || jobs.looks() >= 1).await;
+    eventually("it is asked for", || jobs.looks() >= 1).await;
     drop(incoming);
     let looks = jobs.looks();
-    until("it is asked for all the same", || jobs.looks() >= looks + 3).await;
+    eventually("it is asked for all the same", || jobs.looks() >= looks + 3).await;
     jobs.plan().task = done("for nobody");
     site.gateway.drain(Duration::from_secs(10)).await;
     assert_eq!((jobs.cancels(), jobs.plan().executions), (0, 1));
@@ -278,7 +278,7 @@ async fn slow_task_is_cancelled() {
         let client = Client::connect(site.address, speaks).await;
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(cause(&answer), "timeout", "{speaks:?}");
-        until("the task is cancelled", || jobs.cancels() == 1).await;
+        eventually("the task is cancelled", || jobs.cancels() == 1).await;
         assert_eq!(jobs.plan().executions, 1);
     }
 }
@@ -294,7 +294,7 @@ async fn late_client_finds_task_cancelled() {
     let said = json!({"a": {"action": "decline"}});
     let extra = json!({"requestState": asked["requestState"], "inputResponses": said});
     assert_eq!(cause(&modern(&client, &extra).await), "timeout");
-    until("the task is cancelled", || jobs.cancels() == 1).await;
+    eventually("the task is cancelled", || jobs.cancels() == 1).await;
     assert_eq!(jobs.plan().executions, 1);
 }
 
@@ -305,7 +305,7 @@ async fn poll_interval_is_bounded() {
         let site = site(&jobs.url()).await;
         let client = Client::connect(site.address, Speaks::Modern).await;
         let incoming = client.begin(&call(&client)).await;
-        until("it is asked for", || jobs.looks() >= 4).await;
+        eventually("it is asked for", || jobs.looks() >= 4).await;
         drop(incoming);
         let looks = jobs.plan().looks.clone();
         for pair in looks.windows(2) {
@@ -321,7 +321,7 @@ async fn failed_poll_is_retried() {
     let site = site(&jobs.url()).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let mut incoming = client.begin(&call(&client)).await;
-    until("it is asked for", || jobs.looks() >= 1).await;
+    eventually("it is asked for", || jobs.looks() >= 1).await;
     {
         let mut plan = jobs.plan();
         plan.broken = 2;
@@ -338,7 +338,7 @@ async fn forgotten_task_is_not_repeated() {
         let site = site(&jobs.url()).await;
         let client = Client::connect(site.address, speaks).await;
         let mut incoming = client.begin(&call(&client)).await;
-        until("it is asked for", || jobs.looks() >= 1).await;
+        eventually("it is asked for", || jobs.looks() >= 1).await;
         jobs.plan().forgets = true;
         let answer = next(&mut incoming).await;
         assert_eq!(cause(&answer), "stopped", "{speaks:?}");
@@ -352,7 +352,7 @@ async fn lost_server_fails_call() {
     let site = site(&jobs.url()).await;
     let client = Client::connect(site.address, Speaks::November).await;
     let mut incoming = client.begin(&call(&client)).await;
-    until("it is asked for", || jobs.looks() >= 1).await;
+    eventually("it is asked for", || jobs.looks() >= 1).await;
     drop(jobs);
     assert_eq!(cause(&next(&mut incoming).await), "connection");
 }
@@ -365,7 +365,7 @@ async fn task_status_becomes_progress() {
         let client = Client::connect(site.address, speaks).await;
         let post = client.call_with("7", "up__t", "{}", r#""progressToken":"p""#);
         let mut incoming = client.begin(&post).await;
-        until("it has said it twice", || jobs.looks() >= 2).await;
+        eventually("it has said it twice", || jobs.looks() >= 2).await;
         jobs.plan().task = json!({"status": "working", "statusMessage": "two"});
         for (progress, message) in [(1, "one"), (2, "two")] {
             let told = next(&mut incoming).await;
@@ -379,7 +379,7 @@ async fn task_status_becomes_progress() {
         jobs.plan().task = json!({"status": "working", "statusMessage": "one"});
         let mut incoming = client.begin(&call(&client)).await;
         let looks = jobs.looks();
-        until("it is asked for", || jobs.looks() > looks).await;
+        eventually("it is asked for", || jobs.looks() > looks).await;
         jobs.plan().task = done("worked");
         assert_eq!(text(&next(&mut incoming).await), "worked");
     }
