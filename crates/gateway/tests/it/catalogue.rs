@@ -9,7 +9,7 @@ use crate::{
     features::{everything, plain, result},
     support::{
         client::{Client, Speaks},
-        script::{Act, Asked, Script, answer, legacy, modern},
+        servers::{Reply, Request, ScriptedServer, legacy, modern, scripted},
         world::{Eras, Site},
     },
 };
@@ -59,9 +59,9 @@ async fn changed_definition_is_audited() {
         r#"{"name":"t","description":"a","inputSchema":{"type":"object"}}"#.to_owned(),
     ));
     let shown = definition.clone();
-    let upstream = Script::start(move |asked| match asked.method() {
-        "tools/list" => answer(asked, &format!(r#"{{"tools":[{}]}}"#, shown.lock().expect("no panic"))),
-        _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
+    let upstream = scripted(move |request| match request.method() {
+        "tools/list" => Reply::result(request, format!(r#"{{"tools":[{}]}}"#, shown.lock().expect("no panic"))),
+        _ => legacy(request).unwrap_or_else(|| Reply::result(request, "{}")),
     })
     .await;
     let heard = Heard::default();
@@ -73,8 +73,8 @@ async fn changed_definition_is_audited() {
     .await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let list = async |times: usize| {
-        let until = upstream.asked_for("tools/list") + times;
-        while upstream.asked_for("tools/list") < until {
+        let until = upstream.count_of("tools/list") + times;
+        while upstream.count_of("tools/list") < until {
             client.tools().await;
         }
     };
@@ -101,9 +101,9 @@ async fn oversized_definitions_are_omitted() {
         "x".repeat(300_000)
     );
     let listed = format!(r#"{{"tools":[{deep},{{"name":"good","inputSchema":{{"type":"object"}}}},{large}]}}"#);
-    let upstream = Script::start(move |asked| match asked.method() {
-        "tools/list" => answer(asked, &listed),
-        _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
+    let upstream = scripted(move |request| match request.method() {
+        "tools/list" => Reply::result(request, &listed),
+        _ => legacy(request).unwrap_or_else(|| Reply::result(request, "{}")),
     })
     .await;
     let site = plain(&upstream.url()).await;
@@ -113,12 +113,12 @@ async fn oversized_definitions_are_omitted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn results_are_downgraded() {
-    let upstream = Script::start(|asked| match asked.method() {
-        "tools/call" => answer(
-            asked,
+    let upstream = scripted(|request| match request.method() {
+        "tools/call" => Reply::result(
+            request,
             r#"{"resultType":"complete","content":[{"type":"resource_link","uri":"a:b","name":"n"}],"structuredContent":[1]}"#,
         ),
-        _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
+        _ => modern(request).unwrap_or_else(|| Reply::result(request, "{}")),
     })
     .await;
     let site = plain(&upstream.url()).await;
@@ -146,10 +146,10 @@ async fn header_and_version_errors_retried() {
     for code in [-32020, -32022] {
         let asked_for = Arc::new(AtomicUsize::new(0));
         let seen = asked_for.clone();
-        let upstream = Script::start(move |asked| match asked.method() {
-            "tools/call" if seen.fetch_add(1, Ordering::Relaxed) == 0 => refuse(asked, code),
-            "tools/call" => answer(asked, r#"{"resultType":"complete","content":[]}"#),
-            _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
+        let upstream = scripted(move |request| match request.method() {
+            "tools/call" if seen.fetch_add(1, Ordering::Relaxed) == 0 => refuse(request, code),
+            "tools/call" => Reply::result(request, r#"{"resultType":"complete","content":[]}"#),
+            _ => modern(request).unwrap_or_else(|| Reply::result(request, "{}")),
         })
         .await;
         let site = plain(&upstream.url()).await;
@@ -157,11 +157,11 @@ async fn header_and_version_errors_retried() {
             asked_for.store(0, Ordering::Relaxed);
             let client = Client::connect(site.address, speaks).await;
             client.tools().await;
-            let before = (upstream.asked_for("tools/list"), upstream.asked_for("server/discover"));
+            let before = (upstream.count_of("tools/list"), upstream.count_of("server/discover"));
             let answer = client.tool("t", json!({})).await;
             assert_eq!(answer["result"]["content"], json!([]), "{answer}");
             assert_eq!(asked_for.load(Ordering::Relaxed), 2);
-            let after = (upstream.asked_for("tools/list"), upstream.asked_for("server/discover"));
+            let after = (upstream.count_of("tools/list"), upstream.count_of("server/discover"));
             assert!(if code == -32020 {
                 after.0 > before.0
             } else {
@@ -171,9 +171,9 @@ async fn header_and_version_errors_retried() {
     }
     // One that insists is asked twice, and the client hears nothing of codes.
     for code in [-32020, -32022, -32099, -32077] {
-        let upstream = Script::start(move |asked| match asked.method() {
-            "tools/call" => refuse(asked, code),
-            _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
+        let upstream = scripted(move |request| match request.method() {
+            "tools/call" => refuse(request, code),
+            _ => modern(request).unwrap_or_else(|| Reply::result(request, "{}")),
         })
         .await;
         let site = plain(&upstream.url()).await;
@@ -185,22 +185,22 @@ async fn header_and_version_errors_retried() {
     }
 }
 
-fn refuse(asked: &Asked, code: i64) -> Act {
+fn refuse(request: &Request, code: i64) -> Reply {
     let error = json!({"code": code, "message": "no", "data": {"supported": ["2026-07-28"]}});
-    let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, asked.id());
-    Act::Answer(400, "application/json", body)
+    let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, request.id());
+    Reply::new(400, "application/json", body)
 }
 
 /// A server with one list, of which its method and member tell.
-async fn listing(method: &'static str, list: String) -> Script {
-    Script::start(move |asked: &Asked| match asked.method() {
-        "initialize" => answer(
-            asked,
+async fn listing(method: &'static str, list: String) -> ScriptedServer {
+    scripted(move |request: &Request| match request.method() {
+        "initialize" => Reply::result(
+            request,
             r#"{"protocolVersion":"2025-11-25","capabilities":{"prompts":{},"resources":{},"completions":{}},"serverInfo":{"name":"s","version":"1"}}"#,
         ),
-        "completion/complete" => answer(asked, r#"{"completion":{"values":["here"]}}"#),
-        known if known == method => answer(asked, &list),
-        _ => legacy(asked).unwrap_or_else(|| answer(asked, r#"{"resources":[],"resourceTemplates":[],"prompts":[]}"#)),
+        "completion/complete" => Reply::result(request, r#"{"completion":{"values":["here"]}}"#),
+        known if known == method => Reply::result(request, &list),
+        _ => legacy(request).unwrap_or_else(|| Reply::result(request, r#"{"resources":[],"resourceTemplates":[],"prompts":[]}"#)),
     })
     .await
 }
@@ -262,6 +262,6 @@ async fn exact_template_beats_matching_one() {
     let complete = r#""ref":{"type":"ref/resource","uri":"note://{id}"},"argument":{"name":"id","value":""}"#;
     let completed = client.ask("completion/complete", complete).await.json();
     assert_eq!(completed["result"]["completion"]["values"], json!(["here"]));
-    assert_eq!(any.asked_for("completion/complete"), 0);
-    assert_eq!(one.asked_for("completion/complete"), 1);
+    assert_eq!(any.count_of("completion/complete"), 0);
+    assert_eq!(one.count_of("completion/complete"), 1);
 }

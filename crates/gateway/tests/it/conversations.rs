@@ -7,9 +7,9 @@ use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
 use crate::support::{
-    asker::{Asker, Seen, beside::Beside},
     client::{Client, Post, Speaks},
     eventually,
+    servers::requesting::{CallReply, RequestingServer},
     world::{Site, replicas},
 };
 
@@ -75,7 +75,7 @@ impl Caller {
     async fn converse(&mut self, number: usize, tool: &str) -> bool {
         let tag = format!("{}-{number}", self.name);
         let (questions, rounds) = (1 + self.random.below(3), 1 + self.random.below(3));
-        let arguments = json!({"tag": tag, "questions": questions, "rounds": rounds});
+        let arguments = json!({"tag": tag, "requests": questions, "rounds": rounds});
         let whole = format!("{tag}:{}", vec![tag.as_str(); questions * rounds].join(","));
         let text = if self.at[0].speaks.is_modern() {
             self.modern(tool, &arguments).await
@@ -155,7 +155,7 @@ impl Caller {
             }
             let result = &message["result"];
             let mut answers = serde_json::Map::new();
-            for (key, question) in result["inputRequests"].as_object().expect("questions") {
+            for (key, question) in result["inputRequests"].as_object().expect("requests") {
                 assert_eq!(
                     question["params"]["message"], arguments["tag"],
                     "a question of another call"
@@ -220,15 +220,15 @@ fn outcome(message: &Value) -> Option<Option<String>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_never_cross() {
     for seed in SEEDS {
-        let askers = [
-            Asker::legacy().await,
-            Asker::modern().await,
-            Asker::resumable().await,
-            Asker::beside(Beside::default()).await,
-            Asker::beside(Beside::in_json()).await,
-            Asker::resumable_with_streams().await,
+        let requesting = [
+            RequestingServer::legacy().await,
+            RequestingServer::modern().await,
+            RequestingServer::resumable().await,
+            RequestingServer::out_of_band(CallReply::Events).await,
+            RequestingServer::out_of_band(CallReply::Json).await,
+            RequestingServer::resumable_with_session_streams().await,
         ];
-        let urls = askers.each_ref().map(Asker::url);
+        let urls = requesting.each_ref().map(RequestingServer::url);
         let names = ["plain", "modern", "resumable", "beside", "beside-json", "streams"];
         let servers: Vec<_> = names.into_iter().zip(urls.iter().map(String::as_str)).collect();
         let sites = replicas(&servers, ServerRequestPolicy::ALL, |config| {
@@ -257,15 +257,14 @@ async fn conversations_never_cross() {
         });
         let ended: usize = futures_util::future::join_all(callers).await.iter().sum();
         assert!(ended >= CALLERS * CONVERSATIONS / 3, "{ended} came to their end");
-        let begun: usize = askers.iter().map(|asker| Seen::count(&asker.seen.calls)).sum();
+        let begun: usize = requesting.iter().map(|server| server.calls()).sum();
         assert!(begun <= CALLERS * CONVERSATIONS, "{begun} calls: one was made twice");
         let open = || sites.iter().map(|site| site.gateway.question_count()).sum::<usize>();
         eventually("nothing is left behind", || open() == 0).await;
         // Also no session that nobody uses and nobody else may use.
-        for asker in &askers[3..] {
-            let beside = asker.seen.beside.as_ref().expect("it has streams");
+        for server in &requesting[3..] {
             eventually("all streams but those of callers who may come back are closed", || {
-                beside.open() <= 2 * sites.len()
+                server.open_streams() <= 2 * sites.len()
             })
             .await;
         }

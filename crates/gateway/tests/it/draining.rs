@@ -6,18 +6,18 @@ use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
 use crate::support::{
-    asker::{Asker, Seen, beside::Beside},
     client::{Client, Speaks},
     conversation::{answer, answers, next, one, text},
     eventually,
+    servers::requesting::{CallReply, RequestingServer},
     world::{Site, replicas},
 };
 
 const ABLE: &str = r#"{"elicitation":{}}"#;
 const GRACE: Duration = Duration::from_secs(10);
 
-async fn pair(asker: &Asker) -> [Site; 2] {
-    replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await
+async fn pair(server: &RequestingServer) -> [Site; 2] {
+    replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await
 }
 
 fn assert_lost(message: &Value) {
@@ -30,33 +30,32 @@ fn assert_lost(message: &Value) {
 
 #[tokio::test]
 async fn suspended_call_is_cancelled() {
-    for asker in [Asker::legacy().await, Asker::beside(Beside::default()).await] {
-        let [first, second] = pair(&asker).await;
+    for server in [
+        RequestingServer::legacy().await,
+        RequestingServer::out_of_band(CallReply::Events).await,
+    ] {
+        let [first, second] = pair(&server).await;
         let client = Client::able(first.address, Speaks::Modern, ABLE).await;
         let arguments = json!({"tag": "t"});
         let asked = one(&client, &arguments, "").await;
         assert_eq!(first.gateway.question_count(), 1);
         first.gateway.drain(GRACE).await;
         assert_eq!(first.gateway.question_count(), 0);
-        assert_eq!(
-            Seen::count(&asker.seen.cancelled),
-            1,
-            "the server is told before the end"
-        );
+        assert_eq!(server.cancelled(), 1, "the server is told before the end");
         // Here as long as it is there, and elsewhere, whether it is there or not.
         assert_lost(&one(&client, &arguments, &answers(&asked)).await);
         let there = client.at(second.address);
         assert_lost(&one(&there, &arguments, &answers(&asked)).await);
         drop(first);
         assert_lost(&one(&there, &arguments, &answers(&asked)).await);
-        assert_eq!(Seen::count(&asker.seen.calls), 1, "it is not made again");
+        assert_eq!(server.calls(), 1, "it is not made again");
     }
 }
 
 #[tokio::test]
 async fn legacy_request_is_withdrawn() {
-    let asker = Asker::modern().await;
-    let [first, second] = pair(&asker).await;
+    let server = RequestingServer::modern().await;
+    let [first, second] = pair(&server).await;
     let client = Client::able(first.address, Speaks::November, ABLE).await;
     let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
     let question = next(&mut incoming).await;
@@ -72,13 +71,13 @@ async fn legacy_request_is_withdrawn() {
         202,
         "late, and for nobody"
     );
-    assert_eq!(Seen::count(&asker.seen.calls), 1, "it is not made again");
+    assert_eq!(server.calls(), 1, "it is not made again");
 }
 
 #[tokio::test]
 async fn running_call_may_finish() {
-    let asker = Asker::legacy().await;
-    let [first, second] = pair(&asker).await;
+    let server = RequestingServer::legacy().await;
+    let [first, second] = pair(&server).await;
     let client = Client::able(first.address, Speaks::November, ABLE).await;
     let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
     let question = next(&mut incoming).await;
@@ -91,18 +90,15 @@ async fn running_call_may_finish() {
 
 #[tokio::test]
 async fn new_calls_are_not_suspended() {
-    let asker = Asker::legacy().await;
-    let [first, _second] = pair(&asker).await;
+    let server = RequestingServer::legacy().await;
+    let [first, _second] = pair(&server).await;
     first.gateway.drain(GRACE).await;
     let client = Client::able(first.address, Speaks::Modern, ABLE).await;
     let refused = one(&client, &json!({"tag": "t"}), "").await;
     assert!(text(&refused).contains("cannot be asked now"), "{refused}");
-    assert_eq!(
-        text(&one(&client, &json!({"tag": "t", "questions": 0}), "").await),
-        "t:"
-    );
-    let asker = Asker::modern().await;
-    let [first, _second] = pair(&asker).await;
+    assert_eq!(text(&one(&client, &json!({"tag": "t", "requests": 0}), "").await), "t:");
+    let server = RequestingServer::modern().await;
+    let [first, _second] = pair(&server).await;
     first.gateway.drain(GRACE).await;
     let client = Client::able(first.address, Speaks::November, ABLE).await;
     assert_lost(&client.tool("up__ask", json!({"tag": "t"})).await);
@@ -110,8 +106,8 @@ async fn new_calls_are_not_suspended() {
 
 #[tokio::test]
 async fn stateless_call_survives() {
-    for asker in [Asker::resumable().await, Asker::modern().await] {
-        let [first, second] = pair(&asker).await;
+    for server in [RequestingServer::resumable().await, RequestingServer::modern().await] {
+        let [first, second] = pair(&server).await;
         let client = Client::able(first.address, Speaks::Modern, ABLE).await;
         let arguments = json!({"tag": "t"});
         let asked = one(&client, &arguments, "").await;
@@ -124,8 +120,8 @@ async fn stateless_call_survives() {
 
 #[tokio::test]
 async fn drain_respects_deadline() {
-    let asker = Asker::legacy().await;
-    let [first, _second] = pair(&asker).await;
+    let server = RequestingServer::legacy().await;
+    let [first, _second] = pair(&server).await;
     let client = Client::able(first.address, Speaks::November, ABLE).await;
     let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
     next(&mut incoming).await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
-    script::{Asked, Script, answer, legacy},
+    servers::{Reply, Request, legacy, scripted},
     world::{Eras, Site},
 };
 
@@ -254,11 +254,11 @@ async fn cursors_are_per_list() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn extension_method_needs_single_server() {
-    let skills = |asked: &Asked| match asked.method() {
-        "skills/list" => answer(asked, r#"{"skills":[{"name":"x"}],"future":1.50}"#),
-        _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
+    let skills = |request: &Request| match request.method() {
+        "skills/list" => Reply::result(request, r#"{"skills":[{"name":"x"}],"future":1.50}"#),
+        _ => legacy(request).unwrap_or_else(|| Reply::result(request, "{}")),
     };
-    let (upstream, other) = (Script::start(skills).await, Script::start(skills).await);
+    let (upstream, other) = (scripted(skills).await, scripted(skills).await);
     let one = plain(&upstream.url()).await;
     let upstreams = [
         ("a", Upstream::http(upstream.url())),
@@ -303,12 +303,12 @@ async fn batch_accepts_any_method() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn capabilities_follow_servers() {
-    let upstream = Script::start(|asked| match asked.method() {
-        "initialize" => answer(
-            asked,
+    let upstream = scripted(|request| match request.method() {
+        "initialize" => Reply::result(
+            request,
             r#"{"protocolVersion":"2025-11-25","capabilities":{"prompts":{},"resources":{"subscribe":true},"extensions":{"io.modelcontextprotocol/ui":{"a":1},"x/y":{}}},"serverInfo":{"name":"s","version":"1"},"instructions":"be kind"}"#,
         ),
-        _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
+        _ => legacy(request).unwrap_or_else(|| Reply::result(request, "{}")),
     })
     .await;
     let site = plain(&upstream.url()).await;

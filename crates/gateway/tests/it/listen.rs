@@ -11,18 +11,18 @@ use crate::support::{
     DEADLINE,
     client::{Client, Speaks},
     eventually,
-    teller::Teller,
+    servers::notifying::NotifyingServer,
     world::{Site, gateway_name, parts, publish},
 };
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn world(modern: bool) -> (Teller, Site, Client) {
-    let teller = Teller::start(modern).await;
-    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+async fn world(modern: bool) -> (NotifyingServer, Site, Client) {
+    let server = NotifyingServer::start(modern).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
-    (teller, site, client)
+    (server, site, client)
 }
 
 fn changed(list: &str) -> String {
@@ -32,7 +32,7 @@ fn changed(list: &str) -> String {
 #[tokio::test]
 async fn upstream_change_is_delivered() {
     for modern in [false, true] {
-        let (teller, _site, client) = world(modern).await;
+        let (server, _site, client) = world(modern).await;
         client.tools().await;
         let begun = Instant::now();
         let (mut stream, first) = client
@@ -47,23 +47,23 @@ async fn upstream_change_is_delivered() {
             first["params"],
             json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["file:///a"]}, "_meta": {SUBSCRIPTION: id}})
         );
-        teller.tools(&["t", "u"]);
+        server.set_tools(&["t", "u"]);
         let told = Instant::now();
-        assert_eq!(teller.tools_changed(), 1);
+        assert_eq!(server.tools_changed(), 1);
         let event = stream.json().await;
         assert!(told.elapsed() < SHORT);
         assert_eq!(event["method"], changed("tools"));
         assert_eq!(event["params"]["_meta"][SUBSCRIPTION], id);
         assert_eq!(client.tools().await, ["up__t", "up__u"], "what is told is true by then");
-        teller.updated("file:///a");
+        server.resource_updated("file:///a");
         let event = stream.json().await;
         assert_eq!(
             event["params"],
             json!({"uri": "file:///a", "_meta": {SUBSCRIPTION: id}})
         );
         // What was not asked for does not come.
-        teller.tell(&changed("prompts"), json!({}));
-        teller.updated("file:///b");
+        server.notify(&changed("prompts"), json!({}));
+        server.resource_updated("file:///b");
         assert!(stream.is_silent(SHORT).await);
     }
 }
@@ -71,13 +71,13 @@ async fn upstream_change_is_delivered() {
 #[tokio::test]
 async fn unsupported_resource_is_not_granted() {
     for modern in [false, true] {
-        let (teller, _site, client) = world(modern).await;
+        let (server, _site, client) = world(modern).await;
         let filter = r#""resourcesListChanged":true,"promptsListChanged":false,"x":1,"resourceSubscriptions":["file:///unknown","file:///a"]"#;
         let (mut stream, first) = client.listen("7", filter).await;
         let accepted = json!({"resourcesListChanged": true, "resourceSubscriptions": ["file:///a"]});
         assert_eq!(first["params"]["notifications"], accepted);
         assert_eq!(first["params"]["_meta"][SUBSCRIPTION], 7);
-        teller.tell(&changed("resources"), json!({}));
+        server.notify(&changed("resources"), json!({}));
         assert_eq!(stream.json().await["method"], changed("resources"));
     }
 }
@@ -85,8 +85,8 @@ async fn unsupported_resource_is_not_granted() {
 #[tokio::test]
 async fn server_without_stream_grants_lists() {
     for modern in [false, true] {
-        let (teller, site, client) = world(modern).await;
-        teller.mute();
+        let (server, site, client) = world(modern).await;
+        server.refuse_streams();
         let (mut stream, first) = client
             .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#)
             .await;
@@ -115,12 +115,12 @@ async fn invalid_filter_is_refused() {
 
 #[tokio::test]
 async fn notification_burst_is_coalesced() {
-    let (teller, _site, client) = world(true).await;
+    let (server, _site, client) = world(true).await;
     let (mut stream, _) = client
         .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["a:1"]"#)
         .await;
     for _ in 0..200 {
-        teller.tools_changed();
+        server.tools_changed();
     }
     let since = Instant::now();
     let mut count = 0;
@@ -129,7 +129,7 @@ async fn notification_burst_is_coalesced() {
         assert!(since.elapsed() < Duration::from_secs(2));
     }
     assert!((1..=3).contains(&count), "{count}");
-    teller.tools_changed();
+    server.tools_changed();
     let since = Instant::now();
     assert_eq!(stream.json().await["method"], changed("tools"));
     assert!(since.elapsed() < SHORT);
@@ -138,37 +138,37 @@ async fn notification_burst_is_coalesced() {
 #[tokio::test]
 async fn listeners_share_upstream_stream() {
     for modern in [false, true] {
-        let teller = Teller::start(modern).await;
+        let server = NotifyingServer::start(modern).await;
         let mut config = GatewayConfig::default();
         config.timeouts.listen_grace = Duration::from_millis(200);
-        let site = Site::with([("up", Upstream::http(teller.url()))], |builder| builder.config(config)).await;
+        let site = Site::with([("up", Upstream::http(server.url()))], |builder| builder.config(config)).await;
         let client = Client::connect(site.address, Speaks::Modern).await;
         let mut streams = Vec::new();
         for at in 0..5 {
             let filter = format!(r#""toolsListChanged":true,"resourceSubscriptions":["file:///{at}"]"#);
             streams.push(client.listen(&at.to_string(), &filter).await.0);
         }
-        eventually("one stream upstream", || teller.streams() == 1).await;
-        assert_eq!(teller.subscribed().len(), 5);
+        eventually("one stream upstream", || server.streams() == 1).await;
+        assert_eq!(server.subscribed().len(), 5);
         assert_eq!(site.gateway.stream_count(), 5);
-        teller.updated("file:///3");
+        server.resource_updated("file:///3");
         assert_eq!(streams[3].json().await["params"]["_meta"][SUBSCRIPTION], 3);
         assert!(streams[2].is_silent(SHORT).await);
         // Resources that nobody wants any more are left.
         streams.remove(0);
         if !modern {
             eventually("unsubscribed", || {
-                !teller.subscribed().contains(&"file:///0".to_owned())
+                !server.subscribed().contains(&"file:///0".to_owned())
             })
             .await;
         }
         drop(streams);
-        eventually("no stream upstream", || teller.streams() == 0).await;
+        eventually("no stream upstream", || server.streams() == 0).await;
         eventually("no stream", || site.gateway.stream_count() == 0).await;
         // And another begins anew.
         let (mut stream, _) = client.listen("9", r#""toolsListChanged":true"#).await;
-        teller.is_listened_to().await;
-        teller.tools_changed();
+        server.wait_for_stream().await;
+        server.tools_changed();
         assert_eq!(stream.json().await["method"], changed("tools"));
     }
 }
@@ -176,24 +176,24 @@ async fn listeners_share_upstream_stream() {
 #[tokio::test]
 async fn broken_upstream_stream_reopens() {
     for modern in [false, true] {
-        let (teller, _site, client) = world(modern).await;
+        let (server, _site, client) = world(modern).await;
         client.tools().await;
         let (mut stream, _) = client
             .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#)
             .await;
-        teller.tools(&["changed", "meanwhile"]);
-        teller.hang_up();
+        server.set_tools(&["changed", "meanwhile"]);
+        server.close_streams();
         // Nobody has told of it, but it is found when the stream is opened again.
         assert_eq!(stream.json().await["method"], changed("tools"));
-        eventually("it is opened again", || teller.streams() == 1).await;
-        eventually("told", || teller.updated("file:///a") == 1).await;
+        eventually("it is opened again", || server.streams() == 1).await;
+        eventually("told", || server.resource_updated("file:///a") == 1).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
     }
 }
 
 #[tokio::test]
 async fn publication_change_is_delivered() {
-    let (first, second) = (Teller::start(true).await, Teller::start(false).await);
+    let (first, second) = (NotifyingServer::start(true).await, NotifyingServer::start(false).await);
     let site = Site::serve(McpGateway::new(parts())).await;
     publish(&site.gateway, "default", &[("one", &first.url())]).await;
     publish(&site.gateway, "other", &[("one", &first.url())]).await;
@@ -209,7 +209,7 @@ async fn publication_change_is_delivered() {
     .await;
     assert_eq!(stream.json().await["method"], changed("tools"));
     assert_eq!(client.tools().await, ["one__t", "two__t"]);
-    second.is_listened_to().await;
+    second.wait_for_stream().await;
     second.tools_changed();
     assert_eq!(
         stream.json().await["method"],
@@ -249,12 +249,12 @@ async fn drain_ends_listen_with_result() {
 
 #[tokio::test]
 async fn listens_are_bounded_and_kept_alive() {
-    let teller = Teller::start(true).await;
+    let server = NotifyingServer::start(true).await;
     let mut config = GatewayConfig::default();
     config.timeouts.keep_alive = Duration::from_millis(50);
     config.limits.listens = 2;
     config.limits.streams = 3;
-    let site = Site::with([("up", Upstream::http(teller.url()))], |builder| builder.config(config)).await;
+    let site = Site::with([("up", Upstream::http(server.url()))], |builder| builder.config(config)).await;
     let (alice, bob) = (
         Client::connect(site.address, Speaks::Modern).await,
         Client::connect(site.address, Speaks::Modern).await.token("bob-token"),
@@ -305,12 +305,12 @@ async fn revoked_caller_stream_ends() {
             None
         }
     }
-    let (teller, door) = (Teller::start(true).await, Arc::new(Door::default()));
+    let (server, door) = (NotifyingServer::start(true).await, Arc::new(Door::default()));
     let mut parts = parts();
     parts.authenticators = vec![door.clone()];
     parts.config.timeouts.recheck = Duration::from_millis(100);
     let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &teller.url())]).await;
+    publish(&site.gateway, "default", &[("up", &server.url())]).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let (mut stream, _) = client.listen("1", r#""toolsListChanged":true"#).await;
     assert!(stream.is_silent(SHORT).await);
@@ -320,10 +320,10 @@ async fn revoked_caller_stream_ends() {
 
 #[tokio::test]
 async fn slow_reader_is_disconnected() {
-    let teller = Teller::start(true).await;
+    let server = NotifyingServer::start(true).await;
     let mut config = GatewayConfig::default();
     config.limits.stream_queue = 64;
-    let site = Site::with([("up", Upstream::http(teller.url()))], |builder| builder.config(config)).await;
+    let site = Site::with([("up", Upstream::http(server.url()))], |builder| builder.config(config)).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let uris: Vec<_> = (0..500)
         .map(|at| format!("file:///{at}-{}", "x".repeat(1500)))
@@ -333,7 +333,7 @@ async fn slow_reader_is_disconnected() {
     let (mut fast, _) = client.listen("2", &filter).await;
     let count = 40;
     for _ in 0..count {
-        assert!(uris.iter().map(|uri| teller.updated(uri)).sum::<usize>() >= uris.len());
+        assert!(uris.iter().map(|uri| server.resource_updated(uri)).sum::<usize>() >= uris.len());
         for uri in &uris {
             assert_eq!(fast.json().await["params"]["uri"], *uri);
         }

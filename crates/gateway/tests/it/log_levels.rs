@@ -10,24 +10,23 @@ use std::{
 
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::unbounded_channel;
 
 use crate::support::{
     client::{Client, Speaks},
     eventually,
-    script::{Act, Script, answer, legacy},
-    teller::Teller,
+    servers::notifying::NotifyingServer,
+    servers::{Reply, legacy, scripted},
     world::Site,
 };
 
 const LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
-async fn world(modern: bool, speaks: Speaks) -> (Teller, Site, Client) {
-    let teller = Teller::start(modern).await;
-    teller.logs(&["debug", "info", "warning", "error"]);
-    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+async fn world(modern: bool, speaks: Speaks) -> (NotifyingServer, Site, Client) {
+    let server = NotifyingServer::start(modern).await;
+    server.set_logs(&["debug", "info", "warning", "error"]);
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
     let client = Client::connect(site.address, speaks).await;
-    (teller, site, client)
+    (server, site, client)
 }
 
 /// The levels that a call is told.
@@ -53,22 +52,23 @@ async fn level_is_set_before_call() {
     let knows = Arc::new(AtomicBool::new(false));
     let server = {
         let knows = knows.clone();
-        Script::start(move |asked| match asked.method() {
+        scripted(move |request| match request.method() {
             "logging/setLevel" => {
-                let (events, stream) = unbounded_channel();
-                let (knows, id) = (knows.clone(), asked.id());
+                let (deferred, reply) = Reply::deferred();
+                let (knows, done) = (knows.clone(), Reply::result(request, "{}"));
                 tokio::spawn(async move {
+                    // Long enough for a call that does not wait to overtake it.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     knows.store(true, Ordering::Release);
-                    let _ = events.send(format!("data: {{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n\n"));
+                    deferred.give(done);
                 });
-                Act::Stream(stream)
+                reply
             }
             "tools/call" => {
                 let text = knows.load(Ordering::Acquire).to_string();
-                answer(asked, &json!({"content": [{"type": "text", "text": text}]}).to_string())
+                Reply::result(request, json!({"content": [{"type": "text", "text": text}]}))
             }
-            _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
+            _ => legacy(request).unwrap_or_else(|| Reply::result(request, "{}")),
         })
         .await
     };
@@ -82,26 +82,26 @@ async fn level_is_set_before_call() {
 
 #[tokio::test]
 async fn legacy_server_told_once_per_session() {
-    let (teller, _site, client) = world(false, Speaks::November).await;
+    let (server, _site, client) = world(false, Speaks::November).await;
     logged(&client, "").await;
-    assert!(teller.asked("logging/setLevel").is_empty(), "it has not said any");
+    assert!(server.params_of("logging/setLevel").is_empty(), "it has not said any");
     assert_eq!(
         client.ask("logging/setLevel", r#""level":"warning""#).await.json()["result"],
         json!({})
     );
     eventually("the open session is told", || {
-        teller.asked("logging/setLevel") == [json!({"level": "warning"})]
+        server.params_of("logging/setLevel") == [json!({"level": "warning"})]
     })
     .await;
     assert_eq!(logged(&client, "").await.len(), 4, "the server is the one to filter");
     logged(&client, "").await;
-    assert_eq!(teller.asked("logging/setLevel").len(), 1);
-    let (teller, _site, client) = world(false, Speaks::June).await;
+    assert_eq!(server.params_of("logging/setLevel").len(), 1);
+    let (server, _site, client) = world(false, Speaks::June).await;
     client.ask("logging/setLevel", r#""level":"error""#).await;
-    assert!(teller.asked("logging/setLevel").is_empty());
+    assert!(server.params_of("logging/setLevel").is_empty());
     logged(&client, "").await;
     assert_eq!(
-        teller.asked("logging/setLevel"),
+        server.params_of("logging/setLevel"),
         [json!({"level": "error"})],
         "before the first call"
     );
@@ -109,34 +109,34 @@ async fn legacy_server_told_once_per_session() {
 
 #[tokio::test]
 async fn modern_server_told_per_request() {
-    let (teller, _site, client) = world(true, Speaks::November).await;
+    let (server, _site, client) = world(true, Speaks::November).await;
     logged(&client, r#""a":1"#).await;
     client.ask("logging/setLevel", r#""level":"notice""#).await;
     assert_eq!(logged(&client, r#""a":1"#).await.len(), 4);
-    let levels: Vec<_> = teller
-        .asked("tools/call")
+    let levels: Vec<_> = server
+        .params_of("tools/call")
         .iter()
         .map(|params| params["_meta"][LEVEL].clone())
         .collect();
     assert_eq!(levels, [Value::Null, json!("notice")]);
-    assert_eq!(teller.asked("tools/call")[1]["_meta"]["a"], 1);
-    assert!(teller.asked("logging/setLevel").is_empty());
+    assert_eq!(server.params_of("tools/call")[1]["_meta"]["a"], 1);
+    assert!(server.params_of("logging/setLevel").is_empty());
 }
 
 #[tokio::test]
 async fn modern_client_logs_are_filtered() {
-    let (teller, _site, client) = world(false, Speaks::Modern).await;
+    let (server, _site, client) = world(false, Speaks::Modern).await;
     let asking = |level: &str| format!(r#""{LEVEL}":"{level}""#);
     assert!(logged(&client, "").await.is_empty());
-    assert!(teller.asked("logging/setLevel").is_empty());
+    assert!(server.params_of("logging/setLevel").is_empty());
     assert_eq!(logged(&client, &asking("warning")).await, ["warning", "error"]);
     assert_eq!(logged(&client, &asking("emergency")).await.len(), 0);
     assert_eq!(logged(&client, &asking("debug")).await.len(), 4);
     assert_eq!(logged(&client, &asking("error")).await, ["error"]);
     assert!(logged(&client, "").await.is_empty());
     // The shared session is only ever made to say more.
-    let set: Vec<_> = teller
-        .asked("logging/setLevel")
+    let set: Vec<_> = server
+        .params_of("logging/setLevel")
         .iter()
         .map(|params| params["level"].clone())
         .collect();
@@ -145,9 +145,9 @@ async fn modern_client_logs_are_filtered() {
 
 #[tokio::test]
 async fn modern_pairing_passes_level() {
-    let (teller, _site, client) = world(true, Speaks::Modern).await;
+    let (server, _site, client) = world(true, Speaks::Modern).await;
     assert_eq!(logged(&client, &format!(r#""{LEVEL}":"info""#)).await.len(), 4);
-    assert_eq!(teller.asked("tools/call")[0]["_meta"][LEVEL], "info");
+    assert_eq!(server.params_of("tools/call")[0]["_meta"][LEVEL], "info");
 }
 
 #[tokio::test]

@@ -16,16 +16,16 @@ use crate::support::{
     client::{Client, Post, Speaks},
     eventually,
     raw::{Event, Incoming},
-    talker::{Talk, Talker},
+    servers::streaming::{StreamedCall, StreamingServer},
     world::{Eras, Site, http},
 };
 
 const LEGACY: [Speaks; 3] = [Speaks::March, Speaks::June, Speaks::November];
 
-async fn site(talker: &Talker, change: impl FnOnce(&mut GatewayConfig)) -> Site {
+async fn site(server: &StreamingServer, change: impl FnOnce(&mut GatewayConfig)) -> Site {
     let mut config = GatewayConfig::default();
     change(&mut config);
-    Site::with([("up", Upstream::http(talker.url()))], |builder| builder.config(config)).await
+    Site::with([("up", Upstream::http(server.url()))], |builder| builder.config(config)).await
 }
 
 fn call(client: &Client, id: &str) -> Post {
@@ -56,16 +56,16 @@ fn id(event: &Event) -> &str {
 }
 
 /// A call that has told progress, of which the client has read the first event.
-async fn under_way(client: &Client, talker: &Talker, request: &str) -> (Incoming, Talk, Event) {
-    let number = talker.count();
+async fn under_way(client: &Client, server: &StreamingServer, request: &str) -> (Incoming, StreamedCall, Event) {
+    let number = server.calls();
     let begun = client.begin_unanswered(&call(client, request)).await;
-    let talk = talker.call(number).await;
-    talk.progress(1);
+    let streamed = server.call(number).await;
+    streamed.send_progress(1);
     let mut incoming = begun.incoming().await;
     assert_eq!(incoming.head.get("content-type"), Some("text/event-stream"));
     let event = next(&mut incoming).await;
     assert_eq!(progress(&event), 1);
-    (incoming, talk, event)
+    (incoming, streamed, event)
 }
 
 fn text(event: &Event) -> Value {
@@ -84,24 +84,24 @@ fn assert_lost(event: &Event, request: &str) {
 #[tokio::test]
 async fn missed_events_are_replayed() {
     for is_modern in [false, true] {
-        let talker = Talker::start(is_modern).await;
-        let site = site(&talker, |_| {}).await;
+        let server = StreamingServer::start(is_modern).await;
+        let site = site(&server, |_| {}).await;
         for speaks in LEGACY {
             let client = Client::connect(site.address, speaks).await;
-            let (incoming, talk, first) = under_way(&client, &talker, "7").await;
+            let (incoming, streamed, first) = under_way(&client, &server, "7").await;
             drop(incoming);
-            talk.progress(2);
-            talk.progress(3);
+            streamed.send_progress(2);
+            streamed.send_progress(3);
             let mut again = client.take_up(id(&first)).await;
             assert_eq!(again.head.status, 200);
             assert_eq!(again.head.get("content-type"), Some("text/event-stream"));
             assert_eq!(progress(&next(&mut again).await), 2);
             assert_eq!(progress(&next(&mut again).await), 3);
-            talk.progress(4);
+            streamed.send_progress(4);
             assert_eq!(progress(&next(&mut again).await), 4, "it goes on");
             drop(again);
-            talk.answer("done");
-            eventually("the answer came while nobody read", || talk.is_left()).await;
+            streamed.respond("done");
+            eventually("the answer came while nobody read", || streamed.is_closed()).await;
             let mut again = client.take_up(id(&first)).await;
             for missed in 2..=4 {
                 assert_eq!(progress(&next(&mut again).await), missed);
@@ -118,23 +118,23 @@ async fn missed_events_are_replayed() {
             let answer_again = next(&mut client.take_up(id(&first)).await).await;
             assert_eq!(progress(&answer_again), 2, "as often as it likes");
         }
-        assert_eq!(talker.count(), LEGACY.len(), "no call was made again");
-        assert_eq!(talker.cancels(), 0);
+        assert_eq!(server.calls(), LEGACY.len(), "no call was made again");
+        assert_eq!(server.cancelled(), 0);
     }
 }
 
 #[tokio::test]
 async fn event_ids_are_unique_and_primed() {
-    let talker = Talker::start(false).await;
-    let site = site(&talker, |config| config.timeouts.retry = Duration::from_millis(1234)).await;
+    let server = StreamingServer::start(false).await;
+    let site = site(&server, |config| config.timeouts.retry = Duration::from_millis(1234)).await;
     for speaks in LEGACY {
         let client = Client::connect(site.address, speaks).await;
         let mut ids = Vec::new();
         for request in ["1", "2"] {
-            let number = talker.count();
+            let number = server.calls();
             let begun = client.begin_unanswered(&call(&client, request)).await;
-            let talk = talker.call(number).await;
-            talk.progress(1);
+            let streamed = server.call(number).await;
+            streamed.send_progress(1);
             let mut incoming = begun.incoming().await;
             let mut last = incoming.whole_event().await.expect("whole").expect("an event");
             if speaks == Speaks::November {
@@ -151,7 +151,7 @@ async fn event_ids_are_unique_and_primed() {
                 assert_eq!((primed.data.as_str(), primed.retry), ("", Some(1234)));
                 ids.push(id(&primed).to_owned());
             }
-            talk.answer("done");
+            streamed.respond("done");
             let answer = again.whole_event().await.expect("whole").expect("an event");
             assert_eq!((text(&answer), answer.retry), (json!("done"), None));
             ids.push(id(&answer).to_owned());
@@ -166,21 +166,21 @@ async fn event_ids_are_unique_and_primed() {
 
 #[tokio::test]
 async fn priming_event_id_resumes() {
-    let talker = Talker::start(true).await;
-    let site = site(&talker, |_| {}).await;
+    let server = StreamingServer::start(true).await;
+    let site = site(&server, |_| {}).await;
     let client = Client::connect(site.address, Speaks::November).await;
     let mut incoming = client.begin(&call(&client, "1")).await;
     let mut primed = incoming.whole_event().await.expect("whole").expect("an event");
-    let talk = talker.call(0).await;
+    let streamed = server.call(0).await;
     for _ in 0..3 {
         // Its connection breaks again before anything has come.
         let mut again = client.take_up(id(&primed)).await;
         primed = again.whole_event().await.expect("whole").expect("an event");
         assert_eq!(primed.data, "");
     }
-    talk.progress(1);
-    talk.answer("done");
-    eventually("answered", || talk.is_left()).await;
+    streamed.send_progress(1);
+    streamed.respond("done");
+    eventually("answered", || streamed.is_closed()).await;
     let mut again = client.take_up(id(&primed)).await;
     assert_eq!(progress(&next(&mut again).await), 1);
     assert_eq!(text(&next(&mut again).await), "done");
@@ -188,13 +188,13 @@ async fn priming_event_id_resumes() {
 
 #[tokio::test]
 async fn immediate_responses_lack_ids() {
-    let talker = Talker::start(false).await;
-    let site = site(&talker, |_| {}).await;
+    let server = StreamingServer::start(false).await;
+    let site = site(&server, |_| {}).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let begun = client.begin_unanswered(&call(&client, "1")).await;
-    let talk = talker.call(0).await;
-    talk.progress(1);
-    talk.answer("done");
+    let streamed = server.call(0).await;
+    streamed.send_progress(1);
+    streamed.respond("done");
     let mut incoming = begun.incoming().await;
     while let Some(event) = incoming.whole_event().await.expect("whole") {
         assert_eq!((event.id, event.retry), (None, None));
@@ -240,10 +240,10 @@ async fn slow_call_gets_early_stream() {
 
 #[tokio::test]
 async fn resuming_closes_previous_stream() {
-    let talker = Talker::start(false).await;
-    let site = site(&talker, |_| {}).await;
+    let server = StreamingServer::start(false).await;
+    let site = site(&server, |_| {}).await;
     let client = Client::connect(site.address, Speaks::November).await;
-    let (mut first, talk, event) = under_way(&client, &talker, "1").await;
+    let (mut first, streamed, event) = under_way(&client, &server, "1").await;
     let mut second = client.take_up(id(&event)).await;
     assert_eq!(
         first.event().await.expect("a proper end"),
@@ -252,17 +252,17 @@ async fn resuming_closes_previous_stream() {
     );
     let mut third = client.take_up(id(&event)).await;
     assert_eq!(second.event().await.expect("a proper end"), None);
-    talk.answer("done");
+    streamed.respond("done");
     assert_eq!(text(&next(&mut third).await), "done");
     assert_eq!(third.event().await.expect("a proper end"), None);
 }
 
 #[tokio::test]
 async fn foreign_client_cannot_resume() {
-    let talker = Talker::start(false).await;
-    let site = site(&talker, |_| {}).await;
+    let server = StreamingServer::start(false).await;
+    let site = site(&server, |_| {}).await;
     let client = Client::connect(site.address, Speaks::November).await;
-    let (mut incoming, talk, event) = under_way(&client, &talker, "1").await;
+    let (mut incoming, streamed, event) = under_way(&client, &server, "1").await;
     let event = id(&event);
     let other = Client::connect(site.address, Speaks::November).await;
     assert_eq!(other.take_up(event).await.head.status, 405, "another session");
@@ -286,24 +286,24 @@ async fn foreign_client_cannot_resume() {
     ] {
         assert_eq!(client.take_up(odd).await.head.status, 405, "{odd}");
     }
-    talk.answer("done");
+    streamed.respond("done");
     assert_eq!(text(&next(&mut incoming).await), "done", "nobody was in the way");
 }
 
 #[tokio::test]
 async fn overflowing_stream_is_reported_lost() {
     for size in [100, 3000] {
-        let talker = Talker::start(false).await;
-        let site = site(&talker, |config| config.limits.replay_bytes = 2000).await;
+        let server = StreamingServer::start(false).await;
+        let site = site(&server, |config| config.limits.replay_bytes = 2000).await;
         let client = Client::connect(site.address, Speaks::November).await;
-        let (incoming, talk, first) = under_way(&client, &talker, "\"a\"").await;
+        let (incoming, streamed, first) = under_way(&client, &server, "\"a\"").await;
         drop(incoming);
         let log = json!({"jsonrpc": "2.0", "method": "notifications/message",
             "params": {"level": "info", "data": "x".repeat(size)}});
         for _ in 0..30 {
-            talk.piece(&format!("data: {log}\n\n"));
+            streamed.send_raw(&format!("data: {log}\n\n"));
         }
-        talk.answer("done");
+        streamed.respond("done");
         site.gateway.drain(DEADLINE).await;
         let mut again = client.take_up(id(&first)).await;
         let lost = next(&mut again).await;
@@ -317,12 +317,12 @@ async fn overflowing_stream_is_reported_lost() {
 #[tokio::test]
 async fn large_response_passes_unreplayed() {
     for (size, is_kept) in [(500_000, true), (8 << 20, false)] {
-        let talker = Talker::start(false).await;
-        let site = site(&talker, |_| {}).await;
+        let server = StreamingServer::start(false).await;
+        let site = site(&server, |_| {}).await;
         let client = Client::connect(site.address, Speaks::November).await;
-        let (mut incoming, talk, first) = under_way(&client, &talker, "1").await;
+        let (mut incoming, streamed, first) = under_way(&client, &server, "1").await;
         let large = "y".repeat(size);
-        talk.answer(&large);
+        streamed.respond(&large);
         let answer = next(&mut incoming).await;
         assert!(text(&answer) == large.as_str());
         assert_eq!(incoming.event().await.expect("a proper end"), None);
@@ -337,16 +337,16 @@ async fn large_response_passes_unreplayed() {
 
 #[tokio::test]
 async fn truncated_response_is_reported_failed() {
-    let talker = Talker::start(false).await;
-    let site = site(&talker, |_| {}).await;
+    let server = StreamingServer::start(false).await;
+    let site = site(&server, |_| {}).await;
     let client = Client::connect(site.address, Speaks::November).await;
-    let (mut incoming, talk, first) = under_way(&client, &talker, "1").await;
+    let (mut incoming, streamed, first) = under_way(&client, &server, "1").await;
     let half = format!(
         r#"data: {{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"type":"text","text":"{}"#,
         "z".repeat(100_000)
     );
-    talk.piece(&half);
-    talk.piece("");
+    streamed.send_raw(&half);
+    streamed.send_raw("");
     assert!(incoming.event().await.is_err(), "half an answer is none");
     let mut again = client.take_up(id(&first)).await;
     let failed = next(&mut again).await;
@@ -361,8 +361,8 @@ async fn truncated_response_is_reported_failed() {
 
 #[tokio::test]
 async fn oldest_ended_streams_are_evicted() {
-    let talker = Talker::start(false).await;
-    let site = site(&talker, |config| {
+    let server = StreamingServer::start(false).await;
+    let site = site(&server, |config| {
         config.limits.replays = 3;
         config.limits.session_replays = 2;
     })
@@ -373,81 +373,81 @@ async fn oldest_ended_streams_are_evicted() {
     );
     let mut ended = Vec::new();
     for request in ["1", "2", "3"] {
-        let (incoming, talk, event) = under_way(&one, &talker, request).await;
-        talk.answer("done");
+        let (incoming, streamed, event) = under_way(&one, &server, request).await;
+        streamed.respond("done");
         assert_eq!(incoming.messages().await.expect("whole").len(), 1);
         ended.push(event);
     }
     assert_eq!(site.gateway.replay_count(), 2, "one session has two");
     assert_lost(&next(&mut one.take_up(id(&ended[0])).await).await, "1");
     assert_eq!(text(&next(&mut one.take_up(id(&ended[1])).await).await), "done");
-    let running = [under_way(&two, &talker, "1").await, under_way(&two, &talker, "2").await];
+    let running = [under_way(&two, &server, "1").await, under_way(&two, &server, "2").await];
     assert_eq!(site.gateway.replay_count(), 3, "there are three in all");
     assert_lost(&next(&mut one.take_up(id(&ended[1])).await).await, "2");
     assert_eq!(text(&next(&mut one.take_up(id(&ended[2])).await).await), "done");
     // Those that go on are not forgotten for others, so that another stream has no ids.
-    let number = talker.count();
+    let number = server.calls();
     let begun = two.begin_unanswered(&call(&two, "3")).await;
-    talker.call(number).await.progress(1);
-    talker.call(number).await.answer("done");
+    server.call(number).await.send_progress(1);
+    server.call(number).await.respond("done");
     let mut incoming = begun.incoming().await;
     while let Some(event) = incoming.whole_event().await.expect("whole") {
         assert_eq!((event.id, event.retry), (None, None));
     }
-    for (incoming, talk, event) in running {
+    for (incoming, streamed, event) in running {
         drop(incoming);
-        talk.answer("done");
-        eventually("answered", || talk.is_left()).await;
+        streamed.respond("done");
+        eventually("answered", || streamed.is_closed()).await;
         assert_eq!(text(&next(&mut two.take_up(id(&event)).await).await), "done");
     }
 }
 
 #[tokio::test]
 async fn ended_streams_expire() {
-    let talker = Talker::start(false).await;
-    let site = site(&talker, |config| config.timeouts.replay = Duration::ZERO).await;
+    let server = StreamingServer::start(false).await;
+    let site = site(&server, |config| config.timeouts.replay = Duration::ZERO).await;
     let client = Client::connect(site.address, Speaks::November).await;
-    let (incoming, talk, event) = under_way(&client, &talker, "1").await;
-    let (going_on, other, first) = under_way(&client, &talker, "2").await;
+    let (incoming, streamed, event) = under_way(&client, &server, "1").await;
+    let (going_on, other, first) = under_way(&client, &server, "2").await;
     drop(going_on);
-    talk.answer("done");
+    streamed.respond("done");
     assert_eq!(incoming.messages().await.expect("whole").len(), 1);
     eventually("it is forgotten", || site.gateway.replay_count() == 1).await;
     assert_lost(&next(&mut client.take_up(id(&event)).await).await, "1");
     let mut again = client.take_up(id(&first)).await;
-    other.answer("done");
+    other.respond("done");
     assert_eq!(text(&next(&mut again).await), "done", "what goes on is kept");
 }
 
 #[tokio::test]
 async fn zero_replay_limit_disables_ids() {
-    let talker = Talker::start(false).await;
-    let site = site(&talker, |config| config.limits.replays = 0).await;
+    let server = StreamingServer::start(false).await;
+    let site = site(&server, |config| config.limits.replays = 0).await;
     let client = Client::connect(site.address, Speaks::November).await;
     let begun = client.begin_unanswered(&call(&client, "1")).await;
-    let talk = talker.call(0).await;
-    talk.progress(1);
+    let streamed = server.call(0).await;
+    streamed.send_progress(1);
     let mut incoming = begun.incoming().await;
     let event = incoming.whole_event().await.expect("whole").expect("an event");
     assert_eq!((progress(&event), event.id), (1, None));
     drop(incoming);
-    talk.answer("done");
-    eventually("the call goes on", || talk.is_left()).await;
+    streamed.respond("done");
+    eventually("the call goes on", || streamed.is_closed()).await;
     assert_eq!(site.gateway.replay_count(), 0);
 }
 
 #[tokio::test]
 async fn lost_prompt_is_json_rpc_error() {
-    let talker = Talker::start(false).await;
-    let site = site(&talker, |config| config.limits.replay_bytes = 10).await;
+    let server = StreamingServer::start(false).await;
+    let site = site(&server, |config| config.limits.replay_bytes = 10).await;
     let client = Client::connect(site.address, Speaks::November).await;
     let post = client.request("5", "prompts/get", r#""name":"up__p""#, r#""progressToken":"p""#);
     let mut incoming = client.begin(&post).await;
     let primed = incoming.whole_event().await.expect("whole").expect("an event");
     drop(incoming);
-    let talk = talker.call(0).await;
-    talk.progress(1);
-    talk.answer("done");
+    let streamed = server.call(0).await;
+    streamed.send_progress(1);
+    streamed.respond("done");
     site.gateway.drain(DEADLINE).await;
     let lost = next(&mut client.take_up(id(&primed)).await).await.json();
     assert_eq!(

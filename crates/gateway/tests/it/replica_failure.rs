@@ -6,12 +6,12 @@ use serde_json::json;
 use crate::{
     features::everything,
     support::{
-        asker::{Asker, Seen, beside::Beside},
         client::{Client, Speaks},
         conversation::{answer, answers, next, one, text},
         eventually,
         replica::Replicas,
-        teller::Teller,
+        servers::notifying::NotifyingServer,
+        servers::requesting::{CallReply, RequestingServer},
         world::{Eras, http},
     },
     tasks::with_tasks,
@@ -57,11 +57,11 @@ async fn lists_are_identical() {
 
 #[tokio::test]
 async fn session_continues_elsewhere() {
-    let asker = Asker::legacy().await;
+    let server = RequestingServer::legacy().await;
     for speaks in [Speaks::March, Speaks::June, Speaks::November] {
-        let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
         let client = replicas.client(speaks, ABLE).await;
-        client.tool("up__ask", json!({"questions": 0, "tag": "t"})).await;
+        client.tool("up__ask", json!({"requests": 0, "tag": "t"})).await;
         replicas.kill_first();
         let there = replicas.turn(&client);
         // What it can do came along.
@@ -75,17 +75,17 @@ async fn session_continues_elsewhere() {
 
 #[tokio::test]
 async fn upstream_session_is_reopened() {
-    let teller = Teller::start(false).await;
+    let server = NotifyingServer::start(false).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let mut replicas = Replicas::of(&[("up", &teller.url())]).await;
+        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
         let client = replicas.client(speaks, "{}").await;
         client.text("up__t", json!({})).await;
-        let before = teller.asked("initialize").len();
+        let before = server.params_of("initialize").len();
         replicas.kill_first();
         assert_eq!(replicas.turn(&client).text("up__t", json!({})).await, "done");
-        assert!(teller.asked("initialize").len() > before);
+        assert!(server.params_of("initialize").len() > before);
         assert!(
-            teller.script.asked().iter().all(|asked| asked.verb != "DELETE"),
+            server.server.requests().iter().all(|request| request.verb != "DELETE"),
             "a kill says nothing"
         );
     }
@@ -93,24 +93,24 @@ async fn upstream_session_is_reopened() {
 
 #[tokio::test]
 async fn response_reaches_legacy_server() {
-    for asker in [Asker::legacy().await, Asker::resumable().await] {
-        let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+    for server in [RequestingServer::legacy().await, RequestingServer::resumable().await] {
+        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
         let client = replicas.client(Speaks::November, ABLE).await;
         let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
         let question = next(&mut incoming).await;
         replicas.kill_first();
         assert!(incoming.event().await.is_err(), "the stream breaks, and does not end");
         assert_eq!(answer(&replicas.turn(&client), &question).await, 202);
-        eventually("the server has it", || asker.seen.answer("q1").is_some()).await;
-        assert_eq!(Seen::count(&asker.seen.odd), 0);
-        assert_eq!(Seen::count(&asker.seen.calls), 1, "it is not made again");
+        eventually("the server has it", || server.response("q1").is_some()).await;
+        assert_eq!(server.unexpected_responses(), 0);
+        assert_eq!(server.calls(), 1, "it is not made again");
     }
 }
 
 #[tokio::test]
 async fn out_of_band_response_is_refused() {
-    let asker = Asker::beside(Beside::default()).await;
-    let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+    let server = RequestingServer::out_of_band(CallReply::Events).await;
+    let mut replicas = Replicas::of(&[("up", &server.url())]).await;
     let client = replicas.client(Speaks::November, ABLE).await;
     client.tools().await;
     let mut stream = client.stream().await;
@@ -121,27 +121,27 @@ async fn out_of_band_response_is_refused() {
     replicas.kill_first();
     assert!(stream.event().await.is_err());
     assert_eq!(answer(&replicas.turn(&client), &question).await, 503);
-    assert_eq!(Seen::count(&asker.seen.calls), 1, "it is not made again");
+    assert_eq!(server.calls(), 1, "it is not made again");
     drop(call);
 }
 
 #[tokio::test]
 async fn legacy_client_stream_breaks() {
-    let asker = Asker::modern().await;
-    let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+    let server = RequestingServer::modern().await;
+    let mut replicas = Replicas::of(&[("up", &server.url())]).await;
     let client = replicas.client(Speaks::November, ABLE).await;
     let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
     let question = next(&mut incoming).await;
     replicas.kill_first();
     assert!(incoming.event().await.is_err(), "the stream breaks, and does not end");
     assert_eq!(answer(&replicas.turn(&client), &question).await, 503);
-    assert_eq!(Seen::count(&asker.seen.calls), 1, "it is not made again");
+    assert_eq!(server.calls(), 1, "it is not made again");
 }
 
 #[tokio::test]
 async fn stateless_call_continues_elsewhere() {
-    for asker in [Asker::resumable().await, Asker::modern().await] {
-        let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+    for server in [RequestingServer::resumable().await, RequestingServer::modern().await] {
+        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
         let client = replicas.client(Speaks::Modern, ABLE).await;
         let arguments = json!({"tag": "t", "rounds": 2});
         let first = one(&client, &arguments, "").await;
@@ -149,18 +149,18 @@ async fn stateless_call_continues_elsewhere() {
         replicas.kill_first();
         let message = one(&replicas.turn(&client), &arguments, &answers(&second)).await;
         assert_eq!(text(&message), "t:t,t");
-        assert_eq!(Seen::count(&asker.seen.calls), 1);
+        assert_eq!(server.calls(), 1);
     }
 }
 
 #[tokio::test]
 async fn suspended_call_is_lost() {
-    for asker in [
-        Asker::legacy().await,
-        Asker::beside(Beside::default()).await,
-        Asker::beside(Beside::in_json()).await,
+    for server in [
+        RequestingServer::legacy().await,
+        RequestingServer::out_of_band(CallReply::Events).await,
+        RequestingServer::out_of_band(CallReply::Json).await,
     ] {
-        let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
         let client = replicas.client(Speaks::Modern, ABLE).await;
         let arguments = json!({"tag": "t"});
         let asked = one(&client, &arguments, "").await;
@@ -168,7 +168,7 @@ async fn suspended_call_is_lost() {
         for _ in 0..2 {
             assert_lost(&one(&replicas.turn(&client), &arguments, &answers(&asked)).await);
         }
-        assert_eq!(Seen::count(&asker.seen.calls), 1);
+        assert_eq!(server.calls(), 1);
     }
 }
 
@@ -204,8 +204,8 @@ async fn survivor_sends_notifications() {
         (Speaks::Modern, false),
         (Speaks::Modern, true),
     ] {
-        let teller = Teller::start(modern).await;
-        let mut replicas = Replicas::of(&[("up", &teller.url())]).await;
+        let server = NotifyingServer::start(modern).await;
+        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
         let client = replicas.client(speaks, "{}").await;
         let filter = r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#;
         let mut stream = if speaks.is_modern() {
@@ -217,11 +217,11 @@ async fn survivor_sends_notifications() {
             );
             client.stream().await
         };
-        eventually("told", || teller.updated("file:///a") > 0).await;
+        eventually("told", || server.resource_updated("file:///a") > 0).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
         replicas.kill_first();
         while let Ok(Some(_)) = stream.event().await {}
-        eventually("the server sees it", || teller.streams() == 0).await;
+        eventually("the server sees it", || server.streams() == 0).await;
         let there = replicas.turn(&client);
         let mut stream = if speaks.is_modern() {
             there.listen("2", filter).await.0
@@ -229,10 +229,10 @@ async fn survivor_sends_notifications() {
             // What it has subscribed to came along.
             there.stream().await
         };
-        eventually("told by the other", || teller.updated("file:///a") > 0).await;
+        eventually("told by the other", || server.resource_updated("file:///a") > 0).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
-        teller.tools(&["new"]);
-        teller.tools_changed();
+        server.set_tools(&["new"]);
+        server.tools_changed();
         let mut seen = stream.json().await;
         while seen["method"] == "notifications/resources/updated" {
             seen = stream.json().await;
@@ -245,13 +245,13 @@ async fn survivor_sends_notifications() {
 #[tokio::test]
 async fn lost_call_accepts_cancellation() {
     for modern in [false, true] {
-        let teller = Teller::start(modern).await;
-        let mut replicas = Replicas::of(&[("up", &teller.url())]).await;
+        let server = NotifyingServer::start(modern).await;
+        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
         let client = replicas.client(Speaks::November, "{}").await;
         let call = client
             .begin_unanswered(&client.call("\"c\"", "up__t", r#"{"hold":true}"#))
             .await;
-        eventually("the call is under way", || !teller.asked("tools/call").is_empty()).await;
+        eventually("the call is under way", || !server.params_of("tools/call").is_empty()).await;
         replicas.kill_first();
         let there = replicas.turn(&client);
         assert_eq!(there.cancel("\"c\"").await.status(), 202);
@@ -262,7 +262,7 @@ async fn lost_call_accepts_cancellation() {
             .await
             .expect("whole");
         assert!(again.last().expect("an answer").contains("done"), "{again:?}");
-        assert_eq!(teller.asked("tools/call").len(), 2);
+        assert_eq!(server.params_of("tools/call").len(), 2);
         drop(call);
     }
 }
@@ -330,9 +330,9 @@ async fn keys_rotate_while_serving() {
         };
         keys.expect("keys")
     };
-    let asker = Asker::resumable().await;
+    let server = RequestingServer::resumable().await;
     for (one_is_ahead, two_is_ahead) in [(true, false), (false, true)] {
-        let mut replicas = Replicas::with(&[("up", &asker.url())], |number, parts| {
+        let mut replicas = Replicas::with(&[("up", &server.url())], |number, parts| {
             parts.keys = keys(if number == 0 { one_is_ahead } else { two_is_ahead });
         })
         .await;
@@ -358,8 +358,8 @@ async fn keys_rotate_while_serving() {
 /// A client that is turned away by nobody, however often replicas take turns.
 #[tokio::test]
 async fn round_robin_balancing_works() {
-    let asker = Asker::legacy().await;
-    let mut replicas = Replicas::of(&[("up", &asker.url())]).await;
+    let server = RequestingServer::legacy().await;
+    let mut replicas = Replicas::of(&[("up", &server.url())]).await;
     let clients = [
         replicas.client(Speaks::Modern, ABLE).await,
         replicas.client(Speaks::November, ABLE).await,

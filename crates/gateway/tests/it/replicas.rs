@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::support::{
     client::{Client, Speaks},
     eventually, eventually_async,
-    teller::Teller,
+    servers::notifying::NotifyingServer,
     world::{Eras, HttpFixture, Site, http, parts, publish},
 };
 
@@ -149,8 +149,8 @@ fn subscribe(uri: &str) -> String {
 #[tokio::test]
 async fn subscriptions_are_shared() {
     for modern in [false, true] {
-        let teller = Teller::start(modern).await;
-        let pair = Pair::of(&teller.url()).await;
+        let server = NotifyingServer::start(modern).await;
+        let pair = Pair::of(&server.url()).await;
         let client = pair.client(Speaks::November).await;
         let (here, there) = (pair.route(&client), pair.route(&client));
         let mut stream = here.stream().await;
@@ -159,11 +159,11 @@ async fn subscriptions_are_shared() {
             0
         );
         eventually("both replicas have subscribed", || match modern {
-            true => teller.updated("file:///a") == 2,
-            false => teller.asked("resources/subscribe").len() == 2,
+            true => server.resource_updated("file:///a") == 2,
+            false => server.params_of("resources/subscribe").len() == 2,
         })
         .await;
-        teller.updated("file:///a");
+        server.resource_updated("file:///a");
         let event = stream.json().await;
         assert_eq!(event["params"]["uri"], "file:///a");
         // Whatever replica is asked, the session has one set of subscriptions.
@@ -177,7 +177,7 @@ async fn subscriptions_are_shared() {
                 break;
             }
         }
-        teller.updated("file:///a");
+        server.resource_updated("file:///a");
         assert!(stream.is_silent(Duration::from_millis(300)).await);
     }
 }
@@ -185,14 +185,14 @@ async fn subscriptions_are_shared() {
 #[tokio::test]
 async fn cancellation_crosses_replicas() {
     for modern in [false, true] {
-        let teller = Teller::start(modern).await;
-        let pair = Pair::of(&teller.url()).await;
+        let server = NotifyingServer::start(modern).await;
+        let pair = Pair::of(&server.url()).await;
         let client = pair.client(Speaks::November).await;
         let (here, there) = (pair.route(&client), pair.route(&client));
         let incoming = here
             .begin_unanswered(&here.call("\"c\"", "up__t", r#"{"hold":true}"#))
             .await;
-        eventually("the call is under way", || !teller.asked("tools/call").is_empty()).await;
+        eventually("the call is under way", || !server.params_of("tools/call").is_empty()).await;
         assert_eq!(there.cancel("\"other\"").await.status(), 202);
         let stranger = pair.client(Speaks::November).await;
         stranger.cancel("\"c\"").await;
@@ -208,7 +208,7 @@ async fn cancellation_crosses_replicas() {
         assert!(messages.is_empty(), "{messages:?}");
         if !modern {
             eventually("the server is told", || {
-                teller.asked("notifications/cancelled").len() == 1
+                server.params_of("notifications/cancelled").len() == 1
             })
             .await;
         }
@@ -217,13 +217,13 @@ async fn cancellation_crosses_replicas() {
 
 #[tokio::test]
 async fn log_level_is_shared() {
-    let teller = Teller::start(true).await;
-    let pair = Pair::of(&teller.url()).await;
+    let server = NotifyingServer::start(true).await;
+    let pair = Pair::of(&server.url()).await;
     let client = pair.client(Speaks::June).await;
     let asker = pair.route(&client);
     assert_eq!(asker.ask("logging/setLevel", r#""level":"alert""#).await.code(), 0);
     let level = || {
-        let called = teller.asked("tools/call");
+        let called = server.params_of("tools/call");
         called
             .last()
             .map(|params| params["_meta"]["io.modelcontextprotocol/logLevel"] == "alert")
@@ -238,8 +238,8 @@ async fn log_level_is_shared() {
 
 #[tokio::test]
 async fn session_end_is_broadcast() {
-    let teller = Teller::start(false).await;
-    let pair = Pair::of(&teller.url()).await;
+    let server = NotifyingServer::start(false).await;
+    let pair = Pair::of(&server.url()).await;
     let client = pair.client(Speaks::November).await;
     let (here, there) = (pair.route(&client), pair.route(&client));
     let mut stream = here.stream().await;
@@ -253,8 +253,8 @@ async fn session_end_is_broadcast() {
 #[tokio::test]
 async fn clients_of_drained_replica_continue() {
     for speaks in Speaks::ONE_OF_EACH {
-        let teller = Teller::start(false).await;
-        let mut pair = Pair::of(&teller.url()).await;
+        let server = NotifyingServer::start(false).await;
+        let mut pair = Pair::of(&server.url()).await;
         let client = pair.client(speaks).await;
         let filter = r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#;
         let here = client.at(pair.replicas[1].address);
@@ -264,7 +264,7 @@ async fn clients_of_drained_replica_continue() {
             assert_eq!(here.ask("resources/subscribe", &subscribe("file:///a")).await.code(), 0);
             here.stream().await
         };
-        eventually("told", || teller.updated("file:///a") > 0).await;
+        eventually("told", || server.resource_updated("file:///a") > 0).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
         pair.replicas[1].gateway.drain(Duration::from_secs(5)).await;
         drop(pair.replicas.pop());
@@ -275,23 +275,23 @@ async fn clients_of_drained_replica_continue() {
         } else {
             there.stream().await
         };
-        eventually("told by the other", || teller.updated("file:///a") > 0).await;
+        eventually("told by the other", || server.resource_updated("file:///a") > 0).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
     }
 }
 
 #[tokio::test]
 async fn every_replica_sends_notifications() {
-    let teller = Teller::start(true).await;
-    let pair = Pair::of(&teller.url()).await;
+    let server = NotifyingServer::start(true).await;
+    let pair = Pair::of(&server.url()).await;
     let client = pair.client(Speaks::Modern).await;
     let mut streams = Vec::new();
     for id in ["1", "2", "3", "4"] {
         streams.push(pair.route(&client).listen(id, r#""toolsListChanged":true"#).await.0);
     }
-    assert_eq!(teller.streams(), 2, "one of each replica");
-    teller.tools(&["new"]);
-    teller.tools_changed();
+    assert_eq!(server.streams(), 2, "one of each replica");
+    server.set_tools(&["new"]);
+    server.tools_changed();
     for stream in &mut streams {
         assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
         assert_eq!(pair.route(&client).tools().await, ["up__new"]);

@@ -11,7 +11,7 @@ use crate::{
     features::{everything, result, whole},
     support::{
         client::{Client, Speaks},
-        library::library,
+        servers::resources::resource_server,
         world::{Eras, Site},
     },
 };
@@ -91,7 +91,10 @@ async fn equal_servers_stay_distinct() {
 async fn same_uri_is_two_resources() {
     for (speaks, eras) in PAIRINGS {
         let modern = eras == Eras::Modern;
-        let (first, second) = (library(modern, "a", "{}").await, library(modern, "b", "{}").await);
+        let (first, second) = (
+            resource_server(modern, "a", "{}").await,
+            resource_server(modern, "b", "{}").await,
+        );
         let site = named(&first.url(), &second.url(), |builder| builder).await;
         let client = Client::connect(site.address, speaks).await;
         for (server, uri) in [
@@ -107,7 +110,7 @@ async fn same_uri_is_two_resources() {
             let content = json!([{"uri": uri, "text": format!("of {server}")}]);
             assert_eq!(read["contents"], content, "{speaks:?} {eras:?}");
         }
-        assert_eq!(second.asked_for("resources/read"), 3, "nobody else was asked");
+        assert_eq!(second.count_of("resources/read"), 3, "nobody else was asked");
         let reference = json!({"type": "ref/resource", "uri": "mcp+b+note://{id}{?deep}"});
         let complete = json!({"ref": reference, "argument": {"name": "id", "value": ""}});
         let complete = result(&client, "completion/complete", complete).await;
@@ -120,7 +123,10 @@ async fn only_uris_are_rewritten() {
     // The oldest version has no icons, which are taken out for it.
     for (speaks, eras) in PAIRINGS.into_iter().filter(|(speaks, _)| *speaks != Speaks::March) {
         let modern = eras == Eras::Modern;
-        let (first, second) = (library(modern, "a", "{}").await, library(modern, "b", "{}").await);
+        let (first, second) = (
+            resource_server(modern, "a", "{}").await,
+            resource_server(modern, "b", "{}").await,
+        );
         let site = named(&first.url(), &second.url(), |builder| builder).await;
         let client = Client::connect(site.address, speaks).await;
         let tools = client.ask("tools/list", "").await;
@@ -157,7 +163,10 @@ async fn refusal(client: &Client, uri: &str) -> Value {
 async fn unknown_uri_is_echoed() {
     for (speaks, eras) in PAIRINGS {
         let modern = eras == Eras::Modern;
-        let (first, second) = (library(modern, "a", "{}").await, library(modern, "b", "{}").await);
+        let (first, second) = (
+            resource_server(modern, "a", "{}").await,
+            resource_server(modern, "b", "{}").await,
+        );
         let site = named(&first.url(), &second.url(), |builder| {
             builder.policy(PolicyFn(
                 |_: &portolan_core::Caller, action: &Action<'_>| match action {
@@ -185,10 +194,7 @@ async fn unknown_uri_is_echoed() {
         ] {
             assert_eq!(refusal(&client, nobodys).await, denied, "{nobodys}");
         }
-        assert_eq!(
-            first.asked_for("resources/read") + second.asked_for("resources/read"),
-            0
-        );
+        assert_eq!(first.count_of("resources/read") + second.count_of("resources/read"), 0);
         for unknown in ["mcp+b+note://9", "mcp+b+mcp+b+note://1", "ui://b/x", "mcp+b+"] {
             assert_eq!(refusal(&client, unknown).await["message"], "no such note");
         }
@@ -209,7 +215,7 @@ async fn unknown_uri_is_echoed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn extension_methods_are_blocked() {
-    let server = library(true, "a", "{}").await;
+    let server = resource_server(true, "a", "{}").await;
     for (uris, reached) in [(ResourceNaming::Plain, true), (ResourceNaming::Prefix, false)] {
         let site = Site::with([("a", Upstream::http(server.url()))], |builder| {
             builder.naming(Naming::Plain).uris(uris)
@@ -217,15 +223,18 @@ async fn extension_methods_are_blocked() {
         .await;
         let client = Client::connect(site.address, Speaks::Modern).await;
         client.tools().await;
-        let before = server.asked_for("skills/list");
+        let before = server.count_of("skills/list");
         assert_eq!(client.ask("skills/list", "").await.code(), -32601);
-        assert_eq!(server.asked_for("skills/list") > before, reached);
+        assert_eq!(server.count_of("skills/list") > before, reached);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_can_be_nested() {
-    let (first, second) = (library(true, "a", "{}").await, library(false, "b", "{}").await);
+    let (first, second) = (
+        resource_server(true, "a", "{}").await,
+        resource_server(false, "b", "{}").await,
+    );
     let inner = named(&first.url(), &second.url(), |builder| builder).await;
     let url = format!("http://{}/mcp/default", inner.address);
     let outer = Site::with([("in", Upstream::http(url).bearer("alice-token"))], |builder| {

@@ -5,31 +5,35 @@ mod large;
 mod out_of_band_legacy;
 mod out_of_band_modern;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use portolan_core::ServerRequestPolicy;
 use portolan_gateway::{GatewayConfig, McpGateway};
 use serde_json::{Value, json};
 
 use crate::support::{
-    asker::{Asker, Seen},
     client::{Client, Post, Speaks},
     eventually,
     raw::Incoming,
+    servers::requesting::RequestingServer,
     world::{Site, parts, publish_asking, replicas},
 };
 
 const ALL: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
 
-async fn site(asker: &Asker) -> Site {
-    site_with(asker, ServerRequestPolicy::ALL, |_| {}).await
+async fn site(server: &RequestingServer) -> Site {
+    site_with(server, ServerRequestPolicy::ALL, |_| {}).await
 }
 
-async fn site_with(asker: &Asker, asks: ServerRequestPolicy, change: impl FnOnce(&mut GatewayConfig)) -> Site {
+async fn site_with(
+    server: &RequestingServer,
+    asks: ServerRequestPolicy,
+    change: impl FnOnce(&mut GatewayConfig),
+) -> Site {
     let mut parts = parts();
     change(&mut parts.config);
     let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(&site.gateway, "default", &[("up", &asker.url())], asks).await;
+    publish_asking(&site.gateway, "default", &[("up", &server.url())], asks).await;
     site
 }
 
@@ -113,7 +117,7 @@ fn modern_post(client: &Client, arguments: &Value, extra: &Value, meta: &str) ->
 
 fn answers(asked: &Value) -> Value {
     let result = &asked["result"];
-    let requests = result["inputRequests"].as_object().expect("questions");
+    let requests = result["inputRequests"].as_object().expect("requests");
     let responses: serde_json::Map<String, Value> = requests
         .iter()
         .map(|(key, question)| (key.clone(), reply_to(question)))
@@ -127,12 +131,16 @@ fn answers(asked: &Value) -> Value {
 
 #[tokio::test]
 async fn requests_work_in_all_pairings() {
-    for asker in [Asker::legacy().await, Asker::modern().await, Asker::resumable().await] {
-        let site = site(&asker).await;
+    for server in [
+        RequestingServer::legacy().await,
+        RequestingServer::modern().await,
+        RequestingServer::resumable().await,
+    ] {
+        let site = site(&server).await;
         for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
             let client = Client::able(site.address, speaks, ALL).await;
             for (questions, rounds) in [(1, 1), (3, 1), (1, 3), (2, 2)] {
-                let arguments = json!({"tag": "t", "questions": questions, "rounds": rounds});
+                let arguments = json!({"tag": "t", "requests": questions, "rounds": rounds});
                 let message = converse(&client, &client, arguments).await;
                 let said = vec!["t"; questions * rounds].join(",");
                 assert_eq!(text(&message), format!("t:{said}"), "{speaks:?}");
@@ -143,29 +151,22 @@ async fn requests_work_in_all_pairings() {
             }
         }
         assert_eq!(site.gateway.question_count(), 0);
-        assert_eq!(Seen::count(&asker.seen.odd), 0);
+        assert_eq!(server.unexpected_responses(), 0);
         let calls = 3 * 6;
-        assert_eq!(Seen::count(&asker.seen.calls), calls, "no call was made again");
+        assert_eq!(server.calls(), calls, "no call was made again");
     }
 }
 
 #[tokio::test]
 async fn only_allowed_capabilities_are_declared() {
-    for asker in [Asker::legacy().await, Asker::modern().await] {
+    for server in [RequestingServer::legacy().await, RequestingServer::modern().await] {
         let mut asks = ServerRequestPolicy::default();
         asks.sampling = true;
-        let site = site_with(&asker, asks, |_| {}).await;
+        let site = site_with(&server, asks, |_| {}).await;
         for speaks in [Speaks::November, Speaks::Modern] {
             let client = Client::able(site.address, speaks, r#"{"elicitation":{},"roots":{},"sampling":{}}"#).await;
             converse(&client, &client, json!({"tag": "t"})).await;
-            let told = asker
-                .seen
-                .capabilities
-                .lock()
-                .expect("no panic")
-                .last()
-                .cloned()
-                .expect("told");
+            let told = server.declared_capabilities();
             assert_eq!(told, json!({"elicitation": {}, "sampling": {}}), "{speaks:?}");
         }
     }
@@ -173,8 +174,8 @@ async fn only_allowed_capabilities_are_declared() {
 
 #[tokio::test]
 async fn incapable_client_gets_no_request() {
-    let asker = Asker::legacy().await;
-    let site = site(&asker).await;
+    let server = RequestingServer::legacy().await;
+    let site = site(&server).await;
     for speaks in Speaks::ALL {
         let client = Client::connect(site.address, speaks).await;
         let message = client.tool("up__ask", json!({"tag": "t"})).await;
@@ -184,8 +185,8 @@ async fn incapable_client_gets_no_request() {
 
 #[tokio::test]
 async fn unsolicited_response_is_refused() {
-    let asker = Asker::legacy().await;
-    let site = site(&asker).await;
+    let server = RequestingServer::legacy().await;
+    let site = site(&server).await;
     let client = Client::able(site.address, Speaks::November, ALL).await;
     let other = Client::able(site.address, Speaks::November, ALL).await;
     let bob = Client::stranger(site.address, Speaks::November).token("bob-token");
@@ -207,15 +208,15 @@ async fn unsolicited_response_is_refused() {
     }
     assert_eq!(answer(&client, &question).await, 202);
     assert_eq!(text(&next(&mut incoming).await), "t:t");
-    assert_eq!(Seen::count(&asker.seen.odd), 0);
+    assert_eq!(server.unexpected_responses(), 0);
     // Once more: nobody waits, and the server takes no second answer.
     answer(&client, &question).await;
 }
 
 #[tokio::test]
 async fn client_error_cancels_only_request() {
-    let asker = Asker::modern().await;
-    let site = site(&asker).await;
+    let server = RequestingServer::modern().await;
+    let site = site(&server).await;
     let client = Client::able(site.address, Speaks::November, ALL).await;
     let mut incoming = client.begin(&ask(&client, "1", json!({"tag": "t"}))).await;
     let question = next(&mut incoming).await;
@@ -234,8 +235,8 @@ async fn client_error_cancels_only_request() {
 
 #[tokio::test]
 async fn waiting_ends_by_cancel_or_timeout() {
-    let asker = Asker::modern().await;
-    let site = site_with(&asker, ServerRequestPolicy::ALL, |config| {
+    let server = RequestingServer::modern().await;
+    let site = site_with(&server, ServerRequestPolicy::ALL, |config| {
         config.timeouts.server_request = Duration::from_millis(300);
         config.timeouts.keep_alive = Duration::from_millis(50);
     })
@@ -258,11 +259,11 @@ async fn waiting_ends_by_cancel_or_timeout() {
 
 #[tokio::test]
 async fn rounds_are_bounded() {
-    for asker in [Asker::legacy().await, Asker::modern().await] {
-        let site = site_with(&asker, ServerRequestPolicy::ALL, |config| config.limits.rounds = 3).await;
+    for server in [RequestingServer::legacy().await, RequestingServer::modern().await] {
+        let site = site_with(&server, ServerRequestPolicy::ALL, |config| config.limits.rounds = 3).await;
         for speaks in [Speaks::November, Speaks::Modern] {
             // A legacy server may ask as often as it likes within a call, and what modern peers agree on is theirs.
-            if speaks.is_modern() == asker.seen.is_modern() {
+            if speaks.is_modern() == server.is_modern() {
                 continue;
             }
             let client = Client::able(site.address, speaks, ALL).await;
@@ -275,8 +276,8 @@ async fn rounds_are_bounded() {
 
 #[tokio::test]
 async fn request_state_is_bound_to_call() {
-    for asker in [Asker::modern().await, Asker::legacy().await] {
-        let site = site(&asker).await;
+    for server in [RequestingServer::modern().await, RequestingServer::legacy().await] {
+        let site = site(&server).await;
         let client = Client::able(site.address, Speaks::Modern, ALL).await;
         let mut bob = Client::stranger(site.address, Speaks::Modern).token("bob-token");
         bob.abilities = ALL.into();
@@ -299,17 +300,17 @@ async fn request_state_is_bound_to_call() {
         let reordered = json!({"other": {"a": [1, 2], "b": 1}, "tag": "t"});
         let message = modern(&client, &reordered, &extra).await;
         assert_eq!(text(&message), "t:t");
-        assert_eq!(Seen::count(&asker.seen.calls), 1);
-        assert_eq!(Seen::count(&asker.seen.odd), 0);
+        assert_eq!(server.calls(), 1);
+        assert_eq!(server.unexpected_responses(), 0);
     }
 }
 
 #[tokio::test]
 async fn missing_response_is_requested_again() {
-    let asker = Asker::legacy().await;
-    let site = site(&asker).await;
+    let server = RequestingServer::legacy().await;
+    let site = site(&server).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
-    let arguments = json!({"tag": "t", "questions": 2});
+    let arguments = json!({"tag": "t", "requests": 2});
     let asked = modern(&client, &arguments, &json!({})).await;
     let mut extra = answers(&asked);
     let responses = extra["inputResponses"].as_object_mut().expect("answers");
@@ -318,7 +319,7 @@ async fn missing_response_is_requested_again() {
     let again = modern(&client, &arguments, &extra).await;
     let keys: Vec<_> = again["result"]["inputRequests"]
         .as_object()
-        .expect("questions")
+        .expect("requests")
         .keys()
         .collect();
     assert_eq!(keys, ["q2"]);
@@ -327,13 +328,13 @@ async fn missing_response_is_requested_again() {
     assert_eq!(used["result"]["isError"], true);
     let message = modern(&client, &arguments, &answers(&again)).await;
     assert_eq!(text(&message), "t:t,t");
-    assert_eq!(Seen::count(&asker.seen.calls), 1);
+    assert_eq!(server.calls(), 1);
 }
 
 #[tokio::test]
 async fn suspended_call_uses_new_progress_token() {
-    let asker = Asker::legacy().await;
-    let site = site(&asker).await;
+    let server = RequestingServer::legacy().await;
+    let site = site(&server).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
     let arguments = json!({"tag": "t", "progress": true});
     let post = modern_post(&client, &arguments, &json!({}), r#""progressToken":"first""#);
@@ -360,8 +361,8 @@ async fn suspended_call_uses_new_progress_token() {
 
 #[tokio::test]
 async fn suspended_call_times_out() {
-    let asker = Asker::legacy().await;
-    let site = site_with(&asker, ServerRequestPolicy::ALL, |config| {
+    let server = RequestingServer::legacy().await;
+    let site = site_with(&server, ServerRequestPolicy::ALL, |config| {
         config.timeouts.server_request = Duration::from_millis(100);
         config.limits.suspended_per_caller = 2;
     })
@@ -373,30 +374,29 @@ async fn suspended_call_times_out() {
     assert_eq!(site.gateway.question_count(), 2);
     let over = modern(&client, &arguments, &json!({})).await;
     assert!(text(&over).contains("cannot be asked now"), "{over}");
-    eventually("both are cancelled", || Seen::count(&asker.seen.cancelled) == 2).await;
+    eventually("both are cancelled", || server.cancelled() == 2).await;
     assert_eq!(site.gateway.question_count(), 0);
     let lost = modern(&client, &arguments, &answers(&asked)).await;
     assert_eq!(lost["result"]["isError"], true);
-    assert_eq!(Seen::count(&asker.seen.calls), 3, "it is not made again");
+    assert_eq!(server.calls(), 3, "it is not made again");
 }
 
 #[tokio::test]
 async fn zero_suspended_limit_disables_requests() {
-    let asker = Asker::legacy().await;
-    let site = site_with(&asker, ServerRequestPolicy::ALL, |config| config.limits.suspended = 0).await;
+    let server = RequestingServer::legacy().await;
+    let site = site_with(&server, ServerRequestPolicy::ALL, |config| config.limits.suspended = 0).await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
     let message = modern(&client, &json!({"tag": "t"}), &json!({})).await;
     assert!(text(&message).contains("-32601"), "{message}");
-    let told = asker.seen.capabilities.lock().expect("no panic").last().cloned();
-    assert_eq!(told, Some(json!({})));
+    assert_eq!(server.declared_capabilities(), json!({}));
 }
 
 #[tokio::test]
 async fn url_elicitation_required() {
-    let asker = Asker::legacy().await;
-    let site = site(&asker).await;
+    let server = RequestingServer::legacy().await;
+    let site = site(&server).await;
     let arguments = json!({"method": "visit-first"});
-    let again = || asker.seen.calls.store(0, Ordering::Relaxed);
+    let again = || server.forget_visit();
     let modern_client = Client::able(site.address, Speaks::Modern, ALL).await;
     let asked = modern(&modern_client, &arguments, &json!({})).await;
     let (_, page) = asked["result"]["inputRequests"]
@@ -425,25 +425,29 @@ async fn url_elicitation_required() {
 
 #[tokio::test]
 async fn response_reaches_waiting_replica() {
-    for asker in [Asker::legacy().await, Asker::modern().await, Asker::resumable().await] {
-        let [first, second] = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    for server in [
+        RequestingServer::legacy().await,
+        RequestingServer::modern().await,
+        RequestingServer::resumable().await,
+    ] {
+        let [first, second] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
         for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
             let client = Client::able(first.address, speaks, ALL).await;
             let there = client.at(second.address);
-            let arguments = json!({"tag": "t", "questions": 2, "rounds": 3});
+            let arguments = json!({"tag": "t", "requests": 2, "rounds": 3});
             let message = converse(&client, &there, arguments).await;
             assert_eq!(text(&message), "t:t,t,t,t,t,t", "{speaks:?}");
         }
-        assert_eq!(Seen::count(&asker.seen.calls), 3);
-        assert_eq!(Seen::count(&asker.seen.odd), 0);
+        assert_eq!(server.calls(), 3);
+        assert_eq!(server.unexpected_responses(), 0);
         assert_eq!(first.gateway.question_count() + second.gateway.question_count(), 0);
     }
 }
 
 #[tokio::test]
 async fn lost_replica_fails_suspended_call() {
-    let asker = Asker::legacy().await;
-    let [first, second] = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    let server = RequestingServer::legacy().await;
+    let [first, second] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = Client::able(first.address, Speaks::Modern, ALL).await;
     let there = client.at(second.address);
     let arguments = json!({"tag": "t"});
@@ -451,16 +455,16 @@ async fn lost_replica_fails_suspended_call() {
     drop(first);
     let lost = modern(&there, &arguments, &answers(&asked)).await;
     assert_eq!(lost["result"]["isError"], true, "{lost}");
-    assert_eq!(Seen::count(&asker.seen.calls), 1, "it is not made again");
+    assert_eq!(server.calls(), 1, "it is not made again");
 }
 
 #[tokio::test]
 async fn resumable_call_is_stateless() {
-    let asker = Asker::resumable().await;
-    let [first, second] = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    let server = RequestingServer::resumable().await;
+    let [first, second] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
     let client = Client::able(first.address, Speaks::Modern, ALL).await;
     let there = client.at(second.address);
-    let arguments = json!({"tag": "t", "questions": 2, "progress": true});
+    let arguments = json!({"tag": "t", "requests": 2, "progress": true});
     let asked = modern(&client, &arguments, &json!({})).await;
     assert_eq!(first.gateway.question_count(), 0);
     // Its replica may be gone by then.
@@ -471,7 +475,7 @@ async fn resumable_call_is_stateless() {
     let again = modern(&there, &arguments, &extra).await;
     let keys: Vec<_> = again["result"]["inputRequests"]
         .as_object()
-        .expect("questions")
+        .expect("requests")
         .keys()
         .collect();
     assert_eq!(keys, ["q1"]);
@@ -485,26 +489,26 @@ async fn resumable_call_is_stateless() {
     assert_eq!(text(&messages[1]), "t:t,t");
     // The answer is there for who lost it on the way; the server takes no answer twice.
     assert_eq!(text(&modern(&there, &arguments, &full).await), "t:t,t");
-    assert_eq!(Seen::count(&asker.seen.calls), 1);
-    assert_eq!(Seen::count(&asker.seen.cancelled), 0);
+    assert_eq!(server.calls(), 1);
+    assert_eq!(server.cancelled(), 0);
 }
 
 #[tokio::test]
 async fn closed_upstream_stream_is_resumed() {
-    let asker = Asker::resumable().await;
-    let site = site(&asker).await;
+    let server = RequestingServer::resumable().await;
+    let site = site(&server).await;
     // A client of 2025-11-25 is told to come back by itself.
     for speaks in [Speaks::June, Speaks::Modern] {
         for questions in [0, 1] {
             let client = Client::able(site.address, speaks, ALL).await;
-            let arguments = json!({"tag": "t", "polls": true, "progress": true, "questions": questions});
-            let before = Seen::count(&asker.seen.resumed);
+            let arguments = json!({"tag": "t", "polls": true, "progress": true, "requests": questions});
+            let before = server.resumed();
             let message = converse(&client, &client, arguments).await;
             assert_eq!(text(&message), if questions == 0 { "t:" } else { "t:t" });
-            assert!(Seen::count(&asker.seen.resumed) > before);
+            assert!(server.resumed() > before);
         }
     }
-    let plain = Asker::legacy().await;
+    let plain = RequestingServer::legacy().await;
     let site = self::site(&plain).await;
     let client = Client::able(site.address, Speaks::November, ALL).await;
     let message = converse(&client, &client, json!({"tag": "t", "polls": true, "progress": true})).await;

@@ -9,17 +9,17 @@ use tokio::time::Instant;
 use crate::support::{
     client::{Client, Speaks},
     eventually,
-    teller::Teller,
+    servers::notifying::NotifyingServer,
     world::{Site, parts, publish},
 };
 
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn world(modern: bool, speaks: Speaks) -> (Teller, Site, Client) {
-    let teller = Teller::start(modern).await;
-    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+async fn world(modern: bool, speaks: Speaks) -> (NotifyingServer, Site, Client) {
+    let server = NotifyingServer::start(modern).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
     let client = Client::connect(site.address, speaks).await;
-    (teller, site, client)
+    (server, site, client)
 }
 
 fn subscribe(uri: &str) -> String {
@@ -30,15 +30,15 @@ fn subscribe(uri: &str) -> String {
 async fn upstream_changes_are_delivered() {
     for modern in [false, true] {
         for speaks in [Speaks::March, Speaks::June, Speaks::November] {
-            let (teller, _site, client) = world(modern, speaks).await;
+            let (server, _site, client) = world(modern, speaks).await;
             client.tools().await;
             let mut stream = client.stream().await;
             assert_eq!(stream.head.status, 200);
             assert_eq!(stream.head.get("content-type"), Some("text/event-stream"));
-            teller.is_listened_to().await;
-            teller.tools(&["new"]);
+            server.wait_for_stream().await;
+            server.set_tools(&["new"]);
             let told = Instant::now();
-            teller.tools_changed();
+            server.tools_changed();
             let event = stream.json().await;
             assert!(told.elapsed() < SHORT);
             assert_eq!(
@@ -50,10 +50,10 @@ async fn upstream_changes_are_delivered() {
                 client.ask("resources/subscribe", &subscribe("file:///a")).await.json()["result"],
                 json!({})
             );
-            assert_eq!(teller.subscribed(), ["file:///a"]);
+            assert_eq!(server.subscribed(), ["file:///a"]);
             assert_eq!(
-                teller.updated("file:///a"),
-                1 + usize::from(!modern) * (teller.streams() - 1)
+                server.resource_updated("file:///a"),
+                1 + usize::from(!modern) * (server.streams() - 1)
             );
             let event = stream.json().await;
             assert_eq!(event["method"], "notifications/resources/updated");
@@ -65,8 +65,8 @@ async fn upstream_changes_are_delivered() {
                     .status(),
                 200
             );
-            eventually("it is not told any more", || modern || teller.subscribed().is_empty()).await;
-            teller.updated("file:///a");
+            eventually("it is not told any more", || modern || server.subscribed().is_empty()).await;
+            server.resource_updated("file:///a");
             assert!(stream.is_silent(SHORT).await);
         }
     }
@@ -75,7 +75,7 @@ async fn upstream_changes_are_delivered() {
 #[tokio::test]
 async fn unsupported_subscription_is_refused() {
     for modern in [false, true] {
-        let (teller, _site, client) = world(modern, Speaks::November).await;
+        let (server, _site, client) = world(modern, Speaks::November).await;
         let answer = client.ask("resources/subscribe", &subscribe("file:///unknown")).await;
         assert_eq!(answer.code(), -32002, "{answer:?}");
         assert_eq!(answer.json()["error"]["data"]["uri"], "file:///unknown");
@@ -89,9 +89,9 @@ async fn unsupported_subscription_is_refused() {
                 .json()["result"],
             json!({})
         );
-        drop(teller);
-        let (teller, _site, client) = world(modern, Speaks::November).await;
-        teller.mute();
+        drop(server);
+        let (server, _site, client) = world(modern, Speaks::November).await;
+        server.refuse_streams();
         assert_eq!(
             client.ask("resources/subscribe", &subscribe("file:///a")).await.code(),
             -32601
@@ -101,10 +101,10 @@ async fn unsupported_subscription_is_refused() {
 
 #[tokio::test]
 async fn subscriptions_are_bounded() {
-    let teller = Teller::start(true).await;
+    let server = NotifyingServer::start(true).await;
     let mut config = GatewayConfig::default();
     config.limits.subscriptions = 2;
-    let site = Site::with([("up", Upstream::http(teller.url()))], |builder| builder.config(config)).await;
+    let site = Site::with([("up", Upstream::http(server.url()))], |builder| builder.config(config)).await;
     let client = Client::connect(site.address, Speaks::November).await;
     for (uri, code) in [("a:1", 0), ("a:2", 0), ("a:1", 0), ("a:3", -32602)] {
         assert_eq!(
@@ -120,16 +120,16 @@ async fn subscriptions_are_bounded() {
 #[tokio::test]
 async fn missed_notifications_are_queued() {
     for modern in [false, true] {
-        let (teller, _site, client) = world(modern, Speaks::November).await;
+        let (server, _site, client) = world(modern, Speaks::November).await;
         client.tools().await;
         for uri in ["file:///a", "file:///b"] {
             assert_eq!(client.ask("resources/subscribe", &subscribe(uri)).await.code(), 0);
         }
-        teller.is_listened_to().await;
+        server.wait_for_stream().await;
         for _ in 0..10 {
-            teller.tools_changed();
-            teller.updated("file:///b");
-            teller.updated("file:///a");
+            server.tools_changed();
+            server.resource_updated("file:///b");
+            server.resource_updated("file:///a");
         }
         tokio::time::sleep(SHORT).await;
         let mut stream = client.stream().await;
@@ -142,23 +142,23 @@ async fn missed_notifications_are_queued() {
 
 #[tokio::test]
 async fn newest_stream_gets_notifications() {
-    let (teller, site, client) = world(true, Speaks::November).await;
+    let (server, site, client) = world(true, Speaks::November).await;
     let mut streams = Vec::new();
     for _ in 0..4 {
         streams.push(client.stream().await);
     }
     assert_eq!(client.stream().await.head.status, 429);
     assert_eq!(site.gateway.stream_count(), 4);
-    teller.is_listened_to().await;
+    server.wait_for_stream().await;
     for left in (0..4).rev() {
-        teller.tools_changed();
+        server.tools_changed();
         let mut newest = streams.pop().expect("a stream");
         assert_eq!(newest.json().await["method"], "notifications/tools/list_changed");
         drop(newest);
         eventually("it is closed", || site.gateway.stream_count() == left).await;
     }
     let mut last = client.stream().await;
-    teller.tools_changed();
+    server.tools_changed();
     assert_eq!(last.json().await["method"], "notifications/tools/list_changed");
     assert!(last.is_silent(SHORT).await, "what others were told is not told again");
 }
@@ -191,7 +191,7 @@ async fn stream_is_bound_to_session() {
 
 #[tokio::test]
 async fn sessions_share_upstream_stream() {
-    let (teller, site, first) = world(false, Speaks::November).await;
+    let (server, site, first) = world(false, Speaks::November).await;
     let second = Client::connect(site.address, Speaks::June).await;
     let (mut one, mut two) = (first.stream().await, second.stream().await);
     for client in [&first, &second] {
@@ -200,28 +200,31 @@ async fn sessions_share_upstream_stream() {
             0
         );
     }
-    assert_eq!(teller.streams(), 1);
-    assert_eq!(teller.asked("resources/subscribe").len(), 1);
-    teller.updated("file:///a");
+    assert_eq!(server.streams(), 1);
+    assert_eq!(server.params_of("resources/subscribe").len(), 1);
+    server.resource_updated("file:///a");
     assert_eq!(one.json().await["params"]["uri"], "file:///a");
     assert_eq!(two.json().await["params"]["uri"], "file:///a");
     first.ask("resources/unsubscribe", &subscribe("file:///a")).await;
     tokio::time::sleep(SHORT).await;
     assert_eq!(
-        teller.asked("resources/unsubscribe").len(),
+        server.params_of("resources/unsubscribe").len(),
         0,
         "the other still wants it"
     );
-    teller.updated("file:///a");
+    server.resource_updated("file:///a");
     assert_eq!(two.json().await["params"]["uri"], "file:///a");
     assert!(one.is_silent(SHORT).await);
     assert_eq!(second.delete().await.status(), 204);
-    eventually("nobody wants it", || teller.asked("resources/unsubscribe").len() == 1).await;
+    eventually("nobody wants it", || {
+        server.params_of("resources/unsubscribe").len() == 1
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn later_published_server_is_followed() {
-    let (first, second) = (Teller::start(true).await, Teller::start(false).await);
+    let (first, second) = (NotifyingServer::start(true).await, NotifyingServer::start(false).await);
     let site = Site::serve(McpGateway::new(parts())).await;
     publish(&site.gateway, "default", &[("one", &first.url())]).await;
     let client = Client::connect(site.address, Speaks::November).await;
@@ -234,43 +237,31 @@ async fn later_published_server_is_followed() {
     methods.sort();
     let kinds = ["prompts", "resources", "tools"].map(|kind| format!("notifications/{kind}/list_changed"));
     assert_eq!(methods, kinds);
-    second.is_listened_to().await;
+    second.wait_for_stream().await;
     second.tools_changed();
     assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
 }
 
 #[tokio::test]
 async fn session_private_notification_is_delivered() {
-    let (teller, site, client) = world(false, Speaks::November).await;
+    let (server, site, client) = world(false, Speaks::November).await;
     let other = Client::connect(site.address, Speaks::November).await;
     let (mut stream, mut elsewhere) = (client.stream().await, other.stream().await);
     client.text("up__t", json!({})).await;
-    let session = |asked: &crate::support::script::Asked| {
-        let line = asked
-            .head
-            .lines()
-            .find_map(|line| line.strip_prefix("mcp-session-id: "));
-        line.map(str::to_owned)
-    };
-    let asked = teller.script.asked();
-    let own = asked
-        .iter()
-        .find(|asked| asked.method() == "tools/call")
-        .and_then(session);
-    let own = own.expect("a session");
+    let own = server.call_session();
     let log = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x", "odd": [1]}});
-    eventually("its stream is open", || teller.tell_one(&own, &log)).await;
+    eventually("its stream is open", || server.send(&own, &log)).await;
     assert_eq!(stream.json().await, log);
     let done =
         json!({"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": "e"}});
-    assert!(teller.tell_one(&own, &done));
+    assert!(server.send(&own, &done));
     assert_eq!(stream.json().await, done);
-    assert!(teller.tell_one(&own, &json!({"jsonrpc": "2.0", "id": "p", "method": "ping"})));
+    assert!(server.send(&own, &json!({"jsonrpc": "2.0", "id": "p", "method": "ping"})));
     eventually("the ping is answered", || {
-        let asked = teller.script.asked();
+        let asked = server.server.requests();
         asked
             .iter()
-            .any(|asked| asked.body["id"] == "p" && asked.body["result"].is_object())
+            .any(|request| request.body["id"] == "p" && request.body["result"].is_object())
     })
     .await;
     assert!(elsewhere.is_silent(SHORT).await);

@@ -1,15 +1,10 @@
 //! Clients, gateways and servers for the tests.
 
-pub(crate) mod asker;
 pub(crate) mod client;
 pub(crate) mod conversation;
-pub(crate) mod jobs;
-pub(crate) mod library;
 pub(crate) mod raw;
 pub(crate) mod replica;
-pub(crate) mod script;
-pub(crate) mod talker;
-pub(crate) mod teller;
+pub(crate) mod servers;
 mod wait;
 pub(crate) mod world;
 

@@ -1,5 +1,7 @@
 //! What becomes of a server's faults: typed failures, never a wrong answer, never half of one.
 
+mod scripted;
+
 use std::time::{Duration, Instant};
 
 use portolan_fixtures::http::{Fault, Reply};
@@ -10,7 +12,6 @@ use crate::support::{
     client::{Client, Speaks},
     eventually, eventually_async,
     raw::Broken,
-    script::{self, Act, Script},
     world::{Eras, HttpFixture, Site, http, http_again, impatient},
 };
 
@@ -185,40 +186,6 @@ async fn truncated_response_is_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failure_follows_progress() {
-    for eras in [Eras::Legacy, Eras::Modern] {
-        let upstream = Script::start(move |asked| {
-            let usual = if eras == Eras::Modern { script::modern(asked) } else { legacy_only(asked) };
-            usual.unwrap_or_else(|| {
-                let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
-                let event = format!("data: {progress}\n\n");
-                Act::RawThenClose(format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{event}\r\n", event.len()).into_bytes())
-            })
-        })
-        .await;
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
-            let incoming = client
-                .begin(&client.call_with("5", "up__t", "{}", r#""progressToken":1"#))
-                .await;
-            let messages = incoming.messages().await.expect("a proper end");
-            assert_eq!(messages.len(), 2, "{messages:?}");
-            let answer: Value = serde_json::from_str(&messages[1]).expect("JSON");
-            assert_eq!(answer["id"], 5);
-            assert_eq!(failure(speaks, &answer), ("connection".into(), true));
-        }
-    }
-}
-
-fn legacy_only(asked: &script::Asked) -> Option<Act> {
-    if asked.method() == "server/discover" {
-        return Some(Act::Answer(400, "text/plain", "no session".into()));
-    }
-    script::legacy(asked)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn executed_call_is_never_repeated() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let (upstream, site) = warm(eras, GatewayConfig::default()).await;
@@ -327,96 +294,4 @@ async fn call_until_failed(speaks: Speaks, client: &Client) {
         is_failed
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mid_call_requests_are_answered() {
-    let upstream = Script::start(|asked| {
-        legacy_only(asked).unwrap_or_else(|| match asked.method() {
-            "tools/call" => {
-                let id = asked.id();
-                let events = [
-                    r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#.to_owned(),
-                    r#"{"jsonrpc":"2.0","id":"s","method":"sampling/createMessage","params":{}}"#.into(),
-                    r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#.into(),
-                    r#"{"jsonrpc":"2.0","id":"nobody","result":{"content":[]}}"#.into(),
-                    format!(
-                        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"done"}}]}}}}"#
-                    ),
-                    format!(
-                        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"twice"}}]}}}}"#
-                    ),
-                ];
-                let body: String = events
-                    .iter()
-                    .map(|event| format!("event: message\ndata: {event}\n\n"))
-                    .collect();
-                Act::Answer(200, "text/event-stream", body)
-            }
-            _ => Act::Answer(202, "text/plain", String::new()),
-        })
-    })
-    .await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
-        let messages = client
-            .begin(&client.call("1", "up__t", "{}"))
-            .await
-            .messages()
-            .await
-            .expect("whole");
-        assert_eq!(messages.len(), 1, "{messages:?}");
-        assert!(messages[0].contains("done"));
-        let replies = || {
-            upstream
-                .asked()
-                .into_iter()
-                .filter(|asked| asked.body.get("method").is_none() && asked.verb == "POST")
-                .collect::<Vec<_>>()
-        };
-        eventually("answered", || replies().len() >= 2).await;
-        let replies = replies();
-        let of = |id: &str| {
-            replies
-                .iter()
-                .find(|reply| reply.body["id"] == id)
-                .expect("a reply")
-                .body
-                .clone()
-        };
-        assert_eq!(of("p")["result"], json!({}));
-        assert_eq!(of("s")["error"]["code"], -32601);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn empty_input_request_retries_bounded() {
-    let upstream = Script::start(|asked| {
-        script::modern(asked).unwrap_or_else(|| {
-            script::answer(
-                asked,
-                r#"{"resultType":"input_required","inputRequests":{},"requestState":"s"}"#,
-            )
-        })
-    })
-    .await;
-    let mut config = GatewayConfig::default();
-    config.limits.rounds = 2;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let modern = Client::connect(site.address, Speaks::Modern).await;
-    assert_eq!(
-        modern.tool("up__t", json!({})).await["result"]["resultType"],
-        "input_required"
-    );
-    let before = upstream.asked_for("tools/call");
-    let legacy = Client::connect(site.address, Speaks::November).await;
-    assert_eq!(
-        failure(Speaks::November, &legacy.tool("up__t", json!({})).await).0,
-        "overloaded"
-    );
-    assert_eq!(upstream.asked_for("tools/call") - before, 3);
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::{
     client::{Client, Speaks},
-    script::{self, Act, Script},
+    servers::{Reply, legacy, scripted},
     world::{Eras, Site, http, http_again},
 };
 
@@ -175,10 +175,10 @@ async fn any_probe_error_means_legacy() {
     ];
     for (status, kind, body) in answers {
         let what = format!("{status} {kind} {body}");
-        let upstream = Script::start(move |asked| match asked.method() {
-            "server/discover" => Act::Answer(status, kind, body.clone()),
-            "tools/call" => script::answer(asked, r#"{"content":[{"type":"text","text":"legacy"}]}"#),
-            _ => script::legacy(asked).unwrap_or(Act::Answer(405, "text/plain", String::new())),
+        let upstream = scripted(move |request| match request.method() {
+            "server/discover" => Reply::new(status, kind, body.clone()),
+            "tools/call" => Reply::result(request, r#"{"content":[{"type":"text","text":"legacy"}]}"#),
+            _ => legacy(request).unwrap_or_else(|| Reply::status(405)),
         })
         .await;
         let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
@@ -187,7 +187,7 @@ async fn any_probe_error_means_legacy() {
             assert_eq!(client.text("up__t", json!({})).await, "legacy", "{what}");
         }
         assert_eq!(
-            upstream.asked_for("server/discover"),
+            upstream.count_of("server/discover"),
             1,
             "{what}: the answer is remembered"
         );
@@ -266,10 +266,10 @@ async fn era_change_is_detected() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessionless_server_works() {
-    let upstream = Script::start(|asked| match asked.method() {
-        "server/discover" => Act::Answer(400, "text/plain", String::new()),
-        "tools/call" => script::answer(asked, r#"{"content":[{"type":"text","text":"stateless"}]}"#),
-        _ => script::legacy(asked).unwrap_or(Act::Answer(405, "text/plain", String::new())),
+    let upstream = scripted(|request| match request.method() {
+        "server/discover" => Reply::status(400),
+        "tools/call" => Reply::result(request, r#"{"content":[{"type":"text","text":"stateless"}]}"#),
+        _ => legacy(request).unwrap_or_else(|| Reply::status(405)),
     })
     .await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
@@ -282,9 +282,9 @@ async fn sessionless_server_works() {
     }
     assert!(
         !upstream
-            .asked()
+            .requests()
             .iter()
-            .any(|asked| asked.head.contains("mcp-session-id") || asked.verb == "DELETE")
+            .any(|request| request.head.contains("mcp-session-id") || request.verb == "DELETE")
     );
 }
 
@@ -292,11 +292,11 @@ async fn sessionless_server_works() {
 async fn failed_handshake_is_retried() {
     let well = Arc::new(AtomicBool::new(false));
     let is_well = well.clone();
-    let upstream = Script::start(move |asked| match asked.method() {
-        "server/discover" => Act::Answer(404, "text/plain", String::new()),
-        "initialize" if !is_well.load(Ordering::Relaxed) => Act::Answer(500, "text/plain", "not yet".into()),
-        "tools/call" => script::answer(asked, r#"{"content":[{"type":"text","text":"up"}]}"#),
-        _ => script::legacy(asked).unwrap_or(Act::Answer(405, "text/plain", String::new())),
+    let upstream = scripted(move |request| match request.method() {
+        "server/discover" => Reply::status(404),
+        "initialize" if !is_well.load(Ordering::Relaxed) => Reply::new(500, "text/plain", "not yet"),
+        "tools/call" => Reply::result(request, r#"{"content":[{"type":"text","text":"up"}]}"#),
+        _ => legacy(request).unwrap_or_else(|| Reply::status(405)),
     })
     .await;
     let site = Site::of([("up", Upstream::http(upstream.url()))]).await;

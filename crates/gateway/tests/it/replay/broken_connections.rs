@@ -12,7 +12,7 @@ use crate::support::{
     DEADLINE,
     client::{Client, Speaks},
     raw::{Event, Incoming},
-    talker::Talker,
+    servers::streaming::StreamingServer,
     world::{Site, replicas},
 };
 
@@ -92,24 +92,24 @@ impl Follower<'_> {
 const STEPS: u64 = 60;
 const BREAKS: usize = 100;
 
-async fn breaks(places: &[&Client], talker: &Talker, seed: u64) {
+async fn breaks(places: &[&Client], server: &StreamingServer, seed: u64) {
     let mut random = Random(seed);
-    let (mut breaks, mut number) = (0, talker.count());
+    let (mut breaks, mut number) = (0, server.calls());
     while breaks < BREAKS {
         let request = format!("{}", 100 + number);
         let post = places[0].call_with(&request, "up__t", "{}", r#""progressToken":"p""#);
         let begun = places[0].begin_unanswered(&post).await;
-        let talk = talker.call(number).await;
+        let streamed = server.call(number).await;
         number += 1;
         let said = format!("answer {number}");
         let saying = async {
             for step in 1..=STEPS {
-                talk.progress(step);
+                streamed.send_progress(step);
                 if step % 7 == 0 {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             }
-            talk.answer(&said);
+            streamed.respond(&said);
         };
         let mut follower = Follower {
             places: places.to_vec(),
@@ -136,20 +136,20 @@ async fn breaks(places: &[&Client], talker: &Talker, seed: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hundred_breaks_lose_nothing() {
     for is_modern in [false, true] {
-        let talker = Talker::start(is_modern).await;
-        let site = Site::of([("up", Upstream::http(talker.url()))]).await;
+        let server = StreamingServer::start(is_modern).await;
+        let site = Site::of([("up", Upstream::http(server.url()))]).await;
         let client = Client::connect(site.address, Speaks::November).await;
-        breaks(&[&client], &talker, 7).await;
-        assert_eq!(talker.cancels(), 0);
+        breaks(&[&client], &server, 7).await;
+        assert_eq!(server.cancelled(), 0);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn breaks_across_replicas_lose_nothing() {
-    let talker = Talker::start(false).await;
-    let sites = replicas(&[("up", &talker.url())], ServerRequestPolicy::default(), |_| {}).await;
+    let server = StreamingServer::start(false).await;
+    let sites = replicas(&[("up", &server.url())], ServerRequestPolicy::default(), |_| {}).await;
     let client = Client::connect(sites[0].address, Speaks::November).await;
     let there = client.at(sites[1].address);
-    breaks(&[&client, &there], &talker, 11).await;
-    assert_eq!(talker.cancels(), 0);
+    breaks(&[&client, &there], &server, 11).await;
+    assert_eq!(server.cancelled(), 0);
 }

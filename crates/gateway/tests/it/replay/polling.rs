@@ -5,31 +5,31 @@ use portolan_gateway::McpGateway;
 use serde_json::json;
 
 use crate::support::{
-    asker::{Asker, Seen},
     client::{Client, Speaks},
     eventually,
     raw::Event,
+    servers::requesting::RequestingServer,
     world::{Site, parts, publish_asking},
 };
 
-async fn site(asker: &Asker) -> Site {
+async fn site(server: &RequestingServer) -> Site {
     let site = Site::serve(McpGateway::new(parts())).await;
     publish_asking(
         &site.gateway,
         "default",
-        &[("up", &asker.url())],
+        &[("up", &server.url())],
         ServerRequestPolicy::ALL,
     )
     .await;
     site
 }
 
-const ARGUMENTS: &str = r#"{"tag":"t","polls":true,"progress":true,"questions":0,"rounds":0}"#;
+const ARGUMENTS: &str = r#"{"tag":"t","polls":true,"progress":true,"requests":0,"rounds":0}"#;
 
 #[tokio::test]
 async fn polling_client_gets_retry() {
-    let asker = Asker::resumable().await;
-    let site = site(&asker).await;
+    let server = RequestingServer::resumable().await;
+    let site = site(&server).await;
     let client = Client::connect(site.address, Speaks::November).await;
     let post = client.call_with("1", "up__ask", ARGUMENTS, r#""progressToken":"p""#);
     let mut incoming = client.begin(&post).await;
@@ -54,13 +54,13 @@ async fn polling_client_gets_retry() {
         texts.push(event);
     }
     assert!(texts.last().expect("an answer").contains(r#""text":"t:""#), "{texts:?}");
-    assert_eq!(Seen::count(&asker.seen.calls), 1);
+    assert_eq!(server.calls(), 1);
 }
 
 #[tokio::test]
 async fn older_client_stream_stays_open() {
-    let asker = Asker::resumable().await;
-    let site = site(&asker).await;
+    let server = RequestingServer::resumable().await;
+    let site = site(&server).await;
     for speaks in [Speaks::March, Speaks::June] {
         let client = Client::connect(site.address, speaks).await;
         let post = client.call_with("1", "up__ask", ARGUMENTS, r#""progressToken":"p""#);
@@ -75,15 +75,15 @@ async fn older_client_stream_stays_open() {
             "{events:?}"
         );
     }
-    assert!(Seen::count(&asker.seen.resumed) >= 2);
+    assert!(server.resumed() >= 2);
 }
 
 #[tokio::test]
 async fn absent_client_keeps_call_running() {
-    let asker = Asker::resumable().await;
-    let site = site(&asker).await;
+    let server = RequestingServer::resumable().await;
+    let site = site(&server).await;
     let client = Client::able(site.address, Speaks::November, r#"{"elicitation":{}}"#).await;
-    let arguments = json!({"tag": "t", "polls": true, "questions": 1});
+    let arguments = json!({"tag": "t", "polls": true, "requests": 1});
     let mut incoming = client.begin(&client.call("1", "up__ask", &arguments.to_string())).await;
     let mut last = None;
     while let Some(event) = incoming.whole_event().await.expect("a proper end") {

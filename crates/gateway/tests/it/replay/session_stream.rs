@@ -11,7 +11,7 @@ use crate::support::{
     client::{Client, Speaks},
     eventually,
     raw::{Event, Incoming},
-    teller::Teller,
+    servers::notifying::NotifyingServer,
     world::{Site, replicas},
 };
 
@@ -19,14 +19,14 @@ const SHORT: Duration = Duration::from_millis(300);
 const LISTS: [&str; 3] = ["prompts", "resources", "tools"];
 
 /// A session that has subscribed to so many resources, and its stream.
-async fn subscribed(teller: &Teller, site: &Site, speaks: Speaks, uris: &[&str]) -> (Client, Incoming) {
+async fn subscribed(server: &NotifyingServer, site: &Site, speaks: Speaks, uris: &[&str]) -> (Client, Incoming) {
     let client = Client::connect(site.address, speaks).await;
     for uri in uris {
         let answer = client.ask("resources/subscribe", &format!(r#""uri":"{uri}""#)).await;
         assert_eq!(answer.code(), 0, "{answer:?}");
     }
     let stream = client.stream().await;
-    teller.is_listened_to().await;
+    server.wait_for_stream().await;
     (client, stream)
 }
 
@@ -50,13 +50,13 @@ async fn told(stream: &mut Incoming, uri: &str) -> String {
 
 #[tokio::test]
 async fn lost_notification_is_replayed() {
-    let teller = Teller::start(true).await;
-    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+    let server = NotifyingServer::start(true).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
     for speaks in [Speaks::March, Speaks::June, Speaks::November] {
-        let (client, mut stream) = subscribed(&teller, &site, speaks, &["file:///a", "file:///b"]).await;
-        eventually("told", || teller.updated("file:///a") > 0).await;
+        let (client, mut stream) = subscribed(&server, &site, speaks, &["file:///a", "file:///b"]).await;
+        eventually("told", || server.resource_updated("file:///a") > 0).await;
         let first = told(&mut stream, "file:///a").await;
-        teller.updated("file:///b");
+        server.resource_updated("file:///b");
         let second = told(&mut stream, "file:///b").await;
         for (last, lost) in [(&first, true), (&second, false), (&first, true)] {
             // Its connection is open still, and the next one takes its place.
@@ -72,7 +72,7 @@ async fn lost_notification_is_replayed() {
             assert!(again.is_silent(SHORT).await, "nothing else was lost");
             stream = again;
         }
-        teller.updated("file:///a");
+        server.resource_updated("file:///a");
         told(&mut stream, "file:///a").await;
         assert_eq!(client.delete().await.status(), 204);
     }
@@ -80,45 +80,45 @@ async fn lost_notification_is_replayed() {
 
 #[tokio::test]
 async fn stream_is_primed_with_id() {
-    let teller = Teller::start(true).await;
-    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
-    let (client, mut stream) = subscribed(&teller, &site, Speaks::November, &["file:///a"]).await;
+    let server = NotifyingServer::start(true).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    let (client, mut stream) = subscribed(&server, &site, Speaks::November, &["file:///a"]).await;
     let primed = stream.whole_event().await.expect("whole").expect("an event");
     assert_eq!((primed.data.as_str(), primed.retry), ("", Some(1000)));
-    eventually("told", || teller.updated("file:///a") > 0).await;
+    eventually("told", || server.resource_updated("file:///a") > 0).await;
     told(&mut stream, "file:///a").await;
     let mut again = client.take_up(&primed.id.expect("an id")).await;
     told(&mut again, "file:///a").await;
-    let (_, mut stream) = subscribed(&teller, &site, Speaks::June, &["file:///a"]).await;
-    eventually("told", || teller.updated("file:///a") > 0).await;
+    let (_, mut stream) = subscribed(&server, &site, Speaks::June, &["file:///a"]).await;
+    eventually("told", || server.resource_updated("file:///a") > 0).await;
     let event = stream.whole_event().await.expect("whole").expect("an event");
     assert!(!event.data.is_empty(), "{event:?}");
 }
 
 #[tokio::test]
 async fn other_stream_events_not_replayed() {
-    let teller = Teller::start(true).await;
-    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
-    let (client, mut first) = subscribed(&teller, &site, Speaks::November, &["file:///a", "file:///b"]).await;
-    teller.updated("file:///a");
+    let server = NotifyingServer::start(true).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    let (client, mut first) = subscribed(&server, &site, Speaks::November, &["file:///a", "file:///b"]).await;
+    server.resource_updated("file:///a");
     let last = told(&mut first, "file:///a").await;
     let mut second = client.stream().await;
-    teller.updated("file:///b");
+    server.resource_updated("file:///b");
     told(&mut second, "file:///b").await;
     drop(first);
     eventually("it is closed", || site.gateway.stream_count() == 1).await;
     let mut again = client.take_up(&last).await;
     assert!(again.is_silent(SHORT).await);
-    teller.updated("file:///b");
+    server.resource_updated("file:///b");
     told(&mut again, "file:///b").await;
     assert!(second.is_silent(SHORT).await, "the newest is told");
 }
 
 #[tokio::test]
 async fn repeated_resume_uses_one_slot() {
-    let teller = Teller::start(true).await;
-    let site = Site::of([("up", Upstream::http(teller.url()))]).await;
-    let (client, mut stream) = subscribed(&teller, &site, Speaks::November, &[]).await;
+    let server = NotifyingServer::start(true).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    let (client, mut stream) = subscribed(&server, &site, Speaks::November, &[]).await;
     let mut broken = Vec::new();
     for _ in 0..20 {
         let primed = stream.whole_event().await.expect("whole").expect("an event");
@@ -132,10 +132,10 @@ async fn repeated_resume_uses_one_slot() {
 
 #[tokio::test]
 async fn unknown_gap_reports_all_changed() {
-    let teller = Teller::start(false).await;
-    let sites = replicas(&[("up", &teller.url())], ServerRequestPolicy::default(), |_| {}).await;
-    let (client, mut stream) = subscribed(&teller, &sites[0], Speaks::November, &["file:///a"]).await;
-    eventually("told", || teller.updated("file:///a") > 0).await;
+    let server = NotifyingServer::start(false).await;
+    let sites = replicas(&[("up", &server.url())], ServerRequestPolicy::default(), |_| {}).await;
+    let (client, mut stream) = subscribed(&server, &sites[0], Speaks::November, &["file:///a"]).await;
+    eventually("told", || server.resource_updated("file:///a") > 0).await;
     let last = told(&mut stream, "file:///a").await;
     drop(stream);
     let there = client.at(sites[1].address);
@@ -153,9 +153,9 @@ async fn unknown_gap_reports_all_changed() {
     changed.sort();
     assert_eq!(changed, LISTS.map(|list| format!("notifications/{list}/list_changed")));
     eventually("both replicas have subscribed", || {
-        teller.asked("resources/subscribe").len() == 2
+        server.params_of("resources/subscribe").len() == 2
     })
     .await;
-    teller.updated("file:///a");
+    server.resource_updated("file:///a");
     told(&mut again, "file:///a").await;
 }

@@ -1,10 +1,7 @@
 //! Streams that are taken up again, and all that a session has beside them: other replicas, questions, cancellations, its
 //! end.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use portolan_core::{AuditEvent, AuditSink, ServerRequestPolicy};
 use portolan_gateway::{McpGateway, Upstream};
@@ -13,11 +10,11 @@ use tokio::time::timeout;
 
 use crate::support::{
     DEADLINE,
-    asker::{Asker, Seen},
     client::{Client, Post, Speaks},
     eventually,
     raw::{Event, Incoming},
-    talker::{Talk, Talker},
+    servers::requesting::RequestingServer,
+    servers::streaming::{StreamedCall, StreamingServer},
     world::{Site, parts, publish, publish_asking, replicas},
 };
 
@@ -42,24 +39,24 @@ fn id(event: &Event) -> &str {
 }
 
 /// A call that has said something, whose client has gone away then.
-async fn left(client: &Client, talker: &Talker, request: &str) -> (Talk, Event) {
-    let number = talker.count();
+async fn left(client: &Client, server: &StreamingServer, request: &str) -> (StreamedCall, Event) {
+    let number = server.calls();
     let begun = client.begin_unanswered(&call(client, request)).await;
-    let talk = talker.call(number).await;
-    talk.progress(1);
+    let streamed = server.call(number).await;
+    streamed.send_progress(1);
     let event = next(&mut begun.incoming().await).await;
-    (talk, event)
+    (streamed, event)
 }
 
 #[tokio::test]
 async fn stream_resumes_at_other_replica() {
-    let talker = Talker::start(false).await;
-    let sites = replicas(&[("up", &talker.url())], ServerRequestPolicy::default(), |_| {}).await;
+    let server = StreamingServer::start(false).await;
+    let sites = replicas(&[("up", &server.url())], ServerRequestPolicy::default(), |_| {}).await;
     for speaks in [Speaks::March, Speaks::November] {
         let client = Client::connect(sites[0].address, speaks).await;
         let there = client.at(sites[1].address);
-        let (talk, event) = left(&client, &talker, "1").await;
-        talk.progress(2);
+        let (streamed, event) = left(&client, &server, "1").await;
+        streamed.send_progress(2);
         let mut again = there.take_up(id(&event)).await;
         assert_eq!(
             (again.head.status, again.head.get("content-type")),
@@ -67,10 +64,10 @@ async fn stream_resumes_at_other_replica() {
         );
         let second = next(&mut again).await;
         assert_eq!(second.json()["params"]["progress"], 2);
-        talk.progress(3);
+        streamed.send_progress(3);
         assert_eq!(next(&mut again).await.json()["params"]["progress"], 3, "it goes on");
         drop(again);
-        talk.answer("done");
+        streamed.respond("done");
         let mut again = there.take_up(id(&second)).await;
         assert_eq!(next(&mut again).await.json()["params"]["progress"], 3);
         let answer = next(&mut again).await;
@@ -82,10 +79,10 @@ async fn stream_resumes_at_other_replica() {
 
 #[tokio::test]
 async fn lost_replica_is_reported() {
-    let talker = Talker::start(false).await;
-    let [first, second] = replicas(&[("up", &talker.url())], ServerRequestPolicy::default(), |_| {}).await;
+    let server = StreamingServer::start(false).await;
+    let [first, second] = replicas(&[("up", &server.url())], ServerRequestPolicy::default(), |_| {}).await;
     let client = Client::connect(first.address, Speaks::November).await;
-    let (_talk, event) = left(&client, &talker, "1").await;
+    let (_talk, event) = left(&client, &server, "1").await;
     drop(first);
     let there = client.at(second.address);
     let mut again = there.take_up(id(&event)).await;
@@ -100,12 +97,16 @@ async fn lost_replica_is_reported() {
 
 #[tokio::test]
 async fn server_requests_survive_break() {
-    for asker in [Asker::legacy().await, Asker::modern().await, Asker::resumable().await] {
-        let sites = replicas(&[("up", &asker.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    for server in [
+        RequestingServer::legacy().await,
+        RequestingServer::modern().await,
+        RequestingServer::resumable().await,
+    ] {
+        let sites = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
         for speaks in [Speaks::June, Speaks::November] {
             let client = Client::able(sites[0].address, speaks, r#"{"elicitation":{}}"#).await;
             let there = client.at(sites[1].address);
-            let arguments = r#"{"tag":"t","questions":2,"rounds":2,"progress":true}"#;
+            let arguments = r#"{"tag":"t","requests":2,"rounds":2,"progress":true}"#;
             let post = client.call_with("1", "up__ask", arguments, r#""progressToken":"p""#);
             let mut incoming = client.begin(&post).await;
             let mut answered = 0;
@@ -133,8 +134,8 @@ async fn server_requests_survive_break() {
             assert_eq!(answer["result"]["content"][0]["text"], "t:t,t,t,t", "{speaks:?}");
             assert_eq!(answered, 4);
         }
-        assert_eq!(asker.seen.calls.load(Ordering::Relaxed), 2, "no call was made again");
-        assert_eq!(Seen::count(&asker.seen.odd), 0);
+        assert_eq!(server.calls(), 2, "no call was made again");
+        assert_eq!(server.unexpected_responses(), 0);
         let open = || sites.iter().map(|site| site.gateway.question_count()).sum::<usize>();
         eventually("nothing waits", || open() == 0).await;
     }
@@ -142,12 +143,12 @@ async fn server_requests_survive_break() {
 
 #[tokio::test]
 async fn server_request_waits_for_client() {
-    for asker in [Asker::legacy().await, Asker::modern().await] {
+    for server in [RequestingServer::legacy().await, RequestingServer::modern().await] {
         let site = Site::serve(McpGateway::new(parts())).await;
         publish_asking(
             &site.gateway,
             "default",
-            &[("up", &asker.url())],
+            &[("up", &server.url())],
             ServerRequestPolicy::ALL,
         )
         .await;
@@ -168,39 +169,39 @@ async fn server_request_waits_for_client() {
 
 #[tokio::test]
 async fn absent_client_call_is_cancelled() {
-    let talker = Talker::start(false).await;
-    let site = Site::of([("up", Upstream::http(talker.url()))]).await;
+    let server = StreamingServer::start(false).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
     let client = Client::connect(site.address, Speaks::November).await;
-    let (talk, event) = left(&client, &talker, "1").await;
+    let (streamed, event) = left(&client, &server, "1").await;
     assert_eq!(client.cancel("1").await.status(), 202);
-    eventually("the server is told", || talker.cancels() == 1).await;
-    eventually("its stream is left", || talk.is_left()).await;
+    eventually("the server is told", || server.cancelled() == 1).await;
+    eventually("its stream is left", || streamed.is_closed()).await;
     site.gateway.drain(DEADLINE).await;
     assert_eq!(
         client.take_up(id(&event)).await.head.status,
         405,
         "to a call that was cancelled there is nothing to say"
     );
-    let (talk, event) = left(&client, &talker, "2").await;
+    let (streamed, event) = left(&client, &server, "2").await;
     let mut again = client.take_up(id(&event)).await;
     client.cancel("2").await;
     assert_eq!(again.event().await.expect("a proper end"), None);
-    eventually("its stream is left", || talk.is_left()).await;
+    eventually("its stream is left", || streamed.is_closed()).await;
 }
 
 #[tokio::test]
 async fn ended_session_drops_streams() {
-    let talker = Talker::start(false).await;
-    let site = Site::of([("up", Upstream::http(talker.url()))]).await;
+    let server = StreamingServer::start(false).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
     let client = Client::connect(site.address, Speaks::November).await;
-    let (talk, event) = left(&client, &talker, "1").await;
-    let (ended, _) = left(&client, &talker, "2").await;
-    ended.answer("done");
-    eventually("the stream is over", || ended.is_left()).await;
+    let (streamed, event) = left(&client, &server, "1").await;
+    let (ended, _) = left(&client, &server, "2").await;
+    ended.respond("done");
+    eventually("the stream is over", || ended.is_closed()).await;
     assert_eq!(site.gateway.replay_count(), 2);
     assert_eq!(client.delete().await.status(), 204);
     assert_eq!(site.gateway.replay_count(), 0);
-    eventually("the call is cancelled", || talk.is_left()).await;
+    eventually("the call is cancelled", || streamed.is_closed()).await;
     assert_eq!(client.take_up(id(&event)).await.head.status, 404);
     site.gateway.drain(DEADLINE).await;
     assert_eq!(site.gateway.replay_count(), 0);
@@ -215,36 +216,36 @@ impl AuditSink for Deaf {
 
 #[tokio::test]
 async fn dropped_gateway_leaves_nothing() {
-    let talker = Talker::start(false).await;
+    let server = StreamingServer::start(false).await;
     let deaf: Arc<dyn AuditSink> = Arc::new(Deaf);
     let mut parts = parts();
     parts.audit = deaf.clone();
     let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &talker.url())]).await;
+    publish(&site.gateway, "default", &[("up", &server.url())]).await;
     let client = Client::connect(site.address, Speaks::November).await;
-    let (running, _) = left(&client, &talker, "1").await;
-    let (ended, event) = left(&client, &talker, "2").await;
-    ended.answer("done");
+    let (running, _) = left(&client, &server, "1").await;
+    let (ended, event) = left(&client, &server, "2").await;
+    ended.respond("done");
     assert_eq!(
         next(&mut client.take_up(id(&event)).await).await.json()["result"]["content"][0]["text"],
         "done"
     );
     drop(site);
-    running.answer("done");
+    running.respond("done");
     eventually("nobody holds a part of it", || Arc::strong_count(&deaf) == 1).await;
 }
 
 #[tokio::test]
 async fn draining_gateway_still_replays() {
-    let talker = Talker::start(false).await;
-    let site = Site::of([("up", Upstream::http(talker.url()))]).await;
+    let server = StreamingServer::start(false).await;
+    let site = Site::of([("up", Upstream::http(server.url()))]).await;
     let client = Client::connect(site.address, Speaks::November).await;
-    let (talk, event) = left(&client, &talker, "1").await;
+    let (streamed, event) = left(&client, &server, "1").await;
     let gateway = site.gateway.clone();
     let draining = tokio::spawn(async move { gateway.drain(DEADLINE).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!draining.is_finished(), "the call goes on");
-    talk.answer("done");
+    streamed.respond("done");
     draining.await.expect("drained");
     let answer: Value = next(&mut client.take_up(id(&event)).await).await.json();
     assert_eq!(answer["result"]["content"][0]["text"], "done");

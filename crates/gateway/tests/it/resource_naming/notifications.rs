@@ -10,7 +10,7 @@ use super::named;
 use crate::support::{
     client::{Client, Speaks},
     eventually,
-    teller::Teller,
+    servers::notifying::NotifyingServer,
     world::{Site, gateway_name, parts, routes},
 };
 
@@ -19,7 +19,10 @@ const SHORT: Duration = Duration::from_millis(300);
 #[tokio::test]
 async fn listen_uses_prefixed_uris() {
     for modern in [false, true] {
-        let (a, b) = (Teller::start(modern).await, Teller::start(!modern).await);
+        let (a, b) = (
+            NotifyingServer::start(modern).await,
+            NotifyingServer::start(!modern).await,
+        );
         let site = named(&a.url(), &b.url(), |builder| builder).await;
         let client = Client::connect(site.address, Speaks::Modern).await;
         client.tools().await;
@@ -35,7 +38,7 @@ async fn listen_uses_prefixed_uris() {
             (&b, "file:///a", accepted[1]),
             (&b, "ui://x", accepted[2]),
         ] {
-            eventually("told", || server.updated(own) > 0).await;
+            eventually("told", || server.resource_updated(own) > 0).await;
             let event = stream.json().await;
             assert_eq!(event["method"], "notifications/resources/updated");
             let expected = json!({"uri": uri, "_meta": {"io.modelcontextprotocol/subscriptionId": 7}});
@@ -43,7 +46,7 @@ async fn listen_uses_prefixed_uris() {
         }
         a.tools_changed();
         assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
-        a.updated("ui://x");
+        a.resource_updated("ui://x");
         assert!(stream.is_silent(SHORT).await, "it is another server's");
     }
 }
@@ -52,18 +55,21 @@ async fn listen_uses_prefixed_uris() {
 async fn session_subscribes_by_prefixed_uri() {
     for modern in [false, true] {
         for speaks in [Speaks::June, Speaks::November] {
-            let (a, b) = (Teller::start(modern).await, Teller::start(!modern).await);
+            let (a, b) = (
+                NotifyingServer::start(modern).await,
+                NotifyingServer::start(!modern).await,
+            );
             let site = named(&a.url(), &b.url(), |builder| builder).await;
             let client = Client::connect(site.address, speaks).await;
             client.tools().await;
             let mut stream = client.stream().await;
-            a.is_listened_to().await;
-            b.is_listened_to().await;
+            a.wait_for_stream().await;
+            b.wait_for_stream().await;
             let uri = r#""uri":"mcp+b+file:///a""#;
             assert_eq!(client.ask("resources/subscribe", uri).await.json()["result"], json!({}));
             assert_eq!((a.subscribed(), b.subscribed()), (vec![], vec!["file:///a".to_owned()]));
-            a.updated("file:///a");
-            eventually("told", || b.updated("file:///a") > 0).await;
+            a.resource_updated("file:///a");
+            eventually("told", || b.resource_updated("file:///a") > 0).await;
             assert_eq!(stream.json().await["params"], json!({"uri": "mcp+b+file:///a"}));
             for unknown in ["mcp+b+file:///unknown", "mcp+c+file:///a", "file:///a"] {
                 let refused = client
@@ -90,9 +96,9 @@ async fn session_subscribes_by_prefixed_uri() {
 
 #[tokio::test]
 async fn naming_change_applies_to_notifications() {
-    let teller = Teller::start(true).await;
+    let server = NotifyingServer::start(true).await;
     let site = Site::serve(McpGateway::new(parts())).await;
-    let routes = routes(&[("a", &teller.url())], ServerRequestPolicy::default());
+    let routes = routes(&[("a", &server.url())], ServerRequestPolicy::default());
     let publish = async |uris| {
         let mut spec = GatewaySpec::new(gateway_name("default"));
         spec.resource_naming = uris;
@@ -108,7 +114,7 @@ async fn naming_change_applies_to_notifications() {
         assert_eq!(answer.json()["result"], json!({}), "{uri}");
     };
     subscribe("file:///a").await;
-    eventually("told", || teller.updated("file:///a") > 0).await;
+    eventually("told", || server.resource_updated("file:///a") > 0).await;
     assert_eq!(stream.json().await["params"]["uri"], "file:///a");
     publish(ResourceNaming::Prefix).await;
     let mut told = Vec::new();
@@ -120,6 +126,6 @@ async fn naming_change_applies_to_notifications() {
             .all(|method| method.as_str().is_some_and(|method| method.ends_with("list_changed")))
     );
     subscribe("mcp+a+file:///a").await;
-    eventually("told", || teller.updated("file:///a") > 0).await;
+    eventually("told", || server.resource_updated("file:///a") > 0).await;
     assert_eq!(stream.json().await["params"]["uri"], "mcp+a+file:///a");
 }

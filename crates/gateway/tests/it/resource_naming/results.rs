@@ -3,12 +3,11 @@
 use portolan_core::{ResourceNaming, ServerRequestPolicy};
 use portolan_gateway::{GatewayConfig, Upstream};
 use serde_json::{Value, json};
-use tokio::sync::mpsc::unbounded_channel;
 
 use crate::support::{
     client::{Client, Speaks},
-    library::library,
-    script::{Act, Asked, Script, answer, legacy, modern},
+    servers::resources::resource_server,
+    servers::{Reply, Request, ScriptedServer, legacy, modern, scripted},
     world::Site,
 };
 
@@ -35,7 +34,7 @@ async fn only_resource_uris_change() {
         } else {
             given.replace(r#""resultType":"complete","#, "")
         };
-        let upstream = library(is_modern, "a", given).await;
+        let upstream = resource_server(is_modern, "a", given).await;
         let site = prefixed(&upstream.url(), GatewayConfig::default()).await;
         for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
             let client = Client::connect(site.address, speaks).await;
@@ -68,18 +67,18 @@ enum Shape {
 }
 
 /// A server that answers calls with `result`.
-async fn giving(is_modern: bool, shape: Shape, result: String) -> Script {
-    Script::start(move |asked: &Asked| {
-        let known = if is_modern { modern(asked) } else { legacy(asked) };
+async fn giving(is_modern: bool, shape: Shape, result: String) -> ScriptedServer {
+    scripted(move |request: &Request| {
+        let known = if is_modern { modern(request) } else { legacy(request) };
         if let Some(act) = known {
             return act;
         }
-        if asked.method() != "tools/call" {
-            return answer(asked, "{}");
+        if request.method() != "tools/call" {
+            return Reply::result(request, "{}");
         }
-        let message = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, asked.id());
+        let message = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, request.id());
         match shape {
-            Shape::Json => Act::Answer(200, "application/json", message),
+            Shape::Json => Reply::new(200, "application/json", message),
             Shape::Chunks(size) => {
                 let mut text = String::from(
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -91,15 +90,15 @@ async fn giving(is_modern: bool, shape: Shape, result: String) -> Script {
                     text.extend_from_slice(b"\r\n");
                 }
                 text.extend_from_slice(b"0\r\n\r\n");
-                Act::RawThenClose(text)
+                Reply::Raw(text)
             }
             Shape::Events(size) => {
-                let (out, pieces) = unbounded_channel();
+                let (events, reply) = Reply::events();
                 let event: Vec<char> = format!("data: {message}\n\n").chars().collect();
                 for piece in event.chunks(size) {
-                    out.send(piece.iter().collect()).expect("open");
+                    events.send_raw(piece.iter().collect::<String>());
                 }
-                Act::Stream(pieces)
+                reply
             }
         }
     })
@@ -191,15 +190,15 @@ async fn damaged_result_is_failure() {
 }
 
 /// A modern server that wants to know its client's roots before it answers.
-async fn curious() -> Script {
-    Script::start(|asked: &Asked| {
-        let given = match &asked.body["params"]["inputResponses"] {
+async fn curious() -> ScriptedServer {
+    scripted(|request: &Request| {
+        let given = match &request.body["params"]["inputResponses"] {
             Value::Null => {
                 r#"{"resultType":"input_required","inputRequests":{"r":{"method":"roots/list","params":{}}},"requestState":"s"}"#.to_owned()
             }
             _ => format!(r#"{{"resultType":"complete","content":{BEFORE}}}"#),
         };
-        modern(asked).unwrap_or_else(|| answer(asked, &given))
+        modern(request).unwrap_or_else(|| Reply::result(request, &given))
     })
     .await
 }
@@ -237,23 +236,23 @@ async fn client_uris_are_not_rewritten() {
             incoming.event().await.expect("no break").expect("an answer")
         };
         assert!(answer.contains(&format!(r#""content":{AFTER}"#)), "{answer}");
-        let last = upstream.asked().pop().expect("a request").body;
+        let last = upstream.requests().pop().expect("a request").body;
         assert_eq!(last["params"]["inputResponses"]["r"], roots);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn task_result_is_rewritten() {
-    let upstream = Script::start(|asked: &Asked| {
+    let upstream = scripted(|request: &Request| {
         let task =
             r#""taskId":"t1","createdAt":"2026-01-01T00:00:00Z","lastUpdatedAt":"2026-01-01T00:00:00Z","ttlMs":null"#;
-        let given = match asked.method() {
+        let given = match request.method() {
             "tools/call" => format!(r#"{{"resultType":"task","status":"working",{task}}}"#),
             _ => format!(
                 r#"{{"resultType":"complete","status":"completed",{task},"result":{{"content":{BEFORE},{OPAQUE}}}}}"#
             ),
         };
-        modern(asked).unwrap_or_else(|| answer(asked, &given))
+        modern(request).unwrap_or_else(|| Reply::result(request, &given))
     })
     .await;
     let site = prefixed(&upstream.url(), GatewayConfig::default()).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
-    script::{self, Act, Asked, Script},
+    servers::{Reply, Request, ScriptedServer, modern, scripted},
     world::{Site, parts, publish_asking},
 };
 
@@ -19,8 +19,8 @@ fn questions(size: usize) -> Value {
 }
 
 /// The answer to a call: questions first, and last that they are questions; a result for who brings answers.
-fn result(asked: &Asked, size: usize) -> String {
-    if asked.body["params"]["inputResponses"].is_object() {
+fn result(request: &Request, size: usize) -> String {
+    if request.body["params"]["inputResponses"].is_object() {
         return r#"{"resultType":"complete","content":[{"type":"text","text":"done"}]}"#.into();
     }
     let requests = questions(size);
@@ -29,23 +29,25 @@ fn result(asked: &Asked, size: usize) -> String {
     )
 }
 
-async fn server(size: usize, events: bool) -> Script {
-    Script::start(move |asked| {
-        script::modern(asked).unwrap_or_else(|| {
-            let result = result(asked, size);
+async fn server(size: usize, events: bool) -> ScriptedServer {
+    scripted(move |request| {
+        modern(request).unwrap_or_else(|| {
+            let result = result(request, size);
             if !events {
-                return script::answer(asked, &result);
+                return Reply::result(request, &result);
             }
-            let (out, pieces) = tokio::sync::mpsc::unbounded_channel();
-            let message = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, asked.id());
-            out.send(format!("data: {message}\n\n")).expect("open");
-            Act::Stream(pieces)
+            let (events, reply) = Reply::events();
+            events.send(format!(
+                r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#,
+                request.id()
+            ));
+            reply
         })
     })
     .await
 }
 
-async fn site(script: &Script, held: usize) -> Site {
+async fn site(script: &ScriptedServer, held: usize) -> Site {
     let mut parts = parts();
     parts.config.limits.held_bytes = held;
     let site = Site::serve(McpGateway::new(parts)).await;

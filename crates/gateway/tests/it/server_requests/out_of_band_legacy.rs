@@ -10,8 +10,8 @@ use crate::support::{
     client::{Client, Speaks},
     eventually,
     raw::{Connection, Incoming},
-    script::Asked,
-    teller::Teller,
+    servers::Request,
+    servers::notifying::NotifyingServer,
     world::{Site, parts, publish_asking},
 };
 
@@ -19,7 +19,7 @@ const ABLE: &str = r#"{"elicitation":{}}"#;
 
 /// A call that is under way at a server, and the stream of its client.
 struct Under {
-    teller: Teller,
+    server: NotifyingServer,
     site: Site,
     client: Client,
     stream: Incoming,
@@ -30,25 +30,19 @@ struct Under {
 
 impl Under {
     async fn way(asks: ServerRequestPolicy, abilities: &str) -> Self {
-        let teller = Teller::start(false).await;
+        let server = NotifyingServer::start(false).await;
         let site = Site::serve(McpGateway::new(parts())).await;
-        publish_asking(&site.gateway, "default", &[("up", &teller.url())], asks).await;
+        publish_asking(&site.gateway, "default", &[("up", &server.url())], asks).await;
         let client = Client::able(site.address, Speaks::November, abilities).await;
         client.tools().await;
         let stream = client.stream().await;
         let call = client
             .begin_unanswered(&client.call("1", "up__t", r#"{"hold":true}"#))
             .await;
-        eventually("the call is there", || teller.script.asked_for("tools/call") == 1).await;
-        let own = teller
-            .script
-            .asked()
-            .iter()
-            .find(|asked| asked.method() == "tools/call")
-            .and_then(session);
-        let own = own.expect("a session");
+        eventually("the call is there", || server.server.count_of("tools/call") == 1).await;
+        let own = server.call_session();
         Self {
-            teller,
+            server,
             site,
             client,
             stream,
@@ -59,7 +53,7 @@ impl Under {
 
     fn ask(&self, id: &Value, method: &str, params: &Value) {
         let question = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        assert!(self.teller.tell_one(&self.own, &question), "the stream is open");
+        assert!(self.server.send(&self.own, &question), "the stream is open");
     }
 
     async fn answer(&self, id: &Value) -> u16 {
@@ -68,23 +62,15 @@ impl Under {
     }
 
     /// What the server was told under its id of a question.
-    async fn told(&self, id: &Value) -> Asked {
+    async fn told(&self, id: &Value) -> Request {
         eventually("the server is told", || self.find(id).is_some()).await;
         self.find(id).expect("it was there")
     }
 
-    fn find(&self, id: &Value) -> Option<Asked> {
-        let mut asked = self.teller.script.asked().into_iter();
-        asked.find(|asked| asked.body["id"] == *id && asked.method().is_empty())
+    fn find(&self, id: &Value) -> Option<Request> {
+        let mut asked = self.server.server.requests().into_iter();
+        asked.find(|request| request.body["id"] == *id && request.method().is_empty())
     }
-}
-
-fn session(asked: &Asked) -> Option<String> {
-    let line = asked
-        .head
-        .lines()
-        .find_map(|line| line.strip_prefix("mcp-session-id: "));
-    line.map(str::to_owned)
 }
 
 fn form() -> Value {
@@ -95,12 +81,12 @@ fn form() -> Value {
 async fn get_stream_opens_before_call() {
     for _ in 0..5 {
         let under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
-        let asked = under.teller.script.asked();
-        let of = |wanted: &dyn Fn(&Asked) -> bool| {
-            let mine = |asked: &Asked| session(asked).as_deref() == Some(&under.own) && wanted(asked);
+        let asked = under.server.server.requests();
+        let of = |wanted: &dyn Fn(&Request) -> bool| {
+            let mine = |request: &Request| request.session() == Some(&under.own) && wanted(request);
             asked.iter().position(mine).expect("it was asked")
         };
-        assert!(of(&|asked| asked.verb == "GET") < of(&|asked| asked.method() == "tools/call"));
+        assert!(of(&|request| request.verb == "GET") < of(&|request| request.method() == "tools/call"));
     }
 }
 
@@ -125,7 +111,7 @@ async fn request_and_response_are_relayed() {
         assert_eq!(under.answer(&question["id"]).await, 202);
         let told = under.told(&theirs).await;
         assert_eq!(told.body["result"], form());
-        assert_eq!(session(&told).as_deref(), Some(&*under.own));
+        assert_eq!(told.session(), Some(&*under.own));
         assert_eq!(under.site.gateway.question_count(), 0);
         assert_eq!(under.answer(&question["id"]).await, 202, "late, and for nobody");
     }
@@ -156,7 +142,7 @@ async fn server_cancellation_reaches_client() {
     let question = under.stream.json().await;
     let cancelled =
         json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7, "reason": "enough"}});
-    assert!(under.teller.tell_one(&under.own, &cancelled));
+    assert!(under.server.send(&under.own, &cancelled));
     let told = under.stream.json().await;
     assert_eq!(told["method"], "notifications/cancelled");
     assert_eq!(told["params"], json!({"requestId": question["id"], "reason": "enough"}));

@@ -11,8 +11,8 @@ use crate::{
     support::{
         client::{Client, Post, Speaks},
         eventually,
-        jobs::{A_WHILE, Jobs, asks, done, working},
         raw::Incoming,
+        servers::tasks::{POLL_INTERVAL, TaskServer, completed, input_required, working},
         world::{Eras, Site, parts, publish_asking, replicas},
     },
 };
@@ -55,32 +55,32 @@ fn cause(message: &Value) -> &str {
 #[tokio::test]
 async fn task_is_driven_to_result() {
     for speaks in Speaks::ALL {
-        let jobs = Jobs::start(working()).await;
-        let site = site(&jobs.url()).await;
+        let server = TaskServer::start(working()).await;
+        let site = site(&server.url()).await;
         let client = Client::connect(site.address, speaks).await;
         let mut incoming = client.begin(&call(&client)).await;
-        eventually("it is asked for twice", || jobs.looks() >= 2).await;
-        jobs.plan().task = done("worked");
+        eventually("it is asked for twice", || server.polls() >= 2).await;
+        server.plan().task = completed("worked");
         let answer = next(&mut incoming).await;
         assert_eq!((&answer["id"], text(&answer)), (&json!(7), "worked"), "{speaks:?}");
         let typed = answer["result"].get("resultType").is_some();
         assert_eq!(typed, speaks.is_modern(), "{speaks:?}: {answer}");
         assert!(incoming.messages().await.expect("a clean end").is_empty());
-        let plan = jobs.plan();
+        let plan = server.plan();
         assert_eq!((plan.refusals, plan.executions), (1, 1), "{speaks:?}");
         drop(plan);
-        assert_eq!(jobs.cancels(), 0, "{speaks:?}");
+        assert_eq!(server.cancelled(), 0, "{speaks:?}");
     }
 }
 
 #[tokio::test]
 async fn modern_client_without_tasks_is_refused() {
-    let jobs = Jobs::start(working()).await;
-    let site = site_with(&jobs.url(), |config| config.drive_tasks = false).await;
+    let server = TaskServer::start(working()).await;
+    let site = site_with(&server.url(), |config| config.drive_tasks = false).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let answer = client.send(&call(&client)).await;
     assert_eq!((answer.status(), answer.code()), (400, -32021));
-    let plan = jobs.plan();
+    let plan = server.plan();
     assert_eq!((plan.refusals, plan.executions), (1, 0));
 }
 
@@ -88,11 +88,11 @@ async fn modern_client_without_tasks_is_refused() {
 async fn failed_task_fails_call() {
     for speaks in Speaks::ONE_OF_EACH {
         let error = json!({"code": -32603, "message": "it broke"});
-        let jobs = Jobs::start(json!({"status": "failed", "error": error})).await;
-        let site = site(&jobs.url()).await;
+        let server = TaskServer::start(json!({"status": "failed", "error": error})).await;
+        let site = site(&server.url()).await;
         let client = Client::connect(site.address, speaks).await;
         assert_eq!(client.tool("up__t", json!({})).await["error"], error, "{speaks:?}");
-        jobs.plan().task = json!({"status": "cancelled"});
+        server.plan().task = json!({"status": "cancelled"});
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(
             (cause(&answer), &answer["result"]["isError"]),
@@ -103,7 +103,7 @@ async fn failed_task_fails_call() {
             json!({"status": "asleep"}),
             json!({"status": "completed", "result": {"resultType": "input_required", "requestState": "x"}}),
         ] {
-            jobs.plan().task = odd.clone();
+            server.plan().task = odd.clone();
             let answer = client.tool("up__t", json!({})).await;
             assert_eq!(cause(&answer), "protocol", "{speaks:?}: {odd}");
         }
@@ -114,8 +114,8 @@ async fn failed_task_fails_call() {
 async fn driven_result_uris_are_prefixed() {
     let link = json!({"type": "resource_link", "name": "x", "uri": "file:///x"});
     let result = json!({"resultType": "complete", "content": [link]});
-    let jobs = Jobs::start(json!({"status": "completed", "result": result})).await;
-    let upstream = portolan_gateway::Upstream::http(jobs.url());
+    let server = TaskServer::start(json!({"status": "completed", "result": result})).await;
+    let upstream = portolan_gateway::Upstream::http(server.url());
     let site = Site::with([("up", upstream)], |builder| {
         builder.uris(portolan_core::ResourceNaming::Prefix)
     })
@@ -129,8 +129,8 @@ async fn driven_result_uris_are_prefixed() {
 
 #[tokio::test]
 async fn legacy_client_responds_across_replicas() {
-    let jobs = Jobs::start(asks(&["first", "second"])).await;
-    let [one, other] = replicas(&[("up", &jobs.url())], ServerRequestPolicy::ALL, |config| {
+    let server = TaskServer::start(input_required(&["first", "second"])).await;
+    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |config| {
         config.drive_tasks = true
     })
     .await;
@@ -143,7 +143,7 @@ async fn legacy_client_responds_across_replicas() {
         assert_eq!(question["method"], "elicitation/create");
         asked.push(question);
     }
-    jobs.plan().after_update = Some(asks(&["first", "third"]));
+    server.plan().after_update = Some(input_required(&["first", "third"]));
     for question in asked {
         let said = json!({"action": "accept", "content": {"name": question["params"]["message"]}});
         let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": said});
@@ -153,12 +153,12 @@ async fn legacy_client_responds_across_replicas() {
     let question = next(&mut incoming).await;
     assert_eq!(question["params"]["message"], "third");
     let refused = json!({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -1, "message": "no"}});
-    jobs.plan().after_update = Some(done("asked"));
+    server.plan().after_update = Some(completed("asked"));
     client.send(&client.bare(refused.to_string())).await;
     assert_eq!(text(&next(&mut incoming).await), "asked");
-    let plan = jobs.plan();
+    let plan = server.plan();
     assert_eq!(
-        plan.answers,
+        plan.responses,
         [
             json!({"first": {"action": "accept", "content": {"name": "first"}},
                 "second": {"action": "accept", "content": {"name": "second"}}}),
@@ -184,8 +184,8 @@ async fn modern(client: &Client, extra: &Value) -> Value {
 
 #[tokio::test]
 async fn modern_client_responds_across_replicas() {
-    let jobs = Jobs::start(asks(&["a", "b"])).await;
-    let [one, other] = replicas(&[("up", &jobs.url())], ServerRequestPolicy::ALL, |config| {
+    let server = TaskServer::start(input_required(&["a", "b"])).await;
+    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |config| {
         config.drive_tasks = true
     })
     .await;
@@ -197,49 +197,49 @@ async fn modern_client_responds_across_replicas() {
     assert_eq!(keys, ["a", "b"]);
     drop(one);
     // One answer is missing: it alone is asked again.
-    jobs.plan().after_update = Some(asks(&["a", "b"]));
+    server.plan().after_update = Some(input_required(&["a", "b"]));
     let said = json!({"action": "accept", "content": {"name": "x"}});
     let extra = json!({"requestState": asked["requestState"], "inputResponses": {"a": said, "b": 3}});
     let again = modern(&elsewhere, &extra).await["result"].clone();
     let keys: Vec<_> = again["inputRequests"].as_object().expect("questions").keys().collect();
     assert_eq!(keys, ["b"]);
-    jobs.plan().after_update = Some(done("asked"));
+    server.plan().after_update = Some(completed("asked"));
     let extra = json!({"requestState": again["requestState"], "inputResponses": {"b": said}});
     let bob = elsewhere.at(other.address).token("bob-token");
     let foreign = modern(&bob, &extra).await;
     assert_eq!(foreign["error"]["code"], -32602, "{foreign}");
     assert_eq!(text(&modern(&elsewhere, &extra).await), "asked");
-    let plan = jobs.plan();
-    assert_eq!(plan.answers, [json!({"a": said}), json!({"b": said})]);
+    let plan = server.plan();
+    assert_eq!(plan.responses, [json!({"a": said}), json!({"b": said})]);
     assert_eq!((plan.refusals, plan.executions), (1, 1));
     drop(plan);
-    assert_eq!(jobs.cancels(), 0);
+    assert_eq!(server.cancelled(), 0);
 }
 
 #[tokio::test]
 async fn task_requests_are_bounded() {
     for speaks in Speaks::ONE_OF_EACH {
-        let jobs = Jobs::start(asks(&["a"])).await;
-        let site = site_with(&jobs.url(), |config| config.limits.rounds = 0).await;
+        let server = TaskServer::start(input_required(&["a"])).await;
+        let site = site_with(&server.url(), |config| config.limits.rounds = 0).await;
         let unable = Client::connect(site.address, speaks).await;
         let able = Client::able(site.address, speaks, FORMS).await;
         assert_eq!(cause(&able.tool("up__t", json!({})).await), "overloaded", "{speaks:?}");
-        eventually("the task is cancelled", || jobs.cancels() == 1).await;
-        jobs.plan().task = asks(&["a"]);
+        eventually("the task is cancelled", || server.cancelled() == 1).await;
+        server.plan().task = input_required(&["a"]);
         let refused = unable.tool("up__t", json!({})).await;
         assert!(refused["result"]["isError"] == true, "{refused}");
-        eventually("this one too", || jobs.cancels() == 2).await;
+        eventually("this one too", || server.cancelled() == 2).await;
     }
 }
 
 #[tokio::test]
 async fn cancelled_call_cancels_task() {
     for speaks in Speaks::ONE_OF_EACH {
-        let jobs = Jobs::start(working()).await;
-        let site = site(&jobs.url()).await;
+        let server = TaskServer::start(working()).await;
+        let site = site(&server.url()).await;
         let client = Client::connect(site.address, speaks).await;
         let incoming = client.begin(&call(&client)).await;
-        eventually("it is asked for", || jobs.looks() >= 1).await;
+        eventually("it is asked for", || server.polls() >= 1).await;
         if speaks.is_modern() {
             drop(incoming);
         } else {
@@ -247,46 +247,49 @@ async fn cancelled_call_cancels_task() {
             let messages = incoming.messages().await.expect("a clean end");
             assert!(messages.is_empty(), "{messages:?}");
         }
-        eventually("the task is cancelled", || jobs.cancels() == 1).await;
-        let looks = jobs.looks();
-        tokio::time::sleep(A_WHILE).await;
-        assert!(jobs.looks() <= looks + 1, "nobody asks for it any more");
-        assert_eq!(jobs.plan().executions, 1);
+        eventually("the task is cancelled", || server.cancelled() == 1).await;
+        let polls = server.polls();
+        tokio::time::sleep(POLL_INTERVAL).await;
+        assert!(server.polls() <= polls + 1, "nobody asks for it any more");
+        assert_eq!(server.plan().executions, 1);
     }
 }
 
 #[tokio::test]
 async fn legacy_disconnect_keeps_task() {
-    let jobs = Jobs::start(working()).await;
-    let site = site(&jobs.url()).await;
+    let server = TaskServer::start(working()).await;
+    let site = site(&server.url()).await;
     let client = Client::connect(site.address, Speaks::November).await;
     let incoming = client.begin(&call(&client)).await;
-    eventually("it is asked for", || jobs.looks() >= 1).await;
+    eventually("it is asked for", || server.polls() >= 1).await;
     drop(incoming);
-    let looks = jobs.looks();
-    eventually("it is asked for all the same", || jobs.looks() >= looks + 3).await;
-    jobs.plan().task = done("for nobody");
+    let polls = server.polls();
+    eventually("it is asked for all the same", || server.polls() >= polls + 3).await;
+    server.plan().task = completed("for nobody");
     site.gateway.drain(Duration::from_secs(10)).await;
-    assert_eq!((jobs.cancels(), jobs.plan().executions), (0, 1));
+    assert_eq!((server.cancelled(), server.plan().executions), (0, 1));
 }
 
 #[tokio::test]
 async fn slow_task_is_cancelled() {
     for speaks in Speaks::ONE_OF_EACH {
-        let jobs = Jobs::start(working()).await;
-        let site = site_with(&jobs.url(), |config| config.timeouts.task = Duration::from_millis(300)).await;
+        let server = TaskServer::start(working()).await;
+        let site = site_with(&server.url(), |config| {
+            config.timeouts.task = Duration::from_millis(300)
+        })
+        .await;
         let client = Client::connect(site.address, speaks).await;
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(cause(&answer), "timeout", "{speaks:?}");
-        eventually("the task is cancelled", || jobs.cancels() == 1).await;
-        assert_eq!(jobs.plan().executions, 1);
+        eventually("the task is cancelled", || server.cancelled() == 1).await;
+        assert_eq!(server.plan().executions, 1);
     }
 }
 
 #[tokio::test]
 async fn late_client_finds_task_cancelled() {
-    let jobs = Jobs::start(asks(&["a"])).await;
-    let site = site_with(&jobs.url(), |config| config.timeouts.task = Duration::from_secs(1)).await;
+    let server = TaskServer::start(input_required(&["a"])).await;
+    let site = site_with(&server.url(), |config| config.timeouts.task = Duration::from_secs(1)).await;
     let client = Client::able(site.address, Speaks::Modern, FORMS).await;
     let asked = modern(&client, &json!({})).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
@@ -294,21 +297,21 @@ async fn late_client_finds_task_cancelled() {
     let said = json!({"a": {"action": "decline"}});
     let extra = json!({"requestState": asked["requestState"], "inputResponses": said});
     assert_eq!(cause(&modern(&client, &extra).await), "timeout");
-    eventually("the task is cancelled", || jobs.cancels() == 1).await;
-    assert_eq!(jobs.plan().executions, 1);
+    eventually("the task is cancelled", || server.cancelled() == 1).await;
+    assert_eq!(server.plan().executions, 1);
 }
 
 #[tokio::test]
 async fn poll_interval_is_bounded() {
     for (wished, at_least) in [(0, 100), (250, 250)] {
-        let jobs = Jobs::start(json!({"status": "working", "pollIntervalMs": wished})).await;
-        let site = site(&jobs.url()).await;
+        let server = TaskServer::start(json!({"status": "working", "pollIntervalMs": wished})).await;
+        let site = site(&server.url()).await;
         let client = Client::connect(site.address, Speaks::Modern).await;
         let incoming = client.begin(&call(&client)).await;
-        eventually("it is asked for", || jobs.looks() >= 4).await;
+        eventually("it is asked for", || server.polls() >= 4).await;
         drop(incoming);
-        let looks = jobs.plan().looks.clone();
-        for pair in looks.windows(2) {
+        let polls = server.plan().polls.clone();
+        for pair in polls.windows(2) {
             let between = pair[1] - pair[0];
             assert!(between >= Duration::from_millis(at_least), "{wished}: {between:?}");
         }
@@ -317,70 +320,70 @@ async fn poll_interval_is_bounded() {
 
 #[tokio::test]
 async fn failed_poll_is_retried() {
-    let jobs = Jobs::start(working()).await;
-    let site = site(&jobs.url()).await;
+    let server = TaskServer::start(working()).await;
+    let site = site(&server.url()).await;
     let client = Client::connect(site.address, Speaks::Modern).await;
     let mut incoming = client.begin(&call(&client)).await;
-    eventually("it is asked for", || jobs.looks() >= 1).await;
+    eventually("it is asked for", || server.polls() >= 1).await;
     {
-        let mut plan = jobs.plan();
+        let mut plan = server.plan();
         plan.broken = 2;
-        plan.task = done("after all");
+        plan.task = completed("after all");
     }
     assert_eq!(text(&next(&mut incoming).await), "after all");
-    assert_eq!(jobs.plan().executions, 1);
+    assert_eq!(server.plan().executions, 1);
 }
 
 #[tokio::test]
 async fn forgotten_task_is_not_repeated() {
     for speaks in Speaks::ONE_OF_EACH {
-        let jobs = Jobs::start(working()).await;
-        let site = site(&jobs.url()).await;
+        let server = TaskServer::start(working()).await;
+        let site = site(&server.url()).await;
         let client = Client::connect(site.address, speaks).await;
         let mut incoming = client.begin(&call(&client)).await;
-        eventually("it is asked for", || jobs.looks() >= 1).await;
-        jobs.plan().forgets = true;
+        eventually("it is asked for", || server.polls() >= 1).await;
+        server.plan().forgotten = true;
         let answer = next(&mut incoming).await;
         assert_eq!(cause(&answer), "stopped", "{speaks:?}");
-        assert_eq!(jobs.plan().executions, 1);
+        assert_eq!(server.plan().executions, 1);
     }
 }
 
 #[tokio::test]
 async fn lost_server_fails_call() {
-    let jobs = Jobs::start(json!({"status": "working", "pollIntervalMs": 1})).await;
-    let site = site(&jobs.url()).await;
+    let server = TaskServer::start(json!({"status": "working", "pollIntervalMs": 1})).await;
+    let site = site(&server.url()).await;
     let client = Client::connect(site.address, Speaks::November).await;
     let mut incoming = client.begin(&call(&client)).await;
-    eventually("it is asked for", || jobs.looks() >= 1).await;
-    drop(jobs);
+    eventually("it is asked for", || server.polls() >= 1).await;
+    drop(server);
     assert_eq!(cause(&next(&mut incoming).await), "connection");
 }
 
 #[tokio::test]
 async fn task_status_becomes_progress() {
     for speaks in Speaks::ONE_OF_EACH {
-        let jobs = Jobs::start(json!({"status": "working", "statusMessage": "one"})).await;
-        let site = site(&jobs.url()).await;
+        let server = TaskServer::start(json!({"status": "working", "statusMessage": "one"})).await;
+        let site = site(&server.url()).await;
         let client = Client::connect(site.address, speaks).await;
         let post = client.call_with("7", "up__t", "{}", r#""progressToken":"p""#);
         let mut incoming = client.begin(&post).await;
-        eventually("it has said it twice", || jobs.looks() >= 2).await;
-        jobs.plan().task = json!({"status": "working", "statusMessage": "two"});
+        eventually("it has said it twice", || server.polls() >= 2).await;
+        server.plan().task = json!({"status": "working", "statusMessage": "two"});
         for (progress, message) in [(1, "one"), (2, "two")] {
             let told = next(&mut incoming).await;
             assert_eq!(told["method"], "notifications/progress", "{told}");
             let wanted = json!({"progressToken": "p", "progress": progress, "message": message});
             assert_eq!(told["params"], wanted, "{speaks:?}");
         }
-        jobs.plan().task = done("worked");
+        server.plan().task = completed("worked");
         assert_eq!(text(&next(&mut incoming).await), "worked");
         // Who did not ask is told nothing.
-        jobs.plan().task = json!({"status": "working", "statusMessage": "one"});
+        server.plan().task = json!({"status": "working", "statusMessage": "one"});
         let mut incoming = client.begin(&call(&client)).await;
-        let looks = jobs.looks();
-        eventually("it is asked for", || jobs.looks() > looks).await;
-        jobs.plan().task = done("worked");
+        let polls = server.polls();
+        eventually("it is asked for", || server.polls() > polls).await;
+        server.plan().task = completed("worked");
         assert_eq!(text(&next(&mut incoming).await), "worked");
     }
 }
