@@ -14,20 +14,21 @@ use portolan_core::{
     Record, RecordKind, Registry, Result, Revision, Route, ServerSpec, Subject, SystemClock, Version, Versioned,
     memory::{ManualClock, MemoryRegistry},
 };
-use portolan_gateway::{GatewayConfig, Hosts, McpGateway, StaticTokens, Upstream, digest};
+use portolan_gateway::{Hosts, McpGateway, StaticTokens, Upstream, digest};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::support::{
     client::{Client, Post, Speaks},
+    gateway::{TestGateway, gateway_name, grant, user},
     raw::Answer,
-    world::{Eras, HttpFixture, Site, gateway_name, grant, http, parts, user},
+    upstreams::{Eras, HttpFixture, http},
 };
 
-async fn world() -> (HttpFixture, Site) {
+async fn world() -> (HttpFixture, TestGateway) {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    (upstream, site)
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    (upstream, gateway)
 }
 
 /// The same server behind gateways of these names.
@@ -61,8 +62,8 @@ fn unauthorized(answer: &Answer, error: Option<&str>) {
 
 #[tokio::test]
 async fn only_valid_tokens_authenticate() {
-    let (upstream, site) = world().await;
-    let client = Client::stranger(site.address, Speaks::Modern);
+    let (upstream, gateway) = world().await;
+    let client = gateway.client(Speaks::Modern);
     let call = || client.call("1", "up__echo", r#"{"text":"x"}"#);
     let none = [
         call().without("authorization"),
@@ -105,8 +106,8 @@ async fn only_valid_tokens_authenticate() {
 
 #[tokio::test]
 async fn unknown_gateway_needs_valid_token() {
-    let (_upstream, site) = world().await;
-    let client = Client::stranger(site.address, Speaks::Modern).gateway("other");
+    let (_upstream, gateway) = world().await;
+    let client = gateway.client(Speaks::Modern).gateway("other");
     assert_eq!(client.ask("tools/list", "").await.status(), 404);
     assert_eq!(client.token("wrong").ask("tools/list", "").await.status(), 401);
 }
@@ -121,12 +122,14 @@ async fn grant_is_scoped_and_expires() {
     none.gateways = Some(Vec::new());
     let mut short = grant("short", Subject::User(user("alice")));
     short.expires = Some(clock.now() + Duration::from_secs(1));
-    let mut parts = parts();
-    parts.authenticators = vec![Arc::new(StaticTokens::from_grants([some, none, short], clock.clone()))];
-    let site = Site::serve(McpGateway::new(parts)).await;
-    published(&upstream, &site.gateway, "default", &[]).await;
-    published(&upstream, &site.gateway, "other", &[]).await;
-    let client = |token: &str| Client::stranger(site.address, Speaks::Modern).token(token);
+    let gateway = TestGateway::builder()
+        .unpublished()
+        .authenticator(StaticTokens::from_grants([some, none, short], clock.clone()))
+        .start()
+        .await;
+    published(&upstream, &gateway, "default", &[]).await;
+    published(&upstream, &gateway, "other", &[]).await;
+    let client = |token: &str| gateway.client(Speaks::Modern).token(token);
     assert_eq!(client("some").ask("tools/list", "").await.status(), 200);
     let answer = client("some").gateway("other").ask("tools/list", "").await;
     assert_eq!(answer.status(), 401);
@@ -149,13 +152,11 @@ async fn registry_token_revoked_within_second() {
     let tokens = StaticTokens::follow(registry.clone(), Arc::new(SystemClock))
         .await
         .expect("tokens");
-    let mut parts = parts();
-    parts.authenticators = vec![Arc::new(tokens)];
-    let site = Site::serve(McpGateway::new(parts)).await;
-    published(&upstream, &site.gateway, "default", &[]).await;
+    let gateway = TestGateway::builder().unpublished().authenticator(tokens).start().await;
+    published(&upstream, &gateway, "default", &[]).await;
     for round in 0..5 {
         let token = format!("token-{round}");
-        let client = Client::stranger(site.address, Speaks::Modern).token(&token);
+        let client = gateway.client(Speaks::Modern).token(&token);
         unauthorized(&client.ask("tools/list", "").await, Some("invalid_token"));
         let record = Record::Token(grant(&token, Subject::User(user("alice"))));
         registry.put(record, Precondition::Absent).await.expect("put");
@@ -181,19 +182,15 @@ async fn registry_token_revoked_within_second() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn token_revoked_during_first_use() {
     let registry = Arc::new(MemoryRegistry::new());
-    let tokens = Arc::new(
-        StaticTokens::follow(registry.clone(), Arc::new(SystemClock))
-            .await
-            .expect("tokens"),
-    );
+    let tokens = StaticTokens::follow(registry.clone(), Arc::new(SystemClock))
+        .await
+        .expect("tokens");
     let upstream = http(Eras::Both).await;
-    let mut parts = parts();
-    parts.authenticators = vec![tokens];
-    let site = Site::serve(McpGateway::new(parts)).await;
-    published(&upstream, &site.gateway, "default", &[]).await;
+    let gateway = TestGateway::builder().unpublished().authenticator(tokens).start().await;
+    published(&upstream, &gateway, "default", &[]).await;
     for round in 0..100 {
         let token = format!("token-{round}");
-        let client = Client::stranger(site.address, Speaks::Modern).token(&token);
+        let client = gateway.client(Speaks::Modern).token(&token);
         let record = Record::Token(grant(&token, Subject::User(user("alice"))));
         registry.put(record, Precondition::Absent).await.expect("put");
         let key = Key::Token(digest(&token));
@@ -262,11 +259,9 @@ async fn token_revoked_during_lookup() {
         .await
         .expect("tokens");
     let upstream = http(Eras::Both).await;
-    let mut parts = parts();
-    parts.authenticators = vec![Arc::new(tokens)];
-    let site = Site::serve(McpGateway::new(parts)).await;
-    published(&upstream, &site.gateway, "default", &[]).await;
-    let client = Client::stranger(site.address, Speaks::Modern).token("late");
+    let gateway = TestGateway::builder().unpublished().authenticator(tokens).start().await;
+    published(&upstream, &gateway, "default", &[]).await;
+    let client = gateway.client(Speaks::Modern).token("late");
     let key = Key::Token(digest("late"));
     let record = Record::Token(grant("late", Subject::User(user("alice"))));
     registry.put(record, Precondition::Absent).await.expect("put");
@@ -304,9 +299,13 @@ async fn client_credentials_are_not_forwarded() {
         let secret = Upstream::http(upstream.url())
             .bearer("theirs")
             .header("x-tenant", "acme");
-        let site = Site::of([("up", plain), ("secret", secret)]).await;
+        let gateway = TestGateway::builder()
+            .upstream("up", plain)
+            .upstream("secret", secret)
+            .start()
+            .await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let dressed = |tool: &str| {
                 client
                     .call("1", tool, "{}")
@@ -345,7 +344,7 @@ async fn client_credentials_are_not_forwarded() {
 #[tokio::test]
 async fn only_listed_headers_pass() {
     let upstream = http(Eras::Both).await;
-    let site = Site::serve(McpGateway::new(parts())).await;
+    let gateway = TestGateway::builder().unpublished().start().await;
     let list = [
         "X-Request-Id",
         "traceparent",
@@ -365,9 +364,9 @@ async fn only_listed_headers_pass() {
         "not a header",
         "content-type",
     ];
-    published(&upstream, &site.gateway, "default", &list).await;
+    published(&upstream, &gateway, "default", &list).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let post = client
             .call("1", "up__whoami", "{}")
             .and("x-request-id", "r-1")
@@ -401,7 +400,7 @@ async fn only_listed_headers_pass() {
 #[tokio::test]
 async fn foreign_hosts_and_origins_refused() {
     let upstream = http(Eras::Both).await;
-    let sites = [
+    let gateways = [
         (Hosts::Loopback, vec![], vec!["mcp.example.com", "MCP.example.com:443"]),
         (
             Hosts::Only(vec!["mcp.example.com".into()]),
@@ -409,17 +408,16 @@ async fn foreign_hosts_and_origins_refused() {
             vec![],
         ),
     ];
-    for (hosts, more, less) in sites {
-        let config = GatewayConfig {
-            hosts,
-            origins: vec!["https://app.example.com".into()],
-            ..GatewayConfig::default()
-        };
-        let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-            builder.config(config)
-        })
-        .await;
-        let client = Client::stranger(site.address, Speaks::Modern);
+    for (hosts, more, less) in gateways {
+        let gateway = TestGateway::builder()
+            .server("up", upstream.url())
+            .config(|config| {
+                config.hosts = hosts;
+                config.origins = vec!["https://app.example.com".into()];
+            })
+            .start()
+            .await;
+        let client = gateway.client(Speaks::Modern);
         let list = || client.request("1", "tools/list", "", "");
         for host in [
             "localhost",
@@ -510,15 +508,12 @@ async fn foreign_hosts_and_origins_refused() {
             403
         );
     }
-    let config = GatewayConfig {
-        hosts: Hosts::Any,
-        ..GatewayConfig::default()
-    };
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let client = Client::stranger(site.address, Speaks::Modern);
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.hosts = Hosts::Any)
+        .start()
+        .await;
+    let client = gateway.client(Speaks::Modern);
     let list = || {
         client
             .request("1", "tools/list", "", "")

@@ -7,8 +7,9 @@ use serde_json::json;
 use crate::support::{
     client::{Client, Speaks},
     eventually, eventually_async,
+    gateway::TestGateway,
     raw::Incoming,
-    world::{Eras, Kind, Server, Site, http},
+    upstreams::{Eras, Server, ServerKind, http},
 };
 
 const LONG: &str = r#"{"steps":100000,"ms":3}"#;
@@ -24,9 +25,9 @@ macro_rules! each_server {
     (@ $case:ident: $($name:ident $kind:ident),*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            let server = Kind::$kind.start().await;
-            let site = Site::of([("up", server.upstream())]).await;
-            super::$case(&server, &site).await;
+            let server = ServerKind::$kind.start().await;
+            let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
+            super::$case(&server, &gateway).await;
         })*
     };
 }
@@ -53,25 +54,25 @@ async fn begun(server: &Server, calls: usize) {
     eventually("the server has the call", || server.begun() >= calls).await;
 }
 
-async fn modern_disconnect_cancels(server: &Server, site: &Site) {
-    let client = Client::connect(site.address, Speaks::Modern).await;
+async fn modern_disconnect_cancels(server: &Server, gateway: &TestGateway) {
+    let client = gateway.connect(Speaks::Modern).await;
     drop(under_way(&client, "1").await);
     eventually("the server sees it", || server.cancels() >= 1).await;
     assert_eq!(client.text("up__echo", json!({"text": "on"})).await, "on");
 }
 
-async fn modern_early_disconnect_cancels(server: &Server, site: &Site) {
-    let client = Client::connect(site.address, Speaks::Modern).await;
+async fn modern_early_disconnect_cancels(server: &Server, gateway: &TestGateway) {
+    let client = gateway.connect(Speaks::Modern).await;
     let connection = client.begin_unanswered(&client.call("1", "up__sleep", SLEEP)).await;
     begun(server, 1).await;
     drop(connection);
     eventually("the server sees it", || server.cancels() >= 1).await;
 }
 
-async fn legacy_notification_cancels(server: &Server, site: &Site) {
+async fn legacy_notification_cancels(server: &Server, gateway: &TestGateway) {
     for speaks in [Speaks::March, Speaks::November] {
         let before = server.cancels();
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let mut incoming = under_way(&client, r#""the call""#).await;
         assert_eq!(client.cancel(r#""another""#).await.status(), 202);
         assert_eq!(client.cancel(r#""the call""#).await.status(), 202);
@@ -82,8 +83,8 @@ async fn legacy_notification_cancels(server: &Server, site: &Site) {
     }
 }
 
-async fn legacy_early_notification_cancels(server: &Server, site: &Site) {
-    let client = Client::connect(site.address, Speaks::November).await;
+async fn legacy_early_notification_cancels(server: &Server, gateway: &TestGateway) {
+    let client = gateway.connect(Speaks::November).await;
     let connection = client.begin_unanswered(&client.call("5", "up__sleep", SLEEP)).await;
     begun(server, 1).await;
     assert_eq!(client.cancel("5").await.status(), 202);
@@ -98,8 +99,8 @@ async fn legacy_early_notification_cancels(server: &Server, site: &Site) {
     );
 }
 
-async fn legacy_disconnect_keeps_call(server: &Server, site: &Site) {
-    let client = Client::connect(site.address, Speaks::November).await;
+async fn legacy_disconnect_keeps_call(server: &Server, gateway: &TestGateway) {
+    let client = gateway.connect(Speaks::November).await;
     let post = client.call_with("901", "up__progress", r#"{"steps":20,"ms":2}"#, r#""progressToken":1"#);
     let mut incoming = client.begin(&post).await;
     incoming.event().await.expect("a stream").expect("progress");
@@ -117,12 +118,12 @@ async fn legacy_disconnect_keeps_call(server: &Server, site: &Site) {
         })
         .await;
     }
-    site.gateway.drain(Duration::from_secs(10)).await;
+    gateway.drain(Duration::from_secs(10)).await;
     assert_eq!(server.cancels(), 0);
 }
 
-async fn disconnected_legacy_client_can_cancel(server: &Server, site: &Site) {
-    let client = Client::connect(site.address, Speaks::June).await;
+async fn disconnected_legacy_client_can_cancel(server: &Server, gateway: &TestGateway) {
+    let client = gateway.connect(Speaks::June).await;
     drop(under_way(&client, "901").await);
     let connection = client.begin_unanswered(&client.call("902", "up__sleep", SLEEP)).await;
     begun(server, 2).await;
@@ -137,8 +138,8 @@ async fn disconnected_legacy_client_can_cancel(server: &Server, site: &Site) {
 async fn call_completes_after_legacy_disconnect() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
-        let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
-        let client = Client::connect(site.address, Speaks::November).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
+        let client = gateway.connect(Speaks::November).await;
         client.text("up__echo", json!({"text": "warm"})).await;
         let before = upstream.counters().requests;
         upstream.behave(|behaviour| behaviour.delay = Some(Duration::from_millis(100)));
@@ -154,10 +155,10 @@ async fn call_completes_after_legacy_disconnect() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancellation_precedes_session_end() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     for _ in 0..10 {
         upstream.clear_requests();
-        let client = Client::connect(site.address, Speaks::November).await;
+        let client = gateway.connect(Speaks::November).await;
         let incoming = under_way(&client, "1").await;
         client.cancel("1").await;
         assert_eq!(client.delete().await.status(), 204);
@@ -187,8 +188,8 @@ async fn cancellation_precedes_session_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn session_end_cancels_calls() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let client = gateway.connect(Speaks::November).await;
     let incoming = under_way(&client, "1").await;
     assert_eq!(client.delete().await.status(), 204);
     incoming.messages().await.expect("a proper end");
@@ -202,9 +203,9 @@ async fn session_end_cancels_calls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_session_cannot_cancel() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
-    let other = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let client = gateway.connect(Speaks::November).await;
+    let other = gateway.connect(Speaks::November).await;
     let mut incoming = under_way(&client, "1").await;
     other.cancel("1").await;
     for _ in 0..5 {
@@ -216,8 +217,8 @@ async fn foreign_session_cannot_cancel() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_batch_call_has_no_response() {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", portolan_gateway::Upstream::http(upstream.url()))]).await;
-    let client = Client::connect(site.address, Speaks::March).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let client = gateway.connect(Speaks::March).await;
     let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"up__sleep","arguments":{"ms":60000}}},
                     {"jsonrpc":"2.0","id":2,"method":"ping"}]"#;
     let connection = client.begin_unanswered(&client.bare(batch)).await;

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use portolan_gateway::{GatewayConfig, Upstream};
+use portolan_gateway::Upstream;
 use serde_json::json;
 
-use crate::{
-    features::{everything, plain, result},
-    support::{
-        client::{Client, Speaks},
-        servers::{Reply, Request, ScriptedServer, legacy, modern, scripted},
-        world::{Eras, Site},
-    },
+use crate::support::{
+    client::Speaks,
+    gateway::TestGateway,
+    servers::{Reply, Request, ScriptedServer, legacy, modern, scripted},
+    upstreams::{Eras, everything},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,15 +17,17 @@ async fn hanging_server_delays_one_list() {
     let well = everything(Eras::Both).await;
     let hanging = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/mcp", hanging.local_addr().expect("an address"));
-    let mut config = GatewayConfig::default();
-    config.timeouts.list = std::time::Duration::from_millis(400);
     let upstreams = [("hangs", Upstream::http(url)), ("well", Upstream::http(well.url()))];
-    let site = Site::with(upstreams, |builder| builder.config(config)).await;
-    let client = Client::stranger(site.address, Speaks::Modern);
-    result(&client, "prompts/list", json!({})).await;
+    let gateway = TestGateway::builder()
+        .upstreams(upstreams)
+        .config(|config| config.timeouts.list = std::time::Duration::from_millis(400))
+        .start()
+        .await;
+    let client = gateway.client(Speaks::Modern);
+    client.result_of("prompts/list", json!({})).await;
     let since = std::time::Instant::now();
     for _ in 0..5 {
-        let listed = result(&client, "prompts/list", json!({})).await;
+        let listed = client.result_of("prompts/list", json!({})).await;
         assert!(listed["_meta"]["dev.portolan/failure"]["hangs"].is_string(), "{listed}");
     }
     assert!(
@@ -65,13 +65,13 @@ async fn changed_definition_is_audited() {
     })
     .await;
     let heard = Heard::default();
-    let mut config = GatewayConfig::default();
-    config.timeouts.list_age = std::time::Duration::ZERO;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.audit(heard.clone()).config(config)
-    })
-    .await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.timeouts.list_age = std::time::Duration::ZERO)
+        .settings(|builder| builder.audit(heard.clone()))
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     let list = async |times: usize| {
         let until = upstream.count_of("tools/list") + times;
         while upstream.count_of("tools/list") < until {
@@ -106,8 +106,8 @@ async fn oversized_definitions_are_omitted() {
         _ => legacy(request).unwrap_or_else(|| Reply::result(request, "{}")),
     })
     .await;
-    let site = plain(&upstream.url()).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::with_plain_names(&upstream.url()).await;
+    let client = gateway.connect(Speaks::Modern).await;
     assert_eq!(client.tools().await, ["good"]);
 }
 
@@ -121,18 +121,18 @@ async fn results_are_downgraded() {
         _ => modern(request).unwrap_or_else(|| Reply::result(request, "{}")),
     })
     .await;
-    let site = plain(&upstream.url()).await;
-    let march = Client::connect(site.address, Speaks::March).await;
+    let gateway = TestGateway::with_plain_names(&upstream.url()).await;
+    let march = gateway.connect(Speaks::March).await;
     assert_eq!(
         march.tool("t", json!({})).await["result"],
         json!({"content": [{"type": "text", "text": "n: a:b"}]})
     );
-    let june = Client::connect(site.address, Speaks::June).await;
+    let june = gateway.connect(Speaks::June).await;
     assert_eq!(
         june.tool("t", json!({})).await["result"],
         json!({"content": [{"type": "resource_link", "uri": "a:b", "name": "n"}]})
     );
-    let modern = Client::connect(site.address, Speaks::Modern).await;
+    let modern = gateway.connect(Speaks::Modern).await;
     assert_eq!(
         modern.tool("t", json!({})).await["result"]["structuredContent"],
         json!([1])
@@ -152,10 +152,10 @@ async fn header_and_version_errors_retried() {
             _ => modern(request).unwrap_or_else(|| Reply::result(request, "{}")),
         })
         .await;
-        let site = plain(&upstream.url()).await;
+        let gateway = TestGateway::with_plain_names(&upstream.url()).await;
         for speaks in Speaks::ONE_OF_EACH {
             asked_for.store(0, Ordering::Relaxed);
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             client.tools().await;
             let before = (upstream.count_of("tools/list"), upstream.count_of("server/discover"));
             let answer = client.tool("t", json!({})).await;
@@ -176,9 +176,9 @@ async fn header_and_version_errors_retried() {
             _ => modern(request).unwrap_or_else(|| Reply::result(request, "{}")),
         })
         .await;
-        let site = plain(&upstream.url()).await;
+        let gateway = TestGateway::with_plain_names(&upstream.url()).await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let answer = client.tool("t", json!({})).await;
             assert_eq!(answer["error"]["code"], -32603, "{answer}");
         }
@@ -231,9 +231,9 @@ async fn invalid_entries_are_omitted() {
         let again = format!(r#"{{"{key}":"a:{{x}}","n":2}}"#);
         let items = [&bad[..4], &good[..], &bad[4..], &[again][..]].concat();
         let upstream = listing(method, format!(r#"{{"{member}":[{}]}}"#, items.join(","))).await;
-        let site = plain(&upstream.url()).await;
+        let gateway = TestGateway::with_plain_names(&upstream.url()).await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let listed = client.ask(method, "").await;
             // Those that are left are in order, each once, as they were written.
             let expected = format!(r#""{member}":[{},{},{}]"#, good[1], good[0], good[2]);
@@ -257,8 +257,8 @@ async fn exact_template_beats_matching_one() {
     )
     .await;
     let upstreams = [("a", Upstream::http(any.url())), ("b", Upstream::http(one.url()))];
-    let site = Site::of(upstreams).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder().upstreams(upstreams).start().await;
+    let client = gateway.connect(Speaks::Modern).await;
     let complete = r#""ref":{"type":"ref/resource","uri":"note://{id}"},"argument":{"name":"id","value":""}"#;
     let completed = client.ask("completion/complete", complete).await.json();
     assert_eq!(completed["result"]["completion"]["values"], json!(["here"]));

@@ -11,11 +11,7 @@ use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::support::{
-    client::{Client, Speaks},
-    eventually,
-    world::Site,
-};
+use crate::support::{client::Speaks, eventually, gateway::TestGateway};
 
 /// A channel whose server says what the test wants.
 #[derive(Debug)]
@@ -106,9 +102,12 @@ impl Channel for Pipes {
 async fn notifications_reach_both_eras() {
     for modern in [false, true] {
         let pipes = Pipes::new(modern);
-        let site = Site::of([("up", Upstream::channel(pipes.clone()))]).await;
-        let new = Client::connect(site.address, Speaks::Modern).await;
-        let old = Client::connect(site.address, Speaks::November).await;
+        let gateway = TestGateway::builder()
+            .upstream("up", Upstream::channel(pipes.clone()))
+            .start()
+            .await;
+        let new = gateway.connect(Speaks::Modern).await;
+        let old = gateway.connect(Speaks::November).await;
         let (mut listen, first) = new
             .listen(
                 "\"n\"",
@@ -151,15 +150,19 @@ async fn resource_uris_are_prefixed() {
     for modern in [false, true] {
         let pipes = Pipes::new(modern);
         let upstreams = [("up", Upstream::channel(pipes.clone()))];
-        let site = Site::with(upstreams, |builder| builder.uris(ResourceNaming::Prefix)).await;
+        let gateway = TestGateway::builder()
+            .upstreams(upstreams)
+            .settings(|builder| builder.uris(ResourceNaming::Prefix))
+            .start()
+            .await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let read = client.ask("resources/read", r#""uri":"mcp+up+file:///a""#).await.json();
             assert_eq!(read["result"]["contents"][0]["uri"], "mcp+up+file:///a", "{read}");
         }
         let asked = pipes.asked("resources/read");
         assert!(asked.len() == 2 && asked.iter().all(|params| params["uri"] == "file:///a"));
-        let client = Client::connect(site.address, Speaks::Modern).await;
+        let client = gateway.connect(Speaks::Modern).await;
         let (mut listen, first) = client
             .listen("1", r#""resourceSubscriptions":["mcp+up+file:///a"]"#)
             .await;
@@ -175,8 +178,11 @@ async fn resource_uris_are_prefixed() {
 #[tokio::test]
 async fn restarted_server_is_resubscribed() {
     let pipes = Pipes::new(false);
-    let site = Site::of([("up", Upstream::channel(pipes.clone()))]).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .upstream("up", Upstream::channel(pipes.clone()))
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     let (_listen, _) = client.listen("1", r#""resourceSubscriptions":["file:///a"]"#).await;
     assert_eq!(pipes.asked("resources/subscribe").len(), 1);
     *pipes.generation.lock().expect("no panic") += 1;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::support::{
     client::{Client, Post, Speaks},
     eventually,
+    gateway::TestGateway,
     servers::requesting::{CallReply, RequestingServer},
-    world::{Site, replicas},
 };
 
 const ABILITIES: &str = r#"{"elicitation":{}}"#;
@@ -43,17 +43,17 @@ struct Caller {
 }
 
 impl Caller {
-    async fn new(sites: &[Site; 2], number: usize, seed: u64) -> Self {
+    async fn new(gateways: &[TestGateway; 2], number: usize, seed: u64) -> Self {
         let token = if number.is_multiple_of(2) {
             "alice-token"
         } else {
             "bob-token"
         };
         let speaks = [Speaks::June, Speaks::November, Speaks::Modern, Speaks::Modern][number / 2 % 4];
-        let mut first = Client::stranger(sites[number % 2].address, speaks).token(token);
+        let mut first = Client::stranger(gateways[number % 2].address, speaks).token(token);
         first.abilities = ABILITIES.into();
         first.shake_hands().await;
-        let second = first.at(sites[(number + 1) % 2].address);
+        let second = first.at(gateways[(number + 1) % 2].address);
         Self {
             at: [first, second],
             random: Random(seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -231,22 +231,26 @@ async fn conversations_never_cross() {
         let urls = requesting.each_ref().map(RequestingServer::url);
         let names = ["plain", "modern", "resumable", "beside", "beside-json", "streams"];
         let servers: Vec<_> = names.into_iter().zip(urls.iter().map(String::as_str)).collect();
-        let sites = replicas(&servers, ServerRequestPolicy::ALL, |config| {
-            // Nobody says that an answer went through another replica, so that what was asked is waited for as long as for
-            // any other sign of a server.
-            config.timeouts.server_request = Duration::from_secs(2);
-            config.timeouts.call = Duration::from_secs(2);
-            config.timeouts.listen_grace = Duration::from_millis(300);
-            // Both callers are many clients at once here.
-            config.limits.sessions_per_caller = CALLERS * CONVERSATIONS;
-            config.limits.suspended_per_caller = CALLERS * CONVERSATIONS;
-            config.timeouts.replay = Duration::ZERO;
-        })
-        .await;
+        let gateways = TestGateway::builder()
+            .servers(&servers)
+            .server_requests(ServerRequestPolicy::ALL)
+            .config(|config| {
+                // Nobody says that an answer went through another replica, so that what was asked is waited for as long as for
+                // any other sign of a server.
+                config.timeouts.server_request = Duration::from_secs(2);
+                config.timeouts.call = Duration::from_secs(2);
+                config.timeouts.listen_grace = Duration::from_millis(300);
+                // Both callers are many clients at once here.
+                config.limits.sessions_per_caller = CALLERS * CONVERSATIONS;
+                config.limits.suspended_per_caller = CALLERS * CONVERSATIONS;
+                config.timeouts.replay = Duration::ZERO;
+            })
+            .start_replicas()
+            .await;
         let callers = (0..CALLERS).map(|number| {
-            let (sites, servers) = (&sites, &servers);
+            let (gateways, servers) = (&gateways, &servers);
             async move {
-                let mut caller = Caller::new(sites, number, seed).await;
+                let mut caller = Caller::new(gateways, number, seed).await;
                 let mut ended = 0;
                 for conversation in 0..CONVERSATIONS {
                     let server = servers[caller.random.below(caller.servers())].0;
@@ -259,16 +263,16 @@ async fn conversations_never_cross() {
         assert!(ended >= CALLERS * CONVERSATIONS / 3, "{ended} came to their end");
         let begun: usize = requesting.iter().map(|server| server.calls()).sum();
         assert!(begun <= CALLERS * CONVERSATIONS, "{begun} calls: one was made twice");
-        let open = || sites.iter().map(|site| site.gateway.question_count()).sum::<usize>();
+        let open = || gateways.iter().map(|gateway| gateway.question_count()).sum::<usize>();
         eventually("nothing is left behind", || open() == 0).await;
         // Also no session that nobody uses and nobody else may use.
         for server in &requesting[3..] {
             eventually("all streams but those of callers who may come back are closed", || {
-                server.open_streams() <= 2 * sites.len()
+                server.open_streams() <= 2 * gateways.len()
             })
             .await;
         }
-        let kept = || sites.iter().map(|site| site.gateway.replay_count()).sum::<usize>();
+        let kept = || gateways.iter().map(|gateway| gateway.replay_count()).sum::<usize>();
         eventually("no stream is left behind", || kept() == 0).await;
     }
 }

@@ -18,12 +18,12 @@ use portolan_core::{
     Secret, ServerSpec, UpstreamCredential,
 };
 use portolan_fixtures::http::Fault;
-use portolan_gateway::McpGateway;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
-    world::{Eras, HttpFixture, Site, http, impatient, parts, publish},
+    client::Speaks,
+    gateway::TestGateway,
+    upstreams::{Eras, HttpFixture, http},
 };
 
 /// What a refusal leads to. It is told how often it was asked before.
@@ -82,8 +82,8 @@ impl Counter {
         self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn site(&self, upstream: &HttpFixture) -> Site {
-        site(upstream, self.clone(), PATIENT).await
+    async fn gateway(&self, upstream: &HttpFixture) -> TestGateway {
+        gateway(upstream, self.clone(), PATIENT).await
     }
 }
 
@@ -124,13 +124,13 @@ impl fmt::Debug for Desk {
 }
 
 /// A gateway with this broker in front of a server, which waits so long for an answer.
-async fn site(upstream: &HttpFixture, broker: impl CredentialBroker + 'static, call: Duration) -> Site {
-    let mut parts = parts();
-    parts.config = impatient(call);
-    parts.broker = Arc::new(broker);
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    site
+async fn gateway(upstream: &HttpFixture, broker: impl CredentialBroker + 'static, call: Duration) -> TestGateway {
+    TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.timeouts.call = call)
+        .broker(broker)
+        .start()
+        .await
 }
 
 /// A server that takes this credential and no other.
@@ -157,8 +157,8 @@ async fn refused_call_retries_with_fresh_credential() {
             let what = format!("{eras:?} {speaks:?}");
             let upstream = guarded(eras, FRESH).await;
             let desk = Counter::new(|_| Ok(Some(FRESH)));
-            let site = desk.site(&upstream).await;
-            let client = Client::connect(site.address, speaks).await;
+            let gateway = desk.gateway(&upstream).await;
+            let client = gateway.connect(speaks).await;
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1", "{what}");
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "2", "{what}");
             assert_eq!(upstream.count("k"), 2, "{what}");
@@ -182,8 +182,8 @@ async fn mid_session_refusal_is_refreshed() {
             let what = format!("{eras:?} {speaks:?}");
             let upstream = guarded(eras, STALE).await;
             let desk = Counter::new(|_| Ok(Some(FRESH)));
-            let site = desk.site(&upstream).await;
-            let client = Client::connect(site.address, speaks).await;
+            let gateway = desk.gateway(&upstream).await;
+            let client = gateway.connect(speaks).await;
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1", "{what}");
             upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
             upstream.clear_requests();
@@ -204,8 +204,8 @@ async fn mid_session_refusal_is_refreshed() {
 async fn refused_headers_are_dropped() {
     let upstream = http(Eras::Modern).await;
     let desk = Counter::new(|_| Ok(Some(("x-key", "k"))));
-    let site = desk.site(&upstream).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = desk.gateway(&upstream).await;
+    let client = gateway.connect(Speaks::Modern).await;
     client.tools().await;
     upstream
         .fault(Fault::unauthorized("ApiKey"))
@@ -227,8 +227,8 @@ async fn insufficient_scope_steps_up() {
             let what = format!("{eras:?} {speaks:?}");
             let upstream = http(eras).await;
             let desk = Counter::new(|_| Ok(Some(FRESH)));
-            let site = desk.site(&upstream).await;
-            let client = Client::connect(site.address, speaks).await;
+            let gateway = desk.gateway(&upstream).await;
+            let client = gateway.connect(speaks).await;
             client.tools().await;
             let forbidden = Fault::Status {
                 status: 403,
@@ -250,10 +250,10 @@ async fn final_refusal_is_tool_failure() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = guarded(eras, FRESH).await;
         let desk = Counter::new(|_| Ok(None));
-        let site = desk.site(&upstream).await;
+        let gateway = desk.gateway(&upstream).await;
         for speaks in Speaks::ONE_OF_EACH {
             let what = format!("{eras:?} {speaks:?}");
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             for post in [
                 client.call("1", "up__echo", r#"{"text":"x"}"#),
                 client.request("2", "tools/list", "", ""),
@@ -280,8 +280,8 @@ async fn final_refusal_is_tool_failure() {
 async fn final_refusal_makes_broker_forget() {
     let upstream = guarded(Eras::Modern, STALE).await;
     let desk = Counter::new(|_| Ok(None));
-    let site = desk.site(&upstream).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = desk.gateway(&upstream).await;
+    let client = gateway.connect(Speaks::Modern).await;
     client.tools().await;
     upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
@@ -302,8 +302,8 @@ async fn failed_refresh_fails_call() {
         }),
         _ => Ok(Some(FRESH)),
     });
-    let site = desk.site(&upstream).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = desk.gateway(&upstream).await;
+    let client = gateway.connect(Speaks::Modern).await;
     client.tools().await;
     upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
     let answer = client.tool("up__count", json!({"key": "k"})).await;
@@ -323,9 +323,9 @@ async fn refresh_attempts_are_bounded() {
         "Bearer a", "Bearer b", "Bearer c", "Bearer d", "Bearer e", "Bearer f", "Bearer g",
     ];
     let desk = Counter::new(move |asked| Ok(Some(("authorization", tokens[asked % tokens.len()]))));
-    let site = desk.site(&upstream).await;
+    let gateway = desk.gateway(&upstream).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         client.tools().await;
         upstream.clear_requests();
         let before = desk.refusals().len();
@@ -343,8 +343,8 @@ async fn refresh_attempts_are_bounded() {
 async fn refreshed_credential_refreshes_again() {
     let upstream = guarded(Eras::Both, ("authorization", "Bearer third")).await;
     let desk = Counter::new(|asked| Ok(Some(("authorization", ["Bearer second", "Bearer third"][asked]))));
-    let site = desk.site(&upstream).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = desk.gateway(&upstream).await;
+    let client = gateway.connect(Speaks::Modern).await;
     assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1");
     assert_eq!(desk.refusals().len(), 2);
 }
@@ -356,8 +356,8 @@ async fn concurrent_refusals_refresh_once() {
             let what = format!("{eras:?} {speaks:?}");
             let upstream = guarded(eras, STALE).await;
             let desk = Counter::new(|_| Ok(Some(FRESH)));
-            let site = desk.site(&upstream).await;
-            let client = Client::connect(site.address, speaks).await;
+            let gateway = desk.gateway(&upstream).await;
+            let client = gateway.connect(speaks).await;
             client.text("up__echo", json!({"text": "warm"})).await;
             upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
             let calls = (0..32).map(|n| client.text("up__echo", json!({"text": n.to_string()})));
@@ -372,8 +372,8 @@ async fn concurrent_refusals_refresh_once() {
 async fn excess_challenges_are_omitted() {
     let upstream = http(Eras::Modern).await;
     let desk = Counter::new(|_| Ok(Some(FRESH)));
-    let site = desk.site(&upstream).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = desk.gateway(&upstream).await;
+    let client = gateway.connect(Speaks::Modern).await;
     client.tools().await;
     let challenge = |text: String| ("www-authenticate".to_owned(), text);
     let long = challenge(format!("Bearer realm=\"{}\"", "x".repeat(5000)));
@@ -423,8 +423,8 @@ impl CredentialRefresh for Once {
 async fn credential_without_refresh_fails() {
     let upstream = http(Eras::Modern).await;
     let once = Arc::<Once>::default();
-    let site = site(&upstream, Counted(once.clone()), PATIENT).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = gateway(&upstream, Counted(once.clone()), PATIENT).await;
+    let client = gateway.connect(Speaks::Modern).await;
     client.tools().await;
     upstream.fault(Fault::unauthorized("Bearer")).on("tools/call").arm();
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
@@ -458,8 +458,8 @@ impl CredentialRefresh for Hanging {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hanging_refresh_times_out() {
     let upstream = http(Eras::Modern).await;
-    let site = site(&upstream, Hanging, Duration::from_millis(300)).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = gateway(&upstream, Hanging, Duration::from_millis(300)).await;
+    let client = gateway.connect(Speaks::Modern).await;
     client.tools().await;
     upstream.fault(Fault::unauthorized("Bearer")).on("tools/call").arm();
     let begun = Instant::now();

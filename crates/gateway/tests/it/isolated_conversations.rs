@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use portolan_core::{Owner, Route, RunSpec, Runtime, ServerSpec, Sharing, memory::MemoryCredentials};
-use portolan_gateway::{GatewayParts, McpGateway};
 use portolan_process::{ProcessConfig, ProcessRuntime};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{
     client::{Client, Speaks},
-    world::{Site, install, parts, program, publish_routes},
+    gateway::{TestGateway, install},
+    upstreams::program,
 };
 
 struct World {
-    site: Site,
+    gateway: TestGateway,
     _runtime: Arc<ProcessRuntime>,
     _dir: TempDir,
 }
@@ -31,13 +31,15 @@ async fn world(era: &str, max: u16) -> World {
     let mut spec = RunSpec::new(server.name.clone(), Owner::Org, server.source.clone());
     spec.sharing = server.sharing;
     runtime.ensure(&installed.name, &spec).await.expect("ensured");
-    let gateway = McpGateway::new(GatewayParts {
-        runtime: Some(runtime.clone()),
-        ..parts()
-    });
-    publish_routes(&gateway, "default", vec![Route::new(server, vec![installed], true)]).await;
+    let gateway = TestGateway::builder()
+        .unpublished()
+        .runtime(runtime.clone())
+        .start()
+        .await;
+    let route = Route::new(server, vec![installed], true);
+    gateway.publish_routes("default", vec![route]).await;
     World {
-        site: Site::serve(gateway).await,
+        gateway,
         _runtime: runtime,
         _dir: dir,
     }
@@ -51,7 +53,7 @@ async fn count(client: &Client) -> String {
 async fn each_session_has_own_process() {
     for era in ["legacy", "modern"] {
         let world = world(era, 8).await;
-        let address = world.site.address;
+        let address = world.gateway.address;
         let one = Client::connect(address, Speaks::November).await;
         let other = Client::connect(address, Speaks::June).await;
         let alice = Client::stranger(address, Speaks::Modern);
@@ -73,7 +75,7 @@ async fn each_session_has_own_process() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ended_session_frees_process() {
     let world = world("legacy", 1).await;
-    let address = world.site.address;
+    let address = world.gateway.address;
     let first = Client::connect(address, Speaks::November).await;
     assert_eq!(count(&first).await, "1");
     let second = Client::connect(address, Speaks::November).await;

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use portolan_gateway::{GatewayConfig, Upstream};
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::support::{
     DEADLINE,
     client::{Client, Speaks},
+    gateway::TestGateway,
     raw::Incoming,
     servers::notifying::NotifyingServer,
     servers::streaming::{StreamedCall, StreamingServer},
-    world::Site,
 };
 
 const EVERY: Duration = Duration::from_millis(50);
@@ -28,10 +27,12 @@ async fn silent_call(server: &StreamingServer, client: &Client) -> (Incoming, St
     (begun.incoming().await, call)
 }
 
-async fn site(url: String, keep_alive: Duration) -> Site {
-    let mut config = GatewayConfig::default();
-    config.timeouts.keep_alive = keep_alive;
-    Site::with([("up", Upstream::http(url))], |builder| builder.config(config)).await
+async fn gateway(url: String, keep_alive: Duration) -> TestGateway {
+    TestGateway::builder()
+        .server("up", url)
+        .config(|config| config.timeouts.keep_alive = keep_alive)
+        .start()
+        .await
 }
 
 /// Reads until there were so many comments.
@@ -47,9 +48,9 @@ async fn comments(incoming: &mut Incoming, count: usize) {
 async fn silent_call_gets_comments() {
     for is_modern in [false, true] {
         let server = StreamingServer::start(is_modern).await;
-        let site = site(server.url(), EVERY).await;
+        let gateway = gateway(server.url(), EVERY).await;
         for speaks in Speaks::ALL {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let (mut incoming, call) = silent_call(&server, &client).await;
             assert_eq!(incoming.head.get("content-type"), Some("text/event-stream"));
             comments(&mut incoming, 3).await;
@@ -63,9 +64,9 @@ async fn silent_call_gets_comments() {
 #[tokio::test]
 async fn session_streams_get_comments() {
     let server = NotifyingServer::start(true).await;
-    let site = site(server.url(), EVERY).await;
+    let gateway = gateway(server.url(), EVERY).await;
     for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let mut stream = match speaks {
             Speaks::Modern => client.listen("1", r#""toolsListChanged":true"#).await.0,
             _ => client.stream().await,
@@ -79,15 +80,15 @@ async fn session_streams_get_comments() {
 #[tokio::test]
 async fn zero_interval_disables_comments() {
     let streaming = StreamingServer::start(false).await;
-    let site = site(streaming.url(), Duration::ZERO).await;
+    let gateway = gateway(streaming.url(), Duration::ZERO).await;
     let server = NotifyingServer::start(true).await;
-    let listened = self::site(server.url(), Duration::ZERO).await;
+    let listened = self::gateway(server.url(), Duration::ZERO).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let (mut incoming, _call) = silent_call(&streaming, &client).await;
         incoming.event().await.expect("no break").expect("what was logged");
         assert!(timeout(4 * EVERY, incoming.piece()).await.is_err());
-        let client = Client::connect(listened.address, speaks).await;
+        let client = listened.connect(speaks).await;
         let mut stream = match speaks {
             Speaks::Modern => client.listen("1", "").await.0,
             _ => client.stream().await,

@@ -1,25 +1,23 @@
 //! What is over a bound is refused, clearly, and nothing is queued.
 
-use portolan_gateway::{GatewayConfig, Upstream};
-
 use crate::support::{
-    client::{Client, Speaks},
+    client::Speaks,
     eventually, eventually_async,
-    world::{Eras, Site, http},
+    gateway::TestGateway,
+    upstreams::{Eras, http},
 };
 
 #[tokio::test]
 async fn excess_call_fails_retryable() {
     let upstream = http(Eras::Both).await;
-    let mut config = GatewayConfig::default();
-    config.limits.calls = 2;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.limits.calls = 2)
+        .start()
+        .await;
     for speaks in Speaks::ONE_OF_EACH {
         let before = upstream.counters().calls;
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let mut held = Vec::new();
         for id in ["1", "2"] {
             held.push(

@@ -1,9 +1,14 @@
 //! `subscriptions/listen`: what modern clients are told outside of calls, by servers of both eras.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use portolan_core::Gateway;
-use portolan_gateway::{GatewayConfig, McpGateway, Upstream};
+use portolan_core::{AuthError, Authenticator, Caller, GatewayName};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -11,18 +16,18 @@ use crate::support::{
     DEADLINE,
     client::{Client, Speaks},
     eventually,
+    gateway::{TestGateway, tokens},
     servers::notifying::NotifyingServer,
-    world::{Site, gateway_name, parts, publish},
 };
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn world(modern: bool) -> (NotifyingServer, Site, Client) {
+async fn world(modern: bool) -> (NotifyingServer, TestGateway, Client) {
     let server = NotifyingServer::start(modern).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
-    (server, site, client)
+    let gateway = TestGateway::with_server(server.url()).await;
+    let client = gateway.connect(Speaks::Modern).await;
+    (server, gateway, client)
 }
 
 fn changed(list: &str) -> String {
@@ -85,13 +90,13 @@ async fn unsupported_resource_is_not_granted() {
 #[tokio::test]
 async fn server_without_stream_grants_lists() {
     for modern in [false, true] {
-        let (server, site, client) = world(modern).await;
+        let (server, gateway, client) = world(modern).await;
         server.refuse_streams();
         let (mut stream, first) = client
             .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#)
             .await;
         assert_eq!(first["params"]["notifications"], json!({"toolsListChanged": true}));
-        publish(&site.gateway, "default", &[]).await;
+        gateway.publish("default", &[]).await;
         assert_eq!(stream.json().await["method"], changed("tools"));
     }
 }
@@ -139,10 +144,12 @@ async fn notification_burst_is_coalesced() {
 async fn listeners_share_upstream_stream() {
     for modern in [false, true] {
         let server = NotifyingServer::start(modern).await;
-        let mut config = GatewayConfig::default();
-        config.timeouts.listen_grace = Duration::from_millis(200);
-        let site = Site::with([("up", Upstream::http(server.url()))], |builder| builder.config(config)).await;
-        let client = Client::connect(site.address, Speaks::Modern).await;
+        let gateway = TestGateway::builder()
+            .server("up", server.url())
+            .config(|config| config.timeouts.listen_grace = Duration::from_millis(200))
+            .start()
+            .await;
+        let client = gateway.connect(Speaks::Modern).await;
         let mut streams = Vec::new();
         for at in 0..5 {
             let filter = format!(r#""toolsListChanged":true,"resourceSubscriptions":["file:///{at}"]"#);
@@ -150,7 +157,7 @@ async fn listeners_share_upstream_stream() {
         }
         eventually("one stream upstream", || server.streams() == 1).await;
         assert_eq!(server.subscribed().len(), 5);
-        assert_eq!(site.gateway.stream_count(), 5);
+        assert_eq!(gateway.stream_count(), 5);
         server.resource_updated("file:///3");
         assert_eq!(streams[3].json().await["params"]["_meta"][SUBSCRIPTION], 3);
         assert!(streams[2].is_silent(SHORT).await);
@@ -164,7 +171,7 @@ async fn listeners_share_upstream_stream() {
         }
         drop(streams);
         eventually("no stream upstream", || server.streams() == 0).await;
-        eventually("no stream", || site.gateway.stream_count() == 0).await;
+        eventually("no stream", || gateway.stream_count() == 0).await;
         // And another begins anew.
         let (mut stream, _) = client.listen("9", r#""toolsListChanged":true"#).await;
         server.wait_for_stream().await;
@@ -194,19 +201,18 @@ async fn broken_upstream_stream_reopens() {
 #[tokio::test]
 async fn publication_change_is_delivered() {
     let (first, second) = (NotifyingServer::start(true).await, NotifyingServer::start(false).await);
-    let site = Site::serve(McpGateway::new(parts())).await;
-    publish(&site.gateway, "default", &[("one", &first.url())]).await;
-    publish(&site.gateway, "other", &[("one", &first.url())]).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
-    let other = Client::connect(site.address, Speaks::Modern).await.gateway("other");
+    let gateway = TestGateway::builder()
+        .server("one", first.url())
+        .published_as(["default", "other"])
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
+    let other = gateway.connect(Speaks::Modern).await.gateway("other");
     let (mut stream, _) = client.listen("1", r#""toolsListChanged":true"#).await;
     let (mut elsewhere, _) = other.listen("1", r#""toolsListChanged":true"#).await;
-    publish(
-        &site.gateway,
-        "default",
-        &[("one", &first.url()), ("two", &second.url())],
-    )
-    .await;
+    gateway
+        .publish("default", &[("one", &first.url()), ("two", &second.url())])
+        .await;
     assert_eq!(stream.json().await["method"], changed("tools"));
     assert_eq!(client.tools().await, ["one__t", "two__t"]);
     second.wait_for_stream().await;
@@ -217,9 +223,7 @@ async fn publication_change_is_delivered() {
         "the new server is listened to"
     );
     assert!(elsewhere.is_silent(SHORT).await);
-    Gateway::withdraw(&site.gateway, &gateway_name("default"))
-        .await
-        .expect("withdrawn");
+    gateway.withdraw("default").await;
     let last = stream.json().await;
     assert_eq!(
         (&last["id"], &last["result"]["resultType"]),
@@ -230,11 +234,11 @@ async fn publication_change_is_delivered() {
 
 #[tokio::test]
 async fn drain_ends_listen_with_result() {
-    let (_teller, site, client) = world(true).await;
+    let (_teller, gateway, client) = world(true).await;
     let (mut stream, _) = client.listen(r#""x""#, r#""toolsListChanged":true"#).await;
-    let legacy = Client::connect(site.address, Speaks::November).await;
+    let legacy = gateway.connect(Speaks::November).await;
     let mut get = legacy.stream().await;
-    site.gateway.drain(Duration::from_secs(5)).await;
+    gateway.drain(Duration::from_secs(5)).await;
     let last = stream.json().await;
     assert_eq!(last["id"], "x");
     assert_eq!(last["result"]["resultType"], "complete");
@@ -250,14 +254,18 @@ async fn drain_ends_listen_with_result() {
 #[tokio::test]
 async fn listens_are_bounded_and_kept_alive() {
     let server = NotifyingServer::start(true).await;
-    let mut config = GatewayConfig::default();
-    config.timeouts.keep_alive = Duration::from_millis(50);
-    config.limits.listens = 2;
-    config.limits.streams = 3;
-    let site = Site::with([("up", Upstream::http(server.url()))], |builder| builder.config(config)).await;
+    let gateway = TestGateway::builder()
+        .server("up", server.url())
+        .config(|config| {
+            config.timeouts.keep_alive = Duration::from_millis(50);
+            config.limits.listens = 2;
+            config.limits.streams = 3;
+        })
+        .start()
+        .await;
     let (alice, bob) = (
-        Client::connect(site.address, Speaks::Modern).await,
-        Client::connect(site.address, Speaks::Modern).await.token("bob-token"),
+        gateway.connect(Speaks::Modern).await,
+        gateway.connect(Speaks::Modern).await.token("bob-token"),
     );
     let (mut one, _) = alice.listen("1", "").await;
     let (_two, _) = alice.listen("2", "").await;
@@ -267,9 +275,13 @@ async fn listens_are_bounded_and_kept_alive() {
             .await
             .status()
     };
-    assert_eq!(full(alice.at(site.address)).await, 429);
+    assert_eq!(full(alice.at(gateway.address)).await, 429);
     let (_three, _) = bob.listen("1", "").await;
-    assert_eq!(full(bob.at(site.address)).await, 429, "there is no place for anybody");
+    assert_eq!(
+        full(bob.at(gateway.address)).await,
+        429,
+        "there is no place for anybody"
+    );
     let mut comments = 0;
     while comments < 3 {
         let piece = timeout(DEADLINE, one.piece())
@@ -280,51 +292,57 @@ async fn listens_are_bounded_and_kept_alive() {
         comments += piece.windows(3).filter(|bytes| bytes == b":\n\n").count();
     }
     drop(one);
-    eventually("its place is free", || site.gateway.stream_count() == 2).await;
+    eventually("its place is free", || gateway.stream_count() == 2).await;
     alice.listen("3", "").await;
+}
+
+/// Lets in alice and bob until it is set.
+#[derive(Clone, Debug, Default)]
+struct Revocable(Arc<AtomicBool>);
+
+#[async_trait::async_trait]
+impl Authenticator for Revocable {
+    async fn authenticate(
+        &self,
+        name: &GatewayName,
+        request: &http::request::Parts,
+    ) -> Result<Option<Arc<Caller>>, AuthError> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(AuthError::Expired);
+        }
+        tokens().authenticate(name, request).await
+    }
+
+    fn challenge(&self, _: &GatewayName) -> Option<String> {
+        None
+    }
 }
 
 #[tokio::test]
 async fn revoked_caller_stream_ends() {
-    use portolan_core::{AuthError, Authenticator, Caller, GatewayName};
-    #[derive(Debug, Default)]
-    struct Door(std::sync::atomic::AtomicBool);
-    #[async_trait::async_trait]
-    impl Authenticator for Door {
-        async fn authenticate(
-            &self,
-            name: &GatewayName,
-            request: &http::request::Parts,
-        ) -> Result<Option<Arc<Caller>>, AuthError> {
-            if self.0.load(std::sync::atomic::Ordering::Relaxed) {
-                return Err(AuthError::Expired);
-            }
-            crate::support::world::tokens().authenticate(name, request).await
-        }
-        fn challenge(&self, _: &GatewayName) -> Option<String> {
-            None
-        }
-    }
-    let (server, door) = (NotifyingServer::start(true).await, Arc::new(Door::default()));
-    let mut parts = parts();
-    parts.authenticators = vec![door.clone()];
-    parts.config.timeouts.recheck = Duration::from_millis(100);
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &server.url())]).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let (server, revocable) = (NotifyingServer::start(true).await, Revocable::default());
+    let gateway = TestGateway::builder()
+        .server("up", server.url())
+        .authenticator(revocable.clone())
+        .config(|config| config.timeouts.recheck = Duration::from_millis(100))
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     let (mut stream, _) = client.listen("1", r#""toolsListChanged":true"#).await;
     assert!(stream.is_silent(SHORT).await);
-    door.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    revocable.0.store(true, Ordering::Relaxed);
     assert_eq!(stream.event().await.expect("no break"), None);
 }
 
 #[tokio::test]
 async fn slow_reader_is_disconnected() {
     let server = NotifyingServer::start(true).await;
-    let mut config = GatewayConfig::default();
-    config.limits.stream_queue = 64;
-    let site = Site::with([("up", Upstream::http(server.url()))], |builder| builder.config(config)).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .server("up", server.url())
+        .config(|config| config.limits.stream_queue = 64)
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     let uris: Vec<_> = (0..500)
         .map(|at| format!("file:///{at}-{}", "x".repeat(1500)))
         .collect();

@@ -7,13 +7,14 @@ use std::{
 
 use portolan_core::{Action, Caller, Decision, Naming, PolicyFn, ServerRequestPolicy, Subject};
 use portolan_fixtures::http::Fault;
-use portolan_gateway::{GatewayConfig, McpGateway, TokenKeys, Upstream};
+use portolan_gateway::{TokenKeys, Upstream};
 use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
     eventually_async,
-    world::{Eras, Site, builder, http, http_again, parts, publish},
+    gateway::TestGateway,
+    upstreams::{Eras, http, http_again},
 };
 
 fn tool(name: &str) -> Value {
@@ -29,12 +30,22 @@ async fn lists_are_deterministic() {
     ];
     servers[1].behave(|behaviour| behaviour.page_size = Some(3));
     let upstream = |at: usize| Upstream::http(servers[at].url());
-    let first = Site::of([("b", upstream(0)), ("a", upstream(1)), ("c", upstream(2))]).await;
-    let second = Site::of([("c", upstream(2)), ("a", upstream(1)), ("b", upstream(0))]).await;
+    let first = TestGateway::builder()
+        .upstream("b", upstream(0))
+        .upstream("a", upstream(1))
+        .upstream("c", upstream(2))
+        .start()
+        .await;
+    let second = TestGateway::builder()
+        .upstream("c", upstream(2))
+        .upstream("a", upstream(1))
+        .upstream("b", upstream(0))
+        .start()
+        .await;
     for speaks in Speaks::ONE_OF_EACH {
         let mut texts = BTreeSet::new();
-        for site in [&first, &first, &second] {
-            let client = Client::connect(site.address, speaks).await;
+        for gateway in [&first, &first, &second] {
+            let client = gateway.connect(speaks).await;
             let answer = client.send(&client.request("1", "tools/list", "", "")).await;
             assert_eq!(answer.json()["result"]["tools"].as_array().map(Vec::len), Some(24));
             texts.insert(answer.text().to_owned());
@@ -58,9 +69,12 @@ async fn listing_declares_allowed_requests() {
     ] {
         for eras in [Eras::Legacy, Eras::Modern] {
             let upstream = http(eras).await;
-            let site = Site::of([("up", Upstream::http(upstream.url()).server_requests(asks))]).await;
+            let gateway = TestGateway::builder()
+                .upstream("up", Upstream::http(upstream.url()).server_requests(asks))
+                .start()
+                .await;
             // Who lists can be asked nothing, which is no matter: the list is for all.
-            let client = Client::connect(site.address, Speaks::Modern).await;
+            let client = gateway.connect(Speaks::Modern).await;
             client.ask("tools/list", "").await;
             let (method, pointer) = match eras {
                 Eras::Legacy => ("initialize", "/params/capabilities"),
@@ -84,14 +98,15 @@ async fn definitions_pass_unchanged() {
     let odd = json!({"name": "odd", "title": "T", "icons": [{"src": "x"}], "inputSchema": {"type": "object", "x": 1.5},
         "outputSchema": {"type": "array"}, "annotations": {"readOnlyHint": true, "future": []}, "_meta": {"a/b": null}, "unknown": [{}]});
     upstream.behave(|behaviour| behaviour.extra_tools = vec![odd.clone()]);
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    let plain = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.naming(Naming::Plain)
-    })
-    .await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let plain = TestGateway::builder()
+        .server("up", upstream.url())
+        .settings(|builder| builder.naming(Naming::Plain))
+        .start()
+        .await;
     for speaks in Speaks::ONE_OF_EACH {
-        for (site, name) in [(&site, "up__odd"), (&plain, "odd")] {
-            let client = Client::connect(site.address, speaks).await;
+        for (gateway, name) in [(&gateway, "up__odd"), (&plain, "odd")] {
+            let client = gateway.connect(speaks).await;
             let list = client.ask("tools/list", "").await.json();
             let tools = list["result"]["tools"].as_array().expect("tools").clone();
             let mut expected = odd.clone();
@@ -126,8 +141,8 @@ async fn invalid_definitions_are_omitted() {
             tool("good"),
         ];
     });
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let client = gateway.connect(Speaks::Modern).await;
     let tools = client.tools().await;
     assert_eq!(tools.len(), 9, "{tools:?}");
     assert!(tools.contains(&"up__good".to_owned()));
@@ -151,9 +166,12 @@ async fn long_names_are_shortened() {
         .collect();
     upstream.behave(|behaviour| behaviour.extra_tools = names.iter().map(|name| tool(name)).collect());
     let server = "s".repeat(40);
-    let site = Site::of([(server.as_str(), Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::builder()
+        .server(server.as_str(), upstream.url())
+        .start()
+        .await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let tools: BTreeSet<_> = client.tools().await.into_iter().collect();
         assert_eq!(tools.len(), 8 + names.len());
         let mut reached = BTreeSet::new();
@@ -191,8 +209,12 @@ async fn first_server_wins_plain_name() {
     let (a, b) = (http(Eras::Both).await, http(Eras::Both).await);
     b.behave(|behaviour| behaviour.extra_tools = vec![tool("only-b")]);
     let upstreams = [("beta", Upstream::http(b.url())), ("alpha", Upstream::http(a.url()))];
-    let site = Site::with(upstreams, |builder| builder.naming(Naming::Plain)).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .upstreams(upstreams)
+        .settings(|builder| builder.naming(Naming::Plain))
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     let tools = client.tools().await;
     assert_eq!(tools.len(), 9);
     assert_eq!(tools.iter().collect::<BTreeSet<_>>().len(), 9);
@@ -222,16 +244,17 @@ async fn pages(client: &Client) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_are_stable_while_growing() {
-    let mut config = GatewayConfig::default();
-    config.limits.page = 3;
-    config.timeouts.list_age = Duration::ZERO;
     for speaks in Speaks::ONE_OF_EACH {
         let upstream = http(Eras::Both).await;
-        let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-            builder.config(config.clone())
-        })
-        .await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = TestGateway::builder()
+            .server("up", upstream.url())
+            .config(|config| {
+                config.limits.page = 3;
+                config.timeouts.list_age = Duration::ZERO;
+            })
+            .start()
+            .await;
+        let client = gateway.connect(speaks).await;
         let names = pages(&client).await;
         assert!(names.is_sorted() && names.len() >= 8);
         let (mut seen, mut cursor, mut added) = (Vec::new(), String::new(), 0);
@@ -268,16 +291,16 @@ async fn pages_are_stable_while_growing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cursor_is_bound_to_gateway() {
     let upstream = http(Eras::Both).await;
-    let mut parts = parts();
-    parts.config.limits.page = 3;
-    parts.keys = TokenKeys::new(1, &[1; 32]).expect("keys");
-    let site = Site::serve(McpGateway::new(parts)).await;
-    for name in ["default", "other"] {
-        publish(&site.gateway, name, &[("up", &upstream.url())]).await;
-    }
-    let foreign = Site::with([("up", Upstream::http(upstream.url()))], |builder| builder).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .published_as(["default", "other"])
+        .config(|config| config.limits.page = 3)
+        .parts(|parts| parts.keys = TokenKeys::new(1, &[1; 32]).expect("keys"))
+        .start()
+        .await;
+    let foreign = TestGateway::with_server(upstream.url()).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let cursor = client.ask("tools/list", "").await.json()["result"]["nextCursor"]
             .as_str()
             .expect("a cursor")
@@ -307,10 +330,10 @@ async fn cursor_is_bound_to_gateway() {
                 "a session is no cursor"
             );
         }
-        let mut other = Client::stranger(site.address, speaks).gateway("other");
+        let mut other = gateway.client(speaks).gateway("other");
         other.shake_hands().await;
         assert_eq!(other.ask("tools/list", &params).await.code(), -32602);
-        let elsewhere = Client::connect(foreign.address, speaks).await;
+        let elsewhere = foreign.connect(speaks).await;
         assert_eq!(elsewhere.ask("tools/list", &params).await.code(), -32602);
     }
 }
@@ -326,13 +349,14 @@ async fn denied_tool_looks_unknown() {
             Decision::Deny
         }
     });
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.policy(policy)
-    })
-    .await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .settings(|builder| builder.policy(policy))
+        .start()
+        .await;
     for speaks in Speaks::ONE_OF_EACH {
-        let alice = Client::connect(site.address, speaks).await;
-        let mut bob = Client::stranger(site.address, speaks).token("bob-token");
+        let alice = gateway.connect(speaks).await;
+        let mut bob = gateway.client(speaks).token("bob-token");
         bob.shake_hands().await;
         assert_eq!((alice.tools().await.len(), bob.tools().await.len()), (8, 7));
         assert!(!bob.tools().await.contains(&"up__count".to_owned()));
@@ -353,9 +377,13 @@ async fn dead_server_does_not_hide_others() {
     let (well, dying) = (http(Eras::Both).await, http(Eras::Both).await);
     let (address, url) = (dying.address(), dying.url());
     drop(dying);
-    let site = Site::of([("well", Upstream::http(well.url())), ("dead", Upstream::http(url))]).await;
+    let gateway = TestGateway::builder()
+        .server("well", well.url())
+        .server("dead", url)
+        .start()
+        .await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let result = client.ask("tools/list", "").await.json()["result"].clone();
         assert_eq!(result["tools"].as_array().map(Vec::len), Some(8));
         let reasons = result["_meta"]["dev.portolan/failure"].as_object().expect("reasons");
@@ -375,7 +403,7 @@ async fn dead_server_does_not_hide_others() {
     }
     let _again = http_again(address, Eras::Both).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let result = client.ask("tools/list", "").await.json()["result"].clone();
         assert_eq!(result["tools"].as_array().map(Vec::len), Some(16));
         assert!(result["_meta"].get("dev.portolan/failure").is_none());
@@ -388,16 +416,17 @@ async fn slow_server_respects_list_deadline() {
     for method in ["tools/list", "server/discover"] {
         let (well, slow) = (http(Eras::Both).await, http(Eras::Both).await);
         slow.fault(Fault::NeverAnswer).on(method).arm();
-        let mut config = GatewayConfig::default();
-        config.timeouts.list = Duration::from_millis(300);
         let upstreams = [
             ("a-slow", Upstream::http(slow.url())),
             ("well", Upstream::http(well.url())),
         ];
-        let site = Site::with(upstreams, |builder| builder.config(config).naming(Naming::Plain)).await;
-        let clients: Vec<_> = (0..12)
-            .map(|_| Client::stranger(site.address, Speaks::Modern))
-            .collect();
+        let gateway = TestGateway::builder()
+            .upstreams(upstreams)
+            .config(|config| config.timeouts.list = Duration::from_millis(300))
+            .settings(|builder| builder.naming(Naming::Plain))
+            .start()
+            .await;
+        let clients: Vec<_> = (0..12).map(|_| gateway.client(Speaks::Modern)).collect();
         let since = Instant::now();
         let lists = futures_util::future::join_all(clients.iter().map(Client::tools)).await;
         assert!(lists.iter().all(|tools| tools.len() == 8));
@@ -422,8 +451,8 @@ async fn slow_server_respects_list_deadline() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_tool_callable_before_listed() {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let client = gateway.connect(Speaks::Modern).await;
     assert_eq!(client.tools().await.len(), 8);
     upstream.behave(|behaviour| behaviour.extra_tools = vec![tool("fresh")]);
     // It is looked for again a few seconds after the last look at the soonest.
@@ -440,13 +469,12 @@ async fn new_tool_callable_before_listed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stale_list_refreshes_in_background() {
     let upstream = http(Eras::Both).await;
-    let mut config = GatewayConfig::default();
-    config.timeouts.list_age = Duration::ZERO;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.timeouts.list_age = Duration::ZERO)
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     assert_eq!(client.tools().await.len(), 8);
     upstream.behave(|behaviour| behaviour.extra_tools = vec![tool("fresh")]);
     eventually_async("the new tool is listed", async || client.tools().await.len() == 9).await;
@@ -463,12 +491,15 @@ async fn stale_list_refreshes_in_background() {
 
 #[tokio::test]
 async fn empty_gateway_lists_nothing() {
-    let site = Site::serve(builder().instructions("nothing here").build().expect("a gateway")).await;
+    let gateway = TestGateway::builder()
+        .settings(|builder| builder.instructions("nothing here"))
+        .start()
+        .await;
     for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         assert_eq!(client.tools().await, [""; 0]);
     }
-    let client = Client::stranger(site.address, Speaks::Modern);
+    let client = gateway.client(Speaks::Modern);
     assert_eq!(
         client.ask("server/discover", "").await.json()["result"]["instructions"],
         "nothing here"
@@ -482,9 +513,9 @@ async fn empty_gateway_lists_nothing() {
 #[tokio::test]
 async fn accept_order_selects_event_stream() {
     let fixture = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(fixture.url()))]).await;
+    let gateway = TestGateway::with_server(fixture.url()).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let post = client.request("7", "tools/list", "", "");
         let answer = client
             .send(

@@ -8,25 +8,24 @@ use std::{
     time::Duration,
 };
 
-use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
     eventually,
+    gateway::TestGateway,
     servers::notifying::NotifyingServer,
     servers::{Reply, legacy, scripted},
-    world::Site,
 };
 
 const LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
-async fn world(modern: bool, speaks: Speaks) -> (NotifyingServer, Site, Client) {
+async fn world(modern: bool, speaks: Speaks) -> (NotifyingServer, TestGateway, Client) {
     let server = NotifyingServer::start(modern).await;
     server.set_logs(&["debug", "info", "warning", "error"]);
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let client = Client::connect(site.address, speaks).await;
-    (server, site, client)
+    let gateway = TestGateway::with_server(server.url()).await;
+    let client = gateway.connect(speaks).await;
+    (server, gateway, client)
 }
 
 /// The levels that a call is told.
@@ -72,8 +71,8 @@ async fn level_is_set_before_call() {
         })
         .await
     };
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let client = gateway.connect(Speaks::November).await;
     assert_eq!(client.text("up__t", json!({})).await, "false");
     client.ask("logging/setLevel", r#""level":"info""#).await;
     // The server is being told by now, or will be by the call.

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
-    world::{Kind, Site},
+    gateway::TestGateway,
+    upstreams::ServerKind,
 };
 
 macro_rules! matrix {
@@ -17,10 +18,10 @@ macro_rules! matrix {
     (@cases $kind:ident [$($case:ident)*]) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() {
-            let server = Kind::$kind.start().await;
-            let site = Site::of([("up", server.upstream())]).await;
+            let server = ServerKind::$kind.start().await;
+            let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
             for speaks in Speaks::ALL {
-                super::$case(Kind::$kind, &Client::connect(site.address, speaks).await).await;
+                super::$case(ServerKind::$kind, &gateway.connect(speaks).await).await;
             }
         })*
     };
@@ -35,7 +36,7 @@ matrix! {
         missing_features_are_empty]
 }
 
-async fn introduction(_: Kind, client: &Client) {
+async fn introduction(_: ServerKind, client: &Client) {
     if client.speaks.is_modern() {
         let answer = client.ask("server/discover", "").await;
         let result = &answer.json()["result"];
@@ -67,7 +68,7 @@ async fn introduction(_: Kind, client: &Client) {
     assert_eq!((discover.status(), discover.code()), (200, -32601));
 }
 
-async fn ping(_: Kind, client: &Client) {
+async fn ping(_: ServerKind, client: &Client) {
     let answer = client.ask("ping", "").await;
     if client.speaks.is_modern() {
         assert_eq!((answer.status(), answer.code()), (404, -32601));
@@ -76,7 +77,7 @@ async fn ping(_: Kind, client: &Client) {
     }
 }
 
-async fn tools_list(kind: Kind, client: &Client) {
+async fn tools_list(kind: ServerKind, client: &Client) {
     let answer = client.ask("tools/list", "").await;
     let result = &answer.json()["result"];
     check_result(client, result);
@@ -94,9 +95,9 @@ async fn tools_list(kind: Kind, client: &Client) {
     if client.speaks.is_modern() {
         // What is left of the time that the server gave; a legacy server gives none.
         let (ttl, scope) = match kind {
-            Kind::HttpLegacy => (0..=0, "private"),
-            Kind::HttpModern | Kind::HttpBoth => (1..=60_000, "public"),
-            Kind::StdioLegacy | Kind::StdioModern => (0..=0, "public"),
+            ServerKind::HttpLegacy => (0..=0, "private"),
+            ServerKind::HttpModern | ServerKind::HttpBoth => (1..=60_000, "public"),
+            ServerKind::StdioLegacy | ServerKind::StdioModern => (0..=0, "public"),
         };
         assert!(
             result["ttlMs"].as_u64().is_some_and(|left| ttl.contains(&left)),
@@ -108,7 +109,7 @@ async fn tools_list(kind: Kind, client: &Client) {
     assert!(result["_meta"].get("dev.portolan/failure").is_none());
 }
 
-async fn text_result(kind: Kind, client: &Client) {
+async fn text_result(kind: ServerKind, client: &Client) {
     let answer = client
         .send(&client.call("1", "up__echo", r#"{"text":"hällo \"you\"\n"}"#))
         .await;
@@ -118,19 +119,19 @@ async fn text_result(kind: Kind, client: &Client) {
     let result = &answer.json()["result"];
     assert_eq!(result["content"], json!([{"type": "text", "text": "hällo \"you\"\n"}]));
     // The stdio fixture says `resultType` in both eras, and what a legacy server says passes to legacy clients.
-    if kind != Kind::StdioLegacy || client.speaks.is_modern() {
+    if kind != ServerKind::StdioLegacy || client.speaks.is_modern() {
         check_result(client, result);
     }
 }
 
-async fn structured_content_is_byte_exact(_: Kind, client: &Client) {
+async fn structured_content_is_byte_exact(_: ServerKind, client: &Client) {
     let arguments = r#"{"text":"a\u0041ä\/","n":1.50e3,"big":123456789012345678901234567890,"z":{"unknown":[ 1.0,-0,"\ud83d\ude00"],"a":null}}"#;
     let answer = client.send(&client.call("1", "up__echo", arguments)).await;
     let text = answer.text();
     assert!(text.contains(&format!(r#""structuredContent":{arguments}"#)), "{text}");
 }
 
-async fn ids_are_byte_exact(_: Kind, client: &Client) {
+async fn ids_are_byte_exact(_: ServerKind, client: &Client) {
     for id in [
         "0",
         "1",
@@ -157,14 +158,14 @@ async fn ids_are_byte_exact(_: Kind, client: &Client) {
     }
 }
 
-async fn tool_failure_is_result(_: Kind, client: &Client) {
+async fn tool_failure_is_result(_: ServerKind, client: &Client) {
     let answer = client.tool("up__fail", json!({})).await;
     assert_eq!(answer["result"]["isError"], true);
     assert_eq!(answer["result"]["content"][0]["text"], "planned failure");
     assert!(answer["result"]["_meta"].get("dev.portolan/failure").is_none());
 }
 
-async fn json_rpc_error_passes(kind: Kind, client: &Client) {
+async fn json_rpc_error_passes(kind: ServerKind, client: &Client) {
     let answer = client
         .send(&client.call("7", "up__rpc_error", r#"{"code":4711}"#))
         .await;
@@ -180,7 +181,7 @@ async fn json_rpc_error_passes(kind: Kind, client: &Client) {
     }
 }
 
-async fn unknown_tool_is_invalid_params(_: Kind, client: &Client) {
+async fn unknown_tool_is_invalid_params(_: ServerKind, client: &Client) {
     for name in ["up__nope", "echo", "other__echo", "", "up__", "__echo", "up__echo "] {
         let answer = client
             .send(&client.call("3", name, "{}").with("mcp-name", &mcp_name(name)))
@@ -196,7 +197,7 @@ fn mcp_name(name: &str) -> String {
     format!("=?base64?{encoded}?=")
 }
 
-async fn progress_is_ordered(_: Kind, client: &Client) {
+async fn progress_is_ordered(_: ServerKind, client: &Client) {
     for token in [r#""tök\u0041""#, "7", "0", "12345678901234567890"] {
         let post = client.call_with(
             "9",
@@ -222,7 +223,7 @@ async fn progress_is_ordered(_: Kind, client: &Client) {
     }
 }
 
-async fn missing_features_are_empty(_: Kind, client: &Client) {
+async fn missing_features_are_empty(_: ServerKind, client: &Client) {
     for (method, member) in [
         ("prompts/list", "prompts"),
         ("resources/list", "resources"),

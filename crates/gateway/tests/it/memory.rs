@@ -10,9 +10,8 @@ use portolan_core::{
     Clock, SessionStore, SystemClock,
     memory::{ManualClock, MemorySessions},
 };
-use portolan_gateway::McpGateway;
 
-use crate::support::world::{parts, publish};
+use crate::support::gateway::TestGateway;
 
 /// Counts what is in use. How much of what was given back the allocator keeps for later is its own affair: after such a
 /// round, glibc keeps most of it until `malloc_trim`.
@@ -43,13 +42,13 @@ fn sessions_do_not_leak() {
     println!("{}", said.lines().find(|line| line.contains("MiB")).unwrap_or_default());
 }
 
-struct House {
-    gateway: McpGateway,
+struct Measured {
+    gateway: TestGateway,
     clock: Arc<ManualClock>,
     store: Arc<MemorySessions>,
 }
 
-impl House {
+impl Measured {
     async fn send(&self, verb: &str, session: Option<&str>, body: &'static str) -> (StatusCode, Option<String>) {
         let mut request = Request::builder()
             .method(verb)
@@ -116,20 +115,20 @@ impl House {
 #[tokio::test]
 #[ignore = "run by sessions_do_not_leak"]
 async fn measure_in_own_process() {
-    let mut parts = parts();
     let (clock, store) = (
         Arc::new(ManualClock::new(SystemClock.now())),
         Arc::new(MemorySessions::new()),
     );
-    parts.clock = clock.clone();
-    parts.sessions = store.clone();
-    parts.config.limits.sessions = 2 * SESSIONS;
-    let gateway = McpGateway::new(parts);
-    publish(&gateway, "default", &[]).await;
-    let house = House { gateway, clock, store };
-    house.round(1000).await;
+    let gateway = TestGateway::builder()
+        .clock(clock.clone())
+        .parts(|parts| parts.sessions = store.clone())
+        .config(|config| config.limits.sessions = 2 * SESSIONS)
+        .start()
+        .await;
+    let measured = Measured { gateway, clock, store };
+    measured.round(1000).await;
     let (before, settled) = (ALLOCATED.current_usage(), resident());
-    let (most, resident_most) = house.round(SESSIONS).await;
+    let (most, resident_most) = measured.round(SESSIONS).await;
     let after = ALLOCATED.current_usage();
     println!(
         "{} KiB in use before, {} MiB with {SESSIONS} sessions, {} KiB after; resident: {} MiB, {} MiB, {} MiB",

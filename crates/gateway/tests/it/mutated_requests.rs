@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use portolan_gateway::Upstream;
 use serde_json::json;
 
 use crate::support::{
-    client::{Client, Post, Speaks},
+    client::{Post, Speaks},
+    gateway::TestGateway,
     raw::Connection,
-    world::{Eras, Site, http},
+    upstreams::{Eras, http},
 };
 
 /// A small generator, always the same.
@@ -111,11 +111,11 @@ fn mutate_headers(random: &mut Random, post: &mut Post) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_mutation_is_answered() {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for speaks in [Speaks::March, Speaks::November, Speaks::Modern] {
-        let client = Client::connect(site.address, speaks).await;
-        let mut connection = Connection::open(site.address).await;
+        let client = gateway.connect(speaks).await;
+        let mut connection = Connection::open(gateway.address).await;
         let originals = [
             client.call_with("1", "up__echo", r#"{"text":"aé\u0041","n":[1,{"b":null}]}"#, r#""progressToken":"t""#),
             client.request("\"list\"", "tools/list", r#""cursor":"x""#, ""),
@@ -144,14 +144,14 @@ async fn every_mutation_is_answered() {
             "still here"
         );
     }
-    site.gateway.drain(Duration::from_secs(5)).await;
+    gateway.drain(Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invalid_http_ends_one_connection() {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let client = gateway.connect(Speaks::Modern).await;
     let good = client.call("1", "up__echo", r#"{"text":"x"}"#).bytes();
     let mut random = Random(42);
     for _ in 0..300 {
@@ -161,7 +161,7 @@ async fn invalid_http_ends_one_connection() {
             let at = random.below(head);
             bytes[at] = u8::try_from(random.next() % 256).expect("a byte");
         }
-        let mut connection = Connection::open(site.address).await;
+        let mut connection = Connection::open(gateway.address).await;
         if connection.try_send(&bytes).await {
             connection.finish().await;
             drop(connection.answer().await);

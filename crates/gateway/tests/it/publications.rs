@@ -11,9 +11,10 @@ use portolan_gateway::{McpGateway, StaticTokens};
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::Speaks,
     eventually, eventually_async,
-    world::{Eras, HttpFixture, Site, gateway_name, grant, http, install, parts, publish, user},
+    gateway::{TestGateway, gateway_name, grant, install, parts, user},
+    upstreams::{Eras, HttpFixture, http},
 };
 
 mod conformance {
@@ -22,7 +23,7 @@ mod conformance {
 
     portolan_core::conformance::gateway_suite!(|| {
         let endpoint = HttpEndpoint::new("http://127.0.0.1:1/mcp".parse().expect("a URL"));
-        let mut parts = crate::support::world::parts();
+        let mut parts = crate::support::gateway::parts();
         parts.runtime = Some(std::sync::Arc::new(MemoryRuntime::new(
             Endpoint::Http(endpoint),
             std::sync::Arc::new(SystemClock),
@@ -33,10 +34,10 @@ mod conformance {
 
 /// Sends upstream which install serves, and for whom.
 #[derive(Debug)]
-struct Telling;
+struct InstallHeaders;
 
 #[async_trait::async_trait]
-impl CredentialBroker for Telling {
+impl CredentialBroker for InstallHeaders {
     async fn credential(&self, caller: &Caller, _: &ServerSpec, install: &Install) -> Result<Arc<UpstreamCredential>> {
         let mut outbound = UpstreamCredential::none();
         let told = [
@@ -58,7 +59,7 @@ fn team(name: &str) -> TeamId {
     TeamId::parse(name).expect("a team")
 }
 
-async fn site() -> Site {
+async fn gateway() -> TestGateway {
     let mut alice = grant("alice-token", Subject::User(user("alice")));
     alice.teams = vec![team("web"), team("ops")];
     let grants = [
@@ -68,21 +69,22 @@ async fn site() -> Site {
         grant("org-token", Subject::Org),
         grant("client-token", Subject::Client(user("alice"))),
     ];
-    let mut parts = parts();
-    parts.authenticators = vec![Arc::new(StaticTokens::from_grants(grants, Arc::new(SystemClock)))];
-    parts.broker = Arc::new(Telling);
-    Site::serve(McpGateway::new(parts)).await
+    TestGateway::builder()
+        .unpublished()
+        .authenticator(StaticTokens::from_grants(grants, Arc::new(SystemClock)))
+        .broker(InstallHeaders)
+        .start()
+        .await
 }
 
-async fn publish_installs(site: &Site, server: &Arc<ServerSpec>, installs: Vec<Arc<Install>>, pinned: bool) {
+async fn publish_installs(gateway: &TestGateway, server: &Arc<ServerSpec>, installs: Vec<Arc<Install>>, pinned: bool) {
     let route = Route::new(server.clone(), installs, pinned);
-    let publication = Publication::new(GatewaySpec::new(gateway_name("default")), vec![route]);
-    site.gateway.publish(publication).await.expect("published");
+    gateway.publish_routes("default", vec![route]).await;
 }
 
 /// The install that serves whoever has this token.
-async fn served_by(site: &Site, speaks: Speaks, token: &str) -> Option<String> {
-    let mut client = Client::stranger(site.address, speaks).token(token);
+async fn served_by(gateway: &TestGateway, speaks: Speaks, token: &str) -> Option<String> {
+    let mut client = gateway.client(speaks).token(token);
     client.shake_hands().await;
     let answer = client.tool("up__whoami", json!({})).await;
     let Some(result) = answer.get("result") else {
@@ -99,7 +101,7 @@ async fn served_by(site: &Site, speaks: Speaks, token: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nearest_install_serves() {
     let upstream = http(Eras::Both).await;
-    let site = site().await;
+    let gateway = gateway().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let of = |owner| install(&server, owner);
     let (personal, bobs) = (of(Owner::Personal(user("alice"))), of(Owner::Personal(user("bob"))));
@@ -118,14 +120,14 @@ async fn nearest_install_serves() {
         (Some(&org), None, None, None),
     ] {
         all.retain(|install| Some(install) != gone);
-        publish_installs(&site, &server, all.clone(), false).await;
+        publish_installs(&gateway, &server, all.clone(), false).await;
         for speaks in Speaks::ONE_OF_EACH {
-            assert_eq!(served_by(&site, speaks, "alice-token").await, alices);
-            assert_eq!(served_by(&site, speaks, "bob-token").await, name(&bobs));
-            assert_eq!(served_by(&site, speaks, "web-token").await, web_tokens);
-            assert_eq!(served_by(&site, speaks, "org-token").await, others);
+            assert_eq!(served_by(&gateway, speaks, "alice-token").await, alices);
+            assert_eq!(served_by(&gateway, speaks, "bob-token").await, name(&bobs));
+            assert_eq!(served_by(&gateway, speaks, "web-token").await, web_tokens);
+            assert_eq!(served_by(&gateway, speaks, "org-token").await, others);
             assert_eq!(
-                served_by(&site, speaks, "client-token").await,
+                served_by(&gateway, speaks, "client-token").await,
                 others,
                 "a service is no person"
             );
@@ -136,17 +138,17 @@ async fn nearest_install_serves() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pinned_personal_install_is_private() {
     let upstream = http(Eras::Both).await;
-    let site = site().await;
+    let gateway = gateway().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let personal = install(&server, Owner::Personal(user("alice")));
-    publish_installs(&site, &server, vec![personal.clone()], true).await;
+    publish_installs(&gateway, &server, vec![personal.clone()], true).await;
     for speaks in Speaks::ONE_OF_EACH {
         assert_eq!(
-            served_by(&site, speaks, "alice-token").await,
+            served_by(&gateway, speaks, "alice-token").await,
             Some(personal.name.to_string())
         );
         for token in ["bob-token", "web-token", "org-token", "client-token"] {
-            assert_eq!(served_by(&site, speaks, token).await, None, "{token}");
+            assert_eq!(served_by(&gateway, speaks, token).await, None, "{token}");
         }
     }
     let callers: Vec<_> = upstream
@@ -163,14 +165,13 @@ async fn pinned_personal_install_is_private() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn assignment_selects_tools() {
     let upstream = http(Eras::Both).await;
-    let site = site().await;
+    let gateway = gateway().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let mut route = Route::new(server.clone(), vec![install(&server, Owner::Org)], true);
     route.tools = Some(["echo", "gone"].map(|name| name.try_into().expect("a tool")).into());
-    let publication = Publication::new(GatewaySpec::new(gateway_name("default")), vec![route]);
-    site.gateway.publish(publication).await.expect("published");
+    gateway.publish_routes("default", vec![route]).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         assert_eq!(client.tools().await, ["up__echo"]);
         assert_eq!(
             client.tool("up__count", json!({"key": "k"})).await["error"]["code"],
@@ -183,24 +184,21 @@ async fn assignment_selects_tools() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn running_call_outlives_publication() {
     let upstream = http(Eras::Both).await;
-    let site = site().await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
+    let gateway = gateway().await;
+    gateway.publish("default", &[("up", &upstream.url())]).await;
     for (at, speaks) in Speaks::ONE_OF_EACH.into_iter().enumerate() {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let post = client.call_with("1", "up__progress", r#"{"steps":60,"ms":5}"#, r#""progressToken":1"#);
         let mut call = client.begin(&post).await;
         call.event().await.expect("a stream").expect("progress");
-        site.gateway
-            .withdraw(&gateway_name("default"))
-            .await
-            .expect("withdrawn");
+        gateway.withdraw("default").await;
         assert_eq!(client.ask("tools/list", "").await.status(), 404);
         let messages = call.messages().await.expect("it goes on");
         assert!(
             messages.last().is_some_and(|last| last.contains("60 steps done")),
             "{at}"
         );
-        publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
+        gateway.publish("default", &[("up", &upstream.url())]).await;
         assert_eq!(client.text("up__echo", json!({"text": "again"})).await, "again");
     }
 }
@@ -208,17 +206,17 @@ async fn running_call_outlives_publication() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publication_swap_is_atomic() {
     let (old, new) = (http(Eras::Both).await, http(Eras::Both).await);
-    let site = site().await;
-    publish(&site.gateway, "default", &[("up", &old.url())]).await;
+    let gateway = gateway().await;
+    gateway.publish("default", &[("up", &old.url())]).await;
     let changing = async {
         for round in 0..40 {
             let url = if round % 2 == 0 { new.url() } else { old.url() };
-            publish(&site.gateway, "default", &[("up", &url)]).await;
+            gateway.publish("default", &[("up", &url)]).await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let calling = async |speaks| {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         for n in 0..60 {
             assert_eq!(
                 client.text("up__echo", json!({"text": n.to_string()})).await,
@@ -246,57 +244,61 @@ fn tools(names: &[&str]) -> Vec<Tool> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn registry_tools_listed_at_once() {
     let upstream = http(Eras::Both).await;
-    let site = site().await;
+    let gateway = gateway().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let mut known = Install::clone(&install(&server, Owner::Org));
     known.tools = tools(&["echo", "old"]);
-    publish_installs(&site, &server, vec![known.clone().into()], true).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    publish_installs(&gateway, &server, vec![known.clone().into()], true).await;
+    let client = gateway.connect(Speaks::Modern).await;
     assert_eq!(client.tools().await, ["up__echo", "up__old"]);
     assert!(upstream.requests().is_empty(), "nobody was asked");
     assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
     known.tools = tools(&["echo", "new"]);
-    publish_installs(&site, &server, vec![known.into()], true).await;
+    publish_installs(&gateway, &server, vec![known.into()], true).await;
     assert_eq!(client.tools().await, ["up__echo", "up__new"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn republishing_keeps_lists() {
     let upstream = http(Eras::Both).await;
-    let mut parts = parts();
-    parts.config.timeouts.list_age = Duration::ZERO;
-    let site = Site::serve(McpGateway::new(parts)).await;
+    let gateway = TestGateway::builder()
+        .unpublished()
+        .config(|config| config.timeouts.list_age = Duration::ZERO)
+        .start()
+        .await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let mut known = Install::clone(&install(&server, Owner::Org));
     known.tools = tools(&["old"]);
-    publish_installs(&site, &server, vec![known.clone().into()], true).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    publish_installs(&gateway, &server, vec![known.clone().into()], true).await;
+    let client = gateway.connect(Speaks::Modern).await;
     // It is fetched anew in the background, and then the server's own word counts.
     eventually_async("the list is fetched", async || client.tools().await.len() == 8).await;
-    publish_installs(&site, &server, vec![known.into()], true).await;
+    publish_installs(&gateway, &server, vec![known.into()], true).await;
     assert_eq!(client.tools().await.len(), 8);
 }
 
 /// A gateway in front of one server that a runtime runs.
-async fn running(upstream: &HttpFixture) -> (Site, Arc<MemoryRuntime>, Arc<ServerSpec>, Arc<Install>) {
+async fn running(upstream: &HttpFixture) -> (TestGateway, Arc<MemoryRuntime>, Arc<ServerSpec>, Arc<Install>) {
     let endpoint = Endpoint::Http(HttpEndpoint::new(upstream.url().parse().expect("a URL")));
     let runtime = Arc::new(MemoryRuntime::new(endpoint, Arc::new(SystemClock)));
-    let mut parts = parts();
-    parts.runtime = Some(runtime.clone());
-    let site = Site::serve(McpGateway::new(parts)).await;
+    let gateway = TestGateway::builder()
+        .unpublished()
+        .runtime(runtime.clone())
+        .start()
+        .await;
     let server = Arc::new(ServerSpec::command("up", "server", [""; 0]).expect("a server"));
     let install = install(&server, Owner::Org);
-    (site, runtime, server, install)
+    (gateway, runtime, server, install)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runtime_endpoint_is_followed() {
     use portolan_core::{Failure, FailureKind, RunSpec, Runtime, Status};
     let upstream = http(Eras::Both).await;
-    let (site, runtime, server, install) = running(&upstream).await;
-    publish_installs(&site, &server, vec![install.clone()], true).await;
+    let (gateway, runtime, server, install) = running(&upstream).await;
+    publish_installs(&gateway, &server, vec![install.clone()], true).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let spec = RunSpec::new(server.name.clone(), Owner::Org, server.source.clone());
         runtime.ensure(&install.name, &spec).await.expect("it runs");
         assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
@@ -347,12 +349,13 @@ async fn every_call_is_audited_once() {
 
     let upstream = http(Eras::Both).await;
     let kept = Arc::new(Kept::default());
-    let mut parts = parts();
-    parts.audit = kept.clone();
-    parts.sessions = Arc::new(MemorySessions::new());
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .audit(kept.clone())
+        .parts(|parts| parts.sessions = Arc::new(MemorySessions::new()))
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     client.text("up__echo", json!({"text": "x"})).await;
     let unknown: Value = client.tool("up__nope", json!({})).await;
     assert_eq!(unknown["error"]["code"], -32602);

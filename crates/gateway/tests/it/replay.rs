@@ -7,7 +7,7 @@ mod sessions;
 
 use std::time::Duration;
 
-use portolan_gateway::{GatewayConfig, Upstream};
+use portolan_gateway::GatewayConfig;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -15,17 +15,20 @@ use crate::support::{
     DEADLINE,
     client::{Client, Post, Speaks},
     eventually,
+    gateway::TestGateway,
     raw::{Event, Incoming},
     servers::streaming::{StreamedCall, StreamingServer},
-    world::{Eras, Site, http},
+    upstreams::{Eras, http},
 };
 
 const LEGACY: [Speaks; 3] = [Speaks::March, Speaks::June, Speaks::November];
 
-async fn site(server: &StreamingServer, change: impl FnOnce(&mut GatewayConfig)) -> Site {
-    let mut config = GatewayConfig::default();
-    change(&mut config);
-    Site::with([("up", Upstream::http(server.url()))], |builder| builder.config(config)).await
+async fn gateway(server: &StreamingServer, change: impl FnOnce(&mut GatewayConfig)) -> TestGateway {
+    TestGateway::builder()
+        .server("up", server.url())
+        .config(change)
+        .start()
+        .await
 }
 
 fn call(client: &Client, id: &str) -> Post {
@@ -85,9 +88,9 @@ fn assert_lost(event: &Event, request: &str) {
 async fn missed_events_are_replayed() {
     for is_modern in [false, true] {
         let server = StreamingServer::start(is_modern).await;
-        let site = site(&server, |_| {}).await;
+        let gateway = gateway(&server, |_| {}).await;
         for speaks in LEGACY {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let (incoming, streamed, first) = under_way(&client, &server, "7").await;
             drop(incoming);
             streamed.send_progress(2);
@@ -126,9 +129,9 @@ async fn missed_events_are_replayed() {
 #[tokio::test]
 async fn event_ids_are_unique_and_primed() {
     let server = StreamingServer::start(false).await;
-    let site = site(&server, |config| config.timeouts.retry = Duration::from_millis(1234)).await;
+    let gateway = gateway(&server, |config| config.timeouts.retry = Duration::from_millis(1234)).await;
     for speaks in LEGACY {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let mut ids = Vec::new();
         for request in ["1", "2"] {
             let number = server.calls();
@@ -167,8 +170,8 @@ async fn event_ids_are_unique_and_primed() {
 #[tokio::test]
 async fn priming_event_id_resumes() {
     let server = StreamingServer::start(true).await;
-    let site = site(&server, |_| {}).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = gateway(&server, |_| {}).await;
+    let client = gateway.connect(Speaks::November).await;
     let mut incoming = client.begin(&call(&client, "1")).await;
     let mut primed = incoming.whole_event().await.expect("whole").expect("an event");
     let streamed = server.call(0).await;
@@ -189,8 +192,8 @@ async fn priming_event_id_resumes() {
 #[tokio::test]
 async fn immediate_responses_lack_ids() {
     let server = StreamingServer::start(false).await;
-    let site = site(&server, |_| {}).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = gateway(&server, |_| {}).await;
+    let client = gateway.connect(Speaks::Modern).await;
     let begun = client.begin_unanswered(&call(&client, "1")).await;
     let streamed = server.call(0).await;
     streamed.send_progress(1);
@@ -199,23 +202,23 @@ async fn immediate_responses_lack_ids() {
     while let Some(event) = incoming.whole_event().await.expect("whole") {
         assert_eq!((event.id, event.retry), (None, None));
     }
-    assert_eq!(site.gateway.replay_count(), 0);
+    assert_eq!(gateway.replay_count(), 0);
     let server = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    let gateway = TestGateway::with_server(server.url()).await;
     for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let answer = client.send(&client.call("1", "up__echo", r#"{"text":"x"}"#)).await;
         assert_eq!(answer.head.get("content-type"), Some("application/json"));
     }
-    assert_eq!(site.gateway.replay_count(), 0);
+    assert_eq!(gateway.replay_count(), 0);
 }
 
 #[tokio::test]
 async fn slow_call_gets_early_stream() {
     let server = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    let gateway = TestGateway::with_server(server.url()).await;
     for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let mut incoming = client.begin(&client.call("1", "up__sleep", r#"{"ms":600}"#)).await;
         if speaks != Speaks::November {
             assert_eq!(incoming.head.get("content-type"), Some("application/json"));
@@ -241,8 +244,8 @@ async fn slow_call_gets_early_stream() {
 #[tokio::test]
 async fn resuming_closes_previous_stream() {
     let server = StreamingServer::start(false).await;
-    let site = site(&server, |_| {}).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = gateway(&server, |_| {}).await;
+    let client = gateway.connect(Speaks::November).await;
     let (mut first, streamed, event) = under_way(&client, &server, "1").await;
     let mut second = client.take_up(id(&event)).await;
     assert_eq!(
@@ -260,19 +263,19 @@ async fn resuming_closes_previous_stream() {
 #[tokio::test]
 async fn foreign_client_cannot_resume() {
     let server = StreamingServer::start(false).await;
-    let site = site(&server, |_| {}).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = gateway(&server, |_| {}).await;
+    let client = gateway.connect(Speaks::November).await;
     let (mut incoming, streamed, event) = under_way(&client, &server, "1").await;
     let event = id(&event);
-    let other = Client::connect(site.address, Speaks::November).await;
+    let other = gateway.connect(Speaks::November).await;
     assert_eq!(other.take_up(event).await.head.status, 405, "another session");
-    let bob = Client::stranger(site.address, Speaks::November).token("bob-token");
-    let mut bobs = bob.at(site.address);
+    let bob = gateway.client(Speaks::November).token("bob-token");
+    let mut bobs = bob.at(gateway.address);
     bobs.shake_hands().await;
     assert_eq!(bobs.take_up(event).await.head.status, 405, "another caller");
     bobs.session.clone_from(&client.session);
     assert_eq!(bobs.take_up(event).await.head.status, 404, "another caller's session");
-    let mut nobody = client.at(site.address);
+    let mut nobody = client.at(gateway.address);
     nobody.token = "nobody".into();
     assert_eq!(nobody.take_up(event).await.head.status, 401);
     let (sealed, number) = event.split_once('.').expect("two parts");
@@ -294,8 +297,8 @@ async fn foreign_client_cannot_resume() {
 async fn overflowing_stream_is_reported_lost() {
     for size in [100, 3000] {
         let server = StreamingServer::start(false).await;
-        let site = site(&server, |config| config.limits.replay_bytes = 2000).await;
-        let client = Client::connect(site.address, Speaks::November).await;
+        let gateway = gateway(&server, |config| config.limits.replay_bytes = 2000).await;
+        let client = gateway.connect(Speaks::November).await;
         let (incoming, streamed, first) = under_way(&client, &server, "\"a\"").await;
         drop(incoming);
         let log = json!({"jsonrpc": "2.0", "method": "notifications/message",
@@ -304,7 +307,7 @@ async fn overflowing_stream_is_reported_lost() {
             streamed.send_raw(&format!("data: {log}\n\n"));
         }
         streamed.respond("done");
-        site.gateway.drain(DEADLINE).await;
+        gateway.drain(DEADLINE).await;
         let mut again = client.take_up(id(&first)).await;
         let lost = next(&mut again).await;
         assert_lost(&lost, "\"a\"");
@@ -318,8 +321,8 @@ async fn overflowing_stream_is_reported_lost() {
 async fn large_response_passes_unreplayed() {
     for (size, is_kept) in [(500_000, true), (8 << 20, false)] {
         let server = StreamingServer::start(false).await;
-        let site = site(&server, |_| {}).await;
-        let client = Client::connect(site.address, Speaks::November).await;
+        let gateway = gateway(&server, |_| {}).await;
+        let client = gateway.connect(Speaks::November).await;
         let (mut incoming, streamed, first) = under_way(&client, &server, "1").await;
         let large = "y".repeat(size);
         streamed.respond(&large);
@@ -338,8 +341,8 @@ async fn large_response_passes_unreplayed() {
 #[tokio::test]
 async fn truncated_response_is_reported_failed() {
     let server = StreamingServer::start(false).await;
-    let site = site(&server, |_| {}).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = gateway(&server, |_| {}).await;
+    let client = gateway.connect(Speaks::November).await;
     let (mut incoming, streamed, first) = under_way(&client, &server, "1").await;
     let half = format!(
         r#"data: {{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"type":"text","text":"{}"#,
@@ -362,14 +365,14 @@ async fn truncated_response_is_reported_failed() {
 #[tokio::test]
 async fn oldest_ended_streams_are_evicted() {
     let server = StreamingServer::start(false).await;
-    let site = site(&server, |config| {
+    let gateway = gateway(&server, |config| {
         config.limits.replays = 3;
         config.limits.session_replays = 2;
     })
     .await;
     let (one, two) = (
-        Client::connect(site.address, Speaks::November).await,
-        Client::connect(site.address, Speaks::November).await,
+        gateway.connect(Speaks::November).await,
+        gateway.connect(Speaks::November).await,
     );
     let mut ended = Vec::new();
     for request in ["1", "2", "3"] {
@@ -378,11 +381,11 @@ async fn oldest_ended_streams_are_evicted() {
         assert_eq!(incoming.messages().await.expect("whole").len(), 1);
         ended.push(event);
     }
-    assert_eq!(site.gateway.replay_count(), 2, "one session has two");
+    assert_eq!(gateway.replay_count(), 2, "one session has two");
     assert_lost(&next(&mut one.take_up(id(&ended[0])).await).await, "1");
     assert_eq!(text(&next(&mut one.take_up(id(&ended[1])).await).await), "done");
     let running = [under_way(&two, &server, "1").await, under_way(&two, &server, "2").await];
-    assert_eq!(site.gateway.replay_count(), 3, "there are three in all");
+    assert_eq!(gateway.replay_count(), 3, "there are three in all");
     assert_lost(&next(&mut one.take_up(id(&ended[1])).await).await, "2");
     assert_eq!(text(&next(&mut one.take_up(id(&ended[2])).await).await), "done");
     // Those that go on are not forgotten for others, so that another stream has no ids.
@@ -405,14 +408,14 @@ async fn oldest_ended_streams_are_evicted() {
 #[tokio::test]
 async fn ended_streams_expire() {
     let server = StreamingServer::start(false).await;
-    let site = site(&server, |config| config.timeouts.replay = Duration::ZERO).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = gateway(&server, |config| config.timeouts.replay = Duration::ZERO).await;
+    let client = gateway.connect(Speaks::November).await;
     let (incoming, streamed, event) = under_way(&client, &server, "1").await;
     let (going_on, other, first) = under_way(&client, &server, "2").await;
     drop(going_on);
     streamed.respond("done");
     assert_eq!(incoming.messages().await.expect("whole").len(), 1);
-    eventually("it is forgotten", || site.gateway.replay_count() == 1).await;
+    eventually("it is forgotten", || gateway.replay_count() == 1).await;
     assert_lost(&next(&mut client.take_up(id(&event)).await).await, "1");
     let mut again = client.take_up(id(&first)).await;
     other.respond("done");
@@ -422,8 +425,8 @@ async fn ended_streams_expire() {
 #[tokio::test]
 async fn zero_replay_limit_disables_ids() {
     let server = StreamingServer::start(false).await;
-    let site = site(&server, |config| config.limits.replays = 0).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = gateway(&server, |config| config.limits.replays = 0).await;
+    let client = gateway.connect(Speaks::November).await;
     let begun = client.begin_unanswered(&call(&client, "1")).await;
     let streamed = server.call(0).await;
     streamed.send_progress(1);
@@ -433,14 +436,14 @@ async fn zero_replay_limit_disables_ids() {
     drop(incoming);
     streamed.respond("done");
     eventually("the call goes on", || streamed.is_closed()).await;
-    assert_eq!(site.gateway.replay_count(), 0);
+    assert_eq!(gateway.replay_count(), 0);
 }
 
 #[tokio::test]
 async fn lost_prompt_is_json_rpc_error() {
     let server = StreamingServer::start(false).await;
-    let site = site(&server, |config| config.limits.replay_bytes = 10).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = gateway(&server, |config| config.limits.replay_bytes = 10).await;
+    let client = gateway.connect(Speaks::November).await;
     let post = client.request("5", "prompts/get", r#""name":"up__p""#, r#""progressToken":"p""#);
     let mut incoming = client.begin(&post).await;
     let primed = incoming.whole_event().await.expect("whole").expect("an event");
@@ -448,7 +451,7 @@ async fn lost_prompt_is_json_rpc_error() {
     let streamed = server.call(0).await;
     streamed.send_progress(1);
     streamed.respond("done");
-    site.gateway.drain(DEADLINE).await;
+    gateway.drain(DEADLINE).await;
     let lost = next(&mut client.take_up(id(&primed)).await).await.json();
     assert_eq!(
         (&lost["id"], &lost["error"]["code"]),

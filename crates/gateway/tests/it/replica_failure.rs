@@ -4,15 +4,15 @@ use portolan_gateway::TokenKeys;
 use serde_json::json;
 
 use crate::{
-    features::everything,
     support::{
         client::{Client, Speaks},
-        conversation::{answer, answers, next, one, text},
+        dialogue::{assert_lost, call, respond, responses_to, result_text, resume_call},
         eventually,
-        replica::Replicas,
+        gateway::TestGateway,
+        replicas::Replicas,
         servers::notifying::NotifyingServer,
         servers::requesting::{CallReply, RequestingServer},
-        world::{Eras, http},
+        upstreams::{Eras, everything, http},
     },
     tasks::with_tasks,
 };
@@ -20,20 +20,12 @@ use crate::{
 const ABLE: &str = r#"{"elicitation":{}}"#;
 const MULTI: usize = 6;
 
-fn assert_lost(message: &serde_json::Value) {
-    assert_eq!(message["result"]["isError"], true, "{message}");
-    assert_eq!(
-        message["result"]["_meta"]["dev.portolan/failure"]["cause"], "stopped",
-        "{message}"
-    );
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_are_identical() {
     let (one, two) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
-    let mut replicas = Replicas::of(&[("two", &two.url()), ("one", &one.url())]).await;
+    let mut replicas = Replicas::start(TestGateway::builder().server("two", two.url()).server("one", one.url())).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = replicas.client(speaks, "{}").await;
+        let client = replicas.connect(speaks, "{}").await;
         for method in [
             "tools/list",
             "prompts/list",
@@ -49,27 +41,27 @@ async fn lists_are_identical() {
             assert_eq!(lists[0].to_string(), lists[1].to_string(), "{speaks:?} {method}");
         }
     }
-    let client = replicas.client(Speaks::Modern, "{}").await;
+    let client = replicas.connect(Speaks::Modern, "{}").await;
     let before = client.tools().await;
     replicas.kill_first();
-    assert_eq!(replicas.turn(&client).tools().await, before);
+    assert_eq!(replicas.route(&client).tools().await, before);
 }
 
 #[tokio::test]
 async fn session_continues_elsewhere() {
     let server = RequestingServer::legacy().await;
     for speaks in [Speaks::March, Speaks::June, Speaks::November] {
-        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
-        let client = replicas.client(speaks, ABLE).await;
+        let mut replicas = Replicas::with_server(server.url()).await;
+        let client = replicas.connect(speaks, ABLE).await;
         client.tool("up__ask", json!({"requests": 0, "tag": "t"})).await;
         replicas.kill_first();
-        let there = replicas.turn(&client);
+        let there = replicas.route(&client);
         // What it can do came along.
         let mut incoming = there.begin(&there.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
-        let question = next(&mut incoming).await;
-        assert_eq!(answer(&replicas.turn(&client), &question).await, 202);
-        assert_eq!(text(&next(&mut incoming).await), "t:t");
-        assert_eq!(replicas.turn(&client).delete().await.status(), 204);
+        let request = incoming.json().await;
+        assert_eq!(respond(&replicas.route(&client), &request).await, 202);
+        assert_eq!(result_text(&incoming.json().await), "t:t");
+        assert_eq!(replicas.route(&client).delete().await.status(), 204);
     }
 }
 
@@ -77,12 +69,12 @@ async fn session_continues_elsewhere() {
 async fn upstream_session_is_reopened() {
     let server = NotifyingServer::start(false).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
-        let client = replicas.client(speaks, "{}").await;
+        let mut replicas = Replicas::with_server(server.url()).await;
+        let client = replicas.connect(speaks, "{}").await;
         client.text("up__t", json!({})).await;
         let before = server.params_of("initialize").len();
         replicas.kill_first();
-        assert_eq!(replicas.turn(&client).text("up__t", json!({})).await, "done");
+        assert_eq!(replicas.route(&client).text("up__t", json!({})).await, "done");
         assert!(server.params_of("initialize").len() > before);
         assert!(
             server.server.requests().iter().all(|request| request.verb != "DELETE"),
@@ -94,13 +86,13 @@ async fn upstream_session_is_reopened() {
 #[tokio::test]
 async fn response_reaches_legacy_server() {
     for server in [RequestingServer::legacy().await, RequestingServer::resumable().await] {
-        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
-        let client = replicas.client(Speaks::November, ABLE).await;
+        let mut replicas = Replicas::with_server(server.url()).await;
+        let client = replicas.connect(Speaks::November, ABLE).await;
         let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
-        let question = next(&mut incoming).await;
+        let request = incoming.json().await;
         replicas.kill_first();
         assert!(incoming.event().await.is_err(), "the stream breaks, and does not end");
-        assert_eq!(answer(&replicas.turn(&client), &question).await, 202);
+        assert_eq!(respond(&replicas.route(&client), &request).await, 202);
         eventually("the server has it", || server.response("q1").is_some()).await;
         assert_eq!(server.unexpected_responses(), 0);
         assert_eq!(server.calls(), 1, "it is not made again");
@@ -110,17 +102,17 @@ async fn response_reaches_legacy_server() {
 #[tokio::test]
 async fn out_of_band_response_is_refused() {
     let server = RequestingServer::out_of_band(CallReply::Events).await;
-    let mut replicas = Replicas::of(&[("up", &server.url())]).await;
-    let client = replicas.client(Speaks::November, ABLE).await;
+    let mut replicas = Replicas::with_server(server.url()).await;
+    let client = replicas.connect(Speaks::November, ABLE).await;
     client.tools().await;
     let mut stream = client.stream().await;
     let call = client
         .begin_unanswered(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#))
         .await;
-    let question = next(&mut stream).await;
+    let request = stream.json().await;
     replicas.kill_first();
     assert!(stream.event().await.is_err());
-    assert_eq!(answer(&replicas.turn(&client), &question).await, 503);
+    assert_eq!(respond(&replicas.route(&client), &request).await, 503);
     assert_eq!(server.calls(), 1, "it is not made again");
     drop(call);
 }
@@ -128,27 +120,27 @@ async fn out_of_band_response_is_refused() {
 #[tokio::test]
 async fn legacy_client_stream_breaks() {
     let server = RequestingServer::modern().await;
-    let mut replicas = Replicas::of(&[("up", &server.url())]).await;
-    let client = replicas.client(Speaks::November, ABLE).await;
+    let mut replicas = Replicas::with_server(server.url()).await;
+    let client = replicas.connect(Speaks::November, ABLE).await;
     let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
-    let question = next(&mut incoming).await;
+    let request = incoming.json().await;
     replicas.kill_first();
     assert!(incoming.event().await.is_err(), "the stream breaks, and does not end");
-    assert_eq!(answer(&replicas.turn(&client), &question).await, 503);
+    assert_eq!(respond(&replicas.route(&client), &request).await, 503);
     assert_eq!(server.calls(), 1, "it is not made again");
 }
 
 #[tokio::test]
 async fn stateless_call_continues_elsewhere() {
     for server in [RequestingServer::resumable().await, RequestingServer::modern().await] {
-        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
-        let client = replicas.client(Speaks::Modern, ABLE).await;
+        let mut replicas = Replicas::with_server(server.url()).await;
+        let client = replicas.connect(Speaks::Modern, ABLE).await;
         let arguments = json!({"tag": "t", "rounds": 2});
-        let first = one(&client, &arguments, "").await;
-        let second = one(&client, &arguments, &answers(&first)).await;
+        let first = call(&client, &arguments).await;
+        let second = resume_call(&client, &arguments, &responses_to(&first)).await;
         replicas.kill_first();
-        let message = one(&replicas.turn(&client), &arguments, &answers(&second)).await;
-        assert_eq!(text(&message), "t:t,t");
+        let message = resume_call(&replicas.route(&client), &arguments, &responses_to(&second)).await;
+        assert_eq!(result_text(&message), "t:t,t");
         assert_eq!(server.calls(), 1);
     }
 }
@@ -160,13 +152,13 @@ async fn suspended_call_is_lost() {
         RequestingServer::out_of_band(CallReply::Events).await,
         RequestingServer::out_of_band(CallReply::Json).await,
     ] {
-        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
-        let client = replicas.client(Speaks::Modern, ABLE).await;
+        let mut replicas = Replicas::with_server(server.url()).await;
+        let client = replicas.connect(Speaks::Modern, ABLE).await;
         let arguments = json!({"tag": "t"});
-        let asked = one(&client, &arguments, "").await;
+        let asked = call(&client, &arguments).await;
         replicas.kill_first();
         for _ in 0..2 {
-            assert_lost(&one(&replicas.turn(&client), &arguments, &answers(&asked)).await);
+            assert_lost(&resume_call(&replicas.route(&client), &arguments, &responses_to(&asked)).await);
         }
         assert_eq!(server.calls(), 1);
     }
@@ -176,8 +168,8 @@ async fn suspended_call_is_lost() {
 async fn running_call_breaks_once() {
     let upstream = http(Eras::Both).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let mut replicas = Replicas::of(&[("up", &upstream.url())]).await;
-        let client = replicas.client(speaks, "{}").await;
+        let mut replicas = Replicas::with_server(upstream.url()).await;
+        let client = replicas.connect(speaks, "{}").await;
         let post = client.call_with(
             "1",
             "up__progress",
@@ -191,7 +183,7 @@ async fn running_call_breaks_once() {
         while let Ok(event) = incoming.event().await {
             assert!(event.is_some(), "it breaks, and does not end");
         }
-        replicas.turn(&client).text("up__echo", json!({"text": "x"})).await;
+        replicas.route(&client).text("up__echo", json!({"text": "x"})).await;
         assert_eq!(upstream.counters().calls, calls + 1, "the echo alone");
     }
 }
@@ -205,8 +197,8 @@ async fn survivor_sends_notifications() {
         (Speaks::Modern, true),
     ] {
         let server = NotifyingServer::start(modern).await;
-        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
-        let client = replicas.client(speaks, "{}").await;
+        let mut replicas = Replicas::with_server(server.url()).await;
+        let client = replicas.connect(speaks, "{}").await;
         let filter = r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#;
         let mut stream = if speaks.is_modern() {
             client.listen("1", filter).await.0
@@ -222,7 +214,7 @@ async fn survivor_sends_notifications() {
         replicas.kill_first();
         while let Ok(Some(_)) = stream.event().await {}
         eventually("the server sees it", || server.streams() == 0).await;
-        let there = replicas.turn(&client);
+        let there = replicas.route(&client);
         let mut stream = if speaks.is_modern() {
             there.listen("2", filter).await.0
         } else {
@@ -246,14 +238,14 @@ async fn survivor_sends_notifications() {
 async fn lost_call_accepts_cancellation() {
     for modern in [false, true] {
         let server = NotifyingServer::start(modern).await;
-        let mut replicas = Replicas::of(&[("up", &server.url())]).await;
-        let client = replicas.client(Speaks::November, "{}").await;
+        let mut replicas = Replicas::with_server(server.url()).await;
+        let client = replicas.connect(Speaks::November, "{}").await;
         let call = client
             .begin_unanswered(&client.call("\"c\"", "up__t", r#"{"hold":true}"#))
             .await;
         eventually("the call is under way", || !server.params_of("tools/call").is_empty()).await;
         replicas.kill_first();
-        let there = replicas.turn(&client);
+        let there = replicas.route(&client);
         assert_eq!(there.cancel("\"c\"").await.status(), 202);
         let again = there
             .begin(&there.call("\"c\"", "up__t", "{}"))
@@ -270,12 +262,17 @@ async fn lost_call_accepts_cancellation() {
 #[tokio::test]
 async fn cursors_work_everywhere() {
     let upstream = everything(Eras::Both).await;
-    let mut replicas = Replicas::with(&[("up", &upstream.url())], |_, parts| parts.config.limits.page = 2).await;
+    let mut replicas = Replicas::start(
+        TestGateway::builder()
+            .server("up", upstream.url())
+            .config(|config| config.limits.page = 2),
+    )
+    .await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = replicas.client(speaks, "{}").await;
+        let client = replicas.connect(speaks, "{}").await;
         let mut cursor = String::new();
         for _ in 0..MULTI {
-            let answer = replicas.turn(&client).ask("tools/list", &cursor).await.json();
+            let answer = replicas.route(&client).ask("tools/list", &cursor).await.json();
             assert!(
                 answer["result"]["tools"]
                     .as_array()
@@ -289,11 +286,11 @@ async fn cursors_work_everywhere() {
         }
         assert!(!cursor.is_empty());
     }
-    let client = replicas.client(Speaks::Modern, "{}").await;
+    let client = replicas.connect(Speaks::Modern, "{}").await;
     let cursor = client.ask("tools/list", "").await.json()["result"]["nextCursor"].clone();
     replicas.kill_first();
     let answer = replicas
-        .turn(&client)
+        .route(&client)
         .ask("tools/list", &format!(r#""cursor":{cursor}"#))
         .await
         .json();
@@ -303,13 +300,13 @@ async fn cursors_work_everywhere() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn task_ids_work_everywhere() {
     let upstream = everything(Eras::Modern).await;
-    let mut replicas = Replicas::of(&[("up", &upstream.url())]).await;
-    let client = replicas.client(Speaks::Modern, "{}").await;
+    let mut replicas = Replicas::with_server(upstream.url()).await;
+    let client = replicas.connect(Speaks::Modern, "{}").await;
     client.tools().await;
     let params = json!({"name": "up__slow_compute", "arguments": {"seconds": 1, "label": "x"}});
     let created = with_tasks(&client, "tools/call", params).await["result"].clone();
     replicas.kill_first();
-    let there = replicas.turn(&client);
+    let there = replicas.route(&client);
     there.tools().await;
     let task = with_tasks(&there, "tasks/get", json!({"taskId": created["taskId"]})).await;
     assert_eq!(task["result"]["taskId"], created["taskId"], "{task}");
@@ -332,26 +329,28 @@ async fn keys_rotate_while_serving() {
     };
     let server = RequestingServer::resumable().await;
     for (one_is_ahead, two_is_ahead) in [(true, false), (false, true)] {
-        let mut replicas = Replicas::with(&[("up", &server.url())], |number, parts| {
-            parts.keys = keys(if number == 0 { one_is_ahead } else { two_is_ahead });
-        })
+        let mut replicas = Replicas::start(TestGateway::builder().server("up", server.url()).replica_parts(
+            |number, parts| {
+                parts.keys = keys(if number == 0 { one_is_ahead } else { two_is_ahead });
+            },
+        ))
         .await;
-        let legacy = replicas.client(Speaks::November, ABLE).await;
-        let modern = replicas.client(Speaks::Modern, ABLE).await;
+        let legacy = replicas.connect(Speaks::November, ABLE).await;
+        let modern = replicas.connect(Speaks::Modern, ABLE).await;
         let arguments = json!({"tag": "t", "rounds": 2});
-        let first = one(&modern, &arguments, "").await;
-        let second = one(&modern.at(replicas.second().address), &arguments, &answers(&first)).await;
-        let third = one(&modern, &arguments, &answers(&second)).await;
-        assert_eq!(text(&third), "t:t,t");
+        let first = call(&modern, &arguments).await;
+        let second = resume_call(&modern.at(replicas.second().address), &arguments, &responses_to(&first)).await;
+        let third = resume_call(&modern, &arguments, &responses_to(&second)).await;
+        assert_eq!(result_text(&third), "t:t,t");
         let mut incoming = legacy.begin(&legacy.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
-        let question = next(&mut incoming).await;
-        assert_eq!(answer(&legacy.at(replicas.second().address), &question).await, 202);
-        assert_eq!(text(&next(&mut incoming).await), "t:t");
+        let request = incoming.json().await;
+        assert_eq!(respond(&legacy.at(replicas.second().address), &request).await, 202);
+        assert_eq!(result_text(&incoming.json().await), "t:t");
         replicas.kill_first();
-        assert_eq!(replicas.turn(&legacy).ask("ping", "").await.status(), 200);
-        let state = one(&replicas.turn(&modern), &json!({"tag": "u"}), "").await;
-        let message = one(&replicas.turn(&modern), &json!({"tag": "u"}), &answers(&state)).await;
-        assert_eq!(text(&message), "u:u");
+        assert_eq!(replicas.route(&legacy).ask("ping", "").await.status(), 200);
+        let state = call(&replicas.route(&modern), &json!({"tag": "u"})).await;
+        let message = resume_call(&replicas.route(&modern), &json!({"tag": "u"}), &responses_to(&state)).await;
+        assert_eq!(result_text(&message), "u:u");
     }
 }
 
@@ -359,27 +358,27 @@ async fn keys_rotate_while_serving() {
 #[tokio::test]
 async fn round_robin_balancing_works() {
     let server = RequestingServer::legacy().await;
-    let mut replicas = Replicas::of(&[("up", &server.url())]).await;
+    let mut replicas = Replicas::with_server(server.url()).await;
     let clients = [
-        replicas.client(Speaks::Modern, ABLE).await,
-        replicas.client(Speaks::November, ABLE).await,
+        replicas.connect(Speaks::Modern, ABLE).await,
+        replicas.connect(Speaks::November, ABLE).await,
     ];
     let turns = async |replicas: &Replicas, client: &Client| {
         for number in 0..MULTI {
-            let there = replicas.turn(client);
+            let there = replicas.route(client);
             let tag = format!("t{number}");
             if client.speaks.is_modern() {
-                let asked = one(&there, &json!({"tag": tag}), "").await;
-                let message = one(&replicas.turn(client), &json!({"tag": tag}), &answers(&asked)).await;
-                assert_eq!(text(&message), format!("{tag}:{tag}"));
+                let asked = call(&there, &json!({"tag": tag})).await;
+                let message = resume_call(&replicas.route(client), &json!({"tag": tag}), &responses_to(&asked)).await;
+                assert_eq!(result_text(&message), format!("{tag}:{tag}"));
             } else {
                 let arguments = json!({"tag": tag}).to_string();
                 let mut incoming = there
                     .begin(&there.call(&format!("\"{tag}\""), "up__ask", &arguments))
                     .await;
-                let question = next(&mut incoming).await;
-                assert_eq!(answer(&replicas.turn(client), &question).await, 202);
-                assert_eq!(text(&next(&mut incoming).await), format!("{tag}:{tag}"));
+                let request = incoming.json().await;
+                assert_eq!(respond(&replicas.route(client), &request).await, 202);
+                assert_eq!(result_text(&incoming.json().await), format!("{tag}:{tag}"));
             }
         }
     };
@@ -387,7 +386,7 @@ async fn round_robin_balancing_works() {
         turns(&replicas, client).await;
     }
     eventually("nothing waits", || {
-        replicas.first().gateway.question_count() + replicas.second().gateway.question_count() == 0
+        replicas.first().question_count() + replicas.second().question_count() == 0
     })
     .await;
     replicas.kill_first();

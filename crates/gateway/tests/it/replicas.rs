@@ -2,44 +2,30 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portolan_core::{
-    Clock, SessionStore, SystemClock,
-    memory::{ManualClock, MemoryBus, MemorySessions},
-};
-use portolan_gateway::{McpGateway, TokenKeys};
+use portolan_core::{Clock, SystemClock, memory::ManualClock};
+use portolan_gateway::TokenKeys;
 use serde_json::json;
 
 use crate::support::{
     client::{Client, Speaks},
     eventually, eventually_async,
+    gateway::TestGateway,
+    replicas::Replicas,
     servers::notifying::NotifyingServer,
-    world::{Eras, HttpFixture, Site, http, parts, publish},
+    upstreams::{Eras, HttpFixture, http},
 };
 
-async fn replica(upstream: &HttpFixture, sessions: &Arc<MemorySessions>, key: u8) -> Site {
-    replica_at(upstream, sessions, key, Arc::new(SystemClock)).await
-}
-
-async fn replica_at(upstream: &HttpFixture, sessions: &Arc<MemorySessions>, key: u8, clock: Arc<dyn Clock>) -> Site {
-    let mut parts = parts();
-    parts.clock = clock;
-    parts.keys = TokenKeys::new(1, &[key; 32]).expect("keys");
-    parts.sessions = sessions.clone() as Arc<dyn SessionStore>;
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    site
+async fn start(upstream: &HttpFixture) -> [TestGateway; 2] {
+    let builder = TestGateway::builder().server("up", upstream.url());
+    builder.start_replicas().await
 }
 
 #[tokio::test]
 async fn unseen_session_is_served() {
     let upstream = http(Eras::Legacy).await;
-    let sessions = Arc::default();
-    let (first, second) = (
-        replica(&upstream, &sessions, 7).await,
-        replica(&upstream, &sessions, 7).await,
-    );
+    let [first, second] = start(&upstream).await;
     for speaks in [Speaks::March, Speaks::November] {
-        let client = Client::connect(first.address, speaks).await;
+        let client = first.connect(speaks).await;
         let there = client.at(second.address);
         assert_eq!(client.text("up__echo", json!({"text": "here"})).await, "here");
         assert_eq!(there.text("up__echo", json!({"text": "there"})).await, "there");
@@ -48,7 +34,8 @@ async fn unseen_session_is_served() {
         assert_eq!(there.send(&batch).await.status(), status, "the version went along");
     }
     assert_eq!(
-        Client::connect(first.address, Speaks::June)
+        first
+            .connect(Speaks::June)
             .await
             .token("bob-token")
             .at(second.address)
@@ -62,24 +49,20 @@ async fn unseen_session_is_served() {
 #[tokio::test]
 async fn other_key_rejects_session() {
     let upstream = http(Eras::Both).await;
-    let sessions = Arc::default();
-    let (first, other) = (
-        replica(&upstream, &sessions, 7).await,
-        replica(&upstream, &sessions, 8).await,
-    );
-    let client = Client::connect(first.address, Speaks::November).await;
+    let [first, other] = TestGateway::builder()
+        .server("up", upstream.url())
+        .replica_parts(|number, parts| parts.keys = TokenKeys::new(1, &[[7, 8][number]; 32]).expect("keys"))
+        .start_replicas()
+        .await;
+    let client = first.connect(Speaks::November).await;
     assert_eq!(client.at(other.address).ask("ping", "").await.status(), 404);
 }
 
 #[tokio::test]
 async fn ended_session_unknown_elsewhere() {
     let upstream = http(Eras::Both).await;
-    let sessions = Arc::default();
-    let (first, second) = (
-        replica(&upstream, &sessions, 7).await,
-        replica(&upstream, &sessions, 7).await,
-    );
-    let client = Client::connect(first.address, Speaks::November).await;
+    let [first, second] = start(&upstream).await;
+    let client = first.connect(Speaks::November).await;
     assert_eq!(client.delete().await.status(), 204);
     assert_eq!(client.at(second.address).ask("ping", "").await.status(), 404);
     assert_eq!(client.at(second.address).delete().await.status(), 404);
@@ -88,10 +71,13 @@ async fn ended_session_unknown_elsewhere() {
 #[tokio::test]
 async fn ended_session_ends_elsewhere() {
     let upstream = http(Eras::Legacy).await;
-    let (sessions, clock) = (Arc::default(), Arc::new(ManualClock::new(SystemClock.now())));
-    let first = replica_at(&upstream, &sessions, 7, clock.clone()).await;
-    let second = replica_at(&upstream, &sessions, 7, clock.clone()).await;
-    let client = Client::connect(first.address, Speaks::November).await;
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let [first, second] = TestGateway::builder()
+        .server("up", upstream.url())
+        .clock(clock.clone())
+        .start_replicas()
+        .await;
+    let client = first.connect(Speaks::November).await;
     let there = client.at(second.address);
     there.text("up__echo", json!({"text": "x"})).await;
     let before = upstream.sessions();
@@ -101,45 +87,15 @@ async fn ended_session_ends_elsewhere() {
     eventually("its session upstream is ended too", || upstream.sessions() < before).await;
 }
 
-/// Two replicas behind a balancer that knows nothing of sessions.
-struct Pair {
-    replicas: Vec<Site>,
-    next: std::cell::Cell<usize>,
-}
-
-impl Pair {
-    async fn of(upstream: &str) -> Self {
-        let (sessions, bus) = (Arc::new(MemorySessions::default()), Arc::new(MemoryBus::new()));
-        let mut replicas = Vec::new();
-        for _ in 0..2 {
-            let mut parts = parts();
-            parts.keys = TokenKeys::new(1, &[7; 32]).expect("keys");
-            parts.sessions = sessions.clone() as Arc<dyn SessionStore>;
-            parts.bus = Some(bus.clone());
-            let site = Site::serve(McpGateway::new(parts)).await;
-            publish(&site.gateway, "default", &[("up", upstream)]).await;
-            replicas.push(site);
-        }
-        let next = std::cell::Cell::new(0);
-        Self { replicas, next }
-    }
-
-    /// The client, sent to the replica whose turn it is.
-    fn route(&self, client: &Client) -> Client {
-        let turn = self.next.get();
-        self.next.set(turn + 1);
-        client.at(self.replicas[turn % self.replicas.len()].address)
-    }
-
-    async fn client(&self, speaks: Speaks) -> Client {
-        let mut client = Client::stranger(self.replicas[0].address, speaks);
-        client.shake_hands().await;
-        // Both have heard of the session, and listen to each other.
-        for replica in self.replicas.iter().filter(|_| !speaks.is_modern()) {
+/// A client whose session both replicas know.
+async fn connect(replicas: &Replicas, speaks: Speaks) -> Client {
+    let client = replicas.connect(speaks, "{}").await;
+    for replica in [replicas.first(), replicas.second()] {
+        if !speaks.is_modern() {
             assert_eq!(client.at(replica.address).ask("ping", "").await.status(), 200);
         }
-        client
     }
+    client
 }
 
 fn subscribe(uri: &str) -> String {
@@ -150,9 +106,9 @@ fn subscribe(uri: &str) -> String {
 async fn subscriptions_are_shared() {
     for modern in [false, true] {
         let server = NotifyingServer::start(modern).await;
-        let pair = Pair::of(&server.url()).await;
-        let client = pair.client(Speaks::November).await;
-        let (here, there) = (pair.route(&client), pair.route(&client));
+        let replicas = Replicas::with_server(server.url()).await;
+        let client = connect(&replicas, Speaks::November).await;
+        let (here, there) = (replicas.route(&client), replicas.route(&client));
         let mut stream = here.stream().await;
         assert_eq!(
             there.ask("resources/subscribe", &subscribe("file:///a")).await.code(),
@@ -167,7 +123,7 @@ async fn subscriptions_are_shared() {
         let event = stream.json().await;
         assert_eq!(event["params"]["uri"], "file:///a");
         // Whatever replica is asked, the session has one set of subscriptions.
-        let asker = pair.route(&client);
+        let asker = replicas.route(&client);
         assert_eq!(
             asker.ask("resources/unsubscribe", &subscribe("file:///a")).await.code(),
             0
@@ -186,19 +142,19 @@ async fn subscriptions_are_shared() {
 async fn cancellation_crosses_replicas() {
     for modern in [false, true] {
         let server = NotifyingServer::start(modern).await;
-        let pair = Pair::of(&server.url()).await;
-        let client = pair.client(Speaks::November).await;
-        let (here, there) = (pair.route(&client), pair.route(&client));
+        let replicas = Replicas::with_server(server.url()).await;
+        let client = connect(&replicas, Speaks::November).await;
+        let (here, there) = (replicas.route(&client), replicas.route(&client));
         let incoming = here
             .begin_unanswered(&here.call("\"c\"", "up__t", r#"{"hold":true}"#))
             .await;
         eventually("the call is under way", || !server.params_of("tools/call").is_empty()).await;
         assert_eq!(there.cancel("\"other\"").await.status(), 202);
-        let stranger = pair.client(Speaks::November).await;
+        let stranger = connect(&replicas, Speaks::November).await;
         stranger.cancel("\"c\"").await;
         assert!(
             tokio::time::timeout(Duration::from_millis(200), async {
-                pair.route(&client).ask("ping", "").await
+                replicas.route(&client).ask("ping", "").await
             })
             .await
             .is_ok()
@@ -218,9 +174,9 @@ async fn cancellation_crosses_replicas() {
 #[tokio::test]
 async fn log_level_is_shared() {
     let server = NotifyingServer::start(true).await;
-    let pair = Pair::of(&server.url()).await;
-    let client = pair.client(Speaks::June).await;
-    let asker = pair.route(&client);
+    let replicas = Replicas::with_server(server.url()).await;
+    let client = connect(&replicas, Speaks::June).await;
+    let asker = replicas.route(&client);
     assert_eq!(asker.ask("logging/setLevel", r#""level":"alert""#).await.code(), 0);
     let level = || {
         let called = server.params_of("tools/call");
@@ -228,7 +184,7 @@ async fn log_level_is_shared() {
             .last()
             .map(|params| params["_meta"]["io.modelcontextprotocol/logLevel"] == "alert")
     };
-    let there = pair.route(&client);
+    let there = replicas.route(&client);
     eventually_async("the other replica knows the level", async || {
         there.text("up__t", json!({})).await;
         level() == Some(true)
@@ -239,9 +195,9 @@ async fn log_level_is_shared() {
 #[tokio::test]
 async fn session_end_is_broadcast() {
     let server = NotifyingServer::start(false).await;
-    let pair = Pair::of(&server.url()).await;
-    let client = pair.client(Speaks::November).await;
-    let (here, there) = (pair.route(&client), pair.route(&client));
+    let replicas = Replicas::with_server(server.url()).await;
+    let client = connect(&replicas, Speaks::November).await;
+    let (here, there) = (replicas.route(&client), replicas.route(&client));
     let mut stream = here.stream().await;
     here.text("up__t", json!({})).await;
     assert_eq!(there.delete().await.status(), 204);
@@ -254,10 +210,10 @@ async fn session_end_is_broadcast() {
 async fn clients_of_drained_replica_continue() {
     for speaks in Speaks::ONE_OF_EACH {
         let server = NotifyingServer::start(false).await;
-        let mut pair = Pair::of(&server.url()).await;
-        let client = pair.client(speaks).await;
+        let mut replicas = Replicas::with_server(server.url()).await;
+        let client = connect(&replicas, speaks).await;
         let filter = r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#;
-        let here = client.at(pair.replicas[1].address);
+        let here = client.at(replicas.second().address);
         let mut stream = if speaks.is_modern() {
             here.listen("1", filter).await.0
         } else {
@@ -266,10 +222,10 @@ async fn clients_of_drained_replica_continue() {
         };
         eventually("told", || server.resource_updated("file:///a") > 0).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
-        pair.replicas[1].gateway.drain(Duration::from_secs(5)).await;
-        drop(pair.replicas.pop());
+        replicas.second().drain(Duration::from_secs(5)).await;
+        replicas.kill_second();
         while let Ok(Some(_)) = stream.event().await {}
-        let there = pair.route(&client);
+        let there = replicas.route(&client);
         let mut stream = if speaks.is_modern() {
             there.listen("2", filter).await.0
         } else {
@@ -283,17 +239,17 @@ async fn clients_of_drained_replica_continue() {
 #[tokio::test]
 async fn every_replica_sends_notifications() {
     let server = NotifyingServer::start(true).await;
-    let pair = Pair::of(&server.url()).await;
-    let client = pair.client(Speaks::Modern).await;
+    let replicas = Replicas::with_server(server.url()).await;
+    let client = connect(&replicas, Speaks::Modern).await;
     let mut streams = Vec::new();
     for id in ["1", "2", "3", "4"] {
-        streams.push(pair.route(&client).listen(id, r#""toolsListChanged":true"#).await.0);
+        streams.push(replicas.route(&client).listen(id, r#""toolsListChanged":true"#).await.0);
     }
     assert_eq!(server.streams(), 2, "one of each replica");
     server.set_tools(&["new"]);
     server.tools_changed();
     for stream in &mut streams {
         assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
-        assert_eq!(pair.route(&client).tools().await, ["up__new"]);
+        assert_eq!(replicas.route(&client).tools().await, ["up__new"]);
     }
 }

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use portolan_gateway::{GatewayConfig, Upstream};
 use portolan_wire::era::ProtocolVersion;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Post, Speaks},
+    client::{Post, Speaks},
+    gateway::TestGateway,
     raw::{Answer, Connection},
-    world::{Eras, HttpFixture, Site, http},
+    upstreams::{Eras, HttpFixture, http},
 };
 
-async fn world() -> (HttpFixture, Site) {
+async fn world() -> (HttpFixture, TestGateway) {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    (upstream, site)
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    (upstream, gateway)
 }
 
 /// A refusal: its status, its code, and the id of the request where that could be read.
@@ -29,7 +29,7 @@ fn refused(answer: &Answer, status: u16, code: i64, id: Value, what: &str) {
 
 #[tokio::test]
 async fn invalid_body_is_refused() {
-    let (_upstream, site) = world().await;
+    let (_upstream, gateway) = world().await;
     let deep = |levels: usize| {
         format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{}1{}}}}}"#,
@@ -101,7 +101,7 @@ async fn invalid_body_is_refused() {
         (long_method.as_bytes(), -32600, json!(5)),
     ];
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         for (body, code, id) in &cases {
             let answer = client.send(&client.bare(*body)).await;
             let what = String::from_utf8_lossy(&body[..body.len().min(80)]);
@@ -112,8 +112,8 @@ async fn invalid_body_is_refused() {
 
 #[tokio::test]
 async fn duplicate_members_are_refused() {
-    let (upstream, site) = world().await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let (upstream, gateway) = world().await;
+    let client = gateway.connect(Speaks::Modern).await;
     let twice = client.call("1", "up__echo", "{}");
     let text = String::from_utf8(twice.body.clone()).expect("UTF-8");
     for (from, to) in [
@@ -135,8 +135,8 @@ async fn duplicate_members_are_refused() {
 
 #[tokio::test]
 async fn media_types_verbs_and_paths() {
-    let (_upstream, site) = world().await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let (_upstream, gateway) = world().await;
+    let client = gateway.connect(Speaks::November).await;
     let ping = || client.request("1", "ping", "", "");
     let good = [
         ping().with("content-type", "application/json; charset=utf-8"),
@@ -203,13 +203,12 @@ async fn media_types_verbs_and_paths() {
 #[tokio::test]
 async fn oversized_body_refused_early() {
     let (_upstream, _site) = world().await;
-    let mut config = GatewayConfig::default();
-    config.limits.request_bytes = 10_000;
-    let site = Site::with([("up", Upstream::http(_upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .server("up", _upstream.url())
+        .config(|config| config.limits.request_bytes = 10_000)
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     let fits = |length: usize| {
         let empty = client.call("1", "up__echo", r#"{"text":""}"#).body.len();
         client.call(
@@ -221,11 +220,11 @@ async fn oversized_body_refused_early() {
     let just = fits(10_000);
     assert_eq!(just.body.len(), 10_000);
     assert_eq!(client.send(&just).await.status(), 200);
-    let mut connection = Connection::open(site.address).await;
+    let mut connection = Connection::open(gateway.address).await;
     connection.send(just.chunked(7)).await;
     assert_eq!(connection.answer().await.expect("an answer").status(), 200);
     // By its length alone.
-    let mut connection = Connection::open(site.address).await;
+    let mut connection = Connection::open(gateway.address).await;
     let mut head = just.head();
     head.extend_from_slice(b"content-length: 10001\r\n\r\n");
     connection.send(head).await;
@@ -237,7 +236,7 @@ async fn oversized_body_refused_early() {
         "announced",
     );
     // Without a length, as soon as it is over.
-    let mut connection = Connection::open(site.address).await;
+    let mut connection = Connection::open(gateway.address).await;
     let mut bytes = fits(10_001).chunked(1000);
     bytes.truncate(bytes.len() - 5);
     connection.send(bytes).await;
@@ -253,15 +252,14 @@ async fn oversized_body_refused_early() {
 #[tokio::test]
 async fn slow_body_times_out() {
     let upstream = http(Eras::Both).await;
-    let mut config = GatewayConfig::default();
-    config.timeouts.body = Duration::from_millis(50);
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.timeouts.body = Duration::from_millis(50))
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     let post = client.call("1", "up__echo", r#"{"text":"x"}"#);
-    let mut connection = Connection::open(site.address).await;
+    let mut connection = Connection::open(gateway.address).await;
     let bytes = post.bytes();
     connection.send(&bytes[..bytes.len() - 1]).await;
     refused(
@@ -275,12 +273,12 @@ async fn slow_body_times_out() {
 
 #[tokio::test]
 async fn truncated_body_is_ignored() {
-    let (upstream, site) = world().await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let (upstream, gateway) = world().await;
+    let client = gateway.connect(Speaks::Modern).await;
     let post = client.call("1", "up__count", r#"{"key":"k"}"#);
     for bytes in [post.bytes(), post.chunked(11)] {
         for cut in [1, 6, 20] {
-            let mut connection = Connection::open(site.address).await;
+            let mut connection = Connection::open(gateway.address).await;
             connection.send(&bytes[..bytes.len() - cut]).await;
             connection.finish().await;
             if let Ok(answer) = connection.answer().await {
@@ -294,12 +292,12 @@ async fn truncated_body_is_ignored() {
 
 #[tokio::test]
 async fn header_body_mismatch_is_refused() {
-    let (upstream, site) = world().await;
+    let (upstream, gateway) = world().await;
     upstream.behave(|behaviour| {
         let schema = json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
         behaviour.extra_tools = vec![json!({"name": "regional", "inputSchema": schema})];
     });
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let client = gateway.connect(Speaks::Modern).await;
     let call = || client.call("7", "up__echo", r#"{"text":"x"}"#);
     let regional = |region: &str| client.call("7", "up__regional", region);
     let bad = [
@@ -355,9 +353,9 @@ async fn header_body_mismatch_is_refused() {
 
 #[tokio::test]
 async fn unsupported_version_is_refused() {
-    let (_upstream, site) = world().await;
+    let (_upstream, gateway) = world().await;
     let served = json!(["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"]);
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let client = gateway.connect(Speaks::Modern).await;
     for version in ["2099-01-01", "v999"] {
         let mut post = client.call("7", "up__echo", "{}").with("mcp-protocol-version", version);
         post.body = String::from_utf8(post.body)
@@ -371,7 +369,7 @@ async fn unsupported_version_is_refused() {
             json!({"supported": served, "requested": version})
         );
     }
-    let client = Client::connect(site.address, Speaks::November).await;
+    let client = gateway.connect(Speaks::November).await;
     let answer = client
         .send(
             &client
@@ -384,8 +382,8 @@ async fn unsupported_version_is_refused() {
 
 #[tokio::test]
 async fn initialize_negotiates_version() {
-    let (upstream, site) = world().await;
-    let stranger = Client::stranger(site.address, Speaks::November);
+    let (upstream, gateway) = world().await;
+    let stranger = gateway.client(Speaks::November);
     for (asked, agreed) in [
         ("2025-03-26", "2025-03-26"),
         ("2025-06-18", "2025-06-18"),
@@ -398,32 +396,22 @@ async fn initialize_negotiates_version() {
         let answer = stranger.initialize(asked).await;
         assert_eq!(answer.json()["result"]["protocolVersion"], agreed, "{asked}");
     }
-    let config = GatewayConfig {
-        versions: vec![ProtocolVersion::V2026_07_28],
-        ..GatewayConfig::default()
-    };
-    let modern = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let answer = Client::stranger(modern.address, Speaks::November)
-        .initialize("2025-11-25")
+    let modern = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.versions = vec![ProtocolVersion::V2026_07_28])
+        .start()
         .await;
+    let answer = modern.client(Speaks::November).initialize("2025-11-25").await;
     refused(&answer, 400, -32022, json!(0), "a modern-only gateway");
     assert_eq!(answer.json()["error"]["data"]["supported"], json!(["2026-07-28"]));
-    let config = GatewayConfig {
-        versions: vec![ProtocolVersion::V2025_06_18],
-        ..GatewayConfig::default()
-    };
-    let legacy = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let answer = Client::stranger(legacy.address, Speaks::November)
-        .initialize("2025-11-25")
+    let legacy = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.versions = vec![ProtocolVersion::V2025_06_18])
+        .start()
         .await;
+    let answer = legacy.client(Speaks::November).initialize("2025-11-25").await;
     assert_eq!(answer.json()["result"]["protocolVersion"], "2025-06-18");
-    let client = Client::stranger(legacy.address, Speaks::Modern);
+    let client = legacy.client(Speaks::Modern);
     refused(
         &client.ask("tools/list", "").await,
         400,
@@ -435,8 +423,8 @@ async fn initialize_negotiates_version() {
 
 #[tokio::test]
 async fn modern_request_needs_meta() {
-    let (_upstream, site) = world().await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let (_upstream, gateway) = world().await;
+    let client = gateway.connect(Speaks::Modern).await;
     let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
     for params in [
         "{}".to_owned(),
@@ -469,9 +457,9 @@ async fn modern_request_needs_meta() {
 
 #[tokio::test]
 async fn invalid_params_are_refused() {
-    let (upstream, site) = world().await;
+    let (upstream, gateway) = world().await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         for params in [r#""arguments":{}"#, r#""name":5"#, r#""name":null"#] {
             let post = client.request("1", "tools/call", params, "");
             let answer = client.send(&post).await;
@@ -493,7 +481,7 @@ async fn invalid_params_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_only_in_2025_03_26() {
-    let (upstream, site) = world().await;
+    let (upstream, gateway) = world().await;
     let call = |id: &str, tool: &str, arguments: &str| {
         format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments},"_meta":{{"progressToken":{id}}}}}}}"#
@@ -515,7 +503,7 @@ async fn batches_only_in_2025_03_26() {
     ];
     let text = format!("[{}]", batch.join(","));
     for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let answer = client.send(&client.bare(text.clone())).await;
         if speaks != Speaks::March {
             refused(&answer, 400, -32600, Value::Null, "a batch");
@@ -577,7 +565,7 @@ async fn batches_only_in_2025_03_26() {
         let broken = format!("[{ping},{{}}]");
         assert_eq!(client.send(&client.bare(broken)).await.status(), 400);
     }
-    let stranger = Client::stranger(site.address, Speaks::March);
+    let stranger = gateway.client(Speaks::March);
     refused(
         &stranger.send(&stranger.bare(text)).await,
         400,

@@ -7,13 +7,11 @@ use portolan_core::{Action, Decision, Naming, PolicyFn, ResourceNaming};
 use portolan_gateway::{Builder, Upstream};
 use serde_json::{Value, json};
 
-use crate::{
-    features::{everything, result, whole},
-    support::{
-        client::{Client, Speaks},
-        servers::resources::resource_server,
-        world::{Eras, Site},
-    },
+use crate::support::{
+    client::{Client, Speaks},
+    gateway::TestGateway,
+    servers::resources::resource_server,
+    upstreams::{Eras, everything},
 };
 
 const PAIRINGS: [(Speaks, Eras); 6] = [
@@ -26,9 +24,13 @@ const PAIRINGS: [(Speaks, Eras); 6] = [
 ];
 
 /// In front of two servers, with URIs that name them.
-pub(crate) async fn named(a: &str, b: &str, change: impl FnOnce(Builder) -> Builder) -> Site {
+pub(crate) async fn named(a: &str, b: &str, change: impl FnOnce(Builder) -> Builder) -> TestGateway {
     let upstreams = [("a", Upstream::http(a)), ("b", Upstream::http(b))];
-    Site::with(upstreams, |builder| change(builder.uris(ResourceNaming::Prefix))).await
+    TestGateway::builder()
+        .upstreams(upstreams)
+        .settings(|builder| change(builder.uris(ResourceNaming::Prefix)))
+        .start()
+        .await
 }
 
 fn members(list: &Value, of: &str, member: &str) -> Vec<String> {
@@ -43,22 +45,22 @@ fn members(list: &Value, of: &str, member: &str) -> Vec<String> {
 async fn equal_servers_stay_distinct() {
     for (speaks, eras) in PAIRINGS {
         let (first, second) = (everything(eras).await, everything(eras).await);
-        let site = named(&first.url(), &second.url(), |builder| builder).await;
-        let client = Client::connect(site.address, speaks).await;
-        let listed = members(&result(&client, "resources/list", json!({})).await, "resources", "uri");
+        let gateway = named(&first.url(), &second.url(), |builder| builder).await;
+        let client = gateway.connect(speaks).await;
+        let listed = members(&client.result_of("resources/list", json!({})).await, "resources", "uri");
         let own = ["test://static-binary", "test://static-text", "test://watched-resource"];
         let expected: Vec<_> = ["a", "b"]
             .iter()
             .flat_map(|server| own.map(|uri| format!("mcp+{server}+{uri}")))
             .collect();
         assert_eq!(listed, expected, "{speaks:?} {eras:?}");
-        let templates = result(&client, "resources/templates/list", json!({})).await;
+        let templates = client.result_of("resources/templates/list", json!({})).await;
         let templates = members(&templates, "resourceTemplates", "uriTemplate");
         let data = |server| format!("mcp+{server}+test://template/{{id}}/data");
         assert_eq!(templates, [data("a"), data("b")]);
         let expanded = templates.iter().map(|template| template.replace("{id}", "7"));
         for uri in listed.iter().cloned().chain(expanded) {
-            let read = result(&client, "resources/read", json!({"uri": uri})).await;
+            let read = client.result_of("resources/read", json!({"uri": uri})).await;
             assert_eq!(read["contents"][0]["uri"], uri);
             assert_eq!(read.get("resultType").is_some(), speaks.is_modern());
             assert_eq!(read.get("ttlMs").is_some(), speaks.is_modern());
@@ -76,12 +78,12 @@ async fn equal_servers_stay_distinct() {
             assert_eq!(*uri, format!("mcp+{server}+test://mixed-content-resource"));
             // What a prompt is told is none of ours; what it embeds is.
             let prompt = json!({"name": format!("{server}__test_prompt_with_embedded_resource"), "arguments": {"resourceUri": "ui://x/y"}});
-            let prompt = result(&client, "prompts/get", prompt).await;
+            let prompt = client.result_of("prompts/get", prompt).await;
             let uri = &prompt["messages"][0]["content"]["resource"]["uri"];
             assert_eq!(*uri, format!("ui://{server}/x/y"));
             let reference = json!({"type": "ref/resource", "uri": data(server)});
             let complete = json!({"ref": reference, "argument": {"name": "id", "value": "te"}});
-            let complete = result(&client, "completion/complete", complete).await;
+            let complete = client.result_of("completion/complete", complete).await;
             assert_eq!(complete["completion"]["values"], json!(["test", "testing"]));
         }
     }
@@ -95,8 +97,8 @@ async fn same_uri_is_two_resources() {
             resource_server(modern, "a", "{}").await,
             resource_server(modern, "b", "{}").await,
         );
-        let site = named(&first.url(), &second.url(), |builder| builder).await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = named(&first.url(), &second.url(), |builder| builder).await;
+        let client = gateway.connect(speaks).await;
         for (server, uri) in [
             ("a", "mcp+a+note://1"),
             ("b", "mcp+b+note://1"),
@@ -106,14 +108,14 @@ async fn same_uri_is_two_resources() {
             ("b", "mcp+b+note://2"),
             ("a", "mcp+a+note://2"),
         ] {
-            let read = result(&client, "resources/read", json!({"uri": uri})).await;
+            let read = client.result_of("resources/read", json!({"uri": uri})).await;
             let content = json!([{"uri": uri, "text": format!("of {server}")}]);
             assert_eq!(read["contents"], content, "{speaks:?} {eras:?}");
         }
         assert_eq!(second.count_of("resources/read"), 3, "nobody else was asked");
         let reference = json!({"type": "ref/resource", "uri": "mcp+b+note://{id}{?deep}"});
         let complete = json!({"ref": reference, "argument": {"name": "id", "value": ""}});
-        let complete = result(&client, "completion/complete", complete).await;
+        let complete = client.result_of("completion/complete", complete).await;
         assert_eq!(complete["completion"]["values"], json!(["b"]));
     }
 }
@@ -127,13 +129,13 @@ async fn only_uris_are_rewritten() {
             resource_server(modern, "a", "{}").await,
             resource_server(modern, "b", "{}").await,
         );
-        let site = named(&first.url(), &second.url(), |builder| builder).await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = named(&first.url(), &second.url(), |builder| builder).await;
+        let client = gateway.connect(speaks).await;
         let tools = client.ask("tools/list", "").await;
         let meta = r#""_meta":{"ui" : {"resourceUri":"ui:\/\/b/app\/main","n":1.0},"ui/resourceUri":"ui://b/app/main","openai/outputTemplate":"ui://b/app/old","x":{"resourceUri":"ui://app/main"}}"#;
         assert!(tools.text().contains(meta), "{}", tools.text());
         let app = tools.json()["result"]["tools"][1]["_meta"]["ui"]["resourceUri"].clone();
-        let read = result(&client, "resources/read", json!({"uri": app})).await;
+        let read = client.result_of("resources/read", json!({"uri": app})).await;
         assert_eq!(read["contents"][0]["text"], "of b");
         let resources = client.ask("resources/list", "").await;
         for server in ["a", "b"] {
@@ -150,7 +152,7 @@ async fn only_uris_are_rewritten() {
 
 /// The answer, with what differs from one request to the next made the same.
 async fn refusal(client: &Client, uri: &str) -> Value {
-    let answer = whole(client, "resources/read", json!({"uri": uri})).await;
+    let answer = client.response_to("resources/read", json!({"uri": uri})).await;
     assert_eq!(answer["error"]["data"]["uri"], uri, "{answer}");
     let code = if client.speaks.is_modern() { -32602 } else { -32002 };
     assert_eq!(answer["error"]["code"], code, "{answer}");
@@ -167,7 +169,7 @@ async fn unknown_uri_is_echoed() {
             resource_server(modern, "a", "{}").await,
             resource_server(modern, "b", "{}").await,
         );
-        let site = named(&first.url(), &second.url(), |builder| {
+        let gateway = named(&first.url(), &second.url(), |builder| {
             builder.policy(PolicyFn(
                 |_: &portolan_core::Caller, action: &Action<'_>| match action {
                     // It is told what the server calls it.
@@ -179,7 +181,7 @@ async fn unknown_uri_is_echoed() {
             ))
         })
         .await;
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let denied = refusal(&client, "mcp+a+note://1").await;
         for nobodys in [
             "mcp+c+note://1",
@@ -198,16 +200,18 @@ async fn unknown_uri_is_echoed() {
         for unknown in ["mcp+b+note://9", "mcp+b+mcp+b+note://1", "ui://b/x", "mcp+b+"] {
             assert_eq!(refusal(&client, unknown).await["message"], "no such note");
         }
-        let listed = result(&client, "resources/list", json!({})).await.to_string();
+        let listed = client.result_of("resources/list", json!({})).await.to_string();
         assert!(!listed.contains("mcp+a+note://1") && listed.contains("mcp+b+note://1"));
         assert_eq!(
-            result(&client, "resources/read", json!({"uri": "mcp+b+note://1"})).await["contents"][0]["text"],
+            client
+                .result_of("resources/read", json!({"uri": "mcp+b+note://1"}))
+                .await["contents"][0]["text"],
             "of b"
         );
         let reference = json!({"type": "ref/resource", "uri": "mcp+c+note://{id}{?deep}"});
         let complete = json!({"ref": reference, "argument": {"name": "id", "value": ""}});
         assert_eq!(
-            whole(&client, "completion/complete", complete).await["error"]["code"],
+            client.response_to("completion/complete", complete).await["error"]["code"],
             -32602
         );
     }
@@ -217,11 +221,12 @@ async fn unknown_uri_is_echoed() {
 async fn extension_methods_are_blocked() {
     let server = resource_server(true, "a", "{}").await;
     for (uris, reached) in [(ResourceNaming::Plain, true), (ResourceNaming::Prefix, false)] {
-        let site = Site::with([("a", Upstream::http(server.url()))], |builder| {
-            builder.naming(Naming::Plain).uris(uris)
-        })
-        .await;
-        let client = Client::connect(site.address, Speaks::Modern).await;
+        let gateway = TestGateway::builder()
+            .server("a", server.url())
+            .settings(|builder| builder.naming(Naming::Plain).uris(uris))
+            .start()
+            .await;
+        let client = gateway.connect(Speaks::Modern).await;
         client.tools().await;
         let before = server.count_of("skills/list");
         assert_eq!(client.ask("skills/list", "").await.code(), -32601);
@@ -237,13 +242,14 @@ async fn gateways_can_be_nested() {
     );
     let inner = named(&first.url(), &second.url(), |builder| builder).await;
     let url = format!("http://{}/mcp/default", inner.address);
-    let outer = Site::with([("in", Upstream::http(url).bearer("alice-token"))], |builder| {
-        builder.uris(ResourceNaming::Prefix)
-    })
-    .await;
+    let outer = TestGateway::builder()
+        .upstream("in", Upstream::http(url).bearer("alice-token"))
+        .settings(|builder| builder.uris(ResourceNaming::Prefix))
+        .start()
+        .await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(outer.address, speaks).await;
-        let listed = members(&result(&client, "resources/list", json!({})).await, "resources", "uri");
+        let client = outer.connect(speaks).await;
+        let listed = members(&client.result_of("resources/list", json!({})).await, "resources", "uri");
         let expected = [
             "mcp+in+mcp+a+note://1",
             "mcp+in+mcp+b+note://1",
@@ -252,7 +258,7 @@ async fn gateways_can_be_nested() {
         ];
         assert_eq!(listed, expected);
         for (uri, server) in listed.iter().zip(["a", "b", "a", "b"]) {
-            let read = result(&client, "resources/read", json!({"uri": uri})).await;
+            let read = client.result_of("resources/read", json!({"uri": uri})).await;
             assert_eq!(read["contents"], json!([{"uri": uri, "text": format!("of {server}")}]));
         }
     }

@@ -2,25 +2,25 @@
 
 use portolan_core::ProtocolEra;
 use portolan_fixtures::http::{MemberOrder, Reply, ResultType};
-use portolan_gateway::{GatewayConfig, Upstream};
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::Speaks,
+    gateway::TestGateway,
     raw::Broken,
-    world::{Eras, Server, Site, http, stdio},
+    upstreams::{Eras, Server, http, stdio},
 };
 
 const LARGE: usize = 16 << 20;
 
 async fn assert_large_responses_pass(server: &Server, replies: &[Reply]) {
-    let site = Site::of([("up", server.upstream())]).await;
+    let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
     for reply in replies {
         if let Server::Http(fixture) = server {
             fixture.behave(|behaviour| behaviour.reply = *reply);
         }
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let post = client.call("7", "up__big", &format!(r#"{{"bytes":{LARGE}}}"#));
             let messages = client.begin(&post).await.messages().await.expect("a whole answer");
             assert_eq!(messages.len(), 1);
@@ -57,10 +57,10 @@ async fn large_stdio_responses_pass_whole() {
 async fn every_response_shape_is_equivalent() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
         let clients = [
-            Client::connect(site.address, Speaks::March).await,
-            Client::connect(site.address, Speaks::Modern).await,
+            gateway.connect(Speaks::March).await,
+            gateway.connect(Speaks::Modern).await,
         ];
         for reply in [Reply::Json, Reply::Sse] {
             for order in [MemberOrder::IdFirst, MemberOrder::ResultFirst] {
@@ -94,14 +94,13 @@ async fn every_response_shape_is_equivalent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oversized_response_fails() {
-    let mut config = GatewayConfig::default();
-    (config.limits.message_bytes, config.limits.held_bytes) = (1 << 20, 256 << 10);
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
-        let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-            builder.config(config.clone())
-        })
-        .await;
+        let gateway = TestGateway::builder()
+            .server("up", upstream.url())
+            .config(|config| (config.limits.message_bytes, config.limits.held_bytes) = (1 << 20, 256 << 10))
+            .start()
+            .await;
         for (reply, pieces) in [
             (Reply::Json, None),
             (Reply::Json, Some(4096)),
@@ -110,7 +109,7 @@ async fn oversized_response_fails() {
         ] {
             upstream.behave(|behaviour| (behaviour.reply, behaviour.pieces) = (reply, pieces));
             for speaks in Speaks::ONE_OF_EACH {
-                let client = Client::connect(site.address, speaks).await;
+                let client = gateway.connect(speaks).await;
                 let post = client.call("1", "up__big", r#"{"bytes":2000000}"#);
                 match client.begin(&post).await.messages().await {
                     // What was told in advance is refused before anything is passed on.
@@ -134,9 +133,9 @@ async fn large_request_passes_whole() {
         Server::Http(http(Eras::Modern).await),
         stdio(&[], ProtocolEra::Auto),
     ] {
-        let site = Site::of([("up", server.upstream())]).await;
+        let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let text = "y".repeat(3 << 20);
             assert!(client.text("up__echo", json!({"text": text})).await == text);
         }

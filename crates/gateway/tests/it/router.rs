@@ -1,22 +1,19 @@
 //! The gateway mounted in an axum application.
 
 use axum::Router;
-use portolan_gateway::Upstream;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::support::{
     client::{Client, Speaks},
-    world::{Eras, builder, http},
+    gateway::TestGateway,
+    upstreams::{Eras, http},
 };
 
 #[tokio::test]
 async fn axum_router_serves_gateway() {
     let upstream = http(Eras::Both).await;
-    let gateway = builder()
-        .upstream("up", Upstream::http(upstream.url()))
-        .build()
-        .expect("a gateway");
+    let gateway = TestGateway::builder().server("up", upstream.url()).build();
     let app: Router = Router::new()
         .route("/health", axum::routing::get(async || "well"))
         .merge(gateway.into_router());
@@ -51,10 +48,7 @@ async fn axum_router_serves_gateway() {
 #[tokio::test]
 async fn serve_shuts_down_gracefully() {
     let upstream = http(Eras::Both).await;
-    let gateway = builder()
-        .upstream("up", Upstream::http(upstream.url()))
-        .build()
-        .expect("a gateway");
+    let gateway = TestGateway::builder().server("up", upstream.url()).build();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (end, ended) = tokio::sync::oneshot::channel::<()>();

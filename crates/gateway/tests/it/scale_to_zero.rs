@@ -11,15 +11,15 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{future::join_all, stream::BoxStream};
 use portolan_core::{
-    Endpoint, Failure, FailureKind, Gateway, GatewaySpec, HttpEndpoint, Install, InstallName, Owner, Publication,
-    Result, Route, RunSpec, Runtime, RuntimeScale, ServerSpec, Status, StatusEvent, SystemClock, memory::MemoryRuntime,
+    Endpoint, Failure, FailureKind, HttpEndpoint, Install, InstallName, Owner, Result, Route, RunSpec, Runtime,
+    RuntimeScale, ServerSpec, Status, StatusEvent, SystemClock, memory::MemoryRuntime,
 };
-use portolan_gateway::{GatewayConfig, GatewayParts, McpGateway};
 use serde_json::json;
 
 use crate::support::{
-    client::{Client, Speaks},
-    world::{Eras, HttpFixture, Site, gateway_name, http, install, parts},
+    client::Speaks,
+    gateway::{TestGateway, install},
+    upstreams::{Eras, HttpFixture, http},
 };
 
 /// A memory runtime that can scale: waking takes a while, or for ever.
@@ -75,7 +75,7 @@ impl RuntimeScale for Sleepy {
 }
 
 struct World {
-    site: Site,
+    gateway: TestGateway,
     runtime: Arc<Sleepy>,
     install: Arc<Install>,
     _fixture: HttpFixture,
@@ -95,22 +95,19 @@ async fn asleep(takes: Option<Duration>, becomes: Status, budget: Duration) -> W
     let install = install(&server, Owner::Org);
     let spec = RunSpec::new(server.name.clone(), Owner::Org, server.source.clone());
     runtime.ensure(&install.name, &spec).await.expect("ensured");
-    let mut config = GatewayConfig::default();
-    config.timeouts.wake = budget;
-    let gateway = McpGateway::new(GatewayParts {
-        config,
-        runtime: Some(runtime.clone()),
-        ..parts()
-    });
+    let gateway = TestGateway::builder()
+        .unpublished()
+        .runtime(runtime.clone())
+        .config(|config| config.timeouts.wake = budget)
+        .start()
+        .await;
     let routes = vec![Route::new(server, vec![install.clone()], true)];
-    let publication = Publication::new(GatewaySpec::new(gateway_name("default")), routes);
-    Gateway::publish(&gateway, publication).await.expect("published");
-    let site = Site::serve(gateway).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    gateway.publish_routes("default", routes).await;
+    let client = gateway.connect(Speaks::Modern).await;
     assert!(!client.tools().await.is_empty());
     runtime.sleep(&install.name).await.expect("asleep");
     World {
-        site,
+        gateway,
         runtime,
         install,
         _fixture: fixture,
@@ -120,7 +117,7 @@ async fn asleep(takes: Option<Duration>, becomes: Status, budget: Duration) -> W
 #[tokio::test]
 async fn call_wakes_server_and_waits() {
     let world = asleep(Some(Duration::from_millis(200)), Status::Ready, Duration::from_secs(10)).await;
-    let client = Client::connect(world.site.address, Speaks::Modern).await;
+    let client = world.gateway.connect(Speaks::Modern).await;
     let calls = (0..16).map(|n| {
         let client = &client;
         async move { (n, client.text("up__echo", json!({"text": format!("hello {n}")})).await) }
@@ -134,7 +131,7 @@ async fn call_wakes_server_and_waits() {
 #[tokio::test]
 async fn slow_wake_is_retryable() {
     let world = asleep(None, Status::Ready, Duration::from_millis(300)).await;
-    let client = Client::connect(world.site.address, Speaks::November).await;
+    let client = world.gateway.connect(Speaks::November).await;
     let since = Instant::now();
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
     assert!(since.elapsed() >= Duration::from_millis(300));
@@ -154,7 +151,7 @@ async fn failed_wake_reports_cause() {
         Duration::from_secs(60),
     )
     .await;
-    let client = Client::connect(world.site.address, Speaks::Modern).await;
+    let client = world.gateway.connect(Speaks::Modern).await;
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
     let failure = &answer["result"]["_meta"]["dev.portolan/failure"];
     assert_eq!(*failure, json!({"cause": "image", "retryable": false}), "{answer:?}");
@@ -163,7 +160,7 @@ async fn failed_wake_reports_cause() {
 #[tokio::test]
 async fn listing_does_not_wake() {
     let world = asleep(None, Status::Ready, Duration::from_secs(60)).await;
-    let client = Client::connect(world.site.address, Speaks::Modern).await;
+    let client = world.gateway.connect(Speaks::Modern).await;
     assert!(!client.tools().await.is_empty());
     assert_eq!(world.runtime.woken.load(Ordering::SeqCst), 0);
 }

@@ -2,24 +2,23 @@
 
 use std::time::Duration;
 
-use portolan_gateway::{GatewayConfig, McpGateway, Upstream};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
     client::{Client, Speaks},
     eventually,
+    gateway::TestGateway,
     servers::notifying::NotifyingServer,
-    world::{Site, parts, publish},
 };
 
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn world(modern: bool, speaks: Speaks) -> (NotifyingServer, Site, Client) {
+async fn world(modern: bool, speaks: Speaks) -> (NotifyingServer, TestGateway, Client) {
     let server = NotifyingServer::start(modern).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let client = Client::connect(site.address, speaks).await;
-    (server, site, client)
+    let gateway = TestGateway::with_server(server.url()).await;
+    let client = gateway.connect(speaks).await;
+    (server, gateway, client)
 }
 
 fn subscribe(uri: &str) -> String {
@@ -102,10 +101,12 @@ async fn unsupported_subscription_is_refused() {
 #[tokio::test]
 async fn subscriptions_are_bounded() {
     let server = NotifyingServer::start(true).await;
-    let mut config = GatewayConfig::default();
-    config.limits.subscriptions = 2;
-    let site = Site::with([("up", Upstream::http(server.url()))], |builder| builder.config(config)).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder()
+        .server("up", server.url())
+        .config(|config| config.limits.subscriptions = 2)
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::November).await;
     for (uri, code) in [("a:1", 0), ("a:2", 0), ("a:1", 0), ("a:3", -32602)] {
         assert_eq!(
             client.ask("resources/subscribe", &subscribe(uri)).await.code(),
@@ -142,20 +143,20 @@ async fn missed_notifications_are_queued() {
 
 #[tokio::test]
 async fn newest_stream_gets_notifications() {
-    let (server, site, client) = world(true, Speaks::November).await;
+    let (server, gateway, client) = world(true, Speaks::November).await;
     let mut streams = Vec::new();
     for _ in 0..4 {
         streams.push(client.stream().await);
     }
     assert_eq!(client.stream().await.head.status, 429);
-    assert_eq!(site.gateway.stream_count(), 4);
+    assert_eq!(gateway.stream_count(), 4);
     server.wait_for_stream().await;
     for left in (0..4).rev() {
         server.tools_changed();
         let mut newest = streams.pop().expect("a stream");
         assert_eq!(newest.json().await["method"], "notifications/tools/list_changed");
         drop(newest);
-        eventually("it is closed", || site.gateway.stream_count() == left).await;
+        eventually("it is closed", || gateway.stream_count() == left).await;
     }
     let mut last = client.stream().await;
     server.tools_changed();
@@ -165,7 +166,7 @@ async fn newest_stream_gets_notifications() {
 
 #[tokio::test]
 async fn stream_is_bound_to_session() {
-    let (_teller, site, client) = world(true, Speaks::November).await;
+    let (_teller, gateway, client) = world(true, Speaks::November).await;
     let get = || client.bare("").with("accept", "text/event-stream").verb("GET");
     for (status, post) in [
         (405, get().without("mcp-session-id")),
@@ -186,13 +187,13 @@ async fn stream_is_bound_to_session() {
         "it ends with its session"
     );
     assert_eq!(client.send(&get()).await.status(), 404);
-    eventually("no stream", || site.gateway.stream_count() == 0).await;
+    eventually("no stream", || gateway.stream_count() == 0).await;
 }
 
 #[tokio::test]
 async fn sessions_share_upstream_stream() {
-    let (server, site, first) = world(false, Speaks::November).await;
-    let second = Client::connect(site.address, Speaks::June).await;
+    let (server, gateway, first) = world(false, Speaks::November).await;
+    let second = gateway.connect(Speaks::June).await;
     let (mut one, mut two) = (first.stream().await, second.stream().await);
     for client in [&first, &second] {
         assert_eq!(
@@ -225,11 +226,10 @@ async fn sessions_share_upstream_stream() {
 #[tokio::test]
 async fn later_published_server_is_followed() {
     let (first, second) = (NotifyingServer::start(true).await, NotifyingServer::start(false).await);
-    let site = Site::serve(McpGateway::new(parts())).await;
-    publish(&site.gateway, "default", &[("one", &first.url())]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder().server("one", first.url()).start().await;
+    let client = gateway.connect(Speaks::November).await;
     let mut stream = client.stream().await;
-    publish(&site.gateway, "default", &[("two", &second.url())]).await;
+    gateway.publish("default", &[("two", &second.url())]).await;
     let mut methods = Vec::new();
     for _ in 0..3 {
         methods.push(stream.json().await["method"].as_str().expect("a method").to_owned());
@@ -244,8 +244,8 @@ async fn later_published_server_is_followed() {
 
 #[tokio::test]
 async fn session_private_notification_is_delivered() {
-    let (server, site, client) = world(false, Speaks::November).await;
-    let other = Client::connect(site.address, Speaks::November).await;
+    let (server, gateway, client) = world(false, Speaks::November).await;
+    let other = gateway.connect(Speaks::November).await;
     let (mut stream, mut elsewhere) = (client.stream().await, other.stream().await);
     client.text("up__t", json!({})).await;
     let own = server.call_session();

@@ -3,23 +3,25 @@
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::{Clock, SystemClock, memory::ManualClock};
-use portolan_gateway::{GatewayConfig, McpGateway, Upstream};
 use serde_json::json;
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::Speaks,
     eventually,
+    gateway::TestGateway,
     raw::Connection,
-    world::{Eras, Site, http, parts, publish},
+    upstreams::{Eras, http},
 };
 
 #[tokio::test]
 async fn session_bound_to_caller_and_gateway() {
     let upstream = http(Eras::Both).await;
-    let site = Site::serve(McpGateway::new(parts())).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    publish(&site.gateway, "other", &[("up", &upstream.url())]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .published_as(["default", "other"])
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::November).await;
     let session = client.session.clone().expect("a session");
     let ping = || client.request("1", "ping", "", "");
     assert_eq!(client.send(&ping()).await.status(), 200);
@@ -51,9 +53,9 @@ async fn session_bound_to_caller_and_gateway() {
 #[tokio::test]
 async fn ended_session_is_unknown() {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    let client = Client::connect(site.address, Speaks::June).await;
-    let other = Client::connect(site.address, Speaks::June).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let client = gateway.connect(Speaks::June).await;
+    let other = gateway.connect(Speaks::June).await;
     let ended = client.delete().await;
     assert_eq!((ended.status(), ended.body.len()), (204, 0));
     assert_eq!(client.ask("ping", "").await.status(), 404);
@@ -72,11 +74,11 @@ async fn ended_session_is_unknown() {
 #[tokio::test]
 async fn session_end_closes_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    site.gateway.drain(Duration::from_secs(5)).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    gateway.drain(Duration::from_secs(5)).await;
     let before = upstream.sessions();
-    let client = Client::connect(site.address, Speaks::November).await;
-    let other = Client::connect(site.address, Speaks::November).await;
+    let client = gateway.connect(Speaks::November).await;
+    let other = gateway.connect(Speaks::November).await;
     for client in [&client, &other] {
         client.text("up__echo", json!({"text": "x"})).await;
         client.text("up__echo", json!({"text": "x"})).await;
@@ -95,17 +97,20 @@ async fn session_end_closes_upstream_sessions() {
 async fn session_expires() {
     let upstream = http(Eras::Both).await;
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
-    let mut parts = parts();
-    parts.clock = clock.clone();
-    parts.config.timeouts.session_total = Duration::from_secs(3600);
-    parts.config.timeouts.session_idle = Duration::from_secs(600);
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
-    assert_eq!(site.gateway.session_count(), 1);
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .clock(clock.clone())
+        .config(|config| {
+            config.timeouts.session_total = Duration::from_secs(3600);
+            config.timeouts.session_idle = Duration::from_secs(600);
+        })
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::November).await;
+    assert_eq!(gateway.session_count(), 1);
     clock.advance(Duration::from_secs(1800));
-    let _other = Client::connect(site.address, Speaks::November).await;
-    assert_eq!(site.gateway.session_count(), 1, "an unused one is forgotten");
+    let _other = gateway.connect(Speaks::November).await;
+    assert_eq!(gateway.session_count(), 1, "an unused one is forgotten");
     assert_eq!(
         client.text("up__echo", json!({"text": "on"})).await,
         "on",
@@ -121,19 +126,18 @@ async fn session_expires() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn evicted_sessions_stay_valid() {
     let upstream = http(Eras::Legacy).await;
-    let mut config = GatewayConfig::default();
-    config.limits.sessions = 500;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let first = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.limits.sessions = 500)
+        .start()
+        .await;
+    let first = gateway.connect(Speaks::November).await;
     first.text("up__count", json!({"key": "k"})).await;
-    let stranger = Client::stranger(site.address, Speaks::November);
+    let stranger = gateway.client(Speaks::November);
     let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}});
     let post = stranger.bare(body.to_string()).bytes();
     let open = async |count: usize| {
-        let mut connection = Connection::open(site.address).await;
+        let mut connection = Connection::open(gateway.address).await;
         for _ in 0..count {
             connection.send(&post).await;
             let answer = connection.answer().await.expect("an answer");
@@ -143,7 +147,7 @@ async fn evicted_sessions_stay_valid() {
     let mut most = 0;
     for _ in 0..20 {
         tokio::join!(open(250), open(250), open(250), open(250));
-        most = most.max(site.gateway.session_count());
+        most = most.max(gateway.session_count());
     }
     assert!(most <= 500, "{most} sessions are remembered");
     assert_eq!(first.text("up__count", json!({"key": "k"})).await, "2");
@@ -153,15 +157,16 @@ async fn evicted_sessions_stay_valid() {
 async fn eviction_closes_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
-    let mut parts = parts();
-    parts.clock = clock.clone();
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .clock(clock.clone())
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::November).await;
     client.text("up__count", json!({"key": "k"})).await;
     let before = upstream.sessions();
     clock.advance(Duration::from_secs(31 * 60));
-    let _other = Client::connect(site.address, Speaks::November).await;
+    let _other = gateway.connect(Speaks::November).await;
     eventually("ended", || upstream.sessions() < before).await;
     assert_eq!(
         client.text("up__count", json!({"key": "k"})).await,
@@ -173,13 +178,12 @@ async fn eviction_closes_upstream_sessions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn busy_session_is_not_evicted() {
     let upstream = http(Eras::Legacy).await;
-    let mut config = GatewayConfig::default();
-    config.limits.sessions = 2;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.limits.sessions = 2)
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::November).await;
     let post = client.call_with(
         "1",
         "up__progress",
@@ -189,7 +193,7 @@ async fn busy_session_is_not_evicted() {
     let mut incoming = client.begin(&post).await;
     incoming.event().await.expect("a stream").expect("progress");
     for _ in 0..20 {
-        Client::connect(site.address, Speaks::November).await;
+        gateway.connect(Speaks::November).await;
     }
     client.cancel("1").await;
     incoming.messages().await.expect("it ends");
@@ -199,14 +203,14 @@ async fn busy_session_is_not_evicted() {
 #[tokio::test]
 async fn duplicate_request_id_is_refused() {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let client = gateway.connect(Speaks::November).await;
     let post = client.call("1", "up__sleep", r#"{"ms":60000}"#);
     let _first = client.begin_unanswered(&post).await;
     eventually("the server has it", || upstream.counters().calls == 1).await;
     let answer = client.send(&post).await;
     assert_eq!((answer.status(), answer.code()), (200, -32602), "an id twice at once");
-    let other = Client::connect(site.address, Speaks::November).await;
+    let other = gateway.connect(Speaks::November).await;
     assert_eq!(
         other.send(&other.call("1", "up__echo", r#"{"text":"x"}"#)).await.code(),
         0,

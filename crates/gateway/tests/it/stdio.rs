@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::support::{
     client::{Client, Speaks},
     eventually,
-    world::{Server, Site, program, stdio},
+    gateway::TestGateway,
+    upstreams::{Server, program, stdio},
 };
 
 fn kill(pid: u32) {
@@ -26,8 +27,11 @@ async fn concurrent_responses_never_cross() {
     ) else {
         unreachable!()
     };
-    let site = Site::of([("up", Upstream::channel(server))]).await;
-    let address = site.address;
+    let gateway = TestGateway::builder()
+        .upstream("up", Upstream::channel(server))
+        .start()
+        .await;
+    let address = gateway.address;
     let callers = (0..64).map(|caller| async move {
         let client = Client::connect(address, Speaks::ALL[caller % 4]).await;
         for call in 0..5 {
@@ -44,12 +48,15 @@ async fn killed_process_fails_calls_and_restarts() {
         let Server::Stdio { server, dir: _dir } = stdio(&["--era", era], ProtocolEra::Auto) else {
             unreachable!()
         };
-        let site = Site::of([("up", Upstream::channel(server.clone()))]).await;
-        let warm = Client::stranger(site.address, Speaks::Modern);
+        let gateway = TestGateway::builder()
+            .upstream("up", Upstream::channel(server.clone()))
+            .start()
+            .await;
+        let warm = gateway.client(Speaks::Modern);
         warm.text("up__echo", json!({"text": "x"})).await;
         let mut waiting = Vec::new();
         for caller in 0..64 {
-            let client = Client::connect(site.address, Speaks::ALL[caller % 4]).await;
+            let client = gateway.connect(Speaks::ALL[caller % 4]).await;
             let post = client.call("1", "up__sleep", r#"{"ms":60000}"#);
             waiting.push((client.speaks, client.begin_unanswered(&post).await));
         }
@@ -73,7 +80,7 @@ async fn killed_process_fails_calls_and_restarts() {
             assert!(!text.is_empty());
         }
         for speaks in Speaks::ALL {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             assert_eq!(client.text("up__echo", json!({"text": "again"})).await, "again");
         }
         assert_ne!(server.pid(), Some(pid));
@@ -85,11 +92,14 @@ async fn kill_under_load_is_retryable() {
     let Server::Stdio { server, dir: _dir } = stdio(&[], ProtocolEra::Auto) else {
         unreachable!()
     };
-    let site = Site::of([("up", Upstream::channel(server.clone()))]).await;
-    let warm = Client::stranger(site.address, Speaks::Modern);
+    let gateway = TestGateway::builder()
+        .upstream("up", Upstream::channel(server.clone()))
+        .start()
+        .await;
+    let warm = gateway.client(Speaks::Modern);
     warm.text("up__echo", json!({"text": "x"})).await;
     let callers = (0..32).map(|caller| {
-        let client = Client::stranger(site.address, Speaks::Modern);
+        let client = gateway.client(Speaks::Modern);
         async move {
             for call in 0..40 {
                 let text = format!("{caller}/{call}");
@@ -120,8 +130,8 @@ async fn kill_under_load_is_retryable() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crashing_call_is_not_repeated() {
     let server = stdio(&["--die-after", "2"], ProtocolEra::Auto);
-    let site = Site::of([("up", server.upstream())]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
+    let client = gateway.connect(Speaks::November).await;
     assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1");
     let answer = client.tool("up__crash", json!({"code": 3})).await;
     assert_eq!(
@@ -141,12 +151,13 @@ async fn process_lives_with_gateway() {
     let dir = tempfile::tempdir().expect("a directory");
     let pids = dir.path().join("pid");
     let upstream = Upstream::command(program(), ["--grandchild", pids.to_str().expect("UTF-8")]);
-    let site = Site::with([("up", upstream)], |builder| {
-        builder.processes(ProcessConfig::new(dir.path().join("private")))
-    })
-    .await;
+    let gateway = TestGateway::builder()
+        .upstream("up", upstream)
+        .settings(|builder| builder.processes(ProcessConfig::new(dir.path().join("private"))))
+        .start()
+        .await;
     for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         assert_eq!(client.text("up__add", json!({"a": 1, "b": 2})).await, "3");
     }
     let pid: i32 = std::fs::read_to_string(&pids)
@@ -154,7 +165,7 @@ async fn process_lives_with_gateway() {
         .parse()
         .expect("a number");
     let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
-    drop(site);
+    drop(gateway);
     eventually("the whole group is gone", || {
         rustix::process::test_kill_process(pid).is_err() || is_zombie(pid)
     })
@@ -172,11 +183,12 @@ fn is_zombie(pid: rustix::process::Pid) -> bool {
 async fn missing_program_is_typed_failure() {
     let dir = tempfile::tempdir().expect("a directory");
     let upstream = Upstream::command("/no/such/program", [""; 0]);
-    let site = Site::with([("up", upstream)], |builder| {
-        builder.processes(ProcessConfig::new(dir.path().join("private")))
-    })
-    .await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .upstream("up", upstream)
+        .settings(|builder| builder.processes(ProcessConfig::new(dir.path().join("private"))))
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     let result = client.ask("tools/list", "").await.json()["result"].clone();
     assert_eq!(result["tools"], json!([]));
     assert!(result["_meta"]["dev.portolan/failure"]["up"].is_string(), "{result}");
@@ -190,11 +202,14 @@ async fn missing_program_is_typed_failure() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_server_times_out() {
     let server = stdio(&["--mute"], ProtocolEra::Auto);
-    let config = crate::support::world::impatient(Duration::from_millis(150));
-    let site = Site::with([("up", server.upstream())], |builder| builder.config(config)).await;
+    let gateway = TestGateway::builder()
+        .upstream("up", server.upstream())
+        .config(|config| config.timeouts.call = Duration::from_millis(150))
+        .start()
+        .await;
     for speaks in Speaks::ONE_OF_EACH {
         let before = server.cancels();
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
         assert_eq!(
             answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "timeout",

@@ -1,11 +1,12 @@
 //! Clients, gateways and servers for the tests.
 
 pub(crate) mod client;
-pub(crate) mod conversation;
+pub(crate) mod dialogue;
+pub(crate) mod gateway;
 pub(crate) mod raw;
-pub(crate) mod replica;
+pub(crate) mod replicas;
 pub(crate) mod servers;
+pub(crate) mod upstreams;
 mod wait;
-pub(crate) mod world;
 
 pub(crate) use self::wait::{DEADLINE, eventually, eventually_async};

@@ -5,28 +5,30 @@ mod scripted;
 use std::time::{Duration, Instant};
 
 use portolan_fixtures::http::{Fault, Reply};
-use portolan_gateway::{GatewayConfig, Upstream};
+use portolan_gateway::GatewayConfig;
 use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
     eventually, eventually_async,
+    gateway::TestGateway,
     raw::Broken,
-    world::{Eras, HttpFixture, Site, http, http_again, impatient},
+    upstreams::{Eras, HttpFixture, http, http_again},
 };
 
 /// A server of one era behind a gateway that has called it already.
-async fn warm(eras: Eras, config: GatewayConfig) -> (HttpFixture, Site) {
+async fn warm(eras: Eras, change: impl FnOnce(&mut GatewayConfig)) -> (HttpFixture, TestGateway) {
     let upstream = http(eras).await;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(change)
+        .start()
+        .await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         assert_eq!(client.text("up__echo", json!({"text": "warm"})).await, "warm");
     }
-    (upstream, site)
+    (upstream, gateway)
 }
 
 /// The cause of a failed call, and whether it may be tried again.
@@ -97,9 +99,9 @@ async fn faults_are_typed_failures() {
         (Fault::HugeHeader { bytes: 2 << 20 }, "connection", true),
     ];
     for eras in [Eras::Legacy, Eras::Modern] {
-        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
+        let (upstream, gateway) = warm(eras, |_| {}).await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             assert_eq!(client.text("up__echo", json!({"text": "before"})).await, "before");
             for (fault, cause, retryable) in &faults {
                 let what = format!("{eras:?} {speaks:?} {fault:?}");
@@ -144,10 +146,10 @@ async fn event_stream_faults_are_typed() {
         (Fault::Body(String::new()), "connection"),
     ];
     for eras in [Eras::Legacy, Eras::Modern] {
-        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
+        let (upstream, gateway) = warm(eras, |_| {}).await;
         upstream.behave(|behaviour| behaviour.reply = Reply::Sse);
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             assert_eq!(client.text("up__echo", json!({"text": "before"})).await, "before");
             for (fault, cause) in &faults {
                 let what = format!("{eras:?} {speaks:?} {fault:?}");
@@ -162,11 +164,11 @@ async fn event_stream_faults_are_typed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn truncated_response_is_failure() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
+        let (upstream, gateway) = warm(eras, |_| {}).await;
         for reply in [Reply::Json, Reply::Sse] {
             upstream.behave(|behaviour| behaviour.reply = reply);
             for speaks in Speaks::ONE_OF_EACH {
-                let client = Client::connect(site.address, speaks).await;
+                let client = gateway.connect(speaks).await;
                 for after in [20_000, 500_000, 1_000_000] {
                     upstream.fault(Fault::CutBody { after }).on("tools/call").times(1).arm();
                     let incoming = client.begin(&client.call("1", "up__big", r#"{"bytes":1000000}"#)).await;
@@ -188,9 +190,9 @@ async fn truncated_response_is_failure() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn executed_call_is_never_repeated() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
+        let (upstream, gateway) = warm(eras, |_| {}).await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             for (at, fault) in [
                 Fault::CloseBeforeHead,
                 Fault::CutBody { after: 0 },
@@ -212,11 +214,11 @@ async fn executed_call_is_never_repeated() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unresponsive_server_times_out() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        let (upstream, site) = warm(eras, impatient(Duration::from_millis(150))).await;
+        let (upstream, gateway) = warm(eras, |config| config.timeouts.call = Duration::from_millis(150)).await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             client.text("up__echo", json!({"text": "x"})).await;
-            site.gateway.drain(Duration::from_secs(5)).await;
+            gateway.drain(Duration::from_secs(5)).await;
             upstream.clear_requests();
             let abandoned = upstream.counters().abandoned;
             let answer = client.tool("up__sleep", json!({"ms": 60_000})).await;
@@ -241,11 +243,13 @@ async fn unresponsive_server_times_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn progress_extends_timeout_bounded() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        let mut config = impatient(Duration::from_millis(300));
-        config.timeouts.call_total = Duration::from_millis(900);
-        let (_upstream, site) = warm(eras, config).await;
+        let (_upstream, gateway) = warm(eras, |config| {
+            config.timeouts.call = Duration::from_millis(300);
+            config.timeouts.call_total = Duration::from_millis(900);
+        })
+        .await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let patient = client.call_with("1", "up__progress", r#"{"steps":8,"ms":60}"#, r#""progressToken":1"#);
             let endless = client.call_with("2", "up__progress", r#"{"steps":1000,"ms":60}"#, r#""progressToken":2"#);
             let since = Instant::now();
@@ -264,21 +268,22 @@ async fn progress_extends_timeout_bounded() {
 async fn unreachable_server_recovers() {
     let upstream = http(Eras::Both).await;
     let address = upstream.address();
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     for speaks in Speaks::ONE_OF_EACH {
-        Client::connect(site.address, speaks)
+        gateway
+            .connect(speaks)
             .await
             .text("up__echo", json!({"text": "x"}))
             .await;
     }
     drop(upstream);
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         call_until_failed(speaks, &client).await;
     }
     let _again = http_again(address, Eras::Both).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         assert_eq!(client.text("up__echo", json!({"text": "back"})).await, "back");
     }
 }

@@ -11,17 +11,18 @@ use portolan_gateway::Upstream;
 use serde_json::json;
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::Speaks,
+    gateway::TestGateway,
     servers::{Reply, legacy, scripted},
-    world::{Eras, Site, http, http_again},
+    upstreams::{Eras, http, http_again},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expired_session_is_reopened_once() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         client.text("up__echo", json!({"text": "x"})).await;
         let before = upstream.counters().sessions_opened;
         upstream.expire_sessions();
@@ -37,9 +38,9 @@ async fn expired_session_is_reopened_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_callers_reopen_once() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         client.text("up__echo", json!({"text": "x"})).await;
         for _ in 0..5 {
             let before = upstream.counters().sessions_opened;
@@ -55,9 +56,9 @@ async fn concurrent_callers_reopen_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_session_loss_is_bounded() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         client.text("up__echo", json!({"text": "x"})).await;
         upstream.clear_requests();
         upstream.fault(Fault::status(404)).on("tools/call").arm();
@@ -72,7 +73,7 @@ async fn repeated_session_loss_is_bounded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_have_own_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     let mut seen = Vec::new();
     for (speaks, token) in [
         (Speaks::Modern, "alice-token"),
@@ -80,7 +81,7 @@ async fn callers_have_own_upstream_sessions() {
         (Speaks::November, "alice-token"),
         (Speaks::November, "alice-token"),
     ] {
-        let mut client = Client::stranger(site.address, speaks).token(token);
+        let mut client = gateway.client(speaks).token(token);
         client.shake_hands().await;
         upstream.clear_requests();
         for _ in 0..3 {
@@ -106,8 +107,8 @@ async fn each_side_keeps_its_era() {
         (Eras::Modern, Speaks::November, true),
     ] {
         let upstream = http(eras).await;
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
+        let client = gateway.connect(speaks).await;
         client.text("up__echo", json!({"text": "x"})).await;
         let call = upstream.requests_of("tools/call").pop().expect("a call");
         let body = call.json();
@@ -133,9 +134,9 @@ async fn each_side_keeps_its_era() {
 async fn unknown_meta_passes() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let meta = r#""com.example/x":[1.50e3,"\u0041"],"traceparent":"00-1""#;
             client
                 .send(&client.call_with("1", "up__echo", r#"{"text":"x"}"#, meta))
@@ -181,9 +182,9 @@ async fn any_probe_error_means_legacy() {
             _ => legacy(request).unwrap_or_else(|| Reply::status(405)),
         })
         .await;
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             assert_eq!(client.text("up__t", json!({})).await, "legacy", "{what}");
         }
         assert_eq!(
@@ -209,8 +210,8 @@ async fn inconclusive_probe_is_repeated() {
     for fault in faults {
         let upstream = http(Eras::Both).await;
         upstream.fault(fault.clone()).on("server/discover").arm();
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-        let client = Client::connect(site.address, Speaks::Modern).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
+        let client = gateway.connect(Speaks::Modern).await;
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
         assert_eq!(answer["result"]["isError"], true, "{fault:?}");
         upstream.heal();
@@ -228,9 +229,12 @@ async fn inconclusive_probe_is_repeated() {
 async fn pinned_era_skips_probe() {
     for (pin, version) in [(ProtocolEra::Legacy, "2025-11-25"), (ProtocolEra::Modern, "2026-07-28")] {
         let upstream = http(Eras::Both).await;
-        let site = Site::of([("up", Upstream::http(upstream.url()).era(pin))]).await;
+        let gateway = TestGateway::builder()
+            .upstream("up", Upstream::http(upstream.url()).era(pin))
+            .start()
+            .await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             client.text("up__echo", json!({"text": "x"})).await;
             let call = upstream.requests_of("tools/call").pop().expect("a call");
             assert_eq!(call.header("mcp-protocol-version"), Some(version));
@@ -245,8 +249,8 @@ async fn era_change_is_detected() {
         for speaks in Speaks::ONE_OF_EACH {
             let upstream = http(before).await;
             let address = upstream.address();
-            let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-            let client = Client::connect(site.address, speaks).await;
+            let gateway = TestGateway::with_server(upstream.url()).await;
+            let client = gateway.connect(speaks).await;
             client.text("up__echo", json!({"text": "x"})).await;
             drop(upstream);
             let upstream = http_again(address, after).await;
@@ -272,9 +276,9 @@ async fn sessionless_server_works() {
         _ => legacy(request).unwrap_or_else(|| Reply::status(405)),
     })
     .await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         assert_eq!(client.text("up__t", json!({})).await, "stateless");
         if !speaks.is_modern() {
             assert_eq!(client.delete().await.status(), 204);
@@ -299,10 +303,10 @@ async fn failed_handshake_is_retried() {
         _ => legacy(request).unwrap_or_else(|| Reply::status(405)),
     })
     .await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     for speaks in Speaks::ONE_OF_EACH {
         well.store(false, Ordering::Relaxed);
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(
             answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], true,

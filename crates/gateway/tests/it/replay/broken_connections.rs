@@ -3,17 +3,15 @@
 
 use std::time::Duration;
 
-use portolan_core::ServerRequestPolicy;
-use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::support::{
     DEADLINE,
     client::{Client, Speaks},
+    gateway::TestGateway,
     raw::{Event, Incoming},
     servers::streaming::StreamingServer,
-    world::{Site, replicas},
 };
 
 /// xorshift64*
@@ -137,8 +135,8 @@ async fn breaks(places: &[&Client], server: &StreamingServer, seed: u64) {
 async fn hundred_breaks_lose_nothing() {
     for is_modern in [false, true] {
         let server = StreamingServer::start(is_modern).await;
-        let site = Site::of([("up", Upstream::http(server.url()))]).await;
-        let client = Client::connect(site.address, Speaks::November).await;
+        let gateway = TestGateway::with_server(server.url()).await;
+        let client = gateway.connect(Speaks::November).await;
         breaks(&[&client], &server, 7).await;
         assert_eq!(server.cancelled(), 0);
     }
@@ -147,9 +145,9 @@ async fn hundred_breaks_lose_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn breaks_across_replicas_lose_nothing() {
     let server = StreamingServer::start(false).await;
-    let sites = replicas(&[("up", &server.url())], ServerRequestPolicy::default(), |_| {}).await;
-    let client = Client::connect(sites[0].address, Speaks::November).await;
-    let there = client.at(sites[1].address);
+    let gateways = TestGateway::builder().server("up", server.url()).start_replicas().await;
+    let client = gateways[0].connect(Speaks::November).await;
+    let there = client.at(gateways[1].address);
     breaks(&[&client, &there], &server, 11).await;
     assert_eq!(server.cancelled(), 0);
 }

@@ -1,36 +1,18 @@
 //! A server that closes its stream and wants its client to come back: a client of ours is told the same.
 
-use portolan_core::ServerRequestPolicy;
-use portolan_gateway::McpGateway;
 use serde_json::json;
 
 use crate::support::{
-    client::{Client, Speaks},
-    eventually,
-    raw::Event,
-    servers::requesting::RequestingServer,
-    world::{Site, parts, publish_asking},
+    client::Speaks, eventually, gateway::TestGateway, raw::Event, servers::requesting::RequestingServer,
 };
-
-async fn site(server: &RequestingServer) -> Site {
-    let site = Site::serve(McpGateway::new(parts())).await;
-    publish_asking(
-        &site.gateway,
-        "default",
-        &[("up", &server.url())],
-        ServerRequestPolicy::ALL,
-    )
-    .await;
-    site
-}
 
 const ARGUMENTS: &str = r#"{"tag":"t","polls":true,"progress":true,"requests":0,"rounds":0}"#;
 
 #[tokio::test]
 async fn polling_client_gets_retry() {
     let server = RequestingServer::resumable().await;
-    let site = site(&server).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::requesting(server.url()).start().await;
+    let client = gateway.connect(Speaks::November).await;
     let post = client.call_with("1", "up__ask", ARGUMENTS, r#""progressToken":"p""#);
     let mut incoming = client.begin(&post).await;
     let mut events: Vec<Event> = Vec::new();
@@ -60,9 +42,9 @@ async fn polling_client_gets_retry() {
 #[tokio::test]
 async fn older_client_stream_stays_open() {
     let server = RequestingServer::resumable().await;
-    let site = site(&server).await;
+    let gateway = TestGateway::requesting(server.url()).start().await;
     for speaks in [Speaks::March, Speaks::June] {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let post = client.call_with("1", "up__ask", ARGUMENTS, r#""progressToken":"p""#);
         let mut incoming = client.begin(&post).await;
         let mut events = Vec::new();
@@ -81,15 +63,15 @@ async fn older_client_stream_stays_open() {
 #[tokio::test]
 async fn absent_client_keeps_call_running() {
     let server = RequestingServer::resumable().await;
-    let site = site(&server).await;
-    let client = Client::able(site.address, Speaks::November, r#"{"elicitation":{}}"#).await;
+    let gateway = TestGateway::requesting(server.url()).start().await;
+    let client = gateway.connect_with(Speaks::November, r#"{"elicitation":{}}"#).await;
     let arguments = json!({"tag": "t", "polls": true, "requests": 1});
     let mut incoming = client.begin(&client.call("1", "up__ask", &arguments.to_string())).await;
     let mut last = None;
     while let Some(event) = incoming.whole_event().await.expect("a proper end") {
         last = event.id;
     }
-    eventually("the server has sent its request", || site.gateway.question_count() > 0).await;
+    eventually("the server has sent its request", || gateway.question_count() > 0).await;
     let mut again = client.take_up(&last.expect("an id")).await;
     let question = again.json().await;
     let answer =

@@ -2,25 +2,28 @@
 
 use std::time::Duration;
 
-use portolan_core::ServerRequestPolicy;
-use portolan_gateway::Upstream;
 use tokio::time::timeout;
 
 use crate::support::{
     DEADLINE,
     client::{Client, Speaks},
     eventually,
+    gateway::TestGateway,
     raw::{Event, Incoming},
     servers::notifying::NotifyingServer,
-    world::{Site, replicas},
 };
 
 const SHORT: Duration = Duration::from_millis(300);
 const LISTS: [&str; 3] = ["prompts", "resources", "tools"];
 
 /// A session that has subscribed to so many resources, and its stream.
-async fn subscribed(server: &NotifyingServer, site: &Site, speaks: Speaks, uris: &[&str]) -> (Client, Incoming) {
-    let client = Client::connect(site.address, speaks).await;
+async fn subscribed(
+    server: &NotifyingServer,
+    gateway: &TestGateway,
+    speaks: Speaks,
+    uris: &[&str],
+) -> (Client, Incoming) {
+    let client = gateway.connect(speaks).await;
     for uri in uris {
         let answer = client.ask("resources/subscribe", &format!(r#""uri":"{uri}""#)).await;
         assert_eq!(answer.code(), 0, "{answer:?}");
@@ -51,9 +54,9 @@ async fn told(stream: &mut Incoming, uri: &str) -> String {
 #[tokio::test]
 async fn lost_notification_is_replayed() {
     let server = NotifyingServer::start(true).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
+    let gateway = TestGateway::with_server(server.url()).await;
     for speaks in [Speaks::March, Speaks::June, Speaks::November] {
-        let (client, mut stream) = subscribed(&server, &site, speaks, &["file:///a", "file:///b"]).await;
+        let (client, mut stream) = subscribed(&server, &gateway, speaks, &["file:///a", "file:///b"]).await;
         eventually("told", || server.resource_updated("file:///a") > 0).await;
         let first = told(&mut stream, "file:///a").await;
         server.resource_updated("file:///b");
@@ -81,15 +84,15 @@ async fn lost_notification_is_replayed() {
 #[tokio::test]
 async fn stream_is_primed_with_id() {
     let server = NotifyingServer::start(true).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let (client, mut stream) = subscribed(&server, &site, Speaks::November, &["file:///a"]).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let (client, mut stream) = subscribed(&server, &gateway, Speaks::November, &["file:///a"]).await;
     let primed = stream.whole_event().await.expect("whole").expect("an event");
     assert_eq!((primed.data.as_str(), primed.retry), ("", Some(1000)));
     eventually("told", || server.resource_updated("file:///a") > 0).await;
     told(&mut stream, "file:///a").await;
     let mut again = client.take_up(&primed.id.expect("an id")).await;
     told(&mut again, "file:///a").await;
-    let (_, mut stream) = subscribed(&server, &site, Speaks::June, &["file:///a"]).await;
+    let (_, mut stream) = subscribed(&server, &gateway, Speaks::June, &["file:///a"]).await;
     eventually("told", || server.resource_updated("file:///a") > 0).await;
     let event = stream.whole_event().await.expect("whole").expect("an event");
     assert!(!event.data.is_empty(), "{event:?}");
@@ -98,15 +101,15 @@ async fn stream_is_primed_with_id() {
 #[tokio::test]
 async fn other_stream_events_not_replayed() {
     let server = NotifyingServer::start(true).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let (client, mut first) = subscribed(&server, &site, Speaks::November, &["file:///a", "file:///b"]).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let (client, mut first) = subscribed(&server, &gateway, Speaks::November, &["file:///a", "file:///b"]).await;
     server.resource_updated("file:///a");
     let last = told(&mut first, "file:///a").await;
     let mut second = client.stream().await;
     server.resource_updated("file:///b");
     told(&mut second, "file:///b").await;
     drop(first);
-    eventually("it is closed", || site.gateway.stream_count() == 1).await;
+    eventually("it is closed", || gateway.stream_count() == 1).await;
     let mut again = client.take_up(&last).await;
     assert!(again.is_silent(SHORT).await);
     server.resource_updated("file:///b");
@@ -117,8 +120,8 @@ async fn other_stream_events_not_replayed() {
 #[tokio::test]
 async fn repeated_resume_uses_one_slot() {
     let server = NotifyingServer::start(true).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let (client, mut stream) = subscribed(&server, &site, Speaks::November, &[]).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let (client, mut stream) = subscribed(&server, &gateway, Speaks::November, &[]).await;
     let mut broken = Vec::new();
     for _ in 0..20 {
         let primed = stream.whole_event().await.expect("whole").expect("an event");
@@ -127,18 +130,18 @@ async fn repeated_resume_uses_one_slot() {
         stream = client.take_up(&primed.id.expect("an id")).await;
         assert_eq!(stream.head.status, 200);
     }
-    eventually("the others are closed", || site.gateway.stream_count() == 1).await;
+    eventually("the others are closed", || gateway.stream_count() == 1).await;
 }
 
 #[tokio::test]
 async fn unknown_gap_reports_all_changed() {
     let server = NotifyingServer::start(false).await;
-    let sites = replicas(&[("up", &server.url())], ServerRequestPolicy::default(), |_| {}).await;
-    let (client, mut stream) = subscribed(&server, &sites[0], Speaks::November, &["file:///a"]).await;
+    let gateways = TestGateway::builder().server("up", server.url()).start_replicas().await;
+    let (client, mut stream) = subscribed(&server, &gateways[0], Speaks::November, &["file:///a"]).await;
     eventually("told", || server.resource_updated("file:///a") > 0).await;
     let last = told(&mut stream, "file:///a").await;
     drop(stream);
-    let there = client.at(sites[1].address);
+    let there = client.at(gateways[1].address);
     let mut again = there.take_up(&last).await;
     assert_eq!(again.head.status, 200);
     let mut changed = Vec::new();

@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::{AuditEvent, AuditSink, ServerRequestPolicy};
-use portolan_gateway::{McpGateway, Upstream};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -12,10 +11,10 @@ use crate::support::{
     DEADLINE,
     client::{Client, Post, Speaks},
     eventually,
+    gateway::TestGateway,
     raw::{Event, Incoming},
     servers::requesting::RequestingServer,
     servers::streaming::{StreamedCall, StreamingServer},
-    world::{Site, parts, publish, publish_asking, replicas},
 };
 
 fn call(client: &Client, id: &str) -> Post {
@@ -51,10 +50,10 @@ async fn left(client: &Client, server: &StreamingServer, request: &str) -> (Stre
 #[tokio::test]
 async fn stream_resumes_at_other_replica() {
     let server = StreamingServer::start(false).await;
-    let sites = replicas(&[("up", &server.url())], ServerRequestPolicy::default(), |_| {}).await;
+    let gateways = TestGateway::builder().server("up", server.url()).start_replicas().await;
     for speaks in [Speaks::March, Speaks::November] {
-        let client = Client::connect(sites[0].address, speaks).await;
-        let there = client.at(sites[1].address);
+        let client = gateways[0].connect(speaks).await;
+        let there = client.at(gateways[1].address);
         let (streamed, event) = left(&client, &server, "1").await;
         streamed.send_progress(2);
         let mut again = there.take_up(id(&event)).await;
@@ -80,8 +79,8 @@ async fn stream_resumes_at_other_replica() {
 #[tokio::test]
 async fn lost_replica_is_reported() {
     let server = StreamingServer::start(false).await;
-    let [first, second] = replicas(&[("up", &server.url())], ServerRequestPolicy::default(), |_| {}).await;
-    let client = Client::connect(first.address, Speaks::November).await;
+    let [first, second] = TestGateway::builder().server("up", server.url()).start_replicas().await;
+    let client = first.connect(Speaks::November).await;
     let (_talk, event) = left(&client, &server, "1").await;
     drop(first);
     let there = client.at(second.address);
@@ -102,10 +101,14 @@ async fn server_requests_survive_break() {
         RequestingServer::modern().await,
         RequestingServer::resumable().await,
     ] {
-        let sites = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
+        let gateways = TestGateway::builder()
+            .server("up", server.url())
+            .server_requests(ServerRequestPolicy::ALL)
+            .start_replicas()
+            .await;
         for speaks in [Speaks::June, Speaks::November] {
-            let client = Client::able(sites[0].address, speaks, r#"{"elicitation":{}}"#).await;
-            let there = client.at(sites[1].address);
+            let client = gateways[0].connect_with(speaks, r#"{"elicitation":{}}"#).await;
+            let there = client.at(gateways[1].address);
             let arguments = r#"{"tag":"t","requests":2,"rounds":2,"progress":true}"#;
             let post = client.call_with("1", "up__ask", arguments, r#""progressToken":"p""#);
             let mut incoming = client.begin(&post).await;
@@ -136,7 +139,7 @@ async fn server_requests_survive_break() {
         }
         assert_eq!(server.calls(), 2, "no call was made again");
         assert_eq!(server.unexpected_responses(), 0);
-        let open = || sites.iter().map(|site| site.gateway.question_count()).sum::<usize>();
+        let open = || gateways.iter().map(|gateway| gateway.question_count()).sum::<usize>();
         eventually("nothing waits", || open() == 0).await;
     }
 }
@@ -144,19 +147,12 @@ async fn server_requests_survive_break() {
 #[tokio::test]
 async fn server_request_waits_for_client() {
     for server in [RequestingServer::legacy().await, RequestingServer::modern().await] {
-        let site = Site::serve(McpGateway::new(parts())).await;
-        publish_asking(
-            &site.gateway,
-            "default",
-            &[("up", &server.url())],
-            ServerRequestPolicy::ALL,
-        )
-        .await;
-        let client = Client::able(site.address, Speaks::November, r#"{"elicitation":{}}"#).await;
+        let gateway = TestGateway::requesting(server.url()).start().await;
+        let client = gateway.connect_with(Speaks::November, r#"{"elicitation":{}}"#).await;
         let mut incoming = client.begin(&client.call("1", "up__ask", r#"{"tag":"t"}"#)).await;
         let primed = incoming.whole_event().await.expect("whole").expect("an event");
         drop(incoming);
-        eventually("the server has asked", || site.gateway.question_count() > 0).await;
+        eventually("the server has asked", || gateway.question_count() > 0).await;
         let mut again = client.take_up(id(&primed)).await;
         let question = next(&mut again).await.json();
         assert_eq!(question["method"], "elicitation/create");
@@ -170,13 +166,13 @@ async fn server_request_waits_for_client() {
 #[tokio::test]
 async fn absent_client_call_is_cancelled() {
     let server = StreamingServer::start(false).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let client = gateway.connect(Speaks::November).await;
     let (streamed, event) = left(&client, &server, "1").await;
     assert_eq!(client.cancel("1").await.status(), 202);
     eventually("the server is told", || server.cancelled() == 1).await;
     eventually("its stream is left", || streamed.is_closed()).await;
-    site.gateway.drain(DEADLINE).await;
+    gateway.drain(DEADLINE).await;
     assert_eq!(
         client.take_up(id(&event)).await.head.status,
         405,
@@ -192,19 +188,19 @@ async fn absent_client_call_is_cancelled() {
 #[tokio::test]
 async fn ended_session_drops_streams() {
     let server = StreamingServer::start(false).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let client = gateway.connect(Speaks::November).await;
     let (streamed, event) = left(&client, &server, "1").await;
     let (ended, _) = left(&client, &server, "2").await;
     ended.respond("done");
     eventually("the stream is over", || ended.is_closed()).await;
-    assert_eq!(site.gateway.replay_count(), 2);
+    assert_eq!(gateway.replay_count(), 2);
     assert_eq!(client.delete().await.status(), 204);
-    assert_eq!(site.gateway.replay_count(), 0);
+    assert_eq!(gateway.replay_count(), 0);
     eventually("the call is cancelled", || streamed.is_closed()).await;
     assert_eq!(client.take_up(id(&event)).await.head.status, 404);
-    site.gateway.drain(DEADLINE).await;
-    assert_eq!(site.gateway.replay_count(), 0);
+    gateway.drain(DEADLINE).await;
+    assert_eq!(gateway.replay_count(), 0);
 }
 
 #[derive(Debug)]
@@ -218,11 +214,12 @@ impl AuditSink for Deaf {
 async fn dropped_gateway_leaves_nothing() {
     let server = StreamingServer::start(false).await;
     let deaf: Arc<dyn AuditSink> = Arc::new(Deaf);
-    let mut parts = parts();
-    parts.audit = deaf.clone();
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &server.url())]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder()
+        .server("up", server.url())
+        .audit(deaf.clone())
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::November).await;
     let (running, _) = left(&client, &server, "1").await;
     let (ended, event) = left(&client, &server, "2").await;
     ended.respond("done");
@@ -230,7 +227,7 @@ async fn dropped_gateway_leaves_nothing() {
         next(&mut client.take_up(id(&event)).await).await.json()["result"]["content"][0]["text"],
         "done"
     );
-    drop(site);
+    drop(gateway);
     running.respond("done");
     eventually("nobody holds a part of it", || Arc::strong_count(&deaf) == 1).await;
 }
@@ -238,10 +235,10 @@ async fn dropped_gateway_leaves_nothing() {
 #[tokio::test]
 async fn draining_gateway_still_replays() {
     let server = StreamingServer::start(false).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let client = gateway.connect(Speaks::November).await;
     let (streamed, event) = left(&client, &server, "1").await;
-    let gateway = site.gateway.clone();
+    let gateway = gateway.shared();
     let draining = tokio::spawn(async move { gateway.drain(DEADLINE).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!draining.is_finished(), "the call goes on");

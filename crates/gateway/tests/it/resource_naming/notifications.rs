@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use portolan_core::{Gateway, GatewaySpec, Publication, ResourceNaming, ServerRequestPolicy};
-use portolan_gateway::McpGateway;
+use portolan_core::{GatewaySpec, Publication, ResourceNaming, ServerRequestPolicy};
 use serde_json::json;
 
 use super::named;
 use crate::support::{
-    client::{Client, Speaks},
+    client::Speaks,
     eventually,
+    gateway::{TestGateway, gateway_name, routes},
     servers::notifying::NotifyingServer,
-    world::{Site, gateway_name, parts, routes},
 };
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -23,8 +22,8 @@ async fn listen_uses_prefixed_uris() {
             NotifyingServer::start(modern).await,
             NotifyingServer::start(!modern).await,
         );
-        let site = named(&a.url(), &b.url(), |builder| builder).await;
-        let client = Client::connect(site.address, Speaks::Modern).await;
+        let gateway = named(&a.url(), &b.url(), |builder| builder).await;
+        let client = gateway.connect(Speaks::Modern).await;
         client.tools().await;
         let filter = r#""toolsListChanged":true,"resourceSubscriptions":["mcp+a+file:///a","mcp+b+file:///a","ui://b/x","file:///a","mcp+c+file:///a","mcp+a+file:///unknown"]"#;
         let (mut stream, first) = client.listen("7", filter).await;
@@ -59,8 +58,8 @@ async fn session_subscribes_by_prefixed_uri() {
                 NotifyingServer::start(modern).await,
                 NotifyingServer::start(!modern).await,
             );
-            let site = named(&a.url(), &b.url(), |builder| builder).await;
-            let client = Client::connect(site.address, speaks).await;
+            let gateway = named(&a.url(), &b.url(), |builder| builder).await;
+            let client = gateway.connect(speaks).await;
             client.tools().await;
             let mut stream = client.stream().await;
             a.wait_for_stream().await;
@@ -97,16 +96,16 @@ async fn session_subscribes_by_prefixed_uri() {
 #[tokio::test]
 async fn naming_change_applies_to_notifications() {
     let server = NotifyingServer::start(true).await;
-    let site = Site::serve(McpGateway::new(parts())).await;
+    let gateway = TestGateway::builder().unpublished().start().await;
     let routes = routes(&[("a", &server.url())], ServerRequestPolicy::default());
     let publish = async |uris| {
         let mut spec = GatewaySpec::new(gateway_name("default"));
         spec.resource_naming = uris;
         let publication = Publication::new(spec, routes.clone());
-        Gateway::publish(&site.gateway, publication).await.expect("published");
+        gateway.publish_whole(publication).await;
     };
     publish(ResourceNaming::Plain).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let client = gateway.connect(Speaks::November).await;
     client.tools().await;
     let mut stream = client.stream().await;
     let subscribe = async |uri: &str| {

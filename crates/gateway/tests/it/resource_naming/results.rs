@@ -5,10 +5,10 @@ use portolan_gateway::{GatewayConfig, Upstream};
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::Speaks,
+    gateway::TestGateway,
     servers::resources::resource_server,
     servers::{Reply, Request, ScriptedServer, legacy, modern, scripted},
-    world::Site,
 };
 
 /// Content with everything that looks like a URI, before and after.
@@ -18,11 +18,13 @@ const AFTER: &str = r#"[ {"uri":"mcp+a+note://1","type":"resource_link","name":"
 const OPAQUE: &str =
     r#""structuredContent":{"uri":"note://1","content":[{"uri":"note://1"}]},"zz":[1.0,{"uri":"note://1"}]"#;
 
-async fn prefixed(upstream: &str, config: GatewayConfig) -> Site {
-    Site::with([("a", Upstream::http(upstream))], |builder| {
-        builder.uris(ResourceNaming::Prefix).config(config)
-    })
-    .await
+async fn prefixed(upstream: &str, change: impl FnOnce(&mut GatewayConfig)) -> TestGateway {
+    TestGateway::builder()
+        .server("a", upstream)
+        .config(change)
+        .settings(|builder| builder.uris(ResourceNaming::Prefix))
+        .start()
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,9 +37,9 @@ async fn only_resource_uris_change() {
             given.replace(r#""resultType":"complete","#, "")
         };
         let upstream = resource_server(is_modern, "a", given).await;
-        let site = prefixed(&upstream.url(), GatewayConfig::default()).await;
+        let gateway = prefixed(&upstream.url(), |_| {}).await;
         for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let answer = client.send(&client.call("5", "a__give", "{}")).await;
             let expected = format!(r#""content":{AFTER},{OPAQUE}"#);
             assert!(answer.text().contains(&expected), "{speaks:?} {}", answer.text());
@@ -47,7 +49,7 @@ async fn only_resource_uris_change() {
             }
         }
         // A client that knows no links is told in words, by the URI that it can read.
-        let client = Client::connect(site.address, Speaks::March).await;
+        let client = gateway.connect(Speaks::March).await;
         let answer = client.tool("a__give", json!({})).await;
         assert_eq!(
             answer["result"]["content"][0],
@@ -130,9 +132,9 @@ async fn chunking_does_not_matter() {
                     ),
                 };
                 let upstream = giving(is_modern, shape, format!("{{{before}}}")).await;
-                let site = prefixed(&upstream.url(), GatewayConfig::default()).await;
+                let gateway = prefixed(&upstream.url(), |_| {}).await;
                 for speaks in Speaks::ONE_OF_EACH {
-                    let client = Client::connect(site.address, speaks).await;
+                    let client = gateway.connect(speaks).await;
                     let incoming = client.begin(&client.call("5", "a__t", "{}")).await;
                     let messages = incoming.messages().await.expect("a whole answer");
                     assert!(messages[0].contains(&after), "{is_modern} {shape:?} {order} {speaks:?}");
@@ -148,9 +150,6 @@ async fn chunking_does_not_matter() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_result_is_streamed() {
     const LARGE: usize = 16 << 20;
-    let mut config = GatewayConfig::default();
-    // Nothing that is held may be larger.
-    config.limits.held_bytes = 64 << 10;
     let blob = "x".repeat(LARGE);
     let result = format!(
         r#"{{"content":[{{"type":"resource","resource":{{"blob":"{blob}","uri":"note://1"}}}},{{"type":"resource_link","name":"n","uri":"ui://app/main"}}]}}"#
@@ -158,9 +157,10 @@ async fn large_result_is_streamed() {
     for is_modern in [false, true] {
         for shape in [Shape::Json, Shape::Chunks(100_000), Shape::Events(100_000)] {
             let upstream = giving(is_modern, shape, result.clone()).await;
-            let site = prefixed(&upstream.url(), config.clone()).await;
+            // Nothing that is held may be larger.
+            let gateway = prefixed(&upstream.url(), |config| config.limits.held_bytes = 64 << 10).await;
             for speaks in Speaks::ONE_OF_EACH {
-                let client = Client::connect(site.address, speaks).await;
+                let client = gateway.connect(speaks).await;
                 let incoming = client.begin(&client.call("5", "a__t", "{}")).await;
                 let messages = incoming.messages().await.expect("a whole answer");
                 let end = messages[0].rsplit_once(&blob).expect("the blob, whole").1;
@@ -178,8 +178,8 @@ async fn damaged_result_is_failure() {
     for text in ["x", &large] {
         let result = format!(r#"{{"content":[{{"type":"text","text":"{text}"}},}}]}}"#);
         let upstream = giving(true, Shape::Json, result).await;
-        let site = prefixed(&upstream.url(), GatewayConfig::default()).await;
-        let client = Client::connect(site.address, Speaks::Modern).await;
+        let gateway = prefixed(&upstream.url(), |_| {}).await;
+        let client = gateway.connect(Speaks::Modern).await;
         let mut connection = client.begin_unanswered(&client.call("5", "a__t", "{}")).await;
         // A large one was begun to be passed on: then it breaks off.
         if let Ok(answer) = connection.answer().await {
@@ -210,10 +210,14 @@ async fn client_uris_are_not_rewritten() {
         "a",
         Upstream::http(upstream.url()).server_requests(ServerRequestPolicy::ALL),
     )];
-    let site = Site::with(upstreams, |builder| builder.uris(ResourceNaming::Prefix)).await;
+    let gateway = TestGateway::builder()
+        .upstreams(upstreams)
+        .settings(|builder| builder.uris(ResourceNaming::Prefix))
+        .start()
+        .await;
     let roots = json!({"roots": [{"uri": "file:///home", "name": "home"}]});
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::able(site.address, speaks, r#"{"roots":{}}"#).await;
+        let client = gateway.connect_with(speaks, r#"{"roots":{}}"#).await;
         let call = |extra: &str| {
             client.request(
                 "5",
@@ -255,9 +259,9 @@ async fn task_result_is_rewritten() {
         modern(request).unwrap_or_else(|| Reply::result(request, &given))
     })
     .await;
-    let site = prefixed(&upstream.url(), GatewayConfig::default()).await;
+    let gateway = prefixed(&upstream.url(), |_| {}).await;
     let tasks = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
-    let client = Client::able(site.address, Speaks::Modern, tasks).await;
+    let client = gateway.connect_with(Speaks::Modern, tasks).await;
     let created = client.tool("a__t", json!({})).await;
     let id = created["result"]["taskId"].as_str().expect("an id").to_owned();
     let post = client.request("5", "tasks/get", &format!(r#""taskId":"{id}""#), "");

@@ -15,11 +15,7 @@ use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::support::{
-    client::{Client, Speaks},
-    eventually,
-    world::Site,
-};
+use crate::support::{client::Speaks, eventually, gateway::TestGateway};
 
 const ABILITIES: &str = r#"{"elicitation":{}}"#;
 
@@ -101,8 +97,11 @@ impl Channel for AskingChannel {
 #[tokio::test]
 async fn legacy_client_responds() {
     let channel = Arc::new(AskingChannel::default());
-    let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
-    let client = Client::able(site.address, Speaks::November, ABILITIES).await;
+    let gateway = TestGateway::builder()
+        .upstream("up", Upstream::channel(channel.clone()))
+        .start()
+        .await;
+    let client = gateway.connect_with(Speaks::November, ABILITIES).await;
     let mut incoming = client.begin(&client.call("1", "up__ask", "{}")).await;
     let question: Value =
         serde_json::from_str(&incoming.event().await.expect("whole").expect("a question")).expect("JSON");
@@ -114,7 +113,7 @@ async fn legacy_client_responds() {
     let end: Value = serde_json::from_str(&incoming.event().await.expect("whole").expect("an answer")).expect("JSON");
     assert_eq!(end["result"]["content"][0]["text"], r#"{"action":"decline"}"#);
     eventually("nothing waits", || {
-        channel.open.load(Ordering::Relaxed) == 0 && site.gateway.question_count() == 0
+        channel.open.load(Ordering::Relaxed) == 0 && gateway.question_count() == 0
     })
     .await;
 }
@@ -122,11 +121,14 @@ async fn legacy_client_responds() {
 #[tokio::test]
 async fn modern_client_call_is_suspended() {
     let channel = Arc::new(AskingChannel::default());
-    let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
-    let client = Client::able(site.address, Speaks::Modern, ABILITIES).await;
+    let gateway = TestGateway::builder()
+        .upstream("up", Upstream::channel(channel.clone()))
+        .start()
+        .await;
+    let client = gateway.connect_with(Speaks::Modern, ABILITIES).await;
     let asked = client.tool("up__ask", json!({})).await;
     assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
-    assert_eq!(site.gateway.question_count(), 1);
+    assert_eq!(gateway.question_count(), 1);
     let params = format!(
         r#""name":"up__ask","arguments":{{}},"inputResponses":{{"q1":{{"action":"cancel"}}}},"requestState":{}"#,
         asked["result"]["requestState"]
@@ -142,7 +144,7 @@ async fn modern_client_call_is_suspended() {
         (&json!(2), &json!(r#"{"action":"cancel"}"#))
     );
     eventually("nothing waits", || {
-        channel.open.load(Ordering::Relaxed) == 0 && site.gateway.question_count() == 0
+        channel.open.load(Ordering::Relaxed) == 0 && gateway.question_count() == 0
     })
     .await;
 }
@@ -150,15 +152,18 @@ async fn modern_client_call_is_suspended() {
 #[tokio::test]
 async fn requester_keys_separate_conversations() {
     let channel = Arc::new(AskingChannel::default());
-    let site = Site::of([("up", Upstream::channel(channel.clone()))]).await;
+    let gateway = TestGateway::builder()
+        .upstream("up", Upstream::channel(channel.clone()))
+        .start()
+        .await;
     let mut clients = Vec::new();
     for speaks in [Speaks::November, Speaks::November, Speaks::Modern, Speaks::Modern] {
-        clients.push(Client::able(site.address, speaks, ABILITIES).await);
+        clients.push(gateway.connect_with(speaks, ABILITIES).await);
     }
-    let mut bob = Client::stranger(site.address, Speaks::Modern).token("bob-token");
+    let mut bob = gateway.client(Speaks::Modern).token("bob-token");
     bob.abilities = ABILITIES.into();
     clients.push(bob);
-    clients.push(Client::connect(site.address, Speaks::November).await);
+    clients.push(gateway.connect(Speaks::November).await);
     for client in &clients {
         let begun = client.begin_unanswered(&client.call("1", "up__ask", "{}")).await;
         let before = clients

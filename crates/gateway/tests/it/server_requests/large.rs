@@ -1,13 +1,12 @@
 //! Results that ask for input, and say so after much else.
 
 use portolan_core::ServerRequestPolicy;
-use portolan_gateway::McpGateway;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::Speaks,
+    gateway::TestGateway,
     servers::{Reply, Request, ScriptedServer, modern, scripted},
-    world::{Site, parts, publish_asking},
 };
 
 const ABLE: &str = r#"{"elicitation":{}}"#;
@@ -47,18 +46,13 @@ async fn server(size: usize, events: bool) -> ScriptedServer {
     .await
 }
 
-async fn site(script: &ScriptedServer, held: usize) -> Site {
-    let mut parts = parts();
-    parts.config.limits.held_bytes = held;
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(
-        &site.gateway,
-        "default",
-        &[("up", &script.url())],
-        ServerRequestPolicy::ALL,
-    )
-    .await;
-    site
+async fn gateway(script: &ScriptedServer, held: usize) -> TestGateway {
+    TestGateway::builder()
+        .server("up", script.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .config(|config| config.limits.held_bytes = held)
+        .start()
+        .await
 }
 
 #[tokio::test]
@@ -66,8 +60,8 @@ async fn late_result_type_is_recognised() {
     for events in [false, true] {
         for size in [10, 40_000, 3_000_000] {
             let script = server(size, events).await;
-            let site = site(&script, 32 << 20).await;
-            let client = Client::able(site.address, Speaks::Modern, ABLE).await;
+            let gateway = gateway(&script, 32 << 20).await;
+            let client = gateway.connect_with(Speaks::Modern, ABLE).await;
             let asked = client.tool("up__t", json!({})).await;
             assert_eq!(asked["result"]["resultType"], "input_required", "{size}, {events}");
             assert_eq!(asked["result"]["inputRequests"], questions(size));
@@ -78,7 +72,7 @@ async fn late_result_type_is_recognised() {
             let done = client.ask("tools/call", &extra).await.json();
             assert_eq!(done["result"]["content"][0]["text"], "done");
 
-            let client = Client::able(site.address, Speaks::November, ABLE).await;
+            let client = gateway.connect_with(Speaks::November, ABLE).await;
             let mut incoming = client.begin(&client.call("\"1\"", "up__t", "{}")).await;
             let question = incoming.json().await;
             assert_eq!(question["params"]["message"].as_str().map(str::len), Some(size));
@@ -93,9 +87,9 @@ async fn late_result_type_is_recognised() {
 async fn held_bytes_are_bounded() {
     for events in [false, true] {
         let script = server(300_000, events).await;
-        let site = site(&script, 200_000).await;
+        let gateway = gateway(&script, 200_000).await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::able(site.address, speaks, ABLE).await;
+            let client = gateway.connect_with(speaks, ABLE).await;
             let message = client.tool("up__t", json!({})).await;
             assert_eq!(message["result"]["isError"], true, "{speaks:?}, {events}");
             let text = message["result"]["content"][0]["text"].as_str().unwrap_or_default();

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use portolan_core::ServerRequestPolicy;
-use portolan_gateway::McpGateway;
 use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Speaks},
     eventually,
+    gateway::TestGateway,
     raw::{Connection, Incoming},
     servers::Request,
     servers::notifying::NotifyingServer,
-    world::{Site, parts, publish_asking},
 };
 
 const ABLE: &str = r#"{"elicitation":{}}"#;
@@ -20,7 +19,7 @@ const ABLE: &str = r#"{"elicitation":{}}"#;
 /// A call that is under way at a server, and the stream of its client.
 struct Under {
     server: NotifyingServer,
-    site: Site,
+    gateway: TestGateway,
     client: Client,
     stream: Incoming,
     /// The session at the server.
@@ -31,9 +30,12 @@ struct Under {
 impl Under {
     async fn way(asks: ServerRequestPolicy, abilities: &str) -> Self {
         let server = NotifyingServer::start(false).await;
-        let site = Site::serve(McpGateway::new(parts())).await;
-        publish_asking(&site.gateway, "default", &[("up", &server.url())], asks).await;
-        let client = Client::able(site.address, Speaks::November, abilities).await;
+        let gateway = TestGateway::builder()
+            .server("up", server.url())
+            .server_requests(asks)
+            .start()
+            .await;
+        let client = gateway.connect_with(Speaks::November, abilities).await;
         client.tools().await;
         let stream = client.stream().await;
         let call = client
@@ -43,7 +45,7 @@ impl Under {
         let own = server.call_session();
         Self {
             server,
-            site,
+            gateway,
             client,
             stream,
             own,
@@ -100,8 +102,8 @@ async fn request_and_response_are_relayed() {
         assert_eq!(question["method"], "elicitation/create");
         assert_eq!(question["params"], params);
         assert_ne!(question["id"], theirs);
-        assert_eq!(under.site.gateway.question_count(), 1);
-        let other = Client::able(under.site.address, Speaks::November, ABLE).await;
+        assert_eq!(under.gateway.question_count(), 1);
+        let other = under.gateway.connect_with(Speaks::November, ABLE).await;
         let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": form()});
         assert_eq!(
             other.send(&other.bare(body.to_string())).await.status(),
@@ -112,7 +114,7 @@ async fn request_and_response_are_relayed() {
         let told = under.told(&theirs).await;
         assert_eq!(told.body["result"], form());
         assert_eq!(told.session(), Some(&*under.own));
-        assert_eq!(under.site.gateway.question_count(), 0);
+        assert_eq!(under.gateway.question_count(), 0);
         assert_eq!(under.answer(&question["id"]).await, 202, "late, and for nobody");
     }
 }
@@ -131,7 +133,7 @@ async fn unsupported_request_is_refused() {
         under.ask(&json!(7), method, &json!({}));
         assert_eq!(under.told(&json!(7)).await.body["error"]["code"], -32601, "{method}");
         assert!(under.stream.is_silent(Duration::from_millis(50)).await);
-        assert_eq!(under.site.gateway.question_count(), 0);
+        assert_eq!(under.gateway.question_count(), 0);
     }
 }
 
@@ -147,7 +149,7 @@ async fn server_cancellation_reaches_client() {
     assert_eq!(told["method"], "notifications/cancelled");
     assert_eq!(told["params"], json!({"requestId": question["id"], "reason": "enough"}));
     assert_eq!(under.answer(&question["id"]).await, 202);
-    assert_eq!(under.site.gateway.question_count(), 0);
+    assert_eq!(under.gateway.question_count(), 0);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(under.find(&json!(7)).is_none());
 }
@@ -169,7 +171,7 @@ async fn session_end_drops_requests() {
     let mut under = Under::way(ServerRequestPolicy::ALL, ABLE).await;
     under.ask(&json!(7), "elicitation/create", &json!({"message": "who?"}));
     under.stream.json().await;
-    assert_eq!(under.site.gateway.question_count(), 1);
+    assert_eq!(under.gateway.question_count(), 1);
     assert_eq!(under.client.delete().await.status(), 204);
-    eventually("nothing is left", || under.site.gateway.question_count() == 0).await;
+    eventually("nothing is left", || under.gateway.question_count() == 0).await;
 }

@@ -234,6 +234,22 @@ impl Client {
         self.send(&self.request(&self.next_id(), method, params, "")).await
     }
 
+    /// Sends a request and returns the message that answers, past progress. `params` is an object.
+    pub(crate) async fn response_to(&self, method: &str, params: Value) -> Value {
+        let params = params.to_string();
+        let inside = &params[1..params.len() - 1];
+        let post = self.request(&self.next_id(), method, inside, "");
+        let messages = self.begin(&post).await.messages().await.expect("a whole answer");
+        serde_json::from_str(messages.last().expect("an answer")).expect("JSON")
+    }
+
+    /// The result of a request that succeeds.
+    pub(crate) async fn result_of(&self, method: &str, params: Value) -> Value {
+        let response = self.response_to(method, params).await;
+        assert!(response["result"].is_object(), "{method}: {response}");
+        response["result"].clone()
+    }
+
     /// The names on the first page of the list.
     pub(crate) async fn tools(&self) -> Vec<String> {
         let answer = self.ask("tools/list", "").await.json();

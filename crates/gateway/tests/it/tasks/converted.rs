@@ -1,27 +1,19 @@
 //! Tasks of legacy servers, for modern clients: those that know tasks, and those that do not.
 
 use portolan_core::ServerRequestPolicy;
-use portolan_gateway::{McpGateway, Upstream};
+use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 
 use super::{KNOWN, with_tasks};
-use crate::{
-    features::{everything, result},
-    support::{
-        client::{Client, Speaks},
-        eventually, eventually_async,
-        world::{Eras, Site, everything_stdio, parts, publish_asking, replicas},
-    },
+use crate::support::{
+    client::{Client, Speaks},
+    eventually, eventually_async,
+    gateway::TestGateway,
+    upstreams::{Eras, everything, everything_stdio},
 };
 
-async fn site(url: &str) -> Site {
-    let site = Site::serve(McpGateway::new(parts())).await;
-    publish_asking(&site.gateway, "default", &[("up", url)], ServerRequestPolicy::ALL).await;
-    site
-}
-
-async fn connect(site: &Site, abilities: &str) -> Client {
-    let client = Client::able(site.address, Speaks::Modern, abilities).await;
+async fn connect(gateway: &TestGateway, abilities: &str) -> Client {
+    let client = gateway.connect_with(Speaks::Modern, abilities).await;
     client.tools().await;
     client
 }
@@ -64,10 +56,14 @@ async fn moved(client: &Client, id: &Value) -> Value {
 #[tokio::test]
 async fn task_outcomes_are_converted() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .start_replicas()
+        .await;
     let client = connect(&one, KNOWN).await;
     let elsewhere = client.at(other.address);
-    let discovered = result(&client, "server/discover", json!({})).await;
+    let discovered = client.result_of("server/discover", json!({})).await;
     assert_eq!(
         discovered["capabilities"]["extensions"],
         json!({"io.modelcontextprotocol/tasks": {}})
@@ -107,7 +103,11 @@ async fn task_outcomes_are_converted() {
 #[tokio::test]
 async fn task_requests_through_any_replica() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .start_replicas()
+        .await;
     let client = connect(&one, KNOWN).await;
     let elsewhere = client.at(other.address);
     let id = create(&client, "up__multi_input", json!({})).await;
@@ -147,17 +147,13 @@ async fn task_requests_through_any_replica() {
 #[tokio::test]
 async fn abandoned_task_accepts_responses() {
     let server = everything(Eras::Legacy).await;
-    let mut parts = parts();
-    parts.config.timeouts.server_request = std::time::Duration::from_millis(200);
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(
-        &site.gateway,
-        "default",
-        &[("up", &server.url())],
-        ServerRequestPolicy::ALL,
-    )
-    .await;
-    let client = connect(&site, KNOWN).await;
+    let gateway = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .config(|config| config.timeouts.server_request = std::time::Duration::from_millis(200))
+        .start()
+        .await;
+    let client = connect(&gateway, KNOWN).await;
     let id = create(&client, "up__confirm_delete", json!({"filename": "f"})).await;
     let asked = moved(&client, &id).await;
     let key = asked["inputRequests"]
@@ -181,17 +177,13 @@ async fn abandoned_task_accepts_responses() {
 #[tokio::test]
 async fn followed_tasks_bounded_per_caller() {
     let server = everything(Eras::Legacy).await;
-    let mut parts = parts();
-    parts.config.limits.suspended_per_caller = 1;
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(
-        &site.gateway,
-        "default",
-        &[("up", &server.url())],
-        ServerRequestPolicy::ALL,
-    )
-    .await;
-    let client = connect(&site, KNOWN).await;
+    let gateway = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .config(|config| config.limits.suspended_per_caller = 1)
+        .start()
+        .await;
+    let client = connect(&gateway, KNOWN).await;
     let first = create(&client, "up__multi_input", json!({})).await;
     assert_eq!(moved(&client, &first).await["status"], "input_required");
     let second = create(&client, "up__multi_input", json!({})).await;
@@ -199,7 +191,7 @@ async fn followed_tasks_bounded_per_caller() {
     let failure = &refused["error"]["data"]["dev.portolan/failure"];
     assert_eq!(failure["cause"], "overloaded", "{refused}");
     // Others are not kept from theirs.
-    let bob = client.at(site.address).token("bob-token");
+    let bob = client.at(gateway.address).token("bob-token");
     let his = create(&bob, "up__multi_input", json!({})).await;
     assert_eq!(moved(&bob, &his).await["status"], "input_required");
 }
@@ -207,10 +199,10 @@ async fn followed_tasks_bounded_per_caller() {
 #[tokio::test]
 async fn only_caller_can_cancel() {
     let server = everything(Eras::Legacy).await;
-    let site = site(&server.url()).await;
-    let alice = connect(&site, KNOWN).await;
+    let gateway = TestGateway::requesting(server.url()).start().await;
+    let alice = connect(&gateway, KNOWN).await;
     let id = create(&alice, "up__slow_compute", json!({"seconds": 60})).await;
-    let bob = alice.at(site.address).token("bob-token");
+    let bob = alice.at(gateway.address).token("bob-token");
     for method in ["tasks/get", "tasks/cancel"] {
         let refused = with_tasks(&bob, method, json!({"taskId": id})).await;
         assert_eq!(
@@ -235,7 +227,11 @@ async fn only_caller_can_cancel() {
 #[tokio::test]
 async fn task_only_tool_is_driven() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .start_replicas()
+        .await;
     let client = connect(&one, r#"{"elicitation":{}}"#).await;
     let elsewhere = client.at(other.address);
     let failed = client.tool("up__failing_job", json!({})).await;
@@ -275,9 +271,9 @@ async fn task_only_tool_is_driven() {
 #[tokio::test]
 async fn disconnect_cancels_driven_task() {
     let server = everything(Eras::Legacy).await;
-    let site = site(&server.url()).await;
-    let client = connect(&site, "{}").await;
-    let knowing = connect(&site, KNOWN).await;
+    let gateway = TestGateway::requesting(server.url()).start().await;
+    let client = connect(&gateway, "{}").await;
+    let knowing = connect(&gateway, KNOWN).await;
     let incoming = client.begin(&client.call("7", "up__failing_job", "{}")).await;
     eventually("it has begun", || server.tasks_begun() == 1).await;
     drop(incoming);
@@ -294,14 +290,14 @@ async fn task_eras_stay_separate() {
         ("a", Upstream::http(servers.0.url())),
         ("b", Upstream::http(servers.1.url())),
     ];
-    let site = Site::of(upstreams).await;
-    let client = connect(&site, KNOWN).await;
+    let gateway = TestGateway::builder().upstreams(upstreams).start().await;
+    let client = connect(&gateway, KNOWN).await;
     let ids = [
         create_any(&client, "a__slow_compute").await,
         create_any(&client, "b__slow_compute").await,
     ];
     // A legacy client of the same caller knows the one that is of its era.
-    let legacy = Client::connect(site.address, Speaks::November).await;
+    let legacy = gateway.connect(Speaks::November).await;
     for (id, known) in ids.iter().zip([true, false]) {
         let answer = legacy.ask("tasks/get", &format!(r#""taskId":{id}"#)).await.json();
         assert_eq!(answer.get("result").is_some(), known, "{answer}");
@@ -322,9 +318,9 @@ async fn create_any(client: &Client, tool: &str) -> Value {
 #[tokio::test]
 async fn stdio_tasks_complete() {
     let server = everything_stdio("legacy");
-    let site = Site::of([("up", server.upstream())]).await;
-    let client = connect(&site, KNOWN).await;
-    let discovered = result(&client, "server/discover", json!({})).await;
+    let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
+    let client = connect(&gateway, KNOWN).await;
+    let discovered = client.result_of("server/discover", json!({})).await;
     assert_eq!(
         discovered["capabilities"]["extensions"],
         json!({"io.modelcontextprotocol/tasks": {}})
@@ -333,7 +329,7 @@ async fn stdio_tasks_complete() {
     let done = moved(&client, &id).await;
     assert_eq!(done["result"]["content"][0]["text"], "x: computed for 0.1 s", "{done}");
     let id = create(&client, "up__slow_compute", json!({"seconds": 60})).await;
-    let bob = client.at(site.address).token("bob-token");
+    let bob = client.at(gateway.address).token("bob-token");
     let refused = with_tasks(&bob, "tasks/get", json!({"taskId": id})).await;
     assert_eq!(refused["error"]["code"], -32602, "{refused}");
     with_tasks(&client, "tasks/cancel", json!({"taskId": id})).await;
@@ -343,7 +339,7 @@ async fn stdio_tasks_complete() {
     let done = moved(&client, &id).await;
     assert_eq!(done["status"], "completed", "{done}");
     // Who knows no tasks has them driven.
-    let client = connect(&site, "{}").await;
+    let client = connect(&gateway, "{}").await;
     let failed = client.tool("up__failing_job", json!({})).await;
     assert_eq!(
         failed["result"]["content"][0]["text"], "The job failed, as it always does",

@@ -3,33 +3,22 @@
 use std::{collections::HashSet, time::Duration};
 
 use portolan_core::ServerRequestPolicy;
-use portolan_gateway::{GatewayConfig, McpGateway};
 use serde_json::{Value, json};
 
-use crate::{
-    features::everything,
-    support::{
-        client::{Client, Post, Speaks},
-        eventually,
-        raw::Incoming,
-        servers::tasks::{POLL_INTERVAL, TaskServer, completed, input_required, working},
-        world::{Eras, Site, parts, publish_asking, replicas},
-    },
+use crate::support::{
+    client::{Client, Post, Speaks},
+    eventually,
+    gateway::{TestGateway, TestGatewayBuilder},
+    raw::Incoming,
+    servers::tasks::{POLL_INTERVAL, TaskServer, completed, input_required, working},
+    upstreams::{Eras, everything},
 };
 
 const FORMS: &str = r#"{"elicitation":{}}"#;
 
-async fn site(url: &str) -> Site {
-    site_with(url, |_| {}).await
-}
-
-async fn site_with(url: &str, change: impl FnOnce(&mut GatewayConfig)) -> Site {
-    let mut parts = parts();
-    parts.config.drive_tasks = true;
-    change(&mut parts.config);
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(&site.gateway, "default", &[("up", url)], ServerRequestPolicy::ALL).await;
-    site
+/// A gateway in front of one server, `up`, that drives tasks for clients that know none.
+fn driving<'a>(url: String) -> TestGatewayBuilder<'a> {
+    TestGateway::requesting(url).config(|config| config.drive_tasks = true)
 }
 
 fn call(client: &Client) -> Post {
@@ -56,8 +45,8 @@ fn cause(message: &Value) -> &str {
 async fn task_is_driven_to_result() {
     for speaks in Speaks::ALL {
         let server = TaskServer::start(working()).await;
-        let site = site(&server.url()).await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(speaks).await;
         let mut incoming = client.begin(&call(&client)).await;
         eventually("it is asked for twice", || server.polls() >= 2).await;
         server.plan().task = completed("worked");
@@ -76,8 +65,11 @@ async fn task_is_driven_to_result() {
 #[tokio::test]
 async fn modern_client_without_tasks_is_refused() {
     let server = TaskServer::start(working()).await;
-    let site = site_with(&server.url(), |config| config.drive_tasks = false).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = driving(server.url())
+        .config(|config| config.drive_tasks = false)
+        .start()
+        .await;
+    let client = gateway.connect(Speaks::Modern).await;
     let answer = client.send(&call(&client)).await;
     assert_eq!((answer.status(), answer.code()), (400, -32021));
     let plan = server.plan();
@@ -89,8 +81,8 @@ async fn failed_task_fails_call() {
     for speaks in Speaks::ONE_OF_EACH {
         let error = json!({"code": -32603, "message": "it broke"});
         let server = TaskServer::start(json!({"status": "failed", "error": error})).await;
-        let site = site(&server.url()).await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(speaks).await;
         assert_eq!(client.tool("up__t", json!({})).await["error"], error, "{speaks:?}");
         server.plan().task = json!({"status": "cancelled"});
         let answer = client.tool("up__t", json!({})).await;
@@ -116,12 +108,13 @@ async fn driven_result_uris_are_prefixed() {
     let result = json!({"resultType": "complete", "content": [link]});
     let server = TaskServer::start(json!({"status": "completed", "result": result})).await;
     let upstream = portolan_gateway::Upstream::http(server.url());
-    let site = Site::with([("up", upstream)], |builder| {
-        builder.uris(portolan_core::ResourceNaming::Prefix)
-    })
-    .await;
+    let gateway = TestGateway::builder()
+        .upstream("up", upstream)
+        .settings(|builder| builder.uris(portolan_core::ResourceNaming::Prefix))
+        .start()
+        .await;
     for speaks in [Speaks::June, Speaks::November] {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(answer["result"]["content"][0]["uri"], "mcp+up+file:///x", "{answer}");
     }
@@ -130,11 +123,13 @@ async fn driven_result_uris_are_prefixed() {
 #[tokio::test]
 async fn legacy_client_responds_across_replicas() {
     let server = TaskServer::start(input_required(&["first", "second"])).await;
-    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |config| {
-        config.drive_tasks = true
-    })
-    .await;
-    let client = Client::able(one.address, Speaks::November, FORMS).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .config(|config| config.drive_tasks = true)
+        .start_replicas()
+        .await;
+    let client = one.connect_with(Speaks::November, FORMS).await;
     let elsewhere = client.at(other.address);
     let mut incoming = client.begin(&call(&client)).await;
     let mut asked = Vec::new();
@@ -185,11 +180,13 @@ async fn modern(client: &Client, extra: &Value) -> Value {
 #[tokio::test]
 async fn modern_client_responds_across_replicas() {
     let server = TaskServer::start(input_required(&["a", "b"])).await;
-    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |config| {
-        config.drive_tasks = true
-    })
-    .await;
-    let client = Client::able(one.address, Speaks::Modern, FORMS).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .config(|config| config.drive_tasks = true)
+        .start_replicas()
+        .await;
+    let client = one.connect_with(Speaks::Modern, FORMS).await;
     let elsewhere = client.at(other.address);
     let asked = modern(&client, &json!({})).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
@@ -220,9 +217,12 @@ async fn modern_client_responds_across_replicas() {
 async fn task_requests_are_bounded() {
     for speaks in Speaks::ONE_OF_EACH {
         let server = TaskServer::start(input_required(&["a"])).await;
-        let site = site_with(&server.url(), |config| config.limits.rounds = 0).await;
-        let unable = Client::connect(site.address, speaks).await;
-        let able = Client::able(site.address, speaks, FORMS).await;
+        let gateway = driving(server.url())
+            .config(|config| config.limits.rounds = 0)
+            .start()
+            .await;
+        let unable = gateway.connect(speaks).await;
+        let able = gateway.connect_with(speaks, FORMS).await;
         assert_eq!(cause(&able.tool("up__t", json!({})).await), "overloaded", "{speaks:?}");
         eventually("the task is cancelled", || server.cancelled() == 1).await;
         server.plan().task = input_required(&["a"]);
@@ -236,8 +236,8 @@ async fn task_requests_are_bounded() {
 async fn cancelled_call_cancels_task() {
     for speaks in Speaks::ONE_OF_EACH {
         let server = TaskServer::start(working()).await;
-        let site = site(&server.url()).await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(speaks).await;
         let incoming = client.begin(&call(&client)).await;
         eventually("it is asked for", || server.polls() >= 1).await;
         if speaks.is_modern() {
@@ -258,15 +258,15 @@ async fn cancelled_call_cancels_task() {
 #[tokio::test]
 async fn legacy_disconnect_keeps_task() {
     let server = TaskServer::start(working()).await;
-    let site = site(&server.url()).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = driving(server.url()).start().await;
+    let client = gateway.connect(Speaks::November).await;
     let incoming = client.begin(&call(&client)).await;
     eventually("it is asked for", || server.polls() >= 1).await;
     drop(incoming);
     let polls = server.polls();
     eventually("it is asked for all the same", || server.polls() >= polls + 3).await;
     server.plan().task = completed("for nobody");
-    site.gateway.drain(Duration::from_secs(10)).await;
+    gateway.drain(Duration::from_secs(10)).await;
     assert_eq!((server.cancelled(), server.plan().executions), (0, 1));
 }
 
@@ -274,11 +274,11 @@ async fn legacy_disconnect_keeps_task() {
 async fn slow_task_is_cancelled() {
     for speaks in Speaks::ONE_OF_EACH {
         let server = TaskServer::start(working()).await;
-        let site = site_with(&server.url(), |config| {
-            config.timeouts.task = Duration::from_millis(300)
-        })
-        .await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = driving(server.url())
+            .config(|config| config.timeouts.task = Duration::from_millis(300))
+            .start()
+            .await;
+        let client = gateway.connect(speaks).await;
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(cause(&answer), "timeout", "{speaks:?}");
         eventually("the task is cancelled", || server.cancelled() == 1).await;
@@ -289,8 +289,11 @@ async fn slow_task_is_cancelled() {
 #[tokio::test]
 async fn late_client_finds_task_cancelled() {
     let server = TaskServer::start(input_required(&["a"])).await;
-    let site = site_with(&server.url(), |config| config.timeouts.task = Duration::from_secs(1)).await;
-    let client = Client::able(site.address, Speaks::Modern, FORMS).await;
+    let gateway = driving(server.url())
+        .config(|config| config.timeouts.task = Duration::from_secs(1))
+        .start()
+        .await;
+    let client = gateway.connect_with(Speaks::Modern, FORMS).await;
     let asked = modern(&client, &json!({})).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
     tokio::time::sleep(Duration::from_millis(1100)).await;
@@ -305,8 +308,8 @@ async fn late_client_finds_task_cancelled() {
 async fn poll_interval_is_bounded() {
     for (wished, at_least) in [(0, 100), (250, 250)] {
         let server = TaskServer::start(json!({"status": "working", "pollIntervalMs": wished})).await;
-        let site = site(&server.url()).await;
-        let client = Client::connect(site.address, Speaks::Modern).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(Speaks::Modern).await;
         let incoming = client.begin(&call(&client)).await;
         eventually("it is asked for", || server.polls() >= 4).await;
         drop(incoming);
@@ -321,8 +324,8 @@ async fn poll_interval_is_bounded() {
 #[tokio::test]
 async fn failed_poll_is_retried() {
     let server = TaskServer::start(working()).await;
-    let site = site(&server.url()).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = driving(server.url()).start().await;
+    let client = gateway.connect(Speaks::Modern).await;
     let mut incoming = client.begin(&call(&client)).await;
     eventually("it is asked for", || server.polls() >= 1).await;
     {
@@ -338,8 +341,8 @@ async fn failed_poll_is_retried() {
 async fn forgotten_task_is_not_repeated() {
     for speaks in Speaks::ONE_OF_EACH {
         let server = TaskServer::start(working()).await;
-        let site = site(&server.url()).await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(speaks).await;
         let mut incoming = client.begin(&call(&client)).await;
         eventually("it is asked for", || server.polls() >= 1).await;
         server.plan().forgotten = true;
@@ -352,8 +355,8 @@ async fn forgotten_task_is_not_repeated() {
 #[tokio::test]
 async fn lost_server_fails_call() {
     let server = TaskServer::start(json!({"status": "working", "pollIntervalMs": 1})).await;
-    let site = site(&server.url()).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = driving(server.url()).start().await;
+    let client = gateway.connect(Speaks::November).await;
     let mut incoming = client.begin(&call(&client)).await;
     eventually("it is asked for", || server.polls() >= 1).await;
     drop(server);
@@ -364,8 +367,8 @@ async fn lost_server_fails_call() {
 async fn task_status_becomes_progress() {
     for speaks in Speaks::ONE_OF_EACH {
         let server = TaskServer::start(json!({"status": "working", "statusMessage": "one"})).await;
-        let site = site(&server.url()).await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(speaks).await;
         let post = client.call_with("7", "up__t", "{}", r#""progressToken":"p""#);
         let mut incoming = client.begin(&post).await;
         eventually("it has said it twice", || server.polls() >= 2).await;
@@ -391,16 +394,16 @@ async fn task_status_becomes_progress() {
 #[tokio::test]
 async fn request_precedes_task() {
     let server = everything(Eras::Modern).await;
-    let site = site(&server.url()).await;
+    let gateway = driving(server.url()).start().await;
     let mut texts = HashSet::new();
-    let legacy = Client::able(site.address, Speaks::November, FORMS).await;
+    let legacy = gateway.connect_with(Speaks::November, FORMS).await;
     let mut incoming = legacy.begin(&legacy.call("7", "up__test_tool_with_task", "{}")).await;
     let question = next(&mut incoming).await;
     let said = json!({"action": "accept", "content": {"name": "Ada"}});
     let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": said});
     legacy.send(&legacy.bare(body.to_string())).await;
     texts.insert(text(&next(&mut incoming).await).to_owned());
-    let client = Client::able(site.address, Speaks::Modern, FORMS).await;
+    let client = gateway.connect_with(Speaks::Modern, FORMS).await;
     let mut extra = String::new();
     for _ in 0..2 {
         let params = format!(r#""name":"up__test_tool_with_task","arguments":{{}}{extra}"#);

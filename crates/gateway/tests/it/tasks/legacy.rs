@@ -4,22 +4,20 @@ use portolan_core::ServerRequestPolicy;
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 
-use crate::{
-    features::everything,
-    support::{
-        client::{Client, Speaks},
-        raw::Incoming,
-        world::{Eras, Site, replicas},
-    },
+use crate::support::{
+    client::{Client, Speaks},
+    gateway::TestGateway,
+    raw::Incoming,
+    upstreams::{Eras, everything},
 };
 
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 const FORMS: &str = r#"{"elicitation":{}}"#;
 
 /// A client of a session that was told of tasks.
-async fn connect(site: &Site) -> Client {
-    Client::connect(site.address, Speaks::November).await.tools().await;
-    Client::able(site.address, Speaks::November, FORMS).await
+async fn connect(gateway: &TestGateway) -> Client {
+    gateway.connect(Speaks::November).await.tools().await;
+    gateway.connect_with(Speaks::November, FORMS).await
 }
 
 async fn ask(client: &Client, method: &str, params: Value) -> Value {
@@ -54,18 +52,18 @@ async fn listed(client: &Client) -> Vec<Value> {
 #[tokio::test]
 async fn capability_is_declared_per_session() {
     let (legacy, modern) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
-    let site = Site::of([("a", Upstream::http(legacy.url()))]).await;
-    let without = Site::of([("a", Upstream::http(modern.url()))]).await;
-    for place in [&site, &without] {
+    let gateway = TestGateway::builder().server("a", legacy.url()).start().await;
+    let without = TestGateway::builder().server("a", modern.url()).start().await;
+    for place in [&gateway, &without] {
         connect(place).await;
     }
     for (place, speaks, has) in [
-        (&site, Speaks::November, true),
-        (&site, Speaks::June, false),
-        (&site, Speaks::March, false),
+        (&gateway, Speaks::November, true),
+        (&gateway, Speaks::June, false),
+        (&gateway, Speaks::March, false),
         (&without, Speaks::November, false),
     ] {
-        let mut client = Client::stranger(place.address, speaks);
+        let mut client = place.client(speaks);
         let hello = client.shake_hands().await.expect("a handshake").json();
         let tasks = &hello["result"]["capabilities"]["tasks"];
         let wanted = json!({"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}});
@@ -86,7 +84,11 @@ async fn capability_is_declared_per_session() {
 #[tokio::test]
 async fn task_id_works_on_every_replica() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .start_replicas()
+        .await;
     let client = connect(&one).await;
     let elsewhere = client.at(other.address);
     let id = create(&client, "up__slow_compute", json!({"seconds": 0.1, "label": "x"})).await;
@@ -112,7 +114,11 @@ async fn task_id_works_on_every_replica() {
 #[tokio::test]
 async fn task_requests_on_result_stream() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .start_replicas()
+        .await;
     let client = connect(&one).await;
     let elsewhere = client.at(other.address);
     let id = create(&client, "up__multi_input", json!({})).await;
@@ -141,8 +147,8 @@ async fn task_requests_on_result_stream() {
 #[tokio::test]
 async fn status_arrives_on_session_stream() {
     let server = everything(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let client = connect(&site).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let client = connect(&gateway).await;
     client.tool("up__greet", json!({"name": "x"})).await;
     let mut stream = client.stream().await;
     client.tool("up__greet", json!({"name": "x"})).await;
@@ -163,10 +169,10 @@ async fn status_arrives_on_session_stream() {
 #[tokio::test]
 async fn foreign_task_is_unknown() {
     let server = everything(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let alice = connect(&site).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let alice = connect(&gateway).await;
     let id = create(&alice, "up__slow_compute", json!({"seconds": 60})).await;
-    let mut bob = Client::stranger(site.address, Speaks::November).token("bob-token");
+    let mut bob = gateway.client(Speaks::November).token("bob-token");
     bob.shake_hands().await;
     for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
         let refused = ask(&bob, method, json!({"taskId": id})).await;
@@ -178,7 +184,7 @@ async fn foreign_task_is_unknown() {
     }
     assert!(listed(&bob).await.is_empty());
     // A modern server's would be another kind of task.
-    let modern = Client::able(site.address, Speaks::Modern, super::KNOWN).await;
+    let modern = gateway.connect_with(Speaks::Modern, super::KNOWN).await;
     let refused = super::with_tasks(&modern, "tasks/get", json!({"taskId": "x"})).await;
     assert_eq!(refused["error"]["code"], -32602);
     let task = ask(&alice, "tasks/get", json!({"taskId": id})).await;
@@ -196,8 +202,8 @@ async fn tasks_are_listed_in_pages() {
         ("a", Upstream::http(servers.0.url())),
         ("b", Upstream::http(servers.1.url())),
     ];
-    let site = Site::of(upstreams).await;
-    let client = connect(&site).await;
+    let gateway = TestGateway::builder().upstreams(upstreams).start().await;
+    let client = connect(&gateway).await;
     let mut wanted = Vec::new();
     for at in 0..40 {
         let tool = if at % 2 == 0 {
@@ -231,8 +237,8 @@ async fn tasks_are_listed_in_pages() {
 async fn call_without_task_support_runs() {
     let (legacy, modern) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
     let upstreams = [("a", Upstream::http(legacy.url())), ("b", Upstream::http(modern.url()))];
-    let site = Site::of(upstreams).await;
-    let client = connect(&site).await;
+    let gateway = TestGateway::builder().upstreams(upstreams).start().await;
+    let client = connect(&gateway).await;
     for (tool, arguments, text) in [
         ("a__greet", json!({"name": "Ada"}), "Hello, Ada!"),
         (
@@ -247,7 +253,7 @@ async fn call_without_task_support_runs() {
         let answer = ask(&client, "tools/call", params).await;
         assert_eq!(answer["result"]["content"][0]["text"], text, "{tool}: {answer}");
     }
-    let older = Client::connect(site.address, Speaks::June).await;
+    let older = gateway.connect(Speaks::June).await;
     let params = json!({"name": "a__slow_compute", "arguments": {"seconds": 0, "label": "x"}, "task": {}});
     let answer = ask(&older, "tools/call", params).await;
     assert_eq!(

@@ -4,22 +4,20 @@ use portolan_gateway::Upstream;
 use serde_json::json;
 
 use super::with_tasks;
-use crate::{
-    features::{everything, result},
-    support::{
-        client::{Client, Speaks},
-        world::{Eras, Site},
-    },
+use crate::support::{
+    client::Speaks,
+    gateway::TestGateway,
+    upstreams::{Eras, everything},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn task_is_bound_to_caller() {
     let (first, second) = (everything(Eras::Modern).await, everything(Eras::Both).await);
     let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
-    let site = Site::of(upstreams).await;
-    let alice = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder().upstreams(upstreams).start().await;
+    let alice = gateway.connect(Speaks::Modern).await;
     alice.tools().await;
-    let discovered = result(&alice, "server/discover", json!({})).await;
+    let discovered = alice.result_of("server/discover", json!({})).await;
     assert_eq!(
         discovered["capabilities"]["extensions"],
         json!({"io.modelcontextprotocol/tasks": {}})
@@ -37,7 +35,7 @@ async fn task_is_bound_to_caller() {
             (&id["taskId"], &json!("complete")),
             "{task}"
         );
-        let bob = Client::stranger(site.address, Speaks::Modern).token("bob-token");
+        let bob = gateway.client(Speaks::Modern).token("bob-token");
         let odd = json!({"taskId": "nobody's"});
         for refused in [
             with_tasks(&bob, "tasks/get", id.clone()).await,

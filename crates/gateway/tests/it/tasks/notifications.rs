@@ -4,12 +4,10 @@ use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 
 use super::{KNOWN, with_tasks};
-use crate::{
-    features::everything,
-    support::{
-        client::{Client, Speaks},
-        world::{Eras, Site},
-    },
+use crate::support::{
+    client::{Client, Speaks},
+    gateway::TestGateway,
+    upstreams::{Eras, everything},
 };
 
 async fn create(client: &Client, tool: &str) -> Value {
@@ -23,8 +21,8 @@ async fn create(client: &Client, tool: &str) -> Value {
 async fn listener_gets_task_status() {
     let (first, second) = (everything(Eras::Modern).await, everything(Eras::Modern).await);
     let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
-    let site = Site::of(upstreams).await;
-    let client = Client::able(site.address, Speaks::Modern, KNOWN).await;
+    let gateway = TestGateway::builder().upstreams(upstreams).start().await;
+    let client = gateway.connect_with(Speaks::Modern, KNOWN).await;
     client.tools().await;
     let (mine, other) = (
         create(&client, "a__confirm_delete").await,
@@ -68,20 +66,18 @@ async fn listener_gets_task_status() {
 #[tokio::test]
 async fn task_notifications_need_capability() {
     let server = everything(Eras::Modern).await;
-    let site = Site::of([("a", Upstream::http(server.url()))]).await;
-    let alice = Client::able(site.address, Speaks::Modern, KNOWN).await;
+    let gateway = TestGateway::builder().server("a", server.url()).start().await;
+    let alice = gateway.connect_with(Speaks::Modern, KNOWN).await;
     let id = create(&alice, "a__confirm_delete").await;
     let filter = format!(r#""notifications":{{"taskIds":[{id}]}}"#);
-    let ignorant = Client::connect(site.address, Speaks::Modern).await;
+    let ignorant = gateway.connect(Speaks::Modern).await;
     let refused = ignorant.ask("subscriptions/listen", &filter).await;
     assert_eq!((refused.status(), refused.code()), (400, -32021));
     let odd = alice
         .ask("subscriptions/listen", r#""notifications":{"taskIds":"x"}"#)
         .await;
     assert_eq!(odd.code(), -32602);
-    let bob = Client::able(site.address, Speaks::Modern, KNOWN)
-        .await
-        .token("bob-token");
+    let bob = gateway.connect_with(Speaks::Modern, KNOWN).await.token("bob-token");
     let (_stream, first) = bob.listen("1", &format!(r#""taskIds":[{id}]"#)).await;
     assert!(first["params"]["notifications"].get("taskIds").is_none(), "{first}");
 }

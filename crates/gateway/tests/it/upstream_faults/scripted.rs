@@ -1,14 +1,14 @@
 //! Faults in the middle of a stream of events, of servers that a script makes.
 
-use portolan_gateway::{GatewayConfig, Upstream};
 use serde_json::{Value, json};
 
 use super::failure;
 use crate::support::{
-    client::{Client, Speaks},
+    client::Speaks,
     eventually,
+    gateway::TestGateway,
     servers::{Reply, Request, legacy, modern, scripted},
-    world::{Eras, Site},
+    upstreams::Eras,
 };
 
 fn legacy_only(request: &Request) -> Option<Reply> {
@@ -30,9 +30,9 @@ async fn failure_follows_progress() {
             })
         })
         .await;
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
         for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(speaks).await;
             let incoming = client
                 .begin(&client.call_with("5", "up__t", "{}", r#""progressToken":1"#))
                 .await;
@@ -73,9 +73,9 @@ async fn mid_call_requests_are_answered() {
         })
     })
     .await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(speaks).await;
         let messages = client
             .begin(&client.call("1", "up__t", "{}"))
             .await
@@ -117,19 +117,18 @@ async fn empty_input_request_retries_bounded() {
         })
     })
     .await;
-    let mut config = GatewayConfig::default();
-    config.limits.rounds = 2;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let modern = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.limits.rounds = 2)
+        .start()
+        .await;
+    let modern = gateway.connect(Speaks::Modern).await;
     assert_eq!(
         modern.tool("up__t", json!({})).await["result"]["resultType"],
         "input_required"
     );
     let before = upstream.count_of("tools/call");
-    let legacy = Client::connect(site.address, Speaks::November).await;
+    let legacy = gateway.connect(Speaks::November).await;
     assert_eq!(
         failure(Speaks::November, &legacy.tool("up__t", json!({})).await).0,
         "overloaded"
