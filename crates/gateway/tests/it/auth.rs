@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::support::{
-    client::{Client, Post, Speaks},
+    client::{Client, ClientVersion, HttpRequest},
     gateway::{TestGateway, gateway_name, grant, user},
-    raw::Answer,
+    raw::HttpResponse,
     upstreams::{Eras, HttpFixture, http},
 };
 
@@ -50,7 +50,7 @@ async fn published(upstream: &HttpFixture, gateway: &McpGateway, name: &str, pas
 }
 
 #[track_caller]
-fn unauthorized(answer: &Answer, error: Option<&str>) {
+fn unauthorized(answer: &HttpResponse, error: Option<&str>) {
     assert_eq!(answer.status(), 401, "{answer:?}");
     let challenge = answer.head.get("www-authenticate").expect("a challenge");
     assert!(challenge.starts_with("Bearer realm=\"default\""), "{challenge}");
@@ -63,7 +63,7 @@ fn unauthorized(answer: &Answer, error: Option<&str>) {
 #[tokio::test]
 async fn only_valid_tokens_authenticate() {
     let (upstream, gateway) = world().await;
-    let client = gateway.client(Speaks::Modern);
+    let client = gateway.client(ClientVersion::V2026_07_28);
     let call = || client.call("1", "up__echo", r#"{"text":"x"}"#);
     let none = [
         call().without("authorization"),
@@ -107,9 +107,9 @@ async fn only_valid_tokens_authenticate() {
 #[tokio::test]
 async fn unknown_gateway_needs_valid_token() {
     let (_upstream, gateway) = world().await;
-    let client = gateway.client(Speaks::Modern).gateway("other");
-    assert_eq!(client.ask("tools/list", "").await.status(), 404);
-    assert_eq!(client.token("wrong").ask("tools/list", "").await.status(), 401);
+    let client = gateway.client(ClientVersion::V2026_07_28).gateway("other");
+    assert_eq!(client.call_method("tools/list", "").await.status(), 404);
+    assert_eq!(client.token("wrong").call_method("tools/list", "").await.status(), 401);
 }
 
 #[tokio::test]
@@ -129,9 +129,9 @@ async fn grant_is_scoped_and_expires() {
         .await;
     published(&upstream, &gateway, "default", &[]).await;
     published(&upstream, &gateway, "other", &[]).await;
-    let client = |token: &str| gateway.client(Speaks::Modern).token(token);
-    assert_eq!(client("some").ask("tools/list", "").await.status(), 200);
-    let answer = client("some").gateway("other").ask("tools/list", "").await;
+    let client = |token: &str| gateway.client(ClientVersion::V2026_07_28).token(token);
+    assert_eq!(client("some").call_method("tools/list", "").await.status(), 200);
+    let answer = client("some").gateway("other").call_method("tools/list", "").await;
     assert_eq!(answer.status(), 401);
     assert!(
         answer
@@ -139,10 +139,16 @@ async fn grant_is_scoped_and_expires() {
             .get("www-authenticate")
             .is_some_and(|text| text.contains("invalid_token"))
     );
-    unauthorized(&client("none").ask("tools/list", "").await, Some("invalid_token"));
-    assert_eq!(client("short").ask("tools/list", "").await.status(), 200);
+    unauthorized(
+        &client("none").call_method("tools/list", "").await,
+        Some("invalid_token"),
+    );
+    assert_eq!(client("short").call_method("tools/list", "").await.status(), 200);
     clock.advance(Duration::from_secs(1));
-    unauthorized(&client("short").ask("tools/list", "").await, Some("invalid_token"));
+    unauthorized(
+        &client("short").call_method("tools/list", "").await,
+        Some("invalid_token"),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,12 +162,12 @@ async fn registry_token_revoked_within_second() {
     published(&upstream, &gateway, "default", &[]).await;
     for round in 0..5 {
         let token = format!("token-{round}");
-        let client = gateway.client(Speaks::Modern).token(&token);
-        unauthorized(&client.ask("tools/list", "").await, Some("invalid_token"));
+        let client = gateway.client(ClientVersion::V2026_07_28).token(&token);
+        unauthorized(&client.call_method("tools/list", "").await, Some("invalid_token"));
         let record = Record::Token(grant(&token, Subject::User(user("alice"))));
         registry.put(record, Precondition::Absent).await.expect("put");
         assert_eq!(
-            client.ask("tools/list", "").await.status(),
+            client.call_method("tools/list", "").await.status(),
             200,
             "a new token is good at once"
         );
@@ -170,7 +176,7 @@ async fn registry_token_revoked_within_second() {
             .await
             .expect("removed");
         let revoked = Instant::now();
-        while client.ask("tools/list", "").await.status() == 200 {
+        while client.call_method("tools/list", "").await.status() == 200 {
             assert!(
                 revoked.elapsed() < Duration::from_secs(1),
                 "a revoked token still opens"
@@ -190,14 +196,17 @@ async fn token_revoked_during_first_use() {
     published(&upstream, &gateway, "default", &[]).await;
     for round in 0..100 {
         let token = format!("token-{round}");
-        let client = gateway.client(Speaks::Modern).token(&token);
+        let client = gateway.client(ClientVersion::V2026_07_28).token(&token);
         let record = Record::Token(grant(&token, Subject::User(user("alice"))));
         registry.put(record, Precondition::Absent).await.expect("put");
         let key = Key::Token(digest(&token));
-        let (_, removed) = tokio::join!(client.ask("tools/list", ""), registry.remove(&key, Precondition::None));
+        let (_, removed) = tokio::join!(
+            client.call_method("tools/list", ""),
+            registry.remove(&key, Precondition::None)
+        );
         removed.expect("removed");
         let revoked = Instant::now();
-        while client.ask("tools/list", "").await.status() == 200 {
+        while client.call_method("tools/list", "").await.status() == 200 {
             assert!(
                 revoked.elapsed() < Duration::from_secs(1),
                 "a revoked token still opens"
@@ -261,12 +270,12 @@ async fn token_revoked_during_lookup() {
     let upstream = http(Eras::Both).await;
     let gateway = TestGateway::builder().unpublished().authenticator(tokens).start().await;
     published(&upstream, &gateway, "default", &[]).await;
-    let client = gateway.client(Speaks::Modern).token("late");
+    let client = gateway.client(ClientVersion::V2026_07_28).token("late");
     let key = Key::Token(digest("late"));
     let record = Record::Token(grant("late", Subject::User(user("alice"))));
     registry.put(record, Precondition::Absent).await.expect("put");
     registry.holding.store(true, Ordering::SeqCst);
-    let first_use = client.ask("tools/list", "");
+    let first_use = client.call_method("tools/list", "");
     let revoking = async {
         registry.read.notified().await;
         registry.remove(&key, Precondition::None).await.expect("removed");
@@ -277,7 +286,7 @@ async fn token_revoked_during_lookup() {
     };
     tokio::join!(first_use, revoking);
     let revoked = Instant::now();
-    while client.ask("tools/list", "").await.status() == 200 {
+    while client.call_method("tools/list", "").await.status() == 200 {
         assert!(
             revoked.elapsed() < Duration::from_secs(1),
             "a revoked token still opens"
@@ -286,7 +295,7 @@ async fn token_revoked_during_lookup() {
 }
 
 /// The headers that reached the server.
-async fn arrived(client: &Client, post: &Post) -> Value {
+async fn arrived(client: &Client, post: &HttpRequest) -> Value {
     let answer = client.send(post).await.json();
     answer["result"]["structuredContent"]["headers"].clone()
 }
@@ -304,8 +313,8 @@ async fn client_credentials_are_not_forwarded() {
             .upstream("secret", secret)
             .start()
             .await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let dressed = |tool: &str| {
                 client
                     .call("1", tool, "{}")
@@ -365,8 +374,8 @@ async fn only_listed_headers_pass() {
         "content-type",
     ];
     published(&upstream, &gateway, "default", &list).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         let post = client
             .call("1", "up__whoami", "{}")
             .and("x-request-id", "r-1")
@@ -417,7 +426,7 @@ async fn foreign_hosts_and_origins_refused() {
             })
             .start()
             .await;
-        let client = gateway.client(Speaks::Modern);
+        let client = gateway.client(ClientVersion::V2026_07_28);
         let list = || client.request("1", "tools/list", "", "");
         for host in [
             "localhost",
@@ -513,7 +522,7 @@ async fn foreign_hosts_and_origins_refused() {
         .config(|config| config.hosts = Hosts::Any)
         .start()
         .await;
-    let client = gateway.client(Speaks::Modern);
+    let client = gateway.client(ClientVersion::V2026_07_28);
     let list = || {
         client
             .request("1", "tools/list", "", "")

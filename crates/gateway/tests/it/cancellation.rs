@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     eventually, eventually_async,
     gateway::TestGateway,
-    raw::Incoming,
+    raw::ResponseStream,
     upstreams::{Eras, Server, ServerKind, http},
 };
 
@@ -42,7 +42,7 @@ each_server! {
 }
 
 /// A call that has shown its first progress.
-async fn under_way(client: &Client, id: &str) -> Incoming {
+async fn under_way(client: &Client, id: &str) -> ResponseStream {
     let post = client.call_with(id, "up__progress", LONG, r#""progressToken":1"#);
     let mut incoming = client.begin(&post).await;
     incoming.event().await.expect("a stream").expect("progress");
@@ -55,24 +55,24 @@ async fn begun(server: &Server, calls: usize) {
 }
 
 async fn modern_disconnect_cancels(server: &Server, gateway: &TestGateway) {
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     drop(under_way(&client, "1").await);
     eventually("the server sees it", || server.cancels() >= 1).await;
     assert_eq!(client.text("up__echo", json!({"text": "on"})).await, "on");
 }
 
 async fn modern_early_disconnect_cancels(server: &Server, gateway: &TestGateway) {
-    let client = gateway.connect(Speaks::Modern).await;
-    let connection = client.begin_unanswered(&client.call("1", "up__sleep", SLEEP)).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
+    let connection = client.send_only(&client.call("1", "up__sleep", SLEEP)).await;
     begun(server, 1).await;
     drop(connection);
     eventually("the server sees it", || server.cancels() >= 1).await;
 }
 
 async fn legacy_notification_cancels(server: &Server, gateway: &TestGateway) {
-    for speaks in [Speaks::March, Speaks::November] {
+    for version in [ClientVersion::V2025_03_26, ClientVersion::V2025_11_25] {
         let before = server.cancels();
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let mut incoming = under_way(&client, r#""the call""#).await;
         assert_eq!(client.cancel(r#""another""#).await.status(), 202);
         assert_eq!(client.cancel(r#""the call""#).await.status(), 202);
@@ -84,8 +84,8 @@ async fn legacy_notification_cancels(server: &Server, gateway: &TestGateway) {
 }
 
 async fn legacy_early_notification_cancels(server: &Server, gateway: &TestGateway) {
-    let client = gateway.connect(Speaks::November).await;
-    let connection = client.begin_unanswered(&client.call("5", "up__sleep", SLEEP)).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
+    let connection = client.send_only(&client.call("5", "up__sleep", SLEEP)).await;
     begun(server, 1).await;
     assert_eq!(client.cancel("5").await.status(), 202);
     let messages = connection.incoming().await.messages().await.expect("a proper end");
@@ -100,14 +100,12 @@ async fn legacy_early_notification_cancels(server: &Server, gateway: &TestGatewa
 }
 
 async fn legacy_disconnect_keeps_call(server: &Server, gateway: &TestGateway) {
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let post = client.call_with("901", "up__progress", r#"{"steps":20,"ms":2}"#, r#""progressToken":1"#);
     let mut incoming = client.begin(&post).await;
     incoming.event().await.expect("a stream").expect("progress");
     drop(incoming);
-    let connection = client
-        .begin_unanswered(&client.call("902", "up__sleep", r#"{"ms":50}"#))
-        .await;
+    let connection = client.send_only(&client.call("902", "up__sleep", r#"{"ms":50}"#)).await;
     begun(server, 2).await;
     drop(connection);
     // An id is taken for as long as its call runs on.
@@ -123,9 +121,9 @@ async fn legacy_disconnect_keeps_call(server: &Server, gateway: &TestGateway) {
 }
 
 async fn disconnected_legacy_client_can_cancel(server: &Server, gateway: &TestGateway) {
-    let client = gateway.connect(Speaks::June).await;
+    let client = gateway.connect(ClientVersion::V2025_06_18).await;
     drop(under_way(&client, "901").await);
-    let connection = client.begin_unanswered(&client.call("902", "up__sleep", SLEEP)).await;
+    let connection = client.send_only(&client.call("902", "up__sleep", SLEEP)).await;
     begun(server, 2).await;
     drop(connection);
     // The gateway may see a little later that the client has gone; a cancellation before or after that is as good.
@@ -139,13 +137,11 @@ async fn call_completes_after_legacy_disconnect() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
         let gateway = TestGateway::with_server(upstream.url()).await;
-        let client = gateway.connect(Speaks::November).await;
+        let client = gateway.connect(ClientVersion::V2025_11_25).await;
         client.text("up__echo", json!({"text": "warm"})).await;
         let before = upstream.counters().requests;
         upstream.behave(|behaviour| behaviour.delay = Some(Duration::from_millis(100)));
-        let connection = client
-            .begin_unanswered(&client.call("9", "up__count", r#"{"key":"k"}"#))
-            .await;
+        let connection = client.send_only(&client.call("9", "up__count", r#"{"key":"k"}"#)).await;
         eventually("the server has the call", || upstream.counters().requests > before).await;
         drop(connection);
         eventually("it was counted", || upstream.count("k") == 1).await;
@@ -158,7 +154,7 @@ async fn cancellation_precedes_session_end() {
     let gateway = TestGateway::with_server(upstream.url()).await;
     for _ in 0..10 {
         upstream.clear_requests();
-        let client = gateway.connect(Speaks::November).await;
+        let client = gateway.connect(ClientVersion::V2025_11_25).await;
         let incoming = under_way(&client, "1").await;
         client.cancel("1").await;
         assert_eq!(client.delete().await.status(), 204);
@@ -189,7 +185,7 @@ async fn cancellation_precedes_session_end() {
 async fn session_end_cancels_calls() {
     let upstream = http(Eras::Legacy).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let incoming = under_way(&client, "1").await;
     assert_eq!(client.delete().await.status(), 204);
     incoming.messages().await.expect("a proper end");
@@ -204,8 +200,8 @@ async fn session_end_cancels_calls() {
 async fn foreign_session_cannot_cancel() {
     let upstream = http(Eras::Legacy).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    let client = gateway.connect(Speaks::November).await;
-    let other = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
+    let other = gateway.connect(ClientVersion::V2025_11_25).await;
     let mut incoming = under_way(&client, "1").await;
     other.cancel("1").await;
     for _ in 0..5 {
@@ -218,10 +214,10 @@ async fn foreign_session_cannot_cancel() {
 async fn cancelled_batch_call_has_no_response() {
     let upstream = http(Eras::Both).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    let client = gateway.connect(Speaks::March).await;
+    let client = gateway.connect(ClientVersion::V2025_03_26).await;
     let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"up__sleep","arguments":{"ms":60000}}},
                     {"jsonrpc":"2.0","id":2,"method":"ping"}]"#;
-    let connection = client.begin_unanswered(&client.bare(batch)).await;
+    let connection = client.send_only(&client.post(batch)).await;
     eventually("the server has the call", || upstream.counters().calls > 0).await;
     client.cancel("1").await;
     let answers = connection.incoming().await.rest().await.expect("an answer");

@@ -6,7 +6,7 @@ use portolan_gateway::Upstream;
 use serde_json::json;
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     gateway::TestGateway,
     servers::{Reply, Request, ScriptedServer, legacy, modern, scripted},
     upstreams::{Eras, everything},
@@ -23,7 +23,7 @@ async fn hanging_server_delays_one_list() {
         .config(|config| config.timeouts.list = std::time::Duration::from_millis(400))
         .start()
         .await;
-    let client = gateway.client(Speaks::Modern);
+    let client = gateway.client(ClientVersion::V2026_07_28);
     client.result_of("prompts/list", json!({})).await;
     let since = std::time::Instant::now();
     for _ in 0..5 {
@@ -71,7 +71,7 @@ async fn changed_definition_is_audited() {
         .settings(|builder| builder.audit(heard.clone()))
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let list = async |times: usize| {
         let until = upstream.count_of("tools/list") + times;
         while upstream.count_of("tools/list") < until {
@@ -107,7 +107,7 @@ async fn oversized_definitions_are_omitted() {
     })
     .await;
     let gateway = TestGateway::with_plain_names(&upstream.url()).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(client.tools().await, ["good"]);
 }
 
@@ -122,17 +122,17 @@ async fn results_are_downgraded() {
     })
     .await;
     let gateway = TestGateway::with_plain_names(&upstream.url()).await;
-    let march = gateway.connect(Speaks::March).await;
+    let march = gateway.connect(ClientVersion::V2025_03_26).await;
     assert_eq!(
         march.tool("t", json!({})).await["result"],
         json!({"content": [{"type": "text", "text": "n: a:b"}]})
     );
-    let june = gateway.connect(Speaks::June).await;
+    let june = gateway.connect(ClientVersion::V2025_06_18).await;
     assert_eq!(
         june.tool("t", json!({})).await["result"],
         json!({"content": [{"type": "resource_link", "uri": "a:b", "name": "n"}]})
     );
-    let modern = gateway.connect(Speaks::Modern).await;
+    let modern = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(
         modern.tool("t", json!({})).await["result"]["structuredContent"],
         json!([1])
@@ -153,9 +153,9 @@ async fn header_and_version_errors_retried() {
         })
         .await;
         let gateway = TestGateway::with_plain_names(&upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
+        for version in ClientVersion::EACH_ERA {
             asked_for.store(0, Ordering::Relaxed);
-            let client = gateway.connect(speaks).await;
+            let client = gateway.connect(version).await;
             client.tools().await;
             let before = (upstream.count_of("tools/list"), upstream.count_of("server/discover"));
             let answer = client.tool("t", json!({})).await;
@@ -177,8 +177,8 @@ async fn header_and_version_errors_retried() {
         })
         .await;
         let gateway = TestGateway::with_plain_names(&upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let answer = client.tool("t", json!({})).await;
             assert_eq!(answer["error"]["code"], -32603, "{answer}");
         }
@@ -232,9 +232,9 @@ async fn invalid_entries_are_omitted() {
         let items = [&bad[..4], &good[..], &bad[4..], &[again][..]].concat();
         let upstream = listing(method, format!(r#"{{"{member}":[{}]}}"#, items.join(","))).await;
         let gateway = TestGateway::with_plain_names(&upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
-            let listed = client.ask(method, "").await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
+            let listed = client.call_method(method, "").await;
             // Those that are left are in order, each once, as they were written.
             let expected = format!(r#""{member}":[{},{},{}]"#, good[1], good[0], good[2]);
             assert!(listed.text().contains(&expected), "{}", listed.text());
@@ -258,9 +258,9 @@ async fn exact_template_beats_matching_one() {
     .await;
     let upstreams = [("a", Upstream::http(any.url())), ("b", Upstream::http(one.url()))];
     let gateway = TestGateway::builder().upstreams(upstreams).start().await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let complete = r#""ref":{"type":"ref/resource","uri":"note://{id}"},"argument":{"name":"id","value":""}"#;
-    let completed = client.ask("completion/complete", complete).await.json();
+    let completed = client.call_method("completion/complete", complete).await.json();
     assert_eq!(completed["result"]["completion"]["values"], json!(["here"]));
     assert_eq!(any.count_of("completion/complete"), 0);
     assert_eq!(one.count_of("completion/complete"), 1);

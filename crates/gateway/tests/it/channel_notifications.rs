@@ -11,7 +11,7 @@ use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::support::{client::Speaks, eventually, gateway::TestGateway};
+use crate::support::{client::ClientVersion, eventually, gateway::TestGateway};
 
 /// A channel whose server says what the test wants.
 #[derive(Debug)]
@@ -106,8 +106,8 @@ async fn notifications_reach_both_eras() {
             .upstream("up", Upstream::channel(pipes.clone()))
             .start()
             .await;
-        let new = gateway.connect(Speaks::Modern).await;
-        let old = gateway.connect(Speaks::November).await;
+        let new = gateway.connect(ClientVersion::V2026_07_28).await;
+        let old = gateway.connect(ClientVersion::V2025_11_25).await;
         let (mut listen, first) = new
             .listen(
                 "\"n\"",
@@ -119,7 +119,12 @@ async fn notifications_reach_both_eras() {
             json!(["file:///a"])
         );
         let mut stream = old.stream().await;
-        assert_eq!(old.ask("resources/subscribe", r#""uri":"file:///b""#).await.code(), 0);
+        assert_eq!(
+            old.call_method("resources/subscribe", r#""uri":"file:///b""#)
+                .await
+                .code(),
+            0
+        );
         pipes.say("notifications/prompts/list_changed", json!({})).await;
         assert_eq!(listen.json().await["method"], "notifications/prompts/list_changed");
         assert_eq!(stream.json().await["method"], "notifications/prompts/list_changed");
@@ -155,14 +160,17 @@ async fn resource_uris_are_prefixed() {
             .settings(|builder| builder.uris(ResourceNaming::Prefix))
             .start()
             .await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
-            let read = client.ask("resources/read", r#""uri":"mcp+up+file:///a""#).await.json();
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
+            let read = client
+                .call_method("resources/read", r#""uri":"mcp+up+file:///a""#)
+                .await
+                .json();
             assert_eq!(read["result"]["contents"][0]["uri"], "mcp+up+file:///a", "{read}");
         }
         let asked = pipes.asked("resources/read");
         assert!(asked.len() == 2 && asked.iter().all(|params| params["uri"] == "file:///a"));
-        let client = gateway.connect(Speaks::Modern).await;
+        let client = gateway.connect(ClientVersion::V2026_07_28).await;
         let (mut listen, first) = client
             .listen("1", r#""resourceSubscriptions":["mcp+up+file:///a"]"#)
             .await;
@@ -182,7 +190,7 @@ async fn restarted_server_is_resubscribed() {
         .upstream("up", Upstream::channel(pipes.clone()))
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let (_listen, _) = client.listen("1", r#""resourceSubscriptions":["file:///a"]"#).await;
     assert_eq!(pipes.asked("resources/subscribe").len(), 1);
     *pipes.generation.lock().expect("no panic") += 1;

@@ -7,13 +7,13 @@ use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Post, Speaks},
+    client::{Client, ClientVersion, HttpRequest},
     eventually,
     gateway::TestGateway,
     servers::requesting::{CallReply, RequestingServer},
 };
 
-const ABILITIES: &str = r#"{"elicitation":{}}"#;
+const CAPABILITIES: &str = r#"{"elicitation":{}}"#;
 /// The same interleavings on every run, as far as the machine allows.
 const SEEDS: [u64; 3] = [1, 0x5eed, 0xfeed_beef];
 const CALLERS: usize = 24;
@@ -49,10 +49,15 @@ impl Caller {
         } else {
             "bob-token"
         };
-        let speaks = [Speaks::June, Speaks::November, Speaks::Modern, Speaks::Modern][number / 2 % 4];
-        let mut first = Client::stranger(gateways[number % 2].address, speaks).token(token);
-        first.abilities = ABILITIES.into();
-        first.shake_hands().await;
+        let version = [
+            ClientVersion::V2025_06_18,
+            ClientVersion::V2025_11_25,
+            ClientVersion::V2026_07_28,
+            ClientVersion::V2026_07_28,
+        ][number / 2 % 4];
+        let mut first = Client::new(gateways[number % 2].address, version).token(token);
+        first.capabilities = CAPABILITIES.into();
+        first.handshake().await;
         let second = first.at(gateways[(number + 1) % 2].address);
         Self {
             at: [first, second],
@@ -63,7 +68,7 @@ impl Caller {
 
     /// How many of the servers it goes to. Legacy clients are asked beside their calls on another stream than this one reads.
     fn servers(&self) -> usize {
-        if self.at[0].speaks.is_modern() { 6 } else { 3 }
+        if self.at[0].version.is_modern() { 6 } else { 3 }
     }
 
     fn somewhere(&mut self) -> &Client {
@@ -77,7 +82,7 @@ impl Caller {
         let (questions, rounds) = (1 + self.random.below(3), 1 + self.random.below(3));
         let arguments = json!({"tag": tag, "requests": questions, "rounds": rounds});
         let whole = format!("{tag}:{}", vec![tag.as_str(); questions * rounds].join(","));
-        let text = if self.at[0].speaks.is_modern() {
+        let text = if self.at[0].version.is_modern() {
             self.modern(tool, &arguments).await
         } else {
             self.legacy(tool, number, &arguments).await
@@ -100,7 +105,7 @@ impl Caller {
             {
                 // The connection breaks before this was read, and the client comes back for it.
                 drop(incoming);
-                incoming = self.somewhere().take_up(last).await;
+                incoming = self.somewhere().resume(last).await;
                 assert_eq!(incoming.head.status, 200);
                 continue;
             }
@@ -129,7 +134,7 @@ impl Caller {
                     let times = if action == 2 { 2 } else { 1 };
                     for _ in 0..times {
                         let client = self.somewhere();
-                        let status = client.send(&client.bare(answer.to_string())).await.status();
+                        let status = client.send(&client.post(answer.to_string())).await.status();
                         assert_eq!(status, 202);
                     }
                 }
@@ -145,7 +150,7 @@ impl Caller {
             let post = request(client, tool, arguments, &extra);
             if self.random.chance(15) {
                 // It goes away in the middle of a request.
-                drop(self.somewhere().begin_unanswered(&post).await);
+                drop(self.somewhere().send_only(&post).await);
                 return None;
             }
             let messages = self.somewhere().begin(&post).await.messages().await.ok()?;
@@ -185,7 +190,7 @@ impl Caller {
             "alice-token"
         };
         let mut thief = client.at(client.address).token(other);
-        thief.abilities = ABILITIES.into();
+        thief.capabilities = CAPABILITIES.into();
         let messages = thief
             .begin(&request(&thief, tool, arguments, extra))
             .await
@@ -196,7 +201,7 @@ impl Caller {
     }
 }
 
-fn request(client: &Client, tool: &str, arguments: &Value, extra: &str) -> Post {
+fn request(client: &Client, tool: &str, arguments: &Value, extra: &str) -> HttpRequest {
     let params = format!(r#""name":"{tool}","arguments":{arguments}{extra}"#);
     client.request(&client.next_id(), "tools/call", &params, "")
 }

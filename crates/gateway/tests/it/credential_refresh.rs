@@ -21,7 +21,7 @@ use portolan_fixtures::http::Fault;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     gateway::TestGateway,
     upstreams::{Eras, HttpFixture, http},
 };
@@ -153,12 +153,12 @@ fn cause(answer: &Value) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_call_retries_with_fresh_credential() {
     for eras in [Eras::Legacy, Eras::Modern, Eras::Both] {
-        for speaks in Speaks::ALL {
-            let what = format!("{eras:?} {speaks:?}");
+        for version in ClientVersion::ALL {
+            let what = format!("{eras:?} {version:?}");
             let upstream = guarded(eras, FRESH).await;
             let desk = Counter::new(|_| Ok(Some(FRESH)));
             let gateway = desk.gateway(&upstream).await;
-            let client = gateway.connect(speaks).await;
+            let client = gateway.connect(version).await;
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1", "{what}");
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "2", "{what}");
             assert_eq!(upstream.count("k"), 2, "{what}");
@@ -178,12 +178,12 @@ async fn refused_call_retries_with_fresh_credential() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mid_session_refusal_is_refreshed() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        for speaks in Speaks::ONE_OF_EACH {
-            let what = format!("{eras:?} {speaks:?}");
+        for version in ClientVersion::EACH_ERA {
+            let what = format!("{eras:?} {version:?}");
             let upstream = guarded(eras, STALE).await;
             let desk = Counter::new(|_| Ok(Some(FRESH)));
             let gateway = desk.gateway(&upstream).await;
-            let client = gateway.connect(speaks).await;
+            let client = gateway.connect(version).await;
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1", "{what}");
             upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
             upstream.clear_requests();
@@ -205,7 +205,7 @@ async fn refused_headers_are_dropped() {
     let upstream = http(Eras::Modern).await;
     let desk = Counter::new(|_| Ok(Some(("x-key", "k"))));
     let gateway = desk.gateway(&upstream).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     upstream
         .fault(Fault::unauthorized("ApiKey"))
@@ -223,12 +223,12 @@ async fn refused_headers_are_dropped() {
 async fn insufficient_scope_steps_up() {
     const CHALLENGE: &str = r#"Bearer error="insufficient_scope", scope="files:write""#;
     for eras in [Eras::Legacy, Eras::Modern] {
-        for speaks in Speaks::ONE_OF_EACH {
-            let what = format!("{eras:?} {speaks:?}");
+        for version in ClientVersion::EACH_ERA {
+            let what = format!("{eras:?} {version:?}");
             let upstream = http(eras).await;
             let desk = Counter::new(|_| Ok(Some(FRESH)));
             let gateway = desk.gateway(&upstream).await;
-            let client = gateway.connect(speaks).await;
+            let client = gateway.connect(version).await;
             client.tools().await;
             let forbidden = Fault::Status {
                 status: 403,
@@ -251,9 +251,9 @@ async fn final_refusal_is_tool_failure() {
         let upstream = guarded(eras, FRESH).await;
         let desk = Counter::new(|_| Ok(None));
         let gateway = desk.gateway(&upstream).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let what = format!("{eras:?} {speaks:?}");
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let what = format!("{eras:?} {version:?}");
+            let client = gateway.connect(version).await;
             for post in [
                 client.call("1", "up__echo", r#"{"text":"x"}"#),
                 client.request("2", "tools/list", "", ""),
@@ -281,7 +281,7 @@ async fn final_refusal_makes_broker_forget() {
     let upstream = guarded(Eras::Modern, STALE).await;
     let desk = Counter::new(|_| Ok(None));
     let gateway = desk.gateway(&upstream).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
@@ -303,7 +303,7 @@ async fn failed_refresh_fails_call() {
         _ => Ok(Some(FRESH)),
     });
     let gateway = desk.gateway(&upstream).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
     let answer = client.tool("up__count", json!({"key": "k"})).await;
@@ -324,8 +324,8 @@ async fn refresh_attempts_are_bounded() {
     ];
     let desk = Counter::new(move |asked| Ok(Some(("authorization", tokens[asked % tokens.len()]))));
     let gateway = desk.gateway(&upstream).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         client.tools().await;
         upstream.clear_requests();
         let before = desk.refusals().len();
@@ -344,7 +344,7 @@ async fn refreshed_credential_refreshes_again() {
     let upstream = guarded(Eras::Both, ("authorization", "Bearer third")).await;
     let desk = Counter::new(|asked| Ok(Some(("authorization", ["Bearer second", "Bearer third"][asked]))));
     let gateway = desk.gateway(&upstream).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1");
     assert_eq!(desk.refusals().len(), 2);
 }
@@ -352,12 +352,12 @@ async fn refreshed_credential_refreshes_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_refusals_refresh_once() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        for speaks in Speaks::ONE_OF_EACH {
-            let what = format!("{eras:?} {speaks:?}");
+        for version in ClientVersion::EACH_ERA {
+            let what = format!("{eras:?} {version:?}");
             let upstream = guarded(eras, STALE).await;
             let desk = Counter::new(|_| Ok(Some(FRESH)));
             let gateway = desk.gateway(&upstream).await;
-            let client = gateway.connect(speaks).await;
+            let client = gateway.connect(version).await;
             client.text("up__echo", json!({"text": "warm"})).await;
             upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
             let calls = (0..32).map(|n| client.text("up__echo", json!({"text": n.to_string()})));
@@ -373,7 +373,7 @@ async fn excess_challenges_are_omitted() {
     let upstream = http(Eras::Modern).await;
     let desk = Counter::new(|_| Ok(Some(FRESH)));
     let gateway = desk.gateway(&upstream).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     let challenge = |text: String| ("www-authenticate".to_owned(), text);
     let long = challenge(format!("Bearer realm=\"{}\"", "x".repeat(5000)));
@@ -424,7 +424,7 @@ async fn credential_without_refresh_fails() {
     let upstream = http(Eras::Modern).await;
     let once = Arc::<Once>::default();
     let gateway = gateway(&upstream, Counted(once.clone()), PATIENT).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     upstream.fault(Fault::unauthorized("Bearer")).on("tools/call").arm();
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
@@ -459,7 +459,7 @@ impl CredentialRefresh for Hanging {
 async fn hanging_refresh_times_out() {
     let upstream = http(Eras::Modern).await;
     let gateway = gateway(&upstream, Hanging, Duration::from_millis(300)).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     upstream.fault(Fault::unauthorized("Bearer")).on("tools/call").arm();
     let begun = Instant::now();

@@ -5,27 +5,27 @@ use portolan_gateway::Upstream;
 use serde_json::json;
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     gateway::TestGateway,
     servers::{Reply, Request, legacy, scripted},
     upstreams::{Eras, everything},
 };
 
-const PAIRINGS: [(Speaks, Eras); 6] = [
-    (Speaks::March, Eras::Legacy),
-    (Speaks::November, Eras::Legacy),
-    (Speaks::November, Eras::Modern),
-    (Speaks::June, Eras::Modern),
-    (Speaks::Modern, Eras::Legacy),
-    (Speaks::Modern, Eras::Modern),
+const PAIRINGS: [(ClientVersion, Eras); 6] = [
+    (ClientVersion::V2025_03_26, Eras::Legacy),
+    (ClientVersion::V2025_11_25, Eras::Legacy),
+    (ClientVersion::V2025_11_25, Eras::Modern),
+    (ClientVersion::V2025_06_18, Eras::Modern),
+    (ClientVersion::V2026_07_28, Eras::Legacy),
+    (ClientVersion::V2026_07_28, Eras::Modern),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_features_in_all_pairings() {
-    for (speaks, eras) in PAIRINGS {
+    for (version, eras) in PAIRINGS {
         let upstream = everything(eras).await;
         let gateway = TestGateway::with_plain_names(&upstream.url()).await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let prompts = client.result_of("prompts/list", json!({})).await;
         assert!(
             prompts["prompts"].as_array().is_some_and(|prompts| prompts.len() >= 4),
@@ -55,9 +55,9 @@ async fn all_features_in_all_pairings() {
         for uri in ["test://static-text", "test://static-binary", "test://template/7/data"] {
             let read = client.result_of("resources/read", json!({"uri": uri})).await;
             assert_eq!(read["contents"][0]["uri"], uri);
-            assert_eq!(read.get("resultType").is_some(), speaks.is_modern());
-            assert_eq!(read.get("ttlMs").is_some(), speaks.is_modern(), "{read}");
-            assert_eq!(read.get("cacheScope").is_some(), speaks.is_modern());
+            assert_eq!(read.get("resultType").is_some(), version.is_modern());
+            assert_eq!(read.get("ttlMs").is_some(), version.is_modern(), "{read}");
+            assert_eq!(read.get("cacheScope").is_some(), version.is_modern());
         }
         let reference = json!({"type": "ref/prompt", "name": "test_prompt_with_arguments"});
         let complete = json!({"ref": reference, "argument": {"name": "arg1", "value": "p"}});
@@ -68,17 +68,19 @@ async fn all_features_in_all_pairings() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_resource_error_per_era() {
-    for (speaks, eras) in PAIRINGS {
+    for (version, eras) in PAIRINGS {
         let (first, second) = (everything(eras).await, everything(eras).await);
         let one = TestGateway::with_plain_names(&first.url()).await;
         let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
         let two = TestGateway::builder().upstreams(upstreams).start().await;
         let none = TestGateway::builder().start().await;
         for gateway in [&one, &two, &none] {
-            let client = gateway.connect(speaks).await;
-            let answer = client.ask("resources/read", r#""uri":"nobody://has/this""#).await;
-            let code = if speaks.is_modern() { -32602 } else { -32002 };
-            assert_eq!((answer.status(), answer.code()), (200, code), "{speaks:?} {answer:?}");
+            let client = gateway.connect(version).await;
+            let answer = client
+                .call_method("resources/read", r#""uri":"nobody://has/this""#)
+                .await;
+            let code = if version.is_modern() { -32602 } else { -32002 };
+            assert_eq!((answer.status(), answer.code()), (200, code), "{version:?} {answer:?}");
             assert_eq!(answer.json()["error"]["data"]["uri"], "nobody://has/this");
         }
     }
@@ -89,8 +91,8 @@ async fn prompts_prefixed_resources_not() {
     let (first, second) = (everything(Eras::Both).await, everything(Eras::Legacy).await);
     let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
     let gateway = TestGateway::builder().upstreams(upstreams).start().await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         let prompts = client.result_of("prompts/list", json!({})).await;
         let names: Vec<_> = prompts["prompts"]
             .as_array()
@@ -150,9 +152,9 @@ async fn policy_hides_prompts_and_resources() {
         })
         .start()
         .await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let mut bob = gateway.client(speaks).token("bob-token");
-        bob.shake_hands().await;
+    for version in ClientVersion::EACH_ERA {
+        let mut bob = gateway.client(version).token("bob-token");
+        bob.handshake().await;
         let prompts = bob.result_of("prompts/list", json!({})).await.to_string();
         assert!(!prompts.contains("test_simple_prompt") && prompts.contains("test_prompt_with_arguments"));
         let resources = bob.result_of("resources/list", json!({})).await.to_string();
@@ -165,7 +167,7 @@ async fn policy_hides_prompts_and_resources() {
             .response_to("resources/read", json!({"uri": "test://static-text"}))
             .await;
         assert_eq!(denied["error"]["data"]["uri"], "test://static-text");
-        let alice = gateway.connect(speaks).await;
+        let alice = gateway.connect(version).await;
         alice
             .result_of("resources/read", json!({"uri": "test://static-text"}))
             .await;
@@ -193,8 +195,8 @@ async fn alias_replaces_original_name() {
             })
             .start()
             .await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let tools = client.tools().await;
             for name in ["hello", "test_error_handling"] {
                 assert_eq!(tools.iter().filter(|tool| *tool == name).count(), 1);
@@ -226,7 +228,7 @@ async fn cursors_are_per_list() {
         .settings(|builder| builder.naming(Naming::Plain))
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let first = client.result_of("prompts/list", json!({})).await;
     let cursor = first["nextCursor"].clone();
     assert_eq!(first["prompts"].as_array().map(Vec::len), Some(2));
@@ -255,17 +257,17 @@ async fn extension_method_needs_single_server() {
         .start()
         .await;
     let renamed = TestGateway::with_server(upstream.url()).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = one.connect(speaks).await;
-        let listed = client.ask("skills/list", "").await;
+    for version in ClientVersion::EACH_ERA {
+        let client = one.connect(version).await;
+        let listed = client.call_method("skills/list", "").await;
         assert!(
             listed.text().contains(r#""skills":[{"name":"x"}],"future":1.50"#),
             "{listed:?}"
         );
         for gateway in [&two, &renamed] {
-            let client = gateway.connect(speaks).await;
-            let unknown = client.ask("skills/list", "").await;
-            let status = if speaks.is_modern() { 404 } else { 200 };
+            let client = gateway.connect(version).await;
+            let unknown = client.call_method("skills/list", "").await;
+            let status = if version.is_modern() { 404 } else { 200 };
             assert_eq!((unknown.status(), unknown.code()), (status, -32601));
         }
     }
@@ -275,13 +277,13 @@ async fn extension_method_needs_single_server() {
 async fn batch_accepts_any_method() {
     let upstream = everything(Eras::Both).await;
     let gateway = TestGateway::with_plain_names(&upstream.url()).await;
-    let client = gateway.connect(Speaks::March).await;
+    let client = gateway.connect(ClientVersion::V2025_03_26).await;
     let body = r#"[{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"test_simple_prompt"}},
         {"jsonrpc":"2.0","id":2,"method":"resources/read","params":{"uri":"test://static-text"}},
         {"jsonrpc":"2.0","id":3,"method":"resources/list"},
         {"jsonrpc":"2.0","id":4,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"nope"},"argument":{"name":"a","value":""}}},
         {"jsonrpc":"2.0","id":5,"method":"ping"}]"#;
-    let answers = client.send(&client.bare(body)).await.json();
+    let answers = client.send(&client.post(body)).await.json();
     let answers = answers.as_array().expect("an array");
     assert_eq!(answers.len(), 5, "{answers:?}");
     for answer in answers {
@@ -301,7 +303,7 @@ async fn capabilities_follow_servers() {
     })
     .await;
     let gateway = TestGateway::with_plain_names(&upstream.url()).await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     client.tools().await;
     let told = client.initialize("2025-11-25").await.json()["result"].clone();
     let expected = json!({"tools": {"listChanged": true}, "prompts": {"listChanged": true},

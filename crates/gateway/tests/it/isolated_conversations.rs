@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     gateway::{TestGateway, install},
     upstreams::program,
 };
@@ -54,16 +54,16 @@ async fn each_session_has_own_process() {
     for era in ["legacy", "modern"] {
         let world = world(era, 8).await;
         let address = world.gateway.address;
-        let one = Client::connect(address, Speaks::November).await;
-        let other = Client::connect(address, Speaks::June).await;
-        let alice = Client::stranger(address, Speaks::Modern);
-        let bob = Client::stranger(address, Speaks::Modern).token("bob-token");
+        let one = Client::connect(address, ClientVersion::V2025_11_25).await;
+        let other = Client::connect(address, ClientVersion::V2025_06_18).await;
+        let alice = Client::new(address, ClientVersion::V2026_07_28);
+        let bob = Client::new(address, ClientVersion::V2026_07_28).token("bob-token");
         for round in ["1", "2", "3"] {
             for client in [&one, &other, &alice, &bob] {
                 assert_eq!(count(client).await, round, "{era}");
             }
         }
-        let again = Client::stranger(address, Speaks::Modern);
+        let again = Client::new(address, ClientVersion::V2026_07_28);
         assert_eq!(
             count(&again).await,
             "4",
@@ -76,9 +76,9 @@ async fn each_session_has_own_process() {
 async fn ended_session_frees_process() {
     let world = world("legacy", 1).await;
     let address = world.gateway.address;
-    let first = Client::connect(address, Speaks::November).await;
+    let first = Client::connect(address, ClientVersion::V2025_11_25).await;
     assert_eq!(count(&first).await, "1");
-    let second = Client::connect(address, Speaks::November).await;
+    let second = Client::connect(address, ClientVersion::V2025_11_25).await;
     let refused = second.tool("up__count", json!({"key": "k"})).await["result"].clone();
     assert_eq!(refused["isError"], true, "{refused}");
     assert!(

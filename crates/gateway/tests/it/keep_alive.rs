@@ -7,9 +7,9 @@ use tokio::time::timeout;
 
 use crate::support::{
     DEADLINE,
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     gateway::TestGateway,
-    raw::Incoming,
+    raw::ResponseStream,
     servers::notifying::NotifyingServer,
     servers::streaming::{StreamedCall, StreamingServer},
 };
@@ -17,10 +17,10 @@ use crate::support::{
 const EVERY: Duration = Duration::from_millis(50);
 
 /// A call that the client has begun, and as the server has it: logged to, and not answered.
-async fn silent_call(server: &StreamingServer, client: &Client) -> (Incoming, StreamedCall) {
+async fn silent_call(server: &StreamingServer, client: &Client) -> (ResponseStream, StreamedCall) {
     let number = server.calls();
     let post = client.call_with("1", "up__t", "{}", r#""io.modelcontextprotocol/logLevel":"debug""#);
-    let begun = client.begin_unanswered(&post).await;
+    let begun = client.send_only(&post).await;
     let call = server.call(number).await;
     let params = json!({"level": "emergency", "data": 1});
     call.send(&json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params}));
@@ -36,7 +36,7 @@ async fn gateway(url: String, keep_alive: Duration) -> TestGateway {
 }
 
 /// Reads until there were so many comments.
-async fn comments(incoming: &mut Incoming, count: usize) {
+async fn comments(incoming: &mut ResponseStream, count: usize) {
     let mut text = Vec::new();
     while text.windows(4).filter(|bytes| bytes == b"\n:\n\n").count() < count {
         let piece = timeout(DEADLINE, incoming.piece()).await.expect("a comment");
@@ -49,8 +49,8 @@ async fn silent_call_gets_comments() {
     for is_modern in [false, true] {
         let server = StreamingServer::start(is_modern).await;
         let gateway = gateway(server.url(), EVERY).await;
-        for speaks in Speaks::ALL {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::ALL {
+            let client = gateway.connect(version).await;
             let (mut incoming, call) = silent_call(&server, &client).await;
             assert_eq!(incoming.head.get("content-type"), Some("text/event-stream"));
             comments(&mut incoming, 3).await;
@@ -65,10 +65,10 @@ async fn silent_call_gets_comments() {
 async fn session_streams_get_comments() {
     let server = NotifyingServer::start(true).await;
     let gateway = gateway(server.url(), EVERY).await;
-    for speaks in Speaks::ALL {
-        let client = gateway.connect(speaks).await;
-        let mut stream = match speaks {
-            Speaks::Modern => client.listen("1", r#""toolsListChanged":true"#).await.0,
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
+        let mut stream = match version {
+            ClientVersion::V2026_07_28 => client.listen("1", r#""toolsListChanged":true"#).await.0,
             _ => client.stream().await,
         };
         comments(&mut stream, 3).await;
@@ -83,17 +83,17 @@ async fn zero_interval_disables_comments() {
     let gateway = gateway(streaming.url(), Duration::ZERO).await;
     let server = NotifyingServer::start(true).await;
     let listened = self::gateway(server.url(), Duration::ZERO).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         let (mut incoming, _call) = silent_call(&streaming, &client).await;
         incoming.event().await.expect("no break").expect("what was logged");
         assert!(timeout(4 * EVERY, incoming.piece()).await.is_err());
-        let client = listened.connect(speaks).await;
-        let mut stream = match speaks {
-            Speaks::Modern => client.listen("1", "").await.0,
+        let client = listened.connect(version).await;
+        let mut stream = match version {
+            ClientVersion::V2026_07_28 => client.listen("1", "").await.0,
             _ => client.stream().await,
         };
-        if !speaks.is_modern() {
+        if !version.is_modern() {
             stream.piece().await.expect("no break").expect("its beginning");
         }
         assert!(timeout(4 * EVERY, stream.piece()).await.is_err());

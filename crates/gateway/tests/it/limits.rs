@@ -1,7 +1,7 @@
 //! What is over a bound is refused, clearly, and nothing is queued.
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     eventually, eventually_async,
     gateway::TestGateway,
     upstreams::{Eras, http},
@@ -15,16 +15,12 @@ async fn excess_call_fails_retryable() {
         .config(|config| config.limits.calls = 2)
         .start()
         .await;
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let before = upstream.counters().calls;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let mut held = Vec::new();
         for id in ["1", "2"] {
-            held.push(
-                client
-                    .begin_unanswered(&client.call(id, "up__sleep", r#"{"ms":60000}"#))
-                    .await,
-            );
+            held.push(client.send_only(&client.call(id, "up__sleep", r#"{"ms":60000}"#)).await);
         }
         eventually("both are under way", || upstream.counters().calls == before + 2).await;
         let answer = client.send(&client.call("3", "up__echo", r#"{"text":"x"}"#)).await;
@@ -41,7 +37,11 @@ async fn excess_call_fails_retryable() {
                 .is_some_and(|text| text.contains("try again")),
             "{result}"
         );
-        assert_eq!(client.ask("tools/list", "").await.status(), 200, "lists are no calls");
+        assert_eq!(
+            client.call_method("tools/list", "").await.status(),
+            200,
+            "lists are no calls"
+        );
         client.cancel("1").await;
         client.cancel("2").await;
         held.clear();

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::support::{
     DEADLINE,
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     eventually,
     gateway::{TestGateway, tokens},
     servers::notifying::NotifyingServer,
@@ -26,7 +26,7 @@ const SHORT: Duration = Duration::from_millis(300);
 async fn world(modern: bool) -> (NotifyingServer, TestGateway, Client) {
     let server = NotifyingServer::start(modern).await;
     let gateway = TestGateway::with_server(server.url()).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     (server, gateway, client)
 }
 
@@ -113,7 +113,7 @@ async fn invalid_filter_is_refused() {
         r#""notifications":{"resourceSubscriptions":[1]}"#.into(),
         format!(r#""notifications":{{"resourceSubscriptions":{}}}"#, json!(many)),
     ] {
-        let answer = client.ask("subscriptions/listen", &filter).await;
+        let answer = client.call_method("subscriptions/listen", &filter).await;
         assert_eq!(answer.code(), -32602, "{filter}");
     }
 }
@@ -149,7 +149,7 @@ async fn listeners_share_upstream_stream() {
             .config(|config| config.timeouts.listen_grace = Duration::from_millis(200))
             .start()
             .await;
-        let client = gateway.connect(Speaks::Modern).await;
+        let client = gateway.connect(ClientVersion::V2026_07_28).await;
         let mut streams = Vec::new();
         for at in 0..5 {
             let filter = format!(r#""toolsListChanged":true,"resourceSubscriptions":["file:///{at}"]"#);
@@ -206,8 +206,8 @@ async fn publication_change_is_delivered() {
         .published_as(["default", "other"])
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
-    let other = gateway.connect(Speaks::Modern).await.gateway("other");
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
+    let other = gateway.connect(ClientVersion::V2026_07_28).await.gateway("other");
     let (mut stream, _) = client.listen("1", r#""toolsListChanged":true"#).await;
     let (mut elsewhere, _) = other.listen("1", r#""toolsListChanged":true"#).await;
     gateway
@@ -236,7 +236,7 @@ async fn publication_change_is_delivered() {
 async fn drain_ends_listen_with_result() {
     let (_teller, gateway, client) = world(true).await;
     let (mut stream, _) = client.listen(r#""x""#, r#""toolsListChanged":true"#).await;
-    let legacy = gateway.connect(Speaks::November).await;
+    let legacy = gateway.connect(ClientVersion::V2025_11_25).await;
     let mut get = legacy.stream().await;
     gateway.drain(Duration::from_secs(5)).await;
     let last = stream.json().await;
@@ -245,7 +245,9 @@ async fn drain_ends_listen_with_result() {
     assert_eq!(last["result"]["_meta"][SUBSCRIPTION], "x");
     assert_eq!(stream.event().await.expect("no break"), None);
     assert_eq!(get.event().await.expect("no break"), None);
-    let refused = client.ask("subscriptions/listen", r#""notifications":{}"#).await;
+    let refused = client
+        .call_method("subscriptions/listen", r#""notifications":{}"#)
+        .await;
     assert_eq!(refused.status(), 503);
     assert_eq!(legacy.stream().await.head.status, 503);
     assert_eq!(client.text("up__t", json!({})).await, "done", "calls go on");
@@ -264,14 +266,14 @@ async fn listens_are_bounded_and_kept_alive() {
         .start()
         .await;
     let (alice, bob) = (
-        gateway.connect(Speaks::Modern).await,
-        gateway.connect(Speaks::Modern).await.token("bob-token"),
+        gateway.connect(ClientVersion::V2026_07_28).await,
+        gateway.connect(ClientVersion::V2026_07_28).await.token("bob-token"),
     );
     let (mut one, _) = alice.listen("1", "").await;
     let (_two, _) = alice.listen("2", "").await;
     let full = |client: Client| async move {
         client
-            .ask("subscriptions/listen", r#""notifications":{}"#)
+            .call_method("subscriptions/listen", r#""notifications":{}"#)
             .await
             .status()
     };
@@ -327,7 +329,7 @@ async fn revoked_caller_stream_ends() {
         .config(|config| config.timeouts.recheck = Duration::from_millis(100))
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let (mut stream, _) = client.listen("1", r#""toolsListChanged":true"#).await;
     assert!(stream.is_silent(SHORT).await);
     revocable.0.store(true, Ordering::Relaxed);
@@ -342,7 +344,7 @@ async fn slow_reader_is_disconnected() {
         .config(|config| config.limits.stream_queue = 64)
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let uris: Vec<_> = (0..500)
         .map(|at| format!("file:///{at}-{}", "x".repeat(1500)))
         .collect();

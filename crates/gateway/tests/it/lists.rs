@@ -11,7 +11,7 @@ use portolan_gateway::{TokenKeys, Upstream};
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     eventually_async,
     gateway::TestGateway,
     upstreams::{Eras, http, http_again},
@@ -42,10 +42,10 @@ async fn lists_are_deterministic() {
         .upstream("b", upstream(0))
         .start()
         .await;
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let mut texts = BTreeSet::new();
         for gateway in [&first, &first, &second] {
-            let client = gateway.connect(speaks).await;
+            let client = gateway.connect(version).await;
             let answer = client.send(&client.request("1", "tools/list", "", "")).await;
             assert_eq!(answer.json()["result"]["tools"].as_array().map(Vec::len), Some(24));
             texts.insert(answer.text().to_owned());
@@ -74,8 +74,8 @@ async fn listing_declares_allowed_requests() {
                 .start()
                 .await;
             // Who lists can be asked nothing, which is no matter: the list is for all.
-            let client = gateway.connect(Speaks::Modern).await;
-            client.ask("tools/list", "").await;
+            let client = gateway.connect(ClientVersion::V2026_07_28).await;
+            client.call_method("tools/list", "").await;
             let (method, pointer) = match eras {
                 Eras::Legacy => ("initialize", "/params/capabilities"),
                 _ => (
@@ -104,14 +104,14 @@ async fn definitions_pass_unchanged() {
         .settings(|builder| builder.naming(Naming::Plain))
         .start()
         .await;
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         for (gateway, name) in [(&gateway, "up__odd"), (&plain, "odd")] {
-            let client = gateway.connect(speaks).await;
-            let list = client.ask("tools/list", "").await.json();
+            let client = gateway.connect(version).await;
+            let list = client.call_method("tools/list", "").await.json();
             let tools = list["result"]["tools"].as_array().expect("tools").clone();
             let mut expected = odd.clone();
             expected["name"] = name.into();
-            if !speaks.is_modern() {
+            if !version.is_modern() {
                 // Until 2026-07-28 it must be the schema of an object.
                 expected.as_object_mut().expect("an object").remove("outputSchema");
             }
@@ -142,11 +142,11 @@ async fn invalid_definitions_are_omitted() {
         ];
     });
     let gateway = TestGateway::with_server(upstream.url()).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let tools = client.tools().await;
     assert_eq!(tools.len(), 9, "{tools:?}");
     assert!(tools.contains(&"up__good".to_owned()));
-    let list = client.ask("tools/list", "").await.json();
+    let list = client.call_method("tools/list", "").await.json();
     assert!(!list.to_string().contains("a second one"));
 }
 
@@ -170,8 +170,8 @@ async fn long_names_are_shortened() {
         .server(server.as_str(), upstream.url())
         .start()
         .await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         let tools: BTreeSet<_> = client.tools().await.into_iter().collect();
         assert_eq!(tools.len(), 8 + names.len());
         let mut reached = BTreeSet::new();
@@ -179,7 +179,7 @@ async fn long_names_are_shortened() {
             assert!(tool.len() <= 64, "{tool}");
             let post = client.call("1", tool, r#"{"text":"x"}"#);
             // Some of these names cannot stand in a header as they are.
-            let post = if speaks.is_modern() {
+            let post = if version.is_modern() {
                 post.with("mcp-name", &base64_name(tool))
             } else {
                 post
@@ -214,7 +214,7 @@ async fn first_server_wins_plain_name() {
         .settings(|builder| builder.naming(Naming::Plain))
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let tools = client.tools().await;
     assert_eq!(tools.len(), 9);
     assert_eq!(tools.iter().collect::<BTreeSet<_>>().len(), 9);
@@ -226,7 +226,7 @@ async fn first_server_wins_plain_name() {
 async fn pages(client: &Client) -> Vec<String> {
     let (mut names, mut cursor) = (Vec::new(), String::new());
     loop {
-        let answer = client.ask("tools/list", &cursor).await.json();
+        let answer = client.call_method("tools/list", &cursor).await.json();
         let tools = answer["result"]["tools"]
             .as_array()
             .unwrap_or_else(|| panic!("{answer}"));
@@ -244,7 +244,7 @@ async fn pages(client: &Client) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_are_stable_while_growing() {
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let upstream = http(Eras::Both).await;
         let gateway = TestGateway::builder()
             .server("up", upstream.url())
@@ -254,12 +254,12 @@ async fn pages_are_stable_while_growing() {
             })
             .start()
             .await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let names = pages(&client).await;
         assert!(names.is_sorted() && names.len() >= 8);
         let (mut seen, mut cursor, mut added) = (Vec::new(), String::new(), 0);
         loop {
-            let answer = client.ask("tools/list", &cursor).await.json();
+            let answer = client.call_method("tools/list", &cursor).await.json();
             let tools = answer["result"]["tools"].as_array().expect("tools");
             assert!(tools.len() <= 3);
             seen.extend(
@@ -299,16 +299,16 @@ async fn cursor_is_bound_to_gateway() {
         .start()
         .await;
     let foreign = TestGateway::with_server(upstream.url()).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
-        let cursor = client.ask("tools/list", "").await.json()["result"]["nextCursor"]
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
+        let cursor = client.call_method("tools/list", "").await.json()["result"]["nextCursor"]
             .as_str()
             .expect("a cursor")
             .to_owned();
         assert!(!cursor.contains("up__"));
         let params = format!(r#""cursor":"{cursor}""#);
         assert_eq!(
-            client.ask("tools/list", &params).await.json()["result"]["tools"]
+            client.call_method("tools/list", &params).await.json()["result"]["tools"]
                 .as_array()
                 .map(Vec::len),
             Some(3)
@@ -317,24 +317,24 @@ async fn cursor_is_bound_to_gateway() {
             let mut tampered = cursor.clone().into_bytes();
             tampered[at] = if tampered[at] == b'A' { b'B' } else { b'A' };
             let params = format!(r#""cursor":"{}""#, String::from_utf8(tampered).expect("ASCII"));
-            let answer = client.ask("tools/list", &params).await;
+            let answer = client.call_method("tools/list", &params).await;
             assert_eq!((answer.status(), answer.code()), (200, -32602));
         }
         if let Some(session) = &client.session {
             assert_eq!(
                 client
-                    .ask("tools/list", &format!(r#""cursor":"{session}""#))
+                    .call_method("tools/list", &format!(r#""cursor":"{session}""#))
                     .await
                     .code(),
                 -32602,
                 "a session is no cursor"
             );
         }
-        let mut other = gateway.client(speaks).gateway("other");
-        other.shake_hands().await;
-        assert_eq!(other.ask("tools/list", &params).await.code(), -32602);
-        let elsewhere = foreign.connect(speaks).await;
-        assert_eq!(elsewhere.ask("tools/list", &params).await.code(), -32602);
+        let mut other = gateway.client(version).gateway("other");
+        other.handshake().await;
+        assert_eq!(other.call_method("tools/list", &params).await.code(), -32602);
+        let elsewhere = foreign.connect(version).await;
+        assert_eq!(elsewhere.call_method("tools/list", &params).await.code(), -32602);
     }
 }
 
@@ -354,10 +354,10 @@ async fn denied_tool_looks_unknown() {
         .settings(|builder| builder.policy(policy))
         .start()
         .await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let alice = gateway.connect(speaks).await;
-        let mut bob = gateway.client(speaks).token("bob-token");
-        bob.shake_hands().await;
+    for version in ClientVersion::EACH_ERA {
+        let alice = gateway.connect(version).await;
+        let mut bob = gateway.client(version).token("bob-token");
+        bob.handshake().await;
         assert_eq!((alice.tools().await.len(), bob.tools().await.len()), (8, 7));
         assert!(!bob.tools().await.contains(&"up__count".to_owned()));
         let denied = bob.send(&bob.call("1", "up__count", r#"{"key":"k"}"#)).await;
@@ -382,9 +382,9 @@ async fn dead_server_does_not_hide_others() {
         .server("dead", url)
         .start()
         .await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
-        let result = client.ask("tools/list", "").await.json()["result"].clone();
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
+        let result = client.call_method("tools/list", "").await.json()["result"].clone();
         assert_eq!(result["tools"].as_array().map(Vec::len), Some(8));
         let reasons = result["_meta"]["dev.portolan/failure"].as_object().expect("reasons");
         assert_eq!(reasons.keys().collect::<Vec<_>>(), ["dead"]);
@@ -402,9 +402,9 @@ async fn dead_server_does_not_hide_others() {
         );
     }
     let _again = http_again(address, Eras::Both).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
-        let result = client.ask("tools/list", "").await.json()["result"].clone();
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
+        let result = client.call_method("tools/list", "").await.json()["result"].clone();
         assert_eq!(result["tools"].as_array().map(Vec::len), Some(16));
         assert!(result["_meta"].get("dev.portolan/failure").is_none());
         assert_eq!(client.text("dead__echo", json!({"text": "back"})).await, "back");
@@ -426,7 +426,7 @@ async fn slow_server_respects_list_deadline() {
             .settings(|builder| builder.naming(Naming::Plain))
             .start()
             .await;
-        let clients: Vec<_> = (0..12).map(|_| gateway.client(Speaks::Modern)).collect();
+        let clients: Vec<_> = (0..12).map(|_| gateway.client(ClientVersion::V2026_07_28)).collect();
         let since = Instant::now();
         let lists = futures_util::future::join_all(clients.iter().map(Client::tools)).await;
         assert!(lists.iter().all(|tools| tools.len() == 8));
@@ -452,7 +452,7 @@ async fn slow_server_respects_list_deadline() {
 async fn new_tool_callable_before_listed() {
     let upstream = http(Eras::Both).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(client.tools().await.len(), 8);
     upstream.behave(|behaviour| behaviour.extra_tools = vec![tool("fresh")]);
     // It is looked for again a few seconds after the last look at the soonest.
@@ -474,7 +474,7 @@ async fn stale_list_refreshes_in_background() {
         .config(|config| config.timeouts.list_age = Duration::ZERO)
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(client.tools().await.len(), 8);
     upstream.behave(|behaviour| behaviour.extra_tools = vec![tool("fresh")]);
     eventually_async("the new tool is listed", async || client.tools().await.len() == 9).await;
@@ -495,13 +495,13 @@ async fn empty_gateway_lists_nothing() {
         .settings(|builder| builder.instructions("nothing here"))
         .start()
         .await;
-    for speaks in Speaks::ALL {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
         assert_eq!(client.tools().await, [""; 0]);
     }
-    let client = gateway.client(Speaks::Modern);
+    let client = gateway.client(ClientVersion::V2026_07_28);
     assert_eq!(
-        client.ask("server/discover", "").await.json()["result"]["instructions"],
+        client.call_method("server/discover", "").await.json()["result"]["instructions"],
         "nothing here"
     );
     assert_eq!(
@@ -514,8 +514,8 @@ async fn empty_gateway_lists_nothing() {
 async fn accept_order_selects_event_stream() {
     let fixture = http(Eras::Both).await;
     let gateway = TestGateway::with_server(fixture.url()).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         let post = client.request("7", "tools/list", "", "");
         let answer = client
             .send(

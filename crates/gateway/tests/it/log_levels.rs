@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     eventually,
     gateway::TestGateway,
     servers::notifying::NotifyingServer,
@@ -20,11 +20,11 @@ use crate::support::{
 
 const LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
-async fn world(modern: bool, speaks: Speaks) -> (NotifyingServer, TestGateway, Client) {
+async fn world(modern: bool, version: ClientVersion) -> (NotifyingServer, TestGateway, Client) {
     let server = NotifyingServer::start(modern).await;
     server.set_logs(&["debug", "info", "warning", "error"]);
     let gateway = TestGateway::with_server(server.url()).await;
-    let client = gateway.connect(speaks).await;
+    let client = gateway.connect(version).await;
     (server, gateway, client)
 }
 
@@ -72,20 +72,23 @@ async fn level_is_set_before_call() {
         .await
     };
     let gateway = TestGateway::with_server(server.url()).await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     assert_eq!(client.text("up__t", json!({})).await, "false");
-    client.ask("logging/setLevel", r#""level":"info""#).await;
+    client.call_method("logging/setLevel", r#""level":"info""#).await;
     // The server is being told by now, or will be by the call.
     assert_eq!(client.text("up__t", json!({})).await, "true");
 }
 
 #[tokio::test]
 async fn legacy_server_told_once_per_session() {
-    let (server, _site, client) = world(false, Speaks::November).await;
+    let (server, _site, client) = world(false, ClientVersion::V2025_11_25).await;
     logged(&client, "").await;
     assert!(server.params_of("logging/setLevel").is_empty(), "it has not said any");
     assert_eq!(
-        client.ask("logging/setLevel", r#""level":"warning""#).await.json()["result"],
+        client
+            .call_method("logging/setLevel", r#""level":"warning""#)
+            .await
+            .json()["result"],
         json!({})
     );
     eventually("the open session is told", || {
@@ -95,8 +98,8 @@ async fn legacy_server_told_once_per_session() {
     assert_eq!(logged(&client, "").await.len(), 4, "the server is the one to filter");
     logged(&client, "").await;
     assert_eq!(server.params_of("logging/setLevel").len(), 1);
-    let (server, _site, client) = world(false, Speaks::June).await;
-    client.ask("logging/setLevel", r#""level":"error""#).await;
+    let (server, _site, client) = world(false, ClientVersion::V2025_06_18).await;
+    client.call_method("logging/setLevel", r#""level":"error""#).await;
     assert!(server.params_of("logging/setLevel").is_empty());
     logged(&client, "").await;
     assert_eq!(
@@ -108,9 +111,9 @@ async fn legacy_server_told_once_per_session() {
 
 #[tokio::test]
 async fn modern_server_told_per_request() {
-    let (server, _site, client) = world(true, Speaks::November).await;
+    let (server, _site, client) = world(true, ClientVersion::V2025_11_25).await;
     logged(&client, r#""a":1"#).await;
-    client.ask("logging/setLevel", r#""level":"notice""#).await;
+    client.call_method("logging/setLevel", r#""level":"notice""#).await;
     assert_eq!(logged(&client, r#""a":1"#).await.len(), 4);
     let levels: Vec<_> = server
         .params_of("tools/call")
@@ -124,7 +127,7 @@ async fn modern_server_told_per_request() {
 
 #[tokio::test]
 async fn modern_client_logs_are_filtered() {
-    let (server, _site, client) = world(false, Speaks::Modern).await;
+    let (server, _site, client) = world(false, ClientVersion::V2026_07_28).await;
     let asking = |level: &str| format!(r#""{LEVEL}":"{level}""#);
     assert!(logged(&client, "").await.is_empty());
     assert!(server.params_of("logging/setLevel").is_empty());
@@ -144,18 +147,22 @@ async fn modern_client_logs_are_filtered() {
 
 #[tokio::test]
 async fn modern_pairing_passes_level() {
-    let (server, _site, client) = world(true, Speaks::Modern).await;
+    let (server, _site, client) = world(true, ClientVersion::V2026_07_28).await;
     assert_eq!(logged(&client, &format!(r#""{LEVEL}":"info""#)).await.len(), 4);
     assert_eq!(server.params_of("tools/call")[0]["_meta"][LEVEL], "info");
 }
 
 #[tokio::test]
 async fn invalid_level_is_refused() {
-    let (_teller, _site, client) = world(true, Speaks::November).await;
+    let (_teller, _site, client) = world(true, ClientVersion::V2025_11_25).await;
     for odd in ["", r#""level":"loud""#, r#""level":3"#] {
-        assert_eq!(client.ask("logging/setLevel", odd).await.code(), -32602, "{odd}");
+        assert_eq!(
+            client.call_method("logging/setLevel", odd).await.code(),
+            -32602,
+            "{odd}"
+        );
     }
-    let (_teller, _site, client) = world(true, Speaks::Modern).await;
+    let (_teller, _site, client) = world(true, ClientVersion::V2026_07_28).await;
     let answer = client
         .send(&client.call_with("1", "up__t", "{}", &format!(r#""{LEVEL}":"loud""#)))
         .await;

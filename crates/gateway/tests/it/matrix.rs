@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     gateway::TestGateway,
     upstreams::ServerKind,
 };
@@ -20,8 +20,8 @@ macro_rules! matrix {
         async fn $case() {
             let server = ServerKind::$kind.start().await;
             let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
-            for speaks in Speaks::ALL {
-                super::$case(ServerKind::$kind, &gateway.connect(speaks).await).await;
+            for version in ClientVersion::ALL {
+                super::$case(ServerKind::$kind, &gateway.connect(version).await).await;
             }
         })*
     };
@@ -37,8 +37,8 @@ matrix! {
 }
 
 async fn introduction(_: ServerKind, client: &Client) {
-    if client.speaks.is_modern() {
-        let answer = client.ask("server/discover", "").await;
+    if client.version.is_modern() {
+        let answer = client.call_method("server/discover", "").await;
         let result = &answer.json()["result"];
         assert_eq!(answer.status(), 200);
         assert_eq!(result["resultType"], "complete");
@@ -54,23 +54,23 @@ async fn introduction(_: ServerKind, client: &Client) {
         assert_eq!(answer.head.get("mcp-session-id"), None);
         return;
     }
-    let answer = Client::stranger(client.address, client.speaks)
-        .initialize(client.speaks.version())
+    let answer = Client::new(client.address, client.version)
+        .initialize(client.version.as_str())
         .await;
     let result = &answer.json()["result"];
     assert_eq!(answer.head.get("content-type"), Some("application/json"));
-    assert_eq!(result["protocolVersion"], client.speaks.version());
+    assert_eq!(result["protocolVersion"], client.version.as_str());
     assert_eq!(result["serverInfo"]["name"], "portolan");
     assert_eq!(result.get("resultType"), None);
     let session = answer.head.get("mcp-session-id").expect("a session");
     assert!(session.bytes().all(|byte| byte.is_ascii_graphic()));
-    let discover = client.ask("server/discover", "").await;
+    let discover = client.call_method("server/discover", "").await;
     assert_eq!((discover.status(), discover.code()), (200, -32601));
 }
 
 async fn ping(_: ServerKind, client: &Client) {
-    let answer = client.ask("ping", "").await;
-    if client.speaks.is_modern() {
+    let answer = client.call_method("ping", "").await;
+    if client.version.is_modern() {
         assert_eq!((answer.status(), answer.code()), (404, -32601));
     } else {
         assert_eq!(answer.json()["result"], json!({}));
@@ -78,7 +78,7 @@ async fn ping(_: ServerKind, client: &Client) {
 }
 
 async fn tools_list(kind: ServerKind, client: &Client) {
-    let answer = client.ask("tools/list", "").await;
+    let answer = client.call_method("tools/list", "").await;
     let result = &answer.json()["result"];
     check_result(client, result);
     assert_eq!(answer.head.get("content-type"), Some("application/json"));
@@ -92,7 +92,7 @@ async fn tools_list(kind: ServerKind, client: &Client) {
     assert_eq!(names.len(), if kind.is_stdio() { 13 } else { 8 });
     assert!(names.contains(&&json!("up__echo")));
     assert!(names.is_sorted_by_key(|name| name.as_str()));
-    if client.speaks.is_modern() {
+    if client.version.is_modern() {
         // What is left of the time that the server gave; a legacy server gives none.
         let (ttl, scope) = match kind {
             ServerKind::HttpLegacy => (0..=0, "private"),
@@ -119,7 +119,7 @@ async fn text_result(kind: ServerKind, client: &Client) {
     let result = &answer.json()["result"];
     assert_eq!(result["content"], json!([{"type": "text", "text": "hällo \"you\"\n"}]));
     // The stdio fixture says `resultType` in both eras, and what a legacy server says passes to legacy clients.
-    if kind != ServerKind::StdioLegacy || client.speaks.is_modern() {
+    if kind != ServerKind::StdioLegacy || client.version.is_modern() {
         check_result(client, result);
     }
 }
@@ -229,19 +229,19 @@ async fn missing_features_are_empty(_: ServerKind, client: &Client) {
         ("resources/list", "resources"),
         ("resources/templates/list", "resourceTemplates"),
     ] {
-        let answer = client.ask(method, "").await;
+        let answer = client.call_method(method, "").await;
         let result = &answer.json()["result"];
         check_result(client, result);
         assert_eq!((answer.status(), &result[member]), (200, &json!([])), "{method}");
     }
-    let answer = client.ask("odd", "").await;
-    let status = if client.speaks.is_modern() { 404 } else { 200 };
+    let answer = client.call_method("odd", "").await;
+    let status = if client.version.is_modern() { 404 } else { 200 };
     assert_eq!((answer.status(), answer.code()), (status, -32601));
 }
 
 /// `resultType` is the mark of the modern era, and only of that.
 #[track_caller]
 fn check_result(client: &Client, result: &Value) {
-    let expected = client.speaks.is_modern().then(|| json!("complete"));
+    let expected = client.version.is_modern().then(|| json!("complete"));
     assert_eq!(result.get("resultType"), expected.as_ref(), "{result}");
 }

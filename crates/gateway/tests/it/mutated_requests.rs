@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::{
-    client::{Post, Speaks},
+    client::{ClientVersion, HttpRequest},
     gateway::TestGateway,
     raw::Connection,
     upstreams::{Eras, http},
@@ -81,7 +81,7 @@ fn mutate(random: &mut Random, body: &mut Vec<u8>) {
     }
 }
 
-fn mutate_headers(random: &mut Random, post: &mut Post) {
+fn mutate_headers(random: &mut Random, post: &mut HttpRequest) {
     let values = [
         "",
         "2026-07-28",
@@ -113,22 +113,26 @@ async fn every_mutation_is_answered() {
     let upstream = http(Eras::Both).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    for speaks in [Speaks::March, Speaks::November, Speaks::Modern] {
-        let client = gateway.connect(speaks).await;
+    for version in [
+        ClientVersion::V2025_03_26,
+        ClientVersion::V2025_11_25,
+        ClientVersion::V2026_07_28,
+    ] {
+        let client = gateway.connect(version).await;
         let mut connection = Connection::open(gateway.address).await;
         let originals = [
             client.call_with("1", "up__echo", r#"{"text":"aé\u0041","n":[1,{"b":null}]}"#, r#""progressToken":"t""#),
             client.request("\"list\"", "tools/list", r#""cursor":"x""#, ""),
-            client.bare(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#),
-            client.bare(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"tools/list"}]"#),
-            client.bare(r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{}}}"#),
+            client.post(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#),
+            client.post(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"tools/list"}]"#),
+            client.post(r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{}}}"#),
         ];
         for round in 0..1200 {
             let mut post = originals[round % originals.len()].clone();
             mutate(&mut random, &mut post.body);
             mutate_headers(&mut random, &mut post);
             connection.send(post.bytes()).await;
-            let Ok(answer) = connection.answer().await else {
+            let Ok(answer) = connection.response().await else {
                 panic!("no answer to {post:?}")
             };
             assert!(
@@ -151,7 +155,7 @@ async fn every_mutation_is_answered() {
 async fn invalid_http_ends_one_connection() {
     let upstream = http(Eras::Both).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let good = client.call("1", "up__echo", r#"{"text":"x"}"#).bytes();
     let mut random = Random(42);
     for _ in 0..300 {
@@ -164,7 +168,7 @@ async fn invalid_http_ends_one_connection() {
         let mut connection = Connection::open(gateway.address).await;
         if connection.try_send(&bytes).await {
             connection.finish().await;
-            drop(connection.answer().await);
+            drop(connection.response().await);
         }
     }
     assert_eq!(

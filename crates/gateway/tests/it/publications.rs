@@ -11,7 +11,7 @@ use portolan_gateway::{McpGateway, StaticTokens};
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     eventually, eventually_async,
     gateway::{TestGateway, gateway_name, grant, install, parts, user},
     upstreams::{Eras, HttpFixture, http},
@@ -83,9 +83,9 @@ async fn publish_installs(gateway: &TestGateway, server: &Arc<ServerSpec>, insta
 }
 
 /// The install that serves whoever has this token.
-async fn served_by(gateway: &TestGateway, speaks: Speaks, token: &str) -> Option<String> {
-    let mut client = gateway.client(speaks).token(token);
-    client.shake_hands().await;
+async fn served_by(gateway: &TestGateway, version: ClientVersion, token: &str) -> Option<String> {
+    let mut client = gateway.client(version).token(token);
+    client.handshake().await;
     let answer = client.tool("up__whoami", json!({})).await;
     let Some(result) = answer.get("result") else {
         assert_eq!(answer["error"]["code"], -32602);
@@ -121,13 +121,13 @@ async fn nearest_install_serves() {
     ] {
         all.retain(|install| Some(install) != gone);
         publish_installs(&gateway, &server, all.clone(), false).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            assert_eq!(served_by(&gateway, speaks, "alice-token").await, alices);
-            assert_eq!(served_by(&gateway, speaks, "bob-token").await, name(&bobs));
-            assert_eq!(served_by(&gateway, speaks, "web-token").await, web_tokens);
-            assert_eq!(served_by(&gateway, speaks, "org-token").await, others);
+        for version in ClientVersion::EACH_ERA {
+            assert_eq!(served_by(&gateway, version, "alice-token").await, alices);
+            assert_eq!(served_by(&gateway, version, "bob-token").await, name(&bobs));
+            assert_eq!(served_by(&gateway, version, "web-token").await, web_tokens);
+            assert_eq!(served_by(&gateway, version, "org-token").await, others);
             assert_eq!(
-                served_by(&gateway, speaks, "client-token").await,
+                served_by(&gateway, version, "client-token").await,
                 others,
                 "a service is no person"
             );
@@ -142,13 +142,13 @@ async fn pinned_personal_install_is_private() {
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let personal = install(&server, Owner::Personal(user("alice")));
     publish_installs(&gateway, &server, vec![personal.clone()], true).await;
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         assert_eq!(
-            served_by(&gateway, speaks, "alice-token").await,
+            served_by(&gateway, version, "alice-token").await,
             Some(personal.name.to_string())
         );
         for token in ["bob-token", "web-token", "org-token", "client-token"] {
-            assert_eq!(served_by(&gateway, speaks, token).await, None, "{token}");
+            assert_eq!(served_by(&gateway, version, token).await, None, "{token}");
         }
     }
     let callers: Vec<_> = upstream
@@ -170,8 +170,8 @@ async fn assignment_selects_tools() {
     let mut route = Route::new(server.clone(), vec![install(&server, Owner::Org)], true);
     route.tools = Some(["echo", "gone"].map(|name| name.try_into().expect("a tool")).into());
     gateway.publish_routes("default", vec![route]).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         assert_eq!(client.tools().await, ["up__echo"]);
         assert_eq!(
             client.tool("up__count", json!({"key": "k"})).await["error"]["code"],
@@ -186,13 +186,13 @@ async fn running_call_outlives_publication() {
     let upstream = http(Eras::Both).await;
     let gateway = gateway().await;
     gateway.publish("default", &[("up", &upstream.url())]).await;
-    for (at, speaks) in Speaks::ONE_OF_EACH.into_iter().enumerate() {
-        let client = gateway.connect(speaks).await;
+    for (at, version) in ClientVersion::EACH_ERA.into_iter().enumerate() {
+        let client = gateway.connect(version).await;
         let post = client.call_with("1", "up__progress", r#"{"steps":60,"ms":5}"#, r#""progressToken":1"#);
         let mut call = client.begin(&post).await;
         call.event().await.expect("a stream").expect("progress");
         gateway.withdraw("default").await;
-        assert_eq!(client.ask("tools/list", "").await.status(), 404);
+        assert_eq!(client.call_method("tools/list", "").await.status(), 404);
         let messages = call.messages().await.expect("it goes on");
         assert!(
             messages.last().is_some_and(|last| last.contains("60 steps done")),
@@ -215,8 +215,8 @@ async fn publication_swap_is_atomic() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let calling = async |speaks| {
-        let client = gateway.connect(speaks).await;
+    let calling = async |version| {
+        let client = gateway.connect(version).await;
         for n in 0..60 {
             assert_eq!(
                 client.text("up__echo", json!({"text": n.to_string()})).await,
@@ -226,9 +226,9 @@ async fn publication_swap_is_atomic() {
     };
     tokio::join!(
         changing,
-        calling(Speaks::November),
-        calling(Speaks::Modern),
-        calling(Speaks::Modern)
+        calling(ClientVersion::V2025_11_25),
+        calling(ClientVersion::V2026_07_28),
+        calling(ClientVersion::V2026_07_28)
     );
     assert!(old.counters().calls > 0 && new.counters().calls > 0);
 }
@@ -249,7 +249,7 @@ async fn registry_tools_listed_at_once() {
     let mut known = Install::clone(&install(&server, Owner::Org));
     known.tools = tools(&["echo", "old"]);
     publish_installs(&gateway, &server, vec![known.clone().into()], true).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(client.tools().await, ["up__echo", "up__old"]);
     assert!(upstream.requests().is_empty(), "nobody was asked");
     assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
@@ -270,7 +270,7 @@ async fn republishing_keeps_lists() {
     let mut known = Install::clone(&install(&server, Owner::Org));
     known.tools = tools(&["old"]);
     publish_installs(&gateway, &server, vec![known.clone().into()], true).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     // It is fetched anew in the background, and then the server's own word counts.
     eventually_async("the list is fetched", async || client.tools().await.len() == 8).await;
     publish_installs(&gateway, &server, vec![known.into()], true).await;
@@ -297,8 +297,8 @@ async fn runtime_endpoint_is_followed() {
     let upstream = http(Eras::Both).await;
     let (gateway, runtime, server, install) = running(&upstream).await;
     publish_installs(&gateway, &server, vec![install.clone()], true).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         let spec = RunSpec::new(server.name.clone(), Owner::Org, server.source.clone());
         runtime.ensure(&install.name, &spec).await.expect("it runs");
         assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
@@ -355,7 +355,7 @@ async fn every_call_is_audited_once() {
         .parts(|parts| parts.sessions = Arc::new(MemorySessions::new()))
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.text("up__echo", json!({"text": "x"})).await;
     let unknown: Value = client.tool("up__nope", json!({})).await;
     assert_eq!(unknown["error"]["code"], -32602);
@@ -367,7 +367,7 @@ async fn every_call_is_audited_once() {
     client.tool("up__count", json!({"key": "k"})).await;
     let before = upstream.counters().calls;
     let gone = client
-        .begin_unanswered(&client.call("9", "up__sleep", r#"{"ms":60000}"#))
+        .send_only(&client.call("9", "up__sleep", r#"{"ms":60000}"#))
         .await;
     eventually("under way", || upstream.counters().calls > before).await;
     drop(gone);

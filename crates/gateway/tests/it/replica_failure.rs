@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     support::{
-        client::{Client, Speaks},
+        client::{Client, ClientVersion},
         dialogue::{assert_lost, call, respond, responses_to, result_text, resume_call},
         eventually,
         gateway::TestGateway,
@@ -24,8 +24,8 @@ const MULTI: usize = 6;
 async fn lists_are_identical() {
     let (one, two) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
     let mut replicas = Replicas::start(TestGateway::builder().server("two", two.url()).server("one", one.url())).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = replicas.connect(speaks, "{}").await;
+    for version in ClientVersion::EACH_ERA {
+        let client = replicas.connect(version, "{}").await;
         for method in [
             "tools/list",
             "prompts/list",
@@ -38,10 +38,10 @@ async fn lists_are_identical() {
                 client.at(replicas.second().address).send(&post).await.json()["result"].clone(),
             ];
             assert!(lists[0].to_string().len() > 100, "{}", lists[0]);
-            assert_eq!(lists[0].to_string(), lists[1].to_string(), "{speaks:?} {method}");
+            assert_eq!(lists[0].to_string(), lists[1].to_string(), "{version:?} {method}");
         }
     }
-    let client = replicas.connect(Speaks::Modern, "{}").await;
+    let client = replicas.connect(ClientVersion::V2026_07_28, "{}").await;
     let before = client.tools().await;
     replicas.kill_first();
     assert_eq!(replicas.route(&client).tools().await, before);
@@ -50,9 +50,13 @@ async fn lists_are_identical() {
 #[tokio::test]
 async fn session_continues_elsewhere() {
     let server = RequestingServer::legacy().await;
-    for speaks in [Speaks::March, Speaks::June, Speaks::November] {
+    for version in [
+        ClientVersion::V2025_03_26,
+        ClientVersion::V2025_06_18,
+        ClientVersion::V2025_11_25,
+    ] {
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(speaks, ABLE).await;
+        let client = replicas.connect(version, ABLE).await;
         client.tool("up__ask", json!({"requests": 0, "tag": "t"})).await;
         replicas.kill_first();
         let there = replicas.route(&client);
@@ -68,9 +72,9 @@ async fn session_continues_elsewhere() {
 #[tokio::test]
 async fn upstream_session_is_reopened() {
     let server = NotifyingServer::start(false).await;
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(speaks, "{}").await;
+        let client = replicas.connect(version, "{}").await;
         client.text("up__t", json!({})).await;
         let before = server.params_of("initialize").len();
         replicas.kill_first();
@@ -87,7 +91,7 @@ async fn upstream_session_is_reopened() {
 async fn response_reaches_legacy_server() {
     for server in [RequestingServer::legacy().await, RequestingServer::resumable().await] {
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(Speaks::November, ABLE).await;
+        let client = replicas.connect(ClientVersion::V2025_11_25, ABLE).await;
         let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
         let request = incoming.json().await;
         replicas.kill_first();
@@ -103,11 +107,11 @@ async fn response_reaches_legacy_server() {
 async fn out_of_band_response_is_refused() {
     let server = RequestingServer::out_of_band(CallReply::Events).await;
     let mut replicas = Replicas::with_server(server.url()).await;
-    let client = replicas.connect(Speaks::November, ABLE).await;
+    let client = replicas.connect(ClientVersion::V2025_11_25, ABLE).await;
     client.tools().await;
     let mut stream = client.stream().await;
     let call = client
-        .begin_unanswered(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#))
+        .send_only(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#))
         .await;
     let request = stream.json().await;
     replicas.kill_first();
@@ -121,7 +125,7 @@ async fn out_of_band_response_is_refused() {
 async fn legacy_client_stream_breaks() {
     let server = RequestingServer::modern().await;
     let mut replicas = Replicas::with_server(server.url()).await;
-    let client = replicas.connect(Speaks::November, ABLE).await;
+    let client = replicas.connect(ClientVersion::V2025_11_25, ABLE).await;
     let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
     let request = incoming.json().await;
     replicas.kill_first();
@@ -134,7 +138,7 @@ async fn legacy_client_stream_breaks() {
 async fn stateless_call_continues_elsewhere() {
     for server in [RequestingServer::resumable().await, RequestingServer::modern().await] {
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(Speaks::Modern, ABLE).await;
+        let client = replicas.connect(ClientVersion::V2026_07_28, ABLE).await;
         let arguments = json!({"tag": "t", "rounds": 2});
         let first = call(&client, &arguments).await;
         let second = resume_call(&client, &arguments, &responses_to(&first)).await;
@@ -153,7 +157,7 @@ async fn suspended_call_is_lost() {
         RequestingServer::out_of_band(CallReply::Json).await,
     ] {
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(Speaks::Modern, ABLE).await;
+        let client = replicas.connect(ClientVersion::V2026_07_28, ABLE).await;
         let arguments = json!({"tag": "t"});
         let asked = call(&client, &arguments).await;
         replicas.kill_first();
@@ -167,9 +171,9 @@ async fn suspended_call_is_lost() {
 #[tokio::test]
 async fn running_call_breaks_once() {
     let upstream = http(Eras::Both).await;
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let mut replicas = Replicas::with_server(upstream.url()).await;
-        let client = replicas.connect(speaks, "{}").await;
+        let client = replicas.connect(version, "{}").await;
         let post = client.call_with(
             "1",
             "up__progress",
@@ -190,21 +194,24 @@ async fn running_call_breaks_once() {
 
 #[tokio::test]
 async fn survivor_sends_notifications() {
-    for (speaks, modern) in [
-        (Speaks::November, false),
-        (Speaks::November, true),
-        (Speaks::Modern, false),
-        (Speaks::Modern, true),
+    for (version, modern) in [
+        (ClientVersion::V2025_11_25, false),
+        (ClientVersion::V2025_11_25, true),
+        (ClientVersion::V2026_07_28, false),
+        (ClientVersion::V2026_07_28, true),
     ] {
         let server = NotifyingServer::start(modern).await;
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(speaks, "{}").await;
+        let client = replicas.connect(version, "{}").await;
         let filter = r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#;
-        let mut stream = if speaks.is_modern() {
+        let mut stream = if version.is_modern() {
             client.listen("1", filter).await.0
         } else {
             assert_eq!(
-                client.ask("resources/subscribe", r#""uri":"file:///a""#).await.code(),
+                client
+                    .call_method("resources/subscribe", r#""uri":"file:///a""#)
+                    .await
+                    .code(),
                 0
             );
             client.stream().await
@@ -215,7 +222,7 @@ async fn survivor_sends_notifications() {
         while let Ok(Some(_)) = stream.event().await {}
         eventually("the server sees it", || server.streams() == 0).await;
         let there = replicas.route(&client);
-        let mut stream = if speaks.is_modern() {
+        let mut stream = if version.is_modern() {
             there.listen("2", filter).await.0
         } else {
             // What it has subscribed to came along.
@@ -239,9 +246,9 @@ async fn lost_call_accepts_cancellation() {
     for modern in [false, true] {
         let server = NotifyingServer::start(modern).await;
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(Speaks::November, "{}").await;
+        let client = replicas.connect(ClientVersion::V2025_11_25, "{}").await;
         let call = client
-            .begin_unanswered(&client.call("\"c\"", "up__t", r#"{"hold":true}"#))
+            .send_only(&client.call("\"c\"", "up__t", r#"{"hold":true}"#))
             .await;
         eventually("the call is under way", || !server.params_of("tools/call").is_empty()).await;
         replicas.kill_first();
@@ -268,11 +275,11 @@ async fn cursors_work_everywhere() {
             .config(|config| config.limits.page = 2),
     )
     .await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = replicas.connect(speaks, "{}").await;
+    for version in ClientVersion::EACH_ERA {
+        let client = replicas.connect(version, "{}").await;
         let mut cursor = String::new();
         for _ in 0..MULTI {
-            let answer = replicas.route(&client).ask("tools/list", &cursor).await.json();
+            let answer = replicas.route(&client).call_method("tools/list", &cursor).await.json();
             assert!(
                 answer["result"]["tools"]
                     .as_array()
@@ -286,12 +293,12 @@ async fn cursors_work_everywhere() {
         }
         assert!(!cursor.is_empty());
     }
-    let client = replicas.connect(Speaks::Modern, "{}").await;
-    let cursor = client.ask("tools/list", "").await.json()["result"]["nextCursor"].clone();
+    let client = replicas.connect(ClientVersion::V2026_07_28, "{}").await;
+    let cursor = client.call_method("tools/list", "").await.json()["result"]["nextCursor"].clone();
     replicas.kill_first();
     let answer = replicas
         .route(&client)
-        .ask("tools/list", &format!(r#""cursor":{cursor}"#))
+        .call_method("tools/list", &format!(r#""cursor":{cursor}"#))
         .await
         .json();
     assert!(answer["result"]["tools"].is_array(), "{answer}");
@@ -301,7 +308,7 @@ async fn cursors_work_everywhere() {
 async fn task_ids_work_everywhere() {
     let upstream = everything(Eras::Modern).await;
     let mut replicas = Replicas::with_server(upstream.url()).await;
-    let client = replicas.connect(Speaks::Modern, "{}").await;
+    let client = replicas.connect(ClientVersion::V2026_07_28, "{}").await;
     client.tools().await;
     let params = json!({"name": "up__slow_compute", "arguments": {"seconds": 1, "label": "x"}});
     let created = with_tasks(&client, "tools/call", params).await["result"].clone();
@@ -335,8 +342,8 @@ async fn keys_rotate_while_serving() {
             },
         ))
         .await;
-        let legacy = replicas.connect(Speaks::November, ABLE).await;
-        let modern = replicas.connect(Speaks::Modern, ABLE).await;
+        let legacy = replicas.connect(ClientVersion::V2025_11_25, ABLE).await;
+        let modern = replicas.connect(ClientVersion::V2026_07_28, ABLE).await;
         let arguments = json!({"tag": "t", "rounds": 2});
         let first = call(&modern, &arguments).await;
         let second = resume_call(&modern.at(replicas.second().address), &arguments, &responses_to(&first)).await;
@@ -347,7 +354,7 @@ async fn keys_rotate_while_serving() {
         assert_eq!(respond(&legacy.at(replicas.second().address), &request).await, 202);
         assert_eq!(result_text(&incoming.json().await), "t:t");
         replicas.kill_first();
-        assert_eq!(replicas.route(&legacy).ask("ping", "").await.status(), 200);
+        assert_eq!(replicas.route(&legacy).call_method("ping", "").await.status(), 200);
         let state = call(&replicas.route(&modern), &json!({"tag": "u"})).await;
         let message = resume_call(&replicas.route(&modern), &json!({"tag": "u"}), &responses_to(&state)).await;
         assert_eq!(result_text(&message), "u:u");
@@ -360,14 +367,14 @@ async fn round_robin_balancing_works() {
     let server = RequestingServer::legacy().await;
     let mut replicas = Replicas::with_server(server.url()).await;
     let clients = [
-        replicas.connect(Speaks::Modern, ABLE).await,
-        replicas.connect(Speaks::November, ABLE).await,
+        replicas.connect(ClientVersion::V2026_07_28, ABLE).await,
+        replicas.connect(ClientVersion::V2025_11_25, ABLE).await,
     ];
     let turns = async |replicas: &Replicas, client: &Client| {
         for number in 0..MULTI {
             let there = replicas.route(client);
             let tag = format!("t{number}");
-            if client.speaks.is_modern() {
+            if client.version.is_modern() {
                 let asked = call(&there, &json!({"tag": tag})).await;
                 let message = resume_call(&replicas.route(client), &json!({"tag": tag}), &responses_to(&asked)).await;
                 assert_eq!(result_text(&message), format!("{tag}:{tag}"));

@@ -7,7 +7,7 @@ use portolan_gateway::TokenKeys;
 use serde_json::json;
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     eventually, eventually_async,
     gateway::TestGateway,
     replicas::Replicas,
@@ -24,22 +24,26 @@ async fn start(upstream: &HttpFixture) -> [TestGateway; 2] {
 async fn unseen_session_is_served() {
     let upstream = http(Eras::Legacy).await;
     let [first, second] = start(&upstream).await;
-    for speaks in [Speaks::March, Speaks::November] {
-        let client = first.connect(speaks).await;
+    for version in [ClientVersion::V2025_03_26, ClientVersion::V2025_11_25] {
+        let client = first.connect(version).await;
         let there = client.at(second.address);
         assert_eq!(client.text("up__echo", json!({"text": "here"})).await, "here");
         assert_eq!(there.text("up__echo", json!({"text": "there"})).await, "there");
-        let batch = client.bare(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#);
-        let status = if speaks == Speaks::March { 200 } else { 400 };
+        let batch = client.post(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#);
+        let status = if version == ClientVersion::V2025_03_26 {
+            200
+        } else {
+            400
+        };
         assert_eq!(there.send(&batch).await.status(), status, "the version went along");
     }
     assert_eq!(
         first
-            .connect(Speaks::June)
+            .connect(ClientVersion::V2025_06_18)
             .await
             .token("bob-token")
             .at(second.address)
-            .ask("ping", "")
+            .call_method("ping", "")
             .await
             .status(),
         404
@@ -54,17 +58,17 @@ async fn other_key_rejects_session() {
         .replica_parts(|number, parts| parts.keys = TokenKeys::new(1, &[[7, 8][number]; 32]).expect("keys"))
         .start_replicas()
         .await;
-    let client = first.connect(Speaks::November).await;
-    assert_eq!(client.at(other.address).ask("ping", "").await.status(), 404);
+    let client = first.connect(ClientVersion::V2025_11_25).await;
+    assert_eq!(client.at(other.address).call_method("ping", "").await.status(), 404);
 }
 
 #[tokio::test]
 async fn ended_session_unknown_elsewhere() {
     let upstream = http(Eras::Both).await;
     let [first, second] = start(&upstream).await;
-    let client = first.connect(Speaks::November).await;
+    let client = first.connect(ClientVersion::V2025_11_25).await;
     assert_eq!(client.delete().await.status(), 204);
-    assert_eq!(client.at(second.address).ask("ping", "").await.status(), 404);
+    assert_eq!(client.at(second.address).call_method("ping", "").await.status(), 404);
     assert_eq!(client.at(second.address).delete().await.status(), 404);
 }
 
@@ -77,22 +81,22 @@ async fn ended_session_ends_elsewhere() {
         .clock(clock.clone())
         .start_replicas()
         .await;
-    let client = first.connect(Speaks::November).await;
+    let client = first.connect(ClientVersion::V2025_11_25).await;
     let there = client.at(second.address);
     there.text("up__echo", json!({"text": "x"})).await;
     let before = upstream.sessions();
     assert_eq!(client.delete().await.status(), 204);
     clock.advance(Duration::from_secs(5));
-    assert_eq!(there.ask("ping", "").await.status(), 404);
+    assert_eq!(there.call_method("ping", "").await.status(), 404);
     eventually("its session upstream is ended too", || upstream.sessions() < before).await;
 }
 
 /// A client whose session both replicas know.
-async fn connect(replicas: &Replicas, speaks: Speaks) -> Client {
-    let client = replicas.connect(speaks, "{}").await;
+async fn connect(replicas: &Replicas, version: ClientVersion) -> Client {
+    let client = replicas.connect(version, "{}").await;
     for replica in [replicas.first(), replicas.second()] {
-        if !speaks.is_modern() {
-            assert_eq!(client.at(replica.address).ask("ping", "").await.status(), 200);
+        if !version.is_modern() {
+            assert_eq!(client.at(replica.address).call_method("ping", "").await.status(), 200);
         }
     }
     client
@@ -107,11 +111,14 @@ async fn subscriptions_are_shared() {
     for modern in [false, true] {
         let server = NotifyingServer::start(modern).await;
         let replicas = Replicas::with_server(server.url()).await;
-        let client = connect(&replicas, Speaks::November).await;
+        let client = connect(&replicas, ClientVersion::V2025_11_25).await;
         let (here, there) = (replicas.route(&client), replicas.route(&client));
         let mut stream = here.stream().await;
         assert_eq!(
-            there.ask("resources/subscribe", &subscribe("file:///a")).await.code(),
+            there
+                .call_method("resources/subscribe", &subscribe("file:///a"))
+                .await
+                .code(),
             0
         );
         eventually("both replicas have subscribed", || match modern {
@@ -125,7 +132,10 @@ async fn subscriptions_are_shared() {
         // Whatever replica is asked, the session has one set of subscriptions.
         let asker = replicas.route(&client);
         assert_eq!(
-            asker.ask("resources/unsubscribe", &subscribe("file:///a")).await.code(),
+            asker
+                .call_method("resources/unsubscribe", &subscribe("file:///a"))
+                .await
+                .code(),
             0
         );
         for _ in 0..50 {
@@ -143,18 +153,16 @@ async fn cancellation_crosses_replicas() {
     for modern in [false, true] {
         let server = NotifyingServer::start(modern).await;
         let replicas = Replicas::with_server(server.url()).await;
-        let client = connect(&replicas, Speaks::November).await;
+        let client = connect(&replicas, ClientVersion::V2025_11_25).await;
         let (here, there) = (replicas.route(&client), replicas.route(&client));
-        let incoming = here
-            .begin_unanswered(&here.call("\"c\"", "up__t", r#"{"hold":true}"#))
-            .await;
+        let incoming = here.send_only(&here.call("\"c\"", "up__t", r#"{"hold":true}"#)).await;
         eventually("the call is under way", || !server.params_of("tools/call").is_empty()).await;
         assert_eq!(there.cancel("\"other\"").await.status(), 202);
-        let stranger = connect(&replicas, Speaks::November).await;
+        let stranger = connect(&replicas, ClientVersion::V2025_11_25).await;
         stranger.cancel("\"c\"").await;
         assert!(
             tokio::time::timeout(Duration::from_millis(200), async {
-                replicas.route(&client).ask("ping", "").await
+                replicas.route(&client).call_method("ping", "").await
             })
             .await
             .is_ok()
@@ -175,9 +183,12 @@ async fn cancellation_crosses_replicas() {
 async fn log_level_is_shared() {
     let server = NotifyingServer::start(true).await;
     let replicas = Replicas::with_server(server.url()).await;
-    let client = connect(&replicas, Speaks::June).await;
+    let client = connect(&replicas, ClientVersion::V2025_06_18).await;
     let asker = replicas.route(&client);
-    assert_eq!(asker.ask("logging/setLevel", r#""level":"alert""#).await.code(), 0);
+    assert_eq!(
+        asker.call_method("logging/setLevel", r#""level":"alert""#).await.code(),
+        0
+    );
     let level = || {
         let called = server.params_of("tools/call");
         called
@@ -196,28 +207,33 @@ async fn log_level_is_shared() {
 async fn session_end_is_broadcast() {
     let server = NotifyingServer::start(false).await;
     let replicas = Replicas::with_server(server.url()).await;
-    let client = connect(&replicas, Speaks::November).await;
+    let client = connect(&replicas, ClientVersion::V2025_11_25).await;
     let (here, there) = (replicas.route(&client), replicas.route(&client));
     let mut stream = here.stream().await;
     here.text("up__t", json!({})).await;
     assert_eq!(there.delete().await.status(), 204);
     assert_eq!(stream.event().await.expect("no break"), None);
-    assert_eq!(here.ask("ping", "").await.status(), 404);
+    assert_eq!(here.call_method("ping", "").await.status(), 404);
     assert_eq!(here.stream().await.head.status, 404);
 }
 
 #[tokio::test]
 async fn clients_of_drained_replica_continue() {
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let server = NotifyingServer::start(false).await;
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = connect(&replicas, speaks).await;
+        let client = connect(&replicas, version).await;
         let filter = r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#;
         let here = client.at(replicas.second().address);
-        let mut stream = if speaks.is_modern() {
+        let mut stream = if version.is_modern() {
             here.listen("1", filter).await.0
         } else {
-            assert_eq!(here.ask("resources/subscribe", &subscribe("file:///a")).await.code(), 0);
+            assert_eq!(
+                here.call_method("resources/subscribe", &subscribe("file:///a"))
+                    .await
+                    .code(),
+                0
+            );
             here.stream().await
         };
         eventually("told", || server.resource_updated("file:///a") > 0).await;
@@ -226,7 +242,7 @@ async fn clients_of_drained_replica_continue() {
         replicas.kill_second();
         while let Ok(Some(_)) = stream.event().await {}
         let there = replicas.route(&client);
-        let mut stream = if speaks.is_modern() {
+        let mut stream = if version.is_modern() {
             there.listen("2", filter).await.0
         } else {
             there.stream().await
@@ -240,7 +256,7 @@ async fn clients_of_drained_replica_continue() {
 async fn every_replica_sends_notifications() {
     let server = NotifyingServer::start(true).await;
     let replicas = Replicas::with_server(server.url()).await;
-    let client = connect(&replicas, Speaks::Modern).await;
+    let client = connect(&replicas, ClientVersion::V2026_07_28).await;
     let mut streams = Vec::new();
     for id in ["1", "2", "3", "4"] {
         streams.push(replicas.route(&client).listen(id, r#""toolsListChanged":true"#).await.0);

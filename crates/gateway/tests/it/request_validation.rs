@@ -6,9 +6,9 @@ use portolan_wire::era::ProtocolVersion;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Post, Speaks},
+    client::{ClientVersion, HttpRequest},
     gateway::TestGateway,
-    raw::{Answer, Connection},
+    raw::{Connection, HttpResponse},
     upstreams::{Eras, HttpFixture, http},
 };
 
@@ -20,7 +20,7 @@ async fn world() -> (HttpFixture, TestGateway) {
 
 /// A refusal: its status, its code, and the id of the request where that could be read.
 #[track_caller]
-fn refused(answer: &Answer, status: u16, code: i64, id: Value, what: &str) {
+fn refused(answer: &HttpResponse, status: u16, code: i64, id: Value, what: &str) {
     assert_eq!((answer.status(), answer.code()), (status, code), "{what}: {answer:?}");
     assert_eq!(answer.head.get("content-type"), Some("application/json"), "{what}");
     assert_eq!(answer.json().get("id").unwrap_or(&Value::Null), &id, "{what}");
@@ -100,10 +100,10 @@ async fn invalid_body_is_refused() {
         (long_id.as_bytes(), -32600, Value::Null),
         (long_method.as_bytes(), -32600, json!(5)),
     ];
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         for (body, code, id) in &cases {
-            let answer = client.send(&client.bare(*body)).await;
+            let answer = client.send(&client.post(*body)).await;
             let what = String::from_utf8_lossy(&body[..body.len().min(80)]);
             refused(&answer, 400, *code, id.clone(), &what);
         }
@@ -113,7 +113,7 @@ async fn invalid_body_is_refused() {
 #[tokio::test]
 async fn duplicate_members_are_refused() {
     let (upstream, gateway) = world().await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let twice = client.call("1", "up__echo", "{}");
     let text = String::from_utf8(twice.body.clone()).expect("UTF-8");
     for (from, to) in [
@@ -124,7 +124,7 @@ async fn duplicate_members_are_refused() {
             r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2025-11-25","#,
         ),
     ] {
-        let post = Post {
+        let post = HttpRequest {
             body: text.replace(from, to).into_bytes(),
             ..twice.clone()
         };
@@ -136,7 +136,7 @@ async fn duplicate_members_are_refused() {
 #[tokio::test]
 async fn media_types_verbs_and_paths() {
     let (_upstream, gateway) = world().await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let ping = || client.request("1", "ping", "", "");
     let good = [
         ping().with("content-type", "application/json; charset=utf-8"),
@@ -208,7 +208,7 @@ async fn oversized_body_refused_early() {
         .config(|config| config.limits.request_bytes = 10_000)
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let fits = |length: usize| {
         let empty = client.call("1", "up__echo", r#"{"text":""}"#).body.len();
         client.call(
@@ -222,14 +222,14 @@ async fn oversized_body_refused_early() {
     assert_eq!(client.send(&just).await.status(), 200);
     let mut connection = Connection::open(gateway.address).await;
     connection.send(just.chunked(7)).await;
-    assert_eq!(connection.answer().await.expect("an answer").status(), 200);
+    assert_eq!(connection.response().await.expect("an answer").status(), 200);
     // By its length alone.
     let mut connection = Connection::open(gateway.address).await;
     let mut head = just.head();
     head.extend_from_slice(b"content-length: 10001\r\n\r\n");
     connection.send(head).await;
     refused(
-        &connection.answer().await.expect("an answer"),
+        &connection.response().await.expect("an answer"),
         413,
         -32600,
         Value::Null,
@@ -241,7 +241,7 @@ async fn oversized_body_refused_early() {
     bytes.truncate(bytes.len() - 5);
     connection.send(bytes).await;
     refused(
-        &connection.answer().await.expect("an answer"),
+        &connection.response().await.expect("an answer"),
         413,
         -32600,
         Value::Null,
@@ -257,13 +257,13 @@ async fn slow_body_times_out() {
         .config(|config| config.timeouts.body = Duration::from_millis(50))
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let post = client.call("1", "up__echo", r#"{"text":"x"}"#);
     let mut connection = Connection::open(gateway.address).await;
     let bytes = post.bytes();
     connection.send(&bytes[..bytes.len() - 1]).await;
     refused(
-        &connection.answer().await.expect("an answer"),
+        &connection.response().await.expect("an answer"),
         408,
         -32600,
         Value::Null,
@@ -274,14 +274,14 @@ async fn slow_body_times_out() {
 #[tokio::test]
 async fn truncated_body_is_ignored() {
     let (upstream, gateway) = world().await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let post = client.call("1", "up__count", r#"{"key":"k"}"#);
     for bytes in [post.bytes(), post.chunked(11)] {
         for cut in [1, 6, 20] {
             let mut connection = Connection::open(gateway.address).await;
             connection.send(&bytes[..bytes.len() - cut]).await;
             connection.finish().await;
-            if let Ok(answer) = connection.answer().await {
+            if let Ok(answer) = connection.response().await {
                 assert_eq!(answer.status(), 400, "{answer:?}");
             }
         }
@@ -297,7 +297,7 @@ async fn header_body_mismatch_is_refused() {
         let schema = json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
         behaviour.extra_tools = vec![json!({"name": "regional", "inputSchema": schema})];
     });
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let call = || client.call("7", "up__echo", r#"{"text":"x"}"#);
     let regional = |region: &str| client.call("7", "up__regional", region);
     let bad = [
@@ -355,7 +355,7 @@ async fn header_body_mismatch_is_refused() {
 async fn unsupported_version_is_refused() {
     let (_upstream, gateway) = world().await;
     let served = json!(["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"]);
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     for version in ["2099-01-01", "v999"] {
         let mut post = client.call("7", "up__echo", "{}").with("mcp-protocol-version", version);
         post.body = String::from_utf8(post.body)
@@ -369,7 +369,7 @@ async fn unsupported_version_is_refused() {
             json!({"supported": served, "requested": version})
         );
     }
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let answer = client
         .send(
             &client
@@ -383,7 +383,7 @@ async fn unsupported_version_is_refused() {
 #[tokio::test]
 async fn initialize_negotiates_version() {
     let (upstream, gateway) = world().await;
-    let stranger = gateway.client(Speaks::November);
+    let stranger = gateway.client(ClientVersion::V2025_11_25);
     for (asked, agreed) in [
         ("2025-03-26", "2025-03-26"),
         ("2025-06-18", "2025-06-18"),
@@ -401,7 +401,7 @@ async fn initialize_negotiates_version() {
         .config(|config| config.versions = vec![ProtocolVersion::V2026_07_28])
         .start()
         .await;
-    let answer = modern.client(Speaks::November).initialize("2025-11-25").await;
+    let answer = modern.client(ClientVersion::V2025_11_25).initialize("2025-11-25").await;
     refused(&answer, 400, -32022, json!(0), "a modern-only gateway");
     assert_eq!(answer.json()["error"]["data"]["supported"], json!(["2026-07-28"]));
     let legacy = TestGateway::builder()
@@ -409,11 +409,11 @@ async fn initialize_negotiates_version() {
         .config(|config| config.versions = vec![ProtocolVersion::V2025_06_18])
         .start()
         .await;
-    let answer = legacy.client(Speaks::November).initialize("2025-11-25").await;
+    let answer = legacy.client(ClientVersion::V2025_11_25).initialize("2025-11-25").await;
     assert_eq!(answer.json()["result"]["protocolVersion"], "2025-06-18");
-    let client = legacy.client(Speaks::Modern);
+    let client = legacy.client(ClientVersion::V2026_07_28);
     refused(
-        &client.ask("tools/list", "").await,
+        &client.call_method("tools/list", "").await,
         400,
         -32022,
         json!(1),
@@ -424,7 +424,7 @@ async fn initialize_negotiates_version() {
 #[tokio::test]
 async fn modern_request_needs_meta() {
     let (_upstream, gateway) = world().await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
     for params in [
         "{}".to_owned(),
@@ -434,7 +434,7 @@ async fn modern_request_needs_meta() {
         format!(r#"{{"_meta":{{{version},"io.modelcontextprotocol/clientCapabilities":[]}}}}"#),
     ] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":"m","method":"tools/list","params":{params}}}"#);
-        let post = client.bare(body).with("mcp-method", "tools/list");
+        let post = client.post(body).with("mcp-method", "tools/list");
         refused(&client.send(&post).await, 400, -32602, json!("m"), &params);
     }
     for method in [
@@ -444,11 +444,11 @@ async fn modern_request_needs_meta() {
         "resources/subscribe",
         "resources/unsubscribe",
     ] {
-        let answer = client.ask(method, "").await;
+        let answer = client.call_method(method, "").await;
         assert_eq!((answer.status(), answer.code()), (404, -32601), "{method}");
     }
     let answer = client
-        .send(&client.bare(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#))
+        .send(&client.post(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#))
         .await;
     assert_eq!((answer.status(), answer.code()), (400, -32600), "a response");
     let answer = client.notify("notifications/cancelled", json!({"requestId": 1})).await;
@@ -458,8 +458,8 @@ async fn modern_request_needs_meta() {
 #[tokio::test]
 async fn invalid_params_are_refused() {
     let (upstream, gateway) = world().await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         for params in [r#""arguments":{}"#, r#""name":5"#, r#""name":null"#] {
             let post = client.request("1", "tools/call", params, "");
             let answer = client.send(&post).await;
@@ -472,7 +472,7 @@ async fn invalid_params_are_refused() {
             );
         }
         for cursor in [r#""nonsense""#, r#""""#, "5", "null"] {
-            let answer = client.ask("tools/list", &format!(r#""cursor":{cursor}"#)).await;
+            let answer = client.call_method("tools/list", &format!(r#""cursor":{cursor}"#)).await;
             assert_eq!((answer.status(), answer.code()), (200, -32602), "{cursor}");
         }
     }
@@ -502,10 +502,10 @@ async fn batches_only_in_2025_03_26() {
         r#"{"jsonrpc":"2.0","id":9,"method":"initialize","params":{"protocolVersion":"2025-03-26"}}"#.into(),
     ];
     let text = format!("[{}]", batch.join(","));
-    for speaks in Speaks::ALL {
-        let client = gateway.connect(speaks).await;
-        let answer = client.send(&client.bare(text.clone())).await;
-        if speaks != Speaks::March {
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
+        let answer = client.send(&client.post(text.clone())).await;
+        if version != ClientVersion::V2025_03_26 {
             refused(&answer, 400, -32600, Value::Null, "a batch");
             continue;
         }
@@ -542,12 +542,12 @@ async fn batches_only_in_2025_03_26() {
         let quiet = client
             .send(
                 &client
-                    .bare(r#"[{"jsonrpc":"2.0","method":"notifications/odd"},{"jsonrpc":"2.0","id":1,"result":{}}]"#),
+                    .post(r#"[{"jsonrpc":"2.0","method":"notifications/odd"},{"jsonrpc":"2.0","id":1,"result":{}}]"#),
             )
             .await;
         assert_eq!((quiet.status(), quiet.body.len()), (202, 0));
         refused(
-            &client.send(&client.bare("[]")).await,
+            &client.send(&client.post("[]")).await,
             400,
             -32600,
             Value::Null,
@@ -556,18 +556,18 @@ async fn batches_only_in_2025_03_26() {
         let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
         let long = format!("[{}]", vec![ping; 51].join(","));
         refused(
-            &client.send(&client.bare(long)).await,
+            &client.send(&client.post(long)).await,
             400,
             -32600,
             Value::Null,
             "a long batch",
         );
         let broken = format!("[{ping},{{}}]");
-        assert_eq!(client.send(&client.bare(broken)).await.status(), 400);
+        assert_eq!(client.send(&client.post(broken)).await.status(), 400);
     }
-    let stranger = gateway.client(Speaks::March);
+    let stranger = gateway.client(ClientVersion::V2025_03_26);
     refused(
-        &stranger.send(&stranger.bare(text)).await,
+        &stranger.send(&stranger.post(text)).await,
         400,
         -32600,
         Value::Null,

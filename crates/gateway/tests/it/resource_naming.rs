@@ -8,19 +8,19 @@ use portolan_gateway::{Builder, Upstream};
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     gateway::TestGateway,
     servers::resources::resource_server,
     upstreams::{Eras, everything},
 };
 
-const PAIRINGS: [(Speaks, Eras); 6] = [
-    (Speaks::March, Eras::Legacy),
-    (Speaks::November, Eras::Legacy),
-    (Speaks::November, Eras::Modern),
-    (Speaks::June, Eras::Modern),
-    (Speaks::Modern, Eras::Legacy),
-    (Speaks::Modern, Eras::Modern),
+const PAIRINGS: [(ClientVersion, Eras); 6] = [
+    (ClientVersion::V2025_03_26, Eras::Legacy),
+    (ClientVersion::V2025_11_25, Eras::Legacy),
+    (ClientVersion::V2025_11_25, Eras::Modern),
+    (ClientVersion::V2025_06_18, Eras::Modern),
+    (ClientVersion::V2026_07_28, Eras::Legacy),
+    (ClientVersion::V2026_07_28, Eras::Modern),
 ];
 
 /// In front of two servers, with URIs that name them.
@@ -43,17 +43,17 @@ fn members(list: &Value, of: &str, member: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn equal_servers_stay_distinct() {
-    for (speaks, eras) in PAIRINGS {
+    for (version, eras) in PAIRINGS {
         let (first, second) = (everything(eras).await, everything(eras).await);
         let gateway = named(&first.url(), &second.url(), |builder| builder).await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let listed = members(&client.result_of("resources/list", json!({})).await, "resources", "uri");
         let own = ["test://static-binary", "test://static-text", "test://watched-resource"];
         let expected: Vec<_> = ["a", "b"]
             .iter()
             .flat_map(|server| own.map(|uri| format!("mcp+{server}+{uri}")))
             .collect();
-        assert_eq!(listed, expected, "{speaks:?} {eras:?}");
+        assert_eq!(listed, expected, "{version:?} {eras:?}");
         let templates = client.result_of("resources/templates/list", json!({})).await;
         let templates = members(&templates, "resourceTemplates", "uriTemplate");
         let data = |server| format!("mcp+{server}+test://template/{{id}}/data");
@@ -62,8 +62,8 @@ async fn equal_servers_stay_distinct() {
         for uri in listed.iter().cloned().chain(expanded) {
             let read = client.result_of("resources/read", json!({"uri": uri})).await;
             assert_eq!(read["contents"][0]["uri"], uri);
-            assert_eq!(read.get("resultType").is_some(), speaks.is_modern());
-            assert_eq!(read.get("ttlMs").is_some(), speaks.is_modern());
+            assert_eq!(read.get("resultType").is_some(), version.is_modern());
+            assert_eq!(read.get("ttlMs").is_some(), version.is_modern());
         }
         for server in ["a", "b"] {
             let embedded = client
@@ -91,14 +91,14 @@ async fn equal_servers_stay_distinct() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn same_uri_is_two_resources() {
-    for (speaks, eras) in PAIRINGS {
+    for (version, eras) in PAIRINGS {
         let modern = eras == Eras::Modern;
         let (first, second) = (
             resource_server(modern, "a", "{}").await,
             resource_server(modern, "b", "{}").await,
         );
         let gateway = named(&first.url(), &second.url(), |builder| builder).await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         for (server, uri) in [
             ("a", "mcp+a+note://1"),
             ("b", "mcp+b+note://1"),
@@ -110,7 +110,7 @@ async fn same_uri_is_two_resources() {
         ] {
             let read = client.result_of("resources/read", json!({"uri": uri})).await;
             let content = json!([{"uri": uri, "text": format!("of {server}")}]);
-            assert_eq!(read["contents"], content, "{speaks:?} {eras:?}");
+            assert_eq!(read["contents"], content, "{version:?} {eras:?}");
         }
         assert_eq!(second.count_of("resources/read"), 3, "nobody else was asked");
         let reference = json!({"type": "ref/resource", "uri": "mcp+b+note://{id}{?deep}"});
@@ -123,28 +123,31 @@ async fn same_uri_is_two_resources() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_uris_are_rewritten() {
     // The oldest version has no icons, which are taken out for it.
-    for (speaks, eras) in PAIRINGS.into_iter().filter(|(speaks, _)| *speaks != Speaks::March) {
+    for (version, eras) in PAIRINGS
+        .into_iter()
+        .filter(|(version, _)| *version != ClientVersion::V2025_03_26)
+    {
         let modern = eras == Eras::Modern;
         let (first, second) = (
             resource_server(modern, "a", "{}").await,
             resource_server(modern, "b", "{}").await,
         );
         let gateway = named(&first.url(), &second.url(), |builder| builder).await;
-        let client = gateway.connect(speaks).await;
-        let tools = client.ask("tools/list", "").await;
+        let client = gateway.connect(version).await;
+        let tools = client.call_method("tools/list", "").await;
         let meta = r#""_meta":{"ui" : {"resourceUri":"ui:\/\/b/app\/main","n":1.0},"ui/resourceUri":"ui://b/app/main","openai/outputTemplate":"ui://b/app/old","x":{"resourceUri":"ui://app/main"}}"#;
         assert!(tools.text().contains(meta), "{}", tools.text());
         let app = tools.json()["result"]["tools"][1]["_meta"]["ui"]["resourceUri"].clone();
         let read = client.result_of("resources/read", json!({"uri": app})).await;
         assert_eq!(read["contents"][0]["text"], "of b");
-        let resources = client.ask("resources/list", "").await;
+        let resources = client.call_method("resources/list", "").await;
         for server in ["a", "b"] {
             let one = format!(
                 r#"{{"uri":"mcp+{server}+note://1","name":"one" , "size":1.50e1,"icons":[{{"src":"note://icon"}}]}}"#
             );
             assert!(resources.text().contains(&one), "{}", resources.text());
         }
-        let templates = client.ask("resources/templates/list", "").await;
+        let templates = client.call_method("resources/templates/list", "").await;
         let any = r#"{"name":"any","uriTemplate":"mcp+b+note://{id}{?deep}"}"#;
         assert!(templates.text().contains(any), "{}", templates.text());
     }
@@ -154,7 +157,7 @@ async fn only_uris_are_rewritten() {
 async fn refusal(client: &Client, uri: &str) -> Value {
     let answer = client.response_to("resources/read", json!({"uri": uri})).await;
     assert_eq!(answer["error"]["data"]["uri"], uri, "{answer}");
-    let code = if client.speaks.is_modern() { -32602 } else { -32002 };
+    let code = if client.version.is_modern() { -32602 } else { -32002 };
     assert_eq!(answer["error"]["code"], code, "{answer}");
     let mut error = answer["error"].clone();
     error["data"]["uri"] = Value::Null;
@@ -163,7 +166,7 @@ async fn refusal(client: &Client, uri: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_uri_is_echoed() {
-    for (speaks, eras) in PAIRINGS {
+    for (version, eras) in PAIRINGS {
         let modern = eras == Eras::Modern;
         let (first, second) = (
             resource_server(modern, "a", "{}").await,
@@ -181,7 +184,7 @@ async fn unknown_uri_is_echoed() {
             ))
         })
         .await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let denied = refusal(&client, "mcp+a+note://1").await;
         for nobodys in [
             "mcp+c+note://1",
@@ -226,10 +229,10 @@ async fn extension_methods_are_blocked() {
             .settings(|builder| builder.naming(Naming::Plain).uris(uris))
             .start()
             .await;
-        let client = gateway.connect(Speaks::Modern).await;
+        let client = gateway.connect(ClientVersion::V2026_07_28).await;
         client.tools().await;
         let before = server.count_of("skills/list");
-        assert_eq!(client.ask("skills/list", "").await.code(), -32601);
+        assert_eq!(client.call_method("skills/list", "").await.code(), -32601);
         assert_eq!(server.count_of("skills/list") > before, reached);
     }
 }
@@ -247,8 +250,8 @@ async fn gateways_can_be_nested() {
         .settings(|builder| builder.uris(ResourceNaming::Prefix))
         .start()
         .await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = outer.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = outer.connect(version).await;
         let listed = members(&client.result_of("resources/list", json!({})).await, "resources", "uri");
         let expected = [
             "mcp+in+mcp+a+note://1",

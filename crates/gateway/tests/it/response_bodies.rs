@@ -5,9 +5,9 @@ use portolan_fixtures::http::{MemberOrder, Reply, ResultType};
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     gateway::TestGateway,
-    raw::Broken,
+    raw::ConnectionBroken,
     upstreams::{Eras, Server, http, stdio},
 };
 
@@ -19,8 +19,8 @@ async fn assert_large_responses_pass(server: &Server, replies: &[Reply]) {
         if let Server::Http(fixture) = server {
             fixture.behave(|behaviour| behaviour.reply = *reply);
         }
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let post = client.call("7", "up__big", &format!(r#"{{"bytes":{LARGE}}}"#));
             let messages = client.begin(&post).await.messages().await.expect("a whole answer");
             assert_eq!(messages.len(), 1);
@@ -32,8 +32,12 @@ async fn assert_large_responses_pass(server: &Server, replies: &[Reply]) {
             let rest: Value = serde_json::from_str(&rest).expect("JSON around it");
             assert_eq!(rest["id"], 7);
             assert_eq!(rest["result"]["content"], json!([{"type": "text", "text": ""}]));
-            if matches!(server, Server::Http(_)) || speaks.is_modern() {
-                assert_eq!(rest["result"].get("resultType").is_some(), speaks.is_modern(), "{rest}");
+            if matches!(server, Server::Http(_)) || version.is_modern() {
+                assert_eq!(
+                    rest["result"].get("resultType").is_some(),
+                    version.is_modern(),
+                    "{rest}"
+                );
             }
         }
     }
@@ -59,8 +63,8 @@ async fn every_response_shape_is_equivalent() {
         let upstream = http(eras).await;
         let gateway = TestGateway::with_server(upstream.url()).await;
         let clients = [
-            gateway.connect(Speaks::March).await,
-            gateway.connect(Speaks::Modern).await,
+            gateway.connect(ClientVersion::V2025_03_26).await,
+            gateway.connect(ClientVersion::V2026_07_28).await,
         ];
         for reply in [Reply::Json, Reply::Sse] {
             for order in [MemberOrder::IdFirst, MemberOrder::ResultFirst] {
@@ -81,7 +85,7 @@ async fn every_response_shape_is_equivalent() {
                                     .as_str()
                                     .unwrap_or_else(|| panic!("{what}: {answer}"));
                                 assert_eq!(text.len(), bytes, "{what}");
-                                let expected = client.speaks.is_modern().then(|| json!("complete"));
+                                let expected = client.version.is_modern().then(|| json!("complete"));
                                 assert_eq!(answer["result"].get("resultType"), expected.as_ref(), "{what}");
                             }
                         }
@@ -108,12 +112,12 @@ async fn oversized_response_fails() {
             (Reply::Sse, Some(4096)),
         ] {
             upstream.behave(|behaviour| (behaviour.reply, behaviour.pieces) = (reply, pieces));
-            for speaks in Speaks::ONE_OF_EACH {
-                let client = gateway.connect(speaks).await;
+            for version in ClientVersion::EACH_ERA {
+                let client = gateway.connect(version).await;
                 let post = client.call("1", "up__big", r#"{"bytes":2000000}"#);
                 match client.begin(&post).await.messages().await {
                     // What was told in advance is refused before anything is passed on.
-                    Err(Broken) => assert!(reply == Reply::Sse || pieces.is_some()),
+                    Err(ConnectionBroken) => assert!(reply == Reply::Sse || pieces.is_some()),
                     Ok(messages) => {
                         let answer: Value = serde_json::from_str(&messages[0]).expect("JSON");
                         assert_eq!(answer["result"]["isError"], true, "{eras:?} {reply:?}");
@@ -134,8 +138,8 @@ async fn large_request_passes_whole() {
         stdio(&[], ProtocolEra::Auto),
     ] {
         let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let text = "y".repeat(3 << 20);
             assert!(client.text("up__echo", json!({"text": text})).await == text);
         }

@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     gateway::TestGateway,
     upstreams::{Eras, http},
 };
@@ -25,18 +25,16 @@ async fn axum_router_serves_gateway() {
             .with_graceful_shutdown(async { drop(ended.await) })
             .into_future(),
     );
-    for speaks in Speaks::ALL {
-        let client = Client::connect(address, speaks).await;
+    for version in ClientVersion::ALL {
+        let client = Client::connect(address, version).await;
         assert_eq!(client.text("up__echo", json!({"text": "routed"})).await, "routed");
     }
-    let client = Client::stranger(address, Speaks::Modern);
-    let health = client.send(&client.bare("").verb("GET").path("/health")).await;
+    let client = Client::new(address, ClientVersion::V2026_07_28);
+    let health = client.send(&client.post("").verb("GET").path("/health")).await;
     assert_eq!(health.text(), "well");
-    assert_eq!(client.send(&client.bare("{}").path("/elsewhere")).await.status(), 404);
+    assert_eq!(client.send(&client.post("{}").path("/elsewhere")).await.status(), 404);
     // The end is orderly: what is under way is answered first.
-    let call = client
-        .begin_unanswered(&client.call("1", "up__sleep", r#"{"ms":50}"#))
-        .await;
+    let call = client.send_only(&client.call("1", "up__sleep", r#"{"ms":50}"#)).await;
     crate::support::eventually("under way", || upstream.requests_of("tools/call").len() == 5).await;
     end.send(()).expect("it listens");
     let messages = call.incoming().await.messages().await.expect("a whole answer");
@@ -53,10 +51,8 @@ async fn serve_shuts_down_gracefully() {
     let address = listener.local_addr().expect("an address");
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(portolan_gateway::serve(listener, gateway, async { drop(ended.await) }));
-    let client = Client::stranger(address, Speaks::Modern);
-    let call = client
-        .begin_unanswered(&client.call("1", "up__sleep", r#"{"ms":50}"#))
-        .await;
+    let client = Client::new(address, ClientVersion::V2026_07_28);
+    let call = client.send_only(&client.call("1", "up__sleep", r#"{"ms":50}"#)).await;
     crate::support::eventually("under way", || upstream.requests_of("tools/call").len() == 1).await;
     end.send(()).expect("it listens");
     let messages = call.incoming().await.messages().await.expect("a whole answer");

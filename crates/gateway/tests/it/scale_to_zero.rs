@@ -17,7 +17,7 @@ use portolan_core::{
 use serde_json::json;
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     gateway::{TestGateway, install},
     upstreams::{Eras, HttpFixture, http},
 };
@@ -103,7 +103,7 @@ async fn asleep(takes: Option<Duration>, becomes: Status, budget: Duration) -> W
         .await;
     let routes = vec![Route::new(server, vec![install.clone()], true)];
     gateway.publish_routes("default", routes).await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert!(!client.tools().await.is_empty());
     runtime.sleep(&install.name).await.expect("asleep");
     World {
@@ -117,7 +117,7 @@ async fn asleep(takes: Option<Duration>, becomes: Status, budget: Duration) -> W
 #[tokio::test]
 async fn call_wakes_server_and_waits() {
     let world = asleep(Some(Duration::from_millis(200)), Status::Ready, Duration::from_secs(10)).await;
-    let client = world.gateway.connect(Speaks::Modern).await;
+    let client = world.gateway.connect(ClientVersion::V2026_07_28).await;
     let calls = (0..16).map(|n| {
         let client = &client;
         async move { (n, client.text("up__echo", json!({"text": format!("hello {n}")})).await) }
@@ -131,7 +131,7 @@ async fn call_wakes_server_and_waits() {
 #[tokio::test]
 async fn slow_wake_is_retryable() {
     let world = asleep(None, Status::Ready, Duration::from_millis(300)).await;
-    let client = world.gateway.connect(Speaks::November).await;
+    let client = world.gateway.connect(ClientVersion::V2025_11_25).await;
     let since = Instant::now();
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
     assert!(since.elapsed() >= Duration::from_millis(300));
@@ -151,7 +151,7 @@ async fn failed_wake_reports_cause() {
         Duration::from_secs(60),
     )
     .await;
-    let client = world.gateway.connect(Speaks::Modern).await;
+    let client = world.gateway.connect(ClientVersion::V2026_07_28).await;
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
     let failure = &answer["result"]["_meta"]["dev.portolan/failure"];
     assert_eq!(*failure, json!({"cause": "image", "retryable": false}), "{answer:?}");
@@ -160,7 +160,7 @@ async fn failed_wake_reports_cause() {
 #[tokio::test]
 async fn listing_does_not_wake() {
     let world = asleep(None, Status::Ready, Duration::from_secs(60)).await;
-    let client = world.gateway.connect(Speaks::Modern).await;
+    let client = world.gateway.connect(ClientVersion::V2026_07_28).await;
     assert!(!client.tools().await.is_empty());
     assert_eq!(world.runtime.woken.load(Ordering::SeqCst), 0);
 }

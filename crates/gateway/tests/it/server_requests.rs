@@ -11,7 +11,7 @@ use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     dialogue::{call, call_request, complete, respond, responses_to, result_text, resume_call},
     eventually,
     gateway::TestGateway,
@@ -28,17 +28,21 @@ async fn requests_work_in_all_pairings() {
         RequestingServer::resumable().await,
     ] {
         let gateway = TestGateway::requesting(server.url()).start().await;
-        for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
-            let client = gateway.connect_with(speaks, ALL).await;
+        for version in [
+            ClientVersion::V2025_06_18,
+            ClientVersion::V2025_11_25,
+            ClientVersion::V2026_07_28,
+        ] {
+            let client = gateway.connect_with(version, ALL).await;
             for (requests, rounds) in [(1, 1), (3, 1), (1, 3), (2, 2)] {
                 let arguments = json!({"tag": "t", "requests": requests, "rounds": rounds});
                 let message = complete(&client, &client, arguments).await;
                 let said = vec!["t"; requests * rounds].join(",");
-                assert_eq!(result_text(&message), format!("t:{said}"), "{speaks:?}");
+                assert_eq!(result_text(&message), format!("t:{said}"), "{version:?}");
             }
             for (method, said) in [("sampling/createMessage", "sampled"), ("roots/list", "rooted")] {
                 let message = complete(&client, &client, json!({"tag": "t", "method": method})).await;
-                assert_eq!(result_text(&message), format!("t:{said}"), "{speaks:?}");
+                assert_eq!(result_text(&message), format!("t:{said}"), "{version:?}");
             }
         }
         assert_eq!(gateway.question_count(), 0);
@@ -57,13 +61,13 @@ async fn only_allowed_capabilities_are_declared() {
             .server_requests(asks)
             .start()
             .await;
-        for speaks in [Speaks::November, Speaks::Modern] {
+        for version in [ClientVersion::V2025_11_25, ClientVersion::V2026_07_28] {
             let client = gateway
-                .connect_with(speaks, r#"{"elicitation":{},"roots":{},"sampling":{}}"#)
+                .connect_with(version, r#"{"elicitation":{},"roots":{},"sampling":{}}"#)
                 .await;
             complete(&client, &client, json!({"tag": "t"})).await;
             let told = server.declared_capabilities();
-            assert_eq!(told, json!({"elicitation": {}, "sampling": {}}), "{speaks:?}");
+            assert_eq!(told, json!({"elicitation": {}, "sampling": {}}), "{version:?}");
         }
     }
 }
@@ -72,8 +76,8 @@ async fn only_allowed_capabilities_are_declared() {
 async fn incapable_client_gets_no_request() {
     let server = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    for speaks in Speaks::ALL {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
         let message = client.tool("up__ask", json!({"tag": "t"})).await;
         assert!(result_text(&message).contains("-32601"), "{message}");
     }
@@ -83,12 +87,12 @@ async fn incapable_client_gets_no_request() {
 async fn unsolicited_response_is_refused() {
     let server = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(Speaks::November, ALL).await;
-    let other = gateway.connect_with(Speaks::November, ALL).await;
-    let bob = gateway.client(Speaks::November).token("bob-token");
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let other = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let bob = gateway.client(ClientVersion::V2025_11_25).token("bob-token");
     let mut bob = bob;
-    bob.abilities = ALL.into();
-    bob.shake_hands().await;
+    bob.capabilities = ALL.into();
+    bob.handshake().await;
     let mut incoming = client
         .begin(&client.call("1", "up__ask", &json!({"tag": "t"}).to_string()))
         .await;
@@ -115,20 +119,20 @@ async fn unsolicited_response_is_refused() {
 async fn client_error_cancels_only_request() {
     let server = RequestingServer::modern().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(Speaks::November, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
     let mut incoming = client
         .begin(&client.call("1", "up__ask", &json!({"tag": "t"}).to_string()))
         .await;
     let request = incoming.json().await;
     let body = json!({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -1, "message": "no"}});
-    assert_eq!(client.send(&client.bare(body.to_string())).await.status(), 202);
+    assert_eq!(client.send(&client.post(body.to_string())).await.status(), 202);
     assert_eq!(result_text(&incoming.json().await), "t:cancel");
     let mut incoming = client
         .begin(&client.call("2", "up__ask", &json!({"tag": "t", "method": "roots/list"}).to_string()))
         .await;
     let request = incoming.json().await;
     let body = json!({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -1, "message": "no"}});
-    client.send(&client.bare(body.to_string())).await;
+    client.send(&client.post(body.to_string())).await;
     assert_eq!(incoming.json().await["result"]["isError"], true);
     eventually("nothing waits", || gateway.question_count() == 0).await;
 }
@@ -143,7 +147,7 @@ async fn waiting_ends_by_cancel_or_timeout() {
         })
         .start()
         .await;
-    let client = gateway.connect_with(Speaks::November, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
     let mut incoming = client
         .begin(&client.call("1", "up__ask", &json!({"tag": "t"}).to_string()))
         .await;
@@ -170,12 +174,12 @@ async fn rounds_are_bounded() {
             .config(|config| config.limits.rounds = 3)
             .start()
             .await;
-        for speaks in [Speaks::November, Speaks::Modern] {
+        for version in [ClientVersion::V2025_11_25, ClientVersion::V2026_07_28] {
             // A legacy server may ask as often as it likes within a call, and what modern peers agree on is theirs.
-            if speaks.is_modern() == server.is_modern() {
+            if version.is_modern() == server.is_modern() {
                 continue;
             }
-            let client = gateway.connect_with(speaks, ALL).await;
+            let client = gateway.connect_with(version, ALL).await;
             let message = complete(&client, &client, json!({"tag": "t", "rounds": 9})).await;
             assert_eq!(message["result"]["isError"], true, "{message}");
         }
@@ -187,9 +191,9 @@ async fn rounds_are_bounded() {
 async fn request_state_is_bound_to_call() {
     for server in [RequestingServer::modern().await, RequestingServer::legacy().await] {
         let gateway = TestGateway::requesting(server.url()).start().await;
-        let client = gateway.connect_with(Speaks::Modern, ALL).await;
-        let mut bob = gateway.client(Speaks::Modern).token("bob-token");
-        bob.abilities = ALL.into();
+        let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+        let mut bob = gateway.client(ClientVersion::V2026_07_28).token("bob-token");
+        bob.capabilities = ALL.into();
         let arguments = json!({"tag": "t", "other": {"b": 1, "a": [1, 2]}});
         let asked = call(&client, &arguments).await;
         let extra = responses_to(&asked);
@@ -218,7 +222,7 @@ async fn request_state_is_bound_to_call() {
 async fn missing_response_is_requested_again() {
     let server = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(Speaks::Modern, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
     let arguments = json!({"tag": "t", "requests": 2});
     let asked = call(&client, &arguments).await;
     let mut extra = responses_to(&asked);
@@ -244,7 +248,7 @@ async fn missing_response_is_requested_again() {
 async fn suspended_call_uses_new_progress_token() {
     let server = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(Speaks::Modern, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
     let arguments = json!({"tag": "t", "progress": true});
     let post = call_request(&client, &arguments, &json!({}), r#""progressToken":"first""#);
     let messages = client.begin(&post).await.messages().await.expect("whole");
@@ -278,7 +282,7 @@ async fn suspended_call_times_out() {
         })
         .start()
         .await;
-    let client = gateway.connect_with(Speaks::Modern, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
     let arguments = json!({"tag": "t"});
     let asked = call(&client, &arguments).await;
     call(&client, &arguments).await;
@@ -299,7 +303,7 @@ async fn zero_suspended_limit_disables_requests() {
         .config(|config| config.limits.suspended = 0)
         .start()
         .await;
-    let client = gateway.connect_with(Speaks::Modern, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
     let message = call(&client, &json!({"tag": "t"})).await;
     assert!(result_text(&message).contains("-32601"), "{message}");
     assert_eq!(server.declared_capabilities(), json!({}));
@@ -311,7 +315,7 @@ async fn url_elicitation_required() {
     let gateway = TestGateway::requesting(server.url()).start().await;
     let arguments = json!({"method": "visit-first"});
     let again = || server.forget_visit();
-    let modern_client = gateway.connect_with(Speaks::Modern, ALL).await;
+    let modern_client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
     let asked = call(&modern_client, &arguments).await;
     let (_, page) = asked["result"]["inputRequests"]
         .as_object()
@@ -326,12 +330,12 @@ async fn url_elicitation_required() {
         "visited"
     );
     again();
-    let november = gateway.connect_with(Speaks::November, ALL).await;
+    let november = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
     let post = november.call("1", "up__ask", &arguments.clone().to_string());
     assert_eq!(november.send(&post).await.code(), -32042);
-    for speaks in [Speaks::June, Speaks::Modern] {
+    for version in [ClientVersion::V2025_06_18, ClientVersion::V2026_07_28] {
         again();
-        let unable = gateway.connect_with(speaks, r#"{"elicitation":{}}"#).await;
+        let unable = gateway.connect_with(version, r#"{"elicitation":{}}"#).await;
         let message = unable.tool("up__ask", arguments.clone()).await;
         assert!(result_text(&message).contains("https://example.com/visit"), "{message}");
     }
@@ -349,12 +353,16 @@ async fn response_reaches_waiting_replica() {
             .server_requests(ServerRequestPolicy::ALL)
             .start_replicas()
             .await;
-        for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
-            let client = first.connect_with(speaks, ALL).await;
+        for version in [
+            ClientVersion::V2025_06_18,
+            ClientVersion::V2025_11_25,
+            ClientVersion::V2026_07_28,
+        ] {
+            let client = first.connect_with(version, ALL).await;
             let there = client.at(second.address);
             let arguments = json!({"tag": "t", "requests": 2, "rounds": 3});
             let message = complete(&client, &there, arguments).await;
-            assert_eq!(result_text(&message), "t:t,t,t,t,t,t", "{speaks:?}");
+            assert_eq!(result_text(&message), "t:t,t,t,t,t,t", "{version:?}");
         }
         assert_eq!(server.calls(), 3);
         assert_eq!(server.unexpected_responses(), 0);
@@ -370,7 +378,7 @@ async fn lost_replica_fails_suspended_call() {
         .server_requests(ServerRequestPolicy::ALL)
         .start_replicas()
         .await;
-    let client = first.connect_with(Speaks::Modern, ALL).await;
+    let client = first.connect_with(ClientVersion::V2026_07_28, ALL).await;
     let there = client.at(second.address);
     let arguments = json!({"tag": "t"});
     let asked = call(&client, &arguments).await;
@@ -388,7 +396,7 @@ async fn resumable_call_is_stateless() {
         .server_requests(ServerRequestPolicy::ALL)
         .start_replicas()
         .await;
-    let client = first.connect_with(Speaks::Modern, ALL).await;
+    let client = first.connect_with(ClientVersion::V2026_07_28, ALL).await;
     let there = client.at(second.address);
     let arguments = json!({"tag": "t", "requests": 2, "progress": true});
     let asked = call(&client, &arguments).await;
@@ -424,9 +432,9 @@ async fn closed_upstream_stream_is_resumed() {
     let server = RequestingServer::resumable().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
     // A client of 2025-11-25 is told to come back by itself.
-    for speaks in [Speaks::June, Speaks::Modern] {
+    for version in [ClientVersion::V2025_06_18, ClientVersion::V2026_07_28] {
         for requests in [0, 1] {
-            let client = gateway.connect_with(speaks, ALL).await;
+            let client = gateway.connect_with(version, ALL).await;
             let arguments = json!({"tag": "t", "polls": true, "progress": true, "requests": requests});
             let before = server.resumed();
             let message = complete(&client, &client, arguments).await;
@@ -436,7 +444,7 @@ async fn closed_upstream_stream_is_resumed() {
     }
     let plain = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(plain.url()).start().await;
-    let client = gateway.connect_with(Speaks::November, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
     let message = complete(&client, &client, json!({"tag": "t", "polls": true, "progress": true})).await;
     assert_eq!(
         message["result"]["_meta"]["dev.portolan/failure"]["cause"],

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     eventually,
     gateway::TestGateway,
     servers::notifying::NotifyingServer,
@@ -14,10 +14,10 @@ use crate::support::{
 
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn world(modern: bool, speaks: Speaks) -> (NotifyingServer, TestGateway, Client) {
+async fn world(modern: bool, version: ClientVersion) -> (NotifyingServer, TestGateway, Client) {
     let server = NotifyingServer::start(modern).await;
     let gateway = TestGateway::with_server(server.url()).await;
-    let client = gateway.connect(speaks).await;
+    let client = gateway.connect(version).await;
     (server, gateway, client)
 }
 
@@ -28,8 +28,12 @@ fn subscribe(uri: &str) -> String {
 #[tokio::test]
 async fn upstream_changes_are_delivered() {
     for modern in [false, true] {
-        for speaks in [Speaks::March, Speaks::June, Speaks::November] {
-            let (server, _site, client) = world(modern, speaks).await;
+        for version in [
+            ClientVersion::V2025_03_26,
+            ClientVersion::V2025_06_18,
+            ClientVersion::V2025_11_25,
+        ] {
+            let (server, _site, client) = world(modern, version).await;
             client.tools().await;
             let mut stream = client.stream().await;
             assert_eq!(stream.head.status, 200);
@@ -46,7 +50,10 @@ async fn upstream_changes_are_delivered() {
             );
             assert_eq!(client.tools().await, ["up__new"]);
             assert_eq!(
-                client.ask("resources/subscribe", &subscribe("file:///a")).await.json()["result"],
+                client
+                    .call_method("resources/subscribe", &subscribe("file:///a"))
+                    .await
+                    .json()["result"],
                 json!({})
             );
             assert_eq!(server.subscribed(), ["file:///a"]);
@@ -59,7 +66,7 @@ async fn upstream_changes_are_delivered() {
             assert_eq!(event["params"], json!({"uri": "file:///a"}));
             assert_eq!(
                 client
-                    .ask("resources/unsubscribe", &subscribe("file:///a"))
+                    .call_method("resources/unsubscribe", &subscribe("file:///a"))
                     .await
                     .status(),
                 200
@@ -74,25 +81,30 @@ async fn upstream_changes_are_delivered() {
 #[tokio::test]
 async fn unsupported_subscription_is_refused() {
     for modern in [false, true] {
-        let (server, _site, client) = world(modern, Speaks::November).await;
-        let answer = client.ask("resources/subscribe", &subscribe("file:///unknown")).await;
+        let (server, _site, client) = world(modern, ClientVersion::V2025_11_25).await;
+        let answer = client
+            .call_method("resources/subscribe", &subscribe("file:///unknown"))
+            .await;
         assert_eq!(answer.code(), -32002, "{answer:?}");
         assert_eq!(answer.json()["error"]["data"]["uri"], "file:///unknown");
         for odd in [String::new(), r#""uri":1"#.into(), subscribe(&"x".repeat(3000))] {
-            assert_eq!(client.ask("resources/subscribe", &odd).await.code(), -32602);
+            assert_eq!(client.call_method("resources/subscribe", &odd).await.code(), -32602);
         }
         assert_eq!(
             client
-                .ask("resources/unsubscribe", &subscribe("file:///never"))
+                .call_method("resources/unsubscribe", &subscribe("file:///never"))
                 .await
                 .json()["result"],
             json!({})
         );
         drop(server);
-        let (server, _site, client) = world(modern, Speaks::November).await;
+        let (server, _site, client) = world(modern, ClientVersion::V2025_11_25).await;
         server.refuse_streams();
         assert_eq!(
-            client.ask("resources/subscribe", &subscribe("file:///a")).await.code(),
+            client
+                .call_method("resources/subscribe", &subscribe("file:///a"))
+                .await
+                .code(),
             -32601
         );
     }
@@ -106,25 +118,34 @@ async fn subscriptions_are_bounded() {
         .config(|config| config.limits.subscriptions = 2)
         .start()
         .await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     for (uri, code) in [("a:1", 0), ("a:2", 0), ("a:1", 0), ("a:3", -32602)] {
         assert_eq!(
-            client.ask("resources/subscribe", &subscribe(uri)).await.code(),
+            client.call_method("resources/subscribe", &subscribe(uri)).await.code(),
             code,
             "{uri}"
         );
     }
-    client.ask("resources/unsubscribe", &subscribe("a:1")).await;
-    assert_eq!(client.ask("resources/subscribe", &subscribe("a:3")).await.code(), 0);
+    client.call_method("resources/unsubscribe", &subscribe("a:1")).await;
+    assert_eq!(
+        client
+            .call_method("resources/subscribe", &subscribe("a:3"))
+            .await
+            .code(),
+        0
+    );
 }
 
 #[tokio::test]
 async fn missed_notifications_are_queued() {
     for modern in [false, true] {
-        let (server, _site, client) = world(modern, Speaks::November).await;
+        let (server, _site, client) = world(modern, ClientVersion::V2025_11_25).await;
         client.tools().await;
         for uri in ["file:///a", "file:///b"] {
-            assert_eq!(client.ask("resources/subscribe", &subscribe(uri)).await.code(), 0);
+            assert_eq!(
+                client.call_method("resources/subscribe", &subscribe(uri)).await.code(),
+                0
+            );
         }
         server.wait_for_stream().await;
         for _ in 0..10 {
@@ -143,7 +164,7 @@ async fn missed_notifications_are_queued() {
 
 #[tokio::test]
 async fn newest_stream_gets_notifications() {
-    let (server, gateway, client) = world(true, Speaks::November).await;
+    let (server, gateway, client) = world(true, ClientVersion::V2025_11_25).await;
     let mut streams = Vec::new();
     for _ in 0..4 {
         streams.push(client.stream().await);
@@ -166,8 +187,8 @@ async fn newest_stream_gets_notifications() {
 
 #[tokio::test]
 async fn stream_is_bound_to_session() {
-    let (_teller, gateway, client) = world(true, Speaks::November).await;
-    let get = || client.bare("").with("accept", "text/event-stream").verb("GET");
+    let (_teller, gateway, client) = world(true, ClientVersion::V2025_11_25).await;
+    let get = || client.post("").with("accept", "text/event-stream").verb("GET");
     for (status, post) in [
         (405, get().without("mcp-session-id")),
         (405, get().with("mcp-protocol-version", "2026-07-28")),
@@ -192,12 +213,15 @@ async fn stream_is_bound_to_session() {
 
 #[tokio::test]
 async fn sessions_share_upstream_stream() {
-    let (server, gateway, first) = world(false, Speaks::November).await;
-    let second = gateway.connect(Speaks::June).await;
+    let (server, gateway, first) = world(false, ClientVersion::V2025_11_25).await;
+    let second = gateway.connect(ClientVersion::V2025_06_18).await;
     let (mut one, mut two) = (first.stream().await, second.stream().await);
     for client in [&first, &second] {
         assert_eq!(
-            client.ask("resources/subscribe", &subscribe("file:///a")).await.code(),
+            client
+                .call_method("resources/subscribe", &subscribe("file:///a"))
+                .await
+                .code(),
             0
         );
     }
@@ -206,7 +230,9 @@ async fn sessions_share_upstream_stream() {
     server.resource_updated("file:///a");
     assert_eq!(one.json().await["params"]["uri"], "file:///a");
     assert_eq!(two.json().await["params"]["uri"], "file:///a");
-    first.ask("resources/unsubscribe", &subscribe("file:///a")).await;
+    first
+        .call_method("resources/unsubscribe", &subscribe("file:///a"))
+        .await;
     tokio::time::sleep(SHORT).await;
     assert_eq!(
         server.params_of("resources/unsubscribe").len(),
@@ -227,7 +253,7 @@ async fn sessions_share_upstream_stream() {
 async fn later_published_server_is_followed() {
     let (first, second) = (NotifyingServer::start(true).await, NotifyingServer::start(false).await);
     let gateway = TestGateway::builder().server("one", first.url()).start().await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let mut stream = client.stream().await;
     gateway.publish("default", &[("two", &second.url())]).await;
     let mut methods = Vec::new();
@@ -244,8 +270,8 @@ async fn later_published_server_is_followed() {
 
 #[tokio::test]
 async fn session_private_notification_is_delivered() {
-    let (server, gateway, client) = world(false, Speaks::November).await;
-    let other = gateway.connect(Speaks::November).await;
+    let (server, gateway, client) = world(false, ClientVersion::V2025_11_25).await;
+    let other = gateway.connect(ClientVersion::V2025_11_25).await;
     let (mut stream, mut elsewhere) = (client.stream().await, other.stream().await);
     client.text("up__t", json!({})).await;
     let own = server.call_session();

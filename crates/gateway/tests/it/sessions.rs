@@ -6,7 +6,7 @@ use portolan_core::{Clock, SystemClock, memory::ManualClock};
 use serde_json::json;
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     eventually,
     gateway::TestGateway,
     raw::Connection,
@@ -21,7 +21,7 @@ async fn session_bound_to_caller_and_gateway() {
         .published_as(["default", "other"])
         .start()
         .await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let session = client.session.clone().expect("a session");
     let ping = || client.request("1", "ping", "", "");
     assert_eq!(client.send(&ping()).await.status(), 200);
@@ -54,11 +54,11 @@ async fn session_bound_to_caller_and_gateway() {
 async fn ended_session_is_unknown() {
     let upstream = http(Eras::Both).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    let client = gateway.connect(Speaks::June).await;
-    let other = gateway.connect(Speaks::June).await;
+    let client = gateway.connect(ClientVersion::V2025_06_18).await;
+    let other = gateway.connect(ClientVersion::V2025_06_18).await;
     let ended = client.delete().await;
     assert_eq!((ended.status(), ended.body.len()), (204, 0));
-    assert_eq!(client.ask("ping", "").await.status(), 404);
+    assert_eq!(client.call_method("ping", "").await.status(), 404);
     assert_eq!(
         client.tool("up__echo", json!({"text": "x"})).await["error"]["code"],
         -32600
@@ -68,7 +68,7 @@ async fn ended_session_is_unknown() {
         404
     );
     assert_eq!(client.delete().await.status(), 404);
-    assert_eq!(other.ask("ping", "").await.status(), 200);
+    assert_eq!(other.call_method("ping", "").await.status(), 200);
 }
 
 #[tokio::test]
@@ -77,8 +77,8 @@ async fn session_end_closes_upstream_sessions() {
     let gateway = TestGateway::with_server(upstream.url()).await;
     gateway.drain(Duration::from_secs(5)).await;
     let before = upstream.sessions();
-    let client = gateway.connect(Speaks::November).await;
-    let other = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
+    let other = gateway.connect(ClientVersion::V2025_11_25).await;
     for client in [&client, &other] {
         client.text("up__echo", json!({"text": "x"})).await;
         client.text("up__echo", json!({"text": "x"})).await;
@@ -106,10 +106,10 @@ async fn session_expires() {
         })
         .start()
         .await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     assert_eq!(gateway.session_count(), 1);
     clock.advance(Duration::from_secs(1800));
-    let _other = gateway.connect(Speaks::November).await;
+    let _other = gateway.connect(ClientVersion::V2025_11_25).await;
     assert_eq!(gateway.session_count(), 1, "an unused one is forgotten");
     assert_eq!(
         client.text("up__echo", json!({"text": "on"})).await,
@@ -117,9 +117,9 @@ async fn session_expires() {
         "and good all the same"
     );
     clock.advance(Duration::from_secs(1799));
-    assert_eq!(client.ask("ping", "").await.status(), 200);
+    assert_eq!(client.call_method("ping", "").await.status(), 200);
     clock.advance(Duration::from_secs(1));
-    assert_eq!(client.ask("ping", "").await.status(), 404);
+    assert_eq!(client.call_method("ping", "").await.status(), 404);
     assert_eq!(client.delete().await.status(), 404);
 }
 
@@ -131,16 +131,16 @@ async fn evicted_sessions_stay_valid() {
         .config(|config| config.limits.sessions = 500)
         .start()
         .await;
-    let first = gateway.connect(Speaks::November).await;
+    let first = gateway.connect(ClientVersion::V2025_11_25).await;
     first.text("up__count", json!({"key": "k"})).await;
-    let stranger = gateway.client(Speaks::November);
+    let stranger = gateway.client(ClientVersion::V2025_11_25);
     let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}});
-    let post = stranger.bare(body.to_string()).bytes();
+    let post = stranger.post(body.to_string()).bytes();
     let open = async |count: usize| {
         let mut connection = Connection::open(gateway.address).await;
         for _ in 0..count {
             connection.send(&post).await;
-            let answer = connection.answer().await.expect("an answer");
+            let answer = connection.response().await.expect("an answer");
             assert!(answer.head.get("mcp-session-id").is_some());
         }
     };
@@ -162,11 +162,11 @@ async fn eviction_closes_upstream_sessions() {
         .clock(clock.clone())
         .start()
         .await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     client.text("up__count", json!({"key": "k"})).await;
     let before = upstream.sessions();
     clock.advance(Duration::from_secs(31 * 60));
-    let _other = gateway.connect(Speaks::November).await;
+    let _other = gateway.connect(ClientVersion::V2025_11_25).await;
     eventually("ended", || upstream.sessions() < before).await;
     assert_eq!(
         client.text("up__count", json!({"key": "k"})).await,
@@ -183,7 +183,7 @@ async fn busy_session_is_not_evicted() {
         .config(|config| config.limits.sessions = 2)
         .start()
         .await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let post = client.call_with(
         "1",
         "up__progress",
@@ -193,7 +193,7 @@ async fn busy_session_is_not_evicted() {
     let mut incoming = client.begin(&post).await;
     incoming.event().await.expect("a stream").expect("progress");
     for _ in 0..20 {
-        gateway.connect(Speaks::November).await;
+        gateway.connect(ClientVersion::V2025_11_25).await;
     }
     client.cancel("1").await;
     incoming.messages().await.expect("it ends");
@@ -204,13 +204,13 @@ async fn busy_session_is_not_evicted() {
 async fn duplicate_request_id_is_refused() {
     let upstream = http(Eras::Both).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let post = client.call("1", "up__sleep", r#"{"ms":60000}"#);
-    let _first = client.begin_unanswered(&post).await;
+    let _first = client.send_only(&post).await;
     eventually("the server has it", || upstream.counters().calls == 1).await;
     let answer = client.send(&post).await;
     assert_eq!((answer.status(), answer.code()), (200, -32602), "an id twice at once");
-    let other = gateway.connect(Speaks::November).await;
+    let other = gateway.connect(ClientVersion::V2025_11_25).await;
     assert_eq!(
         other.send(&other.call("1", "up__echo", r#"{"text":"x"}"#)).await.code(),
         0,

@@ -8,7 +8,7 @@ use portolan_process::ProcessConfig;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     eventually,
     gateway::TestGateway,
     upstreams::{Server, program, stdio},
@@ -33,7 +33,7 @@ async fn concurrent_responses_never_cross() {
         .await;
     let address = gateway.address;
     let callers = (0..64).map(|caller| async move {
-        let client = Client::connect(address, Speaks::ALL[caller % 4]).await;
+        let client = Client::connect(address, ClientVersion::ALL[caller % 4]).await;
         for call in 0..5 {
             let text = format!("{caller}/{call}");
             assert_eq!(client.text("up__echo", json!({"text": text})).await, text);
@@ -52,20 +52,20 @@ async fn killed_process_fails_calls_and_restarts() {
             .upstream("up", Upstream::channel(server.clone()))
             .start()
             .await;
-        let warm = gateway.client(Speaks::Modern);
+        let warm = gateway.client(ClientVersion::V2026_07_28);
         warm.text("up__echo", json!({"text": "x"})).await;
         let mut waiting = Vec::new();
         for caller in 0..64 {
-            let client = gateway.connect(Speaks::ALL[caller % 4]).await;
+            let client = gateway.connect(ClientVersion::ALL[caller % 4]).await;
             let post = client.call("1", "up__sleep", r#"{"ms":60000}"#);
-            waiting.push((client.speaks, client.begin_unanswered(&post).await));
+            waiting.push((client.version, client.send_only(&post).await));
         }
         // It reads in order: what was sent before an echo was taken before it. The last of these may still be on the way.
         warm.text("up__echo", json!({"text": "x"})).await;
         let pid = server.pid().expect("it runs");
         kill(pid);
         let killed = Instant::now();
-        for (speaks, connection) in waiting {
+        for (version, connection) in waiting {
             let messages = connection.incoming().await.messages().await.expect("a whole answer");
             let answer: Value = serde_json::from_str(&messages[0]).expect("JSON");
             let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
@@ -76,11 +76,11 @@ async fn killed_process_fails_calls_and_restarts() {
                 (&json!("exited"), &json!(true)),
                 "{answer}"
             );
-            assert_eq!(answer["result"].get("resultType").is_some(), speaks.is_modern());
+            assert_eq!(answer["result"].get("resultType").is_some(), version.is_modern());
             assert!(!text.is_empty());
         }
-        for speaks in Speaks::ALL {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::ALL {
+            let client = gateway.connect(version).await;
             assert_eq!(client.text("up__echo", json!({"text": "again"})).await, "again");
         }
         assert_ne!(server.pid(), Some(pid));
@@ -96,10 +96,10 @@ async fn kill_under_load_is_retryable() {
         .upstream("up", Upstream::channel(server.clone()))
         .start()
         .await;
-    let warm = gateway.client(Speaks::Modern);
+    let warm = gateway.client(ClientVersion::V2026_07_28);
     warm.text("up__echo", json!({"text": "x"})).await;
     let callers = (0..32).map(|caller| {
-        let client = gateway.client(Speaks::Modern);
+        let client = gateway.client(ClientVersion::V2026_07_28);
         async move {
             for call in 0..40 {
                 let text = format!("{caller}/{call}");
@@ -131,7 +131,7 @@ async fn kill_under_load_is_retryable() {
 async fn crashing_call_is_not_repeated() {
     let server = stdio(&["--die-after", "2"], ProtocolEra::Auto);
     let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1");
     let answer = client.tool("up__crash", json!({"code": 3})).await;
     assert_eq!(
@@ -156,8 +156,8 @@ async fn process_lives_with_gateway() {
         .settings(|builder| builder.processes(ProcessConfig::new(dir.path().join("private"))))
         .start()
         .await;
-    for speaks in Speaks::ALL {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
         assert_eq!(client.text("up__add", json!({"a": 1, "b": 2})).await, "3");
     }
     let pid: i32 = std::fs::read_to_string(&pids)
@@ -188,8 +188,8 @@ async fn missing_program_is_typed_failure() {
         .settings(|builder| builder.processes(ProcessConfig::new(dir.path().join("private"))))
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
-    let result = client.ask("tools/list", "").await.json()["result"].clone();
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
+    let result = client.call_method("tools/list", "").await.json()["result"].clone();
     assert_eq!(result["tools"], json!([]));
     assert!(result["_meta"]["dev.portolan/failure"]["up"].is_string(), "{result}");
     let answer = client.tool("up__echo", json!({})).await;
@@ -207,9 +207,9 @@ async fn silent_server_times_out() {
         .config(|config| config.timeouts.call = Duration::from_millis(150))
         .start()
         .await;
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let before = server.cancels();
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
         assert_eq!(
             answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "timeout",

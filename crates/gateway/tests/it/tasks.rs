@@ -27,7 +27,7 @@ pub(crate) async fn with_tasks(client: &Client, method: &str, params: Value) -> 
         .to_owned();
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let post = client
-        .bare(body.to_string())
+        .post(body.to_string())
         .with("mcp-method", method)
         .with("mcp-name", &name);
     let messages = client.begin(&post).await.messages().await.expect("a whole answer");

@@ -9,10 +9,10 @@ use portolan_gateway::GatewayConfig;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     eventually, eventually_async,
     gateway::TestGateway,
-    raw::Broken,
+    raw::ConnectionBroken,
     upstreams::{Eras, HttpFixture, http, http_again},
 };
 
@@ -24,8 +24,8 @@ async fn warm(eras: Eras, change: impl FnOnce(&mut GatewayConfig)) -> (HttpFixtu
         .config(change)
         .start()
         .await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         assert_eq!(client.text("up__echo", json!({"text": "warm"})).await, "warm");
     }
     (upstream, gateway)
@@ -33,10 +33,10 @@ async fn warm(eras: Eras, change: impl FnOnce(&mut GatewayConfig)) -> (HttpFixtu
 
 /// The cause of a failed call, and whether it may be tried again.
 #[track_caller]
-fn failure(speaks: Speaks, answer: &Value) -> (String, bool) {
+fn failure(version: ClientVersion, answer: &Value) -> (String, bool) {
     let result = &answer["result"];
     assert_eq!(result["isError"], true, "{answer}");
-    assert_eq!(result.get("resultType").is_some(), speaks.is_modern(), "{answer}");
+    assert_eq!(result.get("resultType").is_some(), version.is_modern(), "{answer}");
     assert!(
         result["content"][0]["text"]
             .as_str()
@@ -100,11 +100,11 @@ async fn faults_are_typed_failures() {
     ];
     for eras in [Eras::Legacy, Eras::Modern] {
         let (upstream, gateway) = warm(eras, |_| {}).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             assert_eq!(client.text("up__echo", json!({"text": "before"})).await, "before");
             for (fault, cause, retryable) in &faults {
-                let what = format!("{eras:?} {speaks:?} {fault:?}");
+                let what = format!("{eras:?} {version:?} {fault:?}");
                 upstream.fault(fault.clone()).on("tools/call").times(1).arm();
                 let answer = client.send(&client.call("3", "up__echo", r#"{"text":"x"}"#)).await;
                 assert_eq!(answer.status(), 200, "{what}: {answer:?}");
@@ -113,12 +113,12 @@ async fn faults_are_typed_failures() {
                 assert_eq!(answer.json()["id"], 3, "{what}");
                 if matches!(fault, Fault::Body(body) if body.contains(r#""result":5"#))
                     && eras == Eras::Legacy
-                    && !speaks.is_modern()
+                    && !version.is_modern()
                 {
                     continue;
                 }
                 assert_eq!(
-                    failure(speaks, &answer.json()),
+                    failure(version, &answer.json()),
                     ((*cause).to_owned(), *retryable),
                     "{what}"
                 );
@@ -148,14 +148,14 @@ async fn event_stream_faults_are_typed() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let (upstream, gateway) = warm(eras, |_| {}).await;
         upstream.behave(|behaviour| behaviour.reply = Reply::Sse);
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             assert_eq!(client.text("up__echo", json!({"text": "before"})).await, "before");
             for (fault, cause) in &faults {
-                let what = format!("{eras:?} {speaks:?} {fault:?}");
+                let what = format!("{eras:?} {version:?} {fault:?}");
                 upstream.fault(fault.clone()).on("tools/call").times(1).arm();
                 let answer = client.tool("up__echo", json!({"text": "x"})).await;
-                assert_eq!(failure(speaks, &answer).0, *cause, "{what}");
+                assert_eq!(failure(version, &answer).0, *cause, "{what}");
             }
         }
     }
@@ -167,17 +167,17 @@ async fn truncated_response_is_failure() {
         let (upstream, gateway) = warm(eras, |_| {}).await;
         for reply in [Reply::Json, Reply::Sse] {
             upstream.behave(|behaviour| behaviour.reply = reply);
-            for speaks in Speaks::ONE_OF_EACH {
-                let client = gateway.connect(speaks).await;
+            for version in ClientVersion::EACH_ERA {
+                let client = gateway.connect(version).await;
                 for after in [20_000, 500_000, 1_000_000] {
                     upstream.fault(Fault::CutBody { after }).on("tools/call").times(1).arm();
                     let incoming = client.begin(&client.call("1", "up__big", r#"{"bytes":1000000}"#)).await;
                     // Either the connection breaks, or a failure says so.
                     match incoming.messages().await {
-                        Err(Broken) => {}
+                        Err(ConnectionBroken) => {}
                         Ok(messages) => {
                             let answer = serde_json::from_str(messages.last().expect("an answer")).expect("JSON");
-                            assert_eq!(failure(speaks, &answer).0, "connection", "{eras:?} {reply:?} {after}");
+                            assert_eq!(failure(version, &answer).0, "connection", "{eras:?} {reply:?} {after}");
                         }
                     }
                 }
@@ -191,8 +191,8 @@ async fn truncated_response_is_failure() {
 async fn executed_call_is_never_repeated() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let (upstream, gateway) = warm(eras, |_| {}).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             for (at, fault) in [
                 Fault::CloseBeforeHead,
                 Fault::CutBody { after: 0 },
@@ -202,9 +202,9 @@ async fn executed_call_is_never_repeated() {
             .into_iter()
             .enumerate()
             {
-                let key = format!("{speaks:?}-{at}");
+                let key = format!("{version:?}-{at}");
                 upstream.fault(fault).on("tools/call").times(1).arm();
-                failure(speaks, &client.tool("up__count", json!({"key": key})).await);
+                failure(version, &client.tool("up__count", json!({"key": key})).await);
                 assert_eq!(upstream.count(&key), 1, "{eras:?} {key}");
             }
         }
@@ -215,14 +215,14 @@ async fn executed_call_is_never_repeated() {
 async fn unresponsive_server_times_out() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let (upstream, gateway) = warm(eras, |config| config.timeouts.call = Duration::from_millis(150)).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             client.text("up__echo", json!({"text": "x"})).await;
             gateway.drain(Duration::from_secs(5)).await;
             upstream.clear_requests();
             let abandoned = upstream.counters().abandoned;
             let answer = client.tool("up__sleep", json!({"ms": 60_000})).await;
-            assert_eq!(failure(speaks, &answer), ("timeout".into(), true));
+            assert_eq!(failure(version, &answer), ("timeout".into(), true));
             eventually("the server sees it", || {
                 if eras == Eras::Legacy {
                     upstream.requests_of("notifications/cancelled").len() == 1
@@ -233,7 +233,7 @@ async fn unresponsive_server_times_out() {
             .await;
             upstream.fault(Fault::NeverAnswer).on("tools/call").times(1).arm();
             assert_eq!(
-                failure(speaks, &client.tool("up__echo", json!({"text": "x"})).await).0,
+                failure(version, &client.tool("up__echo", json!({"text": "x"})).await).0,
                 "timeout"
             );
         }
@@ -248,8 +248,8 @@ async fn progress_extends_timeout_bounded() {
             config.timeouts.call_total = Duration::from_millis(900);
         })
         .await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let patient = client.call_with("1", "up__progress", r#"{"steps":8,"ms":60}"#, r#""progressToken":1"#);
             let endless = client.call_with("2", "up__progress", r#"{"steps":1000,"ms":60}"#, r#""progressToken":2"#);
             let since = Instant::now();
@@ -258,7 +258,7 @@ async fn progress_extends_timeout_bounded() {
             assert_eq!(whole.len(), 9);
             assert!(whole[8].contains("8 steps done"), "{whole:?}");
             let last: Value = serde_json::from_str(ended.last().expect("an answer")).expect("JSON");
-            assert_eq!(failure(speaks, &last).0, "timeout");
+            assert_eq!(failure(version, &last).0, "timeout");
             assert!(since.elapsed() < Duration::from_secs(5));
         }
     }
@@ -269,32 +269,32 @@ async fn unreachable_server_recovers() {
     let upstream = http(Eras::Both).await;
     let address = upstream.address();
     let gateway = TestGateway::with_server(upstream.url()).await;
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         gateway
-            .connect(speaks)
+            .connect(version)
             .await
             .text("up__echo", json!({"text": "x"}))
             .await;
     }
     drop(upstream);
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
-        call_until_failed(speaks, &client).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
+        call_until_failed(version, &client).await;
     }
     let _again = http_again(address, Eras::Both).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         assert_eq!(client.text("up__echo", json!({"text": "back"})).await, "back");
     }
 }
 
-async fn call_until_failed(speaks: Speaks, client: &Client) {
+async fn call_until_failed(version: ClientVersion, client: &Client) {
     // Its connections end a moment after the server does.
     eventually_async("a call fails", async || {
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
         let is_failed = answer["result"]["isError"] == true;
         if is_failed {
-            assert_eq!(failure(speaks, &answer), ("connection".into(), true));
+            assert_eq!(failure(version, &answer), ("connection".into(), true));
         }
         is_failed
     })

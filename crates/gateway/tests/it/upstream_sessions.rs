@@ -1,4 +1,4 @@
-//! Sessions at legacy servers, and which era a server speaks.
+//! Sessions at legacy servers, and which era a server version.
 
 use std::{
     sync::Arc,
@@ -11,7 +11,7 @@ use portolan_gateway::Upstream;
 use serde_json::json;
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     gateway::TestGateway,
     servers::{Reply, legacy, scripted},
     upstreams::{Eras, http, http_again},
@@ -21,12 +21,12 @@ use crate::support::{
 async fn expired_session_is_reopened_once() {
     let upstream = http(Eras::Legacy).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    for speaks in Speaks::ALL {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
         client.text("up__echo", json!({"text": "x"})).await;
         let before = upstream.counters().sessions_opened;
         upstream.expire_sessions();
-        let key = speaks.version();
+        let key = version.as_str();
         assert_eq!(client.text("up__count", json!({"key": key})).await, "1");
         assert_eq!(upstream.count(key), 1);
         assert_eq!(upstream.counters().sessions_opened, before + 1);
@@ -39,8 +39,8 @@ async fn expired_session_is_reopened_once() {
 async fn concurrent_callers_reopen_once() {
     let upstream = http(Eras::Legacy).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         client.text("up__echo", json!({"text": "x"})).await;
         for _ in 0..5 {
             let before = upstream.counters().sessions_opened;
@@ -57,8 +57,8 @@ async fn concurrent_callers_reopen_once() {
 async fn repeated_session_loss_is_bounded() {
     let upstream = http(Eras::Legacy).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         client.text("up__echo", json!({"text": "x"})).await;
         upstream.clear_requests();
         upstream.fault(Fault::status(404)).on("tools/call").arm();
@@ -75,14 +75,14 @@ async fn callers_have_own_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
     let mut seen = Vec::new();
-    for (speaks, token) in [
-        (Speaks::Modern, "alice-token"),
-        (Speaks::Modern, "bob-token"),
-        (Speaks::November, "alice-token"),
-        (Speaks::November, "alice-token"),
+    for (version, token) in [
+        (ClientVersion::V2026_07_28, "alice-token"),
+        (ClientVersion::V2026_07_28, "bob-token"),
+        (ClientVersion::V2025_11_25, "alice-token"),
+        (ClientVersion::V2025_11_25, "alice-token"),
     ] {
-        let mut client = gateway.client(speaks).token(token);
-        client.shake_hands().await;
+        let mut client = gateway.client(version).token(token);
+        client.handshake().await;
         upstream.clear_requests();
         for _ in 0..3 {
             client.text("up__echo", json!({"text": "x"})).await;
@@ -100,15 +100,15 @@ async fn callers_have_own_upstream_sessions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_side_keeps_its_era() {
-    for (eras, speaks, upstream_is_modern) in [
-        (Eras::Both, Speaks::November, false),
-        (Eras::Both, Speaks::Modern, true),
-        (Eras::Legacy, Speaks::Modern, false),
-        (Eras::Modern, Speaks::November, true),
+    for (eras, version, upstream_is_modern) in [
+        (Eras::Both, ClientVersion::V2025_11_25, false),
+        (Eras::Both, ClientVersion::V2026_07_28, true),
+        (Eras::Legacy, ClientVersion::V2026_07_28, false),
+        (Eras::Modern, ClientVersion::V2025_11_25, true),
     ] {
         let upstream = http(eras).await;
         let gateway = TestGateway::with_server(upstream.url()).await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         client.text("up__echo", json!({"text": "x"})).await;
         let call = upstream.requests_of("tools/call").pop().expect("a call");
         let body = call.json();
@@ -135,8 +135,8 @@ async fn unknown_meta_passes() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
         let gateway = TestGateway::with_server(upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let meta = r#""com.example/x":[1.50e3,"\u0041"],"traceparent":"00-1""#;
             client
                 .send(&client.call_with("1", "up__echo", r#"{"text":"x"}"#, meta))
@@ -183,8 +183,8 @@ async fn any_probe_error_means_legacy() {
         })
         .await;
         let gateway = TestGateway::with_server(upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             assert_eq!(client.text("up__t", json!({})).await, "legacy", "{what}");
         }
         assert_eq!(
@@ -211,7 +211,7 @@ async fn inconclusive_probe_is_repeated() {
         let upstream = http(Eras::Both).await;
         upstream.fault(fault.clone()).on("server/discover").arm();
         let gateway = TestGateway::with_server(upstream.url()).await;
-        let client = gateway.connect(Speaks::Modern).await;
+        let client = gateway.connect(ClientVersion::V2026_07_28).await;
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
         assert_eq!(answer["result"]["isError"], true, "{fault:?}");
         upstream.heal();
@@ -227,17 +227,17 @@ async fn inconclusive_probe_is_repeated() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pinned_era_skips_probe() {
-    for (pin, version) in [(ProtocolEra::Legacy, "2025-11-25"), (ProtocolEra::Modern, "2026-07-28")] {
+    for (pin, upstream_version) in [(ProtocolEra::Legacy, "2025-11-25"), (ProtocolEra::Modern, "2026-07-28")] {
         let upstream = http(Eras::Both).await;
         let gateway = TestGateway::builder()
             .upstream("up", Upstream::http(upstream.url()).era(pin))
             .start()
             .await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             client.text("up__echo", json!({"text": "x"})).await;
             let call = upstream.requests_of("tools/call").pop().expect("a call");
-            assert_eq!(call.header("mcp-protocol-version"), Some(version));
+            assert_eq!(call.header("mcp-protocol-version"), Some(upstream_version));
         }
         assert!(upstream.requests_of("server/discover").is_empty());
     }
@@ -246,11 +246,11 @@ async fn pinned_era_skips_probe() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn era_change_is_detected() {
     for (before, after) in [(Eras::Legacy, Eras::Modern), (Eras::Modern, Eras::Legacy)] {
-        for speaks in Speaks::ONE_OF_EACH {
+        for version in ClientVersion::EACH_ERA {
             let upstream = http(before).await;
             let address = upstream.address();
             let gateway = TestGateway::with_server(upstream.url()).await;
-            let client = gateway.connect(speaks).await;
+            let client = gateway.connect(version).await;
             client.text("up__echo", json!({"text": "x"})).await;
             drop(upstream);
             let upstream = http_again(address, after).await;
@@ -261,7 +261,7 @@ async fn era_change_is_detected() {
                 if answer["result"].get("isError").is_none() && answer.get("error").is_none() {
                     break;
                 }
-                assert!(tries < 4, "{before:?} to {after:?} for {speaks:?}: {answer}");
+                assert!(tries < 4, "{before:?} to {after:?} for {version:?}: {answer}");
             }
             assert_eq!(upstream.count("k"), 1);
         }
@@ -277,10 +277,10 @@ async fn sessionless_server_works() {
     })
     .await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    for speaks in Speaks::ALL {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
         assert_eq!(client.text("up__t", json!({})).await, "stateless");
-        if !speaks.is_modern() {
+        if !version.is_modern() {
             assert_eq!(client.delete().await.status(), 204);
         }
     }
@@ -304,9 +304,9 @@ async fn failed_handshake_is_retried() {
     })
     .await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         well.store(false, Ordering::Relaxed);
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(
             answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], true,

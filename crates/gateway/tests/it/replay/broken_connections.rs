@@ -8,9 +8,9 @@ use tokio::time::timeout;
 
 use crate::support::{
     DEADLINE,
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     gateway::TestGateway,
-    raw::{Event, Incoming},
+    raw::{Event, ResponseStream},
     servers::streaming::StreamingServer,
 };
 
@@ -38,7 +38,7 @@ struct Follower<'a> {
 
 impl Follower<'_> {
     /// Reads until the connection breaks; whether the stream is over.
-    async fn read(&mut self, mut incoming: Incoming, bytes: u64) -> bool {
+    async fn read(&mut self, mut incoming: ResponseStream, bytes: u64) -> bool {
         let mut read = 0;
         loop {
             let event = match timeout(DEADLINE, incoming.whole_event())
@@ -72,7 +72,7 @@ impl Follower<'_> {
         }
     }
 
-    async fn follow(&mut self, mut incoming: Incoming) {
+    async fn follow(&mut self, mut incoming: ResponseStream) {
         loop {
             let bytes = 1 + self.random.below(1500);
             if self.read(incoming, bytes).await {
@@ -80,7 +80,7 @@ impl Follower<'_> {
             }
             let place = usize::try_from(self.random.below(self.places.len() as u64)).expect("few");
             let last = self.last.clone().expect("an id");
-            incoming = self.places[place].take_up(&last).await;
+            incoming = self.places[place].resume(&last).await;
             assert_eq!(incoming.head.status, 200);
         }
     }
@@ -96,7 +96,7 @@ async fn breaks(places: &[&Client], server: &StreamingServer, seed: u64) {
     while breaks < BREAKS {
         let request = format!("{}", 100 + number);
         let post = places[0].call_with(&request, "up__t", "{}", r#""progressToken":"p""#);
-        let begun = places[0].begin_unanswered(&post).await;
+        let begun = places[0].send_only(&post).await;
         let streamed = server.call(number).await;
         number += 1;
         let said = format!("answer {number}");
@@ -136,7 +136,7 @@ async fn hundred_breaks_lose_nothing() {
     for is_modern in [false, true] {
         let server = StreamingServer::start(is_modern).await;
         let gateway = TestGateway::with_server(server.url()).await;
-        let client = gateway.connect(Speaks::November).await;
+        let client = gateway.connect(ClientVersion::V2025_11_25).await;
         breaks(&[&client], &server, 7).await;
         assert_eq!(server.cancelled(), 0);
     }
@@ -146,7 +146,7 @@ async fn hundred_breaks_lose_nothing() {
 async fn breaks_across_replicas_lose_nothing() {
     let server = StreamingServer::start(false).await;
     let gateways = TestGateway::builder().server("up", server.url()).start_replicas().await;
-    let client = gateways[0].connect(Speaks::November).await;
+    let client = gateways[0].connect(ClientVersion::V2025_11_25).await;
     let there = client.at(gateways[1].address);
     breaks(&[&client, &there], &server, 11).await;
     assert_eq!(server.cancelled(), 0);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::{
-    client::Speaks, eventually, gateway::TestGateway, raw::Event, servers::requesting::RequestingServer,
+    client::ClientVersion, eventually, gateway::TestGateway, raw::Event, servers::requesting::RequestingServer,
 };
 
 const ARGUMENTS: &str = r#"{"tag":"t","polls":true,"progress":true,"requests":0,"rounds":0}"#;
@@ -12,7 +12,7 @@ const ARGUMENTS: &str = r#"{"tag":"t","polls":true,"progress":true,"requests":0,
 async fn polling_client_gets_retry() {
     let server = RequestingServer::resumable().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let post = client.call_with("1", "up__ask", ARGUMENTS, r#""progressToken":"p""#);
     let mut incoming = client.begin(&post).await;
     let mut events: Vec<Event> = Vec::new();
@@ -30,7 +30,7 @@ async fn polling_client_gets_retry() {
     );
     let last = events.last().and_then(|event| event.id.clone()).expect("an id");
     // The call goes on without it.
-    let mut again = client.take_up(&last).await;
+    let mut again = client.resume(&last).await;
     let mut texts = Vec::new();
     while let Some(event) = again.event().await.expect("a proper end") {
         texts.push(event);
@@ -43,8 +43,8 @@ async fn polling_client_gets_retry() {
 async fn older_client_stream_stays_open() {
     let server = RequestingServer::resumable().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    for speaks in [Speaks::March, Speaks::June] {
-        let client = gateway.connect(speaks).await;
+    for version in [ClientVersion::V2025_03_26, ClientVersion::V2025_06_18] {
+        let client = gateway.connect(version).await;
         let post = client.call_with("1", "up__ask", ARGUMENTS, r#""progressToken":"p""#);
         let mut incoming = client.begin(&post).await;
         let mut events = Vec::new();
@@ -64,7 +64,9 @@ async fn older_client_stream_stays_open() {
 async fn absent_client_keeps_call_running() {
     let server = RequestingServer::resumable().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(Speaks::November, r#"{"elicitation":{}}"#).await;
+    let client = gateway
+        .connect_with(ClientVersion::V2025_11_25, r#"{"elicitation":{}}"#)
+        .await;
     let arguments = json!({"tag": "t", "polls": true, "requests": 1});
     let mut incoming = client.begin(&client.call("1", "up__ask", &arguments.to_string())).await;
     let mut last = None;
@@ -72,11 +74,11 @@ async fn absent_client_keeps_call_running() {
         last = event.id;
     }
     eventually("the server has sent its request", || gateway.question_count() > 0).await;
-    let mut again = client.take_up(&last.expect("an id")).await;
+    let mut again = client.resume(&last.expect("an id")).await;
     let question = again.json().await;
     let answer =
         json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"tag": "x"}}});
-    assert_eq!(client.send(&client.bare(answer.to_string())).await.status(), 202);
+    assert_eq!(client.send(&client.post(answer.to_string())).await.status(), 202);
     let answer = again.json().await;
     assert_eq!(answer["result"]["content"][0]["text"], "t:x");
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::named;
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     eventually,
     gateway::{TestGateway, gateway_name, routes},
     servers::notifying::NotifyingServer,
@@ -23,7 +23,7 @@ async fn listen_uses_prefixed_uris() {
             NotifyingServer::start(!modern).await,
         );
         let gateway = named(&a.url(), &b.url(), |builder| builder).await;
-        let client = gateway.connect(Speaks::Modern).await;
+        let client = gateway.connect(ClientVersion::V2026_07_28).await;
         client.tools().await;
         let filter = r#""toolsListChanged":true,"resourceSubscriptions":["mcp+a+file:///a","mcp+b+file:///a","ui://b/x","file:///a","mcp+c+file:///a","mcp+a+file:///unknown"]"#;
         let (mut stream, first) = client.listen("7", filter).await;
@@ -53,42 +53,45 @@ async fn listen_uses_prefixed_uris() {
 #[tokio::test]
 async fn session_subscribes_by_prefixed_uri() {
     for modern in [false, true] {
-        for speaks in [Speaks::June, Speaks::November] {
+        for version in [ClientVersion::V2025_06_18, ClientVersion::V2025_11_25] {
             let (a, b) = (
                 NotifyingServer::start(modern).await,
                 NotifyingServer::start(!modern).await,
             );
             let gateway = named(&a.url(), &b.url(), |builder| builder).await;
-            let client = gateway.connect(speaks).await;
+            let client = gateway.connect(version).await;
             client.tools().await;
             let mut stream = client.stream().await;
             a.wait_for_stream().await;
             b.wait_for_stream().await;
             let uri = r#""uri":"mcp+b+file:///a""#;
-            assert_eq!(client.ask("resources/subscribe", uri).await.json()["result"], json!({}));
+            assert_eq!(
+                client.call_method("resources/subscribe", uri).await.json()["result"],
+                json!({})
+            );
             assert_eq!((a.subscribed(), b.subscribed()), (vec![], vec!["file:///a".to_owned()]));
             a.resource_updated("file:///a");
             eventually("told", || b.resource_updated("file:///a") > 0).await;
             assert_eq!(stream.json().await["params"], json!({"uri": "mcp+b+file:///a"}));
             for unknown in ["mcp+b+file:///unknown", "mcp+c+file:///a", "file:///a"] {
                 let refused = client
-                    .ask("resources/subscribe", &format!(r#""uri":"{unknown}""#))
+                    .call_method("resources/subscribe", &format!(r#""uri":"{unknown}""#))
                     .await;
                 assert_eq!(refused.code(), -32002, "{unknown}");
                 assert_eq!(refused.json()["error"]["data"]["uri"], unknown);
             }
             assert_eq!(
-                client.ask("resources/unsubscribe", uri).await.json()["result"],
+                client.call_method("resources/unsubscribe", uri).await.json()["result"],
                 json!({})
             );
             // What is the longest for its server is not too long for its name besides.
             let longest = format!(r#""uri":"mcp+a+{}""#, "x".repeat(2048));
             assert_eq!(
-                client.ask("resources/subscribe", &longest).await.json()["result"],
+                client.call_method("resources/subscribe", &longest).await.json()["result"],
                 json!({})
             );
             let longer = format!(r#""uri":"mcp+a+{}""#, "x".repeat(2049));
-            assert_eq!(client.ask("resources/subscribe", &longer).await.code(), -32602);
+            assert_eq!(client.call_method("resources/subscribe", &longer).await.code(), -32602);
         }
     }
 }
@@ -105,11 +108,13 @@ async fn naming_change_applies_to_notifications() {
         gateway.publish_whole(publication).await;
     };
     publish(ResourceNaming::Plain).await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     client.tools().await;
     let mut stream = client.stream().await;
     let subscribe = async |uri: &str| {
-        let answer = client.ask("resources/subscribe", &format!(r#""uri":"{uri}""#)).await;
+        let answer = client
+            .call_method("resources/subscribe", &format!(r#""uri":"{uri}""#))
+            .await;
         assert_eq!(answer.json()["result"], json!({}), "{uri}");
     };
     subscribe("file:///a").await;

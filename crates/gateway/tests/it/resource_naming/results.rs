@@ -5,7 +5,7 @@ use portolan_gateway::{GatewayConfig, Upstream};
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     gateway::TestGateway,
     servers::resources::resource_server,
     servers::{Reply, Request, ScriptedServer, legacy, modern, scripted},
@@ -38,18 +38,25 @@ async fn only_resource_uris_change() {
         };
         let upstream = resource_server(is_modern, "a", given).await;
         let gateway = prefixed(&upstream.url(), |_| {}).await;
-        for speaks in [Speaks::June, Speaks::November, Speaks::Modern] {
-            let client = gateway.connect(speaks).await;
+        for version in [
+            ClientVersion::V2025_06_18,
+            ClientVersion::V2025_11_25,
+            ClientVersion::V2026_07_28,
+        ] {
+            let client = gateway.connect(version).await;
             let answer = client.send(&client.call("5", "a__give", "{}")).await;
             let expected = format!(r#""content":{AFTER},{OPAQUE}"#);
-            assert!(answer.text().contains(&expected), "{speaks:?} {}", answer.text());
+            assert!(answer.text().contains(&expected), "{version:?} {}", answer.text());
             for uri in ["mcp+a+note://1", "mcp+a+note://2", "ui://a/app/main"] {
-                let read = client.ask("resources/read", &format!(r#""uri":"{uri}""#)).await.json();
+                let read = client
+                    .call_method("resources/read", &format!(r#""uri":"{uri}""#))
+                    .await
+                    .json();
                 assert_eq!(read["result"]["contents"][0]["uri"], uri);
             }
         }
         // A client that knows no links is told in words, by the URI that it can read.
-        let client = gateway.connect(Speaks::March).await;
+        let client = gateway.connect(ClientVersion::V2025_03_26).await;
         let answer = client.tool("a__give", json!({})).await;
         assert_eq!(
             answer["result"]["content"][0],
@@ -133,14 +140,17 @@ async fn chunking_does_not_matter() {
                 };
                 let upstream = giving(is_modern, shape, format!("{{{before}}}")).await;
                 let gateway = prefixed(&upstream.url(), |_| {}).await;
-                for speaks in Speaks::ONE_OF_EACH {
-                    let client = gateway.connect(speaks).await;
+                for version in ClientVersion::EACH_ERA {
+                    let client = gateway.connect(version).await;
                     let incoming = client.begin(&client.call("5", "a__t", "{}")).await;
                     let messages = incoming.messages().await.expect("a whole answer");
-                    assert!(messages[0].contains(&after), "{is_modern} {shape:?} {order} {speaks:?}");
+                    assert!(
+                        messages[0].contains(&after),
+                        "{is_modern} {shape:?} {order} {version:?}"
+                    );
                     let read: Value = serde_json::from_str(&messages[0]).expect("JSON");
                     assert_eq!(read["id"], 5);
-                    assert_eq!(read["result"].get("resultType").is_some(), speaks.is_modern());
+                    assert_eq!(read["result"].get("resultType").is_some(), version.is_modern());
                 }
             }
         }
@@ -159,8 +169,8 @@ async fn large_result_is_streamed() {
             let upstream = giving(is_modern, shape, result.clone()).await;
             // Nothing that is held may be larger.
             let gateway = prefixed(&upstream.url(), |config| config.limits.held_bytes = 64 << 10).await;
-            for speaks in Speaks::ONE_OF_EACH {
-                let client = gateway.connect(speaks).await;
+            for version in ClientVersion::EACH_ERA {
+                let client = gateway.connect(version).await;
                 let incoming = client.begin(&client.call("5", "a__t", "{}")).await;
                 let messages = incoming.messages().await.expect("a whole answer");
                 let end = messages[0].rsplit_once(&blob).expect("the blob, whole").1;
@@ -179,10 +189,10 @@ async fn damaged_result_is_failure() {
         let result = format!(r#"{{"content":[{{"type":"text","text":"{text}"}},}}]}}"#);
         let upstream = giving(true, Shape::Json, result).await;
         let gateway = prefixed(&upstream.url(), |_| {}).await;
-        let client = gateway.connect(Speaks::Modern).await;
-        let mut connection = client.begin_unanswered(&client.call("5", "a__t", "{}")).await;
+        let client = gateway.connect(ClientVersion::V2026_07_28).await;
+        let mut connection = client.send_only(&client.call("5", "a__t", "{}")).await;
         // A large one was begun to be passed on: then it breaks off.
-        if let Ok(answer) = connection.answer().await {
+        if let Ok(answer) = connection.response().await {
             assert_eq!(answer.json()["result"]["isError"], true, "{answer:?}");
         }
         assert_eq!(client.tools().await, ["a__t"]);
@@ -216,8 +226,8 @@ async fn client_uris_are_not_rewritten() {
         .start()
         .await;
     let roots = json!({"roots": [{"uri": "file:///home", "name": "home"}]});
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect_with(speaks, r#"{"roots":{}}"#).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect_with(version, r#"{"roots":{}}"#).await;
         let call = |extra: &str| {
             client.request(
                 "5",
@@ -226,7 +236,7 @@ async fn client_uris_are_not_rewritten() {
                 "",
             )
         };
-        let answer = if speaks.is_modern() {
+        let answer = if version.is_modern() {
             let asked = client.send(&call("")).await.json();
             let state = &asked["result"]["requestState"];
             let extra = format!(r#","inputResponses":{},"requestState":{state}"#, json!({"r": roots}));
@@ -236,7 +246,7 @@ async fn client_uris_are_not_rewritten() {
             let question = incoming.json().await;
             assert_eq!(question["method"], "roots/list");
             let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": roots});
-            assert_eq!(client.send(&client.bare(body.to_string())).await.status(), 202);
+            assert_eq!(client.send(&client.post(body.to_string())).await.status(), 202);
             incoming.event().await.expect("no break").expect("an answer")
         };
         assert!(answer.contains(&format!(r#""content":{AFTER}"#)), "{answer}");
@@ -261,7 +271,7 @@ async fn task_result_is_rewritten() {
     .await;
     let gateway = prefixed(&upstream.url(), |_| {}).await;
     let tasks = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
-    let client = gateway.connect_with(Speaks::Modern, tasks).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, tasks).await;
     let created = client.tool("a__t", json!({})).await;
     let id = created["result"]["taskId"].as_str().expect("an id").to_owned();
     let post = client.request("5", "tasks/get", &format!(r#""taskId":"{id}""#), "");

@@ -15,9 +15,9 @@ use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::support::{client::Speaks, eventually, gateway::TestGateway};
+use crate::support::{client::ClientVersion, eventually, gateway::TestGateway};
 
-const ABILITIES: &str = r#"{"elicitation":{}}"#;
+const CAPABILITIES: &str = r#"{"elicitation":{}}"#;
 
 /// A legacy server that asks once in each call.
 #[derive(Debug, Default)]
@@ -101,14 +101,14 @@ async fn legacy_client_responds() {
         .upstream("up", Upstream::channel(channel.clone()))
         .start()
         .await;
-    let client = gateway.connect_with(Speaks::November, ABILITIES).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, CAPABILITIES).await;
     let mut incoming = client.begin(&client.call("1", "up__ask", "{}")).await;
     let question: Value =
         serde_json::from_str(&incoming.event().await.expect("whole").expect("a question")).expect("JSON");
     assert_eq!(question["params"]["message"], "who?");
     let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}});
     for _ in 0..2 {
-        assert_eq!(client.send(&client.bare(answer.to_string())).await.status(), 202);
+        assert_eq!(client.send(&client.post(answer.to_string())).await.status(), 202);
     }
     let end: Value = serde_json::from_str(&incoming.event().await.expect("whole").expect("an answer")).expect("JSON");
     assert_eq!(end["result"]["content"][0]["text"], r#"{"action":"decline"}"#);
@@ -125,7 +125,7 @@ async fn modern_client_call_is_suspended() {
         .upstream("up", Upstream::channel(channel.clone()))
         .start()
         .await;
-    let client = gateway.connect_with(Speaks::Modern, ABILITIES).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, CAPABILITIES).await;
     let asked = client.tool("up__ask", json!({})).await;
     assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
     assert_eq!(gateway.question_count(), 1);
@@ -157,15 +157,20 @@ async fn requester_keys_separate_conversations() {
         .start()
         .await;
     let mut clients = Vec::new();
-    for speaks in [Speaks::November, Speaks::November, Speaks::Modern, Speaks::Modern] {
-        clients.push(gateway.connect_with(speaks, ABILITIES).await);
+    for version in [
+        ClientVersion::V2025_11_25,
+        ClientVersion::V2025_11_25,
+        ClientVersion::V2026_07_28,
+        ClientVersion::V2026_07_28,
+    ] {
+        clients.push(gateway.connect_with(version, CAPABILITIES).await);
     }
-    let mut bob = gateway.client(Speaks::Modern).token("bob-token");
-    bob.abilities = ABILITIES.into();
+    let mut bob = gateway.client(ClientVersion::V2026_07_28).token("bob-token");
+    bob.capabilities = CAPABILITIES.into();
     clients.push(bob);
-    clients.push(gateway.connect(Speaks::November).await);
+    clients.push(gateway.connect(ClientVersion::V2025_11_25).await);
     for client in &clients {
-        let begun = client.begin_unanswered(&client.call("1", "up__ask", "{}")).await;
+        let begun = client.send_only(&client.call("1", "up__ask", "{}")).await;
         let before = clients
             .iter()
             .position(|other| std::ptr::eq(other, client))

@@ -4,7 +4,7 @@ use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     gateway::TestGateway,
     servers::{Reply, Request, ScriptedServer, modern, scripted},
 };
@@ -61,7 +61,7 @@ async fn late_result_type_is_recognised() {
         for size in [10, 40_000, 3_000_000] {
             let script = server(size, events).await;
             let gateway = gateway(&script, 32 << 20).await;
-            let client = gateway.connect_with(Speaks::Modern, ABLE).await;
+            let client = gateway.connect_with(ClientVersion::V2026_07_28, ABLE).await;
             let asked = client.tool("up__t", json!({})).await;
             assert_eq!(asked["result"]["resultType"], "input_required", "{size}, {events}");
             assert_eq!(asked["result"]["inputRequests"], questions(size));
@@ -69,15 +69,15 @@ async fn late_result_type_is_recognised() {
                 r#""name":"up__t","arguments":{{}},"inputResponses":{{"q":{{"action":"decline"}}}},"requestState":{}"#,
                 asked["result"]["requestState"]
             );
-            let done = client.ask("tools/call", &extra).await.json();
+            let done = client.call_method("tools/call", &extra).await.json();
             assert_eq!(done["result"]["content"][0]["text"], "done");
 
-            let client = gateway.connect_with(Speaks::November, ABLE).await;
+            let client = gateway.connect_with(ClientVersion::V2025_11_25, ABLE).await;
             let mut incoming = client.begin(&client.call("\"1\"", "up__t", "{}")).await;
             let question = incoming.json().await;
             assert_eq!(question["params"]["message"].as_str().map(str::len), Some(size));
             let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}});
-            assert_eq!(client.send(&client.bare(answer.to_string())).await.status(), 202);
+            assert_eq!(client.send(&client.post(answer.to_string())).await.status(), 202);
             assert_eq!(incoming.json().await["result"]["content"][0]["text"], "done");
         }
     }
@@ -88,10 +88,10 @@ async fn held_bytes_are_bounded() {
     for events in [false, true] {
         let script = server(300_000, events).await;
         let gateway = gateway(&script, 200_000).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect_with(speaks, ABLE).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect_with(version, ABLE).await;
             let message = client.tool("up__t", json!({})).await;
-            assert_eq!(message["result"]["isError"], true, "{speaks:?}, {events}");
+            assert_eq!(message["result"]["isError"], true, "{version:?}, {events}");
             let text = message["result"]["content"][0]["text"].as_str().unwrap_or_default();
             assert!(text.contains("larger than 200000 bytes"), "{text}");
         }

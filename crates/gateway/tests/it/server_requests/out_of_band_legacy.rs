@@ -6,10 +6,10 @@ use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     eventually,
     gateway::TestGateway,
-    raw::{Connection, Incoming},
+    raw::{Connection, ResponseStream},
     servers::Request,
     servers::notifying::NotifyingServer,
 };
@@ -21,26 +21,24 @@ struct Under {
     server: NotifyingServer,
     gateway: TestGateway,
     client: Client,
-    stream: Incoming,
+    stream: ResponseStream,
     /// The session at the server.
     own: String,
     _call: Connection,
 }
 
 impl Under {
-    async fn way(asks: ServerRequestPolicy, abilities: &str) -> Self {
+    async fn way(asks: ServerRequestPolicy, capabilities: &str) -> Self {
         let server = NotifyingServer::start(false).await;
         let gateway = TestGateway::builder()
             .server("up", server.url())
             .server_requests(asks)
             .start()
             .await;
-        let client = gateway.connect_with(Speaks::November, abilities).await;
+        let client = gateway.connect_with(ClientVersion::V2025_11_25, capabilities).await;
         client.tools().await;
         let stream = client.stream().await;
-        let call = client
-            .begin_unanswered(&client.call("1", "up__t", r#"{"hold":true}"#))
-            .await;
+        let call = client.send_only(&client.call("1", "up__t", r#"{"hold":true}"#)).await;
         eventually("the call is there", || server.server.count_of("tools/call") == 1).await;
         let own = server.call_session();
         Self {
@@ -60,7 +58,7 @@ impl Under {
 
     async fn answer(&self, id: &Value) -> u16 {
         let body = json!({"jsonrpc": "2.0", "id": id, "result": form()});
-        self.client.send(&self.client.bare(body.to_string())).await.status()
+        self.client.send(&self.client.post(body.to_string())).await.status()
     }
 
     /// What the server was told under its id of a question.
@@ -103,10 +101,10 @@ async fn request_and_response_are_relayed() {
         assert_eq!(question["params"], params);
         assert_ne!(question["id"], theirs);
         assert_eq!(under.gateway.question_count(), 1);
-        let other = under.gateway.connect_with(Speaks::November, ABLE).await;
+        let other = under.gateway.connect_with(ClientVersion::V2025_11_25, ABLE).await;
         let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": form()});
         assert_eq!(
-            other.send(&other.bare(body.to_string())).await.status(),
+            other.send(&other.post(body.to_string())).await.status(),
             400,
             "of another session"
         );
@@ -123,13 +121,13 @@ async fn request_and_response_are_relayed() {
 async fn unsupported_request_is_refused() {
     let mut no_sampling = ServerRequestPolicy::ALL;
     no_sampling.sampling = false;
-    for (asks, abilities, method) in [
+    for (asks, capabilities, method) in [
         (ServerRequestPolicy::ALL, "{}", "elicitation/create"),
         (no_sampling, r#"{"sampling":{}}"#, "sampling/createMessage"),
         (ServerRequestPolicy::ALL, ABLE, "roots/list"),
         (ServerRequestPolicy::ALL, ABLE, "tools/call"),
     ] {
-        let mut under = Under::way(asks, abilities).await;
+        let mut under = Under::way(asks, capabilities).await;
         under.ask(&json!(7), method, &json!({}));
         assert_eq!(under.told(&json!(7)).await.body["error"]["code"], -32601, "{method}");
         assert!(under.stream.is_silent(Duration::from_millis(50)).await);

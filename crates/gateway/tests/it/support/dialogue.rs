@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::client::{Client, Post};
+use super::client::{Client, HttpRequest};
 
 /// One request of a call. `extra` is an object with more params, `meta` the raw inside of `_meta`.
-pub(crate) fn call_request(client: &Client, arguments: &Value, extra: &Value, meta: &str) -> Post {
+pub(crate) fn call_request(client: &Client, arguments: &Value, extra: &Value, meta: &str) -> HttpRequest {
     let extra: String = extra
         .as_object()
         .expect("an object")
@@ -36,7 +36,7 @@ pub(crate) async fn resume_call(client: &Client, arguments: &Value, extra: &Valu
 
 /// Calls until there is a result, and responds to all requests; every other step goes through `elsewhere`.
 pub(crate) async fn complete(client: &Client, elsewhere: &Client, arguments: Value) -> Value {
-    if !client.speaks.is_modern() {
+    if !client.version.is_modern() {
         let post = client.call(&client.next_id(), "up__ask", &arguments.to_string());
         let mut incoming = client.begin(&post).await;
         loop {
@@ -83,7 +83,7 @@ pub(crate) async fn respond(client: &Client, request: &Value) -> u16 {
 
 pub(crate) async fn respond_with(client: &Client, request: &Value, result: &Value) -> u16 {
     let body = json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
-    client.send(&client.bare(body.to_string())).await.status()
+    client.send(&client.post(body.to_string())).await.status()
 }
 
 /// What a person, or a model, responds to a request.

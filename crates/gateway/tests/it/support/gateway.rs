@@ -11,7 +11,7 @@ use portolan_core::{
 use portolan_gateway::{Builder, GatewayConfig, GatewayParts, McpGateway, StaticTokens, TokenKeys, Upstream, digest};
 use tokio::{net::TcpListener, runtime::Runtime, task::JoinHandle};
 
-use super::client::{Client, Speaks};
+use super::client::{Client, ClientVersion};
 
 /// A gateway that listens until it is dropped. It lets alice and bob in.
 pub(crate) struct TestGateway {
@@ -120,18 +120,18 @@ impl TestGateway {
     }
 
     /// A client that has not sent anything yet.
-    pub(crate) fn client(&self, speaks: Speaks) -> Client {
-        Client::stranger(self.address, speaks)
+    pub(crate) fn client(&self, version: ClientVersion) -> Client {
+        Client::new(self.address, version)
     }
 
     /// A client after the handshake, where its version has one.
-    pub(crate) async fn connect(&self, speaks: Speaks) -> Client {
-        Client::connect(self.address, speaks).await
+    pub(crate) async fn connect(&self, version: ClientVersion) -> Client {
+        Client::connect(self.address, version).await
     }
 
     /// Such a client with these capabilities, as JSON.
-    pub(crate) async fn connect_with(&self, speaks: Speaks, capabilities: &str) -> Client {
-        Client::able(self.address, speaks, capabilities).await
+    pub(crate) async fn connect_with(&self, version: ClientVersion, capabilities: &str) -> Client {
+        Client::connect_with(self.address, version, capabilities).await
     }
 
     /// Publishes a gateway in front of servers at these URLs, for everybody.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use portolan_core::ServerRequestPolicy;
 
 use super::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     gateway::{TestGateway, TestGatewayBuilder},
 };
 
@@ -57,7 +57,7 @@ impl Replicas {
     }
 
     /// A client after its handshake with the first.
-    pub(crate) async fn connect(&self, speaks: Speaks, capabilities: &str) -> Client {
-        self.first().connect_with(speaks, capabilities).await
+    pub(crate) async fn connect(&self, version: ClientVersion, capabilities: &str) -> Client {
+        self.first().connect_with(version, capabilities).await
     }
 }

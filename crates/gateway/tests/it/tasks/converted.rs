@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::{KNOWN, with_tasks};
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     eventually, eventually_async,
     gateway::TestGateway,
     upstreams::{Eras, everything, everything_stdio},
 };
 
-async fn connect(gateway: &TestGateway, abilities: &str) -> Client {
-    let client = gateway.connect_with(Speaks::Modern, abilities).await;
+async fn connect(gateway: &TestGateway, capabilities: &str) -> Client {
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, capabilities).await;
     client.tools().await;
     client
 }
@@ -297,9 +297,12 @@ async fn task_eras_stay_separate() {
         create_any(&client, "b__slow_compute").await,
     ];
     // A legacy client of the same caller knows the one that is of its era.
-    let legacy = gateway.connect(Speaks::November).await;
+    let legacy = gateway.connect(ClientVersion::V2025_11_25).await;
     for (id, known) in ids.iter().zip([true, false]) {
-        let answer = legacy.ask("tasks/get", &format!(r#""taskId":{id}"#)).await.json();
+        let answer = legacy
+            .call_method("tasks/get", &format!(r#""taskId":{id}"#))
+            .await
+            .json();
         assert_eq!(answer.get("result").is_some(), known, "{answer}");
         assert!(get(&client, id).await["status"].is_string());
     }

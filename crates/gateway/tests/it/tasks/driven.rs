@@ -6,10 +6,10 @@ use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Post, Speaks},
+    client::{Client, ClientVersion, HttpRequest},
     eventually,
     gateway::{TestGateway, TestGatewayBuilder},
-    raw::Incoming,
+    raw::ResponseStream,
     servers::tasks::{POLL_INTERVAL, TaskServer, completed, input_required, working},
     upstreams::{Eras, everything},
 };
@@ -21,12 +21,12 @@ fn driving<'a>(url: String) -> TestGatewayBuilder<'a> {
     TestGateway::requesting(url).config(|config| config.drive_tasks = true)
 }
 
-fn call(client: &Client) -> Post {
+fn call(client: &Client) -> HttpRequest {
     client.call("7", "up__t", "{}")
 }
 
 /// The next message, past those that mean nothing.
-async fn next(incoming: &mut Incoming) -> Value {
+async fn next(incoming: &mut ResponseStream) -> Value {
     let text = incoming.event().await.expect("whole").expect("an event");
     serde_json::from_str(&text).expect("JSON")
 }
@@ -43,22 +43,22 @@ fn cause(message: &Value) -> &str {
 
 #[tokio::test]
 async fn task_is_driven_to_result() {
-    for speaks in Speaks::ALL {
+    for version in ClientVersion::ALL {
         let server = TaskServer::start(working()).await;
         let gateway = driving(server.url()).start().await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let mut incoming = client.begin(&call(&client)).await;
         eventually("it is asked for twice", || server.polls() >= 2).await;
         server.plan().task = completed("worked");
         let answer = next(&mut incoming).await;
-        assert_eq!((&answer["id"], text(&answer)), (&json!(7), "worked"), "{speaks:?}");
+        assert_eq!((&answer["id"], text(&answer)), (&json!(7), "worked"), "{version:?}");
         let typed = answer["result"].get("resultType").is_some();
-        assert_eq!(typed, speaks.is_modern(), "{speaks:?}: {answer}");
+        assert_eq!(typed, version.is_modern(), "{version:?}: {answer}");
         assert!(incoming.messages().await.expect("a clean end").is_empty());
         let plan = server.plan();
-        assert_eq!((plan.refusals, plan.executions), (1, 1), "{speaks:?}");
+        assert_eq!((plan.refusals, plan.executions), (1, 1), "{version:?}");
         drop(plan);
-        assert_eq!(server.cancelled(), 0, "{speaks:?}");
+        assert_eq!(server.cancelled(), 0, "{version:?}");
     }
 }
 
@@ -69,7 +69,7 @@ async fn modern_client_without_tasks_is_refused() {
         .config(|config| config.drive_tasks = false)
         .start()
         .await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let answer = client.send(&call(&client)).await;
     assert_eq!((answer.status(), answer.code()), (400, -32021));
     let plan = server.plan();
@@ -78,12 +78,12 @@ async fn modern_client_without_tasks_is_refused() {
 
 #[tokio::test]
 async fn failed_task_fails_call() {
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let error = json!({"code": -32603, "message": "it broke"});
         let server = TaskServer::start(json!({"status": "failed", "error": error})).await;
         let gateway = driving(server.url()).start().await;
-        let client = gateway.connect(speaks).await;
-        assert_eq!(client.tool("up__t", json!({})).await["error"], error, "{speaks:?}");
+        let client = gateway.connect(version).await;
+        assert_eq!(client.tool("up__t", json!({})).await["error"], error, "{version:?}");
         server.plan().task = json!({"status": "cancelled"});
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(
@@ -97,7 +97,7 @@ async fn failed_task_fails_call() {
         ] {
             server.plan().task = odd.clone();
             let answer = client.tool("up__t", json!({})).await;
-            assert_eq!(cause(&answer), "protocol", "{speaks:?}: {odd}");
+            assert_eq!(cause(&answer), "protocol", "{version:?}: {odd}");
         }
     }
 }
@@ -113,8 +113,8 @@ async fn driven_result_uris_are_prefixed() {
         .settings(|builder| builder.uris(portolan_core::ResourceNaming::Prefix))
         .start()
         .await;
-    for speaks in [Speaks::June, Speaks::November] {
-        let client = gateway.connect(speaks).await;
+    for version in [ClientVersion::V2025_06_18, ClientVersion::V2025_11_25] {
+        let client = gateway.connect(version).await;
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(answer["result"]["content"][0]["uri"], "mcp+up+file:///x", "{answer}");
     }
@@ -129,7 +129,7 @@ async fn legacy_client_responds_across_replicas() {
         .config(|config| config.drive_tasks = true)
         .start_replicas()
         .await;
-    let client = one.connect_with(Speaks::November, FORMS).await;
+    let client = one.connect_with(ClientVersion::V2025_11_25, FORMS).await;
     let elsewhere = client.at(other.address);
     let mut incoming = client.begin(&call(&client)).await;
     let mut asked = Vec::new();
@@ -142,14 +142,14 @@ async fn legacy_client_responds_across_replicas() {
     for question in asked {
         let said = json!({"action": "accept", "content": {"name": question["params"]["message"]}});
         let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": said});
-        assert_eq!(elsewhere.send(&elsewhere.bare(body.to_string())).await.status(), 202);
+        assert_eq!(elsewhere.send(&elsewhere.post(body.to_string())).await.status(), 202);
     }
     // What was answered may still be shown for a while, and is not asked again.
     let question = next(&mut incoming).await;
     assert_eq!(question["params"]["message"], "third");
     let refused = json!({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -1, "message": "no"}});
     server.plan().after_update = Some(completed("asked"));
-    client.send(&client.bare(refused.to_string())).await;
+    client.send(&client.post(refused.to_string())).await;
     assert_eq!(text(&next(&mut incoming).await), "asked");
     let plan = server.plan();
     assert_eq!(
@@ -186,7 +186,7 @@ async fn modern_client_responds_across_replicas() {
         .config(|config| config.drive_tasks = true)
         .start_replicas()
         .await;
-    let client = one.connect_with(Speaks::Modern, FORMS).await;
+    let client = one.connect_with(ClientVersion::V2026_07_28, FORMS).await;
     let elsewhere = client.at(other.address);
     let asked = modern(&client, &json!({})).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
@@ -215,15 +215,15 @@ async fn modern_client_responds_across_replicas() {
 
 #[tokio::test]
 async fn task_requests_are_bounded() {
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let server = TaskServer::start(input_required(&["a"])).await;
         let gateway = driving(server.url())
             .config(|config| config.limits.rounds = 0)
             .start()
             .await;
-        let unable = gateway.connect(speaks).await;
-        let able = gateway.connect_with(speaks, FORMS).await;
-        assert_eq!(cause(&able.tool("up__t", json!({})).await), "overloaded", "{speaks:?}");
+        let unable = gateway.connect(version).await;
+        let able = gateway.connect_with(version, FORMS).await;
+        assert_eq!(cause(&able.tool("up__t", json!({})).await), "overloaded", "{version:?}");
         eventually("the task is cancelled", || server.cancelled() == 1).await;
         server.plan().task = input_required(&["a"]);
         let refused = unable.tool("up__t", json!({})).await;
@@ -234,13 +234,13 @@ async fn task_requests_are_bounded() {
 
 #[tokio::test]
 async fn cancelled_call_cancels_task() {
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let server = TaskServer::start(working()).await;
         let gateway = driving(server.url()).start().await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let incoming = client.begin(&call(&client)).await;
         eventually("it is asked for", || server.polls() >= 1).await;
-        if speaks.is_modern() {
+        if version.is_modern() {
             drop(incoming);
         } else {
             client.cancel("7").await;
@@ -259,7 +259,7 @@ async fn cancelled_call_cancels_task() {
 async fn legacy_disconnect_keeps_task() {
     let server = TaskServer::start(working()).await;
     let gateway = driving(server.url()).start().await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let incoming = client.begin(&call(&client)).await;
     eventually("it is asked for", || server.polls() >= 1).await;
     drop(incoming);
@@ -272,15 +272,15 @@ async fn legacy_disconnect_keeps_task() {
 
 #[tokio::test]
 async fn slow_task_is_cancelled() {
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let server = TaskServer::start(working()).await;
         let gateway = driving(server.url())
             .config(|config| config.timeouts.task = Duration::from_millis(300))
             .start()
             .await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let answer = client.tool("up__t", json!({})).await;
-        assert_eq!(cause(&answer), "timeout", "{speaks:?}");
+        assert_eq!(cause(&answer), "timeout", "{version:?}");
         eventually("the task is cancelled", || server.cancelled() == 1).await;
         assert_eq!(server.plan().executions, 1);
     }
@@ -293,7 +293,7 @@ async fn late_client_finds_task_cancelled() {
         .config(|config| config.timeouts.task = Duration::from_secs(1))
         .start()
         .await;
-    let client = gateway.connect_with(Speaks::Modern, FORMS).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, FORMS).await;
     let asked = modern(&client, &json!({})).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
     tokio::time::sleep(Duration::from_millis(1100)).await;
@@ -309,7 +309,7 @@ async fn poll_interval_is_bounded() {
     for (wished, at_least) in [(0, 100), (250, 250)] {
         let server = TaskServer::start(json!({"status": "working", "pollIntervalMs": wished})).await;
         let gateway = driving(server.url()).start().await;
-        let client = gateway.connect(Speaks::Modern).await;
+        let client = gateway.connect(ClientVersion::V2026_07_28).await;
         let incoming = client.begin(&call(&client)).await;
         eventually("it is asked for", || server.polls() >= 4).await;
         drop(incoming);
@@ -325,7 +325,7 @@ async fn poll_interval_is_bounded() {
 async fn failed_poll_is_retried() {
     let server = TaskServer::start(working()).await;
     let gateway = driving(server.url()).start().await;
-    let client = gateway.connect(Speaks::Modern).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let mut incoming = client.begin(&call(&client)).await;
     eventually("it is asked for", || server.polls() >= 1).await;
     {
@@ -339,15 +339,15 @@ async fn failed_poll_is_retried() {
 
 #[tokio::test]
 async fn forgotten_task_is_not_repeated() {
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let server = TaskServer::start(working()).await;
         let gateway = driving(server.url()).start().await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let mut incoming = client.begin(&call(&client)).await;
         eventually("it is asked for", || server.polls() >= 1).await;
         server.plan().forgotten = true;
         let answer = next(&mut incoming).await;
-        assert_eq!(cause(&answer), "stopped", "{speaks:?}");
+        assert_eq!(cause(&answer), "stopped", "{version:?}");
         assert_eq!(server.plan().executions, 1);
     }
 }
@@ -356,7 +356,7 @@ async fn forgotten_task_is_not_repeated() {
 async fn lost_server_fails_call() {
     let server = TaskServer::start(json!({"status": "working", "pollIntervalMs": 1})).await;
     let gateway = driving(server.url()).start().await;
-    let client = gateway.connect(Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let mut incoming = client.begin(&call(&client)).await;
     eventually("it is asked for", || server.polls() >= 1).await;
     drop(server);
@@ -365,10 +365,10 @@ async fn lost_server_fails_call() {
 
 #[tokio::test]
 async fn task_status_becomes_progress() {
-    for speaks in Speaks::ONE_OF_EACH {
+    for version in ClientVersion::EACH_ERA {
         let server = TaskServer::start(json!({"status": "working", "statusMessage": "one"})).await;
         let gateway = driving(server.url()).start().await;
-        let client = gateway.connect(speaks).await;
+        let client = gateway.connect(version).await;
         let post = client.call_with("7", "up__t", "{}", r#""progressToken":"p""#);
         let mut incoming = client.begin(&post).await;
         eventually("it has said it twice", || server.polls() >= 2).await;
@@ -377,7 +377,7 @@ async fn task_status_becomes_progress() {
             let told = next(&mut incoming).await;
             assert_eq!(told["method"], "notifications/progress", "{told}");
             let wanted = json!({"progressToken": "p", "progress": progress, "message": message});
-            assert_eq!(told["params"], wanted, "{speaks:?}");
+            assert_eq!(told["params"], wanted, "{version:?}");
         }
         server.plan().task = completed("worked");
         assert_eq!(text(&next(&mut incoming).await), "worked");
@@ -396,14 +396,14 @@ async fn request_precedes_task() {
     let server = everything(Eras::Modern).await;
     let gateway = driving(server.url()).start().await;
     let mut texts = HashSet::new();
-    let legacy = gateway.connect_with(Speaks::November, FORMS).await;
+    let legacy = gateway.connect_with(ClientVersion::V2025_11_25, FORMS).await;
     let mut incoming = legacy.begin(&legacy.call("7", "up__test_tool_with_task", "{}")).await;
     let question = next(&mut incoming).await;
     let said = json!({"action": "accept", "content": {"name": "Ada"}});
     let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": said});
-    legacy.send(&legacy.bare(body.to_string())).await;
+    legacy.send(&legacy.post(body.to_string())).await;
     texts.insert(text(&next(&mut incoming).await).to_owned());
-    let client = gateway.connect_with(Speaks::Modern, FORMS).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, FORMS).await;
     let mut extra = String::new();
     for _ in 0..2 {
         let params = format!(r#""name":"up__test_tool_with_task","arguments":{{}}{extra}"#);

@@ -5,9 +5,9 @@ use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     gateway::TestGateway,
-    raw::Incoming,
+    raw::ResponseStream,
     upstreams::{Eras, everything},
 };
 
@@ -16,8 +16,8 @@ const FORMS: &str = r#"{"elicitation":{}}"#;
 
 /// A client of a session that was told of tasks.
 async fn connect(gateway: &TestGateway) -> Client {
-    gateway.connect(Speaks::November).await.tools().await;
-    gateway.connect_with(Speaks::November, FORMS).await
+    gateway.connect(ClientVersion::V2025_11_25).await.tools().await;
+    gateway.connect_with(ClientVersion::V2025_11_25, FORMS).await
 }
 
 async fn ask(client: &Client, method: &str, params: Value) -> Value {
@@ -36,7 +36,7 @@ async fn create(client: &Client, tool: &str, arguments: Value) -> Value {
     task["taskId"].clone()
 }
 
-async fn next(incoming: &mut Incoming) -> Value {
+async fn next(incoming: &mut ResponseStream) -> Value {
     let text = incoming.event().await.expect("whole").expect("an event");
     serde_json::from_str(&text).expect("JSON")
 }
@@ -57,27 +57,27 @@ async fn capability_is_declared_per_session() {
     for place in [&gateway, &without] {
         connect(place).await;
     }
-    for (place, speaks, has) in [
-        (&gateway, Speaks::November, true),
-        (&gateway, Speaks::June, false),
-        (&gateway, Speaks::March, false),
-        (&without, Speaks::November, false),
+    for (place, version, has) in [
+        (&gateway, ClientVersion::V2025_11_25, true),
+        (&gateway, ClientVersion::V2025_06_18, false),
+        (&gateway, ClientVersion::V2025_03_26, false),
+        (&without, ClientVersion::V2025_11_25, false),
     ] {
-        let mut client = place.client(speaks);
-        let hello = client.shake_hands().await.expect("a handshake").json();
+        let mut client = place.client(version);
+        let hello = client.handshake().await.expect("a handshake").json();
         let tasks = &hello["result"]["capabilities"]["tasks"];
         let wanted = json!({"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}});
-        assert_eq!(*tasks, if has { wanted } else { Value::Null }, "{speaks:?}");
-        let tools = client.ask("tools/list", "").await.json();
+        assert_eq!(*tasks, if has { wanted } else { Value::Null }, "{version:?}");
+        let tools = client.call_method("tools/list", "").await.json();
         let tools = tools["result"]["tools"].as_array().expect("tools");
         let job = tools
             .iter()
             .find(|tool| tool["name"] == "a__failing_job")
             .expect("a job");
-        assert_eq!(job["execution"]["taskSupport"] == "required", has, "{speaks:?}");
-        let refused = client.ask("tasks/get", r#""taskId":"x""#).await;
-        let known = speaks == Speaks::November;
-        assert_eq!(refused.code(), if known { -32602 } else { -32601 }, "{speaks:?}");
+        assert_eq!(job["execution"]["taskSupport"] == "required", has, "{version:?}");
+        let refused = client.call_method("tasks/get", r#""taskId":"x""#).await;
+        let known = version == ClientVersion::V2025_11_25;
+        assert_eq!(refused.code(), if known { -32602 } else { -32601 }, "{version:?}");
     }
 }
 
@@ -137,7 +137,7 @@ async fn task_requests_on_result_stream() {
         );
         let result = json!({"action": "accept", "content": {"name": name}, "_meta": {RELATED: {"taskId": id}}});
         let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": result});
-        assert_eq!(client.send(&client.bare(body.to_string())).await.status(), 202);
+        assert_eq!(client.send(&client.post(body.to_string())).await.status(), 202);
     }
     let answer = next(&mut incoming).await;
     assert_eq!(answer["result"]["content"][0]["text"], "Ada and Bea", "{answer}");
@@ -172,8 +172,8 @@ async fn foreign_task_is_unknown() {
     let gateway = TestGateway::with_server(server.url()).await;
     let alice = connect(&gateway).await;
     let id = create(&alice, "up__slow_compute", json!({"seconds": 60})).await;
-    let mut bob = gateway.client(Speaks::November).token("bob-token");
-    bob.shake_hands().await;
+    let mut bob = gateway.client(ClientVersion::V2025_11_25).token("bob-token");
+    bob.handshake().await;
     for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
         let refused = ask(&bob, method, json!({"taskId": id})).await;
         assert_eq!(
@@ -184,7 +184,7 @@ async fn foreign_task_is_unknown() {
     }
     assert!(listed(&bob).await.is_empty());
     // A modern server's would be another kind of task.
-    let modern = gateway.connect_with(Speaks::Modern, super::KNOWN).await;
+    let modern = gateway.connect_with(ClientVersion::V2026_07_28, super::KNOWN).await;
     let refused = super::with_tasks(&modern, "tasks/get", json!({"taskId": "x"})).await;
     assert_eq!(refused["error"]["code"], -32602);
     let task = ask(&alice, "tasks/get", json!({"taskId": id})).await;
@@ -253,7 +253,7 @@ async fn call_without_task_support_runs() {
         let answer = ask(&client, "tools/call", params).await;
         assert_eq!(answer["result"]["content"][0]["text"], text, "{tool}: {answer}");
     }
-    let older = gateway.connect(Speaks::June).await;
+    let older = gateway.connect(ClientVersion::V2025_06_18).await;
     let params = json!({"name": "a__slow_compute", "arguments": {"seconds": 0, "label": "x"}, "task": {}});
     let answer = ask(&older, "tools/call", params).await;
     assert_eq!(

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::with_tasks;
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     gateway::TestGateway,
     upstreams::{Eras, everything},
 };
@@ -15,7 +15,7 @@ async fn task_is_bound_to_caller() {
     let (first, second) = (everything(Eras::Modern).await, everything(Eras::Both).await);
     let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
     let gateway = TestGateway::builder().upstreams(upstreams).start().await;
-    let alice = gateway.connect(Speaks::Modern).await;
+    let alice = gateway.connect(ClientVersion::V2026_07_28).await;
     alice.tools().await;
     let discovered = alice.result_of("server/discover", json!({})).await;
     assert_eq!(
@@ -35,7 +35,7 @@ async fn task_is_bound_to_caller() {
             (&id["taskId"], &json!("complete")),
             "{task}"
         );
-        let bob = gateway.client(Speaks::Modern).token("bob-token");
+        let bob = gateway.client(ClientVersion::V2026_07_28).token("bob-token");
         let odd = json!({"taskId": "nobody's"});
         for refused in [
             with_tasks(&bob, "tasks/get", id.clone()).await,

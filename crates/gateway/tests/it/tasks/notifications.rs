@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{KNOWN, with_tasks};
 use crate::support::{
-    client::{Client, Speaks},
+    client::{Client, ClientVersion},
     gateway::TestGateway,
     upstreams::{Eras, everything},
 };
@@ -22,7 +22,7 @@ async fn listener_gets_task_status() {
     let (first, second) = (everything(Eras::Modern).await, everything(Eras::Modern).await);
     let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
     let gateway = TestGateway::builder().upstreams(upstreams).start().await;
-    let client = gateway.connect_with(Speaks::Modern, KNOWN).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, KNOWN).await;
     client.tools().await;
     let (mine, other) = (
         create(&client, "a__confirm_delete").await,
@@ -67,17 +67,20 @@ async fn listener_gets_task_status() {
 async fn task_notifications_need_capability() {
     let server = everything(Eras::Modern).await;
     let gateway = TestGateway::builder().server("a", server.url()).start().await;
-    let alice = gateway.connect_with(Speaks::Modern, KNOWN).await;
+    let alice = gateway.connect_with(ClientVersion::V2026_07_28, KNOWN).await;
     let id = create(&alice, "a__confirm_delete").await;
     let filter = format!(r#""notifications":{{"taskIds":[{id}]}}"#);
-    let ignorant = gateway.connect(Speaks::Modern).await;
-    let refused = ignorant.ask("subscriptions/listen", &filter).await;
+    let ignorant = gateway.connect(ClientVersion::V2026_07_28).await;
+    let refused = ignorant.call_method("subscriptions/listen", &filter).await;
     assert_eq!((refused.status(), refused.code()), (400, -32021));
     let odd = alice
-        .ask("subscriptions/listen", r#""notifications":{"taskIds":"x"}"#)
+        .call_method("subscriptions/listen", r#""notifications":{"taskIds":"x"}"#)
         .await;
     assert_eq!(odd.code(), -32602);
-    let bob = gateway.connect_with(Speaks::Modern, KNOWN).await.token("bob-token");
+    let bob = gateway
+        .connect_with(ClientVersion::V2026_07_28, KNOWN)
+        .await
+        .token("bob-token");
     let (_stream, first) = bob.listen("1", &format!(r#""taskIds":[{id}]"#)).await;
     assert!(first["params"]["notifications"].get("taskIds").is_none(), "{first}");
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::failure;
 use crate::support::{
-    client::Speaks,
+    client::ClientVersion,
     eventually,
     gateway::TestGateway,
     servers::{Reply, Request, legacy, modern, scripted},
@@ -31,8 +31,8 @@ async fn failure_follows_progress() {
         })
         .await;
         let gateway = TestGateway::with_server(upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = gateway.connect(speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let incoming = client
                 .begin(&client.call_with("5", "up__t", "{}", r#""progressToken":1"#))
                 .await;
@@ -40,7 +40,7 @@ async fn failure_follows_progress() {
             assert_eq!(messages.len(), 2, "{messages:?}");
             let answer: Value = serde_json::from_str(&messages[1]).expect("JSON");
             assert_eq!(answer["id"], 5);
-            assert_eq!(failure(speaks, &answer), ("connection".into(), true));
+            assert_eq!(failure(version, &answer), ("connection".into(), true));
         }
     }
 }
@@ -74,8 +74,8 @@ async fn mid_call_requests_are_answered() {
     })
     .await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = gateway.connect(speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         let messages = client
             .begin(&client.call("1", "up__t", "{}"))
             .await
@@ -122,15 +122,15 @@ async fn empty_input_request_retries_bounded() {
         .config(|config| config.limits.rounds = 2)
         .start()
         .await;
-    let modern = gateway.connect(Speaks::Modern).await;
+    let modern = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(
         modern.tool("up__t", json!({})).await["result"]["resultType"],
         "input_required"
     );
     let before = upstream.count_of("tools/call");
-    let legacy = gateway.connect(Speaks::November).await;
+    let legacy = gateway.connect(ClientVersion::V2025_11_25).await;
     assert_eq!(
-        failure(Speaks::November, &legacy.tool("up__t", json!({})).await).0,
+        failure(ClientVersion::V2025_11_25, &legacy.tool("up__t", json!({})).await).0,
         "overloaded"
     );
     assert_eq!(upstream.count_of("tools/call") - before, 3);
