@@ -15,30 +15,24 @@ use crate::support::{
 const LONG: &str = r#"{"steps":100000,"ms":3}"#;
 const SLEEP: &str = r#"{"ms":60000}"#;
 
-macro_rules! each_server {
-    ($($case:ident)*) => {
-        $(mod $case {
-            use super::*;
-            each_server!(@ $case: http_legacy HttpLegacy, http_modern HttpModern, http_both HttpBoth, stdio_legacy StdioLegacy, stdio_modern StdioModern);
-        })*
-    };
-    (@ $case:ident: $($name:ident $kind:ident),*) => {
-        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            let server = ServerKind::$kind.start().await;
-            let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
-            super::$case(&server, &gateway).await;
-        })*
-    };
+/// Runs a case in front of one server.
+async fn in_front_of(kind: ServerKind, case: impl AsyncFn(&Server, &TestGateway)) {
+    let server = kind.start().await;
+    let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
+    case(&server, &gateway).await;
 }
 
-each_server! {
-    modern_disconnect_cancels
-    modern_early_disconnect_cancels
-    legacy_notification_cancels
-    legacy_early_notification_cancels
-    legacy_disconnect_keeps_call
-    disconnected_legacy_client_can_cancel
+portolan_fixtures::matrix! {
+    in_front_of: {
+        http_legacy(ServerKind::HttpLegacy),
+        http_modern(ServerKind::HttpModern),
+        http_both(ServerKind::HttpBoth),
+        stdio_legacy(ServerKind::StdioLegacy),
+        stdio_modern(ServerKind::StdioModern),
+    } x [
+        modern_disconnect_cancels modern_early_disconnect_cancels legacy_notification_cancels
+        legacy_early_notification_cancels legacy_disconnect_keeps_call disconnected_legacy_client_can_cancel
+    ]
 }
 
 /// A call that has shown its first progress.

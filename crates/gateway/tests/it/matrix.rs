@@ -8,32 +8,27 @@ use crate::support::{
     upstreams::ServerKind,
 };
 
-macro_rules! matrix {
-    ($($server:ident: $kind:ident;)* => $cases:tt) => {
-        $(mod $server {
-            use super::*;
-            matrix!(@cases $kind $cases);
-        })*
-    };
-    (@cases $kind:ident [$($case:ident)*]) => {
-        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $case() {
-            let server = ServerKind::$kind.start().await;
-            let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
-            for version in ClientVersion::ALL {
-                super::$case(ServerKind::$kind, &gateway.connect(version).await).await;
-            }
-        })*
-    };
+/// Runs a case for clients of every version in front of one server.
+async fn in_all_versions(kind: ServerKind, case: impl AsyncFn(ServerKind, &Client)) {
+    let server = kind.start().await;
+    let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
+    for version in ClientVersion::ALL {
+        case(kind, &gateway.connect(version).await).await;
+    }
 }
 
-matrix! {
-    http_legacy: HttpLegacy; http_modern: HttpModern; http_both: HttpBoth;
-    stdio_legacy: StdioLegacy; stdio_modern: StdioModern;
-    => [introduction ping tools_list
-        text_result structured_content_is_byte_exact ids_are_byte_exact tool_failure_is_result
-        json_rpc_error_passes unknown_tool_is_invalid_params progress_is_ordered
-        missing_features_are_empty]
+portolan_fixtures::matrix! {
+    in_all_versions: {
+        http_legacy(ServerKind::HttpLegacy),
+        http_modern(ServerKind::HttpModern),
+        http_both(ServerKind::HttpBoth),
+        stdio_legacy(ServerKind::StdioLegacy),
+        stdio_modern(ServerKind::StdioModern),
+    } x [
+        introduction ping tools_list text_result structured_content_is_byte_exact ids_are_byte_exact
+        tool_failure_is_result json_rpc_error_passes unknown_tool_is_invalid_params progress_is_ordered
+        missing_features_are_empty
+    ]
 }
 
 async fn introduction(_: ServerKind, client: &Client) {
