@@ -11,7 +11,7 @@ use portolan_core::{
     memory::{ManualClock, MemorySessions},
 };
 
-use crate::support::gateway::TestGateway;
+use crate::support::{eventually, gateway::TestGateway};
 
 /// Counts what is in use. How much of what was given back the allocator keeps for later is its own affair: after such a
 /// round, glibc keeps most of it until `malloc_trim`.
@@ -101,12 +101,10 @@ impl Measured {
         self.open().await;
         self.store.sweep(self.clock.now()).await.expect("swept");
         self.clock.advance(Duration::from_secs(31 * 60));
-        tokio::time::sleep(Duration::from_secs(6)).await;
-        assert_eq!(
-            self.gateway.session_count(),
-            0,
-            "forgotten although nobody came any more"
-        );
+        eventually("all are forgotten, although nobody comes any more", || {
+            self.gateway.session_count() == 0
+        })
+        .await;
         assert_eq!(self.gateway.stream_count(), 0);
         most
     }

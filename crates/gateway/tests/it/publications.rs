@@ -212,6 +212,7 @@ async fn publication_swap_is_atomic() {
         for round in 0..40 {
             let url = if round % 2 == 0 { new.url() } else { old.url() };
             gateway.publish("default", &[("up", &url)]).await;
+            // Leaves time for calls between two publications.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

@@ -153,6 +153,7 @@ async fn missed_notifications_are_queued() {
             server.resource_updated("file:///b");
             server.resource_updated("file:///a");
         }
+        // Long enough for them to reach the gateway, where they wait.
         tokio::time::sleep(SHORT).await;
         let mut stream = client.stream().await;
         assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
@@ -233,6 +234,7 @@ async fn sessions_share_upstream_stream() {
     first
         .call_method("resources/unsubscribe", &subscribe("file:///a"))
         .await;
+    // Long enough for a request that should not be sent.
     tokio::time::sleep(SHORT).await;
     assert_eq!(
         server.params_of("resources/unsubscribe").len(),

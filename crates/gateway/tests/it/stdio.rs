@@ -1,6 +1,9 @@
 //! Servers that are child processes, in trouble.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use portolan_core::ProtocolEra;
 use portolan_gateway::Upstream;
@@ -98,8 +101,9 @@ async fn kill_under_load_is_retryable() {
         .await;
     let warm = gateway.client(ClientVersion::V2026_07_28);
     warm.text("up__echo", json!({"text": "x"})).await;
+    let ended = AtomicUsize::new(0);
     let callers = (0..32).map(|caller| {
-        let client = gateway.client(ClientVersion::V2026_07_28);
+        let (client, ended) = (gateway.client(ClientVersion::V2026_07_28), &ended);
         async move {
             for call in 0..40 {
                 let text = format!("{caller}/{call}");
@@ -112,15 +116,17 @@ async fn kill_under_load_is_retryable() {
                 } else {
                     assert_eq!(answer["result"]["content"][0]["text"], text);
                 }
+                ended.fetch_add(1, Ordering::Relaxed);
             }
         }
     });
     let killing = async {
-        for _ in 0..2 {
-            tokio::time::sleep(Duration::from_millis(60)).await;
-            if let Some(pid) = server.pid() {
-                kill(pid);
-            }
+        for calls in [200, 600] {
+            eventually("calls are under way", || {
+                ended.load(Ordering::Relaxed) >= calls && server.pid().is_some()
+            })
+            .await;
+            kill(server.pid().expect("it runs"));
         }
     };
     tokio::join!(futures_util::future::join_all(callers), killing);

@@ -104,6 +104,7 @@ async fn breaks(places: &[&Client], server: &StreamingServer, seed: u64) {
             for step in 1..=STEPS {
                 streamed.send_progress(step);
                 if step % 7 == 0 {
+                    // So that connections break between events too.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             }

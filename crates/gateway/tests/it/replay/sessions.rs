@@ -242,6 +242,7 @@ async fn draining_gateway_still_replays() {
     let (streamed, event) = left(&client, &server, "1").await;
     let gateway = gateway.shared();
     let draining = tokio::spawn(async move { gateway.drain(DEADLINE).await });
+    // Long enough for a drain that does not wait for the call.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!draining.is_finished(), "the call goes on");
     streamed.respond("done");

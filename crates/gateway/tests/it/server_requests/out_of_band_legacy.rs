@@ -148,6 +148,7 @@ async fn server_cancellation_reaches_client() {
     assert_eq!(told["params"], json!({"requestId": question["id"], "reason": "enough"}));
     assert_eq!(under.answer(&question["id"]).await, 202);
     assert_eq!(under.gateway.question_count(), 0);
+    // Long enough for a response that should not be sent.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(under.find(&json!(7)).is_none());
 }

@@ -1,6 +1,8 @@
 //! Calls that a modern server does only as tasks, of clients that know none: the gateway asks for the task.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use portolan_core::{Clock, SystemClock, memory::ManualClock};
 
 use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
@@ -249,6 +251,7 @@ async fn cancelled_call_cancels_task() {
         }
         eventually("the task is cancelled", || server.cancelled() == 1).await;
         let polls = server.polls();
+        // Nothing shows that no poll comes.
         tokio::time::sleep(POLL_INTERVAL).await;
         assert!(server.polls() <= polls + 1, "nobody asks for it any more");
         assert_eq!(server.plan().executions, 1);
@@ -288,15 +291,17 @@ async fn slow_task_is_cancelled() {
 
 #[tokio::test]
 async fn late_client_finds_task_cancelled() {
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let server = TaskServer::start(input_required(&["a"])).await;
     let gateway = driving(server.url())
         .config(|config| config.timeouts.task = Duration::from_secs(1))
+        .clock(clock.clone())
         .start()
         .await;
     let client = gateway.connect_with(ClientVersion::V2026_07_28, FORMS).await;
     let asked = modern(&client, &json!({})).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    clock.advance(Duration::from_millis(1100));
     let said = json!({"a": {"action": "decline"}});
     let extra = json!({"requestState": asked["requestState"], "inputResponses": said});
     assert_eq!(cause(&modern(&client, &extra).await), "timeout");
