@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use super::{
     CacheHints, Catalog, ListSnapshot, Listing,
     cached::Breaker,
-    sealed::{Lists, Read},
+    sealed::Lists,
 };
 use crate::{
     call::{Requester, UpstreamRequest},

@@ -10,7 +10,7 @@ use rmcp::model::{
     CallToolRequestParams, ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction,
     Implementation,
 };
-use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RequestContext};
+use rmcp::service::{ClientServiceExt, RequestContext};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientHandler, ErrorData, RoleClient};
@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::client::Era;
 use crate::gateway::{Gateway, Naming};
 use crate::parts;
 use crate::rust_client;
@@ -67,7 +68,7 @@ async fn server(mode: &str) -> Result<(Child, Target)> {
     Ok((child, Target::Http { url, token }))
 }
 
-async fn asks(mode: &str, lifecycle: ClientLifecycleMode) -> Result<()> {
+async fn responds(mode: &str, era: Era) -> Result<()> {
     let (_server, target) = server(mode).await?;
     let gateway = Gateway::start(Naming::Plain, &[("asks", &target)]).await?;
     let Target::Http { url, token } = &gateway.target else {
@@ -76,7 +77,9 @@ async fn asks(mode: &str, lifecycle: ClientLifecycleMode) -> Result<()> {
     let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
     config.auth_header = Some(token.clone());
     let transport = StreamableHttpClientTransport::from_config(config);
-    let service = Somebody.serve_with_lifecycle(transport, lifecycle).await?;
+    let service = Somebody
+        .serve_with_lifecycle(transport, rust_client::lifecycle(era))
+        .await?;
     service.list_all_tools().await?;
     let calls = (0..CALLS).map(|_| service.call_tool(CallToolRequestParams::new("ask")));
     let calls = tokio::time::timeout(LIMIT, futures_util::future::join_all(calls)).await;
@@ -89,17 +92,10 @@ async fn asks(mode: &str, lifecycle: ClientLifecycleMode) -> Result<()> {
     Ok(())
 }
 
-macro_rules! asks {
-    ($($name:ident: $mode:literal, $era:ident;)+) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() -> Result<()> {
-            asks($mode, rust_client::lifecycle(crate::client::Era::$era)).await
-        }
-    )+ };
-}
-
-asks! {
-    a_modern_client_is_asked_beside_events: "events", Modern;
-    a_modern_client_is_asked_beside_json: "json", Modern;
-    a_legacy_client_is_asked_beside_events: "events", Legacy;
+portolan_fixtures::matrix! {
+    responds: {
+        modern_client_with_event_streams("events", Era::Modern),
+        modern_client_with_json("json", Era::Modern),
+        legacy_client_with_event_streams("events", Era::Legacy),
+    }
 }

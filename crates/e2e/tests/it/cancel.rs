@@ -8,7 +8,7 @@ use crate::gateway::{Gateway, Naming};
 use crate::recorder::Recorder;
 use crate::server::Server;
 
-async fn cancelled(server: Server, client: Client, era: Era) -> Result<()> {
+async fn cancels(server: Server, client: Client, era: Era) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = server.prepare(folder.path(), "cancel").await?;
     let (to_server, recorded) = Recorder::before(&server.target, &folder.path().join("to-server")).await?;
@@ -33,24 +33,17 @@ async fn cancelled(server: Server, client: Client, era: Era) -> Result<()> {
     gateway.explain(outcome.await)
 }
 
-macro_rules! cancelled {
-    ($($name:ident: $server:ident, $client:ident, $era:ident;)+) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() -> Result<()> {
-            cancelled(Server::$server, Client::$client, Era::$era).await
-        }
-    )+ };
-}
-
-cancelled! {
-    rmcp_legacy_over_http: EverythingHttp, Rmcp, Legacy;
-    rmcp_modern_over_http: EverythingHttp, Rmcp, Modern;
-    rmcp_modern_over_stdio: EverythingStdio, Rmcp, Modern;
-    sdk1_legacy_over_http: EverythingHttp, Sdk1, Legacy;
-    sdk1_legacy_over_stdio: EverythingStdio, Sdk1, Legacy;
-    client2_modern_over_http: EverythingHttp, Client2, Modern;
-    client2_modern_over_stdio: EverythingStdio, Client2, Modern;
-    mcp2_legacy_over_stdio: EverythingStdio, Mcp2, Legacy;
-    mcp2_modern_over_http: EverythingHttp, Mcp2, Modern;
-    mcp2_modern_over_stdio: EverythingStdio, Mcp2, Modern;
+portolan_fixtures::matrix! {
+    cancels: {
+        rmcp_legacy_over_http(Server::EverythingHttp, Client::Rmcp, Era::Legacy),
+        rmcp_modern_over_http(Server::EverythingHttp, Client::Rmcp, Era::Modern),
+        rmcp_modern_over_stdio(Server::EverythingStdio, Client::Rmcp, Era::Modern),
+        sdk1_legacy_over_http(Server::EverythingHttp, Client::Sdk1, Era::Legacy),
+        sdk1_legacy_over_stdio(Server::EverythingStdio, Client::Sdk1, Era::Legacy),
+        client2_modern_over_http(Server::EverythingHttp, Client::Client2, Era::Modern),
+        client2_modern_over_stdio(Server::EverythingStdio, Client::Client2, Era::Modern),
+        mcp2_legacy_over_stdio(Server::EverythingStdio, Client::Mcp2, Era::Legacy),
+        mcp2_modern_over_http(Server::EverythingHttp, Client::Mcp2, Era::Modern),
+        mcp2_modern_over_stdio(Server::EverythingStdio, Client::Mcp2, Era::Modern),
+    }
 }

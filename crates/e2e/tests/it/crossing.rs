@@ -25,7 +25,7 @@ fn script(name: &str) -> Value {
     })
 }
 
-async fn apart(host: Host, one: (Client, Era), other: (Client, Era)) -> Result<()> {
+async fn separate(one: (Client, Era), other: (Client, Era), host: Host) -> Result<()> {
     let server = host.start().await?;
     let gateway = Gateway::start_with(Naming::Plain, &[("only", &server.target)], &["--asks-all"]).await?;
     let (ada, charles) = (script("Ada"), script("Charles"));
@@ -53,27 +53,14 @@ fn own(outcomes: &[Value], name: &str, other: &str) -> Result<()> {
     Ok(())
 }
 
-macro_rules! apart {
-    ($($name:ident: $one:ident $era:ident, $other:ident $others:ident;)+) => { $(
-        mod $name {
-            use super::*;
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_a_legacy_server() -> Result<()> {
-                apart(Host::FixtureLegacy, (Client::$one, Era::$era), (Client::$other, Era::$others)).await
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_a_modern_server() -> Result<()> {
-                apart(Host::FixtureModern, (Client::$one, Era::$era), (Client::$other, Era::$others)).await
-            }
-        }
-    )+ };
-}
-
-apart! {
-    rmcp_of_both_eras: Rmcp Legacy, Rmcp Modern;
-    typescript_legacy: Sdk1 Legacy, Client2 Legacy;
-    typescript_modern: Client2 Modern, Client2 Modern;
-    python_of_both_eras: Mcp2 Legacy, Mcp2 Modern;
+portolan_fixtures::matrix! {
+    separate: {
+        rmcp_of_both_eras((Client::Rmcp, Era::Legacy), (Client::Rmcp, Era::Modern)),
+        typescript_legacy((Client::Sdk1, Era::Legacy), (Client::Client2, Era::Legacy)),
+        typescript_modern((Client::Client2, Era::Modern), (Client::Client2, Era::Modern)),
+        python_of_both_eras((Client::Mcp2, Era::Legacy), (Client::Mcp2, Era::Modern)),
+    } x {
+        legacy_server(Host::FixtureLegacy),
+        modern_server(Host::FixtureModern),
+    }
 }

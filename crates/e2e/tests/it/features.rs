@@ -60,76 +60,50 @@ impl Fails {
     }
 }
 
-macro_rules! cells {
-    ($feature:ident: $($server:ident => $host:ident: $($name:ident $client:ident $era:ident,)+;)+) => { $(
-        mod $server {
-            use super::super::{Client, Era, Feature, Host, Result, same};
-
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() -> Result<()> {
-                    same(Feature::$feature, Host::$host, Client::$client, Era::$era).await
-                }
-            )+
-        }
-    )+ };
+portolan_fixtures::matrix! {
+    same: {
+        tools(Feature::Tools),
+        content(Feature::Content),
+        prompts(Feature::Prompts),
+        resources(Feature::Resources),
+        completion(Feature::Completion),
+        progress(Feature::Progress),
+        logging(Feature::Logging),
+        form_elicitation(Feature::Forms),
+        url_elicitation(Feature::Pages),
+        sampling(Feature::Sampling),
+        roots(Feature::Roots),
+        list_changes(Feature::Changes),
+        resource_updates(Feature::Updates),
+    } x {
+        fixture_legacy(Host::FixtureLegacy),
+        fixture_modern(Host::FixtureModern),
+        rmcp_server(Host::Rmcp),
+        everything_over_http(Host::NpmHttp),
+        everything_over_stdio(Host::NpmStdio),
+    } x {
+        rmcp_legacy(Client::Rmcp, Era::Legacy),
+        rmcp_modern(Client::Rmcp, Era::Modern),
+        sdk1_legacy(Client::Sdk1, Era::Legacy),
+        client2_legacy(Client::Client2, Era::Legacy),
+        client2_modern(Client::Client2, Era::Modern),
+        mcp2_legacy(Client::Mcp2, Era::Legacy),
+        mcp2_modern(Client::Mcp2, Era::Modern),
+    }
 }
 
-macro_rules! features {
-    ($($name:ident $feature:ident),+ $(,)?; legacy $($legacy:ident $only:ident),+) => {
-        $(
-            mod $name {
-                cells! { $feature:
-                    fixture_legacy => FixtureLegacy: rmcp_legacy Rmcp Legacy, rmcp_modern Rmcp Modern,
-                        sdk1_legacy Sdk1 Legacy, client2_legacy Client2 Legacy, client2_modern Client2 Modern,
-                        mcp2_legacy Mcp2 Legacy, mcp2_modern Mcp2 Modern,;
-                    fixture_modern => FixtureModern: rmcp_legacy Rmcp Legacy, rmcp_modern Rmcp Modern,
-                        sdk1_legacy Sdk1 Legacy, client2_legacy Client2 Legacy, client2_modern Client2 Modern,
-                        mcp2_legacy Mcp2 Legacy, mcp2_modern Mcp2 Modern,;
-                    rmcp_server => Rmcp: rmcp_legacy Rmcp Legacy, rmcp_modern Rmcp Modern,
-                        sdk1_legacy Sdk1 Legacy, client2_legacy Client2 Legacy, client2_modern Client2 Modern,
-                        mcp2_legacy Mcp2 Legacy, mcp2_modern Mcp2 Modern,;
-                    everything_over_http => NpmHttp: rmcp_legacy Rmcp Legacy, rmcp_modern Rmcp Modern,
-                        sdk1_legacy Sdk1 Legacy, client2_legacy Client2 Legacy, client2_modern Client2 Modern,
-                        mcp2_legacy Mcp2 Legacy, mcp2_modern Mcp2 Modern,;
-                    everything_over_stdio => NpmStdio: rmcp_legacy Rmcp Legacy, rmcp_modern Rmcp Modern,
-                        sdk1_legacy Sdk1 Legacy, client2_legacy Client2 Legacy, client2_modern Client2 Modern,
-                        mcp2_legacy Mcp2 Legacy, mcp2_modern Mcp2 Modern,;
-                }
-            }
-        )+
-        $(
-            mod $legacy {
-                cells! { $only:
-                    fixture_legacy => FixtureLegacy: rmcp_legacy Rmcp Legacy, sdk1_legacy Sdk1 Legacy,
-                        client2_legacy Client2 Legacy, mcp2_legacy Mcp2 Legacy,;
-                    fixture_modern => FixtureModern: rmcp_legacy Rmcp Legacy, sdk1_legacy Sdk1 Legacy,
-                        client2_legacy Client2 Legacy, mcp2_legacy Mcp2 Legacy,;
-                    rmcp_server => Rmcp: rmcp_legacy Rmcp Legacy, sdk1_legacy Sdk1 Legacy,
-                        client2_legacy Client2 Legacy, mcp2_legacy Mcp2 Legacy,;
-                    everything_over_http => NpmHttp: rmcp_legacy Rmcp Legacy, sdk1_legacy Sdk1 Legacy,
-                        client2_legacy Client2 Legacy, mcp2_legacy Mcp2 Legacy,;
-                    everything_over_stdio => NpmStdio: rmcp_legacy Rmcp Legacy, sdk1_legacy Sdk1 Legacy,
-                        client2_legacy Client2 Legacy, mcp2_legacy Mcp2 Legacy,;
-                }
-            }
-        )+
-    };
-}
-
-features! {
-    tools Tools,
-    content Content,
-    prompts Prompts,
-    resources Resources,
-    completion Completion,
-    progress Progress,
-    logging Logging,
-    forms Forms,
-    pages_to_visit Pages,
-    sampling Sampling,
-    roots Roots,
-    changed_lists Changes,
-    updated_resources Updates;
-    legacy ping Ping
+// Modern clients do not ping.
+portolan_fixtures::matrix! {
+    same: { ping(Feature::Ping) } x {
+        fixture_legacy(Host::FixtureLegacy),
+        fixture_modern(Host::FixtureModern),
+        rmcp_server(Host::Rmcp),
+        everything_over_http(Host::NpmHttp),
+        everything_over_stdio(Host::NpmStdio),
+    } x {
+        rmcp_legacy(Client::Rmcp, Era::Legacy),
+        sdk1_legacy(Client::Sdk1, Era::Legacy),
+        client2_legacy(Client::Client2, Era::Legacy),
+        mcp2_legacy(Client::Mcp2, Era::Legacy),
+    }
 }

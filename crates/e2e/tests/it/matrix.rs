@@ -25,59 +25,22 @@ async fn transparent(server: Server, client: Client, era: Era) -> Result<()> {
     gateway.explain(through.and_then(|through| compare::same(&through, era, &direct)))
 }
 
-macro_rules! matrix {
-    ($($name:ident: $server:ident,)+) => { $(
-        mod $name {
-            use super::{Client, Era, Result, Server, transparent};
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn rmcp_legacy() -> Result<()> {
-                transparent(Server::$server, Client::Rmcp, Era::Legacy).await
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn rmcp_modern() -> Result<()> {
-                transparent(Server::$server, Client::Rmcp, Era::Modern).await
-            }
-
-            #[tokio::test]
-            async fn sdk1_legacy() -> Result<()> {
-                transparent(Server::$server, Client::Sdk1, Era::Legacy).await
-            }
-
-            #[tokio::test]
-            async fn client2_legacy() -> Result<()> {
-                transparent(Server::$server, Client::Client2, Era::Legacy).await
-            }
-
-            #[tokio::test]
-            async fn client2_modern() -> Result<()> {
-                transparent(Server::$server, Client::Client2, Era::Modern).await
-            }
-
-            #[tokio::test]
-            async fn mcp2_legacy() -> Result<()> {
-                transparent(Server::$server, Client::Mcp2, Era::Legacy).await
-            }
-
-            #[tokio::test]
-            async fn mcp2_modern() -> Result<()> {
-                transparent(Server::$server, Client::Mcp2, Era::Modern).await
-            }
-
-            #[tokio::test]
-            async fn mcp2_left_to_itself() -> Result<()> {
-                transparent(Server::$server, Client::Mcp2, Era::Auto).await
-            }
-        }
-    )+ };
-}
-
-matrix! {
-    everything_over_stdio: EverythingStdio,
-    everything_over_http: EverythingHttp,
-    filesystem: Filesystem,
-    memory: Memory,
-    time: Time,
-    git: Git,
+portolan_fixtures::matrix! {
+    transparent: {
+        everything_over_stdio(Server::EverythingStdio),
+        everything_over_http(Server::EverythingHttp),
+        filesystem(Server::Filesystem),
+        memory(Server::Memory),
+        time(Server::Time),
+        git(Server::Git),
+    } x {
+        rmcp_legacy(Client::Rmcp, Era::Legacy),
+        rmcp_modern(Client::Rmcp, Era::Modern),
+        sdk1_legacy(Client::Sdk1, Era::Legacy),
+        client2_legacy(Client::Client2, Era::Legacy),
+        client2_modern(Client::Client2, Era::Modern),
+        mcp2_legacy(Client::Mcp2, Era::Legacy),
+        mcp2_modern(Client::Mcp2, Era::Modern),
+        mcp2_default(Client::Mcp2, Era::Auto),
+    }
 }

@@ -45,22 +45,11 @@ async fn merged(client: Client, era: Era) -> Result<()> {
     }))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rmcp_modern() -> Result<()> {
-    merged(Client::Rmcp, Era::Modern).await
-}
-
-#[tokio::test]
-async fn sdk1_legacy() -> Result<()> {
-    merged(Client::Sdk1, Era::Legacy).await
-}
-
-#[tokio::test]
-async fn client2_modern() -> Result<()> {
-    merged(Client::Client2, Era::Modern).await
-}
-
-#[tokio::test]
-async fn mcp2_modern() -> Result<()> {
-    merged(Client::Mcp2, Era::Modern).await
+portolan_fixtures::matrix! {
+    merged: {
+        rmcp_modern(Client::Rmcp, Era::Modern),
+        sdk1_legacy(Client::Sdk1, Era::Legacy),
+        client2_modern(Client::Client2, Era::Modern),
+        mcp2_modern(Client::Mcp2, Era::Modern),
+    }
 }

@@ -75,21 +75,19 @@ async fn again(client: Client, era: Era, target: &Target, tool: &str, arguments:
     Ok(())
 }
 
-macro_rules! parting {
-    ($($name:ident: $at:ident($($what:expr),+);)+) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() -> Result<()> {
-            $at($($what),+).await
-        }
-    )+ };
+portolan_fixtures::matrix! {
+    legacy_server: {
+        sdk1_legacy_from_legacy_server(Client::Sdk1, Era::Legacy),
+        client2_legacy_from_legacy_server(Client::Client2, Era::Legacy),
+        client2_modern_from_legacy_server(Client::Client2, Era::Modern),
+        mcp2_legacy_from_legacy_server(Client::Mcp2, Era::Legacy),
+        mcp2_modern_from_legacy_server(Client::Mcp2, Era::Modern),
+    }
 }
 
-parting! {
-    sdk1_legacy_from_a_legacy_server: legacy_server(Client::Sdk1, Era::Legacy);
-    client2_legacy_from_a_legacy_server: legacy_server(Client::Client2, Era::Legacy);
-    client2_modern_from_a_legacy_server: legacy_server(Client::Client2, Era::Modern);
-    mcp2_legacy_from_a_legacy_server: legacy_server(Client::Mcp2, Era::Legacy);
-    mcp2_modern_from_a_legacy_server: legacy_server(Client::Mcp2, Era::Modern);
-    client2_modern_from_a_modern_server: modern_server(Client::Client2);
-    mcp2_modern_from_a_modern_server: modern_server(Client::Mcp2);
+portolan_fixtures::matrix! {
+    modern_server: {
+        client2_modern_from_modern_server(Client::Client2),
+        mcp2_modern_from_modern_server(Client::Mcp2),
+    }
 }

@@ -46,22 +46,11 @@ pub(crate) fn rename(calls: &mut Value, prefix: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rmcp_modern() -> Result<()> {
-    prefixed(Client::Rmcp, Era::Modern).await
-}
-
-#[tokio::test]
-async fn sdk1_legacy() -> Result<()> {
-    prefixed(Client::Sdk1, Era::Legacy).await
-}
-
-#[tokio::test]
-async fn client2_modern() -> Result<()> {
-    prefixed(Client::Client2, Era::Modern).await
-}
-
-#[tokio::test]
-async fn mcp2_modern() -> Result<()> {
-    prefixed(Client::Mcp2, Era::Modern).await
+portolan_fixtures::matrix! {
+    prefixed: {
+        rmcp_modern(Client::Rmcp, Era::Modern),
+        sdk1_legacy(Client::Sdk1, Era::Legacy),
+        client2_modern(Client::Client2, Era::Modern),
+        mcp2_modern(Client::Mcp2, Era::Modern),
+    }
 }

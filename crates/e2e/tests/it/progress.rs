@@ -41,24 +41,17 @@ fn complete(client: Client, outcome: &Value) -> Result<()> {
     Ok(())
 }
 
-macro_rules! progress {
-    ($($name:ident: $server:ident, $client:ident, $era:ident;)+) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() -> Result<()> {
-            progress(Server::$server, Client::$client, Era::$era).await
-        }
-    )+ };
-}
-
-progress! {
-    rmcp_legacy_over_http: EverythingHttp, Rmcp, Legacy;
-    rmcp_modern_over_http: EverythingHttp, Rmcp, Modern;
-    rmcp_modern_over_stdio: EverythingStdio, Rmcp, Modern;
-    sdk1_legacy_over_http: EverythingHttp, Sdk1, Legacy;
-    sdk1_legacy_over_stdio: EverythingStdio, Sdk1, Legacy;
-    client2_modern_over_http: EverythingHttp, Client2, Modern;
-    client2_modern_over_stdio: EverythingStdio, Client2, Modern;
-    mcp2_legacy_over_stdio: EverythingStdio, Mcp2, Legacy;
-    mcp2_modern_over_http: EverythingHttp, Mcp2, Modern;
-    mcp2_modern_over_stdio: EverythingStdio, Mcp2, Modern;
+portolan_fixtures::matrix! {
+    progress: {
+        rmcp_legacy_over_http(Server::EverythingHttp, Client::Rmcp, Era::Legacy),
+        rmcp_modern_over_http(Server::EverythingHttp, Client::Rmcp, Era::Modern),
+        rmcp_modern_over_stdio(Server::EverythingStdio, Client::Rmcp, Era::Modern),
+        sdk1_legacy_over_http(Server::EverythingHttp, Client::Sdk1, Era::Legacy),
+        sdk1_legacy_over_stdio(Server::EverythingStdio, Client::Sdk1, Era::Legacy),
+        client2_modern_over_http(Server::EverythingHttp, Client::Client2, Era::Modern),
+        client2_modern_over_stdio(Server::EverythingStdio, Client::Client2, Era::Modern),
+        mcp2_legacy_over_stdio(Server::EverythingStdio, Client::Mcp2, Era::Legacy),
+        mcp2_modern_over_http(Server::EverythingHttp, Client::Mcp2, Era::Modern),
+        mcp2_modern_over_stdio(Server::EverythingStdio, Client::Mcp2, Era::Modern),
+    }
 }

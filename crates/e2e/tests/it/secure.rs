@@ -94,17 +94,10 @@ async fn through_tls(client: Client, era: Era) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rmcp_legacy() -> Result<()> {
-    through_tls(Client::Rmcp, Era::Legacy).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rmcp_modern() -> Result<()> {
-    through_tls(Client::Rmcp, Era::Modern).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client2_modern() -> Result<()> {
-    through_tls(Client::Client2, Era::Modern).await
+portolan_fixtures::matrix! {
+    through_tls: {
+        rmcp_legacy(Client::Rmcp, Era::Legacy),
+        rmcp_modern(Client::Rmcp, Era::Modern),
+        client2_modern(Client::Client2, Era::Modern),
+    }
 }

@@ -46,7 +46,7 @@ async fn as_a_task(host: Host) -> Result<()> {
     Ok(())
 }
 
-async fn driven(host: Host, client: Client) -> Result<()> {
+async fn driven(client: Client, host: Host) -> Result<()> {
     let outcome = research(host, client, Era::Modern, "call", false).await?;
     report(&outcome).map(drop)
 }
@@ -68,26 +68,9 @@ async fn a_question_of_a_driven_task_reaches_a_client_without_tasks() -> Result<
     Ok(())
 }
 
-macro_rules! driven {
-    ($($name:ident $client:ident,)+) => { $(
-        mod $name {
-            use super::*;
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn has_the_answer_of_a_server_at_a_url() -> Result<()> {
-                driven(Host::NpmHttp, Client::$client).await
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn has_the_answer_of_a_server_behind_pipes() -> Result<()> {
-                driven(Host::NpmStdio, Client::$client).await
-            }
-        }
-    )+ };
-}
-
-driven! {
-    rmcp Rmcp,
-    typescript Client2,
-    python Mcp2,
+portolan_fixtures::matrix! {
+    driven: { rmcp(Client::Rmcp), typescript(Client::Client2), python(Client::Mcp2) } x {
+        http_server(Host::NpmHttp),
+        stdio_server(Host::NpmStdio),
+    }
 }

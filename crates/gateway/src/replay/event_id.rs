@@ -239,13 +239,13 @@ mod tests {
             id: RequestId::parse(&long.into()).expect("an id"),
             is_tool: true,
         });
-        stream.place.url = Some("u".repeat(100).into());
+        stream.location.url = Some("u".repeat(100).into());
         assert!(
             stream
                 .seal(&keys)
                 .is_some_and(|prefix| prefix.end(u64::MAX).len() < 2048)
         );
-        stream.place.url = Some("u".repeat(1000).into());
+        stream.location.url = Some("u".repeat(1000).into());
         assert!(stream.seal(&keys).is_none());
     }
 }

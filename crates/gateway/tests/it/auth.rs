@@ -14,20 +14,21 @@ use portolan_core::{
     Record, RecordKind, Registry, Result, Revision, Route, ServerSpec, Subject, SystemClock, Version, Versioned,
     memory::{ManualClock, MemoryRegistry},
 };
-use portolan_gateway::{GatewayConfig, Hosts, McpGateway, StaticTokens, Upstream, digest};
+use portolan_gateway::{Hosts, McpGateway, StaticTokens, Upstream, digest};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::support::{
-    client::{Client, Post, Speaks},
-    raw::Answer,
-    world::{Eras, HttpFixture, Site, gateway_name, grant, http, parts, user},
+    client::{Client, ClientVersion, HttpRequest},
+    gateway::{TestGateway, gateway_name, grant, user},
+    raw::HttpResponse,
+    upstreams::{Eras, HttpFixture, http},
 };
 
-async fn world() -> (HttpFixture, Site) {
+async fn world() -> (HttpFixture, TestGateway) {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    (upstream, site)
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    (upstream, gateway)
 }
 
 /// The same server behind gateways of these names.
@@ -49,7 +50,7 @@ async fn published(upstream: &HttpFixture, gateway: &McpGateway, name: &str, pas
 }
 
 #[track_caller]
-fn unauthorized(answer: &Answer, error: Option<&str>) {
+fn unauthorized(answer: &HttpResponse, error: Option<&str>) {
     assert_eq!(answer.status(), 401, "{answer:?}");
     let challenge = answer.head.get("www-authenticate").expect("a challenge");
     assert!(challenge.starts_with("Bearer realm=\"default\""), "{challenge}");
@@ -60,9 +61,9 @@ fn unauthorized(answer: &Answer, error: Option<&str>) {
 }
 
 #[tokio::test]
-async fn only_good_tokens_open() {
-    let (upstream, site) = world().await;
-    let client = Client::stranger(site.address, Speaks::Modern);
+async fn only_valid_tokens_authenticate() {
+    let (upstream, gateway) = world().await;
+    let client = gateway.client(ClientVersion::V2026_07_28);
     let call = || client.call("1", "up__echo", r#"{"text":"x"}"#);
     let none = [
         call().without("authorization"),
@@ -104,15 +105,15 @@ async fn only_good_tokens_open() {
 }
 
 #[tokio::test]
-async fn an_unknown_gateway_is_told_to_those_with_a_token_alone() {
-    let (_upstream, site) = world().await;
-    let client = Client::stranger(site.address, Speaks::Modern).gateway("other");
-    assert_eq!(client.ask("tools/list", "").await.status(), 404);
-    assert_eq!(client.token("wrong").ask("tools/list", "").await.status(), 401);
+async fn unknown_gateway_needs_valid_token() {
+    let (_upstream, gateway) = world().await;
+    let client = gateway.client(ClientVersion::V2026_07_28).gateway("other");
+    assert_eq!(client.call_method("tools/list", "").await.status(), 404);
+    assert_eq!(client.token("wrong").call_method("tools/list", "").await.status(), 401);
 }
 
 #[tokio::test]
-async fn a_grant_opens_its_gateways_until_its_end() {
+async fn grant_is_scoped_and_expires() {
     let upstream = http(Eras::Both).await;
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let mut some = grant("some", Subject::User(user("alice")));
@@ -121,41 +122,44 @@ async fn a_grant_opens_its_gateways_until_its_end() {
     none.gateways = Some(Vec::new());
     let mut short = grant("short", Subject::User(user("alice")));
     short.expires = Some(clock.now() + Duration::from_secs(1));
-    let mut parts = parts();
-    parts.authenticators = vec![Arc::new(StaticTokens::from_grants([some, none, short], clock.clone()))];
-    let site = Site::serve(McpGateway::new(parts)).await;
-    published(&upstream, &site.gateway, "default", &[]).await;
-    published(&upstream, &site.gateway, "other", &[]).await;
-    let client = |token: &str| Client::stranger(site.address, Speaks::Modern).token(token);
-    assert_eq!(client("some").ask("tools/list", "").await.status(), 200);
-    let answer = client("some").gateway("other").ask("tools/list", "").await;
+    let gateway = TestGateway::builder()
+        .unpublished()
+        .authenticator(StaticTokens::from_grants([some, none, short], clock.clone()))
+        .start()
+        .await;
+    published(&upstream, &gateway, "default", &[]).await;
+    published(&upstream, &gateway, "other", &[]).await;
+    let client = |token: &str| gateway.client(ClientVersion::V2026_07_28).token(token);
+    assert_eq!(client("some").call_method("tools/list", "").await.status(), 200);
+    let answer = client("some").gateway("other").call_method("tools/list", "").await;
     assert_eq!(answer.status(), 403);
     assert!(answer.head.get("www-authenticate").is_none(), "{answer:?}");
-    assert_eq!(client("none").ask("tools/list", "").await.status(), 403);
-    assert_eq!(client("short").ask("tools/list", "").await.status(), 200);
+    assert_eq!(client("none").call_method("tools/list", "").await.status(), 403);
+    assert_eq!(client("short").call_method("tools/list", "").await.status(), 200);
     clock.advance(Duration::from_secs(1));
-    unauthorized(&client("short").ask("tools/list", "").await, Some("invalid_token"));
+    unauthorized(
+        &client("short").call_method("tools/list", "").await,
+        Some("invalid_token"),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_of_a_registry_open_at_once_and_end_within_a_second() {
+async fn registry_token_revoked_within_second() {
     let upstream = http(Eras::Both).await;
     let registry = Arc::new(MemoryRegistry::new());
     let tokens = StaticTokens::follow(registry.clone(), Arc::new(SystemClock))
         .await
         .expect("tokens");
-    let mut parts = parts();
-    parts.authenticators = vec![Arc::new(tokens)];
-    let site = Site::serve(McpGateway::new(parts)).await;
-    published(&upstream, &site.gateway, "default", &[]).await;
+    let gateway = TestGateway::builder().unpublished().authenticator(tokens).start().await;
+    published(&upstream, &gateway, "default", &[]).await;
     for round in 0..5 {
         let token = format!("token-{round}");
-        let client = Client::stranger(site.address, Speaks::Modern).token(&token);
-        unauthorized(&client.ask("tools/list", "").await, Some("invalid_token"));
+        let client = gateway.client(ClientVersion::V2026_07_28).token(&token);
+        unauthorized(&client.call_method("tools/list", "").await, Some("invalid_token"));
         let record = Record::Token(grant(&token, Subject::User(user("alice"))));
         registry.put(record, Precondition::Absent).await.expect("put");
         assert_eq!(
-            client.ask("tools/list", "").await.status(),
+            client.call_method("tools/list", "").await.status(),
             200,
             "a new token is good at once"
         );
@@ -164,7 +168,7 @@ async fn tokens_of_a_registry_open_at_once_and_end_within_a_second() {
             .await
             .expect("removed");
         let revoked = Instant::now();
-        while client.ask("tools/list", "").await.status() == 200 {
+        while client.call_method("tools/list", "").await.status() == 200 {
             assert!(
                 revoked.elapsed() < Duration::from_secs(1),
                 "a revoked token still opens"
@@ -174,28 +178,27 @@ async fn tokens_of_a_registry_open_at_once_and_end_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_revoked_while_it_is_first_used_does_not_stay() {
+async fn token_revoked_during_first_use() {
     let registry = Arc::new(MemoryRegistry::new());
-    let tokens = Arc::new(
-        StaticTokens::follow(registry.clone(), Arc::new(SystemClock))
-            .await
-            .expect("tokens"),
-    );
+    let tokens = StaticTokens::follow(registry.clone(), Arc::new(SystemClock))
+        .await
+        .expect("tokens");
     let upstream = http(Eras::Both).await;
-    let mut parts = parts();
-    parts.authenticators = vec![tokens];
-    let site = Site::serve(McpGateway::new(parts)).await;
-    published(&upstream, &site.gateway, "default", &[]).await;
+    let gateway = TestGateway::builder().unpublished().authenticator(tokens).start().await;
+    published(&upstream, &gateway, "default", &[]).await;
     for round in 0..100 {
         let token = format!("token-{round}");
-        let client = Client::stranger(site.address, Speaks::Modern).token(&token);
+        let client = gateway.client(ClientVersion::V2026_07_28).token(&token);
         let record = Record::Token(grant(&token, Subject::User(user("alice"))));
         registry.put(record, Precondition::Absent).await.expect("put");
         let key = Key::Token(digest(&token));
-        let (_, removed) = tokio::join!(client.ask("tools/list", ""), registry.remove(&key, Precondition::None));
+        let (_, removed) = tokio::join!(
+            client.call_method("tools/list", ""),
+            registry.remove(&key, Precondition::None)
+        );
         removed.expect("removed");
         let revoked = Instant::now();
-        while client.ask("tools/list", "").await.status() == 200 {
+        while client.call_method("tools/list", "").await.status() == 200 {
             assert!(
                 revoked.elapsed() < Duration::from_secs(1),
                 "a revoked token still opens"
@@ -245,7 +248,7 @@ impl Registry for Held {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_revoked_while_it_is_looked_up_does_not_stay() {
+async fn token_revoked_during_lookup() {
     let registry = Arc::new(Held {
         registry: Arc::new(MemoryRegistry::new()),
         feed: Arc::default(),
@@ -257,16 +260,14 @@ async fn a_token_revoked_while_it_is_looked_up_does_not_stay() {
         .await
         .expect("tokens");
     let upstream = http(Eras::Both).await;
-    let mut parts = parts();
-    parts.authenticators = vec![Arc::new(tokens)];
-    let site = Site::serve(McpGateway::new(parts)).await;
-    published(&upstream, &site.gateway, "default", &[]).await;
-    let client = Client::stranger(site.address, Speaks::Modern).token("late");
+    let gateway = TestGateway::builder().unpublished().authenticator(tokens).start().await;
+    published(&upstream, &gateway, "default", &[]).await;
+    let client = gateway.client(ClientVersion::V2026_07_28).token("late");
     let key = Key::Token(digest("late"));
     let record = Record::Token(grant("late", Subject::User(user("alice"))));
     registry.put(record, Precondition::Absent).await.expect("put");
     registry.holding.store(true, Ordering::SeqCst);
-    let first_use = client.ask("tools/list", "");
+    let first_use = client.call_method("tools/list", "");
     let revoking = async {
         registry.read.notified().await;
         registry.remove(&key, Precondition::None).await.expect("removed");
@@ -277,7 +278,7 @@ async fn a_token_revoked_while_it_is_looked_up_does_not_stay() {
     };
     tokio::join!(first_use, revoking);
     let revoked = Instant::now();
-    while client.ask("tools/list", "").await.status() == 200 {
+    while client.call_method("tools/list", "").await.status() == 200 {
         assert!(
             revoked.elapsed() < Duration::from_secs(1),
             "a revoked token still opens"
@@ -286,22 +287,26 @@ async fn a_token_revoked_while_it_is_looked_up_does_not_stay() {
 }
 
 /// The headers that reached the server.
-async fn arrived(client: &Client, post: &Post) -> Value {
+async fn arrived(client: &Client, post: &HttpRequest) -> Value {
     let answer = client.send(post).await.json();
     answer["result"]["structuredContent"]["headers"].clone()
 }
 
 #[tokio::test]
-async fn credentials_of_the_door_end_at_the_door() {
+async fn client_credentials_are_not_forwarded() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
         let plain = Upstream::http(upstream.url());
         let secret = Upstream::http(upstream.url())
             .bearer("theirs")
             .header("x-tenant", "acme");
-        let site = Site::of([("up", plain), ("secret", secret)]).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+        let gateway = TestGateway::builder()
+            .upstream("up", plain)
+            .upstream("secret", secret)
+            .start()
+            .await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let dressed = |tool: &str| {
                 client
                     .call("1", tool, "{}")
@@ -338,9 +343,9 @@ async fn credentials_of_the_door_end_at_the_door() {
 }
 
 #[tokio::test]
-async fn only_listed_headers_pass_and_some_never() {
+async fn only_listed_headers_pass() {
     let upstream = http(Eras::Both).await;
-    let site = Site::serve(McpGateway::new(parts())).await;
+    let gateway = TestGateway::builder().unpublished().start().await;
     let list = [
         "X-Request-Id",
         "traceparent",
@@ -360,9 +365,9 @@ async fn only_listed_headers_pass_and_some_never() {
         "not a header",
         "content-type",
     ];
-    published(&upstream, &site.gateway, "default", &list).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+    published(&upstream, &gateway, "default", &list).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         let post = client
             .call("1", "up__whoami", "{}")
             .and("x-request-id", "r-1")
@@ -394,9 +399,9 @@ async fn only_listed_headers_pass_and_some_never() {
 }
 
 #[tokio::test]
-async fn hosts_and_origins_of_elsewhere_are_refused() {
+async fn foreign_hosts_and_origins_refused() {
     let upstream = http(Eras::Both).await;
-    let sites = [
+    let gateways = [
         (Hosts::Loopback, vec![], vec!["mcp.example.com", "MCP.example.com:443"]),
         (
             Hosts::Only(vec!["mcp.example.com".into()]),
@@ -404,17 +409,16 @@ async fn hosts_and_origins_of_elsewhere_are_refused() {
             vec![],
         ),
     ];
-    for (hosts, more, less) in sites {
-        let config = GatewayConfig {
-            hosts,
-            origins: vec!["https://app.example.com".into()],
-            ..GatewayConfig::default()
-        };
-        let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-            builder.config(config)
-        })
-        .await;
-        let client = Client::stranger(site.address, Speaks::Modern);
+    for (hosts, more, less) in gateways {
+        let gateway = TestGateway::builder()
+            .server("up", upstream.url())
+            .config(|config| {
+                config.hosts = hosts;
+                config.origins = vec!["https://app.example.com".into()];
+            })
+            .start()
+            .await;
+        let client = gateway.client(ClientVersion::V2026_07_28);
         let list = || client.request("1", "tools/list", "", "");
         for host in [
             "localhost",
@@ -505,15 +509,12 @@ async fn hosts_and_origins_of_elsewhere_are_refused() {
             403
         );
     }
-    let config = GatewayConfig {
-        hosts: Hosts::Any,
-        ..GatewayConfig::default()
-    };
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let client = Client::stranger(site.address, Speaks::Modern);
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.hosts = Hosts::Any)
+        .start()
+        .await;
+    let client = gateway.client(ClientVersion::V2026_07_28);
     let list = || {
         client
             .request("1", "tools/list", "", "")

@@ -2,32 +2,32 @@
 
 use std::sync::Arc;
 
-use portolan_gateway::{GatewayConfig, Upstream};
+use portolan_gateway::Upstream;
 use serde_json::json;
 
-use crate::{
-    features::{everything, plain, result},
-    support::{
-        client::{Client, Speaks},
-        script::{Act, Asked, Script, answer, legacy, modern},
-        world::{Eras, Site},
-    },
+use crate::support::{
+    client::ClientVersion,
+    gateway::TestGateway,
+    servers::{Reply, Request, ScriptedServer, legacy, modern, scripted},
+    upstreams::{Eras, everything},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_holds_up_one_list_and_not_the_next() {
+async fn hanging_server_delays_one_list() {
     let well = everything(Eras::Both).await;
     let hanging = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/mcp", hanging.local_addr().expect("an address"));
-    let mut config = GatewayConfig::default();
-    config.timeouts.list = std::time::Duration::from_millis(400);
     let upstreams = [("hangs", Upstream::http(url)), ("well", Upstream::http(well.url()))];
-    let site = Site::with(upstreams, |builder| builder.config(config)).await;
-    let client = Client::stranger(site.address, Speaks::Modern);
-    result(&client, "prompts/list", json!({})).await;
+    let gateway = TestGateway::builder()
+        .upstreams(upstreams)
+        .config(|config| config.timeouts.list = std::time::Duration::from_millis(400))
+        .start()
+        .await;
+    let client = gateway.client(ClientVersion::V2026_07_28);
+    client.result_of("prompts/list", json!({})).await;
     let since = std::time::Instant::now();
     for _ in 0..5 {
-        let listed = result(&client, "prompts/list", json!({})).await;
+        let listed = client.result_of("prompts/list", json!({})).await;
         assert!(listed["_meta"]["dev.portolan/failure"]["hangs"].is_string(), "{listed}");
     }
     assert!(
@@ -38,7 +38,7 @@ async fn a_server_that_hangs_holds_up_one_list_and_not_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_changed_tool_sounds_the_alarm_and_a_rewritten_one_does_not() {
+async fn changed_definition_is_audited() {
     use portolan_core::{AuditEvent, AuditSink, DefinitionChange};
     use std::sync::Mutex;
 
@@ -59,22 +59,22 @@ async fn a_changed_tool_sounds_the_alarm_and_a_rewritten_one_does_not() {
         r#"{"name":"t","description":"a","inputSchema":{"type":"object"}}"#.to_owned(),
     ));
     let shown = definition.clone();
-    let upstream = Script::start(move |asked| match asked.method() {
-        "tools/list" => answer(asked, &format!(r#"{{"tools":[{}]}}"#, shown.lock().expect("no panic"))),
-        _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
+    let upstream = scripted(move |request| match request.method() {
+        "tools/list" => Reply::result(request, format!(r#"{{"tools":[{}]}}"#, shown.lock().expect("no panic"))),
+        _ => legacy(request).unwrap_or_else(|| Reply::result(request, "{}")),
     })
     .await;
     let heard = Heard::default();
-    let mut config = GatewayConfig::default();
-    config.timeouts.list_age = std::time::Duration::ZERO;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.audit(heard.clone()).config(config)
-    })
-    .await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.timeouts.list_age = std::time::Duration::ZERO)
+        .settings(|builder| builder.audit(heard.clone()))
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let list = async |times: usize| {
-        let until = upstream.asked_for("tools/list") + times;
-        while upstream.asked_for("tools/list") < until {
+        let until = upstream.count_of("tools/list") + times;
+        while upstream.count_of("tools/list") < until {
             client.tools().await;
         }
     };
@@ -90,7 +90,7 @@ async fn a_changed_tool_sounds_the_alarm_and_a_rewritten_one_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn definitions_beyond_the_limits_are_left_out() {
+async fn oversized_definitions_are_omitted() {
     let deep = format!(
         r#"{{"name":"deep","inputSchema":{}{}}}"#,
         "[".repeat(70),
@@ -101,38 +101,38 @@ async fn definitions_beyond_the_limits_are_left_out() {
         "x".repeat(300_000)
     );
     let listed = format!(r#"{{"tools":[{deep},{{"name":"good","inputSchema":{{"type":"object"}}}},{large}]}}"#);
-    let upstream = Script::start(move |asked| match asked.method() {
-        "tools/list" => answer(asked, &listed),
-        _ => legacy(asked).unwrap_or_else(|| answer(asked, "{}")),
+    let upstream = scripted(move |request| match request.method() {
+        "tools/list" => Reply::result(request, &listed),
+        _ => legacy(request).unwrap_or_else(|| Reply::result(request, "{}")),
     })
     .await;
-    let site = plain(&upstream.url()).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::with_plain_names(&upstream.url()).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(client.tools().await, ["good"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn results_of_a_newer_server_are_what_an_older_client_can_read() {
-    let upstream = Script::start(|asked| match asked.method() {
-        "tools/call" => answer(
-            asked,
+async fn results_are_downgraded() {
+    let upstream = scripted(|request| match request.method() {
+        "tools/call" => Reply::result(
+            request,
             r#"{"resultType":"complete","content":[{"type":"resource_link","uri":"a:b","name":"n"}],"structuredContent":[1]}"#,
         ),
-        _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
+        _ => modern(request).unwrap_or_else(|| Reply::result(request, "{}")),
     })
     .await;
-    let site = plain(&upstream.url()).await;
-    let march = Client::connect(site.address, Speaks::March).await;
+    let gateway = TestGateway::with_plain_names(&upstream.url()).await;
+    let march = gateway.connect(ClientVersion::V2025_03_26).await;
     assert_eq!(
         march.tool("t", json!({})).await["result"],
         json!({"content": [{"type": "text", "text": "n: a:b"}]})
     );
-    let june = Client::connect(site.address, Speaks::June).await;
+    let june = gateway.connect(ClientVersion::V2025_06_18).await;
     assert_eq!(
         june.tool("t", json!({})).await["result"],
         json!({"content": [{"type": "resource_link", "uri": "a:b", "name": "n"}]})
     );
-    let modern = Client::connect(site.address, Speaks::Modern).await;
+    let modern = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(
         modern.tool("t", json!({})).await["result"]["structuredContent"],
         json!([1])
@@ -140,28 +140,28 @@ async fn results_of_a_newer_server_are_what_an_older_client_can_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_about_headers_and_versions_are_mended_and_never_seen() {
+async fn header_and_version_errors_retried() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     // First the server wants another header, then it does not speak the version for a moment.
     for code in [-32020, -32022] {
         let asked_for = Arc::new(AtomicUsize::new(0));
         let seen = asked_for.clone();
-        let upstream = Script::start(move |asked| match asked.method() {
-            "tools/call" if seen.fetch_add(1, Ordering::Relaxed) == 0 => refuse(asked, code),
-            "tools/call" => answer(asked, r#"{"resultType":"complete","content":[]}"#),
-            _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
+        let upstream = scripted(move |request| match request.method() {
+            "tools/call" if seen.fetch_add(1, Ordering::Relaxed) == 0 => refuse(request, code),
+            "tools/call" => Reply::result(request, r#"{"resultType":"complete","content":[]}"#),
+            _ => modern(request).unwrap_or_else(|| Reply::result(request, "{}")),
         })
         .await;
-        let site = plain(&upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
+        let gateway = TestGateway::with_plain_names(&upstream.url()).await;
+        for version in ClientVersion::EACH_ERA {
             asked_for.store(0, Ordering::Relaxed);
-            let client = Client::connect(site.address, speaks).await;
+            let client = gateway.connect(version).await;
             client.tools().await;
-            let before = (upstream.asked_for("tools/list"), upstream.asked_for("server/discover"));
+            let before = (upstream.count_of("tools/list"), upstream.count_of("server/discover"));
             let answer = client.tool("t", json!({})).await;
             assert_eq!(answer["result"]["content"], json!([]), "{answer}");
             assert_eq!(asked_for.load(Ordering::Relaxed), 2);
-            let after = (upstream.asked_for("tools/list"), upstream.asked_for("server/discover"));
+            let after = (upstream.count_of("tools/list"), upstream.count_of("server/discover"));
             assert!(if code == -32020 {
                 after.0 > before.0
             } else {
@@ -171,42 +171,42 @@ async fn errors_about_headers_and_versions_are_mended_and_never_seen() {
     }
     // One that insists is asked twice, and the client hears nothing of codes.
     for code in [-32020, -32022, -32099, -32077] {
-        let upstream = Script::start(move |asked| match asked.method() {
-            "tools/call" => refuse(asked, code),
-            _ => modern(asked).unwrap_or_else(|| answer(asked, "{}")),
+        let upstream = scripted(move |request| match request.method() {
+            "tools/call" => refuse(request, code),
+            _ => modern(request).unwrap_or_else(|| Reply::result(request, "{}")),
         })
         .await;
-        let site = plain(&upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+        let gateway = TestGateway::with_plain_names(&upstream.url()).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let answer = client.tool("t", json!({})).await;
             assert_eq!(answer["error"]["code"], -32603, "{answer}");
         }
     }
 }
 
-fn refuse(asked: &Asked, code: i64) -> Act {
+fn refuse(request: &Request, code: i64) -> Reply {
     let error = json!({"code": code, "message": "no", "data": {"supported": ["2026-07-28"]}});
-    let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, asked.id());
-    Act::Answer(400, "application/json", body)
+    let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, request.id());
+    Reply::new(400, "application/json", body)
 }
 
 /// A server with one list, of which its method and member tell.
-async fn listing(method: &'static str, list: String) -> Script {
-    Script::start(move |asked: &Asked| match asked.method() {
-        "initialize" => answer(
-            asked,
+async fn listing(method: &'static str, list: String) -> ScriptedServer {
+    scripted(move |request: &Request| match request.method() {
+        "initialize" => Reply::result(
+            request,
             r#"{"protocolVersion":"2025-11-25","capabilities":{"prompts":{},"resources":{},"completions":{}},"serverInfo":{"name":"s","version":"1"}}"#,
         ),
-        "completion/complete" => answer(asked, r#"{"completion":{"values":["here"]}}"#),
-        known if known == method => answer(asked, &list),
-        _ => legacy(asked).unwrap_or_else(|| answer(asked, r#"{"resources":[],"resourceTemplates":[],"prompts":[]}"#)),
+        "completion/complete" => Reply::result(request, r#"{"completion":{"values":["here"]}}"#),
+        known if known == method => Reply::result(request, &list),
+        _ => legacy(request).unwrap_or_else(|| Reply::result(request, r#"{"resources":[],"resourceTemplates":[],"prompts":[]}"#)),
     })
     .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_resources_templates_and_prompts_lose_no_others() {
+async fn invalid_entries_are_omitted() {
     for (method, member, key) in [
         ("resources/list", "resources", "uri"),
         ("resources/templates/list", "resourceTemplates", "uriTemplate"),
@@ -231,10 +231,10 @@ async fn bad_resources_templates_and_prompts_lose_no_others() {
         let again = format!(r#"{{"{key}":"a:{{x}}","n":2}}"#);
         let items = [&bad[..4], &good[..], &bad[4..], &[again][..]].concat();
         let upstream = listing(method, format!(r#"{{"{member}":[{}]}}"#, items.join(","))).await;
-        let site = plain(&upstream.url()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
-            let listed = client.ask(method, "").await;
+        let gateway = TestGateway::with_plain_names(&upstream.url()).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
+            let listed = client.call_method(method, "").await;
             // Those that are left are in order, each once, as they were written.
             let expected = format!(r#""{member}":[{},{},{}]"#, good[1], good[0], good[2]);
             assert!(listed.text().contains(&expected), "{}", listed.text());
@@ -244,7 +244,7 @@ async fn bad_resources_templates_and_prompts_lose_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whose_a_template_is_its_own_text_says_before_any_that_fits() {
+async fn exact_template_beats_matching_one() {
     let templates = |list: &str| format!(r#"{{"resourceTemplates":[{list}]}}"#);
     let any = listing(
         "resources/templates/list",
@@ -257,11 +257,11 @@ async fn whose_a_template_is_its_own_text_says_before_any_that_fits() {
     )
     .await;
     let upstreams = [("a", Upstream::http(any.url())), ("b", Upstream::http(one.url()))];
-    let site = Site::of(upstreams).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder().upstreams(upstreams).start().await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let complete = r#""ref":{"type":"ref/resource","uri":"note://{id}"},"argument":{"name":"id","value":""}"#;
-    let completed = client.ask("completion/complete", complete).await.json();
+    let completed = client.call_method("completion/complete", complete).await.json();
     assert_eq!(completed["result"]["completion"]["values"], json!(["here"]));
-    assert_eq!(any.asked_for("completion/complete"), 0);
-    assert_eq!(one.asked_for("completion/complete"), 1);
+    assert_eq!(any.count_of("completion/complete"), 0);
+    assert_eq!(one.count_of("completion/complete"), 1);
 }

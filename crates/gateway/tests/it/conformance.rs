@@ -12,7 +12,7 @@ use portolan_core::{
 use portolan_fixtures::everything::{Everything, Options};
 use portolan_gateway::{McpGateway, StoredCredentials};
 
-use crate::support::world::{gateway_name, parts, tokens, user};
+use crate::support::gateway::{gateway_name, parts, tokens, user};
 
 portolan_core::conformance::authenticator_suite!(|| static_tokens());
 portolan_core::conformance::broker_suite!(async || stored_credentials().await);
@@ -24,7 +24,7 @@ fn static_tokens() -> authenticator::Fixture {
         Arc::new(tokens()),
         gateway_name("default"),
         headers("Bearer alice-token"),
-        headers("Bearer carol-token"),
+        headers("Bearer ptl_unknown"),
     )
 }
 

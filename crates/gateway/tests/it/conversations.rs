@@ -7,13 +7,13 @@ use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
 use crate::support::{
-    asker::{Asker, Seen, beside::Beside},
-    client::{Client, Post, Speaks},
-    until,
-    world::{Site, replicas},
+    client::{Client, ClientVersion, HttpRequest},
+    eventually,
+    gateway::TestGateway,
+    servers::requesting::{CallReply, RequestingServer},
 };
 
-const ABILITIES: &str = r#"{"elicitation":{}}"#;
+const CAPABILITIES: &str = r#"{"elicitation":{}}"#;
 /// The same interleavings on every run, as far as the machine allows.
 const SEEDS: [u64; 3] = [1, 0x5eed, 0xfeed_beef];
 const CALLERS: usize = 24;
@@ -43,17 +43,22 @@ struct Caller {
 }
 
 impl Caller {
-    async fn new(sites: &[Site; 2], number: usize, seed: u64) -> Self {
+    async fn new(gateways: &[TestGateway; 2], number: usize, seed: u64) -> Self {
         let token = if number.is_multiple_of(2) {
             "alice-token"
         } else {
             "bob-token"
         };
-        let speaks = [Speaks::June, Speaks::November, Speaks::Modern, Speaks::Modern][number / 2 % 4];
-        let mut first = Client::stranger(sites[number % 2].address, speaks).token(token);
-        first.abilities = ABILITIES.into();
-        first.shake_hands().await;
-        let second = first.at(sites[(number + 1) % 2].address);
+        let version = [
+            ClientVersion::V2025_06_18,
+            ClientVersion::V2025_11_25,
+            ClientVersion::V2026_07_28,
+            ClientVersion::V2026_07_28,
+        ][number / 2 % 4];
+        let mut first = Client::new(gateways[number % 2].address, version).token(token);
+        first.capabilities = CAPABILITIES.into();
+        first.handshake().await;
+        let second = first.at(gateways[(number + 1) % 2].address);
         Self {
             at: [first, second],
             random: Random(seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -63,7 +68,7 @@ impl Caller {
 
     /// How many of the servers it goes to. Legacy clients are asked beside their calls on another stream than this one reads.
     fn servers(&self) -> usize {
-        if self.at[0].speaks.is_modern() { 6 } else { 3 }
+        if self.at[0].version.is_modern() { 6 } else { 3 }
     }
 
     fn somewhere(&mut self) -> &Client {
@@ -75,9 +80,9 @@ impl Caller {
     async fn converse(&mut self, number: usize, tool: &str) -> bool {
         let tag = format!("{}-{number}", self.name);
         let (questions, rounds) = (1 + self.random.below(3), 1 + self.random.below(3));
-        let arguments = json!({"tag": tag, "questions": questions, "rounds": rounds});
+        let arguments = json!({"tag": tag, "requests": questions, "rounds": rounds});
         let whole = format!("{tag}:{}", vec![tag.as_str(); questions * rounds].join(","));
-        let text = if self.at[0].speaks.is_modern() {
+        let text = if self.at[0].version.is_modern() {
             self.modern(tool, &arguments).await
         } else {
             self.legacy(tool, number, &arguments).await
@@ -100,7 +105,7 @@ impl Caller {
             {
                 // The connection breaks before this was read, and the client comes back for it.
                 drop(incoming);
-                incoming = self.somewhere().take_up(last).await;
+                incoming = self.somewhere().resume(last).await;
                 assert_eq!(incoming.head.status, 200);
                 continue;
             }
@@ -129,7 +134,7 @@ impl Caller {
                     let times = if action == 2 { 2 } else { 1 };
                     for _ in 0..times {
                         let client = self.somewhere();
-                        let status = client.send(&client.bare(answer.to_string())).await.status();
+                        let status = client.send(&client.post(answer.to_string())).await.status();
                         assert_eq!(status, 202);
                     }
                 }
@@ -145,7 +150,7 @@ impl Caller {
             let post = request(client, tool, arguments, &extra);
             if self.random.chance(15) {
                 // It goes away in the middle of a request.
-                drop(self.somewhere().begin_unanswered(&post).await);
+                drop(self.somewhere().send_only(&post).await);
                 return None;
             }
             let messages = self.somewhere().begin(&post).await.messages().await.ok()?;
@@ -155,7 +160,7 @@ impl Caller {
             }
             let result = &message["result"];
             let mut answers = serde_json::Map::new();
-            for (key, question) in result["inputRequests"].as_object().expect("questions") {
+            for (key, question) in result["inputRequests"].as_object().expect("requests") {
                 assert_eq!(
                     question["params"]["message"], arguments["tag"],
                     "a question of another call"
@@ -185,7 +190,7 @@ impl Caller {
             "alice-token"
         };
         let mut thief = client.at(client.address).token(other);
-        thief.abilities = ABILITIES.into();
+        thief.capabilities = CAPABILITIES.into();
         let messages = thief
             .begin(&request(&thief, tool, arguments, extra))
             .await
@@ -196,7 +201,7 @@ impl Caller {
     }
 }
 
-fn request(client: &Client, tool: &str, arguments: &Value, extra: &str) -> Post {
+fn request(client: &Client, tool: &str, arguments: &Value, extra: &str) -> HttpRequest {
     let params = format!(r#""name":"{tool}","arguments":{arguments}{extra}"#);
     client.request(&client.next_id(), "tools/call", &params, "")
 }
@@ -218,35 +223,39 @@ fn outcome(message: &Value) -> Option<Option<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conversations_never_cross_and_leave_nothing_behind() {
+async fn conversations_never_cross() {
     for seed in SEEDS {
-        let askers = [
-            Asker::legacy().await,
-            Asker::modern().await,
-            Asker::resumable().await,
-            Asker::beside(Beside::default()).await,
-            Asker::beside(Beside::in_json()).await,
-            Asker::resumable_with_streams().await,
+        let requesting = [
+            RequestingServer::legacy().await,
+            RequestingServer::modern().await,
+            RequestingServer::resumable().await,
+            RequestingServer::out_of_band(CallReply::Events).await,
+            RequestingServer::out_of_band(CallReply::Json).await,
+            RequestingServer::resumable_with_session_streams().await,
         ];
-        let urls = askers.each_ref().map(Asker::url);
+        let urls = requesting.each_ref().map(RequestingServer::url);
         let names = ["plain", "modern", "resumable", "beside", "beside-json", "streams"];
         let servers: Vec<_> = names.into_iter().zip(urls.iter().map(String::as_str)).collect();
-        let sites = replicas(&servers, ServerRequestPolicy::ALL, |config| {
-            // Nobody says that an answer went through another replica, so that what was asked is waited for as long as for
-            // any other sign of a server.
-            config.timeouts.server_request = Duration::from_secs(2);
-            config.timeouts.call = Duration::from_secs(2);
-            config.timeouts.listen_grace = Duration::from_millis(300);
-            // Both callers are many clients at once here.
-            config.limits.sessions_per_caller = CALLERS * CONVERSATIONS;
-            config.limits.suspended_per_caller = CALLERS * CONVERSATIONS;
-            config.timeouts.replay = Duration::ZERO;
-        })
-        .await;
+        let gateways = TestGateway::builder()
+            .servers(&servers)
+            .server_requests(ServerRequestPolicy::ALL)
+            .config(|config| {
+                // Nobody says that an answer went through another replica, so that what was asked is waited for as long as for
+                // any other sign of a server.
+                config.timeouts.server_request = Duration::from_secs(2);
+                config.timeouts.call = Duration::from_secs(2);
+                config.timeouts.listen_grace = Duration::from_millis(300);
+                // Both callers are many clients at once here.
+                config.limits.sessions_per_caller = CALLERS * CONVERSATIONS;
+                config.limits.suspended_per_caller = CALLERS * CONVERSATIONS;
+                config.timeouts.replay = Duration::ZERO;
+            })
+            .start_replicas()
+            .await;
         let callers = (0..CALLERS).map(|number| {
-            let (sites, servers) = (&sites, &servers);
+            let (gateways, servers) = (&gateways, &servers);
             async move {
-                let mut caller = Caller::new(sites, number, seed).await;
+                let mut caller = Caller::new(gateways, number, seed).await;
                 let mut ended = 0;
                 for conversation in 0..CONVERSATIONS {
                     let server = servers[caller.random.below(caller.servers())].0;
@@ -257,19 +266,18 @@ async fn conversations_never_cross_and_leave_nothing_behind() {
         });
         let ended: usize = futures_util::future::join_all(callers).await.iter().sum();
         assert!(ended >= CALLERS * CONVERSATIONS / 3, "{ended} came to their end");
-        let begun: usize = askers.iter().map(|asker| Seen::count(&asker.seen.calls)).sum();
+        let begun: usize = requesting.iter().map(|server| server.calls()).sum();
         assert!(begun <= CALLERS * CONVERSATIONS, "{begun} calls: one was made twice");
-        let open = || sites.iter().map(|site| site.gateway.question_count()).sum::<usize>();
-        until("nothing is left behind", || open() == 0).await;
+        let open = || gateways.iter().map(|gateway| gateway.question_count()).sum::<usize>();
+        eventually("nothing is left behind", || open() == 0).await;
         // Also no session that nobody uses and nobody else may use.
-        for asker in &askers[3..] {
-            let beside = asker.seen.beside.as_ref().expect("it has streams");
-            until("all streams but those of callers who may come back are closed", || {
-                beside.open() <= 2 * sites.len()
+        for server in &requesting[3..] {
+            eventually("all streams but those of callers who may come back are closed", || {
+                server.open_streams() <= 2 * gateways.len()
             })
             .await;
         }
-        let kept = || sites.iter().map(|site| site.gateway.replay_count()).sum::<usize>();
-        until("no stream is left behind", || kept() == 0).await;
+        let kept = || gateways.iter().map(|gateway| gateway.replay_count()).sum::<usize>();
+        eventually("no stream is left behind", || kept() == 0).await;
     }
 }

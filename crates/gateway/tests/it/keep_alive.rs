@@ -2,123 +2,98 @@
 
 use std::time::Duration;
 
-use portolan_gateway::{GatewayConfig, Upstream};
-use tokio::{sync::mpsc, time::timeout};
+use serde_json::json;
+use tokio::time::timeout;
 
 use crate::support::{
-    PATIENCE,
-    client::{Client, Speaks},
-    raw::Incoming,
-    script::{Act, Script, answer as answer_to, legacy, modern},
-    teller::Teller,
-    world::Site,
+    DEADLINE,
+    client::{Client, ClientVersion},
+    gateway::TestGateway,
+    raw::ResponseStream,
+    servers::notifying::NotifyingServer,
+    servers::streaming::{StreamedCall, StreamingServer},
 };
 
 const EVERY: Duration = Duration::from_millis(50);
 
-/// A server of either era that says one thing about a call, and then no more until it is told to answer.
-async fn silent(is_modern: bool) -> (Script, mpsc::UnboundedSender<()>) {
-    let (answer, answers) = mpsc::unbounded_channel::<()>();
-    let answers = std::sync::Arc::new(tokio::sync::Mutex::new(answers));
-    let script = Script::start(move |asked| {
-        if let Some(act) = if is_modern { modern(asked) } else { legacy(asked) } {
-            return act;
-        }
-        if asked.method() != "tools/call" {
-            return match asked.verb.as_str() {
-                "GET" => Act::Answer(405, "text/plain", String::new()),
-                _ => answer_to(asked, "{}"),
-            };
-        }
-        let (pieces, stream) = mpsc::unbounded_channel();
-        let (id, answers) = (asked.id(), answers.clone());
-        tokio::spawn(async move {
-            let told = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"emergency","data":1}}"#;
-            let _ = pieces.send(format!("data: {told}\n\n"));
-            let answered = answers.lock().await.recv().await;
-            let result = r#"{"resultType":"complete","content":[]}"#;
-            if answered.is_some() {
-                let _ = pieces.send(format!(
-                    "data: {{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}\n\n"
-                ));
-            }
-        });
-        Act::Stream(stream)
-    })
-    .await;
-    (script, answer)
+/// A call that the client has begun, and as the server has it: logged to, and not answered.
+async fn silent_call(server: &StreamingServer, client: &Client) -> (ResponseStream, StreamedCall) {
+    let number = server.calls();
+    let post = client.call_with("1", "up__t", "{}", r#""io.modelcontextprotocol/logLevel":"debug""#);
+    let begun = client.send_only(&post).await;
+    let call = server.call(number).await;
+    let params = json!({"level": "emergency", "data": 1});
+    call.send(&json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params}));
+    (begun.incoming().await, call)
 }
 
-async fn site(url: String, keep_alive: Duration) -> Site {
-    let mut config = GatewayConfig::default();
-    config.timeouts.keep_alive = keep_alive;
-    Site::with([("up", Upstream::http(url))], |builder| builder.config(config)).await
+async fn gateway(url: String, keep_alive: Duration) -> TestGateway {
+    TestGateway::builder()
+        .server("up", url)
+        .config(|config| config.timeouts.keep_alive = keep_alive)
+        .start()
+        .await
 }
 
 /// Reads until there were so many comments.
-async fn comments(incoming: &mut Incoming, count: usize) {
+async fn comments(incoming: &mut ResponseStream, count: usize) {
     let mut text = Vec::new();
     while text.windows(4).filter(|bytes| bytes == b"\n:\n\n").count() < count {
-        let piece = timeout(PATIENCE, incoming.piece()).await.expect("a comment");
+        let piece = timeout(DEADLINE, incoming.piece()).await.expect("a comment");
         text.extend(piece.expect("no break").expect("no end"));
     }
 }
 
 #[tokio::test]
-async fn a_call_on_which_nothing_comes_is_kept_awake_and_still_answered() {
+async fn silent_call_gets_comments() {
     for is_modern in [false, true] {
-        let (script, answer) = silent(is_modern).await;
-        let site = site(script.url(), EVERY).await;
-        for speaks in Speaks::ALL {
-            let client = Client::connect(site.address, speaks).await;
-            let post = client.call_with("1", "up__t", "{}", r#""io.modelcontextprotocol/logLevel":"debug""#);
-            let mut incoming = client.begin(&post).await;
+        let server = StreamingServer::start(is_modern).await;
+        let gateway = gateway(server.url(), EVERY).await;
+        for version in ClientVersion::ALL {
+            let client = gateway.connect(version).await;
+            let (mut incoming, call) = silent_call(&server, &client).await;
             assert_eq!(incoming.head.get("content-type"), Some("text/event-stream"));
             comments(&mut incoming, 3).await;
-            answer.send(()).expect("a server");
+            call.respond("done");
             let messages = incoming.messages().await.expect("whole");
-            assert!(
-                messages.last().expect("an answer").contains("\"content\":[]"),
-                "{messages:?}"
-            );
+            assert!(messages.last().expect("an answer").contains("done"), "{messages:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn streams_outside_of_calls_are_kept_awake() {
-    let teller = Teller::start(true).await;
-    let site = site(teller.url(), EVERY).await;
-    for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
-        let mut stream = match speaks {
-            Speaks::Modern => client.listen("1", r#""toolsListChanged":true"#).await.0,
+async fn session_streams_get_comments() {
+    let server = NotifyingServer::start(true).await;
+    let gateway = gateway(server.url(), EVERY).await;
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
+        let mut stream = match version {
+            ClientVersion::V2026_07_28 => client.listen("1", r#""toolsListChanged":true"#).await.0,
             _ => client.stream().await,
         };
         comments(&mut stream, 3).await;
-        teller.tools_changed();
+        server.tools_changed();
         assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
     }
 }
 
 #[tokio::test]
-async fn with_zero_nothing_is_said() {
-    let (script, _answer) = silent(false).await;
-    let site = site(script.url(), Duration::ZERO).await;
-    let teller = Teller::start(true).await;
-    let listened = self::site(teller.url(), Duration::ZERO).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
-        let post = client.call_with("1", "up__t", "{}", r#""io.modelcontextprotocol/logLevel":"debug""#);
-        let mut incoming = client.begin(&post).await;
+async fn zero_interval_disables_comments() {
+    let streaming = StreamingServer::start(false).await;
+    let gateway = gateway(streaming.url(), Duration::ZERO).await;
+    let server = NotifyingServer::start(true).await;
+    let listened = self::gateway(server.url(), Duration::ZERO).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
+        let (mut incoming, _call) = silent_call(&streaming, &client).await;
         incoming.event().await.expect("no break").expect("what was logged");
         assert!(timeout(4 * EVERY, incoming.piece()).await.is_err());
-        let client = Client::connect(listened.address, speaks).await;
-        let mut stream = match speaks {
-            Speaks::Modern => client.listen("1", "").await.0,
+        let client = listened.connect(version).await;
+        let mut stream = match version {
+            ClientVersion::V2026_07_28 => client.listen("1", "").await.0,
             _ => client.stream().await,
         };
-        if !speaks.is_modern() {
+        if !version.is_modern() {
             stream.piece().await.expect("no break").expect("its beginning");
         }
         assert!(timeout(4 * EVERY, stream.piece()).await.is_err());

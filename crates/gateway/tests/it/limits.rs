@@ -1,34 +1,28 @@
 //! What is over a bound is refused, clearly, and nothing is queued.
 
-use portolan_gateway::{GatewayConfig, Upstream};
-
 use crate::support::{
-    client::{Client, Speaks},
-    until,
-    world::{Eras, Site, http},
+    client::ClientVersion,
+    eventually, eventually_async,
+    gateway::TestGateway,
+    upstreams::{Eras, http},
 };
 
 #[tokio::test]
-async fn a_call_over_the_limit_fails_and_may_be_tried_again() {
+async fn excess_call_fails_retryable() {
     let upstream = http(Eras::Both).await;
-    let mut config = GatewayConfig::default();
-    config.limits.calls = 2;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    for speaks in Speaks::ONE_OF_EACH {
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.limits.calls = 2)
+        .start()
+        .await;
+    for version in ClientVersion::EACH_ERA {
         let before = upstream.counters().calls;
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(version).await;
         let mut held = Vec::new();
         for id in ["1", "2"] {
-            held.push(
-                client
-                    .begin_unanswered(&client.call(id, "up__sleep", r#"{"ms":60000}"#))
-                    .await,
-            );
+            held.push(client.send_only(&client.call(id, "up__sleep", r#"{"ms":60000}"#)).await);
         }
-        until("both are under way", || upstream.counters().calls == before + 2).await;
+        eventually("both are under way", || upstream.counters().calls == before + 2).await;
         let answer = client.send(&client.call("3", "up__echo", r#"{"text":"x"}"#)).await;
         let result = &answer.json()["result"];
         assert_eq!((answer.status(), &result["isError"]), (200, &true.into()));
@@ -43,20 +37,16 @@ async fn a_call_over_the_limit_fails_and_may_be_tried_again() {
                 .is_some_and(|text| text.contains("try again")),
             "{result}"
         );
-        assert_eq!(client.ask("tools/list", "").await.status(), 200, "lists are no calls");
+        assert_eq!(
+            client.call_method("tools/list", "").await.status(),
+            200,
+            "lists are no calls"
+        );
         client.cancel("1").await;
         client.cancel("2").await;
         held.clear();
-        let mut through = false;
-        until_async(async || {
-            let answer = client.send(&client.call("4", "up__echo", r#"{"text":"x"}"#)).await;
-            through = answer.json()["result"].get("isError").is_none();
-            through
-        })
-        .await;
-        assert!(through);
         // Both places are free again before the next client comes.
-        until_async(async || {
+        eventually_async("both calls have ended", async || {
             let a = client.call("5", "up__sleep", r#"{"ms":1}"#);
             let b = client.call("6", "up__sleep", r#"{"ms":1}"#);
             let (a, b) = tokio::join!(client.send(&a), client.send(&b));
@@ -66,14 +56,4 @@ async fn a_call_over_the_limit_fails_and_may_be_tried_again() {
         })
         .await;
     }
-}
-
-async fn until_async(mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..2000 {
-        if holds().await {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
-    panic!("never");
 }

@@ -3,41 +3,37 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
-    world::{Kind, Site},
+    client::{Client, ClientVersion},
+    gateway::TestGateway,
+    upstreams::ServerKind,
 };
 
-macro_rules! matrix {
-    ($($server:ident: $kind:ident;)* => $cases:tt) => {
-        $(mod $server {
-            use super::*;
-            matrix!(@cases $kind $cases);
-        })*
-    };
-    (@cases $kind:ident [$($case:ident)*]) => {
-        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $case() {
-            let server = Kind::$kind.start().await;
-            let site = Site::of([("up", server.upstream())]).await;
-            for speaks in Speaks::ALL {
-                super::$case(Kind::$kind, &Client::connect(site.address, speaks).await).await;
-            }
-        })*
-    };
+/// Runs a case for clients of every version in front of one server.
+async fn in_all_versions(kind: ServerKind, case: impl AsyncFn(ServerKind, &Client)) {
+    let server = kind.start().await;
+    let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
+    for version in ClientVersion::ALL {
+        case(kind, &gateway.connect(version).await).await;
+    }
 }
 
-matrix! {
-    http_legacy: HttpLegacy; http_modern: HttpModern; http_both: HttpBoth;
-    stdio_legacy: StdioLegacy; stdio_modern: StdioModern;
-    => [the_client_is_introduced_to_the_gateway pings_are_answered_where_the_version_has_them tools_are_listed
-        a_text_comes_back structured_content_keeps_every_byte ids_keep_their_text a_failing_tool_is_a_result
-        a_json_rpc_error_stays_one an_unknown_tool_is_bad_params progress_comes_in_order_with_its_token
-        what_servers_do_not_have_is_empty_or_unknown]
+portolan_fixtures::matrix! {
+    in_all_versions: {
+        http_legacy(ServerKind::HttpLegacy),
+        http_modern(ServerKind::HttpModern),
+        http_both(ServerKind::HttpBoth),
+        stdio_legacy(ServerKind::StdioLegacy),
+        stdio_modern(ServerKind::StdioModern),
+    } x [
+        introduction ping tools_list text_result structured_content_is_byte_exact ids_are_byte_exact
+        tool_failure_is_result json_rpc_error_passes unknown_tool_is_invalid_params progress_is_ordered
+        missing_features_are_empty
+    ]
 }
 
-async fn the_client_is_introduced_to_the_gateway(_: Kind, client: &Client) {
-    if client.speaks.is_modern() {
-        let answer = client.ask("server/discover", "").await;
+async fn introduction(_: ServerKind, client: &Client) {
+    if client.version.is_modern() {
+        let answer = client.call_method("server/discover", "").await;
         let result = &answer.json()["result"];
         assert_eq!(answer.status(), 200);
         assert_eq!(result["resultType"], "complete");
@@ -53,31 +49,31 @@ async fn the_client_is_introduced_to_the_gateway(_: Kind, client: &Client) {
         assert_eq!(answer.head.get("mcp-session-id"), None);
         return;
     }
-    let answer = Client::stranger(client.address, client.speaks)
-        .initialize(client.speaks.version())
+    let answer = Client::new(client.address, client.version)
+        .initialize(client.version.as_str())
         .await;
     let result = &answer.json()["result"];
     assert_eq!(answer.head.get("content-type"), Some("application/json"));
-    assert_eq!(result["protocolVersion"], client.speaks.version());
+    assert_eq!(result["protocolVersion"], client.version.as_str());
     assert_eq!(result["serverInfo"]["name"], "portolan");
     assert_eq!(result.get("resultType"), None);
     let session = answer.head.get("mcp-session-id").expect("a session");
     assert!(session.bytes().all(|byte| byte.is_ascii_graphic()));
-    let discover = client.ask("server/discover", "").await;
+    let discover = client.call_method("server/discover", "").await;
     assert_eq!((discover.status(), discover.code()), (200, -32601));
 }
 
-async fn pings_are_answered_where_the_version_has_them(_: Kind, client: &Client) {
-    let answer = client.ask("ping", "").await;
-    if client.speaks.is_modern() {
+async fn ping(_: ServerKind, client: &Client) {
+    let answer = client.call_method("ping", "").await;
+    if client.version.is_modern() {
         assert_eq!((answer.status(), answer.code()), (404, -32601));
     } else {
         assert_eq!(answer.json()["result"], json!({}));
     }
 }
 
-async fn tools_are_listed(kind: Kind, client: &Client) {
-    let answer = client.ask("tools/list", "").await;
+async fn tools_list(kind: ServerKind, client: &Client) {
+    let answer = client.call_method("tools/list", "").await;
     let result = &answer.json()["result"];
     check_result(client, result);
     assert_eq!(answer.head.get("content-type"), Some("application/json"));
@@ -91,12 +87,12 @@ async fn tools_are_listed(kind: Kind, client: &Client) {
     assert_eq!(names.len(), if kind.is_stdio() { 13 } else { 8 });
     assert!(names.contains(&&json!("up__echo")));
     assert!(names.is_sorted_by_key(|name| name.as_str()));
-    if client.speaks.is_modern() {
+    if client.version.is_modern() {
         // What is left of the time that the server gave; a legacy server gives none.
         let (ttl, scope) = match kind {
-            Kind::HttpLegacy => (0..=0, "private"),
-            Kind::HttpModern | Kind::HttpBoth => (1..=60_000, "public"),
-            Kind::StdioLegacy | Kind::StdioModern => (0..=0, "public"),
+            ServerKind::HttpLegacy => (0..=0, "private"),
+            ServerKind::HttpModern | ServerKind::HttpBoth => (1..=60_000, "public"),
+            ServerKind::StdioLegacy | ServerKind::StdioModern => (0..=0, "public"),
         };
         assert!(
             result["ttlMs"].as_u64().is_some_and(|left| ttl.contains(&left)),
@@ -108,7 +104,7 @@ async fn tools_are_listed(kind: Kind, client: &Client) {
     assert!(result["_meta"].get("dev.portolan/failure").is_none());
 }
 
-async fn a_text_comes_back(kind: Kind, client: &Client) {
+async fn text_result(kind: ServerKind, client: &Client) {
     let answer = client
         .send(&client.call("1", "up__echo", r#"{"text":"hällo \"you\"\n"}"#))
         .await;
@@ -118,19 +114,19 @@ async fn a_text_comes_back(kind: Kind, client: &Client) {
     let result = &answer.json()["result"];
     assert_eq!(result["content"], json!([{"type": "text", "text": "hällo \"you\"\n"}]));
     // The stdio fixture says `resultType` in both eras, and what a legacy server says passes to legacy clients.
-    if kind != Kind::StdioLegacy || client.speaks.is_modern() {
+    if kind != ServerKind::StdioLegacy || client.version.is_modern() {
         check_result(client, result);
     }
 }
 
-async fn structured_content_keeps_every_byte(_: Kind, client: &Client) {
+async fn structured_content_is_byte_exact(_: ServerKind, client: &Client) {
     let arguments = r#"{"text":"a\u0041ä\/","n":1.50e3,"big":123456789012345678901234567890,"z":{"unknown":[ 1.0,-0,"\ud83d\ude00"],"a":null}}"#;
     let answer = client.send(&client.call("1", "up__echo", arguments)).await;
     let text = answer.text();
     assert!(text.contains(&format!(r#""structuredContent":{arguments}"#)), "{text}");
 }
 
-async fn ids_keep_their_text(_: Kind, client: &Client) {
+async fn ids_are_byte_exact(_: ServerKind, client: &Client) {
     for id in [
         "0",
         "1",
@@ -157,14 +153,14 @@ async fn ids_keep_their_text(_: Kind, client: &Client) {
     }
 }
 
-async fn a_failing_tool_is_a_result(_: Kind, client: &Client) {
+async fn tool_failure_is_result(_: ServerKind, client: &Client) {
     let answer = client.tool("up__fail", json!({})).await;
     assert_eq!(answer["result"]["isError"], true);
     assert_eq!(answer["result"]["content"][0]["text"], "planned failure");
     assert!(answer["result"]["_meta"].get("dev.portolan/failure").is_none());
 }
 
-async fn a_json_rpc_error_stays_one(kind: Kind, client: &Client) {
+async fn json_rpc_error_passes(kind: ServerKind, client: &Client) {
     let answer = client
         .send(&client.call("7", "up__rpc_error", r#"{"code":4711}"#))
         .await;
@@ -180,7 +176,7 @@ async fn a_json_rpc_error_stays_one(kind: Kind, client: &Client) {
     }
 }
 
-async fn an_unknown_tool_is_bad_params(_: Kind, client: &Client) {
+async fn unknown_tool_is_invalid_params(_: ServerKind, client: &Client) {
     for name in ["up__nope", "echo", "other__echo", "", "up__", "__echo", "up__echo "] {
         let answer = client
             .send(&client.call("3", name, "{}").with("mcp-name", &mcp_name(name)))
@@ -196,7 +192,7 @@ fn mcp_name(name: &str) -> String {
     format!("=?base64?{encoded}?=")
 }
 
-async fn progress_comes_in_order_with_its_token(_: Kind, client: &Client) {
+async fn progress_is_ordered(_: ServerKind, client: &Client) {
     for token in [r#""tök\u0041""#, "7", "0", "12345678901234567890"] {
         let post = client.call_with(
             "9",
@@ -222,25 +218,25 @@ async fn progress_comes_in_order_with_its_token(_: Kind, client: &Client) {
     }
 }
 
-async fn what_servers_do_not_have_is_empty_or_unknown(_: Kind, client: &Client) {
+async fn missing_features_are_empty(_: ServerKind, client: &Client) {
     for (method, member) in [
         ("prompts/list", "prompts"),
         ("resources/list", "resources"),
         ("resources/templates/list", "resourceTemplates"),
     ] {
-        let answer = client.ask(method, "").await;
+        let answer = client.call_method(method, "").await;
         let result = &answer.json()["result"];
         check_result(client, result);
         assert_eq!((answer.status(), &result[member]), (200, &json!([])), "{method}");
     }
-    let answer = client.ask("odd", "").await;
-    let status = if client.speaks.is_modern() { 404 } else { 200 };
+    let answer = client.call_method("odd", "").await;
+    let status = if client.version.is_modern() { 404 } else { 200 };
     assert_eq!((answer.status(), answer.code()), (status, -32601));
 }
 
 /// `resultType` is the mark of the modern era, and only of that.
 #[track_caller]
 fn check_result(client: &Client, result: &Value) {
-    let expected = client.speaks.is_modern().then(|| json!("complete"));
+    let expected = client.version.is_modern().then(|| json!("complete"));
     assert_eq!(result.get("resultType"), expected.as_ref(), "{result}");
 }

@@ -3,17 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
-    Caller, CredentialBroker, CredentialContext, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Owner,
-    Publication, Result, Route, Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool, UpstreamCredential,
+    Caller, CredentialBroker, CredentialContext, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Owner, Publication, Result, Route,
+    Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool, UpstreamCredential,
     memory::{MemoryRuntime, MemorySessions},
 };
 use portolan_gateway::{McpGateway, StaticTokens};
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
-    until,
-    world::{Eras, HttpFixture, Site, gateway_name, grant, http, install, parts, publish, user},
+    client::ClientVersion,
+    eventually, eventually_async,
+    gateway::{TestGateway, gateway_name, grant, install, parts, user},
+    upstreams::{Eras, HttpFixture, http},
 };
 
 mod conformance {
@@ -22,7 +23,7 @@ mod conformance {
 
     portolan_core::conformance::gateway_suite!(|| {
         let endpoint = HttpEndpoint::new("http://127.0.0.1:1/mcp".parse().expect("a URL"));
-        let mut parts = crate::support::world::parts();
+        let mut parts = crate::support::gateway::parts();
         parts.runtime = Some(std::sync::Arc::new(MemoryRuntime::new(
             Endpoint::Http(endpoint),
             std::sync::Arc::new(SystemClock),
@@ -33,10 +34,10 @@ mod conformance {
 
 /// Sends upstream which install serves, and for whom.
 #[derive(Debug)]
-struct Telling;
+struct InstallHeaders;
 
 #[async_trait::async_trait]
-impl CredentialBroker for Telling {
+impl CredentialBroker for InstallHeaders {
     async fn credential(&self, context: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
         let mut outbound = UpstreamCredential::none();
         let told = [
@@ -58,7 +59,7 @@ fn team(name: &str) -> TeamId {
     TeamId::parse(name).expect("a team")
 }
 
-async fn site() -> Site {
+async fn gateway() -> TestGateway {
     let mut alice = grant("alice-token", Subject::User(user("alice")));
     alice.teams = vec![team("web"), team("ops")];
     let grants = [
@@ -68,22 +69,23 @@ async fn site() -> Site {
         grant("org-token", Subject::Org),
         grant("client-token", Subject::Client(user("alice"))),
     ];
-    let mut parts = parts();
-    parts.authenticators = vec![Arc::new(StaticTokens::from_grants(grants, Arc::new(SystemClock)))];
-    parts.broker = Arc::new(Telling);
-    Site::serve(McpGateway::new(parts)).await
+    TestGateway::builder()
+        .unpublished()
+        .authenticator(StaticTokens::from_grants(grants, Arc::new(SystemClock)))
+        .broker(InstallHeaders)
+        .start()
+        .await
 }
 
-async fn publish_installs(site: &Site, server: &Arc<ServerSpec>, installs: Vec<Arc<Install>>, pinned: bool) {
+async fn publish_installs(gateway: &TestGateway, server: &Arc<ServerSpec>, installs: Vec<Arc<Install>>, pinned: bool) {
     let route = Route::new(server.clone(), installs, pinned);
-    let publication = Publication::new(GatewaySpec::new(gateway_name("default")), vec![route]);
-    site.gateway.publish(publication).await.expect("published");
+    gateway.publish_routes("default", vec![route]).await;
 }
 
 /// The install that serves whoever has this token.
-async fn served_by(site: &Site, speaks: Speaks, token: &str) -> Option<String> {
-    let mut client = Client::stranger(site.address, speaks).token(token);
-    client.shake_hands().await;
+async fn served_by(gateway: &TestGateway, version: ClientVersion, token: &str) -> Option<String> {
+    let mut client = gateway.client(version).token(token);
+    client.handshake().await;
     let answer = client.tool("up__whoami", json!({})).await;
     let Some(result) = answer.get("result") else {
         assert_eq!(answer["error"]["code"], -32602);
@@ -97,9 +99,9 @@ async fn served_by(site: &Site, speaks: Speaks, token: &str) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_install_serves_whom_it_belongs_to_the_nearest_first() {
+async fn nearest_install_serves() {
     let upstream = http(Eras::Both).await;
-    let site = site().await;
+    let gateway = gateway().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let of = |owner| install(&server, owner);
     let (personal, bobs) = (of(Owner::Personal(user("alice"))), of(Owner::Personal(user("bob"))));
@@ -118,14 +120,14 @@ async fn an_install_serves_whom_it_belongs_to_the_nearest_first() {
         (Some(&org), None, None, None),
     ] {
         all.retain(|install| Some(install) != gone);
-        publish_installs(&site, &server, all.clone(), false).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            assert_eq!(served_by(&site, speaks, "alice-token").await, alices);
-            assert_eq!(served_by(&site, speaks, "bob-token").await, name(&bobs));
-            assert_eq!(served_by(&site, speaks, "web-token").await, web_tokens);
-            assert_eq!(served_by(&site, speaks, "org-token").await, others);
+        publish_installs(&gateway, &server, all.clone(), false).await;
+        for version in ClientVersion::EACH_ERA {
+            assert_eq!(served_by(&gateway, version, "alice-token").await, alices);
+            assert_eq!(served_by(&gateway, version, "bob-token").await, name(&bobs));
+            assert_eq!(served_by(&gateway, version, "web-token").await, web_tokens);
+            assert_eq!(served_by(&gateway, version, "org-token").await, others);
             assert_eq!(
-                served_by(&site, speaks, "client-token").await,
+                served_by(&gateway, version, "client-token").await,
                 others,
                 "a service is no person"
             );
@@ -134,19 +136,19 @@ async fn an_install_serves_whom_it_belongs_to_the_nearest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pinned_personal_install_serves_nobody_else() {
+async fn pinned_personal_install_is_private() {
     let upstream = http(Eras::Both).await;
-    let site = site().await;
+    let gateway = gateway().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let personal = install(&server, Owner::Personal(user("alice")));
-    publish_installs(&site, &server, vec![personal.clone()], true).await;
-    for speaks in Speaks::ONE_OF_EACH {
+    publish_installs(&gateway, &server, vec![personal.clone()], true).await;
+    for version in ClientVersion::EACH_ERA {
         assert_eq!(
-            served_by(&site, speaks, "alice-token").await,
+            served_by(&gateway, version, "alice-token").await,
             Some(personal.name.to_string())
         );
         for token in ["bob-token", "web-token", "org-token", "client-token"] {
-            assert_eq!(served_by(&site, speaks, token).await, None, "{token}");
+            assert_eq!(served_by(&gateway, version, token).await, None, "{token}");
         }
     }
     let callers: Vec<_> = upstream
@@ -161,16 +163,15 @@ async fn a_pinned_personal_install_serves_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_assignment_takes_some_tools_in_and_no_others() {
+async fn assignment_selects_tools() {
     let upstream = http(Eras::Both).await;
-    let site = site().await;
+    let gateway = gateway().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let mut route = Route::new(server.clone(), vec![install(&server, Owner::Org)], true);
     route.tools = Some(["echo", "gone"].map(|name| name.try_into().expect("a tool")).into());
-    let publication = Publication::new(GatewaySpec::new(gateway_name("default")), vec![route]);
-    site.gateway.publish(publication).await.expect("published");
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+    gateway.publish_routes("default", vec![route]).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         assert_eq!(client.tools().await, ["up__echo"]);
         assert_eq!(
             client.tool("up__count", json!({"key": "k"})).await["error"]["code"],
@@ -181,44 +182,42 @@ async fn an_assignment_takes_some_tools_in_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_under_way_outlive_their_publication() {
+async fn running_call_outlives_publication() {
     let upstream = http(Eras::Both).await;
-    let site = site().await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    for (at, speaks) in Speaks::ONE_OF_EACH.into_iter().enumerate() {
-        let client = Client::connect(site.address, speaks).await;
+    let gateway = gateway().await;
+    gateway.publish("default", &[("up", &upstream.url())]).await;
+    for (at, version) in ClientVersion::EACH_ERA.into_iter().enumerate() {
+        let client = gateway.connect(version).await;
         let post = client.call_with("1", "up__progress", r#"{"steps":60,"ms":5}"#, r#""progressToken":1"#);
         let mut call = client.begin(&post).await;
         call.event().await.expect("a stream").expect("progress");
-        site.gateway
-            .withdraw(&gateway_name("default"))
-            .await
-            .expect("withdrawn");
-        assert_eq!(client.ask("tools/list", "").await.status(), 404);
+        gateway.withdraw("default").await;
+        assert_eq!(client.call_method("tools/list", "").await.status(), 404);
         let messages = call.messages().await.expect("it goes on");
         assert!(
             messages.last().is_some_and(|last| last.contains("60 steps done")),
             "{at}"
         );
-        publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
+        gateway.publish("default", &[("up", &upstream.url())]).await;
         assert_eq!(client.text("up__echo", json!({"text": "again"})).await, "again");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_sees_one_publication_or_the_other() {
+async fn publication_swap_is_atomic() {
     let (old, new) = (http(Eras::Both).await, http(Eras::Both).await);
-    let site = site().await;
-    publish(&site.gateway, "default", &[("up", &old.url())]).await;
+    let gateway = gateway().await;
+    gateway.publish("default", &[("up", &old.url())]).await;
     let changing = async {
         for round in 0..40 {
             let url = if round % 2 == 0 { new.url() } else { old.url() };
-            publish(&site.gateway, "default", &[("up", &url)]).await;
+            gateway.publish("default", &[("up", &url)]).await;
+            // Leaves time for calls between two publications.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let calling = async |speaks| {
-        let client = Client::connect(site.address, speaks).await;
+    let calling = async |version| {
+        let client = gateway.connect(version).await;
         for n in 0..60 {
             assert_eq!(
                 client.text("up__echo", json!({"text": n.to_string()})).await,
@@ -228,9 +227,9 @@ async fn a_call_sees_one_publication_or_the_other() {
     };
     tokio::join!(
         changing,
-        calling(Speaks::November),
-        calling(Speaks::Modern),
-        calling(Speaks::Modern)
+        calling(ClientVersion::V2025_11_25),
+        calling(ClientVersion::V2026_07_28),
+        calling(ClientVersion::V2026_07_28)
     );
     assert!(old.counters().calls > 0 && new.counters().calls > 0);
 }
@@ -244,59 +243,63 @@ fn tools(names: &[&str]) -> Vec<Tool> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tools_that_the_registry_knows_are_listed_at_once() {
+async fn registry_tools_listed_at_once() {
     let upstream = http(Eras::Both).await;
-    let site = site().await;
+    let gateway = gateway().await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let mut known = Install::clone(&install(&server, Owner::Org));
     known.tools = tools(&["echo", "old"]);
-    publish_installs(&site, &server, vec![known.clone().into()], true).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    publish_installs(&gateway, &server, vec![known.clone().into()], true).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(client.tools().await, ["up__echo", "up__old"]);
     assert!(upstream.requests().is_empty(), "nobody was asked");
     assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
     known.tools = tools(&["echo", "new"]);
-    publish_installs(&site, &server, vec![known.into()], true).await;
+    publish_installs(&gateway, &server, vec![known.into()], true).await;
     assert_eq!(client.tools().await, ["up__echo", "up__new"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publishing_the_same_again_changes_no_list() {
+async fn republishing_keeps_lists() {
     let upstream = http(Eras::Both).await;
-    let mut parts = parts();
-    parts.config.timeouts.list_age = Duration::ZERO;
-    let site = Site::serve(McpGateway::new(parts)).await;
+    let gateway = TestGateway::builder()
+        .unpublished()
+        .config(|config| config.timeouts.list_age = Duration::ZERO)
+        .start()
+        .await;
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let mut known = Install::clone(&install(&server, Owner::Org));
     known.tools = tools(&["old"]);
-    publish_installs(&site, &server, vec![known.clone().into()], true).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    publish_installs(&gateway, &server, vec![known.clone().into()], true).await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     // It is fetched anew in the background, and then the server's own word counts.
-    while client.tools().await.len() != 8 {}
-    publish_installs(&site, &server, vec![known.into()], true).await;
+    eventually_async("the list is fetched", async || client.tools().await.len() == 8).await;
+    publish_installs(&gateway, &server, vec![known.into()], true).await;
     assert_eq!(client.tools().await.len(), 8);
 }
 
 /// A gateway in front of one server that a runtime runs.
-async fn running(upstream: &HttpFixture) -> (Site, Arc<MemoryRuntime>, Arc<ServerSpec>, Arc<Install>) {
+async fn running(upstream: &HttpFixture) -> (TestGateway, Arc<MemoryRuntime>, Arc<ServerSpec>, Arc<Install>) {
     let endpoint = Endpoint::Http(HttpEndpoint::new(upstream.url().parse().expect("a URL")));
     let runtime = Arc::new(MemoryRuntime::new(endpoint, Arc::new(SystemClock)));
-    let mut parts = parts();
-    parts.runtime = Some(runtime.clone());
-    let site = Site::serve(McpGateway::new(parts)).await;
+    let gateway = TestGateway::builder()
+        .unpublished()
+        .runtime(runtime.clone())
+        .start()
+        .await;
     let server = Arc::new(ServerSpec::command("up", "server", [""; 0]).expect("a server"));
     let install = install(&server, Owner::Org);
-    (site, runtime, server, install)
+    (gateway, runtime, server, install)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_of_a_runtime_is_called_where_it_runs_now() {
+async fn runtime_endpoint_is_followed() {
     use portolan_core::{Failure, FailureKind, RunSpec, Runtime, Status};
     let upstream = http(Eras::Both).await;
-    let (site, runtime, server, install) = running(&upstream).await;
-    publish_installs(&site, &server, vec![install.clone()], true).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+    let (gateway, runtime, server, install) = running(&upstream).await;
+    publish_installs(&gateway, &server, vec![install.clone()], true).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         let spec = RunSpec::new(server.name.clone(), Owner::Org, server.source.clone());
         runtime.ensure(&install.name, &spec).await.expect("it runs");
         assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
@@ -320,7 +323,7 @@ async fn a_server_of_a_runtime_is_called_where_it_runs_now() {
 }
 
 #[tokio::test]
-async fn a_self_hosted_server_without_a_runtime_is_refused() {
+async fn self_hosted_needs_runtime() {
     let gateway = McpGateway::new(parts());
     let server = Arc::new(ServerSpec::command("up", "server", [""; 0]).expect("a server"));
     assert!(matches!(server.source, Source::Command { .. }));
@@ -332,7 +335,7 @@ async fn a_self_hosted_server_without_a_runtime_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_call_is_recorded_once() {
+async fn every_call_is_audited_once() {
     use portolan_core::{AuditEvent, AuditOutcome, AuditSink};
     use std::sync::Mutex;
 
@@ -347,12 +350,13 @@ async fn every_call_is_recorded_once() {
 
     let upstream = http(Eras::Both).await;
     let kept = Arc::new(Kept::default());
-    let mut parts = parts();
-    parts.audit = kept.clone();
-    parts.sessions = Arc::new(MemorySessions::new());
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .audit(kept.clone())
+        .parts(|parts| parts.sessions = Arc::new(MemorySessions::new()))
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.text("up__echo", json!({"text": "x"})).await;
     let unknown: Value = client.tool("up__nope", json!({})).await;
     assert_eq!(unknown["error"]["code"], -32602);
@@ -364,11 +368,11 @@ async fn every_call_is_recorded_once() {
     client.tool("up__count", json!({"key": "k"})).await;
     let before = upstream.counters().calls;
     let gone = client
-        .begin_unanswered(&client.call("9", "up__sleep", r#"{"ms":60000}"#))
+        .send_only(&client.call("9", "up__sleep", r#"{"ms":60000}"#))
         .await;
-    until("under way", || upstream.counters().calls > before).await;
+    eventually("under way", || upstream.counters().calls > before).await;
     drop(gone);
-    until("recorded", || kept.0.lock().expect("no panic").len() == 3).await;
+    eventually("recorded", || kept.0.lock().expect("no panic").len() == 3).await;
     let record = |tool: &str, outcome| ("user:alice".to_owned(), tool.to_owned(), outcome);
     let expected = [
         record("echo", AuditOutcome::Answered),

@@ -2,57 +2,49 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portolan_core::{
-    Clock, SessionStore, SystemClock,
-    memory::{ManualClock, MemoryBus, MemorySessions},
-};
-use portolan_gateway::{McpGateway, TokenKeys};
+use portolan_core::{Clock, SystemClock, memory::ManualClock};
+use portolan_gateway::TokenKeys;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::support::{
-    client::{Client, Speaks},
-    teller::Teller,
-    until,
-    world::{Eras, HttpFixture, Site, http, parts, publish},
+    client::{Client, ClientVersion},
+    eventually, eventually_async,
+    gateway::TestGateway,
+    replicas::Replicas,
+    servers::notifying::NotifyingServer,
+    upstreams::{Eras, HttpFixture, http},
 };
 
-async fn replica(upstream: &HttpFixture, sessions: &Arc<MemorySessions>, key: u8) -> Site {
-    replica_at(upstream, sessions, key, Arc::new(SystemClock)).await
-}
-
-async fn replica_at(upstream: &HttpFixture, sessions: &Arc<MemorySessions>, key: u8, clock: Arc<dyn Clock>) -> Site {
-    let mut parts = parts();
-    parts.clock = clock;
-    parts.keys = TokenKeys::new(1, &[key; 32]).expect("keys");
-    parts.sessions = sessions.clone() as Arc<dyn SessionStore>;
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    site
+async fn start(upstream: &HttpFixture) -> [TestGateway; 2] {
+    let builder = TestGateway::builder().server("up", upstream.url());
+    builder.start_replicas().await
 }
 
 #[tokio::test]
-async fn a_replica_serves_a_session_that_it_never_saw() {
+async fn unseen_session_is_served() {
     let upstream = http(Eras::Legacy).await;
-    let sessions = Arc::default();
-    let (first, second) = (
-        replica(&upstream, &sessions, 7).await,
-        replica(&upstream, &sessions, 7).await,
-    );
-    for speaks in [Speaks::March, Speaks::November] {
-        let client = Client::connect(first.address, speaks).await;
+    let [first, second] = start(&upstream).await;
+    for version in [ClientVersion::V2025_03_26, ClientVersion::V2025_11_25] {
+        let client = first.connect(version).await;
         let there = client.at(second.address);
         assert_eq!(client.text("up__echo", json!({"text": "here"})).await, "here");
         assert_eq!(there.text("up__echo", json!({"text": "there"})).await, "there");
-        let batch = client.bare(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#);
-        let status = if speaks == Speaks::March { 200 } else { 400 };
+        let batch = client.post(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#);
+        let status = if version == ClientVersion::V2025_03_26 {
+            200
+        } else {
+            400
+        };
         assert_eq!(there.send(&batch).await.status(), status, "the version went along");
     }
     assert_eq!(
-        Client::connect(first.address, Speaks::June)
+        first
+            .connect(ClientVersion::V2025_06_18)
             .await
             .token("bob-token")
             .at(second.address)
-            .ask("ping", "")
+            .call_method("ping", "")
             .await
             .status(),
         404
@@ -60,86 +52,55 @@ async fn a_replica_serves_a_session_that_it_never_saw() {
 }
 
 #[tokio::test]
-async fn a_replica_with_another_key_knows_nothing() {
+async fn other_key_rejects_session() {
     let upstream = http(Eras::Both).await;
-    let sessions = Arc::default();
-    let (first, other) = (
-        replica(&upstream, &sessions, 7).await,
-        replica(&upstream, &sessions, 8).await,
-    );
-    let client = Client::connect(first.address, Speaks::November).await;
-    assert_eq!(client.at(other.address).ask("ping", "").await.status(), 404);
+    let [first, other] = TestGateway::builder()
+        .server("up", upstream.url())
+        .replica_parts(|number, parts| parts.keys = TokenKeys::new(1, &[[7, 8][number]; 32]).expect("keys"))
+        .start_replicas()
+        .await;
+    let client = first.connect(ClientVersion::V2025_11_25).await;
+    assert_eq!(client.at(other.address).call_method("ping", "").await.status(), 404);
 }
 
 #[tokio::test]
-async fn a_session_ended_at_one_replica_is_unknown_to_one_that_never_saw_it() {
+async fn ended_session_unknown_elsewhere() {
     let upstream = http(Eras::Both).await;
-    let sessions = Arc::default();
-    let (first, second) = (
-        replica(&upstream, &sessions, 7).await,
-        replica(&upstream, &sessions, 7).await,
-    );
-    let client = Client::connect(first.address, Speaks::November).await;
+    let [first, second] = start(&upstream).await;
+    let client = first.connect(ClientVersion::V2025_11_25).await;
     assert_eq!(client.delete().await.status(), 204);
-    assert_eq!(client.at(second.address).ask("ping", "").await.status(), 404);
+    assert_eq!(client.at(second.address).call_method("ping", "").await.status(), 404);
     assert_eq!(client.at(second.address).delete().await.status(), 404);
 }
 
 #[tokio::test]
-async fn a_session_ended_at_one_replica_ends_at_one_that_serves_it() {
+async fn ended_session_ends_elsewhere() {
     let upstream = http(Eras::Legacy).await;
-    let (sessions, clock) = (Arc::default(), Arc::new(ManualClock::new(SystemClock.now())));
-    let first = replica_at(&upstream, &sessions, 7, clock.clone()).await;
-    let second = replica_at(&upstream, &sessions, 7, clock.clone()).await;
-    let client = Client::connect(first.address, Speaks::November).await;
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let [first, second] = TestGateway::builder()
+        .server("up", upstream.url())
+        .clock(clock.clone())
+        .start_replicas()
+        .await;
+    let client = first.connect(ClientVersion::V2025_11_25).await;
     let there = client.at(second.address);
     there.text("up__echo", json!({"text": "x"})).await;
     let before = upstream.sessions();
     assert_eq!(client.delete().await.status(), 204);
     clock.advance(Duration::from_secs(5));
-    assert_eq!(there.ask("ping", "").await.status(), 404);
-    until("its session upstream is ended too", || upstream.sessions() < before).await;
+    assert_eq!(there.call_method("ping", "").await.status(), 404);
+    eventually("its session upstream is ended too", || upstream.sessions() < before).await;
 }
 
-/// Two replicas behind a balancer that knows nothing of sessions.
-struct Pair {
-    replicas: Vec<Site>,
-    next: std::cell::Cell<usize>,
-}
-
-impl Pair {
-    async fn of(upstream: &str) -> Self {
-        let (sessions, bus) = (Arc::new(MemorySessions::default()), Arc::new(MemoryBus::new()));
-        let mut replicas = Vec::new();
-        for _ in 0..2 {
-            let mut parts = parts();
-            parts.keys = TokenKeys::new(1, &[7; 32]).expect("keys");
-            parts.sessions = sessions.clone() as Arc<dyn SessionStore>;
-            parts.bus = Some(bus.clone());
-            let site = Site::serve(McpGateway::new(parts)).await;
-            publish(&site.gateway, "default", &[("up", upstream)]).await;
-            replicas.push(site);
+/// A client whose session both replicas know.
+async fn connect(replicas: &Replicas, version: ClientVersion) -> Client {
+    let client = replicas.connect(version, "{}").await;
+    for replica in [replicas.first(), replicas.second()] {
+        if !version.is_modern() {
+            assert_eq!(client.at(replica.address).call_method("ping", "").await.status(), 200);
         }
-        let next = std::cell::Cell::new(0);
-        Self { replicas, next }
     }
-
-    /// The client, sent to the replica whose turn it is.
-    fn route(&self, client: &Client) -> Client {
-        let turn = self.next.get();
-        self.next.set(turn + 1);
-        client.at(self.replicas[turn % self.replicas.len()].address)
-    }
-
-    async fn client(&self, speaks: Speaks) -> Client {
-        let mut client = Client::stranger(self.replicas[0].address, speaks);
-        client.shake_hands().await;
-        // Both have heard of the session, and listen to each other.
-        for replica in self.replicas.iter().filter(|_| !speaks.is_modern()) {
-            assert_eq!(client.at(replica.address).ask("ping", "").await.status(), 200);
-        }
-        client
-    }
+    client
 }
 
 fn subscribe(uri: &str) -> String {
@@ -147,29 +108,35 @@ fn subscribe(uri: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_resource_that_is_subscribed_to_at_one_replica_is_told_by_the_other() {
+async fn subscriptions_are_shared() {
     for modern in [false, true] {
-        let teller = Teller::start(modern).await;
-        let pair = Pair::of(&teller.url()).await;
-        let client = pair.client(Speaks::November).await;
-        let (here, there) = (pair.route(&client), pair.route(&client));
+        let server = NotifyingServer::start(modern).await;
+        let replicas = Replicas::with_server(server.url()).await;
+        let client = connect(&replicas, ClientVersion::V2025_11_25).await;
+        let (here, there) = (replicas.route(&client), replicas.route(&client));
         let mut stream = here.stream().await;
         assert_eq!(
-            there.ask("resources/subscribe", &subscribe("file:///a")).await.code(),
+            there
+                .call_method("resources/subscribe", &subscribe("file:///a"))
+                .await
+                .code(),
             0
         );
-        until("both replicas have subscribed", || match modern {
-            true => teller.updated("file:///a") == 2,
-            false => teller.asked("resources/subscribe").len() == 2,
+        eventually("both replicas have subscribed", || match modern {
+            true => server.resource_updated("file:///a") == 2,
+            false => server.params_of("resources/subscribe").len() == 2,
         })
         .await;
-        teller.updated("file:///a");
+        server.resource_updated("file:///a");
         let event = stream.json().await;
         assert_eq!(event["params"]["uri"], "file:///a");
         // Whatever replica is asked, the session has one set of subscriptions.
-        let asker = pair.route(&client);
+        let asker = replicas.route(&client);
         assert_eq!(
-            asker.ask("resources/unsubscribe", &subscribe("file:///a")).await.code(),
+            asker
+                .call_method("resources/unsubscribe", &subscribe("file:///a"))
+                .await
+                .code(),
             0
         );
         for _ in 0..50 {
@@ -177,28 +144,26 @@ async fn a_resource_that_is_subscribed_to_at_one_replica_is_told_by_the_other() 
                 break;
             }
         }
-        teller.updated("file:///a");
+        server.resource_updated("file:///a");
         assert!(stream.is_silent(Duration::from_millis(300)).await);
     }
 }
 
 #[tokio::test]
-async fn a_call_is_cancelled_from_the_other_replica() {
+async fn cancellation_crosses_replicas() {
     for modern in [false, true] {
-        let teller = Teller::start(modern).await;
-        let pair = Pair::of(&teller.url()).await;
-        let client = pair.client(Speaks::November).await;
-        let (here, there) = (pair.route(&client), pair.route(&client));
-        let incoming = here
-            .begin_unanswered(&here.call("\"c\"", "up__t", r#"{"hold":true}"#))
-            .await;
-        until("the call is under way", || !teller.asked("tools/call").is_empty()).await;
+        let server = NotifyingServer::start(modern).await;
+        let replicas = Replicas::with_server(server.url()).await;
+        let client = connect(&replicas, ClientVersion::V2025_11_25).await;
+        let (here, there) = (replicas.route(&client), replicas.route(&client));
+        let incoming = here.send_only(&here.call("\"c\"", "up__t", r#"{"hold":true}"#)).await;
+        eventually("the call is under way", || !server.params_of("tools/call").is_empty()).await;
         assert_eq!(there.cancel("\"other\"").await.status(), 202);
-        let stranger = pair.client(Speaks::November).await;
+        let stranger = connect(&replicas, ClientVersion::V2025_11_25).await;
         stranger.cancel("\"c\"").await;
         assert!(
-            tokio::time::timeout(Duration::from_millis(200), async {
-                pair.route(&client).ask("ping", "").await
+            timeout(Duration::from_millis(200), async {
+                replicas.route(&client).call_method("ping", "").await
             })
             .await
             .is_ok()
@@ -207,8 +172,8 @@ async fn a_call_is_cancelled_from_the_other_replica() {
         let messages = incoming.incoming().await.messages().await.expect("a proper end");
         assert!(messages.is_empty(), "{messages:?}");
         if !modern {
-            until("the server is told", || {
-                teller.asked("notifications/cancelled").len() == 1
+            eventually("the server is told", || {
+                server.params_of("notifications/cancelled").len() == 1
             })
             .await;
         }
@@ -216,87 +181,99 @@ async fn a_call_is_cancelled_from_the_other_replica() {
 }
 
 #[tokio::test]
-async fn a_level_that_is_set_at_one_replica_holds_at_the_other() {
-    let teller = Teller::start(true).await;
-    let pair = Pair::of(&teller.url()).await;
-    let client = pair.client(Speaks::June).await;
-    let asker = pair.route(&client);
-    assert_eq!(asker.ask("logging/setLevel", r#""level":"alert""#).await.code(), 0);
+async fn log_level_is_shared() {
+    let server = NotifyingServer::start(true).await;
+    let replicas = Replicas::with_server(server.url()).await;
+    let client = connect(&replicas, ClientVersion::V2025_06_18).await;
+    let asker = replicas.route(&client);
+    assert_eq!(
+        asker.call_method("logging/setLevel", r#""level":"alert""#).await.code(),
+        0
+    );
     let level = || {
-        let called = teller.asked("tools/call");
+        let called = server.params_of("tools/call");
         called
             .last()
             .map(|params| params["_meta"]["io.modelcontextprotocol/logLevel"] == "alert")
     };
-    let there = pair.route(&client);
-    for _ in 0..100 {
+    let there = replicas.route(&client);
+    eventually_async("the other replica knows the level", async || {
         there.text("up__t", json!({})).await;
-        if level() == Some(true) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the other replica never knew");
+        level() == Some(true)
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn a_session_that_ends_at_one_replica_ends_at_the_other_at_once() {
-    let teller = Teller::start(false).await;
-    let pair = Pair::of(&teller.url()).await;
-    let client = pair.client(Speaks::November).await;
-    let (here, there) = (pair.route(&client), pair.route(&client));
+async fn session_end_is_broadcast() {
+    let server = NotifyingServer::start(false).await;
+    let replicas = Replicas::with_server(server.url()).await;
+    let client = connect(&replicas, ClientVersion::V2025_11_25).await;
+    let (here, there) = (replicas.route(&client), replicas.route(&client));
     let mut stream = here.stream().await;
     here.text("up__t", json!({})).await;
     assert_eq!(there.delete().await.status(), 204);
     assert_eq!(stream.event().await.expect("no break"), None);
-    assert_eq!(here.ask("ping", "").await.status(), 404);
+    assert_eq!(here.call_method("ping", "").await.status(), 404);
     assert_eq!(here.stream().await.head.status, 404);
 }
 
 #[tokio::test]
-async fn clients_of_a_replica_that_is_gone_go_on_at_the_other() {
-    for speaks in Speaks::ONE_OF_EACH {
-        let teller = Teller::start(false).await;
-        let mut pair = Pair::of(&teller.url()).await;
-        let client = pair.client(speaks).await;
+async fn clients_of_drained_replica_continue() {
+    for version in ClientVersion::EACH_ERA {
+        let server = NotifyingServer::start(false).await;
+        let mut replicas = Replicas::with_server(server.url()).await;
+        let client = connect(&replicas, version).await;
         let filter = r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#;
-        let here = client.at(pair.replicas[1].address);
-        let mut stream = if speaks.is_modern() {
+        let here = client.at(replicas.second().address);
+        let mut stream = if version.is_modern() {
             here.listen("1", filter).await.0
         } else {
-            assert_eq!(here.ask("resources/subscribe", &subscribe("file:///a")).await.code(), 0);
+            assert_eq!(
+                here.call_method("resources/subscribe", &subscribe("file:///a"))
+                    .await
+                    .code(),
+                0
+            );
             here.stream().await
         };
-        until("told", || teller.updated("file:///a") > 0).await;
+        eventually("told", || server.resource_updated("file:///a") > 0).await;
         assert_eq!(stream.json().await["params"]["uri"], "file:///a");
-        pair.replicas[1].gateway.drain(Duration::from_secs(5)).await;
-        drop(pair.replicas.pop());
+        replicas.second().drain(Duration::from_secs(5)).await;
+        replicas.kill_second();
         while let Ok(Some(_)) = stream.event().await {}
-        let there = pair.route(&client);
-        let mut stream = if speaks.is_modern() {
+        let there = replicas.route(&client);
+        let mut stream = if version.is_modern() {
             there.listen("2", filter).await.0
         } else {
             there.stream().await
         };
-        until("told by the other", || teller.updated("file:///a") > 0).await;
-        assert_eq!(stream.json().await["params"]["uri"], "file:///a");
+        // The server may still count on the stream of the replica that is gone, and notify nobody else.
+        let mut notification = None;
+        eventually_async("the client is notified by the other", async || {
+            server.resource_updated("file:///a");
+            notification = timeout(Duration::from_millis(300), stream.json()).await.ok();
+            notification.is_some()
+        })
+        .await;
+        assert_eq!(notification.expect("one")["params"]["uri"], "file:///a");
     }
 }
 
 #[tokio::test]
-async fn changes_are_told_by_every_replica() {
-    let teller = Teller::start(true).await;
-    let pair = Pair::of(&teller.url()).await;
-    let client = pair.client(Speaks::Modern).await;
+async fn every_replica_sends_notifications() {
+    let server = NotifyingServer::start(true).await;
+    let replicas = Replicas::with_server(server.url()).await;
+    let client = connect(&replicas, ClientVersion::V2026_07_28).await;
     let mut streams = Vec::new();
     for id in ["1", "2", "3", "4"] {
-        streams.push(pair.route(&client).listen(id, r#""toolsListChanged":true"#).await.0);
+        streams.push(replicas.route(&client).listen(id, r#""toolsListChanged":true"#).await.0);
     }
-    assert_eq!(teller.streams(), 2, "one of each replica");
-    teller.tools(&["new"]);
-    teller.tools_changed();
+    assert_eq!(server.streams(), 2, "one of each replica");
+    server.set_tools(&["new"]);
+    server.tools_changed();
     for stream in &mut streams {
         assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
-        assert_eq!(pair.route(&client).tools().await, ["up__new"]);
+        assert_eq!(replicas.route(&client).tools().await, ["up__new"]);
     }
 }

@@ -1,22 +1,19 @@
 //! The gateway mounted in an axum application.
 
 use axum::Router;
-use portolan_gateway::Upstream;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::support::{
-    client::{Client, Speaks},
-    world::{Eras, builder, http},
+    client::{Client, ClientVersion},
+    gateway::TestGateway,
+    upstreams::{Eras, http},
 };
 
 #[tokio::test]
-async fn a_router_serves_what_the_service_does() {
+async fn axum_router_serves_gateway() {
     let upstream = http(Eras::Both).await;
-    let gateway = builder()
-        .upstream("up", Upstream::http(upstream.url()))
-        .build()
-        .expect("a gateway");
+    let gateway = TestGateway::builder().server("up", upstream.url()).build();
     let app: Router = Router::new()
         .route("/health", axum::routing::get(async || "well"))
         .merge(gateway.into_router());
@@ -28,19 +25,17 @@ async fn a_router_serves_what_the_service_does() {
             .with_graceful_shutdown(async { drop(ended.await) })
             .into_future(),
     );
-    for speaks in Speaks::ALL {
-        let client = Client::connect(address, speaks).await;
+    for version in ClientVersion::ALL {
+        let client = Client::connect(address, version).await;
         assert_eq!(client.text("up__echo", json!({"text": "routed"})).await, "routed");
     }
-    let client = Client::stranger(address, Speaks::Modern);
-    let health = client.send(&client.bare("").verb("GET").path("/health")).await;
+    let client = Client::new(address, ClientVersion::V2026_07_28);
+    let health = client.send(&client.post("").verb("GET").path("/health")).await;
     assert_eq!(health.text(), "well");
-    assert_eq!(client.send(&client.bare("{}").path("/elsewhere")).await.status(), 404);
+    assert_eq!(client.send(&client.post("{}").path("/elsewhere")).await.status(), 404);
     // The end is orderly: what is under way is answered first.
-    let call = client
-        .begin_unanswered(&client.call("1", "up__sleep", r#"{"ms":50}"#))
-        .await;
-    crate::support::until("under way", || upstream.requests_of("tools/call").len() == 5).await;
+    let call = client.send_only(&client.call("1", "up__sleep", r#"{"ms":50}"#)).await;
+    crate::support::eventually("under way", || upstream.requests_of("tools/call").len() == 5).await;
     end.send(()).expect("it listens");
     let messages = call.incoming().await.messages().await.expect("a whole answer");
     assert!(messages[0].contains("slept 50 ms"));
@@ -49,21 +44,16 @@ async fn a_router_serves_what_the_service_does() {
 }
 
 #[tokio::test]
-async fn the_listener_of_ones_own_ends_in_order() {
+async fn serve_shuts_down_gracefully() {
     let upstream = http(Eras::Both).await;
-    let gateway = builder()
-        .upstream("up", Upstream::http(upstream.url()))
-        .build()
-        .expect("a gateway");
+    let gateway = TestGateway::builder().server("up", upstream.url()).build();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(portolan_gateway::serve(listener, gateway, async { drop(ended.await) }));
-    let client = Client::stranger(address, Speaks::Modern);
-    let call = client
-        .begin_unanswered(&client.call("1", "up__sleep", r#"{"ms":50}"#))
-        .await;
-    crate::support::until("under way", || upstream.requests_of("tools/call").len() == 1).await;
+    let client = Client::new(address, ClientVersion::V2026_07_28);
+    let call = client.send_only(&client.call("1", "up__sleep", r#"{"ms":50}"#)).await;
+    crate::support::eventually("under way", || upstream.requests_of("tools/call").len() == 1).await;
     end.send(()).expect("it listens");
     let messages = call.incoming().await.messages().await.expect("a whole answer");
     assert!(messages[0].contains("slept 50 ms"));

@@ -3,23 +3,25 @@
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::{Clock, SystemClock, memory::ManualClock};
-use portolan_gateway::{GatewayConfig, McpGateway, Upstream};
 use serde_json::json;
 
 use crate::support::{
-    client::{Client, Speaks},
+    client::ClientVersion,
+    eventually,
+    gateway::TestGateway,
     raw::Connection,
-    until,
-    world::{Eras, Site, http, parts, publish},
+    upstreams::{Eras, http},
 };
 
 #[tokio::test]
-async fn a_session_is_its_callers_on_its_gateway_alone() {
+async fn session_bound_to_caller_and_gateway() {
     let upstream = http(Eras::Both).await;
-    let site = Site::serve(McpGateway::new(parts())).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    publish(&site.gateway, "other", &[("up", &upstream.url())]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .published_as(["default", "other"])
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let session = client.session.clone().expect("a session");
     let ping = || client.request("1", "ping", "", "");
     assert_eq!(client.send(&ping()).await.status(), 200);
@@ -49,14 +51,14 @@ async fn a_session_is_its_callers_on_its_gateway_alone() {
 }
 
 #[tokio::test]
-async fn an_ended_session_is_unknown() {
+async fn ended_session_is_unknown() {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    let client = Client::connect(site.address, Speaks::June).await;
-    let other = Client::connect(site.address, Speaks::June).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let client = gateway.connect(ClientVersion::V2025_06_18).await;
+    let other = gateway.connect(ClientVersion::V2025_06_18).await;
     let ended = client.delete().await;
     assert_eq!((ended.status(), ended.body.len()), (204, 0));
-    assert_eq!(client.ask("ping", "").await.status(), 404);
+    assert_eq!(client.call_method("ping", "").await.status(), 404);
     assert_eq!(
         client.tool("up__echo", json!({"text": "x"})).await["error"]["code"],
         -32600
@@ -66,17 +68,17 @@ async fn an_ended_session_is_unknown() {
         404
     );
     assert_eq!(client.delete().await.status(), 404);
-    assert_eq!(other.ask("ping", "").await.status(), 200);
+    assert_eq!(other.call_method("ping", "").await.status(), 200);
 }
 
 #[tokio::test]
-async fn the_end_of_a_session_ends_those_that_it_held() {
+async fn session_end_closes_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    site.gateway.drain(Duration::from_secs(5)).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    gateway.drain(Duration::from_secs(5)).await;
     let before = upstream.sessions();
-    let client = Client::connect(site.address, Speaks::November).await;
-    let other = Client::connect(site.address, Speaks::November).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
+    let other = gateway.connect(ClientVersion::V2025_11_25).await;
     for client in [&client, &other] {
         client.text("up__echo", json!({"text": "x"})).await;
         client.text("up__echo", json!({"text": "x"})).await;
@@ -87,82 +89,85 @@ async fn the_end_of_a_session_ends_those_that_it_held() {
         "each has one of its own, and opens it once"
     );
     assert_eq!(client.delete().await.status(), 204);
-    until("ended", || upstream.sessions() == before + 1).await;
+    eventually("ended", || upstream.sessions() == before + 1).await;
     other.text("up__echo", json!({"text": "x"})).await;
 }
 
 #[tokio::test]
-async fn a_session_ends_by_itself_when_its_time_is_over() {
+async fn session_expires() {
     let upstream = http(Eras::Both).await;
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
-    let mut parts = parts();
-    parts.clock = clock.clone();
-    parts.config.timeouts.session_total = Duration::from_secs(3600);
-    parts.config.timeouts.session_idle = Duration::from_secs(600);
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
-    assert_eq!(site.gateway.session_count(), 1);
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .clock(clock.clone())
+        .config(|config| {
+            config.timeouts.session_total = Duration::from_secs(3600);
+            config.timeouts.session_idle = Duration::from_secs(600);
+        })
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
+    assert_eq!(gateway.session_count(), 1);
     clock.advance(Duration::from_secs(1800));
-    let _other = Client::connect(site.address, Speaks::November).await;
-    assert_eq!(site.gateway.session_count(), 1, "an unused one is forgotten");
+    let _other = gateway.connect(ClientVersion::V2025_11_25).await;
+    assert_eq!(gateway.session_count(), 1, "an unused one is forgotten");
     assert_eq!(
         client.text("up__echo", json!({"text": "on"})).await,
         "on",
         "and good all the same"
     );
     clock.advance(Duration::from_secs(1799));
-    assert_eq!(client.ask("ping", "").await.status(), 200);
+    assert_eq!(client.call_method("ping", "").await.status(), 200);
     clock.advance(Duration::from_secs(1));
-    assert_eq!(client.ask("ping", "").await.status(), 404);
+    assert_eq!(client.call_method("ping", "").await.status(), 404);
     assert_eq!(client.delete().await.status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_sessions_are_bounded_and_forgotten_ones_stay_good() {
+async fn evicted_sessions_stay_valid() {
     let upstream = http(Eras::Legacy).await;
-    let mut config = GatewayConfig::default();
-    config.limits.sessions = 500;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let first = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.limits.sessions = 500)
+        .start()
+        .await;
+    let first = gateway.connect(ClientVersion::V2025_11_25).await;
     first.text("up__count", json!({"key": "k"})).await;
-    let stranger = Client::stranger(site.address, Speaks::November);
+    let stranger = gateway.client(ClientVersion::V2025_11_25);
     let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}});
-    let post = stranger.bare(body.to_string()).bytes();
+    let post = stranger.post(body.to_string()).bytes();
     let open = async |count: usize| {
-        let mut connection = Connection::open(site.address).await;
+        let mut connection = Connection::open(gateway.address).await;
         for _ in 0..count {
             connection.send(&post).await;
-            let answer = connection.answer().await.expect("an answer");
+            let answer = connection.response().await.expect("an answer");
             assert!(answer.head.get("mcp-session-id").is_some());
         }
     };
     let mut most = 0;
     for _ in 0..20 {
         tokio::join!(open(250), open(250), open(250), open(250));
-        most = most.max(site.gateway.session_count());
+        most = most.max(gateway.session_count());
     }
     assert!(most <= 500, "{most} sessions are remembered");
     assert_eq!(first.text("up__count", json!({"key": "k"})).await, "2");
 }
 
 #[tokio::test]
-async fn a_forgotten_session_ends_those_that_it_held() {
+async fn eviction_closes_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
-    let mut parts = parts();
-    parts.clock = clock.clone();
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish(&site.gateway, "default", &[("up", &upstream.url())]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .clock(clock.clone())
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     client.text("up__count", json!({"key": "k"})).await;
     let before = upstream.sessions();
     clock.advance(Duration::from_secs(31 * 60));
-    let _other = Client::connect(site.address, Speaks::November).await;
-    until("ended", || upstream.sessions() < before).await;
+    let _other = gateway.connect(ClientVersion::V2025_11_25).await;
+    eventually("ended", || upstream.sessions() < before).await;
     assert_eq!(
         client.text("up__count", json!({"key": "k"})).await,
         "2",
@@ -171,15 +176,14 @@ async fn a_forgotten_session_ends_those_that_it_held() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_with_a_call_under_way_is_not_forgotten() {
+async fn busy_session_is_not_evicted() {
     let upstream = http(Eras::Legacy).await;
-    let mut config = GatewayConfig::default();
-    config.limits.sessions = 2;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.limits.sessions = 2)
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let post = client.call_with(
         "1",
         "up__progress",
@@ -189,24 +193,24 @@ async fn a_session_with_a_call_under_way_is_not_forgotten() {
     let mut incoming = client.begin(&post).await;
     incoming.event().await.expect("a stream").expect("progress");
     for _ in 0..20 {
-        Client::connect(site.address, Speaks::November).await;
+        gateway.connect(ClientVersion::V2025_11_25).await;
     }
     client.cancel("1").await;
     incoming.messages().await.expect("it ends");
-    until("told", || !upstream.requests_of("notifications/cancelled").is_empty()).await;
+    eventually("told", || !upstream.requests_of("notifications/cancelled").is_empty()).await;
 }
 
 #[tokio::test]
-async fn one_session_has_so_many_calls_under_way() {
+async fn duplicate_request_id_is_refused() {
     let upstream = http(Eras::Both).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let post = client.call("1", "up__sleep", r#"{"ms":60000}"#);
-    let _first = client.begin_unanswered(&post).await;
-    until("the server has it", || upstream.counters().calls == 1).await;
+    let _first = client.send_only(&post).await;
+    eventually("the server has it", || upstream.counters().calls == 1).await;
     let answer = client.send(&post).await;
     assert_eq!((answer.status(), answer.code()), (200, -32602), "an id twice at once");
-    let other = Client::connect(site.address, Speaks::November).await;
+    let other = gateway.connect(ClientVersion::V2025_11_25).await;
     assert_eq!(
         other.send(&other.call("1", "up__echo", r#"{"text":"x"}"#)).await.code(),
         0,

@@ -1,6 +1,9 @@
 //! Servers that are child processes, in trouble.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use portolan_core::ProtocolEra;
 use portolan_gateway::Upstream;
@@ -8,9 +11,10 @@ use portolan_process::ProcessConfig;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
-    until,
-    world::{Server, Site, program, stdio},
+    client::{Client, ClientVersion},
+    eventually,
+    gateway::TestGateway,
+    upstreams::{Server, program, stdio},
 };
 
 fn kill(pid: u32) {
@@ -19,17 +23,20 @@ fn kill(pid: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_of_many_callers_never_cross() {
+async fn concurrent_responses_never_cross() {
     let Server::Stdio { server, dir: _dir } = stdio(
         &["--out-of-order", "--wrong-id", "--duplicate-answers", "--junk"],
         ProtocolEra::Auto,
     ) else {
         unreachable!()
     };
-    let site = Site::of([("up", Upstream::channel(server))]).await;
-    let address = site.address;
+    let gateway = TestGateway::builder()
+        .upstream("up", Upstream::channel(server))
+        .start()
+        .await;
+    let address = gateway.address;
     let callers = (0..64).map(|caller| async move {
-        let client = Client::connect(address, Speaks::ALL[caller % 4]).await;
+        let client = Client::connect(address, ClientVersion::ALL[caller % 4]).await;
         for call in 0..5 {
             let text = format!("{caller}/{call}");
             assert_eq!(client.text("up__echo", json!({"text": text})).await, text);
@@ -39,26 +46,29 @@ async fn answers_of_many_callers_never_cross() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
+async fn killed_process_fails_calls_and_restarts() {
     for era in ["legacy", "modern"] {
         let Server::Stdio { server, dir: _dir } = stdio(&["--era", era], ProtocolEra::Auto) else {
             unreachable!()
         };
-        let site = Site::of([("up", Upstream::channel(server.clone()))]).await;
-        let warm = Client::stranger(site.address, Speaks::Modern);
+        let gateway = TestGateway::builder()
+            .upstream("up", Upstream::channel(server.clone()))
+            .start()
+            .await;
+        let warm = gateway.client(ClientVersion::V2026_07_28);
         warm.text("up__echo", json!({"text": "x"})).await;
         let mut waiting = Vec::new();
         for caller in 0..64 {
-            let client = Client::connect(site.address, Speaks::ALL[caller % 4]).await;
+            let client = gateway.connect(ClientVersion::ALL[caller % 4]).await;
             let post = client.call("1", "up__sleep", r#"{"ms":60000}"#);
-            waiting.push((client.speaks, client.begin_unanswered(&post).await));
+            waiting.push((client.version, client.send_only(&post).await));
         }
         // It reads in order: what was sent before an echo was taken before it. The last of these may still be on the way.
         warm.text("up__echo", json!({"text": "x"})).await;
         let pid = server.pid().expect("it runs");
         kill(pid);
         let killed = Instant::now();
-        for (speaks, connection) in waiting {
+        for (version, connection) in waiting {
             let messages = connection.incoming().await.messages().await.expect("a whole answer");
             let answer: Value = serde_json::from_str(&messages[0]).expect("JSON");
             let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
@@ -69,11 +79,11 @@ async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
                 (&json!("exited"), &json!(true)),
                 "{answer}"
             );
-            assert_eq!(answer["result"].get("resultType").is_some(), speaks.is_modern());
+            assert_eq!(answer["result"].get("resultType").is_some(), version.is_modern());
             assert!(!text.is_empty());
         }
-        for speaks in Speaks::ALL {
-            let client = Client::connect(site.address, speaks).await;
+        for version in ClientVersion::ALL {
+            let client = gateway.connect(version).await;
             assert_eq!(client.text("up__echo", json!({"text": "again"})).await, "again");
         }
         assert_ne!(server.pid(), Some(pid));
@@ -81,15 +91,19 @@ async fn a_killed_process_fails_its_calls_at_once_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_under_load_see_a_kill_only_as_retryable_failures() {
+async fn kill_under_load_is_retryable() {
     let Server::Stdio { server, dir: _dir } = stdio(&[], ProtocolEra::Auto) else {
         unreachable!()
     };
-    let site = Site::of([("up", Upstream::channel(server.clone()))]).await;
-    let warm = Client::stranger(site.address, Speaks::Modern);
+    let gateway = TestGateway::builder()
+        .upstream("up", Upstream::channel(server.clone()))
+        .start()
+        .await;
+    let warm = gateway.client(ClientVersion::V2026_07_28);
     warm.text("up__echo", json!({"text": "x"})).await;
+    let ended = AtomicUsize::new(0);
     let callers = (0..32).map(|caller| {
-        let client = Client::stranger(site.address, Speaks::Modern);
+        let (client, ended) = (gateway.client(ClientVersion::V2026_07_28), &ended);
         async move {
             for call in 0..40 {
                 let text = format!("{caller}/{call}");
@@ -102,15 +116,17 @@ async fn callers_under_load_see_a_kill_only_as_retryable_failures() {
                 } else {
                     assert_eq!(answer["result"]["content"][0]["text"], text);
                 }
+                ended.fetch_add(1, Ordering::Relaxed);
             }
         }
     });
     let killing = async {
-        for _ in 0..2 {
-            tokio::time::sleep(Duration::from_millis(60)).await;
-            if let Some(pid) = server.pid() {
-                kill(pid);
-            }
+        for calls in [200, 600] {
+            eventually("calls are under way", || {
+                ended.load(Ordering::Relaxed) >= calls && server.pid().is_some()
+            })
+            .await;
+            kill(server.pid().expect("it runs"));
         }
     };
     tokio::join!(futures_util::future::join_all(callers), killing);
@@ -118,10 +134,10 @@ async fn callers_under_load_see_a_kill_only_as_retryable_failures() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_killed_its_server_is_not_sent_again() {
+async fn crashing_call_is_not_repeated() {
     let server = stdio(&["--die-after", "2"], ProtocolEra::Auto);
-    let site = Site::of([("up", server.upstream())]).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+    let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1");
     let answer = client.tool("up__crash", json!({"code": 3})).await;
     assert_eq!(
@@ -137,16 +153,17 @@ async fn a_call_that_killed_its_server_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_is_started_with_the_gateway_and_ends_with_it() {
+async fn process_lives_with_gateway() {
     let dir = tempfile::tempdir().expect("a directory");
     let pids = dir.path().join("pid");
     let upstream = Upstream::command(program(), ["--grandchild", pids.to_str().expect("UTF-8")]);
-    let site = Site::with([("up", upstream)], |builder| {
-        builder.processes(ProcessConfig::new(dir.path().join("private")))
-    })
-    .await;
-    for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+    let gateway = TestGateway::builder()
+        .upstream("up", upstream)
+        .settings(|builder| builder.processes(ProcessConfig::new(dir.path().join("private"))))
+        .start()
+        .await;
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
         assert_eq!(client.text("up__add", json!({"a": 1, "b": 2})).await, "3");
     }
     let pid: i32 = std::fs::read_to_string(&pids)
@@ -154,8 +171,8 @@ async fn a_command_is_started_with_the_gateway_and_ends_with_it() {
         .parse()
         .expect("a number");
     let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
-    drop(site);
-    until("the whole group is gone", || {
+    drop(gateway);
+    eventually("the whole group is gone", || {
         rustix::process::test_kill_process(pid).is_err() || is_zombie(pid)
     })
     .await;
@@ -169,15 +186,16 @@ fn is_zombie(pid: rustix::process::Pid) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_that_is_not_there_is_a_typed_failure() {
+async fn missing_program_is_typed_failure() {
     let dir = tempfile::tempdir().expect("a directory");
     let upstream = Upstream::command("/no/such/program", [""; 0]);
-    let site = Site::with([("up", upstream)], |builder| {
-        builder.processes(ProcessConfig::new(dir.path().join("private")))
-    })
-    .await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
-    let result = client.ask("tools/list", "").await.json()["result"].clone();
+    let gateway = TestGateway::builder()
+        .upstream("up", upstream)
+        .settings(|builder| builder.processes(ProcessConfig::new(dir.path().join("private"))))
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
+    let result = client.call_method("tools/list", "").await.json()["result"].clone();
     assert_eq!(result["tools"], json!([]));
     assert!(result["_meta"]["dev.portolan/failure"]["up"].is_string(), "{result}");
     let answer = client.tool("up__echo", json!({})).await;
@@ -188,18 +206,21 @@ async fn a_program_that_is_not_there_is_a_typed_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_mute_is_given_up_and_told() {
+async fn silent_server_times_out() {
     let server = stdio(&["--mute"], ProtocolEra::Auto);
-    let config = crate::support::world::impatient(Duration::from_millis(150));
-    let site = Site::with([("up", server.upstream())], |builder| builder.config(config)).await;
-    for speaks in Speaks::ONE_OF_EACH {
+    let gateway = TestGateway::builder()
+        .upstream("up", server.upstream())
+        .config(|config| config.timeouts.call = Duration::from_millis(150))
+        .start()
+        .await;
+    for version in ClientVersion::EACH_ERA {
         let before = server.cancels();
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(version).await;
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
         assert_eq!(
             answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "timeout",
             "{answer}"
         );
-        until("told", || server.cancels() == before + 1).await;
+        eventually("told", || server.cancels() == before + 1).await;
     }
 }

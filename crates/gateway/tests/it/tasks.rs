@@ -1,10 +1,10 @@
 //! Tasks, in all pairings of eras.
 
+mod converted;
 mod driven;
 mod legacy;
-mod mapped;
-mod relayed;
-mod watched;
+mod modern;
+mod notifications;
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(crate) async fn with_tasks(client: &Client, method: &str, params: Value) -> 
         .to_owned();
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let post = client
-        .bare(body.to_string())
+        .post(body.to_string())
         .with("mcp-method", method)
         .with("mcp-name", &name);
     let messages = client.begin(&post).await.messages().await.expect("a whole answer");

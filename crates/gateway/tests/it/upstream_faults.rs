@@ -1,39 +1,42 @@
 //! What becomes of a server's faults: typed failures, never a wrong answer, never half of one.
 
+mod scripted;
+
 use std::time::{Duration, Instant};
 
 use portolan_fixtures::http::{Fault, Reply};
-use portolan_gateway::{GatewayConfig, Upstream};
+use portolan_gateway::GatewayConfig;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, Speaks},
-    raw::Broken,
-    script::{self, Act, Script},
-    until,
-    world::{Eras, HttpFixture, Site, http, http_again, impatient},
+    client::{Client, ClientVersion},
+    eventually, eventually_async,
+    gateway::TestGateway,
+    raw::ConnectionBroken,
+    upstreams::{Eras, HttpFixture, http, http_again},
 };
 
 /// A server of one era behind a gateway that has called it already.
-async fn warm(eras: Eras, config: GatewayConfig) -> (HttpFixture, Site) {
+async fn warm(eras: Eras, change: impl FnOnce(&mut GatewayConfig)) -> (HttpFixture, TestGateway) {
     let upstream = http(eras).await;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(change)
+        .start()
+        .await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         assert_eq!(client.text("up__echo", json!({"text": "warm"})).await, "warm");
     }
-    (upstream, site)
+    (upstream, gateway)
 }
 
 /// The cause of a failed call, and whether it may be tried again.
 #[track_caller]
-fn failure(speaks: Speaks, answer: &Value) -> (String, bool) {
+fn failure(version: ClientVersion, answer: &Value) -> (String, bool) {
     let result = &answer["result"];
     assert_eq!(result["isError"], true, "{answer}");
-    assert_eq!(result.get("resultType").is_some(), speaks.is_modern(), "{answer}");
+    assert_eq!(result.get("resultType").is_some(), version.is_modern(), "{answer}");
     assert!(
         result["content"][0]["text"]
             .as_str()
@@ -48,7 +51,7 @@ fn failure(speaks: Speaks, answer: &Value) -> (String, bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_is_a_typed_failure() {
+async fn faults_are_typed_failures() {
     let status = Fault::status;
     let faults = [
         (Fault::unauthorized("Bearer realm=\"theirs\""), "credential", false),
@@ -96,12 +99,12 @@ async fn every_fault_is_a_typed_failure() {
         (Fault::HugeHeader { bytes: 2 << 20 }, "connection", true),
     ];
     for eras in [Eras::Legacy, Eras::Modern] {
-        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+        let (upstream, gateway) = warm(eras, |_| {}).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             assert_eq!(client.text("up__echo", json!({"text": "before"})).await, "before");
             for (fault, cause, retryable) in &faults {
-                let what = format!("{eras:?} {speaks:?} {fault:?}");
+                let what = format!("{eras:?} {version:?} {fault:?}");
                 upstream.fault(fault.clone()).on("tools/call").times(1).arm();
                 let answer = client.send(&client.call("3", "up__echo", r#"{"text":"x"}"#)).await;
                 assert_eq!(answer.status(), 200, "{what}: {answer:?}");
@@ -110,12 +113,12 @@ async fn every_fault_is_a_typed_failure() {
                 assert_eq!(answer.json()["id"], 3, "{what}");
                 if matches!(fault, Fault::Body(body) if body.contains(r#""result":5"#))
                     && eras == Eras::Legacy
-                    && !speaks.is_modern()
+                    && !version.is_modern()
                 {
                     continue;
                 }
                 assert_eq!(
-                    failure(speaks, &answer.json()),
+                    failure(version, &answer.json()),
                     ((*cause).to_owned(), *retryable),
                     "{what}"
                 );
@@ -130,7 +133,7 @@ async fn every_fault_is_a_typed_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn faults_of_event_streams_are_typed_failures() {
+async fn event_stream_faults_are_typed() {
     let faults = [
         (Fault::Garbage, "connection"),
         (Fault::CutBody { after: 0 }, "connection"),
@@ -143,38 +146,38 @@ async fn faults_of_event_streams_are_typed_failures() {
         (Fault::Body(String::new()), "connection"),
     ];
     for eras in [Eras::Legacy, Eras::Modern] {
-        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
+        let (upstream, gateway) = warm(eras, |_| {}).await;
         upstream.behave(|behaviour| behaviour.reply = Reply::Sse);
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             assert_eq!(client.text("up__echo", json!({"text": "before"})).await, "before");
             for (fault, cause) in &faults {
-                let what = format!("{eras:?} {speaks:?} {fault:?}");
+                let what = format!("{eras:?} {version:?} {fault:?}");
                 upstream.fault(fault.clone()).on("tools/call").times(1).arm();
                 let answer = client.tool("up__echo", json!({"text": "x"})).await;
-                assert_eq!(failure(speaks, &answer).0, *cause, "{what}");
+                assert_eq!(failure(version, &answer).0, *cause, "{what}");
             }
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_an_answer_never_looks_like_a_whole_one() {
+async fn truncated_response_is_failure() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
+        let (upstream, gateway) = warm(eras, |_| {}).await;
         for reply in [Reply::Json, Reply::Sse] {
             upstream.behave(|behaviour| behaviour.reply = reply);
-            for speaks in Speaks::ONE_OF_EACH {
-                let client = Client::connect(site.address, speaks).await;
+            for version in ClientVersion::EACH_ERA {
+                let client = gateway.connect(version).await;
                 for after in [20_000, 500_000, 1_000_000] {
                     upstream.fault(Fault::CutBody { after }).on("tools/call").times(1).arm();
                     let incoming = client.begin(&client.call("1", "up__big", r#"{"bytes":1000000}"#)).await;
                     // Either the connection breaks, or a failure says so.
                     match incoming.messages().await {
-                        Err(Broken) => {}
+                        Err(ConnectionBroken) => {}
                         Ok(messages) => {
                             let answer = serde_json::from_str(messages.last().expect("an answer")).expect("JSON");
-                            assert_eq!(failure(speaks, &answer).0, "connection", "{eras:?} {reply:?} {after}");
+                            assert_eq!(failure(version, &answer).0, "connection", "{eras:?} {reply:?} {after}");
                         }
                     }
                 }
@@ -185,45 +188,11 @@ async fn half_an_answer_never_looks_like_a_whole_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn progress_before_a_cut_is_followed_by_a_failure() {
+async fn executed_call_is_never_repeated() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        let upstream = Script::start(move |asked| {
-            let usual = if eras == Eras::Modern { script::modern(asked) } else { legacy_only(asked) };
-            usual.unwrap_or_else(|| {
-                let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
-                let event = format!("data: {progress}\n\n");
-                Act::RawThenClose(format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{event}\r\n", event.len()).into_bytes())
-            })
-        })
-        .await;
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
-            let incoming = client
-                .begin(&client.call_with("5", "up__t", "{}", r#""progressToken":1"#))
-                .await;
-            let messages = incoming.messages().await.expect("a proper end");
-            assert_eq!(messages.len(), 2, "{messages:?}");
-            let answer: Value = serde_json::from_str(&messages[1]).expect("JSON");
-            assert_eq!(answer["id"], 5);
-            assert_eq!(failure(speaks, &answer), ("connection".into(), true));
-        }
-    }
-}
-
-fn legacy_only(asked: &script::Asked) -> Option<Act> {
-    if asked.method() == "server/discover" {
-        return Some(Act::Answer(400, "text/plain", "no session".into()));
-    }
-    script::legacy(asked)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_may_have_run_is_never_sent_again() {
-    for eras in [Eras::Legacy, Eras::Modern] {
-        let (upstream, site) = warm(eras, GatewayConfig::default()).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+        let (upstream, gateway) = warm(eras, |_| {}).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             for (at, fault) in [
                 Fault::CloseBeforeHead,
                 Fault::CutBody { after: 0 },
@@ -233,9 +202,9 @@ async fn a_call_that_may_have_run_is_never_sent_again() {
             .into_iter()
             .enumerate()
             {
-                let key = format!("{speaks:?}-{at}");
+                let key = format!("{version:?}-{at}");
                 upstream.fault(fault).on("tools/call").times(1).arm();
-                failure(speaks, &client.tool("up__count", json!({"key": key})).await);
+                failure(version, &client.tool("up__count", json!({"key": key})).await);
                 assert_eq!(upstream.count(&key), 1, "{eras:?} {key}");
             }
         }
@@ -243,18 +212,18 @@ async fn a_call_that_may_have_run_is_never_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_never_answers_is_given_up() {
+async fn unresponsive_server_times_out() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        let (upstream, site) = warm(eras, impatient(Duration::from_millis(150))).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+        let (upstream, gateway) = warm(eras, |config| config.timeouts.call = Duration::from_millis(150)).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             client.text("up__echo", json!({"text": "x"})).await;
-            site.gateway.drain(Duration::from_secs(5)).await;
+            gateway.drain(Duration::from_secs(5)).await;
             upstream.clear_requests();
             let abandoned = upstream.counters().abandoned;
             let answer = client.tool("up__sleep", json!({"ms": 60_000})).await;
-            assert_eq!(failure(speaks, &answer), ("timeout".into(), true));
-            until("the server sees it", || {
+            assert_eq!(failure(version, &answer), ("timeout".into(), true));
+            eventually("the server sees it", || {
                 if eras == Eras::Legacy {
                     upstream.requests_of("notifications/cancelled").len() == 1
                 } else {
@@ -264,7 +233,7 @@ async fn a_server_that_never_answers_is_given_up() {
             .await;
             upstream.fault(Fault::NeverAnswer).on("tools/call").times(1).arm();
             assert_eq!(
-                failure(speaks, &client.tool("up__echo", json!({"text": "x"})).await).0,
+                failure(version, &client.tool("up__echo", json!({"text": "x"})).await).0,
                 "timeout"
             );
         }
@@ -272,13 +241,15 @@ async fn a_server_that_never_answers_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn progress_extends_the_wait_but_not_for_ever() {
+async fn progress_extends_timeout_bounded() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        let mut config = impatient(Duration::from_millis(300));
-        config.timeouts.call_total = Duration::from_millis(900);
-        let (_upstream, site) = warm(eras, config).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+        let (_upstream, gateway) = warm(eras, |config| {
+            config.timeouts.call = Duration::from_millis(300);
+            config.timeouts.call_total = Duration::from_millis(900);
+        })
+        .await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let patient = client.call_with("1", "up__progress", r#"{"steps":8,"ms":60}"#, r#""progressToken":1"#);
             let endless = client.call_with("2", "up__progress", r#"{"steps":1000,"ms":60}"#, r#""progressToken":2"#);
             let since = Instant::now();
@@ -287,134 +258,45 @@ async fn progress_extends_the_wait_but_not_for_ever() {
             assert_eq!(whole.len(), 9);
             assert!(whole[8].contains("8 steps done"), "{whole:?}");
             let last: Value = serde_json::from_str(ended.last().expect("an answer")).expect("JSON");
-            assert_eq!(failure(speaks, &last).0, "timeout");
+            assert_eq!(failure(version, &last).0, "timeout");
             assert!(since.elapsed() < Duration::from_secs(5));
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_cannot_be_reached_is_a_typed_failure_and_comes_back() {
+async fn unreachable_server_recovers() {
     let upstream = http(Eras::Both).await;
     let address = upstream.address();
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        Client::connect(site.address, speaks)
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    for version in ClientVersion::EACH_ERA {
+        gateway
+            .connect(version)
             .await
             .text("up__echo", json!({"text": "x"}))
             .await;
     }
     drop(upstream);
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
-        until_failed(speaks, &client).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
+        call_until_failed(version, &client).await;
     }
     let _again = http_again(address, Eras::Both).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         assert_eq!(client.text("up__echo", json!({"text": "back"})).await, "back");
     }
 }
 
-async fn until_failed(speaks: Speaks, client: &Client) {
+async fn call_until_failed(version: ClientVersion, client: &Client) {
     // Its connections end a moment after the server does.
-    loop {
+    eventually_async("a call fails", async || {
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
-        if answer["result"]["isError"] == true {
-            assert_eq!(failure(speaks, &answer), ("connection".into(), true));
-            return;
+        let is_failed = answer["result"]["isError"] == true;
+        if is_failed {
+            assert_eq!(failure(version, &answer), ("connection".into(), true));
         }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_of_a_server_amid_a_call_are_answered_and_not_passed_on() {
-    let upstream = Script::start(|asked| {
-        legacy_only(asked).unwrap_or_else(|| match asked.method() {
-            "tools/call" => {
-                let id = asked.id();
-                let events = [
-                    r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#.to_owned(),
-                    r#"{"jsonrpc":"2.0","id":"s","method":"sampling/createMessage","params":{}}"#.into(),
-                    r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#.into(),
-                    r#"{"jsonrpc":"2.0","id":"nobody","result":{"content":[]}}"#.into(),
-                    format!(
-                        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"done"}}]}}}}"#
-                    ),
-                    format!(
-                        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"twice"}}]}}}}"#
-                    ),
-                ];
-                let body: String = events
-                    .iter()
-                    .map(|event| format!("event: message\ndata: {event}\n\n"))
-                    .collect();
-                Act::Answer(200, "text/event-stream", body)
-            }
-            _ => Act::Answer(202, "text/plain", String::new()),
-        })
+        is_failed
     })
     .await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
-        let messages = client
-            .begin(&client.call("1", "up__t", "{}"))
-            .await
-            .messages()
-            .await
-            .expect("whole");
-        assert_eq!(messages.len(), 1, "{messages:?}");
-        assert!(messages[0].contains("done"));
-        let replies = || {
-            upstream
-                .asked()
-                .into_iter()
-                .filter(|asked| asked.body.get("method").is_none() && asked.verb == "POST")
-                .collect::<Vec<_>>()
-        };
-        until("answered", || replies().len() >= 2).await;
-        let replies = replies();
-        let of = |id: &str| {
-            replies
-                .iter()
-                .find(|reply| reply.body["id"] == id)
-                .expect("a reply")
-                .body
-                .clone()
-        };
-        assert_eq!(of("p")["result"], json!({}));
-        assert_eq!(of("s")["error"]["code"], -32601);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_wants_nothing_but_another_try_gets_a_few() {
-    let upstream = Script::start(|asked| {
-        script::modern(asked).unwrap_or_else(|| {
-            script::answer(
-                asked,
-                r#"{"resultType":"input_required","inputRequests":{},"requestState":"s"}"#,
-            )
-        })
-    })
-    .await;
-    let mut config = GatewayConfig::default();
-    config.limits.rounds = 2;
-    let site = Site::with([("up", Upstream::http(upstream.url()))], |builder| {
-        builder.config(config)
-    })
-    .await;
-    let modern = Client::connect(site.address, Speaks::Modern).await;
-    assert_eq!(
-        modern.tool("up__t", json!({})).await["result"]["resultType"],
-        "input_required"
-    );
-    let before = upstream.asked_for("tools/call");
-    let legacy = Client::connect(site.address, Speaks::November).await;
-    assert_eq!(
-        failure(Speaks::November, &legacy.tool("up__t", json!({})).await).0,
-        "overloaded"
-    );
-    assert_eq!(upstream.asked_for("tools/call") - before, 3);
 }

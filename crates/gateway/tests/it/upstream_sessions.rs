@@ -1,4 +1,4 @@
-//! Sessions at legacy servers, and which era a server speaks.
+//! Sessions at legacy servers, and which era a server version.
 
 use std::{
     sync::Arc,
@@ -11,21 +11,22 @@ use portolan_gateway::Upstream;
 use serde_json::json;
 
 use crate::support::{
-    client::{Client, Speaks},
-    script::{self, Act, Script},
-    world::{Eras, Site, http, http_again},
+    client::ClientVersion,
+    gateway::TestGateway,
+    servers::{Reply, legacy, scripted},
+    upstreams::{Eras, http, http_again},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_expired_session_is_opened_again_once_and_the_call_runs_once() {
+async fn expired_session_is_reopened_once() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
         client.text("up__echo", json!({"text": "x"})).await;
         let before = upstream.counters().sessions_opened;
         upstream.expire_sessions();
-        let key = speaks.version();
+        let key = version.as_str();
         assert_eq!(client.text("up__count", json!({"key": key})).await, "1");
         assert_eq!(upstream.count(key), 1);
         assert_eq!(upstream.counters().sessions_opened, before + 1);
@@ -35,11 +36,11 @@ async fn an_expired_session_is_opened_again_once_and_the_call_runs_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_callers_of_an_expired_session_open_one() {
+async fn concurrent_callers_reopen_once() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         client.text("up__echo", json!({"text": "x"})).await;
         for _ in 0..5 {
             let before = upstream.counters().sessions_opened;
@@ -53,11 +54,11 @@ async fn many_callers_of_an_expired_session_open_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_forgets_every_session_is_no_endless_loop() {
+async fn repeated_session_loss_is_bounded() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    for speaks in Speaks::ONE_OF_EACH {
-        let client = Client::connect(site.address, speaks).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
         client.text("up__echo", json!({"text": "x"})).await;
         upstream.clear_requests();
         upstream.fault(Fault::status(404)).on("tools/call").arm();
@@ -70,18 +71,18 @@ async fn a_server_that_forgets_every_session_is_no_endless_loop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_share_no_session_upstream() {
+async fn callers_have_own_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
     let mut seen = Vec::new();
-    for (speaks, token) in [
-        (Speaks::Modern, "alice-token"),
-        (Speaks::Modern, "bob-token"),
-        (Speaks::November, "alice-token"),
-        (Speaks::November, "alice-token"),
+    for (version, token) in [
+        (ClientVersion::V2026_07_28, "alice-token"),
+        (ClientVersion::V2026_07_28, "bob-token"),
+        (ClientVersion::V2025_11_25, "alice-token"),
+        (ClientVersion::V2025_11_25, "alice-token"),
     ] {
-        let mut client = Client::stranger(site.address, speaks).token(token);
-        client.shake_hands().await;
+        let mut client = gateway.client(version).token(token);
+        client.handshake().await;
         upstream.clear_requests();
         for _ in 0..3 {
             client.text("up__echo", json!({"text": "x"})).await;
@@ -98,16 +99,16 @@ async fn callers_share_no_session_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_side_speaks_the_era_that_it_can() {
-    for (eras, speaks, upstream_is_modern) in [
-        (Eras::Both, Speaks::November, false),
-        (Eras::Both, Speaks::Modern, true),
-        (Eras::Legacy, Speaks::Modern, false),
-        (Eras::Modern, Speaks::November, true),
+async fn each_side_keeps_its_era() {
+    for (eras, version, upstream_is_modern) in [
+        (Eras::Both, ClientVersion::V2025_11_25, false),
+        (Eras::Both, ClientVersion::V2026_07_28, true),
+        (Eras::Legacy, ClientVersion::V2026_07_28, false),
+        (Eras::Modern, ClientVersion::V2025_11_25, true),
     ] {
         let upstream = http(eras).await;
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-        let client = Client::connect(site.address, speaks).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
+        let client = gateway.connect(version).await;
         client.text("up__echo", json!({"text": "x"})).await;
         let call = upstream.requests_of("tools/call").pop().expect("a call");
         let body = call.json();
@@ -130,12 +131,12 @@ async fn each_side_speaks_the_era_that_it_can() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unknown_meta_goes_along() {
+async fn unknown_meta_passes() {
     for eras in [Eras::Legacy, Eras::Modern] {
         let upstream = http(eras).await;
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             let meta = r#""com.example/x":[1.50e3,"\u0041"],"traceparent":"00-1""#;
             client
                 .send(&client.call_with("1", "up__echo", r#"{"text":"x"}"#, meta))
@@ -151,7 +152,7 @@ async fn unknown_meta_goes_along() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_a_legacy_server_says_to_the_probe_it_is_known_for_one() {
+async fn any_probe_error_means_legacy() {
     let error = |code: i64| format!(r#"{{"jsonrpc":"2.0","id":0,"error":{{"code":{code},"message":"no"}}}}"#);
     let answers = [
         (400, "text/plain", "Bad Request: no session".to_owned()),
@@ -175,19 +176,19 @@ async fn whatever_a_legacy_server_says_to_the_probe_it_is_known_for_one() {
     ];
     for (status, kind, body) in answers {
         let what = format!("{status} {kind} {body}");
-        let upstream = Script::start(move |asked| match asked.method() {
-            "server/discover" => Act::Answer(status, kind, body.clone()),
-            "tools/call" => script::answer(asked, r#"{"content":[{"type":"text","text":"legacy"}]}"#),
-            _ => script::legacy(asked).unwrap_or(Act::Answer(405, "text/plain", String::new())),
+        let upstream = scripted(move |request| match request.method() {
+            "server/discover" => Reply::new(status, kind, body.clone()),
+            "tools/call" => Reply::result(request, r#"{"content":[{"type":"text","text":"legacy"}]}"#),
+            _ => legacy(request).unwrap_or_else(|| Reply::status(405)),
         })
         .await;
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             assert_eq!(client.text("up__t", json!({})).await, "legacy", "{what}");
         }
         assert_eq!(
-            upstream.asked_for("server/discover"),
+            upstream.count_of("server/discover"),
             1,
             "{what}: the answer is remembered"
         );
@@ -195,7 +196,7 @@ async fn whatever_a_legacy_server_says_to_the_probe_it_is_known_for_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_says_nothing_about_the_era_is_asked_again() {
+async fn inconclusive_probe_is_repeated() {
     let faults = [
         Fault::status(500),
         Fault::status(503),
@@ -209,8 +210,8 @@ async fn what_says_nothing_about_the_era_is_asked_again() {
     for fault in faults {
         let upstream = http(Eras::Both).await;
         upstream.fault(fault.clone()).on("server/discover").arm();
-        let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-        let client = Client::connect(site.address, Speaks::Modern).await;
+        let gateway = TestGateway::with_server(upstream.url()).await;
+        let client = gateway.connect(ClientVersion::V2026_07_28).await;
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
         assert_eq!(answer["result"]["isError"], true, "{fault:?}");
         upstream.heal();
@@ -225,28 +226,31 @@ async fn what_says_nothing_about_the_era_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pinned_era_is_not_asked_for() {
-    for (pin, version) in [(ProtocolEra::Legacy, "2025-11-25"), (ProtocolEra::Modern, "2026-07-28")] {
+async fn pinned_era_skips_probe() {
+    for (pin, upstream_version) in [(ProtocolEra::Legacy, "2025-11-25"), (ProtocolEra::Modern, "2026-07-28")] {
         let upstream = http(Eras::Both).await;
-        let site = Site::of([("up", Upstream::http(upstream.url()).era(pin))]).await;
-        for speaks in Speaks::ONE_OF_EACH {
-            let client = Client::connect(site.address, speaks).await;
+        let gateway = TestGateway::builder()
+            .upstream("up", Upstream::http(upstream.url()).era(pin))
+            .start()
+            .await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
             client.text("up__echo", json!({"text": "x"})).await;
             let call = upstream.requests_of("tools/call").pop().expect("a call");
-            assert_eq!(call.header("mcp-protocol-version"), Some(version));
+            assert_eq!(call.header("mcp-protocol-version"), Some(upstream_version));
         }
         assert!(upstream.requests_of("server/discover").is_empty());
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_changes_its_era_is_noticed_after_an_error() {
+async fn era_change_is_detected() {
     for (before, after) in [(Eras::Legacy, Eras::Modern), (Eras::Modern, Eras::Legacy)] {
-        for speaks in Speaks::ONE_OF_EACH {
+        for version in ClientVersion::EACH_ERA {
             let upstream = http(before).await;
             let address = upstream.address();
-            let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-            let client = Client::connect(site.address, speaks).await;
+            let gateway = TestGateway::with_server(upstream.url()).await;
+            let client = gateway.connect(version).await;
             client.text("up__echo", json!({"text": "x"})).await;
             drop(upstream);
             let upstream = http_again(address, after).await;
@@ -257,7 +261,7 @@ async fn a_server_that_changes_its_era_is_noticed_after_an_error() {
                 if answer["result"].get("isError").is_none() && answer.get("error").is_none() {
                     break;
                 }
-                assert!(tries < 4, "{before:?} to {after:?} for {speaks:?}: {answer}");
+                assert!(tries < 4, "{before:?} to {after:?} for {version:?}: {answer}");
             }
             assert_eq!(upstream.count("k"), 1);
         }
@@ -265,44 +269,44 @@ async fn a_server_that_changes_its_era_is_noticed_after_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn servers_without_sessions_are_served() {
-    let upstream = Script::start(|asked| match asked.method() {
-        "server/discover" => Act::Answer(400, "text/plain", String::new()),
-        "tools/call" => script::answer(asked, r#"{"content":[{"type":"text","text":"stateless"}]}"#),
-        _ => script::legacy(asked).unwrap_or(Act::Answer(405, "text/plain", String::new())),
+async fn sessionless_server_works() {
+    let upstream = scripted(|request| match request.method() {
+        "server/discover" => Reply::status(400),
+        "tools/call" => Reply::result(request, r#"{"content":[{"type":"text","text":"stateless"}]}"#),
+        _ => legacy(request).unwrap_or_else(|| Reply::status(405)),
     })
     .await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    for speaks in Speaks::ALL {
-        let client = Client::connect(site.address, speaks).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    for version in ClientVersion::ALL {
+        let client = gateway.connect(version).await;
         assert_eq!(client.text("up__t", json!({})).await, "stateless");
-        if !speaks.is_modern() {
+        if !version.is_modern() {
             assert_eq!(client.delete().await.status(), 204);
         }
     }
     assert!(
         !upstream
-            .asked()
+            .requests()
             .iter()
-            .any(|asked| asked.head.contains("mcp-session-id") || asked.verb == "DELETE")
+            .any(|request| request.head.contains("mcp-session-id") || request.verb == "DELETE")
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handshake_that_fails_is_tried_again_later() {
+async fn failed_handshake_is_retried() {
     let well = Arc::new(AtomicBool::new(false));
     let is_well = well.clone();
-    let upstream = Script::start(move |asked| match asked.method() {
-        "server/discover" => Act::Answer(404, "text/plain", String::new()),
-        "initialize" if !is_well.load(Ordering::Relaxed) => Act::Answer(500, "text/plain", "not yet".into()),
-        "tools/call" => script::answer(asked, r#"{"content":[{"type":"text","text":"up"}]}"#),
-        _ => script::legacy(asked).unwrap_or(Act::Answer(405, "text/plain", String::new())),
+    let upstream = scripted(move |request| match request.method() {
+        "server/discover" => Reply::status(404),
+        "initialize" if !is_well.load(Ordering::Relaxed) => Reply::new(500, "text/plain", "not yet"),
+        "tools/call" => Reply::result(request, r#"{"content":[{"type":"text","text":"up"}]}"#),
+        _ => legacy(request).unwrap_or_else(|| Reply::status(405)),
     })
     .await;
-    let site = Site::of([("up", Upstream::http(upstream.url()))]).await;
-    for speaks in Speaks::ONE_OF_EACH {
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    for version in ClientVersion::EACH_ERA {
         well.store(false, Ordering::Relaxed);
-        let client = Client::connect(site.address, speaks).await;
+        let client = gateway.connect(version).await;
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(
             answer["result"]["_meta"]["dev.portolan/failure"]["retryable"], true,

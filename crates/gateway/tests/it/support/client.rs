@@ -4,82 +4,88 @@ use std::{net::SocketAddr, sync::atomic::AtomicU64};
 
 use serde_json::{Value, json};
 
-use super::raw::{Answer, Connection, Incoming};
+use super::raw::{Connection, HttpResponse, ResponseStream};
 
-/// A protocol version that a client speaks.
+/// The protocol version of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speaks {
-    March,
-    June,
-    November,
-    Modern,
+pub(crate) enum ClientVersion {
+    V2025_03_26,
+    V2025_06_18,
+    V2025_11_25,
+    /// The modern era.
+    V2026_07_28,
 }
 
-/// A client with a token, and a session where its version has them.
+/// A client with a token, and a session if its version has sessions.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     pub(crate) path: String,
     pub(crate) token: String,
-    pub(crate) speaks: Speaks,
+    pub(crate) version: ClientVersion,
     pub(crate) session: Option<String>,
-    /// What it says that it can do.
-    pub(crate) abilities: String,
+    /// Its capabilities, as JSON.
+    pub(crate) capabilities: String,
     next: AtomicU64,
 }
 
-/// A request before it is written, with everything that a client may get wrong.
+/// An HTTP request before it is written. Tests change what a client may get wrong.
 #[derive(Clone, Debug)]
-pub(crate) struct Post {
+pub(crate) struct HttpRequest {
     pub(crate) verb: &'static str,
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Speaks {
-    pub(crate) const ALL: [Self; 4] = [Self::March, Self::June, Self::November, Self::Modern];
-    pub(crate) const ONE_OF_EACH: [Self; 2] = [Self::November, Self::Modern];
+impl ClientVersion {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::V2025_03_26,
+        Self::V2025_06_18,
+        Self::V2025_11_25,
+        Self::V2026_07_28,
+    ];
+    pub(crate) const EACH_ERA: [Self; 2] = [Self::V2025_11_25, Self::V2026_07_28];
 
-    pub(crate) fn version(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::March => "2025-03-26",
-            Self::June => "2025-06-18",
-            Self::November => "2025-11-25",
-            Self::Modern => "2026-07-28",
+            Self::V2025_03_26 => "2025-03-26",
+            Self::V2025_06_18 => "2025-06-18",
+            Self::V2025_11_25 => "2025-11-25",
+            Self::V2026_07_28 => "2026-07-28",
         }
     }
 
     pub(crate) fn is_modern(self) -> bool {
-        self == Self::Modern
+        self == Self::V2026_07_28
     }
 }
 
 impl Client {
-    /// A client that has shaken hands where its version asks for that.
-    pub(crate) async fn connect(address: SocketAddr, speaks: Speaks) -> Self {
-        let mut client = Self::stranger(address, speaks);
-        client.shake_hands().await;
+    /// Returns a client after the handshake, if its version has one.
+    pub(crate) async fn connect(address: SocketAddr, version: ClientVersion) -> Self {
+        let mut client = Self::new(address, version);
+        client.handshake().await;
         client
     }
 
-    /// A client that says it can do this.
-    pub(crate) async fn able(address: SocketAddr, speaks: Speaks, abilities: &str) -> Self {
-        let mut client = Self::stranger(address, speaks);
-        client.abilities = abilities.into();
-        client.shake_hands().await;
+    /// Returns such a client with these capabilities.
+    pub(crate) async fn connect_with(address: SocketAddr, version: ClientVersion, capabilities: &str) -> Self {
+        let mut client = Self::new(address, version);
+        client.capabilities = capabilities.into();
+        client.handshake().await;
         client
     }
 
-    /// A client that has not said anything yet.
-    pub(crate) fn stranger(address: SocketAddr, speaks: Speaks) -> Self {
+    /// Returns a client that has not sent anything yet.
+    pub(crate) fn new(address: SocketAddr, version: ClientVersion) -> Self {
         Self {
             address,
             path: "/mcp/default".into(),
             token: "alice-token".into(),
-            speaks,
+            version,
             session: None,
-            abilities: "{}".into(),
+            capabilities: "{}".into(),
             next: AtomicU64::new(1),
         }
     }
@@ -94,26 +100,26 @@ impl Client {
         self
     }
 
-    /// A client of the same session elsewhere, or of another kind here.
+    /// Returns the client, of the same session, at another address.
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
         Self {
             address,
             path: self.path.clone(),
             token: self.token.clone(),
-            speaks: self.speaks,
+            version: self.version,
             session: self.session.clone(),
-            abilities: self.abilities.clone(),
+            capabilities: self.capabilities.clone(),
             next: AtomicU64::new(1000),
         }
     }
 
-    pub(crate) async fn shake_hands(&mut self) -> Option<Answer> {
-        if self.speaks.is_modern() {
+    pub(crate) async fn handshake(&mut self) -> Option<HttpResponse> {
+        if self.version.is_modern() {
             return None;
         }
-        let answer = self.initialize(self.speaks.version()).await;
+        let answer = self.initialize(self.version.as_str()).await;
         assert_eq!(answer.status(), 200, "{answer:?}");
-        assert_eq!(answer.json()["result"]["protocolVersion"], self.speaks.version());
+        assert_eq!(answer.json()["result"]["protocolVersion"], self.version.as_str());
         let session = answer.head.get("mcp-session-id").expect("a session").to_owned();
         self.session = Some(session);
         let accepted = self.notify("notifications/initialized", json!({})).await;
@@ -121,12 +127,11 @@ impl Client {
         Some(answer)
     }
 
-    pub(crate) async fn initialize(&self, version: &str) -> Answer {
-        let abilities: Value = serde_json::from_str(&self.abilities).expect("JSON");
-        let params =
-            json!({"protocolVersion": version, "capabilities": abilities, "clientInfo": {"name": "t", "version": "1"}});
+    pub(crate) async fn initialize(&self, version: &str) -> HttpResponse {
+        let capabilities: Value = serde_json::from_str(&self.capabilities).expect("JSON");
+        let params = json!({"protocolVersion": version, "capabilities": capabilities, "clientInfo": {"name": "t", "version": "1"}});
         let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
-        let mut post = self.bare(body.to_string());
+        let mut post = self.post(body.to_string());
         post.headers.retain(|(name, _)| !name.starts_with("mcp-"));
         self.send(&post).await
     }
@@ -135,21 +140,21 @@ impl Client {
         self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string()
     }
 
-    /// A POST of this body with the headers that every request of this client has.
-    pub(crate) fn bare(&self, body: impl Into<Vec<u8>>) -> Post {
+    /// Returns a POST of this body with the headers that every request of this client has.
+    pub(crate) fn post(&self, body: impl Into<Vec<u8>>) -> HttpRequest {
         let mut headers = vec![
             ("host".to_owned(), self.address.to_string()),
             ("authorization".into(), format!("Bearer {}", self.token)),
             ("content-type".into(), "application/json".into()),
             ("accept".into(), "application/json, text/event-stream".into()),
         ];
-        if self.session.is_some() || self.speaks.is_modern() {
-            headers.push(("mcp-protocol-version".into(), self.speaks.version().into()));
+        if self.session.is_some() || self.version.is_modern() {
+            headers.push(("mcp-protocol-version".into(), self.version.as_str().into()));
         }
         if let Some(session) = &self.session {
             headers.push(("mcp-session-id".into(), session.clone()));
         }
-        Post {
+        HttpRequest {
             verb: "POST",
             path: self.path.clone(),
             headers,
@@ -157,14 +162,14 @@ impl Client {
         }
     }
 
-    /// A request. `params` is the raw inside of an object, such as `"name":"echo"`; `meta` is that of its `_meta`.
-    pub(crate) fn request(&self, id: &str, method: &str, params: &str, meta: &str) -> Post {
+    /// Returns a request. `params` is the raw inside of an object, such as `"name":"echo"`; `meta` is that of its `_meta`.
+    pub(crate) fn request(&self, id: &str, method: &str, params: &str, meta: &str) -> HttpRequest {
         let mut members = Vec::new();
-        if self.speaks.is_modern() {
+        if self.version.is_modern() {
             let comma = if meta.is_empty() { "" } else { "," };
             members.push(format!(
                 r#""_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}{comma}{meta}}}"#,
-                self.abilities
+                self.capabilities
             ));
         } else if !meta.is_empty() {
             members.push(format!(r#""_meta":{{{meta}}}"#));
@@ -176,8 +181,8 @@ impl Client {
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#);
         let mirrored = if method == "resources/read" { "uri" } else { "name" };
         let name = serde_json::from_str::<Value>(&body).map(|body| body["params"][mirrored].clone());
-        let mut post = self.bare(body);
-        if self.speaks.is_modern() {
+        let mut post = self.post(body);
+        if self.version.is_modern() {
             post.headers.push(("mcp-method".into(), method.into()));
             if let Ok(Value::String(name)) = name {
                 post.headers.push(("mcp-name".into(), name));
@@ -186,36 +191,36 @@ impl Client {
         post
     }
 
-    pub(crate) fn call(&self, id: &str, tool: &str, arguments: &str) -> Post {
+    pub(crate) fn call(&self, id: &str, tool: &str, arguments: &str) -> HttpRequest {
         self.call_with(id, tool, arguments, "")
     }
 
-    pub(crate) fn call_with(&self, id: &str, tool: &str, arguments: &str, meta: &str) -> Post {
+    pub(crate) fn call_with(&self, id: &str, tool: &str, arguments: &str, meta: &str) -> HttpRequest {
         let params = format!(r#""name":{},"arguments":{arguments}"#, Value::from(tool));
         self.request(id, "tools/call", &params, meta)
     }
 
-    pub(crate) async fn send(&self, post: &Post) -> Answer {
+    pub(crate) async fn send(&self, post: &HttpRequest) -> HttpResponse {
         let mut connection = Connection::open(self.address).await;
         connection.send(post.bytes()).await;
         connection
-            .answer()
+            .response()
             .await
-            .unwrap_or_else(|_| panic!("the answer broke off: {post:?}"))
+            .unwrap_or_else(|_| panic!("the response broke off: {post:?}"))
     }
 
-    pub(crate) async fn begin(&self, post: &Post) -> Incoming {
-        self.begin_unanswered(post).await.incoming().await
+    pub(crate) async fn begin(&self, post: &HttpRequest) -> ResponseStream {
+        self.send_only(post).await.incoming().await
     }
 
-    /// Sends a request and does not wait for the head of the answer.
-    pub(crate) async fn begin_unanswered(&self, post: &Post) -> Connection {
+    /// Sends a request, and does not wait for the head of the response.
+    pub(crate) async fn send_only(&self, post: &HttpRequest) -> Connection {
         let mut connection = Connection::open(self.address).await;
         connection.send(post.bytes()).await;
         connection
     }
 
-    /// Calls a tool, and gives the whole message that answers, past progress.
+    /// Calls a tool and returns the response, past progress.
     pub(crate) async fn tool(&self, tool: &str, arguments: Value) -> Value {
         let id = self.next_id();
         let incoming = self.begin(&self.call(&id, tool, &arguments.to_string())).await;
@@ -223,20 +228,36 @@ impl Client {
         serde_json::from_str(messages.last().expect("an answer")).expect("JSON")
     }
 
-    /// The text of a tool's result.
+    /// Calls a tool and returns the text of its result.
     pub(crate) async fn text(&self, tool: &str, arguments: Value) -> String {
         let answer = self.tool(tool, arguments).await;
         let text = answer["result"]["content"][0]["text"].as_str();
         text.unwrap_or_else(|| panic!("no text: {answer}")).to_owned()
     }
 
-    pub(crate) async fn ask(&self, method: &str, params: &str) -> Answer {
+    pub(crate) async fn call_method(&self, method: &str, params: &str) -> HttpResponse {
         self.send(&self.request(&self.next_id(), method, params, "")).await
     }
 
-    /// The names on the first page of the list.
+    /// Sends a request and returns the response, past progress. `params` is an object.
+    pub(crate) async fn response_to(&self, method: &str, params: Value) -> Value {
+        let params = params.to_string();
+        let inside = &params[1..params.len() - 1];
+        let post = self.request(&self.next_id(), method, inside, "");
+        let messages = self.begin(&post).await.messages().await.expect("a whole answer");
+        serde_json::from_str(messages.last().expect("an answer")).expect("JSON")
+    }
+
+    /// Sends a request that succeeds, and returns its result.
+    pub(crate) async fn result_of(&self, method: &str, params: Value) -> Value {
+        let response = self.response_to(method, params).await;
+        assert!(response["result"].is_object(), "{method}: {response}");
+        response["result"].clone()
+    }
+
+    /// Returns the names on the first page of the list of tools.
     pub(crate) async fn tools(&self) -> Vec<String> {
-        let answer = self.ask("tools/list", "").await.json();
+        let answer = self.call_method("tools/list", "").await.json();
         let tools = answer["result"]["tools"].as_array();
         let tools = tools.unwrap_or_else(|| panic!("no list: {answer}"));
         tools
@@ -245,33 +266,33 @@ impl Client {
             .collect()
     }
 
-    pub(crate) async fn notify(&self, method: &str, params: Value) -> Answer {
+    pub(crate) async fn notify(&self, method: &str, params: Value) -> HttpResponse {
         let body = json!({"jsonrpc": "2.0", "method": method, "params": params});
-        self.send(&self.bare(body.to_string())).await
+        self.send(&self.post(body.to_string())).await
     }
 
-    /// `notifications/cancelled` for a raw id.
-    pub(crate) async fn cancel(&self, id: &str) -> Answer {
+    /// Cancels the request of this raw id by a notification.
+    pub(crate) async fn cancel(&self, id: &str) -> HttpResponse {
         let body = format!(
             r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"test"}}}}"#
         );
-        self.send(&self.bare(body)).await
+        self.send(&self.post(body)).await
     }
 
     /// Opens the GET stream of the session.
-    pub(crate) async fn stream(&self) -> Incoming {
+    pub(crate) async fn stream(&self) -> ResponseStream {
         let mut post = self
-            .bare("")
+            .post("")
             .with("accept", "text/event-stream")
             .without("content-type");
         post.verb = "GET";
         self.begin(&post).await
     }
 
-    /// Takes up the stream on which the event `last` came.
-    pub(crate) async fn take_up(&self, last: &str) -> Incoming {
+    /// Resumes the stream after the event `last`.
+    pub(crate) async fn resume(&self, last: &str) -> ResponseStream {
         let mut post = self
-            .bare("")
+            .post("")
             .with("accept", "text/event-stream")
             .without("content-type")
             .and("last-event-id", last);
@@ -279,8 +300,8 @@ impl Client {
         self.begin(&post).await
     }
 
-    /// Opens a listen, and gives its acknowledgement as well. `filter` is the raw inside of its `notifications`.
-    pub(crate) async fn listen(&self, id: &str, filter: &str) -> (Incoming, Value) {
+    /// Opens `subscriptions/listen`, and returns its acknowledgement too. `filter` is the raw inside of `notifications`.
+    pub(crate) async fn listen(&self, id: &str, filter: &str) -> (ResponseStream, Value) {
         let post = self.request(
             id,
             "subscriptions/listen",
@@ -294,14 +315,14 @@ impl Client {
         (stream, first)
     }
 
-    pub(crate) async fn delete(&self) -> Answer {
-        let mut post = self.bare("");
+    pub(crate) async fn delete(&self) -> HttpResponse {
+        let mut post = self.post("");
         post.verb = "DELETE";
         self.send(&post).await
     }
 }
 
-impl Post {
+impl HttpRequest {
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(known, _)| known != name);
@@ -340,7 +361,7 @@ impl Post {
         text.into_bytes()
     }
 
-    /// The whole request, with its length.
+    /// Returns the whole request, with its length.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.head();
         if !self.body.is_empty() || self.verb == "POST" {
@@ -351,7 +372,7 @@ impl Post {
         bytes
     }
 
-    /// The whole request, in chunks.
+    /// Returns the whole request, in chunks.
     pub(crate) fn chunked(&self, size: usize) -> Vec<u8> {
         let mut bytes = self.head();
         bytes.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");

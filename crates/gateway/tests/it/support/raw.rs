@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, so that odd bytes can be sent and every byte of an answer is seen.
+//! HTTP/1.1 by hand, so that odd bytes can be sent and every byte of a response is seen.
 
 use std::net::SocketAddr;
 
@@ -9,29 +9,29 @@ use tokio::{
     time::timeout,
 };
 
-use super::PATIENCE;
+use super::DEADLINE;
 
-/// One connection.
+/// One connection to the gateway.
 pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
 }
 
-/// A whole answer.
+/// A whole response.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) head: Head,
     pub(crate) body: Vec<u8>,
 }
 
-/// An event of a stream.
+/// A server-sent event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) id: Option<String>,
@@ -39,12 +39,12 @@ pub(crate) struct Event {
     pub(crate) data: String,
 }
 
-/// An answer's body that ended before it was whole.
+/// The connection ended before the response was whole.
 #[derive(Debug)]
-pub(crate) struct Broken;
+pub(crate) struct ConnectionBroken;
 
-/// The body of an answer, as it comes.
-pub(crate) struct Incoming {
+/// A response whose body is read as it comes.
+pub(crate) struct ResponseStream {
     pub(crate) head: Head,
     connection: Connection,
     rest: Rest,
@@ -73,21 +73,21 @@ impl Connection {
         self.stream.write_all(bytes.as_ref()).await.expect("written");
     }
 
-    /// Sends what may not be read to its end.
+    /// Sends bytes that may not be read to their end; returns whether they were written.
     pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).await.is_ok()
     }
 
-    /// Sends no more.
+    /// Closes the sending half.
     pub(crate) async fn finish(&mut self) {
         self.stream.shutdown().await.expect("shut down");
     }
 
-    async fn more(&mut self) -> Result<(), Broken> {
+    async fn more(&mut self) -> Result<(), ConnectionBroken> {
         let mut piece = vec![0; 64 * 1024];
-        match timeout(PATIENCE, self.stream.read(&mut piece)).await {
+        match timeout(DEADLINE, self.stream.read(&mut piece)).await {
             Err(_) => panic!("the gateway is silent"),
-            Ok(Err(_) | Ok(0)) => Err(Broken),
+            Ok(Err(_) | Ok(0)) => Err(ConnectionBroken),
             Ok(Ok(length)) => {
                 self.buffer.extend_from_slice(&piece[..length]);
                 Ok(())
@@ -95,7 +95,7 @@ impl Connection {
         }
     }
 
-    async fn line(&mut self) -> Result<String, Broken> {
+    async fn line(&mut self) -> Result<String, ConnectionBroken> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
                 let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
@@ -106,14 +106,14 @@ impl Connection {
         }
     }
 
-    async fn take(&mut self, length: usize) -> Result<Vec<u8>, Broken> {
+    async fn take(&mut self, length: usize) -> Result<Vec<u8>, ConnectionBroken> {
         while self.buffer.len() < length {
             self.more().await?;
         }
         Ok(self.buffer.drain(..length).collect())
     }
 
-    pub(crate) async fn head(&mut self) -> Result<Head, Broken> {
+    pub(crate) async fn head(&mut self) -> Result<Head, ConnectionBroken> {
         let mut status = 100;
         let mut headers = Vec::new();
         while status == 100 {
@@ -131,8 +131,8 @@ impl Connection {
         Ok(Head { status, headers })
     }
 
-    /// The whole answer, after which the connection is good for another.
-    pub(crate) async fn answer(&mut self) -> Result<Answer, Broken> {
+    /// Reads a whole response, after which the connection can be used again.
+    pub(crate) async fn response(&mut self) -> Result<HttpResponse, ConnectionBroken> {
         let head = self.head().await?;
         let mut body = Vec::new();
         if let Some(length) = head.get("content-length") {
@@ -146,25 +146,25 @@ impl Connection {
                 body.extend_from_slice(&chunk);
             }
         }
-        Ok(Answer { head, body })
+        Ok(HttpResponse { head, body })
     }
 
-    async fn chunk(&mut self) -> Result<Vec<u8>, Broken> {
+    async fn chunk(&mut self) -> Result<Vec<u8>, ConnectionBroken> {
         let size = usize::from_str_radix(&self.line().await?, 16).expect("a chunk's size");
         let chunk = self.take(size).await?;
         self.line().await?;
         Ok(chunk)
     }
 
-    /// The answer as it comes.
-    pub(crate) async fn incoming(mut self) -> Incoming {
+    /// Reads the head of a response, and leaves its body to be read.
+    pub(crate) async fn incoming(mut self) -> ResponseStream {
         let head = self.head().await.expect("a head");
         let rest = match head.get("content-length") {
             Some(length) => Rest::Length(length.parse().expect("a length")),
             None if head.get("transfer-encoding").is_some() => Rest::Chunked,
             None => Rest::Over,
         };
-        Incoming {
+        ResponseStream {
             head,
             connection: self,
             rest,
@@ -175,7 +175,7 @@ impl Connection {
 }
 
 impl Head {
-    /// The header of this name, which is there once or not at all.
+    /// Returns the header of this name, which is there once or not at all.
     #[track_caller]
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(known, _)| known == name);
@@ -201,7 +201,7 @@ impl Event {
     }
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn status(&self) -> u16 {
         self.head.status
     }
@@ -210,7 +210,7 @@ impl Answer {
         std::str::from_utf8(&self.body).expect("UTF-8")
     }
 
-    /// The message; the last one, where a call took so long that it was answered by events.
+    /// Returns the message; the last one of a stream.
     pub(crate) fn json(&self) -> Value {
         let is_stream = self.head.get("content-type") == Some("text/event-stream");
         let last = || {
@@ -232,9 +232,9 @@ impl Answer {
     }
 }
 
-impl Incoming {
-    /// The next piece of the body; `None` at its proper end.
-    pub(crate) async fn piece(&mut self) -> Result<Option<Vec<u8>>, Broken> {
+impl ResponseStream {
+    /// Reads the next chunk of the body; `None` at its proper end.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Vec<u8>>, ConnectionBroken> {
         match self.rest {
             Rest::Over | Rest::Length(0) => Ok(None),
             Rest::Length(left) => {
@@ -256,8 +256,8 @@ impl Incoming {
         }
     }
 
-    /// All the rest of the body.
-    pub(crate) async fn rest(mut self) -> Result<Vec<u8>, Broken> {
+    /// Reads the rest of the body.
+    pub(crate) async fn rest(mut self) -> Result<Vec<u8>, ConnectionBroken> {
         let mut body = std::mem::take(&mut self.text);
         while let Some(piece) = self.piece().await? {
             body.extend_from_slice(&piece);
@@ -265,8 +265,8 @@ impl Incoming {
         Ok(body)
     }
 
-    /// The next event's message, as text; `None` at the end of the stream. Events without data are no messages.
-    pub(crate) async fn event(&mut self) -> Result<Option<String>, Broken> {
+    /// Reads the next message as text; `None` at the end of the stream. Events without data are skipped.
+    pub(crate) async fn event(&mut self) -> Result<Option<String>, ConnectionBroken> {
         loop {
             match self.whole_event().await? {
                 None => return Ok(None),
@@ -276,8 +276,8 @@ impl Incoming {
         }
     }
 
-    /// The next event with all its fields; `None` at the end of the stream. Comments are no events.
-    pub(crate) async fn whole_event(&mut self) -> Result<Option<Event>, Broken> {
+    /// Reads the next event with all its fields; `None` at the end of the stream. Comments are skipped.
+    pub(crate) async fn whole_event(&mut self) -> Result<Option<Event>, ConnectionBroken> {
         loop {
             let from = self.seen;
             self.seen = self.text.len().saturating_sub(1);
@@ -298,20 +298,20 @@ impl Incoming {
         }
     }
 
-    /// The next event's message.
+    /// Reads the next message.
     pub(crate) async fn json(&mut self) -> Value {
-        let event = timeout(PATIENCE, self.event()).await.expect("an event in time");
+        let event = timeout(DEADLINE, self.event()).await.expect("an event in time");
         let event = event.expect("no break").expect("an event");
         serde_json::from_str(&event).expect("JSON")
     }
 
-    /// That nothing comes for a while.
+    /// Returns whether no message comes during this time.
     pub(crate) async fn is_silent(&mut self, during: std::time::Duration) -> bool {
         timeout(during, self.event()).await.is_err()
     }
 
-    /// All messages of the rest of an answer: those of a stream, or the one of a JSON text.
-    pub(crate) async fn messages(mut self) -> Result<Vec<String>, Broken> {
+    /// Reads all messages of the rest of the response: those of a stream, or the one of a JSON text.
+    pub(crate) async fn messages(mut self) -> Result<Vec<String>, ConnectionBroken> {
         let mut messages = Vec::new();
         if self.head.get("content-type") != Some("text/event-stream") {
             let text = String::from_utf8(self.rest().await?).expect("UTF-8");

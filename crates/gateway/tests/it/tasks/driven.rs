@@ -1,43 +1,34 @@
 //! Calls that a modern server does only as tasks, of clients that know none: the gateway asks for the task.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use portolan_core::{Clock, SystemClock, memory::ManualClock};
 
 use portolan_core::ServerRequestPolicy;
-use portolan_gateway::{GatewayConfig, McpGateway};
 use serde_json::{Value, json};
 
-use crate::{
-    features::everything,
-    support::{
-        client::{Client, Post, Speaks},
-        jobs::{A_WHILE, Jobs, asks, done, working},
-        raw::Incoming,
-        until,
-        world::{Eras, Site, parts, publish_asking, replicas},
-    },
+use crate::support::{
+    client::{Client, ClientVersion, HttpRequest},
+    eventually,
+    gateway::{TestGateway, TestGatewayBuilder},
+    raw::ResponseStream,
+    servers::tasks::{POLL_INTERVAL, TaskServer, completed, input_required, working},
+    upstreams::{Eras, everything},
 };
 
 const FORMS: &str = r#"{"elicitation":{}}"#;
 
-async fn site(url: &str) -> Site {
-    site_with(url, |_| {}).await
+/// A gateway in front of one server, `up`, that drives tasks for clients that know none.
+fn driving<'a>(url: String) -> TestGatewayBuilder<'a> {
+    TestGateway::requesting(url).config(|config| config.drive_tasks = true)
 }
 
-async fn site_with(url: &str, change: impl FnOnce(&mut GatewayConfig)) -> Site {
-    let mut parts = parts();
-    parts.config.drive_tasks = true;
-    change(&mut parts.config);
-    let site = Site::serve(McpGateway::new(parts)).await;
-    publish_asking(&site.gateway, "default", &[("up", url)], ServerRequestPolicy::ALL).await;
-    site
-}
-
-fn call(client: &Client) -> Post {
+fn call(client: &Client) -> HttpRequest {
     client.call("7", "up__t", "{}")
 }
 
 /// The next message, past those that mean nothing.
-async fn next(incoming: &mut Incoming) -> Value {
+async fn next(incoming: &mut ResponseStream) -> Value {
     let text = incoming.event().await.expect("whole").expect("an event");
     serde_json::from_str(&text).expect("JSON")
 }
@@ -53,46 +44,49 @@ fn cause(message: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_task_is_driven_to_its_answer_and_done_once() {
-    for speaks in Speaks::ALL {
-        let jobs = Jobs::start(working()).await;
-        let site = site(&jobs.url()).await;
-        let client = Client::connect(site.address, speaks).await;
+async fn task_is_driven_to_result() {
+    for version in ClientVersion::ALL {
+        let server = TaskServer::start(working()).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(version).await;
         let mut incoming = client.begin(&call(&client)).await;
-        until("it is asked for twice", || jobs.looks() >= 2).await;
-        jobs.plan().task = done("worked");
+        eventually("it is asked for twice", || server.polls() >= 2).await;
+        server.plan().task = completed("worked");
         let answer = next(&mut incoming).await;
-        assert_eq!((&answer["id"], text(&answer)), (&json!(7), "worked"), "{speaks:?}");
+        assert_eq!((&answer["id"], text(&answer)), (&json!(7), "worked"), "{version:?}");
         let typed = answer["result"].get("resultType").is_some();
-        assert_eq!(typed, speaks.is_modern(), "{speaks:?}: {answer}");
+        assert_eq!(typed, version.is_modern(), "{version:?}: {answer}");
         assert!(incoming.messages().await.expect("a clean end").is_empty());
-        let plan = jobs.plan();
-        assert_eq!((plan.refusals, plan.executions), (1, 1), "{speaks:?}");
+        let plan = server.plan();
+        assert_eq!((plan.refusals, plan.executions), (1, 1), "{version:?}");
         drop(plan);
-        assert_eq!(jobs.cancels(), 0, "{speaks:?}");
+        assert_eq!(server.cancelled(), 0, "{version:?}");
     }
 }
 
 #[tokio::test]
-async fn a_modern_client_is_told_what_it_lacks_unless_the_host_wants_it_otherwise() {
-    let jobs = Jobs::start(working()).await;
-    let site = site_with(&jobs.url(), |config| config.drive_tasks = false).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+async fn modern_client_without_tasks_is_refused() {
+    let server = TaskServer::start(working()).await;
+    let gateway = driving(server.url())
+        .config(|config| config.drive_tasks = false)
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let answer = client.send(&call(&client)).await;
     assert_eq!((answer.status(), answer.code()), (400, -32021));
-    let plan = jobs.plan();
+    let plan = server.plan();
     assert_eq!((plan.refusals, plan.executions), (1, 0));
 }
 
 #[tokio::test]
-async fn a_task_that_ends_otherwise_ends_the_call_as_its_server_says() {
-    for speaks in Speaks::ONE_OF_EACH {
+async fn failed_task_fails_call() {
+    for version in ClientVersion::EACH_ERA {
         let error = json!({"code": -32603, "message": "it broke"});
-        let jobs = Jobs::start(json!({"status": "failed", "error": error})).await;
-        let site = site(&jobs.url()).await;
-        let client = Client::connect(site.address, speaks).await;
-        assert_eq!(client.tool("up__t", json!({})).await["error"], error, "{speaks:?}");
-        jobs.plan().task = json!({"status": "cancelled"});
+        let server = TaskServer::start(json!({"status": "failed", "error": error})).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(version).await;
+        assert_eq!(client.tool("up__t", json!({})).await["error"], error, "{version:?}");
+        server.plan().task = json!({"status": "cancelled"});
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(
             (cause(&answer), &answer["result"]["isError"]),
@@ -103,38 +97,41 @@ async fn a_task_that_ends_otherwise_ends_the_call_as_its_server_says() {
             json!({"status": "asleep"}),
             json!({"status": "completed", "result": {"resultType": "input_required", "requestState": "x"}}),
         ] {
-            jobs.plan().task = odd.clone();
+            server.plan().task = odd.clone();
             let answer = client.tool("up__t", json!({})).await;
-            assert_eq!(cause(&answer), "protocol", "{speaks:?}: {odd}");
+            assert_eq!(cause(&answer), "protocol", "{version:?}: {odd}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_driven_task_names_resources_as_any_call_does() {
+async fn driven_result_uris_are_prefixed() {
     let link = json!({"type": "resource_link", "name": "x", "uri": "file:///x"});
     let result = json!({"resultType": "complete", "content": [link]});
-    let jobs = Jobs::start(json!({"status": "completed", "result": result})).await;
-    let upstream = portolan_gateway::Upstream::http(jobs.url());
-    let site = Site::with([("up", upstream)], |builder| {
-        builder.uris(portolan_core::ResourceNaming::Prefix)
-    })
-    .await;
-    for speaks in [Speaks::June, Speaks::November] {
-        let client = Client::connect(site.address, speaks).await;
+    let server = TaskServer::start(json!({"status": "completed", "result": result})).await;
+    let upstream = portolan_gateway::Upstream::http(server.url());
+    let gateway = TestGateway::builder()
+        .upstream("up", upstream)
+        .settings(|builder| builder.uris(portolan_core::ResourceNaming::Prefix))
+        .start()
+        .await;
+    for version in [ClientVersion::V2025_06_18, ClientVersion::V2025_11_25] {
+        let client = gateway.connect(version).await;
         let answer = client.tool("up__t", json!({})).await;
         assert_eq!(answer["result"]["content"][0]["uri"], "mcp+up+file:///x", "{answer}");
     }
 }
 
 #[tokio::test]
-async fn a_legacy_client_is_asked_on_its_stream_and_on_another_replica() {
-    let jobs = Jobs::start(asks(&["first", "second"])).await;
-    let [one, other] = replicas(&[("up", &jobs.url())], ServerRequestPolicy::ALL, |config| {
-        config.drive_tasks = true
-    })
-    .await;
-    let client = Client::able(one.address, Speaks::November, FORMS).await;
+async fn legacy_client_responds_across_replicas() {
+    let server = TaskServer::start(input_required(&["first", "second"])).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .config(|config| config.drive_tasks = true)
+        .start_replicas()
+        .await;
+    let client = one.connect_with(ClientVersion::V2025_11_25, FORMS).await;
     let elsewhere = client.at(other.address);
     let mut incoming = client.begin(&call(&client)).await;
     let mut asked = Vec::new();
@@ -143,22 +140,22 @@ async fn a_legacy_client_is_asked_on_its_stream_and_on_another_replica() {
         assert_eq!(question["method"], "elicitation/create");
         asked.push(question);
     }
-    jobs.plan().after_update = Some(asks(&["first", "third"]));
+    server.plan().after_update = Some(input_required(&["first", "third"]));
     for question in asked {
         let said = json!({"action": "accept", "content": {"name": question["params"]["message"]}});
         let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": said});
-        assert_eq!(elsewhere.send(&elsewhere.bare(body.to_string())).await.status(), 202);
+        assert_eq!(elsewhere.send(&elsewhere.post(body.to_string())).await.status(), 202);
     }
     // What was answered may still be shown for a while, and is not asked again.
     let question = next(&mut incoming).await;
     assert_eq!(question["params"]["message"], "third");
     let refused = json!({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -1, "message": "no"}});
-    jobs.plan().after_update = Some(done("asked"));
-    client.send(&client.bare(refused.to_string())).await;
+    server.plan().after_update = Some(completed("asked"));
+    client.send(&client.post(refused.to_string())).await;
     assert_eq!(text(&next(&mut incoming).await), "asked");
-    let plan = jobs.plan();
+    let plan = server.plan();
     assert_eq!(
-        plan.answers,
+        plan.responses,
         [
             json!({"first": {"action": "accept", "content": {"name": "first"}},
                 "second": {"action": "accept", "content": {"name": "second"}}}),
@@ -183,13 +180,15 @@ async fn modern(client: &Client, extra: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_modern_client_is_asked_by_its_result_and_any_replica_goes_on() {
-    let jobs = Jobs::start(asks(&["a", "b"])).await;
-    let [one, other] = replicas(&[("up", &jobs.url())], ServerRequestPolicy::ALL, |config| {
-        config.drive_tasks = true
-    })
-    .await;
-    let client = Client::able(one.address, Speaks::Modern, FORMS).await;
+async fn modern_client_responds_across_replicas() {
+    let server = TaskServer::start(input_required(&["a", "b"])).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .config(|config| config.drive_tasks = true)
+        .start_replicas()
+        .await;
+    let client = one.connect_with(ClientVersion::V2026_07_28, FORMS).await;
     let elsewhere = client.at(other.address);
     let asked = modern(&client, &json!({})).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
@@ -197,118 +196,130 @@ async fn a_modern_client_is_asked_by_its_result_and_any_replica_goes_on() {
     assert_eq!(keys, ["a", "b"]);
     drop(one);
     // One answer is missing: it alone is asked again.
-    jobs.plan().after_update = Some(asks(&["a", "b"]));
+    server.plan().after_update = Some(input_required(&["a", "b"]));
     let said = json!({"action": "accept", "content": {"name": "x"}});
     let extra = json!({"requestState": asked["requestState"], "inputResponses": {"a": said, "b": 3}});
     let again = modern(&elsewhere, &extra).await["result"].clone();
     let keys: Vec<_> = again["inputRequests"].as_object().expect("questions").keys().collect();
     assert_eq!(keys, ["b"]);
-    jobs.plan().after_update = Some(done("asked"));
+    server.plan().after_update = Some(completed("asked"));
     let extra = json!({"requestState": again["requestState"], "inputResponses": {"b": said}});
     let bob = elsewhere.at(other.address).token("bob-token");
     let foreign = modern(&bob, &extra).await;
     assert_eq!(foreign["error"]["code"], -32602, "{foreign}");
     assert_eq!(text(&modern(&elsewhere, &extra).await), "asked");
-    let plan = jobs.plan();
-    assert_eq!(plan.answers, [json!({"a": said}), json!({"b": said})]);
+    let plan = server.plan();
+    assert_eq!(plan.responses, [json!({"a": said}), json!({"b": said})]);
     assert_eq!((plan.refusals, plan.executions), (1, 1));
     drop(plan);
-    assert_eq!(jobs.cancels(), 0);
+    assert_eq!(server.cancelled(), 0);
 }
 
 #[tokio::test]
-async fn a_task_may_ask_only_what_its_client_can_answer_and_only_so_often() {
-    for speaks in Speaks::ONE_OF_EACH {
-        let jobs = Jobs::start(asks(&["a"])).await;
-        let site = site_with(&jobs.url(), |config| config.limits.rounds = 0).await;
-        let unable = Client::connect(site.address, speaks).await;
-        let able = Client::able(site.address, speaks, FORMS).await;
-        assert_eq!(cause(&able.tool("up__t", json!({})).await), "overloaded", "{speaks:?}");
-        until("the task is cancelled", || jobs.cancels() == 1).await;
-        jobs.plan().task = asks(&["a"]);
+async fn task_requests_are_bounded() {
+    for version in ClientVersion::EACH_ERA {
+        let server = TaskServer::start(input_required(&["a"])).await;
+        let gateway = driving(server.url())
+            .config(|config| config.limits.rounds = 0)
+            .start()
+            .await;
+        let unable = gateway.connect(version).await;
+        let able = gateway.connect_with(version, FORMS).await;
+        assert_eq!(cause(&able.tool("up__t", json!({})).await), "overloaded", "{version:?}");
+        eventually("the task is cancelled", || server.cancelled() == 1).await;
+        server.plan().task = input_required(&["a"]);
         let refused = unable.tool("up__t", json!({})).await;
         assert!(refused["result"]["isError"] == true, "{refused}");
-        until("this one too", || jobs.cancels() == 2).await;
+        eventually("this one too", || server.cancelled() == 2).await;
     }
 }
 
 #[tokio::test]
-async fn who_cancels_a_call_cancels_its_task() {
-    for speaks in Speaks::ONE_OF_EACH {
-        let jobs = Jobs::start(working()).await;
-        let site = site(&jobs.url()).await;
-        let client = Client::connect(site.address, speaks).await;
+async fn cancelled_call_cancels_task() {
+    for version in ClientVersion::EACH_ERA {
+        let server = TaskServer::start(working()).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(version).await;
         let incoming = client.begin(&call(&client)).await;
-        until("it is asked for", || jobs.looks() >= 1).await;
-        if speaks.is_modern() {
+        eventually("it is asked for", || server.polls() >= 1).await;
+        if version.is_modern() {
             drop(incoming);
         } else {
             client.cancel("7").await;
             let messages = incoming.messages().await.expect("a clean end");
             assert!(messages.is_empty(), "{messages:?}");
         }
-        until("the task is cancelled", || jobs.cancels() == 1).await;
-        let looks = jobs.looks();
-        tokio::time::sleep(A_WHILE).await;
-        assert!(jobs.looks() <= looks + 1, "nobody asks for it any more");
-        assert_eq!(jobs.plan().executions, 1);
+        eventually("the task is cancelled", || server.cancelled() == 1).await;
+        let polls = server.polls();
+        // Nothing shows that no poll comes.
+        tokio::time::sleep(POLL_INTERVAL).await;
+        assert!(server.polls() <= polls + 1, "nobody asks for it any more");
+        assert_eq!(server.plan().executions, 1);
     }
 }
 
 #[tokio::test]
-async fn a_legacy_client_that_hangs_up_has_not_cancelled_its_task() {
-    let jobs = Jobs::start(working()).await;
-    let site = site(&jobs.url()).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+async fn legacy_disconnect_keeps_task() {
+    let server = TaskServer::start(working()).await;
+    let gateway = driving(server.url()).start().await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let incoming = client.begin(&call(&client)).await;
-    until("it is asked for", || jobs.looks() >= 1).await;
+    eventually("it is asked for", || server.polls() >= 1).await;
     drop(incoming);
-    let looks = jobs.looks();
-    until("it is asked for all the same", || jobs.looks() >= looks + 3).await;
-    jobs.plan().task = done("for nobody");
-    site.gateway.drain(Duration::from_secs(10)).await;
-    assert_eq!((jobs.cancels(), jobs.plan().executions), (0, 1));
+    let polls = server.polls();
+    eventually("it is asked for all the same", || server.polls() >= polls + 3).await;
+    server.plan().task = completed("for nobody");
+    gateway.drain(Duration::from_secs(10)).await;
+    assert_eq!((server.cancelled(), server.plan().executions), (0, 1));
 }
 
 #[tokio::test]
-async fn a_task_that_takes_too_long_is_cancelled() {
-    for speaks in Speaks::ONE_OF_EACH {
-        let jobs = Jobs::start(working()).await;
-        let site = site_with(&jobs.url(), |config| config.timeouts.task = Duration::from_millis(300)).await;
-        let client = Client::connect(site.address, speaks).await;
+async fn slow_task_is_cancelled() {
+    for version in ClientVersion::EACH_ERA {
+        let server = TaskServer::start(working()).await;
+        let gateway = driving(server.url())
+            .config(|config| config.timeouts.task = Duration::from_millis(300))
+            .start()
+            .await;
+        let client = gateway.connect(version).await;
         let answer = client.tool("up__t", json!({})).await;
-        assert_eq!(cause(&answer), "timeout", "{speaks:?}");
-        until("the task is cancelled", || jobs.cancels() == 1).await;
-        assert_eq!(jobs.plan().executions, 1);
+        assert_eq!(cause(&answer), "timeout", "{version:?}");
+        eventually("the task is cancelled", || server.cancelled() == 1).await;
+        assert_eq!(server.plan().executions, 1);
     }
 }
 
 #[tokio::test]
-async fn a_modern_client_that_comes_back_too_late_finds_its_task_cancelled() {
-    let jobs = Jobs::start(asks(&["a"])).await;
-    let site = site_with(&jobs.url(), |config| config.timeouts.task = Duration::from_secs(1)).await;
-    let client = Client::able(site.address, Speaks::Modern, FORMS).await;
+async fn late_client_finds_task_cancelled() {
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let server = TaskServer::start(input_required(&["a"])).await;
+    let gateway = driving(server.url())
+        .config(|config| config.timeouts.task = Duration::from_secs(1))
+        .clock(clock.clone())
+        .start()
+        .await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, FORMS).await;
     let asked = modern(&client, &json!({})).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    clock.advance(Duration::from_millis(1100));
     let said = json!({"a": {"action": "decline"}});
     let extra = json!({"requestState": asked["requestState"], "inputResponses": said});
     assert_eq!(cause(&modern(&client, &extra).await), "timeout");
-    until("the task is cancelled", || jobs.cancels() == 1).await;
-    assert_eq!(jobs.plan().executions, 1);
+    eventually("the task is cancelled", || server.cancelled() == 1).await;
+    assert_eq!(server.plan().executions, 1);
 }
 
 #[tokio::test]
-async fn a_server_is_asked_as_often_as_it_wishes_and_not_more_often_than_is_good() {
+async fn poll_interval_is_bounded() {
     for (wished, at_least) in [(0, 100), (250, 250)] {
-        let jobs = Jobs::start(json!({"status": "working", "pollIntervalMs": wished})).await;
-        let site = site(&jobs.url()).await;
-        let client = Client::connect(site.address, Speaks::Modern).await;
+        let server = TaskServer::start(json!({"status": "working", "pollIntervalMs": wished})).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(ClientVersion::V2026_07_28).await;
         let incoming = client.begin(&call(&client)).await;
-        until("it is asked for", || jobs.looks() >= 4).await;
+        eventually("it is asked for", || server.polls() >= 4).await;
         drop(incoming);
-        let looks = jobs.plan().looks.clone();
-        for pair in looks.windows(2) {
+        let polls = server.plan().polls.clone();
+        for pair in polls.windows(2) {
             let between = pair[1] - pair[0];
             assert!(between >= Duration::from_millis(at_least), "{wished}: {between:?}");
         }
@@ -316,88 +327,88 @@ async fn a_server_is_asked_as_often_as_it_wishes_and_not_more_often_than_is_good
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_be_asked_for_a_while_is_asked_again() {
-    let jobs = Jobs::start(working()).await;
-    let site = site(&jobs.url()).await;
-    let client = Client::connect(site.address, Speaks::Modern).await;
+async fn failed_poll_is_retried() {
+    let server = TaskServer::start(working()).await;
+    let gateway = driving(server.url()).start().await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let mut incoming = client.begin(&call(&client)).await;
-    until("it is asked for", || jobs.looks() >= 1).await;
+    eventually("it is asked for", || server.polls() >= 1).await;
     {
-        let mut plan = jobs.plan();
+        let mut plan = server.plan();
         plan.broken = 2;
-        plan.task = done("after all");
+        plan.task = completed("after all");
     }
     assert_eq!(text(&next(&mut incoming).await), "after all");
-    assert_eq!(jobs.plan().executions, 1);
+    assert_eq!(server.plan().executions, 1);
 }
 
 #[tokio::test]
-async fn a_server_that_has_forgotten_a_task_is_never_called_again_for_it() {
-    for speaks in Speaks::ONE_OF_EACH {
-        let jobs = Jobs::start(working()).await;
-        let site = site(&jobs.url()).await;
-        let client = Client::connect(site.address, speaks).await;
+async fn forgotten_task_is_not_repeated() {
+    for version in ClientVersion::EACH_ERA {
+        let server = TaskServer::start(working()).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(version).await;
         let mut incoming = client.begin(&call(&client)).await;
-        until("it is asked for", || jobs.looks() >= 1).await;
-        jobs.plan().forgets = true;
+        eventually("it is asked for", || server.polls() >= 1).await;
+        server.plan().forgotten = true;
         let answer = next(&mut incoming).await;
-        assert_eq!(cause(&answer), "stopped", "{speaks:?}");
-        assert_eq!(jobs.plan().executions, 1);
+        assert_eq!(cause(&answer), "stopped", "{version:?}");
+        assert_eq!(server.plan().executions, 1);
     }
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_fails_the_call() {
-    let jobs = Jobs::start(json!({"status": "working", "pollIntervalMs": 1})).await;
-    let site = site(&jobs.url()).await;
-    let client = Client::connect(site.address, Speaks::November).await;
+async fn lost_server_fails_call() {
+    let server = TaskServer::start(json!({"status": "working", "pollIntervalMs": 1})).await;
+    let gateway = driving(server.url()).start().await;
+    let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let mut incoming = client.begin(&call(&client)).await;
-    until("it is asked for", || jobs.looks() >= 1).await;
-    drop(jobs);
+    eventually("it is asked for", || server.polls() >= 1).await;
+    drop(server);
     assert_eq!(cause(&next(&mut incoming).await), "connection");
 }
 
 #[tokio::test]
-async fn what_a_server_says_of_its_task_is_progress() {
-    for speaks in Speaks::ONE_OF_EACH {
-        let jobs = Jobs::start(json!({"status": "working", "statusMessage": "one"})).await;
-        let site = site(&jobs.url()).await;
-        let client = Client::connect(site.address, speaks).await;
+async fn task_status_becomes_progress() {
+    for version in ClientVersion::EACH_ERA {
+        let server = TaskServer::start(json!({"status": "working", "statusMessage": "one"})).await;
+        let gateway = driving(server.url()).start().await;
+        let client = gateway.connect(version).await;
         let post = client.call_with("7", "up__t", "{}", r#""progressToken":"p""#);
         let mut incoming = client.begin(&post).await;
-        until("it has said it twice", || jobs.looks() >= 2).await;
-        jobs.plan().task = json!({"status": "working", "statusMessage": "two"});
+        eventually("it has said it twice", || server.polls() >= 2).await;
+        server.plan().task = json!({"status": "working", "statusMessage": "two"});
         for (progress, message) in [(1, "one"), (2, "two")] {
             let told = next(&mut incoming).await;
             assert_eq!(told["method"], "notifications/progress", "{told}");
             let wanted = json!({"progressToken": "p", "progress": progress, "message": message});
-            assert_eq!(told["params"], wanted, "{speaks:?}");
+            assert_eq!(told["params"], wanted, "{version:?}");
         }
-        jobs.plan().task = done("worked");
+        server.plan().task = completed("worked");
         assert_eq!(text(&next(&mut incoming).await), "worked");
         // Who did not ask is told nothing.
-        jobs.plan().task = json!({"status": "working", "statusMessage": "one"});
+        server.plan().task = json!({"status": "working", "statusMessage": "one"});
         let mut incoming = client.begin(&call(&client)).await;
-        let looks = jobs.looks();
-        until("it is asked for", || jobs.looks() > looks).await;
-        jobs.plan().task = done("worked");
+        let polls = server.polls();
+        eventually("it is asked for", || server.polls() > polls).await;
+        server.plan().task = completed("worked");
         assert_eq!(text(&next(&mut incoming).await), "worked");
     }
 }
 
 #[tokio::test]
-async fn a_call_may_ask_first_and_become_a_task_then() {
+async fn request_precedes_task() {
     let server = everything(Eras::Modern).await;
-    let site = site(&server.url()).await;
+    let gateway = driving(server.url()).start().await;
     let mut texts = HashSet::new();
-    let legacy = Client::able(site.address, Speaks::November, FORMS).await;
+    let legacy = gateway.connect_with(ClientVersion::V2025_11_25, FORMS).await;
     let mut incoming = legacy.begin(&legacy.call("7", "up__test_tool_with_task", "{}")).await;
     let question = next(&mut incoming).await;
     let said = json!({"action": "accept", "content": {"name": "Ada"}});
     let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": said});
-    legacy.send(&legacy.bare(body.to_string())).await;
+    legacy.send(&legacy.post(body.to_string())).await;
     texts.insert(text(&next(&mut incoming).await).to_owned());
-    let client = Client::able(site.address, Speaks::Modern, FORMS).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, FORMS).await;
     let mut extra = String::new();
     for _ in 0..2 {
         let params = format!(r#""name":"up__test_tool_with_task","arguments":{{}}{extra}"#);

@@ -4,22 +4,20 @@ use portolan_core::ServerRequestPolicy;
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 
-use crate::{
-    features::everything,
-    support::{
-        client::{Client, Speaks},
-        raw::Incoming,
-        world::{Eras, Site, replicas},
-    },
+use crate::support::{
+    client::{Client, ClientVersion},
+    gateway::TestGateway,
+    raw::ResponseStream,
+    upstreams::{Eras, everything},
 };
 
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 const FORMS: &str = r#"{"elicitation":{}}"#;
 
 /// A client of a session that was told of tasks.
-async fn connect(site: &Site) -> Client {
-    Client::connect(site.address, Speaks::November).await.tools().await;
-    Client::able(site.address, Speaks::November, FORMS).await
+async fn connect(gateway: &TestGateway) -> Client {
+    gateway.connect(ClientVersion::V2025_11_25).await.tools().await;
+    gateway.connect_with(ClientVersion::V2025_11_25, FORMS).await
 }
 
 async fn ask(client: &Client, method: &str, params: Value) -> Value {
@@ -38,7 +36,7 @@ async fn create(client: &Client, tool: &str, arguments: Value) -> Value {
     task["taskId"].clone()
 }
 
-async fn next(incoming: &mut Incoming) -> Value {
+async fn next(incoming: &mut ResponseStream) -> Value {
     let text = incoming.event().await.expect("whole").expect("an event");
     serde_json::from_str(&text).expect("JSON")
 }
@@ -52,41 +50,45 @@ async fn listed(client: &Client) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn tasks_are_offered_to_sessions_that_have_them_by_servers_that_have_them() {
+async fn capability_is_declared_per_session() {
     let (legacy, modern) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
-    let site = Site::of([("a", Upstream::http(legacy.url()))]).await;
-    let without = Site::of([("a", Upstream::http(modern.url()))]).await;
-    for place in [&site, &without] {
+    let gateway = TestGateway::builder().server("a", legacy.url()).start().await;
+    let without = TestGateway::builder().server("a", modern.url()).start().await;
+    for place in [&gateway, &without] {
         connect(place).await;
     }
-    for (place, speaks, has) in [
-        (&site, Speaks::November, true),
-        (&site, Speaks::June, false),
-        (&site, Speaks::March, false),
-        (&without, Speaks::November, false),
+    for (place, version, has) in [
+        (&gateway, ClientVersion::V2025_11_25, true),
+        (&gateway, ClientVersion::V2025_06_18, false),
+        (&gateway, ClientVersion::V2025_03_26, false),
+        (&without, ClientVersion::V2025_11_25, false),
     ] {
-        let mut client = Client::stranger(place.address, speaks);
-        let hello = client.shake_hands().await.expect("a handshake").json();
+        let mut client = place.client(version);
+        let hello = client.handshake().await.expect("a handshake").json();
         let tasks = &hello["result"]["capabilities"]["tasks"];
         let wanted = json!({"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}});
-        assert_eq!(*tasks, if has { wanted } else { Value::Null }, "{speaks:?}");
-        let tools = client.ask("tools/list", "").await.json();
+        assert_eq!(*tasks, if has { wanted } else { Value::Null }, "{version:?}");
+        let tools = client.call_method("tools/list", "").await.json();
         let tools = tools["result"]["tools"].as_array().expect("tools");
         let job = tools
             .iter()
             .find(|tool| tool["name"] == "a__failing_job")
             .expect("a job");
-        assert_eq!(job["execution"]["taskSupport"] == "required", has, "{speaks:?}");
-        let refused = client.ask("tasks/get", r#""taskId":"x""#).await;
-        let known = speaks == Speaks::November;
-        assert_eq!(refused.code(), if known { -32602 } else { -32601 }, "{speaks:?}");
+        assert_eq!(job["execution"]["taskSupport"] == "required", has, "{version:?}");
+        let refused = client.call_method("tasks/get", r#""taskId":"x""#).await;
+        let known = version == ClientVersion::V2025_11_25;
+        assert_eq!(refused.code(), if known { -32602 } else { -32601 }, "{version:?}");
     }
 }
 
 #[tokio::test]
-async fn a_task_is_found_by_its_id_on_every_replica() {
+async fn task_id_works_on_every_replica() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .start_replicas()
+        .await;
     let client = connect(&one).await;
     let elsewhere = client.at(other.address);
     let id = create(&client, "up__slow_compute", json!({"seconds": 0.1, "label": "x"})).await;
@@ -110,9 +112,13 @@ async fn a_task_is_found_by_its_id_on_every_replica() {
 }
 
 #[tokio::test]
-async fn a_task_asks_on_the_stream_of_its_result() {
+async fn task_requests_on_result_stream() {
     let server = everything(Eras::Legacy).await;
-    let [one, other] = replicas(&[("up", &server.url())], ServerRequestPolicy::ALL, |_| {}).await;
+    let [one, other] = TestGateway::builder()
+        .server("up", server.url())
+        .server_requests(ServerRequestPolicy::ALL)
+        .start_replicas()
+        .await;
     let client = connect(&one).await;
     let elsewhere = client.at(other.address);
     let id = create(&client, "up__multi_input", json!({})).await;
@@ -131,7 +137,7 @@ async fn a_task_asks_on_the_stream_of_its_result() {
         );
         let result = json!({"action": "accept", "content": {"name": name}, "_meta": {RELATED: {"taskId": id}}});
         let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": result});
-        assert_eq!(client.send(&client.bare(body.to_string())).await.status(), 202);
+        assert_eq!(client.send(&client.post(body.to_string())).await.status(), 202);
     }
     let answer = next(&mut incoming).await;
     assert_eq!(answer["result"]["content"][0]["text"], "Ada and Bea", "{answer}");
@@ -139,10 +145,10 @@ async fn a_task_asks_on_the_stream_of_its_result() {
 }
 
 #[tokio::test]
-async fn a_session_is_told_of_its_tasks_on_its_own_stream() {
+async fn status_arrives_on_session_stream() {
     let server = everything(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let client = connect(&site).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let client = connect(&gateway).await;
     client.tool("up__greet", json!({"name": "x"})).await;
     let mut stream = client.stream().await;
     client.tool("up__greet", json!({"name": "x"})).await;
@@ -161,13 +167,13 @@ async fn a_session_is_told_of_its_tasks_on_its_own_stream() {
 }
 
 #[tokio::test]
-async fn a_task_of_somebody_else_is_unknown() {
+async fn foreign_task_is_unknown() {
     let server = everything(Eras::Legacy).await;
-    let site = Site::of([("up", Upstream::http(server.url()))]).await;
-    let alice = connect(&site).await;
+    let gateway = TestGateway::with_server(server.url()).await;
+    let alice = connect(&gateway).await;
     let id = create(&alice, "up__slow_compute", json!({"seconds": 60})).await;
-    let mut bob = Client::stranger(site.address, Speaks::November).token("bob-token");
-    bob.shake_hands().await;
+    let mut bob = gateway.client(ClientVersion::V2025_11_25).token("bob-token");
+    bob.handshake().await;
     for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
         let refused = ask(&bob, method, json!({"taskId": id})).await;
         assert_eq!(
@@ -178,7 +184,7 @@ async fn a_task_of_somebody_else_is_unknown() {
     }
     assert!(listed(&bob).await.is_empty());
     // A modern server's would be another kind of task.
-    let modern = Client::able(site.address, Speaks::Modern, super::KNOWN).await;
+    let modern = gateway.connect_with(ClientVersion::V2026_07_28, super::KNOWN).await;
     let refused = super::with_tasks(&modern, "tasks/get", json!({"taskId": "x"})).await;
     assert_eq!(refused["error"]["code"], -32602);
     let task = ask(&alice, "tasks/get", json!({"taskId": id})).await;
@@ -190,14 +196,14 @@ async fn a_task_of_somebody_else_is_unknown() {
 }
 
 #[tokio::test]
-async fn tasks_of_all_servers_are_listed_page_by_page() {
+async fn tasks_are_listed_in_pages() {
     let servers = (everything(Eras::Legacy).await, everything(Eras::Legacy).await);
     let upstreams = [
         ("a", Upstream::http(servers.0.url())),
         ("b", Upstream::http(servers.1.url())),
     ];
-    let site = Site::of(upstreams).await;
-    let client = connect(&site).await;
+    let gateway = TestGateway::builder().upstreams(upstreams).start().await;
+    let client = connect(&gateway).await;
     let mut wanted = Vec::new();
     for at in 0..40 {
         let tool = if at % 2 == 0 {
@@ -228,11 +234,11 @@ async fn tasks_of_all_servers_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn what_is_no_task_at_its_server_is_done_as_any_call() {
+async fn call_without_task_support_runs() {
     let (legacy, modern) = (everything(Eras::Legacy).await, everything(Eras::Modern).await);
     let upstreams = [("a", Upstream::http(legacy.url())), ("b", Upstream::http(modern.url()))];
-    let site = Site::of(upstreams).await;
-    let client = connect(&site).await;
+    let gateway = TestGateway::builder().upstreams(upstreams).start().await;
+    let client = connect(&gateway).await;
     for (tool, arguments, text) in [
         ("a__greet", json!({"name": "Ada"}), "Hello, Ada!"),
         (
@@ -247,7 +253,7 @@ async fn what_is_no_task_at_its_server_is_done_as_any_call() {
         let answer = ask(&client, "tools/call", params).await;
         assert_eq!(answer["result"]["content"][0]["text"], text, "{tool}: {answer}");
     }
-    let older = Client::connect(site.address, Speaks::June).await;
+    let older = gateway.connect(ClientVersion::V2025_06_18).await;
     let params = json!({"name": "a__slow_compute", "arguments": {"seconds": 0, "label": "x"}, "task": {}});
     let answer = ask(&older, "tools/call", params).await;
     assert_eq!(

@@ -1,0 +1,201 @@
+//! Changes that the owner of a server's pipes hears.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use portolan_core::{
+    Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, ResourceNaming, Result, RpcResponse,
+    ServerHandshake,
+};
+use portolan_gateway::Upstream;
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::support::{client::ClientVersion, eventually, gateway::TestGateway};
+
+/// A channel whose server says what the test wants.
+#[derive(Debug)]
+struct Pipes {
+    modern: bool,
+    heard: broadcast::Sender<ChannelNotification>,
+    asked: Mutex<Vec<(String, Value)>>,
+    listens: Mutex<Vec<mpsc::Sender<ExchangeEvent>>>,
+    generation: Mutex<u64>,
+}
+
+impl Pipes {
+    fn new(modern: bool) -> Arc<Self> {
+        Arc::new(Self {
+            modern,
+            heard: broadcast::Sender::new(16),
+            asked: Mutex::default(),
+            listens: Mutex::default(),
+            generation: Mutex::default(),
+        })
+    }
+
+    fn asked(&self, method: &str) -> Vec<Value> {
+        let asked = self.asked.lock().expect("no panic");
+        asked
+            .iter()
+            .filter(|(known, _)| known == method)
+            .map(|(_, params)| params.clone())
+            .collect()
+    }
+
+    /// Says something: in the last listen, where it is modern.
+    async fn say(&self, method: &str, params: Value) {
+        let notification = ChannelNotification::new(method, Some(params.to_string().into()));
+        let listen = self.listens.lock().expect("no panic").last().cloned();
+        match listen {
+            Some(listen) => listen
+                .send(ExchangeEvent::Notification(notification))
+                .await
+                .expect("listened to"),
+            None => drop(self.heard.send(notification).expect("heard")),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Channel for Pipes {
+    async fn handshake(&self) -> Result<ServerHandshake> {
+        let version = if self.modern { "2026-07-28" } else { "2025-11-25" };
+        let offers = br#"{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true}}"#;
+        let mut hello = ServerHandshake::new(self.modern, version, Bytes::from_static(offers));
+        hello.generation = *self.generation.lock().expect("no panic");
+        Ok(hello)
+    }
+
+    async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
+        let params: Value = serde_json::from_slice(&request.params.unwrap_or_default()).unwrap_or_default();
+        let method = request.method.to_string();
+        self.asked
+            .lock()
+            .expect("no panic")
+            .push((method.clone(), params.clone()));
+        let (events, comes) = mpsc::channel(16);
+        if method == "subscriptions/listen" {
+            let ack = json!({"notifications": params["notifications"], "_meta": {"io.modelcontextprotocol/subscriptionId": 5}});
+            let ack =
+                ChannelNotification::new("notifications/subscriptions/acknowledged", Some(ack.to_string().into()));
+            events.send(ExchangeEvent::Notification(ack)).await.expect("open");
+            self.listens.lock().expect("no panic").push(events);
+        } else {
+            let result = match &*method {
+                "tools/list" => r#"{"tools":[]}"#.into(),
+                "resources/read" => json!({"contents": [{"uri": params["uri"], "text": ""}]}).to_string(),
+                _ => "{}".into(),
+            };
+            let answer = RpcResponse::Result(Bytes::from(result));
+            events.send(ExchangeEvent::Response(Ok(answer))).await.expect("open");
+        }
+        Ok(Exchange::new(comes, ()))
+    }
+
+    fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
+        self.heard.subscribe()
+    }
+}
+
+#[tokio::test]
+async fn notifications_reach_both_eras() {
+    for modern in [false, true] {
+        let pipes = Pipes::new(modern);
+        let gateway = TestGateway::builder()
+            .upstream("up", Upstream::channel(pipes.clone()))
+            .start()
+            .await;
+        let new = gateway.connect(ClientVersion::V2026_07_28).await;
+        let old = gateway.connect(ClientVersion::V2025_11_25).await;
+        let (mut listen, first) = new
+            .listen(
+                "\"n\"",
+                r#""promptsListChanged":true,"resourceSubscriptions":["file:///a"]"#,
+            )
+            .await;
+        assert_eq!(
+            first["params"]["notifications"]["resourceSubscriptions"],
+            json!(["file:///a"])
+        );
+        let mut stream = old.stream().await;
+        assert_eq!(
+            old.call_method("resources/subscribe", r#""uri":"file:///b""#)
+                .await
+                .code(),
+            0
+        );
+        pipes.say("notifications/prompts/list_changed", json!({})).await;
+        assert_eq!(listen.json().await["method"], "notifications/prompts/list_changed");
+        assert_eq!(stream.json().await["method"], "notifications/prompts/list_changed");
+        for uri in ["file:///b", "file:///a"] {
+            let params = json!({"uri": uri, "_meta": {"io.modelcontextprotocol/subscriptionId": 5, "odd": 1}});
+            pipes.say("notifications/resources/updated", params).await;
+        }
+        let told = listen.json().await;
+        let about = json!({"io.modelcontextprotocol/subscriptionId": "n", "odd": 1});
+        assert_eq!(told["params"], json!({"uri": "file:///a", "_meta": about}));
+        assert_eq!(
+            stream.json().await["params"],
+            json!({"uri": "file:///b", "_meta": {"odd": 1}})
+        );
+        if !modern {
+            assert_eq!(pipes.asked("resources/subscribe").len(), 2);
+            drop(listen);
+            eventually("it is unsubscribed", || {
+                pipes.asked("resources/unsubscribe") == [json!({"uri": "file:///a"})]
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn resource_uris_are_prefixed() {
+    for modern in [false, true] {
+        let pipes = Pipes::new(modern);
+        let upstreams = [("up", Upstream::channel(pipes.clone()))];
+        let gateway = TestGateway::builder()
+            .upstreams(upstreams)
+            .settings(|builder| builder.uris(ResourceNaming::Prefix))
+            .start()
+            .await;
+        for version in ClientVersion::EACH_ERA {
+            let client = gateway.connect(version).await;
+            let read = client
+                .call_method("resources/read", r#""uri":"mcp+up+file:///a""#)
+                .await
+                .json();
+            assert_eq!(read["result"]["contents"][0]["uri"], "mcp+up+file:///a", "{read}");
+        }
+        let asked = pipes.asked("resources/read");
+        assert!(asked.len() == 2 && asked.iter().all(|params| params["uri"] == "file:///a"));
+        let client = gateway.connect(ClientVersion::V2026_07_28).await;
+        let (mut listen, first) = client
+            .listen("1", r#""resourceSubscriptions":["mcp+up+file:///a"]"#)
+            .await;
+        let accepted = json!({"resourceSubscriptions": ["mcp+up+file:///a"]});
+        assert_eq!(first["params"]["notifications"], accepted);
+        pipes
+            .say("notifications/resources/updated", json!({"uri": "file:///a"}))
+            .await;
+        assert_eq!(listen.json().await["params"]["uri"], "mcp+up+file:///a");
+    }
+}
+
+#[tokio::test]
+async fn restarted_server_is_resubscribed() {
+    let pipes = Pipes::new(false);
+    let gateway = TestGateway::builder()
+        .upstream("up", Upstream::channel(pipes.clone()))
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
+    let (_listen, _) = client.listen("1", r#""resourceSubscriptions":["file:///a"]"#).await;
+    assert_eq!(pipes.asked("resources/subscribe").len(), 1);
+    *pipes.generation.lock().expect("no panic") += 1;
+    eventually("it is subscribed again", || {
+        pipes.asked("resources/subscribe").len() == 2
+    })
+    .await;
+}
