@@ -85,10 +85,13 @@ impl Authentication {
                 }
             }
         }
-        // A credential that no authenticator knows is an invalid one (RFC 6750 3.1).
-        let has_credential = parts.headers.contains_key(header::AUTHORIZATION);
+        // A token that no authenticator knows is an invalid one; a request without a token is told no error code (RFC 6750 3.1).
+        let error = match bearer(&parts.headers) {
+            Ok(token) => token.map(|_| AuthError::Invalid),
+            Err(error) => Some(error),
+        };
         Err(Refusal {
-            error: has_credential.then_some(AuthError::Invalid),
+            error,
             caller: None,
         })
     }

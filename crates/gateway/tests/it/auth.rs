@@ -262,9 +262,9 @@ async fn token_revoked_during_lookup() {
     let upstream = http(Eras::Both).await;
     let gateway = TestGateway::builder().unpublished().authenticator(tokens).start().await;
     published(&upstream, &gateway, "default", &[]).await;
-    let client = gateway.client(ClientVersion::V2026_07_28).token("late");
-    let key = Key::Token(digest("late"));
-    let record = Record::Token(grant("late", Subject::User(user("alice"))));
+    let client = gateway.client(ClientVersion::V2026_07_28).token("ptl_late");
+    let key = Key::Token(digest("ptl_late"));
+    let record = Record::Token(grant("ptl_late", Subject::User(user("alice"))));
     registry.put(record, Precondition::Absent).await.expect("put");
     registry.holding.store(true, Ordering::SeqCst);
     let first_use = client.call_method("tools/list", "");

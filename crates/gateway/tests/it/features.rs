@@ -307,7 +307,8 @@ async fn capabilities_follow_servers() {
     client.tools().await;
     let told = client.initialize("2025-11-25").await.json()["result"].clone();
     let expected = json!({"tools": {"listChanged": true}, "prompts": {"listChanged": true},
-        "resources": {"listChanged": true, "subscribe": true}, "extensions": {"io.modelcontextprotocol/ui": {"a": 1}}});
+        "resources": {"listChanged": true, "subscribe": true}, "extensions": {"io.modelcontextprotocol/ui": {"a": 1}},
+        "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}});
     assert_eq!(told["capabilities"], expected);
     assert_eq!(told["instructions"], "be kind");
 }
