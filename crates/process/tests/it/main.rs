@@ -1,6 +1,6 @@
 //! Real processes: a server with planned faults, and what becomes of its callers.
 //!
-//! The server is the example `stdio_fixture`, which `cargo test -p portolan-process` builds, but `--test it` alone
+//! The server is the example `process_stdio_fixture`, which `cargo test -p portolan-process` builds, but `--test it` alone
 //! does not.
 
 #![expect(clippy::unwrap_used, reason = "tests")]

@@ -26,7 +26,7 @@ pub(super) fn binary() -> Command {
 
 /// The program of the everything server.
 pub(super) fn everything() -> String {
-    program().replace("stdio_fixture", "everything")
+    program().replace("process_stdio_fixture", "everything")
 }
 
 impl Bridge {
