@@ -19,23 +19,23 @@ mod body;
 mod call;
 mod health;
 mod init;
-mod intake;
 mod legacy;
-mod life;
+mod lifecycle;
 mod listener;
 mod modern;
-mod notices;
-mod place;
+mod notification_stream;
 mod relay;
 mod reply;
+mod request_body;
+mod self_install;
 mod service;
 mod session;
-mod words;
+mod stderr;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use self::args::{Asked, Plan};
-use crate::bridge::words::say;
+use crate::bridge::stderr::say;
 
 /// The variable that holds the token which callers have to show.
 const TOKEN: &str = "PORTOLAN_BRIDGE_TOKEN";
@@ -48,11 +48,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: impl IntoIterator<Ite
             say(args::USAGE);
             ExitCode::SUCCESS
         }
-        Ok(Asked::Copy(to)) => place::copy_self(&to),
+        Ok(Asked::Copy(to)) => self_install::copy_self(&to),
         // The first process of a container has duties that would get in the way of ours.
         Ok(Asked::Serve(_)) if std::process::id() == 1 => init::run(&args),
         Ok(Asked::Serve(flags)) => match Plan::new(*flags, env) {
-            Ok(plan) => life::run(plan),
+            Ok(plan) => lifecycle::run(plan),
             Err(problem) => refuse(&problem),
         },
         Err(problem) => refuse(&problem),

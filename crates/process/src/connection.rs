@@ -11,9 +11,9 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     ProcessLimits, StdioChannel,
+    dispatcher::{CallError, Handle, Mailbox, stopped},
     handshake::{Handshake, Opening},
     inbound::Inbound,
-    mailbox::{CallError, Handle, Mailbox, stopped},
     reader, writer,
 };
 

@@ -16,7 +16,7 @@ use portolan_wire::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::mailbox::{CallError, Handle, Mailbox};
+use crate::dispatcher::{CallError, Handle, Mailbox};
 
 /// Who we say we are.
 const CLIENT: &str = concat!(r#"{"name":"portolan","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);

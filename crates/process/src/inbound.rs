@@ -13,7 +13,7 @@ use portolan_wire::{
 };
 use tokio::sync::broadcast;
 
-use crate::{connection::LogSink, line::Line, mailbox::Mailbox, progress, sniff::Sniffer};
+use crate::{connection::LogSink, dispatcher::Mailbox, id_scanner::Sniffer, line::Line, progress};
 
 /// How deep an answer may nest.
 const DEPTH: u32 = 1024;

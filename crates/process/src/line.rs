@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::sniff::Sniffer;
+use crate::id_scanner::Sniffer;
 
 /// How much is asked for with each read, and what the buffer shrinks back to after a long line.
 const CHUNK: usize = 64 << 10;

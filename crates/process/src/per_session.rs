@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     StdioServer,
-    mailbox::{Cancelling, stopped},
+    dispatcher::{Cancelling, stopped},
 };
 
 /// Starts one more process of the server.

@@ -10,9 +10,8 @@ use portolan_core::{
 use tokio::sync::broadcast;
 
 use crate::{
-    ProcessConfig, ServerCommand,
-    keeper::Speech,
-    logs,
+    ProcessConfig, ServerCommand, logs,
+    process_loop::Speech,
     stdio_channel::Phase,
     supervisor::{Beginning, Report, Supervisor},
 };

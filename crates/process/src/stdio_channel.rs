@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     Connection, ProcessLimits,
-    mailbox::{CallError, Handle, Mailbox, Placed, stopped},
+    dispatcher::{CallError, Handle, Mailbox, Placed, stopped},
 };
 
 /// Longer deadlines are cut to this: a year.

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ProcessConfig, StdioChannel, StdioServer,
-    keeper::{Keeper, Order, Speech},
-    leash::Leash,
+    command_factory::Recipe,
+    dispatcher::stopped,
     logs::Logs,
-    mailbox::stopped,
-    recipe::Recipe,
+    process_group::Leash,
+    process_loop::{Keeper, Order, Speech},
 };
 
 /// Told how a server is, and how often it was started again.

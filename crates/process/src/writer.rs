@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::mailbox::{Batch, Mailbox};
+use crate::dispatcher::{Batch, Mailbox};
 
 /// How many pieces go into one write.
 const PIECES: usize = 64;

@@ -16,7 +16,7 @@ use super::{
     relay::Relay,
     reply::{self, Reply},
 };
-use crate::mailbox::{Handle, Placed};
+use crate::dispatcher::{Handle, Placed};
 
 /// After so long without an event, a comment keeps the connection awake.
 pub(super) const QUIET: Duration = Duration::from_secs(15);

@@ -9,7 +9,7 @@ use std::{
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, wait};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::words::say;
+use super::stderr::say;
 
 /// Runs the bridge as a child and ends as it does. Then the kernel ends what is left in the container.
 pub(super) fn run(args: &[OsString]) -> ExitCode {

@@ -13,7 +13,7 @@ use portolan_wire::{
 };
 
 use super::session::Seat;
-use crate::mailbox::Handle;
+use crate::dispatcher::Handle;
 
 /// How a call is told to its caller.
 pub(super) enum Relay {

@@ -20,14 +20,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     auth,
     call::Call,
-    health, intake, legacy, modern, notices,
+    health, legacy, modern, notification_stream,
     relay::Relay,
     reply::{self, Reply},
+    request_body,
     session::Sessions,
 };
 use crate::{
     StdioServer,
-    mailbox::{Placed, stopped},
+    dispatcher::{Placed, stopped},
     stdio_channel::{Phase, StdioChannel},
 };
 
@@ -87,7 +88,7 @@ impl Bridge {
     }
 
     async fn post(&self, request: Request<Incoming>) -> Reply {
-        let (headers, message) = match intake::read(request).await {
+        let (headers, message) = match request_body::read(request).await {
             Ok(read) => read,
             Err(reply) => return reply,
         };
@@ -107,7 +108,7 @@ impl Bridge {
             Ok(hello) if hello.modern => not_allowed("POST"),
             Ok(_) if request.method() == Verb::DELETE => legacy::delete(self, request.headers()),
             Ok(_) if self.leaving.is_cancelled() => reply::leaving(),
-            Ok(_) => notices::get(self, request.headers()),
+            Ok(_) => notification_stream::get(self, request.headers()),
             Err(why) => self.refused_maybe(None, &why),
         }
     }

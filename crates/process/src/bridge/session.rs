@@ -15,7 +15,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::mailbox::Handle;
+use crate::dispatcher::Handle;
 
 /// Sessions at once. The one that has been idle for longest makes room.
 const SESSIONS: usize = 4096;

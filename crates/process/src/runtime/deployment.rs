@@ -14,9 +14,9 @@ use url::Url;
 use super::ProcessRuntime;
 use crate::{
     ProcessConfig, StdioServer,
-    keeper::Speech,
+    command_factory::SpecRecipe,
     per_session::{PerSession, Start},
-    recipe::SpecRecipe,
+    process_loop::Speech,
     stdio_channel::Phase,
     supervisor::{Beginning, Supervisor},
 };

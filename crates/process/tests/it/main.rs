@@ -5,7 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod bench;
 #[cfg(feature = "bridge")]
 mod bridge;
 mod calls;
@@ -20,3 +19,4 @@ mod runtime;
 mod secrets;
 mod start;
 mod support;
+mod test_runtime;

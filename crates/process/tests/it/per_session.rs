@@ -9,9 +9,9 @@ use portolan_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Bench, bench, bench_with},
     conformance::spec,
     support::{PATIENCE, kill, request, runs, until},
+    test_runtime::{Bench, bench, bench_with},
 };
 
 fn apart(max: u16) -> RunSpec {

@@ -11,9 +11,9 @@ use portolan_process::ProcessRuntime;
 use serde_json::json;
 
 use crate::{
-    bench::{Bench, bench},
     conformance::spec,
     support::{PATIENCE, config, runs, tool, until},
+    test_runtime::{Bench, bench},
 };
 
 #[tokio::test]

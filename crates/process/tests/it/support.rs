@@ -20,7 +20,11 @@ pub(crate) struct Served {
 pub(crate) fn program() -> String {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().unwrap().parent().unwrap();
-    profile.join("examples/process_stdio_fixture").to_str().unwrap().to_owned()
+    profile
+        .join("examples/process_stdio_fixture")
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
 
 pub(crate) fn fixture<'a>(args: impl IntoIterator<Item = &'a str>) -> ServerCommand {

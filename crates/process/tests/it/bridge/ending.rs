@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     client::{get, modern},
-    started::{Bridge, TOKEN, binary},
+    process::{Bridge, TOKEN, binary},
 };
 use crate::support::{program, runs, until};
 

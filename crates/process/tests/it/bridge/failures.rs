@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{
     client::{get, modern, send, whole},
-    started::{Bridge, TOKEN},
+    process::{Bridge, TOKEN},
 };
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Client, call},
-    started::Bridge,
+    process::Bridge,
 };
 use crate::support::until;
 

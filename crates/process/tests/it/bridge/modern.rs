@@ -3,7 +3,7 @@
 use portolan_core::Channel;
 use serde_json::json;
 
-use super::{client::modern, started::Bridge};
+use super::{client::modern, process::Bridge};
 use crate::support::until;
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use portolan_wire::{
     id::RequestId,
 };
 
-use super::{Mailbox, State, outbox::answer_line, send};
+use super::{Mailbox, State, send, write_queue::answer_line};
 use crate::ProcessLimits;
 
 /// The server asked while calls of several conversations were under way, or none that can answer.

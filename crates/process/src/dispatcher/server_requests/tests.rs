@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::*;
-use crate::mailbox::Batch;
+use crate::dispatcher::Batch;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

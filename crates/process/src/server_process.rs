@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     Connection, ConnectionConfig,
     connection::own,
-    mailbox::{Mailbox, stopped},
+    dispatcher::{Mailbox, stopped},
     reader,
     supervisor::Shared,
 };

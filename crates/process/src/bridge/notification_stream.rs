@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     call::QUIET,
-    intake::accepts,
     legacy,
     reply::{self, Reply},
+    request_body::accepts,
     service::Bridge,
     session::Session,
 };

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{args::Plan, listener, service::Bridge, words::say};
+use super::{args::Plan, listener, service::Bridge, stderr::say};
 use crate::{StdioServer, stdio_channel::Phase};
 
 /// How often idle sessions are looked for.

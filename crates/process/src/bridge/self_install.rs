@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::words::say;
+use super::stderr::say;
 
 /// Copies this program to `to`, whole or not at all.
 pub(super) fn copy_self(to: &Path) -> ExitCode {

@@ -1,9 +1,9 @@
 //! The calls of one run that wait for their answers, and the lines that wait to be written.
 
-mod audience;
+mod cancelled_calls;
 mod handle;
-mod outbox;
-mod questions;
+mod server_requests;
+mod write_queue;
 
 use std::{
     collections::HashMap,
@@ -26,13 +26,13 @@ use tokio::{
 };
 
 use self::{
-    audience::Fading,
-    outbox::{Outbox, call_line, cancel_line},
-    questions::Questions,
+    cancelled_calls::Fading,
+    server_requests::Questions,
+    write_queue::{Outbox, call_line, cancel_line},
 };
 pub(crate) use self::{
     handle::{Cancelling, Handle, Placed},
-    outbox::Batch,
+    write_queue::Batch,
 };
 use crate::{ProcessLimits, progress};
 
@@ -140,7 +140,7 @@ impl Mailbox {
         })
     }
 
-    fn admit(&self, id: u64, pending: Pending, line: outbox::Line) -> Result<(), CallError> {
+    fn admit(&self, id: u64, pending: Pending, line: write_queue::Line) -> Result<(), CallError> {
         let deadline = pending.deadline;
         let mut state = self.lock();
         if let Some(failure) = &state.closed {

@@ -10,13 +10,13 @@ use tokio::{
 
 use crate::{
     ServerCommand, StdioServer,
+    command_factory::Recipe,
+    dispatcher::{Mailbox, stopped},
     handshake::{Handshake, Opening},
     launch::{launch, needs_private_dir},
-    mailbox::{Mailbox, stopped},
-    recipe::Recipe,
     redact::Redactor,
     restart::Restarts,
-    run::Run,
+    server_process::Run,
     stdio_channel::{Phase, Ready},
     supervisor::{Shared, Supervisor},
     workdir::PrivateDir,
