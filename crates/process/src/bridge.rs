@@ -34,8 +34,8 @@ mod stderr;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use self::args::{Asked, Plan};
-use crate::bridge::stderr::say;
+use self::args::{BridgeConfig, Invocation};
+use crate::bridge::stderr::eprint_line;
 
 /// The variable that holds the token which callers have to show.
 const TOKEN: &str = "PORTOLAN_BRIDGE_TOKEN";
@@ -44,14 +44,14 @@ const TOKEN: &str = "PORTOLAN_BRIDGE_TOKEN";
 pub fn main(args: impl IntoIterator<Item = OsString>, env: impl IntoIterator<Item = (OsString, OsString)>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     match args::parse(args.clone()) {
-        Ok(Asked::Help) => {
-            say(args::USAGE);
+        Ok(Invocation::Help) => {
+            eprint_line(args::USAGE);
             ExitCode::SUCCESS
         }
-        Ok(Asked::Copy(to)) => self_install::copy_self(&to),
+        Ok(Invocation::Copy(to)) => self_install::copy_self(&to),
         // The first process of a container has duties that would get in the way of ours.
-        Ok(Asked::Serve(_)) if std::process::id() == 1 => init::run(&args),
-        Ok(Asked::Serve(flags)) => match Plan::new(*flags, env) {
+        Ok(Invocation::Serve(_)) if std::process::id() == 1 => init::run(&args),
+        Ok(Invocation::Serve(flags)) => match BridgeConfig::new(*flags, env) {
             Ok(plan) => lifecycle::run(plan),
             Err(problem) => refuse(&problem),
         },
@@ -61,6 +61,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: impl IntoIterator<Ite
 
 /// Ends as programs do that were called wrongly.
 fn refuse(problem: &str) -> ExitCode {
-    say(problem);
+    eprint_line(problem);
     ExitCode::from(64)
 }

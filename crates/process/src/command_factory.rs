@@ -12,13 +12,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tells what to start.
 #[async_trait]
-pub(crate) trait Recipe: Debug + Send + Sync {
+pub(crate) trait CommandFactory: Debug + Send + Sync {
     /// The command, with secrets as they are now.
     async fn command(&self) -> Result<ServerCommand, Failure>;
 }
 
 #[async_trait]
-impl Recipe for ServerCommand {
+impl CommandFactory for ServerCommand {
     async fn command(&self) -> Result<Self, Failure> {
         Ok(self.clone())
     }
@@ -26,13 +26,13 @@ impl Recipe for ServerCommand {
 
 /// A run spec, and where its secrets are.
 #[derive(Clone, Debug)]
-pub(crate) struct SpecRecipe {
+pub(crate) struct SpecCommandFactory {
     pub(crate) spec: RunSpec,
     pub(crate) credentials: Arc<dyn CredentialReader>,
 }
 
 #[async_trait]
-impl Recipe for SpecRecipe {
+impl CommandFactory for SpecCommandFactory {
     async fn command(&self) -> Result<ServerCommand, Failure> {
         let Source::Command { program, args, .. } = &self.spec.source else {
             return Err(Failure::new(
@@ -44,8 +44,8 @@ impl Recipe for SpecRecipe {
             .era(self.spec.era)
             .server_requests(self.spec.server_requests);
         let read = async {
-            command.env = self.given(&self.spec.env).await?;
-            command.files = self.given(&self.spec.files).await?;
+            command.env = self.resolved(&self.spec.env).await?;
+            command.files = self.resolved(&self.spec.files).await?;
             Ok(command)
         };
         match tokio::time::timeout(PATIENCE, read).await {
@@ -58,13 +58,13 @@ impl Recipe for SpecRecipe {
     }
 }
 
-impl SpecRecipe {
-    async fn given(&self, values: &BTreeMap<String, EnvValue>) -> Result<BTreeMap<String, ResolvedValue>, Failure> {
-        let mut given = BTreeMap::new();
+impl SpecCommandFactory {
+    async fn resolved(&self, values: &BTreeMap<String, EnvValue>) -> Result<BTreeMap<String, ResolvedValue>, Failure> {
+        let mut resolved = BTreeMap::new();
         for (name, value) in values {
-            given.insert(name.clone(), self.resolve(name, value).await?);
+            resolved.insert(name.clone(), self.resolve(name, value).await?);
         }
-        Ok(given)
+        Ok(resolved)
     }
 
     async fn resolve(&self, name: &str, value: &EnvValue) -> Result<ResolvedValue, Failure> {

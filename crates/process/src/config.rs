@@ -65,9 +65,9 @@ pub struct ProcessLimits {
     /// How many notifications one call may have unread; more are dropped, the answer never. Default: 64.
     pub call_events: usize,
     /// How many questions of the server may be open in one call; more are refused. Default: 16.
-    pub call_questions: usize,
+    pub call_server_requests: usize,
     /// How many questions of the server may be open in all its calls. Default: 256.
-    pub questions: usize,
+    pub server_requests: usize,
     /// How long a server is taken to go on with a call that it was told to cancel: until it answers it all the same, but
     /// no longer than this. Meanwhile the call counts for whom the server may ask. Default: 30 s.
     pub cancelling: Duration,
@@ -123,8 +123,8 @@ impl Default for ProcessLimits {
             line: 32 << 20,
             queue_bytes: 64 << 20,
             call_events: 64,
-            call_questions: 16,
-            questions: 256,
+            call_server_requests: 16,
+            server_requests: 256,
             cancelling: Duration::from_secs(30),
             notifications: 256,
             log_lines: 1000,

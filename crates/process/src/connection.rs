@@ -11,8 +11,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     ProcessLimits, StdioChannel,
-    dispatcher::{CallError, Handle, Mailbox, stopped},
-    handshake::{Handshake, Opening},
+    dispatcher::{CallError, CallRef, RpcDispatcher, stopped},
+    handshake::{Handshake, HandshakeOrder},
     inbound::Inbound,
     reader, writer,
 };
@@ -26,7 +26,7 @@ pub type LogSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
 /// asks, and keeps deadlines. Whoever opens one shakes hands, puts it before a [`StdioChannel`], waits until it has
 /// [`ended`](Self::ended) and closes it with the reason. Dropping it fails the calls under way as stopped.
 pub struct Connection {
-    mailbox: Arc<Mailbox>,
+    dispatcher: Arc<RpcDispatcher>,
     /// The reader or the writer came to its end.
     silent: CancellationToken,
     server_requests: ServerRequestPolicy,
@@ -63,24 +63,24 @@ impl ConnectionConfig {
 }
 
 impl Connection {
-    /// Begins to read and to write. Notifications outside of calls go to the listeners of `front`.
+    /// Begins to read and to write. Notifications outside of calls go to the listeners of `channel`.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     pub fn open(
-        front: &StdioChannel,
+        channel: &StdioChannel,
         output: impl AsyncRead + Send + Unpin + 'static,
         input: impl AsyncWrite + Send + Unpin + 'static,
         config: ConnectionConfig,
     ) -> Self {
-        let mailbox = Mailbox::new(front.name.clone(), config.limits, config.first_id);
+        let dispatcher = RpcDispatcher::new(channel.name.clone(), config.limits, config.first_id);
         let silent = CancellationToken::new();
         let inbound = Inbound {
-            limit: mailbox.limits().line,
-            mailbox: mailbox.clone(),
+            limit: dispatcher.limits().line,
+            dispatcher: dispatcher.clone(),
             log: config.log,
-            notifications: front.notifications.clone(),
+            notifications: channel.notifications.clone(),
             server_requests: config.server_requests,
         };
         let closing = silent.clone();
@@ -88,15 +88,15 @@ impl Connection {
             reader::read_messages(output, inbound).await;
             closing.cancel();
         });
-        let (outgoing, closing) = (mailbox.clone(), silent.clone());
+        let (outgoing, closing) = (dispatcher.clone(), silent.clone());
         let writer = own(async move {
             // The server closed its input.
             let _ = writer::write(input, &outgoing).await;
             closing.cancel();
         });
         Self {
-            _timer: own(keep_deadlines(mailbox.clone())),
-            mailbox,
+            _timer: own(keep_deadlines(dispatcher.clone())),
+            dispatcher,
             silent,
             server_requests: config.server_requests,
             reader,
@@ -112,23 +112,26 @@ impl Connection {
         limit: Duration,
     ) -> Result<ServerHandshake, Failure> {
         let opening = match era {
-            ProtocolEra::Modern => Opening::Modern,
-            ProtocolEra::Legacy => Opening::Legacy,
-            ProtocolEra::Auto => Opening::Probe,
+            ProtocolEra::Modern => HandshakeOrder::Modern,
+            ProtocolEra::Legacy => HandshakeOrder::Legacy,
+            ProtocolEra::Auto => HandshakeOrder::Probe,
         };
         let handshake = Handshake {
-            mailbox: &self.mailbox,
+            dispatcher: &self.dispatcher,
             server_requests: self.server_requests,
             patience,
             deadline: Instant::now() + limit,
         };
-        handshake.handshake(opening).await
+        handshake.run(opening).await
     }
 
     /// Sends a request that fails at `deadline`. `Err` if this is closed or full: then nothing was sent.
     pub fn call(&self, request: &ChannelRequest, deadline: Instant) -> Result<Exchange, CallError> {
-        let placed = self.mailbox.call(request, deadline)?;
-        Ok(Exchange::new(placed.events, Handle::cancelled_on_drop(placed.handle)))
+        let dispatched = self.dispatcher.call(request, deadline)?;
+        Ok(Exchange::new(
+            dispatched.events,
+            CallRef::cancelled_on_drop(dispatched.handle),
+        ))
     }
 
     /// Waits until the server's output or input is at its end.
@@ -138,21 +141,21 @@ impl Connection {
 
     /// Waits until no call is under way.
     pub async fn idle(&self) {
-        self.mailbox.idle().await;
+        self.dispatcher.idle().await;
     }
 
     /// Whether no call is under way.
     pub fn is_idle(&self) -> bool {
-        self.mailbox.is_idle()
+        self.dispatcher.is_idle()
     }
 
     /// Fails the calls under way with `failure`, and each later one.
     pub fn close(&self, failure: &Failure) {
-        self.mailbox.close(failure);
+        self.dispatcher.close(failure);
     }
 
-    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+    pub(crate) fn dispatcher(&self) -> &Arc<RpcDispatcher> {
+        &self.dispatcher
     }
 
     /// Closes the server's input.
@@ -168,14 +171,14 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.mailbox.close(&stopped());
+        self.dispatcher.close(&stopped());
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("mailbox", &self.mailbox)
+            .field("mailbox", &self.dispatcher)
             .finish_non_exhaustive()
     }
 }
@@ -191,9 +194,9 @@ impl fmt::Debug for ConnectionConfig {
 }
 
 /// Fails calls whose time is over, without a timer for each.
-async fn keep_deadlines(mailbox: Arc<Mailbox>) {
+async fn keep_deadlines(dispatcher: Arc<RpcDispatcher>) {
     loop {
-        let next = mailbox.expire(Instant::now());
+        let next = dispatcher.expire(Instant::now());
         let due = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next).await,
@@ -202,7 +205,7 @@ async fn keep_deadlines(mailbox: Arc<Mailbox>) {
         };
         tokio::select! {
             () = due => {}
-            () = mailbox.earlier() => {}
+            () = dispatcher.earlier() => {}
         }
     }
 }

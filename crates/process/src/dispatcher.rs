@@ -26,18 +26,18 @@ use tokio::{
 };
 
 use self::{
-    cancelled_calls::Fading,
-    server_requests::Questions,
-    write_queue::{Outbox, call_line, cancel_line},
+    cancelled_calls::CancelledCalls,
+    server_requests::OpenServerRequests,
+    write_queue::{WriteQueue, call_line, cancel_line},
 };
 pub(crate) use self::{
-    handle::{Cancelling, Handle, Placed},
-    write_queue::Batch,
+    handle::{CallRef, CancelOnDrop, DispatchedCall},
+    write_queue::WriteBatch,
 };
 use crate::{ProcessLimits, progress};
 
 /// What one run of a server and its callers share: under one lock, which is never held for long.
-pub(crate) struct Mailbox {
+pub(crate) struct RpcDispatcher {
     server: Arc<str>,
     limits: ProcessLimits,
     next_id: AtomicU64,
@@ -53,9 +53,9 @@ pub(crate) struct Mailbox {
 #[derive(Default)]
 struct State {
     pending: HashMap<u64, Pending>,
-    fading: Fading,
-    questions: Questions,
-    outbox: Outbox,
+    cancelled_calls: CancelledCalls,
+    server_requests: OpenServerRequests,
+    write_queue: WriteQueue,
     /// When the timer looks again.
     armed: Option<Instant>,
     /// The run has ended: nothing is taken any more.
@@ -87,7 +87,7 @@ pub enum CallError {
     Error(Error),
 }
 
-impl Mailbox {
+impl RpcDispatcher {
     pub(crate) fn new(server: Arc<str>, limits: ProcessLimits, first_id: u64) -> Arc<Self> {
         Arc::new(Self {
             server,
@@ -105,16 +105,29 @@ impl Mailbox {
     }
 
     /// Sends a call, which fails at `deadline`.
-    pub(crate) fn call(self: &Arc<Self>, request: &ChannelRequest, deadline: Instant) -> Result<Placed, CallError> {
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        request: &ChannelRequest,
+        deadline: Instant,
+    ) -> Result<DispatchedCall, CallError> {
         self.send(request, deadline, true)
     }
 
     /// Sends a call of the handshake, which is never cancelled.
-    pub(crate) fn handshake(self: &Arc<Self>, request: &ChannelRequest, at: Instant) -> Result<Placed, CallError> {
+    pub(crate) fn handshake(
+        self: &Arc<Self>,
+        request: &ChannelRequest,
+        at: Instant,
+    ) -> Result<DispatchedCall, CallError> {
         self.send(request, at, false)
     }
 
-    fn send(self: &Arc<Self>, request: &ChannelRequest, deadline: Instant, cancels: bool) -> Result<Placed, CallError> {
+    fn send(
+        self: &Arc<Self>,
+        request: &ChannelRequest,
+        deadline: Instant,
+        cancels: bool,
+    ) -> Result<DispatchedCall, CallError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let replaced = request.params.as_ref().and_then(|params| progress::replace(params, id));
         let (params, token) = match replaced {
@@ -134,13 +147,13 @@ impl Mailbox {
             cancels,
         };
         self.admit(id, pending, line)?;
-        Ok(Placed {
+        Ok(DispatchedCall {
             events: receiver,
-            handle: Handle::new(self.clone(), id),
+            handle: CallRef::new(self.clone(), id),
         })
     }
 
-    fn admit(&self, id: u64, pending: Pending, line: write_queue::Line) -> Result<(), CallError> {
+    fn admit(&self, id: u64, pending: Pending, line: write_queue::OutgoingLine) -> Result<(), CallError> {
         let deadline = pending.deadline;
         let mut state = self.lock();
         if let Some(failure) = &state.closed {
@@ -149,7 +162,7 @@ impl Mailbox {
         if state.pending.len() >= self.limits.calls {
             return Err(exhausted("calls under way to one server", self.limits.calls));
         }
-        if !state.outbox.push(Some(id), line, self.limits.queue_bytes) {
+        if !state.write_queue.push(Some(id), line, self.limits.queue_bytes) {
             return Err(exhausted("bytes waiting for one server", self.limits.queue_bytes));
         }
         state.pending.insert(id, pending);
@@ -168,7 +181,7 @@ impl Mailbox {
     /// Sends a line that nobody waits for. It is dropped when half the room is taken: callers come first.
     pub(crate) fn tell(&self, line: Bytes) {
         let mut state = self.lock();
-        if state.closed.is_none() && state.outbox.push(None, line.into(), self.limits.queue_bytes / 2) {
+        if state.closed.is_none() && state.write_queue.push(None, line.into(), self.limits.queue_bytes / 2) {
             drop(state);
             self.outgoing.notify_one();
         }
@@ -202,7 +215,7 @@ impl Mailbox {
     /// it back otherwise.
     pub(crate) fn aside(&self, notification: ChannelNotification) -> Option<ChannelNotification> {
         let state = self.lock();
-        match state.audience() {
+        match state.sole_requester() {
             Some((_, pending)) => {
                 tell(&pending.events, notification);
                 None
@@ -254,9 +267,9 @@ impl Mailbox {
     }
 
     /// What there is to write, waiting for it; what was taken before is then counted as written.
-    pub(crate) async fn batch(&self, batch: &mut Batch) {
+    pub(crate) async fn batch(&self, batch: &mut WriteBatch) {
         loop {
-            if self.lock().outbox.take(batch) {
+            if self.lock().write_queue.take(batch) {
                 return;
             }
             self.outgoing.notified().await;
@@ -286,8 +299,8 @@ impl Mailbox {
             if state.closed.is_none() {
                 state.closed = Some(failure.clone());
             }
-            state.outbox = Outbox::default();
-            state.questions = Questions::default();
+            state.write_queue = WriteQueue::default();
+            state.server_requests = OpenServerRequests::default();
             std::mem::take(&mut state.pending)
         };
         for pending in pending.into_values() {
@@ -307,7 +320,7 @@ impl Mailbox {
     fn take(&self, id: u64) -> Option<Pending> {
         let mut state = self.lock();
         let Some(pending) = state.pending.remove(&id) else {
-            state.fading.ended(id);
+            state.cancelled_calls.ended(id);
             return None;
         };
         let server_requests = state.end_questions(id);
@@ -348,10 +361,10 @@ impl State {
     /// Takes the call back if it was not written yet; else tells the server that it is off.
     fn cancel(&mut self, id: u64, pending: &Pending, reason: &str, limits: &ProcessLimits) {
         self.end_questions(id);
-        if self.closed.is_none() && pending.cancels && !self.outbox.retract(id) {
+        if self.closed.is_none() && pending.cancels && !self.write_queue.retract(id) {
             // Without room for it, the server finishes a call for nobody: no harm done.
-            self.outbox.push(None, cancel_line(id, reason), limits.queue_bytes);
-            self.fading.begin(id, pending, limits);
+            self.write_queue.push(None, cancel_line(id, reason), limits.queue_bytes);
+            self.cancelled_calls.begin(id, pending, limits);
         }
     }
 }
@@ -377,7 +390,7 @@ fn exhausted(what: &'static str, limit: usize) -> CallError {
     CallError::Error(Error::Exhausted { what, limit })
 }
 
-impl fmt::Debug for Mailbox {
+impl fmt::Debug for RpcDispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox")
             .field("server", &self.server)

@@ -16,14 +16,14 @@ use portolan_wire::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::dispatcher::{CallError, Handle, Mailbox};
+use crate::dispatcher::{CallError, CallRef, RpcDispatcher};
 
 /// Who we say we are.
 const CLIENT: &str = concat!(r#"{"name":"portolan","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
 /// What a handshake begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Opening {
+pub(crate) enum HandshakeOrder {
     /// The modern probe, then the legacy handshake where that fails.
     Probe,
     /// The legacy handshake, then the modern probe: for a server that the probe killed once.
@@ -36,7 +36,7 @@ pub(crate) enum Opening {
 
 /// Shakes hands over the mailbox of a new run.
 pub(crate) struct Handshake<'a> {
-    pub(crate) mailbox: &'a Arc<Mailbox>,
+    pub(crate) dispatcher: &'a Arc<RpcDispatcher>,
     /// What is declared to a legacy server. A modern one is told with each call.
     pub(crate) server_requests: ServerRequestPolicy,
     /// How long the probe stays alone.
@@ -45,14 +45,14 @@ pub(crate) struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    pub(crate) async fn handshake(&self, opening: Opening) -> Result<ServerHandshake, Failure> {
-        match opening {
-            Opening::Modern => self.discover().await?.ok_or_else(|| {
+    pub(crate) async fn run(&self, order: HandshakeOrder) -> Result<ServerHandshake, Failure> {
+        match order {
+            HandshakeOrder::Modern => self.discover().await?.ok_or_else(|| {
                 unfit("the server does not speak a modern version of MCP").remedy("pin it to legacy, or to none")
             }),
-            Opening::Legacy => self.initialize().await,
-            Opening::Probe => self.probe().await,
-            Opening::LegacyFirst => match self.initialize().await {
+            HandshakeOrder::Legacy => self.initialize().await,
+            HandshakeOrder::Probe => self.probe().await,
+            HandshakeOrder::LegacyFirst => match self.initialize().await {
                 Err(failure) if failure.kind == FailureKind::Protocol => self.discover().await?.ok_or(failure),
                 other => other,
             },
@@ -64,7 +64,7 @@ impl Handshake<'_> {
         let discover = self.discover();
         tokio::pin!(discover);
         match timeout(self.patience, &mut discover).await {
-            Ok(Ok(Some(hello))) => return Ok(hello),
+            Ok(Ok(Some(handshake))) => return Ok(handshake),
             Ok(Ok(None)) => return self.initialize().await,
             Ok(Err(failure)) => return Err(failure),
             Err(_) => {}
@@ -74,7 +74,7 @@ impl Handshake<'_> {
         tokio::select! {
             biased;
             discovered = &mut discover => match discovered? {
-                Some(hello) => Ok(hello),
+                Some(handshake) => Ok(handshake),
                 None => initialize.await,
             },
             initialized = &mut initialize => match initialized {
@@ -122,17 +122,17 @@ impl Handshake<'_> {
                 return Err(unfit(format!("the server refused to initialize{message}")));
             }
         };
-        let hello = legacy(&raw).ok_or_else(|| unfit("the server's answer to initialize is not one of MCP"))?;
+        let handshake = legacy(&raw).ok_or_else(|| unfit("the server's answer to initialize is not one of MCP"))?;
         let initialized = portolan_wire::method::Method::Initialized;
-        self.mailbox.tell(envelope::notification(&initialized, None));
-        Ok(hello)
+        self.dispatcher.tell(envelope::notification(&initialized, None));
+        Ok(handshake)
     }
 
     async fn ask(&self, method: &str, params: String) -> Result<RpcResponse, Failure> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let request = ChannelRequest::new(method, Some(params.into()), left);
-        let exchange = match self.mailbox.handshake(&request, self.deadline) {
-            Ok(placed) => Exchange::new(placed.events, Handle::cancelled_on_drop(placed.handle)),
+        let exchange = match self.dispatcher.handshake(&request, self.deadline) {
+            Ok(dispatched) => Exchange::new(dispatched.events, CallRef::cancelled_on_drop(dispatched.handle)),
             Err(CallError::Closed(failure)) => return Err(failure),
             Err(CallError::Error(error)) => return Err(unfit(error.to_string())),
         };
@@ -173,29 +173,29 @@ fn modern(version: ProtocolVersion, discovered: Option<&Bytes>) -> Result<Server
         return Ok(ServerHandshake::new(true, version.as_str(), Bytes::from_static(b"{}")));
     };
     let result = RawObject::parse(raw).map_err(|error| unfit(format!("the discovery cannot be read: {error}")))?;
-    let mut hello = introduced(true, version.as_str(), &result);
+    let mut handshake = introduced(true, version.as_str(), &result);
     let meta = result.get(META).and_then(|meta| RawObject::parse(meta).ok());
-    hello.server_info = meta.and_then(|meta| meta.get(SERVER_INFO).cloned());
-    Ok(hello)
+    handshake.server_info = meta.and_then(|meta| meta.get(SERVER_INFO).cloned());
+    Ok(handshake)
 }
 
 fn legacy(raw: &Bytes) -> Option<ServerHandshake> {
     let result = RawObject::parse(raw).ok()?;
     let version = result.get("protocolVersion").and_then(object::text)?.into_owned();
-    let mut hello = introduced(false, &version, &result);
-    hello.server_info = result.get("serverInfo").cloned();
-    Some(hello)
+    let mut handshake = introduced(false, &version, &result);
+    handshake.server_info = result.get("serverInfo").cloned();
+    Some(handshake)
 }
 
 fn introduced(is_modern: bool, version: &str, result: &RawObject) -> ServerHandshake {
     let capabilities = result.get("capabilities").cloned();
-    let mut hello = ServerHandshake::new(
+    let mut handshake = ServerHandshake::new(
         is_modern,
         version,
         capabilities.unwrap_or_else(|| Bytes::from_static(b"{}")),
     );
-    hello.instructions = result.get("instructions").and_then(object::text).map(Into::into);
-    hello
+    handshake.instructions = result.get("instructions").and_then(object::text).map(Into::into);
+    handshake
 }
 
 fn unfit(message: impl Into<String>) -> Failure {

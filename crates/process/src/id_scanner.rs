@@ -7,7 +7,7 @@ const KEPT: usize = 24;
 ///
 /// It checks no grammar. What it finds is only trusted for choosing the call that fails.
 #[derive(Debug, Default)]
-pub(crate) struct Sniffer {
+pub(crate) struct IdScanner {
     depth: u32,
     in_string: bool,
     escaped: bool,
@@ -28,7 +28,7 @@ enum Key {
     Other,
 }
 
-impl Sniffer {
+impl IdScanner {
     /// Follows the next piece of the line.
     pub(crate) fn feed(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() {
@@ -129,23 +129,23 @@ mod tests {
 
     use super::*;
 
-    fn sniff(line: &str, chunk: usize) -> Option<u64> {
-        let mut sniffer = Sniffer::default();
+    fn scan_id(line: &str, chunk: usize) -> Option<u64> {
+        let mut scanner = IdScanner::default();
         for piece in line.as_bytes().chunks(chunk.max(1)) {
-            sniffer.feed(piece);
+            scanner.feed(piece);
         }
-        sniffer.answered()
+        scanner.answered()
     }
 
     #[test]
     fn the_id_is_found_before_and_after_the_result() {
-        assert_eq!(sniff(r#"{"jsonrpc":"2.0","id":7,"result":{"id":8}}"#, 3), Some(7));
+        assert_eq!(scan_id(r#"{"jsonrpc":"2.0","id":7,"result":{"id":8}}"#, 3), Some(7));
         assert_eq!(
-            sniff(r#"{"result":{"a":["}",{"id":8}]},"jsonrpc":"2.0","id": 7 }"#, 1),
+            scan_id(r#"{"result":{"a":["}",{"id":8}]},"jsonrpc":"2.0","id": 7 }"#, 1),
             Some(7)
         );
         assert_eq!(
-            sniff(r#"{"result":"x\",\"id\":9}","jsonrpc":"2.0","id":7}"#, 4),
+            scan_id(r#"{"result":"x\",\"id\":9}","jsonrpc":"2.0","id":7}"#, 4),
             Some(7)
         );
     }
@@ -162,7 +162,7 @@ mod tests {
             "7",
             "",
         ] {
-            assert_eq!(sniff(line, 5), None, "{line}");
+            assert_eq!(scan_id(line, 5), None, "{line}");
         }
     }
 
@@ -171,7 +171,7 @@ mod tests {
         fn any_text_in_the_result_hides_nothing(text in "\\PC{0,40}", id: u64, chunk in 1usize..9) {
             let text = serde_json::to_string(&text).unwrap();
             let line = format!(r#"{{"jsonrpc":"2.0","result":{{"t":{text},"d":[{text}]}},"x":{text},"id":{id}}}"#);
-            prop_assert_eq!(sniff(&line, chunk), Some(id));
+            prop_assert_eq!(scan_id(&line, chunk), Some(id));
         }
     }
 }

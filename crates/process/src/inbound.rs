@@ -13,14 +13,14 @@ use portolan_wire::{
 };
 use tokio::sync::broadcast;
 
-use crate::{connection::LogSink, dispatcher::Mailbox, id_scanner::Sniffer, line::Line, progress};
+use crate::{connection::LogSink, dispatcher::RpcDispatcher, id_scanner::IdScanner, line::OutputLine, progress};
 
 /// How deep an answer may nest.
 const DEPTH: u32 = 1024;
 
 /// Sorts what comes from one run of a server.
 pub(crate) struct Inbound {
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) dispatcher: Arc<RpcDispatcher>,
     pub(crate) log: LogSink,
     pub(crate) notifications: broadcast::Sender<ChannelNotification>,
     /// What the server may ask.
@@ -30,10 +30,10 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
-    pub(crate) fn line(&self, line: Line) {
+    pub(crate) fn line(&self, line: OutputLine) {
         match line {
-            Line::Whole(text) => self.text(&text),
-            Line::TooLong { answered } => self.too_long(answered),
+            OutputLine::Whole(text) => self.text(&text),
+            OutputLine::TooLong { answered } => self.too_long(answered),
         }
     }
 
@@ -62,7 +62,7 @@ impl Inbound {
                     Outcome::Result(raw) => RpcResponse::Result(raw),
                     Outcome::Error(raw) => RpcResponse::Error(raw),
                 };
-                self.mailbox.answer(id, Ok(answer));
+                self.dispatcher.answer(id, Ok(answer));
             }
             Message::Notification(notification) => self.notification(notification),
             Message::Request(request) => self.request(request),
@@ -71,23 +71,23 @@ impl Inbound {
 
     fn request(&self, request: Request) {
         let may_ask = match request.method {
-            Method::Ping => return self.mailbox.tell(envelope::result(&request.id, b"{}")),
+            Method::Ping => return self.dispatcher.tell(envelope::result(&request.id, b"{}")),
             Method::Elicit => self.server_requests.elicitation,
             Method::CreateMessage => self.server_requests.sampling,
             Method::RootsList => self.server_requests.roots,
             _ => false,
         };
         if may_ask {
-            return self.mailbox.ask(request);
+            return self.dispatcher.ask(request);
         }
         let error = ErrorObject::new(METHOD_NOT_FOUND, "not available through this channel");
-        self.mailbox.tell(envelope::error(Some(&request.id), &error));
+        self.dispatcher.tell(envelope::error(Some(&request.id), &error));
     }
 
     fn notification(&self, notification: Notification) {
         let out = ChannelNotification::new(notification.method.as_str(), notification.params);
         if notification.method == Method::Progress {
-            return self.mailbox.progress(out);
+            return self.dispatcher.progress(out);
         }
         if notification.method == Method::Cancelled
             && let Some(id) = out.params.as_ref().and_then(cancelled)
@@ -96,12 +96,12 @@ impl Inbound {
         }
         let listener = out.params.as_ref().and_then(progress::call_of_subscription);
         if let Some(id) = listener
-            && self.mailbox.subscribed(id, out.clone())
+            && self.dispatcher.subscribed(id, out.clone())
         {
             return;
         }
         let out = match notification.method {
-            Method::LogMessage | Method::ElicitationComplete => self.mailbox.aside(out),
+            Method::LogMessage | Method::ElicitationComplete => self.dispatcher.aside(out),
             _ => Some(out),
         };
         if let Some(out) = out {
@@ -113,20 +113,20 @@ impl Inbound {
     /// A legacy server takes a request of its own back; a modern one ends a subscription.
     fn cancelled(&self, id: &RequestId, notification: ChannelNotification) {
         match id.as_u64() {
-            Some(call) if self.mailbox.listens(call) => {
-                self.mailbox.subscribed(call, notification);
+            Some(call) if self.dispatcher.listens(call) => {
+                self.dispatcher.subscribed(call, notification);
             }
-            _ => self.mailbox.withdraw(id),
+            _ => self.dispatcher.withdraw(id),
         }
     }
 
     /// A line that is no message: an answer that is malformed fails its call, all else goes into the log.
     fn junk(&self, text: &Bytes, problem: &str) {
-        let mut sniffer = Sniffer::default();
-        sniffer.feed(text);
-        if let Some(id) = sniffer.answered() {
+        let mut scanner = IdScanner::default();
+        scanner.feed(text);
+        if let Some(id) = scanner.answered() {
             let failure = Failure::new(FailureKind::Protocol, format!("the answer cannot be read: {problem}"));
-            self.mailbox.fail(id, failure);
+            self.dispatcher.fail(id, failure);
         }
         (self.log)(text);
     }
@@ -135,7 +135,7 @@ impl Inbound {
         let limit = size(self.limit);
         if let Some(id) = answered {
             let failure = Failure::new(FailureKind::Protocol, format!("the answer is larger than {limit}"));
-            self.mailbox.fail(
+            self.dispatcher.fail(
                 id,
                 failure.remedy("ask for less at a time, or raise the limit of lines"),
             );

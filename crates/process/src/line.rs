@@ -2,14 +2,14 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::id_scanner::Sniffer;
+use crate::id_scanner::IdScanner;
 
 /// How much is asked for with each read, and what the buffer shrinks back to after a long line.
 const CHUNK: usize = 64 << 10;
 
 /// What a server's output consists of.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum OutputLine {
     /// A line without its end (`\n` or `\r\n`).
     Whole(Bytes),
     /// A line longer than the limit, passed over; whose answer it is, where that showed.
@@ -29,7 +29,7 @@ pub(crate) struct LineSplitter {
     scanned: usize,
     limit: usize,
     /// The line that is being passed over.
-    skipping: Option<Sniffer>,
+    skipping: Option<IdScanner>,
 }
 
 impl LineSplitter {
@@ -51,7 +51,7 @@ impl LineSplitter {
     }
 
     /// The next line, if there is a whole one.
-    pub(crate) fn next_line(&mut self) -> Option<Line> {
+    pub(crate) fn next_line(&mut self) -> Option<OutputLine> {
         match memchr::memchr(b'\n', &self.buffer[self.scanned..]) {
             Some(at) => Some(self.end_line(self.scanned + at)),
             None => {
@@ -65,21 +65,21 @@ impl LineSplitter {
     }
 
     /// What is left at the end of the stream, if it did not end with a line end.
-    pub(crate) fn rest(&mut self) -> Option<Line> {
+    pub(crate) fn rest(&mut self) -> Option<OutputLine> {
         match self.buffer.is_empty() && self.skipping.is_none() {
             true => None,
             false => Some(self.finish(BytesMut::len(&self.buffer), 0)),
         }
     }
 
-    fn end_line(&mut self, at: usize) -> Line {
+    fn end_line(&mut self, at: usize) -> OutputLine {
         let line = self.finish(at, 1);
         self.shrink();
         line
     }
 
     /// Takes `len` bytes as the end of a line, and `end` bytes of line end.
-    fn finish(&mut self, len: usize, end: usize) -> Line {
+    fn finish(&mut self, len: usize, end: usize) -> OutputLine {
         let mut line = self.buffer.split_to(len + end);
         self.scanned = 0;
         line.truncate(len);
@@ -87,12 +87,12 @@ impl LineSplitter {
             if line.ends_with(b"\r") {
                 line.truncate(len - 1);
             }
-            return Line::Whole(line.freeze());
+            return OutputLine::Whole(line.freeze());
         }
-        let mut sniffer = self.skipping.take().unwrap_or_default();
-        sniffer.feed(&line);
-        Line::TooLong {
-            answered: sniffer.answered(),
+        let mut scanner = self.skipping.take().unwrap_or_default();
+        scanner.feed(&line);
+        OutputLine::TooLong {
+            answered: scanner.answered(),
         }
     }
 
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    fn split<'a>(limit: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Line> {
+    fn split<'a>(limit: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<OutputLine> {
         let mut splitter = LineSplitter::new(limit);
         let mut lines = Vec::new();
         for piece in pieces {
@@ -131,8 +131,8 @@ mod tests {
         lines
     }
 
-    fn whole(text: &'static str) -> Line {
-        Line::Whole(Bytes::from_static(text.as_bytes()))
+    fn whole(text: &'static str) -> OutputLine {
+        OutputLine::Whole(Bytes::from_static(text.as_bytes()))
     }
 
     #[test]
@@ -147,7 +147,11 @@ mod tests {
         let text = format!("{long}\nb\n");
         for chunk in [1, 7, 1000] {
             let lines = split(100, text.as_bytes().chunks(chunk));
-            assert_eq!(lines, [Line::TooLong { answered: Some(7) }, whole("b")], "{chunk}");
+            assert_eq!(
+                lines,
+                [OutputLine::TooLong { answered: Some(7) }, whole("b")],
+                "{chunk}"
+            );
         }
     }
 
@@ -156,7 +160,7 @@ mod tests {
         let mut splitter = LineSplitter::new(8 << 20);
         splitter.space().extend_from_slice(&vec![b'x'; 4 << 20]);
         splitter.space().extend_from_slice(b"\nnext");
-        assert!(matches!(splitter.next_line(), Some(Line::Whole(line)) if line.len() == 4 << 20));
+        assert!(matches!(splitter.next_line(), Some(OutputLine::Whole(line)) if line.len() == 4 << 20));
         assert!(splitter.buffer.capacity() <= 2 * CHUNK);
         splitter.space().extend_from_slice(b"\n");
         assert_eq!(splitter.next_line(), Some(whole("next")));
@@ -184,13 +188,13 @@ mod tests {
                 .trim_end_matches('\n')
                 .split('\n')
                 .map(|line| match line.len() <= 50 {
-                    true => Line::Whole(Bytes::copy_from_slice(line.as_bytes())),
-                    false => Line::TooLong { answered: None },
+                    true => OutputLine::Whole(Bytes::copy_from_slice(line.as_bytes())),
+                    false => OutputLine::TooLong { answered: None },
                 })
                 .collect();
             let trailing = got.len() - expected.len().min(got.len());
             prop_assert_eq!(&got[..expected.len()], &expected[..]);
-            prop_assert!(got[expected.len()..].iter().all(|line| *line == Line::Whole(Bytes::new())), "{trailing}");
+            prop_assert!(got[expected.len()..].iter().all(|line| *line == OutputLine::Whole(Bytes::new())), "{trailing}");
         }
     }
 }

@@ -18,16 +18,16 @@ use crate::{ProcessLimits, redact::Redactor};
 
 /// The log of one server: its error output and what is no message on its output, of the present run and the one before.
 pub(crate) struct Logs {
-    inner: Mutex<Inner>,
+    inner: Mutex<LogState>,
     /// The number of the newest line.
     newest: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
     longest_line: usize,
     /// Where its lines are written, too.
-    also: Option<Arc<Self>>,
+    parent: Option<Arc<Self>>,
 }
 
-struct Inner {
+struct LogState {
     present: Ring,
     previous: Ring,
     redactor: Redactor,
@@ -39,7 +39,7 @@ struct Inner {
 impl Logs {
     pub(crate) fn new(limits: &ProcessLimits, clock: Arc<dyn Clock>) -> Self {
         let ring = || Ring::new(limits.log_lines, limits.log_bytes);
-        let inner = Inner {
+        let inner = LogState {
             present: ring(),
             previous: ring(),
             redactor: Redactor::default(),
@@ -51,14 +51,14 @@ impl Logs {
             newest: watch::Sender::new(0),
             clock,
             longest_line: limits.log_line,
-            also: None,
+            parent: None,
         }
     }
 
     /// The log of one of several processes that users see as one server: what comes here comes to `all`, too.
-    pub(crate) fn within(all: Arc<Self>, limits: &ProcessLimits) -> Self {
+    pub(crate) fn child_of(all: Arc<Self>, limits: &ProcessLimits) -> Self {
         Self {
-            also: Some(all.clone()),
+            parent: Some(all.clone()),
             ..Self::new(limits, all.clock.clone())
         }
     }
@@ -66,7 +66,7 @@ impl Logs {
     /// A new run begins: what was the present run is the previous one.
     pub(crate) fn begin_run(&self, redactor: Redactor) {
         let mut inner = self.lock();
-        let Inner { present, previous, .. } = &mut *inner;
+        let LogState { present, previous, .. } = &mut *inner;
         std::mem::swap(present, previous);
         present.clear();
         inner.redactor = redactor;
@@ -80,7 +80,7 @@ impl Logs {
             for line in lines {
                 let line = &line[..line.len().min(2 * self.longest_line)];
                 let text = self.cut(inner.redactor.clean(String::from_utf8_lossy(line)));
-                if let Some(all) = &self.also {
+                if let Some(all) = &self.parent {
                     all.push([text.as_bytes()]);
                 }
                 inner.written += 1;
@@ -114,7 +114,7 @@ impl Logs {
         format!("{}…", &text[..end])
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, LogState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,18 +8,18 @@ use rustix::process::{Pid, Signal, kill_process_group};
 ///
 /// The group is let go when its leader has been waited for, so a signal never reaches a number that was given away.
 #[derive(Debug, Default)]
-pub(crate) struct Leash(Mutex<Held>);
+pub(crate) struct ProcessGroup(Mutex<GroupState>);
 
 #[derive(Debug, Default)]
-struct Held {
+struct GroupState {
     group: Option<Pid>,
     /// Nothing may run any more.
     closed: bool,
 }
 
-impl Leash {
+impl ProcessGroup {
     /// A process was started as the leader of its own group.
-    pub(crate) fn hold(&self, pid: Option<u32>) {
+    pub(crate) fn set_leader(&self, pid: Option<u32>) {
         let mut held = self.lock();
         held.group = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         if held.closed {
@@ -57,12 +57,12 @@ impl Leash {
         held.signal(Signal::KILL);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, GroupState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl GroupState {
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
             // It may have ended by itself: then there is nothing to do.

@@ -10,13 +10,13 @@ use tokio::{
 
 use crate::{
     ServerCommand, StdioServer,
-    command_factory::Recipe,
-    dispatcher::{Mailbox, stopped},
-    handshake::{Handshake, Opening},
+    command_factory::CommandFactory,
+    dispatcher::{RpcDispatcher, stopped},
+    handshake::{Handshake, HandshakeOrder},
     launch::{launch, needs_private_dir},
     redact::Redactor,
-    restart::Restarts,
-    server_process::Run,
+    restart::RestartCounter,
+    server_process::ServerProcess,
     stdio_channel::{Phase, Ready},
     supervisor::{Shared, Supervisor},
     workdir::PrivateDir,
@@ -26,7 +26,7 @@ mod port;
 
 /// What a keeper is told to do.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum Command {
     /// End the server for good, after calls under way had `drain` to finish.
     Stop { drain: Duration },
     /// The same, and start it again.
@@ -35,7 +35,7 @@ pub(crate) enum Order {
 
 /// How a server is spoken to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Speech {
+pub(crate) enum Transport {
     /// By lines on its standard streams.
     Stdio,
     /// By HTTP on this port, which is not the keeper's business.
@@ -43,13 +43,13 @@ pub(crate) enum Speech {
 }
 
 /// The one task that owns the process of a server, through all its runs.
-pub(crate) struct Keeper {
+pub(crate) struct ProcessLoop {
     shared: Arc<Shared>,
-    recipe: Box<dyn Recipe>,
-    speech: Speech,
-    orders: mpsc::Receiver<Order>,
-    before: Option<Arc<StdioServer>>,
-    restarts: Restarts,
+    factory: Box<dyn CommandFactory>,
+    speech: Transport,
+    commands: mpsc::Receiver<Command>,
+    predecessor: Option<Arc<StdioServer>>,
+    restarts: RestartCounter,
     starts: u32,
     /// The server died of the modern probe once.
     probe_kills: bool,
@@ -57,56 +57,56 @@ pub(crate) struct Keeper {
 }
 
 /// How a run was over.
-enum Over {
+enum RunOutcome {
     /// It was told to stop.
     Stopped,
     /// It is to be started again at once.
     Again,
-    /// It failed after it could be called for `healthy`.
-    Failed { failure: Failure, healthy: Duration },
+    /// It failed after it could be called for `uptime`.
+    Failed { failure: Failure, uptime: Duration },
 }
 
-impl Keeper {
+impl ProcessLoop {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        recipe: Box<dyn Recipe>,
-        speech: Speech,
-        orders: mpsc::Receiver<Order>,
-        before: Option<Arc<StdioServer>>,
+        factory: Box<dyn CommandFactory>,
+        speech: Transport,
+        commands: mpsc::Receiver<Command>,
+        predecessor: Option<Arc<StdioServer>>,
     ) -> Self {
         Self {
-            restarts: Restarts::new(shared.config.restarts.clone()),
+            restarts: RestartCounter::new(shared.config.restarts.clone()),
             shared,
-            recipe,
+            factory,
             speech,
-            orders,
-            before,
+            commands,
+            predecessor,
             starts: 0,
             probe_kills: false,
             private: None,
         }
     }
 
-    pub(crate) async fn keep(mut self) {
-        if let Some(before) = self.before.take()
-            && !self.follow(&before.supervisor).await
+    pub(crate) async fn run(mut self) {
+        if let Some(predecessor) = self.predecessor.take()
+            && !self.wait_for_predecessor(&predecessor.supervisor).await
         {
             return self.shared.end();
         }
         loop {
-            match self.one_run().await {
-                Over::Stopped => break,
-                Over::Again => {}
-                Over::Failed { failure, healthy } => {
-                    let wait = self.judge(failure, healthy);
-                    let order = timeout(wait, self.orders.recv()).await;
-                    match order {
+            match self.run_once().await {
+                RunOutcome::Stopped => break,
+                RunOutcome::Again => {}
+                RunOutcome::Failed { failure, uptime } => {
+                    let wait = self.after_failure(failure, uptime);
+                    let received = timeout(wait, self.commands.recv()).await;
+                    match received {
                         Err(_) => {}
-                        Ok(Some(Order::Restart { .. })) => {
-                            self.restarts.forget();
-                            self.shared.front.set(Phase::Starting(None));
+                        Ok(Some(Command::Restart { .. })) => {
+                            self.restarts.reset();
+                            self.shared.channel.set(Phase::Starting(None));
                         }
-                        Ok(Some(Order::Stop { .. }) | None) => break,
+                        Ok(Some(Command::Stop { .. }) | None) => break,
                     }
                 }
             }
@@ -115,16 +115,16 @@ impl Keeper {
     }
 
     /// Waits until the server before this one has ended. Whether this one shall still start.
-    async fn follow(&mut self, before: &Supervisor) -> bool {
-        let stopped = before.stop(self.shared.config.drain);
+    async fn wait_for_predecessor(&mut self, predecessor: &Supervisor) -> bool {
+        let stopped = predecessor.stop(self.shared.config.drain);
         tokio::pin!(stopped);
         loop {
             tokio::select! {
                 () = &mut stopped => return true,
-                order = self.orders.recv() => match order {
-                    Some(Order::Restart { .. }) => {}
-                    Some(Order::Stop { .. }) | None => {
-                        before.kill();
+                received = self.commands.recv() => match received {
+                    Some(Command::Restart { .. }) => {}
+                    Some(Command::Stop { .. }) | None => {
+                        predecessor.kill();
                         return false;
                     }
                 },
@@ -132,41 +132,41 @@ impl Keeper {
         }
     }
 
-    async fn one_run(&mut self) -> Over {
+    async fn run_once(&mut self) -> RunOutcome {
         let command = tokio::select! {
-            command = self.recipe.command() => command,
-            order = self.orders.recv() => return match order {
-                Some(Order::Restart { .. }) => Over::Again,
-                Some(Order::Stop { .. }) | None => Over::Stopped,
+            command = self.factory.command() => command,
+            received = self.commands.recv() => return match received {
+                Some(Command::Restart { .. }) => RunOutcome::Again,
+                Some(Command::Stop { .. }) | None => RunOutcome::Stopped,
             },
         };
-        let (mut run, opening, server_requests) = match command.and_then(|command| self.start(&command)) {
+        let (mut process, handshake_order, server_requests) = match command.and_then(|command| self.start(&command)) {
             Ok(started) => started,
             Err(failure) => return failed(failure),
         };
-        let mailbox = run.mailbox.clone();
-        let introduced = tokio::select! {
+        let dispatcher = process.dispatcher.clone();
+        let outcome = tokio::select! {
             biased;
-            () = run.ended() => None,
-            introduced = introduce(&self.shared, mailbox, self.speech, (opening, server_requests)) => Some(introduced),
-            order = self.orders.recv() => return self.obey(run, order).await,
+            () = process.ended() => None,
+            outcome = wait_until_ready(&self.shared, dispatcher, self.speech, (handshake_order, server_requests)) => Some(outcome),
+            received = self.commands.recv() => return self.handle_command(process, received).await,
         };
-        match introduced {
+        match outcome {
             Some(Ok(mut ready)) => {
-                if let Some(hello) = &mut ready.hello {
-                    hello.generation = u64::from(self.starts);
+                if let Some(handshake) = &mut ready.handshake {
+                    handshake.generation = u64::from(self.starts);
                 }
-                self.serve(run, ready).await
+                self.serve(process, ready).await
             }
             Some(Err(failure)) => {
-                run.stop().await;
+                process.stop().await;
                 failed(self.with_log(failure))
             }
             None => {
-                let failure = run.bury().await;
-                if opening == Opening::Probe && !self.probe_kills {
+                let failure = process.reap().await;
+                if handshake_order == HandshakeOrder::Probe && !self.probe_kills {
                     self.probe_kills = true;
-                    return Over::Again;
+                    return RunOutcome::Again;
                 }
                 failed(failure)
             }
@@ -174,28 +174,31 @@ impl Keeper {
     }
 
     /// Starts the process.
-    fn start(&mut self, command: &ServerCommand) -> Result<(Run, Opening, ServerRequestPolicy), Failure> {
-        if let Speech::Http { port } = self.speech {
+    fn start(
+        &mut self,
+        command: &ServerCommand,
+    ) -> Result<(ServerProcess, HandshakeOrder, ServerRequestPolicy), Failure> {
+        if let Transport::Http { port } = self.speech {
             port::check_free(port)?;
         }
         self.starts = self.starts.saturating_add(1);
         self.shared.logs.begin_run(Redactor::of(command));
-        let opening = self.opening(command);
+        let handshake_order = self.handshake_order(command);
         if self.private.is_none() && needs_private_dir(command, &self.shared.config) {
             self.private = Some(self.private_dir()?);
         }
         let child = launch(command, &self.shared.config, self.private.as_ref())?;
-        let server_requests = matches!(self.speech, Speech::Stdio).then_some(command.server_requests);
+        let server_requests = matches!(self.speech, Transport::Stdio).then_some(command.server_requests);
         Ok((
-            Run::new(self.shared.clone(), child, server_requests),
-            opening,
+            ServerProcess::new(self.shared.clone(), child, server_requests),
+            handshake_order,
             command.server_requests,
         ))
     }
 
     fn private_dir(&self) -> Result<PrivateDir, Failure> {
         let base = &self.shared.config.base_dir;
-        PrivateDir::create(base, &self.shared.front.name).map_err(|error| {
+        PrivateDir::create(base, &self.shared.channel.name).map_err(|error| {
             let base = base.display();
             Failure::new(
                 FailureKind::Start,
@@ -204,53 +207,53 @@ impl Keeper {
         })
     }
 
-    fn opening(&self, command: &ServerCommand) -> Opening {
+    fn handshake_order(&self, command: &ServerCommand) -> HandshakeOrder {
         match command.era {
-            ProtocolEra::Modern => Opening::Modern,
-            ProtocolEra::Legacy => Opening::Legacy,
-            ProtocolEra::Auto if self.probe_kills => Opening::LegacyFirst,
-            ProtocolEra::Auto => Opening::Probe,
+            ProtocolEra::Modern => HandshakeOrder::Modern,
+            ProtocolEra::Legacy => HandshakeOrder::Legacy,
+            ProtocolEra::Auto if self.probe_kills => HandshakeOrder::LegacyFirst,
+            ProtocolEra::Auto => HandshakeOrder::Probe,
         }
     }
 
     /// Lets callers in until the run ends or an order comes.
-    async fn serve(&mut self, mut run: Run, ready: Ready) -> Over {
+    async fn serve(&mut self, mut process: ServerProcess, ready: Ready) -> RunOutcome {
         let since = Instant::now();
-        self.shared.front.set(Phase::Ready(ready.into()));
+        self.shared.channel.set(Phase::Ready(ready.into()));
         (self.shared.report)(Status::Ready, self.starts.saturating_sub(1));
         tokio::select! {
             biased;
-            () = run.ended() => {}
-            order = self.orders.recv() => return self.obey(run, order).await,
+            () = process.ended() => {}
+            received = self.commands.recv() => return self.handle_command(process, received).await,
         }
-        let healthy = since.elapsed();
+        let uptime = since.elapsed();
         // From here on calls wait for the next run; only then do those of this one fail, so that none can slip between.
-        self.shared.front.set(Phase::Starting(None));
-        let failure = run.bury().await;
-        run.mailbox.close(&failure);
-        Over::Failed { failure, healthy }
+        self.shared.channel.set(Phase::Starting(None));
+        let failure = process.reap().await;
+        process.dispatcher.close(&failure);
+        RunOutcome::Failed { failure, uptime }
     }
 
-    async fn obey(&mut self, mut run: Run, order: Option<Order>) -> Over {
-        let (phase, drain, last_words, over) = match order {
-            Some(Order::Restart { drain }) => {
+    async fn handle_command(&mut self, mut process: ServerProcess, received: Option<Command>) -> RunOutcome {
+        let (phase, drain, last_words, over) = match received {
+            Some(Command::Restart { drain }) => {
                 let failure = Failure::new(FailureKind::Exited, "the server is being restarted, as was asked for");
-                self.restarts.forget();
-                (self.report_restart(&failure), drain, failure, Over::Again)
+                self.restarts.reset();
+                (self.report_restart(&failure), drain, failure, RunOutcome::Again)
             }
-            Some(Order::Stop { drain }) => (Phase::Down(stopped()), drain, stopped(), Over::Stopped),
-            None => (Phase::Down(stopped()), Duration::ZERO, stopped(), Over::Stopped),
+            Some(Command::Stop { drain }) => (Phase::Down(stopped()), drain, stopped(), RunOutcome::Stopped),
+            None => (Phase::Down(stopped()), Duration::ZERO, stopped(), RunOutcome::Stopped),
         };
-        self.shared.front.set(phase);
-        let mailbox = run.mailbox.clone();
+        self.shared.channel.set(phase);
+        let dispatcher = process.dispatcher.clone();
         let hurry = tokio::select! {
-            _ = timeout(drain, mailbox.idle()) => false,
-            () = run.ended() => false,
-            order = self.orders.recv() => !matches!(order, Some(Order::Restart { .. })),
+            _ = timeout(drain, dispatcher.idle()) => false,
+            () = process.ended() => false,
+            received = self.commands.recv() => !matches!(received, Some(Command::Restart { .. })),
         };
-        mailbox.close(&last_words);
-        run.stop().await;
-        if hurry { Over::Stopped } else { over }
+        dispatcher.close(&last_words);
+        process.stop().await;
+        if hurry { RunOutcome::Stopped } else { over }
     }
 
     fn report_restart(&self, failure: &Failure) -> Phase {
@@ -262,8 +265,8 @@ impl Keeper {
     }
 
     /// Tells everybody about a failure, and for how long to wait.
-    fn judge(&mut self, failure: Failure, healthy: Duration) -> Duration {
-        let next = self.restarts.failed(healthy);
+    fn after_failure(&mut self, failure: Failure, uptime: Duration) -> Duration {
+        let next = self.restarts.failed(uptime);
         let restarts = self.starts.saturating_sub(1);
         let (failure, wait) = match failure.kind {
             FailureKind::Exited if next.crash_loop => (self.crash_loop(&failure), next.wait),
@@ -272,16 +275,16 @@ impl Keeper {
                 let status = Status::Restarting {
                     failure: failure.clone(),
                 };
-                self.shared.front.set(Phase::Starting(Some(failure)));
+                self.shared.channel.set(Phase::Starting(Some(failure)));
                 (self.shared.report)(status, restarts);
                 return next.wait;
             }
-            _ => (failure, self.restarts.hopeless()),
+            _ => (failure, self.restarts.slow_retry()),
         };
         let status = Status::Failed {
             failure: failure.clone(),
         };
-        self.shared.front.set(Phase::Down(failure));
+        self.shared.channel.set(Phase::Down(failure));
         (self.shared.report)(status, restarts);
         wait
     }
@@ -304,34 +307,34 @@ impl Keeper {
 }
 
 /// Waits until a new run can be called.
-async fn introduce(
+async fn wait_until_ready(
     shared: &Shared,
-    mailbox: Arc<Mailbox>,
-    speech: Speech,
-    (opening, server_requests): (Opening, ServerRequestPolicy),
+    dispatcher: Arc<RpcDispatcher>,
+    speech: Transport,
+    (handshake_order, server_requests): (HandshakeOrder, ServerRequestPolicy),
 ) -> Result<Ready, Failure> {
     let deadline = Instant::now() + shared.config.start_deadline;
-    let hello = match speech {
-        Speech::Http { port } => {
+    let handshake = match speech {
+        Transport::Http { port } => {
             port::wait_for(port, deadline).await?;
             None
         }
-        Speech::Stdio => {
+        Transport::Stdio => {
             let handshake = Handshake {
-                mailbox: &mailbox,
+                dispatcher: &dispatcher,
                 server_requests,
                 patience: shared.config.probe_patience,
                 deadline,
             };
-            Some(handshake.handshake(opening).await?)
+            Some(handshake.run(handshake_order).await?)
         }
     };
-    Ok(Ready { mailbox, hello })
+    Ok(Ready { dispatcher, handshake })
 }
 
-fn failed(failure: Failure) -> Over {
-    Over::Failed {
+fn failed(failure: Failure) -> RunOutcome {
+    RunOutcome::Failed {
         failure,
-        healthy: Duration::ZERO,
+        uptime: Duration::ZERO,
     }
 }

@@ -17,9 +17,9 @@ pub(crate) struct Redactor(Vec<Secret>);
 
 impl Redactor {
     pub(crate) fn of(command: &ServerCommand) -> Self {
-        let given = command.env.values().chain(command.files.values());
-        let mut texts: Vec<&str> = given
-            .filter_map(|given| match given {
+        let resolved = command.env.values().chain(command.files.values());
+        let mut texts: Vec<&str> = resolved
+            .filter_map(|resolved| match resolved {
                 ResolvedValue::Secret(secret) => Some(secret.reveal()),
                 ResolvedValue::Plain(_) => None,
             })

@@ -30,7 +30,7 @@ impl Default for RestartPolicy {
 
 /// What comes after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Next {
+pub(crate) struct RestartDecision {
     /// How long to wait before the next start.
     pub(crate) wait: Duration,
     /// Whether this is a crash loop.
@@ -39,19 +39,19 @@ pub(crate) struct Next {
 
 /// Counts failures.
 #[derive(Debug)]
-pub(crate) struct Restarts {
+pub(crate) struct RestartCounter {
     policy: RestartPolicy,
     failures: u32,
 }
 
-impl Restarts {
+impl RestartCounter {
     pub(crate) fn new(policy: RestartPolicy) -> Self {
         Self { policy, failures: 0 }
     }
 
-    /// A run ended that nobody ended. `healthy` is how long it could be called.
-    pub(crate) fn failed(&mut self, healthy: Duration) -> Next {
-        if healthy >= self.policy.healthy_after {
+    /// A run ended that nobody ended. `uptime` is how long it could be called.
+    pub(crate) fn failed(&mut self, uptime: Duration) -> RestartDecision {
+        if uptime >= self.policy.healthy_after {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
@@ -62,11 +62,11 @@ impl Restarts {
         } else {
             self.policy.first.saturating_mul(doubled).min(self.policy.longest)
         };
-        Next { wait, crash_loop }
+        RestartDecision { wait, crash_loop }
     }
 
     /// What waiting will hardly mend, such as a program that is not there: goes on slowly.
-    pub(crate) fn hopeless(&self) -> Duration {
+    pub(crate) fn slow_retry(&self) -> Duration {
         self.policy.longest
     }
 
@@ -76,7 +76,7 @@ impl Restarts {
     }
 
     /// Somebody asked for a fresh start.
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 }
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn waits_double_until_the_crash_loop() {
-        let mut restarts = Restarts::new(RestartPolicy::default());
+        let mut restarts = RestartCounter::new(RestartPolicy::default());
         let waits: Vec<_> = (0..4).map(|_| restarts.failed(NEVER)).collect();
         let millis: Vec<_> = waits.iter().map(|next| next.wait.as_millis()).collect();
         assert_eq!(millis, [100, 200, 400, 800]);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_minute_of_health_forgets_earlier_failures() {
-        let mut restarts = Restarts::new(RestartPolicy::default());
+        let mut restarts = RestartCounter::new(RestartPolicy::default());
         for _ in 0..10 {
             restarts.failed(Duration::from_secs(59));
         }
@@ -117,7 +117,7 @@ mod tests {
             crash_loop_after: u32::MAX,
             ..RestartPolicy::default()
         };
-        let mut restarts = Restarts::new(policy);
+        let mut restarts = RestartCounter::new(policy);
         let longest = (0..5000).map(|_| restarts.failed(NEVER).wait).max();
         assert_eq!(longest, Some(Duration::from_secs(30)));
     }

@@ -19,7 +19,7 @@ use portolan_core::{
     RuntimeRestart, Status, StatusBoard, StatusEvent,
 };
 
-use self::deployment::{Deployment, Plan};
+use self::deployment::{Deployment, ValidatedSpec};
 use crate::{ProcessConfig, logs};
 
 /// A [`Runtime`] on this machine: each deployment is a child process with a supervisor.
@@ -59,13 +59,13 @@ impl ProcessRuntime {
         self.lock().get(name)?.server.pid()
     }
 
-    /// Starts what `plan` says, in the place of what runs under `name`.
-    fn put(&self, deployments: &mut BTreeMap<InstallName, Deployment>, name: &InstallName, plan: Plan) {
-        let before = deployments.remove(name).map(|old| {
+    /// Starts what `validated` says, in the place of what runs under `name`.
+    fn put(&self, deployments: &mut BTreeMap<InstallName, Deployment>, name: &InstallName, validated: ValidatedSpec) {
+        let predecessor = deployments.remove(name).map(|old| {
             old.close(self.config.drain);
             old.server
         });
-        let deployment = Deployment::start(*name, plan, self, before);
+        let deployment = Deployment::start(*name, validated, self, predecessor);
         deployments.insert(*name, deployment);
     }
 
@@ -77,10 +77,10 @@ impl ProcessRuntime {
 #[async_trait]
 impl Runtime for ProcessRuntime {
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
-        let plan = Plan::of(spec)?;
+        let validated = ValidatedSpec::of(spec)?;
         let mut deployments = self.lock();
-        if deployments.get(name).is_none_or(|old| old.plan.spec != *spec) {
-            self.put(&mut deployments, name, plan);
+        if deployments.get(name).is_none_or(|old| old.validated.spec != *spec) {
+            self.put(&mut deployments, name, validated);
         }
         Ok(())
     }
@@ -145,11 +145,11 @@ impl RuntimeRestart for ProcessRuntime {
             let mut deployments = self.lock();
             let deployment = deployments.get(name).ok_or_else(|| not_found(name))?;
             if kind == Restart::Reset {
-                let plan = deployment.plan.clone();
-                self.put(&mut deployments, name, plan);
+                let validated = deployment.validated.clone();
+                self.put(&mut deployments, name, validated);
                 return Ok(());
             }
-            deployment.restart_apart(self.config.drain);
+            deployment.restart_sessions(self.config.drain);
             deployment.server.clone()
         };
         server.restart(self.config.drain).await;

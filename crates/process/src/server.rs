@@ -11,9 +11,9 @@ use tokio::sync::broadcast;
 
 use crate::{
     ProcessConfig, ServerCommand, logs,
-    process_loop::Speech,
+    process_loop::Transport,
     stdio_channel::Phase,
-    supervisor::{Beginning, Report, Supervisor},
+    supervisor::{StartMode, StatusCallback, Supervisor},
 };
 
 /// A stdio server as a [`Channel`]: started, shaken hands with, started again when it ends.
@@ -43,16 +43,16 @@ impl StdioServer {
         name: &str,
         command: ServerCommand,
         config: &ProcessConfig,
-        report: Report,
+        report: StatusCallback,
     ) -> Arc<Self> {
-        let (recipe, config) = (Box::new(command), config.clone());
-        let supervisor = Supervisor::start(name, recipe, Speech::Stdio, config, report, Beginning::Fresh);
+        let (factory, config) = (Box::new(command), config.clone());
+        let supervisor = Supervisor::start(name, factory, Transport::Stdio, config, report, StartMode::Fresh);
         Arc::new(Self { supervisor })
     }
 
     /// The id of its process, which is the id of its process group too, while it runs.
     pub fn pid(&self) -> Option<u32> {
-        self.supervisor.shared.leash.pid()
+        self.supervisor.shared.group.pid()
     }
 
     /// Its error output, and what is no message on its output.
@@ -73,21 +73,21 @@ impl StdioServer {
 
     /// Whether a call would go through or wait; if not, why.
     pub(crate) fn phase(&self) -> Phase {
-        self.supervisor.shared.front.phase()
+        self.supervisor.shared.channel.phase()
     }
 }
 
 #[async_trait]
 impl Channel for StdioServer {
     async fn handshake(&self) -> Result<ServerHandshake> {
-        self.supervisor.shared.front.handshake().await
+        self.supervisor.shared.channel.handshake().await
     }
 
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
-        self.supervisor.shared.front.call(request).await
+        self.supervisor.shared.channel.call(request).await
     }
 
     fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
-        self.supervisor.shared.front.notifications()
+        self.supervisor.shared.channel.notifications()
     }
 }

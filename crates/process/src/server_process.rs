@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     Connection, ConnectionConfig,
     connection::own,
-    dispatcher::{Mailbox, stopped},
+    dispatcher::{RpcDispatcher, stopped},
     reader,
     supervisor::Shared,
 };
@@ -24,34 +24,36 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 const DETAIL: usize = 10;
 
 /// A process, and the tasks that speak with it. Dropping it ends the whole process group.
-pub(crate) struct Run {
+pub(crate) struct ServerProcess {
     shared: Arc<Shared>,
     child: Child,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) dispatcher: Arc<RpcDispatcher>,
     /// `None` where the server is not spoken to by stdio.
     pub(crate) connection: Option<Connection>,
     logs: Vec<AbortOnDropHandle<()>>,
 }
 
-impl Run {
+impl ServerProcess {
     /// Takes over a process that was just started. With `server_requests`, its standard streams carry messages.
     pub(crate) fn new(shared: Arc<Shared>, mut child: Child, server_requests: Option<ServerRequestPolicy>) -> Self {
-        shared.leash.hold(child.id());
+        shared.group.set_leader(child.id());
         let limits = &shared.config.limits;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let mut run = Self {
-            mailbox: Mailbox::new(shared.front.name.clone(), limits.clone(), 1),
+        let mut process = Self {
+            dispatcher: RpcDispatcher::new(shared.channel.name.clone(), limits.clone(), 1),
             connection: None,
             logs: Vec::new(),
             child,
             shared,
         };
-        run.log(stderr);
+        process.log(stderr);
         match (server_requests, stdin, stdout) {
-            (Some(server_requests), Some(stdin), Some(stdout)) => run.speak(server_requests, stdin, stdout),
-            (_, _, stdout) => run.log(stdout),
+            (Some(server_requests), Some(stdin), Some(stdout)) => {
+                process.open_connection(server_requests, stdin, stdout)
+            }
+            (_, _, stdout) => process.log(stdout),
         }
-        run
+        process
     }
 
     fn log(&mut self, output: Option<impl tokio::io::AsyncRead + Send + Unpin + 'static>) {
@@ -61,7 +63,7 @@ impl Run {
             .push(own(async move { reader::read_log(output, &logs, longest).await }));
     }
 
-    fn speak(
+    fn open_connection(
         &mut self,
         server_requests: ServerRequestPolicy,
         stdin: tokio::process::ChildStdin,
@@ -70,8 +72,8 @@ impl Run {
         let logs = self.shared.logs.clone();
         let mut config = ConnectionConfig::new(self.shared.config.limits.clone(), server_requests);
         config.log = Arc::new(move |line| logs.push([line]));
-        let connection = Connection::open(&self.shared.front, stdout, stdin, config);
-        self.mailbox = connection.mailbox().clone();
+        let connection = Connection::open(&self.shared.channel, stdout, stdin, config);
+        self.dispatcher = connection.dispatcher().clone();
         self.connection = Some(connection);
     }
 
@@ -90,14 +92,14 @@ impl Run {
     }
 
     /// What is left to do after it ended: nothing of it stays. Tells how it ended.
-    pub(crate) async fn bury(&mut self) -> Failure {
+    pub(crate) async fn reap(&mut self) -> Failure {
         // It may have closed its output and gone on: give it the moment that an orderly exit takes.
         if timeout(LAST_WORDS, self.child.wait()).await.is_err() {
-            self.shared.leash.kill();
+            self.shared.group.kill();
         }
         let status = self.child.wait().await.ok();
         self.shared.exited(status);
-        self.shared.leash.release();
+        self.shared.group.release();
         // Answers that are in the pipe are answers. Somebody who left the group may keep the pipe open for ever.
         let deadline = Instant::now() + LAST_WORDS;
         if let Some(connection) = &mut self.connection {
@@ -106,7 +108,7 @@ impl Run {
         for log in &mut self.logs {
             let _ = tokio::time::timeout_at(deadline, log).await;
         }
-        let failure = Failure::new(FailureKind::Exited, format!("the server ended: {}", how(status)));
+        let failure = Failure::new(FailureKind::Exited, format!("the server ended: {}", exit_text(status)));
         self.shared.logs.last(DETAIL).into_iter().fold(failure, Failure::detail)
     }
 
@@ -117,25 +119,25 @@ impl Run {
             connection.hang_up();
             let _ = timeout(grace, self.child.wait()).await;
         }
-        if self.shared.leash.pid().is_some() && matches!(self.child.try_wait(), Ok(None)) {
-            self.shared.leash.terminate();
+        if self.shared.group.pid().is_some() && matches!(self.child.try_wait(), Ok(None)) {
+            self.shared.group.terminate();
             let _ = timeout(grace, self.child.wait()).await;
         }
-        self.shared.leash.kill();
+        self.shared.group.kill();
         let _ = self.child.wait().await;
-        self.shared.leash.release();
+        self.shared.group.release();
     }
 }
 
-impl Drop for Run {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
-        self.shared.leash.kill();
-        self.mailbox.close(&stopped());
+        self.shared.group.kill();
+        self.dispatcher.close(&stopped());
     }
 }
 
 /// How a process ended, in words.
-fn how(status: Option<ExitStatus>) -> String {
+fn exit_text(status: Option<ExitStatus>) -> String {
     match status.map(|status| (status.code(), status.signal())) {
         Some((Some(code), _)) => format!("exit code {code}"),
         Some((None, Some(signal))) => format!("killed by signal {signal}"),

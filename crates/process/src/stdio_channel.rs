@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     Connection, ProcessLimits,
-    dispatcher::{CallError, Handle, Mailbox, Placed, stopped},
+    dispatcher::{CallError, CallRef, DispatchedCall, RpcDispatcher, stopped},
 };
 
 /// Longer deadlines are cut to this: a year.
@@ -36,7 +36,7 @@ pub struct StdioChannel {
     pub(crate) notifications: broadcast::Sender<ChannelNotification>,
     phase: watch::Sender<Phase>,
     waiting: AtomicUsize,
-    most_waiting: usize,
+    max_waiting: usize,
 }
 
 /// How a server is, for its callers.
@@ -53,9 +53,9 @@ pub(crate) enum Phase {
 /// A run that can be called.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) dispatcher: Arc<RpcDispatcher>,
     /// How it introduced itself, where it is spoken to by stdio.
-    pub(crate) hello: Option<ServerHandshake>,
+    pub(crate) handshake: Option<ServerHandshake>,
 }
 
 impl StdioChannel {
@@ -66,7 +66,7 @@ impl StdioChannel {
             notifications: broadcast::Sender::new(limits.notifications.max(1)),
             phase: watch::Sender::new(Phase::Starting(None)),
             waiting: AtomicUsize::new(0),
-            most_waiting: limits.waiting,
+            max_waiting: limits.waiting,
         }
     }
 
@@ -75,11 +75,11 @@ impl StdioChannel {
         self.set(Phase::Starting(why));
     }
 
-    /// From now on calls go through `connection`, to a server that introduced itself with `hello`.
-    pub fn ready(&self, connection: &Connection, hello: ServerHandshake) {
+    /// From now on calls go through `connection`, to a server that introduced itself with `handshake`.
+    pub fn ready(&self, connection: &Connection, handshake: ServerHandshake) {
         self.set(Phase::Ready(Arc::new(Ready {
-            mailbox: connection.mailbox().clone(),
-            hello: Some(hello),
+            dispatcher: connection.dispatcher().clone(),
+            handshake: Some(handshake),
         })));
     }
 
@@ -87,7 +87,7 @@ impl StdioChannel {
     pub fn down(&self, failure: Failure) {
         let before = self.phase.send_replace(Phase::Down(failure.clone()));
         if let Phase::Ready(ready) = before {
-            ready.mailbox.close(&failure);
+            ready.dispatcher.close(&failure);
         }
     }
 
@@ -118,7 +118,7 @@ impl StdioChannel {
         if let Phase::Ready(ready) = &*self.phase.borrow() {
             return Ok(ready.clone());
         }
-        let _place = self.take_place()?;
+        let _place = self.reserve_slot()?;
         let mut phases = self.phase.subscribe();
         loop {
             let why = match &*phases.borrow_and_update() {
@@ -139,13 +139,13 @@ impl StdioChannel {
     }
 
     /// Sends a request to the run that can be called.
-    pub(crate) async fn place(&self, request: &ChannelRequest) -> Result<Placed> {
+    pub(crate) async fn dispatch(&self, request: &ChannelRequest) -> Result<DispatchedCall> {
         let deadline = Instant::now() + request.timeout.min(LONGEST);
         let mut ended = None;
         loop {
             let ready = self.wait(Some(deadline)).await?;
-            match ready.mailbox.call(request, deadline) {
-                Ok(placed) => return Ok(placed),
+            match ready.dispatcher.call(request, deadline) {
+                Ok(dispatched) => return Ok(dispatched),
                 Err(CallError::Error(error)) => return Err(error),
                 // The run ended just now and nothing was sent: the next run takes the call.
                 Err(CallError::Closed(failure)) => {
@@ -158,15 +158,15 @@ impl StdioChannel {
         }
     }
 
-    fn take_place(&self) -> Result<Place<'_>> {
-        let place = Place(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
+    fn reserve_slot(&self) -> Result<WaitingSlot<'_>> {
+        let dispatch = WaitingSlot(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
             return Err(Error::Exhausted {
                 what: "calls waiting for a server to start",
-                limit: self.most_waiting,
+                limit: self.max_waiting,
             });
         }
-        Ok(place)
+        Ok(dispatch)
     }
 }
 
@@ -174,13 +174,16 @@ impl StdioChannel {
 impl Channel for StdioChannel {
     async fn handshake(&self) -> Result<ServerHandshake> {
         let ready = self.wait(None).await?;
-        let hello = ready.hello.clone();
-        hello.ok_or_else(|| self.not_ready(stopped()))
+        let handshake = ready.handshake.clone();
+        handshake.ok_or_else(|| self.not_ready(stopped()))
     }
 
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
-        let placed = self.place(&request).await?;
-        Ok(Exchange::new(placed.events, Handle::cancelled_on_drop(placed.handle)))
+        let dispatched = self.dispatch(&request).await?;
+        Ok(Exchange::new(
+            dispatched.events,
+            CallRef::cancelled_on_drop(dispatched.handle),
+        ))
     }
 
     fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
@@ -198,9 +201,9 @@ impl fmt::Debug for StdioChannel {
 }
 
 /// One of the bounded places for those who wait.
-struct Place<'a>(&'a AtomicUsize);
+struct WaitingSlot<'a>(&'a AtomicUsize);
 
-impl Drop for Place<'_> {
+impl Drop for WaitingSlot<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

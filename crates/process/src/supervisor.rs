@@ -13,29 +13,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ProcessConfig, StdioChannel, StdioServer,
-    command_factory::Recipe,
+    command_factory::CommandFactory,
     dispatcher::stopped,
     logs::Logs,
-    process_group::Leash,
-    process_loop::{Keeper, Order, Speech},
+    process_group::ProcessGroup,
+    process_loop::{Command, ProcessLoop, Transport},
 };
 
 /// Told how a server is, and how often it was started again.
-pub(crate) type Report = Box<dyn Fn(Status, u32) + Send + Sync>;
+pub(crate) type StatusCallback = Box<dyn Fn(Status, u32) + Send + Sync>;
 
 /// Owns one server. Dropping it ends the server's process group at once.
 pub(crate) struct Supervisor {
     pub(crate) shared: Arc<Shared>,
-    orders: mpsc::Sender<Order>,
-    keeper: AbortHandle,
+    commands: mpsc::Sender<Command>,
+    task: AbortHandle,
     over: CancellationToken,
     /// The server that this one takes the place of, while that one is being stopped.
-    before: Option<Weak<StdioServer>>,
+    predecessor: Option<Weak<StdioServer>>,
 }
 
 /// How a server stands to another one.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Beginning {
+pub(crate) enum StartMode {
     /// There is none.
     #[default]
     Fresh,
@@ -47,11 +47,11 @@ pub(crate) enum Beginning {
 
 /// What the keeper of a server and its callers share.
 pub(crate) struct Shared {
-    pub(crate) front: StdioChannel,
+    pub(crate) channel: StdioChannel,
     pub(crate) config: ProcessConfig,
-    pub(crate) leash: Leash,
+    pub(crate) group: ProcessGroup,
     pub(crate) logs: Arc<Logs>,
-    pub(crate) report: Report,
+    pub(crate) report: StatusCallback,
     /// How the process ended last.
     exit: Mutex<Option<ExitStatus>>,
 }
@@ -60,47 +60,47 @@ impl Supervisor {
     /// Starts a server.
     pub(crate) fn start(
         name: &str,
-        recipe: Box<dyn Recipe>,
-        speech: Speech,
+        factory: Box<dyn CommandFactory>,
+        speech: Transport,
         config: ProcessConfig,
-        report: Report,
-        beginning: Beginning,
+        report: StatusCallback,
+        beginning: StartMode,
     ) -> Self {
-        let (logs, before) = match beginning {
-            Beginning::Fresh => (Arc::new(Logs::new(&config.limits, config.clock.clone())), None),
-            Beginning::After(before) => (before.supervisor.shared.logs.clone(), Some(before)),
-            Beginning::Beside(all) => (Arc::new(Logs::within(all, &config.limits)), None),
+        let (logs, predecessor) = match beginning {
+            StartMode::Fresh => (Arc::new(Logs::new(&config.limits, config.clock.clone())), None),
+            StartMode::After(predecessor) => (predecessor.supervisor.shared.logs.clone(), Some(predecessor)),
+            StartMode::Beside(all) => (Arc::new(Logs::child_of(all, &config.limits)), None),
         };
         let shared = Arc::new(Shared {
-            front: StdioChannel::new(name, &config.limits),
-            leash: Leash::default(),
+            channel: StdioChannel::new(name, &config.limits),
+            group: ProcessGroup::default(),
             logs,
             report,
             exit: Mutex::default(),
             config,
         });
         (shared.report)(Status::Pending { cause: None }, 0);
-        let (orders, receiver) = mpsc::channel(4);
+        let (commands, receiver) = mpsc::channel(4);
         let over = CancellationToken::new();
         let ending = over.clone().drop_guard();
-        let old = before.as_ref().map(Arc::downgrade);
-        let keeper = Keeper::new(shared.clone(), recipe, speech, receiver, before);
-        let keeper = tokio::spawn(async move {
-            keeper.keep().await;
+        let old = predecessor.as_ref().map(Arc::downgrade);
+        let task = ProcessLoop::new(shared.clone(), factory, speech, receiver, predecessor);
+        let task = tokio::spawn(async move {
+            task.run().await;
             drop(ending);
         });
         Self {
             shared,
-            orders,
-            keeper: keeper.abort_handle(),
+            commands,
+            task: task.abort_handle(),
             over,
-            before: old,
+            predecessor: old,
         }
     }
 
     /// Ends the server in order, after calls under way had `drain` to finish. No later call is taken.
     pub(crate) async fn stop(&self, drain: Duration) {
-        let ordered = self.orders.send(Order::Stop { drain }).await;
+        let ordered = self.commands.send(Command::Stop { drain }).await;
         if ordered.is_ok() {
             self.over.cancelled().await;
         }
@@ -109,18 +109,18 @@ impl Supervisor {
     /// Asks for a restart; it is under way when this returns.
     pub(crate) async fn restart(&self, drain: Duration) {
         // If the keeper is gone, so is the server.
-        let _ = self.orders.send(Order::Restart { drain }).await;
+        let _ = self.commands.send(Command::Restart { drain }).await;
     }
 }
 
 impl Supervisor {
     /// Ends the process group at once, and that of the server before it. Nothing runs any more.
     pub(crate) fn kill(&self) {
-        self.keeper.abort();
-        self.shared.leash.close();
+        self.task.abort();
+        self.shared.group.close();
         self.shared.end();
-        if let Some(before) = self.before.as_ref().and_then(Weak::upgrade) {
-            before.supervisor.kill();
+        if let Some(predecessor) = self.predecessor.as_ref().and_then(Weak::upgrade) {
+            predecessor.supervisor.kill();
         }
     }
 }
@@ -134,7 +134,7 @@ impl Drop for Supervisor {
 impl Shared {
     /// Nothing runs any more, and nothing will.
     pub(crate) fn end(&self) {
-        self.front.down(stopped());
+        self.channel.down(stopped());
     }
 
     /// How the process ended last, if it ever did.
@@ -151,8 +151,8 @@ impl Shared {
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervisor")
-            .field("front", &self.shared.front)
-            .field("pid", &self.shared.leash.pid())
+            .field("front", &self.shared.channel)
+            .field("pid", &self.shared.group.pid())
             .finish_non_exhaustive()
     }
 }

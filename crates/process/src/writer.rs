@@ -5,16 +5,16 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::dispatcher::{Batch, Mailbox};
+use crate::dispatcher::{RpcDispatcher, WriteBatch};
 
 /// How many pieces go into one write.
 const PIECES: usize = 64;
 
 /// Writes what there is, as much as possible at once, until the server closes its input.
-pub(crate) async fn write(mut input: impl AsyncWrite + Unpin, mailbox: &Mailbox) -> io::Result<()> {
-    let mut batch = Batch::default();
+pub(crate) async fn write(mut input: impl AsyncWrite + Unpin, dispatcher: &RpcDispatcher) -> io::Result<()> {
+    let mut batch = WriteBatch::default();
     loop {
-        mailbox.batch(&mut batch).await;
+        dispatcher.batch(&mut batch).await;
         write_all(&mut input, &mut batch.pieces).await?;
         input.flush().await?;
     }

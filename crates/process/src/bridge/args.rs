@@ -27,7 +27,7 @@ PORTOLAN_BRIDGE_TOKEN holds, as a bearer token.
 
 /// What is asked of the program.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum Invocation {
     Help,
     Copy(PathBuf),
     Serve(Box<Flags>),
@@ -48,7 +48,7 @@ pub(super) struct Flags {
 
 /// What to serve, and how.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct BridgeConfig {
     pub(super) port: u16,
     pub(super) path: String,
     pub(super) drain: Duration,
@@ -60,7 +60,7 @@ pub(super) struct Plan {
 }
 
 /// Reads the command line.
-pub(super) fn parse(args: Vec<OsString>) -> Result<Asked, String> {
+pub(super) fn parse(args: Vec<OsString>) -> Result<Invocation, String> {
     let mut flags = Flags {
         port: 8080,
         path: "/mcp".into(),
@@ -77,7 +77,7 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Asked, String> {
     });
     while let Some(flag) = args.next().transpose()? {
         match flag.as_str() {
-            "--help" | "-h" => return Ok(Asked::Help),
+            "--help" | "-h" => return Ok(Invocation::Help),
             "--no-token" => flags.no_token = true,
             "--" => {
                 flags.command = args.collect::<Result<_, _>>()?;
@@ -87,7 +87,7 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Asked, String> {
                 let value = args.next().transpose()?;
                 let value = value.ok_or_else(|| format!("{flag}: unknown, or its value is missing\n{USAGE}"))?;
                 if flag == "--copy-to" {
-                    return Ok(Asked::Copy(value.into()));
+                    return Ok(Invocation::Copy(value.into()));
                 }
                 flags.set(&flag, &value)?;
             }
@@ -96,7 +96,7 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Asked, String> {
     if flags.command.is_empty() {
         return Err(format!("it is not said which program to serve\n{USAGE}"));
     }
-    Ok(Asked::Serve(Box::new(flags)))
+    Ok(Invocation::Serve(Box::new(flags)))
 }
 
 impl Flags {
@@ -145,7 +145,7 @@ fn asks(list: &str) -> Option<ServerRequestPolicy> {
     Some(asks)
 }
 
-impl Plan {
+impl BridgeConfig {
     /// What the command line and the environment say together. The server gets the environment without our token.
     pub(super) fn new(flags: Flags, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, String> {
         let (ours, env): (Vec<_>, Vec<_>) = env.into_iter().partition(|(name, _)| name == TOKEN);
@@ -208,7 +208,7 @@ mod tests {
 
     fn flags(line: &str) -> Result<Flags, String> {
         match parse(line.split(' ').map(Into::into).collect())? {
-            Asked::Serve(flags) => Ok(*flags),
+            Invocation::Serve(flags) => Ok(*flags),
             other => panic!("{other:?}"),
         }
     }
@@ -253,14 +253,18 @@ mod tests {
     #[test]
     fn the_token_is_needed_and_does_not_reach_the_server() {
         let env = [(TOKEN.into(), "hunter22".into()), ("A".into(), "b".into())];
-        let plan = Plan::new(flags("-- a").unwrap(), env).unwrap();
+        let plan = BridgeConfig::new(flags("-- a").unwrap(), env).unwrap();
         assert_eq!(plan.token.as_ref().unwrap().reveal(), "hunter22");
         let names: Vec<_> = plan.process.inherit.iter().map(|(name, _)| name.clone()).collect();
         assert_eq!(names, ["A", "HOME"]);
         assert!(!format!("{plan:?}").contains("hunter22"));
-        assert!(Plan::new(flags("-- a").unwrap(), []).unwrap_err().contains(TOKEN));
         assert!(
-            Plan::new(flags("--no-token -- a").unwrap(), [])
+            BridgeConfig::new(flags("-- a").unwrap(), [])
+                .unwrap_err()
+                .contains(TOKEN)
+        );
+        assert!(
+            BridgeConfig::new(flags("--no-token -- a").unwrap(), [])
                 .unwrap()
                 .token
                 .is_none()

@@ -7,7 +7,7 @@ use http::{
 use portolan_core::Secret;
 
 /// Whether a request shows the token, where there is one.
-pub(super) fn is_let_in(token: Option<&Secret>, headers: &HeaderMap) -> bool {
+pub(super) fn is_authorized(token: Option<&Secret>, headers: &HeaderMap) -> bool {
     let Some(token) = token else { return true };
     let mut shown = headers.get_all(AUTHORIZATION).iter();
     let (Some(shown), None) = (shown.next(), shown.next()) else {
@@ -21,7 +21,7 @@ pub(super) fn is_let_in(token: Option<&Secret>, headers: &HeaderMap) -> bool {
 
 /// Whether no foreign web page asks. Only browsers send an origin, and none has any business here, unless somebody tries
 /// the bridge out on a machine of their own.
-pub(super) fn is_origin_fine(headers: &HeaderMap) -> bool {
+pub(super) fn is_origin_allowed(headers: &HeaderMap) -> bool {
     headers.get_all(ORIGIN).iter().all(|origin| {
         let host = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
         let host = host.map_or("", |(_, host)| host);
@@ -54,9 +54,9 @@ mod tests {
             ("null", false),
         ] {
             let headers = HeaderMap::from_iter([(ORIGIN, origin.parse().unwrap())]);
-            assert_eq!(is_origin_fine(&headers), fine, "{origin}");
+            assert_eq!(is_origin_allowed(&headers), fine, "{origin}");
         }
-        assert!(is_origin_fine(&HeaderMap::new()));
+        assert!(is_origin_allowed(&HeaderMap::new()));
     }
 
     #[test]
@@ -67,7 +67,7 @@ mod tests {
             for value in values {
                 headers.append(AUTHORIZATION, value.parse().unwrap());
             }
-            is_let_in(Some(&token), &headers)
+            is_authorized(Some(&token), &headers)
         };
         assert!(check(&["Bearer s3cret"]) && check(&["bearer s3cret"]));
         for wrong in [
@@ -82,6 +82,6 @@ mod tests {
             assert!(!check(&[wrong]), "{wrong:?}");
         }
         assert!(!check(&[]) && !check(&["Bearer s3cret", "Bearer s3cret"]));
-        assert!(is_let_in(None, &HeaderMap::new()));
+        assert!(is_authorized(None, &HeaderMap::new()));
     }
 }

@@ -16,7 +16,7 @@ use super::{
     relay::Relay,
     reply::{self, Reply},
 };
-use crate::dispatcher::{Handle, Placed};
+use crate::dispatcher::{CallRef, DispatchedCall};
 
 /// After so long without an event, a comment keeps the connection awake.
 pub(super) const QUIET: Duration = Duration::from_secs(15);
@@ -25,7 +25,7 @@ pub(super) const QUIET: Duration = Duration::from_secs(15);
 /// connection is no cancellation.
 pub(super) struct Call {
     events: mpsc::Receiver<ExchangeEvent>,
-    handle: Handle,
+    handle: CallRef,
     relay: Relay,
     /// Nothing more comes.
     is_over: bool,
@@ -36,7 +36,7 @@ pub(super) struct Call {
 }
 
 /// What comes next of a call.
-enum Step {
+enum CallEvent {
     /// An event of its stream.
     Event(Vec<Bytes>),
     /// Its end.
@@ -46,10 +46,15 @@ enum Step {
 }
 
 impl Call {
-    pub(super) fn new(placed: Placed, relay: Relay, leaving: CancellationToken, calls: &TaskTracker) -> Self {
+    pub(super) fn new(
+        dispatched: DispatchedCall,
+        relay: Relay,
+        leaving: CancellationToken,
+        calls: &TaskTracker,
+    ) -> Self {
         Self {
-            events: placed.events,
-            handle: placed.handle,
+            events: dispatched.events,
+            handle: dispatched.handle,
             under_way: (!relay.listens()).then(|| calls.token()),
             relay,
             is_over: false,
@@ -62,15 +67,15 @@ impl Call {
     pub(super) async fn reply(mut self) -> Reply {
         let id = self.relay.id().clone();
         match timeout(QUIET, self.step()).await {
-            Ok(Step::RpcResponse(Ok(answer))) => {
+            Ok(CallEvent::RpcResponse(Ok(answer))) => {
                 let status = reply::status(self.relay.era(), &answer);
                 reply::json(status, reply::answer(&id, answer))
             }
-            Ok(Step::RpcResponse(Err(why))) => {
+            Ok(CallEvent::RpcResponse(Err(why))) => {
                 reply::error(reply::failure_status(&why, true), Some(&id), &reply::failure(&why))
             }
-            Ok(Step::Event(event)) => self.stream(event),
-            Ok(Step::Off) => reply::stream(stream::empty().boxed()),
+            Ok(CallEvent::Event(event)) => self.stream(event),
+            Ok(CallEvent::Off) => reply::stream(stream::empty().boxed()),
             Err(_) => self.stream(vec![Bytes::from_static(sse::COMMENT)]),
         }
     }
@@ -88,18 +93,18 @@ impl Call {
     async fn event(&mut self) -> Option<Vec<Bytes>> {
         let id = self.relay.id().clone();
         match timeout(QUIET, self.step()).await {
-            Ok(Step::Event(event)) => Some(event),
-            Ok(Step::RpcResponse(Ok(answer))) => Some(reply::event(reply::answer(&id, answer))),
-            Ok(Step::RpcResponse(Err(why))) => {
+            Ok(CallEvent::Event(event)) => Some(event),
+            Ok(CallEvent::RpcResponse(Ok(answer))) => Some(reply::event(reply::answer(&id, answer))),
+            Ok(CallEvent::RpcResponse(Err(why))) => {
                 let message = portolan_wire::envelope::error(Some(&id), &reply::failure(&why));
                 Some(reply::event([message]))
             }
-            Ok(Step::Off) => None,
+            Ok(CallEvent::Off) => None,
             Err(_) => Some(vec![Bytes::from_static(sse::COMMENT)]),
         }
     }
 
-    async fn step(&mut self) -> Step {
+    async fn step(&mut self) -> CallEvent {
         loop {
             let listens = self.relay.listens();
             let event = tokio::select! {
@@ -108,26 +113,26 @@ impl Call {
                 () = self.leaving.cancelled(), if listens => {
                     self.handle.cancel();
                     self.is_over = true;
-                    return Step::RpcResponse(Ok(self.relay.end_of_listening()));
+                    return CallEvent::RpcResponse(Ok(self.relay.end_of_listening()));
                 }
             };
             match event {
                 Some(ExchangeEvent::Notification(notification)) => {
-                    return Step::Event(reply::event([self.relay.notification(notification)]));
+                    return CallEvent::Event(reply::event([self.relay.notification(notification)]));
                 }
                 Some(ExchangeEvent::ServerRequest(question)) => {
                     if let Some(request) = self.relay.question(question, &self.handle) {
-                        return Step::Event(reply::event([request]));
+                        return CallEvent::Event(reply::event([request]));
                     }
                 }
                 Some(ExchangeEvent::Response(answer)) => {
                     self.is_over = true;
-                    return Step::RpcResponse(answer.map(|answer| self.relay.answer(answer)));
+                    return CallEvent::RpcResponse(answer.map(|answer| self.relay.answer(answer)));
                 }
                 Some(_) => {}
                 None => {
                     self.is_over = true;
-                    return Step::Off;
+                    return CallEvent::Off;
                 }
             }
         }
@@ -139,7 +144,7 @@ impl Drop for Call {
         if self.is_over {
             return;
         }
-        let Some(seat) = self.relay.leave() else {
+        let Some(slot) = self.relay.leave() else {
             return self.handle.cancel();
         };
         let mut events = std::mem::replace(&mut self.events, mpsc::channel(1).1);
@@ -152,7 +157,7 @@ impl Drop for Call {
                     _ => {}
                 }
             }
-            drop((seat, under_way));
+            drop((slot, under_way));
         });
     }
 }

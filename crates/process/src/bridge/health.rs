@@ -13,7 +13,7 @@ pub(super) fn reply(phase: &Phase, is_leaving: bool) -> Reply {
     let (status, state) = match phase {
         _ if is_leaving => (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "stopping"})),
         Phase::Ready(ready) => {
-            let version = ready.hello.as_ref().map(|hello| hello.version.as_str());
+            let version = ready.handshake.as_ref().map(|handshake| handshake.version.as_str());
             (StatusCode::OK, json!({"status": "ready", "protocolVersion": version}))
         }
         Phase::Starting(None) => (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "starting"})),

@@ -9,14 +9,14 @@ use std::{
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, wait};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::stderr::say;
+use super::stderr::eprint_line;
 
 /// Runs the bridge as a child and ends as it does. Then the kernel ends what is left in the container.
 pub(super) fn run(args: &[OsString]) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.and_then(|runtime| runtime.block_on(watch_over(args)));
     ended.unwrap_or_else(|error| {
-        say(&format!("cannot run as the first process: {error}"));
+        eprint_line(&format!("cannot run as the first process: {error}"));
         ExitCode::from(71)
     })
 }
@@ -24,7 +24,7 @@ pub(super) fn run(args: &[OsString]) -> ExitCode {
 async fn watch_over(args: &[OsString]) -> io::Result<ExitCode> {
     // Before there is a child, so that none is missed.
     let mut ended = signal(SignalKind::child())?;
-    let mut passed_on = Passed::new()?;
+    let mut passed_on = ForwardedSignals::new()?;
     // It hides the token from the server: the environment of this process holds it too.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let child = Command::new(std::env::current_exe()?).args(args).spawn()?;
@@ -63,14 +63,14 @@ fn code(status: WaitStatus) -> ExitCode {
 }
 
 /// The signals that are for the bridge.
-struct Passed {
+struct ForwardedSignals {
     term: Signal,
     int: Signal,
     quit: Signal,
     hup: Signal,
 }
 
-impl Passed {
+impl ForwardedSignals {
     fn new() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,

@@ -30,11 +30,11 @@ const SERVED: [ProtocolVersion; 3] = [
 ];
 
 /// Answers what was posted.
-pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message, hello: &ServerHandshake) -> Reply {
+pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message, handshake: &ServerHandshake) -> Reply {
     let session = session(bridge, headers);
     let era = detect_client(headers, &message, &SERVED);
     if let (Ok(ClientEra::Initialize { requested }), Message::Request(request)) = (&era, &message) {
-        return initialize(bridge, request, requested.as_str(), hello);
+        return initialize(bridge, request, requested.as_str(), handshake);
     }
     match (&era, &session) {
         // A server may speak a version that is older than all we know.
@@ -92,17 +92,17 @@ pub(super) fn session(bridge: &Bridge, headers: &HeaderMap) -> Result<Arc<Sessio
 }
 
 /// Opens a session, with what the server said when it was shaken hands with.
-fn initialize(bridge: &Bridge, request: &Request, requested: &str, hello: &ServerHandshake) -> Reply {
+fn initialize(bridge: &Bridge, request: &Request, requested: &str, handshake: &ServerHandshake) -> Reply {
     // Versions are dates. A client that asks for an older one than the server speaks gets that.
     let version = match ProtocolVersion::parse(requested) {
-        Some(known) if SERVED.contains(&known) && requested < hello.version.as_str() => requested,
-        _ => &hello.version,
+        Some(known) if SERVED.contains(&known) && requested < handshake.version.as_str() => requested,
+        _ => &handshake.version,
     };
     let Some(session) = bridge.sessions.open(version.to_owned(), asks(request.params.as_ref())) else {
         let object = ErrorObject::internal("there are too many sessions");
         return reply::error(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &object);
     };
-    let result = RpcResponse::Result(introduction(version, hello));
+    let result = RpcResponse::Result(introduction(version, handshake));
     let mut reply = reply::json(StatusCode::OK, reply::answer(&request.id, result));
     if let Ok(id) = HeaderValue::from_str(&session.id) {
         reply.headers_mut().insert(SESSION_ID, id);
@@ -110,13 +110,13 @@ fn initialize(bridge: &Bridge, request: &Request, requested: &str, hello: &Serve
     reply
 }
 
-fn introduction(version: &str, hello: &ServerHandshake) -> Bytes {
+fn introduction(version: &str, handshake: &ServerHandshake) -> Bytes {
     let mut result = RawObject::new();
     result.set("protocolVersion", quote(version));
-    result.set("capabilities", hello.capabilities.clone());
+    result.set("capabilities", handshake.capabilities.clone());
     let nameless = || Bytes::from_static(br#"{"name":"server","version":"0"}"#);
-    result.set("serverInfo", hello.server_info.clone().unwrap_or_else(nameless));
-    if let Some(instructions) = &hello.instructions {
+    result.set("serverInfo", handshake.server_info.clone().unwrap_or_else(nameless));
+    if let Some(instructions) = &handshake.instructions {
         result.set("instructions", quote(instructions));
     }
     result.to_bytes()
@@ -164,15 +164,15 @@ async fn request(bridge: &Bridge, session: &Arc<Session>, request: Request) -> R
         _ => {}
     }
     let requester_key = Some(session.id.clone());
-    let placed = match bridge
-        .place(request.method.as_str(), request.params, requester_key)
+    let dispatched = match bridge
+        .dispatch(request.method.as_str(), request.params, requester_key)
         .await
     {
-        Ok(placed) => placed,
+        Ok(dispatched) => dispatched,
         Err(why) => return bridge.refused(&id, &why),
     };
-    let seat = session.seat(&id, placed.handle.clone());
-    bridge.call(placed, Relay::Legacy { id, seat }).reply().await
+    let slot = session.slot(&id, dispatched.handle.clone());
+    bridge.call(dispatched, Relay::Legacy { id, slot }).reply().await
 }
 
 fn notification(session: &Session, notification: &Notification) {

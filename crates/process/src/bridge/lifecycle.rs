@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{args::Plan, listener, service::Bridge, stderr::say};
+use super::{args::BridgeConfig, listener, service::Bridge, stderr::eprint_line};
 use crate::{StdioServer, stdio_channel::Phase};
 
 /// How often idle sessions are looked for.
@@ -23,21 +23,21 @@ const SWEEP: Duration = Duration::from_secs(60);
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Serves until it is told to end, or the server cannot be kept running.
-pub(super) fn run(plan: Plan) -> ExitCode {
+pub(super) fn run(plan: BridgeConfig) -> ExitCode {
     // The server runs as the same user. It may not read our environment, which holds the token, from /proc.
     let hidden = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     if plan.token.is_some() && hidden.is_err() {
-        say("the token cannot be hidden from the server");
+        eprint_line("the token cannot be hidden from the server");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let served = runtime.and_then(|runtime| runtime.block_on(serve(plan)));
     served.unwrap_or_else(|error| {
-        say(&error.to_string());
+        eprint_line(&error.to_string());
         ExitCode::from(71)
     })
 }
 
-async fn serve(plan: Plan) -> io::Result<ExitCode> {
+async fn serve(plan: BridgeConfig) -> io::Result<ExitCode> {
     // First of all, so that no signal ends it unprepared.
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = bind(plan.port).await?;
@@ -63,7 +63,7 @@ async fn serve(plan: Plan) -> io::Result<ExitCode> {
     let code = tokio::select! {
         failure = failed.wait_for(Option::is_some) => end(&server, failure.ok().and_then(|failure| failure.clone())),
         () = told_to_end(&mut term, &mut int) => {
-            say("stopping: calls under way may finish");
+            eprint_line("stopping: calls under way may finish");
             drain(&bridge, &connections, plan.drain, &mut term, &mut int).await;
             ExitCode::SUCCESS
         }
@@ -80,7 +80,7 @@ async fn bind(port: u16) -> io::Result<TcpListener> {
     let bound = listener::bind(port).await;
     let listener =
         bound.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on port {port}: {error}")))?;
-    say(&format!("listening on port {}", listener.local_addr()?.port()));
+    eprint_line(&format!("listening on port {}", listener.local_addr()?.port()));
     Ok(listener)
 }
 
@@ -102,7 +102,7 @@ async fn drain(bridge: &Bridge, connections: &TaskTracker, limit: Duration, term
     };
     tokio::select! {
         over = timeout(limit, finished) => if over.is_err() {
-            say("calls under way took too long and are given up");
+            eprint_line("calls under way took too long and are given up");
         },
         () = told_to_end(term, int) => {}
     }
@@ -113,9 +113,9 @@ fn end(server: &StdioServer, failure: Option<Failure>) -> ExitCode {
     let Some(failure) = failure else {
         return ExitCode::FAILURE;
     };
-    say(&failure.message);
+    eprint_line(&failure.message);
     if let Some(remedy) = &failure.remedy {
-        say(remedy);
+        eprint_line(remedy);
     }
     let exit = server.supervisor.shared.exit();
     let code = match failure.kind {
@@ -170,7 +170,7 @@ async fn keep(bridge: Arc<Bridge>) {
                 let is_ready = matches!(&*phases.borrow_and_update(), Phase::Ready(_));
                 if is_ready {
                     starts = starts.saturating_add(1);
-                    say(if starts == 1 { "the server is ready" } else { "the server is ready again" });
+                    eprint_line(if starts == 1 { "the server is ready" } else { "the server is ready again" });
                 }
                 if is_ready && starts > 1 {
                     bridge.repeat();

@@ -37,13 +37,13 @@ pub(super) async fn bind(port: u16) -> io::Result<TcpListener> {
 /// Takes connections for ever. Each is counted by `connections` as long as it is there.
 pub(super) async fn accept(listener: TcpListener, bridge: Arc<Bridge>, connections: TaskTracker) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Ok(place) = places.clone().acquire_owned().await {
+    while let Ok(dispatch) = places.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let bridge = bridge.clone();
                 connections.spawn(async move {
                     serve(stream, bridge).await;
-                    drop(place);
+                    drop(dispatch);
                 });
             }
             // A connection that is gone already, or too many open files: neither ends the listener.

@@ -27,8 +27,8 @@ pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message)
                 id: kept(&request.id),
                 listens: request.method == Method::Listen,
             };
-            match bridge.place(request.method.as_str(), request.params, None).await {
-                Ok(placed) => bridge.call(placed, relay).reply().await,
+            match bridge.dispatch(request.method.as_str(), request.params, None).await {
+                Ok(dispatched) => bridge.call(dispatched, relay).reply().await,
                 Err(why) => bridge.refused(&request.id, &why),
             }
         }

@@ -27,7 +27,7 @@ use super::{
     session::Session,
 };
 
-struct Notices {
+struct NotificationStream {
     session: Arc<Session>,
     heard: broadcast::Receiver<ChannelNotification>,
     /// It is over, or another one takes its place.
@@ -44,7 +44,7 @@ pub(super) fn get(bridge: &Bridge, headers: &HeaderMap) -> Reply {
         Ok(session) => session,
         Err(status) => return reply::empty(status),
     };
-    let notices = Notices {
+    let notices = NotificationStream {
         over: session.stream(),
         heard: bridge.server.notifications(),
         leaving: bridge.leaving.clone(),
@@ -55,7 +55,7 @@ pub(super) fn get(bridge: &Bridge, headers: &HeaderMap) -> Reply {
     reply::stream(stream::iter([first]).chain(later).boxed())
 }
 
-impl Notices {
+impl NotificationStream {
     /// The next event. `None` at the end.
     async fn next(&mut self) -> Option<Vec<Bytes>> {
         loop {
@@ -65,7 +65,7 @@ impl Notices {
                 () = self.leaving.cancelled() => return None,
             };
             match heard {
-                Ok(Ok(notification)) if self.is_for_us(&notification) => {
+                Ok(Ok(notification)) if self.is_relevant(&notification) => {
                     let method = Method::parse(&notification.method);
                     let message = envelope::notification(&method, notification.params.as_deref());
                     return Some(reply::event([message]));
@@ -78,7 +78,7 @@ impl Notices {
         }
     }
 
-    fn is_for_us(&self, notification: &ChannelNotification) -> bool {
+    fn is_relevant(&self, notification: &ChannelNotification) -> bool {
         if Method::parse(&notification.method) != Method::ResourceUpdated {
             return true;
         }
@@ -87,11 +87,11 @@ impl Notices {
             .as_ref()
             .and_then(|params| RawObject::parse(params).ok());
         let uri = params.and_then(|params| Some(object::text(params.get("uri")?)?.into_owned()));
-        uri.is_some_and(|uri| self.session.hears_of(&uri))
+        uri.is_some_and(|uri| self.session.is_subscribed_to(&uri))
     }
 }
 
-impl Drop for Notices {
+impl Drop for NotificationStream {
     fn drop(&mut self) {
         self.session.end_stream(&self.over);
     }

@@ -12,8 +12,8 @@ use portolan_wire::{
     object::RawObject,
 };
 
-use super::session::Seat;
-use crate::dispatcher::Handle;
+use super::session::CallSlot;
+use crate::dispatcher::CallRef;
 
 /// How a call is told to its caller.
 pub(super) enum Relay {
@@ -29,7 +29,7 @@ pub(super) enum Relay {
         /// The caller's.
         id: RequestId,
         /// Its place in the session, until it is left to itself.
-        seat: Option<Seat>,
+        slot: Option<CallSlot>,
     },
 }
 
@@ -52,10 +52,10 @@ impl Relay {
     }
 
     /// Gives the place in the session, where the call shall go on without anybody listening.
-    pub(super) fn leave(&mut self) -> Option<Seat> {
+    pub(super) fn leave(&mut self) -> Option<CallSlot> {
         match self {
             Self::Modern { .. } => None,
-            Self::Legacy { seat, .. } => seat.take(),
+            Self::Legacy { slot, .. } => slot.take(),
         }
     }
 
@@ -90,16 +90,16 @@ impl Relay {
     }
 
     /// The question as a request to the client. `None` if the client cannot be asked; then the server is told.
-    pub(super) fn question(&self, question: ServerRequest, handle: &Handle) -> Option<Bytes> {
+    pub(super) fn question(&self, question: ServerRequest, handle: &CallRef) -> Option<Bytes> {
         let method = Method::parse(&question.method);
-        let seat = match self {
-            Self::Legacy { seat: Some(seat), .. } if seat.may_be_asked(&method) => seat,
+        let slot = match self {
+            Self::Legacy { slot: Some(slot), .. } if slot.may_be_asked(&method) => slot,
             _ => {
                 handle.respond(question.key, nobody());
                 return None;
             }
         };
-        let id = seat.ask(handle.clone(), question.key);
+        let id = slot.ask(handle.clone(), question.key);
         Some(envelope::request(&id, &method, question.params.as_deref()))
     }
 

@@ -8,14 +8,14 @@ use std::{
     process::ExitCode,
 };
 
-use super::stderr::say;
+use super::stderr::eprint_line;
 
 /// Copies this program to `to`, whole or not at all.
 pub(super) fn copy_self(to: &Path) -> ExitCode {
     match copy(to) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("cannot copy itself to {}: {error}", to.display()));
+            eprint_line(&format!("cannot copy itself to {}: {error}", to.display()));
             ExitCode::from(74)
         }
     }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     StdioServer,
-    dispatcher::{Placed, stopped},
+    dispatcher::{DispatchedCall, stopped},
     stdio_channel::{Phase, StdioChannel},
 };
 
@@ -66,9 +66,9 @@ impl Bridge {
 
     pub(super) async fn respond(&self, request: Request<Incoming>) -> Reply {
         if request.uri().path() == "/healthz" && matches!(*request.method(), Verb::GET | Verb::HEAD) {
-            return health::reply(&self.front().phase(), self.leaving.is_cancelled());
+            return health::reply(&self.channel().phase(), self.leaving.is_cancelled());
         }
-        if !auth::is_let_in(self.token.as_ref(), request.headers()) {
+        if !auth::is_authorized(self.token.as_ref(), request.headers()) {
             let mut reply = reply::empty(StatusCode::UNAUTHORIZED);
             let bearer = HeaderValue::from_static("Bearer");
             reply.headers_mut().insert(WWW_AUTHENTICATE, bearer);
@@ -77,7 +77,7 @@ impl Bridge {
         if request.uri().path() != self.path {
             return reply::empty(StatusCode::NOT_FOUND);
         }
-        if !auth::is_origin_fine(request.headers()) {
+        if !auth::is_origin_allowed(request.headers()) {
             return reply::empty(StatusCode::FORBIDDEN);
         }
         match *request.method() {
@@ -97,15 +97,15 @@ impl Bridge {
             return reply::leaving();
         }
         match self.handshake().await {
-            Ok(hello) if hello.modern => modern::post(self, &headers, message).await,
-            Ok(hello) => legacy::post(self, &headers, message, &hello).await,
+            Ok(handshake) if handshake.modern => modern::post(self, &headers, message).await,
+            Ok(handshake) => legacy::post(self, &headers, message, &handshake).await,
             Err(why) => self.refused_maybe(message.id(), &why),
         }
     }
 
     async fn session(&self, request: &Request<Incoming>) -> Reply {
         match self.handshake().await {
-            Ok(hello) if hello.modern => not_allowed("POST"),
+            Ok(handshake) if handshake.modern => not_allowed("POST"),
             Ok(_) if request.method() == Verb::DELETE => legacy::delete(self, request.headers()),
             Ok(_) if self.leaving.is_cancelled() => reply::leaving(),
             Ok(_) => notification_stream::get(self, request.headers()),
@@ -115,28 +115,31 @@ impl Bridge {
 
     /// How the server introduced itself, which may take a while.
     async fn handshake(&self) -> Result<ServerHandshake> {
-        let ready = self.front().wait(Some(Instant::now() + PATIENCE)).await?;
-        ready.hello.clone().ok_or_else(|| self.front().not_ready(stopped()))
+        let ready = self.channel().wait(Some(Instant::now() + PATIENCE)).await?;
+        ready
+            .handshake
+            .clone()
+            .ok_or_else(|| self.channel().not_ready(stopped()))
     }
 
     /// Sends a request to the server.
-    pub(super) async fn place(
+    pub(super) async fn dispatch(
         &self,
         method: &str,
         params: Option<Bytes>,
         requester_key: Option<Arc<str>>,
-    ) -> Result<Placed> {
+    ) -> Result<DispatchedCall> {
         let timeout = match *method == *Method::Listen.as_str() {
             true => Duration::MAX,
             false => self.timeout,
         };
         let mut request = ChannelRequest::new(method, params, timeout);
         request.requester_key = requester_key;
-        self.front().place(&request).await
+        self.channel().dispatch(&request).await
     }
 
-    pub(super) fn call(&self, placed: Placed, relay: Relay) -> Call {
-        Call::new(placed, relay, self.leaving.clone(), &self.calls)
+    pub(super) fn call(&self, dispatched: DispatchedCall, relay: Relay) -> Call {
+        Call::new(dispatched, relay, self.leaving.clone(), &self.calls)
     }
 
     /// A request that was not sent to the server.
@@ -179,18 +182,18 @@ impl Bridge {
         let server = self.server.clone();
         let request = ChannelRequest::new(method.as_str(), Some(params), PATIENCE);
         self.calls.spawn(async move {
-            if let Ok(mut placed) = server.supervisor.shared.front.place(&request).await {
-                while placed.events.recv().await.is_some() {}
+            if let Ok(mut dispatched) = server.supervisor.shared.channel.dispatch(&request).await {
+                while dispatched.events.recv().await.is_some() {}
             }
         });
     }
 
-    pub(super) fn front(&self) -> &StdioChannel {
-        &self.server.supervisor.shared.front
+    pub(super) fn channel(&self) -> &StdioChannel {
+        &self.server.supervisor.shared.channel
     }
 
     pub(super) fn phases(&self) -> tokio::sync::watch::Receiver<Phase> {
-        self.front().phases()
+        self.channel().phases()
     }
 }
 

@@ -15,7 +15,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatcher::Handle;
+use crate::dispatcher::CallRef;
 
 /// Sessions at once. The one that has been idle for longest makes room.
 const SESSIONS: usize = 4096;
@@ -44,23 +44,23 @@ pub(super) struct Session {
 
 struct State {
     used: Instant,
-    calls: HashMap<RequestId, Handle>,
-    questions: HashMap<u64, Open>,
+    calls: HashMap<RequestId, CallRef>,
+    questions: HashMap<u64, OpenRequest>,
     subscriptions: HashSet<String>,
     /// Ends the stream of what belongs to no call.
     stream: Option<CancellationToken>,
 }
 
 /// A question that the client was asked.
-struct Open {
+struct OpenRequest {
     /// The call that it was asked in.
     call: RequestId,
-    handle: Handle,
+    handle: CallRef,
     key: u64,
 }
 
 /// The place of a call in its session; given up when it is dropped.
-pub(super) struct Seat {
+pub(super) struct CallSlot {
     session: Arc<Session>,
     call: RequestId,
 }
@@ -158,14 +158,14 @@ impl Sessions {
 
 impl Session {
     /// Takes a place for a call. `None` if the client uses the id for another call that is under way.
-    pub(super) fn seat(self: &Arc<Self>, call: &RequestId, handle: Handle) -> Option<Seat> {
+    pub(super) fn slot(self: &Arc<Self>, call: &RequestId, handle: CallRef) -> Option<CallSlot> {
         let mut state = self.lock();
         if state.calls.contains_key(call) {
             return None;
         }
         state.calls.insert(call.clone(), handle);
         drop(state);
-        Some(Seat {
+        Some(CallSlot {
             session: self.clone(),
             call: call.clone(),
         })
@@ -207,7 +207,7 @@ impl Session {
     }
 
     /// Whether a change of `uri` is for this client: what it subscribed to, or a part of that.
-    pub(super) fn hears_of(&self, uri: &str) -> bool {
+    pub(super) fn is_subscribed_to(&self, uri: &str) -> bool {
         self.lock()
             .subscriptions
             .iter()
@@ -251,7 +251,7 @@ impl Session {
     }
 }
 
-impl Seat {
+impl CallSlot {
     pub(super) fn may_be_asked(&self, method: &Method) -> bool {
         let server_requests = self.session.server_requests;
         match method {
@@ -263,15 +263,18 @@ impl Seat {
     }
 
     /// Notes a question of the server. Gives the id that the client is asked under.
-    pub(super) fn ask(&self, handle: Handle, key: u64) -> RequestId {
+    pub(super) fn ask(&self, handle: CallRef, key: u64) -> RequestId {
         let id = self.session.next_question.fetch_add(1, Ordering::Relaxed);
         let call = self.call.clone();
-        self.session.lock().questions.insert(id, Open { call, handle, key });
+        self.session
+            .lock()
+            .questions
+            .insert(id, OpenRequest { call, handle, key });
         RequestId::from_u64(id)
     }
 }
 
-impl Drop for Seat {
+impl Drop for CallSlot {
     fn drop(&mut self) {
         let mut state = self.session.lock();
         state.calls.remove(&self.call);
@@ -332,8 +335,8 @@ mod tests {
         both.iter().for_each(|session| {
             session.subscribe("file:///a".into());
         });
-        assert!(both[0].hears_of("file:///a") && both[0].hears_of("file:///a/b"));
-        assert!(!both[0].hears_of("file:///b") && !both[0].hears_of("file:///ab"));
+        assert!(both[0].is_subscribed_to("file:///a") && both[0].is_subscribed_to("file:///a/b"));
+        assert!(!both[0].is_subscribed_to("file:///b") && !both[0].is_subscribed_to("file:///ab"));
         assert_eq!(sessions.close(&both[0].id).unwrap(), [""; 0]);
         assert_eq!(sessions.close(&both[1].id).unwrap(), ["file:///a"]);
     }

@@ -11,25 +11,25 @@ use crate::ProcessLimits;
 ///
 /// What it asks then is still asked for the caller who has gone, and must not reach another one.
 #[derive(Default)]
-pub(super) struct Fading {
-    calls: VecDeque<Faded>,
+pub(super) struct CancelledCalls {
+    calls: VecDeque<CancelledCall>,
     /// Until then, there are more of them than are remembered one by one.
     crowded: Option<Instant>,
 }
 
-struct Faded {
+struct CancelledCall {
     call: u64,
     requester_key: Option<Arc<str>>,
     until: Instant,
 }
 
-impl Fading {
+impl CancelledCalls {
     pub(super) fn begin(&mut self, call: u64, pending: &Pending, limits: &ProcessLimits) {
         if pending.listens {
             return;
         }
         self.forget(Instant::now());
-        self.calls.push_back(Faded {
+        self.calls.push_back(CancelledCall {
             call,
             requester_key: pending.requester_key.clone(),
             until: Instant::now() + limits.cancelling,
@@ -61,7 +61,7 @@ impl Fading {
 
 impl State {
     /// The latest call, if every call under way has the same respondent.
-    pub(super) fn audience(&self) -> Option<(u64, &Pending)> {
+    pub(super) fn sole_requester(&self) -> Option<(u64, &Pending)> {
         let mut latest: Option<(u64, &Pending)> = None;
         for (&id, pending) in self.pending.iter().filter(|(_, pending)| !pending.listens) {
             match latest {
@@ -72,6 +72,6 @@ impl State {
             }
         }
         let requester_key = latest?.1.requester_key.as_deref()?;
-        latest.filter(|_| self.fading.are_all_of(requester_key, Instant::now()))
+        latest.filter(|_| self.cancelled_calls.are_all_of(requester_key, Instant::now()))
     }
 }

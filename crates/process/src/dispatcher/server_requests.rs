@@ -10,7 +10,7 @@ use portolan_wire::{
     id::RequestId,
 };
 
-use super::{Mailbox, State, send, write_queue::answer_line};
+use super::{RpcDispatcher, State, send, write_queue::answer_line};
 use crate::ProcessLimits;
 
 /// The server asked while calls of several conversations were under way, or none that can answer.
@@ -20,26 +20,26 @@ const OVER: &str = "nobody answers any more: the call that this was asked in is 
 
 /// The questions that wait for an answer, by the key that the caller knows them by.
 #[derive(Default)]
-pub(super) struct Questions {
-    asked: HashMap<u64, Asked>,
+pub(super) struct OpenServerRequests {
+    asked: HashMap<u64, OpenRequest>,
     next_key: u64,
 }
 
-struct Asked {
+struct OpenRequest {
     call: u64,
     /// The server's own.
     id: RequestId,
 }
 
-impl Questions {
+impl OpenServerRequests {
     fn add(&mut self, call: u64, id: &RequestId, limits: &ProcessLimits) -> Option<u64> {
         let of_call = self.asked.values().filter(|asked| asked.call == call).count();
-        if self.asked.len() >= limits.questions || of_call >= limits.call_questions {
+        if self.asked.len() >= limits.server_requests || of_call >= limits.call_server_requests {
             return None;
         }
         self.next_key += 1;
         let id = id.detached();
-        self.asked.insert(self.next_key, Asked { call, id });
+        self.asked.insert(self.next_key, OpenRequest { call, id });
         Some(self.next_key)
     }
 
@@ -62,7 +62,7 @@ impl Questions {
     }
 }
 
-impl Mailbox {
+impl RpcDispatcher {
     /// Brings a question of the server to the caller it is for, or tells the server that nobody can be asked.
     ///
     /// That is the code for an internal error: `-1` would say that a person refused, and the method is not unknown.
@@ -79,7 +79,7 @@ impl Mailbox {
     /// Brings the answer to a question that was asked in `call` to the server, once.
     pub(super) fn respond(&self, call: u64, key: u64, answer: RpcResponse) {
         let mut state = self.lock();
-        let Some(id) = state.questions.take(call, key) else {
+        let Some(id) = state.server_requests.take(call, key) else {
             return;
         };
         let (member, raw) = match &answer {
@@ -87,7 +87,7 @@ impl Mailbox {
             RpcResponse::Error(raw) => ("error", raw),
         };
         let room = self.limits.queue_bytes;
-        if !state.outbox.push(None, answer_line(&id, member, raw), room) {
+        if !state.write_queue.push(None, answer_line(&id, member, raw), room) {
             state.refuse(&id, "the answer finds no room: earlier messages are not read");
         }
         drop(state);
@@ -96,26 +96,26 @@ impl Mailbox {
 
     /// The server takes a question of its own back.
     pub(crate) fn withdraw(&self, id: &RequestId) {
-        self.lock().questions.asked.retain(|_, asked| asked.id != *id);
+        self.lock().server_requests.asked.retain(|_, asked| asked.id != *id);
     }
 }
 
 impl State {
     fn ask(&mut self, request: &Request, limits: &ProcessLimits) -> Result<(), &'static str> {
-        let (call, pending) = self.audience().ok_or(NOBODY)?;
+        let (call, pending) = self.sole_requester().ok_or(NOBODY)?;
         let events = pending.events.clone();
-        let key = self.questions.add(call, &request.id, limits).ok_or(TOO_MANY)?;
+        let key = self.server_requests.add(call, &request.id, limits).ok_or(TOO_MANY)?;
         let question = ServerRequest::new(key, request.method.as_str(), request.params.clone());
         if send(&events, ExchangeEvent::ServerRequest(question)) {
             return Ok(());
         }
-        self.questions.take(call, key);
+        self.server_requests.take(call, key);
         Err(TOO_MANY)
     }
 
     /// Answers what is still open of a call that is over, so that the server does not wait. Whether there was anything.
     pub(super) fn end_questions(&mut self, call: u64) -> bool {
-        let open = self.questions.take_all(call);
+        let open = self.server_requests.take_all(call);
         for id in &open {
             self.refuse(id, OVER);
         }
@@ -125,7 +125,8 @@ impl State {
     /// There is room for this whatever waits: it is short, and there are no more of them than open questions.
     fn refuse(&mut self, id: &RequestId, problem: &'static str) {
         let error: Bytes = ErrorObject::new(INTERNAL_ERROR, problem).to_bytes();
-        self.outbox.push(None, answer_line(id, "error", &error), usize::MAX);
+        self.write_queue
+            .push(None, answer_line(id, "error", &error), usize::MAX);
     }
 }
 

@@ -4,22 +4,22 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn mailbox(limits: ProcessLimits) -> Arc<Mailbox> {
-    Mailbox::new("test".into(), limits, 1)
+fn dispatcher(limits: ProcessLimits) -> Arc<RpcDispatcher> {
+    RpcDispatcher::new("test".into(), limits, 1)
 }
 
-fn call(mailbox: &Arc<Mailbox>, params: Option<&'static str>) -> Result<Exchange, CallError> {
+fn call(dispatcher: &Arc<RpcDispatcher>, params: Option<&'static str>) -> Result<Exchange, CallError> {
     let request = ChannelRequest::new("tools/call", params.map(Bytes::from), SECOND);
-    let placed = mailbox.call(&request, Instant::now() + SECOND)?;
-    Ok(Exchange::new(placed.events, placed.handle.cancelled_on_drop()))
+    let dispatched = dispatcher.call(&request, Instant::now() + SECOND)?;
+    Ok(Exchange::new(dispatched.events, dispatched.handle.cancelled_on_drop()))
 }
 
-async fn written(mailbox: &Mailbox) -> String {
-    let mut batch = Batch::default();
-    mailbox.batch(&mut batch).await;
+async fn written(dispatcher: &RpcDispatcher) -> String {
+    let mut batch = WriteBatch::default();
+    dispatcher.batch(&mut batch).await;
     let text: Vec<u8> = batch.pieces.concat();
     // Counts it as written.
-    let _ = tokio::time::timeout(Duration::ZERO, mailbox.batch(&mut batch)).await;
+    let _ = tokio::time::timeout(Duration::ZERO, dispatcher.batch(&mut batch)).await;
     String::from_utf8(text).unwrap()
 }
 
@@ -29,30 +29,30 @@ fn result(text: &'static str) -> Result<RpcResponse> {
 
 #[tokio::test]
 async fn answers_in_any_order_reach_their_callers() {
-    let mailbox = mailbox(ProcessLimits::default());
-    let first = call(&mailbox, None).unwrap();
-    let second = call(&mailbox, Some("{\"a\":\n1}")).unwrap();
-    let sent = written(&mailbox).await;
+    let dispatcher = dispatcher(ProcessLimits::default());
+    let first = call(&dispatcher, None).unwrap();
+    let second = call(&dispatcher, Some("{\"a\":\n1}")).unwrap();
+    let sent = written(&dispatcher).await;
     assert_eq!(
         sent,
         "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\"}\n\
          {\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{\"a\":1}}\n"
     );
-    mailbox.answer(2, result("2"));
-    mailbox.answer(2, result("again"));
-    mailbox.answer(77, result("nobody's"));
-    mailbox.answer(1, result("1"));
+    dispatcher.answer(2, result("2"));
+    dispatcher.answer(2, result("again"));
+    dispatcher.answer(77, result("nobody's"));
+    dispatcher.answer(1, result("1"));
     assert_eq!(second.answer().await.unwrap(), RpcResponse::Result("2".into()));
     assert_eq!(first.answer().await.unwrap(), RpcResponse::Result("1".into()));
 }
 
 #[tokio::test]
 async fn a_dropped_call_is_cancelled_once_it_was_written() {
-    let mailbox = mailbox(ProcessLimits::default());
-    let exchange = call(&mailbox, None).unwrap();
-    written(&mailbox).await;
+    let dispatcher = dispatcher(ProcessLimits::default());
+    let exchange = call(&dispatcher, None).unwrap();
+    written(&dispatcher).await;
     drop(exchange);
-    let sent = written(&mailbox).await;
+    let sent = written(&dispatcher).await;
     assert!(
         sent.contains("notifications/cancelled") && sent.contains("\"requestId\":1"),
         "{sent}"
@@ -62,24 +62,24 @@ async fn a_dropped_call_is_cancelled_once_it_was_written() {
 
 #[tokio::test]
 async fn a_dropped_call_that_was_not_written_never_is() {
-    let mailbox = mailbox(ProcessLimits::default());
-    drop(call(&mailbox, None).unwrap());
-    let _other = call(&mailbox, None).unwrap();
-    let sent = written(&mailbox).await;
+    let dispatcher = dispatcher(ProcessLimits::default());
+    drop(call(&dispatcher, None).unwrap());
+    let _other = call(&dispatcher, None).unwrap();
+    let sent = written(&dispatcher).await;
     assert!(sent.lines().count() == 1 && sent.contains("\"id\":2"), "{sent}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_call_fails_and_is_cancelled() {
-    let mailbox = mailbox(ProcessLimits::default());
-    let exchange = call(&mailbox, None).unwrap();
-    written(&mailbox).await;
-    let next = mailbox.expire(Instant::now()).unwrap();
+    let dispatcher = dispatcher(ProcessLimits::default());
+    let exchange = call(&dispatcher, None).unwrap();
+    written(&dispatcher).await;
+    let next = dispatcher.expire(Instant::now()).unwrap();
     assert_eq!(next, Instant::now() + SECOND);
     tokio::time::advance(SECOND).await;
-    assert_eq!(mailbox.expire(Instant::now()), None);
+    assert_eq!(dispatcher.expire(Instant::now()), None);
     assert!(matches!(exchange.answer().await, Err(Error::Timeout { .. })));
-    assert!(written(&mailbox).await.contains("timed out"));
+    assert!(written(&dispatcher).await.contains("timed out"));
 }
 
 #[tokio::test]
@@ -88,9 +88,9 @@ async fn too_many_calls_fail_at_once() {
         calls: 2,
         ..ProcessLimits::default()
     };
-    let mailbox = mailbox(limits);
-    let _calls = [call(&mailbox, None).unwrap(), call(&mailbox, None).unwrap()];
-    let refused = call(&mailbox, None).unwrap_err();
+    let dispatcher = dispatcher(limits);
+    let _calls = [call(&dispatcher, None).unwrap(), call(&dispatcher, None).unwrap()];
+    let refused = call(&dispatcher, None).unwrap_err();
     assert!(matches!(refused, CallError::Error(Error::Exhausted { limit: 2, .. })));
 }
 
@@ -100,41 +100,41 @@ async fn what_the_server_does_not_read_is_bounded() {
         queue_bytes: 1000,
         ..ProcessLimits::default()
     };
-    let mailbox = mailbox(limits);
+    let dispatcher = dispatcher(limits);
     let mut calls = Vec::new();
     let refused = loop {
-        match call(&mailbox, None) {
+        match call(&dispatcher, None) {
             Ok(exchange) => calls.push(exchange),
             Err(refused) => break refused,
         }
     };
     assert!(matches!(refused, CallError::Error(Error::Exhausted { .. })));
     assert!((5..12).contains(&calls.len()), "{}", calls.len());
-    written(&mailbox).await;
-    assert!(call(&mailbox, None).is_ok());
+    written(&dispatcher).await;
+    assert!(call(&dispatcher, None).is_ok());
 }
 
 #[tokio::test]
 async fn the_end_of_a_run_fails_every_call() {
-    let mailbox = mailbox(ProcessLimits::default());
-    let exchange = call(&mailbox, None).unwrap();
-    mailbox.close(&Failure::new(FailureKind::Exited, "it ended"));
+    let dispatcher = dispatcher(ProcessLimits::default());
+    let exchange = call(&dispatcher, None).unwrap();
+    dispatcher.close(&Failure::new(FailureKind::Exited, "it ended"));
     let Err(Error::NotReady { failure, .. }) = exchange.answer().await else {
         panic!("answered");
     };
     assert!(failure.is_retryable());
-    assert!(matches!(call(&mailbox, None), Err(CallError::Closed(_))));
+    assert!(matches!(call(&dispatcher, None), Err(CallError::Closed(_))));
 }
 
 #[tokio::test]
 async fn a_flood_of_progress_leaves_room_for_the_answer() {
-    let mailbox = mailbox(ProcessLimits::default());
-    let mut exchange = call(&mailbox, Some(r#"{"_meta":{"progressToken":"mine"}}"#)).unwrap();
+    let dispatcher = dispatcher(ProcessLimits::default());
+    let mut exchange = call(&dispatcher, Some(r#"{"_meta":{"progressToken":"mine"}}"#)).unwrap();
     for _ in 0..500 {
         let params = Bytes::from_static(br#"{"progressToken":1,"progress":1}"#);
-        mailbox.progress(ChannelNotification::new("notifications/progress", Some(params)));
+        dispatcher.progress(ChannelNotification::new("notifications/progress", Some(params)));
     }
-    mailbox.answer(1, result("1"));
+    dispatcher.answer(1, result("1"));
     let Some(ExchangeEvent::Notification(first)) = exchange.next().await else {
         panic!("no progress");
     };

@@ -11,13 +11,13 @@ const OVERHEAD: usize = 64;
 
 /// One message with its line end: in one piece, or in three when the middle is long.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct OutgoingLine {
     pieces: [Bytes; 3],
 }
 
 /// What is being written.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub(crate) struct WriteBatch {
     /// The pieces to be written, in order.
     pub(crate) pieces: Vec<Bytes>,
     cost: usize,
@@ -25,15 +25,15 @@ pub(crate) struct Batch {
 
 /// Lines in the order in which they came.
 #[derive(Default)]
-pub(super) struct Outbox {
-    lines: Vec<(Option<u64>, Line)>,
+pub(super) struct WriteQueue {
+    lines: Vec<(Option<u64>, OutgoingLine)>,
     /// What waits, and what was taken last.
     cost: usize,
 }
 
-impl Outbox {
+impl WriteQueue {
     /// Adds a line if there is room; one alone may be longer than that.
-    pub(super) fn push(&mut self, call: Option<u64>, line: Line, room: usize) -> bool {
+    pub(super) fn push(&mut self, call: Option<u64>, line: OutgoingLine, room: usize) -> bool {
         let fits = self.cost == 0 || self.cost + line.cost() <= room;
         if fits {
             self.cost += line.cost();
@@ -53,7 +53,7 @@ impl Outbox {
     }
 
     /// Takes everything. What `batch` held is written and counts no more. Whether there was anything.
-    pub(super) fn take(&mut self, batch: &mut Batch) -> bool {
+    pub(super) fn take(&mut self, batch: &mut WriteBatch) -> bool {
         self.cost = self.cost.saturating_sub(std::mem::take(&mut batch.cost));
         batch.pieces.clear();
         for (_, line) in self.lines.drain(..) {
@@ -66,13 +66,13 @@ impl Outbox {
     }
 }
 
-impl Line {
+impl OutgoingLine {
     fn cost(&self) -> usize {
         self.pieces.iter().map(Bytes::len).sum::<usize>() + OVERHEAD
     }
 }
 
-impl From<Bytes> for Line {
+impl From<Bytes> for OutgoingLine {
     /// Takes a message that has no line end yet.
     fn from(message: Bytes) -> Self {
         let message = one_line(&message);
@@ -83,7 +83,7 @@ impl From<Bytes> for Line {
 }
 
 /// A request as a line.
-pub(super) fn call_line(id: u64, method: &str, params: Option<&Bytes>) -> Line {
+pub(super) fn call_line(id: u64, method: &str, params: Option<&Bytes>) -> OutgoingLine {
     let params = params.map(one_line).unwrap_or_default();
     let copied = if params.len() < LONG { params.len() } else { 0 };
     let mut head = BytesMut::with_capacity(64 + method.len() + copied);
@@ -93,14 +93,14 @@ pub(super) fn call_line(id: u64, method: &str, params: Option<&Bytes>) -> Line {
     head.put_slice(&quote(method));
     if params.is_empty() {
         head.put_slice(b"}\n");
-        return Line::one(head);
+        return OutgoingLine::one(head);
     }
     head.put_slice(br#","params":"#);
-    Line::with_tail(head, params)
+    OutgoingLine::with_tail(head, params)
 }
 
 /// The answer to a request of the server; `member` is `result` or `error`.
-pub(super) fn answer_line(id: &RequestId, member: &str, raw: &Bytes) -> Line {
+pub(super) fn answer_line(id: &RequestId, member: &str, raw: &Bytes) -> OutgoingLine {
     let raw = one_line(raw);
     let copied = if raw.len() < LONG { raw.len() } else { 0 };
     let mut head = BytesMut::with_capacity(64 + id.as_raw().len() + copied);
@@ -109,17 +109,17 @@ pub(super) fn answer_line(id: &RequestId, member: &str, raw: &Bytes) -> Line {
     head.put_slice(b",\"");
     head.put_slice(member.as_bytes());
     head.put_slice(b"\":");
-    Line::with_tail(head, raw)
+    OutgoingLine::with_tail(head, raw)
 }
 
 /// The notification that a call is off.
-pub(super) fn cancel_line(id: u64, reason: &str) -> Line {
+pub(super) fn cancel_line(id: u64, reason: &str) -> OutgoingLine {
     let params = format!(r#"{{"requestId":{id},"reason":"{reason}"}}"#);
     let line = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{params}}}\n");
-    Line::one(line.as_bytes().into())
+    OutgoingLine::one(line.as_bytes().into())
 }
 
-impl Line {
+impl OutgoingLine {
     fn one(text: BytesMut) -> Self {
         Self {
             pieces: [text.freeze(), Bytes::new(), Bytes::new()],

@@ -6,7 +6,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use portolan_core::{LogLine, LogQuery, Result};
 use tokio::sync::watch;
 
-use super::{Inner, Logs};
+use super::{LogState, Logs};
 
 /// The lines that `query` asks for. A stream that follows ends when the server is removed.
 pub(crate) fn read(logs: &Arc<Logs>, query: &LogQuery) -> BoxStream<'static, Result<LogLine>> {
@@ -46,7 +46,7 @@ impl Follower {
     }
 }
 
-impl Inner {
+impl LogState {
     /// What there is of what `query` asks for, and the number of the last line there is.
     fn asked(&self, query: &LogQuery) -> (Vec<LogLine>, u64) {
         let ring = if query.previous { &self.previous } else { &self.present };

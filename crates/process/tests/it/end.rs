@@ -6,9 +6,9 @@ use portolan_core::{Channel, FailureKind};
 use portolan_process::ServerCommand;
 use serde_json::json;
 
-use crate::support::{Served, failure, runs, serve, serve_command, until};
+use crate::support::{TestServer, failure, runs, serve, serve_command, until};
 
-async fn with_grandchild(flags: &[&str]) -> (Served, u32, u32) {
+async fn with_grandchild(flags: &[&str]) -> (TestServer, u32, u32) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pid");
     let served = serve(flags.iter().copied().chain(["--grandchild", file.to_str().unwrap()]));

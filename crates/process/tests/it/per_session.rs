@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     conformance::spec,
     support::{PATIENCE, kill, request, runs, until},
-    test_runtime::{Bench, bench, bench_with},
+    test_runtime::{TestRuntime, test_runtime, test_runtime_with},
 };
 
 fn apart(max: u16) -> RunSpec {
@@ -42,9 +42,9 @@ async fn pid(channel: &dyn Channel, conversation: &str) -> u32 {
 
 #[tokio::test]
 async fn conversations_share_nothing() {
-    let bench = bench();
-    let common = bench.ready(&apart(3)).await;
-    let channel = bench.channel().await;
+    let test_runtime = test_runtime();
+    let common = test_runtime.ready(&apart(3)).await;
+    let channel = test_runtime.channel().await;
     assert!(channel.isolates_conversations());
     for round in ["1", "2", "3"] {
         for conversation in ["a", "b", "c"] {
@@ -58,15 +58,15 @@ async fn conversations_share_nothing() {
     pids.sort_unstable();
     pids.dedup();
     assert_eq!(pids.len(), 4, "a process for each, and one for what belongs to none");
-    let nobodys = bench.call("count", json!({"key": "k"})).await.unwrap();
+    let nobodys = test_runtime.call("count", json!({"key": "k"})).await.unwrap();
     assert_eq!(nobodys["content"][0]["text"], "1");
 }
 
 #[tokio::test]
 async fn calls_of_one_conversation_meet_in_one_process() {
-    let bench = bench();
-    bench.ready(&apart(2)).await;
-    let channel = bench.channel().await;
+    let test_runtime = test_runtime();
+    test_runtime.ready(&apart(2)).await;
+    let channel = test_runtime.channel().await;
     let calls = (0..32).map(|_| {
         let channel = channel.clone();
         tokio::spawn(async move { count(&*channel, "a").await.unwrap() })
@@ -81,9 +81,9 @@ async fn calls_of_one_conversation_meet_in_one_process() {
 
 #[tokio::test]
 async fn one_conversation_too_many_is_refused_until_another_is_over() {
-    let bench = bench();
-    bench.ready(&apart(1)).await;
-    let channel = bench.channel().await;
+    let test_runtime = test_runtime();
+    test_runtime.ready(&apart(1)).await;
+    let channel = test_runtime.channel().await;
     let first = pid(&*channel, "a").await;
     let refused = count(&*channel, "b").await;
     assert!(matches!(refused, Err(Error::Exhausted { limit: 1, .. })), "{refused:?}");
@@ -96,9 +96,9 @@ async fn one_conversation_too_many_is_refused_until_another_is_over() {
 
 #[tokio::test]
 async fn a_conversation_that_is_unused_is_ended_and_one_with_a_call_is_not() {
-    let bench = bench_with(|config| config.session_idle = Duration::from_millis(300));
-    bench.ready(&apart(2)).await;
-    let channel = bench.channel().await;
+    let test_runtime = test_runtime_with(|config| config.session_idle = Duration::from_millis(300));
+    test_runtime.ready(&apart(2)).await;
+    let channel = test_runtime.channel().await;
     let unused = pid(&*channel, "unused").await;
     let calling = channel.clone();
     let busy = tokio::spawn(async move { tool(&*calling, "busy", "sleep", json!({"ms": 1500})).await });
@@ -108,9 +108,9 @@ async fn a_conversation_that_is_unused_is_ended_and_one_with_a_call_is_not() {
 
 #[tokio::test]
 async fn a_process_that_ends_is_started_again_for_its_conversation_alone() {
-    let bench = bench();
-    bench.ready(&apart(2)).await;
-    let channel = bench.channel().await;
+    let test_runtime = test_runtime();
+    test_runtime.ready(&apart(2)).await;
+    let channel = test_runtime.channel().await;
     count(&*channel, "a").await.unwrap();
     count(&*channel, "b").await.unwrap();
     let old = pid(&*channel, "a").await;
@@ -127,15 +127,15 @@ async fn a_process_that_ends_is_started_again_for_its_conversation_alone() {
 #[tokio::test]
 async fn the_log_is_that_of_all_of_them() {
     use futures_util::StreamExt;
-    let bench = bench();
-    bench.ready(&apart(2)).await;
-    let channel = bench.channel().await;
+    let test_runtime = test_runtime();
+    test_runtime.ready(&apart(2)).await;
+    let channel = test_runtime.channel().await;
     for conversation in ["a", "b"] {
         let text = json!({"text": format!("written by {conversation}")});
         tool(&*channel, conversation, "stderr", text).await.unwrap();
     }
     until("both are there", async || {
-        let lines = RuntimeLogs::logs(&bench.runtime, &bench.name, LogQuery::default());
+        let lines = RuntimeLogs::logs(&test_runtime.runtime, &test_runtime.name, LogQuery::default());
         let lines: Vec<_> = lines.map(|line| line.unwrap().text).collect().await;
         ["written by a", "written by b"]
             .iter()
@@ -144,9 +144,9 @@ async fn the_log_is_that_of_all_of_them() {
     .await;
 }
 
-async fn two(bench: &Bench) -> (Arc<dyn Channel>, [u32; 2]) {
-    bench.ready(&apart(2)).await;
-    let channel = bench.channel().await;
+async fn two(test_runtime: &TestRuntime) -> (Arc<dyn Channel>, [u32; 2]) {
+    test_runtime.ready(&apart(2)).await;
+    let channel = test_runtime.channel().await;
     let pids = [pid(&*channel, "a").await, pid(&*channel, "b").await];
     (channel, pids)
 }
@@ -157,22 +157,22 @@ async fn gone(pids: [u32; 2]) {
 
 #[tokio::test]
 async fn removal_ends_all_and_takes_no_more_calls() {
-    let bench = bench();
-    let (channel, pids) = two(&bench).await;
-    bench.runtime.remove(&bench.name).await.unwrap();
+    let test_runtime = test_runtime();
+    let (channel, pids) = two(&test_runtime).await;
+    test_runtime.runtime.remove(&test_runtime.name).await.unwrap();
     gone(pids).await;
     assert!(matches!(count(&*channel, "c").await, Err(Error::NotReady { .. })));
 }
 
 #[tokio::test]
 async fn a_restart_and_a_replacement_let_calls_finish_and_begin_anew() {
-    let bench = bench();
-    let (channel, pids) = two(&bench).await;
+    let test_runtime = test_runtime();
+    let (channel, pids) = two(&test_runtime).await;
     let calling = channel.clone();
     let sleeper = tokio::spawn(async move { tool(&*calling, "a", "sleep", json!({"ms": 600})).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let name: &InstallName = &bench.name;
-    RuntimeRestart::restart(&bench.runtime, name, Restart::Graceful)
+    let name: &InstallName = &test_runtime.name;
+    RuntimeRestart::restart(&test_runtime.runtime, name, Restart::Graceful)
         .await
         .unwrap();
     assert_eq!(count(&*channel, "a").await.unwrap(), "1");
@@ -180,16 +180,16 @@ async fn a_restart_and_a_replacement_let_calls_finish_and_begin_anew() {
     gone(pids).await;
 
     let before = pid(&*channel, "a").await;
-    bench.ready(&apart(3)).await;
+    test_runtime.ready(&apart(3)).await;
     until("the old one is gone", async || !runs(before)).await;
-    assert_eq!(count(&*bench.channel().await, "a").await.unwrap(), "1");
+    assert_eq!(count(&*test_runtime.channel().await, "a").await.unwrap(), "1");
 }
 
 #[tokio::test]
 async fn a_dropped_runtime_leaves_none_though_channels_are_held() {
-    let bench = bench();
-    let (channel, pids) = two(&bench).await;
-    drop(bench);
+    let test_runtime = test_runtime();
+    let (channel, pids) = two(&test_runtime).await;
+    drop(test_runtime);
     gone(pids).await;
     assert!(count(&*channel, "a").await.is_err());
 }

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use portolan_core::{Channel, Exchange, ExchangeEvent, ProtocolEra, RpcResponse, ServerRequestPolicy};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Served, fixture, request, serve_command};
+use crate::support::{PATIENCE, TestServer, fixture, request, serve_command};
 
-fn legacy(server_requests: ServerRequestPolicy) -> Served {
+fn legacy(server_requests: ServerRequestPolicy) -> TestServer {
     serve_command(
         fixture(["--era", "legacy"])
             .era(ProtocolEra::Legacy)
@@ -15,7 +15,7 @@ fn legacy(server_requests: ServerRequestPolicy) -> Served {
     )
 }
 
-async fn ask(served: &Served, requester_key: &str, method: &str) -> Exchange {
+async fn ask(served: &TestServer, requester_key: &str, method: &str) -> Exchange {
     let request = request("ask", &json!({"method": method}), PATIENCE).requester_key(requester_key);
     served.server.call(request).await.unwrap()
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server under test; its directory goes with it.
-pub(crate) struct Served {
+pub(crate) struct TestServer {
     pub(crate) server: Arc<StdioServer>,
     pub(crate) dir: TempDir,
 }
@@ -38,23 +38,23 @@ pub(crate) fn config(dir: &TempDir) -> ProcessConfig {
 }
 
 /// Starts the fixture with these flags.
-pub(crate) fn serve<'a>(args: impl IntoIterator<Item = &'a str>) -> Served {
+pub(crate) fn serve<'a>(args: impl IntoIterator<Item = &'a str>) -> TestServer {
     serve_with(args, |_| {})
 }
 
 pub(crate) fn serve_with<'a>(
     args: impl IntoIterator<Item = &'a str>,
     change: impl FnOnce(&mut ProcessConfig),
-) -> Served {
+) -> TestServer {
     serve_command(fixture(args), change)
 }
 
-pub(crate) fn serve_command(command: ServerCommand, change: impl FnOnce(&mut ProcessConfig)) -> Served {
+pub(crate) fn serve_command(command: ServerCommand, change: impl FnOnce(&mut ProcessConfig)) -> TestServer {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(&dir);
     change(&mut config);
     let server = StdioServer::start("fixture", command, &config);
-    Served { server, dir }
+    TestServer { server, dir }
 }
 
 /// The request of a tool call.
@@ -63,7 +63,7 @@ pub(crate) fn request(name: &str, arguments: &Value, timeout: Duration) -> Chann
     ChannelRequest::new("tools/call", Some(Bytes::from(params)), timeout)
 }
 
-impl Served {
+impl TestServer {
     pub(crate) async fn begin(&self, name: &str, arguments: Value) -> Exchange {
         self.server.call(request(name, &arguments, PATIENCE)).await.unwrap()
     }

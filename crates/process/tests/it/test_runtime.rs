@@ -9,23 +9,23 @@ use tempfile::TempDir;
 
 use crate::support::{PATIENCE, config, tool};
 
-pub(crate) struct Bench {
+pub(crate) struct TestRuntime {
     pub(crate) runtime: ProcessRuntime,
     pub(crate) credentials: Arc<MemoryCredentials>,
     pub(crate) name: InstallName,
     pub(crate) dir: TempDir,
 }
 
-pub(crate) fn bench() -> Bench {
-    bench_with(|_| {})
+pub(crate) fn test_runtime() -> TestRuntime {
+    test_runtime_with(|_| {})
 }
 
-pub(crate) fn bench_with(change: impl FnOnce(&mut ProcessConfig)) -> Bench {
+pub(crate) fn test_runtime_with(change: impl FnOnce(&mut ProcessConfig)) -> TestRuntime {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(&dir);
     change(&mut config);
     let credentials = Arc::new(MemoryCredentials::new());
-    Bench {
+    TestRuntime {
         runtime: ProcessRuntime::new(config, credentials.clone()),
         credentials,
         name: InstallName::new(&SystemClock),
@@ -33,7 +33,7 @@ pub(crate) fn bench_with(change: impl FnOnce(&mut ProcessConfig)) -> Bench {
     }
 }
 
-impl Bench {
+impl TestRuntime {
     pub(crate) async fn ensure(&self, spec: &RunSpec) {
         self.runtime.ensure(&self.name, spec).await.unwrap();
     }

@@ -12,27 +12,27 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::*;
-use crate::dispatcher::Batch;
+use crate::dispatcher::WriteBatch;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn mailbox() -> Arc<Mailbox> {
-    Mailbox::new("test".into(), ProcessLimits::default(), 1)
+fn dispatcher() -> Arc<RpcDispatcher> {
+    RpcDispatcher::new("test".into(), ProcessLimits::default(), 1)
 }
 
-fn call(mailbox: &Arc<Mailbox>, requester_key: Option<&str>) -> Exchange {
-    call_of(mailbox, "tools/call", requester_key)
+fn call(dispatcher: &Arc<RpcDispatcher>, requester_key: Option<&str>) -> Exchange {
+    call_of(dispatcher, "tools/call", requester_key)
 }
 
-fn call_of(mailbox: &Arc<Mailbox>, method: &str, requester_key: Option<&str>) -> Exchange {
+fn call_of(dispatcher: &Arc<RpcDispatcher>, method: &str, requester_key: Option<&str>) -> Exchange {
     let mut request = ChannelRequest::new(method, None, MINUTE);
     request.requester_key = requester_key.map(Into::into);
-    let placed = mailbox.call(&request, Instant::now() + MINUTE).unwrap();
-    Exchange::new(placed.events, placed.handle.cancelled_on_drop())
+    let dispatched = dispatcher.call(&request, Instant::now() + MINUTE).unwrap();
+    Exchange::new(dispatched.events, dispatched.handle.cancelled_on_drop())
 }
 
-fn ask(mailbox: &Mailbox, id: u64) {
-    mailbox.ask(Request {
+fn ask(dispatcher: &RpcDispatcher, id: u64) {
+    dispatcher.ask(Request {
         id: RequestId::from_u64(id),
         method: Method::Elicit,
         params: None,
@@ -40,18 +40,18 @@ fn ask(mailbox: &Mailbox, id: u64) {
 }
 
 /// What was written since the last time.
-fn written(mailbox: &Mailbox) -> Vec<Value> {
-    let mut batch = Batch::default();
-    let _ = mailbox.batch(&mut batch).now_or_never();
+fn written(dispatcher: &RpcDispatcher) -> Vec<Value> {
+    let mut batch = WriteBatch::default();
+    let _ = dispatcher.batch(&mut batch).now_or_never();
     let text = batch.pieces.concat();
     // Counts it as written.
-    let _ = mailbox.batch(&mut batch).now_or_never();
+    let _ = dispatcher.batch(&mut batch).now_or_never();
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
 /// The questions that are there.
-fn questions(exchange: &mut Exchange) -> Vec<u64> {
+fn server_requests(exchange: &mut Exchange) -> Vec<u64> {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let mut keys = Vec::new();
     while let std::task::Poll::Ready(Some(event)) = exchange.poll_next(&mut cx) {
@@ -68,15 +68,15 @@ fn yes() -> RpcResponse {
 
 #[tokio::test]
 async fn a_question_goes_to_the_latest_call_and_its_answer_back_under_the_servers_id() {
-    let mailbox = mailbox();
-    let (mut first, mut second) = (call(&mailbox, Some("a")), call(&mailbox, Some("a")));
-    written(&mailbox);
-    mailbox.ask(Request {
+    let dispatcher = dispatcher();
+    let (mut first, mut second) = (call(&dispatcher, Some("a")), call(&dispatcher, Some("a")));
+    written(&dispatcher);
+    dispatcher.ask(Request {
         id: RequestId::parse(&Bytes::from_static(b"\"q-1\"")).unwrap(),
         method: Method::Elicit,
         params: Some(Bytes::from_static(br#"{"message":"sure?"}"#)),
     });
-    assert!(questions(&mut first).is_empty());
+    assert!(server_requests(&mut first).is_empty());
     let Some(ExchangeEvent::ServerRequest(question)) = second.next().await else {
         panic!("no question");
     };
@@ -86,106 +86,109 @@ async fn a_question_goes_to_the_latest_call_and_its_answer_back_under_the_server
     );
     // Another call may not answer it.
     first.respond(question.key, yes());
-    assert_eq!(written(&mailbox), [] as [Value; 0]);
+    assert_eq!(written(&dispatcher), [] as [Value; 0]);
     second.respond(question.key, yes());
     second.respond(question.key, yes());
     let answer = json!({"jsonrpc": "2.0", "id": "q-1", "result": {"action": "accept"}});
-    assert_eq!(written(&mailbox), [answer]);
+    assert_eq!(written(&dispatcher), [answer]);
 }
 
 #[tokio::test]
 async fn nobody_is_asked_while_another_conversation_has_a_call() {
     for other in [Some("b"), None] {
-        let mailbox = mailbox();
-        let mut mine = call(&mailbox, Some("a"));
-        let theirs = call(&mailbox, other);
-        written(&mailbox);
-        ask(&mailbox, 7);
-        let refused = written(&mailbox);
+        let dispatcher = dispatcher();
+        let mut mine = call(&dispatcher, Some("a"));
+        let theirs = call(&dispatcher, other);
+        written(&dispatcher);
+        ask(&dispatcher, 7);
+        let refused = written(&dispatcher);
         assert_eq!(
             (&refused[0]["id"], &refused[0]["error"]["code"]),
             (&json!(7), &json!(-32603))
         );
         drop(theirs);
         // The server may still be at the call that was cancelled, until it says otherwise.
-        ask(&mailbox, 8);
-        assert_eq!(written(&mailbox).len(), 2, "the cancellation and a refusal");
-        assert!(questions(&mut mine).is_empty());
-        mailbox.answer(2, Ok(yes()));
-        ask(&mailbox, 9);
-        assert_eq!(questions(&mut mine).len(), 1);
+        ask(&dispatcher, 8);
+        assert_eq!(written(&dispatcher).len(), 2, "the cancellation and a refusal");
+        assert!(server_requests(&mut mine).is_empty());
+        dispatcher.answer(2, Ok(yes()));
+        ask(&dispatcher, 9);
+        assert_eq!(server_requests(&mut mine).len(), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_call_is_forgotten_after_a_while() {
-    let mailbox = mailbox();
-    let (mut mine, theirs) = (call(&mailbox, Some("a")), call(&mailbox, Some("b")));
-    written(&mailbox);
+    let dispatcher = dispatcher();
+    let (mut mine, theirs) = (call(&dispatcher, Some("a")), call(&dispatcher, Some("b")));
+    written(&dispatcher);
     drop(theirs);
     tokio::time::advance(ProcessLimits::default().cancelling).await;
-    ask(&mailbox, 1);
-    assert_eq!(questions(&mut mine).len(), 1);
+    ask(&dispatcher, 1);
+    assert_eq!(server_requests(&mut mine).len(), 1);
 }
 
 #[tokio::test]
 async fn a_listener_is_never_asked_and_keeps_nobody_from_being_asked() {
-    let mailbox = mailbox();
-    let mut listener = call_of(&mailbox, "subscriptions/listen", None);
-    ask(&mailbox, 1);
-    let mut mine = call(&mailbox, Some("a"));
-    ask(&mailbox, 2);
-    assert_eq!((questions(&mut listener).len(), questions(&mut mine).len()), (0, 1));
+    let dispatcher = dispatcher();
+    let mut listener = call_of(&dispatcher, "subscriptions/listen", None);
+    ask(&dispatcher, 1);
+    let mut mine = call(&dispatcher, Some("a"));
+    ask(&dispatcher, 2);
+    assert_eq!(
+        (server_requests(&mut listener).len(), server_requests(&mut mine).len()),
+        (0, 1)
+    );
 }
 
 #[tokio::test]
 async fn open_questions_are_bounded() {
-    let mailbox = mailbox();
-    let mut mine = call(&mailbox, Some("a"));
-    written(&mailbox);
-    (0..40).for_each(|id| ask(&mailbox, id));
-    assert_eq!(questions(&mut mine).len(), 16);
-    assert_eq!(written(&mailbox).len(), 24);
+    let dispatcher = dispatcher();
+    let mut mine = call(&dispatcher, Some("a"));
+    written(&dispatcher);
+    (0..40).for_each(|id| ask(&dispatcher, id));
+    assert_eq!(server_requests(&mut mine).len(), 16);
+    assert_eq!(written(&dispatcher).len(), 24);
 }
 
 #[tokio::test]
 async fn the_end_of_a_call_answers_what_is_open() {
-    let mailbox = mailbox();
+    let dispatcher = dispatcher();
     for ends_by_answer in [true, false] {
-        let mine = call(&mailbox, Some("a"));
-        let id = written(&mailbox)[0]["id"].as_u64().unwrap();
-        ask(&mailbox, 5);
+        let mine = call(&dispatcher, Some("a"));
+        let id = written(&dispatcher)[0]["id"].as_u64().unwrap();
+        ask(&dispatcher, 5);
         match ends_by_answer {
-            true => mailbox.answer(id, Ok(yes())),
+            true => dispatcher.answer(id, Ok(yes())),
             false => drop(mine),
         }
-        let told = written(&mailbox);
+        let told = written(&dispatcher);
         assert_eq!((&told[0]["id"], &told[0]["error"]["code"]), (&json!(5), &json!(-32603)));
-        assert_eq!(mailbox.lock().questions.len(), 0);
+        assert_eq!(dispatcher.lock().server_requests.len(), 0);
     }
 }
 
 #[tokio::test]
 async fn a_question_that_is_taken_back_is_not_answered() {
-    let mailbox = mailbox();
-    let mut mine = call(&mailbox, Some("a"));
-    written(&mailbox);
-    ask(&mailbox, 5);
-    mailbox.withdraw(&RequestId::from_u64(5));
-    let key = questions(&mut mine)[0];
+    let dispatcher = dispatcher();
+    let mut mine = call(&dispatcher, Some("a"));
+    written(&dispatcher);
+    ask(&dispatcher, 5);
+    dispatcher.withdraw(&RequestId::from_u64(5));
+    let key = server_requests(&mut mine)[0];
     mine.respond(key, yes());
-    assert_eq!(written(&mailbox), [] as [Value; 0]);
+    assert_eq!(written(&dispatcher), [] as [Value; 0]);
 }
 
 #[tokio::test]
 async fn a_log_message_goes_to_the_one_conversation_there_is() {
-    let mailbox = mailbox();
+    let dispatcher = dispatcher();
     let message = ChannelNotification::new("notifications/message", None);
-    let mut mine = call(&mailbox, Some("a"));
-    assert_eq!(mailbox.aside(message.clone()), None);
+    let mut mine = call(&dispatcher, Some("a"));
+    assert_eq!(dispatcher.aside(message.clone()), None);
     assert!(matches!(mine.next().await, Some(ExchangeEvent::Notification(heard)) if heard == message));
-    let _theirs = call(&mailbox, Some("b"));
-    assert_eq!(mailbox.aside(message.clone()), Some(message));
+    let _theirs = call(&dispatcher, Some("b"));
+    assert_eq!(dispatcher.aside(message.clone()), Some(message));
 }
 
 /// What may happen, in any order.
@@ -239,10 +242,10 @@ struct Play {
 }
 
 impl Play {
-    fn step(&mut self, mailbox: &Arc<Mailbox>, step: Step) {
+    fn step(&mut self, dispatcher: &Arc<RpcDispatcher>, step: Step) {
         match step {
             Step::Call(who) => {
-                let exchange = Some(call(mailbox, WHO[who]));
+                let exchange = Some(call(dispatcher, WHO[who]));
                 self.at_work.push(self.callers.len());
                 self.callers.push(Caller {
                     who: WHO[who],
@@ -253,13 +256,13 @@ impl Play {
                 if let Some(&caller) = pick(&self.at_work, at) {
                     let id = 1000 + self.asked.len() as u64;
                     self.asked.insert(id, caller);
-                    ask(mailbox, id);
+                    ask(dispatcher, id);
                     self.hear(caller);
                 }
             }
             Step::RpcResponse(at) if !self.at_work.is_empty() => {
                 let caller = self.at_work.swap_remove(at % self.at_work.len());
-                mailbox.answer(caller as u64 + 1, Ok(yes()));
+                dispatcher.answer(caller as u64 + 1, Ok(yes()));
             }
             Step::Drop(at) if !self.callers.is_empty() => {
                 let at = at % self.callers.len();
@@ -276,12 +279,12 @@ impl Play {
                 let id = 1000 + (at % self.asked.len()) as u64;
                 if !self.answered.contains_key(&id) {
                     self.withdrawn.insert(id);
-                    mailbox.withdraw(&RequestId::from_u64(id));
+                    dispatcher.withdraw(&RequestId::from_u64(id));
                 }
             }
             _ => {}
         }
-        self.read(mailbox);
+        self.read(dispatcher);
     }
 
     /// Nobody but the conversation of `caller` heard the question.
@@ -291,7 +294,7 @@ impl Play {
             let Some(exchange) = &mut listener.exchange else {
                 continue;
             };
-            for key in questions(exchange) {
+            for key in server_requests(exchange) {
                 assert!(
                     who.is_some() && listener.who == who,
                     "a question of {who:?} reached {:?}",
@@ -302,8 +305,8 @@ impl Play {
         }
     }
 
-    fn read(&mut self, mailbox: &Mailbox) {
-        for line in written(mailbox) {
+    fn read(&mut self, dispatcher: &RpcDispatcher) {
+        for line in written(dispatcher) {
             if line.get("method").is_none() {
                 *self.answered.entry(line["id"].as_u64().unwrap()).or_default() += 1;
             }
@@ -323,17 +326,17 @@ proptest! {
     fn no_order_of_things_crosses_conversations_answers_twice_or_leaks(steps in prop::collection::vec(step(), 1..120)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let mailbox = mailbox();
+            let dispatcher = dispatcher();
             let mut play = Play::default();
             for step in steps {
-                play.step(&mailbox, step);
+                play.step(&dispatcher, step);
             }
             for caller in &mut play.callers {
                 caller.exchange = None;
             }
-            play.read(&mailbox);
-            let state = mailbox.lock();
-            assert_eq!((state.pending.len(), state.questions.len()), (0, 0));
+            play.read(&dispatcher);
+            let state = dispatcher.lock();
+            assert_eq!((state.pending.len(), state.server_requests.len()), (0, 0));
             for id in play.asked.keys() {
                 let times = play.answered.get(id).copied().unwrap_or(0);
                 assert!(times == 1 || play.withdrawn.contains(id), "question {id} was answered {times} times");
