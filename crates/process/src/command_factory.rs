@@ -1,4 +1,4 @@
-//! Where the command of a server comes from, anew with each start.
+//! Makes the command of a server, anew for each start.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
@@ -8,12 +8,12 @@ use portolan_core::{CredentialReader, EnvValue, Failure, FailureKind, RunSpec, S
 use crate::{ResolvedValue, ServerCommand};
 
 /// How long the secrets of one start may take to read.
-const PATIENCE: Duration = Duration::from_secs(30);
+const SECRETS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Tells what to start.
+/// Makes the command of a server.
 #[async_trait]
 pub(crate) trait CommandFactory: Debug + Send + Sync {
-    /// The command, with secrets as they are now.
+    /// Returns the command, with the present values of secrets.
     async fn command(&self) -> Result<ServerCommand, Failure>;
 }
 
@@ -24,7 +24,7 @@ impl CommandFactory for ServerCommand {
     }
 }
 
-/// A run spec, and where its secrets are.
+/// Makes commands from a run spec and the store of its secrets.
 #[derive(Clone, Debug)]
 pub(crate) struct SpecCommandFactory {
     pub(crate) spec: RunSpec,
@@ -41,25 +41,28 @@ impl CommandFactory for SpecCommandFactory {
             ));
         };
         let mut command = ServerCommand::new(program, args.iter().cloned())
-            .era(self.spec.era)
-            .server_requests(self.spec.server_requests);
+            .with_era(self.spec.era)
+            .with_server_requests(self.spec.server_requests);
         let read = async {
-            command.env = self.resolved(&self.spec.env).await?;
-            command.files = self.resolved(&self.spec.files).await?;
+            command.env = self.resolve_all(&self.spec.env).await?;
+            command.files = self.resolve_all(&self.spec.files).await?;
             Ok(command)
         };
-        match tokio::time::timeout(PATIENCE, read).await {
+        match tokio::time::timeout(SECRETS_TIMEOUT, read).await {
             Ok(read) => read,
             Err(_) => Err(Failure::new(
                 FailureKind::Connection,
-                "its secrets could not be read in time",
+                "the secrets could not be read in time",
             )),
         }
     }
 }
 
 impl SpecCommandFactory {
-    async fn resolved(&self, values: &BTreeMap<String, EnvValue>) -> Result<BTreeMap<String, ResolvedValue>, Failure> {
+    async fn resolve_all(
+        &self,
+        values: &BTreeMap<String, EnvValue>,
+    ) -> Result<BTreeMap<String, ResolvedValue>, Failure> {
         let mut resolved = BTreeMap::new();
         for (name, value) in values {
             resolved.insert(name.clone(), self.resolve(name, value).await?);

@@ -1,4 +1,4 @@
-//! The process group of a server, to be signalled from anywhere as long as it is there.
+//! The process group of a server, to be signalled from any thread while it exists.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,55 +6,55 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Holds the process group of the present run.
 ///
-/// The group is let go when its leader has been waited for, so a signal never reaches a number that was given away.
+/// The group is forgotten when its leader has been waited for, so that no signal reaches an id that was reused.
 #[derive(Debug, Default)]
 pub(crate) struct ProcessGroup(Mutex<GroupState>);
 
 #[derive(Debug, Default)]
 struct GroupState {
-    group: Option<Pid>,
-    /// Nothing may run any more.
+    leader: Option<Pid>,
+    /// No process may run any more.
     closed: bool,
 }
 
 impl ProcessGroup {
-    /// A process was started as the leader of its own group.
+    /// Takes over a process that was started as the leader of a group of its own. Kills it if the group is closed.
     pub(crate) fn set_leader(&self, pid: Option<u32>) {
-        let mut held = self.lock();
-        held.group = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        if held.closed {
-            held.signal(Signal::KILL);
+        let mut state = self.lock();
+        state.leader = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        if state.closed {
+            state.signal(Signal::KILL);
         }
     }
 
-    /// The id of the process, while there is one.
+    /// Returns the id of the leader, while there is one.
     pub(crate) fn pid(&self) -> Option<u32> {
-        let group = self.lock().group?;
-        u32::try_from(group.as_raw_nonzero().get()).ok()
+        let leader = self.lock().leader?;
+        u32::try_from(leader.as_raw_nonzero().get()).ok()
     }
 
-    /// Asks the whole group to end.
+    /// Sends SIGTERM to the whole group.
     pub(crate) fn terminate(&self) {
         self.lock().signal(Signal::TERM);
     }
 
-    /// Ends what is left of the group, and lets it go. To be called right after its leader has been waited for.
+    /// Kills what is left of the group and forgets it. Call it right after its leader has been waited for.
     pub(crate) fn release(&self) {
-        let mut held = self.lock();
-        held.signal(Signal::KILL);
-        held.group = None;
+        let mut state = self.lock();
+        state.signal(Signal::KILL);
+        state.leader = None;
     }
 
-    /// Ends the whole group at once.
+    /// Kills the whole group.
     pub(crate) fn kill(&self) {
         self.lock().signal(Signal::KILL);
     }
 
-    /// Ends the whole group at once, and each later one.
+    /// Kills the whole group, and each later one.
     pub(crate) fn close(&self) {
-        let mut held = self.lock();
-        held.closed = true;
-        held.signal(Signal::KILL);
+        let mut state = self.lock();
+        state.closed = true;
+        state.signal(Signal::KILL);
     }
 
     fn lock(&self) -> MutexGuard<'_, GroupState> {
@@ -64,9 +64,9 @@ impl ProcessGroup {
 
 impl GroupState {
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // It may have ended by itself: then there is nothing to do.
-            let _ = kill_process_group(group, signal);
+        if let Some(leader) = self.leader {
+            // The group may have ended by itself.
+            let _ = kill_process_group(leader, signal);
         }
     }
 }

@@ -56,10 +56,10 @@ mod tests {
     #[test]
     fn secrets_are_taken_out_and_short_ones_left() {
         let command = ServerCommand::new("x", [""; 0])
-            .env("A", Secret::new("hunter22"))
-            .env("B", Secret::new("true"))
-            .env("C", "plain-text")
-            .file("key", Secret::new("-----BEGIN-----\nabcdefgh\n"));
+            .with_env("A", Secret::new("hunter22"))
+            .with_env("B", Secret::new("true"))
+            .with_env("C", "plain-text")
+            .with_file("key", Secret::new("-----BEGIN-----\nabcdefgh\n"));
         let redactor = Redactor::of(&command);
         let line = redactor.clean("true hunter22 plain-text abcdefgh".into());
         assert_eq!(line, "true … plain-text …");

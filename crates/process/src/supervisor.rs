@@ -20,39 +20,40 @@ use crate::{
     process_loop::{Command, ProcessLoop, Transport},
 };
 
-/// Told how a server is, and how often it was started again.
+/// Receives each change of a server's status, with the number of its restarts.
 pub(crate) type StatusCallback = Box<dyn Fn(Status, u32) + Send + Sync>;
 
-/// Owns one server. Dropping it ends the server's process group at once.
+/// Owns one server. Dropping it kills the server's process group.
 pub(crate) struct Supervisor {
     pub(crate) shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     task: AbortHandle,
-    over: CancellationToken,
-    /// The server that this one takes the place of, while that one is being stopped.
+    /// Cancelled when the task has ended.
+    ended: CancellationToken,
+    /// The server that this one replaces, while that one is being stopped.
     predecessor: Option<Weak<StdioServer>>,
 }
 
-/// How a server stands to another one.
+/// How a new server relates to one that exists.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum StartMode {
-    /// There is none.
+    /// There is no other.
     #[default]
     Fresh,
-    /// It takes the place of that one, after it has ended.
-    After(Arc<StdioServer>),
-    /// It is one more process of what users see as that server.
+    /// It replaces that one, after it has ended, and goes on with its log.
+    Replace(Arc<StdioServer>),
+    /// It is one more process of what users see as one server with this log.
     Beside(Arc<Logs>),
 }
 
-/// What the keeper of a server and its callers share.
+/// The state that the process loop of a server shares with its callers.
 pub(crate) struct Shared {
     pub(crate) channel: StdioChannel,
     pub(crate) config: ProcessConfig,
     pub(crate) group: ProcessGroup,
     pub(crate) logs: Arc<Logs>,
     pub(crate) report: StatusCallback,
-    /// How the process ended last.
+    /// How the last process ended.
     exit: Mutex<Option<ExitStatus>>,
 }
 
@@ -61,14 +62,14 @@ impl Supervisor {
     pub(crate) fn start(
         name: &str,
         factory: Box<dyn CommandFactory>,
-        speech: Transport,
+        transport: Transport,
         config: ProcessConfig,
         report: StatusCallback,
-        beginning: StartMode,
+        mode: StartMode,
     ) -> Self {
-        let (logs, predecessor) = match beginning {
+        let (logs, predecessor) = match mode {
             StartMode::Fresh => (Arc::new(Logs::new(&config.limits, config.clock.clone())), None),
-            StartMode::After(predecessor) => (predecessor.supervisor.shared.logs.clone(), Some(predecessor)),
+            StartMode::Replace(other) => (other.supervisor.shared.logs.clone(), Some(other)),
             StartMode::Beside(all) => (Arc::new(Logs::child_of(all, &config.limits)), None),
         };
         let shared = Arc::new(Shared {
@@ -81,40 +82,37 @@ impl Supervisor {
         });
         (shared.report)(Status::Pending { cause: None }, 0);
         let (commands, receiver) = mpsc::channel(4);
-        let over = CancellationToken::new();
-        let ending = over.clone().drop_guard();
-        let old = predecessor.as_ref().map(Arc::downgrade);
-        let task = ProcessLoop::new(shared.clone(), factory, speech, receiver, predecessor);
+        let ended = CancellationToken::new();
+        let ending = ended.clone().drop_guard();
+        let weak = predecessor.as_ref().map(Arc::downgrade);
+        let process_loop = ProcessLoop::new(shared.clone(), factory, transport, receiver, predecessor);
         let task = tokio::spawn(async move {
-            task.run().await;
+            process_loop.run().await;
             drop(ending);
         });
         Self {
             shared,
             commands,
             task: task.abort_handle(),
-            over,
-            predecessor: old,
+            ended,
+            predecessor: weak,
         }
     }
 
     /// Ends the server in order, after calls under way had `drain` to finish. No later call is taken.
     pub(crate) async fn stop(&self, drain: Duration) {
-        let ordered = self.commands.send(Command::Stop { drain }).await;
-        if ordered.is_ok() {
-            self.over.cancelled().await;
+        if self.commands.send(Command::Stop { drain }).await.is_ok() {
+            self.ended.cancelled().await;
         }
     }
 
-    /// Asks for a restart; it is under way when this returns.
+    /// Requests a restart; it is under way when this returns.
     pub(crate) async fn restart(&self, drain: Duration) {
-        // If the keeper is gone, so is the server.
+        // If the process loop is gone, so is the server.
         let _ = self.commands.send(Command::Restart { drain }).await;
     }
-}
 
-impl Supervisor {
-    /// Ends the process group at once, and that of the server before it. Nothing runs any more.
+    /// Kills the process group, and that of a server that is being replaced.
     pub(crate) fn kill(&self) {
         self.task.abort();
         self.shared.group.close();
@@ -132,17 +130,18 @@ impl Drop for Supervisor {
 }
 
 impl Shared {
-    /// Nothing runs any more, and nothing will.
+    /// Fails all calls from now on: nothing runs any more, and nothing will.
     pub(crate) fn end(&self) {
         self.channel.down(stopped());
     }
 
-    /// How the process ended last, if it ever did.
+    /// Returns how the last process ended; `None` if none has.
     #[cfg(feature = "bridge")]
     pub(crate) fn exit(&self) -> Option<ExitStatus> {
         *self.exit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Records how a process ended.
     pub(crate) fn exited(&self, status: Option<ExitStatus>) {
         *self.exit.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
@@ -151,7 +150,7 @@ impl Shared {
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervisor")
-            .field("front", &self.shared.channel)
+            .field("channel", &self.shared.channel)
             .field("pid", &self.shared.group.pid())
             .finish_non_exhaustive()
     }

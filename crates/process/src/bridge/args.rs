@@ -158,8 +158,8 @@ impl BridgeConfig {
         Ok(Self {
             token: token(ours, flags.no_token)?,
             command: ServerCommand::new(program, command)
-                .era(flags.era)
-                .server_requests(flags.server_requests),
+                .with_era(flags.era)
+                .with_server_requests(flags.server_requests),
             process: process(env)?,
             port: flags.port,
             path: flags.path,

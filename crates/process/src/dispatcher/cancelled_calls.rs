@@ -32,7 +32,7 @@ impl CancelledCalls {
         self.calls.push_back(CancelledCall {
             call,
             requester_key: pending.requester_key.clone(),
-            until: Instant::now() + limits.cancelling,
+            until: Instant::now() + limits.cancel_grace,
         });
         if self.calls.len() > limits.calls.max(1) {
             self.crowded = self.calls.pop_front().map(|oldest| oldest.until);

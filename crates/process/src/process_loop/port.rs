@@ -1,4 +1,4 @@
-//! The port of a server that is spoken to by HTTP.
+//! The port of a server that is reached by HTTP.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -8,10 +8,10 @@ use std::{
 use portolan_core::{Failure, FailureKind};
 use tokio::{net::TcpStream, time::Instant};
 
-/// How often a port is tried.
-const EVERY: Duration = Duration::from_millis(25);
+/// How often a connection to the port is tried.
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Fails if somebody else has the port: they would be taken for the server.
+/// Fails if another program has the port: it would be taken for the server.
 pub(super) fn check_free(port: u16) -> Result<(), Failure> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
@@ -22,13 +22,13 @@ pub(super) fn check_free(port: u16) -> Result<(), Failure> {
     }
 }
 
-/// Waits until somebody listens on the port.
+/// Waits until the port accepts connections.
 pub(super) async fn wait_for(port: u16, deadline: Instant) -> Result<(), Failure> {
     while Instant::now() < deadline {
         if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok() {
             return Ok(());
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Err(Failure::new(
         FailureKind::Timeout,

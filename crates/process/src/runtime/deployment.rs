@@ -112,7 +112,7 @@ impl Deployment {
             speech,
             runtime.config.clone(),
             Box::new(move |status, restarts| reporting.report(status, restarts)),
-            predecessor.map_or(StartMode::Fresh, StartMode::After),
+            predecessor.map_or(StartMode::Fresh, StartMode::Replace),
         );
         let server = Arc::new(StdioServer { supervisor });
         let per_session = match validated.spec.sharing {

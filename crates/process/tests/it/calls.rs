@@ -80,7 +80,7 @@ async fn the_era_is_found_or_pinned() {
         ("both", ProtocolEra::Legacy, false),
         ("both", ProtocolEra::Modern, true),
     ] {
-        let served = serve_command(fixture(["--era", era]).era(pin), |_| {});
+        let served = serve_command(fixture(["--era", era]).with_era(pin), |_| {});
         let hello = served.server.handshake().await.unwrap();
         let version = if modern { "2026-07-28" } else { "2025-11-25" };
         assert_eq!(

@@ -106,7 +106,7 @@ async fn stopping_may_let_calls_finish() {
 #[tokio::test]
 async fn a_closed_output_is_an_end() {
     let served = serve_command(ServerCommand::new("sh", ["-c", "exec >&-; sleep 1000"]), |config| {
-        config.restarts.first = Duration::from_millis(5);
+        config.restarts.first_delay = Duration::from_millis(5);
     });
     let begun = Instant::now();
     assert_eq!(failure(served.server.handshake().await).kind, FailureKind::CrashLoop);

@@ -9,8 +9,8 @@ use crate::support::{PATIENCE, TestServer, fixture, request, serve_command};
 fn legacy(server_requests: ServerRequestPolicy) -> TestServer {
     serve_command(
         fixture(["--era", "legacy"])
-            .era(ProtocolEra::Legacy)
-            .server_requests(server_requests),
+            .with_era(ProtocolEra::Legacy)
+            .with_server_requests(server_requests),
         |_| {},
     )
 }

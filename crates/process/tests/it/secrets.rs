@@ -9,7 +9,9 @@ const SECRET: &str = "s3cr3t-t0ken";
 
 #[tokio::test]
 async fn the_environment_is_what_it_was_given_and_nothing_else() {
-    let command = fixture([]).env("PLAIN", "text").env("TOKEN", Secret::new(SECRET));
+    let command = fixture([])
+        .with_env("PLAIN", "text")
+        .with_env("TOKEN", Secret::new(SECRET));
     let served = serve_command(command, |config| {
         config.inherit.push(("LANG".into(), "C.UTF-8".into()));
     });
@@ -23,7 +25,7 @@ async fn the_environment_is_what_it_was_given_and_nothing_else() {
 
 #[tokio::test]
 async fn files_are_private_and_named_by_the_environment() {
-    let served = serve_command(fixture([]).file("key.pem", Secret::new(SECRET)), |_| {});
+    let served = serve_command(fixture([]).with_file("key.pem", Secret::new(SECRET)), |_| {});
     let seen = served.tool("env", json!({})).await.unwrap()["structuredContent"].take();
     assert_eq!(seen["files"], json!({"key.pem": SECRET}));
     let dir = std::path::PathBuf::from(seen["env"]["PORTOLAN_SECRETS_DIR"].as_str().unwrap());
@@ -34,8 +36,8 @@ async fn files_are_private_and_named_by_the_environment() {
 #[tokio::test]
 async fn no_secret_shows_in_debug_logs_or_errors() {
     let command = fixture([])
-        .env("TOKEN", Secret::new(SECRET))
-        .file("key", Secret::new(SECRET));
+        .with_env("TOKEN", Secret::new(SECRET))
+        .with_file("key", Secret::new(SECRET));
     let shown = format!("{command:?}");
     let served = serve_command(command, |config| config.inherit.push(("PROXY".into(), SECRET.into())));
     served.server.handshake().await.unwrap();

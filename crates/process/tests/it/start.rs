@@ -82,7 +82,7 @@ async fn a_modern_server_that_died_of_something_else_is_still_found() {
 #[tokio::test]
 async fn a_server_that_dies_at_start_ends_in_a_crash_loop_with_its_last_words() {
     let served = serve_with(["--die-at-start", "42"], |config| {
-        config.restarts.first = Duration::from_millis(10);
+        config.restarts.first_delay = Duration::from_millis(10);
     });
     let begun = Instant::now();
     let crash_loop = failure(served.server.handshake().await);
@@ -118,8 +118,8 @@ async fn a_crash_loop_heals_by_itself() {
         crate::support::program()
     );
     let served = serve_command(ServerCommand::new("sh", ["-c", &script]), |config| {
-        config.restarts.first = Duration::from_millis(5);
-        config.restarts.longest = Duration::from_millis(100);
+        config.restarts.first_delay = Duration::from_millis(5);
+        config.restarts.max_delay = Duration::from_millis(100);
     });
     assert_eq!(failure(served.server.handshake().await).kind, FailureKind::CrashLoop);
     std::fs::write(&gate, "").unwrap();
@@ -143,9 +143,9 @@ async fn what_does_not_speak_mcp_is_told_as_such() {
         config.start_deadline = Duration::from_millis(300);
     });
     assert_eq!(failure(silent.server.handshake().await).kind, FailureKind::Timeout);
-    let legacy = serve_command(fixture(["--era", "legacy"]).era(ProtocolEra::Modern), |_| {});
+    let legacy = serve_command(fixture(["--era", "legacy"]).with_era(ProtocolEra::Modern), |_| {});
     assert_eq!(failure(legacy.server.handshake().await).kind, FailureKind::Protocol);
-    let modern = serve_command(fixture(["--era", "modern"]).era(ProtocolEra::Legacy), |_| {});
+    let modern = serve_command(fixture(["--era", "modern"]).with_era(ProtocolEra::Legacy), |_| {});
     assert_eq!(failure(modern.server.handshake().await).kind, FailureKind::Protocol);
 }
 

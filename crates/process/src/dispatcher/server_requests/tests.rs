@@ -123,7 +123,7 @@ async fn a_cancelled_call_is_forgotten_after_a_while() {
     let (mut mine, theirs) = (call(&dispatcher, Some("a")), call(&dispatcher, Some("b")));
     written(&dispatcher);
     drop(theirs);
-    tokio::time::advance(ProcessLimits::default().cancelling).await;
+    tokio::time::advance(ProcessLimits::default().cancel_grace).await;
     ask(&dispatcher, 1);
     assert_eq!(server_requests(&mut mine).len(), 1);
 }
