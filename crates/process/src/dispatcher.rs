@@ -1,4 +1,4 @@
-//! The calls of one run that wait for their answers, and the lines that wait to be written.
+//! Routes messages between callers and one run of a server: open calls, open server requests, and lines to write.
 
 mod cancelled_calls;
 mod handle;
@@ -36,17 +36,17 @@ pub(crate) use self::{
 };
 use crate::{ProcessLimits, progress};
 
-/// What one run of a server and its callers share: under one lock, which is never held for long.
+/// The state that one run of a server shares with its callers, under one lock that is never held for long.
 pub(crate) struct RpcDispatcher {
     server: Arc<str>,
     limits: ProcessLimits,
     next_id: AtomicU64,
     state: Mutex<State>,
-    /// There is something to write.
+    /// Notified when there is something to write.
     outgoing: Notify,
-    /// A deadline came before the one that the timer waits for.
+    /// Notified when a call has an earlier deadline than the one that the timer waits for.
     earlier: Notify,
-    /// No call is under way any more.
+    /// Notified when no call is under way any more.
     idle: Notify,
 }
 
@@ -56,34 +56,34 @@ struct State {
     cancelled_calls: CancelledCalls,
     server_requests: OpenServerRequests,
     write_queue: WriteQueue,
-    /// When the timer looks again.
-    armed: Option<Instant>,
-    /// The run has ended: nothing is taken any more.
+    /// The deadline that the timer waits for.
+    next_deadline: Option<Instant>,
+    /// Set when the run has ended: no call is taken any more.
     closed: Option<Failure>,
 }
 
-/// A call that waits for its answer.
+/// A call that waits for its response.
 struct Pending {
     events: mpsc::Sender<ExchangeEvent>,
     method: Box<str>,
-    /// Who can be asked.
+    /// Names the caller that answers server requests ([`ChannelRequest::requester_key`]).
     requester_key: Option<Arc<str>>,
-    /// It has no end of its own, and nothing but what it listens for belongs to it.
+    /// It is a `subscriptions/listen`: it has no end of its own, and server requests never belong to it.
     listens: bool,
-    /// The caller's own progress token, raw.
+    /// The caller's own progress token, as raw JSON.
     token: Option<Bytes>,
     deadline: Instant,
     timeout: Duration,
-    /// Whether the server is told when nobody waits any more. It must not be for `initialize`.
+    /// Set if the server is told when the caller has gone. MCP forbids that for `initialize`.
     cancels: bool,
 }
 
-/// Why a call was not taken.
+/// Why a call was not sent.
 #[derive(Debug)]
 pub enum CallError {
-    /// The run has ended; nothing was sent.
+    /// The run has ended.
     Closed(Failure),
-    /// Nothing was sent either.
+    /// A limit was reached.
     Error(Error),
 }
 
@@ -104,7 +104,7 @@ impl RpcDispatcher {
         &self.limits
     }
 
-    /// Sends a call, which fails at `deadline`.
+    /// Sends a call that fails at `deadline`.
     pub(crate) fn call(
         self: &Arc<Self>,
         request: &ChannelRequest,
@@ -166,9 +166,9 @@ impl RpcDispatcher {
             return Err(exhausted("bytes waiting for one server", self.limits.queue_bytes));
         }
         state.pending.insert(id, pending);
-        let earlier = state.armed.is_none_or(|armed| deadline < armed);
+        let earlier = state.next_deadline.is_none_or(|next| deadline < next);
         if earlier {
-            state.armed = Some(deadline);
+            state.next_deadline = Some(deadline);
         }
         drop(state);
         self.outgoing.notify_one();
@@ -178,8 +178,8 @@ impl RpcDispatcher {
         Ok(())
     }
 
-    /// Sends a line that nobody waits for. It is dropped when half the room is taken: callers come first.
-    pub(crate) fn tell(&self, line: Bytes) {
+    /// Sends a line without a caller. It is dropped when the queue is half full: calls come first.
+    pub(crate) fn send_line(&self, line: Bytes) {
         let mut state = self.lock();
         if state.closed.is_none() && state.write_queue.push(None, line.into(), self.limits.queue_bytes / 2) {
             drop(state);
@@ -187,19 +187,19 @@ impl RpcDispatcher {
         }
     }
 
-    /// Brings an answer to the caller who asked. One that nobody waits for is dropped.
-    pub(crate) fn answer(&self, id: u64, answer: Result<RpcResponse>) {
+    /// Delivers a response to its caller. One without a caller is dropped.
+    pub(crate) fn deliver_response(&self, id: u64, response: Result<RpcResponse>) {
         let Some(pending) = self.take(id) else { return };
-        pending.end(answer);
+        pending.end(response);
     }
 
-    /// Fails a call whose answer cannot be used.
+    /// Fails a call whose response cannot be used.
     pub(crate) fn fail(&self, id: u64, failure: Failure) {
-        self.answer(id, Err(self.not_ready(failure)));
+        self.deliver_response(id, Err(self.not_ready(failure)));
     }
 
-    /// Brings a progress notification to the caller whose token it carries.
-    pub(crate) fn progress(&self, notification: ChannelNotification) {
+    /// Delivers a progress notification to the caller whose token it carries.
+    pub(crate) fn deliver_progress(&self, notification: ChannelNotification) {
         let params = notification.params.as_ref().and_then(progress::call_of_progress);
         let Some((id, params)) = params else { return };
         let state = self.lock();
@@ -208,34 +208,34 @@ impl RpcDispatcher {
         let events = pending.events.clone();
         drop(state);
         let params = progress::restore(params, theirs);
-        tell(&events, ChannelNotification::new(notification.method, Some(params)));
+        notify(&events, ChannelNotification::new(notification.method, Some(params)));
     }
 
-    /// Brings a notification that names no call to the latest call, if all calls under way are of one conversation; gives
-    /// it back otherwise.
-    pub(crate) fn aside(&self, notification: ChannelNotification) -> Option<ChannelNotification> {
+    /// Delivers a notification that names no call to the latest call, if all calls under way have the same requester.
+    /// Returns it otherwise.
+    pub(crate) fn deliver_to_sole_requester(&self, notification: ChannelNotification) -> Option<ChannelNotification> {
         let state = self.lock();
         match state.sole_requester() {
             Some((_, pending)) => {
-                tell(&pending.events, notification);
+                notify(&pending.events, notification);
                 None
             }
             None => Some(notification),
         }
     }
 
-    /// Brings a notification to the listen call that it belongs to. Whether there is one.
-    pub(crate) fn subscribed(&self, id: u64, notification: ChannelNotification) -> bool {
+    /// Delivers a notification to the `subscriptions/listen` call that it names. Returns false if there is none.
+    pub(crate) fn deliver_to_subscription(&self, id: u64, notification: ChannelNotification) -> bool {
         let events = self.lock().pending.get(&id).map(|pending| pending.events.clone());
-        events.map(|events| tell(&events, notification)).is_some()
+        events.map(|events| notify(&events, notification)).is_some()
     }
 
-    /// Whether this is a listen call under way.
-    pub(crate) fn listens(&self, id: u64) -> bool {
+    /// Returns true if this is a `subscriptions/listen` call under way.
+    pub(crate) fn is_subscription(&self, id: u64) -> bool {
         self.lock().pending.get(&id).is_some_and(|pending| pending.listens)
     }
 
-    /// Fails what is over its deadline and tells when to look again.
+    /// Fails calls past their deadlines. Returns the next deadline.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
         let mut expired = Vec::new();
         let mut state = self.lock();
@@ -244,12 +244,12 @@ impl RpcDispatcher {
         for (id, pending) in &expired {
             state.cancel(*id, pending, "timed out", &self.limits);
         }
-        state.armed = state.pending.values().map(|pending| pending.deadline).min();
-        let (next, idle) = (state.armed, state.pending.is_empty());
+        state.next_deadline = state.pending.values().map(|pending| pending.deadline).min();
+        let (next, idle) = (state.next_deadline, state.pending.is_empty());
         drop(state);
         if !expired.is_empty() {
             self.outgoing.notify_one();
-            self.tell_idle(idle);
+            self.notify_idle(idle);
         }
         for (_, pending) in expired {
             let error = Error::Timeout {
@@ -261,12 +261,12 @@ impl RpcDispatcher {
         next
     }
 
-    /// Waits until [`Self::expire`] has to look earlier than it said.
+    /// Waits until a call has an earlier deadline than [`expire`](Self::expire) returned.
     pub(crate) async fn earlier(&self) {
         self.earlier.notified().await;
     }
 
-    /// What there is to write, waiting for it; what was taken before is then counted as written.
+    /// Waits for lines to write and moves them into `batch`, whose earlier content counts as written.
     pub(crate) async fn batch(&self, batch: &mut WriteBatch) {
         loop {
             if self.lock().write_queue.take(batch) {
@@ -276,7 +276,7 @@ impl RpcDispatcher {
         }
     }
 
-    /// Whether no call is under way.
+    /// Returns true if no call is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.lock().pending.is_empty()
     }
@@ -292,7 +292,7 @@ impl RpcDispatcher {
         }
     }
 
-    /// The run has ended: every call fails now, and no later one is taken.
+    /// Ends the run: fails every call, and each later one.
     pub(crate) fn close(&self, failure: &Failure) {
         let pending = {
             let mut state = self.lock();
@@ -306,7 +306,7 @@ impl RpcDispatcher {
         for pending in pending.into_values() {
             pending.end(Err(self.not_ready(failure.clone())));
         }
-        self.tell_idle(true);
+        self.notify_idle(true);
     }
 
     fn not_ready(&self, failure: Failure) -> Error {
@@ -323,23 +323,23 @@ impl RpcDispatcher {
             state.cancelled_calls.ended(id);
             return None;
         };
-        let server_requests = state.end_questions(id);
+        let refused = state.refuse_all(id);
         let idle = state.pending.is_empty();
         drop(state);
-        if server_requests {
+        if refused {
             self.outgoing.notify_one();
         }
-        self.tell_idle(idle);
+        self.notify_idle(idle);
         Some(pending)
     }
 
-    fn tell_idle(&self, idle: bool) {
+    fn notify_idle(&self, idle: bool) {
         if idle {
             self.idle.notify_waiters();
         }
     }
 
-    /// Nobody waits for this answer any more.
+    /// Cancels a call whose caller has gone.
     fn abandon(&self, id: u64) {
         let mut state = self.lock();
         let Some(pending) = state.pending.remove(&id) else {
@@ -349,7 +349,7 @@ impl RpcDispatcher {
         let idle = state.pending.is_empty();
         drop(state);
         self.outgoing.notify_one();
-        self.tell_idle(idle);
+        self.notify_idle(idle);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -358,30 +358,30 @@ impl RpcDispatcher {
 }
 
 impl State {
-    /// Takes the call back if it was not written yet; else tells the server that it is off.
+    /// Removes the call from the queue if it was not written yet; else sends a cancellation to the server.
     fn cancel(&mut self, id: u64, pending: &Pending, reason: &str, limits: &ProcessLimits) {
-        self.end_questions(id);
+        self.refuse_all(id);
         if self.closed.is_none() && pending.cancels && !self.write_queue.retract(id) {
-            // Without room for it, the server finishes a call for nobody: no harm done.
+            // Without room for it, the server finishes the call in vain, which is harmless.
             self.write_queue.push(None, cancel_line(id, reason), limits.queue_bytes);
-            self.cancelled_calls.begin(id, pending, limits);
+            self.cancelled_calls.add(id, pending, limits);
         }
     }
 }
 
 impl Pending {
-    /// There is always room for the answer: [`tell`] leaves it.
-    fn end(self, answer: Result<RpcResponse>) {
-        let _ = self.events.try_send(ExchangeEvent::Response(answer));
+    /// The channel always has room for the response: [`notify`] leaves it.
+    fn end(self, response: Result<RpcResponse>) {
+        let _ = self.events.try_send(ExchangeEvent::Response(response));
     }
 }
 
-/// Sends a notification to a caller if that leaves room for the answer.
-fn tell(events: &mpsc::Sender<ExchangeEvent>, notification: ChannelNotification) {
+/// Sends a notification to a caller if that leaves room for the response.
+fn notify(events: &mpsc::Sender<ExchangeEvent>, notification: ChannelNotification) {
     send(events, ExchangeEvent::Notification(notification));
 }
 
-/// Sends an event to a caller if that leaves room for the answer. Whether it did.
+/// Sends an event to a caller if that leaves room for the response. Returns whether it was sent.
 fn send(events: &mpsc::Sender<ExchangeEvent>, event: ExchangeEvent) -> bool {
     events.capacity() > 1 && events.try_send(event).is_ok()
 }
@@ -399,7 +399,7 @@ impl fmt::Debug for RpcDispatcher {
     }
 }
 
-/// The failure of what was stopped on purpose.
+/// Returns the failure of calls to a server that was stopped on purpose.
 pub(crate) fn stopped() -> Failure {
     Failure::new(FailureKind::Stopped, "it was stopped")
 }

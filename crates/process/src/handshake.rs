@@ -131,7 +131,7 @@ impl Handshake<'_> {
         let handshake =
             legacy(&raw).ok_or_else(|| protocol_failure("the server's response to initialize is not one of MCP"))?;
         let initialized = portolan_wire::method::Method::Initialized;
-        self.dispatcher.tell(envelope::notification(&initialized, None));
+        self.dispatcher.send_line(envelope::notification(&initialized, None));
         Ok(handshake)
     }
 

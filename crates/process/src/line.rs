@@ -4,31 +4,31 @@ use bytes::{Bytes, BytesMut};
 
 use crate::id_scanner::IdScanner;
 
-/// How much is asked for with each read, and what the buffer shrinks back to after a long line.
+/// The size of each read, and what the buffer shrinks back to after a long line, in bytes.
 const CHUNK: usize = 64 << 10;
 
-/// What a server's output consists of.
+/// One line of a server's output.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum OutputLine {
     /// A line without its end (`\n` or `\r\n`).
     Whole(Bytes),
-    /// A line longer than the limit, passed over; whose answer it is, where that showed.
+    /// A line longer than the limit, which was skipped.
     TooLong {
-        /// The id of the answer.
-        answered: Option<u64>,
+        /// The id of the call, if the line is a response.
+        response_to: Option<u64>,
     },
 }
 
-/// Takes in a byte stream and gives out lines, each a slice of the read buffer.
+/// Splits a byte stream into lines, each a slice of the read buffer.
 ///
-/// It holds at most one line of the limit and one chunk. A longer line is followed to its end and not kept.
+/// It holds at most one line of the limit and one chunk. Of a longer line, only the id is kept.
 #[derive(Debug)]
 pub(crate) struct LineSplitter {
     buffer: BytesMut,
-    /// How much of the buffer is known to hold no line end.
+    /// How many bytes of the buffer are known to have no line end.
     scanned: usize,
     limit: usize,
-    /// The line that is being passed over.
+    /// The line that is being skipped.
     skipping: Option<IdScanner>,
 }
 
@@ -42,7 +42,7 @@ impl LineSplitter {
         }
     }
 
-    /// Where the next bytes go: never full.
+    /// Returns the buffer for the next read, which has room.
     pub(crate) fn space(&mut self) -> &mut BytesMut {
         if self.buffer.capacity() == self.buffer.len() {
             self.buffer.reserve(CHUNK);
@@ -50,7 +50,7 @@ impl LineSplitter {
         &mut self.buffer
     }
 
-    /// The next line, if there is a whole one.
+    /// Returns the next line; `None` until it is complete.
     pub(crate) fn next_line(&mut self) -> Option<OutputLine> {
         match memchr::memchr(b'\n', &self.buffer[self.scanned..]) {
             Some(at) => Some(self.end_line(self.scanned + at)),
@@ -64,7 +64,7 @@ impl LineSplitter {
         }
     }
 
-    /// What is left at the end of the stream, if it did not end with a line end.
+    /// Returns the rest at the end of the stream, if the last line has no line end.
     pub(crate) fn rest(&mut self) -> Option<OutputLine> {
         match self.buffer.is_empty() && self.skipping.is_none() {
             true => None,
@@ -92,11 +92,11 @@ impl LineSplitter {
         let mut scanner = self.skipping.take().unwrap_or_default();
         scanner.feed(&line);
         OutputLine::TooLong {
-            answered: scanner.answered(),
+            response_to: scanner.answered(),
         }
     }
 
-    /// Passes over what is there of a line that is too long.
+    /// Skips the present part of a line that is too long.
     fn skip(&mut self) {
         self.skipping.get_or_insert_default().feed(&self.buffer);
         self.buffer.clear();
@@ -104,7 +104,7 @@ impl LineSplitter {
         self.shrink();
     }
 
-    /// Leaves the memory of a long line to the line.
+    /// Gives up the memory that a long line needed.
     fn shrink(&mut self) {
         if self.buffer.capacity() > 4 * CHUNK && self.buffer.len() < CHUNK {
             let mut small = BytesMut::with_capacity(CHUNK);
@@ -136,27 +136,27 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_with_either_line_end() {
+    fn lf_and_crlf_end_lines() {
         let lines = split(100, [&b"a\r\nb\n\nc"[..]]);
         assert_eq!(lines, [whole("a"), whole("b"), whole(""), whole("c")]);
     }
 
     #[test]
-    fn a_line_over_the_limit_is_passed_over_and_the_next_one_is_not() {
+    fn line_over_limit_is_skipped_alone() {
         let long = format!("{{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":\"{}\"}}", "x".repeat(200));
         let text = format!("{long}\nb\n");
         for chunk in [1, 7, 1000] {
             let lines = split(100, text.as_bytes().chunks(chunk));
             assert_eq!(
                 lines,
-                [OutputLine::TooLong { answered: Some(7) }, whole("b")],
+                [OutputLine::TooLong { response_to: Some(7) }, whole("b")],
                 "{chunk}"
             );
         }
     }
 
     #[test]
-    fn memory_is_given_back_after_a_long_line() {
+    fn memory_shrinks_after_long_line() {
         let mut splitter = LineSplitter::new(8 << 20);
         splitter.space().extend_from_slice(&vec![b'x'; 4 << 20]);
         splitter.space().extend_from_slice(b"\nnext");
@@ -168,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_chunking_gives_the_same_lines(
+        fn chunking_does_not_matter(
             lines in prop::collection::vec("[^\\n\\r]{0,30}", 0..12),
             cuts in prop::collection::vec(1usize..20, 1..60),
         ) {
@@ -189,7 +189,7 @@ mod tests {
                 .split('\n')
                 .map(|line| match line.len() <= 50 {
                     true => OutputLine::Whole(Bytes::copy_from_slice(line.as_bytes())),
-                    false => OutputLine::TooLong { answered: None },
+                    false => OutputLine::TooLong { response_to: None },
                 })
                 .collect();
             let trailing = got.len() - expected.len().min(got.len());

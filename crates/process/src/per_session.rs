@@ -19,18 +19,18 @@ use crate::{
     dispatcher::{CancelOnDrop, stopped},
 };
 
-/// Starts one more process of the server.
+/// Starts another process of the server.
 pub(crate) type ProcessStarter = Box<dyn Fn() -> Arc<StdioServer> + Send + Sync>;
 
-/// How often it is looked for conversations that are unused, in the time after which they are.
+/// How often unused conversations are looked for, within the time after which they end.
 const CHECKS_PER_IDLE: u32 = 8;
 
-/// A [`Channel`] that keeps conversations apart.
+/// A [`Channel`] that isolates conversations.
 ///
-/// A process is started by the first call of a conversation and ended with it, or when it was unused for `idle`. What
-/// belongs to no conversation goes to `common`: lists, how the server introduces itself, what it says to everybody.
+/// The first call of a conversation starts its process, which ends with the conversation or after being unused for
+/// `idle`. Requests outside of conversations go to `common`: lists, the handshake, notifications to all.
 ///
-/// A process that ends by itself is started again like any server; what it knew of its conversation is lost.
+/// A process that ends by itself is restarted like any server; the state that it held for its conversation is lost.
 pub(crate) struct PerSession {
     common: Arc<StdioServer>,
     pool: Arc<ProcessPool>,
@@ -46,9 +46,9 @@ struct ProcessPool(Mutex<PoolState>);
 #[derive(Default)]
 struct PoolState {
     by_conversation: HashMap<Arc<str>, PooledProcess>,
-    /// Those that are being ended in order.
+    /// The processes that are being stopped in order.
     ending: Vec<Weak<StdioServer>>,
-    /// No conversation may begin any more.
+    /// Set when no conversation may begin any more.
     closed: bool,
 }
 
@@ -56,25 +56,25 @@ struct PoolState {
 struct PooledProcess {
     server: Arc<StdioServer>,
     calls: usize,
-    /// When a call began or ended last.
+    /// When a call last began or ended.
     used: Instant,
 }
 
-/// A call that is under way in a conversation.
+/// Counts a call as under way in its conversation until it is dropped.
 struct CallGuard {
     pool: Weak<ProcessPool>,
     conversation: Arc<str>,
     server: Arc<StdioServer>,
 }
 
-/// The same, as its exchange holds it.
+/// The handle that an exchange holds: the call, counted in its conversation.
 struct GuardedCall {
     call: CancelOnDrop,
     _guard: CallGuard,
 }
 
 impl PerSession {
-    /// Conversations beside `common`, at most `max` at once, each ended when it was unused for `idle`.
+    /// Returns a channel for at most `max` conversations at once beside `common`, each ended after being unused for `idle`.
     pub(crate) fn new(common: Arc<StdioServer>, start: ProcessStarter, max: u16, idle: Duration) -> Self {
         let pool = Arc::<ProcessPool>::default();
         let reaper = tokio::spawn(reap(Arc::downgrade(&pool), idle));
@@ -87,19 +87,20 @@ impl PerSession {
         }
     }
 
-    /// Ends the processes of all conversations, after calls under way had `drain` to finish. Those who go on get new ones.
+    /// Stops the processes of all conversations, after calls under way had `drain` to finish. Conversations that go on
+    /// start new ones.
     pub(crate) fn restart(&self, drain: Duration) {
         let all: Vec<_> = self.pool.lock().by_conversation.drain().collect();
         all.into_iter().for_each(|(_, process)| self.pool.end(process, drain));
     }
 
-    /// The same, and no conversation begins any more.
+    /// Stops the processes of all conversations likewise, and begins no conversation any more.
     pub(crate) fn stop(&self, drain: Duration) {
         self.pool.lock().closed = true;
         self.restart(drain);
     }
 
-    /// Ends all of them at once.
+    /// Kills all of them.
     pub(crate) fn kill(&self) {
         let mut state = self.pool.lock();
         state.closed = true;
@@ -111,7 +112,7 @@ impl PerSession {
         }
     }
 
-    /// The process of a conversation, started if there is none.
+    /// Returns the process of a conversation, started if there is none.
     fn enter(&self, conversation: &Arc<str>) -> Result<CallGuard> {
         let mut state = self.pool.lock();
         if state.closed {
@@ -151,11 +152,11 @@ impl Channel for PerSession {
         };
         let guard = self.enter(conversation)?;
         let dispatched = guard.server.supervisor.shared.channel.dispatch(&request).await?;
-        let staying = GuardedCall {
+        let guarded = GuardedCall {
             call: dispatched.handle.cancelled_on_drop(),
             _guard: guard,
         };
-        Ok(Exchange::new(dispatched.events, staying))
+        Ok(Exchange::new(dispatched.events, guarded))
     }
 
     fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
@@ -174,15 +175,16 @@ impl Channel for PerSession {
     }
 }
 
-/// Ends the processes of conversations that are unused.
+/// Stops the processes of unused conversations, from time to time.
 async fn reap(pool: Weak<ProcessPool>, idle: Duration) {
     let pause = (idle / CHECKS_PER_IDLE).max(Duration::from_millis(10));
     loop {
         tokio::time::sleep(pause).await;
         let Some(pool) = pool.upgrade() else { return };
         let unused = |_: &Arc<str>, process: &mut PooledProcess| process.calls == 0 && process.used.elapsed() >= idle;
-        let gone: Vec<_> = pool.lock().by_conversation.extract_if(unused).collect();
-        gone.into_iter()
+        let idle_processes: Vec<_> = pool.lock().by_conversation.extract_if(unused).collect();
+        idle_processes
+            .into_iter()
             .for_each(|(_, process)| pool.end(process, Duration::ZERO));
     }
 }
@@ -192,7 +194,7 @@ impl ProcessPool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends a process in order, in the background; outside of a runtime, at once.
+    /// Stops a process in order, in the background; outside of a runtime, kills it by dropping it.
     fn end(&self, process: PooledProcess, drain: Duration) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut state = self.lock();

@@ -1,4 +1,4 @@
-//! Takes secrets out of log lines.
+//! Removes secrets from log lines.
 
 use std::{borrow::Cow, fmt};
 
@@ -6,12 +6,12 @@ use portolan_core::Secret;
 
 use crate::{ResolvedValue, ServerCommand};
 
-/// Shorter texts are left alone: taking `true` or `8080` out of a log would hide more than it protects.
-const SHORTEST: usize = 6;
+/// Shorter values stay: removing `true` or `8080` from a log would hide more than it protects.
+const MIN_LEN: usize = 6;
 
-/// Knows the secrets that a server was given, to take them out of what it writes to its log.
+/// Removes the secrets that a server was given from its log lines.
 ///
-/// It catches secrets as they are written, and each line of one that has several; not encoded ones.
+/// It finds secrets as they stand, and each line of one that has several; not encoded ones.
 #[derive(Clone, Default)]
 pub(crate) struct Redactor(Vec<Secret>);
 
@@ -25,14 +25,14 @@ impl Redactor {
             })
             .flat_map(str::lines)
             .map(str::trim)
-            .filter(|line| line.len() >= SHORTEST)
+            .filter(|line| line.len() >= MIN_LEN)
             .collect();
-        // The longest first, so that no part of it is left when a shorter one stands within it.
+        // The longest first, so that no part of it is left when it contains a shorter one.
         texts.sort_unstable_by_key(|text| std::cmp::Reverse(text.len()));
         Self(texts.into_iter().map(Secret::new).collect())
     }
 
-    /// The line without secrets.
+    /// Returns the line without secrets.
     pub(crate) fn clean<'a>(&self, line: Cow<'a, str>) -> Cow<'a, str> {
         self.0
             .iter()
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_taken_out_and_short_ones_left() {
+    fn secrets_are_removed_except_short_ones() {
         let command = ServerCommand::new("x", [""; 0])
             .with_env("A", Secret::new("hunter22"))
             .with_env("B", Secret::new("true"))

@@ -1,4 +1,4 @@
-//! Who a server speaks with when it names no call.
+//! Finds the caller that a server request belongs to: legacy requests name no call.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -7,14 +7,14 @@ use tokio::time::Instant;
 use super::{Pending, State};
 use crate::ProcessLimits;
 
-/// Calls that the server was told to cancel and may go on with for a while.
+/// Calls that the server was told to cancel and may work on for a while.
 ///
-/// What it asks then is still asked for the caller who has gone, and must not reach another one.
+/// A request that it sends then still belongs to the caller that has gone, and must not reach another one.
 #[derive(Default)]
 pub(super) struct CancelledCalls {
     calls: VecDeque<CancelledCall>,
-    /// Until then, there are more of them than are remembered one by one.
-    crowded: Option<Instant>,
+    /// Until then, more calls are cancelled than are remembered one by one.
+    overflowed_until: Option<Instant>,
 }
 
 struct CancelledCall {
@@ -24,7 +24,7 @@ struct CancelledCall {
 }
 
 impl CancelledCalls {
-    pub(super) fn begin(&mut self, call: u64, pending: &Pending, limits: &ProcessLimits) {
+    pub(super) fn add(&mut self, call: u64, pending: &Pending, limits: &ProcessLimits) {
         if pending.listens {
             return;
         }
@@ -35,23 +35,23 @@ impl CancelledCalls {
             until: Instant::now() + limits.cancel_grace,
         });
         if self.calls.len() > limits.calls.max(1) {
-            self.crowded = self.calls.pop_front().map(|oldest| oldest.until);
+            self.overflowed_until = self.calls.pop_front().map(|oldest| oldest.until);
         }
     }
 
-    /// The server answered the call all the same: it is done with it.
+    /// Forgets a call that the server answered all the same.
     pub(super) fn ended(&mut self, call: u64) {
-        self.calls.retain(|faded| faded.call != call);
+        self.calls.retain(|cancelled| cancelled.call != call);
     }
 
-    /// Whether the server can only speak for `requester_key`, as far as these calls go.
+    /// Returns true if none of these calls has another requester.
     fn are_all_of(&self, requester_key: &str, now: Instant) -> bool {
-        let mut there = self.calls.iter().filter(|faded| faded.until > now);
-        self.crowded.is_none_or(|until| until <= now)
-            && there.all(|faded| faded.requester_key.as_deref() == Some(requester_key))
+        let mut remaining = self.calls.iter().filter(|cancelled| cancelled.until > now);
+        self.overflowed_until.is_none_or(|until| until <= now)
+            && remaining.all(|cancelled| cancelled.requester_key.as_deref() == Some(requester_key))
     }
 
-    /// They all last equally long, so the oldest go first.
+    /// Forgets calls whose time is over. All last equally long, so the oldest go first.
     fn forget(&mut self, now: Instant) {
         while self.calls.front().is_some_and(|oldest| oldest.until <= now) {
             self.calls.pop_front();
@@ -60,7 +60,7 @@ impl CancelledCalls {
 }
 
 impl State {
-    /// The latest call, if every call under way has the same respondent.
+    /// Returns the latest call, if all calls under way have the same requester.
     pub(super) fn sole_requester(&self) -> Option<(u64, &Pending)> {
         let mut latest: Option<(u64, &Pending)> = None;
         for (&id, pending) in self.pending.iter().filter(|(_, pending)| !pending.listens) {

@@ -1,4 +1,4 @@
-//! The caller's side of a call.
+//! A caller's references to its call.
 
 use std::sync::Arc;
 
@@ -7,20 +7,20 @@ use tokio::sync::mpsc;
 
 use super::RpcDispatcher;
 
-/// A call that was taken: what comes for it, and what may be said to it.
+/// A call that was sent: its events, and a reference to it.
 pub(crate) struct DispatchedCall {
     pub(crate) events: mpsc::Receiver<ExchangeEvent>,
     pub(crate) handle: CallRef,
 }
 
-/// Names a call. Dropping it does nothing.
+/// A reference to a call. Dropping it does not cancel the call.
 #[derive(Clone, Debug)]
 pub(crate) struct CallRef {
     dispatcher: Arc<RpcDispatcher>,
     call: u64,
 }
 
-/// Cancels a call when it is dropped, unless that was answered.
+/// Cancels its call on drop, unless that has its response.
 #[derive(Debug)]
 pub(crate) struct CancelOnDrop(CallRef);
 
@@ -29,24 +29,25 @@ impl CallRef {
         Self { dispatcher, call }
     }
 
-    /// Brings the answer to a question that was asked in this call. One that is over, or of another call, stays unanswered.
-    pub(crate) fn respond(&self, key: u64, answer: RpcResponse) {
-        self.dispatcher.respond(self.call, key, answer);
+    /// Responds to a server request of this call. Keys of other calls, and of requests that are over, are ignored.
+    pub(crate) fn respond(&self, key: u64, response: RpcResponse) {
+        self.dispatcher.respond(self.call, key, response);
     }
 
-    /// Nobody waits for the answer any more: the server is told.
+    /// Cancels the call, and tells the server.
     pub(crate) fn cancel(&self) {
         self.dispatcher.abandon(self.call);
     }
 
+    /// Ties the call to the returned value.
     pub(crate) fn cancelled_on_drop(self) -> CancelOnDrop {
         CancelOnDrop(self)
     }
 }
 
 impl CallHandle for CancelOnDrop {
-    fn respond(&self, key: u64, answer: RpcResponse) {
-        self.0.respond(key, answer);
+    fn respond(&self, key: u64, response: RpcResponse) {
+        self.0.respond(key, response);
     }
 }
 

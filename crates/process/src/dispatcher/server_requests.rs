@@ -1,4 +1,4 @@
-//! What the server asks in the middle of calls.
+//! Requests that the server sends in the middle of calls.
 
 use std::collections::HashMap;
 
@@ -10,123 +10,127 @@ use portolan_wire::{
     id::RequestId,
 };
 
-use super::{RpcDispatcher, State, send, write_queue::answer_line};
+use super::{RpcDispatcher, State, send, write_queue::response_line};
 use crate::ProcessLimits;
 
-/// The server asked while calls of several conversations were under way, or none that can answer.
-const NOBODY: &str = "nobody can be asked now: no call is under way, or calls of more than one conversation";
-const TOO_MANY: &str = "too many questions are open";
-const OVER: &str = "nobody answers any more: the call that this was asked in is over";
+/// The server sent a request while calls of several requesters were under way, or none that can respond.
+const NO_CLIENT: &str = "no client can be asked: no call is under way, or calls of more than one conversation";
+const TOO_MANY: &str = "too many requests to the client are open";
+const CALL_ENDED: &str = "the call that this request was part of has ended";
 
-/// The questions that wait for an answer, by the key that the caller knows them by.
+/// The server requests that wait for a response, by the key that callers know them by.
 #[derive(Default)]
 pub(super) struct OpenServerRequests {
-    asked: HashMap<u64, OpenRequest>,
+    open: HashMap<u64, OpenRequest>,
     next_key: u64,
 }
 
 struct OpenRequest {
     call: u64,
-    /// The server's own.
+    /// The id that the server chose.
     id: RequestId,
 }
 
 impl OpenServerRequests {
     fn add(&mut self, call: u64, id: &RequestId, limits: &ProcessLimits) -> Option<u64> {
-        let of_call = self.asked.values().filter(|asked| asked.call == call).count();
-        if self.asked.len() >= limits.server_requests || of_call >= limits.call_server_requests {
+        let of_call = self.open.values().filter(|request| request.call == call).count();
+        if self.open.len() >= limits.server_requests || of_call >= limits.call_server_requests {
             return None;
         }
         self.next_key += 1;
         let id = id.detached();
-        self.asked.insert(self.next_key, OpenRequest { call, id });
+        self.open.insert(self.next_key, OpenRequest { call, id });
         Some(self.next_key)
     }
 
     fn take(&mut self, call: u64, key: u64) -> Option<RequestId> {
-        self.asked.get(&key).filter(|asked| asked.call == call)?;
-        self.asked.remove(&key).map(|asked| asked.id)
+        self.open.get(&key).filter(|request| request.call == call)?;
+        self.open.remove(&key).map(|request| request.id)
     }
 
     fn take_all(&mut self, call: u64) -> Vec<RequestId> {
-        if self.asked.is_empty() {
+        if self.open.is_empty() {
             return Vec::new();
         }
-        let over = self.asked.extract_if(|_, asked| asked.call == call);
-        over.map(|(_, asked)| asked.id).collect()
+        let over = self.open.extract_if(|_, request| request.call == call);
+        over.map(|(_, request)| request.id).collect()
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.asked.len()
+        self.open.len()
     }
 }
 
 impl RpcDispatcher {
-    /// Brings a question of the server to the caller it is for, or tells the server that nobody can be asked.
+    /// Delivers a server request to the caller that it belongs to, or responds that no client can be asked.
     ///
-    /// That is the code for an internal error: `-1` would say that a person refused, and the method is not unknown.
-    pub(crate) fn ask(&self, request: Request) {
-        let refusal = self.lock().ask(&request, &self.limits);
+    /// That response has the code of an internal error: `-1` would mean that a person refused, and the method is not unknown.
+    pub(crate) fn deliver_server_request(&self, request: Request) {
+        let refusal = self.lock().deliver_server_request(&request, &self.limits);
         if let Err(problem) = refusal {
-            self.tell(portolan_wire::envelope::error(
+            self.send_line(portolan_wire::envelope::error(
                 Some(&request.id),
                 &ErrorObject::new(INTERNAL_ERROR, problem),
             ));
         }
     }
 
-    /// Brings the answer to a question that was asked in `call` to the server, once.
-    pub(super) fn respond(&self, call: u64, key: u64, answer: RpcResponse) {
+    /// Sends the response to a server request of `call` to the server, once.
+    pub(super) fn respond(&self, call: u64, key: u64, response: RpcResponse) {
         let mut state = self.lock();
         let Some(id) = state.server_requests.take(call, key) else {
             return;
         };
-        let (member, raw) = match &answer {
+        let (member, raw) = match &response {
             RpcResponse::Result(raw) => ("result", raw),
             RpcResponse::Error(raw) => ("error", raw),
         };
         let room = self.limits.queue_bytes;
-        if !state.write_queue.push(None, answer_line(&id, member, raw), room) {
-            state.refuse(&id, "the answer finds no room: earlier messages are not read");
+        if !state.write_queue.push(None, response_line(&id, member, raw), room) {
+            state.refuse(
+                &id,
+                "the response does not fit: the server does not read earlier messages",
+            );
         }
         drop(state);
         self.outgoing.notify_one();
     }
 
-    /// The server takes a question of its own back.
+    /// Forgets a request that the server cancelled.
     pub(crate) fn withdraw(&self, id: &RequestId) {
-        self.lock().server_requests.asked.retain(|_, asked| asked.id != *id);
+        self.lock().server_requests.open.retain(|_, request| request.id != *id);
     }
 }
 
 impl State {
-    fn ask(&mut self, request: &Request, limits: &ProcessLimits) -> Result<(), &'static str> {
-        let (call, pending) = self.sole_requester().ok_or(NOBODY)?;
+    fn deliver_server_request(&mut self, request: &Request, limits: &ProcessLimits) -> Result<(), &'static str> {
+        let (call, pending) = self.sole_requester().ok_or(NO_CLIENT)?;
         let events = pending.events.clone();
         let key = self.server_requests.add(call, &request.id, limits).ok_or(TOO_MANY)?;
-        let question = ServerRequest::new(key, request.method.as_str(), request.params.clone());
-        if send(&events, ExchangeEvent::ServerRequest(question)) {
+        let request_event = ServerRequest::new(key, request.method.as_str(), request.params.clone());
+        if send(&events, ExchangeEvent::ServerRequest(request_event)) {
             return Ok(());
         }
         self.server_requests.take(call, key);
         Err(TOO_MANY)
     }
 
-    /// Answers what is still open of a call that is over, so that the server does not wait. Whether there was anything.
-    pub(super) fn end_questions(&mut self, call: u64) -> bool {
+    /// Refuses the open server requests of a call that has ended, so that the server does not wait. Returns false if there
+    /// are none.
+    pub(super) fn refuse_all(&mut self, call: u64) -> bool {
         let open = self.server_requests.take_all(call);
         for id in &open {
-            self.refuse(id, OVER);
+            self.refuse(id, CALL_ENDED);
         }
         !open.is_empty()
     }
 
-    /// There is room for this whatever waits: it is short, and there are no more of them than open questions.
+    /// Exceeds the limit of the queue if need be: it is short, and there are no more of them than open requests.
     fn refuse(&mut self, id: &RequestId, problem: &'static str) {
         let error: Bytes = ErrorObject::new(INTERNAL_ERROR, problem).to_bytes();
         self.write_queue
-            .push(None, answer_line(id, "error", &error), usize::MAX);
+            .push(None, response_line(id, "error", &error), usize::MAX);
     }
 }
 

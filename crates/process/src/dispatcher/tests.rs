@@ -38,10 +38,10 @@ async fn answers_in_any_order_reach_their_callers() {
         "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\"}\n\
          {\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{\"a\":1}}\n"
     );
-    dispatcher.answer(2, result("2"));
-    dispatcher.answer(2, result("again"));
-    dispatcher.answer(77, result("nobody's"));
-    dispatcher.answer(1, result("1"));
+    dispatcher.deliver_response(2, result("2"));
+    dispatcher.deliver_response(2, result("again"));
+    dispatcher.deliver_response(77, result("nobody's"));
+    dispatcher.deliver_response(1, result("1"));
     assert_eq!(second.answer().await.unwrap(), RpcResponse::Result("2".into()));
     assert_eq!(first.answer().await.unwrap(), RpcResponse::Result("1".into()));
 }
@@ -132,9 +132,9 @@ async fn a_flood_of_progress_leaves_room_for_the_answer() {
     let mut exchange = call(&dispatcher, Some(r#"{"_meta":{"progressToken":"mine"}}"#)).unwrap();
     for _ in 0..500 {
         let params = Bytes::from_static(br#"{"progressToken":1,"progress":1}"#);
-        dispatcher.progress(ChannelNotification::new("notifications/progress", Some(params)));
+        dispatcher.deliver_progress(ChannelNotification::new("notifications/progress", Some(params)));
     }
-    dispatcher.answer(1, result("1"));
+    dispatcher.deliver_response(1, result("1"));
     let Some(ExchangeEvent::Notification(first)) = exchange.next().await else {
         panic!("no progress");
     };

@@ -1,38 +1,38 @@
-//! The lines that wait to be written, within a bound of bytes.
+//! The lines that wait to be written, within a limit of bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use portolan_wire::{envelope::one_line, id::RequestId, object::quote};
 
-/// From this size on, params are written from where they are instead of being copied into the line.
-const LONG: usize = 8 << 10;
+/// From this size on, params are written from their own buffer instead of being copied into the line.
+const COPY_LIMIT: usize = 8 << 10;
 
-/// What a line costs on top of its bytes.
+/// The cost of a line beyond its bytes.
 const OVERHEAD: usize = 64;
 
-/// One message with its line end: in one piece, or in three when the middle is long.
+/// One message with its line end: in one piece, or in three if the middle is long.
 #[derive(Debug, Default)]
 pub(crate) struct OutgoingLine {
     pieces: [Bytes; 3],
 }
 
-/// What is being written.
+/// The lines that are being written.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBatch {
-    /// The pieces to be written, in order.
+    /// The pieces to write, in order.
     pub(crate) pieces: Vec<Bytes>,
     cost: usize,
 }
 
-/// Lines in the order in which they came.
+/// Lines in the order in which they arrived.
 #[derive(Default)]
 pub(super) struct WriteQueue {
     lines: Vec<(Option<u64>, OutgoingLine)>,
-    /// What waits, and what was taken last.
+    /// Of the lines that wait, and of the batch that was taken last.
     cost: usize,
 }
 
 impl WriteQueue {
-    /// Adds a line if there is room; one alone may be longer than that.
+    /// Adds a line if that stays within `room`. A single line may exceed it.
     pub(super) fn push(&mut self, call: Option<u64>, line: OutgoingLine, room: usize) -> bool {
         let fits = self.cost == 0 || self.cost + line.cost() <= room;
         if fits {
@@ -42,7 +42,7 @@ impl WriteQueue {
         fits
     }
 
-    /// Takes a call back that was not taken for writing yet. Whether it was there.
+    /// Removes a call that was not taken for writing yet. Returns false if there is none.
     pub(super) fn retract(&mut self, call: u64) -> bool {
         let Some(at) = self.lines.iter().position(|(id, _)| *id == Some(call)) else {
             return false;
@@ -52,7 +52,7 @@ impl WriteQueue {
         true
     }
 
-    /// Takes everything. What `batch` held is written and counts no more. Whether there was anything.
+    /// Moves all lines into `batch`, whose earlier content counts as written. Returns false if there are none.
     pub(super) fn take(&mut self, batch: &mut WriteBatch) -> bool {
         self.cost = self.cost.saturating_sub(std::mem::take(&mut batch.cost));
         batch.pieces.clear();
@@ -73,7 +73,7 @@ impl OutgoingLine {
 }
 
 impl From<Bytes> for OutgoingLine {
-    /// Takes a message that has no line end yet.
+    /// Converts a message without a line end.
     fn from(message: Bytes) -> Self {
         let message = one_line(&message);
         Self {
@@ -82,10 +82,10 @@ impl From<Bytes> for OutgoingLine {
     }
 }
 
-/// A request as a line.
+/// Returns a request as a line.
 pub(super) fn call_line(id: u64, method: &str, params: Option<&Bytes>) -> OutgoingLine {
     let params = params.map(one_line).unwrap_or_default();
-    let copied = if params.len() < LONG { params.len() } else { 0 };
+    let copied = if params.len() < COPY_LIMIT { params.len() } else { 0 };
     let mut head = BytesMut::with_capacity(64 + method.len() + copied);
     head.put_slice(br#"{"jsonrpc":"2.0","id":"#);
     head.put_slice(itoa::Buffer::new().format(id).as_bytes());
@@ -99,10 +99,10 @@ pub(super) fn call_line(id: u64, method: &str, params: Option<&Bytes>) -> Outgoi
     OutgoingLine::with_tail(head, params)
 }
 
-/// The answer to a request of the server; `member` is `result` or `error`.
-pub(super) fn answer_line(id: &RequestId, member: &str, raw: &Bytes) -> OutgoingLine {
+/// Returns the response to a server request as a line; `member` is `result` or `error`.
+pub(super) fn response_line(id: &RequestId, member: &str, raw: &Bytes) -> OutgoingLine {
     let raw = one_line(raw);
-    let copied = if raw.len() < LONG { raw.len() } else { 0 };
+    let copied = if raw.len() < COPY_LIMIT { raw.len() } else { 0 };
     let mut head = BytesMut::with_capacity(64 + id.as_raw().len() + copied);
     head.put_slice(br#"{"jsonrpc":"2.0","id":"#);
     head.put_slice(id.as_raw());
@@ -112,7 +112,7 @@ pub(super) fn answer_line(id: &RequestId, member: &str, raw: &Bytes) -> Outgoing
     OutgoingLine::with_tail(head, raw)
 }
 
-/// The notification that a call is off.
+/// Returns the cancellation of a call as a line.
 pub(super) fn cancel_line(id: u64, reason: &str) -> OutgoingLine {
     let params = format!(r#"{{"requestId":{id},"reason":"{reason}"}}"#);
     let line = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{params}}}\n");
@@ -126,9 +126,9 @@ impl OutgoingLine {
         }
     }
 
-    /// `head` and the last member of an object, copied behind it unless it is long.
+    /// Returns `head` followed by the last member of the object, which is copied unless it is long.
     fn with_tail(mut head: BytesMut, tail: Bytes) -> Self {
-        if tail.len() < LONG {
+        if tail.len() < COPY_LIMIT {
             head.put_slice(&tail);
             head.put_slice(b"}\n");
             return Self::one(head);

@@ -21,25 +21,26 @@ use crate::{
     supervisor::{StartMode, Supervisor},
 };
 
-/// What runs under one name.
+/// A server that runs under one name, with the processes of its conversations.
 pub(super) struct Deployment {
-    pub(super) validated: ValidatedSpec,
-    /// Also for a server that is spoken to by HTTP; then it is not handed out as a channel.
+    pub(super) spec: ValidatedSpec,
+    /// The server of requests outside of conversations. It supervises a server reached by HTTP too, but is no channel
+    /// to it.
     pub(super) server: Arc<StdioServer>,
-    /// The processes beside it, where each conversation has its own.
+    /// The processes of conversations, if each has its own.
     per_session: Option<Arc<PerSession>>,
     status_gate: Arc<StatusGate>,
 }
 
-/// A spec that was found fit to run here.
+/// A spec that this runtime can run.
 #[derive(Clone)]
 pub(super) struct ValidatedSpec {
     pub(super) spec: RunSpec,
-    /// Where it is reached, unless by stdio.
+    /// Its port and URL; `None` if it is reached by stdio.
     http: Option<(u16, Url)>,
 }
 
-/// Lets statuses onto the board, until another deployment takes the place of this one.
+/// Passes statuses on to the board until the deployment is replaced or removed.
 pub(super) struct StatusGate {
     install: InstallName,
     board: StatusBoard,
@@ -48,8 +49,8 @@ pub(super) struct StatusGate {
 }
 
 impl ValidatedSpec {
-    /// Refuses what can never run here, naming what could run it.
-    pub(super) fn of(spec: &RunSpec) -> Result<Self> {
+    /// Checks that this runtime can run `spec`; the error names what could run it.
+    pub(super) fn new(spec: &RunSpec) -> Result<Self> {
         let transport = match &spec.source {
             Source::Command { transport, .. } => transport,
             Source::Image { .. } => {
@@ -74,7 +75,7 @@ impl ValidatedSpec {
             }
             Sharing::PerSession { .. } if http.is_none() => {}
             _ => {
-                let problem = "a server that is spoken to by HTTP keeps its sessions apart itself; use shared";
+                let problem = "a server reached by HTTP isolates its sessions itself; use shared";
                 return Err(Error::invalid("sharing", problem));
             }
         }
@@ -86,7 +87,7 @@ impl ValidatedSpec {
 impl Deployment {
     pub(super) fn start(
         install: InstallName,
-        validated: ValidatedSpec,
+        spec: ValidatedSpec,
         runtime: &ProcessRuntime,
         predecessor: Option<Arc<StdioServer>>,
     ) -> Self {
@@ -98,58 +99,58 @@ impl Deployment {
         });
         let reporting = status_gate.clone();
         let factory = SpecCommandFactory {
-            spec: validated.spec.clone(),
+            spec: spec.spec.clone(),
             credentials: runtime.credentials.clone(),
         };
-        let another = factory.clone();
-        let speech = match &validated.http {
+        let session_factory = factory.clone();
+        let transport = match &spec.http {
             Some((port, _)) => process_loop::Transport::Http { port: *port },
             None => process_loop::Transport::Stdio,
         };
         let supervisor = Supervisor::start(
-            validated.spec.server.as_str(),
+            spec.spec.server.as_str(),
             Box::new(factory),
-            speech,
+            transport,
             runtime.config.clone(),
             Box::new(move |status, restarts| reporting.report(status, restarts)),
             predecessor.map_or(StartMode::Fresh, StartMode::Replace),
         );
         let server = Arc::new(StdioServer { supervisor });
-        let per_session = match validated.spec.sharing {
+        let per_session = match spec.spec.sharing {
             Sharing::PerSession { max } => {
-                let start = process_starter(another, server.clone(), runtime.config.clone());
+                let start = process_starter(session_factory, server.clone(), runtime.config.clone());
                 let idle = runtime.config.session_idle;
                 Some(Arc::new(PerSession::new(server.clone(), start, max, idle)))
             }
             _ => None,
         };
         Self {
-            validated,
+            spec,
             server,
             per_session,
             status_gate,
         }
     }
 
-    /// Starts the processes of conversations anew, when they are next called.
+    /// Stops the processes of conversations; their next calls start new ones.
     pub(super) fn restart_sessions(&self, drain: Duration) {
         if let Some(per_session) = &self.per_session {
             per_session.restart(drain);
         }
     }
 
-    /// Another deployment takes its place, or none: no later status of this one is told, and no conversation begins. Calls
-    /// in conversations have `drain` to finish.
+    /// Reports no later status and begins no conversation: the deployment is replaced or removed. Calls in conversations
+    /// have `drain` to finish.
     pub(super) fn close(&self, drain: Duration) {
-        self.status_gate.shut();
+        self.status_gate.close();
         if let Some(per_session) = &self.per_session {
             per_session.stop(drain);
         }
     }
 
-    /// Ends all processes at once.
+    /// Kills all processes.
     pub(super) fn kill(&self) {
-        self.status_gate.shut();
+        self.status_gate.close();
         if let Some(per_session) = &self.per_session {
             per_session.kill();
         }
@@ -164,12 +165,12 @@ impl Deployment {
     }
 
     pub(super) fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
-        let failure = match (self.server.phase(), &self.validated.http) {
-            // Calls wait where they are: in the channel.
+        let failure = match (self.server.phase(), &self.spec.http) {
+            // Calls wait in the channel.
             (Phase::Ready(_) | Phase::Starting(_), None) => return Ok(Endpoint::Channel(self.channel())),
             (Phase::Ready(_), Some((_, url))) => {
                 let mut endpoint = HttpEndpoint::new(url.clone());
-                endpoint.era = self.validated.spec.era;
+                endpoint.era = self.spec.spec.era;
                 return Ok(Endpoint::Http(endpoint));
             }
             (Phase::Starting(None), Some(_)) => Failure::new(FailureKind::Starting, "it is still starting"),
@@ -183,7 +184,7 @@ impl Deployment {
     }
 }
 
-/// Starts processes of the same server, whose log is part of its.
+/// Returns a starter of more processes of `server`, whose log lines go to its log too.
 fn process_starter(factory: SpecCommandFactory, server: Arc<StdioServer>, config: ProcessConfig) -> ProcessStarter {
     let (name, logs) = (factory.spec.server.clone(), server.supervisor.shared.logs.clone());
     Box::new(move || {
@@ -192,7 +193,7 @@ fn process_starter(factory: SpecCommandFactory, server: Arc<StdioServer>, config
             Box::new(factory.clone()),
             process_loop::Transport::Stdio,
             config.clone(),
-            // What the install is said to be like is how the process is that answers for all.
+            // The status of the deployment is that of `server` alone.
             Box::new(|_: Status, _: u32| {}),
             StartMode::Beside(logs.clone()),
         );
@@ -201,8 +202,8 @@ fn process_starter(factory: SpecCommandFactory, server: Arc<StdioServer>, config
 }
 
 impl StatusGate {
-    /// No later status of this deployment reaches the board.
-    pub(super) fn shut(&self) {
+    /// Keeps later statuses from the board.
+    pub(super) fn close(&self) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 

@@ -32,7 +32,7 @@ fn call_of(dispatcher: &Arc<RpcDispatcher>, method: &str, requester_key: Option<
 }
 
 fn ask(dispatcher: &RpcDispatcher, id: u64) {
-    dispatcher.ask(Request {
+    dispatcher.deliver_server_request(Request {
         id: RequestId::from_u64(id),
         method: Method::Elicit,
         params: None,
@@ -71,7 +71,7 @@ async fn a_question_goes_to_the_latest_call_and_its_answer_back_under_the_server
     let dispatcher = dispatcher();
     let (mut first, mut second) = (call(&dispatcher, Some("a")), call(&dispatcher, Some("a")));
     written(&dispatcher);
-    dispatcher.ask(Request {
+    dispatcher.deliver_server_request(Request {
         id: RequestId::parse(&Bytes::from_static(b"\"q-1\"")).unwrap(),
         method: Method::Elicit,
         params: Some(Bytes::from_static(br#"{"message":"sure?"}"#)),
@@ -111,7 +111,7 @@ async fn nobody_is_asked_while_another_conversation_has_a_call() {
         ask(&dispatcher, 8);
         assert_eq!(written(&dispatcher).len(), 2, "the cancellation and a refusal");
         assert!(server_requests(&mut mine).is_empty());
-        dispatcher.answer(2, Ok(yes()));
+        dispatcher.deliver_response(2, Ok(yes()));
         ask(&dispatcher, 9);
         assert_eq!(server_requests(&mut mine).len(), 1);
     }
@@ -159,7 +159,7 @@ async fn the_end_of_a_call_answers_what_is_open() {
         let id = written(&dispatcher)[0]["id"].as_u64().unwrap();
         ask(&dispatcher, 5);
         match ends_by_answer {
-            true => dispatcher.answer(id, Ok(yes())),
+            true => dispatcher.deliver_response(id, Ok(yes())),
             false => drop(mine),
         }
         let told = written(&dispatcher);
@@ -185,10 +185,10 @@ async fn a_log_message_goes_to_the_one_conversation_there_is() {
     let dispatcher = dispatcher();
     let message = ChannelNotification::new("notifications/message", None);
     let mut mine = call(&dispatcher, Some("a"));
-    assert_eq!(dispatcher.aside(message.clone()), None);
+    assert_eq!(dispatcher.deliver_to_sole_requester(message.clone()), None);
     assert!(matches!(mine.next().await, Some(ExchangeEvent::Notification(heard)) if heard == message));
     let _theirs = call(&dispatcher, Some("b"));
-    assert_eq!(dispatcher.aside(message.clone()), Some(message));
+    assert_eq!(dispatcher.deliver_to_sole_requester(message.clone()), Some(message));
 }
 
 /// What may happen, in any order.
@@ -262,7 +262,7 @@ impl Play {
             }
             Step::RpcResponse(at) if !self.at_work.is_empty() => {
                 let caller = self.at_work.swap_remove(at % self.at_work.len());
-                dispatcher.answer(caller as u64 + 1, Ok(yes()));
+                dispatcher.deliver_response(caller as u64 + 1, Ok(yes()));
             }
             Step::Drop(at) if !self.callers.is_empty() => {
                 let at = at % self.callers.len();
