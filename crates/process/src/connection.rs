@@ -57,7 +57,7 @@ pub type LogSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
 /// let config = ConnectionConfig::new(limits, ServerRequestPolicy::default());
 /// let connection = Connection::open(&channel, output, input, config);
 /// let second = Duration::from_secs(1);
-/// let handshake = connection.handshake(ProtocolEra::Legacy, second, second).await?;
+/// let handshake = connection.handshake(ProtocolEra::Legacy, second, second).await.expect("a legacy server");
 /// channel.ready(&connection, handshake);
 ///
 /// let exchange = channel.call(ChannelRequest::new("tools/list", None, second)).await?;

@@ -13,7 +13,7 @@ use portolan_wire::{
 };
 use tokio::sync::broadcast;
 
-use crate::{connection::LogSink, dispatcher::RpcDispatcher, id_scanner::IdScanner, line::OutputLine, progress};
+use crate::{connection::LogSink, dispatcher::RpcDispatcher, line::OutputLine, progress};
 
 /// How deep a message may nest.
 const MAX_DEPTH: u32 = 1024;
@@ -122,9 +122,9 @@ impl Inbound {
 
     /// Handles a line that cannot be parsed: a malformed response fails its call, and the line goes into the log.
     fn malformed(&self, text: &Bytes, problem: &str) {
-        let mut scanner = IdScanner::default();
-        scanner.feed(text);
-        if let Some(id) = scanner.answered() {
+        let mut scanner = envelope::ResponseIdScanner::new();
+        scanner.push(text);
+        if let Some(id) = scanner.id() {
             let failure = Failure::new(
                 FailureKind::Protocol,
                 format!("the response cannot be parsed: {problem}"),

@@ -81,7 +81,6 @@ mod dispatcher;
 mod events;
 mod handshake;
 mod host;
-mod id_scanner;
 mod inbound;
 mod launch;
 mod limits;

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::id_scanner::IdScanner;
+use portolan_wire::envelope::ResponseIdScanner;
 
 /// The size of each read, and what the buffer shrinks back to after a long line, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -29,7 +29,7 @@ pub(crate) struct LineSplitter {
     scanned: usize,
     limit: usize,
     /// The line that is being skipped.
-    skipping: Option<IdScanner>,
+    skipping: Option<ResponseIdScanner>,
 }
 
 impl LineSplitter {
@@ -90,15 +90,15 @@ impl LineSplitter {
             return OutputLine::Whole(line.freeze());
         }
         let mut scanner = self.skipping.take().unwrap_or_default();
-        scanner.feed(&line);
+        scanner.push(&line);
         OutputLine::TooLong {
-            response_to: scanner.answered(),
+            response_to: scanner.id(),
         }
     }
 
     /// Skips the present part of a line that is too long.
     fn skip(&mut self) {
-        self.skipping.get_or_insert_default().feed(&self.buffer);
+        self.skipping.get_or_insert_default().push(&self.buffer);
         self.buffer.clear();
         self.scanned = 0;
         self.shrink();

@@ -1,6 +1,7 @@
 //! One JSON-RPC message: taken apart without copying, and put together in one allocation.
 
 mod parse;
+mod response_id;
 mod write;
 
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod tests;
 use bytes::Bytes;
 
 pub use self::parse::{Malformed, ParseError, ParseLimits, parse};
+pub use self::response_id::ResponseIdScanner;
 pub use self::write::{error, notification, one_line, request, result};
 use crate::{id::RequestId, method::Method};
 

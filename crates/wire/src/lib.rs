@@ -24,5 +24,6 @@ pub mod object;
 pub mod rewrite;
 mod scan;
 pub mod sse;
+mod tokenizer;
 
 pub use bytes::Bytes;

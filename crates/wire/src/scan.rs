@@ -292,7 +292,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes pass before a quote, a backslash or a control character.
+/// Returns the number of bytes before the first quote, backslash or control character.
 fn plain_prefix(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {

@@ -73,7 +73,7 @@ async fn two_conversations_at_once_are_not_asked_and_one_after_the_other_are() {
     let (questions, told) = converse(ask(&served, "a", "elicitation/create").await, "{}").await;
     assert_eq!(questions, 0);
     assert!(
-        told.contains("-32603") && told.contains("nobody can be asked"),
+        told.contains("-32603") && told.contains("no client can be asked"),
         "{told}"
     );
     drop(sleeper);

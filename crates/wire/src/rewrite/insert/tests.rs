@@ -28,7 +28,7 @@ fn chunked(text: &[u8], cuts: &[usize]) -> Result<(Vec<u8>, bool), StreamError> 
     cuts.sort_unstable();
     let mut from = 0;
     for cut in cuts {
-        stream.push(Bytes::copy_from_slice(&text[from..cut]), &mut out)?;
+        stream.push(&Bytes::copy_from_slice(&text[from..cut]), &mut out)?;
         from = cut;
     }
     let changed = stream.finish()?;
@@ -140,16 +140,16 @@ fn damage_is_found_where_there_are_places() {
 fn little_is_held_back_of_a_long_string() {
     let mut stream = InsertStream::new(PLACE, insertion());
     let mut out: Vec<Bytes> = Vec::new();
-    stream.push(Bytes::from_static(br#"{"uri":""#), &mut out).unwrap();
+    stream.push(&Bytes::from_static(br#"{"uri":""#), &mut out).unwrap();
     let (mut given, mut taken) = (0, 0);
     for _ in 0..1000 {
         let chunk = Bytes::from(vec![b'u'; 1000]);
         taken += chunk.len();
-        stream.push(chunk, &mut out).unwrap();
+        stream.push(&chunk, &mut out).unwrap();
         given += out.drain(..).map(|piece| piece.len()).sum::<usize>();
         assert!(given + 30 >= taken);
     }
-    assert!(stream.key.capacity() < 1000 && stream.start.raw().len() <= 30 && stream.open.len() == 1);
+    assert!(stream.strings.matcher.raw().len() <= 30 && stream.strings.open.len() == 1);
 }
 
 #[test]

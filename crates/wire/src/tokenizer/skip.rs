@@ -1,20 +1,17 @@
 //! Skips values: strings at the speed of memory, containers by counting.
 
-use super::StreamError;
+use super::TokenError;
 use crate::scan::quotes;
 
-/// Containers inside a skipped value may nest this deep: 1024 with the message and its result.
-const MAX_DEPTH: u32 = 1022;
-
-/// The inside of a string, wherever the chunks cut it.
+/// Skips the rest of a string, across chunks.
 #[derive(Debug, Default)]
-pub(super) struct Text {
-    /// The last byte was a backslash that escapes the next.
+pub(super) struct StringSkipper {
+    /// The last byte was a backslash, which escapes the next.
     escaped: bool,
 }
 
-impl Text {
-    /// Where the string ends, after its quote; or nothing, if `text` ends first.
+impl StringSkipper {
+    /// Returns where the string ends, after its quote; `None` if `text` ends first.
     pub(super) fn skip(&mut self, text: &[u8], mut at: usize) -> Option<usize> {
         at += usize::from(std::mem::take(&mut self.escaped));
         loop {
@@ -31,16 +28,16 @@ impl Text {
     }
 }
 
-/// The inside of an object or array.
+/// Skips the rest of an object or array, across chunks.
 #[derive(Debug)]
-pub(super) struct Nested {
+pub(super) struct ContainerSkipper {
     object: bool,
     depth: u32,
-    string: Option<Text>,
+    string: Option<StringSkipper>,
 }
 
-impl Nested {
-    /// Begins after the opening bracket.
+impl ContainerSkipper {
+    /// Starts after the opening bracket.
     pub(super) fn new(open: u8) -> Self {
         Self {
             object: open == b'{',
@@ -49,8 +46,9 @@ impl Nested {
         }
     }
 
-    /// Where the container ends, after its bracket; or nothing, if `text` ends first.
-    pub(super) fn skip(&mut self, text: &[u8], mut at: usize) -> Result<Option<usize>, StreamError> {
+    /// Returns where the container ends, after its bracket; `None` if `text` ends first. Containers may nest `max_depth`
+    /// deep, this one included.
+    pub(super) fn skip(&mut self, text: &[u8], mut at: usize, max_depth: u32) -> Result<Option<usize>, TokenError> {
         loop {
             if let Some(string) = &mut self.string {
                 match string.skip(text, at) {
@@ -64,11 +62,11 @@ impl Nested {
             };
             at = found + 1;
             match text[found] {
-                b'"' => self.string = Some(Text::default()),
+                b'"' => self.string = Some(StringSkipper::default()),
                 b'{' | b'[' => {
                     self.depth += 1;
-                    if self.depth > MAX_DEPTH {
-                        return Err(StreamError::TooDeep);
+                    if self.depth > max_depth {
+                        return Err(TokenError::TooDeep);
                     }
                 }
                 close => {
@@ -77,7 +75,7 @@ impl Nested {
                         return if (close == b'}') == self.object {
                             Ok(Some(at))
                         } else {
-                            Err(StreamError::Syntax)
+                            Err(TokenError::Syntax)
                         };
                     }
                 }
@@ -86,7 +84,7 @@ impl Nested {
     }
 }
 
-/// The next quote or bracket.
+/// Returns the position of the next quote or bracket.
 fn structural(text: &[u8], at: usize) -> Option<usize> {
     let rest = text.get(at..)?;
     let found = rest
@@ -95,7 +93,7 @@ fn structural(text: &[u8], at: usize) -> Option<usize> {
     Some(at + found)
 }
 
-/// The next quote or backslash. Most strings are short, and a call of memchr costs as much as
+/// Returns the position of the next quote or backslash. Most strings are short, and a call of memchr costs as much as
 /// looking at a few words.
 fn special(text: &[u8]) -> Option<usize> {
     const WORDS: usize = 4;
