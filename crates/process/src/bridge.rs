@@ -52,7 +52,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: impl IntoIterator<Ite
         // The first process of a container has duties that would get in the way of ours.
         Ok(Invocation::Serve(_)) if std::process::id() == 1 => init::run(&args),
         Ok(Invocation::Serve(flags)) => match BridgeConfig::new(*flags, env) {
-            Ok(plan) => lifecycle::run(plan),
+            Ok(config) => lifecycle::run(config),
             Err(problem) => refuse(&problem),
         },
         Err(problem) => refuse(&problem),

@@ -14,7 +14,7 @@ pub(super) fn is_authorized(token: Option<&Secret>, headers: &HeaderMap) -> bool
         return false;
     };
     match shown.as_bytes().split_at_checked(7) {
-        Some((scheme, shown)) => scheme.eq_ignore_ascii_case(b"bearer ") && is_same(token.reveal().as_bytes(), shown),
+        Some((scheme, shown)) => scheme.eq_ignore_ascii_case(b"bearer ") && constant_time_eq(token.reveal().as_bytes(), shown),
         None => false,
     }
 }
@@ -33,7 +33,7 @@ pub(super) fn is_origin_allowed(headers: &HeaderMap) -> bool {
 }
 
 /// Compares in a time that says nothing about where the two differ.
-fn is_same(ours: &[u8], shown: &[u8]) -> bool {
+fn constant_time_eq(ours: &[u8], shown: &[u8]) -> bool {
     let pairs = ours.iter().zip(shown);
     let difference = pairs.fold(0, |difference, (a, b)| std::hint::black_box(difference | (a ^ b)));
     difference == 0 && ours.len() == shown.len()

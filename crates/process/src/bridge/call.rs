@@ -19,7 +19,7 @@ use super::{
 use crate::dispatcher::{CallRef, DispatchedCall};
 
 /// After so long without an event, a comment keeps the connection awake.
-pub(super) const QUIET: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A call under way. A modern one is cancelled when this is dropped before its end; a legacy one goes on, for there a lost
 /// connection is no cancellation.
@@ -29,7 +29,7 @@ pub(super) struct Call {
     relay: Relay,
     /// Nothing more comes.
     is_over: bool,
-    leaving: CancellationToken,
+    shutdown: CancellationToken,
     calls: TaskTracker,
     /// Counts as under way. Not for one that has no end of its own.
     under_way: Option<TaskTrackerToken>,
@@ -49,7 +49,7 @@ impl Call {
     pub(super) fn new(
         dispatched: DispatchedCall,
         relay: Relay,
-        leaving: CancellationToken,
+        shutdown: CancellationToken,
         calls: &TaskTracker,
     ) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Call {
             under_way: (!relay.listens()).then(|| calls.token()),
             relay,
             is_over: false,
-            leaving,
+            shutdown,
             calls: calls.clone(),
         }
     }
@@ -66,7 +66,7 @@ impl Call {
     /// One JSON text if the answer comes first, else a stream.
     pub(super) async fn reply(mut self) -> Reply {
         let id = self.relay.id().clone();
-        match timeout(QUIET, self.step()).await {
+        match timeout(KEEP_ALIVE, self.step()).await {
             Ok(CallEvent::RpcResponse(Ok(answer))) => {
                 let status = reply::status(self.relay.era(), &answer);
                 reply::json(status, reply::answer(&id, answer))
@@ -92,7 +92,7 @@ impl Call {
     /// The next event of the stream. `None` where it ends without one.
     async fn event(&mut self) -> Option<Vec<Bytes>> {
         let id = self.relay.id().clone();
-        match timeout(QUIET, self.step()).await {
+        match timeout(KEEP_ALIVE, self.step()).await {
             Ok(CallEvent::Event(event)) => Some(event),
             Ok(CallEvent::RpcResponse(Ok(answer))) => Some(reply::event(reply::answer(&id, answer))),
             Ok(CallEvent::RpcResponse(Err(why))) => {
@@ -110,10 +110,10 @@ impl Call {
             let event = tokio::select! {
                 biased;
                 event = self.events.recv() => event,
-                () = self.leaving.cancelled(), if listens => {
+                () = self.shutdown.cancelled(), if listens => {
                     self.handle.cancel();
                     self.is_over = true;
-                    return CallEvent::RpcResponse(Ok(self.relay.end_of_listening()));
+                    return CallEvent::RpcResponse(Ok(self.relay.subscription_end()));
                 }
             };
             match event {
@@ -144,7 +144,7 @@ impl Drop for Call {
         if self.is_over {
             return;
         }
-        let Some(slot) = self.relay.leave() else {
+        let Some(slot) = self.relay.detach() else {
             return self.handle.cancel();
         };
         let mut events = std::mem::replace(&mut self.events, mpsc::channel(1).1);
@@ -152,7 +152,7 @@ impl Drop for Call {
         self.calls.spawn(async move {
             while let Some(event) = events.recv().await {
                 match event {
-                    ExchangeEvent::ServerRequest(question) => handle.respond(question.key, super::relay::nobody()),
+                    ExchangeEvent::ServerRequest(question) => handle.respond(question.key, super::relay::no_client()),
                     ExchangeEvent::Response(_) => break,
                     _ => {}
                 }
@@ -163,6 +163,6 @@ impl Drop for Call {
 }
 
 /// The id of a request that outlives the body it came in.
-pub(super) fn kept(id: &RequestId) -> RequestId {
+pub(super) fn detached(id: &RequestId) -> RequestId {
     id.detached()
 }

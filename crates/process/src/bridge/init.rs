@@ -14,14 +14,14 @@ use super::stderr::eprint_line;
 /// Runs the bridge as a child and ends as it does. Then the kernel ends what is left in the container.
 pub(super) fn run(args: &[OsString]) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.and_then(|runtime| runtime.block_on(watch_over(args)));
+    let ended = runtime.and_then(|runtime| runtime.block_on(supervise(args)));
     ended.unwrap_or_else(|error| {
         eprint_line(&format!("cannot run as the first process: {error}"));
         ExitCode::from(71)
     })
 }
 
-async fn watch_over(args: &[OsString]) -> io::Result<ExitCode> {
+async fn supervise(args: &[OsString]) -> io::Result<ExitCode> {
     // Before there is a child, so that none is missed.
     let mut ended = signal(SignalKind::child())?;
     let mut passed_on = ForwardedSignals::new()?;

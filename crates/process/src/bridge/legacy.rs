@@ -15,7 +15,7 @@ use portolan_wire::{
 };
 
 use super::{
-    call::kept,
+    call::detached,
     relay::Relay,
     reply::{self, Reply},
     service::Bridge,
@@ -23,7 +23,7 @@ use super::{
 };
 
 /// What a legacy endpoint can be asked for.
-const SERVED: [ProtocolVersion; 3] = [
+const SERVED_VERSIONS: [ProtocolVersion; 3] = [
     ProtocolVersion::V2025_11_25,
     ProtocolVersion::V2025_06_18,
     ProtocolVersion::V2025_03_26,
@@ -32,7 +32,7 @@ const SERVED: [ProtocolVersion; 3] = [
 /// Answers what was posted.
 pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message, handshake: &ServerHandshake) -> Reply {
     let session = session(bridge, headers);
-    let era = detect_client(headers, &message, &SERVED);
+    let era = detect_client(headers, &message, &SERVED_VERSIONS);
     if let (Ok(ClientEra::Initialize { requested }), Message::Request(request)) = (&era, &message) {
         return initialize(bridge, request, requested.as_str(), handshake);
     }
@@ -95,14 +95,14 @@ pub(super) fn session(bridge: &Bridge, headers: &HeaderMap) -> Result<Arc<Sessio
 fn initialize(bridge: &Bridge, request: &Request, requested: &str, handshake: &ServerHandshake) -> Reply {
     // Versions are dates. A client that asks for an older one than the server speaks gets that.
     let version = match ProtocolVersion::parse(requested) {
-        Some(known) if SERVED.contains(&known) && requested < handshake.version.as_str() => requested,
+        Some(known) if SERVED_VERSIONS.contains(&known) && requested < handshake.version.as_str() => requested,
         _ => &handshake.version,
     };
-    let Some(session) = bridge.sessions.open(version.to_owned(), asks(request.params.as_ref())) else {
+    let Some(session) = bridge.sessions.open(version.to_owned(), capabilities_policy(request.params.as_ref())) else {
         let object = ErrorObject::internal("there are too many sessions");
         return reply::error(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &object);
     };
-    let result = RpcResponse::Result(introduction(version, handshake));
+    let result = RpcResponse::Result(initialize_result(version, handshake));
     let mut reply = reply::json(StatusCode::OK, reply::answer(&request.id, result));
     if let Ok(id) = HeaderValue::from_str(&session.id) {
         reply.headers_mut().insert(SESSION_ID, id);
@@ -110,7 +110,7 @@ fn initialize(bridge: &Bridge, request: &Request, requested: &str, handshake: &S
     reply
 }
 
-fn introduction(version: &str, handshake: &ServerHandshake) -> Bytes {
+fn initialize_result(version: &str, handshake: &ServerHandshake) -> Bytes {
     let mut result = RawObject::new();
     result.set("protocolVersion", quote(version));
     result.set("capabilities", handshake.capabilities.clone());
@@ -123,20 +123,20 @@ fn introduction(version: &str, handshake: &ServerHandshake) -> Bytes {
 }
 
 /// What a client says that it can be asked.
-fn asks(params: Option<&Bytes>) -> ServerRequestPolicy {
+fn capabilities_policy(params: Option<&Bytes>) -> ServerRequestPolicy {
     let capabilities = params
         .and_then(|params| RawObject::parse(params).ok())
         .and_then(|params| RawObject::parse(params.get("capabilities")?).ok())
         .unwrap_or_default();
-    let mut asks = ServerRequestPolicy::ALL;
-    asks.elicitation = capabilities.contains("elicitation");
-    asks.sampling = capabilities.contains("sampling");
-    asks.roots = capabilities.contains("roots");
-    asks
+    let mut capabilities_policy = ServerRequestPolicy::ALL;
+    capabilities_policy.elicitation = capabilities.contains("elicitation");
+    capabilities_policy.sampling = capabilities.contains("sampling");
+    capabilities_policy.roots = capabilities.contains("roots");
+    capabilities_policy
 }
 
 async fn request(bridge: &Bridge, session: &Arc<Session>, request: Request) -> Reply {
-    let id = kept(&request.id);
+    let id = detached(&request.id);
     let done = |id| {
         reply::json(
             StatusCode::OK,
@@ -160,16 +160,16 @@ async fn request(bridge: &Bridge, session: &Arc<Session>, request: Request) -> R
                 return done(&id);
             }
         }
-        Method::SetLevel => bridge.note_log_level(request.params.clone()),
+        Method::SetLevel => bridge.set_log_level(request.params.clone()),
         _ => {}
     }
     let requester_key = Some(session.id.clone());
     let dispatched = match bridge
-        .dispatch(request.method.as_str(), request.params, requester_key)
+        .send(request.method.as_str(), request.params, requester_key)
         .await
     {
         Ok(dispatched) => dispatched,
-        Err(why) => return bridge.refused(&id, &why),
+        Err(why) => return bridge.error_reply(&id, &why),
     };
     let slot = session.slot(&id, dispatched.handle.clone());
     bridge.call(dispatched, Relay::Legacy { id, slot }).reply().await

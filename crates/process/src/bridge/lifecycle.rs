@@ -18,36 +18,36 @@ use super::{args::BridgeConfig, listener, service::Bridge, stderr::eprint_line};
 use crate::{StdioServer, stdio_channel::Phase};
 
 /// How often idle sessions are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the last lines of the server may take to be written.
-const LAST_LINES: Duration = Duration::from_secs(1);
+const LOG_FLUSH: Duration = Duration::from_secs(1);
 
 /// Serves until it is told to end, or the server cannot be kept running.
-pub(super) fn run(plan: BridgeConfig) -> ExitCode {
+pub(super) fn run(config: BridgeConfig) -> ExitCode {
     // The server runs as the same user. It may not read our environment, which holds the token, from /proc.
     let hidden = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-    if plan.token.is_some() && hidden.is_err() {
+    if config.token.is_some() && hidden.is_err() {
         eprint_line("the token cannot be hidden from the server");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let served = runtime.and_then(|runtime| runtime.block_on(serve(plan)));
+    let served = runtime.and_then(|runtime| runtime.block_on(serve(config)));
     served.unwrap_or_else(|error| {
         eprint_line(&error.to_string());
         ExitCode::from(71)
     })
 }
 
-async fn serve(plan: BridgeConfig) -> io::Result<ExitCode> {
+async fn serve(config: BridgeConfig) -> io::Result<ExitCode> {
     // First of all, so that no signal ends it unprepared.
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let listener = bind(plan.port).await?;
+    let listener = bind(config.port).await?;
     let failed = watch::Sender::new(None);
     let report = failed.clone();
-    let name = plan.command.program.clone();
+    let name = config.command.program.clone();
     let server = StdioServer::start_reporting(
         &name,
-        plan.command,
-        &plan.process,
+        config.command,
+        &config.process,
         Box::new(move |status, _| {
             if let Status::Failed { failure } = status {
                 report.send_replace(Some(failure));
@@ -55,22 +55,22 @@ async fn serve(plan: BridgeConfig) -> io::Result<ExitCode> {
         }),
     );
     let lines = copy_log(&server);
-    let bridge = Arc::new(Bridge::new(server.clone(), plan.path, plan.token, plan.timeout));
+    let bridge = Arc::new(Bridge::new(server.clone(), config.path, config.token, config.timeout));
     let connections = TaskTracker::new();
     let keeping = tokio::spawn(keep(bridge.clone()));
     let accepting = tokio::spawn(listener::accept(listener, bridge.clone(), connections.clone()));
     let mut failed = failed.subscribe();
     let code = tokio::select! {
         failure = failed.wait_for(Option::is_some) => end(&server, failure.ok().and_then(|failure| failure.clone())),
-        () = told_to_end(&mut term, &mut int) => {
+        () = termination_signal(&mut term, &mut int) => {
             eprint_line("stopping: calls under way may finish");
-            drain(&bridge, &connections, plan.drain, &mut term, &mut int).await;
+            drain(&bridge, &connections, config.drain, &mut term, &mut int).await;
             ExitCode::SUCCESS
         }
     };
     server.stop(Duration::ZERO).await;
     server.supervisor.shared.logs.close();
-    let _ = timeout(LAST_LINES, lines).await;
+    let _ = timeout(LOG_FLUSH, lines).await;
     accepting.abort();
     keeping.abort();
     Ok(code)
@@ -84,7 +84,7 @@ async fn bind(port: u16) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-async fn told_to_end(term: &mut Signal, int: &mut Signal) {
+async fn termination_signal(term: &mut Signal, int: &mut Signal) {
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}
@@ -93,7 +93,7 @@ async fn told_to_end(term: &mut Signal, int: &mut Signal) {
 
 /// Lets calls under way finish, and their answers be sent. A second signal ends the wait.
 async fn drain(bridge: &Bridge, connections: &TaskTracker, limit: Duration, term: &mut Signal, int: &mut Signal) {
-    bridge.leaving.cancel();
+    bridge.shutdown.cancel();
     bridge.calls.close();
     connections.close();
     let finished = async {
@@ -104,7 +104,7 @@ async fn drain(bridge: &Bridge, connections: &TaskTracker, limit: Duration, term
         over = timeout(limit, finished) => if over.is_err() {
             eprint_line("calls under way took too long and are given up");
         },
-        () = told_to_end(term, int) => {}
+        () = termination_signal(term, int) => {}
     }
 }
 
@@ -157,7 +157,7 @@ fn copy_log(server: &StdioServer) -> JoinHandle<()> {
 /// Ends idle sessions, and tells a server that was started again what it has to know.
 async fn keep(bridge: Arc<Bridge>) {
     let mut phases = bridge.phases();
-    let mut sweep = interval(SWEEP);
+    let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut starts = 0u32;
     loop {
@@ -173,7 +173,7 @@ async fn keep(bridge: Arc<Bridge>) {
                     eprint_line(if starts == 1 { "the server is ready" } else { "the server is ready again" });
                 }
                 if is_ready && starts > 1 {
-                    bridge.repeat();
+                    bridge.resend_state();
                 }
             }
         }

@@ -20,11 +20,11 @@ use tokio_util::task::TaskTracker;
 use super::service::Bridge;
 
 /// Connections at once.
-const CONNECTIONS: usize = 4096;
+const MAX_CONNECTIONS: usize = 4096;
 /// How long a client may take to send the head of a request.
-const HEAD: Duration = Duration::from_secs(30);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same, for one that comes while we leave.
-const LATE: Duration = Duration::from_secs(1);
+const SHUTDOWN_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Listens on all addresses, of both kinds where the machine has both.
 pub(super) async fn bind(port: u16) -> io::Result<TcpListener> {
@@ -36,14 +36,14 @@ pub(super) async fn bind(port: u16) -> io::Result<TcpListener> {
 
 /// Takes connections for ever. Each is counted by `connections` as long as it is there.
 pub(super) async fn accept(listener: TcpListener, bridge: Arc<Bridge>, connections: TaskTracker) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Ok(dispatch) = places.clone().acquire_owned().await {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(send) = slots.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let bridge = bridge.clone();
                 connections.spawn(async move {
                     serve(stream, bridge).await;
-                    drop(dispatch);
+                    drop(send);
                 });
             }
             // A connection that is gone already, or too many open files: neither ends the listener.
@@ -55,23 +55,23 @@ pub(super) async fn accept(listener: TcpListener, bridge: Arc<Bridge>, connectio
 async fn serve(stream: TcpStream, bridge: Arc<Bridge>) {
     // Small events are otherwise held back for up to 40 ms.
     let _ = stream.set_nodelay(true);
-    let leaving = bridge.leaving.clone();
+    let shutdown = bridge.shutdown.clone();
     let answer = move |request: Request<Incoming>| {
         let bridge = bridge.clone();
         async move { Ok::<_, Infallible>(bridge.respond(request).await) }
     };
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    if leaving.is_cancelled() {
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    if shutdown.is_cancelled() {
         // It hears once that nothing is taken any more.
-        http.header_read_timeout(LATE).keep_alive(false);
+        http.header_read_timeout(SHUTDOWN_HEADER_TIMEOUT).keep_alive(false);
         let _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
         return;
     }
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service_fn(answer)));
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = leaving.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     // A client that went away is no failure of ours.
     let _ = connection.await;

@@ -8,7 +8,7 @@ use portolan_wire::{
 };
 
 use super::{
-    call::kept,
+    call::detached,
     relay::Relay,
     reply::{self, Reply},
     service::Bridge,
@@ -24,12 +24,12 @@ pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message)
     match message {
         Message::Request(request) => {
             let relay = Relay::Modern {
-                id: kept(&request.id),
+                id: detached(&request.id),
                 listens: request.method == Method::Listen,
             };
-            match bridge.dispatch(request.method.as_str(), request.params, None).await {
+            match bridge.send(request.method.as_str(), request.params, None).await {
                 Ok(dispatched) => bridge.call(dispatched, relay).reply().await,
-                Err(why) => bridge.refused(&request.id, &why),
+                Err(why) => bridge.error_reply(&request.id, &why),
             }
         }
         // There is none that a server has to hear of.

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    call::QUIET,
+    call::KEEP_ALIVE,
     legacy,
     reply::{self, Reply},
     request_body::accepts,
@@ -29,10 +29,10 @@ use super::{
 
 struct NotificationStream {
     session: Arc<Session>,
-    heard: broadcast::Receiver<ChannelNotification>,
+    notifications: broadcast::Receiver<ChannelNotification>,
     /// It is over, or another one takes its place.
-    over: CancellationToken,
-    leaving: CancellationToken,
+    ended: CancellationToken,
+    shutdown: CancellationToken,
 }
 
 /// Opens the stream.
@@ -45,9 +45,9 @@ pub(super) fn get(bridge: &Bridge, headers: &HeaderMap) -> Reply {
         Err(status) => return reply::empty(status),
     };
     let notices = NotificationStream {
-        over: session.stream(),
-        heard: bridge.server.notifications(),
-        leaving: bridge.leaving.clone(),
+        ended: session.stream(),
+        notifications: bridge.server.notifications(),
+        shutdown: bridge.shutdown.clone(),
         session,
     };
     let later = stream::unfold(notices, async |mut notices| Some((notices.next().await?, notices)));
@@ -59,12 +59,12 @@ impl NotificationStream {
     /// The next event. `None` at the end.
     async fn next(&mut self) -> Option<Vec<Bytes>> {
         loop {
-            let heard = tokio::select! {
-                heard = timeout(QUIET, self.heard.recv()) => heard,
-                () = self.over.cancelled() => return None,
-                () = self.leaving.cancelled() => return None,
+            let notifications = tokio::select! {
+                notifications = timeout(KEEP_ALIVE, self.notifications.recv()) => notifications,
+                () = self.ended.cancelled() => return None,
+                () = self.shutdown.cancelled() => return None,
             };
-            match heard {
+            match notifications {
                 Ok(Ok(notification)) if self.is_relevant(&notification) => {
                     let method = Method::parse(&notification.method);
                     let message = envelope::notification(&method, notification.params.as_deref());
@@ -93,6 +93,6 @@ impl NotificationStream {
 
 impl Drop for NotificationStream {
     fn drop(&mut self) {
-        self.session.end_stream(&self.over);
+        self.session.end_stream(&self.ended);
     }
 }

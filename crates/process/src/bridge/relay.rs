@@ -52,7 +52,7 @@ impl Relay {
     }
 
     /// Gives the place in the session, where the call shall go on without anybody listening.
-    pub(super) fn leave(&mut self) -> Option<CallSlot> {
+    pub(super) fn detach(&mut self) -> Option<CallSlot> {
         match self {
             Self::Modern { .. } => None,
             Self::Legacy { slot, .. } => slot.take(),
@@ -78,7 +78,7 @@ impl Relay {
     }
 
     /// The result that ends a subscription in order.
-    pub(super) fn end_of_listening(&self) -> RpcResponse {
+    pub(super) fn subscription_end(&self) -> RpcResponse {
         let result = Bytes::from_static(br#"{"resultType":"complete"}"#);
         let mut meta = RawObject::new();
         meta.set(SUBSCRIPTION_ID, self.id().to_bytes());
@@ -93,13 +93,13 @@ impl Relay {
     pub(super) fn question(&self, question: ServerRequest, handle: &CallRef) -> Option<Bytes> {
         let method = Method::parse(&question.method);
         let slot = match self {
-            Self::Legacy { slot: Some(slot), .. } if slot.may_be_asked(&method) => slot,
+            Self::Legacy { slot: Some(slot), .. } if slot.accepts(&method) => slot,
             _ => {
-                handle.respond(question.key, nobody());
+                handle.respond(question.key, no_client());
                 return None;
             }
         };
-        let id = slot.ask(handle.clone(), question.key);
+        let id = slot.register_request(handle.clone(), question.key);
         Some(envelope::request(&id, &method, question.params.as_deref()))
     }
 
@@ -131,7 +131,7 @@ impl Relay {
 }
 
 /// What a server is told whose question cannot be asked.
-pub(super) fn nobody() -> RpcResponse {
+pub(super) fn no_client() -> RpcResponse {
     let error = ErrorObject::new(METHOD_NOT_FOUND, "this client cannot be asked");
     RpcResponse::Error(error.to_bytes())
 }

@@ -44,7 +44,7 @@ pub(super) fn error(status: StatusCode, id: Option<&RequestId>, object: &ErrorOb
 }
 
 /// Calls are taken by somebody else now.
-pub(super) fn leaving() -> Reply {
+pub(super) fn shutdown() -> Reply {
     let object = ErrorObject::new(INTERNAL_ERROR, "the server is being stopped");
     let mut reply = error(StatusCode::SERVICE_UNAVAILABLE, None, &object);
     let close = HeaderValue::from_static("close");

@@ -15,19 +15,19 @@ use tokio::time::timeout;
 use super::reply::{self, Reply};
 
 /// The largest body that is taken.
-pub(super) const LARGEST: usize = 16 << 20;
+pub(super) const MAX_BODY: usize = 16 << 20;
 /// How much of a larger one is read before the connection is given up.
-const PASSED_OVER: usize = 4 * LARGEST;
+const MAX_SKIPPED: usize = 4 * MAX_BODY;
 /// How long a body may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The message that was posted, or what it is refused with.
 pub(super) async fn read(request: Request<Incoming>) -> Result<(HeaderMap, Message), Reply> {
     let (head, body) = request.into_parts();
-    if let Some(status) = unfit(&head.headers) {
+    if let Some(status) = rejection(&head.headers) {
         return Err(reply::empty(status));
     }
-    let bytes = match timeout(PATIENCE, collect(body)).await {
+    let bytes = match timeout(BODY_TIMEOUT, collect(body)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(status)) => return Err(reply::empty(status)),
         Err(_) => return Err(reply::empty(StatusCode::REQUEST_TIMEOUT)),
@@ -49,7 +49,7 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<(HeaderMap, Messa
 
 /// The whole body. One that is too large is read on for a while and dropped: a client that still writes hears nothing.
 async fn collect(mut body: Incoming) -> Result<Bytes, StatusCode> {
-    let expected = body.size_hint().lower().min(LARGEST as u64);
+    let expected = body.size_hint().lower().min(MAX_BODY as u64);
     let mut bytes = BytesMut::with_capacity(usize::try_from(expected).unwrap_or(0));
     let mut seen = 0;
     while let Some(frame) = body.frame().await {
@@ -57,19 +57,19 @@ async fn collect(mut body: Incoming) -> Result<Bytes, StatusCode> {
         let Some(data) = frame.data_ref() else { continue };
         seen += data.len();
         match seen {
-            _ if seen <= LARGEST => bytes.extend_from_slice(data),
-            _ if seen > PASSED_OVER => return Err(StatusCode::PAYLOAD_TOO_LARGE),
+            _ if seen <= MAX_BODY => bytes.extend_from_slice(data),
+            _ if seen > MAX_SKIPPED => return Err(StatusCode::PAYLOAD_TOO_LARGE),
             _ => bytes.clear(),
         }
     }
-    match seen > LARGEST {
+    match seen > MAX_BODY {
         true => Err(StatusCode::PAYLOAD_TOO_LARGE),
         false => Ok(bytes.freeze()),
     }
 }
 
 /// What a request is refused with whose headers do not fit.
-fn unfit(headers: &HeaderMap) -> Option<StatusCode> {
+fn rejection(headers: &HeaderMap) -> Option<StatusCode> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {

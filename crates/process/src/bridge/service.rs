@@ -33,14 +33,14 @@ use crate::{
 };
 
 /// How long a request waits for a server that is starting.
-const PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What all requests share.
 pub(super) struct Bridge {
     pub(super) server: Arc<StdioServer>,
     pub(super) sessions: Sessions,
     /// Nothing new is taken any more.
-    pub(super) leaving: CancellationToken,
+    pub(super) shutdown: CancellationToken,
     /// The calls under way.
     pub(super) calls: TaskTracker,
     path: String,
@@ -55,7 +55,7 @@ impl Bridge {
         Self {
             server,
             sessions: Sessions::default(),
-            leaving: CancellationToken::new(),
+            shutdown: CancellationToken::new(),
             calls: TaskTracker::new(),
             path,
             token,
@@ -66,7 +66,7 @@ impl Bridge {
 
     pub(super) async fn respond(&self, request: Request<Incoming>) -> Reply {
         if request.uri().path() == "/healthz" && matches!(*request.method(), Verb::GET | Verb::HEAD) {
-            return health::reply(&self.channel().phase(), self.leaving.is_cancelled());
+            return health::reply(&self.channel().phase(), self.shutdown.is_cancelled());
         }
         if !auth::is_authorized(self.token.as_ref(), request.headers()) {
             let mut reply = reply::empty(StatusCode::UNAUTHORIZED);
@@ -93,13 +93,13 @@ impl Bridge {
             Err(reply) => return reply,
         };
         let is_call = matches!(message, portolan_wire::envelope::Message::Request(_));
-        if is_call && self.leaving.is_cancelled() {
-            return reply::leaving();
+        if is_call && self.shutdown.is_cancelled() {
+            return reply::shutdown();
         }
         match self.handshake().await {
             Ok(handshake) if handshake.modern => modern::post(self, &headers, message).await,
             Ok(handshake) => legacy::post(self, &headers, message, &handshake).await,
-            Err(why) => self.refused_maybe(message.id(), &why),
+            Err(why) => self.error_reply_for(message.id(), &why),
         }
     }
 
@@ -107,15 +107,15 @@ impl Bridge {
         match self.handshake().await {
             Ok(handshake) if handshake.modern => not_allowed("POST"),
             Ok(_) if request.method() == Verb::DELETE => legacy::delete(self, request.headers()),
-            Ok(_) if self.leaving.is_cancelled() => reply::leaving(),
+            Ok(_) if self.shutdown.is_cancelled() => reply::shutdown(),
             Ok(_) => notification_stream::get(self, request.headers()),
-            Err(why) => self.refused_maybe(None, &why),
+            Err(why) => self.error_reply_for(None, &why),
         }
     }
 
     /// How the server introduced itself, which may take a while.
     async fn handshake(&self) -> Result<ServerHandshake> {
-        let ready = self.channel().wait(Some(Instant::now() + PATIENCE)).await?;
+        let ready = self.channel().wait(Some(Instant::now() + START_TIMEOUT)).await?;
         ready
             .handshake
             .clone()
@@ -123,7 +123,7 @@ impl Bridge {
     }
 
     /// Sends a request to the server.
-    pub(super) async fn dispatch(
+    pub(super) async fn send(
         &self,
         method: &str,
         params: Option<Bytes>,
@@ -139,15 +139,15 @@ impl Bridge {
     }
 
     pub(super) fn call(&self, dispatched: DispatchedCall, relay: Relay) -> Call {
-        Call::new(dispatched, relay, self.leaving.clone(), &self.calls)
+        Call::new(dispatched, relay, self.shutdown.clone(), &self.calls)
     }
 
     /// A request that was not sent to the server.
-    pub(super) fn refused(&self, id: &RequestId, why: &Error) -> Reply {
-        self.refused_maybe(Some(id), why)
+    pub(super) fn error_reply(&self, id: &RequestId, why: &Error) -> Reply {
+        self.error_reply_for(Some(id), why)
     }
 
-    fn refused_maybe(&self, id: Option<&RequestId>, why: &Error) -> Reply {
+    fn error_reply_for(&self, id: Option<&RequestId>, why: &Error) -> Reply {
         let mut reply = reply::error(reply::failure_status(why, false), id, &reply::failure(why));
         if why.is_retryable() {
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -158,29 +158,29 @@ impl Bridge {
     /// Tells the server that nobody subscribes to these resources any more.
     pub(super) fn unsubscribe(&self, uris: Vec<String>) {
         uris.iter()
-            .for_each(|uri| self.tell(Method::ResourcesUnsubscribe, subscription(uri)));
+            .for_each(|uri| self.send_in_background(Method::ResourcesUnsubscribe, subscription(uri)));
     }
 
     /// Tells a server that was started again what the one before it was told.
-    pub(super) fn repeat(&self) {
+    pub(super) fn resend_state(&self) {
         let uris: HashSet<String> = self.sessions.subscriptions();
         uris.iter()
-            .for_each(|uri| self.tell(Method::ResourcesSubscribe, subscription(uri)));
+            .for_each(|uri| self.send_in_background(Method::ResourcesSubscribe, subscription(uri)));
         let level = self.log_level.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(params) = level {
-            self.tell(Method::SetLevel, params);
+            self.send_in_background(Method::SetLevel, params);
         }
     }
 
-    pub(super) fn note_log_level(&self, params: Option<Bytes>) {
+    pub(super) fn set_log_level(&self, params: Option<Bytes>) {
         let params = params.map(|params| Bytes::copy_from_slice(&params));
         *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = params;
     }
 
     /// Sends a request whose answer matters to nobody.
-    fn tell(&self, method: Method, params: Bytes) {
+    fn send_in_background(&self, method: Method, params: Bytes) {
         let server = self.server.clone();
-        let request = ChannelRequest::new(method.as_str(), Some(params), PATIENCE);
+        let request = ChannelRequest::new(method.as_str(), Some(params), START_TIMEOUT);
         self.calls.spawn(async move {
             if let Ok(mut dispatched) = server.supervisor.shared.channel.dispatch(&request).await {
                 while dispatched.events.recv().await.is_some() {}

@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatcher::CallRef;
 
 /// Sessions at once. The one that has been idle for longest makes room.
-const SESSIONS: usize = 4096;
+const MAX_SESSIONS: usize = 4096;
 /// A session that was not used for so long is over.
-const IDLE: Duration = Duration::from_secs(30 * 60);
+const MAX_IDLE: Duration = Duration::from_secs(30 * 60);
 /// Resources that one session may subscribe to.
-const SUBSCRIPTIONS: usize = 1024;
+const MAX_SUBSCRIPTIONS: usize = 1024;
 
 /// All sessions.
 #[derive(Default)]
@@ -38,14 +38,14 @@ pub(super) struct Session {
     server_requests: ServerRequestPolicy,
     /// It is over.
     pub(super) ended: CancellationToken,
-    next_question: AtomicU64,
+    next_request_id: AtomicU64,
     state: Mutex<State>,
 }
 
 struct State {
     used: Instant,
     calls: HashMap<RequestId, CallRef>,
-    questions: HashMap<u64, OpenRequest>,
+    server_requests: HashMap<u64, OpenRequest>,
     subscriptions: HashSet<String>,
     /// Ends the stream of what belongs to no call.
     stream: Option<CancellationToken>,
@@ -76,17 +76,17 @@ impl Sessions {
             version,
             server_requests,
             ended: CancellationToken::new(),
-            next_question: AtomicU64::new(1),
+            next_request_id: AtomicU64::new(1),
             state: Mutex::new(State {
                 used: Instant::now(),
                 calls: HashMap::new(),
-                questions: HashMap::new(),
+                server_requests: HashMap::new(),
                 subscriptions: HashSet::new(),
                 stream: None,
             }),
         });
         let mut open = self.lock();
-        if open.len() >= SESSIONS {
+        if open.len() >= MAX_SESSIONS {
             let idlest = open
                 .values()
                 .filter_map(|session| Some((session.idle_since()?, session.id.clone())));
@@ -125,7 +125,7 @@ impl Sessions {
         let idle = |session: &Session| {
             session
                 .idle_since()
-                .is_some_and(|since| now.duration_since(since) >= IDLE)
+                .is_some_and(|since| now.duration_since(since) >= MAX_IDLE)
         };
         let over: Vec<_> = {
             let open = self.lock();
@@ -186,7 +186,7 @@ impl Session {
 
     /// The client answers a question. One that is over goes nowhere.
     pub(super) fn answer(&self, question: &RequestId, answer: RpcResponse) {
-        let open = question.as_u64().and_then(|id| self.lock().questions.remove(&id));
+        let open = question.as_u64().and_then(|id| self.lock().server_requests.remove(&id));
         if let Some(open) = open {
             open.handle.respond(open.key, answer);
         }
@@ -195,7 +195,7 @@ impl Session {
     /// Whether there was room for one more subscription.
     pub(super) fn subscribe(&self, uri: String) -> bool {
         let mut state = self.lock();
-        let fits = state.subscriptions.len() < SUBSCRIPTIONS;
+        let fits = state.subscriptions.len() < MAX_SUBSCRIPTIONS;
         if fits {
             state.subscriptions.insert(uri);
         }
@@ -252,7 +252,7 @@ impl Session {
 }
 
 impl CallSlot {
-    pub(super) fn may_be_asked(&self, method: &Method) -> bool {
+    pub(super) fn accepts(&self, method: &Method) -> bool {
         let server_requests = self.session.server_requests;
         match method {
             Method::Elicit => server_requests.elicitation,
@@ -263,12 +263,12 @@ impl CallSlot {
     }
 
     /// Notes a question of the server. Gives the id that the client is asked under.
-    pub(super) fn ask(&self, handle: CallRef, key: u64) -> RequestId {
-        let id = self.session.next_question.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn register_request(&self, handle: CallRef, key: u64) -> RequestId {
+        let id = self.session.next_request_id.fetch_add(1, Ordering::Relaxed);
         let call = self.call.clone();
         self.session
             .lock()
-            .questions
+            .server_requests
             .insert(id, OpenRequest { call, handle, key });
         RequestId::from_u64(id)
     }
@@ -278,7 +278,7 @@ impl Drop for CallSlot {
     fn drop(&mut self) {
         let mut state = self.session.lock();
         state.calls.remove(&self.call);
-        state.questions.retain(|_, open| open.call != self.call);
+        state.server_requests.retain(|_, open| open.call != self.call);
         state.used = Instant::now();
     }
 }
@@ -303,14 +303,14 @@ mod tests {
         let streaming = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let stream = streaming.stream();
         idle.subscribe("file:///a".into());
-        tokio::time::advance(IDLE / 2).await;
+        tokio::time::advance(MAX_IDLE / 2).await;
         sessions.find(&used.id).unwrap();
-        tokio::time::advance(IDLE / 2).await;
+        tokio::time::advance(MAX_IDLE / 2).await;
         assert_eq!(sessions.sweep(), ["file:///a"]);
         assert!(idle.ended.is_cancelled() && sessions.find(&idle.id).is_none());
         assert!(sessions.find(&used.id).is_some() && sessions.find(&streaming.id).is_some());
         streaming.end_stream(&stream);
-        tokio::time::advance(IDLE).await;
+        tokio::time::advance(MAX_IDLE).await;
         sessions.sweep();
         assert!(sessions.find(&streaming.id).is_none());
     }
@@ -321,11 +321,11 @@ mod tests {
         let first = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let second = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         sessions.find(&first.id);
-        for _ in 2..=SESSIONS {
+        for _ in 2..=MAX_SESSIONS {
             sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         }
         assert!(sessions.find(&first.id).is_some() && sessions.find(&second.id).is_none());
-        assert_eq!(sessions.lock().len(), SESSIONS);
+        assert_eq!(sessions.lock().len(), MAX_SESSIONS);
     }
 
     #[tokio::test]
