@@ -191,7 +191,9 @@ fn token(found: Vec<(OsString, OsString)>, no_token: bool) -> Result<Option<Secr
         _ if no_token => Ok(None),
         Some(Ok(text)) if !text.is_empty() => Ok(Some(Secret::new(text))),
         Some(Err(_)) => Err(format!("{TOKEN} is not UTF-8")),
-        _ => Err(format!("{TOKEN} is not set; set it, or admit everybody with --no-token")),
+        _ => Err(format!(
+            "{TOKEN} is not set; set it, or admit everybody with --no-token"
+        )),
     }
 }
 

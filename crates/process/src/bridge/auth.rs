@@ -1,4 +1,4 @@
-//! Who may call.
+//! Authorization of requests.
 
 use http::{
     HeaderMap,
@@ -6,7 +6,7 @@ use http::{
 };
 use portolan_core::Secret;
 
-/// Whether a request shows the token, where there is one.
+/// Returns true if a request has the bearer token, or none is configured.
 pub(super) fn is_authorized(token: Option<&Secret>, headers: &HeaderMap) -> bool {
     let Some(token) = token else { return true };
     let mut shown = headers.get_all(AUTHORIZATION).iter();
@@ -14,13 +14,15 @@ pub(super) fn is_authorized(token: Option<&Secret>, headers: &HeaderMap) -> bool
         return false;
     };
     match shown.as_bytes().split_at_checked(7) {
-        Some((scheme, shown)) => scheme.eq_ignore_ascii_case(b"bearer ") && constant_time_eq(token.reveal().as_bytes(), shown),
+        Some((scheme, shown)) => {
+            scheme.eq_ignore_ascii_case(b"bearer ") && constant_time_eq(token.reveal().as_bytes(), shown)
+        }
         None => false,
     }
 }
 
-/// Whether no foreign web page asks. Only browsers send an origin, and none has any business here, unless somebody tries
-/// the bridge out on a machine of their own.
+/// Returns true unless a web page of another host sends the request. Only browsers send an `Origin`, and only those of
+/// this machine are admitted, for trying the bridge out.
 pub(super) fn is_origin_allowed(headers: &HeaderMap) -> bool {
     headers.get_all(ORIGIN).iter().all(|origin| {
         let host = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
@@ -28,11 +30,11 @@ pub(super) fn is_origin_allowed(headers: &HeaderMap) -> bool {
         let port = |rest: &str| rest.is_empty() || rest.starts_with(':');
         ["localhost", "127.0.0.1", "[::1]"]
             .iter()
-            .any(|near| host.strip_prefix(near).is_some_and(port))
+            .any(|local| host.strip_prefix(local).is_some_and(port))
     })
 }
 
-/// Compares in a time that says nothing about where the two differ.
+/// Compares in a time that does not depend on where the two differ.
 fn constant_time_eq(ours: &[u8], shown: &[u8]) -> bool {
     let pairs = ours.iter().zip(shown);
     let difference = pairs.fold(0, |difference, (a, b)| std::hint::black_box(difference | (a ^ b)));
@@ -44,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_from_elsewhere_are_told_apart() {
+    fn foreign_origins_are_refused() {
         for (origin, fine) in [
             ("http://localhost", true),
             ("http://localhost:3000", true),
@@ -60,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_token_opens() {
+    fn only_exact_token_is_accepted() {
         let token = Secret::new("s3cret");
         let check = |values: &[&str]| {
             let mut headers = HeaderMap::new();

@@ -1,4 +1,4 @@
-//! A call under way: from the server's events to what the caller gets.
+//! A call under way: from the server's events to the HTTP response.
 
 use std::time::Duration;
 
@@ -18,30 +18,30 @@ use super::{
 };
 use crate::dispatcher::{CallRef, DispatchedCall};
 
-/// After so long without an event, a comment keeps the connection awake.
+/// After this long without an event, a comment keeps the connection alive.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A call under way. A modern one is cancelled when this is dropped before its end; a legacy one goes on, for there a lost
-/// connection is no cancellation.
+/// A call under way. On drop before its end, a modern call is cancelled; a legacy one goes on, because a lost connection
+/// is no cancellation there (2025-11-25, streamable HTTP).
 pub(super) struct Call {
     events: mpsc::Receiver<ExchangeEvent>,
     handle: CallRef,
     relay: Relay,
-    /// Nothing more comes.
+    /// Its last event has come.
     is_over: bool,
     shutdown: CancellationToken,
     calls: TaskTracker,
-    /// Counts as under way. Not for one that has no end of its own.
+    /// Counts the call as under way; `None` for a `subscriptions/listen`, which has no end of its own.
     under_way: Option<TaskTrackerToken>,
 }
 
-/// What comes next of a call.
+/// The next step of a call.
 enum CallEvent {
     /// An event of its stream.
     Event(Vec<Bytes>),
     /// Its end.
     RpcResponse(Result<RpcResponse>),
-    /// Its end without an answer: it was cancelled.
+    /// Its end without a response: it was cancelled.
     Off,
 }
 
@@ -63,7 +63,7 @@ impl Call {
         }
     }
 
-    /// One JSON text if the answer comes first, else a stream.
+    /// Returns one JSON text if the response comes first, else an event stream.
     pub(super) async fn reply(mut self) -> Reply {
         let id = self.relay.id().clone();
         match timeout(KEEP_ALIVE, self.step()).await {
@@ -89,7 +89,7 @@ impl Call {
         reply::stream(stream::iter([first]).chain(rest).boxed())
     }
 
-    /// The next event of the stream. `None` where it ends without one.
+    /// Returns the next event of the stream; `None` at its end.
     async fn event(&mut self) -> Option<Vec<Bytes>> {
         let id = self.relay.id().clone();
         match timeout(KEEP_ALIVE, self.step()).await {
@@ -162,7 +162,7 @@ impl Drop for Call {
     }
 }
 
-/// The id of a request that outlives the body it came in.
+/// Returns an id that does not keep the body of its request in memory.
 pub(super) fn detached(id: &RequestId) -> RequestId {
     id.detached()
 }

@@ -1,4 +1,4 @@
-//! Whether the server can be called, for the kubelet and for people.
+//! `GET /healthz`, for the kubelet and for people.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::reply::{self, Reply};
 use crate::stdio_channel::Phase;
 
-/// What `GET /healthz` says.
+/// Returns the response to `GET /healthz`.
 pub(super) fn reply(phase: &Phase, is_shutting_down: bool) -> Reply {
     let (status, state) = match phase {
         _ if is_shutting_down => (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "stopping"})),
@@ -29,7 +29,7 @@ pub(super) fn reply(phase: &Phase, is_shutting_down: bool) -> Reply {
     reply::json(status, [Bytes::from(state.to_string())])
 }
 
-/// Without log lines: this is asked without a token.
+/// Returns the failure without its log lines: this endpoint needs no token.
 fn without_detail(failure: &Failure) -> Failure {
     let mut without_detail = failure.clone();
     without_detail.detail.clear();

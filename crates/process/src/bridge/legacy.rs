@@ -22,14 +22,14 @@ use super::{
     session::Session,
 };
 
-/// What a legacy endpoint can be asked for.
+/// The versions that clients of a legacy endpoint can request.
 const SERVED_VERSIONS: [ProtocolVersion; 3] = [
     ProtocolVersion::V2025_11_25,
     ProtocolVersion::V2025_06_18,
     ProtocolVersion::V2025_03_26,
 ];
 
-/// Answers what was posted.
+/// Handles a POST.
 pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message, handshake: &ServerHandshake) -> Reply {
     let session = session(bridge, headers);
     let era = detect_client(headers, &message, &SERVED_VERSIONS);
@@ -37,7 +37,7 @@ pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message,
         return initialize(bridge, request, requested.as_str(), handshake);
     }
     match (&era, &session) {
-        // A server may speak a version that is older than all we know.
+        // A server may speak an older version than all known ones.
         (Err(EraError::Version { requested, .. }), Ok(session)) if **requested == *session.version => {}
         (Err(fault), _) => return reply::error(fault.status(), message.id(), &fault.object()),
         (Ok(_), _) => {}
@@ -46,7 +46,7 @@ pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message,
         Ok(session) => session,
         Err(status) => {
             let problem = match status {
-                StatusCode::NOT_FOUND => "the session is over",
+                StatusCode::NOT_FOUND => "the session has ended",
                 _ => "the session id is missing",
             };
             return reply::error(status, message.id(), &ErrorObject::invalid_request(problem));
@@ -71,7 +71,7 @@ pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message,
     }
 }
 
-/// Ends a session.
+/// Handles a DELETE: ends a session.
 pub(super) fn delete(bridge: &Bridge, headers: &HeaderMap) -> Reply {
     match session(bridge, headers) {
         Ok(session) => {
@@ -83,7 +83,7 @@ pub(super) fn delete(bridge: &Bridge, headers: &HeaderMap) -> Reply {
     }
 }
 
-/// The session that a request names, or the status that says what is wrong with it.
+/// Returns the session that a request names, or the status that refuses it.
 pub(super) fn session(bridge: &Bridge, headers: &HeaderMap) -> Result<Arc<Session>, StatusCode> {
     let id = single(headers, &SESSION_ID).map_err(|_| StatusCode::BAD_REQUEST)?;
     let id = id.ok_or(StatusCode::BAD_REQUEST)?;
@@ -91,14 +91,17 @@ pub(super) fn session(bridge: &Bridge, headers: &HeaderMap) -> Result<Arc<Sessio
     session.ok_or(StatusCode::NOT_FOUND)
 }
 
-/// Opens a session, with what the server said when it was shaken hands with.
+/// Opens a session, with the result of the server's handshake.
 fn initialize(bridge: &Bridge, request: &Request, requested: &str, handshake: &ServerHandshake) -> Reply {
-    // Versions are dates. A client that asks for an older one than the server speaks gets that.
+    // Versions are dates. A client that requests an older one than the server's gets that.
     let version = match ProtocolVersion::parse(requested) {
         Some(known) if SERVED_VERSIONS.contains(&known) && requested < handshake.version.as_str() => requested,
         _ => &handshake.version,
     };
-    let Some(session) = bridge.sessions.open(version.to_owned(), capabilities_policy(request.params.as_ref())) else {
+    let Some(session) = bridge
+        .sessions
+        .open(version.to_owned(), capabilities_policy(request.params.as_ref()))
+    else {
         let object = ErrorObject::internal("there are too many sessions");
         return reply::error(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &object);
     };
@@ -122,7 +125,7 @@ fn initialize_result(version: &str, handshake: &ServerHandshake) -> Bytes {
     result.to_bytes()
 }
 
-/// What a client says that it can be asked.
+/// Returns the server requests that a client declares to accept.
 fn capabilities_policy(params: Option<&Bytes>) -> ServerRequestPolicy {
     let capabilities = params
         .and_then(|params| RawObject::parse(params).ok())
@@ -176,7 +179,7 @@ async fn request(bridge: &Bridge, session: &Arc<Session>, request: Request) -> R
 }
 
 fn notification(session: &Session, notification: &Notification) {
-    // The server was told once that it may begin; the folders of one client are not those of another.
+    // The bridge itself sent `initialized`, once; the roots of one client are not those of another.
     if notification.method != Method::Cancelled {
         return;
     }

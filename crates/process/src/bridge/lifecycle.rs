@@ -1,4 +1,4 @@
-//! The life of the bridge: start, serve, drain, end.
+//! The lifecycle of the bridge: start, serve, drain, stop.
 
 use std::{io, os::unix::process::ExitStatusExt, process::ExitCode, sync::Arc, time::Duration};
 
@@ -19,12 +19,12 @@ use crate::{StdioServer, stdio_channel::Phase};
 
 /// How often idle sessions are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// How long the last lines of the server may take to be written.
+/// How long the last log lines of the server may take to be written.
 const LOG_FLUSH: Duration = Duration::from_secs(1);
 
-/// Serves until it is told to end, or the server cannot be kept running.
+/// Serves until a signal ends it, or the server cannot be kept running.
 pub(super) fn run(config: BridgeConfig) -> ExitCode {
-    // The server runs as the same user. It may not read our environment, which holds the token, from /proc.
+    // The server runs as the same user: it must not read the token from the bridge's environment in /proc.
     let hidden = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     if config.token.is_some() && hidden.is_err() {
         eprint_line("the token cannot be hidden from the server");
@@ -38,7 +38,7 @@ pub(super) fn run(config: BridgeConfig) -> ExitCode {
 }
 
 async fn serve(config: BridgeConfig) -> io::Result<ExitCode> {
-    // First of all, so that no signal ends it unprepared.
+    // First of all, so that no signal kills it.
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = bind(config.port).await?;
     let failed = watch::Sender::new(None);
@@ -57,7 +57,7 @@ async fn serve(config: BridgeConfig) -> io::Result<ExitCode> {
     let lines = copy_log(&server);
     let bridge = Arc::new(Bridge::new(server.clone(), config.path, config.token, config.timeout));
     let connections = TaskTracker::new();
-    let keeping = tokio::spawn(keep(bridge.clone()));
+    let housekeeping = tokio::spawn(run_housekeeping(bridge.clone()));
     let accepting = tokio::spawn(listener::accept(listener, bridge.clone(), connections.clone()));
     let mut failed = failed.subscribe();
     let code = tokio::select! {
@@ -72,7 +72,7 @@ async fn serve(config: BridgeConfig) -> io::Result<ExitCode> {
     server.supervisor.shared.logs.close();
     let _ = timeout(LOG_FLUSH, lines).await;
     accepting.abort();
-    keeping.abort();
+    housekeeping.abort();
     Ok(code)
 }
 
@@ -91,7 +91,7 @@ async fn termination_signal(term: &mut Signal, int: &mut Signal) {
     }
 }
 
-/// Lets calls under way finish, and their answers be sent. A second signal ends the wait.
+/// Waits until calls under way have finished and their responses are sent. A second signal ends the wait.
 async fn drain(bridge: &Bridge, connections: &TaskTracker, limit: Duration, term: &mut Signal, int: &mut Signal) {
     bridge.shutdown.cancel();
     bridge.calls.close();
@@ -108,7 +108,7 @@ async fn drain(bridge: &Bridge, connections: &TaskTracker, limit: Duration, term
     }
 }
 
-/// Says why it cannot go on, and gives the exit code that says the same.
+/// Reports why the server cannot be kept running, and returns the matching exit code.
 fn end(server: &StdioServer, failure: Option<Failure>) -> ExitCode {
     let Some(failure) = failure else {
         return ExitCode::FAILURE;
@@ -130,8 +130,8 @@ fn end(server: &StdioServer, failure: Option<Failure>) -> ExitCode {
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
-/// Copies what the server writes to its error output to ours. What cannot be written in time is passed over, so that
-/// the server never waits for it.
+/// Copies the server's log to the bridge's standard error. Lines that cannot be written in time are dropped, so that the
+/// server never waits.
 fn copy_log(server: &StdioServer) -> JoinHandle<()> {
     let query = LogQuery {
         follow: true,
@@ -154,8 +154,8 @@ fn copy_log(server: &StdioServer) -> JoinHandle<()> {
     })
 }
 
-/// Ends idle sessions, and tells a server that was started again what it has to know.
-async fn keep(bridge: Arc<Bridge>) {
+/// Ends idle sessions, and restores subscriptions and log level of a server that was restarted.
+async fn run_housekeeping(bridge: Arc<Bridge>) {
     let mut phases = bridge.phases();
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! Takes connections.
+//! Accepts connections.
 
 use std::{
     convert::Infallible,
@@ -19,14 +19,14 @@ use tokio_util::task::TaskTracker;
 
 use super::service::Bridge;
 
-/// Connections at once.
+/// The most connections at a time.
 const MAX_CONNECTIONS: usize = 4096;
-/// How long a client may take to send the head of a request.
+/// How long a client may take to send the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same, for one that comes while we leave.
+/// The same during shutdown.
 const SHUTDOWN_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Listens on all addresses, of both kinds where the machine has both.
+/// Listens on all addresses, IPv6 and IPv4 if the machine has both.
 pub(super) async fn bind(port: u16) -> io::Result<TcpListener> {
     match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
         Ok(listener) => Ok(listener),
@@ -34,7 +34,7 @@ pub(super) async fn bind(port: u16) -> io::Result<TcpListener> {
     }
 }
 
-/// Takes connections for ever. Each is counted by `connections` as long as it is there.
+/// Accepts connections for ever. Each is tracked by `connections` while it is open.
 pub(super) async fn accept(listener: TcpListener, bridge: Arc<Bridge>, connections: TaskTracker) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     while let Ok(send) = slots.clone().acquire_owned().await {
@@ -46,7 +46,7 @@ pub(super) async fn accept(listener: TcpListener, bridge: Arc<Bridge>, connectio
                     drop(send);
                 });
             }
-            // A connection that is gone already, or too many open files: neither ends the listener.
+            // A connection that is closed already, or too many open files: neither ends the listener.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
@@ -63,7 +63,7 @@ async fn serve(stream: TcpStream, bridge: Arc<Bridge>) {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     if shutdown.is_cancelled() {
-        // It hears once that nothing is taken any more.
+        // One request is answered, with the refusal of a shutdown.
         http.header_read_timeout(SHUTDOWN_HEADER_TIMEOUT).keep_alive(false);
         let _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
         return;
@@ -73,6 +73,6 @@ async fn serve(stream: TcpStream, bridge: Arc<Bridge>) {
         _ = connection.as_mut() => return,
         () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    // A client that went away is no failure of ours.
+    // A client that has gone is no failure of the bridge.
     let _ = connection.await;
 }

@@ -1,4 +1,4 @@
-//! A modern server: each request by itself.
+//! A modern server: each request is independent.
 
 use http::{HeaderMap, StatusCode};
 use portolan_wire::{
@@ -14,7 +14,7 @@ use super::{
     service::Bridge,
 };
 
-/// Answers what was posted.
+/// Handles a POST.
 pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message) -> Reply {
     let served = ProtocolVersion::ALL.map(|version| (version.era() == Era::Modern).then_some(version));
     let served: Vec<_> = served.into_iter().flatten().collect();
@@ -32,7 +32,7 @@ pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message)
                 Err(why) => bridge.error_reply(&request.id, &why),
             }
         }
-        // There is none that a server has to hear of.
+        // No notification of a client is for the server.
         Message::Notification(_) | Message::Response(_) => reply::empty(StatusCode::ACCEPTED),
     }
 }

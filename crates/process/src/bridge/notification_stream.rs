@@ -1,4 +1,4 @@
-//! What belongs to no call: the stream that a legacy client opens with GET.
+//! The stream that a legacy client opens with GET, for notifications outside of calls.
 
 use std::sync::Arc;
 
@@ -30,12 +30,12 @@ use super::{
 struct NotificationStream {
     session: Arc<Session>,
     notifications: broadcast::Receiver<ChannelNotification>,
-    /// It is over, or another one takes its place.
+    /// Cancelled when the session ends or another stream replaces this one.
     ended: CancellationToken,
     shutdown: CancellationToken,
 }
 
-/// Opens the stream.
+/// Handles a GET: opens the stream.
 pub(super) fn get(bridge: &Bridge, headers: &HeaderMap) -> Reply {
     if !accepts(headers, "text/event-stream") {
         return reply::empty(StatusCode::NOT_ACCEPTABLE);
@@ -44,19 +44,21 @@ pub(super) fn get(bridge: &Bridge, headers: &HeaderMap) -> Reply {
         Ok(session) => session,
         Err(status) => return reply::empty(status),
     };
-    let notices = NotificationStream {
+    let stream_state = NotificationStream {
         ended: session.stream(),
         notifications: bridge.server.notifications(),
         shutdown: bridge.shutdown.clone(),
         session,
     };
-    let later = stream::unfold(notices, async |mut notices| Some((notices.next().await?, notices)));
+    let later = stream::unfold(stream_state, async |mut stream_state| {
+        Some((stream_state.next().await?, stream_state))
+    });
     let first = vec![Bytes::from_static(sse::COMMENT)];
     reply::stream(stream::iter([first]).chain(later).boxed())
 }
 
 impl NotificationStream {
-    /// The next event. `None` at the end.
+    /// Returns the next event; `None` at the end.
     async fn next(&mut self) -> Option<Vec<Bytes>> {
         loop {
             let notifications = tokio::select! {
@@ -70,7 +72,7 @@ impl NotificationStream {
                     let message = envelope::notification(&method, notification.params.as_deref());
                     return Some(reply::event([message]));
                 }
-                // A client that reads slowly misses some.
+                // A client that reads slowly misses some notifications.
                 Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
                 Ok(Err(RecvError::Closed)) => return None,
                 Err(_) => return Some(vec![Bytes::from_static(sse::COMMENT)]),

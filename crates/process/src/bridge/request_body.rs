@@ -1,4 +1,4 @@
-//! Reads a request until it is one message.
+//! Reads the message in a request.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use tokio::time::timeout;
 
 use super::reply::{self, Reply};
 
-/// The largest body that is taken.
+/// The largest body that is accepted, in bytes.
 pub(super) const MAX_BODY: usize = 16 << 20;
-/// How much of a larger one is read before the connection is given up.
+/// How much of a larger one is read before the connection is closed, in bytes.
 const MAX_SKIPPED: usize = 4 * MAX_BODY;
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The message that was posted, or what it is refused with.
+/// Returns the message that was posted, or the response that refuses it.
 pub(super) async fn read(request: Request<Incoming>) -> Result<(HeaderMap, Message), Reply> {
     let (head, body) = request.into_parts();
     if let Some(status) = rejection(&head.headers) {
@@ -37,7 +37,7 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<(HeaderMap, Messa
         Ok(envelope::Incoming::Batch(_)) => Err(reply::error(
             StatusCode::BAD_REQUEST,
             None,
-            &ErrorObject::invalid_request("batches are not taken"),
+            &ErrorObject::invalid_request("batches are not supported"),
         )),
         Err(error) => Err(reply::error(
             StatusCode::BAD_REQUEST,
@@ -47,7 +47,8 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<(HeaderMap, Messa
     }
 }
 
-/// The whole body. One that is too large is read on for a while and dropped: a client that still writes hears nothing.
+/// Returns the whole body. One that is too large is read on for a while and dropped, because a client that still writes
+/// does not read the response.
 async fn collect(mut body: Incoming) -> Result<Bytes, StatusCode> {
     let expected = body.size_hint().lower().min(MAX_BODY as u64);
     let mut bytes = BytesMut::with_capacity(usize::try_from(expected).unwrap_or(0));
@@ -68,7 +69,7 @@ async fn collect(mut body: Incoming) -> Result<Bytes, StatusCode> {
     }
 }
 
-/// What a request is refused with whose headers do not fit.
+/// Returns the status that refuses a request for its headers; `None` if they are right.
 fn rejection(headers: &HeaderMap) -> Option<StatusCode> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
@@ -79,7 +80,7 @@ fn rejection(headers: &HeaderMap) -> Option<StatusCode> {
     (!takes_both).then_some(StatusCode::NOT_ACCEPTABLE)
 }
 
-/// Whether the client takes `kind`.
+/// Returns true if the client accepts `kind`.
 pub(super) fn accepts(headers: &HeaderMap, kind: &str) -> bool {
     let listed = headers
         .get_all(header::ACCEPT)

@@ -1,4 +1,4 @@
-//! Puts the program where a container without it can run it.
+//! Copies the program to where a container without it can run it.
 
 use std::{
     fs::{self, Permissions},
@@ -10,7 +10,7 @@ use std::{
 
 use super::stderr::eprint_line;
 
-/// Copies this program to `to`, whole or not at all.
+/// Copies this program to `to`, completely or not at all.
 pub(super) fn copy_self(to: &Path) -> ExitCode {
     match copy(to) {
         Ok(()) => ExitCode::SUCCESS,

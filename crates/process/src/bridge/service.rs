@@ -1,4 +1,4 @@
-//! The path of a request, from top to bottom.
+//! Routes requests.
 
 use std::{
     collections::HashSet,
@@ -35,18 +35,18 @@ use crate::{
 /// How long a request waits for a server that is starting.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What all requests share.
+/// The state that all requests share.
 pub(super) struct Bridge {
     pub(super) server: Arc<StdioServer>,
     pub(super) sessions: Sessions,
-    /// Nothing new is taken any more.
+    /// Cancelled when no new call is accepted any more.
     pub(super) shutdown: CancellationToken,
     /// The calls under way.
     pub(super) calls: TaskTracker,
     path: String,
     token: Option<Secret>,
     timeout: Duration,
-    /// The params of the last `logging/setLevel`.
+    /// The params of the last `logging/setLevel`, to be sent again after a restart.
     log_level: Mutex<Option<Bytes>>,
 }
 
@@ -113,7 +113,7 @@ impl Bridge {
         }
     }
 
-    /// How the server introduced itself, which may take a while.
+    /// Returns the server's handshake, waiting for its start.
     async fn handshake(&self) -> Result<ServerHandshake> {
         let ready = self.channel().wait(Some(Instant::now() + START_TIMEOUT)).await?;
         ready
@@ -142,7 +142,7 @@ impl Bridge {
         Call::new(dispatched, relay, self.shutdown.clone(), &self.calls)
     }
 
-    /// A request that was not sent to the server.
+    /// Returns the response to a request that was not sent to the server.
     pub(super) fn error_reply(&self, id: &RequestId, why: &Error) -> Reply {
         self.error_reply_for(Some(id), why)
     }
@@ -155,13 +155,13 @@ impl Bridge {
         reply
     }
 
-    /// Tells the server that nobody subscribes to these resources any more.
+    /// Unsubscribes from resources that no session subscribes to any more.
     pub(super) fn unsubscribe(&self, uris: Vec<String>) {
         uris.iter()
             .for_each(|uri| self.send_in_background(Method::ResourcesUnsubscribe, subscription(uri)));
     }
 
-    /// Tells a server that was started again what the one before it was told.
+    /// Sends subscriptions and log level to a server that was restarted.
     pub(super) fn resend_state(&self) {
         let uris: HashSet<String> = self.sessions.subscriptions();
         uris.iter()
@@ -177,7 +177,7 @@ impl Bridge {
         *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = params;
     }
 
-    /// Sends a request whose answer matters to nobody.
+    /// Sends a request and ignores its response.
     fn send_in_background(&self, method: Method, params: Bytes) {
         let server = self.server.clone();
         let request = ChannelRequest::new(method.as_str(), Some(params), START_TIMEOUT);

@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatcher::CallRef;
 
-/// Sessions at once. The one that has been idle for longest makes room.
+/// The most sessions at a time. A new one ends the one that has been idle for longest.
 const MAX_SESSIONS: usize = 4096;
-/// A session that was not used for so long is over.
+/// A session that was not used for so long is ended.
 const MAX_IDLE: Duration = Duration::from_secs(30 * 60);
-/// Resources that one session may subscribe to.
+/// The most resources that one session may subscribe to.
 const MAX_SUBSCRIPTIONS: usize = 1024;
 
 /// All sessions.
@@ -30,13 +30,13 @@ pub(super) struct Sessions {
     open: Mutex<HashMap<Arc<str>, Arc<Session>>>,
 }
 
-/// What is known of one client.
+/// The session of one client.
 pub(super) struct Session {
     pub(super) id: Arc<str>,
     pub(super) version: String,
-    /// What it said that it can be asked.
+    /// The server requests that it accepts.
     server_requests: ServerRequestPolicy,
-    /// It is over.
+    /// Cancelled when it ends.
     pub(super) ended: CancellationToken,
     next_request_id: AtomicU64,
     state: Mutex<State>,
@@ -47,26 +47,26 @@ struct State {
     calls: HashMap<RequestId, CallRef>,
     server_requests: HashMap<u64, OpenRequest>,
     subscriptions: HashSet<String>,
-    /// Ends the stream of what belongs to no call.
+    /// Ends the stream of notifications outside of calls.
     stream: Option<CancellationToken>,
 }
 
-/// A question that the client was asked.
+/// A server request that was sent to the client.
 struct OpenRequest {
-    /// The call that it was asked in.
+    /// The call that it belongs to.
     call: RequestId,
     handle: CallRef,
     key: u64,
 }
 
-/// The place of a call in its session; given up when it is dropped.
+/// A call in its session, until it is dropped.
 pub(super) struct CallSlot {
     session: Arc<Session>,
     call: RequestId,
 }
 
 impl Sessions {
-    /// Opens a session. `None` if there is no room: all others are at work.
+    /// Opens a session. `None` if there are too many and all are in use.
     pub(super) fn open(&self, version: String, server_requests: ServerRequestPolicy) -> Option<Arc<Session>> {
         let mut id = [0u8; 24];
         getrandom(&mut id[..], GetRandomFlags::empty()).ok()?;
@@ -99,14 +99,14 @@ impl Sessions {
         Some(session)
     }
 
-    /// The session, which counts as used now.
+    /// Returns a session, which counts as used now.
     pub(super) fn find(&self, id: &str) -> Option<Arc<Session>> {
         let session = self.lock().get(id).cloned()?;
         session.lock().used = Instant::now();
         Some(session)
     }
 
-    /// Ends a session. What only it had subscribed to is given back.
+    /// Ends a session. Returns the resources that only it subscribed to.
     pub(super) fn close(&self, id: &str) -> Option<Vec<String>> {
         let session = self.lock().remove(id)?;
         session.end();
@@ -119,7 +119,7 @@ impl Sessions {
         )
     }
 
-    /// Ends the sessions that were idle for too long.
+    /// Ends the sessions that were idle for too long. Returns the resources that only they subscribed to.
     pub(super) fn sweep(&self) -> Vec<String> {
         let now = Instant::now();
         let idle = |session: &Session| {
@@ -137,14 +137,14 @@ impl Sessions {
         over.iter().filter_map(|id| self.close(id)).flatten().collect()
     }
 
-    /// Whether any session subscribes to `uri`.
+    /// Returns true if any session subscribes to `uri`.
     pub(super) fn any_subscribes(&self, uri: &str) -> bool {
         self.lock()
             .values()
             .any(|session| session.lock().subscriptions.contains(uri))
     }
 
-    /// All that is subscribed to.
+    /// Returns all resources that sessions subscribe to.
     pub(super) fn subscriptions(&self) -> HashSet<String> {
         let open = self.lock();
         let each = open.values().map(|session| session.lock().subscriptions.clone());
@@ -157,7 +157,7 @@ impl Sessions {
 }
 
 impl Session {
-    /// Takes a place for a call. `None` if the client uses the id for another call that is under way.
+    /// Adds a call. `None` if the client uses the id for another call under way.
     pub(super) fn slot(self: &Arc<Self>, call: &RequestId, handle: CallRef) -> Option<CallSlot> {
         let mut state = self.lock();
         if state.calls.contains_key(call) {
@@ -171,12 +171,12 @@ impl Session {
         })
     }
 
-    /// Whether a call with this id is under way.
+    /// Returns true if a call with this id is under way.
     pub(super) fn is_calling(&self, call: &RequestId) -> bool {
         self.lock().calls.contains_key(call)
     }
 
-    /// The client cancels a call.
+    /// Cancels a call.
     pub(super) fn cancel(&self, call: &RequestId) {
         let handle = self.lock().calls.get(call).cloned();
         if let Some(handle) = handle {
@@ -184,7 +184,7 @@ impl Session {
         }
     }
 
-    /// The client answers a question. One that is over goes nowhere.
+    /// Passes a response of the client on to the server. One to an unknown request is ignored.
     pub(super) fn answer(&self, question: &RequestId, answer: RpcResponse) {
         let open = question.as_u64().and_then(|id| self.lock().server_requests.remove(&id));
         if let Some(open) = open {
@@ -192,7 +192,7 @@ impl Session {
         }
     }
 
-    /// Whether there was room for one more subscription.
+    /// Adds a subscription. Returns false if there are too many.
     pub(super) fn subscribe(&self, uri: String) -> bool {
         let mut state = self.lock();
         let fits = state.subscriptions.len() < MAX_SUBSCRIPTIONS;
@@ -206,7 +206,7 @@ impl Session {
         self.lock().subscriptions.remove(uri);
     }
 
-    /// Whether a change of `uri` is for this client: what it subscribed to, or a part of that.
+    /// Returns true if the session subscribes to `uri` or to a resource that it is part of.
     pub(super) fn is_subscribed_to(&self, uri: &str) -> bool {
         self.lock()
             .subscriptions
@@ -214,7 +214,7 @@ impl Session {
             .any(|subscribed| is_within(uri, subscribed))
     }
 
-    /// Begins a stream of what belongs to no call, which takes the place of an earlier one.
+    /// Opens a stream of notifications outside of calls, which replaces an earlier one.
     pub(super) fn stream(&self) -> CancellationToken {
         let token = self.ended.child_token();
         let earlier = self.lock().stream.replace(token.clone());
@@ -224,7 +224,7 @@ impl Session {
         token
     }
 
-    /// The stream is gone. A later one stays.
+    /// Closes a stream. A later one stays open.
     pub(super) fn end_stream(&self, token: &CancellationToken) {
         token.cancel();
         let mut state = self.lock();
@@ -240,7 +240,7 @@ impl Session {
         calls.into_values().for_each(|handle| handle.cancel());
     }
 
-    /// Since when nothing happens. `None` while something does.
+    /// Returns since when the session is idle; `None` while a call or a stream is open.
     fn idle_since(&self) -> Option<Instant> {
         let state = self.lock();
         (state.calls.is_empty() && state.stream.is_none()).then_some(state.used)
@@ -262,7 +262,7 @@ impl CallSlot {
         }
     }
 
-    /// Notes a question of the server. Gives the id that the client is asked under.
+    /// Registers a server request. Returns the id for the client.
     pub(super) fn register_request(&self, handle: CallRef, key: u64) -> RequestId {
         let id = self.session.next_request_id.fetch_add(1, Ordering::Relaxed);
         let call = self.call.clone();
@@ -283,7 +283,7 @@ impl Drop for CallSlot {
     }
 }
 
-/// Whether `uri` is `whole` or a part of it.
+/// Returns true if `uri` is `whole` or a part of it.
 fn is_within(uri: &str, whole: &str) -> bool {
     match uri.strip_prefix(whole) {
         Some(rest) => rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '?', '#']),
@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn idle_sessions_end_and_used_ones_stay() {
+    async fn idle_sessions_end() {
         let sessions = Sessions::default();
         let used = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let idle = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_idlest_makes_room() {
+    async fn idlest_session_is_replaced() {
         let sessions = Sessions::default();
         let first = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let second = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_subscription_is_given_back_by_the_last_one_only() {
+    async fn last_session_releases_subscription() {
         let sessions = Sessions::default();
         let both = [0, 1].map(|_| sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap());
         both.iter().for_each(|session| {
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_stream_takes_the_place() {
+    fn later_stream_replaces_earlier() {
         let sessions = Sessions::default();
         let session = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let (first, second) = (session.stream(), session.stream());
