@@ -110,3 +110,7 @@ pub use restart::RestartPolicy;
 pub use runtime::ProcessRuntime;
 pub use server::StdioServer;
 pub use stdio_channel::StdioChannel;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -28,7 +28,7 @@ fn result(text: &'static str) -> Result<RpcResponse> {
 }
 
 #[tokio::test]
-async fn answers_in_any_order_reach_their_callers() {
+async fn responses_in_any_order() {
     let dispatcher = dispatcher(ProcessLimits::default());
     let first = call(&dispatcher, None).unwrap();
     let second = call(&dispatcher, Some("{\"a\":\n1}")).unwrap();
@@ -47,7 +47,7 @@ async fn answers_in_any_order_reach_their_callers() {
 }
 
 #[tokio::test]
-async fn a_dropped_call_is_cancelled_once_it_was_written() {
+async fn dropped_call_is_cancelled() {
     let dispatcher = dispatcher(ProcessLimits::default());
     let exchange = call(&dispatcher, None).unwrap();
     written(&dispatcher).await;
@@ -61,7 +61,7 @@ async fn a_dropped_call_is_cancelled_once_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_dropped_call_that_was_not_written_never_is() {
+async fn dropped_unwritten_call_is_removed() {
     let dispatcher = dispatcher(ProcessLimits::default());
     drop(call(&dispatcher, None).unwrap());
     let _other = call(&dispatcher, None).unwrap();
@@ -70,7 +70,7 @@ async fn a_dropped_call_that_was_not_written_never_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_call_fails_and_is_cancelled() {
+async fn expired_call_is_cancelled() {
     let dispatcher = dispatcher(ProcessLimits::default());
     let exchange = call(&dispatcher, None).unwrap();
     written(&dispatcher).await;
@@ -83,7 +83,7 @@ async fn a_late_call_fails_and_is_cancelled() {
 }
 
 #[tokio::test]
-async fn too_many_calls_fail_at_once() {
+async fn call_limit() {
     let limits = ProcessLimits {
         calls: 2,
         ..ProcessLimits::default()
@@ -95,7 +95,7 @@ async fn too_many_calls_fail_at_once() {
 }
 
 #[tokio::test]
-async fn what_the_server_does_not_read_is_bounded() {
+async fn write_queue_is_bounded() {
     let limits = ProcessLimits {
         queue_bytes: 1000,
         ..ProcessLimits::default()
@@ -115,7 +115,7 @@ async fn what_the_server_does_not_read_is_bounded() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_run_fails_every_call() {
+async fn close_fails_calls() {
     let dispatcher = dispatcher(ProcessLimits::default());
     let exchange = call(&dispatcher, None).unwrap();
     dispatcher.close(&Failure::new(FailureKind::Exited, "it ended"));
@@ -127,7 +127,7 @@ async fn the_end_of_a_run_fails_every_call() {
 }
 
 #[tokio::test]
-async fn a_flood_of_progress_leaves_room_for_the_answer() {
+async fn response_fits_after_progress_flood() {
     let dispatcher = dispatcher(ProcessLimits::default());
     let mut exchange = call(&dispatcher, Some(r#"{"_meta":{"progressToken":"mine"}}"#)).unwrap();
     for _ in 0..500 {

@@ -1,4 +1,4 @@
-//! Real processes: a server with planned faults, and what becomes of its callers.
+//! Tests with real processes: a server with planned faults and its callers.
 //!
 //! The server is the example `process_stdio_fixture`, which `cargo test -p portolan-process` builds, but `--test it` alone
 //! does not.
@@ -10,13 +10,15 @@ mod bridge;
 mod calls;
 mod conformance;
 mod end;
+mod events;
 mod faults;
+mod host_exit;
 mod load;
 mod memory;
 mod per_session;
-mod questions;
 mod runtime;
 mod secrets;
+mod server_requests;
 mod start;
 mod support;
 mod test_runtime;

@@ -1,4 +1,4 @@
-//! The process runtime beyond its contract.
+//! `ProcessRuntime` beyond its contract.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,12 +12,12 @@ use serde_json::json;
 
 use crate::{
     conformance::spec,
-    support::{PATIENCE, config, runs, tool, until},
+    support::{Ledger, TIMEOUT, config, eventually, runs, tool},
     test_runtime::{TestRuntime, test_runtime},
 };
 
 #[tokio::test]
-async fn an_equal_spec_keeps_the_process_and_another_replaces_it() {
+async fn changed_spec_replaces_process() {
     let test_runtime = test_runtime();
     let pid = test_runtime.ready(&spec(&[])).await;
     test_runtime.ensure(&spec(&[])).await;
@@ -29,27 +29,29 @@ async fn an_equal_spec_keeps_the_process_and_another_replaces_it() {
 }
 
 #[tokio::test]
-async fn a_replacement_lets_calls_finish() {
+async fn replacement_drains_calls() {
     let test_runtime = Arc::new(test_runtime());
-    test_runtime.ready(&spec(&[])).await;
+    let ledger = Ledger::new();
+    test_runtime.ready(&spec(&["--ledger", ledger.path()])).await;
     let calling = test_runtime.clone();
     let sleeper = tokio::spawn(async move { calling.call("sleep", json!({"ms": 400})).await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    ledger.begun(1).await;
     test_runtime.ensure(&spec(&["--junk"])).await;
     test_runtime.call("echo", json!({"text": "new"})).await.unwrap();
     sleeper.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn removal_does_not_wait_for_a_replacement_or_a_restart() {
+async fn removal_interrupts_drain() {
     for replace in [true, false] {
         let test_runtime = test_runtime();
-        let pid = test_runtime.ready(&spec(&[])).await;
+        let ledger = Ledger::new();
+        let pid = test_runtime.ready(&spec(&["--ledger", ledger.path()])).await;
         let Endpoint::Channel(channel) = test_runtime.runtime.endpoint(&test_runtime.name).await.unwrap() else {
             panic!("no channel");
         };
-        let sleeper = tokio::spawn(async move { tool(&*channel, "sleep", json!({"ms": 20_000}), PATIENCE).await });
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let sleeper = tokio::spawn(async move { tool(&*channel, "sleep", json!({"ms": 20_000}), TIMEOUT).await });
+        ledger.begun(1).await;
         if replace {
             test_runtime.ensure(&spec(&["--junk"])).await;
         } else {
@@ -60,13 +62,13 @@ async fn removal_does_not_wait_for_a_replacement_or_a_restart() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let removal = tokio::time::timeout(Duration::from_secs(3), test_runtime.runtime.remove(&test_runtime.name));
         removal.await.expect("it does not wait for the call").unwrap();
-        until("it is gone", async || !runs(pid)).await;
+        eventually("it is gone", async || !runs(pid)).await;
         assert!(sleeper.await.unwrap().is_err());
     }
 }
 
 #[tokio::test]
-async fn removal_ends_the_process_and_its_grandchildren() {
+async fn removal_ends_grandchildren() {
     let test_runtime = test_runtime();
     let file = test_runtime.dir.path().join("pid");
     let pid = test_runtime
@@ -80,15 +82,15 @@ async fn removal_ends_the_process_and_its_grandchildren() {
     let lines = tokio::spawn(RuntimeLogs::logs(&test_runtime.runtime, &test_runtime.name, follow).collect::<Vec<_>>());
     test_runtime.runtime.remove(&test_runtime.name).await.unwrap();
     assert!(!runs(pid));
-    until("the grandchild is gone", async || !runs(grandchild)).await;
-    tokio::time::timeout(PATIENCE, lines)
+    eventually("the grandchild is gone", async || !runs(grandchild)).await;
+    tokio::time::timeout(TIMEOUT, lines)
         .await
         .expect("a log that is followed ends")
         .unwrap();
 }
 
 #[tokio::test]
-async fn dropping_the_runtime_kills_everything_though_a_channel_is_held() {
+async fn dropped_runtime_kills_all() {
     let test_runtime = test_runtime();
     let file = test_runtime.dir.path().join("pid");
     let pid = test_runtime
@@ -100,13 +102,13 @@ async fn dropping_the_runtime_kills_everything_though_a_channel_is_held() {
         panic!("{endpoint:?}");
     };
     drop(test_runtime.runtime);
-    until("both are gone", async || !runs(pid) && !runs(grandchild)).await;
-    let error = tool(&*channel, "echo", json!({}), PATIENCE).await.unwrap_err();
+    eventually("both are gone", async || !runs(pid) && !runs(grandchild)).await;
+    let error = tool(&*channel, "echo", json!({}), TIMEOUT).await.unwrap_err();
     assert!(matches!(error, Error::NotReady { failure, .. } if failure.kind == FailureKind::Stopped));
 }
 
 #[tokio::test]
-async fn a_crash_loop_is_told_by_watch_and_endpoint() {
+async fn crash_loop_is_reported() {
     let test_runtime = test_runtime();
     test_runtime.ensure(&spec(&["--die-at-start", "5"])).await;
     let Status::Failed { failure } = test_runtime.settled().await else {
@@ -142,7 +144,7 @@ async fn secrets_are_read_at_each_start() {
         RuntimeRestart::restart(&test_runtime.runtime, &test_runtime.name, Restart::Graceful)
             .await
             .unwrap();
-        until("the new secret is there", async || {
+        eventually("the new secret is there", async || {
             let seen = test_runtime.call("env", json!({})).await.unwrap_or_default();
             seen["structuredContent"]["env"]["TOKEN"] == secret && seen["structuredContent"]["files"]["token"] == secret
         })
@@ -151,14 +153,14 @@ async fn secrets_are_read_at_each_start() {
 }
 
 #[tokio::test]
-async fn each_kind_of_restart_makes_another_process() {
+async fn restarts_replace_process() {
     let test_runtime = test_runtime();
     let mut pid = test_runtime.ready(&spec(&[])).await;
     for kind in [Restart::Graceful, Restart::FreshPull, Restart::Reset] {
         RuntimeRestart::restart(&test_runtime.runtime, &test_runtime.name, kind)
             .await
             .unwrap();
-        until("another process", async || {
+        eventually("another process", async || {
             test_runtime
                 .runtime
                 .pid(&test_runtime.name)
@@ -175,7 +177,7 @@ async fn each_kind_of_restart_makes_another_process() {
 }
 
 #[tokio::test]
-async fn a_server_spoken_to_by_http_is_ready_when_it_listens() {
+async fn http_server_is_ready_when_listening() {
     let test_runtime = test_runtime();
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -215,7 +217,7 @@ async fn a_server_spoken_to_by_http_is_ready_when_it_listens() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_as_such() {
+async fn occupied_port_fails() {
     let test_runtime = test_runtime();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut spec = spec(&[]);
@@ -233,7 +235,7 @@ async fn a_port_that_is_taken_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn what_can_never_run_here_is_refused_at_once() {
+async fn unsupported_specs_are_refused() {
     let test_runtime = test_runtime();
     let mut image = spec(&[]);
     image.source = Source::Image {

@@ -1,4 +1,4 @@
-//! What a server gets to see, and what of it anybody else does.
+//! The environment and secrets of a server.
 
 use portolan_core::{Channel, Secret};
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::support::{fixture, serve_command};
 const SECRET: &str = "s3cr3t-t0ken";
 
 #[tokio::test]
-async fn the_environment_is_what_it_was_given_and_nothing_else() {
+async fn environment_is_explicit() {
     let command = fixture([])
         .with_env("PLAIN", "text")
         .with_env("TOKEN", Secret::new(SECRET));
@@ -24,7 +24,7 @@ async fn the_environment_is_what_it_was_given_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn files_are_private_and_named_by_the_environment() {
+async fn secret_files() {
     let served = serve_command(fixture([]).with_file("key.pem", Secret::new(SECRET)), |_| {});
     let seen = served.tool("env", json!({})).await.unwrap()["structuredContent"].take();
     assert_eq!(seen["files"], json!({"key.pem": SECRET}));
@@ -34,7 +34,7 @@ async fn files_are_private_and_named_by_the_environment() {
 }
 
 #[tokio::test]
-async fn no_secret_shows_in_debug_logs_or_errors() {
+async fn secrets_are_not_shown() {
     let command = fixture([])
         .with_env("TOKEN", Secret::new(SECRET))
         .with_file("key", Secret::new(SECRET));

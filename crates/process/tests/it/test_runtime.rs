@@ -7,7 +7,7 @@ use portolan_core::{Channel, Endpoint, InstallName, RunSpec, Runtime, Status, Sy
 use portolan_process::{ProcessConfig, ProcessRuntime};
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, config, tool};
+use crate::support::{TIMEOUT, config, tool};
 
 pub(crate) struct TestRuntime {
     pub(crate) runtime: ProcessRuntime,
@@ -48,7 +48,7 @@ impl TestRuntime {
             }
             panic!("the watch ended");
         };
-        tokio::time::timeout(PATIENCE, settled).await.unwrap()
+        tokio::time::timeout(TIMEOUT, settled).await.unwrap()
     }
 
     pub(crate) async fn ready(&self, spec: &RunSpec) -> u32 {
@@ -63,7 +63,7 @@ impl TestRuntime {
         arguments: serde_json::Value,
     ) -> portolan_core::Result<serde_json::Value> {
         let channel = self.runtime.endpoint(&self.name).await.map(channel)?;
-        tool(&*channel, name, arguments, PATIENCE).await
+        tool(&*channel, name, arguments, TIMEOUT).await
     }
 
     pub(crate) async fn channel(&self) -> Arc<dyn Channel> {

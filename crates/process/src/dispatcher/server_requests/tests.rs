@@ -67,7 +67,7 @@ fn yes() -> RpcResponse {
 }
 
 #[tokio::test]
-async fn a_question_goes_to_the_latest_call_and_its_answer_back_under_the_servers_id() {
+async fn request_reaches_latest_call() {
     let dispatcher = dispatcher();
     let (mut first, mut second) = (call(&dispatcher, Some("a")), call(&dispatcher, Some("a")));
     written(&dispatcher);
@@ -94,7 +94,7 @@ async fn a_question_goes_to_the_latest_call_and_its_answer_back_under_the_server
 }
 
 #[tokio::test]
-async fn nobody_is_asked_while_another_conversation_has_a_call() {
+async fn other_requester_blocks_requests() {
     for other in [Some("b"), None] {
         let dispatcher = dispatcher();
         let mut mine = call(&dispatcher, Some("a"));
@@ -118,7 +118,7 @@ async fn nobody_is_asked_while_another_conversation_has_a_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_call_is_forgotten_after_a_while() {
+async fn cancelled_call_expires() {
     let dispatcher = dispatcher();
     let (mut mine, theirs) = (call(&dispatcher, Some("a")), call(&dispatcher, Some("b")));
     written(&dispatcher);
@@ -129,7 +129,7 @@ async fn a_cancelled_call_is_forgotten_after_a_while() {
 }
 
 #[tokio::test]
-async fn a_listener_is_never_asked_and_keeps_nobody_from_being_asked() {
+async fn subscriptions_are_never_asked() {
     let dispatcher = dispatcher();
     let mut listener = call_of(&dispatcher, "subscriptions/listen", None);
     ask(&dispatcher, 1);
@@ -142,7 +142,7 @@ async fn a_listener_is_never_asked_and_keeps_nobody_from_being_asked() {
 }
 
 #[tokio::test]
-async fn open_questions_are_bounded() {
+async fn open_requests_are_bounded() {
     let dispatcher = dispatcher();
     let mut mine = call(&dispatcher, Some("a"));
     written(&dispatcher);
@@ -152,7 +152,7 @@ async fn open_questions_are_bounded() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_call_answers_what_is_open() {
+async fn ended_call_refuses_open_requests() {
     let dispatcher = dispatcher();
     for ends_by_answer in [true, false] {
         let mine = call(&dispatcher, Some("a"));
@@ -169,7 +169,7 @@ async fn the_end_of_a_call_answers_what_is_open() {
 }
 
 #[tokio::test]
-async fn a_question_that_is_taken_back_is_not_answered() {
+async fn withdrawn_request_gets_no_response() {
     let dispatcher = dispatcher();
     let mut mine = call(&dispatcher, Some("a"));
     written(&dispatcher);
@@ -181,7 +181,7 @@ async fn a_question_that_is_taken_back_is_not_answered() {
 }
 
 #[tokio::test]
-async fn a_log_message_goes_to_the_one_conversation_there_is() {
+async fn log_message_reaches_sole_requester() {
     let dispatcher = dispatcher();
     let message = ChannelNotification::new("notifications/message", None);
     let mut mine = call(&dispatcher, Some("a"));
@@ -323,7 +323,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn no_order_of_things_crosses_conversations_answers_twice_or_leaks(steps in prop::collection::vec(step(), 1..120)) {
+    fn requests_never_cross_requesters(steps in prop::collection::vec(step(), 1..120)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let dispatcher = dispatcher();

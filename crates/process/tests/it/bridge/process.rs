@@ -1,4 +1,4 @@
-//! Starts the program.
+//! Starts the bridge.
 
 use std::{
     io::{BufRead, BufReader},
@@ -7,24 +7,24 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{kill, program, until};
+use crate::support::{eventually, kill, program};
 
 use super::client::{Client, get};
 
 pub(super) const TOKEN: &str = "t0ken-of-the-test";
 
-/// A bridge that runs. Dropping it kills it.
+/// A running bridge, killed on drop.
 pub(super) struct Bridge {
     child: Child,
     pub(super) port: u16,
-    pub(super) said: Arc<Mutex<Vec<String>>>,
+    pub(super) lines_seen: Arc<Mutex<Vec<String>>>,
 }
 
 pub(super) fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_portolan-bridge"))
 }
 
-/// The program of the everything server.
+/// Returns the program of the everything server.
 pub(super) fn everything() -> String {
     program().replace("process_stdio_fixture", "everything")
 }
@@ -63,21 +63,25 @@ impl Bridge {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let lines_seen = Arc::new(Mutex::new(Vec::new()));
         let first = lines.next().unwrap().unwrap();
         let port = first.rsplit(' ').next().unwrap().parse().unwrap_or(0);
-        said.lock().unwrap().push(first);
-        let hears = said.clone();
+        lines_seen.lock().unwrap().push(first);
+        let hears = lines_seen.clone();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 hears.lock().unwrap().push(line);
             }
         });
-        Self { child, port, said }
+        Self {
+            child,
+            port,
+            lines_seen,
+        }
     }
 
     pub(super) async fn wait(&self) {
-        until("the bridge is ready", async || {
+        eventually("the bridge is ready", async || {
             get(self.port, "/healthz")
                 .await
                 .is_ok_and(|answer| answer.status == 200)
@@ -98,7 +102,7 @@ impl Bridge {
     /// Waits until it has ended by itself.
     pub(super) async fn ended(&mut self) -> ExitStatus {
         let mut status = None;
-        until("the bridge ends", async || {
+        eventually("the bridge ends", async || {
             status = self.child.try_wait().unwrap();
             status.is_some()
         })
@@ -106,7 +110,7 @@ impl Bridge {
         status.unwrap()
     }
 
-    /// The process id of its server.
+    /// Returns the process id of its server.
     pub(super) fn server(&self) -> Option<u32> {
         let own = self.child.id();
         let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).ok()?;
@@ -119,13 +123,13 @@ impl Bridge {
         }
     }
 
-    /// Whether it said a line with this in it.
-    pub(super) fn has_said(&self, text: &str) -> bool {
-        self.said.lock().unwrap().iter().any(|line| line.contains(text))
+    /// Returns true if it has written a line with this text.
+    pub(super) fn has_written(&self, text: &str) -> bool {
+        self.lines_seen.lock().unwrap().iter().any(|line| line.contains(text))
     }
 
-    pub(super) async fn says(&self, text: &str) {
-        until(text, async || self.has_said(text)).await;
+    pub(super) async fn writes(&self, text: &str) {
+        eventually(text, async || self.has_written(text)).await;
     }
 }
 

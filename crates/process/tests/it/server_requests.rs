@@ -1,10 +1,10 @@
-//! What a legacy server asks in the middle of calls.
+//! Requests of a legacy server in the middle of calls.
 
 use bytes::Bytes;
 use portolan_core::{Channel, Exchange, ExchangeEvent, ProtocolEra, RpcResponse, ServerRequestPolicy};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, TestServer, fixture, request, serve_command};
+use crate::support::{TIMEOUT, TestServer, fixture, request, serve_command};
 
 fn legacy(server_requests: ServerRequestPolicy) -> TestServer {
     serve_command(
@@ -16,11 +16,11 @@ fn legacy(server_requests: ServerRequestPolicy) -> TestServer {
 }
 
 async fn ask(served: &TestServer, requester_key: &str, method: &str) -> Exchange {
-    let request = request("ask", &json!({"method": method}), PATIENCE).requester_key(requester_key);
+    let request = request("ask", &json!({"method": method}), TIMEOUT).requester_key(requester_key);
     served.server.call(request).await.unwrap()
 }
 
-/// Answers each question with `result` and gives what the tool says in the end.
+/// Responds to each server request with `result`. Returns their number and the text of the tool's result.
 async fn converse(mut exchange: Exchange, result: &str) -> (usize, String) {
     let mut questions = 0;
     loop {
@@ -42,7 +42,7 @@ async fn converse(mut exchange: Exchange, result: &str) -> (usize, String) {
 }
 
 #[tokio::test]
-async fn each_kind_is_asked_where_it_is_allowed() {
+async fn permitted_requests_are_delivered() {
     for method in ["elicitation/create", "sampling/createMessage", "roots/list"] {
         let served = legacy(ServerRequestPolicy::ALL);
         let (questions, told) = converse(ask(&served, "a", method).await, r#"{"mine":[1,2]}"#).await;
@@ -66,9 +66,9 @@ async fn each_kind_is_asked_where_it_is_allowed() {
 }
 
 #[tokio::test]
-async fn two_conversations_at_once_are_not_asked_and_one_after_the_other_are() {
+async fn concurrent_requesters_are_not_asked() {
     let served = legacy(ServerRequestPolicy::ALL);
-    let sleeper = request("sleep", &json!({"ms": 20_000}), PATIENCE).requester_key("b");
+    let sleeper = request("sleep", &json!({"ms": 20_000}), TIMEOUT).requester_key("b");
     let sleeper = served.server.call(sleeper).await.unwrap();
     let (questions, told) = converse(ask(&served, "a", "elicitation/create").await, "{}").await;
     assert_eq!(questions, 0);
@@ -85,7 +85,7 @@ async fn two_conversations_at_once_are_not_asked_and_one_after_the_other_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_questions_of_one_conversation_all_get_their_own_answers() {
+async fn many_requests_get_own_responses() {
     let served = legacy(ServerRequestPolicy::ALL);
     let mut calls = Vec::new();
     for _ in 0..12 {
@@ -101,7 +101,7 @@ async fn many_questions_of_one_conversation_all_get_their_own_answers() {
 }
 
 #[tokio::test]
-async fn a_listen_without_end_has_no_deadline() {
+async fn unlimited_timeout() {
     let served = serve_command(fixture([]), |_| {});
     let mut call = request("sleep", &json!({"ms": 300}), std::time::Duration::MAX);
     call.requester_key = Some("a".into());
