@@ -55,7 +55,7 @@ pub enum HeaderError {
 ///
 /// # Errors
 ///
-/// [`HeaderMismatch`] if it occurs more than once.
+/// [`HeaderError`] if it occurs more than once.
 pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, HeaderError> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();
@@ -66,6 +66,10 @@ pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'
 }
 
 /// Returns the only value of a header, decoded.
+///
+/// # Errors
+///
+/// [`HeaderError`] if it occurs more than once or is malformed.
 pub fn single_decoded<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<Cow<'a, str>>, HeaderError> {
     match single(headers, name)? {
         None => Ok(None),
@@ -77,6 +81,10 @@ pub fn single_decoded<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<O
 }
 
 /// Returns the version header.
+///
+/// # Errors
+///
+/// [`HeaderError`] if it occurs more than once or is malformed.
 pub fn version(headers: &HeaderMap) -> Result<Option<NamedVersion>, HeaderError> {
     match single(headers, &PROTOCOL_VERSION)? {
         None => Ok(None),
@@ -104,6 +112,10 @@ pub fn mirrors<'a>(method: &Method, params: &'a RawObject) -> Option<Cow<'a, str
 }
 
 /// Checks the version header against the body. With `strict`, the header is required.
+///
+/// # Errors
+///
+/// [`HeaderError`] if the header is missing though required, malformed, or differs from the body.
 pub fn check_version(
     in_header: Option<&NamedVersion>,
     in_body: Option<&NamedVersion>,
@@ -119,6 +131,10 @@ pub fn check_version(
 /// Checks `Mcp-Method` and `Mcp-Name` against the body. With `strict`, they are required.
 ///
 /// If the body has no name, a header with one is an error and its absence is not: the params are checked elsewhere.
+///
+/// # Errors
+///
+/// [`HeaderError`] if a header is missing though required, malformed, or differs from the body.
 pub fn check_mirrors(
     headers: &HeaderMap,
     method: &Method,

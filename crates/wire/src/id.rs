@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_and_numbers_keep_their_text() {
+    fn ids_keep_their_text() {
         for raw in ["1", "-1", "1.50", "1e3", "\"\"", "\"a\\u0041\"", "\"é\""] {
             assert_eq!(parse(raw).unwrap().as_raw(), raw.as_bytes());
         }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_spelling_reads_as_a_number() {
+    fn only_canonical_numbers_convert() {
         assert_eq!(RequestId::from_u64(u64::MAX).as_u64(), Some(u64::MAX));
         assert_eq!(parse("1.0").unwrap().as_u64(), None);
         assert_eq!(parse("\"1\"").unwrap().as_u64(), None);

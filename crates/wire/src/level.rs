@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_level_reads_back_and_is_graver_than_the_one_before() {
+    fn levels_round_trip_in_order() {
         for pair in LogLevel::ALL.windows(2) {
             assert!(pair[0] < pair[1]);
         }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_level_is_none() {
+    fn unknown_levels_are_none() {
         for raw in [&b"\"loud\""[..], b"\"INFO\"", b"3", b"null", b""] {
             assert_eq!(LogLevel::from_raw(&Bytes::from_static(raw)), None);
         }

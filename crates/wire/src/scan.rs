@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_counted_in_containers() {
+    fn depth_counts_containers() {
         let scan = |text: &str, depth| Scanner::new(text.as_bytes(), depth).value().map(|_| ());
         assert_eq!(scan("[[]]", 2), Ok(()));
         assert_eq!(scan("[[]]", 1), Err(Fault::TooDeep));
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn the_edge_cases_go_as_serde_says() {
+    fn edge_cases_match_serde() {
         for text in [
             "",
             " ",
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_character_is_found_wherever_it_stands() {
+    fn control_characters_are_found() {
         for control in 0..0x20u8 {
             for before in 0..20 {
                 let text = format!("\"{}{}{}\"", "é".repeat(before), control as char, "x".repeat(9));
@@ -423,12 +423,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_takes_what_serde_takes(text in r#"[\[\]{}:, "\\ua0e1.\-tn\n]{0,24}"#) {
+        fn accepts_what_serde_accepts(text in r#"[\[\]{}:, "\\ua0e1.\-tn\n]{0,24}"#) {
             prop_assert_eq!(is_json(&text), serde_takes(&text));
         }
 
         #[test]
-        fn long_strings_end_where_they_end(text in "\\PC{0,40}") {
+        fn long_strings_are_delimited(text in "\\PC{0,40}") {
             let json = serde_json::to_string(&text).unwrap();
             prop_assert!(is_json(&json));
             prop_assert!(!is_json(&json[..json.len() - 1]));

@@ -45,6 +45,10 @@ pub enum AnnotationError {
 }
 
 /// Finds the annotations in a tool's raw input schema, and checks all of them.
+///
+/// # Errors
+///
+/// [`AnnotationError`] for an invalid annotation, or a schema that cannot be searched.
 pub fn param_headers(schema: &Bytes) -> Result<Vec<ParamHeader>, AnnotationError> {
     // Most schemas have none, and parsing them is dear. Any escape may spell the keyword.
     let plain = memchr::memmem::find(schema, ANNOTATION.as_bytes()).is_none();

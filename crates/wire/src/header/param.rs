@@ -10,6 +10,10 @@ use crate::object::{self, RawObject};
 ///
 /// A header has to be missing if its argument is missing or null, and only then. Headers that the tool does not declare
 /// are ignored.
+///
+/// # Errors
+///
+/// [`HeaderError`] if a header is missing, malformed, or differs from its argument.
 pub fn check_params(
     headers: &HeaderMap,
     declared: &[ParamHeader],
