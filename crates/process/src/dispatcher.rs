@@ -392,7 +392,7 @@ fn exhausted(what: &'static str, limit: usize) -> CallError {
 
 impl fmt::Debug for RpcDispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailbox")
+        f.debug_struct("RpcDispatcher")
             .field("server", &self.server)
             .field("pending", &self.lock().pending.len())
             .finish_non_exhaustive()

@@ -34,7 +34,7 @@ pub(crate) enum HandshakeOrder {
     Legacy,
 }
 
-/// Shakes hands over the mailbox of a new run.
+/// Performs the handshake over the dispatcher of a new run.
 pub(crate) struct Handshake<'a> {
     pub(crate) dispatcher: &'a Arc<RpcDispatcher>,
     /// Declared to a legacy server as client capabilities. A modern one receives them with each call.
@@ -145,7 +145,7 @@ impl Handshake<'_> {
         };
         exchange.answer().await.map_err(|error| match error {
             Error::NotReady { failure, .. } => failure,
-            Error::Timeout { .. } => Failure::new(FailureKind::Timeout, "the server did not introduce itself in time")
+            Error::Timeout { .. } => Failure::new(FailureKind::Timeout, "the handshake timed out")
                 .remedy("see that it speaks MCP on its standard output, or raise the start deadline"),
             other => protocol_failure(other.to_string()),
         })

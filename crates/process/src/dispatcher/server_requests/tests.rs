@@ -39,7 +39,7 @@ fn ask(dispatcher: &RpcDispatcher, id: u64) {
     });
 }
 
-/// What was written since the last time.
+/// Returns the lines written since the last time.
 fn written(dispatcher: &RpcDispatcher) -> Vec<Value> {
     let mut batch = WriteBatch::default();
     let _ = dispatcher.batch(&mut batch).now_or_never();
@@ -50,7 +50,7 @@ fn written(dispatcher: &RpcDispatcher) -> Vec<Value> {
     lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
-/// The questions that are there.
+/// Returns the keys of the requests that have been delivered.
 fn server_requests(exchange: &mut Exchange) -> Vec<u64> {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let mut keys = Vec::new();
@@ -186,25 +186,25 @@ async fn log_message_reaches_sole_requester() {
     let message = ChannelNotification::new("notifications/message", None);
     let mut mine = call(&dispatcher, Some("a"));
     assert_eq!(dispatcher.deliver_to_sole_requester(message.clone()), None);
-    assert!(matches!(mine.next().await, Some(ExchangeEvent::Notification(heard)) if heard == message));
+    assert!(matches!(mine.next().await, Some(ExchangeEvent::Notification(delivered)) if delivered == message));
     let _theirs = call(&dispatcher, Some("b"));
     assert_eq!(dispatcher.deliver_to_sole_requester(message.clone()), Some(message));
 }
 
-/// What may happen, in any order.
+/// One step; steps come in any order.
 #[derive(Clone, Debug)]
 enum Step {
-    /// Somebody calls: nobody who can be asked, or one of three conversations.
+    /// A caller sends a call: one without a requester key, or one of three.
     Call(usize),
-    /// The server asks while it works on one of the calls, be it cancelled meanwhile.
+    /// The server sends a request for one of the calls that it works on, which may have been cancelled.
     Ask(usize),
-    /// The server answers a call.
+    /// The server responds to a call.
     RpcResponse(usize),
-    /// A caller goes.
+    /// A caller drops its exchange.
     Drop(usize),
-    /// A caller answers a question that it was asked, perhaps again.
+    /// A caller responds to a request that it received, perhaps again.
     Respond(usize),
-    /// The server takes a question back.
+    /// The server withdraws a request.
     Withdraw(usize),
 }
 
@@ -220,48 +220,48 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-const WHO: [Option<&str>; 4] = [None, Some("a"), Some("b"), Some("c")];
+const REQUESTERS: [Option<&str>; 4] = [None, Some("a"), Some("b"), Some("c")];
 
 struct Caller {
-    who: Option<&'static str>,
+    requester: Option<&'static str>,
     exchange: Option<Exchange>,
 }
 
-/// Plays the server and all callers over one mailbox.
+/// Models the server and all callers of one dispatcher.
 #[derive(Default)]
-struct Play {
+struct Model {
     callers: Vec<Caller>,
-    /// The calls that the server works on, by the number of the caller: the id is one more.
-    at_work: Vec<usize>,
-    /// For whom each question is asked.
-    asked: HashMap<u64, usize>,
-    /// Who was asked, and under which key.
-    heard: Vec<(usize, u64)>,
+    /// The calls that the server works on, by index of the caller; the id is one more.
+    open_calls: Vec<usize>,
+    /// The caller that each request belongs to.
+    requests: HashMap<u64, usize>,
+    /// The caller that each request was delivered to, and its key.
+    delivered: Vec<(usize, u64)>,
     withdrawn: HashSet<u64>,
     answered: HashMap<u64, u32>,
 }
 
-impl Play {
+impl Model {
     fn step(&mut self, dispatcher: &Arc<RpcDispatcher>, step: Step) {
         match step {
-            Step::Call(who) => {
-                let exchange = Some(call(dispatcher, WHO[who]));
-                self.at_work.push(self.callers.len());
+            Step::Call(requester) => {
+                let exchange = Some(call(dispatcher, REQUESTERS[requester]));
+                self.open_calls.push(self.callers.len());
                 self.callers.push(Caller {
-                    who: WHO[who],
+                    requester: REQUESTERS[requester],
                     exchange,
                 });
             }
             Step::Ask(at) => {
-                if let Some(&caller) = pick(&self.at_work, at) {
-                    let id = 1000 + self.asked.len() as u64;
-                    self.asked.insert(id, caller);
+                if let Some(&caller) = pick(&self.open_calls, at) {
+                    let id = 1000 + self.requests.len() as u64;
+                    self.requests.insert(id, caller);
                     ask(dispatcher, id);
-                    self.hear(caller);
+                    self.check_delivery(caller);
                 }
             }
-            Step::RpcResponse(at) if !self.at_work.is_empty() => {
-                let caller = self.at_work.swap_remove(at % self.at_work.len());
+            Step::RpcResponse(at) if !self.open_calls.is_empty() => {
+                let caller = self.open_calls.swap_remove(at % self.open_calls.len());
                 dispatcher.deliver_response(caller as u64 + 1, Ok(yes()));
             }
             Step::Drop(at) if !self.callers.is_empty() => {
@@ -269,14 +269,14 @@ impl Play {
                 self.callers[at].exchange = None;
             }
             Step::Respond(at) => {
-                if let Some(&(caller, key)) = pick(&self.heard, at)
+                if let Some(&(caller, key)) = pick(&self.delivered, at)
                     && let Some(exchange) = &self.callers[caller].exchange
                 {
                     exchange.respond(key, yes());
                 }
             }
-            Step::Withdraw(at) if !self.asked.is_empty() => {
-                let id = 1000 + (at % self.asked.len()) as u64;
+            Step::Withdraw(at) if !self.requests.is_empty() => {
+                let id = 1000 + (at % self.requests.len()) as u64;
                 if !self.answered.contains_key(&id) {
                     self.withdrawn.insert(id);
                     dispatcher.withdraw(&RequestId::from_u64(id));
@@ -287,20 +287,20 @@ impl Play {
         self.read(dispatcher);
     }
 
-    /// Nobody but the conversation of `caller` heard the question.
-    fn hear(&mut self, caller: usize) {
-        let who = self.callers[caller].who;
+    /// Checks that a request for `caller` reached its requester alone.
+    fn check_delivery(&mut self, caller: usize) {
+        let requester = self.callers[caller].requester;
         for (number, listener) in self.callers.iter_mut().enumerate() {
             let Some(exchange) = &mut listener.exchange else {
                 continue;
             };
             for key in server_requests(exchange) {
                 assert!(
-                    who.is_some() && listener.who == who,
-                    "a question of {who:?} reached {:?}",
-                    listener.who
+                    requester.is_some() && listener.requester == requester,
+                    "a request of {requester:?} reached {:?}",
+                    listener.requester
                 );
-                self.heard.push((number, key));
+                self.delivered.push((number, key));
             }
         }
     }
@@ -327,19 +327,19 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let dispatcher = dispatcher();
-            let mut play = Play::default();
+            let mut model = Model::default();
             for step in steps {
-                play.step(&dispatcher, step);
+                model.step(&dispatcher, step);
             }
-            for caller in &mut play.callers {
+            for caller in &mut model.callers {
                 caller.exchange = None;
             }
-            play.read(&dispatcher);
+            model.read(&dispatcher);
             let state = dispatcher.lock();
             assert_eq!((state.pending.len(), state.server_requests.len()), (0, 0));
-            for id in play.asked.keys() {
-                let times = play.answered.get(id).copied().unwrap_or(0);
-                assert!(times == 1 || play.withdrawn.contains(id), "question {id} was answered {times} times");
+            for id in model.requests.keys() {
+                let times = model.answered.get(id).copied().unwrap_or(0);
+                assert!(times == 1 || model.withdrawn.contains(id), "question {id} was answered {times} times");
             }
         });
     }
