@@ -16,7 +16,7 @@ const BUILDS: &[&[&str]] = &[
         "-p",
         "portolan-process",
         "--example",
-        "stdio_fixture",
+        "process_stdio_fixture",
     ],
 ];
 

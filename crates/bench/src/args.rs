@@ -16,7 +16,7 @@ portolan-bench [run] [OPTIONS]      measures direct, a bare hyper proxy, and the
   --gateway-args TEXT   its arguments, split at spaces, then {port} {token} {name} {upstream} filled in
                         [--listen 127.0.0.1:{port} --token {token} --naming plain {name}={upstream}]
   --no-gateway          measures only direct and the proxy
-  --stdio COMMAND       the stdio server to put behind the gateway [target/release/examples/stdio_fixture]
+  --stdio COMMAND       the stdio server to put behind the gateway [target/release/examples/process_stdio_fixture]
   --no-stdio            leaves the stdio cells out
   --seconds S           length of one measurement [2]
   --warm-up S           before each measurement [0.3]
@@ -124,7 +124,7 @@ impl Default for RunOptions {
                 arguments: "--listen 127.0.0.1:{port} --token {token} --naming plain {name}={upstream}".into(),
             }),
             stdio: Some(StdioCommand {
-                line: "target/release/examples/stdio_fixture".into(),
+                line: "target/release/examples/process_stdio_fixture".into(),
                 asked_for: false,
             }),
             window: Duration::from_secs(2),

@@ -7,6 +7,7 @@
 
 mod audit;
 mod auth;
+mod backoff;
 mod broker;
 mod bus;
 mod caller;
@@ -45,6 +46,7 @@ pub mod orchestrator;
 
 pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditSink, AuthFailed, DefinitionChange, TraceAudit};
 pub use auth::{AuthError, AuthErrorKind, Authenticator};
+pub use backoff::Backoff;
 pub use broker::{CredentialBroker, CredentialContext, CredentialRefresh, CredentialRefusal, UpstreamCredential};
 pub use bus::Bus;
 pub use caller::{Caller, Subject};

@@ -306,7 +306,9 @@ impl Builder {
                     .processes
                     .clone()
                     .unwrap_or_else(portolan_process::ProcessConfig::of_this_process);
-                let command = command.era(upstream.era).server_requests(upstream.server_requests);
+                let command = command
+                    .with_era(upstream.era)
+                    .with_server_requests(upstream.server_requests);
                 let server = portolan_process::StdioServer::start(name.as_str(), command, &processes);
                 (elsewhere(), Endpoint::Channel(server))
             }

@@ -1,16 +1,16 @@
 //! A stdio server as streamable HTTP, for many callers: the program `portolan-bridge`.
 //!
-//! It runs beside the server in one container, as its parent, and speaks the era that the server speaks:
+//! It runs beside the server in one container, as its parent, and serves the era that the server speaks:
 //!
-//! - A modern server is relayed as it is, request by request: no sessions.
-//! - A legacy one is shaken hands with once. Clients open sessions with the bridge, which answers `initialize` with what
-//!   the server said; what the server asks in the middle of a call goes to the session whose call it is, as a request on
-//!   the stream of that call.
+//! - Requests to a modern server are relayed one by one, without sessions.
+//! - With a legacy server, the bridge performs the handshake once. Clients open sessions with the bridge, which answers
+//!   `initialize` with the server's own result; a request that the server sends in the middle of a call goes to the
+//!   session of that call, on the stream of that call.
 //!
-//! Messages pass as raw JSON. `GET /healthz` says whether the server can be called, and if not, why.
+//! Messages are relayed as raw JSON. `GET /healthz` returns 200 if the server can be called, and the failure if not.
 //!
-//! A request that got no answer of the server is told by its status: 503 if it was not sent to the server, 502 if it was,
-//! 504 if the time was over. The body is a JSON-RPC error whose `data` has the failure. Where the answer is a stream that
+//! A request without a response of the server has a status that says why: 503 if it was not sent to the server, 502 if it
+//! was, 504 after a timeout. The body is a JSON-RPC error whose `data` has the failure. If the response is a stream that
 //! has begun, the error is its last event.
 
 mod args;
@@ -19,48 +19,54 @@ mod body;
 mod call;
 mod health;
 mod init;
-mod intake;
 mod legacy;
-mod life;
+mod lifecycle;
 mod listener;
 mod modern;
-mod notices;
-mod place;
+mod notification_stream;
 mod relay;
 mod reply;
+mod request_body;
+mod self_install;
 mod service;
 mod session;
-mod words;
+mod stderr;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use self::args::{Asked, Plan};
-use crate::bridge::words::say;
+use self::args::{BridgeConfig, Invocation};
+use crate::bridge::stderr::eprint_line;
 
-/// The variable that holds the token which callers have to show.
+/// The variable with the token that callers have to send.
 const TOKEN: &str = "PORTOLAN_BRIDGE_TOKEN";
 
-/// Runs the program with these arguments, without its own name, and this environment.
+/// Runs the program with these arguments, without its own name, and this environment. Returns its exit code: 64 for a
+/// wrong command line, that of the server if it cannot be kept running.
+///
+/// ```
+/// let code = portolan_process::bridge::main(["--help".into()], []);
+/// assert_eq!(code, std::process::ExitCode::SUCCESS);
+/// ```
 pub fn main(args: impl IntoIterator<Item = OsString>, env: impl IntoIterator<Item = (OsString, OsString)>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     match args::parse(args.clone()) {
-        Ok(Asked::Help) => {
-            say(args::USAGE);
+        Ok(Invocation::Help) => {
+            eprint_line(args::USAGE);
             ExitCode::SUCCESS
         }
-        Ok(Asked::Copy(to)) => place::copy_self(&to),
-        // The first process of a container has duties that would get in the way of ours.
-        Ok(Asked::Serve(_)) if std::process::id() == 1 => init::run(&args),
-        Ok(Asked::Serve(flags)) => match Plan::new(*flags, env) {
-            Ok(plan) => life::run(plan),
+        Ok(Invocation::Copy(to)) => self_install::copy_self(&to),
+        // The first process of a container has duties of its own, so the bridge is a child of it.
+        Ok(Invocation::Serve(_)) if std::process::id() == 1 => init::run(&args),
+        Ok(Invocation::Serve(flags)) => match BridgeConfig::new(*flags, env) {
+            Ok(config) => lifecycle::run(config),
             Err(problem) => refuse(&problem),
         },
         Err(problem) => refuse(&problem),
     }
 }
 
-/// Ends as programs do that were called wrongly.
+/// Reports a wrong command line (`EX_USAGE`).
 fn refuse(problem: &str) -> ExitCode {
-    say(problem);
+    eprint_line(problem);
     ExitCode::from(64)
 }

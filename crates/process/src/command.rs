@@ -5,6 +5,17 @@ use std::{collections::BTreeMap, fmt};
 use portolan_core::{ProtocolEra, Secret, ServerRequestPolicy};
 
 /// How a stdio server is started.
+///
+/// ```
+/// use portolan_process::ServerCommand;
+/// use portolan_core::{ProtocolEra, Secret};
+///
+/// let command = ServerCommand::new("npx", ["-y", "@modelcontextprotocol/server-github"])
+///     .with_env("GITHUB_TOKEN", Secret::new("ghp_example"))
+///     .with_env("GITHUB_TOOLSETS", "repos,issues")
+///     .with_era(ProtocolEra::Legacy);
+/// assert!(!format!("{command:?}").contains("ghp_example"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerCommand {
@@ -12,27 +23,28 @@ pub struct ServerCommand {
     pub program: String,
     /// Its arguments, each passed on as it stands.
     pub args: Vec<String>,
-    /// Environment variables, on top of what the config hands to every child.
+    /// Environment variables, in addition to those that the config gives to every child. Default: none.
     pub env: BTreeMap<String, ResolvedValue>,
-    /// Files by name, written with mode 0600 into a private directory that `PORTOLAN_SECRETS_DIR` names.
+    /// Files by name, written with mode 0600 into a private directory that the variable `PORTOLAN_SECRETS_DIR` names to
+    /// the child. Default: none.
     pub files: BTreeMap<String, ResolvedValue>,
-    /// Which era it speaks.
+    /// The protocol era that the server speaks. Default: [`ProtocolEra::Auto`], found out at its first start.
     pub era: ProtocolEra,
-    /// What a legacy server is told that it may ask in the middle of a call.
+    /// The requests that a legacy server may send in the middle of a call. Default: elicitation alone.
     pub server_requests: ServerRequestPolicy,
 }
 
-/// A value that a server is given at its start.
+/// A value that a server is given at its start, as its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolvedValue {
     /// Plain text.
     Plain(String),
-    /// A secret: taken out of the server's log lines where it shows up there.
+    /// A secret: shown by no `Debug` or error, and removed from the server's log lines where it appears in them.
     Secret(Secret),
 }
 
 impl ServerCommand {
-    /// `program` with `args`, with nothing else.
+    /// Returns a command that runs `program` with `args`, without environment variables or files of its own.
     pub fn new<A: Into<String>>(program: impl Into<String>, args: impl IntoIterator<Item = A>) -> Self {
         Self {
             program: program.into(),
@@ -44,37 +56,37 @@ impl ServerCommand {
         }
     }
 
-    /// The same, with one more environment variable.
+    /// Adds an environment variable.
     #[must_use]
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<ResolvedValue>) -> Self {
+    pub fn with_env(mut self, name: impl Into<String>, value: impl Into<ResolvedValue>) -> Self {
         self.env.insert(name.into(), value.into());
         self
     }
 
-    /// The same, with one more file.
+    /// Adds a file.
     #[must_use]
-    pub fn file(mut self, name: impl Into<String>, content: impl Into<ResolvedValue>) -> Self {
+    pub fn with_file(mut self, name: impl Into<String>, content: impl Into<ResolvedValue>) -> Self {
         self.files.insert(name.into(), content.into());
         self
     }
 
-    /// The same, speaking this era.
+    /// Sets the era that the server speaks. Default: [`ProtocolEra::Auto`].
     #[must_use]
-    pub fn era(mut self, era: ProtocolEra) -> Self {
+    pub fn with_era(mut self, era: ProtocolEra) -> Self {
         self.era = era;
         self
     }
 
-    /// The same, asking this.
+    /// Sets the requests that a legacy server may send in the middle of a call. Default: elicitation alone.
     #[must_use]
-    pub fn server_requests(mut self, server_requests: ServerRequestPolicy) -> Self {
-        self.server_requests = server_requests;
+    pub fn with_server_requests(mut self, policy: ServerRequestPolicy) -> Self {
+        self.server_requests = policy;
         self
     }
 }
 
 impl ResolvedValue {
-    /// The text itself: handed to the child, and to nobody else.
+    /// Returns the text itself, for the child alone.
     pub(crate) fn reveal(&self) -> &str {
         match self {
             Self::Plain(text) => text,
@@ -102,6 +114,7 @@ impl From<Secret> for ResolvedValue {
 }
 
 impl fmt::Debug for ServerCommand {
+    /// Shows the names of files alone, and no secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerCommand")
             .field("program", &self.program)

@@ -1,12 +1,25 @@
-//! What may be decided about child processes, with the defaults.
+//! Configuration of child processes, with its defaults.
 
 use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use portolan_core::{Clock, SystemClock};
 
-use crate::RestartPolicy;
+use crate::{ProcessLimits, RestartPolicy};
 
-/// How child processes are run. All of it has a default but the directory for private files.
+/// How child processes are run. All of it has a default except the directory for private files.
+///
+/// ```
+/// use std::time::Duration;
+/// use portolan_process::{ProcessConfig, ProcessLimits, WorkDir};
+///
+/// let config = ProcessConfig::new("/run/portolan")
+///     .with_search_path("/opt/node/bin:/usr/bin:/bin")
+///     .with_inherited_env("LANG", "C.UTF-8")
+///     .with_work_dir(WorkDir::At("/srv".into()))
+///     .with_limits(ProcessLimits::default().with_calls(64))
+///     .with_start_deadline(Duration::from_secs(120));
+/// assert_eq!(config.limits.calls, 64);
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ProcessConfig {
@@ -20,13 +33,13 @@ pub struct ProcessConfig {
     pub inherit: Vec<(OsString, OsString)>,
     /// The working directory of the children. Default: their private directory.
     pub work_dir: WorkDir,
-    /// The bounds of each server.
+    /// The limits of each server.
     pub limits: ProcessLimits,
     /// When and how often a server that ended is started again.
     pub restarts: RestartPolicy,
-    /// How long a start may take until the server has introduced itself. Default: 60 s.
+    /// How long a start may take until the server has completed its handshake. Default: 60 s.
     pub start_deadline: Duration,
-    /// How long the modern probe stays alone before the legacy handshake is tried beside it. Default: 5 s.
+    /// How long the modern probe is awaited alone before the legacy handshake is sent beside it. Default: 5 s.
     pub probe_patience: Duration,
     /// How long each step of an orderly stop may take: closed stdin, then `SIGTERM`, then `SIGKILL`. Default: 2 s.
     pub stop_grace: Duration,
@@ -35,54 +48,23 @@ pub struct ProcessConfig {
     /// How long a process that belongs to one conversation is kept while nobody calls it
     /// ([`Sharing::PerSession`](portolan_core::Sharing::PerSession)). Default: 30 min.
     pub session_idle: Duration,
-    /// What is written into log lines and statuses as the time.
+    /// The source of the times in log lines and statuses. Default: the system's clock.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Where children work.
+/// The working directory of child processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WorkDir {
-    /// In the private directory of the deployment.
+    /// The private directory of the deployment.
     #[default]
     Private,
-    /// Here, all of them.
+    /// This directory, for all of them.
     At(PathBuf),
 }
 
-/// The bounds of one server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ProcessLimits {
-    /// How many calls may be under way at once. Default: 1024.
-    pub calls: usize,
-    /// How many calls may wait for a server that is starting. Default: 1024.
-    pub waiting: usize,
-    /// The longest line taken from the server, in bytes. Default: 32 MiB.
-    pub line: usize,
-    /// How many bytes may wait for the server to read its input; a single message may be longer. Default: 64 MiB.
-    pub queue_bytes: usize,
-    /// How many notifications one call may have unread; more are dropped, the answer never. Default: 64.
-    pub call_events: usize,
-    /// How many questions of the server may be open in one call; more are refused. Default: 16.
-    pub call_questions: usize,
-    /// How many questions of the server may be open in all its calls. Default: 256.
-    pub questions: usize,
-    /// How long a server is taken to go on with a call that it was told to cancel: until it answers it all the same, but
-    /// no longer than this. Meanwhile the call counts for whom the server may ask. Default: 30 s.
-    pub cancelling: Duration,
-    /// How many notifications outside of calls a reader may be behind. Default: 256.
-    pub notifications: usize,
-    /// How many log lines are kept of the present run, and of the one before. Default: 1,000.
-    pub log_lines: usize,
-    /// How many bytes of log are kept of each run. Default: 256 KiB.
-    pub log_bytes: usize,
-    /// Where a log line is cut, in bytes. Default: 8 KiB.
-    pub log_line: usize,
-}
-
 impl ProcessConfig {
-    /// The defaults, with private directories below `base_dir`, which is made when it is first needed.
+    /// Returns the defaults, with private directories below `base_dir`, which is created when it is first needed.
     pub fn new(base_dir: impl Into<PathBuf>) -> Self {
         Self {
             base_dir: base_dir.into(),
@@ -100,42 +82,86 @@ impl ProcessConfig {
         }
     }
 
-    /// The same, with programs looked up in `path`.
+    /// Sets where programs are looked up, which is also the `PATH` of the children.
     #[must_use]
-    pub fn search_path(mut self, path: impl Into<OsString>) -> Self {
+    pub fn with_search_path(mut self, path: impl Into<OsString>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// The same, with one more environment variable for every child.
+    /// Adds an environment variable for every child.
     #[must_use]
-    pub fn inherit(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+    pub fn with_inherited_env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.inherit.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the working directory of the children. Default: their private directory.
+    #[must_use]
+    pub fn with_work_dir(mut self, work_dir: WorkDir) -> Self {
+        self.work_dir = work_dir;
+        self
+    }
+
+    /// Sets the limits of each server.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ProcessLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets when and how often a server that ended is started again.
+    #[must_use]
+    pub fn with_restarts(mut self, restarts: RestartPolicy) -> Self {
+        self.restarts = restarts;
+        self
+    }
+
+    /// Sets how long a start may take until the server has completed its handshake. Default: 60 s.
+    #[must_use]
+    pub fn with_start_deadline(mut self, deadline: Duration) -> Self {
+        self.start_deadline = deadline;
+        self
+    }
+
+    /// Sets how long the modern probe is awaited alone before the legacy handshake is sent beside it. Default: 5 s.
+    #[must_use]
+    pub fn with_probe_patience(mut self, patience: Duration) -> Self {
+        self.probe_patience = patience;
+        self
+    }
+
+    /// Sets how long each step of an orderly stop may take. Default: 2 s.
+    #[must_use]
+    pub fn with_stop_grace(mut self, grace: Duration) -> Self {
+        self.stop_grace = grace;
+        self
+    }
+
+    /// Sets how long calls under way may go on before a graceful restart or a replacement. Default: 30 s.
+    #[must_use]
+    pub fn with_drain(mut self, drain: Duration) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    /// Sets how long the unused process of one conversation is kept. Default: 30 min.
+    #[must_use]
+    pub fn with_session_idle(mut self, idle: Duration) -> Self {
+        self.session_idle = idle;
+        self
+    }
+
+    /// Sets the source of the times in log lines and statuses. Default: the system's clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 }
 
-impl Default for ProcessLimits {
-    fn default() -> Self {
-        Self {
-            calls: 1024,
-            waiting: 1024,
-            line: 32 << 20,
-            queue_bytes: 64 << 20,
-            call_events: 64,
-            call_questions: 16,
-            questions: 256,
-            cancelling: Duration::from_secs(30),
-            notifications: 256,
-            log_lines: 1000,
-            log_bytes: 256 << 10,
-            log_line: 8 << 10,
-        }
-    }
-}
-
 impl fmt::Debug for ProcessConfig {
-    /// Shows the names of what is inherited, not the values: hosts hand in proxies with passwords.
+    /// Shows the names of inherited variables, not their values: hosts hand in proxies with passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inherit: Vec<_> = self.inherit.iter().map(|(name, _)| name).collect();
         f.debug_struct("ProcessConfig")

@@ -1,4 +1,4 @@
-//! Speech with one run of a stdio server.
+//! Messages to and from one run of a stdio server.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -11,47 +11,87 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     ProcessLimits, StdioChannel,
-    handshake::{Handshake, Opening},
+    dispatcher::{CallError, CallRef, RpcDispatcher, stopped},
+    handshake::{Handshake, HandshakeOrder},
     inbound::Inbound,
-    mailbox::{CallError, Handle, Mailbox, stopped},
     reader, writer,
 };
 
-/// Takes what a server writes that is no message, line by line.
+/// Receives each line of a server's output that is not a message.
 pub type LogSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
-/// Speech with one run of a stdio server, over a reader and a writer: the pipes of a child, or a stream into a pod.
+/// A JSON-RPC connection to one run of a stdio server, over a reader and a writer: the pipes of a child process, or a
+/// stream into a pod.
 ///
-/// It owns both, splits lines, gives each call an id of its own, brings each answer to its caller, routes what the server
-/// asks, and keeps deadlines. Whoever opens one shakes hands, puts it before a [`StdioChannel`], waits until it has
-/// [`ended`](Self::ended) and closes it with the reason. Dropping it fails the calls under way as stopped.
+/// It owns both, splits lines, gives each call an id of its own, delivers each response to its caller, routes the
+/// server's own requests, and keeps deadlines. Its owner [performs the handshake](Self::handshake), hands it to a
+/// [`StdioChannel`] by [`ready`](StdioChannel::ready), waits until it has [`ended`](Self::ended) and
+/// [closes](Self::close) it with the reason. Dropping it fails the calls under way as stopped.
+///
+/// ```
+/// use std::time::Duration;
+/// use portolan_core::{Channel, ChannelRequest, ProtocolEra, RpcResponse, ServerRequestPolicy};
+/// use portolan_process::{Connection, ConnectionConfig, ProcessLimits, StdioChannel};
+/// use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (ours, theirs) = tokio::io::duplex(4096);
+/// // A server that returns an empty result for each request.
+/// tokio::spawn(async move {
+///     let (input, mut output) = tokio::io::split(theirs);
+///     let mut lines = BufReader::new(input).lines();
+///     while let Ok(Some(line)) = lines.next_line().await {
+///         let Some((_, rest)) = line.split_once("\"id\":") else { continue };
+///         let id: String = rest.chars().take_while(char::is_ascii_digit).collect();
+///         let response = format!(
+///             "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{{}}}}}}\n"
+///         );
+///         output.write_all(response.as_bytes()).await.expect("an open stream");
+///     }
+/// });
+///
+/// let limits = ProcessLimits::default();
+/// let channel = StdioChannel::new("example", &limits);
+/// let (output, input) = tokio::io::split(ours);
+/// let config = ConnectionConfig::new(limits, ServerRequestPolicy::default());
+/// let connection = Connection::open(&channel, output, input, config);
+/// let second = Duration::from_secs(1);
+/// let handshake = connection.handshake(ProtocolEra::Legacy, second, second).await.expect("a legacy server");
+/// channel.ready(&connection, handshake);
+///
+/// let exchange = channel.call(ChannelRequest::new("tools/list", None, second)).await?;
+/// assert!(matches!(exchange.answer().await?, RpcResponse::Result(_)));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Connection {
-    mailbox: Arc<Mailbox>,
-    /// The reader or the writer came to its end.
-    silent: CancellationToken,
+    dispatcher: Arc<RpcDispatcher>,
+    /// Cancelled when the reader or the writer came to its end.
+    closed: CancellationToken,
     server_requests: ServerRequestPolicy,
     reader: AbortOnDropHandle<()>,
     writer: Option<AbortOnDropHandle<()>>,
     _timer: AbortOnDropHandle<()>,
 }
 
-/// What may be decided about a [`Connection`].
+/// Configuration of a [`Connection`].
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ConnectionConfig {
-    /// The bounds.
+    /// The limits of the server.
     pub limits: ProcessLimits,
-    /// What the server may ask, and what is declared to it.
+    /// The requests that the server may send, declared to a legacy server in the handshake.
     pub server_requests: ServerRequestPolicy,
-    /// The id of the first call; each later one has the next. Default: 1. Where the same run of a server was spoken with
-    /// before, its late answers must not meet new calls: then this begins far from where it was.
+    /// The id of the first call; each later one has the next. Default: 1. If this run of the server had a connection
+    /// before, late responses must not meet new calls: start far from where that one was.
     pub first_id: u64,
-    /// Takes what is no message. Default: nobody.
+    /// Receives output lines that are not messages. Default: they are dropped.
     pub log: LogSink,
 }
 
 impl ConnectionConfig {
-    /// The defaults with these bounds.
+    /// Returns the defaults, with these limits and permitted server requests.
     pub fn new(limits: ProcessLimits, server_requests: ServerRequestPolicy) -> Self {
         Self {
             limits,
@@ -60,103 +100,135 @@ impl ConnectionConfig {
             log: Arc::new(|_| {}),
         }
     }
+
+    /// Sets the id of the first call. Default: 1.
+    #[must_use]
+    pub fn with_first_id(mut self, id: u64) -> Self {
+        self.first_id = id;
+        self
+    }
+
+    /// Sets the receiver of output lines that are not messages. Default: they are dropped.
+    #[must_use]
+    pub fn with_log(mut self, log: LogSink) -> Self {
+        self.log = log;
+        self
+    }
 }
 
 impl Connection {
-    /// Begins to read and to write. Notifications outside of calls go to the listeners of `front`.
+    /// Starts to read `output` and to write `input`. Notifications outside of calls go to the subscribers of `channel`.
+    ///
+    /// Both streams need tasks of their own, which end with the connection.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     pub fn open(
-        front: &StdioChannel,
+        channel: &StdioChannel,
         output: impl AsyncRead + Send + Unpin + 'static,
         input: impl AsyncWrite + Send + Unpin + 'static,
         config: ConnectionConfig,
     ) -> Self {
-        let mailbox = Mailbox::new(front.name.clone(), config.limits, config.first_id);
-        let silent = CancellationToken::new();
+        let dispatcher = RpcDispatcher::new(channel.name.clone(), config.limits, config.first_id);
+        let closed = CancellationToken::new();
         let inbound = Inbound {
-            limit: mailbox.limits().line,
-            mailbox: mailbox.clone(),
+            limit: dispatcher.limits().line,
+            dispatcher: dispatcher.clone(),
             log: config.log,
-            notifications: front.notifications.clone(),
+            notifications: channel.notifications.clone(),
             server_requests: config.server_requests,
         };
-        let closing = silent.clone();
-        let reader = own(async move {
+        let closing = closed.clone();
+        let reader = spawn_owned(async move {
             reader::read_messages(output, inbound).await;
             closing.cancel();
         });
-        let (outgoing, closing) = (mailbox.clone(), silent.clone());
-        let writer = own(async move {
-            // The server closed its input.
+        let (outgoing, closing) = (dispatcher.clone(), closed.clone());
+        let writer = spawn_owned(async move {
+            // An error means that the server closed its input.
             let _ = writer::write(input, &outgoing).await;
             closing.cancel();
         });
         Self {
-            _timer: own(keep_deadlines(mailbox.clone())),
-            mailbox,
-            silent,
+            _timer: spawn_owned(keep_deadlines(dispatcher.clone())),
+            dispatcher,
+            closed,
             server_requests: config.server_requests,
             reader,
             writer: Some(writer),
         }
     }
 
-    /// Shakes hands within `limit`. Where the era has to be found, the modern probe stays alone for `patience`.
+    /// Performs the MCP handshake within `limit`: `server/discover` with a modern server, `initialize` with a legacy one.
+    ///
+    /// With [`ProtocolEra::Auto`] the modern probe is awaited alone for `patience`; after that, the legacy handshake is
+    /// sent beside it and the first to succeed decides.
+    ///
+    /// # Errors
+    ///
+    /// - [`FailureKind::Timeout`](portolan_core::FailureKind::Timeout) if the server does not respond within `limit`;
+    /// - [`FailureKind::Protocol`](portolan_core::FailureKind::Protocol) if it speaks no version of that era;
+    /// - the failure of [`close`](Self::close), if the connection is closed meanwhile.
     pub async fn handshake(
         &self,
         era: ProtocolEra,
         patience: Duration,
         limit: Duration,
     ) -> Result<ServerHandshake, Failure> {
-        let opening = match era {
-            ProtocolEra::Modern => Opening::Modern,
-            ProtocolEra::Legacy => Opening::Legacy,
-            ProtocolEra::Auto => Opening::Probe,
+        let order = match era {
+            ProtocolEra::Modern => HandshakeOrder::Modern,
+            ProtocolEra::Legacy => HandshakeOrder::Legacy,
+            ProtocolEra::Auto => HandshakeOrder::ProbeFirst,
         };
         let handshake = Handshake {
-            mailbox: &self.mailbox,
+            dispatcher: &self.dispatcher,
             server_requests: self.server_requests,
-            patience,
+            probe_patience: patience,
             deadline: Instant::now() + limit,
         };
-        handshake.handshake(opening).await
+        handshake.run(order).await
     }
 
-    /// Sends a request that fails at `deadline`. `Err` if this is closed or full: then nothing was sent.
+    /// Sends a request whose exchange fails at `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`] if the connection is closed or at a limit; nothing was sent then.
     pub fn call(&self, request: &ChannelRequest, deadline: Instant) -> Result<Exchange, CallError> {
-        let placed = self.mailbox.call(request, deadline)?;
-        Ok(Exchange::new(placed.events, Handle::cancelled_on_drop(placed.handle)))
+        let dispatched = self.dispatcher.call(request, deadline)?;
+        Ok(Exchange::new(
+            dispatched.events,
+            CallRef::cancelled_on_drop(dispatched.handle),
+        ))
     }
 
-    /// Waits until the server's output or input is at its end.
+    /// Waits until the server has closed its output or its input.
     pub async fn ended(&self) {
-        self.silent.cancelled().await;
+        self.closed.cancelled().await;
     }
 
     /// Waits until no call is under way.
     pub async fn idle(&self) {
-        self.mailbox.idle().await;
+        self.dispatcher.idle().await;
     }
 
-    /// Whether no call is under way.
+    /// Returns true if no call is under way.
     pub fn is_idle(&self) -> bool {
-        self.mailbox.is_idle()
+        self.dispatcher.is_idle()
     }
 
-    /// Fails the calls under way with `failure`, and each later one.
+    /// Fails the calls under way, and each later one, with `failure`.
     pub fn close(&self, failure: &Failure) {
-        self.mailbox.close(failure);
+        self.dispatcher.close(failure);
     }
 
-    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+    pub(crate) fn dispatcher(&self) -> &Arc<RpcDispatcher> {
+        &self.dispatcher
     }
 
     /// Closes the server's input.
-    pub(crate) fn hang_up(&mut self) {
+    pub(crate) fn close_input(&mut self) {
         self.writer = None;
     }
 
@@ -168,14 +240,14 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.mailbox.close(&stopped());
+        self.dispatcher.close(&stopped());
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("mailbox", &self.mailbox)
+            .field("mailbox", &self.dispatcher)
             .finish_non_exhaustive()
     }
 }
@@ -184,16 +256,16 @@ impl fmt::Debug for ConnectionConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionConfig")
             .field("limits", &self.limits)
-            .field("asks", &self.server_requests)
+            .field("server_requests", &self.server_requests)
             .field("first_id", &self.first_id)
             .finish_non_exhaustive()
     }
 }
 
-/// Fails calls whose time is over, without a timer for each.
-async fn keep_deadlines(mailbox: Arc<Mailbox>) {
+/// Fails calls at their deadlines, with one timer for all of them.
+async fn keep_deadlines(dispatcher: Arc<RpcDispatcher>) {
     loop {
-        let next = mailbox.expire(Instant::now());
+        let next = dispatcher.expire(Instant::now());
         let due = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next).await,
@@ -202,11 +274,12 @@ async fn keep_deadlines(mailbox: Arc<Mailbox>) {
         };
         tokio::select! {
             () = due => {}
-            () = mailbox.earlier() => {}
+            () = dispatcher.earlier() => {}
         }
     }
 }
 
-pub(crate) fn own(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+/// Spawns a task that is aborted when the returned handle is dropped.
+pub(crate) fn spawn_owned(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(task))
 }

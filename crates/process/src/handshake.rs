@@ -1,4 +1,4 @@
-//! How a server introduces itself: found out once for each run.
+//! The MCP handshake with a server, once for each run.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,55 +16,57 @@ use portolan_wire::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::mailbox::{CallError, Handle, Mailbox};
+use crate::dispatcher::{CallError, CallRef, RpcDispatcher};
 
-/// Who we say we are.
-const CLIENT: &str = concat!(r#"{"name":"portolan","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+/// The `clientInfo` that is sent to servers.
+const CLIENT_INFO_JSON: &str = concat!(r#"{"name":"portolan","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
-/// What a handshake begins with.
+/// Which of the two handshakes are tried, in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Opening {
+pub(crate) enum HandshakeOrder {
     /// The modern probe, then the legacy handshake where that fails.
-    Probe,
-    /// The legacy handshake, then the modern probe: for a server that the probe killed once.
+    ProbeFirst,
+    /// The legacy handshake, then the modern probe: for a server that once exited during the probe.
     LegacyFirst,
-    /// Only the modern one.
+    /// The modern one alone.
     Modern,
-    /// Only the legacy one.
+    /// The legacy one alone.
     Legacy,
 }
 
-/// Shakes hands over the mailbox of a new run.
+/// Performs the handshake over the dispatcher of a new run.
 pub(crate) struct Handshake<'a> {
-    pub(crate) mailbox: &'a Arc<Mailbox>,
-    /// What is declared to a legacy server. A modern one is told with each call.
+    pub(crate) dispatcher: &'a Arc<RpcDispatcher>,
+    /// Declared to a legacy server as client capabilities. A modern one receives them with each call.
     pub(crate) server_requests: ServerRequestPolicy,
-    /// How long the probe stays alone.
-    pub(crate) patience: Duration,
+    /// How long the probe is awaited before the legacy handshake is sent beside it.
+    pub(crate) probe_patience: Duration,
     pub(crate) deadline: Instant,
 }
 
 impl Handshake<'_> {
-    pub(crate) async fn handshake(&self, opening: Opening) -> Result<ServerHandshake, Failure> {
-        match opening {
-            Opening::Modern => self.discover().await?.ok_or_else(|| {
-                unfit("the server does not speak a modern version of MCP").remedy("pin it to legacy, or to none")
+    pub(crate) async fn run(&self, order: HandshakeOrder) -> Result<ServerHandshake, Failure> {
+        match order {
+            HandshakeOrder::Modern => self.discover().await?.ok_or_else(|| {
+                protocol_failure("the server does not speak a modern version of MCP")
+                    .remedy("pin it to legacy, or to none")
             }),
-            Opening::Legacy => self.initialize().await,
-            Opening::Probe => self.probe().await,
-            Opening::LegacyFirst => match self.initialize().await {
+            HandshakeOrder::Legacy => self.initialize().await,
+            HandshakeOrder::ProbeFirst => self.probe().await,
+            HandshakeOrder::LegacyFirst => match self.initialize().await {
                 Err(failure) if failure.kind == FailureKind::Protocol => self.discover().await?.ok_or(failure),
                 other => other,
             },
         }
     }
 
-    /// The probe decides. While it stays unanswered for long, both are outstanding and the first to prove itself wins.
+    /// Sends the probe, and the legacy handshake after it fails. If the probe stays unanswered for long, both are
+    /// outstanding and the first to succeed decides.
     async fn probe(&self) -> Result<ServerHandshake, Failure> {
         let discover = self.discover();
         tokio::pin!(discover);
-        match timeout(self.patience, &mut discover).await {
-            Ok(Ok(Some(hello))) => return Ok(hello),
+        match timeout(self.probe_patience, &mut discover).await {
+            Ok(Ok(Some(handshake))) => return Ok(handshake),
             Ok(Ok(None)) => return self.initialize().await,
             Ok(Err(failure)) => return Err(failure),
             Err(_) => {}
@@ -74,7 +76,7 @@ impl Handshake<'_> {
         tokio::select! {
             biased;
             discovered = &mut discover => match discovered? {
-                Some(hello) => Ok(hello),
+                Some(handshake) => Ok(handshake),
                 None => initialize.await,
             },
             initialized = &mut initialize => match initialized {
@@ -84,24 +86,27 @@ impl Handshake<'_> {
         }
     }
 
-    /// `None` from a server that is not modern.
+    /// Returns `None` if the server is not modern.
     async fn discover(&self) -> Result<Option<ServerHandshake>, Failure> {
         let version = ProtocolVersion::NEWEST.as_str();
         let params = format!(
-            r#"{{"{META}":{{"{PROTOCOL_VERSION}":"{version}","{CLIENT_CAPABILITIES}":{{}},"{CLIENT_INFO}":{CLIENT}}}}}"#
+            r#"{{"{META}":{{"{PROTOCOL_VERSION}":"{version}","{CLIENT_CAPABILITIES}":{{}},"{CLIENT_INFO}":{CLIENT_INFO_JSON}}}}}"#
         );
-        let answer = self.ask("server/discover", params).await?;
+        let answer = self.request("server/discover", params).await?;
         match judge(&answer) {
             Probe::Modern { supported, discovered } => {
                 let known = supported.iter().filter_map(|named| named.known());
                 let newest = known.filter(|version| version.era() == Era::Modern).max();
                 match newest {
                     Some(version) => modern(version, discovered.as_ref()).map(Some),
-                    // An error that only a modern server gives, or one that named no versions.
+                    // An error that only a modern server sends, or one without a list of versions.
                     None if supported.is_empty() => modern(ProtocolVersion::NEWEST, discovered.as_ref()).map(Some),
                     None if supported.iter().any(|named| named.is_modern()) => {
                         let versions: Vec<_> = supported.iter().map(|named| named.as_str()).collect();
-                        Err(unfit(format!("the server speaks only MCP {}", versions.join(", "))))
+                        Err(protocol_failure(format!(
+                            "the server speaks only MCP {}",
+                            versions.join(", ")
+                        )))
                     }
                     None => Ok(None),
                 }
@@ -113,39 +118,41 @@ impl Handshake<'_> {
     async fn initialize(&self) -> Result<ServerHandshake, Failure> {
         let version = ProtocolVersion::NEWEST_LEGACY.as_str();
         let capabilities = capabilities(self.server_requests);
-        let params =
-            format!(r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"clientInfo":{CLIENT}}}"#);
-        let raw = match self.ask("initialize", params).await? {
+        let params = format!(
+            r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"clientInfo":{CLIENT_INFO_JSON}}}"#
+        );
+        let raw = match self.request("initialize", params).await? {
             RpcResponse::Result(raw) => raw,
             RpcResponse::Error(raw) => {
                 let message = ErrorObject::parse(&raw).map_or_else(String::new, |error| format!(": {error}"));
-                return Err(unfit(format!("the server refused to initialize{message}")));
+                return Err(protocol_failure(format!("the server refused to initialize{message}")));
             }
         };
-        let hello = legacy(&raw).ok_or_else(|| unfit("the server's answer to initialize is not one of MCP"))?;
+        let handshake =
+            legacy(&raw).ok_or_else(|| protocol_failure("the server's response to initialize is not one of MCP"))?;
         let initialized = portolan_wire::method::Method::Initialized;
-        self.mailbox.tell(envelope::notification(&initialized, None));
-        Ok(hello)
+        self.dispatcher.send_line(envelope::notification(&initialized, None));
+        Ok(handshake)
     }
 
-    async fn ask(&self, method: &str, params: String) -> Result<RpcResponse, Failure> {
+    async fn request(&self, method: &str, params: String) -> Result<RpcResponse, Failure> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let request = ChannelRequest::new(method, Some(params.into()), left);
-        let exchange = match self.mailbox.handshake(&request, self.deadline) {
-            Ok(placed) => Exchange::new(placed.events, Handle::cancelled_on_drop(placed.handle)),
+        let exchange = match self.dispatcher.handshake(&request, self.deadline) {
+            Ok(dispatched) => Exchange::new(dispatched.events, CallRef::cancelled_on_drop(dispatched.handle)),
             Err(CallError::Closed(failure)) => return Err(failure),
-            Err(CallError::Error(error)) => return Err(unfit(error.to_string())),
+            Err(CallError::Error(error)) => return Err(protocol_failure(error.to_string())),
         };
         exchange.answer().await.map_err(|error| match error {
             Error::NotReady { failure, .. } => failure,
-            Error::Timeout { .. } => Failure::new(FailureKind::Timeout, "the server did not introduce itself in time")
+            Error::Timeout { .. } => Failure::new(FailureKind::Timeout, "the handshake timed out")
                 .remedy("see that it speaks MCP on its standard output, or raise the start deadline"),
-            other => unfit(other.to_string()),
+            other => protocol_failure(other.to_string()),
         })
     }
 }
 
-/// The client capabilities that let a legacy server ask, and nothing else.
+/// Returns the client capabilities for these server requests, as JSON, and no others.
 fn capabilities(server_requests: ServerRequestPolicy) -> String {
     let parts = [
         (server_requests.elicitation, r#""elicitation":{"form":{},"url":{}}"#),
@@ -172,32 +179,33 @@ fn modern(version: ProtocolVersion, discovered: Option<&Bytes>) -> Result<Server
     let Some(raw) = discovered else {
         return Ok(ServerHandshake::new(true, version.as_str(), Bytes::from_static(b"{}")));
     };
-    let result = RawObject::parse(raw).map_err(|error| unfit(format!("the discovery cannot be read: {error}")))?;
-    let mut hello = introduced(true, version.as_str(), &result);
+    let result =
+        RawObject::parse(raw).map_err(|error| protocol_failure(format!("the discovery cannot be read: {error}")))?;
+    let mut handshake = handshake_of(true, version.as_str(), &result);
     let meta = result.get(META).and_then(|meta| RawObject::parse(meta).ok());
-    hello.server_info = meta.and_then(|meta| meta.get(SERVER_INFO).cloned());
-    Ok(hello)
+    handshake.server_info = meta.and_then(|meta| meta.get(SERVER_INFO).cloned());
+    Ok(handshake)
 }
 
 fn legacy(raw: &Bytes) -> Option<ServerHandshake> {
     let result = RawObject::parse(raw).ok()?;
     let version = result.get("protocolVersion").and_then(object::text)?.into_owned();
-    let mut hello = introduced(false, &version, &result);
-    hello.server_info = result.get("serverInfo").cloned();
-    Some(hello)
+    let mut handshake = handshake_of(false, &version, &result);
+    handshake.server_info = result.get("serverInfo").cloned();
+    Some(handshake)
 }
 
-fn introduced(is_modern: bool, version: &str, result: &RawObject) -> ServerHandshake {
+fn handshake_of(is_modern: bool, version: &str, result: &RawObject) -> ServerHandshake {
     let capabilities = result.get("capabilities").cloned();
-    let mut hello = ServerHandshake::new(
+    let mut handshake = ServerHandshake::new(
         is_modern,
         version,
         capabilities.unwrap_or_else(|| Bytes::from_static(b"{}")),
     );
-    hello.instructions = result.get("instructions").and_then(object::text).map(Into::into);
-    hello
+    handshake.instructions = result.get("instructions").and_then(object::text).map(Into::into);
+    handshake
 }
 
-fn unfit(message: impl Into<String>) -> Failure {
+fn protocol_failure(message: impl Into<String>) -> Failure {
     Failure::new(FailureKind::Protocol, message)
 }

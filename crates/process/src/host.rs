@@ -1,11 +1,11 @@
-//! What a program hands on of its own surroundings: for `main`, not for libraries.
+//! A configuration from the environment of this process: for programs, not for libraries.
 
 use std::path::PathBuf;
 
 use crate::{ProcessConfig, WorkDir};
 
-/// Variables that children may see: where they are, in which language, through which proxy, with which certificates.
-const HANDED_ON: [&str; 19] = [
+/// Variables that children inherit: user, locale, proxies, certificates.
+const INHERITED: [&str; 19] = [
     "HOME",
     "USER",
     "LOGNAME",
@@ -27,15 +27,20 @@ const HANDED_ON: [&str; 19] = [
     "VIRTUAL_ENV",
 ];
 
-/// Beginnings of variables that say where package managers fetch from.
-const PACKAGE_MANAGERS: [&str; 4] = ["npm_config_", "NPM_CONFIG_", "PIP_", "UV_"];
+/// Prefixes of inherited variables that configure package managers.
+const INHERITED_PREFIXES: [&str; 4] = ["npm_config_", "NPM_CONFIG_", "PIP_", "UV_"];
 
 impl ProcessConfig {
-    /// What suits a program on a developer's machine: this process' search path and working directory, and of its
-    /// environment only what package managers, proxies and locales need.
+    /// Returns a configuration for a program on a developer's machine: the search path and working directory of this
+    /// process, and those of its environment variables that package managers, proxies and locales need.
     ///
-    /// This reads the environment, which nothing else here does; a host with its own configuration uses
+    /// It reads the environment, which nothing else in this crate does; a host with a configuration of its own uses
     /// [`ProcessConfig::new`].
+    ///
+    /// ```
+    /// let config = portolan_process::ProcessConfig::of_this_process();
+    /// assert_eq!(Some(config.path), std::env::var_os("PATH"));
+    /// ```
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that is asked to read the environment"
@@ -50,7 +55,7 @@ impl ProcessConfig {
         config.inherit = std::env::vars_os()
             .filter(|(name, _)| {
                 name.to_str().is_some_and(|name| {
-                    HANDED_ON.contains(&name) || PACKAGE_MANAGERS.iter().any(|begin| name.starts_with(begin))
+                    INHERITED.contains(&name) || INHERITED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
                 })
             })
             .collect();

@@ -1,4 +1,4 @@
-//! What comes from a server: answers, notifications, requests, and what is none of these.
+//! Routes the lines that a server writes: responses, notifications, requests, and lines that are not messages.
 
 use std::sync::Arc;
 
@@ -13,27 +13,27 @@ use portolan_wire::{
 };
 use tokio::sync::broadcast;
 
-use crate::{connection::LogSink, line::Line, mailbox::Mailbox, progress, sniff::Sniffer};
+use crate::{connection::LogSink, dispatcher::RpcDispatcher, line::OutputLine, progress};
 
-/// How deep an answer may nest.
-const DEPTH: u32 = 1024;
+/// How deep a message may nest.
+const MAX_DEPTH: u32 = 1024;
 
-/// Sorts what comes from one run of a server.
+/// Routes the lines of one run of a server.
 pub(crate) struct Inbound {
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) dispatcher: Arc<RpcDispatcher>,
     pub(crate) log: LogSink,
     pub(crate) notifications: broadcast::Sender<ChannelNotification>,
-    /// What the server may ask.
+    /// The requests that the server may send.
     pub(crate) server_requests: ServerRequestPolicy,
-    /// The longest line, for the message about a longer one.
+    /// The longest line, in bytes, for the message about a longer one.
     pub(crate) limit: usize,
 }
 
 impl Inbound {
-    pub(crate) fn line(&self, line: Line) {
+    pub(crate) fn line(&self, line: OutputLine) {
         match line {
-            Line::Whole(text) => self.text(&text),
-            Line::TooLong { answered } => self.too_long(answered),
+            OutputLine::Whole(text) => self.text(&text),
+            OutputLine::TooLong { response_to } => self.too_long(response_to),
         }
     }
 
@@ -42,13 +42,13 @@ impl Inbound {
             return;
         }
         let limits = envelope::ParseLimits {
-            depth: DEPTH,
+            depth: MAX_DEPTH,
             ..envelope::ParseLimits::default()
         };
         match envelope::parse(text, &limits) {
             Ok(Incoming::One(message)) => self.message(message),
             Ok(Incoming::Batch(messages)) => messages.into_iter().for_each(|message| self.message(message)),
-            Err(error) => self.junk(text, &error.malformed.to_string()),
+            Err(error) => self.malformed(text, &error.malformed.to_string()),
         }
     }
 
@@ -58,11 +58,11 @@ impl Inbound {
                 let Some(id) = response.id.and_then(|id| id.as_u64()) else {
                     return;
                 };
-                let answer = match response.outcome {
+                let response = match response.outcome {
                     Outcome::Result(raw) => RpcResponse::Result(raw),
                     Outcome::Error(raw) => RpcResponse::Error(raw),
                 };
-                self.mailbox.answer(id, Ok(answer));
+                self.dispatcher.deliver_response(id, Ok(response));
             }
             Message::Notification(notification) => self.notification(notification),
             Message::Request(request) => self.request(request),
@@ -71,81 +71,84 @@ impl Inbound {
 
     fn request(&self, request: Request) {
         let may_ask = match request.method {
-            Method::Ping => return self.mailbox.tell(envelope::result(&request.id, b"{}")),
+            Method::Ping => return self.dispatcher.send_line(envelope::result(&request.id, b"{}")),
             Method::Elicit => self.server_requests.elicitation,
             Method::CreateMessage => self.server_requests.sampling,
             Method::RootsList => self.server_requests.roots,
             _ => false,
         };
         if may_ask {
-            return self.mailbox.ask(request);
+            return self.dispatcher.deliver_server_request(request);
         }
         let error = ErrorObject::new(METHOD_NOT_FOUND, "not available through this channel");
-        self.mailbox.tell(envelope::error(Some(&request.id), &error));
+        self.dispatcher.send_line(envelope::error(Some(&request.id), &error));
     }
 
     fn notification(&self, notification: Notification) {
         let out = ChannelNotification::new(notification.method.as_str(), notification.params);
         if notification.method == Method::Progress {
-            return self.mailbox.progress(out);
+            return self.dispatcher.deliver_progress(out);
         }
         if notification.method == Method::Cancelled
-            && let Some(id) = out.params.as_ref().and_then(cancelled)
+            && let Some(id) = out.params.as_ref().and_then(cancelled_request)
         {
             return self.cancelled(&id, out);
         }
         let listener = out.params.as_ref().and_then(progress::call_of_subscription);
         if let Some(id) = listener
-            && self.mailbox.subscribed(id, out.clone())
+            && self.dispatcher.deliver_to_subscription(id, out.clone())
         {
             return;
         }
         let out = match notification.method {
-            Method::LogMessage | Method::ElicitationComplete => self.mailbox.aside(out),
+            Method::LogMessage | Method::ElicitationComplete => self.dispatcher.deliver_to_sole_requester(out),
             _ => Some(out),
         };
         if let Some(out) = out {
-            // Nobody may be reading.
+            // An error means that nobody subscribes.
             let _ = self.notifications.send(out);
         }
     }
 
-    /// A legacy server takes a request of its own back; a modern one ends a subscription.
+    /// A legacy server cancels a request of its own; a modern one ends a subscription.
     fn cancelled(&self, id: &RequestId, notification: ChannelNotification) {
         match id.as_u64() {
-            Some(call) if self.mailbox.listens(call) => {
-                self.mailbox.subscribed(call, notification);
+            Some(call) if self.dispatcher.is_subscription(call) => {
+                self.dispatcher.deliver_to_subscription(call, notification);
             }
-            _ => self.mailbox.withdraw(id),
+            _ => self.dispatcher.withdraw(id),
         }
     }
 
-    /// A line that is no message: an answer that is malformed fails its call, all else goes into the log.
-    fn junk(&self, text: &Bytes, problem: &str) {
-        let mut sniffer = Sniffer::default();
-        sniffer.feed(text);
-        if let Some(id) = sniffer.answered() {
-            let failure = Failure::new(FailureKind::Protocol, format!("the answer cannot be read: {problem}"));
-            self.mailbox.fail(id, failure);
+    /// Handles a line that cannot be parsed: a malformed response fails its call, and the line goes into the log.
+    fn malformed(&self, text: &Bytes, problem: &str) {
+        let mut scanner = envelope::ResponseIdScanner::new();
+        scanner.push(text);
+        if let Some(id) = scanner.id() {
+            let failure = Failure::new(
+                FailureKind::Protocol,
+                format!("the response cannot be parsed: {problem}"),
+            );
+            self.dispatcher.fail(id, failure);
         }
         (self.log)(text);
     }
 
-    fn too_long(&self, answered: Option<u64>) {
+    fn too_long(&self, response_to: Option<u64>) {
         let limit = size(self.limit);
-        if let Some(id) = answered {
-            let failure = Failure::new(FailureKind::Protocol, format!("the answer is larger than {limit}"));
-            self.mailbox.fail(
+        if let Some(id) = response_to {
+            let failure = Failure::new(FailureKind::Protocol, format!("the response is larger than {limit}"));
+            self.dispatcher.fail(
                 id,
-                failure.remedy("ask for less at a time, or raise the limit of lines"),
+                failure.remedy("request less at a time, or raise the limit of a line"),
             );
         }
-        (self.log)(format!("[a line larger than {limit} was passed over]").as_bytes());
+        (self.log)(format!("[a line larger than {limit} was skipped]").as_bytes());
     }
 }
 
-/// The request that a cancellation names.
-fn cancelled(params: &Bytes) -> Option<RequestId> {
+/// Returns the id of the request that a cancellation names.
+fn cancelled_request(params: &Bytes) -> Option<RequestId> {
     RequestId::parse(RawObject::parse(params).ok()?.get("requestId")?).ok()
 }
 

@@ -1,4 +1,4 @@
-//! Starts a program.
+//! Spawns a program.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,14 +12,14 @@ use tokio::process::{Child, Command};
 
 use crate::{ProcessConfig, ServerCommand, WorkDir, workdir::PrivateDir};
 
-/// Whether a private directory is of any use to `command`: as where it works, as its home, or for its files.
+/// Returns true if `command` needs a private directory: as its working directory, as its home, or for its files.
 pub(crate) fn needs_private_dir(command: &ServerCommand, config: &ProcessConfig) -> bool {
     let has_home = config.inherit.iter().any(|(name, _)| name == "HOME");
     config.work_dir == WorkDir::Private || !command.files.is_empty() || !has_home
 }
 
-/// Starts `command` in a process group of its own, with nothing but what it is given. Its standard streams are pipes.
-/// `private` is there if it [needs](needs_private_dir) one.
+/// Spawns `command` in a process group of its own, with pipes as its standard streams and no environment but what the
+/// command and the config name. `private` is its private directory, if it [needs](needs_private_dir) one.
 pub(crate) fn launch(
     command: &ServerCommand,
     config: &ProcessConfig,
@@ -33,9 +33,9 @@ pub(crate) fn launch(
     if !work_dir.is_dir() {
         return Err(Failure::new(
             FailureKind::Start,
-            format!("the working directory {work_dir:?} is not there"),
+            format!("the working directory {work_dir:?} does not exist"),
         )
-        .remedy("make the directory, or configure another one"));
+        .remedy("create the directory, or configure another one"));
     }
     let program = find(&command.program, &config.path)?;
     let mut child = Command::new(&program);
@@ -51,7 +51,7 @@ pub(crate) fn launch(
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    give(&mut child, command, private)?;
+    add_values(&mut child, command, private)?;
     child.spawn().map_err(|error| {
         Failure::new(
             FailureKind::Start,
@@ -61,8 +61,8 @@ pub(crate) fn launch(
     })
 }
 
-/// The environment and the files of the command's own.
-fn give(child: &mut Command, command: &ServerCommand, private: Option<&PrivateDir>) -> Result<(), Failure> {
+/// Adds the environment variables and files of the command.
+fn add_values(child: &mut Command, command: &ServerCommand, private: Option<&PrivateDir>) -> Result<(), Failure> {
     for (name, value) in &command.env {
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(Failure::new(
@@ -84,9 +84,9 @@ fn give(child: &mut Command, command: &ServerCommand, private: Option<&PrivateDi
     Ok(())
 }
 
-/// The file that `program` names.
+/// Returns the file that `program` names.
 fn find(program: &str, path: &OsStr) -> Result<PathBuf, Failure> {
-    let found = match program.contains('/') {
+    let candidates = match program.contains('/') {
         true if !program.starts_with('/') => {
             return Err(Failure::new(
                 FailureKind::Start,
@@ -97,10 +97,10 @@ fn find(program: &str, path: &OsStr) -> Result<PathBuf, Failure> {
         true => vec![PathBuf::from(program)],
         false => std::env::split_paths(path).map(|dir| dir.join(program)).collect(),
     };
-    if let Some(runnable) = found.iter().find(|file| is_runnable(file)) {
+    if let Some(runnable) = candidates.iter().find(|file| is_runnable(file)) {
         return Ok(runnable.clone());
     }
-    if let Some(file) = found.iter().find(|file| file.is_file()) {
+    if let Some(file) = candidates.iter().find(|file| file.is_file()) {
         let message = format!("{program:?} may not be executed");
         return Err(Failure::new(FailureKind::Start, message).remedy(format!("make {} executable", file.display())));
     }
@@ -117,7 +117,7 @@ fn is_runnable(file: &Path) -> bool {
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// What to install, where that is known.
+/// Returns what to install, for well-known programs.
 fn remedy(program: &str) -> String {
     let name = program.rsplit('/').next().unwrap_or(program);
     let install = match name {
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_names_what_to_install() {
+    fn missing_program_names_remedy() {
         let missing = |program: &str| find(program, OsStr::new("/nowhere")).unwrap_err();
         assert_eq!(missing("npx").kind, FailureKind::Image);
         assert!(missing("npx").remedy.unwrap().contains("Node.js"));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_executed_is_told_apart() {
+    fn file_without_execute_permission() {
         let failure = find("/etc/passwd", OsStr::new("")).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Start);
         assert!(failure.remedy.unwrap().contains("executable"));

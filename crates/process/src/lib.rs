@@ -2,7 +2,7 @@
 //!
 //! - [`ProcessRuntime`] is core's [`Runtime`](portolan_core::Runtime) on one machine.
 //! - [`StdioServer`] is one stdio server without a runtime: a [`Channel`](portolan_core::Channel) for many callers.
-//! - [`StdioChannel`] and [`Connection`] are what it is made of, for those who bring a reader and a writer of their own.
+//! - [`StdioChannel`] and [`Connection`] are its parts, for hosts with a reader and a writer of their own.
 //! - The feature `bridge` has the program `portolan-bridge`, which serves a stdio server as streamable HTTP.
 //!
 //! ```no_run
@@ -10,54 +10,107 @@
 //! use portolan_core::{Channel, ChannelRequest};
 //! use portolan_process::{ProcessConfig, ServerCommand, StdioServer};
 //!
-//! let config = ProcessConfig::new("/run/portolan").search_path("/usr/local/bin:/usr/bin:/bin");
+//! let config = ProcessConfig::new("/run/portolan").with_search_path("/usr/local/bin:/usr/bin:/bin");
 //! let server = StdioServer::start("time", ServerCommand::new("uvx", ["mcp-server-time"]), &config);
 //! let request = ChannelRequest::new("tools/list", None, std::time::Duration::from_secs(30));
-//! let answer = server.call(request).await?.answer().await?;
+//! let response = server.call(request).await?.answer().await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! One supervisor owns a process: it starts it, shakes hands once, carries many calls at a time, starts it again when
-//! it ends, and kills the whole process group when it is dropped. It needs a tokio runtime with time and I/O.
+//! A supervisor owns each server: it spawns the process, performs the handshake once, carries many calls at a time,
+//! restarts the process when it ends, and kills the whole process group when it is dropped. It needs a tokio runtime
+//! with time and I/O, and Unix.
 //!
-//! Unix only. **A child process is not a security boundary**: it runs as the host's user and can read what that user
-//! can read.
+//! **A child process is not a security boundary**: it runs as the host's user and can read what that user can read.
+//!
+//! # Children when the host ends
+//!
+//! Each server runs in a process group of its own, so a signal to the host's group (Ctrl-C in a terminal) does not reach
+//! it. What ends it depends on how the host ends:
+//!
+//! | the host | a server | its private directory |
+//! | --- | --- | --- |
+//! | awaits [`StdioServer::stop`] or [`Runtime::remove`](portolan_core::Runtime::remove) | ends in order: closed stdin, `SIGTERM`, `SIGKILL` | removed |
+//! | drops the [`StdioServer`], the [`ProcessRuntime`] or the tokio runtime | its whole process group is killed | removed |
+//! | is killed, aborts, or calls `std::process::exit` | sees the end of its standard input; ends if it heeds that, else **it goes on**, and so do processes that it started | **left behind**, with its secret files |
+//!
+//! The last row is what a crash, an out-of-memory kill and a signal without a handler have in common: no code of the host
+//! runs. Handle `SIGTERM`, so that a service manager's stop is one of the first two; let the service manager end the
+//! whole cgroup (`KillMode=control-group`, the default of systemd), or run the host as a container, for the rest. A
+//! server that goes on has no caller any more. A server that is reached by HTTP keeps its port, so its next start fails
+//! with that port in use.
+//!
+//! # Events
+//!
+//! Lifecycle events go to `tracing` with the target `portolan_process`. Messages, levels and fields are part of the
+//! interface. No event contains a secret, an argument or a line of the log.
+//!
+//! | level | message | fields | when |
+//! | --- | --- | --- | --- |
+//! | info | `server started` | `server`, `pid`, `start` | a process was spawned; `start` counts from 1 |
+//! | info | `server ready` | `server`, `pid`, `version`, `restarts` | the handshake succeeded; `version` is the protocol version, absent for a server reached by HTTP |
+//! | info | `server stopped` | `server`, `pid`, `exit_status`, `reason` | a process ended because of a stop, a restart, a start that took too long, or a drop |
+//! | warn | `server exited` | `server`, `pid`, `exit_status`, `uptime_ms` | a process ended by itself; `uptime_ms` is how long it was ready |
+//! | warn | `server restart scheduled` | `server`, `reason`, `restarts`, `failures`, `delay_ms` | the next start follows after `delay_ms`; calls wait |
+//! | error | `server in a crash loop` | `server`, `reason`, `restarts`, `failures`, `delay_ms` | calls fail at once; the next start follows after `delay_ms` |
+//! | error | `server cannot be started` | `server`, `reason`, `restarts`, `failures`, `delay_ms` | likewise, after a failure that a soon retry does not mend: no such program, a missing secret, no MCP |
+//!
+//! `restarts` counts all restarts of the server, `failures` those in a row.
+//!
+//! # Features
+//!
+//! - `bridge`: the program `portolan-bridge`. Default: off.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(not(unix))]
+compile_error!(
+    "portolan-process needs Unix (process groups, signals, file modes): on this target, leave out the crate, or of \
+     `portolan` and `portolan-gateway` the feature `process` (`default-features = false`), and reach servers by HTTP"
+);
 
 #[cfg(feature = "bridge")]
+#[cfg_attr(docsrs, doc(cfg(feature = "bridge")))]
 pub mod bridge;
 mod command;
+mod command_factory;
 mod config;
 mod connection;
+mod dispatcher;
+mod events;
 mod handshake;
 mod host;
 mod inbound;
-mod keeper;
 mod launch;
-mod leash;
+mod limits;
 mod line;
 mod logs;
-mod mailbox;
 mod per_session;
+mod process_group;
+mod process_loop;
 mod progress;
 mod reader;
-mod recipe;
 mod redact;
 mod restart;
-mod run;
 mod runtime;
 mod server;
-mod sniff;
+mod server_process;
 mod stdio_channel;
 mod supervisor;
 mod workdir;
 mod writer;
 
 pub use command::{ResolvedValue, ServerCommand};
-pub use config::{ProcessConfig, ProcessLimits, WorkDir};
+pub use config::{ProcessConfig, WorkDir};
 pub use connection::{Connection, ConnectionConfig, LogSink};
-pub use mailbox::CallError;
+pub use dispatcher::CallError;
+pub use limits::ProcessLimits;
 pub use restart::RestartPolicy;
 pub use runtime::ProcessRuntime;
 pub use server::StdioServer;
 pub use stdio_channel::StdioChannel;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

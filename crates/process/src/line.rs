@@ -2,34 +2,34 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::sniff::Sniffer;
+use portolan_wire::envelope::ResponseIdScanner;
 
-/// How much is asked for with each read, and what the buffer shrinks back to after a long line.
+/// The size of each read, and what the buffer shrinks back to after a long line, in bytes.
 const CHUNK: usize = 64 << 10;
 
-/// What a server's output consists of.
+/// One line of a server's output.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum OutputLine {
     /// A line without its end (`\n` or `\r\n`).
     Whole(Bytes),
-    /// A line longer than the limit, passed over; whose answer it is, where that showed.
+    /// A line longer than the limit, which was skipped.
     TooLong {
-        /// The id of the answer.
-        answered: Option<u64>,
+        /// The id of the call, if the line is a response.
+        response_to: Option<u64>,
     },
 }
 
-/// Takes in a byte stream and gives out lines, each a slice of the read buffer.
+/// Splits a byte stream into lines, each a slice of the read buffer.
 ///
-/// It holds at most one line of the limit and one chunk. A longer line is followed to its end and not kept.
+/// It holds at most one line of the limit and one chunk. Of a longer line, only the id is kept.
 #[derive(Debug)]
 pub(crate) struct LineSplitter {
     buffer: BytesMut,
-    /// How much of the buffer is known to hold no line end.
+    /// How many bytes of the buffer are known to have no line end.
     scanned: usize,
     limit: usize,
-    /// The line that is being passed over.
-    skipping: Option<Sniffer>,
+    /// The line that is being skipped.
+    skipping: Option<ResponseIdScanner>,
 }
 
 impl LineSplitter {
@@ -42,7 +42,7 @@ impl LineSplitter {
         }
     }
 
-    /// Where the next bytes go: never full.
+    /// Returns the buffer for the next read, which has room.
     pub(crate) fn space(&mut self) -> &mut BytesMut {
         if self.buffer.capacity() == self.buffer.len() {
             self.buffer.reserve(CHUNK);
@@ -50,8 +50,8 @@ impl LineSplitter {
         &mut self.buffer
     }
 
-    /// The next line, if there is a whole one.
-    pub(crate) fn next_line(&mut self) -> Option<Line> {
+    /// Returns the next line; `None` until it is complete.
+    pub(crate) fn next_line(&mut self) -> Option<OutputLine> {
         match memchr::memchr(b'\n', &self.buffer[self.scanned..]) {
             Some(at) => Some(self.end_line(self.scanned + at)),
             None => {
@@ -64,22 +64,22 @@ impl LineSplitter {
         }
     }
 
-    /// What is left at the end of the stream, if it did not end with a line end.
-    pub(crate) fn rest(&mut self) -> Option<Line> {
+    /// Returns the rest at the end of the stream, if the last line has no line end.
+    pub(crate) fn rest(&mut self) -> Option<OutputLine> {
         match self.buffer.is_empty() && self.skipping.is_none() {
             true => None,
             false => Some(self.finish(BytesMut::len(&self.buffer), 0)),
         }
     }
 
-    fn end_line(&mut self, at: usize) -> Line {
+    fn end_line(&mut self, at: usize) -> OutputLine {
         let line = self.finish(at, 1);
         self.shrink();
         line
     }
 
     /// Takes `len` bytes as the end of a line, and `end` bytes of line end.
-    fn finish(&mut self, len: usize, end: usize) -> Line {
+    fn finish(&mut self, len: usize, end: usize) -> OutputLine {
         let mut line = self.buffer.split_to(len + end);
         self.scanned = 0;
         line.truncate(len);
@@ -87,24 +87,24 @@ impl LineSplitter {
             if line.ends_with(b"\r") {
                 line.truncate(len - 1);
             }
-            return Line::Whole(line.freeze());
+            return OutputLine::Whole(line.freeze());
         }
-        let mut sniffer = self.skipping.take().unwrap_or_default();
-        sniffer.feed(&line);
-        Line::TooLong {
-            answered: sniffer.answered(),
+        let mut scanner = self.skipping.take().unwrap_or_default();
+        scanner.push(&line);
+        OutputLine::TooLong {
+            response_to: scanner.id(),
         }
     }
 
-    /// Passes over what is there of a line that is too long.
+    /// Skips the present part of a line that is too long.
     fn skip(&mut self) {
-        self.skipping.get_or_insert_default().feed(&self.buffer);
+        self.skipping.get_or_insert_default().push(&self.buffer);
         self.buffer.clear();
         self.scanned = 0;
         self.shrink();
     }
 
-    /// Leaves the memory of a long line to the line.
+    /// Gives up the memory that a long line needed.
     fn shrink(&mut self) {
         if self.buffer.capacity() > 4 * CHUNK && self.buffer.len() < CHUNK {
             let mut small = BytesMut::with_capacity(CHUNK);
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    fn split<'a>(limit: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Line> {
+    fn split<'a>(limit: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<OutputLine> {
         let mut splitter = LineSplitter::new(limit);
         let mut lines = Vec::new();
         for piece in pieces {
@@ -131,32 +131,36 @@ mod tests {
         lines
     }
 
-    fn whole(text: &'static str) -> Line {
-        Line::Whole(Bytes::from_static(text.as_bytes()))
+    fn whole(text: &'static str) -> OutputLine {
+        OutputLine::Whole(Bytes::from_static(text.as_bytes()))
     }
 
     #[test]
-    fn lines_end_with_either_line_end() {
+    fn lf_and_crlf_end_lines() {
         let lines = split(100, [&b"a\r\nb\n\nc"[..]]);
         assert_eq!(lines, [whole("a"), whole("b"), whole(""), whole("c")]);
     }
 
     #[test]
-    fn a_line_over_the_limit_is_passed_over_and_the_next_one_is_not() {
+    fn line_over_limit_is_skipped_alone() {
         let long = format!("{{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":\"{}\"}}", "x".repeat(200));
         let text = format!("{long}\nb\n");
         for chunk in [1, 7, 1000] {
             let lines = split(100, text.as_bytes().chunks(chunk));
-            assert_eq!(lines, [Line::TooLong { answered: Some(7) }, whole("b")], "{chunk}");
+            assert_eq!(
+                lines,
+                [OutputLine::TooLong { response_to: Some(7) }, whole("b")],
+                "{chunk}"
+            );
         }
     }
 
     #[test]
-    fn memory_is_given_back_after_a_long_line() {
+    fn memory_shrinks_after_long_line() {
         let mut splitter = LineSplitter::new(8 << 20);
         splitter.space().extend_from_slice(&vec![b'x'; 4 << 20]);
         splitter.space().extend_from_slice(b"\nnext");
-        assert!(matches!(splitter.next_line(), Some(Line::Whole(line)) if line.len() == 4 << 20));
+        assert!(matches!(splitter.next_line(), Some(OutputLine::Whole(line)) if line.len() == 4 << 20));
         assert!(splitter.buffer.capacity() <= 2 * CHUNK);
         splitter.space().extend_from_slice(b"\n");
         assert_eq!(splitter.next_line(), Some(whole("next")));
@@ -164,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_chunking_gives_the_same_lines(
+        fn chunking_does_not_matter(
             lines in prop::collection::vec("[^\\n\\r]{0,30}", 0..12),
             cuts in prop::collection::vec(1usize..20, 1..60),
         ) {
@@ -184,13 +188,13 @@ mod tests {
                 .trim_end_matches('\n')
                 .split('\n')
                 .map(|line| match line.len() <= 50 {
-                    true => Line::Whole(Bytes::copy_from_slice(line.as_bytes())),
-                    false => Line::TooLong { answered: None },
+                    true => OutputLine::Whole(Bytes::copy_from_slice(line.as_bytes())),
+                    false => OutputLine::TooLong { response_to: None },
                 })
                 .collect();
             let trailing = got.len() - expected.len().min(got.len());
             prop_assert_eq!(&got[..expected.len()], &expected[..]);
-            prop_assert!(got[expected.len()..].iter().all(|line| *line == Line::Whole(Bytes::new())), "{trailing}");
+            prop_assert!(got[expected.len()..].iter().all(|line| *line == OutputLine::Whole(Bytes::new())), "{trailing}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The last lines that a server wrote to its log, and readers of them.
+//! The log of a server: its last lines, and readers of them.
 
 mod ring;
 mod stream;
@@ -16,30 +16,31 @@ use self::ring::Ring;
 pub(crate) use self::stream::read;
 use crate::{ProcessLimits, redact::Redactor};
 
-/// The log of one server: its error output and what is no message on its output, of the present run and the one before.
+/// The log of one server, of the present run and the one before: its standard error, and the lines of its standard
+/// output that are not messages.
 pub(crate) struct Logs {
-    inner: Mutex<Inner>,
+    state: Mutex<LogState>,
     /// The number of the newest line.
     newest: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
     longest_line: usize,
-    /// Where its lines are written, too.
-    also: Option<Arc<Self>>,
+    /// A log that receives its lines too.
+    parent: Option<Arc<Self>>,
 }
 
-struct Inner {
+struct LogState {
     present: Ring,
     previous: Ring,
     redactor: Redactor,
     written: u64,
-    /// The server is gone for good: readers who follow come to their end.
+    /// The server is gone for good: following readers end.
     closed: bool,
 }
 
 impl Logs {
     pub(crate) fn new(limits: &ProcessLimits, clock: Arc<dyn Clock>) -> Self {
         let ring = || Ring::new(limits.log_lines, limits.log_bytes);
-        let inner = Inner {
+        let state = LogState {
             present: ring(),
             previous: ring(),
             redactor: Redactor::default(),
@@ -47,61 +48,61 @@ impl Logs {
             closed: false,
         };
         Self {
-            inner: inner.into(),
+            state: state.into(),
             newest: watch::Sender::new(0),
             clock,
             longest_line: limits.log_line,
-            also: None,
+            parent: None,
         }
     }
 
-    /// The log of one of several processes that users see as one server: what comes here comes to `all`, too.
-    pub(crate) fn within(all: Arc<Self>, limits: &ProcessLimits) -> Self {
+    /// Returns the log of one of several processes that users see as one server, whose lines go to `all` too.
+    pub(crate) fn child_of(all: Arc<Self>, limits: &ProcessLimits) -> Self {
         Self {
-            also: Some(all.clone()),
+            parent: Some(all.clone()),
             ..Self::new(limits, all.clock.clone())
         }
     }
 
-    /// A new run begins: what was the present run is the previous one.
+    /// Starts a new run: the present one becomes the previous one.
     pub(crate) fn begin_run(&self, redactor: Redactor) {
-        let mut inner = self.lock();
-        let Inner { present, previous, .. } = &mut *inner;
+        let mut state = self.lock();
+        let LogState { present, previous, .. } = &mut *state;
         std::mem::swap(present, previous);
         present.clear();
-        inner.redactor = redactor;
+        state.redactor = redactor;
     }
 
-    /// Adds lines, all read at the same time. Bytes that are no UTF-8 are replaced, long lines cut.
+    /// Adds lines that were read at the same time. Invalid UTF-8 is replaced; long lines are cut.
     pub(crate) fn push<'a>(&self, lines: impl IntoIterator<Item = &'a [u8]>) {
         let at = self.clock.now();
         let written = {
-            let mut inner = self.lock();
+            let mut state = self.lock();
             for line in lines {
                 let line = &line[..line.len().min(2 * self.longest_line)];
-                let text = self.cut(inner.redactor.clean(String::from_utf8_lossy(line)));
-                if let Some(all) = &self.also {
+                let text = self.cut(state.redactor.clean(String::from_utf8_lossy(line)));
+                if let Some(all) = &self.parent {
                     all.push([text.as_bytes()]);
                 }
-                inner.written += 1;
-                let number = inner.written;
-                inner.present.push(number, LogLine { at, text });
+                state.written += 1;
+                let number = state.written;
+                state.present.push(number, LogLine { at, text });
             }
-            if inner.closed {
+            if state.closed {
                 return;
             }
-            inner.written
+            state.written
         };
         self.newest.send_replace(written);
     }
 
-    /// Nothing more will come: readers who follow come to their end.
+    /// Closes the log for good: following readers end.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.newest.send_replace(u64::MAX);
     }
 
-    /// The last lines of the present run.
+    /// Returns the last lines of the present run.
     pub(crate) fn last(&self, count: usize) -> Vec<String> {
         self.lock().present.last(count)
     }
@@ -114,8 +115,8 @@ impl Logs {
         format!("{}…", &text[..end])
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, LogState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

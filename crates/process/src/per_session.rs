@@ -16,125 +16,126 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     StdioServer,
-    mailbox::{Cancelling, stopped},
+    dispatcher::{CancelOnDrop, stopped},
 };
 
-/// Starts one more process of the server.
-pub(crate) type Start = Box<dyn Fn() -> Arc<StdioServer> + Send + Sync>;
+/// Starts another process of the server.
+pub(crate) type ProcessStarter = Box<dyn Fn() -> Arc<StdioServer> + Send + Sync>;
 
-/// How often it is looked for conversations that are unused, in the time after which they are.
-const LOOKS: u32 = 8;
+/// How often unused conversations are looked for, within the time after which they end.
+const CHECKS_PER_IDLE: u32 = 8;
 
-/// A [`Channel`] that keeps conversations apart.
+/// A [`Channel`] that isolates conversations.
 ///
-/// A process is started by the first call of a conversation and ended with it, or when it was unused for `idle`. What
-/// belongs to no conversation goes to `common`: lists, how the server introduces itself, what it says to everybody.
+/// The first call of a conversation starts its process, which ends with the conversation or after being unused for
+/// `idle`. Requests outside of conversations go to `common`: lists, the handshake, notifications to all.
 ///
-/// A process that ends by itself is started again like any server; what it knew of its conversation is lost.
+/// A process that ends by itself is restarted like any server; the state that it held for its conversation is lost.
 pub(crate) struct PerSession {
     common: Arc<StdioServer>,
-    rooms: Arc<Rooms>,
-    start: Start,
-    most: usize,
+    pool: Arc<ProcessPool>,
+    start: ProcessStarter,
+    max: usize,
     _reaper: AbortOnDropHandle<()>,
 }
 
 /// The processes of conversations.
 #[derive(Default)]
-struct Rooms(Mutex<Taken>);
+struct ProcessPool(Mutex<PoolState>);
 
 #[derive(Default)]
-struct Taken {
-    by_conversation: HashMap<Arc<str>, Room>,
-    /// Those that are being ended in order.
+struct PoolState {
+    by_conversation: HashMap<Arc<str>, PooledProcess>,
+    /// The processes that are being stopped in order.
     ending: Vec<Weak<StdioServer>>,
-    /// No conversation may begin any more.
+    /// Set when no conversation may begin any more.
     closed: bool,
 }
 
 /// One conversation's process.
-struct Room {
+struct PooledProcess {
     server: Arc<StdioServer>,
     calls: usize,
-    /// When a call began or ended last.
+    /// When a call last began or ended.
     used: Instant,
 }
 
-/// A call that is under way in a conversation.
-struct Stay {
-    rooms: Weak<Rooms>,
+/// Counts a call as under way in its conversation until it is dropped.
+struct CallGuard {
+    pool: Weak<ProcessPool>,
     conversation: Arc<str>,
     server: Arc<StdioServer>,
 }
 
-/// The same, as its exchange holds it.
-struct Staying {
-    call: Cancelling,
-    _stay: Stay,
+/// The handle that an exchange holds: the call, counted in its conversation.
+struct GuardedCall {
+    call: CancelOnDrop,
+    _guard: CallGuard,
 }
 
 impl PerSession {
-    /// Conversations beside `common`, at most `most` at once, each ended when it was unused for `idle`.
-    pub(crate) fn new(common: Arc<StdioServer>, start: Start, most: u16, idle: Duration) -> Self {
-        let rooms = Arc::<Rooms>::default();
-        let reaper = tokio::spawn(reap(Arc::downgrade(&rooms), idle));
+    /// Returns a channel for at most `max` conversations at once beside `common`, each ended after being unused for `idle`.
+    pub(crate) fn new(common: Arc<StdioServer>, start: ProcessStarter, max: u16, idle: Duration) -> Self {
+        let pool = Arc::<ProcessPool>::default();
+        let reaper = tokio::spawn(reap(Arc::downgrade(&pool), idle));
         Self {
             common,
-            rooms,
+            pool,
             start,
-            most: most.into(),
+            max: max.into(),
             _reaper: AbortOnDropHandle::new(reaper),
         }
     }
 
-    /// Ends the processes of all conversations, after calls under way had `drain` to finish. Those who go on get new ones.
+    /// Stops the processes of all conversations, after calls under way had `drain` to finish. Conversations that go on
+    /// start new ones.
     pub(crate) fn restart(&self, drain: Duration) {
-        let all: Vec<_> = self.rooms.lock().by_conversation.drain().collect();
-        all.into_iter().for_each(|(_, room)| self.rooms.end(room, drain));
+        let all: Vec<_> = self.pool.lock().by_conversation.drain().collect();
+        all.into_iter().for_each(|(_, process)| self.pool.end(process, drain));
     }
 
-    /// The same, and no conversation begins any more.
+    /// Stops the processes of all conversations likewise, and begins no conversation any more.
     pub(crate) fn stop(&self, drain: Duration) {
-        self.rooms.lock().closed = true;
+        self.pool.lock().closed = true;
         self.restart(drain);
     }
 
-    /// Ends all of them at once.
+    /// Kills all of them.
     pub(crate) fn kill(&self) {
-        let mut taken = self.rooms.lock();
-        taken.closed = true;
-        for (_, room) in taken.by_conversation.drain() {
-            room.server.supervisor.kill();
+        let mut state = self.pool.lock();
+        state.closed = true;
+        for (_, process) in state.by_conversation.drain() {
+            process.server.supervisor.kill();
         }
-        for server in taken.ending.drain(..).filter_map(|server| server.upgrade()) {
+        for server in state.ending.drain(..).filter_map(|server| server.upgrade()) {
             server.supervisor.kill();
         }
     }
 
-    /// The process of a conversation, started if there is none.
-    fn enter(&self, conversation: &Arc<str>) -> Result<Stay> {
-        let mut taken = self.rooms.lock();
-        if taken.closed {
-            return Err(self.common.supervisor.shared.front.not_ready(stopped()));
+    /// Returns the process of a conversation, started if there is none.
+    fn enter(&self, conversation: &Arc<str>) -> Result<CallGuard> {
+        let mut state = self.pool.lock();
+        if state.closed {
+            return Err(self.common.supervisor.shared.channel.not_ready(stopped()));
         }
-        if !taken.by_conversation.contains_key(conversation) && taken.by_conversation.len() >= self.most {
+        if !state.by_conversation.contains_key(conversation) && state.by_conversation.len() >= self.max {
             return Err(Error::Exhausted {
                 what: "conversations at once",
-                limit: self.most,
+                limit: self.max,
             });
         }
-        let room = taken.by_conversation.entry(conversation.clone());
-        let room = room.or_insert_with(|| Room {
+        let process = state.by_conversation.entry(conversation.clone());
+        let process = process.or_insert_with(|| PooledProcess {
             server: (self.start)(),
             calls: 0,
             used: Instant::now(),
         });
-        room.calls += 1;
-        room.used = Instant::now();
-        Ok(Stay {
-            rooms: Arc::downgrade(&self.rooms),
+        process.calls += 1;
+        process.used = Instant::now();
+        Ok(CallGuard {
+            pool: Arc::downgrade(&self.pool),
             conversation: conversation.clone(),
-            server: room.server.clone(),
+            server: process.server.clone(),
         })
     }
 }
@@ -149,13 +150,13 @@ impl Channel for PerSession {
         let Some(conversation) = &request.conversation else {
             return self.common.call(request).await;
         };
-        let stay = self.enter(conversation)?;
-        let placed = stay.server.supervisor.shared.front.place(&request).await?;
-        let staying = Staying {
-            call: placed.handle.cancelled_on_drop(),
-            _stay: stay,
+        let guard = self.enter(conversation)?;
+        let dispatched = guard.server.supervisor.shared.channel.dispatch(&request).await?;
+        let guarded = GuardedCall {
+            call: dispatched.handle.cancelled_on_drop(),
+            _guard: guard,
         };
-        Ok(Exchange::new(placed.events, staying))
+        Ok(Exchange::new(dispatched.events, guarded))
     }
 
     fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
@@ -167,54 +168,56 @@ impl Channel for PerSession {
     }
 
     fn end(&self, conversation: &str) {
-        let room = self.rooms.lock().by_conversation.remove(conversation);
-        if let Some(room) = room {
-            self.rooms.end(room, Duration::ZERO);
+        let process = self.pool.lock().by_conversation.remove(conversation);
+        if let Some(process) = process {
+            self.pool.end(process, Duration::ZERO);
         }
     }
 }
 
-/// Ends the processes of conversations that are unused.
-async fn reap(rooms: Weak<Rooms>, idle: Duration) {
-    let pause = (idle / LOOKS).max(Duration::from_millis(10));
+/// Stops the processes of unused conversations, from time to time.
+async fn reap(pool: Weak<ProcessPool>, idle: Duration) {
+    let pause = (idle / CHECKS_PER_IDLE).max(Duration::from_millis(10));
     loop {
         tokio::time::sleep(pause).await;
-        let Some(rooms) = rooms.upgrade() else { return };
-        let unused = |_: &Arc<str>, room: &mut Room| room.calls == 0 && room.used.elapsed() >= idle;
-        let gone: Vec<_> = rooms.lock().by_conversation.extract_if(unused).collect();
-        gone.into_iter().for_each(|(_, room)| rooms.end(room, Duration::ZERO));
+        let Some(pool) = pool.upgrade() else { return };
+        let unused = |_: &Arc<str>, process: &mut PooledProcess| process.calls == 0 && process.used.elapsed() >= idle;
+        let idle_processes: Vec<_> = pool.lock().by_conversation.extract_if(unused).collect();
+        idle_processes
+            .into_iter()
+            .for_each(|(_, process)| pool.end(process, Duration::ZERO));
     }
 }
 
-impl Rooms {
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+impl ProcessPool {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends a process in order, in the background; outside of a runtime, at once.
-    fn end(&self, room: Room, drain: Duration) {
+    /// Stops a process in order, in the background; outside of a runtime, kills it by dropping it.
+    fn end(&self, process: PooledProcess, drain: Duration) {
         let Ok(runtime) = Handle::try_current() else { return };
-        let mut taken = self.lock();
-        taken.ending.retain(|server| server.strong_count() > 0);
-        taken.ending.push(Arc::downgrade(&room.server));
-        runtime.spawn(async move { room.server.stop(drain).await });
+        let mut state = self.lock();
+        state.ending.retain(|server| server.strong_count() > 0);
+        state.ending.push(Arc::downgrade(&process.server));
+        runtime.spawn(async move { process.server.stop(drain).await });
     }
 }
 
-impl Drop for Stay {
+impl Drop for CallGuard {
     fn drop(&mut self) {
-        let Some(rooms) = self.rooms.upgrade() else { return };
+        let Some(pool) = self.pool.upgrade() else { return };
         // The conversation may have another process by now.
-        if let Some(room) = rooms.lock().by_conversation.get_mut(&self.conversation)
-            && Arc::ptr_eq(&room.server, &self.server)
+        if let Some(process) = pool.lock().by_conversation.get_mut(&self.conversation)
+            && Arc::ptr_eq(&process.server, &self.server)
         {
-            room.calls -= 1;
-            room.used = Instant::now();
+            process.calls -= 1;
+            process.used = Instant::now();
         }
     }
 }
 
-impl CallHandle for Staying {
+impl CallHandle for GuardedCall {
     fn respond(&self, key: u64, answer: RpcResponse) {
         self.call.respond(key, answer);
     }
@@ -224,8 +227,8 @@ impl fmt::Debug for PerSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PerSession")
             .field("common", &self.common)
-            .field("conversations", &self.rooms.lock().by_conversation.len())
-            .field("most", &self.most)
+            .field("conversations", &self.pool.lock().by_conversation.len())
+            .field("most", &self.max)
             .finish_non_exhaustive()
     }
 }

@@ -6,9 +6,10 @@ use portolan_wire::{
     object::RawObject,
 };
 
-/// Puts `ours` in the place of the caller's progress token, and gives the caller's. `None` if there is none.
+/// Replaces the caller's progress token with `ours`. Returns the new params and the caller's token; `None` if there is
+/// none.
 pub(crate) fn replace(params: &Bytes, ours: u64) -> Option<(Bytes, Bytes)> {
-    // A key may be written with escapes; then it has to be looked for properly.
+    // The key may contain escapes; only the parser finds it then.
     if !contains(params, PROGRESS_TOKEN) && !contains(params, "\\u") {
         return None;
     }
@@ -17,24 +18,24 @@ pub(crate) fn replace(params: &Bytes, ours: u64) -> Option<(Bytes, Bytes)> {
     meta.get(PROGRESS_TOKEN)?;
     let theirs = meta.set(PROGRESS_TOKEN, number(ours))?;
     params.set(META, meta.to_bytes());
-    // The params may be long: their memory is not held for as long as the call takes.
+    // A copy, so that long params do not stay in memory for as long as the call takes.
     Some((params.to_bytes(), Bytes::copy_from_slice(&theirs)))
 }
 
-/// The call that a progress notification belongs to, and its params to be completed by [`restore`].
+/// Returns the call that a progress notification belongs to, and its params for [`restore`].
 pub(crate) fn call_of_progress(params: &Bytes) -> Option<(u64, RawObject)> {
     let params = RawObject::parse(params).ok()?;
     let call = integer(params.get(PROGRESS_TOKEN)?)?;
     Some((call, params))
 }
 
-/// The params with the caller's own token.
+/// Returns the params with the caller's own token.
 pub(crate) fn restore(mut params: RawObject, theirs: Bytes) -> Bytes {
     params.set(PROGRESS_TOKEN, theirs);
     params.to_bytes()
 }
 
-/// The listen call that a notification belongs to (2026-07-28, subscriptions).
+/// Returns the `subscriptions/listen` call that a notification belongs to (2026-07-28, subscriptions).
 pub(crate) fn call_of_subscription(params: &Bytes) -> Option<u64> {
     if !contains(params, SUBSCRIPTION_ID) {
         return None;
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_token_goes_out_as_ours_and_comes_back_as_theirs() {
+    fn token_is_replaced_and_restored() {
         let params = Bytes::from_static(br#"{"name":"x","_meta":{"a":1.0,"progressToken":"t\u00e4"}}"#);
         let (sent, theirs) = replace(&params, 42).unwrap();
         assert_eq!(sent, r#"{"name":"x","_meta":{"a":1.0,"progressToken":42}}"#);
@@ -71,13 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_with_an_escaped_key_does_not_slip_through() {
+    fn token_with_escaped_key() {
         let params = Bytes::from_static(br#"{"_meta":{"progress\u0054oken":7}}"#);
         assert_eq!(replace(&params, 1).unwrap().1, "7");
     }
 
     #[test]
-    fn elsewhere_it_is_only_text() {
+    fn other_members_are_left_alone() {
         for text in [
             r#"{"arguments":{"progressToken":7}}"#,
             r#"{"_meta":{"x":"progressToken"}}"#,

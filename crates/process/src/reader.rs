@@ -1,4 +1,4 @@
-//! Reads what a server writes.
+//! Reads the output of a server.
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -12,7 +12,7 @@ pub(crate) async fn read_messages(mut output: impl AsyncRead + Unpin, inbound: I
             Ok(0) => break,
             Ok(_) => {}
             Err(error) => {
-                tracing::debug!(%error, "a server's output cannot be read");
+                tracing::debug!(%error, "server output cannot be read");
                 break;
             }
         }
@@ -25,7 +25,7 @@ pub(crate) async fn read_messages(mut output: impl AsyncRead + Unpin, inbound: I
     }
 }
 
-/// Reads log lines until the stream ends. Of a line longer than `longest`, the rest is dropped.
+/// Reads log lines until the stream ends. The rest of a line longer than `longest` bytes is dropped.
 pub(crate) async fn read_log(mut output: impl AsyncRead + Unpin, logs: &Logs, longest: usize) {
     let mut chunk = vec![0; 16 << 10];
     let mut line = Vec::new();
@@ -47,7 +47,7 @@ pub(crate) async fn read_log(mut output: impl AsyncRead + Unpin, logs: &Logs, lo
     }
 }
 
-/// Keeps twice as much as is shown, so that a secret at the place of the cut is seen whole.
+/// Keeps twice as much as is shown, so that a secret at the cut is redacted as a whole.
 fn append(line: &mut Vec<u8>, piece: &[u8], longest: usize) {
     let room = (2 * longest).saturating_sub(line.len());
     line.extend_from_slice(&piece[..piece.len().min(room)]);

@@ -1,4 +1,4 @@
-//! Takes secrets out of log lines.
+//! Removes secrets from log lines.
 
 use std::{borrow::Cow, fmt};
 
@@ -6,33 +6,33 @@ use portolan_core::Secret;
 
 use crate::{ResolvedValue, ServerCommand};
 
-/// Shorter texts are left alone: taking `true` or `8080` out of a log would hide more than it protects.
-const SHORTEST: usize = 6;
+/// Shorter values stay: removing `true` or `8080` from a log would hide more than it protects.
+const MIN_LEN: usize = 6;
 
-/// Knows the secrets that a server was given, to take them out of what it writes to its log.
+/// Removes the secrets that a server was given from its log lines.
 ///
-/// It catches secrets as they are written, and each line of one that has several; not encoded ones.
+/// It finds secrets as they stand, and each line of one that has several; not encoded ones.
 #[derive(Clone, Default)]
 pub(crate) struct Redactor(Vec<Secret>);
 
 impl Redactor {
     pub(crate) fn of(command: &ServerCommand) -> Self {
-        let given = command.env.values().chain(command.files.values());
-        let mut texts: Vec<&str> = given
-            .filter_map(|given| match given {
+        let resolved = command.env.values().chain(command.files.values());
+        let mut texts: Vec<&str> = resolved
+            .filter_map(|resolved| match resolved {
                 ResolvedValue::Secret(secret) => Some(secret.reveal()),
                 ResolvedValue::Plain(_) => None,
             })
             .flat_map(str::lines)
             .map(str::trim)
-            .filter(|line| line.len() >= SHORTEST)
+            .filter(|line| line.len() >= MIN_LEN)
             .collect();
-        // The longest first, so that no part of it is left when a shorter one stands within it.
+        // The longest first, so that no part of it is left when it contains a shorter one.
         texts.sort_unstable_by_key(|text| std::cmp::Reverse(text.len()));
         Self(texts.into_iter().map(Secret::new).collect())
     }
 
-    /// The line without secrets.
+    /// Returns the line without secrets.
     pub(crate) fn clean<'a>(&self, line: Cow<'a, str>) -> Cow<'a, str> {
         self.0
             .iter()
@@ -54,12 +54,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_taken_out_and_short_ones_left() {
+    fn secrets_are_removed_except_short_ones() {
         let command = ServerCommand::new("x", [""; 0])
-            .env("A", Secret::new("hunter22"))
-            .env("B", Secret::new("true"))
-            .env("C", "plain-text")
-            .file("key", Secret::new("-----BEGIN-----\nabcdefgh\n"));
+            .with_env("A", Secret::new("hunter22"))
+            .with_env("B", Secret::new("true"))
+            .with_env("C", "plain-text")
+            .with_file("key", Secret::new("-----BEGIN-----\nabcdefgh\n"));
         let redactor = Redactor::of(&command);
         let line = redactor.clean("true hunter22 plain-text abcdefgh".into());
         assert_eq!(line, "true … plain-text …");

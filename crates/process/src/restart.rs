@@ -1,83 +1,123 @@
-//! When a server that ended is started again.
+//! Decides when a server that ended is started again.
 
 use std::time::Duration;
 
+use portolan_core::Backoff;
+
 /// When and how often a server that ended is started again.
+///
+/// ```
+/// use std::time::Duration;
+/// use portolan_process::{ProcessConfig, RestartPolicy};
+///
+/// let restarts = RestartPolicy::default().with_max_delay(Duration::from_secs(10)).with_crash_loop_after(3);
+/// let config = ProcessConfig::new("/run/portolan").with_restarts(restarts);
+/// assert_eq!(config.restarts.first_delay, Duration::from_millis(100));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestartPolicy {
-    /// The wait after the first failure; it doubles with each further one. Default: 100 ms.
-    pub first: Duration,
-    /// The longest wait, and the wait in a crash loop. Default: 30 s.
-    pub longest: Duration,
+    /// The delay after the first failure; it doubles with each further one. Default: 100 ms.
+    pub first_delay: Duration,
+    /// The longest delay, and the delay in a crash loop. Default: 30 s.
+    pub max_delay: Duration,
     /// After running that long, earlier failures are forgotten. Default: 60 s.
     pub healthy_after: Duration,
-    /// This many failures in a row are a crash loop: calls fail at once, starting goes on at the longest wait.
-    /// Default: 5.
+    /// This many failures in a row are a crash loop: calls fail at once, and each further start waits for `max_delay`.
+    /// 0 counts as 1. Default: 5.
     pub crash_loop_after: u32,
+}
+
+impl RestartPolicy {
+    /// Sets the delay after the first failure. Default: 100 ms.
+    #[must_use]
+    pub fn with_first_delay(mut self, delay: Duration) -> Self {
+        self.first_delay = delay;
+        self
+    }
+
+    /// Sets the longest delay. Default: 30 s.
+    #[must_use]
+    pub fn with_max_delay(mut self, delay: Duration) -> Self {
+        self.max_delay = delay;
+        self
+    }
+
+    /// Sets how long a server has to run until earlier failures are forgotten. Default: 60 s.
+    #[must_use]
+    pub fn with_healthy_after(mut self, uptime: Duration) -> Self {
+        self.healthy_after = uptime;
+        self
+    }
+
+    /// Sets how many failures in a row are a crash loop. Default: 5.
+    #[must_use]
+    pub fn with_crash_loop_after(mut self, failures: u32) -> Self {
+        self.crash_loop_after = failures;
+        self
+    }
 }
 
 impl Default for RestartPolicy {
     fn default() -> Self {
         Self {
-            first: Duration::from_millis(100),
-            longest: Duration::from_secs(30),
+            first_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(30),
             healthy_after: Duration::from_secs(60),
             crash_loop_after: 5,
         }
     }
 }
 
-/// What comes after a failure.
+/// What follows a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Next {
+pub(crate) struct RestartDecision {
     /// How long to wait before the next start.
-    pub(crate) wait: Duration,
-    /// Whether this is a crash loop.
+    pub(crate) delay: Duration,
+    /// Set if this is a crash loop.
     pub(crate) crash_loop: bool,
 }
 
-/// Counts failures.
+/// Counts the failures of one server.
 #[derive(Debug)]
-pub(crate) struct Restarts {
+pub(crate) struct RestartCounter {
     policy: RestartPolicy,
-    failures: u32,
+    /// Without jitter: a machine runs few servers, and a test can say what it expects.
+    backoff: Backoff,
 }
 
-impl Restarts {
+impl RestartCounter {
     pub(crate) fn new(policy: RestartPolicy) -> Self {
-        Self { policy, failures: 0 }
+        let backoff = Backoff::new(policy.first_delay, policy.max_delay).with_jitter(0.0);
+        Self { policy, backoff }
     }
 
-    /// A run ended that nobody ended. `healthy` is how long it could be called.
-    pub(crate) fn failed(&mut self, healthy: Duration) -> Next {
-        if healthy >= self.policy.healthy_after {
-            self.failures = 0;
+    /// Counts a run that ended by itself after it was ready for `uptime`.
+    pub(crate) fn failed(&mut self, uptime: Duration) -> RestartDecision {
+        if uptime >= self.policy.healthy_after {
+            self.reset();
         }
-        self.failures = self.failures.saturating_add(1);
-        let crash_loop = self.failures >= self.policy.crash_loop_after.max(1);
-        let doubled = 2u32.saturating_pow(self.failures - 1);
-        let wait = if crash_loop {
-            self.policy.longest
-        } else {
-            self.policy.first.saturating_mul(doubled).min(self.policy.longest)
-        };
-        Next { wait, crash_loop }
+        let delay = self.backoff.next_delay();
+        let crash_loop = self.failures() >= self.policy.crash_loop_after.max(1);
+        RestartDecision {
+            delay: if crash_loop { self.policy.max_delay } else { delay },
+            crash_loop,
+        }
     }
 
-    /// What waiting will hardly mend, such as a program that is not there: goes on slowly.
-    pub(crate) fn hopeless(&self) -> Duration {
-        self.policy.longest
+    /// Returns the delay after a failure that a soon retry will hardly mend, such as a program that is not installed.
+    pub(crate) fn slow_retry(&self) -> Duration {
+        self.policy.max_delay
     }
 
-    /// How many failures there were in a row.
+    /// Returns the number of failures in a row.
     pub(crate) fn failures(&self) -> u32 {
-        self.failures
+        self.backoff.failures()
     }
 
-    /// Somebody asked for a fresh start.
-    pub(crate) fn forget(&mut self) {
-        self.failures = 0;
+    /// Forgets earlier failures.
+    pub(crate) fn reset(&mut self) {
+        self.backoff.reset();
     }
 }
 
@@ -85,40 +125,37 @@ impl Restarts {
 mod tests {
     use super::*;
 
-    const NEVER: Duration = Duration::ZERO;
+    const NEVER_READY: Duration = Duration::ZERO;
 
     #[test]
-    fn waits_double_until_the_crash_loop() {
-        let mut restarts = Restarts::new(RestartPolicy::default());
-        let waits: Vec<_> = (0..4).map(|_| restarts.failed(NEVER)).collect();
-        let millis: Vec<_> = waits.iter().map(|next| next.wait.as_millis()).collect();
+    fn delays_double_until_crash_loop() {
+        let mut restarts = RestartCounter::new(RestartPolicy::default());
+        let decisions: Vec<_> = (0..4).map(|_| restarts.failed(NEVER_READY)).collect();
+        let millis: Vec<_> = decisions.iter().map(|decision| decision.delay.as_millis()).collect();
         assert_eq!(millis, [100, 200, 400, 800]);
-        assert!(waits.iter().all(|next| !next.crash_loop));
+        assert!(decisions.iter().all(|decision| !decision.crash_loop));
         for _ in 0..100 {
-            let next = restarts.failed(NEVER);
-            assert_eq!((next.wait, next.crash_loop), (Duration::from_secs(30), true));
+            let decision = restarts.failed(NEVER_READY);
+            assert_eq!((decision.delay, decision.crash_loop), (Duration::from_secs(30), true));
         }
     }
 
     #[test]
-    fn a_minute_of_health_forgets_earlier_failures() {
-        let mut restarts = Restarts::new(RestartPolicy::default());
+    fn healthy_run_forgets_failures() {
+        let mut restarts = RestartCounter::new(RestartPolicy::default());
         for _ in 0..10 {
             restarts.failed(Duration::from_secs(59));
         }
-        assert!(restarts.failed(NEVER).crash_loop);
-        let next = restarts.failed(Duration::from_secs(60));
-        assert_eq!((next.wait.as_millis(), next.crash_loop), (100, false));
+        assert!(restarts.failed(NEVER_READY).crash_loop);
+        let decision = restarts.failed(Duration::from_secs(60));
+        assert_eq!((decision.delay.as_millis(), decision.crash_loop), (100, false));
     }
 
     #[test]
-    fn no_wait_is_longer_than_the_longest() {
-        let policy = RestartPolicy {
-            crash_loop_after: u32::MAX,
-            ..RestartPolicy::default()
-        };
-        let mut restarts = Restarts::new(policy);
-        let longest = (0..5000).map(|_| restarts.failed(NEVER).wait).max();
+    fn delay_is_bounded() {
+        let policy = RestartPolicy::default().with_crash_loop_after(u32::MAX);
+        let mut restarts = RestartCounter::new(policy);
+        let longest = (0..5000).map(|_| restarts.failed(NEVER_READY).delay).max();
         assert_eq!(longest, Some(Duration::from_secs(30)));
     }
 }

@@ -1,4 +1,4 @@
-//! A runtime on one machine: each deployment is a child process.
+//! `ProcessRuntime`: each deployment is a child process.
 
 mod deployment;
 
@@ -19,23 +19,39 @@ use portolan_core::{
     RuntimeRestart, Status, StatusBoard, StatusEvent,
 };
 
-use self::deployment::{Deployment, Plan};
+use self::deployment::{Deployment, ValidatedSpec};
 use crate::{ProcessConfig, logs};
 
-/// A [`Runtime`] on this machine: each deployment is a child process with a supervisor.
+/// A [`Runtime`] on this machine: each deployment is a supervised child process.
 ///
-/// It runs [`Source::Command`](portolan_core::Source::Command). A server that is spoken to by stdio becomes an
-/// [`Endpoint::Channel`] for all its callers; one that is spoken to by HTTP has to listen on its port of `127.0.0.1`,
-/// and is ready when it does. Images and remote servers are refused as invalid.
+/// It runs [`Source::Command`](portolan_core::Source::Command). A server reached by stdio becomes an
+/// [`Endpoint::Channel`] for all its callers; one reached by HTTP has to listen on its port of `127.0.0.1`, and is ready
+/// when it does. Images and remote servers are refused as invalid.
 ///
-/// - Secrets are read each time a server starts, so a restart brings a new secret in. They reach the environment of the
+/// - Secrets are read each time a server starts, so a restart picks up a new one. They reach the environment of the
 ///   child, or files of mode 0600 below the directory that `PORTOLAN_SECRETS_DIR` names to the child.
 /// - With [`Sharing::PerSession`](portolan_core::Sharing::PerSession) each conversation has a process of its own
-///   ([`Channel::isolates_conversations`](portolan_core::Channel::keeps_apart)), and one more answers what belongs to none. That one
-///   is what the status, the process id and restarts that were counted are of; the log is that of all.
-/// - While a stdio server starts or starts again, its endpoint is there and calls wait for it within their own timeout.
-/// - A changed spec lets calls under way finish (at most [`ProcessConfig::drain`]), then replaces the process.
-/// - Dropping the runtime kills all process groups at once. It has no memory: who embeds it calls `ensure` anew.
+///   ([`Channel::isolates_conversations`](portolan_core::Channel::isolates_conversations)), and one more serves requests outside of
+///   conversations. Status, process id and restart count are those of that one; the log is that of all.
+/// - While a stdio server starts or restarts, its endpoint exists and calls wait within their own timeout.
+/// - A changed spec replaces the process after calls under way had [`ProcessConfig::drain`] to finish.
+/// - Dropping the runtime kills all process groups. If the host is killed instead, children may go on: see the
+///   [crate docs](crate). A new runtime knows nothing of earlier deployments: the host calls `ensure` for each again, as
+///   the orchestrator's repair does.
+///
+/// ```
+/// use std::sync::Arc;
+/// use portolan_core::{Runtime, memory::MemoryCredentials};
+/// use portolan_process::{ProcessConfig, ProcessRuntime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), portolan_core::Error> {
+/// let credentials = Arc::new(MemoryCredentials::new());
+/// let runtime = ProcessRuntime::new(ProcessConfig::new("/run/portolan"), credentials);
+/// assert!(runtime.list().await?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 pub struct ProcessRuntime {
     config: ProcessConfig,
     credentials: Arc<dyn CredentialReader>,
@@ -44,7 +60,7 @@ pub struct ProcessRuntime {
 }
 
 impl ProcessRuntime {
-    /// A runtime without deployments. Its methods need a tokio runtime around them.
+    /// Returns a runtime without deployments. Its methods have to be called within a tokio runtime.
     pub fn new(config: ProcessConfig, credentials: Arc<dyn CredentialReader>) -> Self {
         Self {
             config,
@@ -54,18 +70,18 @@ impl ProcessRuntime {
         }
     }
 
-    /// The process id of the server under `name`, while it runs.
+    /// Returns the process id of the deployment `name`; `None` while it does not run.
     pub fn pid(&self, name: &InstallName) -> Option<u32> {
         self.lock().get(name)?.server.pid()
     }
 
-    /// Starts what `plan` says, in the place of what runs under `name`.
-    fn put(&self, deployments: &mut BTreeMap<InstallName, Deployment>, name: &InstallName, plan: Plan) {
-        let before = deployments.remove(name).map(|old| {
+    /// Starts a deployment, which replaces the present one of that name.
+    fn replace(&self, deployments: &mut BTreeMap<InstallName, Deployment>, name: &InstallName, spec: ValidatedSpec) {
+        let predecessor = deployments.remove(name).map(|old| {
             old.close(self.config.drain);
             old.server
         });
-        let deployment = Deployment::start(*name, plan, self, before);
+        let deployment = Deployment::start(*name, spec, self, predecessor);
         deployments.insert(*name, deployment);
     }
 
@@ -77,10 +93,10 @@ impl ProcessRuntime {
 #[async_trait]
 impl Runtime for ProcessRuntime {
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
-        let plan = Plan::of(spec)?;
+        let valid = ValidatedSpec::new(spec)?;
         let mut deployments = self.lock();
-        if deployments.get(name).is_none_or(|old| old.plan.spec != *spec) {
-            self.put(&mut deployments, name, plan);
+        if deployments.get(name).is_none_or(|old| old.spec.spec != *spec) {
+            self.replace(&mut deployments, name, valid);
         }
         Ok(())
     }
@@ -91,12 +107,12 @@ impl Runtime for ProcessRuntime {
         };
         old.close(Duration::ZERO);
         let server = old.server.clone();
-        // If this future is dropped, the process goes at once.
-        let last = scopeguard(move || old.kill());
+        // If this future is dropped, the process is killed.
+        let kill_on_drop = defer(move || old.kill());
         server.stop(Duration::ZERO).await;
-        drop(last);
+        drop(kill_on_drop);
         server.supervisor.shared.logs.close();
-        // Somebody may have ensured it anew meanwhile.
+        // It may have been ensured again meanwhile.
         let deployments = self.lock();
         if !deployments.contains_key(name) {
             let now = self.config.clock.now();
@@ -145,11 +161,11 @@ impl RuntimeRestart for ProcessRuntime {
             let mut deployments = self.lock();
             let deployment = deployments.get(name).ok_or_else(|| not_found(name))?;
             if kind == Restart::Reset {
-                let plan = deployment.plan.clone();
-                self.put(&mut deployments, name, plan);
+                let spec = deployment.spec.clone();
+                self.replace(&mut deployments, name, spec);
                 return Ok(());
             }
-            deployment.restart_apart(self.config.drain);
+            deployment.restart_sessions(self.config.drain);
             deployment.server.clone()
         };
         server.restart(self.config.drain).await;
@@ -159,7 +175,7 @@ impl RuntimeRestart for ProcessRuntime {
 
 impl Drop for ProcessRuntime {
     fn drop(&mut self) {
-        // Callers may still hold channels: those must not keep a process alive.
+        // Callers may hold channels, which must not keep a process alive.
         for deployment in self.lock().values() {
             deployment.kill();
             deployment.server.supervisor.shared.logs.close();
@@ -181,7 +197,7 @@ fn not_found(name: &InstallName) -> Error {
 }
 
 /// Runs `end` when it is dropped.
-fn scopeguard(end: impl FnOnce()) -> impl Drop {
+fn defer(end: impl FnOnce()) -> impl Drop {
     struct Guard<F: FnOnce()>(Option<F>);
     impl<F: FnOnce()> Drop for Guard<F> {
         fn drop(&mut self) {

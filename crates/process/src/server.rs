@@ -1,4 +1,4 @@
-//! One stdio server, shared by many callers.
+//! One stdio server as a `Channel` for many callers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,27 +10,43 @@ use portolan_core::{
 use tokio::sync::broadcast;
 
 use crate::{
-    ProcessConfig, ServerCommand,
-    keeper::Speech,
-    logs,
+    ProcessConfig, ServerCommand, logs,
+    process_loop::Transport,
     stdio_channel::Phase,
-    supervisor::{Beginning, Report, Supervisor},
+    supervisor::{StartMode, StatusCallback, Supervisor},
 };
 
-/// A stdio server as a [`Channel`]: started, shaken hands with, started again when it ends.
+/// A supervised stdio server as a [`Channel`]: started once, restarted when it ends, shared by many callers.
 ///
-/// Calls that come while it starts wait for it, within their own timeout; in a crash loop they fail at once. Dropping
-/// the last handle kills its process group; [`StdioServer::stop`] ends it in order.
+/// Calls that arrive while it starts wait for it within their own timeout; in a crash loop they fail at once. Dropping
+/// the last reference kills its process group; [`StdioServer::stop`] ends it in order. The [crate docs](crate) say what
+/// happens when the host process itself dies.
 ///
-/// What belongs to a `subscriptions/listen` comes through its exchange as the server wrote it, so the subscription id in
-/// its `_meta` is the one that the supervisor gave the call. Who relays it puts the id of its own caller there.
+/// Notifications of a `subscriptions/listen` arrive in its exchange as the server wrote them: the subscription id in
+/// their `_meta` is the one that the supervisor gave the call. A relay replaces it by the id of its own caller.
 #[derive(Debug)]
 pub struct StdioServer {
     pub(crate) supervisor: Supervisor,
 }
 
 impl StdioServer {
-    /// Starts `command`, called `name` in errors and logs. Returns at once; how it goes is seen by calling it.
+    /// Starts `command`, called `name` in errors, events and logs. Returns at once: calls wait for the start or fail
+    /// with its failure.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use portolan_core::{Channel, Error, FailureKind};
+    /// use portolan_process::{ProcessConfig, ServerCommand, StdioServer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let config = ProcessConfig::new(std::env::temp_dir().join("portolan-example"));
+    /// let server = StdioServer::start("time", ServerCommand::new("not-installed", [""; 0]), &config);
+    /// let Err(Error::NotReady { failure, .. }) = server.handshake().await else { panic!("it cannot start") };
+    /// assert_eq!(failure.kind, FailureKind::Image);
+    /// server.stop(Duration::ZERO).await;
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -39,56 +55,56 @@ impl StdioServer {
         Self::start_reporting(name, command, config, Box::new(|_: Status, _: u32| {}))
     }
 
-    /// The same, telling how it goes.
+    /// Starts `command` and passes each change of its status to `report`.
     pub(crate) fn start_reporting(
         name: &str,
         command: ServerCommand,
         config: &ProcessConfig,
-        report: Report,
+        report: StatusCallback,
     ) -> Arc<Self> {
-        let (recipe, config) = (Box::new(command), config.clone());
-        let supervisor = Supervisor::start(name, recipe, Speech::Stdio, config, report, Beginning::Fresh);
+        let (factory, config) = (Box::new(command), config.clone());
+        let supervisor = Supervisor::start(name, factory, Transport::Stdio, config, report, StartMode::Fresh);
         Arc::new(Self { supervisor })
     }
 
-    /// The id of its process, which is the id of its process group too, while it runs.
+    /// Returns the id of its process, which is also the id of its process group; `None` while none runs.
     pub fn pid(&self) -> Option<u32> {
-        self.supervisor.shared.leash.pid()
+        self.supervisor.shared.group.pid()
     }
 
-    /// Its error output, and what is no message on its output.
+    /// Returns its log: its standard error, and the lines of its standard output that are not messages.
     pub fn logs(&self, query: &LogQuery) -> BoxStream<'static, Result<LogLine>> {
         logs::read(&self.supervisor.shared.logs, query)
     }
 
-    /// Starts it again, after calls under way had `drain` to finish.
+    /// Restarts it, after calls under way had `drain` to finish. Returns when the restart is under way.
     pub async fn restart(&self, drain: Duration) {
         self.supervisor.restart(drain).await;
     }
 
-    /// Ends it for good: calls under way have `drain` to finish, then its input is closed, then it is told to end, then
-    /// killed. Returns when it is gone.
+    /// Ends it for good: after calls under way had `drain` to finish, its input is closed, then it gets `SIGTERM`, then
+    /// `SIGKILL`. Returns when it is gone.
     pub async fn stop(&self, drain: Duration) {
         self.supervisor.stop(drain).await;
     }
 
-    /// Whether a call would go through or wait; if not, why.
+    /// Returns the state that callers see.
     pub(crate) fn phase(&self) -> Phase {
-        self.supervisor.shared.front.phase()
+        self.supervisor.shared.channel.phase()
     }
 }
 
 #[async_trait]
 impl Channel for StdioServer {
     async fn handshake(&self) -> Result<ServerHandshake> {
-        self.supervisor.shared.front.handshake().await
+        self.supervisor.shared.channel.handshake().await
     }
 
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
-        self.supervisor.shared.front.call(request).await
+        self.supervisor.shared.channel.call(request).await
     }
 
     fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
-        self.supervisor.shared.front.notifications()
+        self.supervisor.shared.channel.notifications()
     }
 }

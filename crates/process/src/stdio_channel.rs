@@ -1,4 +1,4 @@
-//! Where calls to a stdio server are taken, through all its runs.
+//! A `Channel` to a stdio server that outlives its runs.
 
 use std::{
     fmt,
@@ -20,26 +20,39 @@ use tokio::{
 
 use crate::{
     Connection, ProcessLimits,
-    mailbox::{CallError, Handle, Mailbox, Placed, stopped},
+    dispatcher::{CallError, CallRef, DispatchedCall, RpcDispatcher, stopped},
 };
 
-/// Longer deadlines are cut to this: a year.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Longer timeouts are shortened to this, a year.
+const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Where calls to a stdio server are taken, through all its runs: a [`Channel`] of which somebody else says what becomes
-/// of calls now.
+/// A [`Channel`] to a stdio server through all its runs, whose owner sets its state: starting, ready or down.
 ///
 /// While the server starts, calls wait within their own timeout; while it is ready, they go to its [`Connection`]; while
-/// it is down, they fail at once. It begins as starting.
+/// it is down, they fail at once. A new channel is starting.
+///
+/// ```
+/// use std::time::Duration;
+/// use portolan_core::{Channel, ChannelRequest, Failure, FailureKind};
+/// use portolan_process::{ProcessLimits, StdioChannel};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let channel = StdioChannel::new("example", &ProcessLimits::default());
+/// channel.down(Failure::new(FailureKind::Image, "the program is not installed"));
+/// let refused = channel.call(ChannelRequest::new("tools/list", None, Duration::from_secs(1))).await;
+/// assert!(refused.is_err());
+/// # }
+/// ```
 pub struct StdioChannel {
     pub(crate) name: Arc<str>,
     pub(crate) notifications: broadcast::Sender<ChannelNotification>,
     phase: watch::Sender<Phase>,
     waiting: AtomicUsize,
-    most_waiting: usize,
+    max_waiting: usize,
 }
 
-/// How a server is, for its callers.
+/// The state of a server, as its callers see it.
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
     /// Calls wait.
@@ -50,48 +63,48 @@ pub(crate) enum Phase {
     Down(Failure),
 }
 
-/// A run that can be called.
+/// A run that takes calls.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    pub(crate) mailbox: Arc<Mailbox>,
-    /// How it introduced itself, where it is spoken to by stdio.
-    pub(crate) hello: Option<ServerHandshake>,
+    pub(crate) dispatcher: Arc<RpcDispatcher>,
+    /// Its handshake; `None` if it is reached by HTTP.
+    pub(crate) handshake: Option<ServerHandshake>,
 }
 
 impl StdioChannel {
-    /// The front of a server that is starting, called `name` in errors.
+    /// Returns the channel of a server that is starting, called `name` in errors.
     pub fn new(name: &str, limits: &ProcessLimits) -> Self {
         Self {
             name: name.into(),
             notifications: broadcast::Sender::new(limits.notifications.max(1)),
             phase: watch::Sender::new(Phase::Starting(None)),
             waiting: AtomicUsize::new(0),
-            most_waiting: limits.waiting,
+            max_waiting: limits.waiting,
         }
     }
 
-    /// From now on calls wait. If their time is over before they need no longer, they fail with `why`.
+    /// Makes calls wait from now on. A call whose timeout passes meanwhile fails with `why`, or as starting.
     pub fn starting(&self, why: Option<Failure>) {
         self.set(Phase::Starting(why));
     }
 
-    /// From now on calls go through `connection`, to a server that introduced itself with `hello`.
-    pub fn ready(&self, connection: &Connection, hello: ServerHandshake) {
+    /// Sends calls through `connection` from now on, to a server whose handshake was `handshake`.
+    pub fn ready(&self, connection: &Connection, handshake: ServerHandshake) {
         self.set(Phase::Ready(Arc::new(Ready {
-            mailbox: connection.mailbox().clone(),
-            hello: Some(hello),
+            dispatcher: connection.dispatcher().clone(),
+            handshake: Some(handshake),
         })));
     }
 
-    /// From now on calls fail, and so do those under way.
+    /// Fails calls from now on, and those under way.
     pub fn down(&self, failure: Failure) {
         let before = self.phase.send_replace(Phase::Down(failure.clone()));
         if let Phase::Ready(ready) = before {
-            ready.mailbox.close(&failure);
+            ready.dispatcher.close(&failure);
         }
     }
 
-    /// Whether it can be called now; if not, why.
+    /// Returns the present state.
     pub(crate) fn phase(&self) -> Phase {
         self.phase.borrow().clone()
     }
@@ -113,12 +126,12 @@ impl StdioChannel {
         }
     }
 
-    /// The run that can be called now, waiting for it until `deadline`.
+    /// Waits until a run takes calls, at most until `deadline`.
     pub(crate) async fn wait(&self, deadline: Option<Instant>) -> Result<Arc<Ready>> {
         if let Phase::Ready(ready) = &*self.phase.borrow() {
             return Ok(ready.clone());
         }
-        let _place = self.take_place()?;
+        let _slot = self.reserve_slot()?;
         let mut phases = self.phase.subscribe();
         loop {
             let why = match &*phases.borrow_and_update() {
@@ -130,7 +143,7 @@ impl StdioChannel {
                 Some(deadline) => timeout_at(deadline, phases.changed()).await,
                 None => Ok(phases.changed().await),
             };
-            // Nothing was sent, so this is no timeout of the call: it may be made again.
+            // Nothing was sent, so this is no timeout of the call: the caller may retry it.
             if !matches!(changed, Ok(Ok(()))) {
                 let failure = why.unwrap_or_else(|| Failure::new(FailureKind::Starting, "it is still starting"));
                 return Err(self.not_ready(failure));
@@ -138,14 +151,14 @@ impl StdioChannel {
         }
     }
 
-    /// Sends a request to the run that can be called.
-    pub(crate) async fn place(&self, request: &ChannelRequest) -> Result<Placed> {
-        let deadline = Instant::now() + request.timeout.min(LONGEST);
+    /// Sends a request to the present run, or to the next one if that has just ended.
+    pub(crate) async fn dispatch(&self, request: &ChannelRequest) -> Result<DispatchedCall> {
+        let deadline = Instant::now() + request.timeout.min(MAX_TIMEOUT);
         let mut ended = None;
         loop {
             let ready = self.wait(Some(deadline)).await?;
-            match ready.mailbox.call(request, deadline) {
-                Ok(placed) => return Ok(placed),
+            match ready.dispatcher.call(request, deadline) {
+                Ok(dispatched) => return Ok(dispatched),
                 Err(CallError::Error(error)) => return Err(error),
                 // The run ended just now and nothing was sent: the next run takes the call.
                 Err(CallError::Closed(failure)) => {
@@ -158,15 +171,15 @@ impl StdioChannel {
         }
     }
 
-    fn take_place(&self) -> Result<Place<'_>> {
-        let place = Place(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
+    fn reserve_slot(&self) -> Result<WaitingSlot<'_>> {
+        let dispatch = WaitingSlot(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
             return Err(Error::Exhausted {
                 what: "calls waiting for a server to start",
-                limit: self.most_waiting,
+                limit: self.max_waiting,
             });
         }
-        Ok(place)
+        Ok(dispatch)
     }
 }
 
@@ -174,13 +187,16 @@ impl StdioChannel {
 impl Channel for StdioChannel {
     async fn handshake(&self) -> Result<ServerHandshake> {
         let ready = self.wait(None).await?;
-        let hello = ready.hello.clone();
-        hello.ok_or_else(|| self.not_ready(stopped()))
+        let handshake = ready.handshake.clone();
+        handshake.ok_or_else(|| self.not_ready(stopped()))
     }
 
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
-        let placed = self.place(&request).await?;
-        Ok(Exchange::new(placed.events, Handle::cancelled_on_drop(placed.handle)))
+        let dispatched = self.dispatch(&request).await?;
+        Ok(Exchange::new(
+            dispatched.events,
+            CallRef::cancelled_on_drop(dispatched.handle),
+        ))
     }
 
     fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
@@ -190,17 +206,17 @@ impl Channel for StdioChannel {
 
 impl fmt::Debug for StdioChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Front")
+        f.debug_struct("StdioChannel")
             .field("name", &self.name)
             .field("phase", &*self.phase.borrow())
             .finish_non_exhaustive()
     }
 }
 
-/// One of the bounded places for those who wait.
-struct Place<'a>(&'a AtomicUsize);
+/// One of the bounded slots for calls that wait.
+struct WaitingSlot<'a>(&'a AtomicUsize);
 
-impl Drop for Place<'_> {
+impl Drop for WaitingSlot<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -13,46 +13,47 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ProcessConfig, StdioChannel, StdioServer,
-    keeper::{Keeper, Order, Speech},
-    leash::Leash,
+    command_factory::CommandFactory,
+    dispatcher::stopped,
     logs::Logs,
-    mailbox::stopped,
-    recipe::Recipe,
+    process_group::ProcessGroup,
+    process_loop::{Command, ProcessLoop, Transport},
 };
 
-/// Told how a server is, and how often it was started again.
-pub(crate) type Report = Box<dyn Fn(Status, u32) + Send + Sync>;
+/// Receives each change of a server's status, with the number of its restarts.
+pub(crate) type StatusCallback = Box<dyn Fn(Status, u32) + Send + Sync>;
 
-/// Owns one server. Dropping it ends the server's process group at once.
+/// Owns one server. Dropping it kills the server's process group.
 pub(crate) struct Supervisor {
     pub(crate) shared: Arc<Shared>,
-    orders: mpsc::Sender<Order>,
-    keeper: AbortHandle,
-    over: CancellationToken,
-    /// The server that this one takes the place of, while that one is being stopped.
-    before: Option<Weak<StdioServer>>,
+    commands: mpsc::Sender<Command>,
+    task: AbortHandle,
+    /// Cancelled when the task has ended.
+    ended: CancellationToken,
+    /// The server that this one replaces, while that one is being stopped.
+    predecessor: Option<Weak<StdioServer>>,
 }
 
-/// How a server stands to another one.
+/// How a new server relates to one that exists.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Beginning {
-    /// There is none.
+pub(crate) enum StartMode {
+    /// There is no other.
     #[default]
     Fresh,
-    /// It takes the place of that one, after it has ended.
-    After(Arc<StdioServer>),
-    /// It is one more process of what users see as that server.
+    /// It replaces that one, after it has ended, and goes on with its log.
+    Replace(Arc<StdioServer>),
+    /// It is one more process of what users see as one server with this log.
     Beside(Arc<Logs>),
 }
 
-/// What the keeper of a server and its callers share.
+/// The state that the process loop of a server shares with its callers.
 pub(crate) struct Shared {
-    pub(crate) front: StdioChannel,
+    pub(crate) channel: StdioChannel,
     pub(crate) config: ProcessConfig,
-    pub(crate) leash: Leash,
+    pub(crate) group: ProcessGroup,
     pub(crate) logs: Arc<Logs>,
-    pub(crate) report: Report,
-    /// How the process ended last.
+    pub(crate) report: StatusCallback,
+    /// How the last process ended.
     exit: Mutex<Option<ExitStatus>>,
 }
 
@@ -60,67 +61,64 @@ impl Supervisor {
     /// Starts a server.
     pub(crate) fn start(
         name: &str,
-        recipe: Box<dyn Recipe>,
-        speech: Speech,
+        factory: Box<dyn CommandFactory>,
+        transport: Transport,
         config: ProcessConfig,
-        report: Report,
-        beginning: Beginning,
+        report: StatusCallback,
+        mode: StartMode,
     ) -> Self {
-        let (logs, before) = match beginning {
-            Beginning::Fresh => (Arc::new(Logs::new(&config.limits, config.clock.clone())), None),
-            Beginning::After(before) => (before.supervisor.shared.logs.clone(), Some(before)),
-            Beginning::Beside(all) => (Arc::new(Logs::within(all, &config.limits)), None),
+        let (logs, predecessor) = match mode {
+            StartMode::Fresh => (Arc::new(Logs::new(&config.limits, config.clock.clone())), None),
+            StartMode::Replace(other) => (other.supervisor.shared.logs.clone(), Some(other)),
+            StartMode::Beside(all) => (Arc::new(Logs::child_of(all, &config.limits)), None),
         };
         let shared = Arc::new(Shared {
-            front: StdioChannel::new(name, &config.limits),
-            leash: Leash::default(),
+            channel: StdioChannel::new(name, &config.limits),
+            group: ProcessGroup::default(),
             logs,
             report,
             exit: Mutex::default(),
             config,
         });
         (shared.report)(Status::Pending { cause: None }, 0);
-        let (orders, receiver) = mpsc::channel(4);
-        let over = CancellationToken::new();
-        let ending = over.clone().drop_guard();
-        let old = before.as_ref().map(Arc::downgrade);
-        let keeper = Keeper::new(shared.clone(), recipe, speech, receiver, before);
-        let keeper = tokio::spawn(async move {
-            keeper.keep().await;
+        let (commands, receiver) = mpsc::channel(4);
+        let ended = CancellationToken::new();
+        let ending = ended.clone().drop_guard();
+        let weak = predecessor.as_ref().map(Arc::downgrade);
+        let process_loop = ProcessLoop::new(shared.clone(), factory, transport, receiver, predecessor);
+        let task = tokio::spawn(async move {
+            process_loop.run().await;
             drop(ending);
         });
         Self {
             shared,
-            orders,
-            keeper: keeper.abort_handle(),
-            over,
-            before: old,
+            commands,
+            task: task.abort_handle(),
+            ended,
+            predecessor: weak,
         }
     }
 
     /// Ends the server in order, after calls under way had `drain` to finish. No later call is taken.
     pub(crate) async fn stop(&self, drain: Duration) {
-        let ordered = self.orders.send(Order::Stop { drain }).await;
-        if ordered.is_ok() {
-            self.over.cancelled().await;
+        if self.commands.send(Command::Stop { drain }).await.is_ok() {
+            self.ended.cancelled().await;
         }
     }
 
-    /// Asks for a restart; it is under way when this returns.
+    /// Requests a restart; it is under way when this returns.
     pub(crate) async fn restart(&self, drain: Duration) {
-        // If the keeper is gone, so is the server.
-        let _ = self.orders.send(Order::Restart { drain }).await;
+        // If the process loop is gone, so is the server.
+        let _ = self.commands.send(Command::Restart { drain }).await;
     }
-}
 
-impl Supervisor {
-    /// Ends the process group at once, and that of the server before it. Nothing runs any more.
+    /// Kills the process group, and that of a server that is being replaced.
     pub(crate) fn kill(&self) {
-        self.keeper.abort();
-        self.shared.leash.close();
+        self.task.abort();
+        self.shared.group.close();
         self.shared.end();
-        if let Some(before) = self.before.as_ref().and_then(Weak::upgrade) {
-            before.supervisor.kill();
+        if let Some(predecessor) = self.predecessor.as_ref().and_then(Weak::upgrade) {
+            predecessor.supervisor.kill();
         }
     }
 }
@@ -132,17 +130,18 @@ impl Drop for Supervisor {
 }
 
 impl Shared {
-    /// Nothing runs any more, and nothing will.
+    /// Fails all calls from now on: nothing runs any more, and nothing will.
     pub(crate) fn end(&self) {
-        self.front.down(stopped());
+        self.channel.down(stopped());
     }
 
-    /// How the process ended last, if it ever did.
+    /// Returns how the last process ended; `None` if none has.
     #[cfg(feature = "bridge")]
     pub(crate) fn exit(&self) -> Option<ExitStatus> {
         *self.exit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Records how a process ended.
     pub(crate) fn exited(&self, status: Option<ExitStatus>) {
         *self.exit.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
@@ -151,8 +150,8 @@ impl Shared {
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervisor")
-            .field("front", &self.shared.front)
-            .field("pid", &self.shared.leash.pid())
+            .field("channel", &self.shared.channel)
+            .field("pid", &self.shared.group.pid())
             .finish_non_exhaustive()
     }
 }

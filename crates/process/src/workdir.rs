@@ -20,7 +20,7 @@ pub(crate) struct PrivateDir {
 }
 
 impl PrivateDir {
-    /// Makes a new directory below `base`, named for `name`.
+    /// Creates a new directory below `base`, named for `name`.
     pub(crate) fn create(base: &Path, name: &str) -> io::Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         DirBuilder::new().recursive(true).mode(0o700).create(base)?;
@@ -48,7 +48,7 @@ impl PrivateDir {
         &self.path
     }
 
-    /// Writes the files anew, each readable by this user only, and gives their directory.
+    /// Replaces the secret files, each readable by this user only. Returns their directory.
     pub(crate) fn write_files(&self, files: &BTreeMap<String, ResolvedValue>) -> Result<PathBuf, Failure> {
         let dir = self.path.join("secrets");
         for name in files.keys() {
@@ -67,12 +67,12 @@ impl PrivateDir {
 impl Drop for PrivateDir {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a private directory could not be removed");
+            tracing::warn!(path = %self.path.display(), %error, "private directory could not be removed");
         }
     }
 }
 
-/// Whoever owns the directory above ours, or may rename what is in it, could put another one in the place of ours.
+/// Refuses a base directory whose owner, or any other user, could replace the private directory by another one.
 fn check_base(base: &Path) -> io::Result<()> {
     let base = fs::metadata(base)?;
     let owner_is_fine = base.uid() == 0 || base.uid() == rustix::process::geteuid().as_raw();
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_private_and_go_with_the_directory() {
+    fn files_are_private_and_removed() {
         let base = tempfile::tempdir().unwrap();
         let dir = PrivateDir::create(base.path(), "a/b c").unwrap();
         let files = BTreeMap::from([("key".to_owned(), ResolvedValue::from("text"))]);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_can_change_is_refused() {
+    fn world_writable_base_is_refused() {
         let base = tempfile::tempdir().unwrap();
         for (mode, fine) in [(0o777, false), (0o1777, true), (0o755, true)] {
             fs::set_permissions(base.path(), fs::Permissions::from_mode(mode)).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_name_leads_nowhere_else() {
+    fn file_names_cannot_escape() {
         let base = tempfile::tempdir().unwrap();
         let dir = PrivateDir::create(base.path(), "x").unwrap();
         for name in ["", "..", "../x", "/etc/passwd", "a/b"] {

@@ -5,16 +5,16 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::mailbox::{Batch, Mailbox};
+use crate::dispatcher::{RpcDispatcher, WriteBatch};
 
 /// How many pieces go into one write.
-const PIECES: usize = 64;
+const MAX_SLICES: usize = 64;
 
-/// Writes what there is, as much as possible at once, until the server closes its input.
-pub(crate) async fn write(mut input: impl AsyncWrite + Unpin, mailbox: &Mailbox) -> io::Result<()> {
-    let mut batch = Batch::default();
+/// Writes lines as they come, as many as possible at once, until the server closes its input.
+pub(crate) async fn write(mut input: impl AsyncWrite + Unpin, dispatcher: &RpcDispatcher) -> io::Result<()> {
+    let mut batch = WriteBatch::default();
     loop {
-        mailbox.batch(&mut batch).await;
+        dispatcher.batch(&mut batch).await;
         write_all(&mut input, &mut batch.pieces).await?;
         input.flush().await?;
     }
@@ -23,7 +23,7 @@ pub(crate) async fn write(mut input: impl AsyncWrite + Unpin, mailbox: &Mailbox)
 async fn write_all(input: &mut (impl AsyncWrite + Unpin), pieces: &mut [Bytes]) -> io::Result<()> {
     let mut from = 0;
     while from < pieces.len() {
-        let mut slices = [IoSlice::new(&[]); PIECES];
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let count = slices.len().min(pieces.len() - from);
         for (slice, piece) in slices.iter_mut().zip(&pieces[from..]) {
             *slice = IoSlice::new(piece);

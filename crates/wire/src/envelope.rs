@@ -1,6 +1,7 @@
-//! One JSON-RPC message: taken apart without copying, and put together in one allocation.
+//! JSON-RPC messages: parsed without copying, written in one allocation.
 
 mod parse;
+mod response_id;
 mod write;
 
 #[cfg(test)]
@@ -9,31 +10,32 @@ mod tests;
 use bytes::Bytes;
 
 pub use self::parse::{Malformed, ParseError, ParseLimits, parse};
+pub use self::response_id::ResponseIdScanner;
 pub use self::write::{error, notification, one_line, request, result};
 use crate::{id::RequestId, method::Method};
 
-/// What one HTTP body or one stdio line brought.
+/// The content of one HTTP body or one stdio line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
     /// A single message.
     One(Message),
-    /// A JSON-RPC batch, never empty. Legal in 2025-03-26 only; the caller decides.
+    /// A JSON-RPC batch, never empty. Only 2025-03-26 permits it; the caller decides.
     Batch(Vec<Message>),
 }
 
-/// A JSON-RPC message whose payload is a slice of what came in.
+/// A JSON-RPC message whose payload is a slice of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// It has a method and an id.
+    /// A message with a method and an id.
     Request(Request),
-    /// It has a method and no id.
+    /// A message with a method and no id.
     Notification(Notification),
-    /// It has a result or an error.
+    /// A message with a result or an error.
     Response(Response),
 }
 
 impl Message {
-    /// The method, unless this is a response.
+    /// Returns the method; `None` for a response.
     pub fn method(&self) -> Option<&Method> {
         match self {
             Self::Request(request) => Some(&request.method),
@@ -42,7 +44,7 @@ impl Message {
         }
     }
 
-    /// The raw params, if there are any.
+    /// Returns the raw params, if there are any.
     pub fn params(&self) -> Option<&Bytes> {
         match self {
             Self::Request(request) => request.params.as_ref(),
@@ -51,7 +53,7 @@ impl Message {
         }
     }
 
-    /// The id, if there is one.
+    /// Returns the id, if there is one.
     pub fn id(&self) -> Option<&RequestId> {
         match self {
             Self::Request(request) => Some(&request.id),
@@ -61,39 +63,39 @@ impl Message {
     }
 }
 
-/// A call that wants an answer.
+/// A request, which has to be answered by a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The sender's id, to be given back as it is.
+    /// The sender's id, to be returned unchanged.
     pub id: RequestId,
-    /// What is asked for.
+    /// The method.
     pub method: Method,
     /// The raw JSON object, if one was sent.
     pub params: Option<Bytes>,
 }
 
-/// A message that wants no answer.
+/// A notification, which gets no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// What is told.
+    /// The method.
     pub method: Method,
     /// The raw JSON object, if one was sent.
     pub params: Option<Bytes>,
-    /// Whether it has an id after all, `null`, which is none (2025-11-25 and 2026-07-28, basic: requests must not have it,
-    /// notifications must have no id). Whoever sent it may wait for an answer.
+    /// Set if it has the id `null`, which is none (2025-11-25 and 2026-07-28, basic: a request must not have it, a
+    /// notification must have no id). Its sender may wait for a response.
     pub null_id: bool,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The id of the request; an error may come without.
     pub id: Option<RequestId>,
-    /// How it went.
+    /// The result or the error.
     pub outcome: Outcome,
 }
 
-/// How a request went.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The raw JSON of `result`.

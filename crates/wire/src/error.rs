@@ -1,4 +1,4 @@
-//! JSON-RPC and MCP error codes, the error object, and what becomes of an upstream's error.
+//! JSON-RPC and MCP error codes, the error object, and the mapping of an upstream's errors.
 
 mod relay;
 
@@ -20,17 +20,17 @@ use crate::{
 pub const PARSE_ERROR: i64 = -32700;
 /// The JSON is not a message.
 pub const INVALID_REQUEST: i64 = -32600;
-/// The method is not there.
+/// The method is unknown.
 pub const METHOD_NOT_FOUND: i64 = -32601;
-/// The params do not fit; also an unknown tool, prompt or cursor, and a modern missing resource.
+/// The params are invalid; also an unknown tool, prompt or cursor, and a modern missing resource.
 pub const INVALID_PARAMS: i64 = -32602;
-/// Something broke on this side.
+/// An internal error of the sender.
 pub const INTERNAL_ERROR: i64 = -32603;
 /// A legacy missing resource. Never for modern clients.
 pub const RESOURCE_NOT_FOUND: i64 = -32002;
-/// A header is missing or says something else than the body.
+/// A header is missing or differs from the body.
 pub const HEADER_MISMATCH: i64 = -32020;
-/// The client did not declare a capability the request needs.
+/// The client did not declare a capability that the request needs.
 pub const MISSING_CLIENT_CAPABILITY: i64 = -32021;
 /// The version is not served.
 pub const UNSUPPORTED_PROTOCOL_VERSION: i64 = -32022;
@@ -41,16 +41,16 @@ pub const URL_ELICITATION_REQUIRED: i64 = -32042;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} ({code})")]
 pub struct ErrorObject {
-    /// One of the constants of this module, or a peer's own.
+    /// One of the constants of this module, or a code of the peer's own.
     pub code: i64,
     /// One sentence for people.
     pub message: Cow<'static, str>,
-    /// Raw JSON, if there is more to say.
+    /// More about the error, as raw JSON.
     pub data: Option<Bytes>,
 }
 
 impl ErrorObject {
-    /// An error without data.
+    /// Returns an error without data.
     pub fn new(code: i64, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -59,7 +59,7 @@ impl ErrorObject {
         }
     }
 
-    /// The same error with raw JSON as its data.
+    /// Sets the data, as raw JSON.
     pub fn with_data(self, data: Bytes) -> Self {
         Self {
             data: Some(data),
@@ -67,8 +67,8 @@ impl ErrorObject {
         }
     }
 
-    /// Reads the raw JSON of an error. A missing message is taken as empty; a missing or odd code
-    /// makes it no error object.
+    /// Parses the raw JSON of an error. A missing message counts as empty. Returns `None` if the code is missing or not an
+    /// integer.
     pub fn parse(raw: &Bytes) -> Option<Self> {
         let members = RawObject::parse(raw).ok()?;
         let code = std::str::from_utf8(members.get("code")?).ok()?;
@@ -82,29 +82,29 @@ impl ErrorObject {
         })
     }
 
-    /// The raw JSON of this error.
+    /// Returns this error as raw JSON.
     pub fn to_bytes(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(self.len_hint());
         self.write(&mut out);
         out.freeze()
     }
 
-    /// -32602: the params do not fit.
+    /// Returns -32602: the params are invalid.
     pub fn invalid_params(problem: impl Into<Cow<'static, str>>) -> Self {
         Self::new(INVALID_PARAMS, problem)
     }
 
-    /// -32602: there is no such tool, or none this caller may see.
+    /// Returns -32602: there is no such tool, or none that this caller may see.
     pub fn unknown_tool(name: &str) -> Self {
         Self::new(INVALID_PARAMS, format!("unknown tool: {name}"))
     }
 
-    /// -32602: there is no such prompt.
+    /// Returns -32602: there is no such prompt.
     pub fn unknown_prompt(name: &str) -> Self {
         Self::new(INVALID_PARAMS, format!("unknown prompt: {name}"))
     }
 
-    /// No such resource: -32602 for modern clients, -32002 for legacy ones (SEP-2164), with
+    /// Returns the error for a missing resource: -32602 for modern clients, -32002 for legacy ones (SEP-2164), with
     /// `data.uri`.
     pub fn unknown_resource(uri: &str, era: Era) -> Self {
         let code = match era {
@@ -116,34 +116,34 @@ impl ErrorObject {
         Self::new(code, "resource not found").with_data(data.to_bytes())
     }
 
-    /// -32600: not a message, or not one that is welcome here.
+    /// Returns -32600: not a message, or not one that is valid here.
     pub fn invalid_request(problem: impl Into<Cow<'static, str>>) -> Self {
         Self::new(INVALID_REQUEST, problem)
     }
 
-    /// -32601.
+    /// Returns -32601: the method is unknown.
     pub fn method_not_found(method: &str) -> Self {
         Self::new(METHOD_NOT_FOUND, format!("method not found: {method}"))
     }
 
-    /// -32603: something broke; the text must be fit for the caller's eyes.
+    /// Returns -32603: an internal error. The caller sees the text.
     pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(INTERNAL_ERROR, message)
     }
 
-    /// -32020: a header is missing or differs from the body.
+    /// Returns -32020: a header is missing or differs from the body.
     pub fn header_mismatch(problem: impl Into<Cow<'static, str>>) -> Self {
         Self::new(HEADER_MISMATCH, problem)
     }
 
-    /// -32021: `required` is the raw JSON of a ClientCapabilities-shaped object.
+    /// Returns -32021: a capability is missing. `required` is the raw JSON of a ClientCapabilities-shaped object.
     pub fn missing_capability(required: Bytes) -> Self {
         let mut data = RawObject::new();
         data.set("requiredCapabilities", required);
         Self::new(MISSING_CLIENT_CAPABILITY, "the client lacks a required capability").with_data(data.to_bytes())
     }
 
-    /// -32022: says which versions are served and which one was asked for.
+    /// Returns -32022: the version is not served, with those that are and the requested one.
     pub fn unsupported_version(supported: &[ProtocolVersion], requested: &str) -> Self {
         let mut data = RawObject::new();
         data.set("supported", ProtocolVersion::list(supported));
@@ -168,10 +168,10 @@ impl ErrorObject {
     }
 }
 
-/// The HTTP status an error code travels under, towards a client of this era.
+/// Returns the HTTP status of an error code, for a client of this era.
 ///
-/// -32602 is 200 here: an unknown tool is not a broken request. Where the request itself is at
-/// fault (no `_meta`), [`EraError::status`](crate::era::EraError::status) says 400.
+/// -32602 is 200 here: an unknown tool is not a malformed request. If the request itself is invalid (no `_meta`), the
+/// status is 400, by [`EraError::status`](crate::era::EraError::status).
 pub fn http_status(code: i64, era: Era) -> StatusCode {
     match (code, era) {
         (PARSE_ERROR | INVALID_REQUEST, _) => StatusCode::BAD_REQUEST,

@@ -30,28 +30,32 @@ pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 /// `Last-Event-ID`, legacy.
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// What the name of every `Mcp-Param-…` header begins with.
+/// The prefix of every `Mcp-Param-…` header.
 pub const PARAM_PREFIX: &str = "mcp-param-";
 
-/// Why the headers do not fit the body: -32020.
+/// Why the headers differ from the body: -32020.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
-    /// It must be there and is not.
+    /// It is required and missing.
     #[error("header {0} is missing")]
     Missing(HeaderName),
-    /// It is there more than once.
-    #[error("header {0} is there more than once")]
+    /// It occurs more than once.
+    #[error("header {0} occurs more than once")]
     Duplicate(HeaderName),
-    /// Its value cannot be read.
+    /// Its value is malformed.
     #[error("header {0} has a malformed value")]
     Malformed(HeaderName),
-    /// It says something else than the body, or the body says nothing.
+    /// It differs from the body, or the body has no such member.
     #[error("header {0} differs from the body")]
     Mismatch(HeaderName),
 }
 
-/// The one value of a header, as it stands.
+/// Returns the only value of a header, as it stands.
+///
+/// # Errors
+///
+/// [`HeaderError`] if it occurs more than once.
 pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, HeaderError> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();
@@ -61,7 +65,11 @@ pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'
     Ok(value)
 }
 
-/// The one value of a header, decoded.
+/// Returns the only value of a header, decoded.
+///
+/// # Errors
+///
+/// [`HeaderError`] if it occurs more than once or is malformed.
 pub fn single_decoded<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<Cow<'a, str>>, HeaderError> {
     match single(headers, name)? {
         None => Ok(None),
@@ -72,7 +80,11 @@ pub fn single_decoded<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<O
     }
 }
 
-/// The version header.
+/// Returns the version header.
+///
+/// # Errors
+///
+/// [`HeaderError`] if it occurs more than once or is malformed.
 pub fn version(headers: &HeaderMap) -> Result<Option<NamedVersion>, HeaderError> {
     match single(headers, &PROTOCOL_VERSION)? {
         None => Ok(None),
@@ -83,7 +95,7 @@ pub fn version(headers: &HeaderMap) -> Result<Option<NamedVersion>, HeaderError>
     }
 }
 
-/// The member of params that `Mcp-Name` repeats for this method.
+/// Returns the member of params that `Mcp-Name` repeats for this method.
 pub fn mirrored_member(method: &Method) -> Option<&'static str> {
     match method {
         Method::ToolsCall | Method::PromptsGet => Some("name"),
@@ -94,12 +106,16 @@ pub fn mirrored_member(method: &Method) -> Option<&'static str> {
     }
 }
 
-/// What `Mcp-Name` has to say for this request, if anything.
+/// Returns the value that `Mcp-Name` has to have for this request, if any.
 pub fn mirrors<'a>(method: &Method, params: &'a RawObject) -> Option<Cow<'a, str>> {
     object::text(params.get(mirrored_member(method)?)?)
 }
 
-/// Checks the version header against the body. A `strict` check wants the header to be there.
+/// Checks the version header against the body. With `strict`, the header is required.
+///
+/// # Errors
+///
+/// [`HeaderError`] if the header is missing though required, malformed, or differs from the body.
 pub fn check_version(
     in_header: Option<&NamedVersion>,
     in_body: Option<&NamedVersion>,
@@ -112,10 +128,13 @@ pub fn check_version(
     }
 }
 
-/// Checks `Mcp-Method` and `Mcp-Name` against the body. A `strict` check wants them to be there.
+/// Checks `Mcp-Method` and `Mcp-Name` against the body. With `strict`, they are required.
 ///
-/// Where the body lacks the name, a header that has one is wrong and its absence is fine: the
-/// params will be found wanting for themselves.
+/// If the body has no name, a header with one is an error and its absence is not: the params are checked elsewhere.
+///
+/// # Errors
+///
+/// [`HeaderError`] if a header is missing though required, malformed, or differs from the body.
 pub fn check_mirrors(
     headers: &HeaderMap,
     method: &Method,
@@ -129,7 +148,7 @@ pub fn check_mirrors(
     Ok(())
 }
 
-/// The headers of a request we send, from the method and params it has.
+/// Returns the headers of an outgoing request with this method and params.
 pub fn write_mirrors(headers: &mut HeaderMap, method: &Method, params: &RawObject) {
     let called = match method {
         // The one that is called most needs no text of its own.

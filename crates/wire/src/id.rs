@@ -1,4 +1,4 @@
-//! The id of a JSON-RPC request, kept as it was written.
+//! The id of a JSON-RPC request, as it was written.
 
 use std::fmt;
 
@@ -8,55 +8,58 @@ use crate::scan::{JsonKind, Scanner};
 
 /// The raw JSON text of a JSON-RPC id: a string or a number.
 ///
-/// Two ids are equal when their texts are. `1`, `1.0` and `"1"` are three ids; a peer that sent
-/// one of them gets exactly that one back. A clone shares the text.
+/// Two ids are equal if their texts are: `1`, `1.0` and `"1"` are three ids, and a peer gets back exactly the one that it
+/// sent. A clone shares the text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RequestId(Bytes);
 
 impl RequestId {
-    /// The longest id taken, in bytes of raw JSON.
+    /// The longest id, in bytes of raw JSON.
     ///
-    /// The ids of a gateway carry where an answer goes, and those of a gateway behind another one carry both.
+    /// A gateway encodes into its ids where a response goes; with a gateway behind another one, ids carry both.
     pub const MAX_LEN: usize = 1024;
 
-    /// Takes the raw JSON text of an id, without white space around it.
+    /// Parses the raw JSON text of an id, without white space around it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidId`] if the text is not a JSON string or number, or too long.
     pub fn parse(raw: &Bytes) -> Result<Self, InvalidId> {
         check(raw)?;
         Ok(Self(raw.clone()))
     }
 
-    /// Writes a number as an id.
+    /// Returns a number as an id.
     pub fn from_u64(number: u64) -> Self {
         let mut digits = itoa::Buffer::new();
         Self(Bytes::copy_from_slice(digits.format(number).as_bytes()))
     }
 
-    /// The JSON text, quotes included where it is a string.
+    /// Returns the JSON text, with the quotes of a string.
     pub fn as_raw(&self) -> &[u8] {
         &self.0
     }
 
-    /// The JSON text as shared bytes.
+    /// Returns the JSON text as shared bytes.
     pub fn to_bytes(&self) -> Bytes {
         self.0.clone()
     }
 
-    /// The number, if the id is plain decimal digits that fit.
+    /// Returns the number, if the id is plain decimal digits that fit.
     ///
-    /// Only the spelling [`from_u64`](Self::from_u64) writes is read: `1.0`, `01` and `"1"` are
-    /// not 1.
+    /// Only the spelling of [`from_u64`](Self::from_u64) counts: `1.0`, `01` and `"1"` are not 1.
     pub fn as_u64(&self) -> Option<u64> {
         let text = std::str::from_utf8(&self.0).ok()?;
         text.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
         text.parse().ok()
     }
 
-    /// A copy that does not keep the message alive it was sliced from.
+    /// Returns a copy that does not keep the message in memory that it was sliced from.
     pub fn detached(&self) -> Self {
         Self(Bytes::copy_from_slice(&self.0))
     }
 
-    /// For text the scanner has just passed as a string or a number.
+    /// Returns the id with a text that the scanner has found to be a string or a number.
     pub(crate) fn from_scanned(raw: Bytes) -> Result<Self, InvalidId> {
         if raw.len() > Self::MAX_LEN {
             return Err(InvalidId::TooLong);
@@ -83,11 +86,11 @@ impl From<u64> for RequestId {
     }
 }
 
-/// Why a text is no request id.
+/// Why a text is not a request id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidId {
-    /// It is JSON, but neither a string nor a number, or no JSON at all.
+    /// It is neither a JSON string nor a JSON number.
     #[error("a request id is a string or a number")]
     NotAnId,
     /// It is longer than [`RequestId::MAX_LEN`].
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_and_numbers_keep_their_text() {
+    fn ids_keep_their_text() {
         for raw in ["1", "-1", "1.50", "1e3", "\"\"", "\"a\\u0041\"", "\"é\""] {
             assert_eq!(parse(raw).unwrap().as_raw(), raw.as_bytes());
         }
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_spelling_reads_as_a_number() {
+    fn only_canonical_numbers_convert() {
         assert_eq!(RequestId::from_u64(u64::MAX).as_u64(), Some(u64::MAX));
         assert_eq!(parse("1.0").unwrap().as_u64(), None);
         assert_eq!(parse("\"1\"").unwrap().as_u64(), None);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::object::{self, RawObject};
 
-/// How grave a log message is, in the order of RFC 5424: [`Debug`](Self::Debug) is the least.
+/// The severity of a log message, in the order of RFC 5424: [`Debug`](Self::Debug) is the lowest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum LogLevel {
@@ -29,7 +29,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// All of them, the least grave first.
+    /// All of them, the lowest first.
     pub const ALL: [Self; 8] = [
         Self::Debug,
         Self::Info,
@@ -41,7 +41,7 @@ impl LogLevel {
         Self::Emergency,
     ];
 
-    /// The name on the wire.
+    /// Returns the name, as it is sent.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -55,27 +55,27 @@ impl LogLevel {
         }
     }
 
-    /// Reads a name.
+    /// Parses a name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.as_str() == name)
     }
 
-    /// Reads a raw JSON string.
+    /// Parses a raw JSON string.
     pub fn from_raw(raw: &Bytes) -> Option<Self> {
         Self::parse(&object::text(raw)?)
     }
 
-    /// The level of a `notifications/message`, from its raw params.
+    /// Returns the level of a `notifications/message`, from its raw params.
     pub fn of_message(params: &Bytes) -> Option<Self> {
         Self::from_raw(RawObject::parse(params).ok()?.get("level")?)
     }
 
-    /// A number from 1 to 8, in the same order.
+    /// Returns a number from 1 to 8, in the same order.
     pub const fn number(self) -> u8 {
         self as u8
     }
 
-    /// The level of this number.
+    /// Returns the level with this number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number.checked_sub(1)?)).copied()
     }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_level_reads_back_and_is_graver_than_the_one_before() {
+    fn levels_round_trip_in_order() {
         for pair in LogLevel::ALL.windows(2) {
             assert!(pair[0] < pair[1]);
         }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_level_is_none() {
+    fn unknown_levels_are_none() {
         for raw in [&b"\"loud\""[..], b"\"INFO\"", b"3", b"null", b""] {
             assert_eq!(LogLevel::from_raw(&Bytes::from_static(raw)), None);
         }

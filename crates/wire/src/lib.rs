@@ -1,16 +1,17 @@
-//! MCP on the wire, without I/O: raw envelopes, headers, event streams, eras, error codes.
+//! MCP messages as raw bytes, without I/O: envelopes, headers, event streams, eras, error codes.
 //!
-//! Everything here works on [`bytes::Bytes`] and leaves alone what it does not have to touch:
-//! a number keeps its digits, an unknown member its text. Input is taken to be hostile; nothing
-//! panics on it, and nothing grows without a bound the caller knows.
+//! All of it works on [`bytes::Bytes`] and leaves unknown content as it is: a number keeps its digits, an unknown member
+//! its text. Input is taken to be hostile: nothing panics on it, and nothing grows without a limit that the caller knows.
 //!
-//! - [`envelope`] takes one JSON-RPC message apart and puts one together.
+//! - [`envelope`] parses and writes one JSON-RPC message.
 //! - [`object`] edits the members of one JSON object.
-//! - [`rewrite`] edits a response while it flows by.
+//! - [`rewrite`] edits a response while it streams through.
 //! - [`sse`] reads and writes event streams.
-//! - [`header`] knows the headers that mirror the body, [`meta`] the keys of `_meta`.
-//! - [`level`] orders log messages.
-//! - [`era`] tells which dialect the other side speaks, [`error`] how to refuse it.
+//! - [`header`] has the headers that mirror the body, [`meta`] the keys of `_meta`.
+//! - [`level`] has the levels of log messages.
+//! - [`era`] detects which protocol era the other side speaks, [`error`] has the error codes of either.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod envelope;
 pub mod era;
@@ -24,5 +25,10 @@ pub mod object;
 pub mod rewrite;
 mod scan;
 pub mod sse;
+mod tokenizer;
 
 pub use bytes::Bytes;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -1,6 +1,6 @@
-//! The keys MCP reserves in `_meta`.
+//! The keys that MCP reserves in `_meta`.
 //!
-//! Every other key is somebody's own and passes untouched, in both directions.
+//! All other keys belong to clients and servers and are relayed unchanged, in both directions.
 
 /// The member of params and results that holds metadata.
 pub const META: &str = "_meta";
@@ -8,22 +8,22 @@ pub const META: &str = "_meta";
 /// Request, required: the protocol version of this request.
 pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// Request, required: what the client can do, said anew with every request.
+/// Request, required: the client's capabilities, with every request.
 pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
-/// Request, optional: who the client says it is. For display and logs only.
+/// Request, optional: the client's name and version, as it states them. For display and logs only.
 pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 
 /// Request, optional: asks for log messages at or above this level on this request's stream.
 pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
-/// Result: who the server says it is. For display and logs only.
+/// Result: the server's name and version, as it states them. For display and logs only.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 /// Messages of a listen stream: the JSON-RPC id of the listen request, type preserved.
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
-/// Request, optional: the token that progress notifications will carry.
+/// Request, optional: the token of progress notifications.
 pub const PROGRESS_TOKEN: &str = "progressToken";
 
 /// W3C trace context.

@@ -1,4 +1,4 @@
-//! The methods a gateway knows by name.
+//! The methods of MCP.
 
 use std::fmt;
 
@@ -78,12 +78,12 @@ pub enum Method {
     TaskChanged,
     /// `notifications/tasks/status`, 2025-11-25 only.
     TaskStatus,
-    /// Anything else, kept as it was named.
+    /// Any other method, by its name.
     Other(Box<str>),
 }
 
 impl Method {
-    /// Reads a method name; an unknown one is [`Method::Other`].
+    /// Returns the method with this name; [`Method::Other`] if it is unknown.
     pub fn parse(name: &str) -> Self {
         match name {
             "initialize" => Self::Initialize,
@@ -126,7 +126,7 @@ impl Method {
         }
     }
 
-    /// The name on the wire.
+    /// Returns the name, as it is sent.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Initialize => "initialize",
@@ -169,7 +169,7 @@ impl Method {
         }
     }
 
-    /// Whether 2026-07-28 took this method out: it answers 404 and -32601 to modern clients.
+    /// Returns true if 2026-07-28 removed this method: modern clients get 404 and -32601 for it.
     pub fn is_removed(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! A JSON object seen from above: its members in order, their values as raw text.
+//! JSON objects: members in order, with raw values.
 
 mod string;
 
@@ -13,32 +13,40 @@ pub(crate) use self::string::{is_text, put_quoted, unescape};
 pub use self::string::{quote, text};
 use crate::scan::{Fault, Scanner};
 
-/// An object with more members is refused: seen as a [`RawObject`] it would take many times its
-/// own size.
+/// The most members of an object: as a [`RawObject`] it needs many times the memory of its text.
 const MAX_MEMBERS: usize = 65_536;
 
-/// Up to this many members, duplicates are looked for without a set.
+/// Up to this many members, duplicates are found without a set.
 const FEW: usize = 16;
 
 /// The members of one JSON object, in order, with raw values.
 ///
-/// What is not set or removed keeps its text to the byte; only white space between members may
-/// go. Keys are compared decoded: `"na\u006de"` is `name`.
+/// Members that are not changed keep their text to the byte; only white space between members may be lost. Keys are
+/// compared decoded: `"na\u006de"` is `name`.
+///
+/// ```
+/// use portolan_wire::{Bytes, object::RawObject};
+///
+/// let mut params = RawObject::parse(&Bytes::from_static(br#"{"name":"a","n":1.0}"#))?;
+/// params.set("name", Bytes::from_static(br#""b""#));
+/// assert_eq!(params.to_bytes(), r#"{"name":"b","n":1.0}"#);
+/// # Ok::<(), portolan_wire::object::ObjectError>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct RawObject {
     members: Vec<Member>,
-    /// The text this was read from.
+    /// The text that it was parsed from.
     source: Bytes,
-    /// Whether a member was set or removed since.
+    /// Set if a member was set or removed since.
     changed: bool,
 }
 
-/// How values are read.
+/// How values are parsed.
 #[derive(Debug, Clone, Copy)]
 enum Values {
-    /// To the last byte.
+    /// Completely.
     Checked,
-    /// Only as far as it takes to find their ends.
+    /// As far as needed to find their ends.
     Skipped,
 }
 
@@ -51,23 +59,27 @@ struct Member {
 /// A key as it is written, between its quotes.
 #[derive(Debug, Clone)]
 enum Key {
-    /// Where it stands in the text that was read, and what it says if that holds escapes.
+    /// Its position in the text, and its decoded form if it has escapes.
     Read {
         start: u32,
         end: u32,
         decoded: Option<Box<str>>,
     },
-    /// One that was set.
+    /// A key that was set.
     Set { raw: Bytes, decoded: Box<str> },
 }
 
 impl RawObject {
-    /// An object without members.
+    /// Returns an object without members.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads an object. The whole text is checked to be UTF-8 and JSON.
+    /// Parses an object. The whole text is checked to be UTF-8 and JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ObjectError`] if the text is not a JSON object, or a key occurs twice.
     pub fn parse(raw: &Bytes) -> Result<Self, ObjectError> {
         if std::str::from_utf8(raw).is_err() {
             return Err(ObjectError::NotJson);
@@ -75,8 +87,12 @@ impl RawObject {
         Self::read(raw, Values::Checked)
     }
 
-    /// Reads an object in a text that [`envelope::parse`](crate::envelope::parse) has checked: what is within its members
-    /// is passed over. Of a text that was not checked it may tell nonsense.
+    /// Parses an object in a text that [`envelope::parse`](crate::envelope::parse) has checked: the content of its members
+    /// is skipped. With a text that was not checked, the members may be wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`ObjectError`] if the text is not a JSON object, or a key occurs twice.
     pub fn parse_checked(raw: &Bytes) -> Result<Self, ObjectError> {
         Self::read(raw, Values::Skipped)
     }
@@ -114,17 +130,17 @@ impl RawObject {
         })
     }
 
-    /// The raw value of a member.
+    /// Returns the raw value of a member.
     pub fn get(&self, key: &str) -> Option<&Bytes> {
         self.position(key).map(|at| &self.members[at].value)
     }
 
-    /// Whether there is such a member.
+    /// Returns true if there is such a member.
     pub fn contains(&self, key: &str) -> bool {
         self.position(key).is_some()
     }
 
-    /// Puts raw JSON under a key: in its old place, or last. Gives back what was there.
+    /// Sets the raw value of a member: in its present position, or last. Returns the former value.
     pub fn set(&mut self, key: &str, value: Bytes) -> Option<Bytes> {
         self.changed = true;
         match self.position(key) {
@@ -136,7 +152,7 @@ impl RawObject {
         }
     }
 
-    /// Puts raw JSON under a key as the first member. Gives back what was under the key.
+    /// Sets the raw value of a member and makes it the first. Returns the former value.
     pub fn insert_first(&mut self, key: &str, value: Bytes) -> Option<Bytes> {
         let old = self.remove(key);
         self.changed = true;
@@ -144,31 +160,31 @@ impl RawObject {
         old
     }
 
-    /// Takes a member out.
+    /// Removes a member and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<Bytes> {
         let at = self.position(key)?;
         self.changed = true;
         Some(self.members.remove(at).value)
     }
 
-    /// The members in order: decoded key, raw value.
+    /// Returns the members in order: decoded key, raw value.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, &Bytes)> {
         self.members
             .iter()
             .map(|member| (member.key(&self.source), &member.value))
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether there are no members.
+    /// Returns true if there are no members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// The object as JSON: the text it was read from if nothing changed.
+    /// Returns the object as JSON: the text that it was parsed from, if nothing was changed.
     pub fn to_bytes(&self) -> Bytes {
         if !self.changed && !self.source.is_empty() {
             return self.source.clone();
@@ -197,7 +213,7 @@ impl RawObject {
     }
 }
 
-/// Why a text cannot be seen as an object.
+/// Why a text is not an object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectError {
@@ -213,8 +229,8 @@ pub enum ObjectError {
     /// It has more than 65 536 members.
     #[error("the object has too many members")]
     TooMany,
-    /// A key is there twice, so readers may disagree on its value.
-    #[error("member {0:?} is there twice")]
+    /// A key occurs twice, so parsers may disagree on its value.
+    #[error("member {0:?} occurs twice")]
     Duplicate(Box<str>),
 }
 
@@ -277,7 +293,7 @@ impl Member {
     }
 }
 
-/// The first key that comes a second time.
+/// Returns the first key that occurs a second time.
 fn duplicate<'a>(source: &'a [u8], members: &'a [Member]) -> Option<Cow<'a, str>> {
     let again = if members.len() <= FEW {
         members.iter().enumerate().find(|(index, member)| {

@@ -1,13 +1,12 @@
-//! A response edited while it flows by, without being held.
+//! Rewrites a response that arrives in chunks, without buffering it.
 //!
-//! A tool's result may be megabytes of text of which the gateway has to change the id and one
-//! small member. [`ResponseStream`] finds them as the chunks come and passes the rest on as
-//! slices of those same chunks. It can put text into strings at known places, such as URIs.
+//! A tool's result may be megabytes of text of which a gateway has to change the id and one small member.
+//! [`ResponseStream`] finds them as the chunks come and passes the rest on as slices of those same chunks. It can also
+//! insert text into strings at known paths, such as URIs.
 
-mod cut;
+mod cursor;
 mod insert;
-mod skip;
-mod walk;
+mod response;
 
 #[cfg(test)]
 mod tests;
@@ -15,32 +14,36 @@ mod tests;
 use bytes::Bytes;
 
 pub use self::insert::{JsonPath, StringPrefix};
-use self::{insert::InsertStream, walk::ResponseRewriter};
-use crate::id::{InvalidId, RequestId};
+use self::{insert::InsertStream, response::ResponseRewriter};
+use crate::{
+    id::{InvalidId, RequestId},
+    tokenizer::TokenError,
+};
 
-/// What to change in a response.
+/// The changes to a response.
 #[derive(Debug, Clone)]
 pub struct Edit {
-    /// Written in place of whatever id the message has.
+    /// The id that replaces the one of the message.
     pub id: RequestId,
-    /// What becomes of `resultType`.
+    /// How `resultType` is changed.
     pub result_type: ResultType,
 }
 
-/// What becomes of the `resultType` member of a result, which 2026-07-28 requires.
+/// How the `resultType` member of a result is changed. Version 2026-07-28 requires it; older ones do not know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultType {
     /// It stays as it is.
     Keep,
     /// `"resultType":"complete"` is added as the last member where it is missing.
     Ensure,
-    /// The same for a result that has to say how long it may be kept: with `"ttlMs":0,"cacheScope":"private"` after it.
+    /// Like [`Ensure`](Self::Ensure), with `"ttlMs":0,"cacheScope":"private"` after it, for results that have to state how
+    /// long they may be cached.
     EnsureUncached,
     /// It is dropped.
     Strip,
 }
 
-/// What a message turned out to be.
+/// The kind of a JSON-RPC message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageKind {
     /// A response with a result.
@@ -51,26 +54,25 @@ pub enum MessageKind {
     Method,
 }
 
-/// What has been seen of a message so far.
+/// The members of a message that have been seen so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageHead {
-    /// The id the message came with; none if it was null.
+    /// The id that the message came with; `None` if it was null.
     pub id: Option<RequestId>,
-    /// What the message is.
+    /// Its kind.
     pub kind: Option<MessageKind>,
-    /// The raw JSON of `resultType`.
+    /// `resultType` as raw JSON.
     pub result_type: Option<Bytes>,
-    /// Whether the result has a member that answers: `content`, `structuredContent`, `contents` or `messages`. One that
-    /// asks for input has none.
+    /// Set if the result has a member that answers the request: `content`, `structuredContent`, `contents` or `messages`.
+    /// One that requests input has none.
     pub answers: bool,
 }
 
-/// Edits one JSON-RPC response that comes in arbitrary chunks.
+/// Rewrites one JSON-RPC response that arrives in arbitrary chunks.
 ///
-/// What it gives out does not depend on how the chunks are cut, except for being cut likewise.
-/// It holds back less than 100 bytes. It checks the structure of the message and of `result` at
-/// their top; the values inside are skipped, with nesting counted and strings minded. So its
-/// output is JSON if its input is, and a damaged input is not always found out.
+/// The bytes of its output do not depend on where the chunks are cut. It holds back less than 100 bytes. It checks the
+/// structure of the message and the members of `result`; values inside are skipped, by counting brackets outside of
+/// strings. Its output is JSON if its input is, and not every damaged input is detected.
 ///
 /// ```
 /// use portolan_wire::{Bytes, id::RequestId, rewrite::{Edit, ResponseStream, ResultType}};
@@ -88,57 +90,64 @@ pub struct MessageHead {
 /// ```
 #[derive(Debug)]
 pub struct ResponseStream {
-    walk: ResponseRewriter,
-    /// What is put into the text besides.
+    response: ResponseRewriter,
+    /// Inserts text into the output of `response`.
     inserts: Option<Box<InsertStream>>,
     failed: Option<StreamError>,
 }
 
 impl ResponseStream {
-    /// Edits the next message like this.
+    /// Returns a stream that makes the changes of `edit`.
     pub fn new(edit: Edit) -> Self {
         Self {
-            walk: ResponseRewriter::new(edit),
+            response: ResponseRewriter::new(edit),
             inserts: None,
             failed: None,
         }
     }
 
-    /// The same, with text put into the strings at a place of the message. Where there are places, the structure of the
-    /// message is checked further down.
+    /// Also inserts `prefix` into the strings at `path` of the message. The structure of the message is checked along the
+    /// path, too.
     #[must_use]
-    pub fn inserting(self, place: JsonPath, insertion: StringPrefix) -> Self {
+    pub fn inserting(self, path: JsonPath, prefix: StringPrefix) -> Self {
         Self {
-            inserts: Some(Box::new(InsertStream::new(place, insertion))),
+            inserts: Some(Box::new(InsertStream::new(path, prefix))),
             ..self
         }
     }
 
-    /// Takes the next chunk and gives out what can be.
+    /// Takes the next chunk and extends `out` with the output that is certain.
     ///
-    /// After an error the message is beyond repair: what was given out should not be completed.
+    /// # Errors
+    ///
+    /// [`StreamError`] if the message is malformed or not a response. The output so far should not be completed then, and
+    /// each later call returns the same error.
     pub fn push(&mut self, chunk: Bytes, out: &mut impl Extend<Bytes>) -> Result<(), StreamError> {
         if let Some(fault) = self.failed {
             return Err(fault);
         }
         let pushed = match &mut self.inserts {
-            None => self.walk.push(chunk, out),
+            None => self.response.push(&chunk, out),
             Some(inserts) => {
                 let mut edited: Vec<Bytes> = Vec::with_capacity(4);
-                let pushed = self.walk.push(chunk, &mut edited);
-                pushed.and_then(|()| edited.into_iter().try_for_each(|piece| inserts.push(piece, out)))
+                let pushed = self.response.push(&chunk, &mut edited);
+                pushed.and_then(|()| edited.iter().try_for_each(|piece| inserts.push(piece, out)))
             }
         };
         self.failed = pushed.err();
         pushed
     }
 
-    /// What has been seen so far: enough, after a chunk or two, to treat an error otherwise.
+    /// Returns the head as far as it has been seen: after a chunk or two, enough to tell an error from a result.
     pub fn head(&self) -> &MessageHead {
-        self.walk.head()
+        self.response.head()
     }
 
-    /// Ends the message and says what it was.
+    /// Ends the message and returns its head.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] if [`push`](Self::push) failed, the message is incomplete, or it is not a response.
     pub fn finish(self) -> Result<MessageHead, StreamError> {
         match self.failed {
             Some(fault) => Err(fault),
@@ -146,13 +155,13 @@ impl ResponseStream {
                 if let Some(inserts) = self.inserts {
                     inserts.finish()?;
                 }
-                self.walk.finish()
+                self.response.finish()
             }
         }
     }
 }
 
-/// Why a message cannot be passed on.
+/// Why a message cannot be rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
@@ -165,16 +174,16 @@ pub enum StreamError {
     /// It nests beyond 1024 levels.
     #[error("the message is nested too deep")]
     TooDeep,
-    /// A member the edit depends on is there twice.
-    #[error("member {0:?} is there twice")]
+    /// A member that the edit depends on occurs twice.
+    #[error("the message has two members {0:?}")]
     Duplicate(&'static str),
-    /// It has none, or more than one, of `result`, `error` and `method`.
+    /// It has none of `result`, `error` and `method`, or more than one.
     #[error("the message is not a response")]
     Shape,
-    /// Its id cannot be one.
+    /// Its id is invalid.
     #[error("{0}")]
     Id(#[from] InvalidId),
-    /// A result came without an id, so there was no place to write one.
+    /// It is a result without an id.
     #[error("the response has no id")]
     MissingId,
     /// `resultType` is not a short string.
@@ -186,4 +195,14 @@ pub enum StreamError {
     /// The message does not end.
     #[error("the message does not end")]
     Unfinished,
+}
+
+impl From<TokenError> for StreamError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Syntax => Self::Syntax,
+            TokenError::TooDeep => Self::TooDeep,
+            TokenError::Trailing => Self::Trailing,
+        }
+    }
 }

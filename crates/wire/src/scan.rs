@@ -1,10 +1,10 @@
-//! A JSON scanner: checks the grammar and tells where values begin and end, nothing more.
+//! A JSON scanner: checks the grammar and finds where values begin and end.
 //!
-//! It expects text already known to be UTF-8. It is iterative, so depth costs no stack.
+//! It expects text that is known to be UTF-8. It is iterative, so depth needs no stack.
 
 use std::ops::Range;
 
-/// Nesting beyond this is refused whatever the caller's limit says.
+/// The deepest nesting, whatever the caller's limit.
 pub(crate) const MAX_DEPTH: u32 = 1024;
 
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Scanner<'a> {
     max_depth: u32,
 }
 
-/// What a value is, told by its first byte.
+/// The kind of a value, by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JsonKind {
     Object,
@@ -31,7 +31,7 @@ pub(crate) struct Value {
     pub(crate) range: Range<usize>,
 }
 
-/// A key: its text between the quotes, and whether that holds escapes.
+/// A key: the range of its text between the quotes, and whether that has escapes.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     pub(crate) range: Range<usize>,
@@ -59,7 +59,7 @@ impl<'a> Scanner<'a> {
         self.text.get(self.at).copied()
     }
 
-    /// Takes `byte` if it is next, after white space.
+    /// Skips `byte` if it is next, after white space.
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
@@ -70,7 +70,7 @@ impl<'a> Scanner<'a> {
         if self.take(byte) { Ok(()) } else { Err(Fault::Syntax) }
     }
 
-    /// Nothing but white space may be left.
+    /// Checks that only white space is left.
     pub(crate) fn end(&mut self) -> Result<(), Fault> {
         match self.peek() {
             None => Ok(()),
@@ -90,7 +90,7 @@ impl<'a> Scanner<'a> {
         Ok(Key { range, escaped })
     }
 
-    /// Enters a container the caller walks itself; it counts as one level until [`leave`].
+    /// Enters a container that the caller walks through itself; it counts as one level until [`leave`].
     ///
     /// [`leave`]: Self::leave
     pub(crate) fn enter(&mut self, open: u8) -> Result<(), Fault> {
@@ -99,7 +99,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Leaves a container the caller has walked.
+    /// Leaves a container that the caller has walked through.
     pub(crate) fn leave(&mut self) {
         self.max_depth += 1;
     }
@@ -118,7 +118,7 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// Passes over one whole value of a text that is known to be JSON.
+    /// Skips one whole value of a text that is known to be JSON.
     pub(crate) fn skip(&mut self) -> Result<Value, Fault> {
         let first = self.peek().ok_or(Fault::Syntax)?;
         if !matches!(first, b'{' | b'[') {
@@ -256,7 +256,7 @@ impl<'a> Scanner<'a> {
         if self.at == start { Err(Fault::Syntax) } else { Ok(()) }
     }
 
-    /// Passes a string, from its opening quote; tells whether it holds escapes.
+    /// Skips a string, from its opening quote. Returns whether it has escapes.
     fn string(&mut self) -> Result<bool, Fault> {
         self.at += 1;
         let mut escaped = false;
@@ -292,7 +292,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes pass before a quote, a backslash or a control character.
+/// Returns the number of bytes before the first quote, backslash or control character.
 fn plain_prefix(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
@@ -305,13 +305,13 @@ fn plain_prefix(text: &[u8]) -> usize {
     text.len() - rest.len() + tail.unwrap_or(rest.len())
 }
 
-/// The high bit of each byte that ends a plain stretch; only the lowest mark is sure.
+/// Returns the high bit of each byte that ends a plain stretch; only the lowest one is sure.
 fn special(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
     control | quotes(word)
 }
 
-/// The high bit of each quote and backslash; only the lowest mark is sure.
+/// Returns the high bit of each quote and backslash; only the lowest one is sure.
 pub(crate) fn quotes(word: u64) -> u64 {
     let quote = word ^ (ONES * u64::from(b'"'));
     let slash = word ^ (ONES * u64::from(b'\\'));
@@ -321,7 +321,7 @@ pub(crate) fn quotes(word: u64) -> u64 {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// Which kind of container is open at each depth: one bit each.
+/// The kind of the open container at each depth, one bit each.
 #[derive(Default)]
 struct Nesting {
     depth: u32,
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_counted_in_containers() {
+    fn depth_counts_containers() {
         let scan = |text: &str, depth| Scanner::new(text.as_bytes(), depth).value().map(|_| ());
         assert_eq!(scan("[[]]", 2), Ok(()));
         assert_eq!(scan("[[]]", 1), Err(Fault::TooDeep));
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn the_edge_cases_go_as_serde_says() {
+    fn edge_cases_match_serde() {
         for text in [
             "",
             " ",
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_character_is_found_wherever_it_stands() {
+    fn control_characters_are_found() {
         for control in 0..0x20u8 {
             for before in 0..20 {
                 let text = format!("\"{}{}{}\"", "é".repeat(before), control as char, "x".repeat(9));
@@ -423,12 +423,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_takes_what_serde_takes(text in r#"[\[\]{}:, "\\ua0e1.\-tn\n]{0,24}"#) {
+        fn accepts_what_serde_accepts(text in r#"[\[\]{}:, "\\ua0e1.\-tn\n]{0,24}"#) {
             prop_assert_eq!(is_json(&text), serde_takes(&text));
         }
 
         #[test]
-        fn long_strings_end_where_they_end(text in "\\PC{0,40}") {
+        fn long_strings_are_delimited(text in "\\PC{0,40}") {
             let json = serde_json::to_string(&text).unwrap();
             prop_assert!(is_json(&json));
             prop_assert!(!is_json(&json[..json.len() - 1]));

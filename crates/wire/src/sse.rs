@@ -1,4 +1,4 @@
-//! Event streams (`text/event-stream`), read and written.
+//! Reads and writes event streams (`text/event-stream`).
 
 mod decoder;
 mod splitter;

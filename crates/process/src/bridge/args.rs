@@ -1,39 +1,40 @@
-//! What the bridge is told to do.
+//! The command line of the bridge.
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
+use lexopt::{Arg, Parser, ValueExt};
 use portolan_core::{ProtocolEra, Secret, ServerRequestPolicy};
 
 use super::TOKEN;
-use crate::{ProcessConfig, ServerCommand, WorkDir};
+use crate::{ProcessConfig, RestartPolicy, ServerCommand, WorkDir};
 
-/// How it is called.
+/// The help text.
 pub(super) const USAGE: &str = "\
 usage: portolan-bridge [FLAGS] -- PROGRAM [ARGS...]
        portolan-bridge --copy-to PATH
 
-Serves the stdio MCP server PROGRAM as streamable HTTP. Callers show the token that
-PORTOLAN_BRIDGE_TOKEN holds, as a bearer token.
+Serves the stdio MCP server PROGRAM as streamable HTTP. Callers send the token in
+PORTOLAN_BRIDGE_TOKEN as a bearer token.
 
-  --port N          where it listens; 8080 unless told
-  --path PATH       the MCP endpoint; /mcp unless told
-  --era ERA         auto, modern or legacy: what the server speaks; auto unless told
-  --asks LIST       what a legacy server may ask clients: any of elicitation, sampling and
-                    roots, or none; elicitation unless told
-  --drain SECONDS   how long calls may go on after SIGTERM; 25 unless told
-  --timeout SECONDS how long a call may take; 3600 unless told
-  --no-token        lets everybody call who reaches the port
-  --copy-to PATH    copies this program to PATH and ends";
+  --port N          the port to listen on; default 8080
+  --path PATH       the path of the MCP endpoint; default /mcp
+  --era ERA         the era that the server speaks: auto, modern or legacy; default auto
+  --asks LIST       the requests that a legacy server may send to clients: any of
+                    elicitation, sampling and roots, or none; default elicitation
+  --drain SECONDS   how long calls may go on after SIGTERM; default 25
+  --timeout SECONDS how long a call may take; default 3600
+  --no-token        admits everybody who reaches the port
+  --copy-to PATH    copies this program to PATH and exits";
 
-/// What is asked of the program.
+/// What the program is told to do.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum Invocation {
     Help,
     Copy(PathBuf),
     Serve(Box<Flags>),
 }
 
-/// The command line.
+/// The flags, with their defaults.
 #[derive(Debug)]
 pub(super) struct Flags {
     port: u16,
@@ -46,121 +47,136 @@ pub(super) struct Flags {
     command: Vec<String>,
 }
 
-/// What to serve, and how.
+/// The configuration of a bridge.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct BridgeConfig {
     pub(super) port: u16,
     pub(super) path: String,
     pub(super) drain: Duration,
     pub(super) timeout: Duration,
-    /// What callers have to show; `None` if anybody may call.
+    /// The token that callers have to send; `None` admits everybody.
     pub(super) token: Option<Secret>,
     pub(super) command: ServerCommand,
     pub(super) process: ProcessConfig,
 }
 
-/// Reads the command line.
-pub(super) fn parse(args: Vec<OsString>) -> Result<Asked, String> {
-    let mut flags = Flags {
-        port: 8080,
-        path: "/mcp".into(),
-        era: ProtocolEra::Auto,
-        server_requests: ServerRequestPolicy::default(),
-        drain: Duration::from_secs(25),
-        timeout: Duration::from_secs(3600),
-        no_token: false,
-        command: Vec::new(),
-    };
-    let mut args = args.into_iter().map(|arg| {
-        arg.into_string()
-            .map_err(|arg| format!("{} is not UTF-8", arg.display()))
-    });
-    while let Some(flag) = args.next().transpose()? {
-        match flag.as_str() {
-            "--help" | "-h" => return Ok(Asked::Help),
-            "--no-token" => flags.no_token = true,
-            "--" => {
-                flags.command = args.collect::<Result<_, _>>()?;
-                break;
-            }
-            _ => {
-                let value = args.next().transpose()?;
-                let value = value.ok_or_else(|| format!("{flag}: unknown, or its value is missing\n{USAGE}"))?;
-                if flag == "--copy-to" {
-                    return Ok(Asked::Copy(value.into()));
-                }
-                flags.set(&flag, &value)?;
-            }
+/// Parses the command line, without the program's own name.
+pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
+    let mut flags = Flags::default();
+    let mut parser = Parser::from_args(args);
+    let with_usage = |error: lexopt::Error| format!("{error}\n{USAGE}");
+    loop {
+        if let Some(mut rest) = parser.try_raw_args()
+            && rest.next_if(|arg| arg == "--").is_some()
+        {
+            flags.command = rest.map(utf8).collect::<Result<_, _>>()?;
+            break;
         }
+        let Some(arg) = parser.next().map_err(with_usage)? else {
+            break;
+        };
+        let name = match arg {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Invocation::Help),
+            Arg::Long("no-token") => {
+                flags.no_token = true;
+                continue;
+            }
+            Arg::Long(name @ ("port" | "path" | "era" | "asks" | "drain" | "timeout" | "copy-to")) => name.to_owned(),
+            other => return Err(with_usage(other.unexpected())),
+        };
+        let value = parser.value().map_err(with_usage)?;
+        if name == "copy-to" {
+            return Ok(Invocation::Copy(value.into()));
+        }
+        flags.set(&name, &value.string().map_err(|error| error.to_string())?)?;
     }
     if flags.command.is_empty() {
-        return Err(format!("it is not said which program to serve\n{USAGE}"));
+        return Err(format!("the program to serve is missing: give it after --\n{USAGE}"));
     }
-    Ok(Asked::Serve(Box::new(flags)))
+    Ok(Invocation::Serve(Box::new(flags)))
+}
+
+fn utf8(arg: OsString) -> Result<String, String> {
+    arg.into_string()
+        .map_err(|arg| format!("the argument {} is not UTF-8", arg.display()))
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        Self {
+            port: 8080,
+            path: "/mcp".into(),
+            era: ProtocolEra::Auto,
+            server_requests: ServerRequestPolicy::default(),
+            drain: Duration::from_secs(25),
+            timeout: Duration::from_secs(3600),
+            no_token: false,
+            command: Vec::new(),
+        }
+    }
 }
 
 impl Flags {
-    fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
-        let wrong = |what: &str| format!("{flag}: {value:?} is {what}");
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let invalid = |expected: &str| format!("--{name}: {value:?} is not {expected}");
         let seconds = || {
-            let number = value.parse().map_err(|_| wrong("no number of seconds"))?;
+            let number = value.parse().map_err(|_| invalid("a number of seconds"))?;
             Ok::<_, String>(Duration::from_secs(number))
         };
-        match flag {
-            "--port" => self.port = value.parse().map_err(|_| wrong("no port"))?,
-            "--path" if value.starts_with('/') => value.clone_into(&mut self.path),
-            "--path" => return Err(wrong("no path: it begins with '/'")),
-            "--era" => {
+        match name {
+            "port" => self.port = value.parse().map_err(|_| invalid("a port"))?,
+            "path" if value.starts_with('/') => value.clone_into(&mut self.path),
+            "path" => return Err(invalid("a path that begins with '/'")),
+            "era" => {
                 self.era = match value {
                     "auto" => ProtocolEra::Auto,
                     "modern" => ProtocolEra::Modern,
                     "legacy" => ProtocolEra::Legacy,
-                    _ => return Err(wrong("no era: auto, modern or legacy")),
+                    _ => return Err(invalid("auto, modern or legacy")),
                 };
             }
-            "--asks" => {
+            "asks" => {
                 self.server_requests =
-                    asks(value).ok_or_else(|| wrong("not known: elicitation, sampling, roots or none"))?
+                    server_requests(value).ok_or_else(|| invalid("a list of elicitation, sampling, roots or none"))?;
             }
-            "--drain" => self.drain = seconds()?,
-            "--timeout" => self.timeout = seconds()?,
-            _ => return Err(format!("{flag}: unknown\n{USAGE}")),
+            "drain" => self.drain = seconds()?,
+            _ => self.timeout = seconds()?,
         }
         Ok(())
     }
 }
 
-fn asks(list: &str) -> Option<ServerRequestPolicy> {
-    let mut asks = ServerRequestPolicy::ALL;
-    (asks.elicitation, asks.sampling, asks.roots) = (false, false, false);
+fn server_requests(list: &str) -> Option<ServerRequestPolicy> {
+    let mut policy = ServerRequestPolicy::ALL;
+    (policy.elicitation, policy.sampling, policy.roots) = (false, false, false);
     for word in list.split(',').filter(|word| !word.is_empty()) {
         match word {
-            "elicitation" => asks.elicitation = true,
-            "sampling" => asks.sampling = true,
-            "roots" => asks.roots = true,
+            "elicitation" => policy.elicitation = true,
+            "sampling" => policy.sampling = true,
+            "roots" => policy.roots = true,
             "none" => {}
             _ => return None,
         }
     }
-    Some(asks)
+    Some(policy)
 }
 
-impl Plan {
-    /// What the command line and the environment say together. The server gets the environment without our token.
+impl BridgeConfig {
+    /// Combines the command line with the environment. The server inherits the environment without the bridge's token.
     pub(super) fn new(flags: Flags, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, String> {
-        let (ours, env): (Vec<_>, Vec<_>) = env.into_iter().partition(|(name, _)| name == TOKEN);
+        let (tokens, env): (Vec<_>, Vec<_>) = env.into_iter().partition(|(name, _)| name == TOKEN);
         let mut command = flags.command.into_iter();
         let mut program = command.next().unwrap_or_default();
         if program.contains('/') && !program.starts_with('/') {
-            // As a shell would: from where we are.
+            // As a shell does: relative to the working directory.
             program = work_dir()?.join(program).to_string_lossy().into_owned();
         }
         Ok(Self {
-            token: token(ours, flags.no_token)?,
+            token: token(tokens, flags.no_token)?,
             command: ServerCommand::new(program, command)
-                .era(flags.era)
-                .server_requests(flags.server_requests),
-            process: process(env)?,
+                .with_era(flags.era)
+                .with_server_requests(flags.server_requests),
+            process: process_config(env)?,
             port: flags.port,
             path: flags.path,
             drain: flags.drain,
@@ -176,25 +192,26 @@ fn token(found: Vec<(OsString, OsString)>, no_token: bool) -> Result<Option<Secr
         Some(Ok(text)) if !text.is_empty() => Ok(Some(Secret::new(text))),
         Some(Err(_)) => Err(format!("{TOKEN} is not UTF-8")),
         _ => Err(format!(
-            "{TOKEN} is not set; set it, or let everybody in with --no-token"
+            "{TOKEN} is not set; set it, or admit everybody with --no-token"
         )),
     }
 }
 
-/// How the server is run: in our place, with our environment, tried less often than elsewhere, for Kubernetes tries too.
-fn process(mut env: Vec<(OsString, OsString)>) -> Result<ProcessConfig, String> {
+/// The server runs in the bridge's working directory and environment. Kubernetes restarts the container, so a crash loop
+/// is given up earlier than elsewhere.
+fn process_config(mut env: Vec<(OsString, OsString)>) -> Result<ProcessConfig, String> {
     let dir = work_dir()?;
     if !env.iter().any(|(name, _)| name == "HOME") {
         env.push(("HOME".into(), "/tmp".into()));
     }
-    let mut config = ProcessConfig::new(std::env::temp_dir());
+    let mut config = ProcessConfig::new(std::env::temp_dir())
+        .with_work_dir(WorkDir::At(dir))
+        .with_start_deadline(Duration::from_secs(300))
+        .with_restarts(RestartPolicy::default().with_crash_loop_after(3));
     if let Some((_, path)) = env.iter().find(|(name, _)| name == "PATH") {
-        config.path.clone_from(path);
+        config = config.with_search_path(path);
     }
     config.inherit = env;
-    config.work_dir = WorkDir::At(dir);
-    config.start_deadline = Duration::from_secs(300);
-    config.restarts.crash_loop_after = 3;
     Ok(config)
 }
 
@@ -207,14 +224,14 @@ mod tests {
     use super::*;
 
     fn flags(line: &str) -> Result<Flags, String> {
-        match parse(line.split(' ').map(Into::into).collect())? {
-            Asked::Serve(flags) => Ok(*flags),
+        match parse(line.split(' ').map(Into::into))? {
+            Invocation::Serve(flags) => Ok(*flags),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn all_flags_are_read_and_the_rest_is_the_servers() {
+    fn flags_and_command_are_parsed() {
         let flags =
             flags("--port 9 --path /x --era legacy --asks sampling,roots --drain 3 --no-token -- npx -y --port 1");
         let flags = flags.unwrap();
@@ -235,7 +252,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn equals_sign_and_server_flags() {
+        let flags = flags("--port=9 --drain=3 -- a --help -- --no-token").unwrap();
+        assert_eq!((flags.port, flags.drain.as_secs(), flags.no_token), (9, 3, false));
+        assert_eq!(flags.command, ["a", "--help", "--", "--no-token"]);
+    }
+
+    #[test]
+    fn errors_name_the_flag() {
         for (line, named) in [
             ("--port x -- a", "--port"),
             ("--path mcp -- a", "'/'"),
@@ -243,7 +267,9 @@ mod tests {
             ("--asks money -- a", "elicitation"),
             ("--port", "--port"),
             ("--what 1 -- a", "--what"),
-            ("--port 1", "which program"),
+            ("--port 1", "program to serve"),
+            ("--port 1 npx", "npx"),
+            ("--no-token=x -- a", "--no-token"),
         ] {
             let problem = flags(line).unwrap_err();
             assert!(problem.contains(named), "{problem}");
@@ -251,16 +277,20 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_needed_and_does_not_reach_the_server() {
+    fn token_is_required_and_not_inherited() {
         let env = [(TOKEN.into(), "hunter22".into()), ("A".into(), "b".into())];
-        let plan = Plan::new(flags("-- a").unwrap(), env).unwrap();
+        let plan = BridgeConfig::new(flags("-- a").unwrap(), env).unwrap();
         assert_eq!(plan.token.as_ref().unwrap().reveal(), "hunter22");
         let names: Vec<_> = plan.process.inherit.iter().map(|(name, _)| name.clone()).collect();
         assert_eq!(names, ["A", "HOME"]);
         assert!(!format!("{plan:?}").contains("hunter22"));
-        assert!(Plan::new(flags("-- a").unwrap(), []).unwrap_err().contains(TOKEN));
         assert!(
-            Plan::new(flags("--no-token -- a").unwrap(), [])
+            BridgeConfig::new(flags("-- a").unwrap(), [])
+                .unwrap_err()
+                .contains(TOKEN)
+        );
+        assert!(
+            BridgeConfig::new(flags("--no-token -- a").unwrap(), [])
                 .unwrap()
                 .token
                 .is_none()

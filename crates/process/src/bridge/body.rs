@@ -1,4 +1,4 @@
-//! What a request is answered with.
+//! Response bodies.
 
 use std::{
     collections::VecDeque,
@@ -11,9 +11,9 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-/// A body: pieces that are there, or a stream.
+/// A response body: pieces in memory, or a stream.
 pub(super) enum Body {
-    /// Sent one after the other, without being put together.
+    /// Sent one after the other, without being concatenated.
     Pieces(VecDeque<Bytes>),
     /// Sent as they come.
     Stream(BoxStream<'static, Bytes>),

@@ -1,4 +1,4 @@
-//! A call under way: from the server's events to what the caller gets.
+//! A call under way: from the server's events to the HTTP response.
 
 use std::time::Duration;
 
@@ -16,61 +16,66 @@ use super::{
     relay::Relay,
     reply::{self, Reply},
 };
-use crate::mailbox::{Handle, Placed};
+use crate::dispatcher::{CallRef, DispatchedCall};
 
-/// After so long without an event, a comment keeps the connection awake.
-pub(super) const QUIET: Duration = Duration::from_secs(15);
+/// After this long without an event, a comment keeps the connection alive.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A call under way. A modern one is cancelled when this is dropped before its end; a legacy one goes on, for there a lost
-/// connection is no cancellation.
+/// A call under way. On drop before its end, a modern call is cancelled; a legacy one goes on, because a lost connection
+/// is no cancellation there (2025-11-25, streamable HTTP).
 pub(super) struct Call {
     events: mpsc::Receiver<ExchangeEvent>,
-    handle: Handle,
+    handle: CallRef,
     relay: Relay,
-    /// Nothing more comes.
+    /// Its last event has come.
     is_over: bool,
-    leaving: CancellationToken,
+    shutdown: CancellationToken,
     calls: TaskTracker,
-    /// Counts as under way. Not for one that has no end of its own.
+    /// Counts the call as under way; `None` for a `subscriptions/listen`, which has no end of its own.
     under_way: Option<TaskTrackerToken>,
 }
 
-/// What comes next of a call.
-enum Step {
+/// The next step of a call.
+enum CallEvent {
     /// An event of its stream.
     Event(Vec<Bytes>),
     /// Its end.
     RpcResponse(Result<RpcResponse>),
-    /// Its end without an answer: it was cancelled.
+    /// Its end without a response: it was cancelled.
     Off,
 }
 
 impl Call {
-    pub(super) fn new(placed: Placed, relay: Relay, leaving: CancellationToken, calls: &TaskTracker) -> Self {
+    pub(super) fn new(
+        dispatched: DispatchedCall,
+        relay: Relay,
+        shutdown: CancellationToken,
+        calls: &TaskTracker,
+    ) -> Self {
         Self {
-            events: placed.events,
-            handle: placed.handle,
+            events: dispatched.events,
+            handle: dispatched.handle,
             under_way: (!relay.listens()).then(|| calls.token()),
             relay,
             is_over: false,
-            leaving,
+            shutdown,
             calls: calls.clone(),
         }
     }
 
-    /// One JSON text if the answer comes first, else a stream.
+    /// Returns one JSON text if the response comes first, else an event stream.
     pub(super) async fn reply(mut self) -> Reply {
         let id = self.relay.id().clone();
-        match timeout(QUIET, self.step()).await {
-            Ok(Step::RpcResponse(Ok(answer))) => {
+        match timeout(KEEP_ALIVE, self.step()).await {
+            Ok(CallEvent::RpcResponse(Ok(answer))) => {
                 let status = reply::status(self.relay.era(), &answer);
                 reply::json(status, reply::answer(&id, answer))
             }
-            Ok(Step::RpcResponse(Err(why))) => {
+            Ok(CallEvent::RpcResponse(Err(why))) => {
                 reply::error(reply::failure_status(&why, true), Some(&id), &reply::failure(&why))
             }
-            Ok(Step::Event(event)) => self.stream(event),
-            Ok(Step::Off) => reply::stream(stream::empty().boxed()),
+            Ok(CallEvent::Event(event)) => self.stream(event),
+            Ok(CallEvent::Off) => reply::stream(stream::empty().boxed()),
             Err(_) => self.stream(vec![Bytes::from_static(sse::COMMENT)]),
         }
     }
@@ -84,50 +89,50 @@ impl Call {
         reply::stream(stream::iter([first]).chain(rest).boxed())
     }
 
-    /// The next event of the stream. `None` where it ends without one.
+    /// Returns the next event of the stream; `None` at its end.
     async fn event(&mut self) -> Option<Vec<Bytes>> {
         let id = self.relay.id().clone();
-        match timeout(QUIET, self.step()).await {
-            Ok(Step::Event(event)) => Some(event),
-            Ok(Step::RpcResponse(Ok(answer))) => Some(reply::event(reply::answer(&id, answer))),
-            Ok(Step::RpcResponse(Err(why))) => {
+        match timeout(KEEP_ALIVE, self.step()).await {
+            Ok(CallEvent::Event(event)) => Some(event),
+            Ok(CallEvent::RpcResponse(Ok(answer))) => Some(reply::event(reply::answer(&id, answer))),
+            Ok(CallEvent::RpcResponse(Err(why))) => {
                 let message = portolan_wire::envelope::error(Some(&id), &reply::failure(&why));
                 Some(reply::event([message]))
             }
-            Ok(Step::Off) => None,
+            Ok(CallEvent::Off) => None,
             Err(_) => Some(vec![Bytes::from_static(sse::COMMENT)]),
         }
     }
 
-    async fn step(&mut self) -> Step {
+    async fn step(&mut self) -> CallEvent {
         loop {
             let listens = self.relay.listens();
             let event = tokio::select! {
                 biased;
                 event = self.events.recv() => event,
-                () = self.leaving.cancelled(), if listens => {
+                () = self.shutdown.cancelled(), if listens => {
                     self.handle.cancel();
                     self.is_over = true;
-                    return Step::RpcResponse(Ok(self.relay.end_of_listening()));
+                    return CallEvent::RpcResponse(Ok(self.relay.subscription_end()));
                 }
             };
             match event {
                 Some(ExchangeEvent::Notification(notification)) => {
-                    return Step::Event(reply::event([self.relay.notification(notification)]));
+                    return CallEvent::Event(reply::event([self.relay.notification(notification)]));
                 }
                 Some(ExchangeEvent::ServerRequest(question)) => {
                     if let Some(request) = self.relay.question(question, &self.handle) {
-                        return Step::Event(reply::event([request]));
+                        return CallEvent::Event(reply::event([request]));
                     }
                 }
                 Some(ExchangeEvent::Response(answer)) => {
                     self.is_over = true;
-                    return Step::RpcResponse(answer.map(|answer| self.relay.answer(answer)));
+                    return CallEvent::RpcResponse(answer.map(|answer| self.relay.answer(answer)));
                 }
                 Some(_) => {}
                 None => {
                     self.is_over = true;
-                    return Step::Off;
+                    return CallEvent::Off;
                 }
             }
         }
@@ -139,7 +144,7 @@ impl Drop for Call {
         if self.is_over {
             return;
         }
-        let Some(seat) = self.relay.leave() else {
+        let Some(slot) = self.relay.detach() else {
             return self.handle.cancel();
         };
         let mut events = std::mem::replace(&mut self.events, mpsc::channel(1).1);
@@ -147,17 +152,17 @@ impl Drop for Call {
         self.calls.spawn(async move {
             while let Some(event) = events.recv().await {
                 match event {
-                    ExchangeEvent::ServerRequest(question) => handle.respond(question.key, super::relay::nobody()),
+                    ExchangeEvent::ServerRequest(question) => handle.respond(question.key, super::relay::no_client()),
                     ExchangeEvent::Response(_) => break,
                     _ => {}
                 }
             }
-            drop((seat, under_way));
+            drop((slot, under_way));
         });
     }
 }
 
-/// The id of a request that outlives the body it came in.
-pub(super) fn kept(id: &RequestId) -> RequestId {
+/// Returns an id that does not keep the body of its request in memory.
+pub(super) fn detached(id: &RequestId) -> RequestId {
     id.detached()
 }

@@ -1,4 +1,4 @@
-//! The duties of the first process of a container: it passes signals on, and waits for all who are left without parents.
+//! The duties of the first process of a container: forwarding signals and reaping orphans.
 
 use std::{
     ffi::OsString,
@@ -9,23 +9,23 @@ use std::{
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, wait};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::words::say;
+use super::stderr::eprint_line;
 
-/// Runs the bridge as a child and ends as it does. Then the kernel ends what is left in the container.
+/// Runs the bridge as a child and ends with its exit code. The kernel then kills what is left in the container.
 pub(super) fn run(args: &[OsString]) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.and_then(|runtime| runtime.block_on(watch_over(args)));
+    let ended = runtime.and_then(|runtime| runtime.block_on(supervise(args)));
     ended.unwrap_or_else(|error| {
-        say(&format!("cannot run as the first process: {error}"));
+        eprint_line(&format!("cannot run as the first process: {error}"));
         ExitCode::from(71)
     })
 }
 
-async fn watch_over(args: &[OsString]) -> io::Result<ExitCode> {
-    // Before there is a child, so that none is missed.
+async fn supervise(args: &[OsString]) -> io::Result<ExitCode> {
+    // Before there is a child, so that no signal is missed.
     let mut ended = signal(SignalKind::child())?;
-    let mut passed_on = Passed::new()?;
-    // It hides the token from the server: the environment of this process holds it too.
+    let mut forwarded = ForwardedSignals::new()?;
+    // Hides the token from the server: the environment of this process has it too.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let child = Command::new(std::env::current_exe()?).args(args).spawn()?;
     let child = i32::try_from(child.id())
@@ -38,14 +38,14 @@ async fn watch_over(args: &[OsString]) -> io::Result<ExitCode> {
         }
         tokio::select! {
             _ = ended.recv() => {}
-            signal = passed_on.next() => {
+            signal = forwarded.next() => {
                 let _ = kill_process(child, signal);
             }
         }
     }
 }
 
-/// Waits for all who have ended. The exit code, if the child is among them.
+/// Reaps all processes that have ended. Returns the exit code if the child is among them.
 fn reap(child: Pid) -> io::Result<Option<ExitCode>> {
     while let Some((pid, status)) = wait(WaitOptions::NOHANG)? {
         if pid == child {
@@ -62,15 +62,15 @@ fn code(status: WaitStatus) -> ExitCode {
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
-/// The signals that are for the bridge.
-struct Passed {
+/// The signals that are forwarded to the bridge.
+struct ForwardedSignals {
     term: Signal,
     int: Signal,
     quit: Signal,
     hup: Signal,
 }
 
-impl Passed {
+impl ForwardedSignals {
     fn new() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,

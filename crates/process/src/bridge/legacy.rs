@@ -15,29 +15,29 @@ use portolan_wire::{
 };
 
 use super::{
-    call::kept,
+    call::detached,
     relay::Relay,
     reply::{self, Reply},
     service::Bridge,
     session::Session,
 };
 
-/// What a legacy endpoint can be asked for.
-const SERVED: [ProtocolVersion; 3] = [
+/// The versions that clients of a legacy endpoint can request.
+const SERVED_VERSIONS: [ProtocolVersion; 3] = [
     ProtocolVersion::V2025_11_25,
     ProtocolVersion::V2025_06_18,
     ProtocolVersion::V2025_03_26,
 ];
 
-/// Answers what was posted.
-pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message, hello: &ServerHandshake) -> Reply {
+/// Handles a POST.
+pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message, handshake: &ServerHandshake) -> Reply {
     let session = session(bridge, headers);
-    let era = detect_client(headers, &message, &SERVED);
+    let era = detect_client(headers, &message, &SERVED_VERSIONS);
     if let (Ok(ClientEra::Initialize { requested }), Message::Request(request)) = (&era, &message) {
-        return initialize(bridge, request, requested.as_str(), hello);
+        return initialize(bridge, request, requested.as_str(), handshake);
     }
     match (&era, &session) {
-        // A server may speak a version that is older than all we know.
+        // A server may speak an older version than all known ones.
         (Err(EraError::Version { requested, .. }), Ok(session)) if **requested == *session.version => {}
         (Err(fault), _) => return reply::error(fault.status(), message.id(), &fault.object()),
         (Ok(_), _) => {}
@@ -46,7 +46,7 @@ pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message,
         Ok(session) => session,
         Err(status) => {
             let problem = match status {
-                StatusCode::NOT_FOUND => "the session is over",
+                StatusCode::NOT_FOUND => "the session has ended",
                 _ => "the session id is missing",
             };
             return reply::error(status, message.id(), &ErrorObject::invalid_request(problem));
@@ -71,7 +71,7 @@ pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message,
     }
 }
 
-/// Ends a session.
+/// Handles a DELETE: ends a session.
 pub(super) fn delete(bridge: &Bridge, headers: &HeaderMap) -> Reply {
     match session(bridge, headers) {
         Ok(session) => {
@@ -83,7 +83,7 @@ pub(super) fn delete(bridge: &Bridge, headers: &HeaderMap) -> Reply {
     }
 }
 
-/// The session that a request names, or the status that says what is wrong with it.
+/// Returns the session that a request names, or the status that refuses it.
 pub(super) fn session(bridge: &Bridge, headers: &HeaderMap) -> Result<Arc<Session>, StatusCode> {
     let id = single(headers, &SESSION_ID).map_err(|_| StatusCode::BAD_REQUEST)?;
     let id = id.ok_or(StatusCode::BAD_REQUEST)?;
@@ -91,18 +91,21 @@ pub(super) fn session(bridge: &Bridge, headers: &HeaderMap) -> Result<Arc<Sessio
     session.ok_or(StatusCode::NOT_FOUND)
 }
 
-/// Opens a session, with what the server said when it was shaken hands with.
-fn initialize(bridge: &Bridge, request: &Request, requested: &str, hello: &ServerHandshake) -> Reply {
-    // Versions are dates. A client that asks for an older one than the server speaks gets that.
+/// Opens a session, with the result of the server's handshake.
+fn initialize(bridge: &Bridge, request: &Request, requested: &str, handshake: &ServerHandshake) -> Reply {
+    // Versions are dates. A client that requests an older one than the server's gets that.
     let version = match ProtocolVersion::parse(requested) {
-        Some(known) if SERVED.contains(&known) && requested < hello.version.as_str() => requested,
-        _ => &hello.version,
+        Some(known) if SERVED_VERSIONS.contains(&known) && requested < handshake.version.as_str() => requested,
+        _ => &handshake.version,
     };
-    let Some(session) = bridge.sessions.open(version.to_owned(), asks(request.params.as_ref())) else {
+    let Some(session) = bridge
+        .sessions
+        .open(version.to_owned(), capabilities_policy(request.params.as_ref()))
+    else {
         let object = ErrorObject::internal("there are too many sessions");
         return reply::error(StatusCode::SERVICE_UNAVAILABLE, Some(&request.id), &object);
     };
-    let result = RpcResponse::Result(introduction(version, hello));
+    let result = RpcResponse::Result(initialize_result(version, handshake));
     let mut reply = reply::json(StatusCode::OK, reply::answer(&request.id, result));
     if let Ok(id) = HeaderValue::from_str(&session.id) {
         reply.headers_mut().insert(SESSION_ID, id);
@@ -110,33 +113,33 @@ fn initialize(bridge: &Bridge, request: &Request, requested: &str, hello: &Serve
     reply
 }
 
-fn introduction(version: &str, hello: &ServerHandshake) -> Bytes {
+fn initialize_result(version: &str, handshake: &ServerHandshake) -> Bytes {
     let mut result = RawObject::new();
     result.set("protocolVersion", quote(version));
-    result.set("capabilities", hello.capabilities.clone());
+    result.set("capabilities", handshake.capabilities.clone());
     let nameless = || Bytes::from_static(br#"{"name":"server","version":"0"}"#);
-    result.set("serverInfo", hello.server_info.clone().unwrap_or_else(nameless));
-    if let Some(instructions) = &hello.instructions {
+    result.set("serverInfo", handshake.server_info.clone().unwrap_or_else(nameless));
+    if let Some(instructions) = &handshake.instructions {
         result.set("instructions", quote(instructions));
     }
     result.to_bytes()
 }
 
-/// What a client says that it can be asked.
-fn asks(params: Option<&Bytes>) -> ServerRequestPolicy {
+/// Returns the server requests that a client declares to accept.
+fn capabilities_policy(params: Option<&Bytes>) -> ServerRequestPolicy {
     let capabilities = params
         .and_then(|params| RawObject::parse(params).ok())
         .and_then(|params| RawObject::parse(params.get("capabilities")?).ok())
         .unwrap_or_default();
-    let mut asks = ServerRequestPolicy::ALL;
-    asks.elicitation = capabilities.contains("elicitation");
-    asks.sampling = capabilities.contains("sampling");
-    asks.roots = capabilities.contains("roots");
-    asks
+    let mut capabilities_policy = ServerRequestPolicy::ALL;
+    capabilities_policy.elicitation = capabilities.contains("elicitation");
+    capabilities_policy.sampling = capabilities.contains("sampling");
+    capabilities_policy.roots = capabilities.contains("roots");
+    capabilities_policy
 }
 
 async fn request(bridge: &Bridge, session: &Arc<Session>, request: Request) -> Reply {
-    let id = kept(&request.id);
+    let id = detached(&request.id);
     let done = |id| {
         reply::json(
             StatusCode::OK,
@@ -160,23 +163,23 @@ async fn request(bridge: &Bridge, session: &Arc<Session>, request: Request) -> R
                 return done(&id);
             }
         }
-        Method::SetLevel => bridge.note_log_level(request.params.clone()),
+        Method::SetLevel => bridge.set_log_level(request.params.clone()),
         _ => {}
     }
     let requester_key = Some(session.id.clone());
-    let placed = match bridge
-        .place(request.method.as_str(), request.params, requester_key)
+    let dispatched = match bridge
+        .send(request.method.as_str(), request.params, requester_key)
         .await
     {
-        Ok(placed) => placed,
-        Err(why) => return bridge.refused(&id, &why),
+        Ok(dispatched) => dispatched,
+        Err(why) => return bridge.error_reply(&id, &why),
     };
-    let seat = session.seat(&id, placed.handle.clone());
-    bridge.call(placed, Relay::Legacy { id, seat }).reply().await
+    let slot = session.slot(&id, dispatched.handle.clone());
+    bridge.call(dispatched, Relay::Legacy { id, slot }).reply().await
 }
 
 fn notification(session: &Session, notification: &Notification) {
-    // The server was told once that it may begin; the folders of one client are not those of another.
+    // The bridge itself sent `initialized`, once; the roots of one client are not those of another.
     if notification.method != Method::Cancelled {
         return;
     }

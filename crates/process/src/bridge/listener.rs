@@ -1,4 +1,4 @@
-//! Takes connections.
+//! Accepts connections.
 
 use std::{
     convert::Infallible,
@@ -19,14 +19,14 @@ use tokio_util::task::TaskTracker;
 
 use super::service::Bridge;
 
-/// Connections at once.
-const CONNECTIONS: usize = 4096;
-/// How long a client may take to send the head of a request.
-const HEAD: Duration = Duration::from_secs(30);
-/// The same, for one that comes while we leave.
-const LATE: Duration = Duration::from_secs(1);
+/// The most connections at a time.
+const MAX_CONNECTIONS: usize = 4096;
+/// How long a client may take to send the headers of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same during shutdown.
+const SHUTDOWN_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Listens on all addresses, of both kinds where the machine has both.
+/// Listens on all addresses, IPv6 and IPv4 if the machine has both.
 pub(super) async fn bind(port: u16) -> io::Result<TcpListener> {
     match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
         Ok(listener) => Ok(listener),
@@ -34,19 +34,19 @@ pub(super) async fn bind(port: u16) -> io::Result<TcpListener> {
     }
 }
 
-/// Takes connections for ever. Each is counted by `connections` as long as it is there.
+/// Accepts connections for ever. Each is tracked by `connections` while it is open.
 pub(super) async fn accept(listener: TcpListener, bridge: Arc<Bridge>, connections: TaskTracker) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Ok(place) = places.clone().acquire_owned().await {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(send) = slots.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let bridge = bridge.clone();
                 connections.spawn(async move {
                     serve(stream, bridge).await;
-                    drop(place);
+                    drop(send);
                 });
             }
-            // A connection that is gone already, or too many open files: neither ends the listener.
+            // A connection that is closed already, or too many open files: neither ends the listener.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
@@ -55,24 +55,24 @@ pub(super) async fn accept(listener: TcpListener, bridge: Arc<Bridge>, connectio
 async fn serve(stream: TcpStream, bridge: Arc<Bridge>) {
     // Small events are otherwise held back for up to 40 ms.
     let _ = stream.set_nodelay(true);
-    let leaving = bridge.leaving.clone();
+    let shutdown = bridge.shutdown.clone();
     let answer = move |request: Request<Incoming>| {
         let bridge = bridge.clone();
         async move { Ok::<_, Infallible>(bridge.respond(request).await) }
     };
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    if leaving.is_cancelled() {
-        // It hears once that nothing is taken any more.
-        http.header_read_timeout(LATE).keep_alive(false);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    if shutdown.is_cancelled() {
+        // One request is answered, with the refusal of a shutdown.
+        http.header_read_timeout(SHUTDOWN_HEADER_TIMEOUT).keep_alive(false);
         let _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
         return;
     }
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service_fn(answer)));
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = leaving.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    // A client that went away is no failure of ours.
+    // A client that has gone is no failure of the bridge.
     let _ = connection.await;
 }

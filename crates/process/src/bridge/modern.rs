@@ -1,4 +1,4 @@
-//! A modern server: each request by itself.
+//! A modern server: each request is independent.
 
 use http::{HeaderMap, StatusCode};
 use portolan_wire::{
@@ -8,13 +8,13 @@ use portolan_wire::{
 };
 
 use super::{
-    call::kept,
+    call::detached,
     relay::Relay,
     reply::{self, Reply},
     service::Bridge,
 };
 
-/// Answers what was posted.
+/// Handles a POST.
 pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message) -> Reply {
     let served = ProtocolVersion::ALL.map(|version| (version.era() == Era::Modern).then_some(version));
     let served: Vec<_> = served.into_iter().flatten().collect();
@@ -24,15 +24,15 @@ pub(super) async fn post(bridge: &Bridge, headers: &HeaderMap, message: Message)
     match message {
         Message::Request(request) => {
             let relay = Relay::Modern {
-                id: kept(&request.id),
+                id: detached(&request.id),
                 listens: request.method == Method::Listen,
             };
-            match bridge.place(request.method.as_str(), request.params, None).await {
-                Ok(placed) => bridge.call(placed, relay).reply().await,
-                Err(why) => bridge.refused(&request.id, &why),
+            match bridge.send(request.method.as_str(), request.params, None).await {
+                Ok(dispatched) => bridge.call(dispatched, relay).reply().await,
+                Err(why) => bridge.error_reply(&request.id, &why),
             }
         }
-        // There is none that a server has to hear of.
+        // No notification of a client is for the server.
         Message::Notification(_) | Message::Response(_) => reply::empty(StatusCode::ACCEPTED),
     }
 }

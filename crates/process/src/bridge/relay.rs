@@ -1,4 +1,4 @@
-//! What of a call has to be said in the caller's words.
+//! Translates the events of a call for its caller.
 
 use bytes::Bytes;
 use portolan_core::{ChannelNotification, RpcResponse, ServerRequest};
@@ -12,24 +12,24 @@ use portolan_wire::{
     object::RawObject,
 };
 
-use super::session::Seat;
-use crate::mailbox::Handle;
+use super::session::CallSlot;
+use crate::dispatcher::CallRef;
 
-/// How a call is told to its caller.
+/// The caller's side of a call.
 pub(super) enum Relay {
-    /// Statelessly.
+    /// A modern caller, without a session.
     Modern {
-        /// The caller's.
+        /// The caller's request id.
         id: RequestId,
-        /// It is a `subscriptions/listen`.
+        /// The call is a `subscriptions/listen`.
         listens: bool,
     },
-    /// Within a session.
+    /// A caller in a session.
     Legacy {
-        /// The caller's.
+        /// The caller's request id.
         id: RequestId,
-        /// Its place in the session, until it is left to itself.
-        seat: Option<Seat>,
+        /// Its slot in the session, until the caller's connection is lost.
+        slot: Option<CallSlot>,
     },
 }
 
@@ -51,15 +51,15 @@ impl Relay {
         matches!(self, Self::Modern { listens: true, .. })
     }
 
-    /// Gives the place in the session, where the call shall go on without anybody listening.
-    pub(super) fn leave(&mut self) -> Option<Seat> {
+    /// Takes the slot in the session of a call that goes on without a connection.
+    pub(super) fn detach(&mut self) -> Option<CallSlot> {
         match self {
             Self::Modern { .. } => None,
-            Self::Legacy { seat, .. } => seat.take(),
+            Self::Legacy { slot, .. } => slot.take(),
         }
     }
 
-    /// A notification of the call as a message.
+    /// Returns a notification of the call as a message.
     pub(super) fn notification(&self, notification: ChannelNotification) -> Bytes {
         let method = Method::parse(&notification.method);
         let params = match self.listens() {
@@ -69,7 +69,7 @@ impl Relay {
         envelope::notification(&method, params.as_deref())
     }
 
-    /// The answer with the caller's own subscription id.
+    /// Returns the response with the caller's own subscription id.
     pub(super) fn answer(&self, answer: RpcResponse) -> RpcResponse {
         match answer {
             RpcResponse::Result(raw) if self.listens() => RpcResponse::Result(self.subscription(raw)),
@@ -77,8 +77,8 @@ impl Relay {
         }
     }
 
-    /// The result that ends a subscription in order.
-    pub(super) fn end_of_listening(&self) -> RpcResponse {
+    /// Returns the result that ends a subscription in order.
+    pub(super) fn subscription_end(&self) -> RpcResponse {
         let result = Bytes::from_static(br#"{"resultType":"complete"}"#);
         let mut meta = RawObject::new();
         meta.set(SUBSCRIPTION_ID, self.id().to_bytes());
@@ -89,17 +89,18 @@ impl Relay {
         RpcResponse::Result(ended.unwrap_or(result))
     }
 
-    /// The question as a request to the client. `None` if the client cannot be asked; then the server is told.
-    pub(super) fn question(&self, question: ServerRequest, handle: &Handle) -> Option<Bytes> {
+    /// Returns a server request as a request to the client. `None` if the client does not accept it; the server gets an
+    /// error then.
+    pub(super) fn question(&self, question: ServerRequest, handle: &CallRef) -> Option<Bytes> {
         let method = Method::parse(&question.method);
-        let seat = match self {
-            Self::Legacy { seat: Some(seat), .. } if seat.may_be_asked(&method) => seat,
+        let slot = match self {
+            Self::Legacy { slot: Some(slot), .. } if slot.accepts(&method) => slot,
             _ => {
-                handle.respond(question.key, nobody());
+                handle.respond(question.key, no_client());
                 return None;
             }
         };
-        let id = seat.ask(handle.clone(), question.key);
+        let id = slot.register_request(handle.clone(), question.key);
         Some(envelope::request(&id, &method, question.params.as_deref()))
     }
 
@@ -117,7 +118,7 @@ impl Relay {
         }
     }
 
-    /// The same with the caller's id in place of ours, where there is one.
+    /// Replaces the subscription id, if there is one, by the caller's request id.
     fn subscription(&self, raw: Bytes) -> Bytes {
         let replaced = RawObject::parse(&raw).ok().and_then(|mut members| {
             let mut meta = RawObject::parse(members.get(META)?).ok()?;
@@ -130,8 +131,8 @@ impl Relay {
     }
 }
 
-/// What a server is told whose question cannot be asked.
-pub(super) fn nobody() -> RpcResponse {
-    let error = ErrorObject::new(METHOD_NOT_FOUND, "this client cannot be asked");
+/// Returns the response to a server request that the client does not accept.
+pub(super) fn no_client() -> RpcResponse {
+    let error = ErrorObject::new(METHOD_NOT_FOUND, "this client does not accept the request");
     RpcResponse::Error(error.to_bytes())
 }

@@ -1,4 +1,4 @@
-//! Puts answers into HTTP: the only place that does.
+//! Renders all HTTP responses.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt};
@@ -22,14 +22,14 @@ pub(super) type Reply = Response<Body>;
 /// A JSON-RPC message whose longest part is not copied.
 pub(super) type Pieces = [Bytes; 3];
 
-/// No content.
+/// Returns a response without content.
 pub(super) fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Body::pieces([]));
     *reply.status_mut() = status;
     reply
 }
 
-/// One JSON text.
+/// Returns a response with one JSON text.
 pub(super) fn json(status: StatusCode, pieces: impl IntoIterator<Item = Bytes>) -> Reply {
     let mut reply = Response::new(Body::pieces(pieces));
     *reply.status_mut() = status;
@@ -38,13 +38,13 @@ pub(super) fn json(status: StatusCode, pieces: impl IntoIterator<Item = Bytes>) 
     reply
 }
 
-/// A JSON-RPC error.
+/// Returns a response with a JSON-RPC error.
 pub(super) fn error(status: StatusCode, id: Option<&RequestId>, object: &ErrorObject) -> Reply {
     json(status, [envelope::error(id, object)])
 }
 
-/// Calls are taken by somebody else now.
-pub(super) fn leaving() -> Reply {
+/// Returns the refusal of calls during shutdown.
+pub(super) fn shutdown() -> Reply {
     let object = ErrorObject::new(INTERNAL_ERROR, "the server is being stopped");
     let mut reply = error(StatusCode::SERVICE_UNAVAILABLE, None, &object);
     let close = HeaderValue::from_static("close");
@@ -52,7 +52,7 @@ pub(super) fn leaving() -> Reply {
     reply
 }
 
-/// An event stream.
+/// Returns an event stream.
 pub(super) fn stream(events: BoxStream<'static, Vec<Bytes>>) -> Reply {
     let pieces = events.flat_map(futures_util::stream::iter);
     let mut reply = Response::new(Body::Stream(pieces.boxed()));
@@ -63,7 +63,7 @@ pub(super) fn stream(events: BoxStream<'static, Vec<Bytes>>) -> Reply {
     reply
 }
 
-/// One event that carries a message.
+/// Returns one event with a message.
 pub(super) fn event(message: impl IntoIterator<Item = Bytes>) -> Vec<Bytes> {
     let mut pieces = vec![Bytes::from_static(sse::EVENT_START)];
     pieces.extend(message.into_iter().map(|piece| one_line(&piece)));
@@ -71,7 +71,7 @@ pub(super) fn event(message: impl IntoIterator<Item = Bytes>) -> Vec<Bytes> {
     pieces
 }
 
-/// An answer of the server as a message, under the caller's id.
+/// Returns a response of the server as a message, with the caller's id.
 pub(super) fn answer(id: &RequestId, answer: RpcResponse) -> Pieces {
     let (member, raw) = match answer {
         RpcResponse::Result(raw) => ("result", raw),
@@ -86,7 +86,7 @@ pub(super) fn answer(id: &RequestId, answer: RpcResponse) -> Pieces {
     [head.freeze(), raw, Bytes::from_static(b"}")]
 }
 
-/// The status that goes with an answer of the server.
+/// Returns the HTTP status of a response of the server.
 pub(super) fn status(era: Era, answer: &RpcResponse) -> StatusCode {
     match answer {
         RpcResponse::Result(_) => StatusCode::OK,
@@ -95,7 +95,7 @@ pub(super) fn status(era: Era, answer: &RpcResponse) -> StatusCode {
     }
 }
 
-/// Why there is no answer of the server, as a JSON-RPC error.
+/// Returns the JSON-RPC error of a call without a response.
 pub(super) fn failure(why: &Error) -> ErrorObject {
     let object = ErrorObject::new(INTERNAL_ERROR, why.to_string());
     let Error::NotReady { failure, .. } = why else {
@@ -107,7 +107,7 @@ pub(super) fn failure(why: &Error) -> ErrorObject {
     }
 }
 
-/// The status that says so. `sent` if the server may have seen the request.
+/// Returns the HTTP status of a call without a response. `sent` if the server may have seen the request.
 pub(super) fn failure_status(why: &Error, sent: bool) -> StatusCode {
     match why {
         Error::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,

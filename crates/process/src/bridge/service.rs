@@ -1,4 +1,4 @@
-//! The path of a request, from top to bottom.
+//! Routes requests.
 
 use std::{
     collections::HashSet,
@@ -20,32 +20,33 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     auth,
     call::Call,
-    health, intake, legacy, modern, notices,
+    health, legacy, modern, notification_stream,
     relay::Relay,
     reply::{self, Reply},
+    request_body,
     session::Sessions,
 };
 use crate::{
     StdioServer,
-    mailbox::{Placed, stopped},
+    dispatcher::{DispatchedCall, stopped},
     stdio_channel::{Phase, StdioChannel},
 };
 
 /// How long a request waits for a server that is starting.
-const PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What all requests share.
+/// The state that all requests share.
 pub(super) struct Bridge {
     pub(super) server: Arc<StdioServer>,
     pub(super) sessions: Sessions,
-    /// Nothing new is taken any more.
-    pub(super) leaving: CancellationToken,
+    /// Cancelled when no new call is accepted any more.
+    pub(super) shutdown: CancellationToken,
     /// The calls under way.
     pub(super) calls: TaskTracker,
     path: String,
     token: Option<Secret>,
     timeout: Duration,
-    /// The params of the last `logging/setLevel`.
+    /// The params of the last `logging/setLevel`, to be sent again after a restart.
     log_level: Mutex<Option<Bytes>>,
 }
 
@@ -54,7 +55,7 @@ impl Bridge {
         Self {
             server,
             sessions: Sessions::default(),
-            leaving: CancellationToken::new(),
+            shutdown: CancellationToken::new(),
             calls: TaskTracker::new(),
             path,
             token,
@@ -65,9 +66,9 @@ impl Bridge {
 
     pub(super) async fn respond(&self, request: Request<Incoming>) -> Reply {
         if request.uri().path() == "/healthz" && matches!(*request.method(), Verb::GET | Verb::HEAD) {
-            return health::reply(&self.front().phase(), self.leaving.is_cancelled());
+            return health::reply(&self.channel().phase(), self.shutdown.is_cancelled());
         }
-        if !auth::is_let_in(self.token.as_ref(), request.headers()) {
+        if !auth::is_authorized(self.token.as_ref(), request.headers()) {
             let mut reply = reply::empty(StatusCode::UNAUTHORIZED);
             let bearer = HeaderValue::from_static("Bearer");
             reply.headers_mut().insert(WWW_AUTHENTICATE, bearer);
@@ -76,7 +77,7 @@ impl Bridge {
         if request.uri().path() != self.path {
             return reply::empty(StatusCode::NOT_FOUND);
         }
-        if !auth::is_origin_fine(request.headers()) {
+        if !auth::is_origin_allowed(request.headers()) {
             return reply::empty(StatusCode::FORBIDDEN);
         }
         match *request.method() {
@@ -87,63 +88,66 @@ impl Bridge {
     }
 
     async fn post(&self, request: Request<Incoming>) -> Reply {
-        let (headers, message) = match intake::read(request).await {
+        let (headers, message) = match request_body::read(request).await {
             Ok(read) => read,
             Err(reply) => return reply,
         };
         let is_call = matches!(message, portolan_wire::envelope::Message::Request(_));
-        if is_call && self.leaving.is_cancelled() {
-            return reply::leaving();
+        if is_call && self.shutdown.is_cancelled() {
+            return reply::shutdown();
         }
         match self.handshake().await {
-            Ok(hello) if hello.modern => modern::post(self, &headers, message).await,
-            Ok(hello) => legacy::post(self, &headers, message, &hello).await,
-            Err(why) => self.refused_maybe(message.id(), &why),
+            Ok(handshake) if handshake.modern => modern::post(self, &headers, message).await,
+            Ok(handshake) => legacy::post(self, &headers, message, &handshake).await,
+            Err(why) => self.error_reply_for(message.id(), &why),
         }
     }
 
     async fn session(&self, request: &Request<Incoming>) -> Reply {
         match self.handshake().await {
-            Ok(hello) if hello.modern => not_allowed("POST"),
+            Ok(handshake) if handshake.modern => not_allowed("POST"),
             Ok(_) if request.method() == Verb::DELETE => legacy::delete(self, request.headers()),
-            Ok(_) if self.leaving.is_cancelled() => reply::leaving(),
-            Ok(_) => notices::get(self, request.headers()),
-            Err(why) => self.refused_maybe(None, &why),
+            Ok(_) if self.shutdown.is_cancelled() => reply::shutdown(),
+            Ok(_) => notification_stream::get(self, request.headers()),
+            Err(why) => self.error_reply_for(None, &why),
         }
     }
 
-    /// How the server introduced itself, which may take a while.
+    /// Returns the server's handshake, waiting for its start.
     async fn handshake(&self) -> Result<ServerHandshake> {
-        let ready = self.front().wait(Some(Instant::now() + PATIENCE)).await?;
-        ready.hello.clone().ok_or_else(|| self.front().not_ready(stopped()))
+        let ready = self.channel().wait(Some(Instant::now() + START_TIMEOUT)).await?;
+        ready
+            .handshake
+            .clone()
+            .ok_or_else(|| self.channel().not_ready(stopped()))
     }
 
     /// Sends a request to the server.
-    pub(super) async fn place(
+    pub(super) async fn send(
         &self,
         method: &str,
         params: Option<Bytes>,
         requester_key: Option<Arc<str>>,
-    ) -> Result<Placed> {
+    ) -> Result<DispatchedCall> {
         let timeout = match *method == *Method::Listen.as_str() {
             true => Duration::MAX,
             false => self.timeout,
         };
         let mut request = ChannelRequest::new(method, params, timeout);
         request.requester_key = requester_key;
-        self.front().place(&request).await
+        self.channel().dispatch(&request).await
     }
 
-    pub(super) fn call(&self, placed: Placed, relay: Relay) -> Call {
-        Call::new(placed, relay, self.leaving.clone(), &self.calls)
+    pub(super) fn call(&self, dispatched: DispatchedCall, relay: Relay) -> Call {
+        Call::new(dispatched, relay, self.shutdown.clone(), &self.calls)
     }
 
-    /// A request that was not sent to the server.
-    pub(super) fn refused(&self, id: &RequestId, why: &Error) -> Reply {
-        self.refused_maybe(Some(id), why)
+    /// Returns the response to a request that was not sent to the server.
+    pub(super) fn error_reply(&self, id: &RequestId, why: &Error) -> Reply {
+        self.error_reply_for(Some(id), why)
     }
 
-    fn refused_maybe(&self, id: Option<&RequestId>, why: &Error) -> Reply {
+    fn error_reply_for(&self, id: Option<&RequestId>, why: &Error) -> Reply {
         let mut reply = reply::error(reply::failure_status(why, false), id, &reply::failure(why));
         if why.is_retryable() {
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -151,45 +155,45 @@ impl Bridge {
         reply
     }
 
-    /// Tells the server that nobody subscribes to these resources any more.
+    /// Unsubscribes from resources that no session subscribes to any more.
     pub(super) fn unsubscribe(&self, uris: Vec<String>) {
         uris.iter()
-            .for_each(|uri| self.tell(Method::ResourcesUnsubscribe, subscription(uri)));
+            .for_each(|uri| self.send_in_background(Method::ResourcesUnsubscribe, subscription(uri)));
     }
 
-    /// Tells a server that was started again what the one before it was told.
-    pub(super) fn repeat(&self) {
+    /// Sends subscriptions and log level to a server that was restarted.
+    pub(super) fn resend_state(&self) {
         let uris: HashSet<String> = self.sessions.subscriptions();
         uris.iter()
-            .for_each(|uri| self.tell(Method::ResourcesSubscribe, subscription(uri)));
+            .for_each(|uri| self.send_in_background(Method::ResourcesSubscribe, subscription(uri)));
         let level = self.log_level.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(params) = level {
-            self.tell(Method::SetLevel, params);
+            self.send_in_background(Method::SetLevel, params);
         }
     }
 
-    pub(super) fn note_log_level(&self, params: Option<Bytes>) {
+    pub(super) fn set_log_level(&self, params: Option<Bytes>) {
         let params = params.map(|params| Bytes::copy_from_slice(&params));
         *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = params;
     }
 
-    /// Sends a request whose answer matters to nobody.
-    fn tell(&self, method: Method, params: Bytes) {
+    /// Sends a request and ignores its response.
+    fn send_in_background(&self, method: Method, params: Bytes) {
         let server = self.server.clone();
-        let request = ChannelRequest::new(method.as_str(), Some(params), PATIENCE);
+        let request = ChannelRequest::new(method.as_str(), Some(params), START_TIMEOUT);
         self.calls.spawn(async move {
-            if let Ok(mut placed) = server.supervisor.shared.front.place(&request).await {
-                while placed.events.recv().await.is_some() {}
+            if let Ok(mut dispatched) = server.supervisor.shared.channel.dispatch(&request).await {
+                while dispatched.events.recv().await.is_some() {}
             }
         });
     }
 
-    pub(super) fn front(&self) -> &StdioChannel {
-        &self.server.supervisor.shared.front
+    pub(super) fn channel(&self) -> &StdioChannel {
+        &self.server.supervisor.shared.channel
     }
 
     pub(super) fn phases(&self) -> tokio::sync::watch::Receiver<Phase> {
-        self.front().phases()
+        self.channel().phases()
     }
 }
 

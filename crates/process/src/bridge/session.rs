@@ -15,14 +15,14 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::mailbox::Handle;
+use crate::dispatcher::CallRef;
 
-/// Sessions at once. The one that has been idle for longest makes room.
-const SESSIONS: usize = 4096;
-/// A session that was not used for so long is over.
-const IDLE: Duration = Duration::from_secs(30 * 60);
-/// Resources that one session may subscribe to.
-const SUBSCRIPTIONS: usize = 1024;
+/// The most sessions at a time. A new one ends the one that has been idle for longest.
+const MAX_SESSIONS: usize = 4096;
+/// A session that was not used for so long is ended.
+const MAX_IDLE: Duration = Duration::from_secs(30 * 60);
+/// The most resources that one session may subscribe to.
+const MAX_SUBSCRIPTIONS: usize = 1024;
 
 /// All sessions.
 #[derive(Default)]
@@ -30,43 +30,43 @@ pub(super) struct Sessions {
     open: Mutex<HashMap<Arc<str>, Arc<Session>>>,
 }
 
-/// What is known of one client.
+/// The session of one client.
 pub(super) struct Session {
     pub(super) id: Arc<str>,
     pub(super) version: String,
-    /// What it said that it can be asked.
+    /// The server requests that it accepts.
     server_requests: ServerRequestPolicy,
-    /// It is over.
+    /// Cancelled when it ends.
     pub(super) ended: CancellationToken,
-    next_question: AtomicU64,
+    next_request_id: AtomicU64,
     state: Mutex<State>,
 }
 
 struct State {
     used: Instant,
-    calls: HashMap<RequestId, Handle>,
-    questions: HashMap<u64, Open>,
+    calls: HashMap<RequestId, CallRef>,
+    server_requests: HashMap<u64, OpenRequest>,
     subscriptions: HashSet<String>,
-    /// Ends the stream of what belongs to no call.
+    /// Ends the stream of notifications outside of calls.
     stream: Option<CancellationToken>,
 }
 
-/// A question that the client was asked.
-struct Open {
-    /// The call that it was asked in.
+/// A server request that was sent to the client.
+struct OpenRequest {
+    /// The call that it belongs to.
     call: RequestId,
-    handle: Handle,
+    handle: CallRef,
     key: u64,
 }
 
-/// The place of a call in its session; given up when it is dropped.
-pub(super) struct Seat {
+/// A call in its session, until it is dropped.
+pub(super) struct CallSlot {
     session: Arc<Session>,
     call: RequestId,
 }
 
 impl Sessions {
-    /// Opens a session. `None` if there is no room: all others are at work.
+    /// Opens a session. `None` if there are too many and all are in use.
     pub(super) fn open(&self, version: String, server_requests: ServerRequestPolicy) -> Option<Arc<Session>> {
         let mut id = [0u8; 24];
         getrandom(&mut id[..], GetRandomFlags::empty()).ok()?;
@@ -76,17 +76,17 @@ impl Sessions {
             version,
             server_requests,
             ended: CancellationToken::new(),
-            next_question: AtomicU64::new(1),
+            next_request_id: AtomicU64::new(1),
             state: Mutex::new(State {
                 used: Instant::now(),
                 calls: HashMap::new(),
-                questions: HashMap::new(),
+                server_requests: HashMap::new(),
                 subscriptions: HashSet::new(),
                 stream: None,
             }),
         });
         let mut open = self.lock();
-        if open.len() >= SESSIONS {
+        if open.len() >= MAX_SESSIONS {
             let idlest = open
                 .values()
                 .filter_map(|session| Some((session.idle_since()?, session.id.clone())));
@@ -99,14 +99,14 @@ impl Sessions {
         Some(session)
     }
 
-    /// The session, which counts as used now.
+    /// Returns a session, which counts as used now.
     pub(super) fn find(&self, id: &str) -> Option<Arc<Session>> {
         let session = self.lock().get(id).cloned()?;
         session.lock().used = Instant::now();
         Some(session)
     }
 
-    /// Ends a session. What only it had subscribed to is given back.
+    /// Ends a session. Returns the resources that only it subscribed to.
     pub(super) fn close(&self, id: &str) -> Option<Vec<String>> {
         let session = self.lock().remove(id)?;
         session.end();
@@ -119,13 +119,13 @@ impl Sessions {
         )
     }
 
-    /// Ends the sessions that were idle for too long.
+    /// Ends the sessions that were idle for too long. Returns the resources that only they subscribed to.
     pub(super) fn sweep(&self) -> Vec<String> {
         let now = Instant::now();
         let idle = |session: &Session| {
             session
                 .idle_since()
-                .is_some_and(|since| now.duration_since(since) >= IDLE)
+                .is_some_and(|since| now.duration_since(since) >= MAX_IDLE)
         };
         let over: Vec<_> = {
             let open = self.lock();
@@ -137,14 +137,14 @@ impl Sessions {
         over.iter().filter_map(|id| self.close(id)).flatten().collect()
     }
 
-    /// Whether any session subscribes to `uri`.
+    /// Returns true if any session subscribes to `uri`.
     pub(super) fn any_subscribes(&self, uri: &str) -> bool {
         self.lock()
             .values()
             .any(|session| session.lock().subscriptions.contains(uri))
     }
 
-    /// All that is subscribed to.
+    /// Returns all resources that sessions subscribe to.
     pub(super) fn subscriptions(&self) -> HashSet<String> {
         let open = self.lock();
         let each = open.values().map(|session| session.lock().subscriptions.clone());
@@ -157,26 +157,26 @@ impl Sessions {
 }
 
 impl Session {
-    /// Takes a place for a call. `None` if the client uses the id for another call that is under way.
-    pub(super) fn seat(self: &Arc<Self>, call: &RequestId, handle: Handle) -> Option<Seat> {
+    /// Adds a call. `None` if the client uses the id for another call under way.
+    pub(super) fn slot(self: &Arc<Self>, call: &RequestId, handle: CallRef) -> Option<CallSlot> {
         let mut state = self.lock();
         if state.calls.contains_key(call) {
             return None;
         }
         state.calls.insert(call.clone(), handle);
         drop(state);
-        Some(Seat {
+        Some(CallSlot {
             session: self.clone(),
             call: call.clone(),
         })
     }
 
-    /// Whether a call with this id is under way.
+    /// Returns true if a call with this id is under way.
     pub(super) fn is_calling(&self, call: &RequestId) -> bool {
         self.lock().calls.contains_key(call)
     }
 
-    /// The client cancels a call.
+    /// Cancels a call.
     pub(super) fn cancel(&self, call: &RequestId) {
         let handle = self.lock().calls.get(call).cloned();
         if let Some(handle) = handle {
@@ -184,18 +184,18 @@ impl Session {
         }
     }
 
-    /// The client answers a question. One that is over goes nowhere.
+    /// Passes a response of the client on to the server. One to an unknown request is ignored.
     pub(super) fn answer(&self, question: &RequestId, answer: RpcResponse) {
-        let open = question.as_u64().and_then(|id| self.lock().questions.remove(&id));
+        let open = question.as_u64().and_then(|id| self.lock().server_requests.remove(&id));
         if let Some(open) = open {
             open.handle.respond(open.key, answer);
         }
     }
 
-    /// Whether there was room for one more subscription.
+    /// Adds a subscription. Returns false if there are too many.
     pub(super) fn subscribe(&self, uri: String) -> bool {
         let mut state = self.lock();
-        let fits = state.subscriptions.len() < SUBSCRIPTIONS;
+        let fits = state.subscriptions.len() < MAX_SUBSCRIPTIONS;
         if fits {
             state.subscriptions.insert(uri);
         }
@@ -206,15 +206,15 @@ impl Session {
         self.lock().subscriptions.remove(uri);
     }
 
-    /// Whether a change of `uri` is for this client: what it subscribed to, or a part of that.
-    pub(super) fn hears_of(&self, uri: &str) -> bool {
+    /// Returns true if the session subscribes to `uri` or to a resource that it is part of.
+    pub(super) fn is_subscribed_to(&self, uri: &str) -> bool {
         self.lock()
             .subscriptions
             .iter()
             .any(|subscribed| is_within(uri, subscribed))
     }
 
-    /// Begins a stream of what belongs to no call, which takes the place of an earlier one.
+    /// Opens a stream of notifications outside of calls, which replaces an earlier one.
     pub(super) fn stream(&self) -> CancellationToken {
         let token = self.ended.child_token();
         let earlier = self.lock().stream.replace(token.clone());
@@ -224,7 +224,7 @@ impl Session {
         token
     }
 
-    /// The stream is gone. A later one stays.
+    /// Closes a stream. A later one stays open.
     pub(super) fn end_stream(&self, token: &CancellationToken) {
         token.cancel();
         let mut state = self.lock();
@@ -240,7 +240,7 @@ impl Session {
         calls.into_values().for_each(|handle| handle.cancel());
     }
 
-    /// Since when nothing happens. `None` while something does.
+    /// Returns since when the session is idle; `None` while a call or a stream is open.
     fn idle_since(&self) -> Option<Instant> {
         let state = self.lock();
         (state.calls.is_empty() && state.stream.is_none()).then_some(state.used)
@@ -251,8 +251,8 @@ impl Session {
     }
 }
 
-impl Seat {
-    pub(super) fn may_be_asked(&self, method: &Method) -> bool {
+impl CallSlot {
+    pub(super) fn accepts(&self, method: &Method) -> bool {
         let server_requests = self.session.server_requests;
         match method {
             Method::Elicit => server_requests.elicitation,
@@ -262,25 +262,28 @@ impl Seat {
         }
     }
 
-    /// Notes a question of the server. Gives the id that the client is asked under.
-    pub(super) fn ask(&self, handle: Handle, key: u64) -> RequestId {
-        let id = self.session.next_question.fetch_add(1, Ordering::Relaxed);
+    /// Registers a server request. Returns the id for the client.
+    pub(super) fn register_request(&self, handle: CallRef, key: u64) -> RequestId {
+        let id = self.session.next_request_id.fetch_add(1, Ordering::Relaxed);
         let call = self.call.clone();
-        self.session.lock().questions.insert(id, Open { call, handle, key });
+        self.session
+            .lock()
+            .server_requests
+            .insert(id, OpenRequest { call, handle, key });
         RequestId::from_u64(id)
     }
 }
 
-impl Drop for Seat {
+impl Drop for CallSlot {
     fn drop(&mut self) {
         let mut state = self.session.lock();
         state.calls.remove(&self.call);
-        state.questions.retain(|_, open| open.call != self.call);
+        state.server_requests.retain(|_, open| open.call != self.call);
         state.used = Instant::now();
     }
 }
 
-/// Whether `uri` is `whole` or a part of it.
+/// Returns true if `uri` is `whole` or a part of it.
 fn is_within(uri: &str, whole: &str) -> bool {
     match uri.strip_prefix(whole) {
         Some(rest) => rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '?', '#']),
@@ -293,53 +296,53 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn idle_sessions_end_and_used_ones_stay() {
+    async fn idle_sessions_end() {
         let sessions = Sessions::default();
         let used = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let idle = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let streaming = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let stream = streaming.stream();
         idle.subscribe("file:///a".into());
-        tokio::time::advance(IDLE / 2).await;
+        tokio::time::advance(MAX_IDLE / 2).await;
         sessions.find(&used.id).unwrap();
-        tokio::time::advance(IDLE / 2).await;
+        tokio::time::advance(MAX_IDLE / 2).await;
         assert_eq!(sessions.sweep(), ["file:///a"]);
         assert!(idle.ended.is_cancelled() && sessions.find(&idle.id).is_none());
         assert!(sessions.find(&used.id).is_some() && sessions.find(&streaming.id).is_some());
         streaming.end_stream(&stream);
-        tokio::time::advance(IDLE).await;
+        tokio::time::advance(MAX_IDLE).await;
         sessions.sweep();
         assert!(sessions.find(&streaming.id).is_none());
     }
 
     #[tokio::test]
-    async fn the_idlest_makes_room() {
+    async fn idlest_session_is_replaced() {
         let sessions = Sessions::default();
         let first = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let second = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         sessions.find(&first.id);
-        for _ in 2..=SESSIONS {
+        for _ in 2..=MAX_SESSIONS {
             sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         }
         assert!(sessions.find(&first.id).is_some() && sessions.find(&second.id).is_none());
-        assert_eq!(sessions.lock().len(), SESSIONS);
+        assert_eq!(sessions.lock().len(), MAX_SESSIONS);
     }
 
     #[tokio::test]
-    async fn a_subscription_is_given_back_by_the_last_one_only() {
+    async fn last_session_releases_subscription() {
         let sessions = Sessions::default();
         let both = [0, 1].map(|_| sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap());
         both.iter().for_each(|session| {
             session.subscribe("file:///a".into());
         });
-        assert!(both[0].hears_of("file:///a") && both[0].hears_of("file:///a/b"));
-        assert!(!both[0].hears_of("file:///b") && !both[0].hears_of("file:///ab"));
+        assert!(both[0].is_subscribed_to("file:///a") && both[0].is_subscribed_to("file:///a/b"));
+        assert!(!both[0].is_subscribed_to("file:///b") && !both[0].is_subscribed_to("file:///ab"));
         assert_eq!(sessions.close(&both[0].id).unwrap(), [""; 0]);
         assert_eq!(sessions.close(&both[1].id).unwrap(), ["file:///a"]);
     }
 
     #[test]
-    fn a_later_stream_takes_the_place() {
+    fn later_stream_replaces_earlier() {
         let sessions = Sessions::default();
         let session = sessions.open("2025-11-25".into(), ServerRequestPolicy::ALL).unwrap();
         let (first, second) = (session.stream(), session.stream());

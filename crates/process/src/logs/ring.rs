@@ -1,13 +1,13 @@
-//! Lines within a bound.
+//! Log lines within limits.
 
 use std::collections::VecDeque;
 
 use portolan_core::LogLine;
 
-/// What a kept line costs on top of its text.
+/// The cost of a kept line beyond its text, in bytes.
 const OVERHEAD: usize = 48;
 
-/// The last lines, numbered, within a number of lines and of bytes.
+/// The last lines, numbered, within a limit of lines and one of bytes.
 pub(super) struct Ring {
     lines: VecDeque<(u64, LogLine)>,
     bytes: usize,
@@ -41,7 +41,7 @@ impl Ring {
         self.bytes = 0;
     }
 
-    /// The text of the last `count` lines.
+    /// Returns the text of the last `count` lines.
     pub(super) fn last(&self, count: usize) -> Vec<String> {
         let skip = self.lines.len().saturating_sub(count);
         self.lines
@@ -51,7 +51,7 @@ impl Ring {
             .collect()
     }
 
-    /// The lines after number `after`.
+    /// Returns the lines after number `after`.
     pub(super) fn since(&self, after: u64) -> impl Iterator<Item = &(u64, LogLine)> {
         self.lines.iter().skip_while(move |(number, _)| *number <= after)
     }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_lines_make_room() {
+    fn oldest_lines_are_dropped() {
         let mut ring = Ring::new(3, 1 << 20);
         (1..=5).for_each(|n| push(&mut ring, n, &n.to_string()));
         assert_eq!(ring.last(10), ["3", "4", "5"]);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_bounded_too() {
+    fn bytes_are_bounded() {
         let mut ring = Ring::new(1000, 500);
         (1..=100).for_each(|n| push(&mut ring, n, &"x".repeat(100)));
         assert_eq!(ring.lines.len(), 3);

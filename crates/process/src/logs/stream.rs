@@ -1,4 +1,4 @@
-//! Reads a log as a stream.
+//! A log as a stream of lines.
 
 use std::sync::{Arc, Weak};
 
@@ -6,11 +6,11 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use portolan_core::{LogLine, LogQuery, Result};
 use tokio::sync::watch;
 
-use super::{Inner, Logs};
+use super::{LogState, Logs};
 
-/// The lines that `query` asks for. A stream that follows ends when the server is removed.
+/// Returns the lines that `query` selects. A stream that follows ends when the server is removed.
 pub(crate) fn read(logs: &Arc<Logs>, query: &LogQuery) -> BoxStream<'static, Result<LogLine>> {
-    let (present, from) = logs.lock().asked(query);
+    let (present, from) = logs.lock().select(query);
     let present = stream::iter(present.into_iter().map(Ok));
     if !query.follow || query.previous {
         return present.boxed();
@@ -31,24 +31,24 @@ struct Follower {
 }
 
 impl Follower {
-    /// The lines that came meanwhile. `None` when the log was closed or is gone.
+    /// Waits for more lines. `None` when the log is closed or gone.
     async fn next(mut self) -> Option<(Vec<LogLine>, Self)> {
         let from = self.from;
         self.newest.wait_for(|newest| *newest > from).await.ok()?;
         let lines = {
             let logs = self.logs.upgrade()?;
-            let inner = logs.lock();
-            self.from = inner.written;
-            inner.after(from)
+            let state = logs.lock();
+            self.from = state.written;
+            state.after(from)
         };
         let is_end = lines.is_empty() && *self.newest.borrow() == u64::MAX;
         (!is_end).then_some((lines, self))
     }
 }
 
-impl Inner {
-    /// What there is of what `query` asks for, and the number of the last line there is.
-    fn asked(&self, query: &LogQuery) -> (Vec<LogLine>, u64) {
+impl LogState {
+    /// Returns the present lines that `query` selects, and the number of the newest line.
+    fn select(&self, query: &LogQuery) -> (Vec<LogLine>, u64) {
         let ring = if query.previous { &self.previous } else { &self.present };
         let mut lines: Vec<_> = ring
             .since(0)
@@ -62,7 +62,7 @@ impl Inner {
         (lines, self.written)
     }
 
-    /// All lines after number `after`, through a restart.
+    /// Returns all lines after number `after`, across a restart.
     fn after(&self, after: u64) -> Vec<LogLine> {
         let both = self.previous.since(after).chain(self.present.since(after));
         both.map(|(_, line)| line.clone()).collect()
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tail_counts_from_the_end_and_the_previous_run_is_kept() {
+    async fn tail_and_previous_run() {
         let logs = logs();
         logs.push([&b"a"[..], b"b", b"c"]);
         let tail = LogQuery {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn following_goes_through_a_restart_and_ends_with_the_server() {
+    async fn follow_across_restart() {
         let logs = logs();
         logs.push([&b"a"[..]]);
         let follow = LogQuery {

@@ -14,42 +14,43 @@ use url::Url;
 use super::ProcessRuntime;
 use crate::{
     ProcessConfig, StdioServer,
-    keeper::Speech,
-    per_session::{PerSession, Start},
-    recipe::SpecRecipe,
+    command_factory::SpecCommandFactory,
+    per_session::{PerSession, ProcessStarter},
+    process_loop,
     stdio_channel::Phase,
-    supervisor::{Beginning, Supervisor},
+    supervisor::{StartMode, Supervisor},
 };
 
-/// What runs under one name.
+/// A server that runs under one name, with the processes of its conversations.
 pub(super) struct Deployment {
-    pub(super) plan: Plan,
-    /// Also for a server that is spoken to by HTTP; then it is not handed out as a channel.
+    pub(super) spec: ValidatedSpec,
+    /// The server of requests outside of conversations. It supervises a server reached by HTTP too, but is no channel
+    /// to it.
     pub(super) server: Arc<StdioServer>,
-    /// The processes beside it, where each conversation has its own.
-    apart: Option<Arc<PerSession>>,
-    gate: Arc<Gate>,
+    /// The processes of conversations, if each has its own.
+    per_session: Option<Arc<PerSession>>,
+    status_gate: Arc<StatusGate>,
 }
 
-/// A spec that was found fit to run here.
+/// A spec that this runtime can run.
 #[derive(Clone)]
-pub(super) struct Plan {
+pub(super) struct ValidatedSpec {
     pub(super) spec: RunSpec,
-    /// Where it is reached, unless by stdio.
+    /// Its port and URL; `None` if it is reached by stdio.
     http: Option<(u16, Url)>,
 }
 
-/// Lets statuses onto the board, until another deployment takes the place of this one.
-pub(super) struct Gate {
+/// Passes statuses on to the board until the deployment is replaced or removed.
+pub(super) struct StatusGate {
     install: InstallName,
     board: StatusBoard,
     clock: Arc<dyn portolan_core::Clock>,
     open: Mutex<bool>,
 }
 
-impl Plan {
-    /// Refuses what can never run here, naming what could run it.
-    pub(super) fn of(spec: &RunSpec) -> Result<Self> {
+impl ValidatedSpec {
+    /// Checks that this runtime can run `spec`; the error names what could run it.
+    pub(super) fn new(spec: &RunSpec) -> Result<Self> {
         let transport = match &spec.source {
             Source::Command { transport, .. } => transport,
             Source::Image { .. } => {
@@ -74,7 +75,7 @@ impl Plan {
             }
             Sharing::PerSession { .. } if http.is_none() => {}
             _ => {
-                let problem = "a server that is spoken to by HTTP keeps its sessions apart itself; use shared";
+                let problem = "a server reached by HTTP isolates its sessions itself; use shared";
                 return Err(Error::invalid("sharing", problem));
             }
         }
@@ -86,90 +87,90 @@ impl Plan {
 impl Deployment {
     pub(super) fn start(
         install: InstallName,
-        plan: Plan,
+        spec: ValidatedSpec,
         runtime: &ProcessRuntime,
-        before: Option<Arc<StdioServer>>,
+        predecessor: Option<Arc<StdioServer>>,
     ) -> Self {
-        let gate = Arc::new(Gate {
+        let status_gate = Arc::new(StatusGate {
             install,
             board: runtime.board.clone(),
             clock: runtime.config.clock.clone(),
             open: Mutex::new(true),
         });
-        let reporting = gate.clone();
-        let recipe = SpecRecipe {
-            spec: plan.spec.clone(),
+        let reporting = status_gate.clone();
+        let factory = SpecCommandFactory {
+            spec: spec.spec.clone(),
             credentials: runtime.credentials.clone(),
         };
-        let another = recipe.clone();
-        let speech = match &plan.http {
-            Some((port, _)) => Speech::Http { port: *port },
-            None => Speech::Stdio,
+        let session_factory = factory.clone();
+        let transport = match &spec.http {
+            Some((port, _)) => process_loop::Transport::Http { port: *port },
+            None => process_loop::Transport::Stdio,
         };
         let supervisor = Supervisor::start(
-            plan.spec.server.as_str(),
-            Box::new(recipe),
-            speech,
+            spec.spec.server.as_str(),
+            Box::new(factory),
+            transport,
             runtime.config.clone(),
             Box::new(move |status, restarts| reporting.report(status, restarts)),
-            before.map_or(Beginning::Fresh, Beginning::After),
+            predecessor.map_or(StartMode::Fresh, StartMode::Replace),
         );
         let server = Arc::new(StdioServer { supervisor });
-        let apart = match plan.spec.sharing {
+        let per_session = match spec.spec.sharing {
             Sharing::PerSession { max } => {
-                let start = starts(another, server.clone(), runtime.config.clone());
+                let start = process_starter(session_factory, server.clone(), runtime.config.clone());
                 let idle = runtime.config.session_idle;
                 Some(Arc::new(PerSession::new(server.clone(), start, max, idle)))
             }
             _ => None,
         };
         Self {
-            plan,
+            spec,
             server,
-            apart,
-            gate,
+            per_session,
+            status_gate,
         }
     }
 
-    /// Starts the processes of conversations anew, when they are next called.
-    pub(super) fn restart_apart(&self, drain: Duration) {
-        if let Some(apart) = &self.apart {
-            apart.restart(drain);
+    /// Stops the processes of conversations; their next calls start new ones.
+    pub(super) fn restart_sessions(&self, drain: Duration) {
+        if let Some(per_session) = &self.per_session {
+            per_session.restart(drain);
         }
     }
 
-    /// Another deployment takes its place, or none: no later status of this one is told, and no conversation begins. Calls
-    /// in conversations have `drain` to finish.
+    /// Reports no later status and begins no conversation: the deployment is replaced or removed. Calls in conversations
+    /// have `drain` to finish.
     pub(super) fn close(&self, drain: Duration) {
-        self.gate.shut();
-        if let Some(apart) = &self.apart {
-            apart.stop(drain);
+        self.status_gate.close();
+        if let Some(per_session) = &self.per_session {
+            per_session.stop(drain);
         }
     }
 
-    /// Ends all processes at once.
+    /// Kills all processes.
     pub(super) fn kill(&self) {
-        self.gate.shut();
-        if let Some(apart) = &self.apart {
-            apart.kill();
+        self.status_gate.close();
+        if let Some(per_session) = &self.per_session {
+            per_session.kill();
         }
         self.server.supervisor.kill();
     }
 
     fn channel(&self) -> Arc<dyn Channel> {
-        match &self.apart {
-            Some(apart) => apart.clone(),
+        match &self.per_session {
+            Some(per_session) => per_session.clone(),
             None => self.server.clone(),
         }
     }
 
     pub(super) fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
-        let failure = match (self.server.phase(), &self.plan.http) {
-            // Calls wait where they are: in the channel.
+        let failure = match (self.server.phase(), &self.spec.http) {
+            // Calls wait in the channel.
             (Phase::Ready(_) | Phase::Starting(_), None) => return Ok(Endpoint::Channel(self.channel())),
             (Phase::Ready(_), Some((_, url))) => {
                 let mut endpoint = HttpEndpoint::new(url.clone());
-                endpoint.era = self.plan.spec.era;
+                endpoint.era = self.spec.spec.era;
                 return Ok(Endpoint::Http(endpoint));
             }
             (Phase::Starting(None), Some(_)) => Failure::new(FailureKind::Starting, "it is still starting"),
@@ -183,26 +184,26 @@ impl Deployment {
     }
 }
 
-/// Starts processes of the same server, whose log is part of its.
-fn starts(recipe: SpecRecipe, server: Arc<StdioServer>, config: ProcessConfig) -> Start {
-    let (name, logs) = (recipe.spec.server.clone(), server.supervisor.shared.logs.clone());
+/// Returns a starter of more processes of `server`, whose log lines go to its log too.
+fn process_starter(factory: SpecCommandFactory, server: Arc<StdioServer>, config: ProcessConfig) -> ProcessStarter {
+    let (name, logs) = (factory.spec.server.clone(), server.supervisor.shared.logs.clone());
     Box::new(move || {
         let supervisor = Supervisor::start(
             name.as_str(),
-            Box::new(recipe.clone()),
-            Speech::Stdio,
+            Box::new(factory.clone()),
+            process_loop::Transport::Stdio,
             config.clone(),
-            // What the install is said to be like is how the process is that answers for all.
+            // The status of the deployment is that of `server` alone.
             Box::new(|_: Status, _: u32| {}),
-            Beginning::Beside(logs.clone()),
+            StartMode::Beside(logs.clone()),
         );
         Arc::new(StdioServer { supervisor })
     })
 }
 
-impl Gate {
-    /// No later status of this deployment reaches the board.
-    pub(super) fn shut(&self) {
+impl StatusGate {
+    /// Keeps later statuses from the board.
+    pub(super) fn close(&self) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 

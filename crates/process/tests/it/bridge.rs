@@ -5,4 +5,4 @@ mod ending;
 mod failures;
 mod legacy;
 mod modern;
-mod started;
+mod process;

@@ -1,4 +1,4 @@
-//! What a call is answered with, and what else comes.
+//! Calls: responses, notifications, timeouts.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use bytes::Bytes;
 use portolan_core::{Channel, ChannelRequest, Error, ExchangeEvent, ProtocolEra, RpcResponse};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, fixture, request, serve, serve_command, until};
+use crate::support::{Ledger, TIMEOUT, fixture, request, serve, serve_command};
 
 #[tokio::test]
-async fn an_answer_comes_back_as_the_server_wrote_it() {
+async fn result_is_relayed_unchanged() {
     let served = serve([]);
     let params = Bytes::from_static(
         b"{\"name\":\"echo\",\n\"arguments\":{\"text\":\"h\\u00e4\",\"n\":1.0,  \"big\":12345678901234567890}}",
     );
     let exchange = served
         .server
-        .call(ChannelRequest::new("tools/call", Some(params), PATIENCE))
+        .call(ChannelRequest::new("tools/call", Some(params), TIMEOUT))
         .await
         .unwrap();
     let RpcResponse::Result(raw) = exchange.answer().await.unwrap() else {
@@ -30,7 +30,7 @@ async fn an_answer_comes_back_as_the_server_wrote_it() {
 }
 
 #[tokio::test]
-async fn tool_errors_and_protocol_errors_are_answers() {
+async fn errors_are_responses() {
     let served = serve([]);
     assert_eq!(served.tool("fail", json!({})).await.unwrap()["isError"], true);
     let error = served.tool("rpc_error", json!({})).await.unwrap();
@@ -42,14 +42,14 @@ async fn tool_errors_and_protocol_errors_are_answers() {
 }
 
 #[tokio::test]
-async fn a_list_is_paged() {
+async fn list_is_paged() {
     let served = serve(["--page-size", "5"]);
     let (mut names, mut cursor) = (Vec::new(), None::<String>);
     loop {
         let params = cursor
             .take()
             .map(|cursor| Bytes::from(json!({"cursor": cursor}).to_string()));
-        let request = ChannelRequest::new("tools/list", params, PATIENCE);
+        let request = ChannelRequest::new("tools/list", params, TIMEOUT);
         let RpcResponse::Result(raw) = served.server.call(request).await.unwrap().answer().await.unwrap() else {
             panic!("an error");
         };
@@ -72,7 +72,7 @@ async fn a_list_is_paged() {
 }
 
 #[tokio::test]
-async fn the_era_is_found_or_pinned() {
+async fn era_is_detected_or_pinned() {
     for (era, pin, modern) in [
         ("both", ProtocolEra::Auto, true),
         ("modern", ProtocolEra::Auto, true),
@@ -80,7 +80,7 @@ async fn the_era_is_found_or_pinned() {
         ("both", ProtocolEra::Legacy, false),
         ("both", ProtocolEra::Modern, true),
     ] {
-        let served = serve_command(fixture(["--era", era]).era(pin), |_| {});
+        let served = serve_command(fixture(["--era", era]).with_era(pin), |_| {});
         let hello = served.server.handshake().await.unwrap();
         let version = if modern { "2026-07-28" } else { "2025-11-25" };
         assert_eq!(
@@ -100,14 +100,14 @@ async fn the_era_is_found_or_pinned() {
 }
 
 #[tokio::test]
-async fn progress_reaches_its_own_caller_with_its_own_token() {
+async fn progress_reaches_its_caller() {
     let served = serve([]);
     // Both callers chose the same token, one of them as a text.
     let calls = [r#""t""#, "7", "7"].map(|token| {
         let params = format!(
             r#"{{"name":"progress","arguments":{{"steps":5,"ms":10}},"_meta":{{"progressToken":{token},"keep":1}}}}"#
         );
-        (token, ChannelRequest::new("tools/call", Some(params.into()), PATIENCE))
+        (token, ChannelRequest::new("tools/call", Some(params.into()), TIMEOUT))
     });
     let silent = served.begin("progress", json!({"steps": 5, "ms": 10})).await;
     let mut exchanges = Vec::new();
@@ -139,26 +139,21 @@ async fn progress_reaches_its_own_caller_with_its_own_token() {
 }
 
 #[tokio::test]
-async fn dropping_an_exchange_cancels_the_call() {
-    let ledger = tempfile::NamedTempFile::new().unwrap();
-    let served = serve(["--ledger", ledger.path().to_str().unwrap()]);
+async fn dropped_exchange_cancels_call() {
+    let ledger = Ledger::new();
+    let served = serve(["--ledger", ledger.path()]);
     let exchange = served.begin("sleep", json!({"ms": 20_000})).await;
     // The server has it: calls are written in order.
     served.text("echo", json!({"text": "x"})).await;
     drop(exchange);
-    until("the server was told", async || {
-        std::fs::read_to_string(ledger.path())
-            .unwrap()
-            .contains("cancelled the caller has gone")
-    })
-    .await;
+    ledger.cancelled("the caller has gone").await;
     assert_eq!(served.text("echo", json!({"text": "on"})).await, "on");
 }
 
 #[tokio::test]
-async fn no_answer_is_a_timeout_and_a_cancellation() {
-    let ledger = tempfile::NamedTempFile::new().unwrap();
-    let served = serve(["--mute", "--ledger", ledger.path().to_str().unwrap()]);
+async fn timeout_cancels_call() {
+    let ledger = Ledger::new();
+    let served = serve(["--mute", "--ledger", ledger.path()]);
     served.server.handshake().await.unwrap();
     let call = request("echo", &json!({}), Duration::from_millis(300));
     let error = served.server.call(call).await.unwrap().answer().await.unwrap_err();
@@ -167,16 +162,11 @@ async fn no_answer_is_a_timeout_and_a_cancellation() {
         "{error}"
     );
     assert!(error.to_string().contains("tools/call"), "{error}");
-    until("the server was told", async || {
-        std::fs::read_to_string(ledger.path())
-            .unwrap()
-            .contains("cancelled timed out")
-    })
-    .await;
+    ledger.cancelled("timed out").await;
 }
 
 #[tokio::test]
-async fn deadlines_of_many_calls_are_kept_each() {
+async fn deadlines_are_independent() {
     let served = serve([]);
     served.server.handshake().await.unwrap();
     let begun = std::time::Instant::now();
@@ -191,7 +181,7 @@ async fn deadlines_of_many_calls_are_kept_each() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_no_call_goes_to_all_listeners() {
+async fn notifications_reach_all_subscribers() {
     let served = serve([]);
     let mut listeners = [served.server.notifications(), served.server.notifications()];
     served
@@ -204,7 +194,7 @@ async fn what_belongs_to_no_call_goes_to_all_listeners() {
 }
 
 #[tokio::test]
-async fn a_ping_is_answered_and_other_requests_are_refused() {
+async fn ping_is_answered_others_refused() {
     let served = serve([]);
     let pong = served.text("ask", json!({"method": "ping"})).await;
     assert!(pong.contains(r#""result":{}"#), "{pong}");

@@ -1,4 +1,4 @@
-//! The contract of a runtime.
+//! The conformance suite of `Runtime`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How servers end: always, and with all that they started.
+//! The end of servers, and of the processes that they started.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +6,9 @@ use portolan_core::{Channel, FailureKind};
 use portolan_process::ServerCommand;
 use serde_json::json;
 
-use crate::support::{Served, failure, runs, serve, serve_command, until};
+use crate::support::{TestServer, eventually, failure, runs, serve, serve_command};
 
-async fn with_grandchild(flags: &[&str]) -> (Served, u32, u32) {
+async fn with_grandchild(flags: &[&str]) -> (TestServer, u32, u32) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pid");
     let served = serve(flags.iter().copied().chain(["--grandchild", file.to_str().unwrap()]));
@@ -20,18 +20,18 @@ async fn with_grandchild(flags: &[&str]) -> (Served, u32, u32) {
 }
 
 #[tokio::test]
-async fn dropping_the_server_kills_its_grandchildren() {
+async fn drop_kills_grandchildren() {
     let (served, pid, grandchild) = with_grandchild(&[]).await;
     drop(served.server);
-    until("both are gone", async || !runs(pid) && !runs(grandchild)).await;
-    until("its directory is gone", async || {
+    eventually("both are gone", async || !runs(pid) && !runs(grandchild)).await;
+    eventually("its directory is gone", async || {
         std::fs::read_dir(served.dir.path().join("private")).unwrap().count() == 0
     })
     .await;
 }
 
 #[tokio::test]
-async fn stopping_the_server_ends_its_grandchildren() {
+async fn stop_ends_grandchildren() {
     let (served, pid, grandchild) = with_grandchild(&[]).await;
     let begun = Instant::now();
     served.server.stop(Duration::ZERO).await;
@@ -41,12 +41,12 @@ async fn stopping_the_server_ends_its_grandchildren() {
         "closed input is enough: {:?}",
         begun.elapsed()
     );
-    until("the grandchild is gone", async || !runs(grandchild)).await;
+    eventually("the grandchild is gone", async || !runs(grandchild)).await;
     assert_eq!(failure(served.tool("echo", json!({})).await).kind, FailureKind::Stopped);
 }
 
 #[tokio::test]
-async fn a_server_that_lingers_is_told_to_end() {
+async fn lingering_server_gets_sigterm() {
     let (served, pid, _) = with_grandchild(&["--linger"]).await;
     let begun = Instant::now();
     served.server.stop(Duration::ZERO).await;
@@ -59,23 +59,25 @@ async fn a_server_that_lingers_is_told_to_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_listen_is_killed() {
+async fn unresponsive_server_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let trapped = dir.path().join("trapped");
     let script = format!(
-        "trap '' TERM; {} --linger & wait; while true; do sleep 1; done",
+        "trap '' TERM; touch {}; {} --linger & wait; while true; do sleep 1; done",
+        trapped.display(),
         crate::support::program()
     );
     let served = serve_command(ServerCommand::new("sh", ["-c", &script]), |config| {
         config.start_deadline = Duration::from_secs(60);
     });
-    until("it runs", async || served.server.pid().is_some()).await;
+    eventually("it ignores SIGTERM", async || trapped.exists()).await;
     let pid = served.server.pid().unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
     served.server.stop(Duration::ZERO).await;
     assert!(!runs(pid));
 }
 
 #[tokio::test]
-async fn a_crash_leaves_no_grandchild() {
+async fn crash_leaves_no_grandchild() {
     let (served, _, grandchild) = with_grandchild(&[]).await;
     let begun = Instant::now();
     // The grandchild holds the output open: the end is noticed all the same.
@@ -84,11 +86,11 @@ async fn a_crash_leaves_no_grandchild() {
         FailureKind::Exited
     );
     assert!(begun.elapsed() < Duration::from_secs(1));
-    until("the grandchild is gone", async || !runs(grandchild)).await;
+    eventually("the grandchild is gone", async || !runs(grandchild)).await;
 }
 
 #[tokio::test]
-async fn calls_under_way_fail_when_the_server_is_dropped() {
+async fn drop_fails_calls_under_way() {
     let served = serve([]);
     let sleeper = served.begin("sleep", json!({"ms": 20_000})).await;
     drop(served.server);
@@ -96,7 +98,7 @@ async fn calls_under_way_fail_when_the_server_is_dropped() {
 }
 
 #[tokio::test]
-async fn stopping_may_let_calls_finish() {
+async fn stop_drains_calls() {
     let served = serve([]);
     let sleeper = served.begin("sleep", json!({"ms": 200})).await;
     served.server.stop(Duration::from_secs(5)).await;
@@ -104,9 +106,9 @@ async fn stopping_may_let_calls_finish() {
 }
 
 #[tokio::test]
-async fn a_closed_output_is_an_end() {
+async fn closed_stdout_is_an_exit() {
     let served = serve_command(ServerCommand::new("sh", ["-c", "exec >&-; sleep 1000"]), |config| {
-        config.restarts.first = Duration::from_millis(5);
+        config.restarts.first_delay = Duration::from_millis(5);
     });
     let begun = Instant::now();
     assert_eq!(failure(served.server.handshake().await).kind, FailureKind::CrashLoop);

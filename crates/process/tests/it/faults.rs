@@ -1,4 +1,4 @@
-//! Servers that do not behave.
+//! Servers that misbehave.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use crate::support::{failure, log, request, serve, serve_with};
 const MIB: usize = 1 << 20;
 
 #[tokio::test]
-async fn a_result_of_16_mib_passes() {
+async fn result_of_16_mib() {
     let served = serve([]);
     assert_eq!(served.text("big", json!({"bytes": 16 * MIB})).await.len(), 16 * MIB);
 }
 
 #[tokio::test]
-async fn a_result_over_the_limit_fails_its_own_call_only() {
+async fn oversized_result_fails_its_call_alone() {
     let served = serve([]);
     let sleeper = served.begin("sleep", json!({"ms": 300})).await;
     let pid = served.server.pid();
@@ -29,14 +29,14 @@ async fn a_result_over_the_limit_fails_its_own_call_only() {
 }
 
 #[tokio::test]
-async fn one_byte_at_a_time_is_enough() {
+async fn single_byte_writes() {
     let served = serve(["--byte-at-a-time"]);
     let text = "ä".repeat(500);
     assert_eq!(served.text("echo", json!({"text": text})).await, text);
 }
 
 #[tokio::test]
-async fn junk_between_messages_is_logged_and_harms_nobody() {
+async fn junk_lines_are_logged() {
     let served = serve(["--junk"]);
     for number in 0..100 {
         let text = number.to_string();
@@ -52,7 +52,7 @@ async fn junk_between_messages_is_logged_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_flood_of_log_lines_is_kept_within_bounds() {
+async fn log_is_bounded() {
     let served = serve(["--flood-stderr"]);
     for number in 0..500 {
         let text = number.to_string();
@@ -64,7 +64,7 @@ async fn a_flood_of_log_lines_is_kept_within_bounds() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_reading_blocks_only_its_callers_and_only_until_their_timeouts() {
+async fn unread_input_is_bounded() {
     let served = serve_with(["--stop-reading"], |config| config.limits.queue_bytes = MIB);
     served.server.handshake().await.unwrap();
     let arguments = json!({"text": "x".repeat(100_000)});
@@ -90,7 +90,7 @@ async fn a_server_that_stops_reading_blocks_only_its_callers_and_only_until_thei
 }
 
 #[tokio::test]
-async fn more_calls_than_the_limit_fail_at_once() {
+async fn call_limit() {
     let served = serve_with([], |config| config.limits.calls = 8);
     let mut sleepers = Vec::new();
     for _ in 0..8 {
@@ -105,7 +105,7 @@ async fn more_calls_than_the_limit_fail_at_once() {
 }
 
 #[tokio::test]
-async fn a_log_line_is_cut_and_can_be_followed() {
+async fn log_lines_are_cut_and_followed() {
     use futures_util::StreamExt;
     let served = serve([]);
     served.text("stderr", json!({"text": "y".repeat(20_000)})).await;

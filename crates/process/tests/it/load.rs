@@ -1,4 +1,4 @@
-//! Many callers at once.
+//! Many concurrent callers.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use portolan_core::Channel;
 use portolan_process::StdioServer;
 use serde_json::json;
 
-use crate::support::{PATIENCE, kill, serve, tool, until};
+use crate::support::{Ledger, TIMEOUT, eventually, kill, serve, tool};
 
 /// `count` calls by `callers` at once; each answer is checked to be its caller's own.
 async fn echo_all(server: &Arc<StdioServer>, callers: u64, count: u64) -> usize {
@@ -24,7 +24,7 @@ async fn echo_all(server: &Arc<StdioServer>, callers: u64, count: u64) -> usize 
                 for number in 0..count / callers {
                     let text = format!("{caller}/{number}");
                     let arguments = json!({"text": text, "also": [caller, number]});
-                    let result = tool(&*server, "echo", arguments.clone(), PATIENCE).await.unwrap();
+                    let result = tool(&*server, "echo", arguments.clone(), TIMEOUT).await.unwrap();
                     assert_eq!(result["content"][0]["text"], text);
                     assert_eq!(result["structuredContent"], arguments);
                     right += 1;
@@ -41,7 +41,7 @@ async fn echo_all(server: &Arc<StdioServer>, callers: u64, count: u64) -> usize 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn twenty_thousand_answers_reach_their_64_callers() {
+async fn many_responses_reach_64_callers() {
     let served = serve([]);
     served.server.handshake().await.unwrap();
     let begun = Instant::now();
@@ -51,22 +51,22 @@ async fn twenty_thousand_answers_reach_their_64_callers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn answers_out_of_order_reach_their_callers() {
+async fn out_of_order_responses() {
     let served = serve(["--out-of-order"]);
     assert_eq!(echo_all(&served.server, 64, 3200).await, 3200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn wrong_and_duplicate_ids_reach_nobody() {
+async fn wrong_and_duplicate_ids_are_dropped() {
     let served = serve(["--wrong-id", "--duplicate-answers"]);
     assert_eq!(echo_all(&served.server, 32, 3200).await, 3200);
     assert_eq!(served.log().await, [""; 0], "they are messages, not junk");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_kill_under_load_fails_what_was_sent_and_repeats_none_of_it() {
-    let ledger = tempfile::NamedTempFile::new().unwrap();
-    let served = serve(["--ledger", ledger.path().to_str().unwrap()]);
+async fn kill_under_load_repeats_nothing() {
+    let ledger = Ledger::new();
+    let served = serve(["--ledger", ledger.path()]);
     served.server.handshake().await.unwrap();
     let enough = Arc::new(AtomicBool::new(false));
     let killed = Arc::new(Mutex::new(Instant::now()));
@@ -80,7 +80,7 @@ async fn a_kill_under_load_fails_what_was_sent_and_repeats_none_of_it() {
                         break;
                     }
                     let key = format!("{caller}/{number}");
-                    match tool(&*server, "count", json!({"key": key}), PATIENCE).await {
+                    match tool(&*server, "count", json!({"key": key}), TIMEOUT).await {
                         Ok(result) => {
                             assert_eq!(result["content"][0]["text"], "1", "{key}");
                             done.push(key);
@@ -99,7 +99,7 @@ async fn a_kill_under_load_fails_what_was_sent_and_repeats_none_of_it() {
         })
         .collect();
     for run in 1..=4 {
-        until("the next run", async || {
+        eventually("the next run", async || {
             served
                 .server
                 .handshake()
@@ -122,7 +122,7 @@ async fn a_kill_under_load_fails_what_was_sent_and_repeats_none_of_it() {
     }
     assert!(failed >= 3, "the kills hit nobody");
     assert!(failed <= 3 * 32, "a kill hits what is under way and nothing else");
-    let ledger = std::fs::read_to_string(ledger.path()).unwrap();
+    let ledger = ledger.text();
     let mut counted: Vec<_> = ledger.lines().filter_map(|line| line.strip_prefix("count ")).collect();
     let lines = counted.len();
     counted.sort_unstable();

@@ -1,4 +1,4 @@
-//! Memory stays bounded.
+//! Memory is bounded.
 
 use serde_json::json;
 
@@ -6,19 +6,19 @@ use crate::support::serve;
 
 const MIB: usize = 1 << 20;
 
-/// The resident memory of this process.
+/// Returns the resident memory of this process, in bytes.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4096
 }
 
-/// In a process of its own, since other tests use memory too.
+/// Runs in a process of its own, since other tests use memory too.
 #[test]
-fn memory_does_not_grow_with_large_results() {
+fn memory_is_bounded() {
     let test = std::env::current_exe().unwrap();
     let output = std::process::Command::new(test)
-        .args(["--ignored", "--exact", "memory::measured_alone", "--nocapture"])
+        .args(["--ignored", "--exact", "memory::measure_memory", "--nocapture"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -27,8 +27,8 @@ fn memory_does_not_grow_with_large_results() {
 }
 
 #[tokio::test]
-#[ignore = "run by memory_does_not_grow_with_large_results"]
-async fn measured_alone() {
+#[ignore = "run by memory_is_bounded"]
+async fn measure_memory() {
     let served = serve([]);
     for _ in 0..10 {
         served
@@ -47,7 +47,7 @@ async fn measured_alone() {
             .await
             .unwrap();
     }
-    // One that is passed over, too.
+    // A response that is skipped, too.
     served
         .begin("big", json!({"bytes": 100 * MIB}))
         .await

@@ -9,20 +9,20 @@ use portolan_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    bench::{Bench, bench, bench_with},
     conformance::spec,
-    support::{PATIENCE, kill, request, runs, until},
+    support::{Ledger, TIMEOUT, eventually, kill, request, runs},
+    test_runtime::{TestRuntime, test_runtime, test_runtime_with},
 };
 
-fn apart(max: u16) -> RunSpec {
-    let mut spec = spec(&[]);
+fn per_session(max: u16, flags: &[&str]) -> RunSpec {
+    let mut spec = spec(flags);
     spec.sharing = Sharing::PerSession { max };
     spec
 }
 
 /// Calls a tool in a conversation.
 async fn tool(channel: &dyn Channel, conversation: &str, name: &str, arguments: Value) -> Result<Value> {
-    let request = request(name, &arguments, PATIENCE).conversation(conversation);
+    let request = request(name, &arguments, TIMEOUT).conversation(conversation);
     match channel.call(request).await?.answer().await? {
         RpcResponse::Result(raw) => Ok(serde_json::from_slice(&raw).unwrap()),
         RpcResponse::Error(raw) => panic!("{raw:?}"),
@@ -41,10 +41,10 @@ async fn pid(channel: &dyn Channel, conversation: &str) -> u32 {
 }
 
 #[tokio::test]
-async fn conversations_share_nothing() {
-    let bench = bench();
-    let common = bench.ready(&apart(3)).await;
-    let channel = bench.channel().await;
+async fn conversations_are_isolated() {
+    let test_runtime = test_runtime();
+    let common = test_runtime.ready(&per_session(3, &[])).await;
+    let channel = test_runtime.channel().await;
     assert!(channel.isolates_conversations());
     for round in ["1", "2", "3"] {
         for conversation in ["a", "b", "c"] {
@@ -58,15 +58,15 @@ async fn conversations_share_nothing() {
     pids.sort_unstable();
     pids.dedup();
     assert_eq!(pids.len(), 4, "a process for each, and one for what belongs to none");
-    let nobodys = bench.call("count", json!({"key": "k"})).await.unwrap();
+    let nobodys = test_runtime.call("count", json!({"key": "k"})).await.unwrap();
     assert_eq!(nobodys["content"][0]["text"], "1");
 }
 
 #[tokio::test]
-async fn calls_of_one_conversation_meet_in_one_process() {
-    let bench = bench();
-    bench.ready(&apart(2)).await;
-    let channel = bench.channel().await;
+async fn conversation_has_one_process() {
+    let test_runtime = test_runtime();
+    test_runtime.ready(&per_session(2, &[])).await;
+    let channel = test_runtime.channel().await;
     let calls = (0..32).map(|_| {
         let channel = channel.clone();
         tokio::spawn(async move { count(&*channel, "a").await.unwrap() })
@@ -80,43 +80,43 @@ async fn calls_of_one_conversation_meet_in_one_process() {
 }
 
 #[tokio::test]
-async fn one_conversation_too_many_is_refused_until_another_is_over() {
-    let bench = bench();
-    bench.ready(&apart(1)).await;
-    let channel = bench.channel().await;
+async fn conversation_limit() {
+    let test_runtime = test_runtime();
+    test_runtime.ready(&per_session(1, &[])).await;
+    let channel = test_runtime.channel().await;
     let first = pid(&*channel, "a").await;
     let refused = count(&*channel, "b").await;
     assert!(matches!(refused, Err(Error::Exhausted { limit: 1, .. })), "{refused:?}");
     channel.end("a");
     channel.end("a");
     channel.end("never seen");
-    until("its process is gone", async || !runs(first)).await;
+    eventually("its process is gone", async || !runs(first)).await;
     assert_eq!(count(&*channel, "b").await.unwrap(), "1");
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_unused_is_ended_and_one_with_a_call_is_not() {
-    let bench = bench_with(|config| config.session_idle = Duration::from_millis(300));
-    bench.ready(&apart(2)).await;
-    let channel = bench.channel().await;
+async fn idle_conversation_is_ended() {
+    let test_runtime = test_runtime_with(|config| config.session_idle = Duration::from_millis(300));
+    test_runtime.ready(&per_session(2, &[])).await;
+    let channel = test_runtime.channel().await;
     let unused = pid(&*channel, "unused").await;
     let calling = channel.clone();
     let busy = tokio::spawn(async move { tool(&*calling, "busy", "sleep", json!({"ms": 1500})).await });
-    until("the unused one is gone", async || !runs(unused)).await;
+    eventually("the unused one is gone", async || !runs(unused)).await;
     busy.await.unwrap().expect("a call is waited for");
 }
 
 #[tokio::test]
-async fn a_process_that_ends_is_started_again_for_its_conversation_alone() {
-    let bench = bench();
-    bench.ready(&apart(2)).await;
-    let channel = bench.channel().await;
+async fn crashed_process_is_restarted() {
+    let (test_runtime, ledger) = (test_runtime(), Ledger::new());
+    test_runtime.ready(&per_session(2, &["--ledger", ledger.path()])).await;
+    let channel = test_runtime.channel().await;
     count(&*channel, "a").await.unwrap();
     count(&*channel, "b").await.unwrap();
     let old = pid(&*channel, "a").await;
     let calling = channel.clone();
     let lost = tokio::spawn(async move { tool(&*calling, "a", "sleep", json!({"ms": 20_000})).await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    ledger.begun(1).await;
     kill(old);
     assert!(matches!(lost.await.unwrap(), Err(Error::NotReady { .. })));
     assert_eq!(count(&*channel, "a").await.unwrap(), "1", "what it knew is lost");
@@ -125,17 +125,17 @@ async fn a_process_that_ends_is_started_again_for_its_conversation_alone() {
 }
 
 #[tokio::test]
-async fn the_log_is_that_of_all_of_them() {
+async fn log_has_all_processes() {
     use futures_util::StreamExt;
-    let bench = bench();
-    bench.ready(&apart(2)).await;
-    let channel = bench.channel().await;
+    let test_runtime = test_runtime();
+    test_runtime.ready(&per_session(2, &[])).await;
+    let channel = test_runtime.channel().await;
     for conversation in ["a", "b"] {
         let text = json!({"text": format!("written by {conversation}")});
         tool(&*channel, conversation, "stderr", text).await.unwrap();
     }
-    until("both are there", async || {
-        let lines = RuntimeLogs::logs(&bench.runtime, &bench.name, LogQuery::default());
+    eventually("both are there", async || {
+        let lines = RuntimeLogs::logs(&test_runtime.runtime, &test_runtime.name, LogQuery::default());
         let lines: Vec<_> = lines.map(|line| line.unwrap().text).collect().await;
         ["written by a", "written by b"]
             .iter()
@@ -144,35 +144,36 @@ async fn the_log_is_that_of_all_of_them() {
     .await;
 }
 
-async fn two(bench: &Bench) -> (Arc<dyn Channel>, [u32; 2]) {
-    bench.ready(&apart(2)).await;
-    let channel = bench.channel().await;
+/// Starts a deployment with the processes of two conversations.
+async fn two_processes(test_runtime: &TestRuntime, flags: &[&str]) -> (Arc<dyn Channel>, [u32; 2]) {
+    test_runtime.ready(&per_session(2, flags)).await;
+    let channel = test_runtime.channel().await;
     let pids = [pid(&*channel, "a").await, pid(&*channel, "b").await];
     (channel, pids)
 }
 
 async fn gone(pids: [u32; 2]) {
-    until("both are gone", async || !pids.iter().any(|pid| runs(*pid))).await;
+    eventually("both are gone", async || !pids.iter().any(|pid| runs(*pid))).await;
 }
 
 #[tokio::test]
-async fn removal_ends_all_and_takes_no_more_calls() {
-    let bench = bench();
-    let (channel, pids) = two(&bench).await;
-    bench.runtime.remove(&bench.name).await.unwrap();
+async fn removal_ends_all_processes() {
+    let test_runtime = test_runtime();
+    let (channel, pids) = two_processes(&test_runtime, &[]).await;
+    test_runtime.runtime.remove(&test_runtime.name).await.unwrap();
     gone(pids).await;
     assert!(matches!(count(&*channel, "c").await, Err(Error::NotReady { .. })));
 }
 
 #[tokio::test]
-async fn a_restart_and_a_replacement_let_calls_finish_and_begin_anew() {
-    let bench = bench();
-    let (channel, pids) = two(&bench).await;
+async fn restart_and_replacement_drain_calls() {
+    let (test_runtime, ledger) = (test_runtime(), Ledger::new());
+    let (channel, pids) = two_processes(&test_runtime, &["--ledger", ledger.path()]).await;
     let calling = channel.clone();
     let sleeper = tokio::spawn(async move { tool(&*calling, "a", "sleep", json!({"ms": 600})).await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let name: &InstallName = &bench.name;
-    RuntimeRestart::restart(&bench.runtime, name, Restart::Graceful)
+    ledger.begun(1).await;
+    let name: &InstallName = &test_runtime.name;
+    RuntimeRestart::restart(&test_runtime.runtime, name, Restart::Graceful)
         .await
         .unwrap();
     assert_eq!(count(&*channel, "a").await.unwrap(), "1");
@@ -180,16 +181,16 @@ async fn a_restart_and_a_replacement_let_calls_finish_and_begin_anew() {
     gone(pids).await;
 
     let before = pid(&*channel, "a").await;
-    bench.ready(&apart(3)).await;
-    until("the old one is gone", async || !runs(before)).await;
-    assert_eq!(count(&*bench.channel().await, "a").await.unwrap(), "1");
+    test_runtime.ready(&per_session(3, &[])).await;
+    eventually("the old one is gone", async || !runs(before)).await;
+    assert_eq!(count(&*test_runtime.channel().await, "a").await.unwrap(), "1");
 }
 
 #[tokio::test]
-async fn a_dropped_runtime_leaves_none_though_channels_are_held() {
-    let bench = bench();
-    let (channel, pids) = two(&bench).await;
-    drop(bench);
+async fn dropped_runtime_kills_conversations() {
+    let test_runtime = test_runtime();
+    let (channel, pids) = two_processes(&test_runtime, &[]).await;
+    drop(test_runtime);
     gone(pids).await;
     assert!(count(&*channel, "a").await.is_err());
 }

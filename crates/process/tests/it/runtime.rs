@@ -1,4 +1,4 @@
-//! The process runtime beyond its contract.
+//! `ProcessRuntime` beyond its contract.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,107 +11,113 @@ use portolan_process::ProcessRuntime;
 use serde_json::json;
 
 use crate::{
-    bench::{Bench, bench},
     conformance::spec,
-    support::{PATIENCE, config, runs, tool, until},
+    support::{Ledger, TIMEOUT, config, eventually, runs, tool},
+    test_runtime::{TestRuntime, test_runtime},
 };
 
 #[tokio::test]
-async fn an_equal_spec_keeps_the_process_and_another_replaces_it() {
-    let bench = bench();
-    let pid = bench.ready(&spec(&[])).await;
-    bench.ensure(&spec(&[])).await;
-    bench.call("echo", json!({})).await.unwrap();
-    assert_eq!(bench.runtime.pid(&bench.name), Some(pid));
-    let other = bench.ready(&spec(&["--junk"])).await;
+async fn changed_spec_replaces_process() {
+    let test_runtime = test_runtime();
+    let pid = test_runtime.ready(&spec(&[])).await;
+    test_runtime.ensure(&spec(&[])).await;
+    test_runtime.call("echo", json!({})).await.unwrap();
+    assert_eq!(test_runtime.runtime.pid(&test_runtime.name), Some(pid));
+    let other = test_runtime.ready(&spec(&["--junk"])).await;
     assert_ne!(pid, other);
     assert!(!runs(pid));
 }
 
 #[tokio::test]
-async fn a_replacement_lets_calls_finish() {
-    let bench = Arc::new(bench());
-    bench.ready(&spec(&[])).await;
-    let calling = bench.clone();
+async fn replacement_drains_calls() {
+    let test_runtime = Arc::new(test_runtime());
+    let ledger = Ledger::new();
+    test_runtime.ready(&spec(&["--ledger", ledger.path()])).await;
+    let calling = test_runtime.clone();
     let sleeper = tokio::spawn(async move { calling.call("sleep", json!({"ms": 400})).await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    bench.ensure(&spec(&["--junk"])).await;
-    bench.call("echo", json!({"text": "new"})).await.unwrap();
+    ledger.begun(1).await;
+    test_runtime.ensure(&spec(&["--junk"])).await;
+    test_runtime.call("echo", json!({"text": "new"})).await.unwrap();
     sleeper.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn removal_does_not_wait_for_a_replacement_or_a_restart() {
+async fn removal_interrupts_drain() {
     for replace in [true, false] {
-        let bench = bench();
-        let pid = bench.ready(&spec(&[])).await;
-        let Endpoint::Channel(channel) = bench.runtime.endpoint(&bench.name).await.unwrap() else {
+        let test_runtime = test_runtime();
+        let ledger = Ledger::new();
+        let pid = test_runtime.ready(&spec(&["--ledger", ledger.path()])).await;
+        let Endpoint::Channel(channel) = test_runtime.runtime.endpoint(&test_runtime.name).await.unwrap() else {
             panic!("no channel");
         };
-        let sleeper = tokio::spawn(async move { tool(&*channel, "sleep", json!({"ms": 20_000}), PATIENCE).await });
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let sleeper = tokio::spawn(async move { tool(&*channel, "sleep", json!({"ms": 20_000}), TIMEOUT).await });
+        ledger.begun(1).await;
         if replace {
-            bench.ensure(&spec(&["--junk"])).await;
+            test_runtime.ensure(&spec(&["--junk"])).await;
         } else {
-            RuntimeRestart::restart(&bench.runtime, &bench.name, Restart::Graceful)
+            RuntimeRestart::restart(&test_runtime.runtime, &test_runtime.name, Restart::Graceful)
                 .await
                 .unwrap();
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let removal = tokio::time::timeout(Duration::from_secs(3), bench.runtime.remove(&bench.name));
+        let removal = tokio::time::timeout(Duration::from_secs(3), test_runtime.runtime.remove(&test_runtime.name));
         removal.await.expect("it does not wait for the call").unwrap();
-        until("it is gone", async || !runs(pid)).await;
+        eventually("it is gone", async || !runs(pid)).await;
         assert!(sleeper.await.unwrap().is_err());
     }
 }
 
 #[tokio::test]
-async fn removal_ends_the_process_and_its_grandchildren() {
-    let bench = bench();
-    let file = bench.dir.path().join("pid");
-    let pid = bench.ready(&spec(&["--grandchild", file.to_str().unwrap()])).await;
+async fn removal_ends_grandchildren() {
+    let test_runtime = test_runtime();
+    let file = test_runtime.dir.path().join("pid");
+    let pid = test_runtime
+        .ready(&spec(&["--grandchild", file.to_str().unwrap()]))
+        .await;
     let grandchild = std::fs::read_to_string(&file).unwrap().parse().unwrap();
     let follow = LogQuery {
         follow: true,
         ..LogQuery::default()
     };
-    let lines = tokio::spawn(RuntimeLogs::logs(&bench.runtime, &bench.name, follow).collect::<Vec<_>>());
-    bench.runtime.remove(&bench.name).await.unwrap();
+    let lines = tokio::spawn(RuntimeLogs::logs(&test_runtime.runtime, &test_runtime.name, follow).collect::<Vec<_>>());
+    test_runtime.runtime.remove(&test_runtime.name).await.unwrap();
     assert!(!runs(pid));
-    until("the grandchild is gone", async || !runs(grandchild)).await;
-    tokio::time::timeout(PATIENCE, lines)
+    eventually("the grandchild is gone", async || !runs(grandchild)).await;
+    tokio::time::timeout(TIMEOUT, lines)
         .await
         .expect("a log that is followed ends")
         .unwrap();
 }
 
 #[tokio::test]
-async fn dropping_the_runtime_kills_everything_though_a_channel_is_held() {
-    let bench = bench();
-    let file = bench.dir.path().join("pid");
-    let pid = bench.ready(&spec(&["--grandchild", file.to_str().unwrap()])).await;
+async fn dropped_runtime_kills_all() {
+    let test_runtime = test_runtime();
+    let file = test_runtime.dir.path().join("pid");
+    let pid = test_runtime
+        .ready(&spec(&["--grandchild", file.to_str().unwrap()]))
+        .await;
     let grandchild = std::fs::read_to_string(&file).unwrap().parse().unwrap();
-    let endpoint = bench.runtime.endpoint(&bench.name).await.unwrap();
+    let endpoint = test_runtime.runtime.endpoint(&test_runtime.name).await.unwrap();
     let Endpoint::Channel(channel) = endpoint else {
         panic!("{endpoint:?}");
     };
-    drop(bench.runtime);
-    until("both are gone", async || !runs(pid) && !runs(grandchild)).await;
-    let error = tool(&*channel, "echo", json!({}), PATIENCE).await.unwrap_err();
+    drop(test_runtime.runtime);
+    eventually("both are gone", async || !runs(pid) && !runs(grandchild)).await;
+    let error = tool(&*channel, "echo", json!({}), TIMEOUT).await.unwrap_err();
     assert!(matches!(error, Error::NotReady { failure, .. } if failure.kind == FailureKind::Stopped));
 }
 
 #[tokio::test]
-async fn a_crash_loop_is_told_by_watch_and_endpoint() {
-    let bench = bench();
-    bench.ensure(&spec(&["--die-at-start", "5"])).await;
-    let Status::Failed { failure } = bench.settled().await else {
+async fn crash_loop_is_reported() {
+    let test_runtime = test_runtime();
+    test_runtime.ensure(&spec(&["--die-at-start", "5"])).await;
+    let Status::Failed { failure } = test_runtime.settled().await else {
         panic!("not failed");
     };
     assert_eq!(failure.kind, FailureKind::CrashLoop);
     assert!(failure.message.contains("exit code 5"));
-    assert!(bench.runtime.endpoint(&bench.name).await.is_err());
-    let log: Vec<_> = RuntimeLogs::logs(&bench.runtime, &bench.name, LogQuery::default())
+    assert!(test_runtime.runtime.endpoint(&test_runtime.name).await.is_err());
+    let log: Vec<_> = RuntimeLogs::logs(&test_runtime.runtime, &test_runtime.name, LogQuery::default())
         .collect()
         .await;
     assert_eq!(log[0].as_ref().unwrap().text, "fatal: planned death");
@@ -119,27 +125,27 @@ async fn a_crash_loop_is_told_by_watch_and_endpoint() {
 
 #[tokio::test]
 async fn secrets_are_read_at_each_start() {
-    let bench = bench();
+    let test_runtime = test_runtime();
     let key = CredentialKey::parse("install/x/token").unwrap();
     let mut spec = spec(&[]);
     spec.env.insert("TOKEN".into(), EnvValue::Secret(key.clone()));
     spec.files.insert("token".into(), EnvValue::Secret(key.clone()));
-    bench.ensure(&spec).await;
-    let Status::Failed { failure } = bench.settled().await else {
+    test_runtime.ensure(&spec).await;
+    let Status::Failed { failure } = test_runtime.settled().await else {
         panic!("started without its secret");
     };
     assert_eq!(failure.kind, FailureKind::Config);
     for secret in ["first-secret", "second-secret"] {
-        bench
+        test_runtime
             .credentials
             .put(&key, Secret::new(secret), Precondition::None)
             .await
             .unwrap();
-        RuntimeRestart::restart(&bench.runtime, &bench.name, Restart::Graceful)
+        RuntimeRestart::restart(&test_runtime.runtime, &test_runtime.name, Restart::Graceful)
             .await
             .unwrap();
-        until("the new secret is there", async || {
-            let seen = bench.call("env", json!({})).await.unwrap_or_default();
+        eventually("the new secret is there", async || {
+            let seen = test_runtime.call("env", json!({})).await.unwrap_or_default();
             seen["structuredContent"]["env"]["TOKEN"] == secret && seen["structuredContent"]["files"]["token"] == secret
         })
         .await;
@@ -147,28 +153,32 @@ async fn secrets_are_read_at_each_start() {
 }
 
 #[tokio::test]
-async fn each_kind_of_restart_makes_another_process() {
-    let bench = bench();
-    let mut pid = bench.ready(&spec(&[])).await;
+async fn restarts_replace_process() {
+    let test_runtime = test_runtime();
+    let mut pid = test_runtime.ready(&spec(&[])).await;
     for kind in [Restart::Graceful, Restart::FreshPull, Restart::Reset] {
-        RuntimeRestart::restart(&bench.runtime, &bench.name, kind)
+        RuntimeRestart::restart(&test_runtime.runtime, &test_runtime.name, kind)
             .await
             .unwrap();
-        until("another process", async || {
-            bench.runtime.pid(&bench.name).is_some_and(|now| now != pid) && bench.settled().await == Status::Ready
+        eventually("another process", async || {
+            test_runtime
+                .runtime
+                .pid(&test_runtime.name)
+                .is_some_and(|now| now != pid)
+                && test_runtime.settled().await == Status::Ready
         })
         .await;
-        bench.call("echo", json!({})).await.unwrap();
-        pid = bench.runtime.pid(&bench.name).unwrap();
+        test_runtime.call("echo", json!({})).await.unwrap();
+        pid = test_runtime.runtime.pid(&test_runtime.name).unwrap();
     }
     let unknown = InstallName::new(&SystemClock);
-    let missing = RuntimeRestart::restart(&bench.runtime, &unknown, Restart::Graceful).await;
+    let missing = RuntimeRestart::restart(&test_runtime.runtime, &unknown, Restart::Graceful).await;
     assert!(matches!(missing, Err(Error::NotFound { .. })));
 }
 
 #[tokio::test]
-async fn a_server_spoken_to_by_http_is_ready_when_it_listens() {
-    let bench = bench();
+async fn http_server_is_ready_when_listening() {
+    let test_runtime = test_runtime();
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -185,30 +195,30 @@ async fn a_server_spoken_to_by_http_is_ready_when_it_listens() {
             path: "/mcp".into(),
         },
     };
-    let mut config = config(&bench.dir);
+    let mut config = config(&test_runtime.dir);
     let python = std::process::Command::new("python3")
         .args(["-c", "import sys; print(sys.executable)"])
         .output();
     let python = String::from_utf8(python.unwrap().stdout).unwrap();
     config.path = std::path::Path::new(python.trim()).parent().unwrap().into();
-    let bench = Bench {
-        runtime: ProcessRuntime::new(config, bench.credentials.clone()),
-        ..bench
+    let test_runtime = TestRuntime {
+        runtime: ProcessRuntime::new(config, test_runtime.credentials.clone()),
+        ..test_runtime
     };
-    let pid = bench.ready(&spec).await;
-    let endpoint = bench.runtime.endpoint(&bench.name).await.unwrap();
+    let pid = test_runtime.ready(&spec).await;
+    let endpoint = test_runtime.runtime.endpoint(&test_runtime.name).await.unwrap();
     let Endpoint::Http(http) = endpoint else {
         panic!("{endpoint:?}");
     };
     assert_eq!(http.url.as_str(), format!("http://127.0.0.1:{port}/mcp"));
     std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-    bench.runtime.remove(&bench.name).await.unwrap();
+    test_runtime.runtime.remove(&test_runtime.name).await.unwrap();
     assert!(!runs(pid));
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_as_such() {
-    let bench = bench();
+async fn occupied_port_fails() {
+    let test_runtime = test_runtime();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut spec = spec(&[]);
     if let Source::Command { transport, .. } = &mut spec.source {
@@ -217,16 +227,16 @@ async fn a_port_that_is_taken_is_told_as_such() {
             path: "/mcp".into(),
         };
     }
-    bench.ensure(&spec).await;
-    let Status::Failed { failure } = bench.settled().await else {
+    test_runtime.ensure(&spec).await;
+    let Status::Failed { failure } = test_runtime.settled().await else {
         panic!("took somebody else for the server");
     };
     assert_eq!(failure.kind, FailureKind::Start);
 }
 
 #[tokio::test]
-async fn what_can_never_run_here_is_refused_at_once() {
-    let bench = bench();
+async fn unsupported_specs_are_refused() {
+    let test_runtime = test_runtime();
     let mut image = spec(&[]);
     image.source = Source::Image {
         image: "example.com/server:1".into(),
@@ -252,8 +262,8 @@ async fn what_can_never_run_here_is_refused_at_once() {
         };
     }
     for spec in [image, no_session, http_per_session, bad_path] {
-        let refused = bench.runtime.ensure(&bench.name, &spec).await;
+        let refused = test_runtime.runtime.ensure(&test_runtime.name, &spec).await;
         assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
     }
-    assert!(bench.runtime.list().await.unwrap().is_empty());
+    assert!(test_runtime.runtime.list().await.unwrap().is_empty());
 }

@@ -1,4 +1,4 @@
-//! What a server gets to see, and what of it anybody else does.
+//! The environment and secrets of a server.
 
 use portolan_core::{Channel, Secret};
 use serde_json::json;
@@ -8,8 +8,10 @@ use crate::support::{fixture, serve_command};
 const SECRET: &str = "s3cr3t-t0ken";
 
 #[tokio::test]
-async fn the_environment_is_what_it_was_given_and_nothing_else() {
-    let command = fixture([]).env("PLAIN", "text").env("TOKEN", Secret::new(SECRET));
+async fn environment_is_explicit() {
+    let command = fixture([])
+        .with_env("PLAIN", "text")
+        .with_env("TOKEN", Secret::new(SECRET));
     let served = serve_command(command, |config| {
         config.inherit.push(("LANG".into(), "C.UTF-8".into()));
     });
@@ -22,8 +24,8 @@ async fn the_environment_is_what_it_was_given_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn files_are_private_and_named_by_the_environment() {
-    let served = serve_command(fixture([]).file("key.pem", Secret::new(SECRET)), |_| {});
+async fn secret_files() {
+    let served = serve_command(fixture([]).with_file("key.pem", Secret::new(SECRET)), |_| {});
     let seen = served.tool("env", json!({})).await.unwrap()["structuredContent"].take();
     assert_eq!(seen["files"], json!({"key.pem": SECRET}));
     let dir = std::path::PathBuf::from(seen["env"]["PORTOLAN_SECRETS_DIR"].as_str().unwrap());
@@ -32,10 +34,10 @@ async fn files_are_private_and_named_by_the_environment() {
 }
 
 #[tokio::test]
-async fn no_secret_shows_in_debug_logs_or_errors() {
+async fn secrets_are_not_shown() {
     let command = fixture([])
-        .env("TOKEN", Secret::new(SECRET))
-        .file("key", Secret::new(SECRET));
+        .with_env("TOKEN", Secret::new(SECRET))
+        .with_file("key", Secret::new(SECRET));
     let shown = format!("{command:?}");
     let served = serve_command(command, |config| config.inherit.push(("PROXY".into(), SECRET.into())));
     served.server.handshake().await.unwrap();

@@ -1,4 +1,4 @@
-//! How servers start, and fail to.
+//! Starts, failed starts and restarts of servers.
 
 use std::time::{Duration, Instant};
 
@@ -6,16 +6,16 @@ use portolan_core::{Channel, FailureKind, LogQuery, ProtocolEra};
 use portolan_process::ServerCommand;
 use serde_json::json;
 
-use crate::support::{failure, fixture, log, request, serve, serve_command, serve_with, tool, until};
+use crate::support::{eventually, failure, fixture, log, request, serve, serve_command, serve_with, tool};
 
 #[tokio::test]
-async fn calls_wait_for_a_slow_start() {
+async fn calls_wait_for_slow_start() {
     let served = serve(["--slow-start", "400"]);
     assert_eq!(served.text("echo", json!({"text": "x"})).await, "x");
 }
 
 #[tokio::test]
-async fn a_call_waits_no_longer_than_its_timeout() {
+async fn waiting_call_times_out() {
     let served = serve(["--slow-start", "5000"]);
     let waiting = failure(tool(&*served.server, "echo", json!({}), Duration::from_millis(200)).await);
     assert_eq!(waiting.kind, FailureKind::Starting);
@@ -34,7 +34,7 @@ async fn waiting_calls_are_bounded() {
 }
 
 #[tokio::test]
-async fn an_ignored_probe_leads_to_the_legacy_handshake() {
+async fn ignored_probe_falls_back() {
     let served = serve_with(["--ignore-probe", "--era", "legacy"], |config| {
         config.probe_patience = Duration::from_millis(200);
     });
@@ -43,7 +43,7 @@ async fn an_ignored_probe_leads_to_the_legacy_handshake() {
 }
 
 #[tokio::test]
-async fn a_slow_modern_server_is_not_taken_for_a_legacy_one() {
+async fn slow_modern_server() {
     let served = serve_with(["--slow-start", "600"], |config| {
         config.probe_patience = Duration::from_millis(100);
     });
@@ -51,7 +51,7 @@ async fn a_slow_modern_server_is_not_taken_for_a_legacy_one() {
 }
 
 #[tokio::test]
-async fn a_server_that_dies_of_the_probe_is_not_probed_again() {
+async fn exit_on_probe_skips_probe() {
     let served = serve(["--die-on-probe", "--era", "legacy"]);
     let begun = Instant::now();
     let hello = served.server.handshake().await.unwrap();
@@ -60,14 +60,14 @@ async fn a_server_that_dies_of_the_probe_is_not_probed_again() {
     assert!(begun.elapsed() < Duration::from_secs(2));
     // The next start goes without a probe at once.
     crate::support::kill(served.server.pid().unwrap());
-    until("the next run", async || {
+    eventually("the next run", async || {
         served.server.handshake().await.is_ok_and(|hello| hello.generation == 3)
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_modern_server_that_died_of_something_else_is_still_found() {
+async fn modern_server_after_first_exit() {
     let dir = tempfile::tempdir().unwrap();
     let marker = dir.path().join("marker");
     let script = format!(
@@ -80,9 +80,9 @@ async fn a_modern_server_that_died_of_something_else_is_still_found() {
 }
 
 #[tokio::test]
-async fn a_server_that_dies_at_start_ends_in_a_crash_loop_with_its_last_words() {
+async fn exit_at_start_is_crash_loop() {
     let served = serve_with(["--die-at-start", "42"], |config| {
-        config.restarts.first = Duration::from_millis(10);
+        config.restarts.first_delay = Duration::from_millis(10);
     });
     let begun = Instant::now();
     let crash_loop = failure(served.server.handshake().await);
@@ -109,7 +109,7 @@ async fn a_server_that_dies_at_start_ends_in_a_crash_loop_with_its_last_words() 
 }
 
 #[tokio::test]
-async fn a_crash_loop_heals_by_itself() {
+async fn crash_loop_recovers() {
     let dir = tempfile::tempdir().unwrap();
     let gate = dir.path().join("gate");
     let script = format!(
@@ -118,17 +118,17 @@ async fn a_crash_loop_heals_by_itself() {
         crate::support::program()
     );
     let served = serve_command(ServerCommand::new("sh", ["-c", &script]), |config| {
-        config.restarts.first = Duration::from_millis(5);
-        config.restarts.longest = Duration::from_millis(100);
+        config.restarts.first_delay = Duration::from_millis(5);
+        config.restarts.max_delay = Duration::from_millis(100);
     });
     assert_eq!(failure(served.server.handshake().await).kind, FailureKind::CrashLoop);
     std::fs::write(&gate, "").unwrap();
-    until("it heals", async || served.server.handshake().await.is_ok()).await;
+    eventually("it heals", async || served.server.handshake().await.is_ok()).await;
     assert_eq!(served.text("echo", json!({"text": "x"})).await, "x");
 }
 
 #[tokio::test]
-async fn a_missing_program_names_what_to_install() {
+async fn missing_program_names_remedy() {
     for (program, remedy) in [("uvx-nowhere", "search path"), ("/nowhere/npx", "Node.js")] {
         let served = serve_command(ServerCommand::new(program, [""; 0]), |_| {});
         let missing = failure(served.server.handshake().await);
@@ -138,19 +138,19 @@ async fn a_missing_program_names_what_to_install() {
 }
 
 #[tokio::test]
-async fn what_does_not_speak_mcp_is_told_as_such() {
+async fn non_mcp_server_fails() {
     let silent = serve_command(ServerCommand::new("sleep", ["1000"]), |config| {
         config.start_deadline = Duration::from_millis(300);
     });
     assert_eq!(failure(silent.server.handshake().await).kind, FailureKind::Timeout);
-    let legacy = serve_command(fixture(["--era", "legacy"]).era(ProtocolEra::Modern), |_| {});
+    let legacy = serve_command(fixture(["--era", "legacy"]).with_era(ProtocolEra::Modern), |_| {});
     assert_eq!(failure(legacy.server.handshake().await).kind, FailureKind::Protocol);
-    let modern = serve_command(fixture(["--era", "modern"]).era(ProtocolEra::Legacy), |_| {});
+    let modern = serve_command(fixture(["--era", "modern"]).with_era(ProtocolEra::Legacy), |_| {});
     assert_eq!(failure(modern.server.handshake().await).kind, FailureKind::Protocol);
 }
 
 #[tokio::test]
-async fn a_crash_by_a_call_fails_it_and_the_next_run_takes_the_next() {
+async fn crash_fails_call_and_restarts() {
     let served = serve([]);
     let generation = served.server.handshake().await.unwrap().generation;
     let crashed = failure(served.tool("crash", json!({"code": 9})).await);
@@ -165,7 +165,7 @@ async fn a_crash_by_a_call_fails_it_and_the_next_run_takes_the_next() {
 }
 
 #[tokio::test]
-async fn a_restart_lets_calls_finish() {
+async fn restart_drains_calls() {
     let served = serve([]);
     let pid = served.server.handshake().await.map(|_| served.server.pid()).unwrap();
     let sleeper = served

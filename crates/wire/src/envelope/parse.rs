@@ -1,4 +1,4 @@
-//! Takes a message apart.
+//! Parses messages.
 
 use bytes::Bytes;
 
@@ -11,16 +11,15 @@ use crate::{
     scan::{Fault, JsonKind, Scanner, Value},
 };
 
-/// The longest method name taken.
+/// The longest method name, in bytes.
 const MAX_METHOD: usize = 256;
 
-/// How much of a message is taken. Its length is the transport's to bound.
+/// Limits of a message. Its length is for the transport to limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseLimits {
-    /// How deep objects and arrays may nest, the message itself included. Above 1024 it has no
-    /// further effect.
+    /// How deep objects and arrays may nest, the message itself included. Default: 128. At most 1024 has an effect.
     pub depth: u32,
-    /// How many messages a batch may hold.
+    /// How many messages a batch may have. Default: 100.
     pub batch: usize,
 }
 
@@ -31,29 +30,29 @@ impl Default for ParseLimits {
     }
 }
 
-/// Why a text is no message, and the id to answer under where one could be read.
+/// Why a text is not a message, and the id of its response if that could be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{malformed}")]
 pub struct ParseError {
-    /// What is wrong with it.
+    /// The problem.
     pub malformed: Malformed,
-    /// The id of the message at fault.
+    /// The id of the malformed message.
     pub id: Option<RequestId>,
 }
 
 impl ParseError {
-    /// The JSON-RPC code: -32700 for what is no JSON, -32600 for what is no message.
+    /// Returns the JSON-RPC code: -32700 if the text is not JSON, -32600 if it is not a message.
     pub fn code(&self) -> i64 {
         self.malformed.code()
     }
 
-    /// The error to answer with.
+    /// Returns the error to respond with.
     pub fn object(&self) -> ErrorObject {
         ErrorObject::new(self.code(), self.malformed.to_string())
     }
 }
 
-/// What can be wrong with a message.
+/// The problem of a malformed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
@@ -75,19 +74,19 @@ pub enum Malformed {
     /// A batch longer than [`ParseLimits::batch`].
     #[error("the batch is too long")]
     LongBatch,
-    /// One of the members JSON-RPC defines is there twice.
-    #[error("member {0:?} is there twice")]
+    /// A member that JSON-RPC defines occurs twice.
+    #[error("member {0:?} occurs twice")]
     Duplicate(&'static str),
     /// `jsonrpc` is missing or not `"2.0"`.
     #[error("\"jsonrpc\" must be \"2.0\"")]
     Version,
-    /// The id cannot be one.
+    /// The id is invalid.
     #[error("{0}")]
     Id(#[from] InvalidId),
-    /// `method` is not a string of a sane length.
+    /// `method` is not a string, or too long.
     #[error("\"method\" must be a string of at most {MAX_METHOD} bytes")]
     Method,
-    /// `params` is not an object, as MCP wants it.
+    /// `params` is not an object, as MCP requires.
     #[error("\"params\" must be an object")]
     Params,
     /// `error` is not an object.
@@ -99,7 +98,7 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// The JSON-RPC code.
+    /// Returns the JSON-RPC code.
     pub fn code(self) -> i64 {
         match self {
             Self::NotUtf8 | Self::NotJson | Self::TooDeep => PARSE_ERROR,
@@ -108,10 +107,23 @@ impl Malformed {
     }
 }
 
-/// Takes apart what one HTTP body or one stdio line brought.
+/// Parses one HTTP body or one stdio line.
 ///
-/// The whole text is checked to be UTF-8 and JSON, in one pass. Every part of the answer is a
-/// slice of `text`. Members JSON-RPC does not know are passed over.
+/// It checks the whole text to be UTF-8 and JSON, in one pass. All parts of the result are slices of `text`. Members that
+/// JSON-RPC does not define are ignored.
+///
+/// ```
+/// use portolan_wire::{Bytes, envelope::{self, Incoming, Message, ParseLimits}};
+///
+/// let text = Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo"}}"#);
+/// let Incoming::One(Message::Request(request)) = envelope::parse(&text, &ParseLimits::default())? else { panic!() };
+/// assert_eq!((request.method.as_str(), request.params.unwrap()), ("tools/call", r#"{"name":"echo"}"#.into()));
+/// # Ok::<(), envelope::ParseError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ParseError`] with the id of the message, if that could be read.
 pub fn parse(text: &Bytes, limits: &ParseLimits) -> Result<Incoming, ParseError> {
     if std::str::from_utf8(text).is_err() {
         return Err(Malformed::NotUtf8.into());
@@ -154,7 +166,7 @@ fn batch(text: &Bytes, scanner: &mut Scanner<'_>, limits: &ParseLimits) -> Resul
     Ok(Incoming::Batch(messages))
 }
 
-/// The members JSON-RPC defines, found but not yet judged.
+/// The members that JSON-RPC defines, found but not checked yet.
 #[derive(Default)]
 struct Members {
     version: bool,
@@ -242,7 +254,7 @@ impl Members {
         judged.map_err(|malformed| ParseError { malformed, id })
     }
 
-    /// `id` is `Some(None)`-free: a null id has been sorted out in [`Found::id`].
+    /// `id` is `Some(None)`-free: a null id has been removed in [`Found::id`].
     fn judge(self, id: Option<RequestId>, null_id: bool) -> Result<Message, Malformed> {
         if !self.version {
             return Err(Malformed::Version);

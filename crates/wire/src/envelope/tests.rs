@@ -60,7 +60,7 @@ fn the_kinds_are_told_apart() {
 }
 
 #[test]
-fn what_is_no_message_is_refused_under_its_id() {
+fn malformed_message_keeps_id() {
     use Malformed::*;
     for (text, malformed, id) in [
         ("", NotJson, None),
@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn any_params_come_out_as_they_went_in(name in "\\PC{0,20}", number in any::<f64>()) {
+    fn params_round_trip(name in "\\PC{0,20}", number in any::<f64>()) {
         let params = format!(r#"{{"name":{},"n":{number:e}}}"#, serde_json::to_string(&name).unwrap());
         let text = request(&RequestId::from_u64(1), &Method::ToolsCall, Some(params.as_bytes()));
         if number.is_finite() {

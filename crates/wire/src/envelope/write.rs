@@ -1,4 +1,4 @@
-//! Puts a message together, each in one allocation.
+//! Writes messages, each in one allocation.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -34,8 +34,7 @@ pub fn result(id: &RequestId, result: &[u8]) -> Bytes {
     out.freeze()
 }
 
-/// Writes an error response. Without an id the member is left out, as MCP has it since
-/// 2025-11-25.
+/// Writes an error response. Without an id, the member is left out, as MCP permits since 2025-11-25.
 pub fn error(id: Option<&RequestId>, error: &ErrorObject) -> Bytes {
     let id = id.map_or(&b""[..], RequestId::as_raw);
     let mut out = BytesMut::with_capacity(64 + id.len() + error.len_hint());
@@ -50,10 +49,10 @@ pub fn error(id: Option<&RequestId>, error: &ErrorObject) -> Bytes {
     out.freeze()
 }
 
-/// The same JSON on one line, for stdio and for one `data:` field.
+/// Returns the same JSON on one line, for stdio and for one `data:` field.
 ///
-/// Copies only if there is a newline. Strings never hold raw ones, so all of them are
-/// insignificant white space. It works on any part of a JSON text too.
+/// It copies only if there is a newline. JSON strings have no raw ones, so all of them are insignificant white space. It
+/// works on any part of a JSON text too.
 pub fn one_line(raw: &Bytes) -> Bytes {
     let Some(first) = memchr::memchr2(b'\n', b'\r', raw) else {
         return raw.clone();

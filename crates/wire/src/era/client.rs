@@ -1,4 +1,4 @@
-//! Which dialect a client speaks, told from one message and its headers.
+//! Detects the era of a client from one message and its headers.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -13,28 +13,28 @@ use crate::{
     object::{self, ObjectError, RawObject},
 };
 
-/// How a client's message is to be served.
+/// How a client's message has to be served.
 #[derive(Debug, Clone)]
 pub enum ClientEra {
-    /// Statelessly; whatever session header came along is ignored.
+    /// Without a session; a session header is ignored.
     Modern(Box<ModernCall>),
     /// Within a session.
     Legacy {
-        /// The version header; without one, [`ProtocolVersion::WITHOUT_HEADER`] is meant.
+        /// The version header; without one, [`ProtocolVersion::WITHOUT_HEADER`].
         version: Option<ProtocolVersion>,
         /// The members of params.
         params: RawObject,
     },
     /// The handshake that opens a legacy session.
     Initialize {
-        /// The version the client asked for. Answer with the same if it is a legacy one that is
-        /// served, else with the newest legacy one that is.
+        /// The version that the client requests. The response names the same one if it is legacy and served, else the
+        /// newest legacy one that is served.
         requested: NamedVersion,
     },
 }
 
 impl ClientEra {
-    /// The dialect.
+    /// Returns the era.
     pub fn era(&self) -> Era {
         match self {
             Self::Modern(_) => Era::Modern,
@@ -43,14 +43,14 @@ impl ClientEra {
     }
 }
 
-/// A modern message, with what had to be read to know it for one.
+/// A modern message, with the parts that had to be parsed to detect it.
 #[derive(Debug, Clone)]
 pub struct ModernCall {
-    /// A version that is served.
+    /// Its version, which is served.
     pub version: ProtocolVersion,
     /// The members of params.
     pub params: RawObject,
-    /// What `_meta` says about the client; a notification may say nothing.
+    /// Its `_meta`, which a notification may leave out.
     pub meta: RequestMeta,
 }
 
@@ -59,55 +59,55 @@ pub struct ModernCall {
 pub struct RequestMeta {
     /// All members.
     pub members: RawObject,
-    /// The client's capabilities: a raw object, there on every request.
+    /// The client's capabilities as a raw object; each request has them.
     pub capabilities: Option<Bytes>,
 }
 
 impl RequestMeta {
-    /// Who the client says it is, raw. For display and logs only.
+    /// Returns the client's name and version as raw JSON, as it states them: for display and logs only.
     pub fn client_info(&self) -> Option<&Bytes> {
         self.members.get(meta::CLIENT_INFO)
     }
 
-    /// The log level asked for, raw.
+    /// Returns the requested log level as raw JSON.
     pub fn log_level(&self) -> Option<&Bytes> {
         self.members.get(meta::LOG_LEVEL)
     }
 
-    /// The progress token, raw.
+    /// Returns the progress token as raw JSON.
     pub fn progress_token(&self) -> Option<&Bytes> {
         self.members.get(meta::PROGRESS_TOKEN)
     }
 }
 
-/// Why a client's message is refused before its method is looked at.
+/// Why a client's message is refused whatever its method.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EraError {
     /// A header is missing, malformed, or differs from the body.
     #[error("{0}")]
     Header(#[from] HeaderError),
-    /// The params or their `_meta` do not say what they must.
+    /// The params or their `_meta` lack a required member.
     #[error("{0}")]
     Params(&'static str),
     /// The version is not served.
     #[error("protocol version {requested:?} is not served")]
     Version {
-        /// What is served.
+        /// The versions that are served.
         supported: Box<[ProtocolVersion]>,
-        /// What was asked for.
+        /// The version that was requested.
         requested: Box<str>,
     },
-    /// 2026-07-28 took this method out.
-    #[error("method {0:?} is gone")]
+    /// 2026-07-28 removed this method.
+    #[error("method {0:?} was removed in this protocol version")]
     Removed(Method),
-    /// Modern clients post no responses.
+    /// A response was posted, which 2026-07-28 does not permit.
     #[error("a response cannot be posted in this protocol version")]
     Response,
 }
 
 impl EraError {
-    /// The HTTP status of the refusal.
+    /// Returns the HTTP status of the refusal.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Removed(_) => StatusCode::NOT_FOUND,
@@ -115,7 +115,7 @@ impl EraError {
         }
     }
 
-    /// The JSON-RPC error of the refusal.
+    /// Returns the JSON-RPC error of the refusal.
     pub fn object(&self) -> ErrorObject {
         match self {
             Self::Header(fault) => ErrorObject::header_mismatch(fault.to_string()),
@@ -127,13 +127,15 @@ impl EraError {
     }
 }
 
-/// Tells how to serve a message that came over HTTP. `served` lists the versions this endpoint
-/// offers, newest first.
+/// Detects how a message that came over HTTP has to be served. `served` has the versions of this endpoint, newest first.
 ///
-/// Modern markers win: a version header from 2026-07-28 on, or the version key in `_meta`. What
-/// is wrong with a modern message is found in the order the specification gives: headers against
-/// body, `_meta`, version, method. The one exception is a handshake without `_meta` version: it
-/// is taken as one whatever its header says, since that header would be the client's mistake.
+/// Modern markers take precedence: a version header from 2026-07-28 on, or the version key in `_meta`. A modern message is
+/// checked in the order of the specification: headers against body, `_meta`, version, method. One exception: a handshake
+/// without a version in `_meta` counts as one whatever its header says, since that header is the client's mistake.
+///
+/// # Errors
+///
+/// [`EraError`], with the HTTP status and JSON-RPC error of the refusal.
 pub fn detect_client(
     headers: &HeaderMap,
     message: &Message,
@@ -152,7 +154,7 @@ pub fn detect_client(
     modern(headers, in_header, message, body, served)
 }
 
-/// What of a message tells its era.
+/// The parts of a message that its era is detected from.
 struct Body {
     params: RawObject,
     meta: Option<Result<RawObject, ObjectError>>,

@@ -1,4 +1,4 @@
-//! Which dialect a server speaks, told from its answer to a modern `server/discover`.
+//! Detects the era of a server from its response to a modern `server/discover`.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -12,28 +12,28 @@ use crate::{
     sse::Decoder,
 };
 
-/// What the answer to a probe says about the server.
+/// The result of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
-    /// It speaks modern MCP.
+    /// The server speaks modern MCP.
     Modern {
-        /// The versions it listed; empty if it did not say.
+        /// The versions that it lists; empty if it lists none.
         supported: Vec<NamedVersion>,
-        /// The raw discover result, unless it answered with an error.
+        /// The raw discover result, unless the response is an error.
         discovered: Option<Bytes>,
     },
-    /// It does not: try the handshake.
+    /// The server does not: try the handshake.
     Legacy,
-    /// Nothing is known: try again later.
+    /// Unknown: try again later.
     Unknown,
-    /// Nothing is known before there is a credential.
+    /// Unknown until the server gets a credential.
     Unauthorized,
 }
 
-/// Judges the HTTP answer to a probe.
+/// Evaluates the HTTP response to a probe.
 ///
-/// No single code decides for legacy: anything that is not a modern answer does, except for what
-/// says nothing about the era (401, 403, 408, 429, redirects, 5xx).
+/// No single code means legacy: any response that is not modern does, except those that do not depend on the era (401, 403,
+/// 408, 429, redirects, 5xx).
 pub fn judge_probe(status: StatusCode, content_type: Option<&str>, body: &Bytes) -> Probe {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Probe::Unauthorized,
@@ -54,10 +54,10 @@ pub fn judge_probe(status: StatusCode, content_type: Option<&str>, body: &Bytes)
     }
 }
 
-/// Judges one line a stdio server wrote after a probe; `None` if it is no response. Servers that
-/// log to stdout are not rare, so a line that is no message says nothing.
+/// Evaluates one line that a stdio server wrote after a probe. Returns `None` if it is not a response: servers that log to
+/// stdout are not rare, so other lines mean nothing.
 ///
-/// A timeout is the caller's to see: on stdio it means legacy.
+/// A timeout, which the caller notices, means legacy on stdio.
 pub fn judge_stdio_probe(message: &Bytes) -> Option<Probe> {
     let Ok(Incoming::One(message)) = envelope::parse(message, &ParseLimits::default()) else {
         return None;
@@ -111,7 +111,7 @@ fn is_modern(code: i64) -> bool {
     )
 }
 
-/// An array of strings under `key`. At most 64 are read.
+/// Returns the strings of the array under `key`, at most 64.
 fn versions(raw: &Bytes, key: &str) -> Option<Vec<NamedVersion>> {
     let object = RawObject::parse(raw).ok()?;
     let array = object.get(key)?;

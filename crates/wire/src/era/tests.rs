@@ -54,7 +54,7 @@ fn a_modern_request_is_read() {
 }
 
 #[test]
-fn modern_faults_come_in_the_order_of_the_specification() {
+fn modern_checks_are_ordered() {
     let good = meta("\"2026-07-28\"");
     assert_eq!(refused(list("2026-07-28", &meta("\"v999\""))), (400, -32020));
     assert_eq!(refused(list("2025-11-25", &good)), (400, -32020));
@@ -79,14 +79,14 @@ fn modern_faults_come_in_the_order_of_the_specification() {
 }
 
 #[test]
-fn initialize_as_a_modern_request_is_gone() {
+fn modern_initialize_is_refused() {
     let modern = headers(&[("mcp-protocol-version", "2026-07-28"), ("mcp-method", "initialize")]);
     let found = detect_client(&modern, &call("initialize", &meta("\"2026-07-28\"")), ALL);
     assert_eq!(refused(found), (404, -32601));
 }
 
 #[test]
-fn a_handshake_is_one_whatever_it_asks_for() {
+fn handshake_with_any_version() {
     let hello = call("initialize", r#"{"protocolVersion":"2026-07-28","capabilities":{}}"#);
     for headers in [HeaderMap::new(), headers(&[("mcp-protocol-version", "2026-07-28")])] {
         let found = detect_client(&headers, &hello, ALL).unwrap();
@@ -131,7 +131,7 @@ fn everything_else_is_legacy() {
 }
 
 #[test]
-fn a_modern_notification_needs_no_headers_and_a_response_is_refused() {
+fn modern_notification_and_response() {
     let version = headers(&[("mcp-protocol-version", "2026-07-28")]);
     let cancelled = message(r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#);
     assert!(matches!(
@@ -155,7 +155,7 @@ const DISCOVERED: &str =
     r#"{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28","x"],"capabilities":{}}}"#;
 
 #[test]
-fn a_modern_answer_to_a_probe_is_modern() {
+fn modern_probe_response() {
     let Probe::Modern { supported, discovered } = probe(200, "application/json", DISCOVERED) else {
         panic!("not modern");
     };
@@ -202,7 +202,7 @@ fn any_other_answer_is_legacy() {
 }
 
 #[test]
-fn some_answers_say_nothing_about_the_era() {
+fn inconclusive_probe_responses() {
     for status in [401, 403] {
         assert_eq!(probe(status, "text/plain", ""), Probe::Unauthorized);
     }
@@ -212,7 +212,7 @@ fn some_answers_say_nothing_about_the_era() {
 }
 
 #[test]
-fn on_stdio_only_the_response_counts() {
+fn stdio_probe_ignores_other_lines() {
     let judge = |text: &'static str| judge_stdio_probe(&Bytes::from_static(text.as_bytes()));
     assert_eq!(judge(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#), None);
     assert!(matches!(judge(DISCOVERED), Some(Probe::Modern { .. })));

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Era;
 
-/// A revision of MCP this crate knows, oldest first.
+/// A version of MCP that this crate knows, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ProtocolVersion {
@@ -21,7 +21,7 @@ pub enum ProtocolVersion {
 }
 
 impl ProtocolVersion {
-    /// All of them, newest first, as they are best listed.
+    /// All of them, newest first.
     pub const ALL: [Self; 4] = [
         Self::V2026_07_28,
         Self::V2025_11_25,
@@ -29,16 +29,16 @@ impl ProtocolVersion {
         Self::V2025_03_26,
     ];
 
-    /// The newest one with a handshake.
+    /// The newest version with a handshake.
     pub const NEWEST_LEGACY: Self = Self::V2025_11_25;
 
-    /// The newest one.
+    /// The newest version.
     pub const NEWEST: Self = Self::V2026_07_28;
 
-    /// What a legacy request without a version header means.
+    /// The version of a legacy request without a version header.
     pub const WITHOUT_HEADER: Self = Self::V2025_03_26;
 
-    /// The date on the wire.
+    /// Returns the date, as it is sent.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V2025_03_26 => "2025-03-26",
@@ -48,12 +48,12 @@ impl ProtocolVersion {
         }
     }
 
-    /// Reads a date this crate knows.
+    /// Parses a date. Returns `None` if this crate does not know the version.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.as_str() == text)
     }
 
-    /// The dialect of this version.
+    /// Returns the era of this version.
     pub fn era(self) -> Era {
         if self >= Self::V2026_07_28 {
             Era::Modern
@@ -62,7 +62,7 @@ impl ProtocolVersion {
         }
     }
 
-    /// The raw JSON array of these versions.
+    /// Returns these versions as a raw JSON array.
     pub fn list(versions: &[Self]) -> Bytes {
         let mut out = BytesMut::with_capacity(versions.len() * 13 + 2);
         out.put_u8(b'[');
@@ -82,22 +82,22 @@ impl fmt::Display for ProtocolVersion {
     }
 }
 
-/// A version as the other side named it.
+/// A version as the other side names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum NamedVersion {
-    /// One this crate knows.
+    /// A version that this crate knows.
     Known(ProtocolVersion),
     /// Any other text.
     Other(Box<str>),
 }
 
 impl NamedVersion {
-    /// Takes any text.
+    /// Returns the version with this name, which may be any text.
     pub fn new(text: &str) -> Self {
         ProtocolVersion::parse(text).map_or_else(|| Self::Other(text.into()), Self::Known)
     }
 
-    /// The text, as it was.
+    /// Returns the text, unchanged.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Known(version) => version.as_str(),
@@ -105,7 +105,7 @@ impl NamedVersion {
         }
     }
 
-    /// The version, if it is a known one.
+    /// Returns the version, if it is a known one.
     pub fn known(&self) -> Option<ProtocolVersion> {
         match self {
             Self::Known(version) => Some(*version),
@@ -113,7 +113,7 @@ impl NamedVersion {
         }
     }
 
-    /// Whether this is a date from 2026-07-28 on, known or not.
+    /// Returns true for a date from 2026-07-28 on, known or not.
     pub fn is_modern(&self) -> bool {
         match self {
             Self::Known(version) => version.era() == Era::Modern,

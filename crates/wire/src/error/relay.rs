@@ -1,4 +1,4 @@
-//! What an upstream's error becomes on its way to a client.
+//! Maps an upstream's error to one for the client.
 
 use super::{
     ErrorObject, HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, MISSING_CLIENT_CAPABILITY, RESOURCE_NOT_FOUND,
@@ -6,22 +6,22 @@ use super::{
 };
 use crate::{era::Era, method::Method, object::RawObject};
 
-/// An upstream's error, as far as the codes alone can decide.
+/// The mapping of an upstream's error, as far as its code decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrorMapping {
-    /// Send this.
+    /// Send this error.
     Error(ErrorObject),
     /// -32042: the user has to visit a URL. A modern client gets `input_required`, a legacy one
     /// the error if it declared URL elicitation, else a tool error.
     NeedsUrl(ErrorObject),
     /// -32021: a capability was missing. If it is the client that lacks it, a modern client gets
-    /// the error and a legacy one a tool error; if the gateway forgot to declare it,
-    /// [`hidden`](Self::hidden) is right.
+    /// the error and a legacy one a tool error; if the gateway did not declare it, send
+    /// [`hidden`](Self::hidden).
     LacksCapability(ErrorObject),
 }
 
 impl ErrorMapping {
-    /// The error to send when no better answer can be built.
+    /// Returns the error to send if there is no better response.
     pub fn hidden(self) -> ErrorObject {
         match self {
             Self::Error(error) => error,
@@ -30,10 +30,10 @@ impl ErrorMapping {
     }
 }
 
-/// Turns an upstream's error into one for a client of the given era.
+/// Maps an upstream's error to one for a client of this era.
 ///
-/// Codes the gateway caused itself (-32020, -32022) are never visible, and no code of the ranges
-/// the specification reserves passes unchecked.
+/// Codes that the gateway itself caused (-32020, -32022) are never passed on, nor are unknown codes of the ranges that the
+/// specification reserves.
 pub fn to_client(client: Era, method: &Method, error: ErrorObject) -> ErrorMapping {
     match error.code {
         HEADER_MISMATCH | UNSUPPORTED_PROTOCOL_VERSION => ErrorMapping::Error(hide()),
@@ -51,7 +51,7 @@ pub fn to_client(client: Era, method: &Method, error: ErrorObject) -> ErrorMappi
     }
 }
 
-/// A modern server tells a missing resource from other bad params by `data.uri` (SEP-2164).
+/// Returns true for a missing resource: a modern server marks it by `data.uri` (SEP-2164).
 fn is_missing_resource(method: &Method, error: &ErrorObject) -> bool {
     *method == Method::ResourcesRead
         && error

@@ -30,7 +30,7 @@ fn an_error_reads_back() {
 }
 
 #[test]
-fn an_error_without_a_code_is_none() {
+fn error_needs_code() {
     for raw in ["{}", "[]", r#"{"code":"1"}"#, r#"{"code":1.5}"#] {
         assert_eq!(ErrorObject::parse(&Bytes::from_static(raw.as_bytes())), None);
     }
@@ -39,7 +39,7 @@ fn an_error_without_a_code_is_none() {
 }
 
 #[test]
-fn the_status_follows_code_and_era() {
+fn http_status_by_code_and_era() {
     for (code, modern, legacy) in [
         (PARSE_ERROR, 400, 400),
         (INVALID_REQUEST, 400, 400),
@@ -57,7 +57,7 @@ fn the_status_follows_code_and_era() {
 }
 
 #[test]
-fn a_missing_resource_is_said_in_the_clients_words() {
+fn missing_resource_by_era() {
     let uri = Some(r#"{"uri":"a:b"}"#);
     assert_eq!(code(relayed(Era::Modern, Method::ResourcesRead, -32002, uri)), -32602);
     assert_eq!(code(relayed(Era::Legacy, Method::ResourcesRead, -32002, uri)), -32002);
@@ -68,7 +68,7 @@ fn a_missing_resource_is_said_in_the_clients_words() {
 }
 
 #[test]
-fn the_gateways_own_quarrels_stay_hidden() {
+fn gateway_errors_are_hidden() {
     for own in [-32020, -32022] {
         for era in [Era::Legacy, Era::Modern] {
             let error = relayed(era, Method::ToolsCall, own, Some("1")).hidden();
@@ -78,7 +78,7 @@ fn the_gateways_own_quarrels_stay_hidden() {
 }
 
 #[test]
-fn reserved_codes_do_not_pass_unchecked() {
+fn unknown_reserved_codes_are_hidden() {
     assert_eq!(code(relayed(Era::Modern, Method::ToolsCall, -32000, None)), -32603);
     assert_eq!(code(relayed(Era::Legacy, Method::ToolsCall, -32000, None)), -32000);
     assert_eq!(code(relayed(Era::Legacy, Method::ToolsCall, -32050, None)), -32603);

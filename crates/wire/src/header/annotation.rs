@@ -1,4 +1,4 @@
-//! `x-mcp-header`: which arguments of a tool are repeated in headers (SEP-2243).
+//! `x-mcp-header`: the arguments of a tool that are repeated in headers (SEP-2243).
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -20,31 +20,35 @@ pub struct ParamHeader {
     pub path: Box<[Box<str>]>,
 }
 
-/// Why a tool's annotations cannot be followed. An HTTP client has to drop such a tool.
+/// Why a tool's annotations are invalid. An HTTP client has to drop such a tool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnnotationError {
     /// The schema is not a JSON object.
     #[error("the input schema is not a JSON object")]
     Schema,
-    /// The schema nests too deep to be looked through.
+    /// The schema is nested too deep.
     #[error("the input schema is nested too deep")]
     TooDeep,
     /// The annotation is no token of RFC 9110, or empty.
     #[error("x-mcp-header {0:?} is not a header name")]
     Name(Box<str>),
-    /// Two annotations differ in case at most.
-    #[error("x-mcp-header {0:?} is there twice")]
+    /// Two annotations are equal, apart from case.
+    #[error("x-mcp-header {0:?} occurs twice")]
     Duplicate(Box<str>),
     /// The annotated property is not an integer, string or boolean.
     #[error("x-mcp-header {0:?} is not on an integer, string or boolean")]
     Type(Box<str>),
     /// The annotation is not on a property reached from the root through `properties` alone.
-    #[error("an x-mcp-header is out of reach of properties")]
+    #[error("an x-mcp-header is not reached through properties alone")]
     Unreachable,
 }
 
 /// Finds the annotations in a tool's raw input schema, and checks all of them.
+///
+/// # Errors
+///
+/// [`AnnotationError`] for an invalid annotation, or a schema that cannot be searched.
 pub fn param_headers(schema: &Bytes) -> Result<Vec<ParamHeader>, AnnotationError> {
     // Most schemas have none, and parsing them is dear. Any escape may spell the keyword.
     let plain = memchr::memmem::find(schema, ANNOTATION.as_bytes()).is_none();
@@ -90,7 +94,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Schemas under names of somebody's choice.
+    /// Schemas under freely chosen names.
     fn map(&mut self, value: &Value, reachable: bool, depth: usize) -> Result<(), AnnotationError> {
         let Value::Object(schemas) = value else {
             return Ok(());

@@ -8,8 +8,12 @@ use crate::object::{self, RawObject};
 
 /// Checks the headers of a `tools/call` against its raw arguments.
 ///
-/// A missing header is fine only where the argument is missing or null, and a header only where
-/// it is not. Headers the tool does not declare are not looked at.
+/// A header has to be missing if its argument is missing or null, and only then. Headers that the tool does not declare
+/// are ignored.
+///
+/// # Errors
+///
+/// [`HeaderError`] if a header is missing, malformed, or differs from its argument.
 pub fn check_params(
     headers: &HeaderMap,
     declared: &[ParamHeader],
@@ -27,10 +31,9 @@ pub fn check_params(
     Ok(())
 }
 
-/// Writes the headers a tool declares from the raw arguments of a call.
+/// Writes the headers that a tool declares, from the raw arguments of a call.
 ///
-/// Arguments that are no string, number or boolean get none: the server will refuse the call for
-/// what is in its body.
+/// Arguments that are not a string, number or boolean get none: the server refuses such a call for its body.
 pub fn write_params(headers: &mut HeaderMap, declared: &[ParamHeader], arguments: Option<&Bytes>) {
     for param in declared {
         if let Some(value) = find(arguments, &param.path).and_then(|raw| to_header(&raw)) {
@@ -39,7 +42,7 @@ pub fn write_params(headers: &mut HeaderMap, declared: &[ParamHeader], arguments
     }
 }
 
-/// The raw value at a path, unless it is missing or null.
+/// Returns the raw value at a path; `None` if it is missing or null.
 fn find(arguments: Option<&Bytes>, path: &[Box<str>]) -> Option<Bytes> {
     let mut at = arguments?.clone();
     for key in path {
@@ -61,7 +64,7 @@ fn to_header(raw: &Bytes) -> Option<HeaderValue> {
     }
 }
 
-/// Whether a decoded header says what the raw argument says.
+/// Returns true if a decoded header equals the raw argument.
 fn says(header: &str, raw: &Bytes) -> bool {
     match raw.first() {
         Some(b'"') => object::text(raw).is_some_and(|text| text == header),
@@ -116,7 +119,7 @@ impl Decimal {
         })
     }
 
-    /// The integer as digits alone, if it is one of a sane length.
+    /// The integer as digits alone, if it is one and not too long.
     fn to_integer_text(&self) -> Option<String> {
         if self.digits.is_empty() {
             return Some("0".into());

@@ -76,7 +76,7 @@ fn mirrors_are_compared_decoded() {
 }
 
 #[test]
-fn a_name_without_a_body_is_a_mismatch() {
+fn name_header_without_body() {
     let both = [("mcp-method", "tools/call"), ("mcp-name", "a")];
     assert_eq!(
         mirrored(&both, Method::ToolsCall, "{}"),
@@ -88,7 +88,7 @@ fn a_name_without_a_body_is_a_mismatch() {
 }
 
 #[test]
-fn what_is_written_is_what_is_checked() {
+fn written_headers_pass_checks() {
     for (method, params) in [
         (Method::ToolsCall, r#"{"name":" é"}"#),
         (Method::ResourcesRead, r#"{"uri":"file:///a%20b"}"#),
@@ -109,7 +109,7 @@ const SCHEMA: &str = r#"{"type":"object","properties":{
     "x-mcp-header":{"type":"string","default":{"x-mcp-header":1}}}}"#;
 
 #[test]
-fn annotations_are_found_with_their_path() {
+fn annotations_have_paths() {
     let mut found = param_headers(&raw(SCHEMA)).unwrap();
     found.sort_by_key(|param| param.name.to_string());
     let shown: Vec<_> = found
@@ -207,7 +207,7 @@ fn written_params_pass_the_check() {
 
 proptest! {
     #[test]
-    fn any_text_comes_back_from_a_header(text in any::<String>()) {
+    fn header_values_round_trip(text in any::<String>()) {
         let value = encode(&text);
         prop_assert_eq!(decode(&value).unwrap(), text);
     }

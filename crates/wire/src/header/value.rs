@@ -1,4 +1,4 @@
-//! Header values: plain where they can be, else `=?base64?…?=` (SEP-2243).
+//! Header values: plain if possible, else `=?base64?…?=` (SEP-2243).
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use http::HeaderValue;
 const OPEN: &str = "=?base64?";
 const CLOSE: &str = "?=";
 
-/// Reads a header value. `None` if it is neither visible ASCII nor a sound sentinel.
+/// Decodes a header value. Returns `None` if it is neither visible ASCII nor a valid sentinel.
 pub fn decode(value: &HeaderValue) -> Option<Cow<'_, str>> {
     let text = value.to_str().ok()?.trim_matches([' ', '\t']);
     match sentinel(text) {
@@ -20,8 +20,7 @@ pub fn decode(value: &HeaderValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Writes a header value. One that is not visible ASCII, has outer spaces or looks like the
-/// sentinel itself is encoded.
+/// Encodes a header value: as base64 if it is not visible ASCII, has outer spaces or looks like the sentinel itself.
 pub fn encode(text: &str) -> HeaderValue {
     let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         && !text.starts_with(' ')

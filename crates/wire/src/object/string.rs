@@ -6,8 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::scan::{JsonKind, Scanner};
 
-/// Decodes a raw JSON string, quotes included. `None` for anything else, and for a string with a
-/// lone surrogate, which no Rust string can hold.
+/// Decodes a raw JSON string, with its quotes. Returns `None` for anything else, and for a string with a lone surrogate,
+/// which no Rust string can have.
 pub fn text(raw: &Bytes) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr::memchr(b'\\', inner).is_none() {
@@ -21,7 +21,7 @@ pub fn text(raw: &Bytes) -> Option<Cow<'_, str>> {
     serde_json::from_slice(raw).ok().map(Cow::Owned)
 }
 
-/// Encodes a string as JSON, quotes included.
+/// Encodes a string as JSON, with quotes.
 pub fn quote(text: &str) -> Bytes {
     let mut out = BytesMut::with_capacity(text.len() + 2);
     put_quoted(&mut out, text);
@@ -50,8 +50,8 @@ pub(crate) fn put_quoted(out: &mut BytesMut, text: &str) {
     out.put_u8(b'"');
 }
 
-/// Decodes the inside of a scanned string. One with a lone surrogate stays as written: good enough
-/// for keys, since none we look for holds one.
+/// Decodes the content of a scanned string. One with a lone surrogate stays as it is written, which is good enough for
+/// keys: no known one has any.
 pub(crate) fn unescape(inner: &[u8]) -> String {
     let mut quoted = Vec::with_capacity(inner.len() + 2);
     quoted.push(b'"');
@@ -60,7 +60,7 @@ pub(crate) fn unescape(inner: &[u8]) -> String {
     serde_json::from_slice(&quoted).unwrap_or_else(|_| String::from_utf8_lossy(inner).into_owned())
 }
 
-/// Whether `raw` is a JSON string that decodes to `wanted`.
+/// Returns true if `raw` is a JSON string that decodes to `wanted`.
 pub(crate) fn is_text(raw: &[u8], wanted: &str) -> bool {
     match raw.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) {
         Some(inner) if inner == wanted.as_bytes() => true,

@@ -27,7 +27,7 @@ fn untouched_members_keep_their_text() {
 }
 
 #[test]
-fn an_empty_object_can_be_filled() {
+fn empty_object_can_be_extended() {
     let mut it = object(" { } ").unwrap();
     assert!(it.is_empty());
     it.set("a", Bytes::from_static(b"1"));
@@ -35,7 +35,7 @@ fn an_empty_object_can_be_filled() {
 }
 
 #[test]
-fn what_is_no_object_is_refused() {
+fn non_objects_are_refused() {
     for (text, fault) in [
         ("", ObjectError::NotJson),
         ("[]", ObjectError::NotAnObject),

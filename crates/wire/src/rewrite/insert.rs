@@ -1,34 +1,38 @@
-//! Text put into strings at known places of a JSON text, while that flows by.
+//! Inserts text into strings at known paths of a JSON text that arrives in chunks.
 
-mod start;
+mod prefix_match;
 
 #[cfg(test)]
 mod tests;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use self::start::{Begins, Start};
-use super::{
-    StreamError,
-    cut::ChunkCursor,
-    skip::{Nested, Text},
+use self::prefix_match::{PrefixMatch, PrefixMatcher};
+use super::{StreamError, cursor::ChunkCursor};
+use crate::{
+    object,
+    tokenizer::{Container, Handler, Tokenizer, ValueAction},
 };
-use crate::object;
 
-/// The longest spelling of a key that is compared with those of a place.
-const MAX_KEY: usize = 192;
-
-/// Where the strings are.
+/// The strings of a JSON value that text is inserted into.
+///
+/// ```
+/// use portolan_wire::rewrite::JsonPath;
+///
+/// // The `uri` of the object `resource`, in each object of the array `content`.
+/// const URIS: JsonPath =
+///     JsonPath::Members(&[("content", JsonPath::Members(&[("resource", JsonPath::Members(&[("uri", JsonPath::Here)]))]))]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonPath {
     /// The value itself, if it is a string.
     Here,
-    /// In these members of the value, if it is an object; or of each object in it, if it is an array. Names have at most 32
-    /// bytes.
+    /// Strings in these members of the value, if it is an object, or of each object in it, if it is an array. Names have at
+    /// most 32 bytes.
     Members(&'static [(&'static str, Self)]),
 }
 
-/// What is put into each of them. Apart from that the text stays as it is, to the byte.
+/// The text that is inserted into each string. All other bytes stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StringPrefix {
     front: Bytes,
@@ -36,7 +40,7 @@ pub struct StringPrefix {
 }
 
 impl StringPrefix {
-    /// This text, in front.
+    /// Returns a prefix that inserts `text` at the beginning of each string.
     pub fn front(text: &str) -> Self {
         Self {
             front: escaped(text),
@@ -44,7 +48,7 @@ impl StringPrefix {
         }
     }
 
-    /// The same; but of strings that begin with `start`, `text` comes behind that.
+    /// Inserts `text` behind `start` instead, in strings that begin with `start`, which is ASCII.
     #[must_use]
     pub fn or_behind(self, start: &'static str, text: &str) -> Self {
         Self {
@@ -53,21 +57,25 @@ impl StringPrefix {
         }
     }
 
-    /// Puts it into a whole text; `None` if there is nothing to put it into.
+    /// Inserts it into a whole text. Returns `None` if the text has no string at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] if the text is not JSON, as far as that is checked: along `path`.
     ///
     /// ```
-    /// use portolan_wire::{Bytes, stream::{Insertion, Place}};
+    /// use portolan_wire::{Bytes, rewrite::{JsonPath, StringPrefix}};
     ///
     /// let text = Bytes::from_static(br#"{"links":[{"to":"a"}, {"to":"b"}],"to":"c"}"#);
-    /// let place = Place::Members(&[("links", Place::Members(&[("to", Place::Here)]))]);
-    /// let changed = Insertion::front("x-").put_into(&text, place)?;
+    /// let path = JsonPath::Members(&[("links", JsonPath::Members(&[("to", JsonPath::Here)]))]);
+    /// let changed = StringPrefix::front("x-").put_into(&text, path)?;
     /// assert_eq!(changed.unwrap(), r#"{"links":[{"to":"x-a"}, {"to":"x-b"}],"to":"c"}"#);
-    /// # Ok::<(), portolan_wire::stream::StreamError>(())
+    /// # Ok::<(), portolan_wire::rewrite::StreamError>(())
     /// ```
-    pub fn put_into(&self, text: &Bytes, place: JsonPath) -> Result<Option<Bytes>, StreamError> {
-        let mut stream = InsertStream::new(place, self.clone());
+    pub fn put_into(&self, text: &Bytes, path: JsonPath) -> Result<Option<Bytes>, StreamError> {
+        let mut stream = InsertStream::new(path, self.clone());
         let mut pieces: Vec<Bytes> = Vec::new();
-        stream.push(text.clone(), &mut pieces)?;
+        stream.push(text, &mut pieces)?;
         if !stream.finish()? {
             return Ok(None);
         }
@@ -77,241 +85,147 @@ impl StringPrefix {
     }
 }
 
-/// A text as it stands between the quotes of a JSON string.
+/// Returns a text as it stands between the quotes of a JSON string.
 fn escaped(text: &str) -> Bytes {
     let quoted = object::quote(text);
     quoted.slice(1..quoted.len() - 1)
 }
 
-/// Puts text into the strings of one JSON text that comes in arbitrary chunks.
+/// Inserts text into the strings of one JSON text that arrives in chunks.
 ///
-/// It holds back the beginning of one string, at most. Values at no place are skipped; where there are places, the structure is
+/// It holds back the beginning of one string, at most. Values off the path are skipped; along the path, the structure is
 /// checked.
 #[derive(Debug)]
 pub(super) struct InsertStream {
-    insertion: StringPrefix,
-    state: State,
-    /// Where strings are in the value that comes next.
+    tokenizer: Tokenizer,
+    strings: Strings,
+}
+
+/// Which strings are on the path, and how the present one begins.
+#[derive(Debug)]
+struct Strings {
+    prefix: StringPrefix,
+    /// The path within the value that comes next.
     next: Option<JsonPath>,
-    open: Vec<Open>,
-    key: Vec<u8>,
-    start: Start,
-    /// Whether anything was put in.
-    changed: bool,
+    /// The members on the path of each container that was entered.
+    open: Vec<&'static [(&'static str, JsonPath)]>,
+    matcher: PrefixMatcher,
+    has_changed: bool,
 }
 
-/// An object with places, or an array of such; they nest as deep as places do.
-#[derive(Debug)]
-struct Open {
-    members: &'static [(&'static str, JsonPath)],
-    array: bool,
-}
-
-/// What is expected next.
-#[derive(Debug)]
-enum State {
-    Value,
-    FirstElement,
-    FirstKey,
-    NextKey,
-    Key {
-        escaped: bool,
-    },
-    Colon,
-    Scalar,
-    Text(Text),
-    Nested(Nested),
-    /// The beginning of a string that something is put into.
-    Start,
-    AfterValue,
-    End,
+/// The strings, and the chunk that text is inserted into.
+struct ChunkInserter<'s, 'c, E> {
+    strings: &'s mut Strings,
+    cursor: ChunkCursor<'c, E>,
 }
 
 impl InsertStream {
-    pub(super) fn new(place: JsonPath, insertion: StringPrefix) -> Self {
-        let start = Start::new(insertion.behind.as_ref().map_or("", |(start, _)| start));
+    pub(super) fn new(path: JsonPath, prefix: StringPrefix) -> Self {
+        let matcher = PrefixMatcher::new(prefix.behind.as_ref().map_or("", |(start, _)| start));
         Self {
-            insertion,
-            state: State::Value,
-            next: Some(place),
-            open: Vec::new(),
-            key: Vec::new(),
-            start,
-            changed: false,
+            tokenizer: Tokenizer::new(),
+            strings: Strings {
+                prefix,
+                next: Some(path),
+                open: Vec::new(),
+                matcher,
+                has_changed: false,
+            },
         }
     }
 
-    /// Takes the next chunk and gives out what can be.
-    pub(super) fn push(&mut self, chunk: Bytes, out: &mut impl Extend<Bytes>) -> Result<(), StreamError> {
-        let mut cut = ChunkCursor::new(chunk, matches!(self.state, State::Start), out);
-        let walked = self.run(&mut cut);
-        cut.finish();
-        walked
+    /// Takes the next chunk and writes what is certain to `out`.
+    pub(super) fn push(&mut self, chunk: &Bytes, out: &mut impl Extend<Bytes>) -> Result<(), StreamError> {
+        let mut inserter = ChunkInserter {
+            strings: &mut self.strings,
+            cursor: ChunkCursor::new(chunk, self.tokenizer.is_inspecting(), out),
+        };
+        let pushed = self.tokenizer.push(chunk, &mut inserter);
+        inserter.cursor.finish();
+        pushed
     }
 
-    /// Ends the text, and says whether anything was put in.
+    /// Ends the text. Returns whether anything was inserted.
     pub(super) fn finish(self) -> Result<bool, StreamError> {
-        match self.state {
-            State::End => Ok(self.changed),
-            State::Scalar if self.open.is_empty() => Ok(false),
-            _ => Err(StreamError::Unfinished),
+        match self.tokenizer.is_complete() {
+            true => Ok(self.strings.has_changed),
+            false => Err(StreamError::Unfinished),
         }
     }
+}
 
-    /// Walks through one chunk. Each step takes at least a byte, or ends a value.
-    fn run<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>) -> Result<(), StreamError> {
-        let mut at = 0;
-        while at < cut.text().len() {
-            at = match &mut self.state {
-                State::Key { .. } => self.in_key(cut.text(), at)?,
-                State::Start => self.in_start(cut, at),
-                State::Scalar => {
-                    let rest = &cut.text()[at..];
-                    let end = rest.iter().position(|byte| b",}] \n\r\t".contains(byte));
-                    self.in_value(cut.text(), end.map(|length| at + length))
-                }
-                State::Text(text) => {
-                    let end = text.skip(cut.text(), at);
-                    self.in_value(cut.text(), end)
-                }
-                State::Nested(nested) => {
-                    let end = nested.skip(cut.text(), at)?;
-                    self.in_value(cut.text(), end)
-                }
-                _ => self.between(cut, at)?,
-            };
-        }
+impl Strings {
+    /// Returns the path within the member of this key.
+    fn path_of(&self, key: &[u8]) -> Option<JsonPath> {
+        let members = self.open.last()?;
+        let named = |key: &[u8]| members.iter().find(|(name, _)| name.as_bytes() == key);
+        let found = match key.contains(&b'\\') {
+            false => named(key),
+            true => named(object::unescape(key).as_bytes()),
+        };
+        found.map(|(_, path)| *path)
+    }
+}
+
+impl<E: Extend<Bytes>> Handler for ChunkInserter<'_, '_, E> {
+    type Error = StreamError;
+    /// The longest spelling of a key on a path: 32 bytes, all in escapes.
+    const MAX_KEY: usize = 192;
+    const MAX_SKIPPED_DEPTH: u32 = 1022;
+
+    fn key(&mut self, key: &[u8], _at: usize) -> Result<(), StreamError> {
+        self.strings.next = self.strings.path_of(key);
         Ok(())
     }
 
-    /// A byte outside of keys and values.
-    fn between<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, at: usize) -> Result<usize, StreamError> {
-        let byte = cut.text()[at];
-        let in_array = self.open.last().is_some_and(|open| open.array);
-        match (&self.state, byte) {
-            (_, b' ' | b'\n' | b'\r' | b'\t') => {}
-            (State::FirstKey, b'}') | (State::FirstElement, b']') => self.close(),
-            (State::Value | State::FirstElement, _) => self.begin_value(cut, at, byte, in_array)?,
-            (State::FirstKey | State::NextKey, b'"') => {
-                self.key.clear();
-                self.state = State::Key { escaped: false };
-            }
-            (State::Colon, b':') => self.state = State::Value,
-            (State::AfterValue, b',') if in_array => {
-                self.next = self.open.last().map(|open| JsonPath::Members(open.members));
-                self.state = State::Value;
-            }
-            (State::AfterValue, b',') => self.state = State::NextKey,
-            (State::AfterValue, b']') if in_array => self.close(),
-            (State::AfterValue, b'}') if !in_array => self.close(),
-            (State::End, _) => return Err(StreamError::Trailing),
-            _ => return Err(StreamError::Syntax),
-        }
-        Ok(at + 1)
+    fn long_key(&mut self, _key: &[u8], _at: usize) {
+        self.strings.next = None;
     }
 
-    fn begin_value<E: Extend<Bytes>>(
-        &mut self,
-        cut: &mut ChunkCursor<'_, E>,
-        at: usize,
-        first: u8,
-        in_array: bool,
-    ) -> Result<(), StreamError> {
-        self.state = match (first, self.next) {
+    fn value(&mut self, first: u8, at: usize, parent: Option<Container>) -> Result<ValueAction, StreamError> {
+        let strings = &mut *self.strings;
+        let in_array = parent == Some(Container::Array);
+        if in_array {
+            strings.next = strings.open.last().map(|members| JsonPath::Members(members));
+        }
+        Ok(match (first, strings.next) {
             (b'{', Some(JsonPath::Members(members))) => {
-                self.open.push(Open { members, array: false });
-                State::FirstKey
+                strings.open.push(members);
+                ValueAction::Enter
             }
             (b'[', Some(JsonPath::Members(members))) if !in_array => {
-                self.open.push(Open { members, array: true });
-                State::FirstElement
+                strings.open.push(members);
+                ValueAction::Enter
             }
             (b'"', Some(JsonPath::Here)) => {
-                cut.stop(at + 1);
-                self.start.begin();
-                State::Start
+                self.cursor.stop(at + 1);
+                strings.matcher.reset();
+                ValueAction::Inspect
             }
-            (b'"', _) => State::Text(Text::default()),
-            (b'{' | b'[', _) => State::Nested(Nested::new(first)),
-            (b'-' | b'0'..=b'9' | b't' | b'f' | b'n', _) => State::Scalar,
-            _ => return Err(StreamError::Syntax),
-        };
-        Ok(())
+            _ => ValueAction::Skip,
+        })
     }
 
-    fn in_key(&mut self, text: &[u8], mut at: usize) -> Result<usize, StreamError> {
-        let State::Key { mut escaped } = self.state else {
-            return Err(StreamError::Syntax);
-        };
+    /// The beginning of a string decides where the text is inserted.
+    fn inspect(&mut self, text: &[u8], mut at: usize) -> (usize, bool) {
+        let strings = &mut *self.strings;
         while let Some(&byte) = text.get(at) {
-            at += 1;
-            match byte {
-                b'"' if !escaped => {
-                    self.next = self.recognise();
-                    self.state = State::Colon;
-                    return Ok(at);
-                }
-                0..0x20 => return Err(StreamError::Syntax),
-                _ => escaped = byte == b'\\' && !escaped,
-            }
-            // One byte more than fits shows that it does not.
-            if self.key.len() <= MAX_KEY {
-                self.key.push(byte);
-            }
-        }
-        self.state = State::Key { escaped };
-        Ok(at)
-    }
-
-    /// Where strings are in the member of this key.
-    fn recognise(&self) -> Option<JsonPath> {
-        let members = self.open.last()?.members;
-        let named = |key: &[u8]| members.iter().find(|(name, _)| name.as_bytes() == key);
-        let found = match self.key.contains(&b'\\') {
-            _ if self.key.len() > MAX_KEY => None,
-            false => named(&self.key),
-            true => named(object::unescape(&self.key).as_bytes()),
-        };
-        found.map(|(_, place)| *place)
-    }
-
-    /// The beginning of a string decides where the text is put.
-    fn in_start<E: Extend<Bytes>>(&mut self, cut: &mut ChunkCursor<'_, E>, mut at: usize) -> usize {
-        while let Some(&byte) = cut.text().get(at) {
-            let (begins, taken) = self.start.take(byte);
-            at += usize::from(taken);
-            let piece = match (begins, &self.insertion.behind) {
-                (Begins::Open, _) => continue,
-                (Begins::Likewise, Some((_, behind))) => [self.start.raw(), behind].concat(),
-                _ => [&self.insertion.front, self.start.raw()].concat(),
+            let (matched, is_taken) = strings.matcher.push(byte);
+            at += usize::from(is_taken);
+            let piece = match (matched, &strings.prefix.behind) {
+                (PrefixMatch::Undecided, _) => continue,
+                (PrefixMatch::Equal, Some((_, behind))) => [strings.matcher.raw(), behind].concat(),
+                _ => [&strings.prefix.front, strings.matcher.raw()].concat(),
             };
-            cut.insert(at, piece.into());
-            cut.resume(at);
-            self.changed = true;
-            self.state = State::Text(Text::default());
-            return at;
+            self.cursor.insert(at, piece.into());
+            self.cursor.resume(at);
+            strings.has_changed = true;
+            return (at, true);
         }
-        at
+        (at, false)
     }
 
-    /// The value goes on to `end`, or beyond the chunk.
-    fn in_value(&mut self, text: &[u8], end: Option<usize>) -> usize {
-        if end.is_some() {
-            self.end_value();
-        }
-        end.unwrap_or(text.len())
-    }
-
-    fn end_value(&mut self) {
-        self.state = if self.open.is_empty() {
-            State::End
-        } else {
-            State::AfterValue
-        };
-    }
-
-    fn close(&mut self) {
-        self.open.pop();
-        self.end_value();
+    fn close(&mut self, _at: usize, _is_empty: bool) {
+        self.strings.open.pop();
     }
 }

@@ -43,7 +43,7 @@ fn fault(input: &str) -> StreamError {
 }
 
 #[test]
-fn the_id_is_replaced_and_nothing_else() {
+fn id_alone_is_replaced() {
     for (input, output) in [
         (r#"{"id":1,"result":{}}"#, r#"{"id":77,"result":{}}"#),
         (
@@ -61,7 +61,7 @@ fn the_id_is_replaced_and_nothing_else() {
 }
 
 #[test]
-fn it_is_seen_whether_a_result_answers() {
+fn answering_results_are_detected() {
     for (result, answers) in [
         (r#"{"content":[]}"#, true),
         (r#"{"_meta":{},"structured\u0043ontent":1}"#, true),
@@ -77,7 +77,7 @@ fn it_is_seen_whether_a_result_answers() {
 }
 
 #[test]
-fn a_missing_result_type_is_added_last() {
+fn missing_result_type_is_added() {
     for (input, output) in [
         (
             r#"{"id":1,"result":{}}"#,
@@ -106,7 +106,7 @@ fn a_missing_result_type_is_added_last() {
 }
 
 #[test]
-fn a_result_type_is_dropped_with_the_right_comma() {
+fn result_type_is_dropped_with_its_comma() {
     for (input, output) in [
         (r#"{"id":1,"result":{"resultType":"x"}}"#, r#"{"id":77,"result":{}}"#),
         (
@@ -131,7 +131,7 @@ fn a_result_type_is_dropped_with_the_right_comma() {
 }
 
 #[test]
-fn a_long_key_passes_whole() {
+fn long_key_is_unchanged() {
     let key = "k".repeat(500);
     let input = format!(r#"{{"id":1,"result":{{"a":0,"{key}":1, "{key}2":2}}}}"#);
     let output = format!(r#"{{"id":77,"result":{{"a":0,"{key}":1,"{key}2":2}}}}"#);
@@ -139,7 +139,7 @@ fn a_long_key_passes_whole() {
 }
 
 #[test]
-fn the_head_is_known_before_the_end() {
+fn head_is_known_early() {
     let mut stream = ResponseStream::new(edit(ResultType::Keep));
     let mut out: Vec<Bytes> = Vec::new();
     stream
@@ -151,14 +151,14 @@ fn the_head_is_known_before_the_end() {
 }
 
 #[test]
-fn a_notification_is_told_apart() {
+fn notification_is_recognised() {
     let (_, head) = stream(br#"{"method":"x","params":{}}"#, ResultType::Keep, &[]).unwrap();
     assert_eq!(head.kind, Some(MessageKind::Method));
     assert_eq!(head.id, None);
 }
 
 #[test]
-fn broken_messages_are_found_out() {
+fn malformed_messages_are_errors() {
     use StreamError::*;
     for (input, expected) in [
         ("", Unfinished),
@@ -198,7 +198,7 @@ fn broken_messages_are_found_out() {
 }
 
 #[test]
-fn a_chunk_without_edits_passes_uncopied() {
+fn unchanged_chunk_is_not_copied() {
     let mut stream = ResponseStream::new(edit(ResultType::Strip));
     let mut out: Vec<Bytes> = Vec::new();
     stream
@@ -326,7 +326,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn it_does_what_a_value_edit_does(
+    fn matches_edit_of_parsed_value(
         result in prop::collection::vec(("[a-z]{0,4}|_meta|resultTyp|resultTypes", json_value()), 0..5),
         result_type in prop::option::of((0usize..6, "complete|input_required|x")),
         order in Just(["jsonrpc", "id", "result", "extra"]).prop_shuffle(),
@@ -382,7 +382,7 @@ proptest! {
     }
 
     #[test]
-    fn hostile_text_never_panics_and_chunks_never_matter(
+    fn hostile_text_and_chunking(
         input in "(\\{|\"id\":|\"result\":|\"resultType\":|\"error\":|\\{|\\}|\\[|\\]|,|:|\"|\\\\|1| |a|\"x\"){0,40}",
         cuts in prop::collection::vec(any::<usize>(), 0..20),
     ) {

@@ -1,35 +1,47 @@
-//! Puts the lines of an event stream together to events.
+//! Decodes event streams.
 
 use bytes::{Bytes, BytesMut};
 
 use super::{LinePart, LineSplitter};
 
-/// An event. `data` is a slice of the stream where it was one line in one chunk.
+/// An event. `data` is a slice of the stream if it was one line in one chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The type; none means `message`.
+    /// The type; `None` means `message`.
     pub event: Option<Box<str>>,
-    /// The id this event set. Unlike in a browser, it is not carried over to later events.
+    /// The id of this event. Unlike in a browser, later events do not inherit it.
     pub id: Option<Box<str>>,
     /// All data lines, joined by LF.
     pub data: Bytes,
-    /// The reconnection time asked for, in milliseconds.
+    /// The requested reconnection time, in milliseconds.
     pub retry: Option<u64>,
 }
 
-/// An event is larger than the decoder's limit; the stream cannot be read any further.
+/// An event is larger than the decoder's limit; the stream cannot be decoded any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event is larger than {limit} bytes")]
 pub struct EventTooLarge {
-    /// The limit.
+    /// The limit, in bytes.
     pub limit: usize,
 }
 
-/// Reads whole events.
+/// Decodes whole events.
 ///
-/// Push a chunk, then take events until there is none. An event counts as one when it has any
-/// field of its own: priming events, which have an id and empty data, are reported. Comments are
-/// skipped whatever their length. An event the stream ends in is no event.
+/// Push a chunk, then take events until there is none. An event is reported if it has any field: priming events, which
+/// have an id and empty data, are. Comments of any length are skipped. An event that is cut off by the end of the stream is
+/// dropped.
+///
+/// ```
+/// use portolan_wire::{Bytes, sse::Decoder};
+///
+/// let mut decoder = Decoder::new(1 << 20);
+/// decoder.push(Bytes::from_static(b": comment\n\nid: 7\ndata: {\"a\""));
+/// assert_eq!(decoder.next_event()?, None);
+/// decoder.push(Bytes::from_static(b":1}\n\n"));
+/// let event = decoder.next_event()?.unwrap();
+/// assert_eq!((event.id.as_deref(), &event.data[..]), (Some("7"), &br#"{"a":1}"#[..]));
+/// # Ok::<(), portolan_wire::sse::EventTooLarge>(())
+/// ```
 #[derive(Debug)]
 pub struct Decoder {
     splitter: LineSplitter,
@@ -52,7 +64,7 @@ enum Data {
 }
 
 impl Decoder {
-    /// Reads events of up to `max_event` bytes.
+    /// Returns a decoder of events of up to `max_event` bytes.
     pub fn new(max_event: usize) -> Self {
         Self {
             splitter: LineSplitter::default(),
@@ -66,12 +78,16 @@ impl Decoder {
         }
     }
 
-    /// Hands in the next chunk.
+    /// Adds the next chunk.
     pub fn push(&mut self, chunk: Bytes) {
         self.splitter.push(chunk);
     }
 
-    /// The next event, or `None` until another chunk comes.
+    /// Returns the next event; `None` until another chunk is pushed.
+    ///
+    /// # Errors
+    ///
+    /// [`EventTooLarge`] if the event is larger than the limit.
     pub fn next_event(&mut self) -> Result<Option<Event>, EventTooLarge> {
         let too_large = EventTooLarge { limit: self.max_event };
         if self.failed {
@@ -91,7 +107,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Takes a piece into the event; `None` if that makes it too large.
+    /// Adds a piece to the event. `None` if that makes it too large.
     fn take(&mut self, piece: LinePart) -> Option<()> {
         match piece {
             LinePart::Line(line) => self.field(line),
@@ -165,7 +181,7 @@ impl Data {
         Some(())
     }
 
-    /// Goes on with the last data line.
+    /// Continues the last data line.
     fn more(&mut self, part: &[u8], limit: usize) -> Option<()> {
         if self.len() + part.len() > limit {
             return None;
@@ -190,7 +206,7 @@ impl Data {
     }
 }
 
-/// What a line is, and where its value begins.
+/// The field of a line, and where its value begins.
 enum Field {
     Data(usize),
     Event(usize),

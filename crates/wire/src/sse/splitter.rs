@@ -14,9 +14,9 @@ pub enum LinePart {
     Line(Bytes),
     /// The first 64 bytes or more of a longer line.
     LineStart(Bytes),
-    /// More of it.
+    /// The next part of it.
     LinePart(Bytes),
-    /// It is over.
+    /// The end of a longer line.
     LineEnd,
 }
 
@@ -24,7 +24,7 @@ pub enum LinePart {
 ///
 /// Lines end with LF, CRLF or CR, wherever the chunks are cut. A byte order mark at the very
 /// start is dropped. A line that lies in one chunk is a slice of it. Push a chunk, then take
-/// pieces until there is none.
+/// parts until there is none.
 #[derive(Debug)]
 pub struct LineSplitter {
     max_short: usize,
@@ -34,7 +34,7 @@ pub struct LineSplitter {
     in_long: bool,
     /// The last line ended with CR at the end of its chunk: an LF next belongs to it.
     after_cr: bool,
-    /// Nothing has been given out yet.
+    /// No line has been returned yet.
     at_start: bool,
 }
 
@@ -46,7 +46,7 @@ impl Default for LineSplitter {
 }
 
 impl LineSplitter {
-    /// Lines up to `max_short` bytes come whole. Less than 64 is taken as 64.
+    /// Returns a splitter that returns lines of up to `max_short` bytes whole. Less than 64 counts as 64.
     pub fn new(max_short: usize) -> Self {
         Self {
             max_short: max_short.max(HEAD),
@@ -58,7 +58,7 @@ impl LineSplitter {
         }
     }
 
-    /// Hands in the next chunk. What is left of the one before is kept in front of it.
+    /// Adds the next chunk, behind the rest of the one before.
     pub fn push(&mut self, chunk: Bytes) {
         if self.chunk.is_empty() {
             self.chunk = chunk;
@@ -70,7 +70,7 @@ impl LineSplitter {
         }
     }
 
-    /// The next piece, or `None` until another chunk comes.
+    /// Returns the next line or part; `None` until another chunk is pushed.
     pub fn next_piece(&mut self) -> Option<LinePart> {
         if self.chunk.is_empty() {
             return None;
@@ -87,7 +87,7 @@ impl LineSplitter {
         }
     }
 
-    /// Whether all lines so far have ended.
+    /// Returns true if all lines so far have ended.
     pub fn is_between_lines(&self) -> bool {
         self.chunk.is_empty() && self.carry.is_empty() && !self.in_long
     }

@@ -62,7 +62,7 @@ fn lines_end_three_ways() {
 }
 
 #[test]
-fn an_event_has_all_its_fields() {
+fn event_fields() {
     let text = b": hello\nevent: message\nid: 7\nretry: 250\nignored\ndata: a\ndata:  b\ndata\n\n";
     let event = events(text, &[], 100).unwrap().remove(0);
     assert_eq!(event.event.as_deref(), Some("message"));
@@ -72,7 +72,7 @@ fn an_event_has_all_its_fields() {
 }
 
 #[test]
-fn data_on_one_line_is_a_slice() {
+fn single_line_data_is_not_copied() {
     let chunk = Bytes::from(format!("data: {}\n\n", "x".repeat(100_000)));
     let mut decoder = Decoder::new(1 << 20);
     decoder.push(chunk.clone());
@@ -82,7 +82,7 @@ fn data_on_one_line_is_a_slice() {
 }
 
 #[test]
-fn comments_and_unfinished_events_are_no_events() {
+fn comments_and_cut_off_events_are_dropped() {
     assert_eq!(events(b":\n\n:\n\ndata: x\n", &[], 100).unwrap(), []);
     let comment = format!(":{}\n\n", "x".repeat(100_000));
     assert_eq!(events(comment.as_bytes(), &[], 100).unwrap(), []);
@@ -98,7 +98,7 @@ fn a_priming_event_is_one() {
 }
 
 #[test]
-fn an_event_may_be_written_in_pieces_after_its_id() {
+fn event_written_in_pieces() {
     let pieces = [
         &id_line("e-1")[..],
         EVENT_START,
@@ -125,7 +125,7 @@ fn an_event_may_be_written_in_pieces_after_its_id() {
 }
 
 #[test]
-fn an_event_too_large_ends_the_stream() {
+fn oversized_event_ends_stream() {
     for text in [
         format!("data: {}\n\n", "x".repeat(101)),
         format!("data: {}\n\n", "x".repeat(100_000)),

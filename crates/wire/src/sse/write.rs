@@ -2,17 +2,17 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// What goes before the data of a message event that is streamed. The data must be on one line:
-/// see [`one_line`](crate::envelope::one_line).
+/// The bytes before the data of a streamed message event. The data must be on one line: see
+/// [`one_line`](crate::envelope::one_line).
 pub const EVENT_START: &[u8] = b"event: message\ndata: ";
 
-/// What goes after the data of an event.
+/// The bytes after the data of an event.
 pub const EVENT_END: &[u8] = b"\n\n";
 
-/// What [`retry`] begins with.
+/// The beginning of a [`retry`] line.
 pub const RETRY: &[u8] = b"retry: ";
 
-/// A comment: keeps the connection awake and means nothing.
+/// A comment, which keeps the connection alive and has no meaning.
 pub const COMMENT: &[u8] = b":\n\n";
 
 /// Writes a message event. Newlines in JSON are white space and are dropped.
@@ -31,14 +31,14 @@ pub fn event_with_id(id: &str, data: &[u8]) -> Bytes {
     out.freeze()
 }
 
-/// Writes the line with the id of the event that comes next, for an event that is streamed.
+/// Writes the line with the id of the next event, for an event that is streamed.
 pub fn id_line(id: &str) -> Bytes {
     let mut out = BytesMut::with_capacity(id.len() + 5);
     put_id(&mut out, id);
     out.freeze()
 }
 
-/// Writes how many milliseconds to wait before the stream is taken up again, once its connection is closed.
+/// Writes how many milliseconds to wait before the stream is resumed, after its connection is closed.
 pub fn retry(millis: u64) -> Bytes {
     let mut out = BytesMut::with_capacity(RETRY.len() + 24);
     put_retry(&mut out, millis);
@@ -75,7 +75,7 @@ fn put_event(out: &mut BytesMut, data: &[u8]) {
     out.put_slice(EVENT_END);
 }
 
-/// An id holds no control characters on the wire: any would end the field, or void it.
+/// Removes control characters from an id: any would end the field, or void it.
 fn put_id(out: &mut BytesMut, id: &str) {
     out.put_slice(b"id: ");
     out.extend(id.bytes().filter(|byte| *byte >= b' '));

@@ -85,7 +85,7 @@ pub(crate) fn stdio(args: &[&str], era: ProtocolEra) -> Server {
     let mut all: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     all.extend(["--ledger".into(), ledger.to_str().expect("UTF-8").to_owned()]);
     let config = ProcessConfig::new(dir.path().join("private"));
-    let server = StdioServer::start("up", ServerCommand::new(program(), all).era(era), &config);
+    let server = StdioServer::start("up", ServerCommand::new(program(), all).with_era(era), &config);
     Server::Stdio { server, dir }
 }
 

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
 
-use super::started::TOKEN;
+use super::process::TOKEN;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 

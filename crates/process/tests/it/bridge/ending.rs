@@ -1,4 +1,4 @@
-//! How the bridge ends.
+//! Shutdown and exit codes of the bridge.
 
 use std::{os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
 
@@ -6,20 +6,21 @@ use serde_json::json;
 
 use super::{
     client::{get, modern},
-    started::{Bridge, TOKEN, binary},
+    process::{Bridge, TOKEN, binary},
 };
-use crate::support::{program, runs, until};
+use crate::support::{Ledger, eventually, program, runs};
 
 #[tokio::test]
-async fn calls_under_way_finish_and_new_ones_are_refused() {
-    let mut bridge = Bridge::of_fixture(&[]).await;
+async fn shutdown_drains_calls() {
+    let ledger = Ledger::new();
+    let mut bridge = Bridge::of_fixture(&["--ledger", ledger.path()]).await;
     let client = bridge.client();
     let sleep = modern("tools/call", json!({"name": "sleep", "arguments": {"ms": 1500}}));
     let sleeper = tokio::spawn(async move { client.post(&sleep).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    ledger.begun(1).await;
     let server = bridge.server().unwrap();
     bridge.terminate();
-    bridge.says("stopping").await;
+    bridge.writes("stopping").await;
     let refused = bridge.client().post(&modern("tools/list", json!({}))).await;
     assert_eq!(
         (refused.status.as_u16(), &refused.headers["connection"]),
@@ -37,37 +38,38 @@ async fn calls_under_way_finish_and_new_ones_are_refused() {
 }
 
 #[tokio::test]
-async fn a_call_without_end_is_given_up() {
-    let mut bridge = Bridge::start(&["--drain", "1"], &[&program()]);
+async fn drain_timeout() {
+    let ledger = Ledger::new();
+    let mut bridge = Bridge::start(&["--drain", "1"], &[&program(), "--ledger", ledger.path()]);
     bridge.wait().await;
     let client = bridge.client();
     let sleep = modern("tools/call", json!({"name": "sleep", "arguments": {"ms": 20_000}}));
     tokio::spawn(async move { client.try_post(&sleep).await.is_ok() });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    ledger.begun(1).await;
     bridge.terminate();
-    bridge.says("given up").await;
+    bridge.writes("given up").await;
     assert_eq!(bridge.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
-async fn a_crash_loop_ends_it_with_the_servers_own_code_and_words() {
+async fn crash_loop_exit_code() {
     let mut bridge = Bridge::start(&[], &[&program(), "--die-at-start", "42"]);
     assert_eq!(bridge.ended().await.code(), Some(42));
-    until("its last words", async || {
-        bridge.has_said("hint: this server was told to die") && bridge.has_said("exit code 42")
+    eventually("its last words", async || {
+        bridge.has_written("hint: this server was told to die") && bridge.has_written("exit code 42")
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_cannot_be_started_is_told() {
+async fn missing_program_exit_code() {
     let mut bridge = Bridge::start(&[], &["not-installed-anywhere"]);
     assert_eq!(bridge.ended().await.code(), Some(127));
-    bridge.says("\"not-installed-anywhere\" is not installed").await;
+    bridge.writes("\"not-installed-anywhere\" is not installed").await;
 }
 
 #[tokio::test]
-async fn what_does_not_speak_is_told_by_its_health() {
+async fn health_while_starting() {
     let bridge = Bridge::start(&[], &["sleep", "1000"]);
     let health = get(bridge.port, "/healthz").await.unwrap();
     assert_eq!(
@@ -77,7 +79,7 @@ async fn what_does_not_speak_is_told_by_its_health() {
 }
 
 #[test]
-fn without_a_token_it_does_not_start() {
+fn token_is_required() {
     let ended = binary()
         .args(["--port", "0", "--", "x"])
         .env_remove("PORTOLAN_BRIDGE_TOKEN")
@@ -88,7 +90,7 @@ fn without_a_token_it_does_not_start() {
 }
 
 #[test]
-fn it_copies_itself() {
+fn copy_to() {
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("portolan-bridge");
     for _ in 0..2 {
@@ -118,7 +120,7 @@ fn it_copies_itself() {
 
 /// As the first process of a container, in a process namespace of its own, where this machine allows one.
 #[tokio::test]
-async fn as_the_first_process_it_reaps_and_passes_signals_on() {
+async fn pid_1_reaps_and_forwards_signals() {
     let script = format!(
         "exec unshare --pid --fork --kill-child {} --port 0 -- sh -c '(sleep 0.2 &) ; exec {}'",
         env!("CARGO_BIN_EXE_portolan-bridge"),
@@ -139,7 +141,7 @@ async fn as_the_first_process_it_reaps_and_passes_signals_on() {
         return;
     }
     let port: u16 = first.rsplit(' ').next().unwrap().parse().unwrap();
-    until("ready", async || {
+    eventually("ready", async || {
         get(port, "/healthz").await.is_ok_and(|answer| answer.status == 200)
     })
     .await;
@@ -149,7 +151,7 @@ async fn as_the_first_process_it_reaps_and_passes_signals_on() {
     let pid = rustix::process::Pid::from_raw(i32::try_from(init).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let mut status = None;
-    until("it ends", async || {
+    eventually("it ends", async || {
         status = child.try_wait().unwrap();
         status.is_some()
     })

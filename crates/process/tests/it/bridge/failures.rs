@@ -1,11 +1,8 @@
-//! What goes wrong, and how it is told.
+//! Errors of callers and of the server.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use http::Request;
@@ -14,11 +11,12 @@ use serde_json::json;
 
 use super::{
     client::{get, modern, send, whole},
-    started::{Bridge, TOKEN},
+    process::{Bridge, TOKEN},
 };
+use crate::support::{Ledger, eventually};
 
 #[tokio::test]
-async fn only_the_token_opens_and_health_needs_none() {
+async fn token_is_needed_except_for_health() {
     let bridge = Bridge::of_fixture(&[]).await;
     let message = modern("tools/list", json!({})).to_string();
     for (authorization, status) in [
@@ -75,7 +73,7 @@ async fn requests_that_are_none_are_refused() {
 }
 
 #[tokio::test]
-async fn the_servers_environment_is_ours_without_the_token() {
+async fn server_environment_has_no_token() {
     let bridge = Bridge::of_fixture(&[]).await;
     let message = modern("tools/call", json!({"name": "env", "arguments": {}}));
     let answer = bridge.client().post(&message).await;
@@ -86,23 +84,24 @@ async fn the_servers_environment_is_ours_without_the_token() {
 }
 
 #[tokio::test]
-async fn the_error_output_of_the_server_is_ours_too() {
+async fn server_stderr_is_copied() {
     let bridge = Bridge::of_fixture(&[]).await;
     let message = modern(
         "tools/call",
         json!({"name": "stderr", "arguments": {"text": "a line of the server"}}),
     );
     bridge.client().post(&message).await;
-    bridge.says("a line of the server").await;
+    bridge.writes("a line of the server").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_under_load_gives_typed_errors_and_then_service_again() {
-    let ledger = tempfile::NamedTempFile::new().unwrap();
-    let bridge = Bridge::of_fixture(&["--era", "modern", "--ledger", ledger.path().to_str().unwrap()]).await;
+async fn kill_under_load_recovers() {
+    let ledger = Ledger::new();
+    let bridge = Bridge::of_fixture(&["--era", "modern", "--ledger", ledger.path()]).await;
     let enough = Arc::new(AtomicBool::new(false));
+    let answered = Arc::new(AtomicU32::new(0));
     let callers = (0..32u32).map(|caller| {
-        let (client, enough) = (bridge.client(), enough.clone());
+        let (client, enough, answered) = (bridge.client(), enough.clone(), answered.clone());
         tokio::spawn(async move {
             let (mut done, mut failed) = (0u32, 0u32);
             for number in 0u32.. {
@@ -116,6 +115,7 @@ async fn a_kill_under_load_gives_typed_errors_and_then_service_again() {
                     200 => {
                         assert_eq!(answer.json()["result"]["content"][0]["text"], "1", "{key}");
                         done += 1;
+                        answered.fetch_add(1, Ordering::Relaxed);
                     }
                     502 | 503 => {
                         let failure = &answer.json()["error"]["data"]["failure"];
@@ -130,12 +130,18 @@ async fn a_kill_under_load_gives_typed_errors_and_then_service_again() {
         })
     });
     let callers: Vec<_> = callers.collect();
+    let more_answers = async || {
+        let wanted = answered.load(Ordering::Relaxed) + 64;
+        eventually("calls are answered", async || {
+            answered.load(Ordering::Relaxed) >= wanted
+        })
+        .await;
+    };
     for _ in 0..2 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        more_answers().await;
         bridge.kill_server();
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    bridge.wait().await;
+    more_answers().await;
     enough.store(true, Ordering::Relaxed);
     let (mut done, mut failed) = (0, 0);
     for caller in callers {
@@ -143,7 +149,7 @@ async fn a_kill_under_load_gives_typed_errors_and_then_service_again() {
         (done, failed) = (done + well, failed + badly);
     }
     assert!((2..=64).contains(&failed), "{failed}");
-    let ledger = std::fs::read_to_string(ledger.path()).unwrap();
+    let ledger = ledger.text();
     let mut counted: Vec<_> = ledger.lines().filter_map(|line| line.strip_prefix("count ")).collect();
     let lines = counted.len();
     counted.sort_unstable();
@@ -155,7 +161,7 @@ async fn a_kill_under_load_gives_typed_errors_and_then_service_again() {
 }
 
 #[tokio::test]
-async fn a_legacy_session_outlives_the_server() {
+async fn session_survives_restart() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     let mut client = bridge.client();
     client.initialize().await;

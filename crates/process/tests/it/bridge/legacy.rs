@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Client, call},
-    started::Bridge,
+    process::Bridge,
 };
-use crate::support::until;
+use crate::support::{Ledger, eventually};
 
 async fn session(bridge: &Bridge) -> Client {
     let mut client = bridge.client();
@@ -15,7 +15,7 @@ async fn session(bridge: &Bridge) -> Client {
 }
 
 #[tokio::test]
-async fn initialize_says_what_the_server_said() {
+async fn initialize_returns_server_result() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     let mut client = bridge.client();
     let result = client.initialize().await;
@@ -40,7 +40,7 @@ async fn initialize_says_what_the_server_said() {
 }
 
 #[tokio::test]
-async fn an_older_version_is_agreed_to_and_a_newer_one_is_not() {
+async fn version_negotiation() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     for (asked, agreed) in [
         ("2025-03-26", "2025-03-26"),
@@ -58,7 +58,7 @@ async fn an_older_version_is_agreed_to_and_a_newer_one_is_not() {
 }
 
 #[tokio::test]
-async fn sessions_are_needed_known_and_ended() {
+async fn session_lifecycle() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     assert_eq!(bridge.client().post(&list).await.status, 400);
@@ -76,7 +76,7 @@ async fn sessions_are_needed_known_and_ended() {
 }
 
 #[tokio::test]
-async fn a_question_goes_to_its_session_and_its_answer_to_the_server() {
+async fn server_request_reaches_its_session() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     let client = session(&bridge).await;
     let mut events = client
@@ -101,7 +101,7 @@ async fn a_question_goes_to_its_session_and_its_answer_to_the_server() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_asked_is_not() {
+async fn undeclared_capability_is_refused() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     let mut client = bridge.client();
     let params =
@@ -119,23 +119,26 @@ async fn who_cannot_be_asked_is_not() {
 }
 
 #[tokio::test]
-async fn a_cancellation_ends_the_call_and_a_lost_connection_does_not() {
-    let ledger = tempfile::NamedTempFile::new().unwrap();
-    let bridge = Bridge::of_fixture(&["--era", "legacy", "--ledger", ledger.path().to_str().unwrap()]).await;
+async fn cancellation_and_lost_connection() {
+    let ledger = Ledger::new();
+    let bridge = Bridge::of_fixture(&["--era", "legacy", "--ledger", ledger.path()]).await;
     let client = session(&bridge).await;
-    let read = || std::fs::read_to_string(ledger.path()).unwrap();
     let lost = tokio::spawn({
         let client = client.clone();
         async move { client.try_post(&call(1, "sleep", json!({"ms": 700}))).await.is_ok() }
     });
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    ledger.begun(1).await;
     lost.abort();
     let sleeper = {
         let client = client.clone();
         tokio::spawn(async move { client.tool(2, "sleep", json!({"ms": 20_000})).await })
     };
-    tokio::time::sleep(std::time::Duration::from_millis(800)).await;
-    assert!(!read().contains("cancelled"), "the lost one was not cancelled");
+    ledger.begun(2).await;
+    eventually("the lost call ends", async || {
+        client.tool(1, "echo", json!({"text": "x"})).await.status == 200
+    })
+    .await;
+    assert!(!ledger.text().contains("cancelled"), "the lost one was cancelled");
     let params = json!({"requestId": 2, "reason": "enough"});
     client
         .post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
@@ -146,19 +149,20 @@ async fn a_cancellation_ends_the_call_and_a_lost_connection_does_not() {
         (200, 0),
         "no answer comes for it"
     );
-    until("the server was told", async || read().contains("cancelled")).await;
-    assert_eq!(read().matches("cancelled").count(), 1);
-    // Both ids are free again.
-    assert_eq!(client.tool(1, "echo", json!({"text": "x"})).await.status, 200);
+    ledger.cancelled("").await;
+    assert_eq!(ledger.text().matches("cancelled").count(), 1);
+    // The id is free again.
+    assert_eq!(client.tool(2, "echo", json!({"text": "x"})).await.status, 200);
 }
 
 #[tokio::test]
-async fn an_id_under_way_is_not_taken_twice() {
-    let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
+async fn duplicate_request_id_is_refused() {
+    let ledger = Ledger::new();
+    let bridge = Bridge::of_fixture(&["--era", "legacy", "--ledger", ledger.path()]).await;
     let client = session(&bridge).await;
     let other = client.clone();
     let sleeper = tokio::spawn(async move { other.tool(5, "sleep", json!({"ms": 500})).await.status });
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    ledger.begun(1).await;
     assert_eq!(client.tool(5, "echo", json!({})).await.status, 400);
     // In another session it means another call.
     assert_eq!(session(&bridge).await.tool(5, "echo", json!({})).await.status, 200);
@@ -166,7 +170,7 @@ async fn an_id_under_way_is_not_taken_twice() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_no_call_goes_to_open_streams() {
+async fn notifications_reach_open_streams() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     let (first, second) = (session(&bridge).await, session(&bridge).await);
     let mut streams = [first.listen().await, second.listen().await];
@@ -199,7 +203,7 @@ async fn what_belongs_to_no_call_goes_to_open_streams() {
 }
 
 #[tokio::test]
-async fn resource_updates_reach_those_who_subscribed() {
+async fn subscriptions_are_counted() {
     let bridge = Bridge::of_everything(&[], &["--era", "legacy"]).await;
     let (subscriber, other) = (session(&bridge).await, session(&bridge).await);
     let subscribe = |id: u64, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"uri": "test://watched-resource"}});
@@ -216,7 +220,7 @@ async fn resource_updates_reach_those_who_subscribed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_four_sessions_get_their_own_answers() {
+async fn sixty_four_sessions() {
     let bridge = Bridge::of_fixture(&["--era", "legacy", "--out-of-order"]).await;
     let mut callers = Vec::new();
     for caller in 0..64u64 {
@@ -239,7 +243,7 @@ async fn sixty_four_sessions_get_their_own_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn questions_of_many_sessions_never_reach_a_stranger() {
+async fn server_requests_never_cross_sessions() {
     let bridge = Bridge::of_fixture(&["--era", "legacy"]).await;
     let mut callers = Vec::new();
     for caller in 0..8u64 {

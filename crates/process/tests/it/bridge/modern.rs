@@ -3,11 +3,11 @@
 use portolan_core::Channel;
 use serde_json::json;
 
-use super::{client::modern, started::Bridge};
-use crate::support::until;
+use super::{client::modern, process::Bridge};
+use crate::support::Ledger;
 
 #[tokio::test]
-async fn requests_and_answers_pass_as_they_are() {
+async fn messages_are_relayed_unchanged() {
     let bridge = Bridge::of_fixture(&["--era", "modern"]).await;
     let client = bridge.client();
     let discovered = client.post(&modern("server/discover", json!({}))).await.json();
@@ -30,7 +30,7 @@ async fn requests_and_answers_pass_as_they_are() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_has_the_status_of_its_era() {
+async fn errors_have_modern_status() {
     let bridge = Bridge::of_fixture(&["--era", "modern"]).await;
     let client = bridge.client();
     let unknown = client.post(&modern("no/such", json!({}))).await;
@@ -57,7 +57,7 @@ async fn what_is_wrong_has_the_status_of_its_era() {
 }
 
 #[tokio::test]
-async fn progress_comes_before_the_answer_with_the_callers_token() {
+async fn progress_has_callers_token() {
     let bridge = Bridge::of_fixture(&["--era", "modern"]).await;
     let params = json!({"name": "progress", "arguments": {"steps": 3, "ms": 10}, "_meta": {"progressToken": "mine"}});
     let messages = bridge.client().stream(&modern("tools/call", params)).await.rest().await;
@@ -70,22 +70,19 @@ async fn progress_comes_before_the_answer_with_the_callers_token() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_cancels_its_call() {
-    let ledger = tempfile::NamedTempFile::new().unwrap();
-    let bridge = Bridge::of_fixture(&["--ledger", ledger.path().to_str().unwrap()]).await;
+async fn lost_connection_cancels_call() {
+    let ledger = Ledger::new();
+    let bridge = Bridge::of_fixture(&["--ledger", ledger.path()]).await;
     let client = bridge.client();
     let sleep = modern("tools/call", json!({"name": "sleep", "arguments": {"ms": 20_000}}));
     let call = tokio::spawn(async move { client.try_post(&sleep).await.is_ok() });
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    ledger.begun(1).await;
     call.abort();
-    until("the server was told", async || {
-        std::fs::read_to_string(ledger.path()).unwrap().contains("cancelled")
-    })
-    .await;
+    ledger.cancelled("").await;
 }
 
 #[tokio::test]
-async fn a_subscription_goes_under_the_clients_own_id_and_ends_in_order() {
+async fn subscription_has_clients_id() {
     let mut bridge = Bridge::of_everything(&[], &["--era", "modern"]).await;
     let client = bridge.client();
     let filter = json!({"notifications": {"toolsListChanged": true}});
@@ -104,7 +101,7 @@ async fn a_subscription_goes_under_the_clients_own_id_and_ends_in_order() {
 }
 
 #[tokio::test]
-async fn input_required_passes_as_an_answer() {
+async fn input_required_is_relayed() {
     let bridge = Bridge::of_everything(&[], &["--era", "modern"]).await;
     let asked = modern(
         "tools/call",
@@ -115,7 +112,7 @@ async fn input_required_passes_as_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_four_callers_get_their_own_answers() {
+async fn sixty_four_callers() {
     let bridge = Bridge::of_fixture(&["--era", "modern", "--out-of-order"]).await;
     let begun = std::time::Instant::now();
     let callers = (0..64u32).map(|caller| {
@@ -139,7 +136,7 @@ async fn sixty_four_callers_get_their_own_answers() {
 }
 
 #[tokio::test]
-async fn an_answer_of_16_mib_passes() {
+async fn result_of_16_mib() {
     let bridge = Bridge::of_fixture(&[]).await;
     let big = modern("tools/call", json!({"name": "big", "arguments": {"bytes": 16 << 20}}));
     let answer = bridge.client().post(&big).await.json();
@@ -148,14 +145,14 @@ async fn an_answer_of_16_mib_passes() {
 
 /// The channel and the bridge give the same answer to the same request.
 #[tokio::test]
-async fn the_bridge_and_the_channel_say_the_same() {
+async fn bridge_equals_channel() {
     let bridge = Bridge::of_fixture(&["--era", "modern"]).await;
     let served = crate::support::serve(["--era", "modern"]);
     assert!(served.server.handshake().await.unwrap().modern);
     let message = modern("tools/list", json!({}));
     let bridged = bridge.client().post(&message).await.json();
     let params = message["params"].to_string();
-    let request = portolan_core::ChannelRequest::new("tools/list", Some(params.into()), crate::support::PATIENCE);
+    let request = portolan_core::ChannelRequest::new("tools/list", Some(params.into()), crate::support::TIMEOUT);
     let answer = served.server.call(request).await.unwrap().answer().await.unwrap();
     let portolan_core::RpcResponse::Result(raw) = answer else {
         panic!("an error");

@@ -1,0 +1,156 @@
+//! One run of a server: a process from its start to its end.
+
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus, sync::Arc, time::Duration};
+
+use portolan_core::{Failure, FailureKind, ServerRequestPolicy};
+use tokio::{
+    io::AsyncRead,
+    process::{Child, ChildStdin, ChildStdout},
+    time::{Instant, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    Connection, ConnectionConfig,
+    connection::spawn_owned,
+    dispatcher::{RpcDispatcher, stopped},
+    events, reader,
+    supervisor::Shared,
+};
+
+/// How long the last output of a process that ended may take to be read.
+const LAST_OUTPUT: Duration = Duration::from_millis(200);
+
+/// How many of the last log lines go into a failure.
+const DETAIL_LINES: usize = 10;
+
+/// A process and the tasks that read and write its pipes. Dropping it kills the whole process group.
+pub(crate) struct ServerProcess {
+    shared: Arc<Shared>,
+    child: Child,
+    pub(crate) dispatcher: Arc<RpcDispatcher>,
+    /// `None` if the server is reached by HTTP.
+    pub(crate) connection: Option<Connection>,
+    logs: Vec<AbortOnDropHandle<()>>,
+}
+
+impl ServerProcess {
+    /// Takes over a process that was just spawned. With `server_requests`, its standard streams carry messages.
+    pub(crate) fn new(shared: Arc<Shared>, mut child: Child, server_requests: Option<ServerRequestPolicy>) -> Self {
+        shared.group.set_leader(child.id());
+        let limits = &shared.config.limits;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let mut process = Self {
+            dispatcher: RpcDispatcher::new(shared.channel.name.clone(), limits.clone(), 1),
+            connection: None,
+            logs: Vec::new(),
+            child,
+            shared,
+        };
+        process.read_log(stderr);
+        match (server_requests, stdin, stdout) {
+            (Some(server_requests), Some(stdin), Some(stdout)) => {
+                process.open_connection(server_requests, stdin, stdout);
+            }
+            (_, _, stdout) => process.read_log(stdout),
+        }
+        process
+    }
+
+    fn read_log(&mut self, output: Option<impl AsyncRead + Send + Unpin + 'static>) {
+        let Some(output) = output else { return };
+        let (logs, longest) = (self.shared.logs.clone(), self.shared.config.limits.log_line);
+        let reading = async move { reader::read_log(output, &logs, longest).await };
+        self.logs.push(spawn_owned(reading));
+    }
+
+    fn open_connection(&mut self, server_requests: ServerRequestPolicy, stdin: ChildStdin, stdout: ChildStdout) {
+        let logs = self.shared.logs.clone();
+        let config = ConnectionConfig::new(self.shared.config.limits.clone(), server_requests)
+            .with_log(Arc::new(move |line| logs.push([line])));
+        let connection = Connection::open(&self.shared.channel, stdout, stdin, config);
+        self.dispatcher = connection.dispatcher().clone();
+        self.connection = Some(connection);
+    }
+
+    /// Waits until the process ends, or closes a pipe that carries messages. It may be awaited again.
+    pub(crate) async fn ended(&mut self) {
+        let closed = async {
+            match &self.connection {
+                Some(connection) => connection.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.child.wait() => {}
+            () = closed => {}
+        }
+    }
+
+    /// Cleans up after a process that ended by itself: nothing of its group is left. Returns how it ended.
+    pub(crate) async fn reap(&mut self, uptime: Duration) -> Failure {
+        // It may have closed its output and gone on: give it the moment that an orderly exit takes.
+        if timeout(LAST_OUTPUT, self.child.wait()).await.is_err() {
+            self.shared.group.kill();
+        }
+        let status = self.child.wait().await.ok();
+        let pid = self.shared.group.pid();
+        self.shared.exited(status);
+        self.shared.group.release();
+        events::exited(&self.shared.channel.name, pid, status, uptime);
+        // Answers that are in the pipe are answers. A descendant that left the group may keep the pipe open for ever.
+        let deadline = Instant::now() + LAST_OUTPUT;
+        if let Some(connection) = &mut self.connection {
+            let _ = tokio::time::timeout_at(deadline, connection.drained()).await;
+        }
+        for log in &mut self.logs {
+            let _ = tokio::time::timeout_at(deadline, log).await;
+        }
+        let message = format!("the server ended: {}", exit_text(status));
+        let failure = Failure::new(FailureKind::Exited, message);
+        let last_lines = self.shared.logs.last(DETAIL_LINES);
+        last_lines.into_iter().fold(failure, Failure::detail)
+    }
+
+    /// Ends the process in order: closes its input, then sends SIGTERM, then SIGKILL, each after the grace period.
+    pub(crate) async fn stop(mut self, reason: &str) {
+        let grace = self.shared.config.stop_grace;
+        let pid = self.shared.group.pid();
+        if let Some(connection) = &mut self.connection {
+            connection.close_input();
+            let _ = timeout(grace, self.child.wait()).await;
+        }
+        if self.shared.group.pid().is_some() && matches!(self.child.try_wait(), Ok(None)) {
+            self.shared.group.terminate();
+            let _ = timeout(grace, self.child.wait()).await;
+        }
+        self.shared.group.kill();
+        let status = self.child.wait().await.ok();
+        self.shared.group.release();
+        events::stopped(&self.shared.channel.name, pid, status, reason);
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        if let Some(pid) = self.shared.group.pid() {
+            self.shared.group.kill();
+            events::stopped(
+                &self.shared.channel.name,
+                Some(pid),
+                None,
+                "killed: its owner was dropped",
+            );
+        }
+        self.dispatcher.close(&stopped());
+    }
+}
+
+/// Returns how a process ended, in words.
+pub(crate) fn exit_text(status: Option<ExitStatus>) -> String {
+    match status.map(|status| (status.code(), status.signal())) {
+        Some((Some(code), _)) => format!("exit code {code}"),
+        Some((None, Some(signal))) => format!("killed by signal {signal}"),
+        _ => "exit code unknown".into(),
+    }
+}
