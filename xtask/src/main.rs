@@ -14,6 +14,7 @@ mod fuzz;
 mod part;
 mod report;
 mod select;
+mod structure;
 mod tally;
 mod test;
 mod tools;
@@ -33,6 +34,8 @@ cargo xtask cluster up | down | status | images | load IMAGE.tar
     Runs a one-node Kubernetes on this machine for the tests; with KUBECONFIG set, uses that cluster.
 cargo xtask conformance [--cell NAME]... [--direct] [--scenario NAME] [--list]
     Runs the official suite directly and through the gateway, and writes docs/conformance.md when it runs all cells.
+cargo xtask structure [CRATE]...
+    Prints the modules of each library crate, which uses which, and the circles among them.
 cargo xtask help
     Prints this text.";
 
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(&rest),
         "cluster" => cluster::run(&rest),
         "conformance" => conformance::run(&rest),
+        "structure" => structure::run(&rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(true)

@@ -5,6 +5,7 @@ mod deny;
 mod dependencies;
 mod e2e;
 mod fuzz;
+mod structure;
 mod style;
 mod unit;
 
@@ -25,7 +26,7 @@ pub(crate) struct Part {
 pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "style",
-        what: "formatting, lints, docs, licences, dependency rules",
+        what: "formatting, lints, docs, licences, dependency and structure rules",
         run: style::run,
     },
     Part {

@@ -22,6 +22,14 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// A published package that has a library.
+#[derive(Debug)]
+pub(crate) struct Library {
+    pub(crate) name: String,
+    /// The folder with `lib.rs`.
+    pub(crate) src: PathBuf,
+}
+
 /// What `cargo metadata` says, dependencies left out.
 #[derive(Debug)]
 pub(crate) struct Workspace(Value);
@@ -44,12 +52,23 @@ impl Workspace {
         self.0["target_directory"].as_str().unwrap_or("target").into()
     }
 
-    /// The published packages that have a library.
+    /// The names of the published packages that have a library.
     pub(crate) fn libraries(&self) -> Vec<String> {
+        self.library_sources().into_iter().map(|library| library.name).collect()
+    }
+
+    /// The published packages that have a library.
+    pub(crate) fn library_sources(&self) -> Vec<Library> {
         let packages = self.0["packages"].as_array().into_iter().flatten();
         packages
             .filter(|package| package["publish"].is_null() && has_library(package))
-            .filter_map(|package| package["name"].as_str().map(str::to_owned))
+            .filter_map(|package| {
+                let manifest = Path::new(package["manifest_path"].as_str()?);
+                Some(Library {
+                    name: package["name"].as_str()?.to_owned(),
+                    src: manifest.parent()?.join("src"),
+                })
+            })
             .collect()
     }
 }

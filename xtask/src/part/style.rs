@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{deny, dependencies};
+use super::{deny, dependencies, structure};
 use crate::exec;
 use crate::report::Outcome;
 use crate::workspace::{Workspace, cargo};
@@ -50,5 +50,6 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
         cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings"),
     );
     dependencies::run(outcome);
+    structure::run(outcome)?;
     deny::run(outcome)
 }
