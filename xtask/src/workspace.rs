@@ -52,6 +52,14 @@ impl Workspace {
         self.0["target_directory"].as_str().unwrap_or("target").into()
     }
 
+    /// The names of all packages.
+    pub(crate) fn packages(&self) -> Vec<String> {
+        let packages = self.0["packages"].as_array().into_iter().flatten();
+        packages
+            .filter_map(|package| package["name"].as_str().map(str::to_owned))
+            .collect()
+    }
+
     /// The names of the published packages that have a library.
     pub(crate) fn libraries(&self) -> Vec<String> {
         self.library_sources().into_iter().map(|library| library.name).collect()

@@ -4,9 +4,10 @@ use anyhow::{Result, ensure};
 
 use crate::exec;
 use crate::report::Outcome;
-use crate::workspace::cargo;
+use crate::workspace::{Workspace, cargo};
 
-/// The crates that a selection of cargo's dependency tree must not contain.
+/// The crates that a selection of cargo's dependency tree must not contain. A rule about a package that the workspace
+/// does not have is left out.
 struct Rule {
     what: &'static str,
     tree: &'static [&'static str],
@@ -31,6 +32,11 @@ const RULES: &[Rule] = &[
         forbidden: &[KUBERNETES, SQL, HTTP, TOKIO],
     },
     Rule {
+        what: "portolan-client sees no gateway, no backend and no server",
+        tree: &["-p", "portolan-client", "--all-features", "-e", "normal,build"],
+        forbidden: &[KUBERNETES, SQL, &["portolan-gateway", "axum", "axum-core"]],
+    },
+    Rule {
         what: "portolan-gateway sees no Kubernetes and no SQL",
         tree: &["-p", "portolan-gateway", "--all-features", "-e", "normal,build"],
         forbidden: &[KUBERNETES, SQL],
@@ -52,9 +58,19 @@ const RULES: &[Rule] = &[
     },
 ];
 
-pub(super) fn run(outcome: &mut Outcome) {
-    for rule in RULES {
+pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
+    let packages = Workspace::read()?.packages();
+    for rule in RULES.iter().filter(|rule| applies(rule, &packages)) {
         outcome.check(rule.what, || check(rule));
+    }
+    Ok(())
+}
+
+/// Whether the crate that the rule is about is in the workspace.
+fn applies(rule: &Rule, packages: &[String]) -> bool {
+    match rule.tree {
+        ["-p", package, ..] => packages.iter().any(|known| known == package),
+        _ => true,
     }
 }
 
@@ -81,6 +97,20 @@ fn offenders<'a>(tree: &'a str, forbidden: &[&[&str]]) -> Vec<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_rules_of_known_packages_apply() {
+        let packages = ["portolan-core".to_owned()];
+        let applying: Vec<&str> = RULES
+            .iter()
+            .filter(|rule| applies(rule, &packages))
+            .map(|rule| rule.what)
+            .collect();
+        assert_eq!(
+            applying,
+            ["portolan-core sees no backend", "no crate sees what we keep out"]
+        );
+    }
 
     #[test]
     fn offenders_are_matched_by_whole_name_and_named_once() {

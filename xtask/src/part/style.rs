@@ -49,7 +49,7 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
         "docs",
         cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings"),
     );
-    dependencies::run(outcome);
+    dependencies::run(outcome)?;
     structure::run(outcome)?;
     deny::run(outcome)
 }
