@@ -5,6 +5,7 @@
     reason = "this program talks to a person at a terminal"
 )]
 
+mod api;
 mod bench;
 mod cluster;
 mod conformance;
@@ -36,6 +37,8 @@ cargo xtask conformance [--cell NAME]... [--direct] [--scenario NAME] [--list]
     Runs the official suite directly and through the gateway, and writes docs/conformance.md when it runs all cells.
 cargo xtask structure [CRATE]...
     Prints the modules of each library crate, which uses which, and the circles among them.
+cargo xtask api [--bless]
+    Compares the public API of each library crate with its listing in docs/api, or writes the listing.
 cargo xtask help
     Prints this text.";
 
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         "cluster" => cluster::run(&rest),
         "conformance" => conformance::run(&rest),
         "structure" => structure::run(&rest),
+        "api" => api::run(&rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(true)

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::env;
 
+/// The features that default features leave out, for lints and docs.
+pub(crate) const FEATURES: &str = "portolan/k8s-latest,portolan/conformance,portolan-process/bridge";
+
 /// The workspace's folder.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -3,12 +3,9 @@
 use anyhow::Result;
 
 use super::{deny, dependencies, structure};
-use crate::exec;
 use crate::report::Outcome;
-use crate::workspace::{Workspace, cargo};
-
-/// What default features leave out.
-const FEATURES: &str = "portolan/k8s-latest,portolan/conformance,portolan-process/bridge";
+use crate::workspace::{FEATURES, Workspace, cargo};
+use crate::{api, exec};
 
 pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     for component in ["fmt", "clippy"] {
@@ -49,6 +46,7 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
         "docs",
         cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings"),
     );
+    api::check(outcome)?;
     dependencies::run(outcome)?;
     structure::run(outcome)?;
     deny::run(outcome)
