@@ -5,6 +5,7 @@ mod deny;
 mod dependencies;
 mod e2e;
 mod fuzz;
+mod package;
 mod structure;
 mod style;
 mod unit;
@@ -26,7 +27,7 @@ pub(crate) struct Part {
 pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "style",
-        what: "formatting, lints, docs, licences, dependency and structure rules",
+        what: "formatting, lints, docs, licences, public API, structure, packages",
         run: style::run,
     },
     Part {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{deny, dependencies, structure};
+use super::{deny, dependencies, package, structure};
 use crate::report::Outcome;
 use crate::workspace::{FEATURES, Workspace, cargo};
 use crate::{api, exec};
@@ -49,5 +49,6 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     api::check(outcome)?;
     dependencies::run(outcome)?;
     structure::run(outcome)?;
+    package::run(outcome)?;
     deny::run(outcome)
 }
