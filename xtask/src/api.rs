@@ -3,6 +3,8 @@
 //! The listing comes from rustdoc's JSON output, which a stable toolchain gives only to those who ask for unstable
 //! options. A wrapper around rustdoc asks, so that nothing else is built in another way and cargo builds nothing twice.
 
+mod errors;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use public_api::Builder;
+use serde_json::Value;
 
 use crate::exec;
 use crate::report::Outcome;
@@ -22,54 +25,71 @@ const SHOWN: usize = 60;
 
 const WRAPPER: &str = "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\"\n";
 
-/// Compares the listings, or writes them with `--bless`.
+/// How many fallible functions of a crate may lack a section `# Errors`. These numbers only get smaller.
+const WITHOUT_ERRORS: &[(&str, usize)] = &[
+    ("portolan", 17),
+    ("portolan-core", 75),
+    ("portolan-gateway", 8),
+    ("portolan-k8s", 11),
+    ("portolan-process", 3),
+    ("portolan-storage-sql", 5),
+    ("portolan-wire", 16),
+];
+
+/// The public API of one library.
+struct Api {
+    library: String,
+    json: PathBuf,
+    value: Value,
+}
+
+/// Compares the listings, or writes them with `--bless`; prints what lacks a section `# Errors`.
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     let bless = match args {
         [] => false,
         [arg] if arg == "--bless" => true,
         _ => bail!("the only option is --bless"),
     };
-    let workspace = Workspace::read()?;
-    build(&workspace)?;
     let mut same = true;
-    for library in workspace.libraries() {
-        let json = json(&workspace, &library);
-        let format = format(&json)?;
-        ensure!(format == FORMAT, "{}", unsupported(format));
-        let current = listing(&json)?;
-        let file = file(&library);
+    for api in build()? {
+        ensure!(api.is_understood(), "{}", api.format());
+        let undocumented = errors::undocumented(&api.value);
+        println!("{}: {} without a section # Errors", api.library, undocumented.len());
+        for function in undocumented {
+            println!("    {function}");
+        }
         if bless {
-            fs::create_dir_all(file.parent().context("no folder")?)?;
-            fs::write(&file, current)?;
-        } else if let Err(error) = compare(&file, &current) {
-            println!("{library}: {error:#}");
+            api.bless()?;
+        } else if let Err(error) = api.compare() {
+            println!("{}: {error:#}", api.library);
             same = false;
         }
     }
     Ok(same)
 }
 
-/// One check for each library; a note if the toolchain's rustdoc writes another format.
+/// Two checks for each library; a note if the toolchain's rustdoc writes another format.
 pub(crate) fn check(outcome: &mut Outcome) -> Result<()> {
     println!("\n-- public API");
-    let workspace = Workspace::read()?;
-    build(&workspace)?;
-    for library in workspace.libraries() {
-        let json = json(&workspace, &library);
-        let format = format(&json)?;
-        if format != FORMAT {
-            outcome.note(&format!("public API: not checked ({})", unsupported(format)));
+    for api in build()? {
+        if !api.is_understood() {
+            outcome.note(&format!("public API: not checked ({})", api.format()));
             return Ok(());
         }
+        let library = &api.library;
         outcome.check(&format!("{library} has the public API that docs/api lists"), || {
-            compare(&file(&library), &listing(&json)?)
+            api.compare()
+        });
+        outcome.check(&format!("{library} says when functions fail"), || {
+            api.documents_errors()
         });
     }
     Ok(())
 }
 
 /// Has rustdoc write the JSON of all libraries, from what `cargo doc` builds for the `docs` check.
-fn build(workspace: &Workspace) -> Result<()> {
+fn build() -> Result<Vec<Api>> {
+    let workspace = Workspace::read()?;
     let folder = workspace.target_dir().join("xtask");
     fs::create_dir_all(&folder)?;
     let wrapper = folder.join("rustdoc-json");
@@ -87,48 +107,70 @@ fn build(workspace: &Workspace) -> Result<()> {
     command
         .env("RUSTDOC", wrapper)
         .env("RUSTDOCFLAGS", "-Z unstable-options --output-format json");
-    exec::output(&mut command).map(drop)
+    exec::output(&mut command)?;
+    let doc = workspace.target_dir().join("doc");
+    let libraries = workspace.libraries().into_iter();
+    libraries.map(|library| Api::read(library, &doc)).collect()
 }
 
-fn json(workspace: &Workspace, library: &str) -> PathBuf {
-    let name = library.replace('-', "_");
-    workspace.target_dir().join("doc").join(name).with_extension("json")
-}
+impl Api {
+    fn read(library: String, doc: &Path) -> Result<Self> {
+        let json = doc.join(library.replace('-', "_")).with_extension("json");
+        let text = fs::read(&json).with_context(|| format!("cannot read {}", json.display()))?;
+        let value = serde_json::from_slice(&text)?;
+        Ok(Self { library, json, value })
+    }
 
-fn file(library: &str) -> PathBuf {
-    root().join("docs/api").join(library).with_extension("txt")
-}
+    fn is_understood(&self) -> bool {
+        self.value["format_version"] == FORMAT
+    }
 
-fn format(json: &Path) -> Result<u64> {
-    let text = fs::read(json).with_context(|| format!("cannot read {}", json.display()))?;
-    let value: serde_json::Value = serde_json::from_slice(&text)?;
-    value["format_version"]
-        .as_u64()
-        .context("rustdoc's JSON has no format_version")
-}
+    fn format(&self) -> String {
+        let format = &self.value["format_version"];
+        format!("this rustdoc writes JSON of version {format}; version {FORMAT}, of Rust 1.95, is understood")
+    }
 
-fn unsupported(format: u64) -> String {
-    format!("this toolchain's rustdoc writes JSON of version {format}; version {FORMAT}, of Rust 1.95, is understood")
-}
+    /// One line for each public item. Blanket and auto trait implementations are left out.
+    fn listing(&self) -> Result<String> {
+        let api = Builder::from_rustdoc_json(&self.json)
+            .omit_blanket_impls(true)
+            .omit_auto_trait_impls(true)
+            .build()?;
+        Ok(api.to_string())
+    }
 
-/// One line for each public item. Blanket and auto trait implementations are left out.
-fn listing(json: &Path) -> Result<String> {
-    let api = Builder::from_rustdoc_json(json)
-        .omit_blanket_impls(true)
-        .omit_auto_trait_impls(true)
-        .build()?;
-    Ok(api.to_string())
-}
+    fn listed(&self) -> PathBuf {
+        root().join("docs/api").join(&self.library).with_extension("txt")
+    }
 
-fn compare(file: &Path, current: &str) -> Result<()> {
-    let listed = fs::read_to_string(file).unwrap_or_default();
-    let difference = difference(&listed, current);
-    ensure!(
-        difference.is_empty(),
-        "the public API differs; if that is meant, `cargo xtask api --bless` and a line in CHANGELOG.md:\n{}",
-        difference[..difference.len().min(SHOWN)].join("\n")
-    );
-    Ok(())
+    fn bless(&self) -> Result<()> {
+        let file = self.listed();
+        fs::create_dir_all(file.parent().context("no folder")?)?;
+        Ok(fs::write(file, self.listing()?)?)
+    }
+
+    fn compare(&self) -> Result<()> {
+        let listed = fs::read_to_string(self.listed()).unwrap_or_default();
+        let difference = difference(&listed, &self.listing()?);
+        ensure!(
+            difference.is_empty(),
+            "the public API differs; if that is meant, `cargo xtask api --bless` and a line in CHANGELOG.md:\n{}",
+            difference[..difference.len().min(SHOWN)].join("\n")
+        );
+        Ok(())
+    }
+
+    fn documents_errors(&self) -> Result<()> {
+        let undocumented = errors::undocumented(&self.value);
+        let allowed = WITHOUT_ERRORS.iter().find(|(library, _)| *library == self.library);
+        let allowed = allowed.map_or(0, |(_, count)| *count);
+        ensure!(
+            undocumented.len() <= allowed,
+            "without a section # Errors, of which {allowed} may be:\n{}",
+            undocumented.join("\n")
+        );
+        Ok(())
+    }
 }
 
 fn difference(old: &str, new: &str) -> Vec<String> {
