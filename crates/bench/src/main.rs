@@ -5,7 +5,7 @@
 
 #![expect(
     clippy::print_stdout,
-    reason = "the table, the ready line and the help are what this tool is for"
+    reason = "the table and the ready line are what this tool is for"
 )]
 #![expect(clippy::print_stderr, reason = "progress belongs on stderr")]
 
@@ -28,28 +28,19 @@ mod usage;
 
 use std::process::ExitCode;
 
-use crate::args::Command;
+use clap::Parser;
+
+use crate::args::{Cli, Role};
 
 /// The only error handling there is: a text for whoever runs the tool.
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let command = match Command::parse(std::env::args().skip(1)) {
-        Ok(command) => command,
-        Err(problem) => {
-            eprintln!("portolan-bench: {problem}\n\n{}", args::HELP);
-            return ExitCode::from(2);
-        }
-    };
-    let done = match command {
-        Command::Help => {
-            println!("{}", args::HELP);
-            Ok(true)
-        }
-        Command::Upstream(role) => upstream::serve(role).await.map(|()| true),
-        Command::HyperProxy(role) => proxy::serve(role).await.map(|()| true),
-        Command::Run(options) => run::run_until_signal(*options).await,
+    let done = match Cli::parse().role() {
+        Role::Upstream(options) => upstream::serve(options).await.map(|()| true),
+        Role::HyperProxy(options) => proxy::serve(options).await.map(|()| true),
+        Role::Run(options) => run::run_until_signal(*options).await,
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

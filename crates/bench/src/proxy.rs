@@ -16,17 +16,17 @@ use crate::args::ProxyOptions;
 use crate::{Result, pin, usage};
 
 /// Forwards until the process is ended.
-pub(crate) async fn serve(role: ProxyOptions) -> Result<()> {
+pub(crate) async fn serve(options: ProxyOptions) -> Result<()> {
     usage::end_with_parent();
-    if let Some(core) = role.core {
+    if let Some(core) = options.core {
         pin::to(core)?;
     }
-    let target: Uri = role.to.parse()?;
+    let target: Uri = options.to.parse()?;
     let authority = Arc::new(target.authority().ok_or("--to names no host")?.clone());
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client: Client<_, Incoming> = Client::builder(TokioExecutor::new()).build(connector);
-    let listener = TcpListener::bind(role.listen).await?;
+    let listener = TcpListener::bind(options.listen).await?;
     println!("listening on http://{}{}", listener.local_addr()?, target.path());
     loop {
         let (stream, _) = listener.accept().await?;

@@ -15,7 +15,7 @@ use crate::systems::{Name, Start};
 pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) seconds: f64,
-    pub(crate) repeat: usize,
+    pub(crate) repeat: u32,
     pub(crate) gateway: Option<String>,
     pub(crate) starts: Vec<Start>,
     pub(crate) stdio_starts: Vec<Start>,
@@ -70,12 +70,9 @@ impl Report {
         };
         Self {
             machine,
-            seconds: options.window.as_secs_f64(),
+            seconds: options.window().as_secs_f64(),
             repeat: options.repeat,
-            gateway: options
-                .gateway
-                .as_ref()
-                .map(|gateway| gateway.program.display().to_string()),
+            gateway: options.gateway().map(|gateway| gateway.program.display().to_string()),
             starts: Vec::new(),
             stdio_starts: Vec::new(),
             cells: Vec::new(),

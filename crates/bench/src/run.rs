@@ -86,8 +86,8 @@ async fn start_all(options: &RunOptions, cores: Cores) -> Result<Vec<System>> {
     let url = direct.child.url.clone();
     let hyper = System::start(Name::Hyper, systems::proxy(&url)?, cores.measured, cores).await?;
     let mut running = vec![direct, hyper];
-    if let Some(gateway) = &options.gateway {
-        running.push(start_gateway(gateway, &url, cores).await?);
+    if let Some(gateway) = options.gateway() {
+        running.push(start_gateway(&gateway, &url, cores).await?);
     }
     Ok(running)
 }
@@ -129,17 +129,17 @@ async fn over_stdio(options: &RunOptions, cores: Cores, cells: &[Cell], report: 
         .filter(|cell| cell.transport == Transport::Stdio)
         .copied()
         .collect();
-    let Some(server) = options.stdio.as_ref().filter(|_| !cells.is_empty()) else {
+    let Some(server) = options.stdio().filter(|_| !cells.is_empty()) else {
         return Ok(());
     };
     let program = server.line.split_whitespace().next().unwrap_or_default();
-    if !server.asked_for && !Path::new(program).exists() {
+    if !server.is_required && !Path::new(program).exists() {
         eprintln!("no {program}: the stdio cells are left out");
         return Ok(());
     }
     let line = full_path(&server.line);
-    let gateway = match &options.gateway {
-        Some(gateway) => Some(start_gateway(gateway, &format!("stdio:{line}"), cores).await?),
+    let gateway = match options.gateway() {
+        Some(gateway) => Some(start_gateway(&gateway, &format!("stdio:{line}"), cores).await?),
         None => None,
     };
     report
@@ -203,7 +203,7 @@ fn load(options: &RunOptions, cell: Cell) -> Load {
         clients: cell.clients,
         bytes: cell.bytes,
         warm_up: options.warm_up,
-        window: options.window,
+        window: options.window(),
     }
 }
 
