@@ -1,7 +1,7 @@
-//! `portolan-bench`: measures a gateway beside no gateway and beside a bare proxy, in one run on one machine.
+//! `portolan-bench`: compares a gateway with a bare proxy and with no proxy at all, in one run on one machine.
 //!
-//! The load and the upstream share core 0; the proxy or the gateway has core 1 to itself. The systems take turns
-//! cell by cell, so that a slow minute of the machine hits all of them. `portolan-bench --help` lists the options.
+//! The load and the upstream share core 0; the proxy or the gateway has core 1 to itself. The systems take turns within
+//! each cell, so that a slow phase of the machine affects all of them. `portolan-bench --help` lists the options.
 
 #![expect(
     clippy::print_stdout,
@@ -12,8 +12,8 @@
 mod args;
 mod cell;
 mod child;
-mod foreign;
 mod histogram;
+mod idle;
 mod load;
 mod measure;
 mod pin;
@@ -32,7 +32,7 @@ use clap::Parser;
 
 use crate::args::{Cli, Role};
 
-/// The only error handling there is: a text for whoever runs the tool.
+/// Errors are texts for the person at the terminal.
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 #[tokio::main(flavor = "current_thread")]

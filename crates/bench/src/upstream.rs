@@ -5,7 +5,7 @@ use portolan_fixtures::http::{HttpFixture, Options};
 use crate::args::UpstreamOptions;
 use crate::{Result, pin, usage};
 
-/// Serves until the process is ended.
+/// Serves until the process is killed.
 pub(crate) async fn serve(options: UpstreamOptions) -> Result<()> {
     usage::end_with_parent();
     if let Some(core) = options.core {

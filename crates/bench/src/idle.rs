@@ -1,21 +1,21 @@
-//! CPU time that others took during a measurement: a figure taken on a busy machine must say so.
+//! The CPU time that other processes take during a measurement.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// Foreign work, as a share of one core, from which on a measurement counts as disturbed.
-pub(crate) const DISTURBED: f64 = 0.08;
+/// A measurement is disturbed if other processes take more than this share of one core.
+pub(crate) const DISTURBED_CORES: f64 = 0.08;
 
-/// How long the machine is watched to see whether it is quiet.
-const GLANCE: Duration = Duration::from_millis(250);
+/// The time over which the machine's load is sampled.
+const IDLE_SAMPLE: Duration = Duration::from_millis(250);
 
-/// The time all cores together spent working, in ticks.
+/// The busy time of all cores together, in ticks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Busy(u64);
+pub(crate) struct BusyTime(u64);
 
-impl Busy {
+impl BusyTime {
     pub(crate) fn read() -> Result<Self> {
         let text = fs::read_to_string("/proc/stat")?;
         let line = text.lines().next().ok_or("an empty /proc/stat")?;
@@ -29,19 +29,19 @@ impl Busy {
         Ok(Self(working))
     }
 
-    /// The time spent since an earlier reading.
+    /// Returns the busy time since an earlier reading.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         let ticks = self.0.saturating_sub(earlier.0);
         Duration::from_nanos(ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second())
     }
 }
 
-/// Waits until nobody works, or until a moment has come. Nothing of this run may be working either.
-pub(crate) async fn quiet(until: Instant) -> Result<()> {
+/// Waits until all cores are idle, at most until the given moment. Processes of this run must be idle, too.
+pub(crate) async fn wait_for_idle(until: Instant) -> Result<()> {
     while Instant::now() < until {
-        let before = Busy::read()?;
-        tokio::time::sleep(GLANCE).await;
-        if Busy::read()?.since(before).as_secs_f64() <= DISTURBED * GLANCE.as_secs_f64() {
+        let before = BusyTime::read()?;
+        tokio::time::sleep(IDLE_SAMPLE).await;
+        if BusyTime::read()?.since(before).as_secs_f64() <= DISTURBED_CORES * IDLE_SAMPLE.as_secs_f64() {
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! Whether an answer is the right one.
+//! Checks that a response is the expected one.
 
 use std::borrow::Cow;
 
@@ -8,17 +8,17 @@ use serde_json::value::RawValue;
 use crate::Result;
 use crate::cell::Era;
 
-/// What a call must be answered with.
+/// The expected response of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected<'a> {
     pub(crate) id: u64,
     pub(crate) era: Era,
-    /// Nothing where any result will do.
+    /// `None` if any result is accepted.
     pub(crate) text: Option<&'a str>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Answer<'a> {
+struct RpcResponse<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -43,16 +43,17 @@ struct Content<'a> {
     text: Cow<'a, str>,
 }
 
-/// Checks a body that is one JSON-RPC answer.
-pub(crate) fn check(body: &[u8], expected: Expected<'_>) -> Result<()> {
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|problem| format!("{problem} in {}", shown(body)))?;
-    if let Some(error) = answer.error {
+/// Checks a body that is one JSON-RPC response.
+pub(crate) fn message(body: &[u8], expected: Expected<'_>) -> Result<()> {
+    let response: RpcResponse<'_> =
+        serde_json::from_slice(body).map_err(|problem| format!("{problem} in {}", shown(body)))?;
+    if let Some(error) = response.error {
         return Err(format!("error {}", error.get()).into());
     }
-    if answer.id.and_then(|id| id.get().parse().ok()) != Some(expected.id) {
+    if response.id.and_then(|id| id.get().parse().ok()) != Some(expected.id) {
         return Err(format!("wrong id: wanted {}, got {}", expected.id, shown(body)).into());
     }
-    let result = answer
+    let result = response
         .result
         .ok_or_else(|| format!("neither result nor error: {}", shown(body)))?;
     if result.is_error || (expected.era == Era::Modern && result.result_type.as_deref() != Some("complete")) {
@@ -66,19 +67,20 @@ pub(crate) fn check(body: &[u8], expected: Expected<'_>) -> Result<()> {
     }
 }
 
-/// Checks a body that is an event stream: its last message is the answer.
-pub(crate) fn check_events(body: &[u8], expected: Expected<'_>) -> Result<()> {
+/// Checks a body that is an event stream, whose last message is the response.
+pub(crate) fn events(body: &[u8], expected: Expected<'_>) -> Result<()> {
     let mut data = body
         .split(|byte| *byte == b'\n')
         .filter_map(|line| line.strip_prefix(b"data:"));
     let last = data.rfind(|data| data.trim_ascii().starts_with(b"{"));
-    check(last.ok_or_else(|| format!("no message in {}", shown(body)))?, expected)
+    message(last.ok_or_else(|| format!("no message in {}", shown(body)))?, expected)
 }
 
-/// The id of an answer.
+/// Returns the id of a response.
 pub(crate) fn id_of(body: &[u8]) -> Result<u64> {
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|problem| format!("{problem} in {}", shown(body)))?;
-    let id = answer.id.and_then(|id| id.get().parse().ok());
+    let response: RpcResponse<'_> =
+        serde_json::from_slice(body).map_err(|problem| format!("{problem} in {}", shown(body)))?;
+    let id = response.id.and_then(|id| id.get().parse().ok());
     id.ok_or_else(|| format!("no id: {}", shown(body)).into())
 }
 
