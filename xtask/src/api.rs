@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_name_removed_and_added_items() {
+    fn difference_lists_changed_lines() {
         assert!(difference("a\nb\n", "b\na\n").is_empty());
         assert_eq!(difference("a\nb\nc\n", "a\nd\nc\n"), ["- b", "+ d"]);
     }

@@ -1,4 +1,4 @@
-//! The parts of the test command, in the order in which they run.
+//! The parts of the test command, in their order.
 
 mod cluster;
 mod deny;
@@ -15,12 +15,12 @@ use anyhow::Result;
 use crate::conformance;
 use crate::report::Outcome;
 
-/// One named part.
+/// A part of the test command.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
-    /// Failures of single checks go into the outcome; an error ends the part.
+    /// Records failures of single checks in the outcome. An error ends the part.
     pub(crate) run: fn(&mut Outcome) -> Result<()>,
 }
 

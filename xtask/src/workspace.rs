@@ -1,4 +1,4 @@
-//! What cargo knows about this workspace.
+//! The workspace, as cargo describes it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,24 +8,24 @@ use serde_json::Value;
 
 use crate::env;
 
-/// The features that default features leave out, for lints and docs.
+/// Features beyond the default ones, for lints and docs.
 pub(crate) const FEATURES: &str = "portolan/k8s-latest,portolan/conformance,portolan-process/bridge";
 
-/// The workspace's folder.
+/// Returns the workspace's folder.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("xtask lies inside the workspace")
 }
 
-/// A cargo command in the workspace's folder.
+/// Returns a cargo command that runs in the workspace's folder.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env::cargo());
     command.current_dir(root()).args(args);
     command
 }
 
-/// A published package that has a library.
+/// A published package with a library.
 #[derive(Debug)]
 pub(crate) struct Library {
     pub(crate) name: String,
@@ -33,7 +33,7 @@ pub(crate) struct Library {
     pub(crate) src: PathBuf,
 }
 
-/// What `cargo metadata` says, dependencies left out.
+/// The output of `cargo metadata`, without dependencies.
 #[derive(Debug)]
 pub(crate) struct Workspace(Value);
 
@@ -50,12 +50,12 @@ impl Workspace {
         Ok(Self(serde_json::from_slice(&output.stdout)?))
     }
 
-    /// Where cargo builds to.
+    /// Returns cargo's target folder.
     pub(crate) fn target_dir(&self) -> PathBuf {
         self.0["target_directory"].as_str().unwrap_or("target").into()
     }
 
-    /// The names of all packages.
+    /// Returns the names of all packages.
     pub(crate) fn packages(&self) -> Vec<String> {
         let packages = self.0["packages"].as_array().into_iter().flatten();
         packages
@@ -63,12 +63,12 @@ impl Workspace {
             .collect()
     }
 
-    /// The names of the published packages that have a library.
+    /// Returns the names of the published packages with a library.
     pub(crate) fn libraries(&self) -> Vec<String> {
         self.library_sources().into_iter().map(|library| library.name).collect()
     }
 
-    /// The published packages that have a library.
+    /// Returns the published packages with a library.
     pub(crate) fn library_sources(&self) -> Vec<Library> {
         let packages = self.0["packages"].as_array().into_iter().flatten();
         packages

@@ -1,4 +1,4 @@
-//! `docs/conformance.md`, written anew by every full run. Nothing in it changes unless a result does.
+//! Writes `docs/conformance.md` after every full run. The file changes only if a result does.
 
 use std::fmt::Write;
 use std::fs;
@@ -99,7 +99,7 @@ fn expected(text: &mut String, results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// Scenarios only: what the runner says about a check may name ports and identifiers.
+/// Lists scenarios only, because the runner's messages contain ports and identifiers.
 fn open(text: &mut String, results: &Results) -> Result<()> {
     let with: Vec<_> = results.0.iter().filter(|(_, verdict)| is_open(verdict)).collect();
     if with.is_empty() {

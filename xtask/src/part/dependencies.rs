@@ -1,4 +1,4 @@
-//! What each crate must not see, read off `cargo tree`.
+//! Checks by `cargo tree` that crates do not have forbidden dependencies.
 
 use anyhow::{Result, ensure};
 
@@ -6,8 +6,8 @@ use crate::exec;
 use crate::report::Outcome;
 use crate::workspace::{Workspace, cargo};
 
-/// The crates that a selection of cargo's dependency tree must not contain. A rule about a package that the workspace
-/// does not have is left out.
+/// Crates that a selection of cargo's dependency tree must not contain. A rule about a package that the workspace
+/// does not have is skipped.
 struct Rule {
     what: &'static str,
     tree: &'static [&'static str],
@@ -66,7 +66,7 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-/// Whether the crate that the rule is about is in the workspace.
+/// Returns whether the workspace has the rule's package.
 fn applies(rule: &Rule, packages: &[String]) -> bool {
     match rule.tree {
         ["-p", package, ..] => packages.iter().any(|known| known == package),
@@ -82,7 +82,7 @@ fn check(rule: &Rule) -> Result<()> {
     Ok(())
 }
 
-/// Lines look like `hyper v1.12.0` or `portolan-core v0.1.0 (/folder)`.
+/// Returns the forbidden packages. Lines look like `hyper v1.12.0` or `portolan-core v0.1.0 (/folder)`.
 fn offenders<'a>(tree: &'a str, forbidden: &[&[&str]]) -> Vec<&'a str> {
     let mut found: Vec<&str> = tree
         .lines()
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_rules_of_known_packages_apply() {
+    fn unknown_packages_have_no_rules() {
         let packages = ["portolan-core".to_owned()];
         let applying: Vec<&str> = RULES
             .iter()
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn offenders_are_matched_by_whole_name_and_named_once() {
+    fn offenders_match_whole_names() {
         let tree = "portolan-core v0.1.0 (/somewhere/ring)\nopenssl-probe v0.1.0\nring v0.17.0\nring v0.17.0 (*)\n";
         assert_eq!(offenders(tree, &[UNWANTED]), ["ring"]);
     }

@@ -97,13 +97,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_of_links_are_found_outside_of_code() {
+    fn link_targets_outside_code() {
         let text = "see [a](docs/a.md#top) and [b](b \"title\")\n```\n[c](c)\n```\n[`D`]: src/d.rs\n[e] f: g\n";
         assert_eq!(targets(text), ["docs/a.md#top", "b", "src/d.rs"]);
     }
 
     #[test]
-    fn relative_targets_start_at_their_document() {
+    fn relative_targets_resolve() {
         assert!(exists(Path::new(""), "docs/replicas.md#anything"));
         assert!(exists(Path::new("docs"), "replicas.md"));
         assert!(exists(Path::new("docs"), "#anchor"));

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn long_files_and_functions_are_refused() {
+    fn long_code_is_refused() {
         let function = format!("fn f() {{{}}}", "\n".repeat(FUNCTION_LINES));
         let text = format!("{function}{}", "\n".repeat(FILE_LINES));
         let sources = [Source::parse("a.rs", vec!["a".to_owned()], &text).unwrap()];

@@ -1,4 +1,4 @@
-//! Formatting, lints, docs, and what the crates may depend on.
+//! Checks formatting, lints, docs, the public API, dependencies, module structure and packages.
 
 use anyhow::Result;
 
@@ -31,7 +31,7 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     for library in Workspace::read()?.libraries() {
         let alone = ["clippy", "-p", &library, "--no-default-features"];
         let least: &[&str] = match library.as_str() {
-            // A store is nothing without a database, and Kubernetes nothing without a version.
+            // These do not compile without a database, and without a version of the Kubernetes API.
             "portolan-storage-sql" => &["--features", "sqlite"],
             "portolan-k8s" => &["--features", "k8s-earliest"],
             _ => &[],

@@ -54,7 +54,7 @@ fn inline_paths_become_arrows() {
 }
 
 #[test]
-fn inline_modules_have_their_own_parent() {
+fn inline_modules_resolve_super() {
     let graph = graph(&[
         ("", "mod a; mod b;"),
         ("a", "mod inner { use super::b; use super::super::b::X; }"),
@@ -80,7 +80,7 @@ fn test_code_is_ignored() {
 }
 
 #[test]
-fn root_reexports_lead_to_their_room() {
+fn root_reexports_resolve() {
     let graph = graph(&[
         (
             "",
@@ -95,7 +95,7 @@ fn root_reexports_lead_to_their_room() {
 }
 
 #[test]
-fn root_definitions_make_it_a_room() {
+fn root_definitions_are_a_room() {
     let graph = graph(&[
         ("", "mod a; mod b; use a::X; pub struct Y(X);"),
         ("a", "use crate::Y;"),
@@ -106,7 +106,7 @@ fn root_definitions_make_it_a_room() {
 }
 
 #[test]
-fn circles_are_found_with_a_shortest_way() {
+fn circles_have_shortest_way() {
     let graph = graph(&[
         ("", "mod a; mod b; mod c; mod d; mod e; mod f;"),
         ("a", "use crate::b::X;"),

@@ -1,4 +1,4 @@
-//! The processes of a cell, from the fixture server to what the suite talks to.
+//! The processes of a cell: the fixture server, the gateway, and a proxy that adds the token.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -12,22 +12,22 @@ use anyhow::{Context, Result, ensure};
 use super::cell::{Target, Upstream};
 use super::programs::Programs;
 
-/// The suite cannot send it, so a proxy in front of the gateway adds it.
+/// The caller's token. The suite cannot send it, so a proxy in front of the gateway adds it.
 const TOKEN: &str = "conformance";
 
-/// How long a process may take until it says where it listens.
+/// The time that a process has to print its address.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Everything that runs for a cell; it ends when dropped.
+/// The processes of a cell, which are killed on drop.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct Processes {
     pub(super) url: String,
     _processes: Vec<Process>,
 }
 
-impl Stage {
-    /// Starts what the suite runs against. The processes' logs go to `folder`.
-    pub(super) fn set(programs: &Programs, target: Target, folder: &Path) -> Result<Self> {
+impl Processes {
+    /// Starts the processes. Their logs go to `folder`.
+    pub(super) fn start(programs: &Programs, target: Target, folder: &Path) -> Result<Self> {
         let (Target::Direct(Upstream(flags)) | Target::Gateway(Upstream(flags))) = target else {
             anyhow::bail!("in the role of the client, the suite is the server");
         };
@@ -50,7 +50,7 @@ impl Stage {
             command.args(["--shim", &behind, "--token", TOKEN]);
             let (shim, front) = Process::start(&mut command, &folder.join("shim.log"))?;
             processes.extend([gateway, shim]);
-            // What the suite talks to goes first when all of it ends.
+            // The process that the suite connects to ends first.
             processes.reverse();
             url = front;
         }
@@ -61,7 +61,7 @@ impl Stage {
     }
 }
 
-/// A process that has said where it listens.
+/// A process that has printed its address.
 #[derive(Debug)]
 struct Process(Child);
 
