@@ -63,6 +63,22 @@ impl Workspace {
             .collect()
     }
 
+    /// Returns the addresses in the manifests, each with the name of its package.
+    pub(crate) fn links(&self) -> Vec<(String, String)> {
+        let packages = self.0["packages"].as_array().into_iter().flatten();
+        packages
+            .flat_map(|package| {
+                let links = ["repository", "homepage", "documentation"].map(|field| package[field].as_str());
+                let name = package["name"].as_str().unwrap_or_default();
+                links
+                    .into_iter()
+                    .flatten()
+                    .map(|link| (name.to_owned(), link.to_owned()))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
     /// Returns the names of the published packages with a library.
     pub(crate) fn libraries(&self) -> Vec<String> {
         self.library_sources().into_iter().map(|library| library.name).collect()

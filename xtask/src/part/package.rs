@@ -15,22 +15,28 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     // All at once: cargo then takes the crates that are not published from each other's packages. Compiling the packages
     // would build every dependency anew.
     let mut package = cargo(&["package", "--no-verify", "--allow-dirty"]);
-    for library in Workspace::read()?.libraries() {
+    let workspace = Workspace::read()?;
+    for library in workspace.libraries() {
         package.args(["-p", &library]);
     }
     outcome.command("packages", &mut package);
-    outcome.check("links of documents", links);
+    outcome.check("links of documents and manifests", || links(&workspace));
     Ok(())
 }
 
-fn links() -> Result<()> {
-    let mut broken = Vec::new();
+fn links(workspace: &Workspace) -> Result<()> {
+    let mut broken: Vec<String> = workspace
+        .links()
+        .into_iter()
+        .filter(|(_, link)| is_nowhere(link))
+        .map(|(package, link)| format!("{package}: {link}"))
+        .collect();
     for file in documents()? {
         let text = fs::read_to_string(root().join(&file)).with_context(|| format!("cannot read {}", file.display()))?;
         let folder = file.parent().unwrap_or_else(|| Path::new(""));
         for target in targets(&text) {
             let is_broken = match target.split_once("://") {
-                Some(_) => NOWHERE.iter().any(|address| target.contains(address)),
+                Some(_) => is_nowhere(target),
                 None => !exists(folder, target),
             };
             if is_broken {
@@ -40,6 +46,10 @@ fn links() -> Result<()> {
     }
     ensure!(broken.is_empty(), "these lead nowhere:\n{}", broken.join("\n"));
     Ok(())
+}
+
+fn is_nowhere(link: &str) -> bool {
+    NOWHERE.iter().any(|address| link.contains(address))
 }
 
 fn exists(folder: &Path, target: &str) -> bool {
