@@ -1,3 +1,21 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// The README links to source files; the first definition of a link counts, so these lead to the items instead.
+//! [`Authenticator`]: Authenticator
+//! [`Bus`]: portolan_core::Bus
+//! [`CredentialRefresh`]: portolan_core::CredentialRefresh
+//! [`GatewayConfig`]: GatewayConfig
+//! [`GatewayLimits`]: GatewayLimits
+//! [`KubernetesOptions`]: portolan_core::KubernetesOptions
+//! [`McpGateway`]: McpGateway
+//! [`Platform`]: Platform
+//! [`ResourceNaming`]: ResourceNaming
+//! [`Sharing`]: portolan_core::Sharing
+//! [`Timeouts`]: Timeouts
+//! [`TokenKeys`]: TokenKeys
+#![cfg_attr(feature = "kubernetes", doc = "[`KubeConfig::idle`]: KubeConfig::idle")]
+#![cfg_attr(feature = "process", doc = "[`ProcessConfig`]: ProcessConfig")]
+#![cfg_attr(feature = "sqlite", doc = "[`SqlStore`]: SqlStore")]
+#![doc = ""]
 #![doc = include_str!("../README.md")]
 
 mod components;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmark and the two programs it drives, all in release.
+//! `cargo xtask bench`: builds the benchmark and the programs that it measures in release mode, and runs it.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ const BUILDS: &[&[&str]] = &[
     ],
 ];
 
-/// Builds, then runs the benchmark with the given arguments; says whether it succeeded.
+/// Builds and runs the benchmark with the given arguments; returns whether it succeeded.
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     for build in BUILDS {
         let (status, _) = exec::stream(&mut cargo(build))?;

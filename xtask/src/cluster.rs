@@ -1,7 +1,7 @@
-//! `cargo xtask cluster`: a one-node Kubernetes of this machine's own, for tests.
+//! `cargo xtask cluster`: runs a one-node Kubernetes on this machine, for tests.
 //!
-//! There is one per machine, found by its fixed folder, whichever checkout started it. With `KUBECONFIG`
-//! set, the cluster it names takes its place, and nothing is started.
+//! All checkouts share one cluster per machine, in a fixed folder. With `KUBECONFIG`
+//! set, the commands use that cluster instead and start nothing.
 
 mod binaries;
 mod certificate;
@@ -30,9 +30,9 @@ use anyhow::{Result, bail};
 
 use self::binaries::Binaries;
 use self::foreign::Foreign;
-use self::lock::Lease;
+use self::lock::UsageLock;
 
-/// The forms of the command.
+/// The usage text.
 const HELP: &str = "\
 cargo xtask cluster up | down | status | images | load IMAGE.tar
     up      starts a one-node Kubernetes on this machine, as root, and prints where its kubeconfig is
@@ -42,16 +42,16 @@ cargo xtask cluster up | down | status | images | load IMAGE.tar
     load    loads an image from a docker-archive
     With KUBECONFIG set, that cluster is used instead and nothing is started.";
 
-/// The cluster that these commands are about.
+/// The cluster that the commands use.
 #[derive(Debug)]
 pub(crate) enum Cluster {
-    /// The one that we start on this machine.
+    /// The cluster that xtask starts on this machine.
     Own,
-    /// The one that `KUBECONFIG` names.
+    /// The cluster of `KUBECONFIG`.
     Foreign(Foreign),
 }
 
-/// Runs the command; says whether all is well.
+/// Runs the command; returns whether it succeeded.
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     let cluster = Cluster::chosen()?;
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
 }
 
 impl Cluster {
-    /// Ours, unless `KUBECONFIG` names another. Naming ours is not naming another.
+    /// Returns the cluster of `KUBECONFIG`, or the local one if that is unset or names the local one.
     pub(crate) fn chosen() -> Result<Self> {
         match crate::env::kubeconfig() {
             Some(named) if named != site::kubeconfig().as_os_str() => Ok(Self::Foreign(Foreign::new(named)?)),
@@ -77,7 +77,7 @@ impl Cluster {
         }
     }
 
-    /// The administrator's kubeconfig.
+    /// Returns the path of the administrator's kubeconfig.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         match self {
             Self::Own => site::kubeconfig(),
@@ -85,7 +85,7 @@ impl Cluster {
         }
     }
 
-    /// Starts it if need be; says whether it was down before.
+    /// Starts the cluster unless it runs; returns whether it was down.
     pub(crate) fn up(&self) -> Result<bool> {
         match self {
             Self::Own => {
@@ -96,15 +96,15 @@ impl Cluster {
         }
     }
 
-    /// Keeps others from taking it down while this is held.
-    pub(crate) fn lease(&self) -> Result<Option<Lease>> {
+    /// Prevents other commands from stopping the cluster while the lock is held.
+    pub(crate) fn lock_usage(&self) -> Result<Option<UsageLock>> {
         match self {
-            Self::Own => Lease::take().map(Some),
+            Self::Own => UsageLock::take().map(Some),
             Self::Foreign(_) => Ok(None),
         }
     }
 
-    /// Takes it down, unless a test run is using it.
+    /// Stops the cluster, unless a test run is using it.
     pub(crate) fn down(&self) -> Result<()> {
         match self {
             Self::Own => {
@@ -118,7 +118,7 @@ impl Cluster {
         }
     }
 
-    /// Makes the images of the tests and loads those that the cluster does not have yet.
+    /// Builds the test images and loads those that the cluster does not have.
     pub(crate) fn load_all(&self) -> Result<()> {
         match self {
             Self::Own => {

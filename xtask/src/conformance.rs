@@ -1,16 +1,16 @@
-//! `cargo xtask conformance`: the official suite, directly against our fixture server and through the gateway.
+//! `cargo xtask conformance`: runs the official suite directly against the fixture server and through the gateway.
 
 mod cell;
 mod checks;
 mod compare;
 mod document;
 mod expected;
+mod processes;
 mod programs;
 mod report;
 mod required;
 mod runner;
 mod select;
-mod stage;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use self::select::Selection;
 use self::verdict::Verdict;
 use crate::report::Outcome;
 
-/// Runs the chosen cells; says whether each came out as it should.
+/// Runs the selected cells; returns whether each has the expected result.
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     let selection = Selection::parse(args)?;
     if selection.list {
@@ -60,7 +60,7 @@ pub(crate) fn part(outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-/// What each cell came to, in their order.
+/// The verdict of each cell, in order.
 struct Results(Vec<(&'static Cell, Verdict)>);
 
 impl Results {
@@ -74,7 +74,7 @@ impl Results {
     }
 }
 
-/// The runs so far: a baseline is run once for all cells that are compared with it.
+/// The results so far: a baseline runs once for all cells that are compared with it.
 #[derive(Default)]
 struct Done(BTreeMap<&'static str, Checks>);
 

@@ -1,4 +1,4 @@
-//! The few environment variables that these commands read.
+//! The environment variables that xtask reads.
 #![expect(
     clippy::disallowed_methods,
     reason = "a developer command is configured by its environment"
@@ -10,12 +10,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// The cargo that runs us, so that its toolchain is used throughout.
+/// Returns the cargo that started xtask, so that all commands use its toolchain.
 pub(crate) fn cargo() -> OsString {
     var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Our folder in the user's cache.
+/// Returns Portolan's folder in the user's cache.
 pub(crate) fn cache() -> Result<PathBuf> {
     let base = match var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
@@ -24,7 +24,7 @@ pub(crate) fn cache() -> Result<PathBuf> {
     Ok(base.join("portolan"))
 }
 
-/// Where a program of this name is on the search path.
+/// Finds a program on the search path.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = var_os("PATH")?;
     std::env::split_paths(&path)
@@ -32,12 +32,12 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The kubeconfig that the user has chosen, if any.
+/// Returns `KUBECONFIG`, if it is set.
 pub(crate) fn kubeconfig() -> Option<OsString> {
     var_os("KUBECONFIG").filter(|path| !path.is_empty())
 }
 
-/// The search path for programs.
+/// Returns the search path.
 pub(crate) fn search_path() -> String {
     var_os("PATH").unwrap_or_default().to_string_lossy().into_owned()
 }

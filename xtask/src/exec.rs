@@ -1,4 +1,4 @@
-//! Running other programs: streamed, or quietly with a sign of life.
+//! Runs other programs.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -12,7 +12,7 @@ use crate::tally::Tally;
 
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
-/// Runs a command with its output going to the terminal, counting the tests it reports.
+/// Runs a command with its output on the terminal, and counts the tests that it reports.
 pub(crate) fn stream(command: &mut Command) -> Result<(ExitStatus, Tally)> {
     let shown = show(command);
     println!("$ {shown}");
@@ -32,7 +32,7 @@ pub(crate) fn stream(command: &mut Command) -> Result<(ExitStatus, Tally)> {
     Ok((child.wait()?, tally))
 }
 
-/// Runs a command whose output matters only if it fails; says now and then that it is still at it.
+/// Runs a command, prints its output only if it fails, and reports progress every ten seconds.
 pub(crate) fn quietly(what: &str, command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
     println!("{what} …");
     let shown = show(command);
@@ -65,7 +65,7 @@ pub(crate) fn quietly(what: &str, command: &mut Command, log: &Path, limit: Dura
     Ok(())
 }
 
-/// The standard output of a command that must succeed.
+/// Returns the standard output of a command that must succeed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let shown = show(command);
     let output = command
@@ -80,7 +80,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The command as one would type it, the program without its folder.
+/// Returns the command line, with the program's name instead of its path.
 pub(crate) fn show(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());

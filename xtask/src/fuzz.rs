@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: the fuzz targets of `fuzz/`, each for a while.
+//! `cargo xtask fuzz`: runs the fuzz targets of `fuzz/`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,18 +10,18 @@ use crate::tools::cargo_fuzz;
 use crate::workspace::{Workspace, cargo, root};
 use crate::{env, exec};
 
-/// How long one target runs unless told otherwise, in seconds.
+/// The default time for each target, in seconds.
 const SECONDS: u64 = 600;
-/// How long the build may take.
+/// The time limit of the build.
 const BUILD: Duration = Duration::from_secs(1200);
 
-/// The built targets, and where what they find is kept.
+/// The built targets and the folder of their corpora.
 pub(crate) struct Fuzzing {
     programs: PathBuf,
     kept: PathBuf,
 }
 
-/// `[--seconds N] [TARGET]...`: runs all targets, or those named; says whether nothing was found.
+/// `[--seconds N] [TARGET]...`: runs all targets, or those named; returns whether none found a fault.
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     let (mut seconds, mut wanted) = (SECONDS, Vec::new());
     let mut args = args.iter();
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
     Ok(sound)
 }
 
-/// The names of all targets, sorted.
+/// Returns the names of all targets, sorted.
 pub(crate) fn targets() -> Result<Vec<String>> {
     let folder = root().join("fuzz/fuzz_targets");
     let mut names = Vec::new();
@@ -62,7 +62,7 @@ pub(crate) fn targets() -> Result<Vec<String>> {
 }
 
 impl Fuzzing {
-    /// Builds all targets. Without a sanitizer, stable Rust does: the crates under test have no unsafe code.
+    /// Builds all targets without a sanitizer, because the crates under test have no unsafe code. So stable Rust suffices.
     pub(crate) fn build() -> Result<Self> {
         let program = cargo_fuzz::program()?;
         let target_dir = Workspace::read()?.target_dir().join("fuzz");
@@ -84,7 +84,7 @@ impl Fuzzing {
         })
     }
 
-    /// Runs one target, from its seeds and what earlier runs have found worth keeping.
+    /// Runs one target, from its seeds and the corpus of earlier runs.
     pub(crate) fn run(&self, target: &str, seconds: u64) -> Result<()> {
         let corpus = self.kept.join(target);
         std::fs::create_dir_all(&corpus)?;
@@ -106,14 +106,14 @@ impl Fuzzing {
     }
 }
 
-/// What the fuzzer says at its end: `Done 523106 runs in 16 second(s)`.
+/// Parses the fuzzer's last line: `Done 523106 runs in 16 second(s)`.
 fn done(log: &Path) -> Result<String> {
     let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
     let line = text.lines().rev().find(|line| line.starts_with("Done "));
     line.map(str::to_owned).context("the fuzzer did not come to its end")
 }
 
-/// The machine that is compiled for, which cargo-fuzz puts into its path.
+/// Returns the target triple, which is part of cargo-fuzz's output path.
 fn triple() -> Result<String> {
     let version = exec::output(cargo(&["-vV"]).env_remove("RUSTFLAGS"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));

@@ -5,6 +5,7 @@
     reason = "this program talks to a person at a terminal"
 )]
 
+mod api;
 mod bench;
 mod cluster;
 mod conformance;
@@ -14,6 +15,7 @@ mod fuzz;
 mod part;
 mod report;
 mod select;
+mod structure;
 mod tally;
 mod test;
 mod tools;
@@ -33,6 +35,10 @@ cargo xtask cluster up | down | status | images | load IMAGE.tar
     Runs a one-node Kubernetes on this machine for the tests; with KUBECONFIG set, uses that cluster.
 cargo xtask conformance [--cell NAME]... [--direct] [--scenario NAME] [--list]
     Runs the official suite directly and through the gateway, and writes docs/conformance.md when it runs all cells.
+cargo xtask structure [CRATE]...
+    Prints the modules of each library crate, which uses which, and the circles among them.
+cargo xtask api [--bless]
+    Compares the public API of each library crate with its listing in docs/api, or writes the listing.
 cargo xtask help
     Prints this text.";
 
@@ -46,6 +52,8 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(&rest),
         "cluster" => cluster::run(&rest),
         "conformance" => conformance::run(&rest),
+        "structure" => structure::run(&rest),
+        "api" => api::run(&rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(true)

@@ -1,10 +1,12 @@
-//! The parts of the test command, in the order in which they run.
+//! The parts of the test command, in their order.
 
 mod cluster;
 mod deny;
 mod dependencies;
 mod e2e;
 mod fuzz;
+mod package;
+mod structure;
 mod style;
 mod unit;
 
@@ -13,19 +15,19 @@ use anyhow::Result;
 use crate::conformance;
 use crate::report::Outcome;
 
-/// One named part.
+/// A part of the test command.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
-    /// Failures of single checks go into the outcome; an error ends the part.
+    /// Records failures of single checks in the outcome. An error ends the part.
     pub(crate) run: fn(&mut Outcome) -> Result<()>,
 }
 
 pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "style",
-        what: "formatting, lints, docs, licences, dependency rules",
+        what: "formatting, lints, docs, licences, public API, structure, packages",
         run: style::run,
     },
     Part {

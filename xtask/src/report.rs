@@ -1,4 +1,4 @@
-//! What a part came to, and the closing table.
+//! The outcome of a part, and the result table.
 
 use std::process::Command;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use anyhow::Result;
 use crate::exec;
 use crate::tally::Tally;
 
-/// What a part has done so far.
+/// The outcome of a part so far.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     tally: Tally,
     notes: Vec<String>,
 }
 
-/// One line of the closing table.
+/// One line of the result table.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) part: &'static str,
@@ -64,14 +64,14 @@ impl Outcome {
         self.notes.push(why.lines().next().unwrap_or_default().to_owned());
     }
 
-    /// Something the reader of the table should know that is no failure.
+    /// Adds a note to the result table.
     pub(crate) fn note(&mut self, note: &str) {
         println!("{note}");
         self.notes.push(note.to_owned());
     }
 }
 
-/// Prints the table and the closing line; says whether everything passed.
+/// Prints the table and the total; returns whether everything passed.
 pub(crate) fn print(rows: &[Row]) -> bool {
     let mut total = Tally::default();
     println!(

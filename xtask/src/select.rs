@@ -1,4 +1,4 @@
-//! Which parts of the test command run.
+//! The selection of parts of the test command.
 
 use anyhow::{Result, bail, ensure};
 
@@ -11,7 +11,7 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Reads the arguments; `known` are the parts' names.
+    /// Parses the arguments; `known` are the names of all parts.
     pub(crate) fn parse(args: &[String], known: &[&str]) -> Result<Self> {
         let mut selection = Self::default();
         let mut args = args.iter();
@@ -40,7 +40,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Whether the part of this name runs.
+    /// Returns whether the part of this name runs.
     pub(crate) fn includes(&self, name: &str) -> bool {
         let named = |names: &[String]| names.iter().any(|one| one == name);
         (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
@@ -65,14 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn only_and_skip_repeat_and_combine() {
+    fn only_and_skip_combine() {
         assert_eq!(chosen(&["--only", "unit", "--only=e2e"]), ["unit", "e2e"]);
         assert_eq!(chosen(&["--skip", "e2e"]), ["style", "unit"]);
         assert_eq!(chosen(&["--only", "unit", "--only", "e2e", "--skip=unit"]), ["e2e"]);
     }
 
     #[test]
-    fn unknown_parts_and_options_are_refused() {
+    fn unknown_arguments_are_refused() {
         for args in [["--only", "units"], ["--skip", ""], ["--other", "unit"]] {
             let args = args.map(str::to_owned);
             assert!(Selection::parse(&args, KNOWN).is_err(), "{args:?}");

@@ -1,6 +1,6 @@
-//! Counts the tests of a run by reading what the test harness prints.
+//! Counts tests in the output of the test harness.
 
-/// Ignored tests that are known, each with the reason why it is not run.
+/// Known ignored tests, each with its reason.
 const KNOWN_IGNORED: &[(&str, &str)] = &[
     (
         "memory::measure_memory",
@@ -12,17 +12,17 @@ const KNOWN_IGNORED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Tests that passed and failed. An ignored test that nobody has explained has failed.
+/// Counts of passed and failed tests. An unknown ignored test counts as failed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
-    /// The names of failed tests, as far as the harness gave them.
+    /// The names of failed tests, as far as the harness prints them.
     pub(crate) failures: Vec<String>,
 }
 
 impl Tally {
-    /// Takes in one line of a test harness' output.
+    /// Reads one line of the harness's output.
     pub(crate) fn read(&mut self, line: &str) {
         if let Some((passed, failed)) = summary(line) {
             self.passed += passed;
@@ -46,7 +46,7 @@ impl Tally {
     }
 }
 
-/// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
+/// Parses `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
 fn summary(line: &str) -> Option<(u64, u64)> {
     let counts = line.trim().strip_prefix("test result: ")?.split_once(". ")?.1;
     let count = |what: &str| {
@@ -57,7 +57,7 @@ fn summary(line: &str) -> Option<(u64, u64)> {
     Some((count("passed")?, count("failed")?))
 }
 
-/// `test NAME ... ok`, `test NAME ... FAILED`, `test NAME ... ignored` or `test NAME ... ignored, REASON`
+/// Parses `test NAME ... ok`, `test NAME ... FAILED`, `test NAME ... ignored` or `test NAME ... ignored, REASON`
 fn outcome(line: &str) -> Option<(&str, &str)> {
     line.trim().strip_prefix("test ")?.rsplit_once(" ... ")
 }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unexplained_ignored_test_has_failed() {
+    fn unknown_ignored_tests_fail() {
         let seen = tally(&[
             "test store::tests::slow ... ignored",
             "test src/lib.rs - store (line 3) ... ignored, not today",

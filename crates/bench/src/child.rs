@@ -1,4 +1,4 @@
-//! A process of the run: pinned when started, killed when dropped.
+//! A child process that is pinned to a core when it starts and killed when it is dropped.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ use tokio::process::{Child as Process, ChildStdout, Command};
 use crate::pin::{self, Cores};
 use crate::{Result, usage};
 
-/// How long a process may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time that a process has to print its address.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running server process.
 #[derive(Debug)]
 pub(crate) struct Child {
     process: Process,
-    /// Kept open: a server that prints more must not die of it.
+    /// Kept open, so that a server that prints more does not get a broken pipe.
     _output: Lines<BufReader<ChildStdout>>,
-    /// Where it says that it listens.
+    /// The URL that the process printed.
     pub(crate) url: String,
     pub(crate) started: Instant,
 }
@@ -32,9 +32,9 @@ impl Child {
         let mut process = spawn_on(&mut command, core, cores)?;
         let output = process.stdout.take().ok_or("a process without stdout")?;
         let mut output = BufReader::new(output).lines();
-        let url = tokio::time::timeout(PATIENCE, ready(&mut output))
+        let url = tokio::time::timeout(START_TIMEOUT, ready(&mut output))
             .await
-            .map_err(|_| format!("{name} did not start within {PATIENCE:?}"))?
+            .map_err(|_| format!("{name} did not start within {START_TIMEOUT:?}"))?
             .map_err(|problem| format!("{name} did not start: {problem}"))?;
         Ok(Self {
             process,
@@ -48,23 +48,23 @@ impl Child {
         self.process.id().ok_or_else(|| "the process has ended".into())
     }
 
-    /// The peak of memory since the last reset, in KiB.
+    /// Returns the peak of resident memory since the last reset, in KiB.
     pub(crate) fn memory_peak(&self) -> Result<u64> {
         usage::memory(self.id()?, "VmHWM:")
     }
 
-    /// The memory held now, in KiB.
+    /// Returns the resident memory, in KiB.
     pub(crate) fn memory_now(&self) -> Result<u64> {
         usage::memory(self.id()?, "VmRSS:")
     }
 
-    /// Ends the process and waits until it is gone.
+    /// Kills the process and waits for it.
     pub(crate) async fn end(mut self) -> Result<()> {
         Ok(self.process.kill().await?)
     }
 }
 
-/// Starts a process on a core: it inherits the place of the thread that starts it.
+/// Starts a process on a core: it inherits the affinity of the thread that starts it.
 pub(crate) fn spawn_on(command: &mut Command, core: usize, cores: Cores) -> Result<Process> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     pin::to(core)?;
@@ -79,5 +79,5 @@ async fn ready(output: &mut Lines<BufReader<ChildStdout>>) -> Result<String> {
             return Ok(url.to_owned());
         }
     }
-    Err("it ended before it listened".into())
+    Err("it ended before it printed its address".into())
 }

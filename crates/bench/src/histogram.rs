@@ -1,8 +1,8 @@
-//! Latencies, counted in buckets whose width grows with the value.
+//! A histogram of latencies with buckets whose width grows with the value.
 
 use std::time::Duration;
 
-/// Buckets per power of two: a value is kept to 1.6 %.
+/// Buckets per power of two: the error of a value is at most 1.6 %.
 const FINE: u64 = 64;
 const FINE_BITS: u32 = FINE.ilog2();
 
@@ -27,7 +27,7 @@ impl Histogram {
         self.total += 1;
     }
 
-    /// The latency that this share of the calls kept to; zero without calls.
+    /// Returns the latency that this share of the calls does not exceed; zero without calls.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         let wanted = ((self.total as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_is_kept_to_two_percent() {
+    fn buckets_keep_two_percent_precision() {
         for value in [1, 63, 64, 127, 128, 1_000, 65_537, 1_234_567, 9_876_543_210] {
             let kept = middle(bucket(value));
             assert!(kept.abs_diff(value) * 50 <= value, "{value} became {kept}");
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_follow_the_counts() {
+    fn quantiles_match_counts() {
         let mut histogram = Histogram::new();
         (1..=1000).for_each(|at| histogram.add(Duration::from_micros(at)));
         assert_eq!(histogram.quantile(0.5).as_micros().abs_diff(500) / 10, 0);

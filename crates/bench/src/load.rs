@@ -1,6 +1,6 @@
-//! The load: clients that each send a call, check the answer, and send the next.
+//! The load: clients that send a call, check the response and send the next call.
 
-mod answer;
+mod check;
 mod client;
 mod collect;
 mod connection;
@@ -18,14 +18,14 @@ use crate::Result;
 use crate::cell::Era;
 use crate::histogram::Histogram;
 
-pub(crate) use self::answer::{Expected, check, id_of};
+pub(crate) use self::check::{Expected, id_of, message as check_message};
 pub(crate) use self::request::{FIRST_ID, call_body, discover_body, echo_text, initialize_body};
 pub(crate) use self::target::Target;
 
-/// How long all clients may take to open their connections and sessions, and to end.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// The time that all clients together have to connect, and later to finish.
+const CLIENTS_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What the clients of one measurement do.
+/// The load of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) era: Era,
@@ -35,18 +35,18 @@ pub(crate) struct Load {
     pub(crate) window: Duration,
 }
 
-/// What was counted between the two marks of a measurement.
+/// The counts between start and end of the window.
 #[derive(Clone, Debug)]
 pub(crate) struct Counted {
     pub(crate) calls: u64,
-    /// Calls and handshakes that failed, those outside the marks included.
+    /// Failed calls and handshakes, including those outside the window.
     pub(crate) failures: u64,
     pub(crate) first_failure: Option<String>,
     pub(crate) latencies: Histogram,
     pub(crate) elapsed: Duration,
 }
 
-/// The part of a measurement that the clients are in.
+/// The phase of a measurement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
     WarmUp,
@@ -54,7 +54,7 @@ enum Phase {
     Over,
 }
 
-/// What the clients of one measurement share.
+/// Shared state of the clients of one measurement.
 #[derive(Debug)]
 struct Tally {
     phase: Cell<Phase>,
@@ -63,7 +63,7 @@ struct Tally {
     failures: Cell<u64>,
     first_failure: RefCell<Option<String>>,
     latencies: RefCell<Histogram>,
-    /// One buffer for all connections: what is read is looked at before the next await.
+    /// One buffer for all connections: each read is consumed before the next await.
     buffer: RefCell<Box<[u8]>>,
 }
 
@@ -80,7 +80,7 @@ impl Tally {
         }
     }
 
-    fn answered(&self, latency: Duration) {
+    fn completed(&self, latency: Duration) {
         if self.phase.get() == Phase::Window {
             self.calls.set(self.calls.get() + 1);
             self.latencies.borrow_mut().add(latency);
@@ -99,8 +99,8 @@ impl Tally {
     }
 }
 
-/// Runs a load; `mark` is called at the start and at the end of the window.
-pub(crate) async fn run(target: &Target, load: Load, mut mark: impl FnMut() -> Result<()>) -> Result<Counted> {
+/// Runs a load. Calls `read_usage` at the start and at the end of the window.
+pub(crate) async fn run(target: &Target, load: Load, mut read_usage: impl FnMut() -> Result<()>) -> Result<Counted> {
     let tally = Rc::new(Tally::new());
     let clients = LocalSet::new();
     for number in 0..load.clients {
@@ -110,17 +110,17 @@ pub(crate) async fn run(target: &Target, load: Load, mut mark: impl FnMut() -> R
         .run_until(async {
             all_ready(&tally, load.clients).await;
             tokio::time::sleep(load.warm_up).await;
-            mark()?;
+            read_usage()?;
             tally.phase.set(Phase::Window);
             let start = Instant::now();
             tokio::time::sleep(load.window).await;
             tally.phase.set(Phase::Over);
             let elapsed = start.elapsed();
-            mark()?;
+            read_usage()?;
             Ok::<_, Box<dyn std::error::Error>>(elapsed)
         })
         .await?;
-    if tokio::time::timeout(PATIENCE, clients).await.is_err() {
+    if tokio::time::timeout(CLIENTS_TIMEOUT, clients).await.is_err() {
         tally.failed("calls were still unanswered long after the window");
     }
     let latencies = tally.latencies.borrow().clone();
@@ -137,7 +137,7 @@ pub(crate) async fn run(target: &Target, load: Load, mut mark: impl FnMut() -> R
 async fn all_ready(tally: &Tally, clients: usize) {
     let start = Instant::now();
     while tally.ready.get() < clients {
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > CLIENTS_TIMEOUT {
             tally.failed("not every client could connect");
             return;
         }
@@ -145,7 +145,7 @@ async fn all_ready(tally: &Tally, clients: usize) {
     }
 }
 
-/// One call by one client, the handshake included: whether a system works at all.
+/// Makes one call, with the handshake before it, to see that a system works.
 pub(crate) async fn one_call(target: &Target, era: Era) -> Result<()> {
     let tally = Rc::new(Tally::new());
     let load = Load {

@@ -1,19 +1,19 @@
-//! `portolan-bench`: measures a gateway beside no gateway and beside a bare proxy, in one run on one machine.
+//! `portolan-bench`: compares a gateway with a bare proxy and with no proxy at all, in one run on one machine.
 //!
-//! The load and the upstream share core 0; the proxy or the gateway has core 1 to itself. The systems take turns
-//! cell by cell, so that a slow minute of the machine hits all of them. `portolan-bench --help` lists the options.
+//! The load and the upstream share core 0; the proxy or the gateway has core 1 to itself. The systems take turns within
+//! each cell, so that a slow phase of the machine affects all of them. `portolan-bench --help` lists the options.
 
 #![expect(
     clippy::print_stdout,
-    reason = "the table, the ready line and the help are what this tool is for"
+    reason = "the table and the ready line are what this tool is for"
 )]
 #![expect(clippy::print_stderr, reason = "progress belongs on stderr")]
 
 mod args;
 mod cell;
 mod child;
-mod foreign;
 mod histogram;
+mod idle;
 mod load;
 mod measure;
 mod pin;
@@ -28,28 +28,19 @@ mod usage;
 
 use std::process::ExitCode;
 
-use crate::args::Command;
+use clap::Parser;
 
-/// The only error handling there is: a text for whoever runs the tool.
+use crate::args::{Cli, Role};
+
+/// Errors are texts for the person at the terminal.
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let command = match Command::parse(std::env::args().skip(1)) {
-        Ok(command) => command,
-        Err(problem) => {
-            eprintln!("portolan-bench: {problem}\n\n{}", args::HELP);
-            return ExitCode::from(2);
-        }
-    };
-    let done = match command {
-        Command::Help => {
-            println!("{}", args::HELP);
-            Ok(true)
-        }
-        Command::Upstream(role) => upstream::serve(role).await.map(|()| true),
-        Command::HyperProxy(role) => proxy::serve(role).await.map(|()| true),
-        Command::Run(options) => run::run_until_signal(*options).await,
+    let done = match Cli::parse().role() {
+        Role::Upstream(options) => upstream::serve(options).await.map(|()| true),
+        Role::HyperProxy(options) => proxy::serve(options).await.map(|()| true),
+        Role::Run(options) => run::run_until_signal(*options).await,
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

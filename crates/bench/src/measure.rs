@@ -1,11 +1,11 @@
-//! One measurement of one system, and the median of several.
+//! One measurement of one system, and the medians of several.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::Result;
-use crate::foreign::Busy;
+use crate::idle::BusyTime;
 use crate::load::{self, Counted, Load};
 use crate::systems::{self, System};
 use crate::usage::Cpu;
@@ -17,11 +17,11 @@ pub(crate) struct Sample {
     pub(crate) calls_per_second: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
-    /// CPU of the system's process; of the upstream where there is nothing before it.
+    /// CPU time of the system's process, or of the upstream for [`SystemName::Direct`].
     pub(crate) cpu_ms_per_1000: f64,
-    /// The peak of memory in this measurement.
+    /// Peak of resident memory during this measurement.
     pub(crate) peak_kib: u64,
-    /// CPU that processes outside this run took meanwhile, as a share of one core.
+    /// CPU time of processes outside this run, as a share of one core.
     pub(crate) foreign_cores: f64,
     pub(crate) failures: u64,
     pub(crate) first_failure: Option<String>,
@@ -43,7 +43,7 @@ impl Sample {
         }
     }
 
-    /// Each figure's median; the peak's and the failures' worst.
+    /// Returns the median of each figure, the highest peak and the sum of calls and failures.
     pub(crate) fn median(samples: &[Self]) -> Self {
         let of = |figure: fn(&Self) -> f64| {
             let mut values: Vec<f64> = samples.iter().map(figure).collect();
@@ -64,30 +64,30 @@ impl Sample {
     }
 }
 
-/// Readings at one mark of a measurement.
-struct Mark {
+/// CPU times at the start or the end of the window.
+struct Reading {
     system: Cpu,
     others: Vec<Cpu>,
-    busy: Busy,
+    busy: BusyTime,
 }
 
-/// Puts a load on a system. `others` are the further processes of this run, whose work is not foreign.
+/// Measures a system under load. `others` are the other processes of this run, whose CPU time is not foreign.
 pub(crate) async fn system(system: &System, others: &[u32], load: Load) -> Result<Sample> {
     let process = system.child.id()?;
     systems::reset_peak(&system.child)?;
-    let mut marks = Vec::with_capacity(2);
+    let mut readings = Vec::with_capacity(2);
     let counted = load::run(&system.target, load, || {
         let others = others.iter().map(|other| Cpu::read(*other)).collect::<Result<_>>()?;
-        marks.push(Mark {
+        readings.push(Reading {
             system: Cpu::read(process)?,
             others,
-            busy: Busy::read()?,
+            busy: BusyTime::read()?,
         });
         Ok(())
     })
     .await?;
-    let [start, end] = &marks[..] else {
-        return Err("a measurement without two marks".into());
+    let [start, end] = &readings[..] else {
+        return Err("a measurement without two readings".into());
     };
     let cpu = end.system.since(&start.system);
     let ours: Duration = end

@@ -1,10 +1,10 @@
-//! Which core a process runs on.
+//! CPU affinity of threads and processes.
 
 use std::io;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The cores of a run: one for the load and the upstream, one for what is measured.
+/// The cores of a run: one for the load and the upstream, one for the measured system.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cores {
     pub(crate) load: usize,
@@ -12,7 +12,7 @@ pub(crate) struct Cores {
 }
 
 impl Cores {
-    /// The first two cores this process may use. With one, all share it.
+    /// Chooses the first two cores that this process may use, or one for all.
     pub(crate) fn choose() -> io::Result<Self> {
         let allowed = sched_getaffinity(None)?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
@@ -23,13 +23,13 @@ impl Cores {
         })
     }
 
-    /// Whether what is measured has a core of its own.
+    /// Returns whether the measured system has a core of its own.
     pub(crate) fn are_apart(self) -> bool {
         self.load != self.measured
     }
 }
 
-/// Puts the calling thread on one core. Threads and processes it starts from then on inherit that.
+/// Pins the calling thread to a core. Threads and processes that it starts inherit that.
 pub(crate) fn to(core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);

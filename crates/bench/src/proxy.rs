@@ -1,4 +1,4 @@
-//! The role `hyper-proxy`: the least a reverse proxy can do with hyper, as the measure of what a gateway adds.
+//! The role `hyper-proxy`: a minimal reverse proxy on hyper, with which the gateway is compared.
 
 use std::sync::Arc;
 
@@ -15,25 +15,25 @@ use tokio::net::TcpListener;
 use crate::args::ProxyOptions;
 use crate::{Result, pin, usage};
 
-/// Forwards until the process is ended.
-pub(crate) async fn serve(role: ProxyOptions) -> Result<()> {
+/// Forwards requests until the process is killed.
+pub(crate) async fn serve(options: ProxyOptions) -> Result<()> {
     usage::end_with_parent();
-    if let Some(core) = role.core {
+    if let Some(core) = options.core {
         pin::to(core)?;
     }
-    let target: Uri = role.to.parse()?;
+    let target: Uri = options.to.parse()?;
     let authority = Arc::new(target.authority().ok_or("--to names no host")?.clone());
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client: Client<_, Incoming> = Client::builder(TokioExecutor::new()).build(connector);
-    let listener = TcpListener::bind(role.listen).await?;
+    let listener = TcpListener::bind(options.listen).await?;
     println!("listening on http://{}{}", listener.local_addr()?, target.path());
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let (client, authority) = (client.clone(), authority.clone());
         let service = service_fn(move |request| forward(client.clone(), authority.clone(), request));
-        // A client that goes away ends its connection with an error; nothing is to be done about it.
+        // A client that disconnects ends this with an error, which has no consequence.
         tokio::spawn(async move {
             http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)

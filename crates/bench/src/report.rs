@@ -1,4 +1,4 @@
-//! What a run found out, as it is written to the JSON file.
+//! The results of a run, as written to the JSON file.
 
 use std::fs;
 
@@ -8,24 +8,24 @@ use crate::args::RunOptions;
 use crate::cell::Cell;
 use crate::measure::Sample;
 use crate::pin::Cores;
-use crate::systems::{Name, Start};
+use crate::systems::{Start, SystemName};
 
 /// All figures of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) seconds: f64,
-    pub(crate) repeat: usize,
+    pub(crate) repeat: u32,
     pub(crate) gateway: Option<String>,
     pub(crate) starts: Vec<Start>,
     pub(crate) stdio_starts: Vec<Start>,
     pub(crate) cells: Vec<CellReport>,
     pub(crate) failures: u64,
-    /// The most CPU that strangers took in any cell (median of its measurements), as a share of one core.
+    /// The most CPU time of other processes in any cell (median of its measurements), as a share of one core.
     pub(crate) foreign_cores: f64,
 }
 
-/// Where it was measured.
+/// The machine.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
@@ -34,7 +34,7 @@ pub(crate) struct Machine {
     pub(crate) measured_core: usize,
 }
 
-/// One cell.
+/// One combination of transport, era, clients and result size.
 #[derive(Debug, Serialize)]
 pub(crate) struct CellReport {
     pub(crate) name: String,
@@ -43,16 +43,16 @@ pub(crate) struct CellReport {
     pub(crate) systems: Vec<SystemReport>,
     /// The gateway's CPU per call, divided by the bare proxy's.
     pub(crate) gateway_cpu_to_hyper: Option<f64>,
-    /// The gateway's calls per second, divided by those without it.
+    /// The gateway's calls per second, divided by those of the upstream alone.
     pub(crate) gateway_rate_to_direct: Option<f64>,
-    /// The bare proxy's calls per second, divided by those without it.
+    /// The bare proxy's calls per second, divided by those of the upstream alone.
     pub(crate) hyper_rate_to_direct: Option<f64>,
 }
 
 /// One system in one cell.
 #[derive(Debug, Serialize)]
 pub(crate) struct SystemReport {
-    pub(crate) system: Name,
+    pub(crate) system: SystemName,
     pub(crate) median: Sample,
     pub(crate) samples: Vec<Sample>,
 }
@@ -70,12 +70,9 @@ impl Report {
         };
         Self {
             machine,
-            seconds: options.window.as_secs_f64(),
+            seconds: options.window().as_secs_f64(),
             repeat: options.repeat,
-            gateway: options
-                .gateway
-                .as_ref()
-                .map(|gateway| gateway.program.display().to_string()),
+            gateway: options.gateway().map(|gateway| gateway.program.display().to_string()),
             starts: Vec::new(),
             stdio_starts: Vec::new(),
             cells: Vec::new(),
@@ -84,7 +81,7 @@ impl Report {
         }
     }
 
-    /// Sums up.
+    /// Computes the totals.
     pub(crate) fn finish(&mut self) {
         let medians = || {
             self.cells
@@ -98,7 +95,7 @@ impl Report {
 }
 
 impl CellReport {
-    pub(crate) fn new(cell: Cell, samples: Vec<(Name, Vec<Sample>)>) -> Self {
+    pub(crate) fn new(cell: Cell, samples: Vec<(SystemName, Vec<Sample>)>) -> Self {
         let systems = samples
             .into_iter()
             .map(|(system, samples)| SystemReport {
@@ -115,20 +112,24 @@ impl CellReport {
             gateway_rate_to_direct: None,
             hyper_rate_to_direct: None,
         };
-        report.gateway_cpu_to_hyper = report.ratio(Name::Gateway, Name::Hyper, |median| median.cpu_ms_per_1000);
-        report.gateway_rate_to_direct = report.ratio(Name::Gateway, Name::Direct, |median| median.calls_per_second);
-        report.hyper_rate_to_direct = report.ratio(Name::Hyper, Name::Direct, |median| median.calls_per_second);
+        report.gateway_cpu_to_hyper =
+            report.ratio(SystemName::Gateway, SystemName::Hyper, |median| median.cpu_ms_per_1000);
+        report.gateway_rate_to_direct = report.ratio(SystemName::Gateway, SystemName::Direct, |median| {
+            median.calls_per_second
+        });
+        report.hyper_rate_to_direct =
+            report.ratio(SystemName::Hyper, SystemName::Direct, |median| median.calls_per_second);
         report
     }
 
-    pub(crate) fn median(&self, name: Name) -> Option<&Sample> {
+    pub(crate) fn median(&self, name: SystemName) -> Option<&Sample> {
         self.systems
             .iter()
             .find(|system| system.system == name)
             .map(|system| &system.median)
     }
 
-    fn ratio(&self, above: Name, below: Name, figure: fn(&Sample) -> f64) -> Option<f64> {
+    fn ratio(&self, above: SystemName, below: SystemName, figure: fn(&Sample) -> f64) -> Option<f64> {
         let ratio = figure(self.median(above)?) / figure(self.median(below)?);
         ratio.is_finite().then_some(ratio)
     }

@@ -11,13 +11,13 @@ use crate::load::Load;
 use crate::measure::{self, Sample};
 use crate::pin::{self, Cores};
 use crate::report::{CellReport, Report};
-use crate::systems::{self, Name, System};
-use crate::{Result, foreign, stdio, table};
+use crate::systems::{self, System, SystemName};
+use crate::{Result, idle, stdio, table};
 
-/// Between two measurements: what the last one left behind is cleared away.
+/// The pause between two measurements, in which connections close.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs until done, or until told to stop: either way the processes are gone afterwards. True when nothing failed.
+/// Runs to the end or until a signal, and ends all child processes. Returns whether no call failed.
 pub(crate) async fn run_until_signal(options: RunOptions) -> Result<bool> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -30,13 +30,13 @@ pub(crate) async fn run_until_signal(options: RunOptions) -> Result<bool> {
 async fn run(options: RunOptions) -> Result<bool> {
     let cores = Cores::choose()?;
     if !cores.are_apart() {
-        eprintln!("one core only: load, upstream and what is measured share it, the figures are not comparable");
+        eprintln!("one core only: load, upstream and the measured system share it, so the figures are not comparable");
     }
     pin::to(cores.load)?;
     let cells = cell::chosen(&options);
     let mut report = Report::new(&options, cores);
     let done = measure_all(&options, cores, &cells, &mut report).await;
-    // What was measured before something broke is still worth reading.
+    // A run that fails still prints the cells before the failure.
     if !report.cells.is_empty() {
         report.finish();
         table::print(&report);
@@ -65,8 +65,8 @@ async fn over_http(options: &RunOptions, cores: Cores, cells: &[Cell], report: &
         .collect();
     for (at, cell) in cells.iter().enumerate() {
         eprint!("{:>3}/{} {cell}", at + 1, cells.len());
-        // Fresh for every cell: pooled connections remember large answers in their buffers and TCP windows, and
-        // the order of the cells would show in the figures.
+        // New processes for each cell: buffers and TCP windows of pooled connections grow with large responses, and
+        // the order of the cells would influence the figures.
         let running = start_all(options, cores).await?;
         if report.starts.is_empty() {
             report.starts.extend(running.iter().map(|system| system.start));
@@ -80,43 +80,43 @@ async fn over_http(options: &RunOptions, cores: Cores, cells: &[Cell], report: &
     Ok(())
 }
 
-/// The upstream first, then what stands before it.
+/// Starts the upstream, then the proxy and the gateway.
 async fn start_all(options: &RunOptions, cores: Cores) -> Result<Vec<System>> {
-    let direct = System::start(Name::Direct, systems::upstream()?, cores.load, cores).await?;
+    let direct = System::start(SystemName::Direct, systems::upstream()?, cores.load, cores).await?;
     let url = direct.child.url.clone();
-    let hyper = System::start(Name::Hyper, systems::proxy(&url)?, cores.measured, cores).await?;
+    let hyper = System::start(SystemName::Hyper, systems::proxy(&url)?, cores.measured, cores).await?;
     let mut running = vec![direct, hyper];
-    if let Some(gateway) = &options.gateway {
-        running.push(start_gateway(gateway, &url, cores).await?);
+    if let Some(gateway) = options.gateway() {
+        running.push(start_gateway(&gateway, &url, cores).await?);
     }
     Ok(running)
 }
 
 async fn http_cell(options: &RunOptions, cell: Cell, running: &[System]) -> Result<CellReport> {
-    let mut samples: Vec<(Name, Vec<Sample>)> = running.iter().map(|system| (system.name, Vec::new())).collect();
-    let upstream = running.first().ok_or("nothing runs")?.child.id()?;
+    let mut samples: Vec<(SystemName, Vec<Sample>)> = running.iter().map(|system| (system.name, Vec::new())).collect();
+    let upstream = running.first().ok_or("no system is running")?.child.id()?;
     for _ in 0..options.repeat {
         for (system, (_, samples)) in running.iter().zip(&mut samples) {
             let this = std::process::id();
-            let others: &[u32] = if system.name == Name::Direct {
+            let others: &[u32] = if system.name == SystemName::Direct {
                 &[this]
             } else {
                 &[this, upstream]
             };
-            samples.push(undisturbed(options, system, others, load(options, cell)).await?);
+            samples.push(measure_undisturbed(options, system, others, load(options, cell)).await?);
             tokio::time::sleep(PAUSE).await;
         }
     }
     Ok(CellReport::new(cell, samples))
 }
 
-/// Measures; again and again while strangers disturb it and there is time.
-async fn undisturbed(options: &RunOptions, system: &System, others: &[u32], load: Load) -> Result<Sample> {
+/// Measures, and repeats that while other processes disturb it and there is time.
+async fn measure_undisturbed(options: &RunOptions, system: &System, others: &[u32], load: Load) -> Result<Sample> {
     let until = Instant::now() + options.quiet;
     loop {
-        foreign::quiet(until).await?;
+        idle::wait_for_idle(until).await?;
         let sample = measure::system(system, others, load).await?;
-        if sample.failures > 0 || sample.foreign_cores <= foreign::DISTURBED || Instant::now() >= until {
+        if sample.failures > 0 || sample.foreign_cores <= idle::DISTURBED_CORES || Instant::now() >= until {
             return Ok(sample);
         }
         tokio::time::sleep(PAUSE).await;
@@ -129,17 +129,17 @@ async fn over_stdio(options: &RunOptions, cores: Cores, cells: &[Cell], report: 
         .filter(|cell| cell.transport == Transport::Stdio)
         .copied()
         .collect();
-    let Some(server) = options.stdio.as_ref().filter(|_| !cells.is_empty()) else {
+    let Some(server) = options.stdio().filter(|_| !cells.is_empty()) else {
         return Ok(());
     };
     let program = server.line.split_whitespace().next().unwrap_or_default();
-    if !server.asked_for && !Path::new(program).exists() {
+    if !server.is_required && !Path::new(program).exists() {
         eprintln!("no {program}: the stdio cells are left out");
         return Ok(());
     }
     let line = full_path(&server.line);
-    let gateway = match &options.gateway {
-        Some(gateway) => Some(start_gateway(gateway, &format!("stdio:{line}"), cores).await?),
+    let gateway = match options.gateway() {
+        Some(gateway) => Some(start_gateway(&gateway, &format!("stdio:{line}"), cores).await?),
         None => None,
     };
     report
@@ -158,7 +158,7 @@ async fn over_stdio(options: &RunOptions, cores: Cores, cells: &[Cell], report: 
     }
 }
 
-/// The command with the full path of a program that was given by a relative one: the gateway takes no other.
+/// Makes the path of the program absolute, as the gateway requires.
 fn full_path(line: &str) -> String {
     let (program, rest) = line.split_once(' ').unwrap_or((line, ""));
     match Path::new(program).canonicalize() {
@@ -181,20 +181,20 @@ async fn stdio_cell(
         tokio::time::sleep(PAUSE).await;
         if let Some(gateway) = gateway {
             let mut sample = measure::system(gateway, &[std::process::id()], load(options, cell)).await?;
-            // The stdio server belongs to the gateway, and its work cannot be told from that of strangers.
+            // The stdio server is the gateway's child, so its CPU time would count as foreign.
             sample.foreign_cores = 0.0;
             through.push(sample);
             tokio::time::sleep(PAUSE).await;
         }
     }
-    let mut samples = vec![(Name::Direct, direct)];
+    let mut samples = vec![(SystemName::Direct, direct)];
     samples.extend(gateway.map(|gateway| (gateway.name, through)));
     Ok(CellReport::new(cell, samples))
 }
 
 async fn start_gateway(gateway: &Gateway, upstream: &str, cores: Cores) -> Result<System> {
     let command = systems::gateway(gateway, upstream)?;
-    System::start(Name::Gateway, command, cores.measured, cores).await
+    System::start(SystemName::Gateway, command, cores.measured, cores).await
 }
 
 fn load(options: &RunOptions, cell: Cell) -> Load {
@@ -203,11 +203,11 @@ fn load(options: &RunOptions, cell: Cell) -> Load {
         clients: cell.clients,
         bytes: cell.bytes,
         warm_up: options.warm_up,
-        window: options.window,
+        window: options.window(),
     }
 }
 
-/// The cell just measured, in a few words.
+/// Prints the last cell.
 fn progress(report: &Report) {
     let Some(cell) = report.cells.last() else { return };
     for system in &cell.systems {

@@ -1,4 +1,4 @@
-//! The direct measure for stdio: one server on a pipe, with as many calls in flight as there are clients.
+//! Measures a stdio server directly, with as many calls in flight as there are clients.
 
 use std::collections::HashMap;
 use std::process::Stdio;
@@ -16,10 +16,10 @@ use crate::measure::Sample;
 use crate::pin::Cores;
 use crate::usage::{self, Cpu};
 
-/// The longest a server may be silent while calls are in flight.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// The time that a server has for the next response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Drives a stdio server without anything between.
+/// Starts a stdio server and measures it.
 pub(crate) async fn measure(line: &str, load: Load, cores: Cores) -> Result<Sample> {
     let mut words = line.split_whitespace();
     let mut command = Command::new(words.next().ok_or("--stdio names no program")?);
@@ -30,7 +30,7 @@ pub(crate) async fn measure(line: &str, load: Load, cores: Cores) -> Result<Samp
         .stderr(Stdio::null())
         .kill_on_drop(true);
     let mut server = Server::new(spawn_on(&mut command, cores.measured, cores)?)?;
-    server.greet(load.era).await?;
+    server.handshake(load.era).await?;
     let process = server.process.id().ok_or("the stdio server has ended")?;
     let (counted, cpu) = drive(&mut server, process, load).await?;
     let peak = usage::memory(process, "VmHWM:")?;
@@ -57,14 +57,14 @@ impl Server {
         })
     }
 
-    async fn greet(&mut self, era: Era) -> Result<()> {
+    async fn handshake(&mut self, era: Era) -> Result<()> {
         let greeting = match era {
             Era::Legacy => load::initialize_body(),
             Era::Modern => load::discover_body(),
         };
         self.input.write_all(format!("{greeting}\n").as_bytes()).await?;
         self.read().await?;
-        load::check(
+        load::check_message(
             &self.line,
             Expected {
                 id: FIRST_ID,
@@ -81,7 +81,7 @@ impl Server {
 
     async fn read(&mut self) -> Result<()> {
         self.line.clear();
-        let read = tokio::time::timeout(PATIENCE, self.output.read_until(b'\n', &mut self.line)).await;
+        let read = tokio::time::timeout(RESPONSE_TIMEOUT, self.output.read_until(b'\n', &mut self.line)).await;
         match read.map_err(|_| "the stdio server is silent")?? {
             0 => Err("the stdio server ended".into()),
             _ => Ok(()),
@@ -90,26 +90,26 @@ impl Server {
 }
 
 async fn drive(server: &mut Server, process: u32, load: Load) -> Result<(Counted, Duration)> {
-    let mut flight: HashMap<u64, Instant> = HashMap::with_capacity(load.clients);
+    let mut in_flight: HashMap<u64, Instant> = HashMap::with_capacity(load.clients);
     let mut out = Vec::new();
     let mut next = FIRST_ID + 1;
     let mut counted = Counted::new();
     let mut begin = None;
     let start = Instant::now();
     loop {
-        while flight.len() < load.clients {
+        while in_flight.len() < load.clients {
             out.extend_from_slice(request(load, next).as_bytes());
-            flight.insert(next, Instant::now());
+            in_flight.insert(next, Instant::now());
             next += 1;
         }
-        // What has come already is answered first; the requests then go out in one write.
+        // Responses that are buffered come first, so that the next requests go out in one write.
         if server.output.buffer().is_empty() {
             server.input.write_all(&out).await?;
             out.clear();
         }
         server.read().await?;
         let now = Instant::now();
-        match answered(&server.line, load, &mut flight) {
+        match completed(&server.line, load, &mut in_flight) {
             Ok(sent) if begin.is_some() => counted.add(now - sent),
             Ok(_) => {}
             Err(problem) => return Err(format!("stdio, direct: {problem}").into()),
@@ -125,14 +125,14 @@ async fn drive(server: &mut Server, process: u32, load: Load) -> Result<(Counted
     }
 }
 
-/// Checks an answer; returns when its call was sent.
-fn answered(line: &[u8], load: Load, flight: &mut HashMap<u64, Instant>) -> Result<Instant> {
+/// Checks a response and returns when its call was sent.
+fn completed(line: &[u8], load: Load, in_flight: &mut HashMap<u64, Instant>) -> Result<Instant> {
     let id = load::id_of(line)?;
-    let sent = flight
+    let sent = in_flight
         .remove(&id)
-        .ok_or_else(|| format!("an answer nobody waits for: {id}"))?;
+        .ok_or_else(|| format!("response with an unknown id: {id}"))?;
     let text = load::echo_text(0, id, load.bytes);
-    load::check(
+    load::check_message(
         line,
         Expected {
             id,

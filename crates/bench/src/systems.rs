@@ -1,4 +1,4 @@
-//! The processes of a run: the upstream, and what stands before it.
+//! The systems of a run: the upstream, the proxy and the gateway.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -13,48 +13,48 @@ use crate::load::{self, Target};
 use crate::pin::Cores;
 use crate::{Result, usage};
 
-/// The token every request carries. Only the gateway looks at it.
+/// The bearer token of every request. Only the gateway checks it.
 const TOKEN: &str = "bench-token-0123456789abcdef0123456789abcdef";
 
-/// How long a started system may take until it answers a call.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time that a started system has for its first response.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a measurement is about.
+/// The systems that are compared.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Name {
-    /// The load straight onto the upstream.
+pub(crate) enum SystemName {
+    /// The upstream alone.
     Direct,
-    /// The bare proxy between them.
+    /// The bare proxy before the upstream.
     Hyper,
-    /// The gateway between them.
+    /// The gateway before the upstream.
     Gateway,
 }
 
-/// One of the systems under load.
+/// A running system.
 #[derive(Debug)]
 pub(crate) struct System {
-    pub(crate) name: Name,
+    pub(crate) name: SystemName,
     pub(crate) target: Target,
     pub(crate) child: Child,
     pub(crate) start: Start,
 }
 
-/// What a system needed before any load.
+/// Start-up time and memory of a system without load.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Start {
-    pub(crate) system: Name,
-    /// From the start of the process to the answer to the first call.
+    pub(crate) system: SystemName,
+    /// From the start of the process to the first response.
     pub(crate) first_call_ms: f64,
-    /// Memory held when it listened.
+    /// Resident memory when it started to listen.
     pub(crate) idle_kib: u64,
-    /// Memory held after one call per era.
+    /// Resident memory after one call per era.
     pub(crate) after_first_call_kib: u64,
 }
 
 impl System {
-    /// Starts a system and waits until it answers.
-    pub(crate) async fn start(name: Name, command: Command, core: usize, cores: Cores) -> Result<Self> {
+    /// Starts a system and waits for its first response.
+    pub(crate) async fn start(name: SystemName, command: Command, core: usize, cores: Cores) -> Result<Self> {
         let child = Child::start(command, core, cores).await?;
         let target = Target::parse(&child.url, TOKEN)?;
         let idle_kib = child.memory_now()?;
@@ -77,39 +77,39 @@ impl System {
     }
 }
 
-/// Tries until a call is answered: a gateway may have to meet its upstream first.
+/// Retries until a call succeeds: a gateway may still be connecting to its upstream.
 async fn first_call(target: &Target, era: Era) -> Result<()> {
     let start = Instant::now();
     loop {
-        let problem = match tokio::time::timeout(PATIENCE, load::one_call(target, era)).await {
+        let problem = match tokio::time::timeout(START_TIMEOUT, load::one_call(target, era)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(problem)) => problem,
-            Err(_) => "no answer".into(),
+            Err(_) => "no response".into(),
         };
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > START_TIMEOUT {
             return Err(format!("{} answers no {era:?} call: {problem}", target.address).into());
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// The upstream's command.
+/// Returns the command that starts the upstream.
 pub(crate) fn upstream() -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("upstream");
     Ok(command)
 }
 
-/// The bare proxy's command.
+/// Returns the command that starts the bare proxy.
 pub(crate) fn proxy(to: &str) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["hyper-proxy", "--to", to]);
     Ok(command)
 }
 
-/// The gateway's command, for one upstream: a URL, or `stdio:PROGRAM ARG...`.
+/// Returns the command that starts the gateway before one upstream: a URL, or `stdio:PROGRAM ARG...`.
 pub(crate) fn gateway(gateway: &Gateway, upstream: &str) -> Result<Command> {
-    // Free now; nothing else on this machine is likely to take it in the meantime.
+    // Another process could take the port before the gateway does, which is unlikely.
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port().to_string();
     let filled = |word: &str| {
         word.replace("{port}", &port)
@@ -122,7 +122,7 @@ pub(crate) fn gateway(gateway: &Gateway, upstream: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Starts the peak of a system's memory anew.
+/// Resets the memory peak of a system.
 pub(crate) fn reset_peak(child: &Child) -> Result<()> {
     usage::reset_peak(child.id()?);
     Ok(())

@@ -1,9 +1,9 @@
-//! The table on stdout.
+//! Prints the results as a table.
 
-use crate::foreign::DISTURBED;
+use crate::idle::DISTURBED_CORES;
 use crate::measure::Sample;
 use crate::report::{CellReport, Report};
-use crate::systems::{Name, Start};
+use crate::systems::{Start, SystemName};
 
 /// Prints a report.
 pub(crate) fn print(report: &Report) {
@@ -38,7 +38,7 @@ pub(crate) fn print(report: &Report) {
         println!("{}", row(cell));
     }
     println!("\n{} failed calls", report.failures);
-    if report.foreign_cores > DISTURBED {
+    if report.foreign_cores > DISTURBED_CORES {
         println!(
             "DISTURBED: other processes took up to {:.2} cores in a cell",
             report.foreign_cores
@@ -60,15 +60,19 @@ fn print_starts(prefix: &str, starts: &[Start]) {
 
 fn row(cell: &CellReport) -> String {
     let failed: u64 = cell.systems.iter().map(|system| system.median.failures).sum();
-    let direct = cell.median(Name::Direct);
+    let direct = cell.median(SystemName::Direct);
     format!(
         "{:<24} {:>8} {:>8} | {} | {} {:>6} | {:>7} {:>7}",
         cell.name,
         number(direct.map(|median| median.calls_per_second), 0),
         number(direct.map(|median| median.cpu_ms_per_1000), 1),
-        columns(cell.median(Name::Hyper), cell.hyper_rate_to_direct),
-        columns(cell.median(Name::Gateway), cell.gateway_rate_to_direct),
-        number(cell.median(Name::Gateway).map(|median| mebibytes(median.peak_kib)), 1),
+        columns(cell.median(SystemName::Hyper), cell.hyper_rate_to_direct),
+        columns(cell.median(SystemName::Gateway), cell.gateway_rate_to_direct),
+        number(
+            cell.median(SystemName::Gateway)
+                .map(|median| mebibytes(median.peak_kib)),
+            1
+        ),
         number(cell.gateway_cpu_to_hyper, 2),
         failed,
     )

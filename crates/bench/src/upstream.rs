@@ -5,20 +5,20 @@ use portolan_fixtures::http::{HttpFixture, Options};
 use crate::args::UpstreamOptions;
 use crate::{Result, pin, usage};
 
-/// Serves until the process is ended.
-pub(crate) async fn serve(role: UpstreamOptions) -> Result<()> {
+/// Serves until the process is killed.
+pub(crate) async fn serve(options: UpstreamOptions) -> Result<()> {
     usage::end_with_parent();
-    if let Some(core) = role.core {
+    if let Some(core) = options.core {
         pin::to(core)?;
     }
-    // Recording would be the dearest part of a request.
-    let options = Options {
-        listen: role.listen,
-        eras: role.eras,
+    // Recording would cost more than all else in a request.
+    let fixture = Options {
+        listen: options.listen,
+        eras: options.era,
         record: 0,
         ..Options::default()
     };
-    let fixture = HttpFixture::start(options).await?;
+    let fixture = HttpFixture::start(fixture).await?;
     println!("listening on {}", fixture.url());
     std::future::pending().await
 }

@@ -1,4 +1,4 @@
-//! What a process used, from `/proc`.
+//! CPU time and memory of a process, from `/proc`.
 
 use std::fs;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::Result;
 
-/// Lets this process end with the one that started it, even when that one is killed.
+/// Makes the kernel kill this process when its parent ends.
 pub(crate) fn end_with_parent() {
-    // Where the kernel refuses, the parent's kill on drop is left.
+    // If the kernel refuses, the parent still kills this process on drop.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
 }
 
-/// CPU time of a process so far, with what its threads know to the nanosecond.
+/// The CPU time of a process: that of each thread in nanoseconds, and the total in ticks.
 #[derive(Clone, Debug)]
 pub(crate) struct Cpu {
     threads: Vec<(String, u64)>,
-    /// utime + stime: coarse, but with the time of threads that have ended.
+    /// utime + stime: coarse, but includes threads that have ended.
     ticks: u64,
 }
 
@@ -43,7 +43,7 @@ impl Cpu {
         })
     }
 
-    /// The time used since an earlier reading: exact while no thread ended, to 10 ms otherwise.
+    /// Returns the CPU time since an earlier reading: exact if no thread has ended, else to 10 ms.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
         let kept = earlier
             .threads
@@ -61,12 +61,12 @@ impl Cpu {
 fn ticks(process: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The command's name, in parentheses, may hold spaces; utime and stime are fields 14 and 15.
-    let (_, rest) = text.rsplit_once(')').ok_or("an odd /proc/PID/stat")?;
+    let (_, rest) = text.rsplit_once(')').ok_or("cannot parse /proc/PID/stat")?;
     let times = rest.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
     Ok(times.sum::<Result<u64, _>>()?)
 }
 
-/// A line of `/proc/PID/status`, in KiB.
+/// Reads a line of `/proc/PID/status`, in KiB.
 pub(crate) fn memory(process: u32, line: &str) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/status"))?;
     let value = text.lines().find_map(|candidate| candidate.strip_prefix(line));
@@ -76,7 +76,7 @@ pub(crate) fn memory(process: u32, line: &str) -> Result<u64> {
         .parse()?)
 }
 
-/// Starts the peak of memory anew. Where that is not allowed, it is the peak since the start.
+/// Resets the memory peak. If that is not allowed, the peak remains that since the start.
 pub(crate) fn reset_peak(process: u32) {
     let _ = fs::write(format!("/proc/{process}/clear_refs"), "5");
 }

@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! Domain types, contracts, orchestrator and in-memory backends of Portolan.
 //!
 //! A **server** is an entry of the catalogue; an **install** is a server connected for one owner; a **runtime** runs
@@ -83,3 +84,8 @@ pub use session::SessionStore;
 pub use status::{Status, StatusBoard, StatusEvent};
 pub use token::{TokenDigest, TokenGrant};
 pub use tool::{Annotations, Tool};
+
+/// Runs the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

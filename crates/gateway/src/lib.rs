@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! The governed MCP endpoint: both protocol eras, in front of any MCP server.
 //!
 //! ```text
@@ -59,3 +60,8 @@ pub use self::{
     gateway::{GatewayParts, McpGateway},
     seal::TokenKeys,
 };
+
+/// Runs the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,4 @@
-//! Ending the cluster, running or wrecked, without a trace.
+//! Stops the cluster and removes all of its traces, also after a crash.
 
 use std::fs;
 
@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use super::site::STATE;
 use super::{containers, leftovers, mount, network, process, sysctl};
 
-/// Removes what is there of it. Nothing in it is worth a graceful end: it is killed.
+/// Kills all processes and removes all state.
 pub(super) fn down() -> Result<()> {
-    // First those that would start containers anew, then the containers.
+    // First the processes that would restart containers, then the containers.
     process::kill_all()?;
     containers::kill_all()?;
     leftovers::remove();

@@ -1,4 +1,4 @@
-//! A cluster that is not ours: the one that `KUBECONFIG` names.
+//! The cluster of `KUBECONFIG`, which xtask did not start.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use anyhow::{Context, Result};
 use super::kubectl::Kubectl;
 use crate::{env, exec};
 
-/// What the tests label their namespaces with. Nothing else of that cluster is ever touched.
+/// The label of the tests' namespaces. Nothing else in that cluster is changed.
 const LABEL: &str = "app.kubernetes.io/part-of=portolan-test";
 
 const LOAD_LIMIT: Duration = Duration::from_secs(300);
 
-/// The cluster, and a kubectl for it.
+/// A cluster and its kubectl.
 #[derive(Debug)]
 pub(crate) struct Foreign {
     kubeconfig: PathBuf,
@@ -37,7 +37,7 @@ impl Foreign {
         self.kubeconfig.clone()
     }
 
-    /// Fails unless it answers.
+    /// Fails unless the API server responds.
     pub(super) fn check(&self) -> Result<()> {
         let named = self.kubeconfig.display();
         self.kubectl.run(&["get", "--raw", "/readyz"]).with_context(|| {
@@ -58,7 +58,7 @@ impl Foreign {
         Ok(())
     }
 
-    /// kind takes archives; of others we do not know how they do.
+    /// Loads an image, which works for kind only.
     pub(super) fn load(&self, archive: &Path) -> Result<()> {
         let context = self.context()?;
         let shown = archive.display();

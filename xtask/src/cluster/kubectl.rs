@@ -1,4 +1,4 @@
-//! Questions to the API server.
+//! Runs kubectl.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::exec;
 
-/// A kubectl for one cluster.
+/// kubectl for one cluster.
 #[derive(Debug)]
 pub(super) struct Kubectl {
     program: PathBuf,
@@ -22,12 +22,12 @@ impl Kubectl {
         }
     }
 
-    /// What it prints, if it succeeds. No call takes longer than a few seconds.
+    /// Returns the output of a command, which must succeed within a few seconds.
     pub(super) fn run(&self, args: &[&str]) -> Result<String> {
         self.run_within("5s", args)
     }
 
-    /// The same with a limit of its own.
+    /// Returns the output of a command, which must succeed within the limit.
     pub(super) fn run_within(&self, limit: &str, args: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.args(args).arg(format!("--request-timeout={limit}"));

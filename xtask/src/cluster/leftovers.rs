@@ -1,4 +1,4 @@
-//! What the cluster's programs write at places that no setting of theirs can change.
+//! Files that the cluster's programs write to fixed places outside of the state folder.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -11,10 +11,10 @@ const NETWORK_RESULTS: &str = "/var/lib/cni/results";
 const LOG_LINKS: &str = "/var/log/containers";
 const DEVICE_PLUGINS: &str = "/var/lib/kubelet/device-plugins";
 
-/// Removes what is ours there, then the folders, where nothing else is in them. To be called while the state
-/// folder is still there, with nothing running in it.
+/// Removes the cluster's files there, then folders that are empty. Must be called while the state
+/// folder still exists and no process runs in it.
 ///
-/// A file that is already gone, or a folder that others use too, is no failure.
+/// Ignores missing files and folders that are not empty.
 pub(super) fn remove() {
     let sockets = site::path("containerd/state/io.containerd.runtime.v2.task/k8s.io");
     for task in entries(&sockets) {
@@ -23,7 +23,7 @@ pub(super) fn remove() {
             let _ = fs::remove_file(socket);
         }
     }
-    // Each names the network namespace that it is about, and ours lie in the state folder.
+    // Each contains the path of its network namespace, which for the cluster's is in the state folder.
     for result in entries(Path::new(NETWORK_RESULTS)) {
         if fs::read_to_string(&result).is_ok_and(|text| text.contains(STATE)) {
             let _ = fs::remove_file(result);

@@ -1,21 +1,21 @@
-//! One cluster per machine, however many checkouts there are.
+//! Locks the cluster, which all checkouts of a machine share.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Survives neither a reboot nor the program that holds it, unlike a file that merely exists.
+/// The folder of the lock file. A file lock ends with its process, unlike the existence of a file.
 const FOLDER: &str = "/run/lock";
 
-/// How long another checkout's command may take: it may be building Kubernetes.
+/// The time limit for a command of another checkout, which may be building Kubernetes.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 
-/// Held while a test run uses the cluster, together with other runs.
+/// A lock on the cluster for a test run. Several runs may hold it.
 #[derive(Debug)]
-pub(crate) struct Lease(#[expect(dead_code, reason = "holding it open is its use")] File);
+pub(crate) struct UsageLock(#[expect(dead_code, reason = "holding it open is its use")] File);
 
-impl Lease {
+impl UsageLock {
     pub(super) fn take() -> Result<Self> {
         let file = open("portolan-cluster.use")?;
         file.lock_shared().context("cannot mark the cluster as used")?;
@@ -23,7 +23,7 @@ impl Lease {
     }
 }
 
-/// Held while a command changes the cluster. Waits for another checkout's command to end.
+/// Locks the cluster for a change. Waits for commands of other checkouts.
 pub(super) fn exclusive() -> Result<File> {
     ensure!(
         rustix::process::geteuid().is_root(),
@@ -46,7 +46,7 @@ pub(super) fn exclusive() -> Result<File> {
     }
 }
 
-/// Held while the cluster is taken down: fails while a test run uses it.
+/// Locks the cluster to stop it. Fails while a test run uses it.
 pub(super) fn alone() -> Result<File> {
     let file = open("portolan-cluster.use")?;
     match file.try_lock() {

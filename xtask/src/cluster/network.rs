@@ -1,4 +1,4 @@
-//! The node's bridge, and the way out of the cluster.
+//! The node's bridge and address translation.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::tools::apt;
 
 const MASQUERADE: &str = include_str!("../../assets/cluster/masquerade.nft");
 
-/// The tables that kube-proxy and we make.
+/// The nftables tables of kube-proxy and xtask.
 const TABLES: &[(&str, &str)] = &[("ip", "portolan"), ("ip", "kube-proxy"), ("ip6", "kube-proxy")];
 
 pub(super) fn make() -> Result<()> {
@@ -23,7 +23,7 @@ pub(super) fn make() -> Result<()> {
     exec::output(Command::new(nft()?).arg("-f").arg(rules)).map(drop)
 }
 
-/// Removes what is there of it. The pods' own interfaces go with their namespaces; waits for that.
+/// Removes the network, as far as it exists. Waits until the pods' interfaces are gone with their namespaces.
 pub(super) fn remove() -> Result<()> {
     if ip(&["link", "show", BRIDGE]).is_ok() {
         ip(&["link", "delete", BRIDGE])?;

@@ -1,4 +1,4 @@
-//! What runs.
+//! The status of the cluster.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use super::kubectl::Kubectl;
 use super::{components, process, site, up};
 use crate::versions::{COREDNS, KUBERNETES};
 
-/// Prints it; says whether the cluster is up.
+/// Prints the status; returns whether the cluster is up.
 pub(super) fn print() -> Result<bool> {
     if !site::path("").exists() {
         println!("the cluster is down");

@@ -1,4 +1,4 @@
-//! Kernel settings that the cluster changes, and puts back.
+//! Kernel settings that the cluster changes and restores.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::site;
 
 const FORWARDING: &str = "net/ipv4/ip_forward";
 
-/// What we, kubelet and kube-proxy set.
+/// Settings that xtask, kubelet and kube-proxy change.
 const CHANGED: &[&str] = &[
     FORWARDING,
     "net/ipv4/conf/all/route_localnet",
@@ -25,7 +25,7 @@ const CHANGED: &[&str] = &[
 
 const NOTE: &str = "sysctl";
 
-/// Notes the settings as they are, then lets packets be forwarded.
+/// Saves the settings, then enables packet forwarding.
 pub(super) fn set() -> Result<()> {
     let noted: Vec<String> = CHANGED
         .iter()
@@ -35,11 +35,11 @@ pub(super) fn set() -> Result<()> {
     fs::write(file(FORWARDING), "1").context("cannot turn on IP forwarding")
 }
 
-/// Puts back what was noted.
+/// Restores the saved settings.
 pub(super) fn restore() {
     let noted = fs::read_to_string(site::path(NOTE)).unwrap_or_default();
     for (name, value) in noted.lines().filter_map(|line| line.split_once(' ')) {
-        // A setting that is gone, as with a module, needs no putting back.
+        // A setting may be gone with its kernel module.
         if CHANGED.contains(&name) && fs::read_to_string(file(name)).is_ok_and(|now| now.trim() != value) {
             let _ = fs::write(file(name), value);
         }

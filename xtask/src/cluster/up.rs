@@ -1,4 +1,4 @@
-//! Starting the cluster: from nothing to a Ready node with Services and DNS.
+//! Starts the cluster: a ready node with Services and DNS.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::{
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Starts it unless it runs; says whether it did. What a crash left is cleaned up first, and so is a failed start.
+/// Starts the cluster unless it runs; returns whether it did. Cleans up after a crash and after a failed start.
 pub(super) fn up(binaries: &Binaries) -> Result<bool> {
     if is_up() && answers(binaries) {
         println!("the cluster is up");
@@ -27,7 +27,7 @@ pub(super) fn up(binaries: &Binaries) -> Result<bool> {
     let start = Instant::now();
     println!("starting the cluster …");
     if let Err(error) = bring_up(binaries) {
-        // The message holds the log's end: the folder it lies in goes.
+        // The message contains the end of the log, because the log's folder is removed.
         down::down().with_context(|| format!("cannot clean up after a failed start ({error:#})"))?;
         return Err(error).context("the cluster did not start");
     }
@@ -35,13 +35,13 @@ pub(super) fn up(binaries: &Binaries) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether the API server does so before long: a test run of another checkout may have stopped it for a while.
+/// Waits for the API server, which a test run of another checkout may have stopped for a while.
 fn answers(binaries: &Binaries) -> bool {
     let kubectl = Kubectl::new(&binaries.kubernetes("kubectl"), &site::kubeconfig());
     wait::until("the API server", LIMIT, &["kube-apiserver"], || ready(&kubectl)).is_ok()
 }
 
-/// Whether all of it runs.
+/// Returns whether all processes run.
 pub(super) fn is_up() -> bool {
     site::path("ready").exists() && components::ALL.iter().all(|name| process::is_up(name))
 }
@@ -61,7 +61,7 @@ fn bring_up(binaries: &Binaries) -> Result<()> {
     containers::make_group()?;
 
     let start = |name| components::start(name, binaries);
-    // etcd serves by the time the API server asks; it asks again if not.
+    // The API server retries until etcd serves.
     start("etcd")?;
     start("kube-apiserver")?;
     start("containerd")?;

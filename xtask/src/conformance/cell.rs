@@ -1,4 +1,4 @@
-//! The cells: who runs against what, and what must come out.
+//! The cells: client, server, revision and expected result.
 
 use anyhow::{Context, Result};
 
@@ -11,42 +11,42 @@ pub(super) struct Cell {
     pub(super) rule: Rule,
 }
 
-/// Which scenarios run, and at which version of the protocol.
+/// The scenarios of a cell and their protocol version.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scenarios {
-    /// Those that this revision requires, and those that it only reports.
+    /// The scenarios that this revision requires, and those that it only reports.
     Required(&'static str),
-    /// All that apply to this revision, which has no list of required ones.
+    /// All scenarios of this revision, which has no list of required ones.
     All(&'static str),
 }
 
-/// What the suite runs against.
+/// The target of the suite.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Target {
-    /// Our fixture server.
+    /// The fixture server.
     Direct(Upstream),
-    /// The gateway, with our fixture server behind it.
+    /// The gateway in front of the fixture server.
     Gateway(Upstream),
-    /// The gateway in the role of the client; the suite is the server.
+    /// The gateway as the suite's client.
     Client,
 }
 
-/// How the fixture server is started.
+/// The options of the fixture server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Upstream(pub(super) &'static [&'static str]);
 
-/// What must come out.
+/// The expected result.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
-    /// So many checks pass, and none fails.
+    /// This number of checks passes, and none fails.
     Exactly(usize),
-    /// Every check comes out as in that cell, but for the expected differences.
+    /// Every check has the result of that cell, except for expected differences.
     Equals(&'static str),
-    /// No check comes out worse than in that cell, and more of them pass.
+    /// No check has a worse result than in that cell, and more of them pass.
     Beats(&'static str),
-    /// No check fails, but for the expected ones.
+    /// No check fails, except for expected ones.
     NoFailure,
-    /// Anything: the cell is only compared with.
+    /// Any result: the cell is only a baseline.
     Shown,
 }
 
@@ -93,7 +93,7 @@ pub(super) const CELLS: &[Cell] = &[
     cell("client-2026-07-28", Required("2026-07-28"), Client, NoFailure),
 ];
 
-/// Short names for the four pairings of eras: the client's first.
+/// Short names of the four pairings of eras, the client's first.
 const PAIRINGS: [(&str, &str); 4] = [
     ("legacy-legacy", "2025-11-25-on-legacy"),
     ("legacy-modern", "2025-11-25-on-modern"),
@@ -101,7 +101,7 @@ const PAIRINGS: [(&str, &str); 4] = [
     ("modern-modern", "2026-07-28-on-modern"),
 ];
 
-/// The cell of this name, or of this pairing.
+/// Returns the cell of this name or pairing.
 pub(super) fn named(name: &str) -> Result<&'static Cell> {
     let pairing = PAIRINGS.iter().find(|(short, _)| *short == name);
     let full = pairing.map_or(name, |(_, full)| full);
@@ -110,7 +110,7 @@ pub(super) fn named(name: &str) -> Result<&'static Cell> {
 }
 
 impl Cell {
-    /// What the runner calls the role that is tested.
+    /// Returns the runner's name of the tested role.
     pub(super) fn role(&self) -> &'static str {
         match self.target {
             Client => "client",
@@ -126,7 +126,7 @@ impl Scenarios {
         }
     }
 
-    /// The runner's arguments.
+    /// Returns the runner's arguments.
     pub(super) fn args(self) -> Vec<&'static str> {
         match self {
             Required(revision) => vec!["--requirements", revision],

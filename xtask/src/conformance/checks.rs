@@ -1,4 +1,4 @@
-//! What the runner wrote down: every check of every scenario.
+//! The runner's results: every check of every scenario.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,14 +11,14 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Checks(pub(super) BTreeMap<String, BTreeMap<String, Tally>>);
 
-/// How the checks of one id came out.
+/// The results of the checks of one id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) passed: usize,
     pub(super) failed: usize,
     pub(super) warned: usize,
     pub(super) skipped: usize,
-    /// What the runner said about the first one that did not pass.
+    /// The runner's message about the first check that did not pass.
     pub(super) word: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl Checks {
         }
     }
 
-    /// The sum over the scenarios that `counts` accepts.
+    /// Returns the sum over the scenarios that `counts` accepts.
     pub(super) fn sum(&self, counts: impl Fn(&str) -> bool) -> Tally {
         let mut sum = Tally::default();
         let counted = self.0.iter().filter(|(scenario, _)| counts(scenario));
@@ -99,7 +99,7 @@ impl Tally {
     }
 }
 
-/// The folder of a scenario is its name, then the time of the run: `ping-2026-01-02T03-04-05-678Z`.
+/// Returns the scenario of a folder, whose name ends in the time of the run: `ping-2026-01-02T03-04-05-678Z`.
 fn scenario<'a>(place: &'a str, prefix: &str) -> Option<&'a str> {
     const TIME: usize = "-2026-01-02T03-04-05-678Z".len();
     let name = place.strip_prefix(prefix)?;
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_of_the_run_is_cut_off_a_scenarios_folder() {
+    fn scenario_name_without_time() {
         let server = "server-server-stateless-2026-11-21T13-30-19-161Z";
         assert_eq!(scenario(server, "server-"), Some("server-stateless"));
         let client = "auth/basic-cimd-2026-11-21T13-30-19-161Z";
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn checks_of_one_id_are_counted_together() {
+    fn checks_are_counted_by_id() {
         let mut checks = Checks::default();
         checks.add(
             "s",

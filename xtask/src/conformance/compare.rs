@@ -1,17 +1,17 @@
-//! Two runs compared check by check.
+//! Compares two runs, check by check.
 
 use super::checks::{Checks, Tally};
 
-/// A check that came out worse than it should.
+/// A check with a worse result than expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Difference {
     pub(super) scenario: String,
     pub(super) check: String,
-    /// What the runner said about it.
+    /// The runner's message.
     pub(super) word: String,
 }
 
-/// The checks of `run` that came out worse than in `baseline`. Without a baseline: those that failed.
+/// Returns the checks of `run` with a worse result than in `baseline`, or those that failed without a baseline.
 pub(super) fn differences(run: &Checks, baseline: Option<&Checks>) -> Vec<Difference> {
     let none = Checks::default();
     let baseline = baseline.unwrap_or(&none);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_fails_or_no_longer_passes_differs() {
+    fn worse_checks_differ() {
         let direct = run(&json!([
             { "id": "a", "status": "SUCCESS" },
             { "id": "b", "status": "SUCCESS" },

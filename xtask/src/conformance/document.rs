@@ -1,4 +1,4 @@
-//! `docs/conformance.md`, written anew by every full run. Nothing in it changes unless a result does.
+//! Writes `docs/conformance.md` after every full run. The file changes only if a result does.
 
 use std::fmt::Write;
 use std::fs;
@@ -15,12 +15,12 @@ use crate::workspace::root;
 const FILE: &str = "docs/conformance.md";
 
 const INTRODUCTION: &str = "\
-The cells of one table run the same scenarios. *Direct* is the suite against our fixture server, which speaks both
-eras; every other cell has the gateway between them and is compared with the direct one check by check. In
-`A-on-B`, the suite speaks revision A and the server behind the gateway only era B. An imperfect server forgets
-`resultType` and believes routing headers unseen: through the gateway more must pass than without it. An unresumable
-server cannot be asked again for what a broken stream lost; clients must not notice the difference. *Scored* are the
-checks of those scenarios that the revision itself requires.";
+The cells of one table run the same scenarios. *Direct* cells run the suite against the fixture server, which supports
+both eras. All other cells have the gateway in between and are compared with the direct cell, check by check. In
+`A-on-B`, the suite uses revision A, and the server behind the gateway supports only era B. The *imperfect* server omits
+`resultType` and does not verify routing headers: more checks must pass through the gateway than directly. The
+*unresumable* server does not resume broken streams; clients must not notice the difference. *Scored* checks belong to
+scenarios that the revision itself requires.";
 
 /// Writes the file.
 pub(super) fn write(programs: &Programs, results: &Results) -> Result<()> {
@@ -99,7 +99,7 @@ fn expected(text: &mut String, results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// Scenarios only: what the runner says about a check may name ports and identifiers.
+/// Lists scenarios only, because the runner's messages contain ports and identifiers.
 fn open(text: &mut String, results: &Results) -> Result<()> {
     let with: Vec<_> = results.0.iter().filter(|(_, verdict)| is_open(verdict)).collect();
     if with.is_empty() {

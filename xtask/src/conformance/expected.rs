@@ -1,4 +1,4 @@
-//! The differences that are expected of a cell, each with its reason.
+//! The expected differences of a cell, each with its reason.
 //!
 //! The files have the format of the runner's own `--expected-failures`: a list under `server:` or `client:` of
 //! `scenario` or `scenario:check-id`. A comment at the end of each line gives the reason.
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::compare::Difference;
 use crate::workspace::root;
 
-/// Where the files are, below the workspace's folder.
+/// The folder of the files, below the workspace's folder.
 const FOLDER: &str = "conformance";
 
 /// One expected difference.
@@ -27,7 +27,7 @@ impl Entry {
         self.scenario == difference.scenario && self.check.as_ref().is_none_or(|check| *check == difference.check)
     }
 
-    /// As it stands in the file.
+    /// Returns the entry as in the file.
     pub(super) fn name(&self) -> String {
         match &self.check {
             Some(check) => format!("{}:{check}", self.scenario),
@@ -36,7 +36,7 @@ impl Entry {
     }
 }
 
-/// What is expected of a cell; nothing where it has no file.
+/// Reads the expected differences of a cell; none without a file.
 pub(super) fn of(cell: &str, role: &str) -> Result<Vec<Entry>> {
     let file = PathBuf::from(FOLDER).join(format!("{cell}.yaml"));
     let path = root().join(&file);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_covers_its_check_or_its_whole_scenario() {
+    fn entries_cover_check_or_scenario() {
         let entries = parse("- a # x\n- b:c # y\n", "server").unwrap();
         let difference = |scenario: &str, check: &str| Difference {
             scenario: scenario.into(),

@@ -11,19 +11,19 @@ use crate::exec;
 use crate::tools::{node, runner};
 use crate::workspace::{Workspace, cargo};
 
-/// The example of the end-to-end tests' crate that is the gateway in the role of the client.
+/// The example of the crate `portolan-e2e` that runs the gateway as the suite's client.
 ///
 /// The runner starts it with its server's URL as the last argument and the scenario's name in
 /// `MCP_CONFORMANCE_SCENARIO`.
 const CLIENT: &str = "conformance_client";
 
-/// Where the programs are.
+/// The paths of the programs.
 #[derive(Debug)]
 pub(super) struct Programs {
     node: PathBuf,
     runner: PathBuf,
     debug: PathBuf,
-    /// The version of the runner.
+    /// Returns the version of the runner.
     pub(super) version: String,
 }
 
@@ -49,14 +49,14 @@ impl Programs {
         })
     }
 
-    /// A command of the runner.
+    /// Returns a command of the runner.
     pub(super) fn runner(&self) -> Command {
         let mut command = Command::new(&self.node);
         command.arg(self.runner.join("dist/index.js"));
         command
     }
 
-    /// The list of what a revision requires.
+    /// Returns the path of the runner's list of required scenarios.
     pub(super) fn requirements(&self, revision: &str) -> PathBuf {
         self.runner.join(format!("requirements/{revision}.yaml"))
     }
@@ -69,13 +69,13 @@ impl Programs {
         Command::new(self.debug.join("examples/gateway_only"))
     }
 
-    /// The gateway in the role of the client, built now.
+    /// Builds the gateway as the suite's client.
     pub(super) fn client(&self) -> Result<PathBuf> {
         exec::output(&mut cargo(&["build", "-p", "portolan-e2e", "--example", CLIENT]))?;
         Ok(self.debug.join("examples").join(CLIENT))
     }
 
-    /// Where a cell leaves its results and logs.
+    /// Returns the folder for a cell's results and logs.
     pub(super) fn results(&self, cell: &str) -> PathBuf {
         let target = self.debug.parent().unwrap_or(&self.debug);
         target.join("conformance").join(cell)

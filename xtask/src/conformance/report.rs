@@ -1,9 +1,9 @@
-//! What a person at the terminal sees.
+//! Prints the results on the terminal.
 
 use super::Results;
 use super::cell::{CELLS, Rule};
 
-/// Prints the names of all cells, each with what must come out.
+/// Prints the names of all cells, each with its expected result.
 pub(super) fn list() {
     for cell in CELLS {
         let rule = match cell.rule {
@@ -17,7 +17,7 @@ pub(super) fn list() {
     }
 }
 
-/// Prints what is wrong with each cell, then the table.
+/// Prints the faults of each cell, then the table.
 pub(super) fn print(results: &Results) {
     for (cell, verdict) in &results.0 {
         if verdict.holds() {
@@ -55,7 +55,7 @@ pub(super) fn print(results: &Results) {
     }
 }
 
-/// The scored checks: those that passed, of all.
+/// Formats the scored checks as passed of all.
 pub(super) fn scored(counts: Option<(usize, usize)>) -> String {
     match counts {
         Some((passed, all)) => format!("{passed}/{all}"),

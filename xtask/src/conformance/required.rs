@@ -1,4 +1,4 @@
-//! Which scenarios a revision scores.
+//! The scenarios that a revision scores.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-/// The scenarios in the section of this role, out of the runner's own list.
+/// Returns the scenarios of this role in the runner's list.
 pub(super) fn scenarios(file: &Path, role: &str) -> Result<BTreeSet<String>> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let found = parse(&text, role);
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_section_of_the_role_is_read() {
+    fn roles_have_own_sections() {
         let text = "# about\nserver:\n  - a\n  # more\n  - b\n\nclient:\n  - c\nnot_scored:\n  - scenario: d\n";
         assert_eq!(parse(text, "server"), ["a", "b"].map(str::to_owned).into());
         assert_eq!(parse(text, "client"), ["c".to_owned()].into());

@@ -1,4 +1,4 @@
-//! Running the official runner.
+//! Runs the official runner.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -9,30 +9,30 @@ use anyhow::{Result, bail};
 
 use super::cell::{Cell, Target};
 use super::checks::Checks;
+use super::processes::Processes;
 use super::programs::Programs;
-use super::stage::Stage;
 
-/// How long a whole cell may take.
+/// The time limit of a cell.
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// Runs all scenarios of a cell.
 pub(super) fn all(programs: &Programs, cell: &Cell) -> Result<Checks> {
     println!("{}: running …", cell.name);
     let folder = fresh(programs, cell)?;
-    let stage = Played::begin(programs, cell, &folder)?;
+    let processes = Counterpart::start(programs, cell, &folder)?;
     let results = folder.join("results");
-    let mut command = stage.command(programs, cell);
+    let mut command = processes.command(programs, cell);
     command.args(cell.scenarios.args()).arg("--output-dir").arg(&results);
-    // Failed checks make the runner fail; they are in its results.
+    // The runner fails if checks fail, which its results contain.
     wait(&mut command, &folder.join("runner.log"))?;
     Checks::read(&results, cell.role())
 }
 
-/// Runs one scenario of a cell in full view; says whether it passed.
+/// Runs one scenario of a cell with its output; returns whether it passed.
 pub(super) fn one(programs: &Programs, cell: &Cell, scenario: &str) -> Result<bool> {
     let folder = fresh(programs, cell)?;
-    let stage = Played::begin(programs, cell, &folder)?;
-    let mut command = stage.command(programs, cell);
+    let processes = Counterpart::start(programs, cell, &folder)?;
+    let mut command = processes.command(programs, cell);
     command
         .args(["--scenario", scenario, "--spec-version", cell.scenarios.revision()])
         .args(["--force", "--verbose"]);
@@ -51,17 +51,17 @@ pub(super) fn one(programs: &Programs, cell: &Cell, scenario: &str) -> Result<bo
     Ok(status.success())
 }
 
-/// What the runner is pointed at.
-enum Played {
-    Server(Stage),
+/// The server that the runner connects to, or the client that it starts.
+enum Counterpart {
+    Server(Processes),
     Client(String),
 }
 
-impl Played {
-    fn begin(programs: &Programs, cell: &Cell, folder: &Path) -> Result<Self> {
+impl Counterpart {
+    fn start(programs: &Programs, cell: &Cell, folder: &Path) -> Result<Self> {
         Ok(match cell.target {
             Target::Client => Self::Client(programs.client()?.to_string_lossy().into_owned()),
-            target => Self::Server(Stage::set(programs, target, folder)?),
+            target => Self::Server(Processes::start(programs, target, folder)?),
         })
     }
 
@@ -69,7 +69,7 @@ impl Played {
         let mut command = programs.runner();
         command.arg(cell.role());
         match self {
-            Self::Server(stage) => command.args(["--url", &stage.url]),
+            Self::Server(processes) => command.args(["--url", &processes.url]),
             Self::Client(program) => command.args(["--command", program]),
         };
         command

@@ -4,13 +4,13 @@ use anyhow::{Result, bail, ensure};
 
 use super::cell::{self, CELLS, Cell, Target};
 
-/// Which cells run, and how.
+/// The selected cells and options.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
     cells: Vec<&'static Cell>,
     direct: bool,
     pub(super) list: bool,
-    /// Only this scenario, verbosely.
+    /// The only scenario to run, with verbose output.
     pub(super) scenario: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// The chosen cells; all without a choice.
+    /// Returns the selected cells, by default all.
     pub(super) fn cells(&self) -> Vec<&'static Cell> {
         let chosen = |cell: &&Cell| {
             let named = self.cells.iter().any(|one| one.name == cell.name);
@@ -72,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_chosen_by_name_by_pairing_or_as_the_direct_ones() {
+    fn cells_selected_by_name_or_pairing() {
         assert_eq!(chosen(&["--cell", "modern-modern"]).unwrap(), ["2026-07-28-on-modern"]);
         assert_eq!(chosen(&["--cell=client-2025-11-25"]).unwrap(), ["client-2025-11-25"]);
         assert_eq!(chosen(&["--direct"]).unwrap().len(), 5);
     }
 
     #[test]
-    fn unknown_cells_and_scenarios_without_a_cell_are_refused() {
+    fn invalid_selections_are_refused() {
         assert!(chosen(&["--cell", "modern"]).is_err());
         assert!(chosen(&["--scenario", "ping"]).is_err());
         assert!(chosen(&["--all"]).is_err());

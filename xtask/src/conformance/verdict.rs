@@ -1,4 +1,4 @@
-//! Whether a cell came out as it should.
+//! The verdict on the results of a cell.
 
 use anyhow::{Result, bail};
 
@@ -9,20 +9,20 @@ use super::expected::{self, Entry};
 use super::programs::Programs;
 use super::required;
 
-/// What a cell came to.
+/// The verdict on a cell.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
-    /// All checks; nothing where the cell could not be run.
+    /// The counts of all checks; `None` if the cell could not be run.
     pub(super) all: Option<Tally>,
-    /// The scored ones that passed, of how many; nothing where the revision scores none.
+    /// Passed scored checks and their number; `None` if the revision scores none.
     pub(super) scored: Option<(usize, usize)>,
-    /// What came out worse than it should, and nobody expected it.
+    /// Unexpected differences.
     pub(super) unexpected: Vec<Difference>,
-    /// What came out worse as expected.
+    /// Expected differences.
     pub(super) expected: Vec<Entry>,
-    /// What was expected to come out worse, and did not.
+    /// Expected differences that did not occur.
     pub(super) stale: Vec<Entry>,
-    /// What else is wrong.
+    /// Other faults.
     pub(super) faults: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ impl Verdict {
         if let Scenarios::Required(revision) = cell.scenarios {
             let required = required::scenarios(&programs.requirements(revision), cell.role())?;
             let scored = |checks: &Checks| checks.sum(|scenario| required.contains(scenario));
-            // Checks that were not reached here count as well.
+            // Checks that were not reached count as well.
             let total = |checks: &Checks| scored(checks).passed + scored(checks).bad();
             let most = baseline.map_or(0, total).max(total(checks));
             verdict.scored = Some((scored(checks).passed, most));
@@ -57,7 +57,7 @@ impl Verdict {
         Ok(verdict)
     }
 
-    /// A cell that could not be run.
+    /// Returns the verdict on a cell that could not be run.
     pub(super) fn broken(error: &anyhow::Error) -> Self {
         Self {
             faults: vec![format!("{error:#}")],
@@ -84,7 +84,7 @@ impl Verdict {
         self.unexpected.is_empty() && self.stale.is_empty() && self.faults.is_empty()
     }
 
-    /// The same as an error that counts what is wrong.
+    /// Returns an error with the number of faults.
     pub(super) fn check(&self) -> Result<()> {
         if self.holds() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Servers on a real Kubernetes node.
+//! Runs the tests on a real Kubernetes node.
 
 use anyhow::{Context, Result};
 
@@ -6,12 +6,12 @@ use crate::cluster::Cluster;
 use crate::report::Outcome;
 use crate::workspace::cargo;
 
-/// The tests that stop the API server.
+/// Tests that stop the API server.
 const OUTAGE: &str = "outage::";
 
 pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     let cluster = Cluster::chosen()?;
-    let lease = cluster.lease()?;
+    let usage_lock = cluster.lock_usage()?;
     let started = cluster.up().context("there is no cluster to test on")?;
     let loaded = cluster.load_all().context("the images could not be loaded");
     if loaded.is_ok() {
@@ -26,9 +26,9 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
                 .env("RUST_BACKTRACE", "0"),
         );
     }
-    drop(lease);
+    drop(usage_lock);
     if started && let Err(error) = cluster.down() {
-        // Another checkout's test run may be using it by now; that one found it up and leaves it up.
+        // A test run of another checkout may be using the cluster by now, and leaves it running.
         outcome.note(&format!("the cluster was left up: {error:#}"));
     }
     loaded

@@ -1,4 +1,4 @@
-//! `cargo deny`: licences, banned crates, sources, and known vulnerabilities.
+//! Runs `cargo deny`: licences, banned crates, sources and known vulnerabilities.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,7 +38,7 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
 
 fn deny(program: &Path) -> Command {
     let mut command = Command::new(program);
-    // The root is a package too: without this, nothing but that package would be looked at.
+    // The root is a package, too; without this option cargo-deny would check only that package.
     command.current_dir(root()).arg("--workspace");
     command
 }

@@ -1,12 +1,13 @@
-//! What each crate must not see, read off `cargo tree`.
+//! Checks by `cargo tree` that crates do not have forbidden dependencies.
 
 use anyhow::{Result, ensure};
 
 use crate::exec;
 use crate::report::Outcome;
-use crate::workspace::cargo;
+use crate::workspace::{Workspace, cargo};
 
-/// The crates that a selection of cargo's dependency tree must not contain.
+/// Crates that a selection of cargo's dependency tree must not contain. A rule about a package that the workspace
+/// does not have is skipped.
 struct Rule {
     what: &'static str,
     tree: &'static [&'static str],
@@ -31,6 +32,11 @@ const RULES: &[Rule] = &[
         forbidden: &[KUBERNETES, SQL, HTTP, TOKIO],
     },
     Rule {
+        what: "portolan-client sees no gateway, no backend and no server",
+        tree: &["-p", "portolan-client", "--all-features", "-e", "normal,build"],
+        forbidden: &[KUBERNETES, SQL, &["portolan-gateway", "axum", "axum-core"]],
+    },
+    Rule {
         what: "portolan-gateway sees no Kubernetes and no SQL",
         tree: &["-p", "portolan-gateway", "--all-features", "-e", "normal,build"],
         forbidden: &[KUBERNETES, SQL],
@@ -52,9 +58,19 @@ const RULES: &[Rule] = &[
     },
 ];
 
-pub(super) fn run(outcome: &mut Outcome) {
-    for rule in RULES {
+pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
+    let packages = Workspace::read()?.packages();
+    for rule in RULES.iter().filter(|rule| applies(rule, &packages)) {
         outcome.check(rule.what, || check(rule));
+    }
+    Ok(())
+}
+
+/// Returns whether the workspace has the rule's package.
+fn applies(rule: &Rule, packages: &[String]) -> bool {
+    match rule.tree {
+        ["-p", package, ..] => packages.iter().any(|known| known == package),
+        _ => true,
     }
 }
 
@@ -66,7 +82,7 @@ fn check(rule: &Rule) -> Result<()> {
     Ok(())
 }
 
-/// Lines look like `hyper v1.12.0` or `portolan-core v0.1.0 (/folder)`.
+/// Returns the forbidden packages. Lines look like `hyper v1.12.0` or `portolan-core v0.1.0 (/folder)`.
 fn offenders<'a>(tree: &'a str, forbidden: &[&[&str]]) -> Vec<&'a str> {
     let mut found: Vec<&str> = tree
         .lines()
@@ -83,7 +99,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offenders_are_matched_by_whole_name_and_named_once() {
+    fn unknown_packages_have_no_rules() {
+        let packages = ["portolan-core".to_owned()];
+        let applying: Vec<&str> = RULES
+            .iter()
+            .filter(|rule| applies(rule, &packages))
+            .map(|rule| rule.what)
+            .collect();
+        assert_eq!(
+            applying,
+            ["portolan-core sees no backend", "no crate sees what we keep out"]
+        );
+    }
+
+    #[test]
+    fn offenders_match_whole_names() {
         let tree = "portolan-core v0.1.0 (/somewhere/ring)\nopenssl-probe v0.1.0\nring v0.17.0\nring v0.17.0 (*)\n";
         assert_eq!(offenders(tree, &[UNWANTED]), ["ring"]);
     }

@@ -1,4 +1,4 @@
-//! Real servers and real clients through the gateway.
+//! Runs the tests with real servers and real clients.
 
 use anyhow::{Context, Result, ensure};
 

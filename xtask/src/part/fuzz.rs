@@ -1,11 +1,11 @@
-//! The fuzz targets, for a few seconds each: long enough to find what a change has just broken.
+//! Runs each fuzz target for a few seconds, long enough to find recent faults.
 
 use anyhow::Result;
 
 use crate::fuzz::{self, Fuzzing};
 use crate::report::Outcome;
 
-/// How long each runs, in seconds.
+/// The time for each target, in seconds.
 const SECONDS: u64 = 10;
 
 pub(super) fn run(outcome: &mut Outcome) -> Result<()> {

@@ -1,14 +1,11 @@
-//! Formatting, lints, docs, and what the crates may depend on.
+//! Checks formatting, lints, docs, the public API, dependencies, module structure and packages.
 
 use anyhow::Result;
 
-use super::{deny, dependencies};
-use crate::exec;
+use super::{deny, dependencies, package, structure};
 use crate::report::Outcome;
-use crate::workspace::{Workspace, cargo};
-
-/// What default features leave out.
-const FEATURES: &str = "portolan/k8s-latest,portolan/conformance,portolan-process/bridge";
+use crate::workspace::{FEATURES, Workspace, cargo};
+use crate::{api, exec};
 
 pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     for component in ["fmt", "clippy"] {
@@ -34,7 +31,7 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     for library in Workspace::read()?.libraries() {
         let alone = ["clippy", "-p", &library, "--no-default-features"];
         let least: &[&str] = match library.as_str() {
-            // A store is nothing without a database, and Kubernetes nothing without a version.
+            // These do not compile without a database, and without a version of the Kubernetes API.
             "portolan-storage-sql" => &["--features", "sqlite"],
             "portolan-k8s" => &["--features", "k8s-earliest"],
             _ => &[],
@@ -49,6 +46,9 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
         "docs",
         cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings"),
     );
-    dependencies::run(outcome);
+    api::check(outcome)?;
+    dependencies::run(outcome)?;
+    structure::run(outcome)?;
+    package::run(outcome)?;
     deny::run(outcome)
 }

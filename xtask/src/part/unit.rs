@@ -1,4 +1,4 @@
-//! All tests of the workspace that need nothing but Rust.
+//! Runs all tests of the workspace that need only Rust.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! Debian packages, installed where we may.
+//! Installs Debian packages, if this user may.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use super::LIMIT;
 use crate::{env, exec};
 
-/// Where `program` is; the Debian packages that bring it are installed if it is missing.
+/// Returns the path of `program`, and installs its Debian packages if it is missing.
 pub(crate) fn ensure_program(program: &str, packages: &str) -> Result<PathBuf> {
     if let Some(found) = env::find_program(program) {
         return Ok(found);
@@ -36,8 +36,8 @@ pub(super) fn install(packages: &str) -> Result<()> {
     )
 }
 
-/// Unpacks Debian packages into `folder` without installing them: nothing of them starts, and nothing that is
-/// installed has to give way.
+/// Unpacks Debian packages into `folder` without installing them, so that no service starts and no installed package
+/// is replaced.
 pub(crate) fn unpack(packages: &[&str], folder: &Path) -> Result<()> {
     ensure!(
         may_install(),
@@ -48,7 +48,7 @@ pub(crate) fn unpack(packages: &[&str], folder: &Path) -> Result<()> {
     let fetched = folder.join("packages");
     std::fs::create_dir(&fetched)?;
     let mut command = Command::new("apt-get");
-    // Else the fetching user must be able to write here.
+    // The user `_apt` may not be able to write here.
     command
         .args(["-o", "APT::Sandbox::User=root", "download"])
         .args(packages);
@@ -74,7 +74,7 @@ fn may_install() -> bool {
         && exec::output(Command::new("id").arg("-u")).is_ok_and(|user| user.trim() == "0")
 }
 
-/// Fetches the list of packages; returns the log that later steps use too.
+/// Updates the package lists; returns the log file, which later steps use, too.
 fn update() -> Result<PathBuf> {
     let cache = env::cache()?;
     std::fs::create_dir_all(&cache)?;

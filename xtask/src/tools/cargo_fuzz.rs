@@ -9,7 +9,7 @@ use crate::versions::CARGO_FUZZ;
 use crate::workspace::cargo;
 use crate::{env, exec};
 
-/// The one on the search path, else the pinned one from the cache.
+/// Returns the program on the search path, or else the pinned one in the cache.
 pub(crate) fn program() -> Result<PathBuf> {
     if let Some(found) = env::find_program("cargo-fuzz") {
         return Ok(found);

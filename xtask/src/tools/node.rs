@@ -9,12 +9,12 @@ use super::{LIMIT, apt, once};
 use crate::versions::{NODE, NODE_AT_LEAST};
 use crate::{env, exec};
 
-/// A Node.js that is new enough: the machine's own, else the pinned one from the cache.
+/// Returns a Node.js that is new enough: the machine's, or else the pinned one in the cache.
 pub(crate) fn program() -> Result<PathBuf> {
     at_least(NODE_AT_LEAST)
 }
 
-/// The same, for what needs a newer one.
+/// Returns a Node.js of at least this version.
 pub(crate) fn at_least(least: u32) -> Result<PathBuf> {
     if let Some(found) = env::find_program("node")
         && major(&found).is_some_and(|major| major >= least)
@@ -45,7 +45,7 @@ pub(super) fn npm(what: &str, folder: &Path, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// `v22.23.3` gives 22.
+/// Parses `v22.23.3` to 22.
 fn major(node: &Path) -> Option<u32> {
     let version = exec::output(Command::new(node).arg("--version")).ok()?;
     version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()

@@ -1,4 +1,4 @@
-//! The real servers and clients of the end-to-end tests, in one folder:
+//! Installs the real servers and clients of the end-to-end tests into one folder:
 //! `bin/node`, `npm/node_modules` and `python/bin/python`.
 
 use std::fs;
@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 use super::{node, once, python};
 use crate::workspace::root;
 
-/// Where the versions are written down, below the workspace's folder.
+/// The folder with the pinned versions, below the workspace's folder.
 const PINS: &str = "crates/e2e/parts";
 
-/// The folder, installed first if need be. Its name changes with every pinned version.
+/// Returns the folder, and installs it if it does not exist. Its name depends on all pinned versions.
 pub(crate) fn folder() -> Result<PathBuf> {
     let pins = root().join(PINS);
     let node = node::program()?;
@@ -29,7 +29,7 @@ pub(crate) fn folder() -> Result<PathBuf> {
     })
 }
 
-/// What changes with every pinned version, for the names of what is made from them.
+/// Returns a key of all pinned versions, for the names of derived files.
 pub(crate) fn key(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     name.trim_start_matches("parts-").to_owned()

@@ -8,9 +8,9 @@ use anyhow::Result;
 use super::{LIMIT, apt};
 use crate::exec;
 
-/// Makes an environment in `folder` with these packages in it (arguments of `pip install`).
+/// Creates an environment in `folder` with these packages (arguments of `pip install`).
 ///
-/// The folder may be moved afterwards as long as its programs are run by `bin/python -m`.
+/// The folder may be moved as long as its programs are run by `bin/python -m`.
 pub(super) fn environment(folder: &Path, packages: &[&str]) -> Result<()> {
     let python = apt::ensure_program("python3", "python3 python3-venv")?;
     let log = folder.with_extension("log");

@@ -9,13 +9,13 @@ use anyhow::{Context, Result};
 use super::{node, once};
 use crate::workspace::root;
 
-/// The runner fails at its start under an older Node.js.
+/// The runner does not start under an older Node.js.
 pub(crate) const NODE_AT_LEAST: u32 = 22;
 
-/// Where its version is written down, below the workspace's folder.
+/// The folder with its pinned version, below the workspace's folder.
 const PINS: &str = "conformance/runner";
 
-/// The folder with `node_modules`, installed first if need be. Its name changes with every pinned version.
+/// Returns the folder with `node_modules`, and installs it if it does not exist. Its name depends on the pinned versions.
 pub(crate) fn folder() -> Result<PathBuf> {
     let pins = root().join(PINS);
     let mut hasher = DefaultHasher::new();

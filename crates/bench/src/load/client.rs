@@ -1,9 +1,9 @@
-//! One client: opens what it needs, then calls in a closed loop.
+//! One client: connects, then calls in a closed loop.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::answer::{self, Expected};
+use super::check::{self, Expected};
 use super::connection::Connection;
 use super::request::{self, FIRST_ID};
 use super::target::Target;
@@ -11,28 +11,28 @@ use super::{Load, Tally};
 use crate::Result;
 use crate::cell::Era;
 
-/// A failing system is not hammered.
-const AFTER_A_FAILURE: Duration = Duration::from_millis(50);
+/// The delay before a client reconnects after a failure.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Calls until the measurement is over; every failure is counted and starts over with a fresh connection.
+/// Calls until the measurement is over. Counts each failure, then reconnects.
 pub(super) async fn run(target: Target, load: Load, number: usize, tally: Rc<Tally>) {
     let mut was_ready = false;
     while !tally.is_over() {
-        if let Err(problem) = live(&target, load, number, &tally, &mut was_ready).await {
+        if let Err(problem) = run_session(&target, load, number, &tally, &mut was_ready).await {
             tally.failed(&problem.to_string());
-            tokio::time::sleep(AFTER_A_FAILURE).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 }
 
-/// The handshake and one call.
+/// Makes the handshake and one call.
 pub(super) async fn single(target: Target, load: Load, tally: Rc<Tally>) -> Result<()> {
     let mut client = Client::open(&target, load, 0, &tally).await?;
     client.call(FIRST_ID).await?;
     client.close(&target).await
 }
 
-async fn live(target: &Target, load: Load, number: usize, tally: &Tally, was_ready: &mut bool) -> Result<()> {
+async fn run_session(target: &Target, load: Load, number: usize, tally: &Tally, was_ready: &mut bool) -> Result<()> {
     let mut client = Client::open(target, load, number, tally).await?;
     if !std::mem::replace(was_ready, true) {
         tally.ready.set(tally.ready.get() + 1);
@@ -43,12 +43,12 @@ async fn live(target: &Target, load: Load, number: usize, tally: &Tally, was_rea
         }
         let start = Instant::now();
         client.call(id).await?;
-        tally.answered(start.elapsed());
+        tally.completed(start.elapsed());
     }
     client.close(target).await
 }
 
-/// A client that is ready to call.
+/// A connected client.
 struct Client<'a> {
     connection: Connection,
     request: request::Request,
@@ -83,7 +83,7 @@ impl<'a> Client<'a> {
             .await?;
         let response = &self.connection.response;
         if response.head.status != 200 {
-            return Err(refused(&self.connection));
+            return Err(unexpected_status(&self.connection));
         }
         if skip && response.body.text_length() != self.load.bytes {
             return Err(format!("a text of {} bytes", response.body.text_length()).into());
@@ -99,13 +99,13 @@ impl<'a> Client<'a> {
             text: Some(&text),
         };
         if response.head.events {
-            answer::check_events(response.body.kept(), expected)
+            check::events(response.body.content(), expected)
         } else {
-            answer::check(response.body.kept(), expected)
+            check::message(response.body.content(), expected)
         }
     }
 
-    /// Ends the session. A server need not allow that, so any answer will do.
+    /// Ends the session. A server need not support that, so any response is accepted.
     async fn close(&mut self, target: &Target) -> Result<()> {
         let Some(session) = self.session.take() else {
             return Ok(());
@@ -122,18 +122,18 @@ async fn handshake(connection: &mut Connection, target: &Target, tally: &Tally) 
         .exchange(request::initialize(target).with_id(FIRST_ID), false, &tally.buffer)
         .await?;
     if connection.response.head.status != 200 {
-        return Err(refused(connection));
+        return Err(unexpected_status(connection));
     }
     let expected = Expected {
         id: FIRST_ID,
         era: Era::Legacy,
         text: None,
     };
-    let body = connection.response.body.kept();
+    let body = connection.response.body.content();
     if connection.response.head.events {
-        answer::check_events(body, expected)?;
+        check::events(body, expected)?;
     } else {
-        answer::check(body, expected)?;
+        check::message(body, expected)?;
     }
     let session = connection.response.head.session.take();
     let mut initialized = request::initialized(target, session.as_deref());
@@ -141,13 +141,13 @@ async fn handshake(connection: &mut Connection, target: &Target, tally: &Tally) 
         .exchange(initialized.with_id(FIRST_ID), false, &tally.buffer)
         .await?;
     if connection.response.head.status != 202 {
-        return Err(refused(connection));
+        return Err(unexpected_status(connection));
     }
     Ok(session)
 }
 
-fn refused(connection: &Connection) -> Box<dyn std::error::Error> {
-    let body = String::from_utf8_lossy(connection.response.body.kept());
+fn unexpected_status(connection: &Connection) -> Box<dyn std::error::Error> {
+    let body = String::from_utf8_lossy(connection.response.body.content());
     format!(
         "HTTP {}: {}",
         connection.response.head.status,

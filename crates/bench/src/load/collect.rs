@@ -1,76 +1,76 @@
-//! A body being read: a large text is measured and dropped, all else is kept.
+//! Collects a response body; a large text is counted instead of stored.
 
-/// How much is looked at in one step for the start of the text.
+/// The bytes that are searched for the start of the text in one step.
 const WINDOW: usize = 512;
 
-/// What comes before the text.
-const TEXT: &[u8] = br#""text":""#;
+/// The bytes before the text.
+const TEXT_MEMBER: &[u8] = br#""text":""#;
 
-/// A body. With `skip`, the first `text` member that comes is left empty in what is kept, and its length counted.
-/// So a megabyte is checked to its last byte without being stored.
+/// A response body. With `skip`, the first `text` member is stored as an empty text, and its length is counted.
+/// So a text of a megabyte is checked without being stored.
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
-    kept: Vec<u8>,
-    place: Place,
+    content: Vec<u8>,
+    text_state: TextState,
     text_length: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Place {
-    /// No text is skipped, or not any more.
+enum TextState {
+    /// No text is skipped, or the text is over.
     #[default]
     Keeping,
-    /// The text is still to come.
+    /// Before the text.
     Before,
-    /// In the text.
+    /// Inside the text.
     Inside,
 }
 
 impl Collector {
     pub(crate) fn reset(&mut self, skip: bool) {
-        self.kept.clear();
+        self.content.clear();
         self.text_length = 0;
-        self.place = if skip { Place::Before } else { Place::Keeping };
+        self.text_state = if skip { TextState::Before } else { TextState::Keeping };
     }
 
-    /// The body without the skipped text.
-    pub(crate) fn kept(&self) -> &[u8] {
-        &self.kept
+    /// Returns the body without the skipped text.
+    pub(crate) fn content(&self) -> &[u8] {
+        &self.content
     }
 
-    /// The length of the skipped text.
+    /// Returns the length of the skipped text, in bytes.
     pub(crate) fn text_length(&self) -> usize {
         self.text_length
     }
 
     pub(crate) fn add(&mut self, mut bytes: &[u8]) {
-        while self.place == Place::Before {
+        while self.text_state == TextState::Before {
             if bytes.is_empty() {
                 return;
             }
-            let known = self.kept.len().saturating_sub(TEXT.len() - 1);
-            let before = self.kept.len();
+            let search_from = self.content.len().saturating_sub(TEXT_MEMBER.len() - 1);
+            let before = self.content.len();
             let window = &bytes[..bytes.len().min(WINDOW)];
-            self.kept.extend_from_slice(window);
-            let Some(at) = memchr::memmem::find(&self.kept[known..], TEXT) else {
+            self.content.extend_from_slice(window);
+            let Some(at) = memchr::memmem::find(&self.content[search_from..], TEXT_MEMBER) else {
                 bytes = &bytes[window.len()..];
                 continue;
             };
-            let end = known + at + TEXT.len();
-            self.kept.truncate(end);
+            let end = search_from + at + TEXT_MEMBER.len();
+            self.content.truncate(end);
             bytes = &bytes[end - before..];
-            self.place = Place::Inside;
+            self.text_state = TextState::Inside;
         }
-        if self.place == Place::Inside {
+        if self.text_state == TextState::Inside {
             let Some(end) = memchr::memchr(b'"', bytes) else {
                 self.text_length += bytes.len();
                 return;
             };
             self.text_length += end;
             bytes = &bytes[end..];
-            self.place = Place::Keeping;
+            self.text_state = TextState::Keeping;
         }
-        self.kept.extend_from_slice(bytes);
+        self.content.extend_from_slice(bytes);
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_is_counted_however_the_body_is_split() {
+    fn text_length_across_splits() {
         let body = br#"{"result":{"content":[{"type":"text","text":"xxxxxxx"}]},"id":3}"#;
         for step in 1..=body.len() {
             let mut collector = Collector::default();
@@ -87,7 +87,7 @@ mod tests {
             body.chunks(step).for_each(|part| collector.add(part));
             assert_eq!(collector.text_length(), 7);
             assert_eq!(
-                collector.kept(),
+                collector.content(),
                 br#"{"result":{"content":[{"type":"text","text":""}]},"id":3}"#
             );
         }

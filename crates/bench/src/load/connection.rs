@@ -1,4 +1,4 @@
-//! One kept connection: a request out, its response in.
+//! A persistent HTTP/1.1 connection.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::response::Response;
 use crate::Result;
 
-/// A connection to what is measured.
+/// A connection to the measured system.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,

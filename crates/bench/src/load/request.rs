@@ -1,4 +1,4 @@
-//! Requests, written once per client: a call changes only the digits of its id.
+//! Requests, rendered once per client: a call changes only the digits of its id.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -7,26 +7,26 @@ use super::target::Target;
 use crate::cell::Era;
 
 /// The first id of every client. All ids have ten digits, so that a request keeps its length; all clients use the
-/// same ones, so that a gateway that does not map ids mixes the answers up and is found out.
+/// same ones, so that a gateway that does not map ids fails by mixing up responses.
 pub(crate) const FIRST_ID: u64 = 1_000_000_000;
 
-/// Below this, calls go to `echo`, whose answer tells whose call it belongs to; above, to `big`,
-/// whose text is measured and dropped.
+/// Up to this size, calls go to `echo`, whose response identifies the call; above it, to `big`,
+/// whose text is only counted.
 pub(super) const LARGEST_ECHO: usize = 1024;
 
-/// A request with holes for the id.
+/// A rendered request, with the places of its id.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     bytes: Vec<u8>,
-    holes: Vec<usize>,
+    id_offsets: Vec<usize>,
 }
 
 impl Request {
-    /// The bytes, with this id.
+    /// Returns the request with this id.
     pub(crate) fn with_id(&mut self, id: u64) -> &[u8] {
-        for hole in &self.holes {
-            // Ten digits into ten places: ids start at the first number of ten digits and never leave them.
-            let _ = write!(&mut self.bytes[*hole..*hole + 10], "{id}");
+        for offset in &self.id_offsets {
+            // All ids have ten digits, so the write always fits.
+            let _ = write!(&mut self.bytes[*offset..*offset + 10], "{id}");
         }
         &self.bytes
     }
@@ -34,12 +34,12 @@ impl Request {
     fn new(head: &str, body: &str) -> Self {
         let bytes = format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes();
         let digits = FIRST_ID.to_string();
-        let holes = memchr::memmem::find_iter(&bytes, &digits).collect();
-        Self { bytes, holes }
+        let id_offsets = memchr::memmem::find_iter(&bytes, &digits).collect();
+        Self { bytes, id_offsets }
     }
 }
 
-/// `tools/call`, for one client.
+/// Renders `tools/call` for one client.
 pub(crate) fn call(target: &Target, era: Era, client: usize, bytes: usize, session: Option<&str>) -> Request {
     let (tool, arguments) = if bytes <= LARGEST_ECHO {
         (
@@ -56,7 +56,7 @@ pub(crate) fn call(target: &Target, era: Era, client: usize, bytes: usize, sessi
     Request::new(&head, &call_body(era, tool, &arguments))
 }
 
-/// The body of `tools/call` with the first id.
+/// Renders the body of `tools/call` with the first id.
 pub(crate) fn call_body(era: Era, tool: &str, arguments: &str) -> String {
     let meta = if era == Era::Modern { modern_meta() } else { "" };
     format!(
@@ -64,7 +64,7 @@ pub(crate) fn call_body(era: Era, tool: &str, arguments: &str) -> String {
     )
 }
 
-/// `_meta` as a further member of a modern request's params.
+/// Returns `_meta` as a further member of a modern request's params.
 fn modern_meta() -> &'static str {
     concat!(
         r#","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
@@ -73,38 +73,38 @@ fn modern_meta() -> &'static str {
     )
 }
 
-/// The text that `echo` gets: nobody else's call has the same one.
+/// Returns the argument of `echo`, which is unique for each client and id.
 pub(crate) fn echo_text(client: usize, id: u64, bytes: usize) -> String {
     let mut text = format!("client {client:06} call {id} ");
     text.extend(std::iter::repeat_n('x', bytes.saturating_sub(text.len())));
     text
 }
 
-/// `initialize`.
+/// Renders `initialize`.
 pub(crate) fn initialize(target: &Target) -> Request {
     Request::new(&head(target, "POST", Era::Legacy, None), &initialize_body())
 }
 
-/// The body of `initialize`.
+/// Renders the body of `initialize`.
 pub(crate) fn initialize_body() -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{{"name":"portolan-bench","version":"1"}}}}}}"#
     )
 }
 
-/// The body of `server/discover`.
+/// Renders the body of `server/discover`.
 pub(crate) fn discover_body() -> String {
     let meta = modern_meta().trim_start_matches(',');
     format!(r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"server/discover","params":{{{meta}}}}}"#)
 }
 
-/// `notifications/initialized`.
+/// Renders `notifications/initialized`.
 pub(crate) fn initialized(target: &Target, session: Option<&str>) -> Request {
     let body = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     Request::new(&head(target, "POST", Era::Legacy, session), body)
 }
 
-/// The end of a session.
+/// Renders the request that ends a session.
 pub(crate) fn delete(target: &Target, session: &str) -> Request {
     Request::new(&head(target, "DELETE", Era::Legacy, Some(session)), "")
 }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_is_put_into_body_and_text() {
+    fn id_in_body_and_text() {
         let target = Target::parse("http://127.0.0.1:80/mcp", "secret").unwrap();
         let mut request = call(&target, Era::Modern, 7, 64, None);
         let text = String::from_utf8(request.with_id(FIRST_ID + 42).to_vec()).unwrap();

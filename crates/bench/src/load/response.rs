@@ -1,12 +1,12 @@
-//! An HTTP/1.1 response, read as its bytes come: content length or chunked, nothing else.
+//! An incremental parser of HTTP/1.1 responses with a content length or chunked encoding.
 
 use super::collect::Collector;
 use crate::Result;
 
-/// The largest head and the largest line taken in.
+/// The most bytes of a head or a line.
 const LARGEST_LINE: usize = 64 << 10;
 
-/// A response being read.
+/// A response, as far as it has been read.
 #[derive(Debug)]
 pub(crate) struct Response {
     state: State,
@@ -16,7 +16,7 @@ pub(crate) struct Response {
     pub(crate) body: Collector,
 }
 
-/// What matters of a head.
+/// The fields of a head that the client uses.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     pub(crate) status: u16,
@@ -46,7 +46,7 @@ impl Response {
         }
     }
 
-    /// Gets ready for the next response. The buffers are kept.
+    /// Prepares for the next response and keeps the buffers.
     pub(crate) fn reset(&mut self, skip_text: bool) {
         self.state = State::Head;
         self.line.clear();
@@ -58,12 +58,12 @@ impl Response {
         self.state == State::Done
     }
 
-    /// Reads on.
+    /// Parses further bytes.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             match self.state {
                 State::Head => {
-                    let Some(head) = self.until(&mut bytes, b"\r\n\r\n")? else {
+                    let Some(head) = self.read_until(&mut bytes, b"\r\n\r\n")? else {
                         return Ok(());
                     };
                     self.state = self.read_head(&head)?;
@@ -77,7 +77,7 @@ impl Response {
                     };
                 }
                 State::ChunkSize => {
-                    let Some(line) = self.until(&mut bytes, b"\r\n")? else {
+                    let Some(line) = self.read_until(&mut bytes, b"\r\n")? else {
                         return Ok(());
                     };
                     self.state = match chunk_size(&line)? {
@@ -94,13 +94,13 @@ impl Response {
                     };
                 }
                 State::ChunkEnd => {
-                    let Some(_) = self.until(&mut bytes, b"\r\n")? else {
+                    let Some(_) = self.read_until(&mut bytes, b"\r\n")? else {
                         return Ok(());
                     };
                     self.state = State::ChunkSize;
                 }
                 State::Trailer => {
-                    let Some(line) = self.until(&mut bytes, b"\r\n")? else {
+                    let Some(line) = self.read_until(&mut bytes, b"\r\n")? else {
                         return Ok(());
                     };
                     self.state = if line.is_empty() { State::Done } else { State::Trailer };
@@ -111,7 +111,7 @@ impl Response {
         Ok(())
     }
 
-    /// Hands part of the input to the body.
+    /// Moves at most `limit` bytes of the input to the body; returns how many.
     fn take(&mut self, bytes: &mut &[u8], limit: usize) -> usize {
         let (part, rest) = bytes.split_at(limit.min(bytes.len()));
         self.body.add(part);
@@ -119,29 +119,29 @@ impl Response {
         part.len()
     }
 
-    /// The input up to an end mark, without it, or nothing while the mark has not come.
-    fn until(&mut self, bytes: &mut &[u8], mark: &[u8]) -> Result<Option<Vec<u8>>> {
-        // The usual case first: all of it is here, and what follows it is not copied.
+    /// Returns the input before the delimiter, or `None` while the delimiter is missing.
+    fn read_until(&mut self, bytes: &mut &[u8], delimiter: &[u8]) -> Result<Option<Vec<u8>>> {
+        // The usual case, which does not copy the bytes after the delimiter.
         if self.line.is_empty()
-            && let Some(end) = memchr::memmem::find(bytes, mark)
+            && let Some(end) = memchr::memmem::find(bytes, delimiter)
         {
             let line = bytes[..end].to_vec();
-            *bytes = &bytes[end + mark.len()..];
+            *bytes = &bytes[end + delimiter.len()..];
             return Ok(Some(line));
         }
         let before = self.line.len();
         if before > LARGEST_LINE {
-            return Err("a line without end".into());
+            return Err("a line longer than 64 KiB".into());
         }
         self.line.extend_from_slice(bytes);
-        // The mark may begin in what came before.
-        let known = before.saturating_sub(mark.len() - 1);
-        let Some(at) = memchr::memmem::find(&self.line[known..], mark) else {
+        // The delimiter may begin in earlier bytes.
+        let search_from = before.saturating_sub(delimiter.len() - 1);
+        let Some(at) = memchr::memmem::find(&self.line[search_from..], delimiter) else {
             *bytes = &[];
             return Ok(None);
         };
-        let end = known + at;
-        *bytes = &bytes[end + mark.len() - before..];
+        let end = search_from + at;
+        *bytes = &bytes[end + delimiter.len() - before..];
         let mut line = std::mem::take(&mut self.line);
         line.truncate(end);
         Ok(Some(line))
@@ -154,7 +154,7 @@ impl Response {
             .strip_prefix("HTTP/1.1 ")
             .and_then(|rest| rest.get(..3))
             .and_then(|digits| digits.parse().ok())
-            .ok_or_else(|| format!("an odd status line: {status:?}"))?;
+            .ok_or_else(|| format!("invalid status line: {status:?}"))?;
         let mut framing = None;
         for field in fields.split("\r\n") {
             let Some((name, value)) = field.split_once(':') else {
@@ -179,7 +179,7 @@ impl Response {
             Some(state) => Ok(state),
             // A 204 has no body, whatever its head says.
             None if self.head.status == 204 => Ok(State::Done),
-            None => Err(format!("a {} answer without a length", self.head.status).into()),
+            None => Err(format!("a response with status {} and without a length", self.head.status).into()),
         }
     }
 }
@@ -187,7 +187,7 @@ impl Response {
 fn chunk_size(line: &[u8]) -> Result<usize> {
     let text = std::str::from_utf8(line)?;
     let digits = text.split(';').next().unwrap_or_default().trim();
-    usize::from_str_radix(digits, 16).map_err(|_| format!("an odd chunk size: {text:?}").into())
+    usize::from_str_radix(digits, 16).map_err(|_| format!("invalid chunk size: {text:?}").into())
 }
 
 #[cfg(test)]
@@ -202,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn every_split_of_the_input_reads_the_same() {
+    fn response_across_splits() {
         let chunked = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
             5;odd\r\nhello\r\n6\r\n world\r\n0\r\nx: y\r\n\r\n";
         let sized = b"HTTP/1.1 404 No\r\ncontent-length: 11\r\nMcp-Session-Id: s1\r\n\r\nhello world";
         for step in 1..=chunked.len() {
             let response = read(chunked, step);
             assert!(response.is_done() && response.head.events);
-            assert_eq!(response.body.kept(), b"hello world");
+            assert_eq!(response.body.content(), b"hello world");
         }
         for step in 1..=sized.len() {
             let response = read(sized, step);
@@ -217,12 +217,12 @@ mod tests {
                 (response.head.status, response.head.session.as_deref()),
                 (404, Some("s1"))
             );
-            assert_eq!(response.body.kept(), b"hello world");
+            assert_eq!(response.body.content(), b"hello world");
         }
     }
 
     #[test]
-    fn too_many_bytes_are_an_error() {
+    fn trailing_bytes_are_errors() {
         let mut response = Response::new();
         assert!(
             response

@@ -1,4 +1,4 @@
-//! Where the calls go.
+//! The endpoint under load.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Takes apart a URL of the form `http://IP:PORT/PATH`.
+    /// Parses a URL of the form `http://IP:PORT/PATH`.
     pub(crate) fn parse(url: &str, token: &str) -> Result<Self> {
         let rest = url
             .strip_prefix("http://")

@@ -1,4 +1,4 @@
-//! Writing a docker-archive: the layers and a description of them in one tar file.
+//! Writes a docker-archive: layers and their description in one tar file.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,10 @@ use serde_json::json;
 use super::Image;
 use crate::exec;
 
-/// The user that every image runs as unless told otherwise: nobody that any system knows.
+/// The default user of images, which no system defines.
 const USER: &str = "65532:65532";
 
-/// How an image starts.
+/// The start command of an image.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     pub(super) entrypoint: &'a [&'a str],
@@ -21,7 +21,7 @@ pub(super) struct Start<'a> {
     pub(super) folder: &'a str,
 }
 
-/// Makes `root` the one layer of an `image.tar` in `folder`. The same content gives the same bytes.
+/// Writes `image.tar` to `folder`, with `root` as its only layer. The output is reproducible.
 pub(super) fn write(name: &str, start: &Start<'_>, root: &Path, folder: &Path) -> Result<()> {
     let parts = folder.join("parts");
     fs::create_dir_all(&parts)?;
@@ -54,7 +54,7 @@ pub(super) fn write(name: &str, start: &Start<'_>, root: &Path, folder: &Path) -
     Ok(fs::write(folder.join("id"), id)?)
 }
 
-/// The image that lies in `folder`.
+/// Returns the image in `folder`.
 pub(super) fn read(name: &str, folder: &Path) -> Result<Image> {
     Ok(Image {
         name: name.to_owned(),
@@ -88,7 +88,7 @@ fn digest(file: &Path) -> Result<String> {
     Ok(digest.trim_start_matches('\\').to_owned())
 }
 
-/// As container images call the machine's.
+/// Returns the machine's architecture, as container images name it.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

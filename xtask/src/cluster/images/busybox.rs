@@ -1,4 +1,4 @@
-//! A shell and the usual small programs.
+//! The image of busybox.
 
 use anyhow::Result;
 

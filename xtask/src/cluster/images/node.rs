@@ -1,4 +1,4 @@
-//! Node.js and the real MCP servers from npm, in `/app/node_modules`.
+//! The image of Node.js and the real MCP servers from npm, in `/app/node_modules`.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! A program that does nothing, to hold a pod's namespaces open.
+//! The image of the pause program, which keeps a pod's namespaces open.
 
 use std::fs;
 use std::process::Command;

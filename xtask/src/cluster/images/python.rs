@@ -1,4 +1,4 @@
-//! Python and the real MCP servers from PyPI.
+//! The image of Python and the real MCP servers from PyPI.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::tools::{once, parts};
 
 const NAME: &str = "docker.io/local/portolan-python:1";
 
-/// What no server needs of the standard library.
+/// Modules of the standard library that no server needs.
 const LEFT_OUT: &[&str] = &[
     "test",
     "idlelib",
@@ -77,8 +77,8 @@ fn fill(root: &Root, python: &Path) -> Result<()> {
     root.add_libraries(&binaries)
 }
 
-/// Compiles all modules, not to be compared with their sources: those get another time in the archive, and the
-/// image's user may not write.
+/// Compiles all modules with unchecked byte code: the sources' times change in the archive, and the
+/// image's user cannot write.
 fn compile(python: &Path, root: &Path, home: &str) -> Result<()> {
     let mut command = Command::new(python);
     command.args([
@@ -94,7 +94,7 @@ fn compile(python: &Path, root: &Path, home: &str) -> Result<()> {
         "/",
         "-s",
     ]);
-    // Some packages carry templates that are no Python yet, for which it fails in the end.
+    // The exit code is an error because some packages contain templates that are not valid Python.
     command
         .arg(root)
         .arg(root.join(home))

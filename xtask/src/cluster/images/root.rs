@@ -1,4 +1,4 @@
-//! An image's root folder, filled from what is on this machine.
+//! The root folder of an image, filled with files of this machine.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -12,12 +12,12 @@ use crate::cluster::binaries;
 use crate::exec;
 use crate::tools::apt;
 
-/// The folder that becomes the image.
+/// The root folder of an image.
 #[derive(Debug)]
 pub(super) struct Root(PathBuf);
 
 impl Root {
-    /// A root with the folders and the user file that programs expect.
+    /// Creates a root with the folders and the user file that programs expect.
     pub(super) fn new(folder: &Path) -> Result<Self> {
         let root = Self(folder.to_owned());
         for name in [
@@ -32,7 +32,7 @@ impl Root {
         ] {
             fs::create_dir_all(folder.join(name))?;
         }
-        // As on the machines that we copy from: a library under /lib and one under /usr/lib are the same.
+        // As on Debian, /lib is a link to /usr/lib.
         for name in ["bin", "sbin", "lib", "lib64"] {
             symlink(format!("usr/{name}"), folder.join(name))?;
         }
@@ -55,7 +55,7 @@ impl Root {
         Ok(fs::write(self.0.join(name), text)?)
     }
 
-    /// Copies a file or the content of a folder, links as links, to `name`.
+    /// Copies a file or the content of a folder to `name`. Keeps symbolic links.
     pub(super) fn copy(&self, from: &Path, name: &str) -> Result<()> {
         let to = self.0.join(name);
         let parent = to.parent().context("a path with a parent")?;
@@ -70,7 +70,7 @@ impl Root {
         exec::output(command.arg(from).arg(to)).map(drop)
     }
 
-    /// Adds busybox, and links for its applets where no program of that name is.
+    /// Adds busybox, and links for those of its applets that are not there as programs.
     pub(super) fn add_busybox(&self) -> Result<()> {
         let busybox = binaries::busybox()?;
         fs::copy(&busybox, self.0.join("usr/bin/busybox"))?;
@@ -84,11 +84,11 @@ impl Root {
         Ok(())
     }
 
-    /// Adds the shared libraries of these programs and libraries, and the index by which they are found.
+    /// Adds the shared libraries of these programs and libraries, and the linker's index.
     pub(super) fn add_libraries(&self, of: &[PathBuf]) -> Result<()> {
         let mut libraries = BTreeSet::new();
         for some in of.chunks(200) {
-            // It fails for what is static; the rest it has told all the same.
+            // ldd fails for static programs, but prints the libraries of all others.
             let told = Command::new("ldd").args(some).output().context("cannot run ldd")?;
             libraries.extend(String::from_utf8_lossy(&told.stdout).lines().filter_map(library));
         }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_are_read_off_what_ldd_prints() {
+    fn ldd_output_is_parsed() {
         let printed = [
             "\tlinux-vdso.so.1 (0x00007fc1af23e000)",
             "\tlibm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x00007fc1aef20000)",
