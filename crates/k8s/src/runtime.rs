@@ -38,7 +38,7 @@ use crate::{
 /// - [`list`](Runtime::list) gives also what was ensured before the host was started anew: it is found by its labels.
 ///   Before the first answer of the cluster it waits, at most for [`KubeConfig::deadline`].
 /// - A stranger's object is never touched. One that has the name of ours fails the deployment with
-///   [`FailureKind::Config`](portolan_core::Cause::Config).
+///   [`FailureKind::Config`](portolan_core::FailureKind::Config).
 /// - Several replicas of a host may run over one namespace. What one removes, the others give up.
 /// - Servers outlive the runtime: dropping it ends watches, port-forwards and attachments, and no server.
 pub struct KubeRuntime {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use portolan_core::{
-    Endpoint, InstallName, Result, RunSpec, Runtime, StatusEvent, Value, conformance::runtime::Fixture,
+    Endpoint, EnvValue, InstallName, Result, RunSpec, Runtime, StatusEvent, conformance::runtime::Fixture,
 };
 use portolan_k8s::KubeRuntime;
 use tokio::sync::RwLockReadGuard;

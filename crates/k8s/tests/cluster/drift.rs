@@ -8,7 +8,7 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
 };
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use portolan_core::{CredentialKey, CredentialStore, FailureKind, InstallName, Precondition, Runtime, Status, Value};
+use portolan_core::{CredentialKey, CredentialStore, EnvValue, FailureKind, InstallName, Precondition, Runtime, Status};
 use portolan_k8s::{KubeRuntime, name::Unit};
 use serde_json::{Value as Json, json};
 

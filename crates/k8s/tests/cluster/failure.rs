@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use kube::api::{DeleteParams, PostParams};
 use portolan_core::{
-    CredentialKey, CredentialStore, EnvFrom, Failure, FailureKind, Precondition, RunSpec, Runtime, Status, Value,
+    CredentialKey, CredentialStore, EnvFrom, EnvValue, Failure, FailureKind, Precondition, RunSpec, Runtime, Status,
 };
 use portolan_k8s::{KubeConfig, KubeRuntime};
 use serde_json::json;

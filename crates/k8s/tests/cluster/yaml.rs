@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ListParams;
 use portolan_core::{
-    Error, Precondition, Runtime, Secret, ServerSpec, Status, SystemClock, Value,
+    EnvValue, Error, Precondition, Runtime, Secret, ServerSpec, Status, SystemClock,
     memory::{MemoryDiscovery, MemoryGateway, MemoryRegistry, NoCredentials},
     orchestrator::{Orchestrator, OrchestratorParts},
 };
