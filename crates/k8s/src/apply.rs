@@ -19,14 +19,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    fault::Fault,
-    mark,
+    annotations,
+    error::Fault,
+    managed_fields,
     name::{self, Unit},
-    ownership,
+    namespace::Target,
+    object_cache::{Part, View},
     plan::{PartObject, PartPlan, Plan},
-    render::any_version,
-    target::Target,
-    view::{Part, View},
+    render::api_compat,
 };
 
 /// What differs.
@@ -55,7 +55,7 @@ impl Need {
             need.wait = live.metadata.deletion_timestamp.is_some();
             need.replace = !need.wait && selector(live) != selector(&plan.rendered.deployment);
         }
-        let changed = live.is_none_or(|live| mark::digest(&live.metadata) != Some(&plan.rendered.digest));
+        let changed = live.is_none_or(|live| annotations::digest(&live.metadata) != Some(&plan.rendered.digest));
         need.deployment = changed || need.replace || live.is_none_or(|live| !is_kept(live, plan, manager, accepted));
         let is_missing = |(_, part): &(usize, &PartPlan)| {
             let drifted = || !view.part_is_ours(part.part, &part.name, &part.wanted, manager, accepted.get(&part.name));
@@ -77,13 +77,13 @@ impl Need {
 }
 
 fn is_kept(live: &Deployment, plan: &Plan, manager: &str, accepted: &Accepted) -> bool {
-    let fields = ownership::ours(&live.metadata, manager);
+    let fields = managed_fields::ours(&live.metadata, manager);
     let asleep = crate::status::wanted_replicas(live) == 0;
-    ownership::covers(fields, &plan.wanted(asleep)) || accepted.get(&plan.deployment) == Some(fields)
+    managed_fields::covers(fields, &plan.wanted(asleep)) || accepted.get(&plan.deployment) == Some(fields)
 }
 
 fn selector(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
-    any_version::spec(deployment)?.selector.match_labels.as_ref()
+    api_compat::spec(deployment)?.selector.match_labels.as_ref()
 }
 
 /// Writes what `need` says. The Deployment comes last: when its pods start, all that they need is there.
@@ -240,8 +240,8 @@ fn named(fault: Fault, kind: &str, name: &str, target: &Target) -> Failure {
 
 /// Remembers the fields of an object that was just written, if they still do not cover what is wanted.
 fn note(accepted: &mut Accepted, name: &str, written: &ObjectMeta, wanted: &Value, manager: &str) {
-    let fields = ownership::ours(written, manager);
-    if ownership::covers(fields, wanted) {
+    let fields = managed_fields::ours(written, manager);
+    if managed_fields::covers(fields, wanted) {
         accepted.remove(name);
     } else {
         tracing::debug!(object = name, "the cluster does not keep all that was applied");
@@ -288,7 +288,7 @@ where
 {
     let api = target.cluster.api::<K>();
     let deleted = target.cluster.call(|| api.delete(name, params)).await.map(drop);
-    crate::cluster::gone_is_done(deleted)
+    crate::api_client::gone_is_done(deleted)
 }
 
 /// Deletes what a plan wrote and the watch has not told of, as after an answer that was lost; a stranger's stays.

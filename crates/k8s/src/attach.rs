@@ -7,10 +7,10 @@
 //!
 //! Its container has to have `stdin: true` and `stdinOnce: false`, and no `tty`.
 
+mod attach_loop;
 mod frame;
-mod keeper;
 mod lease;
-mod run;
+mod pod_run;
 mod socket;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -24,8 +24,8 @@ use portolan_process::{ProcessLimits, StdioChannel};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::{keeper::Keeper, lease::Claim};
-pub use self::{lease::Ownership, run::PodRun};
+use self::{attach_loop::Keeper, lease::Claim};
+pub use self::{lease::Ownership, pod_run::PodRun};
 
 /// The one owner of the standard streams of a server in a pod.
 ///

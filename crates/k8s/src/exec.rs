@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{cell::Cell, fault::Fault, name::CONTAINER};
+use crate::{deployment_state::Cell, error::Fault, name::CONTAINER};
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;

@@ -1,35 +1,35 @@
 //! MCP servers as Deployments in Kubernetes.
 
+mod annotations;
+mod api_client;
 mod apply;
 pub mod attach;
-mod cell;
-mod cluster;
+mod backoff;
 mod config;
 mod connect;
+mod deployment_state;
+mod deployment_store;
+mod endpoint;
+mod error;
 mod exec;
-mod fault;
-mod forward;
-mod ground;
-mod hub;
-mod log;
-mod mark;
+mod garbage_collect;
+mod logs;
+mod managed_fields;
 pub mod name;
-mod ownership;
-mod pace;
+mod namespace;
+mod object_cache;
 mod plan;
+mod port_forward;
 mod pull_secrets;
-mod reach;
+mod reconcile;
 pub mod render;
 mod reset;
-mod rest;
 mod restart;
-mod restarts;
+mod restart_counter;
 mod runtime;
+mod runtime_context;
+mod scale_to_zero;
 mod status;
-mod sweep;
-mod target;
-mod view;
-mod work;
 pub mod yaml;
 
 pub use config::{

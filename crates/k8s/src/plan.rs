@@ -15,10 +15,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    annotations,
     config::{Environment, KubeConfig, Scheduling},
-    mark,
-    render::{RenderInput, Rendered, Restarted, any_version, render, secret_keys},
-    view::Part,
+    object_cache::Part,
+    render::{RenderInput, Rendered, Restarted, api_compat, render, secret_keys},
 };
 
 /// A wish, rendered.
@@ -107,14 +107,14 @@ impl Plan {
         };
         let mut rendered = render(&input)?;
         let template =
-            any_version::spec_mut(&mut rendered.deployment).map(|spec| mark::set_template(&mut spec.template));
-        let same = live.filter(|live| mark::digest(&live.metadata) == Some(&rendered.digest));
+            api_compat::spec_mut(&mut rendered.deployment).map(|spec| annotations::set_template(&mut spec.template));
+        let same = live.filter(|live| annotations::digest(&live.metadata) == Some(&rendered.digest));
         let restarted = asked.or_else(|| same.and_then(Restarted::of));
         if restarted.is_some() {
             input.restarted = restarted;
             let marked = rendered.deployment;
             rendered = render(&input)?;
-            mark::keep_template(&marked, &mut rendered.deployment);
+            annotations::keep_template(&marked, &mut rendered.deployment);
         }
         let wanted = value(&rendered.deployment);
         Ok(Self {
@@ -133,7 +133,7 @@ impl Plan {
     /// The Deployment to apply. Its number of copies is left out where it belongs to whoever sent it to sleep.
     pub(crate) fn deployment(&self, asleep: bool) -> Deployment {
         let mut deployment = self.rendered.deployment.clone();
-        if asleep && let Some(spec) = any_version::spec_mut(&mut deployment) {
+        if asleep && let Some(spec) = api_compat::spec_mut(&mut deployment) {
             spec.replicas = None;
         }
         deployment

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use portolan_core::TeamId;
 
-use crate::{name, target::Target, view::Part};
+use crate::{name, namespace::Target, object_cache::Part};
 
 /// A secret that images are pulled with, made from a registry account. What it holds is not told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

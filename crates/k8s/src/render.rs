@@ -3,7 +3,7 @@
 //! [`render`] makes what the runtime applies. [`check`] tells at the time that a server is stored what `render` would
 //! refuse later. [`show`] writes the final Deployment as YAML.
 
-pub(crate) mod any_version;
+pub(crate) mod api_compat;
 mod bridge;
 mod cidr;
 mod container;
@@ -15,12 +15,12 @@ mod files;
 mod hardening;
 mod image;
 mod overlay;
-mod plan;
 mod pod;
 mod policy;
 mod probe;
 mod pull_secret;
 mod quantity;
+mod render_plan;
 mod resources;
 mod sample;
 mod secret;
@@ -47,13 +47,13 @@ use crate::{
     yaml,
 };
 
-use plan::Plan;
+use render_plan::Plan;
 
-pub(crate) use any_version::spec;
+pub(crate) use api_compat::spec;
 pub(crate) use bridge::without_bridge;
 pub(crate) use escape::escaped;
 pub(crate) use image::Allowed;
-pub(crate) use plan::Command;
+pub(crate) use render_plan::Command;
 pub(crate) use secret::env_key;
 
 /// The port that the bridge listens on.

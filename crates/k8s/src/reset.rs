@@ -7,7 +7,7 @@ use kube::api::{DeleteParams, Preconditions};
 use portolan_core::Failure;
 use tokio::time::{Instant, sleep};
 
-use crate::{apply, cell::Cell, fault::Fault, mark, plan::Plan};
+use crate::{annotations, apply, deployment_state::Cell, error::Fault, plan::Plan};
 
 /// How long pods may take to end by themselves, beyond which they are deleted by force.
 const GRACE: Duration = Duration::from_secs(35);
@@ -15,7 +15,7 @@ const GRACE: Duration = Duration::from_secs(35);
 /// Whether a reset of it was asked for and has not been done. The mark goes with the Deployment, so that a reset that was
 /// interrupted is finished by whichever replica of the host sees it.
 pub(crate) fn is_asked(live: &Deployment) -> bool {
-    mark::annotation(&live.metadata, mark::RESET).is_some()
+    annotations::annotation(&live.metadata, annotations::RESET).is_some()
 }
 
 /// Does what a reset that was asked for needs, until nothing is left. What is wanted is then written as new.

@@ -3,7 +3,7 @@
 use portolan_core::{Error, Failure, FailureKind, Result};
 use serde_json::json;
 
-use crate::{cell::Cell, mark, render::Restarted, work};
+use crate::{annotations, deployment_state::Cell, reconcile, render::Restarted};
 
 /// Has all pods replaced: rolling where the server can run twice for a while, else after the old one has drained.
 ///
@@ -34,10 +34,10 @@ pub(crate) async fn reset(cell: &Cell) -> Result<()> {
         return Ok(());
     };
     let now = cell.ground.now().to_string();
-    let marked = work::patch(
+    let marked = reconcile::patch(
         cell,
         &live,
-        &json!({ "metadata": { "annotations": { mark::RESET: now } } }),
+        &json!({ "metadata": { "annotations": { annotations::RESET: now } } }),
     )
     .await;
     marked.map_err(|fault| fault.into_error(format!("reset {}", cell.unit)))?;

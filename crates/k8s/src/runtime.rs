@@ -15,17 +15,17 @@ use portolan_core::{
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
-    cell::{Cell, not_found},
     config::KubeConfig,
     connect::{Connect, Host, KubeClients},
-    exec,
-    ground::Ground,
-    hub::Hub,
-    log,
+    deployment_state::{Cell, not_found},
+    deployment_store::Hub,
+    exec, logs,
     plan::{Means, Plan},
     pull_secrets::{self, PullSecret},
     render::{self, Restarted},
-    rest, restart,
+    restart,
+    runtime_context::Ground,
+    scale_to_zero,
 };
 
 /// A [`Runtime`] on Kubernetes: each deployment is a Deployment with what belongs to it.
@@ -224,7 +224,7 @@ impl Runtime for KubeRuntime {
 
 impl RuntimeLogs for KubeRuntime {
     fn logs(&self, name: &InstallName, query: LogQuery) -> BoxStream<'static, Result<LogLine>> {
-        log::read(&self.hub, *name, query)
+        logs::read(&self.hub, *name, query)
     }
 }
 
@@ -261,12 +261,16 @@ impl RuntimeExec for KubeRuntime {
 impl RuntimeScale for KubeRuntime {
     async fn sleep(&self, name: &InstallName) -> Result<()> {
         let cell = self.cell(name).await?;
-        rest::sleep(&cell).await.map_err(|failure| not_ready(name, failure))
+        scale_to_zero::sleep(&cell)
+            .await
+            .map_err(|failure| not_ready(name, failure))
     }
 
     async fn wake(&self, name: &InstallName) -> Result<()> {
         let cell = self.cell(name).await?;
-        rest::wake(&cell).await.map_err(|failure| not_ready(name, failure))
+        scale_to_zero::wake(&cell)
+            .await
+            .map_err(|failure| not_ready(name, failure))
     }
 }
 

@@ -14,7 +14,7 @@ use k8s_openapi::api::{
 };
 use portolan_core::{Failure, FailureKind, Status};
 
-use crate::{mark, render::any_version, view::Warning};
+use crate::{annotations, object_cache::Warning, render::api_compat};
 
 /// What is known about a deployment.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ fn before_pods(facts: &Facts<'_>) -> Option<Status> {
             .remedy("scale it up again, or restart it")
             .detail(place(deployment))
     };
-    Some(match mark::asleep(&deployment.metadata) {
+    Some(match annotations::asleep(&deployment.metadata) {
         Some(_) => Status::Asleep,
         None => Status::Failed { failure: failure() },
     })
@@ -145,7 +145,7 @@ fn before_pods(facts: &Facts<'_>) -> Option<Status> {
 /// The best of the pods of the wanted template counts: while one can be called, the deployment can.
 fn state(facts: &Facts<'_>) -> State {
     let states: Vec<State> = alive(facts)
-        .filter(|(_, pod)| mark::template(&pod.metadata) == Some(facts.template))
+        .filter(|(_, pod)| annotations::template(&pod.metadata) == Some(facts.template))
         .map(|(place, pod)| pod::state(facts, pod, &facts.warnings[place]))
         .collect();
     let refused = facts.deployment.and_then(refused_pods);
@@ -223,9 +223,7 @@ fn is_alive(pod: &Pod) -> bool {
 }
 
 pub(crate) fn wanted_replicas(deployment: &Deployment) -> i32 {
-    any_version::spec(deployment)
-        .and_then(|spec| spec.replicas)
-        .unwrap_or(1)
+    api_compat::spec(deployment).and_then(|spec| spec.replicas).unwrap_or(1)
 }
 
 /// Where it is, as a line of detail.

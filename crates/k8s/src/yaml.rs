@@ -10,11 +10,11 @@
 //! read, so no value can change its structure.
 
 mod command;
-mod forbidden;
+mod parse;
 mod placeholder;
-mod read;
-mod secrets;
-mod shape;
+mod pod_security;
+mod secret_refs;
+mod structure;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,12 +70,12 @@ pub(crate) struct Rules<'a> {
 
 /// Reads `text` and fills in its placeholders.
 pub(crate) fn read(text: &str, input: &RenderInput<'_>) -> Result<Given> {
-    let mut value = read::value(text)?;
+    let mut value = parse::value(text)?;
     let mut warnings = Vec::new();
     placeholder::Values::of(input)?.fill(&mut value, &mut warnings)?;
-    shape::check(&value)?;
-    let deployment = read::typed(&value)?;
-    shape::warn(&deployment, &mut warnings);
+    structure::check(&value)?;
+    let deployment = parse::typed(&value)?;
+    structure::warn(&deployment, &mut warnings);
     Ok(Given { deployment, warnings })
 }
 
@@ -94,15 +94,15 @@ impl Given {
         // As the API server would be sent it: what is checked is what is applied.
         let value = serde_json::to_value(&self.deployment).map_err(|error| refused(error.to_string()))?;
         let template = &value["spec"]["template"];
-        forbidden::check(template, rules)?;
-        secrets::check(&template["spec"], rules)?;
+        pod_security::check(template, rules)?;
+        secret_refs::check(&template["spec"], rules)?;
         images(&template["spec"], rules)
     }
 }
 
 /// Checks the images of all containers, and those that are mounted.
 fn images(pod: &Value, rules: &Rules<'_>) -> Result<()> {
-    for image in forbidden::containers(pod).filter_map(|(_, container)| container["image"].as_str()) {
+    for image in pod_security::containers(pod).filter_map(|(_, container)| container["image"].as_str()) {
         rules.images.check(image)?;
     }
     for volume in pod["volumes"].as_array().into_iter().flatten() {

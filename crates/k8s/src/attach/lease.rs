@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::AttachConfig;
-use crate::fault::Fault;
+use crate::error::Fault;
 
 /// Which of several programs owns a server: the holder of a Lease beside it. Needs the verbs `get`, `create`, `update`
 /// and `delete` on `leases` of `coordination.k8s.io`.

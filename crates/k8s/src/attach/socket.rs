@@ -21,7 +21,7 @@ use super::{
     AttachConfig,
     frame::{self, Frame},
 };
-use crate::fault::Fault;
+use crate::error::Fault;
 
 /// How much waits in each direction.
 const BUFFER: usize = 64 << 10;

@@ -10,7 +10,7 @@ use crate::config::{BridgeSource, KubeConfig};
 
 use super::{
     BRIDGE_PORT, BRIDGE_TOKEN, Carrier, RenderInput, env, hardening, image,
-    plan::{Command, Plan},
+    render_plan::{Command, Plan},
 };
 
 /// Where images that have the bridge have it.

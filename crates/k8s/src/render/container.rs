@@ -5,7 +5,7 @@ use portolan_core::Result;
 
 use crate::name::CONTAINER;
 
-use super::{Carrier, env, files, hardening, image, plan::Plan, pod, probe, resources};
+use super::{Carrier, env, files, hardening, image, pod, probe, render_plan::Plan, resources};
 
 /// The name of its port.
 pub(super) const PORT_NAME: &str = "mcp";

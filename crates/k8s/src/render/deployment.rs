@@ -16,12 +16,12 @@ use portolan_core::Result;
 
 use crate::name;
 
-use super::{Carrier, Restarted, any_version, plan::Plan, pod, secret};
+use super::{Carrier, Restarted, api_compat, pod, render_plan::Plan, secret};
 
 /// The Deployment, without its digest.
 pub(super) fn deployment(plan: &Plan<'_>, secret: Option<&SecretObject>) -> Result<Deployment> {
     let digest = secret.map(|secret| secret::digest(secret, plan.input.bridge_token));
-    Ok(any_version::deployment(
+    Ok(api_compat::deployment(
         plan.meta(&plan.deployment),
         DeploymentSpec {
             replicas: plan
@@ -74,7 +74,7 @@ pub(super) fn strategy(carrier: Carrier) -> DeploymentStrategy {
 
 /// Marks the pods as restarted.
 pub(super) fn restart(deployment: &mut Deployment, restarted: Restarted) {
-    let Some(template) = any_version::spec_mut(deployment).map(|spec| &mut spec.template) else {
+    let Some(template) = api_compat::spec_mut(deployment).map(|spec| &mut spec.template) else {
         return;
     };
     annotations(template.metadata.get_or_insert_default()).insert(name::RESTARTED_AT.into(), restarted.at.to_string());

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{
 };
 use portolan_core::{EnvFrom, EnvValue, Error, Result};
 
-use super::{bridge, escape::escaped, files, plan::Plan, secret::env_key};
+use super::{bridge, escape::escaped, files, render_plan::Plan, secret::env_key};
 
 /// The server's variables, sorted, with those of ours.
 pub(super) fn variables(plan: &Plan<'_>) -> Result<Vec<EnvVar>> {

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume, VolumeMount};
 use portolan_core::{Error, Result};
 
-use super::{bridge, plan::Plan, secret::file_key};
+use super::{bridge, render_plan::Plan, secret::file_key};
 
 /// The folder that is always writable.
 pub(super) const TMP: &str = "/tmp";

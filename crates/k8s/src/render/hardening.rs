@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Capabilities, PodSecurityContext, SeccompProfile, SecurityContext};
 use portolan_core::RunAs;
 
-use super::plan::Plan;
+use super::render_plan::Plan;
 
 /// What holds for every container of a pod.
 pub(super) fn pod(plan: &Plan<'_>) -> PodSecurityContext {

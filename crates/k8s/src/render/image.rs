@@ -2,7 +2,7 @@
 
 use portolan_core::{Error, ImagePull, Result};
 
-use super::plan::Plan;
+use super::render_plan::Plan;
 
 /// The images that may run in an environment.
 #[derive(Clone, Copy, Debug)]

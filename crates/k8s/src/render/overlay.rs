@@ -16,14 +16,14 @@ use k8s_openapi::{
 
 use crate::{name, yaml};
 
-use super::{Carrier, any_version, bridge, container, deployment, hardening, image, plan::Plan};
+use super::{Carrier, api_compat, bridge, container, deployment, hardening, image, render_plan::Plan};
 
 /// Fills `given` from `own`, the generated Deployment.
 ///
 /// Ours always: name, namespace, labels, selector, the service account and whether its token is mounted, what carries a
 /// stdio server, and that no container gains privileges.
 pub(super) fn fill(given: Deployment, own: Deployment, plan: &Plan<'_>, secret: Option<&SecretObject>) -> Deployment {
-    let ((given_meta, given), (own_meta, own)) = (any_version::parts(given), any_version::parts(own));
+    let ((given_meta, given), (own_meta, own)) = (api_compat::parts(given), api_compat::parts(own));
     let (given, own) = (given.unwrap_or_default(), own.unwrap_or_default());
     let mut template = own.template;
     template.metadata = Some(metadata(
@@ -34,7 +34,7 @@ pub(super) fn fill(given: Deployment, own: Deployment, plan: &Plan<'_>, secret: 
         .spec
         .map(|pod| fill_pod(given.template.spec.unwrap_or_default(), pod, plan, secret));
     let rolls = deployment::rolls(plan.carrier);
-    any_version::deployment(
+    api_compat::deployment(
         metadata(given_meta, own_meta),
         DeploymentSpec {
             replicas: own.replicas.or_else(|| given.replicas.filter(|_| rolls)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{LocalObjectReference, PodSpec, Toleration};
 use portolan_core::Result;
 
-use super::{Carrier, bridge, container, files, hardening, plan::Plan, pull_secret};
+use super::{Carrier, bridge, container, files, hardening, pull_secret, render_plan::Plan};
 
 /// The pod's spec.
 pub(super) fn spec(plan: &Plan<'_>) -> Result<PodSpec> {

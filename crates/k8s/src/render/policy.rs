@@ -21,7 +21,7 @@ use crate::{
     name,
 };
 
-use super::{cidr, plan::Plan};
+use super::{cidr, render_plan::Plan};
 
 /// Keeps all our pods of the namespace from everything, in both directions: what a pod may is what its own policy adds.
 pub(super) fn baseline(plan: &Plan<'_>) -> NetworkPolicy {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::name::{self, Unit, hex};
 
-use super::plan::Plan;
+use super::render_plan::Plan;
 
 /// The key of the one entry of such a Secret.
 const ENTRY: &str = ".dockerconfigjson";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
 use portolan_core::{Error, Result};
 
-use super::{plan::Plan, quantity};
+use super::{quantity, render_plan::Plan};
 
 type Figures = BTreeMap<String, String>;
 

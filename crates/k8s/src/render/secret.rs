@@ -8,7 +8,7 @@ use portolan_core::{EnvValue, Error, ImagePullSecret, Result, Secret};
 
 use crate::name::hex;
 
-use super::{BRIDGE_TOKEN, Carrier, plan::Plan};
+use super::{BRIDGE_TOKEN, Carrier, render_plan::Plan};
 
 /// The most that Kubernetes keeps in one.
 const MOST: usize = 1024 * 1024;

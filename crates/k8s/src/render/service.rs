@@ -11,7 +11,7 @@ use k8s_openapi::{
 
 use portolan_core::ProtocolEra;
 
-use super::{container::PORT_NAME, plan::Plan};
+use super::{container::PORT_NAME, render_plan::Plan};
 
 /// The Service, where the server is reached by HTTP.
 pub(super) fn service(plan: &Plan<'_>) -> Option<Service> {

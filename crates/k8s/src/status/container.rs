@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStateWaiting
 use portolan_core::{Failure, FailureKind};
 
 use super::{Crash, Facts, State};
-use crate::view::Warning;
+use crate::object_cache::Warning;
 
 /// Two ends within this time are a crash loop; after it, the kubelet too forgets the earlier one.
 const LOOP: Duration = Duration::from_secs(600);

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use portolan_core::{Failure, FailureKind};
 
 use super::{Facts, State, container};
-use crate::view::Warning;
+use crate::object_cache::Warning;
 
 /// How long no machine may have room before it is told as a failure: one that is being added takes longer, one whose
 /// pods are just going takes less.

@@ -12,9 +12,9 @@ use portolan_core::{Runtime, RuntimeScale, ServerSpec, Status, StdioCarrier};
 use serde_json::json;
 
 use crate::{
-    gate::Gate,
-    room::{name, ready, until, with_room},
     servers,
+    test_gateway::Gate,
+    test_namespace::{name, ready, until, with_room},
 };
 
 const SOON: Duration = Duration::from_secs(60);

@@ -11,14 +11,14 @@ use portolan_k8s::KubeRuntime;
 use tokio::sync::RwLockReadGuard;
 
 use crate::{
-    room::{self, Room},
     servers,
+    test_namespace::{self, Room},
 };
 
 portolan_core::conformance::runtime_suite!(async || fixture().await);
 
 async fn fixture() -> Fixture {
-    let shared = room::shared().await;
+    let shared = test_namespace::shared().await;
     let room = Room::open("contract").await;
     let plain = |text: &str| EnvValue::Plain(text.into());
     let mut other = servers::http();

@@ -8,13 +8,15 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
 };
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use portolan_core::{CredentialKey, CredentialStore, EnvValue, FailureKind, InstallName, Precondition, Runtime, Status};
+use portolan_core::{
+    CredentialKey, CredentialStore, EnvValue, FailureKind, InstallName, Precondition, Runtime, Status,
+};
 use portolan_k8s::{KubeRuntime, name::Unit};
 use serde_json::{Value as Json, json};
 
 use crate::{
-    room::{Room, name, ready, until, with_room},
     servers,
+    test_namespace::{Room, name, ready, until, with_room},
 };
 
 const SOON: Duration = Duration::from_secs(15);

@@ -14,8 +14,8 @@ use portolan_k8s::{KubeConfig, KubeRuntime};
 use serde_json::json;
 
 use crate::{
-    room::{Room, name, until, with_room},
     servers,
+    test_namespace::{Room, name, until, with_room},
 };
 
 const SOON: Duration = Duration::from_secs(30);

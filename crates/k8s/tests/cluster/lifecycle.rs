@@ -12,8 +12,8 @@ use kube::api::ListParams;
 use portolan_core::Runtime;
 
 use crate::{
-    room::{Room, in_room, ready, until, with_room},
     servers,
+    test_namespace::{Room, in_room, ready, until, with_room},
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,8 @@ use portolan_core::{Runtime, Status};
 use portolan_k8s::Reach;
 
 use crate::{
-    room::{alone, kubeconfig, name, ready, until},
     servers,
+    test_namespace::{alone, kubeconfig, name, ready, until},
 };
 
 const AWAY: Duration = Duration::from_secs(30);

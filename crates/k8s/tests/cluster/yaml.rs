@@ -16,9 +16,9 @@ use portolan_k8s::{
 use serde_json::json;
 
 use crate::{
-    gate::Gate,
-    room::{Room, name, ready, until, with_room},
     servers,
+    test_gateway::Gate,
+    test_namespace::{Room, name, ready, until, with_room},
 };
 
 const TAKEN: &str = "

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portolan_core::{Error, Runtime, memory::MemoryCredentials};
 use portolan_k8s::{Connect, KubeConfig, KubeRuntime};
 
-use crate::mock::{Mock, name, spec};
+use crate::mock_api::{Mock, name, spec};
 
 #[tokio::test]
 async fn it_is_refused_by_ensure_and_by_check_before_anything_is_written() {

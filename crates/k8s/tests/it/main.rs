@@ -1,7 +1,7 @@
 //! Tests that need no cluster.
 
+mod api_errors;
 mod attach;
 mod config;
-mod faults;
-mod mock;
+mod mock_api;
 mod render;

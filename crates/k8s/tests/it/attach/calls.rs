@@ -6,7 +6,7 @@ use portolan_core::{Channel, ChannelRequest, ExchangeEvent, Result, RpcResponse}
 use portolan_k8s::attach::AttachChannel;
 use serde_json::{Value, json};
 
-use super::api::Api;
+use super::api_server::Api;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -7,7 +7,7 @@ use portolan_k8s::{
 };
 use serde_json::json;
 
-use super::support::{NAME, World, find, named, server};
+use super::fixture::{NAME, World, find, named, server};
 
 #[test]
 fn a_command_runs_under_the_bridge_of_the_base_image() {

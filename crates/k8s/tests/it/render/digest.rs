@@ -4,7 +4,7 @@ use portolan_core::{EnvFrom, ImagePull, ImagePullSecret, Owner, RunAs, Secret, S
 use portolan_k8s::{BridgeSource, NetworkMode, name};
 use proptest::prelude::*;
 
-use super::support::World;
+use super::fixture::World;
 
 fn full() -> World {
     let mut world = World::command()

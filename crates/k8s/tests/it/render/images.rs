@@ -3,7 +3,7 @@
 use portolan_core::{ImagePull, Source};
 use portolan_k8s::{BridgeSource, render::Restarted};
 
-use super::support::{World, pod, server};
+use super::fixture::{World, pod, server};
 
 #[test]
 fn an_environment_may_allow_some_images_only() {

@@ -2,14 +2,14 @@
 
 mod carriers;
 mod digest;
+mod fixture;
 mod images;
 mod network;
 mod objects;
 mod options;
-mod reach;
-mod secrecy;
-mod standard;
-mod support;
+mod pod_security;
+mod policy_eval;
+mod secret_leaks;
 mod yaml_fill;
 mod yaml_placeholders;
 mod yaml_refused;

@@ -5,8 +5,8 @@ use portolan_k8s::{GatewayPeer, NetworkMode};
 use proptest::prelude::*;
 
 use super::{
-    reach::{End, may_reach},
-    support::World,
+    fixture::World,
+    policy_eval::{End, may_reach},
 };
 
 const MCP: (&str, u16) = ("TCP", 3000);

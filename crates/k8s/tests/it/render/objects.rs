@@ -4,7 +4,7 @@ use portolan_core::{Error, FailureKind, Owner, ServerName, UserId};
 use portolan_k8s::name::{self, Unit};
 use serde_json::json;
 
-use super::support::{INSTALL, NAME, World, json as as_json};
+use super::fixture::{INSTALL, NAME, World, json as as_json};
 
 #[test]
 fn every_object_is_ready_to_be_applied_and_leads_back_to_its_install() {

@@ -7,7 +7,7 @@ use portolan_core::{CredentialKey, EnvFrom, ImagePullSecret, RunAs};
 use portolan_k8s::name;
 use serde_json::json;
 
-use super::support::{NAME, World, find, named, pod};
+use super::fixture::{NAME, World, find, named, pod};
 
 #[test]
 fn secrets_are_referred_to_and_plain_values_are_written() {

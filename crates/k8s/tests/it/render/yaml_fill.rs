@@ -4,7 +4,7 @@ use portolan_core::StdioCarrier;
 use portolan_k8s::{name, render::Carrier};
 use serde_json::json;
 
-use super::support::{INSTALL, NAME, World, find, named, server};
+use super::fixture::{INSTALL, NAME, World, find, named, server};
 
 const BARE: &str = "{ apiVersion: apps/v1, kind: Deployment, metadata: {}, spec: { template: { spec: { containers: [{ name: a }] } } } }";
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::support::{INSTALL, NAME, World, find, named, server};
+use super::fixture::{INSTALL, NAME, World, find, named, server};
 
 fn with(container: &str) -> String {
     format!(

@@ -2,7 +2,7 @@
 
 use portolan_core::ImagePullSecret;
 
-use super::support::World;
+use super::fixture::World;
 
 /// A Deployment with this in its pod's spec; the server's container comes first.
 fn pod(extra: &str) -> String {

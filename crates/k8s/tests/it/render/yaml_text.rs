@@ -4,7 +4,7 @@ use portolan_core::{Delivery, Field, FieldKey, ServerSpec, Source, Transport};
 use portolan_k8s::{KubeConfig, render, yaml};
 use serde_json::Value as Json;
 
-use super::support::World;
+use super::fixture::World;
 
 fn server() -> ServerSpec {
     let region = FieldKey::parse("region").expect("a key");

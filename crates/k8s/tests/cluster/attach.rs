@@ -12,9 +12,9 @@ use portolan_k8s::KubeRuntime;
 use serde_json::{Value, json};
 
 use crate::{
-    gate::Gate,
-    room::{Room, ready, until, with_room},
     servers,
+    test_gateway::Gate,
+    test_namespace::{Room, ready, until, with_room},
 };
 
 const SOON: Duration = Duration::from_secs(60);
@@ -109,7 +109,7 @@ async fn the_other_replica_takes_over_after_the_owner_died() {
             .enable_all()
             .build()
             .expect("a runtime");
-        let install = crate::room::name();
+        let install = crate::test_namespace::name();
         let began = process.spawn({
             let room = room.clone();
             async move {

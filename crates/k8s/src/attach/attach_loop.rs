@@ -18,7 +18,7 @@ use super::{
     lease::{Claim, Standing},
     socket::{End, attach},
 };
-use crate::fault::Fault;
+use crate::error::Fault;
 
 /// The wait after the first failure; it doubles with each further one.
 const FIRST: Duration = Duration::from_millis(100);

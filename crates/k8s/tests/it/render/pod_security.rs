@@ -6,7 +6,7 @@ use portolan_core::StdioCarrier;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use super::support::World;
+use super::fixture::World;
 
 /// What of the restricted standard the pod breaks.
 pub(super) fn violations(pod: &Json) -> Vec<String> {
@@ -167,7 +167,7 @@ proptest! {
         );
         for world in [World::http(), World::command()] {
             if let Ok(rendered) = world.yaml(text.clone()).try_render() {
-                prop_assert_eq!(violations(&super::support::pod(&rendered.deployment)), Vec::<String>::new());
+                prop_assert_eq!(violations(&super::fixture::pod(&rendered.deployment)), Vec::<String>::new());
             }
         }
     }

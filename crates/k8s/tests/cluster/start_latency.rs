@@ -12,8 +12,8 @@ use portolan_core::{RunSpec, Runtime};
 use portolan_k8s::KubeRuntime;
 
 use crate::{
-    room::{Room, alone, ready},
     servers,
+    test_namespace::{Room, alone, ready},
 };
 
 const ROUNDS: usize = 3;

@@ -7,8 +7,8 @@ use portolan_core::{Restart, RunSpec, Runtime, RuntimeRestart, Status};
 use portolan_k8s::KubeRuntime;
 
 use crate::{
-    room::{Room, ready, until, with_room},
     servers,
+    test_namespace::{Room, ready, until, with_room},
 };
 
 const SOON: Duration = Duration::from_secs(60);

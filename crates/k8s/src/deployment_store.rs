@@ -10,15 +10,15 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    cell::{Cell, Wish},
-    cluster::{AT_ONCE, Cluster},
+    api_client::{AT_ONCE, Cluster},
     config::Environment,
     connect::KubeClients,
-    ground::Ground,
+    deployment_state::{Cell, Wish},
+    garbage_collect,
     name::Unit,
-    sweep,
-    target::{OnChange, Target},
-    work,
+    namespace::{OnChange, Target},
+    reconcile,
+    runtime_context::Ground,
 };
 
 /// All deployments.
@@ -135,7 +135,7 @@ impl Hub {
                 self.targets[place].clone(),
                 self.ground.clone(),
             ));
-            let task = AbortOnDropHandle::new(tokio::spawn(work::keep(cell.clone())));
+            let task = AbortOnDropHandle::new(tokio::spawn(reconcile::keep(cell.clone())));
             Entry { cell, _task: task }
         });
         entry.cell.clone()
@@ -171,7 +171,7 @@ impl Hub {
     /// Cells for what is left of `name` where its Deployment has gone: a Secret, a policy.
     pub(crate) fn remains_of(&self, name: &InstallName) -> Vec<Arc<Cell>> {
         let unit = Unit::Install(*name);
-        let has_any = |target: &Arc<Target>| sweep::has_any(&target.view(), &unit, &target.manager);
+        let has_any = |target: &Arc<Target>| garbage_collect::has_any(&target.view(), &unit, &target.manager);
         let places: Vec<_> = self
             .targets
             .iter()
@@ -199,9 +199,9 @@ impl Hub {
         let is_last = cell.begin_leaving(name);
         let _hands = cell.hands.lock().await;
         let done = if is_last {
-            sweep::everything(cell).await
+            garbage_collect::everything(cell).await
         } else {
-            sweep::signature(cell, name).await
+            garbage_collect::signature(cell, name).await
         };
         done.map_err(|fault| fault.into_error(format!("remove {}", cell.unit)))?;
         // Somebody may have asked for it anew meanwhile.

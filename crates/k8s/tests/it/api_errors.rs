@@ -7,7 +7,7 @@ use portolan_core::{Error, FailureKind, Runtime, Status};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::mock::{Answer, Mock, Rule, name, spec, until};
+use crate::mock_api::{Answer, Mock, Rule, name, spec, until};
 
 fn refuse(method: Method, path: &'static str, times: Option<usize>, code: u16, message: &str) -> Rule {
     Rule {

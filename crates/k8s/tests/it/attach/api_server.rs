@@ -19,7 +19,7 @@ use tokio_tungstenite::{
     tungstenite::handshake::server::{ErrorResponse, Request, Response},
 };
 
-use super::server::Stdio;
+use super::stdio::Stdio;
 
 /// The server, as long as it is there.
 pub(super) struct Api {

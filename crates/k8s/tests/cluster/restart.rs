@@ -12,8 +12,8 @@ use kube::api::DeleteParams;
 use portolan_core::{Error, Restart, Runtime, RuntimeRestart, Status};
 
 use crate::{
-    room::{name, ready, until, with_room},
     servers,
+    test_namespace::{name, ready, until, with_room},
 };
 
 const SOON: Duration = Duration::from_secs(60);

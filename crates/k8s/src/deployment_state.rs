@@ -13,18 +13,18 @@ use portolan_core::{Endpoint, Error, Failure, FailureKind, InstallName, Result, 
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    annotations,
     apply::Accepted,
+    backoff::Pace,
     config::Environment,
-    ground::Ground,
-    mark,
+    endpoint::Road,
     name::Unit,
-    pace::Pace,
+    namespace::Target,
     plan::Plan,
-    reach::Road,
     render::Restarted,
-    restarts::Restarts,
+    restart_counter::Restarts,
+    runtime_context::Ground,
     status::{self, Crash, Facts, Finding},
-    target::Target,
 };
 
 /// One deployment.
@@ -227,7 +227,7 @@ impl Cell {
             let woken = seen
                 .live
                 .as_ref()
-                .and_then(|live| mark::time(&live.metadata, mark::WOKEN_AT));
+                .and_then(|live| annotations::time(&live.metadata, annotations::WOKEN_AT));
             state.ready = Some((seen.template.clone(), woken));
         }
         let callable: Vec<_> = status::callable(&seen.pods).cloned().collect();
@@ -238,7 +238,7 @@ impl Cell {
         // A pod that is on its way to sleep, or out of a reset, still answers for a moment.
         let is_closed = state.resetting || status == Status::Asleep;
         state.endpoint = road.filter(|_| !is_closed).ok_or_else(|| unusable(&status));
-        let marked = seen.live.iter().flat_map(|live| mark::installs(&live.metadata));
+        let marked = seen.live.iter().flat_map(|live| annotations::installs(&live.metadata));
         let all: BTreeSet<_> = state.users.keys().copied().chain(marked).collect();
         let gone: Vec<_> = state.told.keys().filter(|name| !all.contains(name)).copied().collect();
         for name in gone {
@@ -271,8 +271,9 @@ impl Cell {
 
     /// The users that are written on it.
     fn marked(&self) -> Vec<InstallName> {
-        let live = self.live().filter(|live| !mark::is_leaving(&live.metadata));
-        live.map(|live| mark::installs(&live.metadata)).unwrap_or_default()
+        let live = self.live().filter(|live| !annotations::is_leaving(&live.metadata));
+        live.map(|live| annotations::installs(&live.metadata))
+            .unwrap_or_default()
     }
 
     /// `name` wants it no longer. Gives whether it was the last one.
@@ -327,7 +328,7 @@ impl Cell {
         let wanted = state.plan.as_ref().map(|plan| plan.template.clone());
         let own = live
             .as_ref()
-            .and_then(|live| mark::template_of(live))
+            .and_then(|live| annotations::template_of(live))
             .map(str::to_owned);
         Seen {
             template: wanted.or(own).unwrap_or_default(),
@@ -339,13 +340,13 @@ impl Cell {
 
     fn find(&self, state: &State, seen: &Seen, now: Timestamp) -> Finding {
         let live = seen.live.as_deref();
-        let digest = live.and_then(|live| mark::digest(&live.metadata));
+        let digest = live.and_then(|live| annotations::digest(&live.metadata));
         let written = match &state.plan {
             Some(plan) => state.planned == state.revision && digest == Some(&plan.rendered.digest),
             // Found in the cluster and not asked for: it is as it is wanted to be.
             None => state.wish.is_none(),
         };
-        let woken = live.and_then(|live| mark::time(&live.metadata, mark::WOKEN_AT));
+        let woken = live.and_then(|live| annotations::time(&live.metadata, annotations::WOKEN_AT));
         let silent = (!self.target.is_complete()).then(|| self.target.fault()).flatten();
         let silent = silent.map(|why| Failure::new(FailureKind::Connection, why));
         status::find(&Facts {
@@ -369,13 +370,13 @@ impl Cell {
     /// Takes back the wish for what another replica of the host removes, and for who it took off a shared deployment.
     fn follow_peers(&self, state: &mut State, live: Option<&Deployment>) {
         let Some(live) = live else { return };
-        if mark::annotation(&live.metadata, mark::REMOVING).is_some() {
+        if annotations::annotation(&live.metadata, annotations::REMOVING).is_some() {
             state.users.clear();
             state.wish = None;
             return;
         }
         if matches!(self.unit, Unit::Shared(_)) {
-            let marked: BTreeSet<_> = mark::installs(&live.metadata).into_iter().collect();
+            let marked: BTreeSet<_> = annotations::installs(&live.metadata).into_iter().collect();
             let left: Vec<_> = state
                 .seen
                 .iter()
@@ -408,7 +409,7 @@ struct Seen {
     template: String,
     live: Option<Arc<Deployment>>,
     pods: Vec<Arc<Pod>>,
-    warnings: Vec<Vec<crate::view::Warning>>,
+    warnings: Vec<Vec<crate::object_cache::Warning>>,
 }
 
 /// The same failure again keeps its words: how long ago its last event was is told once, not anew with each look.

@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::Secret;
 use portolan_core::{CredentialKey, CredentialStore, ImagePullSecret, Owner, Precondition, RunSpec, Runtime, TeamId};
 
 use crate::{
-    room::{Room, ready, with_room},
     servers,
+    test_namespace::{Room, ready, with_room},
 };
 
 async fn spec(room: &Room, team: &str, password: &str) -> RunSpec {

@@ -10,8 +10,8 @@ use kube::api::PostParams;
 use portolan_core::{Runtime, Status};
 
 use crate::{
-    room::{Room, name, until, with_room},
     servers,
+    test_namespace::{Room, name, until, with_room},
 };
 
 const MANY: usize = 200;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
-    api::Api,
+    api_server::Api,
     calls::{call, request},
 };
 

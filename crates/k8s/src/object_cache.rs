@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher;
 use serde_json::Value;
 
-use crate::{name::Unit, ownership, render::any_version};
+use crate::{managed_fields, name::Unit, render::api_compat};
 
 /// The kinds whose metadata is watched, beside deployments and pods. Their contents stay in the cluster: secrets are
 /// among them.
@@ -62,7 +62,7 @@ impl View {
     /// The pods of a deployment, newest first.
     pub(crate) fn pods_of(&self, deployment: &Deployment) -> Vec<Arc<Pod>> {
         let name = deployment.metadata.name.as_deref().unwrap_or_default();
-        let selector = any_version::spec(deployment).and_then(|spec| spec.selector.match_labels.as_ref());
+        let selector = api_compat::spec(deployment).and_then(|spec| spec.selector.match_labels.as_ref());
         let chosen = |pod: &&Arc<Pod>| {
             let labels = pod.metadata.labels.as_ref();
             selector.is_some_and(|selector| {
@@ -129,8 +129,8 @@ impl View {
         let Some(table) = self.parts.get(&part) else {
             return true;
         };
-        let fields = table.get(name).map(|object| ownership::ours(object, manager));
-        fields.is_some_and(|fields| ownership::covers(fields, wanted) || accepted == Some(fields))
+        let fields = table.get(name).map(|object| managed_fields::ours(object, manager));
+        fields.is_some_and(|fields| managed_fields::covers(fields, wanted) || accepted == Some(fields))
     }
 
     /// Whether everything has been listed once.

@@ -17,11 +17,11 @@ use portolan_core::{InstallName, LogLine, LogQuery, Result};
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
-    cell::{Cell, not_found},
-    fault::Fault,
-    hub::Hub,
+    backoff::Pace,
+    deployment_state::{Cell, not_found},
+    deployment_store::Hub,
+    error::Fault,
     name::CONTAINER,
-    pace::Pace,
 };
 
 /// How many lines wait for a slow reader.

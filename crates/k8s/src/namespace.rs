@@ -34,11 +34,11 @@ use tokio::{
 };
 
 use crate::{
-    cluster::Cluster,
-    fault::Fault,
+    api_client::Cluster,
+    backoff::Pace,
+    error::Fault,
     name::{self, Unit},
-    pace::Pace,
-    view::{Meta, Part, Table, View},
+    object_cache::{Meta, Part, Table, View},
 };
 
 /// How long a watch may stay silent before it is opened anew: a connection that died without a word shows only so.

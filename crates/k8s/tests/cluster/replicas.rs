@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::Service;
 use portolan_core::{ProtocolEra, Runtime, Status};
 
 use crate::{
-    room::{Room, ready, until, with_room},
     servers,
+    test_namespace::{Room, ready, until, with_room},
 };
 
 const SOON: Duration = Duration::from_secs(60);

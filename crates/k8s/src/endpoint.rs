@@ -8,11 +8,11 @@ use url::Url;
 
 use crate::{
     attach::{AttachChannel, AttachConfig, Ownership, PodRun},
-    cell::Cell,
     config::Reach,
-    forward::Forward,
+    deployment_state::Cell,
     name::CONTAINER,
     plan::Plan,
+    port_forward::Forward,
     render::Carrier,
 };
 

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{fault::Fault, pace::Pace};
+use crate::{backoff::Pace, error::Fault};
 
 /// How long one attempt of a call may take.
 const ATTEMPT: Duration = Duration::from_secs(10);

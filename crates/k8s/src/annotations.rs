@@ -12,7 +12,7 @@ use portolan_core::InstallName;
 
 use crate::{
     name::{self, hex},
-    render::any_version,
+    render::api_compat,
 };
 
 /// Asleep, with the number of copies that there were.
@@ -82,8 +82,8 @@ pub(crate) fn set_template(template: &mut PodTemplateSpec) -> String {
 
 /// Writes onto the template of `to` what [`set_template`] wrote onto that of `from`.
 pub(crate) fn keep_template(from: &Deployment, to: &mut Deployment) {
-    let meta = any_version::spec(from).and_then(|spec| spec.template.metadata.as_ref());
-    let (Some(mark), Some(spec)) = (meta.and_then(template), any_version::spec_mut(to)) else {
+    let meta = api_compat::spec(from).and_then(|spec| spec.template.metadata.as_ref());
+    let (Some(mark), Some(spec)) = (meta.and_then(template), api_compat::spec_mut(to)) else {
         return;
     };
     let meta = spec.template.metadata.get_or_insert_default();
@@ -94,7 +94,7 @@ pub(crate) fn keep_template(from: &Deployment, to: &mut Deployment) {
 
 /// The template that a deployment makes pods of.
 pub(crate) fn template_of(deployment: &Deployment) -> Option<&str> {
-    template(any_version::spec(deployment)?.template.metadata.as_ref()?)
+    template(api_compat::spec(deployment)?.template.metadata.as_ref()?)
 }
 
 /// Whether somebody has begun to remove it.

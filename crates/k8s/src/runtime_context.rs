@@ -18,11 +18,11 @@ use tokio::sync::OnceCell;
 use crate::{
     config::{KubeConfig, Scheduling, SchedulingDefault},
     connect::Host,
-    fault::Fault,
+    error::Fault,
     name,
+    namespace::Target,
+    object_cache::Part,
     render::{BRIDGE_TOKEN, secret_keys},
-    target::Target,
-    view::Part,
 };
 
 /// What all deployments have in common.

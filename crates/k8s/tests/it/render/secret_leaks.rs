@@ -2,7 +2,7 @@
 
 use portolan_core::ImagePullSecret;
 
-use super::support::{World, json};
+use super::fixture::{World, json};
 
 const SECRETS: [&str; 4] = ["s3cr3t-value", "s3cr3t-file", "s3cr3t-password", "s3cr3t-token"];
 

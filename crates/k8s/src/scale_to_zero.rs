@@ -12,11 +12,11 @@ use portolan_core::{Failure, FailureKind};
 use serde_json::{Value, json};
 
 use crate::{
-    cell::{Cell, State},
-    fault::Fault,
-    mark,
+    annotations,
+    deployment_state::{Cell, State},
+    error::Fault,
+    reconcile,
     status::wanted_replicas,
-    work,
 };
 
 /// How often a conflict is looked at anew, and how long the watch is given to tell of the other change.
@@ -46,8 +46,8 @@ pub(crate) fn due(cell: &Cell, state: &State) -> (Option<Due>, Option<Duration>)
         return (None, None);
     };
     let (now, quarter) = (cell.ground.now(), idle / 4);
-    let told = mark::time(&live.metadata, mark::USED_AT);
-    let woken = mark::time(&live.metadata, mark::WOKEN_AT);
+    let told = annotations::time(&live.metadata, annotations::USED_AT);
+    let woken = annotations::time(&live.metadata, annotations::WOKEN_AT);
     let last = [Some(state.used_at), told, woken]
         .into_iter()
         .flatten()
@@ -67,7 +67,7 @@ pub(crate) fn due(cell: &Cell, state: &State) -> (Option<Due>, Option<Duration>)
 
 /// Whether it runs, and by our doing: one that somebody scaled up while it slept is left alone.
 fn is_up(live: &Deployment) -> bool {
-    wanted_replicas(live) > 0 && mark::asleep(&live.metadata).is_none()
+    wanted_replicas(live) > 0 && annotations::asleep(&live.metadata).is_none()
 }
 
 /// Does what is due.
@@ -88,10 +88,10 @@ pub(crate) async fn take(cell: &Cell, due: Due) {
 async fn heartbeat(cell: &Cell) -> Result<(), Failure> {
     let Some(live) = cell.live() else { return Ok(()) };
     let used = cell.state().used_at.to_string();
-    let told = work::patch(
+    let told = reconcile::patch(
         cell,
         &live,
-        &json!({ "metadata": { "annotations": { mark::USED_AT: used } } }),
+        &json!({ "metadata": { "annotations": { annotations::USED_AT: used } } }),
     )
     .await;
     told.map_err(|fault| fault.failure())
@@ -109,7 +109,7 @@ pub(crate) async fn sleep(cell: &Cell) -> Result<(), Failure> {
     }
     scale(cell, |live| {
         let replicas = wanted_replicas(live);
-        let marks = json!({ mark::ASLEEP: replicas.to_string(), mark::WOKEN_AT: null });
+        let marks = json!({ annotations::ASLEEP: replicas.to_string(), annotations::WOKEN_AT: null });
         (replicas > 0).then_some((0, marks))
     })
     .await
@@ -120,8 +120,8 @@ pub(crate) async fn wake(cell: &Cell) -> Result<(), Failure> {
     let _hands = cell.hands.lock().await;
     let now = cell.ground.now().to_string();
     scale(cell, |live| {
-        let replicas = mark::asleep(&live.metadata).unwrap_or(1);
-        let marks = json!({ mark::ASLEEP: null, mark::WOKEN_AT: now, mark::USED_AT: now });
+        let replicas = annotations::asleep(&live.metadata).unwrap_or(1);
+        let marks = json!({ annotations::ASLEEP: null, annotations::WOKEN_AT: now, annotations::USED_AT: now });
         (wanted_replicas(live) == 0).then_some((replicas, marks))
     })
     .await
@@ -141,7 +141,7 @@ async fn scale(cell: &Cell, decide: impl Fn(&Deployment) -> Option<(i32, Value)>
             "spec": { "replicas": replicas },
         });
         tries += 1;
-        match work::patch(cell, &live, &change).await {
+        match reconcile::patch(cell, &live, &change).await {
             Ok(()) => break,
             Err(Fault::Conflict(_)) if tries < TRIES => tokio::time::sleep(LOOK).await,
             Err(fault) => return Err(fault.failure()),

@@ -7,8 +7,8 @@ use portolan_core::{LogQuery, Restart, Runtime, RuntimeExec, RuntimeLogs, Runtim
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
-    room::{ready, with_room},
     servers,
+    test_namespace::{ready, with_room},
 };
 
 /// Counts, and answers HTTP meanwhile.

@@ -8,8 +8,8 @@ use portolan_core::{Error, FailureKind, Runtime, RuntimeScale, Status};
 use serde_json::json;
 
 use crate::{
-    room::{ready, until, with_room},
     servers,
+    test_namespace::{ready, until, with_room},
 };
 
 const SOON: Duration = Duration::from_secs(30);

@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::target::Target;
+use crate::namespace::Target;
 
 /// How many connections one port takes at once.
 const CONNECTIONS: usize = 512;

@@ -13,17 +13,17 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
+    annotations,
     apply::{self, Need},
-    cell::{Cell, Wish},
-    fault::Fault,
-    mark,
+    deployment_state::{Cell, Wish},
+    endpoint::Road,
+    error::Fault,
+    garbage_collect,
+    managed_fields::operator,
     name::Unit,
-    ownership::operator,
     plan::{Means, Plan},
-    reach::Road,
-    reset, rest,
+    reset, scale_to_zero,
     status::Crash,
-    sweep,
 };
 
 /// How many last lines of a crash are told.
@@ -41,7 +41,7 @@ enum Step {
     /// Read what a crashed run said last.
     Listen(Crash),
     /// Send it to sleep, or tell the other replicas of the host that it was used.
-    Rest(rest::Due),
+    Rest(scale_to_zero::Due),
 }
 
 /// Keeps a deployment as it is wanted. Ends when it is dropped.
@@ -89,12 +89,12 @@ fn next(cell: &Cell) -> (Option<Step>, Option<Duration>) {
     if retry.is_none() && !unsigned.is_empty() {
         return (Some(Step::Sign(unsigned)), None);
     }
-    let (due, wait) = rest::due(cell, &state);
+    let (due, wait) = scale_to_zero::due(cell, &state);
     (due.map(Step::Rest), retry.into_iter().chain(wait).min())
 }
 
 /// Whether something has to be rendered or written.
-fn is_wanting(cell: &Cell, state: &crate::cell::State) -> bool {
+fn is_wanting(cell: &Cell, state: &crate::deployment_state::State) -> bool {
     let Some(plan) = state.plan.as_ref().filter(|_| state.planned == state.revision) else {
         return true;
     };
@@ -108,7 +108,7 @@ fn is_wanting(cell: &Cell, state: &crate::cell::State) -> bool {
 }
 
 /// Users of a shared deployment who are not written on it.
-fn unsigned(cell: &Cell, state: &crate::cell::State) -> Vec<InstallName> {
+fn unsigned(cell: &Cell, state: &crate::deployment_state::State) -> Vec<InstallName> {
     if !matches!(cell.unit, Unit::Shared(_)) {
         return Vec::new();
     }
@@ -117,7 +117,7 @@ fn unsigned(cell: &Cell, state: &crate::cell::State) -> Vec<InstallName> {
         .plan
         .as_ref()
         .and_then(|plan| view.deployments.get(&plan.deployment));
-    let signed = live.map(|live| mark::installs(&live.metadata));
+    let signed = live.map(|live| annotations::installs(&live.metadata));
     signed.map_or_else(Vec::new, |signed| {
         state
             .users
@@ -133,7 +133,7 @@ async fn take(cell: Arc<Cell>, step: Step) {
         Step::Reconcile => attempt(&cell, reconcile(&cell)).await,
         Step::Sign(users) => attempt(&cell, sign(&cell, &users)).await,
         Step::Listen(crash) => listen(&cell, crash).await,
-        Step::Rest(due) => rest::take(&cell, due).await,
+        Step::Rest(due) => scale_to_zero::take(&cell, due).await,
     }
 }
 
@@ -189,7 +189,9 @@ async fn reconcile(cell: &Cell) -> Result<(), Failure> {
         }
     }
     if need.deployment {
-        sweep::leftovers(cell, &plan).await.map_err(|fault| fault.failure())?;
+        garbage_collect::leftovers(cell, &plan)
+            .await
+            .map_err(|fault| fault.failure())?;
     }
     Ok(())
 }
@@ -257,7 +259,7 @@ async fn open_road(cell: &Cell, plan: &Plan) -> Result<(), Failure> {
 /// other.
 async fn sign(cell: &Cell, users: &[InstallName]) -> Result<(), Failure> {
     let Some(live) = cell.live() else { return Ok(()) };
-    let marks: Map<String, Value> = users.iter().map(|user| (mark::user(user), json!(""))).collect();
+    let marks: Map<String, Value> = users.iter().map(|user| (annotations::user(user), json!(""))).collect();
     let signed = patch(cell, &live, &json!({ "metadata": { "annotations": marks } })).await;
     signed.map_err(|fault| fault.failure())
 }

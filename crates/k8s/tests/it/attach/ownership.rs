@@ -7,7 +7,7 @@ use portolan_k8s::attach::AttachChannel;
 use serde_json::{Value, json};
 
 use super::{
-    api::{Api, owner},
+    api_server::{Api, owner},
     calls::call,
 };
 

@@ -7,8 +7,8 @@ use kube::api::ListParams;
 use portolan_core::{Owner, Runtime, Status, UserId};
 
 use crate::{
-    room::{name, ready, until, with_room},
     servers,
+    test_namespace::{name, ready, until, with_room},
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,16 +16,15 @@ use portolan_core::InstallName;
 use serde_json::json;
 
 use crate::{
-    apply,
-    cell::Cell,
-    fault::Fault,
-    mark,
+    annotations, apply,
+    deployment_state::Cell,
+    error::Fault,
     name::{self, Unit},
+    namespace::Target,
+    object_cache::{Part, View},
     plan::Plan,
-    render::any_version,
-    target::Target,
-    view::{Part, View},
-    work,
+    reconcile,
+    render::api_compat,
 };
 
 /// Deletes what belongs to the deployment and is not in `plan`: the Service of a server that is attached to now, objects
@@ -55,10 +54,10 @@ pub(crate) async fn everything(cell: &Cell) -> Result<(), Fault> {
     if let Some(live) = cell.live() {
         let now = cell.ground.now().to_string();
         // Another replica of the host would else take it for lost. If it has gone meanwhile, all the better.
-        let told = work::patch(
+        let told = reconcile::patch(
             cell,
             &live,
-            &json!({ "metadata": { "annotations": { mark::REMOVING: now } } }),
+            &json!({ "metadata": { "annotations": { annotations::REMOVING: now } } }),
         )
         .await;
         if let Err(fault) = told {
@@ -107,10 +106,10 @@ async fn unseen(cell: &Cell, deployments: &BTreeSet<String>, parts: &BTreeSet<(P
 /// Takes a user off a shared deployment.
 pub(crate) async fn signature(cell: &Cell, user: &InstallName) -> Result<(), Fault> {
     let Some(live) = cell.live() else { return Ok(()) };
-    work::patch(
+    reconcile::patch(
         cell,
         &live,
-        &json!({ "metadata": { "annotations": { mark::user(user): null } } }),
+        &json!({ "metadata": { "annotations": { annotations::user(user): null } } }),
     )
     .await
 }
@@ -147,7 +146,7 @@ async fn unused(target: &Target) -> Result<(), Fault> {
 }
 
 fn pulls_with(live: &Deployment) -> Vec<String> {
-    let pod = any_version::spec(live).and_then(|spec| spec.template.spec.as_ref());
+    let pod = api_compat::spec(live).and_then(|spec| spec.template.spec.as_ref());
     let secrets = pod.and_then(|pod| pod.image_pull_secrets.as_ref());
     secrets
         .into_iter()
