@@ -42,7 +42,7 @@ pub(crate) fn installs(meta: &ObjectMeta) -> Vec<InstallName> {
 }
 
 /// The annotation by which `install` uses a shared deployment.
-pub(crate) fn user(install: &InstallName) -> String {
+pub(crate) fn user_key(install: &InstallName) -> String {
     format!("{INSTALL_PREFIX}{install}")
 }
 
@@ -52,23 +52,23 @@ pub(crate) fn digest(meta: &ObjectMeta) -> Option<&str> {
 }
 
 /// How many copies there were before it was sent to sleep.
-pub(crate) fn asleep(meta: &ObjectMeta) -> Option<i32> {
+pub(crate) fn replicas_before_sleep(meta: &ObjectMeta) -> Option<i32> {
     annotation(meta, ASLEEP).map(|text| text.parse().unwrap_or(1).max(1))
 }
 
 /// A time that is written on an object.
-pub(crate) fn time(meta: &ObjectMeta, mark: &str) -> Option<Timestamp> {
+pub(crate) fn timestamp(meta: &ObjectMeta, mark: &str) -> Option<Timestamp> {
     annotation(meta, mark)?.parse().ok()
 }
 
 /// Which template a pod is of.
-pub(crate) fn template(meta: &ObjectMeta) -> Option<&str> {
+pub(crate) fn template_hash(meta: &ObjectMeta) -> Option<&str> {
     annotation(meta, TEMPLATE)
 }
 
 /// Writes onto a template which one it is, and gives it. Pods are then known as those of a wish, whatever numbers the
 /// cluster gives to revisions.
-pub(crate) fn set_template(template: &mut PodTemplateSpec) -> String {
+pub(crate) fn set_template_hash(template: &mut PodTemplateSpec) -> String {
     let text = serde_json::to_vec(&template).unwrap_or_default();
     let mark = hex(&digest::digest(&digest::SHA256, &text).as_ref()[..8]);
     template
@@ -80,10 +80,10 @@ pub(crate) fn set_template(template: &mut PodTemplateSpec) -> String {
     mark
 }
 
-/// Writes onto the template of `to` what [`set_template`] wrote onto that of `from`.
-pub(crate) fn keep_template(from: &Deployment, to: &mut Deployment) {
+/// Writes onto the template of `to` what [`set_template_hash`] wrote onto that of `from`.
+pub(crate) fn copy_template_hash(from: &Deployment, to: &mut Deployment) {
     let meta = api_compat::spec(from).and_then(|spec| spec.template.metadata.as_ref());
-    let (Some(mark), Some(spec)) = (meta.and_then(template), api_compat::spec_mut(to)) else {
+    let (Some(mark), Some(spec)) = (meta.and_then(template_hash), api_compat::spec_mut(to)) else {
         return;
     };
     let meta = spec.template.metadata.get_or_insert_default();
@@ -93,12 +93,12 @@ pub(crate) fn keep_template(from: &Deployment, to: &mut Deployment) {
 }
 
 /// The template that a deployment makes pods of.
-pub(crate) fn template_of(deployment: &Deployment) -> Option<&str> {
-    template(api_compat::spec(deployment)?.template.metadata.as_ref()?)
+pub(crate) fn deployment_template_hash(deployment: &Deployment) -> Option<&str> {
+    template_hash(api_compat::spec(deployment)?.template.metadata.as_ref()?)
 }
 
 /// Whether somebody has begun to remove it.
-pub(crate) fn is_leaving(meta: &ObjectMeta) -> bool {
+pub(crate) fn is_being_removed(meta: &ObjectMeta) -> bool {
     meta.deletion_timestamp.is_some() || annotation(meta, REMOVING).is_some()
 }
 

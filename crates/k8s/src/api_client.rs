@@ -8,38 +8,38 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{backoff::Pace, error::Fault};
+use crate::{backoff::Backoff, error::ApiError};
 
 /// How long one attempt of a call may take.
-const ATTEMPT: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many calls of one runtime write at once. The API server has its own fairness; this keeps 200 installs that come
 /// up together from being one burst.
-pub(crate) const AT_ONCE: usize = 8;
+pub(crate) const MAX_CONCURRENT_CALLS: usize = 8;
 
 /// A namespace, through a client.
 #[derive(Clone)]
-pub(crate) struct Cluster {
-    pub(crate) client: Client,
+pub(crate) struct ApiClient {
+    pub(crate) kube: Client,
     pub(crate) namespace: String,
     /// How errors name it, such as `context "kind-mcp"`.
-    pub(crate) title: Arc<str>,
+    pub(crate) cluster_name: Arc<str>,
     deadline: Duration,
     permits: Arc<Semaphore>,
 }
 
-impl Cluster {
+impl ApiClient {
     pub(crate) fn new(
-        client: Client,
+        kube: Client,
         namespace: String,
-        title: Arc<str>,
+        cluster_name: Arc<str>,
         deadline: Duration,
         permits: Arc<Semaphore>,
     ) -> Self {
         Self {
-            client,
+            kube,
             namespace,
-            title,
+            cluster_name,
             deadline,
             permits,
         }
@@ -51,61 +51,61 @@ impl Cluster {
         K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
         K::DynamicType: Default,
     {
-        Api::namespaced(self.client.clone(), &self.namespace)
+        Api::namespaced(self.kube.clone(), &self.namespace)
     }
 
     /// Makes a call that may be made twice, until it succeeds, fails for good, or the deadline is over.
-    pub(crate) async fn call<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, Fault>
+    pub(crate) async fn call<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, ApiError>
     where
         F: Future<Output = kube::Result<T>>,
     {
         let end = Instant::now() + self.deadline;
-        let mut pace = Pace::new(Duration::from_millis(100), Duration::from_secs(3));
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
         loop {
-            let fault = match self.once_until(end, attempt()).await {
+            let error = match self.once_until(end, attempt()).await {
                 Ok(done) => return Ok(done),
-                Err(fault) => fault,
+                Err(error) => error,
             };
-            let wait = match &fault {
-                Fault::Busy { retry_after, .. } => retry_after.unwrap_or_default().max(pace.wait()),
-                _ => pace.wait(),
+            let wait = match &error {
+                ApiError::ServerBusy { retry_after, .. } => retry_after.unwrap_or_default().max(backoff.wait()),
+                _ => backoff.wait(),
             };
-            if !fault.is_passing() || Instant::now() + wait >= end {
-                return Err(fault);
+            if !error.is_transient() || Instant::now() + wait >= end {
+                return Err(error);
             }
             sleep(wait).await;
         }
     }
 
     /// Makes a call once.
-    pub(crate) async fn once<T>(&self, attempt: impl Future<Output = kube::Result<T>>) -> Result<T, Fault> {
+    pub(crate) async fn call_once<T>(&self, attempt: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
         self.once_until(Instant::now() + self.deadline, attempt).await
     }
 
-    async fn once_until<T>(&self, end: Instant, attempt: impl Future<Output = kube::Result<T>>) -> Result<T, Fault> {
+    async fn once_until<T>(&self, end: Instant, attempt: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
         let _permit = self.permits.acquire().await;
-        let limit = ATTEMPT.min(end.saturating_duration_since(Instant::now()));
+        let limit = ATTEMPT_TIMEOUT.min(end.saturating_duration_since(Instant::now()));
         match timeout(limit, attempt).await {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(Fault::of(error, &self.title)),
-            Err(_) => Err(Fault::late(&self.title, limit)),
+            Ok(Err(error)) => Err(ApiError::classify(error, &self.cluster_name)),
+            Err(_) => Err(ApiError::timed_out(&self.cluster_name, limit)),
         }
     }
 }
 
-impl fmt::Debug for Cluster {
+impl fmt::Debug for ApiClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster")
-            .field("title", &self.title)
+            .field("title", &self.cluster_name)
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
 }
 
 /// A delete that finds nothing has done its work.
-pub(crate) fn gone_is_done(result: Result<(), Fault>) -> Result<(), Fault> {
+pub(crate) fn ignore_not_found(result: Result<(), ApiError>) -> Result<(), ApiError> {
     match result {
-        Err(Fault::Gone(_) | Fault::NoNamespace(_)) => Ok(()),
+        Err(ApiError::NotFound(_) | ApiError::NamespaceNotFound(_)) => Ok(()),
         other => other,
     }
 }

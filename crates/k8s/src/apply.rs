@@ -20,20 +20,20 @@ use serde_json::Value;
 
 use crate::{
     annotations,
-    error::Fault,
+    error::ApiError,
     managed_fields,
-    name::{self, Unit},
-    namespace::Target,
-    object_cache::{Part, View},
-    plan::{PartObject, PartPlan, Plan},
+    name::{self, DeploymentKey},
+    namespace::Namespace,
+    object_cache::{DependentKind, ObjectCache},
+    plan::{DependentObject, DependentPlan, DeploymentPlan},
     render::api_compat,
 };
 
 /// What differs.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Need {
+pub(crate) struct ApplyDiff {
     /// The parts to write, by their place in the plan.
-    pub(crate) parts: Vec<usize>,
+    pub(crate) dependents: Vec<usize>,
     /// Whether the Deployment is written.
     pub(crate) deployment: bool,
     /// Whether the Deployment that there is has to go first: its selector cannot be changed.
@@ -44,153 +44,190 @@ pub(crate) struct Need {
 
 /// Sets of fields that stay as they are although they do not cover what is wanted: a cluster that changes our objects as
 /// it takes them in would else be written to for ever.
-pub(crate) type Accepted = BTreeMap<String, Value>;
+pub(crate) type AcceptedFields = BTreeMap<String, Value>;
 
-impl Need {
+impl ApplyDiff {
     /// What differs between `plan` and what the view has.
-    pub(crate) fn of(view: &View, plan: &Plan, manager: &str, accepted: &Accepted) -> Self {
-        let mut need = Self::default();
-        let live = view.deployments.get(&plan.deployment);
+    pub(crate) fn of(objects: &ObjectCache, plan: &DeploymentPlan, manager: &str, accepted: &AcceptedFields) -> Self {
+        let mut diff = Self::default();
+        let live = objects.deployments.get(&plan.name);
         if let Some(live) = live {
-            need.wait = live.metadata.deletion_timestamp.is_some();
-            need.replace = !need.wait && selector(live) != selector(&plan.rendered.deployment);
+            diff.wait = live.metadata.deletion_timestamp.is_some();
+            diff.replace = !diff.wait && selector(live) != selector(&plan.rendered.deployment);
         }
         let changed = live.is_none_or(|live| annotations::digest(&live.metadata) != Some(&plan.rendered.digest));
-        need.deployment = changed || need.replace || live.is_none_or(|live| !is_kept(live, plan, manager, accepted));
-        let is_missing = |(_, part): &(usize, &PartPlan)| {
-            let drifted = || !view.part_is_ours(part.part, &part.name, &part.wanted, manager, accepted.get(&part.name));
-            (changed && !part.is_constant()) || drifted()
+        diff.deployment =
+            changed || diff.replace || live.is_none_or(|live| !is_unchanged(live, plan, manager, accepted));
+        let is_missing = |(_, dependent): &(usize, &DependentPlan)| {
+            let drifted = || {
+                !objects.owns_dependent(
+                    dependent.dependent,
+                    &dependent.name,
+                    &dependent.wanted,
+                    manager,
+                    accepted.get(&dependent.name),
+                )
+            };
+            (changed && !dependent.is_constant()) || drifted()
         };
-        need.parts = plan
-            .parts
+        diff.dependents = plan
+            .dependents
             .iter()
             .enumerate()
             .filter(is_missing)
             .map(|(place, _)| place)
             .collect();
-        need
+        diff
     }
 
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.parts.is_empty() && !self.deployment
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dependents.is_empty() && !self.deployment
     }
 }
 
-fn is_kept(live: &Deployment, plan: &Plan, manager: &str, accepted: &Accepted) -> bool {
-    let fields = managed_fields::ours(&live.metadata, manager);
+fn is_unchanged(live: &Deployment, plan: &DeploymentPlan, manager: &str, accepted: &AcceptedFields) -> bool {
+    let fields = managed_fields::applied_by(&live.metadata, manager);
     let asleep = crate::status::wanted_replicas(live) == 0;
-    managed_fields::covers(fields, &plan.wanted(asleep)) || accepted.get(&plan.deployment) == Some(fields)
+    managed_fields::covers(fields, &plan.wanted(asleep)) || accepted.get(&plan.name) == Some(fields)
 }
 
 fn selector(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
     api_compat::spec(deployment)?.selector.match_labels.as_ref()
 }
 
-/// Writes what `need` says. The Deployment comes last: when its pods start, all that they need is there.
-pub(crate) async fn write(target: &Target, plan: &Plan, need: &Need, accepted: &mut Accepted) -> Result<(), Failure> {
-    if need.replace {
-        replace(target, &plan.deployment)
+/// Writes what `diff` says. The Deployment comes last: when its pods start, all that they need is there.
+pub(crate) async fn write(
+    namespace: &Namespace,
+    plan: &DeploymentPlan,
+    diff: &ApplyDiff,
+    accepted: &mut AcceptedFields,
+) -> Result<(), Failure> {
+    if diff.replace {
+        replace(namespace, &plan.name)
             .await
-            .map_err(|fault| fault.failure())?;
+            .map_err(|error| error.to_failure())?;
     }
-    for part in need.parts.iter().filter_map(|place| plan.parts.get(*place)) {
+    for dependent in diff.dependents.iter().filter_map(|place| plan.dependents.get(*place)) {
         // Of many that come up together, each has found that it is missing; the first one writes it.
-        let _first = if part.is_constant() {
-            Some(target.constants.lock().await)
+        let _first = if dependent.is_constant() {
+            Some(namespace.shared_write_lock.lock().await)
         } else {
             None
         };
-        if part.is_constant()
-            && target
-                .view()
-                .part_is_ours(part.part, &part.name, &part.wanted, &target.manager, None)
+        if dependent.is_constant()
+            && namespace.objects().owns_dependent(
+                dependent.dependent,
+                &dependent.name,
+                &dependent.wanted,
+                &namespace.manager,
+                None,
+            )
         {
             continue;
         }
-        let written = match &part.object {
-            PartObject::Service(object) => put(target, &part.name, &**object, is_known(target, part)).await?,
-            PartObject::Secret(object) => put(target, &part.name, &**object, is_known(target, part)).await?,
-            PartObject::Policy(object) => put(target, &part.name, &**object, is_known(target, part)).await?,
+        let written = match &dependent.object {
+            DependentObject::Service(object) => {
+                put(namespace, &dependent.name, &**object, is_known(namespace, dependent)).await?
+            }
+            DependentObject::Secret(object) => {
+                put(namespace, &dependent.name, &**object, is_known(namespace, dependent)).await?
+            }
+            DependentObject::Policy(object) => {
+                put(namespace, &dependent.name, &**object, is_known(namespace, dependent)).await?
+            }
         };
-        note(accepted, &part.name, &written, &part.wanted, &target.manager);
-        target.view().parts.entry(part.part).or_default().put(written);
+        record_accepted(
+            accepted,
+            &dependent.name,
+            &written,
+            &dependent.wanted,
+            &namespace.manager,
+        );
+        namespace
+            .objects()
+            .dependents
+            .entry(dependent.dependent)
+            .or_default()
+            .insert(written);
     }
-    if need.deployment {
+    if diff.deployment {
         let (known, asleep) = {
-            let view = target.view();
-            let live = view.deployments.get(&plan.deployment);
+            let objects = namespace.objects();
+            let live = objects.deployments.get(&plan.name);
             (
                 live.is_some(),
                 live.is_some_and(|live| crate::status::wanted_replicas(live) == 0),
             )
         };
         let object = plan.deployment(asleep);
-        check_owner::<Deployment>(target, &plan.deployment, &plan.rendered.unit, known).await?;
-        let api = target.cluster.api::<Deployment>();
-        let params = PatchParams::apply(&target.manager).force();
+        check_owner::<Deployment>(namespace, &plan.name, &plan.rendered.key, known).await?;
+        let api = namespace.client.api::<Deployment>();
+        let params = PatchParams::apply(&namespace.manager).force();
         let patch = Patch::Apply(&object);
-        let written = target
-            .cluster
-            .call(|| api.patch(&plan.deployment, &params, &patch))
-            .await;
-        let written = written.map_err(|fault| named(fault, "deployment", &plan.deployment, target))?;
-        note(
+        let written = namespace.client.call(|| api.patch(&plan.name, &params, &patch)).await;
+        let written = written.map_err(|error| with_object_name(error, "deployment", &plan.name, namespace))?;
+        record_accepted(
             accepted,
-            &plan.deployment,
+            &plan.name,
             &written.metadata,
             &plan.wanted(asleep),
-            &target.manager,
+            &namespace.manager,
         );
-        target.view().deployments.put(written);
+        namespace.objects().deployments.insert(written);
     }
     Ok(())
 }
 
-fn is_known(target: &Target, part: &PartPlan) -> bool {
-    target
-        .view()
-        .parts
-        .get(&part.part)
-        .is_some_and(|table| table.get(&part.name).is_some())
+fn is_known(namespace: &Namespace, dependent: &DependentPlan) -> bool {
+    namespace
+        .objects()
+        .dependents
+        .get(&dependent.dependent)
+        .is_some_and(|table| table.get(&dependent.name).is_some())
 }
 
 /// Writes one object and gives its metadata: what a Secret holds is not sent back.
-async fn put<K>(target: &Target, name: &str, object: &K, known: bool) -> Result<ObjectMeta, Failure>
+async fn put<K>(namespace: &Namespace, name: &str, object: &K, known: bool) -> Result<ObjectMeta, Failure>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug,
     K: Serialize + DeserializeOwned,
 {
-    let unit = Unit::of_object(object.meta(), &target.manager);
-    match unit {
-        Some(unit) => check_owner::<K>(target, name, &unit, known).await?,
-        None => check_manager::<K>(target, name, known).await?,
+    let key = DeploymentKey::of_object(object.meta(), &namespace.manager);
+    match key {
+        Some(key) => check_owner::<K>(namespace, name, &key, known).await?,
+        None => check_manager::<K>(namespace, name, known).await?,
     }
-    let api = target.cluster.api::<K>();
-    let params = PatchParams::apply(&target.manager).force();
+    let api = namespace.client.api::<K>();
+    let params = PatchParams::apply(&namespace.manager).force();
     let patch = Patch::Apply(object);
-    let written = target.cluster.call(|| api.patch_metadata(name, &params, &patch)).await;
+    let written = namespace
+        .client
+        .call(|| api.patch_metadata(name, &params, &patch))
+        .await;
     let kind = K::kind(&()).to_lowercase();
-    Ok(written.map_err(|fault| named(fault, &kind, name, target))?.metadata)
+    Ok(written
+        .map_err(|error| with_object_name(error, &kind, name, namespace))?
+        .metadata)
 }
 
 /// Server-side apply takes over whatever has the name. So before an object is made that is not known as ours, the name
 /// is looked up: a stranger's is never touched.
-async fn check_owner<K>(target: &Target, name: &str, unit: &Unit, known: bool) -> Result<(), Failure>
+async fn check_owner<K>(namespace: &Namespace, name: &str, key: &DeploymentKey, known: bool) -> Result<(), Failure>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
         + Clone
         + std::fmt::Debug
         + DeserializeOwned,
 {
-    match lookup::<K>(target, name, known).await? {
-        Some(meta) if Unit::of_object(&meta, &target.manager).as_ref() != Some(unit) => {
-            Err(stranger::<K>(target, name))
+    match lookup::<K>(namespace, name, known).await? {
+        Some(meta) if DeploymentKey::of_object(&meta, &namespace.manager).as_ref() != Some(key) => {
+            Err(foreign_object::<K>(namespace, name))
         }
         _ => Ok(()),
     }
 }
 
-async fn check_manager<K>(target: &Target, name: &str, known: bool) -> Result<(), Failure>
+async fn check_manager<K>(namespace: &Namespace, name: &str, known: bool) -> Result<(), Failure>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -199,15 +236,15 @@ where
 {
     let is_ours = |meta: &ObjectMeta| {
         let label = meta.labels.as_ref().and_then(|labels| labels.get(name::MANAGED_BY));
-        label == Some(&target.manager)
+        label == Some(&namespace.manager)
     };
-    match lookup::<K>(target, name, known).await? {
-        Some(meta) if !is_ours(&meta) => Err(stranger::<K>(target, name)),
+    match lookup::<K>(namespace, name, known).await? {
+        Some(meta) if !is_ours(&meta) => Err(foreign_object::<K>(namespace, name)),
         _ => Ok(()),
     }
 }
 
-async fn lookup<K>(target: &Target, name: &str, known: bool) -> Result<Option<ObjectMeta>, Failure>
+async fn lookup<K>(namespace: &Namespace, name: &str, known: bool) -> Result<Option<ObjectMeta>, Failure>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -217,14 +254,14 @@ where
     if known {
         return Ok(None);
     }
-    let api = target.cluster.api::<K>();
-    let found = target.cluster.call(|| api.get_metadata_opt(name)).await;
-    Ok(found.map_err(|fault| fault.failure())?.map(|object| object.metadata))
+    let api = namespace.client.api::<K>();
+    let found = namespace.client.call(|| api.get_metadata_opt(name)).await;
+    Ok(found.map_err(|error| error.to_failure())?.map(|object| object.metadata))
 }
 
-fn stranger<K: Resource<DynamicType = ()>>(target: &Target, name: &str) -> Failure {
+fn foreign_object<K: Resource<DynamicType = ()>>(namespace: &Namespace, name: &str) -> Failure {
     let kind = K::kind(&()).to_lowercase();
-    let namespace = &target.cluster.namespace;
+    let namespace = &namespace.client.namespace;
     Failure::new(
         FailureKind::Config,
         format!("the {kind} {namespace}/{name} is there already, and is not ours"),
@@ -232,15 +269,15 @@ fn stranger<K: Resource<DynamicType = ()>>(target: &Target, name: &str) -> Failu
     .remedy(format!("rename or delete that {kind}; it is left as it is until then"))
 }
 
-fn named(fault: Fault, kind: &str, name: &str, target: &Target) -> Failure {
-    fault
-        .failure()
-        .detail(format!("{kind} {}/{name}", target.cluster.namespace))
+fn with_object_name(error: ApiError, kind: &str, name: &str, namespace: &Namespace) -> Failure {
+    error
+        .to_failure()
+        .detail(format!("{kind} {}/{name}", namespace.client.namespace))
 }
 
 /// Remembers the fields of an object that was just written, if they still do not cover what is wanted.
-fn note(accepted: &mut Accepted, name: &str, written: &ObjectMeta, wanted: &Value, manager: &str) {
-    let fields = managed_fields::ours(written, manager);
+fn record_accepted(accepted: &mut AcceptedFields, name: &str, written: &ObjectMeta, wanted: &Value, manager: &str) {
+    let fields = managed_fields::applied_by(written, manager);
     if managed_fields::covers(fields, wanted) {
         accepted.remove(name);
     } else {
@@ -250,8 +287,8 @@ fn note(accepted: &mut Accepted, name: &str, written: &ObjectMeta, wanted: &Valu
 }
 
 /// Deletes the Deployment that there is, and waits until it has gone with its pods.
-async fn replace(target: &Target, name: &str) -> Result<(), Fault> {
-    let live = target.view().deployments.get(name).cloned();
+async fn replace(namespace: &Namespace, name: &str) -> Result<(), ApiError> {
+    let live = namespace.objects().deployments.get(name).cloned();
     let Some(live) = live else { return Ok(()) };
     tracing::info!(
         deployment = name,
@@ -261,17 +298,17 @@ async fn replace(target: &Target, name: &str) -> Result<(), Fault> {
         uid: live.metadata.uid.clone(),
         resource_version: None,
     });
-    delete::<Deployment>(target, name, &params).await?;
-    wait_gone(target, name).await
+    delete::<Deployment>(namespace, name, &params).await?;
+    wait_deleted(namespace, name).await
 }
 
 /// Waits until the watch tells that a Deployment has gone.
-pub(crate) async fn wait_gone(target: &Target, name: &str) -> Result<(), Fault> {
+pub(crate) async fn wait_deleted(namespace: &Namespace, name: &str) -> Result<(), ApiError> {
     let limit = std::time::Duration::from_secs(120);
     let end = tokio::time::Instant::now() + limit;
-    while target.view().deployments.get(name).is_some() {
+    while namespace.objects().deployments.get(name).is_some() {
         if tokio::time::Instant::now() >= end {
-            return Err(Fault::late(&target.cluster.title, limit));
+            return Err(ApiError::timed_out(&namespace.client.cluster_name, limit));
         }
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
@@ -279,49 +316,53 @@ pub(crate) async fn wait_gone(target: &Target, name: &str) -> Result<(), Fault> 
 }
 
 /// Deletes an object. One that is not there is deleted.
-pub(crate) async fn delete<K>(target: &Target, name: &str, params: &DeleteParams) -> Result<(), Fault>
+pub(crate) async fn delete<K>(namespace: &Namespace, name: &str, params: &DeleteParams) -> Result<(), ApiError>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
         + Clone
         + std::fmt::Debug
         + DeserializeOwned,
 {
-    let api = target.cluster.api::<K>();
-    let deleted = target.cluster.call(|| api.delete(name, params)).await.map(drop);
-    crate::api_client::gone_is_done(deleted)
+    let api = namespace.client.api::<K>();
+    let deleted = namespace.client.call(|| api.delete(name, params)).await.map(drop);
+    crate::api_client::ignore_not_found(deleted)
 }
 
 /// Deletes what a plan wrote and the watch has not told of, as after an answer that was lost; a stranger's stays.
-pub(crate) async fn delete_unseen<K>(target: &Target, name: &str, unit: &Unit) -> Result<(), Fault>
+pub(crate) async fn delete_unwatched<K>(namespace: &Namespace, name: &str, key: &DeploymentKey) -> Result<(), ApiError>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
         + Clone
         + std::fmt::Debug
         + DeserializeOwned,
 {
-    let api = target.cluster.api::<K>();
-    let found = match target.cluster.call(|| api.get_metadata_opt(name)).await {
-        Err(Fault::NoNamespace(_)) => None,
+    let api = namespace.client.api::<K>();
+    let found = match namespace.client.call(|| api.get_metadata_opt(name)).await {
+        Err(ApiError::NamespaceNotFound(_)) => None,
         found => found?,
     };
     match found {
-        Some(object) if Unit::of_object(&object.metadata, &target.manager).as_ref() == Some(unit) => {
-            delete::<K>(target, name, &DeleteParams::background()).await
+        Some(object) if DeploymentKey::of_object(&object.metadata, &namespace.manager).as_ref() == Some(key) => {
+            delete::<K>(namespace, name, &DeleteParams::background()).await
         }
         _ => Ok(()),
     }
 }
 
 /// Deletes a part that is ours.
-pub(crate) async fn delete_part(target: &Target, part: Part, name: &str) -> Result<(), Fault> {
+pub(crate) async fn delete_dependent(
+    namespace: &Namespace,
+    dependent: DependentKind,
+    name: &str,
+) -> Result<(), ApiError> {
     let params = DeleteParams::background();
-    match part {
-        Part::Service => delete::<Service>(target, name, &params).await?,
-        Part::Secret => delete::<Secret>(target, name, &params).await?,
-        Part::Policy => delete::<NetworkPolicy>(target, name, &params).await?,
+    match dependent {
+        DependentKind::Service => delete::<Service>(namespace, name, &params).await?,
+        DependentKind::Secret => delete::<Secret>(namespace, name, &params).await?,
+        DependentKind::Policy => delete::<NetworkPolicy>(namespace, name, &params).await?,
     }
-    if let Some(table) = target.view().parts.get_mut(&part) {
-        table.forget(name);
+    if let Some(table) = namespace.objects().dependents.get_mut(&dependent) {
+        table.remove_deleted(name);
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use portolan_process::{ProcessLimits, StdioChannel};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::{attach_loop::Keeper, lease::Claim};
+use self::{attach_loop::AttachLoop, lease::LeaseHolder};
 pub use self::{lease::Ownership, pod_run::PodRun};
 
 /// The one owner of the standard streams of a server in a pod.
@@ -32,7 +32,7 @@ pub use self::{lease::Ownership, pod_run::PodRun};
 /// It is attached to the [`PodRun`] that it was [aimed](Self::aim) at last. While there is none, and while it attaches,
 /// calls wait within their own timeout. Dropping it detaches; the server goes on.
 pub struct AttachChannel {
-    front: Arc<StdioChannel>,
+    channel: Arc<StdioChannel>,
     runs: watch::Sender<Option<PodRun>>,
     _over: DropGuard,
 }
@@ -98,29 +98,29 @@ impl AttachChannel {
     ///
     /// Outside of a tokio runtime.
     pub fn new(name: &str, client: kube::Client, namespace: &str, config: AttachConfig) -> Arc<Self> {
-        let front = Arc::new(StdioChannel::new(name, &config.limits));
+        let channel = Arc::new(StdioChannel::new(name, &config.limits));
         let (runs, over) = (watch::Sender::new(None), CancellationToken::new());
-        let keeper = Keeper::new(
-            front.clone(),
+        let keeper = AttachLoop::new(
+            channel.clone(),
             client.clone(),
             namespace,
             config.clone(),
             runs.subscribe(),
         );
-        let claim = config
+        let lease_holder = config
             .ownership
             .clone()
-            .map(|ownership| Claim::new(client, namespace, ownership, &config));
-        tokio::spawn(keeper.keep(claim, over.clone()));
+            .map(|ownership| LeaseHolder::new(client, namespace, ownership, &config));
+        tokio::spawn(keeper.keep(lease_holder, over.clone()));
         Arc::new(Self {
-            front,
+            channel,
             runs,
             _over: over.drop_guard(),
         })
     }
 
     /// Says where the server runs now; `None` while it does not.
-    pub fn aim(&self, run: Option<PodRun>) {
+    pub fn set_run(&self, run: Option<PodRun>) {
         self.runs.send_if_modified(|present| {
             let is_new = *present != run;
             *present = run;
@@ -132,22 +132,22 @@ impl AttachChannel {
 #[async_trait]
 impl Channel for AttachChannel {
     async fn handshake(&self) -> Result<ServerHandshake> {
-        self.front.handshake().await
+        self.channel.handshake().await
     }
 
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
-        self.front.call(request).await
+        self.channel.call(request).await
     }
 
     fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
-        self.front.notifications()
+        self.channel.notifications()
     }
 }
 
 impl fmt::Debug for AttachChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AttachChannel")
-            .field("front", &self.front)
+            .field("front", &self.channel)
             .field("run", &*self.runs.borrow())
             .finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// Waits that grow from `first` to `most`, each a little off, so that many who failed together do not come back together.
 #[derive(Clone, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Backoff {
     first: Duration,
     most: Duration,
     next: Duration,
@@ -17,7 +17,7 @@ pub(crate) struct Pace {
     last: Option<Instant>,
 }
 
-impl Pace {
+impl Backoff {
     pub(crate) fn new(first: Duration, most: Duration) -> Self {
         Self {
             first,
@@ -44,7 +44,7 @@ impl Pace {
     }
 }
 
-impl Iterator for Pace {
+impl Iterator for Backoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
@@ -52,7 +52,7 @@ impl Iterator for Pace {
     }
 }
 
-impl kube::runtime::utils::Backoff for Pace {
+impl kube::runtime::utils::Backoff for Backoff {
     /// A watch that lists well and then breaks, over and over, must not be retried at the first pace each time: one
     /// success counts only after a while without a failure.
     fn reset(&mut self) {
@@ -68,8 +68,8 @@ mod tests {
 
     #[test]
     fn waits_grow_to_the_most_and_stay_near_it() {
-        let mut pace = Pace::new(Duration::from_millis(100), Duration::from_secs(1));
-        let waits: Vec<_> = (0..8).map(|_| pace.wait()).collect();
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        let waits: Vec<_> = (0..8).map(|_| backoff.wait()).collect();
         assert!(waits[0] <= Duration::from_millis(125), "{waits:?}");
         assert!(
             waits[7] >= Duration::from_millis(750) && waits[7] <= Duration::from_millis(1250),

@@ -41,7 +41,7 @@ pub struct KubeConfig {
     /// How stdio servers are reached, unless they say so themselves. Default: by the bridge.
     pub stdio: StdioCarrier,
     /// How servers are reached. Default: found out.
-    pub reach: Reach,
+    pub reach: EndpointMode,
     /// What each server asks for, by resource. Default: `cpu` 50m, `memory` 128Mi, `ephemeral-storage` 256Mi.
     pub requests: BTreeMap<String, String>,
     /// What each server may use at most, by resource. Default: `memory` 512Mi, `ephemeral-storage` 1Gi, and no limit of
@@ -125,7 +125,7 @@ pub enum BridgeSource {
 /// How servers are reached from where this program runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Reach {
+pub enum EndpointMode {
     /// By the cluster's network where this program runs in the cluster, else by the API server.
     #[default]
     Auto,
@@ -167,7 +167,7 @@ impl KubeConfig {
             base_image: concat!("ghcr.io/portolan-mcp/mcp-server-base:", env!("CARGO_PKG_VERSION")).into(),
             bridge: BridgeSource::BaseImage,
             stdio: StdioCarrier::default(),
-            reach: Reach::default(),
+            reach: EndpointMode::default(),
             requests: quantities([("cpu", "50m"), ("memory", "128Mi"), ("ephemeral-storage", "256Mi")]),
             limits: quantities([("memory", "512Mi"), ("ephemeral-storage", "1Gi")]),
             run_as_user: Some(65532),

@@ -50,14 +50,14 @@ pub struct KubeClients {
 pub(crate) struct KubeClient {
     pub(crate) client: Client,
     /// How errors name it.
-    pub(crate) title: Arc<str>,
+    pub(crate) cluster_name: Arc<str>,
     /// Whether this program runs in that cluster.
-    pub(crate) is_around: bool,
+    pub(crate) is_in_cluster: bool,
 }
 
 /// The pod that this program runs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Host {
+pub(crate) struct HostPod {
     pub(crate) namespace: String,
     pub(crate) pod: String,
 }
@@ -65,17 +65,17 @@ pub(crate) struct Host {
 impl KubeClients {
     /// Finds the cluster.
     pub async fn connect(connect: Connect) -> Result<Self> {
-        let (config, title, is_around) = match connect {
+        let (config, cluster_name, is_in_cluster) = match connect {
             Connect::Infer => infer().await?,
             Connect::InCluster => (in_cluster()?, "the cluster around this pod".to_owned(), true),
             Connect::Kubeconfig { path, context } => kubeconfig(&path, context).await?,
         };
         let client = client(config)?;
-        let title = title.into();
+        let cluster_name = cluster_name.into();
         Ok(KubeClient {
             client,
-            title,
-            is_around,
+            cluster_name,
+            is_in_cluster,
         }
         .into())
     }
@@ -106,18 +106,18 @@ impl From<KubeClient> for KubeClients {
 /// A client that the host made. Where this program runs in a pod, it is taken for one of the cluster around it.
 impl From<Client> for KubeClients {
     fn from(client: Client) -> Self {
-        let is_around = Host::find().is_some();
-        let title = "the given client".into();
+        let is_in_cluster = HostPod::find().is_some();
+        let cluster_name = "the given client".into();
         KubeClient {
             client,
-            title,
-            is_around,
+            cluster_name,
+            is_in_cluster,
         }
         .into()
     }
 }
 
-impl Host {
+impl HostPod {
     /// Reads who this pod is, if it is one.
     pub(crate) fn find() -> Option<Self> {
         let namespace = std::fs::read_to_string(Path::new(ACCOUNT).join("namespace")).ok()?;
@@ -132,7 +132,7 @@ impl Host {
 async fn infer() -> Result<(Config, String, bool)> {
     match Kubeconfig::read() {
         Ok(file) => with_options(file, KubeConfigOptions::default()).await,
-        Err(_) if Host::find().is_some() => Ok((in_cluster()?, "the cluster around this pod".to_owned(), true)),
+        Err(_) if HostPod::find().is_some() => Ok((in_cluster()?, "the cluster around this pod".to_owned(), true)),
         Err(error) => Err(unreachable(
             error,
             "there is no kubeconfig, and no cluster around this program",
@@ -160,11 +160,11 @@ async fn with_options(file: Kubeconfig, options: KubeConfigOptions) -> Result<(C
         .clone()
         .or_else(|| file.current_context.clone())
         .unwrap_or_default();
-    let title = format!("context {context:?}");
+    let cluster_name = format!("context {context:?}");
     let config = Config::from_custom_kubeconfig(file, &options)
         .await
-        .map_err(|error| unreachable(error, &format!("{title} of the kubeconfig cannot be used")))?;
-    Ok((config, title, false))
+        .map_err(|error| unreachable(error, &format!("{cluster_name} of the kubeconfig cannot be used")))?;
+    Ok((config, cluster_name, false))
 }
 
 /// A client of our settings. Each call has a deadline of ours around it, and retries of ours within.
@@ -186,7 +186,7 @@ fn unreachable(error: impl Into<BoxError>, why: &str) -> Error {
 impl fmt::Debug for KubeClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KubeClient")
-            .field("title", &self.title)
+            .field("title", &self.cluster_name)
             .finish_non_exhaustive()
     }
 }

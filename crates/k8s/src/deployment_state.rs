@@ -14,155 +14,160 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     annotations,
-    apply::Accepted,
-    backoff::Pace,
+    apply::AcceptedFields,
+    backoff::Backoff,
     config::Environment,
-    endpoint::Road,
-    name::Unit,
-    namespace::Target,
-    plan::Plan,
-    render::Restarted,
-    restart_counter::Restarts,
-    runtime_context::Ground,
-    status::{self, Crash, Facts, Finding},
+    endpoint::EndpointRoute,
+    name::DeploymentKey,
+    namespace::Namespace,
+    plan::DeploymentPlan,
+    render::RestartRequest,
+    restart_counter::RestartCounter,
+    runtime_context::RuntimeContext,
+    status::{self, Assessment, CrashedRun, Observation},
 };
 
 /// One deployment.
-pub(crate) struct Cell {
-    pub(crate) unit: Unit,
-    pub(crate) target: Arc<Target>,
-    pub(crate) ground: Arc<Ground>,
+pub(crate) struct DeploymentState {
+    pub(crate) key: DeploymentKey,
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) context: Arc<RuntimeContext>,
     /// Whoever writes to the cluster for this deployment holds it.
-    pub(crate) hands: tokio::sync::Mutex<()>,
+    pub(crate) write_lock: tokio::sync::Mutex<()>,
     pub(crate) changed: Notify,
-    state: Mutex<State>,
+    state: Mutex<StateFields>,
 }
 
 /// What is known.
-pub(crate) struct State {
+pub(crate) struct StateFields {
     /// Who wants it, and what each asked for.
-    pub(crate) users: BTreeMap<InstallName, Wish>,
+    pub(crate) users: BTreeMap<InstallName, DesiredSpec>,
     /// Users that were seen written on a shared deployment.
     pub(crate) seen: BTreeSet<InstallName>,
     /// What is rendered: the wish of the oldest user, so that many who share a deployment do not take turns.
-    pub(crate) wish: Option<Wish>,
+    pub(crate) desired: Option<DesiredSpec>,
     /// Grows with each wish.
     pub(crate) revision: u64,
-    pub(crate) plan: Option<Arc<Plan>>,
+    pub(crate) plan: Option<Arc<DeploymentPlan>>,
     /// The revision that the plan is of.
-    pub(crate) planned: u64,
-    pub(crate) accepted: Accepted,
+    pub(crate) planned_revision: u64,
+    pub(crate) accepted: AcceptedFields,
     /// Why the last attempt to write failed, and when the next one is.
-    pub(crate) trouble: Option<Failure>,
+    pub(crate) write_failure: Option<Failure>,
     pub(crate) retry_at: Option<Instant>,
-    pub(crate) pace: Pace,
+    pub(crate) backoff: Backoff,
     /// A restart that was asked for and is not written yet.
-    pub(crate) restart: Option<Restarted>,
-    restarts: Restarts,
+    pub(crate) restart: Option<RestartRequest>,
+    restarts: RestartCounter,
     /// A hard reset is under way.
     pub(crate) resetting: bool,
     pub(crate) removing: bool,
     /// For which template and waking it was ready.
     pub(crate) ready: Option<(String, Option<Timestamp>)>,
-    pub(crate) words: Option<(Crash, Vec<String>)>,
+    pub(crate) last_lines: Option<(CrashedRun, Vec<String>)>,
     /// The run whose last words are to be read.
-    pub(crate) crash: Option<Crash>,
-    pub(crate) road: Road,
+    pub(crate) crash: Option<CrashedRun>,
+    pub(crate) route: EndpointRoute,
     /// When it was last called through this runtime.
     pub(crate) used_at: Timestamp,
     /// It is not sent to sleep before.
-    pub(crate) rest_at: Option<Timestamp>,
+    pub(crate) no_sleep_before: Option<Timestamp>,
     endpoint: std::result::Result<Endpoint, Failure>,
     /// What the board says, by install.
-    told: BTreeMap<InstallName, Status>,
+    published: BTreeMap<InstallName, Status>,
 }
 
 /// What is wanted.
 #[derive(Clone)]
-pub(crate) struct Wish {
+pub(crate) struct DesiredSpec {
     pub(crate) name: InstallName,
     pub(crate) spec: RunSpec,
     pub(crate) environment: Environment,
 }
 
-impl State {
+impl StateFields {
     /// Chooses the wish that is rendered. Gives whether it is another one than before.
-    fn choose(&mut self) -> bool {
+    fn select_desired(&mut self) -> bool {
         let first = self.users.values().next().cloned();
-        let is_same = match (&self.wish, &first) {
-            (Some(old), Some(new)) => same_but_owner(&old.spec, &new.spec),
+        let is_same = match (&self.desired, &first) {
+            (Some(old), Some(new)) => renders_same(&old.spec, &new.spec),
             (old, new) => old.is_none() && new.is_none(),
         };
         if is_same {
             return false;
         }
-        self.wish = first;
+        self.desired = first;
         self.revision += 1;
-        self.trouble = None;
+        self.write_failure = None;
         self.retry_at = None;
-        self.pace.begin_anew();
+        self.backoff.begin_anew();
         true
     }
 }
 
-impl Cell {
-    pub(crate) fn new(unit: Unit, target: Arc<Target>, ground: Arc<Ground>) -> Self {
-        let state = State {
+impl DeploymentState {
+    pub(crate) fn new(key: DeploymentKey, namespace: Arc<Namespace>, context: Arc<RuntimeContext>) -> Self {
+        let state = StateFields {
             users: BTreeMap::new(),
             seen: BTreeSet::new(),
-            wish: None,
+            desired: None,
             revision: 0,
             plan: None,
-            planned: 0,
-            accepted: Accepted::new(),
-            trouble: None,
+            planned_revision: 0,
+            accepted: AcceptedFields::new(),
+            write_failure: None,
             retry_at: None,
-            pace: Pace::new(Duration::from_secs(1), Duration::from_secs(60)),
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             restart: None,
-            restarts: Restarts::default(),
+            restarts: RestartCounter::default(),
             resetting: false,
             removing: false,
             ready: None,
-            words: None,
+            last_lines: None,
             crash: None,
-            road: Road::None,
-            used_at: ground.now(),
-            rest_at: None,
+            route: EndpointRoute::None,
+            used_at: context.now(),
+            no_sleep_before: None,
             endpoint: Err(starting("the host has not asked for it since it started")),
-            told: BTreeMap::new(),
+            published: BTreeMap::new(),
         };
         Self {
-            unit,
-            target,
-            ground,
-            hands: tokio::sync::Mutex::new(()),
+            key,
+            namespace,
+            context,
+            write_lock: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
             state: Mutex::new(state),
         }
     }
 
     /// What is known. Never held across an await; taken before the view, where both are.
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, StateFields> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records what is wanted. The same again changes nothing.
-    pub(crate) fn wish(&self, wish: Wish) {
-        let mut state = self.state();
-        if !state.removing && state.users.get(&wish.name).is_some_and(|old| old.spec == wish.spec) {
+    pub(crate) fn desired(&self, desired: DesiredSpec) {
+        let mut state = self.lock();
+        if !state.removing
+            && state
+                .users
+                .get(&desired.name)
+                .is_some_and(|old| old.spec == desired.spec)
+        {
             return;
         }
-        let name = wish.name;
-        state.users.insert(name, wish);
+        let name = desired.name;
+        state.users.insert(name, desired);
         state.removing = false;
-        state.used_at = self.ground.now();
-        let told: Vec<_> = if state.choose() {
+        state.used_at = self.context.now();
+        let published: Vec<_> = if state.select_desired() {
             state.users.keys().copied().collect()
         } else {
             vec![name]
         };
-        for user in told {
-            self.tell(&mut state, user, Status::Pending { cause: None });
+        for user in published {
+            self.publish_status(&mut state, user, Status::Pending { cause: None });
         }
         drop(state);
         self.changed.notify_one();
@@ -170,26 +175,26 @@ impl Cell {
 
     /// The Deployment that the cluster has.
     pub(crate) fn live(&self) -> Option<Arc<Deployment>> {
-        let named = self.state().plan.as_ref().map(|plan| plan.deployment.clone());
-        let view = self.target.view();
-        let by_name = named.and_then(|name| view.deployments.get(&name).cloned());
-        by_name.or_else(|| view.deployment_of(&self.unit, &self.target.manager).cloned())
+        let named = self.lock().plan.as_ref().map(|plan| plan.name.clone());
+        let objects = self.namespace.objects();
+        let by_name = named.and_then(|name| objects.deployments.get(&name).cloned());
+        by_name.or_else(|| objects.deployment_of(&self.key, &self.namespace.manager).cloned())
     }
 
     /// Its pods that can be called, newest first.
     pub(crate) fn callable(&self) -> Vec<Arc<Pod>> {
         let Some(live) = self.live() else { return Vec::new() };
-        let pods = self.target.view().pods_of(&live);
+        let pods = self.namespace.objects().pods_of(&live);
         status::callable(&pods).cloned().collect()
     }
 
     /// Where it is reached, from memory.
     pub(crate) fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
-        let mut state = self.state();
-        if !state.users.contains_key(name) && !state.told.contains_key(name) {
+        let mut state = self.lock();
+        if !state.users.contains_key(name) && !state.published.contains_key(name) {
             return Err(not_found(name));
         }
-        state.used_at = self.ground.now();
+        state.used_at = self.context.now();
         state.endpoint.clone().map_err(|failure| Error::NotReady {
             what: "deployment",
             name: name.to_string(),
@@ -199,26 +204,26 @@ impl Cell {
 
     /// Looks at everything anew and tells how it is. Gives when to look again.
     pub(crate) fn publish(&self) -> Option<Duration> {
-        let mut state = self.state();
+        let mut state = self.lock();
         if state.removing {
             state.endpoint = Err(Failure::new(FailureKind::Stopped, "it is being removed"));
-            state.road.close();
+            state.route.close();
             return None;
         }
-        let now = self.ground.now();
-        let seen = self.look(&state);
-        self.follow_peers(&mut state, seen.live.as_deref());
+        let now = self.context.now();
+        let seen = self.observe(&state);
+        self.apply_peer_removals(&mut state, seen.live.as_deref());
         // Pods are known by their Deployment: while there is none, nothing is known of them.
         if seen.live.is_some() {
-            state.restarts.look(&seen.pods);
+            state.restarts.observe(&seen.pods);
         }
-        let Finding {
+        let Assessment {
             mut status,
-            look_again,
+            recheck_after,
             crash,
-        } = self.find(&state, &seen, now);
+        } = self.assess(&state, &seen, now);
         state.crash =
-            crash.filter(|crash| state.plan.is_some() && state.words.as_ref().is_none_or(|(of, _)| of != crash));
+            crash.filter(|crash| state.plan.is_some() && state.last_lines.as_ref().is_none_or(|(of, _)| of != crash));
         if state.resetting {
             let failure = starting("it is being rebuilt by a hard reset; retry shortly");
             status = Status::Restarting { failure };
@@ -227,110 +232,114 @@ impl Cell {
             let woken = seen
                 .live
                 .as_ref()
-                .and_then(|live| annotations::time(&live.metadata, annotations::WOKEN_AT));
+                .and_then(|live| annotations::timestamp(&live.metadata, annotations::WOKEN_AT));
             state.ready = Some((seen.template.clone(), woken));
         }
         let callable: Vec<_> = status::callable(&seen.pods).cloned().collect();
-        let road = state
+        let route = state
             .plan
             .clone()
-            .and_then(|plan| state.road.endpoint(&plan, &callable));
+            .and_then(|plan| state.route.endpoint(&plan, &callable));
         // A pod that is on its way to sleep, or out of a reset, still answers for a moment.
         let is_closed = state.resetting || status == Status::Asleep;
-        state.endpoint = road.filter(|_| !is_closed).ok_or_else(|| unusable(&status));
-        let marked = seen.live.iter().flat_map(|live| annotations::installs(&live.metadata));
-        let all: BTreeSet<_> = state.users.keys().copied().chain(marked).collect();
-        let gone: Vec<_> = state.told.keys().filter(|name| !all.contains(name)).copied().collect();
+        state.endpoint = route.filter(|_| !is_closed).ok_or_else(|| unavailable_failure(&status));
+        let annotated_users = seen.live.iter().flat_map(|live| annotations::installs(&live.metadata));
+        let all: BTreeSet<_> = state.users.keys().copied().chain(annotated_users).collect();
+        let gone: Vec<_> = state
+            .published
+            .keys()
+            .filter(|name| !all.contains(name))
+            .copied()
+            .collect();
         for name in gone {
-            self.tell(&mut state, name, Status::Removed);
+            self.publish_status(&mut state, name, Status::Removed);
         }
         for name in all {
-            self.tell(&mut state, name, status.clone());
+            self.publish_status(&mut state, name, status.clone());
         }
-        look_again
+        recheck_after
     }
 
     /// Whether `name` asked for it here.
     pub(crate) fn is_wanted_by(&self, name: &InstallName) -> bool {
-        self.state().users.contains_key(name)
+        self.lock().users.contains_key(name)
     }
 
     /// Whether it is for `name`, asked for or found in the cluster.
     pub(crate) fn is_used_by(&self, name: &InstallName) -> bool {
-        if matches!(&self.unit, Unit::Install(own) if own != name) {
+        if matches!(&self.key, DeploymentKey::Install(own) if own != name) {
             return false;
         }
-        self.is_wanted_by(name) || self.marked().contains(name)
+        self.is_wanted_by(name) || self.annotated_users().contains(name)
     }
 
     /// Everybody whom it is for.
     pub(crate) fn all_users(&self) -> BTreeSet<InstallName> {
-        let marked = self.marked();
-        self.state().users.keys().copied().chain(marked).collect()
+        let annotated_users = self.annotated_users();
+        self.lock().users.keys().copied().chain(annotated_users).collect()
     }
 
     /// The users that are written on it.
-    fn marked(&self) -> Vec<InstallName> {
-        let live = self.live().filter(|live| !annotations::is_leaving(&live.metadata));
+    fn annotated_users(&self) -> Vec<InstallName> {
+        let live = self
+            .live()
+            .filter(|live| !annotations::is_being_removed(&live.metadata));
         live.map(|live| annotations::installs(&live.metadata))
             .unwrap_or_default()
     }
 
     /// `name` wants it no longer. Gives whether it was the last one.
-    pub(crate) fn begin_leaving(&self, name: &InstallName) -> bool {
+    pub(crate) fn begin_removal(&self, name: &InstallName) -> bool {
         let others = self.all_users().iter().any(|user| user != name);
         if others {
-            let mut state = self.state();
+            let mut state = self.lock();
             state.users.remove(name);
             state.seen.remove(name);
             // With its user go the secrets that a wish names.
             if !state.users.is_empty() {
-                state.choose();
+                state.select_desired();
             }
         } else {
-            self.state().removing = true;
+            self.lock().removing = true;
         }
         self.changed.notify_one();
         !others
     }
 
     /// The cluster knows that `name` wants it no longer. Gives whether nobody does.
-    pub(crate) fn end_leaving(&self, name: &InstallName) -> bool {
-        let mut state = self.state();
+    pub(crate) fn finish_removal(&self, name: &InstallName) -> bool {
+        let mut state = self.lock();
         let is_over = state.removing;
         if is_over {
             state.users.clear();
             state.plan = None;
         }
         if !state.users.contains_key(name) {
-            self.tell(&mut state, *name, Status::Removed);
+            self.publish_status(&mut state, *name, Status::Removed);
         }
         is_over
     }
 
     /// Whether nobody wants it, and the cluster does not have it.
-    pub(crate) fn is_forsaken(&self) -> bool {
-        self.live().is_none() && self.state().users.is_empty()
+    pub(crate) fn is_unused(&self) -> bool {
+        self.live().is_none() && self.lock().users.is_empty()
     }
 
-    fn look(&self, state: &State) -> Seen {
-        let view = self.target.view();
-        let named = state
-            .plan
-            .as_ref()
-            .and_then(|plan| view.deployments.get(&plan.deployment));
+    fn observe(&self, state: &StateFields) -> LiveObjects {
+        let objects = self.namespace.objects();
+        let named = state.plan.as_ref().and_then(|plan| objects.deployments.get(&plan.name));
         let live = named
-            .or_else(|| view.deployment_of(&self.unit, &self.target.manager))
+            .or_else(|| objects.deployment_of(&self.key, &self.namespace.manager))
             .cloned();
-        let pods = live.as_ref().map(|live| view.pods_of(live)).unwrap_or_default();
+        let pods = live.as_ref().map(|live| objects.pods_of(live)).unwrap_or_default();
         let name = |pod: &Arc<Pod>| pod.metadata.name.clone().unwrap_or_default();
-        let warnings = pods.iter().map(|pod| view.warnings_of(&name(pod))).collect();
+        let warnings = pods.iter().map(|pod| objects.warnings_of(&name(pod))).collect();
         let wanted = state.plan.as_ref().map(|plan| plan.template.clone());
         let own = live
             .as_ref()
-            .and_then(|live| annotations::template_of(live))
+            .and_then(|live| annotations::deployment_template_hash(live))
             .map(str::to_owned);
-        Seen {
+        LiveObjects {
             template: wanted.or(own).unwrap_or_default(),
             live,
             pods,
@@ -338,24 +347,26 @@ impl Cell {
         }
     }
 
-    fn find(&self, state: &State, seen: &Seen, now: Timestamp) -> Finding {
+    fn assess(&self, state: &StateFields, seen: &LiveObjects, now: Timestamp) -> Assessment {
         let live = seen.live.as_deref();
         let digest = live.and_then(|live| annotations::digest(&live.metadata));
         let written = match &state.plan {
-            Some(plan) => state.planned == state.revision && digest == Some(&plan.rendered.digest),
+            Some(plan) => state.planned_revision == state.revision && digest == Some(&plan.rendered.digest),
             // Found in the cluster and not asked for: it is as it is wanted to be.
-            None => state.wish.is_none(),
+            None => state.desired.is_none(),
         };
-        let woken = live.and_then(|live| annotations::time(&live.metadata, annotations::WOKEN_AT));
-        let silent = (!self.target.is_complete()).then(|| self.target.fault()).flatten();
+        let woken = live.and_then(|live| annotations::timestamp(&live.metadata, annotations::WOKEN_AT));
+        let silent = (!self.namespace.is_synced())
+            .then(|| self.namespace.watch_error())
+            .flatten();
         let silent = silent.map(|why| Failure::new(FailureKind::Connection, why));
-        status::find(&Facts {
+        status::assess(&Observation {
             now,
             template: &seen.template,
             deployment: live,
             pods: &seen.pods,
             warnings: &seen.warnings,
-            trouble: state.trouble.as_ref().or(silent.as_ref()),
+            write_failure: state.write_failure.as_ref().or(silent.as_ref()),
             written,
             was_ready: state
                 .ready
@@ -363,57 +374,60 @@ impl Cell {
                 .is_some_and(|(template, at)| *template == seen.template && *at == woken),
             waking: woken.is_some_and(|woken| state.ready.as_ref().is_none_or(|(_, at)| *at != Some(woken)))
                 && woken.is_some_and(|woken| now.duration_since(woken) < jiff::SignedDuration::from_mins(10)),
-            words: state.words.as_ref().map(|(crash, lines)| (crash, lines.as_slice())),
+            last_lines: state
+                .last_lines
+                .as_ref()
+                .map(|(crash, lines)| (crash, lines.as_slice())),
         })
     }
 
     /// Takes back the wish for what another replica of the host removes, and for who it took off a shared deployment.
-    fn follow_peers(&self, state: &mut State, live: Option<&Deployment>) {
+    fn apply_peer_removals(&self, state: &mut StateFields, live: Option<&Deployment>) {
         let Some(live) = live else { return };
         if annotations::annotation(&live.metadata, annotations::REMOVING).is_some() {
             state.users.clear();
-            state.wish = None;
+            state.desired = None;
             return;
         }
-        if matches!(self.unit, Unit::Shared(_)) {
-            let marked: BTreeSet<_> = annotations::installs(&live.metadata).into_iter().collect();
+        if matches!(self.key, DeploymentKey::Shared(_)) {
+            let annotated_users: BTreeSet<_> = annotations::installs(&live.metadata).into_iter().collect();
             let left: Vec<_> = state
                 .seen
                 .iter()
-                .filter(|name| !marked.contains(name))
+                .filter(|name| !annotated_users.contains(name))
                 .copied()
                 .collect();
             for name in left {
                 state.users.remove(&name);
             }
-            state.seen = marked;
+            state.seen = annotated_users;
         }
     }
 
-    fn tell(&self, state: &mut State, install: InstallName, status: Status) {
+    fn publish_status(&self, state: &mut StateFields, install: InstallName, status: Status) {
         if status == Status::Removed {
-            state.told.remove(&install);
+            state.published.remove(&install);
         } else {
-            let status = steady(state.told.get(&install), status);
-            state.told.insert(install, status);
+            let status = keep_unchanged_failure(state.published.get(&install), status);
+            state.published.insert(install, status);
         }
-        let status = state.told.get(&install).cloned().unwrap_or(Status::Removed);
-        let mut event = StatusEvent::new(install, status, self.ground.now());
+        let status = state.published.get(&install).cloned().unwrap_or(Status::Removed);
+        let mut event = StatusEvent::new(install, status, self.context.now());
         event.restarts = state.restarts.total();
-        self.ground.board.set(event);
+        self.context.board.set(event);
     }
 }
 
 /// What the view has of it.
-struct Seen {
+struct LiveObjects {
     template: String,
     live: Option<Arc<Deployment>>,
     pods: Vec<Arc<Pod>>,
-    warnings: Vec<Vec<crate::object_cache::Warning>>,
+    warnings: Vec<Vec<crate::object_cache::PodWarning>>,
 }
 
 /// The same failure again keeps its words: how long ago its last event was is told once, not anew with each look.
-fn steady(old: Option<&Status>, new: Status) -> Status {
+fn keep_unchanged_failure(old: Option<&Status>, new: Status) -> Status {
     let failure = |status: &Status| match status {
         Status::Failed { failure } => Some((true, failure.clone())),
         Status::Restarting { failure } => Some((false, failure.clone())),
@@ -436,7 +450,7 @@ fn steady(old: Option<&Status>, new: Status) -> Status {
 }
 
 /// Why it cannot be called, from how it is.
-fn unusable(status: &Status) -> Failure {
+fn unavailable_failure(status: &Status) -> Failure {
     match status {
         Status::Failed { failure } | Status::Restarting { failure } => failure.clone(),
         Status::Asleep => starting("it is asleep"),
@@ -456,7 +470,7 @@ pub(crate) fn not_found(name: &InstallName) -> Error {
 }
 
 /// Whether two specs make the same objects where all installs share them.
-fn same_but_owner(a: &RunSpec, b: &RunSpec) -> bool {
+fn renders_same(a: &RunSpec, b: &RunSpec) -> bool {
     let mut b = b.clone();
     if a.kubernetes.multitenant && b.kubernetes.multitenant {
         b.owner = a.owner.clone();
@@ -464,8 +478,8 @@ fn same_but_owner(a: &RunSpec, b: &RunSpec) -> bool {
     *a == b
 }
 
-impl fmt::Debug for Cell {
+impl fmt::Debug for DeploymentState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cell").field("unit", &self.unit).finish_non_exhaustive()
+        f.debug_struct("Cell").field("unit", &self.key).finish_non_exhaustive()
     }
 }

@@ -8,16 +8,16 @@ use url::Url;
 
 use crate::{
     attach::{AttachChannel, AttachConfig, Ownership, PodRun},
-    config::Reach,
-    deployment_state::Cell,
+    config::EndpointMode,
+    deployment_state::DeploymentState,
     name::CONTAINER,
-    plan::Plan,
-    port_forward::Forward,
+    plan::DeploymentPlan,
+    port_forward::PortForward,
     render::Carrier,
 };
 
 /// The road to a deployment.
-pub(crate) enum Road {
+pub(crate) enum EndpointRoute {
     /// None yet.
     None,
     /// The cluster's network: the name of its Service.
@@ -26,18 +26,18 @@ pub(crate) enum Road {
         domain: String,
     },
     /// A port of this machine, forwarded through the API server.
-    Forward(Forward),
+    PortForward(PortForward),
     /// The input and output of its pod.
     Attached(Arc<AttachChannel>),
 }
 
-impl Road {
+impl EndpointRoute {
     /// Where it is reached, if one of `pods` (newest first) can be.
-    pub(crate) fn endpoint(&self, plan: &Plan, pods: &[Arc<Pod>]) -> Option<Endpoint> {
+    pub(crate) fn endpoint(&self, plan: &DeploymentPlan, pods: &[Arc<Pod>]) -> Option<Endpoint> {
         let port = plan.rendered.port.as_ref();
         match self {
-            Self::Forward(forward) => forward.aim(pods, port.map_or(0, |port| port.port)),
-            Self::Attached(channel) => channel.aim(pods.first().and_then(|pod| PodRun::of(pod, CONTAINER))),
+            Self::PortForward(forward) => forward.set_pods(pods, port.map_or(0, |port| port.port)),
+            Self::Attached(channel) => channel.set_run(pods.first().and_then(|pod| PodRun::of(pod, CONTAINER))),
             _ => {}
         }
         if pods.is_empty() {
@@ -47,37 +47,39 @@ impl Road {
             Self::None => None,
             Self::Attached(channel) => Some(Endpoint::Channel(channel.clone())),
             Self::Service { domain } => {
-                let host = format!("{}.{}.svc.{domain}", plan.deployment, plan.rendered.namespace);
+                let host = format!("{}.{}.svc.{domain}", plan.name, plan.rendered.namespace);
                 http(plan, &host, port?.port)
             }
-            Self::Forward(forward) => http(plan, "127.0.0.1", forward.port()),
+            Self::PortForward(forward) => http(plan, "127.0.0.1", forward.port()),
         }
     }
 
     /// Makes the road that fits `plan`. A port-forward and an attachment lead somewhere once they are aimed.
-    pub(crate) async fn open(cell: &Cell, plan: &Plan) -> Result<Self, Failure> {
-        let config = &cell.ground.config;
+    pub(crate) async fn open(deployment: &DeploymentState, plan: &DeploymentPlan) -> Result<Self, Failure> {
+        let config = &deployment.context.config;
         if plan.rendered.carrier == Carrier::Attach {
-            return Ok(Self::Attached(attach(cell, plan)));
+            return Ok(Self::Attached(attach(deployment, plan)));
         }
         let is_near = match config.reach {
-            Reach::Auto => cell.target.is_around,
-            Reach::Cluster => true,
-            Reach::PortForward => false,
+            EndpointMode::Auto => deployment.namespace.is_in_cluster,
+            EndpointMode::Cluster => true,
+            EndpointMode::PortForward => false,
         };
         if is_near {
             let domain = config.cluster_domain.clone();
             return Ok(Self::Service { domain });
         }
-        Ok(Self::Forward(Forward::open(cell.target.clone()).await?))
+        Ok(Self::PortForward(
+            PortForward::open(deployment.namespace.clone()).await?,
+        ))
     }
 
     /// Whether it fits how `plan` is reached.
-    pub(crate) fn fits(&self, plan: &Plan) -> bool {
+    pub(crate) fn fits(&self, plan: &DeploymentPlan) -> bool {
         match self {
             Self::None => false,
             Self::Attached(_) => plan.rendered.carrier == Carrier::Attach,
-            Self::Service { .. } | Self::Forward(_) => plan.rendered.carrier != Carrier::Attach,
+            Self::Service { .. } | Self::PortForward(_) => plan.rendered.carrier != Carrier::Attach,
         }
     }
 
@@ -88,27 +90,27 @@ impl Road {
 }
 
 /// Attaches to a deployment. Of several replicas of the host, the one that holds the Lease is attached.
-fn attach(cell: &Cell, plan: &Plan) -> Arc<AttachChannel> {
-    let mut ownership = Ownership::new(&plan.deployment, &*cell.ground.holder);
-    ownership.labels = cell.unit.selector(&cell.target.manager);
+fn attach(deployment: &DeploymentState, plan: &DeploymentPlan) -> Arc<AttachChannel> {
+    let mut ownership = Ownership::new(&plan.name, &*deployment.context.holder_identity);
+    ownership.labels = deployment.key.selector(&deployment.namespace.manager);
     let config = AttachConfig {
-        cluster: cell.target.cluster.title.to_string(),
+        cluster: deployment.namespace.client.cluster_name.to_string(),
         container: Some(CONTAINER.into()),
         era: plan.era,
         server_requests: plan.server_requests,
         ownership: Some(ownership),
-        clock: cell.ground.clock.clone(),
+        clock: deployment.context.clock.clone(),
         ..AttachConfig::default()
     };
     AttachChannel::new(
-        &plan.deployment,
-        cell.target.cluster.client.clone(),
-        &cell.target.cluster.namespace,
+        &plan.name,
+        deployment.namespace.client.kube.clone(),
+        &deployment.namespace.client.namespace,
         config,
     )
 }
 
-fn http(plan: &Plan, host: &str, port: u16) -> Option<Endpoint> {
+fn http(plan: &DeploymentPlan, host: &str, port: u16) -> Option<Endpoint> {
     let path = &plan.rendered.port.as_ref()?.path;
     let url = Url::parse(&format!("http://{host}:{port}{path}")).ok()?;
     let mut endpoint = HttpEndpoint::new(url);

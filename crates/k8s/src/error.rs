@@ -9,11 +9,11 @@ use portolan_core::{BoxError, Error, Failure, FailureKind};
 /// `Display` is the line that a person reads. No text of ours and none of the server's that is kept here holds a secret:
 /// bodies of requests are not repeated.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum ApiError {
     /// The object is not there.
-    Gone(String),
+    NotFound(String),
     /// The namespace is not there.
-    NoNamespace(String),
+    NamespaceNotFound(String),
     /// The object is there already, or changed since it was read.
     Conflict(String),
     /// The account lacks a rule.
@@ -21,14 +21,14 @@ pub(crate) enum Fault {
     /// A quota is used up.
     Quota(String),
     /// What was sent is refused: it will be refused again.
-    Refused(String),
+    Rejected(String),
     /// The token or certificate is not accepted.
     Unauthorized {
         /// The kubeconfig's context, or what else says which cluster.
         cluster: String,
     },
     /// The server asks for patience, or has trouble of its own.
-    Busy {
+    ServerBusy {
         /// What it says.
         message: String,
         /// How long it asks to wait.
@@ -58,17 +58,17 @@ struct Rule {
     namespace: Option<String>,
 }
 
-impl Fault {
+impl ApiError {
     /// Sorts `error` of a call to `cluster`.
-    pub(crate) fn of(error: kube::Error, cluster: &str) -> Self {
+    pub(crate) fn classify(error: kube::Error, cluster: &str) -> Self {
         let cluster = || cluster.to_owned();
         match error {
-            kube::Error::Api(status) => Self::of_status(&status, cluster()),
+            kube::Error::Api(status) => Self::from_status(&status, cluster()),
             kube::Error::Auth(error) => Self::Unreachable {
                 cluster: cluster(),
                 why: auth_text(&error),
             },
-            kube::Error::SerdeError(_) => Self::Busy {
+            kube::Error::SerdeError(_) => Self::ServerBusy {
                 message: "its answer is not what the API promises".into(),
                 retry_after: None,
             },
@@ -79,7 +79,7 @@ impl Fault {
         }
     }
 
-    fn of_status(status: &kube::core::Status, cluster: String) -> Self {
+    fn from_status(status: &kube::core::Status, cluster: String) -> Self {
         let message = if status.message.is_empty() {
             status.reason.clone()
         } else {
@@ -95,17 +95,17 @@ impl Fault {
             403 if message.contains("exceeded quota") => Self::Quota(message),
             403 => Self::Forbidden(Forbidden::read(message)),
             404 if details.is_some_and(|details| details.kind == "namespaces") => {
-                Self::NoNamespace(details.map(|details| details.name.clone()).unwrap_or_default())
+                Self::NamespaceNotFound(details.map(|details| details.name.clone()).unwrap_or_default())
             }
-            404 | 410 => Self::Gone(message),
+            404 | 410 => Self::NotFound(message),
             409 => Self::Conflict(message),
-            429 | 500..=599 => Self::Busy { message, retry_after },
-            _ => Self::Refused(message),
+            429 | 500..=599 => Self::ServerBusy { message, retry_after },
+            _ => Self::Rejected(message),
         }
     }
 
     /// A call to `cluster` that took too long.
-    pub(crate) fn late(cluster: &str, after: Duration) -> Self {
+    pub(crate) fn timed_out(cluster: &str, after: Duration) -> Self {
         Self::Unreachable {
             cluster: cluster.to_owned(),
             why: format!("no answer within {} s", after.as_secs().max(1)),
@@ -113,15 +113,15 @@ impl Fault {
     }
 
     /// Whether the same call may succeed in a moment.
-    pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Unreachable { .. })
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::ServerBusy { .. } | Self::Unreachable { .. })
     }
 
     /// Whether no answer came from the cluster, so that nothing is known about the object.
-    pub(crate) fn is_silence(&self) -> bool {
+    pub(crate) fn is_unanswered(&self) -> bool {
         matches!(
             self,
-            Self::Busy { .. } | Self::Unreachable { .. } | Self::Unauthorized { .. }
+            Self::ServerBusy { .. } | Self::Unreachable { .. } | Self::Unauthorized { .. }
         )
     }
 
@@ -129,7 +129,7 @@ impl Fault {
     pub(crate) fn into_error(self, action: impl Into<String>) -> Error {
         let backend = "Kubernetes";
         match self {
-            Self::Unreachable { .. } | Self::Busy { .. } | Self::Unauthorized { .. } => Error::Unavailable {
+            Self::Unreachable { .. } | Self::ServerBusy { .. } | Self::Unauthorized { .. } => Error::Unavailable {
                 backend,
                 source: Box::new(self),
             },
@@ -142,39 +142,41 @@ impl Fault {
     }
 
     /// As the failure of a deployment whose objects could not be written.
-    pub(crate) fn failure(&self) -> Failure {
+    pub(crate) fn to_failure(&self) -> Failure {
         match self {
             Self::Quota(_) => Failure::new(FailureKind::Quota, self.to_string())
                 .remedy("raise the quota of the namespace, or remove what is not needed"),
             Self::Forbidden(_) => Failure::new(FailureKind::Config, self.to_string()),
-            Self::NoNamespace(name) => Failure::new(FailureKind::Config, self.to_string())
+            Self::NamespaceNotFound(name) => Failure::new(FailureKind::Config, self.to_string())
                 .remedy(format!("create it: kubectl create namespace {name}")),
-            Self::Unauthorized { .. } | Self::Unreachable { .. } | Self::Busy { .. } => {
+            Self::Unauthorized { .. } | Self::Unreachable { .. } | Self::ServerBusy { .. } => {
                 Failure::new(FailureKind::Connection, self.to_string())
             }
-            Self::Gone(_) | Self::Conflict(_) | Self::Refused(_) => Failure::new(FailureKind::Config, self.to_string()),
+            Self::NotFound(_) | Self::Conflict(_) | Self::Rejected(_) => {
+                Failure::new(FailureKind::Config, self.to_string())
+            }
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gone(message) | Self::Conflict(message) | Self::Quota(message) => f.write_str(message),
-            Self::Refused(message) => write!(f, "the API server refuses it: {message}"),
-            Self::NoNamespace(name) => write!(f, "there is no namespace {name:?}"),
+            Self::NotFound(message) | Self::Conflict(message) | Self::Quota(message) => f.write_str(message),
+            Self::Rejected(message) => write!(f, "the API server refuses it: {message}"),
+            Self::NamespaceNotFound(name) => write!(f, "there is no namespace {name:?}"),
             Self::Forbidden(forbidden) => forbidden.fmt(f),
             Self::Unauthorized { cluster } => write!(
                 f,
                 "cannot reach Kubernetes: {cluster} answers \"Unauthorized\"; its token or certificate has expired or is not accepted"
             ),
-            Self::Busy { message, .. } => write!(f, "the API server is busy: {message}"),
+            Self::ServerBusy { message, .. } => write!(f, "the API server is busy: {message}"),
             Self::Unreachable { cluster, why } => write!(f, "cannot reach Kubernetes: {cluster}: {why}"),
         }
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ApiError {}
 
 impl Forbidden {
     fn read(message: String) -> Self {
@@ -257,64 +259,68 @@ mod tests {
 
     use super::*;
 
-    fn api(code: u16, message: &str) -> Fault {
+    fn api(code: u16, message: &str) -> ApiError {
         let status = Status::failure(message, "").with_code(code);
-        Fault::of(kube::Error::Api(status.boxed()), "context \"kind-mcp\"")
+        ApiError::classify(kube::Error::Api(status.boxed()), "context \"kind-mcp\"")
     }
 
     #[test]
     fn a_missing_rule_is_named() {
-        let fault = api(
+        let error = api(
             403,
             "deployments.apps \"mcp-time-1\" is forbidden: User \"system:serviceaccount:platform:portolan\" cannot patch \
              resource \"deployments\" in API group \"apps\" in the namespace \"mcp-servers\"",
         );
         assert_eq!(
-            fault.to_string(),
+            error.to_string(),
             "forbidden: the service account \"portolan\" may not \"patch\" \"deployments\" in \"mcp-servers\"; \
              deploy/rbac.yaml has the rule"
         );
-        assert_eq!(fault.failure().kind, FailureKind::Config);
-        assert!(!fault.is_passing());
+        assert_eq!(error.to_failure().kind, FailureKind::Config);
+        assert!(!error.is_transient());
     }
 
     #[test]
     fn a_refusal_by_an_admission_hook_is_shown_as_it_came() {
-        let fault = api(
+        let error = api(
             403,
             "admission webhook \"images.example.com\" denied the request: unsigned",
         );
-        assert!(fault.to_string().ends_with("denied the request: unsigned"), "{fault}");
+        assert!(error.to_string().ends_with("denied the request: unsigned"), "{error}");
     }
 
     #[test]
     fn a_quota_is_no_missing_rule() {
-        let fault = api(
+        let error = api(
             403,
             "deployments.apps \"a\" is forbidden: exceeded quota: small, requested: count/deployments.apps=1",
         );
-        assert_eq!(fault.failure().kind, FailureKind::Quota);
+        assert_eq!(error.to_failure().kind, FailureKind::Quota);
     }
 
     #[test]
     fn an_expired_token_says_which_cluster() {
-        let fault = api(401, "Unauthorized");
+        let error = api(401, "Unauthorized");
         assert!(
-            fault
+            error
                 .to_string()
                 .contains("context \"kind-mcp\" answers \"Unauthorized\""),
-            "{fault}"
+            "{error}"
         );
-        assert!(fault.into_error("list deployments").is_retryable());
+        assert!(error.into_error("list deployments").is_retryable());
     }
 
     #[test]
     fn trouble_of_the_server_passes() {
-        assert!([429, 500, 503, 504].into_iter().all(|code| api(code, "").is_passing()));
+        assert!(
+            [429, 500, 503, 504]
+                .into_iter()
+                .all(|code| api(code, "").is_transient())
+        );
         assert!(
             ![400, 401, 403, 404, 409, 422]
                 .into_iter()
-                .any(|code| api(code, "").is_passing())
+                .any(|code| api(code, "").is_transient())
         );
     }
 }

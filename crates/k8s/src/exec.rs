@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{deployment_state::Cell, error::Fault, name::CONTAINER};
+use crate::{deployment_state::DeploymentState, error::ApiError, name::CONTAINER};
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -32,11 +32,11 @@ const CLOSE: u8 = 255;
 const BUFFER: usize = 64 * 1024;
 
 /// Runs `command` in the newest pod that can be called.
-pub(crate) async fn start(cell: &Cell, name: &InstallName, command: &[String]) -> Result<ExecStreams> {
+pub(crate) async fn start(deployment: &DeploymentState, name: &InstallName, command: &[String]) -> Result<ExecStreams> {
     if command.is_empty() {
         return Err(Error::invalid("command", "is empty; name a program"));
     }
-    let pod = cell.callable().into_iter().next();
+    let pod = deployment.callable().into_iter().next();
     let Some(pod) = pod.and_then(|pod| pod.metadata.name.clone()) else {
         return Err(Error::NotReady {
             what: "deployment",
@@ -50,18 +50,18 @@ pub(crate) async fn start(cell: &Cell, name: &InstallName, command: &[String]) -
         .stdout(true)
         .stderr(true)
         .tty(false);
-    let request = Request::new(Pod::url_path(&(), Some(&cell.target.cluster.namespace)));
+    let request = Request::new(Pod::url_path(&(), Some(&deployment.namespace.client.namespace)));
     let request = request.exec(&pod, command, &params).map_err(|error| Error::Backend {
         backend: "Kubernetes",
         action: "run a command".into(),
         source: error.into(),
     })?;
-    let connected = cell
-        .target
-        .cluster
-        .once(cell.target.cluster.client.connect(request))
+    let connected = deployment
+        .namespace
+        .client
+        .call_once(deployment.namespace.client.kube.connect(request))
         .await;
-    let connection = connected.map_err(|fault: Fault| fault.into_error("run a command"))?;
+    let connection = connected.map_err(|error: ApiError| error.into_error("run a command"))?;
     let can_close = connection.supports_stream_close();
     let (mut sink, mut source) = connection.into_stream().split();
     let (stdin, mut to_pod) = tokio::io::duplex(BUFFER);
@@ -113,7 +113,7 @@ pub(crate) async fn start(cell: &Cell, name: &InstallName, command: &[String]) -
         }
     }));
     let task = Arc::new(task);
-    let held = |stream| Held {
+    let held = |stream| ExecStream {
         stream,
         _task: task.clone(),
     };
@@ -136,18 +136,18 @@ fn outcome(status: &[u8]) -> String {
 }
 
 /// A stream that keeps the connection. It ends with the last of them.
-struct Held {
+struct ExecStream {
     stream: DuplexStream,
     _task: Arc<AbortOnDropHandle<()>>,
 }
 
-impl AsyncRead for Held {
+impl AsyncRead for ExecStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Held {
+impl AsyncWrite for ExecStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

@@ -33,7 +33,7 @@ mod status;
 pub mod yaml;
 
 pub use config::{
-    BridgeSource, Environment, GatewayPeer, KubeConfig, NetworkMode, Reach, Scheduling, SchedulingDefault,
+    BridgeSource, EndpointMode, Environment, GatewayPeer, KubeConfig, NetworkMode, Scheduling, SchedulingDefault,
 };
 pub use connect::{Connect, KubeClients};
 pub use pull_secrets::PullSecret;

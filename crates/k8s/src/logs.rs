@@ -17,25 +17,25 @@ use portolan_core::{InstallName, LogLine, LogQuery, Result};
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
-    backoff::Pace,
-    deployment_state::{Cell, not_found},
-    deployment_store::Hub,
-    error::Fault,
+    backoff::Backoff,
+    deployment_state::{DeploymentState, not_found},
+    deployment_store::DeploymentStore,
+    error::ApiError,
     name::CONTAINER,
 };
 
 /// How many lines wait for a slow reader.
-const AHEAD: usize = 64;
+const BUFFERED_LINES: usize = 64;
 
 /// The longest line that is given whole.
-const LONGEST: usize = 64 * 1024;
+const MAX_LINE: usize = 64 * 1024;
 
 /// How often it is looked for the next pod to read.
-const LOOK: Duration = Duration::from_millis(300);
+const NEXT_RUN_POLL: Duration = Duration::from_millis(300);
 
 /// One run of the server's container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Run {
+struct ContainerRun {
     pod: String,
     uid: String,
     container: String,
@@ -44,44 +44,48 @@ struct Run {
 
 /// What was read of a run, so that a log that broke off goes on where it was. The API server takes whole seconds.
 #[derive(Default)]
-struct Read {
+struct LogPosition {
     until: Option<Timestamp>,
     /// The lines of that very time.
     then: Vec<String>,
 }
 
-type Lines = mpsc::Sender<Result<LogLine>>;
+type LineSender = mpsc::Sender<Result<LogLine>>;
 
 /// The log of `name`. With `follow` it ends when the deployment is removed, or with the runtime.
-pub(crate) fn read(hub: &Arc<Hub>, name: InstallName, query: LogQuery) -> BoxStream<'static, Result<LogLine>> {
-    let (lines, read) = mpsc::channel(AHEAD);
+pub(crate) fn read(
+    hub: &Arc<DeploymentStore>,
+    name: InstallName,
+    query: LogQuery,
+) -> BoxStream<'static, Result<LogLine>> {
+    let (lines, read) = mpsc::channel(BUFFERED_LINES);
     // No task: it reads as fast as it is read from, and ends where it is dropped.
-    let reading = produce(Arc::downgrade(hub), name, query, lines)
+    let reading = stream_lines(Arc::downgrade(hub), name, query, lines)
         .into_stream()
         .filter_map(|()| ready(None));
     let read = stream::unfold(read, |mut read| async move { Some((read.recv().await?, read)) });
     stream::select(read, reading).boxed()
 }
 
-async fn produce(hub: Weak<Hub>, name: InstallName, query: LogQuery, lines: Lines) {
-    let cell = hub.upgrade().and_then(|hub| hub.cell_of(&name));
-    let Some(cell) = cell else {
+async fn stream_lines(hub: Weak<DeploymentStore>, name: InstallName, query: LogQuery, lines: LineSender) {
+    let deployment = hub.upgrade().and_then(|hub| hub.deployment_of_install(&name));
+    let Some(deployment) = deployment else {
         let _ = lines.send(Err(not_found(&name))).await;
         return;
     };
     // From here on nothing of this keeps the runtime alive but the cell.
-    let mut last: Option<Run> = None;
-    let mut read = Read::default();
-    let mut pace = Pace::new(Duration::from_secs(1), Duration::from_secs(10));
+    let mut last: Option<ContainerRun> = None;
+    let mut read = LogPosition::default();
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
     loop {
-        if hub.strong_count() == 0 || !cell.is_used_by(&name) || lines.is_closed() {
+        if hub.strong_count() == 0 || !deployment.is_used_by(&name) || lines.is_closed() {
             return;
         }
-        let Some(run) = next_run(&cell, last.as_ref()) else {
+        let Some(run) = next_run(&deployment, last.as_ref()) else {
             if !query.follow {
                 return;
             }
-            sleep(LOOK).await;
+            sleep(NEXT_RUN_POLL).await;
             continue;
         };
         let is_new = last
@@ -89,24 +93,25 @@ async fn produce(hub: Weak<Hub>, name: InstallName, query: LogQuery, lines: Line
             .is_none_or(|last| (&last.uid, &last.container) != (&run.uid, &run.container));
         let is_first = last.is_none();
         if is_new {
-            read = Read::default();
-            pace.begin_anew();
+            read = LogPosition::default();
+            backoff.begin_anew();
         }
         last = Some(run.clone());
-        match copy(&cell, &run, &query, is_first, &mut read, &lines).await {
+        match copy(&deployment, &run, &query, is_first, &mut read, &lines).await {
             Ok(()) if !query.follow || query.previous => return,
             // It ended, or broke off: the next look tells which.
             Ok(()) => {
-                let wait = if is_new { LOOK } else { pace.wait() };
+                let wait = if is_new { NEXT_RUN_POLL } else { backoff.wait() };
                 sleep(wait).await;
             }
-            Err(fault)
-                if query.follow && (fault.is_silence() || matches!(fault, Fault::Gone(_) | Fault::Refused(_))) =>
+            Err(error)
+                if query.follow
+                    && (error.is_unanswered() || matches!(error, ApiError::NotFound(_) | ApiError::Rejected(_))) =>
             {
-                sleep(pace.wait()).await;
+                sleep(backoff.wait()).await;
             }
-            Err(fault) => {
-                let _ = lines.send(Err(fault.into_error("read a log"))).await;
+            Err(error) => {
+                let _ = lines.send(Err(error.into_error("read a log"))).await;
                 return;
             }
         }
@@ -114,10 +119,10 @@ async fn produce(hub: Weak<Hub>, name: InstallName, query: LogQuery, lines: Line
 }
 
 /// The run to read: the one that was read while it goes on, else the newest that has begun and was not read.
-fn next_run(cell: &Cell, last: Option<&Run>) -> Option<Run> {
-    let live = cell.live()?;
-    let pods = cell.target.view().pods_of(&live);
-    let runs: Vec<Run> = pods.iter().filter_map(|pod| run_of(pod)).collect();
+fn next_run(deployment: &DeploymentState, last: Option<&ContainerRun>) -> Option<ContainerRun> {
+    let live = deployment.live()?;
+    let pods = deployment.namespace.objects().pods_of(&live);
+    let runs: Vec<ContainerRun> = pods.iter().filter_map(|pod| run_of(pod)).collect();
     let Some(last) = last else {
         return runs.into_iter().next();
     };
@@ -134,7 +139,7 @@ fn next_run(cell: &Cell, last: Option<&Run>) -> Option<Run> {
     newer.iter().rfind(|run| run.uid != last.uid).cloned()
 }
 
-fn run_of(pod: &Pod) -> Option<Run> {
+fn run_of(pod: &Pod) -> Option<ContainerRun> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     let is_server = |status: &&ContainerStatus| status.name == CONTAINER;
     let status = statuses.iter().find(is_server).or_else(|| statuses.first())?;
@@ -143,7 +148,7 @@ fn run_of(pod: &Pod) -> Option<Run> {
     let has_run = is_running
         || state.terminated.is_some()
         || status.last_state.as_ref().is_some_and(|last| last.terminated.is_some());
-    let run = Run {
+    let run = ContainerRun {
         pod: pod.metadata.name.clone()?,
         uid: pod.metadata.uid.clone()?,
         container: status.container_id.clone().unwrap_or_default(),
@@ -154,13 +159,13 @@ fn run_of(pod: &Pod) -> Option<Run> {
 
 /// Copies the log of one run, as far as it was not read.
 async fn copy(
-    cell: &Cell,
-    run: &Run,
+    deployment: &DeploymentState,
+    run: &ContainerRun,
     query: &LogQuery,
     is_first: bool,
-    read: &mut Read,
-    lines: &Lines,
-) -> std::result::Result<(), Fault> {
+    read: &mut LogPosition,
+    lines: &LineSender,
+) -> std::result::Result<(), ApiError> {
     let since = read.until.or_else(|| query.since.filter(|_| is_first));
     let tail = query.tail.filter(|_| is_first && read.until.is_none());
     let params = LogParams {
@@ -172,11 +177,17 @@ async fn copy(
         timestamps: true,
         ..LogParams::default()
     };
-    let pods = cell.target.cluster.api::<Pod>();
-    let mut log = Box::pin(cell.target.cluster.once(pods.log_stream(&run.pod, &params)).await?);
+    let pods = deployment.namespace.client.api::<Pod>();
+    let mut log = Box::pin(
+        deployment
+            .namespace
+            .client
+            .call_once(pods.log_stream(&run.pod, &params))
+            .await?,
+    );
     while let Some(line) = next_line(&mut log).await {
-        let Some(line) = stamped(&line) else { continue };
-        if query.since.is_some_and(|since| line.at < since) || !read.is_news(&line) {
+        let Some(line) = parse_line(&line) else { continue };
+        if query.since.is_some_and(|since| line.at < since) || !read.is_new(&line) {
             continue;
         }
         if lines.send(Ok(line)).await.is_err() {
@@ -186,8 +197,8 @@ async fn copy(
     Ok(())
 }
 
-impl Read {
-    fn is_news(&mut self, line: &LogLine) -> bool {
+impl LogPosition {
+    fn is_new(&mut self, line: &LogLine) -> bool {
         match self.until {
             Some(until) if line.at < until => return false,
             Some(until) if line.at == until => {
@@ -213,7 +224,7 @@ async fn next_line(log: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
         }
         let end = read.iter().position(|byte| *byte == b'\n');
         let part = &read[..end.unwrap_or(read.len())];
-        let room = LONGEST.saturating_sub(line.len()).min(part.len());
+        let room = MAX_LINE.saturating_sub(line.len()).min(part.len());
         line.extend_from_slice(&part[..room]);
         let used = part.len() + usize::from(end.is_some());
         log.consume_unpin(used);
@@ -224,7 +235,7 @@ async fn next_line(log: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
 }
 
 /// Splits the time from a line.
-fn stamped(line: &[u8]) -> Option<LogLine> {
+fn parse_line(line: &[u8]) -> Option<LogLine> {
     let text = String::from_utf8_lossy(line);
     let (at, text) = text.split_once(' ').unwrap_or((&text, ""));
     Some(LogLine {
@@ -239,24 +250,24 @@ mod tests {
 
     #[test]
     fn a_log_that_is_read_again_gives_each_line_once() {
-        let line = |text: &str| stamped(text.as_bytes()).expect("a line");
-        let mut read = Read::default();
+        let line = |text: &str| parse_line(text.as_bytes()).expect("a line");
+        let mut read = LogPosition::default();
         let first = [
             "2026-01-01T00:00:00.1Z a",
             "2026-01-01T00:00:00.2Z b",
             "2026-01-01T00:00:00.2Z c",
         ];
-        assert!(first.iter().all(|text| read.is_news(&line(text))));
-        assert!(!first.iter().any(|text| read.is_news(&line(text))));
-        assert!(read.is_news(&line("2026-01-01T00:00:00.2Z d")));
-        assert!(read.is_news(&line("2026-01-01T00:00:01Z a")));
+        assert!(first.iter().all(|text| read.is_new(&line(text))));
+        assert!(!first.iter().any(|text| read.is_new(&line(text))));
+        assert!(read.is_new(&line("2026-01-01T00:00:00.2Z d")));
+        assert!(read.is_new(&line("2026-01-01T00:00:01Z a")));
     }
 
     #[tokio::test]
     async fn long_lines_are_cut_and_the_last_needs_no_end() {
-        let text = [vec![b'x'; LONGEST + 5], b"\nshort\nlast".to_vec()].concat();
+        let text = [vec![b'x'; MAX_LINE + 5], b"\nshort\nlast".to_vec()].concat();
         let mut log = futures_util::io::Cursor::new(text);
-        assert_eq!(next_line(&mut log).await.map(|line| line.len()), Some(LONGEST));
+        assert_eq!(next_line(&mut log).await.map(|line| line.len()), Some(MAX_LINE));
         assert_eq!(next_line(&mut log).await.as_deref(), Some(&b"short"[..]));
         assert_eq!(next_line(&mut log).await.as_deref(), Some(&b"last"[..]));
         assert_eq!(next_line(&mut log).await, None);

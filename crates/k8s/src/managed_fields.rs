@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 
 /// The field manager of what we change about a running deployment, beside its wish: sleep, restarts, who uses it.
 /// Another one, so that applying the wish anew takes none of it back.
-pub(crate) fn operator(manager: &str) -> String {
+pub(crate) fn operations_manager(manager: &str) -> String {
     format!("{manager}-operate")
 }
 
 /// The fields of an object that `manager` applied, as the API server keeps them; null where there are none.
-pub(crate) fn ours<'a>(metadata: &'a ObjectMeta, manager: &str) -> &'a Value {
+pub(crate) fn applied_by<'a>(metadata: &'a ObjectMeta, manager: &str) -> &'a Value {
     let applied = |entry: &&ManagedFieldsEntry| {
         entry.manager.as_deref() == Some(manager) && entry.operation.as_deref() == Some("Apply")
     };

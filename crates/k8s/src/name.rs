@@ -41,14 +41,14 @@ pub const PREFIX: &str = "portolan.dev/";
 
 /// What one Deployment, with its Service, Secret and policy, is there for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Unit {
+pub enum DeploymentKey {
     /// One install.
     Install(InstallName),
     /// All installs of a multi-tenant server.
     Shared(ServerName),
 }
 
-impl Unit {
+impl DeploymentKey {
     /// What the install `name` runs in.
     pub fn of(name: &InstallName, spec: &RunSpec) -> Self {
         if spec.kubernetes.multitenant {
@@ -74,7 +74,7 @@ impl Unit {
 
     /// The name of its Deployment and its Service: `mcp-<server>-<the last 12 digits of the install>`, at most 57
     /// characters. The last digits, because the first ones tell the time: two installs of a minute share them.
-    pub fn deployment(&self, server: &ServerName) -> String {
+    pub fn deployment_name(&self, server: &ServerName) -> String {
         match self {
             Self::Install(name) => {
                 let id = name.to_string();
@@ -105,7 +105,7 @@ impl Unit {
 }
 
 /// What people call it, in logs.
-impl fmt::Display for Unit {
+impl fmt::Display for DeploymentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Install(name) => write!(f, "install {name}"),
@@ -203,7 +203,7 @@ mod tests {
             "01935a5a-5a5a-7000-8000-000000000001",
             "01935a5a-5a5a-7000-8000-000000000002",
         ]
-        .map(|id| Unit::Install(InstallName::parse(id).expect("an id")).deployment(&server));
+        .map(|id| DeploymentKey::Install(InstallName::parse(id).expect("an id")).deployment_name(&server));
         assert_ne!(a, b);
         assert!(a.len() <= 57, "{a}");
     }

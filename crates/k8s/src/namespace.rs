@@ -34,53 +34,53 @@ use tokio::{
 };
 
 use crate::{
-    api_client::Cluster,
-    backoff::Pace,
-    error::Fault,
-    name::{self, Unit},
-    object_cache::{Meta, Part, Table, View},
+    api_client::ApiClient,
+    backoff::Backoff,
+    error::ApiError,
+    name::{self, DeploymentKey},
+    object_cache::{DependentKind, HasMetadata, ObjectCache, ObjectTable},
 };
 
 /// How long a watch may stay silent before it is opened anew: a connection that died without a word shows only so.
 const WATCH_SECONDS: u32 = 60;
 
 /// Told which unit something changed for; `None` is all of the namespace.
-pub(crate) type OnChange = Arc<dyn Fn(Option<&Unit>) + Send + Sync>;
+pub(crate) type OnChange = Arc<dyn Fn(Option<&DeploymentKey>) + Send + Sync>;
 
 /// A namespace.
-pub(crate) struct Target {
-    pub(crate) cluster: Cluster,
+pub(crate) struct Namespace {
+    pub(crate) client: ApiClient,
     /// Who applies our objects.
     pub(crate) manager: String,
     /// Whether this program runs in that cluster.
-    pub(crate) is_around: bool,
+    pub(crate) is_in_cluster: bool,
     /// Whoever writes what all deployments of the namespace share holds it.
-    pub(crate) constants: tokio::sync::Mutex<()>,
-    view: Mutex<View>,
-    complete: watch::Sender<bool>,
+    pub(crate) shared_write_lock: tokio::sync::Mutex<()>,
+    objects: Mutex<ObjectCache>,
+    synced: watch::Sender<bool>,
     /// The tokens that were in Secrets at first, by the name of the Secret.
-    pub(crate) tokens: OnceCell<BTreeMap<String, Secret>>,
+    pub(crate) bridge_tokens: OnceCell<BTreeMap<String, Secret>>,
     /// Why watches fail, by kind, while they do.
-    faults: Mutex<BTreeMap<&'static str, String>>,
+    watch_errors: Mutex<BTreeMap<&'static str, String>>,
 }
 
-impl Target {
-    pub(crate) fn new(cluster: Cluster, manager: String, is_around: bool) -> Self {
+impl Namespace {
+    pub(crate) fn new(client: ApiClient, manager: String, is_in_cluster: bool) -> Self {
         Self {
-            cluster,
+            client,
             manager,
-            is_around,
-            constants: tokio::sync::Mutex::new(()),
-            view: Mutex::default(),
-            complete: watch::Sender::new(false),
-            tokens: OnceCell::new(),
-            faults: Mutex::default(),
+            is_in_cluster,
+            shared_write_lock: tokio::sync::Mutex::new(()),
+            objects: Mutex::default(),
+            synced: watch::Sender::new(false),
+            bridge_tokens: OnceCell::new(),
+            watch_errors: Mutex::default(),
         }
     }
 
     /// What is in the namespace. Never held across an await.
-    pub(crate) fn view(&self) -> MutexGuard<'_, View> {
-        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn objects(&self) -> MutexGuard<'_, ObjectCache> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Watches everything of ours from now on, in `tasks`.
@@ -88,50 +88,54 @@ impl Target {
         let ours = watcher::Config::default()
             .labels(&name::managed(&self.manager))
             .timeout(WATCH_SECONDS);
-        let (target, told) = (self.clone(), on_change.clone());
+        let (namespace, notify) = (self.clone(), on_change.clone());
+        tasks.spawn(self.clone().run_watch::<Deployment>(
+            "deployments",
+            self.client.api(),
+            ours.clone(),
+            move |event| {
+                let changed = namespace.objects().deployments.apply_event(slim(event));
+                namespace.notify_changed(&notify, changed.iter().map(|object| HasMetadata::meta(&**object)));
+            },
+        ));
+        let (namespace, notify) = (self.clone(), on_change.clone());
         tasks.spawn(
             self.clone()
-                .follow::<Deployment>("deployments", self.cluster.api(), ours.clone(), move |event| {
-                    let changed = target.view().deployments.take(slim(event));
-                    target.tell(&told, changed.iter().map(|object| Meta::meta(&**object)));
+                .run_watch::<Pod>("pods", self.client.api(), ours.clone(), move |event| {
+                    let changed = namespace.objects().pods.apply_event(slim(event));
+                    namespace.notify_changed(&notify, changed.iter().map(|object| HasMetadata::meta(&**object)));
                 }),
         );
-        let (target, told) = (self.clone(), on_change.clone());
-        tasks.spawn(
-            self.clone()
-                .follow::<Pod>("pods", self.cluster.api(), ours.clone(), move |event| {
-                    let changed = target.view().pods.take(slim(event));
-                    target.tell(&told, changed.iter().map(|object| Meta::meta(&**object)));
-                }),
-        );
-        self.watch_part::<Service>(tasks, "services", Part::Service, &ours, on_change);
-        self.watch_part::<SecretObject>(tasks, "secrets", Part::Secret, &ours, on_change);
-        self.watch_part::<NetworkPolicy>(tasks, "networkpolicies", Part::Policy, &ours, on_change);
+        self.watch_dependents::<Service>(tasks, "services", DependentKind::Service, &ours, on_change);
+        self.watch_dependents::<SecretObject>(tasks, "secrets", DependentKind::Secret, &ours, on_change);
+        self.watch_dependents::<NetworkPolicy>(tasks, "networkpolicies", DependentKind::Policy, &ours, on_change);
         let warnings = watcher::Config::default()
             .fields("type=Warning,involvedObject.kind=Pod")
             .timeout(WATCH_SECONDS);
-        let (target, told) = (self.clone(), on_change.clone());
+        let (namespace, notify) = (self.clone(), on_change.clone());
         tasks.spawn(
             self.clone()
-                .follow::<Event>("events", self.cluster.api(), warnings, move |event| {
+                .run_watch::<Event>("events", self.client.api(), warnings, move |event| {
                     let (watcher::Event::Apply(event) | watcher::Event::InitApply(event)) = event else {
                         return;
                     };
                     let pod = {
-                        let mut view = target.view();
-                        view.warn(event).and_then(|pod| view.pods.get(&pod).cloned())
+                        let mut objects = namespace.objects();
+                        objects
+                            .record_warning(event)
+                            .and_then(|pod| objects.pods.get(&pod).cloned())
                     };
-                    target.tell(&told, pod.iter().map(|pod| Meta::meta(&**pod)));
+                    namespace.notify_changed(&notify, pod.iter().map(|pod| HasMetadata::meta(&**pod)));
                 }),
         );
     }
 
     /// Watches the metadata of one kind alone.
-    fn watch_part<K>(
+    fn watch_dependents<K>(
         self: &Arc<Self>,
         tasks: &mut JoinSet<()>,
         kind: &'static str,
-        part: Part,
+        dependent: DependentKind,
         config: &watcher::Config,
         on_change: &OnChange,
     ) where
@@ -142,19 +146,23 @@ impl Target {
             + Sync
             + 'static,
     {
-        self.view().parts.insert(part, Table::default());
-        let (target, told) = (self.clone(), on_change.clone());
-        let api: Api<PartialObjectMeta<K>> = self.cluster.api();
-        tasks.spawn(self.clone().follow(kind, api, config.clone(), move |event| {
+        self.objects().dependents.insert(dependent, ObjectTable::default());
+        let (namespace, notify) = (self.clone(), on_change.clone());
+        let api: Api<PartialObjectMeta<K>> = self.client.api();
+        tasks.spawn(self.clone().run_watch(kind, api, config.clone(), move |event| {
             let changed = {
-                let mut view = target.view();
-                view.parts.entry(part).or_default().take(metadata(event))
+                let mut objects = namespace.objects();
+                objects
+                    .dependents
+                    .entry(dependent)
+                    .or_default()
+                    .apply_event(metadata(event))
             };
-            target.tell(&told, changed.iter().map(|object| &**object));
+            namespace.notify_changed(&notify, changed.iter().map(|object| &**object));
         }));
     }
 
-    async fn follow<K>(
+    async fn run_watch<K>(
         self: Arc<Self>,
         kind: &'static str,
         api: Api<K>,
@@ -163,76 +171,79 @@ impl Target {
     ) where
         K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
     {
-        let pace = Pace::new(Duration::from_millis(250), Duration::from_secs(5));
-        let mut events = pin!(watcher(api, config).backoff(pace));
+        let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
+        let mut events = pin!(watcher(api, config).backoff(backoff));
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    self.lock_faults().remove(kind);
+                    self.lock_watch_errors().remove(kind);
                     let listed = matches!(event, watcher::Event::InitDone);
                     take(event);
                     if listed {
-                        self.check_complete();
+                        self.update_synced();
                     }
                 }
-                Err(error) => self.note(kind, error),
+                Err(error) => self.record_watch_error(kind, error),
             }
         }
     }
 
-    fn note(&self, kind: &'static str, error: watcher::Error) {
-        let fault = match error {
+    fn record_watch_error(&self, kind: &'static str, error: watcher::Error) {
+        let error = match error {
             watcher::Error::InitialListFailed(error)
             | watcher::Error::WatchStartFailed(error)
-            | watcher::Error::WatchFailed(error) => Fault::of(error, &self.cluster.title),
+            | watcher::Error::WatchFailed(error) => ApiError::classify(error, &self.client.cluster_name),
             // The server has forgotten what happened since: everything is listed anew.
             watcher::Error::WatchError(status) if matches!(status.code, 410 | 504) => return,
-            watcher::Error::WatchError(status) => Fault::of(kube::Error::Api(status), &self.cluster.title),
+            watcher::Error::WatchError(status) => {
+                ApiError::classify(kube::Error::Api(status), &self.client.cluster_name)
+            }
             watcher::Error::NoResourceVersion => return,
         };
-        let text = fault.to_string();
-        let old = self.lock_faults().insert(kind, text.clone());
+        let text = error.to_string();
+        let old = self.lock_watch_errors().insert(kind, text.clone());
         if old.as_ref() != Some(&text) {
-            tracing::warn!(namespace = %self.cluster.namespace, kind, fault = %text, "watch interrupted");
+            tracing::warn!(namespace = %self.client.namespace, kind, error = %text, "watch interrupted");
         }
     }
 
-    fn check_complete(&self) {
-        if self.view().is_complete() {
-            self.complete
-                .send_if_modified(|complete| !std::mem::replace(complete, true));
+    fn update_synced(&self) {
+        if self.objects().is_synced() {
+            self.synced.send_if_modified(|synced| !std::mem::replace(synced, true));
         }
     }
 
-    fn tell<'a>(&self, on_change: &OnChange, changed: impl Iterator<Item = &'a ObjectMeta>) {
-        let mut units: Vec<_> = changed.map(|meta| Unit::of_object(meta, &self.manager)).collect();
-        units.sort_unstable();
-        units.dedup();
-        for unit in &units {
-            on_change(unit.as_ref());
+    fn notify_changed<'a>(&self, on_change: &OnChange, changed: impl Iterator<Item = &'a ObjectMeta>) {
+        let mut keys: Vec<_> = changed
+            .map(|meta| DeploymentKey::of_object(meta, &self.manager))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in &keys {
+            on_change(key.as_ref());
         }
     }
 
     /// Whether everything has been listed once.
-    pub(crate) fn is_complete(&self) -> bool {
-        *self.complete.borrow()
+    pub(crate) fn is_synced(&self) -> bool {
+        *self.synced.borrow()
     }
 
     /// Waits until everything has been listed once.
-    pub(crate) async fn completed(&self) {
-        let mut complete = self.complete.subscribe();
+    pub(crate) async fn wait_until_synced(&self) {
+        let mut synced = self.synced.subscribe();
         // The sender lives in `self`.
-        let _ = complete.wait_for(|complete| *complete).await;
+        let _ = synced.wait_for(|synced| *synced).await;
     }
 
     /// The same, with an end, and why it did not come to it.
-    pub(crate) async fn completed_within(&self, limit: Duration) -> Result<()> {
-        if timeout(limit, self.completed()).await.is_ok() {
+    pub(crate) async fn wait_synced_within(&self, limit: Duration) -> Result<()> {
+        if timeout(limit, self.wait_until_synced()).await.is_ok() {
             return Ok(());
         }
         let why = self
-            .fault()
-            .unwrap_or_else(|| Fault::late(&self.cluster.title, limit).to_string());
+            .watch_error()
+            .unwrap_or_else(|| ApiError::timed_out(&self.client.cluster_name, limit).to_string());
         Err(Error::Unavailable {
             backend: "Kubernetes",
             source: why.into(),
@@ -240,20 +251,20 @@ impl Target {
     }
 
     /// Why a watch fails now, if one does.
-    pub(crate) fn fault(&self) -> Option<String> {
-        self.lock_faults().values().next().cloned()
+    pub(crate) fn watch_error(&self) -> Option<String> {
+        self.lock_watch_errors().values().next().cloned()
     }
 
-    fn lock_faults(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_watch_errors(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
+        self.watch_errors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Target {
+impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
-            .field("cluster", &self.cluster)
-            .field("complete", &self.is_complete())
+            .field("cluster", &self.client)
+            .field("complete", &self.is_synced())
             .finish_non_exhaustive()
     }
 }

@@ -14,12 +14,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher;
 use serde_json::Value;
 
-use crate::{managed_fields, name::Unit, render::api_compat};
+use crate::{managed_fields, name::DeploymentKey, render::api_compat};
 
 /// The kinds whose metadata is watched, beside deployments and pods. Their contents stay in the cluster: secrets are
 /// among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Part {
+pub(crate) enum DependentKind {
     Service,
     Secret,
     Policy,
@@ -27,38 +27,38 @@ pub(crate) enum Part {
 
 /// A namespace.
 #[derive(Default)]
-pub(crate) struct View {
-    pub(crate) deployments: Table<Deployment>,
-    pub(crate) pods: Table<Pod>,
-    pub(crate) parts: BTreeMap<Part, Table<ObjectMeta>>,
-    warnings: BTreeMap<String, VecDeque<Warning>>,
+pub(crate) struct ObjectCache {
+    pub(crate) deployments: ObjectTable<Deployment>,
+    pub(crate) pods: ObjectTable<Pod>,
+    pub(crate) dependents: BTreeMap<DependentKind, ObjectTable<ObjectMeta>>,
+    warnings: BTreeMap<String, VecDeque<PodWarning>>,
 }
 
 /// The objects of one kind, by name.
-pub(crate) struct Table<K> {
+pub(crate) struct ObjectTable<K> {
     objects: BTreeMap<String, Arc<K>>,
     /// The names that a list under way has told so far.
     listed: Option<BTreeSet<String>>,
     /// Those that we deleted, by their uid: what the watch tells of their time before is over.
-    buried: BTreeSet<String>,
-    pub(crate) complete: bool,
+    deleted_uids: BTreeSet<String>,
+    pub(crate) synced: bool,
 }
 
 /// Something that did not work for a pod, as the cluster tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Warning {
+pub(crate) struct PodWarning {
     pub(crate) reason: String,
     pub(crate) message: String,
     pub(crate) at: Option<Timestamp>,
 }
 
 /// How many warnings of one pod are kept.
-const WARNINGS: usize = 8;
+const MAX_WARNINGS_PER_POD: usize = 8;
 
 /// How many pods' warnings are kept. Pods of strangers are among them: an event has no labels to select by.
-const WARNED: usize = 4096;
+const MAX_WARNED_PODS: usize = 4096;
 
-impl View {
+impl ObjectCache {
     /// The pods of a deployment, newest first.
     pub(crate) fn pods_of(&self, deployment: &Deployment) -> Vec<Arc<Pod>> {
         let name = deployment.metadata.name.as_deref().unwrap_or_default();
@@ -72,14 +72,14 @@ impl View {
             })
         };
         // The names of its pods begin with its own.
-        let mut pods: Vec<_> = self.pods.beginning_with(name).filter(chosen).cloned().collect();
+        let mut pods: Vec<_> = self.pods.with_prefix(name).filter(chosen).cloned().collect();
         pods.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp.as_ref().map(|time| time.0)));
         pods
     }
 
     /// The deployment of a unit, under whatever name it was made.
-    pub(crate) fn deployment_of(&self, unit: &Unit, manager: &str) -> Option<&Arc<Deployment>> {
-        let selector = unit.selector(manager);
+    pub(crate) fn deployment_of(&self, key: &DeploymentKey, manager: &str) -> Option<&Arc<Deployment>> {
+        let selector = key.selector(manager);
         let is_it = |deployment: &&Arc<Deployment>| {
             let labels = deployment.metadata.labels.as_ref();
             labels.is_some_and(|labels| selector.iter().all(|(key, value)| labels.get(key) == Some(value)))
@@ -88,14 +88,14 @@ impl View {
     }
 
     /// The last warnings about a pod, oldest first.
-    pub(crate) fn warnings_of(&self, pod: &str) -> Vec<Warning> {
+    pub(crate) fn warnings_of(&self, pod: &str) -> Vec<PodWarning> {
         self.warnings.get(pod).into_iter().flatten().cloned().collect()
     }
 
     /// Takes an event in, and gives the name of the pod that it is about.
-    pub(crate) fn warn(&mut self, event: Event) -> Option<String> {
+    pub(crate) fn record_warning(&mut self, event: Event) -> Option<String> {
         let pod = event.involved_object.name?;
-        let warning = Warning {
+        let warning = PodWarning {
             reason: event.reason.unwrap_or_default(),
             message: event.message.unwrap_or_default(),
             at: event
@@ -104,13 +104,13 @@ impl View {
                 .or_else(|| event.event_time.map(|time| time.0))
                 .or_else(|| event.metadata.creation_timestamp.map(|time| time.0)),
         };
-        if self.warnings.len() >= WARNED && !self.warnings.contains_key(&pod) {
+        if self.warnings.len() >= MAX_WARNED_PODS && !self.warnings.contains_key(&pod) {
             let pods = &self.pods;
             self.warnings.retain(|name, _| pods.get(name).is_some());
         }
         let warnings = self.warnings.entry(pod.clone()).or_default();
         warnings.retain(|old| old.reason != warning.reason || old.message != warning.message);
-        if warnings.len() >= WARNINGS {
+        if warnings.len() >= MAX_WARNINGS_PER_POD {
             warnings.pop_front();
         }
         warnings.push_back(warning);
@@ -118,65 +118,67 @@ impl View {
     }
 
     /// Whether a part of ours is there, and all of `wanted` is still ours.
-    pub(crate) fn part_is_ours(
+    pub(crate) fn owns_dependent(
         &self,
-        part: Part,
+        dependent: DependentKind,
         name: &str,
         wanted: &Value,
         manager: &str,
         accepted: Option<&Value>,
     ) -> bool {
-        let Some(table) = self.parts.get(&part) else {
+        let Some(table) = self.dependents.get(&dependent) else {
             return true;
         };
-        let fields = table.get(name).map(|object| managed_fields::ours(object, manager));
+        let fields = table
+            .get(name)
+            .map(|object| managed_fields::applied_by(object, manager));
         fields.is_some_and(|fields| managed_fields::covers(fields, wanted) || accepted == Some(fields))
     }
 
     /// Whether everything has been listed once.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.deployments.complete && self.pods.complete && self.parts.values().all(|part| part.complete)
+    pub(crate) fn is_synced(&self) -> bool {
+        self.deployments.synced && self.pods.synced && self.dependents.values().all(|dependent| dependent.synced)
     }
 }
 
 /// Something with metadata.
-pub(crate) trait Meta {
+pub(crate) trait HasMetadata {
     fn meta(&self) -> &ObjectMeta;
 }
 
-impl Meta for Deployment {
+impl HasMetadata for Deployment {
     fn meta(&self) -> &ObjectMeta {
         &self.metadata
     }
 }
 
-impl Meta for Pod {
+impl HasMetadata for Pod {
     fn meta(&self) -> &ObjectMeta {
         &self.metadata
     }
 }
 
-impl Meta for ObjectMeta {
+impl HasMetadata for ObjectMeta {
     fn meta(&self) -> &ObjectMeta {
         self
     }
 }
 
-impl<K: Meta> Table<K> {
+impl<K: HasMetadata> ObjectTable<K> {
     /// Takes an event in, and gives the objects that it tells of: as they are, or as they were last.
-    pub(crate) fn take(&mut self, event: watcher::Event<K>) -> Vec<Arc<K>> {
+    pub(crate) fn apply_event(&mut self, event: watcher::Event<K>) -> Vec<Arc<K>> {
         match event {
             watcher::Event::Init => {
                 self.listed = Some(BTreeSet::new());
                 Vec::new()
             }
-            watcher::Event::Apply(object) => self.put(object).into_iter().collect(),
+            watcher::Event::Apply(object) => self.insert(object).into_iter().collect(),
             watcher::Event::InitApply(object) => {
                 let name = object.meta().name.clone().unwrap_or_default();
                 if let Some(listed) = &mut self.listed {
                     listed.insert(name);
                 }
-                self.put(object).into_iter().collect()
+                self.insert(object).into_iter().collect()
             }
             watcher::Event::Delete(object) => {
                 let name = object.meta().name.clone().unwrap_or_default();
@@ -188,12 +190,13 @@ impl<K: Meta> Table<K> {
                 if same {
                     self.objects.remove(&name);
                 }
-                self.buried.remove(object.meta().uid.as_deref().unwrap_or_default());
+                self.deleted_uids
+                    .remove(object.meta().uid.as_deref().unwrap_or_default());
                 vec![Arc::new(object)]
             }
             watcher::Event::InitDone => {
-                self.complete = true;
-                self.buried.clear();
+                self.synced = true;
+                self.deleted_uids.clear();
                 let Some(listed) = self.listed.take() else {
                     return Vec::new();
                 };
@@ -210,7 +213,7 @@ impl<K: Meta> Table<K> {
 
     /// Takes an object in as it is now, unless a later state of it is known: what our own write gave back may come
     /// before the watch tells what was before.
-    pub(crate) fn put(&mut self, object: K) -> Option<Arc<K>> {
+    pub(crate) fn insert(&mut self, object: K) -> Option<Arc<K>> {
         let name = object.meta().name.clone().unwrap_or_default();
         let is_late = |old: &Arc<K>| {
             old.meta().uid == object.meta().uid
@@ -218,8 +221,12 @@ impl<K: Meta> Table<K> {
                     .zip(revision(object.meta()))
                     .is_some_and(|(old, new)| new < old)
         };
-        let is_buried = object.meta().uid.as_ref().is_some_and(|uid| self.buried.contains(uid));
-        if is_buried || self.objects.get(&name).is_some_and(is_late) {
+        let is_deleted = object
+            .meta()
+            .uid
+            .as_ref()
+            .is_some_and(|uid| self.deleted_uids.contains(uid));
+        if is_deleted || self.objects.get(&name).is_some_and(is_late) {
             return None;
         }
         let object = Arc::new(object);
@@ -228,9 +235,10 @@ impl<K: Meta> Table<K> {
     }
 
     /// Forgets an object that we deleted, and what the watch still tells of it.
-    pub(crate) fn forget(&mut self, name: &str) {
+    pub(crate) fn remove_deleted(&mut self, name: &str) {
         let gone = self.objects.remove(name);
-        self.buried.extend(gone.and_then(|object| object.meta().uid.clone()));
+        self.deleted_uids
+            .extend(gone.and_then(|object| object.meta().uid.clone()));
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<K>> {
@@ -241,7 +249,7 @@ impl<K: Meta> Table<K> {
         self.objects.values()
     }
 
-    fn beginning_with<'a>(&'a self, start: &'a str) -> impl Iterator<Item = &'a Arc<K>> {
+    fn with_prefix<'a>(&'a self, start: &'a str) -> impl Iterator<Item = &'a Arc<K>> {
         self.objects
             .range(start.to_owned()..)
             .take_while(move |(name, _)| name.starts_with(start))
@@ -249,13 +257,13 @@ impl<K: Meta> Table<K> {
     }
 }
 
-impl<K> Default for Table<K> {
+impl<K> Default for ObjectTable<K> {
     fn default() -> Self {
         Self {
             objects: BTreeMap::new(),
             listed: None,
-            buried: BTreeSet::new(),
-            complete: false,
+            deleted_uids: BTreeSet::new(),
+            synced: false,
         }
     }
 }
@@ -278,30 +286,30 @@ mod tests {
         }
     }
 
-    fn names(table: &Table<ObjectMeta>) -> Vec<&str> {
+    fn names(table: &ObjectTable<ObjectMeta>) -> Vec<&str> {
         table.iter().filter_map(|meta| meta.name.as_deref()).collect()
     }
 
     #[test]
     fn a_list_forgets_what_it_does_not_tell() {
-        let mut table = Table::default();
-        table.take(watcher::Event::Apply(meta("a", "1", "1")));
-        table.take(watcher::Event::Apply(meta("b", "2", "2")));
-        table.take(watcher::Event::Init);
-        table.take(watcher::Event::InitApply(meta("b", "2", "2")));
-        let told = table.take(watcher::Event::InitDone);
+        let mut table = ObjectTable::default();
+        table.apply_event(watcher::Event::Apply(meta("a", "1", "1")));
+        table.apply_event(watcher::Event::Apply(meta("b", "2", "2")));
+        table.apply_event(watcher::Event::Init);
+        table.apply_event(watcher::Event::InitApply(meta("b", "2", "2")));
+        let told = table.apply_event(watcher::Event::InitDone);
         assert_eq!(names(&table), ["b"]);
         assert_eq!(told.len(), 1, "who waits for a is told");
-        assert!(table.complete);
+        assert!(table.synced);
     }
 
     #[test]
     fn what_the_watch_tells_late_does_not_undo_what_we_wrote() {
-        let mut table = Table::default();
-        table.put(meta("a", "1", "12"));
-        assert!(table.take(watcher::Event::Apply(meta("a", "1", "9"))).is_empty());
+        let mut table = ObjectTable::default();
+        table.insert(meta("a", "1", "12"));
+        assert!(table.apply_event(watcher::Event::Apply(meta("a", "1", "9"))).is_empty());
         assert_eq!(table.get("a").and_then(|a| a.resource_version.as_deref()), Some("12"));
-        table.take(watcher::Event::Apply(meta("a", "2", "3")));
+        table.apply_event(watcher::Event::Apply(meta("a", "2", "3")));
         assert_eq!(
             table.get("a").and_then(|a| a.uid.as_deref()),
             Some("2"),
@@ -311,27 +319,27 @@ mod tests {
 
     #[test]
     fn what_we_deleted_does_not_come_back_by_a_late_event() {
-        let mut table = Table::default();
-        table.put(meta("a", "1", "1"));
-        table.forget("a");
-        table.take(watcher::Event::Apply(meta("a", "1", "2")));
+        let mut table = ObjectTable::default();
+        table.insert(meta("a", "1", "1"));
+        table.remove_deleted("a");
+        table.apply_event(watcher::Event::Apply(meta("a", "1", "2")));
         assert_eq!(names(&table), [""; 0]);
-        table.put(meta("a", "2", "3"));
-        table.take(watcher::Event::Delete(meta("a", "1", "2")));
+        table.insert(meta("a", "2", "3"));
+        table.apply_event(watcher::Event::Delete(meta("a", "1", "2")));
         assert_eq!(names(&table), ["a"], "the one that was made anew stays");
     }
 
     #[test]
     fn warnings_of_a_pod_are_few_and_the_last_ones() {
-        let mut view = View::default();
+        let mut cache = ObjectCache::default();
         for n in 0..20 {
             let event = serde_json::json!({
                 "metadata": {}, "involvedObject": { "name": "p" }, "reason": "R", "message": format!("m{n}"),
             });
-            view.warn(serde_json::from_value(event).expect("an event"));
+            cache.record_warning(serde_json::from_value(event).expect("an event"));
         }
-        let warnings = view.warnings_of("p");
-        assert_eq!(warnings.len(), WARNINGS);
+        let warnings = cache.warnings_of("p");
+        assert_eq!(warnings.len(), MAX_WARNINGS_PER_POD);
         assert_eq!(warnings.last().map(|warning| warning.message.as_str()), Some("m19"));
     }
 }

@@ -17,15 +17,15 @@ use serde_json::Value;
 use crate::{
     annotations,
     config::{Environment, KubeConfig, Scheduling},
-    object_cache::Part,
-    render::{RenderInput, Rendered, Restarted, api_compat, render, secret_keys},
+    object_cache::DependentKind,
+    render::{RenderInput, Rendered, RestartRequest, api_compat, render, secret_keys},
 };
 
 /// A wish, rendered.
-pub(crate) struct Plan {
+pub(crate) struct DeploymentPlan {
     pub(crate) rendered: Rendered,
     /// The name of the Deployment.
-    pub(crate) deployment: String,
+    pub(crate) name: String,
     /// What its pods are marked with.
     pub(crate) template: String,
     /// Which era the server speaks.
@@ -35,7 +35,7 @@ pub(crate) struct Plan {
     /// The fields of the Deployment that are ours.
     pub(crate) wanted: Value,
     /// The other objects, in the order in which they are applied: all before the Deployment.
-    pub(crate) parts: Vec<PartPlan>,
+    pub(crate) dependents: Vec<DependentPlan>,
     /// The token of the bridge.
     pub(crate) token: Secret,
     /// What must not be repeated from logs.
@@ -43,24 +43,24 @@ pub(crate) struct Plan {
 }
 
 /// One object beside the Deployment.
-pub(crate) struct PartPlan {
-    pub(crate) part: Part,
+pub(crate) struct DependentPlan {
+    pub(crate) dependent: DependentKind,
     pub(crate) name: String,
-    pub(crate) object: PartObject,
+    pub(crate) object: DependentObject,
     /// Its fields that are ours, without what stands in a secret.
     pub(crate) wanted: Value,
     /// Whether others may use it, too.
     pub(crate) shared: bool,
 }
 
-impl PartPlan {
+impl DependentPlan {
     /// Whether it is the same for every deployment of the namespace, so that the first one writes it.
     pub(crate) fn is_constant(&self) -> bool {
-        self.shared && self.part == Part::Policy
+        self.shared && self.dependent == DependentKind::Policy
     }
 }
 
-pub(crate) enum PartObject {
+pub(crate) enum DependentObject {
     Service(Box<Service>),
     Secret(Box<SecretObject>),
     Policy(Box<NetworkPolicy>),
@@ -68,62 +68,62 @@ pub(crate) enum PartObject {
 
 /// What is rendered from, and belongs to the runtime.
 #[derive(Clone, Copy)]
-pub(crate) struct Means<'a> {
+pub(crate) struct PlanContext<'a> {
     pub(crate) config: &'a KubeConfig,
     pub(crate) environment: &'a Environment,
     pub(crate) scheduling: &'a Scheduling,
 }
 
-impl Plan {
+impl DeploymentPlan {
     /// Refuses a spec that can never be rendered, whatever its secrets are.
-    pub(crate) fn check(means: Means<'_>, (name, spec): (&InstallName, &RunSpec)) -> Result<()> {
+    pub(crate) fn check(context: PlanContext<'_>, (name, spec): (&InstallName, &RunSpec)) -> Result<()> {
         let sample = || Secret::new("x");
         let secrets: BTreeMap<_, _> = secret_keys(spec)
             .into_iter()
             .map(|key| (key.clone(), sample()))
             .collect();
-        Self::make(means, (name, spec), &secrets, &sample(), None, None).map(drop)
+        Self::make(context, (name, spec), &secrets, &sample(), None, None).map(drop)
     }
 
     /// Renders `spec`. The restart that `live` was given stays, as long as it is of the same wish: taking it away would
     /// be a restart.
     pub(crate) fn make(
-        means: Means<'_>,
+        context: PlanContext<'_>,
         (name, spec): (&InstallName, &RunSpec),
         secrets: &BTreeMap<CredentialKey, Secret>,
         token: &Secret,
         live: Option<&Deployment>,
-        asked: Option<Restarted>,
+        asked: Option<RestartRequest>,
     ) -> Result<Self> {
         let mut input = RenderInput {
             name,
             spec,
-            config: means.config,
-            environment: means.environment,
+            config: context.config,
+            environment: context.environment,
             secrets,
             bridge_token: token,
-            scheduling: means.scheduling,
+            scheduling: context.scheduling,
             restarted: None,
         };
         let mut rendered = render(&input)?;
-        let template =
-            api_compat::spec_mut(&mut rendered.deployment).map(|spec| annotations::set_template(&mut spec.template));
+        let template = api_compat::spec_mut(&mut rendered.deployment)
+            .map(|spec| annotations::set_template_hash(&mut spec.template));
         let same = live.filter(|live| annotations::digest(&live.metadata) == Some(&rendered.digest));
-        let restarted = asked.or_else(|| same.and_then(Restarted::of));
+        let restarted = asked.or_else(|| same.and_then(RestartRequest::of));
         if restarted.is_some() {
             input.restarted = restarted;
             let marked = rendered.deployment;
             rendered = render(&input)?;
-            annotations::keep_template(&marked, &mut rendered.deployment);
+            annotations::copy_template_hash(&marked, &mut rendered.deployment);
         }
         let wanted = value(&rendered.deployment);
         Ok(Self {
-            deployment: rendered.deployment.metadata.name.clone().unwrap_or_default(),
+            name: rendered.deployment.metadata.name.clone().unwrap_or_default(),
             template: template.unwrap_or_default(),
             era: spec.era,
             server_requests: spec.server_requests,
             wanted,
-            parts: parts(&rendered),
+            dependents: dependents(&rendered),
             token: token.clone(),
             secrets: secrets.values().chain([token]).cloned().collect(),
             rendered,
@@ -139,7 +139,7 @@ impl Plan {
         deployment
     }
 
-    /// The fields of [`Plan::deployment`].
+    /// The fields of [`DeploymentPlan::deployment`].
     pub(crate) fn wanted(&self, asleep: bool) -> Value {
         let mut wanted = self.wanted.clone();
         if asleep && let Some(spec) = wanted.get_mut("spec").and_then(Value::as_object_mut) {
@@ -161,31 +161,31 @@ impl Plan {
     }
 }
 
-fn parts(rendered: &Rendered) -> Vec<PartPlan> {
-    let policies = rendered.policies.iter().map(|policy| PartPlan {
-        part: Part::Policy,
+fn dependents(rendered: &Rendered) -> Vec<DependentPlan> {
+    let policies = rendered.policies.iter().map(|policy| DependentPlan {
+        dependent: DependentKind::Policy,
         name: name_of(&policy.metadata),
         wanted: value(policy),
         shared: is_shared(&policy.metadata),
-        object: PartObject::Policy(Box::new(policy.clone())),
+        object: DependentObject::Policy(Box::new(policy.clone())),
     });
     let secrets = rendered
         .pull_secrets
         .iter()
         .chain(&rendered.secret)
-        .map(|secret| PartPlan {
-            part: Part::Secret,
+        .map(|secret| DependentPlan {
+            dependent: DependentKind::Secret,
             name: name_of(&secret.metadata),
             wanted: without_contents(value(secret)),
             shared: is_shared(&secret.metadata),
-            object: PartObject::Secret(Box::new(secret.clone())),
+            object: DependentObject::Secret(Box::new(secret.clone())),
         });
-    let service = rendered.service.iter().map(|service| PartPlan {
-        part: Part::Service,
+    let service = rendered.service.iter().map(|service| DependentPlan {
+        dependent: DependentKind::Service,
         name: name_of(&service.metadata),
         wanted: value(service),
         shared: false,
-        object: PartObject::Service(Box::new(service.clone())),
+        object: DependentObject::Service(Box::new(service.clone())),
     });
     policies.chain(secrets).chain(service).collect()
 }
@@ -214,7 +214,7 @@ fn without_contents(mut secret: Value) -> Value {
     secret
 }
 
-impl fmt::Debug for Plan {
+impl fmt::Debug for DeploymentPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plan")
             .field("rendered", &self.rendered)

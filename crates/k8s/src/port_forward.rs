@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::namespace::Target;
+use crate::namespace::Namespace;
 
 /// How many connections one port takes at once.
 const CONNECTIONS: usize = 512;
@@ -38,19 +38,19 @@ const IDLE: usize = 64;
 const OPEN: Duration = Duration::from_secs(10);
 
 /// A port that leads to a deployment. Dropping it ends all connections.
-pub(crate) struct Forward {
+pub(crate) struct PortForward {
     port: u16,
-    aim: Arc<Aim>,
+    target: Arc<ForwardTarget>,
     _task: AbortOnDropHandle<()>,
 }
 
-struct Aim {
-    target: Arc<Target>,
-    state: Mutex<State>,
+struct ForwardTarget {
+    namespace: Arc<Namespace>,
+    state: Mutex<ForwardState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ForwardState {
     port: u16,
     /// The pods that can be called. The first one is called, until it cannot be: a legacy session lives in one pod.
     pods: Vec<PodRef>,
@@ -65,9 +65,9 @@ struct PodRef {
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
-impl Forward {
+impl PortForward {
     /// Opens a port on the loopback address.
-    pub(crate) async fn open(target: Arc<Target>) -> Result<Self, Failure> {
+    pub(crate) async fn open(namespace: Arc<Namespace>) -> Result<Self, Failure> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let failure = |error| {
             Failure::new(
@@ -77,12 +77,16 @@ impl Forward {
         };
         let listener = TcpListener::bind(address).await.map_err(failure)?;
         let port = listener.local_addr().map_err(failure)?.port();
-        let aim = Arc::new(Aim {
-            target,
+        let target = Arc::new(ForwardTarget {
+            namespace,
             state: Mutex::default(),
         });
-        let task = AbortOnDropHandle::new(tokio::spawn(accept(listener, aim.clone())));
-        Ok(Self { port, aim, _task: task })
+        let task = AbortOnDropHandle::new(tokio::spawn(accept(listener, target.clone())));
+        Ok(Self {
+            port,
+            target,
+            _task: task,
+        })
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -90,9 +94,9 @@ impl Forward {
     }
 
     /// Leads to `port` of one of `pods` from now on.
-    pub(crate) fn aim(&self, pods: &[Arc<Pod>], port: u16) {
+    pub(crate) fn set_pods(&self, pods: &[Arc<Pod>], port: u16) {
         let mut pods: Vec<_> = pods.iter().filter_map(|pod| PodRef::of(pod)).collect();
-        let mut state = self.aim.lock();
+        let mut state = self.target.lock();
         if let Some(first) = state
             .pods
             .first()
@@ -115,13 +119,13 @@ impl PodRef {
     }
 }
 
-async fn accept(listener: TcpListener, aim: Arc<Aim>) {
+async fn accept(listener: TcpListener, target: Arc<ForwardTarget>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, aim.clone()));
+                    connections.spawn(serve(stream, target.clone()));
                 }
                 // Out of file handles, mostly: it passes.
                 Err(error) => {
@@ -134,12 +138,12 @@ async fn accept(listener: TcpListener, aim: Arc<Aim>) {
     }
 }
 
-async fn serve(stream: TcpStream, aim: Arc<Aim>) {
+async fn serve(stream: TcpStream, target: Arc<ForwardTarget>) {
     // Without it, small messages wait for the one before to be acknowledged.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let aim = aim.clone();
-        async move { Ok::<_, Infallible>(aim.forward(request).await) }
+        let target = target.clone();
+        async move { Ok::<_, Infallible>(target.forward(request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -151,7 +155,7 @@ async fn serve(stream: TcpStream, aim: Arc<Aim>) {
     }
 }
 
-impl Aim {
+impl ForwardTarget {
     async fn forward(&self, mut request: Request<Incoming>) -> Response<Body> {
         // As many tries as pods may have gone under our hands, each with nothing sent.
         for _ in 0..4 {
@@ -200,7 +204,7 @@ impl Aim {
 
     async fn open(&self, pod: &PodRef, port: u16) -> Result<SendRequest<Incoming>, String> {
         let why = |error: &dyn fmt::Display| format!("pod {} cannot be reached: {error}", pod.name);
-        let pods = self.target.cluster.api::<Pod>();
+        let pods = self.namespace.client.api::<Pod>();
         let mut forwarder = pods
             .portforward(&pod.name, &[port])
             .await
@@ -230,7 +234,7 @@ impl Aim {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ForwardState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -246,7 +250,7 @@ fn refusal(why: &str) -> Response<Body> {
     response
 }
 
-impl fmt::Debug for Forward {
+impl fmt::Debug for PortForward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Forward")
             .field("port", &self.port)

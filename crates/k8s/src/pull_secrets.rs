@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use portolan_core::TeamId;
 
-use crate::{name, namespace::Target, object_cache::Part};
+use crate::{name, namespace::Namespace, object_cache::DependentKind};
 
 /// A secret that images are pulled with, made from a registry account. What it holds is not told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,8 +19,8 @@ pub struct PullSecret {
     pub team: Option<String>,
 }
 
-/// Those of `targets`, sorted; of `teams` alone, unless it is `None`.
-pub(crate) fn list(targets: &[Arc<Target>], teams: Option<&[TeamId]>) -> Vec<PullSecret> {
+/// Those of `namespaces`, sorted; of `teams` alone, unless it is `None`.
+pub(crate) fn list(namespaces: &[Arc<Namespace>], teams: Option<&[TeamId]>) -> Vec<PullSecret> {
     let teams: Option<Vec<_>> = teams.map(|teams| teams.iter().map(name::team_label).collect());
     let is_of = |secret: &PullSecret| match (&teams, &secret.team) {
         (None, _) => true,
@@ -28,9 +28,9 @@ pub(crate) fn list(targets: &[Arc<Target>], teams: Option<&[TeamId]>) -> Vec<Pul
         (Some(_), None) => false,
     };
     let mut secrets = Vec::new();
-    for target in targets {
-        let view = target.view();
-        let table = view.parts.get(&Part::Secret);
+    for namespace in namespaces {
+        let objects = namespace.objects();
+        let table = objects.dependents.get(&DependentKind::Secret);
         let found = table
             .into_iter()
             .flat_map(|table| table.iter())

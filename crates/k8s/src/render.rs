@@ -43,17 +43,17 @@ use portolan_core::{
 
 use crate::{
     config::{Environment, KubeConfig, Scheduling},
-    name::{self, Unit},
+    name::{self, DeploymentKey},
     yaml,
 };
 
-use render_plan::Plan;
+use render_plan::RenderPlan;
 
 pub(crate) use api_compat::spec;
 pub(crate) use bridge::without_bridge;
 pub(crate) use escape::escaped;
-pub(crate) use image::Allowed;
-pub(crate) use render_plan::Command;
+pub(crate) use image::ImageAllowlist;
+pub(crate) use render_plan::ContainerCommand;
 pub(crate) use secret::env_key;
 
 /// The port that the bridge listens on.
@@ -81,13 +81,13 @@ pub struct RenderInput<'a> {
     pub bridge_token: &'a Secret,
     /// Which nodes, unless the spec says so itself.
     pub scheduling: &'a Scheduling,
-    /// The restart that was asked for last; see [`Restarted::of`]. It is no part of the digest.
-    pub restarted: Option<Restarted>,
+    /// The restart that was asked for last; see [`RestartRequest::of`]. It is no part of the digest.
+    pub restarted: Option<RestartRequest>,
 }
 
 /// A restart that was asked for. It is kept until the wish changes: taking it away would be a restart, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Restarted {
+pub struct RestartRequest {
     /// When.
     pub at: Timestamp,
     /// Whether the image is pulled anew.
@@ -101,7 +101,7 @@ pub struct Restarted {
 #[non_exhaustive]
 pub struct Rendered {
     /// What the objects belong to.
-    pub unit: Unit,
+    pub key: DeploymentKey,
     /// Where they are.
     pub namespace: String,
     /// The Deployment. It has no `replicas` unless the spec names a number: they belong to whoever scales it.
@@ -156,7 +156,7 @@ pub fn render(input: &RenderInput<'_>) -> Result<Rendered> {
         Some(text) => Some(yaml::read(text, input)?),
         None => None,
     };
-    let plan = Plan::of(input, given.as_ref().and_then(yaml::Given::command))?;
+    let plan = RenderPlan::of(input, given.as_ref().and_then(yaml::ParsedDeployment::command))?;
     let secret = secret::secret(&plan)?;
     let pull_secrets = pull_secret::secrets(&plan)?;
     let mut deployment = deployment::deployment(&plan, secret.as_ref())?;
@@ -167,7 +167,7 @@ pub fn render(input: &RenderInput<'_>) -> Result<Rendered> {
         deployment = overlay::fill(given.deployment, deployment, &plan, secret.as_ref());
     }
     let mut rendered = Rendered {
-        unit: plan.unit.clone(),
+        key: plan.key.clone(),
         namespace: input.environment.namespace.clone(),
         service: service::service(&plan),
         policies: vec![policy::baseline(&plan), policy::own(&plan)?],
@@ -180,7 +180,7 @@ pub fn render(input: &RenderInput<'_>) -> Result<Rendered> {
         pull_secrets,
         warnings,
     };
-    digest::seal(&mut rendered, input.bridge_token)?;
+    digest::set_digest(&mut rendered, input.bridge_token)?;
     if let Some(restarted) = input.restarted {
         deployment::restart(&mut rendered.deployment, restarted);
     }
@@ -233,7 +233,7 @@ impl RenderInput<'_> {
     }
 }
 
-impl Restarted {
+impl RestartRequest {
     /// The restart that a live Deployment was last given.
     pub fn of(live: &Deployment) -> Option<Self> {
         let template = &spec(live)?.template;
@@ -264,7 +264,7 @@ impl From<StdioCarrier> for Carrier {
 impl fmt::Debug for Rendered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rendered")
-            .field("unit", &self.unit)
+            .field("unit", &self.key)
             .field("namespace", &self.namespace)
             .field("deployment", &self.deployment.metadata.name)
             .field("carrier", &self.carrier)

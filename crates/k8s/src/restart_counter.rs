@@ -7,16 +7,16 @@ use k8s_openapi::api::core::v1::Pod;
 /// How often the containers of a deployment were started again, in all pods that it had since this runtime knows it. It
 /// never falls: what a pod has counted stays when the pod goes.
 #[derive(Debug, Default)]
-pub(crate) struct Restarts {
+pub(crate) struct RestartCounter {
     /// In pods that have gone.
     gone: u32,
     /// In pods that there are, by their uid.
     present: BTreeMap<String, u32>,
 }
 
-impl Restarts {
+impl RestartCounter {
     /// Takes in which pods there are.
-    pub(crate) fn look(&mut self, pods: &[Arc<Pod>]) {
+    pub(crate) fn observe(&mut self, pods: &[Arc<Pod>]) {
         let mut before = mem::take(&mut self.present);
         for pod in pods {
             let uid = pod.metadata.uid.clone().unwrap_or_default();
@@ -58,29 +58,29 @@ mod tests {
 
     #[test]
     fn they_are_counted_over_all_pods() {
-        let mut restarts = Restarts::default();
-        restarts.look(&[pod("a", 4), pod("b", 1)]);
+        let mut restarts = RestartCounter::default();
+        restarts.observe(&[pod("a", 4), pod("b", 1)]);
         assert_eq!(restarts.total(), 5);
     }
 
     #[test]
     fn they_never_fall_when_pods_go() {
-        let mut restarts = Restarts::default();
-        restarts.look(&[pod("a", 2)]);
-        restarts.look(&[pod("a", 2), pod("b", 0)]);
-        restarts.look(&[pod("b", 1)]);
+        let mut restarts = RestartCounter::default();
+        restarts.observe(&[pod("a", 2)]);
+        restarts.observe(&[pod("a", 2), pod("b", 0)]);
+        restarts.observe(&[pod("b", 1)]);
         assert_eq!(restarts.total(), 3);
-        restarts.look(&[]);
+        restarts.observe(&[]);
         assert_eq!(restarts.total(), 3);
-        restarts.look(&[pod("c", 1)]);
+        restarts.observe(&[pod("c", 1)]);
         assert_eq!(restarts.total(), 4);
     }
 
     #[test]
     fn a_pod_that_is_told_late_takes_nothing_back() {
-        let mut restarts = Restarts::default();
-        restarts.look(&[pod("a", 3)]);
-        restarts.look(&[pod("a", 2)]);
+        let mut restarts = RestartCounter::default();
+        restarts.observe(&[pod("a", 3)]);
+        restarts.observe(&[pod("a", 2)]);
         assert_eq!(restarts.total(), 3);
     }
 }

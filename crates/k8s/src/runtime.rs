@@ -16,15 +16,15 @@ use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
     config::KubeConfig,
-    connect::{Connect, Host, KubeClients},
-    deployment_state::{Cell, not_found},
-    deployment_store::Hub,
+    connect::{Connect, HostPod, KubeClients},
+    deployment_state::{DeploymentState, not_found},
+    deployment_store::DeploymentStore,
     exec, logs,
-    plan::{Means, Plan},
+    plan::{DeploymentPlan, PlanContext},
     pull_secrets::{self, PullSecret},
-    render::{self, Restarted},
+    render::{self, RestartRequest},
     restart,
-    runtime_context::Ground,
+    runtime_context::RuntimeContext,
     scale_to_zero,
 };
 
@@ -42,11 +42,11 @@ use crate::{
 /// - Several replicas of a host may run over one namespace. What one removes, the others give up.
 /// - Servers outlive the runtime: dropping it ends watches, port-forwards and attachments, and no server.
 pub struct KubeRuntime {
-    hub: Arc<Hub>,
+    hub: Arc<DeploymentStore>,
     /// The watches. They end with the runtime.
     _tasks: JoinSet<()>,
     /// Removals under way, which go on where their callers do not wait for them, and end with the runtime.
-    chores: Mutex<JoinSet<()>>,
+    removals: Mutex<JoinSet<()>>,
 }
 
 impl KubeRuntime {
@@ -71,19 +71,19 @@ impl KubeRuntime {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let clients = clients.into();
-        let host = Host::find().filter(|_| clients.home.is_around);
+        let host = HostPod::find().filter(|_| clients.home.is_in_cluster);
         for gateway in &mut config.gateways {
             let own = host.as_ref().map(|host| host.namespace.clone());
             gateway.namespace = gateway.namespace.take().or(own);
         }
-        let ground = Ground::new(config, credentials, clock, host, clients.home.client.clone());
-        let hub = Arc::new(Hub::new(Arc::new(ground), &clients));
+        let context = RuntimeContext::new(config, credentials, clock, host, clients.home.client.clone());
+        let hub = Arc::new(DeploymentStore::new(Arc::new(context), &clients));
         let mut tasks = JoinSet::new();
         hub.watch(&mut tasks);
         Self {
             hub,
             _tasks: tasks,
-            chores: Mutex::default(),
+            removals: Mutex::default(),
         }
     }
 
@@ -100,14 +100,14 @@ impl KubeRuntime {
     /// Checks the configuration, as [`KubeConfig::check`] does, and waits until every namespace has been read once; fails
     /// with why one cannot be, at the latest after [`KubeConfig::deadline`].
     pub async fn check(&self) -> Result<()> {
-        self.hub.ground.check()?;
-        self.complete().await
+        self.hub.context.check()?;
+        self.wait_until_synced().await
     }
 
     /// Waits until every namespace has been read once.
-    async fn complete(&self) -> Result<()> {
-        for target in &self.hub.targets {
-            target.completed_within(self.hub.ground.config.deadline).await?;
+    async fn wait_until_synced(&self) -> Result<()> {
+        for namespace in &self.hub.namespaces {
+            namespace.wait_synced_within(self.hub.context.config.deadline).await?;
         }
         Ok(())
     }
@@ -115,13 +115,13 @@ impl KubeRuntime {
     /// The secrets that images are pulled with and that were made from registry accounts; of `teams` alone, unless it is
     /// `None`.
     pub async fn pull_secrets(&self, teams: Option<&[TeamId]>) -> Result<Vec<PullSecret>> {
-        self.complete().await?;
-        Ok(pull_secrets::list(&self.hub.targets, teams))
+        self.wait_until_synced().await?;
+        Ok(pull_secrets::list(&self.hub.namespaces, teams))
     }
 
     /// The Deployment that runs for `name`, as `namespace/name`, once it has been made.
     pub fn deployment(&self, name: &InstallName) -> Option<String> {
-        let live = self.hub.cell_of(name)?.live()?;
+        let live = self.hub.deployment_of_install(name)?.live()?;
         Some(format!(
             "{}/{}",
             live.metadata.namespace.as_deref()?,
@@ -130,13 +130,13 @@ impl KubeRuntime {
     }
 
     /// Takes `name` off a deployment. What has begun is finished, also if nobody waits for it.
-    fn leave(&self, cell: Arc<Cell>, name: InstallName) -> oneshot::Receiver<Result<()>> {
+    fn release(&self, deployment: Arc<DeploymentState>, name: InstallName) -> oneshot::Receiver<Result<()>> {
         let (done, outcome) = oneshot::channel();
         let hub = self.hub.clone();
-        let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
-        while chores.try_join_next().is_some() {}
-        chores.spawn(async move {
-            let left = hub.leave(&cell, &name).await;
+        let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
+        while removals.try_join_next().is_some() {}
+        removals.spawn(async move {
+            let left = hub.release(&deployment, &name).await;
             if let Err(error) = &left {
                 tracing::warn!(install = %name, %error, "not removed yet");
             }
@@ -147,62 +147,64 @@ impl KubeRuntime {
     }
 
     /// The cell of what was asked for or found.
-    async fn cell(&self, name: &InstallName) -> Result<Arc<Cell>> {
-        if let Some(cell) = self.hub.cell_of(name) {
-            return Ok(cell);
+    async fn find_deployment(&self, name: &InstallName) -> Result<Arc<DeploymentState>> {
+        if let Some(deployment) = self.hub.deployment_of_install(name) {
+            return Ok(deployment);
         }
-        self.complete().await?;
-        self.hub.cell_of(name).ok_or_else(|| not_found(name))
+        self.wait_until_synced().await?;
+        self.hub.deployment_of_install(name).ok_or_else(|| not_found(name))
     }
 }
 
 #[async_trait]
 impl Runtime for KubeRuntime {
     fn check(&self, server: &ServerSpec) -> Result<()> {
-        for warning in render::check(server, &self.hub.ground.config)? {
+        for warning in render::check(server, &self.hub.context.config)? {
             tracing::warn!(server = %server.name, warning, "its Deployment says more than is used");
         }
         Ok(())
     }
 
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
-        let ground = &self.hub.ground;
-        ground.check()?;
-        let environment = ground.config.environment(spec.kubernetes.environment.as_deref())?;
-        let means = Means {
-            config: &ground.config,
+        let context = &self.hub.context;
+        context.check()?;
+        let environment = context.config.environment(spec.kubernetes.environment.as_deref())?;
+        let context = PlanContext {
+            config: &context.config,
             environment,
             scheduling: &Default::default(),
         };
-        Plan::check(means, (name, spec))?;
-        for left in self.hub.wish(name, spec, environment) {
-            drop(self.leave(left, *name));
+        DeploymentPlan::check(context, (name, spec))?;
+        for left in self.hub.desired(name, spec, environment) {
+            drop(self.release(left, *name));
         }
         Ok(())
     }
 
     async fn remove(&self, name: &InstallName) -> Result<()> {
-        self.complete().await?;
-        let mut cells = self.hub.cells_of(name);
-        cells.extend(self.hub.remains_of(name));
-        for cell in cells {
-            self.leave(cell, *name).await.unwrap_or_else(|_| Err(stopped(name)))?;
+        self.wait_until_synced().await?;
+        let mut deployments = self.hub.deployments_of(name);
+        deployments.extend(self.hub.leftovers_of(name));
+        for deployment in deployments {
+            self.release(deployment, *name)
+                .await
+                .unwrap_or_else(|_| Err(stopped(name)))?;
         }
         Ok(())
     }
 
     async fn list(&self) -> Result<Vec<InstallName>> {
-        self.complete().await?;
+        self.wait_until_synced().await?;
         Ok(self.hub.users().into_iter().collect())
     }
 
     async fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
-        let cell = self.hub.cell_of(name).ok_or_else(|| not_found(name))?;
-        cell.endpoint(name)
+        let deployment = self.hub.deployment_of_install(name).ok_or_else(|| not_found(name))?;
+        deployment.endpoint(name)
     }
 
     fn watch(&self) -> BoxStream<'static, StatusEvent> {
-        self.hub.ground.board.watch()
+        self.hub.context.board.watch()
     }
 
     fn logs(&self) -> Option<&dyn RuntimeLogs> {
@@ -231,14 +233,14 @@ impl RuntimeLogs for KubeRuntime {
 #[async_trait]
 impl RuntimeRestart for KubeRuntime {
     async fn restart(&self, name: &InstallName, kind: Restart) -> Result<()> {
-        let cell = self.cell(name).await?;
-        let at = self.hub.ground.now();
+        let deployment = self.find_deployment(name).await?;
+        let at = self.hub.context.now();
         match kind {
-            Restart::Reset => restart::reset(&cell).await,
+            Restart::Reset => restart::reset(&deployment).await,
             kind => {
-                restart::roll(
-                    &cell,
-                    Restarted {
+                restart::rolling_restart(
+                    &deployment,
+                    RestartRequest {
                         at,
                         fresh_pull: kind == Restart::FreshPull,
                     },
@@ -252,23 +254,23 @@ impl RuntimeRestart for KubeRuntime {
 #[async_trait]
 impl RuntimeExec for KubeRuntime {
     async fn exec(&self, name: &InstallName, command: &[String]) -> Result<ExecStreams> {
-        let cell = self.cell(name).await?;
-        exec::start(&cell, name, command).await
+        let deployment = self.find_deployment(name).await?;
+        exec::start(&deployment, name, command).await
     }
 }
 
 #[async_trait]
 impl RuntimeScale for KubeRuntime {
     async fn sleep(&self, name: &InstallName) -> Result<()> {
-        let cell = self.cell(name).await?;
-        scale_to_zero::sleep(&cell)
+        let deployment = self.find_deployment(name).await?;
+        scale_to_zero::sleep(&deployment)
             .await
             .map_err(|failure| not_ready(name, failure))
     }
 
     async fn wake(&self, name: &InstallName) -> Result<()> {
-        let cell = self.cell(name).await?;
-        scale_to_zero::wake(&cell)
+        let deployment = self.find_deployment(name).await?;
+        scale_to_zero::wake(&deployment)
             .await
             .map_err(|failure| not_ready(name, failure))
     }
@@ -292,8 +294,8 @@ fn not_ready(name: &InstallName, failure: Failure) -> Error {
 impl fmt::Debug for KubeRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KubeRuntime")
-            .field("targets", &self.hub.targets)
-            .field("board", &self.hub.ground.board)
+            .field("targets", &self.hub.namespaces)
+            .field("board", &self.hub.context.board)
             .finish_non_exhaustive()
     }
 }

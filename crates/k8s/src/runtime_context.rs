@@ -17,59 +17,59 @@ use tokio::sync::OnceCell;
 
 use crate::{
     config::{KubeConfig, Scheduling, SchedulingDefault},
-    connect::Host,
-    error::Fault,
+    connect::HostPod,
+    error::ApiError,
     name,
-    namespace::Target,
-    object_cache::Part,
+    namespace::Namespace,
+    object_cache::DependentKind,
     render::{BRIDGE_TOKEN, secret_keys},
 };
 
 /// What all deployments have in common.
-pub(crate) struct Ground {
+pub(crate) struct RuntimeContext {
     pub(crate) config: KubeConfig,
     pub(crate) credentials: Arc<dyn CredentialReader>,
     pub(crate) board: StatusBoard,
     pub(crate) clock: Arc<dyn Clock>,
     /// The pod that this program runs in, if it does.
-    pub(crate) host: Option<Host>,
+    pub(crate) host: Option<HostPod>,
     /// What this runtime is called among the replicas of the host.
-    pub(crate) holder: String,
+    pub(crate) holder_identity: String,
     /// The cluster of that pod.
-    pub(crate) home: kube::Client,
+    pub(crate) host_client: kube::Client,
     scheduling: OnceCell<Scheduling>,
     /// Set once the configuration has passed its check.
-    sound: OnceLock<()>,
+    config_checked: OnceLock<()>,
 }
 
-impl Ground {
+impl RuntimeContext {
     pub(crate) fn new(
         config: KubeConfig,
         credentials: Arc<dyn CredentialReader>,
         clock: Arc<dyn Clock>,
-        host: Option<Host>,
-        home: kube::Client,
+        host: Option<HostPod>,
+        host_client: kube::Client,
     ) -> Self {
         let id = InstallName::new(&*clock).to_string();
         let pod = host.as_ref().map_or("portolan", |host| &host.pod);
         Self {
-            holder: format!("{pod}-{}", id.rsplit('-').next().unwrap_or(&id)),
+            holder_identity: format!("{pod}-{}", id.rsplit('-').next().unwrap_or(&id)),
             config,
             credentials,
             board: StatusBoard::new(),
             clock,
             host,
-            home,
+            host_client,
             scheduling: OnceCell::new(),
-            sound: OnceLock::new(),
+            config_checked: OnceLock::new(),
         }
     }
 
     /// Fails for a configuration that the cluster would refuse for every server.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.sound.get().is_none() {
+        if self.config_checked.get().is_none() {
             self.config.check()?;
-            self.sound.get_or_init(|| ());
+            self.config_checked.get_or_init(|| ());
         }
         Ok(())
     }
@@ -79,18 +79,24 @@ impl Ground {
     }
 
     /// Which nodes servers run on: as the host's own pod says, looked up once.
-    pub(crate) async fn scheduling(&self, target: &Target) -> Scheduling {
+    pub(crate) async fn scheduling(&self, namespace: &Namespace) -> Scheduling {
         let host = match (&self.config.scheduling, &self.host) {
             (SchedulingDefault::Given(scheduling), _) => return scheduling.clone(),
             (_, None) => return Scheduling::default(),
             (_, Some(host)) => host,
         };
-        let pods: Api<Pod> = Api::namespaced(self.home.clone(), &host.namespace);
-        let look = || async { target.cluster.once(pods.get(&host.pod)).await.map(|pod| of_pod(&pod)) };
+        let pods: Api<Pod> = Api::namespaced(self.host_client.clone(), &host.namespace);
+        let look = || async {
+            namespace
+                .client
+                .call_once(pods.get(&host.pod))
+                .await
+                .map(|pod| of_pod(&pod))
+        };
         match self.scheduling.get_or_try_init(look).await {
             Ok(scheduling) => scheduling.clone(),
-            Err(fault) => {
-                tracing::warn!(pod = %host.pod, %fault, "the host's own pod cannot be read: its node rules are not inherited");
+            Err(error) => {
+                tracing::warn!(pod = %host.pod, %error, "the host's own pod cannot be read: its node rules are not inherited");
                 Scheduling::default()
             }
         }
@@ -115,35 +121,35 @@ impl Ground {
     }
 
     /// The token that stays with a deployment: the one in its Secret, else a new one.
-    pub(crate) async fn token(&self, target: &Target, deployment: &str) -> Result<Secret, Fault> {
+    pub(crate) async fn token(&self, namespace: &Namespace, deployment: &str) -> Result<Secret, ApiError> {
         let secret = name::secret(deployment);
-        let is_there = target
-            .view()
-            .parts
-            .get(&Part::Secret)
+        let is_there = namespace
+            .objects()
+            .dependents
+            .get(&DependentKind::Secret)
             .is_some_and(|secrets| secrets.get(&secret).is_some());
         if !is_there {
             return new_token();
         }
-        if let Some(token) = known_tokens(target).await?.get(&secret) {
+        if let Some(token) = known_tokens(namespace).await?.get(&secret) {
             return Ok(token.clone());
         }
-        let api = target.cluster.api::<SecretObject>();
-        let found = target.cluster.call(|| api.get_opt(&secret)).await?;
+        let api = namespace.client.api::<SecretObject>();
+        let found = namespace.client.call(|| api.get_opt(&secret)).await?;
         found.as_ref().and_then(token_of).map_or_else(new_token, Ok)
     }
 }
 
 /// The tokens of all deployments that there were at first: one call where 200 installs come up.
-async fn known_tokens(target: &Target) -> Result<&BTreeMap<String, Secret>, Fault> {
+async fn known_tokens(namespace: &Namespace) -> Result<&BTreeMap<String, Secret>, ApiError> {
     let list = || async {
-        let api = target.cluster.api::<SecretObject>();
-        let params = ListParams::default().labels(&format!("{},!{}", name::managed(&target.manager), name::KIND));
-        let secrets = target.cluster.call(|| api.list(&params)).await?;
+        let api = namespace.client.api::<SecretObject>();
+        let params = ListParams::default().labels(&format!("{},!{}", name::managed(&namespace.manager), name::KIND));
+        let secrets = namespace.client.call(|| api.list(&params)).await?;
         let token = |secret: &SecretObject| Some((secret.metadata.name.clone()?, token_of(secret)?));
         Ok(secrets.items.iter().filter_map(token).collect())
     };
-    target.tokens.get_or_try_init(list).await
+    namespace.bridge_tokens.get_or_try_init(list).await
 }
 
 fn token_of(secret: &SecretObject) -> Option<Secret> {
@@ -152,9 +158,10 @@ fn token_of(secret: &SecretObject) -> Option<Secret> {
     (!text.is_empty()).then(|| Secret::new(text))
 }
 
-fn new_token() -> Result<Secret, Fault> {
+fn new_token() -> Result<Secret, ApiError> {
     let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| Fault::Refused("this machine has no random bytes to make a token of".into()))?;
+    rand::fill(&mut bytes)
+        .map_err(|_| ApiError::Rejected("this machine has no random bytes to make a token of".into()))?;
     Ok(Secret::new(name::hex(&bytes)))
 }
 
@@ -181,7 +188,7 @@ fn of_pod(pod: &Pod) -> Scheduling {
     }
 }
 
-impl fmt::Debug for Ground {
+impl fmt::Debug for RuntimeContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ground")
             .field("config", &self.config)

@@ -14,11 +14,11 @@ use k8s_openapi::api::{
 };
 use portolan_core::{Failure, FailureKind, Status};
 
-use crate::{annotations, object_cache::Warning, render::api_compat};
+use crate::{annotations, object_cache::PodWarning, render::api_compat};
 
 /// What is known about a deployment.
 #[derive(Debug)]
-pub(crate) struct Facts<'a> {
+pub(crate) struct Observation<'a> {
     pub(crate) now: Timestamp,
     /// The template that is wanted: what its pods are marked with.
     pub(crate) template: &'a str,
@@ -26,9 +26,9 @@ pub(crate) struct Facts<'a> {
     /// Its pods, newest first.
     pub(crate) pods: &'a [Arc<Pod>],
     /// Warnings about the pods, by their place in `pods`.
-    pub(crate) warnings: &'a [Vec<Warning>],
+    pub(crate) warnings: &'a [Vec<PodWarning>],
     /// Why what is wanted could not be written, if so.
-    pub(crate) trouble: Option<&'a Failure>,
+    pub(crate) write_failure: Option<&'a Failure>,
     /// Whether what is wanted has been written.
     pub(crate) written: bool,
     /// Whether this wish was ready before.
@@ -36,22 +36,22 @@ pub(crate) struct Facts<'a> {
     /// Whether it was woken and not ready since.
     pub(crate) waking: bool,
     /// The last lines of the run that crashed, once they were read.
-    pub(crate) words: Option<(&'a Crash, &'a [String])>,
+    pub(crate) last_lines: Option<(&'a CrashedRun, &'a [String])>,
 }
 
-/// What follows from [`Facts`].
+/// What follows from [`Observation`].
 #[derive(Debug)]
-pub(crate) struct Finding {
+pub(crate) struct Assessment {
     pub(crate) status: Status,
     /// When time alone may change it.
-    pub(crate) look_again: Option<Duration>,
+    pub(crate) recheck_after: Option<Duration>,
     /// The run whose last lines would say more.
-    pub(crate) crash: Option<Crash>,
+    pub(crate) crash: Option<CrashedRun>,
 }
 
 /// A run that ended, by which its last lines are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Crash {
+pub(crate) struct CrashedRun {
     pub(crate) pod: String,
     pub(crate) container: String,
     /// Whether another run has begun since.
@@ -62,43 +62,43 @@ pub(crate) struct Crash {
 
 /// How one pod is, or a whole deployment by its worst pod.
 #[derive(Debug)]
-enum State {
+enum PodState {
     /// It can be called.
     Ready,
     /// It waits, and that is normal; for what, and when to look again.
-    Waits(Option<String>, Option<Duration>),
+    Waiting(Option<String>, Option<Duration>),
     /// It ended once and starts again.
-    Ended(Failure, Option<Crash>),
+    Exited(Failure, Option<CrashedRun>),
     /// Waiting alone will not mend it.
-    Failed(Failure, Option<Crash>),
+    Failed(Failure, Option<CrashedRun>),
 }
 
 /// Finds how it is.
-pub(crate) fn find(facts: &Facts<'_>) -> Finding {
-    let mut finding = Finding {
+pub(crate) fn assess(observation: &Observation<'_>) -> Assessment {
+    let mut assessment = Assessment {
         status: Status::Pending { cause: None },
-        look_again: None,
+        recheck_after: None,
         crash: None,
     };
-    if let Some(status) = before_pods(facts) {
-        finding.status = status;
-        return finding;
+    if let Some(status) = before_pods(observation) {
+        assessment.status = status;
+        return assessment;
     }
-    match state(facts) {
-        State::Ready => finding.status = Status::Ready,
-        State::Failed(failure, crash) => {
-            finding.crash.clone_from(&crash);
-            finding.status = tell_crash(facts, failure, crash.as_ref());
+    match state(observation) {
+        PodState::Ready => assessment.status = Status::Ready,
+        PodState::Failed(failure, crash) => {
+            assessment.crash.clone_from(&crash);
+            assessment.status = tell_crash(observation, failure, crash.as_ref());
         }
-        State::Ended(failure, crash) => {
-            finding.crash = crash;
-            finding.status = Status::Restarting { failure };
+        PodState::Exited(failure, crash) => {
+            assessment.crash = crash;
+            assessment.status = Status::Restarting { failure };
         }
-        State::Waits(cause, look_again) => {
-            finding.look_again = look_again;
-            finding.status = if facts.waking {
+        PodState::Waiting(cause, recheck_after) => {
+            assessment.recheck_after = recheck_after;
+            assessment.status = if observation.waking {
                 Status::Waking
-            } else if facts.was_ready {
+            } else if observation.was_ready {
                 let text = cause.unwrap_or_else(|| "its pod went away; another one is starting".into());
                 Status::Restarting {
                     failure: Failure::new(FailureKind::Starting, text),
@@ -108,24 +108,24 @@ pub(crate) fn find(facts: &Facts<'_>) -> Finding {
             };
         }
     }
-    finding
+    assessment
 }
 
 /// What can be said without looking at pods.
-fn before_pods(facts: &Facts<'_>) -> Option<Status> {
-    if let Some(trouble) = facts.trouble.filter(|_| !facts.written) {
-        let waits = trouble.kind == FailureKind::Connection;
+fn before_pods(observation: &Observation<'_>) -> Option<Status> {
+    if let Some(write_failure) = observation.write_failure.filter(|_| !observation.written) {
+        let waits = write_failure.kind == FailureKind::Connection;
         return Some(if waits {
             Status::Pending {
-                cause: Some(trouble.message.clone()),
+                cause: Some(write_failure.message.clone()),
             }
         } else {
             Status::Failed {
-                failure: trouble.clone(),
+                failure: write_failure.clone(),
             }
         });
     }
-    let Some(deployment) = facts.deployment.filter(|_| facts.written) else {
+    let Some(deployment) = observation.deployment.filter(|_| observation.written) else {
         return Some(Status::Pending { cause: None });
     };
     if wanted_replicas(deployment) > 0 {
@@ -134,33 +134,36 @@ fn before_pods(facts: &Facts<'_>) -> Option<Status> {
     let failure = || {
         Failure::new(FailureKind::Stopped, "somebody else scaled it to zero")
             .remedy("scale it up again, or restart it")
-            .detail(place(deployment))
+            .detail(location(deployment))
     };
-    Some(match annotations::asleep(&deployment.metadata) {
+    Some(match annotations::replicas_before_sleep(&deployment.metadata) {
         Some(_) => Status::Asleep,
         None => Status::Failed { failure: failure() },
     })
 }
 
 /// The best of the pods of the wanted template counts: while one can be called, the deployment can.
-fn state(facts: &Facts<'_>) -> State {
-    let states: Vec<State> = alive(facts)
-        .filter(|(_, pod)| annotations::template(&pod.metadata) == Some(facts.template))
-        .map(|(place, pod)| pod::state(facts, pod, &facts.warnings[place]))
+fn state(observation: &Observation<'_>) -> PodState {
+    let states: Vec<PodState> = alive(observation)
+        .filter(|(_, pod)| annotations::template_hash(&pod.metadata) == Some(observation.template))
+        .map(|(location, pod)| pod::state(observation, pod, &observation.warnings[location]))
         .collect();
-    let refused = facts.deployment.and_then(refused_pods);
+    let refused = observation.deployment.and_then(refused_pods);
     if states.is_empty()
         && let Some(failure) = refused
     {
-        return State::Failed(failure, None);
+        return PodState::Failed(failure, None);
     }
-    let rank = |state: &State| match state {
-        State::Ready => 0,
-        State::Failed(..) => 1,
-        State::Ended(..) => 2,
-        State::Waits(..) => 3,
+    let rank = |state: &PodState| match state {
+        PodState::Ready => 0,
+        PodState::Failed(..) => 1,
+        PodState::Exited(..) => 2,
+        PodState::Waiting(..) => 3,
     };
-    states.into_iter().min_by_key(rank).unwrap_or(State::Waits(None, None))
+    states
+        .into_iter()
+        .min_by_key(rank)
+        .unwrap_or(PodState::Waiting(None, None))
 }
 
 /// Whether pods cannot even be made.
@@ -188,15 +191,15 @@ fn refused_pods(deployment: &Deployment) -> Option<Failure> {
     } else {
         Failure::new(FailureKind::Config, format!("its pod is refused: {message}"))
     };
-    Some(failure.detail(place(deployment)))
+    Some(failure.detail(location(deployment)))
 }
 
 /// Waits for the last lines of a crash, so that who is told of the failure is told these too.
-fn tell_crash(facts: &Facts<'_>, failure: Failure, crash: Option<&Crash>) -> Status {
+fn tell_crash(observation: &Observation<'_>, failure: Failure, crash: Option<&CrashedRun>) -> Status {
     let Some(crash) = crash else {
         return Status::Failed { failure };
     };
-    match facts.words {
+    match observation.last_lines {
         Some((of, lines)) if of.pod == crash.pod => Status::Failed {
             failure: lines
                 .iter()
@@ -212,8 +215,8 @@ pub(crate) fn callable(pods: &[Arc<Pod>]) -> impl Iterator<Item = &Arc<Pod>> {
     pods.iter().filter(|pod| is_alive(pod) && pod::is_ready(pod))
 }
 
-fn alive<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (usize, &'a Arc<Pod>)> {
-    facts.pods.iter().enumerate().filter(|(_, pod)| is_alive(pod))
+fn alive<'a>(observation: &'a Observation<'_>) -> impl Iterator<Item = (usize, &'a Arc<Pod>)> {
+    observation.pods.iter().enumerate().filter(|(_, pod)| is_alive(pod))
 }
 
 /// A pod on its way out counts for nothing, and neither does one that was evicted and is kept for its record.
@@ -227,7 +230,7 @@ pub(crate) fn wanted_replicas(deployment: &Deployment) -> i32 {
 }
 
 /// Where it is, as a line of detail.
-pub(crate) fn place(deployment: &Deployment) -> String {
+pub(crate) fn location(deployment: &Deployment) -> String {
     let meta = &deployment.metadata;
     format!(
         "deployment {}/{}",

@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::{
     config::KubeConfig,
-    render::{self, Allowed, RenderInput},
+    render::{self, ImageAllowlist, RenderInput},
 };
 
 pub use template::template;
@@ -50,7 +50,7 @@ pub fn check(text: &str, server: &ServerSpec, config: &KubeConfig) -> Result<Vec
 
 /// A Deployment as it was given, with its placeholders filled in.
 #[derive(Debug)]
-pub(crate) struct Given {
+pub(crate) struct ParsedDeployment {
     pub(crate) deployment: Deployment,
     /// What is odd about it.
     pub(crate) warnings: Vec<String>,
@@ -58,8 +58,8 @@ pub(crate) struct Given {
 
 /// What a given Deployment is held to.
 #[derive(Debug)]
-pub(crate) struct Rules<'a> {
-    pub(crate) images: Allowed<'a>,
+pub(crate) struct YamlRules<'a> {
+    pub(crate) images: ImageAllowlist<'a>,
     /// The name of the deployment's own Secret, and what is in it.
     pub(crate) own_secret: String,
     pub(crate) own_keys: Option<&'a BTreeMap<String, ByteString>>,
@@ -69,14 +69,14 @@ pub(crate) struct Rules<'a> {
 }
 
 /// Reads `text` and fills in its placeholders.
-pub(crate) fn read(text: &str, input: &RenderInput<'_>) -> Result<Given> {
+pub(crate) fn read(text: &str, input: &RenderInput<'_>) -> Result<ParsedDeployment> {
     let mut value = parse::value(text)?;
     let mut warnings = Vec::new();
-    placeholder::Values::of(input)?.fill(&mut value, &mut warnings)?;
+    placeholder::PlaceholderValues::of(input)?.fill(&mut value, &mut warnings)?;
     structure::check(&value)?;
     let deployment = parse::typed(&value)?;
     structure::warn(&deployment, &mut warnings);
-    Ok(Given { deployment, warnings })
+    Ok(ParsedDeployment { deployment, warnings })
 }
 
 /// Writes a Deployment, or what stands for one.
@@ -88,9 +88,9 @@ pub(crate) fn write(value: &impl serde::Serialize) -> Result<String> {
     })
 }
 
-impl Given {
+impl ParsedDeployment {
     /// Fails for what `rules` refuse.
-    pub(crate) fn check(&self, rules: &Rules<'_>) -> Result<()> {
+    pub(crate) fn check(&self, rules: &YamlRules<'_>) -> Result<()> {
         // As the API server would be sent it: what is checked is what is applied.
         let value = serde_json::to_value(&self.deployment).map_err(|error| refused(error.to_string()))?;
         let template = &value["spec"]["template"];
@@ -101,7 +101,7 @@ impl Given {
 }
 
 /// Checks the images of all containers, and those that are mounted.
-fn images(pod: &Value, rules: &Rules<'_>) -> Result<()> {
+fn images(pod: &Value, rules: &YamlRules<'_>) -> Result<()> {
     for image in pod_security::containers(pod).filter_map(|(_, container)| container["image"].as_str()) {
         rules.images.check(image)?;
     }

@@ -15,115 +15,115 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AttachConfig, PodRun,
-    lease::{Claim, Standing},
-    socket::{End, attach},
+    lease::{LeaseHolder, LeaseState},
+    socket::{ConnectionEnd, attach},
 };
-use crate::error::Fault;
+use crate::error::ApiError;
 
 /// The wait after the first failure; it doubles with each further one.
-const FIRST: Duration = Duration::from_millis(100);
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// The longest wait.
-const LONGEST: Duration = Duration::from_secs(10);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 /// This many failures in a row, and calls no longer wait.
 const DOWN_AFTER: u32 = 5;
 /// After being attached for so long, earlier failures are forgotten.
-const HEALTHY: Duration = Duration::from_secs(60);
+const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// The one task that is attached to a server, through all its runs.
-pub(super) struct Keeper {
-    front: Arc<StdioChannel>,
+pub(super) struct AttachLoop {
+    channel: Arc<StdioChannel>,
     client: Client,
     namespace: String,
     config: AttachConfig,
-    wishes: Wishes,
+    target: AttachTarget,
     failures: u32,
     /// How many starts of the server were attached to.
     starts: u64,
-    known: Option<Known>,
+    attached: Option<AttachedRun>,
 }
 
 /// What is to be attached to, and whether by this program.
 #[derive(Clone)]
-struct Wishes {
+struct AttachTarget {
     runs: watch::Receiver<Option<PodRun>>,
-    standing: watch::Receiver<Standing>,
+    lease_state: watch::Receiver<LeaseState>,
 }
 
 /// The start of the server that was attached to last.
-struct Known {
+struct AttachedRun {
     run: PodRun,
     /// How it introduced itself, once it has.
-    hello: Option<ServerHandshake>,
+    handshake: Option<ServerHandshake>,
     /// Its input may end in the middle of a line.
-    is_torn: bool,
+    is_line_incomplete: bool,
 }
 
 /// Why it is not attached any more.
-enum Over {
+enum Detached {
     /// Something else is to be attached to, or nothing, or by somebody else.
     Changed(Failure),
     /// It failed after it could be called for `healthy`.
     Failed { failure: Failure, healthy: Duration },
 }
 
-impl Keeper {
+impl AttachLoop {
     pub(super) fn new(
-        front: Arc<StdioChannel>,
+        channel: Arc<StdioChannel>,
         client: Client,
         namespace: &str,
         config: AttachConfig,
         runs: watch::Receiver<Option<PodRun>>,
     ) -> Self {
         Self {
-            front,
+            channel,
             client,
             namespace: namespace.to_owned(),
             config,
-            wishes: Wishes {
+            target: AttachTarget {
                 runs,
-                standing: watch::channel(Standing::Held).1,
+                lease_state: watch::channel(LeaseState::Held).1,
             },
             failures: 0,
             starts: 0,
-            known: None,
+            attached: None,
         }
     }
 
     /// Keeps the server attached until `over`, where there is a claim: as long as that holds.
-    pub(super) async fn keep(mut self, claim: Option<Claim>, over: CancellationToken) {
-        let front = self.front.clone();
-        let holding = claim.map(|claim| {
-            let standing = watch::Sender::new(Standing::Unknown(Failure::new(
+    pub(super) async fn keep(mut self, lease_holder: Option<LeaseHolder>, over: CancellationToken) {
+        let channel = self.channel.clone();
+        let holding = lease_holder.map(|lease_holder| {
+            let lease_state = watch::Sender::new(LeaseState::Unknown(Failure::new(
                 FailureKind::Starting,
                 "it is not known yet which program owns the server",
             )));
-            self.wishes.standing = standing.subscribe();
-            tokio::spawn(claim.hold(standing, over.clone()))
+            self.target.lease_state = lease_state.subscribe();
+            tokio::spawn(lease_holder.hold(lease_state, over.clone()))
         });
         tokio::select! {
             () = over.cancelled() => {}
-            () = self.attach_again_and_again() => {}
+            () = self.run_forever() => {}
         }
-        front.down(Failure::new(FailureKind::Stopped, "it was stopped"));
+        channel.down(Failure::new(FailureKind::Stopped, "it was stopped"));
         if let Some(holding) = holding {
             // It gives the Lease back.
             let _ = holding.await;
         }
     }
 
-    async fn attach_again_and_again(&mut self) {
+    async fn run_forever(&mut self) {
         loop {
             let Some(run) = self.next_run().await else { return };
-            let wait = match self.attend(run).await {
-                Over::Changed(failure) => {
-                    self.front.starting(Some(failure));
+            let wait = match self.run_attached(run).await {
+                Detached::Changed(failure) => {
+                    self.channel.starting(Some(failure));
                     continue;
                 }
-                Over::Failed { failure, healthy } => self.judge(failure, healthy),
+                Detached::Failed { failure, healthy } => self.report_failure(failure, healthy),
             };
             tokio::select! {
                 () = sleep(wait) => {}
-                changed = self.wishes.runs.changed() => if changed.is_err() { return },
+                changed = self.target.runs.changed() => if changed.is_err() { return },
             }
         }
     }
@@ -131,27 +131,27 @@ impl Keeper {
     /// What to attach to, waiting for it. `None` if nobody will ever say.
     async fn next_run(&mut self) -> Option<PodRun> {
         loop {
-            let standing = self.wishes.standing.borrow_and_update().clone();
-            let run = self.wishes.runs.borrow_and_update().clone();
-            match (standing, run) {
-                (Standing::Held, Some(run)) => return Some(run),
-                (Standing::Held, None) => {
+            let lease_state = self.target.lease_state.borrow_and_update().clone();
+            let run = self.target.runs.borrow_and_update().clone();
+            match (lease_state, run) {
+                (LeaseState::Held, Some(run)) => return Some(run),
+                (LeaseState::Held, None) => {
                     let failure = Failure::new(FailureKind::Starting, "no pod of it runs");
-                    self.front.starting(Some(failure));
+                    self.channel.starting(Some(failure));
                 }
-                (Standing::Other(holder), _) => self.front.down(owned_by(&holder)),
-                (Standing::Unknown(failure), _) => self.front.starting(Some(failure)),
+                (LeaseState::Other(holder), _) => self.channel.down(owned_by_other(&holder)),
+                (LeaseState::Unknown(failure), _) => self.channel.starting(Some(failure)),
             }
-            self.wishes.changed().await?;
+            self.target.changed().await?;
         }
     }
 
     /// Is attached to `run` as long as that goes.
-    async fn attend(&mut self, run: PodRun) -> Over {
-        let mut wishes = self.wishes.clone();
+    async fn run_attached(&mut self, run: PodRun) -> Detached {
+        let mut target = self.target.clone();
         let attached = tokio::select! {
             attached = attach(&self.client, &self.namespace, &run.pod, &self.config) => attached,
-            why = wishes.changed_from(&run) => return Over::Changed(why),
+            why = target.changed_from(&run) => return Detached::Changed(why),
         };
         let (socket, connection) = match attached {
             Ok((socket, output, input)) => match self.open(run.clone(), output, input).await {
@@ -160,14 +160,14 @@ impl Keeper {
             },
             Err(failure) => return failed(failure),
         };
-        let introduced = tokio::select! {
+        let handshake_once = tokio::select! {
             biased;
             () = connection.ended() => Err(socket.end.failure()),
-            introduced = self.introduced(&connection) => introduced,
-            why = wishes.changed_from(&run) => return Over::Changed(why),
+            handshake_once = self.handshake_once(&connection) => handshake_once,
+            why = target.changed_from(&run) => return Detached::Changed(why),
         };
-        match introduced {
-            Ok(hello) => self.serve(&run, &socket.end, &connection, hello).await,
+        match handshake_once {
+            Ok(handshake) => self.serve(&run, &socket.end, &connection, handshake).await,
             Err(failure) => failed(failure),
         }
     }
@@ -179,74 +179,80 @@ impl Keeper {
         output: DuplexStream,
         mut input: DuplexStream,
     ) -> Result<Connection, Failure> {
-        let is_torn = self
-            .known
+        let is_line_incomplete = self
+            .attached
             .as_ref()
-            .is_some_and(|known| known.run == run && known.is_torn);
-        if self.known.as_ref().is_some_and(|known| known.run == run) {
+            .is_some_and(|attached| attached.run == run && attached.is_line_incomplete);
+        if self.attached.as_ref().is_some_and(|attached| attached.run == run) {
             // It may have been started again, and nobody told us yet.
-            let present = present(&self.client, &self.namespace, &run.pod, &self.config).await?;
-            if present.as_ref() != Some(&run) {
-                self.known = None;
+            let current_run = current_run(&self.client, &self.namespace, &run.pod, &self.config).await?;
+            if current_run.as_ref() != Some(&run) {
+                self.attached = None;
             }
         }
-        self.meet(run);
-        if is_torn && input.write_all(b"\n").await.is_err() {
+        self.begin_run(run);
+        if is_line_incomplete && input.write_all(b"\n").await.is_err() {
             return Err(Failure::new(FailureKind::Connection, "its pod hung up"));
         }
-        Ok(Connection::open(&self.front, output, input, self.connection()))
+        Ok(Connection::open(&self.channel, output, input, self.connection()))
     }
 
     /// Lets callers in until the attachment ends or something else is wished for.
-    async fn serve(&mut self, run: &PodRun, end: &End, connection: &Connection, hello: ServerHandshake) -> Over {
-        let (since, mut wishes) = (Instant::now(), self.wishes.clone());
-        self.front.ready(connection, hello);
+    async fn serve(
+        &mut self,
+        run: &PodRun,
+        end: &ConnectionEnd,
+        connection: &Connection,
+        handshake: ServerHandshake,
+    ) -> Detached {
+        let (since, mut target) = (Instant::now(), self.target.clone());
+        self.channel.ready(connection, handshake);
         let (failure, is_end) = tokio::select! {
             biased;
             () = connection.ended() => (end.failure(), true),
-            why = wishes.changed_from(run) => (why, false),
+            why = target.changed_from(run) => (why, false),
         };
         // From here on calls wait for what comes next; only then do those of this one fail, so that none slips between.
-        self.front.starting(Some(failure.clone()));
-        if let Some(known) = &mut self.known {
-            known.is_torn = !connection.is_idle();
+        self.channel.starting(Some(failure.clone()));
+        if let Some(attached) = &mut self.attached {
+            attached.is_line_incomplete = !connection.is_idle();
         }
         connection.close(&failure);
         let healthy = since.elapsed();
         match is_end {
-            true => Over::Failed { failure, healthy },
-            false => Over::Changed(failure),
+            true => Detached::Failed { failure, healthy },
+            false => Detached::Changed(failure),
         }
     }
 
     /// Notes that this start of the server is spoken with.
-    fn meet(&mut self, run: PodRun) {
-        if self.known.as_ref().is_some_and(|known| known.run == run) {
+    fn begin_run(&mut self, run: PodRun) {
+        if self.attached.as_ref().is_some_and(|attached| attached.run == run) {
             return;
         }
         self.starts += 1;
-        self.known = Some(Known {
+        self.attached = Some(AttachedRun {
             run,
-            hello: None,
-            is_torn: false,
+            handshake: None,
+            is_line_incomplete: false,
         });
     }
 
     /// How the server introduces itself. One that did so before is not asked again.
-    async fn introduced(&mut self, connection: &Connection) -> Result<ServerHandshake, Failure> {
-        if let Some(hello) = self.known.as_ref().and_then(|known| known.hello.clone()) {
-            return Ok(hello);
+    async fn handshake_once(&mut self, connection: &Connection) -> Result<ServerHandshake, Failure> {
+        if let Some(handshake) = self.attached.as_ref().and_then(|attached| attached.handshake.clone()) {
+            return Ok(handshake);
         }
         let config = &self.config;
-        let hello = connection
+        let handshake = connection
             .handshake(config.era, config.probe_patience, config.introduction)
             .await;
-        let mut hello = hello?;
-        hello.generation = self.starts;
-        if let Some(known) = &mut self.known {
-            known.hello = Some(hello.clone());
+        let mut handshake = handshake?;
+        handshake.generation = self.starts;
+        if let Some(attached) = &mut self.attached {
+            attached.handshake = Some(handshake.clone());
         }
-        Ok(hello)
+        Ok(handshake)
     }
 
     fn connection(&self) -> ConnectionConfig {
@@ -256,8 +262,8 @@ impl Keeper {
     }
 
     /// Tells callers about a failure, and for how long to wait.
-    fn judge(&mut self, failure: Failure, healthy: Duration) -> Duration {
-        if healthy >= HEALTHY {
+    fn report_failure(&mut self, failure: Failure, healthy: Duration) -> Duration {
+        if healthy >= HEALTHY_AFTER {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
@@ -266,20 +272,20 @@ impl Keeper {
             FailureKind::Connection | FailureKind::Exited | FailureKind::Timeout
         );
         match mends && self.failures < DOWN_AFTER {
-            true => self.front.starting(Some(failure)),
-            false => self.front.down(failure),
+            true => self.channel.starting(Some(failure)),
+            false => self.channel.down(failure),
         }
-        FIRST
+        FIRST_RETRY_DELAY
             .saturating_mul(2u32.saturating_pow(self.failures - 1))
-            .min(LONGEST)
+            .min(MAX_RETRY_DELAY)
     }
 }
 
-impl Wishes {
+impl AttachTarget {
     /// Waits until something else is wished for than was seen last. `None` if nothing ever will be.
     async fn changed(&mut self) -> Option<()> {
         let other_owner = async {
-            if self.standing.changed().await.is_err() {
+            if self.lease_state.changed().await.is_err() {
                 // Nobody claims it against us.
                 std::future::pending::<()>().await;
             }
@@ -295,7 +301,7 @@ impl Wishes {
         let other_run = async {
             let other = self
                 .runs
-                .wait_for(|present| present.as_ref() != Some(run))
+                .wait_for(|current_run| current_run.as_ref() != Some(run))
                 .await
                 .is_ok();
             if !other {
@@ -304,13 +310,15 @@ impl Wishes {
             }
         };
         let other_owner = async {
-            let standing = self.standing.wait_for(|standing| !matches!(standing, Standing::Held));
-            let standing = standing.await.ok().map(|standing| standing.clone());
-            match standing {
-                Some(Standing::Other(holder)) => owned_by(&holder),
-                Some(Standing::Unknown(failure)) => failure,
+            let lease_state = self
+                .lease_state
+                .wait_for(|lease_state| !matches!(lease_state, LeaseState::Held));
+            let lease_state = lease_state.await.ok().map(|lease_state| lease_state.clone());
+            match lease_state {
+                Some(LeaseState::Other(holder)) => owned_by_other(&holder),
+                Some(LeaseState::Unknown(failure)) => failure,
                 // Nobody claims it against us.
-                Some(Standing::Held) | None => std::future::pending().await,
+                Some(LeaseState::Held) | None => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -321,7 +329,7 @@ impl Wishes {
 }
 
 /// The start that there is now.
-async fn present(
+async fn current_run(
     client: &Client,
     namespace: &str,
     pod: &str,
@@ -329,14 +337,14 @@ async fn present(
 ) -> Result<Option<PodRun>, Failure> {
     let api = Api::<Pod>::namespaced(client.clone(), namespace);
     let found = match timeout(config.connect, api.get_opt(pod)).await {
-        Ok(found) => found.map_err(|error| Fault::of(error, &config.cluster)),
-        Err(_) => Err(Fault::late(&config.cluster, config.connect)),
+        Ok(found) => found.map_err(|error| ApiError::classify(error, &config.cluster)),
+        Err(_) => Err(ApiError::timed_out(&config.cluster, config.connect)),
     };
-    let found = found.map_err(|fault| fault.failure())?;
-    Ok(found.and_then(|pod| PodRun::of_one(&pod, config.container.as_deref())))
+    let found = found.map_err(|error| error.to_failure())?;
+    Ok(found.and_then(|pod| PodRun::of_container_or_only(&pod, config.container.as_deref())))
 }
 
-fn owned_by(holder: &str) -> Failure {
+fn owned_by_other(holder: &str) -> Failure {
     Failure::new(
         FailureKind::Connection,
         format!("{holder:?} is attached to the server, and only one can be"),
@@ -346,8 +354,8 @@ fn owned_by(holder: &str) -> Failure {
     ))
 }
 
-fn failed(failure: Failure) -> Over {
-    Over::Failed {
+fn failed(failure: Failure) -> Detached {
+    Detached::Failed {
         failure,
         healthy: Duration::ZERO,
     }

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::AttachConfig;
-use crate::error::Fault;
+use crate::error::ApiError;
 
 /// Which of several programs owns a server: the holder of a Lease beside it. Needs the verbs `get`, `create`, `update`
 /// and `delete` on `leases` of `coordination.k8s.io`.
@@ -52,7 +52,7 @@ impl Ownership {
 
 /// Who owns the server.
 #[derive(Clone, Debug)]
-pub(super) enum Standing {
+pub(super) enum LeaseState {
     /// This program.
     Held,
     /// Another one.
@@ -62,7 +62,7 @@ pub(super) enum Standing {
 }
 
 /// Claims a Lease.
-pub(super) struct Claim {
+pub(super) struct LeaseHolder {
     api: Api<Lease>,
     own: Ownership,
     cluster: String,
@@ -73,7 +73,7 @@ pub(super) struct Claim {
     seen: Option<(Option<String>, Instant)>,
 }
 
-impl Claim {
+impl LeaseHolder {
     pub(super) fn new(client: Client, namespace: &str, own: Ownership, config: &AttachConfig) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
@@ -86,17 +86,17 @@ impl Claim {
     }
 
     /// Takes the Lease as soon as it can be had, and keeps it until `over`; then gives it back.
-    pub(super) async fn hold(mut self, standing: watch::Sender<Standing>, over: CancellationToken) {
+    pub(super) async fn hold(mut self, lease_state: watch::Sender<LeaseState>, over: CancellationToken) {
         tokio::select! {
             () = over.cancelled() => {}
-            () = self.hold_for_ever(&standing) => {}
+            () = self.hold_forever(&lease_state) => {}
         }
-        if matches!(*standing.borrow(), Standing::Held) {
-            let _ = timeout(self.own.renew, self.give_back()).await;
+        if matches!(*lease_state.borrow(), LeaseState::Held) {
+            let _ = timeout(self.own.renew, self.release()).await;
         }
     }
 
-    async fn hold_for_ever(&mut self, standing: &watch::Sender<Standing>) {
+    async fn hold_forever(&mut self, lease_state: &watch::Sender<LeaseState>) {
         let patience = self.own.lasts * 2 / 3;
         let mut held_until = None;
         loop {
@@ -104,36 +104,36 @@ impl Claim {
             let limit = held_until.map_or(patience, |until: Instant| until.saturating_duration_since(now));
             let outcome = match timeout(limit.min(patience), self.attempt()).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(Fault::late(&self.cluster, limit)),
+                Err(_) => Err(ApiError::timed_out(&self.cluster, limit)),
             };
             match outcome {
-                Ok(Standing::Held) => {
+                Ok(LeaseState::Held) => {
                     held_until = Some(now + patience);
-                    self.set(standing, Standing::Held);
+                    self.set(lease_state, LeaseState::Held);
                 }
                 Ok(other) => {
                     held_until = None;
-                    self.set(standing, other);
+                    self.set(lease_state, other);
                 }
                 // What could not be renewed now is still held for a while.
                 Err(_) if held_until.is_some_and(|until| Instant::now() < until) => {
                     sleep(self.own.renew / 4).await;
                     continue;
                 }
-                Err(fault) => {
+                Err(error) => {
                     held_until = None;
-                    self.set(standing, Standing::Unknown(fault.failure()));
+                    self.set(lease_state, LeaseState::Unknown(error.to_failure()));
                 }
             }
             sleep(self.own.renew).await;
         }
     }
 
-    fn set(&self, standing: &watch::Sender<Standing>, new: Standing) {
-        standing.send_if_modified(|present| {
+    fn set(&self, lease_state: &watch::Sender<LeaseState>, new: LeaseState) {
+        lease_state.send_if_modified(|present| {
             let is_new = match (&*present, &new) {
-                (Standing::Held, Standing::Held) => false,
-                (Standing::Other(a), Standing::Other(b)) => a != b,
+                (LeaseState::Held, LeaseState::Held) => false,
+                (LeaseState::Other(a), LeaseState::Other(b)) => a != b,
                 _ => true,
             };
             *present = new;
@@ -142,11 +142,11 @@ impl Claim {
     }
 
     /// One try to take or to renew it.
-    async fn attempt(&mut self) -> Result<Standing, Fault> {
+    async fn attempt(&mut self) -> Result<LeaseState, ApiError> {
         if let Some(held) = self.held.take() {
             match self.replace(held).await {
                 // Somebody changed it: it has to be read.
-                Err(Fault::Conflict(_) | Fault::Gone(_)) => {}
+                Err(ApiError::Conflict(_) | ApiError::NotFound(_)) => {}
                 renewed => return renewed,
             }
         }
@@ -154,19 +154,19 @@ impl Claim {
             .api
             .get_opt(&self.own.lease)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.api_error(error))?;
         let Some(lease) = found else {
             let created = self.api.create(&PostParams::default(), &self.claimed(None)).await;
-            return self.written(created).or_else(taken);
+            return self.written(created).or_else(conflict_as_other);
         };
         let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
         match holder.filter(|holder| !holder.is_empty()) {
-            Some(holder) if holder != self.own.holder && !self.is_over(&lease) => Ok(Standing::Other(holder)),
-            _ => self.replace(lease).await.or_else(taken),
+            Some(holder) if holder != self.own.holder && !self.is_expired(&lease) => Ok(LeaseState::Other(holder)),
+            _ => self.replace(lease).await.or_else(conflict_as_other),
         }
     }
 
-    async fn replace(&mut self, lease: Lease) -> Result<Standing, Fault> {
+    async fn replace(&mut self, lease: Lease) -> Result<LeaseState, ApiError> {
         let claimed = self.claimed(Some(lease));
         let replaced = self
             .api
@@ -175,15 +175,15 @@ impl Claim {
         self.written(replaced)
     }
 
-    fn written(&mut self, written: kube::Result<Lease>) -> Result<Standing, Fault> {
+    fn written(&mut self, written: kube::Result<Lease>) -> Result<LeaseState, ApiError> {
         self.seen = None;
-        self.held = Some(written.map_err(|error| self.fault(error))?);
-        Ok(Standing::Held)
+        self.held = Some(written.map_err(|error| self.api_error(error))?);
+        Ok(LeaseState::Held)
     }
 
     /// Whether its holder gave no sign for so long that it is gone. By our own clock, since clocks differ; what is long
     /// over by any clock needs no watching.
-    fn is_over(&mut self, lease: &Lease) -> bool {
+    fn is_expired(&mut self, lease: &Lease) -> bool {
         let spec = lease.spec.as_ref();
         let renewed = spec.and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0);
         let seconds = spec.and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
@@ -232,7 +232,7 @@ impl Claim {
     }
 
     /// Removes it, unless somebody else holds it by now.
-    async fn give_back(&self) -> kube::Result<()> {
+    async fn release(&self) -> kube::Result<()> {
         let Some(lease) = self.api.get_opt(&self.own.lease).await? else {
             return Ok(());
         };
@@ -247,15 +247,15 @@ impl Claim {
         self.api.delete(&self.own.lease, &as_seen).await.map(drop)
     }
 
-    fn fault(&self, error: kube::Error) -> Fault {
-        Fault::of(error, &self.cluster)
+    fn api_error(&self, error: kube::Error) -> ApiError {
+        ApiError::classify(error, &self.cluster)
     }
 }
 
 /// Somebody else was quicker.
-fn taken(fault: Fault) -> Result<Standing, Fault> {
-    match fault {
-        Fault::Conflict(_) => Ok(Standing::Other("another program".into())),
+fn conflict_as_other(error: ApiError) -> Result<LeaseState, ApiError> {
+    match error {
+        ApiError::Conflict(_) => Ok(LeaseState::Other("another program".into())),
         other => Err(other),
     }
 }

@@ -23,11 +23,11 @@ impl PodRun {
 
     /// The present start of `container` in `pod`; `None` if it does not run.
     pub fn of(pod: &Pod, container: &str) -> Option<Self> {
-        Self::of_one(pod, Some(container))
+        Self::of_container_or_only(pod, Some(container))
     }
 
     /// The same, of its only container if none is named.
-    pub(super) fn of_one(pod: &Pod, container: Option<&str>) -> Option<Self> {
+    pub(super) fn of_container_or_only(pod: &Pod, container: Option<&str>) -> Option<Self> {
         let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
         let is_meant = |status: &&ContainerStatus| container.is_none_or(|name| status.name == name);
         let status = statuses.iter().find(is_meant)?;

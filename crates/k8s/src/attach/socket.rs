@@ -21,24 +21,24 @@ use super::{
     AttachConfig,
     frame::{self, Frame},
 };
-use crate::error::Fault;
+use crate::error::ApiError;
 
 /// How much waits in each direction.
 const BUFFER: usize = 64 << 10;
 
 /// An open attachment. Dropping it closes the connection.
-pub(super) struct Socket {
-    pub(super) end: End,
+pub(super) struct AttachSocket {
+    pub(super) end: ConnectionEnd,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 /// How an attachment ended, as soon as it has.
 #[derive(Clone, Default)]
-pub(super) struct End(Arc<Mutex<Option<Failure>>>);
+pub(super) struct ConnectionEnd(Arc<Mutex<Option<Failure>>>);
 
 /// When a ping was sent that nothing was heard after.
 #[derive(Clone, Default)]
-struct Unanswered(Arc<Mutex<Option<Instant>>>);
+struct PendingPing(Arc<Mutex<Option<Instant>>>);
 
 /// Attaches to a container. The server's output can be read from the first stream, its input written to the second.
 pub(super) async fn attach(
@@ -46,7 +46,7 @@ pub(super) async fn attach(
     namespace: &str,
     pod: &str,
     config: &AttachConfig,
-) -> Result<(Socket, DuplexStream, DuplexStream), Failure> {
+) -> Result<(AttachSocket, DuplexStream, DuplexStream), Failure> {
     let request = Request::new(Pod::url_path(&(), Some(namespace)));
     // The error output is in the container's log.
     let mut params = AttachParams::default()
@@ -60,16 +60,16 @@ pub(super) async fn attach(
         .map_err(|error| Failure::new(FailureKind::Config, error.to_string()))?;
     let connection = match timeout(config.connect, client.connect(request)).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Err(refused(error, &config.cluster)),
-        Err(_) => return Err(Fault::late(&config.cluster, config.connect).failure()),
+        Ok(Err(error)) => return Err(attach_error(error, &config.cluster)),
+        Err(_) => return Err(ApiError::timed_out(&config.cluster, config.connect).to_failure()),
     };
     let (sink, source) = connection.into_stream().split();
     let (output, to_us) = tokio::io::duplex(BUFFER);
     let (input, from_us) = tokio::io::duplex(BUFFER);
-    let (end, unanswered) = (End::default(), Unanswered::default());
-    let reading = read(source, to_us, config.pong, end.clone(), unanswered.clone());
-    let writing = write(sink, from_us, config.ping, config.stall, end.clone(), unanswered);
-    let socket = Socket {
+    let (end, pending_ping) = (ConnectionEnd::default(), PendingPing::default());
+    let reading = read(source, to_us, config.pong, end.clone(), pending_ping.clone());
+    let writing = write(sink, from_us, config.ping, config.stall, end.clone(), pending_ping);
+    let socket = AttachSocket {
         end,
         _tasks: [reading.into(), writing.into()].map(|task: Task| AbortOnDropHandle::new(tokio::spawn(task.0))),
     };
@@ -77,14 +77,14 @@ pub(super) async fn attach(
 }
 
 /// What the API server, or the kubelet behind it, says instead of attaching.
-fn refused(error: kube::Error, cluster: &str) -> Failure {
-    match Fault::of(error, cluster) {
+fn attach_error(error: kube::Error, cluster: &str) -> Failure {
+    match ApiError::classify(error, cluster) {
         // The pod is gone or the container ended: there will be another one.
-        Fault::Gone(message) | Fault::Conflict(message) | Fault::Refused(message) => Failure::new(
+        ApiError::NotFound(message) | ApiError::Conflict(message) | ApiError::Rejected(message) => Failure::new(
             FailureKind::Connection,
             format!("the pod cannot be attached to: {message}"),
         ),
-        other => other.failure(),
+        other => other.to_failure(),
     }
 }
 
@@ -101,18 +101,18 @@ async fn read(
     mut source: impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
     mut output: DuplexStream,
     pong: Duration,
-    end: End,
-    unanswered: Unanswered,
+    end: ConnectionEnd,
+    pending_ping: PendingPing,
 ) {
     loop {
         let message = match timeout(pong / 4, source.next()).await {
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(error))) => return end.lost(&error.to_string()),
             Ok(None) => return end.lost("it was closed"),
-            Err(_) if unanswered.since(pong) => return end.lost("the other side does not answer"),
+            Err(_) if pending_ping.since(pong) => return end.lost("the other side does not answer"),
             Err(_) => continue,
         };
-        unanswered.heard();
+        pending_ping.heard();
         match Frame::of(message) {
             Frame::Output(data) => {
                 if output.write_all(&data).await.is_err() {
@@ -134,8 +134,8 @@ async fn write(
     mut input: DuplexStream,
     ping: Duration,
     stall: Duration,
-    end: End,
-    unanswered: Unanswered,
+    end: ConnectionEnd,
+    pending_ping: PendingPing,
 ) {
     let mut pings = interval(ping);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -151,7 +151,7 @@ async fn write(
         };
         let is_ping = message.is_ping();
         match timeout(stall, sink.send(message)).await {
-            Ok(Ok(())) if is_ping => unanswered.asked(),
+            Ok(Ok(())) if is_ping => pending_ping.asked(),
             Ok(Ok(())) => {}
             Ok(Err(error)) => return end.lost(&error.to_string()),
             Err(_) => return end.lost("the server does not read its input"),
@@ -159,7 +159,7 @@ async fn write(
     }
 }
 
-impl End {
+impl ConnectionEnd {
     /// Why it ended.
     pub(super) fn failure(&self) -> Failure {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -181,7 +181,7 @@ impl End {
     }
 }
 
-impl Unanswered {
+impl PendingPing {
     fn asked(&self) {
         self.lock().get_or_insert_with(Instant::now);
     }

@@ -10,7 +10,7 @@ use crate::config::{BridgeSource, KubeConfig};
 
 use super::{
     BRIDGE_PORT, BRIDGE_TOKEN, Carrier, RenderInput, env, hardening, image,
-    render_plan::{Command, Plan},
+    render_plan::{ContainerCommand, RenderPlan},
 };
 
 /// Where images that have the bridge have it.
@@ -25,7 +25,7 @@ const VOLUME: &str = "portolan-bridge";
 pub(super) const TOKEN_VARIABLE: &str = "PORTOLAN_BRIDGE_TOKEN";
 
 /// The bridge before `command`: it starts the program with its arguments and serves it.
-pub(super) fn wrapped(command: Command, input: &RenderInput<'_>) -> Command {
+pub(super) fn wrapped(command: ContainerCommand, input: &RenderInput<'_>) -> ContainerCommand {
     let path = if is_copied(input.spec, input.config) {
         COPIED
     } else {
@@ -36,7 +36,7 @@ pub(super) fn wrapped(command: Command, input: &RenderInput<'_>) -> Command {
     args.push("--".into());
     args.extend(command.program.into_iter().flatten());
     args.extend(command.args.into_iter().flatten());
-    Command {
+    ContainerCommand {
         program: Some(vec![path.to_owned()]),
         args: Some(args),
     }
@@ -75,7 +75,7 @@ fn asks(server_requests: ServerRequestPolicy) -> String {
 }
 
 /// The command that a bridge was put before; any other as it is.
-pub(crate) fn without_bridge(command: Command) -> Command {
+pub(crate) fn without_bridge(command: ContainerCommand) -> ContainerCommand {
     let is_bridge = command
         .program
         .as_deref()
@@ -88,7 +88,7 @@ pub(crate) fn without_bridge(command: Command) -> Command {
         .skip(1)
         .cloned();
     match (is_bridge, served.next()) {
-        (true, Some(program)) => Command {
+        (true, Some(program)) => ContainerCommand {
             program: Some(vec![program]),
             args: Some(served.collect()).filter(|args: &Vec<_>| !args.is_empty()),
         },
@@ -105,15 +105,15 @@ pub(super) fn image_of(config: &KubeConfig) -> Option<&str> {
 }
 
 /// The variable with the bridge's token.
-pub(super) fn token(plan: &Plan<'_>) -> Option<EnvVar> {
+pub(super) fn token(plan: &RenderPlan<'_>) -> Option<EnvVar> {
     (plan.carrier == Carrier::Bridge).then(|| env::from_secret(TOKEN_VARIABLE, &plan.secret_name(), BRIDGE_TOKEN))
 }
 
 /// The init container that brings the bridge, where the server's image does not have it.
-pub(super) fn init_container(plan: &Plan<'_>) -> Option<Container> {
+pub(super) fn init_container(plan: &RenderPlan<'_>) -> Option<Container> {
     let config = plan.input.config;
     let image = image_of(config).unwrap_or(&config.base_image);
-    is_brought(plan).then(|| Container {
+    is_copied_in(plan).then(|| Container {
         name: VOLUME.into(),
         image: Some(image.into()),
         image_pull_policy: Some(image::pull_policy(image).into()),
@@ -127,20 +127,20 @@ pub(super) fn init_container(plan: &Plan<'_>) -> Option<Container> {
 }
 
 /// Where the server's container sees what was brought.
-pub(super) fn mount(plan: &Plan<'_>) -> Option<VolumeMount> {
-    is_brought(plan).then(|| mount_at_folder(true))
+pub(super) fn mount(plan: &RenderPlan<'_>) -> Option<VolumeMount> {
+    is_copied_in(plan).then(|| mount_at_folder(true))
 }
 
 /// What it is brought in.
-pub(super) fn volume(plan: &Plan<'_>) -> Option<Volume> {
-    is_brought(plan).then(|| Volume {
+pub(super) fn volume(plan: &RenderPlan<'_>) -> Option<Volume> {
+    is_copied_in(plan).then(|| Volume {
         name: VOLUME.into(),
         empty_dir: Some(EmptyDirVolumeSource::default()),
         ..Volume::default()
     })
 }
 
-fn is_brought(plan: &Plan<'_>) -> bool {
+fn is_copied_in(plan: &RenderPlan<'_>) -> bool {
     plan.carrier == Carrier::Bridge && is_copied(plan.input.spec, plan.input.config)
 }
 

@@ -6,7 +6,7 @@ use portolan_core::{Error, Result};
 
 /// What no server reaches by the internet being open to it: private addresses, the machine itself, link-local ones with a
 /// cloud's metadata service, shared and reserved ranges, and the ways in which IPv6 can stand for any of these.
-pub(super) const FLOOR_4: [&str; 12] = [
+pub(super) const PRIVATE_RANGES_V4: [&str; 12] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -21,7 +21,7 @@ pub(super) const FLOOR_4: [&str; 12] = [
     "240.0.0.0/4",
 ];
 /// The same for IPv6. `::ffff:0:0/96` is left out: it never leaves a machine as IPv6, and newer API servers refuse it.
-pub(super) const FLOOR_6: [&str; 7] = [
+pub(super) const PRIVATE_RANGES_V6: [&str; 7] = [
     // With the IPv4-mapped ones, which the API server does not take by their own name.
     "::/80",
     "64:ff9b::/96",

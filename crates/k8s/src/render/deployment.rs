@@ -16,13 +16,13 @@ use portolan_core::Result;
 
 use crate::name;
 
-use super::{Carrier, Restarted, api_compat, pod, render_plan::Plan, secret};
+use super::{Carrier, RestartRequest, api_compat, pod, render_plan::RenderPlan, secret};
 
 /// The Deployment, without its digest.
-pub(super) fn deployment(plan: &Plan<'_>, secret: Option<&SecretObject>) -> Result<Deployment> {
+pub(super) fn deployment(plan: &RenderPlan<'_>, secret: Option<&SecretObject>) -> Result<Deployment> {
     let digest = secret.map(|secret| secret::digest(secret, plan.input.bridge_token));
     Ok(api_compat::deployment(
-        plan.meta(&plan.deployment),
+        plan.meta(&plan.name),
         DeploymentSpec {
             replicas: plan
                 .input
@@ -73,7 +73,7 @@ pub(super) fn strategy(carrier: Carrier) -> DeploymentStrategy {
 }
 
 /// Marks the pods as restarted.
-pub(super) fn restart(deployment: &mut Deployment, restarted: Restarted) {
+pub(super) fn restart(deployment: &mut Deployment, restarted: RestartRequest) {
     let Some(template) = api_compat::spec_mut(deployment).map(|spec| &mut spec.template) else {
         return;
     };

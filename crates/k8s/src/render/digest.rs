@@ -11,7 +11,7 @@ use super::{Rendered, deployment, secret};
 ///
 /// What the objects say is hashed as they say it; of Secrets, the names, labels and contents. The hash is keyed where there
 /// is a Secret: a reader of the Deployment cannot try out passwords on it.
-pub(super) fn seal(rendered: &mut Rendered, token: &Secret) -> Result<()> {
+pub(super) fn set_digest(rendered: &mut Rendered, token: &Secret) -> Result<()> {
     let key = if rendered.secret.is_some() {
         token.clone()
     } else {

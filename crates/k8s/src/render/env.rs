@@ -5,10 +5,10 @@ use k8s_openapi::api::core::v1::{
 };
 use portolan_core::{EnvFrom, EnvValue, Error, Result};
 
-use super::{bridge, escape::escaped, files, render_plan::Plan, secret::env_key};
+use super::{bridge, escape::escaped, files, render_plan::RenderPlan, secret::env_key};
 
 /// The server's variables, sorted, with those of ours.
-pub(super) fn variables(plan: &Plan<'_>) -> Result<Vec<EnvVar>> {
+pub(super) fn variables(plan: &RenderPlan<'_>) -> Result<Vec<EnvVar>> {
     let given = &plan.input.spec.env;
     let mut variables = Vec::with_capacity(given.len() + 2);
     for (name, value) in given {
@@ -26,7 +26,7 @@ pub(super) fn variables(plan: &Plan<'_>) -> Result<Vec<EnvVar>> {
 }
 
 /// Where more variables come from.
-pub(super) fn sources(plan: &Plan<'_>) -> Result<Option<Vec<EnvFromSource>>> {
+pub(super) fn sources(plan: &RenderPlan<'_>) -> Result<Option<Vec<EnvFromSource>>> {
     let mut sources = Vec::new();
     for from in &plan.input.spec.kubernetes.env_from {
         sources.push(source(plan, from)?);
@@ -58,7 +58,7 @@ fn plain(name: &str, text: &str) -> EnvVar {
     }
 }
 
-fn source(plan: &Plan<'_>, from: &EnvFrom) -> Result<EnvFromSource> {
+fn source(plan: &RenderPlan<'_>, from: &EnvFrom) -> Result<EnvFromSource> {
     match from {
         EnvFrom::Secret { name, prefix } => {
             plan.rules(None).check_secret("env_from", name)?;

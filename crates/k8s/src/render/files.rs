@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume, VolumeMount};
 use portolan_core::{Error, Result};
 
-use super::{bridge, render_plan::Plan, secret::file_key};
+use super::{bridge, render_plan::RenderPlan, secret::file_key};
 
 /// The folder that is always writable.
 pub(super) const TMP: &str = "/tmp";
@@ -13,12 +13,12 @@ const SECRETS: &str = "/secrets";
 const SECRETS_VOLUME: &str = "portolan-secrets";
 
 /// Whether the server cannot write but where it was given a folder.
-pub(super) fn is_root_read_only(plan: &Plan<'_>) -> bool {
+pub(super) fn is_root_read_only(plan: &RenderPlan<'_>) -> bool {
     plan.input.spec.kubernetes.read_only_root.unwrap_or(true)
 }
 
 /// The volumes, and where the server's container sees them.
-pub(super) fn volumes(plan: &Plan<'_>) -> Result<(Vec<Volume>, Vec<VolumeMount>)> {
+pub(super) fn volumes(plan: &RenderPlan<'_>) -> Result<(Vec<Volume>, Vec<VolumeMount>)> {
     let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
     let (bridge, bridge_mount) = (bridge::volume(plan), bridge::mount(plan));
     volumes.extend(bridge);
@@ -43,7 +43,7 @@ pub(super) fn volumes(plan: &Plan<'_>) -> Result<(Vec<Volume>, Vec<VolumeMount>)
     Ok((volumes, mounts))
 }
 
-fn writable<'p>(plan: &Plan<'p>) -> Result<Vec<&'p str>> {
+fn writable<'p>(plan: &RenderPlan<'p>) -> Result<Vec<&'p str>> {
     let mut paths = vec![TMP];
     for path in &plan.input.spec.kubernetes.writable {
         let is_plain = path.starts_with('/') && path.len() > 1 && !path.contains([':', '\0']) && !path.contains("..");
@@ -62,7 +62,7 @@ fn writable<'p>(plan: &Plan<'p>) -> Result<Vec<&'p str>> {
 }
 
 /// The secret files. Only this pod sees them; whichever user the server runs as may read them.
-fn secrets(plan: &Plan<'_>) -> Option<Volume> {
+fn secrets(plan: &RenderPlan<'_>) -> Option<Volume> {
     let files = &plan.input.spec.files;
     (!files.is_empty()).then(|| Volume {
         name: SECRETS_VOLUME.into(),

@@ -3,10 +3,10 @@
 use k8s_openapi::api::core::v1::{Capabilities, PodSecurityContext, SeccompProfile, SecurityContext};
 use portolan_core::RunAs;
 
-use super::render_plan::Plan;
+use super::render_plan::RenderPlan;
 
 /// What holds for every container of a pod.
-pub(super) fn pod(plan: &Plan<'_>) -> PodSecurityContext {
+pub(super) fn pod(plan: &RenderPlan<'_>) -> PodSecurityContext {
     let default = plan.input.config.run_as_user.map_or(RunAs::Image, RunAs::User);
     let user = match plan.input.spec.kubernetes.run_as.unwrap_or(default) {
         RunAs::User(user) => Some(i64::from(user)),

@@ -2,22 +2,22 @@
 
 use portolan_core::{Error, ImagePull, Result};
 
-use super::render_plan::Plan;
+use super::render_plan::RenderPlan;
 
 /// The images that may run in an environment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Allowed<'a> {
+pub(crate) struct ImageAllowlist<'a> {
     /// Patterns; none allows all.
     pub(crate) patterns: &'a [String],
     /// Images of the platform itself.
     pub(crate) ours: [Option<&'a str>; 2],
 }
 
-impl Allowed<'_> {
+impl ImageAllowlist<'_> {
     /// Fails for an image that is not allowed.
     pub(crate) fn check(&self, image: &str) -> Result<()> {
-        let whole = whole(image, false);
-        let fits = |pattern: &String| is_within(&whole, &self::whole(pattern, true));
+        let normalized = normalized(image, false);
+        let fits = |pattern: &String| is_within(&normalized, &self::normalized(pattern, true));
         if self.patterns.is_empty() || self.ours.contains(&Some(image)) || self.patterns.iter().any(fits) {
             return Ok(());
         }
@@ -33,7 +33,7 @@ impl Allowed<'_> {
 }
 
 /// When the server's image is pulled.
-pub(super) fn server_pull_policy(plan: &Plan<'_>) -> &'static str {
+pub(super) fn server_pull_policy(plan: &RenderPlan<'_>) -> &'static str {
     match plan.input.spec.kubernetes.image_pull {
         Some(ImagePull::Always) => "Always",
         Some(ImagePull::Never) => "Never",
@@ -44,19 +44,23 @@ pub(super) fn server_pull_policy(plan: &Plan<'_>) -> &'static str {
 
 /// When an image is pulled: a bare name stands for one that the node was given.
 pub(super) fn pull_policy(image: &str) -> &'static str {
-    if is_bare(image) { "Never" } else { "IfNotPresent" }
+    if has_no_registry(image) {
+        "Never"
+    } else {
+        "IfNotPresent"
+    }
 }
 
 /// Whether `image` names neither a registry nor a folder.
-fn is_bare(image: &str) -> bool {
+fn has_no_registry(image: &str) -> bool {
     !image.contains(['/', '.'])
 }
 
 /// The reference as nodes read it, with its registry. A pattern may end anywhere before a `/`, `:` or `@`.
-fn whole(text: &str, is_pattern: bool) -> String {
+fn normalized(text: &str, is_pattern: bool) -> String {
     let text = text.strip_suffix('*').unwrap_or(text);
     let is_registry = |first: &str| first.contains(['.', ':']) || first == "localhost";
-    let whole = match text.split_once('/') {
+    let normalized = match text.split_once('/') {
         Some((first, rest)) if is_registry(first) => {
             let hub = matches!(first, "docker.io" | "index.docker.io" | "registry-1.docker.io");
             match rest {
@@ -69,7 +73,7 @@ fn whole(text: &str, is_pattern: bool) -> String {
         None if is_pattern && is_registry(text.split(':').next().unwrap_or(text)) => text.to_owned(),
         None => format!("docker.io/library/{text}"),
     };
-    whole.trim_end_matches('/').to_owned()
+    normalized.trim_end_matches('/').to_owned()
 }
 
 fn is_within(image: &str, pattern: &str) -> bool {
@@ -84,7 +88,7 @@ mod tests {
 
     fn allows(pattern: &str, image: &str) -> bool {
         let patterns = [pattern.to_owned()];
-        let allowed = Allowed {
+        let allowed = ImageAllowlist {
             patterns: &patterns,
             ours: [None, None],
         };

@@ -16,13 +16,18 @@ use k8s_openapi::{
 
 use crate::{name, yaml};
 
-use super::{Carrier, api_compat, bridge, container, deployment, hardening, image, render_plan::Plan};
+use super::{Carrier, api_compat, bridge, container, deployment, hardening, image, render_plan::RenderPlan};
 
 /// Fills `given` from `own`, the generated Deployment.
 ///
 /// Ours always: name, namespace, labels, selector, the service account and whether its token is mounted, what carries a
 /// stdio server, and that no container gains privileges.
-pub(super) fn fill(given: Deployment, own: Deployment, plan: &Plan<'_>, secret: Option<&SecretObject>) -> Deployment {
+pub(super) fn fill(
+    given: Deployment,
+    own: Deployment,
+    plan: &RenderPlan<'_>,
+    secret: Option<&SecretObject>,
+) -> Deployment {
     let ((given_meta, given), (own_meta, own)) = (api_compat::parts(given), api_compat::parts(own));
     let (given, own) = (given.unwrap_or_default(), own.unwrap_or_default());
     let mut template = own.template;
@@ -60,7 +65,7 @@ fn metadata(given: ObjectMeta, own: ObjectMeta) -> ObjectMeta {
     }
 }
 
-fn fill_pod(mut pod: PodSpec, own: PodSpec, plan: &Plan<'_>, secret: Option<&SecretObject>) -> PodSpec {
+fn fill_pod(mut pod: PodSpec, own: PodSpec, plan: &RenderPlan<'_>, secret: Option<&SecretObject>) -> PodSpec {
     let server = yaml::server(&pod.containers);
     for (index, container) in pod.containers.iter_mut().enumerate() {
         if index != server {
@@ -72,12 +77,12 @@ fn fill_pod(mut pod: PodSpec, own: PodSpec, plan: &Plan<'_>, secret: Option<&Sec
     }
     pod.init_containers = init_containers(pod.init_containers, own.init_containers);
     let volumes = own.volumes.unwrap_or_default();
-    pod.volumes = Some(united(pod.volumes, volumes, |a, b| a.name == b.name, |_| true));
+    pod.volumes = Some(merge_lists(pod.volumes, volumes, |a, b| a.name == b.name, |_| true));
     pod.security_context = Some(harden_pod(
         pod.security_context.unwrap_or_default(),
         own.security_context.unwrap_or_default(),
     ));
-    let pulls = united(
+    let pulls = merge_lists(
         pod.image_pull_secrets,
         own.image_pull_secrets.unwrap_or_default(),
         |a, b| a.name == b.name,
@@ -100,7 +105,7 @@ fn fill_pod(mut pod: PodSpec, own: PodSpec, plan: &Plan<'_>, secret: Option<&Sec
 }
 
 /// Fills the server's container. Its command is decided already.
-fn fill_container(given: &mut Container, own: Container, plan: &Plan<'_>, secret: Option<&SecretObject>) {
+fn fill_container(given: &mut Container, own: Container, plan: &RenderPlan<'_>, secret: Option<&SecretObject>) {
     let is_own_image = given.image.is_none() || given.image == own.image;
     let policy = own.image_pull_policy.filter(|_| is_own_image);
     given.image = given.image.take().or(own.image);
@@ -110,7 +115,7 @@ fn fill_container(given: &mut Container, own: Container, plan: &Plan<'_>, secret
     given.command = own.command;
     given.args = own.args;
     given.env = Some(variables(given.env.take(), own.env, plan, secret)).filter(|env| !env.is_empty());
-    let sources = united(
+    let sources = merge_lists(
         given.env_from.take(),
         own.env_from.unwrap_or_default(),
         |a, b| a == b,
@@ -140,7 +145,7 @@ fn fill_container(given: &mut Container, own: Container, plan: &Plan<'_>, secret
 fn variables(
     given: Option<Vec<EnvVar>>,
     own: Option<Vec<EnvVar>>,
-    plan: &Plan<'_>,
+    plan: &RenderPlan<'_>,
     secret: Option<&SecretObject>,
 ) -> Vec<EnvVar> {
     let rules = plan.rules(secret);
@@ -156,13 +161,13 @@ fn variables(
         !is_dangling && (has_token || !is_token(variable))
     };
     let given = given.map(|given| given.into_iter().filter(is_kept).collect());
-    united(given, own, |a, b| a.name == b.name, is_token)
+    merge_lists(given, own, |a, b| a.name == b.name, is_token)
 }
 
 /// The bridge and the secret files are where they are said to be; a folder to write in may be another.
 fn mounts(given: Vec<VolumeMount>, own: Vec<VolumeMount>) -> Vec<VolumeMount> {
     let is_fixed = |own: &VolumeMount| own.read_only == Some(true);
-    united(Some(given), own, |a, b| a.mount_path == b.mount_path, is_fixed)
+    merge_lists(Some(given), own, |a, b| a.mount_path == b.mount_path, is_fixed)
 }
 
 fn add_port(container: &mut Container, mut port: ContainerPort) {
@@ -213,7 +218,7 @@ fn harden_pod(given: PodSecurityContext, mut own: PodSecurityContext) -> PodSecu
 ///
 /// What was given keeps its place: the order of a list is a part of the pod's template, and what is shown and given back
 /// must not replace pods.
-fn united<T>(
+fn merge_lists<T>(
     given: Option<Vec<T>>,
     own: Vec<T>,
     is_same: impl Fn(&T, &T) -> bool,

@@ -21,10 +21,10 @@ use crate::{
     name,
 };
 
-use super::{cidr, render_plan::Plan};
+use super::{cidr, render_plan::RenderPlan};
 
 /// Keeps all our pods of the namespace from everything, in both directions: what a pod may is what its own policy adds.
-pub(super) fn baseline(plan: &Plan<'_>) -> NetworkPolicy {
+pub(super) fn baseline(plan: &RenderPlan<'_>) -> NetworkPolicy {
     let manager = &plan.input.config.field_manager;
     let meta = ObjectMeta {
         name: Some(name::baseline(manager)),
@@ -37,13 +37,13 @@ pub(super) fn baseline(plan: &Plan<'_>) -> NetworkPolicy {
 }
 
 /// What the deployment's own pods may do beyond the baseline.
-pub(super) fn own(plan: &Plan<'_>) -> Result<NetworkPolicy> {
-    let meta = plan.meta(name::policy(&plan.deployment));
+pub(super) fn own(plan: &RenderPlan<'_>) -> Result<NetworkPolicy> {
+    let meta = plan.meta(name::policy(&plan.name));
     Ok(policy(meta, plan.selector(), ingress(plan), egress(plan)?))
 }
 
 /// The gateways, at the server's port. What is attached to needs no port.
-fn ingress(plan: &Plan<'_>) -> Vec<NetworkPolicyIngressRule> {
+fn ingress(plan: &RenderPlan<'_>) -> Vec<NetworkPolicyIngressRule> {
     let peers: Vec<_> = plan.input.config.gateways.iter().map(gateway).collect();
     // No peers at all would mean everybody.
     let port = plan.port.as_ref().filter(|_| !peers.is_empty());
@@ -64,7 +64,7 @@ fn gateway(peer: &GatewayPeer) -> NetworkPolicyPeer {
     }
 }
 
-fn egress(plan: &Plan<'_>) -> Result<Vec<NetworkPolicyEgressRule>> {
+fn egress(plan: &RenderPlan<'_>) -> Result<Vec<NetworkPolicyEgressRule>> {
     let (internet, extra_cidrs) = match &plan.input.environment.network {
         NetworkMode::Off => return Ok(Vec::new()),
         NetworkMode::Unrestricted => return Ok(vec![NetworkPolicyEgressRule::default()]),
@@ -72,8 +72,8 @@ fn egress(plan: &Plan<'_>) -> Result<Vec<NetworkPolicyEgressRule>> {
     };
     let mut open = Vec::new();
     if internet {
-        open.push(block("0.0.0.0/0", &cidr::FLOOR_4));
-        open.push(block("::/0", &cidr::FLOOR_6));
+        open.push(block("0.0.0.0/0", &cidr::PRIVATE_RANGES_V4));
+        open.push(block("::/0", &cidr::PRIVATE_RANGES_V6));
     }
     open.extend(ranges("extra_cidrs", extra_cidrs)?);
     let mut rules = vec![names(plan)?];
@@ -87,7 +87,7 @@ fn egress(plan: &Plan<'_>) -> Result<Vec<NetworkPolicyEgressRule>> {
 }
 
 /// Name servers: any pod of the cluster, and the addresses that the host lists, at port 53.
-fn names(plan: &Plan<'_>) -> Result<NetworkPolicyEgressRule> {
+fn names(plan: &RenderPlan<'_>) -> Result<NetworkPolicyEgressRule> {
     let mut to = vec![NetworkPolicyPeer {
         namespace_selector: Some(LabelSelector::default()),
         ..NetworkPolicyPeer::default()

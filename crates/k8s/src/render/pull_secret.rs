@@ -8,15 +8,15 @@ use k8s_openapi::{ByteString, api::core::v1::Secret as SecretObject, apimachiner
 use portolan_core::{CredentialKey, Error, ImagePullSecret, Owner, Result};
 use serde_json::json;
 
-use crate::name::{self, Unit, hex};
+use crate::name::{self, DeploymentKey, hex};
 
-use super::render_plan::Plan;
+use super::render_plan::RenderPlan;
 
 /// The key of the one entry of such a Secret.
 const ENTRY: &str = ".dockerconfigjson";
 
 /// The names of the Secrets to pull with, in the order in which the server lists them.
-pub(super) fn names(plan: &Plan<'_>) -> Vec<String> {
+pub(super) fn names(plan: &RenderPlan<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for pull in &plan.input.spec.kubernetes.image_pull_secrets {
         let name = match pull {
@@ -36,7 +36,7 @@ pub(super) fn names(plan: &Plan<'_>) -> Vec<String> {
 }
 
 /// The Secrets that are made of registry accounts. Servers of one owner with the same account share one.
-pub(super) fn secrets(plan: &Plan<'_>) -> Result<Vec<SecretObject>> {
+pub(super) fn secrets(plan: &RenderPlan<'_>) -> Result<Vec<SecretObject>> {
     let mut secrets: BTreeMap<String, SecretObject> = BTreeMap::new();
     for pull in &plan.input.spec.kubernetes.image_pull_secrets {
         let ImagePullSecret::Credentials {
@@ -63,7 +63,7 @@ pub(super) fn secrets(plan: &Plan<'_>) -> Result<Vec<SecretObject>> {
     Ok(secrets.into_values().collect())
 }
 
-fn secret(plan: &Plan<'_>, name: String, config: String) -> SecretObject {
+fn secret(plan: &RenderPlan<'_>, name: String, config: String) -> SecretObject {
     let mut labels = name::owner_labels(owner(plan));
     labels.insert(name::MANAGED_BY.into(), plan.input.config.field_manager.clone());
     labels.insert(name::KIND.into(), "pull-secret".into());
@@ -81,15 +81,15 @@ fn secret(plan: &Plan<'_>, name: String, config: String) -> SecretObject {
 }
 
 /// Whose the account is: nobody's in particular where all installs share the server.
-fn owner<'p>(plan: &Plan<'p>) -> &'p Owner {
-    match plan.unit {
-        Unit::Shared(_) => &Owner::Org,
-        Unit::Install(_) => &plan.input.spec.owner,
+fn owner<'p>(plan: &RenderPlan<'p>) -> &'p Owner {
+    match plan.key {
+        DeploymentKey::Shared(_) => &Owner::Org,
+        DeploymentKey::Install(_) => &plan.input.spec.owner,
     }
 }
 
 /// `mcp-pull-<registry>-<user>-<digest>`: the same for the same account of the same owner.
-fn account_name(plan: &Plan<'_>, registry: &str, username: &str, password: &CredentialKey) -> String {
+fn account_name(plan: &RenderPlan<'_>, registry: &str, username: &str, password: &CredentialKey) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     let manager = &plan.input.config.field_manager;
     for part in [manager, registry, username, password.as_str(), &owner(plan).to_string()] {

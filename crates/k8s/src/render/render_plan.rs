@@ -6,37 +6,37 @@ use k8s_openapi::{api::core::v1::Secret as SecretObject, apimachinery::pkg::apis
 use portolan_core::{CredentialKey, EnvValue, Error, Result, Sharing, Source, StdioCarrier, Transport};
 
 use crate::{
-    name::{self, Unit},
-    yaml::Rules,
+    name::{self, DeploymentKey},
+    yaml::YamlRules,
 };
 
-use super::{Allowed, BRIDGE_PATH, BRIDGE_PORT, Carrier, RenderInput, ServerPort, bridge, pull_secret};
+use super::{BRIDGE_PATH, BRIDGE_PORT, Carrier, ImageAllowlist, RenderInput, ServerPort, bridge, pull_secret};
 
 /// The decisions.
 #[derive(Debug)]
-pub(super) struct Plan<'a> {
+pub(super) struct RenderPlan<'a> {
     pub(super) input: &'a RenderInput<'a>,
-    pub(super) unit: Unit,
+    pub(super) key: DeploymentKey,
     /// The name of the Deployment and the Service.
-    pub(super) deployment: String,
+    pub(super) name: String,
     pub(super) image: String,
     /// What replaces the image's entry point, and its arguments.
-    pub(super) command: Command,
+    pub(super) command: ContainerCommand,
     pub(super) carrier: Carrier,
     pub(super) port: Option<ServerPort>,
 }
 
 /// A command line as a container has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Command {
+pub(crate) struct ContainerCommand {
     pub(crate) program: Option<Vec<String>>,
     pub(crate) args: Option<Vec<String>>,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> RenderPlan<'a> {
     /// Decides. `given` is the command that a Deployment YAML sets.
-    pub(super) fn of(input: &'a RenderInput<'a>, given: Option<Command>) -> Result<Self> {
-        let unit = Unit::of(input.name, input.spec);
+    pub(super) fn of(input: &'a RenderInput<'a>, given: Option<ContainerCommand>) -> Result<Self> {
+        let key = DeploymentKey::of(input.name, input.spec);
         let (image, own) = source(input)?;
         let transport = input.spec.source.transport().unwrap_or(&Transport::Stdio);
         let mut command = given.unwrap_or_default().over(&own);
@@ -45,9 +45,9 @@ impl<'a> Plan<'a> {
             command = bridge::wrapped(command, input);
         }
         let plan = Self {
-            deployment: unit.deployment(&input.spec.server),
+            name: key.deployment_name(&input.spec.server),
             port: port(carrier, transport)?,
-            unit,
+            key,
             image,
             command,
             carrier,
@@ -84,7 +84,7 @@ impl<'a> Plan<'a> {
                 ),
             ));
         }
-        if matches!(self.unit, Unit::Shared(_)) {
+        if matches!(self.key, DeploymentKey::Shared(_)) {
             self.check_shared()?;
         }
         Ok(())
@@ -106,17 +106,17 @@ impl<'a> Plan<'a> {
     }
 
     /// The images that containers of this deployment may have.
-    pub(super) fn allowed_images(&self) -> Allowed<'_> {
+    pub(super) fn allowed_images(&self) -> ImageAllowlist<'_> {
         let config = self.input.config;
-        Allowed {
+        ImageAllowlist {
             patterns: &self.input.environment.allowed_images,
             ours: [Some(config.base_image.as_str()), bridge::image_of(config)],
         }
     }
 
     /// What a Deployment YAML is held to.
-    pub(super) fn rules<'r>(&'r self, secret: Option<&'r SecretObject>) -> Rules<'r> {
-        Rules {
+    pub(super) fn rules<'r>(&'r self, secret: Option<&'r SecretObject>) -> YamlRules<'r> {
+        YamlRules {
             images: self.allowed_images(),
             own_secret: self.secret_name(),
             own_keys: secret.and_then(|secret| secret.data.as_ref()),
@@ -128,7 +128,7 @@ impl<'a> Plan<'a> {
 
     /// The name of the deployment's Secret, whether there is one or not.
     pub(super) fn secret_name(&self) -> String {
-        name::secret(&self.deployment)
+        name::secret(&self.name)
     }
 
     /// The labels of everything that belongs to the deployment alone.
@@ -137,7 +137,7 @@ impl<'a> Plan<'a> {
         let mut labels = self.selector();
         labels.insert(name::NAME.into(), name::CONTAINER.into());
         labels.insert(name::SERVER.into(), spec.server.to_string());
-        if matches!(self.unit, Unit::Install(_)) {
+        if matches!(self.key, DeploymentKey::Install(_)) {
             labels.extend(name::owner_labels(&spec.owner));
         }
         labels
@@ -145,7 +145,7 @@ impl<'a> Plan<'a> {
 
     /// The labels that choose its pods.
     pub(super) fn selector(&self) -> BTreeMap<String, String> {
-        self.unit.selector(&self.input.config.field_manager)
+        self.key.selector(&self.input.config.field_manager)
     }
 
     /// The metadata of an object named `name`.
@@ -159,7 +159,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Command {
+impl ContainerCommand {
     /// This one, with what it leaves open taken from `own`. Arguments of one program are none of another's.
     fn over(self, own: &Self) -> Self {
         if self.program.is_some() {
@@ -173,11 +173,11 @@ impl Command {
 }
 
 /// The image, and the command that runs in it.
-fn source(input: &RenderInput<'_>) -> Result<(String, Command)> {
+fn source(input: &RenderInput<'_>) -> Result<(String, ContainerCommand)> {
     let list = |texts: &[String]| Some(super::escape::all(texts)).filter(|texts| !texts.is_empty());
     match &input.spec.source {
         Source::Command { program, args, .. } => {
-            let command = Command {
+            let command = ContainerCommand {
                 program: list(std::slice::from_ref(program)),
                 args: list(args),
             };
@@ -186,7 +186,7 @@ fn source(input: &RenderInput<'_>) -> Result<(String, Command)> {
         Source::Image {
             image, program, args, ..
         } => {
-            let command = Command {
+            let command = ContainerCommand {
                 program: program.as_ref().and_then(|program| list(std::slice::from_ref(program))),
                 args: list(args),
             };
@@ -200,7 +200,7 @@ fn source(input: &RenderInput<'_>) -> Result<(String, Command)> {
 }
 
 /// How the server is reached. Where nothing says which program an image runs, the bridge has nothing to start.
-fn carrier(input: &RenderInput<'_>, transport: &Transport, command: &Command) -> Result<Carrier> {
+fn carrier(input: &RenderInput<'_>, transport: &Transport, command: &ContainerCommand) -> Result<Carrier> {
     if matches!(transport, Transport::Http { .. }) {
         return Ok(Carrier::Http);
     }

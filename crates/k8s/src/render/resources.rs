@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
 use portolan_core::{Error, Result};
 
-use super::{quantity, render_plan::Plan};
+use super::{quantity, render_plan::RenderPlan};
 
-type Figures = BTreeMap<String, String>;
+type ResourceMap = BTreeMap<String, String>;
 
 /// The defaults, with what the server says instead. An empty figure takes a default away.
 ///
 /// A request above a default limit, or a limit below a default request, moves the default: who names one figure shall not
 /// have to know the other.
-pub(super) fn requirements(plan: &Plan<'_>) -> Result<ResourceRequirements> {
+pub(super) fn requirements(plan: &RenderPlan<'_>) -> Result<ResourceRequirements> {
     let (config, options) = (plan.input.config, &plan.input.spec.kubernetes);
     let mut requests = with(&config.requests, &options.requests);
     let mut limits = with(&config.limits, &options.limits);
     for (name, request) in &mut requests {
         let Some(limit) = limits.get_mut(name) else { continue };
-        if figure("requests", name, request)? <= figure("limits", name, limit)? {
+        if parse_quantity("requests", name, request)? <= parse_quantity("limits", name, limit)? {
             continue;
         }
         match (options.requests.contains_key(name), options.limits.contains_key(name)) {
@@ -40,22 +40,25 @@ pub(super) fn requirements(plan: &Plan<'_>) -> Result<ResourceRequirements> {
     })
 }
 
-fn with(defaults: &Figures, own: &Figures) -> Figures {
-    let mut figures = defaults.clone();
-    figures.extend(own.clone());
-    figures.retain(|_, figure| !figure.is_empty());
-    figures
+fn with(defaults: &ResourceMap, own: &ResourceMap) -> ResourceMap {
+    let mut resources = defaults.clone();
+    resources.extend(own.clone());
+    resources.retain(|_, parse_quantity| !parse_quantity.is_empty());
+    resources
 }
 
-fn quantities(field: &str, figures: Figures) -> Result<Option<BTreeMap<String, Quantity>>> {
-    for (name, text) in &figures {
-        figure(field, name, text)?;
+fn quantities(field: &str, resources: ResourceMap) -> Result<Option<BTreeMap<String, Quantity>>> {
+    for (name, text) in &resources {
+        parse_quantity(field, name, text)?;
     }
-    let quantities: BTreeMap<_, _> = figures.into_iter().map(|(name, text)| (name, Quantity(text))).collect();
+    let quantities: BTreeMap<_, _> = resources
+        .into_iter()
+        .map(|(name, text)| (name, Quantity(text)))
+        .collect();
     Ok(Some(quantities).filter(|quantities| !quantities.is_empty()))
 }
 
-fn figure(field: &str, name: &str, text: &str) -> Result<f64> {
+fn parse_quantity(field: &str, name: &str, text: &str) -> Result<f64> {
     let problem = || {
         Error::invalid(
             field,

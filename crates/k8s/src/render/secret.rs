@@ -8,13 +8,13 @@ use portolan_core::{EnvValue, Error, ImagePullSecret, Result, Secret};
 
 use crate::name::hex;
 
-use super::{BRIDGE_TOKEN, Carrier, render_plan::Plan};
+use super::{BRIDGE_TOKEN, Carrier, render_plan::RenderPlan};
 
 /// The most that Kubernetes keeps in one.
 const MOST: usize = 1024 * 1024;
 
 /// The Secret: values of variables and files, and the bridge's token. `None` where there is nothing to keep.
-pub(super) fn secret(plan: &Plan<'_>) -> Result<Option<SecretObject>> {
+pub(super) fn secret(plan: &RenderPlan<'_>) -> Result<Option<SecretObject>> {
     let mut data = values(plan)?;
     let pulls = |pull: &ImagePullSecret| matches!(pull, ImagePullSecret::Credentials { .. });
     let pulls = plan.input.spec.kubernetes.image_pull_secrets.iter().any(pulls);
@@ -69,7 +69,7 @@ pub(super) fn keyed(token: &Secret) -> hmac::Context {
     hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, token.reveal().as_bytes()))
 }
 
-fn values(plan: &Plan<'_>) -> Result<BTreeMap<String, ByteString>> {
+fn values(plan: &RenderPlan<'_>) -> Result<BTreeMap<String, ByteString>> {
     let spec = plan.input.spec;
     let mut data = BTreeMap::new();
     for (name, value) in &spec.env {

@@ -11,12 +11,12 @@ use k8s_openapi::{
 
 use portolan_core::ProtocolEra;
 
-use super::{container::PORT_NAME, render_plan::Plan};
+use super::{container::PORT_NAME, render_plan::RenderPlan};
 
 /// The Service, where the server is reached by HTTP.
-pub(super) fn service(plan: &Plan<'_>) -> Option<Service> {
+pub(super) fn service(plan: &RenderPlan<'_>) -> Option<Service> {
     plan.port.as_ref().map(|port| Service {
-        metadata: plan.meta(&plan.deployment),
+        metadata: plan.meta(&plan.name),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".into()),
             selector: Some(plan.selector()),
@@ -27,14 +27,14 @@ pub(super) fn service(plan: &Plan<'_>) -> Option<Service> {
                 protocol: Some("TCP".into()),
                 ..ServicePort::default()
             }]),
-            session_affinity: keeps_to_one(plan).then(|| "ClientIP".into()),
+            session_affinity: needs_session_affinity(plan).then(|| "ClientIP".into()),
             ..ServiceSpec::default()
         }),
         status: None,
     })
 }
 
-fn keeps_to_one(plan: &Plan<'_>) -> bool {
+fn needs_session_affinity(plan: &RenderPlan<'_>) -> bool {
     let spec = plan.input.spec;
     spec.era != ProtocolEra::Modern && spec.kubernetes.replicas.is_some_and(|copies| copies > 1)
 }

@@ -4,23 +4,23 @@ use k8s_openapi::api::core::v1::Container;
 
 use crate::{
     name::CONTAINER,
-    render::{Command, spec, without_bridge},
+    render::{ContainerCommand, spec, without_bridge},
 };
 
-use super::Given;
+use super::ParsedDeployment;
 
-impl Given {
+impl ParsedDeployment {
     /// The command of the server's container; `None` where it sets none.
     ///
     /// A bridge before it is taken off: what was shown may come back as what is given.
-    pub(crate) fn command(&self) -> Option<Command> {
+    pub(crate) fn command(&self) -> Option<ContainerCommand> {
         let pod = spec(&self.deployment)?.template.spec.as_ref()?;
         let server = pod.containers.get(server(&pod.containers))?;
-        let command = without_bridge(Command {
+        let command = without_bridge(ContainerCommand {
             program: server.command.clone().filter(|command| !command.is_empty()),
             args: server.args.clone(),
         });
-        (command != Command::default()).then_some(command)
+        (command != ContainerCommand::default()).then_some(command)
     }
 }
 

@@ -6,7 +6,7 @@ use portolan_core::{EnvValue, Result, Source};
 use serde_json::{Value, json};
 
 use crate::{
-    name::{self, Unit},
+    name::{self, DeploymentKey},
     render::{RenderInput, env_key, escaped},
 };
 
@@ -14,7 +14,7 @@ use super::refused;
 
 /// What placeholders stand for.
 #[derive(Debug)]
-pub(super) struct Values<'a> {
+pub(super) struct PlaceholderValues<'a> {
     env: &'a BTreeMap<String, EnvValue>,
     secret_name: String,
     /// By what comes after `portolan.`.
@@ -23,7 +23,7 @@ pub(super) struct Values<'a> {
 }
 
 /// What one placeholder stands for.
-enum Found<'a> {
+enum Resolved<'a> {
     Text(&'a str),
     Arguments,
     Secret(&'a str),
@@ -31,7 +31,7 @@ enum Found<'a> {
     Nothing(String),
 }
 
-impl<'a> Values<'a> {
+impl<'a> PlaceholderValues<'a> {
     pub(super) fn of(input: &RenderInput<'a>) -> Result<Self> {
         let spec = input.spec;
         let (image, program, arguments) = match &spec.source {
@@ -41,7 +41,7 @@ impl<'a> Values<'a> {
             } => (image, program.as_ref(), args),
             _ => return Err(refused("is of no use to a remote server")),
         };
-        let deployment = Unit::of(input.name, spec).deployment(&spec.server);
+        let deployment = DeploymentKey::of(input.name, spec).deployment_name(&spec.server);
         let account = spec.kubernetes.service_account.as_deref().unwrap_or("default");
         let secret_name = name::secret(&deployment);
         let own = [
@@ -108,7 +108,7 @@ impl<'a> Values<'a> {
                 .and_then(whole)
                 .map(str::to_owned);
             match whole.as_deref().map(|inner| (self.find(inner), is_variable(inner))) {
-                Some((Found::Secret(name), _)) => {
+                Some((Resolved::Secret(name), _)) => {
                     let reference = json!({ "secretKeyRef": { "name": self.secret_name, "key": env_key(name) } });
                     if let Some(fields) = variable.as_object_mut() {
                         fields.remove("value");
@@ -116,7 +116,7 @@ impl<'a> Values<'a> {
                     }
                     kept.push(variable);
                 }
-                Some((Found::Nothing(why), true)) => warnings.push(why),
+                Some((Resolved::Nothing(why), true)) => warnings.push(why),
                 _ => kept.push(variable),
             }
         }
@@ -136,11 +136,11 @@ impl<'a> Values<'a> {
                 continue;
             };
             match self.find(inner) {
-                Found::Text(value) if expands => filled.push_str(&escaped(value)),
-                Found::Text(value) => filled.push_str(value),
-                Found::Arguments => filled.push_str(&escaped(&json!(self.arguments).to_string())),
-                Found::Secret(name) => return Err(misplaced(name)),
-                Found::Nothing(why) => {
+                Resolved::Text(value) if expands => filled.push_str(&escaped(value)),
+                Resolved::Text(value) => filled.push_str(value),
+                Resolved::Arguments => filled.push_str(&escaped(&json!(self.arguments).to_string())),
+                Resolved::Secret(name) => return Err(misplaced(name)),
+                Resolved::Nothing(why) => {
                     warnings.push(why);
                     filled.push_str(&format!("${{{inner}}}"));
                 }
@@ -151,21 +151,21 @@ impl<'a> Values<'a> {
         Ok(filled)
     }
 
-    fn find<'f>(&'f self, inner: &'f str) -> Found<'f> {
-        let nothing = |why: &str| Found::Nothing(format!("${{{inner}}} {why}"));
+    fn find<'f>(&'f self, inner: &'f str) -> Resolved<'f> {
+        let nothing = |why: &str| Resolved::Nothing(format!("${{{inner}}} {why}"));
         match inner.split_once('.') {
-            Some(("portolan", "arguments")) => Found::Arguments,
+            Some(("portolan", "arguments")) => Resolved::Arguments,
             Some(("portolan", key)) => match self.own.get(key) {
-                Some(text) => Found::Text(text),
+                Some(text) => Resolved::Text(text),
                 None => nothing("is no placeholder that Portolan knows"),
             },
             Some(("env", name)) => match self.env.get(name) {
-                Some(EnvValue::Plain(text)) => Found::Text(text),
-                Some(EnvValue::Secret(_)) => Found::Secret(name),
+                Some(EnvValue::Plain(text)) => Resolved::Text(text),
+                Some(EnvValue::Secret(_)) => Resolved::Secret(name),
                 None => nothing("stands for a variable that has no value"),
             },
             Some(("secret", name)) => match self.env.get(name) {
-                Some(EnvValue::Secret(_)) => Found::Secret(name),
+                Some(EnvValue::Secret(_)) => Resolved::Secret(name),
                 Some(EnvValue::Plain(_)) => nothing("is no secret; write it with env."),
                 None => nothing("stands for a secret that has no value"),
             },

@@ -4,7 +4,7 @@
 use portolan_core::Result;
 use serde_json::Value;
 
-use super::{Rules, refused};
+use super::{YamlRules, refused};
 
 /// The kinds of volume that the restricted standard allows, and images, which are checked like those of containers. Others
 /// reach the node, or have secret references of their own kind.
@@ -35,7 +35,7 @@ const SYSCTLS: [&str; 10] = [
 ];
 
 /// Fails for the first setting of the pod template that is refused.
-pub(super) fn check(template: &Value, rules: &Rules<'_>) -> Result<()> {
+pub(super) fn check(template: &Value, rules: &YamlRules<'_>) -> Result<()> {
     annotations(&template["metadata"]["annotations"])?;
     let pod = &template["spec"];
     for key in ["hostNetwork", "hostPID", "hostIPC"] {
@@ -150,7 +150,7 @@ fn probes(path: &impl Fn(&str) -> String, container: &Value) -> Result<()> {
     Ok(())
 }
 
-fn check_volume(volume: &Value, rules: &Rules<'_>) -> Result<()> {
+fn check_volume(volume: &Value, rules: &YamlRules<'_>) -> Result<()> {
     let kinds = volume.as_object().into_iter().flat_map(serde_json::Map::keys);
     for kind in kinds.filter(|key| *key != "name") {
         refuse_if(

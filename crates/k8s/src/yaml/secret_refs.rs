@@ -3,19 +3,19 @@
 use portolan_core::{Error, Result};
 use serde_json::Value;
 
-use super::{FIELD, Rules};
+use super::{FIELD, YamlRules};
 
 /// Fails for a reference below the pod's spec to a Secret that is not allowed.
 ///
 /// Whatever is called like a reference is taken for one, at any depth: a new kind of volume must not be a way around.
-pub(super) fn check(pod: &Value, rules: &Rules<'_>) -> Result<()> {
+pub(super) fn check(pod: &Value, rules: &YamlRules<'_>) -> Result<()> {
     for reference in list(&pod["imagePullSecrets"]) {
         named(reference, rules)?;
     }
     walk(pod, rules)
 }
 
-fn walk(value: &Value, rules: &Rules<'_>) -> Result<()> {
+fn walk(value: &Value, rules: &YamlRules<'_>) -> Result<()> {
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| walk(item, rules)),
         Value::Object(fields) => fields.iter().try_for_each(|(key, field)| {
@@ -34,7 +34,7 @@ fn walk(value: &Value, rules: &Rules<'_>) -> Result<()> {
     }
 }
 
-fn named(reference: &Value, rules: &Rules<'_>) -> Result<()> {
+fn named(reference: &Value, rules: &YamlRules<'_>) -> Result<()> {
     match reference["name"].as_str() {
         Some(name) => rules.check_secret(FIELD, name),
         None => Ok(()),
@@ -49,7 +49,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-impl Rules<'_> {
+impl YamlRules<'_> {
     /// Fails unless the server may refer to the Secret `name`.
     pub(crate) fn check_secret(&self, field: &str, name: &str) -> Result<()> {
         let is_allowed = name == self.own_secret

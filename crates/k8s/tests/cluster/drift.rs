@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use portolan_core::{
     CredentialKey, CredentialStore, EnvValue, FailureKind, InstallName, Precondition, Runtime, Status,
 };
-use portolan_k8s::{KubeRuntime, name::Unit};
+use portolan_k8s::{KubeRuntime, name::DeploymentKey};
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -117,7 +117,7 @@ async fn what_others_add_and_how_they_scale_is_left_alone() {
 async fn a_strangers_object_is_never_touched() {
     with_room("stranger", async |room| {
         let (runtime, name, spec) = (room.runtime(), name(), servers::http());
-        let taken = Unit::Install(name).deployment(&spec.server);
+        let taken = DeploymentKey::Install(name).deployment_name(&spec.server);
         let service: Service = serde_json::from_value(json!({
             "metadata": { "name": taken }, "spec": { "ports": [{ "port": 1 }], "selector": { "app": "theirs" } },
         }))

@@ -7,7 +7,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::Service;
 use portolan_core::{Runtime, Status};
-use portolan_k8s::Reach;
+use portolan_k8s::EndpointMode;
 
 use crate::{
     servers,
@@ -58,7 +58,7 @@ async fn calls_go_on_and_what_was_asked_for_meanwhile_is_done_after() {
     let pid = api_server();
     alone("outage", async |room| {
         let mut config = room.config();
-        config.reach = Reach::Cluster;
+        config.reach = EndpointMode::Cluster;
         let runtime = room.runtime_with(config);
         let spec = servers::http();
         let running = ready(&runtime, &spec).await;

@@ -16,7 +16,7 @@ use kube::{Client, client::Body};
 use portolan_core::{
     InstallName, Owner, RunSpec, Runtime, ServerName, Source, Status, SystemClock, Transport, memory::MemoryCredentials,
 };
-use portolan_k8s::{KubeConfig, KubeRuntime, Reach};
+use portolan_k8s::{EndpointMode, KubeConfig, KubeRuntime};
 use serde_json::{Value, json};
 
 /// What is answered to the next requests that fit.
@@ -71,7 +71,7 @@ impl Mock {
             async move { mock.serve(request).await }
         });
         let mut config = KubeConfig::in_namespace("mcp-servers");
-        config.reach = Reach::Cluster;
+        config.reach = EndpointMode::Cluster;
         config.deadline = Duration::from_secs(4);
         change(&mut config);
         KubeRuntime::new(

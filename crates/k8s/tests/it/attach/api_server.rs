@@ -76,7 +76,7 @@ impl Api {
         config.probe_patience = Duration::from_millis(200);
         change(&mut config);
         let channel = AttachChannel::new("test", self.client(), "ns", config);
-        channel.aim(self.run());
+        channel.set_run(self.run());
         channel
     }
 

@@ -111,7 +111,7 @@ async fn a_question_is_answered() {
 async fn calls_wait_for_a_pod() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
-    channel.aim(None);
+    channel.set_run(None);
     let short = ChannelRequest::new("tools/call", None, Duration::from_millis(200));
     let error = channel.call(short).await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
@@ -120,7 +120,7 @@ async fn calls_wait_for_a_pod() {
         async move { call(&channel, json!({"a": 1})).await }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    channel.aim(api.run());
+    channel.set_run(api.run());
     let stdio = async {
         // The first one was given up when the aim changed.
         loop {

@@ -97,7 +97,7 @@ async fn a_new_start_is_shaken_hands_with() {
     let exchange = channel.call(request(&json!({}))).await.unwrap();
     stdio.message().await.unwrap();
     api.state.lock().unwrap().starts += 1;
-    channel.aim(api.run());
+    channel.set_run(api.run());
     assert_eq!(failure(exchange.answer().await).kind, FailureKind::Exited);
     let mut stdio = api.attached().await;
     stdio.handshake().await;

@@ -135,7 +135,7 @@ fn an_http_server_is_probed_at_its_port() {
     let service = rendered.service.expect("a service").spec.expect("a spec");
     assert_eq!(service.type_.as_deref(), Some("ClusterIP"));
     assert_eq!(service.ports.expect("ports")[0].port, 3000);
-    assert_eq!(service.selector, rendered.unit.selector("portolan").into());
+    assert_eq!(service.selector, rendered.key.selector("portolan").into());
 }
 
 #[test]

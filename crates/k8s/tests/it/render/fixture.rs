@@ -8,7 +8,7 @@ use portolan_core::{
 };
 use portolan_k8s::{
     Environment, KubeConfig, Scheduling,
-    render::{RenderInput, Rendered, Restarted, render, show},
+    render::{RenderInput, Rendered, RestartRequest, render, show},
 };
 use serde_json::Value as Json;
 
@@ -25,7 +25,7 @@ pub(super) struct World {
     pub(super) secrets: BTreeMap<CredentialKey, Secret>,
     pub(super) token: Secret,
     pub(super) scheduling: Scheduling,
-    pub(super) restarted: Option<Restarted>,
+    pub(super) restarted: Option<RestartRequest>,
 }
 
 impl World {

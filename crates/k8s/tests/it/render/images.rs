@@ -1,7 +1,7 @@
 //! Which images may run, and when they are pulled.
 
 use portolan_core::{ImagePull, Source};
-use portolan_k8s::{BridgeSource, render::Restarted};
+use portolan_k8s::{BridgeSource, render::RestartRequest};
 
 use super::fixture::{World, pod, server};
 
@@ -43,7 +43,7 @@ fn a_restart_changes_the_pods_and_not_the_digest_and_can_be_read_back() {
     let mut world = World::http();
     let before = world.render();
     for fresh_pull in [false, true] {
-        let restarted = Restarted {
+        let restarted = RestartRequest {
             at: "2026-11-21T12:00:00Z".parse().expect("a time"),
             fresh_pull,
         };
@@ -51,9 +51,9 @@ fn a_restart_changes_the_pods_and_not_the_digest_and_can_be_read_back() {
         let after = world.render();
         assert_eq!(after.digest, before.digest);
         assert_ne!(after.deployment, before.deployment);
-        assert_eq!(Restarted::of(&after.deployment), Some(restarted));
+        assert_eq!(RestartRequest::of(&after.deployment), Some(restarted));
         let policy = server(&pod(&after.deployment))["imagePullPolicy"].clone();
         assert_eq!(policy, if fresh_pull { "Always" } else { "IfNotPresent" });
     }
-    assert_eq!(Restarted::of(&before.deployment), None);
+    assert_eq!(RestartRequest::of(&before.deployment), None);
 }

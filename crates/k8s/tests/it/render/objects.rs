@@ -1,7 +1,7 @@
 //! Which objects there are, what they are called, and how they lead back to their install.
 
 use portolan_core::{Error, FailureKind, Owner, ServerName, UserId};
-use portolan_k8s::name::{self, Unit};
+use portolan_k8s::name::{self, DeploymentKey};
 use serde_json::json;
 
 use super::fixture::{INSTALL, NAME, World, json as as_json};
@@ -30,8 +30,15 @@ fn every_object_is_ready_to_be_applied_and_leads_back_to_its_install() {
             .filter(|object| object["metadata"]["labels"][name::KIND].is_null());
         for object in owned {
             let meta = serde_json::from_value(object["metadata"].clone()).expect("metadata");
-            assert_eq!(Unit::of_object(&meta, "portolan"), Some(Unit::Install(world.name)));
-            assert_eq!(Unit::of_object(&meta, "another"), None, "what others apply is not ours");
+            assert_eq!(
+                DeploymentKey::of_object(&meta, "portolan"),
+                Some(DeploymentKey::Install(world.name))
+            );
+            assert_eq!(
+                DeploymentKey::of_object(&meta, "another"),
+                None,
+                "what others apply is not ours"
+            );
         }
     }
 }
@@ -127,10 +134,10 @@ fn all_installs_of_a_multi_tenant_server_ask_for_the_same_objects() {
     assert_eq!(one.deployment, other.deployment);
     assert_eq!(one.deployment.metadata.name.as_deref(), Some("mcp-time-shared"));
     assert_eq!(
-        Unit::of_object(&one.deployment.metadata, "portolan"),
-        Some(one.unit.clone())
+        DeploymentKey::of_object(&one.deployment.metadata, "portolan"),
+        Some(one.key.clone())
     );
-    assert_eq!(one.unit, Unit::Shared(world.spec.server));
+    assert_eq!(one.key, DeploymentKey::Shared(world.spec.server));
 }
 
 #[test]
