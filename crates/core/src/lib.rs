@@ -7,6 +7,7 @@
 
 mod audit;
 mod auth;
+mod backoff;
 mod broker;
 mod bus;
 mod clock;
@@ -41,6 +42,7 @@ pub mod orchestrator;
 
 pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditSink, DefinitionChange, TraceAudit};
 pub use auth::{AuthError, Authenticator};
+pub use backoff::Backoff;
 pub use broker::{CredentialBroker, CredentialRefresh, CredentialRefusal, UpstreamCredential};
 pub use bus::Bus;
 pub use clock::{Clock, SystemClock};
