@@ -1,6 +1,6 @@
-//! What we write onto objects beside what they are: who uses them, that they sleep, which template a pod is of.
+//! Annotations of managed objects: users, sleep, template hash.
 //!
-//! The marks of a running deployment are written by the operating field manager, so that applying a wish takes none back.
+//! The annotations of a running deployment are written by the operations field manager, so that an apply removes none of them.
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
@@ -11,26 +11,26 @@ use k8s_openapi::{
 use portolan_core::InstallName;
 
 use crate::{
+    api_compat,
     name::{self, hex},
-    render::api_compat,
 };
 
-/// Asleep, with the number of copies that there were.
+/// Set while it is asleep, to the number of replicas before.
 pub(crate) const ASLEEP: &str = "portolan.dev/asleep";
-/// When it was woken.
+/// The time of the last wake-up.
 pub(crate) const WOKEN_AT: &str = "portolan.dev/woken-at";
-/// When it was last used, as far as any replica of the host has told.
+/// The time of the last call that a replica of the host recorded.
 pub(crate) const USED_AT: &str = "portolan.dev/used-at";
-/// A hard reset is under way: everything is to be deleted and made again.
+/// Set while a hard reset is requested or in progress.
 pub(crate) const RESET: &str = "portolan.dev/reset";
-/// It is being removed, so that other replicas of the host do not take it for lost and make it anew.
+/// Set while it is being removed, so that other replicas of the host do not create it again.
 pub(crate) const REMOVING: &str = "portolan.dev/removing";
-/// Which template a pod is of.
+/// The hash of the pod template.
 const TEMPLATE: &str = "portolan.dev/template";
-/// What an annotation for each user of a shared deployment begins with.
+/// The prefix of the annotation for each user of a shared deployment.
 const INSTALL_PREFIX: &str = "install.portolan.dev/";
 
-/// The installs that a deployment is for: the one of its label, or all that are written on a shared one.
+/// Returns the installs that use a deployment: the one of its label, or all that a shared one records.
 pub(crate) fn installs(meta: &ObjectMeta) -> Vec<InstallName> {
     let label = meta.labels.iter().filter_map(|labels| labels.get(name::INSTALL));
     let shared = annotations(meta).filter_map(|(key, _)| key.strip_prefix(INSTALL_PREFIX));
@@ -41,63 +41,63 @@ pub(crate) fn installs(meta: &ObjectMeta) -> Vec<InstallName> {
         .collect()
 }
 
-/// The annotation by which `install` uses a shared deployment.
+/// Returns the annotation that records `install` on a shared deployment.
 pub(crate) fn user_key(install: &InstallName) -> String {
     format!("{INSTALL_PREFIX}{install}")
 }
 
-/// The digest of the wish that was applied last.
+/// Returns the digest of the objects that were applied last.
 pub(crate) fn digest(meta: &ObjectMeta) -> Option<&str> {
     annotation(meta, name::DIGEST)
 }
 
-/// How many copies there were before it was sent to sleep.
+/// Returns the number of replicas before it was scaled to zero, while it is asleep.
 pub(crate) fn replicas_before_sleep(meta: &ObjectMeta) -> Option<i32> {
     annotation(meta, ASLEEP).map(|text| text.parse().unwrap_or(1).max(1))
 }
 
-/// A time that is written on an object.
-pub(crate) fn timestamp(meta: &ObjectMeta, mark: &str) -> Option<Timestamp> {
-    annotation(meta, mark)?.parse().ok()
+/// Returns the time in the annotation `key`.
+pub(crate) fn timestamp(meta: &ObjectMeta, key: &str) -> Option<Timestamp> {
+    annotation(meta, key)?.parse().ok()
 }
 
-/// Which template a pod is of.
+/// Returns the template hash of a pod.
 pub(crate) fn template_hash(meta: &ObjectMeta) -> Option<&str> {
     annotation(meta, TEMPLATE)
 }
 
-/// Writes onto a template which one it is, and gives it. Pods are then known as those of a wish, whatever numbers the
-/// cluster gives to revisions.
+/// Sets the hash of a template as its annotation and returns it. It identifies the pods of a spec, whatever revision numbers
+/// the cluster assigns.
 pub(crate) fn set_template_hash(template: &mut PodTemplateSpec) -> String {
     let text = serde_json::to_vec(&template).unwrap_or_default();
-    let mark = hex(&digest::digest(&digest::SHA256, &text).as_ref()[..8]);
+    let hash = hex(&digest::digest(&digest::SHA256, &text).as_ref()[..8]);
     template
         .metadata
         .get_or_insert_default()
         .annotations
         .get_or_insert_default()
-        .insert(TEMPLATE.into(), mark.clone());
-    mark
+        .insert(TEMPLATE.into(), hash.clone());
+    hash
 }
 
-/// Writes onto the template of `to` what [`set_template_hash`] wrote onto that of `from`.
+/// Copies the template hash of `from` to `to`.
 pub(crate) fn copy_template_hash(from: &Deployment, to: &mut Deployment) {
     let meta = api_compat::spec(from).and_then(|spec| spec.template.metadata.as_ref());
-    let (Some(mark), Some(spec)) = (meta.and_then(template_hash), api_compat::spec_mut(to)) else {
+    let (Some(hash), Some(spec)) = (meta.and_then(template_hash), api_compat::spec_mut(to)) else {
         return;
     };
     let meta = spec.template.metadata.get_or_insert_default();
     meta.annotations
         .get_or_insert_default()
-        .insert(TEMPLATE.into(), mark.to_owned());
+        .insert(TEMPLATE.into(), hash.to_owned());
 }
 
-/// The template that a deployment makes pods of.
+/// Returns the template hash of a Deployment.
 pub(crate) fn deployment_template_hash(deployment: &Deployment) -> Option<&str> {
     template_hash(api_compat::spec(deployment)?.template.metadata.as_ref()?)
 }
 
-/// Whether somebody has begun to remove it.
+/// Returns whether its removal has begun.
 pub(crate) fn is_being_removed(meta: &ObjectMeta) -> bool {
     meta.deletion_timestamp.is_some() || annotation(meta, REMOVING).is_some()
 }

@@ -1,6 +1,6 @@
-//! Bringing what the cluster has to what a plan says, by server-side apply, and nothing where nothing differs.
+//! Server-side apply of a plan: writes the objects that differ from the cluster, and nothing else.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use k8s_openapi::{
     api::{
@@ -13,69 +13,79 @@ use k8s_openapi::{
 use kube::{
     Resource,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
+    core::NamespaceResourceScope,
 };
 use portolan_core::{Failure, FailureKind};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     annotations,
+    api_client::ignore_not_found,
+    api_compat,
     error::ApiError,
     managed_fields,
     name::{self, DeploymentKey},
     namespace::Namespace,
     object_cache::{DependentKind, ObjectCache},
     plan::{DependentObject, DependentPlan, DeploymentPlan},
-    render::api_compat,
+    status::wanted_replicas,
 };
 
-/// What differs.
+/// How long a deleted Deployment may take to disappear with its pods.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What differs between a plan and the cluster.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ApplyDiff {
-    /// The parts to write, by their place in the plan.
+    /// The dependents to write, by their index in the plan.
     pub(crate) dependents: Vec<usize>,
-    /// Whether the Deployment is written.
+    /// Whether the Deployment has to be written.
     pub(crate) deployment: bool,
-    /// Whether the Deployment that there is has to go first: its selector cannot be changed.
+    /// Whether the live Deployment has to be deleted first, because its selector is immutable.
     pub(crate) replace: bool,
-    /// Whether the Deployment that there is is going: until it has gone, nothing can be written.
+    /// Whether the live Deployment is being deleted: nothing can be written before it is gone.
     pub(crate) wait: bool,
+    /// Whether there is no Deployment.
+    is_new: bool,
+    /// Whether the digest of the live Deployment differs.
+    is_changed: bool,
 }
 
-/// Sets of fields that stay as they are although they do not cover what is wanted: a cluster that changes our objects as
-/// it takes them in would else be written to for ever.
+/// The field sets of objects that stay incomplete after an apply, by object name: a cluster that changes our objects on
+/// admission would otherwise be written to forever.
 pub(crate) type AcceptedFields = BTreeMap<String, Value>;
 
 impl ApplyDiff {
-    /// What differs between `plan` and what the view has.
-    pub(crate) fn of(objects: &ObjectCache, plan: &DeploymentPlan, manager: &str, accepted: &AcceptedFields) -> Self {
-        let mut diff = Self::default();
+    /// Compares `plan` with the cached objects.
+    pub(crate) fn new(objects: &ObjectCache, plan: &DeploymentPlan, manager: &str, accepted: &AcceptedFields) -> Self {
         let live = objects.deployments.get(&plan.name);
+        let mut diff = Self {
+            is_new: live.is_none(),
+            ..Self::default()
+        };
         if let Some(live) = live {
             diff.wait = live.metadata.deletion_timestamp.is_some();
             diff.replace = !diff.wait && selector(live) != selector(&plan.rendered.deployment);
         }
         let changed = live.is_none_or(|live| annotations::digest(&live.metadata) != Some(&plan.rendered.digest));
+        diff.is_changed = changed;
         diff.deployment =
             changed || diff.replace || live.is_none_or(|live| !is_unchanged(live, plan, manager, accepted));
-        let is_missing = |(_, dependent): &(usize, &DependentPlan)| {
-            let drifted = || {
-                !objects.owns_dependent(
-                    dependent.dependent,
-                    &dependent.name,
-                    &dependent.wanted,
-                    manager,
-                    accepted.get(&dependent.name),
-                )
+        let needs_write = |(_, dependent): &(usize, &DependentPlan)| {
+            let has_drifted = || {
+                let accepted = accepted.get(&dependent.name);
+                !objects.owns_dependent(dependent.kind, &dependent.name, &dependent.wanted, manager, accepted)
             };
-            (changed && !dependent.is_constant()) || drifted()
+            (changed && !dependent.is_constant()) || has_drifted()
         };
         diff.dependents = plan
             .dependents
             .iter()
             .enumerate()
-            .filter(is_missing)
-            .map(|(place, _)| place)
+            .filter(needs_write)
+            .map(|(index, _)| index)
             .collect();
         diff
     }
@@ -83,11 +93,21 @@ impl ApplyDiff {
     pub(crate) fn is_empty(&self) -> bool {
         self.dependents.is_empty() && !self.deployment
     }
+
+    /// Returns why objects are written, for the event of the apply.
+    pub(crate) fn reason(&self, is_restart: bool) -> &'static str {
+        match self {
+            Self { is_new: true, .. } => "created",
+            Self { is_changed: true, .. } => "changed",
+            _ if is_restart => "restarted",
+            _ => "repaired",
+        }
+    }
 }
 
 fn is_unchanged(live: &Deployment, plan: &DeploymentPlan, manager: &str, accepted: &AcceptedFields) -> bool {
     let fields = managed_fields::applied_by(&live.metadata, manager);
-    let asleep = crate::status::wanted_replicas(live) == 0;
+    let asleep = wanted_replicas(live) == 0;
     managed_fields::covers(fields, &plan.wanted(asleep)) || accepted.get(&plan.name) == Some(fields)
 }
 
@@ -95,7 +115,11 @@ fn selector(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
     api_compat::spec(deployment)?.selector.match_labels.as_ref()
 }
 
-/// Writes what `diff` says. The Deployment comes last: when its pods start, all that they need is there.
+/// Writes what `diff` lists. The Deployment comes last: when its pods start, everything they need exists.
+///
+/// # Errors
+///
+/// The failure of the first write, with the name of the object.
 pub(crate) async fn write(
     namespace: &Namespace,
     plan: &DeploymentPlan,
@@ -107,95 +131,81 @@ pub(crate) async fn write(
             .await
             .map_err(|error| error.to_failure())?;
     }
-    for dependent in diff.dependents.iter().filter_map(|place| plan.dependents.get(*place)) {
-        // Of many that come up together, each has found that it is missing; the first one writes it.
-        let _first = if dependent.is_constant() {
-            Some(namespace.shared_write_lock.lock().await)
-        } else {
-            None
-        };
-        if dependent.is_constant()
-            && namespace.objects().owns_dependent(
-                dependent.dependent,
-                &dependent.name,
-                &dependent.wanted,
-                &namespace.manager,
-                None,
-            )
-        {
-            continue;
-        }
-        let written = match &dependent.object {
-            DependentObject::Service(object) => {
-                put(namespace, &dependent.name, &**object, is_known(namespace, dependent)).await?
-            }
-            DependentObject::Secret(object) => {
-                put(namespace, &dependent.name, &**object, is_known(namespace, dependent)).await?
-            }
-            DependentObject::Policy(object) => {
-                put(namespace, &dependent.name, &**object, is_known(namespace, dependent)).await?
-            }
-        };
-        record_accepted(
-            accepted,
-            &dependent.name,
-            &written,
-            &dependent.wanted,
-            &namespace.manager,
-        );
-        namespace
-            .objects()
-            .dependents
-            .entry(dependent.dependent)
-            .or_default()
-            .insert(written);
+    for dependent in diff.dependents.iter().filter_map(|index| plan.dependents.get(*index)) {
+        write_dependent(namespace, dependent, accepted).await?;
     }
     if diff.deployment {
-        let (known, asleep) = {
-            let objects = namespace.objects();
-            let live = objects.deployments.get(&plan.name);
-            (
-                live.is_some(),
-                live.is_some_and(|live| crate::status::wanted_replicas(live) == 0),
-            )
-        };
-        let object = plan.deployment(asleep);
-        check_owner::<Deployment>(namespace, &plan.name, &plan.rendered.key, known).await?;
-        let api = namespace.client.api::<Deployment>();
-        let params = PatchParams::apply(&namespace.manager).force();
-        let patch = Patch::Apply(&object);
-        let written = namespace.client.call(|| api.patch(&plan.name, &params, &patch)).await;
-        let written = written.map_err(|error| with_object_name(error, "deployment", &plan.name, namespace))?;
-        record_accepted(
-            accepted,
-            &plan.name,
-            &written.metadata,
-            &plan.wanted(asleep),
-            &namespace.manager,
-        );
-        namespace.objects().deployments.insert(written);
+        write_deployment(namespace, plan, accepted).await?;
     }
     Ok(())
 }
 
-fn is_known(namespace: &Namespace, dependent: &DependentPlan) -> bool {
-    namespace
-        .objects()
-        .dependents
-        .get(&dependent.dependent)
-        .is_some_and(|table| table.get(&dependent.name).is_some())
+async fn write_dependent(
+    namespace: &Namespace,
+    dependent: &DependentPlan,
+    accepted: &mut AcceptedFields,
+) -> Result<(), Failure> {
+    let (kind, name, wanted) = (dependent.kind, &dependent.name, &dependent.wanted);
+    // Deployments that start together all find it missing; the first one writes it.
+    let _writing = if dependent.is_constant() {
+        Some(namespace.shared_write_lock.lock().await)
+    } else {
+        None
+    };
+    let is_known = {
+        let objects = namespace.objects();
+        if dependent.is_constant() && objects.owns_dependent(kind, name, wanted, &namespace.manager, None) {
+            return Ok(());
+        }
+        let table = objects.dependents.get(&kind);
+        table.is_some_and(|table| table.get(name).is_some())
+    };
+    let written = match &dependent.object {
+        DependentObject::Service(object) => apply_metadata(namespace, name, &**object, is_known).await?,
+        DependentObject::Secret(object) => apply_metadata(namespace, name, &**object, is_known).await?,
+        DependentObject::Policy(object) => apply_metadata(namespace, name, &**object, is_known).await?,
+    };
+    record_accepted(accepted, name, &written, wanted, &namespace.manager);
+    namespace.objects().dependents.entry(kind).or_default().insert(written);
+    Ok(())
 }
 
-/// Writes one object and gives its metadata: what a Secret holds is not sent back.
-async fn put<K>(namespace: &Namespace, name: &str, object: &K, known: bool) -> Result<ObjectMeta, Failure>
+async fn write_deployment(
+    namespace: &Namespace,
+    plan: &DeploymentPlan,
+    accepted: &mut AcceptedFields,
+) -> Result<(), Failure> {
+    let (is_known, asleep) = {
+        let objects = namespace.objects();
+        let live = objects.deployments.get(&plan.name);
+        (live.is_some(), live.is_some_and(|live| wanted_replicas(live) == 0))
+    };
+    let object = plan.deployment(asleep);
+    check_owner::<Deployment>(namespace, &plan.name, &plan.rendered.key, is_known).await?;
+    let api = namespace.client.api::<Deployment>();
+    let params = PatchParams::apply(&namespace.manager).force();
+    let patch = Patch::Apply(&object);
+    let written = namespace.client.call(|| api.patch(&plan.name, &params, &patch)).await;
+    let written = written.map_err(|error| with_object_name(&error, "deployment", &plan.name, namespace))?;
+    record_accepted(
+        accepted,
+        &plan.name,
+        &written.metadata,
+        &plan.wanted(asleep),
+        &namespace.manager,
+    );
+    namespace.objects().deployments.insert(written);
+    Ok(())
+}
+
+/// Applies one object and returns its metadata: the contents of a Secret are not sent back.
+async fn apply_metadata<K>(namespace: &Namespace, name: &str, object: &K, is_known: bool) -> Result<ObjectMeta, Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug,
-    K: Serialize + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + Serialize + DeserializeOwned,
 {
-    let key = DeploymentKey::of_object(object.meta(), &namespace.manager);
-    match key {
-        Some(key) => check_owner::<K>(namespace, name, &key, known).await?,
-        None => check_manager::<K>(namespace, name, known).await?,
+    match DeploymentKey::of_object(object.meta(), &namespace.manager) {
+        Some(key) => check_owner::<K>(namespace, name, &key, is_known).await?,
+        None => check_manager::<K>(namespace, name, is_known).await?,
     }
     let api = namespace.client.api::<K>();
     let params = PatchParams::apply(&namespace.manager).force();
@@ -206,20 +216,17 @@ where
         .await;
     let kind = K::kind(&()).to_lowercase();
     Ok(written
-        .map_err(|error| with_object_name(error, &kind, name, namespace))?
+        .map_err(|error| with_object_name(&error, &kind, name, namespace))?
         .metadata)
 }
 
-/// Server-side apply takes over whatever has the name. So before an object is made that is not known as ours, the name
-/// is looked up: a stranger's is never touched.
-async fn check_owner<K>(namespace: &Namespace, name: &str, key: &DeploymentKey, known: bool) -> Result<(), Failure>
+/// Checks that the name is free or belongs to `key`. Server-side apply takes over any object of the name, and an object that
+/// another owner created must not be touched.
+async fn check_owner<K>(namespace: &Namespace, name: &str, key: &DeploymentKey, is_known: bool) -> Result<(), Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
-    match lookup::<K>(namespace, name, known).await? {
+    match lookup::<K>(namespace, name, is_known).await? {
         Some(meta) if DeploymentKey::of_object(&meta, &namespace.manager).as_ref() != Some(key) => {
             Err(foreign_object::<K>(namespace, name))
         }
@@ -227,31 +234,25 @@ where
     }
 }
 
-async fn check_manager<K>(namespace: &Namespace, name: &str, known: bool) -> Result<(), Failure>
+async fn check_manager<K>(namespace: &Namespace, name: &str, is_known: bool) -> Result<(), Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
-    let is_ours = |meta: &ObjectMeta| {
+    let is_managed = |meta: &ObjectMeta| {
         let label = meta.labels.as_ref().and_then(|labels| labels.get(name::MANAGED_BY));
         label == Some(&namespace.manager)
     };
-    match lookup::<K>(namespace, name, known).await? {
-        Some(meta) if !is_ours(&meta) => Err(foreign_object::<K>(namespace, name)),
+    match lookup::<K>(namespace, name, is_known).await? {
+        Some(meta) if !is_managed(&meta) => Err(foreign_object::<K>(namespace, name)),
         _ => Ok(()),
     }
 }
 
-async fn lookup<K>(namespace: &Namespace, name: &str, known: bool) -> Result<Option<ObjectMeta>, Failure>
+async fn lookup<K>(namespace: &Namespace, name: &str, is_known: bool) -> Result<Option<ObjectMeta>, Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
-    if known {
+    if is_known {
         return Ok(None);
     }
     let api = namespace.client.api::<K>();
@@ -261,38 +262,37 @@ where
 
 fn foreign_object<K: Resource<DynamicType = ()>>(namespace: &Namespace, name: &str) -> Failure {
     let kind = K::kind(&()).to_lowercase();
-    let namespace = &namespace.client.namespace;
+    let place = namespace.name();
     Failure::new(
         FailureKind::Config,
-        format!("the {kind} {namespace}/{name} is there already, and is not ours"),
+        format!("the {kind} {place}/{name} exists already and belongs to someone else"),
     )
-    .remedy(format!("rename or delete that {kind}; it is left as it is until then"))
+    .remedy(format!("rename or delete that {kind}; it is not touched until then"))
 }
 
-fn with_object_name(error: ApiError, kind: &str, name: &str, namespace: &Namespace) -> Failure {
-    error
-        .to_failure()
-        .detail(format!("{kind} {}/{name}", namespace.client.namespace))
+fn with_object_name(error: &ApiError, kind: &str, name: &str, namespace: &Namespace) -> Failure {
+    error.to_failure().detail(format!("{kind} {}/{name}", namespace.name()))
 }
 
-/// Remembers the fields of an object that was just written, if they still do not cover what is wanted.
+/// Records the field set of an object that was just written, if it still does not cover what is wanted.
 fn record_accepted(accepted: &mut AcceptedFields, name: &str, written: &ObjectMeta, wanted: &Value, manager: &str) {
     let fields = managed_fields::applied_by(written, manager);
     if managed_fields::covers(fields, wanted) {
         accepted.remove(name);
     } else {
-        tracing::debug!(object = name, "the cluster does not keep all that was applied");
+        tracing::debug!(object = name, "the cluster does not keep all applied fields");
         accepted.insert(name.to_owned(), fields.clone());
     }
 }
 
-/// Deletes the Deployment that there is, and waits until it has gone with its pods.
+/// Deletes the live Deployment, and waits until it is gone with its pods.
 async fn replace(namespace: &Namespace, name: &str) -> Result<(), ApiError> {
     let live = namespace.objects().deployments.get(name).cloned();
     let Some(live) = live else { return Ok(()) };
     tracing::info!(
         deployment = name,
-        "its selector changed, which cannot be applied: it is made anew"
+        namespace = namespace.name(),
+        "selector changed: the deployment is deleted and created again"
     );
     let params = DeleteParams::foreground().preconditions(Preconditions {
         uid: live.metadata.uid.clone(),
@@ -302,39 +302,32 @@ async fn replace(namespace: &Namespace, name: &str) -> Result<(), ApiError> {
     wait_deleted(namespace, name).await
 }
 
-/// Waits until the watch tells that a Deployment has gone.
+/// Waits until the watch reports that a Deployment is gone.
 pub(crate) async fn wait_deleted(namespace: &Namespace, name: &str) -> Result<(), ApiError> {
-    let limit = std::time::Duration::from_secs(120);
-    let end = tokio::time::Instant::now() + limit;
+    let end = Instant::now() + DELETION_TIMEOUT;
     while namespace.objects().deployments.get(name).is_some() {
-        if tokio::time::Instant::now() >= end {
-            return Err(ApiError::timed_out(&namespace.client.cluster_name, limit));
+        if Instant::now() >= end {
+            return Err(ApiError::timed_out(&namespace.client.cluster_name, DELETION_TIMEOUT));
         }
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        sleep(Duration::from_millis(200)).await;
     }
     Ok(())
 }
 
-/// Deletes an object. One that is not there is deleted.
+/// Deletes an object. A missing object counts as deleted.
 pub(crate) async fn delete<K>(namespace: &Namespace, name: &str, params: &DeleteParams) -> Result<(), ApiError>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
     let api = namespace.client.api::<K>();
     let deleted = namespace.client.call(|| api.delete(name, params)).await.map(drop);
-    crate::api_client::ignore_not_found(deleted)
+    ignore_not_found(deleted)
 }
 
-/// Deletes what a plan wrote and the watch has not told of, as after an answer that was lost; a stranger's stays.
+/// Deletes an object of `key` that the watch has not reported, as after a lost response. Objects of others stay.
 pub(crate) async fn delete_unwatched<K>(namespace: &Namespace, name: &str, key: &DeploymentKey) -> Result<(), ApiError>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
     let api = namespace.client.api::<K>();
     let found = match namespace.client.call(|| api.get_metadata_opt(name)).await {
@@ -349,19 +342,15 @@ where
     }
 }
 
-/// Deletes a part that is ours.
-pub(crate) async fn delete_dependent(
-    namespace: &Namespace,
-    dependent: DependentKind,
-    name: &str,
-) -> Result<(), ApiError> {
+/// Deletes a dependent.
+pub(crate) async fn delete_dependent(namespace: &Namespace, kind: DependentKind, name: &str) -> Result<(), ApiError> {
     let params = DeleteParams::background();
-    match dependent {
+    match kind {
         DependentKind::Service => delete::<Service>(namespace, name, &params).await?,
         DependentKind::Secret => delete::<Secret>(namespace, name, &params).await?,
         DependentKind::Policy => delete::<NetworkPolicy>(namespace, name, &params).await?,
     }
-    if let Some(table) = namespace.objects().dependents.get_mut(&dependent) {
+    if let Some(table) = namespace.objects().dependents.get_mut(&kind) {
         table.remove_deleted(name);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! One deployment: who wants it, what is known about it, and how it is told.
+//! The state of one deployment: the installs that use it, what is known about it, and the status that is published.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,75 +9,84 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use portolan_core::{Endpoint, Error, Failure, FailureKind, InstallName, Result, RunSpec, Status, StatusEvent};
+use portolan_core::{
+    Backoff, Endpoint, Error, Failure, FailureKind, InstallName, Result, RunSpec, Status, StatusEvent,
+};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     annotations,
     apply::AcceptedFields,
-    backoff::Backoff,
     config::Environment,
     endpoint::EndpointRoute,
+    events::{self, Subject},
     name::DeploymentKey,
     namespace::Namespace,
+    object_cache::{ObjectCache, PodWarning},
     plan::DeploymentPlan,
     render::RestartRequest,
     restart_counter::RestartCounter,
     runtime_context::RuntimeContext,
-    status::{self, Assessment, CrashedRun, Observation},
+    status::{self, Assessment, CrashedRun, Observation, keep_unchanged_failure, starting, unavailable_failure},
 };
 
-/// One deployment.
+/// How long after a wake-up a deployment that is not ready counts as waking.
+const WAKING: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
+/// The state of one deployment.
 pub(crate) struct DeploymentState {
     pub(crate) key: DeploymentKey,
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) context: Arc<RuntimeContext>,
-    /// Whoever writes to the cluster for this deployment holds it.
+    /// Held while objects of this deployment are written.
     pub(crate) write_lock: tokio::sync::Mutex<()>,
+    /// Notified when the task of this deployment has to look again.
     pub(crate) changed: Notify,
-    state: Mutex<StateFields>,
+    fields: Mutex<StateFields>,
 }
 
-/// What is known.
+/// The mutable part of a [`DeploymentState`].
 pub(crate) struct StateFields {
-    /// Who wants it, and what each asked for.
+    /// The spec of each install that was ensured in this runtime.
     pub(crate) users: BTreeMap<InstallName, DesiredSpec>,
-    /// Users that were seen written on a shared deployment.
-    pub(crate) seen: BTreeSet<InstallName>,
-    /// What is rendered: the wish of the oldest user, so that many who share a deployment do not take turns.
+    /// The installs that were last seen in the annotations of a shared deployment.
+    pub(crate) recorded_users: BTreeSet<InstallName>,
+    /// The spec that is rendered: that of the first user, so that users of a shared deployment do not alternate.
     pub(crate) desired: Option<DesiredSpec>,
-    /// Grows with each wish.
+    /// Grows with each change of `desired`.
     pub(crate) revision: u64,
     pub(crate) plan: Option<Arc<DeploymentPlan>>,
-    /// The revision that the plan is of.
+    /// The revision that `plan` was made from.
     pub(crate) planned_revision: u64,
     pub(crate) accepted: AcceptedFields,
-    /// Why the last attempt to write failed, and when the next one is.
+    /// Why the last write failed.
     pub(crate) write_failure: Option<Failure>,
+    /// The time of the next write.
     pub(crate) retry_at: Option<Instant>,
     pub(crate) backoff: Backoff,
-    /// A restart that was asked for and is not written yet.
+    /// A requested restart that is not written yet.
     pub(crate) restart: Option<RestartRequest>,
     restarts: RestartCounter,
-    /// A hard reset is under way.
+    /// Whether a hard reset is in progress.
     pub(crate) resetting: bool,
     pub(crate) removing: bool,
-    /// For which template and waking it was ready.
+    /// The template hash and the wake-up time of the last ready state.
     pub(crate) ready: Option<(String, Option<Timestamp>)>,
+    /// The last log lines of a crashed run.
     pub(crate) last_lines: Option<(CrashedRun, Vec<String>)>,
-    /// The run whose last words are to be read.
+    /// The crashed run whose last log lines have to be read.
     pub(crate) crash: Option<CrashedRun>,
     pub(crate) route: EndpointRoute,
-    /// When it was last called through this runtime.
+    /// The time of the last call through this runtime.
     pub(crate) used_at: Timestamp,
-    /// It is not sent to sleep before.
+    /// The earliest time of the next attempt to scale to zero.
     pub(crate) no_sleep_before: Option<Timestamp>,
     endpoint: std::result::Result<Endpoint, Failure>,
-    /// What the board says, by install.
+    /// The published status, by install.
     published: BTreeMap<InstallName, Status>,
 }
 
-/// What is wanted.
+/// The spec that an install asked for.
 #[derive(Clone)]
 pub(crate) struct DesiredSpec {
     pub(crate) name: InstallName,
@@ -86,30 +95,10 @@ pub(crate) struct DesiredSpec {
 }
 
 impl StateFields {
-    /// Chooses the wish that is rendered. Gives whether it is another one than before.
-    fn select_desired(&mut self) -> bool {
-        let first = self.users.values().next().cloned();
-        let is_same = match (&self.desired, &first) {
-            (Some(old), Some(new)) => renders_same(&old.spec, &new.spec),
-            (old, new) => old.is_none() && new.is_none(),
-        };
-        if is_same {
-            return false;
-        }
-        self.desired = first;
-        self.revision += 1;
-        self.write_failure = None;
-        self.retry_at = None;
-        self.backoff.begin_anew();
-        true
-    }
-}
-
-impl DeploymentState {
-    pub(crate) fn new(key: DeploymentKey, namespace: Arc<Namespace>, context: Arc<RuntimeContext>) -> Self {
-        let state = StateFields {
+    fn new(now: Timestamp) -> Self {
+        Self {
             users: BTreeMap::new(),
-            seen: BTreeSet::new(),
+            recorded_users: BTreeSet::new(),
             desired: None,
             revision: 0,
             plan: None,
@@ -126,28 +115,52 @@ impl DeploymentState {
             last_lines: None,
             crash: None,
             route: EndpointRoute::None,
-            used_at: context.now(),
+            used_at: now,
             no_sleep_before: None,
-            endpoint: Err(starting("the host has not asked for it since it started")),
+            endpoint: Err(starting("it has not been ensured since the host started; call ensure")),
             published: BTreeMap::new(),
+        }
+    }
+
+    /// Selects the spec that is rendered, and returns whether it changed.
+    fn select_desired(&mut self) -> bool {
+        let first = self.users.values().next().cloned();
+        let is_same = match (&self.desired, &first) {
+            (Some(old), Some(new)) => renders_same(&old.spec, &new.spec),
+            (old, new) => old.is_none() && new.is_none(),
         };
+        if is_same {
+            return false;
+        }
+        self.desired = first;
+        self.revision += 1;
+        self.write_failure = None;
+        self.retry_at = None;
+        self.backoff.reset();
+        true
+    }
+}
+
+impl DeploymentState {
+    pub(crate) fn new(key: DeploymentKey, namespace: Arc<Namespace>, context: Arc<RuntimeContext>) -> Self {
+        let fields = StateFields::new(context.now());
         Self {
             key,
             namespace,
             context,
             write_lock: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
-            state: Mutex::new(state),
+            fields: Mutex::new(fields),
         }
     }
 
-    /// What is known. Never held across an await; taken before the view, where both are.
+    /// Locks the fields. Never held across an await; locked before the object cache if both are.
     pub(crate) fn lock(&self) -> MutexGuard<'_, StateFields> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.fields.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records what is wanted. The same again changes nothing.
-    pub(crate) fn desired(&self, desired: DesiredSpec) {
+    /// Records the spec of an install. Recording the same spec again changes nothing.
+    pub(crate) fn set_desired(&self, desired: DesiredSpec) {
         let mut state = self.lock();
         if !state.removing
             && state
@@ -161,34 +174,39 @@ impl DeploymentState {
         state.users.insert(name, desired);
         state.removing = false;
         state.used_at = self.context.now();
-        let published: Vec<_> = if state.select_desired() {
+        let affected: Vec<_> = if state.select_desired() {
             state.users.keys().copied().collect()
         } else {
             vec![name]
         };
-        for user in published {
+        for user in affected {
             self.publish_status(&mut state, user, Status::Pending { cause: None });
         }
         drop(state);
         self.changed.notify_one();
     }
 
-    /// The Deployment that the cluster has.
+    /// Returns the live Deployment.
     pub(crate) fn live(&self) -> Option<Arc<Deployment>> {
-        let named = self.lock().plan.as_ref().map(|plan| plan.name.clone());
-        let objects = self.namespace.objects();
-        let by_name = named.and_then(|name| objects.deployments.get(&name).cloned());
-        by_name.or_else(|| objects.deployment_of(&self.key, &self.namespace.manager).cloned())
+        let planned = self.lock().plan.clone();
+        self.live_in(&self.namespace.objects(), planned.as_deref())
     }
 
-    /// Its pods that can be called, newest first.
+    fn live_in(&self, objects: &ObjectCache, plan: Option<&DeploymentPlan>) -> Option<Arc<Deployment>> {
+        let by_name = plan.and_then(|plan| objects.deployments.get(&plan.name));
+        by_name
+            .or_else(|| objects.deployment_of(&self.key, &self.namespace.manager))
+            .cloned()
+    }
+
+    /// Returns its pods that can be called, newest first.
     pub(crate) fn callable(&self) -> Vec<Arc<Pod>> {
         let Some(live) = self.live() else { return Vec::new() };
         let pods = self.namespace.objects().pods_of(&live);
         status::callable(&pods).cloned().collect()
     }
 
-    /// Where it is reached, from memory.
+    /// Returns its endpoint, from memory.
     pub(crate) fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
         let mut state = self.lock();
         if !state.users.contains_key(name) && !state.published.contains_key(name) {
@@ -202,7 +220,7 @@ impl DeploymentState {
         })
     }
 
-    /// Looks at everything anew and tells how it is. Gives when to look again.
+    /// Assesses the deployment and publishes its status and endpoint. Returns when time alone may change the status.
     pub(crate) fn publish(&self) -> Option<Duration> {
         let mut state = self.lock();
         if state.removing {
@@ -211,40 +229,46 @@ impl DeploymentState {
             return None;
         }
         let now = self.context.now();
-        let seen = self.observe(&state);
-        self.apply_peer_removals(&mut state, seen.live.as_deref());
-        // Pods are known by their Deployment: while there is none, nothing is known of them.
-        if seen.live.is_some() {
-            state.restarts.observe(&seen.pods);
+        let objects = self.observe(&state);
+        self.apply_peer_removals(&mut state, objects.live.as_deref());
+        // Pods are found by their Deployment: while there is none, nothing is known about them.
+        if objects.live.is_some() {
+            state.restarts.observe(&objects.pods);
         }
         let Assessment {
             mut status,
             recheck_after,
             crash,
-        } = self.assess(&state, &seen, now);
+        } = self.assess(&state, &objects, now);
         state.crash =
             crash.filter(|crash| state.plan.is_some() && state.last_lines.as_ref().is_none_or(|(of, _)| of != crash));
         if state.resetting {
-            let failure = starting("it is being rebuilt by a hard reset; retry shortly");
+            let failure = starting("a hard reset is rebuilding it; retry shortly");
             status = Status::Restarting { failure };
         }
         if status == Status::Ready {
-            let woken = seen
+            let woken = objects
                 .live
                 .as_ref()
                 .and_then(|live| annotations::timestamp(&live.metadata, annotations::WOKEN_AT));
-            state.ready = Some((seen.template.clone(), woken));
+            state.ready = Some((objects.template.clone(), woken));
         }
-        let callable: Vec<_> = status::callable(&seen.pods).cloned().collect();
-        let route = state
-            .plan
-            .clone()
-            .and_then(|plan| state.route.endpoint(&plan, &callable));
-        // A pod that is on its way to sleep, or out of a reset, still answers for a moment.
+        let callable: Vec<_> = status::callable(&objects.pods).cloned().collect();
+        let plan = state.plan.clone();
+        let endpoint = plan.and_then(|plan| state.route.endpoint(&plan, &callable));
+        // A pod that is being scaled down or reset still answers for a moment.
         let is_closed = state.resetting || status == Status::Asleep;
-        state.endpoint = route.filter(|_| !is_closed).ok_or_else(|| unavailable_failure(&status));
-        let annotated_users = seen.live.iter().flat_map(|live| annotations::installs(&live.metadata));
-        let all: BTreeSet<_> = state.users.keys().copied().chain(annotated_users).collect();
+        state.endpoint = endpoint
+            .filter(|_| !is_closed)
+            .ok_or_else(|| unavailable_failure(&status));
+        self.publish_to_all(&mut state, objects.live.as_deref(), &status);
+        recheck_after
+    }
+
+    /// Publishes `status` to all users, and the removal to those that were users before.
+    fn publish_to_all(&self, state: &mut StateFields, live: Option<&Deployment>, status: &Status) {
+        let annotated = live.into_iter().flat_map(|live| annotations::installs(&live.metadata));
+        let all: BTreeSet<_> = state.users.keys().copied().chain(annotated).collect();
         let gone: Vec<_> = state
             .published
             .keys()
@@ -252,20 +276,19 @@ impl DeploymentState {
             .copied()
             .collect();
         for name in gone {
-            self.publish_status(&mut state, name, Status::Removed);
+            self.publish_status(state, name, Status::Removed);
         }
         for name in all {
-            self.publish_status(&mut state, name, status.clone());
+            self.publish_status(state, name, status.clone());
         }
-        recheck_after
     }
 
-    /// Whether `name` asked for it here.
+    /// Returns whether `name` was ensured in this runtime.
     pub(crate) fn is_wanted_by(&self, name: &InstallName) -> bool {
         self.lock().users.contains_key(name)
     }
 
-    /// Whether it is for `name`, asked for or found in the cluster.
+    /// Returns whether `name` uses it: ensured in this runtime, or found in the cluster.
     pub(crate) fn is_used_by(&self, name: &InstallName) -> bool {
         if matches!(&self.key, DeploymentKey::Install(own) if own != name) {
             return false;
@@ -273,13 +296,13 @@ impl DeploymentState {
         self.is_wanted_by(name) || self.annotated_users().contains(name)
     }
 
-    /// Everybody whom it is for.
+    /// Returns all installs that use it.
     pub(crate) fn all_users(&self) -> BTreeSet<InstallName> {
-        let annotated_users = self.annotated_users();
-        self.lock().users.keys().copied().chain(annotated_users).collect()
+        let annotated = self.annotated_users();
+        self.lock().users.keys().copied().chain(annotated).collect()
     }
 
-    /// The users that are written on it.
+    /// Returns the installs that the live Deployment names.
     fn annotated_users(&self) -> Vec<InstallName> {
         let live = self
             .live()
@@ -288,14 +311,14 @@ impl DeploymentState {
             .unwrap_or_default()
     }
 
-    /// `name` wants it no longer. Gives whether it was the last one.
+    /// Begins to remove the user `name`, and returns whether it is the last one.
     pub(crate) fn begin_removal(&self, name: &InstallName) -> bool {
         let others = self.all_users().iter().any(|user| user != name);
         if others {
             let mut state = self.lock();
             state.users.remove(name);
-            state.seen.remove(name);
-            // With its user go the secrets that a wish names.
+            state.recorded_users.remove(name);
+            // The secrets that the spec refers to go with its user.
             if !state.users.is_empty() {
                 state.select_desired();
             }
@@ -306,74 +329,74 @@ impl DeploymentState {
         !others
     }
 
-    /// The cluster knows that `name` wants it no longer. Gives whether nobody does.
+    /// Finishes the removal of `name` after the cluster was updated, and returns whether no user is left.
     pub(crate) fn finish_removal(&self, name: &InstallName) -> bool {
         let mut state = self.lock();
-        let is_over = state.removing;
-        if is_over {
+        let is_last = state.removing;
+        if is_last {
             state.users.clear();
-            state.plan = None;
         }
         if !state.users.contains_key(name) {
             self.publish_status(&mut state, *name, Status::Removed);
         }
-        is_over
+        if is_last {
+            state.plan = None;
+        }
+        is_last
     }
 
-    /// Whether nobody wants it, and the cluster does not have it.
+    /// Returns whether it has no user and the cluster has no Deployment.
     pub(crate) fn is_unused(&self) -> bool {
         self.live().is_none() && self.lock().users.is_empty()
     }
 
     fn observe(&self, state: &StateFields) -> LiveObjects {
         let objects = self.namespace.objects();
-        let named = state.plan.as_ref().and_then(|plan| objects.deployments.get(&plan.name));
-        let live = named
-            .or_else(|| objects.deployment_of(&self.key, &self.namespace.manager))
-            .cloned();
+        let live = self.live_in(&objects, state.plan.as_deref());
         let pods = live.as_ref().map(|live| objects.pods_of(live)).unwrap_or_default();
         let name = |pod: &Arc<Pod>| pod.metadata.name.clone().unwrap_or_default();
         let warnings = pods.iter().map(|pod| objects.warnings_of(&name(pod))).collect();
-        let wanted = state.plan.as_ref().map(|plan| plan.template.clone());
+        let planned = state.plan.as_ref().map(|plan| plan.template.clone());
         let own = live
             .as_ref()
             .and_then(|live| annotations::deployment_template_hash(live))
             .map(str::to_owned);
         LiveObjects {
-            template: wanted.or(own).unwrap_or_default(),
+            template: planned.or(own).unwrap_or_default(),
             live,
             pods,
             warnings,
         }
     }
 
-    fn assess(&self, state: &StateFields, seen: &LiveObjects, now: Timestamp) -> Assessment {
-        let live = seen.live.as_deref();
+    fn assess(&self, state: &StateFields, objects: &LiveObjects, now: Timestamp) -> Assessment {
+        let live = objects.live.as_deref();
         let digest = live.and_then(|live| annotations::digest(&live.metadata));
         let written = match &state.plan {
             Some(plan) => state.planned_revision == state.revision && digest == Some(&plan.rendered.digest),
-            // Found in the cluster and not asked for: it is as it is wanted to be.
+            // Found in the cluster and not ensured: its present form is the desired one.
             None => state.desired.is_none(),
         };
         let woken = live.and_then(|live| annotations::timestamp(&live.metadata, annotations::WOKEN_AT));
-        let silent = (!self.namespace.is_synced())
+        let watch_error = (!self.namespace.is_synced())
             .then(|| self.namespace.watch_error())
             .flatten();
-        let silent = silent.map(|why| Failure::new(FailureKind::Connection, why));
+        let watch_failure = watch_error.map(|why| Failure::new(FailureKind::Connection, why));
         status::assess(&Observation {
             now,
-            template: &seen.template,
+            template: &objects.template,
             deployment: live,
-            pods: &seen.pods,
-            warnings: &seen.warnings,
-            write_failure: state.write_failure.as_ref().or(silent.as_ref()),
+            pods: &objects.pods,
+            warnings: &objects.warnings,
+            write_failure: state.write_failure.as_ref().or(watch_failure.as_ref()),
             written,
             was_ready: state
                 .ready
                 .as_ref()
-                .is_some_and(|(template, at)| *template == seen.template && *at == woken),
-            waking: woken.is_some_and(|woken| state.ready.as_ref().is_none_or(|(_, at)| *at != Some(woken)))
-                && woken.is_some_and(|woken| now.duration_since(woken) < jiff::SignedDuration::from_mins(10)),
+                .is_some_and(|(template, at)| *template == objects.template && *at == woken),
+            waking: woken.is_some_and(|woken| {
+                state.ready.as_ref().is_none_or(|(_, at)| *at != Some(woken)) && now.duration_since(woken) < WAKING
+            }),
             last_lines: state
                 .last_lines
                 .as_ref()
@@ -381,7 +404,8 @@ impl DeploymentState {
         })
     }
 
-    /// Takes back the wish for what another replica of the host removes, and for who it took off a shared deployment.
+    /// Follows another replica of the host: forgets the desired spec if that one is removing the deployment, and the users
+    /// that it removed from a shared one.
     fn apply_peer_removals(&self, state: &mut StateFields, live: Option<&Deployment>) {
         let Some(live) = live else { return };
         if annotations::annotation(&live.metadata, annotations::REMOVING).is_some() {
@@ -390,86 +414,46 @@ impl DeploymentState {
             return;
         }
         if matches!(self.key, DeploymentKey::Shared(_)) {
-            let annotated_users: BTreeSet<_> = annotations::installs(&live.metadata).into_iter().collect();
-            let left: Vec<_> = state
-                .seen
-                .iter()
-                .filter(|name| !annotated_users.contains(name))
-                .copied()
-                .collect();
-            for name in left {
+            let annotated: BTreeSet<_> = annotations::installs(&live.metadata).into_iter().collect();
+            let removed: Vec<_> = state.recorded_users.difference(&annotated).copied().collect();
+            for name in removed {
                 state.users.remove(&name);
             }
-            state.seen = annotated_users;
+            state.recorded_users = annotated;
         }
     }
 
     fn publish_status(&self, state: &mut StateFields, install: InstallName, status: Status) {
-        if status == Status::Removed {
-            state.published.remove(&install);
-        } else {
-            let status = keep_unchanged_failure(state.published.get(&install), status);
-            state.published.insert(install, status);
+        let old = state.published.remove(&install);
+        let status = keep_unchanged_failure(old.as_ref(), status);
+        let subject = Subject {
+            install: &install,
+            deployment: state.plan.as_ref().map_or("", |plan| &plan.name),
+            namespace: self.namespace.name(),
+        };
+        events::status_changed(subject, old.as_ref(), &status);
+        if status != Status::Removed {
+            state.published.insert(install, status.clone());
         }
-        let status = state.published.get(&install).cloned().unwrap_or(Status::Removed);
         let mut event = StatusEvent::new(install, status, self.context.now());
         event.restarts = state.restarts.total();
         self.context.board.set(event);
     }
 }
 
-/// What the view has of it.
+/// The live objects of a deployment.
 struct LiveObjects {
     template: String,
     live: Option<Arc<Deployment>>,
     pods: Vec<Arc<Pod>>,
-    warnings: Vec<Vec<crate::object_cache::PodWarning>>,
-}
-
-/// The same failure again keeps its words: how long ago its last event was is told once, not anew with each look.
-fn keep_unchanged_failure(old: Option<&Status>, new: Status) -> Status {
-    let failure = |status: &Status| match status {
-        Status::Failed { failure } => Some((true, failure.clone())),
-        Status::Restarting { failure } => Some((false, failure.clone())),
-        _ => None,
-    };
-    let (Some(old), Some((failed, now))) = (old, failure(&new)) else {
-        return new;
-    };
-    match failure(old) {
-        Some((was_failed, before))
-            if was_failed == failed
-                && before.kind == now.kind
-                && before.message == now.message
-                && before.detail.len() == now.detail.len() =>
-        {
-            old.clone()
-        }
-        _ => new,
-    }
-}
-
-/// Why it cannot be called, from how it is.
-fn unavailable_failure(status: &Status) -> Failure {
-    match status {
-        Status::Failed { failure } | Status::Restarting { failure } => failure.clone(),
-        Status::Asleep => starting("it is asleep"),
-        Status::Waking => starting("it is waking from its sleep"),
-        Status::Pending { cause: Some(cause) } => starting(format!("it is still starting: {cause}")),
-        Status::Removed => Failure::new(FailureKind::Stopped, "it was removed"),
-        _ => starting("it is still starting"),
-    }
-}
-
-fn starting(message: impl Into<String>) -> Failure {
-    Failure::new(FailureKind::Starting, message)
+    warnings: Vec<Vec<PodWarning>>,
 }
 
 pub(crate) fn not_found(name: &InstallName) -> Error {
     Error::not_found("deployment", name)
 }
 
-/// Whether two specs make the same objects where all installs share them.
+/// Returns whether two specs render the same objects: in a shared deployment, the owner makes no difference.
 fn renders_same(a: &RunSpec, b: &RunSpec) -> bool {
     let mut b = b.clone();
     if a.kubernetes.multitenant && b.kubernetes.multitenant {
@@ -480,6 +464,8 @@ fn renders_same(a: &RunSpec, b: &RunSpec) -> bool {
 
 impl fmt::Debug for DeploymentState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cell").field("unit", &self.key).finish_non_exhaustive()
+        f.debug_struct("DeploymentState")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }

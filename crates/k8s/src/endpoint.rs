@@ -1,4 +1,4 @@
-//! How a deployment is reached from where this program runs.
+//! How this program reaches a deployment.
 
 use std::sync::Arc;
 
@@ -9,30 +9,31 @@ use url::Url;
 use crate::{
     attach::{AttachChannel, AttachConfig, Ownership, PodRun},
     config::EndpointMode,
-    deployment_state::DeploymentState,
-    name::CONTAINER,
+    name::{CONTAINER, DeploymentKey},
+    namespace::Namespace,
     plan::DeploymentPlan,
     port_forward::PortForward,
     render::Carrier,
+    runtime_context::RuntimeContext,
 };
 
-/// The road to a deployment.
+/// The route to a deployment.
 pub(crate) enum EndpointRoute {
-    /// None yet.
+    /// Not opened yet.
     None,
-    /// The cluster's network: the name of its Service.
+    /// The DNS name of its Service.
     Service {
-        /// The cluster's DNS domain.
+        /// The DNS domain of the cluster.
         domain: String,
     },
-    /// A port of this machine, forwarded through the API server.
+    /// A local port that is forwarded through the API server.
     PortForward(PortForward),
-    /// The input and output of its pod.
+    /// The standard input and output of its pod.
     Attached(Arc<AttachChannel>),
 }
 
 impl EndpointRoute {
-    /// Where it is reached, if one of `pods` (newest first) can be.
+    /// Routes to `pods` (newest first), and returns the endpoint if there is one.
     pub(crate) fn endpoint(&self, plan: &DeploymentPlan, pods: &[Arc<Pod>]) -> Option<Endpoint> {
         let port = plan.rendered.port.as_ref();
         match self {
@@ -54,27 +55,30 @@ impl EndpointRoute {
         }
     }
 
-    /// Makes the road that fits `plan`. A port-forward and an attachment lead somewhere once they are aimed.
-    pub(crate) async fn open(deployment: &DeploymentState, plan: &DeploymentPlan) -> Result<Self, Failure> {
-        let config = &deployment.context.config;
+    /// Opens the route that fits `plan`. A port-forward and an attachment need pods before they lead anywhere.
+    pub(crate) async fn open(
+        context: &RuntimeContext,
+        namespace: &Arc<Namespace>,
+        key: &DeploymentKey,
+        plan: &DeploymentPlan,
+    ) -> Result<Self, Failure> {
+        let config = &context.config;
         if plan.rendered.carrier == Carrier::Attach {
-            return Ok(Self::Attached(attach(deployment, plan)));
+            return Ok(Self::Attached(attach(context, namespace, key, plan)));
         }
-        let is_near = match config.reach {
-            EndpointMode::Auto => deployment.namespace.is_in_cluster,
+        let uses_cluster_network = match config.endpoint_mode {
+            EndpointMode::Auto => namespace.is_in_cluster,
             EndpointMode::Cluster => true,
             EndpointMode::PortForward => false,
         };
-        if is_near {
+        if uses_cluster_network {
             let domain = config.cluster_domain.clone();
             return Ok(Self::Service { domain });
         }
-        Ok(Self::PortForward(
-            PortForward::open(deployment.namespace.clone()).await?,
-        ))
+        Ok(Self::PortForward(PortForward::open(namespace.clone()).await?))
     }
 
-    /// Whether it fits how `plan` is reached.
+    /// Returns whether it fits the carrier of `plan`.
     pub(crate) fn fits(&self, plan: &DeploymentPlan) -> bool {
         match self {
             Self::None => false,
@@ -83,29 +87,33 @@ impl EndpointRoute {
         }
     }
 
-    /// No way leads there any more.
+    /// Closes the route.
     pub(crate) fn close(&mut self) {
         *self = Self::None;
     }
 }
 
-/// Attaches to a deployment. Of several replicas of the host, the one that holds the Lease is attached.
-fn attach(deployment: &DeploymentState, plan: &DeploymentPlan) -> Arc<AttachChannel> {
-    let mut ownership = Ownership::new(&plan.name, &*deployment.context.holder_identity);
-    ownership.labels = deployment.key.selector(&deployment.namespace.manager);
+/// Attaches to a deployment. Of several replicas of the host, the holder of the Lease attaches.
+fn attach(
+    context: &RuntimeContext,
+    namespace: &Namespace,
+    key: &DeploymentKey,
+    plan: &DeploymentPlan,
+) -> Arc<AttachChannel> {
+    let ownership = Ownership::new(&plan.name, &*context.holder_identity).with_labels(key.selector(&namespace.manager));
     let config = AttachConfig {
-        cluster: deployment.namespace.client.cluster_name.to_string(),
+        cluster: namespace.client.cluster_name.to_string(),
         container: Some(CONTAINER.into()),
         era: plan.era,
         server_requests: plan.server_requests,
         ownership: Some(ownership),
-        clock: deployment.context.clock.clone(),
+        clock: context.clock.clone(),
         ..AttachConfig::default()
     };
     AttachChannel::new(
         &plan.name,
-        deployment.namespace.client.kube.clone(),
-        &deployment.namespace.client.namespace,
+        namespace.client.kube.clone(),
+        &namespace.client.namespace,
         config,
     )
 }

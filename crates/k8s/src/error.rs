@@ -1,55 +1,55 @@
-//! What a call to the API server came to, by what can be done about it, and how it reads.
+//! Errors of calls to the API server, classified by what can be done about them.
 
 use std::{fmt, time::Duration};
 
 use portolan_core::{BoxError, Error, Failure, FailureKind};
 
-/// Why a call to the API server failed.
+/// The error of a call to the API server.
 ///
-/// `Display` is the line that a person reads. No text of ours and none of the server's that is kept here holds a secret:
-/// bodies of requests are not repeated.
+/// `Display` is one line for operators. It holds no secret: request bodies are never part of it.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// The object is not there.
+    /// The object does not exist.
     NotFound(String),
-    /// The namespace is not there.
+    /// The namespace does not exist.
     NamespaceNotFound(String),
-    /// The object is there already, or changed since it was read.
+    /// The object exists already, or was changed since it was read.
     Conflict(String),
-    /// The account lacks a rule.
+    /// The service account lacks a permission, or an admission webhook denied the request.
     Forbidden(Forbidden),
-    /// A quota is used up.
+    /// A quota is exceeded.
     Quota(String),
-    /// What was sent is refused: it will be refused again.
+    /// The request is invalid; a retry would fail too.
     Rejected(String),
-    /// The token or certificate is not accepted.
+    /// The token or certificate is rejected.
     Unauthorized {
-        /// The kubeconfig's context, or what else says which cluster.
+        /// The name of the cluster, such as the context of the kubeconfig.
         cluster: String,
     },
-    /// The server asks for patience, or has trouble of its own.
+    /// The server is overloaded or has an internal error.
     ServerBusy {
-        /// What it says.
+        /// The message of the server.
         message: String,
-        /// How long it asks to wait.
+        /// The delay that the server requests.
         retry_after: Option<Duration>,
     },
-    /// No answer, or no connection.
+    /// No connection or no response.
     Unreachable {
-        /// The kubeconfig's context, or what else says which cluster.
+        /// The name of the cluster, such as the context of the kubeconfig.
         cluster: String,
-        /// What happened.
+        /// The cause.
         why: String,
     },
 }
 
-/// A rule that is missing.
+/// A denied request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Forbidden {
     message: String,
     rule: Option<Rule>,
 }
 
+/// The missing permission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
     user: String,
@@ -59,7 +59,7 @@ struct Rule {
 }
 
 impl ApiError {
-    /// Sorts `error` of a call to `cluster`.
+    /// Classifies the error of a call to `cluster`.
     pub(crate) fn classify(error: kube::Error, cluster: &str) -> Self {
         let cluster = || cluster.to_owned();
         match error {
@@ -69,7 +69,7 @@ impl ApiError {
                 why: auth_text(&error),
             },
             kube::Error::SerdeError(_) => Self::ServerBusy {
-                message: "its answer is not what the API promises".into(),
+                message: "its response is not valid".into(),
                 retry_after: None,
             },
             other => Self::Unreachable {
@@ -104,20 +104,20 @@ impl ApiError {
         }
     }
 
-    /// A call to `cluster` that took too long.
+    /// Creates the error of a call to `cluster` that timed out.
     pub(crate) fn timed_out(cluster: &str, after: Duration) -> Self {
         Self::Unreachable {
             cluster: cluster.to_owned(),
-            why: format!("no answer within {} s", after.as_secs().max(1)),
+            why: format!("no response within {} s", after.as_secs().max(1)),
         }
     }
 
-    /// Whether the same call may succeed in a moment.
+    /// Returns whether a retry may succeed soon.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::ServerBusy { .. } | Self::Unreachable { .. })
     }
 
-    /// Whether no answer came from the cluster, so that nothing is known about the object.
+    /// Returns whether the cluster did not process the call, so that nothing is known about the object.
     pub(crate) fn is_unanswered(&self) -> bool {
         matches!(
             self,
@@ -125,7 +125,7 @@ impl ApiError {
         )
     }
 
-    /// As the contracts' error, for a call that should have done `action`.
+    /// Converts it into the error of the runtime contract; `action` names what failed.
     pub(crate) fn into_error(self, action: impl Into<String>) -> Error {
         let backend = "Kubernetes";
         match self {
@@ -141,11 +141,11 @@ impl ApiError {
         }
     }
 
-    /// As the failure of a deployment whose objects could not be written.
+    /// Converts it into the failure of a deployment.
     pub(crate) fn to_failure(&self) -> Failure {
         match self {
             Self::Quota(_) => Failure::new(FailureKind::Quota, self.to_string())
-                .remedy("raise the quota of the namespace, or remove what is not needed"),
+                .remedy("raise the quota of the namespace, or remove unused servers"),
             Self::Forbidden(_) => Failure::new(FailureKind::Config, self.to_string()),
             Self::NamespaceNotFound(name) => Failure::new(FailureKind::Config, self.to_string())
                 .remedy(format!("create it: kubectl create namespace {name}")),
@@ -163,12 +163,12 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound(message) | Self::Conflict(message) | Self::Quota(message) => f.write_str(message),
-            Self::Rejected(message) => write!(f, "the API server refuses it: {message}"),
-            Self::NamespaceNotFound(name) => write!(f, "there is no namespace {name:?}"),
+            Self::Rejected(message) => write!(f, "the API server rejected the request: {message}"),
+            Self::NamespaceNotFound(name) => write!(f, "the namespace {name:?} does not exist"),
             Self::Forbidden(forbidden) => forbidden.fmt(f),
             Self::Unauthorized { cluster } => write!(
                 f,
-                "cannot reach Kubernetes: {cluster} answers \"Unauthorized\"; its token or certificate has expired or is not accepted"
+                "cannot reach Kubernetes: {cluster} answers \"Unauthorized\": the token or certificate has expired or is rejected; renew it"
             ),
             Self::ServerBusy { message, .. } => write!(f, "the API server is busy: {message}"),
             Self::Unreachable { cluster, why } => write!(f, "cannot reach Kubernetes: {cluster}: {why}"),
@@ -186,8 +186,8 @@ impl Forbidden {
 }
 
 impl Rule {
-    /// Reads `… User "U" cannot V resource "R" in API group "G" in the namespace "N"`: the API server gives the rule in no
-    /// other form. What reads differently is shown as it came.
+    /// Parses `… User "U" cannot V resource "R" in API group "G" in the namespace "N"`: the API server reports the permission
+    /// in no other form. Other messages are shown unchanged.
     fn read(message: &str) -> Option<Self> {
         let (_, rest) = message.split_once("User \"")?;
         let (user, rest) = rest.split_once("\" cannot ")?;
@@ -224,8 +224,7 @@ impl fmt::Display for Forbidden {
     }
 }
 
-/// What went wrong with the credentials of a kubeconfig. The output of a credential plugin may hold a token, so it is
-/// not repeated.
+/// Describes an error of the credentials of a kubeconfig, without the output of credential plugins, which may hold a token.
 fn auth_text(error: &kube::client::AuthError) -> String {
     match error {
         kube::client::AuthError::AuthExecRun { cmd, out } => {
@@ -235,16 +234,16 @@ fn auth_text(error: &kube::client::AuthError) -> String {
             )
         }
         kube::client::AuthError::AuthExecStart(error) => {
-            format!("the credential plugin of the kubeconfig cannot be started: {error}")
+            format!("the credential plugin of the kubeconfig did not start: {error}")
         }
         kube::client::AuthError::ReadTokenFile(error, path) => {
-            format!("the token file {} cannot be read: {error}", path.display())
+            format!("cannot read the token file {}: {error}", path.display())
         }
-        _ => "the credentials of the kubeconfig cannot be used".into(),
+        _ => "the credentials of the kubeconfig are not usable".into(),
     }
 }
 
-/// The innermost cause says what happened; what is around it says only through how many layers it came.
+/// Returns the innermost cause: the outer ones only name the layers it passed.
 fn root_of(error: &dyn std::error::Error) -> String {
     let mut root = error;
     while let Some(source) = root.source() {
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_rule_is_named() {
+    fn missing_permission_is_named() {
         let error = api(
             403,
             "deployments.apps \"mcp-time-1\" is forbidden: User \"system:serviceaccount:platform:portolan\" cannot patch \
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_by_an_admission_hook_is_shown_as_it_came() {
+    fn admission_denial_is_unchanged() {
         let error = api(
             403,
             "admission webhook \"images.example.com\" denied the request: unsigned",
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_is_no_missing_rule() {
+    fn quota_is_not_forbidden() {
         let error = api(
             403,
             "deployments.apps \"a\" is forbidden: exceeded quota: small, requested: count/deployments.apps=1",
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_token_says_which_cluster() {
+    fn unauthorized_names_the_cluster() {
         let error = api(401, "Unauthorized");
         assert!(
             error
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_of_the_server_passes() {
+    fn transient_status_codes() {
         assert!(
             [429, 500, 503, 504]
                 .into_iter()

@@ -1,4 +1,4 @@
-//! Logs of a deployment: of its newest pod, and of the one that takes its place.
+//! Logs of a deployment: of its newest pod, and of the pods that replace it.
 
 use std::{
     future::ready,
@@ -13,24 +13,23 @@ use futures_util::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::LogParams;
-use portolan_core::{InstallName, LogLine, LogQuery, Result};
+use portolan_core::{Backoff, InstallName, LogLine, LogQuery, Result};
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
-    backoff::Backoff,
     deployment_state::{DeploymentState, not_found},
     deployment_store::DeploymentStore,
     error::ApiError,
     name::CONTAINER,
 };
 
-/// How many lines wait for a slow reader.
+/// How many lines are buffered for a slow reader.
 const BUFFERED_LINES: usize = 64;
 
-/// The longest line that is given whole.
+/// The longest line that is not truncated, in bytes.
 const MAX_LINE: usize = 64 * 1024;
 
-/// How often it is looked for the next pod to read.
+/// How often the next pod to read is looked for.
 const NEXT_RUN_POLL: Duration = Duration::from_millis(300);
 
 /// One run of the server's container.
@@ -42,43 +41,42 @@ struct ContainerRun {
     is_running: bool,
 }
 
-/// What was read of a run, so that a log that broke off goes on where it was. The API server takes whole seconds.
+/// The position in the log of a run, to continue after an interruption. The API server accepts whole seconds only.
 #[derive(Default)]
 struct LogPosition {
     until: Option<Timestamp>,
-    /// The lines of that very time.
-    then: Vec<String>,
+    /// The lines with the timestamp `until`.
+    lines_at_until: Vec<String>,
 }
 
 type LineSender = mpsc::Sender<Result<LogLine>>;
 
-/// The log of `name`. With `follow` it ends when the deployment is removed, or with the runtime.
+/// Reads the log of `name`. With `follow` it ends when the deployment is removed, or with the runtime.
 pub(crate) fn read(
-    hub: &Arc<DeploymentStore>,
+    store: &Arc<DeploymentStore>,
     name: InstallName,
     query: LogQuery,
 ) -> BoxStream<'static, Result<LogLine>> {
     let (lines, read) = mpsc::channel(BUFFERED_LINES);
-    // No task: it reads as fast as it is read from, and ends where it is dropped.
-    let reading = stream_lines(Arc::downgrade(hub), name, query, lines)
+    // Without a task: it reads as fast as its reader, and ends when it is dropped.
+    let reading = stream_lines(Arc::downgrade(store), name, query, lines)
         .into_stream()
         .filter_map(|()| ready(None));
     let read = stream::unfold(read, |mut read| async move { Some((read.recv().await?, read)) });
     stream::select(read, reading).boxed()
 }
 
-async fn stream_lines(hub: Weak<DeploymentStore>, name: InstallName, query: LogQuery, lines: LineSender) {
-    let deployment = hub.upgrade().and_then(|hub| hub.deployment_of_install(&name));
+async fn stream_lines(store: Weak<DeploymentStore>, name: InstallName, query: LogQuery, lines: LineSender) {
+    let deployment = store.upgrade().and_then(|store| store.deployment_of_install(&name));
     let Some(deployment) = deployment else {
         let _ = lines.send(Err(not_found(&name))).await;
         return;
     };
-    // From here on nothing of this keeps the runtime alive but the cell.
     let mut last: Option<ContainerRun> = None;
     let mut read = LogPosition::default();
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
     loop {
-        if hub.strong_count() == 0 || !deployment.is_used_by(&name) || lines.is_closed() {
+        if store.strong_count() == 0 || !deployment.is_used_by(&name) || lines.is_closed() {
             return;
         }
         let Some(run) = next_run(&deployment, last.as_ref()) else {
@@ -94,21 +92,21 @@ async fn stream_lines(hub: Weak<DeploymentStore>, name: InstallName, query: LogQ
         let is_first = last.is_none();
         if is_new {
             read = LogPosition::default();
-            backoff.begin_anew();
+            backoff.reset();
         }
         last = Some(run.clone());
         match copy(&deployment, &run, &query, is_first, &mut read, &lines).await {
             Ok(()) if !query.follow || query.previous => return,
-            // It ended, or broke off: the next look tells which.
+            // It ended or was interrupted: the state of the run tells which.
             Ok(()) => {
-                let wait = if is_new { NEXT_RUN_POLL } else { backoff.wait() };
+                let wait = if is_new { NEXT_RUN_POLL } else { backoff.next_delay() };
                 sleep(wait).await;
             }
             Err(error)
                 if query.follow
                     && (error.is_unanswered() || matches!(error, ApiError::NotFound(_) | ApiError::Rejected(_))) =>
             {
-                sleep(backoff.wait()).await;
+                sleep(backoff.next_delay()).await;
             }
             Err(error) => {
                 let _ = lines.send(Err(error.into_error("read a log"))).await;
@@ -118,7 +116,7 @@ async fn stream_lines(hub: Weak<DeploymentStore>, name: InstallName, query: LogQ
     }
 }
 
-/// The run to read: the one that was read while it goes on, else the newest that has begun and was not read.
+/// Returns the run to read: the previous one while it continues, else the oldest one that is newer and has begun.
 fn next_run(deployment: &DeploymentState, last: Option<&ContainerRun>) -> Option<ContainerRun> {
     let live = deployment.live()?;
     let pods = deployment.namespace.objects().pods_of(&live);
@@ -127,14 +125,14 @@ fn next_run(deployment: &DeploymentState, last: Option<&ContainerRun>) -> Option
         return runs.into_iter().next();
     };
     let same = runs.iter().position(|run| run.uid == last.uid);
-    if let Some(place) = same {
-        let run = &runs[place];
-        // It runs on, or the container was started anew, or it ended after the log broke off.
+    if let Some(index) = same {
+        let run = &runs[index];
+        // It continues, or the container was restarted, or it ended after the log was interrupted.
         if run.is_running || run.container != last.container || last.is_running {
             return Some(run.clone());
         }
     }
-    // Newest first: what stands before it is newer.
+    // Newest first: the runs before it are newer.
     let newer = &runs[..same.unwrap_or(runs.len())];
     newer.iter().rfind(|run| run.uid != last.uid).cloned()
 }
@@ -157,7 +155,7 @@ fn run_of(pod: &Pod) -> Option<ContainerRun> {
     has_run.then_some(run)
 }
 
-/// Copies the log of one run, as far as it was not read.
+/// Copies the unread lines of the log of one run.
 async fn copy(
     deployment: &DeploymentState,
     run: &ContainerRun,
@@ -202,19 +200,19 @@ impl LogPosition {
         match self.until {
             Some(until) if line.at < until => return false,
             Some(until) if line.at == until => {
-                if self.then.contains(&line.text) {
+                if self.lines_at_until.contains(&line.text) {
                     return false;
                 }
             }
-            _ => self.then.clear(),
+            _ => self.lines_at_until.clear(),
         }
         self.until = Some(line.at);
-        self.then.push(line.text.clone());
+        self.lines_at_until.push(line.text.clone());
         true
     }
 }
 
-/// The next line, cut where it is too long. `None` is the end, also one that came by a broken connection.
+/// Reads the next line, truncated to [`MAX_LINE`]. `None` at the end, also after a broken connection.
 async fn next_line(log: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     loop {
@@ -234,7 +232,7 @@ async fn next_line(log: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
     }
 }
 
-/// Splits the time from a line.
+/// Splits a line into its timestamp and its text.
 fn parse_line(line: &[u8]) -> Option<LogLine> {
     let text = String::from_utf8_lossy(line);
     let (at, text) = text.split_once(' ').unwrap_or((&text, ""));
@@ -249,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_that_is_read_again_gives_each_line_once() {
+    fn resumed_log_repeats_no_line() {
         let line = |text: &str| parse_line(text.as_bytes()).expect("a line");
         let mut read = LogPosition::default();
         let first = [
@@ -264,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn long_lines_are_cut_and_the_last_needs_no_end() {
+    async fn long_lines_are_truncated() {
         let text = [vec![b'x'; MAX_LINE + 5], b"\nshort\nlast".to_vec()].concat();
         let mut log = futures_util::io::Cursor::new(text);
         assert_eq!(next_line(&mut log).await.map(|line| line.len()), Some(MAX_LINE));

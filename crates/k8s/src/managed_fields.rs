@@ -1,19 +1,19 @@
-//! What the cluster says is ours of an object, against what we want of it.
+//! Drift detection by the managed fields of server-side apply.
 //!
-//! Server-side apply keeps, for each field manager, the set of fields that it set last. Whoever changes one of our fields
-//! takes it out of our set. So an object has drifted exactly if our set no longer has all that we want; values need not be
-//! compared, which the API server may have written differently (`1024Mi` as `1Gi`) or filled in.
+//! The API server keeps the set of fields that each field manager applied last. A change of a field by another manager removes
+//! it from our set. So an object has drifted exactly if our set does not cover the wanted fields. Values are not compared: the
+//! API server may normalize them (`1024Mi` to `1Gi`) or fill in defaults.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::{Map, Value};
 
-/// The field manager of what we change about a running deployment, beside its wish: sleep, restarts, who uses it.
-/// Another one, so that applying the wish anew takes none of it back.
+/// Returns the field manager for changes of a running deployment: sleep, resets, users. It is not the one that applies, so that
+/// an apply reverts none of these.
 pub(crate) fn operations_manager(manager: &str) -> String {
     format!("{manager}-operate")
 }
 
-/// The fields of an object that `manager` applied, as the API server keeps them; null where there are none.
+/// Returns the set of fields that `manager` applied; null if there is none.
 pub(crate) fn applied_by<'a>(metadata: &'a ObjectMeta, manager: &str) -> &'a Value {
     let applied = |entry: &&ManagedFieldsEntry| {
         entry.manager.as_deref() == Some(manager) && entry.operation.as_deref() == Some("Apply")
@@ -23,11 +23,11 @@ pub(crate) fn applied_by<'a>(metadata: &'a ObjectMeta, manager: &str) -> &'a Val
     fields.map_or(&Value::Null, |fields| &fields.0)
 }
 
-/// Whether `fields` has everything that `wanted` has.
+/// Returns whether `fields` contains every field of `wanted`.
 pub(crate) fn covers(fields: &Value, wanted: &Value) -> bool {
     let Value::Object(fields) = fields else { return false };
     match wanted {
-        // The set of an atomic value, such as a selector, has no parts.
+        // The set of an atomic value, such as a selector, has no members.
         _ if fields.keys().all(|key| key == ".") => true,
         Value::Object(wanted) => wanted.iter().all(|(key, value)| covers_key(fields, key, value)),
         Value::Array(wanted) => wanted.iter().all(|item| covers_item(fields, item)),
@@ -36,7 +36,7 @@ pub(crate) fn covers(fields: &Value, wanted: &Value) -> bool {
 }
 
 fn covers_key(fields: &Map<String, Value>, key: &str, value: &Value) -> bool {
-    // Who is it, and what stands for nothing, is in no set.
+    // Identity fields and empty values are in no set.
     let identity =
         matches!(key, "apiVersion" | "kind" | "name" | "namespace") && !fields.contains_key(&format!("f:{key}"));
     if identity || is_nothing(value) {
@@ -47,7 +47,7 @@ fn covers_key(fields: &Map<String, Value>, key: &str, value: &Value) -> bool {
         .is_some_and(|fields| covers(fields, value))
 }
 
-/// An item of a list is found by the fields that make its key, or by its value.
+/// Finds a list item by its key fields, or by its value.
 fn covers_item(fields: &Map<String, Value>, item: &Value) -> bool {
     fields.iter().any(|(key, fields)| {
         if let Some(key) = key.strip_prefix("k:") {
@@ -61,7 +61,7 @@ fn covers_item(fields: &Map<String, Value>, item: &Value) -> bool {
     })
 }
 
-/// What an item leaves out of its key, the server filled in: `protocol: TCP`.
+/// Compares the key fields that the item has; the server filled in the others, such as `protocol: TCP`.
 fn has_key(item: &Value, key: &Map<String, Value>) -> bool {
     key.iter()
         .all(|(name, value)| item.get(name).is_none_or(|own| own == value))
@@ -113,12 +113,12 @@ mod tests {
     }
 
     #[test]
-    fn an_object_as_we_applied_it_is_all_ours() {
+    fn unchanged_object_is_covered() {
         assert!(covers(&fields(), &wanted()));
     }
 
     #[test]
-    fn a_field_that_somebody_else_set_is_ours_no_longer() {
+    fn field_of_other_manager_is_drift() {
         let mut taken = fields();
         let container = &mut taken["f:spec"]["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"mcp-server\"}"];
         container.as_object_mut().expect("an object").remove("f:image");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_somebody_else_removed_is_missed() {
+    fn removed_item_is_drift() {
         let mut taken = fields();
         let container = &mut taken["f:spec"]["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"mcp-server\"}"];
         container["f:env"] = json!({});
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_add_does_not_matter() {
+    fn added_fields_are_ignored() {
         let mut more = fields();
         more["f:spec"]["f:replicas"] = json!({});
         assert!(covers(&more, &wanted()));

@@ -1,4 +1,4 @@
-//! A namespace that deployments run in: its cluster, and what its watches told of it.
+//! A namespace that deployments run in: its API client, and the objects that its watches report.
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource,
+    api::{Patch, PatchParams},
     core::PartialObjectMeta,
     runtime::{
         WatchStreamExt,
@@ -27,6 +28,7 @@ use kube::{
 };
 use portolan_core::{Error, Result, Secret};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::{
     sync::{OnceCell, watch},
     task::JoinSet,
@@ -35,32 +37,33 @@ use tokio::{
 
 use crate::{
     api_client::ApiClient,
-    backoff::Backoff,
     error::ApiError,
+    events, managed_fields,
     name::{self, DeploymentKey},
     object_cache::{DependentKind, HasMetadata, ObjectCache, ObjectTable},
+    watch_backoff::WatchBackoff,
 };
 
-/// How long a watch may stay silent before it is opened anew: a connection that died without a word shows only so.
+/// How long a watch may stay open before it is opened again: a dead connection is noticed only by that.
 const WATCH_SECONDS: u32 = 60;
 
-/// Told which unit something changed for; `None` is all of the namespace.
+/// Called with the deployment that changed; `None` is the whole namespace.
 pub(crate) type OnChange = Arc<dyn Fn(Option<&DeploymentKey>) + Send + Sync>;
 
-/// A namespace.
+/// A namespace of a cluster.
 pub(crate) struct Namespace {
     pub(crate) client: ApiClient,
-    /// Who applies our objects.
+    /// The field manager of applied objects.
     pub(crate) manager: String,
-    /// Whether this program runs in that cluster.
+    /// Whether this program runs in the cluster of the namespace.
     pub(crate) is_in_cluster: bool,
-    /// Whoever writes what all deployments of the namespace share holds it.
+    /// Held while an object is written that all deployments of the namespace share.
     pub(crate) shared_write_lock: tokio::sync::Mutex<()>,
     objects: Mutex<ObjectCache>,
     synced: watch::Sender<bool>,
-    /// The tokens that were in Secrets at first, by the name of the Secret.
+    /// The bridge tokens of the Secrets at the first use, by the name of the Secret.
     pub(crate) bridge_tokens: OnceCell<BTreeMap<String, Secret>>,
-    /// Why watches fail, by kind, while they do.
+    /// The errors of the watches that are broken, by kind.
     watch_errors: Mutex<BTreeMap<&'static str, String>>,
 }
 
@@ -78,37 +81,68 @@ impl Namespace {
         }
     }
 
-    /// What is in the namespace. Never held across an await.
+    pub(crate) fn name(&self) -> &str {
+        &self.client.namespace
+    }
+
+    /// Locks the cached objects. Never held across an await.
     pub(crate) fn objects(&self) -> MutexGuard<'_, ObjectCache> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches everything of ours from now on, in `tasks`.
+    /// Patches annotations or replicas of a live Deployment, as the operations field manager.
+    ///
+    /// # Errors
+    ///
+    /// The error of the API call; `Conflict` if `change` names a resource version that is outdated.
+    pub(crate) async fn patch_deployment(
+        &self,
+        live: &Deployment,
+        change: &Value,
+    ) -> std::result::Result<(), ApiError> {
+        let name = live.metadata.name.as_deref().unwrap_or_default();
+        let api = self.client.api::<Deployment>();
+        let params = PatchParams {
+            field_manager: Some(managed_fields::operations_manager(&self.manager)),
+            ..PatchParams::default()
+        };
+        let change = Patch::Merge(change);
+        let patched = self.client.call(|| api.patch(name, &params, &change)).await?;
+        self.objects().deployments.insert(patched);
+        Ok(())
+    }
+
+    /// Watches all managed objects, in `tasks`.
     pub(crate) fn watch(self: &Arc<Self>, tasks: &mut JoinSet<()>, on_change: &OnChange) {
-        let ours = watcher::Config::default()
+        let managed = watcher::Config::default()
             .labels(&name::managed(&self.manager))
             .timeout(WATCH_SECONDS);
         let (namespace, notify) = (self.clone(), on_change.clone());
         tasks.spawn(self.clone().run_watch::<Deployment>(
             "deployments",
             self.client.api(),
-            ours.clone(),
+            managed.clone(),
             move |event| {
-                let changed = namespace.objects().deployments.apply_event(slim(event));
-                namespace.notify_changed(&notify, changed.iter().map(|object| HasMetadata::meta(&**object)));
+                let changed = namespace.objects().deployments.apply_event(without_update_sets(event));
+                namespace.notify_changed(&notify, changed.iter().map(|object| object.metadata()));
             },
         ));
         let (namespace, notify) = (self.clone(), on_change.clone());
         tasks.spawn(
             self.clone()
-                .run_watch::<Pod>("pods", self.client.api(), ours.clone(), move |event| {
-                    let changed = namespace.objects().pods.apply_event(slim(event));
-                    namespace.notify_changed(&notify, changed.iter().map(|object| HasMetadata::meta(&**object)));
+                .run_watch::<Pod>("pods", self.client.api(), managed.clone(), move |event| {
+                    let changed = namespace.objects().pods.apply_event(without_update_sets(event));
+                    namespace.notify_changed(&notify, changed.iter().map(|object| object.metadata()));
                 }),
         );
-        self.watch_dependents::<Service>(tasks, "services", DependentKind::Service, &ours, on_change);
-        self.watch_dependents::<SecretObject>(tasks, "secrets", DependentKind::Secret, &ours, on_change);
-        self.watch_dependents::<NetworkPolicy>(tasks, "networkpolicies", DependentKind::Policy, &ours, on_change);
+        self.watch_dependents::<Service>(tasks, "services", DependentKind::Service, &managed, on_change);
+        self.watch_dependents::<SecretObject>(tasks, "secrets", DependentKind::Secret, &managed, on_change);
+        self.watch_dependents::<NetworkPolicy>(tasks, "networkpolicies", DependentKind::Policy, &managed, on_change);
+        self.watch_warnings(tasks, on_change);
+    }
+
+    /// Watches the warning events of pods.
+    fn watch_warnings(self: &Arc<Self>, tasks: &mut JoinSet<()>, on_change: &OnChange) {
         let warnings = watcher::Config::default()
             .fields("type=Warning,involvedObject.kind=Pod")
             .timeout(WATCH_SECONDS);
@@ -125,17 +159,17 @@ impl Namespace {
                             .record_warning(event)
                             .and_then(|pod| objects.pods.get(&pod).cloned())
                     };
-                    namespace.notify_changed(&notify, pod.iter().map(|pod| HasMetadata::meta(&**pod)));
+                    namespace.notify_changed(&notify, pod.iter().map(|pod| pod.metadata()));
                 }),
         );
     }
 
-    /// Watches the metadata of one kind alone.
+    /// Watches the metadata of one kind of dependents.
     fn watch_dependents<K>(
         self: &Arc<Self>,
         tasks: &mut JoinSet<()>,
-        kind: &'static str,
-        dependent: DependentKind,
+        plural: &'static str,
+        kind: DependentKind,
         config: &watcher::Config,
         on_change: &OnChange,
     ) where
@@ -146,17 +180,13 @@ impl Namespace {
             + Sync
             + 'static,
     {
-        self.objects().dependents.insert(dependent, ObjectTable::default());
+        self.objects().dependents.insert(kind, ObjectTable::default());
         let (namespace, notify) = (self.clone(), on_change.clone());
         let api: Api<PartialObjectMeta<K>> = self.client.api();
-        tasks.spawn(self.clone().run_watch(kind, api, config.clone(), move |event| {
+        tasks.spawn(self.clone().run_watch(plural, api, config.clone(), move |event| {
             let changed = {
                 let mut objects = namespace.objects();
-                objects
-                    .dependents
-                    .entry(dependent)
-                    .or_default()
-                    .apply_event(metadata(event))
+                objects.dependents.entry(kind).or_default().apply_event(metadata(event))
             };
             namespace.notify_changed(&notify, changed.iter().map(|object| &**object));
         }));
@@ -164,36 +194,35 @@ impl Namespace {
 
     async fn run_watch<K>(
         self: Arc<Self>,
-        kind: &'static str,
+        plural: &'static str,
         api: Api<K>,
         config: watcher::Config,
-        mut take: impl FnMut(watcher::Event<K>) + Send + 'static,
+        mut handle: impl FnMut(watcher::Event<K>) + Send + 'static,
     ) where
         K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
     {
-        let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
-        let mut events = pin!(watcher(api, config).backoff(backoff));
+        let mut events = pin!(watcher(api, config).backoff(WatchBackoff::new()));
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    self.lock_watch_errors().remove(kind);
-                    let listed = matches!(event, watcher::Event::InitDone);
-                    take(event);
-                    if listed {
+                    self.lock_watch_errors().remove(plural);
+                    let is_listed = matches!(event, watcher::Event::InitDone);
+                    handle(event);
+                    if is_listed {
                         self.update_synced();
                     }
                 }
-                Err(error) => self.record_watch_error(kind, error),
+                Err(error) => self.record_watch_error(plural, error),
             }
         }
     }
 
-    fn record_watch_error(&self, kind: &'static str, error: watcher::Error) {
+    fn record_watch_error(&self, plural: &'static str, error: watcher::Error) {
         let error = match error {
             watcher::Error::InitialListFailed(error)
             | watcher::Error::WatchStartFailed(error)
             | watcher::Error::WatchFailed(error) => ApiError::classify(error, &self.client.cluster_name),
-            // The server has forgotten what happened since: everything is listed anew.
+            // The history of the API server is too short: the watcher lists again.
             watcher::Error::WatchError(status) if matches!(status.code, 410 | 504) => return,
             watcher::Error::WatchError(status) => {
                 ApiError::classify(kube::Error::Api(status), &self.client.cluster_name)
@@ -201,9 +230,12 @@ impl Namespace {
             watcher::Error::NoResourceVersion => return,
         };
         let text = error.to_string();
-        let old = self.lock_watch_errors().insert(kind, text.clone());
+        let old = self.lock_watch_errors().insert(plural, text.clone());
         if old.as_ref() != Some(&text) {
-            tracing::warn!(namespace = %self.client.namespace, kind, error = %text, "watch interrupted");
+            match error {
+                ApiError::Forbidden(_) => events::forbidden(self.name(), &text),
+                _ => events::watch_broke(self.name(), plural, &text),
+            }
         }
     }
 
@@ -224,19 +256,23 @@ impl Namespace {
         }
     }
 
-    /// Whether everything has been listed once.
+    /// Returns whether all kinds were listed once.
     pub(crate) fn is_synced(&self) -> bool {
         *self.synced.borrow()
     }
 
-    /// Waits until everything has been listed once.
+    /// Waits until all kinds were listed once.
     pub(crate) async fn wait_until_synced(&self) {
         let mut synced = self.synced.subscribe();
         // The sender lives in `self`.
         let _ = synced.wait_for(|synced| *synced).await;
     }
 
-    /// The same, with an end, and why it did not come to it.
+    /// Waits at most `limit` until all kinds were listed once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] with the error of the watch that is broken.
     pub(crate) async fn wait_synced_within(&self, limit: Duration) -> Result<()> {
         if timeout(limit, self.wait_until_synced()).await.is_ok() {
             return Ok(());
@@ -250,7 +286,7 @@ impl Namespace {
         })
     }
 
-    /// Why a watch fails now, if one does.
+    /// Returns the error of a watch that is broken, if there is one.
     pub(crate) fn watch_error(&self) -> Option<String> {
         self.lock_watch_errors().values().next().cloned()
     }
@@ -262,15 +298,15 @@ impl Namespace {
 
 impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target")
-            .field("cluster", &self.client)
-            .field("complete", &self.is_synced())
+        f.debug_struct("Namespace")
+            .field("client", &self.client)
+            .field("synced", &self.is_synced())
             .finish_non_exhaustive()
     }
 }
 
-/// Drops what is not read: the fields that other managers own are most of an object.
-fn slim<K: Resource>(event: watcher::Event<K>) -> watcher::Event<K> {
+/// Drops the field sets of updates, which are never read: they are most of an object.
+fn without_update_sets<K: Resource>(event: watcher::Event<K>) -> watcher::Event<K> {
     event.modify(|object| {
         if let Some(fields) = &mut object.meta_mut().managed_fields {
             fields.retain(|entry| entry.operation.as_deref() == Some("Apply"));

@@ -1,4 +1,4 @@
-//! What is in a namespace, as its watches tell it. Read without a call to the API server.
+//! The objects of a namespace as its watches report them, read without a call to the API server.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,10 +14,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher;
 use serde_json::Value;
 
-use crate::{managed_fields, name::DeploymentKey, render::api_compat};
+use crate::{api_compat, managed_fields, name::DeploymentKey};
 
-/// The kinds whose metadata is watched, beside deployments and pods. Their contents stay in the cluster: secrets are
-/// among them.
+/// The kinds of objects that belong to a Deployment. Only their metadata is watched, because Secrets are among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum DependentKind {
     Service,
@@ -25,7 +24,7 @@ pub(crate) enum DependentKind {
     Policy,
 }
 
-/// A namespace.
+/// The cached objects of a namespace.
 #[derive(Default)]
 pub(crate) struct ObjectCache {
     pub(crate) deployments: ObjectTable<Deployment>,
@@ -37,14 +36,14 @@ pub(crate) struct ObjectCache {
 /// The objects of one kind, by name.
 pub(crate) struct ObjectTable<K> {
     objects: BTreeMap<String, Arc<K>>,
-    /// The names that a list under way has told so far.
+    /// The names that the current list has reported so far.
     listed: Option<BTreeSet<String>>,
-    /// Those that we deleted, by their uid: what the watch tells of their time before is over.
+    /// The uids of deleted objects, whose earlier events are ignored.
     deleted_uids: BTreeSet<String>,
     pub(crate) synced: bool,
 }
 
-/// Something that did not work for a pod, as the cluster tells it.
+/// A warning event of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PodWarning {
     pub(crate) reason: String,
@@ -52,18 +51,18 @@ pub(crate) struct PodWarning {
     pub(crate) at: Option<Timestamp>,
 }
 
-/// How many warnings of one pod are kept.
+/// How many warnings are kept for each pod.
 const MAX_WARNINGS_PER_POD: usize = 8;
 
-/// How many pods' warnings are kept. Pods of strangers are among them: an event has no labels to select by.
+/// For how many pods warnings are kept. Foreign pods are among them, because events have no labels to select by.
 const MAX_WARNED_PODS: usize = 4096;
 
 impl ObjectCache {
-    /// The pods of a deployment, newest first.
+    /// Returns the pods of a Deployment, newest first.
     pub(crate) fn pods_of(&self, deployment: &Deployment) -> Vec<Arc<Pod>> {
         let name = deployment.metadata.name.as_deref().unwrap_or_default();
         let selector = api_compat::spec(deployment).and_then(|spec| spec.selector.match_labels.as_ref());
-        let chosen = |pod: &&Arc<Pod>| {
+        let is_selected = |pod: &&Arc<Pod>| {
             let labels = pod.metadata.labels.as_ref();
             selector.is_some_and(|selector| {
                 selector
@@ -71,28 +70,28 @@ impl ObjectCache {
                     .all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value))
             })
         };
-        // The names of its pods begin with its own.
-        let mut pods: Vec<_> = self.pods.with_prefix(name).filter(chosen).cloned().collect();
+        // Pod names begin with the name of their Deployment.
+        let mut pods: Vec<_> = self.pods.with_prefix(name).filter(is_selected).cloned().collect();
         pods.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp.as_ref().map(|time| time.0)));
         pods
     }
 
-    /// The deployment of a unit, under whatever name it was made.
+    /// Returns the Deployment of `key`, whatever its name is.
     pub(crate) fn deployment_of(&self, key: &DeploymentKey, manager: &str) -> Option<&Arc<Deployment>> {
         let selector = key.selector(manager);
-        let is_it = |deployment: &&Arc<Deployment>| {
+        let is_selected = |deployment: &&Arc<Deployment>| {
             let labels = deployment.metadata.labels.as_ref();
             labels.is_some_and(|labels| selector.iter().all(|(key, value)| labels.get(key) == Some(value)))
         };
-        self.deployments.iter().find(is_it)
+        self.deployments.iter().find(is_selected)
     }
 
-    /// The last warnings about a pod, oldest first.
+    /// Returns the last warnings of a pod, oldest first.
     pub(crate) fn warnings_of(&self, pod: &str) -> Vec<PodWarning> {
         self.warnings.get(pod).into_iter().flatten().cloned().collect()
     }
 
-    /// Takes an event in, and gives the name of the pod that it is about.
+    /// Records a warning event, and returns the name of its pod.
     pub(crate) fn record_warning(&mut self, event: Event) -> Option<String> {
         let pod = event.involved_object.name?;
         let warning = PodWarning {
@@ -117,7 +116,7 @@ impl ObjectCache {
         Some(pod)
     }
 
-    /// Whether a part of ours is there, and all of `wanted` is still ours.
+    /// Returns whether an object exists and `manager` still owns all of `wanted`.
     pub(crate) fn owns_dependent(
         &self,
         dependent: DependentKind,
@@ -135,37 +134,37 @@ impl ObjectCache {
         fields.is_some_and(|fields| managed_fields::covers(fields, wanted) || accepted == Some(fields))
     }
 
-    /// Whether everything has been listed once.
+    /// Returns whether all kinds were listed once.
     pub(crate) fn is_synced(&self) -> bool {
         self.deployments.synced && self.pods.synced && self.dependents.values().all(|dependent| dependent.synced)
     }
 }
 
-/// Something with metadata.
+/// An object with metadata.
 pub(crate) trait HasMetadata {
-    fn meta(&self) -> &ObjectMeta;
+    fn metadata(&self) -> &ObjectMeta;
 }
 
 impl HasMetadata for Deployment {
-    fn meta(&self) -> &ObjectMeta {
+    fn metadata(&self) -> &ObjectMeta {
         &self.metadata
     }
 }
 
 impl HasMetadata for Pod {
-    fn meta(&self) -> &ObjectMeta {
+    fn metadata(&self) -> &ObjectMeta {
         &self.metadata
     }
 }
 
 impl HasMetadata for ObjectMeta {
-    fn meta(&self) -> &ObjectMeta {
+    fn metadata(&self) -> &ObjectMeta {
         self
     }
 }
 
 impl<K: HasMetadata> ObjectTable<K> {
-    /// Takes an event in, and gives the objects that it tells of: as they are, or as they were last.
+    /// Applies a watch event, and returns the objects that it changed; for deleted ones, their last state.
     pub(crate) fn apply_event(&mut self, event: watcher::Event<K>) -> Vec<Arc<K>> {
         match event {
             watcher::Event::Init => {
@@ -174,24 +173,24 @@ impl<K: HasMetadata> ObjectTable<K> {
             }
             watcher::Event::Apply(object) => self.insert(object).into_iter().collect(),
             watcher::Event::InitApply(object) => {
-                let name = object.meta().name.clone().unwrap_or_default();
+                let name = object.metadata().name.clone().unwrap_or_default();
                 if let Some(listed) = &mut self.listed {
                     listed.insert(name);
                 }
                 self.insert(object).into_iter().collect()
             }
             watcher::Event::Delete(object) => {
-                let name = object.meta().name.clone().unwrap_or_default();
-                // Another one may have been made under the name since.
+                let name = object.metadata().name.clone().unwrap_or_default();
+                // The name may belong to a new object already.
                 let same = self
                     .objects
                     .get(&name)
-                    .is_some_and(|old| old.meta().uid == object.meta().uid);
+                    .is_some_and(|old| old.metadata().uid == object.metadata().uid);
                 if same {
                     self.objects.remove(&name);
                 }
                 self.deleted_uids
-                    .remove(object.meta().uid.as_deref().unwrap_or_default());
+                    .remove(object.metadata().uid.as_deref().unwrap_or_default());
                 vec![Arc::new(object)]
             }
             watcher::Event::InitDone => {
@@ -211,22 +210,22 @@ impl<K: HasMetadata> ObjectTable<K> {
         }
     }
 
-    /// Takes an object in as it is now, unless a later state of it is known: what our own write gave back may come
-    /// before the watch tells what was before.
+    /// Inserts the state of an object, unless a later state is cached: the response to a write may arrive before the watch
+    /// reports an earlier state.
     pub(crate) fn insert(&mut self, object: K) -> Option<Arc<K>> {
-        let name = object.meta().name.clone().unwrap_or_default();
-        let is_late = |old: &Arc<K>| {
-            old.meta().uid == object.meta().uid
-                && revision(old.meta())
-                    .zip(revision(object.meta()))
+        let name = object.metadata().name.clone().unwrap_or_default();
+        let is_outdated = |old: &Arc<K>| {
+            old.metadata().uid == object.metadata().uid
+                && revision(old.metadata())
+                    .zip(revision(object.metadata()))
                     .is_some_and(|(old, new)| new < old)
         };
         let is_deleted = object
-            .meta()
+            .metadata()
             .uid
             .as_ref()
             .is_some_and(|uid| self.deleted_uids.contains(uid));
-        if is_deleted || self.objects.get(&name).is_some_and(is_late) {
+        if is_deleted || self.objects.get(&name).is_some_and(is_outdated) {
             return None;
         }
         let object = Arc::new(object);
@@ -234,11 +233,11 @@ impl<K: HasMetadata> ObjectTable<K> {
         Some(object)
     }
 
-    /// Forgets an object that we deleted, and what the watch still tells of it.
+    /// Removes a deleted object, and ignores its later events.
     pub(crate) fn remove_deleted(&mut self, name: &str) {
-        let gone = self.objects.remove(name);
+        let removed = self.objects.remove(name);
         self.deleted_uids
-            .extend(gone.and_then(|object| object.meta().uid.clone()));
+            .extend(removed.and_then(|object| object.metadata().uid.clone()));
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<K>> {
@@ -268,7 +267,7 @@ impl<K> Default for ObjectTable<K> {
     }
 }
 
-/// Revisions of one cluster are numbers that grow. Where one is not, nothing is compared.
+/// Parses the resource version. They are growing numbers; one that is not is never compared.
 fn revision(meta: &ObjectMeta) -> Option<u64> {
     meta.resource_version.as_ref()?.parse().ok()
 }
@@ -291,20 +290,20 @@ mod tests {
     }
 
     #[test]
-    fn a_list_forgets_what_it_does_not_tell() {
+    fn list_removes_unlisted_objects() {
         let mut table = ObjectTable::default();
         table.apply_event(watcher::Event::Apply(meta("a", "1", "1")));
         table.apply_event(watcher::Event::Apply(meta("b", "2", "2")));
         table.apply_event(watcher::Event::Init);
         table.apply_event(watcher::Event::InitApply(meta("b", "2", "2")));
-        let told = table.apply_event(watcher::Event::InitDone);
+        let removed = table.apply_event(watcher::Event::InitDone);
         assert_eq!(names(&table), ["b"]);
-        assert_eq!(told.len(), 1, "who waits for a is told");
+        assert_eq!(removed.len(), 1, "the removed object is returned");
         assert!(table.synced);
     }
 
     #[test]
-    fn what_the_watch_tells_late_does_not_undo_what_we_wrote() {
+    fn outdated_events_are_ignored() {
         let mut table = ObjectTable::default();
         table.insert(meta("a", "1", "12"));
         assert!(table.apply_event(watcher::Event::Apply(meta("a", "1", "9"))).is_empty());
@@ -313,12 +312,12 @@ mod tests {
         assert_eq!(
             table.get("a").and_then(|a| a.uid.as_deref()),
             Some("2"),
-            "another one under the name"
+            "a new object of the same name"
         );
     }
 
     #[test]
-    fn what_we_deleted_does_not_come_back_by_a_late_event() {
+    fn deleted_objects_stay_deleted() {
         let mut table = ObjectTable::default();
         table.insert(meta("a", "1", "1"));
         table.remove_deleted("a");
@@ -326,11 +325,11 @@ mod tests {
         assert_eq!(names(&table), [""; 0]);
         table.insert(meta("a", "2", "3"));
         table.apply_event(watcher::Event::Delete(meta("a", "1", "2")));
-        assert_eq!(names(&table), ["a"], "the one that was made anew stays");
+        assert_eq!(names(&table), ["a"], "the new object stays");
     }
 
     #[test]
-    fn warnings_of_a_pod_are_few_and_the_last_ones() {
+    fn pod_warnings_are_bounded() {
         let mut cache = ObjectCache::default();
         for n in 0..20 {
             let event = serde_json::json!({

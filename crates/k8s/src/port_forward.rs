@@ -1,7 +1,7 @@
-//! A port of this machine that leads to a deployment, through the API server's port-forward.
+//! A local port that forwards to a deployment through the API server.
 //!
-//! It forwards requests, not connections: when a pod is replaced, a request under way ends where it began, and the next
-//! one on the same connection goes to the new pod. A request is sent a second time only if no byte of it was sent before.
+//! It forwards requests, not connections: when a pod is replaced, a request in progress ends at the old pod, and the next one
+//! on the same connection goes to the new pod. A request is sent again only if no byte of it was sent before.
 
 use std::{
     collections::VecDeque,
@@ -28,16 +28,16 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::namespace::Namespace;
 
-/// How many connections one port takes at once.
-const CONNECTIONS: usize = 512;
+/// How many connections one port accepts at once.
+const MAX_CONNECTIONS: usize = 512;
 
 /// How many idle connections to pods are kept.
-const IDLE: usize = 64;
+const MAX_IDLE: usize = 64;
 
-/// How long a port-forward may take to open.
-const OPEN: Duration = Duration::from_secs(10);
+/// How long opening a port-forward may take.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A port that leads to a deployment. Dropping it ends all connections.
+/// A local port that forwards to a deployment. Dropping it closes all connections.
 pub(crate) struct PortForward {
     port: u16,
     target: Arc<ForwardTarget>,
@@ -52,7 +52,8 @@ struct ForwardTarget {
 #[derive(Default)]
 struct ForwardState {
     port: u16,
-    /// The pods that can be called. The first one is called, until it cannot be: a legacy session lives in one pod.
+    /// The pods that can be called. All requests go to the first one while it exists, because a legacy session lives in one
+    /// pod.
     pods: Vec<PodRef>,
     idle: VecDeque<(String, SendRequest<Incoming>)>,
 }
@@ -67,12 +68,16 @@ type Body = BoxBody<Bytes, hyper::Error>;
 
 impl PortForward {
     /// Opens a port on the loopback address.
+    ///
+    /// # Errors
+    ///
+    /// `Connection` if the system has no free port.
     pub(crate) async fn open(namespace: Arc<Namespace>) -> Result<Self, Failure> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let failure = |error| {
             Failure::new(
                 FailureKind::Connection,
-                format!("no port can be opened on 127.0.0.1: {error}"),
+                format!("cannot open a port on 127.0.0.1: {error}"),
             )
         };
         let listener = TcpListener::bind(address).await.map_err(failure)?;
@@ -93,7 +98,7 @@ impl PortForward {
         self.port
     }
 
-    /// Leads to `port` of one of `pods` from now on.
+    /// Sets the pods and the port to forward to. The present pod stays first.
     pub(crate) fn set_pods(&self, pods: &[Arc<Pod>], port: u16) {
         let mut pods: Vec<_> = pods.iter().filter_map(|pod| PodRef::of(pod)).collect();
         let mut state = self.target.lock();
@@ -104,8 +109,8 @@ impl PortForward {
         {
             pods[..=first].rotate_right(1);
         }
-        let is_there = |uid: &String| pods.iter().any(|pod| pod.uid == *uid);
-        state.idle.retain(|(uid, sender)| is_there(uid) && !sender.is_closed());
+        let exists = |uid: &String| pods.iter().any(|pod| pod.uid == *uid);
+        state.idle.retain(|(uid, sender)| exists(uid) && !sender.is_closed());
         (state.pods, state.port) = (pods, port);
     }
 }
@@ -123,13 +128,13 @@ async fn accept(listener: TcpListener, target: Arc<ForwardTarget>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream, target.clone()));
                 }
-                // Out of file handles, mostly: it passes.
+                // Mostly out of file descriptors, which is temporary.
                 Err(error) => {
-                    tracing::warn!(%error, "a connection to a forwarded port was not taken");
+                    tracing::warn!(%error, "accepting a connection to a forwarded port failed");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -139,7 +144,7 @@ async fn accept(listener: TcpListener, target: Arc<ForwardTarget>) {
 }
 
 async fn serve(stream: TcpStream, target: Arc<ForwardTarget>) {
-    // Without it, small messages wait for the one before to be acknowledged.
+    // Otherwise small messages wait for the acknowledgement of the previous one.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let target = target.clone();
@@ -157,11 +162,11 @@ async fn serve(stream: TcpStream, target: Arc<ForwardTarget>) {
 
 impl ForwardTarget {
     async fn forward(&self, mut request: Request<Incoming>) -> Response<Body> {
-        // As many tries as pods may have gone under our hands, each with nothing sent.
+        // A pod may be gone at each attempt, before anything was sent.
         for _ in 0..4 {
             let (uid, mut sender) = match self.sender().await {
                 Ok(sender) => sender,
-                Err(why) => return refusal(&why),
+                Err(why) => return bad_gateway(&why),
             };
             match sender.try_send_request(request).await {
                 Ok(response) => {
@@ -170,14 +175,14 @@ impl ForwardTarget {
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return refusal(&format!("the pod ended before it answered: {}", error.into_error())),
+                    None => return bad_gateway(&format!("the pod ended before it responded: {}", error.into_error())),
                 },
             }
         }
-        refusal("no connection to a pod lasts")
+        bad_gateway("connections to pods break before a request is sent")
     }
 
-    /// A connection that is free, to the first pod that there is.
+    /// Returns an idle connection to the first pod, or opens one to the first pod that accepts it.
     async fn sender(&self) -> Result<(String, SendRequest<Incoming>), String> {
         let (pods, port) = {
             let mut state = self.lock();
@@ -186,17 +191,17 @@ impl ForwardTarget {
                 .idle
                 .iter()
                 .position(|(uid, sender)| first.as_ref() == Some(uid) && sender.is_ready());
-            if let Some(free) = free.and_then(|place| state.idle.remove(place)) {
+            if let Some(free) = free.and_then(|index| state.idle.remove(index)) {
                 return Ok(free);
             }
             (state.pods.clone(), state.port)
         };
         let mut why = "no pod is ready".to_owned();
         for pod in pods {
-            match timeout(OPEN, self.open(&pod, port)).await {
+            match timeout(OPEN_TIMEOUT, self.open(&pod, port)).await {
                 Ok(Ok(sender)) => return Ok((pod.uid, sender)),
                 Ok(Err(error)) => why = error,
-                Err(_) => why = format!("pod {} cannot be reached in time", pod.name),
+                Err(_) => why = format!("pod {} did not accept a connection in time", pod.name),
             }
         }
         Err(why)
@@ -209,7 +214,9 @@ impl ForwardTarget {
             .portforward(&pod.name, &[port])
             .await
             .map_err(|error| why(&error))?;
-        let stream = forwarder.take_stream(port).ok_or_else(|| why(&"no stream was given"))?;
+        let stream = forwarder
+            .take_stream(port)
+            .ok_or_else(|| why(&"the API server opened no stream"))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| why(&error))?;
         tokio::spawn(async move {
@@ -222,12 +229,12 @@ impl ForwardTarget {
         Ok(sender)
     }
 
-    /// Keeps a connection for the next request. It is free once the present answer has been read.
+    /// Keeps a connection for the next request. It becomes idle once the present response was read.
     fn keep(&self, uid: String, sender: SendRequest<Incoming>) {
         let mut state = self.lock();
         if state.pods.iter().any(|pod| pod.uid == uid) && !sender.is_closed() {
             state.idle.retain(|(_, sender)| !sender.is_closed());
-            if state.idle.len() >= IDLE {
+            if state.idle.len() >= MAX_IDLE {
                 state.idle.pop_front();
             }
             state.idle.push_back((uid, sender));
@@ -239,7 +246,7 @@ impl ForwardTarget {
     }
 }
 
-fn refusal(why: &str) -> Response<Body> {
+fn bad_gateway(why: &str) -> Response<Body> {
     let body = Full::new(Bytes::from(why.to_owned()))
         .map_err(|never| match never {})
         .boxed();

@@ -1,4 +1,4 @@
-//! The secrets that images are pulled with, as far as we made them.
+//! The image pull secrets that this runtime created.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use portolan_core::TeamId;
 
 use crate::{name, namespace::Namespace, object_cache::DependentKind};
 
-/// A secret that images are pulled with, made from a registry account. What it holds is not told.
+/// An image pull secret that was created from a registry account, without its contents.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct PullSecret {
-    /// Its namespace.
+    /// The namespace.
     pub namespace: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The label with its team, if a team owns it; see [`name::team_label`].
+    /// The label of the owning team, if a team owns it; see [`name::team_label`].
     pub team: Option<String>,
 }
 
-/// Those of `namespaces`, sorted; of `teams` alone, unless it is `None`.
+/// Lists the pull secrets of `namespaces`, sorted; only those of `teams` unless it is `None`.
 pub(crate) fn list(namespaces: &[Arc<Namespace>], teams: Option<&[TeamId]>) -> Vec<PullSecret> {
     let teams: Option<Vec<_>> = teams.map(|teams| teams.iter().map(name::team_label).collect());
     let is_of = |secret: &PullSecret| match (&teams, &secret.team) {

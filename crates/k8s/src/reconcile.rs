@@ -1,4 +1,4 @@
-//! The task of one deployment: it tells how it is, and brings the cluster to what is wanted.
+//! The task of one deployment: it publishes the status, and brings the cluster to the desired spec.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,8 +6,8 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, OptionFuture},
 };
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use kube::api::{LogParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
 use portolan_core::{Failure, FailureKind, InstallName};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep, timeout};
@@ -15,38 +15,40 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     annotations,
     apply::{self, ApplyDiff},
-    deployment_state::{DeploymentState, DesiredSpec},
+    deployment_state::{DeploymentState, DesiredSpec, StateFields},
     endpoint::EndpointRoute,
-    error::ApiError,
+    events::{self, Subject},
     garbage_collect,
-    managed_fields::operations_manager,
     name::DeploymentKey,
     plan::{DeploymentPlan, PlanContext},
     reset, scale_to_zero,
     status::CrashedRun,
 };
 
-/// How many last lines of a crash are told.
+/// How many log lines of a crashed run are published.
 const CRASH_LOG_LINES: usize = 10;
 
-/// How often a namespace that cannot be listed is looked at.
+/// How long reading the log of a crashed run may take.
+const CRASH_LOG_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How often a namespace that is not synced is checked.
 const UNSYNCED_RECHECK: Duration = Duration::from_secs(1);
 
-/// What is to be done next.
+/// The next step of a deployment.
 enum Step {
-    /// Write what differs.
+    /// Apply what differs.
     Reconcile,
-    /// Write who uses a shared deployment.
+    /// Record users on a shared deployment.
     RecordUsers(Vec<InstallName>),
-    /// Read what a crashed run said last.
+    /// Read the last log lines of a crashed run.
     ReadCrashLog(CrashedRun),
-    /// Send it to sleep, or tell the other replicas of the host that it was used.
+    /// Scale to zero, or record the time of use for the other replicas of the host.
     Scale(scale_to_zero::ScaleAction),
 }
 
-/// Keeps a deployment as it is wanted. Ends when it is dropped.
+/// Reconciles a deployment until the future is dropped.
 pub(crate) async fn run(deployment: Arc<DeploymentState>) {
-    let mut work: Option<BoxFuture<'static, ()>> = None;
+    let mut running: Option<BoxFuture<'static, ()>> = None;
     loop {
         let recheck_after = deployment.publish();
         let synced = deployment.namespace.is_synced();
@@ -55,12 +57,12 @@ pub(crate) async fn run(deployment: Arc<DeploymentState>) {
         } else {
             (None, Some(UNSYNCED_RECHECK))
         };
-        if let Some(step) = step.filter(|_| work.is_none()) {
-            work = Some(execute(deployment.clone(), step).boxed());
+        if let Some(step) = step.filter(|_| running.is_none()) {
+            running = Some(execute(deployment.clone(), step).boxed());
         }
         let pause = recheck_after.into_iter().chain(wait).min();
         tokio::select! {
-            Some(()) = OptionFuture::from(work.as_mut()) => work = None,
+            Some(()) = OptionFuture::from(running.as_mut()) => running = None,
             () = deployment.changed.notified() => {}
             () = deployment.namespace.wait_until_synced(), if !synced => {}
             Some(()) = OptionFuture::from(pause.map(sleep)) => {}
@@ -68,7 +70,7 @@ pub(crate) async fn run(deployment: Arc<DeploymentState>) {
     }
 }
 
-/// What is to be done, or when to look again.
+/// Returns the next step, and when to look again.
 fn next_step(deployment: &DeploymentState) -> (Option<Step>, Option<Duration>) {
     let state = deployment.lock();
     if state.removing || state.users.is_empty() {
@@ -85,16 +87,16 @@ fn next_step(deployment: &DeploymentState) -> (Option<Step>, Option<Duration>) {
     if let Some(crash) = &state.crash {
         return (Some(Step::ReadCrashLog(crash.clone())), retry);
     }
-    let unrecorded_users = unrecorded_users(deployment, &state);
-    if retry.is_none() && !unrecorded_users.is_empty() {
-        return (Some(Step::RecordUsers(unrecorded_users)), None);
+    let unrecorded = unrecorded_users(deployment, &state);
+    if retry.is_none() && !unrecorded.is_empty() {
+        return (Some(Step::RecordUsers(unrecorded)), None);
     }
     let (action, wait) = scale_to_zero::next_action(deployment, &state);
     (action.map(Step::Scale), retry.into_iter().chain(wait).min())
 }
 
-/// Whether something has to be rendered or written.
-fn needs_reconcile(deployment: &DeploymentState, state: &crate::deployment_state::StateFields) -> bool {
+/// Returns whether something has to be rendered or applied.
+fn needs_reconcile(deployment: &DeploymentState, state: &StateFields) -> bool {
     let Some(plan) = state.plan.as_ref().filter(|_| state.planned_revision == state.revision) else {
         return true;
     };
@@ -103,23 +105,23 @@ fn needs_reconcile(deployment: &DeploymentState, state: &crate::deployment_state
         .deployments
         .get(&plan.name)
         .is_some_and(|live| reset::is_requested(live));
-    let diff = ApplyDiff::of(&objects, plan, &deployment.namespace.manager, &state.accepted);
+    let diff = ApplyDiff::new(&objects, plan, &deployment.namespace.manager, &state.accepted);
     state.restart.is_some() || resets || !(diff.wait || diff.is_empty())
 }
 
-/// Users of a shared deployment who are not written on it.
-fn unrecorded_users(deployment: &DeploymentState, state: &crate::deployment_state::StateFields) -> Vec<InstallName> {
+/// Returns the users of a shared deployment that are not recorded on it.
+fn unrecorded_users(deployment: &DeploymentState, state: &StateFields) -> Vec<InstallName> {
     if !matches!(deployment.key, DeploymentKey::Shared(_)) {
         return Vec::new();
     }
     let objects = deployment.namespace.objects();
     let live = state.plan.as_ref().and_then(|plan| objects.deployments.get(&plan.name));
-    let signed = live.map(|live| annotations::installs(&live.metadata));
-    signed.map_or_else(Vec::new, |signed| {
+    let recorded = live.map(|live| annotations::installs(&live.metadata));
+    recorded.map_or_else(Vec::new, |recorded| {
         state
             .users
             .keys()
-            .filter(|name| !signed.contains(name))
+            .filter(|name| !recorded.contains(name))
             .copied()
             .collect()
     })
@@ -127,18 +129,18 @@ fn unrecorded_users(deployment: &DeploymentState, state: &crate::deployment_stat
 
 async fn execute(deployment: Arc<DeploymentState>, step: Step) {
     match step {
-        Step::Reconcile => run_and_record(&deployment, reconcile(&deployment)).await,
-        Step::RecordUsers(users) => run_and_record(&deployment, record_users(&deployment, &users)).await,
+        Step::Reconcile => record_outcome(&deployment, reconcile(&deployment)).await,
+        Step::RecordUsers(users) => record_outcome(&deployment, record_users(&deployment, &users)).await,
         Step::ReadCrashLog(crash) => read_crash_log(&deployment, crash).await,
         Step::Scale(action) => scale_to_zero::execute(&deployment, action).await,
     }
 }
 
-/// Notes how it went, and when to try again.
-async fn run_and_record(deployment: &DeploymentState, work: impl Future<Output = Result<(), Failure>>) {
+/// Runs `work` under the write lock and records its outcome, with the time of the next attempt.
+async fn record_outcome(deployment: &DeploymentState, work: impl Future<Output = Result<(), Failure>>) {
     let revision = deployment.lock().revision;
     let outcome = {
-        let _hands = deployment.write_lock.lock().await;
+        let _writing = deployment.write_lock.lock().await;
         work.await
     };
     let mut state = deployment.lock();
@@ -146,44 +148,57 @@ async fn run_and_record(deployment: &DeploymentState, work: impl Future<Output =
         Ok(()) => {
             state.write_failure = None;
             state.retry_at = None;
-            state.backoff.begin_anew();
+            state.backoff.reset();
         }
         Err(failure) => {
-            tracing::warn!(key = %deployment.key, %failure, "cannot bring the cluster to what is wanted");
+            // Other kinds of failures become the status of the deployment, which has an event of its own.
+            if failure.kind == FailureKind::Connection
+                && let Some((install, plan)) = state.desired.as_ref().zip(state.plan.as_ref())
+            {
+                let subject = Subject {
+                    install: &install.name,
+                    deployment: &plan.name,
+                    namespace: deployment.namespace.name(),
+                };
+                events::apply_interrupted(subject, &failure.message);
+            }
             if state.revision == revision {
                 state.write_failure = Some(failure);
-                let wait = state.backoff.wait();
+                let wait = state.backoff.next_delay();
                 state.retry_at = Some(Instant::now() + wait);
             }
         }
     }
 }
 
-/// Renders what is wanted, and writes what differs.
+/// Renders the desired spec, and applies what differs.
 async fn reconcile(deployment: &DeploymentState) -> Result<(), Failure> {
-    let Some(plan) = plan(deployment).await? else {
+    let Some((plan, install)) = current_plan(deployment).await? else {
         return Ok(());
     };
     open_route(deployment, &plan).await?;
     reset::continue_reset(deployment, &plan).await?;
-    let (diff, mut accepted, restarts) = {
+    let (diff, mut accepted, restart) = {
         let state = deployment.lock();
         let objects = deployment.namespace.objects();
-        let mut diff = ApplyDiff::of(&objects, &plan, &deployment.namespace.manager, &state.accepted);
+        let mut diff = ApplyDiff::new(&objects, &plan, &deployment.namespace.manager, &state.accepted);
         diff.deployment |= state.restart.is_some();
         (diff, state.accepted.clone(), state.restart)
     };
-    if diff.wait || diff.is_empty() {
-        return Ok(());
-    }
-    if deployment.lock().removing {
+    if diff.wait || diff.is_empty() || deployment.lock().removing {
         return Ok(());
     }
     apply::write(&deployment.namespace, &plan, &diff, &mut accepted).await?;
+    let subject = Subject {
+        install: &install,
+        deployment: &plan.name,
+        namespace: deployment.namespace.name(),
+    };
+    events::applied(subject, diff.reason(restart.is_some()));
     {
         let mut state = deployment.lock();
         state.accepted = accepted;
-        if state.restart == restarts {
+        if state.restart == restart {
             state.restart = None;
         }
     }
@@ -195,49 +210,51 @@ async fn reconcile(deployment: &DeploymentState) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The plan of the present wish, made if there is none.
-async fn plan(deployment: &DeploymentState) -> Result<Option<Arc<DeploymentPlan>>, Failure> {
-    let (desired, revision, restart): (Option<DesiredSpec>, _, _) = {
+/// Returns the plan of the desired spec, made if there is none, and the install whose spec it is.
+async fn current_plan(deployment: &DeploymentState) -> Result<Option<(Arc<DeploymentPlan>, InstallName)>, Failure> {
+    let (desired, revision, restart): (DesiredSpec, _, _) = {
         let state = deployment.lock();
-        let fresh = state.planned_revision == state.revision && state.restart.is_none();
-        if let Some(plan) = state.plan.as_ref().filter(|_| fresh) {
-            return Ok(Some(plan.clone()));
+        let Some(desired) = state.desired.clone() else {
+            return Ok(None);
+        };
+        let is_current = state.planned_revision == state.revision && state.restart.is_none();
+        if let Some(plan) = state.plan.as_ref().filter(|_| is_current) {
+            return Ok(Some((plan.clone(), desired.name)));
         }
-        (state.desired.clone(), state.revision, state.restart)
+        (desired, state.revision, state.restart)
     };
-    let Some(desired) = desired else { return Ok(None) };
     let (context, namespace) = (&deployment.context, &deployment.namespace);
     let name = deployment.key.deployment_name(&desired.spec.server);
     let secrets = context.secrets(&desired.spec).await?;
     let token = context
-        .token(namespace, &name)
+        .bridge_token(namespace, &name)
         .await
         .map_err(|error| error.to_failure())?;
     let scheduling = context.scheduling(namespace).await;
     let live = namespace.objects().deployments.get(&name).cloned();
-    let context = PlanContext {
+    let plan_context = PlanContext {
         config: &context.config,
         environment: &desired.environment,
         scheduling: &scheduling,
     };
-    let made = DeploymentPlan::make(
-        context,
+    let plan = DeploymentPlan::new(
+        plan_context,
         (&desired.name, &desired.spec),
         &secrets,
         &token,
         live.as_deref(),
         restart,
     );
-    let plan = Arc::new(made.map_err(failure_of)?);
+    let plan = Arc::new(plan.map_err(failure_of)?);
     for warning in &plan.rendered.warnings {
-        tracing::warn!(key = %deployment.key, warning, "something in the server's spec was passed over");
+        tracing::warn!(key = %deployment.key, warning, "a part of the server's spec has no effect");
     }
     let mut state = deployment.lock();
     if state.revision == revision {
         state.planned_revision = revision;
     }
     state.plan = Some(plan.clone());
-    Ok(Some(plan))
+    Ok(Some((plan, desired.name)))
 }
 
 fn failure_of(error: portolan_core::Error) -> Failure {
@@ -247,51 +264,30 @@ fn failure_of(error: portolan_core::Error) -> Failure {
     }
 }
 
-/// Makes the road to the deployment, where there is none that fits.
+/// Opens a route to the deployment, unless the present one fits.
 async fn open_route(deployment: &DeploymentState, plan: &DeploymentPlan) -> Result<(), Failure> {
     if deployment.lock().route.fits(plan) {
         return Ok(());
     }
-    let route = EndpointRoute::open(deployment, plan).await?;
+    let route = EndpointRoute::open(&deployment.context, &deployment.namespace, &deployment.key, plan).await?;
     deployment.lock().route = route;
     Ok(())
 }
 
-/// Writes users onto a shared deployment: each its own annotation, so that replicas of the host do not overwrite each
-/// other.
+/// Records users on a shared deployment: each has an annotation of its own, so that replicas of the host do not overwrite
+/// each other.
 async fn record_users(deployment: &DeploymentState, users: &[InstallName]) -> Result<(), Failure> {
     let Some(live) = deployment.live() else { return Ok(()) };
-    let marks: Map<String, Value> = users
+    let keys: Map<String, Value> = users
         .iter()
         .map(|user| (annotations::user_key(user), json!("")))
         .collect();
-    let signed = patch_deployment(deployment, &live, &json!({ "metadata": { "annotations": marks } })).await;
-    signed.map_err(|error| error.to_failure())
+    let patch = json!({ "metadata": { "annotations": keys } });
+    let recorded = deployment.namespace.patch_deployment(&live, &patch).await;
+    recorded.map_err(|error| error.to_failure())
 }
 
-/// Changes marks of the Deployment, as the operating field manager.
-pub(crate) async fn patch_deployment(
-    deployment: &DeploymentState,
-    live: &Deployment,
-    change: &Value,
-) -> Result<(), ApiError> {
-    let name = live.metadata.name.as_deref().unwrap_or_default();
-    let api = deployment.namespace.client.api::<Deployment>();
-    let params = PatchParams {
-        field_manager: Some(operations_manager(&deployment.namespace.manager)),
-        ..PatchParams::default()
-    };
-    let change = Patch::Merge(change);
-    let patched = deployment
-        .namespace
-        .client
-        .call(|| api.patch(name, &params, &change))
-        .await?;
-    deployment.namespace.objects().deployments.insert(patched);
-    Ok(())
-}
-
-/// Reads what a crashed run said last, without the secrets that it was given.
+/// Reads the last log lines of a crashed run, without the secrets of the server.
 async fn read_crash_log(deployment: &DeploymentState, crash: CrashedRun) {
     let api = deployment.namespace.client.api::<Pod>();
     let params = LogParams {
@@ -301,14 +297,14 @@ async fn read_crash_log(deployment: &DeploymentState, crash: CrashedRun) {
         limit_bytes: Some(16 * 1024),
         ..LogParams::default()
     };
-    let read = timeout(Duration::from_secs(4), api.logs(&crash.pod, &params)).await;
+    let read = timeout(CRASH_LOG_TIMEOUT, api.logs(&crash.pod, &params)).await;
     let text = read.ok().and_then(Result::ok).unwrap_or_default();
     let mut state = deployment.lock();
     let plan = state.plan.clone();
-    let line = |line: &str| {
+    let redacted = |line: &str| {
         plan.as_ref()
             .map_or_else(String::new, |plan| plan.redacted(line.trim_end()))
     };
-    let lines = text.lines().map(line).filter(|line| !line.is_empty()).collect();
+    let lines = text.lines().map(redacted).filter(|line| !line.is_empty()).collect();
     state.last_lines = Some((crash, lines));
 }

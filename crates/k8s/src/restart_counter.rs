@@ -1,21 +1,21 @@
-//! How often a deployment was started again.
+//! Container restarts of a deployment.
 
 use std::{collections::BTreeMap, mem, sync::Arc};
 
 use k8s_openapi::api::core::v1::Pod;
 
-/// How often the containers of a deployment were started again, in all pods that it had since this runtime knows it. It
-/// never falls: what a pod has counted stays when the pod goes.
+/// Counts the container restarts of a deployment, in all pods since this runtime knows it. The count never decreases: that of a
+/// pod stays when the pod is gone.
 #[derive(Debug, Default)]
 pub(crate) struct RestartCounter {
-    /// In pods that have gone.
+    /// The restarts in pods that are gone.
     gone: u32,
-    /// In pods that there are, by their uid.
+    /// The restarts in existing pods, by uid.
     present: BTreeMap<String, u32>,
 }
 
 impl RestartCounter {
-    /// Takes in which pods there are.
+    /// Records the existing pods.
     pub(crate) fn observe(&mut self, pods: &[Arc<Pod>]) {
         let mut before = mem::take(&mut self.present);
         for pod in pods {
@@ -26,7 +26,7 @@ impl RestartCounter {
         self.gone = before.into_values().fold(self.gone, u32::saturating_add);
     }
 
-    /// The number.
+    /// Returns the number of restarts.
     pub(crate) fn total(&self) -> u32 {
         self.present.values().copied().fold(self.gone, u32::saturating_add)
     }
@@ -57,14 +57,14 @@ mod tests {
     }
 
     #[test]
-    fn they_are_counted_over_all_pods() {
+    fn counts_all_pods() {
         let mut restarts = RestartCounter::default();
         restarts.observe(&[pod("a", 4), pod("b", 1)]);
         assert_eq!(restarts.total(), 5);
     }
 
     #[test]
-    fn they_never_fall_when_pods_go() {
+    fn keeps_counts_of_gone_pods() {
         let mut restarts = RestartCounter::default();
         restarts.observe(&[pod("a", 2)]);
         restarts.observe(&[pod("a", 2), pod("b", 0)]);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_is_told_late_takes_nothing_back() {
+    fn ignores_outdated_counts() {
         let mut restarts = RestartCounter::default();
         restarts.observe(&[pod("a", 3)]);
         restarts.observe(&[pod("a", 2)]);

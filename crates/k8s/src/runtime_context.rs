@@ -1,4 +1,4 @@
-//! What all deployments of one runtime have in common.
+//! The parts of a runtime that all its deployments share.
 
 use std::{
     collections::BTreeMap,
@@ -25,20 +25,20 @@ use crate::{
     render::{BRIDGE_TOKEN, secret_keys},
 };
 
-/// What all deployments have in common.
+/// The parts of a runtime that all its deployments share.
 pub(crate) struct RuntimeContext {
     pub(crate) config: KubeConfig,
     pub(crate) credentials: Arc<dyn CredentialReader>,
     pub(crate) board: StatusBoard,
     pub(crate) clock: Arc<dyn Clock>,
-    /// The pod that this program runs in, if it does.
+    /// The pod that this program runs in, if any.
     pub(crate) host: Option<HostPod>,
-    /// What this runtime is called among the replicas of the host.
+    /// The identity of this runtime among the replicas of the host.
     pub(crate) holder_identity: String,
-    /// The cluster of that pod.
+    /// A client of the host's cluster.
     pub(crate) host_client: kube::Client,
     scheduling: OnceCell<Scheduling>,
-    /// Set once the configuration has passed its check.
+    /// Set once the configuration was checked.
     config_checked: OnceLock<()>,
 }
 
@@ -65,7 +65,7 @@ impl RuntimeContext {
         }
     }
 
-    /// Fails for a configuration that the cluster would refuse for every server.
+    /// Checks the configuration, once.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.config_checked.get().is_none() {
             self.config.check()?;
@@ -78,7 +78,7 @@ impl RuntimeContext {
         self.clock.now()
     }
 
-    /// Which nodes servers run on: as the host's own pod says, looked up once.
+    /// Returns the default node rules: those of the host's own pod, read once.
     pub(crate) async fn scheduling(&self, namespace: &Namespace) -> Scheduling {
         let host = match (&self.config.scheduling, &self.host) {
             (SchedulingDefault::Given(scheduling), _) => return scheduling.clone(),
@@ -86,23 +86,23 @@ impl RuntimeContext {
             (_, Some(host)) => host,
         };
         let pods: Api<Pod> = Api::namespaced(self.host_client.clone(), &host.namespace);
-        let look = || async {
+        let read = || async {
             namespace
                 .client
                 .call_once(pods.get(&host.pod))
                 .await
                 .map(|pod| of_pod(&pod))
         };
-        match self.scheduling.get_or_try_init(look).await {
+        match self.scheduling.get_or_try_init(read).await {
             Ok(scheduling) => scheduling.clone(),
             Err(error) => {
-                tracing::warn!(pod = %host.pod, %error, "the host's own pod cannot be read: its node rules are not inherited");
+                tracing::warn!(pod = %host.pod, %error, "cannot read the host's own pod; servers do not inherit its node rules");
                 Scheduling::default()
             }
         }
     }
 
-    /// The secrets that `spec` names. One that is not there is left out: rendering says which.
+    /// Reads the secrets that `spec` refers to. A missing one is omitted: rendering reports it.
     pub(crate) async fn secrets(&self, spec: &RunSpec) -> Result<BTreeMap<CredentialKey, Secret>, Failure> {
         let mut secrets = BTreeMap::new();
         for key in secret_keys(spec) {
@@ -112,7 +112,7 @@ impl RuntimeContext {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    let failure = Failure::new(FailureKind::Connection, format!("its secrets cannot be read: {error}"));
+                    let failure = Failure::new(FailureKind::Connection, format!("cannot read its secrets: {error}"));
                     return Err(failure.detail(format!("credential key {key}")));
                 }
             }
@@ -120,15 +120,15 @@ impl RuntimeContext {
         Ok(secrets)
     }
 
-    /// The token that stays with a deployment: the one in its Secret, else a new one.
-    pub(crate) async fn token(&self, namespace: &Namespace, deployment: &str) -> Result<Secret, ApiError> {
+    /// Returns the bridge token of a deployment: the one in its Secret, else a new one.
+    pub(crate) async fn bridge_token(&self, namespace: &Namespace, deployment: &str) -> Result<Secret, ApiError> {
         let secret = name::secret(deployment);
-        let is_there = namespace
+        let exists = namespace
             .objects()
             .dependents
             .get(&DependentKind::Secret)
             .is_some_and(|secrets| secrets.get(&secret).is_some());
-        if !is_there {
+        if !exists {
             return new_token();
         }
         if let Some(token) = known_tokens(namespace).await?.get(&secret) {
@@ -140,7 +140,7 @@ impl RuntimeContext {
     }
 }
 
-/// The tokens of all deployments that there were at first: one call where 200 installs come up.
+/// Lists the tokens of all deployments once: one call for 200 installs that start together.
 async fn known_tokens(namespace: &Namespace) -> Result<&BTreeMap<String, Secret>, ApiError> {
     let list = || async {
         let api = namespace.client.api::<SecretObject>();
@@ -160,12 +160,11 @@ fn token_of(secret: &SecretObject) -> Option<Secret> {
 
 fn new_token() -> Result<Secret, ApiError> {
     let mut bytes = [0; 32];
-    rand::fill(&mut bytes)
-        .map_err(|_| ApiError::Rejected("this machine has no random bytes to make a token of".into()))?;
+    rand::fill(&mut bytes).map_err(|_| ApiError::Rejected("the system has no random bytes for a token".into()))?;
     Ok(Secret::new(name::hex(&bytes)))
 }
 
-/// The rules of a pod, without the tolerations that the cluster gives to every pod.
+/// Returns the node rules of a pod, without the tolerations that the cluster adds to every pod.
 fn of_pod(pod: &Pod) -> Scheduling {
     let Some(spec) = &pod.spec else {
         return Scheduling::default();
@@ -190,7 +189,7 @@ fn of_pod(pod: &Pod) -> Scheduling {
 
 impl fmt::Debug for RuntimeContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ground")
+        f.debug_struct("RuntimeContext")
             .field("config", &self.config)
             .field("board", &self.board)
             .finish_non_exhaustive()

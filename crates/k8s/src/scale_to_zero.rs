@@ -1,4 +1,4 @@
-//! Sleep and wake: no pods while nobody calls.
+//! Scaling to zero and waking: no pods while there are no calls.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use crate::{
     annotations,
     deployment_state::{DeploymentState, StateFields},
     error::ApiError,
-    reconcile,
     status::wanted_replicas,
 };
 
-/// How often a conflict is looked at anew, and how long the watch is given to tell of the other change.
+/// How often a conflicting write is tried again.
 const MAX_ATTEMPTS: usize = 20;
+/// How long the watch has to report the conflicting change.
 const CONFLICT_RECHECK: Duration = Duration::from_millis(100);
 
-/// What is due.
+/// An action that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScaleAction {
-    /// Nobody has called it for long.
+    /// Scale to zero: there was no call for the idle time.
     Sleep,
-    /// The other replicas of the host do not know that it was called.
+    /// Record the time of the last call for the other replicas of the host.
     Heartbeat,
 }
 
-/// What is due, or when to look again.
+/// Returns the action that is due, and when to look again.
 pub(crate) fn next_action(
     deployment: &DeploymentState,
     state: &StateFields,
@@ -46,9 +46,9 @@ pub(crate) fn next_action(
         return (None, None);
     };
     let (now, quarter) = (deployment.context.now(), idle / 4);
-    let told = annotations::timestamp(&live.metadata, annotations::USED_AT);
+    let recorded = annotations::timestamp(&live.metadata, annotations::USED_AT);
     let woken = annotations::timestamp(&live.metadata, annotations::WOKEN_AT);
-    let last = [Some(state.used_at), told, woken]
+    let last = [Some(state.used_at), recorded, woken]
         .into_iter()
         .flatten()
         .max()
@@ -64,19 +64,19 @@ pub(crate) fn next_action(
             None => (Some(ScaleAction::Sleep), Some(idle)),
         };
     }
-    let is_new = told.is_none_or(|told| between(told, state.used_at) > quarter);
+    let is_outdated = recorded.is_none_or(|recorded| between(recorded, state.used_at) > quarter);
     (
-        is_new.then_some(ScaleAction::Heartbeat),
+        is_outdated.then_some(ScaleAction::Heartbeat),
         Some((idle - unused).min(quarter)),
     )
 }
 
-/// Whether it runs, and by our doing: one that somebody scaled up while it slept is left alone.
+/// Returns whether it runs and was not scaled up by someone else while it was asleep; such a one is left alone.
 fn is_up(live: &Deployment) -> bool {
     wanted_replicas(live) > 0 && annotations::replicas_before_sleep(&live.metadata).is_none()
 }
 
-/// Does what is due.
+/// Executes an action. A failure delays the next attempt by the idle time.
 pub(crate) async fn execute(deployment: &DeploymentState, action: ScaleAction) {
     let idle = deployment.context.config.idle.unwrap_or_default();
     let done = match action {
@@ -84,36 +84,36 @@ pub(crate) async fn execute(deployment: &DeploymentState, action: ScaleAction) {
         ScaleAction::Heartbeat => heartbeat(deployment).await,
     };
     if let Err(failure) = done {
-        tracing::debug!(key = %deployment.key, %failure, "not sent to sleep");
+        tracing::debug!(key = %deployment.key, %failure, "scaling to zero failed");
         let wait = SignedDuration::try_from(idle).unwrap_or(SignedDuration::from_mins(1));
-        let again = deployment.context.now().checked_add(wait).ok();
-        deployment.lock().no_sleep_before = again;
+        let next = deployment.context.now().checked_add(wait).ok();
+        deployment.lock().no_sleep_before = next;
     }
 }
 
 async fn heartbeat(deployment: &DeploymentState) -> Result<(), Failure> {
     let Some(live) = deployment.live() else { return Ok(()) };
     let used = deployment.lock().used_at.to_string();
-    let told = reconcile::patch_deployment(
-        deployment,
-        &live,
-        &json!({ "metadata": { "annotations": { annotations::USED_AT: used } } }),
-    )
-    .await;
-    told.map_err(|error| error.to_failure())
+    let patch = json!({ "metadata": { "annotations": { annotations::USED_AT: used } } });
+    let recorded = deployment.namespace.patch_deployment(&live, &patch).await;
+    recorded.map_err(|error| error.to_failure())
 }
 
-/// Sends it to sleep, unless it sleeps. It is written only if nobody changed it since it was looked at.
+/// Scales to zero, unless it is asleep. The write fails if someone changed the Deployment since it was read.
+///
+/// # Errors
+///
+/// `Starting` if there is no Deployment yet; `Config` if an autoscaler owns its replicas; the failure of the API call.
 pub(crate) async fn sleep(deployment: &DeploymentState) -> Result<(), Failure> {
-    let _hands = deployment.write_lock.lock().await;
-    let live = deployment.live().ok_or_else(missing)?;
-    if let Some(scaler) = autoscaler(deployment, &live)
+    let _writing = deployment.write_lock.lock().await;
+    let live = deployment.live().ok_or_else(not_created)?;
+    if let Some(autoscaler) = autoscaler(deployment, &live)
         .await
         .map_err(|error| error.to_failure())?
     {
-        let message = format!("the autoscaler {scaler:?} owns its number of copies");
+        let message = format!("the autoscaler {autoscaler:?} owns its replicas");
         return Err(
-            Failure::new(FailureKind::Config, message).remedy("let that autoscaler send it to sleep, or remove it")
+            Failure::new(FailureKind::Config, message).remedy("let the autoscaler scale it to zero, or delete it")
         );
     }
     scale(deployment, |live| {
@@ -124,9 +124,13 @@ pub(crate) async fn sleep(deployment: &DeploymentState) -> Result<(), Failure> {
     .await
 }
 
-/// Wakes it, unless it is awake. What has not been made yet is on its way up already.
+/// Wakes it, unless it is awake or not created yet.
+///
+/// # Errors
+///
+/// The failure of the API call.
 pub(crate) async fn wake(deployment: &DeploymentState) -> Result<(), Failure> {
-    let _hands = deployment.write_lock.lock().await;
+    let _writing = deployment.write_lock.lock().await;
     let now = deployment.context.now().to_string();
     scale(deployment, |live| {
         let replicas = annotations::replicas_before_sleep(&live.metadata).unwrap_or(1);
@@ -136,26 +140,26 @@ pub(crate) async fn wake(deployment: &DeploymentState) -> Result<(), Failure> {
     .await
 }
 
-/// Sets the number of copies by a compare-and-set, to what `decide` makes of what there is. The cluster writes the same
-/// object as pods come and go, so a conflict is looked at anew.
+/// Sets the number of replicas by compare-and-set, to what `decide` returns for the live Deployment. The cluster updates the
+/// same object as pods come and go, so a conflict is retried.
 async fn scale(
     deployment: &DeploymentState,
     decide: impl Fn(&Deployment) -> Option<(i32, Value)>,
 ) -> Result<(), Failure> {
-    let mut tries = 0;
+    let mut attempts = 0;
     loop {
         let Some(live) = deployment.live() else { return Ok(()) };
         let Some((replicas, marks)) = decide(&live) else {
             return Ok(());
         };
-        let change = json!({
+        let patch = json!({
             "metadata": { "resourceVersion": live.metadata.resource_version, "annotations": marks },
             "spec": { "replicas": replicas },
         });
-        tries += 1;
-        match reconcile::patch_deployment(deployment, &live, &change).await {
+        attempts += 1;
+        match deployment.namespace.patch_deployment(&live, &patch).await {
             Ok(()) => break,
-            Err(ApiError::Conflict(_)) if tries < MAX_ATTEMPTS => tokio::time::sleep(CONFLICT_RECHECK).await,
+            Err(ApiError::Conflict(_)) if attempts < MAX_ATTEMPTS => tokio::time::sleep(CONFLICT_RECHECK).await,
             Err(error) => return Err(error.to_failure()),
         }
     }
@@ -164,26 +168,26 @@ async fn scale(
     Ok(())
 }
 
-/// The autoscaler that scales it, if one does.
+/// Returns the name of the autoscaler of the Deployment, if there is one.
 async fn autoscaler(deployment: &DeploymentState, live: &Deployment) -> Result<Option<String>, ApiError> {
     let api = deployment.namespace.client.api::<HorizontalPodAutoscaler>();
     let all = ListParams::default();
     let found = deployment.namespace.client.call(|| api.list(&all)).await?;
-    let scales = |scaler: &HorizontalPodAutoscaler| {
-        // The spec is optional in some versions of the API, as that of a Deployment is.
-        let spec: Option<&HorizontalPodAutoscalerSpec> = (&scaler.spec).into();
-        let of = spec.map(|spec| &spec.scale_target_ref);
-        of.is_some_and(|of| of.kind == "Deployment" && Some(&of.name) == live.metadata.name.as_ref())
+    let scales = |autoscaler: &HorizontalPodAutoscaler| {
+        // The spec is optional in some versions of the API, like that of a Deployment.
+        let spec: Option<&HorizontalPodAutoscalerSpec> = (&autoscaler.spec).into();
+        let scaled = spec.map(|spec| &spec.scale_target_ref);
+        scaled.is_some_and(|scaled| scaled.kind == "Deployment" && Some(&scaled.name) == live.metadata.name.as_ref())
     };
     Ok(found
         .items
         .into_iter()
         .find(scales)
-        .and_then(|scaler| scaler.metadata.name))
+        .and_then(|autoscaler| autoscaler.metadata.name))
 }
 
-fn missing() -> Failure {
-    Failure::new(FailureKind::Starting, "it has not been made yet")
+fn not_created() -> Failure {
+    Failure::new(FailureKind::Starting, "it is not created yet")
 }
 
 fn between(from: Timestamp, to: Timestamp) -> Duration {

@@ -1,10 +1,10 @@
-//! Attaches again and again, to whatever runs.
+//! The task that attaches to a server, through all its runs.
 
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
-use portolan_core::{Failure, FailureKind, ServerHandshake};
+use portolan_core::{Backoff, Failure, FailureKind, ServerHandshake};
 use portolan_process::{Connection, ConnectionConfig, StdioChannel};
 use tokio::{
     io::{AsyncWriteExt, DuplexStream},
@@ -20,49 +20,49 @@ use super::{
 };
 use crate::error::ApiError;
 
-/// The wait after the first failure; it doubles with each further one.
+/// The delay after the first failure.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// The longest wait.
+/// The longest delay.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
-/// This many failures in a row, and calls no longer wait.
+/// After this many failures in a row, calls fail instead of waiting.
 const DOWN_AFTER: u32 = 5;
-/// After being attached for so long, earlier failures are forgotten.
+/// How long an attachment must last to forget earlier failures.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
-/// The one task that is attached to a server, through all its runs.
+/// The task that attaches to a server, through all its runs.
 pub(super) struct AttachLoop {
     channel: Arc<StdioChannel>,
     client: Client,
     namespace: String,
     config: AttachConfig,
     target: AttachTarget,
-    failures: u32,
-    /// How many starts of the server were attached to.
+    backoff: Backoff,
+    /// How many runs of the server were attached to.
     starts: u64,
     attached: Option<AttachedRun>,
 }
 
-/// What is to be attached to, and whether by this program.
+/// The run to attach to, and whether this program may.
 #[derive(Clone)]
 struct AttachTarget {
     runs: watch::Receiver<Option<PodRun>>,
     lease_state: watch::Receiver<LeaseState>,
 }
 
-/// The start of the server that was attached to last.
+/// The run that was attached to last.
 struct AttachedRun {
     run: PodRun,
-    /// How it introduced itself, once it has.
+    /// The result of the handshake, once done.
     handshake: Option<ServerHandshake>,
-    /// Its input may end in the middle of a line.
+    /// Whether its input may end in the middle of a line.
     is_line_incomplete: bool,
 }
 
-/// Why it is not attached any more.
+/// Why an attachment ended.
 enum Detached {
-    /// Something else is to be attached to, or nothing, or by somebody else.
+    /// The run or the owner changed.
     Changed(Failure),
-    /// It failed after it could be called for `healthy`.
+    /// It failed after it was ready for `healthy`.
     Failed { failure: Failure, healthy: Duration },
 }
 
@@ -83,35 +83,35 @@ impl AttachLoop {
                 runs,
                 lease_state: watch::channel(LeaseState::Held).1,
             },
-            failures: 0,
+            backoff: Backoff::new(FIRST_RETRY_DELAY, MAX_RETRY_DELAY),
             starts: 0,
             attached: None,
         }
     }
 
-    /// Keeps the server attached until `over`, where there is a claim: as long as that holds.
-    pub(super) async fn keep(mut self, lease_holder: Option<LeaseHolder>, over: CancellationToken) {
+    /// Attaches until `over`; with a Lease, only while this program holds it.
+    pub(super) async fn run(mut self, lease_holder: Option<LeaseHolder>, over: CancellationToken) {
         let channel = self.channel.clone();
         let holding = lease_holder.map(|lease_holder| {
             let lease_state = watch::Sender::new(LeaseState::Unknown(Failure::new(
                 FailureKind::Starting,
-                "it is not known yet which program owns the server",
+                "the owner of the server is not known yet",
             )));
             self.target.lease_state = lease_state.subscribe();
             tokio::spawn(lease_holder.hold(lease_state, over.clone()))
         });
         tokio::select! {
             () = over.cancelled() => {}
-            () = self.run_forever() => {}
+            () = self.attach_forever() => {}
         }
         channel.down(Failure::new(FailureKind::Stopped, "it was stopped"));
         if let Some(holding) = holding {
-            // It gives the Lease back.
+            // Releases the Lease.
             let _ = holding.await;
         }
     }
 
-    async fn run_forever(&mut self) {
+    async fn attach_forever(&mut self) {
         loop {
             let Some(run) = self.next_run().await else { return };
             let wait = match self.run_attached(run).await {
@@ -128,7 +128,7 @@ impl AttachLoop {
         }
     }
 
-    /// What to attach to, waiting for it. `None` if nobody will ever say.
+    /// Waits for a run that this program may attach to. `None` if the channel was dropped.
     async fn next_run(&mut self) -> Option<PodRun> {
         loop {
             let lease_state = self.target.lease_state.borrow_and_update().clone();
@@ -136,7 +136,7 @@ impl AttachLoop {
             match (lease_state, run) {
                 (LeaseState::Held, Some(run)) => return Some(run),
                 (LeaseState::Held, None) => {
-                    let failure = Failure::new(FailureKind::Starting, "no pod of it runs");
+                    let failure = Failure::new(FailureKind::Starting, "it has no running pod");
                     self.channel.starting(Some(failure));
                 }
                 (LeaseState::Other(holder), _) => self.channel.down(owned_by_other(&holder)),
@@ -146,7 +146,7 @@ impl AttachLoop {
         }
     }
 
-    /// Is attached to `run` as long as that goes.
+    /// Attaches to `run` until the attachment ends.
     async fn run_attached(&mut self, run: PodRun) -> Detached {
         let mut target = self.target.clone();
         let attached = tokio::select! {
@@ -172,7 +172,7 @@ impl AttachLoop {
         }
     }
 
-    /// Begins to speak through an attachment.
+    /// Opens the connection of an attachment.
     async fn open(
         &mut self,
         run: PodRun,
@@ -184,7 +184,7 @@ impl AttachLoop {
             .as_ref()
             .is_some_and(|attached| attached.run == run && attached.is_line_incomplete);
         if self.attached.as_ref().is_some_and(|attached| attached.run == run) {
-            // It may have been started again, and nobody told us yet.
+            // The container may have been restarted without a notification yet.
             let current_run = current_run(&self.client, &self.namespace, &run.pod, &self.config).await?;
             if current_run.as_ref() != Some(&run) {
                 self.attached = None;
@@ -192,12 +192,12 @@ impl AttachLoop {
         }
         self.begin_run(run);
         if is_line_incomplete && input.write_all(b"\n").await.is_err() {
-            return Err(Failure::new(FailureKind::Connection, "its pod hung up"));
+            return Err(Failure::new(FailureKind::Connection, "its pod closed the connection"));
         }
         Ok(Connection::open(&self.channel, output, input, self.connection()))
     }
 
-    /// Lets callers in until the attachment ends or something else is wished for.
+    /// Serves calls until the attachment ends or the target changes.
     async fn serve(
         &mut self,
         run: &PodRun,
@@ -212,7 +212,7 @@ impl AttachLoop {
             () = connection.ended() => (end.failure(), true),
             why = target.changed_from(run) => (why, false),
         };
-        // From here on calls wait for what comes next; only then do those of this one fail, so that none slips between.
+        // New calls wait for the next attachment before those of this one fail, so that no call is lost in between.
         self.channel.starting(Some(failure.clone()));
         if let Some(attached) = &mut self.attached {
             attached.is_line_incomplete = !connection.is_idle();
@@ -225,7 +225,7 @@ impl AttachLoop {
         }
     }
 
-    /// Notes that this start of the server is spoken with.
+    /// Records that this run is attached to.
     fn begin_run(&mut self, run: PodRun) {
         if self.attached.as_ref().is_some_and(|attached| attached.run == run) {
             return;
@@ -238,14 +238,14 @@ impl AttachLoop {
         });
     }
 
-    /// How the server introduces itself. One that did so before is not asked again.
+    /// Returns the result of the handshake, which is done once for each run.
     async fn handshake_once(&mut self, connection: &Connection) -> Result<ServerHandshake, Failure> {
         if let Some(handshake) = self.attached.as_ref().and_then(|attached| attached.handshake.clone()) {
             return Ok(handshake);
         }
         let config = &self.config;
         let handshake = connection
-            .handshake(config.era, config.probe_patience, config.introduction)
+            .handshake(config.era, config.probe_patience, config.handshake_timeout)
             .await;
         let mut handshake = handshake?;
         handshake.generation = self.starts;
@@ -261,32 +261,30 @@ impl AttachLoop {
         config
     }
 
-    /// Tells callers about a failure, and for how long to wait.
+    /// Publishes a failure to callers, and returns the delay before the next attempt.
     fn report_failure(&mut self, failure: Failure, healthy: Duration) -> Duration {
         if healthy >= HEALTHY_AFTER {
-            self.failures = 0;
+            self.backoff.reset();
         }
-        self.failures = self.failures.saturating_add(1);
-        let mends = matches!(
+        let delay = self.backoff.next_delay();
+        let is_transient = matches!(
             failure.kind,
             FailureKind::Connection | FailureKind::Exited | FailureKind::Timeout
         );
-        match mends && self.failures < DOWN_AFTER {
+        match is_transient && self.backoff.failures() < DOWN_AFTER {
             true => self.channel.starting(Some(failure)),
             false => self.channel.down(failure),
         }
-        FIRST_RETRY_DELAY
-            .saturating_mul(2u32.saturating_pow(self.failures - 1))
-            .min(MAX_RETRY_DELAY)
+        delay
     }
 }
 
 impl AttachTarget {
-    /// Waits until something else is wished for than was seen last. `None` if nothing ever will be.
+    /// Waits for a change of run or owner. `None` if the channel was dropped.
     async fn changed(&mut self) -> Option<()> {
         let other_owner = async {
             if self.lease_state.changed().await.is_err() {
-                // Nobody claims it against us.
+                // There is no Lease.
                 std::future::pending::<()>().await;
             }
         };
@@ -296,7 +294,7 @@ impl AttachTarget {
         }
     }
 
-    /// Waits until `run` is not what this program is to be attached to. Tells why.
+    /// Waits until this program has to detach from `run`, and returns why.
     async fn changed_from(&mut self, run: &PodRun) -> Failure {
         let other_run = async {
             let other = self
@@ -305,7 +303,7 @@ impl AttachTarget {
                 .await
                 .is_ok();
             if !other {
-                // The channel is gone, and so is this in a moment.
+                // The channel was dropped, and this task ends soon.
                 std::future::pending::<()>().await;
             }
         };
@@ -317,7 +315,7 @@ impl AttachTarget {
             match lease_state {
                 Some(LeaseState::Other(holder)) => owned_by_other(&holder),
                 Some(LeaseState::Unknown(failure)) => failure,
-                // Nobody claims it against us.
+                // There is no Lease.
                 Some(LeaseState::Held) | None => std::future::pending().await,
             }
         };
@@ -328,7 +326,7 @@ impl AttachTarget {
     }
 }
 
-/// The start that there is now.
+/// Reads the present run of the container.
 async fn current_run(
     client: &Client,
     namespace: &str,
@@ -336,9 +334,9 @@ async fn current_run(
     config: &AttachConfig,
 ) -> Result<Option<PodRun>, Failure> {
     let api = Api::<Pod>::namespaced(client.clone(), namespace);
-    let found = match timeout(config.connect, api.get_opt(pod)).await {
+    let found = match timeout(config.connect_timeout, api.get_opt(pod)).await {
         Ok(found) => found.map_err(|error| ApiError::classify(error, &config.cluster)),
-        Err(_) => Err(ApiError::timed_out(&config.cluster, config.connect)),
+        Err(_) => Err(ApiError::timed_out(&config.cluster, config.connect_timeout)),
     };
     let found = found.map_err(|error| error.to_failure())?;
     Ok(found.and_then(|pod| PodRun::of_container_or_only(&pod, config.container.as_deref())))
@@ -347,10 +345,10 @@ async fn current_run(
 fn owned_by_other(holder: &str) -> Failure {
     Failure::new(
         FailureKind::Connection,
-        format!("{holder:?} is attached to the server, and only one can be"),
+        format!("{holder:?} is attached to the server; only one program can be"),
     )
     .remedy(format!(
-        "call through {holder:?}, or use the bridge, which any number can call"
+        "call through {holder:?}, or use the bridge, which serves any number of programs"
     ))
 }
 
@@ -361,8 +359,8 @@ fn failed(failure: Failure) -> Detached {
     }
 }
 
-/// Far from where an earlier attachment was, so that answers that come late meet nobody. JSON numbers are exact up to
-/// 2^53.
+/// Returns a random first request id, so that late responses to an earlier attachment match no request. JSON numbers are exact
+/// up to 2^53.
 fn first_id() -> u64 {
     let mut bytes = [0; 8];
     match aws_lc_rs::rand::fill(&mut bytes) {

@@ -1,4 +1,4 @@
-//! The container that the server runs in.
+//! The container of the server.
 
 use k8s_openapi::api::core::v1::{Container, ContainerPort, Lifecycle, LifecycleHandler, SleepAction, VolumeMount};
 use portolan_core::Result;
@@ -7,10 +7,10 @@ use crate::name::CONTAINER;
 
 use super::{Carrier, env, files, hardening, image, pod, probe, render_plan::RenderPlan, resources};
 
-/// The name of its port.
+/// The name of the container port.
 pub(super) const PORT_NAME: &str = "mcp";
 
-/// The container, seeing `mounts`.
+/// Builds the container, with `mounts`.
 pub(super) fn container(plan: &RenderPlan<'_>, mounts: Vec<VolumeMount>) -> Result<Container> {
     let mut container = Container {
         name: CONTAINER.into(),
@@ -29,7 +29,7 @@ pub(super) fn container(plan: &RenderPlan<'_>, mounts: Vec<VolumeMount>) -> Resu
     Ok(container)
 }
 
-/// What the way in needs: an open input, or a port that is probed.
+/// Adds a port with probes, or an open standard input for attaching.
 fn expose(container: &mut Container, plan: &RenderPlan<'_>) {
     let Some(port) = &plan.port else {
         attachable(container);
@@ -52,15 +52,15 @@ fn expose(container: &mut Container, plan: &RenderPlan<'_>) {
     }
 }
 
-/// An input that stays open when whoever is attached to it goes.
+/// Keeps the standard input open when an attached client disconnects.
 pub(super) fn attachable(container: &mut Container) {
     container.stdin = Some(true);
     container.stdin_once = Some(false);
     container.tty = Some(false);
 }
 
-/// Lets a pod that is taken out of service serve on for a moment: those who call it learn of that a little later than the
-/// kubelet does, and until then send calls to it. The kubelet does the sleeping, so the image needs no shell.
+/// Keeps a terminating pod serving for a moment: callers learn of its end later than the kubelet does, and send requests until
+/// then. The kubelet itself sleeps, so the image needs no shell.
 fn pre_stop_sleep(grace_seconds: i64) -> Option<Lifecycle> {
     let seconds = (grace_seconds / 3).min(5);
     (seconds > 0).then(|| Lifecycle {

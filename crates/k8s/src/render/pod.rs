@@ -1,4 +1,4 @@
-//! The pod.
+//! The pod spec.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use portolan_core::Result;
 
 use super::{Carrier, bridge, container, files, hardening, pull_secret, render_plan::RenderPlan};
 
-/// The pod's spec.
+/// Builds the pod spec.
 pub(super) fn spec(plan: &RenderPlan<'_>) -> Result<PodSpec> {
     let options = &plan.input.spec.kubernetes;
     let (volumes, mounts) = files::volumes(plan)?;
@@ -28,10 +28,10 @@ pub(super) fn spec(plan: &RenderPlan<'_>) -> Result<PodSpec> {
     })
 }
 
-/// How long the pod may take to end.
+/// Returns the termination grace period, in seconds.
 ///
-/// The bridge and an HTTP server finish the calls that they have, and then end by themselves. What is attached has no end
-/// of input and often no handler for the signal: waiting longer brings nothing.
+/// The bridge and HTTP servers finish their requests and exit. A server that is attached to sees no end of input and often
+/// ignores the signal, so a longer wait is useless.
 pub(super) fn grace_seconds(plan: &RenderPlan<'_>) -> i64 {
     let default = match plan.carrier {
         Carrier::Http | Carrier::Bridge => 30,

@@ -1,4 +1,4 @@
-//! What is decided before any object is made: names, the image, the command, and how the server is reached.
+//! The decisions before any object is built: names, image, command, and how the server is reached.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,14 @@ use k8s_openapi::{api::core::v1::Secret as SecretObject, apimachinery::pkg::apis
 use portolan_core::{CredentialKey, EnvValue, Error, Result, Sharing, Source, StdioCarrier, Transport};
 
 use crate::{
+    escape,
+    manifest::{ContainerCommand, ImageAllowlist, ManifestRules},
     name::{self, DeploymentKey},
-    yaml::YamlRules,
 };
 
-use super::{BRIDGE_PATH, BRIDGE_PORT, Carrier, ImageAllowlist, RenderInput, ServerPort, bridge, pull_secret};
+use super::{BRIDGE_PATH, BRIDGE_PORT, Carrier, RenderInput, ServerPort, bridge, pull_secret};
 
-/// The decisions.
+/// The decisions that all objects are built from.
 #[derive(Debug)]
 pub(super) struct RenderPlan<'a> {
     pub(super) input: &'a RenderInput<'a>,
@@ -20,29 +21,22 @@ pub(super) struct RenderPlan<'a> {
     /// The name of the Deployment and the Service.
     pub(super) name: String,
     pub(super) image: String,
-    /// What replaces the image's entry point, and its arguments.
+    /// The command that replaces the entry point of the image.
     pub(super) command: ContainerCommand,
     pub(super) carrier: Carrier,
     pub(super) port: Option<ServerPort>,
 }
 
-/// A command line as a container has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ContainerCommand {
-    pub(crate) program: Option<Vec<String>>,
-    pub(crate) args: Option<Vec<String>>,
-}
-
 impl<'a> RenderPlan<'a> {
-    /// Decides. `given` is the command that a Deployment YAML sets.
-    pub(super) fn of(input: &'a RenderInput<'a>, given: Option<ContainerCommand>) -> Result<Self> {
+    /// Decides everything. `given` is the command of the Deployment YAML.
+    pub(super) fn new(input: &'a RenderInput<'a>, given: Option<ContainerCommand>) -> Result<Self> {
         let key = DeploymentKey::of(input.name, input.spec);
-        let (image, own) = source(input)?;
+        let (image, default) = image_and_command(input)?;
         let transport = input.spec.source.transport().unwrap_or(&Transport::Stdio);
-        let mut command = given.unwrap_or_default().over(&own);
+        let mut command = given.map(bridge::without_bridge).unwrap_or_default().or(&default);
         let carrier = carrier(input, transport, &command)?;
         if carrier == Carrier::Bridge {
-            command = bridge::wrapped(command, input);
+            command = bridge::with_bridge(command, input);
         }
         let plan = Self {
             name: key.deployment_name(&input.spec.server),
@@ -65,13 +59,13 @@ impl<'a> RenderPlan<'a> {
         if self.carrier != Carrier::Http && options.replicas.is_some_and(|replicas| replicas != 1) {
             return Err(Error::invalid(
                 "replicas",
-                "a stdio server is one process; leave them out, or serve HTTP",
+                "a stdio server runs as one process; remove replicas, or serve HTTP",
             ));
         }
         if self.input.spec.sharing != Sharing::Shared {
             return Err(Error::invalid(
                 "sharing",
-                "a process for each conversation is not there on Kubernetes; use shared",
+                "a process for each session is not supported on Kubernetes; use shared",
             ));
         }
         if let Some(account) = &options.service_account
@@ -90,7 +84,7 @@ impl<'a> RenderPlan<'a> {
         Ok(())
     }
 
-    /// What all installs share cannot know the secret of one.
+    /// Checks that a shared deployment uses no secret of a single install.
     fn check_shared(&self) -> Result<()> {
         let spec = self.input.spec;
         let own = CredentialKey::prefix_of_install(self.input.name);
@@ -99,24 +93,24 @@ impl<'a> RenderPlan<'a> {
             Some((name, _)) => Err(Error::invalid(
                 name.as_str(),
                 "is a secret of one install, but all installs share this server's deployment; store it on the server, or \
-                 send it as a header",
+                 deliver it as a header",
             )),
             None => Ok(()),
         }
     }
 
-    /// The images that containers of this deployment may have.
+    /// Returns the images that containers of this deployment may use.
     pub(super) fn allowed_images(&self) -> ImageAllowlist<'_> {
         let config = self.input.config;
         ImageAllowlist {
             patterns: &self.input.environment.allowed_images,
-            ours: [Some(config.base_image.as_str()), bridge::image_of(config)],
+            platform: [Some(config.base_image.as_str()), bridge::image_of(config)],
         }
     }
 
-    /// What a Deployment YAML is held to.
-    pub(super) fn rules<'r>(&'r self, secret: Option<&'r SecretObject>) -> YamlRules<'r> {
-        YamlRules {
+    /// Returns what a Deployment YAML may refer to.
+    pub(super) fn manifest_rules<'r>(&'r self, secret: Option<&'r SecretObject>) -> ManifestRules<'r> {
+        ManifestRules {
             images: self.allowed_images(),
             own_secret: self.secret_name(),
             own_keys: secret.and_then(|secret| secret.data.as_ref()),
@@ -126,12 +120,12 @@ impl<'a> RenderPlan<'a> {
         }
     }
 
-    /// The name of the deployment's Secret, whether there is one or not.
+    /// Returns the name of the deployment's Secret, whether or not it exists.
     pub(super) fn secret_name(&self) -> String {
         name::secret(&self.name)
     }
 
-    /// The labels of everything that belongs to the deployment alone.
+    /// Returns the labels of all objects that only this deployment owns.
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
         let spec = self.input.spec;
         let mut labels = self.selector();
@@ -143,12 +137,12 @@ impl<'a> RenderPlan<'a> {
         labels
     }
 
-    /// The labels that choose its pods.
+    /// Returns the labels that select its pods.
     pub(super) fn selector(&self) -> BTreeMap<String, String> {
         self.key.selector(&self.input.config.field_manager)
     }
 
-    /// The metadata of an object named `name`.
+    /// Returns the metadata of an object named `name`.
     pub(super) fn meta(&self, name: impl Into<String>) -> ObjectMeta {
         ObjectMeta {
             name: Some(name.into()),
@@ -159,22 +153,9 @@ impl<'a> RenderPlan<'a> {
     }
 }
 
-impl ContainerCommand {
-    /// This one, with what it leaves open taken from `own`. Arguments of one program are none of another's.
-    fn over(self, own: &Self) -> Self {
-        if self.program.is_some() {
-            return self;
-        }
-        Self {
-            program: own.program.clone(),
-            args: self.args.or_else(|| own.args.clone()),
-        }
-    }
-}
-
-/// The image, and the command that runs in it.
-fn source(input: &RenderInput<'_>) -> Result<(String, ContainerCommand)> {
-    let list = |texts: &[String]| Some(super::escape::all(texts)).filter(|texts| !texts.is_empty());
+/// Returns the image and the command that runs in it.
+fn image_and_command(input: &RenderInput<'_>) -> Result<(String, ContainerCommand)> {
+    let list = |texts: &[String]| Some(escape::all_escaped(texts)).filter(|texts| !texts.is_empty());
     match &input.spec.source {
         Source::Command { program, args, .. } => {
             let command = ContainerCommand {
@@ -194,12 +175,12 @@ fn source(input: &RenderInput<'_>) -> Result<(String, ContainerCommand)> {
         }
         _ => Err(Error::invalid(
             "source",
-            "a remote server is not run here; only a command or an image is",
+            "is a remote server, which no runtime runs; use a command or an image",
         )),
     }
 }
 
-/// How the server is reached. Where nothing says which program an image runs, the bridge has nothing to start.
+/// Returns how the server is reached. The bridge needs to know the program; an image whose program is unknown is attached to.
 fn carrier(input: &RenderInput<'_>, transport: &Transport, command: &ContainerCommand) -> Result<Carrier> {
     if matches!(transport, Transport::Http { .. }) {
         return Ok(Carrier::Http);
@@ -207,7 +188,7 @@ fn carrier(input: &RenderInput<'_>, transport: &Transport, command: &ContainerCo
     match (input.spec.kubernetes.stdio, &command.program) {
         (Some(StdioCarrier::Bridge), None) => Err(Error::invalid(
             "stdio",
-            "the bridge cannot tell which program the image runs; name the program, or use StdioCarrier::Attach",
+            "the bridge does not know which program the image runs; name the program, or use StdioCarrier::Attach",
         )),
         (None, None) => Ok(Carrier::Attach),
         (asked, _) => Ok(asked.unwrap_or(input.config.stdio).into()),
@@ -217,17 +198,13 @@ fn carrier(input: &RenderInput<'_>, transport: &Transport, command: &ContainerCo
 fn port(carrier: Carrier, transport: &Transport) -> Result<Option<ServerPort>> {
     match (carrier, transport) {
         (Carrier::Attach, _) => Ok(None),
-        (Carrier::Http, Transport::Http { port: 0, .. }) => Err(Error::invalid("port", "0 is no port to listen on")),
-        (Carrier::Http, Transport::Http { path, .. }) if !path.starts_with('/') => {
-            Err(Error::invalid("path", format!("{path:?} does not begin with '/'")))
+        (Carrier::Http, Transport::Http { port: 0, .. }) => {
+            Err(Error::invalid("port", "0 is not a port; use 1 to 65535"))
         }
-        (Carrier::Http, Transport::Http { port, path }) => Ok(Some(ServerPort {
-            port: *port,
-            path: path.clone(),
-        })),
-        _ => Ok(Some(ServerPort {
-            port: BRIDGE_PORT,
-            path: BRIDGE_PATH.into(),
-        })),
+        (Carrier::Http, Transport::Http { path, .. }) if !path.starts_with('/') => {
+            Err(Error::invalid("path", format!("{path:?} must begin with '/'")))
+        }
+        (Carrier::Http, Transport::Http { port, path }) => Ok(Some(ServerPort::new(*port, path))),
+        _ => Ok(Some(ServerPort::new(BRIDGE_PORT, BRIDGE_PATH))),
     }
 }

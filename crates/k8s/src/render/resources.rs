@@ -1,4 +1,4 @@
-//! What a server asks for, and what it may use at most.
+//! Resource requests and limits.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,17 @@ use super::{quantity, render_plan::RenderPlan};
 
 type ResourceMap = BTreeMap<String, String>;
 
-/// The defaults, with what the server says instead. An empty figure takes a default away.
+/// Returns the defaults of the configuration with the overrides of the server. An empty value removes a default.
 ///
-/// A request above a default limit, or a limit below a default request, moves the default: who names one figure shall not
-/// have to know the other.
+/// A request above a default limit raises that limit, and a limit below a default request lowers that request.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] if a value is not a quantity, or if the server's own request is above its own limit.
 pub(super) fn requirements(plan: &RenderPlan<'_>) -> Result<ResourceRequirements> {
     let (config, options) = (plan.input.config, &plan.input.spec.kubernetes);
-    let mut requests = with(&config.requests, &options.requests);
-    let mut limits = with(&config.limits, &options.limits);
+    let mut requests = overridden(&config.requests, &options.requests);
+    let mut limits = overridden(&config.limits, &options.limits);
     for (name, request) in &mut requests {
         let Some(limit) = limits.get_mut(name) else { continue };
         if parse_quantity("requests", name, request)? <= parse_quantity("limits", name, limit)? {
@@ -28,7 +31,7 @@ pub(super) fn requirements(plan: &RenderPlan<'_>) -> Result<ResourceRequirements
             _ => {
                 return Err(Error::invalid(
                     "requests",
-                    format!("{name} of {request} is above the limit of {limit}"),
+                    format!("{name} of {request} is above the limit of {limit}; lower it or raise the limit"),
                 ));
             }
         }
@@ -40,7 +43,7 @@ pub(super) fn requirements(plan: &RenderPlan<'_>) -> Result<ResourceRequirements
     })
 }
 
-fn with(defaults: &ResourceMap, own: &ResourceMap) -> ResourceMap {
+fn overridden(defaults: &ResourceMap, own: &ResourceMap) -> ResourceMap {
     let mut resources = defaults.clone();
     resources.extend(own.clone());
     resources.retain(|_, parse_quantity| !parse_quantity.is_empty());
@@ -62,7 +65,7 @@ fn parse_quantity(field: &str, name: &str, text: &str) -> Result<f64> {
     let problem = || {
         Error::invalid(
             field,
-            format!("{text:?} of {name} is no quantity; write it as 500m, 128Mi or 2"),
+            format!("{text:?} of {name} is not a quantity; write it as 500m, 128Mi or 2"),
         )
     };
     quantity::parse(text).ok_or_else(problem)

@@ -1,8 +1,8 @@
 //! The Service.
 //!
-//! A legacy session lives in one pod. So where several copies run, a gateway is led to the same one for as long as that is
-//! there: calls spread over the copies by gateway, not by call. A server that is pinned to the modern era has no sessions,
-//! and each call may go to any copy.
+//! A legacy session lives in one pod. With several replicas, each gateway is therefore routed to one pod as long as it exists:
+//! the load is balanced by gateway, not by call. A server that is pinned to the modern era has no sessions, and each call may
+//! go to any replica.
 
 use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
@@ -13,7 +13,7 @@ use portolan_core::ProtocolEra;
 
 use super::{container::PORT_NAME, render_plan::RenderPlan};
 
-/// The Service, where the server is reached by HTTP.
+/// Builds the Service of a server that is called over HTTP.
 pub(super) fn service(plan: &RenderPlan<'_>) -> Option<Service> {
     plan.port.as_ref().map(|port| Service {
         metadata: plan.meta(&plan.name),
@@ -36,5 +36,5 @@ pub(super) fn service(plan: &RenderPlan<'_>) -> Option<Service> {
 
 fn needs_session_affinity(plan: &RenderPlan<'_>) -> bool {
     let spec = plan.input.spec;
-    spec.era != ProtocolEra::Modern && spec.kubernetes.replicas.is_some_and(|copies| copies > 1)
+    spec.era != ProtocolEra::Modern && spec.kubernetes.replicas.is_some_and(|replicas| replicas > 1)
 }

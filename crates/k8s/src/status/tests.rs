@@ -109,26 +109,26 @@ fn ready() -> Value {
 }
 
 #[test]
-fn a_ready_pod_of_the_wanted_template_is_ready() {
+fn ready_pod_of_wanted_template() {
     assert_eq!(Case::of(vec![ready()]).assess().status, Status::Ready);
 }
 
 #[test]
-fn a_ready_pod_of_another_template_is_not_yet() {
+fn ready_pod_of_old_template() {
     let mut old = ready();
     old["metadata"]["annotations"]["portolan.dev/template"] = json!("before");
     assert_eq!(Case::of(vec![old]).assess().status, Status::Pending { cause: None });
 }
 
 #[test]
-fn what_is_not_written_yet_is_pending_whatever_runs() {
+fn unwritten_spec_is_pending() {
     let mut case = Case::of(vec![ready()]);
     case.written = false;
     assert_eq!(case.assess().status, Status::Pending { cause: None });
 }
 
 #[test]
-fn without_a_probe_a_container_has_to_run_for_a_while() {
+fn unprobed_container_must_run_a_while() {
     let mut young = ready();
     young["spec"]["containers"][0]
         .as_object_mut()
@@ -144,7 +144,7 @@ fn without_a_probe_a_container_has_to_run_for_a_while() {
 }
 
 #[test]
-fn an_image_that_cannot_be_pulled_reads_as_people_need_it() {
+fn image_pull_failure_message() {
     let message = "failed to pull and unpack image: failed to resolve reference: manifest unknown";
     let mut case = Case::of(vec![waiting("ErrImagePull", message)]);
     case.warnings[0].push(PodWarning {
@@ -166,7 +166,7 @@ fn an_image_that_cannot_be_pulled_reads_as_people_need_it() {
 }
 
 #[test]
-fn while_it_backs_off_the_event_says_why() {
+fn pull_back_off_uses_event() {
     let mut case = Case::of(vec![waiting("ImagePullBackOff", "Back-off pulling image \"x\"")]);
     case.warnings[0].push(PodWarning {
         reason: "Failed".into(),
@@ -181,7 +181,7 @@ fn while_it_backs_off_the_event_says_why() {
 }
 
 #[test]
-fn every_waiting_reason_has_its_cause() {
+fn waiting_reasons_map_to_kinds() {
     let cases = [
         ("ErrImageNeverPull", FailureKind::Image),
         ("InvalidImageName", FailureKind::Image),
@@ -197,7 +197,7 @@ fn every_waiting_reason_has_its_cause() {
 }
 
 #[test]
-fn one_end_is_a_restart_and_two_are_a_crash_loop_with_its_last_words() {
+fn second_exit_is_a_crash_loop() {
     let once = Case::of(vec![pod(container(ended(1, "Error"), json!({}), 0))]);
     let status = once.assess().status;
     assert!(
@@ -216,12 +216,12 @@ fn one_end_is_a_restart_and_two_are_a_crash_loop_with_its_last_words() {
     again.last_lines = Some((assessment.crash.expect("a crash"), vec!["out of heap".into()]));
     let failure = again.failure();
     assert_eq!(failure.kind, FailureKind::CrashLoop);
-    assert!(failure.message.contains("more memory than its limit"), "{failure}");
+    assert!(failure.message.contains("exceeded its memory limit"), "{failure}");
     assert_eq!(failure.detail.last().map(String::as_str), Some("│ out of heap"));
 }
 
 #[test]
-fn a_crash_loop_is_not_over_while_the_next_run_is_young() {
+fn crash_loop_outlasts_young_run() {
     let running = json!({ "running": { "startedAt": "2026-01-01T00:09:55Z" } });
     let mut case = Case::of(vec![pod(container(running, ended(1, "Error"), 2))]);
     let crash = case.assess().crash.expect("a crash");
@@ -230,7 +230,7 @@ fn a_crash_loop_is_not_over_while_the_next_run_is_young() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_no_crash() {
+fn missing_program_is_a_start_failure() {
     let back_off = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
     assert_eq!(
         Case::of(vec![pod(container(back_off, ended(128, "StartError"), 1))])
@@ -241,7 +241,7 @@ fn a_program_that_is_not_there_is_no_crash() {
 }
 
 #[test]
-fn no_room_is_a_failure_only_after_a_while() {
+fn unschedulable_after_delay() {
     let at = |at: &str| {
         let mut pod = waiting("x", "");
         pod["status"]["containerStatuses"] = json!([]);
@@ -262,7 +262,7 @@ fn no_room_is_a_failure_only_after_a_while() {
 }
 
 #[test]
-fn a_volume_that_cannot_be_mounted_shows_in_events() {
+fn mount_failure_from_event() {
     let mut case = Case::of(vec![waiting("ContainerCreating", "")]);
     case.warnings[0].push(PodWarning {
         reason: "FailedMount".into(),
@@ -273,7 +273,7 @@ fn a_volume_that_cannot_be_mounted_shows_in_events() {
 }
 
 #[test]
-fn pods_that_may_not_be_made_are_told() {
+fn rejected_pods_fail() {
     let mut case = Case::of(Vec::new());
     let says = |message: &str| {
         json!({ "observedGeneration": 1, "conditions": [
@@ -287,7 +287,7 @@ fn pods_that_may_not_be_made_are_told() {
 }
 
 #[test]
-fn no_copies_are_sleep_if_we_wrote_so() {
+fn zero_replicas_with_annotation_is_asleep() {
     let mut case = Case::of(Vec::new());
     case.deployment["spec"]["replicas"] = json!(0);
     assert_eq!(case.failure().kind, FailureKind::Stopped);
@@ -302,7 +302,7 @@ fn no_copies_are_sleep_if_we_wrote_so() {
 }
 
 #[test]
-fn what_comes_up_again_is_waking_or_restarting() {
+fn not_ready_again_is_waking_or_restarting() {
     let mut case = Case::of(vec![waiting("ContainerCreating", "")]);
     case.was_ready = true;
     assert!(matches!(case.assess().status, Status::Restarting { .. }));
@@ -311,14 +311,14 @@ fn what_comes_up_again_is_waking_or_restarting() {
 }
 
 #[test]
-fn a_pod_on_its_way_out_counts_for_nothing() {
+fn terminating_pod_is_ignored() {
     let mut leaving = ready();
     leaving["metadata"]["deletionTimestamp"] = json!(NOW);
     assert_eq!(Case::of(vec![leaving]).assess().status, Status::Pending { cause: None });
 }
 
 #[test]
-fn trouble_with_writing_is_told_until_it_is_written() {
+fn write_failure_until_written() {
     let mut case = Case::of(Vec::new());
     case.written = false;
     case.write_failure = Some(Failure::new(FailureKind::Connection, "cannot reach Kubernetes"));

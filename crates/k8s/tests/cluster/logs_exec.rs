@@ -7,8 +7,8 @@ use portolan_core::{LogQuery, Restart, Runtime, RuntimeExec, RuntimeLogs, Runtim
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
+    sandbox::{ready, with_sandbox},
     servers,
-    test_namespace::{ready, with_room},
 };
 
 /// Counts, and answers HTTP meanwhile.
@@ -16,9 +16,9 @@ const COUNTER: &str = "echo begun; httpd -p 8080 -h /tmp; trap 'echo bye; exit 0
                        while true; do i=$((i+1)); echo line $i; sleep 0.2; done";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_followed_log_goes_on_in_the_pod_that_takes_the_place() {
-    with_room("logs", async |room| {
-        let runtime = room.runtime();
+async fn followed_log_continues_in_next_pod() {
+    with_sandbox("logs", async |sandbox| {
+        let runtime = sandbox.runtime();
         let name = ready(&runtime, &servers::script(COUNTER)).await;
         let query = LogQuery {
             follow: true,
@@ -26,9 +26,9 @@ async fn a_followed_log_goes_on_in_the_pod_that_takes_the_place() {
         };
         let mut log = RuntimeLogs::logs(&runtime, &name, query);
         let mut lines = Vec::new();
-        let mut read = async |until: &str, times: usize| {
+        let mut read = async |wait_for_status: &str, times: usize| {
             let reading = async {
-                while lines.iter().filter(|line: &&String| *line == until).count() < times {
+                while lines.iter().filter(|line: &&String| *line == wait_for_status).count() < times {
                     lines.push(log.next().await.expect("it goes on").expect("a line").text);
                 }
             };
@@ -59,9 +59,9 @@ async fn a_followed_log_goes_on_in_the_pod_that_takes_the_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tail_of_a_log_ends() {
-    with_room("tail", async |room| {
-        let runtime = room.runtime();
+async fn tail_ends() {
+    with_sandbox("tail", async |sandbox| {
+        let runtime = sandbox.runtime();
         let name = ready(&runtime, &servers::script(COUNTER)).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let tail = |tail| {
@@ -84,9 +84,9 @@ async fn the_tail_of_a_log_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_has_its_three_streams() {
-    with_room("exec", async |room| {
-        let runtime = room.runtime();
+async fn exec_has_three_streams() {
+    with_sandbox("exec", async |sandbox| {
+        let runtime = sandbox.runtime();
         let name = ready(&runtime, &servers::script(COUNTER)).await;
         let command = ["sh", "-c", "echo to err >&2; cat"].map(String::from);
         let mut streams = RuntimeExec::exec(&runtime, &name, &command).await.expect("exec");

@@ -1,10 +1,12 @@
 //! Tests on a real cluster.
 //!
 //! They need `PORTOLAN_KUBECONFIG`, the path of an administrator's kubeconfig; `cargo xtask test --only cluster` brings a
-//! cluster up and sets it. Each test has a namespace of its own, and works as the service account of `deploy/rbac.yaml`.
+//! cluster up and sets it. Each test has a namespace of its own, and uses the service account of `deploy/rbac.yaml`.
 
+mod sandbox;
 mod servers;
-mod test_namespace;
+#[path = "../support/wait.rs"]
+mod wait;
 
 mod attach;
 mod calls;

@@ -4,44 +4,52 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ListParams;
-use portolan_core::{Owner, Runtime, Status, UserId};
+use portolan_core::{InstallName, Owner, Runtime, Status, UserId};
 
 use crate::{
+    sandbox::{name, ready, with_sandbox},
     servers,
-    test_namespace::{name, ready, until, with_room},
+    wait::{eventually, wait_for_status},
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn installs_share_it_and_the_last_one_takes_it_away() {
-    with_room("shared", async |room| {
+async fn last_install_removes_shared_deployment() {
+    with_sandbox("shared", async |sandbox| {
         let mut spec = servers::http();
         spec.kubernetes.multitenant = true;
-        let runtime = room.runtime();
+        let runtime = sandbox.runtime();
         let one = ready(&runtime, &spec).await;
-        let pods = room.pod_uids().await;
+        let pods = sandbox.pod_uids().await;
         let mut other = spec.clone();
         other.owner = Owner::Personal(UserId::parse("alice").expect("a user"));
         let two = name();
         runtime.ensure(&two, &other).await.expect("ensure");
-        until(&runtime, &two, Duration::from_secs(20), |status| {
+        wait_for_status(&runtime, &two, Duration::from_secs(20), |status| {
             *status == Status::Ready
         })
         .await;
-        assert_eq!(room.pod_uids().await, pods, "the pod is the same");
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(sandbox.pod_uids().await, pods, "the pod is the same");
+        eventually("both installs are recorded", Duration::from_secs(20), async || {
+            let all = ListParams::default();
+            let found = sandbox.api::<Deployment>().list(&all).await.expect("a list").items;
+            let annotations = found.first()?.metadata.annotations.clone()?;
+            let is_recorded = |name: &InstallName| annotations.contains_key(&format!("install.portolan.dev/{name}"));
+            (is_recorded(&one) && is_recorded(&two)).then_some(())
+        })
+        .await;
         drop(runtime);
 
-        // A host that starts anew still knows both.
-        let runtime = room.runtime();
+        // A host that restarts still knows both.
+        let runtime = sandbox.runtime();
         let mut both = vec![one, two];
         both.sort_unstable();
         assert_eq!(runtime.list().await.expect("a list"), both);
         runtime.remove(&one).await.expect("remove");
         assert_eq!(runtime.list().await.expect("a list"), [two]);
-        assert_eq!(room.pod_uids().await, pods, "the other one uses it");
+        assert_eq!(sandbox.pod_uids().await, pods, "the other one uses it");
         runtime.remove(&two).await.expect("remove");
         assert_eq!(runtime.list().await.expect("a list"), []);
-        let left = room
+        let left = sandbox
             .api::<Deployment>()
             .list(&ListParams::default())
             .await

@@ -1,4 +1,4 @@
-//! Secrets that images are pulled with.
+//! Image pull secrets.
 
 use std::time::Duration;
 
@@ -6,13 +6,15 @@ use k8s_openapi::api::core::v1::Secret;
 use portolan_core::{CredentialKey, CredentialStore, ImagePullSecret, Owner, Precondition, RunSpec, Runtime, TeamId};
 
 use crate::{
+    sandbox::{Sandbox, ready, with_sandbox},
     servers,
-    test_namespace::{Room, ready, with_room},
+    wait::eventually,
 };
 
-async fn spec(room: &Room, team: &str, password: &str) -> RunSpec {
+async fn spec(sandbox: &Sandbox, team: &str, password: &str) -> RunSpec {
     let key = CredentialKey::parse(format!("registry/{team}")).expect("a key");
-    room.credentials
+    sandbox
+        .credentials
         .put(&key, password.into(), Precondition::None)
         .await
         .expect("put");
@@ -27,11 +29,11 @@ async fn spec(room: &Room, team: &str, password: &str) -> RunSpec {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pull_secret_is_made_labelled_listed_by_team_and_goes_with_its_last_user() {
-    with_room("pull", async |room| {
-        let runtime = room.runtime();
-        let web = spec(&room, "web", "swordfish-1").await;
-        let ops = spec(&room, "ops", "swordfish-2").await;
+async fn pull_secret_lifecycle() {
+    with_sandbox("pull", async |sandbox| {
+        let runtime = sandbox.runtime();
+        let web = spec(&sandbox, "web", "swordfish-1").await;
+        let ops = spec(&sandbox, "ops", "swordfish-2").await;
         let (one, two) = (ready(&runtime, &web).await, ready(&runtime, &web).await);
         let three = ready(&runtime, &ops).await;
 
@@ -47,11 +49,11 @@ async fn a_pull_secret_is_made_labelled_listed_by_team_and_goes_with_its_last_us
                 .expect("a list")
                 .is_empty()
         );
-        let secret = room.api::<Secret>().get(&of_web[0].name).await.expect("it is there");
+        let secret = sandbox.api::<Secret>().get(&of_web[0].name).await.expect("it is there");
         assert_eq!(secret.type_.as_deref(), Some("kubernetes.io/dockerconfigjson"));
 
         runtime.remove(&one).await.expect("remove");
-        let api = room.api::<Secret>();
+        let api = sandbox.api::<Secret>();
         assert!(
             api.get_opt(&of_web[0].name).await.expect("an answer").is_some(),
             "another one uses it"
@@ -63,8 +65,11 @@ async fn a_pull_secret_is_made_labelled_listed_by_team_and_goes_with_its_last_us
         );
         assert_eq!(runtime.pull_secrets(None).await.expect("a list").len(), 1);
         runtime.remove(&three).await.expect("remove");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(runtime.pull_secrets(None).await.expect("a list").is_empty());
+        eventually("no pull secret is left", Duration::from_secs(5), async || {
+            let left = runtime.pull_secrets(None).await.expect("a list");
+            left.is_empty().then_some(())
+        })
+        .await;
     })
     .await;
 }

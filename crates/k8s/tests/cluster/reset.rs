@@ -1,4 +1,4 @@
-//! Hard resets that do not go smoothly.
+//! Interrupted and forced hard resets.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,12 @@ use portolan_core::{Restart, RunSpec, Runtime, RuntimeRestart, Status};
 use portolan_k8s::KubeRuntime;
 
 use crate::{
+    sandbox::{Sandbox, ready, with_sandbox},
     servers,
-    test_namespace::{Room, ready, until, with_room},
+    wait::{eventually, wait_for_status},
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server that does not end when it is told to, but by force after `grace_seconds`.
 fn stubborn(grace_seconds: u32) -> RunSpec {
@@ -21,9 +22,9 @@ fn stubborn(grace_seconds: u32) -> RunSpec {
 }
 
 /// The Deployment that `deployment` (`namespace/name`) is now, and whether it is on its way out.
-async fn look(room: &Room, deployment: &str) -> Option<(String, bool)> {
+async fn look(sandbox: &Sandbox, deployment: &str) -> Option<(String, bool)> {
     let name = deployment.rsplit('/').next().expect("a name");
-    let found = room.api::<Deployment>().get_opt(name).await.expect("an answer")?;
+    let found = sandbox.api::<Deployment>().get_opt(name).await.expect("an answer")?;
     Some((found.metadata.uid?, found.metadata.deletion_timestamp.is_some()))
 }
 
@@ -34,92 +35,91 @@ async fn reset(runtime: &KubeRuntime, install: &portolan_core::InstallName) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_interrupted_is_finished_by_the_next_runtime() {
-    with_room("resumed", async |room| {
+async fn interrupted_reset_is_finished() {
+    with_sandbox("resumed", async |sandbox| {
         let spec = stubborn(8);
-        let runtime = room.runtime();
+        let runtime = sandbox.runtime();
         let install = ready(&runtime, &spec).await;
         let deployment = runtime.deployment(&install).expect("it runs");
         let (before, pods) = (
-            look(&room, &deployment).await.expect("it is there").0,
-            room.pod_uids().await,
+            look(&sandbox, &deployment).await.expect("it is there").0,
+            sandbox.pod_uids().await,
         );
         reset(&runtime, &install).await;
-        while !look(&room, &deployment)
-            .await
-            .is_some_and(|(uid, is_going)| uid == before && is_going)
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        eventually("the deletion has begun", TIMEOUT, async || {
+            let found = look(&sandbox, &deployment).await;
+            found.filter(|(uid, is_going)| *uid == before && *is_going)
+        })
+        .await;
         drop(runtime);
         assert!(
-            look(&room, &deployment).await.is_some(),
+            look(&sandbox, &deployment).await.is_some(),
             "it is interrupted in the middle"
         );
 
-        let runtime = room.runtime();
+        let runtime = sandbox.runtime();
         runtime.ensure(&install, &spec).await.expect("ensure");
         let began = Instant::now();
-        until(&runtime, &install, SOON, |status| *status == Status::Ready).await;
+        wait_for_status(&runtime, &install, TIMEOUT, |status| *status == Status::Ready).await;
         println!("finished {:.1?} after the next runtime began", began.elapsed());
-        let (after, is_going) = look(&room, &deployment)
+        let (after, is_going) = look(&sandbox, &deployment)
             .await
             .expect("it is there, under the same name");
         assert!(after != before && !is_going, "it was made anew");
-        assert!(room.pod_uids().await.iter().all(|uid| !pods.contains(uid)));
+        assert!(sandbox.pod_uids().await.iter().all(|uid| !pods.contains(uid)));
     })
     .await;
 }
 
 /// The mark on the Deployment is all that a runtime left that ended before it began to delete.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_was_only_announced_is_done_by_the_next_runtime() {
-    with_room("announced", async |room| {
+async fn announced_reset_is_done() {
+    with_sandbox("announced", async |sandbox| {
         let spec = servers::http();
-        let runtime = room.runtime();
+        let runtime = sandbox.runtime();
         let install = ready(&runtime, &spec).await;
         let deployment = runtime.deployment(&install).expect("it runs");
-        let (before, _) = look(&room, &deployment).await.expect("it is there");
+        let (before, _) = look(&sandbox, &deployment).await.expect("it is there");
         drop(runtime);
         let mark =
             serde_json::json!({ "metadata": { "annotations": { "portolan.dev/reset": "2026-01-01T00:00:00Z" } } });
         let name = deployment.rsplit('/').next().expect("a name");
-        room.api::<Deployment>()
+        sandbox
+            .api::<Deployment>()
             .patch(name, &Default::default(), &kube::api::Patch::Merge(mark))
             .await
             .expect("marked");
 
-        let runtime = room.runtime();
+        let runtime = sandbox.runtime();
         runtime.ensure(&install, &spec).await.expect("ensure");
-        let anew = async {
-            while look(&room, &deployment).await.is_none_or(|(uid, _)| uid == before) {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        tokio::time::timeout(SOON, anew).await.expect("it is made anew");
-        until(&runtime, &install, SOON, |status| *status == Status::Ready).await;
+        eventually("it is created again", TIMEOUT, async || {
+            let found = look(&sandbox, &deployment).await;
+            found.filter(|(uid, _)| *uid != before)
+        })
+        .await;
+        wait_for_status(&runtime, &install, TIMEOUT, |status| *status == Status::Ready).await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pod_that_does_not_end_is_deleted_by_force() {
-    with_room("forced", async |room| {
-        let runtime = room.runtime();
+async fn stubborn_pod_is_deleted_by_force() {
+    with_sandbox("forced", async |sandbox| {
+        let runtime = sandbox.runtime();
         let install = ready(&runtime, &stubborn(600)).await;
         let deployment = runtime.deployment(&install).expect("it runs");
         let (before, pods) = (
-            look(&room, &deployment).await.expect("it is there").0,
-            room.pod_uids().await,
+            look(&sandbox, &deployment).await.expect("it is there").0,
+            sandbox.pod_uids().await,
         );
         reset(&runtime, &install).await;
         let began = Instant::now();
-        until(&runtime, &install, 2 * SOON, |status| *status == Status::Ready).await;
+        wait_for_status(&runtime, &install, 2 * TIMEOUT, |status| *status == Status::Ready).await;
         let took = began.elapsed();
         println!("ready {took:.1?} after the reset, with a grace period of 600 s");
         assert!(took > Duration::from_secs(30), "it was given time to end by itself");
-        assert_ne!(look(&room, &deployment).await.expect("it is there").0, before);
-        let all = room.api::<k8s_openapi::api::core::v1::Pod>();
+        assert_ne!(look(&sandbox, &deployment).await.expect("it is there").0, before);
+        let all = sandbox.api::<k8s_openapi::api::core::v1::Pod>();
         let left = all.list(&Default::default()).await.expect("pods").items;
         assert!(
             left.iter()

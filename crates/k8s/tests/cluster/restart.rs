@@ -12,18 +12,19 @@ use kube::api::DeleteParams;
 use portolan_core::{Error, Restart, Runtime, RuntimeRestart, Status};
 
 use crate::{
+    sandbox::{name, ready, with_sandbox},
     servers,
-    test_namespace::{name, ready, until, with_room},
+    wait::wait_for_status,
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_http_server_restarts_at_50_calls_a_second_without_a_failed_one() {
-    with_room("roll", async |room| {
-        let runtime = Arc::new(room.runtime());
+async fn rolling_restart_fails_no_call() {
+    with_sandbox("roll", async |sandbox| {
+        let runtime = Arc::new(sandbox.runtime());
         let name = ready(&runtime, &servers::http()).await;
-        let before = room.pod_uids().await;
+        let before = sandbox.pod_uids().await;
         let url = servers::url(&runtime, &name, "/healthz").await;
         let stop = Arc::new(AtomicBool::new(false));
         let load = tokio::spawn({
@@ -62,30 +63,31 @@ async fn an_http_server_restarts_at_50_calls_a_second_without_a_failed_one() {
             &failed[..failed.len().min(5)]
         );
         assert!(made > 500, "{made} calls");
-        assert_ne!(room.pod_uids().await, before, "the pod was replaced");
+        assert_ne!(sandbox.pod_uids().await, before, "the pod was replaced");
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pod_that_is_deleted_comes_back_and_is_found() {
-    with_room("deleted", async |room| {
-        let runtime = room.runtime();
+async fn deleted_pod_comes_back() {
+    with_sandbox("deleted", async |sandbox| {
+        let runtime = sandbox.runtime();
         let name = ready(&runtime, &servers::http()).await;
         let url = servers::url(&runtime, &name, "/healthz").await;
         let http = servers::client();
         servers::get(&http, &url).await.expect("an answer");
-        let pod = room.pods().await.remove(0).metadata.name.expect("a name");
+        let pod = sandbox.pods().await.remove(0).metadata.name.expect("a name");
         let now = DeleteParams::default().grace_period(0);
-        room.api::<k8s_openapi::api::core::v1::Pod>()
+        sandbox
+            .api::<k8s_openapi::api::core::v1::Pod>()
             .delete(&pod, &now)
             .await
             .expect("deleted");
-        until(&runtime, &name, SOON, |status| {
+        wait_for_status(&runtime, &name, TIMEOUT, |status| {
             matches!(status, Status::Restarting { .. })
         })
         .await;
-        until(&runtime, &name, SOON, |status| *status == Status::Ready).await;
+        wait_for_status(&runtime, &name, TIMEOUT, |status| *status == Status::Ready).await;
         assert_eq!(
             servers::url(&runtime, &name, "/healthz").await,
             url,
@@ -97,19 +99,19 @@ async fn a_pod_that_is_deleted_comes_back_and_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_pull_and_a_reset_bring_it_back() {
-    with_room("reset", async |room| {
-        let runtime = room.runtime();
+async fn fresh_pull_and_reset() {
+    with_sandbox("reset", async |sandbox| {
+        let runtime = sandbox.runtime();
         let name = ready(&runtime, &servers::http()).await;
-        let before = room.pod_uids().await;
+        let before = sandbox.pod_uids().await;
         let deployment = runtime.deployment(&name);
         RuntimeRestart::restart(&runtime, &name, Restart::Reset)
             .await
             .expect("reset");
         let rebuilt = runtime.endpoint(&name).await;
         assert!(rebuilt.is_err(), "it is being rebuilt: {rebuilt:?}");
-        until(&runtime, &name, SOON, |status| *status == Status::Ready).await;
-        let after = room.pod_uids().await;
+        wait_for_status(&runtime, &name, TIMEOUT, |status| *status == Status::Ready).await;
+        let after = sandbox.pod_uids().await;
         assert_ne!(after, before);
         assert_eq!(runtime.deployment(&name), deployment, "under the same name");
 
@@ -117,7 +119,7 @@ async fn a_fresh_pull_and_a_reset_bring_it_back() {
         RuntimeRestart::restart(&runtime, &name, Restart::FreshPull)
             .await
             .expect("a fresh pull");
-        let status = until(&runtime, &name, SOON, |_| true).await;
+        let status = wait_for_status(&runtime, &name, TIMEOUT, |_| true).await;
         assert_eq!(status, Status::Ready, "the old pod is ready");
         assert!(runtime.endpoint(&name).await.is_ok());
 

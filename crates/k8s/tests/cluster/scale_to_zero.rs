@@ -1,4 +1,4 @@
-//! Sleep after idleness, waking, and others who scale.
+//! Scaling to zero, waking, and scaling by others.
 
 use std::time::Duration;
 
@@ -8,26 +8,27 @@ use portolan_core::{Error, FailureKind, Runtime, RuntimeScale, Status};
 use serde_json::json;
 
 use crate::{
+    sandbox::{ready, with_sandbox},
     servers,
-    test_namespace::{ready, until, with_room},
+    wait::{eventually, wait_for_status},
 };
 
-const SOON: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_sleeps_when_nobody_calls_and_wakes_when_it_is_told() {
-    with_room("idle", async |room| {
-        let mut config = room.config();
+async fn idle_server_sleeps_and_wakes() {
+    with_sandbox("idle", async |sandbox| {
+        let mut config = sandbox.config();
         config.idle = Some(Duration::from_secs(6));
-        let runtime = room.runtime_with(config);
+        let runtime = sandbox.runtime_with(config);
         let spec = servers::http();
         let name = ready(&runtime, &spec).await;
         for _ in 0..8 {
             runtime.endpoint(&name).await.expect("it is used");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        assert_eq!(room.pods().await.len(), 1, "used, it stays up");
-        until(&runtime, &name, SOON, |status| *status == Status::Asleep).await;
+        assert_eq!(sandbox.pods().await.len(), 1, "used, it stays up");
+        wait_for_status(&runtime, &name, TIMEOUT, |status| *status == Status::Asleep).await;
         assert_eq!(runtime.list().await.expect("a list"), [name], "it stays listed");
         let asleep = runtime.endpoint(&name).await.expect_err("nobody answers");
         assert!(
@@ -37,13 +38,14 @@ async fn it_sleeps_when_nobody_calls_and_wakes_when_it_is_told() {
         // Reconciling does not wake it.
         runtime.ensure(&name, &spec).await.expect("ensure");
         runtime.sleep(&name).await.expect("sleeping twice succeeds");
-        while !room.pods().await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        eventually("the pods are gone", TIMEOUT, async || {
+            sandbox.pods().await.is_empty().then_some(())
+        })
+        .await;
 
         runtime.wake(&name).await.expect("wake");
-        until(&runtime, &name, SOON, |status| *status == Status::Waking).await;
-        until(&runtime, &name, SOON, |status| *status == Status::Ready).await;
+        wait_for_status(&runtime, &name, TIMEOUT, |status| *status == Status::Waking).await;
+        wait_for_status(&runtime, &name, TIMEOUT, |status| *status == Status::Ready).await;
         runtime.wake(&name).await.expect("waking twice succeeds");
         let url = servers::url(&runtime, &name, "/healthz").await;
         servers::get(&servers::client(), &url).await.expect("an answer");
@@ -52,31 +54,31 @@ async fn it_sleeps_when_nobody_calls_and_wakes_when_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_scaled_up_by_hand_is_awake_and_left_alone() {
-    with_room("byhand", async |room| {
-        let mut config = room.config();
+async fn manual_scale_up_is_kept() {
+    with_sandbox("byhand", async |sandbox| {
+        let mut config = sandbox.config();
         config.idle = Some(Duration::from_secs(3));
-        let runtime = room.runtime_with(config);
+        let runtime = sandbox.runtime_with(config);
         let name = ready(&runtime, &servers::http()).await;
-        until(&runtime, &name, SOON, |status| *status == Status::Asleep).await;
+        wait_for_status(&runtime, &name, TIMEOUT, |status| *status == Status::Asleep).await;
         let full = runtime.deployment(&name).expect("it is there");
         let deployment = full.rsplit('/').next().expect("a name");
         let up = Patch::Merge(json!({ "spec": { "replicas": 1 } }));
-        let api = room.api::<Deployment>();
+        let api = sandbox.api::<Deployment>();
         api.patch(deployment, &PatchParams::default(), &up)
             .await
             .expect("scaled");
-        until(&runtime, &name, SOON, |status| *status == Status::Ready).await;
+        wait_for_status(&runtime, &name, TIMEOUT, |status| *status == Status::Ready).await;
         tokio::time::sleep(Duration::from_secs(8)).await;
-        assert_eq!(room.pods().await.len(), 1, "it was sent to sleep again");
+        assert_eq!(sandbox.pods().await.len(), 1, "it was sent to sleep again");
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_an_autoscaler_scales_is_never_sent_to_sleep() {
-    with_room("scaler", async |room| {
-        let runtime = room.runtime();
+async fn autoscaled_server_never_sleeps() {
+    with_sandbox("scaler", async |sandbox| {
+        let runtime = sandbox.runtime();
         let name = ready(&runtime, &servers::http()).await;
         let full = runtime.deployment(&name).expect("it is there");
         let scaler: HorizontalPodAutoscaler = serde_json::from_value(json!({
@@ -87,16 +89,17 @@ async fn one_that_an_autoscaler_scales_is_never_sent_to_sleep() {
             },
         }))
         .expect("an autoscaler");
-        room.api::<HorizontalPodAutoscaler>()
+        sandbox
+            .api::<HorizontalPodAutoscaler>()
             .create(&PostParams::default(), &scaler)
             .await
             .expect("created");
         let error = runtime.sleep(&name).await.expect_err("refused");
         assert!(
-            format!("{error}").contains("the autoscaler \"theirs\" owns its number of copies"),
+            format!("{error}").contains("the autoscaler \"theirs\" owns its replicas"),
             "{error}"
         );
-        assert_eq!(room.pods().await.len(), 1);
+        assert_eq!(sandbox.pods().await.len(), 1);
     })
     .await;
 }

@@ -1,4 +1,4 @@
-//! What the runtime adds to the start of a pod.
+//! The latency that the runtime adds to the start of a pod.
 
 use std::{
     pin::pin,
@@ -12,8 +12,9 @@ use portolan_core::{RunSpec, Runtime};
 use portolan_k8s::KubeRuntime;
 
 use crate::{
+    sandbox::{Sandbox, exclusive, ready},
     servers,
-    test_namespace::{Room, alone, ready},
+    wait::eventually,
 };
 
 const ROUNDS: usize = 3;
@@ -21,16 +22,16 @@ const ROUNDS: usize = 3;
 /// How long a pod needs is its own affair, and how often it is asked whether it is ready (once a second) its cluster's.
 /// The runtime adds what lies before its pod is there, and after its pod is ready.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_is_told_ready_less_than_a_second_after_its_bare_pod_would_be() {
-    alone("starting", async |room| {
-        let runtime = room.runtime();
+async fn runtime_adds_less_than_a_second() {
+    exclusive("starting", async |sandbox| {
+        let runtime = sandbox.runtime();
         runtime.check().await.expect("the namespace can be read");
         let http = servers::http();
         let bridge = servers::run(&servers::everything());
         for (carrier, spec) in [("http", http), ("bridge", bridge)] {
             let mut added = Vec::new();
             for _ in 0..ROUNDS {
-                added.push(added_to_start(&room, &runtime, &spec).await);
+                added.push(added_to_start(&sandbox, &runtime, &spec).await);
             }
             println!("{carrier}: {added:.2?}");
             added.sort_unstable();
@@ -41,8 +42,8 @@ async fn a_server_is_told_ready_less_than_a_second_after_its_bare_pod_would_be()
     .await;
 }
 
-async fn added_to_start(room: &Room, runtime: &KubeRuntime, spec: &RunSpec) -> Duration {
-    let mut events = pin!(watcher::watcher(room.api::<Pod>(), watcher::Config::default()));
+async fn added_to_start(sandbox: &Sandbox, runtime: &KubeRuntime, spec: &RunSpec) -> Duration {
+    let mut events = pin!(watcher::watcher(sandbox.api::<Pod>(), watcher::Config::default()));
     while !matches!(next(&mut events).await, Event::InitDone) {}
     let began = Instant::now();
     let told = async {
@@ -51,7 +52,7 @@ async fn added_to_start(room: &Room, runtime: &KubeRuntime, spec: &RunSpec) -> D
     };
     let ((install, told), (seen, is_ready)) = tokio::join!(told, moments(&mut events));
     runtime.remove(&install).await.expect("removed");
-    emptied(room).await;
+    wait_until_empty(sandbox).await;
     seen.duration_since(began) + told.saturating_duration_since(is_ready)
 }
 
@@ -86,9 +87,11 @@ fn is_ready(pod: &Pod) -> bool {
 }
 
 /// Waits until no pod is left that would take the machine's time.
-async fn emptied(room: &Room) {
-    let api = room.api::<Pod>();
-    while !api.list(&Default::default()).await.expect("pods").items.is_empty() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+async fn wait_until_empty(sandbox: &Sandbox) {
+    let api = sandbox.api::<Pod>();
+    eventually("all pods are gone", Duration::from_secs(60), async || {
+        let pods = api.list(&Default::default()).await.expect("pods").items;
+        pods.is_empty().then_some(())
+    })
+    .await;
 }

@@ -1,4 +1,4 @@
-//! A gateway over the runtime, and a client of it that speaks 2026-07-28.
+//! A gateway over the runtime, with a client of protocol version 2026-07-28.
 
 use std::sync::{
     Arc,
@@ -17,13 +17,13 @@ use portolan_gateway::{GatewayConfig, GatewayParts, McpGateway, StaticTokens, To
 use serde_json::{Value, json};
 
 /// A gateway that serves one install.
-pub(crate) struct Gate {
+pub(crate) struct TestGateway {
     gateway: McpGateway,
     next: AtomicU64,
 }
 
-impl Gate {
-    pub(crate) async fn of(runtime: Option<Arc<dyn Runtime>>, server: &ServerSpec, install: InstallName) -> Self {
+impl TestGateway {
+    pub(crate) async fn new(runtime: Option<Arc<dyn Runtime>>, server: &ServerSpec, install: InstallName) -> Self {
         let gateway = McpGateway::new(GatewayParts {
             config: GatewayConfig::default(),
             keys: TokenKeys::random().expect("keys"),
@@ -50,7 +50,7 @@ impl Gate {
         }
     }
 
-    /// The text that a tool answers, or what came instead.
+    /// Calls a tool and returns its text, or the whole message if it is an error.
     pub(crate) async fn text(&self, tool: &str, arguments: Value) -> Result<String, Value> {
         let answer = self.call(tool, arguments).await;
         let is_error = answer["result"]["isError"] == true;
@@ -60,7 +60,7 @@ impl Gate {
         }
     }
 
-    /// Calls a tool, and gives the message that answers.
+    /// Calls a tool and returns the response message.
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Value {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let meta = json!({

@@ -1,4 +1,4 @@
-//! Faults of the API server.
+//! Errors of the API server.
 
 use std::time::Duration;
 
@@ -7,7 +7,15 @@ use portolan_core::{Error, FailureKind, Runtime, Status};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::mock_api::{Answer, Mock, Rule, name, spec, until};
+use crate::{
+    mock_api::{Answer, MockApi, Rule, name, spec},
+    wait::{eventually, wait_for_status},
+};
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long nothing may happen for a test to conclude that nothing will.
+const QUIET: Duration = Duration::from_millis(600);
 
 fn refuse(method: Method, path: &'static str, times: Option<usize>, code: u16, message: &str) -> Rule {
     Rule {
@@ -32,38 +40,34 @@ fn watch(path: &'static str, times: Option<usize>, answer: Answer) -> Rule {
     }
 }
 
-/// Waits until the Deployment has been written, and gives how often that was tried.
-async fn written(mock: &Mock, at_least: usize) -> usize {
+/// Waits until the Deployment was written `at_least` times, and returns how often it was.
+async fn writes(mock: &MockApi, at_least: usize) -> usize {
     let tries = || {
         mock.calls("PATCH /apis/apps/v1/namespaces/mcp-servers/deployments/")
             .len()
     };
-    let waiting = async {
-        while tries() < at_least {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), waiting)
-        .await
-        .expect("it is written in time");
-    sleep(Duration::from_millis(600)).await;
+    eventually("the deployment is written", TIMEOUT, async || {
+        (tries() >= at_least).then_some(())
+    })
+    .await;
+    sleep(QUIET).await;
     tries()
 }
 
 #[tokio::test]
-async fn an_install_is_written_once_with_the_deployment_last() {
-    let mock = Mock::new([]);
+async fn deployment_is_applied_last() {
+    let mock = MockApi::new([]);
     let runtime = mock.runtime();
     runtime.ensure(&name(), &spec()).await.expect("ensure");
-    assert_eq!(written(&mock, 1).await, 1);
-    let writes = mock.calls("PATCH");
-    assert_eq!(writes.len(), 4, "{writes:?}");
-    assert!(writes[3].contains("/deployments/"), "{writes:?}");
+    assert_eq!(writes(&mock, 1).await, 1);
+    let calls = mock.calls("PATCH");
+    assert_eq!(calls.len(), 4, "{calls:?}");
+    assert!(calls[3].contains("/deployments/"), "{calls:?}");
 }
 
 #[tokio::test]
-async fn an_expired_token_is_told_with_the_cluster() {
-    let mock = Mock::new([refuse(Method::GET, "/", None, 401, "Unauthorized")]);
+async fn expired_token_names_the_cluster() {
+    let mock = MockApi::new([refuse(Method::GET, "/", None, 401, "Unauthorized")]);
     let runtime = mock.runtime();
     let error = runtime.list().await.expect_err("unauthorized");
     assert!(matches!(error, Error::Unavailable { .. }) && error.is_retryable());
@@ -73,9 +77,10 @@ async fn an_expired_token_is_told_with_the_cluster() {
     );
     let name = name();
     runtime.ensure(&name, &spec()).await.expect("the wish is recorded");
-    until(
+    wait_for_status(
         &runtime,
         &name,
+        TIMEOUT,
         |status| matches!(status, Status::Pending { cause: Some(cause) } if cause.contains("Unauthorized")),
     )
     .await;
@@ -86,14 +91,17 @@ async fn an_expired_token_is_told_with_the_cluster() {
 }
 
 #[tokio::test]
-async fn a_missing_rule_is_named_and_no_hot_loop() {
+async fn missing_permission_is_named() {
     let message = "deployments.apps \"a\" is forbidden: User \"system:serviceaccount:host:portolan\" cannot patch resource \
                    \"deployments\" in API group \"apps\" in the namespace \"mcp-servers\"";
-    let mock = Mock::new([refuse(Method::PATCH, "/deployments/", None, 403, message)]);
+    let mock = MockApi::new([refuse(Method::PATCH, "/deployments/", None, 403, message)]);
     let runtime = mock.runtime();
     let name = name();
     runtime.ensure(&name, &spec()).await.expect("ensure");
-    let status = until(&runtime, &name, |status| matches!(status, Status::Failed { .. })).await;
+    let status = wait_for_status(&runtime, &name, TIMEOUT, |status| {
+        matches!(status, Status::Failed { .. })
+    })
+    .await;
     let Status::Failed { failure } = status else {
         unreachable!("it is what was waited for")
     };
@@ -104,24 +112,27 @@ async fn a_missing_rule_is_named_and_no_hot_loop() {
          deploy/rbac.yaml has the rule"
     );
     sleep(Duration::from_secs(3)).await;
-    let tries = written(&mock, 1).await;
+    let tries = writes(&mock, 1).await;
     assert!(tries <= 4, "{tries} tries");
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again_within_the_call() {
+async fn transient_errors_are_retried() {
     for code in [429, 500, 503, 504] {
-        let mock = Mock::new([refuse(Method::PATCH, "/deployments/", Some(2), code, "later")]);
+        let mock = MockApi::new([refuse(Method::PATCH, "/deployments/", Some(2), code, "later")]);
         let runtime = mock.runtime();
         let name = name();
         runtime.ensure(&name, &spec()).await.expect("ensure");
-        assert_eq!(written(&mock, 3).await, 3, "after {code}");
-        until(&runtime, &name, |status| *status == Status::Pending { cause: None }).await;
+        assert_eq!(writes(&mock, 3).await, 3, "after {code}");
+        wait_for_status(&runtime, &name, TIMEOUT, |status| {
+            *status == Status::Pending { cause: None }
+        })
+        .await;
     }
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_tried_again() {
+async fn broken_connection_is_retried() {
     let rule = Rule {
         method: Method::PATCH,
         path: "/deployments/",
@@ -129,15 +140,15 @@ async fn a_connection_that_breaks_is_tried_again() {
         times: Some(1),
         answer: Answer::Break,
     };
-    let mock = Mock::new([rule]);
+    let mock = MockApi::new([rule]);
     let runtime = mock.runtime();
     runtime.ensure(&name(), &spec()).await.expect("ensure");
-    assert_eq!(written(&mock, 2).await, 2);
+    assert_eq!(writes(&mock, 2).await, 2);
 }
 
 #[tokio::test]
-async fn a_conflict_is_tried_again_after_a_while() {
-    let mock = Mock::new([refuse(
+async fn conflict_is_retried() {
+    let mock = MockApi::new([refuse(
         Method::PATCH,
         "/deployments/",
         Some(1),
@@ -146,41 +157,47 @@ async fn a_conflict_is_tried_again_after_a_while() {
     )]);
     let runtime = mock.runtime();
     runtime.ensure(&name(), &spec()).await.expect("ensure");
-    assert_eq!(written(&mock, 2).await, 2);
+    assert_eq!(writes(&mock, 2).await, 2);
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_missing_is_named() {
+async fn missing_namespace_is_named() {
     let mut rule = refuse(Method::PATCH, "/", None, 404, "namespaces \"mcp-servers\" not found");
     rule.answer = Answer::Refuse(
         404,
         json!({ "message": "not found", "details": { "kind": "namespaces", "name": "mcp-servers" } }),
     );
-    let runtime = Mock::new([rule]).runtime();
+    let runtime = MockApi::new([rule]).runtime();
     let name = name();
     runtime.ensure(&name, &spec()).await.expect("ensure");
-    let status = until(&runtime, &name, |status| matches!(status, Status::Failed { .. })).await;
+    let status = wait_for_status(&runtime, &name, TIMEOUT, |status| {
+        matches!(status, Status::Failed { .. })
+    })
+    .await;
     assert!(
-        status.to_string().contains("there is no namespace \"mcp-servers\""),
+        status
+            .to_string()
+            .contains("the namespace \"mcp-servers\" does not exist"),
         "{status}"
     );
 }
 
 #[tokio::test]
-async fn a_watch_that_is_gone_is_listed_anew_and_goes_on() {
+async fn expired_watch_lists_again() {
     let gone = json!({ "type": "ERROR", "object": { "kind": "Status", "code": 410, "reason": "Expired", "message": "too old" } });
-    let mock = Mock::new([watch("/deployments", Some(1), Answer::Tell(format!("{gone}\n")))]);
+    let mock = MockApi::new([watch("/deployments", Some(1), Answer::Tell(format!("{gone}\n")))]);
     let runtime = mock.runtime();
     assert_eq!(runtime.list().await.expect("a list"), []);
-    sleep(Duration::from_secs(2)).await;
-    let lists = mock.calls("GET /apis/apps/v1/namespaces/mcp-servers/deployments");
-    assert_eq!(lists.len(), 2, "listed anew, once");
+    let lists = || mock.calls("GET /apis/apps/v1/namespaces/mcp-servers/deployments").len();
+    eventually("it lists again", TIMEOUT, async || (lists() >= 2).then_some(())).await;
+    sleep(QUIET).await;
+    assert_eq!(lists(), 2, "it lists again once");
     assert_eq!(runtime.list().await.expect("a list"), []);
 }
 
 #[tokio::test]
-async fn watches_that_break_off_all_the_time_are_paced() {
-    let mock = Mock::new([watch("/", None, Answer::Break)]);
+async fn breaking_watches_back_off() {
+    let mock = MockApi::new([watch("/", None, Answer::Break)]);
     let runtime = mock.runtime();
     assert_eq!(runtime.list().await.expect("what was listed is known"), []);
     sleep(Duration::from_secs(5)).await;
@@ -194,12 +211,12 @@ async fn watches_that_break_off_all_the_time_are_paced() {
 }
 
 #[tokio::test]
-async fn a_removal_that_cannot_be_done_is_told_and_not_forgotten() {
-    let mock = Mock::new([refuse(Method::DELETE, "/deployments/", Some(1), 403, "no")]);
+async fn failed_removal_is_reported() {
+    let mock = MockApi::new([refuse(Method::DELETE, "/deployments/", Some(1), 403, "no")]);
     let runtime = mock.runtime();
     let name = name();
     runtime.ensure(&name, &spec()).await.expect("ensure");
-    written(&mock, 1).await;
+    writes(&mock, 1).await;
     let error = runtime.remove(&name).await.expect_err("it may not");
     assert!(matches!(error, Error::Backend { .. }), "{error:?}");
     assert_eq!(runtime.list().await.expect("a list"), [name], "it is not removed");

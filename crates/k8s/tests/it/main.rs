@@ -3,5 +3,8 @@
 mod api_errors;
 mod attach;
 mod config;
+mod events;
 mod mock_api;
 mod render;
+#[path = "../support/wait.rs"]
+mod wait;

@@ -1,4 +1,4 @@
-//! An API server that answers as it is told, for what a real one does not do on demand.
+//! A mock API server, for responses that a real one does not give on demand.
 
 use std::{
     collections::VecDeque,
@@ -14,19 +14,19 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use kube::{Client, client::Body};
 use portolan_core::{
-    InstallName, Owner, RunSpec, Runtime, ServerName, Source, Status, SystemClock, Transport, memory::MemoryCredentials,
+    InstallName, Owner, RunSpec, ServerName, Source, SystemClock, Transport, memory::MemoryCredentials,
 };
 use portolan_k8s::{EndpointMode, KubeConfig, KubeRuntime};
 use serde_json::{Value, json};
 
-/// What is answered to the next requests that fit.
+/// A response to the next matching requests.
 pub(crate) struct Rule {
     pub(crate) method: Method,
-    /// What the path ends with, or holds.
+    /// A part of the path.
     pub(crate) path: &'static str,
-    /// Whether it is for watches; else it is for everything but watches.
+    /// Whether it matches watches, or everything else.
     pub(crate) watch: bool,
-    /// How often it holds; `None` is always.
+    /// How often it applies; `None` is always.
     pub(crate) times: Option<usize>,
     pub(crate) answer: Answer,
 }
@@ -35,15 +35,15 @@ pub(crate) struct Rule {
 pub(crate) enum Answer {
     /// A `Status`.
     Refuse(u16, Value),
-    /// A watch that tells this and ends.
+    /// A watch that sends this and ends.
     Tell(String),
-    /// The connection ends.
+    /// The connection breaks.
     Break,
 }
 
 /// The server.
 #[derive(Default)]
-pub(crate) struct Mock {
+pub(crate) struct MockApi {
     rules: Mutex<VecDeque<Rule>>,
     calls: Mutex<Vec<String>>,
     revision: Mutex<u64>,
@@ -51,19 +51,19 @@ pub(crate) struct Mock {
 
 type Answered = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
 
-impl Mock {
+impl MockApi {
     pub(crate) fn new(rules: impl IntoIterator<Item = Rule>) -> Arc<Self> {
         let mock = Self::default();
         mock.rules.lock().expect("no panic").extend(rules);
         Arc::new(mock)
     }
 
-    /// A runtime over it.
+    /// Creates a runtime over it.
     pub(crate) fn runtime(self: &Arc<Self>) -> KubeRuntime {
         self.runtime_with(|_| {})
     }
 
-    /// The same, with another configuration.
+    /// Creates a runtime with a changed configuration.
     pub(crate) fn runtime_with(self: &Arc<Self>, change: impl FnOnce(&mut KubeConfig)) -> KubeRuntime {
         let mock = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -71,7 +71,7 @@ impl Mock {
             async move { mock.serve(request).await }
         });
         let mut config = KubeConfig::in_namespace("mcp-servers");
-        config.reach = EndpointMode::Cluster;
+        config.endpoint_mode = EndpointMode::Cluster;
         config.deadline = Duration::from_secs(4);
         change(&mut config);
         KubeRuntime::new(
@@ -81,7 +81,7 @@ impl Mock {
         )
     }
 
-    /// The requests so far, as `METHOD path`; of a watch, `WATCH path`.
+    /// Returns the requests that begin with `begin`, as `METHOD path`; of a watch, `WATCH path`.
     pub(crate) fn calls(&self, begin: &str) -> Vec<String> {
         let calls = self.calls.lock().expect("no panic");
         calls.iter().filter(|call| call.starts_with(begin)).cloned().collect()
@@ -176,23 +176,4 @@ pub(crate) fn spec() -> RunSpec {
 
 pub(crate) fn name() -> InstallName {
     InstallName::new(&SystemClock)
-}
-
-/// Waits for a status.
-pub(crate) async fn until(runtime: &KubeRuntime, name: &InstallName, wanted: impl Fn(&Status) -> bool) -> Status {
-    let mut events = runtime.watch();
-    let mut last = None;
-    let found = async {
-        loop {
-            let event = events.next().await.expect("it goes on");
-            if event.install == *name && wanted(&event.status) {
-                return event.status;
-            }
-            last = Some(event.status);
-        }
-    };
-    match tokio::time::timeout(Duration::from_secs(15), found).await {
-        Ok(status) => status,
-        Err(_) => panic!("the last status is {last:?}"),
-    }
 }

@@ -1,4 +1,4 @@
-//! An API server with one pod and Leases: attaching is handed to the test.
+//! A mock API server with one pod and Leases, which hands attached connections to the test.
 
 use std::{
     collections::HashMap,
@@ -69,37 +69,34 @@ impl Api {
         kube::Client::try_from(config).unwrap()
     }
 
-    /// A channel that is aimed at the present start of the container.
+    /// Creates a channel to the present run of the container.
     pub(super) fn channel(&self, change: impl FnOnce(&mut AttachConfig)) -> Arc<AttachChannel> {
-        let mut config = AttachConfig::default();
-        config.container = Some("mcp-server".into());
-        config.probe_patience = Duration::from_millis(200);
+        let mut config = AttachConfig::default()
+            .with_container("mcp-server")
+            .with_probe_patience(Duration::from_millis(200));
         change(&mut config);
         let channel = AttachChannel::new("test", self.client(), "ns", config);
         channel.set_run(self.run());
         channel
     }
 
-    /// The present start of the container.
+    /// Returns the present run of the container.
     pub(super) fn run(&self) -> Option<PodRun> {
         let pod = serde_json::from_value(pod(self.state.lock().unwrap().starts)).unwrap();
         PodRun::of(&pod, "mcp-server")
     }
 
-    /// The next that is attached.
+    /// Waits for the next attached connection.
     pub(super) async fn attached(&mut self) -> Stdio {
         let socket = timeout(Duration::from_secs(10), self.attached.recv())
             .await
-            .expect("nobody attaches");
+            .expect("a connection is attached");
         Stdio::new(socket.unwrap())
     }
 }
 
 pub(super) fn owner(holder: &str) -> Ownership {
-    let mut ownership = Ownership::new("mcp-test", holder);
-    ownership.lasts = Duration::from_millis(1500);
-    ownership.renew = Duration::from_millis(100);
-    ownership
+    Ownership::new("mcp-test", holder).with_times(Duration::from_millis(1500), Duration::from_millis(100))
 }
 
 fn pod(starts: u32) -> Value {

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::api_server::Api;
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn request(params: &Value) -> ChannelRequest {
-    ChannelRequest::new("tools/call", Some(params.to_string().into()), PATIENCE)
+    ChannelRequest::new("tools/call", Some(params.to_string().into()), TIMEOUT)
 }
 
 pub(super) async fn call(channel: &Arc<AttachChannel>, params: Value) -> Result<Value> {
@@ -22,7 +22,7 @@ pub(super) async fn call(channel: &Arc<AttachChannel>, params: Value) -> Result<
 }
 
 #[tokio::test]
-async fn answers_come_back_in_both_versions_of_the_protocol() {
+async fn calls_in_both_protocol_versions() {
     for protocol in ["v5.channel.k8s.io", "v4.channel.k8s.io"] {
         let mut api = Api::start().await;
         api.state.lock().unwrap().protocol = protocol;
@@ -43,7 +43,7 @@ async fn answers_come_back_in_both_versions_of_the_protocol() {
 }
 
 #[tokio::test]
-async fn lines_come_in_whatever_pieces() {
+async fn lines_in_pieces() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
@@ -74,7 +74,7 @@ async fn lines_come_in_whatever_pieces() {
 }
 
 #[tokio::test]
-async fn large_messages_pass_both_ways() {
+async fn large_messages() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
@@ -85,7 +85,7 @@ async fn large_messages_pass_both_ways() {
 }
 
 #[tokio::test]
-async fn a_question_is_answered() {
+async fn server_request_is_answered() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;

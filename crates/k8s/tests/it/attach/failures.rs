@@ -1,4 +1,4 @@
-//! Connections and servers that do not behave.
+//! Broken connections and misbehaving servers.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn failure<T: std::fmt::Debug>(result: Result<T>) -> Failure {
 }
 
 #[tokio::test]
-async fn a_lost_connection_fails_what_was_sent_and_the_server_is_not_shaken_hands_with_again() {
+async fn reattach_repeats_no_handshake() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
@@ -52,7 +52,7 @@ async fn a_lost_connection_fails_what_was_sent_and_the_server_is_not_shaken_hand
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_is_lost_needs_no_line_end() {
+async fn idle_reattach_sends_no_newline() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
@@ -67,7 +67,7 @@ async fn an_idle_connection_that_is_lost_needs_no_line_end() {
 }
 
 #[tokio::test]
-async fn a_close_without_a_status_is_a_lost_connection_and_one_with_it_is_an_end() {
+async fn close_status_sets_failure_kind() {
     for (status, cause) in [
         (None, FailureKind::Connection),
         (Some("Success"), FailureKind::Exited),
@@ -89,7 +89,7 @@ async fn a_close_without_a_status_is_a_lost_connection_and_one_with_it_is_an_end
 }
 
 #[tokio::test]
-async fn a_new_start_is_shaken_hands_with() {
+async fn new_run_repeats_handshake() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
@@ -108,7 +108,7 @@ async fn a_new_start_is_shaken_hands_with() {
 
 /// The container was started again, and the watch has not told so yet.
 #[tokio::test]
-async fn a_new_start_that_nobody_told_of_is_shaken_hands_with_too() {
+async fn unnoticed_new_run_repeats_handshake() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
@@ -123,7 +123,7 @@ async fn a_new_start_that_nobody_told_of_is_shaken_hands_with_too() {
 }
 
 #[tokio::test]
-async fn a_huge_line_fails_its_own_call_only() {
+async fn oversized_line_fails_one_call() {
     let mut api = Api::start().await;
     let channel = api.channel(|config| config.limits.line = 1 << 20);
     let mut stdio = api.attached().await;
@@ -137,7 +137,7 @@ async fn a_huge_line_fails_its_own_call_only() {
 }
 
 #[tokio::test]
-async fn a_flood_of_output_stops_nobody() {
+async fn output_flood_blocks_no_call() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
@@ -154,11 +154,11 @@ async fn a_flood_of_output_stops_nobody() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_pings_is_given_up() {
+async fn missing_pong_closes_connection() {
     let mut api = Api::start().await;
     let channel = api.channel(|config| {
-        config.ping = Duration::from_millis(100);
-        config.pong = Duration::from_millis(200);
+        config.ping_interval = Duration::from_millis(100);
+        config.pong_timeout = Duration::from_millis(200);
     });
     let mut stdio = api.attached().await;
     stdio.handshake().await;
@@ -173,11 +173,11 @@ async fn who_does_not_answer_pings_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_silent_for_long_is_not() {
+async fn silent_server_stays_connected() {
     let mut api = Api::start().await;
     let channel = api.channel(|config| {
-        config.ping = Duration::from_millis(50);
-        config.pong = Duration::from_millis(100);
+        config.ping_interval = Duration::from_millis(50);
+        config.pong_timeout = Duration::from_millis(100);
     });
     let mut stdio = api.attached().await;
     stdio.handshake().await;
@@ -199,7 +199,7 @@ async fn a_server_that_is_silent_for_long_is_not() {
 }
 
 #[tokio::test]
-async fn a_missing_rule_is_named() {
+async fn missing_permission_is_named() {
     let api = Api::start().await;
     api.state.lock().unwrap().refuses = Some(403);
     let channel = api.channel(|_| {});
@@ -212,7 +212,7 @@ async fn a_missing_rule_is_named() {
 }
 
 #[tokio::test]
-async fn dropping_the_channel_detaches() {
+async fn drop_detaches() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;

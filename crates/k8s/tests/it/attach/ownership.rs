@@ -1,4 +1,4 @@
-//! Several programs and one server.
+//! Several programs that share one server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,6 +10,7 @@ use super::{
     api_server::{Api, owner},
     calls::call,
 };
+use crate::wait::eventually;
 
 fn program(api: &Api, holder: &str) -> Arc<AttachChannel> {
     api.channel(|config| config.ownership = Some(owner(holder)))
@@ -21,15 +22,12 @@ async fn serve(api: &mut Api) {
     tokio::spawn(stdio.echo());
 }
 
-/// Calls until one goes through.
-async fn called(channel: &Arc<AttachChannel>) {
-    for _ in 0..500 {
-        if call(channel, json!({})).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("it is never called");
+/// Waits until a call succeeds.
+async fn wait_until_callable(channel: &Arc<AttachChannel>) {
+    eventually("a call succeeds", Duration::from_secs(10), async || {
+        call(channel, json!({})).await.ok()
+    })
+    .await;
 }
 
 fn holder(api: &Api) -> Option<Value> {
@@ -41,18 +39,22 @@ fn holder(api: &Api) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn the_other_program_says_who_owns_the_server_and_takes_over_at_once_when_that_lets_go() {
+async fn released_lease_is_taken_over_at_once() {
     let mut api = Api::start().await;
     let first = program(&api, "gateway-1");
     serve(&mut api).await;
-    called(&first).await;
+    wait_until_callable(&first).await;
     let second = program(&api, "gateway-2");
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let error = call(&second, json!({})).await.unwrap_err();
-    assert!(
-        error.is_retryable() && error.to_string().contains("gateway-1"),
-        "{error}"
-    );
+    let error = eventually(
+        "the second program knows the owner",
+        Duration::from_secs(10),
+        async || {
+            let error = call(&second, json!({})).await.unwrap_err();
+            error.to_string().contains("gateway-1").then_some(error)
+        },
+    )
+    .await;
+    assert!(error.is_retryable(), "{error}");
     assert!(matches!(error, Error::NotReady { .. }));
     // It is kept: longer than it lasts.
     tokio::time::sleep(Duration::from_millis(2000)).await;
@@ -61,21 +63,18 @@ async fn the_other_program_says_who_owns_the_server_and_takes_over_at_once_when_
     let begun = std::time::Instant::now();
     drop(first);
     serve(&mut api).await;
-    called(&second).await;
+    wait_until_callable(&second).await;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     assert_eq!(holder(&api), Some("gateway-2".into()));
     drop(second);
-    for _ in 0..100 {
-        if holder(&api).is_none() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the Lease stays");
+    eventually("the Lease is deleted", Duration::from_secs(2), async || {
+        holder(&api).is_none().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn an_owner_that_is_gone_is_followed_after_a_while() {
+async fn expired_lease_is_taken_over() {
     let mut api = Api::start().await;
     let spec = json!({"holderIdentity": "dead", "leaseDurationSeconds": 1, "renewTime": SystemClock.now().to_string(), "leaseTransitions": 3});
     let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "mcp-test", "resourceVersion": "1"}, "spec": spec});
@@ -83,7 +82,7 @@ async fn an_owner_that_is_gone_is_followed_after_a_while() {
     let begun = std::time::Instant::now();
     let channel = program(&api, "gateway-1");
     serve(&mut api).await;
-    called(&channel).await;
+    wait_until_callable(&channel).await;
     let took = begun.elapsed();
     assert!(
         took > Duration::from_millis(1400) && took < Duration::from_secs(4),
@@ -94,11 +93,11 @@ async fn an_owner_that_is_gone_is_followed_after_a_while() {
 }
 
 #[tokio::test]
-async fn who_cannot_renew_lets_go_before_another_may_take_it() {
+async fn failed_renewal_gives_up_in_time() {
     let mut api = Api::start().await;
     let channel = program(&api, "gateway-1");
     serve(&mut api).await;
-    called(&channel).await;
+    wait_until_callable(&channel).await;
     api.state.lock().unwrap().is_mute = true;
     let begun = std::time::Instant::now();
     loop {
@@ -119,7 +118,7 @@ async fn who_cannot_renew_lets_go_before_another_may_take_it() {
 }
 
 #[tokio::test]
-async fn of_many_programs_one_owns_it() {
+async fn one_owner_among_many() {
     let mut api = Api::start().await;
     let programs: Vec<_> = (0..5)
         .map(|number| program(&api, &format!("gateway-{number}")))

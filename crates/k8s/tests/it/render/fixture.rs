@@ -1,4 +1,4 @@
-//! A run spec and all that it is rendered with, to be changed by each test.
+//! A run spec with the rest of the render input, which each test changes.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use portolan_k8s::{
 use serde_json::Value as Json;
 
 pub(super) const INSTALL: &str = "01935a5a-5a5a-7000-8000-00000000abcd";
-/// The name of everything that is rendered here.
+/// The name of the rendered Deployment.
 pub(super) const NAME: &str = "mcp-time-00000000abcd";
 
 #[derive(Clone, Debug)]
-pub(super) struct World {
+pub(super) struct Fixture {
     pub(super) name: InstallName,
     pub(super) spec: RunSpec,
     pub(super) config: KubeConfig,
@@ -25,10 +25,10 @@ pub(super) struct World {
     pub(super) secrets: BTreeMap<CredentialKey, Secret>,
     pub(super) token: Secret,
     pub(super) scheduling: Scheduling,
-    pub(super) restarted: Option<RestartRequest>,
+    pub(super) restart: Option<RestartRequest>,
 }
 
-impl World {
+impl Fixture {
     pub(super) fn of(source: Source) -> Self {
         let server = ServerName::parse("time").expect("a name");
         let team = Owner::Team(TeamId::parse("web").expect("a team"));
@@ -40,7 +40,7 @@ impl World {
             secrets: BTreeMap::new(),
             token: Secret::new("a-random-token"),
             scheduling: Scheduling::default(),
-            restarted: None,
+            restart: None,
         }
     }
 
@@ -124,16 +124,10 @@ impl World {
     }
 
     fn input(&self) -> RenderInput<'_> {
-        RenderInput {
-            name: &self.name,
-            spec: &self.spec,
-            config: &self.config,
-            environment: &self.environment,
-            secrets: &self.secrets,
-            bridge_token: &self.token,
-            scheduling: &self.scheduling,
-            restarted: self.restarted,
-        }
+        RenderInput::new(&self.name, &self.spec, &self.config, &self.environment, &self.token)
+            .with_secrets(&self.secrets)
+            .with_scheduling(&self.scheduling)
+            .with_restart(self.restart)
     }
 
     pub(super) fn try_render(&self) -> Result<Rendered> {
@@ -168,7 +162,7 @@ impl World {
         server(&self.pod())
     }
 
-    /// What rendering is refused with.
+    /// Returns the error of rendering.
     #[track_caller]
     pub(super) fn refusal(&self) -> String {
         match self.try_render() {

@@ -6,7 +6,7 @@ use portolan_core::StdioCarrier;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use super::fixture::World;
+use super::fixture::Fixture;
 
 /// What of the restricted standard the pod breaks.
 pub(super) fn violations(pod: &Json) -> Vec<String> {
@@ -76,16 +76,16 @@ pub(super) fn weaknesses(pod: &Json) -> Vec<String> {
 }
 
 #[test]
-fn every_pod_keeps_to_the_restricted_standard_and_more() {
-    for world in World::all() {
-        let world = world.secret("API_KEY", "s3cr3t").file("key.pem", "k").plain("A", "b");
-        assert_eq!(weaknesses(&world.pod()), Vec::<String>::new());
+fn pods_meet_restricted_standard() {
+    for fixture in Fixture::all() {
+        let fixture = fixture.secret("API_KEY", "s3cr3t").file("key.pem", "k").plain("A", "b");
+        assert_eq!(weaknesses(&fixture.pod()), Vec::<String>::new());
     }
 }
 
 #[test]
-fn the_check_finds_what_is_weak() {
-    let mut pod = World::http().pod();
+fn checker_finds_violations() {
+    let mut pod = Fixture::http().pod();
     pod["hostNetwork"] = true.into();
     pod["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
     pod["containers"][0]["securityContext"]["runAsUser"] = 0.into();
@@ -94,7 +94,7 @@ fn the_check_finds_what_is_weak() {
 }
 
 #[test]
-fn a_yaml_that_says_nothing_about_it_is_hardened_as_well() {
+fn bare_yaml_is_hardened() {
     let text = "
 apiVersion: apps/v1
 kind: Deployment
@@ -108,9 +108,9 @@ spec:
         - { name: sidecar, image: ghcr.io/acme/time:1 }
 ";
     for stdio in [StdioCarrier::Bridge, StdioCarrier::Attach] {
-        let mut world = World::stdio_image(Some("/server")).yaml(text);
-        world.spec.kubernetes.stdio = Some(stdio);
-        assert_eq!(violations(&world.pod()), Vec::<String>::new());
+        let mut fixture = Fixture::stdio_image(Some("/server")).yaml(text);
+        fixture.spec.kubernetes.stdio = Some(stdio);
+        assert_eq!(violations(&fixture.pod()), Vec::<String>::new());
     }
 }
 
@@ -148,7 +148,7 @@ const POD_SETTINGS: [&str; 9] = [
 
 proptest! {
     #[test]
-    fn whatever_is_accepted_keeps_to_the_standard(
+    fn accepted_yaml_meets_standard(
         pod in proptest::sample::subsequence(POD_SETTINGS.to_vec(), 0..3),
         server in proptest::sample::subsequence(SETTINGS.to_vec(), 0..3),
         sidecar in proptest::sample::subsequence(SETTINGS.to_vec(), 0..2),
@@ -165,16 +165,16 @@ proptest! {
             "{{ apiVersion: apps/v1, kind: Deployment, metadata: {{}}, spec: {{ template: {{ spec: {{ {} }} }} }} }}",
             fields.join(", ")
         );
-        for world in [World::http(), World::command()] {
-            if let Ok(rendered) = world.yaml(text.clone()).try_render() {
+        for fixture in [Fixture::http(), Fixture::command()] {
+            if let Ok(rendered) = fixture.yaml(text.clone()).try_render() {
                 prop_assert_eq!(violations(&super::fixture::pod(&rendered.deployment)), Vec::<String>::new());
             }
         }
     }
 
     #[test]
-    fn no_text_whatever_breaks_the_reader(text in "[a-z{}\\[\\]:,&*<!|>'\"$. \n-]{0,200}") {
-        let _ = World::http().yaml(text).try_render();
+    fn parser_survives_any_text(text in "[a-z{}\\[\\]:,&*<!|>'\"$. \n-]{0,200}") {
+        let _ = Fixture::http().yaml(text).try_render();
     }
 }
 

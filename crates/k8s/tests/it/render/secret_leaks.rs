@@ -2,20 +2,20 @@
 
 use portolan_core::ImagePullSecret;
 
-use super::fixture::{World, json};
+use super::fixture::{Fixture, json};
 
 const SECRETS: [&str; 4] = ["s3cr3t-value", "s3cr3t-file", "s3cr3t-password", "s3cr3t-token"];
 
-fn world(mut world: World) -> World {
-    world.token = SECRETS[3].into();
-    let mut world = world.secret("API_KEY", SECRETS[0]).file("key.pem", SECRETS[1]);
-    let password = world.key("registry", SECRETS[2]);
-    world.spec.kubernetes.image_pull_secrets = vec![ImagePullSecret::Credentials {
+fn fixture(mut fixture: Fixture) -> Fixture {
+    fixture.token = SECRETS[3].into();
+    let mut fixture = fixture.secret("API_KEY", SECRETS[0]).file("key.pem", SECRETS[1]);
+    let password = fixture.key("registry", SECRETS[2]);
+    fixture.spec.kubernetes.image_pull_secrets = vec![ImagePullSecret::Credentials {
         registry: "ghcr.io".into(),
         username: "robot".into(),
         password,
     }];
-    world
+    fixture
 }
 
 #[track_caller]
@@ -26,14 +26,14 @@ fn check(text: &str) {
 }
 
 #[test]
-fn only_secrets_hold_secrets() {
-    for world in World::all().into_iter().map(world) {
-        let rendered = world.render();
+fn only_secrets_contain_secrets() {
+    for fixture in Fixture::all().into_iter().map(fixture) {
+        let rendered = fixture.render();
         check(&json(&rendered.deployment).to_string());
         check(&json(&rendered.service).to_string());
         check(&json(&rendered.policies).to_string());
-        check(&format!("{rendered:?} {:?}", world.try_render()));
-        check(&world.show());
+        check(&format!("{rendered:?} {:?}", fixture.try_render()));
+        check(&fixture.show());
         let metadata = rendered
             .pull_secrets
             .iter()
@@ -44,15 +44,15 @@ fn only_secrets_hold_secrets() {
 }
 
 #[test]
-fn a_placeholder_brings_no_secret_into_the_deployment() {
+fn placeholder_leaks_no_secret() {
     let text = "
 apiVersion: apps/v1
 kind: Deployment
 metadata: { annotations: { note: '${env.API_KEY}' } }
 spec: { template: { spec: { containers: [{ name: a, image: b/c }] } } }
 ";
-    let world = world(World::http()).yaml(text);
-    let refusal = world.refusal();
+    let fixture = fixture(Fixture::http()).yaml(text);
+    let refusal = fixture.refusal();
     assert!(refusal.contains("whole value of an environment variable"), "{refusal}");
     check(&refusal);
 }

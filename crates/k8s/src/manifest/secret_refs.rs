@@ -1,30 +1,30 @@
-//! References to Secrets: a server may name its own, and what the host allows, or it could read those of others.
+//! References to Secrets: a server may refer to its own Secret and to those that the host allows.
 
 use portolan_core::{Error, Result};
 use serde_json::Value;
 
-use super::{FIELD, YamlRules};
+use super::{FIELD, ManifestRules};
 
-/// Fails for a reference below the pod's spec to a Secret that is not allowed.
+/// Checks all references to Secrets in a pod spec.
 ///
-/// Whatever is called like a reference is taken for one, at any depth: a new kind of volume must not be a way around.
-pub(super) fn check(pod: &Value, rules: &YamlRules<'_>) -> Result<()> {
+/// Every field that is named like a reference counts as one, at any depth, so that a new volume type is covered too.
+pub(super) fn check(pod: &Value, rules: &ManifestRules<'_>) -> Result<()> {
     for reference in list(&pod["imagePullSecrets"]) {
-        named(reference, rules)?;
+        check_reference(reference, rules)?;
     }
     walk(pod, rules)
 }
 
-fn walk(value: &Value, rules: &YamlRules<'_>) -> Result<()> {
+fn walk(value: &Value, rules: &ManifestRules<'_>) -> Result<()> {
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| walk(item, rules)),
         Value::Object(fields) => fields.iter().try_for_each(|(key, field)| {
             let key = key.to_ascii_lowercase();
             match field {
                 Value::String(name) if key == "secretname" => rules.check_secret(FIELD, name)?,
-                Value::String(_) if key == "secretnamespace" => return Err(elsewhere()),
+                Value::String(_) if key == "secretnamespace" => return Err(other_namespace()),
                 Value::Object(_) if key == "secret" || key.ends_with("secretref") || key.ends_with("secretkeyref") => {
-                    named(field, rules)?;
+                    check_reference(field, rules)?;
                 }
                 _ => {}
             }
@@ -34,23 +34,27 @@ fn walk(value: &Value, rules: &YamlRules<'_>) -> Result<()> {
     }
 }
 
-fn named(reference: &Value, rules: &YamlRules<'_>) -> Result<()> {
+fn check_reference(reference: &Value, rules: &ManifestRules<'_>) -> Result<()> {
     match reference["name"].as_str() {
         Some(name) => rules.check_secret(FIELD, name),
         None => Ok(()),
     }
 }
 
-fn elsewhere() -> Error {
-    super::refused("secretNamespace: reaches the secrets of another namespace; take it out")
+fn other_namespace() -> Error {
+    super::invalid("secretNamespace: reads the secrets of another namespace; remove it")
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-impl YamlRules<'_> {
-    /// Fails unless the server may refer to the Secret `name`.
+impl ManifestRules<'_> {
+    /// Checks that the server may refer to the Secret `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for `field` if it may not.
     pub(crate) fn check_secret(&self, field: &str, name: &str) -> Result<()> {
         let is_allowed = name == self.own_secret
             || self.other_secrets.contains(name)
@@ -61,14 +65,14 @@ impl YamlRules<'_> {
         Err(Error::invalid(
             field,
             format!(
-                "the secret {name:?} may not be referred to; use ${{portolan.secret_name}}, or add it to \
+                "the secret {name:?} is not allowed; use ${{portolan.secret_name}}, or add it to \
                  KubeConfig::allowed_secrets"
             ),
         ))
     }
 
-    /// Whether `key` of the Secret `name` is one of the server's own that has no value.
-    pub(crate) fn is_without_value(&self, name: &str, key: &str) -> bool {
+    /// Returns whether `key` is missing in the Secret `name`, if that is the server's own.
+    pub(crate) fn is_missing_own_key(&self, name: &str, key: &str) -> bool {
         name == self.own_secret && !self.own_keys.is_some_and(|keys| keys.contains_key(key))
     }
 }

@@ -1,9 +1,9 @@
-//! Text that Kubernetes shall leave alone.
+//! Escaping of text against the variable expansion of Kubernetes.
 
-/// `text` such that it comes out of Kubernetes' own expansion of `$(NAME)` as it went in.
+/// Escapes `text` so that Kubernetes' expansion of `$(NAME)` leaves it unchanged.
 ///
-/// In commands, arguments and plain environment values, `$(NAME)` stands for a variable and `$$` for `$`. An answer of a
-/// person is neither.
+/// In commands, arguments and plain environment values, Kubernetes replaces `$(NAME)` by a variable and `$$` by `$`. Answers
+/// of users must not be expanded.
 pub(crate) fn escaped(text: &str) -> String {
     if text.contains("$(") || text.contains("$$") {
         text.replace('$', "$$")
@@ -12,8 +12,8 @@ pub(crate) fn escaped(text: &str) -> String {
     }
 }
 
-/// The same for each of `texts`.
-pub(super) fn all(texts: &[String]) -> Vec<String> {
+/// Escapes each of `texts`.
+pub(crate) fn all_escaped(texts: &[String]) -> Vec<String> {
     texts.iter().map(|text| escaped(text)).collect()
 }
 
@@ -21,7 +21,7 @@ pub(super) fn all(texts: &[String]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// As `k8s.io/kubernetes/third_party/forked/golang/expansion` does it, with no variable known.
+    /// Expands like `k8s.io/kubernetes/third_party/forked/golang/expansion`, with no variable defined.
     fn expanded(text: &str) -> String {
         let mut out = String::new();
         let mut rest = text.chars().peekable();
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_expanded() {
+    fn escaped_text_is_not_expanded() {
         for text in [
             "",
             "$",

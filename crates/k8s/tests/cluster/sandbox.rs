@@ -1,4 +1,4 @@
-//! A namespace of its own for each test, and a runtime over it with no more rights than `deploy/rbac.yaml` gives.
+//! A namespace for each test, and a runtime with the permissions of `deploy/rbac.yaml`.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use k8s_openapi::{
     api::{
@@ -34,30 +34,30 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{RwLock, RwLockReadGuard};
 use tower::{Layer, Service};
 
-use crate::servers;
+use crate::{servers, wait::wait_for_status};
 
 const RBAC: &str = include_str!("../../../../deploy/rbac.yaml");
 
-/// A namespace, and who works in it.
+/// A namespace for one test, with clients.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct Sandbox {
     pub(crate) namespace: String,
-    /// May do everything.
-    pub(crate) admin: Handle,
+    /// The administrator.
+    pub(crate) admin: ClientHandle,
     /// The service account of `deploy/rbac.yaml`.
-    pub(crate) client: Handle,
-    /// The way there as that account.
+    pub(crate) client: ClientHandle,
+    /// The connection as that account.
     config: Config,
-    /// What that account asked the API server.
+    /// The API calls of that account.
     pub(crate) calls: Arc<Calls>,
     pub(crate) credentials: Arc<MemoryCredentials>,
 }
 
-/// A client, with nothing to show.
+/// A client with a `Debug` that shows nothing.
 #[derive(Clone)]
-pub(crate) struct Handle(pub(crate) Client);
+pub(crate) struct ClientHandle(pub(crate) Client);
 
-impl std::fmt::Debug for Handle {
+impl std::fmt::Debug for ClientHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Client")
     }
@@ -66,37 +66,37 @@ impl std::fmt::Debug for Handle {
 /// Held by every test, and alone by one that takes the API server away from all of them.
 static CLUSTER: RwLock<()> = RwLock::const_new(());
 
-/// Runs `test` in a room of its own while nobody else uses the cluster.
-pub(crate) async fn alone<F>(name: &str, test: impl FnOnce(Arc<Room>) -> F)
+/// Runs `test` in a sandbox while no other test uses the cluster.
+pub(crate) async fn exclusive<F>(name: &str, test: impl FnOnce(Arc<Sandbox>) -> F)
 where
     F: Future<Output = ()>,
 {
     let _alone = CLUSTER.write().await;
-    in_room(name, test).await;
+    in_sandbox(name, test).await;
 }
 
-/// Runs `test` in a room of its own, and takes the room down also when the test fails.
-pub(crate) async fn with_room<F>(name: &str, test: impl FnOnce(Arc<Room>) -> F)
+/// Runs `test` in a sandbox, and deletes the sandbox even if the test fails.
+pub(crate) async fn with_sandbox<F>(name: &str, test: impl FnOnce(Arc<Sandbox>) -> F)
 where
     F: Future<Output = ()>,
 {
     let _shared = CLUSTER.read().await;
-    in_room(name, test).await;
+    in_sandbox(name, test).await;
 }
 
-/// For who cannot be a closure: the cluster is there as long as this is held.
+/// Locks the cluster for a test that cannot be a closure.
 pub(crate) async fn shared() -> RwLockReadGuard<'static, ()> {
     CLUSTER.read().await
 }
 
-/// The same, for a second room of a test.
-pub(crate) async fn in_room<F>(name: &str, test: impl FnOnce(Arc<Room>) -> F)
+/// Runs `test` in a sandbox of a test that holds the lock already.
+pub(crate) async fn in_sandbox<F>(name: &str, test: impl FnOnce(Arc<Sandbox>) -> F)
 where
     F: Future<Output = ()>,
 {
-    let room = Arc::new(Room::open(name).await);
-    let outcome = AssertUnwindSafe(test(room.clone())).catch_unwind().await;
-    room.close().await;
+    let sandbox = Arc::new(Sandbox::open(name).await);
+    let outcome = AssertUnwindSafe(test(sandbox.clone())).catch_unwind().await;
+    sandbox.close().await;
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
@@ -123,7 +123,7 @@ pub(crate) async fn admin_config() -> Config {
     config
 }
 
-impl Room {
+impl Sandbox {
     pub(crate) async fn open(name: &str) -> Self {
         let mut config = admin_config().await;
         let admin = Client::try_from(config.clone()).expect("a client");
@@ -153,18 +153,18 @@ impl Room {
         let calls = Arc::new(Calls::default());
         let counted = ClientBuilder::try_from(config.clone())
             .expect("a client")
-            .with_layer(&Counting(calls.clone()));
+            .with_layer(&CountingLayer(calls.clone()));
         Self {
-            client: Handle(counted.build()),
+            client: ClientHandle(counted.build()),
             config,
             namespace,
-            admin: Handle(admin),
+            admin: ClientHandle(admin),
             calls,
             credentials: Arc::new(MemoryCredentials::new()),
         }
     }
 
-    /// Deletes the namespace, with a client of its own: the room may have been used in a runtime that ends.
+    /// Deletes the namespace, with a new client: the tokio runtime of the others may have ended.
     pub(crate) async fn close(&self) {
         let admin = Client::try_from(admin_config().await).expect("a client");
         let namespaces: Api<Namespace> = Api::all(admin);
@@ -174,7 +174,7 @@ impl Room {
             .expect("the namespace goes");
     }
 
-    /// The knobs that fit a small machine.
+    /// Returns a configuration for a small machine.
     pub(crate) fn config(&self) -> KubeConfig {
         let mut config = KubeConfig::in_namespace(&self.namespace);
         let small = [("cpu", "5m"), ("memory", "16Mi"), ("ephemeral-storage", "1Mi")];
@@ -193,7 +193,7 @@ impl Room {
     }
 
     /// A runtime whose connections are its own, as if it ran in another process.
-    pub(crate) fn runtime_of_its_own(&self) -> KubeRuntime {
+    pub(crate) fn separate_runtime(&self) -> KubeRuntime {
         let client = Client::try_from(self.config.clone()).expect("a client");
         KubeRuntime::new(client, self.config(), self.credentials.clone())
     }
@@ -312,23 +312,23 @@ impl Calls {
 }
 
 /// Counts what goes through.
-struct Counting(Arc<Calls>);
+struct CountingLayer(Arc<Calls>);
 
-struct Counted<S> {
+struct CountingService<S> {
     inner: S,
     calls: Arc<Calls>,
 }
 
-impl<S> Layer<S> for Counting {
-    type Service = Counted<S>;
+impl<S> Layer<S> for CountingLayer {
+    type Service = CountingService<S>;
 
-    fn layer(&self, inner: S) -> Counted<S> {
+    fn layer(&self, inner: S) -> CountingService<S> {
         let calls = self.0.clone();
-        Counted { inner, calls }
+        CountingService { inner, calls }
     }
 }
 
-impl<S, B> Service<Request<Body>> for Counted<S>
+impl<S, B> Service<Request<Body>> for CountingService<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
 {
@@ -354,35 +354,9 @@ pub(crate) fn name() -> InstallName {
 pub(crate) async fn ready(runtime: &KubeRuntime, spec: &RunSpec) -> InstallName {
     let name = name();
     runtime.ensure(&name, spec).await.expect("ensure");
-    until(runtime, &name, Duration::from_secs(60), |status| {
+    wait_for_status(runtime, &name, Duration::from_secs(60), |status| {
         *status == Status::Ready
     })
     .await;
     name
-}
-
-/// Waits for a status.
-pub(crate) async fn until(
-    runtime: &KubeRuntime,
-    name: &InstallName,
-    patience: Duration,
-    wanted: impl Fn(&Status) -> bool,
-) -> Status {
-    let mut events = runtime.watch();
-    let mut last = None;
-    let found = async {
-        while let Some(event) = events.next().await {
-            if event.install == *name {
-                if wanted(&event.status) {
-                    return event.status;
-                }
-                last = Some(event.status);
-            }
-        }
-        panic!("the watch ended");
-    };
-    match tokio::time::timeout(patience, found).await {
-        Ok(status) => status,
-        Err(_) => panic!("not in {patience:?}; the last status is {last:?}"),
-    }
 }

@@ -1,54 +1,53 @@
-//! What makes a YAML a Deployment.
+//! The required parts of a Deployment, and parts without effect.
 
 use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use portolan_core::Result;
 use serde_json::Value;
 
-use crate::render::spec;
+use super::invalid;
+use crate::api_compat;
 
-use super::refused;
-
-/// Fails unless all parts are there that a Deployment cannot do without.
+/// Checks that `value` has the required parts of a Deployment.
 pub(super) fn check(value: &Value) -> Result<()> {
-    is(value, "apiVersion", "apps/v1")?;
-    is(value, "kind", "Deployment")?;
+    check_field(value, "apiVersion", "apps/v1")?;
+    check_field(value, "kind", "Deployment")?;
     for path in [
         &["metadata"][..],
         &["spec"],
         &["spec", "template"],
         &["spec", "template", "spec"],
     ] {
-        let there = path.iter().try_fold(value, |value, part| value.get(part));
-        if !there.is_some_and(Value::is_object) {
-            return Err(refused(format!("{}: is missing; add it", path.join("."))));
+        let found = path.iter().try_fold(value, |value, part| value.get(part));
+        if !found.is_some_and(Value::is_object) {
+            return Err(invalid(format!("{}: is missing; add it", path.join("."))));
         }
     }
     match value["spec"]["template"]["spec"]["containers"].as_array() {
         Some(containers) if !containers.is_empty() => Ok(()),
-        _ => Err(refused(
+        _ => Err(invalid(
             "spec.template.spec.containers: is empty; add the server's container",
         )),
     }
 }
 
-fn is(value: &Value, key: &str, wanted: &str) -> Result<()> {
+fn check_field(value: &Value, key: &str, wanted: &str) -> Result<()> {
     match &value[key] {
         Value::String(text) if text == wanted => Ok(()),
-        Value::Null => Err(refused(format!("{key}: is missing; write {key}: {wanted}"))),
-        other => Err(refused(format!("{key}: is {other}; write {key}: {wanted}"))),
+        Value::Null => Err(invalid(format!("{key}: is missing; write {key}: {wanted}"))),
+        other => Err(invalid(format!("{key}: is {other}; write {key}: {wanted}"))),
     }
 }
 
-/// Names what will be overwritten, where that may surprise.
+/// Adds a warning for each part that the platform overwrites or ignores.
 pub(super) fn warn(deployment: &Deployment, warnings: &mut Vec<String>) {
-    let spec = spec(deployment);
+    let spec = api_compat::spec(deployment);
     let pod = spec.map(|spec| &spec.template);
     let labels = |meta: Option<&ObjectMeta>| {
         meta.and_then(|meta| meta.labels.as_ref())
             .is_some_and(|labels| !labels.is_empty())
     };
     if labels(Some(&deployment.metadata)) || labels(pod.and_then(|pod| pod.metadata.as_ref())) {
-        warnings.push("labels are replaced: network policies go by them; use annotations".into());
+        warnings.push("labels are replaced, because network policies select by them; use annotations".into());
     }
     if pod
         .and_then(|pod| pod.spec.as_ref())
@@ -57,6 +56,6 @@ pub(super) fn warn(deployment: &Deployment, warnings: &mut Vec<String>) {
         warnings.push("serviceAccountName is replaced by the server's option service_account".into());
     }
     if spec.is_some_and(|spec| spec.paused == Some(true)) {
-        warnings.push("paused is passed over: the deployment would never be ready".into());
+        warnings.push("paused is ignored: a paused deployment never becomes ready".into());
     }
 }

@@ -1,13 +1,13 @@
-//! Settings that reach out of the pod. All are refused that the baseline Pod Security Standard refuses, in containers, init
-//! containers and ephemeral ones.
+//! Settings that break the isolation of a pod: everything that the baseline Pod Security Standard forbids, in containers,
+//! init containers and ephemeral containers.
 
 use portolan_core::Result;
 use serde_json::Value;
 
-use super::{YamlRules, refused};
+use super::{ManifestRules, invalid};
 
-/// The kinds of volume that the restricted standard allows, and images, which are checked like those of containers. Others
-/// reach the node, or have secret references of their own kind.
+/// The volume types that the restricted standard allows, and image volumes, whose images are checked like those of
+/// containers. Other types reach the node or refer to secrets in fields of their own.
 const VOLUMES: [&str; 9] = [
     "configMap",
     "csi",
@@ -20,7 +20,7 @@ const VOLUMES: [&str; 9] = [
     "secret",
 ];
 
-/// Kernel settings that belong to the pod alone.
+/// The sysctls that are namespaced to the pod.
 const SYSCTLS: [&str; 10] = [
     "kernel.shm_rmid_forced",
     "net.ipv4.ip_local_port_range",
@@ -34,30 +34,30 @@ const SYSCTLS: [&str; 10] = [
     "net.ipv4.tcp_syncookies",
 ];
 
-/// Fails for the first setting of the pod template that is refused.
-pub(super) fn check(template: &Value, rules: &YamlRules<'_>) -> Result<()> {
-    annotations(&template["metadata"]["annotations"])?;
+/// Checks a pod template, and reports the first setting that is refused.
+pub(super) fn check(template: &Value, rules: &ManifestRules<'_>) -> Result<()> {
+    check_annotations(&template["metadata"]["annotations"])?;
     let pod = &template["spec"];
     for key in ["hostNetwork", "hostPID", "hostIPC"] {
-        refuse_if(pod[key] == true, key, "shares the node's own; take it out")?;
+        refuse_if(pod[key] == true, key, "shares a namespace of the node; remove it")?;
     }
-    security("securityContext", &pod["securityContext"])?;
+    check_security_context("securityContext", &pod["securityContext"])?;
     for sysctl in list(&pod["securityContext"]["sysctls"]) {
         let name = sysctl["name"].as_str().unwrap_or_default();
         refuse_if(
             !SYSCTLS.contains(&name),
             "securityContext.sysctls",
-            "holds one that changes the node; take it out",
+            "holds a sysctl that changes the node; remove it",
         )?;
     }
     for volume in list(&pod["volumes"]) {
         check_volume(volume, rules)?;
     }
     containers(pod).try_for_each(|(path, container)| check_container(&path, container))?;
-    root(pod)
+    check_root(pod)
 }
 
-/// All containers of a pod, with their paths.
+/// Iterates over all containers of a pod, with their paths.
 pub(super) fn containers(pod: &Value) -> impl Iterator<Item = (String, &Value)> {
     ["containers", "initContainers", "ephemeralContainers"]
         .into_iter()
@@ -73,47 +73,47 @@ fn check_container(path: &str, container: &Value) -> Result<()> {
     refuse_if(
         context["privileged"] == true,
         &path("securityContext.privileged"),
-        "makes it the node's root; take it out",
+        "gives it root access to the node; remove it",
     )?;
     refuse_if(
         context["allowPrivilegeEscalation"] == true,
         &path("securityContext.allowPrivilegeEscalation"),
-        "lets it gain privileges; take it out",
+        "lets it gain privileges; remove it",
     )?;
     refuse_if(
         list(&context["capabilities"]["add"]).next().is_some(),
         &path("securityContext.capabilities.add"),
-        "gives it a privilege of root; take it out",
+        "adds a root privilege; remove it",
     )?;
     refuse_if(
         !matches!(context["procMount"].as_str(), None | Some("Default")),
         &path("securityContext.procMount"),
-        "shows it more of the node; take it out",
+        "exposes /proc of the node; remove it",
     )?;
-    security(&path("securityContext"), context)?;
+    check_security_context(&path("securityContext"), context)?;
     for port in list(&container["ports"]) {
         refuse_if(
             !matches!(port["hostPort"].as_i64(), None | Some(0)),
             &path("ports.hostPort"),
-            "opens a port of the node; take it out: gateways reach the Service",
+            "opens a port of the node; remove it: gateways use the Service",
         )?;
     }
-    probes(&path, container)
+    check_probes(&path, container)
 }
 
-/// What a pod and a container both have.
-fn security(path: &str, context: &Value) -> Result<()> {
+/// Checks the security settings that pods and containers share.
+fn check_security_context(path: &str, context: &Value) -> Result<()> {
     for profile in ["seccompProfile", "appArmorProfile"] {
         refuse_if(
             context[profile]["type"] == "Unconfined",
             &format!("{path}.{profile}"),
-            "takes a protection away; take it out",
+            "removes a protection; remove it",
         )?;
     }
     refuse_if(
         context["windowsOptions"]["hostProcess"] == true,
         &format!("{path}.windowsOptions.hostProcess"),
-        "makes it a process of the node; take it out",
+        "runs it as a process of the node; remove it",
     )?;
     let linux = &context["seLinuxOptions"];
     let types = [
@@ -129,12 +129,12 @@ fn security(path: &str, context: &Value) -> Result<()> {
     refuse_if(
         !is_plain,
         &format!("{path}.seLinuxOptions"),
-        "takes a protection away; take it out",
+        "removes a protection; remove it",
     )
 }
 
-/// The kubelet would ask another host on the server's behalf.
-fn probes(path: &impl Fn(&str) -> String, container: &Value) -> Result<()> {
+/// Checks probes and hooks: with a `host`, the kubelet would send requests to it on the server's behalf.
+fn check_probes(path: &impl Fn(&str) -> String, container: &Value) -> Result<()> {
     let probes = ["livenessProbe", "readinessProbe", "startupProbe"].map(|key| (key, &container[key]));
     let hooks = ["postStart", "preStop"].map(|key| (key, &container["lifecycle"][key]));
     for (key, handler) in probes.into_iter().chain(hooks) {
@@ -144,54 +144,54 @@ fn probes(path: &impl Fn(&str) -> String, container: &Value) -> Result<()> {
         refuse_if(
             names_host,
             &path(key),
-            "names a host: the node would ask it; take the host out",
+            "names a host, which the node would call; remove the host",
         )?;
     }
     Ok(())
 }
 
-fn check_volume(volume: &Value, rules: &YamlRules<'_>) -> Result<()> {
+fn check_volume(volume: &Value, rules: &ManifestRules<'_>) -> Result<()> {
     let kinds = volume.as_object().into_iter().flat_map(serde_json::Map::keys);
     for kind in kinds.filter(|key| *key != "name") {
         refuse_if(
             !VOLUMES.contains(&kind.as_str()),
             &format!("volumes.{kind}"),
-            &format!("reaches out of the pod; use one of {}", VOLUMES.join(", ")),
+            &format!("reaches outside of the pod; use one of {}", VOLUMES.join(", ")),
         )?;
     }
     for source in list(&volume["projected"]["sources"]) {
         refuse_if(
             !source["serviceAccountToken"].is_null() && !rules.service_account_token,
             "volumes.projected.serviceAccountToken",
-            "gives the server a token for the cluster; set the server's option service_account_token first",
+            "gives the server a token for the cluster; set the server option service_account_token",
         )?;
     }
     Ok(())
 }
 
-fn annotations(annotations: &Value) -> Result<()> {
+fn check_annotations(annotations: &Value) -> Result<()> {
     let pairs = annotations.as_object().into_iter().flatten();
     for (key, value) in pairs {
         refuse_if(
             key.starts_with("container.apparmor.security.beta.kubernetes.io/") && value == "unconfined",
             key,
-            "takes a protection away; take it out",
+            "removes a protection; remove it",
         )?;
     }
     Ok(())
 }
 
-/// A pod of root does not start beside what is filled in, which would only show later.
-fn root(pod: &Value) -> Result<()> {
+/// Checks that a container which runs as root says so: with the `runAsNonRoot` that is filled in, it would fail at start.
+fn check_root(pod: &Value) -> Result<()> {
     let context = &pod["securityContext"];
     let all = containers(pod).map(|(path, container)| (path, &container["securityContext"]));
     for (path, own) in all.chain([("pod".to_owned(), context)]) {
-        let says_so =
+        let is_explicit =
             own["runAsNonRoot"] == false || (own["runAsNonRoot"].is_null() && context["runAsNonRoot"] == false);
         refuse_if(
-            own["runAsUser"] == 0 && !says_so,
+            own["runAsUser"] == 0 && !is_explicit,
             &format!("{path}.securityContext.runAsUser"),
-            "is root; add runAsNonRoot: false if you mean that",
+            "is root; add runAsNonRoot: false if that is intended",
         )?;
     }
     Ok(())
@@ -201,9 +201,9 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn refuse_if(is_so: bool, path: &str, why: &str) -> Result<()> {
-    if is_so {
-        Err(refused(format!("{path}: {why}")))
+fn refuse_if(is_refused: bool, path: &str, why: &str) -> Result<()> {
+    if is_refused {
+        Err(invalid(format!("{path}: {why}")))
     } else {
         Ok(())
     }
