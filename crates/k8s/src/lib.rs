@@ -100,3 +100,8 @@ pub use config::{
 pub use connect::{Connect, KubeClients};
 pub use pull_secrets::PullSecret;
 pub use runtime::KubeRuntime;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

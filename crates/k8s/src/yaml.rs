@@ -36,7 +36,8 @@ pub const MAX_LEN: usize = manifest::MAX_LEN;
 /// let server = ServerSpec::image("time", "mcp/time")?;
 /// let config = KubeConfig::in_namespace("mcp-servers");
 /// let text = yaml::template(&server, &config)?;
-/// assert!(yaml::check(&text, &server, &config)?.is_empty());
+/// let warnings = yaml::check(&text, &server, &config)?;
+/// assert_eq!(warnings, ["serviceAccountName is replaced by the server's option service_account"]);
 ///
 /// let privileged = text.replace("- name: mcp-server", "- name: mcp-server\n          securityContext: { privileged: true }");
 /// assert!(yaml::check(&privileged, &server, &config).is_err());
