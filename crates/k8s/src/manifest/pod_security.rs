@@ -107,7 +107,7 @@ fn check_security_context(path: &str, context: &Value) -> Result<()> {
         refuse_if(
             context[profile]["type"] == "Unconfined",
             &format!("{path}.{profile}"),
-            "removes a protection; remove it",
+            "disables a protection; remove it",
         )?;
     }
     refuse_if(
@@ -129,7 +129,7 @@ fn check_security_context(path: &str, context: &Value) -> Result<()> {
     refuse_if(
         !is_plain,
         &format!("{path}.seLinuxOptions"),
-        "removes a protection; remove it",
+        "disables a protection; remove it",
     )
 }
 
@@ -175,7 +175,7 @@ fn check_annotations(annotations: &Value) -> Result<()> {
         refuse_if(
             key.starts_with("container.apparmor.security.beta.kubernetes.io/") && value == "unconfined",
             key,
-            "removes a protection; remove it",
+            "disables a protection; remove it",
         )?;
     }
     Ok(())

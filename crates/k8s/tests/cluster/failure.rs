@@ -21,7 +21,7 @@ use crate::{
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The failure that `spec` comes to.
+/// Ensures `spec` and returns its failure.
 async fn failure(runtime: &KubeRuntime, spec: &RunSpec) -> Failure {
     let name = name();
     runtime.ensure(&name, spec).await.expect("ensure");
@@ -108,7 +108,7 @@ async fn unschedulable_requests() {
     .await;
 }
 
-/// Everywhere that it could run, another pod keeps it out.
+/// A pod anti-affinity keeps it off all nodes until the other pod is deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn unschedulable_until_room() {
     with_sandbox("room", async |sandbox| {
@@ -152,7 +152,7 @@ spec:
       containers: [{ name: mcp-server }]
 ";
 
-/// A pod that others keep away from.
+/// Starts the pod that the anti-affinity refers to.
 async fn ready_hog(sandbox: &Sandbox) {
     let hog: Pod = serde_json::from_value(json!({
         "metadata": { "name": "hog", "labels": { "app": "hog" } },

@@ -11,7 +11,7 @@ use crate::{
     servers,
 };
 
-/// Counts, and answers HTTP meanwhile.
+/// A script that counts and serves HTTP.
 const COUNTER: &str = "echo begun; httpd -p 8080 -h /tmp; trap 'echo bye; exit 0' TERM; i=0; \
                        while true; do i=$((i+1)); echo line $i; sleep 0.2; done";
 

@@ -1,4 +1,4 @@
-//! Several copies of a server.
+//! Several replicas of a server.
 
 use std::time::Duration;
 

@@ -14,14 +14,14 @@ use crate::{
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A server that does not end when it is told to, but by force after `grace_seconds`.
+/// A server that ignores SIGTERM and is killed after `grace_seconds`.
 fn stubborn(grace_seconds: u32) -> RunSpec {
     let mut spec = servers::script("trap '' TERM; httpd -f -p 8080 -h /tmp");
     spec.kubernetes.grace_seconds = Some(grace_seconds);
     spec
 }
 
-/// The Deployment that `deployment` (`namespace/name`) is now, and whether it is on its way out.
+/// Returns the uid of `deployment` (`namespace/name`), and whether it is being deleted.
 async fn look(sandbox: &Sandbox, deployment: &str) -> Option<(String, bool)> {
     let name = deployment.rsplit('/').next().expect("a name");
     let found = sandbox.api::<Deployment>().get_opt(name).await.expect("an answer")?;
@@ -71,7 +71,7 @@ async fn interrupted_reset_is_finished() {
     .await;
 }
 
-/// The mark on the Deployment is all that a runtime left that ended before it began to delete.
+/// The runtime ended after it set the annotation and before it deleted anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn announced_reset_is_done() {
     with_sandbox("announced", async |sandbox| {

@@ -278,7 +278,7 @@ where
         .expect("applied");
 }
 
-/// What was asked of the API server.
+/// The recorded API calls.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     writes: AtomicUsize,
@@ -311,7 +311,7 @@ impl Calls {
     }
 }
 
-/// Counts what goes through.
+/// Counts calls.
 struct CountingLayer(Arc<Calls>);
 
 struct CountingService<S> {

@@ -19,8 +19,8 @@ use crate::{
 
 const ROUNDS: usize = 3;
 
-/// How long a pod needs is its own affair, and how often it is asked whether it is ready (once a second) its cluster's.
-/// The runtime adds what lies before its pod is there, and after its pod is ready.
+/// Measures the time until the pod exists and the time from its readiness to the published status. The start of the pod itself
+/// and the interval of its probe (one second) are not the runtime's.
 #[tokio::test(flavor = "multi_thread")]
 async fn runtime_adds_less_than_a_second() {
     exclusive("starting", async |sandbox| {
@@ -56,7 +56,7 @@ async fn added_to_start(sandbox: &Sandbox, runtime: &KubeRuntime, spec: &RunSpec
     seen.duration_since(began) + told.saturating_duration_since(is_ready)
 }
 
-/// When the one pod was there, and when it was ready.
+/// Returns when the pod existed and when it was ready.
 async fn moments(events: &mut (impl Stream<Item = watcher::Result<Event<Pod>>> + Unpin)) -> (Instant, Instant) {
     let mut seen = None;
     loop {
@@ -86,7 +86,7 @@ fn is_ready(pod: &Pod) -> bool {
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Waits until no pod is left that would take the machine's time.
+/// Waits until no pod is left that uses the machine.
 async fn wait_until_empty(sandbox: &Sandbox) {
     let api = sandbox.api::<Pod>();
     eventually("all pods are gone", Duration::from_secs(60), async || {

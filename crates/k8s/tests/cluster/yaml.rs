@@ -41,7 +41,7 @@ spec:
             limits: { memory: 384Mi }
 ";
 
-/// One setting of each class that is refused, and what the refusal names.
+/// One refused setting of each class, and what the error names.
 const REFUSED: [(&str, &str); 7] = [
     ("containers: [", "line"),
     ("hostNetwork: true, containers: [{ name: a }]", "hostNetwork"),
@@ -177,7 +177,7 @@ async fn only_deployment(sandbox: &Sandbox) -> serde_json::Value {
     serde_json::to_value(all.remove(0)).expect("JSON")
 }
 
-/// `server` with a Deployment YAML whose pod is `pod`.
+/// Returns `server` with a Deployment YAML whose pod spec is `pod`.
 fn with_pod(mut server: ServerSpec, pod: &str) -> ServerSpec {
     server.kubernetes.deployment_yaml = Some(format!(
         "{{ apiVersion: apps/v1, kind: Deployment, metadata: {{}}, spec: {{ template: {{ spec: {{ {pod} }} }} }} }}"

@@ -21,7 +21,7 @@ use tokio_tungstenite::{
 
 use super::stdio::Stdio;
 
-/// The server, as long as it is there.
+/// The running server.
 pub(super) struct Api {
     url: String,
     pub(super) state: Arc<Mutex<State>>,
@@ -29,13 +29,13 @@ pub(super) struct Api {
 }
 
 pub(super) struct State {
-    /// Which version of the protocol it speaks.
+    /// The version of the attach protocol.
     pub(super) protocol: &'static str,
-    /// How often the container was started.
+    /// The number of starts of the container.
     pub(super) starts: u32,
-    /// What attaching is refused with.
+    /// The status code that attaching is refused with.
     pub(super) refuses: Option<u16>,
-    /// Whether it answers to anything but attaching.
+    /// Whether it leaves all requests but attaching unanswered.
     pub(super) is_mute: bool,
     pub(super) leases: HashMap<String, Value>,
     version: u64,

@@ -106,7 +106,7 @@ async fn new_run_repeats_handshake() {
     call(&channel, json!({})).await.unwrap();
 }
 
-/// The container was started again, and the watch has not told so yet.
+/// The container was restarted, and the watch has not reported it yet.
 #[tokio::test]
 async fn unnoticed_new_run_repeats_handshake() {
     let mut api = Api::start().await;

@@ -1,4 +1,4 @@
-//! The other end of an attachment: the container's input and output.
+//! The container's side of an attachment.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
-/// The container's streams.
+/// The standard input and output of the container.
 pub(super) struct Stdio {
     pub(super) socket: WebSocketStream<TcpStream>,
     read: Vec<u8>,
@@ -21,7 +21,7 @@ impl Stdio {
         }
     }
 
-    /// The next line of the input. `None` at the end.
+    /// Reads the next line of the input; `None` at the end.
     pub(super) async fn line(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
@@ -38,7 +38,7 @@ impl Stdio {
         }
     }
 
-    /// The next message of the input.
+    /// Reads the next message of the input.
     pub(super) async fn message(&mut self) -> Option<Value> {
         loop {
             let line = self.line().await?;
@@ -59,7 +59,7 @@ impl Stdio {
         self.write(1, format!("{message}\n").as_bytes()).await;
     }
 
-    /// Answers the handshake of a legacy server. Gives how many messages that took.
+    /// Answers the handshake as a legacy server.
     pub(super) async fn handshake(&mut self) {
         let probe = self.message().await.unwrap();
         assert_eq!(probe["method"], "server/discover");

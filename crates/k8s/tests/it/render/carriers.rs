@@ -1,4 +1,4 @@
-//! How a server is reached in its pod.
+//! Carriers: HTTP, bridge, attach.
 
 use portolan_core::{ProtocolEra, Source, StdioCarrier, Transport};
 use portolan_k8s::{

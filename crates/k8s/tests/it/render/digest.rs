@@ -1,4 +1,4 @@
-//! The digest: equal for an equal wish, another for any other.
+//! The digest: equal for equal specs, different for any change.
 
 use portolan_core::{EnvFrom, ImagePull, ImagePullSecret, Owner, RunAs, Secret, Source, StdioCarrier};
 use portolan_k8s::{BridgeSource, NetworkMode, name};

@@ -44,7 +44,7 @@ impl Fixture {
         }
     }
 
-    /// `uvx mcp-server-time`, in the base image, by stdio.
+    /// Creates `uvx mcp-server-time`, in the base image, over stdio.
     pub(super) fn command() -> Self {
         Self::of(Source::Command {
             program: "uvx".into(),
@@ -53,7 +53,7 @@ impl Fixture {
         })
     }
 
-    /// An image of its own that serves HTTP.
+    /// Creates an image that serves HTTP.
     pub(super) fn http() -> Self {
         Self::of(Source::Image {
             image: "ghcr.io/acme/time:1".into(),
@@ -66,7 +66,7 @@ impl Fixture {
         })
     }
 
-    /// An image of its own that speaks stdio.
+    /// Creates an image that uses stdio.
     pub(super) fn stdio_image(program: Option<&str>) -> Self {
         Self::of(Source::Image {
             image: "ghcr.io/acme/time:1".into(),
@@ -76,7 +76,7 @@ impl Fixture {
         })
     }
 
-    /// One of each kind.
+    /// Creates one of each kind.
     pub(super) fn all() -> Vec<Self> {
         let (mut attached, mut copied) = (Self::command(), Self::command());
         attached.spec.kubernetes.stdio = Some(portolan_core::StdioCarrier::Attach);
@@ -144,19 +144,19 @@ impl Fixture {
         show(&self.input()).expect("renders")
     }
 
-    /// The Deployment, as it is sent.
+    /// Renders the Deployment as JSON.
     #[track_caller]
     pub(super) fn deployment(&self) -> Json {
         json(&self.render().deployment)
     }
 
-    /// The pod's spec.
+    /// Renders the pod spec as JSON.
     #[track_caller]
     pub(super) fn pod(&self) -> Json {
         pod(&self.render().deployment)
     }
 
-    /// The server's container.
+    /// Renders the container of the server as JSON.
     #[track_caller]
     pub(super) fn container(&self) -> Json {
         server(&self.pod())
@@ -184,7 +184,7 @@ pub(super) fn server(pod: &Json) -> Json {
     named(&pod["containers"], "mcp-server").clone()
 }
 
-/// The item of a list by its name.
+/// Finds an item of a list by its name.
 #[track_caller]
 pub(super) fn named<'a>(list: &'a Json, name: &str) -> &'a Json {
     find(list, name).unwrap_or_else(|| panic!("no {name} in {list}"))

@@ -1,4 +1,4 @@
-//! Which images may run, and when they are pulled.
+//! Allowed images and pull policies.
 
 use portolan_core::{ImagePull, Source};
 use portolan_k8s::{BridgeSource, render::RestartRequest};

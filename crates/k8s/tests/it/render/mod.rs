@@ -1,4 +1,4 @@
-//! What a run spec becomes.
+//! Rendering of run specs.
 
 mod carriers;
 mod digest;

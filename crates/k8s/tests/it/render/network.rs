@@ -1,4 +1,4 @@
-//! Who reaches a server, and what a server reaches.
+//! Network policies: ingress and egress of servers.
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use portolan_k8s::{GatewayPeer, NetworkMode};
@@ -12,7 +12,7 @@ use super::{
 const MCP: (&str, u16) = ("TCP", 3000);
 const HTTPS: (&str, u16) = ("TCP", 443);
 
-/// Two servers in one namespace: all their policies, and the first as an end.
+/// Renders two servers in one namespace, and returns all policies and both servers as ends.
 fn servers(mut fixture: Fixture) -> (Vec<NetworkPolicy>, End, End) {
     let mut ends = Vec::new();
     let mut policies = Vec::new();

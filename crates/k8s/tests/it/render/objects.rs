@@ -1,4 +1,4 @@
-//! Which objects there are, what they are called, and how they lead back to their install.
+//! The rendered objects: names, labels, and the way back to their install.
 
 use portolan_core::{Error, FailureKind, Owner, ServerName, UserId};
 use portolan_k8s::name::{self, DeploymentKey};
@@ -43,7 +43,7 @@ fn objects_lead_back_to_install() {
     }
 }
 
-/// The API server drops empty lists: one that is applied anew would count as a change each time.
+/// The API server drops empty lists, so each apply of one would count as a change.
 #[test]
 fn objects_have_no_empty_lists() {
     fn check(value: &serde_json::Value) {

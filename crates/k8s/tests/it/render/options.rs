@@ -1,4 +1,4 @@
-//! What a server may ask for, and what it gets where it does not.
+//! Kubernetes options of a server, and their defaults.
 
 use std::collections::BTreeMap;
 

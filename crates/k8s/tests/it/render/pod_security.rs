@@ -1,6 +1,4 @@
-//! The restricted Pod Security Standard, as a check of one's own.
-//!
-//! Written from the standard's table of controls, without a look at how pods are rendered.
+//! An independent checker of the restricted Pod Security Standard, written from its table of controls.
 
 use portolan_core::StdioCarrier;
 use proptest::prelude::*;
@@ -8,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::fixture::Fixture;
 
-/// What of the restricted standard the pod breaks.
+/// Returns the controls of the restricted standard that the pod violates.
 pub(super) fn violations(pod: &Json) -> Vec<String> {
     let mut found = Vec::new();
     for key in ["hostNetwork", "hostPID", "hostIPC"] {
@@ -58,7 +56,7 @@ pub(super) fn violations(pod: &Json) -> Vec<String> {
     found
 }
 
-/// And what we promise beyond it.
+/// Returns the violations of what the platform promises beyond the standard.
 pub(super) fn weaknesses(pod: &Json) -> Vec<String> {
     let mut found = violations(pod);
     found.extend((pod["automountServiceAccountToken"] != false).then(|| "automountServiceAccountToken".to_owned()));
@@ -114,7 +112,7 @@ spec:
     }
 }
 
-/// Settings of a container, good and bad; none of them says openly that it wants root.
+/// Generates container settings, good and bad; none asks for root explicitly.
 const SETTINGS: [&str; 16] = [
     "ports: [{ containerPort: 80, hostPort: 80 }]",
     "ports: [{ containerPort: 3000 }]",
@@ -133,7 +131,7 @@ const SETTINGS: [&str; 16] = [
     "securityContext: { procMount: Unmasked }",
     "workingDir: /data",
 ];
-/// Settings of a pod.
+/// Generates pod settings.
 const POD_SETTINGS: [&str; 9] = [
     "hostNetwork: true",
     "hostNetwork: false",

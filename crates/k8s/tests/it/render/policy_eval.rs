@@ -1,6 +1,6 @@
-//! Network policies by their meaning: may A reach B?
+//! Evaluates network policies: may A connect to B?
 //!
-//! Written from the documentation of NetworkPolicy: policies add up; a pod that any policy selects for a direction may do in
+//! Follows the documentation of NetworkPolicy: policies are additive; a pod that any policy selects for a direction may do in
 //! that direction what some rule allows, and nothing else.
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -35,14 +35,14 @@ impl End {
     }
 }
 
-/// Whether `from` may open a connection to `to` at `port`.
+/// Returns whether `from` may open a connection to `to` at `port`.
 pub(super) fn may_reach(policies: &[NetworkPolicy], from: &End, to: &End, (protocol, port): (&str, u16)) -> bool {
     let out = allows(policies, from, to, "Egress", (protocol, port));
     let into = allows(policies, to, from, "Ingress", (protocol, port));
     out && into
 }
 
-/// Whether `pod` may have a connection with `peer` in one direction.
+/// Returns whether `pod` may have a connection with `peer` in one direction.
 fn allows(policies: &[NetworkPolicy], pod: &End, peer: &End, direction: &str, at: (&str, u16)) -> bool {
     let End::Pod { namespace, labels } = pod else {
         return true;

@@ -1,4 +1,4 @@
-//! No secret leaves the Secret.
+//! Secrets appear in Secret objects only.
 
 use portolan_core::ImagePullSecret;
 

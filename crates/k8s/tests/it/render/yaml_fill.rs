@@ -1,4 +1,4 @@
-//! What a Deployment YAML keeps, what it is given, and what is always ours.
+//! Merging a Deployment YAML with the generated Deployment.
 
 use portolan_core::StdioCarrier;
 use portolan_k8s::{name, render::Carrier};

@@ -1,17 +1,17 @@
-//! What a Deployment YAML may not say: each setting, in each place where it can stand.
+//! Refused settings of a Deployment YAML, in each place where they can occur.
 
 use portolan_core::ImagePullSecret;
 
 use super::fixture::Fixture;
 
-/// A Deployment with this in its pod's spec; the server's container comes first.
+/// Returns a Deployment with `extra` in its pod spec.
 fn pod(extra: &str) -> String {
     format!(
         "{{ apiVersion: apps/v1, kind: Deployment, metadata: {{}}, spec: {{ template: {{ spec: {{ {extra} }} }} }} }}"
     )
 }
 
-/// The same container as container, sidecar, init container and ephemeral container.
+/// Returns Deployments with the container as server, sidecar, init container and ephemeral container.
 fn everywhere(container: &str) -> Vec<String> {
     let other = "{ name: other, image: ghcr.io/acme/time:1 }";
     let this = format!("{{ name: this, image: ghcr.io/acme/time:1, {container} }}");

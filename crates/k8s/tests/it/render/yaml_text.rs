@@ -1,4 +1,4 @@
-//! Deployment YAML as text: bounds, the template, and what is shown.
+//! Deployment YAML as text: bounds, the template, and the shown Deployment.
 
 use portolan_core::{Delivery, Field, FieldKey, ServerSpec, Source, Transport};
 use portolan_k8s::{KubeConfig, render, yaml};
@@ -67,7 +67,7 @@ fn shown_yaml_round_trips() {
     }
 }
 
-/// Lists of names in one order.
+/// Sorts named items of all lists.
 fn sorted(mut value: Json) -> Json {
     match &mut value {
         Json::Array(items) => {
