@@ -1,7 +1,7 @@
-//! `cargo xtask cluster`: a one-node Kubernetes of this machine's own, for tests.
+//! `cargo xtask cluster`: a one-node Kubernetes cluster on this machine, for tests.
 //!
-//! There is one per machine, found by its fixed folder, whichever checkout started it. With `KUBECONFIG`
-//! set, the cluster it names takes its place, and nothing is started.
+//! There is one per machine, in a fixed directory, whichever checkout started it. If `KUBECONFIG` is set, the cluster that it
+//! names is used instead, and nothing is started.
 
 mod binaries;
 mod certificate;
@@ -32,7 +32,7 @@ use self::binaries::Binaries;
 use self::foreign::Foreign;
 use self::lock::Lease;
 
-/// The forms of the command.
+/// The usage of the command.
 const HELP: &str = "\
 cargo xtask cluster up | down | status | images | load IMAGE.tar
     up      starts a one-node Kubernetes on this machine, as root, and prints where its kubeconfig is
@@ -42,16 +42,16 @@ cargo xtask cluster up | down | status | images | load IMAGE.tar
     load    loads an image from a docker-archive
     With KUBECONFIG set, that cluster is used instead and nothing is started.";
 
-/// The cluster that these commands are about.
+/// The cluster of the commands.
 #[derive(Debug)]
 pub(crate) enum Cluster {
-    /// The one that we start on this machine.
+    /// The cluster that this program starts.
     Own,
-    /// The one that `KUBECONFIG` names.
+    /// The cluster that `KUBECONFIG` names.
     Foreign(Foreign),
 }
 
-/// Runs the command; says whether all is well.
+/// Runs the command, and returns whether it succeeded.
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     let cluster = Cluster::chosen()?;
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -63,13 +63,13 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
         ["status"] => return cluster.status(),
         ["images"] => cluster.load_all()?,
         ["load", archive] => cluster.load(Path::new(archive))?,
-        _ => bail!("there are\n{HELP}"),
+        _ => bail!("unknown command; usage:\n{HELP}"),
     }
     Ok(true)
 }
 
 impl Cluster {
-    /// Ours, unless `KUBECONFIG` names another. Naming ours is not naming another.
+    /// Returns our cluster, unless `KUBECONFIG` names another one.
     pub(crate) fn chosen() -> Result<Self> {
         match crate::env::kubeconfig() {
             Some(named) if named != site::kubeconfig().as_os_str() => Ok(Self::Foreign(Foreign::new(named)?)),
@@ -77,7 +77,7 @@ impl Cluster {
         }
     }
 
-    /// The administrator's kubeconfig.
+    /// Returns the path of the administrator's kubeconfig.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         match self {
             Self::Own => site::kubeconfig(),
@@ -85,7 +85,7 @@ impl Cluster {
         }
     }
 
-    /// Starts it if need be; says whether it was down before.
+    /// Starts it if needed, and returns whether it was down before.
     pub(crate) fn up(&self) -> Result<bool> {
         match self {
             Self::Own => {
@@ -96,7 +96,7 @@ impl Cluster {
         }
     }
 
-    /// Keeps others from taking it down while this is held.
+    /// Prevents others from shutting it down while the lock is held.
     pub(crate) fn lease(&self) -> Result<Option<Lease>> {
         match self {
             Self::Own => Lease::take().map(Some),
@@ -104,7 +104,7 @@ impl Cluster {
         }
     }
 
-    /// Takes it down, unless a test run is using it.
+    /// Shuts it down, unless a test run is using it.
     pub(crate) fn down(&self) -> Result<()> {
         match self {
             Self::Own => {
@@ -118,7 +118,7 @@ impl Cluster {
         }
     }
 
-    /// Makes the images of the tests and loads those that the cluster does not have yet.
+    /// Builds the images of the tests, and loads those that the cluster does not have yet.
     pub(crate) fn load_all(&self) -> Result<()> {
         match self {
             Self::Own => {

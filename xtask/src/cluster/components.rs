@@ -1,4 +1,4 @@
-//! What each process of the cluster is started with.
+//! The command lines of the cluster's processes.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::images::PAUSE;
 use super::process;
 use super::site::{self, ADDRESS, API_PORT, NODE, PODS, SERVICES};
 
-/// All of them, in the order of their start.
+/// All components, in the order of their start.
 pub(super) const ALL: &[&str] = &[
     "etcd",
     "containerd",
@@ -25,7 +25,7 @@ const ETCD: &str = "https://127.0.0.1:23790";
 const REGISTRY_PORT: &str = "5000";
 const ETCD_PEER: &str = "http://127.0.0.1:23800";
 
-/// Starts the component of this name; its files are there by then.
+/// Starts the component `name`, whose files must exist.
 pub(super) fn start(name: &str, binaries: &Binaries) -> Result<()> {
     let (program, args) = match name {
         "etcd" => (binaries.debian(name), etcd()),
@@ -49,7 +49,7 @@ fn etcd() -> Vec<String> {
         ("initial-advertise-peer-urls", ETCD_PEER),
         ("client-cert-auth", "true"),
         ("log-level", "warn"),
-        // What a test cluster loses in a power failure is missed by nobody.
+        // A test cluster may lose its data in a power failure.
         ("unsafe-no-fsync", "true"),
     ]);
     args.push(format!("--initial-cluster={NODE}={ETCD_PEER}"));
@@ -73,7 +73,7 @@ fn api_server() -> Vec<String> {
         ("allow-privileged", "true"),
         ("service-cluster-ip-range", SERVICES),
         ("service-account-issuer", "https://kubernetes.default.svc.cluster.local"),
-        // Else logs, exec and attach look for the node by its name.
+        // Otherwise logs, exec and attach resolve the node by its name.
         ("kubelet-preferred-address-types", "InternalIP"),
         ("profiling", "false"),
     ]);
@@ -131,8 +131,7 @@ fn containerd(binaries: &Binaries) -> Result<(PathBuf, Vec<String>)> {
     Ok((binaries.debian("containerd"), args))
 }
 
-/// No image is ever fetched from elsewhere: a name that is not loaded fails at once. A test may start a registry
-/// of its own on the node's address.
+/// No image is downloaded: one that is not loaded fails at once. A test may start a registry on the address of the node.
 fn registries() -> Result<()> {
     let own = format!("{ADDRESS}:{REGISTRY_PORT}");
     for (registry, address) in [("_default", "127.0.0.1:9"), (&own, &own)] {
@@ -181,7 +180,7 @@ fn flags(flags: &[(&str, &str)]) -> Vec<String> {
     flags.iter().map(|(name, value)| format!("--{name}={value}")).collect()
 }
 
-/// Flags whose values are files in the state folder.
+/// Returns flags whose values are files in the state directory.
 fn files(flags: &[(&str, &str)]) -> Vec<String> {
     let flag = |(name, file): &(&str, &str)| format!("--{name}={}", site::path(file).display());
     flags.iter().map(flag).collect()

@@ -1,4 +1,4 @@
-//! Ending the cluster, running or wrecked, without a trace.
+//! Removes the cluster without a trace, running or broken.
 
 use std::fs;
 
@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use super::site::STATE;
 use super::{containers, leftovers, mount, network, process, sysctl};
 
-/// Removes what is there of it. Nothing in it is worth a graceful end: it is killed.
+/// Removes everything. Processes are killed, because nothing in the cluster has to be kept.
 pub(super) fn down() -> Result<()> {
-    // First those that would start containers anew, then the containers.
+    // The processes that would restart containers first, then the containers.
     process::kill_all()?;
     containers::kill_all()?;
     leftovers::remove();

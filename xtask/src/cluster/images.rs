@@ -1,4 +1,4 @@
-//! The images of the tests, made from what this machine has, without a registry.
+//! The images of the tests, built from files of this machine, without a registry.
 
 mod archive;
 mod busybox;
@@ -12,29 +12,29 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// What every pod's namespaces are held by.
+/// The image of the container that holds the namespaces of each pod.
 pub(super) const PAUSE: &str = "docker.io/local/portolan-pause:1";
 
 /// An image in a docker-archive.
 #[derive(Debug)]
 pub(super) struct Image {
-    /// As a pod names it.
+    /// The name in pod specs.
     pub(super) name: String,
-    /// The file.
+    /// The path of the file.
     pub(super) archive: PathBuf,
     /// Changes with the content.
     pub(super) id: String,
 }
 
-/// The image that must be there before any pod is.
+/// Builds the image that must be loaded before any pod starts.
 pub(super) fn pause() -> Result<Image> {
-    pause::image().context("cannot make the pause image")
+    pause::image().context("cannot build the pause image")
 }
 
 type Make = fn() -> Result<Image>;
 
-/// The images that the tests run, each with what it is. Those from packages are kept in the cache; our own
-/// programs are built anew.
+/// The images of the tests, each with its description. Images of packages are cached; those of workspace programs are built
+/// each time.
 const ALL: &[(&str, Make)] = &[
     ("busybox", busybox::image),
     ("Node.js", node::image),
@@ -43,10 +43,10 @@ const ALL: &[(&str, Make)] = &[
     ("bridge", program::bridge),
 ];
 
-/// Makes each in turn and hands it on.
+/// Builds each image and passes it on.
 pub(super) fn build(mut done: impl FnMut(&Image) -> Result<()>) -> Result<()> {
     for (what, image) in ALL {
-        let image = image().with_context(|| format!("cannot make the {what} image"))?;
+        let image = image().with_context(|| format!("cannot build the {what} image"))?;
         done(&image)?;
     }
     Ok(())

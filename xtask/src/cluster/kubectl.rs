@@ -1,4 +1,4 @@
-//! Questions to the API server.
+//! Calls of kubectl.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,12 +22,12 @@ impl Kubectl {
         }
     }
 
-    /// What it prints, if it succeeds. No call takes longer than a few seconds.
+    /// Runs it and returns its output. Fails after a few seconds.
     pub(super) fn run(&self, args: &[&str]) -> Result<String> {
         self.run_within("5s", args)
     }
 
-    /// The same with a limit of its own.
+    /// Runs it with another time limit.
     pub(super) fn run_within(&self, limit: &str, args: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.args(args).arg(format!("--request-timeout={limit}"));

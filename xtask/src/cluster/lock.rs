@@ -1,29 +1,29 @@
-//! One cluster per machine, however many checkouts there are.
+//! Locks for the one cluster of a machine, which all checkouts share.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Survives neither a reboot nor the program that holds it, unlike a file that merely exists.
+/// The directory of the locks. A lock ends with a reboot and with the program that holds it, unlike the existence of a file.
 const FOLDER: &str = "/run/lock";
 
-/// How long another checkout's command may take: it may be building Kubernetes.
+/// How long to wait for another checkout's command, which may be building Kubernetes.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 
-/// Held while a test run uses the cluster, together with other runs.
+/// Locks the cluster for a test run, shared with other runs.
 #[derive(Debug)]
 pub(crate) struct Lease(#[expect(dead_code, reason = "holding it open is its use")] File);
 
 impl Lease {
     pub(super) fn take() -> Result<Self> {
         let file = open("portolan-cluster.use")?;
-        file.lock_shared().context("cannot mark the cluster as used")?;
+        file.lock_shared().context("cannot lock the cluster for a test run")?;
         Ok(Self(file))
     }
 }
 
-/// Held while a command changes the cluster. Waits for another checkout's command to end.
+/// Locks the cluster for a command that changes it. Waits for the commands of other checkouts.
 pub(super) fn exclusive() -> Result<File> {
     ensure!(
         rustix::process::geteuid().is_root(),
@@ -31,27 +31,27 @@ pub(super) fn exclusive() -> Result<File> {
     );
     let file = open("portolan-cluster.lock")?;
     let start = Instant::now();
-    let mut told = false;
+    let mut announced = false;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if start.elapsed() < LIMIT => {}
-            Err(error) => return Err(error).context("another command has held the cluster's lock for too long"),
+            Err(error) => return Err(error).context("another command has held the lock of the cluster for too long"),
         }
-        if !told {
+        if !announced {
             println!("waiting for another `cargo xtask cluster` command to end …");
-            told = true;
+            announced = true;
         }
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// Held while the cluster is taken down: fails while a test run uses it.
+/// Locks the cluster for its shutdown. Fails while a test run uses it.
 pub(super) fn alone() -> Result<File> {
     let file = open("portolan-cluster.use")?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!("a test run is using the cluster: try again when it has ended"),
+        Err(TryLockError::WouldBlock) => bail!("a test run is using the cluster; retry when it has ended"),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,4 +1,4 @@
-//! The cluster's processes: each in a session of its own, with a pid file and a log file.
+//! The processes of the cluster, each in a session of its own, with a pid file and a log file.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,13 +10,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::site::{self, STATE};
 
-/// Set in the environment of every process that we start, and inherited by the containers' shims: what
-/// bears it is ours. A pid alone could by now be somebody else's.
+/// The environment variable that identifies our processes. Container shims inherit it; a pid alone may have been reused.
 const MARK: &str = "PORTOLAN_CLUSTER";
 
 const KILL_LIMIT: Duration = Duration::from_secs(15);
 
-/// Starts `program` as the process of this name.
+/// Starts `program` as the process `name`.
 pub(super) fn start(name: &str, program: &Path, args: &[String], path: &str) -> Result<()> {
     let log = log_file(name);
     for folder in ["log", "run"] {
@@ -35,12 +34,12 @@ pub(super) fn start(name: &str, program: &Path, args: &[String], path: &str) -> 
         .stderr(output)
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    // The pid stays the same: our child leads no group yet, so setsid need not fork.
+    // The pid stays the same: the child leads no process group, so setsid does not fork.
     fs::write(pid_file(name), child.id().to_string())?;
     Ok(())
 }
 
-/// The process of this name, if it runs.
+/// Returns the pid of the process `name`, if it runs.
 pub(super) fn pid(name: &str) -> Option<i32> {
     let pid = fs::read_to_string(pid_file(name)).ok()?.trim().parse().ok()?;
     (is_ours(pid) && runs(pid)).then_some(pid)
@@ -50,15 +49,15 @@ pub(super) fn is_up(name: &str) -> bool {
     pid(name).is_some()
 }
 
-/// Kills everything that bears our mark.
+/// Kills all processes with our environment variable.
 pub(super) fn kill_all() -> Result<()> {
     kill_until_gone("processes of the cluster", || {
         all_pids().into_iter().filter(|&pid| is_ours(pid)).collect()
     })
 }
 
-/// Kills what `list` names, until it names nothing and all that it ever named is gone: a process that is
-/// ending has lost its mark, but holds its ports for a moment longer.
+/// Kills what `list` returns until it returns nothing and all listed processes are gone: a process that is exiting has
+/// lost its environment, but still holds its ports.
 pub(super) fn kill_until_gone(what: &str, list: impl Fn() -> Vec<i32>) -> Result<()> {
     let start = Instant::now();
     let mut pids = Vec::new();
@@ -71,17 +70,17 @@ pub(super) fn kill_until_gone(what: &str, list: impl Fn() -> Vec<i32>) -> Result
             return Ok(());
         }
         if start.elapsed() > KILL_LIMIT {
-            bail!("{what} do not end: {pids:?}");
+            bail!("{what} are still running: {pids:?}");
         }
         for pid in pids.iter().filter_map(|&pid| Pid::from_raw(pid)) {
-            // An error here is a process that has just ended.
+            // An error means that the process has just ended.
             let _ = kill_process(pid, Signal::KILL);
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// Resident memory in bytes of a process.
+/// Returns the resident memory of a process, in bytes.
 pub(super) fn memory(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -89,7 +88,7 @@ pub(super) fn memory(pid: i32) -> u64 {
     kilobytes.unwrap_or_default() * 1024
 }
 
-/// The end of a process' log, for a message.
+/// Returns the last lines of the log of a process, for a message.
 pub(super) fn last_lines(name: &str) -> String {
     let text = fs::read(log_file(name)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -119,7 +118,7 @@ fn is_ours(pid: i32) -> bool {
     environment.split(|&byte| byte == 0).any(|one| one == mark.as_bytes())
 }
 
-/// Whether it is more than a pid that waits to be collected.
+/// Returns whether the process is not a zombie.
 fn runs(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat

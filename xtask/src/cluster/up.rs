@@ -1,4 +1,4 @@
-//! Starting the cluster: from nothing to a Ready node with Services and DNS.
+//! Starts the cluster: a Ready node with Services and DNS.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use super::{
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Starts it unless it runs; says whether it did. What a crash left is cleaned up first, and so is a failed start.
+/// Starts the cluster unless it runs, and returns whether it did. Cleans up after a crash and after a failed start.
 pub(super) fn up(binaries: &Binaries) -> Result<bool> {
     if is_up() && answers(binaries) {
         println!("the cluster is up");
         return Ok(false);
     }
     if site::path("").exists() {
-        println!("cleaning up what an earlier cluster left …");
+        println!("cleaning up after an earlier cluster …");
         down::down()?;
     }
     let start = Instant::now();
     println!("starting the cluster …");
     if let Err(error) = bring_up(binaries) {
-        // The message holds the log's end: the folder it lies in goes.
+        // The message contains the end of the log, because the directory of the log is removed.
         down::down().with_context(|| format!("cannot clean up after a failed start ({error:#})"))?;
         return Err(error).context("the cluster did not start");
     }
@@ -35,19 +35,19 @@ pub(super) fn up(binaries: &Binaries) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether the API server does so before long: a test run of another checkout may have stopped it for a while.
+/// Returns whether the API server responds soon: a test run of another checkout may have suspended it.
 fn answers(binaries: &Binaries) -> bool {
     let kubectl = Kubectl::new(&binaries.kubernetes("kubectl"), &site::kubeconfig());
     wait::until("the API server", LIMIT, &["kube-apiserver"], || ready(&kubectl)).is_ok()
 }
 
-/// Whether all of it runs.
+/// Returns whether all components run.
 pub(super) fn is_up() -> bool {
     site::path("ready").exists() && components::ALL.iter().all(|name| process::is_up(name))
 }
 
 pub(super) fn ensure_up() -> Result<()> {
-    ensure!(is_up(), "the cluster is not up: `cargo xtask cluster up` starts it");
+    ensure!(is_up(), "the cluster is down; start it with `cargo xtask cluster up`");
     Ok(())
 }
 
@@ -61,7 +61,7 @@ fn bring_up(binaries: &Binaries) -> Result<()> {
     containers::make_group()?;
 
     let start = |name| components::start(name, binaries);
-    // etcd serves by the time the API server asks; it asks again if not.
+    // The API server retries until etcd serves.
     start("etcd")?;
     start("kube-apiserver")?;
     start("containerd")?;
@@ -90,7 +90,7 @@ fn ready(kubectl: &Kubectl) -> Result<()> {
 
 fn allow_dns(kubectl: &Kubectl) -> Result<()> {
     let role = site::write("dns-role.yaml", include_str!("../../assets/cluster/dns-role.yaml"))?;
-    let role = role.to_str().context("a path that is not text")?;
+    let role = role.to_str().context("a path is not UTF-8")?;
     kubectl.run(&["create", "--filename", role]).map(drop)
 }
 

@@ -1,4 +1,4 @@
-//! A shell and the usual small programs.
+//! The busybox image: a shell and small programs.
 
 use anyhow::Result;
 
