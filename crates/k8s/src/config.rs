@@ -404,7 +404,14 @@ impl Default for GatewayPeer {
 }
 
 impl Scheduling {
-    /// Creates empty rules, which any node fits.
+    /// Creates empty rules, which every node meets.
+    ///
+    /// ```
+    /// use portolan_k8s::{KubeConfig, Scheduling};
+    ///
+    /// let rules = Scheduling::new().with_node_label("pool", "mcp");
+    /// let config = KubeConfig::in_namespace("mcp-servers").with_scheduling(rules);
+    /// ```
     pub const fn new() -> Self {
         Self {
             node_selector: BTreeMap::new(),

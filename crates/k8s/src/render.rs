@@ -260,7 +260,7 @@ static NO_SECRETS: BTreeMap<CredentialKey, Secret> = BTreeMap::new();
 static NO_SCHEDULING: Scheduling = Scheduling::new();
 
 impl<'a> RenderInput<'a> {
-    /// Creates an input without secrets, node rules and restart.
+    /// Creates an input without secrets, node rules and restart; see the example of [`render`].
     pub fn new(
         name: &'a InstallName,
         spec: &'a RunSpec,
@@ -323,7 +323,15 @@ impl<'a> RenderInput<'a> {
 }
 
 impl RestartRequest {
-    /// Creates a request at `at` that keeps the node's image.
+    /// Creates a request at `at` that does not pull the image again.
+    ///
+    /// ```
+    /// use portolan_core::{Clock, SystemClock};
+    /// use portolan_k8s::render::RestartRequest;
+    ///
+    /// let request = RestartRequest::new(SystemClock.now()).with_fresh_pull(true);
+    /// assert!(request.fresh_pull);
+    /// ```
     pub fn new(at: Timestamp) -> Self {
         Self { at, fresh_pull: false }
     }
@@ -354,7 +362,13 @@ impl RestartRequest {
 }
 
 impl ServerPort {
-    /// Creates a port.
+    /// Creates a port with the path of the MCP endpoint.
+    ///
+    /// ```
+    /// use portolan_k8s::render::ServerPort;
+    ///
+    /// assert_eq!(ServerPort::new(3000, "/mcp").path, "/mcp");
+    /// ```
     pub fn new(port: u16, path: impl Into<String>) -> Self {
         Self {
             port,
