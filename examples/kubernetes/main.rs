@@ -105,10 +105,10 @@ async fn platform(options: &Options) -> Result<Platform> {
     let store = Arc::new(SqlStore::open(&options.database, keys, clock.clone()).await?);
     let mut config = KubeConfig::in_namespace(&options.namespace);
     if let Some(image) = &options.base_image {
-        config.base_image.clone_from(image);
+        config = config.with_base_image(image);
     }
     if let Some(image) = &options.bridge_image {
-        config.bridge = BridgeSource::Image(image.clone());
+        config = config.with_bridge(BridgeSource::Image(image.clone()));
     }
     let runtime = KubeRuntime::connect(Connect::Infer, config, store.clone()).await?;
     Platform::new(Components {

@@ -1,6 +1,6 @@
-//! Bringing what the cluster has to what a plan says, by server-side apply, and nothing where nothing differs.
+//! Server-side apply of a plan: writes the objects that differ from the cluster, and nothing else.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use k8s_openapi::{
     api::{
@@ -13,315 +13,345 @@ use k8s_openapi::{
 use kube::{
     Resource,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
+    core::NamespaceResourceScope,
 };
 use portolan_core::{Failure, FailureKind};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use crate::{
-    fault::Fault,
-    mark,
-    name::{self, Unit},
-    ownership,
-    plan::{PartObject, PartPlan, Plan},
-    render::any_version,
-    target::Target,
-    view::{Part, View},
+    annotations,
+    api_client::ignore_not_found,
+    api_compat,
+    error::ApiError,
+    managed_fields,
+    name::{self, DeploymentKey},
+    namespace::Namespace,
+    object_cache::{DependentKind, ObjectCache},
+    plan::{DependentObject, DependentPlan, DeploymentPlan},
+    status::wanted_replicas,
 };
 
-/// What differs.
+/// How long a deleted Deployment may take to disappear with its pods.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What differs between a plan and the cluster.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Need {
-    /// The parts to write, by their place in the plan.
-    pub(crate) parts: Vec<usize>,
-    /// Whether the Deployment is written.
+pub(crate) struct ApplyDiff {
+    /// The dependents to write, by their index in the plan.
+    pub(crate) dependents: Vec<usize>,
+    /// Whether the Deployment has to be written.
     pub(crate) deployment: bool,
-    /// Whether the Deployment that there is has to go first: its selector cannot be changed.
+    /// Whether the live Deployment has to be deleted first, because its selector is immutable.
     pub(crate) replace: bool,
-    /// Whether the Deployment that there is is going: until it has gone, nothing can be written.
+    /// Whether the live Deployment is being deleted: nothing can be written before it is gone.
     pub(crate) wait: bool,
+    /// Whether there is no Deployment.
+    is_new: bool,
+    /// Whether the digest of the live Deployment differs.
+    is_changed: bool,
 }
 
-/// Sets of fields that stay as they are although they do not cover what is wanted: a cluster that changes our objects as
-/// it takes them in would else be written to for ever.
-pub(crate) type Accepted = BTreeMap<String, Value>;
+/// The field sets of objects that stay incomplete after an apply, by object name: a cluster that changes our objects on
+/// admission would otherwise be written to forever.
+pub(crate) type AcceptedFields = BTreeMap<String, Value>;
 
-impl Need {
-    /// What differs between `plan` and what the view has.
-    pub(crate) fn of(view: &View, plan: &Plan, manager: &str, accepted: &Accepted) -> Self {
-        let mut need = Self::default();
-        let live = view.deployments.get(&plan.deployment);
-        if let Some(live) = live {
-            need.wait = live.metadata.deletion_timestamp.is_some();
-            need.replace = !need.wait && selector(live) != selector(&plan.rendered.deployment);
-        }
-        let changed = live.is_none_or(|live| mark::digest(&live.metadata) != Some(&plan.rendered.digest));
-        need.deployment = changed || need.replace || live.is_none_or(|live| !is_kept(live, plan, manager, accepted));
-        let is_missing = |(_, part): &(usize, &PartPlan)| {
-            let drifted = || !view.part_is_ours(part.part, &part.name, &part.wanted, manager, accepted.get(&part.name));
-            (changed && !part.is_constant()) || drifted()
+impl ApplyDiff {
+    /// Compares `plan` with the cached objects.
+    pub(crate) fn new(objects: &ObjectCache, plan: &DeploymentPlan, manager: &str, accepted: &AcceptedFields) -> Self {
+        let live = objects.deployments.get(&plan.name);
+        let mut diff = Self {
+            is_new: live.is_none(),
+            ..Self::default()
         };
-        need.parts = plan
-            .parts
+        if let Some(live) = live {
+            diff.wait = live.metadata.deletion_timestamp.is_some();
+            diff.replace = !diff.wait && selector(live) != selector(&plan.rendered.deployment);
+        }
+        let changed = live.is_none_or(|live| annotations::digest(&live.metadata) != Some(&plan.rendered.digest));
+        diff.is_changed = changed;
+        diff.deployment =
+            changed || diff.replace || live.is_none_or(|live| !is_unchanged(live, plan, manager, accepted));
+        let needs_write = |(_, dependent): &(usize, &DependentPlan)| {
+            let has_drifted = || {
+                let accepted = accepted.get(&dependent.name);
+                !objects.owns_dependent(dependent.kind, &dependent.name, &dependent.wanted, manager, accepted)
+            };
+            (changed && !dependent.is_constant()) || has_drifted()
+        };
+        diff.dependents = plan
+            .dependents
             .iter()
             .enumerate()
-            .filter(is_missing)
-            .map(|(place, _)| place)
+            .filter(needs_write)
+            .map(|(index, _)| index)
             .collect();
-        need
+        diff
     }
 
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.parts.is_empty() && !self.deployment
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dependents.is_empty() && !self.deployment
+    }
+
+    /// Returns why objects are written, for the event of the apply.
+    pub(crate) fn reason(&self, is_restart: bool) -> &'static str {
+        match self {
+            Self { is_new: true, .. } => "created",
+            Self { is_changed: true, .. } => "changed",
+            _ if is_restart => "restarted",
+            _ => "repaired",
+        }
     }
 }
 
-fn is_kept(live: &Deployment, plan: &Plan, manager: &str, accepted: &Accepted) -> bool {
-    let fields = ownership::ours(&live.metadata, manager);
-    let asleep = crate::status::wanted_replicas(live) == 0;
-    ownership::covers(fields, &plan.wanted(asleep)) || accepted.get(&plan.deployment) == Some(fields)
+fn is_unchanged(live: &Deployment, plan: &DeploymentPlan, manager: &str, accepted: &AcceptedFields) -> bool {
+    let fields = managed_fields::applied_by(&live.metadata, manager);
+    let asleep = wanted_replicas(live) == 0;
+    managed_fields::covers(fields, &plan.wanted(asleep)) || accepted.get(&plan.name) == Some(fields)
 }
 
 fn selector(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
-    any_version::spec(deployment)?.selector.match_labels.as_ref()
+    api_compat::spec(deployment)?.selector.match_labels.as_ref()
 }
 
-/// Writes what `need` says. The Deployment comes last: when its pods start, all that they need is there.
-pub(crate) async fn write(target: &Target, plan: &Plan, need: &Need, accepted: &mut Accepted) -> Result<(), Failure> {
-    if need.replace {
-        replace(target, &plan.deployment)
+/// Writes what `diff` lists. The Deployment comes last: when its pods start, everything they need exists.
+///
+/// # Errors
+///
+/// The failure of the first write, with the name of the object.
+pub(crate) async fn write(
+    namespace: &Namespace,
+    plan: &DeploymentPlan,
+    diff: &ApplyDiff,
+    accepted: &mut AcceptedFields,
+) -> Result<(), Failure> {
+    if diff.replace {
+        replace(namespace, &plan.name)
             .await
-            .map_err(|fault| fault.failure())?;
+            .map_err(|error| error.to_failure())?;
     }
-    for part in need.parts.iter().filter_map(|place| plan.parts.get(*place)) {
-        // Of many that come up together, each has found that it is missing; the first one writes it.
-        let _first = if part.is_constant() {
-            Some(target.constants.lock().await)
-        } else {
-            None
-        };
-        if part.is_constant()
-            && target
-                .view()
-                .part_is_ours(part.part, &part.name, &part.wanted, &target.manager, None)
-        {
-            continue;
-        }
-        let written = match &part.object {
-            PartObject::Service(object) => put(target, &part.name, &**object, is_known(target, part)).await?,
-            PartObject::Secret(object) => put(target, &part.name, &**object, is_known(target, part)).await?,
-            PartObject::Policy(object) => put(target, &part.name, &**object, is_known(target, part)).await?,
-        };
-        note(accepted, &part.name, &written, &part.wanted, &target.manager);
-        target.view().parts.entry(part.part).or_default().put(written);
+    for dependent in diff.dependents.iter().filter_map(|index| plan.dependents.get(*index)) {
+        write_dependent(namespace, dependent, accepted).await?;
     }
-    if need.deployment {
-        let (known, asleep) = {
-            let view = target.view();
-            let live = view.deployments.get(&plan.deployment);
-            (
-                live.is_some(),
-                live.is_some_and(|live| crate::status::wanted_replicas(live) == 0),
-            )
-        };
-        let object = plan.deployment(asleep);
-        check_owner::<Deployment>(target, &plan.deployment, &plan.rendered.unit, known).await?;
-        let api = target.cluster.api::<Deployment>();
-        let params = PatchParams::apply(&target.manager).force();
-        let patch = Patch::Apply(&object);
-        let written = target
-            .cluster
-            .call(|| api.patch(&plan.deployment, &params, &patch))
-            .await;
-        let written = written.map_err(|fault| named(fault, "deployment", &plan.deployment, target))?;
-        note(
-            accepted,
-            &plan.deployment,
-            &written.metadata,
-            &plan.wanted(asleep),
-            &target.manager,
-        );
-        target.view().deployments.put(written);
+    if diff.deployment {
+        write_deployment(namespace, plan, accepted).await?;
     }
     Ok(())
 }
 
-fn is_known(target: &Target, part: &PartPlan) -> bool {
-    target
-        .view()
-        .parts
-        .get(&part.part)
-        .is_some_and(|table| table.get(&part.name).is_some())
+async fn write_dependent(
+    namespace: &Namespace,
+    dependent: &DependentPlan,
+    accepted: &mut AcceptedFields,
+) -> Result<(), Failure> {
+    let (kind, name, wanted) = (dependent.kind, &dependent.name, &dependent.wanted);
+    // Deployments that start together all find it missing; the first one writes it.
+    let _writing = if dependent.is_constant() {
+        Some(namespace.shared_write_lock.lock().await)
+    } else {
+        None
+    };
+    let is_known = {
+        let objects = namespace.objects();
+        if dependent.is_constant() && objects.owns_dependent(kind, name, wanted, &namespace.manager, None) {
+            return Ok(());
+        }
+        let table = objects.dependents.get(&kind);
+        table.is_some_and(|table| table.get(name).is_some())
+    };
+    let written = match &dependent.object {
+        DependentObject::Service(object) => apply_metadata(namespace, name, &**object, is_known).await?,
+        DependentObject::Secret(object) => apply_metadata(namespace, name, &**object, is_known).await?,
+        DependentObject::Policy(object) => apply_metadata(namespace, name, &**object, is_known).await?,
+    };
+    record_accepted(accepted, name, &written, wanted, &namespace.manager);
+    namespace.objects().dependents.entry(kind).or_default().insert(written);
+    Ok(())
 }
 
-/// Writes one object and gives its metadata: what a Secret holds is not sent back.
-async fn put<K>(target: &Target, name: &str, object: &K, known: bool) -> Result<ObjectMeta, Failure>
+async fn write_deployment(
+    namespace: &Namespace,
+    plan: &DeploymentPlan,
+    accepted: &mut AcceptedFields,
+) -> Result<(), Failure> {
+    let (is_known, asleep) = {
+        let objects = namespace.objects();
+        let live = objects.deployments.get(&plan.name);
+        (live.is_some(), live.is_some_and(|live| wanted_replicas(live) == 0))
+    };
+    let object = plan.deployment(asleep);
+    check_owner::<Deployment>(namespace, &plan.name, &plan.rendered.key, is_known).await?;
+    let api = namespace.client.api::<Deployment>();
+    let params = PatchParams::apply(&namespace.manager).force();
+    let patch = Patch::Apply(&object);
+    let written = namespace.client.call(|| api.patch(&plan.name, &params, &patch)).await;
+    let written = written.map_err(|error| with_object_name(&error, "deployment", &plan.name, namespace))?;
+    record_accepted(
+        accepted,
+        &plan.name,
+        &written.metadata,
+        &plan.wanted(asleep),
+        &namespace.manager,
+    );
+    namespace.objects().deployments.insert(written);
+    Ok(())
+}
+
+/// Applies one object and returns its metadata: the contents of a Secret are not sent back.
+async fn apply_metadata<K>(namespace: &Namespace, name: &str, object: &K, is_known: bool) -> Result<ObjectMeta, Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug,
-    K: Serialize + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + Serialize + DeserializeOwned,
 {
-    let unit = Unit::of_object(object.meta(), &target.manager);
-    match unit {
-        Some(unit) => check_owner::<K>(target, name, &unit, known).await?,
-        None => check_manager::<K>(target, name, known).await?,
+    match DeploymentKey::of_object(object.meta(), &namespace.manager) {
+        Some(key) => check_owner::<K>(namespace, name, &key, is_known).await?,
+        None => check_manager::<K>(namespace, name, is_known).await?,
     }
-    let api = target.cluster.api::<K>();
-    let params = PatchParams::apply(&target.manager).force();
+    let api = namespace.client.api::<K>();
+    let params = PatchParams::apply(&namespace.manager).force();
     let patch = Patch::Apply(object);
-    let written = target.cluster.call(|| api.patch_metadata(name, &params, &patch)).await;
+    let written = namespace
+        .client
+        .call(|| api.patch_metadata(name, &params, &patch))
+        .await;
     let kind = K::kind(&()).to_lowercase();
-    Ok(written.map_err(|fault| named(fault, &kind, name, target))?.metadata)
+    Ok(written
+        .map_err(|error| with_object_name(&error, &kind, name, namespace))?
+        .metadata)
 }
 
-/// Server-side apply takes over whatever has the name. So before an object is made that is not known as ours, the name
-/// is looked up: a stranger's is never touched.
-async fn check_owner<K>(target: &Target, name: &str, unit: &Unit, known: bool) -> Result<(), Failure>
+/// Checks that the name is free or belongs to `key`. Server-side apply takes over any object of the name, and an object that
+/// another owner created must not be touched.
+async fn check_owner<K>(namespace: &Namespace, name: &str, key: &DeploymentKey, is_known: bool) -> Result<(), Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
-    match lookup::<K>(target, name, known).await? {
-        Some(meta) if Unit::of_object(&meta, &target.manager).as_ref() != Some(unit) => {
-            Err(stranger::<K>(target, name))
+    match lookup::<K>(namespace, name, is_known).await? {
+        Some(meta) if DeploymentKey::of_object(&meta, &namespace.manager).as_ref() != Some(key) => {
+            Err(foreign_object::<K>(namespace, name))
         }
         _ => Ok(()),
     }
 }
 
-async fn check_manager<K>(target: &Target, name: &str, known: bool) -> Result<(), Failure>
+async fn check_manager<K>(namespace: &Namespace, name: &str, is_known: bool) -> Result<(), Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
-    let is_ours = |meta: &ObjectMeta| {
+    let is_managed = |meta: &ObjectMeta| {
         let label = meta.labels.as_ref().and_then(|labels| labels.get(name::MANAGED_BY));
-        label == Some(&target.manager)
+        label == Some(&namespace.manager)
     };
-    match lookup::<K>(target, name, known).await? {
-        Some(meta) if !is_ours(&meta) => Err(stranger::<K>(target, name)),
+    match lookup::<K>(namespace, name, is_known).await? {
+        Some(meta) if !is_managed(&meta) => Err(foreign_object::<K>(namespace, name)),
         _ => Ok(()),
     }
 }
 
-async fn lookup<K>(target: &Target, name: &str, known: bool) -> Result<Option<ObjectMeta>, Failure>
+async fn lookup<K>(namespace: &Namespace, name: &str, is_known: bool) -> Result<Option<ObjectMeta>, Failure>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
-    if known {
+    if is_known {
         return Ok(None);
     }
-    let api = target.cluster.api::<K>();
-    let found = target.cluster.call(|| api.get_metadata_opt(name)).await;
-    Ok(found.map_err(|fault| fault.failure())?.map(|object| object.metadata))
+    let api = namespace.client.api::<K>();
+    let found = namespace.client.call(|| api.get_metadata_opt(name)).await;
+    Ok(found.map_err(|error| error.to_failure())?.map(|object| object.metadata))
 }
 
-fn stranger<K: Resource<DynamicType = ()>>(target: &Target, name: &str) -> Failure {
+fn foreign_object<K: Resource<DynamicType = ()>>(namespace: &Namespace, name: &str) -> Failure {
     let kind = K::kind(&()).to_lowercase();
-    let namespace = &target.cluster.namespace;
+    let place = namespace.name();
     Failure::new(
         FailureKind::Config,
-        format!("the {kind} {namespace}/{name} is there already, and is not ours"),
+        format!("the {kind} {place}/{name} exists already and belongs to someone else"),
     )
-    .remedy(format!("rename or delete that {kind}; it is left as it is until then"))
+    .remedy(format!("rename or delete that {kind}; it is not touched until then"))
 }
 
-fn named(fault: Fault, kind: &str, name: &str, target: &Target) -> Failure {
-    fault
-        .failure()
-        .detail(format!("{kind} {}/{name}", target.cluster.namespace))
+fn with_object_name(error: &ApiError, kind: &str, name: &str, namespace: &Namespace) -> Failure {
+    error.to_failure().detail(format!("{kind} {}/{name}", namespace.name()))
 }
 
-/// Remembers the fields of an object that was just written, if they still do not cover what is wanted.
-fn note(accepted: &mut Accepted, name: &str, written: &ObjectMeta, wanted: &Value, manager: &str) {
-    let fields = ownership::ours(written, manager);
-    if ownership::covers(fields, wanted) {
+/// Records the field set of an object that was just written, if it still does not cover what is wanted.
+fn record_accepted(accepted: &mut AcceptedFields, name: &str, written: &ObjectMeta, wanted: &Value, manager: &str) {
+    let fields = managed_fields::applied_by(written, manager);
+    if managed_fields::covers(fields, wanted) {
         accepted.remove(name);
     } else {
-        tracing::debug!(object = name, "the cluster does not keep all that was applied");
+        tracing::debug!(object = name, "the cluster does not keep all applied fields");
         accepted.insert(name.to_owned(), fields.clone());
     }
 }
 
-/// Deletes the Deployment that there is, and waits until it has gone with its pods.
-async fn replace(target: &Target, name: &str) -> Result<(), Fault> {
-    let live = target.view().deployments.get(name).cloned();
+/// Deletes the live Deployment, and waits until it is gone with its pods.
+async fn replace(namespace: &Namespace, name: &str) -> Result<(), ApiError> {
+    let live = namespace.objects().deployments.get(name).cloned();
     let Some(live) = live else { return Ok(()) };
     tracing::info!(
         deployment = name,
-        "its selector changed, which cannot be applied: it is made anew"
+        namespace = namespace.name(),
+        "selector changed: the deployment is deleted and created again"
     );
     let params = DeleteParams::foreground().preconditions(Preconditions {
         uid: live.metadata.uid.clone(),
         resource_version: None,
     });
-    delete::<Deployment>(target, name, &params).await?;
-    wait_gone(target, name).await
+    delete::<Deployment>(namespace, name, &params).await?;
+    wait_deleted(namespace, name).await
 }
 
-/// Waits until the watch tells that a Deployment has gone.
-pub(crate) async fn wait_gone(target: &Target, name: &str) -> Result<(), Fault> {
-    let limit = std::time::Duration::from_secs(120);
-    let end = tokio::time::Instant::now() + limit;
-    while target.view().deployments.get(name).is_some() {
-        if tokio::time::Instant::now() >= end {
-            return Err(Fault::late(&target.cluster.title, limit));
+/// Waits until the watch reports that a Deployment is gone.
+pub(crate) async fn wait_deleted(namespace: &Namespace, name: &str) -> Result<(), ApiError> {
+    let end = Instant::now() + DELETION_TIMEOUT;
+    while namespace.objects().deployments.get(name).is_some() {
+        if Instant::now() >= end {
+            return Err(ApiError::timed_out(&namespace.client.cluster_name, DELETION_TIMEOUT));
         }
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        sleep(Duration::from_millis(200)).await;
     }
     Ok(())
 }
 
-/// Deletes an object. One that is not there is deleted.
-pub(crate) async fn delete<K>(target: &Target, name: &str, params: &DeleteParams) -> Result<(), Fault>
+/// Deletes an object. A missing object counts as deleted.
+pub(crate) async fn delete<K>(namespace: &Namespace, name: &str, params: &DeleteParams) -> Result<(), ApiError>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
-    let api = target.cluster.api::<K>();
-    let deleted = target.cluster.call(|| api.delete(name, params)).await.map(drop);
-    crate::cluster::gone_is_done(deleted)
+    let api = namespace.client.api::<K>();
+    let deleted = namespace.client.call(|| api.delete(name, params)).await.map(drop);
+    ignore_not_found(deleted)
 }
 
-/// Deletes what a plan wrote and the watch has not told of, as after an answer that was lost; a stranger's stays.
-pub(crate) async fn delete_unseen<K>(target: &Target, name: &str, unit: &Unit) -> Result<(), Fault>
+/// Deletes an object of `key` that the watch has not reported, as after a lost response. Objects of others stay.
+pub(crate) async fn delete_unwatched<K>(namespace: &Namespace, name: &str, key: &DeploymentKey) -> Result<(), ApiError>
 where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
-    let api = target.cluster.api::<K>();
-    let found = match target.cluster.call(|| api.get_metadata_opt(name)).await {
-        Err(Fault::NoNamespace(_)) => None,
+    let api = namespace.client.api::<K>();
+    let found = match namespace.client.call(|| api.get_metadata_opt(name)).await {
+        Err(ApiError::NamespaceNotFound(_)) => None,
         found => found?,
     };
     match found {
-        Some(object) if Unit::of_object(&object.metadata, &target.manager).as_ref() == Some(unit) => {
-            delete::<K>(target, name, &DeleteParams::background()).await
+        Some(object) if DeploymentKey::of_object(&object.metadata, &namespace.manager).as_ref() == Some(key) => {
+            delete::<K>(namespace, name, &DeleteParams::background()).await
         }
         _ => Ok(()),
     }
 }
 
-/// Deletes a part that is ours.
-pub(crate) async fn delete_part(target: &Target, part: Part, name: &str) -> Result<(), Fault> {
+/// Deletes a dependent.
+pub(crate) async fn delete_dependent(namespace: &Namespace, kind: DependentKind, name: &str) -> Result<(), ApiError> {
     let params = DeleteParams::background();
-    match part {
-        Part::Service => delete::<Service>(target, name, &params).await?,
-        Part::Secret => delete::<Secret>(target, name, &params).await?,
-        Part::Policy => delete::<NetworkPolicy>(target, name, &params).await?,
+    match kind {
+        DependentKind::Service => delete::<Service>(namespace, name, &params).await?,
+        DependentKind::Secret => delete::<Secret>(namespace, name, &params).await?,
+        DependentKind::Policy => delete::<NetworkPolicy>(namespace, name, &params).await?,
     }
-    if let Some(table) = target.view().parts.get_mut(&part) {
-        table.forget(name);
+    if let Some(table) = namespace.objects().dependents.get_mut(&kind) {
+        table.remove_deleted(name);
     }
     Ok(())
 }

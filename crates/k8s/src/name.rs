@@ -1,7 +1,7 @@
-//! Names and labels: from an install to its objects, and from an object back to its install.
+//! Names and labels of the objects of an install.
 //!
-//! Names are for people and for addresses. What an object belongs to is told by its labels alone, which hold the whole
-//! name of the install; so a name may change from release to release, and a listing finds the objects all the same.
+//! Names are for people and for DNS. The labels alone identify the owner of an object, and contain the full name of the install;
+//! so the names may change between releases, and objects are found nevertheless.
 
 use std::{collections::BTreeMap, fmt, fmt::Write};
 
@@ -9,16 +9,16 @@ use aws_lc_rs::digest;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use portolan_core::{InstallName, Owner, RunSpec, ServerName, TeamId};
 
-/// The name of the one container that the server runs in.
+/// The name of the server's container.
 pub const CONTAINER: &str = "mcp-server";
 
-/// The label that says who applies an object.
+/// The label with the field manager that applies an object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// The label that says what kind of program a pod is: `mcp-server` on ours.
+/// The label with the kind of program of a pod: `mcp-server`.
 pub const NAME: &str = "app.kubernetes.io/name";
-/// The label with the install's whole name.
+/// The label with the full name of the install.
 pub const INSTALL: &str = "portolan.dev/install";
-/// The label with the server's name, on what all installs of that server share.
+/// The label with the server's name, on objects that all installs of the server share.
 pub const SHARED: &str = "portolan.dev/shared";
 /// The label with the server's name.
 pub const SERVER: &str = "portolan.dev/server";
@@ -26,30 +26,40 @@ pub const SERVER: &str = "portolan.dev/server";
 pub const OWNER_KIND: &str = "portolan.dev/owner-kind";
 /// The label with the team, as [`label_value`] writes it.
 pub const TEAM: &str = "portolan.dev/team";
-/// The label with the person, always as a digest.
+/// The label with the user, always as a digest.
 pub const USER: &str = "portolan.dev/user";
 /// The label with the kind of an object that no single install owns: `pull-secret` or `baseline`.
 pub const KIND: &str = "portolan.dev/kind";
-/// The annotation with the digest of the wish.
+/// The annotation with the digest of the rendered objects.
 pub const DIGEST: &str = "portolan.dev/digest";
-/// The annotation of pods with a keyed digest of the secrets that they were started with.
+/// The annotation of pods with a keyed digest of their secrets.
 pub const SECRET_DIGEST: &str = "portolan.dev/secret-digest";
-/// The annotation of pods with the time of the last restart that was asked for.
+/// The annotation of pods with the time of the last requested restart.
 pub const RESTARTED_AT: &str = "portolan.dev/restarted-at";
-/// What all our annotations and labels begin with.
+/// The prefix of all labels and annotations of Portolan.
 pub const PREFIX: &str = "portolan.dev/";
 
-/// What one Deployment, with its Service, Secret and policy, is there for.
+/// Identifies a deployment: one install, or all installs of a multi-tenant server.
+///
+/// ```
+/// use portolan_core::ServerName;
+/// use portolan_k8s::name::DeploymentKey;
+///
+/// let server = ServerName::parse("time")?;
+/// let key = DeploymentKey::Shared(server.clone());
+/// assert_eq!(key.deployment_name(&server), "mcp-time-shared");
+/// # Ok::<(), portolan_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Unit {
+pub enum DeploymentKey {
     /// One install.
     Install(InstallName),
     /// All installs of a multi-tenant server.
     Shared(ServerName),
 }
 
-impl Unit {
-    /// What the install `name` runs in.
+impl DeploymentKey {
+    /// Returns the key of the deployment that the install `name` runs in.
     pub fn of(name: &InstallName, spec: &RunSpec) -> Self {
         if spec.kubernetes.multitenant {
             Self::Shared(spec.server.clone())
@@ -58,8 +68,8 @@ impl Unit {
         }
     }
 
-    /// What an object belongs to, by its labels. `None` for what `manager` does not apply, and for what no single
-    /// deployment owns.
+    /// Reads the key from the labels of an object. `None` if `manager` does not apply the object, or if no single deployment
+    /// owns it.
     pub fn of_object(meta: &ObjectMeta, manager: &str) -> Option<Self> {
         let labels = meta.labels.as_ref()?;
         if labels.get(MANAGED_BY)? != manager {
@@ -72,9 +82,9 @@ impl Unit {
         }
     }
 
-    /// The name of its Deployment and its Service: `mcp-<server>-<the last 12 digits of the install>`, at most 57
-    /// characters. The last digits, because the first ones tell the time: two installs of a minute share them.
-    pub fn deployment(&self, server: &ServerName) -> String {
+    /// Returns the name of its Deployment and Service: `mcp-<server>-<last 12 digits of the install>`, at most 57 characters.
+    /// The first digits encode the time, so two installs of the same minute share them.
+    pub fn deployment_name(&self, server: &ServerName) -> String {
         match self {
             Self::Install(name) => {
                 let id = name.to_string();
@@ -84,13 +94,13 @@ impl Unit {
         }
     }
 
-    /// The labels that choose its pods. They never change: a Deployment's selector cannot.
+    /// Returns the labels that select its pods. They never change, because a Deployment's selector is immutable.
     pub fn selector(&self, manager: &str) -> BTreeMap<String, String> {
         let (key, value) = self.label();
         [(MANAGED_BY.into(), manager.into()), (key.into(), value)].into()
     }
 
-    /// The same, as a query.
+    /// Returns the labels that select its pods, as a label selector.
     pub fn label_selector(&self, manager: &str) -> String {
         let (key, value) = self.label();
         format!("{MANAGED_BY}={manager},{key}={value}")
@@ -104,8 +114,8 @@ impl Unit {
     }
 }
 
-/// What people call it, in logs.
-impl fmt::Display for Unit {
+/// Formats the key for logs.
+impl fmt::Display for DeploymentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Install(name) => write!(f, "install {name}"),
@@ -114,27 +124,27 @@ impl fmt::Display for Unit {
     }
 }
 
-/// The name of a deployment's Secret.
+/// Returns the name of a deployment's Secret.
 pub fn secret(deployment: &str) -> String {
     format!("{deployment}-secrets")
 }
 
-/// The name of a deployment's network policy.
+/// Returns the name of a deployment's network policy.
 pub fn policy(deployment: &str) -> String {
     format!("mcp-net-{deployment}")
 }
 
-/// The name of the network policy that keeps everything of `manager` from everything else.
+/// Returns the name of the network policy that denies all traffic of the pods of `manager`.
 pub fn baseline(manager: &str) -> String {
     format!("mcp-baseline-{manager}")
 }
 
-/// The query for everything that `manager` applies.
+/// Returns the label selector of all objects that `manager` applies.
 pub fn managed(manager: &str) -> String {
     format!("{MANAGED_BY}={manager}")
 }
 
-/// The labels of an owner.
+/// Returns the labels of an owner.
 pub fn owner_labels(owner: &Owner) -> BTreeMap<String, String> {
     let kind = |kind: &str| (OWNER_KIND.to_owned(), kind.to_owned());
     match owner {
@@ -144,12 +154,12 @@ pub fn owner_labels(owner: &Owner) -> BTreeMap<String, String> {
     }
 }
 
-/// The value of the label [`TEAM`].
+/// Returns the value of the label [`TEAM`].
 pub fn team_label(team: &TeamId) -> String {
     label_value(team.as_str())
 }
 
-/// `text` as the value of a label: itself where it fits, else `h-` and 32 digits of its SHA-256.
+/// Returns `text` as a label value: unchanged if it is valid, else `h-` and 32 hex digits of its SHA-256.
 pub fn label_value(text: &str) -> String {
     let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
@@ -174,7 +184,36 @@ fn digested(text: &str) -> String {
     )
 }
 
-/// Bytes as hexadecimal digits.
+/// Returns the key of a variable in the deployment's Secret. An alphanumeric name is its own key, so that a Deployment YAML can
+/// refer to it; no other key is alphanumeric.
+pub(crate) fn secret_env_key(name: &str) -> String {
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if is_plain {
+        name.to_owned()
+    } else {
+        format!("env.{}", secret_key(name))
+    }
+}
+
+/// Returns the key of a file in the deployment's Secret.
+pub(crate) fn secret_file_key(name: &str) -> String {
+    format!("file.{}", secret_key(name))
+}
+
+/// Escapes a name as a key of a Secret, which may contain `A-Z a-z 0-9 - _ .`: other bytes and the dot become `.XX`.
+fn secret_key(name: &str) -> String {
+    name.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
+            out.push(char::from(byte));
+        } else {
+            out.push('.');
+            out.push_str(&hex(&[byte]));
+        }
+        out
+    })
+}
+
+/// Formats bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");
@@ -187,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_value_is_the_text_where_it_fits_and_never_looks_like_anothers_digest() {
+    fn label_values_never_collide_with_digests() {
         assert_eq!(label_value("web"), "web");
         for odd in ["", "-a", "a b", "ä", &"x".repeat(64)] {
             assert!(label_value(odd).starts_with("h-"), "{odd}");
@@ -197,14 +236,32 @@ mod tests {
     }
 
     #[test]
-    fn installs_of_one_minute_have_names_of_their_own() {
+    fn deployment_names_are_unique() {
         let server = ServerName::parse("x".repeat(40)).expect("a name");
         let [a, b] = [
             "01935a5a-5a5a-7000-8000-000000000001",
             "01935a5a-5a5a-7000-8000-000000000002",
         ]
-        .map(|id| Unit::Install(InstallName::parse(id).expect("an id")).deployment(&server));
+        .map(|id| DeploymentKey::Install(InstallName::parse(id).expect("an id")).deployment_name(&server));
         assert_ne!(a, b);
         assert!(a.len() <= 57, "{a}");
+    }
+
+    #[test]
+    fn secret_keys_are_unique() {
+        let env = ["A", "A.B", "A-B", "env.A", "file.A", "bridge-token", "A.2eB", "ä"].map(secret_env_key);
+        let files = ["A", "A.B", "A-B", "bridge-token", "A.2eB", "ä"].map(secret_file_key);
+        let all: std::collections::BTreeSet<_> = env
+            .iter()
+            .chain(&files)
+            .cloned()
+            .chain(["bridge-token".into()])
+            .collect();
+        assert_eq!(all.len(), env.len() + files.len() + 1, "{all:?}");
+        let fits = |key: &String| {
+            key.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        };
+        assert!(all.iter().all(fits), "{all:?}");
     }
 }

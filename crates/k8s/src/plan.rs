@@ -1,4 +1,4 @@
-//! A wish as objects: rendered, and in the form in which it is compared with what the cluster has.
+//! The plan of one deployment: its rendered objects, in the form that is compared with the cluster.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -15,131 +15,121 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    annotations, api_compat,
     config::{Environment, KubeConfig, Scheduling},
-    mark,
-    render::{RenderInput, Rendered, Restarted, any_version, render, secret_keys},
-    view::Part,
+    object_cache::DependentKind,
+    render::{RenderInput, Rendered, RestartRequest, render, secret_keys},
 };
 
-/// A wish, rendered.
-pub(crate) struct Plan {
+/// The rendered objects of a desired spec.
+pub(crate) struct DeploymentPlan {
     pub(crate) rendered: Rendered,
     /// The name of the Deployment.
-    pub(crate) deployment: String,
-    /// What its pods are marked with.
+    pub(crate) name: String,
+    /// The template hash that its pods are annotated with.
     pub(crate) template: String,
-    /// Which era the server speaks.
     pub(crate) era: ProtocolEra,
-    /// What it may ask.
     pub(crate) server_requests: ServerRequestPolicy,
-    /// The fields of the Deployment that are ours.
+    /// The fields of the Deployment that we own.
     pub(crate) wanted: Value,
     /// The other objects, in the order in which they are applied: all before the Deployment.
-    pub(crate) parts: Vec<PartPlan>,
+    pub(crate) dependents: Vec<DependentPlan>,
     /// The token of the bridge.
     pub(crate) token: Secret,
-    /// What must not be repeated from logs.
+    /// The values that are removed from log lines.
     pub(crate) secrets: Vec<Secret>,
 }
 
 /// One object beside the Deployment.
-pub(crate) struct PartPlan {
-    pub(crate) part: Part,
+pub(crate) struct DependentPlan {
+    pub(crate) kind: DependentKind,
     pub(crate) name: String,
-    pub(crate) object: PartObject,
-    /// Its fields that are ours, without what stands in a secret.
+    pub(crate) object: DependentObject,
+    /// The fields that we own, without the contents of Secrets.
     pub(crate) wanted: Value,
-    /// Whether others may use it, too.
+    /// Whether other deployments may use it too.
     pub(crate) shared: bool,
 }
 
-impl PartPlan {
-    /// Whether it is the same for every deployment of the namespace, so that the first one writes it.
+impl DependentPlan {
+    /// Returns whether it is the same for every deployment of the namespace, so that the first one writes it.
     pub(crate) fn is_constant(&self) -> bool {
-        self.shared && self.part == Part::Policy
+        self.shared && self.kind == DependentKind::Policy
     }
 }
 
-pub(crate) enum PartObject {
+pub(crate) enum DependentObject {
     Service(Box<Service>),
     Secret(Box<SecretObject>),
     Policy(Box<NetworkPolicy>),
 }
 
-/// What is rendered from, and belongs to the runtime.
+/// The parts of the render input that belong to the runtime.
 #[derive(Clone, Copy)]
-pub(crate) struct Means<'a> {
+pub(crate) struct PlanContext<'a> {
     pub(crate) config: &'a KubeConfig,
     pub(crate) environment: &'a Environment,
     pub(crate) scheduling: &'a Scheduling,
 }
 
-impl Plan {
-    /// Refuses a spec that can never be rendered, whatever its secrets are.
-    pub(crate) fn check(means: Means<'_>, (name, spec): (&InstallName, &RunSpec)) -> Result<()> {
+impl DeploymentPlan {
+    /// Checks that a spec can be rendered, whatever its secrets are.
+    pub(crate) fn check(context: PlanContext<'_>, (name, spec): (&InstallName, &RunSpec)) -> Result<()> {
         let sample = || Secret::new("x");
         let secrets: BTreeMap<_, _> = secret_keys(spec)
             .into_iter()
             .map(|key| (key.clone(), sample()))
             .collect();
-        Self::make(means, (name, spec), &secrets, &sample(), None, None).map(drop)
+        Self::new(context, (name, spec), &secrets, &sample(), None, None).map(drop)
     }
 
-    /// Renders `spec`. The restart that `live` was given stays, as long as it is of the same wish: taking it away would
-    /// be a restart.
-    pub(crate) fn make(
-        means: Means<'_>,
+    /// Renders `spec`. The restart request of `live` is kept while the spec is the same: removing it would be a restart.
+    pub(crate) fn new(
+        context: PlanContext<'_>,
         (name, spec): (&InstallName, &RunSpec),
         secrets: &BTreeMap<CredentialKey, Secret>,
         token: &Secret,
         live: Option<&Deployment>,
-        asked: Option<Restarted>,
+        requested: Option<RestartRequest>,
     ) -> Result<Self> {
-        let mut input = RenderInput {
-            name,
-            spec,
-            config: means.config,
-            environment: means.environment,
-            secrets,
-            bridge_token: token,
-            scheduling: means.scheduling,
-            restarted: None,
-        };
+        let mut input = RenderInput::new(name, spec, context.config, context.environment, token)
+            .with_secrets(secrets)
+            .with_scheduling(context.scheduling);
         let mut rendered = render(&input)?;
-        let template =
-            any_version::spec_mut(&mut rendered.deployment).map(|spec| mark::set_template(&mut spec.template));
-        let same = live.filter(|live| mark::digest(&live.metadata) == Some(&rendered.digest));
-        let restarted = asked.or_else(|| same.and_then(Restarted::of));
-        if restarted.is_some() {
-            input.restarted = restarted;
-            let marked = rendered.deployment;
+        let template = api_compat::spec_mut(&mut rendered.deployment)
+            .map(|spec| annotations::set_template_hash(&mut spec.template));
+        let same = live.filter(|live| annotations::digest(&live.metadata) == Some(&rendered.digest));
+        let restart = requested.or_else(|| same.and_then(RestartRequest::of));
+        if restart.is_some() {
+            input.restart = restart;
+            let hashed = rendered.deployment;
             rendered = render(&input)?;
-            mark::keep_template(&marked, &mut rendered.deployment);
+            annotations::copy_template_hash(&hashed, &mut rendered.deployment);
         }
         let wanted = value(&rendered.deployment);
         Ok(Self {
-            deployment: rendered.deployment.metadata.name.clone().unwrap_or_default(),
+            name: rendered.deployment.metadata.name.clone().unwrap_or_default(),
             template: template.unwrap_or_default(),
             era: spec.era,
             server_requests: spec.server_requests,
             wanted,
-            parts: parts(&rendered),
+            dependents: dependents(&rendered),
             token: token.clone(),
             secrets: secrets.values().chain([token]).cloned().collect(),
             rendered,
         })
     }
 
-    /// The Deployment to apply. Its number of copies is left out where it belongs to whoever sent it to sleep.
+    /// Returns the Deployment to apply. While it is asleep, `replicas` belongs to whoever scaled it to zero, and is omitted.
     pub(crate) fn deployment(&self, asleep: bool) -> Deployment {
         let mut deployment = self.rendered.deployment.clone();
-        if asleep && let Some(spec) = any_version::spec_mut(&mut deployment) {
+        if asleep && let Some(spec) = api_compat::spec_mut(&mut deployment) {
             spec.replicas = None;
         }
         deployment
     }
 
-    /// The fields of [`Plan::deployment`].
+    /// Returns the fields of [`DeploymentPlan::deployment`].
     pub(crate) fn wanted(&self, asleep: bool) -> Value {
         let mut wanted = self.wanted.clone();
         if asleep && let Some(spec) = wanted.get_mut("spec").and_then(Value::as_object_mut) {
@@ -148,11 +138,11 @@ impl Plan {
         wanted
     }
 
-    /// `line` without the secrets that the server was given.
+    /// Returns `line` without the secrets of the server.
     pub(crate) fn redacted(&self, line: &str) -> String {
         let mut line = line.to_owned();
         for secret in &self.secrets {
-            // Shorter ones protect nothing, and would make holes in every word.
+            // Shorter values protect nothing, and would break up ordinary words.
             if secret.reveal().len() >= 4 {
                 line = line.replace(secret.reveal(), "…");
             }
@@ -161,31 +151,31 @@ impl Plan {
     }
 }
 
-fn parts(rendered: &Rendered) -> Vec<PartPlan> {
-    let policies = rendered.policies.iter().map(|policy| PartPlan {
-        part: Part::Policy,
+fn dependents(rendered: &Rendered) -> Vec<DependentPlan> {
+    let policies = rendered.policies.iter().map(|policy| DependentPlan {
+        kind: DependentKind::Policy,
         name: name_of(&policy.metadata),
         wanted: value(policy),
         shared: is_shared(&policy.metadata),
-        object: PartObject::Policy(Box::new(policy.clone())),
+        object: DependentObject::Policy(Box::new(policy.clone())),
     });
     let secrets = rendered
         .pull_secrets
         .iter()
         .chain(&rendered.secret)
-        .map(|secret| PartPlan {
-            part: Part::Secret,
+        .map(|secret| DependentPlan {
+            kind: DependentKind::Secret,
             name: name_of(&secret.metadata),
             wanted: without_contents(value(secret)),
             shared: is_shared(&secret.metadata),
-            object: PartObject::Secret(Box::new(secret.clone())),
+            object: DependentObject::Secret(Box::new(secret.clone())),
         });
-    let service = rendered.service.iter().map(|service| PartPlan {
-        part: Part::Service,
+    let service = rendered.service.iter().map(|service| DependentPlan {
+        kind: DependentKind::Service,
         name: name_of(&service.metadata),
         wanted: value(service),
         shared: false,
-        object: PartObject::Service(Box::new(service.clone())),
+        object: DependentObject::Service(Box::new(service.clone())),
     });
     policies.chain(secrets).chain(service).collect()
 }
@@ -204,7 +194,7 @@ fn value(object: &impl Serialize) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
 
-/// Which keys a secret has is compared, and never what stands under them. `stringData` is written as `data`.
+/// Replaces the values of a Secret: its keys are compared, its values never. `stringData` is written as `data`.
 fn without_contents(mut secret: Value) -> Value {
     for contents in ["data", "stringData"] {
         if let Some(entries) = secret.get_mut(contents).and_then(Value::as_object_mut) {
@@ -214,9 +204,9 @@ fn without_contents(mut secret: Value) -> Value {
     secret
 }
 
-impl fmt::Debug for Plan {
+impl fmt::Debug for DeploymentPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan")
+        f.debug_struct("DeploymentPlan")
             .field("rendered", &self.rendered)
             .finish_non_exhaustive()
     }

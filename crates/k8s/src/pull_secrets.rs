@@ -1,26 +1,26 @@
-//! The secrets that images are pulled with, as far as we made them.
+//! The image pull secrets that this runtime created.
 
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use portolan_core::TeamId;
 
-use crate::{name, target::Target, view::Part};
+use crate::{name, namespace::Namespace, object_cache::DependentKind};
 
-/// A secret that images are pulled with, made from a registry account. What it holds is not told.
+/// An image pull secret that was created from a registry account, without its contents.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct PullSecret {
-    /// Its namespace.
+    /// The namespace.
     pub namespace: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The label with its team, if a team owns it; see [`name::team_label`].
+    /// The label of the owning team, if a team owns it; see [`name::team_label`].
     pub team: Option<String>,
 }
 
-/// Those of `targets`, sorted; of `teams` alone, unless it is `None`.
-pub(crate) fn list(targets: &[Arc<Target>], teams: Option<&[TeamId]>) -> Vec<PullSecret> {
+/// Lists the pull secrets of `namespaces`, sorted; only those of `teams` unless it is `None`.
+pub(crate) fn list(namespaces: &[Arc<Namespace>], teams: Option<&[TeamId]>) -> Vec<PullSecret> {
     let teams: Option<Vec<_>> = teams.map(|teams| teams.iter().map(name::team_label).collect());
     let is_of = |secret: &PullSecret| match (&teams, &secret.team) {
         (None, _) => true,
@@ -28,9 +28,9 @@ pub(crate) fn list(targets: &[Arc<Target>], teams: Option<&[TeamId]>) -> Vec<Pul
         (Some(_), None) => false,
     };
     let mut secrets = Vec::new();
-    for target in targets {
-        let view = target.view();
-        let table = view.parts.get(&Part::Secret);
+    for namespace in namespaces {
+        let objects = namespace.objects();
+        let table = objects.dependents.get(&DependentKind::Secret);
         let found = table
             .into_iter()
             .flat_map(|table| table.iter())

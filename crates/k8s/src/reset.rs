@@ -1,4 +1,4 @@
-//! Hard reset: everything of a deployment is deleted and made again, by force if it must be.
+//! Hard reset: all objects of a deployment are deleted and created again, pods by force if needed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,55 +7,67 @@ use kube::api::{DeleteParams, Preconditions};
 use portolan_core::Failure;
 use tokio::time::{Instant, sleep};
 
-use crate::{apply, cell::Cell, fault::Fault, mark, plan::Plan};
+use crate::{annotations, apply, deployment_state::DeploymentState, error::ApiError, plan::DeploymentPlan};
 
-/// How long pods may take to end by themselves, beyond which they are deleted by force.
+/// How long pods may take to end before they are deleted by force.
 const GRACE: Duration = Duration::from_secs(35);
 
-/// Whether a reset of it was asked for and has not been done. The mark goes with the Deployment, so that a reset that was
-/// interrupted is finished by whichever replica of the host sees it.
-pub(crate) fn is_asked(live: &Deployment) -> bool {
-    mark::annotation(&live.metadata, mark::RESET).is_some()
+/// Returns whether a reset is requested and not finished. The annotation is deleted with the Deployment, so any replica of the
+/// host finishes a reset that was interrupted.
+pub(crate) fn is_requested(live: &Deployment) -> bool {
+    annotations::annotation(&live.metadata, annotations::RESET).is_some()
 }
 
-/// Does what a reset that was asked for needs, until nothing is left. What is wanted is then written as new.
-pub(crate) async fn go_on(cell: &Cell, plan: &Plan) -> Result<(), Failure> {
-    let live = cell.target.view().deployments.get(&plan.deployment).cloned();
-    let Some(live) = live.filter(|live| is_asked(live)) else {
+/// Deletes all objects of the deployment if a reset is requested. The desired spec is then applied as new.
+///
+/// # Errors
+///
+/// The failure of the first delete.
+pub(crate) async fn continue_reset(deployment: &DeploymentState, plan: &DeploymentPlan) -> Result<(), Failure> {
+    let live = deployment.namespace.objects().deployments.get(&plan.name).cloned();
+    let Some(live) = live.filter(|live| is_requested(live)) else {
         return Ok(());
     };
-    cell.state().resetting = true;
-    let done = tear_down(cell, plan, &live).await;
-    let mut state = cell.state();
+    deployment.lock().resetting = true;
+    let done = delete_objects(deployment, plan, &live).await;
+    let mut state = deployment.lock();
     state.resetting = false;
     state.accepted.clear();
-    // The token and the marks begin anew, too: the wish is rendered again.
-    state.planned = 0;
+    // Token and annotations are created again too, so the spec has to be rendered again.
+    state.planned_revision = 0;
     drop(state);
-    done.map_err(|fault| fault.failure())
+    done.map_err(|error| error.to_failure())
 }
 
-async fn tear_down(cell: &Cell, plan: &Plan, live: &Deployment) -> Result<(), Fault> {
-    let target = &cell.target;
+async fn delete_objects(
+    deployment: &DeploymentState,
+    plan: &DeploymentPlan,
+    live: &Deployment,
+) -> Result<(), ApiError> {
+    let namespace = &deployment.namespace;
     let foreground = DeleteParams::foreground().preconditions(uid(live.metadata.uid.as_ref()));
-    apply::delete::<Deployment>(target, &plan.deployment, &foreground).await?;
-    let pods = || -> Vec<Arc<Pod>> { target.view().pods_of(live) };
+    apply::delete::<Deployment>(namespace, &plan.name, &foreground).await?;
+    let pods = || -> Vec<Arc<Pod>> { namespace.objects().pods_of(live) };
     let end = Instant::now() + GRACE;
     while !pods().is_empty() && Instant::now() < end {
         sleep(Duration::from_millis(200)).await;
     }
     for pod in pods() {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        tracing::warn!(pod = name, "it does not end by itself and is deleted by force");
+        tracing::warn!(
+            pod = name,
+            namespace = namespace.name(),
+            "pod did not end in time and is deleted by force"
+        );
         let force = DeleteParams::default()
             .grace_period(0)
             .preconditions(uid(pod.metadata.uid.as_ref()));
-        apply::delete::<Pod>(target, name, &force).await?;
+        apply::delete::<Pod>(namespace, name, &force).await?;
     }
-    for part in plan.parts.iter().filter(|part| !part.shared) {
-        apply::delete_part(target, part.part, &part.name).await?;
+    for dependent in plan.dependents.iter().filter(|dependent| !dependent.shared) {
+        apply::delete_dependent(namespace, dependent.kind, &dependent.name).await?;
     }
-    apply::wait_gone(target, &plan.deployment).await
+    apply::wait_deleted(namespace, &plan.name).await
 }
 
 fn uid(uid: Option<&String>) -> Preconditions {

@@ -1,4 +1,4 @@
-//! The runtime on Kubernetes: its contracts over what the other rooms do.
+//! The runtime on Kubernetes.
 
 use std::{
     fmt,
@@ -15,42 +15,59 @@ use portolan_core::{
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
-    cell::{Cell, not_found},
     config::KubeConfig,
-    connect::{Connect, Host, KubeClients},
-    exec,
-    ground::Ground,
-    hub::Hub,
-    log,
-    plan::{Means, Plan},
+    connect::{Connect, HostPod, KubeClients},
+    deployment_state::{DeploymentState, not_found},
+    deployment_store::DeploymentStore,
+    exec, logs,
+    plan::{DeploymentPlan, PlanContext},
     pull_secrets::{self, PullSecret},
-    render::{self, Restarted},
-    rest, restart,
+    render::{self, RestartRequest},
+    restart,
+    runtime_context::RuntimeContext,
+    scale_to_zero,
 };
 
-/// A [`Runtime`] on Kubernetes: each deployment is a Deployment with what belongs to it.
+/// A [`Runtime`] on Kubernetes: each install, or all installs of a multi-tenant server, is a Deployment with its Service,
+/// Secret and network policy.
 ///
-/// - What is wanted is applied by server-side apply, and only where it differs from what the cluster has: a host that
-///   starts anew touches nothing that runs. What others change of it is repaired; the number of copies is left to whoever
-///   scales it, unless the spec names one.
-/// - Everything is known from watches. [`endpoint`](Runtime::endpoint) and [`watch`](Runtime::watch) go on while the API
-///   server is away.
-/// - [`list`](Runtime::list) gives also what was ensured before the host was started anew: it is found by its labels.
-///   Before the first answer of the cluster it waits, at most for [`KubeConfig::deadline`].
-/// - A stranger's object is never touched. One that has the name of ours fails the deployment with
-///   [`FailureKind::Config`](portolan_core::Cause::Config).
-/// - Several replicas of a host may run over one namespace. What one removes, the others give up.
-/// - Servers outlive the runtime: dropping it ends watches, port-forwards and attachments, and no server.
+/// - Objects are applied by server-side apply, and only if they differ from the cluster: a host that restarts changes nothing
+///   that runs. Changes by others are reverted, except for the number of replicas, which belongs to whoever scales the
+///   Deployment unless the spec sets it.
+/// - All state comes from watches. [`endpoint`](Runtime::endpoint) and [`watch`](Runtime::watch) work while the API server is
+///   unavailable.
+/// - [`list`](Runtime::list) includes installs that were ensured before the host restarted, found by their labels. It waits for
+///   the first response of the cluster, at most for [`KubeConfig::deadline`].
+/// - Objects of others are never changed. An object that has the name of ours fails the deployment with
+///   [`FailureKind::Config`].
+/// - Several replicas of a host may share a namespace. An install that one replica removes is dropped by the others.
+/// - Servers outlive the runtime: dropping it ends watches, port-forwards and attachments, but no server.
+///
+/// The crate documentation lists the tracing events.
 pub struct KubeRuntime {
-    hub: Arc<Hub>,
+    store: Arc<DeploymentStore>,
     /// The watches. They end with the runtime.
     _tasks: JoinSet<()>,
-    /// Removals under way, which go on where their callers do not wait for them, and end with the runtime.
-    chores: Mutex<JoinSet<()>>,
+    /// Removals in progress. They continue if their callers do not wait, and end with the runtime.
+    removals: Mutex<JoinSet<()>>,
 }
 
 impl KubeRuntime {
-    /// A runtime over the cluster that `clients` lead to, which it watches from now on.
+    /// Creates a runtime for the clusters of `clients` and starts its watches.
+    ///
+    /// ```no_run
+    /// # async fn f() -> portolan_core::Result<()> {
+    /// use std::sync::Arc;
+    /// use portolan_core::memory::MemoryCredentials;
+    /// use portolan_k8s::{Connect, KubeClients, KubeConfig, KubeRuntime};
+    ///
+    /// let clients = KubeClients::connect(Connect::InCluster).await?;
+    /// let config = KubeConfig::in_namespace("mcp-servers");
+    /// let runtime = KubeRuntime::new(clients, config, Arc::new(MemoryCredentials::new()));
+    /// runtime.check().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -59,7 +76,7 @@ impl KubeRuntime {
         Self::with_clock(clients, config, credentials, Arc::new(SystemClock))
     }
 
-    /// The same, with a clock of the host's.
+    /// Creates a runtime with a clock of the host, for tests of its own.
     ///
     /// # Panics
     ///
@@ -71,24 +88,40 @@ impl KubeRuntime {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let clients = clients.into();
-        let host = Host::find().filter(|_| clients.home.is_around);
+        let host = HostPod::find().filter(|_| clients.home.is_in_cluster);
         for gateway in &mut config.gateways {
             let own = host.as_ref().map(|host| host.namespace.clone());
             gateway.namespace = gateway.namespace.take().or(own);
         }
-        let ground = Ground::new(config, credentials, clock, host, clients.home.client.clone());
-        let hub = Arc::new(Hub::new(Arc::new(ground), &clients));
+        let context = RuntimeContext::new(config, credentials, clock, host, clients.home.client.clone());
+        let store = Arc::new(DeploymentStore::new(Arc::new(context), &clients));
         let mut tasks = JoinSet::new();
-        hub.watch(&mut tasks);
+        store.watch(&mut tasks);
         Self {
-            hub,
+            store,
             _tasks: tasks,
-            chores: Mutex::default(),
+            removals: Mutex::default(),
         }
     }
 
-    /// Finds the cluster, and asks it once, so that what is wrong is told at once: first with `config`, then with the way to
-    /// the cluster.
+    /// Finds the cluster, creates a runtime, and waits until every namespace was read once.
+    ///
+    /// ```no_run
+    /// # async fn f() -> portolan_core::Result<()> {
+    /// use std::sync::Arc;
+    /// use portolan_core::memory::MemoryCredentials;
+    /// use portolan_k8s::{Connect, KubeConfig, KubeRuntime};
+    ///
+    /// let config = KubeConfig::in_namespace("mcp-servers");
+    /// let runtime = KubeRuntime::connect(Connect::Infer, config, Arc::new(MemoryCredentials::new())).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for an invalid configuration, before the cluster is contacted; [`Error::Unavailable`] if the cluster
+    /// cannot be found or read.
     pub async fn connect(connect: Connect, config: KubeConfig, credentials: Arc<dyn CredentialReader>) -> Result<Self> {
         config.check()?;
         let clients = KubeClients::connect(connect).await?;
@@ -97,31 +130,36 @@ impl KubeRuntime {
         Ok(runtime)
     }
 
-    /// Checks the configuration, as [`KubeConfig::check`] does, and waits until every namespace has been read once; fails
-    /// with why one cannot be, at the latest after [`KubeConfig::deadline`].
+    /// Checks the configuration, and waits until every namespace was read once, at most for [`KubeConfig::deadline`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`KubeConfig::check`]; [`Error::Unavailable`] with the reason why a namespace cannot be read.
     pub async fn check(&self) -> Result<()> {
-        self.hub.ground.check()?;
-        self.complete().await
+        self.store.context.check()?;
+        self.wait_until_synced().await
     }
 
-    /// Waits until every namespace has been read once.
-    async fn complete(&self) -> Result<()> {
-        for target in &self.hub.targets {
-            target.completed_within(self.hub.ground.config.deadline).await?;
+    async fn wait_until_synced(&self) -> Result<()> {
+        for namespace in &self.store.namespaces {
+            namespace.wait_synced_within(self.store.context.config.deadline).await?;
         }
         Ok(())
     }
 
-    /// The secrets that images are pulled with and that were made from registry accounts; of `teams` alone, unless it is
-    /// `None`.
+    /// Lists the image pull secrets that were created from registry accounts; only those of `teams` unless it is `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if the namespaces cannot be read within [`KubeConfig::deadline`].
     pub async fn pull_secrets(&self, teams: Option<&[TeamId]>) -> Result<Vec<PullSecret>> {
-        self.complete().await?;
-        Ok(pull_secrets::list(&self.hub.targets, teams))
+        self.wait_until_synced().await?;
+        Ok(pull_secrets::list(&self.store.namespaces, teams))
     }
 
-    /// The Deployment that runs for `name`, as `namespace/name`, once it has been made.
+    /// Returns the Deployment of `name` as `namespace/name`; `None` if it does not exist yet.
     pub fn deployment(&self, name: &InstallName) -> Option<String> {
-        let live = self.hub.cell_of(name)?.live()?;
+        let live = self.store.deployment_of_install(name)?.live()?;
         Some(format!(
             "{}/{}",
             live.metadata.namespace.as_deref()?,
@@ -129,80 +167,83 @@ impl KubeRuntime {
         ))
     }
 
-    /// Takes `name` off a deployment. What has begun is finished, also if nobody waits for it.
-    fn leave(&self, cell: Arc<Cell>, name: InstallName) -> oneshot::Receiver<Result<()>> {
+    /// Removes the user `name` from a deployment, in a task that continues if the caller does not wait.
+    fn release(&self, deployment: Arc<DeploymentState>, name: InstallName) -> oneshot::Receiver<Result<()>> {
         let (done, outcome) = oneshot::channel();
-        let hub = self.hub.clone();
-        let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
-        while chores.try_join_next().is_some() {}
-        chores.spawn(async move {
-            let left = hub.leave(&cell, &name).await;
-            if let Err(error) = &left {
-                tracing::warn!(install = %name, %error, "not removed yet");
+        let store = self.store.clone();
+        let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
+        while removals.try_join_next().is_some() {}
+        removals.spawn(async move {
+            let released = store.release(&deployment, &name).await;
+            if let Err(error) = &released {
+                let namespace = deployment.namespace.name();
+                tracing::warn!(install = %name, namespace, %error, "removal failed");
             }
-            // Nobody may wait for it.
-            drop(done.send(left));
+            // The caller may be gone.
+            drop(done.send(released));
         });
         outcome
     }
 
-    /// The cell of what was asked for or found.
-    async fn cell(&self, name: &InstallName) -> Result<Arc<Cell>> {
-        if let Some(cell) = self.hub.cell_of(name) {
-            return Ok(cell);
+    /// Finds the deployment of an install that was ensured, or that the cluster has.
+    async fn find_deployment(&self, name: &InstallName) -> Result<Arc<DeploymentState>> {
+        if let Some(deployment) = self.store.deployment_of_install(name) {
+            return Ok(deployment);
         }
-        self.complete().await?;
-        self.hub.cell_of(name).ok_or_else(|| not_found(name))
+        self.wait_until_synced().await?;
+        self.store.deployment_of_install(name).ok_or_else(|| not_found(name))
     }
 }
 
 #[async_trait]
 impl Runtime for KubeRuntime {
     fn check(&self, server: &ServerSpec) -> Result<()> {
-        for warning in render::check(server, &self.hub.ground.config)? {
-            tracing::warn!(server = %server.name, warning, "its Deployment says more than is used");
+        for warning in render::check(server, &self.store.context.config)? {
+            tracing::warn!(server = %server.name, warning, "a part of the Deployment YAML has no effect");
         }
         Ok(())
     }
 
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
-        let ground = &self.hub.ground;
-        ground.check()?;
-        let environment = ground.config.environment(spec.kubernetes.environment.as_deref())?;
-        let means = Means {
-            config: &ground.config,
+        let context = &self.store.context;
+        context.check()?;
+        let environment = context.config.environment(spec.kubernetes.environment.as_deref())?;
+        let plan_context = PlanContext {
+            config: &context.config,
             environment,
             scheduling: &Default::default(),
         };
-        Plan::check(means, (name, spec))?;
-        for left in self.hub.wish(name, spec, environment) {
-            drop(self.leave(left, *name));
+        DeploymentPlan::check(plan_context, (name, spec))?;
+        for former in self.store.set_desired(name, spec, environment) {
+            drop(self.release(former, *name));
         }
         Ok(())
     }
 
     async fn remove(&self, name: &InstallName) -> Result<()> {
-        self.complete().await?;
-        let mut cells = self.hub.cells_of(name);
-        cells.extend(self.hub.remains_of(name));
-        for cell in cells {
-            self.leave(cell, *name).await.unwrap_or_else(|_| Err(stopped(name)))?;
+        self.wait_until_synced().await?;
+        let mut deployments = self.store.deployments_of(name);
+        deployments.extend(self.store.leftovers_of(name));
+        for deployment in deployments {
+            self.release(deployment, *name)
+                .await
+                .unwrap_or_else(|_| Err(stopped(name)))?;
         }
         Ok(())
     }
 
     async fn list(&self) -> Result<Vec<InstallName>> {
-        self.complete().await?;
-        Ok(self.hub.users().into_iter().collect())
+        self.wait_until_synced().await?;
+        Ok(self.store.users().into_iter().collect())
     }
 
     async fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
-        let cell = self.hub.cell_of(name).ok_or_else(|| not_found(name))?;
-        cell.endpoint(name)
+        let deployment = self.store.deployment_of_install(name).ok_or_else(|| not_found(name))?;
+        deployment.endpoint(name)
     }
 
     fn watch(&self) -> BoxStream<'static, StatusEvent> {
-        self.hub.ground.board.watch()
+        self.store.context.board.watch()
     }
 
     fn logs(&self) -> Option<&dyn RuntimeLogs> {
@@ -224,56 +265,49 @@ impl Runtime for KubeRuntime {
 
 impl RuntimeLogs for KubeRuntime {
     fn logs(&self, name: &InstallName, query: LogQuery) -> BoxStream<'static, Result<LogLine>> {
-        log::read(&self.hub, *name, query)
+        logs::read(&self.store, *name, query)
     }
 }
 
 #[async_trait]
 impl RuntimeRestart for KubeRuntime {
     async fn restart(&self, name: &InstallName, kind: Restart) -> Result<()> {
-        let cell = self.cell(name).await?;
-        let at = self.hub.ground.now();
-        match kind {
-            Restart::Reset => restart::reset(&cell).await,
-            kind => {
-                restart::roll(
-                    &cell,
-                    Restarted {
-                        at,
-                        fresh_pull: kind == Restart::FreshPull,
-                    },
-                )
-                .await
-            }
+        let deployment = self.find_deployment(name).await?;
+        if kind == Restart::Reset {
+            return restart::reset(&deployment).await;
         }
+        let request = RestartRequest::new(self.store.context.now()).with_fresh_pull(kind == Restart::FreshPull);
+        restart::rolling_restart(&deployment, request).await
     }
 }
 
 #[async_trait]
 impl RuntimeExec for KubeRuntime {
     async fn exec(&self, name: &InstallName, command: &[String]) -> Result<ExecStreams> {
-        let cell = self.cell(name).await?;
-        exec::start(&cell, name, command).await
+        let deployment = self.find_deployment(name).await?;
+        exec::start(&deployment, name, command).await
     }
 }
 
 #[async_trait]
 impl RuntimeScale for KubeRuntime {
     async fn sleep(&self, name: &InstallName) -> Result<()> {
-        let cell = self.cell(name).await?;
-        rest::sleep(&cell).await.map_err(|failure| not_ready(name, failure))
+        let deployment = self.find_deployment(name).await?;
+        let slept = scale_to_zero::sleep(&deployment).await;
+        slept.map_err(|failure| not_ready(name, failure))
     }
 
     async fn wake(&self, name: &InstallName) -> Result<()> {
-        let cell = self.cell(name).await?;
-        rest::wake(&cell).await.map_err(|failure| not_ready(name, failure))
+        let deployment = self.find_deployment(name).await?;
+        let woken = scale_to_zero::wake(&deployment).await;
+        woken.map_err(|failure| not_ready(name, failure))
     }
 }
 
 fn stopped(name: &InstallName) -> Error {
     not_ready(
         name,
-        Failure::new(FailureKind::Stopped, "the runtime ended before it was removed"),
+        Failure::new(FailureKind::Stopped, "the runtime ended before the removal finished"),
     )
 }
 
@@ -288,8 +322,8 @@ fn not_ready(name: &InstallName, failure: Failure) -> Error {
 impl fmt::Debug for KubeRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KubeRuntime")
-            .field("targets", &self.hub.targets)
-            .field("board", &self.hub.ground.board)
+            .field("namespaces", &self.store.namespaces)
+            .field("board", &self.store.context.board)
             .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,10 @@
-//! How a deployment is, from what the cluster tells about it. No I/O, no clock: facts in, status out.
+//! The status of a deployment, derived from observed objects. No I/O and no clock.
 
 mod container;
 mod pod;
 #[cfg(test)]
 mod tests;
+mod transition;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,92 +15,94 @@ use k8s_openapi::api::{
 };
 use portolan_core::{Failure, FailureKind, Status};
 
-use crate::{mark, render::any_version, view::Warning};
+pub(crate) use transition::{keep_unchanged_failure, starting, unavailable_failure};
 
-/// What is known about a deployment.
+use crate::{annotations, api_compat, object_cache::PodWarning};
+
+/// The observed objects of a deployment.
 #[derive(Debug)]
-pub(crate) struct Facts<'a> {
+pub(crate) struct Observation<'a> {
     pub(crate) now: Timestamp,
-    /// The template that is wanted: what its pods are marked with.
+    /// The template hash of the wanted pods.
     pub(crate) template: &'a str,
     pub(crate) deployment: Option<&'a Deployment>,
-    /// Its pods, newest first.
+    /// The pods, newest first.
     pub(crate) pods: &'a [Arc<Pod>],
     /// Warnings about the pods, by their place in `pods`.
-    pub(crate) warnings: &'a [Vec<Warning>],
-    /// Why what is wanted could not be written, if so.
-    pub(crate) trouble: Option<&'a Failure>,
-    /// Whether what is wanted has been written.
+    pub(crate) warnings: &'a [Vec<PodWarning>],
+    /// Why the last write failed.
+    pub(crate) write_failure: Option<&'a Failure>,
+    /// Whether the desired spec is written.
     pub(crate) written: bool,
-    /// Whether this wish was ready before.
+    /// Whether the desired spec was ready before.
     pub(crate) was_ready: bool,
-    /// Whether it was woken and not ready since.
+    /// Whether it was woken and has not been ready since.
     pub(crate) waking: bool,
-    /// The last lines of the run that crashed, once they were read.
-    pub(crate) words: Option<(&'a Crash, &'a [String])>,
+    /// The last log lines of the crashed run, once they were read.
+    pub(crate) last_lines: Option<(&'a CrashedRun, &'a [String])>,
 }
 
-/// What follows from [`Facts`].
+/// The result of [`assess`].
 #[derive(Debug)]
-pub(crate) struct Finding {
+pub(crate) struct Assessment {
     pub(crate) status: Status,
-    /// When time alone may change it.
-    pub(crate) look_again: Option<Duration>,
-    /// The run whose last lines would say more.
-    pub(crate) crash: Option<Crash>,
+    /// When time alone may change the status.
+    pub(crate) recheck_after: Option<Duration>,
+    /// The crashed run whose log should be read.
+    pub(crate) crash: Option<CrashedRun>,
 }
 
-/// A run that ended, by which its last lines are asked for.
+/// A run of a container that ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Crash {
+pub(crate) struct CrashedRun {
     pub(crate) pod: String,
     pub(crate) container: String,
-    /// Whether another run has begun since.
+    /// Whether a later run has begun.
     pub(crate) previous: bool,
-    /// Which run it was.
+    /// The number of the run.
     pub(crate) restarts: i32,
 }
 
-/// How one pod is, or a whole deployment by its worst pod.
+/// The state of one pod, or of a deployment by its best pod.
 #[derive(Debug)]
-enum State {
+enum PodState {
     /// It can be called.
     Ready,
-    /// It waits, and that is normal; for what, and when to look again.
-    Waits(Option<String>, Option<Duration>),
-    /// It ended once and starts again.
-    Ended(Failure, Option<Crash>),
-    /// Waiting alone will not mend it.
-    Failed(Failure, Option<Crash>),
+    /// It waits as expected: the reason, and when to look again.
+    Waiting(Option<String>, Option<Duration>),
+    /// It ended once and is restarted.
+    Exited(Failure, Option<CrashedRun>),
+    /// It will not recover by waiting alone.
+    Failed(Failure, Option<CrashedRun>),
 }
 
-/// Finds how it is.
-pub(crate) fn find(facts: &Facts<'_>) -> Finding {
-    let mut finding = Finding {
+/// Derives the status of a deployment.
+pub(crate) fn assess(observation: &Observation<'_>) -> Assessment {
+    let mut assessment = Assessment {
         status: Status::Pending { cause: None },
-        look_again: None,
+        recheck_after: None,
         crash: None,
     };
-    if let Some(status) = before_pods(facts) {
-        finding.status = status;
-        return finding;
+    if let Some(status) = status_without_pods(observation) {
+        assessment.status = status;
+        return assessment;
     }
-    match state(facts) {
-        State::Ready => finding.status = Status::Ready,
-        State::Failed(failure, crash) => {
-            finding.crash.clone_from(&crash);
-            finding.status = tell_crash(facts, failure, crash.as_ref());
+    match best_state(observation) {
+        PodState::Ready => assessment.status = Status::Ready,
+        PodState::Failed(failure, crash) => {
+            assessment.crash.clone_from(&crash);
+            assessment.status = with_crash_log(observation, failure, crash.as_ref());
         }
-        State::Ended(failure, crash) => {
-            finding.crash = crash;
-            finding.status = Status::Restarting { failure };
+        PodState::Exited(failure, crash) => {
+            assessment.crash = crash;
+            assessment.status = Status::Restarting { failure };
         }
-        State::Waits(cause, look_again) => {
-            finding.look_again = look_again;
-            finding.status = if facts.waking {
+        PodState::Waiting(cause, recheck_after) => {
+            assessment.recheck_after = recheck_after;
+            assessment.status = if observation.waking {
                 Status::Waking
-            } else if facts.was_ready {
-                let text = cause.unwrap_or_else(|| "its pod went away; another one is starting".into());
+            } else if observation.was_ready {
+                let text = cause.unwrap_or_else(|| "its pod is gone; another one is starting".into());
                 Status::Restarting {
                     failure: Failure::new(FailureKind::Starting, text),
                 }
@@ -108,73 +111,76 @@ pub(crate) fn find(facts: &Facts<'_>) -> Finding {
             };
         }
     }
-    finding
+    assessment
 }
 
-/// What can be said without looking at pods.
-fn before_pods(facts: &Facts<'_>) -> Option<Status> {
-    if let Some(trouble) = facts.trouble.filter(|_| !facts.written) {
-        let waits = trouble.kind == FailureKind::Connection;
+/// Returns the status that does not depend on pods, if there is one.
+fn status_without_pods(observation: &Observation<'_>) -> Option<Status> {
+    if let Some(write_failure) = observation.write_failure.filter(|_| !observation.written) {
+        let waits = write_failure.kind == FailureKind::Connection;
         return Some(if waits {
             Status::Pending {
-                cause: Some(trouble.message.clone()),
+                cause: Some(write_failure.message.clone()),
             }
         } else {
             Status::Failed {
-                failure: trouble.clone(),
+                failure: write_failure.clone(),
             }
         });
     }
-    let Some(deployment) = facts.deployment.filter(|_| facts.written) else {
+    let Some(deployment) = observation.deployment.filter(|_| observation.written) else {
         return Some(Status::Pending { cause: None });
     };
     if wanted_replicas(deployment) > 0 {
         return None;
     }
     let failure = || {
-        Failure::new(FailureKind::Stopped, "somebody else scaled it to zero")
+        Failure::new(FailureKind::Stopped, "someone else scaled it to zero")
             .remedy("scale it up again, or restart it")
-            .detail(place(deployment))
+            .detail(location(deployment))
     };
-    Some(match mark::asleep(&deployment.metadata) {
+    Some(match annotations::replicas_before_sleep(&deployment.metadata) {
         Some(_) => Status::Asleep,
         None => Status::Failed { failure: failure() },
     })
 }
 
-/// The best of the pods of the wanted template counts: while one can be called, the deployment can.
-fn state(facts: &Facts<'_>) -> State {
-    let states: Vec<State> = alive(facts)
-        .filter(|(_, pod)| mark::template(&pod.metadata) == Some(facts.template))
-        .map(|(place, pod)| pod::state(facts, pod, &facts.warnings[place]))
+/// Returns the state of the best pod with the wanted template: while one can be called, the deployment can.
+fn best_state(observation: &Observation<'_>) -> PodState {
+    let states: Vec<PodState> = alive(observation)
+        .filter(|(_, pod)| annotations::template_hash(&pod.metadata) == Some(observation.template))
+        .map(|(location, pod)| pod::state(observation, pod, &observation.warnings[location]))
         .collect();
-    let refused = facts.deployment.and_then(refused_pods);
+    let rejected = observation.deployment.and_then(rejected_pods);
     if states.is_empty()
-        && let Some(failure) = refused
+        && let Some(failure) = rejected
     {
-        return State::Failed(failure, None);
+        return PodState::Failed(failure, None);
     }
-    let rank = |state: &State| match state {
-        State::Ready => 0,
-        State::Failed(..) => 1,
-        State::Ended(..) => 2,
-        State::Waits(..) => 3,
+    let rank = |state: &PodState| match state {
+        PodState::Ready => 0,
+        PodState::Failed(..) => 1,
+        PodState::Exited(..) => 2,
+        PodState::Waiting(..) => 3,
     };
-    states.into_iter().min_by_key(rank).unwrap_or(State::Waits(None, None))
+    states
+        .into_iter()
+        .min_by_key(rank)
+        .unwrap_or(PodState::Waiting(None, None))
 }
 
-/// Whether pods cannot even be made.
-fn refused_pods(deployment: &Deployment) -> Option<Failure> {
+/// Returns why pods cannot be created.
+fn rejected_pods(deployment: &Deployment) -> Option<Failure> {
     let status = deployment.status.as_ref()?;
     if status.observed_generation < deployment.metadata.generation {
         return None;
     }
-    // Both are optional in some versions of the API.
-    let says = |c: &&DeploymentCondition| {
+    // Both fields are optional in some versions of the API.
+    let is_failure = |c: &&DeploymentCondition| {
         let (kind, status): (Option<&String>, Option<&String>) = ((&c.type_).into(), (&c.status).into());
         kind.is_some_and(|kind| kind == "ReplicaFailure") && status.is_some_and(|status| status == "True")
     };
-    let condition = status.conditions.as_ref()?.iter().find(says)?;
+    let condition = status.conditions.as_ref()?.iter().find(is_failure)?;
     let message = condition.message.as_deref().unwrap_or_default();
     let failure = if message.contains("exceeded quota") {
         let quota = message
@@ -182,21 +188,22 @@ fn refused_pods(deployment: &Deployment) -> Option<Failure> {
             .map_or(message, |(_, quota)| quota);
         Failure::new(
             FailureKind::Quota,
-            format!("the quota of the namespace is used up: {quota}"),
+            format!("the quota of the namespace is exceeded: {quota}"),
         )
         .remedy("raise the quota of the namespace, or lower the requests of the server")
     } else {
-        Failure::new(FailureKind::Config, format!("its pod is refused: {message}"))
+        Failure::new(FailureKind::Config, format!("the cluster rejects its pod: {message}"))
     };
-    Some(failure.detail(place(deployment)))
+    Some(failure.detail(location(deployment)))
 }
 
-/// Waits for the last lines of a crash, so that who is told of the failure is told these too.
-fn tell_crash(facts: &Facts<'_>, failure: Failure, crash: Option<&Crash>) -> Status {
+/// Adds the last log lines to the failure. Until they were read, the status is `Restarting`, so that the failure is published
+/// with them.
+fn with_crash_log(observation: &Observation<'_>, failure: Failure, crash: Option<&CrashedRun>) -> Status {
     let Some(crash) = crash else {
         return Status::Failed { failure };
     };
-    match facts.words {
+    match observation.last_lines {
         Some((of, lines)) if of.pod == crash.pod => Status::Failed {
             failure: lines
                 .iter()
@@ -206,30 +213,29 @@ fn tell_crash(facts: &Facts<'_>, failure: Failure, crash: Option<&Crash>) -> Sta
     }
 }
 
-/// The pods that can be called, newest first. They may be of the template before the wanted one: it goes on answering
-/// until the new one can.
+/// Iterates over the pods that can be called, newest first. Pods of the previous template are among them, until one of the
+/// wanted template is ready.
 pub(crate) fn callable(pods: &[Arc<Pod>]) -> impl Iterator<Item = &Arc<Pod>> {
     pods.iter().filter(|pod| is_alive(pod) && pod::is_ready(pod))
 }
 
-fn alive<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (usize, &'a Arc<Pod>)> {
-    facts.pods.iter().enumerate().filter(|(_, pod)| is_alive(pod))
+fn alive<'a>(observation: &'a Observation<'_>) -> impl Iterator<Item = (usize, &'a Arc<Pod>)> {
+    observation.pods.iter().enumerate().filter(|(_, pod)| is_alive(pod))
 }
 
-/// A pod on its way out counts for nothing, and neither does one that was evicted and is kept for its record.
+/// Returns whether a pod counts: it is neither terminating nor evicted or completed.
 fn is_alive(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Failed" | "Succeeded"))
 }
 
+/// Returns the wanted number of replicas.
 pub(crate) fn wanted_replicas(deployment: &Deployment) -> i32 {
-    any_version::spec(deployment)
-        .and_then(|spec| spec.replicas)
-        .unwrap_or(1)
+    api_compat::spec(deployment).and_then(|spec| spec.replicas).unwrap_or(1)
 }
 
-/// Where it is, as a line of detail.
-pub(crate) fn place(deployment: &Deployment) -> String {
+/// Formats the namespace and name of a Deployment, as a line of detail.
+pub(crate) fn location(deployment: &Deployment) -> String {
     let meta = &deployment.metadata;
     format!(
         "deployment {}/{}",

@@ -1,4 +1,4 @@
-//! What comes through an attached WebSocket: several channels in one, each message under the number of its own.
+//! Frames of an attached WebSocket: several channels in one connection, each message prefixed with the number of its channel.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kube::core::Status;
@@ -6,34 +6,34 @@ use tokio_tungstenite::tungstenite::Message;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
-/// How it ended, as a `Status`.
+/// The channel of the outcome, a `Status`.
 const OUTCOME: u8 = 3;
-/// With the number of a channel: it is closed. From version 5 of the protocol on.
+/// Closes the channel whose number follows; since version 5 of the protocol.
 const CLOSE: u8 = 255;
 
-/// How much of the input goes into one message.
+/// The largest piece of input in one message, in bytes.
 pub(super) const CHUNK: usize = 32 << 10;
 
-/// A message of the other side.
+/// A received message.
 #[derive(Debug)]
 pub(super) enum Frame {
-    /// A piece of the server's output.
+    /// Output of the server.
     Output(Bytes),
-    /// The server's output is at its end.
+    /// The end of the server's output.
     OutputEnded,
-    /// The container ended, or could not be attached to.
+    /// The outcome: the container ended, or attaching failed.
     Outcome(Box<Status>),
     /// The connection is being closed.
     Closed,
-    /// Nothing for us, but a sign of life.
+    /// Any other message, such as a pong.
     Other,
 }
 
 impl Frame {
-    pub(super) fn of(message: Message) -> Self {
+    pub(super) fn parse(message: Message) -> Self {
         let mut data = match message {
             Message::Binary(data) => data,
-            // Some proxies make texts of it.
+            // Some proxies convert it into text.
             Message::Text(text) => text.into(),
             Message::Close(_) => return Self::Closed,
             _ => return Self::Other,
@@ -50,8 +50,8 @@ impl Frame {
     }
 }
 
-/// A buffer for a piece of the input, with the number of the channel in it.
-pub(super) fn input() -> BytesMut {
+/// Returns a buffer for input, with the channel number in it.
+pub(super) fn input_buffer() -> BytesMut {
     let mut buffer = BytesMut::with_capacity(CHUNK + 1);
     buffer.put_u8(STDIN);
     buffer
@@ -61,14 +61,14 @@ pub(super) fn input() -> BytesMut {
 mod tests {
     use super::*;
 
-    fn of(data: &'static [u8]) -> String {
-        format!("{:?}", Frame::of(Message::Binary(Bytes::from_static(data))))
+    fn parse(data: &'static [u8]) -> String {
+        format!("{:?}", Frame::parse(Message::Binary(Bytes::from_static(data))))
     }
 
     #[test]
-    fn each_channel_is_told_apart() {
-        assert_eq!(of(b"\x01{}\n"), r#"Output(b"{}\n")"#);
-        assert_eq!(of(b"\xff\x01"), "OutputEnded");
+    fn parses_each_channel() {
+        assert_eq!(parse(b"\x01{}\n"), r#"Output(b"{}\n")"#);
+        assert_eq!(parse(b"\xff\x01"), "OutputEnded");
         for other in [
             &b""[..],
             b"\x02an error line",
@@ -77,10 +77,10 @@ mod tests {
             b"\x03no json",
             b"\x09",
         ] {
-            assert_eq!(of(other), "Other");
+            assert_eq!(parse(other), "Other");
         }
-        assert!(of(br#"_{"status":"Success"}"#).starts_with("Other"));
-        assert!(of(b"\x03{\"status\":\"Success\"}").starts_with("Outcome"));
-        assert!(matches!(Frame::of(Message::Close(None)), Frame::Closed));
+        assert!(parse(br#"_{"status":"Success"}"#).starts_with("Other"));
+        assert!(parse(b"\x03{\"status\":\"Success\"}").starts_with("Outcome"));
+        assert!(matches!(Frame::parse(Message::Close(None)), Frame::Closed));
     }
 }

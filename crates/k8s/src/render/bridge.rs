@@ -1,4 +1,4 @@
-//! The bridge in a pod: what starts it, and what brings it there.
+//! The bridge in a pod: the command that starts it, and the init container that copies it there.
 
 use k8s_openapi::{
     api::core::v1::{Container, EmptyDirVolumeSource, EnvVar, ResourceRequirements, Volume, VolumeMount},
@@ -6,26 +6,26 @@ use k8s_openapi::{
 };
 use portolan_core::{ProtocolEra, RunSpec, ServerRequestPolicy, Source};
 
-use crate::config::{BridgeSource, KubeConfig};
-
-use super::{
-    BRIDGE_PORT, BRIDGE_TOKEN, Carrier, RenderInput, env, hardening, image,
-    plan::{Command, Plan},
+use crate::{
+    config::{BridgeSource, KubeConfig},
+    manifest::ContainerCommand,
 };
 
-/// Where images that have the bridge have it.
+use super::{BRIDGE_PORT, BRIDGE_TOKEN, Carrier, RenderInput, env, hardening, image, render_plan::RenderPlan};
+
+/// The path of the bridge in images that contain it.
 const IN_IMAGE: &str = "/portolan-bridge";
-/// Where it is where an init container brought it.
+/// The path of the bridge that the init container copied.
 const COPIED: &str = "/bridge/portolan-bridge";
-/// The folder that it is brought to.
-const FOLDER: &str = "/bridge";
-/// The volume of that folder, and the name of the init container.
+/// The directory that the init container copies it to.
+const DIRECTORY: &str = "/bridge";
+/// The name of the volume of that directory, and of the init container.
 const VOLUME: &str = "portolan-bridge";
-/// The variable that tells the bridge its token.
+/// The environment variable with the bridge's token.
 pub(super) const TOKEN_VARIABLE: &str = "PORTOLAN_BRIDGE_TOKEN";
 
-/// The bridge before `command`: it starts the program with its arguments and serves it.
-pub(super) fn wrapped(command: Command, input: &RenderInput<'_>) -> Command {
+/// Returns the command of the bridge that runs `command` as a child process.
+pub(super) fn with_bridge(command: ContainerCommand, input: &RenderInput<'_>) -> ContainerCommand {
     let path = if is_copied(input.spec, input.config) {
         COPIED
     } else {
@@ -36,13 +36,13 @@ pub(super) fn wrapped(command: Command, input: &RenderInput<'_>) -> Command {
     args.push("--".into());
     args.extend(command.program.into_iter().flatten());
     args.extend(command.args.into_iter().flatten());
-    Command {
+    ContainerCommand {
         program: Some(vec![path.to_owned()]),
         args: Some(args),
     }
 }
 
-/// What the bridge is told where that is not what it does anyway.
+/// Returns the flags that differ from the bridge's defaults.
 fn flags(spec: &RunSpec) -> Vec<String> {
     let mut flags = Vec::new();
     let era = match spec.era {
@@ -52,16 +52,16 @@ fn flags(spec: &RunSpec) -> Vec<String> {
     };
     flags.extend(era.into_iter().flat_map(|era| ["--era".to_owned(), era.to_owned()]));
     if spec.server_requests != ServerRequestPolicy::default() {
-        flags.extend(["--asks".to_owned(), asks(spec.server_requests)]);
+        flags.extend(["--asks".to_owned(), asks_flag(spec.server_requests)]);
     }
     if let Some(grace) = spec.kubernetes.grace_seconds {
-        // The last lines of the log need a moment, too, before the kubelet kills it.
+        // Leaves time for the last lines of the log before the kubelet kills it.
         flags.extend(["--drain".to_owned(), grace.saturating_sub(5).max(grace / 2).to_string()]);
     }
     flags
 }
 
-fn asks(server_requests: ServerRequestPolicy) -> String {
+fn asks_flag(server_requests: ServerRequestPolicy) -> String {
     let all = [
         (server_requests.elicitation, "elicitation"),
         (server_requests.sampling, "sampling"),
@@ -74,8 +74,9 @@ fn asks(server_requests: ServerRequestPolicy) -> String {
     if on.is_empty() { "none".into() } else { on.join(",") }
 }
 
-/// The command that a bridge was put before; any other as it is.
-pub(crate) fn without_bridge(command: Command) -> Command {
+/// Returns the command that the bridge runs if `command` starts the bridge, else `command` itself: a rendered Deployment may
+/// come back as a Deployment YAML.
+pub(super) fn without_bridge(command: ContainerCommand) -> ContainerCommand {
     let is_bridge = command
         .program
         .as_deref()
@@ -88,7 +89,7 @@ pub(crate) fn without_bridge(command: Command) -> Command {
         .skip(1)
         .cloned();
     match (is_bridge, served.next()) {
-        (true, Some(program)) => Command {
+        (true, Some(program)) => ContainerCommand {
             program: Some(vec![program]),
             args: Some(served.collect()).filter(|args: &Vec<_>| !args.is_empty()),
         },
@@ -96,7 +97,7 @@ pub(crate) fn without_bridge(command: Command) -> Command {
     }
 }
 
-/// The image that the bridge is copied from, where that is not the base image.
+/// Returns the image that the bridge is copied from, if it is not the base image.
 pub(super) fn image_of(config: &KubeConfig) -> Option<&str> {
     match &config.bridge {
         BridgeSource::BaseImage => None,
@@ -104,43 +105,43 @@ pub(super) fn image_of(config: &KubeConfig) -> Option<&str> {
     }
 }
 
-/// The variable with the bridge's token.
-pub(super) fn token(plan: &Plan<'_>) -> Option<EnvVar> {
+/// Returns the environment variable with the bridge's token.
+pub(super) fn token(plan: &RenderPlan<'_>) -> Option<EnvVar> {
     (plan.carrier == Carrier::Bridge).then(|| env::from_secret(TOKEN_VARIABLE, &plan.secret_name(), BRIDGE_TOKEN))
 }
 
-/// The init container that brings the bridge, where the server's image does not have it.
-pub(super) fn init_container(plan: &Plan<'_>) -> Option<Container> {
+/// Returns the init container that copies the bridge, if the server's image does not contain it.
+pub(super) fn init_container(plan: &RenderPlan<'_>) -> Option<Container> {
     let config = plan.input.config;
     let image = image_of(config).unwrap_or(&config.base_image);
-    is_brought(plan).then(|| Container {
+    is_copied_in(plan).then(|| Container {
         name: VOLUME.into(),
         image: Some(image.into()),
         image_pull_policy: Some(image::pull_policy(image).into()),
         command: Some(vec![IN_IMAGE.into()]),
         args: Some(vec!["--copy-to".into(), COPIED.into()]),
-        volume_mounts: Some(vec![mount_at_folder(false)]),
+        volume_mounts: Some(vec![mount_at_directory(false)]),
         security_context: Some(hardening::container(true)),
         resources: Some(resources()),
         ..Container::default()
     })
 }
 
-/// Where the server's container sees what was brought.
-pub(super) fn mount(plan: &Plan<'_>) -> Option<VolumeMount> {
-    is_brought(plan).then(|| mount_at_folder(true))
+/// Returns the mount of the copied bridge in the server's container.
+pub(super) fn mount(plan: &RenderPlan<'_>) -> Option<VolumeMount> {
+    is_copied_in(plan).then(|| mount_at_directory(true))
 }
 
-/// What it is brought in.
-pub(super) fn volume(plan: &Plan<'_>) -> Option<Volume> {
-    is_brought(plan).then(|| Volume {
+/// Returns the volume that the bridge is copied to.
+pub(super) fn volume(plan: &RenderPlan<'_>) -> Option<Volume> {
+    is_copied_in(plan).then(|| Volume {
         name: VOLUME.into(),
         empty_dir: Some(EmptyDirVolumeSource::default()),
         ..Volume::default()
     })
 }
 
-fn is_brought(plan: &Plan<'_>) -> bool {
+fn is_copied_in(plan: &RenderPlan<'_>) -> bool {
     plan.carrier == Carrier::Bridge && is_copied(plan.input.spec, plan.input.config)
 }
 
@@ -151,16 +152,16 @@ fn is_copied(spec: &RunSpec, config: &KubeConfig) -> bool {
     )
 }
 
-fn mount_at_folder(read_only: bool) -> VolumeMount {
+fn mount_at_directory(read_only: bool) -> VolumeMount {
     VolumeMount {
         name: VOLUME.into(),
-        mount_path: FOLDER.into(),
+        mount_path: DIRECTORY.into(),
         read_only: Some(read_only),
         ..VolumeMount::default()
     }
 }
 
-/// One file is copied. A namespace with a quota wants both figures of every container.
+/// Returns resources for copying one file. A namespace with a quota requires requests and limits of every container.
 fn resources() -> ResourceRequirements {
     let figures =
         |pairs: [(&str, &str); 3]| Some(pairs.map(|(name, text)| (name.into(), Quantity(text.into()))).into());

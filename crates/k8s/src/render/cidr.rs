@@ -1,12 +1,12 @@
-//! Ranges of addresses.
+//! CIDR ranges.
 
 use std::net::IpAddr;
 
 use portolan_core::{Error, Result};
 
-/// What no server reaches by the internet being open to it: private addresses, the machine itself, link-local ones with a
-/// cloud's metadata service, shared and reserved ranges, and the ways in which IPv6 can stand for any of these.
-pub(super) const FLOOR_4: [&str; 12] = [
+/// The IPv4 ranges that access to the internet excludes: private, loopback, link-local (with the metadata services of
+/// clouds), shared and reserved ranges.
+pub(super) const PRIVATE_RANGES_V4: [&str; 12] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -20,9 +20,10 @@ pub(super) const FLOOR_4: [&str; 12] = [
     "224.0.0.0/4",
     "240.0.0.0/4",
 ];
-/// The same for IPv6. `::ffff:0:0/96` is left out: it never leaves a machine as IPv6, and newer API servers refuse it.
-pub(super) const FLOOR_6: [&str; 7] = [
-    // With the IPv4-mapped ones, which the API server does not take by their own name.
+/// The IPv6 ranges that access to the internet excludes, with those that embed IPv4 addresses. `::ffff:0:0/96` is not
+/// listed: it never leaves a machine as IPv6, and newer API servers reject it.
+pub(super) const PRIVATE_RANGES_V6: [&str; 7] = [
+    // Contains the IPv4-mapped range, which the API server rejects on its own.
     "::/80",
     "64:ff9b::/96",
     "64:ff9b:1::/48",
@@ -32,7 +33,11 @@ pub(super) const FLOOR_6: [&str; 7] = [
     "ff00::/8",
 ];
 
-/// Fails unless `text` is a range: an address, `/` and a number of bits.
+/// Checks that `text` is a CIDR range: an address, `/` and a prefix length.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for `field` otherwise.
 pub(super) fn check(field: &str, text: &str) -> Result<()> {
     let bits = text.split_once('/').and_then(|(address, bits)| {
         let most = match address.parse().ok()? {
@@ -44,7 +49,7 @@ pub(super) fn check(field: &str, text: &str) -> Result<()> {
     bits.map(drop).ok_or_else(|| {
         Error::invalid(
             field,
-            format!("{text:?} is no range of addresses; write it as 203.0.113.0/24"),
+            format!("{text:?} is not a CIDR range; write it as 203.0.113.0/24"),
         )
     })
 }

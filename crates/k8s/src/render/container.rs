@@ -1,17 +1,17 @@
-//! The container that the server runs in.
+//! The container of the server.
 
 use k8s_openapi::api::core::v1::{Container, ContainerPort, Lifecycle, LifecycleHandler, SleepAction, VolumeMount};
 use portolan_core::Result;
 
 use crate::name::CONTAINER;
 
-use super::{Carrier, env, files, hardening, image, plan::Plan, pod, probe, resources};
+use super::{Carrier, env, files, hardening, image, pod, probe, render_plan::RenderPlan, resources};
 
-/// The name of its port.
+/// The name of the container port.
 pub(super) const PORT_NAME: &str = "mcp";
 
-/// The container, seeing `mounts`.
-pub(super) fn container(plan: &Plan<'_>, mounts: Vec<VolumeMount>) -> Result<Container> {
+/// Builds the container, with `mounts`.
+pub(super) fn container(plan: &RenderPlan<'_>, mounts: Vec<VolumeMount>) -> Result<Container> {
     let mut container = Container {
         name: CONTAINER.into(),
         image: Some(plan.image.clone()),
@@ -25,12 +25,12 @@ pub(super) fn container(plan: &Plan<'_>, mounts: Vec<VolumeMount>) -> Result<Con
         volume_mounts: Some(mounts),
         ..Container::default()
     };
-    reach(&mut container, plan);
+    expose(&mut container, plan);
     Ok(container)
 }
 
-/// What the way in needs: an open input, or a port that is probed.
-fn reach(container: &mut Container, plan: &Plan<'_>) {
+/// Adds a port with probes, or an open standard input for attaching.
+fn expose(container: &mut Container, plan: &RenderPlan<'_>) {
     let Some(port) = &plan.port else {
         attachable(container);
         return;
@@ -48,20 +48,20 @@ fn reach(container: &mut Container, plan: &Plan<'_>) {
         plan.input.spec.kubernetes.start_seconds,
     );
     if plan.carrier == Carrier::Http {
-        container.lifecycle = farewell(pod::grace_seconds(plan));
+        container.lifecycle = pre_stop_sleep(pod::grace_seconds(plan));
     }
 }
 
-/// An input that stays open when whoever is attached to it goes.
+/// Keeps the standard input open when an attached client disconnects.
 pub(super) fn attachable(container: &mut Container) {
     container.stdin = Some(true);
     container.stdin_once = Some(false);
     container.tty = Some(false);
 }
 
-/// Lets a pod that is taken out of service serve on for a moment: those who call it learn of that a little later than the
-/// kubelet does, and until then send calls to it. The kubelet does the sleeping, so the image needs no shell.
-fn farewell(grace_seconds: i64) -> Option<Lifecycle> {
+/// Keeps a terminating pod serving for a moment: callers learn of its end later than the kubelet does, and send requests until
+/// then. The kubelet itself sleeps, so the image needs no shell.
+fn pre_stop_sleep(grace_seconds: i64) -> Option<Lifecycle> {
     let seconds = (grace_seconds / 3).min(5);
     (seconds > 0).then(|| Lifecycle {
         pre_stop: Some(LifecycleHandler {

@@ -14,15 +14,15 @@ use k8s_openapi::{
 };
 use portolan_core::Result;
 
-use crate::name;
+use crate::{api_compat, name};
 
-use super::{Carrier, Restarted, any_version, plan::Plan, pod, secret};
+use super::{Carrier, RestartRequest, pod, render_plan::RenderPlan, secret};
 
-/// The Deployment, without its digest.
-pub(super) fn deployment(plan: &Plan<'_>, secret: Option<&SecretObject>) -> Result<Deployment> {
+/// Builds the Deployment, without its digest.
+pub(super) fn deployment(plan: &RenderPlan<'_>, secret: Option<&SecretObject>) -> Result<Deployment> {
     let digest = secret.map(|secret| secret::digest(secret, plan.input.bridge_token));
-    Ok(any_version::deployment(
-        plan.meta(&plan.deployment),
+    Ok(api_compat::deployment(
+        plan.meta(&plan.name),
         DeploymentSpec {
             replicas: plan
                 .input
@@ -50,12 +50,12 @@ pub(super) fn deployment(plan: &Plan<'_>, secret: Option<&SecretObject>) -> Resu
     ))
 }
 
-/// Whether a new pod may run beside the old one. A stdio server is one process: two would both be told what is said once.
+/// Returns whether a new pod may run beside the old one. A stdio server is one process, with one state.
 pub(super) fn rolls(carrier: Carrier) -> bool {
     carrier == Carrier::Http
 }
 
-/// How a new pod takes the place of the old one.
+/// Returns how a new pod replaces the old one.
 pub(super) fn strategy(carrier: Carrier) -> DeploymentStrategy {
     if !rolls(carrier) {
         return DeploymentStrategy {
@@ -72,19 +72,19 @@ pub(super) fn strategy(carrier: Carrier) -> DeploymentStrategy {
     }
 }
 
-/// Marks the pods as restarted.
-pub(super) fn restart(deployment: &mut Deployment, restarted: Restarted) {
-    let Some(template) = any_version::spec_mut(deployment).map(|spec| &mut spec.template) else {
+/// Adds a restart request to the pod template.
+pub(super) fn restart(deployment: &mut Deployment, restart: RestartRequest) {
+    let Some(template) = api_compat::spec_mut(deployment).map(|spec| &mut spec.template) else {
         return;
     };
-    annotations(template.metadata.get_or_insert_default()).insert(name::RESTARTED_AT.into(), restarted.at.to_string());
+    annotations(template.metadata.get_or_insert_default()).insert(name::RESTARTED_AT.into(), restart.at.to_string());
     let containers = template.spec.iter_mut().flat_map(|pod| &mut pod.containers);
-    for server in containers.filter(|container| container.name == name::CONTAINER && restarted.fresh_pull) {
+    for server in containers.filter(|container| container.name == name::CONTAINER && restart.fresh_pull) {
         server.image_pull_policy = Some("Always".into());
     }
 }
 
-/// An object's annotations.
+/// Returns the annotations of an object, mutable.
 pub(super) fn annotations(meta: &mut ObjectMeta) -> &mut BTreeMap<String, String> {
     meta.annotations.get_or_insert_default()
 }

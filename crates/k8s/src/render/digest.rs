@@ -1,4 +1,4 @@
-//! The digest of a wish.
+//! The digest of the rendered objects.
 
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use portolan_core::{Error, Result, Secret};
@@ -7,11 +7,11 @@ use crate::name::{self, hex};
 
 use super::{Rendered, deployment, secret};
 
-/// Digests the objects and writes the digest on the Deployment.
+/// Computes the digest of the objects and writes it on the Deployment.
 ///
-/// What the objects say is hashed as they say it; of Secrets, the names, labels and contents. The hash is keyed where there
-/// is a Secret: a reader of the Deployment cannot try out passwords on it.
-pub(super) fn seal(rendered: &mut Rendered, token: &Secret) -> Result<()> {
+/// Covers the serialized objects; of Secrets, the names, labels and contents. The hash is keyed if there is a Secret, so that
+/// a reader of the Deployment cannot test guesses of a password against it.
+pub(super) fn set_digest(rendered: &mut Rendered, token: &Secret) -> Result<()> {
     let key = if rendered.secret.is_some() {
         token.clone()
     } else {
@@ -43,7 +43,7 @@ fn without_contents(secret: &SecretObject) -> SecretObject {
     }
 }
 
-/// Objects are written with their fields in one order and their maps sorted.
+/// Serializes an object: fields in a fixed order, maps sorted.
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| Error::backend("JSON", "write an object", error))
 }

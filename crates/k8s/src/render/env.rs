@@ -5,17 +5,18 @@ use k8s_openapi::api::core::v1::{
 };
 use portolan_core::{EnvFrom, EnvValue, Error, Result};
 
-use super::{bridge, escape::escaped, files, plan::Plan, secret::env_key};
+use super::{bridge, files, render_plan::RenderPlan};
+use crate::{escape::escaped, name::secret_env_key};
 
-/// The server's variables, sorted, with those of ours.
-pub(super) fn variables(plan: &Plan<'_>) -> Result<Vec<EnvVar>> {
+/// Returns the variables of the server, sorted, with those that the platform adds.
+pub(super) fn variables(plan: &RenderPlan<'_>) -> Result<Vec<EnvVar>> {
     let given = &plan.input.spec.env;
     let mut variables = Vec::with_capacity(given.len() + 2);
     for (name, value) in given {
         check_name(name)?;
         variables.push(match value {
             EnvValue::Plain(text) => plain(name, text),
-            EnvValue::Secret(_) => from_secret(name, &plan.secret_name(), &env_key(name)),
+            EnvValue::Secret(_) => from_secret(name, &plan.secret_name(), &secret_env_key(name)),
         });
     }
     if !given.contains_key("HOME") && files::is_root_read_only(plan) {
@@ -25,8 +26,8 @@ pub(super) fn variables(plan: &Plan<'_>) -> Result<Vec<EnvVar>> {
     Ok(variables)
 }
 
-/// Where more variables come from.
-pub(super) fn sources(plan: &Plan<'_>) -> Result<Option<Vec<EnvFromSource>>> {
+/// Returns the ConfigMaps and Secrets that further variables come from.
+pub(super) fn sources(plan: &RenderPlan<'_>) -> Result<Option<Vec<EnvFromSource>>> {
     let mut sources = Vec::new();
     for from in &plan.input.spec.kubernetes.env_from {
         sources.push(source(plan, from)?);
@@ -34,7 +35,7 @@ pub(super) fn sources(plan: &Plan<'_>) -> Result<Option<Vec<EnvFromSource>>> {
     Ok(Some(sources).filter(|sources| !sources.is_empty()))
 }
 
-/// A variable with what stands under `key` in the Secret `secret`.
+/// Returns a variable with the value under `key` in the Secret `secret`.
 pub(super) fn from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
     EnvVar {
         name: name.into(),
@@ -58,10 +59,10 @@ fn plain(name: &str, text: &str) -> EnvVar {
     }
 }
 
-fn source(plan: &Plan<'_>, from: &EnvFrom) -> Result<EnvFromSource> {
+fn source(plan: &RenderPlan<'_>, from: &EnvFrom) -> Result<EnvFromSource> {
     match from {
         EnvFrom::Secret { name, prefix } => {
-            plan.rules(None).check_secret("env_from", name)?;
+            plan.manifest_rules(None).check_secret("env_from", name)?;
             Ok(EnvFromSource {
                 prefix: prefix.clone(),
                 secret_ref: Some(SecretEnvSource {
@@ -81,19 +82,19 @@ fn source(plan: &Plan<'_>, from: &EnvFrom) -> Result<EnvFromSource> {
         }),
         _ => Err(Error::invalid(
             "env_from",
-            "is of a kind that this runtime does not know",
+            "has a kind that this runtime does not support; use a Secret or a ConfigMap",
         )),
     }
 }
 
 fn check_name(name: &str) -> Result<()> {
     if name == bridge::TOKEN_VARIABLE {
-        return Err(Error::invalid(name, "is the bridge's own variable; use another name"));
+        return Err(Error::invalid(name, "is reserved for the bridge; use another name"));
     }
     if name.is_empty() || !name.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'=') {
         return Err(Error::invalid(
             "env",
-            format!("{name:?} is no name of a variable: use printable ASCII without '='"),
+            format!("{name:?} is not a variable name; use printable ASCII without '='"),
         ));
     }
     Ok(())

@@ -1,24 +1,25 @@
-//! Volumes of the server's container: its secret files, and where it may write.
+//! Volumes of the server's container: secret files and writable directories.
 
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume, VolumeMount};
 use portolan_core::{Error, Result};
 
-use super::{bridge, plan::Plan, secret::file_key};
+use super::{bridge, render_plan::RenderPlan};
+use crate::name::secret_file_key;
 
-/// The folder that is always writable.
+/// The directory that is always writable.
 pub(super) const TMP: &str = "/tmp";
-/// The folder of secret files.
+/// The directory of secret files.
 const SECRETS: &str = "/secrets";
 /// The volume of secret files.
 const SECRETS_VOLUME: &str = "portolan-secrets";
 
-/// Whether the server cannot write but where it was given a folder.
-pub(super) fn is_root_read_only(plan: &Plan<'_>) -> bool {
+/// Returns whether the root file system is read-only.
+pub(super) fn is_root_read_only(plan: &RenderPlan<'_>) -> bool {
     plan.input.spec.kubernetes.read_only_root.unwrap_or(true)
 }
 
-/// The volumes, and where the server's container sees them.
-pub(super) fn volumes(plan: &Plan<'_>) -> Result<(Vec<Volume>, Vec<VolumeMount>)> {
+/// Returns the volumes, and their mounts in the server's container.
+pub(super) fn volumes(plan: &RenderPlan<'_>) -> Result<(Vec<Volume>, Vec<VolumeMount>)> {
     let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
     let (bridge, bridge_mount) = (bridge::volume(plan), bridge::mount(plan));
     volumes.extend(bridge);
@@ -43,14 +44,14 @@ pub(super) fn volumes(plan: &Plan<'_>) -> Result<(Vec<Volume>, Vec<VolumeMount>)
     Ok((volumes, mounts))
 }
 
-fn writable<'p>(plan: &Plan<'p>) -> Result<Vec<&'p str>> {
+fn writable<'p>(plan: &RenderPlan<'p>) -> Result<Vec<&'p str>> {
     let mut paths = vec![TMP];
     for path in &plan.input.spec.kubernetes.writable {
         let is_plain = path.starts_with('/') && path.len() > 1 && !path.contains([':', '\0']) && !path.contains("..");
         if !is_plain || path == SECRETS || path.starts_with("/secrets/") {
             return Err(Error::invalid(
                 "writable",
-                format!("{path:?} is no folder that can be given; name it from '/', without '..' and ':'"),
+                format!("{path:?} cannot be made writable; use an absolute path without '..' and ':'"),
             ));
         }
         let path = path.trim_end_matches('/');
@@ -61,8 +62,8 @@ fn writable<'p>(plan: &Plan<'p>) -> Result<Vec<&'p str>> {
     Ok(paths)
 }
 
-/// The secret files. Only this pod sees them; whichever user the server runs as may read them.
-fn secrets(plan: &Plan<'_>) -> Option<Volume> {
+/// Returns the volume of secret files. Only this pod mounts it; any user in the container may read it.
+fn secrets(plan: &RenderPlan<'_>) -> Option<Volume> {
     let files = &plan.input.spec.files;
     (!files.is_empty()).then(|| Volume {
         name: SECRETS_VOLUME.into(),
@@ -78,7 +79,7 @@ fn secrets(plan: &Plan<'_>) -> Option<Volume> {
 
 fn file(name: &str) -> KeyToPath {
     KeyToPath {
-        key: file_key(name),
+        key: secret_file_key(name),
         path: name.into(),
         ..KeyToPath::default()
     }

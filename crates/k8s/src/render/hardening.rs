@@ -1,12 +1,12 @@
-//! What the restricted Pod Security Standard asks of pods, and a little more.
+//! The security contexts: the restricted Pod Security Standard, and a read-only root file system.
 
 use k8s_openapi::api::core::v1::{Capabilities, PodSecurityContext, SeccompProfile, SecurityContext};
 use portolan_core::RunAs;
 
-use super::plan::Plan;
+use super::render_plan::RenderPlan;
 
-/// What holds for every container of a pod.
-pub(super) fn pod(plan: &Plan<'_>) -> PodSecurityContext {
+/// Returns the security context of the pod.
+pub(super) fn pod(plan: &RenderPlan<'_>) -> PodSecurityContext {
     let default = plan.input.config.run_as_user.map_or(RunAs::Image, RunAs::User);
     let user = match plan.input.spec.kubernetes.run_as.unwrap_or(default) {
         RunAs::User(user) => Some(i64::from(user)),
@@ -24,7 +24,7 @@ pub(super) fn pod(plan: &Plan<'_>) -> PodSecurityContext {
     }
 }
 
-/// What holds for one container.
+/// Returns the security context of one container.
 pub(super) fn container(read_only_root: bool) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),

@@ -1,4 +1,4 @@
-//! A given Deployment with what it leaves out filled in, and what must be ours overwritten.
+//! Merges a manifest with the generated Deployment.
 
 use std::collections::BTreeMap;
 
@@ -14,28 +14,33 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use crate::{name, yaml};
+use crate::{api_compat, manifest, name};
 
-use super::{Carrier, any_version, bridge, container, deployment, hardening, image, plan::Plan};
+use super::{Carrier, bridge, container, deployment, hardening, image, render_plan::RenderPlan};
 
-/// Fills `given` from `own`, the generated Deployment.
+/// Completes `given` from `own`, the generated Deployment.
 ///
-/// Ours always: name, namespace, labels, selector, the service account and whether its token is mounted, what carries a
-/// stdio server, and that no container gains privileges.
-pub(super) fn fill(given: Deployment, own: Deployment, plan: &Plan<'_>, secret: Option<&SecretObject>) -> Deployment {
-    let ((given_meta, given), (own_meta, own)) = (any_version::parts(given), any_version::parts(own));
+/// Always taken from `own`: name, namespace, labels, selector, the service account and the mount of its token, the carrier of a
+/// stdio server, and the settings that keep containers from gaining privileges.
+pub(super) fn merge(
+    given: Deployment,
+    own: Deployment,
+    plan: &RenderPlan<'_>,
+    secret: Option<&SecretObject>,
+) -> Deployment {
+    let ((given_meta, given), (own_meta, own)) = (api_compat::parts(given), api_compat::parts(own));
     let (given, own) = (given.unwrap_or_default(), own.unwrap_or_default());
     let mut template = own.template;
-    template.metadata = Some(metadata(
+    template.metadata = Some(merge_metadata(
         given.template.metadata.unwrap_or_default(),
         template.metadata.unwrap_or_default(),
     ));
     template.spec = template
         .spec
-        .map(|pod| fill_pod(given.template.spec.unwrap_or_default(), pod, plan, secret));
+        .map(|pod| merge_pod(given.template.spec.unwrap_or_default(), pod, plan, secret));
     let rolls = deployment::rolls(plan.carrier);
-    any_version::deployment(
-        metadata(given_meta, own_meta),
+    api_compat::deployment(
+        merge_metadata(given_meta, own_meta),
         DeploymentSpec {
             replicas: own.replicas.or_else(|| given.replicas.filter(|_| rolls)),
             strategy: given.strategy.filter(|_| rolls).or(own.strategy),
@@ -49,8 +54,8 @@ pub(super) fn fill(given: Deployment, own: Deployment, plan: &Plan<'_>, secret: 
     )
 }
 
-/// Ours, with the annotations that were given.
-fn metadata(given: ObjectMeta, own: ObjectMeta) -> ObjectMeta {
+/// Returns the generated metadata, with the given annotations.
+fn merge_metadata(given: ObjectMeta, own: ObjectMeta) -> ObjectMeta {
     let mut annotations: BTreeMap<_, _> = given.annotations.unwrap_or_default();
     annotations.retain(|key, _| !key.starts_with(name::PREFIX));
     annotations.extend(own.annotations.unwrap_or_default());
@@ -60,24 +65,24 @@ fn metadata(given: ObjectMeta, own: ObjectMeta) -> ObjectMeta {
     }
 }
 
-fn fill_pod(mut pod: PodSpec, own: PodSpec, plan: &Plan<'_>, secret: Option<&SecretObject>) -> PodSpec {
-    let server = yaml::server(&pod.containers);
+fn merge_pod(mut pod: PodSpec, own: PodSpec, plan: &RenderPlan<'_>, secret: Option<&SecretObject>) -> PodSpec {
+    let server = manifest::server_index(&pod.containers);
     for (index, container) in pod.containers.iter_mut().enumerate() {
         if index != server {
             container.security_context = Some(harden(container.security_context.take(), None));
         }
     }
     if let (Some(container), Some(own)) = (pod.containers.get_mut(server), own.containers.into_iter().next()) {
-        fill_container(container, own, plan, secret);
+        merge_container(container, own, plan, secret);
     }
-    pod.init_containers = init_containers(pod.init_containers, own.init_containers);
+    pod.init_containers = merge_init_containers(pod.init_containers, own.init_containers);
     let volumes = own.volumes.unwrap_or_default();
-    pod.volumes = Some(united(pod.volumes, volumes, |a, b| a.name == b.name, |_| true));
+    pod.volumes = Some(merge_lists(pod.volumes, volumes, |a, b| a.name == b.name, |_| true));
     pod.security_context = Some(harden_pod(
         pod.security_context.unwrap_or_default(),
         own.security_context.unwrap_or_default(),
     ));
-    let pulls = united(
+    let pulls = merge_lists(
         pod.image_pull_secrets,
         own.image_pull_secrets.unwrap_or_default(),
         |a, b| a.name == b.name,
@@ -99,8 +104,8 @@ fn fill_pod(mut pod: PodSpec, own: PodSpec, plan: &Plan<'_>, secret: Option<&Sec
     pod
 }
 
-/// Fills the server's container. Its command is decided already.
-fn fill_container(given: &mut Container, own: Container, plan: &Plan<'_>, secret: Option<&SecretObject>) {
+/// Completes the server's container. The command in `own` already takes the given one into account.
+fn merge_container(given: &mut Container, own: Container, plan: &RenderPlan<'_>, secret: Option<&SecretObject>) {
     let is_own_image = given.image.is_none() || given.image == own.image;
     let policy = own.image_pull_policy.filter(|_| is_own_image);
     given.image = given.image.take().or(own.image);
@@ -109,8 +114,8 @@ fn fill_container(given: &mut Container, own: Container, plan: &Plan<'_>, secret
     given.name = own.name;
     given.command = own.command;
     given.args = own.args;
-    given.env = Some(variables(given.env.take(), own.env, plan, secret)).filter(|env| !env.is_empty());
-    let sources = united(
+    given.env = Some(merge_variables(given.env.take(), own.env, plan, secret)).filter(|env| !env.is_empty());
+    let sources = merge_lists(
         given.env_from.take(),
         own.env_from.unwrap_or_default(),
         |a, b| a == b,
@@ -119,7 +124,7 @@ fn fill_container(given: &mut Container, own: Container, plan: &Plan<'_>, secret
     given.env_from = Some(sources).filter(|sources| !sources.is_empty());
     given.resources = given.resources.take().or(own.resources);
     given.security_context = Some(harden(given.security_context.take(), own.security_context));
-    given.volume_mounts = Some(mounts(
+    given.volume_mounts = Some(merge_mounts(
         given.volume_mounts.take().unwrap_or_default(),
         own.volume_mounts.unwrap_or_default(),
     ));
@@ -135,15 +140,15 @@ fn fill_container(given: &mut Container, own: Container, plan: &Plan<'_>, secret
     }
 }
 
-/// The given variables, then ours that are not among them. A reference to a value that the server's Secret does not have
-/// would keep the pod from starting: it is left out, as the variable would be without a YAML.
-fn variables(
+/// Returns the given variables and the generated ones that are not among them. A reference to a missing value of the server's
+/// Secret is dropped, because the pod would not start with it.
+fn merge_variables(
     given: Option<Vec<EnvVar>>,
     own: Option<Vec<EnvVar>>,
-    plan: &Plan<'_>,
+    plan: &RenderPlan<'_>,
     secret: Option<&SecretObject>,
 ) -> Vec<EnvVar> {
-    let rules = plan.rules(secret);
+    let rules = plan.manifest_rules(secret);
     let own = own.unwrap_or_default();
     let is_token = |variable: &EnvVar| variable.name == bridge::TOKEN_VARIABLE;
     let has_token = own.iter().any(is_token);
@@ -152,17 +157,17 @@ fn variables(
             .value_from
             .as_ref()
             .and_then(|from| from.secret_key_ref.as_ref());
-        let is_dangling = reference.is_some_and(|key| rules.is_without_value(&key.name, &key.key));
+        let is_dangling = reference.is_some_and(|key| rules.is_missing_own_key(&key.name, &key.key));
         !is_dangling && (has_token || !is_token(variable))
     };
     let given = given.map(|given| given.into_iter().filter(is_kept).collect());
-    united(given, own, |a, b| a.name == b.name, is_token)
+    merge_lists(given, own, |a, b| a.name == b.name, is_token)
 }
 
-/// The bridge and the secret files are where they are said to be; a folder to write in may be another.
-fn mounts(given: Vec<VolumeMount>, own: Vec<VolumeMount>) -> Vec<VolumeMount> {
+/// Merges the mounts. The mounts of the bridge and of secret files are fixed; a writable directory may be replaced.
+fn merge_mounts(given: Vec<VolumeMount>, own: Vec<VolumeMount>) -> Vec<VolumeMount> {
     let is_fixed = |own: &VolumeMount| own.read_only == Some(true);
-    united(Some(given), own, |a, b| a.mount_path == b.mount_path, is_fixed)
+    merge_lists(Some(given), own, |a, b| a.mount_path == b.mount_path, is_fixed)
 }
 
 fn add_port(container: &mut Container, mut port: ContainerPort) {
@@ -176,10 +181,10 @@ fn add_port(container: &mut Container, mut port: ContainerPort) {
     ports.push(port);
 }
 
-fn init_containers(given: Option<Vec<Container>>, own: Option<Vec<Container>>) -> Option<Vec<Container>> {
+fn merge_init_containers(given: Option<Vec<Container>>, own: Option<Vec<Container>>) -> Option<Vec<Container>> {
     let mut all = own.unwrap_or_default();
     for mut container in given.into_iter().flatten() {
-        if !all.iter().any(|ours| ours.name == container.name) {
+        if !all.iter().any(|own| own.name == container.name) {
             container.security_context = Some(harden(container.security_context.take(), None));
             all.push(container);
         }
@@ -187,7 +192,7 @@ fn init_containers(given: Option<Vec<Container>>, own: Option<Vec<Container>>) -
     Some(all).filter(|all| !all.is_empty())
 }
 
-/// What was given, with what the restricted standard asks for; in the server's container also with what else is ours.
+/// Merges two security contexts and enforces what the restricted standard requires.
 fn harden(given: Option<SecurityContext>, own: Option<SecurityContext>) -> SecurityContext {
     let mut context = own.unwrap_or_default();
     context.merge_from(given.unwrap_or_default());
@@ -209,11 +214,11 @@ fn harden_pod(given: PodSecurityContext, mut own: PodSecurityContext) -> PodSecu
     own
 }
 
-/// What is in either; of two that are the same, ours where `wins` says so, else the one that was given.
+/// Merges two lists. Of two items that are the same, the generated one is used if `wins`, else the given one.
 ///
-/// What was given keeps its place: the order of a list is a part of the pod's template, and what is shown and given back
-/// must not replace pods.
-fn united<T>(
+/// Given items keep their order: it is part of the pod template, and a Deployment that was shown and pasted back must not
+/// replace pods.
+fn merge_lists<T>(
     given: Option<Vec<T>>,
     own: Vec<T>,
     is_same: impl Fn(&T, &T) -> bool,

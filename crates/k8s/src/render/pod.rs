@@ -1,14 +1,14 @@
-//! The pod.
+//! The pod spec.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, PodSpec, Toleration};
 use portolan_core::Result;
 
-use super::{Carrier, bridge, container, files, hardening, plan::Plan, pull_secret};
+use super::{Carrier, bridge, container, files, hardening, pull_secret, render_plan::RenderPlan};
 
-/// The pod's spec.
-pub(super) fn spec(plan: &Plan<'_>) -> Result<PodSpec> {
+/// Builds the pod spec.
+pub(super) fn spec(plan: &RenderPlan<'_>) -> Result<PodSpec> {
     let options = &plan.input.spec.kubernetes;
     let (volumes, mounts) = files::volumes(plan)?;
     Ok(PodSpec {
@@ -28,11 +28,11 @@ pub(super) fn spec(plan: &Plan<'_>) -> Result<PodSpec> {
     })
 }
 
-/// How long the pod may take to end.
+/// Returns the termination grace period, in seconds.
 ///
-/// The bridge and an HTTP server finish the calls that they have, and then end by themselves. What is attached has no end
-/// of input and often no handler for the signal: waiting longer brings nothing.
-pub(super) fn grace_seconds(plan: &Plan<'_>) -> i64 {
+/// The bridge and HTTP servers finish their requests and exit. A server that is attached to sees no end of input and often
+/// ignores the signal, so a longer wait is useless.
+pub(super) fn grace_seconds(plan: &RenderPlan<'_>) -> i64 {
     let default = match plan.carrier {
         Carrier::Http | Carrier::Bridge => 30,
         Carrier::Attach => 5,
@@ -40,12 +40,12 @@ pub(super) fn grace_seconds(plan: &Plan<'_>) -> i64 {
     plan.input.spec.kubernetes.grace_seconds.map_or(default, i64::from)
 }
 
-fn node_selector(plan: &Plan<'_>) -> BTreeMap<String, String> {
+fn node_selector(plan: &RenderPlan<'_>) -> BTreeMap<String, String> {
     let own = plan.input.spec.kubernetes.node_selector.as_ref();
     own.unwrap_or(&plan.input.scheduling.node_selector).clone()
 }
 
-fn tolerations(plan: &Plan<'_>) -> Vec<Toleration> {
+fn tolerations(plan: &RenderPlan<'_>) -> Vec<Toleration> {
     let Some(own) = &plan.input.spec.kubernetes.tolerations else {
         return plan.input.scheduling.tolerations.clone();
     };
@@ -60,7 +60,7 @@ fn tolerations(plan: &Plan<'_>) -> Vec<Toleration> {
         .collect()
 }
 
-fn pull_secrets(plan: &Plan<'_>) -> Option<Vec<LocalObjectReference>> {
+fn pull_secrets(plan: &RenderPlan<'_>) -> Option<Vec<LocalObjectReference>> {
     let references = pull_secret::names(plan)
         .into_iter()
         .map(|name| LocalObjectReference { name });

@@ -1,6 +1,6 @@
-//! Network policies: who may reach a server, and what a server may reach.
+//! Network policies: which pods may reach a server, and what a server may reach.
 //!
-//! A port-forward needs no rule: it comes through the kubelet, from inside the pod's own network.
+//! A port-forward needs no rule: the kubelet connects from inside the pod's network.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +21,10 @@ use crate::{
     name,
 };
 
-use super::{cidr, plan::Plan};
+use super::{cidr, render_plan::RenderPlan};
 
-/// Keeps all our pods of the namespace from everything, in both directions: what a pod may is what its own policy adds.
-pub(super) fn baseline(plan: &Plan<'_>) -> NetworkPolicy {
+/// Builds the policy that denies all managed pods of the namespace all traffic; each deployment's own policy adds to it.
+pub(super) fn baseline(plan: &RenderPlan<'_>) -> NetworkPolicy {
     let manager = &plan.input.config.field_manager;
     let meta = ObjectMeta {
         name: Some(name::baseline(manager)),
@@ -36,16 +36,16 @@ pub(super) fn baseline(plan: &Plan<'_>) -> NetworkPolicy {
     policy(meta, servers, Vec::new(), Vec::new())
 }
 
-/// What the deployment's own pods may do beyond the baseline.
-pub(super) fn own(plan: &Plan<'_>) -> Result<NetworkPolicy> {
-    let meta = plan.meta(name::policy(&plan.deployment));
+/// Builds the policy of the deployment's own pods.
+pub(super) fn own(plan: &RenderPlan<'_>) -> Result<NetworkPolicy> {
+    let meta = plan.meta(name::policy(&plan.name));
     Ok(policy(meta, plan.selector(), ingress(plan), egress(plan)?))
 }
 
-/// The gateways, at the server's port. What is attached to needs no port.
-fn ingress(plan: &Plan<'_>) -> Vec<NetworkPolicyIngressRule> {
+/// Allows gateways at the server's port. Attaching needs no port.
+fn ingress(plan: &RenderPlan<'_>) -> Vec<NetworkPolicyIngressRule> {
     let peers: Vec<_> = plan.input.config.gateways.iter().map(gateway).collect();
-    // No peers at all would mean everybody.
+    // An empty list of peers would allow all.
     let port = plan.port.as_ref().filter(|_| !peers.is_empty());
     port.map(|port| NetworkPolicyIngressRule {
         from: Some(peers),
@@ -64,7 +64,7 @@ fn gateway(peer: &GatewayPeer) -> NetworkPolicyPeer {
     }
 }
 
-fn egress(plan: &Plan<'_>) -> Result<Vec<NetworkPolicyEgressRule>> {
+fn egress(plan: &RenderPlan<'_>) -> Result<Vec<NetworkPolicyEgressRule>> {
     let (internet, extra_cidrs) = match &plan.input.environment.network {
         NetworkMode::Off => return Ok(Vec::new()),
         NetworkMode::Unrestricted => return Ok(vec![NetworkPolicyEgressRule::default()]),
@@ -72,11 +72,11 @@ fn egress(plan: &Plan<'_>) -> Result<Vec<NetworkPolicyEgressRule>> {
     };
     let mut open = Vec::new();
     if internet {
-        open.push(block("0.0.0.0/0", &cidr::FLOOR_4));
-        open.push(block("::/0", &cidr::FLOOR_6));
+        open.push(block("0.0.0.0/0", &cidr::PRIVATE_RANGES_V4));
+        open.push(block("::/0", &cidr::PRIVATE_RANGES_V6));
     }
     open.extend(ranges("extra_cidrs", extra_cidrs)?);
-    let mut rules = vec![names(plan)?];
+    let mut rules = vec![dns(plan)?];
     if !open.is_empty() {
         rules.push(NetworkPolicyEgressRule {
             to: Some(open),
@@ -86,8 +86,8 @@ fn egress(plan: &Plan<'_>) -> Result<Vec<NetworkPolicyEgressRule>> {
     Ok(rules)
 }
 
-/// Name servers: any pod of the cluster, and the addresses that the host lists, at port 53.
-fn names(plan: &Plan<'_>) -> Result<NetworkPolicyEgressRule> {
+/// Allows port 53 of all pods of the cluster and of the configured addresses.
+fn dns(plan: &RenderPlan<'_>) -> Result<NetworkPolicyEgressRule> {
     let mut to = vec![NetworkPolicyPeer {
         namespace_selector: Some(LabelSelector::default()),
         ..NetworkPolicyPeer::default()
@@ -137,7 +137,7 @@ fn policy(
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(selector(pods)),
             policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
-            // The API server keeps no empty list, and so would take one for a change each time that it is applied.
+            // The API server drops empty lists, so each apply of one would count as a change.
             ingress: Some(ingress).filter(|rules| !rules.is_empty()),
             egress: Some(egress).filter(|rules| !rules.is_empty()),
         }),

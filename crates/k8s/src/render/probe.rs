@@ -1,4 +1,4 @@
-//! How the kubelet finds out whether a server is up.
+//! Container probes.
 
 use k8s_openapi::{
     api::core::v1::{Container, HTTPGetAction, Probe, TCPSocketAction},
@@ -7,29 +7,29 @@ use k8s_openapi::{
 
 use super::Carrier;
 
-/// How long a server may take to answer for the first time, in seconds.
-const START: u32 = 120;
+/// The default startup deadline, in seconds.
+const START_SECONDS: u32 = 120;
 
-/// Where the bridge says whether the server has introduced itself and can be called.
-const HEALTH: &str = "/healthz";
+/// The path at which the bridge reports whether its server can be called.
+const HEALTH_PATH: &str = "/healthz";
 
-/// Has the container's port probed. Calls are let in as soon as it can take them: it is asked each second while it starts.
+/// Adds the probes of the container's port. While it starts, it is probed every second, so that calls begin as soon as possible.
 ///
-/// What serves HTTP by itself is up when it listens. The bridge always listens, so it is asked about its server; it is
-/// restarted only when it does not listen any more, for it restarts the server itself.
+/// An HTTP server is ready when it listens. The bridge always listens, so it is asked about its server; it is restarted only
+/// if it stops listening, because it restarts the server itself.
 pub(super) fn add(container: &mut Container, carrier: Carrier, port: u16, start_seconds: Option<u32>) {
-    let start = i32::try_from(start_seconds.unwrap_or(START).max(1)).unwrap_or(i32::MAX);
+    let start = i32::try_from(start_seconds.unwrap_or(START_SECONDS).max(1)).unwrap_or(i32::MAX);
     let ready = if carrier == Carrier::Bridge {
         health(port)
     } else {
-        listens(port)
+        tcp(port)
     };
     container.startup_probe = Some(every(1, start, ready.clone()));
     container.readiness_probe = Some(every(2, 2, ready));
-    container.liveness_probe = Some(every(30, 3, listens(port)));
+    container.liveness_probe = Some(every(30, 3, tcp(port)));
 }
 
-fn listens(port: u16) -> Probe {
+fn tcp(port: u16) -> Probe {
     Probe {
         tcp_socket: Some(TCPSocketAction {
             host: None,
@@ -42,7 +42,7 @@ fn listens(port: u16) -> Probe {
 fn health(port: u16) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
-            path: Some(HEALTH.into()),
+            path: Some(HEALTH_PATH.into()),
             port: IntOrString::Int(port.into()),
             scheme: Some("HTTP".into()),
             ..HTTPGetAction::default()

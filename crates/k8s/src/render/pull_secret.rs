@@ -1,4 +1,4 @@
-//! Secrets that images are pulled with.
+//! Image pull secrets.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use k8s_openapi::{ByteString, api::core::v1::Secret as SecretObject, apimachiner
 use portolan_core::{CredentialKey, Error, ImagePullSecret, Owner, Result};
 use serde_json::json;
 
-use crate::name::{self, Unit, hex};
+use crate::name::{self, DeploymentKey, hex};
 
-use super::plan::Plan;
+use super::render_plan::RenderPlan;
 
-/// The key of the one entry of such a Secret.
-const ENTRY: &str = ".dockerconfigjson";
+/// The key of the registry configuration in the Secret.
+const CONFIG_KEY: &str = ".dockerconfigjson";
 
-/// The names of the Secrets to pull with, in the order in which the server lists them.
-pub(super) fn names(plan: &Plan<'_>) -> Vec<String> {
+/// Returns the names of the pull secrets, in the order of the spec.
+pub(super) fn names(plan: &RenderPlan<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for pull in &plan.input.spec.kubernetes.image_pull_secrets {
         let name = match pull {
@@ -35,8 +35,8 @@ pub(super) fn names(plan: &Plan<'_>) -> Vec<String> {
     names
 }
 
-/// The Secrets that are made of registry accounts. Servers of one owner with the same account share one.
-pub(super) fn secrets(plan: &Plan<'_>) -> Result<Vec<SecretObject>> {
+/// Builds the Secrets of registry accounts. Servers of one owner with the same account share one.
+pub(super) fn secrets(plan: &RenderPlan<'_>) -> Result<Vec<SecretObject>> {
     let mut secrets: BTreeMap<String, SecretObject> = BTreeMap::new();
     for pull in &plan.input.spec.kubernetes.image_pull_secrets {
         let ImagePullSecret::Credentials {
@@ -50,7 +50,7 @@ pub(super) fn secrets(plan: &Plan<'_>) -> Result<Vec<SecretObject>> {
         if registry.trim().is_empty() || username.is_empty() || username.contains(':') {
             return Err(Error::invalid(
                 "image pull secret",
-                "needs a registry's host and a user name without ':'",
+                "needs a registry host and a user name without ':'",
             ));
         }
         let name = account_name(plan, registry, username, password);
@@ -63,7 +63,7 @@ pub(super) fn secrets(plan: &Plan<'_>) -> Result<Vec<SecretObject>> {
     Ok(secrets.into_values().collect())
 }
 
-fn secret(plan: &Plan<'_>, name: String, config: String) -> SecretObject {
+fn secret(plan: &RenderPlan<'_>, name: String, config: String) -> SecretObject {
     let mut labels = name::owner_labels(owner(plan));
     labels.insert(name::MANAGED_BY.into(), plan.input.config.field_manager.clone());
     labels.insert(name::KIND.into(), "pull-secret".into());
@@ -75,21 +75,21 @@ fn secret(plan: &Plan<'_>, name: String, config: String) -> SecretObject {
             ..ObjectMeta::default()
         },
         type_: Some("kubernetes.io/dockerconfigjson".into()),
-        data: Some([(ENTRY.to_owned(), ByteString(config.into_bytes()))].into()),
+        data: Some([(CONFIG_KEY.to_owned(), ByteString(config.into_bytes()))].into()),
         ..SecretObject::default()
     }
 }
 
-/// Whose the account is: nobody's in particular where all installs share the server.
-fn owner<'p>(plan: &Plan<'p>) -> &'p Owner {
-    match plan.unit {
-        Unit::Shared(_) => &Owner::Org,
-        Unit::Install(_) => &plan.input.spec.owner,
+/// Returns the owner of the account: the organisation if all installs share the server.
+fn owner<'p>(plan: &RenderPlan<'p>) -> &'p Owner {
+    match plan.key {
+        DeploymentKey::Shared(_) => &Owner::Org,
+        DeploymentKey::Install(_) => &plan.input.spec.owner,
     }
 }
 
-/// `mcp-pull-<registry>-<user>-<digest>`: the same for the same account of the same owner.
-fn account_name(plan: &Plan<'_>, registry: &str, username: &str, password: &CredentialKey) -> String {
+/// Returns `mcp-pull-<registry>-<user>-<digest>`; the digest covers account, owner and field manager.
+fn account_name(plan: &RenderPlan<'_>, registry: &str, username: &str, password: &CredentialKey) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     let manager = &plan.input.config.field_manager;
     for part in [manager, registry, username, password.as_str(), &owner(plan).to_string()] {

@@ -1,6 +1,6 @@
-//! Quantities as Kubernetes writes them: read to compare, never written anew.
+//! Kubernetes quantities, parsed for comparison only.
 
-/// The number that `text` stands for; `None` where it is no quantity or less than zero.
+/// Parses a quantity; `None` if `text` is not one, or is negative.
 pub(super) fn parse(text: &str) -> Option<f64> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubernetes_writes_is_read() {
+    fn parses_kubernetes_quantities() {
         for (text, number) in [
             ("0", 0.0),
             ("50m", 0.05),

@@ -1,25 +1,28 @@
-//! What a server asks for, and what it may use at most.
+//! Resource requests and limits.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
 use portolan_core::{Error, Result};
 
-use super::{plan::Plan, quantity};
+use super::{quantity, render_plan::RenderPlan};
 
-type Figures = BTreeMap<String, String>;
+type ResourceMap = BTreeMap<String, String>;
 
-/// The defaults, with what the server says instead. An empty figure takes a default away.
+/// Returns the defaults of the configuration with the overrides of the server. An empty value removes a default.
 ///
-/// A request above a default limit, or a limit below a default request, moves the default: who names one figure shall not
-/// have to know the other.
-pub(super) fn requirements(plan: &Plan<'_>) -> Result<ResourceRequirements> {
+/// A request above a default limit raises that limit, and a limit below a default request lowers that request.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] if a value is not a quantity, or if the server's own request is above its own limit.
+pub(super) fn requirements(plan: &RenderPlan<'_>) -> Result<ResourceRequirements> {
     let (config, options) = (plan.input.config, &plan.input.spec.kubernetes);
-    let mut requests = with(&config.requests, &options.requests);
-    let mut limits = with(&config.limits, &options.limits);
+    let mut requests = overridden(&config.requests, &options.requests);
+    let mut limits = overridden(&config.limits, &options.limits);
     for (name, request) in &mut requests {
         let Some(limit) = limits.get_mut(name) else { continue };
-        if figure("requests", name, request)? <= figure("limits", name, limit)? {
+        if parse_quantity("requests", name, request)? <= parse_quantity("limits", name, limit)? {
             continue;
         }
         match (options.requests.contains_key(name), options.limits.contains_key(name)) {
@@ -28,7 +31,7 @@ pub(super) fn requirements(plan: &Plan<'_>) -> Result<ResourceRequirements> {
             _ => {
                 return Err(Error::invalid(
                     "requests",
-                    format!("{name} of {request} is above the limit of {limit}"),
+                    format!("{name} of {request} is above the limit of {limit}; lower it or raise the limit"),
                 ));
             }
         }
@@ -40,26 +43,29 @@ pub(super) fn requirements(plan: &Plan<'_>) -> Result<ResourceRequirements> {
     })
 }
 
-fn with(defaults: &Figures, own: &Figures) -> Figures {
-    let mut figures = defaults.clone();
-    figures.extend(own.clone());
-    figures.retain(|_, figure| !figure.is_empty());
-    figures
+fn overridden(defaults: &ResourceMap, own: &ResourceMap) -> ResourceMap {
+    let mut resources = defaults.clone();
+    resources.extend(own.clone());
+    resources.retain(|_, parse_quantity| !parse_quantity.is_empty());
+    resources
 }
 
-fn quantities(field: &str, figures: Figures) -> Result<Option<BTreeMap<String, Quantity>>> {
-    for (name, text) in &figures {
-        figure(field, name, text)?;
+fn quantities(field: &str, resources: ResourceMap) -> Result<Option<BTreeMap<String, Quantity>>> {
+    for (name, text) in &resources {
+        parse_quantity(field, name, text)?;
     }
-    let quantities: BTreeMap<_, _> = figures.into_iter().map(|(name, text)| (name, Quantity(text))).collect();
+    let quantities: BTreeMap<_, _> = resources
+        .into_iter()
+        .map(|(name, text)| (name, Quantity(text)))
+        .collect();
     Ok(Some(quantities).filter(|quantities| !quantities.is_empty()))
 }
 
-fn figure(field: &str, name: &str, text: &str) -> Result<f64> {
+fn parse_quantity(field: &str, name: &str, text: &str) -> Result<f64> {
     let problem = || {
         Error::invalid(
             field,
-            format!("{text:?} of {name} is no quantity; write it as 500m, 128Mi or 2"),
+            format!("{text:?} of {name} is not a quantity; write it as 500m, 128Mi or 2"),
         )
     };
     quantity::parse(text).ok_or_else(problem)

@@ -1,4 +1,4 @@
-//! A sample install of a server, to find out before there is one what would be refused.
+//! A sample install of a server, to check a server before it is installed.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use portolan_core::{
     CredentialKey, FieldKind, Install, InstallName, Owner, Result, Secret, ServerSpec, orchestrator::run_spec,
 };
 
-use crate::config::{KubeConfig, Scheduling};
+use crate::config::KubeConfig;
 
 use super::{RenderInput, Rendered, render, secret_keys};
 
-/// Renders `server` as it would be for an install with a fitting answer to each field.
+/// Renders `server` for an install with a valid answer to each field.
 pub(super) fn render_sample(server: &ServerSpec, config: &KubeConfig) -> Result<Rendered> {
     let name = InstallName::parse("00000000-0000-7000-8000-000000000000")?;
     let mut install = Install::new(name, server.name.clone(), Owner::Org, Timestamp::UNIX_EPOCH);
@@ -29,16 +29,9 @@ pub(super) fn render_sample(server: &ServerSpec, config: &KubeConfig) -> Result<
         .into_iter()
         .map(|key| (key.clone(), Secret::new("sample")))
         .collect();
-    render(&RenderInput {
-        name: &name,
-        spec: &spec,
-        config,
-        environment: config.environment(spec.kubernetes.environment.as_deref())?,
-        secrets: &secrets,
-        bridge_token: &Secret::new("sample"),
-        scheduling: &Scheduling::default(),
-        restarted: None,
-    })
+    let environment = config.environment(spec.kubernetes.environment.as_deref())?;
+    let token = Secret::new("sample");
+    render(&RenderInput::new(&name, &spec, config, environment, &token).with_secrets(&secrets))
 }
 
 fn sample(kind: FieldKind) -> &'static str {

@@ -1,8 +1,8 @@
 //! The Service.
 //!
-//! A legacy session lives in one pod. So where several copies run, a gateway is led to the same one for as long as that is
-//! there: calls spread over the copies by gateway, not by call. A server that is pinned to the modern era has no sessions,
-//! and each call may go to any copy.
+//! A legacy session lives in one pod. With several replicas, each gateway is therefore routed to one pod as long as it exists:
+//! the load is balanced by gateway, not by call. A server that is pinned to the modern era has no sessions, and each call may
+//! go to any replica.
 
 use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
@@ -11,12 +11,12 @@ use k8s_openapi::{
 
 use portolan_core::ProtocolEra;
 
-use super::{container::PORT_NAME, plan::Plan};
+use super::{container::PORT_NAME, render_plan::RenderPlan};
 
-/// The Service, where the server is reached by HTTP.
-pub(super) fn service(plan: &Plan<'_>) -> Option<Service> {
+/// Builds the Service of a server that is called over HTTP.
+pub(super) fn service(plan: &RenderPlan<'_>) -> Option<Service> {
     plan.port.as_ref().map(|port| Service {
-        metadata: plan.meta(&plan.deployment),
+        metadata: plan.meta(&plan.name),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".into()),
             selector: Some(plan.selector()),
@@ -27,14 +27,14 @@ pub(super) fn service(plan: &Plan<'_>) -> Option<Service> {
                 protocol: Some("TCP".into()),
                 ..ServicePort::default()
             }]),
-            session_affinity: keeps_to_one(plan).then(|| "ClientIP".into()),
+            session_affinity: needs_session_affinity(plan).then(|| "ClientIP".into()),
             ..ServiceSpec::default()
         }),
         status: None,
     })
 }
 
-fn keeps_to_one(plan: &Plan<'_>) -> bool {
+fn needs_session_affinity(plan: &RenderPlan<'_>) -> bool {
     let spec = plan.input.spec;
-    spec.era != ProtocolEra::Modern && spec.kubernetes.replicas.is_some_and(|copies| copies > 1)
+    spec.era != ProtocolEra::Modern && spec.kubernetes.replicas.is_some_and(|replicas| replicas > 1)
 }

@@ -1,4 +1,4 @@
-//! What is wrong with the containers of a pod.
+//! Failures of the containers of a pod.
 
 use std::time::Duration;
 
@@ -6,52 +6,58 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod};
 use portolan_core::{Failure, FailureKind};
 
-use super::{Crash, Facts, State};
-use crate::view::Warning;
+use super::{CrashedRun, Observation, PodState};
+use crate::object_cache::PodWarning;
 
-/// Two ends within this time are a crash loop; after it, the kubelet too forgets the earlier one.
-const LOOP: Duration = Duration::from_secs(600);
+/// Two exits within this time are a crash loop; after it, the kubelet resets its back-off too.
+const CRASH_LOOP_WINDOW: Duration = Duration::from_secs(600);
 
-/// How long a container that crashed twice must run before it counts again.
-const PROVEN: Duration = Duration::from_secs(10);
+/// How long a container that crashed twice must run to count as recovered.
+const RECOVERY_PERIOD: Duration = Duration::from_secs(10);
 
-/// The first trouble, init containers first.
-pub(super) fn trouble(facts: &Facts<'_>, pod: &Pod, warnings: &[Warning]) -> Option<State> {
+/// Returns the state of the first container that failed, init containers first.
+pub(super) fn failure(observation: &Observation<'_>, pod: &Pod, warnings: &[PodWarning]) -> Option<PodState> {
     let status = pod.status.as_ref()?;
     let init = status.init_container_statuses.iter().flatten();
     let all = init.chain(status.container_statuses.iter().flatten());
-    all.filter_map(|container| of(facts, pod, container, warnings)).next()
+    all.filter_map(|container| container_state(observation, pod, container, warnings))
+        .next()
 }
 
-fn of(facts: &Facts<'_>, pod: &Pod, container: &ContainerStatus, warnings: &[Warning]) -> Option<State> {
+fn container_state(
+    observation: &Observation<'_>,
+    pod: &Pod,
+    container: &ContainerStatus,
+    warnings: &[PodWarning],
+) -> Option<PodState> {
     let state = container.state.as_ref()?;
     let last = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
     if let Some(waiting) = &state.waiting {
-        return waits(facts, pod, container, waiting, last, warnings);
+        return waiting_state(observation, pod, container, waiting, last, warnings);
     }
     if let Some(ended) = &state.terminated {
-        // An init container that did its work.
+        // An init container that completed.
         if ended.exit_code == 0 && is_init(pod, container) {
             return None;
         }
-        let again = last.is_some_and(|last| is_recent(facts, last));
-        return Some(end(facts, pod, container, ended, again, false));
+        let is_loop = last.is_some_and(|last| is_recent(observation, last));
+        return Some(exited_state(observation, pod, container, ended, is_loop, false));
     }
     let running = state.running.as_ref()?;
-    let since = running.started_at.as_ref().map_or(facts.now, |time| time.0);
-    let last = last.filter(|last| container.restart_count >= 2 && is_recent(facts, last))?;
-    let proven = container.ready && age(facts.now, since) > PROVEN;
-    (!proven).then(|| end(facts, pod, container, last, true, true))
+    let since = running.started_at.as_ref().map_or(observation.now, |time| time.0);
+    let last = last.filter(|last| container.restart_count >= 2 && is_recent(observation, last))?;
+    let has_recovered = container.ready && age(observation.now, since) > RECOVERY_PERIOD;
+    (!has_recovered).then(|| exited_state(observation, pod, container, last, true, true))
 }
 
-fn waits(
-    facts: &Facts<'_>,
+fn waiting_state(
+    observation: &Observation<'_>,
     pod: &Pod,
     container: &ContainerStatus,
     waiting: &ContainerStateWaiting,
     last: Option<&ContainerStateTerminated>,
-    warnings: &[Warning],
-) -> Option<State> {
+    warnings: &[PodWarning],
+) -> Option<PodState> {
     let reason = waiting.reason.as_deref().unwrap_or_default();
     let message = waiting.message.as_deref().unwrap_or_default();
     let failure = match reason {
@@ -61,23 +67,29 @@ fn waits(
         | "InvalidImageName"
         | "ImageInspectError"
         | "RegistryUnavailable"
-        | "SignatureValidationFailed" => image(pod, container, reason, message, warnings),
-        "CreateContainerConfigError" => config(message),
-        "CreateContainerError" | "RunContainerError" => start(message),
+        | "SignatureValidationFailed" => image_failure(pod, container, reason, message, warnings),
+        "CreateContainerConfigError" => config_failure(message),
+        "CreateContainerError" | "RunContainerError" => start_failure(message),
         "CrashLoopBackOff" => {
             let Some(last) = last else {
-                let failure = Failure::new(FailureKind::CrashLoop, "it ends again and again");
-                return Some(State::Failed(placed(facts, pod, failure, None), None));
+                let failure = Failure::new(FailureKind::CrashLoop, "it exits again and again");
+                return Some(PodState::Failed(with_location(observation, pod, failure, None), None));
             };
-            return Some(end(facts, pod, container, last, true, true));
+            return Some(exited_state(observation, pod, container, last, true, true));
         }
         _ => return None,
     };
     let at = warnings.iter().filter_map(|warning| warning.at).max();
-    Some(State::Failed(placed(facts, pod, failure, at), None))
+    Some(PodState::Failed(with_location(observation, pod, failure, at), None))
 }
 
-fn image(pod: &Pod, container: &ContainerStatus, reason: &str, message: &str, warnings: &[Warning]) -> Failure {
+fn image_failure(
+    pod: &Pod,
+    container: &ContainerStatus,
+    reason: &str,
+    message: &str,
+    warnings: &[PodWarning],
+) -> Failure {
     let of_spec = pod
         .spec
         .iter()
@@ -85,7 +97,7 @@ fn image(pod: &Pod, container: &ContainerStatus, reason: &str, message: &str, wa
         .find(|spec| spec.name == container.name)
         .and_then(|spec| spec.image.as_deref());
     let image = of_spec.unwrap_or(&container.image);
-    // While it backs off, older kubelets repeat only that; the event says why.
+    // During the back-off, older kubelets report only that; the event has the cause.
     let event = warnings
         .iter()
         .rev()
@@ -96,89 +108,97 @@ fn image(pod: &Pod, container: &ContainerStatus, reason: &str, message: &str, wa
     };
     let why = match reason {
         "ErrImageNeverPull" => "it is not on the node, and its pull policy is Never".to_owned(),
-        "InvalidImageName" => "its name is not valid".to_owned(),
-        _ => core_of(full),
+        "InvalidImageName" => "its name is invalid".to_owned(),
+        _ => root_cause(full),
     };
     Failure::new(FailureKind::Image, format!("image {image:?} cannot be pulled ({why})"))
-        .remedy("fix the tag, or give pull credentials: KubernetesOptions::image_pull_secrets")
+        .remedy("fix the tag, or add pull credentials: KubernetesOptions::image_pull_secrets")
         .detail(full.to_owned())
 }
 
-fn config(message: &str) -> Failure {
+fn config_failure(message: &str) -> Failure {
     Failure::new(
         FailureKind::Config,
-        format!("its configuration cannot be had: {message}"),
+        format!("its configuration is incomplete: {message}"),
     )
-    .remedy("create what is missing in the namespace; it starts by itself then")
+    .remedy("create the missing object in the namespace; it then starts by itself")
 }
 
-fn start(message: &str) -> Failure {
+fn start_failure(message: &str) -> Failure {
     Failure::new(
         FailureKind::Start,
-        format!("its program cannot be started: {}", core_of(message)),
+        format!("its program cannot be started: {}", root_cause(message)),
     )
-    .remedy("check the command and its arguments against what the image has")
+    .remedy("check that the image contains the command, and check its arguments")
     .detail(message.to_owned())
 }
 
-/// A run that ended: once, or again and again.
-fn end(
-    facts: &Facts<'_>,
+/// Returns the state after a run ended: once, or in a loop.
+fn exited_state(
+    observation: &Observation<'_>,
     pod: &Pod,
     container: &ContainerStatus,
     ended: &ContainerStateTerminated,
-    again: bool,
+    is_loop: bool,
     previous: bool,
-) -> State {
+) -> PodState {
     let at = ended.finished_at.as_ref().map(|time| time.0);
     let reason = ended.reason.as_deref().unwrap_or_default();
     if matches!(reason, "StartError" | "ContainerCannotRun") {
-        let failure = start(ended.message.as_deref().unwrap_or_default());
-        return State::Failed(placed(facts, pod, failure, at), None);
+        let failure = start_failure(ended.message.as_deref().unwrap_or_default());
+        return PodState::Failed(with_location(observation, pod, failure, at), None);
     }
     let how = match (reason, ended.signal) {
-        ("OOMKilled", _) => "it was killed because it needed more memory than its limit".to_owned(),
-        (_, Some(signal)) if signal > 0 => format!("it was ended by signal {signal}"),
-        _ => format!("it ended with exit code {}", ended.exit_code),
+        ("OOMKilled", _) => "it was killed because it exceeded its memory limit".to_owned(),
+        (_, Some(signal)) if signal > 0 => format!("it was killed by signal {signal}"),
+        _ => format!("it exited with code {}", ended.exit_code),
     };
-    let crash = Crash {
+    let crash = CrashedRun {
         pod: pod.metadata.name.clone().unwrap_or_default(),
         container: container.name.clone(),
         previous,
         restarts: container.restart_count,
     };
-    let (cause, message) = if again {
-        (FailureKind::CrashLoop, format!("it ends again and again: {how}"))
+    let (kind, message) = if is_loop {
+        (FailureKind::CrashLoop, format!("it exits again and again: {how}"))
     } else {
         (FailureKind::Exited, how)
     };
-    let mut failure = Failure::new(cause, message);
+    let mut failure = Failure::new(kind, message);
     if reason == "OOMKilled" {
         failure = failure.remedy("raise the memory limit: KubernetesOptions::limits");
     }
-    let failure = placed(facts, pod, failure, at);
-    if again {
-        State::Failed(failure, Some(crash))
+    let failure = with_location(observation, pod, failure, at);
+    if is_loop {
+        PodState::Failed(failure, Some(crash))
     } else {
-        State::Ended(failure, Some(crash))
+        PodState::Exited(failure, Some(crash))
     }
 }
 
-/// The same failure, with where it happened.
-pub(super) fn placed(facts: &Facts<'_>, pod: &Pod, failure: Failure, at: Option<Timestamp>) -> Failure {
+/// Adds the location to a failure, as the first line of detail.
+pub(super) fn with_location(
+    observation: &Observation<'_>,
+    pod: &Pod,
+    failure: Failure,
+    at: Option<Timestamp>,
+) -> Failure {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let place = facts.deployment.map(super::place).unwrap_or_default();
+    let location = observation.deployment.map(super::location).unwrap_or_default();
     let line = match at {
-        Some(at) => format!("{place}, pod {name}; last event {} s ago", age(facts.now, at).as_secs()),
-        None => format!("{place}, pod {name}"),
+        Some(at) => format!(
+            "{location}, pod {name}; last event {} s ago",
+            age(observation.now, at).as_secs()
+        ),
+        None => format!("{location}, pod {name}"),
     };
     let mut failure = failure;
     failure.detail.insert(0, line);
     failure
 }
 
-/// The part of a message that says what happened: texts of container runtimes are chains, outermost first.
-pub(super) fn core_of(message: &str) -> String {
+/// Returns the root cause in a message: container runtimes chain causes, outermost first.
+pub(super) fn root_cause(message: &str) -> String {
     let core = message
         .rsplit(": ")
         .find(|part| !part.trim().is_empty())
@@ -191,8 +211,11 @@ pub(super) fn age(now: Timestamp, then: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(then)).unwrap_or_default()
 }
 
-fn is_recent(facts: &Facts<'_>, ended: &ContainerStateTerminated) -> bool {
-    ended.finished_at.as_ref().is_some_and(|at| age(facts.now, at.0) < LOOP)
+fn is_recent(observation: &Observation<'_>, ended: &ContainerStateTerminated) -> bool {
+    ended
+        .finished_at
+        .as_ref()
+        .is_some_and(|at| age(observation.now, at.0) < CRASH_LOOP_WINDOW)
 }
 
 fn is_init(pod: &Pod, container: &ContainerStatus) -> bool {

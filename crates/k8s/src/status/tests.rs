@@ -10,12 +10,12 @@ const NOW: &str = "2026-01-01T00:10:00Z";
 struct Case {
     deployment: Value,
     pods: Vec<Value>,
-    warnings: Vec<Vec<Warning>>,
-    trouble: Option<Failure>,
+    warnings: Vec<Vec<PodWarning>>,
+    write_failure: Option<Failure>,
     written: bool,
     was_ready: bool,
     waking: bool,
-    words: Option<(Crash, Vec<String>)>,
+    last_lines: Option<(CrashedRun, Vec<String>)>,
 }
 
 impl Case {
@@ -28,37 +28,37 @@ impl Case {
             }),
             warnings: vec![Vec::new(); pods.len()],
             pods,
-            trouble: None,
+            write_failure: None,
             written: true,
             was_ready: false,
             waking: false,
-            words: None,
+            last_lines: None,
         }
     }
 
-    fn find(&self) -> Finding {
+    fn assess(&self) -> Assessment {
         let deployment: Deployment = serde_json::from_value(self.deployment.clone()).expect("a deployment");
         let pods: Vec<Arc<Pod>> = self
             .pods
             .iter()
             .map(|pod| Arc::new(serde_json::from_value(pod.clone()).expect("a pod")))
             .collect();
-        find(&Facts {
+        assess(&Observation {
             now: NOW.parse().expect("a time"),
             template: "t",
             deployment: Some(&deployment),
             pods: &pods,
             warnings: &self.warnings,
-            trouble: self.trouble.as_ref(),
+            write_failure: self.write_failure.as_ref(),
             written: self.written,
             was_ready: self.was_ready,
             waking: self.waking,
-            words: self.words.as_ref().map(|(crash, lines)| (crash, lines.as_slice())),
+            last_lines: self.last_lines.as_ref().map(|(crash, lines)| (crash, lines.as_slice())),
         })
     }
 
     fn failure(&self) -> Failure {
-        match self.find().status {
+        match self.assess().status {
             Status::Failed { failure } => failure,
             other => panic!("failed, not {other:?}"),
         }
@@ -109,26 +109,26 @@ fn ready() -> Value {
 }
 
 #[test]
-fn a_ready_pod_of_the_wanted_template_is_ready() {
-    assert_eq!(Case::of(vec![ready()]).find().status, Status::Ready);
+fn ready_pod_of_wanted_template() {
+    assert_eq!(Case::of(vec![ready()]).assess().status, Status::Ready);
 }
 
 #[test]
-fn a_ready_pod_of_another_template_is_not_yet() {
+fn ready_pod_of_old_template() {
     let mut old = ready();
     old["metadata"]["annotations"]["portolan.dev/template"] = json!("before");
-    assert_eq!(Case::of(vec![old]).find().status, Status::Pending { cause: None });
+    assert_eq!(Case::of(vec![old]).assess().status, Status::Pending { cause: None });
 }
 
 #[test]
-fn what_is_not_written_yet_is_pending_whatever_runs() {
+fn unwritten_spec_is_pending() {
     let mut case = Case::of(vec![ready()]);
     case.written = false;
-    assert_eq!(case.find().status, Status::Pending { cause: None });
+    assert_eq!(case.assess().status, Status::Pending { cause: None });
 }
 
 #[test]
-fn without_a_probe_a_container_has_to_run_for_a_while() {
+fn unprobed_container_must_run_a_while() {
     let mut young = ready();
     young["spec"]["containers"][0]
         .as_object_mut()
@@ -136,18 +136,18 @@ fn without_a_probe_a_container_has_to_run_for_a_while() {
         .remove("readinessProbe");
     let at = |young: &mut Value, at: &str| young["status"]["conditions"][1]["lastTransitionTime"] = json!(at);
     at(&mut young, "2026-01-01T00:09:59Z");
-    let finding = Case::of(vec![young.clone()]).find();
-    assert_eq!(finding.status, Status::Pending { cause: None });
-    assert!(finding.look_again.is_some());
+    let assessment = Case::of(vec![young.clone()]).assess();
+    assert_eq!(assessment.status, Status::Pending { cause: None });
+    assert!(assessment.recheck_after.is_some());
     at(&mut young, "2026-01-01T00:09:57Z");
-    assert_eq!(Case::of(vec![young]).find().status, Status::Ready);
+    assert_eq!(Case::of(vec![young]).assess().status, Status::Ready);
 }
 
 #[test]
-fn an_image_that_cannot_be_pulled_reads_as_people_need_it() {
+fn image_pull_failure_message() {
     let message = "failed to pull and unpack image: failed to resolve reference: manifest unknown";
     let mut case = Case::of(vec![waiting("ErrImagePull", message)]);
-    case.warnings[0].push(Warning {
+    case.warnings[0].push(PodWarning {
         reason: "Failed".into(),
         message: "Error: ErrImagePull".into(),
         at: Some("2026-01-01T00:09:48Z".parse().expect("a time")),
@@ -166,9 +166,9 @@ fn an_image_that_cannot_be_pulled_reads_as_people_need_it() {
 }
 
 #[test]
-fn while_it_backs_off_the_event_says_why() {
+fn pull_back_off_uses_event() {
     let mut case = Case::of(vec![waiting("ImagePullBackOff", "Back-off pulling image \"x\"")]);
-    case.warnings[0].push(Warning {
+    case.warnings[0].push(PodWarning {
         reason: "Failed".into(),
         message: "Failed to pull image \"x\": denied: requested access".into(),
         at: None,
@@ -181,7 +181,7 @@ fn while_it_backs_off_the_event_says_why() {
 }
 
 #[test]
-fn every_waiting_reason_has_its_cause() {
+fn waiting_reasons_map_to_kinds() {
     let cases = [
         ("ErrImageNeverPull", FailureKind::Image),
         ("InvalidImageName", FailureKind::Image),
@@ -192,14 +192,14 @@ fn every_waiting_reason_has_its_cause() {
     for (reason, cause) in cases {
         assert_eq!(Case::of(vec![waiting(reason, "why")]).failure().kind, cause, "{reason}");
     }
-    let making = Case::of(vec![waiting("ContainerCreating", "")]).find().status;
+    let making = Case::of(vec![waiting("ContainerCreating", "")]).assess().status;
     assert!(matches!(making, Status::Pending { cause: Some(_) }), "{making}");
 }
 
 #[test]
-fn one_end_is_a_restart_and_two_are_a_crash_loop_with_its_last_words() {
+fn second_exit_is_a_crash_loop() {
     let once = Case::of(vec![pod(container(ended(1, "Error"), json!({}), 0))]);
-    let status = once.find().status;
+    let status = once.assess().status;
     assert!(
         matches!(&status, Status::Restarting { failure } if failure.kind == FailureKind::Exited),
         "{status}"
@@ -207,30 +207,30 @@ fn one_end_is_a_restart_and_two_are_a_crash_loop_with_its_last_words() {
 
     let back_off = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
     let mut again = Case::of(vec![pod(container(back_off, ended(137, "OOMKilled"), 1))]);
-    let finding = again.find();
+    let assessment = again.assess();
     assert!(
-        matches!(finding.status, Status::Restarting { .. }),
+        matches!(assessment.status, Status::Restarting { .. }),
         "it waits for the last words: {}",
-        finding.status
+        assessment.status
     );
-    again.words = Some((finding.crash.expect("a crash"), vec!["out of heap".into()]));
+    again.last_lines = Some((assessment.crash.expect("a crash"), vec!["out of heap".into()]));
     let failure = again.failure();
     assert_eq!(failure.kind, FailureKind::CrashLoop);
-    assert!(failure.message.contains("more memory than its limit"), "{failure}");
+    assert!(failure.message.contains("exceeded its memory limit"), "{failure}");
     assert_eq!(failure.detail.last().map(String::as_str), Some("│ out of heap"));
 }
 
 #[test]
-fn a_crash_loop_is_not_over_while_the_next_run_is_young() {
+fn crash_loop_outlasts_young_run() {
     let running = json!({ "running": { "startedAt": "2026-01-01T00:09:55Z" } });
     let mut case = Case::of(vec![pod(container(running, ended(1, "Error"), 2))]);
-    let crash = case.find().crash.expect("a crash");
-    case.words = Some((crash, Vec::new()));
+    let crash = case.assess().crash.expect("a crash");
+    case.last_lines = Some((crash, Vec::new()));
     assert_eq!(case.failure().kind, FailureKind::CrashLoop);
 }
 
 #[test]
-fn a_program_that_is_not_there_is_no_crash() {
+fn missing_program_is_a_start_failure() {
     let back_off = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
     assert_eq!(
         Case::of(vec![pod(container(back_off, ended(128, "StartError"), 1))])
@@ -241,7 +241,7 @@ fn a_program_that_is_not_there_is_no_crash() {
 }
 
 #[test]
-fn no_room_is_a_failure_only_after_a_while() {
+fn unschedulable_after_delay() {
     let at = |at: &str| {
         let mut pod = waiting("x", "");
         pod["status"]["containerStatuses"] = json!([]);
@@ -251,20 +251,20 @@ fn no_room_is_a_failure_only_after_a_while() {
         }]);
         Case::of(vec![pod])
     };
-    let young = at("2026-01-01T00:09:57Z").find();
+    let young = at("2026-01-01T00:09:57Z").assess();
     assert!(
         matches!(young.status, Status::Pending { cause: Some(_) }),
         "{}",
         young.status
     );
-    assert_eq!(young.look_again, Some(Duration::from_secs(2)));
+    assert_eq!(young.recheck_after, Some(Duration::from_secs(2)));
     assert_eq!(at("2026-01-01T00:09:50Z").failure().kind, FailureKind::Unschedulable);
 }
 
 #[test]
-fn a_volume_that_cannot_be_mounted_shows_in_events() {
+fn mount_failure_from_event() {
     let mut case = Case::of(vec![waiting("ContainerCreating", "")]);
-    case.warnings[0].push(Warning {
+    case.warnings[0].push(PodWarning {
         reason: "FailedMount".into(),
         message: "MountVolume.SetUp failed for volume \"s\" : secret \"s\" not found".into(),
         at: None,
@@ -273,7 +273,7 @@ fn a_volume_that_cannot_be_mounted_shows_in_events() {
 }
 
 #[test]
-fn pods_that_may_not_be_made_are_told() {
+fn rejected_pods_fail() {
     let mut case = Case::of(Vec::new());
     let says = |message: &str| {
         json!({ "observedGeneration": 1, "conditions": [
@@ -287,42 +287,42 @@ fn pods_that_may_not_be_made_are_told() {
 }
 
 #[test]
-fn no_copies_are_sleep_if_we_wrote_so() {
+fn zero_replicas_with_annotation_is_asleep() {
     let mut case = Case::of(Vec::new());
     case.deployment["spec"]["replicas"] = json!(0);
     assert_eq!(case.failure().kind, FailureKind::Stopped);
     case.deployment["metadata"]["annotations"] = json!({ "portolan.dev/asleep": "1" });
-    assert_eq!(case.find().status, Status::Asleep);
+    assert_eq!(case.assess().status, Status::Asleep);
     case.deployment["spec"]["replicas"] = json!(1);
     assert_eq!(
-        case.find().status,
+        case.assess().status,
         Status::Pending { cause: None },
         "somebody scaled it up"
     );
 }
 
 #[test]
-fn what_comes_up_again_is_waking_or_restarting() {
+fn not_ready_again_is_waking_or_restarting() {
     let mut case = Case::of(vec![waiting("ContainerCreating", "")]);
     case.was_ready = true;
-    assert!(matches!(case.find().status, Status::Restarting { .. }));
+    assert!(matches!(case.assess().status, Status::Restarting { .. }));
     case.waking = true;
-    assert_eq!(case.find().status, Status::Waking);
+    assert_eq!(case.assess().status, Status::Waking);
 }
 
 #[test]
-fn a_pod_on_its_way_out_counts_for_nothing() {
+fn terminating_pod_is_ignored() {
     let mut leaving = ready();
     leaving["metadata"]["deletionTimestamp"] = json!(NOW);
-    assert_eq!(Case::of(vec![leaving]).find().status, Status::Pending { cause: None });
+    assert_eq!(Case::of(vec![leaving]).assess().status, Status::Pending { cause: None });
 }
 
 #[test]
-fn trouble_with_writing_is_told_until_it_is_written() {
+fn write_failure_until_written() {
     let mut case = Case::of(Vec::new());
     case.written = false;
-    case.trouble = Some(Failure::new(FailureKind::Connection, "cannot reach Kubernetes"));
-    assert!(matches!(case.find().status, Status::Pending { cause: Some(_) }));
-    case.trouble = Some(Failure::new(FailureKind::Quota, "used up"));
+    case.write_failure = Some(Failure::new(FailureKind::Connection, "cannot reach Kubernetes"));
+    assert!(matches!(case.assess().status, Status::Pending { cause: Some(_) }));
+    case.write_failure = Some(Failure::new(FailureKind::Quota, "used up"));
     assert_eq!(case.failure().kind, FailureKind::Quota);
 }

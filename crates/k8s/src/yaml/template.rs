@@ -1,16 +1,28 @@
-//! The YAML to begin with.
+//! The initial Deployment YAML of a server.
 
 use portolan_core::{Delivery, Result, ServerSpec, Source};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::{config::KubeConfig, name::CONTAINER, render};
+use crate::{config::KubeConfig, manifest::write, name::CONTAINER, render};
 
-use super::write;
-
-/// The Deployment YAML that says what would be generated for `server` anyway, with placeholders where installs differ: what
-/// a person begins to edit, and what a reset goes back to.
+/// Returns the Deployment YAML that renders the same objects as no YAML at all, with placeholders where installs differ: a
+/// starting point for editing, and the result of a reset.
 ///
-/// What it leaves out is filled in when it is rendered: probes, ports, the security context, scheduling.
+/// It omits what rendering fills in: probes, ports, the security context, scheduling.
+///
+/// ```
+/// use portolan_core::ServerSpec;
+/// use portolan_k8s::{KubeConfig, yaml};
+///
+/// let server = ServerSpec::command("time", "uvx", ["mcp-server-time"])?;
+/// let text = yaml::template(&server, &KubeConfig::in_namespace("mcp-servers"))?;
+/// assert!(text.contains("${portolan.arguments}"));
+/// # Ok::<(), portolan_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Invalid`](portolan_core::Error::Invalid) if the server's other options are refused; see [`render::check`].
 pub fn template(server: &ServerSpec, config: &KubeConfig) -> Result<String> {
     let mut plain = server.clone();
     plain.kubernetes.deployment_yaml = None;
@@ -64,7 +76,7 @@ fn container(server: &ServerSpec) -> Vec<(&'static str, Node)> {
     container
 }
 
-/// A document whose keys stay in the order in which a person reads them.
+/// A YAML document whose keys keep their order.
 enum Node {
     Text(String),
     List(Vec<Self>),

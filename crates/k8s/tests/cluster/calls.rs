@@ -1,4 +1,4 @@
-//! Tool calls to what runs in the cluster, through gateways.
+//! Tool calls to servers in the cluster, through gateways.
 
 use std::{
     sync::Arc,
@@ -12,26 +12,27 @@ use portolan_core::{Runtime, RuntimeScale, ServerSpec, Status, StdioCarrier};
 use serde_json::json;
 
 use crate::{
-    gate::Gate,
-    room::{name, ready, until, with_room},
+    sandbox::{name, ready, with_sandbox},
     servers,
+    test_gateway::TestGateway,
+    wait::{eventually, wait_for_status},
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_install_to_a_tool_call_by_bridge_by_attach_by_http_and_by_url() {
-    with_room("calls", async |room| {
-        let runtime = Arc::new(room.runtime());
+async fn tool_calls_by_every_carrier() {
+    with_sandbox("calls", async |sandbox| {
+        let runtime = Arc::new(sandbox.runtime());
         let mut attached = servers::everything();
         attached.kubernetes.stdio = Some(StdioCarrier::Attach);
         for server in [servers::everything(), attached, servers::http_server()] {
             let began = Instant::now();
             let install = ready(&runtime, &servers::run(&server)).await;
             let up = began.elapsed();
-            let gate = Gate::of(Some(runtime.clone()), &server, install).await;
+            let gateway = TestGateway::new(Some(runtime.clone()), &server, install).await;
             let tool = format!("{}__echo", server.name);
-            let echo = gate
+            let echo = gateway
                 .text(&tool, json!({ "message": "hello", "text": "hello" }))
                 .await
                 .expect("an answer");
@@ -46,8 +47,8 @@ async fn from_install_to_a_tool_call_by_bridge_by_attach_by_http_and_by_url() {
         let install = ready(&runtime, &servers::http()).await;
         let url = servers::url(&runtime, &install, "/mcp").await;
         let remote = ServerSpec::remote("remote", url).expect("a server");
-        let gate = Gate::of(None, &remote, name()).await;
-        let echo = gate
+        let gateway = TestGateway::new(None, &remote, name()).await;
+        let echo = gateway
             .text("remote__echo", json!({ "text": "hello" }))
             .await
             .expect("an answer");
@@ -57,27 +58,27 @@ async fn from_install_to_a_tool_call_by_bridge_by_attach_by_http_and_by_url() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixty_four_callers_of_one_stdio_server_through_two_gateways_get_their_own_answers() {
-    with_room("many", async |room| {
-        let (one, two) = (Arc::new(room.runtime()), Arc::new(room.runtime()));
+async fn many_callers_two_gateways() {
+    with_sandbox("many", async |sandbox| {
+        let (one, two) = (Arc::new(sandbox.runtime()), Arc::new(sandbox.runtime()));
         let server = servers::everything();
         let spec = servers::run(&server);
         let install = ready(&one, &spec).await;
         two.ensure(&install, &spec).await.expect("ensure");
-        until(&two, &install, SOON, |status| *status == Status::Ready).await;
-        let gates = [
-            Gate::of(Some(one), &server, install).await,
-            Gate::of(Some(two), &server, install).await,
+        wait_for_status(&two, &install, TIMEOUT, |status| *status == Status::Ready).await;
+        let gateways = [
+            TestGateway::new(Some(one), &server, install).await,
+            TestGateway::new(Some(two), &server, install).await,
         ];
         let began = Instant::now();
         for round in 0..4 {
             let calls = (0..64).map(|caller| {
-                let gate = &gates[caller % 2];
+                let gateway = &gateways[caller % 2];
                 async move {
                     let text = format!("caller {caller} round {round}");
                     (
                         text.clone(),
-                        gate.text("everything__echo", json!({ "message": text })).await,
+                        gateway.text("everything__echo", json!({ "message": text })).await,
                     )
                 }
             });
@@ -91,19 +92,19 @@ async fn sixty_four_callers_of_one_stdio_server_through_two_gateways_get_their_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pod_that_is_deleted_under_load_gives_typed_errors_and_no_wrong_answer() {
-    with_room("killed", async |room| {
-        let runtime = Arc::new(room.runtime());
+async fn pod_deleted_under_load() {
+    with_sandbox("killed", async |sandbox| {
+        let runtime = Arc::new(sandbox.runtime());
         let server = servers::everything();
         let install = ready(&runtime, &servers::run(&server)).await;
-        let gate = Gate::of(Some(runtime.clone()), &server, install).await;
-        let pod = room.pods().await.remove(0).metadata.name.expect("a name");
+        let gateway = TestGateway::new(Some(runtime.clone()), &server, install).await;
+        let pod = sandbox.pods().await.remove(0).metadata.name.expect("a name");
         let began = Instant::now();
         let caller = async |caller: usize| {
             let (mut right, mut typed) = (0, 0);
             while began.elapsed() < Duration::from_secs(12) {
                 let text = format!("caller {caller} at {:?}", began.elapsed());
-                match gate.text("everything__echo", json!({ "message": text })).await {
+                match gateway.text("everything__echo", json!({ "message": text })).await {
                     Ok(answer) => {
                         assert_eq!(answer, format!("Echo: {text}"));
                         right += 1;
@@ -121,15 +122,16 @@ async fn a_pod_that_is_deleted_under_load_gives_typed_errors_and_no_wrong_answer
         let kill = async {
             tokio::time::sleep(Duration::from_secs(2)).await;
             let now = DeleteParams::default().grace_period(0);
-            room.api::<Pod>().delete(&pod, &now).await.expect("deleted");
+            sandbox.api::<Pod>().delete(&pod, &now).await.expect("deleted");
         };
         let (counts, ()) = tokio::join!(join_all((0..16).map(caller)), kill);
         let right: usize = counts.iter().map(|(right, _)| right).sum();
         let typed: usize = counts.iter().map(|(_, typed)| typed).sum();
         println!("{right} right answers, {typed} typed errors");
-        until(&runtime, &install, SOON, |status| *status == Status::Ready).await;
+        wait_for_status(&runtime, &install, TIMEOUT, |status| *status == Status::Ready).await;
         assert_eq!(
-            gate.text("everything__echo", json!({ "message": "x" }))
+            gateway
+                .text("everything__echo", json!({ "message": "x" }))
                 .await
                 .as_deref(),
             Ok("Echo: x")
@@ -139,22 +141,24 @@ async fn a_pod_that_is_deleted_under_load_gives_typed_errors_and_no_wrong_answer
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_wakes_a_server_that_sleeps() {
-    with_room("wakes", async |room| {
-        let runtime = Arc::new(room.runtime());
+async fn call_wakes_server() {
+    with_sandbox("wakes", async |sandbox| {
+        let runtime = Arc::new(sandbox.runtime());
         let server = servers::http_server();
         let install = ready(&runtime, &servers::run(&server)).await;
-        let gate = Gate::of(Some(runtime.clone()), &server, install).await;
-        gate.text("http__echo", json!({ "text": "x" }))
+        let gateway = TestGateway::new(Some(runtime.clone()), &server, install).await;
+        gateway
+            .text("http__echo", json!({ "text": "x" }))
             .await
             .expect("an answer");
         runtime.sleep(&install).await.expect("asleep");
-        until(&runtime, &install, SOON, |status| *status == Status::Asleep).await;
-        while !room.pods().await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        wait_for_status(&runtime, &install, TIMEOUT, |status| *status == Status::Asleep).await;
+        eventually("the pods are gone", TIMEOUT, async || {
+            sandbox.pods().await.is_empty().then_some(())
+        })
+        .await;
         let began = Instant::now();
-        let echo = gate
+        let echo = gateway
             .text("http__echo", json!({ "text": "good morning" }))
             .await
             .expect("it is held until it is up");

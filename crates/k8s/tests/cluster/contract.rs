@@ -1,33 +1,33 @@
-//! The promises of every runtime, on a real cluster.
+//! The conformance suite of runtimes, on a real cluster.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use portolan_core::{
-    Endpoint, InstallName, Result, RunSpec, Runtime, StatusEvent, Value, conformance::runtime::Fixture,
+    Endpoint, EnvValue, InstallName, Result, RunSpec, Runtime, StatusEvent, conformance::runtime::Fixture,
 };
 use portolan_k8s::KubeRuntime;
 use tokio::sync::RwLockReadGuard;
 
 use crate::{
-    room::{self, Room},
+    sandbox::{self, Sandbox},
     servers,
 };
 
 portolan_core::conformance::runtime_suite!(async || fixture().await);
 
 async fn fixture() -> Fixture {
-    let shared = room::shared().await;
-    let room = Room::open("contract").await;
+    let shared = sandbox::shared().await;
+    let sandbox = Sandbox::open("contract").await;
     let plain = |text: &str| EnvValue::Plain(text.into());
     let mut other = servers::http();
     other.env.insert("OTHER".into(), plain("1"));
     let mut failing = servers::image("docker.io/local/there-is-no-such-image:1");
     failing.env.insert("WHY".into(), plain("it is not there"));
-    let runtime = Lodger {
-        runtime: room.runtime(),
-        room: Arc::new(room),
+    let runtime = SandboxRuntime {
+        runtime: sandbox.runtime(),
+        sandbox: Arc::new(sandbox),
         _shared: shared,
     };
     let mut fixture = Fixture::new(Arc::new(runtime), servers::http(), other, failing);
@@ -35,23 +35,23 @@ async fn fixture() -> Fixture {
     fixture
 }
 
-/// A runtime whose room is taken down with it: a case of the suite owns nothing but the runtime.
+/// A runtime that deletes its sandbox when dropped: a case of the suite owns only the runtime.
 #[derive(Debug)]
-struct Lodger {
+struct SandboxRuntime {
     runtime: KubeRuntime,
-    room: Arc<Room>,
+    sandbox: Arc<Sandbox>,
     _shared: RwLockReadGuard<'static, ()>,
 }
 
-impl Drop for Lodger {
+impl Drop for SandboxRuntime {
     fn drop(&mut self) {
-        let room = self.room.clone();
+        let sandbox = self.sandbox.clone();
         let going = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .expect("a runtime");
-            runtime.block_on(room.close());
+            runtime.block_on(sandbox.close());
         });
         // A case that failed has said so already.
         let _ = going.join();
@@ -59,7 +59,7 @@ impl Drop for Lodger {
 }
 
 #[async_trait]
-impl Runtime for Lodger {
+impl Runtime for SandboxRuntime {
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
         self.runtime.ensure(name, spec).await
     }

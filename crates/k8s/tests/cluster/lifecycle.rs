@@ -12,14 +12,15 @@ use kube::api::ListParams;
 use portolan_core::Runtime;
 
 use crate::{
-    room::{Room, in_room, ready, until, with_room},
+    sandbox::{Sandbox, in_sandbox, ready, with_sandbox},
     servers,
+    wait::{eventually, wait_for_status},
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_http_server_is_reached_from_outside_by_port_forward() {
-    with_room("reach", async |room| {
-        let runtime = room.runtime();
+async fn port_forward_reaches_http_server() {
+    with_sandbox("reach", async |sandbox| {
+        let runtime = sandbox.runtime();
         let name = ready(&runtime, &servers::http()).await;
         let url = servers::url(&runtime, &name, "/healthz").await;
         assert!(url.starts_with("http://127.0.0.1:"), "{url}");
@@ -32,88 +33,95 @@ async fn an_http_server_is_reached_from_outside_by_port_forward() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_starts_anew_touches_nothing() {
-    with_room("anew", async |room| {
-        let runtime = room.runtime();
+async fn host_restart_changes_nothing() {
+    with_sandbox("anew", async |sandbox| {
+        let runtime = sandbox.runtime();
         let spec = servers::http();
         let name = ready(&runtime, &spec).await;
-        let before = room.pod_uids().await;
+        let before = sandbox.pod_uids().await;
         drop(runtime);
-        let writes = room.calls.writes();
-        let runtime = room.runtime();
+        let writes = sandbox.calls.writes();
+        let runtime = sandbox.runtime();
         assert_eq!(runtime.list().await.expect("a list"), [name], "found by its labels");
         runtime.ensure(&name, &spec).await.expect("ensure");
-        until(&runtime, &name, Duration::from_secs(5), |status| {
+        wait_for_status(&runtime, &name, Duration::from_secs(5), |status| {
             *status == portolan_core::Status::Ready
         })
         .await;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!(room.pod_uids().await, before, "the pod is the same");
-        assert_eq!(room.calls.writes(), writes, "{:?}", room.calls.log());
+        assert_eq!(sandbox.pod_uids().await, before, "the pod is the same");
+        assert_eq!(sandbox.calls.writes(), writes, "{:?}", sandbox.calls.log());
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removal_leaves_nothing_behind() {
-    with_room("removal", async |room| {
-        let runtime = room.runtime();
+async fn removal_leaves_nothing() {
+    with_sandbox("removal", async |sandbox| {
+        let runtime = sandbox.runtime();
         let name = ready(&runtime, &servers::http()).await;
         runtime.remove(&name).await.expect("remove");
         assert_eq!(runtime.list().await.expect("a list"), []);
-        tokio::time::timeout(Duration::from_secs(20), gone(&room))
-            .await
-            .expect("everything goes");
+        wait_until_empty(&sandbox).await;
     })
     .await;
 }
 
-async fn gone(room: &Room) {
-    loop {
+/// Waits until no object of the runtime is left.
+async fn wait_until_empty(sandbox: &Sandbox) {
+    eventually("everything is deleted", Duration::from_secs(20), async || {
         let all = ListParams::default();
         let labelled = ListParams::default().labels("app.kubernetes.io/managed-by=portolan");
-        let left = room.api::<Deployment>().list(&all).await.expect("a list").items.len()
-            + room.api::<Lease>().list(&all).await.expect("a list").items.len()
-            + room.api::<Pod>().list(&all).await.expect("a list").items.len()
-            + room.api::<Service>().list(&all).await.expect("a list").items.len()
-            + room
+        let left = sandbox
+            .api::<Deployment>()
+            .list(&all)
+            .await
+            .expect("a list")
+            .items
+            .len()
+            + sandbox.api::<Lease>().list(&all).await.expect("a list").items.len()
+            + sandbox.api::<Pod>().list(&all).await.expect("a list").items.len()
+            + sandbox.api::<Service>().list(&all).await.expect("a list").items.len()
+            + sandbox
                 .api::<NetworkPolicy>()
                 .list(&all)
                 .await
                 .expect("a list")
                 .items
                 .len()
-            + room.api::<Secret>().list(&labelled).await.expect("a list").items.len();
-        if left == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
+            + sandbox
+                .api::<Secret>()
+                .list(&labelled)
+                .await
+                .expect("a list")
+                .items
+                .len();
+        (left == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_moves_to_another_environment_leaves_nothing_in_the_old_one() {
-    with_room("moves", async |room| {
-        in_room("target", async |there| {
-            let mut config = room.config();
+async fn move_between_environments() {
+    with_sandbox("moves", async |sandbox| {
+        in_sandbox("target", async |there| {
+            let mut config = sandbox.config();
             config.environments.insert(
                 "there".into(),
                 portolan_k8s::Environment::in_namespace(&there.namespace),
             );
-            let clients =
-                portolan_k8s::KubeClients::from(room.client.0.clone()).environment("there", there.client.0.clone());
-            let runtime = portolan_k8s::KubeRuntime::new(clients, config, room.credentials.clone());
+            let clients = portolan_k8s::KubeClients::from(sandbox.client.0.clone())
+                .with_environment("there", there.client.0.clone());
+            let runtime = portolan_k8s::KubeRuntime::new(clients, config, sandbox.credentials.clone());
             let mut spec = servers::http();
             let name = ready(&runtime, &spec).await;
             spec.kubernetes.environment = Some("there".into());
             runtime.ensure(&name, &spec).await.expect("ensure");
-            until(&runtime, &name, Duration::from_secs(60), |status| {
+            wait_for_status(&runtime, &name, Duration::from_secs(60), |status| {
                 *status == portolan_core::Status::Ready
             })
             .await;
-            tokio::time::timeout(Duration::from_secs(20), gone(&room))
-                .await
-                .expect("everything goes");
+            wait_until_empty(&sandbox).await;
             assert_eq!(runtime.list().await.expect("a list"), [name]);
             assert_eq!(there.pods().await.len(), 1);
             let url = servers::url(&runtime, &name, "/healthz").await;

@@ -1,4 +1,4 @@
-//! The API server goes away for half a minute.
+//! An outage of the API server for half a minute.
 
 use std::{
     process::Command,
@@ -7,11 +7,12 @@ use std::{
 
 use k8s_openapi::api::core::v1::Service;
 use portolan_core::{Runtime, Status};
-use portolan_k8s::Reach;
+use portolan_k8s::EndpointMode;
 
 use crate::{
-    room::{alone, kubeconfig, name, ready, until},
+    sandbox::{exclusive, kubeconfig, name, ready},
     servers,
+    wait::{eventually, wait_for_status},
 };
 
 const AWAY: Duration = Duration::from_secs(30);
@@ -29,17 +30,17 @@ fn api_server() -> String {
     }
 }
 
-/// Stops a process, and lets it go on at the end, also that of a test that fails.
-struct Stopped(String);
+/// Suspends a process until it is dropped.
+struct Suspended(String);
 
-impl Stopped {
-    fn now(pid: &str) -> Self {
+impl Suspended {
+    fn new(pid: &str) -> Self {
         signal("-STOP", pid);
         Self(pid.to_owned())
     }
 }
 
-impl Drop for Stopped {
+impl Drop for Suspended {
     fn drop(&mut self) {
         signal("-CONT", &self.0);
     }
@@ -54,16 +55,16 @@ fn signal(signal: &str, pid: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_go_on_and_what_was_asked_for_meanwhile_is_done_after() {
+async fn calls_continue_and_installs_resume() {
     let pid = api_server();
-    alone("outage", async |room| {
-        let mut config = room.config();
-        config.reach = Reach::Cluster;
-        let runtime = room.runtime_with(config);
+    exclusive("outage", async |sandbox| {
+        let mut config = sandbox.config();
+        config.endpoint_mode = EndpointMode::Cluster;
+        let runtime = sandbox.runtime_with(config);
         let spec = servers::http();
         let running = ready(&runtime, &spec).await;
         let full = runtime.deployment(&running).expect("it runs");
-        let service = room
+        let service = sandbox
             .api::<Service>()
             .get(full.rsplit('/').next().expect("a name"))
             .await
@@ -72,14 +73,13 @@ async fn calls_go_on_and_what_was_asked_for_meanwhile_is_done_after() {
         let late = name();
         let http = servers::client();
         // The node learns of a new Service a moment after its pod is ready.
-        while servers::get(&http, &format!("http://{address}:8080/healthz"))
-            .await
-            .is_err()
-        {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let url = format!("http://{address}:8080/healthz");
+        eventually("the service answers", Duration::from_secs(30), async || {
+            servers::get(&http, &url).await.ok()
+        })
+        .await;
 
-        let stopped = Stopped::now(&pid);
+        let stopped = Suspended::new(&pid);
         let away = Instant::now();
         let mut calls = 0;
         let asked = Instant::now();
@@ -92,9 +92,8 @@ async fn calls_go_on_and_what_was_asked_for_meanwhile_is_done_after() {
             let url = servers::url(&runtime, &running, "/healthz").await;
             assert!(url.contains(".svc.cluster.local:8080"), "{url}");
             // This machine has no name server of the cluster.
-            servers::get(&http, &format!("http://{address}:8080/healthz"))
-                .await
-                .expect("an answer");
+            let response = servers::get(&http, &format!("http://{address}:8080/healthz")).await;
+            response.expect("an answer");
             calls += 1;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -104,7 +103,7 @@ async fn calls_go_on_and_what_was_asked_for_meanwhile_is_done_after() {
         drop(stopped);
 
         let back = Instant::now();
-        until(&runtime, &late, Duration::from_secs(60), |status| {
+        wait_for_status(&runtime, &late, Duration::from_secs(60), |status| {
             *status == Status::Ready
         })
         .await;

@@ -1,4 +1,4 @@
-//! What the tests run, and how they talk to it.
+//! The servers of the tests, and an HTTP client.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) const BUSYBOX: &str = "docker.io/local/portolan-busybox:1";
 pub(crate) const NODE: &str = "docker.io/local/portolan-node:1";
 pub(crate) const BRIDGE: &str = "docker.io/local/portolan-bridge:1";
 
-/// The reference server of the protocol, by stdio: a command in the base image, with the bridge before it.
+/// The reference server of the protocol, over stdio: a command in the base image, below the bridge.
 pub(crate) fn everything() -> ServerSpec {
     let script = "/app/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
     ServerSpec::command("everything", "node", [script, "stdio"]).expect("a server")
@@ -27,7 +27,7 @@ pub(crate) fn http_server() -> ServerSpec {
     ServerSpec::new(ServerName::parse("http").expect("a name"), http().source).expect("a server")
 }
 
-/// What a runtime is asked to run for a server.
+/// Returns the run spec of a server.
 pub(crate) fn run(server: &ServerSpec) -> RunSpec {
     let mut spec = RunSpec::new(server.name.clone(), Owner::Org, server.source.clone());
     spec.kubernetes = server.kubernetes.clone();
@@ -68,7 +68,7 @@ pub(crate) fn client() -> Http {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// The URL of `path` at the server's endpoint.
+/// Returns the URL of `path` at the server's endpoint.
 pub(crate) async fn url(runtime: &KubeRuntime, name: &InstallName, path: &str) -> String {
     let Endpoint::Http(endpoint) = runtime.endpoint(name).await.expect("an endpoint") else {
         panic!("it is reached by HTTP");
@@ -76,7 +76,7 @@ pub(crate) async fn url(runtime: &KubeRuntime, name: &InstallName, path: &str) -
     endpoint.url.join(path).expect("a URL").into()
 }
 
-/// GETs `path`, and fails for anything but 200.
+/// Sends a GET request, and fails for anything but 200.
 pub(crate) async fn get(client: &Http, url: &str) -> Result<Bytes, String> {
     let request = Request::get(url).body(Full::default()).map_err(|e| e.to_string())?;
     let asked = tokio::time::timeout(Duration::from_secs(10), client.request(request)).await;

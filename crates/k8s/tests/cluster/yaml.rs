@@ -1,24 +1,22 @@
-//! A Deployment YAML of the server's own: taken, refused, shown.
+//! The Deployment YAML of a server: accepted, refused, shown.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ListParams;
 use portolan_core::{
-    Error, Precondition, Runtime, Secret, ServerSpec, Status, SystemClock, Value,
+    EnvValue, Error, Precondition, Runtime, Secret, ServerSpec, Status, SystemClock,
     memory::{MemoryDiscovery, MemoryGateway, MemoryRegistry, NoCredentials},
     orchestrator::{Orchestrator, OrchestratorParts},
 };
-use portolan_k8s::{
-    Scheduling,
-    render::{RenderInput, show},
-};
+use portolan_k8s::render::{RenderInput, show};
 use serde_json::json;
 
 use crate::{
-    gate::Gate,
-    room::{Room, name, ready, until, with_room},
+    sandbox::{Sandbox, name, ready, with_sandbox},
     servers,
+    test_gateway::TestGateway,
+    wait::wait_for_status,
 };
 
 const TAKEN: &str = "
@@ -43,7 +41,7 @@ spec:
             limits: { memory: 384Mi }
 ";
 
-/// One setting of each class that is refused, and what the refusal names.
+/// One refused setting of each class, and what the error names.
 const REFUSED: [(&str, &str); 7] = [
     ("containers: [", "line"),
     ("hostNetwork: true, containers: [{ name: a }]", "hostNetwork"),
@@ -64,21 +62,21 @@ const REFUSED: [(&str, &str); 7] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_taken_runs_and_answers() {
-    with_room("yaml", async |room| {
-        let runtime = Arc::new(room.runtime());
+async fn accepted_yaml_runs() {
+    with_sandbox("yaml", async |sandbox| {
+        let runtime = Arc::new(sandbox.runtime());
         let mut server = servers::everything();
         server.kubernetes.deployment_yaml = Some(TAKEN.into());
         let mut spec = servers::run(&server);
         spec.env.insert("TIME_OF_DAY".into(), EnvValue::Plain("morning".into()));
         let install = ready(&runtime, &spec).await;
-        let live = only_deployment(&room).await;
+        let live = only_deployment(&sandbox).await;
         let full = runtime.deployment(&install).expect("it runs");
         assert_eq!(
             full,
             format!(
                 "{}/{}",
-                room.namespace,
+                sandbox.namespace,
                 live["metadata"]["name"].as_str().expect("a name")
             )
         );
@@ -86,23 +84,23 @@ async fn one_that_is_taken_runs_and_answers() {
         let container = &live["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["resources"]["limits"]["memory"], "384Mi");
         assert!(container["readinessProbe"].is_object(), "what is left out is filled in");
-        let gate = Gate::of(Some(runtime), &server, install).await;
-        let env = gate.text("everything__get-env", json!({})).await.expect("an answer");
-        let greeting = format!("good morning from {}", room.namespace);
+        let gateway = TestGateway::new(Some(runtime), &server, install).await;
+        let env = gateway.text("everything__get-env", json!({})).await.expect("an answer");
+        let greeting = format!("good morning from {}", sandbox.namespace);
         assert!(env.contains(&greeting), "{env}");
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_refused_is_refused_when_it_is_stored_and_when_it_is_run() {
-    with_room("refused", async |room| {
-        let mut config = room.config();
+async fn refused_yaml_is_refused_everywhere() {
+    with_sandbox("refused", async |sandbox| {
+        let mut config = sandbox.config();
         config.default_environment.allowed_images = vec!["docker.io/local".into()];
-        let runtime = Arc::new(room.runtime_with(config));
+        let runtime = Arc::new(sandbox.runtime_with(config));
         let orchestrator = Orchestrator::new(OrchestratorParts {
             registry: Arc::new(MemoryRegistry::new()),
-            credentials: room.credentials.clone(),
+            credentials: sandbox.credentials.clone(),
             runtime: runtime.clone(),
             gateway: Arc::new(MemoryGateway::new()),
             discovery: Arc::new(MemoryDiscovery::new(Vec::new())),
@@ -139,45 +137,37 @@ async fn one_that_is_refused_is_refused_when_it_is_stored_and_when_it_is_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_final_one_pasted_back_changes_nothing() {
-    with_room("shown", async |room| {
-        let runtime = room.runtime();
+async fn pasted_back_yaml_changes_nothing() {
+    with_sandbox("shown", async |sandbox| {
+        let runtime = sandbox.runtime();
         let mut server = servers::everything();
         server.kubernetes.deployment_yaml = Some(TAKEN.into());
         let mut spec = servers::run(&server);
         spec.env.insert("TIME_OF_DAY".into(), EnvValue::Plain("morning".into()));
         let install = ready(&runtime, &spec).await;
-        let (pods, before) = (room.pod_uids().await, only_deployment(&room).await);
-        let config = room.config();
-        let shown = show(&RenderInput {
-            name: &install,
-            spec: &spec,
-            config: &config,
-            environment: &config.default_environment,
-            secrets: &BTreeMap::new(),
-            bridge_token: &Secret::new("not the one that it has"),
-            scheduling: &Scheduling::default(),
-            restarted: None,
-        })
-        .expect("it is shown");
+        let (pods, before) = (sandbox.pod_uids().await, only_deployment(&sandbox).await);
+        let config = sandbox.config();
+        let token = Secret::new("not the one that it has");
+        let input = RenderInput::new(&install, &spec, &config, &config.default_environment, &token);
+        let shown = show(&input).expect("it is shown");
         assert!(shown.contains("good morning from"), "the final one: {shown}");
         spec.kubernetes.deployment_yaml = Some(shown);
         runtime.ensure(&install, &spec).await.expect("it is taken");
-        until(&runtime, &install, Duration::from_secs(30), |status| {
+        wait_for_status(&runtime, &install, Duration::from_secs(30), |status| {
             *status == Status::Ready
         })
         .await;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!(room.pod_uids().await, pods, "the pod is the same");
-        let after = only_deployment(&room).await;
+        assert_eq!(sandbox.pod_uids().await, pods, "the pod is the same");
+        let after = only_deployment(&sandbox).await;
         assert_eq!(after["spec"], before["spec"]);
         assert_eq!(after["metadata"]["generation"], before["metadata"]["generation"]);
     })
     .await;
 }
 
-async fn only_deployment(room: &Room) -> serde_json::Value {
-    let mut all = room
+async fn only_deployment(sandbox: &Sandbox) -> serde_json::Value {
+    let mut all = sandbox
         .api::<Deployment>()
         .list(&ListParams::default())
         .await
@@ -187,7 +177,7 @@ async fn only_deployment(room: &Room) -> serde_json::Value {
     serde_json::to_value(all.remove(0)).expect("JSON")
 }
 
-/// `server` with a Deployment YAML whose pod is `pod`.
+/// Returns `server` with a Deployment YAML whose pod spec is `pod`.
 fn with_pod(mut server: ServerSpec, pod: &str) -> ServerSpec {
     server.kubernetes.deployment_yaml = Some(format!(
         "{{ apiVersion: apps/v1, kind: Deployment, metadata: {{}}, spec: {{ template: {{ spec: {{ {pod} }} }} }} }}"

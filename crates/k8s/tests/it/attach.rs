@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod api;
+mod api_server;
 mod calls;
-mod faults;
-mod owner;
-mod server;
+mod failures;
+mod ownership;
+mod stdio;

@@ -1,15 +1,15 @@
-//! A configuration that the cluster would refuse for every server.
+//! Invalid configurations.
 
 use std::sync::Arc;
 
 use portolan_core::{Error, Runtime, memory::MemoryCredentials};
 use portolan_k8s::{Connect, KubeConfig, KubeRuntime};
 
-use crate::mock::{Mock, name, spec};
+use crate::mock_api::{MockApi, name, spec};
 
 #[tokio::test]
-async fn it_is_refused_by_ensure_and_by_check_before_anything_is_written() {
-    let mock = Mock::new([]);
+async fn invalid_config_writes_nothing() {
+    let mock = MockApi::new([]);
     let runtime = mock.runtime_with(|config| config.field_manager = "Not a label".into());
     let refusals = [
         runtime.check().await.expect_err("it is refused"),
@@ -24,7 +24,7 @@ async fn it_is_refused_by_ensure_and_by_check_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn connecting_refuses_it_before_the_cluster_is_looked_for() {
+async fn connect_checks_config_first() {
     let mut config = KubeConfig::in_namespace("mcp-servers");
     config.requests.insert("memory".into(), "much".into());
     let nowhere = Connect::Kubeconfig {

@@ -1,7 +1,10 @@
 //! Tests that need no cluster.
 
+mod api_errors;
 mod attach;
 mod config;
-mod faults;
-mod mock;
+mod events;
+mod mock_api;
 mod render;
+#[path = "../support/wait.rs"]
+mod wait;

@@ -6,12 +6,12 @@ use portolan_core::{Channel, ChannelRequest, ExchangeEvent, Result, RpcResponse}
 use portolan_k8s::attach::AttachChannel;
 use serde_json::{Value, json};
 
-use super::api::Api;
+use super::api_server::Api;
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn request(params: &Value) -> ChannelRequest {
-    ChannelRequest::new("tools/call", Some(params.to_string().into()), PATIENCE)
+    ChannelRequest::new("tools/call", Some(params.to_string().into()), TIMEOUT)
 }
 
 pub(super) async fn call(channel: &Arc<AttachChannel>, params: Value) -> Result<Value> {
@@ -22,7 +22,7 @@ pub(super) async fn call(channel: &Arc<AttachChannel>, params: Value) -> Result<
 }
 
 #[tokio::test]
-async fn answers_come_back_in_both_versions_of_the_protocol() {
+async fn calls_in_both_protocol_versions() {
     for protocol in ["v5.channel.k8s.io", "v4.channel.k8s.io"] {
         let mut api = Api::start().await;
         api.state.lock().unwrap().protocol = protocol;
@@ -43,7 +43,7 @@ async fn answers_come_back_in_both_versions_of_the_protocol() {
 }
 
 #[tokio::test]
-async fn lines_come_in_whatever_pieces() {
+async fn lines_in_pieces() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
@@ -74,7 +74,7 @@ async fn lines_come_in_whatever_pieces() {
 }
 
 #[tokio::test]
-async fn large_messages_pass_both_ways() {
+async fn large_messages() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
@@ -85,7 +85,7 @@ async fn large_messages_pass_both_ways() {
 }
 
 #[tokio::test]
-async fn a_question_is_answered() {
+async fn server_request_is_answered() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
     let mut stdio = api.attached().await;
@@ -111,7 +111,7 @@ async fn a_question_is_answered() {
 async fn calls_wait_for_a_pod() {
     let mut api = Api::start().await;
     let channel = api.channel(|_| {});
-    channel.aim(None);
+    channel.set_run(None);
     let short = ChannelRequest::new("tools/call", None, Duration::from_millis(200));
     let error = channel.call(short).await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
@@ -120,7 +120,7 @@ async fn calls_wait_for_a_pod() {
         async move { call(&channel, json!({"a": 1})).await }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    channel.aim(api.run());
+    channel.set_run(api.run());
     let stdio = async {
         // The first one was given up when the aim changed.
         loop {

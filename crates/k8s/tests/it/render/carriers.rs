@@ -1,4 +1,4 @@
-//! How a server is reached in its pod.
+//! Carriers: HTTP, bridge, attach.
 
 use portolan_core::{ProtocolEra, Source, StdioCarrier, Transport};
 use portolan_k8s::{
@@ -7,22 +7,16 @@ use portolan_k8s::{
 };
 use serde_json::json;
 
-use super::support::{NAME, World, find, named, server};
+use super::fixture::{Fixture, NAME, find, named, server};
 
 #[test]
-fn a_command_runs_under_the_bridge_of_the_base_image() {
-    let mut world = World::command();
-    world.config.base_image = "ghcr.io/acme/base:1".into();
-    let rendered = world.render();
+fn command_uses_bridge_of_base_image() {
+    let mut fixture = Fixture::command();
+    fixture.config.base_image = "ghcr.io/acme/base:1".into();
+    let rendered = fixture.render();
     assert_eq!(rendered.carrier, Carrier::Bridge);
-    assert_eq!(
-        rendered.port,
-        Some(ServerPort {
-            port: 8080,
-            path: "/mcp".into()
-        })
-    );
-    let pod = world.pod();
+    assert_eq!(rendered.port, Some(ServerPort::new(8080, "/mcp")));
+    let pod = fixture.pod();
     let container = server(&pod);
     assert_eq!(container["image"], "ghcr.io/acme/base:1");
     assert_eq!(container["command"], json!(["/portolan-bridge"]));
@@ -39,10 +33,10 @@ fn a_command_runs_under_the_bridge_of_the_base_image() {
 }
 
 #[test]
-fn an_image_of_its_own_gets_the_bridge_from_an_init_container() {
-    let mut world = World::stdio_image(Some("/server"));
-    world.config.bridge = BridgeSource::Image("ghcr.io/acme/bridge:1".into());
-    let pod = world.pod();
+fn init_container_copies_bridge() {
+    let mut fixture = Fixture::stdio_image(Some("/server"));
+    fixture.config.bridge = BridgeSource::Image("ghcr.io/acme/bridge:1".into());
+    let pod = fixture.pod();
     let init = named(&pod["initContainers"], "portolan-bridge");
     assert_eq!(init["image"], "ghcr.io/acme/bridge:1");
     assert_eq!(init["command"], json!(["/portolan-bridge"]));
@@ -59,24 +53,24 @@ fn an_image_of_its_own_gets_the_bridge_from_an_init_container() {
 }
 
 #[test]
-fn the_base_image_is_where_the_bridge_comes_from_unless_another_is_named() {
-    let world = World::stdio_image(Some("/server"));
-    let pod = world.pod();
+fn bridge_defaults_to_base_image() {
+    let fixture = Fixture::stdio_image(Some("/server"));
+    let pod = fixture.pod();
     assert_eq!(
         named(&pod["initContainers"], "portolan-bridge")["image"],
-        world.config.base_image
+        fixture.config.base_image
     );
 }
 
 #[test]
-fn an_image_whose_program_nobody_knows_is_attached_to() {
-    let world = World::stdio_image(None);
-    let rendered = world.render();
+fn unknown_program_is_attached() {
+    let fixture = Fixture::stdio_image(None);
+    let rendered = fixture.render();
     assert_eq!(
         (rendered.carrier, rendered.port, rendered.service),
         (Carrier::Attach, None, None)
     );
-    let container = world.container();
+    let container = fixture.container();
     assert_eq!(container["stdin"], true);
     assert_eq!(
         container["stdinOnce"], false,
@@ -96,29 +90,29 @@ fn an_image_whose_program_nobody_knows_is_attached_to() {
 }
 
 #[test]
-fn the_bridge_is_not_asked_to_start_what_nobody_knows() {
-    let mut world = World::stdio_image(None);
-    world.spec.kubernetes.stdio = Some(StdioCarrier::Bridge);
-    assert!(world.refusal().contains("name the program"), "{}", world.refusal());
+fn bridge_needs_a_program() {
+    let mut fixture = Fixture::stdio_image(None);
+    fixture.spec.kubernetes.stdio = Some(StdioCarrier::Bridge);
+    assert!(fixture.refusal().contains("name the program"), "{}", fixture.refusal());
 }
 
 #[test]
-fn a_server_may_choose_and_the_config_chooses_for_the_rest() {
-    let mut world = World::command();
-    world.config.stdio = StdioCarrier::Attach;
-    assert_eq!(world.render().carrier, Carrier::Attach);
-    assert_eq!(world.container()["command"], json!(["uvx"]));
-    assert_eq!(world.container()["args"], json!(["mcp-server-time"]));
-    world.spec.kubernetes.stdio = Some(StdioCarrier::Bridge);
-    assert_eq!(world.render().carrier, Carrier::Bridge);
+fn server_overrides_configured_carrier() {
+    let mut fixture = Fixture::command();
+    fixture.config.stdio = StdioCarrier::Attach;
+    assert_eq!(fixture.render().carrier, Carrier::Attach);
+    assert_eq!(fixture.container()["command"], json!(["uvx"]));
+    assert_eq!(fixture.container()["args"], json!(["mcp-server-time"]));
+    fixture.spec.kubernetes.stdio = Some(StdioCarrier::Bridge);
+    assert_eq!(fixture.render().carrier, Carrier::Bridge);
 }
 
 #[test]
-fn an_http_server_is_probed_at_its_port() {
-    let world = World::http();
-    let rendered = world.render();
+fn http_probes() {
+    let fixture = Fixture::http();
+    let rendered = fixture.render();
     assert_eq!(rendered.carrier, Carrier::Http);
-    let container = world.container();
+    let container = fixture.container();
     assert_eq!(
         container["ports"],
         json!([{ "name": "mcp", "containerPort": 3000, "protocol": "TCP" }])
@@ -135,12 +129,12 @@ fn an_http_server_is_probed_at_its_port() {
     let service = rendered.service.expect("a service").spec.expect("a spec");
     assert_eq!(service.type_.as_deref(), Some("ClusterIP"));
     assert_eq!(service.ports.expect("ports")[0].port, 3000);
-    assert_eq!(service.selector, rendered.unit.selector("portolan").into());
+    assert_eq!(service.selector, rendered.key.selector("portolan").into());
 }
 
 #[test]
-fn the_bridge_is_asked_about_its_server_and_restarted_for_itself_alone() {
-    let container = World::command().container();
+fn bridge_probes() {
+    let container = Fixture::command().container();
     for probe in ["startupProbe", "readinessProbe"] {
         let get = &container[probe]["httpGet"];
         assert_eq!(
@@ -153,11 +147,11 @@ fn the_bridge_is_asked_about_its_server_and_restarted_for_itself_alone() {
 }
 
 #[test]
-fn the_bridge_is_told_what_the_server_speaks_and_may_ask() {
-    let mut world = World::command();
-    world.spec.era = ProtocolEra::Legacy;
-    world.spec.server_requests.sampling = true;
-    world.spec.kubernetes.grace_seconds = Some(60);
+fn bridge_flags() {
+    let mut fixture = Fixture::command();
+    fixture.spec.era = ProtocolEra::Legacy;
+    fixture.spec.server_requests.sampling = true;
+    fixture.spec.kubernetes.grace_seconds = Some(60);
     let flags = [
         "--port",
         "8080",
@@ -169,60 +163,60 @@ fn the_bridge_is_told_what_the_server_speaks_and_may_ask() {
         "55",
         "--",
     ];
-    let args = world.container()["args"].clone();
+    let args = fixture.container()["args"].clone();
     assert_eq!(
         args.as_array().expect("args")[..flags.len()],
         flags.map(|flag| json!(flag))
     );
-    world.spec.server_requests.elicitation = false;
-    world.spec.server_requests.sampling = false;
-    assert_eq!(world.container()["args"][5], "none");
+    fixture.spec.server_requests.elicitation = false;
+    fixture.spec.server_requests.sampling = false;
+    assert_eq!(fixture.container()["args"][5], "none");
 }
 
 #[test]
-fn a_port_or_path_that_cannot_be_is_refused() {
+fn invalid_port_or_path_is_refused() {
     for (port, path, named) in [(0, "/mcp", "port"), (3000, "mcp", "path")] {
-        let mut world = World::http();
-        if let Source::Image { transport, .. } = &mut world.spec.source {
+        let mut fixture = Fixture::http();
+        if let Source::Image { transport, .. } = &mut fixture.spec.source {
             *transport = Transport::Http {
                 port,
                 path: path.into(),
             };
         }
-        assert!(world.refusal().starts_with(named), "{}", world.refusal());
+        assert!(fixture.refusal().starts_with(named), "{}", fixture.refusal());
     }
 }
 
 #[test]
-fn a_slow_starter_may_be_given_time() {
-    let mut world = World::http();
-    world.spec.kubernetes.start_seconds = Some(600);
-    assert_eq!(world.container()["startupProbe"]["failureThreshold"], 600);
+fn start_seconds_extend_startup_probe() {
+    let mut fixture = Fixture::http();
+    fixture.spec.kubernetes.start_seconds = Some(600);
+    assert_eq!(fixture.container()["startupProbe"]["failureThreshold"], 600);
 }
 
 #[test]
-fn no_answer_is_taken_for_a_variable() {
-    let mut world = World::http().plain("A", "$(HOME) $$ ${x} $y");
-    if let Source::Image { args, .. } = &mut world.spec.source {
+fn answers_are_escaped() {
+    let mut fixture = Fixture::http().plain("A", "$(HOME) $$ ${x} $y");
+    if let Source::Image { args, .. } = &mut fixture.spec.source {
         *args = vec!["--key=$(API_KEY)".into(), "50$".into()];
     }
-    let container = world.container();
+    let container = fixture.container();
     assert_eq!(named(&container["env"], "A")["value"], "$$(HOME) $$$$ $${x} $$y");
     assert_eq!(container["args"], json!(["--key=$$(API_KEY)", "50$"]));
 }
 
 #[test]
-fn legacy_sessions_keep_to_one_of_several_copies() {
-    let affinity = |world: &World| {
-        let service = world.render().service.expect("a service");
+fn legacy_replicas_have_session_affinity() {
+    let affinity = |fixture: &Fixture| {
+        let service = fixture.render().service.expect("a service");
         service.spec.expect("a spec").session_affinity
     };
-    let mut world = World::http();
-    assert_eq!(affinity(&world), None);
-    world.spec.kubernetes.replicas = Some(1);
-    assert_eq!(affinity(&world), None);
-    world.spec.kubernetes.replicas = Some(2);
-    assert_eq!(affinity(&world).as_deref(), Some("ClientIP"));
-    world.spec.era = ProtocolEra::Modern;
-    assert_eq!(affinity(&world), None, "each call may go to any copy");
+    let mut fixture = Fixture::http();
+    assert_eq!(affinity(&fixture), None);
+    fixture.spec.kubernetes.replicas = Some(1);
+    assert_eq!(affinity(&fixture), None);
+    fixture.spec.kubernetes.replicas = Some(2);
+    assert_eq!(affinity(&fixture).as_deref(), Some("ClientIP"));
+    fixture.spec.era = ProtocolEra::Modern;
+    assert_eq!(affinity(&fixture), None, "each call may go to any copy");
 }

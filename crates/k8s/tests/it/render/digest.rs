@@ -1,28 +1,28 @@
-//! The digest: equal for an equal wish, another for any other.
+//! The digest: equal for equal specs, different for any change.
 
 use portolan_core::{EnvFrom, ImagePull, ImagePullSecret, Owner, RunAs, Secret, Source, StdioCarrier};
 use portolan_k8s::{BridgeSource, NetworkMode, name};
 use proptest::prelude::*;
 
-use super::support::World;
+use super::fixture::Fixture;
 
-fn full() -> World {
-    let mut world = World::command()
+fn full() -> Fixture {
+    let mut fixture = Fixture::command()
         .plain("A", "1")
         .plain("B", "2")
         .secret("KEY", "s3cr3t")
         .file("f", "x");
-    let password = world.key("registry", "p4ss");
-    world.spec.kubernetes.image_pull_secrets = vec![ImagePullSecret::Credentials {
+    let password = fixture.key("registry", "p4ss");
+    fixture.spec.kubernetes.image_pull_secrets = vec![ImagePullSecret::Credentials {
         registry: "ghcr.io".into(),
         username: "robot".into(),
         password,
     }];
-    world
+    fixture
 }
 
 #[test]
-fn it_stands_on_the_deployment() {
+fn digest_is_annotated() {
     let rendered = full().render();
     let annotations = rendered.deployment.metadata.annotations.expect("annotations");
     assert_eq!(annotations[name::DIGEST], rendered.digest);
@@ -30,8 +30,8 @@ fn it_stands_on_the_deployment() {
 }
 
 #[test]
-fn every_change_of_the_wish_is_another_digest() {
-    type Change = fn(&mut World);
+fn every_change_changes_digest() {
+    type Change = fn(&mut Fixture);
     let changes: &[(&str, Change)] = &[
         ("env", |w| *w = w.clone().plain("A", "3")),
         ("one more variable", |w| *w = w.clone().plain("C", "")),
@@ -99,28 +99,28 @@ fn every_change_of_the_wish_is_another_digest() {
     let before = full().render().digest;
     let mut seen = std::collections::BTreeSet::from([before]);
     for (what, change) in changes {
-        let mut world = full();
-        change(&mut world);
-        assert!(seen.insert(world.render().digest), "{what} does not show");
+        let mut fixture = full();
+        change(&mut fixture);
+        assert!(seen.insert(fixture.render().digest), "{what} does not show");
     }
 }
 
 #[test]
-fn what_a_secret_was_called_or_when_it_was_written_does_not_matter() {
-    let mut world = full();
-    let before = world.render();
-    for key in world.secrets.keys() {
-        world
+fn secret_metadata_keeps_digest() {
+    let mut fixture = full();
+    let before = fixture.render();
+    for key in fixture.secrets.keys() {
+        fixture
             .spec
             .secret_versions
             .insert(key.clone(), portolan_core::Version(std::num::NonZeroU64::MAX));
     }
-    assert_eq!(world.render().digest, before.digest, "what it holds is the same");
+    assert_eq!(fixture.render().digest, before.digest, "what it holds is the same");
 }
 
 #[test]
-fn a_changed_secret_is_a_changed_pod() {
-    let template = |world: &World| world.deployment()["spec"]["template"].clone();
+fn changed_secret_changes_pod() {
+    let template = |fixture: &Fixture| fixture.deployment()["spec"]["template"].clone();
     let (one, other) = (full(), full().secret("KEY", "other"));
     assert_ne!(template(&one), template(&other));
     let mut password = full();
@@ -133,11 +133,11 @@ fn a_changed_secret_is_a_changed_pod() {
 }
 
 #[test]
-fn nobody_who_sees_a_deployment_can_try_passwords_on_it() {
+fn digests_of_secrets_are_keyed() {
     let template = |token: &str| {
-        let mut world = full();
-        world.token = Secret::new(token);
-        world.deployment()["spec"]["template"]["metadata"]["annotations"].clone()
+        let mut fixture = full();
+        fixture.token = Secret::new(token);
+        fixture.deployment()["spec"]["template"]["metadata"]["annotations"].clone()
     };
     assert_ne!(
         template("one"),
@@ -146,8 +146,8 @@ fn nobody_who_sees_a_deployment_can_try_passwords_on_it() {
     );
 }
 
-fn set_program(world: &mut World, to: &str, arg: &str) {
-    if let Source::Command { program, args, .. } = &mut world.spec.source {
+fn set_program(fixture: &mut Fixture, to: &str, arg: &str) {
+    if let Source::Command { program, args, .. } = &mut fixture.spec.source {
         *program = to.into();
         *args = vec![arg.into()];
     }
@@ -155,15 +155,15 @@ fn set_program(world: &mut World, to: &str, arg: &str) {
 
 proptest! {
     #[test]
-    fn an_equal_spec_is_an_equal_digest(
+    fn equal_specs_have_equal_digests(
         env in proptest::collection::btree_map("[A-Z]{1,4}", ".{0,12}", 0..6),
         secrets in proptest::collection::btree_map("[A-Z]{5,6}", "[a-z]{0,12}", 0..4),
         args in proptest::collection::vec("[ -~]{0,12}", 0..4),
     ) {
         let build = |reverse: bool| {
-            let mut world = World::command();
-            set_program(&mut world, "uvx", "x");
-            if let Source::Command { args: own, .. } = &mut world.spec.source {
+            let mut fixture = Fixture::command();
+            set_program(&mut fixture, "uvx", "x");
+            if let Source::Command { args: own, .. } = &mut fixture.spec.source {
                 own.clone_from(&args);
             }
             let mut pairs: Vec<_> = env.iter().map(|pair| (false, pair)).chain(secrets.iter().map(|pair| (true, pair))).collect();
@@ -171,9 +171,9 @@ proptest! {
                 pairs.reverse();
             }
             for (is_secret, (name, text)) in pairs {
-                world = if is_secret { world.secret(name, text) } else { world.plain(name, text) };
+                fixture = if is_secret { fixture.secret(name, text) } else { fixture.plain(name, text) };
             }
-            world
+            fixture
         };
         let (one, other) = (build(false).render(), build(true).render());
         prop_assert_eq!(&one.digest, &other.digest);
@@ -183,8 +183,8 @@ proptest! {
     }
 
     #[test]
-    fn two_ways_to_split_a_text_are_two_wishes(a in "[a-z]{1,6}", b in "[a-z]{1,6}") {
-        let digest = |one: &str, two: &str| World::command().secret("ONE", one).secret("TWO", two).render().digest;
+    fn split_arguments_change_digest(a in "[a-z]{1,6}", b in "[a-z]{1,6}") {
+        let digest = |one: &str, two: &str| Fixture::command().secret("ONE", one).secret("TWO", two).render().digest;
         prop_assert_ne!(digest(&a, &b), digest(&format!("{a}{b}"), ""));
     }
 }

@@ -1,17 +1,17 @@
-//! Which images may run, and when they are pulled.
+//! Allowed images and pull policies.
 
 use portolan_core::{ImagePull, Source};
-use portolan_k8s::{BridgeSource, render::Restarted};
+use portolan_k8s::{BridgeSource, render::RestartRequest};
 
-use super::support::{World, pod, server};
+use super::fixture::{Fixture, pod, server};
 
 #[test]
-fn an_environment_may_allow_some_images_only() {
-    let mut world = World::http();
-    world.environment.allowed_images = vec!["ghcr.io/acme".into()];
-    world.render();
-    world.environment.allowed_images = vec!["ghcr.io/other".into()];
-    let refusal = world.refusal();
+fn allowed_images_are_enforced() {
+    let mut fixture = Fixture::http();
+    fixture.environment.allowed_images = vec!["ghcr.io/acme".into()];
+    fixture.render();
+    fixture.environment.allowed_images = vec!["ghcr.io/other".into()];
+    let refusal = fixture.refusal();
     assert!(
         refusal.contains("ghcr.io/acme/time:1") && refusal.contains("ghcr.io/other"),
         "{refusal}"
@@ -19,41 +19,39 @@ fn an_environment_may_allow_some_images_only() {
 }
 
 #[test]
-fn images_of_the_platform_itself_are_always_allowed() {
-    let mut world = World::command();
-    world.environment.allowed_images = vec!["ghcr.io/other".into()];
-    world.config.bridge = BridgeSource::Image("ghcr.io/acme/bridge:1".into());
-    world.render();
+fn platform_images_are_always_allowed() {
+    let mut fixture = Fixture::command();
+    fixture.environment.allowed_images = vec!["ghcr.io/other".into()];
+    fixture.config.bridge = BridgeSource::Image("ghcr.io/acme/bridge:1".into());
+    fixture.render();
 }
 
 #[test]
-fn a_bare_name_is_never_pulled_and_the_server_may_say_otherwise() {
-    let mut world = World::http();
-    assert_eq!(world.container()["imagePullPolicy"], "IfNotPresent");
-    if let Source::Image { image, .. } = &mut world.spec.source {
+fn pull_policies() {
+    let mut fixture = Fixture::http();
+    assert_eq!(fixture.container()["imagePullPolicy"], "IfNotPresent");
+    if let Source::Image { image, .. } = &mut fixture.spec.source {
         *image = "time:1".into();
     }
-    assert_eq!(world.container()["imagePullPolicy"], "Never");
-    world.spec.kubernetes.image_pull = Some(ImagePull::Always);
-    assert_eq!(world.container()["imagePullPolicy"], "Always");
+    assert_eq!(fixture.container()["imagePullPolicy"], "Never");
+    fixture.spec.kubernetes.image_pull = Some(ImagePull::Always);
+    assert_eq!(fixture.container()["imagePullPolicy"], "Always");
 }
 
 #[test]
-fn a_restart_changes_the_pods_and_not_the_digest_and_can_be_read_back() {
-    let mut world = World::http();
-    let before = world.render();
+fn restart_keeps_digest() {
+    let mut fixture = Fixture::http();
+    let before = fixture.render();
     for fresh_pull in [false, true] {
-        let restarted = Restarted {
-            at: "2026-11-21T12:00:00Z".parse().expect("a time"),
-            fresh_pull,
-        };
-        world.restarted = Some(restarted);
-        let after = world.render();
+        let at = "2026-11-21T12:00:00Z".parse().expect("a time");
+        let restart = RestartRequest::new(at).with_fresh_pull(fresh_pull);
+        fixture.restart = Some(restart);
+        let after = fixture.render();
         assert_eq!(after.digest, before.digest);
         assert_ne!(after.deployment, before.deployment);
-        assert_eq!(Restarted::of(&after.deployment), Some(restarted));
+        assert_eq!(RestartRequest::of(&after.deployment), Some(restart));
         let policy = server(&pod(&after.deployment))["imagePullPolicy"].clone();
         assert_eq!(policy, if fresh_pull { "Always" } else { "IfNotPresent" });
     }
-    assert_eq!(Restarted::of(&before.deployment), None);
+    assert_eq!(RestartRequest::of(&before.deployment), None);
 }

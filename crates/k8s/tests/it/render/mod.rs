@@ -1,15 +1,15 @@
-//! What a run spec becomes.
+//! Rendering of run specs.
 
 mod carriers;
 mod digest;
+mod fixture;
 mod images;
 mod network;
 mod objects;
 mod options;
-mod reach;
-mod secrecy;
-mod standard;
-mod support;
+mod pod_security;
+mod policy_eval;
+mod secret_leaks;
 mod yaml_fill;
 mod yaml_placeholders;
 mod yaml_refused;

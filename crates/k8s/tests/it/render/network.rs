@@ -1,27 +1,27 @@
-//! Who reaches a server, and what a server reaches.
+//! Network policies: ingress and egress of servers.
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use portolan_k8s::{GatewayPeer, NetworkMode};
 use proptest::prelude::*;
 
 use super::{
-    reach::{End, may_reach},
-    support::World,
+    fixture::Fixture,
+    policy_eval::{End, may_reach},
 };
 
 const MCP: (&str, u16) = ("TCP", 3000);
 const HTTPS: (&str, u16) = ("TCP", 443);
 
-/// Two servers in one namespace: all their policies, and the first as an end.
-fn servers(mut world: World) -> (Vec<NetworkPolicy>, End, End) {
+/// Renders two servers in one namespace, and returns all policies and both servers as ends.
+fn servers(mut fixture: Fixture) -> (Vec<NetworkPolicy>, End, End) {
     let mut ends = Vec::new();
     let mut policies = Vec::new();
     for id in [
         "01935a5a-0000-7000-8000-000000000001",
         "01935a5a-0000-7000-8000-000000000002",
     ] {
-        world.name = portolan_core::InstallName::parse(id).expect("an id");
-        let rendered = world.render();
+        fixture.name = portolan_core::InstallName::parse(id).expect("an id");
+        let rendered = fixture.render();
         let meta = serde_json::to_value(&rendered.deployment).expect("json")["spec"]["template"]["metadata"].clone();
         ends.push(End::Pod {
             namespace: rendered.namespace.clone(),
@@ -38,8 +38,8 @@ fn gateway() -> End {
 }
 
 #[test]
-fn only_a_gateway_reaches_a_server_and_only_at_its_port() {
-    let (policies, server, neighbour) = servers(World::http());
+fn only_gateways_reach_servers() {
+    let (policies, server, neighbour) = servers(Fixture::http());
     assert!(may_reach(&policies, &gateway(), &server, MCP));
     assert!(!may_reach(&policies, &gateway(), &server, ("TCP", 22)));
     assert!(!may_reach(&policies, &gateway(), &server, ("UDP", 3000)));
@@ -54,13 +54,10 @@ fn only_a_gateway_reaches_a_server_and_only_at_its_port() {
 }
 
 #[test]
-fn gateways_may_live_in_another_namespace() {
-    let mut world = World::http();
-    world.config.gateways = vec![GatewayPeer {
-        namespace: Some("platform".into()),
-        labels: [("app".to_owned(), "host".to_owned())].into(),
-    }];
-    let (policies, server, _) = servers(world);
+fn gateways_in_another_namespace() {
+    let mut fixture = Fixture::http();
+    fixture.config.gateways = vec![GatewayPeer::with_labels([("app", "host")]).with_namespace("platform")];
+    let (policies, server, _) = servers(fixture);
     assert!(may_reach(
         &policies,
         &End::pod("platform", &[("app", "host")]),
@@ -82,24 +79,24 @@ fn gateways_may_live_in_another_namespace() {
 }
 
 #[test]
-fn no_gateways_means_nobody() {
-    let mut world = World::http();
-    world.config.gateways.clear();
-    let (policies, server, _) = servers(world);
+fn no_gateways_deny_all() {
+    let mut fixture = Fixture::http();
+    fixture.config.gateways.clear();
+    let (policies, server, _) = servers(fixture);
     assert!(!may_reach(&policies, &gateway(), &server, MCP));
 }
 
 #[test]
-fn the_bridge_is_reached_at_its_port_and_what_is_attached_to_at_none() {
-    let (policies, server, _) = servers(World::command());
+fn ingress_ports_by_carrier() {
+    let (policies, server, _) = servers(Fixture::command());
     assert!(may_reach(&policies, &gateway(), &server, ("TCP", 8080)));
-    let (policies, server, _) = servers(World::stdio_image(None));
+    let (policies, server, _) = servers(Fixture::stdio_image(None));
     assert!(!may_reach(&policies, &gateway(), &server, ("TCP", 8080)));
 }
 
 #[test]
-fn a_server_reaches_the_internet_and_name_servers_and_nothing_private() {
-    let (policies, server, neighbour) = servers(World::http());
+fn default_egress_is_public_internet() {
+    let (policies, server, neighbour) = servers(Fixture::http());
     for open in ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111"] {
         assert!(may_reach(&policies, &server, &End::address(open), HTTPS), "{open}");
     }
@@ -144,10 +141,10 @@ fn a_server_reaches_the_internet_and_name_servers_and_nothing_private() {
 }
 
 #[test]
-fn off_is_nothing_at_all() {
-    let mut world = World::http();
-    world.environment.network = NetworkMode::Off;
-    let (policies, server, _) = servers(world);
+fn off_denies_all_egress() {
+    let mut fixture = Fixture::http();
+    fixture.environment.network = NetworkMode::Off;
+    let (policies, server, _) = servers(fixture);
     let names = End::pod("kube-system", &[]);
     assert!(!may_reach(&policies, &server, &names, ("UDP", 53)));
     assert!(!may_reach(&policies, &server, &End::address("1.1.1.1"), HTTPS));
@@ -155,23 +152,23 @@ fn off_is_nothing_at_all() {
 }
 
 #[test]
-fn unrestricted_is_everything_that_others_let_in() {
-    let mut world = World::http();
-    world.environment.network = NetworkMode::Unrestricted;
-    let (policies, server, neighbour) = servers(world);
+fn unrestricted_allows_all_egress() {
+    let mut fixture = Fixture::http();
+    fixture.environment.network = NetworkMode::Unrestricted;
+    let (policies, server, neighbour) = servers(fixture);
     assert!(may_reach(&policies, &server, &End::address("10.0.0.1"), HTTPS));
     assert!(may_reach(&policies, &server, &End::pod("elsewhere", &[]), HTTPS));
     assert!(!may_reach(&policies, &server, &neighbour, MCP));
 }
 
 #[test]
-fn a_database_can_be_opened_up_alone() {
-    let mut world = World::http();
-    world.environment.network = NetworkMode::Restricted {
+fn extra_cidr_without_internet() {
+    let mut fixture = Fixture::http();
+    fixture.environment.network = NetworkMode::Restricted {
         internet: false,
         extra_cidrs: vec!["10.5.0.0/24".into(), "fd00:1::/64".into()],
     };
-    let (policies, server, _) = servers(world);
+    let (policies, server, _) = servers(fixture);
     for (address, open) in [
         ("10.5.0.9", true),
         ("fd00:1::9", true),
@@ -188,22 +185,22 @@ fn a_database_can_be_opened_up_alone() {
 }
 
 #[test]
-fn a_range_that_is_none_is_refused() {
+fn invalid_cidr_is_refused() {
     for bad in ["", "10.0.0.0", "10.0.0.0/33", "::/129", "example.com/24", "10.0.0.0/-1"] {
-        let mut world = World::http();
-        world.environment.network = NetworkMode::Restricted {
+        let mut fixture = Fixture::http();
+        fixture.environment.network = NetworkMode::Restricted {
             internet: true,
             extra_cidrs: vec![bad.into()],
         };
-        assert!(world.refusal().contains("no range"), "{bad}");
+        assert!(fixture.refusal().contains("not a CIDR range"), "{bad}");
     }
 }
 
 proptest! {
     #[test]
-    fn no_private_address_is_reached_while_only_the_internet_is_open(bits: u32) {
+    fn private_addresses_are_denied(bits: u32) {
         let address = std::net::Ipv4Addr::from(bits);
-        let (policies, server, _) = servers(World::http());
+        let (policies, server, _) = servers(Fixture::http());
         let is_inside = address.is_private() || address.is_loopback() || address.is_link_local() || address.is_multicast()
             || address.is_unspecified() || address.is_broadcast() || (bits >> 22) == (0x6440_0000 >> 22);
         let reached = may_reach(&policies, &server, &End::Address(address.into()), HTTPS);

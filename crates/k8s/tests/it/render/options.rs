@@ -1,4 +1,4 @@
-//! What a server may ask for, and what it gets where it does not.
+//! Kubernetes options of a server, and their defaults.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use portolan_core::{CredentialKey, EnvFrom, ImagePullSecret, RunAs};
 use portolan_k8s::name;
 use serde_json::json;
 
-use super::support::{NAME, World, find, named, pod};
+use super::fixture::{Fixture, NAME, find, named, pod};
 
 #[test]
-fn secrets_are_referred_to_and_plain_values_are_written() {
-    let world = World::http()
+fn env_values_and_secret_refs() {
+    let fixture = Fixture::http()
         .plain("REGION", "eu")
         .secret("API_KEY", "s3cr3t")
         .secret("odd name", "x");
-    let container = world.container();
+    let container = fixture.container();
     assert_eq!(named(&container["env"], "REGION")["value"], "eu");
     let reference = &named(&container["env"], "API_KEY")["valueFrom"]["secretKeyRef"];
     assert_eq!(
@@ -23,16 +23,16 @@ fn secrets_are_referred_to_and_plain_values_are_written() {
         &json!({ "name": format!("{NAME}-secrets"), "key": "API_KEY" })
     );
     let key = named(&container["env"], "odd name")["valueFrom"]["secretKeyRef"]["key"].clone();
-    let secret = world.render().secret.expect("a secret");
+    let secret = fixture.render().secret.expect("a secret");
     let data = secret.data.expect("data");
     assert_eq!(data["API_KEY"].0, b"s3cr3t");
     assert_eq!(data[key.as_str().expect("a key")].0, b"x");
 }
 
 #[test]
-fn files_are_mounted_read_only_under_their_names() {
-    let world = World::http().file("key.pem", "-----BEGIN").file("token", "t");
-    let pod = world.pod();
+fn files_are_mounted_read_only() {
+    let fixture = Fixture::http().file("key.pem", "-----BEGIN").file("token", "t");
+    let pod = fixture.pod();
     let volume = &named(&pod["volumes"], "portolan-secrets")["secret"];
     assert_eq!(volume["secretName"], format!("{NAME}-secrets"));
     let paths: Vec<_> = volume["items"]
@@ -47,15 +47,15 @@ fn files_are_mounted_read_only_under_their_names() {
         (&mount["mountPath"], &mount["readOnly"]),
         (&json!("/secrets"), &json!(true))
     );
-    let data = world.render().secret.expect("a secret").data.expect("data");
+    let data = fixture.render().secret.expect("a secret").data.expect("data");
     let key = volume["items"][0]["key"].as_str().expect("a key");
     assert_eq!(data[key].0, b"-----BEGIN");
 }
 
 #[test]
-fn variables_may_come_from_config_maps_and_from_secrets_that_are_allowed() {
-    let mut world = World::http();
-    world.spec.kubernetes.env_from = vec![
+fn env_from_allowed_sources() {
+    let mut fixture = Fixture::http();
+    fixture.spec.kubernetes.env_from = vec![
         EnvFrom::ConfigMap {
             name: "shared".into(),
             prefix: None,
@@ -65,35 +65,35 @@ fn variables_may_come_from_config_maps_and_from_secrets_that_are_allowed() {
             prefix: Some("K_".into()),
         },
     ];
-    assert!(world.refusal().contains("shared-keys"), "{}", world.refusal());
-    world.config.allowed_secrets.insert("shared-keys".into());
+    assert!(fixture.refusal().contains("shared-keys"), "{}", fixture.refusal());
+    fixture.config.allowed_secrets.insert("shared-keys".into());
     let expected = json!([
         { "configMapRef": { "name": "shared" } },
         { "prefix": "K_", "secretRef": { "name": "shared-keys" } },
     ]);
-    assert_eq!(world.container()["envFrom"], expected);
+    assert_eq!(fixture.container()["envFrom"], expected);
 }
 
 #[test]
-fn a_variable_with_an_impossible_name_or_the_bridges_is_refused() {
+fn invalid_variable_names_are_refused() {
     for name in ["", "A=B", "Ä", "a\nb", "PORTOLAN_BRIDGE_TOKEN"] {
-        let _ = World::http().plain(name, "x").refusal();
+        let _ = Fixture::http().plain(name, "x").refusal();
     }
 }
 
 #[test]
-fn resources_have_defaults_and_each_can_be_changed() {
-    let mut world = World::http();
-    let resources = world.container()["resources"].clone();
+fn resource_defaults_and_overrides() {
+    let mut fixture = Fixture::http();
+    let resources = fixture.container()["resources"].clone();
     let requests = json!({ "cpu": "50m", "memory": "128Mi", "ephemeral-storage": "256Mi" });
     assert_eq!(resources["requests"], requests);
     assert_eq!(
         resources["limits"],
         json!({ "memory": "512Mi", "ephemeral-storage": "1Gi" })
     );
-    world.spec.kubernetes.requests = figures(&[("memory", "2Gi"), ("cpu", "")]);
-    world.spec.kubernetes.limits = figures(&[("ephemeral-storage", "64Mi"), ("cpu", "2")]);
-    let resources = world.container()["resources"].clone();
+    fixture.spec.kubernetes.requests = figures(&[("memory", "2Gi"), ("cpu", "")]);
+    fixture.spec.kubernetes.limits = figures(&[("ephemeral-storage", "64Mi"), ("cpu", "2")]);
+    let resources = fixture.container()["resources"].clone();
     assert_eq!(
         resources["requests"],
         json!({ "memory": "2Gi", "ephemeral-storage": "64Mi" })
@@ -103,92 +103,92 @@ fn resources_have_defaults_and_each_can_be_changed() {
 }
 
 #[test]
-fn figures_that_cannot_be_are_refused() {
-    let mut world = World::http();
-    world.spec.kubernetes.requests = figures(&[("memory", "lots")]);
-    assert!(world.refusal().contains("lots"));
-    world.spec.kubernetes.requests = figures(&[("memory", "2Gi")]);
-    world.spec.kubernetes.limits = figures(&[("memory", "1Gi")]);
-    assert!(world.refusal().contains("above the limit"));
+fn invalid_quantities_are_refused() {
+    let mut fixture = Fixture::http();
+    fixture.spec.kubernetes.requests = figures(&[("memory", "lots")]);
+    assert!(fixture.refusal().contains("lots"));
+    fixture.spec.kubernetes.requests = figures(&[("memory", "2Gi")]);
+    fixture.spec.kubernetes.limits = figures(&[("memory", "1Gi")]);
+    assert!(fixture.refusal().contains("above the limit"));
 }
 
 #[test]
-fn a_process_for_each_conversation_is_refused() {
-    let mut world = World::command();
-    world.spec.sharing = portolan_core::Sharing::PerSession { max: 3 };
-    assert!(world.refusal().contains("use shared"));
+fn per_session_is_refused() {
+    let mut fixture = Fixture::command();
+    fixture.spec.sharing = portolan_core::Sharing::PerSession { max: 3 };
+    assert!(fixture.refusal().contains("use shared"));
 }
 
 #[test]
-fn nodes_are_those_of_the_host_unless_the_server_says_otherwise() {
-    let mut world = World::http();
-    assert!(world.pod()["nodeSelector"].is_null() && world.pod()["tolerations"].is_null());
-    world.scheduling.node_selector = figures(&[("pool", "mcp")]);
-    world.scheduling.tolerations = vec![Toleration {
+fn scheduling_defaults_and_overrides() {
+    let mut fixture = Fixture::http();
+    assert!(fixture.pod()["nodeSelector"].is_null() && fixture.pod()["tolerations"].is_null());
+    fixture.scheduling.node_selector = figures(&[("pool", "mcp")]);
+    fixture.scheduling.tolerations = vec![Toleration {
         key: Some("mcp".into()),
         operator: Some("Exists".into()),
         ..Toleration::default()
     }];
-    assert_eq!(world.pod()["nodeSelector"], json!({ "pool": "mcp" }));
+    assert_eq!(fixture.pod()["nodeSelector"], json!({ "pool": "mcp" }));
     assert_eq!(
-        world.pod()["tolerations"],
+        fixture.pod()["tolerations"],
         json!([{ "key": "mcp", "operator": "Exists" }])
     );
-    world.spec.kubernetes.node_selector = Some(BTreeMap::new());
+    fixture.spec.kubernetes.node_selector = Some(BTreeMap::new());
     let mut own = portolan_core::Toleration::default();
     (own.key, own.value, own.effect) = (Some("gpu".into()), Some("a".into()), Some("NoSchedule".into()));
-    world.spec.kubernetes.tolerations = Some(vec![own]);
-    assert!(world.pod()["nodeSelector"].is_null());
+    fixture.spec.kubernetes.tolerations = Some(vec![own]);
+    assert!(fixture.pod()["nodeSelector"].is_null());
     assert_eq!(
-        world.pod()["tolerations"],
+        fixture.pod()["tolerations"],
         json!([{ "key": "gpu", "value": "a", "effect": "NoSchedule" }])
     );
 }
 
 #[test]
-fn a_service_account_must_be_allowed_and_its_token_asked_for() {
-    let mut world = World::http();
-    assert_eq!(world.pod()["automountServiceAccountToken"], false);
-    world.spec.kubernetes.service_account = Some("operator".into());
+fn service_account_must_be_allowed() {
+    let mut fixture = Fixture::http();
+    assert_eq!(fixture.pod()["automountServiceAccountToken"], false);
+    fixture.spec.kubernetes.service_account = Some("operator".into());
     assert!(
-        world.refusal().contains("\"operator\" is not allowed"),
+        fixture.refusal().contains("\"operator\" is not allowed"),
         "{}",
-        world.refusal()
+        fixture.refusal()
     );
-    world.config.service_accounts.insert("operator".into());
-    assert_eq!(world.pod()["serviceAccountName"], "operator");
-    assert_eq!(world.pod()["automountServiceAccountToken"], false);
-    world.spec.kubernetes.service_account_token = true;
-    assert_eq!(world.pod()["automountServiceAccountToken"], true);
+    fixture.config.service_accounts.insert("operator".into());
+    assert_eq!(fixture.pod()["serviceAccountName"], "operator");
+    assert_eq!(fixture.pod()["automountServiceAccountToken"], false);
+    fixture.spec.kubernetes.service_account_token = true;
+    assert_eq!(fixture.pod()["automountServiceAccountToken"], true);
 }
 
 #[test]
-fn the_user_and_the_root_file_system_can_be_chosen() {
-    let mut world = World::http();
-    let context = world.pod()["securityContext"].clone();
+fn user_and_read_only_root() {
+    let mut fixture = Fixture::http();
+    let context = fixture.pod()["securityContext"].clone();
     assert_eq!(
         (&context["runAsUser"], &context["runAsNonRoot"]),
         (&json!(65532), &json!(true))
     );
-    assert_eq!(named(&world.container()["env"], "HOME")["value"], "/tmp");
-    world.spec.kubernetes.run_as = Some(RunAs::Image);
-    let context = world.pod()["securityContext"].clone();
+    assert_eq!(named(&fixture.container()["env"], "HOME")["value"], "/tmp");
+    fixture.spec.kubernetes.run_as = Some(RunAs::Image);
+    let context = fixture.pod()["securityContext"].clone();
     assert!(context["runAsUser"].is_null());
     assert_eq!(context["runAsNonRoot"], true);
-    world.spec.kubernetes.run_as = Some(RunAs::User(0));
-    assert_eq!(world.pod()["securityContext"]["runAsNonRoot"], false);
-    world.spec.kubernetes.read_only_root = Some(false);
-    assert_eq!(world.container()["securityContext"]["readOnlyRootFilesystem"], false);
-    assert!(find(&world.container()["env"], "HOME").is_none());
-    let world = World::http().plain("HOME", "/data");
-    assert_eq!(named(&world.container()["env"], "HOME")["value"], "/data");
+    fixture.spec.kubernetes.run_as = Some(RunAs::User(0));
+    assert_eq!(fixture.pod()["securityContext"]["runAsNonRoot"], false);
+    fixture.spec.kubernetes.read_only_root = Some(false);
+    assert_eq!(fixture.container()["securityContext"]["readOnlyRootFilesystem"], false);
+    assert!(find(&fixture.container()["env"], "HOME").is_none());
+    let fixture = Fixture::http().plain("HOME", "/data");
+    assert_eq!(named(&fixture.container()["env"], "HOME")["value"], "/data");
 }
 
 #[test]
-fn more_folders_can_be_made_writable() {
-    let mut world = World::http();
-    world.spec.kubernetes.writable = vec!["/data/".into(), "/tmp".into(), "/data".into()];
-    let container = world.container();
+fn writable_directories() {
+    let mut fixture = Fixture::http();
+    fixture.spec.kubernetes.writable = vec!["/data/".into(), "/tmp".into(), "/data".into()];
+    let container = fixture.container();
     let paths: Vec<_> = container["volumeMounts"]
         .as_array()
         .expect("mounts")
@@ -197,23 +197,23 @@ fn more_folders_can_be_made_writable() {
         .collect();
     assert_eq!(paths, ["/tmp", "/data"]);
     for bad in ["/", "data", "/a/../b", "/secrets", "/secrets/x", "/a:b"] {
-        world.spec.kubernetes.writable = vec![bad.into()];
-        assert!(world.refusal().starts_with("writable"), "{bad}");
+        fixture.spec.kubernetes.writable = vec![bad.into()];
+        assert!(fixture.refusal().starts_with("writable"), "{bad}");
     }
 }
 
 #[test]
-fn a_registry_account_becomes_a_secret_with_the_teams_label() {
-    let mut world = World::http();
-    let password = world.key("registry", "p4ss");
-    world.spec.kubernetes.image_pull_secrets = vec![
+fn registry_account_becomes_secret() {
+    let mut fixture = Fixture::http();
+    let password = fixture.key("registry", "p4ss");
+    fixture.spec.kubernetes.image_pull_secrets = vec![
         ImagePullSecret::Existing {
             name: "corporate".into(),
         },
         account(&password),
         account(&password),
     ];
-    let rendered = world.render();
+    let rendered = fixture.render();
     let [secret] = &rendered.pull_secrets[..] else {
         panic!("one secret: {:?}", rendered.pull_secrets.len())
     };
@@ -236,13 +236,13 @@ fn a_registry_account_becomes_a_secret_with_the_teams_label() {
 }
 
 #[test]
-fn one_account_of_one_owner_is_one_secret_and_anothers_is_another() {
-    let mut world = World::http();
-    let password = world.key("registry", "p4ss");
-    world.spec.kubernetes.image_pull_secrets = vec![account(&password)];
-    let name = |world: &World| world.render().pull_secrets[0].metadata.name.clone().expect("a name");
-    let first = name(&world);
-    let mut second = world.clone();
+fn pull_secret_per_owner() {
+    let mut fixture = Fixture::http();
+    let password = fixture.key("registry", "p4ss");
+    fixture.spec.kubernetes.image_pull_secrets = vec![account(&password)];
+    let name = |fixture: &Fixture| fixture.render().pull_secrets[0].metadata.name.clone().expect("a name");
+    let first = name(&fixture);
+    let mut second = fixture.clone();
     second.name = portolan_core::InstallName::parse("01935a5a-0000-7000-8000-000000000002").expect("an id");
     assert_eq!(name(&second), first);
     second.spec.owner = portolan_core::Owner::Org;
@@ -250,7 +250,7 @@ fn one_account_of_one_owner_is_one_secret_and_anothers_is_another() {
 }
 
 #[test]
-fn a_config_that_no_server_could_run_with_is_refused() {
+fn invalid_config_is_refused() {
     use portolan_k8s::{Environment, KubeConfig, NetworkMode};
     let good = KubeConfig::in_namespace("mcp-servers");
     good.check().expect("the default is good");

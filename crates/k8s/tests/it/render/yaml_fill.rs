@@ -1,10 +1,10 @@
-//! What a Deployment YAML keeps, what it is given, and what is always ours.
+//! Merging a Deployment YAML with the generated Deployment.
 
 use portolan_core::StdioCarrier;
 use portolan_k8s::{name, render::Carrier};
 use serde_json::json;
 
-use super::support::{INSTALL, NAME, World, find, named, server};
+use super::fixture::{Fixture, INSTALL, NAME, find, named, server};
 
 const BARE: &str = "{ apiVersion: apps/v1, kind: Deployment, metadata: {}, spec: { template: { spec: { containers: [{ name: a }] } } } }";
 
@@ -17,18 +17,18 @@ fn pod(fields: &str) -> String {
 }
 
 #[test]
-fn a_bare_yaml_becomes_what_would_be_generated() {
-    for world in World::all() {
-        let world = world.plain("A", "b").secret("KEY", "s").file("f", "x");
-        let generated = world.render();
-        let filled = world.yaml(BARE).render();
+fn bare_yaml_equals_generated() {
+    for fixture in Fixture::all() {
+        let fixture = fixture.plain("A", "b").secret("KEY", "s").file("f", "x");
+        let generated = fixture.render();
+        let filled = fixture.yaml(BARE).render();
         assert_eq!(filled.deployment, generated.deployment);
         assert_eq!(filled.digest, generated.digest);
     }
 }
 
 #[test]
-fn names_labels_selector_and_account_are_always_ours() {
+fn identity_is_always_generated() {
     let text = "
 apiVersion: apps/v1
 kind: Deployment
@@ -52,9 +52,9 @@ spec:
       restartPolicy: Never
       containers: [{ name: a }]
 ";
-    let world = World::command().yaml(text);
-    let (rendered, deployment) = (world.render(), world.deployment());
-    let plain = World::command().deployment();
+    let fixture = Fixture::command().yaml(text);
+    let (rendered, deployment) = (fixture.render(), fixture.deployment());
+    let plain = Fixture::command().deployment();
     assert_eq!(deployment["metadata"]["name"], NAME);
     assert_eq!(deployment["metadata"]["namespace"], "mcp-servers");
     assert_eq!(deployment["metadata"]["labels"], plain["metadata"]["labels"]);
@@ -82,10 +82,10 @@ spec:
 }
 
 #[test]
-fn variables_of_the_yaml_win_and_the_rest_is_added() {
+fn yaml_variables_win() {
     let text = container("env: [{ name: A, value: mine }, { name: Z, value: '$(A)' }]");
-    let world = World::http().plain("A", "ours").plain("B", "ours").yaml(text);
-    let env = world.container()["env"].clone();
+    let fixture = Fixture::http().plain("A", "ours").plain("B", "ours").yaml(text);
+    let env = fixture.container()["env"].clone();
     assert_eq!(named(&env, "A")["value"], "mine");
     assert_eq!(
         named(&env, "Z")["value"],
@@ -96,15 +96,15 @@ fn variables_of_the_yaml_win_and_the_rest_is_added() {
 }
 
 #[test]
-fn a_reference_to_a_secret_without_value_is_left_out_and_to_anothers_stays() {
+fn dangling_secret_ref_is_dropped() {
     let text = container(
         "env: [{ name: A, valueFrom: { secretKeyRef: { name: '${portolan.secret_name}', key: A } } }, \
          { name: B, valueFrom: { secretKeyRef: { name: '${portolan.secret_name}', key: B } } }, \
          { name: C, valueFrom: { secretKeyRef: { name: shared, key: C } } }]",
     );
-    let mut world = World::http().secret("A", "s").yaml(text);
-    world.config.allowed_secrets.insert("shared".into());
-    let env = world.container()["env"].clone();
+    let mut fixture = Fixture::http().secret("A", "s").yaml(text);
+    fixture.config.allowed_secrets.insert("shared".into());
+    let env = fixture.container()["env"].clone();
     assert!(
         find(&env, "A").is_some() && find(&env, "B").is_none() && find(&env, "C").is_some(),
         "{env}"
@@ -112,16 +112,16 @@ fn a_reference_to_a_secret_without_value_is_left_out_and_to_anothers_stays() {
 }
 
 #[test]
-fn the_bridge_starts_the_command_of_the_yaml() {
-    let world = World::command().yaml(container("command: [node, server.js], args: [--fast]"));
-    assert_eq!(world.render().carrier, Carrier::Bridge);
-    let container = world.container();
+fn bridge_runs_yaml_command() {
+    let fixture = Fixture::command().yaml(container("command: [node, server.js], args: [--fast]"));
+    assert_eq!(fixture.render().carrier, Carrier::Bridge);
+    let container = fixture.container();
     assert_eq!(container["command"], json!(["/portolan-bridge"]));
     assert_eq!(
         container["args"],
         json!(["--port", "8080", "--", "node", "server.js", "--fast"])
     );
-    let unknown = World::stdio_image(None).yaml(self::container("command: [/server]"));
+    let unknown = Fixture::stdio_image(None).yaml(self::container("command: [/server]"));
     assert_eq!(
         unknown.render().carrier,
         Carrier::Bridge,
@@ -130,28 +130,28 @@ fn the_bridge_starts_the_command_of_the_yaml() {
 }
 
 #[test]
-fn arguments_of_one_program_are_none_of_anothers() {
-    let world = World::command().yaml(container("command: [node]"));
-    assert_eq!(world.container()["args"], json!(["--port", "8080", "--", "node"]));
-    let world = World::command().yaml(container("args: [mcp-server-git]"));
+fn arguments_belong_to_their_program() {
+    let fixture = Fixture::command().yaml(container("command: [node]"));
+    assert_eq!(fixture.container()["args"], json!(["--port", "8080", "--", "node"]));
+    let fixture = Fixture::command().yaml(container("args: [mcp-server-git]"));
     assert_eq!(
-        world.container()["args"],
+        fixture.container()["args"],
         json!(["--port", "8080", "--", "uvx", "mcp-server-git"])
     );
 }
 
 #[test]
-fn a_token_of_its_own_is_not_believed() {
-    let world = World::command().yaml(container("env: [{ name: PORTOLAN_BRIDGE_TOKEN, value: known }]"));
-    let env = world.container()["env"].clone();
+fn yaml_cannot_set_bridge_token() {
+    let fixture = Fixture::command().yaml(container("env: [{ name: PORTOLAN_BRIDGE_TOKEN, value: known }]"));
+    let env = fixture.container()["env"].clone();
     assert!(named(&env, "PORTOLAN_BRIDGE_TOKEN")["value"].is_null());
 }
 
 #[test]
-fn what_is_attached_to_keeps_its_input_open() {
-    let mut world = World::command().yaml(container("stdin: false, stdinOnce: true, tty: true"));
-    world.spec.kubernetes.stdio = Some(StdioCarrier::Attach);
-    let container = world.container();
+fn attached_container_keeps_stdin_open() {
+    let mut fixture = Fixture::command().yaml(container("stdin: false, stdinOnce: true, tty: true"));
+    fixture.spec.kubernetes.stdio = Some(StdioCarrier::Attach);
+    let container = fixture.container();
     assert_eq!(
         (&container["stdin"], &container["stdinOnce"], &container["tty"]),
         (&json!(true), &json!(false), &json!(false))
@@ -159,7 +159,7 @@ fn what_is_attached_to_keeps_its_input_open() {
 }
 
 #[test]
-fn what_the_yaml_says_stays() {
+fn yaml_settings_are_kept() {
     let text = "
 apiVersion: apps/v1
 kind: Deployment
@@ -185,13 +185,13 @@ spec:
           volumeMounts: [{ name: cache, mountPath: /tmp }]
       volumes: [{ name: cache, emptyDir: { sizeLimit: 1Gi } }]
 ";
-    let mut world = World::http().yaml(text);
-    world.scheduling.node_selector = [
+    let mut fixture = Fixture::http().yaml(text);
+    fixture.scheduling.node_selector = [
         ("pool".to_owned(), "ours".to_owned()),
         ("zone".to_owned(), "a".to_owned()),
     ]
     .into();
-    let (deployment, pod) = (world.deployment(), world.pod());
+    let (deployment, pod) = (fixture.deployment(), fixture.pod());
     assert_eq!(deployment["spec"]["replicas"], 3);
     assert_eq!(deployment["spec"]["strategy"], json!({ "type": "Recreate" }));
     assert_eq!(pod["terminationGracePeriodSeconds"], 7);
@@ -240,13 +240,13 @@ spec:
 }
 
 #[test]
-fn the_bridge_and_secret_files_are_where_they_are_said_to_be() {
+fn bridge_and_file_mounts_are_fixed() {
     let text = pod("volumes: [{ name: v, emptyDir: {} }]").replace(
         "name: a",
         "name: a, volumeMounts: [{ name: v, mountPath: /bridge }, { name: v, mountPath: /secrets }]",
     );
-    let world = World::stdio_image(Some("/server")).file("key.pem", "k").yaml(text);
-    let container = world.container();
+    let fixture = Fixture::stdio_image(Some("/server")).file("key.pem", "k").yaml(text);
+    let container = fixture.container();
     for ours in ["portolan-bridge", "portolan-secrets"] {
         assert!(find(&container["volumeMounts"], ours).is_some(), "{ours}");
     }
@@ -254,29 +254,29 @@ fn the_bridge_and_secret_files_are_where_they_are_said_to_be() {
 }
 
 #[test]
-fn pull_secrets_and_sources_of_variables_add_up() {
+fn pull_secrets_and_env_from_add_up() {
     let text = pod("imagePullSecrets: [{ name: shared }]")
         .replace("name: a", "name: a, envFrom: [{ configMapRef: { name: mine } }]");
-    let mut world = World::http().yaml(text);
-    world.config.allowed_secrets.insert("shared".into());
-    world.spec.kubernetes.image_pull_secrets = vec![portolan_core::ImagePullSecret::Existing {
+    let mut fixture = Fixture::http().yaml(text);
+    fixture.config.allowed_secrets.insert("shared".into());
+    fixture.spec.kubernetes.image_pull_secrets = vec![portolan_core::ImagePullSecret::Existing {
         name: "corporate".into(),
     }];
-    world.spec.kubernetes.env_from = vec![portolan_core::EnvFrom::ConfigMap {
+    fixture.spec.kubernetes.env_from = vec![portolan_core::EnvFrom::ConfigMap {
         name: "ours".into(),
         prefix: None,
     }];
     assert_eq!(
-        world.pod()["imagePullSecrets"],
+        fixture.pod()["imagePullSecrets"],
         json!([{ "name": "shared" }, { "name": "corporate" }])
     );
     let sources = json!([{ "configMapRef": { "name": "mine" } }, { "configMapRef": { "name": "ours" } }]);
-    assert_eq!(world.container()["envFrom"], sources);
+    assert_eq!(fixture.container()["envFrom"], sources);
 }
 
 #[test]
-fn a_changed_yaml_is_a_changed_digest() {
-    let digest = |text: &str| World::http().yaml(text).render().digest;
+fn changed_yaml_changes_digest() {
+    let digest = |text: &str| Fixture::http().yaml(text).render().digest;
     assert_ne!(digest(BARE), digest(&pod("terminationGracePeriodSeconds: 9")));
     assert_eq!(digest(BARE), digest(&format!("# a comment\n{BARE}")));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::support::{INSTALL, NAME, World, find, named, server};
+use super::fixture::{Fixture, INSTALL, NAME, find, named, server};
 
 fn with(container: &str) -> String {
     format!(
@@ -16,7 +16,7 @@ fn with(container: &str) -> String {
 }
 
 #[test]
-fn every_name_of_ours_stands_for_what_would_be_generated() {
+fn portolan_placeholders() {
     let names = [
         ("deployment_name", NAME),
         ("server_id", INSTALL),
@@ -29,32 +29,32 @@ fn every_name_of_ours_stands_for_what_would_be_generated() {
         ("service_account", "default"),
     ];
     for (name, value) in names {
-        let world = World::stdio_image(Some("/server"))
+        let fixture = Fixture::stdio_image(Some("/server"))
             .yaml(with(&format!("env: [{{ name: X, value: '<${{portolan.{name}}}>' }}]")));
         assert_eq!(
-            named(&world.container()["env"], "X")["value"],
+            named(&fixture.container()["env"], "X")["value"],
             format!("<{value}>"),
             "{name}"
         );
-        assert!(world.render().warnings.is_empty());
+        assert!(fixture.render().warnings.is_empty());
     }
 }
 
 #[test]
-fn arguments_alone_are_a_list() {
-    let world = World::command().yaml(with(
+fn arguments_placeholder_is_a_list() {
+    let fixture = Fixture::command().yaml(with(
         "command: ['${portolan.command}', '--fast']\nargs: '${portolan.arguments}'",
     ));
     let args = json!(["--port", "8080", "--", "uvx", "--fast", "mcp-server-time"]);
-    assert_eq!(world.container()["args"], args);
+    assert_eq!(fixture.container()["args"], args);
 }
 
 #[test]
-fn a_secret_becomes_a_reference_and_a_plain_value_text() {
+fn secret_and_env_placeholders() {
     let text =
         with("env:\n  - { name: TOKEN, value: '${secret.KEY}' }\n  - { name: WHERE, value: 'in ${env.REGION}!' }");
-    let world = World::http().plain("REGION", "eu").secret("KEY", "s3cr3t").yaml(text);
-    let env = world.container()["env"].clone();
+    let fixture = Fixture::http().plain("REGION", "eu").secret("KEY", "s3cr3t").yaml(text);
+    let env = fixture.container()["env"].clone();
     let reference = json!({ "name": format!("{NAME}-secrets"), "key": "KEY" });
     assert_eq!(
         named(&env, "TOKEN"),
@@ -64,11 +64,11 @@ fn a_secret_becomes_a_reference_and_a_plain_value_text() {
 }
 
 #[test]
-fn no_value_changes_the_structure_or_is_expanded() {
+fn values_are_not_parsed_or_expanded() {
     let nasty = "x' }]\nhostNetwork: true #\n$(API_KEY)";
     let text = with("command: [/server]\nargs: ['--at=${env.REGION}']\nenv: [{ name: A, value: '${env.REGION}' }]");
-    let world = World::http().plain("REGION", nasty).yaml(text);
-    let pod = world.pod();
+    let fixture = Fixture::http().plain("REGION", nasty).yaml(text);
+    let pod = fixture.pod();
     assert!(pod["hostNetwork"].is_null());
     let kept = nasty.replace('$', "$$");
     assert_eq!(server(&pod)["args"], json!([format!("--at={kept}")]));
@@ -76,28 +76,28 @@ fn no_value_changes_the_structure_or_is_expanded() {
 }
 
 #[test]
-fn what_stands_for_nothing_is_told_and_a_variable_of_it_is_left_out() {
+fn unresolved_placeholders_warn() {
     let text = with(
         "env:\n  - { name: GONE, value: '${env.NOWHERE}' }\n  - { name: LOST, value: '${secret.NOWHERE}' }\n  \
          - { name: ODD, value: '${portolan.nothing} ${HOME} ${open' }",
     );
-    let world = World::http().yaml(text);
-    let rendered = world.render();
-    let env = world.container()["env"].clone();
+    let fixture = Fixture::http().yaml(text);
+    let rendered = fixture.render();
+    let env = fixture.container()["env"].clone();
     assert!(find(&env, "GONE").is_none() && find(&env, "LOST").is_none());
     assert_eq!(named(&env, "ODD")["value"], "${portolan.nothing} ${HOME} ${open");
     assert_eq!(rendered.warnings.len(), 5, "{:?}", rendered.warnings);
 }
 
 #[test]
-fn a_secret_stands_nowhere_else() {
+fn misplaced_secret_is_refused() {
     for container in [
         "args: ['--key=${secret.KEY}']",
         "env: [{ name: A, value: 'Bearer ${secret.KEY}' }]",
         "image: '${secret.KEY}'",
         "args: ['${env.KEY}']",
     ] {
-        let refusal = World::http().secret("KEY", "s3cr3t").yaml(with(container)).refusal();
+        let refusal = Fixture::http().secret("KEY", "s3cr3t").yaml(with(container)).refusal();
         assert!(refusal.contains("${secret.KEY}"), "{refusal}");
     }
 }

@@ -1,17 +1,17 @@
-//! What a Deployment YAML may not say: each setting, in each place where it can stand.
+//! Refused settings of a Deployment YAML, in each place where they can occur.
 
 use portolan_core::ImagePullSecret;
 
-use super::support::World;
+use super::fixture::Fixture;
 
-/// A Deployment with this in its pod's spec; the server's container comes first.
+/// Returns a Deployment with `extra` in its pod spec.
 fn pod(extra: &str) -> String {
     format!(
         "{{ apiVersion: apps/v1, kind: Deployment, metadata: {{}}, spec: {{ template: {{ spec: {{ {extra} }} }} }} }}"
     )
 }
 
-/// The same container as container, sidecar, init container and ephemeral container.
+/// Returns Deployments with the container as server, sidecar, init container and ephemeral container.
 fn everywhere(container: &str) -> Vec<String> {
     let other = "{ name: other, image: ghcr.io/acme/time:1 }";
     let this = format!("{{ name: this, image: ghcr.io/acme/time:1, {container} }}");
@@ -25,7 +25,7 @@ fn everywhere(container: &str) -> Vec<String> {
 
 #[track_caller]
 fn refused(text: &str, what: &str) {
-    let refusal = World::http().yaml(text).refusal();
+    let refusal = Fixture::http().yaml(text).refusal();
     assert!(refusal.contains(what), "{what:?} is not named in: {refusal}");
     assert!(!refusal.contains('\n'), "{refusal}");
 }
@@ -43,7 +43,7 @@ fn refused_in_pod(extra: &str, what: &str) {
 }
 
 #[test]
-fn what_is_no_deployment() {
+fn incomplete_deployment() {
     let containers = "{ template: { spec: { containers: [{ name: a }] } } }";
     for (text, what) in [
         (String::new(), "deployment yaml"),
@@ -85,7 +85,7 @@ fn what_is_no_deployment() {
 }
 
 #[test]
-fn what_kubernetes_would_pass_over() {
+fn unknown_fields() {
     refused_in_pod("hostnetwork: true", "spec.template.spec.hostnetwork");
     let text = pod("containers: [{ name: a, readynessProbe: { periodSeconds: 1 } }]");
     refused(&text, "spec.template.spec.containers[0].readynessProbe");
@@ -116,7 +116,7 @@ fn host_path_volumes() {
 }
 
 #[test]
-fn volumes_of_other_kinds_that_reach_out() {
+fn other_volume_types() {
     for kind in [
         "nfs: { server: a, path: / }",
         "iscsi: { targetPortal: a, iqn: b, lun: 0, secretRef: { name: other } }",
@@ -168,7 +168,7 @@ fn unmasked_proc() {
 }
 
 #[test]
-fn protections_taken_away() {
+fn removed_protections() {
     refused_in_containers(
         "securityContext: { seccompProfile: { type: Unconfined } }",
         "seccompProfile",
@@ -196,7 +196,7 @@ fn protections_taken_away() {
 }
 
 #[test]
-fn probes_and_hooks_of_other_hosts() {
+fn probe_hosts() {
     for probe in [
         "livenessProbe: { httpGet: { host: 169.254.169.254, port: 80 } }",
         "readinessProbe: { tcpSocket: { host: 10.0.0.1, port: 80 } }",
@@ -209,10 +209,10 @@ fn probes_and_hooks_of_other_hosts() {
 }
 
 #[test]
-fn root_that_would_not_start() {
+fn root_without_opt_in() {
     refused_in_containers("securityContext: { runAsUser: 0 }", "runAsNonRoot: false");
     refused_in_pod("securityContext: { runAsUser: 0 }", "runAsNonRoot: false");
-    World::http()
+    Fixture::http()
         .yaml(pod(
             "containers: [{ name: a, securityContext: { runAsUser: 0, runAsNonRoot: false } }]",
         ))
@@ -220,25 +220,30 @@ fn root_that_would_not_start() {
 }
 
 #[test]
-fn a_token_for_the_cluster() {
+fn service_account_token() {
     let token = "volumes: [{ name: v, projected: { sources: [{ serviceAccountToken: { path: t } }] } }]";
     refused_in_pod(token, "serviceAccountToken");
-    let mut world = World::http().yaml(pod(&format!("containers: [{{ name: a }}], {token}")));
-    world.spec.kubernetes.service_account_token = true;
-    world.render();
+    let mut fixture = Fixture::http().yaml(pod(&format!("containers: [{{ name: a }}], {token}")));
+    fixture.spec.kubernetes.service_account_token = true;
+    fixture.render();
 }
 
 #[test]
-fn images_that_are_not_allowed() {
+fn disallowed_images() {
     for text in everywhere("command: [x]") {
-        let mut world = World::http().yaml(text.replace("this, image: ghcr.io/acme/", "this, image: ghcr.io/evil/"));
-        world.environment.allowed_images = vec!["ghcr.io/acme".into()];
-        assert!(world.refusal().contains("ghcr.io/evil/time:1"), "{}", world.refusal());
+        let mut fixture =
+            Fixture::http().yaml(text.replace("this, image: ghcr.io/acme/", "this, image: ghcr.io/evil/"));
+        fixture.environment.allowed_images = vec!["ghcr.io/acme".into()];
+        assert!(
+            fixture.refusal().contains("ghcr.io/evil/time:1"),
+            "{}",
+            fixture.refusal()
+        );
     }
     let volume = pod("containers: [{ name: a }], volumes: [{ name: v, image: { reference: ghcr.io/evil/x } }]");
-    let mut world = World::http().yaml(volume);
-    world.environment.allowed_images = vec!["ghcr.io/acme".into()];
-    assert!(world.refusal().contains("ghcr.io/evil/x"));
+    let mut fixture = Fixture::http().yaml(volume);
+    fixture.environment.allowed_images = vec!["ghcr.io/acme".into()];
+    assert!(fixture.refusal().contains("ghcr.io/evil/x"));
 }
 
 const CONTAINER_REFERENCES: [&str; 2] = [
@@ -254,7 +259,7 @@ const POD_REFERENCES: [&str; 5] = [
 ];
 
 #[test]
-fn secrets_of_others() {
+fn foreign_secrets() {
     for reference in CONTAINER_REFERENCES {
         refused_in_containers(
             &reference.replace("SECRET", "mcp-other-secrets"),
@@ -272,7 +277,7 @@ fn secrets_of_others() {
 }
 
 #[test]
-fn secrets_that_are_allowed_pass() {
+fn allowed_secrets_pass() {
     let own = "mcp-time-00000000abcd-secrets";
     for secret in [own, "${portolan.secret_name}", "shared", "corporate"] {
         let mut texts: Vec<_> = POD_REFERENCES
@@ -291,14 +296,14 @@ fn secrets_that_are_allowed_pass() {
                 .flat_map(|reference| everywhere(&reference.replace("SECRET", &quoted))),
         );
         for text in texts {
-            let mut world = World::http()
+            let mut fixture = Fixture::http()
                 .secret("k", "v")
                 .yaml(text.replace(&format!(" {secret} "), &format!(" {quoted} ")));
-            world.config.allowed_secrets.insert("shared".into());
-            world.spec.kubernetes.image_pull_secrets = vec![ImagePullSecret::Existing {
+            fixture.config.allowed_secrets.insert("shared".into());
+            fixture.spec.kubernetes.image_pull_secrets = vec![ImagePullSecret::Existing {
                 name: "corporate".into(),
             }];
-            world.render();
+            fixture.render();
         }
     }
 }

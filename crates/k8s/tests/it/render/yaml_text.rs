@@ -1,10 +1,10 @@
-//! Deployment YAML as text: bounds, the template, and what is shown.
+//! Deployment YAML as text: bounds, the template, and the shown Deployment.
 
 use portolan_core::{Delivery, Field, FieldKey, ServerSpec, Source, Transport};
 use portolan_k8s::{KubeConfig, render, yaml};
 use serde_json::Value as Json;
 
-use super::support::World;
+use super::fixture::Fixture;
 
 fn server() -> ServerSpec {
     let region = FieldKey::parse("region").expect("a key");
@@ -21,15 +21,15 @@ fn config() -> KubeConfig {
 }
 
 #[test]
-fn the_template_changes_nothing() {
-    for (server, mut world) in [
+fn template_equals_generated() {
+    for (server, mut fixture) in [
         (
             server(),
-            World::command().plain("REGION", "eu").secret("API_KEY", "s3cr3t"),
+            Fixture::command().plain("REGION", "eu").secret("API_KEY", "s3cr3t"),
         ),
         (
             ServerSpec::image("time", "ghcr.io/acme/time:1").expect("a server"),
-            World::stdio_image(None),
+            Fixture::stdio_image(None),
         ),
     ] {
         let text = yaml::template(&server, &config()).expect("a template");
@@ -37,13 +37,13 @@ fn the_template_changes_nothing() {
             yaml::check(&text, &server, &config()).expect("accepted"),
             warnings(&text)
         );
-        let generated = world.pod();
-        world = world.yaml(text);
-        assert_eq!(sorted(world.pod()), sorted(generated));
+        let generated = fixture.pod();
+        fixture = fixture.yaml(text);
+        assert_eq!(sorted(fixture.pod()), sorted(generated));
     }
 }
 
-/// That the account is replaced is said of the template, too, which names it for the reader.
+/// The template names the service account for its reader, so it has a warning about it.
 fn warnings(text: &str) -> Vec<String> {
     let says = text.contains("serviceAccountName");
     says.then(|| "serviceAccountName is replaced by the server's option service_account".to_owned())
@@ -52,22 +52,22 @@ fn warnings(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_shown_can_be_given_back() {
-    for world in World::all() {
-        let world = world
+fn shown_yaml_round_trips() {
+    for fixture in Fixture::all() {
+        let fixture = fixture
             .plain("ODD", "yes: $(NO) \"'# \n  true")
             .plain("N", "1")
             .secret("KEY", "s")
             .file("f", "x");
-        let generated = world.render();
-        let shown = world.show();
-        let again = world.yaml(shown).render();
+        let generated = fixture.render();
+        let shown = fixture.show();
+        let again = fixture.yaml(shown).render();
         assert_eq!(again.deployment, generated.deployment, "to the order of its lists");
         assert_eq!(again.digest, generated.digest);
     }
 }
 
-/// Lists of names in one order.
+/// Sorts named items of all lists.
 fn sorted(mut value: Json) -> Json {
     match &mut value {
         Json::Array(items) => {
@@ -94,7 +94,7 @@ fn size_depth_and_aliases_are_bounded() {
     }
     for (text, what) in [(long, "bytes"), (deep, ""), (bomb, "")] {
         let started = std::time::Instant::now();
-        let refusal = World::http().yaml(text).refusal();
+        let refusal = Fixture::http().yaml(text).refusal();
         assert!(refusal.contains(what) && refusal.len() < 400, "{refusal}");
         assert!(!refusal.contains('\n'), "one line: {refusal}");
         assert!(started.elapsed().as_secs() < 2);
@@ -102,7 +102,7 @@ fn size_depth_and_aliases_are_bounded() {
 }
 
 #[test]
-fn two_documents_and_keys_given_twice_are_refused() {
+fn malformed_yaml_is_refused() {
     for text in [
         "a: 1\n---\nb: 2\n",
         "a: 1\na: 2\n",
@@ -110,12 +110,12 @@ fn two_documents_and_keys_given_twice_are_refused() {
         "\t- x",
         "!!python/object:os.system x",
     ] {
-        let _ = World::http().yaml(text).refusal();
+        let _ = Fixture::http().yaml(text).refusal();
     }
 }
 
 #[test]
-fn a_server_is_checked_before_it_is_stored() {
+fn check_before_storing() {
     let mut server = server();
     assert_eq!(
         render::check(&server, &config()).expect("accepted"),
@@ -134,7 +134,7 @@ fn a_server_is_checked_before_it_is_stored() {
 }
 
 #[test]
-fn an_answer_cannot_choose_a_secret_or_an_image() {
+fn answers_choose_no_secret_or_image() {
     let mut config = config();
     config.default_environment.allowed_images = vec!["ghcr.io/acme".into()];
     let mut server = server();
