@@ -18,6 +18,7 @@ mod discovery;
 mod endpoint;
 mod error;
 mod failure;
+mod field;
 mod gateway;
 mod guard;
 mod install;
@@ -59,6 +60,7 @@ pub use endpoint::{
 };
 pub use error::{BoxError, Error, ErrorKind, Result, SharedError};
 pub use failure::{Failure, FailureAction, FailureKind};
+pub use field::{Delivery, Field, FieldKind};
 pub use gateway::{Alias, Assignment, Gateway, GatewaySpec, Naming, Publication, ResourceNaming, Route, Selection};
 pub use guard::{FailMode, Guard, GuardContext, GuardDecision};
 pub use install::{Answers, Install, InstallState};
@@ -74,9 +76,7 @@ pub use runtime::{
     ExecStreams, LogLine, LogQuery, Restart, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale,
 };
 pub use secret::Secret;
-pub use server::{
-    Delivery, Field, FieldKind, ProtocolEra, ServerRequestPolicy, ServerSpec, Sharing, Source, Transport, Visibility,
-};
+pub use server::{ProtocolEra, ServerRequestPolicy, ServerSpec, Sharing, Source, Transport, Visibility};
 pub use session::SessionStore;
 pub use status::{Status, StatusBoard, StatusEvent};
 pub use token::{TokenDigest, TokenGrant};
