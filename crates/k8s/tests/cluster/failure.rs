@@ -263,7 +263,7 @@ async fn a_namespace_without_the_rules_names_the_rule() {
         };
         let runtime = room.runtime_with(config);
         let error = runtime.list().await.expect_err("it may not");
-        let text = format!("{error:?}");
+        let text = error.report().to_string();
         assert!(
             text.contains("forbidden: the service account \"portolan\" may not \"list\" \"")
                 && text.contains("\" in \"default\"; deploy/rbac.yaml has the rule"),

@@ -68,7 +68,10 @@ async fn an_expired_token_is_told_with_the_cluster() {
     let error = runtime.list().await.expect_err("unauthorized");
     assert!(matches!(error, Error::Unavailable { .. }) && error.is_retryable());
     assert!(
-        format!("{error:?}").contains("the given client answers \"Unauthorized\""),
+        error
+            .report()
+            .to_string()
+            .contains("the given client answers \"Unauthorized\""),
         "{error:?}"
     );
     let name = name();
