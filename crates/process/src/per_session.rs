@@ -111,6 +111,20 @@ impl PerSession {
         }
     }
 
+    /// Every process beside `common`, also those that are being ended.
+    pub(crate) fn servers(&self) -> Vec<Arc<StdioServer>> {
+        let taken = self.rooms.lock();
+        let rooms = taken.by_conversation.values().map(|room| room.server.clone());
+        rooms.chain(taken.ending.iter().filter_map(Weak::upgrade)).collect()
+    }
+
+    /// Waits until the processes that are being ended are gone.
+    pub(crate) async fn ended(&self) {
+        while self.rooms.lock().ending.iter().any(|server| server.strong_count() > 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The process of a conversation, started if there is none.
     fn enter(&self, conversation: &Arc<str>) -> Result<Stay> {
         let mut taken = self.rooms.lock();

@@ -1,6 +1,7 @@
 //! A runtime on one machine: each deployment is a child process.
 
 mod deployment;
+mod shutdown;
 
 use std::{
     collections::BTreeMap,
@@ -35,12 +36,21 @@ use crate::{ProcessConfig, logs};
 ///   is what the status, the process id and restarts that were counted are of; the log is that of all.
 /// - While a stdio server starts or starts again, its endpoint is there and calls wait for it within their own timeout.
 /// - A changed spec lets calls under way finish (at most [`ProcessConfig::drain`]), then replaces the process.
+/// - [`shutdown`](Runtime::shutdown) ends all processes in order: calls under way may finish, then inputs are closed, then
+///   `SIGTERM`, and `SIGKILL` at the end of the given time.
 /// - Dropping the runtime kills all process groups at once. It has no memory: who embeds it calls `ensure` anew.
 pub struct ProcessRuntime {
     config: ProcessConfig,
     credentials: Arc<dyn CredentialReader>,
     board: StatusBoard,
-    deployments: Mutex<BTreeMap<InstallName, Deployment>>,
+    deployments: Mutex<Deployments>,
+}
+
+#[derive(Default)]
+struct Deployments {
+    by_name: BTreeMap<InstallName, Deployment>,
+    /// The runtime was shut down: nothing starts any more.
+    closed: bool,
 }
 
 impl ProcessRuntime {
@@ -56,20 +66,20 @@ impl ProcessRuntime {
 
     /// The process id of the server under `name`, while it runs.
     pub fn pid(&self, name: &InstallName) -> Option<u32> {
-        self.lock().get(name)?.server.pid()
+        self.lock().by_name.get(name)?.server.pid()
     }
 
     /// Starts what `plan` says, in the place of what runs under `name`.
-    fn put(&self, deployments: &mut BTreeMap<InstallName, Deployment>, name: &InstallName, plan: Plan) {
-        let before = deployments.remove(name).map(|old| {
+    fn put(&self, deployments: &mut Deployments, name: &InstallName, plan: Plan) {
+        let before = deployments.by_name.remove(name).map(|old| {
             old.close(self.config.drain);
             old.server
         });
         let deployment = Deployment::start(*name, plan, self, before);
-        deployments.insert(*name, deployment);
+        deployments.by_name.insert(*name, deployment);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<InstallName, Deployment>> {
+    fn lock(&self) -> MutexGuard<'_, Deployments> {
         self.deployments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,14 +89,17 @@ impl Runtime for ProcessRuntime {
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
         let plan = Plan::of(spec)?;
         let mut deployments = self.lock();
-        if deployments.get(name).is_none_or(|old| old.plan.spec != *spec) {
+        if deployments.closed {
+            return Err(shut_down());
+        }
+        if deployments.by_name.get(name).is_none_or(|old| old.plan.spec != *spec) {
             self.put(&mut deployments, name, plan);
         }
         Ok(())
     }
 
     async fn remove(&self, name: &InstallName) -> Result<()> {
-        let Some(old) = self.lock().remove(name) else {
+        let Some(old) = self.lock().by_name.remove(name) else {
             return Ok(());
         };
         old.close(Duration::ZERO);
@@ -98,7 +111,7 @@ impl Runtime for ProcessRuntime {
         server.supervisor.shared.logs.close();
         // Somebody may have ensured it anew meanwhile.
         let deployments = self.lock();
-        if !deployments.contains_key(name) {
+        if !deployments.by_name.contains_key(name) {
             let now = self.config.clock.now();
             self.board.set(StatusEvent::new(*name, Status::Removed, now));
         }
@@ -106,14 +119,23 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn list(&self) -> Result<Vec<InstallName>> {
-        Ok(self.lock().keys().copied().collect())
+        Ok(self.lock().by_name.keys().copied().collect())
     }
 
     async fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
-        match self.lock().get(name) {
+        match self.lock().by_name.get(name) {
             Some(deployment) => deployment.endpoint(name),
             None => Err(not_found(name)),
         }
+    }
+
+    async fn status(&self, name: &InstallName) -> Result<StatusEvent> {
+        self.board.get(name).ok_or_else(|| not_found(name))
+    }
+
+    async fn shutdown(&self, within: Duration) -> Result<()> {
+        self.stop_all(within).await;
+        Ok(())
     }
 
     fn watch(&self) -> BoxStream<'static, StatusEvent> {
@@ -131,7 +153,7 @@ impl Runtime for ProcessRuntime {
 
 impl RuntimeLogs for ProcessRuntime {
     fn logs(&self, name: &InstallName, query: LogQuery) -> BoxStream<'static, Result<LogLine>> {
-        match self.lock().get(name) {
+        match self.lock().by_name.get(name) {
             Some(deployment) => logs::read(&deployment.server.supervisor.shared.logs, &query),
             None => stream::iter([Err(not_found(name))]).boxed(),
         }
@@ -143,7 +165,7 @@ impl RuntimeRestart for ProcessRuntime {
     async fn restart(&self, name: &InstallName, kind: Restart) -> Result<()> {
         let server = {
             let mut deployments = self.lock();
-            let deployment = deployments.get(name).ok_or_else(|| not_found(name))?;
+            let deployment = deployments.by_name.get(name).ok_or_else(|| not_found(name))?;
             if kind == Restart::Reset {
                 let plan = deployment.plan.clone();
                 self.put(&mut deployments, name, plan);
@@ -160,7 +182,7 @@ impl RuntimeRestart for ProcessRuntime {
 impl Drop for ProcessRuntime {
     fn drop(&mut self) {
         // Callers may still hold channels: those must not keep a process alive.
-        for deployment in self.lock().values() {
+        for deployment in self.lock().by_name.values() {
             deployment.kill();
             deployment.server.supervisor.shared.logs.close();
         }
@@ -178,6 +200,13 @@ impl fmt::Debug for ProcessRuntime {
 
 fn not_found(name: &InstallName) -> Error {
     Error::not_found("deployment", name)
+}
+
+fn shut_down() -> Error {
+    Error::Unavailable {
+        backend: "the process runtime",
+        source: "it was shut down".into(),
+    }
 }
 
 /// Runs `end` when it is dropped.

@@ -227,6 +227,24 @@ pub async fn endpoint_answers_from_memory(fixture: Fixture) {
     fixture.clean(&[ready, unsettled]).await;
 }
 
+/// `status` agrees with `watch`, through a start, a failure and a removal.
+pub async fn status_is_what_watch_told_last(fixture: Fixture) {
+    let (ready, failing) = (fixture.ready_install().await, new_name());
+    let status = fixture.runtime.status(&ready).await.expect("a status");
+    assert_eq!((status.install, status.status), (ready, Status::Ready));
+    fixture.ensure(&failing, &fixture.failing).await;
+    fixture
+        .until(&failing, |status| matches!(status, Status::Failed { .. }))
+        .await;
+    let status = fixture.runtime.status(&failing).await.expect("a status").status;
+    assert!(matches!(status, Status::Failed { .. }), "{status}");
+    fixture.clean(&[ready, failing]).await;
+    for name in [ready, new_name()] {
+        let status = fixture.runtime.status(&name).await;
+        assert!(matches!(status, Err(Error::NotFound { .. })), "{status:?}");
+    }
+}
+
 /// Who comes late is told at once how everything is.
 pub async fn watch_begins_with_what_is(fixture: Fixture) {
     let mut names = [fixture.ready_install().await, fixture.ready_install().await];

@@ -140,16 +140,21 @@ macro_rules! gateway_suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! runtime_suite {
-    (|| $fresh:expr $(,)?) => { $crate::runtime_suite! { async || $fresh } };
-    (async || $fresh:expr $(,)?) => { $crate::conformance_cases! { runtime_suite: $fresh;
-        runtime:
-            nothing_runs_at_first ensured_becomes_ready a_failure_comes_from_watch a_remote_source_is_refused
-            ensuring_again_disturbs_nothing another_spec_replaces_the_deployment ensuring_mends_a_failed_deployment
-            racing_ensures_are_one_deployment removed_is_known_no_longer removing_twice_succeeds
-            removing_one_leaves_the_others removed_can_be_ensured_again list_is_sorted_whatever_the_status
-            endpoint_of_the_unknown_is_not_found endpoint_of_the_failed_says_why endpoint_answers_from_memory
-            watch_begins_with_what_is watch_tells_a_removal a_slow_watcher_sees_the_last_status every_watcher_sees_all;
-    } };
+    (|| $fresh:expr $(,)?) => {
+        $crate::runtime_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { runtime_suite: $fresh;
+            runtime:
+                nothing_runs_at_first ensured_becomes_ready a_failure_comes_from_watch a_remote_source_is_refused
+                ensuring_again_disturbs_nothing another_spec_replaces_the_deployment ensuring_mends_a_failed_deployment
+                racing_ensures_are_one_deployment removed_is_known_no_longer removing_twice_succeeds
+                removing_one_leaves_the_others removed_can_be_ensured_again list_is_sorted_whatever_the_status
+                endpoint_of_the_unknown_is_not_found endpoint_of_the_failed_says_why endpoint_answers_from_memory
+                status_is_what_watch_told_last watch_begins_with_what_is watch_tells_a_removal
+                a_slow_watcher_sees_the_last_status every_watcher_sees_all;
+        }
+    };
 }
 
 /// Makes one test for each promise of [`Authenticator`](crate::Authenticator).

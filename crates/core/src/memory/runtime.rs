@@ -106,6 +106,10 @@ impl Runtime for MemoryRuntime {
         })
     }
 
+    async fn status(&self, name: &InstallName) -> Result<StatusEvent> {
+        self.board.get(name).ok_or_else(|| Error::not_found("deployment", name))
+    }
+
     fn watch(&self) -> BoxStream<'static, StatusEvent> {
         self.board.watch()
     }

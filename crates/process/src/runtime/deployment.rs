@@ -156,6 +156,20 @@ impl Deployment {
         self.server.supervisor.kill();
     }
 
+    /// Waits until the processes of conversations that were told to end are gone.
+    pub(super) async fn conversations_ended(&self) {
+        if let Some(apart) = &self.apart {
+            apart.ended().await;
+        }
+    }
+
+    /// Everything that runs for it now.
+    pub(super) fn servers(&self) -> Vec<Arc<StdioServer>> {
+        let mut servers = self.apart.as_ref().map_or_else(Vec::new, |apart| apart.servers());
+        servers.push(self.server.clone());
+        servers
+    }
+
     fn channel(&self) -> Arc<dyn Channel> {
         match &self.apart {
             Some(apart) => apart.clone(),

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     bench::{Bench, bench},
     conformance::spec,
-    support::{PATIENCE, config, runs, tool, until},
+    support::{PATIENCE, config, request, runs, tool, until},
 };
 
 #[tokio::test]
@@ -256,4 +256,33 @@ async fn what_can_never_run_here_is_refused_at_once() {
         assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
     }
     assert!(bench.runtime.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn shutdown_ends_every_process() {
+    let bench = bench();
+    let file = bench.dir.path().join("pid");
+    let mut apart = spec(&["--grandchild", file.to_str().unwrap()]);
+    apart.sharing = Sharing::PerSession { max: 2 };
+    let pid = bench.ready(&apart).await;
+    let Endpoint::Channel(channel) = bench.runtime.endpoint(&bench.name).await.unwrap() else {
+        panic!("no channel");
+    };
+    let request = request("env", &json!({}), PATIENCE).conversation("a");
+    channel.call(request).await.unwrap().answer().await.unwrap();
+    let begun = std::time::Instant::now();
+    bench.runtime.shutdown(Duration::from_secs(10)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(!runs(pid), "in order, and collected");
+    assert_eq!(bench.runtime.list().await.unwrap(), []);
+    let refused = bench.runtime.ensure(&bench.name, &apart).await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn shutdown_kills_what_does_not_end_in_time() {
+    let bench = bench();
+    let pid = bench.ready(&spec(&["--linger"])).await;
+    bench.runtime.shutdown(Duration::from_millis(200)).await.unwrap();
+    assert!(!runs(pid));
 }
