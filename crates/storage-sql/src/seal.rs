@@ -70,7 +70,9 @@ impl SealingKeys {
     /// A new key that nobody else knows.
     #[cfg(feature = "sqlite")]
     pub(crate) fn random() -> Result<Self> {
-        Self::new(&*random_key()?)
+        let mut key = Zeroizing::new([0; 32]);
+        fill_random(&mut *key)?;
+        Self::new(&key)
     }
 
     /// The name of the key that seals.
@@ -173,11 +175,9 @@ pub(crate) enum SealError {
     Changed,
 }
 
-/// 32 random bytes.
-pub(crate) fn random_key() -> Result<Zeroizing<[u8; 32]>> {
-    let mut key = Zeroizing::new([0; 32]);
-    rand::fill(&mut *key).map_err(|_| Error::invalid("sealing keys", SealError::Random.to_string()))?;
-    Ok(key)
+/// Fills `bytes` with random ones.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
+    rand::fill(bytes).map_err(|_| Error::invalid("sealing keys", SealError::Random.to_string()))
 }
 
 fn hex(bytes: &[u8]) -> String {
