@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body as HttpBody;
-use portolan_core::{BoxError, Error, Naming, Result};
+use portolan_core::{BoxError, Error, Failure, FailureKind, GatewayName, Naming, Result};
 use portolan_wire::{
     era::Era,
     error::{self, ErrorObject},
@@ -19,6 +19,7 @@ use portolan_wire::{
     method::Method,
     object::{self, RawObject},
 };
+use tokio::sync::TryAcquireError;
 
 use self::{
     audit::AuditGuard,
@@ -83,9 +84,13 @@ impl Inner {
         let refuse =
             |error: ErrorObject| Rejection::new(error::http_status(error.code, era), error).with_id(Some(id.clone()));
         let failed = |error: &Error| reply::json(StatusCode::OK, reply::no_answer(era, is_tool, &id, error));
-        let Ok(place) = self.calls.clone().try_acquire_owned() else {
-            let limit = self.config.limits.calls;
-            return Ok(failed(&Error::Exhausted { what: "calls", limit }));
+        let place = match self.calls.clone().try_acquire_owned() {
+            Ok(place) => place,
+            Err(TryAcquireError::NoPermits) => {
+                let limit = self.config.limits.calls;
+                return Ok(failed(&Error::Exhausted { what: "calls", limit }));
+            }
+            Err(TryAcquireError::Closed) => return Ok(failed(&shutting_down(&context.gateway.spec.name))),
         };
         // which install?
         let target = match self.known_target(context, &call) {
@@ -216,7 +221,7 @@ impl Inner {
             sent = Box::pin(tasks::call_as_task(&mounted.upstream, outgoing.clone())).await;
         }
         if let Err(Error::NotReady { failure, .. }) = &sent
-            && failure.kind == portolan_core::FailureKind::Credential
+            && failure.kind == FailureKind::Credential
         {
             self.broker.forget(&mounted.install, Some(&context.caller));
         }
@@ -325,4 +330,13 @@ impl Inner {
 /// A body that keeps a call's place and its entry among the calls under way until it is over.
 fn with_guard(body: Body, call_handle: Option<CallHandle>, place: tokio::sync::OwnedSemaphorePermit) -> Body {
     body.with_guard((call_handle, place))
+}
+
+/// The answer to a call that comes after [`shutdown`](crate::McpGateway::shutdown).
+fn shutting_down(gateway: &GatewayName) -> Error {
+    Error::NotReady {
+        what: "gateway",
+        name: gateway.to_string(),
+        failure: Failure::new(FailureKind::Stopped, "it is shutting down").remedy("call again in a while"),
+    }
 }

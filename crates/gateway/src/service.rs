@@ -187,6 +187,28 @@ impl McpGateway {
         tasks.reopen();
     }
 
+    /// Ends the gateway in order: refuses new calls, does what [`drain`](Self::drain) does, then closes every stream that
+    /// the gateway has open to a server, with the session that it is in. Takes `within` at the most.
+    ///
+    /// When this returns no call is under way, unless it took longer than `within`. The gateway cannot be used again.
+    pub async fn shutdown(&self, within: Duration) {
+        let deadline = tokio::time::Instant::now() + within;
+        self.inner.calls.close();
+        self.drain(within).await;
+        let Connector {
+            ended, tasks, streams, ..
+        } = &*self.inner.connector;
+        ended.cancel();
+        streams.close();
+        tasks.close();
+        let closed = async {
+            // A stream that closes leaves the end of its session to do.
+            streams.wait().await;
+            tasks.wait().await;
+        };
+        let _ = tokio::time::timeout_at(deadline, closed).await;
+    }
+
     pub(crate) fn adopt(&self, install: portolan_core::InstallName, upstream: &Arc<UpstreamServer>) {
         self.inner.table.adopt(install, upstream);
     }

@@ -23,6 +23,8 @@ type Secure = HttpsConnector<HttpConnector>;
 pub(crate) struct Connector {
     pub(crate) config: Arc<GatewayConfig>,
     pub(crate) tasks: TaskTracker,
+    /// What listens to servers, until it is not wanted or `ended` is cancelled.
+    pub(crate) streams: TaskTracker,
     /// Who is told that a server has changed what it is.
     pub(crate) audit: Arc<dyn AuditSink>,
     /// Cancelled when the gateway is gone: ends what would go on for ever.
@@ -38,6 +40,7 @@ impl Connector {
             plain: tcp(&config),
             config,
             tasks: TaskTracker::new(),
+            streams: TaskTracker::new(),
             audit,
             ended: CancellationToken::new(),
             secure: OnceLock::new(),

@@ -109,6 +109,11 @@ impl HttpUpstream {
         self.connector.config.timeouts.server_request
     }
 
+    /// Tracks what listens to servers.
+    pub(crate) fn streams(&self) -> &TaskTracker {
+        &self.connector.streams
+    }
+
     /// Cancelled when the gateway is gone.
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.connector.ended

@@ -241,7 +241,10 @@ async fn a_question_that_outlives_its_call_is_answered_by_nobody_else() {
 #[tokio::test]
 async fn a_kept_call_whose_client_stays_away_ends_with_its_session() {
     let asker = Asker::beside(Beside::default()).await;
-    let site = site_with(&asker, |config| config.timeouts.server_request = Duration::from_millis(100)).await;
+    let site = site_with(&asker, |config| {
+        config.timeouts.server_request = Duration::from_millis(100)
+    })
+    .await;
     let client = Client::able(site.address, Speaks::Modern, ALL).await;
     let asked = one(&client, &json!({"tag": "t"}), "").await;
     until("it is cancelled", || Seen::count(&asker.seen.cancelled) == 1).await;

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use portolan_core::ServerRequestPolicy;
+use portolan_gateway::Upstream;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{
     asker::{Asker, Seen, beside::Beside},
     client::{Client, Speaks},
     conversation::{answer, answers, next, one, text},
+    teller::Teller,
     until,
     world::{Site, replicas},
 };
@@ -133,4 +136,23 @@ async fn it_does_not_wait_longer_than_it_may() {
     first.gateway.drain(Duration::from_millis(100)).await;
     assert!(began.elapsed() < Duration::from_secs(5));
     until("it is still there", || first.gateway.question_count() == 1).await;
+}
+
+#[tokio::test]
+async fn shutdown_closes_streams_to_servers() {
+    for modern in [false, true] {
+        let teller = Teller::start(modern).await;
+        let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+        let client = Client::connect(site.address, Speaks::November).await;
+        client.tools().await;
+        let stream = client.stream().await;
+        assert_eq!(stream.head.status, 200);
+        teller.is_listened_to().await;
+        let begun = Instant::now();
+        site.gateway.shutdown(GRACE).await;
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        until("no stream to the server is open", || teller.streams() == 0).await;
+        let refused = client.tool("up__echo", json!({})).await;
+        assert_lost(&refused);
+    }
 }

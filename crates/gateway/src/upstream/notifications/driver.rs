@@ -45,6 +45,7 @@ pub(super) fn start(feed: &Arc<NotificationFeed>) -> Option<AbortOnDropHandle<()
             () = ended.cancelled() => {}
         }
     };
+    let driving = link.connector.streams.track_future(driving);
     Some(AbortOnDropHandle::new(runtime.spawn(driving)))
 }
 
