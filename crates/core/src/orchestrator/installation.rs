@@ -87,7 +87,9 @@ impl Orchestrator {
         let install = if install.is_ready() {
             let started = self.start(&server, &install, deadline, progress).await;
             let install = self.confirm(&install).await?;
-            started.map(|()| install)?
+            started?;
+            progress(Progress::Discovering);
+            self.ask_again(&server, install).await?
         } else {
             self.complete(&server, install, Some(&wish.secrets), deadline, progress)
                 .await?
@@ -96,6 +98,22 @@ impl Orchestrator {
         self.publish_server(&server.name).await?;
         progress(Progress::Done);
         Ok(install)
+    }
+
+    /// Asks a ready install for its tools again. One that does not answer now stays ready, with the tools that are known.
+    async fn ask_again(&self, server: &ServerSpec, install: Install) -> Result<Install> {
+        let within = self.options.probe_timeout;
+        match tokio::time::timeout(within, self.ask_for_tools(server, &install)).await {
+            Ok(Ok(tools)) => self.record_tools(&install, tools).await,
+            Ok(Err(error)) => {
+                tracing::debug!(install = %install.name, %error, "the tools stay as they were");
+                Ok(install)
+            }
+            Err(_) => {
+                tracing::debug!(install = %install.name, "the tools stay as they were: no answer in time");
+                Ok(install)
+            }
+        }
     }
 
     async fn check(&self, server: &ServerSpec, given: &Answers) -> Result<Wish> {

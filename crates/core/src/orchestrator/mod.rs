@@ -21,12 +21,16 @@ mod repair;
 mod reservation;
 mod run_spec;
 mod secrets;
+mod status;
+mod update;
 
 pub use installation::InstallRequest;
 pub use progress::Progress;
 pub use publication::publication;
 pub use repair::RepairReport;
 pub use run_spec::run_spec;
+pub use status::{InstallStatus, LiveState};
+pub use update::{Reinstall, ServerUpdate, UpdateOutcome};
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,18 +55,55 @@ pub struct OrchestratorParts {
     pub clock: Arc<dyn Clock>,
 }
 
-/// What may be decided about an orchestrator.
+/// Times that an orchestrator keeps to, each with a default.
+///
+/// ```
+/// use std::time::Duration;
+/// use portolan_core::orchestrator::Options;
+///
+/// let options = Options::default().with_install_deadline(Duration::from_secs(30));
+/// assert_eq!(options.probe_age, Duration::from_secs(10));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// How long an install may take until its tools are known; 120 seconds.
+    /// How long an install may take until its tools are known. Default 120 s.
     pub install_deadline: Duration,
+    /// How long a server may take to answer when it is asked how it is. Default 5 s.
+    pub probe_timeout: Duration,
+    /// How old an answer may be before a remote server is asked again how it is. Default 10 s.
+    pub probe_age: Duration,
+}
+
+impl Options {
+    /// Sets how long an install may take.
+    #[must_use]
+    pub fn with_install_deadline(mut self, deadline: Duration) -> Self {
+        self.install_deadline = deadline;
+        self
+    }
+
+    /// Sets how long a server may take to say how it is.
+    #[must_use]
+    pub fn with_probe_timeout(mut self, timeout: Duration) -> Self {
+        self.probe_timeout = timeout;
+        self
+    }
+
+    /// Sets how long such an answer is believed.
+    #[must_use]
+    pub fn with_probe_age(mut self, age: Duration) -> Self {
+        self.probe_age = age;
+        self
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             install_deadline: Duration::from_secs(120),
+            probe_timeout: Duration::from_secs(5),
+            probe_age: Duration::from_secs(10),
         }
     }
 }
@@ -77,6 +118,8 @@ pub struct Orchestrator {
     options: Options,
     /// Held while a publication is computed and handed over, so that an older one never replaces a newer one.
     publishing: tokio::sync::Mutex<()>,
+    /// The last answers of remote servers. They hold no more than there are installs.
+    probes: tokio::sync::Mutex<status::Probes>,
 }
 
 impl Orchestrator {
@@ -91,6 +134,7 @@ impl Orchestrator {
             parts,
             options,
             publishing: tokio::sync::Mutex::default(),
+            probes: tokio::sync::Mutex::default(),
         }
     }
 

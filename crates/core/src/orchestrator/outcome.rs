@@ -190,7 +190,7 @@ pub(super) fn secrets_changed(install: &Install) -> Error {
 }
 
 /// What a record says of an error.
-fn failure_of(error: Error) -> Failure {
+pub(super) fn failure_of(error: Error) -> Failure {
     let cause = match &error {
         Error::NotReady { failure, .. } => return failure.clone(),
         Error::Unavailable { .. } | Error::Exhausted { .. } => FailureKind::Connection,

@@ -162,7 +162,7 @@ impl Orchestrator {
         }
     }
 
-    async fn ask_for_tools(&self, server: &ServerSpec, install: &Install) -> Result<Vec<Tool>> {
+    pub(super) async fn ask_for_tools(&self, server: &ServerSpec, install: &Install) -> Result<Vec<Tool>> {
         let endpoint = match &server.source {
             Source::Remote { url } => {
                 let mut endpoint = HttpEndpoint::new(url.clone());

@@ -96,6 +96,21 @@ async fn installing_again_with_the_same_answers_disturbs_nothing() {
 }
 
 #[tokio::test]
+async fn reinstall_asks_for_tools_again() {
+    let world = World::new().await;
+    let first = world.install().await;
+    world.discovery.set(Ok(vec![sample::tool(r#"{"name":"new"}"#)]));
+    let again = world.install().await;
+    assert_eq!(again.name, first.name);
+    assert_eq!(again.tools[0].name().as_str(), "new");
+    let publication = world
+        .gateway
+        .publication(&sample::gateway_name("all"))
+        .expect("published");
+    assert_eq!(publication.routes[0].installs[0].tools, again.tools);
+}
+
+#[tokio::test]
 async fn other_answers_replace_those_before() {
     let world = World::new().await;
     let first = world.install().await;
