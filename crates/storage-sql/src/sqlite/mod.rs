@@ -32,9 +32,20 @@ pub(crate) struct Database {
     writer: SqlitePool,
     /// Connections that refuse to write. In memory this is the writer, for there is only one connection.
     readers: SqlitePool,
-    /// Keeps a database in memory; never used.
-    #[expect(dead_code, reason = "what it does is to be there")]
-    keeper: Option<SqlitePool>,
+    ownership: Ownership,
+}
+
+/// Who opened the connections, and so who closes them.
+#[derive(Debug)]
+enum Ownership {
+    /// The store.
+    Store {
+        /// Keeps a database in memory; never used.
+        #[expect(dead_code, reason = "what it does is to be there")]
+        keeper: Option<SqlitePool>,
+    },
+    /// The host, which goes on using them.
+    Host,
 }
 
 impl Database {
@@ -58,6 +69,9 @@ impl Dialect for Database {
     }
 
     async fn close(&self) {
+        if matches!(self.ownership, Ownership::Host) {
+            return;
+        }
         self.readers.close().await;
         self.writer.close().await;
     }

@@ -14,7 +14,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Database, fault, migrate};
+use super::{Database, Ownership, fault, migrate};
 use crate::{
     error::{Result, SqlError},
     key_file::private,
@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a write waits for other processes, and any call for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What `PRAGMA synchronous` says of connections whose commits are on disk when they return.
+const SYNCHRONOUS_FULL: i64 = 2;
 /// Connections that read at once.
 const READERS: u32 = 4;
 /// A `-wal` that a burst made larger is cut back to this.
@@ -41,7 +43,30 @@ impl Database {
             place,
             writer,
             readers,
-            keeper: None,
+            ownership: Ownership::Store { keeper: None },
+        };
+        migrate::run(&database, now).await?;
+        Ok(database)
+    }
+
+    /// Uses connections of the host's, in the host's database, and brings the schema up to date there.
+    pub(crate) async fn from_pool(pool: SqlitePool, now: Timestamp) -> Result<Self> {
+        let name = pool.connect_options().get_filename().display().to_string();
+        let place: Arc<str> = name.into();
+        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+            .fetch_one(&pool)
+            .await
+            .map_err(|error| fault::classify_opening(Arc::clone(&place), error))?;
+        if synchronous < SYNCHRONOUS_FULL {
+            let problem = "its connections do not wait for the disk; give the pool \
+                           SqliteConnectOptions::synchronous(SqliteSynchronous::Full)";
+            return Err(refuse(&place, problem));
+        }
+        let database = Self {
+            place,
+            readers: pool.clone(),
+            writer: pool,
+            ownership: Ownership::Host,
         };
         migrate::run(&database, now).await?;
         Ok(database)
@@ -62,7 +87,7 @@ impl Database {
             place,
             writer,
             readers,
-            keeper: Some(keeper),
+            ownership: Ownership::Store { keeper: Some(keeper) },
         };
         migrate::run(&database, now).await?;
         Ok(database)
