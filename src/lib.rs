@@ -13,13 +13,15 @@ mod tokens;
 pub use portolan_core::conformance;
 pub use portolan_core::{
     Action, Alias, AllowAll, Answers, Assignment, AuditAction, AuditEvent, AuditOutcome, AuditSink, AuthError,
-    Authenticator, BoxError, Bus, Caller, Channel, Clock, CredentialBroker, CredentialKey, CredentialReader,
-    CredentialRefresh, CredentialStore, Decision, Delivery, Discovery, Endpoint, Error, Failure, FailureKind, Field,
-    FieldKey, FieldKind, Gateway, GatewayName, GatewaySpec, Install, InstallName, InstallState, KeyFile,
-    KubernetesOptions, Labels, MethodUse, Naming, Owner, Policy, PolicyFn, PromptUse, ProtocolEra, Publication,
-    Registry, RegistryExt, ResourceNaming, ResourceUse, Result, RunSpec, Runtime, Secret, Selection, ServerName,
-    ServerRequestPolicy, ServerSpec, SessionStore, Sharing, Source, Status, StatusEvent, Subject, SystemClock, TeamId,
-    TokenDigest, TokenGrant, Tool, ToolName, ToolUse, TraceAudit, Transport, UpstreamCredential, UserId, Visibility,
+    AuthErrorKind, AuthFailed, Authenticator, BoxError, Bus, Caller, Challenge, Channel, Claims, Clock,
+    CredentialBroker, CredentialContext, CredentialKey, CredentialReader, CredentialRefresh, CredentialRefusal,
+    CredentialStore, Decision, DefinitionChange, Delivery, Discovery, Endpoint, Error, ErrorKind, FailMode, Failure,
+    FailureAction, FailureKind, Field, FieldKey, FieldKind, Gateway, GatewayName, GatewaySpec, Guard, GuardContext,
+    GuardDecision, Install, InstallName, InstallState, KeyFile, KubernetesOptions, Labels, MethodUse, Naming, Owner,
+    Policy, PolicyFn, PromptUse, ProtocolEra, Publication, Registry, RegistryExt, ResourceNaming, ResourceUse, Result,
+    Role, RunSpec, Runtime, Scope, Secret, Selection, ServerName, ServerRequestPolicy, ServerSnapshot, ServerSpec,
+    SessionStore, SharedError, Sharing, Source, Status, StatusEvent, Subject, SystemClock, TeamId, TokenDigest,
+    TokenGrant, Tool, ToolName, ToolUse, TraceAudit, Transport, UpstreamCredential, UserId, Visibility,
     orchestrator::{
         InstallRequest, InstallStatus, LiveState, Options as OrchestratorOptions, Orchestrator, OrchestratorParts,
         Progress, Reinstall, RepairReport, ServerUpdate, UpdateOutcome,

@@ -107,10 +107,7 @@ impl Platform {
         };
         let served = portolan_gateway::serve(listener, self.gateway_service(), crate::stop_signal()).await;
         let ended = self.shutdown(std::time::Duration::from_secs(5)).await;
-        served.map_err(|fault| Error::Unavailable {
-            backend: "the listener",
-            source: fault.into(),
-        })?;
+        served.map_err(|fault| Error::unavailable("the listener", fault))?;
         ended
     }
 

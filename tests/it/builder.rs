@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use http::request::Parts;
 use portolan::{
-    AuditEvent, AuditSink, AuthError, Authenticator, Caller, Error, GatewayName, Owner, Platform, Secret, Selection,
-    Subject, UserId, core::memory,
+    AuditEvent, AuditSink, AuthError, Authenticator, Caller, Challenge, Error, GatewayName, Owner, Platform, Secret,
+    Selection, Subject, UserId, core::memory,
 };
 use serde_json::json;
 
@@ -26,7 +26,7 @@ impl Authenticator for Login {
         Ok(Some(Arc::new(Caller::new(Subject::User(user), "login"))))
     }
 
-    fn challenge(&self, _: &GatewayName) -> Option<String> {
+    fn challenge(&self, _: &GatewayName) -> Option<Challenge> {
         None
     }
 }

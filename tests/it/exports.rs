@@ -4,9 +4,11 @@
 
 // The traits of `Components` and `Settings`, and what their methods take and give.
 use portolan::{
-    Action, AuditAction, AuditEvent, AuditOutcome, AuditSink, AuthError, Authenticator, Bus, Caller, Clock,
-    CredentialBroker, CredentialKey, CredentialReader, CredentialRefresh, CredentialStore, Decision, GatewayName,
-    Install, MethodUse, Policy, PolicyFn, PromptUse, Registry, ResourceUse, Runtime, SessionStore, ToolUse,
+    Action, AuditAction, AuditEvent, AuditOutcome, AuditSink, AuthError, AuthErrorKind, AuthFailed, Authenticator, Bus,
+    Caller, Challenge, Claims, Clock, CredentialBroker, CredentialContext, CredentialKey, CredentialReader,
+    CredentialRefresh, CredentialRefusal, CredentialStore, Decision, DefinitionChange, ErrorKind, FailMode,
+    FailureAction, GatewayName, Guard, GuardContext, GuardDecision, Install, MethodUse, Policy, PolicyFn, PromptUse,
+    Registry, ResourceUse, Role, Runtime, Scope, ServerSnapshot, SessionStore, SharedError, ToolUse,
     UpstreamCredential,
 };
 // What `Platform` gives and takes.

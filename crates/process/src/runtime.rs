@@ -203,10 +203,7 @@ fn not_found(name: &InstallName) -> Error {
 }
 
 fn shut_down() -> Error {
-    Error::Unavailable {
-        backend: "the process runtime",
-        source: "it was shut down".into(),
-    }
+    Error::unavailable("the process runtime", "it was shut down")
 }
 
 /// Runs `end` when it is dropped.
