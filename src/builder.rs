@@ -51,7 +51,7 @@ impl Platform {
     /// # let directory = std::env::temp_dir().join(format!("portolan-builder-{}", std::process::id()));
     /// # std::fs::create_dir_all(&directory).expect("a directory");
     /// let no_deletion = PolicyFn(|_: &Caller, action: &Action<'_>| match action.tool() {
-    ///     Some(tool) if tool.name().as_str().starts_with("delete") => Decision::Deny,
+    ///     Some(tool) if tool.name().as_str().starts_with("delete") => Decision::deny(),
     ///     _ => Decision::Allow,
     /// });
     /// let platform = Platform::builder(directory.join("app.db")).policy(no_deletion).build().await?;

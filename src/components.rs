@@ -55,7 +55,7 @@ pub struct Components {
 /// use portolan::{Action, Caller, Decision, PolicyFn, Settings};
 ///
 /// let settings = Settings::default().with_policy(PolicyFn(|_: &Caller, action: &Action<'_>| {
-///     if action.server().as_str() == "internal" { Decision::Deny } else { Decision::Allow }
+///     if action.server().as_str() == "internal" { Decision::deny() } else { Decision::Allow }
 /// }));
 /// # let _ = settings;
 /// ```

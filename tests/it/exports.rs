@@ -34,3 +34,33 @@ fn a_platform_goes_everywhere() {
     is_state::<Platform>();
     is_state::<McpGateway>();
 }
+
+/// A host calls these in handlers and tasks of its own.
+#[test]
+fn futures_can_be_spawned() {
+    fn spawned<T: Send + 'static>(_: impl Future<Output = T> + Send + 'static) {}
+    #[expect(clippy::redundant_clone, reason = "each block takes one along")]
+    fn check(platform: Platform, server: ServerName, install: Install, gateway: GatewayName) {
+        let (p, spec) = (platform.clone(), ServerSpec::remote("a", "http://a.example"));
+        spawned(async move { p.ensure(spec).await });
+        let (p, spec) = (platform.clone(), ServerSpec::remote("a", "http://a.example"));
+        spawned(async move { p.update(spec).await });
+        let (p, s) = (platform.clone(), server.clone());
+        spawned(async move { p.install(&s, Owner::Org).await });
+        let (p, s) = (platform.clone(), server.clone());
+        spawned(async move { p.install_with(&s, Owner::Org, [("key", "answer")]).await });
+        let (p, i) = (platform.clone(), install.name);
+        spawned(async move { p.remove(&i).await });
+        let p = platform.clone();
+        spawned(async move { p.status().await });
+        spawned(platform.gateway("a").serve_all_of(&install).into_future());
+        let (p, g) = (platform.clone(), gateway.clone());
+        spawned(async move { p.rotate_token(&g, Owner::Org, "label").await });
+        let p = platform.clone();
+        spawned(async move { p.shutdown(std::time::Duration::ZERO).await });
+        spawned(platform.shutdown_on(stop_signal(), std::time::Duration::ZERO));
+        spawned(async move { Platform::local("a.db").await.map(drop) });
+        spawned(async move { platform.serve("127.0.0.1:0").await });
+    }
+    let _ = check;
+}

@@ -98,15 +98,13 @@ impl Orchestrator {
             .iter()
             .map(|server| (&server.value.name, &server.value))
             .collect();
-        let known = &*probes;
-        let looked_at: Vec<_> = stream::iter(&installs)
-            .map(|install| {
-                let install = &install.value;
-                self.look_at(servers.get(&install.server).copied(), install, known.get(&install.name))
-            })
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
+        // By value: a stream of references makes a future that nobody can spawn.
+        let looked_at = stream::iter(installs).map(|install| {
+            let install = install.value;
+            let (server, known) = (servers.get(&install.server), probes.get(&install.name).cloned());
+            self.look_at(server.map(|server| (*server).clone()), install, known)
+        });
+        let looked_at: Vec<_> = looked_at.buffered(AT_ONCE).collect().await;
         let mut fresh = Probes::new();
         let mut all = Vec::with_capacity(looked_at.len());
         for (status, probe) in looked_at {
@@ -119,15 +117,15 @@ impl Orchestrator {
 
     async fn look_at(
         &self,
-        server: Option<&ServerSpec>,
-        install: &Install,
-        known: Option<&Probe>,
+        server: Option<ServerSpec>,
+        install: Install,
+        known: Option<Probe>,
     ) -> (InstallStatus, Option<Probe>) {
-        let mut status = recorded(install);
+        let mut status = recorded(&install);
         let Some(server) = server else { return (status, None) };
         if server.is_self_hosted() {
             if install.is_ready() {
-                self.running(install, &mut status).await;
+                self.running(&install, &mut status).await;
             }
             status.log = self.log(&install.name).await;
             return (status, None);
@@ -135,7 +133,7 @@ impl Orchestrator {
         if !install.is_ready() {
             return (status, None);
         }
-        let probe = self.probe(server, install, known).await;
+        let probe = self.probe(&server, &install, known).await;
         if let Some(failure) = &probe.failure {
             (status.state, status.failure) = (LiveState::Failed, Some(failure.clone()));
         }
@@ -169,8 +167,8 @@ impl Orchestrator {
     }
 
     /// Asks a remote server for its tools, unless that was done a short while ago.
-    async fn probe(&self, server: &ServerSpec, install: &Install, known: Option<&Probe>) -> Probe {
-        if let Some(probe) = known
+    async fn probe(&self, server: &ServerSpec, install: &Install, known: Option<Probe>) -> Probe {
+        if let Some(probe) = &known
             && probe.at.elapsed() < self.options.probe_age
             && install.updated <= probe.since
         {
