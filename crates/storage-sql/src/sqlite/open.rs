@@ -20,13 +20,13 @@ use crate::{
     key_file::private,
 };
 
-/// How long a write waits for other processes, and any call for a connection.
+/// The longest wait of a write for other processes, and of any call for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What `PRAGMA synchronous` says of connections whose commits are on disk when they return.
 const SYNCHRONOUS_FULL: i64 = 2;
-/// Connections that read at once.
+/// The number of connections that only read.
 const READERS: u32 = 4;
-/// A `-wal` that a burst made larger is cut back to this.
+/// The size to which a `-wal` is cut back after a burst, in bytes.
 const MAX_WAL_KEPT: &str = "67108864";
 
 impl Database {
@@ -149,7 +149,7 @@ async fn turn_wal_on(place: &Arc<str>, options: &SqliteConnectOptions) -> Result
     }
 }
 
-/// The whole path to the database, where there is a file now that only its owner can read.
+/// Makes sure that there is a file that only its owner can read, and returns its absolute path.
 ///
 /// SQLite gives `-wal` and `-shm` the mode of the database itself.
 fn prepare(path: &Path) -> Result<PathBuf> {
