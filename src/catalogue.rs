@@ -1,7 +1,7 @@
 //! Servers and installs of a platform.
 
 use portolan_core::{
-    Answers, Error, Install, InstallName, Owner, RegistryExt, Result, Secret, ServerName, ServerSpec,
+    Answers, Install, InstallName, Owner, RegistryExt, Result, Secret, ServerName, ServerSpec,
     orchestrator::{InstallRequest, InstallStatus, Progress, ServerUpdate},
 };
 
@@ -11,18 +11,13 @@ impl Platform {
     /// Puts a server into the catalogue if there is none of this name, and leaves an entry that is there as it is.
     ///
     /// For a host that names its servers in code: what an administrator has changed since is not undone by the next
-    /// start. To bring a changed spec in, call [`update`](Self::update). Takes a spec, or the result of making one.
+    /// start. To bring a changed spec in, call [`update`](Self::update).
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for a spec that contradicts itself or that the runtime could run for nobody; an error of the
+    /// [`Error::Invalid`](portolan_core::Error::Invalid) for a spec that contradicts itself or that the runtime could run for nobody; an error of the
     /// registry.
-    pub async fn ensure<S>(&self, server: S) -> Result<ServerName>
-    where
-        S: TryInto<ServerSpec>,
-        Error: From<S::Error>,
-    {
-        let server = server.try_into().map_err(Error::from)?;
+    pub async fn ensure(&self, server: ServerSpec) -> Result<ServerName> {
         let name = server.name.clone();
         self.orchestrator().ensure_server(server).await?;
         Ok(name)
@@ -31,34 +26,24 @@ impl Platform {
     /// Replaces a server in the catalogue, or puts it there, and says which installs have to be installed again to take the
     /// change on, and why.
     ///
-    /// Takes a spec, or the result of making one.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for a spec that contradicts itself or that the runtime could run for nobody; an error of the
+    /// [`Error::Invalid`](portolan_core::Error::Invalid) for a spec that contradicts itself or that the runtime could run for nobody; an error of the
     /// registry.
-    pub async fn update<S>(&self, server: S) -> Result<ServerUpdate>
-    where
-        S: TryInto<ServerSpec>,
-        Error: From<S::Error>,
-    {
-        let server = server.try_into().map_err(Error::from)?;
+    pub async fn update(&self, server: ServerSpec) -> Result<ServerUpdate> {
         self.orchestrator().update_server(server).await
     }
 
     /// Puts a server into the catalogue and **replaces** an entry of this name, whoever made it.
     ///
     /// For programs that own their database, such as examples and tools; others call [`ensure`](Self::ensure). Installs
-    /// take a change on when they are installed again. Takes a spec, or the result of making one.
+    /// take a change on when they are installed again.
     ///
     /// # Errors
     ///
     /// Those of [`update`](Self::update).
-    pub async fn add<S>(&self, server: S) -> Result<ServerName>
-    where
-        S: TryInto<ServerSpec>,
-        Error: From<S::Error>,
-    {
+    pub async fn add(&self, server: ServerSpec) -> Result<ServerName> {
         Ok(self.update(server).await?.server)
     }
 
@@ -69,9 +54,9 @@ impl Platform {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] without such a server; [`Error::Invalid`] if the server asks for answers;
-    /// [`Error::NotReady`] with the reason and the remedy, which the record of the install keeps too;
-    /// [`Error::Conflict`] if somebody else removed or changed it at the same time.
+    /// [`Error::NotFound`](portolan_core::Error::NotFound) without such a server; [`Error::Invalid`](portolan_core::Error::Invalid) if the server asks for answers;
+    /// [`Error::NotReady`](portolan_core::Error::NotReady) with the reason and the remedy, which the record of the install keeps too;
+    /// [`Error::Conflict`](portolan_core::Error::Conflict) if somebody else removed or changed it at the same time.
     pub async fn install(&self, server: &ServerName, owner: Owner) -> Result<Install> {
         let request = InstallRequest::new(server.clone(), owner);
         self.orchestrator().install(request).await
@@ -93,7 +78,7 @@ impl Platform {
     ///
     /// # Errors
     ///
-    /// Those of [`install`](Self::install); [`Error::Invalid`] names every answer that does not fit.
+    /// Those of [`install`](Self::install); [`Error::Invalid`](portolan_core::Error::Invalid) names every answer that does not fit.
     pub async fn install_with<K, V>(
         &self,
         server: &ServerName,

@@ -9,7 +9,7 @@ async fn ensure_leaves_a_changed_server_alone() {
     let place = Place::new();
     let platform = place.platform().await;
     let name = platform.ensure(stdio("demo")).await.expect("created");
-    let mut theirs = stdio("demo").expect("a spec");
+    let mut theirs = stdio("demo");
     theirs.title = Some("renamed by an administrator".into());
     platform.update(theirs.clone()).await.expect("changed");
     platform.ensure(stdio("demo")).await.expect("left alone");
@@ -26,9 +26,7 @@ async fn update_names_installs_to_reinstall() {
     let platform = place.platform().await;
     let name = platform.ensure(stdio("demo")).await.expect("a server");
     platform.install(&name, Owner::Org).await.expect("an install");
-    let asks = stdio("demo")
-        .expect("a spec")
-        .field(Field::secret_env("api_key", "KEY").expect("a field"));
+    let asks = stdio("demo").field(Field::secret_env("api_key", "KEY").expect("a field"));
     let update = platform.update(asks).await.expect("updated");
     assert_eq!(update.outcome, UpdateOutcome::Changed);
     assert_eq!(
@@ -41,7 +39,7 @@ async fn update_names_installs_to_reinstall() {
 async fn answers_go_where_their_fields_say() {
     let place = Place::new();
     let platform = place.platform().await;
-    let mut spec: ServerSpec = stdio("demo").expect("a spec");
+    let mut spec: ServerSpec = stdio("demo");
     spec = spec.field(Field::secret_env("api_key", "KEY").expect("a field"));
     let mut region = Field::secret_env("region", "REGION").expect("a field");
     region.secret = false;

@@ -41,9 +41,15 @@ fn futures_can_be_spawned() {
     fn spawned<T: Send + 'static>(_: impl Future<Output = T> + Send + 'static) {}
     #[expect(clippy::redundant_clone, reason = "each block takes one along")]
     fn check(platform: Platform, server: ServerName, install: Install, gateway: GatewayName) {
-        let (p, spec) = (platform.clone(), ServerSpec::remote("a", "http://a.example"));
+        let (p, spec) = (
+            platform.clone(),
+            ServerSpec::remote("a", "http://a.example").expect("a spec"),
+        );
         spawned(async move { p.ensure(spec).await });
-        let (p, spec) = (platform.clone(), ServerSpec::remote("a", "http://a.example"));
+        let (p, spec) = (
+            platform.clone(),
+            ServerSpec::remote("a", "http://a.example").expect("a spec"),
+        );
         spawned(async move { p.update(spec).await });
         let (p, s) = (platform.clone(), server.clone());
         spawned(async move { p.install(&s, Owner::Org).await });

@@ -54,7 +54,7 @@ async fn server_on_the_same_listener_does_not_hold_the_process() {
     let end_asked = async { drop(ended.await) };
     let app = platform.router().merge(mounted());
     let (address, serving) = listen(app, platform.shutdown_on(end_asked, WITHIN)).await;
-    let spec = ServerSpec::remote("own", format!("{address}/own"));
+    let spec = ServerSpec::remote("own", format!("{address}/own")).expect("a spec");
     let server = platform.ensure(spec).await.expect("a server");
     platform.install(&server, Owner::Org).await.expect("an install");
     let gateway = platform
@@ -128,7 +128,7 @@ async fn call_under_way_may_finish() {
         }),
     );
     let (upstream, _serving) = listen(slow, std::future::pending()).await;
-    let spec = ServerSpec::remote("slow", format!("{upstream}/slow"));
+    let spec = ServerSpec::remote("slow", format!("{upstream}/slow")).expect("a spec");
     let server = platform.ensure(spec).await.expect("a server");
     platform.install(&server, Owner::Org).await.expect("an install");
     let gateway = platform

@@ -21,7 +21,7 @@ async fn remote_server_that_is_off_is_failed() {
         .expect("a platform");
     let remote = HttpFixture::start(Options::default()).await.expect("a server");
     let server = platform
-        .ensure(ServerSpec::remote("crm", remote.url()))
+        .ensure(ServerSpec::remote("crm", remote.url()).expect("a spec"))
         .await
         .expect("a server");
     platform.install(&server, Owner::Org).await.expect("an install");
@@ -39,7 +39,7 @@ async fn remote_server_that_is_off_is_failed() {
 async fn process_that_dies_is_not_ready() {
     let place = Place::new();
     let platform = place.platform().await;
-    let spec = ServerSpec::command("dies", "sh", ["-c", "echo a word of farewell >&2; exit 3"]);
+    let spec = ServerSpec::command("dies", "sh", ["-c", "echo a word of farewell >&2; exit 3"]).expect("a spec");
     let server = platform.ensure(spec).await.expect("a server");
     platform.install(&server, Owner::Org).await.expect_err("it dies");
     let [status] = platform.status().await.expect("status").try_into().expect("one");

@@ -8,7 +8,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use portolan::{Platform, Result, Secret, ServerSpec};
+use portolan::{Platform, Secret, ServerSpec};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -32,14 +32,14 @@ impl Place {
 }
 
 /// A stdio server with the tools `greet` and `add`.
-pub(crate) fn stdio(name: &str) -> Result<ServerSpec> {
+pub(crate) fn stdio(name: &str) -> ServerSpec {
     let test = std::env::current_exe().expect("this program");
     let profile = test
         .parent()
         .and_then(|deps| deps.parent())
         .expect("the profile's folder");
     let program = profile.join("examples/quickstart");
-    ServerSpec::command(name, program.to_string_lossy(), ["--be-demo-server"])
+    ServerSpec::command(name, program.to_string_lossy(), ["--be-demo-server"]).expect("a spec")
 }
 
 /// The process ids of the children of this process.
