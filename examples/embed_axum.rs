@@ -7,8 +7,10 @@
 
 #![expect(clippy::print_stdout, reason = "an example talks to people")]
 
+use std::time::Duration;
+
 use axum::{Router, routing::get, serve::ListenerExt};
-use portolan::{Owner, Platform, Selection, ServerSpec};
+use portolan::{Owner, Platform, Selection, ServerSpec, stop_signal};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,5 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     // Small events are held back for up to 40 ms without this.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    Ok(axum::serve(listener, app).await?)
+    // Calls under way may finish; then no child process is left and no stream is open.
+    let end = platform.shutdown_on(stop_signal(), Duration::from_secs(10));
+    Ok(axum::serve(listener, app).with_graceful_shutdown(end).await?)
 }

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::read(std::env::args().skip(1))?;
+    let options = Options::read()?;
     let mut gateway = McpGateway::builder()
         .naming(options.naming)
         .uris(options.uris)
@@ -70,7 +70,9 @@ struct Options {
 }
 
 impl Options {
-    fn read(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+    fn read() -> Result<Self, lexopt::Error> {
+        use lexopt::prelude::{Long, Value, ValueExt};
+
         let mut options = Self {
             listen: "127.0.0.1:8080".into(),
             token: String::new(),
@@ -80,27 +82,40 @@ impl Options {
             server_requests: ServerRequestPolicy::default(),
             upstreams: Vec::new(),
         };
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
-            match arg.as_str() {
-                "--listen" => options.listen = value()?,
-                "--token" => options.token = value()?,
-                "--naming" if value()? == "plain" => options.naming = Naming::Plain,
-                "--naming" => {}
-                "--uris" if value()? == "prefix" => options.uris = ResourceNaming::Prefix,
-                "--uris" => {}
-                "--any-host" => options.config.hosts = Hosts::Any,
-                "--asks-all" => options.server_requests = ServerRequestPolicy::ALL,
-                "--page" => options.config.limits.page = value()?.parse().map_err(|_| "--page needs a number")?,
-                _ => match arg.split_once('=') {
-                    Some((name, place)) if place.starts_with("stdio:") => {
-                        // The rest of the line is the program's own.
-                        let upstream = Upstream::command(&place["stdio:".len()..], args.by_ref());
-                        options.upstreams.push((name.into(), upstream));
-                    }
-                    Some((name, url)) => options.upstreams.push((name.into(), Upstream::http(url))),
-                    None => return Err(format!("{arg:?} is neither an option nor NAME=URL")),
-                },
+        let mut args = lexopt::Parser::from_env();
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("listen") => options.listen = args.value()?.string()?,
+                Long("token") => options.token = args.value()?.string()?,
+                Long("naming") => {
+                    options.naming = args.value()?.parse_with(|naming| match naming {
+                        "prefix" => Ok(Naming::Prefix),
+                        "plain" => Ok(Naming::Plain),
+                        _ => Err("is neither prefix nor plain"),
+                    })?;
+                }
+                Long("uris") => {
+                    options.uris = args.value()?.parse_with(|uris| match uris {
+                        "plain" => Ok(ResourceNaming::Plain),
+                        "prefix" => Ok(ResourceNaming::Prefix),
+                        _ => Err("is neither plain nor prefix"),
+                    })?;
+                }
+                Long("any-host") => options.config.hosts = Hosts::Any,
+                Long("asks-all") => options.server_requests = ServerRequestPolicy::ALL,
+                Long("page") => options.config.limits.page = args.value()?.parse()?,
+                Value(server) => {
+                    let server = server.string()?;
+                    let (name, place) = server
+                        .split_once('=')
+                        .ok_or_else(|| format!("{server:?} is neither an option nor NAME=URL"))?;
+                    let upstream = match place.strip_prefix("stdio:") {
+                        Some(program) => Upstream::command(program, rest(&mut args)?),
+                        None => Upstream::http(place),
+                    };
+                    options.upstreams.push((name.into(), upstream));
+                }
+                other => return Err(other.unexpected()),
             }
         }
         if options.token.is_empty() {
@@ -111,4 +126,9 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// The rest of the line, which is a program's own.
+fn rest(args: &mut lexopt::Parser) -> Result<Vec<String>, lexopt::Error> {
+    args.raw_args()?.map(lexopt::prelude::ValueExt::string).collect()
 }

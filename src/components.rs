@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use portolan_core::{
     AllowAll, AuditSink, Authenticator, Bus, Clock, CredentialBroker, CredentialStore, Policy, Registry, Runtime,
-    SessionStore, SystemClock, TraceAudit,
+    SessionStore, SystemClock, TraceAudit, orchestrator,
 };
 use portolan_gateway::{GatewayConfig, TokenKeys};
 
-/// The parts of a platform. A forgotten one is a compile error; another one is one line.
+/// The parts of a platform, for [`Platform::new`](crate::Platform::new). A forgotten part does not compile.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -35,38 +35,108 @@ use portolan_gateway::{GatewayConfig, TokenKeys};
 /// ```
 #[derive(Debug)]
 pub struct Components {
-    /// Where servers, installs, gateways and token grants are kept.
+    /// Keeps servers, installs, gateways and token grants.
     pub registry: Arc<dyn Registry>,
-    /// Where secrets are kept.
+    /// Keeps secrets.
     pub credentials: Arc<dyn CredentialStore>,
-    /// What sessions of legacy clients need beyond their ids.
+    /// Keeps what sessions of legacy clients need beyond their ids.
     pub sessions: Arc<dyn SessionStore>,
-    /// What runs self-hosted servers.
+    /// Runs self-hosted servers.
     pub runtime: Arc<dyn Runtime>,
-    /// Who calls. Without any, every request is refused.
+    /// Tell who sent a request; asked in this order. Without any, every request is refused.
     pub authenticators: Vec<Arc<dyn Authenticator>>,
-    /// What is safe to leave as it is.
+    /// Everything that has a safe default.
     pub settings: Settings,
 }
 
-/// What a platform can be told, each with a safe default.
+/// The settings of a platform, each with a safe default.
+///
+/// ```
+/// use portolan::{Action, Caller, Decision, PolicyFn, Settings};
+///
+/// let settings = Settings::default().with_policy(PolicyFn(|_: &Caller, action: &Action<'_>| {
+///     if action.server().as_str() == "internal" { Decision::deny() } else { Decision::Allow }
+/// }));
+/// # let _ = settings;
+/// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Settings {
     /// How gateways behave.
     pub gateway: GatewayConfig,
-    /// What session ids and cursors are sealed with; replicas need the same. Default: random, so that sessions end with
-    /// this process.
+    /// The keys that session ids and cursors are sealed with; replicas need the same. Default: a random key, so that
+    /// sessions end with this process.
     pub keys: Option<TokenKeys>,
-    /// Who may use what. Default: everybody everything that their installs reach.
+    /// Decides who may use what. Default: everybody may use everything that their installs reach.
     pub policy: Arc<dyn Policy>,
-    /// As whom servers are called. Default: with what the install's own fields say.
+    /// Gives the credentials for servers. Default: what the install's own fields say.
     pub broker: Option<Arc<dyn CredentialBroker>>,
-    /// How replicas tell each other what has changed. Default: there is only this one.
+    /// Connects the replicas of a gateway. Default: there is one replica.
     pub bus: Option<Arc<dyn Bus>>,
-    /// Who is told of calls. Default: `tracing`, target `portolan::audit`.
+    /// Receives audit events. Default: writes them to `tracing`, target `portolan::audit`.
     pub audit: Arc<dyn AuditSink>,
-    /// What time it is. Default: the machine's.
+    /// Gives the time that is recorded. Default: the system clock.
     pub clock: Arc<dyn Clock>,
+    /// Deadlines of installs and of status probes.
+    pub orchestrator: orchestrator::Options,
+}
+
+impl Settings {
+    /// Sets how gateways behave.
+    #[must_use]
+    pub fn with_gateway(mut self, config: GatewayConfig) -> Self {
+        self.gateway = config;
+        self
+    }
+
+    /// Sets the keys that session ids and cursors are sealed with.
+    #[must_use]
+    pub fn with_keys(mut self, keys: TokenKeys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Sets the policy.
+    #[must_use]
+    pub fn with_policy(mut self, policy: impl Policy + 'static) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
+    /// Sets the credential broker.
+    #[must_use]
+    pub fn with_broker(mut self, broker: impl CredentialBroker + 'static) -> Self {
+        self.broker = Some(Arc::new(broker));
+        self
+    }
+
+    /// Sets the bus between replicas.
+    #[must_use]
+    pub fn with_bus(mut self, bus: Arc<dyn Bus>) -> Self {
+        self.bus = Some(bus);
+        self
+    }
+
+    /// Sets the audit sink.
+    #[must_use]
+    pub fn with_audit(mut self, audit: impl AuditSink + 'static) -> Self {
+        self.audit = Arc::new(audit);
+        self
+    }
+
+    /// Sets the clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets the deadlines of installs and of status probes.
+    #[must_use]
+    pub fn with_orchestrator(mut self, options: orchestrator::Options) -> Self {
+        self.orchestrator = options;
+        self
+    }
 }
 
 impl Default for Settings {
@@ -79,6 +149,7 @@ impl Default for Settings {
             broker: None,
             audit: Arc::new(TraceAudit),
             clock: Arc::new(SystemClock),
+            orchestrator: orchestrator::Options::default(),
         }
     }
 }

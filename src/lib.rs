@@ -17,42 +17,61 @@
 #![cfg_attr(feature = "sqlite", doc = "[`SqlStore`]: SqlStore")]
 #![doc = ""]
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "local")]
+mod builder;
+mod catalogue;
 mod components;
 mod gateway;
-#[cfg(feature = "local")]
-mod local;
 mod platform;
+mod shutdown;
 mod tokens;
 
 #[cfg(feature = "conformance")]
 pub use portolan_core::conformance;
 pub use portolan_core::{
-    Answers, Assignment, Authenticator, Caller, Decision, Delivery, Endpoint, Error, Field, GatewayName, Install,
-    InstallName, Naming, Owner, Policy, Registry, ResourceNaming, Result, Runtime, Secret, Selection, ServerName,
-    ServerRequestPolicy, ServerSpec, Subject, TeamId, UserId,
-    orchestrator::{InstallRequest, Progress},
+    Action, Alias, AllowAll, Answers, Assignment, AuditAction, AuditEvent, AuditOutcome, AuditSink, AuthError,
+    AuthErrorKind, AuthFailed, Authenticator, BoxError, Bus, Caller, Challenge, Channel, Claims, Clock,
+    CredentialBroker, CredentialContext, CredentialKey, CredentialReader, CredentialRefresh, CredentialRefusal,
+    CredentialStore, Decision, DefinitionChange, Delivery, Discovery, Endpoint, Error, ErrorKind, FailMode, Failure,
+    FailureAction, FailureKind, Field, FieldKey, FieldKind, Gateway, GatewayName, GatewaySpec, Guard, GuardContext,
+    GuardDecision, Install, InstallName, InstallState, KeyFile, KubernetesOptions, Labels, MethodUse, Naming, Owner,
+    Policy, PolicyFn, PromptUse, ProtocolEra, Publication, Registry, RegistryExt, ResourceNaming, ResourceUse, Result,
+    Role, RunSpec, Runtime, Scope, Secret, Selection, ServerName, ServerRequestPolicy, ServerSnapshot, ServerSpec,
+    SessionStore, SharedError, Sharing, Source, Status, StatusEvent, Subject, SystemClock, TeamId, TokenDigest,
+    TokenGrant, Tool, ToolName, ToolUse, TraceAudit, Transport, UpstreamCredential, UserId, Visibility,
+    orchestrator::{
+        InstallRequest, InstallStatus, LiveState, Options as OrchestratorOptions, Orchestrator, OrchestratorParts,
+        Progress, Reinstall, RepairReport, ServerUpdate, UpdateOutcome,
+    },
 };
 #[cfg(feature = "serve")]
 pub use portolan_gateway::serve;
 pub use portolan_gateway::{
-    GatewayConfig, GatewayLimits, GatewayParts, Hosts, McpGateway, StaticTokens, StoredCredentials, Timeouts,
-    TokenKeys, Upstream, digest,
+    Body, Builder, GatewayConfig, GatewayLimits, GatewayParts, Hosts, McpGateway, StaticTokens, StoredCredentials,
+    Timeouts, TokenKeys, Upstream, digest,
 };
 #[cfg(feature = "kubernetes")]
 pub use portolan_k8s::{Connect, KubeClients, KubeConfig, KubeRuntime};
 #[cfg(feature = "process")]
-pub use portolan_process::{ProcessConfig, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir};
+pub use portolan_process::{
+    ProcessConfig, ProcessLimits, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir,
+};
 #[cfg(feature = "sqlite")]
 pub use portolan_storage_sql::{SealingKeys, SqlStore};
 
+#[cfg(feature = "local")]
+pub use self::builder::PlatformBuilder;
+#[cfg(any(feature = "serve", feature = "axum"))]
+pub use self::shutdown::stop_signal;
 pub use self::{
     components::{Components, Settings},
     gateway::GatewayHandle,
     platform::Platform,
 };
 
-/// Domain types, contracts, orchestrator and in-memory backends: what backends of one's own are written against.
+/// Domain types, traits and their contracts, the orchestrator and in-memory backends: what a backend is written against.
 pub use portolan_core as core;
 /// The runtime on Kubernetes: its environments, networks, and objects as they are applied.
 #[cfg(feature = "kubernetes")]

@@ -1,29 +1,66 @@
-//! Static tokens of a platform: given out once, kept as digests.
+//! Static tokens of a platform: shown once, kept as digests.
 
 use portolan_core::{
-    GatewayName, Key, Owner, Page, Precondition, Record, RecordKind, Result, Secret, TokenDigest, TokenGrant,
+    GatewayName, Key, Owner, Page, Precondition, Record, RecordKind, Result, Secret, Subject, TokenDigest, TokenGrant,
 };
 use portolan_gateway::StaticTokens;
 
 use crate::Platform;
 
 impl Platform {
-    /// Makes a token that opens one gateway for an owner. It is shown this once, and stored hashed.
+    /// Issues a token that opens one gateway for an owner. It is shown this once, and stored hashed.
+    ///
+    /// ```
+    /// use portolan::{Owner, Platform};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> portolan::Result<()> {
+    /// # let directory = std::env::temp_dir().join(format!("portolan-tokens-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory).expect("a directory");
+    /// # let platform = Platform::local(directory.join("portolan.db")).await?;
+    /// let gateway = platform.gateway("default").await?;
+    /// let token = platform.issue_token(&gateway, Owner::Org).await?;
+    /// assert!(token.reveal().starts_with("ptl_"));
+    /// # std::fs::remove_dir_all(&directory).expect("removed");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An error of the registry, or of the machine's source of randomness.
     pub async fn issue_token(&self, gateway: &GatewayName, owner: Owner) -> Result<Secret> {
         self.issue(gateway, owner, None).await
     }
 
-    /// The same, with what people call it. Tokens that had this label before open nothing any more.
+    /// Issues a token under a label, and revokes the tokens with this label that the same owner has for the same gateway.
+    ///
+    /// Tokens of other owners, and those that open other gateways too, are left alone.
+    ///
+    /// # Errors
+    ///
+    /// An error of the registry, or of the machine's source of randomness. The new token is lost then; older ones may be
+    /// revoked already.
     pub async fn rotate_token(&self, gateway: &GatewayName, owner: Owner, label: &str) -> Result<Secret> {
-        let older = self.tokens().await?;
+        let subject = Subject::from(&owner);
+        let mut older = self.tokens().await?;
+        older.retain(|grant| {
+            grant.label.as_deref() == Some(label)
+                && grant.subject == subject
+                && grant.gateways.as_deref() == Some(std::slice::from_ref(gateway))
+        });
         let token = self.issue(gateway, owner, Some(label.to_owned())).await?;
-        for grant in older.iter().filter(|grant| grant.label.as_deref() == Some(label)) {
+        for grant in older {
             self.revoke_token(&grant.digest).await?;
         }
         Ok(token)
     }
 
-    /// What was given out.
+    /// Returns the grants of all tokens that were issued and not revoked, by digest.
+    ///
+    /// # Errors
+    ///
+    /// An error of the registry.
     pub async fn tokens(&self) -> Result<Vec<TokenGrant>> {
         let mut grants = Vec::new();
         let mut page = Page::first();
@@ -38,7 +75,11 @@ impl Platform {
         }
     }
 
-    /// Makes a token open nothing any more, on every replica within a second.
+    /// Revokes a token, on all replicas within one second. Revoking what is not there succeeds.
+    ///
+    /// # Errors
+    ///
+    /// An error of the registry.
     pub async fn revoke_token(&self, digest: &TokenDigest) -> Result<()> {
         self.registry()
             .remove(&Key::Token(digest.clone()), Precondition::None)

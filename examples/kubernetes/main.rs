@@ -32,7 +32,7 @@ use crate::{client::Client, options::Options, progress::Line};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::read(std::env::args().skip(1)) {
+    let options = match Options::read() {
         Ok(options) => options,
         Err(problem) => {
             eprintln!("{problem}\n\n{}", options::USAGE);
@@ -71,9 +71,7 @@ async fn run(options: Options) -> Result<()> {
         let problem = format!("cannot listen on {}: {fault}; choose another", options.listen);
         Error::invalid("--listen", problem)
     })?;
-    let serving = portolan::serve(listener, platform.gateway_service(), async {
-        let _ = tokio::signal::ctrl_c().await;
-    });
+    let serving = portolan::serve(listener, platform.gateway_service(), portolan::stop_signal());
     let calling = async {
         let mut line = Line::begin(format!("calling it at {url}"));
         let mut client = Client::connect(&url, token.reveal()).await?;

@@ -30,7 +30,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+    pub(crate) fn read() -> Result<Self, lexopt::Error> {
+        use lexopt::prelude::{Long, Value, ValueExt};
+
         let mut options = Self {
             image: None,
             base_image: None,
@@ -44,25 +46,30 @@ impl Options {
             remove: false,
             command: Vec::new(),
         };
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().ok_or_else(|| format!("{arg} wants a value"));
-            match arg.as_str() {
-                "--image" => options.image = Some(value()?),
-                "--base-image" => options.base_image = Some(value()?),
-                "--bridge-image" => options.bridge_image = Some(value()?),
-                "--name" => options.name = value()?,
-                "--namespace" => options.namespace = value()?,
-                "--call" => {
-                    let tool = value()?;
-                    let arguments = serde_json::from_str(&value()?).map_err(|fault| format!("--call: {fault}"))?;
+        let mut args = lexopt::Parser::from_env();
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("image") => options.image = Some(args.value()?.string()?),
+                Long("base-image") => options.base_image = Some(args.value()?.string()?),
+                Long("bridge-image") => options.bridge_image = Some(args.value()?.string()?),
+                Long("name") => options.name = args.value()?.string()?,
+                Long("namespace") => options.namespace = args.value()?.string()?,
+                Long("call") => {
+                    let tool = args.value()?.string()?;
+                    let arguments = args.value()?.parse_with(|text| serde_json::from_str(text))?;
                     options.call = Some((tool, arguments));
                 }
-                "--database" => options.database = value()?,
-                "--listen" => options.listen = value()?,
-                "--once" => options.once = true,
-                "--remove" => options.remove = true,
-                "--" => options.command = args.by_ref().collect(),
-                other => return Err(format!("no option named {other:?}")),
+                Long("database") => options.database = args.value()?.string()?,
+                Long("listen") => options.listen = args.value()?.string()?,
+                Long("once") => options.once = true,
+                Long("remove") => options.remove = true,
+                // After `--`.
+                Value(program) => {
+                    options.command.push(program.string()?);
+                    let rest: Result<Vec<_>, _> = args.raw_args()?.map(ValueExt::string).collect();
+                    options.command.extend(rest?);
+                }
+                other => return Err(other.unexpected()),
             }
         }
         Ok(options)

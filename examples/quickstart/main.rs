@@ -15,14 +15,14 @@ mod demo;
 mod options;
 mod progress;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use portolan::{Error, InstallRequest, Owner, Platform, Result, ServerName, core::RegistryExt};
 
 use crate::{client::Client, options::Options, progress::Line};
 
 fn main() -> ExitCode {
-    let options = match Options::read(std::env::args().skip(1)) {
+    let options = match Options::read() {
         Ok(options) => options,
         Err(problem) => {
             eprintln!("{problem}\n\n{}", options::USAGE);
@@ -104,7 +104,7 @@ async fn run(options: &Options) -> Result<()> {
     let (end, ended) = tokio::sync::oneshot::channel();
     let serving = portolan::serve(listener, platform.gateway_service(), async move {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+            () = portolan::stop_signal() => {}
             _ = ended => {}
         }
     });
@@ -121,6 +121,7 @@ async fn run(options: &Options) -> Result<()> {
         (called, Some(end))
     };
     let (served, (called, _until_then)) = tokio::join!(serving, calling);
+    platform.shutdown(Duration::from_secs(5)).await?;
     called?;
     served.map_err(|fault| Error::unavailable("the listener", fault))
 }

@@ -27,7 +27,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+    pub(crate) fn read() -> Result<Self, lexopt::Error> {
+        use lexopt::prelude::{Long, Value, ValueExt};
+
         let mut options = Self {
             once: false,
             listen: "127.0.0.1:8080".into(),
@@ -37,21 +39,22 @@ impl Options {
             url: None,
             command: Vec::new(),
         };
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
-            match arg.as_str() {
-                "--once" => options.once = true,
-                "--listen" => options.listen = value()?,
-                "--db" => options.database = value()?.into(),
-                "--name" => options.name = Some(value()?),
-                "--url" => options.url = Some(value()?),
-                "--be-demo-server" => options.be_demo_server = true,
-                "--" => options.command.extend(args.by_ref()),
-                option if option.starts_with('-') => return Err(format!("there is no option {option}")),
-                _ => {
-                    options.command.push(arg);
-                    options.command.extend(args.by_ref());
+        let mut args = lexopt::Parser::from_env();
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("once") => options.once = true,
+                Long("listen") => options.listen = args.value()?.string()?,
+                Long("db") => options.database = args.value()?.into(),
+                Long("name") => options.name = Some(args.value()?.string()?),
+                Long("url") => options.url = Some(args.value()?.string()?),
+                Long("be-demo-server") => options.be_demo_server = true,
+                Value(program) => {
+                    // The rest of the line is the program's own.
+                    options.command.push(program.string()?);
+                    let rest: Result<Vec<_>, _> = args.raw_args()?.map(ValueExt::string).collect();
+                    options.command.extend(rest?);
                 }
+                other => return Err(other.unexpected()),
             }
         }
         if options.url.is_some() && !options.command.is_empty() {

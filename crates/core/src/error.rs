@@ -53,7 +53,7 @@ pub enum Error {
     Invalid {
         /// The value's name.
         field: String,
-        /// What is wrong with it, and what would be right.
+        /// The problem, and what is valid.
         problem: String,
     },
     /// A server cannot be used now. See [`Failure::is_retryable`].

@@ -24,9 +24,9 @@ pub struct Failure {
     /// The kind of failure.
     #[serde(rename = "cause")]
     pub kind: FailureKind,
-    /// What happened: lowercase, one line, no secrets.
+    /// The message: lowercase, one line, no secrets.
     pub message: String,
-    /// What to do about it, as one sentence, where that is known.
+    /// The remedy, as one sentence, where it is known.
     pub remedy: Option<Box<str>>,
     /// More lines for a person: where it happened, the last log lines of the server.
     pub detail: Vec<String>,
@@ -70,7 +70,7 @@ pub enum FailureKind {
     Stopped,
 }
 
-/// What a person can do about a failure, on a page of the host.
+/// An action of a person that ends a failure, on a page of the host.
 ///
 /// `Display` is a sentence with the URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

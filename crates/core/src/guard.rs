@@ -88,7 +88,7 @@ pub trait Guard: Debug + Send + Sync {
     }
 }
 
-/// What a failure or timeout of a guard means for the call.
+/// The effect of a failure or timeout of a guard on the call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailMode {
@@ -195,7 +195,7 @@ impl dyn Guard + '_ {
         let timeout = self.timeout();
         let decided = match tokio::time::timeout(timeout, deciding).await {
             Ok(Ok(GuardDecision::Replace(json))) if !is_object(&json) => {
-                Err(Error::invalid("replacement", "is no JSON object"))
+                Err(Error::invalid("replacement", "is not a JSON object"))
             }
             Ok(decided) => decided,
             Err(_) => Err(Error::Timeout {

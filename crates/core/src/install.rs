@@ -31,7 +31,10 @@ pub struct Install {
     pub updated: Timestamp,
 }
 
-/// The state of an install.
+/// The state of an installation, as it is recorded.
+///
+/// Whether the server can be called now is told by
+/// [`Orchestrator::status`](crate::orchestrator::Orchestrator::status).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 #[non_exhaustive]

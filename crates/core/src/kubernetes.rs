@@ -1,124 +1,132 @@
-//! What only a Kubernetes runtime needs to know: plain data, so that entries can be stored without a cluster in sight.
+//! Options of servers for Kubernetes runtimes: plain data, so that entries can be stored without a cluster.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How a server is run in a cluster, where that differs from the defaults.
+/// The options of a server for Kubernetes runtimes. By default all are those of the runtime.
+///
+/// ```
+/// use portolan_core::KubernetesOptions;
+///
+/// let mut options = KubernetesOptions::default();
+/// options.replicas = Some(2);
+/// options.requests.insert("memory".into(), "128Mi".into());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct KubernetesOptions {
-    /// The environment (a named target) to run in; `None` is the default one.
+    /// The environment (a named target) to run in; `None` for the default one.
     pub environment: Option<String>,
-    /// One deployment for all installs of this server instead of one for each.
+    /// `true` for one deployment for all installs of the server; `false` for one each.
     pub multitenant: bool,
-    /// Existing secrets, or registry credentials by name, to pull the image with.
+    /// The credentials to pull the image with: existing secrets, or accounts of image registries.
     pub image_pull_secrets: Vec<ImagePullSecret>,
-    /// Secrets and config maps whose entries become environment variables.
+    /// The secrets and config maps whose entries become environment variables.
     pub env_from: Vec<EnvFrom>,
-    /// The service account to run as; it must be in the runtime's allow list.
+    /// The service account; it must be in the runtime's allow list. `None` for the runtime's.
     pub service_account: Option<String>,
-    /// Resource requests by name (`cpu`, `memory`, …), as Kubernetes writes quantities.
+    /// The resource requests by name (`cpu`, `memory`, …), as Kubernetes quantities.
     pub requests: BTreeMap<String, String>,
-    /// Resource limits by name.
+    /// The resource limits by name, as Kubernetes quantities.
     pub limits: BTreeMap<String, String>,
-    /// Node labels to run on; replaces the inherited ones.
+    /// The labels of nodes to run on; `None` for the inherited ones.
     pub node_selector: Option<BTreeMap<String, String>>,
-    /// A Deployment in YAML to start from instead of the generated one.
+    /// A Deployment in YAML that replaces the generated one.
     pub deployment_yaml: Option<String>,
-    /// Copies to run, for HTTP servers. `None` leaves the number to whoever scales it.
+    /// The number of pods, for HTTP servers. `None` leaves it to an autoscaler.
     pub replicas: Option<u16>,
-    /// How a stdio server is reached in its pod; `None` is the runtime's choice.
+    /// The way to a stdio server in its pod; `None` for the runtime's choice.
     pub stdio: Option<StdioCarrier>,
-    /// Taints of nodes that it bears; replaces the inherited ones.
+    /// The tolerations; `None` for the inherited ones.
     pub tolerations: Option<Vec<Toleration>>,
-    /// Which user it runs as; `None` is the runtime's choice, which is never root.
+    /// The user of the process; `None` for the runtime's choice, which is never root.
     pub run_as: Option<RunAs>,
-    /// Whether its root file system is read-only; `None` is the runtime's choice, which is yes. `/tmp` is writable always.
+    /// `true` for a read-only root file system; `None` for the runtime's choice, which is `true`. `/tmp` is always writable.
     pub read_only_root: Option<bool>,
-    /// Directories, besides `/tmp`, that it may write to. They begin empty with each pod.
+    /// The writable directories besides `/tmp`. They are empty at the start of each pod.
     pub writable: Vec<String>,
-    /// Whether the token of its service account is mounted. Default: no.
+    /// `true` to mount the token of the service account. Default: `false`.
     pub service_account_token: bool,
-    /// How long, in seconds, it may take to answer for the first time after it was started; `None` is 120.
+    /// The longest time from start to the first response, in seconds; `None` for 120.
     pub start_seconds: Option<u32>,
-    /// How long, in seconds, it may take to end, with the calls that it has under way; `None` is the runtime's choice.
+    /// The longest time from the request to end to the end, in seconds, while calls finish; `None` for the runtime's choice.
     pub grace_seconds: Option<u32>,
-    /// When its image is pulled; `None` goes by the image's name.
+    /// The pull policy of the image; `None` for that of Kubernetes, which depends on the tag.
     pub image_pull: Option<ImagePull>,
 }
 
-/// How a stdio server is reached in its pod.
+/// The way to a stdio server in its pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StdioCarrier {
-    /// A small program in the pod starts it and serves it by HTTP, to any number of callers and replicas.
+    /// A program in the pod starts the server and serves it over HTTP, to any number of callers and replicas.
     #[default]
     Bridge,
-    /// Through the cluster's API server, which is attached to its input and output. For images that nothing may be added
-    /// to; one owner at a time.
+    /// The API server of the cluster attaches to its input and output. For images to which nothing may be added; one
+    /// gateway replica at a time.
     Attach,
 }
 
-/// Which user a server runs as.
+/// The user of a server's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunAs {
-    /// The user that its image names, by number and other than root.
+    /// The user that the image names, by a number other than root's.
     Image,
-    /// The user of this number. 0 is root.
+    /// The user with this number. 0 is root.
     User(u32),
 }
 
-/// When an image is pulled.
+/// The pull policy of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ImagePull {
-    /// At each start.
+    /// The image is pulled at each start.
     Always,
-    /// When the node does not have it.
+    /// The image is pulled if the node does not have it.
     IfNotPresent,
-    /// Not at all: the node has it.
+    /// The image is never pulled: the node has it.
     Never,
 }
 
-/// A taint of nodes that a server bears, as Kubernetes writes it.
+/// A toleration of a taint of nodes, as Kubernetes writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Toleration {
-    /// The taint's key; `None` is every key.
+    /// The key of the taint; `None` for every key.
     pub key: Option<String>,
-    /// `Equal` or `Exists`; `None` is `Equal`.
+    /// The operator: `Equal` or `Exists`; `None` for `Equal`.
     pub operator: Option<String>,
-    /// The taint's value, with `Equal`.
+    /// The value of the taint, for `Equal`.
     pub value: Option<String>,
-    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`; `None` is each of them.
+    /// The effect: `NoSchedule`, `PreferNoSchedule` or `NoExecute`; `None` for all.
     pub effect: Option<String>,
-    /// How long, in seconds, it stays on a node that gets the taint, with `NoExecute`; `None` is for ever.
+    /// The time on a node that gets the taint, in seconds, for `NoExecute`; `None` for ever.
     pub seconds: Option<i64>,
 }
 
-/// With what an image is pulled.
+/// A credential to pull an image with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ImagePullSecret {
-    /// A secret that exists in the namespace.
+    /// An existing secret of the namespace.
     Existing {
-        /// Its name.
+        /// The name.
         name: String,
     },
-    /// A registry account; its password is in the credential store.
+    /// An account of an image registry.
     Credentials {
-        /// The registry's host.
+        /// The host of the image registry.
         registry: String,
-        /// The account's name.
+        /// The name of the account.
         username: String,
-        /// Where the password is kept.
+        /// The key of the password in the credential store.
         password: crate::CredentialKey,
     },
 }
@@ -130,16 +138,16 @@ pub enum ImagePullSecret {
 pub enum EnvFrom {
     /// All entries of a secret.
     Secret {
-        /// Its name.
+        /// The name.
         name: String,
-        /// What stands before each name.
+        /// The text before each name; `None` for nothing.
         prefix: Option<String>,
     },
     /// All entries of a config map.
     ConfigMap {
-        /// Its name.
+        /// The name.
         name: String,
-        /// What stands before each name.
+        /// The text before each name; `None` for nothing.
         prefix: Option<String>,
     },
 }

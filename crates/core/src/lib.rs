@@ -20,9 +20,11 @@ mod discovery;
 mod endpoint;
 mod error;
 mod failure;
+mod field;
 mod gateway;
 mod guard;
 mod install;
+mod key_file;
 mod kubernetes;
 mod label;
 mod name;
@@ -62,9 +64,11 @@ pub use endpoint::{
 };
 pub use error::{BoxError, Error, ErrorKind, Result, SharedError};
 pub use failure::{Failure, FailureAction, FailureKind};
+pub use field::{Delivery, Field, FieldKind};
 pub use gateway::{Alias, Assignment, Gateway, GatewaySpec, Naming, Publication, ResourceNaming, Route, Selection};
 pub use guard::{FailMode, Guard, GuardContext, GuardDecision};
 pub use install::{Answers, Install, InstallState};
+pub use key_file::KeyFile;
 pub use kubernetes::{EnvFrom, ImagePull, ImagePullSecret, KubernetesOptions, RunAs, StdioCarrier, Toleration};
 pub use label::Labels;
 pub use name::{FieldKey, GatewayName, InstallName, Role, Scope, ServerName, TeamId, ToolName, UserId};
@@ -77,9 +81,7 @@ pub use runtime::{
     ExecStreams, LogLine, LogQuery, Restart, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale,
 };
 pub use secret::Secret;
-pub use server::{
-    Delivery, Field, FieldKind, ProtocolEra, ServerRequestPolicy, ServerSpec, Sharing, Source, Transport, Visibility,
-};
+pub use server::{ProtocolEra, ServerRequestPolicy, ServerSpec, Sharing, Source, Transport, Visibility};
 pub use session::SessionStore;
 pub use status::{Status, StatusBoard, StatusEvent};
 pub use token::{TokenDigest, TokenGrant};

@@ -221,7 +221,7 @@ impl InstallName {
     pub fn parse(text: &str) -> Result<Self> {
         Uuid::parse_str(text)
             .map(Self)
-            .map_err(|_| Error::invalid("install name", format!("{:?} is no UUID", shorten(text))))
+            .map_err(|_| Error::invalid("install name", format!("{:?} is not a UUID", shorten(text))))
     }
 
     /// Returns the UUID.

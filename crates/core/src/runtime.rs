@@ -1,12 +1,12 @@
 //! Runtimes: run self-hosted servers.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use jiff::Timestamp;
 
-use crate::{Endpoint, InstallName, Result, RunSpec, ServerSpec, StatusEvent};
+use crate::{Endpoint, Error, InstallName, Result, RunSpec, ServerSpec, Status, StatusEvent};
 
 /// Runs MCP servers and knows their endpoints.
 ///
@@ -23,6 +23,10 @@ use crate::{Endpoint, InstallName, Result, RunSpec, ServerSpec, StatusEvent};
 /// - `endpoint` answers from memory, without I/O, because gateways ask on every call.
 /// - `watch` yields the present status of every deployment and then each change. A slow reader may miss a status that was
 ///   followed by another one, and never misses the last. A removal is [`Status::Removed`](crate::Status::Removed).
+/// - `status` answers from memory with the last status that `watch` yields.
+/// - `shutdown` ends what this runtime runs on this machine. When it returns nothing of that runs any more, and `ensure` fails
+///   with [`Error::Unavailable`](crate::Error::Unavailable). What runs elsewhere, such as in a cluster, goes on, and so does
+///   a runtime that runs nothing here.
 /// - `check` looks at a catalogue entry before it is stored, without I/O: `ensure` would refuse every install of an entry
 ///   that it refuses. An install of another entry may still fail, by its answers or by what the runtime finds.
 /// - Dropping the runtime ends all that it started on this machine.
@@ -88,6 +92,39 @@ pub trait Runtime: Debug + Send + Sync {
 
     /// Returns a stream of the status of every deployment and of each change.
     fn watch(&self) -> BoxStream<'static, StatusEvent>;
+
+    /// Returns the present status of the deployment `name`.
+    ///
+    /// The default takes it from the beginning of [`watch`](Self::watch).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`](crate::Error::NotFound) for an unknown deployment.
+    async fn status(&self, name: &InstallName) -> Result<StatusEvent> {
+        let mut events = self.watch();
+        let mut found = None;
+        // What is there at once is the present status; the rest of the stream is still to come.
+        while let Some(Some(event)) = events.next().now_or_never() {
+            if event.install == *name {
+                found = Some(event);
+            }
+        }
+        found
+            .filter(|event| event.status != Status::Removed)
+            .ok_or_else(|| Error::not_found("deployment", name))
+    }
+
+    /// Ends everything that this runtime runs on this machine, in order where `within` allows it, else at once.
+    ///
+    /// The default does nothing: it fits a runtime whose servers run elsewhere and go on without it.
+    ///
+    /// # Errors
+    ///
+    /// An error of the platform, if something could not be ended.
+    async fn shutdown(&self, within: Duration) -> Result<()> {
+        let _ = within;
+        Ok(())
+    }
 
     /// Returns the logs of this runtime's servers, if it has them.
     fn logs(&self) -> Option<&dyn RuntimeLogs> {

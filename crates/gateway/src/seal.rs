@@ -3,6 +3,8 @@
 //! A sealed token is `base64url(key id ‖ nonce ‖ ciphertext ‖ tag)` under AES-256-GCM-SIV (RFC 8452), with the purpose as
 //! associated data: a cursor is never taken for a session. Any replica that has the keys opens it; nothing is looked up.
 
+mod key_file;
+
 use std::fmt;
 
 use aws_lc_rs::{
@@ -110,12 +112,15 @@ impl TokenKeys {
         let token = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (id, rest) = token.split_first()?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
-        let (_, key) = self.keys.iter().find(|(known, _)| known == id)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut payload = sealed.to_vec();
-        let length = key.open_in_place(nonce, purpose.aad(), &mut payload).ok()?.len();
-        payload.truncate(length);
-        Some(payload)
+        // Keys of a file may share an id; which of them it was is found by trying.
+        let mut keys = self.keys.iter().filter(|(known, _)| known == id);
+        keys.find_map(|(_, key)| {
+            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+            let mut payload = sealed.to_vec();
+            let length = key.open_in_place(nonce, purpose.aad(), &mut payload).ok()?.len();
+            payload.truncate(length);
+            Some(payload)
+        })
     }
 }
 

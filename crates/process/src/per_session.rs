@@ -112,6 +112,20 @@ impl PerSession {
         }
     }
 
+    /// Returns every process beside `common`, also those that are being stopped.
+    pub(crate) fn servers(&self) -> Vec<Arc<StdioServer>> {
+        let state = self.pool.lock();
+        let running = state.by_conversation.values().map(|process| process.server.clone());
+        running.chain(state.ending.iter().filter_map(Weak::upgrade)).collect()
+    }
+
+    /// Waits until the processes that are being stopped are gone.
+    pub(crate) async fn stopped(&self) {
+        while self.pool.lock().ending.iter().any(|server| server.strong_count() > 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Returns the process of a conversation, started if there is none.
     fn enter(&self, conversation: &Arc<str>) -> Result<CallGuard> {
         let mut state = self.pool.lock();

@@ -1,6 +1,7 @@
 //! `ProcessRuntime`: each deployment is a child process.
 
 mod deployment;
+mod shutdown;
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +36,8 @@ use crate::{ProcessConfig, logs};
 ///   conversations. Status, process id and restart count are those of that one; the log is that of all.
 /// - While a stdio server starts or restarts, its endpoint exists and calls wait within their own timeout.
 /// - A changed spec replaces the process after calls under way had [`ProcessConfig::drain`] to finish.
+/// - [`shutdown`](Runtime::shutdown) ends all processes in order: calls under way may finish, then inputs are closed, then
+///   `SIGTERM`, and `SIGKILL` at the end of the given time.
 /// - Dropping the runtime kills all process groups. If the host is killed instead, children may go on: see the
 ///   [crate docs](crate). A new runtime knows nothing of earlier deployments: the host calls `ensure` for each again, as
 ///   the orchestrator's repair does.
@@ -56,7 +59,14 @@ pub struct ProcessRuntime {
     config: ProcessConfig,
     credentials: Arc<dyn CredentialReader>,
     board: StatusBoard,
-    deployments: Mutex<BTreeMap<InstallName, Deployment>>,
+    deployments: Mutex<Deployments>,
+}
+
+#[derive(Default)]
+struct Deployments {
+    by_name: BTreeMap<InstallName, Deployment>,
+    /// The runtime was shut down: nothing starts any more.
+    closed: bool,
 }
 
 impl ProcessRuntime {
@@ -72,20 +82,20 @@ impl ProcessRuntime {
 
     /// Returns the process id of the deployment `name`; `None` while it does not run.
     pub fn pid(&self, name: &InstallName) -> Option<u32> {
-        self.lock().get(name)?.server.pid()
+        self.lock().by_name.get(name)?.server.pid()
     }
 
     /// Starts a deployment, which replaces the present one of that name.
-    fn replace(&self, deployments: &mut BTreeMap<InstallName, Deployment>, name: &InstallName, spec: ValidatedSpec) {
-        let predecessor = deployments.remove(name).map(|old| {
+    fn replace(&self, deployments: &mut Deployments, name: &InstallName, spec: ValidatedSpec) {
+        let predecessor = deployments.by_name.remove(name).map(|old| {
             old.close(self.config.drain);
             old.server
         });
         let deployment = Deployment::start(*name, spec, self, predecessor);
-        deployments.insert(*name, deployment);
+        deployments.by_name.insert(*name, deployment);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<InstallName, Deployment>> {
+    fn lock(&self) -> MutexGuard<'_, Deployments> {
         self.deployments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -95,14 +105,17 @@ impl Runtime for ProcessRuntime {
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
         let valid = ValidatedSpec::new(spec)?;
         let mut deployments = self.lock();
-        if deployments.get(name).is_none_or(|old| old.spec.spec != *spec) {
+        if deployments.closed {
+            return Err(shut_down());
+        }
+        if deployments.by_name.get(name).is_none_or(|old| old.spec.spec != *spec) {
             self.replace(&mut deployments, name, valid);
         }
         Ok(())
     }
 
     async fn remove(&self, name: &InstallName) -> Result<()> {
-        let Some(old) = self.lock().remove(name) else {
+        let Some(old) = self.lock().by_name.remove(name) else {
             return Ok(());
         };
         old.close(Duration::ZERO);
@@ -114,7 +127,7 @@ impl Runtime for ProcessRuntime {
         server.supervisor.shared.logs.close();
         // It may have been ensured again meanwhile.
         let deployments = self.lock();
-        if !deployments.contains_key(name) {
+        if !deployments.by_name.contains_key(name) {
             let now = self.config.clock.now();
             self.board.set(StatusEvent::new(*name, Status::Removed, now));
         }
@@ -122,14 +135,23 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn list(&self) -> Result<Vec<InstallName>> {
-        Ok(self.lock().keys().copied().collect())
+        Ok(self.lock().by_name.keys().copied().collect())
     }
 
     async fn endpoint(&self, name: &InstallName) -> Result<Endpoint> {
-        match self.lock().get(name) {
+        match self.lock().by_name.get(name) {
             Some(deployment) => deployment.endpoint(name),
             None => Err(not_found(name)),
         }
+    }
+
+    async fn status(&self, name: &InstallName) -> Result<StatusEvent> {
+        self.board.get(name).ok_or_else(|| not_found(name))
+    }
+
+    async fn shutdown(&self, within: Duration) -> Result<()> {
+        self.stop_all(within).await;
+        Ok(())
     }
 
     fn watch(&self) -> BoxStream<'static, StatusEvent> {
@@ -147,7 +169,7 @@ impl Runtime for ProcessRuntime {
 
 impl RuntimeLogs for ProcessRuntime {
     fn logs(&self, name: &InstallName, query: LogQuery) -> BoxStream<'static, Result<LogLine>> {
-        match self.lock().get(name) {
+        match self.lock().by_name.get(name) {
             Some(deployment) => logs::read(&deployment.server.supervisor.shared.logs, &query),
             None => stream::iter([Err(not_found(name))]).boxed(),
         }
@@ -159,7 +181,7 @@ impl RuntimeRestart for ProcessRuntime {
     async fn restart(&self, name: &InstallName, kind: Restart) -> Result<()> {
         let server = {
             let mut deployments = self.lock();
-            let deployment = deployments.get(name).ok_or_else(|| not_found(name))?;
+            let deployment = deployments.by_name.get(name).ok_or_else(|| not_found(name))?;
             if kind == Restart::Reset {
                 let spec = deployment.spec.clone();
                 self.replace(&mut deployments, name, spec);
@@ -176,7 +198,7 @@ impl RuntimeRestart for ProcessRuntime {
 impl Drop for ProcessRuntime {
     fn drop(&mut self) {
         // Callers may hold channels, which must not keep a process alive.
-        for deployment in self.lock().values() {
+        for deployment in self.lock().by_name.values() {
             deployment.kill();
             deployment.server.supervisor.shared.logs.close();
         }
@@ -194,6 +216,10 @@ impl fmt::Debug for ProcessRuntime {
 
 fn not_found(name: &InstallName) -> Error {
     Error::not_found("deployment", name)
+}
+
+fn shut_down() -> Error {
+    Error::unavailable("the process runtime", "it was shut down")
 }
 
 /// Runs `end` when it is dropped.

@@ -1,4 +1,4 @@
-//! Credentials: sealed here, so that no dialect ever sees a secret.
+//! The credential store. It seals secrets before a dialect sees them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use portolan_core::{
 
 use crate::{SqlStore, error::SqlError};
 
-/// A secret has at most this many bytes.
+/// The most bytes of a secret.
 const MAX_SECRET: usize = 1 << 20;
 
 #[async_trait]
@@ -71,7 +71,7 @@ impl CredentialStore for SqlStore {
     }
 }
 
-/// What a sealed secret is bound to: moved to another key, or kept beyond its version, it does not open.
+/// The associated data of a sealed secret: under another key or in another version it does not open.
 fn purpose(key: &CredentialKey, version: Version) -> String {
     format!("portolan secret v1\0{key}\0{}", version.0)
 }

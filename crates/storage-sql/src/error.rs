@@ -1,4 +1,4 @@
-//! What can go wrong below the contracts, and how they say it.
+//! The errors below the contracts, and how they become errors of the contracts.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::seal::SealError;
 
 pub(crate) type Result<T, E = SqlError> = std::result::Result<T, E>;
 
-/// A failure, with the database that it is about and what to do.
+/// An error of a database, with its place and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SqlError {
-    /// The database could not be asked; the same call may succeed later.
+    /// The database did not answer; the same call may succeed later.
     #[error("could not {action} in {place:?}: {remedy}")]
     Away {
         backend: &'static str,
@@ -20,7 +20,7 @@ pub(crate) enum SqlError {
         remedy: &'static str,
         source: BoxError,
     },
-    /// The database refused.
+    /// The database refused the statement.
     #[error("could not {action} in {place:?}: {remedy}")]
     Refused {
         backend: &'static str,
@@ -29,14 +29,14 @@ pub(crate) enum SqlError {
         remedy: &'static str,
         source: BoxError,
     },
-    /// There is no database to be had at this place.
+    /// There can be no database at this place.
     #[error("{problem}")]
     Place {
         backend: &'static str,
         place: String,
         problem: String,
     },
-    /// What is stored is not what this release stores.
+    /// A stored record cannot be read by this release.
     #[error("{problem}")]
     Stored {
         place: Arc<str>,

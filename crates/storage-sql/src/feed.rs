@@ -1,4 +1,4 @@
-//! The change feed: what was, then what comes, told by this store or found by looking.
+//! The change feed: past changes, then those to come, of this store and of other processes.
 
 use std::{
     collections::VecDeque,
@@ -12,10 +12,10 @@ use tokio::sync::watch;
 
 use crate::{rows::ChangeRow, store::Inner};
 
-/// How often a feed looks for changes that other processes made.
+/// The interval at which a feed looks for changes of other processes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Changes after `since`, and those to come.
+/// Returns the changes after `since`, and those to come.
 pub(crate) fn follow(inner: &Arc<Inner>, since: Revision) -> BoxStream<'static, Result<Change>> {
     let feed = Feed {
         inner: Arc::downgrade(inner),
@@ -28,14 +28,14 @@ pub(crate) fn follow(inner: &Arc<Inner>, since: Revision) -> BoxStream<'static, 
     stream::unfold(feed, async |mut feed| feed.next().await.map(|item| (item, feed))).boxed()
 }
 
-/// A follower.
+/// One follower of the feed.
 struct Feed {
     /// Weak, so that a feed that nobody polls keeps no database open.
     inner: Weak<Inner>,
     changed: watch::Receiver<()>,
     /// The last revision read.
     seen: u64,
-    /// Removals up to here may be forgotten without a loss to this follower. Not known before the first look.
+    /// Removals up to this revision may be forgotten without a loss to this follower. Unknown before the first look.
     complete_after: Option<u64>,
     waiting: VecDeque<Change>,
     failed: bool,
@@ -50,7 +50,7 @@ impl Feed {
             if self.failed {
                 return None;
             }
-            // Marked before looking: what changes during the look wakes the wait after it.
+            // Marked before looking, so that a change during the look ends the wait after it.
             self.changed.mark_unchanged();
             match self.look().await? {
                 Ok(true) => {}
@@ -63,12 +63,12 @@ impl Feed {
         }
     }
 
-    /// Reads on, and says whether there was anything. `None` when the store is gone.
+    /// Reads on; `true` if there was anything, `None` if the store is gone.
     async fn look(&mut self) -> Option<Result<bool>> {
         let inner = self.inner.upgrade()?;
         let complete_after = match self.complete_after {
             Some(revision) => revision,
-            // Who begins at 0 knows of no key, so that a removal before it came is nothing to it.
+            // A follower from 0 knows no key yet, so an earlier removal does not concern it.
             None if self.seen == 0 => match inner.rows.changes(u64::MAX).await {
                 Ok(nothing) => nothing.forgotten,
                 Err(error) => return Some(Err(error.into())),
@@ -90,7 +90,7 @@ impl Feed {
         Some(Ok(any))
     }
 
-    /// Waits until there may be something. `None` when the store is gone.
+    /// Waits until there may be a change; `None` if the store is gone.
     async fn wait(&mut self) -> Option<()> {
         match tokio::time::timeout(LOOK_EVERY, self.changed.changed()).await {
             Ok(Ok(())) | Err(_) => Some(()),
@@ -104,7 +104,7 @@ fn gap(seen: u64) -> Error {
     Error::conflict("revision", seen)
 }
 
-/// The change in a row. One of a kind that only a newer release knows is nothing to this one.
+/// Returns the change in a row; `None` for a kind that only a newer release knows.
 fn change(row: &ChangeRow) -> Option<Change> {
     let kind = [
         RecordKind::Server,

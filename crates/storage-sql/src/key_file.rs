@@ -1,18 +1,10 @@
-//! The key file: sealing keys beside a database, for hosts that have no better place.
+//! Sealing keys out of a key file.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
-};
+use std::{fs::OpenOptions, path::Path};
 
-use portolan_core::{Error, Result};
-use zeroize::Zeroizing;
+use portolan_core::{KeyFile, Result};
 
-use crate::seal::{SealingKeys, random_key};
-
-/// More than 16 keys with comments need.
-const MAX_FILE: u64 = 16 << 10;
+use crate::seal::{SealingKeys, fill_random};
 
 impl SealingKeys {
     /// Reads the keys in the file at `path`, or makes a file with a new one where there is none.
@@ -23,104 +15,31 @@ impl SealingKeys {
     /// the key of one.
     ///
     /// This waits for the disk; call it when the host starts.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("portolan-sealing-keys-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory).expect("a directory");
+    /// let keys = portolan_storage_sql::SealingKeys::load_or_create(directory.join("portolan.keys"))?;
+    /// # std::fs::remove_dir_all(&directory).expect("removed");
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](portolan_core::Error::Invalid) if the file cannot be read or made, is open to others, or holds
+    /// something other than 1 to 16 keys.
     pub fn load_or_create(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        // Twice: somebody else may make the file between looking and making.
-        for _ in 0..2 {
-            match File::open(path) {
-                Ok(file) => return load(path, file),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => create(path)?,
-                Err(e) => {
-                    return Err(refuse(
-                        path,
-                        format!("cannot be opened ({e}); let this process read it"),
-                    ));
-                }
-            }
+        let file = KeyFile::load_or_create(path, fill_random)?;
+        let mut keys: Option<Self> = None;
+        for key in file.keys() {
+            keys = Some(match keys {
+                None => Self::new(key)?,
+                Some(keys) => keys.with_older(key)?,
+            });
         }
-        Err(refuse(path, "is gone again after it was made; see what removes it"))
+        // A key file has a first key.
+        keys.ok_or_else(|| portolan_core::Error::invalid("key file", "holds no key"))
     }
-}
-
-fn load(path: &Path, file: File) -> Result<SealingKeys> {
-    let unread = |e: io::Error| refuse(path, format!("cannot be read ({e})"));
-    let about = file.metadata().map_err(unread)?;
-    if !about.is_file() {
-        return Err(refuse(path, "is no file; name the file that holds the keys"));
-    }
-    check_mode(path, &about)?;
-    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE as usize + 1));
-    file.take(MAX_FILE + 1)
-        .read_to_string(&mut text)
-        .map_err(|_| no_key(path, 1))?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(refuse(
-            path,
-            format!("is larger than {MAX_FILE} bytes, so it is no key file"),
-        ));
-    }
-
-    let mut keys: Option<SealingKeys> = None;
-    for (line, text) in text.lines().enumerate() {
-        let text = text.trim();
-        if text.is_empty() || text.starts_with('#') {
-            continue;
-        }
-        let key = parse(text).ok_or_else(|| no_key(path, line + 1))?;
-        keys = Some(match keys {
-            None => SealingKeys::new(&key)?,
-            Some(keys) => keys.with_older(&key)?,
-        });
-    }
-    keys.ok_or_else(|| {
-        refuse(
-            path,
-            "holds no key; restore it from a backup, or remove it if no database was made with it yet",
-        )
-    })
-}
-
-/// Makes the file whole under another name first, so that nobody ever reads a half of it.
-fn create(path: &Path) -> Result<()> {
-    let failed = |e: io::Error| {
-        let remedy = "let this process write to its directory, or put 64 hexadecimal digits there yourself";
-        refuse(path, format!("cannot be made ({e}); {remedy}"))
-    };
-    let key = random_key()?;
-    let mut text = Zeroizing::new(String::with_capacity(65));
-    for byte in key.iter() {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-        }
-    }
-    text.push('\n');
-
-    let draft = draft_name(path)?;
-    let made = (|| {
-        let mut file = private().open(&draft)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        // A link, for it fails where a rename would replace the file of somebody who was faster.
-        match fs::hard_link(&draft, path) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            linked => linked,
-        }
-    })();
-    // Best effort: a draft that stays behind is as private as the file.
-    let _ = fs::remove_file(&draft);
-    made.map_err(failed)?;
-    sync_directory(path).map_err(failed)
-}
-
-/// A name beside `path` that nobody else uses.
-fn draft_name(path: &Path) -> Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| refuse(path, "is no file name"))?;
-    let mut tag = [0; 8];
-    aws_lc_rs::rand::fill(&mut tag).map_err(|_| refuse(path, "cannot be made: the machine gives no random numbers"))?;
-    let mut draft = std::ffi::OsString::from(".");
-    draft.push(name);
-    draft.push(format!(".{:016x}", u64::from_ne_bytes(tag)));
-    Ok(path.with_file_name(draft))
 }
 
 /// Options to make a file that only its owner can read.
@@ -130,58 +49,4 @@ pub(crate) fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
-}
-
-/// Makes sure that the name itself is on disk.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        return File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all();
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn check_mode(path: &Path, about: &fs::Metadata) -> Result<()> {
-    let mode = std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let problem =
-        format!("is open to others (mode {mode:04o}); run chmod 600 on it, and replace its keys if others read it");
-    Err(refuse(path, problem))
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "it can refuse on Unix")]
-fn check_mode(_: &Path, _: &fs::Metadata) -> Result<()> {
-    Ok(())
-}
-
-/// A key of 64 hexadecimal digits.
-fn parse(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let mut key = Zeroizing::new([0; 32]);
-    if text.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in key.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let [high, low] = [*pair.first()?, *pair.get(1)?].map(|digit| char::from(digit).to_digit(16));
-        *byte = u8::try_from(high? << 4 | low?).ok()?;
-    }
-    Some(key)
-}
-
-fn no_key(path: &Path, line: usize) -> Error {
-    let remedy = "put 64 hexadecimal digits there, or restore the file from a backup";
-    refuse(
-        path,
-        format!("holds something other than a key on line {line}; {remedy}"),
-    )
-}
-
-fn refuse(path: &Path, problem: impl AsRef<str>) -> Error {
-    Error::invalid(
-        "key file",
-        format!("{:?} {}", path.display().to_string(), problem.as_ref()),
-    )
 }

@@ -1,7 +1,8 @@
-//! Portolan's registry, credentials and sessions in SQL.
+//! Portolan's registry, credential store and session store in SQL.
 //!
-//! [`SqlStore`] keeps all three in one SQLite file, beside the host's own data or alone. Secrets are sealed by
-//! [`SealingKeys`] before they reach SQL, so the file and its backups hold none in the clear.
+//! [`SqlStore`] keeps all three in one SQLite database: a file of its own ([`SqlStore::open`]), or the host's database over
+//! the host's connections ([`SqlStore::from_pool`]). [`SealingKeys`] seal secrets before they reach SQL, so the file and
+//! its backups hold none in the clear.
 //!
 //! ```no_run
 //! use std::{path::Path, sync::Arc};
@@ -18,7 +19,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # What is promised
+//! # Guarantees
 //!
 //! - A write that was acknowledged survives the death of the process and the loss of power: SQLite runs in WAL mode with
 //!   `synchronous = FULL`, so a commit returns when it is on disk.
@@ -27,7 +28,7 @@
 //!
 //! # Bounds
 //!
-//! | what | at the most |
+//! | what | limit |
 //! | --- | --- |
 //! | a record, as JSON | 16 MiB |
 //! | a page of [`list`](portolan_core::Registry::list) | 500 records, and not one more once it holds 8 MiB |
@@ -54,4 +55,7 @@ mod sqlite;
 mod store;
 
 pub use seal::SealingKeys;
+/// The library whose pools [`SqlStore::from_pool`] takes.
+#[cfg(feature = "sqlite")]
+pub use sqlx;
 pub use store::SqlStore;

@@ -1,4 +1,4 @@
-//! The registry: records as the JSON that serde writes.
+//! The registry. It keeps records as the JSON that serde writes.
 
 use std::cmp::Ordering;
 
@@ -15,9 +15,9 @@ use crate::{
     rows::{Dialect, RecordRow},
 };
 
-/// A record has at most this many bytes of JSON.
+/// The most bytes of a record as JSON.
 const MAX_RECORD: usize = 16 << 20;
-/// A page has at most this many records.
+/// The most records of a page.
 const MAX_PAGE: usize = 500;
 
 #[async_trait]
@@ -77,7 +77,7 @@ impl Registry for SqlStore {
     }
 }
 
-/// The record in a row.
+/// Reads the record in a row.
 fn read(rows: &dyn Dialect, kind: RecordKind, row: &RecordRow) -> Result<Versioned<Record>, SqlError> {
     let value = serde_json::from_str(&row.body).map_err(|e| SqlError::Stored {
         place: rows.place().into(),

@@ -1,4 +1,4 @@
-//! What each SQL dialect does: rows in and out, each call one transaction. What rows mean is decided above.
+//! The interface of a SQL dialect: rows in and out, each call one transaction. It knows nothing of what rows mean.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,7 @@ use portolan_core::{BoxError, Precondition, Version};
 
 use crate::error::Result;
 
-/// A record as it is kept.
+/// A stored record.
 #[derive(Debug)]
 pub(crate) struct RecordRow {
     pub(crate) name: String,
@@ -16,7 +16,7 @@ pub(crate) struct RecordRow {
     pub(crate) body: String,
 }
 
-/// A change as it is kept.
+/// A stored change.
 #[derive(Debug)]
 pub(crate) struct ChangeRow {
     pub(crate) revision: u64,
@@ -32,7 +32,7 @@ pub(crate) struct ChangeRows {
     pub(crate) forgotten: u64,
 }
 
-/// A secret or the state of a session, as it is kept.
+/// A stored secret or session state.
 #[derive(Debug)]
 pub(crate) struct BlobRow {
     pub(crate) version: Version,
@@ -46,21 +46,21 @@ pub(crate) struct ProbeRow {
     pub(crate) probe: Vec<u8>,
 }
 
-/// Seals a secret under the version that the database gives it.
+/// Seals a secret for the version that the database gives it.
 pub(crate) type SealAs<'a> = &'a (dyn Fn(Version) -> Result<Vec<u8>, BoxError> + Send + Sync);
 
-/// Why the given keys do not open a probe, where they do not.
+/// Returns why the given keys do not open a probe, or `None` if they do.
 pub(crate) type Refuse<'a> = &'a (dyn Fn(&[u8]) -> Option<String> + Send + Sync);
 
-/// Everything that a dialect does.
+/// A SQL dialect.
 ///
 /// A write whose precondition does not hold writes nothing and gives `None`, or `false`.
 #[async_trait]
 pub(crate) trait Dialect: RecordRows + SecretRows + SessionRows + Debug + Send + Sync {
-    /// The database, as people know it: its path.
+    /// Returns the name of the database for messages: its path.
     fn place(&self) -> &str;
 
-    /// Ends all connections, after what they are doing.
+    /// Closes all connections that the store opened, after what they are doing.
     async fn close(&self);
 }
 
@@ -103,7 +103,7 @@ pub(crate) trait SessionRows {
     async fn sweep_sessions(&self, now: Timestamp) -> Result<u64>;
 }
 
-/// Whether `when` holds where `current` is the version of what is there.
+/// Returns `true` if `when` holds for a record whose version is `current`.
 pub(crate) fn holds(when: Precondition, current: Option<Version>) -> bool {
     match when {
         Precondition::None => true,

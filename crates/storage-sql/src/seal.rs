@@ -1,4 +1,4 @@
-//! Sealing: authenticated encryption of secrets, bound to where they stand.
+//! Sealing: authenticated encryption of secrets, bound to their key and version.
 //!
 //! A sealed text is one byte for the format (1), 8 bytes that name the key, 12 of nonce, then AES-256-GCM-SIV of the
 //! text with its purpose as associated data. GCM-SIV, because a nonce that comes up twice then tells no more than that
@@ -13,7 +13,7 @@ use aws_lc_rs::{
 use portolan_core::{Error, Result, Secret};
 use zeroize::Zeroizing;
 
-/// The purpose of the text that shows whether keys fit a database.
+/// The purpose of the probe that shows whether keys fit a database.
 pub(crate) const PROBE: &str = "portolan probe v1";
 
 const FORMAT: u8 = 1;
@@ -21,13 +21,13 @@ const ID_LEN: usize = 8;
 const HEAD_LEN: usize = 1 + ID_LEN + NONCE_LEN;
 const TAG_LEN: usize = 16;
 
-/// The name of a key: derived from it, so that nobody has to keep names, and telling nothing about it.
+/// The id of a key, derived from it with HMAC, so that no ids have to be kept.
 pub(crate) type KeyId = [u8; ID_LEN];
 
-/// The keys that secrets are sealed with: one that seals and opens, and older ones that only open.
+/// The keys that seal secrets: one that seals and opens, and older ones that only open.
 ///
-/// A key is 32 random bytes that only the host knows. Without its keys a database opens no more, so they belong into a
-/// backup, and into another one than the database.
+/// A key is 32 random bytes that only the host knows. Without its keys a database cannot be opened: back them up, apart from
+/// the database.
 ///
 /// ```
 /// let old = portolan_storage_sql::SealingKeys::new(&[7; 32])?;
@@ -46,10 +46,14 @@ struct SealingKey {
 }
 
 impl SealingKeys {
-    /// At most this many keys, the primary one among them.
+    /// The most keys, including the primary one.
     pub const MAX: usize = 16;
 
-    /// Seals and opens with `primary`.
+    /// Creates keys of which `primary` seals and opens.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if the cryptographic library refuses the key.
     pub fn new(primary: &[u8; 32]) -> Result<Self> {
         Ok(Self {
             primary: SealingKey::derive(primary)?,
@@ -57,7 +61,11 @@ impl SealingKeys {
         })
     }
 
-    /// The same, and opens what was sealed with `key` as well.
+    /// Adds a key that only opens.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] beyond [`MAX`](Self::MAX) keys.
     pub fn with_older(mut self, key: &[u8; 32]) -> Result<Self> {
         if self.older.len() + 1 >= Self::MAX {
             let problem = format!("are too many: at most {} fit", Self::MAX);
@@ -67,13 +75,15 @@ impl SealingKeys {
         Ok(self)
     }
 
-    /// A new key that nobody else knows.
+    /// Creates a new random key.
     #[cfg(feature = "sqlite")]
     pub(crate) fn random() -> Result<Self> {
-        Self::new(&*random_key()?)
+        let mut key = Zeroizing::new([0; 32]);
+        fill_random(&mut *key)?;
+        Self::new(&key)
     }
 
-    /// The name of the key that seals.
+    /// Returns the id of the key that seals.
     pub(crate) fn primary_id(&self) -> KeyId {
         self.primary.id
     }
@@ -121,7 +131,7 @@ impl SealingKeys {
 }
 
 impl SealingKey {
-    /// One key to seal and one name out of the host's bytes, neither of which gives away the other.
+    /// Derives a sealing key and an id from the host's bytes, neither of which reveals the other.
     fn derive(bytes: &[u8; 32]) -> Result<Self> {
         let root = hmac::Key::new(hmac::HMAC_SHA256, bytes);
         let name = hmac::sign(&root, b"portolan sealing key id v1");
@@ -134,7 +144,7 @@ impl SealingKey {
 }
 
 impl fmt::Debug for SealingKeys {
-    /// Shows the names of the keys only.
+    /// Shows the ids of the keys only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let older: Vec<_> = self.older.iter().map(|key| hex(&key.id)).collect();
         f.debug_struct("SealingKeys")
@@ -144,7 +154,7 @@ impl fmt::Debug for SealingKeys {
     }
 }
 
-/// An opened text; zeroed when dropped.
+/// An opened text, zeroed when dropped.
 pub(crate) struct Opened {
     body: Zeroizing<Vec<u8>>,
     len: usize,
@@ -160,7 +170,7 @@ impl Opened {
     }
 }
 
-/// Why something was not sealed or does not open. Says what to do.
+/// The reason why a text was not sealed or does not open, with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SealError {
     #[error("the machine gives no random numbers")]
@@ -173,11 +183,9 @@ pub(crate) enum SealError {
     Changed,
 }
 
-/// 32 random bytes.
-pub(crate) fn random_key() -> Result<Zeroizing<[u8; 32]>> {
-    let mut key = Zeroizing::new([0; 32]);
-    rand::fill(&mut *key).map_err(|_| Error::invalid("sealing keys", SealError::Random.to_string()))?;
-    Ok(key)
+/// Fills `bytes` with random ones.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
+    rand::fill(bytes).map_err(|_| Error::invalid("sealing keys", SealError::Random.to_string()))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,4 +1,4 @@
-//! Sessions of legacy clients.
+//! The session store.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -7,9 +7,9 @@ use portolan_core::{Error, Precondition, Result, SessionStore, Version, Versione
 
 use crate::SqlStore;
 
-/// A key has at most this many bytes.
+/// The most bytes of a key.
 const MAX_KEY: usize = 1 << 10;
-/// A state has at most this many bytes.
+/// The most bytes of a state.
 const MAX_STATE: usize = 1 << 20;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The store: what is open, and that it fits.
+//! The store: opening it, and checking that the keys fit.
 
 use std::{path::Path, sync::Arc};
 
@@ -12,18 +12,33 @@ use crate::{
     seal::PROBE,
 };
 
-/// The registry, the credentials and the sessions in one SQL database.
+/// Registry, credential store and session store in one SQL database.
 ///
 /// It implements [`Registry`](portolan_core::Registry), [`CredentialStore`](portolan_core::CredentialStore) and
 /// [`SessionStore`](portolan_core::SessionStore). Clones are cheap and share one set of connections; the change feeds of
 /// a store end when its last clone is dropped.
 ///
+/// ```
+/// use std::sync::Arc;
+/// use portolan_core::{Precondition, Registry, RegistryExt, ServerSpec, SystemClock};
+/// use portolan_storage_sql::SqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> portolan_core::Result<()> {
+/// let store = SqlStore::in_memory(Arc::new(SystemClock)).await?;
+/// let server = ServerSpec::command("time", "uvx", ["mcp-server-time"])?;
+/// Registry::put(&store, server.clone().into(), Precondition::Absent).await?;
+/// assert_eq!(store.server(&server.name).await?.value, server);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # The change feed
 ///
-/// Of each key the feed holds the last change, so it is as long as there are keys. Of keys that were removed it
-/// remembers the last 65,536 (up to 1,024 more until the next tidying). A follower that was away for so long that a
-/// removal after its revision is forgotten gets [`Error::Conflict`](portolan_core::Error::Conflict) instead of a gap: it
-/// reads everything again and follows from `Revision(0)`.
+/// The feed holds the last change of each key, so it is as long as there are keys. It remembers the last 65,536 removals
+/// (up to 1,024 more until it is next trimmed). A follower whose revision is older than a forgotten removal gets
+/// [`Error::Conflict`](portolan_core::Error::Conflict) instead of a gap: it reads everything again and follows from
+/// `Revision(0)`.
 ///
 /// # Leases
 ///
@@ -38,33 +53,75 @@ pub(crate) struct Inner {
     pub(crate) rows: Box<dyn Dialect>,
     pub(crate) keys: SealingKeys,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Told after each change that this store makes. Its end is the end of the feeds.
+    /// Signalled after each change that this store makes. Feeds end with it.
     pub(crate) changed: watch::Sender<()>,
 }
 
 impl SqlStore {
     /// Opens the SQLite database at `path`, and creates it where there is none.
     ///
-    /// The directory must be there. The schema is brought up to date, also when several processes start at once, and a
-    /// schema of a newer release is refused. `keys` must be those that the database was made with, or
-    /// [`Error::Invalid`](portolan_core::Error::Invalid) says which are missing; nothing is written then.
+    /// The directory must exist. The schema is brought up to date, also when several processes start at once. `keys` must
+    /// be those that the database was made with; nothing is written otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](portolan_core::Error::Invalid) if the database was made with other keys, and says which are
+    /// missing; [`Error::Backend`](portolan_core::Error::Backend) if there can be no database at `path`, or its schema is
+    /// of a newer release; [`Error::Unavailable`](portolan_core::Error::Unavailable) if it is locked for too long.
     #[cfg(feature = "sqlite")]
     pub async fn open(path: impl AsRef<Path>, keys: SealingKeys, clock: Arc<dyn Clock>) -> Result<Self> {
         let database = crate::sqlite::Database::open(path.as_ref(), clock.now()).await?;
         Self::with(Box::new(database), keys, clock).await
     }
 
-    /// A store in memory, with sealing keys of its own, for tests: it is gone when it is dropped.
+    /// Keeps everything in the host's own SQLite database, over the host's connections.
+    ///
+    /// The tables are made there; their names begin with `portolan_`. The pool stays the host's: [`close`](Self::close)
+    /// does not close it. Its connections must have `synchronous = FULL`, or an acknowledged write can be lost with the
+    /// power. They should have WAL, a busy timeout and `secure_delete`, as those of [`open`](Self::open) have, and a database
+    /// in memory must have one connection only. Reads and writes wait for a connection as long as the pool says.
+    ///
+    /// The pool is of sqlx 0.9, which this crate exports as [`sqlx`](crate::sqlx).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use portolan_core::SystemClock;
+    /// use portolan_storage_sql::{SealingKeys, SqlStore, sqlx::sqlite::SqlitePoolOptions};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
+    /// let keys = SealingKeys::new(&[7; 32])?; // 32 random bytes here
+    /// let store = SqlStore::from_pool(pool, keys, Arc::new(SystemClock)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open); [`Error::Backend`](portolan_core::Error::Backend) for connections that do not wait
+    /// for the disk.
+    #[cfg(feature = "sqlite")]
+    pub async fn from_pool(pool: sqlx::SqlitePool, keys: SealingKeys, clock: Arc<dyn Clock>) -> Result<Self> {
+        let database = crate::sqlite::Database::from_pool(pool, clock.now()).await?;
+        Self::with(Box::new(database), keys, clock).await
+    }
+
+    /// Opens a store in memory, with sealing keys of its own, for tests. It is gone when its last clone is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`](portolan_core::Error::Backend) if SQLite cannot be used at all.
     #[cfg(feature = "sqlite")]
     pub async fn in_memory(clock: Arc<dyn Clock>) -> Result<Self> {
         let database = crate::sqlite::Database::in_memory(clock.now()).await?;
         Self::with(Box::new(database), SealingKeys::random()?, clock).await
     }
 
-    /// Ends all connections, after what they are doing. Calls that come later fail as unavailable.
+    /// Closes all connections, after what they are doing. Later calls fail as unavailable.
     ///
-    /// Nothing is lost without it. With it, the file alone holds everything when this returns and nobody else has it
-    /// open, so it can be copied without its `-wal`.
+    /// Nothing is lost without it. With it, the file alone holds everything when this returns and no other process has it
+    /// open, so it can be copied without its `-wal`. It does nothing to a [pool of the host's](Self::from_pool).
     pub async fn close(&self) {
         self.inner.rows.close().await;
     }

@@ -84,7 +84,8 @@ impl SessionListener {
             registry: registry.clone(),
             session: Arc::downgrade(session),
         };
-        let listening = AbortOnDropHandle::new(runtime.spawn(http.streams().track_future(listening.listen(settling))));
+        let listening = http.streams().track_future(listening.listen(settling));
+        let listening = AbortOnDropHandle::new(runtime.spawn(listening));
         Some(Arc::new(Self {
             registry,
             open: open.clone(),

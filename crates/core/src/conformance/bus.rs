@@ -11,8 +11,8 @@ use crate::Bus;
 /// The bus under test.
 pub type Backend = Arc<dyn Bus>;
 
-/// Everybody who has subscribed gets it, and only once.
-pub async fn a_message_reaches_every_subscriber_once(bus: Backend) {
+/// Every subscriber gets a message, once.
+pub async fn every_subscriber_gets_message_once(bus: Backend) {
     let (mut one, mut two) = (subscribe(&bus, "t").await, subscribe(&bus, "t").await);
     publish(&bus, "t", "hello").await;
     for reader in [&mut one, &mut two] {
@@ -21,7 +21,7 @@ pub async fn a_message_reaches_every_subscriber_once(bus: Backend) {
     }
 }
 
-/// What is said on one topic is not heard on another.
+/// A message reaches no subscriber of another topic.
 pub async fn topics_are_apart(bus: Backend) {
     let (mut one, mut two) = (subscribe(&bus, "one").await, subscribe(&bus, "two").await);
     publish(&bus, "one", "1").await;
@@ -32,8 +32,8 @@ pub async fn topics_are_apart(bus: Backend) {
     assert_silent(&mut two).await;
 }
 
-/// A subscription begins when it is made.
-pub async fn what_was_published_before_is_not_seen(bus: Backend) {
+/// A subscription does not get messages that were published before it.
+pub async fn earlier_messages_are_not_seen(bus: Backend) {
     publish(&bus, "t", "before").await;
     // On a bus between machines, what was published may still be under way.
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -42,8 +42,8 @@ pub async fn what_was_published_before_is_not_seen(bus: Backend) {
     assert_eq!(next(&mut reader).await, "after");
 }
 
-/// The order of publishing is the order of arrival.
-pub async fn messages_of_one_publisher_keep_their_order(bus: Backend) {
+/// Messages of one publisher arrive in the order of publishing.
+pub async fn messages_keep_their_order(bus: Backend) {
     let mut reader = subscribe(&bus, "t").await;
     for number in 0..100 {
         publish(&bus, "t", &number.to_string()).await;
@@ -53,7 +53,7 @@ pub async fn messages_of_one_publisher_keep_their_order(bus: Backend) {
     }
 }
 
-/// A message is bytes, not text.
+/// A message may hold any bytes.
 pub async fn any_bytes_are_carried(bus: Backend) {
     let mut reader = subscribe(&bus, "t").await;
     for message in [
@@ -67,12 +67,12 @@ pub async fn any_bytes_are_carried(bus: Backend) {
     }
 }
 
-/// Nobody needs to listen.
+/// Publishing without subscribers succeeds.
 pub async fn publish_without_readers_succeeds(bus: Backend) {
     publish(&bus, "nobody", "hello").await;
 }
 
-/// Of a reader that never reads, `publish` takes no notice.
+/// `publish` does not wait for a subscriber that never reads.
 pub async fn publish_does_not_wait_for_readers(bus: Backend) {
     let _never_read = subscribe(&bus, "t").await;
     for number in 0..5_000 {
@@ -80,8 +80,8 @@ pub async fn publish_does_not_wait_for_readers(bus: Backend) {
     }
 }
 
-/// Nor of one that has gone away.
-pub async fn a_subscriber_that_left_hinders_nobody(bus: Backend) {
+/// A dropped subscription does not disturb the others.
+pub async fn dropped_subscriber_hinders_nobody(bus: Backend) {
     drop(subscribe(&bus, "t").await);
     let mut reader = subscribe(&bus, "t").await;
     publish(&bus, "t", "hello").await;

@@ -14,18 +14,18 @@ const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(300);
 
 /// A key without a secret is `None`, not an error.
-pub async fn what_was_never_put_is_none(store: Backend) {
+pub async fn unknown_key_is_none(store: Backend) {
     assert_eq!(store.read(&key("never")).await.expect("read"), None);
 }
 
-/// `read` after a `put` gives that secret, with the version that `put` gave.
+/// `read` after a `put` gives that secret with the version that `put` gave.
 pub async fn put_then_read(store: Backend) {
     let version = put(&store, "a/b", "one", Precondition::None).await.expect("put");
     assert_eq!(read(&store, "a/b").await, Some(("one".into(), version)));
 }
 
-/// Secrets are text of any kind and length.
-pub async fn any_secret_comes_back_as_it_was_put(store: Backend) {
+/// Secrets may be text of any kind and length.
+pub async fn any_secret_is_kept(store: Backend) {
     let secrets = [
         "",
         " spaces \n",
@@ -41,7 +41,7 @@ pub async fn any_secret_comes_back_as_it_was_put(store: Backend) {
     }
 }
 
-/// Keys differ by case and by every character; a key is not a directory of another.
+/// Keys differ by case and by every character; a key is no directory of another.
 pub async fn keys_are_apart(store: Backend) {
     let keys = ["a", "A", "a/b", "a.b", "a_b", "a-b", "a/b/c"];
     for text in keys {
@@ -61,13 +61,13 @@ pub async fn unconditional_put_replaces(store: Backend) {
     assert_eq!(read(&store, "a").await, Some(("two".into(), version)));
 }
 
-/// `Precondition::Absent` fails where a secret is.
-pub async fn first_put_on_a_secret_conflicts(store: Backend) {
+/// `Precondition::Absent` fails where there is a secret.
+pub async fn first_put_on_secret_conflicts(store: Backend) {
     put(&store, "a", "one", Precondition::Absent).await.expect("first");
     assert_conflict(&put(&store, "a", "two", Precondition::Absent).await.expect_err("second"));
 }
 
-/// A version that was overtaken is a conflict.
+/// An outdated version is a conflict.
 pub async fn stale_put_conflicts(store: Backend) {
     let first = put(&store, "a", "one", Precondition::Absent).await.expect("first");
     put(&store, "a", "two", Precondition::Version(first))
@@ -80,8 +80,8 @@ pub async fn stale_put_conflicts(store: Backend) {
     );
 }
 
-/// The present version is none.
-pub async fn put_with_the_version_replaces(store: Backend) {
+/// The present version is no conflict.
+pub async fn put_with_version_replaces(store: Backend) {
     let first = put(&store, "a", "one", Precondition::Absent).await.expect("first");
     let second = put(&store, "a", "two", Precondition::Version(first))
         .await
@@ -89,8 +89,8 @@ pub async fn put_with_the_version_replaces(store: Backend) {
     assert_eq!(read(&store, "a").await, Some(("two".into(), second)));
 }
 
-/// A version of what is not there is a conflict.
-pub async fn put_with_a_version_on_nothing_conflicts(store: Backend) {
+/// A version of an absent secret is a conflict.
+pub async fn put_with_version_on_nothing_conflicts(store: Backend) {
     let version = put(&store, "a", "one", Precondition::Absent).await.expect("first");
     store.remove(&key("a")).await.expect("remove");
     let gone = put(&store, "a", "two", Precondition::Version(version)).await;
@@ -98,8 +98,8 @@ pub async fn put_with_a_version_on_nothing_conflicts(store: Backend) {
     assert_eq!(read(&store, "a").await, None);
 }
 
-/// Neither the secret nor its version changes.
-pub async fn a_put_that_conflicts_writes_nothing(store: Backend) {
+/// A conflict changes neither the secret nor its version.
+pub async fn conflicting_put_writes_nothing(store: Backend) {
     let first = put(&store, "a", "one", Precondition::Absent).await.expect("first");
     let second = put(&store, "a", "two", Precondition::Version(first))
         .await
@@ -111,7 +111,7 @@ pub async fn a_put_that_conflicts_writes_nothing(store: Backend) {
     assert_eq!(read(&store, "a").await, Some(("two".into(), second)));
 }
 
-/// Also when the secret stays the same.
+/// Each put gives another version, also of an equal secret.
 pub async fn each_put_gives_another_version(store: Backend) {
     let mut seen = Vec::new();
     for _ in 0..5 {
@@ -121,7 +121,7 @@ pub async fn each_put_gives_another_version(store: Backend) {
     }
 }
 
-/// A refresher that slept through a removal must not overwrite what came after it.
+/// A task that slept through a removal must not overwrite the secret after it.
 pub async fn no_version_comes_again_after_removal(store: Backend) {
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -132,8 +132,8 @@ pub async fn no_version_comes_again_after_removal(store: Backend) {
     }
 }
 
-/// A future that is dropped on its way leaves the old secret or the new one, and a version that goes with it.
-pub async fn a_dropped_put_wrote_everything_or_nothing(store: Backend) {
+/// A dropped put leaves the old secret or the new one, with its version.
+pub async fn dropped_put_is_atomic(store: Backend) {
     for micros in [0, 20, 100, 500, 2_000, 10_000] {
         let old = put(&store, "a", "old", Precondition::None).await.expect("put");
         let dropped = put(&store, "a", "new", Precondition::Version(old));
@@ -147,8 +147,8 @@ pub async fn a_dropped_put_wrote_everything_or_nothing(store: Backend) {
     }
 }
 
-/// Of many tasks that put the same key first, one succeeds, and its secret is the one that stays.
-pub async fn of_racing_first_puts_one_wins(store: Backend) {
+/// Of many tasks that put the same key first, one succeeds, and its secret stays.
+pub async fn one_racing_first_put_wins(store: Backend) {
     for round in 0..5 {
         let path = format!("race/{round}");
         let results = race((0..8).map(|task| {
@@ -162,8 +162,8 @@ pub async fn of_racing_first_puts_one_wins(store: Backend) {
     }
 }
 
-/// Of many tasks that saw the same version, one succeeds.
-pub async fn of_racing_puts_with_one_version_one_wins(store: Backend) {
+/// Of many tasks that put with the same version, one succeeds.
+pub async fn one_racing_put_wins(store: Backend) {
     let mut version = put(&store, "a", "start", Precondition::Absent).await.expect("first");
     for _ in 0..5 {
         let results = race((0..8).map(|task| {
@@ -176,14 +176,14 @@ pub async fn of_racing_puts_with_one_version_one_wins(store: Backend) {
     }
 }
 
-/// The secret is not to be had any more.
+/// A removed secret cannot be read.
 pub async fn removed_is_gone(store: Backend) {
     put(&store, "a", "one", Precondition::None).await.expect("put");
     store.remove(&key("a")).await.expect("remove");
     assert_eq!(read(&store, "a").await, None);
 }
 
-/// Removing what is not there succeeds.
+/// Removing an absent secret succeeds.
 pub async fn removing_twice_succeeds(store: Backend) {
     store.remove(&key("never")).await.expect("never there");
     put(&store, "a", "one", Precondition::None).await.expect("put");
@@ -191,7 +191,7 @@ pub async fn removing_twice_succeeds(store: Backend) {
     store.remove(&key("a")).await.expect("remove again");
 }
 
-/// Not in the store's `Debug`, not in what it gives, not in its errors and their sources.
+/// No secret shows in the `Debug` of the store and of secrets, nor in errors and their sources.
 pub async fn secrets_do_not_show(store: Backend) {
     const TEXT: &str = "s3cr3t-of-the-suite";
     put(&store, "a", TEXT, Precondition::Absent).await.expect("put");
@@ -206,7 +206,7 @@ pub async fn secrets_do_not_show(store: Backend) {
     assert!(!shown.contains(TEXT), "the secret shows");
 }
 
-/// The order is that of the bytes, not of a language.
+/// Keys are in the order of their bytes.
 pub async fn keys_are_sorted(store: Backend) {
     let mut sorted = ["p/B", "p/a", "p/a-1", "p/a.1", "p/a/1", "p/a_1", "p/aa", "p/b", "p/1"];
     for path in sorted {
@@ -216,8 +216,8 @@ pub async fn keys_are_sorted(store: Backend) {
     assert_eq!(keys(&store, "p/", None, 100).await, sorted);
 }
 
-/// A prefix is plain text: no pattern, no directory, no matter of case.
-pub async fn keys_begin_with_the_prefix_as_it_stands(store: Backend) {
+/// A prefix is plain text: no pattern, no directory, and case matters.
+pub async fn prefix_is_plain_text(store: Backend) {
     for path in ["in_1/x", "in_1/y/z", "in_1", "in_12/x", "inX1/x", "IN_1/x", "z/in_1/x"] {
         put(&store, path, "", Precondition::None).await.expect("put");
     }
@@ -236,7 +236,7 @@ pub async fn keys_begin_with_the_prefix_as_it_stands(store: Backend) {
     }
 }
 
-/// At most `limit`, those after `after`, whether or not a secret is there.
+/// A page has at most `limit` keys and begins after `after`, whether or not there is a secret under it.
 pub async fn keys_come_in_pages(store: Backend) {
     for path in ["p/1", "p/2", "p/3", "p/4"] {
         put(&store, path, "", Precondition::None).await.expect("put");
@@ -248,7 +248,7 @@ pub async fn keys_come_in_pages(store: Backend) {
     assert_eq!(keys(&store, "p/", Some("a"), 1).await, ["p/1"]);
 }
 
-/// What was removed is not listed.
+/// Removed keys are not listed.
 pub async fn removed_keys_are_not_listed(store: Backend) {
     for path in ["p/1", "p/2"] {
         put(&store, path, "", Precondition::None).await.expect("put");
@@ -257,32 +257,32 @@ pub async fn removed_keys_are_not_listed(store: Backend) {
     assert_eq!(keys(&store, "p/", None, 100).await, ["p/2"]);
 }
 
-/// While somebody holds it, others get `None`, which is no error.
-pub async fn a_lease_has_one_holder(store: Backend) {
+/// While a lease is held, others get `None`.
+pub async fn lease_has_one_holder(store: Backend) {
     put(&store, "a", "one", Precondition::None).await.expect("put");
     let lease = lease(&store, "a", LONG).await.expect("free");
     assert_eq!(lease.key, key("a"));
     assert_eq!(self::lease(&store, "a", LONG).await, None);
 }
 
-/// A lease on one key does not concern another.
-pub async fn leases_on_two_keys_are_apart(store: Backend) {
+/// Leases on two keys are independent.
+pub async fn leases_are_apart(store: Backend) {
     for path in ["a", "b"] {
         put(&store, path, "one", Precondition::None).await.expect("put");
         assert!(lease(&store, path, LONG).await.is_some());
     }
 }
 
-/// Released is free.
-pub async fn a_released_lease_is_free_again(store: Backend) {
+/// A released lease can be taken again.
+pub async fn released_lease_is_free(store: Backend) {
     put(&store, "a", "one", Precondition::None).await.expect("put");
     let first = lease(&store, "a", LONG).await.expect("free");
     store.release(first).await.expect("release");
     assert!(lease(&store, "a", LONG).await.is_some());
 }
 
-/// A holder that dies blocks the key for its `ttl`, and not longer.
-pub async fn a_lease_ends_by_itself_and_not_before(store: Backend) {
+/// A holder that dies blocks the key for `ttl`, and no longer.
+pub async fn lease_ends_after_ttl(store: Backend) {
     put(&store, "a", "one", Precondition::None).await.expect("put");
     let ttl = Duration::from_secs(2);
     let taken = tokio::time::Instant::now();
@@ -294,7 +294,7 @@ pub async fn a_lease_ends_by_itself_and_not_before(store: Backend) {
     assert_eq!(second.key, key("a"));
 }
 
-/// A later lease has a greater number, however the earlier one ended.
+/// A later lease has a greater fence, however the earlier one ended.
 pub async fn fences_grow_over_release_and_expiry(store: Backend) {
     put(&store, "a", "one", Precondition::None).await.expect("put");
     let released = lease(&store, "a", LONG).await.expect("free");
@@ -307,8 +307,8 @@ pub async fn fences_grow_over_release_and_expiry(store: Backend) {
     }
 }
 
-/// Who wakes up late and releases must not free the lease of who came next.
-pub async fn release_of_an_ended_lease_frees_nobody_elses(store: Backend) {
+/// Releasing an expired lease does not end the next one.
+pub async fn late_release_ends_no_other_lease(store: Backend) {
     put(&store, "a", "one", Precondition::None).await.expect("put");
     let ended = lease(&store, "a", SHORT).await.expect("free");
     tokio::time::sleep(SHORT * 2).await;
@@ -324,7 +324,7 @@ pub async fn release_of_an_ended_lease_frees_nobody_elses(store: Backend) {
     assert!(lease(&store, "a", LONG).await.is_some());
 }
 
-/// The second time there is nothing to do.
+/// Releasing an ended lease succeeds.
 pub async fn releasing_twice_succeeds(store: Backend) {
     put(&store, "a", "one", Precondition::None).await.expect("put");
     let lease = lease(&store, "a", LONG).await.expect("free");
@@ -336,8 +336,8 @@ pub async fn releasing_twice_succeeds(store: Backend) {
     store.release(copy).await.expect("release again");
 }
 
-/// Of many who ask at once, one gets it.
-pub async fn of_racing_leases_one_is_given(store: Backend) {
+/// Of many tasks that take a lease at once, one gets it.
+pub async fn one_racing_lease_is_given(store: Backend) {
     for round in 0..5 {
         let path = format!("race/{round}");
         put(&store, &path, "one", Precondition::None).await.expect("put");
@@ -350,8 +350,8 @@ pub async fn of_racing_leases_one_is_given(store: Backend) {
     }
 }
 
-/// A lease is an agreement among those who refresh; it locks nothing.
-pub async fn a_lease_hinders_nobody_from_reading_and_writing(store: Backend) {
+/// A lease blocks neither reads nor writes.
+pub async fn lease_locks_nothing(store: Backend) {
     let version = put(&store, "a", "one", Precondition::None).await.expect("put");
     let lease = lease(&store, "a", LONG).await.expect("free");
     assert_eq!(

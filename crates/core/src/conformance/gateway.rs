@@ -8,12 +8,12 @@ use crate::{Gateway, Publication, Route};
 /// The gateway under test.
 pub type Backend = Arc<dyn Gateway>;
 
-/// A fresh one serves nothing.
+/// A fresh gateway has no publications.
 pub async fn nothing_is_published_at_first(gateway: Backend) {
     assert_eq!(published(&gateway).await, [""; 0]);
 }
 
-/// By name, whatever the order of publishing.
+/// Names are sorted, whatever the order of publishing.
 pub async fn published_is_sorted(gateway: Backend) {
     for name in ["b", "a1", "a", "a-b", "c"] {
         gateway.publish(publication(name)).await.expect("publish");
@@ -21,7 +21,7 @@ pub async fn published_is_sorted(gateway: Backend) {
     assert_eq!(published(&gateway).await, ["a", "a-b", "a1", "b", "c"]);
 }
 
-/// The same again, or something else under the same name.
+/// Publishing an equal or another publication under one name is one gateway.
 pub async fn publishing_again_is_one_gateway(gateway: Backend) {
     gateway.publish(publication("a")).await.expect("publish");
     gateway.publish(publication("a")).await.expect("the same again");
@@ -29,20 +29,20 @@ pub async fn publishing_again_is_one_gateway(gateway: Backend) {
     assert_eq!(published(&gateway).await, ["a"]);
 }
 
-/// Without tools it is a gateway all the same.
-pub async fn a_gateway_without_routes_is_served(gateway: Backend) {
+/// A gateway without routes is served.
+pub async fn gateway_without_routes_is_served(gateway: Backend) {
     gateway.publish(empty("a")).await.expect("publish");
     assert_eq!(published(&gateway).await, ["a"]);
 }
 
-/// What was withdrawn is not served.
+/// A withdrawn gateway is unknown.
 pub async fn withdrawn_is_unknown(gateway: Backend) {
     gateway.publish(publication("a")).await.expect("publish");
     gateway.withdraw(&sample::gateway_name("a")).await.expect("withdraw");
     assert_eq!(published(&gateway).await, [""; 0]);
 }
 
-/// Withdrawing what is not there succeeds.
+/// Withdrawing an unknown gateway succeeds.
 pub async fn withdrawing_twice_succeeds(gateway: Backend) {
     gateway
         .withdraw(&sample::gateway_name("never"))
@@ -56,7 +56,7 @@ pub async fn withdrawing_twice_succeeds(gateway: Backend) {
         .expect("withdraw again");
 }
 
-/// Gateways are apart.
+/// Withdrawing one gateway leaves the others.
 pub async fn withdrawing_one_leaves_the_others(gateway: Backend) {
     for name in ["a", "b", "c"] {
         gateway.publish(publication(name)).await.expect("publish");
@@ -65,7 +65,7 @@ pub async fn withdrawing_one_leaves_the_others(gateway: Backend) {
     assert_eq!(published(&gateway).await, ["a", "c"]);
 }
 
-/// Withdrawn is not for ever.
+/// A withdrawn gateway can be published again.
 pub async fn withdrawn_can_be_published_again(gateway: Backend) {
     gateway.publish(publication("a")).await.expect("publish");
     gateway.withdraw(&sample::gateway_name("a")).await.expect("withdraw");
@@ -73,7 +73,7 @@ pub async fn withdrawn_can_be_published_again(gateway: Backend) {
     assert_eq!(published(&gateway).await, ["a"]);
 }
 
-/// Whoever is last, there is one.
+/// Racing publications under one name are one gateway.
 pub async fn racing_publications_are_one_gateway(gateway: Backend) {
     let results = race((0..8).map(|task| {
         let gateway = gateway.clone();

@@ -42,7 +42,7 @@ pub async fn replacement_is_an_object(guard: Backend) {
     }
 }
 
-/// Whether a guard needs results does not change, and without need every result passes.
+/// The need of results is constant, and a guard without it passes every result.
 pub async fn need_of_results_is_constant(guard: Backend) {
     let needs = guard.needs_result();
     for json in samples() {

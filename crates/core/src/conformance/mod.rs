@@ -1,7 +1,7 @@
-//! One test for each promise of each contract, for every backend: ours, and those that hosts write.
+//! The conformance kit: one test for each promise of each contract, for every backend, also those of hosts.
 //!
-//! A line in a test file makes a suite of ordinary tests. What stands after `||` makes a fresh, empty backend, for each
-//! test anew; with `async ||` it may await. Nothing else is needed, not even a dependency on tokio:
+//! One line in a test file makes a suite of ordinary tests. The closure creates a fresh, empty backend for each test; with
+//! `async ||` it may await. The test crate needs no dependency on tokio:
 //!
 //! ```
 //! # use portolan_core::memory::{MemoryCredentials, MemoryRegistry};
@@ -12,12 +12,12 @@
 //! });
 //! ```
 //!
-//! Each suite is a module of its own name (`registry_suite::stale_put_conflicts`), so that several stand side by side.
-//! The same suite for a second backend goes into a `mod` of its own. A backend may be given as a value or in an [`Arc`],
-//! also as `Arc<dyn Registry>`.
+//! Each suite is a module of its own name (`registry_suite::stale_put_conflicts`). The same suite for a second backend goes
+//! into another `mod`. A backend is a value or an [`Arc`], also an `Arc<dyn Registry>`; contracts that need more than a
+//! backend take a `Fixture`.
 //!
-//! Cases are plain functions, one module per contract, and can be called alone. Each runs on threads of its own, so that
-//! races are real, and fails when it has not ended after [`LIMIT`].
+//! Cases are functions, one module per contract, and can be called alone. Each runs on its own threads, so that races are
+//! real, and fails after [`LIMIT`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,14 +44,14 @@ pub use suites::{
     guard_suite, policy_suite, registry_suite, runtime_suite, session_suite,
 };
 
-/// How long a case may take. A case that hangs is a case that fails.
+/// The longest time of a case. A case that takes longer fails.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs one case to its end, on a runtime of its own with threads.
+/// Runs one case on a multi-threaded tokio runtime.
 ///
 /// # Panics
 ///
-/// When the case does, when it takes longer than [`LIMIT`], and when there are no threads to be had.
+/// If the case panics or takes longer than [`LIMIT`], or threads cannot be started.
 pub fn run(case: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
@@ -66,9 +66,16 @@ pub fn run(case: impl Future<Output = ()>) {
     runtime.shutdown_timeout(Duration::from_secs(5));
 }
 
-/// A fresh backend, in the form in which the cases take it.
+/// A conversion of a fresh backend into the form that the cases take.
+///
+/// ```
+/// use std::sync::Arc;
+/// use portolan_core::{Registry, conformance::Fresh, memory::MemoryRegistry};
+///
+/// let registry: Arc<dyn Registry> = MemoryRegistry::new().fresh();
+/// ```
 pub trait Fresh<T> {
-    /// Brings it into that form.
+    /// Converts the backend.
     fn fresh(self) -> T;
 }
 
@@ -115,7 +122,7 @@ macro_rules! fixture {
 }
 fixture!(runtime, authenticator, broker, discovery);
 
-/// Runs `tasks` at the same time, on threads, and gives their results.
+/// Runs `tasks` at the same time on threads and returns their results.
 async fn race<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
     let running: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
     let mut results = Vec::with_capacity(running.len());

@@ -31,7 +31,7 @@ pub async fn declared_independence_of_caller_holds(policy: Backend) {
     }
 }
 
-/// Whether a policy depends on the caller does not change.
+/// `depends_on_caller` is constant.
 pub async fn dependence_on_caller_is_constant(policy: Backend) {
     let first = policy.depends_on_caller();
     callers().iter().for_each(|caller| drop(decisions(&policy, caller)));

@@ -8,21 +8,21 @@ use crate::{Error, Key, Page, Precondition, Record, RecordKind, Registry, Regist
 /// The registry under test.
 pub type Backend = Arc<dyn Registry>;
 
-/// `get` of what was never put.
-pub async fn what_was_never_put_is_none(registry: Backend) {
+/// `get` of an unknown key is `None`.
+pub async fn unknown_key_is_none(registry: Backend) {
     for record in sample::one_of_each() {
         assert_eq!(registry.get(&record.key()).await.expect("get"), None);
     }
 }
 
-/// `get` after a `put` sees that put, with the version that it gave.
+/// `get` after a `put` gives that record with the version that `put` gave.
 pub async fn put_then_get(registry: Backend) {
     let version = put(&registry, "time", "a", Precondition::None).await.expect("put");
     assert_eq!(get(&registry, "time").await, Some(("a".into(), version)));
 }
 
-/// Records come back as they were put.
-pub async fn every_kind_comes_back_as_it_was_put(registry: Backend) {
+/// Records of every kind come back as they were put.
+pub async fn every_kind_is_kept(registry: Backend) {
     for record in sample::one_of_each() {
         registry.put(record.clone(), Precondition::None).await.expect("put");
     }
@@ -33,7 +33,7 @@ pub async fn every_kind_comes_back_as_it_was_put(registry: Backend) {
 }
 
 /// Raw JSON comes back byte for byte: spaces, order, escapes and numbers.
-pub async fn raw_json_is_kept_byte_for_byte(registry: Backend) {
+pub async fn raw_json_is_kept(registry: Backend) {
     registry
         .put(sample::install(1).into(), Precondition::None)
         .await
@@ -42,7 +42,7 @@ pub async fn raw_json_is_kept_byte_for_byte(registry: Backend) {
     assert_eq!(found.tools[0].definition().get(), sample::ODD_TOOL);
 }
 
-/// A server and a gateway of one name are two things.
+/// A server and a gateway of one name are two records.
 pub async fn keys_of_kinds_are_apart(registry: Backend) {
     registry
         .put(sample::server("same").into(), Precondition::Absent)
@@ -65,8 +65,8 @@ pub async fn unconditional_put_replaces(registry: Backend) {
     assert_eq!(get(&registry, "time").await, Some(("b".into(), version)));
 }
 
-/// `Precondition::Absent` fails where something is.
-pub async fn first_put_on_a_record_conflicts(registry: Backend) {
+/// `Precondition::Absent` fails where there is a record.
+pub async fn first_put_on_record_conflicts(registry: Backend) {
     put(&registry, "time", "a", Precondition::Absent).await.expect("first");
     assert_conflict(
         &put(&registry, "time", "b", Precondition::Absent)
@@ -75,7 +75,7 @@ pub async fn first_put_on_a_record_conflicts(registry: Backend) {
     );
 }
 
-/// A version that was overtaken is a conflict.
+/// An outdated version is a conflict.
 pub async fn stale_put_conflicts(registry: Backend) {
     let first = put(&registry, "time", "a", Precondition::Absent).await.expect("first");
     put(&registry, "time", "b", Precondition::Version(first))
@@ -88,8 +88,8 @@ pub async fn stale_put_conflicts(registry: Backend) {
     );
 }
 
-/// The present version is none.
-pub async fn put_with_the_version_replaces(registry: Backend) {
+/// The present version is no conflict.
+pub async fn put_with_version_replaces(registry: Backend) {
     let first = put(&registry, "time", "a", Precondition::Absent).await.expect("first");
     let second = put(&registry, "time", "b", Precondition::Version(first))
         .await
@@ -97,8 +97,8 @@ pub async fn put_with_the_version_replaces(registry: Backend) {
     assert_eq!(get(&registry, "time").await, Some(("b".into(), second)));
 }
 
-/// A version of what is not there, never was or is no more, is a conflict.
-pub async fn put_with_a_version_on_nothing_conflicts(registry: Backend) {
+/// A version of an unknown or removed record is a conflict.
+pub async fn put_with_version_on_nothing_conflicts(registry: Backend) {
     let version = put(&registry, "time", "a", Precondition::Absent).await.expect("first");
     let never = put(&registry, "other", "a", Precondition::Version(version)).await;
     assert_conflict(&never.expect_err("never there"));
@@ -108,7 +108,7 @@ pub async fn put_with_a_version_on_nothing_conflicts(registry: Backend) {
     assert_eq!(get(&registry, "time").await, None);
 }
 
-/// Also when the record stays the same.
+/// Each put gives another version, also of an equal record.
 pub async fn each_put_gives_another_version(registry: Backend) {
     let mut seen = Vec::new();
     for _ in 0..5 {
@@ -118,7 +118,7 @@ pub async fn each_put_gives_another_version(registry: Backend) {
     }
 }
 
-/// Who holds a version from before the removal must not overwrite what came after it.
+/// A task with a version from before a removal must not overwrite the record after it.
 pub async fn no_version_comes_again_after_removal(registry: Backend) {
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -129,8 +129,8 @@ pub async fn no_version_comes_again_after_removal(registry: Backend) {
     }
 }
 
-/// Neither the record nor its version changes.
-pub async fn a_put_that_conflicts_writes_nothing(registry: Backend) {
+/// A conflict changes neither the record nor its version.
+pub async fn conflicting_put_writes_nothing(registry: Backend) {
     let first = put(&registry, "time", "a", Precondition::Absent).await.expect("first");
     let second = put(&registry, "time", "b", Precondition::Version(first))
         .await
@@ -144,8 +144,8 @@ pub async fn a_put_that_conflicts_writes_nothing(registry: Backend) {
     assert_eq!(get(&registry, "time").await, Some(("b".into(), second)));
 }
 
-/// A future that is dropped on its way leaves the old record or the new one, and a version that goes with it.
-pub async fn a_dropped_put_wrote_everything_or_nothing(registry: Backend) {
+/// A dropped put leaves the old record or the new one, with its version.
+pub async fn dropped_put_is_atomic(registry: Backend) {
     for micros in [0, 20, 100, 500, 2_000, 10_000] {
         let old = put(&registry, "time", "old", Precondition::None).await.expect("put");
         let dropped = put(&registry, "time", "new", Precondition::Version(old));
@@ -162,8 +162,8 @@ pub async fn a_dropped_put_wrote_everything_or_nothing(registry: Backend) {
     }
 }
 
-/// Of many tasks that put the same key first, one succeeds, and its record is the one that stays.
-pub async fn of_racing_first_puts_one_wins(registry: Backend) {
+/// Of many tasks that put the same key first, one succeeds, and its record stays.
+pub async fn one_racing_first_put_wins(registry: Backend) {
     for round in 0..5 {
         let name = format!("race-{round}");
         let results = race((0..8).map(|task| {
@@ -177,8 +177,8 @@ pub async fn of_racing_first_puts_one_wins(registry: Backend) {
     }
 }
 
-/// Of many tasks that saw the same version, one succeeds.
-pub async fn of_racing_puts_with_one_version_one_wins(registry: Backend) {
+/// Of many tasks that put with the same version, one succeeds.
+pub async fn one_racing_put_wins(registry: Backend) {
     let mut version = put(&registry, "time", "start", Precondition::Absent)
         .await
         .expect("first");
@@ -196,7 +196,7 @@ pub async fn of_racing_puts_with_one_version_one_wins(registry: Backend) {
     }
 }
 
-/// Read, add one, write if nobody was faster: no addition is lost.
+/// Tasks that read, add one and write with the version lose no addition.
 pub async fn racing_updates_lose_nothing(registry: Backend) {
     put(&registry, "count", "0", Precondition::Absent).await.expect("first");
     race((0..4).map(|_| {
@@ -221,7 +221,7 @@ async fn add_one(registry: &Backend) -> bool {
     }
 }
 
-/// `get` and `list` know it no longer.
+/// `get` and `list` no longer know a removed record.
 pub async fn removed_is_gone(registry: Backend) {
     for record in sample::one_of_each() {
         registry.put(record.clone(), Precondition::None).await.expect("put");
@@ -237,7 +237,7 @@ pub async fn removed_is_gone(registry: Backend) {
     }
 }
 
-/// Removing what is not there succeeds.
+/// Removing an absent record succeeds.
 pub async fn removing_twice_succeeds(registry: Backend) {
     remove(&registry, "never", Precondition::None)
         .await
@@ -249,8 +249,8 @@ pub async fn removing_twice_succeeds(registry: Backend) {
         .expect("remove again");
 }
 
-/// The present version is no conflict.
-pub async fn remove_with_the_version_succeeds(registry: Backend) {
+/// The present version is no conflict for `remove`.
+pub async fn remove_with_version_succeeds(registry: Backend) {
     let version = put(&registry, "time", "a", Precondition::None).await.expect("put");
     remove(&registry, "time", Precondition::Version(version))
         .await
@@ -258,7 +258,7 @@ pub async fn remove_with_the_version_succeeds(registry: Backend) {
     assert_eq!(get(&registry, "time").await, None);
 }
 
-/// A version that was overtaken is one, and the record stays.
+/// An outdated version is a conflict for `remove`, and the record stays.
 pub async fn stale_remove_conflicts(registry: Backend) {
     let first = put(&registry, "time", "a", Precondition::None).await.expect("put");
     let second = put(&registry, "time", "b", Precondition::None)
@@ -272,8 +272,8 @@ pub async fn stale_remove_conflicts(registry: Backend) {
     assert_eq!(get(&registry, "time").await, Some(("b".into(), second)));
 }
 
-/// Removing what is not there is a conflict when a version of it is asked for.
-pub async fn remove_with_a_version_of_nothing_conflicts(registry: Backend) {
+/// Removing an absent record with a version is a conflict.
+pub async fn remove_with_version_of_nothing_conflicts(registry: Backend) {
     let version = put(&registry, "time", "a", Precondition::None).await.expect("put");
     remove(&registry, "time", Precondition::Version(version))
         .await
@@ -282,8 +282,8 @@ pub async fn remove_with_a_version_of_nothing_conflicts(registry: Backend) {
     assert_conflict(&again.expect_err("gone"));
 }
 
-/// `Precondition::Absent`: nothing to do where nothing is, a conflict where something is.
-pub async fn remove_of_what_shall_be_absent_follows_the_precondition(registry: Backend) {
+/// `Precondition::Absent` of `remove` succeeds for an absent record and is a conflict for a present one.
+pub async fn remove_checks_absent_precondition(registry: Backend) {
     remove(&registry, "time", Precondition::Absent)
         .await
         .expect("nothing is there");
@@ -296,8 +296,8 @@ pub async fn remove_of_what_shall_be_absent_follows_the_precondition(registry: B
     assert_eq!(get(&registry, "time").await, Some(("a".into(), version)));
 }
 
-/// Puts and removals race for one version as puts among each other do.
-pub async fn of_racing_put_and_remove_with_one_version_one_wins(registry: Backend) {
+/// Of puts and removals with the same version, one succeeds.
+pub async fn one_racing_put_or_remove_wins(registry: Backend) {
     for _ in 0..5 {
         let version = put(&registry, "time", "old", Precondition::None).await.expect("put");
         let results = race((0..8).map(|task| {
@@ -318,8 +318,8 @@ pub async fn of_racing_put_and_remove_with_one_version_one_wins(registry: Backen
     }
 }
 
-/// No records, no page.
-pub async fn list_of_nothing_is_empty(registry: Backend) {
+/// A list without records is one empty page.
+pub async fn empty_list_has_no_page(registry: Backend) {
     for kind in [
         RecordKind::Server,
         RecordKind::Install,
@@ -333,8 +333,8 @@ pub async fn list_of_nothing_is_empty(registry: Backend) {
 /// Names that a natural-language collation would sort otherwise.
 const NAMES: [&str; 8] = ["1", "a", "a-b", "a-z", "a1", "aa", "ab", "b"];
 
-/// The order is that of the bytes, not of a language.
-pub async fn list_is_in_the_order_of_keys(registry: Backend) {
+/// Records are in the order of the bytes of their keys.
+pub async fn list_is_sorted(registry: Backend) {
     for name in NAMES.iter().rev() {
         put(&registry, name, "", Precondition::None).await.expect("put");
     }
@@ -344,8 +344,8 @@ pub async fn list_is_in_the_order_of_keys(registry: Backend) {
     );
 }
 
-/// And it holds for every kind; a list holds one kind only.
-pub async fn every_kind_is_listed_in_the_order_of_keys(registry: Backend) {
+/// The lists of all kinds are sorted and hold one kind each.
+pub async fn list_of_every_kind_is_sorted(registry: Backend) {
     let numbers = [3_u8, 255, 1, 128, 2];
     for number in numbers {
         let install = sample::install(u128::from(number) << 64);
@@ -373,7 +373,7 @@ pub async fn every_kind_is_listed_in_the_order_of_keys(registry: Backend) {
     }
 }
 
-/// Whatever the limit, the pages together are the list, each within its limit and none empty before the end.
+/// With any limit, the pages make up the list, each within its limit and none empty before the end.
 pub async fn pages_make_up_the_list(registry: Backend) {
     for name in NAMES {
         put(&registry, name, "", Precondition::None).await.expect("put");
@@ -387,8 +387,8 @@ pub async fn pages_make_up_the_list(registry: Backend) {
     }
 }
 
-/// A page begins after a key whether or not a record stands there: one that was removed, or never was.
-pub async fn a_page_begins_after_a_key_that_is_gone(registry: Backend) {
+/// A page begins after a key, whether or not there is a record under it.
+pub async fn page_begins_after_absent_key(registry: Backend) {
     for name in NAMES {
         put(&registry, name, "", Precondition::None).await.expect("put");
     }
@@ -410,8 +410,8 @@ pub async fn a_page_begins_after_a_key_that_is_gone(registry: Backend) {
     assert_eq!(after_all, []);
 }
 
-/// A list is made of what `get` gives.
-pub async fn list_gives_values_and_versions_as_get_does(registry: Backend) {
+/// A list has the values and versions that `get` gives.
+pub async fn list_agrees_with_get(registry: Backend) {
     for number in 1..4 {
         registry
             .put(sample::install(number).into(), Precondition::None)
@@ -423,15 +423,15 @@ pub async fn list_gives_values_and_versions_as_get_does(registry: Backend) {
     }
 }
 
-/// `limit` 0 is invalid: it would look like the end of every list.
-pub async fn a_page_of_none_is_refused(registry: Backend) {
+/// `limit` 0 is invalid, because its page would look like the end of the list.
+pub async fn limit_zero_is_invalid(registry: Backend) {
     put(&registry, "time", "", Precondition::None).await.expect("put");
     let refused = registry.list(RecordKind::Server, Page { after: None, limit: 0 }).await;
     assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
 }
 
-/// The greatest limit is a limit like any other.
-pub async fn any_limit_is_good(registry: Backend) {
+/// The greatest limit is valid.
+pub async fn greatest_limit_is_valid(registry: Backend) {
     put(&registry, "time", "", Precondition::None).await.expect("put");
     let page = Page {
         after: None,

@@ -11,8 +11,8 @@ use crate::{Change, Key, Precondition, Record, Registry, Result, Revision};
 /// The registry under test.
 pub type Backend = Arc<dyn Registry>;
 
-/// A feed from before the first change.
-pub async fn feed_begins_with_what_was_before(registry: Backend) {
+/// A feed from `Revision(0)` begins with the first change.
+pub async fn feed_begins_with_earlier_changes(registry: Backend) {
     put(&registry, "a").await;
     put(&registry, "b").await;
     let mut feed = registry.changes(Revision(0));
@@ -20,7 +20,7 @@ pub async fn feed_begins_with_what_was_before(registry: Backend) {
     assert_eq!(next(&mut feed).await.key, key("b"));
 }
 
-/// And only that: what was seen is not told again.
+/// A feed begins after its revision.
 pub async fn feed_begins_after_since(registry: Backend) {
     put(&registry, "a").await;
     let seen = next(&mut registry.changes(Revision(0))).await;
@@ -29,8 +29,8 @@ pub async fn feed_begins_after_since(registry: Backend) {
     assert_eq!(next(&mut feed).await.key, key("b"));
 }
 
-/// An open feed tells what comes.
-pub async fn feed_goes_on_with_what_comes(registry: Backend) {
+/// An open feed yields new changes.
+pub async fn feed_continues_with_new_changes(registry: Backend) {
     put(&registry, "a").await;
     let mut feed = registry.changes(Revision(0));
     assert_eq!(next(&mut feed).await.key, key("a"));
@@ -40,8 +40,8 @@ pub async fn feed_goes_on_with_what_comes(registry: Backend) {
     }
 }
 
-/// A reader that waits is woken.
-pub async fn feed_opened_before_the_first_put_sees_it(registry: Backend) {
+/// A reader that waits is woken by the first change.
+pub async fn waiting_feed_gets_first_change(registry: Backend) {
     let mut feed = registry.changes(Revision(0));
     let reader = tokio::spawn(async move { next(&mut feed).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -49,7 +49,7 @@ pub async fn feed_opened_before_the_first_put_sees_it(registry: Backend) {
     assert_eq!(reader.await.expect("reader").key, key("a"));
 }
 
-/// A removal is told under the key that was removed.
+/// A removal is a change of the removed key.
 pub async fn removal_is_a_change(registry: Backend) {
     put(&registry, "a").await;
     let seen = next(&mut registry.changes(Revision(0))).await;
@@ -60,7 +60,7 @@ pub async fn removal_is_a_change(registry: Backend) {
     assert_eq!(registry.get(&key("a")).await.expect("get"), None);
 }
 
-/// The feed does not tell of it.
+/// Removing an absent record is no change.
 pub async fn removal_of_nothing_is_no_change(registry: Backend) {
     remove(&registry, "never").await;
     put(&registry, "a").await;
@@ -70,8 +70,8 @@ pub async fn removal_of_nothing_is_no_change(registry: Backend) {
     assert_silent(&mut feed).await;
 }
 
-/// What was not written is not told.
-pub async fn a_conflict_is_no_change(registry: Backend) {
+/// A conflict is no change.
+pub async fn conflict_is_no_change(registry: Backend) {
     put(&registry, "a").await;
     let mut feed = registry.changes(Revision(0));
     next(&mut feed).await;
@@ -99,7 +99,7 @@ pub async fn feed_is_in_order(registry: Backend) {
 }
 
 /// Servers, installs, gateways and tokens share one feed.
-pub async fn every_kind_is_in_the_feed(registry: Backend) {
+pub async fn every_kind_is_in_feed(registry: Backend) {
     let mut feed = registry.changes(Revision(0));
     for record in sample::one_of_each() {
         registry.put(record.clone(), Precondition::None).await.expect("put");
@@ -107,8 +107,8 @@ pub async fn every_kind_is_in_the_feed(registry: Backend) {
     }
 }
 
-/// Changes that were overtaken may be left out, the last one of a key may not.
-pub async fn the_last_change_is_never_left_out(registry: Backend) {
+/// Earlier changes of a key may be left out, the last one may not.
+pub async fn last_change_is_never_missing(registry: Backend) {
     for _ in 0..10 {
         put(&registry, "often").await;
     }
@@ -125,7 +125,7 @@ pub async fn the_last_change_is_never_left_out(registry: Backend) {
     assert!(last("often").is_some() && last("often") < last("once"), "{told:?}");
 }
 
-/// A feed is not used up by being read.
+/// Two readers get the same changes.
 pub async fn two_readers_see_the_same(registry: Backend) {
     for name in ["a", "b", "c"] {
         put(&registry, name).await;
@@ -136,8 +136,8 @@ pub async fn two_readers_see_the_same(registry: Backend) {
     }
 }
 
-/// Who is told of a change and asks finds it done.
-pub async fn a_change_can_be_got_when_it_is_told(registry: Backend) {
+/// `get` sees a change that the feed has yielded.
+pub async fn change_is_visible_to_get(registry: Backend) {
     let mut feed = registry.changes(Revision(0));
     let writer = {
         let registry = registry.clone();
@@ -155,8 +155,8 @@ pub async fn a_change_can_be_got_when_it_is_told(registry: Backend) {
     writer.await.expect("writer");
 }
 
-/// Writers race, a reader follows and opens its feed anew now and then: in the end it knows the last state of every key.
-pub async fn feed_of_racing_puts_misses_no_last_change(registry: Backend) {
+/// A reader that opens its feed again now and then, while writers race, knows the last state of every key in the end.
+pub async fn racing_puts_lose_no_last_change(registry: Backend) {
     const WRITERS: usize = 6;
     const PUTS: usize = 20;
     let reader = tokio::spawn(follow_until(registry.clone(), WRITERS, (PUTS - 1).to_string()));
@@ -194,8 +194,8 @@ async fn follow_until(registry: Backend, keys: usize, last: String) {
     }
 }
 
-/// Nobody waits for ever for a registry that is gone.
-pub async fn feed_ends_with_the_registry(registry: Backend) {
+/// A feed ends with its registry.
+pub async fn feed_ends_with_registry(registry: Backend) {
     put(&registry, "a").await;
     let mut feed = registry.changes(Revision(0));
     next(&mut feed).await;

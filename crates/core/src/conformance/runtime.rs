@@ -1,7 +1,6 @@
 //! Cases of [`Runtime`], as far as it can be seen through the trait.
 //!
-//! That processes really end with the runtime that started them, and that an endpoint really answers, is for each
-//! runtime's own tests.
+//! Each runtime's own tests cover that processes end with the runtime and that endpoints answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,24 +11,41 @@ use url::Url;
 use super::race;
 use crate::{Error, InstallName, RunSpec, Runtime, Source, Status, StatusEvent, SystemClock};
 
-/// A runtime under test, and what it can run.
+/// A runtime under test, with specifications for it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Fixture {
-    /// The runtime: it runs nothing yet.
+    /// The runtime, without deployments.
     pub runtime: Arc<dyn Runtime>,
-    /// What becomes ready.
+    /// A specification that becomes ready.
     pub ready: RunSpec,
-    /// What becomes ready too, and differs.
+    /// Another one that becomes ready.
     pub other: RunSpec,
-    /// What is accepted, and fails in a way that waiting will not mend.
+    /// A specification that is accepted and fails, whatever the wait.
     pub failing: RunSpec,
-    /// How long to wait for a status; 20 seconds unless changed.
+    /// The longest wait for a status. Default: 20 seconds.
     pub patience: Duration,
 }
 
 impl Fixture {
-    /// A runtime that can run these.
+    /// Creates a fixture.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use portolan_core::{
+    ///     Endpoint, HttpEndpoint, Owner, RunSpec, SystemClock,
+    ///     conformance::{runtime::Fixture, sample},
+    ///     memory::MemoryRuntime,
+    /// };
+    ///
+    /// let endpoint = Endpoint::Http(HttpEndpoint::new("http://127.0.0.1:9/mcp".parse().expect("a URL")));
+    /// let runtime = Arc::new(MemoryRuntime::new(endpoint, Arc::new(SystemClock)));
+    /// let spec = |name| {
+    ///     let server = sample::server(name);
+    ///     RunSpec::new(server.name, Owner::Org, server.source)
+    /// };
+    /// let fixture = Fixture::new(runtime, spec("time"), spec("other"), spec("broken"));
+    /// ```
     pub fn new(runtime: Arc<dyn Runtime>, ready: RunSpec, other: RunSpec, failing: RunSpec) -> Self {
         Self {
             runtime,
@@ -41,12 +57,12 @@ impl Fixture {
     }
 }
 
-/// A fresh runtime has nothing.
+/// A fresh runtime has no deployments.
 pub async fn nothing_runs_at_first(fixture: Fixture) {
     assert_eq!(fixture.list().await, []);
 }
 
-/// `ensure` takes the wish, `watch` tells that it came true, and then there is an endpoint.
+/// After `ensure`, `watch` yields ready, and then there is an endpoint.
 pub async fn ensured_becomes_ready(fixture: Fixture) {
     let name = fixture.ready_install().await;
     fixture.runtime.endpoint(&name).await.expect("an endpoint");
@@ -54,7 +70,7 @@ pub async fn ensured_becomes_ready(fixture: Fixture) {
     fixture.clean(&[name]).await;
 }
 
-/// What will not run is accepted, and `watch` tells that it failed.
+/// A deployment that cannot run is accepted, and `watch` yields its failure.
 pub async fn a_failure_comes_from_watch(fixture: Fixture) {
     let name = new_name();
     fixture.ensure(&name, &fixture.failing).await;
@@ -63,7 +79,7 @@ pub async fn a_failure_comes_from_watch(fixture: Fixture) {
     fixture.clean(&[name]).await;
 }
 
-/// No runtime runs what runs elsewhere: it is refused at once, and nothing is recorded.
+/// A remote source is invalid, and nothing is recorded.
 pub async fn a_remote_source_is_refused(fixture: Fixture) {
     let mut spec = fixture.ready.clone();
     let url = Url::parse("https://api.example.com/mcp").expect("a URL");
@@ -73,7 +89,7 @@ pub async fn a_remote_source_is_refused(fixture: Fixture) {
     assert_eq!(fixture.list().await, []);
 }
 
-/// Twice the same is one deployment; what runs goes on running.
+/// Two equal specs are one deployment, which keeps running.
 pub async fn ensuring_again_disturbs_nothing(fixture: Fixture) {
     let name = fixture.ready_install().await;
     let mut events = fixture.runtime.watch();
@@ -88,7 +104,7 @@ pub async fn ensuring_again_disturbs_nothing(fixture: Fixture) {
     fixture.clean(&[name]).await;
 }
 
-/// With another spec the deployment under the name is that one; it never becomes two.
+/// Another spec replaces the deployment of the name; there are never two.
 pub async fn another_spec_replaces_the_deployment(fixture: Fixture) {
     let name = fixture.ready_install().await;
     fixture.ensure(&name, &fixture.other).await;
@@ -104,7 +120,7 @@ pub async fn another_spec_replaces_the_deployment(fixture: Fixture) {
     fixture.clean(&[name]).await;
 }
 
-/// A failed deployment is not for ever: a spec that runs replaces it.
+/// A spec that can run replaces a failed deployment.
 pub async fn ensuring_mends_a_failed_deployment(fixture: Fixture) {
     let name = new_name();
     fixture.ensure(&name, &fixture.failing).await;
@@ -117,7 +133,7 @@ pub async fn ensuring_mends_a_failed_deployment(fixture: Fixture) {
     fixture.clean(&[name]).await;
 }
 
-/// Many who ask for the same at once get one.
+/// Racing `ensure`s of one spec are one deployment.
 pub async fn racing_ensures_are_one_deployment(fixture: Fixture) {
     let name = new_name();
     let results = race((0..8).map(|_| {
@@ -131,7 +147,7 @@ pub async fn racing_ensures_are_one_deployment(fixture: Fixture) {
     fixture.clean(&[name]).await;
 }
 
-/// When `remove` returns, `list` and `endpoint` know it no longer.
+/// When `remove` returns, `list` and `endpoint` no longer know the deployment.
 pub async fn removed_is_known_no_longer(fixture: Fixture) {
     let name = fixture.ready_install().await;
     fixture.clean(&[name]).await;
@@ -139,14 +155,14 @@ pub async fn removed_is_known_no_longer(fixture: Fixture) {
     fixture.assert_unknown(&name).await;
 }
 
-/// Removing what is not there succeeds.
+/// Removing an unknown deployment succeeds.
 pub async fn removing_twice_succeeds(fixture: Fixture) {
     fixture.clean(&[new_name()]).await;
     let name = fixture.ready_install().await;
     fixture.clean(&[name, name]).await;
 }
 
-/// Deployments are apart.
+/// Removing one deployment leaves the others.
 pub async fn removing_one_leaves_the_others(fixture: Fixture) {
     let (stays, goes) = (fixture.ready_install().await, fixture.ready_install().await);
     fixture.clean(&[goes]).await;
@@ -155,7 +171,7 @@ pub async fn removing_one_leaves_the_others(fixture: Fixture) {
     fixture.clean(&[stays]).await;
 }
 
-/// The name is free for the same install again.
+/// A removed deployment can be ensured again.
 pub async fn removed_can_be_ensured_again(fixture: Fixture) {
     let name = fixture.ready_install().await;
     fixture.clean(&[name]).await;
@@ -165,7 +181,7 @@ pub async fn removed_can_be_ensured_again(fixture: Fixture) {
     fixture.clean(&[name]).await;
 }
 
-/// What was ensured is listed before it is ready, and also when it failed.
+/// Deployments are listed before they are ready, and also when they failed.
 pub async fn list_is_sorted_whatever_the_status(fixture: Fixture) {
     let mut names: Vec<_> = (0..3).map(|_| new_name()).collect();
     names.sort_unstable();
@@ -180,12 +196,12 @@ pub async fn list_is_sorted_whatever_the_status(fixture: Fixture) {
     fixture.clean(&names).await;
 }
 
-/// `NotFound` for what was never ensured.
+/// The endpoint of an unknown deployment is `NotFound`.
 pub async fn endpoint_of_the_unknown_is_not_found(fixture: Fixture) {
     fixture.assert_unknown(&new_name()).await;
 }
 
-/// `NotReady`, with the cause that `watch` told.
+/// The endpoint of a failed deployment is `NotReady` with the failure that `watch` yielded.
 pub async fn endpoint_of_the_failed_says_why(fixture: Fixture) {
     let name = new_name();
     fixture.ensure(&name, &fixture.failing).await;
@@ -211,6 +227,24 @@ pub async fn endpoint_answers_from_memory(fixture: Fixture) {
     fixture.clean(&[ready, unsettled]).await;
 }
 
+/// `status` agrees with `watch`, through a start, a failure and a removal.
+pub async fn status_is_what_watch_told_last(fixture: Fixture) {
+    let (ready, failing) = (fixture.ready_install().await, new_name());
+    let status = fixture.runtime.status(&ready).await.expect("a status");
+    assert_eq!((status.install, status.status), (ready, Status::Ready));
+    fixture.ensure(&failing, &fixture.failing).await;
+    fixture
+        .until(&failing, |status| matches!(status, Status::Failed { .. }))
+        .await;
+    let status = fixture.runtime.status(&failing).await.expect("a status").status;
+    assert!(matches!(status, Status::Failed { .. }), "{status}");
+    fixture.clean(&[ready, failing]).await;
+    for name in [ready, new_name()] {
+        let status = fixture.runtime.status(&name).await;
+        assert!(matches!(status, Err(Error::NotFound { .. })), "{status:?}");
+    }
+}
+
 /// Who comes late is told at once how everything is.
 pub async fn watch_begins_with_what_is(fixture: Fixture) {
     let mut names = [fixture.ready_install().await, fixture.ready_install().await];
@@ -231,7 +265,7 @@ pub async fn watch_begins_with_what_is(fixture: Fixture) {
     fixture.clean(&names).await;
 }
 
-/// As `Removed`, and nothing more comes of it.
+/// A removal is `Removed`, the last status of the deployment.
 pub async fn watch_tells_a_removal(fixture: Fixture) {
     let name = fixture.ready_install().await;
     let mut events = fixture.runtime.watch();
@@ -242,7 +276,7 @@ pub async fn watch_tells_a_removal(fixture: Fixture) {
     assert!(after.is_err(), "after the removal came {after:?}");
 }
 
-/// Who does not read while much happens still learns how it ended.
+/// A reader that does not read meanwhile gets the last status.
 pub async fn a_slow_watcher_sees_the_last_status(fixture: Fixture) {
     let mut slow = fixture.runtime.watch();
     let (stays, goes) = (fixture.ready_install().await, fixture.ready_install().await);

@@ -1,4 +1,4 @@
-//! Samples that the cases work on.
+//! Sample values for cases.
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -9,34 +9,34 @@ use crate::{
     ServerSpec, Subject, TeamId, TokenDigest, TokenGrant, Tool,
 };
 
-/// A moment, so many seconds after one that is long gone.
+/// Returns the time `second` seconds after 2023-11-14T22:13:20Z.
 pub fn time(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).expect("a time within this era")
 }
 
-/// A server.
+/// Returns a server.
 pub fn server(name: &str) -> ServerSpec {
     ServerSpec::command(name, "uvx", ["mcp-server-time"]).expect("a server name")
 }
 
-/// A server with a description, to tell versions of it apart.
+/// Returns a server with a description, which distinguishes versions of it.
 pub fn described(name: &str, description: impl Into<String>) -> ServerSpec {
     let mut server = server(name);
     server.description = Some(description.into());
     server
 }
 
-/// A server name.
+/// Returns a server name.
 pub fn server_name(name: &str) -> ServerName {
     ServerName::parse(name).expect("a server name")
 }
 
-/// The name of the install with this number.
+/// Returns the name of the install with this number.
 pub fn install_name(number: u128) -> InstallName {
     InstallName::from(Uuid::from_u128(number))
 }
 
-/// An install with a tool whose definition is as odd as JSON allows.
+/// Returns an install with the tool of [`ODD_TOOL`].
 pub fn install(number: u128) -> Install {
     let owner = Owner::Team(TeamId::parse("web ☕ 'team' \\ \"q\"").expect("a team"));
     let mut install = Install::new(install_name(number), server_name("time"), owner, time(0));
@@ -44,17 +44,17 @@ pub fn install(number: u128) -> Install {
     install
 }
 
-/// A definition that shows whether raw JSON is kept byte for byte: spaces, order, escapes, number formats, a field that
-/// nobody knows.
+/// A tool definition for tests that raw JSON is kept byte for byte: spaces, order, escapes, number formats, an unknown
+/// member.
 pub const ODD_TOOL: &str = "{ \"x-future\":{\"n\":1.50e3,\"big\":12345678901234567890.0}, \"name\":\"now\",\n  \"description\":\"caf\\u00e9 ☕ \\/\" }";
 
-/// A tool of this definition.
+/// Returns a tool with this definition.
 pub fn tool(definition: &str) -> Tool {
     let raw = RawValue::from_string(definition.into()).expect("JSON");
     Tool::parse(raw).expect("a tool definition")
 }
 
-/// A gateway with labels.
+/// Returns a gateway with labels.
 pub fn gateway(name: &str) -> GatewaySpec {
     let mut gateway = GatewaySpec::new(gateway_name(name));
     gateway.resource_naming = ResourceNaming::Prefix;
@@ -62,19 +62,19 @@ pub fn gateway(name: &str) -> GatewaySpec {
     gateway
 }
 
-/// A gateway name.
+/// Returns a gateway name.
 pub fn gateway_name(name: &str) -> GatewayName {
     GatewayName::parse(name).expect("a gateway name")
 }
 
-/// A token grant.
+/// Returns a token grant.
 pub fn token(number: u8) -> TokenGrant {
     let mut grant = TokenGrant::new(TokenDigest::new([number; 32]), Subject::Org, time(0));
     grant.expires = Some(time(3600));
     grant
 }
 
-/// One record of each kind.
+/// Returns one record of each kind.
 pub fn one_of_each() -> Vec<Record> {
     vec![
         server("time").into(),
@@ -84,7 +84,7 @@ pub fn one_of_each() -> Vec<Record> {
     ]
 }
 
-/// A credential key.
+/// Returns a credential key.
 pub fn credential_key(path: &str) -> CredentialKey {
     CredentialKey::parse(path).expect("a credential key")
 }

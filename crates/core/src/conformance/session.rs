@@ -11,18 +11,18 @@ use crate::{Precondition, Result, SessionStore, Version};
 pub type Backend = Arc<dyn SessionStore>;
 
 /// A key without a state is `None`.
-pub async fn what_was_never_put_is_none(store: Backend) {
+pub async fn unknown_key_is_none(store: Backend) {
     assert_eq!(store.get("never", time(0)).await.expect("get"), None);
 }
 
-/// `get` after a `put` gives that state, with the version that `put` gave.
+/// `get` after a `put` gives that state with the version that `put` gave.
 pub async fn put_then_get(store: Backend) {
     let version = put(&store, "s", "one", Precondition::None).await.expect("put");
     assert_eq!(get(&store, "s", 0).await, Some(("one".into(), version)));
 }
 
-/// A state is bytes, not text, and may be empty or large.
-pub async fn any_state_comes_back_as_it_was_put(store: Backend) {
+/// A state may hold any bytes, none or many.
+pub async fn any_state_is_kept(store: Backend) {
     let states = [
         Bytes::new(),
         Bytes::from_static(b"\0\xff\xfe'\""),
@@ -38,7 +38,7 @@ pub async fn any_state_comes_back_as_it_was_put(store: Backend) {
     }
 }
 
-/// Keys are text of any kind.
+/// Keys may be text of any kind.
 pub async fn keys_are_apart(store: Backend) {
     let keys = ["s", "S", "s ", "s/1", "s%", "s_", "ключ ☕", "'\"\\"];
     for key in keys {
@@ -58,8 +58,8 @@ pub async fn unconditional_put_replaces(store: Backend) {
     assert_eq!(get(&store, "s", 0).await, Some(("two".into(), version)));
 }
 
-/// A put brings its own end with it, later or sooner than the one before.
-pub async fn a_put_extends(store: Backend) {
+/// A put sets the expiry, later or earlier than the one before.
+pub async fn put_sets_expiry(store: Backend) {
     put_until(&store, "s", 60, 0, Precondition::None).await.expect("put");
     put_until(&store, "s", 120, 30, Precondition::None)
         .await
@@ -71,13 +71,13 @@ pub async fn a_put_extends(store: Backend) {
     assert!(get(&store, "s", 110).await.is_none());
 }
 
-/// `Precondition::Absent` fails where a state is.
-pub async fn first_put_on_a_state_conflicts(store: Backend) {
+/// `Precondition::Absent` fails where there is a state.
+pub async fn first_put_on_state_conflicts(store: Backend) {
     put(&store, "s", "one", Precondition::Absent).await.expect("first");
     assert_conflict(&put(&store, "s", "two", Precondition::Absent).await.expect_err("second"));
 }
 
-/// A version that was overtaken is a conflict.
+/// An outdated version is a conflict.
 pub async fn stale_put_conflicts(store: Backend) {
     let first = put(&store, "s", "one", Precondition::Absent).await.expect("first");
     put(&store, "s", "two", Precondition::Version(first))
@@ -90,8 +90,8 @@ pub async fn stale_put_conflicts(store: Backend) {
     );
 }
 
-/// The present version is none.
-pub async fn put_with_the_version_replaces(store: Backend) {
+/// The present version is no conflict.
+pub async fn put_with_version_replaces(store: Backend) {
     let first = put(&store, "s", "one", Precondition::Absent).await.expect("first");
     let second = put(&store, "s", "two", Precondition::Version(first))
         .await
@@ -99,8 +99,8 @@ pub async fn put_with_the_version_replaces(store: Backend) {
     assert_eq!(get(&store, "s", 0).await, Some(("two".into(), second)));
 }
 
-/// A version of what is not there is a conflict.
-pub async fn put_with_a_version_on_nothing_conflicts(store: Backend) {
+/// A version of an absent state is a conflict.
+pub async fn put_with_version_on_nothing_conflicts(store: Backend) {
     let version = put(&store, "s", "one", Precondition::Absent).await.expect("first");
     store.remove("s").await.expect("remove");
     let gone = put(&store, "s", "two", Precondition::Version(version)).await;
@@ -108,8 +108,8 @@ pub async fn put_with_a_version_on_nothing_conflicts(store: Backend) {
     assert_eq!(get(&store, "s", 0).await, None);
 }
 
-/// Neither the state nor its version nor its end changes.
-pub async fn a_put_that_conflicts_writes_nothing(store: Backend) {
+/// A conflict changes neither the state nor its version nor its expiry.
+pub async fn conflicting_put_writes_nothing(store: Backend) {
     let first = put_until(&store, "s", 60, 0, Precondition::Absent)
         .await
         .expect("first");
@@ -126,7 +126,7 @@ pub async fn a_put_that_conflicts_writes_nothing(store: Backend) {
     assert_eq!(get(&store, "s", 100).await, None);
 }
 
-/// Also when the state stays the same.
+/// Each put gives another version, also of an equal state.
 pub async fn each_put_gives_another_version(store: Backend) {
     let mut seen = Vec::new();
     for _ in 0..5 {
@@ -136,7 +136,7 @@ pub async fn each_put_gives_another_version(store: Backend) {
     }
 }
 
-/// Neither after removal, nor after expiry, nor after a sweep.
+/// No version comes again after a removal, an expiry or a sweep.
 pub async fn no_version_comes_again(store: Backend) {
     let mut seen = Vec::new();
     for round in 0..6 {
@@ -154,14 +154,14 @@ pub async fn no_version_comes_again(store: Backend) {
     }
 }
 
-/// A state is good until it expires, and then it is `None`.
+/// A state is there until it expires, and then `None`.
 pub async fn expired_is_none(store: Backend) {
     put_until(&store, "s", 60, 0, Precondition::None).await.expect("put");
     assert!(get(&store, "s", 59).await.is_some());
     assert!(get(&store, "s", 61).await.is_none());
 }
 
-/// For `Precondition::Absent`, and for a version of it.
+/// An expired state is absent for every precondition.
 pub async fn expired_counts_as_absent(store: Backend) {
     let version = put_until(&store, "s", 60, 0, Precondition::Absent).await.expect("put");
     let stale = put_until(&store, "s", 120, 61, Precondition::Version(version)).await;
@@ -172,8 +172,8 @@ pub async fn expired_counts_as_absent(store: Backend) {
     assert!(get(&store, "s", 100).await.is_some());
 }
 
-/// Of many tasks that put the same key first, one succeeds, and its state is the one that stays.
-pub async fn of_racing_first_puts_one_wins(store: Backend) {
+/// Of many tasks that put the same key first, one succeeds, and its state stays.
+pub async fn one_racing_first_put_wins(store: Backend) {
     for round in 0..5 {
         let key = format!("race-{round}");
         let results = race((0..8).map(|task| {
@@ -187,8 +187,8 @@ pub async fn of_racing_first_puts_one_wins(store: Backend) {
     }
 }
 
-/// Of many tasks that saw the same version, one succeeds.
-pub async fn of_racing_puts_with_one_version_one_wins(store: Backend) {
+/// Of many tasks that put with the same version, one succeeds.
+pub async fn one_racing_put_wins(store: Backend) {
     let mut version = put(&store, "s", "start", Precondition::Absent).await.expect("first");
     for _ in 0..5 {
         let results = race((0..8).map(|task| {
@@ -201,8 +201,8 @@ pub async fn of_racing_puts_with_one_version_one_wins(store: Backend) {
     }
 }
 
-/// The one that finds the expired state first makes it a present one.
-pub async fn of_racing_puts_on_expired_one_wins(store: Backend) {
+/// Of many tasks that replace an expired state with `Precondition::Absent`, one succeeds.
+pub async fn one_racing_put_on_expired_wins(store: Backend) {
     put_until(&store, "s", 60, 0, Precondition::Absent).await.expect("put");
     let results = race((0..8).map(|_| {
         let store = store.clone();
@@ -212,14 +212,14 @@ pub async fn of_racing_puts_on_expired_one_wins(store: Backend) {
     assert_one_winner(&results);
 }
 
-/// Removed is gone.
+/// A removed state is `None`.
 pub async fn removed_is_gone(store: Backend) {
     put(&store, "s", "one", Precondition::None).await.expect("put");
     store.remove("s").await.expect("remove");
     assert_eq!(get(&store, "s", 0).await, None);
 }
 
-/// Removing what is not there succeeds.
+/// Removing an absent state succeeds.
 pub async fn removing_twice_succeeds(store: Backend) {
     store.remove("never").await.expect("never there");
     put(&store, "s", "one", Precondition::None).await.expect("put");
@@ -227,8 +227,8 @@ pub async fn removing_twice_succeeds(store: Backend) {
     store.remove("s").await.expect("remove again");
 }
 
-/// And it says how much it removed.
-pub async fn sweep_removes_what_has_expired_and_nothing_else(store: Backend) {
+/// `sweep` removes the expired states and returns their number.
+pub async fn sweep_removes_only_expired(store: Backend) {
     for (key, end) in [("a", 10), ("b", 20), ("c", 100), ("d", 5)] {
         put_until(&store, key, end, 0, Precondition::None).await.expect("put");
     }
@@ -241,7 +241,7 @@ pub async fn sweep_removes_what_has_expired_and_nothing_else(store: Backend) {
     }
 }
 
-/// Nothing to do is no error.
+/// `sweep` without expired states returns 0.
 pub async fn sweep_of_nothing_is_zero(store: Backend) {
     assert_eq!(store.sweep(time(0)).await.expect("sweep"), 0);
 }

@@ -1,12 +1,12 @@
-//! The lists: each case once.
+//! The suites: macros that make one test per case.
 
-/// Makes a test of each case. For the suites.
+/// Makes a test of each case.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_cases {
     ($suite:ident: $fresh:expr; $($contract:ident: $($case:ident)*;)*) => {
         mod $suite {
-            #[allow(unused_imports, reason = "what makes a backend may need what is imported around the suite")]
+            #[allow(unused_imports, reason = "the expression for a backend may need imports around the suite")]
             use super::*;
 
             $($(
@@ -22,7 +22,7 @@ macro_rules! conformance_cases {
     };
 }
 
-/// One test for each promise of [`Registry`](crate::Registry).
+/// Makes one test for each promise of [`Registry`](crate::Registry).
 ///
 /// `registry_suite!(|| MyRegistry::fresh())`, or `registry_suite!(async || MyRegistry::connect().await)`. Each must give
 /// an empty registry.
@@ -32,27 +32,24 @@ macro_rules! registry_suite {
     (|| $fresh:expr $(,)?) => { $crate::registry_suite! { async || $fresh } };
     (async || $fresh:expr $(,)?) => { $crate::conformance_cases! { registry_suite: $fresh;
         registry:
-            what_was_never_put_is_none put_then_get every_kind_comes_back_as_it_was_put raw_json_is_kept_byte_for_byte
-            keys_of_kinds_are_apart unconditional_put_replaces first_put_on_a_record_conflicts stale_put_conflicts
-            put_with_the_version_replaces put_with_a_version_on_nothing_conflicts each_put_gives_another_version
-            no_version_comes_again_after_removal a_put_that_conflicts_writes_nothing
-            a_dropped_put_wrote_everything_or_nothing of_racing_first_puts_one_wins
-            of_racing_puts_with_one_version_one_wins racing_updates_lose_nothing removed_is_gone
-            removing_twice_succeeds remove_with_the_version_succeeds stale_remove_conflicts
-            remove_with_a_version_of_nothing_conflicts remove_of_what_shall_be_absent_follows_the_precondition
-            of_racing_put_and_remove_with_one_version_one_wins list_of_nothing_is_empty list_is_in_the_order_of_keys
-            every_kind_is_listed_in_the_order_of_keys pages_make_up_the_list a_page_begins_after_a_key_that_is_gone
-            list_gives_values_and_versions_as_get_does a_page_of_none_is_refused any_limit_is_good;
+            unknown_key_is_none put_then_get every_kind_is_kept raw_json_is_kept keys_of_kinds_are_apart
+            unconditional_put_replaces first_put_on_record_conflicts stale_put_conflicts put_with_version_replaces
+            put_with_version_on_nothing_conflicts each_put_gives_another_version no_version_comes_again_after_removal
+            conflicting_put_writes_nothing dropped_put_is_atomic one_racing_first_put_wins one_racing_put_wins
+            racing_updates_lose_nothing removed_is_gone removing_twice_succeeds remove_with_version_succeeds
+            stale_remove_conflicts remove_with_version_of_nothing_conflicts remove_checks_absent_precondition
+            one_racing_put_or_remove_wins empty_list_has_no_page list_is_sorted list_of_every_kind_is_sorted
+            pages_make_up_the_list page_begins_after_absent_key list_agrees_with_get limit_zero_is_invalid
+            greatest_limit_is_valid;
         registry_changes:
-            feed_begins_with_what_was_before feed_begins_after_since feed_goes_on_with_what_comes
-            feed_opened_before_the_first_put_sees_it removal_is_a_change removal_of_nothing_is_no_change
-            a_conflict_is_no_change feed_is_in_order every_kind_is_in_the_feed the_last_change_is_never_left_out
-            two_readers_see_the_same a_change_can_be_got_when_it_is_told feed_of_racing_puts_misses_no_last_change
-            feed_ends_with_the_registry;
+            feed_begins_with_earlier_changes feed_begins_after_since feed_continues_with_new_changes
+            waiting_feed_gets_first_change removal_is_a_change removal_of_nothing_is_no_change conflict_is_no_change
+            feed_is_in_order every_kind_is_in_feed last_change_is_never_missing two_readers_see_the_same
+            change_is_visible_to_get racing_puts_lose_no_last_change feed_ends_with_registry;
     } };
 }
 
-/// One test for each promise of [`CredentialStore`](crate::CredentialStore) and
+/// Makes one test for each promise of [`CredentialStore`](crate::CredentialStore) and
 /// [`CredentialReader`](crate::CredentialReader).
 ///
 /// `credential_suite!(|| MyVault::fresh())`, or `credential_suite!(async || MyVault::connect().await)`. Each must give an
@@ -63,40 +60,41 @@ macro_rules! credential_suite {
     (|| $fresh:expr $(,)?) => { $crate::credential_suite! { async || $fresh } };
     (async || $fresh:expr $(,)?) => { $crate::conformance_cases! { credential_suite: $fresh;
         credential:
-            what_was_never_put_is_none put_then_read any_secret_comes_back_as_it_was_put keys_are_apart
-            unconditional_put_replaces first_put_on_a_secret_conflicts stale_put_conflicts put_with_the_version_replaces
-            put_with_a_version_on_nothing_conflicts a_put_that_conflicts_writes_nothing each_put_gives_another_version
-            no_version_comes_again_after_removal a_dropped_put_wrote_everything_or_nothing of_racing_first_puts_one_wins
-            of_racing_puts_with_one_version_one_wins removed_is_gone removing_twice_succeeds secrets_do_not_show
-            keys_are_sorted keys_begin_with_the_prefix_as_it_stands keys_come_in_pages removed_keys_are_not_listed
-            a_lease_has_one_holder leases_on_two_keys_are_apart a_released_lease_is_free_again
-            a_lease_ends_by_itself_and_not_before fences_grow_over_release_and_expiry
-            release_of_an_ended_lease_frees_nobody_elses releasing_twice_succeeds of_racing_leases_one_is_given
-            a_lease_hinders_nobody_from_reading_and_writing;
+            unknown_key_is_none put_then_read any_secret_is_kept keys_are_apart unconditional_put_replaces
+            first_put_on_secret_conflicts stale_put_conflicts put_with_version_replaces
+            put_with_version_on_nothing_conflicts conflicting_put_writes_nothing each_put_gives_another_version
+            no_version_comes_again_after_removal dropped_put_is_atomic one_racing_first_put_wins one_racing_put_wins
+            removed_is_gone removing_twice_succeeds secrets_do_not_show keys_are_sorted prefix_is_plain_text
+            keys_come_in_pages removed_keys_are_not_listed lease_has_one_holder leases_are_apart released_lease_is_free
+            lease_ends_after_ttl fences_grow_over_release_and_expiry late_release_ends_no_other_lease
+            releasing_twice_succeeds one_racing_lease_is_given lease_locks_nothing;
     } };
 }
 
-/// One test for each promise of [`SessionStore`](crate::SessionStore).
+/// Makes one test for each promise of [`SessionStore`](crate::SessionStore).
 ///
 /// `session_suite!(|| MySessions::fresh())`, or `session_suite!(async || MySessions::connect().await)`. Each must give an
 /// empty store.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! session_suite {
-    (|| $fresh:expr $(,)?) => { $crate::session_suite! { async || $fresh } };
-    (async || $fresh:expr $(,)?) => { $crate::conformance_cases! { session_suite: $fresh;
-        session:
-            what_was_never_put_is_none put_then_get any_state_comes_back_as_it_was_put keys_are_apart
-            unconditional_put_replaces a_put_extends first_put_on_a_state_conflicts stale_put_conflicts
-            put_with_the_version_replaces put_with_a_version_on_nothing_conflicts a_put_that_conflicts_writes_nothing
-            each_put_gives_another_version no_version_comes_again expired_is_none expired_counts_as_absent
-            of_racing_first_puts_one_wins of_racing_puts_with_one_version_one_wins of_racing_puts_on_expired_one_wins
-            removed_is_gone removing_twice_succeeds sweep_removes_what_has_expired_and_nothing_else
-            sweep_of_nothing_is_zero;
-    } };
+    (|| $fresh:expr $(,)?) => {
+        $crate::session_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { session_suite: $fresh;
+            session:
+                unknown_key_is_none put_then_get any_state_is_kept keys_are_apart unconditional_put_replaces
+                put_sets_expiry first_put_on_state_conflicts stale_put_conflicts put_with_version_replaces
+                put_with_version_on_nothing_conflicts conflicting_put_writes_nothing each_put_gives_another_version
+                no_version_comes_again expired_is_none expired_counts_as_absent one_racing_first_put_wins
+                one_racing_put_wins one_racing_put_on_expired_wins removed_is_gone removing_twice_succeeds
+                sweep_removes_only_expired sweep_of_nothing_is_zero;
+        }
+    };
 }
 
-/// One test for each promise of [`Bus`](crate::Bus).
+/// Makes one test for each promise of [`Bus`](crate::Bus).
 ///
 /// `bus_suite!(|| MyBus::fresh())`, or `bus_suite!(async || MyBus::connect().await)`.
 #[doc(hidden)]
@@ -108,17 +106,17 @@ macro_rules! bus_suite {
     (async || $fresh:expr $(,)?) => {
         $crate::conformance_cases! { bus_suite: $fresh;
             bus:
-                a_message_reaches_every_subscriber_once topics_are_apart what_was_published_before_is_not_seen
-                messages_of_one_publisher_keep_their_order any_bytes_are_carried publish_without_readers_succeeds
-                publish_does_not_wait_for_readers a_subscriber_that_left_hinders_nobody;
+                every_subscriber_gets_message_once topics_are_apart earlier_messages_are_not_seen
+                messages_keep_their_order any_bytes_are_carried publish_without_readers_succeeds
+                publish_does_not_wait_for_readers dropped_subscriber_hinders_nobody;
         }
     };
 }
 
-/// One test for each promise of [`Gateway`](crate::Gateway) that can be seen from outside of the endpoint.
+/// Makes one test for each promise of [`Gateway`](crate::Gateway) that can be seen from outside of the endpoint.
 ///
 /// `gateway_suite!(|| MyGateway::fresh())`, or `gateway_suite!(async || MyGateway::start().await)`. Each must give a
-/// gateway that serves nothing. What calls see is for the gateway's own tests.
+/// gateway that serves nothing. The gateway's own tests cover calls.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! gateway_suite {
@@ -129,29 +127,34 @@ macro_rules! gateway_suite {
         $crate::conformance_cases! { gateway_suite: $fresh;
             gateway:
                 nothing_is_published_at_first published_is_sorted publishing_again_is_one_gateway
-                a_gateway_without_routes_is_served withdrawn_is_unknown withdrawing_twice_succeeds
+                gateway_without_routes_is_served withdrawn_is_unknown withdrawing_twice_succeeds
                 withdrawing_one_leaves_the_others withdrawn_can_be_published_again racing_publications_are_one_gateway;
         }
     };
 }
 
-/// One test for each promise of [`Runtime`](crate::Runtime) that can be seen through the trait.
+/// Makes one test for each promise of [`Runtime`](crate::Runtime) that can be seen through the trait.
 ///
 /// `runtime_suite!(|| Fixture::new(runtime, ready, other, failing))`, or with `async ||`: see
 /// [`Fixture`](crate::conformance::runtime::Fixture).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! runtime_suite {
-    (|| $fresh:expr $(,)?) => { $crate::runtime_suite! { async || $fresh } };
-    (async || $fresh:expr $(,)?) => { $crate::conformance_cases! { runtime_suite: $fresh;
-        runtime:
-            nothing_runs_at_first ensured_becomes_ready a_failure_comes_from_watch a_remote_source_is_refused
-            ensuring_again_disturbs_nothing another_spec_replaces_the_deployment ensuring_mends_a_failed_deployment
-            racing_ensures_are_one_deployment removed_is_known_no_longer removing_twice_succeeds
-            removing_one_leaves_the_others removed_can_be_ensured_again list_is_sorted_whatever_the_status
-            endpoint_of_the_unknown_is_not_found endpoint_of_the_failed_says_why endpoint_answers_from_memory
-            watch_begins_with_what_is watch_tells_a_removal a_slow_watcher_sees_the_last_status every_watcher_sees_all;
-    } };
+    (|| $fresh:expr $(,)?) => {
+        $crate::runtime_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { runtime_suite: $fresh;
+            runtime:
+                nothing_runs_at_first ensured_becomes_ready a_failure_comes_from_watch a_remote_source_is_refused
+                ensuring_again_disturbs_nothing another_spec_replaces_the_deployment ensuring_mends_a_failed_deployment
+                racing_ensures_are_one_deployment removed_is_known_no_longer removing_twice_succeeds
+                removing_one_leaves_the_others removed_can_be_ensured_again list_is_sorted_whatever_the_status
+                endpoint_of_the_unknown_is_not_found endpoint_of_the_failed_says_why endpoint_answers_from_memory
+                status_is_what_watch_told_last watch_begins_with_what_is watch_tells_a_removal
+                a_slow_watcher_sees_the_last_status every_watcher_sees_all;
+        }
+    };
 }
 
 /// Makes one test for each promise of [`Authenticator`](crate::Authenticator).

@@ -1,4 +1,4 @@
-//! The bus in memory, for replicas that live in one process.
+//! A bus in memory.
 
 use std::sync::Arc;
 
@@ -9,15 +9,19 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{Bus, Result};
 
-/// How many messages a slow reader may be behind before it loses the oldest.
+/// The most messages that a slow reader may be behind before it loses the oldest.
 const CAPACITY: usize = 1024;
 
-/// A [`Bus`] in memory: one bounded channel, from which each reader takes its topic.
+/// A [`Bus`] in memory, for replicas in one process. A reader that is more than 1,024 messages behind loses the oldest.
 #[derive(Clone, Debug)]
 pub struct MemoryBus(broadcast::Sender<(Arc<str>, Bytes)>);
 
 impl MemoryBus {
-    /// A bus without readers.
+    /// Creates a bus.
+    ///
+    /// ```
+    /// let bus = portolan_core::memory::MemoryBus::new();
+    /// ```
     pub fn new() -> Self {
         Self(broadcast::Sender::new(CAPACITY))
     }
@@ -32,7 +36,7 @@ impl Default for MemoryBus {
 #[async_trait]
 impl Bus for MemoryBus {
     async fn publish(&self, topic: &str, message: Bytes) -> Result<()> {
-        // An error says that nobody listens, which is none.
+        // An error means that there are no subscribers, which is none.
         let _ = self.0.send((topic.into(), message));
         Ok(())
     }

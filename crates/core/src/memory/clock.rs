@@ -1,4 +1,4 @@
-//! A clock that tests set.
+//! A clock for tests.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::lock;
 use crate::Clock;
 
-/// A clock that stands still until it is told otherwise.
+/// A [`Clock`] for tests that stands still until it is set.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,17 +21,18 @@ use crate::Clock;
 pub struct ManualClock(Mutex<Timestamp>);
 
 impl ManualClock {
-    /// A clock that stands at `now`. The default one stands at the beginning of 1970.
+    /// Creates a clock that stands at `now`. The default one stands at the beginning of 1970. For an example, see
+    /// [`ManualClock`].
     pub fn new(now: Timestamp) -> Self {
         Self(Mutex::new(now))
     }
 
-    /// Sets it.
+    /// Sets the time.
     pub fn set(&self, now: Timestamp) {
         *lock(&self.0) = now;
     }
 
-    /// Sets it forward, at most to the end of time.
+    /// Advances the time, at most to the last timestamp.
     pub fn advance(&self, by: Duration) {
         let mut now = lock(&self.0);
         *now = now.checked_add(by).unwrap_or(Timestamp::MAX);

@@ -1,4 +1,4 @@
-//! Secrets in memory.
+//! A credential store in memory.
 
 use std::{collections::BTreeMap, fmt, ops::Bound, sync::Mutex, time::Duration};
 
@@ -10,22 +10,26 @@ use crate::{
     CredentialKey, CredentialReader, CredentialStore, Error, Lease, Precondition, Result, Secret, Version, Versioned,
 };
 
-/// A [`CredentialStore`] in memory.
+/// A [`CredentialStore`] in memory. `Debug` shows the keys.
 #[derive(Default)]
-pub struct MemoryCredentials(Mutex<Kept>);
+pub struct MemoryCredentials(Mutex<Secrets>);
 
 #[derive(Default)]
-struct Kept {
+struct Secrets {
     versions: Versions,
     secrets: BTreeMap<CredentialKey, Versioned<Secret>>,
-    /// One number for all keys, so that it grows for each.
+    /// One counter for all keys, so that it grows for each.
     last_fence: u64,
-    /// Who holds what, and until when. Ended leases are forgotten when the next one is asked for.
+    /// Fence and end of each lease. Ended leases are removed when the next one is taken.
     leases: BTreeMap<CredentialKey, (u64, Instant)>,
 }
 
 impl MemoryCredentials {
-    /// An empty store.
+    /// Creates an empty store.
+    ///
+    /// ```
+    /// let store = portolan_core::memory::MemoryCredentials::new();
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,4 +1,4 @@
-//! A gateway that remembers what it was given to serve.
+//! A gateway in memory.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -7,17 +7,21 @@ use async_trait::async_trait;
 use super::lock;
 use crate::{Gateway, GatewayName, Publication, Result};
 
-/// A [`Gateway`] that serves nobody and remembers what was published, for tests.
+/// A [`Gateway`] for tests that serves no clients and holds the publications.
 #[derive(Debug, Default)]
 pub struct MemoryGateway(Mutex<BTreeMap<GatewayName, Publication>>);
 
 impl MemoryGateway {
-    /// A gateway to which nothing was published.
+    /// Creates a gateway without publications.
+    ///
+    /// ```
+    /// let gateway = portolan_core::memory::MemoryGateway::new();
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What is published under `name`.
+    /// Returns the publication of the gateway `name`.
     pub fn publication(&self, name: &GatewayName) -> Option<Publication> {
         lock(&self.0).get(name).cloned()
     }

@@ -1,7 +1,7 @@
-//! In-memory backends: the reference reading of each contract.
+//! In-memory backends: the reference implementation of each contract.
 //!
-//! They keep everything in the process and lose it with the value that keeps it. Use them in tests and examples, and read
-//! them to learn what a contract asks for: each is the shortest code that passes its suite.
+//! They hold everything in the process. Use them in tests and examples, and read them to learn what a contract requires:
+//! each is the shortest code that passes its suite.
 
 mod authenticator;
 mod broker;
@@ -34,12 +34,12 @@ use std::{
 
 use crate::{Error, Precondition, Result, Version};
 
-/// The guarded value. A panic elsewhere leaves no half-made change behind in these backends, so poison is ignored.
+/// Locks a value. A panic leaves no incomplete change behind in these backends, so poison is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives versions: never one twice, so that no key ever sees one again, also after it was removed.
+/// Creates versions, each once, so that no key gets one again, also after it was removed.
 #[derive(Debug, Default)]
 struct Versions(u64);
 
@@ -50,7 +50,7 @@ impl Versions {
     }
 }
 
-/// Whether what is there now, if anything, is what a change asks for.
+/// Checks a precondition against the version that is stored now.
 fn check(when: Precondition, now: Option<Version>, conflict: impl FnOnce() -> Error) -> Result<()> {
     let holds = match when {
         Precondition::None => true,

@@ -1,4 +1,4 @@
-//! The registry in memory.
+//! A registry in memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,31 +16,30 @@ use crate::{
     Change, Error, Key, Page, Precondition, Record, RecordKind, Registry, Result, Revision, Version, Versioned,
 };
 
-/// How many removals the feed remembers. A reader that is further behind begins anew: see the contract.
+/// The most removals that the feed remembers. A reader that is further behind starts again: see the contract.
 const REMOVALS_KEPT: usize = 10_000;
 
 /// A [`Registry`] in memory.
 ///
-/// It needs no log of changes: a feed may leave out what was overtaken, so the last change of each key is enough. That is
-/// one entry for each record, and one for each of the last 10,000 removals.
+/// Its change feed holds the last change of each key: one entry per record, and one for each of the last 10,000 removals.
 pub struct MemoryRegistry {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    kept: Mutex<Kept>,
-    /// The revision of the last change. Readers wait for it; it closes with the registry.
+    kept: Mutex<Records>,
+    /// The revision of the last change. Readers wait on it; it closes with the registry.
     last: watch::Sender<u64>,
 }
 
-/// The number of a change is its place in the feed, and the version of the record that it wrote.
+/// The number of a change is its position in the feed, and the version of the record that it wrote.
 #[derive(Default)]
-struct Kept {
+struct Records {
     versions: Versions,
     records: BTreeMap<Key, Versioned<Record>>,
-    /// The last change of each key that is there, or was.
+    /// The last change of each present or removed key.
     feed: BTreeMap<u64, Key>,
-    /// Where the removed keys stand in the feed.
+    /// The positions of removed keys in the feed.
     removed: BTreeMap<Key, u64>,
     removals: BTreeSet<u64>,
     /// The last removal that was forgotten.
@@ -48,7 +47,7 @@ struct Kept {
 }
 
 impl MemoryRegistry {
-    /// An empty registry.
+    /// Creates an empty registry. For an example, see [`Registry`].
     pub fn new() -> Self {
         let inner = Inner {
             kept: Mutex::default(),
@@ -116,7 +115,7 @@ impl Registry for MemoryRegistry {
     }
 }
 
-impl Kept {
+impl Records {
     fn check(&self, key: &Key, when: Precondition) -> Result<()> {
         let now = self.records.get(key).map(|record| record.version);
         check(when, now, || Error::conflict(key.kind().as_str(), key.name()))
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_feed_is_bounded_however_much_changes() {
+    async fn feed_is_bounded() {
         let registry = MemoryRegistry::new();
         for _ in 0..3 {
             put_and_remove(&registry, 0..50).await;
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_from_before_a_forgotten_removal_is_told_to_begin_anew() {
+    async fn reader_behind_forgotten_removal_conflicts() {
         let registry = MemoryRegistry::new();
         registry.put(server(0).into(), Precondition::None).await.expect("put");
         put_and_remove(&registry, 1..REMOVALS_KEPT + 3).await;

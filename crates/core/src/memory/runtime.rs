@@ -1,4 +1,4 @@
-//! A runtime that runs nothing.
+//! A runtime in memory.
 
 use std::{
     collections::BTreeMap,
@@ -14,8 +14,8 @@ use crate::{
     StatusBoard, StatusEvent,
 };
 
-/// A [`Runtime`] that runs nothing: what is ensured is ready at once, at the endpoint that it was made with, or becomes
-/// what it was told. For tests.
+/// A [`Runtime`] for tests that starts no servers: each deployment is ready at once at a preset endpoint, or gets a preset
+/// status. For an example, see [`Runtime`].
 #[derive(Debug)]
 pub struct MemoryRuntime {
     endpoint: Endpoint,
@@ -26,7 +26,15 @@ pub struct MemoryRuntime {
 }
 
 impl MemoryRuntime {
-    /// A runtime whose servers are all reached at `endpoint`.
+    /// Creates a runtime whose deployments all have the endpoint `endpoint`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use portolan_core::{Endpoint, HttpEndpoint, SystemClock, memory::MemoryRuntime};
+    ///
+    /// let endpoint = Endpoint::Http(HttpEndpoint::new("http://127.0.0.1:9/mcp".parse().expect("a URL")));
+    /// let runtime = MemoryRuntime::new(endpoint, Arc::new(SystemClock));
+    /// ```
     pub fn new(endpoint: Endpoint, clock: Arc<dyn Clock>) -> Self {
         Self {
             endpoint,
@@ -37,19 +45,19 @@ impl MemoryRuntime {
         }
     }
 
-    /// From now on, deployments of `server` become `status` when they are made, instead of ready.
+    /// Sets the status that deployments of `server` get from now on when they are created, instead of ready.
     pub fn becomes(&self, server: &ServerName, status: Status) {
         lock(&self.outcomes).insert(server.clone(), status);
     }
 
-    /// The deployment under `name`, if there is one, is `status` now.
+    /// Sets the status of the deployment `name`, if there is one.
     pub fn set(&self, name: &InstallName, status: Status) {
         if lock(&self.deployments).contains_key(name) {
             self.board.set(StatusEvent::new(*name, status, self.clock.now()));
         }
     }
 
-    /// What was asked to run under `name`.
+    /// Returns the specification of the deployment `name`.
     pub fn deployment(&self, name: &InstallName) -> Option<RunSpec> {
         lock(&self.deployments).get(name).cloned()
     }
@@ -96,6 +104,10 @@ impl Runtime for MemoryRuntime {
             name: name.to_string(),
             failure,
         })
+    }
+
+    async fn status(&self, name: &InstallName) -> Result<StatusEvent> {
+        self.board.get(name).ok_or_else(|| Error::not_found("deployment", name))
     }
 
     fn watch(&self) -> BoxStream<'static, StatusEvent> {

@@ -1,4 +1,4 @@
-//! Sessions in memory.
+//! A session store in memory.
 
 use std::{collections::BTreeMap, fmt, sync::Mutex};
 
@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use super::{Versions, check, lock};
 use crate::{Error, Precondition, Result, SessionStore, Version, Versioned};
 
-/// A [`SessionStore`] in memory. What has expired stays until [`sweep`](SessionStore::sweep).
+/// A [`SessionStore`] in memory. Expired states take memory until [`sweep`](SessionStore::sweep).
 #[derive(Default)]
-pub struct MemorySessions(Mutex<Kept>);
+pub struct MemorySessions(Mutex<States>);
 
 #[derive(Default)]
-struct Kept {
+struct States {
     versions: Versions,
     states: BTreeMap<String, State>,
 }
@@ -25,13 +25,17 @@ struct State {
 }
 
 impl MemorySessions {
-    /// An empty store.
+    /// Creates an empty store.
+    ///
+    /// ```
+    /// let store = portolan_core::memory::MemorySessions::new();
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-impl Kept {
+impl States {
     /// The state under `key`, unless it has expired.
     fn present(&self, key: &str, now: Timestamp) -> Option<&Versioned<Bytes>> {
         self.states

@@ -1,4 +1,4 @@
-//! Answers: checked against what a server asks for, all of them, before anything is written.
+//! Checks all answers against the fields of a server before anything is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,18 +6,18 @@ use http::HeaderValue;
 
 use crate::{Answers, Delivery, Error, Field, FieldKey, Result, Secret, ServerSpec};
 
-/// The most bytes that one answer may have.
+/// The most bytes of one answer.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Answers that fit their server.
+/// Answers that fit the fields of their server.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     pub(super) plain: BTreeMap<FieldKey, String>,
     pub(super) secrets: BTreeMap<FieldKey, Secret>,
 }
 
-/// Checks `answers` to the fields of `server`. `stored` are the secret fields that the server has a secret for itself, so
-/// that an install needs none.
+/// Checks `answers` against the fields of `server`. `stored` are the secret fields for which the server has a secret itself,
+/// so that an install need not give one.
 pub(super) fn check(server: &ServerSpec, answers: &Answers, stored: &BTreeSet<FieldKey>) -> Result<Checked> {
     let mut problems = unknown(server, answers);
     let mut checked = Checked::default();
@@ -39,7 +39,7 @@ pub(super) fn check(server: &ServerSpec, answers: &Answers, stored: &BTreeSet<Fi
     }
 }
 
-/// Answers to what was not asked: a key mistyped is a secret lost, so they are no trifle.
+/// Finds answers to fields that the server does not have. They are errors, because a mistyped key loses its answer.
 fn unknown(server: &ServerSpec, answers: &Answers) -> Vec<(String, String)> {
     let known = |key: &&String| server.fields.iter().any(|field| field.key.as_str() == key.as_str());
     let given: BTreeSet<&String> = answers.plain().keys().chain(answers.secrets().keys()).collect();
@@ -74,7 +74,7 @@ fn check_field(field: &Field, answers: &Answers, is_stored: bool, checked: &mut 
     }
 }
 
-/// What is wrong with `text`, in words that do not repeat it: it may be a secret.
+/// Checks `text`. The error does not repeat it, because it may be a secret.
 fn check_text(field: &Field, text: &str) -> Result<(), String> {
     if text.is_empty() && field.required {
         return Err("is required, so it must not be empty".into());

@@ -1,4 +1,4 @@
-//! Servers and gateways: recorded, and published at once.
+//! Records servers and gateways, and publishes them at once.
 
 use crate::{
     CredentialKey, Error, GatewayName, GatewaySpec, Install, InstallState, Key, Precondition, RegistryExt, Result,
@@ -7,14 +7,19 @@ use crate::{
 
 use super::Orchestrator;
 
-/// How many installs a message names.
+/// The most installs that one message names.
 const NAMED: usize = 5;
 
 impl Orchestrator {
-    /// Checks a server and puts it into the catalogue.
+    /// Checks a server, puts it into the catalogue and publishes the gateways that select it.
     ///
-    /// Refused is what contradicts itself, and what the runtime could run for nobody, such as a Deployment YAML that it does
-    /// not take. Installs of it take on a change when they are installed again, and at the next [`repair`](Self::repair).
+    /// Installs of it take a change on when they are installed again, and at the next [`repair`](Self::repair):
+    /// [`update_server`](Self::update_server) says which have to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if the spec contradicts itself or the runtime could run it for nobody, such as a Deployment YAML
+    /// that it does not accept; [`Error::Conflict`] if `when` does not hold; an error of the registry or the gateway.
     pub async fn put_server(&self, server: ServerSpec, when: Precondition) -> Result<Version> {
         server.check()?;
         if server.is_self_hosted() {
@@ -26,7 +31,12 @@ impl Orchestrator {
         Ok(version)
     }
 
-    /// Takes a server out of the catalogue, with the secrets that it has itself. Refused while there are installs of it.
+    /// Removes a server from the catalogue, with the secrets that it has itself. Removing what is not there succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] while there are installs of it, and names them; [`Error::Conflict`] if it was changed at the same
+    /// time; an error of a store or the gateway.
     pub async fn remove_server(&self, name: &ServerName) -> Result<()> {
         let key = Key::Server(name.clone());
         let server = match self.parts.registry.server(name).await {
@@ -41,7 +51,7 @@ impl Orchestrator {
             .remove(&key, Precondition::Version(server.version))
             .await?;
         if let Err(refused) = self.refuse_while_installed(name).await {
-            // An install began between look and removal. It finds its server again, or has given up: both are well.
+            // An install began between the check and the removal. It finds its server again or has failed: both are fine.
             match self.parts.registry.put(server.value.into(), Precondition::Absent).await {
                 Ok(_) | Err(Error::Conflict { .. }) => return Err(refused),
                 Err(other) => return Err(other),
@@ -74,7 +84,11 @@ impl Orchestrator {
         Err(Error::invalid("server", problem))
     }
 
-    /// Records a gateway and serves it.
+    /// Records a gateway and publishes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if `when` does not hold; an error of the registry, or of the gateway.
     pub async fn put_gateway(&self, gateway: GatewaySpec, when: Precondition) -> Result<Version> {
         let name = gateway.name.clone();
         let version = self.parts.registry.put(gateway.into(), when).await?;
@@ -82,7 +96,11 @@ impl Orchestrator {
         Ok(version)
     }
 
-    /// Serves a gateway no longer, and removes its record. Gone is done.
+    /// Removes the record of a gateway and withdraws it. Removing what is not there succeeds.
+    ///
+    /// # Errors
+    ///
+    /// An error of the registry or the gateway.
     pub async fn remove_gateway(&self, name: &GatewayName) -> Result<()> {
         self.parts
             .registry

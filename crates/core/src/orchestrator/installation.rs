@@ -1,4 +1,4 @@
-//! An installation, step by step.
+//! The steps of an installation.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +15,27 @@ use super::{
     secrets::Stored,
 };
 
-/// What shall be installed, for whom, with which answers.
+/// A request to install a server for an owner.
+///
+/// ```
+/// use portolan_core::{Answers, Owner, ServerName, orchestrator::InstallRequest};
+///
+/// let answers = Answers::new().set("region", "eu").secret("api_key", "s3cr3t");
+/// let request = InstallRequest::new(ServerName::parse("github")?, Owner::Org).answers(answers);
+/// # Ok::<(), portolan_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct InstallRequest {
     /// The server.
     pub server: ServerName,
-    /// Whose it shall be.
+    /// The owner of the install.
     pub owner: Owner,
-    /// What the installer answered to the fields of the server. It is all that the install is given: an answer that is
-    /// not repeated when installing again is taken away.
+    /// The answers to the fields of the server, all of them: one that is not repeated when installing again is removed.
     pub answers: Answers,
 }
 
 impl InstallRequest {
-    /// An install of `server` for `owner`, without answers.
+    /// Creates a request to install `server` for `owner`, without answers.
     pub fn new(server: ServerName, owner: Owner) -> Self {
         Self {
             server,
@@ -37,7 +44,7 @@ impl InstallRequest {
         }
     }
 
-    /// The same, with these answers.
+    /// Sets the answers.
     #[must_use]
     pub fn answers(mut self, answers: Answers) -> Self {
         self.answers = answers;
@@ -45,7 +52,7 @@ impl InstallRequest {
     }
 }
 
-/// Answers that fit, and where each secret is kept.
+/// The checked answers of a request, and the key of each secret.
 struct Wish {
     plain: BTreeMap<FieldKey, String>,
     secrets: BTreeMap<FieldKey, Secret>,
@@ -54,24 +61,28 @@ struct Wish {
 }
 
 impl Orchestrator {
-    /// Installs a server for an owner, and returns when its tools are known and published, or says why not.
+    /// Installs a server for an owner, and returns when its tools are known and published, or with the reason why not.
     ///
-    /// There is one install for a server and an owner. Installing again with the same answers disturbs nothing that is
-    /// ready, and goes on with what is not; other answers replace those before. After an error, installing again tries
-    /// again. Nothing is written when the answers do not fit.
+    /// There is one install for a server and an owner. Installing again with the same answers asks a ready install for its
+    /// tools again and disturbs nothing else, and continues one that is not ready; other answers replace the earlier ones.
+    /// After an error, installing again tries again. Nothing is written if the answers do not fit.
     ///
-    /// Whether this owner may have this server is not asked here: see [`Visibility`](crate::Visibility).
+    /// It does not check whether this owner may have this server: see [`Visibility`](crate::Visibility).
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] without such a server; [`Error::Invalid`] with every answer that does not fit;
-    /// [`Error::NotReady`] with the reason, which the record of the install keeps too; [`Error::Conflict`] when somebody
+    /// [`Error::NotFound`] without such a server; [`Error::Invalid`] names every answer that does not fit;
+    /// [`Error::NotReady`] with the reason, which the record of the install keeps too; [`Error::Conflict`] if somebody
     /// else removed it or gave other answers at the same time.
     pub async fn install(&self, request: InstallRequest) -> Result<Install> {
         self.install_with_progress(request, &mut |_| {}).await
     }
 
-    /// [`install`](Self::install), telling how far it is.
+    /// Does what [`install`](Self::install) does, and reports each step to `progress`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`install`](Self::install).
     pub async fn install_with_progress(
         &self,
         request: InstallRequest,
@@ -87,7 +98,9 @@ impl Orchestrator {
         let install = if install.is_ready() {
             let started = self.start(&server, &install, deadline, progress).await;
             let install = self.confirm(&install).await?;
-            started.map(|()| install)?
+            started?;
+            progress(Progress::Discovering);
+            self.ask_again(&server, install).await?
         } else {
             self.complete(&server, install, Some(&wish.secrets), deadline, progress)
                 .await?
@@ -96,6 +109,22 @@ impl Orchestrator {
         self.publish_server(&server.name).await?;
         progress(Progress::Done);
         Ok(install)
+    }
+
+    /// Asks a ready install for its tools again. One that does not answer now stays ready, with the tools that are known.
+    async fn ask_again(&self, server: &ServerSpec, install: Install) -> Result<Install> {
+        let within = self.options.probe_timeout;
+        match tokio::time::timeout(within, self.ask_for_tools(server, &install)).await {
+            Ok(Ok(tools)) => self.record_tools(&install, tools).await,
+            Ok(Err(error)) => {
+                tracing::debug!(install = %install.name, %error, "the tools stay as they were");
+                Ok(install)
+            }
+            Err(_) => {
+                tracing::debug!(install = %install.name, "the tools stay as they were: no answer in time");
+                Ok(install)
+            }
+        }
     }
 
     async fn check(&self, server: &ServerSpec, given: &Answers) -> Result<Wish> {
@@ -110,7 +139,7 @@ impl Orchestrator {
         })
     }
 
-    /// The record of this install: ready, when it is so with this very wish; else pending with it.
+    /// Records the install: ready if it already is with exactly this wish, else pending with it.
     async fn record(&self, server: &ServerSpec, owner: &Owner, wish: &Wish) -> Result<Install> {
         for _ in 0..ATTEMPTS {
             let found = self.reserve(&server.name, owner).await?;
@@ -137,8 +166,8 @@ impl Orchestrator {
         Err(Error::conflict("install", format!("{} for {owner}", server.name)))
     }
 
-    /// Takes a pending install to its end: ready, or failed with the reason. `secrets` are stored first; without them, it
-    /// goes on with those that are stored.
+    /// Brings a pending install to ready, or to failed with the reason. `secrets` are stored first; without them, those that
+    /// are stored are used.
     pub(super) async fn complete(
         &self,
         server: &ServerSpec,
@@ -171,14 +200,19 @@ impl Orchestrator {
             Err(error) => Err(error),
         };
         match recorded {
-            // Somebody else decides now what becomes of it.
+            // Another flow owns it now.
             Err(conflict @ Error::Conflict { .. }) => Err(conflict),
             Err(error) => Err(self.record_failure(&install, error, &stored).await),
             ready => ready,
         }
     }
 
-    /// Asks an install for its tools again, and publishes them if they have changed.
+    /// Asks a ready install for its tools again, and publishes them if they have changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] without such an install; [`Error::Invalid`] for one that is not ready; [`Error::NotReady`] if it
+    /// does not answer before the install deadline, and its tools stay as they were; an error of the registry or gateway.
     pub async fn refresh_tools(&self, name: &InstallName) -> Result<Install> {
         let install = self.parts.registry.install(name).await?.value;
         if !install.is_ready() {

@@ -1,7 +1,7 @@
-//! The orchestrator: installs, removes and repairs, by calling the parts in the right order.
+//! The orchestrator: installs, removes and repairs by calling the parts in the right order.
 //!
-//! It keeps nothing itself. What is to be done stands in the registry before it is done, each step can be repeated, and
-//! so running a flow again after a crash, at whatever step, *is* the repair: there is no journal and no saga engine.
+//! It has no state of its own. The registry records what shall be done before it is done, and each step can be repeated; so
+//! running a flow again after a crash, at whatever step, *is* the repair. There is no journal and no saga engine.
 //!
 //! ```text
 //! install   check answers → record (Reserved, then Pending) → store secrets → runtime.ensure → watch until ready
@@ -21,48 +21,89 @@ mod repair;
 mod reservation;
 mod run_spec;
 mod secrets;
+mod status;
+mod update;
 
 pub use installation::InstallRequest;
 pub use progress::Progress;
 pub use publication::publication;
 pub use repair::RepairReport;
 pub use run_spec::run_spec;
+pub use status::{InstallStatus, LiveState};
+pub use update::{Reinstall, ServerUpdate, UpdateOutcome};
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{Clock, CredentialBroker, CredentialStore, Discovery, Gateway, Registry, Runtime};
 
-/// What an orchestrator works with. A missing part is a compile error.
+/// The parts that an orchestrator works with. A missing part does not compile.
 #[derive(Clone, Debug)]
 pub struct OrchestratorParts {
-    /// Where servers, installs and gateways are kept.
+    /// Keeps servers, installs and gateways.
     pub registry: Arc<dyn Registry>,
-    /// Where secrets are kept.
+    /// Keeps secrets.
     pub credentials: Arc<dyn CredentialStore>,
-    /// What runs self-hosted installs.
+    /// Runs self-hosted installs.
     pub runtime: Arc<dyn Runtime>,
-    /// What serves gateways to clients.
+    /// Serves gateways to clients.
     pub gateway: Arc<dyn Gateway>,
-    /// What asks servers for their tools.
+    /// Asks servers for their tools.
     pub discovery: Arc<dyn Discovery>,
-    /// What says with which credential a server is asked.
+    /// Gives the credential with which a server is asked.
     pub broker: Arc<dyn CredentialBroker>,
-    /// What time records are given.
+    /// Gives the time that is recorded.
     pub clock: Arc<dyn Clock>,
 }
 
-/// What may be decided about an orchestrator.
+/// Times that an orchestrator keeps to, each with a default.
+///
+/// ```
+/// use std::time::Duration;
+/// use portolan_core::orchestrator::Options;
+///
+/// let options = Options::default().with_install_deadline(Duration::from_secs(30));
+/// assert_eq!(options.probe_age, Duration::from_secs(10));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// How long an install may take until its tools are known; 120 seconds.
+    /// How long an install may take until its tools are known. Default 120 s.
     pub install_deadline: Duration,
+    /// How long a server may take to answer when it is asked how it is. Default 5 s.
+    pub probe_timeout: Duration,
+    /// How old an answer may be before a remote server is asked again how it is. Default 10 s.
+    pub probe_age: Duration,
+}
+
+impl Options {
+    /// Sets how long an install may take.
+    #[must_use]
+    pub fn with_install_deadline(mut self, deadline: Duration) -> Self {
+        self.install_deadline = deadline;
+        self
+    }
+
+    /// Sets how long a server may take to say how it is.
+    #[must_use]
+    pub fn with_probe_timeout(mut self, timeout: Duration) -> Self {
+        self.probe_timeout = timeout;
+        self
+    }
+
+    /// Sets how long such an answer is believed.
+    #[must_use]
+    pub fn with_probe_age(mut self, age: Duration) -> Self {
+        self.probe_age = age;
+        self
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             install_deadline: Duration::from_secs(120),
+            probe_timeout: Duration::from_secs(5),
+            probe_age: Duration::from_secs(10),
         }
     }
 }
@@ -70,31 +111,65 @@ impl Default for Options {
 /// Installs servers, removes installs, and keeps what is published in step with the registry.
 ///
 /// Any number of orchestrators may work on one registry at the same time, on one machine or on many. A future that is
-/// dropped leaves a state that the same call, or [`repair`](Self::repair), takes up again.
+/// dropped leaves a state that the same call, or [`repair`](Self::repair), continues.
+///
+/// ```
+/// use std::sync::Arc;
+/// use portolan_core::{
+///     Endpoint, HttpEndpoint, Owner, Precondition, ServerSpec, SystemClock,
+///     memory::{
+///         MemoryCredentials, MemoryDiscovery, MemoryGateway, MemoryRegistry, MemoryRuntime, NoCredentials,
+///     },
+///     orchestrator::{InstallRequest, LiveState, Orchestrator, OrchestratorParts},
+/// };
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(async {
+/// let endpoint = Endpoint::Http(HttpEndpoint::new("http://127.0.0.1:9/mcp".parse().expect("a URL")));
+/// let orchestrator = Orchestrator::new(OrchestratorParts {
+///     registry: Arc::new(MemoryRegistry::new()),
+///     credentials: Arc::new(MemoryCredentials::new()),
+///     runtime: Arc::new(MemoryRuntime::new(endpoint, Arc::new(SystemClock))),
+///     gateway: Arc::new(MemoryGateway::new()),
+///     discovery: Arc::new(MemoryDiscovery::new(Vec::new())),
+///     broker: Arc::new(NoCredentials),
+///     clock: Arc::new(SystemClock),
+/// });
+/// let server = ServerSpec::command("time", "uvx", ["mcp-server-time"])?;
+/// let request = InstallRequest::new(server.name.clone(), Owner::Org);
+/// orchestrator.put_server(server, Precondition::Absent).await?;
+/// orchestrator.install(request).await?;
+/// assert_eq!(orchestrator.status().await?[0].state, LiveState::Ready);
+/// # Ok::<(), portolan_core::Error>(())
+/// # })?;
+/// # Ok::<(), portolan_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Orchestrator {
     parts: OrchestratorParts,
     options: Options,
     /// Held while a publication is computed and handed over, so that an older one never replaces a newer one.
     publishing: tokio::sync::Mutex<()>,
+    /// The last answers of remote servers. They hold no more than there are installs.
+    probes: tokio::sync::Mutex<status::Probes>,
 }
 
 impl Orchestrator {
-    /// An orchestrator of these parts.
+    /// Creates an orchestrator of these parts, with default options.
     pub fn new(parts: OrchestratorParts) -> Self {
         Self::with_options(parts, Options::default())
     }
 
-    /// The same, with other options.
+    /// Creates an orchestrator of these parts with these options.
     pub fn with_options(parts: OrchestratorParts, options: Options) -> Self {
         Self {
             parts,
             options,
             publishing: tokio::sync::Mutex::default(),
+            probes: tokio::sync::Mutex::default(),
         }
     }
 
-    /// What it works with.
+    /// Returns the parts.
     pub fn parts(&self) -> &OrchestratorParts {
         &self.parts
     }

@@ -1,4 +1,4 @@
-//! How an install ended, written down: unless it is somebody else's by now.
+//! Records the outcome of an install, unless another flow owns it by now.
 
 use std::error::Error as _;
 
@@ -179,7 +179,7 @@ fn left_to_repair(install: &Install, error: &Error) {
     tracing::warn!(install = %install.name, error = %error, "an install that changed meanwhile is left to repair");
 }
 
-/// Somebody put another secret in place while the server was started.
+/// The failure of an install whose secret was replaced while its server started.
 pub(super) fn secrets_changed(install: &Install) -> Error {
     let failure = Failure::new(FailureKind::Config, "a secret of it was changed while it was installed");
     Error::NotReady {
@@ -189,8 +189,8 @@ pub(super) fn secrets_changed(install: &Install) -> Error {
     }
 }
 
-/// What a record says of an error.
-fn failure_of(error: Error) -> Failure {
+/// The failure that a record keeps of an error.
+pub(super) fn failure_of(error: Error) -> Failure {
     let cause = match &error {
         Error::NotReady { failure, .. } => return failure.clone(),
         Error::Unavailable { .. } | Error::Exhausted { .. } => FailureKind::Connection,

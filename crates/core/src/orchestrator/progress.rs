@@ -1,27 +1,27 @@
-//! How far an install is, for people who wait for it.
+//! The steps of an install, for people who wait for it.
 
 use std::fmt;
 
 use crate::Status;
 
-/// How far an install is.
+/// The step that an install has reached. `Display` is a phrase for a progress line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
-    /// The answers are checked.
+    /// Checking the answers.
     Checking,
-    /// The install is recorded.
+    /// Recording the install.
     Recording,
-    /// Its secrets are stored.
+    /// Storing its secrets.
     StoringSecrets,
-    /// It is on its way up.
+    /// Waiting for its server to start.
     Starting {
-        /// How the runtime says it is.
+        /// The status that its runtime reports.
         status: Status,
     },
-    /// It is asked for its tools.
+    /// Asking its server for the tools.
     Discovering,
-    /// Gateways are told.
+    /// Publishing to the gateways.
     Publishing,
     /// Its tools can be called.
     Done,

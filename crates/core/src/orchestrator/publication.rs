@@ -1,4 +1,4 @@
-//! What gateways serve: computed from the registry, whole, each time.
+//! Computes what gateways serve: from the registry, whole, each time.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::{
 
 use super::Orchestrator;
 
-/// What `gateway` serves, given all `servers` and `installs`.
+/// Computes what `gateway` serves, given all `servers` and `installs`.
 ///
-/// Only ready installs can serve. A server without one that may serve is left out: nothing is known of its tools.
+/// Only ready installs serve. A server without one is left out, because nothing is known of its tools.
 pub fn publication(gateway: &GatewaySpec, servers: &[Arc<ServerSpec>], installs: &[Arc<Install>]) -> Publication {
     let catalogue = Catalogue { servers, installs };
     let routes = match &gateway.selection {
@@ -22,7 +22,7 @@ pub fn publication(gateway: &GatewaySpec, servers: &[Arc<ServerSpec>], installs:
     Publication::new(gateway.clone(), routes)
 }
 
-/// Whether `gateway` serves, or would serve, the tools of `server`; of one that is no more, whether it may have.
+/// Returns `true` if `gateway` serves, would serve or, of a server that is gone, may have served the tools of `server`.
 fn selects(gateway: &GatewaySpec, name: &ServerName, servers: &[Arc<ServerSpec>]) -> bool {
     match &gateway.selection {
         Selection::Assigned(assignments) => assignments.iter().any(|assignment| assignment.server == *name),
@@ -68,7 +68,11 @@ impl Catalogue<'_> {
 }
 
 impl Orchestrator {
-    /// Publishes every gateway of the registry, and withdraws those that are not in it any more.
+    /// Publishes every gateway of the registry and withdraws those that are no longer in it.
+    ///
+    /// # Errors
+    ///
+    /// An error of the registry or the gateway.
     pub async fn publish_all(&self) -> Result<()> {
         let _one_at_a_time = self.publishing.lock().await;
         let gateways = self.publish_where(|_, _| true).await?;
@@ -80,7 +84,11 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// Publishes one gateway; withdraws it, if it is not in the registry any more.
+    /// Publishes one gateway, or withdraws it if it is no longer in the registry.
+    ///
+    /// # Errors
+    ///
+    /// An error of the registry or the gateway.
     pub async fn publish(&self, name: &GatewayName) -> Result<()> {
         let _one_at_a_time = self.publishing.lock().await;
         let gateways = self.publish_where(|gateway, _| gateway.name == *name).await?;

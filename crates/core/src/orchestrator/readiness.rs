@@ -1,4 +1,4 @@
-//! From a recorded install to its tools: started, waited for, asked. Nothing here writes to the registry.
+//! From a recorded install to its tools: start, wait, ask. Nothing here writes to the registry.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) type Listener<'a> = &'a mut (dyn FnMut(Progress) + Send);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// When a flow gives up, and how long that is, for its message.
+/// The time at which a flow gives up, and how long that is, for its message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     at: Instant,
@@ -37,7 +37,7 @@ impl Deadline {
 }
 
 impl Orchestrator {
-    /// Brings the install up and gives its tools.
+    /// Starts the install and returns its tools.
     pub(super) async fn bring_up(
         &self,
         server: &ServerSpec,
@@ -50,7 +50,7 @@ impl Orchestrator {
         self.discover(server, install, deadline).await
     }
 
-    /// Asks for the install to run, and waits until it does. For a remote server there is nothing to do.
+    /// Asks the runtime for the install and waits until it runs. Does nothing for a remote server.
     pub(super) async fn start(
         &self,
         server: &ServerSpec,
@@ -65,14 +65,14 @@ impl Orchestrator {
         self.wait_until_ready(server, install, deadline, progress).await
     }
 
-    /// Asks the runtime for the install, as it shall be now. What runs so already is not disturbed.
+    /// Asks the runtime for the install as it shall be now. A deployment that already is so is not disturbed.
     pub(super) async fn ensure(&self, server: &ServerSpec, install: &Install) -> Result<()> {
         let runtime = &self.parts.runtime;
         let spec = self.deployment(server, install).await?;
         if let Err(Error::NotReady { failure, .. }) = runtime.endpoint(&install.name).await
             && !failure.is_retryable()
         {
-            // It has given up. The same wish would disturb nothing, so it would not try again either.
+            // The runtime has given up. An equal spec would change nothing, so it would not try again either.
             runtime.remove(&install.name).await?;
         }
         runtime.ensure(&install.name, &spec).await
@@ -119,7 +119,7 @@ impl Orchestrator {
         }
     }
 
-    /// Starts again what another flow has removed to start it again itself; not what is being removed for good.
+    /// Starts the install again if another flow removed it to restart it; fails if it is removed for good.
     async fn ensure_unless_removed(&self, server: &ServerSpec, install: &Install) -> Result<()> {
         match self.parts.registry.install(&install.name).await {
             Ok(found) if found.value.state != InstallState::Removing => self.ensure(server, install).await,
@@ -138,7 +138,7 @@ impl Orchestrator {
         }
     }
 
-    /// The tools of the server, asked for again while waiting may help and there is time.
+    /// Asks the server for its tools, again and again while the failure is retryable and there is time.
     pub(super) async fn discover(
         &self,
         server: &ServerSpec,
@@ -162,7 +162,7 @@ impl Orchestrator {
         }
     }
 
-    async fn ask_for_tools(&self, server: &ServerSpec, install: &Install) -> Result<Vec<Tool>> {
+    pub(super) async fn ask_for_tools(&self, server: &ServerSpec, install: &Install) -> Result<Vec<Tool>> {
         let endpoint = match &server.source {
             Source::Remote { url } => {
                 let mut endpoint = HttpEndpoint::new(url.clone());
@@ -184,7 +184,7 @@ impl Orchestrator {
     }
 }
 
-/// `credential`, with the headers that go with every call of `server`, where it does not set them itself.
+/// Adds the headers of `server` to `credential`, unless it sets them itself.
 fn with_headers(server: &ServerSpec, credential: &UpstreamCredential) -> UpstreamCredential {
     let mut all = credential.clone();
     for (name, value) in &server.headers {

@@ -1,19 +1,23 @@
-//! A removal: the installation backwards.
+//! The steps of a removal: those of an installation backwards.
 
 use crate::{Install, InstallName, InstallState, Key, Precondition, RegistryExt, Result};
 
 use super::Orchestrator;
 
 impl Orchestrator {
-    /// Removes an install with all that belongs to it. Gone is done: removing again, or what never was, succeeds.
+    /// Removes an install with all that belongs to it. Removing what is not there succeeds.
     ///
-    /// Every step is tried, also after one has failed; the first error is returned. The record goes last, and only when
-    /// nothing else is left, so that removing again goes on where this has stopped.
+    /// Every step is tried, also after one has failed. The record goes last, and only when nothing else is left, so that
+    /// removing again continues where this stopped.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a store, the runtime or the gateway.
     pub async fn remove(&self, name: &InstallName) -> Result<()> {
         let Some(install) = self.mark_removing(name).await? else {
             return Ok(());
         };
-        // Callers first: what is published must be there.
+        // Unpublish first: what is published must exist.
         let withdrawn = self.publish_server(&install.server).await;
         let stopped = self.parts.runtime.remove(name).await;
         let forgotten = self.remove_secrets(name).await;
@@ -25,7 +29,7 @@ impl Orchestrator {
             .await
     }
 
-    /// The install, removing from now on; `None` when it is gone already.
+    /// Marks the install as removing and returns it; `None` if it is gone already.
     async fn mark_removing(&self, name: &InstallName) -> Result<Option<Install>> {
         let mut marked = None;
         let now = self.parts.clock.now();

@@ -1,4 +1,4 @@
-//! Repair: after a start, what is recorded and what is there are brought together again.
+//! Repair: brings what is there in line with what is recorded, after a start.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -10,22 +10,22 @@ use crate::{
 
 use super::{Orchestrator, readiness::Deadline};
 
-/// How many installs are repaired at once.
+/// The most installs that are repaired at once.
 const AT_ONCE: usize = 8;
 
-/// What a repair did.
+/// The outcome of [`Orchestrator::repair`].
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct RepairReport {
-    /// Ready installs that the runtime was asked for again.
+    /// Ready installs for which the runtime was asked again.
     pub ensured: Vec<InstallName>,
     /// Interrupted installs that are ready now.
     pub completed: Vec<InstallName>,
-    /// Interrupted removals that are done now, and reservations that nobody needed.
+    /// Interrupted removals that are complete now, and unused reservations.
     pub removed: Vec<InstallName>,
-    /// Installs without a record whose deployment or secrets were removed.
+    /// Names without a record whose deployment or secrets were removed.
     pub orphans: Vec<InstallName>,
-    /// What could not be done, and why: the name of an install, or of a step.
+    /// What could not be done: an install or a step, and the error.
     pub failures: Vec<(String, Error)>,
 }
 
@@ -37,10 +37,10 @@ enum Repaired {
 }
 
 impl Orchestrator {
-    /// Brings runtime, credentials and gateways in step with the registry.
+    /// Brings runtime, credentials and gateways in line with the registry.
     ///
-    /// For a start, and whenever something is in doubt; it disturbs nothing that is as it shall be, and may run beside
-    /// everything else. An install that fails stops no other.
+    /// Call it at each start, and whenever something is in doubt. It disturbs nothing that is as it shall be, and may run
+    /// beside everything else. A failure stops nothing else; it is in the report.
     pub async fn repair(&self) -> RepairReport {
         let mut report = RepairReport::default();
         self.repair_installs(&mut report).await;
@@ -108,7 +108,7 @@ impl Orchestrator {
         }
     }
 
-    /// Removes a reservation. Whoever was about to confirm it finds it changed, and makes another one.
+    /// Removes a reservation. A flow that was about to confirm it gets a conflict and makes another one.
     async fn drop_reservation(&self, name: &InstallName, when: Precondition) -> Result<Repaired> {
         match self.parts.registry.remove(&Key::Install(*name), when).await {
             Err(Error::Conflict { .. }) => Ok(Repaired::Nothing),
@@ -145,14 +145,14 @@ impl Orchestrator {
     }
 }
 
-/// The install that a key belongs to.
+/// Returns the install that a key belongs to.
 fn install_of(key: &CredentialKey) -> Option<InstallName> {
     let name = key.as_str().strip_prefix("install/")?.split('/').next()?;
     InstallName::parse(name).ok()
 }
 
 impl RepairReport {
-    /// Whether everything is as it shall be now.
+    /// Returns `true` if nothing failed.
     pub fn is_clean(&self) -> bool {
         self.failures.is_empty()
     }

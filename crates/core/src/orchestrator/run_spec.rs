@@ -1,14 +1,27 @@
-//! From a server and an install to what a runtime is asked to run.
+//! Computes the run spec of an install.
 
 use crate::{Delivery, EnvValue, Error, Field, FieldKey, Install, Result, RunSpec, ServerSpec, Source};
 
-/// What a runtime is asked to run for `install` of `server`.
+/// Computes what a runtime is asked to run for `install` of `server`.
 ///
 /// Answers reach the server as its fields say: as environment variables, as files, or in its arguments, where
 /// `${user_config.<key>}` stands for an answer. An argument that is nothing but the placeholder of an unanswered field is
-/// left out. Secrets are named by their keys; what stands in an answer is never looked at for placeholders.
+/// left out. Secrets are named by their keys; placeholders within answers are not expanded.
 ///
-/// Fails for a remote server, for a placeholder of no field or of a secret one, and for a required field without answer.
+/// ```
+/// use portolan_core::{Clock, Install, InstallName, Owner, ServerSpec, SystemClock, orchestrator::run_spec};
+///
+/// let server = ServerSpec::command("time", "uvx", ["mcp-server-time"])?;
+/// let name = InstallName::new(&SystemClock);
+/// let install = Install::new(name, server.name.clone(), Owner::Org, SystemClock.now());
+/// assert_eq!(run_spec(&server, &install)?.source, server.source);
+/// # Ok::<(), portolan_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for a remote server, for a placeholder that names no field or a secret one, and for a required field
+/// without an answer.
 pub fn run_spec(server: &ServerSpec, install: &Install) -> Result<RunSpec> {
     let mut source = server.source.clone();
     match &mut source {

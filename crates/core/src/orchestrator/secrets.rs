@@ -1,4 +1,4 @@
-//! The secrets of an install: stored before it starts, found again to tell whether anything changed, removed with it.
+//! The secrets of an install: stored before it starts, compared to see whether anything changed, removed with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use super::{Orchestrator, reservation::ATTEMPTS};
 /// Secrets by their keys, in the versions that they had at a time.
 pub(super) type SecretVersions = BTreeMap<CredentialKey, Version>;
 
-/// The secrets that a flow has seen to.
+/// The secrets that a flow has stored or found stored.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     /// All of them, in the versions in which they are what the flow was given.
     pub(super) all: SecretVersions,
-    /// Those that it has written itself.
+    /// Those that the flow has written itself.
     pub(super) written: SecretVersions,
 }
 

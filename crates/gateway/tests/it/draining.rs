@@ -129,3 +129,22 @@ async fn drain_respects_deadline() {
     assert!(began.elapsed() < Duration::from_secs(5));
     eventually("it is still there", || first.question_count() == 1).await;
 }
+
+#[tokio::test]
+async fn shutdown_closes_streams_to_servers() {
+    for modern in [false, true] {
+        let teller = Teller::start(modern).await;
+        let site = Site::of([("up", Upstream::http(teller.url()))]).await;
+        let client = Client::connect(site.address, Speaks::November).await;
+        client.tools().await;
+        let stream = client.stream().await;
+        assert_eq!(stream.head.status, 200);
+        teller.is_listened_to().await;
+        let begun = Instant::now();
+        site.gateway.shutdown(GRACE).await;
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        until("no stream to the server is open", || teller.streams() == 0).await;
+        let refused = client.tool("up__echo", json!({})).await;
+        assert_lost(&refused);
+    }
+}

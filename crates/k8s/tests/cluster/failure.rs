@@ -267,7 +267,7 @@ async fn missing_permission_is_named() {
         let config = KubeConfig::in_namespace("default").with_deadline(Duration::from_secs(3));
         let runtime = sandbox.runtime_with(config);
         let error = runtime.list().await.expect_err("it may not");
-        let text = format!("{error:?}");
+        let text = error.report().to_string();
         assert!(
             text.contains("forbidden: the service account \"portolan\" may not \"list\" \"")
                 && text.contains("\" in \"default\"; deploy/rbac.yaml has the rule"),

@@ -72,7 +72,10 @@ async fn expired_token_names_the_cluster() {
     let error = runtime.list().await.expect_err("unauthorized");
     assert!(matches!(error, Error::Unavailable { .. }) && error.is_retryable());
     assert!(
-        format!("{error:?}").contains("the given client answers \"Unauthorized\""),
+        error
+            .report()
+            .to_string()
+            .contains("the given client answers \"Unauthorized\""),
         "{error:?}"
     );
     let name = name();

@@ -157,6 +157,21 @@ impl Deployment {
         self.server.supervisor.kill();
     }
 
+    /// Waits until the processes of conversations that are being stopped are gone.
+    pub(super) async fn conversations_stopped(&self) {
+        if let Some(per_session) = &self.per_session {
+            per_session.stopped().await;
+        }
+    }
+
+    /// Returns every process of the deployment.
+    pub(super) fn servers(&self) -> Vec<Arc<StdioServer>> {
+        let per_session = self.per_session.as_ref();
+        let mut servers = per_session.map_or_else(Vec::new, |per_session| per_session.servers());
+        servers.push(self.server.clone());
+        servers
+    }
+
     fn channel(&self) -> Arc<dyn Channel> {
         match &self.per_session {
             Some(per_session) => per_session.clone(),

@@ -5,7 +5,7 @@ fn text(opened: Result<Opened, SealError>) -> String {
 }
 
 #[test]
-fn what_was_sealed_opens_for_its_purpose_alone() {
+fn sealed_text_opens_for_its_purpose_only() {
     let keys = SealingKeys::new(&[1; 32]).expect("keys");
     let sealed = keys.seal("a", b"s3cr3t").expect("sealed");
     assert_eq!(text(keys.open("a", &sealed)), "s3cr3t");
@@ -14,7 +14,7 @@ fn what_was_sealed_opens_for_its_purpose_alone() {
 }
 
 #[test]
-fn an_empty_and_a_large_secret_open() {
+fn empty_and_large_secrets_open() {
     let keys = SealingKeys::new(&[1; 32]).expect("keys");
     for secret in ["".to_owned(), "ä".repeat(100_000)] {
         let sealed = keys.seal("a", secret.as_bytes()).expect("sealed");
@@ -23,7 +23,7 @@ fn an_empty_and_a_large_secret_open() {
 }
 
 #[test]
-fn an_older_key_opens_and_does_not_seal() {
+fn older_key_opens_and_does_not_seal() {
     let old = SealingKeys::new(&[1; 32]).expect("keys");
     let new = SealingKeys::new(&[2; 32])
         .and_then(|k| k.with_older(&[1; 32]))
@@ -35,7 +35,7 @@ fn an_older_key_opens_and_does_not_seal() {
 }
 
 #[test]
-fn the_same_text_is_never_sealed_alike() {
+fn same_text_is_never_sealed_alike() {
     let keys = SealingKeys::new(&[1; 32]).expect("keys");
     assert_ne!(
         keys.seal("a", b"x").expect("sealed"),
@@ -44,7 +44,7 @@ fn the_same_text_is_never_sealed_alike() {
 }
 
 #[test]
-fn any_changed_byte_and_any_cut_is_noticed() {
+fn changed_or_cut_text_is_refused() {
     let keys = SealingKeys::new(&[1; 32]).expect("keys");
     let sealed = keys.seal("a", b"s3cr3t").expect("sealed");
     for at in 0..sealed.len() {

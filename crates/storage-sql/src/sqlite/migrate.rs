@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Database, micros, sql};
 use crate::error::{Result, SqlError};
 
-/// What each version of the schema does to the one before it. A step that was released is never changed.
+/// The steps from each version of the schema to the next. A released step is never changed.
 const STEPS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
 
 /// Brings the schema up to date, all of it or nothing.
@@ -23,7 +23,7 @@ pub(super) async fn run(database: &Database, now: Timestamp) -> Result<()> {
     Err(SqlError::TooNew { place, found, known })
 }
 
-/// Does the steps that are missing, and gives the version that was found.
+/// Runs the missing steps and returns the version that was found.
 async fn steps(database: &Database, known: i64, now: Timestamp) -> sqlx::Result<i64> {
     let mut tx = database.write().await?;
     sqlx::raw_sql(sql!("schema_create")).execute(&mut *tx).await?;

@@ -32,19 +32,30 @@ pub(crate) struct Database {
     writer: SqlitePool,
     /// Connections that refuse to write. In memory this is the writer, for there is only one connection.
     readers: SqlitePool,
-    /// Keeps a database in memory; never used.
-    #[expect(dead_code, reason = "what it does is to be there")]
-    keeper: Option<SqlitePool>,
+    ownership: Ownership,
+}
+
+/// Who opened the connections, and so who closes them.
+#[derive(Debug)]
+enum Ownership {
+    /// The store.
+    Store {
+        /// Keeps a database in memory; never used.
+        #[expect(dead_code, reason = "what it does is to be there")]
+        keeper: Option<SqlitePool>,
+    },
+    /// The host, which goes on using them.
+    Host,
 }
 
 impl Database {
-    /// Begins to write. Immediately, because a transaction that begins with reading cannot wait for its turn to write:
-    /// it would fail with SQLITE_BUSY_SNAPSHOT.
+    /// Begins a transaction that writes, with the write lock at once: one that begins by reading cannot wait for the lock,
+    /// and fails with SQLITE_BUSY_SNAPSHOT.
     async fn write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
-    /// Says of a failure what was tried, where, and what to do.
+    /// Makes an error that says what was tried, where, and what to do.
     fn fault(&self, action: &'static str) -> impl FnOnce(sqlx::Error) -> SqlError {
         let place = Arc::clone(&self.place);
         move |error| fault::classify(place, action, error)
@@ -58,17 +69,20 @@ impl Dialect for Database {
     }
 
     async fn close(&self) {
+        if matches!(self.ownership, Ownership::Host) {
+            return;
+        }
         self.readers.close().await;
         self.writer.close().await;
     }
 }
 
-/// The next number that was never given before.
+/// Returns the next number that was never given before.
 async fn next_number(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar(sql!("number_next")).fetch_one(connection).await
 }
 
-/// A version, out of its column.
+/// Reads a version from its column.
 fn version(value: i64) -> sqlx::Result<Version> {
     let value = u64::try_from(value).ok().and_then(NonZeroU64::new);
     value
@@ -76,7 +90,7 @@ fn version(value: i64) -> sqlx::Result<Version> {
         .ok_or_else(|| sqlx::Error::Decode("a version is not positive".into()))
 }
 
-/// A time, as it is kept. Whole microseconds, so that nothing is kept longer than was said.
+/// Converts a time to its stored form: whole microseconds, rounded down, so that nothing is kept for too long.
 fn micros(time: Timestamp) -> i64 {
     time.as_microsecond()
 }

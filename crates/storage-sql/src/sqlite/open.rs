@@ -14,17 +14,19 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Database, fault, migrate};
+use super::{Database, Ownership, fault, migrate};
 use crate::{
     error::{Result, SqlError},
     key_file::private,
 };
 
-/// How long a write waits for other processes, and any call for a connection.
+/// The longest wait of a write for other processes, and of any call for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Connections that read at once.
+/// What `PRAGMA synchronous` says of connections whose commits are on disk when they return.
+const SYNCHRONOUS_FULL: i64 = 2;
+/// The number of connections that only read.
 const READERS: u32 = 4;
-/// A `-wal` that a burst made larger is cut back to this.
+/// The size to which a `-wal` is cut back after a burst, in bytes.
 const MAX_WAL_KEPT: &str = "67108864";
 
 impl Database {
@@ -41,7 +43,30 @@ impl Database {
             place,
             writer,
             readers,
-            keeper: None,
+            ownership: Ownership::Store { keeper: None },
+        };
+        migrate::run(&database, now).await?;
+        Ok(database)
+    }
+
+    /// Uses connections of the host's, in the host's database, and brings the schema up to date there.
+    pub(crate) async fn from_pool(pool: SqlitePool, now: Timestamp) -> Result<Self> {
+        let name = pool.connect_options().get_filename().display().to_string();
+        let place: Arc<str> = name.into();
+        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+            .fetch_one(&pool)
+            .await
+            .map_err(|error| fault::classify_opening(Arc::clone(&place), error))?;
+        if synchronous < SYNCHRONOUS_FULL {
+            let problem = "its connections do not wait for the disk; give the pool \
+                           SqliteConnectOptions::synchronous(SqliteSynchronous::Full)";
+            return Err(refuse(&place, problem));
+        }
+        let database = Self {
+            place,
+            readers: pool.clone(),
+            writer: pool,
+            ownership: Ownership::Host,
         };
         migrate::run(&database, now).await?;
         Ok(database)
@@ -62,7 +87,7 @@ impl Database {
             place,
             writer,
             readers,
-            keeper: Some(keeper),
+            ownership: Ownership::Store { keeper: Some(keeper) },
         };
         migrate::run(&database, now).await?;
         Ok(database)
@@ -124,7 +149,7 @@ async fn turn_wal_on(place: &Arc<str>, options: &SqliteConnectOptions) -> Result
     }
 }
 
-/// The whole path to the database, where there is a file now that only its owner can read.
+/// Makes sure that there is a file that only its owner can read, and returns its absolute path.
 ///
 /// SQLite gives `-wal` and `-shm` the mode of the database itself.
 fn prepare(path: &Path) -> Result<PathBuf> {

@@ -24,3 +24,11 @@ mod in_memory {
     portolan_core::conformance::credential_suite!(async || store().await);
     portolan_core::conformance::session_suite!(async || store().await);
 }
+
+mod in_a_pool_of_the_host {
+    use crate::support::store_in_pool;
+
+    portolan_core::conformance::registry_suite!(async || store_in_pool().await);
+    portolan_core::conformance::credential_suite!(async || store_in_pool().await);
+    portolan_core::conformance::session_suite!(async || store_in_pool().await);
+}

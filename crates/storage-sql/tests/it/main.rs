@@ -4,6 +4,7 @@ mod conformance;
 mod feed;
 mod key_file;
 mod persistence;
+mod pool;
 mod processes;
 mod refusals;
 mod secrecy;

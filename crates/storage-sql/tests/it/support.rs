@@ -12,7 +12,10 @@ use portolan_core::{
     Secret, ServerName, ServerSpec, SystemClock, Version,
 };
 use portolan_storage_sql::{SealingKeys, SqlStore};
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    ConnectOptions, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
 use tempfile::TempDir;
 
 /// A directory that goes when this does.
@@ -37,19 +40,46 @@ impl Place {
     }
 }
 
+/// Keeps a directory as long as the store has its clock.
+struct PlaceClock(#[allow(dead_code, reason = "held, not read")] Place);
+
+impl fmt::Debug for PlaceClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PlaceClock")
+    }
+}
+
+impl Clock for PlaceClock {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+}
+
+/// A store over connections of the host's.
+pub(crate) async fn store_in_pool() -> SqlStore {
+    let place = Place::new();
+    let pool = pool(&place, SqliteSynchronous::Full).await;
+    SqlStore::from_pool(pool, keys(1), Arc::new(PlaceClock(place)))
+        .await
+        .expect("the store opens")
+}
+
+/// A pool that a host has opened.
+pub(crate) async fn pool(place: &Place, synchronous: SqliteSynchronous) -> SqlitePool {
+    let options = SqliteConnectOptions::new()
+        .filename(place.database())
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous);
+    SqlitePoolOptions::new()
+        .max_connections(4)
+        .connect_with(options)
+        .await
+        .expect("a pool")
+}
+
 /// A store in a directory that goes when the store does: its clock holds it.
 pub(crate) async fn store_on_file() -> SqlStore {
-    struct PlaceClock(#[allow(dead_code, reason = "held, not read")] Place);
-    impl fmt::Debug for PlaceClock {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("PlaceClock")
-        }
-    }
-    impl Clock for PlaceClock {
-        fn now(&self) -> Timestamp {
-            SystemClock.now()
-        }
-    }
     let place = Place::new();
     let path = place.database();
     SqlStore::open(path, keys(1), Arc::new(PlaceClock(place)))

@@ -32,7 +32,7 @@ fn good() -> Answers {
 }
 
 #[tokio::test]
-async fn answers_that_do_not_fit_are_refused_and_nothing_is_written() {
+async fn bad_answers_write_nothing() {
     let long = "x".repeat(70_000);
     let table: [(Answers, &str); 13] = [
         (Answers::new().secret("key", "k"), "region: is required"),
@@ -77,7 +77,7 @@ async fn answers_that_do_not_fit_are_refused_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_secret_never_stands_in_a_refusal() {
+async fn errors_show_no_secret() {
     let world = World::new().await;
     let mut server = sample::server("asking");
     let mut key = field("key", Delivery::Env { name: "KEY".into() });
@@ -91,7 +91,7 @@ async fn a_secret_never_stands_in_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_header_answer_must_fit_a_header() {
+async fn header_answer_must_fit_a_header() {
     let world = World::new().await;
     let mut server = ServerSpec::remote("remote", "https://api.example.com/mcp").expect("a server");
     server

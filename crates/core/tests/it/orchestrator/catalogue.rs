@@ -11,7 +11,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_server_that_contradicts_itself_is_refused() {
+async fn contradictory_server_is_refused() {
     let world = World::new().await;
     let mut server = sample::server("twice");
     let field = portolan_core::Field::secret_env("k", "K").expect("a field");
@@ -28,7 +28,7 @@ async fn a_server_that_contradicts_itself_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_with_installs_is_not_removed_and_they_are_named() {
+async fn removal_names_remaining_installs() {
     let world = World::new().await;
     let install = world.install().await;
     let error = world
@@ -55,7 +55,7 @@ async fn a_server_with_installs_is_not_removed_and_they_are_named() {
 }
 
 #[tokio::test]
-async fn the_secrets_of_a_server_go_with_it() {
+async fn server_secrets_are_removed_with_it() {
     let world = World::new().await;
     let key = CredentialKey::of_server(&server().name, &FieldKey::parse("api_key").expect("a key"));
     world
@@ -72,7 +72,7 @@ async fn the_secrets_of_a_server_go_with_it() {
 }
 
 #[tokio::test]
-async fn a_changed_label_takes_a_server_out_of_a_gateway() {
+async fn changed_label_unpublishes_server() {
     let world = World::new().await;
     world.install().await;
     let name = sample::gateway_name("labels");
@@ -88,7 +88,7 @@ async fn a_changed_label_takes_a_server_out_of_a_gateway() {
 }
 
 #[tokio::test]
-async fn a_gateway_is_served_when_it_is_put_and_unknown_when_it_is_removed() {
+async fn gateway_follows_its_record() {
     let world = World::new().await;
     let name = sample::gateway_name("new");
     world
@@ -110,7 +110,7 @@ async fn a_gateway_is_served_when_it_is_put_and_unknown_when_it_is_removed() {
 }
 
 #[tokio::test]
-async fn a_stale_server_conflicts() {
+async fn stale_server_conflicts() {
     let world = World::new().await;
     let version = world
         .registry

@@ -12,7 +12,7 @@ use super::{
 const MOST: usize = 400;
 
 #[tokio::test(start_paused = true)]
-async fn installing_again_after_a_fault_anywhere_ends_as_without() {
+async fn install_recovers_from_any_fault() {
     let clean = World::new().await;
     clean.install().await;
     let clean = clean.portrait().await;
@@ -41,7 +41,7 @@ async fn installing_again_after_a_fault_anywhere_ends_as_without() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changing_the_answers_again_after_a_fault_anywhere_ends_as_without() {
+async fn answer_change_recovers_from_any_fault() {
     let clean = World::new().await;
     clean.install().await;
     let changed = || request_with("us", "other");
@@ -72,7 +72,7 @@ async fn changing_the_answers_again_after_a_fault_anywhere_ends_as_without() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn repair_after_a_fault_anywhere_leaves_nothing_half_done() {
+async fn repair_finishes_after_any_fault() {
     for fault in Fault::ALL {
         for n in 0..MOST {
             let world = World::new().await;
@@ -92,7 +92,7 @@ async fn repair_after_a_fault_anywhere_leaves_nothing_half_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removing_what_a_fault_left_leaves_nothing() {
+async fn removal_after_faulty_install_is_complete() {
     let empty = World::new().await.portrait().await;
     for fault in Fault::ALL {
         for n in 0..MOST {
@@ -113,7 +113,7 @@ async fn removing_what_a_fault_left_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removing_again_after_a_fault_anywhere_leaves_nothing() {
+async fn removal_recovers_from_any_fault() {
     let empty = World::new().await.portrait().await;
     for repaired in [false, true] {
         for fault in Fault::ALL {

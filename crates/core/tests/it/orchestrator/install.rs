@@ -15,7 +15,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn an_install_runs_with_its_answers_and_is_published() {
+async fn install_runs_and_is_published() {
     let world = World::new().await;
     let install = world.install().await;
     assert_eq!((install.state.clone(), install.tools.len()), (InstallState::Ready, 1));
@@ -52,7 +52,7 @@ async fn an_install_runs_with_its_answers_and_is_published() {
 }
 
 #[tokio::test]
-async fn progress_is_told_in_order() {
+async fn progress_comes_in_order() {
     let world = World::new().await;
     let mut told = Vec::new();
     let orchestrator = world.orchestrator();
@@ -79,7 +79,7 @@ async fn progress_is_told_in_order() {
 }
 
 #[tokio::test]
-async fn installing_again_with_the_same_answers_disturbs_nothing() {
+async fn reinstall_with_same_answers_changes_nothing() {
     let world = World::new().await;
     let first = world.install().await;
     let key = CredentialKey::of_install(&first.name, &FieldKey::parse("api_key").expect("a key"));
@@ -96,7 +96,22 @@ async fn installing_again_with_the_same_answers_disturbs_nothing() {
 }
 
 #[tokio::test]
-async fn other_answers_replace_those_before() {
+async fn reinstall_asks_for_tools_again() {
+    let world = World::new().await;
+    let first = world.install().await;
+    world.discovery.set(Ok(vec![sample::tool(r#"{"name":"new"}"#)]));
+    let again = world.install().await;
+    assert_eq!(again.name, first.name);
+    assert_eq!(again.tools[0].name().as_str(), "new");
+    let publication = world
+        .gateway
+        .publication(&sample::gateway_name("all"))
+        .expect("published");
+    assert_eq!(publication.routes[0].installs[0].tools, again.tools);
+}
+
+#[tokio::test]
+async fn new_answers_replace_old_ones() {
     let world = World::new().await;
     let first = world.install().await;
     let second = world
@@ -113,7 +128,7 @@ async fn other_answers_replace_those_before() {
 }
 
 #[tokio::test]
-async fn another_secret_replaces_what_runs_with_the_old_one() {
+async fn new_secret_replaces_deployment() {
     let world = World::new().await;
     let install = world.install().await;
     let before = world.runtime.deployment(&install.name).expect("a deployment");
@@ -127,7 +142,7 @@ async fn another_secret_replaces_what_runs_with_the_old_one() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_repeated_is_taken_away() {
+async fn omitted_answer_is_removed() {
     let world = World::new().await;
     let answers = Answers::new()
         .set("region", "eu")
@@ -163,7 +178,7 @@ async fn an_answer_that_is_not_repeated_is_taken_away() {
 }
 
 #[tokio::test]
-async fn a_secret_that_the_server_has_need_not_be_given() {
+async fn server_secret_need_not_be_given() {
     let world = World::new().await;
     let field = FieldKey::parse("api_key").expect("a key");
     let key = CredentialKey::of_server(&server().name, &field);
@@ -186,7 +201,7 @@ async fn a_secret_that_the_server_has_need_not_be_given() {
 }
 
 #[tokio::test]
-async fn each_owner_has_an_install_of_their_own() {
+async fn each_owner_has_an_install() {
     let world = World::new().await;
     let mine = world.install().await;
     let mut theirs = request();
@@ -197,7 +212,7 @@ async fn each_owner_has_an_install_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_remote_server_is_not_run() {
+async fn remote_server_is_not_run() {
     let world = World::new().await;
     let mut remote = ServerSpec::remote("remote", "https://api.example.com/mcp").expect("a server");
     remote.fields.push(Field::bearer("token").expect("a field"));
@@ -209,7 +224,7 @@ async fn a_remote_server_is_not_run() {
 }
 
 #[tokio::test]
-async fn an_unknown_server_is_not_found() {
+async fn unknown_server_is_not_found() {
     let world = World::new().await;
     let request = InstallRequest::new(sample::server_name("nowhere"), Owner::Org);
     let error = world.orchestrator().install(request).await.expect_err("unknown");
@@ -218,7 +233,7 @@ async fn an_unknown_server_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_failure_is_recorded_and_named_and_installing_again_tries_again() {
+async fn failure_is_recorded_and_retried() {
     let world = World::new().await;
     let failure = Failure::new(FailureKind::Image, "image \"acme/time:9\" cannot be pulled").remedy("fix the tag");
     world.runtime.becomes(
@@ -240,7 +255,7 @@ async fn a_failure_is_recorded_and_named_and_installing_again_tries_again() {
 }
 
 #[tokio::test]
-async fn a_wish_that_the_runtime_refuses_is_a_failure() {
+async fn refused_run_spec_is_a_failure() {
     let world = World::new().await;
     let mut broken = server();
     broken.source = Source::Command {
@@ -261,7 +276,7 @@ async fn a_wish_that_the_runtime_refuses_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_ends_with_the_deadline_and_says_what_was_heard_last() {
+async fn deadline_names_last_status() {
     let world = World::new().await;
     let cause = Some("pulling the image".to_owned());
     world.runtime.becomes(&server().name, Status::Pending { cause });
@@ -274,7 +289,7 @@ async fn waiting_ends_with_the_deadline_and_says_what_was_heard_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn discovery_is_repeated_while_waiting_may_help() {
+async fn discovery_retries_connection_failures() {
     let world = World::new().await;
     world
         .discovery
@@ -288,7 +303,7 @@ async fn discovery_is_repeated_while_waiting_may_help() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn discovery_that_waiting_cannot_mend_fails_at_once() {
+async fn discovery_fails_fast_on_protocol_errors() {
     let world = World::new().await;
     world
         .discovery
@@ -300,7 +315,7 @@ async fn discovery_that_waiting_cannot_mend_fails_at_once() {
 }
 
 #[tokio::test]
-async fn refreshed_tools_are_recorded_and_published() {
+async fn refreshed_tools_are_published() {
     let world = World::new().await;
     let install = world.install().await;
     world.discovery.set(Ok(vec![sample::tool(r#"{"name":"new"}"#)]));
@@ -318,7 +333,7 @@ async fn refreshed_tools_are_recorded_and_published() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_that_fails_leaves_the_tools() {
+async fn failed_refresh_keeps_tools() {
     let world = World::new().await;
     let install = world.install().await;
     world

@@ -10,6 +10,8 @@ mod race;
 mod removal;
 mod repair;
 mod run_spec;
+mod status;
+mod update;
 mod world;
 
 use world::World;

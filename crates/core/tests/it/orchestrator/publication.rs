@@ -64,17 +64,17 @@ fn selecting(selection: Selection) -> GatewaySpec {
 }
 
 #[test]
-fn all_serves_every_server_with_a_ready_install() {
+fn all_selects_every_ready_server() {
     assert_eq!(routes(&selecting(Selection::All)), ["a: [1, 3]", "b: [2]"]);
 }
 
 #[test]
-fn labels_choose_servers_that_share_a_pair() {
+fn labels_select_by_shared_pair() {
     assert_eq!(routes(&selecting(Selection::ByLabels)), ["b: [2]"]);
 }
 
 #[test]
-fn assignments_are_pinned_or_resolved_and_only_ready_installs_serve() {
+fn assignments_use_ready_installs_only() {
     let pinned = |number, server: &str| Assignment::pinned(&install(number, server, InstallState::Ready));
     let assigned = vec![
         pinned(3, "a"),
@@ -88,7 +88,7 @@ fn assignments_are_pinned_or_resolved_and_only_ready_installs_serve() {
 }
 
 #[test]
-fn an_assignment_brings_its_list_of_tools() {
+fn assignment_limits_tools() {
     let mut assignment = Assignment::resolved(sample::server_name("a"));
     assignment.tools = Some(vec![ToolName::parse("now").expect("a tool")]);
     let gateway = selecting(Selection::Assigned(vec![assignment.clone()]));
@@ -99,7 +99,7 @@ fn an_assignment_brings_its_list_of_tools() {
 }
 
 #[tokio::test]
-async fn publishing_all_withdraws_what_is_not_recorded() {
+async fn publish_all_withdraws_unrecorded_gateways() {
     let world = World::new().await;
     let stray = portolan_core::Publication::new(sample::gateway("stray"), Vec::new());
     world.gateway.publish(stray).await.expect("publish");
@@ -112,7 +112,7 @@ async fn publishing_all_withdraws_what_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn a_gateway_without_a_record_is_withdrawn_when_published() {
+async fn publish_withdraws_unrecorded_gateway() {
     let world = World::new().await;
     let name = sample::gateway_name("all");
     world

@@ -50,7 +50,7 @@ async fn racing_installs_on_threads_end_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn racing_installs_with_different_answers_never_mix_them() {
+async fn racing_answers_never_mix() {
     let field = FieldKey::parse("api_key").expect("a key");
     for seed in 1..300 {
         let world = World::new().await;
@@ -84,7 +84,7 @@ async fn racing_installs_with_different_answers_never_mix_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn installs_racing_with_removals_leave_no_orphans() {
+async fn racing_removals_leave_no_orphans() {
     for seed in 1..300 {
         let world = World::new().await;
         let name = world.install().await.name;
@@ -114,7 +114,7 @@ async fn installs_racing_with_removals_leave_no_orphans() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_is_never_removed_from_under_an_install() {
+async fn racing_server_removal_spares_installs() {
     for seed in 1..200 {
         let world = World::new().await;
         world.faults.shuffle(seed);

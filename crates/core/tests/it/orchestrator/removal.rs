@@ -9,7 +9,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn removing_leaves_nothing() {
+async fn removal_leaves_nothing() {
     let world = World::new().await;
     let empty = world.portrait().await;
     let install = world.install().await;
@@ -18,7 +18,7 @@ async fn removing_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn removing_twice_or_what_never_was_succeeds() {
+async fn removing_twice_succeeds() {
     let world = World::new().await;
     let install = world.install().await;
     for name in [install.name, install.name, sample::install_name(99)] {
@@ -27,7 +27,7 @@ async fn removing_twice_or_what_never_was_succeeds() {
 }
 
 #[tokio::test]
-async fn a_failed_install_can_be_removed() {
+async fn failed_install_can_be_removed() {
     let world = World::new().await;
     let empty = world.portrait().await;
     let failure = Failure::new(FailureKind::Image, "no such image");
@@ -39,7 +39,7 @@ async fn a_failed_install_can_be_removed() {
 }
 
 #[tokio::test]
-async fn the_record_stays_removing_until_all_else_is_gone() {
+async fn record_goes_last() {
     let world = World::new().await;
     let install = world.install().await;
     let mut seen = 0;
@@ -59,7 +59,7 @@ async fn the_record_stays_removing_until_all_else_is_gone() {
 }
 
 #[tokio::test]
-async fn a_name_is_never_used_again() {
+async fn names_are_never_reused() {
     let world = World::new().await;
     let first = world.install().await;
     world.orchestrator().remove(&first.name).await.expect("remove");

@@ -16,7 +16,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_runtime_that_forgot_everything_is_told_again() {
+async fn empty_runtime_is_filled() {
     let mut world = World::new().await;
     let install = world.install().await;
     let before = world.portrait().await;
@@ -33,7 +33,7 @@ async fn a_runtime_that_forgot_everything_is_told_again() {
 }
 
 #[tokio::test]
-async fn what_is_as_it_shall_be_is_not_disturbed() {
+async fn repair_changes_nothing_that_fits() {
     let world = World::new().await;
     let install = world.install().await;
     let (before, spec) = (world.portrait().await, world.runtime.deployment(&install.name));
@@ -44,7 +44,7 @@ async fn what_is_as_it_shall_be_is_not_disturbed() {
 }
 
 #[tokio::test]
-async fn orphans_go_and_what_is_recorded_stays() {
+async fn orphans_are_removed() {
     let world = World::new().await;
     let install = world.install().await;
     let orphan = Install::new(sample::install_name(7), server().name, owner(), sample::time(0));
@@ -66,7 +66,7 @@ async fn orphans_go_and_what_is_recorded_stays() {
 }
 
 #[tokio::test]
-async fn one_that_fails_stops_no_other() {
+async fn failure_stops_no_other_repair() {
     let world = World::new().await;
     let mut broken = sample::install(1);
     (broken.server, broken.state) = (sample::server_name("gone"), InstallState::Ready);

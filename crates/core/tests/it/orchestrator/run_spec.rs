@@ -33,7 +33,7 @@ fn arguments(args: &[&str]) -> Result<Vec<String>> {
 }
 
 #[test]
-fn placeholders_are_filled_in_once() {
+fn placeholders_are_filled_once() {
     let table: [(&[&str], &[&str]); 7] = [
         (&["plain", "$HOME", "${x}"], &["plain", "$HOME", "${x}"]),
         (&["--a=${user_config.a}"], &["--a=1"]),
@@ -52,7 +52,7 @@ fn placeholders_are_filled_in_once() {
 }
 
 #[test]
-fn placeholders_of_nothing_or_of_secrets_are_errors() {
+fn bad_placeholders_are_errors() {
     for (arg, problem) in [
         ("${user_config.unknown}", "stands for no field of this server"),
         ("${user_config.}", "stands for no field of this server"),
@@ -65,7 +65,7 @@ fn placeholders_of_nothing_or_of_secrets_are_errors() {
 }
 
 #[test]
-fn a_required_field_without_an_answer_is_an_error() {
+fn missing_required_answer_is_an_error() {
     let mut required = field("key", Delivery::Env { name: "KEY".into() });
     required.required = true;
     let server = sample::server("s").field(required);
@@ -83,7 +83,7 @@ fn a_required_field_without_an_answer_is_an_error() {
 }
 
 #[test]
-fn a_remote_server_is_not_run() {
+fn remote_server_is_refused() {
     let server = ServerSpec::remote("s", "https://api.example.com").expect("a server");
     let install = Install::new(
         sample::install_name(1),

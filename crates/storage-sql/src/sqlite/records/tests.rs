@@ -24,7 +24,7 @@ async fn keep(database: &Database, removals: i64) {
 }
 
 #[tokio::test]
-async fn the_oldest_removals_are_forgotten_and_that_is_written_down() {
+async fn oldest_removals_are_forgotten() {
     let database = with_removed(&["a", "b", "c"]).await;
     keep(&database, 2).await;
     let found = database.changes(0).await.expect("changes");
@@ -33,7 +33,7 @@ async fn the_oldest_removals_are_forgotten_and_that_is_written_down() {
 }
 
 #[tokio::test]
-async fn nothing_is_forgotten_while_there_is_room() {
+async fn removals_within_the_bound_are_kept() {
     let database = with_removed(&["a", "b"]).await;
     keep(&database, 2).await;
     let found = database.changes(0).await.expect("changes");
@@ -41,7 +41,7 @@ async fn nothing_is_forgotten_while_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_revision_is_not_given_again_after_all_changes_were_forgotten() {
+async fn revisions_are_never_reused() {
     let database = with_removed(&["a"]).await;
     keep(&database, 0).await;
     let put = database.put_record("server", "a", "{}", Precondition::Absent).await;

@@ -1,0 +1,76 @@
+//! The orderly end of a platform.
+
+use std::{future::Future, time::Duration};
+
+use portolan_core::Result;
+use tokio::time::Instant;
+
+use crate::Platform;
+
+/// The part of the given time that is kept for ending child processes, at the most.
+const FOR_PROCESSES: Duration = Duration::from_secs(3);
+
+impl Platform {
+    /// Ends the platform in order within `within`: refuses new calls, lets calls under way finish, closes the streams of
+    /// clients and those to servers, then ends what the runtime runs on this machine.
+    ///
+    /// When this returns no child process is left, no stream to a server is open, and no call was cut that could have
+    /// ended in time; a quarter of the time, at most 3 s, is kept for the processes. What runs elsewhere, such as in a
+    /// cluster, goes on. The platform cannot be used again; a second call returns soon.
+    ///
+    /// # Errors
+    ///
+    /// The error of a runtime that could not end something.
+    pub async fn shutdown(&self, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
+        let for_calls = within.saturating_sub(FOR_PROCESSES.min(within / 4));
+        self.gateway_service().shutdown(for_calls).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.orchestrator().parts().runtime.shutdown(left).await
+    }
+
+    /// Waits for `signal`, then shuts the platform down: the future that a server's graceful shutdown waits for.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "axum")]
+    /// # async fn example(platform: portolan::Platform, listener: tokio::net::TcpListener, app: axum::Router) -> std::io::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let end = platform.shutdown_on(portolan::stop_signal(), Duration::from_secs(10));
+    /// axum::serve(listener, app).with_graceful_shutdown(end).await
+    /// # }
+    /// ```
+    ///
+    /// A runtime that could not end something is logged.
+    pub fn shutdown_on(
+        &self,
+        signal: impl Future<Output = ()> + Send + 'static,
+        within: Duration,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let platform = self.clone();
+        async move {
+            signal.await;
+            if let Err(error) = platform.shutdown(within).await {
+                tracing::warn!(%error, "the runtime could not end everything");
+            }
+        }
+    }
+}
+
+/// Waits until the process is asked to stop: SIGINT (Ctrl-C) or, on Unix, SIGTERM.
+#[cfg(any(feature = "serve", feature = "axum"))]
+pub async fn stop_signal() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+            return drop(interrupted.await);
+        };
+        tokio::select! {
+            _ = interrupted => {}
+            _ = terminated.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    drop(interrupted.await);
+}
