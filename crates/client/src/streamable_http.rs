@@ -111,11 +111,6 @@ impl HttpServer {
         self.client.streams()
     }
 
-    /// Tracks what listens to servers.
-    pub(crate) fn streams(&self) -> &TaskTracker {
-        &self.connector.streams
-    }
-
     /// Cancelled when the gateway is gone.
     pub fn ended(&self) -> &CancellationToken {
         &self.client.ended()

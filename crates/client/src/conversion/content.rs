@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn links_become_text() {
-        let server = r#"{"type":"resource_link","uri":"a:b","name":"n"}"#;
+        let link = r#"{"type":"resource_link","uri":"a:b","name":"n"}"#;
         let text = r#"{"type":"text","text":"n: a:b"}"#;
         let mut result = object(&format!(
             r#"{{"content":[{{"type":"text","text":"resource_link"}},{link}],"x":1}}"#

@@ -47,7 +47,7 @@ pub(crate) fn start(feed: &Arc<NotificationFeed>) -> Option<AbortOnDropHandle<()
             () = ended.cancelled() => {}
         }
     };
-    let driving = link.connector.streams.track_future(driving);
+    let driving = server.client.streams().track_future(driving);
     Some(AbortOnDropHandle::new(runtime.spawn(driving)))
 }
 

@@ -1,9 +1,7 @@
 //! What a gateway says of itself: in `initialize`, in `server/discover`.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use portolan_client::{ServerInfo, UpstreamServer, tasks};
+use portolan_client::ServerInfo;
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     meta,
@@ -158,15 +156,8 @@ fn extensions(context: &RequestContext, era: Era) -> RawObject {
             relayed.set(name, settings.clone());
         }
     }
-    // Tasks are relayed to modern clients, whatever names are changed.
-    let has_tasks = |info: Option<Arc<ServerInfo>>| {
-        let extensions = info.and_then(|info| RawObject::parse(info.capabilities.get("extensions")?).ok());
-        extensions.is_some_and(|extensions| extensions.contains(meta::TASKS_EXTENSION))
-    };
-    // Those of a legacy server are made ones of the extension.
-    let is_mapped = |link: &UpstreamServer| link.finds_tasks() && tasks::are_offered(link.info().as_deref());
-    let offers = |link: &UpstreamServer| has_tasks(link.info()) || is_mapped(link);
-    if era == Era::Modern && context.places().any(|(_, install)| offers(&install.upstream)) {
+    // The gateway itself relays tasks to modern clients, and converts those of legacy servers, whichever servers are up.
+    if era == Era::Modern {
         relayed.set(meta::TASKS_EXTENSION, Bytes::from_static(b"{}"));
     }
     relayed

@@ -10,7 +10,10 @@ use crate::support::{
     dialogue::{assert_lost, call, respond, responses_to, result_text, resume_call},
     eventually,
     gateway::TestGateway,
-    servers::requesting::{CallReply, RequestingServer},
+    servers::{
+        notifying::NotifyingServer,
+        requesting::{CallReply, RequestingServer},
+    },
 };
 
 const ABLE: &str = r#"{"elicitation":{}}"#;
@@ -133,17 +136,17 @@ async fn drain_respects_deadline() {
 #[tokio::test]
 async fn shutdown_closes_streams_to_servers() {
     for modern in [false, true] {
-        let teller = Teller::start(modern).await;
-        let site = Site::of([("up", Upstream::http(teller.url()))]).await;
-        let client = Client::connect(site.address, Speaks::November).await;
+        let server = NotifyingServer::start(modern).await;
+        let gateway = TestGateway::of(&server.url()).await;
+        let client = gateway.connect(ClientVersion::V2025_11_25).await;
         client.tools().await;
         let stream = client.stream().await;
         assert_eq!(stream.head.status, 200);
-        teller.is_listened_to().await;
-        let begun = Instant::now();
-        site.gateway.shutdown(GRACE).await;
+        server.wait_for_stream().await;
+        let begun = std::time::Instant::now();
+        gateway.shutdown(GRACE).await;
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-        until("no stream to the server is open", || teller.streams() == 0).await;
+        eventually("no stream to the server is open", || server.streams() == 0).await;
         let refused = client.tool("up__echo", json!({})).await;
         assert_lost(&refused);
     }

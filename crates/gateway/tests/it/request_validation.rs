@@ -150,7 +150,6 @@ async fn media_types_verbs_and_paths() {
         ping().with("accept", "text/event-stream;q=0.1, APPLICATION/json ;q=1"),
         ping().with("content-encoding", "identity"),
         ping().path("/mcp/default/"),
-        ping().path("/default"),
         ping().path("/mcp/default?token=alice-token"),
     ];
     for post in good {
