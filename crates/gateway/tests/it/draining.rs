@@ -137,7 +137,7 @@ async fn drain_respects_deadline() {
 async fn shutdown_closes_streams_to_servers() {
     for modern in [false, true] {
         let server = NotifyingServer::start(modern).await;
-        let gateway = TestGateway::of(&server.url()).await;
+        let gateway = TestGateway::with_plain_names(&server.url()).await;
         let client = gateway.connect(ClientVersion::V2025_11_25).await;
         client.tools().await;
         let stream = client.stream().await;
@@ -147,7 +147,7 @@ async fn shutdown_closes_streams_to_servers() {
         gateway.shutdown(GRACE).await;
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
         eventually("no stream to the server is open", || server.streams() == 0).await;
-        let refused = client.tool("up__echo", json!({})).await;
+        let refused = client.tool("echo", json!({})).await;
         assert_lost(&refused);
     }
 }
