@@ -1,7 +1,7 @@
-//! `cargo xtask cluster`: runs a one-node Kubernetes on this machine, for tests.
+//! `cargo xtask cluster`: a one-node Kubernetes cluster on this machine, for tests.
 //!
-//! All checkouts share one cluster per machine, in a fixed folder. With `KUBECONFIG`
-//! set, the commands use that cluster instead and start nothing.
+//! There is one per machine, in a fixed directory, whichever checkout started it. If `KUBECONFIG` is set, the cluster that it
+//! names is used instead, and nothing is started.
 
 mod binaries;
 mod certificate;
@@ -30,9 +30,9 @@ use anyhow::{Result, bail};
 
 use self::binaries::Binaries;
 use self::foreign::Foreign;
-use self::lock::UsageLock;
+use self::lock::Lease;
 
-/// The usage text.
+/// The usage of the command.
 const HELP: &str = "\
 cargo xtask cluster up | down | status | images | load IMAGE.tar
     up      starts a one-node Kubernetes on this machine, as root, and prints where its kubeconfig is
@@ -42,16 +42,16 @@ cargo xtask cluster up | down | status | images | load IMAGE.tar
     load    loads an image from a docker-archive
     With KUBECONFIG set, that cluster is used instead and nothing is started.";
 
-/// The cluster that the commands use.
+/// The cluster of the commands.
 #[derive(Debug)]
 pub(crate) enum Cluster {
-    /// The cluster that xtask starts on this machine.
+    /// The cluster that this program starts.
     Own,
-    /// The cluster of `KUBECONFIG`.
+    /// The cluster that `KUBECONFIG` names.
     Foreign(Foreign),
 }
 
-/// Runs the command; returns whether it succeeded.
+/// Runs the command, and returns whether it succeeded.
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     let cluster = Cluster::chosen()?;
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -63,13 +63,13 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
         ["status"] => return cluster.status(),
         ["images"] => cluster.load_all()?,
         ["load", archive] => cluster.load(Path::new(archive))?,
-        _ => bail!("there are\n{HELP}"),
+        _ => bail!("unknown command; usage:\n{HELP}"),
     }
     Ok(true)
 }
 
 impl Cluster {
-    /// Returns the cluster of `KUBECONFIG`, or the local one if that is unset or names the local one.
+    /// Returns our cluster, unless `KUBECONFIG` names another one.
     pub(crate) fn chosen() -> Result<Self> {
         match crate::env::kubeconfig() {
             Some(named) if named != site::kubeconfig().as_os_str() => Ok(Self::Foreign(Foreign::new(named)?)),
@@ -85,7 +85,7 @@ impl Cluster {
         }
     }
 
-    /// Starts the cluster unless it runs; returns whether it was down.
+    /// Starts it if needed, and returns whether it was down before.
     pub(crate) fn up(&self) -> Result<bool> {
         match self {
             Self::Own => {
@@ -96,15 +96,15 @@ impl Cluster {
         }
     }
 
-    /// Prevents other commands from stopping the cluster while the lock is held.
-    pub(crate) fn lock_usage(&self) -> Result<Option<UsageLock>> {
+    /// Prevents others from shutting it down while the lock is held.
+    pub(crate) fn lease(&self) -> Result<Option<Lease>> {
         match self {
-            Self::Own => UsageLock::take().map(Some),
+            Self::Own => Lease::take().map(Some),
             Self::Foreign(_) => Ok(None),
         }
     }
 
-    /// Stops the cluster, unless a test run is using it.
+    /// Shuts it down, unless a test run is using it.
     pub(crate) fn down(&self) -> Result<()> {
         match self {
             Self::Own => {
@@ -118,7 +118,7 @@ impl Cluster {
         }
     }
 
-    /// Builds the test images and loads those that the cluster does not have.
+    /// Builds the images of the tests, and loads those that the cluster does not have yet.
     pub(crate) fn load_all(&self) -> Result<()> {
         match self {
             Self::Own => {

@@ -17,7 +17,7 @@ pub(crate) struct Sample {
     pub(crate) calls_per_second: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
-    /// CPU time of the system's process, or of the upstream for [`SystemName::Direct`].
+    /// CPU time of the system's process, or of the upstream if it is measured alone.
     pub(crate) cpu_ms_per_1000: f64,
     /// Peak of resident memory during this measurement.
     pub(crate) peak_kib: u64,

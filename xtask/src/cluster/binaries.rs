@@ -1,4 +1,4 @@
-//! The programs of the cluster, in the user's cache.
+//! The programs of the cluster, in the cache of the user.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +19,7 @@ const COMPONENTS: &[&str] = &[
     "kubectl",
 ];
 
-/// Debian packages that are unpacked and not installed: an installed containerd would start and replace other packages.
+/// The Debian packages, unpacked and not installed: an installed containerd would start and replace another package.
 const PACKAGES: &[&str] = &[
     "etcd-server",
     "containerd",
@@ -28,7 +28,7 @@ const PACKAGES: &[&str] = &[
     "busybox-static",
 ];
 
-/// The folders of the programs.
+/// The directories of the programs.
 #[derive(Debug)]
 pub(super) struct Binaries {
     kubernetes: PathBuf,
@@ -37,7 +37,7 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// Builds and downloads missing programs, which takes about five minutes once.
+    /// Builds and downloads what is missing: about five minutes, once.
     pub(super) fn ready() -> Result<Self> {
         Ok(Self {
             kubernetes: once(&format!("kubernetes-{KUBERNETES}"), build_kubernetes)?,
@@ -46,7 +46,7 @@ impl Binaries {
         })
     }
 
-    /// Returns a program of Kubernetes.
+    /// Returns the path of a program of Kubernetes.
     pub(super) fn kubernetes(&self, name: &str) -> PathBuf {
         self.kubernetes.join(name)
     }
@@ -55,24 +55,24 @@ impl Binaries {
         self.coredns.join("coredns")
     }
 
-    /// Returns a program from Debian.
+    /// Returns the path of a program from Debian.
     pub(super) fn debian(&self, name: &str) -> PathBuf {
         self.debian.join("usr/bin").join(name)
     }
 
-    /// Returns the folder of the CNI plugins.
+    /// Returns the directory of the CNI plugins.
     pub(super) fn cni(&self) -> PathBuf {
         self.debian.join("usr/lib/cni")
     }
 
-    /// Returns a search path with the cluster's programs first.
+    /// Returns a search path with these programs first.
     pub(super) fn search_path(&self) -> String {
         let ours = ["usr/bin", "usr/sbin"].map(|folder| self.debian.join(folder).display().to_string());
         format!("{}:{}", ours.join(":"), env::search_path())
     }
 }
 
-/// Returns the static busybox.
+/// Returns a static busybox, for images.
 pub(super) fn busybox() -> Result<PathBuf> {
     Ok(once("cluster-debian", unpack)?.join("bin/busybox"))
 }
@@ -87,7 +87,7 @@ fn build_kubernetes(draft: &Path) -> Result<()> {
         version: &format!("v{KUBERNETES}"),
         packages: &packages,
         main: None,
-        // Without this, the server reports v0.0.0-master, which clients misinterpret.
+        // Without it, the server reports v0.0.0-master, which clients cannot parse.
         ldflags: &format!("-s -w -X k8s.io/component-base/version.gitVersion=v{KUBERNETES}"),
         siblings: Some(&KUBERNETES.replacen("1.", "v0.", 1)),
     };

@@ -1,4 +1,4 @@
-//! The cluster's certificate authority, its certificate, and the key of its service accounts.
+//! The certificate authority of the cluster, its one certificate, and the key of its service accounts.
 
 use std::fs;
 use std::path::Path;
@@ -10,13 +10,13 @@ use super::site::{self, ADDRESS, API_SERVICE};
 use crate::exec;
 use crate::tools::apt;
 
-/// The validity in days, longer than any cluster runs.
+/// The validity: longer than any test cluster exists.
 const DAYS: &str = "3650";
 
-/// Creates `ca.crt`, `server.crt`, `server.key`, `accounts.key` and `accounts.pub` in the state folder.
+/// Creates `ca.crt`, `server.crt`, `server.key`, `accounts.key` and `accounts.pub` in the state directory.
 ///
-/// Authority and server have separate certificates, because rustls rejects an authority's certificate for a server. The
-/// server's is used by the API server and etcd, and by the API server as a client of etcd and kubelet.
+/// Authority and server have two certificates, because rustls does not accept an authority as a server. The one server
+/// certificate is used by the API server and etcd, and by the API server as a client of etcd and kubelet.
 pub(super) fn make() -> Result<()> {
     let openssl = apt::ensure_program("openssl", "openssl")?;
     let run = |args: &[&str]| exec::output(Command::new(&openssl).current_dir(site::STATE).args(args)).map(drop);

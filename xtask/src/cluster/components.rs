@@ -25,7 +25,7 @@ const ETCD: &str = "https://127.0.0.1:23790";
 const REGISTRY_PORT: &str = "5000";
 const ETCD_PEER: &str = "http://127.0.0.1:23800";
 
-/// Starts the component of this name. Its files must exist.
+/// Starts the component `name`, whose files must exist.
 pub(super) fn start(name: &str, binaries: &Binaries) -> Result<()> {
     let (program, args) = match name {
         "etcd" => (binaries.debian(name), etcd()),
@@ -49,7 +49,7 @@ fn etcd() -> Vec<String> {
         ("initial-advertise-peer-urls", ETCD_PEER),
         ("client-cert-auth", "true"),
         ("log-level", "warn"),
-        // A test cluster need not survive a power failure.
+        // A test cluster may lose its data in a power failure.
         ("unsafe-no-fsync", "true"),
     ]);
     args.push(format!("--initial-cluster={NODE}={ETCD_PEER}"));
@@ -131,8 +131,7 @@ fn containerd(binaries: &Binaries) -> Result<(PathBuf, Vec<String>)> {
     Ok((binaries.debian("containerd"), args))
 }
 
-/// Images are never pulled from other registries: an image that is not loaded fails at once. A test may start a registry
-/// on the node's address.
+/// No image is downloaded: one that is not loaded fails at once. A test may start a registry on the address of the node.
 fn registries() -> Result<()> {
     let own = format!("{ADDRESS}:{REGISTRY_PORT}");
     for (registry, address) in [("_default", "127.0.0.1:9"), (&own, &own)] {
@@ -181,7 +180,7 @@ fn flags(flags: &[(&str, &str)]) -> Vec<String> {
     flags.iter().map(|(name, value)| format!("--{name}={value}")).collect()
 }
 
-/// Flags whose values are files in the state folder.
+/// Returns flags whose values are files in the state directory.
 fn files(flags: &[(&str, &str)]) -> Vec<String> {
     let flag = |(name, file): &(&str, &str)| format!("--{name}={}", site::path(file).display());
     flags.iter().map(flag).collect()

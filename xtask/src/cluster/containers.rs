@@ -1,4 +1,4 @@
-//! Containers and their images.
+//! Containers, images and cgroups.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::{process, site};
 use crate::exec;
 
 const CGROUPS: &str = "/sys/fs/cgroup";
-/// The cgroup of all pods, as in `kubelet.yaml`.
+/// The cgroup of all pods, also named in `kubelet.yaml`.
 const GROUP: &str = "portolan";
 
 /// Creates the cgroup of all pods in every hierarchy, as kubelet requires.
@@ -20,17 +20,17 @@ pub(super) fn make_group() -> Result<()> {
     let unified = Path::new(CGROUPS).join("cgroup.subtree_control");
     if unified.exists() {
         for controller in ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"] {
-            // kubelet does not use hierarchies that the kernel lacks.
+            // Kubelet does not need hierarchies that the kernel lacks.
             let _ = fs::write(&unified, format!("+{controller}"));
         }
     }
     for group in groups() {
-        fs::create_dir_all(&group).with_context(|| format!("cannot make {}", group.display()))?;
+        fs::create_dir_all(&group).with_context(|| format!("cannot create {}", group.display()))?;
     }
     Ok(())
 }
 
-/// Kills all containers of the cluster, whose processes are in one cgroup.
+/// Kills every container of the cluster: all their processes are in one cgroup.
 pub(super) fn kill_all() -> Result<()> {
     process::kill_until_gone("containers of the cluster", || {
         groups().iter().flat_map(|group| members(group)).collect()
@@ -41,9 +41,9 @@ pub(super) fn kill_all() -> Result<()> {
     Ok(())
 }
 
-/// Loads an image from a docker-archive.
+/// Loads an image from a docker archive.
 pub(super) fn load(binaries: &Binaries, archive: &Path) -> Result<()> {
-    ensure!(archive.is_file(), "no file {}", archive.display());
+    ensure!(archive.is_file(), "the file {} does not exist", archive.display());
     let told = exec::output(
         Command::new(binaries.debian("ctr"))
             .arg("--address")
@@ -63,7 +63,7 @@ pub(super) fn load(binaries: &Binaries, archive: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Loads an own image, unless the same image is loaded already.
+/// Loads an image of the tests, unless the same version is loaded already.
 pub(super) fn load_new(binaries: &Binaries, image: &Image) -> Result<()> {
     let note = format!("loaded/{}", image.name.replace('/', "_"));
     if fs::read_to_string(site::path(&note)).is_ok_and(|loaded| loaded == image.id) {
@@ -73,7 +73,7 @@ pub(super) fn load_new(binaries: &Binaries, image: &Image) -> Result<()> {
     site::write(&note, &image.id).map(drop)
 }
 
-/// Returns the pods' cgroup in each hierarchy: several with cgroup v1, one with v2.
+/// Returns our cgroup in each hierarchy: several under cgroup v1, one under v2.
 fn groups() -> Vec<PathBuf> {
     let root = Path::new(CGROUPS);
     if root.join("cgroup.controllers").exists() {
@@ -93,7 +93,7 @@ fn members(group: &Path) -> Vec<i32> {
     own.into_iter().chain(below).collect()
 }
 
-/// Removes an empty cgroup with its subgroups. Its files belong to the kernel and disappear with it.
+/// Removes a cgroup and its children. The files in it belong to the kernel and go with it.
 fn remove_tree(group: &Path) -> Result<()> {
     for folder in folders(group) {
         remove_tree(&folder)?;

@@ -1,4 +1,4 @@
-//! Queries the cluster's DNS server.
+//! A query to the cluster's DNS server.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::site::ADDRESS;
 
 const NAME: &str = "kubernetes.default.svc.cluster.local";
 
-/// Fails unless the server resolves the API server's Service.
+/// Checks that the server resolves the API server's Service.
 pub(super) fn check() -> Result<()> {
     let socket = UdpSocket::bind((ADDRESS, 0))?;
     socket.set_read_timeout(Some(Duration::from_millis(300)))?;
@@ -24,7 +24,7 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Returns a query for one address (RFC 1035).
+/// Builds a query for one address (RFC 1035).
 fn question() -> Vec<u8> {
     let mut packet = vec![0x50, 0x4f, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in NAME.split('.') {

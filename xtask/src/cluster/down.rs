@@ -1,4 +1,4 @@
-//! Stops the cluster and removes all of its traces, also after a crash.
+//! Removes the cluster without a trace, running or broken.
 
 use std::fs;
 
@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use super::site::STATE;
 use super::{containers, leftovers, mount, network, process, sysctl};
 
-/// Kills all processes and removes all state.
+/// Removes everything. Processes are killed, because nothing in the cluster has to be kept.
 pub(super) fn down() -> Result<()> {
-    // First the processes that would restart containers, then the containers.
+    // The processes that would restart containers first, then the containers.
     process::kill_all()?;
     containers::kill_all()?;
     leftovers::remove();

@@ -1,4 +1,4 @@
-//! The cluster of `KUBECONFIG`, which xtask did not start.
+//! An existing cluster, named by `KUBECONFIG`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use anyhow::{Context, Result};
 use super::kubectl::Kubectl;
 use crate::{env, exec};
 
-/// The label of the tests' namespaces. Nothing else in that cluster is changed.
+/// The label of the test namespaces. Nothing else in that cluster is changed.
 const LABEL: &str = "app.kubernetes.io/part-of=portolan-test";
 
 const LOAD_LIMIT: Duration = Duration::from_secs(300);
 
-/// A cluster and its kubectl.
+/// The cluster and a kubectl for it.
 #[derive(Debug)]
 pub(crate) struct Foreign {
     kubeconfig: PathBuf,
@@ -24,8 +24,7 @@ pub(crate) struct Foreign {
 
 impl Foreign {
     pub(super) fn new(kubeconfig: OsString) -> Result<Self> {
-        let program = env::find_program("kubectl")
-            .context("please install kubectl: KUBECONFIG is set, and the cluster it names is asked with it")?;
+        let program = env::find_program("kubectl").context("kubectl is missing; install it, or unset KUBECONFIG")?;
         let kubeconfig = PathBuf::from(kubeconfig);
         Ok(Self {
             kubectl: Kubectl::new(&program, &kubeconfig),
@@ -37,7 +36,7 @@ impl Foreign {
         self.kubeconfig.clone()
     }
 
-    /// Fails unless the API server responds.
+    /// Checks that it responds.
     pub(super) fn check(&self) -> Result<()> {
         let named = self.kubeconfig.display();
         self.kubectl.run(&["get", "--raw", "/readyz"]).with_context(|| {
@@ -47,26 +46,26 @@ impl Foreign {
         Ok(())
     }
 
-    /// Removes the tests' namespaces, by their label.
+    /// Deletes the test namespaces, by their label.
     pub(super) fn clean(&self) -> Result<()> {
         self.check()?;
         let told = self
             .kubectl
             .run_within("120s", &["delete", "namespaces", "--selector", LABEL])?;
         print!("{told}");
-        println!("the cluster itself is not ours and stays up");
+        println!("the cluster stays up: this program did not start it");
         Ok(())
     }
 
-    /// Loads an image, which works for kind only.
+    /// Loads the images into a kind cluster. How other clusters load images is unknown.
     pub(super) fn load(&self, archive: &Path) -> Result<()> {
         let context = self.context()?;
         let shown = archive.display();
         let Some(name) = context.strip_prefix("kind-") else {
-            println!("load {shown} with the cluster's own tool: this cluster's images are not ours to change");
+            println!("load {shown} with the tool of this cluster: only kind is supported");
             return Ok(());
         };
-        let kind = env::find_program("kind").context("please install kind: it loads images into its clusters")?;
+        let kind = env::find_program("kind").context("kind is missing; install it to load images into its clusters")?;
         let mut command = Command::new(kind);
         command.args(["load", "image-archive", "--name", name]).arg(archive);
         let log = env::cache()?.join("kind.log");

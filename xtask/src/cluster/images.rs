@@ -1,4 +1,4 @@
-//! The images of the tests, built from programs of this machine, without a registry.
+//! The images of the tests, built from files of this machine, without a registry.
 
 mod archive;
 mod busybox;
@@ -12,29 +12,29 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// The image of the pause container.
+/// The image of the container that holds the namespaces of each pod.
 pub(super) const PAUSE: &str = "docker.io/local/portolan-pause:1";
 
 /// An image in a docker-archive.
 #[derive(Debug)]
 pub(super) struct Image {
-    /// The name for pods.
+    /// The name in pod specs.
     pub(super) name: String,
-    /// The archive.
+    /// The path of the file.
     pub(super) archive: PathBuf,
-    /// A digest of the content.
+    /// Changes with the content.
     pub(super) id: String,
 }
 
-/// Returns the image that every pod needs.
+/// Builds the image that must be loaded before any pod starts.
 pub(super) fn pause() -> Result<Image> {
-    pause::image().context("cannot make the pause image")
+    pause::image().context("cannot build the pause image")
 }
 
 type Make = fn() -> Result<Image>;
 
-/// The images of the tests, each with a description. Images of packages are cached; those of own
-/// programs are rebuilt.
+/// The images of the tests, each with its description. Images of packages are cached; those of workspace programs are built
+/// each time.
 const ALL: &[(&str, Make)] = &[
     ("busybox", busybox::image),
     ("Node.js", node::image),
@@ -43,10 +43,10 @@ const ALL: &[(&str, Make)] = &[
     ("bridge", program::bridge),
 ];
 
-/// Builds all images, one after the other, and passes each on.
+/// Builds each image and passes it on.
 pub(super) fn build(mut done: impl FnMut(&Image) -> Result<()>) -> Result<()> {
     for (what, image) in ALL {
-        let image = image().with_context(|| format!("cannot make the {what} image"))?;
+        let image = image().with_context(|| format!("cannot build the {what} image"))?;
         done(&image)?;
     }
     Ok(())

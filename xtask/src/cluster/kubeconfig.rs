@@ -1,4 +1,4 @@
-//! Users of the API server: a token and a kubeconfig for each.
+//! The users of the API server: a token and a kubeconfig for each.
 
 use std::fs::{self, File, Permissions};
 use std::io::Read;

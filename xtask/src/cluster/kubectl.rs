@@ -1,4 +1,4 @@
-//! Runs kubectl.
+//! Calls of kubectl.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::exec;
 
-/// kubectl for one cluster.
+/// A kubectl for one cluster.
 #[derive(Debug)]
 pub(super) struct Kubectl {
     program: PathBuf,
@@ -22,12 +22,12 @@ impl Kubectl {
         }
     }
 
-    /// Returns the output of a command, which must succeed within a few seconds.
+    /// Runs it and returns its output. Fails after a few seconds.
     pub(super) fn run(&self, args: &[&str]) -> Result<String> {
         self.run_within("5s", args)
     }
 
-    /// Returns the output of a command, which must succeed within the limit.
+    /// Runs it with another time limit.
     pub(super) fn run_within(&self, limit: &str, args: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.args(args).arg(format!("--request-timeout={limit}"));

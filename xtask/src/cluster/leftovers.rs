@@ -1,4 +1,4 @@
-//! Files that the cluster's programs write to fixed places outside of the state folder.
+//! Files that the programs of the cluster write at fixed paths.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -11,10 +11,9 @@ const NETWORK_RESULTS: &str = "/var/lib/cni/results";
 const LOG_LINKS: &str = "/var/log/containers";
 const DEVICE_PLUGINS: &str = "/var/lib/kubelet/device-plugins";
 
-/// Removes the cluster's files there, then folders that are empty. Must be called while the state
-/// folder still exists and no process runs in it.
+/// Removes our files, then the directories that are empty. Call it while the state directory exists and nothing runs in it.
 ///
-/// Ignores missing files and folders that are not empty.
+/// A missing file, and a directory that others use too, are not errors.
 pub(super) fn remove() {
     let sockets = site::path("containerd/state/io.containerd.runtime.v2.task/k8s.io");
     for task in entries(&sockets) {
@@ -23,7 +22,7 @@ pub(super) fn remove() {
             let _ = fs::remove_file(socket);
         }
     }
-    // Each contains the path of its network namespace, which for the cluster's is in the state folder.
+    // Each names its network namespace, and ours are below the state directory.
     for result in entries(Path::new(NETWORK_RESULTS)) {
         if fs::read_to_string(&result).is_ok_and(|text| text.contains(STATE)) {
             let _ = fs::remove_file(result);

@@ -1,5 +1,5 @@
-//! The state folder, which is in memory, and the mounts below it: file systems of containers, volumes of pods,
-//! network namespaces.
+//! The state directory, a tmpfs, and the mounts below it: file systems of containers, volumes of pods, network
+//! namespaces.
 
 use std::fs;
 use std::process::Command;
@@ -9,22 +9,22 @@ use anyhow::{Context, Result, ensure};
 use super::site::STATE;
 use crate::exec;
 
-/// More than images, logs and etcd need. Unused space takes no memory.
+/// The size limit: more than images, logs and etcd need. Unused space takes no memory.
 const SIZE: &str = "size=6g,mode=711";
 
-/// Creates the state folder in memory, because thousands of small files are slow to create and to remove on a disk,
-/// and useless after a reboot.
+/// Creates the state directory in memory: thousands of small files are slow to create and remove on a disk, and useless
+/// after a reboot.
 pub(super) fn make() -> Result<()> {
-    fs::create_dir(STATE).with_context(|| format!("cannot make {STATE}"))?;
+    fs::create_dir(STATE).with_context(|| format!("cannot create {STATE}"))?;
     let mut command = Command::new("mount");
     exec::output(command.args(["-t", "tmpfs", "-o", SIZE, "portolan-cluster", STATE])).map(drop)
 }
 
-/// Unmounts everything, the innermost first. Fails if a mount remains, because the folder must not be removed then.
+/// Unmounts everything, innermost first. Fails if a mount remains, because the directory must not be removed then.
 pub(super) fn remove_all() -> Result<()> {
     let points = points()?;
     for some in points.chunks(100) {
-        // Lazily, because a namespace that is being removed may still use it.
+        // Lazily: a network namespace that is being removed may still hold one.
         exec::output(Command::new("umount").arg("--lazy").args(some))?;
     }
     let left = self::points()?;

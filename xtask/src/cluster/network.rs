@@ -1,4 +1,4 @@
-//! The node's bridge and address translation.
+//! The bridge of the node, and the route out of the cluster.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::tools::apt;
 
 const MASQUERADE: &str = include_str!("../../assets/cluster/masquerade.nft");
 
-/// The nftables tables of kube-proxy and xtask.
+/// The nftables tables of kube-proxy and of this program.
 const TABLES: &[(&str, &str)] = &[("ip", "portolan"), ("ip", "kube-proxy"), ("ip6", "kube-proxy")];
 
 pub(super) fn make() -> Result<()> {
@@ -23,7 +23,7 @@ pub(super) fn make() -> Result<()> {
     exec::output(Command::new(nft()?).arg("-f").arg(rules)).map(drop)
 }
 
-/// Removes the network, as far as it exists. Waits until the pods' interfaces are gone with their namespaces.
+/// Removes bridge and routes. Waits until the interfaces of pods are gone with their network namespaces.
 pub(super) fn remove() -> Result<()> {
     if ip(&["link", "show", BRIDGE]).is_ok() {
         ip(&["link", "delete", BRIDGE])?;
@@ -37,7 +37,7 @@ pub(super) fn remove() -> Result<()> {
     }
     wait::until("the pods' interfaces", Duration::from_secs(10), &[], || {
         let routes = ip(&["route", "show", "root", PODS])?;
-        ensure!(routes.is_empty(), "still there: {routes}");
+        ensure!(routes.is_empty(), "routes remain: {routes}");
         Ok(())
     })
 }

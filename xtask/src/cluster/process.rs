@@ -1,4 +1,4 @@
-//! The cluster's processes: each in its own session, with a pid file and a log file.
+//! The processes of the cluster, each in a session of its own, with a pid file and a log file.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,13 +10,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::site::{self, STATE};
 
-/// Set in the environment of every process of the cluster and inherited by the containers' shims. It identifies them,
-/// because a pid alone may have been reused.
+/// The environment variable that identifies our processes. Container shims inherit it; a pid alone may have been reused.
 const MARK: &str = "PORTOLAN_CLUSTER";
 
 const KILL_LIMIT: Duration = Duration::from_secs(15);
 
-/// Starts `program` as the process of this name.
+/// Starts `program` as the process `name`.
 pub(super) fn start(name: &str, program: &Path, args: &[String], path: &str) -> Result<()> {
     let log = log_file(name);
     for folder in ["log", "run"] {
@@ -35,12 +34,12 @@ pub(super) fn start(name: &str, program: &Path, args: &[String], path: &str) -> 
         .stderr(output)
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    // The child leads no process group yet, so setsid does not fork, and the pid stays the same.
+    // The pid stays the same: the child leads no process group, so setsid does not fork.
     fs::write(pid_file(name), child.id().to_string())?;
     Ok(())
 }
 
-/// Returns the pid of the process of this name, if it runs.
+/// Returns the pid of the process `name`, if it runs.
 pub(super) fn pid(name: &str) -> Option<i32> {
     let pid = fs::read_to_string(pid_file(name)).ok()?.trim().parse().ok()?;
     (is_ours(pid) && runs(pid)).then_some(pid)
@@ -50,15 +49,15 @@ pub(super) fn is_up(name: &str) -> bool {
     pid(name).is_some()
 }
 
-/// Kills all processes with the cluster's mark.
+/// Kills all processes with our environment variable.
 pub(super) fn kill_all() -> Result<()> {
     kill_until_gone("processes of the cluster", || {
         all_pids().into_iter().filter(|&pid| is_ours(pid)).collect()
     })
 }
 
-/// Kills the processes of `list` until it is empty and all of them are gone: a process that is
-/// ending has lost its mark but still holds its ports for a moment.
+/// Kills what `list` returns until it returns nothing and all listed processes are gone: a process that is exiting has
+/// lost its environment, but still holds its ports.
 pub(super) fn kill_until_gone(what: &str, list: impl Fn() -> Vec<i32>) -> Result<()> {
     let start = Instant::now();
     let mut pids = Vec::new();
@@ -71,7 +70,7 @@ pub(super) fn kill_until_gone(what: &str, list: impl Fn() -> Vec<i32>) -> Result
             return Ok(());
         }
         if start.elapsed() > KILL_LIMIT {
-            bail!("{what} do not end: {pids:?}");
+            bail!("{what} are still running: {pids:?}");
         }
         for pid in pids.iter().filter_map(|&pid| Pid::from_raw(pid)) {
             // An error means that the process has just ended.
@@ -89,7 +88,7 @@ pub(super) fn memory(pid: i32) -> u64 {
     kilobytes.unwrap_or_default() * 1024
 }
 
-/// Returns the end of a process's log.
+/// Returns the last lines of the log of a process, for a message.
 pub(super) fn last_lines(name: &str) -> String {
     let text = fs::read(log_file(name)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -119,7 +118,7 @@ fn is_ours(pid: i32) -> bool {
     environment.split(|&byte| byte == 0).any(|one| one == mark.as_bytes())
 }
 
-/// Returns whether the process runs, and is not a zombie.
+/// Returns whether the process is not a zombie.
 fn runs(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat

@@ -7,7 +7,7 @@ use super::kubectl::Kubectl;
 use super::{components, process, site, up};
 use crate::versions::{COREDNS, KUBERNETES};
 
-/// Prints the status; returns whether the cluster is up.
+/// Prints the status, and returns whether the cluster is up.
 pub(super) fn print() -> Result<bool> {
     if !site::path("").exists() {
         println!("the cluster is down");
@@ -24,7 +24,7 @@ pub(super) fn print() -> Result<bool> {
             None => println!("{name:<26} not running; {}", process::last_lines(name)),
         }
     }
-    println!("{:<34}{:>7} MiB", "together", memory >> 20);
+    println!("{:<34}{:>7} MiB", "total", memory >> 20);
     println!("Kubernetes {KUBERNETES}, CoreDNS {COREDNS}");
     let up = up::is_up();
     if up {
@@ -35,7 +35,7 @@ pub(super) fn print() -> Result<bool> {
         );
         println!("kubeconfig {}", site::kubeconfig().display());
     } else {
-        println!("the cluster is not whole: `cargo xtask cluster up` cleans up and starts it again");
+        println!("the cluster is incomplete; `cargo xtask cluster up` cleans up and starts it again");
     }
     Ok(up)
 }

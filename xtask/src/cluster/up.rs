@@ -1,4 +1,4 @@
-//! Starts the cluster: a ready node with Services and DNS.
+//! Starts the cluster: a Ready node with Services and DNS.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use super::{
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Starts the cluster unless it runs; returns whether it did. Cleans up after a crash and after a failed start.
+/// Starts the cluster unless it runs, and returns whether it did. Cleans up after a crash and after a failed start.
 pub(super) fn up(binaries: &Binaries) -> Result<bool> {
     if is_up() && answers(binaries) {
         println!("the cluster is up");
         return Ok(false);
     }
     if site::path("").exists() {
-        println!("cleaning up what an earlier cluster left …");
+        println!("cleaning up after an earlier cluster …");
         down::down()?;
     }
     let start = Instant::now();
     println!("starting the cluster …");
     if let Err(error) = bring_up(binaries) {
-        // The message contains the end of the log, because the log's folder is removed.
+        // The message contains the end of the log, because the directory of the log is removed.
         down::down().with_context(|| format!("cannot clean up after a failed start ({error:#})"))?;
         return Err(error).context("the cluster did not start");
     }
@@ -35,19 +35,19 @@ pub(super) fn up(binaries: &Binaries) -> Result<bool> {
     Ok(true)
 }
 
-/// Waits for the API server, which a test run of another checkout may have stopped for a while.
+/// Returns whether the API server responds soon: a test run of another checkout may have suspended it.
 fn answers(binaries: &Binaries) -> bool {
     let kubectl = Kubectl::new(&binaries.kubernetes("kubectl"), &site::kubeconfig());
     wait::until("the API server", LIMIT, &["kube-apiserver"], || ready(&kubectl)).is_ok()
 }
 
-/// Returns whether all processes run.
+/// Returns whether all components run.
 pub(super) fn is_up() -> bool {
     site::path("ready").exists() && components::ALL.iter().all(|name| process::is_up(name))
 }
 
 pub(super) fn ensure_up() -> Result<()> {
-    ensure!(is_up(), "the cluster is not up: `cargo xtask cluster up` starts it");
+    ensure!(is_up(), "the cluster is down; start it with `cargo xtask cluster up`");
     Ok(())
 }
 
@@ -90,7 +90,7 @@ fn ready(kubectl: &Kubectl) -> Result<()> {
 
 fn allow_dns(kubectl: &Kubectl) -> Result<()> {
     let role = site::write("dns-role.yaml", include_str!("../../assets/cluster/dns-role.yaml"))?;
-    let role = role.to_str().context("a path that is not text")?;
+    let role = role.to_str().context("a path is not UTF-8")?;
     kubectl.run(&["create", "--filename", role]).map(drop)
 }
 

@@ -1,4 +1,4 @@
-//! Waits for the cluster, with a time limit.
+//! Waiting for the cluster, with a limit.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use super::process;
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Waits until `ready` succeeds. Fails at once if one of `processes` has ended, and at the limit with the last
-/// error of `ready`; both with the end of a log.
+/// Waits until `ready` succeeds. Fails at once if one of `processes` has ended, and at the limit with the last error of
+/// `ready`; both with the end of a log.
 pub(super) fn until(
     what: &str,
     limit: Duration,

@@ -11,7 +11,7 @@ const OUTAGE: &str = "outage::";
 
 pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
     let cluster = Cluster::chosen()?;
-    let usage_lock = cluster.lock_usage()?;
+    let lease = cluster.lease()?;
     let started = cluster.up().context("there is no cluster to test on")?;
     let loaded = cluster.load_all().context("the images could not be loaded");
     if loaded.is_ok() {
@@ -26,7 +26,7 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
                 .env("RUST_BACKTRACE", "0"),
         );
     }
-    drop(usage_lock);
+    drop(lease);
     if started && let Err(error) = cluster.down() {
         // A test run of another checkout may be using the cluster by now, and leaves it running.
         outcome.note(&format!("the cluster was left up: {error:#}"));

@@ -82,8 +82,8 @@ impl Orchestrator {
     /// Returns the state of every install, oldest install first.
     ///
     /// A self-hosted server is as its runtime says. A remote one is asked for its tools, at most once in
-    /// [`Options::probe_age`] however often this is called. A server that does not answer within
-    /// [`Options::probe_timeout`] is failed.
+    /// [`Options::probe_age`](super::Options::probe_age) however often this is called. A server that does not answer within
+    /// [`Options::probe_timeout`](super::Options::probe_timeout) is failed.
     ///
     /// # Errors
     ///

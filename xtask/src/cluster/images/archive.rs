@@ -1,4 +1,4 @@
-//! Writes a docker-archive: layers and their description in one tar file.
+//! Docker archives: layers and metadata in one tar file.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,10 @@ use serde_json::json;
 use super::Image;
 use crate::exec;
 
-/// The default user of images, which no system defines.
+/// The default user of images, an id that no system uses.
 const USER: &str = "65532:65532";
 
-/// The start command of an image.
+/// The entry point of an image.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     pub(super) entrypoint: &'a [&'a str],
@@ -21,7 +21,7 @@ pub(super) struct Start<'a> {
     pub(super) folder: &'a str,
 }
 
-/// Writes `image.tar` to `folder`, with `root` as its only layer. The output is reproducible.
+/// Writes `image.tar` in `folder`, with `root` as its one layer. The same content gives the same bytes.
 pub(super) fn write(name: &str, start: &Start<'_>, root: &Path, folder: &Path) -> Result<()> {
     let parts = folder.join("parts");
     fs::create_dir_all(&parts)?;
@@ -83,12 +83,12 @@ fn tar(root: &Path, members: &[&str], archive: &Path) -> Result<()> {
 }
 
 fn digest(file: &Path) -> Result<String> {
-    let told = exec::output(Command::new("sha256sum").arg(file))?;
-    let digest = told.split_whitespace().next().context("sha256sum printed nothing")?;
+    let output = exec::output(Command::new("sha256sum").arg(file))?;
+    let digest = output.split_whitespace().next().context("sha256sum printed nothing")?;
     Ok(digest.trim_start_matches('\\').to_owned())
 }
 
-/// Returns the machine's architecture, as container images name it.
+/// Returns the architecture of the machine, as container images name it.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -1,4 +1,4 @@
-//! The image of busybox.
+//! The busybox image: a shell and small programs.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! The image of Node.js and the real MCP servers from npm, in `/app/node_modules`.
+//! The Node.js image, with real MCP servers from npm in `/app/node_modules`.
 
 use anyhow::Result;
 
@@ -12,7 +12,7 @@ const NAME: &str = "docker.io/local/portolan-node:1";
 pub(super) fn image() -> Result<Image> {
     let parts = parts::folder()?;
     let folder = once(&format!("image-node-1-{}", parts::key(&parts)), |draft| {
-        println!("making the Node.js image …");
+        println!("building the Node.js image …");
         let root = Root::new(&draft.join("root"))?;
         let node = node::program()?.canonicalize()?;
         root.copy(&node, "usr/local/bin/node")?;

@@ -1,4 +1,4 @@
-//! The image of the pause program, which keeps a pod's namespaces open.
+//! The pause image: a program that does nothing and keeps the namespaces of a pod open.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The images of statically linked own programs: the bridge, and the HTTP fixture.
+//! Images of workspace programs, statically linked: the bridge, and a scripted HTTP server.
 
 use std::fs;
 use std::process::Command;
@@ -10,13 +10,13 @@ use super::archive::{self, Start};
 use crate::exec;
 use crate::workspace::{Workspace, cargo};
 
-/// An image with one program of the workspace.
+/// A program of the workspace, in an image of its own.
 struct Program {
     package: &'static str,
     name: &'static str,
     features: &'static str,
     image: &'static str,
-    /// The program's path in the image.
+    /// The path in the image.
     path: &'static str,
 }
 
@@ -40,13 +40,13 @@ pub(super) fn http_server() -> Result<Image> {
     })
 }
 
-/// Builds the program and its image, in cargo's target folder.
+/// Builds the program and its image, in the target directory.
 fn image(program: &Program) -> Result<Image> {
     let host = host()?;
     let mut command = cargo(&["build", "--release", "--target", &host, "-p", program.package]);
     command.args(["--bin", program.name, "--features", program.features]);
     command.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    // Without link-time optimisation, which would take minutes in each run.
+    // Without optimizations, which would take minutes in each run; benchmarks use other builds.
     for (setting, value) in [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "1")] {
         command.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
     }
@@ -72,9 +72,10 @@ fn image(program: &Program) -> Result<Image> {
     archive::read(program.image, &folder)
 }
 
-/// Returns the host's triple: with an explicit target, flags for static linking do not apply to build scripts.
+/// Returns the target triple of the host. With an explicit target, the flags for static linking do not apply to build
+/// scripts and macros.
 fn host() -> Result<String> {
     let told = exec::output(Command::new("rustc").arg("-vV"))?;
     let host = told.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc does not name its host")?.to_owned())
+    Ok(host.context("rustc printed no host triple")?.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The image of Python and the real MCP servers from PyPI.
+//! The Python image, with real MCP servers from PyPI.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::tools::{once, parts};
 
 const NAME: &str = "docker.io/local/portolan-python:1";
 
-/// Modules of the standard library that no server needs.
+/// The parts of the standard library that no server needs.
 const LEFT_OUT: &[&str] = &[
     "test",
     "idlelib",
@@ -36,7 +36,7 @@ print(sysconfig.get_path('purelib'))";
 pub(super) fn image() -> Result<Image> {
     let parts = parts::folder()?;
     let folder = once(&format!("image-python-1-{}", parts::key(&parts)), |draft| {
-        println!("making the Python image …");
+        println!("building the Python image …");
         let root = Root::new(&draft.join("root"))?;
         fill(&root, &parts.join("python/bin/python"))?;
         root.add_busybox()?;
@@ -51,9 +51,9 @@ pub(super) fn image() -> Result<Image> {
 }
 
 fn fill(root: &Root, python: &Path) -> Result<()> {
-    let told = exec::output(Command::new(python).args(["-c", ASK]))?;
-    let mut told = told.lines();
-    let mut next = || told.next().context("python told too little about itself");
+    let output = exec::output(Command::new(python).args(["-c", ASK]))?;
+    let mut output = output.lines();
+    let mut next = || output.next().context("python printed fewer lines than expected");
     let (version, program) = (next()?, Path::new(next()?));
     let (library, packages) = (Path::new(next()?), Path::new(next()?));
 
@@ -77,8 +77,8 @@ fn fill(root: &Root, python: &Path) -> Result<()> {
     root.add_libraries(&binaries)
 }
 
-/// Compiles all modules with unchecked byte code: the sources' times change in the archive, and the
-/// image's user cannot write.
+/// Compiles all modules without checks against their sources: the archive changes the times of the sources, and the user
+/// of the image may not write.
 fn compile(python: &Path, root: &Path, home: &str) -> Result<()> {
     let mut command = Command::new(python);
     command.args([
@@ -94,7 +94,7 @@ fn compile(python: &Path, root: &Path, home: &str) -> Result<()> {
         "/",
         "-s",
     ]);
-    // The exit code is an error because some packages contain templates that are not valid Python.
+    // Some packages contain templates that are not valid Python, for which it fails at the end.
     command
         .arg(root)
         .arg(root.join(home))

@@ -1,4 +1,4 @@
-//! The root folder of an image, filled with files of this machine.
+//! The root directory of an image, filled with files of this machine.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -12,12 +12,12 @@ use crate::cluster::binaries;
 use crate::exec;
 use crate::tools::apt;
 
-/// The root folder of an image.
+/// The directory that becomes the image.
 #[derive(Debug)]
 pub(super) struct Root(PathBuf);
 
 impl Root {
-    /// Creates a root with the folders and the user file that programs expect.
+    /// Creates a root with the directories and the passwd file that programs expect.
     pub(super) fn new(folder: &Path) -> Result<Self> {
         let root = Self(folder.to_owned());
         for name in [
@@ -32,7 +32,7 @@ impl Root {
         ] {
             fs::create_dir_all(folder.join(name))?;
         }
-        // As on Debian, /lib is a link to /usr/lib.
+        // As on the source machines, /lib and /usr/lib are the same directory.
         for name in ["bin", "sbin", "lib", "lib64"] {
             symlink(format!("usr/{name}"), folder.join(name))?;
         }
@@ -42,7 +42,7 @@ impl Root {
             "root:x:0:0::/:/bin/sh\nportolan:x:65532:65532::/tmp:/bin/sh\n",
         )?;
         root.write("etc/group", "root:x:0:\nportolan:x:65532:\n")?;
-        // Without it, glibc asks DNS before it looks into /etc/hosts.
+        // Without it, glibc queries DNS before it reads /etc/hosts.
         root.write("etc/nsswitch.conf", "hosts: files dns\n")?;
         Ok(root)
     }
@@ -55,10 +55,10 @@ impl Root {
         Ok(fs::write(self.0.join(name), text)?)
     }
 
-    /// Copies a file or the content of a folder to `name`. Keeps symbolic links.
+    /// Copies a file or the content of a directory to `name`; links stay links.
     pub(super) fn copy(&self, from: &Path, name: &str) -> Result<()> {
         let to = self.0.join(name);
-        let parent = to.parent().context("a path with a parent")?;
+        let parent = to.parent().context("the path has no parent")?;
         fs::create_dir_all(parent)?;
         let mut command = Command::new("cp");
         command.args([
@@ -70,7 +70,7 @@ impl Root {
         exec::output(command.arg(from).arg(to)).map(drop)
     }
 
-    /// Adds busybox, and links for those of its applets that are not there as programs.
+    /// Adds busybox, and a link for each applet that no program provides.
     pub(super) fn add_busybox(&self) -> Result<()> {
         let busybox = binaries::busybox()?;
         fs::copy(&busybox, self.0.join("usr/bin/busybox"))?;
@@ -84,19 +84,19 @@ impl Root {
         Ok(())
     }
 
-    /// Adds the shared libraries of these programs and libraries, and the linker's index.
+    /// Adds the shared libraries of these programs and libraries, and the ld.so index.
     pub(super) fn add_libraries(&self, of: &[PathBuf]) -> Result<()> {
         let mut libraries = BTreeSet::new();
         for some in of.chunks(200) {
-            // ldd fails for static programs, but prints the libraries of all others.
-            let told = Command::new("ldd").args(some).output().context("cannot run ldd")?;
-            libraries.extend(String::from_utf8_lossy(&told.stdout).lines().filter_map(library));
+            // ldd fails for static programs, and lists the others nevertheless.
+            let output = Command::new("ldd").args(some).output().context("cannot run ldd")?;
+            libraries.extend(String::from_utf8_lossy(&output.stdout).lines().filter_map(library));
         }
         let mut folders = BTreeSet::new();
         for library in &libraries {
             let name = library.strip_prefix("/").context("ldd gave a relative path")?;
             let to = self.0.join(name);
-            let folder = to.parent().context("a library lies in a folder")?;
+            let folder = to.parent().context("the library has no directory")?;
             fs::create_dir_all(folder)?;
             fs::copy(library, &to).with_context(|| format!("cannot copy {}", library.display()))?;
             folders.extend(library.parent().map(|folder| folder.display().to_string()));
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ldd_output_is_parsed() {
+    fn libraries_are_read_off_what_ldd_prints() {
         let printed = [
             "\tlinux-vdso.so.1 (0x00007fc1af23e000)",
             "\tlibm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x00007fc1aef20000)",
