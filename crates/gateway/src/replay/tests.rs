@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     body::ReplayBody,
     buffer::Seek,
-    event_id::{EventIdPrefix, RequestRef, StreamKind, StreamId},
+    event_id::{EventIdPrefix, RequestRef, StreamId, StreamKind},
     store::ReplayStore,
     stream::ReplayStream,
 };
