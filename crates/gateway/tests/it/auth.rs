@@ -19,7 +19,7 @@ use crate::support::{
     upstreams::{Eras, HttpFixture, http},
 };
 
-async fn world() -> (HttpFixture, TestGateway) {
+async fn start() -> (HttpFixture, TestGateway) {
     let upstream = http(Eras::Both).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
     (upstream, gateway)
@@ -56,7 +56,7 @@ fn unauthorized(answer: &HttpResponse, error: Option<&str>) {
 
 #[tokio::test]
 async fn only_valid_tokens_authenticate() {
-    let (upstream, gateway) = world().await;
+    let (upstream, gateway) = start().await;
     let client = gateway.client(ClientVersion::V2026_07_28);
     let call = || client.call("1", "up__echo", r#"{"text":"x"}"#);
     let none = [
@@ -100,7 +100,7 @@ async fn only_valid_tokens_authenticate() {
 
 #[tokio::test]
 async fn unknown_gateway_needs_valid_token() {
-    let (_upstream, gateway) = world().await;
+    let (_upstream, gateway) = start().await;
     let client = gateway.client(ClientVersion::V2026_07_28).gateway("other");
     assert_eq!(client.call_method("tools/list", "").await.status(), 404);
     assert_eq!(client.token("wrong").call_method("tools/list", "").await.status(), 401);

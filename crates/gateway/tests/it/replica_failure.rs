@@ -15,7 +15,7 @@ use crate::support::{
     upstreams::{Eras, everything, http},
 };
 
-const ABLE: &str = r#"{"elicitation":{}}"#;
+const ELICITATION: &str = r#"{"elicitation":{}}"#;
 const MULTI: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,7 +54,7 @@ async fn session_continues_elsewhere() {
         ClientVersion::V2025_11_25,
     ] {
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(version, ABLE).await;
+        let client = replicas.connect(version, ELICITATION).await;
         client.tool("up__ask", json!({"requests": 0, "tag": "t"})).await;
         replicas.kill_first();
         let there = replicas.route(&client);
@@ -89,7 +89,7 @@ async fn upstream_session_is_reopened() {
 async fn response_reaches_legacy_server() {
     for server in [RequestingServer::legacy().await, RequestingServer::resumable().await] {
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(ClientVersion::V2025_11_25, ABLE).await;
+        let client = replicas.connect(ClientVersion::V2025_11_25, ELICITATION).await;
         let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
         let request = incoming.json().await;
         replicas.kill_first();
@@ -105,7 +105,7 @@ async fn response_reaches_legacy_server() {
 async fn out_of_band_response_is_refused() {
     let server = RequestingServer::out_of_band(CallReply::Events).await;
     let mut replicas = Replicas::with_server(server.url()).await;
-    let client = replicas.connect(ClientVersion::V2025_11_25, ABLE).await;
+    let client = replicas.connect(ClientVersion::V2025_11_25, ELICITATION).await;
     client.tools().await;
     let mut stream = client.stream().await;
     let call = client
@@ -123,7 +123,7 @@ async fn out_of_band_response_is_refused() {
 async fn legacy_client_stream_breaks() {
     let server = RequestingServer::modern().await;
     let mut replicas = Replicas::with_server(server.url()).await;
-    let client = replicas.connect(ClientVersion::V2025_11_25, ABLE).await;
+    let client = replicas.connect(ClientVersion::V2025_11_25, ELICITATION).await;
     let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
     let request = incoming.json().await;
     replicas.kill_first();
@@ -136,7 +136,7 @@ async fn legacy_client_stream_breaks() {
 async fn stateless_call_continues_elsewhere() {
     for server in [RequestingServer::resumable().await, RequestingServer::modern().await] {
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(ClientVersion::V2026_07_28, ABLE).await;
+        let client = replicas.connect(ClientVersion::V2026_07_28, ELICITATION).await;
         let arguments = json!({"tag": "t", "rounds": 2});
         let first = call(&client, &arguments).await;
         let second = resume_call(&client, &arguments, &responses_to(&first)).await;
@@ -155,7 +155,7 @@ async fn suspended_call_is_lost() {
         RequestingServer::out_of_band(CallReply::Json).await,
     ] {
         let mut replicas = Replicas::with_server(server.url()).await;
-        let client = replicas.connect(ClientVersion::V2026_07_28, ABLE).await;
+        let client = replicas.connect(ClientVersion::V2026_07_28, ELICITATION).await;
         let arguments = json!({"tag": "t"});
         let asked = call(&client, &arguments).await;
         replicas.kill_first();
@@ -270,8 +270,8 @@ async fn round_robin_balancing_works() {
     let server = RequestingServer::legacy().await;
     let mut replicas = Replicas::with_server(server.url()).await;
     let clients = [
-        replicas.connect(ClientVersion::V2026_07_28, ABLE).await,
-        replicas.connect(ClientVersion::V2025_11_25, ABLE).await,
+        replicas.connect(ClientVersion::V2026_07_28, ELICITATION).await,
+        replicas.connect(ClientVersion::V2025_11_25, ELICITATION).await,
     ];
     let turns = async |replicas: &Replicas, client: &Client| {
         for number in 0..MULTI {

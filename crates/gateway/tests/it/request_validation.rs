@@ -15,7 +15,7 @@ use crate::support::{
     upstreams::{Eras, HttpFixture, http},
 };
 
-async fn world() -> (HttpFixture, TestGateway) {
+async fn start() -> (HttpFixture, TestGateway) {
     let upstream = http(Eras::Both).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
     (upstream, gateway)
@@ -32,7 +32,7 @@ fn refused(answer: &HttpResponse, status: u16, code: i64, id: Value, what: &str)
 
 #[tokio::test]
 async fn invalid_body_is_refused() {
-    let (_upstream, gateway) = world().await;
+    let (_upstream, gateway) = start().await;
     let deep = |levels: usize| {
         format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{}1{}}}}}"#,
@@ -115,7 +115,7 @@ async fn invalid_body_is_refused() {
 
 #[tokio::test]
 async fn duplicate_members_are_refused() {
-    let (upstream, gateway) = world().await;
+    let (upstream, gateway) = start().await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let twice = client.call("1", "up__echo", "{}");
     let text = String::from_utf8(twice.body.clone()).expect("UTF-8");
@@ -138,7 +138,7 @@ async fn duplicate_members_are_refused() {
 
 #[tokio::test]
 async fn oversized_body_refused_early() {
-    let (_upstream, _site) = world().await;
+    let (_upstream, _site) = start().await;
     let gateway = TestGateway::builder()
         .server("up", _upstream.url())
         .config(|config| config.limits.request_bytes = 10_000)
@@ -209,7 +209,7 @@ async fn slow_body_times_out() {
 
 #[tokio::test]
 async fn truncated_body_is_ignored() {
-    let (upstream, gateway) = world().await;
+    let (upstream, gateway) = start().await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let post = client.call("1", "up__count", r#"{"key":"k"}"#);
     for bytes in [post.bytes(), post.chunked(11)] {
@@ -228,7 +228,7 @@ async fn truncated_body_is_ignored() {
 
 #[tokio::test]
 async fn invalid_params_are_refused() {
-    let (upstream, gateway) = world().await;
+    let (upstream, gateway) = start().await;
     for version in ClientVersion::EACH_ERA {
         let client = gateway.connect(version).await;
         for params in [r#""arguments":{}"#, r#""name":5"#, r#""name":null"#] {

@@ -20,7 +20,7 @@ use crate::support::{
     servers::requesting::RequestingServer,
 };
 
-const ALL: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
+const ALL_CAPABILITIES: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
 
 #[tokio::test]
 async fn requests_work_in_all_pairings() {
@@ -35,7 +35,7 @@ async fn requests_work_in_all_pairings() {
             ClientVersion::V2025_11_25,
             ClientVersion::V2026_07_28,
         ] {
-            let client = gateway.connect_with(version, ALL).await;
+            let client = gateway.connect_with(version, ALL_CAPABILITIES).await;
             for (requests, rounds) in [(1, 1), (3, 1), (1, 3), (2, 2)] {
                 let arguments = json!({"tag": "t", "requests": requests, "rounds": rounds});
                 let message = complete(&client, &client, arguments).await;
@@ -89,11 +89,11 @@ async fn incapable_client_gets_no_request() {
 async fn unsolicited_response_is_refused() {
     let server = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
-    let other = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
+    let other = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
     let bob = gateway.client(ClientVersion::V2025_11_25).token("bob-token");
     let mut bob = bob;
-    bob.capabilities = ALL.into();
+    bob.capabilities = ALL_CAPABILITIES.into();
     bob.handshake().await;
     let mut incoming = client
         .begin(&client.call("1", "up__ask", &json!({"tag": "t"}).to_string()))
@@ -121,7 +121,7 @@ async fn unsolicited_response_is_refused() {
 async fn client_error_cancels_only_request() {
     let server = RequestingServer::modern().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
     let mut incoming = client
         .begin(&client.call("1", "up__ask", &json!({"tag": "t"}).to_string()))
         .await;
@@ -149,7 +149,7 @@ async fn waiting_ends_by_cancel_or_timeout() {
         })
         .start()
         .await;
-    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
     let mut incoming = client
         .begin(&client.call("1", "up__ask", &json!({"tag": "t"}).to_string()))
         .await;
@@ -181,7 +181,7 @@ async fn rounds_are_bounded() {
             if version.is_modern() == server.is_modern() {
                 continue;
             }
-            let client = gateway.connect_with(version, ALL).await;
+            let client = gateway.connect_with(version, ALL_CAPABILITIES).await;
             let message = complete(&client, &client, json!({"tag": "t", "rounds": 9})).await;
             assert_eq!(message["result"]["isError"], true, "{message}");
         }
@@ -195,7 +195,7 @@ async fn url_elicitation_required() {
     let gateway = TestGateway::requesting(server.url()).start().await;
     let arguments = json!({"method": "visit-first"});
     let again = || server.forget_visit();
-    let modern_client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let modern_client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let asked = call(&modern_client, &arguments).await;
     let (_, page) = asked["result"]["inputRequests"]
         .as_object()
@@ -210,7 +210,7 @@ async fn url_elicitation_required() {
         "visited"
     );
     again();
-    let november = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let november = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
     let post = november.call("1", "up__ask", &arguments.clone().to_string());
     assert_eq!(november.send(&post).await.code(), -32042);
     for version in [ClientVersion::V2025_06_18, ClientVersion::V2026_07_28] {
@@ -228,7 +228,7 @@ async fn closed_upstream_stream_is_resumed() {
     // A client of 2025-11-25 is told to come back by itself.
     for version in [ClientVersion::V2025_06_18, ClientVersion::V2026_07_28] {
         for requests in [0, 1] {
-            let client = gateway.connect_with(version, ALL).await;
+            let client = gateway.connect_with(version, ALL_CAPABILITIES).await;
             let arguments = json!({"tag": "t", "polls": true, "progress": true, "requests": requests});
             let before = server.resumed();
             let message = complete(&client, &client, arguments).await;
@@ -238,7 +238,7 @@ async fn closed_upstream_stream_is_resumed() {
     }
     let plain = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(plain.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
     let message = complete(&client, &client, json!({"tag": "t", "polls": true, "progress": true})).await;
     assert_eq!(
         message["result"]["_meta"]["dev.portolan/failure"]["cause"],

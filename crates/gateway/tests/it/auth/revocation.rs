@@ -89,21 +89,21 @@ async fn token_revoked_during_first_use() {
 
 /// A registry whose feed begins late, and one of whose answers can be held back after it was read.
 #[derive(Debug)]
-struct Held {
+struct PausedRegistry {
     registry: Arc<MemoryRegistry>,
     feed: Arc<Notify>,
-    holding: AtomicBool,
+    pausing: AtomicBool,
     read: Notify,
-    go_on: Notify,
+    continue_: Notify,
 }
 
 #[async_trait::async_trait]
-impl Registry for Held {
+impl Registry for PausedRegistry {
     async fn get(&self, key: &Key) -> Result<Option<Versioned<Record>>> {
         let found = self.registry.get(key).await;
-        if self.holding.swap(false, Ordering::SeqCst) {
+        if self.pausing.swap(false, Ordering::SeqCst) {
             self.read.notify_one();
-            self.go_on.notified().await;
+            self.continue_.notified().await;
         }
         found
     }
@@ -129,12 +129,12 @@ impl Registry for Held {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn token_revoked_during_lookup() {
-    let registry = Arc::new(Held {
+    let registry = Arc::new(PausedRegistry {
         registry: Arc::new(MemoryRegistry::new()),
         feed: Arc::default(),
-        holding: AtomicBool::new(false),
+        pausing: AtomicBool::new(false),
         read: Notify::new(),
-        go_on: Notify::new(),
+        continue_: Notify::new(),
     });
     let tokens = StaticTokens::follow(registry.clone(), Arc::new(SystemClock))
         .await
@@ -146,7 +146,7 @@ async fn token_revoked_during_lookup() {
     let key = Key::Token(digest("late"));
     let record = Record::Token(grant("late", Subject::User(user("alice"))));
     registry.put(record, Precondition::Absent).await.expect("put");
-    registry.holding.store(true, Ordering::SeqCst);
+    registry.pausing.store(true, Ordering::SeqCst);
     let first_use = client.call_method("tools/list", "");
     let revoking = async {
         registry.read.notified().await;
@@ -154,7 +154,7 @@ async fn token_revoked_during_lookup() {
         registry.feed.notify_one();
         // Long enough for the change to be followed, if it does not wait for its turn.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        registry.go_on.notify_one();
+        registry.continue_.notify_one();
     };
     tokio::join!(first_use, revoking);
     let revoked = Instant::now();

@@ -17,7 +17,7 @@ use portolan_core::{
 use portolan_fixtures::http::Fault;
 use serde_json::json;
 
-use super::{Counter, FRESH, PATIENT, STALE, cause, gateway, guarded};
+use super::{FRESH, LONG, PlannedBroker, STALE, cause, gateway, server_with_token};
 use crate::support::{
     client::ClientVersion,
     upstreams::{Eras, http},
@@ -26,9 +26,9 @@ use crate::support::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn final_refusal_is_tool_failure() {
     for eras in [Eras::Legacy, Eras::Modern] {
-        let upstream = guarded(eras, FRESH).await;
-        let desk = Counter::new(|_| Ok(None));
-        let gateway = desk.gateway(&upstream).await;
+        let upstream = server_with_token(eras, FRESH).await;
+        let broker = PlannedBroker::new(|_| Ok(None));
+        let gateway = broker.gateway(&upstream).await;
         for version in ClientVersion::EACH_ERA {
             let what = format!("{eras:?} {version:?}");
             let client = gateway.connect(version).await;
@@ -56,22 +56,22 @@ async fn final_refusal_is_tool_failure() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn final_refusal_makes_broker_forget() {
-    let upstream = guarded(Eras::Modern, STALE).await;
-    let desk = Counter::new(|_| Ok(None));
-    let gateway = desk.gateway(&upstream).await;
+    let upstream = server_with_token(Eras::Modern, STALE).await;
+    let broker = PlannedBroker::new(|_| Ok(None));
+    let gateway = broker.gateway(&upstream).await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
     assert_eq!(cause(&answer), "credential");
     assert_eq!(upstream.requests_of("tools/call").len(), 1);
-    assert_eq!(desk.0.forgotten.load(Ordering::SeqCst), 1);
+    assert_eq!(broker.0.forgotten.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_refresh_fails_call() {
-    let upstream = guarded(Eras::Modern, STALE).await;
-    let desk = Counter::new(|asked| match asked {
+    let upstream = server_with_token(Eras::Modern, STALE).await;
+    let broker = PlannedBroker::new(|asked| match asked {
         0 => Err(Error::NotReady {
             what: "server",
             name: "up".into(),
@@ -80,7 +80,7 @@ async fn failed_refresh_fails_call() {
         }),
         _ => Ok(Some(FRESH)),
     });
-    let gateway = desk.gateway(&upstream).await;
+    let gateway = broker.gateway(&upstream).await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
@@ -100,17 +100,17 @@ async fn refresh_attempts_are_bounded() {
     let tokens = [
         "Bearer a", "Bearer b", "Bearer c", "Bearer d", "Bearer e", "Bearer f", "Bearer g",
     ];
-    let desk = Counter::new(move |asked| Ok(Some(("authorization", tokens[asked % tokens.len()]))));
-    let gateway = desk.gateway(&upstream).await;
+    let broker = PlannedBroker::new(move |asked| Ok(Some(("authorization", tokens[asked % tokens.len()]))));
+    let gateway = broker.gateway(&upstream).await;
     for version in ClientVersion::EACH_ERA {
         let client = gateway.connect(version).await;
         client.tools().await;
         upstream.clear_requests();
-        let before = desk.refusals().len();
+        let before = broker.refusals().len();
         upstream.fault(Fault::unauthorized("Bearer")).on("tools/call").arm();
         let answer = client.tool("up__echo", json!({"text": "x"})).await;
         assert_eq!(cause(&answer), "credential");
-        assert_eq!(desk.refusals().len() - before, 4);
+        assert_eq!(broker.refusals().len() - before, 4);
         assert_eq!(upstream.requests_of("tools/call").len(), 5);
         upstream.heal();
         assert_eq!(client.text("up__echo", json!({"text": "on"})).await, "on");
@@ -120,8 +120,8 @@ async fn refresh_attempts_are_bounded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn excess_challenges_are_omitted() {
     let upstream = http(Eras::Modern).await;
-    let desk = Counter::new(|_| Ok(Some(FRESH)));
-    let gateway = desk.gateway(&upstream).await;
+    let broker = PlannedBroker::new(|_| Ok(Some(FRESH)));
+    let gateway = broker.gateway(&upstream).await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     let challenge = |text: String| ("www-authenticate".to_owned(), text);
@@ -134,7 +134,7 @@ async fn excess_challenges_are_omitted() {
     };
     upstream.fault(refusal).on("tools/call").times(1).arm();
     assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
-    let challenges = &desk.refusals()[0].challenges;
+    let challenges = &broker.refusals()[0].challenges;
     assert!(!challenges.is_empty() && challenges.len() <= 8, "{challenges:?}");
     assert!(
         challenges.iter().all(|challenge| challenge.starts_with("Scheme")),
@@ -144,13 +144,13 @@ async fn excess_challenges_are_omitted() {
 
 /// Gives something else, which cannot be renewed again.
 #[derive(Debug, Default)]
-struct Once(AtomicUsize);
+struct RefreshOnce(AtomicUsize);
 
 #[derive(Debug)]
-struct Counted(Arc<Once>);
+struct OnceBroker(Arc<RefreshOnce>);
 
 #[async_trait]
-impl CredentialBroker for Counted {
+impl CredentialBroker for OnceBroker {
     async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
         let mut outbound = UpstreamCredential::none();
         outbound.renewal = Some(self.0.clone());
@@ -161,7 +161,7 @@ impl CredentialBroker for Counted {
 }
 
 #[async_trait]
-impl CredentialRefresh for Once {
+impl CredentialRefresh for RefreshOnce {
     async fn renew(&self, _: &CredentialRefusal) -> Result<Option<Arc<UpstreamCredential>>> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Ok(Some(Arc::new(UpstreamCredential::none())))
@@ -171,8 +171,8 @@ impl CredentialRefresh for Once {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credential_without_refresh_fails() {
     let upstream = http(Eras::Modern).await;
-    let once = Arc::<Once>::default();
-    let gateway = gateway(&upstream, Counted(once.clone()), PATIENT).await;
+    let once = Arc::<RefreshOnce>::default();
+    let gateway = gateway(&upstream, OnceBroker(once.clone()), LONG).await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     upstream.fault(Fault::unauthorized("Bearer")).on("tools/call").arm();
@@ -184,10 +184,10 @@ async fn credential_without_refresh_fails() {
 
 /// A broker whose renewals hang.
 #[derive(Debug)]
-struct Hanging;
+struct HangingBroker;
 
 #[async_trait]
-impl CredentialBroker for Hanging {
+impl CredentialBroker for HangingBroker {
     async fn credential(&self, _: &Caller, _: &ServerSpec, _: &Install) -> Result<Arc<UpstreamCredential>> {
         let mut outbound = UpstreamCredential::none();
         outbound.renewal = Some(Arc::new(Self));
@@ -198,7 +198,7 @@ impl CredentialBroker for Hanging {
 }
 
 #[async_trait]
-impl CredentialRefresh for Hanging {
+impl CredentialRefresh for HangingBroker {
     async fn renew(&self, _: &CredentialRefusal) -> Result<Option<Arc<UpstreamCredential>>> {
         pending().await
     }
@@ -207,7 +207,7 @@ impl CredentialRefresh for Hanging {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hanging_refresh_times_out() {
     let upstream = http(Eras::Modern).await;
-    let gateway = gateway(&upstream, Hanging, Duration::from_millis(300)).await;
+    let gateway = gateway(&upstream, HangingBroker, Duration::from_millis(300)).await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     upstream.fault(Fault::unauthorized("Bearer")).on("tools/call").arm();

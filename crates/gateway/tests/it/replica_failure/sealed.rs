@@ -3,7 +3,7 @@
 use portolan_gateway::TokenKeys;
 use serde_json::json;
 
-use super::{ABLE, MULTI};
+use super::{ELICITATION, MULTI};
 use crate::{
     support::{
         client::ClientVersion,
@@ -92,8 +92,8 @@ async fn keys_rotate_while_serving() {
             },
         ))
         .await;
-        let legacy = replicas.connect(ClientVersion::V2025_11_25, ABLE).await;
-        let modern = replicas.connect(ClientVersion::V2026_07_28, ABLE).await;
+        let legacy = replicas.connect(ClientVersion::V2025_11_25, ELICITATION).await;
+        let modern = replicas.connect(ClientVersion::V2026_07_28, ELICITATION).await;
         let arguments = json!({"tag": "t", "rounds": 2});
         let first = call(&modern, &arguments).await;
         let second = resume_call(&modern.at(replicas.second().address), &arguments, &responses_to(&first)).await;

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{refused, world};
+use super::{refused, start};
 use crate::support::client::ClientVersion;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_only_in_2025_03_26() {
-    let (upstream, gateway) = world().await;
+    let (upstream, gateway) = start().await;
     let call = |id: &str, tool: &str, arguments: &str| {
         format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments},"_meta":{{"progressToken":{id}}}}}}}"#

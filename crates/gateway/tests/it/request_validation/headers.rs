@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::{refused, world};
+use super::{refused, start};
 use crate::support::client::ClientVersion;
 
 #[tokio::test]
 async fn media_types_verbs_and_paths() {
-    let (_upstream, gateway) = world().await;
+    let (_upstream, gateway) = start().await;
     let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let ping = || client.request("1", "ping", "", "");
     let good = [
@@ -74,7 +74,7 @@ async fn media_types_verbs_and_paths() {
 
 #[tokio::test]
 async fn header_body_mismatch_is_refused() {
-    let (upstream, gateway) = world().await;
+    let (upstream, gateway) = start().await;
     upstream.behave(|behaviour| {
         let schema = json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
         behaviour.extra_tools = vec![json!({"name": "regional", "inputSchema": schema})];

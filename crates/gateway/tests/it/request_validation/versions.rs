@@ -3,12 +3,12 @@
 use portolan_wire::era::ProtocolVersion;
 use serde_json::json;
 
-use super::{refused, world};
+use super::{refused, start};
 use crate::support::{client::ClientVersion, gateway::TestGateway};
 
 #[tokio::test]
 async fn unsupported_version_is_refused() {
-    let (_upstream, gateway) = world().await;
+    let (_upstream, gateway) = start().await;
     let served = json!(["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"]);
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     for version in ["2099-01-01", "v999"] {
@@ -37,7 +37,7 @@ async fn unsupported_version_is_refused() {
 
 #[tokio::test]
 async fn initialize_negotiates_version() {
-    let (upstream, gateway) = world().await;
+    let (upstream, gateway) = start().await;
     let stranger = gateway.client(ClientVersion::V2025_11_25);
     for (asked, agreed) in [
         ("2025-03-26", "2025-03-26"),
@@ -78,7 +78,7 @@ async fn initialize_negotiates_version() {
 
 #[tokio::test]
 async fn modern_request_needs_meta() {
-    let (_upstream, gateway) = world().await;
+    let (_upstream, gateway) = start().await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
     for params in [

@@ -3,7 +3,7 @@
 use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
 
-use super::ALL;
+use super::ALL_CAPABILITIES;
 use crate::support::{
     client::ClientVersion,
     dialogue::{call, call_request, complete, responses_to, result_text, resume_call},
@@ -28,7 +28,7 @@ async fn response_reaches_waiting_replica() {
             ClientVersion::V2025_11_25,
             ClientVersion::V2026_07_28,
         ] {
-            let client = first.connect_with(version, ALL).await;
+            let client = first.connect_with(version, ALL_CAPABILITIES).await;
             let there = client.at(second.address);
             let arguments = json!({"tag": "t", "requests": 2, "rounds": 3});
             let message = complete(&client, &there, arguments).await;
@@ -48,7 +48,7 @@ async fn lost_replica_fails_suspended_call() {
         .server_requests(ServerRequestPolicy::ALL)
         .start_replicas()
         .await;
-    let client = first.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = first.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let there = client.at(second.address);
     let arguments = json!({"tag": "t"});
     let asked = call(&client, &arguments).await;
@@ -66,7 +66,7 @@ async fn resumable_call_is_stateless() {
         .server_requests(ServerRequestPolicy::ALL)
         .start_replicas()
         .await;
-    let client = first.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = first.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let there = client.at(second.address);
     let arguments = json!({"tag": "t", "requests": 2, "progress": true});
     let asked = call(&client, &arguments).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::ALL;
+use super::ALL_CAPABILITIES;
 use crate::support::{
     client::ClientVersion,
     dialogue::{call, call_request, responses_to, result_text, resume_call},
@@ -17,9 +17,9 @@ use crate::support::{
 async fn request_state_is_bound_to_call() {
     for server in [RequestingServer::modern().await, RequestingServer::legacy().await] {
         let gateway = TestGateway::requesting(server.url()).start().await;
-        let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+        let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
         let mut bob = gateway.client(ClientVersion::V2026_07_28).token("bob-token");
-        bob.capabilities = ALL.into();
+        bob.capabilities = ALL_CAPABILITIES.into();
         let arguments = json!({"tag": "t", "other": {"b": 1, "a": [1, 2]}});
         let asked = call(&client, &arguments).await;
         let extra = responses_to(&asked);
@@ -48,7 +48,7 @@ async fn request_state_is_bound_to_call() {
 async fn missing_response_is_requested_again() {
     let server = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let arguments = json!({"tag": "t", "requests": 2});
     let asked = call(&client, &arguments).await;
     let mut extra = responses_to(&asked);
@@ -74,7 +74,7 @@ async fn missing_response_is_requested_again() {
 async fn suspended_call_uses_new_progress_token() {
     let server = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let arguments = json!({"tag": "t", "progress": true});
     let post = call_request(&client, &arguments, &json!({}), r#""progressToken":"first""#);
     let messages = client.begin(&post).await.messages().await.expect("whole");
@@ -108,7 +108,7 @@ async fn suspended_call_times_out() {
         })
         .start()
         .await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let arguments = json!({"tag": "t"});
     let asked = call(&client, &arguments).await;
     call(&client, &arguments).await;
@@ -129,7 +129,7 @@ async fn zero_suspended_limit_disables_requests() {
         .config(|config| config.limits.suspended = 0)
         .start()
         .await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let message = call(&client, &json!({"tag": "t"})).await;
     assert!(result_text(&message).contains("-32601"), "{message}");
     assert_eq!(server.declared_capabilities(), json!({}));

@@ -14,7 +14,7 @@ use crate::support::{
     servers::tasks::{POLL_INTERVAL, TaskServer, completed, working},
 };
 
-const FORMS: &str = r#"{"elicitation":{}}"#;
+const ELICITATION: &str = r#"{"elicitation":{}}"#;
 
 /// A gateway in front of one server, `up`, that drives tasks for clients that know none.
 fn driving<'a>(url: String) -> TestGatewayBuilder<'a> {

@@ -6,7 +6,7 @@ use portolan_core::ServerRequestPolicy;
 use portolan_core::{Clock, SystemClock, memory::ManualClock};
 use serde_json::{Value, json};
 
-use super::{FORMS, call, cause, driving, next, text};
+use super::{ELICITATION, call, cause, driving, next, text};
 use crate::support::{
     client::{Client, ClientVersion},
     eventually,
@@ -24,7 +24,7 @@ async fn legacy_client_responds_across_replicas() {
         .config(|config| config.drive_tasks = true)
         .start_replicas()
         .await;
-    let client = one.connect_with(ClientVersion::V2025_11_25, FORMS).await;
+    let client = one.connect_with(ClientVersion::V2025_11_25, ELICITATION).await;
     let elsewhere = client.at(other.address);
     let mut incoming = client.begin(&call(&client)).await;
     let mut asked = Vec::new();
@@ -81,7 +81,7 @@ async fn modern_client_responds_across_replicas() {
         .config(|config| config.drive_tasks = true)
         .start_replicas()
         .await;
-    let client = one.connect_with(ClientVersion::V2026_07_28, FORMS).await;
+    let client = one.connect_with(ClientVersion::V2026_07_28, ELICITATION).await;
     let elsewhere = client.at(other.address);
     let asked = modern(&client, &json!({})).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
@@ -117,7 +117,7 @@ async fn task_requests_are_bounded() {
             .start()
             .await;
         let unable = gateway.connect(version).await;
-        let able = gateway.connect_with(version, FORMS).await;
+        let able = gateway.connect_with(version, ELICITATION).await;
         assert_eq!(cause(&able.tool("up__t", json!({})).await), "overloaded", "{version:?}");
         eventually("the task is cancelled", || server.cancelled() == 1).await;
         server.plan().task = input_required(&["a"]);
@@ -136,7 +136,7 @@ async fn late_client_finds_task_cancelled() {
         .clock(clock.clone())
         .start()
         .await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, FORMS).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ELICITATION).await;
     let asked = modern(&client, &json!({})).await["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
     clock.advance(Duration::from_millis(1100));
@@ -152,14 +152,14 @@ async fn request_precedes_task() {
     let server = everything(Eras::Modern).await;
     let gateway = driving(server.url()).start().await;
     let mut texts = HashSet::new();
-    let legacy = gateway.connect_with(ClientVersion::V2025_11_25, FORMS).await;
+    let legacy = gateway.connect_with(ClientVersion::V2025_11_25, ELICITATION).await;
     let mut incoming = legacy.begin(&legacy.call("7", "up__test_tool_with_task", "{}")).await;
     let question = next(&mut incoming).await;
     let said = json!({"action": "accept", "content": {"name": "Ada"}});
     let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": said});
     legacy.send(&legacy.post(body.to_string())).await;
     texts.insert(text(&next(&mut incoming).await).to_owned());
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, FORMS).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ELICITATION).await;
     let mut extra = String::new();
     for _ in 0..2 {
         let params = format!(r#""name":"up__test_tool_with_task","arguments":{{}}{extra}"#);
