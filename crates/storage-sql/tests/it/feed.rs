@@ -14,7 +14,7 @@ async fn next(feed: &mut BoxStream<'static, Result<Change>>) -> Option<Result<Ch
 }
 
 #[tokio::test]
-async fn two_stores_on_one_file_see_each_others_changes() {
+async fn stores_see_each_others_changes() {
     let place = Place::new();
     let (one, other) = (place.store().await, place.store().await);
     let mut feed = one.changes(Revision(0));
@@ -36,7 +36,7 @@ async fn two_stores_on_one_file_see_each_others_changes() {
 }
 
 #[tokio::test]
-async fn two_stores_on_one_file_keep_preconditions() {
+async fn stores_share_preconditions() {
     let place = Place::new();
     let (one, other) = (place.store().await, place.store().await);
     let version = Registry::put(&one, server("a"), Precondition::Absent)
@@ -52,7 +52,7 @@ async fn two_stores_on_one_file_keep_preconditions() {
 }
 
 #[tokio::test]
-async fn a_feed_goes_on_where_it_was_over_a_restart() {
+async fn feed_continues_after_restart() {
     let place = Place::new();
     let store = place.store().await;
     put_server(&store, "a").await;
@@ -78,7 +78,7 @@ async fn a_feed_goes_on_where_it_was_over_a_restart() {
 }
 
 #[tokio::test]
-async fn a_long_feed_is_whole_and_in_order() {
+async fn long_feed_is_complete_and_ordered() {
     let store = portolan_storage_sql::SqlStore::in_memory(std::sync::Arc::new(portolan_core::SystemClock)).await;
     let store = store.expect("the store opens");
     for number in 0..1_100 {
@@ -95,7 +95,7 @@ async fn a_long_feed_is_whole_and_in_order() {
 }
 
 #[tokio::test]
-async fn who_was_away_for_too_long_is_told_and_who_begins_anew_is_not() {
+async fn stale_revision_is_reported() {
     let place = Place::new();
     let store = place.store().await;
     for name in ["a", "b", "c"] {
@@ -127,7 +127,7 @@ async fn who_was_away_for_too_long_is_told_and_who_begins_anew_is_not() {
 }
 
 #[tokio::test]
-async fn a_feed_of_a_database_that_fails_says_so_and_ends() {
+async fn failing_database_ends_feed() {
     let place = Place::new();
     let store = place.store().await;
     let mut feed = store.changes(Revision(0));
@@ -142,7 +142,7 @@ async fn a_feed_of_a_database_that_fails_says_so_and_ends() {
 }
 
 #[tokio::test]
-async fn a_feed_that_waits_ends_when_the_store_is_dropped() {
+async fn dropped_store_ends_feed() {
     let place = Place::new();
     let store = place.store().await;
     let mut feed = store.clone().changes(Revision(0));

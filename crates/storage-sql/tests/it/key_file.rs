@@ -30,7 +30,7 @@ fn set_mode(place: &Place, mode: u32) {
 fn set_mode(_: &Place, _: u32) {}
 
 #[test]
-fn a_new_file_is_private_alone_in_its_place_and_loads_again() {
+fn new_key_file_is_private_and_loads() {
     let place = Place::new();
     let made = SealingKeys::load_or_create(place.path("key")).expect("made");
     let again = SealingKeys::load_or_create(place.path("key")).expect("loaded");
@@ -54,13 +54,13 @@ fn a_new_file_is_private_alone_in_its_place_and_loads_again() {
 }
 
 #[test]
-fn two_new_files_hold_different_keys() {
+fn new_files_hold_different_keys() {
     let keys = [Place::new(), Place::new()].map(|place| SealingKeys::load_or_create(place.path("key")).expect("made"));
     assert_ne!(format!("{:?}", keys[0]), format!("{:?}", keys[1]));
 }
 
 #[test]
-fn all_who_start_at_once_get_one_key() {
+fn concurrent_starts_share_one_key() {
     let place = Place::new();
     let path = place.path("key");
     let threads: Vec<_> = (0..16)
@@ -78,7 +78,7 @@ fn all_who_start_at_once_get_one_key() {
 }
 
 #[test]
-fn the_first_key_seals_and_the_others_open() {
+fn first_key_seals_others_open() {
     let place = Place::new();
     let (new, old) = ("ab".repeat(32), "CD".repeat(32));
     write(&place, format!("# made in 2026\n{new}\n\n# until then\n  {old}  \r\n"));
@@ -91,7 +91,7 @@ fn the_first_key_seals_and_the_others_open() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_others_can_read_is_refused() {
+fn readable_key_file_is_refused() {
     let place = Place::new();
     write(&place, "ab".repeat(32));
     for mode in [0o644, 0o640, 0o604, 0o620, 0o601] {
@@ -101,7 +101,7 @@ fn a_file_that_others_can_read_is_refused() {
 }
 
 #[test]
-fn what_holds_no_key_is_refused_and_not_shown() {
+fn invalid_key_file_is_refused() {
     let place = Place::new();
     let hex = "ab".repeat(32);
     let cases: [(&[u8], &str); 7] = [
@@ -126,7 +126,7 @@ fn what_holds_no_key_is_refused_and_not_shown() {
 }
 
 #[test]
-fn a_directory_or_a_place_that_is_not_there_is_refused() {
+fn missing_key_path_is_refused() {
     let place = Place::new();
     std::fs::create_dir(place.path("key")).expect("made");
     refused(&place, "no file");

@@ -7,7 +7,7 @@ use portolan_core::{CredentialStore, Page, Precondition, RecordKind, Registry, S
 use crate::support::{Place, credential, open, put_secret, put_server, raw, secret, server, server_key};
 
 #[tokio::test]
-async fn everything_is_found_again() {
+async fn records_persist() {
     let place = Place::new();
     let far = Timestamp::MAX;
     let store = place.store().await;
@@ -41,7 +41,7 @@ async fn everything_is_found_again() {
 }
 
 #[tokio::test]
-async fn no_version_and_no_fence_comes_again_after_a_restart() {
+async fn versions_and_fences_never_repeat() {
     let place = Place::new();
     let mut seen = Vec::new();
     let mut fences = vec![0];
@@ -69,7 +69,7 @@ async fn no_version_and_no_fence_comes_again_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_path_with_odd_characters_is_that_path() {
+async fn path_may_hold_odd_characters() {
     for name in [
         "a b.db",
         "what?mode=memory",
@@ -97,7 +97,7 @@ async fn a_path_with_odd_characters_is_that_path() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_files_are_for_their_owner_alone() {
+async fn files_are_private() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
     let store = place.store().await;
@@ -109,7 +109,7 @@ async fn the_files_are_for_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn a_database_of_the_host_is_shared_with_it() {
+async fn host_database_is_shared() {
     let place = Place::new();
     let mut host = raw_new(&place).await;
     sqlx::raw_sql("CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('alice')")
@@ -138,7 +138,7 @@ async fn raw_new(place: &Place) -> sqlx::SqliteConnection {
 }
 
 #[tokio::test]
-async fn sqlite_is_one_without_the_wal_reset_bug_and_pages_use_the_index() {
+async fn sqlite_version_and_query_plans() {
     let place = Place::new();
     let _store = place.store().await;
     let mut connection = raw(&place.database()).await;
@@ -167,7 +167,7 @@ async fn sqlite_is_one_without_the_wal_reset_bug_and_pages_use_the_index() {
 }
 
 #[tokio::test]
-async fn a_page_holds_no_more_than_it_should_and_the_list_is_whole() {
+async fn pages_are_bounded_and_complete() {
     let place = Place::new();
     let store = place.store().await;
     for number in 0..600 {
@@ -189,7 +189,7 @@ async fn a_page_holds_no_more_than_it_should_and_the_list_is_whole() {
 }
 
 #[tokio::test]
-async fn large_records_make_short_pages() {
+async fn large_records_shorten_pages() {
     let place = Place::new();
     let store = place.store().await;
     for name in ["a", "b", "c"] {

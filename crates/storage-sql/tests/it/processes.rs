@@ -35,7 +35,7 @@ async fn store(place: &Place) -> SqlStore {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_kill_9_and_nothing_is_half_done() {
+async fn acknowledged_writes_survive_kill() {
     let place = Place::new();
     let mut acknowledged: Vec<String> = Vec::new();
     for round in 0..8 {
@@ -91,7 +91,7 @@ async fn what_was_acknowledged_survives_kill_9_and_nothing_is_half_done() {
 }
 
 #[tokio::test]
-async fn processes_that_start_at_once_on_a_new_file_lose_no_update() {
+async fn concurrent_processes_lose_no_update() {
     let place = Place::new();
     let children: Vec<_> = (0..4).map(|_| writer(&place, ["count", "40"])).collect();
     for child in children {

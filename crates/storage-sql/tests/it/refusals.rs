@@ -15,7 +15,7 @@ async fn refused(path: &Path, says: &str) {
 }
 
 #[tokio::test]
-async fn garbage_is_refused_and_left_alone() {
+async fn garbage_file_is_refused() {
     let place = Place::new();
     let garbage = b"this is a diary, and no database at all. ".repeat(100);
     std::fs::write(place.database(), &garbage).expect("written");
@@ -24,7 +24,7 @@ async fn garbage_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_refused_or_says_so_later() {
+async fn damaged_database_is_reported() {
     let place = Place::new();
     let store = place.store().await;
     for number in 0..200 {
@@ -40,7 +40,7 @@ async fn a_damaged_database_is_refused_or_says_so_later() {
 }
 
 #[tokio::test]
-async fn a_directory_is_refused() {
+async fn directory_is_refused() {
     refused(Place::new().path("").as_path(), "directory").await;
     let place = Place::new();
     std::fs::create_dir(place.database()).expect("made");
@@ -48,7 +48,7 @@ async fn a_directory_is_refused() {
 }
 
 #[tokio::test]
-async fn a_place_that_is_not_there_is_refused() {
+async fn missing_directory_is_refused() {
     let place = Place::new();
     refused(&place.path("none/portolan.db"), "make it first").await;
     refused(Path::new(""), "not empty").await;
@@ -57,7 +57,7 @@ async fn a_place_that_is_not_there_is_refused() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_place_or_file_that_cannot_be_written_is_refused() {
+async fn unwritable_path_is_refused() {
     // /proc: also the superuser, who is stopped by no mode, cannot make a file there, nor write this one.
     refused(
         Path::new("/proc/portolan.db"),
@@ -70,14 +70,14 @@ async fn a_place_or_file_that_cannot_be_written_is_refused() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_link_to_nowhere_is_refused() {
+async fn dangling_link_is_refused() {
     let place = Place::new();
     std::os::unix::fs::symlink(place.path("nowhere"), place.database()).expect("linked");
     refused(&place.database(), "let this process read it").await;
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_and_left_alone() {
+async fn newer_schema_is_refused() {
     let place = Place::new();
     place.store().await.close().await;
     let mut connection = raw(&place.database()).await;
@@ -88,7 +88,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_record_of_a_newer_release_is_an_error_that_names_it() {
+async fn newer_record_is_named_in_error() {
     let place = Place::new();
     let store = place.store().await;
     put_server(&store, "a").await;
@@ -103,7 +103,7 @@ async fn a_record_of_a_newer_release_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_store_that_was_closed_is_unavailable() {
+async fn closed_store_is_unavailable() {
     let place = Place::new();
     let store = place.store().await;
     store.close().await;
@@ -118,7 +118,7 @@ async fn a_store_that_was_closed_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_lock_that_is_held_for_too_long_is_retryable() {
+async fn long_lock_is_retryable() {
     let place = Place::new();
     let store = place.store().await;
     let mut host = raw(&place.database()).await;

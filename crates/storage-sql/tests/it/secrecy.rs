@@ -12,7 +12,7 @@ async fn put(store: &SqlStore, path: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn no_planted_secret_is_in_any_file() {
+async fn secrets_are_in_no_file() {
     let place = Place::new();
     let store = place.store().await;
     let planted: Vec<String> = (0..200)
@@ -53,7 +53,7 @@ async fn no_planted_secret_is_in_any_file() {
 }
 
 #[tokio::test]
-async fn a_sealed_row_opens_under_its_own_key_and_version_alone() {
+async fn sealed_row_is_bound_to_key_and_version() {
     let place = Place::new();
     let store = place.store().await;
     put(&store, "a", "of a").await;
@@ -80,7 +80,7 @@ async fn a_sealed_row_opens_under_its_own_key_and_version_alone() {
 }
 
 #[tokio::test]
-async fn other_keys_are_refused_and_change_nothing() {
+async fn other_keys_are_refused() {
     let place = Place::new();
     place.store().await.close().await;
     let before = std::fs::read(place.database()).expect("read");
@@ -99,7 +99,7 @@ async fn other_keys_are_refused_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn keys_are_replaced_with_the_older_ones_at_hand() {
+async fn keys_rotate_with_older_keys() {
     let place = Place::new();
     let store = place.store().await;
     put(&store, "a", "old").await;
@@ -126,7 +126,7 @@ async fn keys_are_replaced_with_the_older_ones_at_hand() {
 }
 
 #[tokio::test]
-async fn of_two_that_open_a_new_file_with_different_keys_one_is_refused() {
+async fn racing_keys_refuse_one() {
     let place = Place::new();
     let opened = futures_util::future::join_all((1..=4).map(|byte| {
         let path = place.database();
@@ -138,14 +138,14 @@ async fn of_two_that_open_a_new_file_with_different_keys_one_is_refused() {
 }
 
 #[tokio::test]
-async fn debug_of_the_store_shows_no_key() {
+async fn debug_shows_no_key() {
     let place = Place::new();
     let shown = format!("{:?}", place.store().await);
     assert!(!shown.contains("1, 1, 1") && !shown.contains("0101"), "{shown}");
 }
 
 #[tokio::test]
-async fn a_secret_that_is_too_large_is_refused_without_a_word_of_it() {
+async fn oversized_secret_is_refused_silently() {
     let place = Place::new();
     let store = place.store().await;
     let text = "s3cr3t".repeat(1 << 18);
