@@ -1,4 +1,4 @@
-//! Who is let in, and what of their credentials goes on.
+//! Authentication of clients.
 
 mod forwarding;
 mod origins;

@@ -1,4 +1,4 @@
-//! What a gateway knows of its servers: lists that hang, change or are too large; what is said in another revision.
+//! The catalogue of servers: lists that hang, change or are too large, and results of another protocol version.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! Many callers of both eras at once, at two replicas, in random order: nothing crosses, nothing is done twice, nothing is
-//! left behind.
+//! Many callers of both eras at two replicas, in random order: nothing crosses, is done twice or is left behind.
 
 use std::time::Duration;
 

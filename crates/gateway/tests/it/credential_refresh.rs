@@ -1,4 +1,4 @@
-//! Credentials that a server refuses: another one is got, and the same call goes through.
+//! Credentials that a server refuses are refreshed, and the same call goes through.
 
 mod failures;
 

@@ -1,4 +1,4 @@
-//! What a gateway that is about to end tells those who wait for something.
+//! A gateway that drains ends what it cannot finish, and says so.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is listed: merged, named, paged, and only what the caller may use.
+//! Lists are merged, named and hold only what the caller may use.
 
 mod availability;
 mod pages;

@@ -1,4 +1,4 @@
-//! What is published: whose installs serve whom, and what happens while that changes.
+//! Publications: whose installs serve which caller, also while that changes.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A legacy client whose connection breaks in the middle of a call comes back for the rest of the stream.
+//! A legacy client whose connection breaks in the middle of a call resumes the stream.
 
 mod bounds;
 mod broken_connections;

@@ -1,4 +1,4 @@
-//! What becomes of everything that is kept somewhere when the replica that has it is killed in the middle of it.
+//! A replica is killed while it holds state.
 
 mod sealed;
 

@@ -1,4 +1,4 @@
-//! What is refused before a method is looked at, and how.
+//! Invalid requests are refused before their method is looked at.
 
 mod batches;
 mod headers;

@@ -1,4 +1,4 @@
-//! Servers that sleep, or are on their way up, when they are called.
+//! Servers that are asleep or starting when they are called.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! What servers ask clients in the middle of a call, in all four pairings.
+//! Requests of servers to clients in the middle of a call, in all four pairings of eras.
 
 mod channel;
 mod large;

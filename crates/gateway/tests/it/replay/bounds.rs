@@ -1,4 +1,4 @@
-//! What is kept for replay has bounds in size, number and time.
+//! Replay is bounded in size, number and time.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! Streams that are taken up again, and all that a session has beside them: other replicas, questions, cancellations, its
-//! end.
+//! Resumed streams across replicas, server requests, cancellations and the end of a session.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What every replica can open: cursors, ids of tasks, and tokens while keys are changed.
+//! Cursors, task ids and tokens work on every replica, also while keys are rotated.
 
 use portolan_gateway::TokenKeys;
 use serde_json::json;

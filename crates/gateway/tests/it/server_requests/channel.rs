@@ -1,4 +1,4 @@
-//! Questions of servers behind a channel, whose owner is the test.
+//! Requests of servers behind a channel, whose owner is the test.
 
 use std::sync::{
     Arc, Mutex,

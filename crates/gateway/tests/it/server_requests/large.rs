@@ -1,4 +1,4 @@
-//! Results that ask for input, and say so after much else.
+//! `input_required` results that say so after much else.
 
 use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};

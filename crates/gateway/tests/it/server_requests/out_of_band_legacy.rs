@@ -1,4 +1,4 @@
-//! What legacy servers ask in the middle of a call and yet beside it: on the GET stream of the session.
+//! Requests of legacy servers to legacy clients on the GET stream of a session, in the middle of a call.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl OpenCall {
         self.client.send(&self.client.post(body.to_string())).await.status()
     }
 
-    /// What the server was told open_call its id of a question.
+    /// The response that the server was sent under its id of a request.
     async fn told(&self, id: &Value) -> Request {
         eventually("the server is told", || self.find(id).is_some()).await;
         self.find(id).expect("it was there")

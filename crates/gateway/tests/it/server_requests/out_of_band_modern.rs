@@ -1,4 +1,4 @@
-//! What legacy servers ask modern clients beside the streams of their calls: on the GET stream of the session.
+//! Requests of legacy servers to modern clients on the GET stream of a session, in the middle of a call.
 
 use std::time::Duration;
 
