@@ -7,13 +7,12 @@ use std::{
     time::Duration,
 };
 
-use portolan_core::{Error, Result};
-use portolan_wire::method::Method;
-use tokio::time::{Instant, Sleep};
 use crate::call::UpstreamRequest;
 use crate::cancellation::Cancellation;
 use crate::config::ClientTimeouts;
-
+use portolan_core::{Error, Result};
+use portolan_wire::method::Method;
+use tokio::time::{Instant, Sleep};
 
 /// Runs out when a server has been silent for too long, has taken too long in all, or the client has cancelled.
 #[derive(Debug)]

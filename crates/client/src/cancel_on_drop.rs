@@ -6,6 +6,13 @@ use std::{
     time::Duration,
 };
 
+use crate::cancellation::Cancellation;
+use crate::session::OpenSession;
+use crate::session::SessionUse;
+use crate::session::exclusive::ExclusiveSession;
+use crate::session_ref::UpstreamSessionRef;
+use crate::streamable_http::HttpServer;
+use crate::streamable_http::resume::ResumeOutcome;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use portolan_core::UpstreamCredential;
@@ -15,14 +22,6 @@ use portolan_wire::{
     method::Method,
     object::{self, RawObject},
 };
-use crate::cancellation::Cancellation;
-use crate::session::OpenSession;
-use crate::session::SessionUse;
-use crate::session::exclusive::ExclusiveSession;
-use crate::session_ref::UpstreamSessionRef;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::resume::ResumeOutcome;
-
 
 /// A call at a legacy server that is not answered yet. Closing the connection does not cancel it there
 /// (2025-11-25, basic/transports), so a notification has to be sent.
@@ -199,12 +198,7 @@ impl SentCall {
 }
 
 /// Tells a server something in a session. The session waits for this before it ends, and so does the gateway.
-pub(crate) fn tell(
-    http: &Arc<HttpServer>,
-    open: &Arc<OpenSession>,
-    credential: &Arc<UpstreamCredential>,
-    text: Bytes,
-) {
+pub(crate) fn tell(http: &Arc<HttpServer>, open: &Arc<OpenSession>, credential: &Arc<UpstreamCredential>, text: Bytes) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
     };

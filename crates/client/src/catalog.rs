@@ -156,7 +156,9 @@ impl UpstreamServer {
         let mut snapshot = ServerSnapshot::of_tools(self.fetch_tools(credential).await?);
         snapshot.prompts = self.fetch_usable::<Prompts>("name", credential).await?;
         snapshot.resources = self.fetch_usable::<Resources>("uri", credential).await?;
-        snapshot.templates = self.fetch_usable::<ResourceTemplates>("uriTemplate", credential).await?;
+        snapshot.templates = self
+            .fetch_usable::<ResourceTemplates>("uriTemplate", credential)
+            .await?;
         Ok(snapshot)
     }
 

@@ -77,10 +77,7 @@ impl TcpConnect {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(timeout));
         tcp.enforce_http(false);
-        Self {
-            tcp,
-            tls: None.into(),
-        }
+        Self { tcp, tls: None.into() }
     }
 
     /// Uses `config` for `https`: roots of a private certificate authority, a client certificate.

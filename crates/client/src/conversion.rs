@@ -6,6 +6,15 @@ pub(crate) mod tasks;
 
 use std::sync::Arc;
 
+use crate::call::UpstreamRequest;
+use crate::capabilities::ClientCapabilities;
+use crate::steps::INPUT_REQUIRED;
+use crate::steps::InputRequired;
+use crate::steps::TaskCreated;
+use crate::steps::retell;
+use crate::transform::TaskIdTransform;
+use crate::transform::TaskRole;
+use crate::transform::UriRewrite;
 use bytes::Bytes;
 use portolan_core::{Error, Failure, FailureKind, ServerSpec};
 use portolan_wire::{
@@ -18,15 +27,6 @@ use portolan_wire::{
     object::RawObject,
     rewrite::{Edit, ResponseStream, ResultType},
 };
-use crate::call::UpstreamRequest;
-use crate::capabilities::ClientCapabilities;
-use crate::steps::INPUT_REQUIRED;
-use crate::steps::InputRequired;
-use crate::steps::TaskCreated;
-use crate::steps::retell;
-use crate::transform::TaskIdTransform;
-use crate::transform::TaskRole;
-use crate::transform::UriRewrite;
 
 pub(crate) use self::request::{client_info, modern_meta, own_token, params};
 
@@ -106,12 +106,7 @@ impl Conversion {
     }
 
     /// The conversion of the answer to `request`, which was sent under the id `sent` to a server of era `upstream`.
-    pub(crate) fn new(
-        request: &UpstreamRequest<'_>,
-        upstream: Era,
-        sent: RequestId,
-        server: &Arc<ServerSpec>,
-    ) -> Self {
+    pub(crate) fn new(request: &UpstreamRequest<'_>, upstream: Era, sent: RequestId, server: &Arc<ServerSpec>) -> Self {
         let is_read = *request.method == Method::ResourcesRead;
         Self {
             client: request.requester.era(),
@@ -182,7 +177,10 @@ impl Conversion {
     pub(crate) fn holds(&self) -> bool {
         (self.odd_output && self.strips())
             || self.is_older()
-            || self.tasks.as_ref().is_some_and(|tasks| tasks.role() == TaskRole::Existing)
+            || self
+                .tasks
+                .as_ref()
+                .is_some_and(|tasks| tasks.role() == TaskRole::Existing)
             || (self.upstream == Era::Legacy && self.tasks.is_some())
     }
 
@@ -227,9 +225,9 @@ impl Conversion {
             (Outcome::Result(raw), Some((place, uris))) => match uris.prefix.put_into(raw, place) {
                 Ok(None) => self.told(outcome, whole),
                 Ok(Some(changed)) => self.told(&Outcome::Result(changed), None),
-                Err(error) => {
-                    Converted::Message(self.failure(&self.protocol_error(format!("its result cannot be read: {error}"))))
-                }
+                Err(error) => Converted::Message(
+                    self.failure(&self.protocol_error(format!("its result cannot be read: {error}"))),
+                ),
             },
             _ => self.told(outcome, whole),
         }
@@ -334,7 +332,8 @@ impl Conversion {
             return Converted::Message(envelope::error(Some(&self.id), &error));
         };
         let error = self.renamed_error(self.with_uri(error));
-        let is_required = self.tasks.is_none() && self.method == Method::ToolsCall && crate::tasks::are_required(&error);
+        let is_required =
+            self.tasks.is_none() && self.method == Method::ToolsCall && crate::tasks::are_required(&error);
         let message = match error::to_client(client, &self.method, error) {
             ErrorMapping::NeedsUrl(error) => return self.needs_visit(client, &error),
             ErrorMapping::LacksCapability(error) if client == Era::Modern => envelope::error(Some(&self.id), &error),
@@ -359,7 +358,9 @@ impl Conversion {
         let asked = InputRequired::visits(error.data.as_ref());
         match (client, asked) {
             (Era::Modern, Some(asked)) if self.capabilities.has_url() => Converted::InputRequired(asked),
-            (Era::Legacy, _) if self.capabilities.has_url() => Converted::Message(envelope::error(Some(&self.id), error)),
+            (Era::Legacy, _) if self.capabilities.has_url() => {
+                Converted::Message(envelope::error(Some(&self.id), error))
+            }
             (_, asked) => {
                 let pages = asked.map(|asked| asked.pages()).unwrap_or_default();
                 let failure = Failure::new(

@@ -1,16 +1,13 @@
 //! What fuzz targets see of the inside: answers and event streams of servers.
 
 use bytes::Bytes;
-use portolan_wire::{
-    era::Era,
-    id::RequestId,
-    method::Method,
-};
+use portolan_wire::{era::Era, id::RequestId, method::Method};
 
-use crate::{
-    capabilities::ClientCapabilities, conversion::Conversion, steps::Step, streamable_http::events::converter::EventStreamConverter,
-};
 pub use crate::http1::test_io::heard;
+use crate::{
+    capabilities::ClientCapabilities, conversion::Conversion, steps::Step,
+    streamable_http::events::converter::EventStreamConverter,
+};
 
 /// What comes of a server's event stream for a client, in pieces of `size` bytes: all that it is sent, all that is asked,
 /// and whether the stream broke off. The first byte says which eras speak.

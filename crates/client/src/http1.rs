@@ -24,8 +24,6 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 
-
-
 pub(crate) use self::{body::ResponseBody, pool::ConnectionPool};
 use self::{
     buffered_io::{BufferedIo, Stream},

@@ -1,13 +1,12 @@
 //! A call that was sent and is not answered yet.
 
-use portolan_core::Result;
 use crate::call::Reply;
 use crate::call_timeout::CallTimeout;
 use crate::call_timeout::WaitError;
 use crate::cancel_on_drop::CancelOnDrop;
 use crate::conversion::Conversion;
 use crate::streamable_http::over_before_answer;
-
+use portolan_core::Result;
 
 /// What goes along with a call until its answer is there.
 #[derive(Debug)]

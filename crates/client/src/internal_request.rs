@@ -1,16 +1,15 @@
 //! What the gateway asks a server by itself, in the middle of a client's call.
 
-use bytes::Bytes;
-use portolan_core::{Error, Result, Sharing};
-use portolan_wire::{envelope::Outcome, era::Era};
-use tokio_util::task::TaskTracker;
 use crate::call::UpstreamRequest;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
 use crate::server::Address;
 use crate::server::UpstreamServer;
 use crate::streamable_http::events;
-
+use bytes::Bytes;
+use portolan_core::{Error, Result, Sharing};
+use portolan_wire::{envelope::Outcome, era::Era};
+use tokio_util::task::TaskTracker;
 
 impl UpstreamServer {
     /// Whether it is known to be reached at a URL, now.

@@ -22,13 +22,13 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
+pub(crate) use self::feed::NotificationFeeds;
 pub use self::{
     feed::{GrantedFilter, Listening, NotificationFeed},
     get_stream::{GetStream, StreamEvent},
     legacy::refuse_request,
     modern::{TASK_IDS, strings},
 };
-pub(crate) use self::feed::NotificationFeeds;
 
 /// A kind of list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

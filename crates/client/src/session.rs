@@ -15,19 +15,18 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
-use http::HeaderValue;
-use portolan_core::{Result, UpstreamCredential, Version};
-use portolan_wire::level::LogLevel;
-use tokio::sync::Mutex;
-use tokio_util::task::TaskTracker;
 use crate::conversation::SessionStreamReader;
 use crate::conversation::StreamOpening;
 use crate::session::listener::CallGuard;
 use crate::session::listener::SessionListener;
 use crate::session_ref::UpstreamSessionRef;
 use crate::streamable_http::HttpServer;
-
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
+use portolan_core::{Result, UpstreamCredential, Version};
+use portolan_wire::level::LogLevel;
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 /// How long a session's end waits for what is still being told in it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -127,11 +126,7 @@ impl UpstreamSession {
     }
 
     /// One that is open already, perhaps at another replica.
-    pub(crate) fn joined(
-        http: &Arc<HttpServer>,
-        credential: Arc<UpstreamCredential>,
-        open: Arc<OpenSession>,
-    ) -> Self {
+    pub(crate) fn joined(http: &Arc<HttpServer>, credential: Arc<UpstreamCredential>, open: Arc<OpenSession>) -> Self {
         Self {
             open: Some(open).into(),
             ..Self::new(http, credential)

@@ -6,6 +6,22 @@ use std::{
     task::{Context, Poll},
 };
 
+use crate::call::Reply;
+use crate::call::Requester;
+use crate::call::UpstreamRequest;
+use crate::call_timeout::CallTimeout;
+use crate::call_timeout::WaitError;
+use crate::cancel_on_drop::DisconnectPolicy;
+use crate::conversion;
+use crate::conversion::Conversion;
+use crate::conversion::Converted;
+use crate::server::UpstreamServer;
+use crate::session_ref::UpstreamSessionRef;
+use crate::steps::Events;
+use crate::steps::ServerRequest;
+use crate::steps::ServerRequestKey;
+use crate::steps::Step;
+use crate::streamable_http::over_before_answer;
 use bytes::Bytes;
 use portolan_core::{
     BoxError, Channel, ChannelNotification, ChannelRequest, Error, Exchange, ExchangeEvent, Result, RpcResponse,
@@ -18,23 +34,6 @@ use portolan_wire::{
     sse,
 };
 use tokio_util::task::TaskTracker;
-use crate::call::Reply;
-use crate::call::Requester;
-use crate::call::UpstreamRequest;
-use crate::call_timeout::CallTimeout;
-use crate::call_timeout::WaitError;
-use crate::cancel_on_drop::DisconnectPolicy;
-use crate::conversion::Conversion;
-use crate::conversion::Converted;
-use crate::conversion;
-use crate::server::UpstreamServer;
-use crate::session_ref::UpstreamSessionRef;
-use crate::steps::Events;
-use crate::steps::ServerRequest;
-use crate::steps::ServerRequestKey;
-use crate::steps::Step;
-use crate::streamable_http::over_before_answer;
-
 
 /// Sends a request through a channel and gives what comes back, in the client's era.
 pub(crate) async fn call(

@@ -5,6 +5,12 @@ use std::{
     task::{Context, Poll},
 };
 
+use crate::call::Reply;
+use crate::call::UpstreamRequest;
+use crate::conversion::Converted;
+use crate::session_ref::UpstreamSessionRef;
+use crate::stdio::ChannelRelay;
+use crate::streamable_http::events::EventRelay;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use portolan_core::{BoxError, Result, RpcResponse};
@@ -16,13 +22,6 @@ use portolan_wire::{
     method::Method,
     object::{self, RawObject},
 };
-use crate::call::Reply;
-use crate::call::UpstreamRequest;
-use crate::conversion::Converted;
-use crate::session_ref::UpstreamSessionRef;
-use crate::stdio::ChannelRelay;
-use crate::streamable_http::events::EventRelay;
-
 
 /// The steps of one answer.
 #[derive(Debug)]

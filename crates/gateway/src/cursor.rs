@@ -48,12 +48,18 @@ mod tests {
     fn cursor_is_good_for_one_list_of_one_gateway() {
         let cursors = Cursors::new(Arc::new(TokenKeys::random().expect("keys")));
         let gateway = |name| GatewayName::parse(name).expect("a name");
-        let sealed = cursors.seal(&gateway("a"), &Method::ToolsList, "x\ny").expect("a cursor");
+        let sealed = cursors
+            .seal(&gateway("a"), &Method::ToolsList, "x\ny")
+            .expect("a cursor");
         let raw = object::quote(&sealed);
         let opened = cursors.open(&gateway("a"), &Method::ToolsList, &raw);
         assert_eq!(opened.expect("opened"), "x\ny");
         assert!(cursors.open(&gateway("b"), &Method::ToolsList, &raw).is_err());
         assert!(cursors.open(&gateway("a"), &Method::PromptsList, &raw).is_err());
-        assert!(cursors.open(&gateway("a"), &Method::ToolsList, &Bytes::from_static(b"\"x\"")).is_err());
+        assert!(
+            cursors
+                .open(&gateway("a"), &Method::ToolsList, &Bytes::from_static(b"\"x\""))
+                .is_err()
+        );
     }
 }

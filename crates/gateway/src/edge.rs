@@ -4,9 +4,9 @@ mod auth;
 mod intake;
 mod origin;
 
+pub use self::auth::{StaticTokens, digest};
 pub(crate) use self::{
     auth::Authentication,
     intake::{accepts, check_id, check_types, names_session, read},
     origin::check as check_origin,
 };
-pub use self::auth::{StaticTokens, digest};

@@ -18,9 +18,9 @@ use bytes::Bytes;
 use http::{Method as Verb, Request, Response, StatusCode};
 use portolan_client::{Client, Tools, UpstreamServer};
 use portolan_core::{
-    AuditSink, Authenticator, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName,
-    InstallName, Policy, Publication, Result, ServerName, ServerSnapshot, ServerSpec, SessionStore, Source,
-    Tool, UpstreamCredential,
+    AuditSink, Authenticator, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName, InstallName,
+    Policy, Publication, Result, ServerName, ServerSnapshot, ServerSpec, SessionStore, Source, Tool,
+    UpstreamCredential,
 };
 use portolan_wire::envelope;
 use tokio_util::sync::DropGuard;
@@ -285,7 +285,15 @@ impl Services {
             &server_requests,
             &background,
         ));
-        let relay = Relay::new(&config, &resolver, &server_requests, &tasks, &replicas, &parts.audit, &clock);
+        let relay = Relay::new(
+            &config,
+            &resolver,
+            &server_requests,
+            &tasks,
+            &replicas,
+            &parts.audit,
+            &clock,
+        );
         let relay = Arc::new(relay);
         let protocol = Protocol {
             lists: Lists::new(&config, &resolver, cursors),
@@ -341,7 +349,10 @@ impl Services {
         let Some(gateway) = name.and_then(|name| self.table.get(name)) else {
             return Err(self.unknown_gateway(name, &head, &request_id).await);
         };
-        let caller = self.authentication.caller(&gateway.spec.name, &head, &request_id).await?;
+        let caller = self
+            .authentication
+            .caller(&gateway.spec.name, &head, &request_id)
+            .await?;
         let context = Arc::new(RequestContext {
             gateway,
             caller,
@@ -369,12 +380,7 @@ impl Services {
     }
 
     /// A caller who may not come in is not told which gateways there are.
-    async fn unknown_gateway(
-        &self,
-        name: Option<&str>,
-        head: &http::request::Parts,
-        request_id: &str,
-    ) -> Rejection {
+    async fn unknown_gateway(&self, name: Option<&str>, head: &http::request::Parts, request_id: &str) -> Rejection {
         let Some(name) = name.and_then(|name| GatewayName::parse(name).ok()) else {
             return Rejection::http(StatusCode::NOT_FOUND, "no such endpoint");
         };

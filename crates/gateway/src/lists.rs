@@ -6,7 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
-use portolan_client::{CacheHints, ListSnapshot, Listing, Prompts, ResourceTemplates, Resources, Tools, failure::FAILURE_KEY};
+use portolan_client::{
+    CacheHints, ListSnapshot, Listing, Prompts, ResourceTemplates, Resources, Tools, failure::FAILURE_KEY,
+};
 use portolan_core::{Decision, Error, Owner, ResourceNaming, Result, ServerName};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
@@ -64,7 +66,9 @@ impl Listable for Tools {
     fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
         let server = &place.0.server.name;
         let tools = exposed_tools(server, listed);
-        let visible = tools.iter().filter(|tool| is_visible(access.tool(context, place, tool)));
+        let visible = tools
+            .iter()
+            .filter(|tool| is_visible(access.tool(context, place, tool)));
         let items = visible.filter_map(|tool| item(tool, context, server));
         match context.gateway.spec.resource_naming {
             ResourceNaming::Prefix => items
@@ -83,7 +87,9 @@ impl Listable for Prompts {
     fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
         let server = &place.0.server.name;
         let prompts = exposed_prompts(server, listed);
-        let visible = prompts.iter().filter(|prompt| is_visible(access.prompt(context, place, prompt.own())));
+        let visible = prompts
+            .iter()
+            .filter(|prompt| is_visible(access.prompt(context, place, prompt.own())));
         visible.filter_map(|prompt| item(prompt, context, server)).collect()
     }
 }
@@ -166,9 +172,10 @@ impl Lists {
         let (member, mut merged) = match method {
             Method::PromptsList => (Prompts::MEMBER, self.merged::<Prompts>(context).await),
             Method::ResourcesList => (Resources::MEMBER, self.merged::<Resources>(context).await),
-            Method::ResourceTemplatesList => {
-                (ResourceTemplates::MEMBER, self.merged::<ResourceTemplates>(context).await)
-            },
+            Method::ResourceTemplatesList => (
+                ResourceTemplates::MEMBER,
+                self.merged::<ResourceTemplates>(context).await,
+            ),
             _ => (Tools::MEMBER, self.merged::<Tools>(context).await),
         };
         let items = &mut merged.items;
@@ -218,7 +225,8 @@ impl Lists {
         });
         let items = items.into_iter().map(|(item, _)| item).collect();
         let mut hints = hints.filter(|_| failures.is_empty()).unwrap_or_default();
-        hints.public &= !self.resolver.access().depends_on_caller() && context.gateway.routes().iter().all(is_for_everybody);
+        hints.public &=
+            !self.resolver.access().depends_on_caller() && context.gateway.routes().iter().all(is_for_everybody);
         Merged { items, failures, hints }
     }
 

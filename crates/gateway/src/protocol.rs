@@ -17,19 +17,9 @@ use portolan_wire::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    body::Body,
-    config::GatewayConfig,
-    edge,
-    lists::Lists,
-    relay::Relay,
-    replay::Replays,
-    replicas::Replicas,
-    reply::Rejection,
-    routing::RequestContext,
-    server_requests::ServerRequests,
-    sessions::Sessions,
-    subscriptions::Subscriptions,
-    tasks::Tasks,
+    body::Body, config::GatewayConfig, edge, lists::Lists, relay::Relay, replay::Replays, replicas::Replicas,
+    reply::Rejection, routing::RequestContext, server_requests::ServerRequests, sessions::Sessions,
+    subscriptions::Subscriptions, tasks::Tasks,
 };
 
 /// Answers the messages of authenticated clients.

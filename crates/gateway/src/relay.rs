@@ -23,8 +23,8 @@ use portolan_wire::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use self::{audit::AuditGuard, call_future::FuturePool, outcome::Outcome};
 pub(crate) use self::call_future::CallFuture;
+use self::{audit::AuditGuard, call_future::FuturePool, outcome::Outcome};
 use crate::{
     body::{Body, KeepAliveBody},
     config::GatewayConfig,

@@ -135,14 +135,7 @@ impl Replays {
         let mut source = Some(body);
         let stream = self.store.put(key, || {
             let source = source.take().unwrap_or_else(Body::empty);
-            Arc::new(ReplayStream::new(
-                key,
-                request_ref,
-                prefix,
-                polls,
-                &self.store,
-                source,
-            ))
+            Arc::new(ReplayStream::new(key, request_ref, prefix, polls, &self.store, source))
         });
         match stream {
             Some(stream) => Ok(ReplayBody::new(stream, 0, first)),
@@ -207,9 +200,7 @@ impl Replays {
                 ReplayBody::new(stream, turn, Some(first))
             }
         };
-        Ok(reply::events(
-            self.keep_alive(replay_body).outliving(&self.background),
-        ))
+        Ok(reply::events(self.keep_alive(replay_body).outliving(&self.background)))
     }
 
     /// A stream of events, kept alive.

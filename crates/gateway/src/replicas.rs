@@ -60,6 +60,8 @@ impl Replicas {
 
 impl fmt::Debug for Replicas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replicas").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Replicas")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }

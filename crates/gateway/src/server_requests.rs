@@ -23,6 +23,8 @@ use portolan_core::Clock;
 use portolan_wire::{id::RequestId, object};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(not(feature = "fuzzing"))]
+use self::token::ServerRequestId;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::token::{RequestState, ServerRequestId};
 pub(crate) use self::{
@@ -31,8 +33,6 @@ pub(crate) use self::{
     token::{Continuation, StreamCheckpointState, TaskContinuation},
     wait_registry::WaitGuard,
 };
-#[cfg(not(feature = "fuzzing"))]
-use self::token::ServerRequestId;
 use self::{suspended::Suspended, token::ResponseRoute, wait_registry::WaitRegistry};
 use crate::{
     config::GatewayConfig,

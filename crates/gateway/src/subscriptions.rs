@@ -35,12 +35,12 @@ use portolan_wire::{
 };
 use tokio_util::task::TaskTracker;
 
-use self::{limits::StreamLimits, session_stream::SessionStreams, uri_rewriting::UriRewritingSink};
 pub(crate) use self::{
     body::StreamBody,
     levels::level,
     queue::{End, NotificationQueue, Reader},
 };
+use self::{limits::StreamLimits, session_stream::SessionStreams, uri_rewriting::UriRewritingSink};
 use crate::{
     config::GatewayConfig,
     replicas::Replicas,

@@ -48,7 +48,9 @@ impl DefinitionDigests {
 impl UpstreamServer {
     /// Compares each definition with the one that was seen before under its name.
     pub(super) fn watch_definitions(&self, catalog: &Catalog, tools: &Tools) {
-        tools.iter().for_each(|tool| self.watch_definition(&catalog.digests, tool));
+        tools
+            .iter()
+            .for_each(|tool| self.watch_definition(&catalog.digests, tool));
     }
 
     /// Compares a definition with the one that was seen first or last under its name.

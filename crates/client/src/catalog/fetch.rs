@@ -17,11 +17,7 @@ use portolan_wire::{
 };
 use serde_json::value::RawValue;
 
-use super::{
-    CacheHints, Catalog, ListSnapshot, Listing,
-    cached::Breaker,
-    sealed::Lists,
-};
+use super::{CacheHints, Catalog, ListSnapshot, Listing, cached::Breaker, sealed::Lists};
 use crate::{
     call::{Requester, UpstreamRequest},
     capabilities::ClientCapabilities,
@@ -53,10 +49,12 @@ impl UpstreamServer {
         match cached.breaker(&self.spec.name) {
             Breaker::Closed => self.fresh(catalog, credential).await,
             Breaker::Open(error) => Err(error),
-            Breaker::HalfOpen(error) => match tokio::time::timeout(SECOND_CHANCE, self.fresh(catalog, credential)).await {
-                Ok(fetched) => fetched,
-                Err(_) => Err(error),
-            },
+            Breaker::HalfOpen(error) => {
+                match tokio::time::timeout(SECOND_CHANCE, self.fresh(catalog, credential)).await {
+                    Ok(fetched) => fetched,
+                    Err(_) => Err(error),
+                }
+            }
         }
     }
 

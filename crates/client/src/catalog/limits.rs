@@ -51,4 +51,3 @@ fn depth(text: &str) -> usize {
     }
     deepest
 }
-

@@ -99,7 +99,10 @@ mod tests {
         let (alice, bob) = (catalogs.of(&bearer("a", None)), catalogs.of(&bearer("b", None)));
         assert!(!Arc::ptr_eq(&alice, &bob));
         assert!(Arc::ptr_eq(&alice, &catalogs.of(&bearer("a", None))));
-        assert!(Arc::ptr_eq(catalogs.shared(), &catalogs.of(&UpstreamCredential::none())));
+        assert!(Arc::ptr_eq(
+            catalogs.shared(),
+            &catalogs.of(&UpstreamCredential::none())
+        ));
     }
 
     #[test]

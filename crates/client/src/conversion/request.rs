@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::call::Requester;
+use crate::call::UpstreamRequest;
 use bytes::Bytes;
 use portolan_wire::{
     era::{Era, ProtocolVersion},
@@ -10,9 +12,6 @@ use portolan_wire::{
     method::Method,
     object::{self, RawObject},
 };
-use crate::call::Requester;
-use crate::call::UpstreamRequest;
-
 
 /// A `_meta` for a modern server: what the client sent, with the version and capabilities that the protocol demands.
 pub(crate) fn modern_meta(meta: Option<&Bytes>, capabilities: Bytes, name: &str) -> Bytes {

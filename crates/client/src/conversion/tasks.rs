@@ -1,13 +1,12 @@
 //! What of an answer concerns tasks.
 
-use bytes::Bytes;
-use portolan_wire::{envelope, era::Era, object::RawObject};
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
 use crate::session_ref::UpstreamSessionRef;
 use crate::steps::TaskCreated;
 use crate::transform::TaskRole;
-
+use bytes::Bytes;
+use portolan_wire::{envelope, era::Era, object::RawObject};
 
 impl Conversion {
     /// The call goes to a legacy server, in `session`: so does whatever asks for the task that it may become.

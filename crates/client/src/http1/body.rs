@@ -7,14 +7,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use crate::http1::Connection;
 use crate::http1::ConnectionError;
 use crate::http1::framing::BodyPart;
 use crate::http1::framing::Framing;
 use crate::http1::pool::ConnectionPool;
-
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 
 /// The body of an answer, with the connection that it comes through. At its end the connection goes back to the pool;
 /// dropped before, it is closed, which tells the server that nobody listens.

@@ -6,6 +6,16 @@ use std::{
     time::Duration,
 };
 
+use crate::notifications::ServerNotification;
+use crate::notifications::backoff::CooperativeYield;
+use crate::notifications::backoff::ReconnectBackoff;
+use crate::notifications::driver::FollowEnd;
+use crate::notifications::feed::DesiredFilter;
+use crate::notifications::feed::GrantedFilter;
+use crate::notifications::feed::NotificationFeed;
+use crate::notifications::legacy;
+use crate::notifications::modern;
+use crate::notifications::of_uri;
 use portolan_core::{
     Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Result, RpcResponse, ServerHandshake,
 };
@@ -17,17 +27,6 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 use tokio::sync::broadcast::error::RecvError;
-use crate::notifications::ServerNotification;
-use crate::notifications::backoff::CooperativeYield;
-use crate::notifications::backoff::ReconnectBackoff;
-use crate::notifications::driver::FollowEnd;
-use crate::notifications::feed::DesiredFilter;
-use crate::notifications::feed::GrantedFilter;
-use crate::notifications::feed::NotificationFeed;
-use crate::notifications::legacy;
-use crate::notifications::modern;
-use crate::notifications::of_uri;
-
 
 /// How often it is looked whether the server was started anew, which makes it forget what was asked of it.
 const LOOKED: Duration = Duration::from_secs(5);

@@ -2,13 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portolan_core::Error;
-use portolan_wire::{
-    era::Era,
-    error::{self, ErrorObject},
-};
-use tokio::runtime::Handle;
-use tokio_util::task::AbortOnDropHandle;
 use crate::notifications::backoff::ReconnectBackoff;
 use crate::notifications::channel;
 use crate::notifications::feed::DesiredFilter;
@@ -18,7 +11,13 @@ use crate::notifications::legacy;
 use crate::notifications::modern;
 use crate::server::Route;
 use crate::server::UpstreamServer;
-
+use portolan_core::Error;
+use portolan_wire::{
+    era::Era,
+    error::{self, ErrorObject},
+};
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long "it tells nothing" is believed: servers are upgraded.
 const UNSUPPORTED_BELIEVED: Duration = Duration::from_secs(600);
@@ -53,7 +52,11 @@ pub(crate) fn start(feed: &Arc<NotificationFeed>) -> Option<AbortOnDropHandle<()
 
 async fn drive(feed: &Arc<NotificationFeed>) {
     let mut backoff = ReconnectBackoff::default();
-    let Some(grace) = feed.server.upgrade().map(|server| server.config().timeouts.listen_grace) else {
+    let Some(grace) = feed
+        .server
+        .upgrade()
+        .map(|server| server.config().timeouts.listen_grace)
+    else {
         return;
     };
     loop {

@@ -6,16 +6,15 @@ use std::{
     time::Duration,
 };
 
-use portolan_core::UpstreamCredential;
-use portolan_wire::{error::ErrorObject, level::LogLevel};
-use tokio::sync::watch;
-use tokio_util::task::AbortOnDropHandle;
 use crate::notifications::NotificationFilter;
 use crate::notifications::NotificationSink;
 use crate::notifications::ServerNotification;
 use crate::notifications::driver;
 use crate::server::UpstreamServer;
-
+use portolan_core::UpstreamCredential;
+use portolan_wire::{error::ErrorObject, level::LogLevel};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 /// The hubs of one link.
 #[derive(Debug, Default)]
@@ -77,7 +76,11 @@ pub struct Listening {
 
 impl NotificationFeeds {
     /// The hub for a credential. Equal credentials share one.
-    pub(crate) fn of(&self, server: &Arc<UpstreamServer>, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
+    pub(crate) fn of(
+        &self,
+        server: &Arc<UpstreamServer>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Arc<NotificationFeed> {
         let mut feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         feeds.retain(|feed| Arc::strong_count(feed) > 1 || feed.lock().driver.is_some());
         if let Some(feed) = feeds.iter().find(|feed| *feed.credential == **credential) {

@@ -2,6 +2,11 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use crate::collect::essence;
+use crate::http1::body::ResponseBody;
+use crate::notifications::backoff::ReconnectBackoff;
+use crate::session::OpenSession;
+use crate::streamable_http::HttpServer;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -12,12 +17,6 @@ use portolan_wire::{
     sse::Decoder,
 };
 use tokio::time::Sleep;
-use crate::collect::essence;
-use crate::http1::body::ResponseBody;
-use crate::notifications::backoff::ReconnectBackoff;
-use crate::session::OpenSession;
-use crate::streamable_http::HttpServer;
-
 
 /// A stream that has lasted this long was a good one: the next wait is a short one.
 const LASTED: Duration = Duration::from_secs(10);

@@ -1,19 +1,7 @@
 //! A legacy server over HTTP: a GET stream, and `resources/subscribe` in the session that it belongs to.
 
-
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use futures_util::future::join_all;
-use http::HeaderMap;
-use portolan_core::{Error, Result, UpstreamCredential};
-use portolan_wire::{
-    envelope::{self, Message, Outcome},
-    error::ErrorObject,
-    method::Method,
-    object::RawObject,
-};
-use tokio_util::task::TaskTracker;
 use crate::capabilities::ClientCapabilities;
 use crate::eras::SupportedEras;
 use crate::notifications::ServerNotification;
@@ -31,7 +19,17 @@ use crate::session::OpenSession;
 use crate::session::UpstreamSession;
 use crate::streamable_http::HttpServer;
 use crate::streamable_http::events;
-
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::HeaderMap;
+use portolan_core::{Error, Result, UpstreamCredential};
+use portolan_wire::{
+    envelope::{self, Message, Outcome},
+    error::ErrorObject,
+    method::Method,
+    object::RawObject,
+};
+use tokio_util::task::TaskTracker;
 
 /// How long the head of the stream is waited for before anything else is done: some servers send it with the first event.
 const OPENING: Duration = Duration::from_millis(400);

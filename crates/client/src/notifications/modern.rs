@@ -7,20 +7,8 @@ use std::{
     sync::Arc,
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
-use http_body_util::BodyExt;
-use portolan_core::{Error, Failure, FailureKind, Result, UpstreamCredential};
-use portolan_wire::{
-    envelope::{self, Incoming, Message, Notification, Outcome},
-    error::{ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND},
-    meta,
-    method::Method,
-    object::{self, RawObject},
-    sse::Decoder,
-};
-use crate::collect::essence;
 use crate::collect;
+use crate::collect::essence;
 use crate::conversion;
 use crate::http1::body::ResponseBody;
 use crate::notifications::ListKind;
@@ -33,7 +21,18 @@ use crate::notifications::feed::GrantedFilter;
 use crate::notifications::feed::NotificationFeed;
 use crate::streamable_http::HttpServer;
 use crate::tasks;
-
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+use portolan_core::{Error, Failure, FailureKind, Result, UpstreamCredential};
+use portolan_wire::{
+    envelope::{self, Incoming, Message, Notification, Outcome},
+    error::{ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND},
+    meta,
+    method::Method,
+    object::{self, RawObject},
+    sse::Decoder,
+};
 
 /// The member of a filter that names tasks.
 pub const TASK_IDS: &str = "taskIds";
@@ -201,11 +200,7 @@ pub(crate) fn listen_params(desired: &DesiredFilter, name: &str) -> RawObject {
 }
 
 /// What an answer that is no stream means: `None` if the server does not know the method.
-async fn refused(
-    http: &HttpServer,
-    status: StatusCode,
-    body: ResponseBody,
-) -> Result<Option<(Listen, GrantedFilter)>> {
+async fn refused(http: &HttpServer, status: StatusCode, body: ResponseBody) -> Result<Option<(Listen, GrantedFilter)>> {
     let text = collect::body(body, 64 * 1024).await.unwrap_or_default();
     let parsed = envelope::parse(&text, &envelope::ParseLimits::default());
     match parsed {

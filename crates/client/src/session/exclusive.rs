@@ -6,6 +6,14 @@ use std::{
     time::Duration,
 };
 
+use crate::cancel_on_drop::tell;
+use crate::notifications::legacy::refuse_request;
+use crate::session::OpenSession;
+use crate::session::SessionUse;
+use crate::session::listener::CallGuard;
+use crate::session::listener::is_of_a_call;
+use crate::steps::response;
+use crate::streamable_http::HttpServer;
 use portolan_core::{RpcResponse, UpstreamCredential};
 use portolan_wire::{
     envelope::{Message, Notification},
@@ -15,15 +23,6 @@ use portolan_wire::{
     method::Method,
     object::RawObject,
 };
-use crate::cancel_on_drop::tell;
-use crate::notifications::legacy::refuse_request;
-use crate::session::OpenSession;
-use crate::session::SessionUse;
-use crate::session::listener::CallGuard;
-use crate::session::listener::is_of_a_call;
-use crate::steps::response;
-use crate::streamable_http::HttpServer;
-
 
 /// A call in its session. Dropped, the session is free for the next one; unless something may still be going on in it.
 #[derive(Debug)]

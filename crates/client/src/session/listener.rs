@@ -12,6 +12,12 @@ use std::{
     time::Duration,
 };
 
+use crate::notifications::get_stream::GetStream;
+use crate::notifications::get_stream::StreamEvent;
+use crate::notifications::legacy::refuse_request;
+use crate::session::OpenSession;
+use crate::session::UpstreamSession;
+use crate::streamable_http::HttpServer;
 use portolan_core::UpstreamCredential;
 use portolan_wire::{envelope::Message, method::Method};
 use tokio::{
@@ -19,13 +25,6 @@ use tokio::{
     sync::{Notify, mpsc, watch},
 };
 use tokio_util::task::AbortOnDropHandle;
-use crate::notifications::get_stream::StreamEvent;
-use crate::notifications::get_stream::GetStream;
-use crate::notifications::legacy::refuse_request;
-use crate::session::OpenSession;
-use crate::session::UpstreamSession;
-use crate::streamable_http::HttpServer;
-
 
 /// Messages that wait for one call to take them.
 const WAITING: usize = 64;

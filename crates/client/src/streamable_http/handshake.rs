@@ -2,6 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8};
 
+use crate::capabilities::ClientCapabilities;
+use crate::conversion;
+use crate::session::OpenSession;
+use crate::streamable_http::HttpServer;
+use crate::streamable_http::events;
 use http::{HeaderValue, StatusCode};
 use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
@@ -13,12 +18,6 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 use tokio_util::task::TaskTracker;
-use crate::capabilities::ClientCapabilities;
-use crate::conversion;
-use crate::session::OpenSession;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::events;
-
 
 impl HttpServer {
     /// `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).

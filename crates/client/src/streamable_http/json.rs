@@ -6,14 +6,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt;
-use portolan_core::{BoxError, Result};
-use portolan_wire::{
-    envelope::{self, Message},
-    rewrite::{MessageHead, MessageKind, ResponseStream},
-};
 use crate::call::Reply;
 use crate::call_timeout::WaitError;
 use crate::config::ClientLimits;
@@ -22,7 +14,14 @@ use crate::conversion::Converted;
 use crate::conversion::is_beyond;
 use crate::http1::body::ResponseBody;
 use crate::in_flight::InFlightCall;
-
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use portolan_core::{BoxError, Result};
+use portolan_wire::{
+    envelope::{self, Message},
+    rewrite::{MessageHead, MessageKind, ResponseStream},
+};
 
 /// Answers up to this size are looked at whole.
 const SMALL: usize = 16 * 1024;

@@ -2,11 +2,6 @@
 
 use std::{fmt, pin::pin, sync::Arc, task::Poll};
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http::{Request, Response, StatusCode};
-use portolan_core::Result;
-use portolan_wire::envelope::Message;
 use crate::call::UpstreamRequest;
 use crate::call_timeout::WaitError;
 use crate::collect;
@@ -15,7 +10,11 @@ use crate::in_flight::InFlightCall;
 use crate::streamable_http::HttpServer;
 use crate::streamable_http::events;
 use crate::streamable_http::is_events;
-
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use portolan_core::Result;
+use portolan_wire::envelope::Message;
 
 /// What comes first of a call that was sent.
 pub(crate) enum FirstEvent {

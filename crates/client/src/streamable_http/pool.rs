@@ -12,15 +12,14 @@ use std::{
     },
 };
 
-use portolan_core::{Subject, UpstreamCredential, Version};
-use tokio::time::Instant;
 use crate::call::Requester;
 use crate::capabilities::ClientCapabilities;
 use crate::session::OpenSession;
 use crate::session::SessionUse;
 use crate::session::UpstreamSession;
 use crate::streamable_http::HttpServer;
-
+use portolan_core::{Subject, UpstreamCredential, Version};
+use tokio::time::Instant;
 
 /// Sessions that are kept for modern callers of a legacy server.
 const POOL: usize = 1024;

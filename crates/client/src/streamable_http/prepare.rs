@@ -6,16 +6,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::Request;
-use portolan_core::{Error, Result, UpstreamCredential};
-use portolan_wire::{envelope, era::Era, header as mcp};
 use crate::call::Requester;
 use crate::call::UpstreamRequest;
 use crate::cancel_on_drop::CancelOnDrop;
 use crate::conversation::Conversation;
-use crate::conversion::Conversion;
 use crate::conversion;
+use crate::conversion::Conversion;
 use crate::server::legacy_version;
 use crate::session::OpenSession;
 use crate::session::SessionUse;
@@ -24,7 +20,10 @@ use crate::session::exclusive::ExclusiveSession;
 use crate::session_ref::UpstreamSessionRef;
 use crate::streamable_http::HttpServer;
 use crate::streamable_http::pool::Taken;
-
+use bytes::Bytes;
+use http::Request;
+use portolan_core::{Error, Result, UpstreamCredential};
+use portolan_wire::{envelope, era::Era, header as mcp};
 
 /// How long the first call of a session waits for the stream beside it: some servers send its head with the first event.
 const OPENING: Duration = Duration::from_millis(400);
@@ -64,7 +63,8 @@ impl HttpServer {
             (Era::Modern, _) => None,
             (Era::Legacy, Some(session_ref)) => Some(self.joined(session_ref, request.credential)?),
             (Era::Legacy, None) => {
-                let Taken { session, is_exclusive } = self.session_for(&request.requester, request.credential, capabilities);
+                let Taken { session, is_exclusive } =
+                    self.session_for(&request.requester, request.credential, capabilities);
                 let version = legacy_version(request.requester.version(), &eras.legacy_versions);
                 let open = session
                     .get(async || Box::pin(self.handshake(version, request.credential, capabilities)).await)
@@ -76,11 +76,12 @@ impl HttpServer {
                     Box::pin(settle_beside(own, &session, &open)).await;
                 }
                 if let Some(is_exclusive) = is_exclusive {
-                    exclusive =
-                        Some(Box::pin(self.exclusive(&session, &open, request.credential, is_exclusive)).await);
+                    exclusive = Some(Box::pin(self.exclusive(&session, &open, request.credential, is_exclusive)).await);
                 }
                 if let Some(level) = request.requester.level()
-                    && !request.requester.accepts_level(level, open.level.load(Ordering::Relaxed))
+                    && !request
+                        .requester
+                        .accepts_level(level, open.level.load(Ordering::Relaxed))
                 {
                     Box::pin(self.set_level(&open, request.credential, level)).await;
                 }

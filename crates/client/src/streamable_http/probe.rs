@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::call::Requester;
+use crate::capabilities::ClientCapabilities;
+use crate::conversion;
+use crate::eras::SupportedEras;
+use crate::server::legacy_version;
+use crate::streamable_http::HttpServer;
 use bytes::Bytes;
 use http::HeaderMap;
 use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
@@ -12,13 +18,6 @@ use portolan_wire::{
     method::Method,
     object::RawObject,
 };
-use crate::call::Requester;
-use crate::capabilities::ClientCapabilities;
-use crate::conversion;
-use crate::eras::SupportedEras;
-use crate::server::legacy_version;
-use crate::streamable_http::HttpServer;
-
 
 impl HttpServer {
     /// Has the server say what it is: in a probe, or in the handshake that opens the session of nobody in particular.
@@ -40,10 +39,7 @@ impl HttpServer {
         opened.await.map(drop)
     }
 
-    pub(crate) async fn eras(
-        self: &Arc<Self>,
-        credential: &UpstreamCredential,
-    ) -> Result<Arc<SupportedEras>> {
+    pub(crate) async fn eras(self: &Arc<Self>, credential: &UpstreamCredential) -> Result<Arc<SupportedEras>> {
         self.eras
             .get(self.pin(), async || Box::pin(self.probe(credential)).await)
             .await

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::http1::body::ResponseBody;
+use crate::streamable_http::HttpServer;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use portolan_core::{CredentialRefusal, Result, UpstreamCredential};
-use crate::http1::body::ResponseBody;
-use crate::streamable_http::HttpServer;
-
 
 /// How often one request is sent again.
 const RENEWALS: usize = 4;

@@ -2,6 +2,13 @@
 
 use std::pin::pin;
 
+use crate::call::Reply;
+use crate::call_timeout::WaitError;
+use crate::collect;
+use crate::conversion::Converted;
+use crate::http1::body::ResponseBody;
+use crate::in_flight::InFlightCall;
+use crate::streamable_http::HttpServer;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use portolan_core::{Error, Failure, FailureKind, Result};
@@ -10,14 +17,6 @@ use portolan_wire::{
     error::{self as mcp_error, ErrorObject},
     method::Method,
 };
-use crate::call::Reply;
-use crate::call_timeout::WaitError;
-use crate::collect;
-use crate::conversion::Converted;
-use crate::http1::body::ResponseBody;
-use crate::in_flight::InFlightCall;
-use crate::streamable_http::HttpServer;
-
 
 /// Bytes of an error body that are looked at.
 const ERROR_BYTES: usize = 64 * 1024;

@@ -2,10 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method as Verb, StatusCode, header};
-use portolan_core::{Error, Result, UpstreamCredential};
-use portolan_wire::{era::Era, header as mcp};
 use crate::call::Reply;
 use crate::call_timeout::CallTimeout;
 use crate::cancel_on_drop::CancelOnDrop;
@@ -19,7 +15,10 @@ use crate::steps::StreamCheckpoint;
 use crate::streamable_http::HttpServer;
 use crate::streamable_http::events::EventRelay;
 use crate::streamable_http::is_events;
-
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method as Verb, StatusCode, header};
+use portolan_core::{Error, Result, UpstreamCredential};
+use portolan_wire::{era::Era, header as mcp};
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 
@@ -36,9 +35,17 @@ pub(crate) enum ResumeOutcome {
 
 impl HttpServer {
     /// Goes on with a call whose stream was left, perhaps by another replica.
-    pub(crate) async fn resume(self: &Arc<Self>, checkpoint: &StreamCheckpoint, resumed: ResumeRequest<'_>) -> Result<Reply> {
+    pub(crate) async fn resume(
+        self: &Arc<Self>,
+        checkpoint: &StreamCheckpoint,
+        resumed: ResumeRequest<'_>,
+    ) -> Result<Reply> {
         let request = resumed.request;
-        let kept = checkpoint.session_ref.session.as_deref().and_then(|id| self.take_back(id));
+        let kept = checkpoint
+            .session_ref
+            .session
+            .as_deref()
+            .and_then(|id| self.take_back(id));
         let (session, open, exclusive) = match kept {
             Some((session, open)) => {
                 let mut exclusive = ExclusiveSession::take(self, &session, &open, request.credential, true);

@@ -47,7 +47,10 @@ mod tests {
         let renamed_to = rename_related(&raw, |id| (id == "a").then(|| object::quote("b"))).expect("another");
         assert_eq!(renamed_to, RESULT.replace(r#""a""#, r#""b""#));
         assert_eq!(rename_related(&raw, |_| None), None);
-        assert_eq!(rename_related(&Bytes::from_static(b"{}"), |_| Some(object::quote("b"))), None);
+        assert_eq!(
+            rename_related(&Bytes::from_static(b"{}"), |_| Some(object::quote("b"))),
+            None
+        );
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) enum Client {
     Mcp2,
 }
 
-/// How a client is told to settle the era.
+/// The era that a client is told to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Era {
     Legacy,
@@ -35,7 +35,7 @@ pub(crate) enum Era {
     Auto,
 }
 
-/// What a client saw.
+/// The results of a client.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) tools: Vec<Value>,

@@ -1,4 +1,4 @@
-//! Whether two clients saw the same, apart from what the eras add.
+//! Compares the results of two clients, apart from what the eras add.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The same requests to a server of `rmcp` and to the gateway before it: the same answers, but for what is listed.
+//! Sends the same requests to a server of `rmcp` and to the gateway before it, and compares the responses; differences are listed.
 //!
 //! Two things are no difference. Whether an answer comes as JSON or as events is for the server to choose (2026-07-28 and
 //! 2025-11-25, basic/transports). And what stands in the body of a request refused as HTTP is nowhere prescribed: `rmcp`
@@ -84,11 +84,11 @@ fn difference(direct: &Answer, through: &Answer) -> Option<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_legacy_server_is_answered_for_as_it_answers_itself() -> Result<()> {
+async fn legacy_server() -> Result<()> {
     differ(legacy::asks(), expected::LEGACY).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_modern_server_is_answered_for_as_it_answers_itself() -> Result<()> {
+async fn modern_server() -> Result<()> {
     differ(modern::asks(), expected::MODERN).await
 }

@@ -4,7 +4,7 @@
 
 mod compare;
 mod exceptions;
-mod house;
+mod fixture;
 mod npm;
 mod run;
 mod script;

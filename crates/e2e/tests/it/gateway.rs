@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How long its end may take. Clients of the same test cannot let go meanwhile.
 const ORDERLY: Duration = Duration::from_secs(1);
 
-/// How the gateway names the tools of its servers.
+/// The naming of tools by the gateway.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Naming {
     Plain,
@@ -39,12 +39,12 @@ impl Gateway {
         Self::start_with(naming, servers, &[]).await
     }
 
-    /// The same, with more options.
+    /// Starts a gateway with more options.
     pub(crate) async fn start_with(naming: Naming, servers: &[(&str, &Target)], options: &[&str]) -> Result<Self> {
         Self::start_among(naming, servers, options, &[]).await
     }
 
-    /// The same, with something in its environment.
+    /// Starts a gateway with options and environment variables.
     pub(crate) async fn start_among(
         naming: Naming,
         servers: &[(&str, &Target)],

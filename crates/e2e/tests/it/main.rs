@@ -2,24 +2,24 @@
 //!
 //! `cargo xtask test --only e2e` installs the servers and clients, builds the gateway and runs these tests.
 
-mod asks;
-mod cancel;
+mod cancellation;
 mod client;
 mod compare;
-mod crossing;
+mod concurrent_clients;
 mod differential;
+mod disconnect;
 mod features;
 mod gateway;
 mod host;
 mod matrix;
 mod merge;
-mod parting;
+mod out_of_band_requests;
 mod parts;
 mod prefix;
 mod progress;
 mod recorder;
 mod rmcp_server;
 mod rust_client;
-mod secure;
 mod server;
 mod tasks;
+mod tls;

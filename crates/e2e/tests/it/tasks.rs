@@ -52,17 +52,17 @@ async fn driven(client: Client, host: Host) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_with_tasks_has_them_of_a_server_at_a_url() -> Result<()> {
+async fn http_server_tasks() -> Result<()> {
     as_a_task(Host::NpmHttp).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_with_tasks_has_them_of_a_server_behind_pipes() -> Result<()> {
+async fn stdio_server_tasks() -> Result<()> {
     as_a_task(Host::NpmStdio).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_question_of_a_driven_task_reaches_a_client_without_tasks() -> Result<()> {
+async fn driven_task_sends_request() -> Result<()> {
     let outcome = research(Host::NpmHttp, Client::Client2, Era::Modern, "call", true).await?;
     ensure!(report(&outcome)?.contains(MEANT), "{outcome:#}");
     Ok(())

@@ -5,9 +5,7 @@ mod tokens;
 use std::sync::Arc;
 
 use http::{HeaderMap, header, request::Parts};
-use portolan_core::{
-    AuditSink, AuthError, AuthErrorKind, AuthFailed, Authenticator, Caller, Clock, GatewayName,
-};
+use portolan_core::{AuditSink, AuthError, AuthErrorKind, AuthFailed, Authenticator, Caller, Clock, GatewayName};
 
 pub use self::tokens::{StaticTokens, digest};
 use crate::{reply::Rejection, routing};
@@ -90,10 +88,7 @@ impl Authentication {
             Ok(token) => token.map(|_| AuthError::Invalid),
             Err(error) => Some(error),
         };
-        Err(Refusal {
-            error,
-            caller: None,
-        })
+        Err(Refusal { error, caller: None })
     }
 
     /// 401 with challenges (RFC 9110 11.6.1); 403 where another credential would not help, 503 where none can be checked.

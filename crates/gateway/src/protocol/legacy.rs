@@ -101,7 +101,7 @@ impl Protocol {
             Message::Response(response) => {
                 let taken = self.server_requests.take_response(context, &session, response, text);
                 Box::pin(taken).await
-            },
+            }
         }
     }
 
@@ -260,12 +260,7 @@ impl Protocol {
         }
     }
 
-    async fn batched(
-        &self,
-        context: &Arc<RequestContext>,
-        session: &Arc<Session>,
-        message: Message,
-    ) -> Option<Bytes> {
+    async fn batched(&self, context: &Arc<RequestContext>, session: &Arc<Session>, message: Message) -> Option<Bytes> {
         if let Err(refused) = edge::check_id(&message) {
             return Some(refused.message());
         }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method as Verb;
-use portolan_client::{
-    MAX_SERVER_REQUESTS, Reply, ResumeRequest, Step, StreamCheckpoint, response, retell,
-};
+use portolan_client::{MAX_SERVER_REQUESTS, Reply, ResumeRequest, Step, StreamCheckpoint, response, retell};
 use portolan_core::{Failure, FailureKind, Result, RpcResponse};
 use portolan_wire::{
     envelope,
@@ -28,7 +26,9 @@ use crate::{
 /// A call of a legacy server, as a stream for a modern client: to its answer, or to its first questions.
 pub(super) fn stream(relay: &Arc<Relay>, request: RelayRequest, suspended: SuspendedCall) -> Outcome {
     let relay = relay.clone();
-    Outcome::Events(GeneratedBody::begin(|writer| generate(relay, request, suspended, writer)))
+    Outcome::Events(GeneratedBody::begin(|writer| {
+        generate(relay, request, suspended, writer)
+    }))
 }
 
 async fn generate(relay: Arc<Relay>, request: RelayRequest, mut suspended: SuspendedCall, writer: EventWriter) {
@@ -39,7 +39,8 @@ async fn generate(relay: Arc<Relay>, request: RelayRequest, mut suspended: Suspe
         if suspended.over {
             return;
         }
-        if !suspended.server_requests.is_empty() && !gather(relay.config.timeouts.gather, &mut suspended, &writer).await {
+        if !suspended.server_requests.is_empty() && !gather(relay.config.timeouts.gather, &mut suspended, &writer).await
+        {
             return;
         }
         if !suspended.server_requests.is_empty() {
@@ -104,7 +105,9 @@ impl Relay {
                 }
             }
             Continuation::Suspended(location) => {
-                let forwarded = self.replicas.forward(&request.context, Verb::POST, &location, text.clone());
+                let forwarded = self
+                    .replicas
+                    .forward(&request.context, Verb::POST, &location, text.clone());
                 match forwarded.await {
                     Ok(response) => Ok(Outcome::Forwarded(Box::new(response))),
                     Err(_) => Ok(lost(&request)),
@@ -138,7 +141,10 @@ impl Relay {
             match answers.get(&open.key).filter(|raw| raw.starts_with(b"{")) {
                 Some(raw) => {
                     let text = response(&id, &RpcResponse::Result(raw.clone()));
-                    request.server.notify(&left.session_ref, &request.credential, text).await?;
+                    request
+                        .server
+                        .notify(&left.session_ref, &request.credential, text)
+                        .await?;
                 }
                 None => {
                     requests.set(&open.key, Bytes::copy_from_slice(&open.request));

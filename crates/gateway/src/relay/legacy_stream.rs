@@ -2,9 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use portolan_client::{
-    Events, InputRequired, MAX_SERVER_REQUESTS, Reply, ServerRequestKey, Step, TaskCreated,
-};
+use portolan_client::{Events, InputRequired, MAX_SERVER_REQUESTS, Reply, ServerRequestKey, Step, TaskCreated};
 use portolan_core::{Error, Result, RpcResponse};
 use portolan_wire::{error::ErrorObject, object::RawObject};
 use tokio::time::{Duration, Instant};
@@ -37,7 +35,9 @@ pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut r
                     heard = true;
                     asked
                 }
-                Some(Turn::Task(task)) => return relay.tasks.poll(&request, task, Some(&mut guard), true, &writer).await,
+                Some(Turn::Task(task)) => {
+                    return relay.tasks.poll(&request, task, Some(&mut guard), true, &writer).await;
+                }
                 None => return,
             },
             Reply::Cancelled => return,
@@ -73,12 +73,12 @@ enum Turn {
 impl Relay {
     /// Passes on what a server says until it has answered, or has ended the call otherwise.
     async fn pass_events(
-            &self,
-            request: &RelayRequest,
-            mut events: Events,
-            guard: &mut WaitGuard,
-            writer: &EventWriter,
-        ) -> Option<Turn> {
+        &self,
+        request: &RelayRequest,
+        mut events: Events,
+        guard: &mut WaitGuard,
+        writer: &EventWriter,
+    ) -> Option<Turn> {
         let mut open: HashMap<u64, ServerRequestKey> = HashMap::new();
         let mut next = 0;
         loop {
@@ -140,7 +140,9 @@ impl Relay {
             tokio::time::sleep(RETRY_DELAY * 2_u32.saturating_pow(u32::try_from(round).unwrap_or(5).min(5))).await;
             return Ok(Some(params));
         }
-        let asked = self.server_requests.ask_all(request, requests, round, guard, writer, deadline);
+        let asked = self
+            .server_requests
+            .ask_all(request, requests, round, guard, writer, deadline);
         let Some(answers) = asked.await? else {
             return Ok(None);
         };

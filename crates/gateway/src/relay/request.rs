@@ -88,7 +88,9 @@ impl Relay {
                 }
                 Some(self.tasks.legacy_ids(caller.context, session, target))
             }
-            None => self.tasks.modern_ids(caller.context, target, request.capabilities.as_ref()),
+            None => self
+                .tasks
+                .modern_ids(caller.context, target, request.capabilities.as_ref()),
         }
     }
 }

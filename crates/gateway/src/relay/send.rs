@@ -47,7 +47,10 @@ impl Relay {
     async fn send_with_new_headers(&self, request: &RelayRequest) -> Option<Result<Reply>> {
         let tool = request.tool()?;
         let upstream = &request.server;
-        let listed = upstream.list_within::<Tools>(&request.credential, Duration::ZERO).await.ok()?;
+        let listed = upstream
+            .list_within::<Tools>(&request.credential, Duration::ZERO)
+            .await
+            .ok()?;
         let tools = exposed_tools(&upstream.spec().name, &listed);
         let at = tools.position(Naming::Plain, tool.own())?;
         let mut again = request.upstream();

@@ -38,7 +38,9 @@ impl Access {
         let (route, install) = place;
         let mut used = PromptUse::new(&context.gateway.spec.name, &route.server.name, prompt);
         used.install = Some(install.install.name);
-        route.is_whole().then(|| self.decide(context, &Action::GetPrompt(&used)))
+        route
+            .is_whole()
+            .then(|| self.decide(context, &Action::GetPrompt(&used)))
     }
 
     /// Whether the caller may see and read a resource, or see a template of resources.
@@ -46,7 +48,9 @@ impl Access {
         let (route, install) = place;
         let mut used = ResourceUse::new(&context.gateway.spec.name, &route.server.name, uri);
         used.install = Some(install.install.name);
-        route.is_whole().then(|| self.decide(context, &Action::ReadResource(&used)))
+        route
+            .is_whole()
+            .then(|| self.decide(context, &Action::ReadResource(&used)))
     }
 
     /// Whether the caller may use a method of an extension.
@@ -54,7 +58,9 @@ impl Access {
         let (route, install) = place;
         let mut used = MethodUse::new(&context.gateway.spec.name, &route.server.name, method);
         used.install = Some(install.install.name);
-        route.is_whole().then(|| self.decide(context, &Action::UseMethod(&used)))
+        route
+            .is_whole()
+            .then(|| self.decide(context, &Action::UseMethod(&used)))
     }
 
     fn decide(&self, context: &RequestContext, action: &Action<'_>) -> Decision {

@@ -8,8 +8,9 @@ use portolan_core::ResourceNaming;
 use portolan_wire::error::ErrorObject;
 
 use super::{
-    RequestContext, Resolver, uris,
+    RequestContext, Resolver,
     target::{Denial, Place, TargetError},
+    uris,
 };
 
 impl Resolver {
@@ -38,7 +39,12 @@ impl Resolver {
         {
             return vec![places.swap_remove(owner)];
         }
-        let lists = join_all(places.iter().map(|place| self.list_of::<ResourceTemplates>(context, *place))).await;
+        let lists = join_all(
+            places
+                .iter()
+                .map(|place| self.list_of::<ResourceTemplates>(context, *place)),
+        )
+        .await;
         let (mut likely, mut others) = (Vec::new(), Vec::new());
         for (place, list) in places.into_iter().zip(lists) {
             let is_likely = list.is_some_and(|list| list.matches(uri));
@@ -99,7 +105,12 @@ impl Resolver {
         if let Some(owner) = owner {
             return Some(places.swap_remove(owner));
         }
-        let lists = join_all(places.iter().map(|place| self.list_of::<ResourceTemplates>(context, *place))).await;
+        let lists = join_all(
+            places
+                .iter()
+                .map(|place| self.list_of::<ResourceTemplates>(context, *place)),
+        )
+        .await;
         let first = |has: fn(&ResourceTemplates, &str) -> bool| {
             let has = |list: &Option<Arc<ResourceTemplates>>| list.as_ref().is_some_and(|list| has(list, uri));
             lists.iter().position(has)

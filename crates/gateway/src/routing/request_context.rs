@@ -59,7 +59,10 @@ mod tests {
             trace_id(&headers).map(str::to_owned)
         };
         let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(read("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_deref(), Some(id));
+        assert_eq!(
+            read("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_deref(),
+            Some(id)
+        );
         assert_eq!(read("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
         assert_eq!(read("nonsense"), None);
     }

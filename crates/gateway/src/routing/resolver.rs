@@ -310,7 +310,11 @@ impl Resolver {
             return Lookup::Missing;
         };
         let item = index.get(at);
-        let has_alias = |own| wanted.aliases.and_then(|aliases| aliases.name_of(&place.0.server.name, own));
+        let has_alias = |own| {
+            wanted
+                .aliases
+                .and_then(|aliases| aliases.name_of(&place.0.server.name, own))
+        };
         if has_alias(item.own()).is_some() {
             return Lookup::Missing;
         }

@@ -159,9 +159,11 @@ impl RouteTable {
         }
         upstreams.retain(|_, upstream| upstream.strong_count() > 0);
         let upstream = match (&server.source, &self.runtime) {
-            (Source::Remote { url }, _) => {
-                UpstreamServer::remote(&self.client, server.clone(), portolan_core::HttpEndpoint::new(url.clone()))
-            }
+            (Source::Remote { url }, _) => UpstreamServer::remote(
+                &self.client,
+                server.clone(),
+                portolan_core::HttpEndpoint::new(url.clone()),
+            ),
             (_, Some(runtime)) => UpstreamServer::running(&self.client, server.clone(), install.name, runtime.clone()),
             (_, None) => {
                 return Err(portolan_core::Error::invalid(

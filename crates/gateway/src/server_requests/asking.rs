@@ -44,7 +44,9 @@ impl ServerRequests {
                 key,
             },
         };
-        let Some(id) = self.mint_for(call, to) else { return false };
+        let Some(id) = self.mint_for(call, to) else {
+            return false;
+        };
         let message = envelope::request(&id, &server_request.method, server_request.params.as_deref());
         writer.event(&message).await;
         true
@@ -76,9 +78,7 @@ impl ServerRequests {
                 .mint_for(call, ResponseRoute::Call { location, key })
                 .ok_or_else(|| call.protocol_error("its request cannot be passed on"))?;
             let params = legacy_params(call, &method, params, &id);
-            writer
-                .event(&envelope::request(&id, &method, params.as_deref()))
-                .await;
+            writer.event(&envelope::request(&id, &method, params.as_deref())).await;
             open.insert(key, (name, method, id));
         }
         let answers = self.wait_for(call, &mut open, guard, deadline).await;

@@ -277,7 +277,10 @@ mod tests {
             session_ref: session_ref(),
             id: b"17".as_slice().into(),
         };
-        let call = ResponseRoute::Call { location: location(), key: 3 };
+        let call = ResponseRoute::Call {
+            location: location(),
+            key: 3,
+        };
         let with = |to| ServerRequestId { session: [1; 16], to };
         vec![with(server), with(call)]
     }

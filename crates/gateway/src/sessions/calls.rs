@@ -58,10 +58,7 @@ impl Session {
     }
 
     pub(super) fn is_quiet(&self) -> bool {
-        self.calls().is_empty()
-            && !self
-                .subscriber()
-                .is_some_and(|subscriber| subscriber.has_reader())
+        self.calls().is_empty() && !self.subscriber().is_some_and(|subscriber| subscriber.has_reader())
     }
 
     /// Waits until no call is under way, at most for a second: calls that were cancelled tell their servers first.

@@ -329,7 +329,11 @@ mod tests {
         let caller = Caller::new(Subject::User(UserId::parse("alice").expect("a user")), "test");
         let seal = TaskSeal::new(&keys, &gateway, &caller, InstallName::new(&SystemClock));
         let mut result = RawObject::parse(&Bytes::from_static(br#"{"taskId":"t1","x":1.50}"#)).expect("an object");
-        assert!(TaskIds::Sealed(seal.clone()).rewrite_result(Era::Modern, &mut result).is_some());
+        assert!(
+            TaskIds::Sealed(seal.clone())
+                .rewrite_result(Era::Modern, &mut result)
+                .is_some()
+        );
         let id = result.get("taskId").and_then(object::text).expect("an id").into_owned();
         let payload = keys.open(Purpose::Task, &id).expect("opened");
         assert!(payload.ends_with(b"t1") && !id.contains("t1"));

@@ -279,8 +279,9 @@ impl TaskDriver<'_> {
             let what = "server requests of one call";
             return Err(Error::Exhausted { what, limit });
         }
-        let may =
-            |(_, method, params): &(String, Method, Option<Bytes>)| self.request.capabilities.permit(method, params.as_ref());
+        let may = |(_, method, params): &(String, Method, Option<Bytes>)| {
+            self.request.capabilities.permit(method, params.as_ref())
+        };
         if !requests.iter().all(may) {
             let problem = "its task asks what it was told that this client cannot answer";
             return Err(self.task_ref.protocol_error(problem));
@@ -291,7 +292,9 @@ impl TaskDriver<'_> {
         };
         let round = usize::try_from(self.round).unwrap_or(usize::MAX);
         let asking = &self.tasks.server_requests;
-        let answers = asking.ask_all(self.request, requests, round, guard, self.writer, self.ends).await?;
+        let answers = asking
+            .ask_all(self.request, requests, round, guard, self.writer, self.ends)
+            .await?;
         match answers {
             None => Ok(Asking::Cancelled),
             Some(answers) => Ok(match self.bring(&answers).await? {

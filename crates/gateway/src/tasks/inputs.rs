@@ -12,8 +12,8 @@ use std::{
 
 use aws_lc_rs::digest;
 use portolan_client::{
-    MAX_SERVER_REQUESTS, Reply, Requester, ServerRequest, ServerRequestKey, Step, UpstreamRequest, modern_params, request,
-    tasks,
+    MAX_SERVER_REQUESTS, Reply, Requester, ServerRequest, ServerRequestKey, Step, UpstreamRequest, modern_params,
+    request, tasks,
 };
 use portolan_core::{Clock, Error, Precondition, Result, SessionStore, Subject};
 use portolan_wire::{
@@ -94,11 +94,12 @@ impl TaskInputs {
     pub(super) async fn take(&self, task_ref: &TaskRef, legacy: &LegacyTask, name: &str) -> Result<Option<RequestId>> {
         let mut taken = None;
         let key = key(task_ref, legacy);
-        self.store.change(&key, |open| {
-            taken = open.remove(name);
-            taken.is_some()
-        })
-        .await?;
+        self.store
+            .change(&key, |open| {
+                taken = open.remove(name);
+                taken.is_some()
+            })
+            .await?;
         let server_request = taken.and_then(|raw| RawObject::parse(&raw).ok());
         Ok(server_request.and_then(|server_request| RequestId::parse(server_request.get("id")?).ok()))
     }

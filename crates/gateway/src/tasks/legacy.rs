@@ -43,7 +43,12 @@ pub(super) struct LegacyTask {
 impl Tasks {
     /// The message that answers what a modern client asks about the task of a legacy server.
     pub(crate) async fn serve_legacy(&self, request: &RelayRequest, task: &TaskIds) -> Result<Bytes> {
-        let unknown = || Ok(envelope::error(Some(&request.id), &ErrorObject::invalid_params("unknown task")));
+        let unknown = || {
+            Ok(envelope::error(
+                Some(&request.id),
+                &ErrorObject::invalid_params("unknown task"),
+            ))
+        };
         let id = task.known_id().and_then(object::text);
         let found = id.and_then(|id| task_ids::find(&request.context, &self.keys, &id));
         let Some(found) = found else { return unknown() };
@@ -96,7 +101,11 @@ impl Tasks {
             caller: context.caller.clone(),
             gateway: context.gateway.spec.name.clone(),
             // Behind a channel a server request is answered in the exchange that it came in, and by nobody else.
-            capabilities: if is_at_url { capabilities } else { ClientCapabilities::NONE },
+            capabilities: if is_at_url {
+                capabilities
+            } else {
+                ClientCapabilities::NONE
+            },
             session_ref: found.session_ref()?.clone(),
         })
     }

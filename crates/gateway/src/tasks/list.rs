@@ -71,7 +71,9 @@ impl Tasks {
         let mut result = RawObject::new();
         result.set("tasks", list.freeze());
         if let Some(last) = ids.last().filter(|_| more) {
-            let next = self.cursors.seal(&context.gateway.spec.name, &Method::TasksList, last)?;
+            let next = self
+                .cursors
+                .seal(&context.gateway.spec.name, &Method::TasksList, last)?;
             result.set("nextCursor", object::quote(&next));
         }
         let meta = lists::list_meta(&self.config, Era::Legacy, &failures);

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portolan_client::{
-    ClientCapabilities, Requester, TaskIdTransform, UpstreamRequest, UpstreamServer, tasks,
-};
+use portolan_client::{ClientCapabilities, Requester, TaskIdTransform, UpstreamRequest, UpstreamServer, tasks};
 use portolan_core::{Error, Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
     envelope::Outcome,

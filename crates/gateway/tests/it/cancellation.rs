@@ -1,4 +1,4 @@
-//! Who cancels what: a modern client by going away, a legacy one by saying so.
+//! A modern client cancels a call by disconnecting, a legacy client by a notification.
 
 use std::time::Duration;
 

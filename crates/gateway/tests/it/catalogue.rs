@@ -1,4 +1,4 @@
-//! What a gateway knows of its servers: lists that hang, change or are too large; what is said in another revision.
+//! The catalogue of servers: lists that hang, change or are too large, and results of another protocol version.
 
 use std::sync::Arc;
 
@@ -43,8 +43,8 @@ async fn changed_definition_is_audited() {
     use std::sync::Mutex;
 
     #[derive(Debug, Default, Clone)]
-    struct Heard(Arc<Mutex<Vec<String>>>);
-    impl AuditSink for Heard {
+    struct ChangeLog(Arc<Mutex<Vec<String>>>);
+    impl AuditSink for ChangeLog {
         fn record(&self, _: &AuditEvent<'_>) {}
         fn definition_changed(&self, change: &DefinitionChange<'_>) {
             assert_ne!(change.before, change.after);
@@ -64,11 +64,11 @@ async fn changed_definition_is_audited() {
         _ => legacy(request).unwrap_or_else(|| Reply::result(request, "{}")),
     })
     .await;
-    let heard = Heard::default();
+    let changes = ChangeLog::default();
     let gateway = TestGateway::builder()
         .server("up", upstream.url())
         .config(|config| config.timeouts.list_age = std::time::Duration::ZERO)
-        .settings(|builder| builder.audit(heard.clone()))
+        .settings(|builder| builder.audit(changes.clone()))
         .start()
         .await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
@@ -82,11 +82,11 @@ async fn changed_definition_is_audited() {
     *definition.lock().expect("no panic") =
         r#"{ "inputSchema":{"type":"object"},"description":"a","name":"t"}"#.to_owned();
     list(2).await;
-    assert!(heard.0.lock().expect("no panic").is_empty());
+    assert!(changes.0.lock().expect("no panic").is_empty());
     *definition.lock().expect("no panic") =
         r#"{"name":"t","description":"b","inputSchema":{"type":"object"}}"#.to_owned();
     list(3).await;
-    assert_eq!(*heard.0.lock().expect("no panic"), ["up/t"]);
+    assert_eq!(*changes.0.lock().expect("no panic"), ["up/t"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Changes that the owner of a server's pipes hears.
+//! Changes that the owner of a server's channel hears.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,28 +15,28 @@ use crate::support::{client::ClientVersion, eventually, gateway::TestGateway};
 
 /// A channel whose server says what the test wants.
 #[derive(Debug)]
-struct Pipes {
+struct TestChannel {
     modern: bool,
-    heard: broadcast::Sender<ChannelNotification>,
-    asked: Mutex<Vec<(String, Value)>>,
+    notifications: broadcast::Sender<ChannelNotification>,
+    params_of: Mutex<Vec<(String, Value)>>,
     listens: Mutex<Vec<mpsc::Sender<ExchangeEvent>>>,
     generation: Mutex<u64>,
 }
 
-impl Pipes {
+impl TestChannel {
     fn new(modern: bool) -> Arc<Self> {
         Arc::new(Self {
             modern,
-            heard: broadcast::Sender::new(16),
-            asked: Mutex::default(),
+            notifications: broadcast::Sender::new(16),
+            params_of: Mutex::default(),
             listens: Mutex::default(),
             generation: Mutex::default(),
         })
     }
 
-    fn asked(&self, method: &str) -> Vec<Value> {
-        let asked = self.asked.lock().expect("no panic");
-        asked
+    fn params_of(&self, method: &str) -> Vec<Value> {
+        let params_of = self.params_of.lock().expect("no panic");
+        params_of
             .iter()
             .filter(|(known, _)| known == method)
             .map(|(_, params)| params.clone())
@@ -44,7 +44,7 @@ impl Pipes {
     }
 
     /// Says something: in the last listen, where it is modern.
-    async fn say(&self, method: &str, params: Value) {
+    async fn notify(&self, method: &str, params: Value) {
         let notification = ChannelNotification::new(method, Some(params.to_string().into()));
         let listen = self.listens.lock().expect("no panic").last().cloned();
         match listen {
@@ -52,13 +52,13 @@ impl Pipes {
                 .send(ExchangeEvent::Notification(notification))
                 .await
                 .expect("listened to"),
-            None => drop(self.heard.send(notification).expect("heard")),
+            None => drop(self.notifications.send(notification).expect("notifications")),
         }
     }
 }
 
 #[async_trait::async_trait]
-impl Channel for Pipes {
+impl Channel for TestChannel {
     async fn handshake(&self) -> Result<ServerHandshake> {
         let version = if self.modern { "2026-07-28" } else { "2025-11-25" };
         let offers = br#"{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true}}"#;
@@ -70,7 +70,7 @@ impl Channel for Pipes {
     async fn call(&self, request: ChannelRequest) -> Result<Exchange> {
         let params: Value = serde_json::from_slice(&request.params.unwrap_or_default()).unwrap_or_default();
         let method = request.method.to_string();
-        self.asked
+        self.params_of
             .lock()
             .expect("no panic")
             .push((method.clone(), params.clone()));
@@ -94,16 +94,16 @@ impl Channel for Pipes {
     }
 
     fn notifications(&self) -> broadcast::Receiver<ChannelNotification> {
-        self.heard.subscribe()
+        self.notifications.subscribe()
     }
 }
 
 #[tokio::test]
 async fn notifications_reach_both_eras() {
     for modern in [false, true] {
-        let pipes = Pipes::new(modern);
+        let channel = TestChannel::new(modern);
         let gateway = TestGateway::builder()
-            .upstream("up", Upstream::channel(pipes.clone()))
+            .upstream("up", Upstream::channel(channel.clone()))
             .start()
             .await;
         let new = gateway.connect(ClientVersion::V2026_07_28).await;
@@ -125,12 +125,12 @@ async fn notifications_reach_both_eras() {
                 .code(),
             0
         );
-        pipes.say("notifications/prompts/list_changed", json!({})).await;
+        channel.notify("notifications/prompts/list_changed", json!({})).await;
         assert_eq!(listen.json().await["method"], "notifications/prompts/list_changed");
         assert_eq!(stream.json().await["method"], "notifications/prompts/list_changed");
         for uri in ["file:///b", "file:///a"] {
             let params = json!({"uri": uri, "_meta": {"io.modelcontextprotocol/subscriptionId": 5, "odd": 1}});
-            pipes.say("notifications/resources/updated", params).await;
+            channel.notify("notifications/resources/updated", params).await;
         }
         let told = listen.json().await;
         let about = json!({"io.modelcontextprotocol/subscriptionId": "n", "odd": 1});
@@ -140,10 +140,10 @@ async fn notifications_reach_both_eras() {
             json!({"uri": "file:///b", "_meta": {"odd": 1}})
         );
         if !modern {
-            assert_eq!(pipes.asked("resources/subscribe").len(), 2);
+            assert_eq!(channel.params_of("resources/subscribe").len(), 2);
             drop(listen);
             eventually("it is unsubscribed", || {
-                pipes.asked("resources/unsubscribe") == [json!({"uri": "file:///a"})]
+                channel.params_of("resources/unsubscribe") == [json!({"uri": "file:///a"})]
             })
             .await;
         }
@@ -153,8 +153,8 @@ async fn notifications_reach_both_eras() {
 #[tokio::test]
 async fn resource_uris_are_prefixed() {
     for modern in [false, true] {
-        let pipes = Pipes::new(modern);
-        let upstreams = [("up", Upstream::channel(pipes.clone()))];
+        let channel = TestChannel::new(modern);
+        let upstreams = [("up", Upstream::channel(channel.clone()))];
         let gateway = TestGateway::builder()
             .upstreams(upstreams)
             .settings(|builder| builder.uris(ResourceNaming::Prefix))
@@ -168,16 +168,16 @@ async fn resource_uris_are_prefixed() {
                 .json();
             assert_eq!(read["result"]["contents"][0]["uri"], "mcp+up+file:///a", "{read}");
         }
-        let asked = pipes.asked("resources/read");
-        assert!(asked.len() == 2 && asked.iter().all(|params| params["uri"] == "file:///a"));
+        let params_of = channel.params_of("resources/read");
+        assert!(params_of.len() == 2 && params_of.iter().all(|params| params["uri"] == "file:///a"));
         let client = gateway.connect(ClientVersion::V2026_07_28).await;
         let (mut listen, first) = client
             .listen("1", r#""resourceSubscriptions":["mcp+up+file:///a"]"#)
             .await;
         let accepted = json!({"resourceSubscriptions": ["mcp+up+file:///a"]});
         assert_eq!(first["params"]["notifications"], accepted);
-        pipes
-            .say("notifications/resources/updated", json!({"uri": "file:///a"}))
+        channel
+            .notify("notifications/resources/updated", json!({"uri": "file:///a"}))
             .await;
         assert_eq!(listen.json().await["params"]["uri"], "mcp+up+file:///a");
     }
@@ -185,17 +185,17 @@ async fn resource_uris_are_prefixed() {
 
 #[tokio::test]
 async fn restarted_server_is_resubscribed() {
-    let pipes = Pipes::new(false);
+    let channel = TestChannel::new(false);
     let gateway = TestGateway::builder()
-        .upstream("up", Upstream::channel(pipes.clone()))
+        .upstream("up", Upstream::channel(channel.clone()))
         .start()
         .await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     let (_listen, _) = client.listen("1", r#""resourceSubscriptions":["file:///a"]"#).await;
-    assert_eq!(pipes.asked("resources/subscribe").len(), 1);
-    *pipes.generation.lock().expect("no panic") += 1;
+    assert_eq!(channel.params_of("resources/subscribe").len(), 1);
+    *channel.generation.lock().expect("no panic") += 1;
     eventually("it is subscribed again", || {
-        pipes.asked("resources/subscribe").len() == 2
+        channel.params_of("resources/subscribe").len() == 2
     })
     .await;
 }

@@ -1,5 +1,4 @@
-//! Many callers of both eras at once, at two replicas, in random order: nothing crosses, nothing is done twice, nothing is
-//! left behind.
+//! Many callers of both eras at two replicas, in random order: nothing crosses, is done twice or is left behind.
 
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use crate::support::{
     servers::requesting::{CallReply, RequestingServer},
 };
 
-const CAPABILITIES: &str = r#"{"elicitation":{}}"#;
+const ELICITATION: &str = r#"{"elicitation":{}}"#;
 /// The same interleavings on every run, as far as the machine allows.
 const SEEDS: [u64; 3] = [1, 0x5eed, 0xfeed_beef];
 const CALLERS: usize = 24;
@@ -56,7 +55,7 @@ impl Caller {
             ClientVersion::V2026_07_28,
         ][number / 2 % 4];
         let mut first = Client::new(gateways[number % 2].address, version).token(token);
-        first.capabilities = CAPABILITIES.into();
+        first.capabilities = ELICITATION.into();
         first.handshake().await;
         let second = first.at(gateways[(number + 1) % 2].address);
         Self {
@@ -190,7 +189,7 @@ impl Caller {
             "alice-token"
         };
         let mut thief = client.at(client.address).token(other);
-        thief.capabilities = CAPABILITIES.into();
+        thief.capabilities = ELICITATION.into();
         let messages = thief
             .begin(&request(&thief, tool, arguments, extra))
             .await

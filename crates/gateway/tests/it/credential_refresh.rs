@@ -1,21 +1,22 @@
-//! Credentials that a server refuses: another one is got, and the same call goes through.
+//! Credentials that a server refuses are refreshed, and the same call goes through.
+
+mod failures;
 
 use std::{
     fmt,
-    future::pending,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use http::HeaderName;
 use portolan_core::{
-    Caller, CredentialBroker, CredentialContext, CredentialRefresh, CredentialRefusal, Error, Failure, FailureKind,
-    Install, Result, Secret, UpstreamCredential,
+    Caller, CredentialBroker, CredentialContext, CredentialRefresh, CredentialRefusal, Install, Result, Secret,
+    UpstreamCredential,
 };
 use portolan_fixtures::http::Fault;
 use serde_json::{Value, json};
@@ -27,35 +28,35 @@ use crate::support::{
 };
 
 /// What a refusal leads to. It is told how often it was asked before.
-type Plan = dyn Fn(usize) -> Result<Option<Header>> + Send + Sync;
+type Refresh = dyn Fn(usize) -> Result<Option<Header>> + Send + Sync;
 type Header = (&'static str, &'static str);
 
 /// Where credentials come from: the first one is refused, the plan says what comes then.
-struct Desk {
+struct RefreshPlan {
     now: Mutex<Header>,
-    plan: Box<Plan>,
+    plan: Box<Refresh>,
     refusals: Mutex<Vec<CredentialRefusal>>,
     forgotten: AtomicUsize,
 }
 
 /// The broker, and the renewal of what it gives out.
 #[derive(Clone, Debug)]
-struct Counter(Arc<Desk>);
+struct PlannedBroker(Arc<RefreshPlan>);
 
 /// The renewal of one credential.
 #[derive(Debug)]
-struct Next {
-    desk: Counter,
+struct PlannedRefresh {
+    broker: PlannedBroker,
     refused: Header,
 }
 
-const PATIENT: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(30);
 const STALE: Header = ("authorization", "Bearer stale");
 const FRESH: Header = ("authorization", "Bearer fresh");
 
-impl Counter {
+impl PlannedBroker {
     fn new(plan: impl Fn(usize) -> Result<Option<Header>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Desk {
+        Self(Arc::new(RefreshPlan {
             now: Mutex::new(STALE),
             plan: Box::new(plan),
             refusals: Mutex::default(),
@@ -67,8 +68,8 @@ impl Counter {
         let mut outbound = UpstreamCredential::none();
         let name = HeaderName::from_static(header.0);
         outbound.headers.push((name, Secret::new(header.1)));
-        outbound.renewal = Some(Arc::new(Next {
-            desk: self.clone(),
+        outbound.renewal = Some(Arc::new(PlannedRefresh {
+            broker: self.clone(),
             refused: header,
         }));
         Arc::new(outbound)
@@ -83,12 +84,12 @@ impl Counter {
     }
 
     async fn gateway(&self, upstream: &HttpFixture) -> TestGateway {
-        gateway(upstream, self.clone(), PATIENT).await
+        gateway(upstream, self.clone(), LONG).await
     }
 }
 
 #[async_trait]
-impl CredentialBroker for Counter {
+impl CredentialBroker for PlannedBroker {
     async fn credential(&self, _: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
         Ok(self.outbound(self.now()))
     }
@@ -99,27 +100,27 @@ impl CredentialBroker for Counter {
 }
 
 #[async_trait]
-impl CredentialRefresh for Next {
+impl CredentialRefresh for PlannedRefresh {
     async fn renew(&self, refusal: &CredentialRefusal) -> Result<Option<Arc<UpstreamCredential>>> {
-        let desk = &self.desk.0;
-        let mut refusals = desk.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut now = desk.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let broker = &self.broker.0;
+        let mut refusals = broker.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = broker.now.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else was refused the same before, and has got another one.
         if *now == self.refused {
             let asked = refusals.len();
             refusals.push(refusal.clone());
-            match (desk.plan)(asked)? {
+            match (broker.plan)(asked)? {
                 Some(next) => *now = next,
                 None => return Ok(None),
             }
         }
-        Ok(Some(self.desk.outbound(*now)))
+        Ok(Some(self.broker.outbound(*now)))
     }
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for RefreshPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Desk")
+        f.write_str("RefreshPlan")
     }
 }
 
@@ -134,7 +135,7 @@ async fn gateway(upstream: &HttpFixture, broker: impl CredentialBroker + 'static
 }
 
 /// A server that takes this credential and no other.
-async fn guarded(eras: Eras, header: Header) -> HttpFixture {
+async fn server_with_token(eras: Eras, header: Header) -> HttpFixture {
     let upstream = http(eras).await;
     let token = header.1.strip_prefix("Bearer ").expect("a bearer token").to_owned();
     upstream.behave(|behaviour| behaviour.bearer = Some(token));
@@ -155,14 +156,14 @@ async fn refused_call_retries_with_fresh_credential() {
     for eras in [Eras::Legacy, Eras::Modern, Eras::Both] {
         for version in ClientVersion::ALL {
             let what = format!("{eras:?} {version:?}");
-            let upstream = guarded(eras, FRESH).await;
-            let desk = Counter::new(|_| Ok(Some(FRESH)));
-            let gateway = desk.gateway(&upstream).await;
+            let upstream = server_with_token(eras, FRESH).await;
+            let broker = PlannedBroker::new(|_| Ok(Some(FRESH)));
+            let gateway = broker.gateway(&upstream).await;
             let client = gateway.connect(version).await;
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1", "{what}");
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "2", "{what}");
             assert_eq!(upstream.count("k"), 2, "{what}");
-            let refusals = desk.refusals();
+            let refusals = broker.refusals();
             assert_eq!(refusals.len(), 1, "{what}");
             assert_eq!(refusals[0].url.as_str(), upstream.url(), "{what}");
             assert_eq!(refusals[0].status, 401, "{what}");
@@ -180,9 +181,9 @@ async fn mid_session_refusal_is_refreshed() {
     for eras in [Eras::Legacy, Eras::Modern] {
         for version in ClientVersion::EACH_ERA {
             let what = format!("{eras:?} {version:?}");
-            let upstream = guarded(eras, STALE).await;
-            let desk = Counter::new(|_| Ok(Some(FRESH)));
-            let gateway = desk.gateway(&upstream).await;
+            let upstream = server_with_token(eras, STALE).await;
+            let broker = PlannedBroker::new(|_| Ok(Some(FRESH)));
+            let gateway = broker.gateway(&upstream).await;
             let client = gateway.connect(version).await;
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1", "{what}");
             upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
@@ -195,7 +196,7 @@ async fn mid_session_refusal_is_refreshed() {
             assert_eq!(sent[0].header("authorization"), Some("Bearer stale"), "{what}");
             assert_eq!(sent[1].header("authorization"), Some("Bearer fresh"), "{what}");
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "3", "{what}");
-            assert_eq!(desk.refusals().len(), 1, "{what}");
+            assert_eq!(broker.refusals().len(), 1, "{what}");
         }
     }
 }
@@ -203,8 +204,8 @@ async fn mid_session_refusal_is_refreshed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_headers_are_dropped() {
     let upstream = http(Eras::Modern).await;
-    let desk = Counter::new(|_| Ok(Some(("x-key", "k"))));
-    let gateway = desk.gateway(&upstream).await;
+    let broker = PlannedBroker::new(|_| Ok(Some(("x-key", "k"))));
+    let gateway = broker.gateway(&upstream).await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     client.tools().await;
     upstream
@@ -226,8 +227,8 @@ async fn insufficient_scope_steps_up() {
         for version in ClientVersion::EACH_ERA {
             let what = format!("{eras:?} {version:?}");
             let upstream = http(eras).await;
-            let desk = Counter::new(|_| Ok(Some(FRESH)));
-            let gateway = desk.gateway(&upstream).await;
+            let broker = PlannedBroker::new(|_| Ok(Some(FRESH)));
+            let gateway = broker.gateway(&upstream).await;
             let client = gateway.connect(version).await;
             client.tools().await;
             let forbidden = Fault::Status {
@@ -237,7 +238,7 @@ async fn insufficient_scope_steps_up() {
             };
             upstream.fault(forbidden).on("tools/call").times(1).arm();
             assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1", "{what}");
-            let refusals = desk.refusals();
+            let refusals = broker.refusals();
             assert_eq!(refusals.len(), 1, "{what}");
             assert_eq!(refusals[0].status, 403, "{what}");
             assert_eq!(refusals[0].challenges, [CHALLENGE.into()], "{what}");
@@ -246,107 +247,13 @@ async fn insufficient_scope_steps_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn final_refusal_is_tool_failure() {
-    for eras in [Eras::Legacy, Eras::Modern] {
-        let upstream = guarded(eras, FRESH).await;
-        let desk = Counter::new(|_| Ok(None));
-        let gateway = desk.gateway(&upstream).await;
-        for version in ClientVersion::EACH_ERA {
-            let what = format!("{eras:?} {version:?}");
-            let client = gateway.connect(version).await;
-            for post in [
-                client.call("1", "up__echo", r#"{"text":"x"}"#),
-                client.request("2", "tools/list", "", ""),
-                client.request("3", "prompts/get", r#""name":"up__p""#, ""),
-                client.request("4", "resources/read", r#""uri":"a://b""#, ""),
-            ] {
-                let answer = client.send(&post).await;
-                let what = format!("{what}: {answer:?}");
-                assert!(![401, 403].contains(&answer.status()), "{what}");
-                assert_eq!(answer.head.get("www-authenticate"), None, "{what}");
-                assert!(!String::from_utf8_lossy(&answer.body).contains("stale"), "{what}");
-            }
-            assert_eq!(
-                cause(&client.tool("up__echo", json!({"text": "x"})).await),
-                "credential",
-                "{what}"
-            );
-        }
-        assert_eq!(upstream.requests_of("tools/call").len(), 0);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn final_refusal_makes_broker_forget() {
-    let upstream = guarded(Eras::Modern, STALE).await;
-    let desk = Counter::new(|_| Ok(None));
-    let gateway = desk.gateway(&upstream).await;
-    let client = gateway.connect(ClientVersion::V2026_07_28).await;
-    client.tools().await;
-    upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
-    let answer = client.tool("up__echo", json!({"text": "x"})).await;
-    assert_eq!(cause(&answer), "credential");
-    assert_eq!(upstream.requests_of("tools/call").len(), 1);
-    assert_eq!(desk.0.forgotten.load(Ordering::SeqCst), 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failed_refresh_fails_call() {
-    let upstream = guarded(Eras::Modern, STALE).await;
-    let desk = Counter::new(|asked| match asked {
-        0 => Err(Error::NotReady {
-            what: "server",
-            name: "up".into(),
-            failure: Failure::new(FailureKind::Credential, "its authorization server is closed")
-                .remedy("sign in again"),
-        }),
-        _ => Ok(Some(FRESH)),
-    });
-    let gateway = desk.gateway(&upstream).await;
-    let client = gateway.connect(ClientVersion::V2026_07_28).await;
-    client.tools().await;
-    upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
-    let answer = client.tool("up__count", json!({"key": "k"})).await;
-    assert_eq!(cause(&answer), "credential");
-    let text = answer["result"]["content"][0]["text"].as_str().expect("a text");
-    assert!(
-        text.contains("its authorization server is closed") && text.contains("sign in again"),
-        "{text}"
-    );
-    assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refresh_attempts_are_bounded() {
-    let upstream = http(Eras::Modern).await;
-    let tokens = [
-        "Bearer a", "Bearer b", "Bearer c", "Bearer d", "Bearer e", "Bearer f", "Bearer g",
-    ];
-    let desk = Counter::new(move |asked| Ok(Some(("authorization", tokens[asked % tokens.len()]))));
-    let gateway = desk.gateway(&upstream).await;
-    for version in ClientVersion::EACH_ERA {
-        let client = gateway.connect(version).await;
-        client.tools().await;
-        upstream.clear_requests();
-        let before = desk.refusals().len();
-        upstream.fault(Fault::unauthorized("Bearer")).on("tools/call").arm();
-        let answer = client.tool("up__echo", json!({"text": "x"})).await;
-        assert_eq!(cause(&answer), "credential");
-        assert_eq!(desk.refusals().len() - before, 4);
-        assert_eq!(upstream.requests_of("tools/call").len(), 5);
-        upstream.heal();
-        assert_eq!(client.text("up__echo", json!({"text": "on"})).await, "on");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refreshed_credential_refreshes_again() {
-    let upstream = guarded(Eras::Both, ("authorization", "Bearer third")).await;
-    let desk = Counter::new(|asked| Ok(Some(("authorization", ["Bearer second", "Bearer third"][asked]))));
-    let gateway = desk.gateway(&upstream).await;
+    let upstream = server_with_token(Eras::Both, ("authorization", "Bearer third")).await;
+    let broker = PlannedBroker::new(|asked| Ok(Some(("authorization", ["Bearer second", "Bearer third"][asked]))));
+    let gateway = broker.gateway(&upstream).await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(client.text("up__count", json!({"key": "k"})).await, "1");
-    assert_eq!(desk.refusals().len(), 2);
+    assert_eq!(broker.refusals().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -354,116 +261,16 @@ async fn concurrent_refusals_refresh_once() {
     for eras in [Eras::Legacy, Eras::Modern] {
         for version in ClientVersion::EACH_ERA {
             let what = format!("{eras:?} {version:?}");
-            let upstream = guarded(eras, STALE).await;
-            let desk = Counter::new(|_| Ok(Some(FRESH)));
-            let gateway = desk.gateway(&upstream).await;
+            let upstream = server_with_token(eras, STALE).await;
+            let broker = PlannedBroker::new(|_| Ok(Some(FRESH)));
+            let gateway = broker.gateway(&upstream).await;
             let client = gateway.connect(version).await;
             client.text("up__echo", json!({"text": "warm"})).await;
             upstream.behave(|behaviour| behaviour.bearer = Some("fresh".into()));
             let calls = (0..32).map(|n| client.text("up__echo", json!({"text": n.to_string()})));
             let texts = join_all(calls).await;
             assert_eq!(texts, (0..32).map(|n| n.to_string()).collect::<Vec<_>>(), "{what}");
-            assert_eq!(desk.refusals().len(), 1, "{what}: one credential was refused");
+            assert_eq!(broker.refusals().len(), 1, "{what}: one credential was refused");
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn excess_challenges_are_omitted() {
-    let upstream = http(Eras::Modern).await;
-    let desk = Counter::new(|_| Ok(Some(FRESH)));
-    let gateway = desk.gateway(&upstream).await;
-    let client = gateway.connect(ClientVersion::V2026_07_28).await;
-    client.tools().await;
-    let challenge = |text: String| ("www-authenticate".to_owned(), text);
-    let long = challenge(format!("Bearer realm=\"{}\"", "x".repeat(5000)));
-    let headers = (0..20).map(|n| challenge(format!("Scheme{n}")));
-    let refusal = Fault::Status {
-        status: 401,
-        headers: [long].into_iter().chain(headers).collect(),
-        body: String::new(),
-    };
-    upstream.fault(refusal).on("tools/call").times(1).arm();
-    assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
-    let challenges = &desk.refusals()[0].challenges;
-    assert!(!challenges.is_empty() && challenges.len() <= 8, "{challenges:?}");
-    assert!(
-        challenges.iter().all(|challenge| challenge.starts_with("Scheme")),
-        "{challenges:?}"
-    );
-}
-
-/// Gives something else, which cannot be renewed again.
-#[derive(Debug, Default)]
-struct Once(AtomicUsize);
-
-#[derive(Debug)]
-struct Counted(Arc<Once>);
-
-#[async_trait]
-impl CredentialBroker for Counted {
-    async fn credential(&self, _: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
-        let mut outbound = UpstreamCredential::none();
-        outbound.renewal = Some(self.0.clone());
-        Ok(Arc::new(outbound))
-    }
-
-    fn forget(&self, _: &Install, _: Option<&Caller>) {}
-}
-
-#[async_trait]
-impl CredentialRefresh for Once {
-    async fn renew(&self, _: &CredentialRefusal) -> Result<Option<Arc<UpstreamCredential>>> {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Ok(Some(Arc::new(UpstreamCredential::none())))
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credential_without_refresh_fails() {
-    let upstream = http(Eras::Modern).await;
-    let once = Arc::<Once>::default();
-    let gateway = gateway(&upstream, Counted(once.clone()), PATIENT).await;
-    let client = gateway.connect(ClientVersion::V2026_07_28).await;
-    client.tools().await;
-    upstream.fault(Fault::unauthorized("Bearer")).on("tools/call").arm();
-    let answer = client.tool("up__echo", json!({"text": "x"})).await;
-    assert_eq!(cause(&answer), "credential");
-    assert_eq!(once.0.load(Ordering::SeqCst), 1);
-    assert_eq!(upstream.requests_of("tools/call").len(), 2);
-}
-
-/// A broker whose renewals hang.
-#[derive(Debug)]
-struct Hanging;
-
-#[async_trait]
-impl CredentialBroker for Hanging {
-    async fn credential(&self, _: &CredentialContext<'_>) -> Result<Arc<UpstreamCredential>> {
-        let mut outbound = UpstreamCredential::none();
-        outbound.renewal = Some(Arc::new(Self));
-        Ok(Arc::new(outbound))
-    }
-
-    fn forget(&self, _: &Install, _: Option<&Caller>) {}
-}
-
-#[async_trait]
-impl CredentialRefresh for Hanging {
-    async fn renew(&self, _: &CredentialRefusal) -> Result<Option<Arc<UpstreamCredential>>> {
-        pending().await
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hanging_refresh_times_out() {
-    let upstream = http(Eras::Modern).await;
-    let gateway = gateway(&upstream, Hanging, Duration::from_millis(300)).await;
-    let client = gateway.connect(ClientVersion::V2026_07_28).await;
-    client.tools().await;
-    upstream.fault(Fault::unauthorized("Bearer")).on("tools/call").arm();
-    let begun = Instant::now();
-    let answer = client.tool("up__echo", json!({"text": "x"})).await;
-    assert_eq!(answer["result"]["isError"], true, "{answer}");
-    assert!(begun.elapsed() < Duration::from_secs(5));
 }

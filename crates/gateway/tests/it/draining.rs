@@ -1,4 +1,4 @@
-//! What a gateway that is about to end tells those who wait for something.
+//! A gateway that drains ends what it cannot finish, and says so.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::support::{
     },
 };
 
-const ABLE: &str = r#"{"elicitation":{}}"#;
+const ELICITATION: &str = r#"{"elicitation":{}}"#;
 const GRACE: Duration = Duration::from_secs(10);
 
 async fn pair(server: &RequestingServer) -> [TestGateway; 2] {
@@ -34,7 +34,7 @@ async fn suspended_call_is_cancelled() {
         RequestingServer::out_of_band(CallReply::Events).await,
     ] {
         let [first, second] = pair(&server).await;
-        let client = first.connect_with(ClientVersion::V2026_07_28, ABLE).await;
+        let client = first.connect_with(ClientVersion::V2026_07_28, ELICITATION).await;
         let arguments = json!({"tag": "t"});
         let asked = call(&client, &arguments).await;
         assert_eq!(first.question_count(), 1);
@@ -55,7 +55,7 @@ async fn suspended_call_is_cancelled() {
 async fn legacy_request_is_withdrawn() {
     let server = RequestingServer::modern().await;
     let [first, second] = pair(&server).await;
-    let client = first.connect_with(ClientVersion::V2025_11_25, ABLE).await;
+    let client = first.connect_with(ClientVersion::V2025_11_25, ELICITATION).await;
     let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
     let request = incoming.json().await;
     first.drain(GRACE).await;
@@ -77,7 +77,7 @@ async fn legacy_request_is_withdrawn() {
 async fn running_call_may_finish() {
     let server = RequestingServer::legacy().await;
     let [first, second] = pair(&server).await;
-    let client = first.connect_with(ClientVersion::V2025_11_25, ABLE).await;
+    let client = first.connect_with(ClientVersion::V2025_11_25, ELICITATION).await;
     let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
     let request = incoming.json().await;
     let (_, message) = tokio::join!(first.drain(GRACE), async {
@@ -92,7 +92,7 @@ async fn new_calls_are_not_suspended() {
     let server = RequestingServer::legacy().await;
     let [first, _second] = pair(&server).await;
     first.drain(GRACE).await;
-    let client = first.connect_with(ClientVersion::V2026_07_28, ABLE).await;
+    let client = first.connect_with(ClientVersion::V2026_07_28, ELICITATION).await;
     let refused = call(&client, &json!({"tag": "t"})).await;
     assert!(result_text(&refused).contains("cannot be asked now"), "{refused}");
     assert_eq!(
@@ -102,7 +102,7 @@ async fn new_calls_are_not_suspended() {
     let server = RequestingServer::modern().await;
     let [first, _second] = pair(&server).await;
     first.drain(GRACE).await;
-    let client = first.connect_with(ClientVersion::V2025_11_25, ABLE).await;
+    let client = first.connect_with(ClientVersion::V2025_11_25, ELICITATION).await;
     assert_lost(&client.tool("up__ask", json!({"tag": "t"})).await);
 }
 
@@ -110,7 +110,7 @@ async fn new_calls_are_not_suspended() {
 async fn stateless_call_survives() {
     for server in [RequestingServer::resumable().await, RequestingServer::modern().await] {
         let [first, second] = pair(&server).await;
-        let client = first.connect_with(ClientVersion::V2026_07_28, ABLE).await;
+        let client = first.connect_with(ClientVersion::V2026_07_28, ELICITATION).await;
         let arguments = json!({"tag": "t"});
         let asked = call(&client, &arguments).await;
         first.drain(GRACE).await;
@@ -124,7 +124,7 @@ async fn stateless_call_survives() {
 async fn drain_respects_deadline() {
     let server = RequestingServer::legacy().await;
     let [first, _second] = pair(&server).await;
-    let client = first.connect_with(ClientVersion::V2025_11_25, ABLE).await;
+    let client = first.connect_with(ClientVersion::V2025_11_25, ELICITATION).await;
     let mut incoming = client.begin(&client.call("\"1\"", "up__ask", r#"{"tag":"t"}"#)).await;
     incoming.json().await;
     let began = std::time::Instant::now();

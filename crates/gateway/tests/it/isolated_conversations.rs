@@ -13,14 +13,14 @@ use crate::support::{
     upstreams::program,
 };
 
-struct World {
+struct Setup {
     gateway: TestGateway,
     _runtime: Arc<ProcessRuntime>,
     _dir: TempDir,
 }
 
 /// A gateway in front of a server that counts, of which at most `max` conversations have a process.
-async fn world(era: &str, max: u16) -> World {
+async fn setup(era: &str, max: u16) -> Setup {
     let dir = tempfile::tempdir().expect("a directory");
     let config = ProcessConfig::new(dir.path().join("private"));
     let runtime = Arc::new(ProcessRuntime::new(config, Arc::new(MemoryCredentials::new())));
@@ -38,7 +38,7 @@ async fn world(era: &str, max: u16) -> World {
         .await;
     let route = Route::new(server, vec![installed], true);
     gateway.publish_routes("default", vec![route]).await;
-    World {
+    Setup {
         gateway,
         _runtime: runtime,
         _dir: dir,
@@ -52,8 +52,8 @@ async fn count(client: &Client) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_session_has_own_process() {
     for era in ["legacy", "modern"] {
-        let world = world(era, 8).await;
-        let address = world.gateway.address;
+        let setup = setup(era, 8).await;
+        let address = setup.gateway.address;
         let one = Client::connect(address, ClientVersion::V2025_11_25).await;
         let other = Client::connect(address, ClientVersion::V2025_06_18).await;
         let alice = Client::new(address, ClientVersion::V2026_07_28);
@@ -74,8 +74,8 @@ async fn each_session_has_own_process() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ended_session_frees_process() {
-    let world = world("legacy", 1).await;
-    let address = world.gateway.address;
+    let setup = setup("legacy", 1).await;
+    let address = setup.gateway.address;
     let first = Client::connect(address, ClientVersion::V2025_11_25).await;
     assert_eq!(count(&first).await, "1");
     let second = Client::connect(address, ClientVersion::V2025_11_25).await;

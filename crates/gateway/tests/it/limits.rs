@@ -1,4 +1,4 @@
-//! What is over a bound is refused, clearly, and nothing is queued.
+//! Calls over a bound are refused, and not queued.
 
 use crate::support::{
     client::ClientVersion,

@@ -23,7 +23,7 @@ use crate::support::{
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn world(modern: bool) -> (NotifyingServer, TestGateway, Client) {
+async fn start(modern: bool) -> (NotifyingServer, TestGateway, Client) {
     let server = NotifyingServer::start(modern).await;
     let gateway = TestGateway::with_server(server.url()).await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
@@ -37,7 +37,7 @@ fn changed(list: &str) -> String {
 #[tokio::test]
 async fn upstream_change_is_delivered() {
     for modern in [false, true] {
-        let (server, _site, client) = world(modern).await;
+        let (server, _site, client) = start(modern).await;
         client.tools().await;
         let begun = Instant::now();
         let (mut stream, first) = client
@@ -76,7 +76,7 @@ async fn upstream_change_is_delivered() {
 #[tokio::test]
 async fn unsupported_resource_is_not_granted() {
     for modern in [false, true] {
-        let (server, _site, client) = world(modern).await;
+        let (server, _site, client) = start(modern).await;
         let filter = r#""resourcesListChanged":true,"promptsListChanged":false,"x":1,"resourceSubscriptions":["file:///unknown","file:///a"]"#;
         let (mut stream, first) = client.listen("7", filter).await;
         let accepted = json!({"resourcesListChanged": true, "resourceSubscriptions": ["file:///a"]});
@@ -90,7 +90,7 @@ async fn unsupported_resource_is_not_granted() {
 #[tokio::test]
 async fn server_without_stream_grants_lists() {
     for modern in [false, true] {
-        let (server, gateway, client) = world(modern).await;
+        let (server, gateway, client) = start(modern).await;
         server.refuse_streams();
         let (mut stream, first) = client
             .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#)
@@ -103,7 +103,7 @@ async fn server_without_stream_grants_lists() {
 
 #[tokio::test]
 async fn invalid_filter_is_refused() {
-    let (_teller, _site, client) = world(true).await;
+    let (_teller, _site, client) = start(true).await;
     let many: Vec<_> = (0..1001).map(|at| format!("file:///{at}")).collect();
     for filter in [
         String::new(),
@@ -120,7 +120,7 @@ async fn invalid_filter_is_refused() {
 
 #[tokio::test]
 async fn notification_burst_is_coalesced() {
-    let (server, _site, client) = world(true).await;
+    let (server, _site, client) = start(true).await;
     let (mut stream, _) = client
         .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["a:1"]"#)
         .await;
@@ -183,7 +183,7 @@ async fn listeners_share_upstream_stream() {
 #[tokio::test]
 async fn broken_upstream_stream_reopens() {
     for modern in [false, true] {
-        let (server, _site, client) = world(modern).await;
+        let (server, _site, client) = start(modern).await;
         client.tools().await;
         let (mut stream, _) = client
             .listen("1", r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#)
@@ -234,7 +234,7 @@ async fn publication_change_is_delivered() {
 
 #[tokio::test]
 async fn drain_ends_listen_with_result() {
-    let (_teller, gateway, client) = world(true).await;
+    let (_teller, gateway, client) = start(true).await;
     let (mut stream, _) = client.listen(r#""x""#, r#""toolsListChanged":true"#).await;
     let legacy = gateway.connect(ClientVersion::V2025_11_25).await;
     let mut get = legacy.stream().await;

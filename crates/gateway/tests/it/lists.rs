@@ -1,20 +1,18 @@
-//! What is listed: merged, named, paged, and only what the caller may use.
+//! Lists are merged, named and hold only what the caller may use.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+mod availability;
+mod pages;
+
+use std::collections::BTreeSet;
 
 use portolan_core::{Action, Caller, Decision, Naming, PolicyFn, ServerRequestPolicy, Subject};
-use portolan_fixtures::http::Fault;
-use portolan_gateway::{TokenKeys, Upstream};
+use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::{Client, ClientVersion},
-    eventually_async,
+    client::ClientVersion,
     gateway::TestGateway,
-    upstreams::{Eras, http, http_again},
+    upstreams::{Eras, http},
 };
 
 fn tool(name: &str) -> Value {
@@ -223,121 +221,6 @@ async fn first_server_wins_plain_name() {
     assert_eq!(client.text("only-b", json!({})).await, "only-b");
 }
 
-async fn pages(client: &Client) -> Vec<String> {
-    let (mut names, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let answer = client.call_method("tools/list", &cursor).await.json();
-        let tools = answer["result"]["tools"]
-            .as_array()
-            .unwrap_or_else(|| panic!("{answer}"));
-        names.extend(
-            tools
-                .iter()
-                .map(|tool| tool["name"].as_str().expect("a name").to_owned()),
-        );
-        match answer["result"].get("nextCursor") {
-            Some(next) => cursor = format!(r#""cursor":{next}"#),
-            None => return names,
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_are_stable_while_growing() {
-    for version in ClientVersion::EACH_ERA {
-        let upstream = http(Eras::Both).await;
-        let gateway = TestGateway::builder()
-            .server("up", upstream.url())
-            .config(|config| {
-                config.limits.page = 3;
-                config.timeouts.list_age = Duration::ZERO;
-            })
-            .start()
-            .await;
-        let client = gateway.connect(version).await;
-        let names = pages(&client).await;
-        assert!(names.is_sorted() && names.len() >= 8);
-        let (mut seen, mut cursor, mut added) = (Vec::new(), String::new(), 0);
-        loop {
-            let answer = client.call_method("tools/list", &cursor).await.json();
-            let tools = answer["result"]["tools"].as_array().expect("tools");
-            assert!(tools.len() <= 3);
-            seen.extend(
-                tools
-                    .iter()
-                    .map(|tool| tool["name"].as_str().expect("a name").to_owned()),
-            );
-            if added < 4 {
-                added += 1;
-                // Before and after the place of the cursor.
-                upstream.behave(|behaviour| {
-                    behaviour
-                        .extra_tools
-                        .extend([tool(&format!("a{added}")), tool(&format!("z{added}"))])
-                });
-            }
-            match answer["result"].get("nextCursor") {
-                Some(next) => cursor = format!(r#""cursor":{next}"#),
-                None => break,
-            }
-        }
-        for name in &names {
-            assert_eq!(seen.iter().filter(|known| *known == name).count(), 1, "{name}");
-        }
-        assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cursor_is_bound_to_gateway() {
-    let upstream = http(Eras::Both).await;
-    let gateway = TestGateway::builder()
-        .server("up", upstream.url())
-        .published_as(["default", "other"])
-        .config(|config| config.limits.page = 3)
-        .parts(|parts| parts.keys = TokenKeys::new(1, &[1; 32]).expect("keys"))
-        .start()
-        .await;
-    let foreign = TestGateway::with_server(upstream.url()).await;
-    for version in ClientVersion::EACH_ERA {
-        let client = gateway.connect(version).await;
-        let cursor = client.call_method("tools/list", "").await.json()["result"]["nextCursor"]
-            .as_str()
-            .expect("a cursor")
-            .to_owned();
-        assert!(!cursor.contains("up__"));
-        let params = format!(r#""cursor":"{cursor}""#);
-        assert_eq!(
-            client.call_method("tools/list", &params).await.json()["result"]["tools"]
-                .as_array()
-                .map(Vec::len),
-            Some(3)
-        );
-        for at in [0, cursor.len() / 2, cursor.len() - 1] {
-            let mut tampered = cursor.clone().into_bytes();
-            tampered[at] = if tampered[at] == b'A' { b'B' } else { b'A' };
-            let params = format!(r#""cursor":"{}""#, String::from_utf8(tampered).expect("ASCII"));
-            let answer = client.call_method("tools/list", &params).await;
-            assert_eq!((answer.status(), answer.code()), (200, -32602));
-        }
-        if let Some(session) = &client.session {
-            assert_eq!(
-                client
-                    .call_method("tools/list", &format!(r#""cursor":"{session}""#))
-                    .await
-                    .code(),
-                -32602,
-                "a session is no cursor"
-            );
-        }
-        let mut other = gateway.client(version).gateway("other");
-        other.handshake().await;
-        assert_eq!(other.call_method("tools/list", &params).await.code(), -32602);
-        let elsewhere = foreign.connect(version).await;
-        assert_eq!(elsewhere.call_method("tools/list", &params).await.code(), -32602);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn denied_tool_looks_unknown() {
     let upstream = http(Eras::Both).await;
@@ -370,123 +253,6 @@ async fn denied_tool_looks_unknown() {
         );
     }
     assert_eq!(upstream.count("k"), 2);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_server_does_not_hide_others() {
-    let (well, dying) = (http(Eras::Both).await, http(Eras::Both).await);
-    let (address, url) = (dying.address(), dying.url());
-    drop(dying);
-    let gateway = TestGateway::builder()
-        .server("well", well.url())
-        .server("dead", url)
-        .start()
-        .await;
-    for version in ClientVersion::EACH_ERA {
-        let client = gateway.connect(version).await;
-        let result = client.call_method("tools/list", "").await.json()["result"].clone();
-        assert_eq!(result["tools"].as_array().map(Vec::len), Some(8));
-        let reasons = result["_meta"]["dev.portolan/failure"].as_object().expect("reasons");
-        assert_eq!(reasons.keys().collect::<Vec<_>>(), ["dead"]);
-        assert!(
-            reasons["dead"]
-                .as_str()
-                .is_some_and(|reason| reason.contains("dead") && !reason.contains("http://")),
-            "{reasons:?}"
-        );
-        // A name that may be one of its tools is not called unknown.
-        let answer = client.tool("dead__echo", json!({"text": "x"})).await;
-        assert_eq!(
-            answer["result"]["_meta"]["dev.portolan/failure"]["cause"], "connection",
-            "{answer}"
-        );
-    }
-    let _again = http_again(address, Eras::Both).await;
-    for version in ClientVersion::EACH_ERA {
-        let client = gateway.connect(version).await;
-        let result = client.call_method("tools/list", "").await.json()["result"].clone();
-        assert_eq!(result["tools"].as_array().map(Vec::len), Some(16));
-        assert!(result["_meta"].get("dev.portolan/failure").is_none());
-        assert_eq!(client.text("dead__echo", json!({"text": "back"})).await, "back");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_server_respects_list_deadline() {
-    for method in ["tools/list", "server/discover"] {
-        let (well, slow) = (http(Eras::Both).await, http(Eras::Both).await);
-        slow.fault(Fault::NeverAnswer).on(method).arm();
-        let upstreams = [
-            ("a-slow", Upstream::http(slow.url())),
-            ("well", Upstream::http(well.url())),
-        ];
-        let gateway = TestGateway::builder()
-            .upstreams(upstreams)
-            .config(|config| config.timeouts.list = Duration::from_millis(300))
-            .settings(|builder| builder.naming(Naming::Plain))
-            .start()
-            .await;
-        let clients: Vec<_> = (0..12).map(|_| gateway.client(ClientVersion::V2026_07_28)).collect();
-        let since = Instant::now();
-        let lists = futures_util::future::join_all(clients.iter().map(Client::tools)).await;
-        assert!(lists.iter().all(|tools| tools.len() == 8));
-        assert!(
-            since.elapsed() < Duration::from_millis(1500),
-            "{method}: {:?}",
-            since.elapsed()
-        );
-        let since = Instant::now();
-        for _ in 0..10 {
-            assert_eq!(clients[0].text("echo", json!({"text": "x"})).await, "x");
-        }
-        assert!(
-            since.elapsed() < Duration::from_millis(1500),
-            "{method}: calls of others are not held up"
-        );
-        slow.heal();
-        assert_eq!(clients[0].tools().await.len(), 8);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn new_tool_callable_before_listed() {
-    let upstream = http(Eras::Both).await;
-    let gateway = TestGateway::with_server(upstream.url()).await;
-    let client = gateway.connect(ClientVersion::V2026_07_28).await;
-    assert_eq!(client.tools().await.len(), 8);
-    upstream.behave(|behaviour| behaviour.extra_tools = vec![tool("fresh")]);
-    // It is looked for again a few seconds after the last look at the soonest.
-    let since = Instant::now();
-    eventually_async("the new tool can be called", async || {
-        let answer = client.tool("up__fresh", json!({})).await;
-        answer.get("result").is_some()
-    })
-    .await;
-    assert!(since.elapsed() < Duration::from_secs(10));
-    assert_eq!(client.tools().await.len(), 9);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stale_list_refreshes_in_background() {
-    let upstream = http(Eras::Both).await;
-    let gateway = TestGateway::builder()
-        .server("up", upstream.url())
-        .config(|config| config.timeouts.list_age = Duration::ZERO)
-        .start()
-        .await;
-    let client = gateway.connect(ClientVersion::V2026_07_28).await;
-    assert_eq!(client.tools().await.len(), 8);
-    upstream.behave(|behaviour| behaviour.extra_tools = vec![tool("fresh")]);
-    eventually_async("the new tool is listed", async || client.tools().await.len() == 9).await;
-    // A refresh that fails leaves the old list.
-    upstream.fault(Fault::status(500)).on("tools/list").arm();
-    upstream.clear_requests();
-    eventually_async("the list is fetched twice", async || {
-        assert_eq!(client.tools().await.len(), 9);
-        upstream.requests_of("tools/list").len() >= 2
-    })
-    .await;
-    assert_eq!(client.tools().await.len(), 9);
 }
 
 #[tokio::test]

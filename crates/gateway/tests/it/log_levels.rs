@@ -20,7 +20,7 @@ use crate::support::{
 
 const LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
-async fn world(modern: bool, version: ClientVersion) -> (NotifyingServer, TestGateway, Client) {
+async fn start(modern: bool, version: ClientVersion) -> (NotifyingServer, TestGateway, Client) {
     let server = NotifyingServer::start(modern).await;
     server.set_logs(&["debug", "info", "warning", "error"]);
     let gateway = TestGateway::with_server(server.url()).await;
@@ -81,7 +81,7 @@ async fn level_is_set_before_call() {
 
 #[tokio::test]
 async fn legacy_server_told_once_per_session() {
-    let (server, _site, client) = world(false, ClientVersion::V2025_11_25).await;
+    let (server, _site, client) = start(false, ClientVersion::V2025_11_25).await;
     logged(&client, "").await;
     assert!(server.params_of("logging/setLevel").is_empty(), "it has not said any");
     assert_eq!(
@@ -98,7 +98,7 @@ async fn legacy_server_told_once_per_session() {
     assert_eq!(logged(&client, "").await.len(), 4, "the server is the one to filter");
     logged(&client, "").await;
     assert_eq!(server.params_of("logging/setLevel").len(), 1);
-    let (server, _site, client) = world(false, ClientVersion::V2025_06_18).await;
+    let (server, _site, client) = start(false, ClientVersion::V2025_06_18).await;
     client.call_method("logging/setLevel", r#""level":"error""#).await;
     assert!(server.params_of("logging/setLevel").is_empty());
     logged(&client, "").await;
@@ -111,7 +111,7 @@ async fn legacy_server_told_once_per_session() {
 
 #[tokio::test]
 async fn modern_server_told_per_request() {
-    let (server, _site, client) = world(true, ClientVersion::V2025_11_25).await;
+    let (server, _site, client) = start(true, ClientVersion::V2025_11_25).await;
     logged(&client, r#""a":1"#).await;
     client.call_method("logging/setLevel", r#""level":"notice""#).await;
     assert_eq!(logged(&client, r#""a":1"#).await.len(), 4);
@@ -127,7 +127,7 @@ async fn modern_server_told_per_request() {
 
 #[tokio::test]
 async fn modern_client_logs_are_filtered() {
-    let (server, _site, client) = world(false, ClientVersion::V2026_07_28).await;
+    let (server, _site, client) = start(false, ClientVersion::V2026_07_28).await;
     let asking = |level: &str| format!(r#""{LEVEL}":"{level}""#);
     assert!(logged(&client, "").await.is_empty());
     assert!(server.params_of("logging/setLevel").is_empty());
@@ -147,14 +147,14 @@ async fn modern_client_logs_are_filtered() {
 
 #[tokio::test]
 async fn modern_pairing_passes_level() {
-    let (server, _site, client) = world(true, ClientVersion::V2026_07_28).await;
+    let (server, _site, client) = start(true, ClientVersion::V2026_07_28).await;
     assert_eq!(logged(&client, &format!(r#""{LEVEL}":"info""#)).await.len(), 4);
     assert_eq!(server.params_of("tools/call")[0]["_meta"][LEVEL], "info");
 }
 
 #[tokio::test]
 async fn invalid_level_is_refused() {
-    let (_teller, _site, client) = world(true, ClientVersion::V2025_11_25).await;
+    let (_teller, _site, client) = start(true, ClientVersion::V2025_11_25).await;
     for odd in ["", r#""level":"loud""#, r#""level":3"#] {
         assert_eq!(
             client.call_method("logging/setLevel", odd).await.code(),
@@ -162,7 +162,7 @@ async fn invalid_level_is_refused() {
             "{odd}"
         );
     }
-    let (_teller, _site, client) = world(true, ClientVersion::V2026_07_28).await;
+    let (_teller, _site, client) = start(true, ClientVersion::V2026_07_28).await;
     let answer = client
         .send(&client.call_with("1", "up__t", "{}", &format!(r#""{LEVEL}":"loud""#)))
         .await;

@@ -1,10 +1,10 @@
-//! What is published: whose installs serve whom, and what happens while that changes.
+//! Publications: whose installs serve which caller, also while that changes.
 
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
-    Caller, CredentialBroker, CredentialContext, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Owner, Publication, Result, Route,
-    Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool, UpstreamCredential,
+    Caller, CredentialBroker, CredentialContext, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Owner,
+    Publication, Result, Route, Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool, UpstreamCredential,
     memory::{MemoryRuntime, MemorySessions},
 };
 use portolan_gateway::{McpGateway, StaticTokens};
@@ -341,8 +341,8 @@ async fn every_call_is_audited_once() {
     use std::sync::Mutex;
 
     #[derive(Debug, Default)]
-    struct Kept(Mutex<Vec<(String, String, AuditOutcome)>>);
-    impl AuditSink for Kept {
+    struct AuditLog(Mutex<Vec<(String, String, AuditOutcome)>>);
+    impl AuditSink for AuditLog {
         fn record(&self, event: &AuditEvent<'_>) {
             let record = (event.subject.to_string(), event.tool.to_owned(), event.outcome.clone());
             self.0.lock().expect("no panic").push(record);
@@ -350,10 +350,10 @@ async fn every_call_is_audited_once() {
     }
 
     let upstream = http(Eras::Both).await;
-    let kept = Arc::new(Kept::default());
+    let log = Arc::new(AuditLog::default());
     let gateway = TestGateway::builder()
         .server("up", upstream.url())
-        .audit(kept.clone())
+        .audit(log.clone())
         .parts(|parts| parts.sessions = Arc::new(MemorySessions::new()))
         .start()
         .await;
@@ -373,12 +373,12 @@ async fn every_call_is_audited_once() {
         .await;
     eventually("under way", || upstream.counters().calls > before).await;
     drop(gone);
-    eventually("recorded", || kept.0.lock().expect("no panic").len() == 3).await;
+    eventually("recorded", || log.0.lock().expect("no panic").len() == 3).await;
     let record = |tool: &str, outcome| ("user:alice".to_owned(), tool.to_owned(), outcome);
     let expected = [
         record("echo", AuditOutcome::Answered),
         record("count", AuditOutcome::Failed),
         record("sleep", AuditOutcome::Cancelled),
     ];
-    assert_eq!(*kept.0.lock().expect("no panic"), expected);
+    assert_eq!(*log.0.lock().expect("no panic"), expected);
 }

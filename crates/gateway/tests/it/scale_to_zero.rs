@@ -1,4 +1,4 @@
-//! Servers that sleep, or are on their way up, when they are called.
+//! Servers that are asleep or starting when they are called.
 
 use std::{
     sync::{
@@ -24,7 +24,7 @@ use crate::support::{
 
 /// A memory runtime that can scale: waking takes a while, or for ever.
 #[derive(Debug)]
-struct Sleepy {
+struct ScalingRuntime {
     inner: Arc<MemoryRuntime>,
     takes: Option<Duration>,
     becomes: Status,
@@ -32,7 +32,7 @@ struct Sleepy {
 }
 
 #[async_trait]
-impl Runtime for Sleepy {
+impl Runtime for ScalingRuntime {
     async fn ensure(&self, name: &InstallName, spec: &RunSpec) -> Result<()> {
         self.inner.ensure(name, spec).await
     }
@@ -54,7 +54,7 @@ impl Runtime for Sleepy {
 }
 
 #[async_trait]
-impl RuntimeScale for Sleepy {
+impl RuntimeScale for ScalingRuntime {
     async fn sleep(&self, name: &InstallName) -> Result<()> {
         self.inner.set(name, Status::Asleep);
         Ok(())
@@ -74,18 +74,18 @@ impl RuntimeScale for Sleepy {
     }
 }
 
-struct World {
+struct Setup {
     gateway: TestGateway,
-    runtime: Arc<Sleepy>,
+    runtime: Arc<ScalingRuntime>,
     install: Arc<Install>,
     _fixture: HttpFixture,
 }
 
-/// A server that has been listed once and then fell asleep.
-async fn asleep(takes: Option<Duration>, becomes: Status, budget: Duration) -> World {
+/// A server that has been listed once and then fell start_asleep.
+async fn start_asleep(takes: Option<Duration>, becomes: Status, budget: Duration) -> Setup {
     let fixture = http(Eras::Modern).await;
     let endpoint = Endpoint::Http(HttpEndpoint::new(fixture.url().parse().expect("a URL")));
-    let runtime = Arc::new(Sleepy {
+    let runtime = Arc::new(ScalingRuntime {
         inner: Arc::new(MemoryRuntime::new(endpoint, Arc::new(SystemClock))),
         takes,
         becomes,
@@ -105,8 +105,8 @@ async fn asleep(takes: Option<Duration>, becomes: Status, budget: Duration) -> W
     gateway.publish_routes("default", routes).await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert!(!client.tools().await.is_empty());
-    runtime.sleep(&install.name).await.expect("asleep");
-    World {
+    runtime.sleep(&install.name).await.expect("start_asleep");
+    Setup {
         gateway,
         runtime,
         install,
@@ -116,8 +116,8 @@ async fn asleep(takes: Option<Duration>, becomes: Status, budget: Duration) -> W
 
 #[tokio::test]
 async fn call_wakes_server_and_waits() {
-    let world = asleep(Some(Duration::from_millis(200)), Status::Ready, Duration::from_secs(10)).await;
-    let client = world.gateway.connect(ClientVersion::V2026_07_28).await;
+    let setup = start_asleep(Some(Duration::from_millis(200)), Status::Ready, Duration::from_secs(10)).await;
+    let client = setup.gateway.connect(ClientVersion::V2026_07_28).await;
     let calls = (0..16).map(|n| {
         let client = &client;
         async move { (n, client.text("up__echo", json!({"text": format!("hello {n}")})).await) }
@@ -125,33 +125,33 @@ async fn call_wakes_server_and_waits() {
     for (n, answer) in join_all(calls).await {
         assert_eq!(answer, format!("hello {n}"));
     }
-    assert_eq!(world.runtime.woken.load(Ordering::SeqCst), 1, "it is told once");
+    assert_eq!(setup.runtime.woken.load(Ordering::SeqCst), 1, "it is told once");
 }
 
 #[tokio::test]
 async fn slow_wake_is_retryable() {
-    let world = asleep(None, Status::Ready, Duration::from_millis(300)).await;
-    let client = world.gateway.connect(ClientVersion::V2025_11_25).await;
+    let setup = start_asleep(None, Status::Ready, Duration::from_millis(300)).await;
+    let client = setup.gateway.connect(ClientVersion::V2025_11_25).await;
     let since = Instant::now();
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
     assert!(since.elapsed() >= Duration::from_millis(300));
     let failure = &answer["result"]["_meta"]["dev.portolan/failure"];
     assert_eq!(*failure, json!({"cause": "starting", "retryable": true}), "{answer:?}");
 
-    world.runtime.inner.set(&world.install.name, Status::Ready);
+    setup.runtime.inner.set(&setup.install.name, Status::Ready);
     assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
 }
 
 #[tokio::test]
 async fn failed_wake_reports_cause() {
     let failure = Failure::new(FailureKind::Image, "its image cannot be pulled");
-    let world = asleep(
+    let setup = start_asleep(
         Some(Duration::from_millis(20)),
         Status::Failed { failure },
         Duration::from_secs(60),
     )
     .await;
-    let client = world.gateway.connect(ClientVersion::V2026_07_28).await;
+    let client = setup.gateway.connect(ClientVersion::V2026_07_28).await;
     let answer = client.tool("up__echo", json!({"text": "x"})).await;
     let failure = &answer["result"]["_meta"]["dev.portolan/failure"];
     assert_eq!(*failure, json!({"cause": "image", "retryable": false}), "{answer:?}");
@@ -159,8 +159,8 @@ async fn failed_wake_reports_cause() {
 
 #[tokio::test]
 async fn listing_does_not_wake() {
-    let world = asleep(None, Status::Ready, Duration::from_secs(60)).await;
-    let client = world.gateway.connect(ClientVersion::V2026_07_28).await;
+    let setup = start_asleep(None, Status::Ready, Duration::from_secs(60)).await;
+    let client = setup.gateway.connect(ClientVersion::V2026_07_28).await;
     assert!(!client.tools().await.is_empty());
-    assert_eq!(world.runtime.woken.load(Ordering::SeqCst), 0);
+    assert_eq!(setup.runtime.woken.load(Ordering::SeqCst), 0);
 }

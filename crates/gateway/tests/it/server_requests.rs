@@ -1,24 +1,26 @@
-//! What servers ask clients in the middle of a call, in all four pairings.
+//! Requests of servers to clients in the middle of a call, in all four pairings of eras.
 
 mod channel;
 mod large;
 mod out_of_band_legacy;
 mod out_of_band_modern;
+mod replicas;
+mod suspended;
 
 use std::time::Duration;
 
 use portolan_core::ServerRequestPolicy;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
     client::ClientVersion,
-    dialogue::{call, call_request, complete, respond, responses_to, result_text, resume_call},
+    dialogue::{call, complete, respond, responses_to, result_text, resume_call},
     eventually,
     gateway::TestGateway,
     servers::requesting::RequestingServer,
 };
 
-const ALL: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
+const ALL_CAPABILITIES: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
 
 #[tokio::test]
 async fn requests_work_in_all_pairings() {
@@ -33,7 +35,7 @@ async fn requests_work_in_all_pairings() {
             ClientVersion::V2025_11_25,
             ClientVersion::V2026_07_28,
         ] {
-            let client = gateway.connect_with(version, ALL).await;
+            let client = gateway.connect_with(version, ALL_CAPABILITIES).await;
             for (requests, rounds) in [(1, 1), (3, 1), (1, 3), (2, 2)] {
                 let arguments = json!({"tag": "t", "requests": requests, "rounds": rounds});
                 let message = complete(&client, &client, arguments).await;
@@ -87,11 +89,11 @@ async fn incapable_client_gets_no_request() {
 async fn unsolicited_response_is_refused() {
     let server = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
-    let other = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
+    let other = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
     let bob = gateway.client(ClientVersion::V2025_11_25).token("bob-token");
     let mut bob = bob;
-    bob.capabilities = ALL.into();
+    bob.capabilities = ALL_CAPABILITIES.into();
     bob.handshake().await;
     let mut incoming = client
         .begin(&client.call("1", "up__ask", &json!({"tag": "t"}).to_string()))
@@ -119,7 +121,7 @@ async fn unsolicited_response_is_refused() {
 async fn client_error_cancels_only_request() {
     let server = RequestingServer::modern().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
     let mut incoming = client
         .begin(&client.call("1", "up__ask", &json!({"tag": "t"}).to_string()))
         .await;
@@ -147,7 +149,7 @@ async fn waiting_ends_by_cancel_or_timeout() {
         })
         .start()
         .await;
-    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
     let mut incoming = client
         .begin(&client.call("1", "up__ask", &json!({"tag": "t"}).to_string()))
         .await;
@@ -179,7 +181,7 @@ async fn rounds_are_bounded() {
             if version.is_modern() == server.is_modern() {
                 continue;
             }
-            let client = gateway.connect_with(version, ALL).await;
+            let client = gateway.connect_with(version, ALL_CAPABILITIES).await;
             let message = complete(&client, &client, json!({"tag": "t", "rounds": 9})).await;
             assert_eq!(message["result"]["isError"], true, "{message}");
         }
@@ -188,134 +190,12 @@ async fn rounds_are_bounded() {
 }
 
 #[tokio::test]
-async fn request_state_is_bound_to_call() {
-    for server in [RequestingServer::modern().await, RequestingServer::legacy().await] {
-        let gateway = TestGateway::requesting(server.url()).start().await;
-        let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
-        let mut bob = gateway.client(ClientVersion::V2026_07_28).token("bob-token");
-        bob.capabilities = ALL.into();
-        let arguments = json!({"tag": "t", "other": {"b": 1, "a": [1, 2]}});
-        let asked = call(&client, &arguments).await;
-        let extra = responses_to(&asked);
-        let refused = |message: Value| assert_eq!(message["error"]["code"], -32602, "{message}");
-        refused(resume_call(&bob, &arguments, &extra).await);
-        refused(resume_call(&client, &json!({"tag": "u"}), &extra).await);
-        let mut forged = extra.clone();
-        let state = extra["requestState"].as_str().expect("a state");
-        assert!(!state.contains("tag"), "it is sealed");
-        for at in (0..state.len()).step_by(11) {
-            let mut odd = state.as_bytes().to_vec();
-            odd[at] = if odd[at] == b'A' { b'B' } else { b'A' };
-            forged["requestState"] = String::from_utf8(odd).expect("ASCII").into();
-            refused(resume_call(&client, &arguments, &forged).await);
-        }
-        // Members in another order are the same arguments.
-        let reordered = json!({"other": {"a": [1, 2], "b": 1}, "tag": "t"});
-        let message = resume_call(&client, &reordered, &extra).await;
-        assert_eq!(result_text(&message), "t:t");
-        assert_eq!(server.calls(), 1);
-        assert_eq!(server.unexpected_responses(), 0);
-    }
-}
-
-#[tokio::test]
-async fn missing_response_is_requested_again() {
-    let server = RequestingServer::legacy().await;
-    let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
-    let arguments = json!({"tag": "t", "requests": 2});
-    let asked = call(&client, &arguments).await;
-    let mut extra = responses_to(&asked);
-    let responses = extra["inputResponses"].as_object_mut().expect("answers");
-    responses.remove("q2");
-    responses.insert("unknown".into(), json!({"x": 1}));
-    let again = resume_call(&client, &arguments, &extra).await;
-    let keys: Vec<_> = again["result"]["inputRequests"]
-        .as_object()
-        .expect("requests")
-        .keys()
-        .collect();
-    assert_eq!(keys, ["q2"]);
-    // The first state was used.
-    let used = resume_call(&client, &arguments, &extra).await;
-    assert_eq!(used["result"]["isError"], true);
-    let message = resume_call(&client, &arguments, &responses_to(&again)).await;
-    assert_eq!(result_text(&message), "t:t,t");
-    assert_eq!(server.calls(), 1);
-}
-
-#[tokio::test]
-async fn suspended_call_uses_new_progress_token() {
-    let server = RequestingServer::legacy().await;
-    let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
-    let arguments = json!({"tag": "t", "progress": true});
-    let post = call_request(&client, &arguments, &json!({}), r#""progressToken":"first""#);
-    let messages = client.begin(&post).await.messages().await.expect("whole");
-    let messages: Vec<Value> = messages
-        .iter()
-        .map(|text| serde_json::from_str(text).expect("JSON"))
-        .collect();
-    assert_eq!(messages[0]["params"]["progressToken"], "first");
-    let post = call_request(
-        &client,
-        &arguments,
-        &responses_to(&messages[1]),
-        r#""progressToken":"second""#,
-    );
-    let messages = client.begin(&post).await.messages().await.expect("whole");
-    let messages: Vec<Value> = messages
-        .iter()
-        .map(|text| serde_json::from_str(text).expect("JSON"))
-        .collect();
-    assert_eq!(messages[0]["params"]["progressToken"], "second");
-    assert_eq!(result_text(&messages[1]), "t:t");
-}
-
-#[tokio::test]
-async fn suspended_call_times_out() {
-    let server = RequestingServer::legacy().await;
-    let gateway = TestGateway::requesting(server.url())
-        .config(|config| {
-            config.timeouts.server_request = Duration::from_millis(100);
-            config.limits.suspended_per_caller = 2;
-        })
-        .start()
-        .await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
-    let arguments = json!({"tag": "t"});
-    let asked = call(&client, &arguments).await;
-    call(&client, &arguments).await;
-    assert_eq!(gateway.question_count(), 2);
-    let over = call(&client, &arguments).await;
-    assert!(result_text(&over).contains("cannot be asked now"), "{over}");
-    eventually("both are cancelled", || server.cancelled() == 2).await;
-    assert_eq!(gateway.question_count(), 0);
-    let lost = resume_call(&client, &arguments, &responses_to(&asked)).await;
-    assert_eq!(lost["result"]["isError"], true);
-    assert_eq!(server.calls(), 3, "it is not made again");
-}
-
-#[tokio::test]
-async fn zero_suspended_limit_disables_requests() {
-    let server = RequestingServer::legacy().await;
-    let gateway = TestGateway::requesting(server.url())
-        .config(|config| config.limits.suspended = 0)
-        .start()
-        .await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
-    let message = call(&client, &json!({"tag": "t"})).await;
-    assert!(result_text(&message).contains("-32601"), "{message}");
-    assert_eq!(server.declared_capabilities(), json!({}));
-}
-
-#[tokio::test]
 async fn url_elicitation_required() {
     let server = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
     let arguments = json!({"method": "visit-first"});
     let again = || server.forget_visit();
-    let modern_client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let modern_client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let asked = call(&modern_client, &arguments).await;
     let (_, page) = asked["result"]["inputRequests"]
         .as_object()
@@ -330,7 +210,7 @@ async fn url_elicitation_required() {
         "visited"
     );
     again();
-    let november = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let november = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
     let post = november.call("1", "up__ask", &arguments.clone().to_string());
     assert_eq!(november.send(&post).await.code(), -32042);
     for version in [ClientVersion::V2025_06_18, ClientVersion::V2026_07_28] {
@@ -342,99 +222,13 @@ async fn url_elicitation_required() {
 }
 
 #[tokio::test]
-async fn response_reaches_waiting_replica() {
-    for server in [
-        RequestingServer::legacy().await,
-        RequestingServer::modern().await,
-        RequestingServer::resumable().await,
-    ] {
-        let [first, second] = TestGateway::builder()
-            .server("up", server.url())
-            .server_requests(ServerRequestPolicy::ALL)
-            .start_replicas()
-            .await;
-        for version in [
-            ClientVersion::V2025_06_18,
-            ClientVersion::V2025_11_25,
-            ClientVersion::V2026_07_28,
-        ] {
-            let client = first.connect_with(version, ALL).await;
-            let there = client.at(second.address);
-            let arguments = json!({"tag": "t", "requests": 2, "rounds": 3});
-            let message = complete(&client, &there, arguments).await;
-            assert_eq!(result_text(&message), "t:t,t,t,t,t,t", "{version:?}");
-        }
-        assert_eq!(server.calls(), 3);
-        assert_eq!(server.unexpected_responses(), 0);
-        assert_eq!(first.question_count() + second.question_count(), 0);
-    }
-}
-
-#[tokio::test]
-async fn lost_replica_fails_suspended_call() {
-    let server = RequestingServer::legacy().await;
-    let [first, second] = TestGateway::builder()
-        .server("up", server.url())
-        .server_requests(ServerRequestPolicy::ALL)
-        .start_replicas()
-        .await;
-    let client = first.connect_with(ClientVersion::V2026_07_28, ALL).await;
-    let there = client.at(second.address);
-    let arguments = json!({"tag": "t"});
-    let asked = call(&client, &arguments).await;
-    drop(first);
-    let lost = resume_call(&there, &arguments, &responses_to(&asked)).await;
-    assert_eq!(lost["result"]["isError"], true, "{lost}");
-    assert_eq!(server.calls(), 1, "it is not made again");
-}
-
-#[tokio::test]
-async fn resumable_call_is_stateless() {
-    let server = RequestingServer::resumable().await;
-    let [first, second] = TestGateway::builder()
-        .server("up", server.url())
-        .server_requests(ServerRequestPolicy::ALL)
-        .start_replicas()
-        .await;
-    let client = first.connect_with(ClientVersion::V2026_07_28, ALL).await;
-    let there = client.at(second.address);
-    let arguments = json!({"tag": "t", "requests": 2, "progress": true});
-    let asked = call(&client, &arguments).await;
-    assert_eq!(first.question_count(), 0);
-    // Its replica may be gone by then.
-    drop(first);
-    let mut extra = responses_to(&asked);
-    let full = extra.clone();
-    extra["inputResponses"].as_object_mut().expect("answers").remove("q1");
-    let again = resume_call(&there, &arguments, &extra).await;
-    let keys: Vec<_> = again["result"]["inputRequests"]
-        .as_object()
-        .expect("requests")
-        .keys()
-        .collect();
-    assert_eq!(keys, ["q1"]);
-    let post = call_request(&there, &arguments, &responses_to(&again), r#""progressToken":"new""#);
-    let messages = there.begin(&post).await.messages().await.expect("whole");
-    let messages: Vec<Value> = messages
-        .iter()
-        .map(|text| serde_json::from_str(text).expect("JSON"))
-        .collect();
-    assert_eq!(messages[0]["params"], json!({"progressToken": "new", "progress": 2}));
-    assert_eq!(result_text(&messages[1]), "t:t,t");
-    // The answer is there for who lost it on the way; the server takes no answer twice.
-    assert_eq!(result_text(&resume_call(&there, &arguments, &full).await), "t:t,t");
-    assert_eq!(server.calls(), 1);
-    assert_eq!(server.cancelled(), 0);
-}
-
-#[tokio::test]
 async fn closed_upstream_stream_is_resumed() {
     let server = RequestingServer::resumable().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
     // A client of 2025-11-25 is told to come back by itself.
     for version in [ClientVersion::V2025_06_18, ClientVersion::V2026_07_28] {
         for requests in [0, 1] {
-            let client = gateway.connect_with(version, ALL).await;
+            let client = gateway.connect_with(version, ALL_CAPABILITIES).await;
             let arguments = json!({"tag": "t", "polls": true, "progress": true, "requests": requests});
             let before = server.resumed();
             let message = complete(&client, &client, arguments).await;
@@ -444,7 +238,7 @@ async fn closed_upstream_stream_is_resumed() {
     }
     let plain = RequestingServer::legacy().await;
     let gateway = TestGateway::requesting(plain.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ALL_CAPABILITIES).await;
     let message = complete(&client, &client, json!({"tag": "t", "polls": true, "progress": true})).await;
     assert_eq!(
         message["result"]["_meta"]["dev.portolan/failure"]["cause"],

@@ -14,7 +14,7 @@ use crate::support::{
 
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn world(modern: bool, version: ClientVersion) -> (NotifyingServer, TestGateway, Client) {
+async fn start(modern: bool, version: ClientVersion) -> (NotifyingServer, TestGateway, Client) {
     let server = NotifyingServer::start(modern).await;
     let gateway = TestGateway::with_server(server.url()).await;
     let client = gateway.connect(version).await;
@@ -33,7 +33,7 @@ async fn upstream_changes_are_delivered() {
             ClientVersion::V2025_06_18,
             ClientVersion::V2025_11_25,
         ] {
-            let (server, _site, client) = world(modern, version).await;
+            let (server, _site, client) = start(modern, version).await;
             client.tools().await;
             let mut stream = client.stream().await;
             assert_eq!(stream.head.status, 200);
@@ -81,7 +81,7 @@ async fn upstream_changes_are_delivered() {
 #[tokio::test]
 async fn unsupported_subscription_is_refused() {
     for modern in [false, true] {
-        let (server, _site, client) = world(modern, ClientVersion::V2025_11_25).await;
+        let (server, _site, client) = start(modern, ClientVersion::V2025_11_25).await;
         let answer = client
             .call_method("resources/subscribe", &subscribe("file:///unknown"))
             .await;
@@ -98,7 +98,7 @@ async fn unsupported_subscription_is_refused() {
             json!({})
         );
         drop(server);
-        let (server, _site, client) = world(modern, ClientVersion::V2025_11_25).await;
+        let (server, _site, client) = start(modern, ClientVersion::V2025_11_25).await;
         server.refuse_streams();
         assert_eq!(
             client
@@ -139,7 +139,7 @@ async fn subscriptions_are_bounded() {
 #[tokio::test]
 async fn missed_notifications_are_queued() {
     for modern in [false, true] {
-        let (server, _site, client) = world(modern, ClientVersion::V2025_11_25).await;
+        let (server, _site, client) = start(modern, ClientVersion::V2025_11_25).await;
         client.tools().await;
         for uri in ["file:///a", "file:///b"] {
             assert_eq!(
@@ -165,7 +165,7 @@ async fn missed_notifications_are_queued() {
 
 #[tokio::test]
 async fn newest_stream_gets_notifications() {
-    let (server, gateway, client) = world(true, ClientVersion::V2025_11_25).await;
+    let (server, gateway, client) = start(true, ClientVersion::V2025_11_25).await;
     let mut streams = Vec::new();
     for _ in 0..4 {
         streams.push(client.stream().await);
@@ -188,7 +188,7 @@ async fn newest_stream_gets_notifications() {
 
 #[tokio::test]
 async fn stream_is_bound_to_session() {
-    let (_teller, gateway, client) = world(true, ClientVersion::V2025_11_25).await;
+    let (_teller, gateway, client) = start(true, ClientVersion::V2025_11_25).await;
     let get = || client.post("").with("accept", "text/event-stream").verb("GET");
     for (status, post) in [
         (405, get().without("mcp-session-id")),
@@ -214,7 +214,7 @@ async fn stream_is_bound_to_session() {
 
 #[tokio::test]
 async fn sessions_share_upstream_stream() {
-    let (server, gateway, first) = world(false, ClientVersion::V2025_11_25).await;
+    let (server, gateway, first) = start(false, ClientVersion::V2025_11_25).await;
     let second = gateway.connect(ClientVersion::V2025_06_18).await;
     let (mut one, mut two) = (first.stream().await, second.stream().await);
     for client in [&first, &second] {
@@ -272,7 +272,7 @@ async fn later_published_server_is_followed() {
 
 #[tokio::test]
 async fn session_private_notification_is_delivered() {
-    let (server, gateway, client) = world(false, ClientVersion::V2025_11_25).await;
+    let (server, gateway, client) = start(false, ClientVersion::V2025_11_25).await;
     let other = gateway.connect(ClientVersion::V2025_11_25).await;
     let (mut stream, mut elsewhere) = (client.stream().await, other.stream().await);
     client.text("up__t", json!({})).await;

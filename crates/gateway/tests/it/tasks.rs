@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use crate::support::client::Client;
 
 /// The capabilities of a client that knows tasks and can be asked.
-const KNOWN: &str = r#"{"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+const TASKS: &str = r#"{"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
 
 /// The answer to a client that knows tasks.
 pub(crate) async fn with_tasks(client: &Client, method: &str, params: Value) -> Value {
     let mut params = params;
-    let capabilities: Value = serde_json::from_str(KNOWN).expect("JSON");
+    let capabilities: Value = serde_json::from_str(TASKS).expect("JSON");
     params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": capabilities});
     let name = params

@@ -1,4 +1,4 @@
-//! What becomes of a server's faults: typed failures, never a wrong answer, never half of one.
+//! Faults of a server become typed failures, never a wrong response or half of one.
 
 mod scripted;
 

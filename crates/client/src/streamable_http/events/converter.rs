@@ -2,6 +2,15 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use crate::conversion::Conversion;
+use crate::conversion::Converted;
+use crate::steps::InputRequired;
+use crate::steps::ServerRequest;
+use crate::steps::ServerRequestKey;
+use crate::steps::Step;
+use crate::steps::TaskCreated;
+use crate::streamable_http::json::broke_off;
+use crate::streamable_http::json::is_ours;
 use bytes::{Bytes, BytesMut};
 use portolan_core::{BoxError, Error};
 use portolan_wire::{
@@ -14,16 +23,6 @@ use portolan_wire::{
     rewrite::ResponseStream,
     sse::{self, LinePart, LineSplitter},
 };
-use crate::conversion::Conversion;
-use crate::conversion::Converted;
-use crate::steps::InputRequired;
-use crate::steps::ServerRequest;
-use crate::steps::ServerRequestKey;
-use crate::steps::Step;
-use crate::steps::TaskCreated;
-use crate::streamable_http::json::broke_off;
-use crate::streamable_http::json::is_ours;
-
 
 /// The longest id of an event that is kept.
 const MAX_EVENT_ID: usize = 1024;

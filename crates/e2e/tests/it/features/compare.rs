@@ -1,4 +1,4 @@
-//! Whether two clients saw the same of one step, apart from what the eras have different words for.
+//! Compares one step of two clients, apart from what the eras express differently.
 
 use std::collections::BTreeMap;
 

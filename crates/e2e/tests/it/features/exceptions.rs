@@ -1,4 +1,4 @@
-//! What does not work as it does directly, and why. An exception that is none any more fails its test.
+//! Features that do not work as they do directly, with the reason. An exception that works fails its test.
 
 use super::script::Feature;
 use crate::host::Host;

@@ -1,4 +1,4 @@
-//! What is done with the npm package `server-everything`.
+//! The steps at the npm package `server-everything`.
 
 use serde_json::json;
 

@@ -13,7 +13,7 @@ use crate::gateway::{Gateway, Naming};
 use crate::host::Host;
 use crate::server::Target;
 
-/// What a client saw, of all features.
+/// The results of a client, of all features.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     outcomes: HashMap<Feature, Vec<Value>>,

@@ -1,12 +1,12 @@
-//! What the clients do.
+//! Scripts of the clients.
 
 use serde_json::{Value, json};
 
-use super::{house, npm};
+use super::{fixture, npm};
 use crate::client::Era;
 use crate::host::Host;
 
-/// What a server can do for a client.
+/// A feature that a server has for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Feature {
     Ping,
@@ -120,7 +120,7 @@ pub(super) fn steps(feature: Feature, host: Host, era: Era) -> Vec<Step> {
             Era::Legacy => vec![Step::to("ping", json!({}))],
             Era::Modern | Era::Auto => Vec::new(),
         },
-        Host::FixtureLegacy | Host::FixtureModern | Host::Rmcp => house::steps(feature, host),
+        Host::FixtureLegacy | Host::FixtureModern | Host::Rmcp => fixture::steps(feature, host),
         Host::NpmHttp | Host::NpmStdio => npm::steps(feature),
     };
     let has_strays = matches!(host, Host::NpmHttp | Host::NpmStdio);

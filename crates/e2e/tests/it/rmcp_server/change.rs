@@ -1,4 +1,4 @@
-//! What changes, and who is told.
+//! Changes, and the notifications about them.
 #![expect(deprecated, reason = "what is deprecated is still to be relayed")]
 
 use std::collections::BTreeSet;

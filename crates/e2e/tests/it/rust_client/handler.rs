@@ -1,4 +1,4 @@
-//! What the client hears, and what it answers.
+//! The notifications and requests that the client receives, and its responses.
 #![expect(deprecated, reason = "what is deprecated is still to be relayed")]
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! What the client can be told to do: see `clients/operations.mjs`, of which this is the same in Rust.
+//! The operations of the client: see `clients/operations.mjs`, of which this is the same in Rust.
 #![expect(deprecated, reason = "what is deprecated is still to be relayed")]
 
 use std::cmp::Ordering;

@@ -1,5 +1,4 @@
-//! Connections that break anywhere, again and again: each call has its one answer, and what was said on the way is there
-//! once and in order.
+//! Connections that break anywhere, again and again: each call has one response, and each event comes once and in order.
 
 use std::time::Duration;
 

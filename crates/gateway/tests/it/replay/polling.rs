@@ -1,4 +1,4 @@
-//! A server that closes its stream and wants its client to come back: a client of ours is told the same.
+//! A server closes the stream of a call to make its client poll: the gateway makes its own client poll too.
 
 use serde_json::json;
 

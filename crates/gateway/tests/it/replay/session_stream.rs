@@ -1,4 +1,4 @@
-//! The GET stream of a session is taken up again.
+//! The GET stream of a session is resumed.
 
 use std::time::Duration;
 

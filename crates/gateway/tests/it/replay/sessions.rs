@@ -1,5 +1,4 @@
-//! Streams that are taken up again, and all that a session has beside them: other replicas, questions, cancellations, its
-//! end.
+//! Resumed streams across replicas, server requests, cancellations and the end of a session.
 
 use std::{sync::Arc, time::Duration};
 
@@ -206,19 +205,19 @@ async fn ended_session_drops_streams() {
 }
 
 #[derive(Debug)]
-struct Deaf;
+struct SilentAudit;
 
-impl AuditSink for Deaf {
+impl AuditSink for SilentAudit {
     fn record(&self, _: &AuditEvent) {}
 }
 
 #[tokio::test]
 async fn dropped_gateway_leaves_nothing() {
     let server = StreamingServer::start(false).await;
-    let deaf: Arc<dyn AuditSink> = Arc::new(Deaf);
+    let audit: Arc<dyn AuditSink> = Arc::new(SilentAudit);
     let gateway = TestGateway::builder()
         .server("up", server.url())
-        .audit(deaf.clone())
+        .audit(audit.clone())
         .start()
         .await;
     let client = gateway.connect(ClientVersion::V2025_11_25).await;
@@ -231,7 +230,7 @@ async fn dropped_gateway_leaves_nothing() {
     );
     drop(gateway);
     running.respond("done");
-    eventually("nobody holds a part of it", || Arc::strong_count(&deaf) == 1).await;
+    eventually("nobody holds a part of it", || Arc::strong_count(&audit) == 1).await;
 }
 
 #[tokio::test]

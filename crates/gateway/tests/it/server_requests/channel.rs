@@ -1,4 +1,4 @@
-//! Questions of servers behind a channel, whose owner is the test.
+//! Requests of servers behind a channel, whose owner is the test.
 
 use std::sync::{
     Arc, Mutex,
@@ -17,28 +17,28 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::support::{client::ClientVersion, eventually, gateway::TestGateway};
 
-const CAPABILITIES: &str = r#"{"elicitation":{}}"#;
+const ELICITATION: &str = r#"{"elicitation":{}}"#;
 
 /// A legacy server that asks once in each call.
 #[derive(Debug, Default)]
 struct AskingChannel {
-    respondents: Mutex<Vec<Option<Arc<str>>>>,
+    requester_keys: Mutex<Vec<Option<Arc<str>>>>,
     open: Arc<AtomicUsize>,
 }
 
 /// A call of it, until it is answered or given up.
-struct Waits {
+struct AwaitedResponse {
     answered: mpsc::Sender<(u64, RpcResponse)>,
     open: Arc<AtomicUsize>,
 }
 
-impl CallHandle for Waits {
+impl CallHandle for AwaitedResponse {
     fn respond(&self, key: u64, answer: RpcResponse) {
         let _ = self.answered.try_send((key, answer));
     }
 }
 
-impl Drop for Waits {
+impl Drop for AwaitedResponse {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
@@ -60,7 +60,7 @@ impl Channel for AskingChannel {
         self.open.fetch_add(1, Ordering::Relaxed);
         let exchange = Exchange::new(
             receiver,
-            Waits {
+            AwaitedResponse {
                 answered,
                 open: self.open.clone(),
             },
@@ -71,7 +71,10 @@ impl Channel for AskingChannel {
             events.try_send(done(tools)).expect("room");
             return Ok(exchange);
         }
-        self.respondents.lock().expect("no panic").push(request.requester_key);
+        self.requester_keys
+            .lock()
+            .expect("no panic")
+            .push(request.requester_key);
         tokio::spawn(async move {
             let params = json!({"message": "who?", "requestedSchema": {"type": "object", "properties": {}}});
             let question = ServerRequest::new(7, "elicitation/create", Some(params.to_string().into()));
@@ -101,7 +104,7 @@ async fn legacy_client_responds() {
         .upstream("up", Upstream::channel(channel.clone()))
         .start()
         .await;
-    let client = gateway.connect_with(ClientVersion::V2025_11_25, CAPABILITIES).await;
+    let client = gateway.connect_with(ClientVersion::V2025_11_25, ELICITATION).await;
     let mut incoming = client.begin(&client.call("1", "up__ask", "{}")).await;
     let question: Value =
         serde_json::from_str(&incoming.event().await.expect("whole").expect("a question")).expect("JSON");
@@ -125,7 +128,7 @@ async fn modern_client_call_is_suspended() {
         .upstream("up", Upstream::channel(channel.clone()))
         .start()
         .await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, CAPABILITIES).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ELICITATION).await;
     let asked = client.tool("up__ask", json!({})).await;
     assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
     assert_eq!(gateway.question_count(), 1);
@@ -163,10 +166,10 @@ async fn requester_keys_separate_conversations() {
         ClientVersion::V2026_07_28,
         ClientVersion::V2026_07_28,
     ] {
-        clients.push(gateway.connect_with(version, CAPABILITIES).await);
+        clients.push(gateway.connect_with(version, ELICITATION).await);
     }
     let mut bob = gateway.client(ClientVersion::V2026_07_28).token("bob-token");
-    bob.capabilities = CAPABILITIES.into();
+    bob.capabilities = ELICITATION.into();
     clients.push(bob);
     clients.push(gateway.connect(ClientVersion::V2025_11_25).await);
     for client in &clients {
@@ -176,18 +179,18 @@ async fn requester_keys_separate_conversations() {
             .position(|other| std::ptr::eq(other, client))
             .expect("one of them");
         eventually("it arrives", || {
-            channel.respondents.lock().expect("no panic").len() > before
+            channel.requester_keys.lock().expect("no panic").len() > before
         })
         .await;
         drop(begun);
     }
-    let respondents = channel.respondents.lock().expect("no panic").clone();
-    assert_ne!(respondents[0], respondents[1], "sessions are conversations");
+    let requester_keys = channel.requester_keys.lock().expect("no panic").clone();
+    assert_ne!(requester_keys[0], requester_keys[1], "sessions are conversations");
     assert_eq!(
-        respondents[2], respondents[3],
+        requester_keys[2], requester_keys[3],
         "modern clients have none but their caller's"
     );
-    assert_ne!(respondents[2], respondents[4]);
-    assert!(respondents[..5].iter().all(Option::is_some));
-    assert_eq!(respondents[5], None);
+    assert_ne!(requester_keys[2], requester_keys[4]);
+    assert!(requester_keys[..5].iter().all(Option::is_some));
+    assert_eq!(requester_keys[5], None);
 }

@@ -1,4 +1,4 @@
-//! Results that ask for input, and say so after much else.
+//! `input_required` results that say so after much else.
 
 use portolan_core::ServerRequestPolicy;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::support::{
     servers::{Reply, Request, ScriptedServer, modern, scripted},
 };
 
-const ABLE: &str = r#"{"elicitation":{}}"#;
+const ELICITATION: &str = r#"{"elicitation":{}}"#;
 
 /// What is asked, of so many bytes.
 fn questions(size: usize) -> Value {
@@ -61,7 +61,7 @@ async fn late_result_type_is_recognised() {
         for size in [10, 40_000, 3_000_000] {
             let script = server(size, events).await;
             let gateway = gateway(&script, 32 << 20).await;
-            let client = gateway.connect_with(ClientVersion::V2026_07_28, ABLE).await;
+            let client = gateway.connect_with(ClientVersion::V2026_07_28, ELICITATION).await;
             let asked = client.tool("up__t", json!({})).await;
             assert_eq!(asked["result"]["resultType"], "input_required", "{size}, {events}");
             assert_eq!(asked["result"]["inputRequests"], questions(size));
@@ -72,7 +72,7 @@ async fn late_result_type_is_recognised() {
             let done = client.call_method("tools/call", &extra).await.json();
             assert_eq!(done["result"]["content"][0]["text"], "done");
 
-            let client = gateway.connect_with(ClientVersion::V2025_11_25, ABLE).await;
+            let client = gateway.connect_with(ClientVersion::V2025_11_25, ELICITATION).await;
             let mut incoming = client.begin(&client.call("\"1\"", "up__t", "{}")).await;
             let question = incoming.json().await;
             assert_eq!(question["params"]["message"].as_str().map(str::len), Some(size));
@@ -89,7 +89,7 @@ async fn held_bytes_are_bounded() {
         let script = server(300_000, events).await;
         let gateway = gateway(&script, 200_000).await;
         for version in ClientVersion::EACH_ERA {
-            let client = gateway.connect_with(version, ABLE).await;
+            let client = gateway.connect_with(version, ELICITATION).await;
             let message = client.tool("up__t", json!({})).await;
             assert_eq!(message["result"]["isError"], true, "{version:?}, {events}");
             let text = message["result"]["content"][0]["text"].as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What legacy servers ask modern clients beside the streams of their calls: on the GET stream of the session.
+//! Requests of legacy servers to modern clients on the GET stream of a session, in the middle of a call.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{
     servers::requesting::{CallReply, RequestingServer},
 };
 
-const ALL: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
+const ALL_CAPABILITIES: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
 
 #[tokio::test]
 async fn request_reaches_calling_client() {
@@ -21,7 +21,7 @@ async fn request_reaches_calling_client() {
         RequestingServer::out_of_band(CallReply::Json).await,
     ] {
         let gateway = TestGateway::requesting(server.url()).start().await;
-        let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+        let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
         for (requests, rounds) in [(0, 0), (1, 1), (3, 1), (1, 3), (2, 2)] {
             let message = complete(
                 &client,
@@ -51,7 +51,7 @@ async fn concurrent_calls_use_own_sessions() {
         RequestingServer::out_of_band(CallReply::Json).await,
     ] {
         let gateway = TestGateway::requesting(server.url()).start().await;
-        let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+        let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
         let calls = (0..6).map(|number| {
             let client = &client;
             async move {
@@ -84,13 +84,13 @@ async fn request_beyond_session_limit_refused() {
         .config(|config| config.limits.sessions_per_caller = 1)
         .start()
         .await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let first = call(&client, &json!({"tag": "first"})).await;
     let second = call(&client, &json!({"tag": "second"})).await;
     assert!(result_text(&second).contains("-32601"), "{second}");
     // Others have sessions of their own.
     let mut bob = gateway.client(ClientVersion::V2026_07_28).token("bob-token");
-    bob.capabilities = ALL.into();
+    bob.capabilities = ALL_CAPABILITIES.into();
     assert_eq!(
         result_text(&complete(&bob, &bob, json!({"tag": "bob"})).await),
         "bob:bob"
@@ -123,7 +123,7 @@ async fn missing_get_stream_is_remembered() {
     let gateway = TestGateway::requesting(server.url()).start().await;
     for token in ["alice-token", "bob-token"] {
         let mut client = gateway.client(ClientVersion::V2026_07_28).token(token);
-        client.capabilities = ALL.into();
+        client.capabilities = ALL_CAPABILITIES.into();
         for _ in 0..3 {
             assert_eq!(
                 result_text(&call(&client, &json!({"tag": "t", "requests": 0})).await),
@@ -147,7 +147,7 @@ async fn progress_and_logs_reach_call() {
         RequestingServer::out_of_band(CallReply::Json).await,
     ] {
         let gateway = TestGateway::requesting(server.url()).start().await;
-        let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+        let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
         let arguments = json!({"tag": "t", "progress": true, "rounds": 2});
         let log = r#""io.modelcontextprotocol/logLevel":"warning""#;
         let meta = |token: &str| format!(r#""progressToken":"{token}",{log}"#);
@@ -178,7 +178,7 @@ async fn progress_and_logs_reach_call() {
 async fn abandoned_call_session_is_discarded() {
     let server = RequestingServer::out_of_band(CallReply::Events).await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let asked = call(&client, &json!({"tag": "warm"})).await;
     resume_call(&client, &json!({"tag": "warm"}), &responses_to(&asked)).await;
     let given_up = client
@@ -203,7 +203,7 @@ async fn abandoned_call_session_is_discarded() {
 async fn session_with_stray_request_retired() {
     let server = RequestingServer::out_of_band(CallReply::Events).await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     complete(&client, &client, json!({"tag": "t", "requests": 0})).await;
     for (method, spoils) in [("ping", false), ("roots/list", false), ("elicitation/create", true)] {
         let id = format!("late-{method}");
@@ -223,7 +223,7 @@ async fn session_with_stray_request_retired() {
 async fn request_outliving_call_is_dropped() {
     let server = RequestingServer::out_of_band(CallReply::Events).await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let asked = call(&client, &json!({"tag": "t"})).await;
     // Beside the one that its call waits for.
     server.expect_response("more");
@@ -249,7 +249,7 @@ async fn suspended_call_times_out_with_session() {
         .config(|config| config.timeouts.server_request = Duration::from_millis(100))
         .start()
         .await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let asked = call(&client, &json!({"tag": "t"})).await;
     eventually("it is cancelled", || server.cancelled() == 1).await;
     eventually("its session is ended", || server.ended_sessions() == 1).await;
@@ -266,7 +266,7 @@ async fn idle_streams_and_sessions_close() {
         .config(|config| config.timeouts.listen_grace = Duration::from_millis(50))
         .start()
         .await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let arguments = json!({"tag": "t"});
     let calls = (0..3).map(|_| call(&client, &arguments));
     for asked in futures_util::future::join_all(calls).await {
@@ -283,7 +283,7 @@ async fn idle_streams_and_sessions_close() {
 async fn resumable_call_holds_session() {
     let server = RequestingServer::resumable_with_session_streams().await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let arguments = json!({"tag": "t", "rounds": 2});
     let asked = call(&client, &arguments).await;
     assert_eq!(gateway.question_count(), 0, "it is kept nowhere");

@@ -4,7 +4,7 @@ use portolan_core::ServerRequestPolicy;
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 
-use super::{KNOWN, with_tasks};
+use super::{TASKS, with_tasks};
 use crate::support::{
     client::{Client, ClientVersion},
     eventually, eventually_async,
@@ -61,7 +61,7 @@ async fn task_outcomes_are_converted() {
         .server_requests(ServerRequestPolicy::ALL)
         .start_replicas()
         .await;
-    let client = connect(&one, KNOWN).await;
+    let client = connect(&one, TASKS).await;
     let elsewhere = client.at(other.address);
     let discovered = client.result_of("server/discover", json!({})).await;
     assert_eq!(
@@ -108,7 +108,7 @@ async fn task_requests_through_any_replica() {
         .server_requests(ServerRequestPolicy::ALL)
         .start_replicas()
         .await;
-    let client = connect(&one, KNOWN).await;
+    let client = connect(&one, TASKS).await;
     let elsewhere = client.at(other.address);
     let id = create(&client, "up__multi_input", json!({})).await;
     let asked = moved(&client, &id).await;
@@ -153,7 +153,7 @@ async fn abandoned_task_accepts_responses() {
         .config(|config| config.timeouts.server_request = std::time::Duration::from_millis(200))
         .start()
         .await;
-    let client = connect(&gateway, KNOWN).await;
+    let client = connect(&gateway, TASKS).await;
     let id = create(&client, "up__confirm_delete", json!({"filename": "f"})).await;
     let asked = moved(&client, &id).await;
     let key = asked["inputRequests"]
@@ -183,7 +183,7 @@ async fn followed_tasks_bounded_per_caller() {
         .config(|config| config.limits.suspended_per_caller = 1)
         .start()
         .await;
-    let client = connect(&gateway, KNOWN).await;
+    let client = connect(&gateway, TASKS).await;
     let first = create(&client, "up__multi_input", json!({})).await;
     assert_eq!(moved(&client, &first).await["status"], "input_required");
     let second = create(&client, "up__multi_input", json!({})).await;
@@ -200,7 +200,7 @@ async fn followed_tasks_bounded_per_caller() {
 async fn only_caller_can_cancel() {
     let server = everything(Eras::Legacy).await;
     let gateway = TestGateway::requesting(server.url()).start().await;
-    let alice = connect(&gateway, KNOWN).await;
+    let alice = connect(&gateway, TASKS).await;
     let id = create(&alice, "up__slow_compute", json!({"seconds": 60})).await;
     let bob = alice.at(gateway.address).token("bob-token");
     for method in ["tasks/get", "tasks/cancel"] {
@@ -273,7 +273,7 @@ async fn disconnect_cancels_driven_task() {
     let server = everything(Eras::Legacy).await;
     let gateway = TestGateway::requesting(server.url()).start().await;
     let client = connect(&gateway, "{}").await;
-    let knowing = connect(&gateway, KNOWN).await;
+    let knowing = connect(&gateway, TASKS).await;
     let incoming = client.begin(&client.call("7", "up__failing_job", "{}")).await;
     eventually("it has begun", || server.tasks_begun() == 1).await;
     drop(incoming);
@@ -291,7 +291,7 @@ async fn task_eras_stay_separate() {
         ("b", Upstream::http(servers.1.url())),
     ];
     let gateway = TestGateway::builder().upstreams(upstreams).start().await;
-    let client = connect(&gateway, KNOWN).await;
+    let client = connect(&gateway, TASKS).await;
     let ids = [
         create_any(&client, "a__slow_compute").await,
         create_any(&client, "b__slow_compute").await,
@@ -322,7 +322,7 @@ async fn create_any(client: &Client, tool: &str) -> Value {
 async fn stdio_tasks_complete() {
     let server = everything_stdio("legacy");
     let gateway = TestGateway::builder().upstream("up", server.upstream()).start().await;
-    let client = connect(&gateway, KNOWN).await;
+    let client = connect(&gateway, TASKS).await;
     let discovered = client.result_of("server/discover", json!({})).await;
     assert_eq!(
         discovered["capabilities"]["extensions"],

@@ -12,12 +12,12 @@ use crate::support::{
 };
 
 const RELATED: &str = "io.modelcontextprotocol/related-task";
-const FORMS: &str = r#"{"elicitation":{}}"#;
+const ELICITATION: &str = r#"{"elicitation":{}}"#;
 
 /// A client of a session that was told of tasks.
 async fn connect(gateway: &TestGateway) -> Client {
     gateway.connect(ClientVersion::V2025_11_25).await.tools().await;
-    gateway.connect_with(ClientVersion::V2025_11_25, FORMS).await
+    gateway.connect_with(ClientVersion::V2025_11_25, ELICITATION).await
 }
 
 async fn ask(client: &Client, method: &str, params: Value) -> Value {
@@ -185,7 +185,7 @@ async fn foreign_task_is_unknown() {
     }
     assert!(listed(&bob).await.is_empty());
     // A modern server's would be another kind of task.
-    let modern = gateway.connect_with(ClientVersion::V2026_07_28, super::KNOWN).await;
+    let modern = gateway.connect_with(ClientVersion::V2026_07_28, super::TASKS).await;
     let refused = super::with_tasks(&modern, "tasks/get", json!({"taskId": "x"})).await;
     assert_eq!(refused["error"]["code"], -32602);
     let task = ask(&alice, "tasks/get", json!({"taskId": id})).await;

@@ -3,7 +3,7 @@
 use portolan_gateway::Upstream;
 use serde_json::{Value, json};
 
-use super::{KNOWN, with_tasks};
+use super::{TASKS, with_tasks};
 use crate::support::{
     client::{Client, ClientVersion},
     gateway::TestGateway,
@@ -22,7 +22,7 @@ async fn listener_gets_task_status() {
     let (first, second) = (everything(Eras::Modern).await, everything(Eras::Modern).await);
     let upstreams = [("a", Upstream::http(first.url())), ("b", Upstream::http(second.url()))];
     let gateway = TestGateway::builder().upstreams(upstreams).start().await;
-    let client = gateway.connect_with(ClientVersion::V2026_07_28, KNOWN).await;
+    let client = gateway.connect_with(ClientVersion::V2026_07_28, TASKS).await;
     client.tools().await;
     let (mine, other) = (
         create(&client, "a__confirm_delete").await,
@@ -67,7 +67,7 @@ async fn listener_gets_task_status() {
 async fn task_notifications_need_capability() {
     let server = everything(Eras::Modern).await;
     let gateway = TestGateway::builder().server("a", server.url()).start().await;
-    let alice = gateway.connect_with(ClientVersion::V2026_07_28, KNOWN).await;
+    let alice = gateway.connect_with(ClientVersion::V2026_07_28, TASKS).await;
     let id = create(&alice, "a__confirm_delete").await;
     let filter = format!(r#""notifications":{{"taskIds":[{id}]}}"#);
     let ignorant = gateway.connect(ClientVersion::V2026_07_28).await;
@@ -78,7 +78,7 @@ async fn task_notifications_need_capability() {
         .await;
     assert_eq!(odd.code(), -32602);
     let bob = gateway
-        .connect_with(ClientVersion::V2026_07_28, KNOWN)
+        .connect_with(ClientVersion::V2026_07_28, TASKS)
         .await
         .token("bob-token");
     let (_stream, first) = bob.listen("1", &format!(r#""taskIds":[{id}]"#)).await;

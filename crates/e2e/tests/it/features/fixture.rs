@@ -1,4 +1,4 @@
-//! What is done with our fixture, and with the server of `rmcp` that has the same names.
+//! The steps at our fixture, and at the server of `rmcp` that has the same names.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Two clients at once, who answer the same questions otherwise: no answer reaches the other's call.
+//! Two clients at once respond differently to the same requests: no response reaches the other's call.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
