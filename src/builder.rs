@@ -6,7 +6,7 @@ use std::{
 };
 
 use portolan_core::{
-    AuditSink, Authenticator, Bus, Clock, CredentialBroker, CredentialStore, Policy, Registry, Result, Runtime,
+    AuditSink, Authenticator, Bus, Clock, CredentialBroker, CredentialStore, Guard, Policy, Registry, Result, Runtime,
     SessionStore, orchestrator,
 };
 use portolan_gateway::{GatewayConfig, StaticTokens, TokenKeys};
@@ -101,6 +101,13 @@ impl PlatformBuilder {
     /// Replaces the policy, which allows everything by default.
     pub fn policy(mut self, policy: impl Policy + 'static) -> Self {
         self.settings = self.settings.with_policy(policy);
+        self
+    }
+
+    /// Adds a check of the arguments and results of calls; guards are asked in the order in which they are added.
+    #[must_use]
+    pub fn guard(mut self, guard: impl Guard + 'static) -> Self {
+        self.settings = self.settings.with_guard(guard);
         self
     }
 

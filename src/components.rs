@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portolan_core::{
-    AllowAll, AuditSink, Authenticator, Bus, Clock, CredentialBroker, CredentialStore, Policy, Registry, Runtime,
+    AllowAll, AuditSink, Authenticator, Bus, Clock, CredentialBroker, CredentialStore, Guard, Policy, Registry, Runtime,
     SessionStore, SystemClock, TraceAudit, orchestrator,
 };
 use portolan_gateway::{GatewayConfig, TokenKeys};
@@ -69,6 +69,8 @@ pub struct Settings {
     pub keys: Option<TokenKeys>,
     /// Decides who may use what. Default: everybody may use everything that their installs reach.
     pub policy: Arc<dyn Policy>,
+    /// Check arguments and results of calls, in this order. Default: none.
+    pub guards: Vec<Arc<dyn Guard>>,
     /// Gives the credentials for servers. Default: what the install's own fields say.
     pub broker: Option<Arc<dyn CredentialBroker>>,
     /// Connects the replicas of a gateway. Default: there is one replica.
@@ -117,6 +119,13 @@ impl Settings {
         self
     }
 
+    /// Adds a check of arguments and results.
+    #[must_use]
+    pub fn with_guard(mut self, guard: impl Guard + 'static) -> Self {
+        self.guards.push(Arc::new(guard));
+        self
+    }
+
     /// Sets the audit sink.
     #[must_use]
     pub fn with_audit(mut self, audit: impl AuditSink + 'static) -> Self {
@@ -148,6 +157,7 @@ impl Default for Settings {
             bus: None,
             broker: None,
             audit: Arc::new(TraceAudit),
+            guards: Vec::new(),
             clock: Arc::new(SystemClock),
             orchestrator: orchestrator::Options::default(),
         }

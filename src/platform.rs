@@ -52,6 +52,7 @@ impl Platform {
             sessions,
             bus: settings.bus,
             audit: settings.audit,
+            guards: settings.guards,
             clock: settings.clock.clone(),
         });
         let parts = OrchestratorParts {

@@ -7,7 +7,7 @@ use http::HeaderName;
 use portolan_client::UpstreamServer;
 use portolan_core::{
     Alias, AllowAll, AuditSink, Authenticator, Bus, Caller, Channel, CredentialBroker, CredentialContext, Endpoint,
-    Error, GatewayName, GatewaySpec, HttpEndpoint, Install, InstallName, Naming, Owner, Policy, ProtocolEra,
+    Error, GatewayName, GatewaySpec, Guard, HttpEndpoint, Install, InstallName, Naming, Owner, Policy, ProtocolEra,
     Publication, ResourceNaming, Result, Route, Secret, ServerName, ServerRequestPolicy, ServerSpec, SessionStore,
     Source, SystemClock, TraceAudit, UpstreamCredential, memory::MemorySessions,
 };
@@ -100,6 +100,7 @@ pub struct Builder {
     config: GatewayConfig,
     keys: Option<TokenKeys>,
     policy: Arc<dyn Policy>,
+    guards: Vec<Arc<dyn Guard>>,
     audit: Arc<dyn AuditSink>,
     sessions: Arc<dyn SessionStore>,
     bus: Option<Arc<dyn Bus>>,
@@ -133,6 +134,7 @@ impl McpGateway {
             config: GatewayConfig::default(),
             keys: None,
             policy: Arc::new(AllowAll),
+            guards: Vec::new(),
             audit: Arc::new(TraceAudit),
             sessions: Arc::new(MemorySessions::default()),
             bus: None,
@@ -213,6 +215,13 @@ impl Builder {
         self
     }
 
+    /// Adds a check of arguments and results. Guards are asked in the order in which they are added.
+    #[must_use]
+    pub fn guard(mut self, guard: impl Guard + 'static) -> Self {
+        self.guards.push(Arc::new(guard));
+        self
+    }
+
     /// Says who is told of calls. Default: `tracing`, target `portolan::audit`.
     #[must_use]
     pub fn audit(mut self, audit: impl AuditSink + 'static) -> Self {
@@ -263,6 +272,7 @@ impl Builder {
             authenticators: self.authenticators,
             policy: self.policy,
             broker: Arc::new(FixedCredentials(given)),
+            guards: self.guards,
             runtime: None,
             sessions: self.sessions,
             bus: self.bus,

@@ -18,8 +18,8 @@ use bytes::Bytes;
 use http::{Method as Verb, Request, Response, StatusCode};
 use portolan_client::{Client, Tools, UpstreamServer};
 use portolan_core::{
-    AuditSink, Authenticator, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName, InstallName,
-    Policy, Publication, Result, ServerName, ServerSnapshot, ServerSpec, SessionStore, Source, Tool,
+    AuditSink, Authenticator, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName, Guard,
+    InstallName, Policy, Publication, Result, ServerName, ServerSnapshot, ServerSpec, SessionStore, Source, Tool,
     UpstreamCredential,
 };
 use portolan_wire::envelope;
@@ -33,7 +33,7 @@ use crate::{
     housekeeping::Housekeeping,
     lists::Lists,
     protocol::Protocol,
-    relay::Relay,
+    relay::{Guards, Relay},
     replay::{ReplayStore, Replays},
     replicas::Replicas,
     reply::Rejection,
@@ -92,6 +92,8 @@ pub struct GatewayParts {
     pub sessions: Arc<dyn SessionStore>,
     /// How replicas of this gateway tell each other what has changed. Without one, this is the only replica.
     pub bus: Option<Arc<dyn Bus>>,
+    /// Checks of arguments and results, in the order in which they are asked.
+    pub guards: Vec<Arc<dyn Guard>>,
     /// Who is told of calls.
     pub audit: Arc<dyn AuditSink>,
     /// What time it is.
@@ -293,6 +295,7 @@ impl Services {
             &replicas,
             &parts.audit,
             &clock,
+            Guards::new(parts.guards),
         );
         let relay = Arc::new(relay);
         let protocol = Protocol {

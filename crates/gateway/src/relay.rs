@@ -3,6 +3,7 @@
 mod audit;
 mod call_future;
 mod deferred_body;
+mod guards;
 mod input_required;
 mod legacy_stream;
 mod outcome;
@@ -23,12 +24,12 @@ use portolan_wire::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-pub(crate) use self::call_future::CallFuture;
 use self::{audit::AuditGuard, call_future::FuturePool, outcome::Outcome};
+pub(crate) use self::{call_future::CallFuture, guards::Guards};
 use crate::{
     body::{Body, KeepAliveBody},
     config::GatewayConfig,
-    relay_request::ClientRequest,
+    relay_request::{ClientRequest, RelayRequest},
     replicas::Replicas,
     reply::{self, Rejection},
     routing::{Denial, RequestContext, Resolver, Target, TargetError},
@@ -48,6 +49,7 @@ pub(crate) struct Relay {
     replicas: Arc<Replicas>,
     audit: Arc<dyn AuditSink>,
     clock: Arc<dyn Clock>,
+    guards: Guards,
     calls: Arc<Semaphore>,
     future_pool: Arc<FuturePool>,
 }
@@ -67,6 +69,7 @@ struct Resolved<'a> {
 }
 
 impl Relay {
+    #[allow(clippy::too_many_arguments, reason = "each is a service of its own")]
     pub(crate) fn new(
         config: &Arc<GatewayConfig>,
         resolver: &Arc<Resolver>,
@@ -75,6 +78,7 @@ impl Relay {
         replicas: &Arc<Replicas>,
         audit: &Arc<dyn AuditSink>,
         clock: &Arc<dyn Clock>,
+        guards: Guards,
     ) -> Self {
         Self {
             calls: Arc::new(Semaphore::new(config.limits.calls.min(Semaphore::MAX_PERMITS))),
@@ -85,6 +89,7 @@ impl Relay {
             replicas: replicas.clone(),
             audit: audit.clone(),
             clock: clock.clone(),
+            guards,
             future_pool: Arc::default(),
         }
     }
@@ -189,18 +194,27 @@ impl Relay {
         request: ClientRequest,
     ) -> Result<Outcome> {
         let text = request.text.clone();
-        let request = self.relay_request(caller, resolved, request).await?;
-        if request.session.is_none() {
-            if request.params.contains("requestState") {
-                return Box::pin(self.come_back(request, &text)).await;
-            }
-            if let Some(task) = resolved.task.as_ref().filter(|task| task.is_at_legacy()) {
-                let message = Box::pin(self.tasks.serve_legacy(&request, task)).await?;
-                return Ok(Outcome::Message(message));
+        let mut request = self.relay_request(caller, resolved, request).await?;
+        let comes_back = request.session.is_none() && request.params.contains("requestState");
+        if !comes_back && let Err(refused) = self.guards.check_arguments(&mut request).await {
+            return Ok(Outcome::Refused(refused));
+        }
+        let guarded = self.guards.need_results().then(|| request.clone());
+        let outcome = if comes_back {
+            Box::pin(self.come_back(request, &text)).await?
+        } else if let Some(task) = legacy_task(&request, resolved) {
+            Outcome::Message(Box::pin(self.tasks.serve_legacy(&request, task)).await?)
+        } else {
+            let reply = self.send(&request).await?;
+            self.finish(request, reply)?
+        };
+        match guarded {
+            None => Ok(outcome),
+            Some(request) => {
+                let limit = self.config.limits.held_bytes;
+                Box::pin(self.guards.check_outcome(request, outcome, limit)).await
             }
         }
-        let reply = self.send(&request).await?;
-        self.finish(request, reply)
     }
 
     /// Asks one server after the other for a resource that none of them lists, until one does not say that it has none.
@@ -245,6 +259,7 @@ impl Relay {
         };
         match outcome {
             Outcome::Message(message) => reply::json(reply::status_of(era, id, &message), message),
+            Outcome::Refused(refused) => reply::json(StatusCode::OK, refused.message),
             Outcome::Json(body) => reply::json_relayed(Body::relayed(*body).with_guard(guards)),
             Outcome::Events(body) => reply::events(keep_alive(body).with_guard(guards)),
             Outcome::Forwarded(response) => response.map(|body| body.with_guard(guards)),
@@ -261,6 +276,12 @@ impl Relay {
             _ => Rejection::new(error::http_status(denial.error.code, era), denial.error),
         }
     }
+}
+
+/// The task of a legacy server that a modern client asks about.
+fn legacy_task<'a>(request: &RelayRequest, resolved: &'a Resolved<'_>) -> Option<&'a TaskIds> {
+    let task = resolved.task.as_ref().filter(|task| task.is_at_legacy());
+    task.filter(|_| request.session.is_none())
 }
 
 /// Checks that the headers of a modern call repeat its arguments (SEP-2243).

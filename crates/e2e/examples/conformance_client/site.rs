@@ -32,6 +32,7 @@ impl Site {
             config: GatewayConfig::default(),
             keys: TokenKeys::random()?,
             authenticators: vec![Arc::new(StaticTokens::from_users([("person", digest(TOKEN))])?)],
+            guards: Vec::new(),
             policy: Arc::new(AllowAll),
             broker: Arc::new(OAuthBroker::new(identity)),
             runtime: None,

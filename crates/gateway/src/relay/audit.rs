@@ -43,6 +43,9 @@ impl<'a> AuditGuard<'a> {
 
     pub(super) fn end(&mut self, sent: &Result<Outcome>) {
         self.outcome = match sent {
+            Ok(Outcome::Refused(refused)) => AuditOutcome::Denied {
+                reason: Some(refused.reason.clone()),
+            },
             Ok(_) => AuditOutcome::Answered,
             Err(error) => {
                 tracing::info!(server = %self.server, %error, "a call has no answer");

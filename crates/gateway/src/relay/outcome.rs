@@ -8,7 +8,7 @@ use portolan_client::{JsonRelay, Reply};
 use portolan_core::Result;
 use portolan_wire::era::Era;
 
-use super::{Relay, input_required, legacy_stream};
+use super::{Relay, guards::Refused, input_required, legacy_stream};
 use crate::{
     body::{Body, GeneratedBody},
     relay_request::RelayRequest,
@@ -23,6 +23,8 @@ pub(super) enum Outcome {
     Json(Box<JsonRelay>),
     /// Events; the last one is the message.
     Events(Body),
+    /// The answer to a call that a guard refused.
+    Refused(Refused),
     /// The answer of another replica.
     Forwarded(Box<Response<Body>>),
     /// Nothing: the client has cancelled the call.

@@ -9,6 +9,7 @@ mod conversations;
 mod credential_refresh;
 mod draining;
 mod features;
+mod guards;
 mod isolated_conversations;
 mod keep_alive;
 mod limits;

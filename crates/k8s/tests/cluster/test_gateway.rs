@@ -30,6 +30,7 @@ impl TestGateway {
             authenticators: vec![Arc::new(
                 StaticTokens::from_users([("alice", digest("alice-token"))]).expect("tokens"),
             )],
+            guards: Vec::new(),
             policy: Arc::new(AllowAll),
             broker: Arc::new(NoCredentials),
             runtime,

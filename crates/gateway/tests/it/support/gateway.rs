@@ -183,6 +183,7 @@ pub(crate) fn parts() -> GatewayParts {
         config: GatewayConfig::default(),
         keys: TokenKeys::random().expect("keys"),
         authenticators: vec![Arc::new(tokens())],
+        guards: Vec::new(),
         policy: Arc::new(AllowAll) as Arc<dyn Policy>,
         broker: Arc::new(NoCredentials) as Arc<dyn CredentialBroker>,
         runtime: None,
