@@ -77,6 +77,7 @@ mod command;
 mod command_factory;
 mod config;
 mod connection;
+mod connection_config;
 mod dispatcher;
 mod events;
 mod handshake;
@@ -103,7 +104,8 @@ mod writer;
 
 pub use command::{ResolvedValue, ServerCommand};
 pub use config::{ProcessConfig, WorkDir};
-pub use connection::{Connection, ConnectionConfig, LogSink};
+pub use connection::Connection;
+pub use connection_config::{ConnectionConfig, LogSink};
 pub use dispatcher::CallError;
 pub use limits::ProcessLimits;
 pub use restart::RestartPolicy;
