@@ -14,7 +14,8 @@ use crate::{
     Connection, ConnectionConfig,
     connection::spawn_owned,
     dispatcher::{RpcDispatcher, stopped},
-    events, reader,
+    events,
+    logs::read_output,
     supervisor::Shared,
 };
 
@@ -60,7 +61,7 @@ impl ServerProcess {
     fn read_log(&mut self, output: Option<impl AsyncRead + Send + Unpin + 'static>) {
         let Some(output) = output else { return };
         let (logs, longest) = (self.shared.logs.clone(), self.shared.config.limits.log_line);
-        let reading = async move { reader::read_log(output, &logs, longest).await };
+        let reading = async move { read_output(output, &logs, longest).await };
         self.logs.push(spawn_owned(reading));
     }
 
