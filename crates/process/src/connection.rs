@@ -14,7 +14,9 @@ use crate::{
     dispatcher::{CallError, CallRef, RpcDispatcher, stopped},
     handshake::{Handshake, HandshakeOrder},
     inbound::Inbound,
-    reader, writer,
+    reader,
+    stdio_channel::{Phase, Ready},
+    writer,
 };
 
 /// A JSON-RPC connection to one run of a stdio server, over a reader and a writer: the pipes of a child process, or a
@@ -191,6 +193,17 @@ impl Connection {
     /// Waits until the server's output is read to its end.
     pub(crate) async fn drained(&mut self) {
         let _ = (&mut self.reader).await;
+    }
+}
+
+// Here and not beside the other states, so that the channel does not depend on the connection.
+impl StdioChannel {
+    /// Sends calls through `connection` from now on, to a server whose handshake was `handshake`.
+    pub fn ready(&self, connection: &Connection, handshake: ServerHandshake) {
+        self.set(Phase::Ready(Arc::new(Ready {
+            dispatcher: connection.dispatcher.clone(),
+            handshake: Some(handshake),
+        })));
     }
 }
 
