@@ -98,7 +98,8 @@ impl ServerProcess {
         let pid = self.shared.group.pid();
         self.shared.exited(status);
         self.shared.group.release();
-        events::exited(&self.shared.channel.name, pid, status, uptime);
+        let exit_status = exit_text(status);
+        events::exited(&self.shared.channel.name, pid, &exit_status, uptime);
         // Answers that are in the pipe are answers. A descendant that left the group may keep the pipe open for ever.
         let deadline = Instant::now() + LAST_OUTPUT;
         if let Some(connection) = &mut self.connection {
@@ -107,7 +108,7 @@ impl ServerProcess {
         for log in &mut self.logs {
             let _ = tokio::time::timeout_at(deadline, log).await;
         }
-        let message = format!("the server ended: {}", exit_text(status));
+        let message = format!("the server ended: {exit_status}");
         let failure = Failure::new(FailureKind::Exited, message);
         let last_lines = self.shared.logs.last(DETAIL_LINES);
         last_lines.into_iter().fold(failure, Failure::detail)
@@ -128,7 +129,7 @@ impl ServerProcess {
         self.shared.group.kill();
         let status = self.child.wait().await.ok();
         self.shared.group.release();
-        events::stopped(&self.shared.channel.name, pid, status, reason);
+        events::stopped(&self.shared.channel.name, pid, &exit_text(status), reason);
     }
 }
 
@@ -139,7 +140,7 @@ impl Drop for ServerProcess {
             events::stopped(
                 &self.shared.channel.name,
                 Some(pid),
-                None,
+                &exit_text(None),
                 "killed: its owner was dropped",
             );
         }
@@ -148,7 +149,7 @@ impl Drop for ServerProcess {
 }
 
 /// Returns how a process ended, in words.
-pub(crate) fn exit_text(status: Option<ExitStatus>) -> String {
+fn exit_text(status: Option<ExitStatus>) -> String {
     match status.map(|status| (status.code(), status.signal())) {
         Some((Some(code), _)) => format!("exit code {code}"),
         Some((None, Some(signal))) => format!("killed by signal {signal}"),
