@@ -97,6 +97,7 @@ mod restart;
 mod runtime;
 mod server;
 mod server_process;
+mod shared;
 mod stdio_channel;
 mod supervisor;
 mod workdir;

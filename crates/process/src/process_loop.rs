@@ -18,8 +18,9 @@ use crate::{
     redact::Redactor,
     restart::RestartCounter,
     server_process::ServerProcess,
+    shared::Shared,
     stdio_channel::{Phase, Ready},
-    supervisor::{Shared, Supervisor},
+    supervisor::Supervisor,
     workdir::PrivateDir,
 };
 

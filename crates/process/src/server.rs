@@ -12,8 +12,9 @@ use tokio::sync::broadcast;
 use crate::{
     ProcessConfig, ServerCommand, logs,
     process_loop::Transport,
+    shared::StatusCallback,
     stdio_channel::Phase,
-    supervisor::{StartMode, StatusCallback, Supervisor},
+    supervisor::{StartMode, Supervisor},
 };
 
 /// A supervised stdio server as a [`Channel`]: started once, restarted when it ends, shared by many callers.

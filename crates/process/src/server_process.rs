@@ -16,7 +16,7 @@ use crate::{
     dispatcher::{RpcDispatcher, stopped},
     events,
     logs::read_output,
-    supervisor::Shared,
+    shared::Shared,
 };
 
 /// How long the last output of a process that ended may take to be read.

@@ -2,8 +2,7 @@
 
 use std::{
     fmt,
-    process::ExitStatus,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -12,16 +11,12 @@ use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ProcessConfig, StdioChannel, StdioServer,
+    ProcessConfig, StdioServer,
     command_factory::CommandFactory,
-    dispatcher::stopped,
     logs::Logs,
-    process_group::ProcessGroup,
     process_loop::{Command, ProcessLoop, Transport},
+    shared::{Shared, StatusCallback},
 };
-
-/// Receives each change of a server's status, with the number of its restarts.
-pub(crate) type StatusCallback = Box<dyn Fn(Status, u32) + Send + Sync>;
 
 /// Owns one server. Dropping it kills the server's process group.
 pub(crate) struct Supervisor {
@@ -46,17 +41,6 @@ pub(crate) enum StartMode {
     Beside(Arc<Logs>),
 }
 
-/// The state that the process loop of a server shares with its callers.
-pub(crate) struct Shared {
-    pub(crate) channel: StdioChannel,
-    pub(crate) config: ProcessConfig,
-    pub(crate) group: ProcessGroup,
-    pub(crate) logs: Arc<Logs>,
-    pub(crate) report: StatusCallback,
-    /// How the last process ended.
-    exit: Mutex<Option<ExitStatus>>,
-}
-
 impl Supervisor {
     /// Starts a server.
     pub(crate) fn start(
@@ -72,14 +56,7 @@ impl Supervisor {
             StartMode::Replace(other) => (other.supervisor.shared.logs.clone(), Some(other)),
             StartMode::Beside(all) => (Arc::new(Logs::child_of(all, &config.limits)), None),
         };
-        let shared = Arc::new(Shared {
-            channel: StdioChannel::new(name, &config.limits),
-            group: ProcessGroup::default(),
-            logs,
-            report,
-            exit: Mutex::default(),
-            config,
-        });
+        let shared = Arc::new(Shared::new(name, config, logs, report));
         (shared.report)(Status::Pending { cause: None }, 0);
         let (commands, receiver) = mpsc::channel(4);
         let ended = CancellationToken::new();
@@ -126,24 +103,6 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-impl Shared {
-    /// Fails all calls from now on: nothing runs any more, and nothing will.
-    pub(crate) fn end(&self) {
-        self.channel.down(stopped());
-    }
-
-    /// Returns how the last process ended; `None` if none has.
-    #[cfg(feature = "bridge")]
-    pub(crate) fn exit(&self) -> Option<ExitStatus> {
-        *self.exit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Records how a process ended.
-    pub(crate) fn exited(&self, status: Option<ExitStatus>) {
-        *self.exit.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }
 
