@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    ServerCommand, StdioServer,
+    ServerCommand,
     command_factory::CommandFactory,
     dispatcher::{RpcDispatcher, stopped},
     events,
@@ -20,7 +20,6 @@ use crate::{
     server_process::ServerProcess,
     shared::Shared,
     stdio_channel::{Phase, Ready},
-    supervisor::Supervisor,
     workdir::PrivateDir,
 };
 
@@ -50,7 +49,6 @@ pub(crate) struct ProcessLoop {
     factory: Box<dyn CommandFactory>,
     transport: Transport,
     commands: mpsc::Receiver<Command>,
-    predecessor: Option<Arc<StdioServer>>,
     restarts: RestartCounter,
     starts: u32,
     /// The server once exited during the modern probe.
@@ -91,7 +89,6 @@ impl ProcessLoop {
         factory: Box<dyn CommandFactory>,
         transport: Transport,
         commands: mpsc::Receiver<Command>,
-        predecessor: Option<Arc<StdioServer>>,
     ) -> Self {
         Self {
             restarts: RestartCounter::new(shared.config.restarts.clone()),
@@ -99,7 +96,6 @@ impl ProcessLoop {
             factory,
             transport,
             commands,
-            predecessor,
             starts: 0,
             exited_on_probe: false,
             private_dir: None,
@@ -108,11 +104,6 @@ impl ProcessLoop {
 
     /// Runs the server until it is told to stop, or its supervisor is gone.
     pub(crate) async fn run(mut self) {
-        if let Some(predecessor) = self.predecessor.take()
-            && !self.wait_for_predecessor(&predecessor.supervisor).await
-        {
-            return self.shared.end();
-        }
         loop {
             match self.run_once().await {
                 RunOutcome::Stopped => break,
@@ -131,24 +122,6 @@ impl ProcessLoop {
             }
         }
         self.shared.end();
-    }
-
-    /// Waits until the server before this one has ended. Returns false if this one shall not start any more.
-    async fn wait_for_predecessor(&mut self, predecessor: &Supervisor) -> bool {
-        let stopped = predecessor.stop(self.shared.config.drain);
-        tokio::pin!(stopped);
-        loop {
-            tokio::select! {
-                () = &mut stopped => return true,
-                command = self.commands.recv() => match command {
-                    Some(Command::Restart { .. }) => {}
-                    Some(Command::Stop { .. }) | None => {
-                        predecessor.kill();
-                        return false;
-                    }
-                },
-            }
-        }
     }
 
     async fn run_once(&mut self) -> RunOutcome {

@@ -27,7 +27,7 @@ use crate::{
 /// their `_meta` is the one that the supervisor gave the call. A relay replaces it by the id of its own caller.
 #[derive(Debug)]
 pub struct StdioServer {
-    pub(crate) supervisor: Supervisor,
+    pub(crate) supervisor: Arc<Supervisor>,
 }
 
 impl StdioServer {

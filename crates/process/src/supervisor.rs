@@ -11,7 +11,7 @@ use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ProcessConfig, StdioServer,
+    ProcessConfig,
     command_factory::CommandFactory,
     logs::Logs,
     process_loop::{Command, ProcessLoop, Transport},
@@ -26,7 +26,7 @@ pub(crate) struct Supervisor {
     /// Cancelled when the task has ended.
     ended: CancellationToken,
     /// The server that this one replaces, while that one is being stopped.
-    predecessor: Option<Weak<StdioServer>>,
+    predecessor: Option<Weak<Self>>,
 }
 
 /// How a new server relates to one that exists.
@@ -36,7 +36,7 @@ pub(crate) enum StartMode {
     #[default]
     Fresh,
     /// It replaces that one, after it has ended, and goes on with its log.
-    Replace(Arc<StdioServer>),
+    Replace(Arc<Supervisor>),
     /// It is one more process of what users see as one server with this log.
     Beside(Arc<Logs>),
 }
@@ -50,30 +50,34 @@ impl Supervisor {
         config: ProcessConfig,
         report: StatusCallback,
         mode: StartMode,
-    ) -> Self {
+    ) -> Arc<Self> {
         let (logs, predecessor) = match mode {
             StartMode::Fresh => (Arc::new(Logs::new(&config.limits, config.clock.clone())), None),
-            StartMode::Replace(other) => (other.supervisor.shared.logs.clone(), Some(other)),
+            StartMode::Replace(other) => (other.shared.logs.clone(), Some(other)),
             StartMode::Beside(all) => (Arc::new(Logs::child_of(all, &config.limits)), None),
         };
         let shared = Arc::new(Shared::new(name, config, logs, report));
         (shared.report)(Status::Pending { cause: None }, 0);
-        let (commands, receiver) = mpsc::channel(4);
+        let (commands, mut receiver) = mpsc::channel(4);
         let ended = CancellationToken::new();
         let ending = ended.clone().drop_guard();
         let weak = predecessor.as_ref().map(Arc::downgrade);
-        let process_loop = ProcessLoop::new(shared.clone(), factory, transport, receiver, predecessor);
+        let state = shared.clone();
         let task = tokio::spawn(async move {
-            process_loop.run().await;
+            if wait_for_predecessor(predecessor, &mut receiver, state.config.drain).await {
+                ProcessLoop::new(state, factory, transport, receiver).run().await;
+            } else {
+                state.end();
+            }
             drop(ending);
         });
-        Self {
+        Arc::new(Self {
             shared,
             commands,
             task: task.abort_handle(),
             ended,
             predecessor: weak,
-        }
+        })
     }
 
     /// Ends the server in order, after calls under way had `drain` to finish. No later call is taken.
@@ -95,7 +99,7 @@ impl Supervisor {
         self.shared.group.close();
         self.shared.end();
         if let Some(predecessor) = self.predecessor.as_ref().and_then(Weak::upgrade) {
-            predecessor.supervisor.kill();
+            predecessor.kill();
         }
     }
 }
@@ -112,5 +116,28 @@ impl fmt::Debug for Supervisor {
             .field("channel", &self.shared.channel)
             .field("pid", &self.shared.group.pid())
             .finish_non_exhaustive()
+    }
+}
+
+/// Waits until the predecessor has ended. Returns false if the new server was stopped meanwhile.
+async fn wait_for_predecessor(
+    predecessor: Option<Arc<Supervisor>>,
+    commands: &mut mpsc::Receiver<Command>,
+    drain: Duration,
+) -> bool {
+    let Some(predecessor) = predecessor else { return true };
+    let stopped = predecessor.stop(drain);
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return true,
+            command = commands.recv() => match command {
+                Some(Command::Restart { .. }) => {}
+                Some(Command::Stop { .. }) | None => {
+                    predecessor.kill();
+                    return false;
+                }
+            },
+        }
     }
 }

@@ -113,7 +113,7 @@ impl Deployment {
             transport,
             runtime.config.clone(),
             Box::new(move |status, restarts| reporting.report(status, restarts)),
-            predecessor.map_or(StartMode::Fresh, StartMode::Replace),
+            predecessor.map_or(StartMode::Fresh, |server| StartMode::Replace(server.supervisor.clone())),
         );
         let server = Arc::new(StdioServer { supervisor });
         let per_session = match spec.spec.sharing {
