@@ -10,16 +10,14 @@ use tokio::{
 
 use crate::{
     ServerCommand,
+    channel::{Handshake, HandshakeOrder, Phase, Ready, RpcDispatcher, stopped},
     command_factory::CommandFactory,
-    dispatcher::{RpcDispatcher, stopped},
     events,
-    handshake::{Handshake, HandshakeOrder},
     launch::{launch, needs_private_dir},
     redact::Redactor,
     restart::RestartCounter,
     server_process::ServerProcess,
     shared::Shared,
-    stdio_channel::{Phase, Ready},
     workdir::PrivateDir,
 };
 

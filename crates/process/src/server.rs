@@ -10,10 +10,11 @@ use portolan_core::{
 use tokio::sync::broadcast;
 
 use crate::{
-    ProcessConfig, ServerCommand, logs,
+    ProcessConfig, ServerCommand,
+    channel::Phase,
+    logs,
     process_loop::Transport,
     shared::StatusCallback,
-    stdio_channel::Phase,
     supervisor::{StartMode, Supervisor},
 };
 

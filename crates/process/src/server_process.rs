@@ -11,9 +11,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    Connection, ConnectionConfig,
-    connection::spawn_owned,
-    dispatcher::{RpcDispatcher, stopped},
+    channel::{Connection, ConnectionConfig, RpcDispatcher, spawn_owned, stopped},
     events,
     logs::read_output,
     shared::Shared,

@@ -7,7 +7,12 @@ use std::{
 
 use portolan_core::Status;
 
-use crate::{ProcessConfig, StdioChannel, dispatcher::stopped, logs::Logs, process_group::ProcessGroup};
+use crate::{
+    ProcessConfig,
+    channel::{StdioChannel, stopped},
+    logs::Logs,
+    process_group::ProcessGroup,
+};
 
 /// Receives each change of a server's status, with the number of its restarts.
 pub(crate) type StatusCallback = Box<dyn Fn(Status, u32) + Send + Sync>;

@@ -14,10 +14,10 @@ use url::Url;
 use super::ProcessRuntime;
 use crate::{
     ProcessConfig, StdioServer,
+    channel::Phase,
     command_factory::SpecCommandFactory,
     per_session::{PerSession, ProcessStarter},
     process_loop,
-    stdio_channel::Phase,
     supervisor::{StartMode, Supervisor},
 };
 

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::{inbound::Inbound, line::LineSplitter};
+use super::{inbound::Inbound, line::LineSplitter};
 
 /// Reads messages until the stream ends.
 pub(crate) async fn read_messages(mut output: impl AsyncRead + Unpin, inbound: Inbound) {

@@ -9,13 +9,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{
-    ConnectionConfig, StdioChannel,
+use super::{
+    connection_config::ConnectionConfig,
     dispatcher::{CallError, CallRef, RpcDispatcher, stopped},
     handshake::{Handshake, HandshakeOrder},
     inbound::Inbound,
     reader,
-    stdio_channel::{Phase, Ready},
+    stdio_channel::{Phase, Ready, StdioChannel},
     writer,
 };
 

@@ -18,10 +18,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{
-    ProcessLimits,
-    dispatcher::{CallError, CallRef, DispatchedCall, RpcDispatcher, stopped},
-};
+use super::dispatcher::{CallError, CallRef, DispatchedCall, RpcDispatcher, stopped};
+use crate::ProcessLimits;
 
 /// Longer timeouts are shortened to this, a year.
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
