@@ -13,9 +13,7 @@ use crate::{
     ProcessConfig, ServerCommand,
     channel::Phase,
     logs,
-    process_loop::Transport,
-    shared::StatusCallback,
-    supervisor::{StartMode, Supervisor},
+    supervisor::{StartMode, StatusCallback, Supervisor, Transport},
 };
 
 /// A supervised stdio server as a [`Channel`]: started once, restarted when it ends, shared by many callers.

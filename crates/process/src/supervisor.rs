@@ -1,5 +1,13 @@
 //! Owns one server through all its runs.
 
+mod events;
+mod launch;
+mod process_group;
+mod process_loop;
+mod server_process;
+mod shared;
+mod workdir;
+
 use std::{
     fmt,
     sync::{Arc, Weak},
@@ -10,13 +18,12 @@ use portolan_core::Status;
 use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    ProcessConfig,
-    command_factory::CommandFactory,
-    logs::Logs,
-    process_loop::{Command, ProcessLoop, Transport},
-    shared::{Shared, StatusCallback},
+pub(crate) use self::{process_loop::Transport, shared::StatusCallback};
+use self::{
+    process_loop::{Command, ProcessLoop},
+    shared::Shared,
 };
+use crate::{ProcessConfig, command_factory::CommandFactory, logs::Logs};
 
 /// Owns one server. Dropping it kills the server's process group.
 pub(crate) struct Supervisor {

@@ -10,11 +10,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use super::{events, shared::Shared};
 use crate::{
     channel::{Connection, ConnectionConfig, RpcDispatcher, spawn_owned, stopped},
-    events,
     logs::read_output,
-    shared::Shared,
 };
 
 /// How long the last output of a process that ended may take to be read.

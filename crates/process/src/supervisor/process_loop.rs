@@ -8,17 +8,19 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::{
+    events,
+    launch::{launch, needs_private_dir},
+    server_process::ServerProcess,
+    shared::Shared,
+    workdir::PrivateDir,
+};
 use crate::{
     ServerCommand,
     channel::{Handshake, HandshakeOrder, Phase, Ready, RpcDispatcher, stopped},
     command_factory::CommandFactory,
-    events,
-    launch::{launch, needs_private_dir},
     redact::Redactor,
     restart::RestartCounter,
-    server_process::ServerProcess,
-    shared::Shared,
-    workdir::PrivateDir,
 };
 
 mod port;

@@ -7,11 +7,11 @@ use std::{
 
 use portolan_core::Status;
 
+use super::process_group::ProcessGroup;
 use crate::{
     ProcessConfig,
     channel::{StdioChannel, stopped},
     logs::Logs,
-    process_group::ProcessGroup,
 };
 
 /// Receives each change of a server's status, with the number of its restarts.
