@@ -50,19 +50,26 @@ async fn removal_interrupts_drain() {
         let test_runtime = test_runtime();
         let ledger = Ledger::new();
         let pid = test_runtime.ready(&spec(&["--ledger", ledger.path()])).await;
-        let Endpoint::Channel(channel) = test_runtime.runtime.endpoint(&test_runtime.name).await.unwrap() else {
-            panic!("no channel");
-        };
-        let sleeper = tokio::spawn(async move { tool(&*channel, "sleep", json!({"ms": 20_000}), TIMEOUT).await });
+        let channel = test_runtime.channel().await;
+        let calling = channel.clone();
+        let sleeper = tokio::spawn(async move { tool(&*calling, "sleep", json!({"ms": 20_000}), TIMEOUT).await });
         ledger.begun(1).await;
         if replace {
             test_runtime.ensure(&spec(&["--junk"])).await;
+            eventually("the old process takes no calls", async || {
+                tool(&*channel, "echo", json!({}), TIMEOUT).await.is_err()
+            })
+            .await;
         } else {
             RuntimeRestart::restart(&test_runtime.runtime, &test_runtime.name, Restart::Graceful)
                 .await
                 .unwrap();
+            eventually("the restart is under way", async || {
+                let status = test_runtime.runtime.status(&test_runtime.name).await.unwrap().status;
+                matches!(status, Status::Restarting { .. })
+            })
+            .await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
         let removal = tokio::time::timeout(Duration::from_secs(3), test_runtime.runtime.remove(&test_runtime.name));
         removal.await.expect("it does not wait for the call").unwrap();
         eventually("it is gone", async || !runs(pid)).await;
