@@ -73,43 +73,27 @@ compile_error!(
 #[cfg(feature = "bridge")]
 #[cfg_attr(docsrs, doc(cfg(feature = "bridge")))]
 pub mod bridge;
+mod channel;
 mod command;
 mod command_factory;
 mod config;
-mod connection;
-mod dispatcher;
-mod events;
-mod handshake;
 mod host;
-mod inbound;
-mod launch;
 mod limits;
-mod line;
 mod logs;
 mod per_session;
-mod process_group;
-mod process_loop;
-mod progress;
-mod reader;
 mod redact;
 mod restart;
 mod runtime;
 mod server;
-mod server_process;
-mod stdio_channel;
 mod supervisor;
-mod workdir;
-mod writer;
 
+pub use channel::{CallError, Connection, ConnectionConfig, LogSink, StdioChannel};
 pub use command::{ResolvedValue, ServerCommand};
 pub use config::{ProcessConfig, WorkDir};
-pub use connection::{Connection, ConnectionConfig, LogSink};
-pub use dispatcher::CallError;
 pub use limits::ProcessLimits;
 pub use restart::RestartPolicy;
 pub use runtime::ProcessRuntime;
 pub use server::StdioServer;
-pub use stdio_channel::StdioChannel;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

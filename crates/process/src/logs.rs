@@ -1,5 +1,6 @@
 //! The log of a server: its last lines, and readers of them.
 
+mod output;
 mod ring;
 mod stream;
 
@@ -13,7 +14,7 @@ use portolan_core::{Clock, LogLine};
 use tokio::sync::watch;
 
 use self::ring::Ring;
-pub(crate) use self::stream::read;
+pub(crate) use self::{output::read_output, stream::read};
 use crate::{ProcessLimits, redact::Redactor};
 
 /// The log of one server, of the present run and the one before: its standard error, and the lines of its standard

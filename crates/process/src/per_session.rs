@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     StdioServer,
-    dispatcher::{CancelOnDrop, stopped},
+    channel::{CancelOnDrop, stopped},
 };
 
 /// Starts another process of the server.

@@ -10,10 +10,10 @@ use portolan_core::{
 use tokio::sync::broadcast;
 
 use crate::{
-    ProcessConfig, ServerCommand, logs,
-    process_loop::Transport,
-    stdio_channel::Phase,
-    supervisor::{StartMode, StatusCallback, Supervisor},
+    ProcessConfig, ServerCommand,
+    channel::Phase,
+    logs,
+    supervisor::{StartMode, StatusCallback, Supervisor, Transport},
 };
 
 /// A supervised stdio server as a [`Channel`]: started once, restarted when it ends, shared by many callers.
@@ -26,7 +26,7 @@ use crate::{
 /// their `_meta` is the one that the supervisor gave the call. A relay replaces it by the id of its own caller.
 #[derive(Debug)]
 pub struct StdioServer {
-    pub(crate) supervisor: Supervisor,
+    pub(crate) supervisor: Arc<Supervisor>,
 }
 
 impl StdioServer {

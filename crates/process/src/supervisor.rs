@@ -1,9 +1,16 @@
 //! Owns one server through all its runs.
 
+mod events;
+mod launch;
+mod process_group;
+mod process_loop;
+mod server_process;
+mod shared;
+mod workdir;
+
 use std::{
     fmt,
-    process::ExitStatus,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -11,17 +18,12 @@ use portolan_core::Status;
 use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    ProcessConfig, StdioChannel, StdioServer,
-    command_factory::CommandFactory,
-    dispatcher::stopped,
-    logs::Logs,
-    process_group::ProcessGroup,
-    process_loop::{Command, ProcessLoop, Transport},
+pub(crate) use self::{process_loop::Transport, shared::StatusCallback};
+use self::{
+    process_loop::{Command, ProcessLoop},
+    shared::Shared,
 };
-
-/// Receives each change of a server's status, with the number of its restarts.
-pub(crate) type StatusCallback = Box<dyn Fn(Status, u32) + Send + Sync>;
+use crate::{ProcessConfig, command_factory::CommandFactory, logs::Logs};
 
 /// Owns one server. Dropping it kills the server's process group.
 pub(crate) struct Supervisor {
@@ -31,7 +33,7 @@ pub(crate) struct Supervisor {
     /// Cancelled when the task has ended.
     ended: CancellationToken,
     /// The server that this one replaces, while that one is being stopped.
-    predecessor: Option<Weak<StdioServer>>,
+    predecessor: Option<Weak<Self>>,
 }
 
 /// How a new server relates to one that exists.
@@ -41,20 +43,9 @@ pub(crate) enum StartMode {
     #[default]
     Fresh,
     /// It replaces that one, after it has ended, and goes on with its log.
-    Replace(Arc<StdioServer>),
+    Replace(Arc<Supervisor>),
     /// It is one more process of what users see as one server with this log.
     Beside(Arc<Logs>),
-}
-
-/// The state that the process loop of a server shares with its callers.
-pub(crate) struct Shared {
-    pub(crate) channel: StdioChannel,
-    pub(crate) config: ProcessConfig,
-    pub(crate) group: ProcessGroup,
-    pub(crate) logs: Arc<Logs>,
-    pub(crate) report: StatusCallback,
-    /// How the last process ended.
-    exit: Mutex<Option<ExitStatus>>,
 }
 
 impl Supervisor {
@@ -66,37 +57,34 @@ impl Supervisor {
         config: ProcessConfig,
         report: StatusCallback,
         mode: StartMode,
-    ) -> Self {
+    ) -> Arc<Self> {
         let (logs, predecessor) = match mode {
             StartMode::Fresh => (Arc::new(Logs::new(&config.limits, config.clock.clone())), None),
-            StartMode::Replace(other) => (other.supervisor.shared.logs.clone(), Some(other)),
+            StartMode::Replace(other) => (other.shared.logs.clone(), Some(other)),
             StartMode::Beside(all) => (Arc::new(Logs::child_of(all, &config.limits)), None),
         };
-        let shared = Arc::new(Shared {
-            channel: StdioChannel::new(name, &config.limits),
-            group: ProcessGroup::default(),
-            logs,
-            report,
-            exit: Mutex::default(),
-            config,
-        });
+        let shared = Arc::new(Shared::new(name, config, logs, report));
         (shared.report)(Status::Pending { cause: None }, 0);
-        let (commands, receiver) = mpsc::channel(4);
+        let (commands, mut receiver) = mpsc::channel(4);
         let ended = CancellationToken::new();
         let ending = ended.clone().drop_guard();
         let weak = predecessor.as_ref().map(Arc::downgrade);
-        let process_loop = ProcessLoop::new(shared.clone(), factory, transport, receiver, predecessor);
+        let state = shared.clone();
         let task = tokio::spawn(async move {
-            process_loop.run().await;
+            if wait_for_predecessor(predecessor, &mut receiver, state.config.drain).await {
+                ProcessLoop::new(state, factory, transport, receiver).run().await;
+            } else {
+                state.end();
+            }
             drop(ending);
         });
-        Self {
+        Arc::new(Self {
             shared,
             commands,
             task: task.abort_handle(),
             ended,
             predecessor: weak,
-        }
+        })
     }
 
     /// Ends the server in order, after calls under way had `drain` to finish. No later call is taken.
@@ -118,7 +106,7 @@ impl Supervisor {
         self.shared.group.close();
         self.shared.end();
         if let Some(predecessor) = self.predecessor.as_ref().and_then(Weak::upgrade) {
-            predecessor.supervisor.kill();
+            predecessor.kill();
         }
     }
 }
@@ -129,29 +117,34 @@ impl Drop for Supervisor {
     }
 }
 
-impl Shared {
-    /// Fails all calls from now on: nothing runs any more, and nothing will.
-    pub(crate) fn end(&self) {
-        self.channel.down(stopped());
-    }
-
-    /// Returns how the last process ended; `None` if none has.
-    #[cfg(feature = "bridge")]
-    pub(crate) fn exit(&self) -> Option<ExitStatus> {
-        *self.exit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Records how a process ended.
-    pub(crate) fn exited(&self, status: Option<ExitStatus>) {
-        *self.exit.lock().unwrap_or_else(PoisonError::into_inner) = status;
-    }
-}
-
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervisor")
             .field("channel", &self.shared.channel)
             .field("pid", &self.shared.group.pid())
             .finish_non_exhaustive()
+    }
+}
+
+/// Waits until the predecessor has ended. Returns false if the new server was stopped meanwhile.
+async fn wait_for_predecessor(
+    predecessor: Option<Arc<Supervisor>>,
+    commands: &mut mpsc::Receiver<Command>,
+    drain: Duration,
+) -> bool {
+    let Some(predecessor) = predecessor else { return true };
+    let stopped = predecessor.stop(drain);
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return true,
+            command = commands.recv() => match command {
+                Some(Command::Restart { .. }) => {}
+                Some(Command::Stop { .. }) | None => {
+                    predecessor.kill();
+                    return false;
+                }
+            },
+        }
     }
 }

@@ -43,11 +43,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("portolan-k8s", &["cell", "reach"]),
     ("portolan-k8s", &["config", "render", "yaml"]),
     ("portolan-k8s", &["rest", "sweep", "work"]),
-    (
-        "portolan-process",
-        &["connection", "inbound", "reader", "stdio_channel"],
-    ),
-    ("portolan-process", &["keeper", "run", "server", "supervisor"]),
     ("portolan-wire", &["envelope", "era", "error", "header"]),
 ];
 

@@ -16,7 +16,7 @@ use super::{
     relay::Relay,
     reply::{self, Reply},
 };
-use crate::dispatcher::{CallRef, DispatchedCall};
+use crate::channel::{CallRef, DispatchedCall};
 
 /// After this long without an event, a comment keeps the connection alive.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);

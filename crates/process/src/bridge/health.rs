@@ -6,7 +6,7 @@ use portolan_core::Failure;
 use serde_json::json;
 
 use super::reply::{self, Reply};
-use crate::stdio_channel::Phase;
+use crate::channel::Phase;
 
 /// Returns the response to `GET /healthz`.
 pub(super) fn reply(phase: &Phase, is_shutting_down: bool) -> Reply {

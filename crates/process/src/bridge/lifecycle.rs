@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{args::BridgeConfig, listener, service::Bridge, stderr::eprint_line};
-use crate::{StdioServer, stdio_channel::Phase};
+use crate::{StdioServer, channel::Phase};
 
 /// How often idle sessions are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);

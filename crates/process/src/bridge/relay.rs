@@ -13,7 +13,7 @@ use portolan_wire::{
 };
 
 use super::session::CallSlot;
-use crate::dispatcher::CallRef;
+use crate::channel::CallRef;
 
 /// The caller's side of a call.
 pub(super) enum Relay {

@@ -28,8 +28,7 @@ use super::{
 };
 use crate::{
     StdioServer,
-    dispatcher::{DispatchedCall, stopped},
-    stdio_channel::{Phase, StdioChannel},
+    channel::{DispatchedCall, Phase, StdioChannel, stopped},
 };
 
 /// How long a request waits for a server that is starting.

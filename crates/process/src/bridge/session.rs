@@ -15,7 +15,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatcher::CallRef;
+use crate::channel::CallRef;
 
 /// The most sessions at a time. A new one ends the one that has been idle for longest.
 const MAX_SESSIONS: usize = 4096;

@@ -14,11 +14,10 @@ use url::Url;
 use super::ProcessRuntime;
 use crate::{
     ProcessConfig, StdioServer,
+    channel::Phase,
     command_factory::SpecCommandFactory,
     per_session::{PerSession, ProcessStarter},
-    process_loop,
-    stdio_channel::Phase,
-    supervisor::{StartMode, Supervisor},
+    supervisor::{self, StartMode, Supervisor},
 };
 
 /// A server that runs under one name, with the processes of its conversations.
@@ -104,8 +103,8 @@ impl Deployment {
         };
         let session_factory = factory.clone();
         let transport = match &spec.http {
-            Some((port, _)) => process_loop::Transport::Http { port: *port },
-            None => process_loop::Transport::Stdio,
+            Some((port, _)) => supervisor::Transport::Http { port: *port },
+            None => supervisor::Transport::Stdio,
         };
         let supervisor = Supervisor::start(
             spec.spec.server.as_str(),
@@ -113,7 +112,7 @@ impl Deployment {
             transport,
             runtime.config.clone(),
             Box::new(move |status, restarts| reporting.report(status, restarts)),
-            predecessor.map_or(StartMode::Fresh, StartMode::Replace),
+            predecessor.map_or(StartMode::Fresh, |server| StartMode::Replace(server.supervisor.clone())),
         );
         let server = Arc::new(StdioServer { supervisor });
         let per_session = match spec.spec.sharing {
@@ -206,7 +205,7 @@ fn process_starter(factory: SpecCommandFactory, server: Arc<StdioServer>, config
         let supervisor = Supervisor::start(
             name.as_str(),
             Box::new(factory.clone()),
-            process_loop::Transport::Stdio,
+            supervisor::Transport::Stdio,
             config.clone(),
             // The status of the deployment is that of `server` alone.
             Box::new(|_: Status, _: u32| {}),

@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use portolan_core::Channel;
@@ -107,7 +107,9 @@ async fn kill_under_load_repeats_nothing() {
                 .is_ok_and(|hello| hello.generation == run)
         })
         .await;
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        let counted = || ledger.text().lines().filter(|line| line.starts_with("count ")).count();
+        let before = counted();
+        eventually("calls reach this run", async || counted() > before + 64).await;
         if run < 4 {
             *killed.lock().unwrap() = Instant::now();
             kill(served.server.pid().unwrap());

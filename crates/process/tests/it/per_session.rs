@@ -1,6 +1,9 @@
 //! A process for each conversation.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use portolan_core::{
     Channel, Error, InstallName, LogQuery, Restart, Result, RpcResponse, RunSpec, Runtime, RuntimeLogs, RuntimeRestart,
@@ -162,6 +165,18 @@ async fn removal_ends_all_processes() {
     let (channel, pids) = two_processes(&test_runtime, &[]).await;
     test_runtime.runtime.remove(&test_runtime.name).await.unwrap();
     gone(pids).await;
+    assert!(matches!(count(&*channel, "c").await, Err(Error::NotReady { .. })));
+}
+
+#[tokio::test]
+async fn shutdown_ends_all_processes() {
+    let test_runtime = test_runtime();
+    let (channel, pids) = two_processes(&test_runtime, &[]).await;
+    let common = test_runtime.runtime.pid(&test_runtime.name).unwrap();
+    let begun = Instant::now();
+    test_runtime.runtime.shutdown(Duration::from_secs(10)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(![common, pids[0], pids[1]].into_iter().any(runs));
     assert!(matches!(count(&*channel, "c").await, Err(Error::NotReady { .. })));
 }
 

@@ -1,6 +1,9 @@
 //! `ProcessRuntime` beyond its contract.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::StreamExt;
 use portolan_core::{
@@ -12,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     conformance::spec,
-    support::{Ledger, TIMEOUT, config, eventually, request, runs, tool},
+    support::{Ledger, TIMEOUT, config, eventually, runs, tool},
     test_runtime::{TestRuntime, test_runtime},
 };
 
@@ -47,19 +50,26 @@ async fn removal_interrupts_drain() {
         let test_runtime = test_runtime();
         let ledger = Ledger::new();
         let pid = test_runtime.ready(&spec(&["--ledger", ledger.path()])).await;
-        let Endpoint::Channel(channel) = test_runtime.runtime.endpoint(&test_runtime.name).await.unwrap() else {
-            panic!("no channel");
-        };
-        let sleeper = tokio::spawn(async move { tool(&*channel, "sleep", json!({"ms": 20_000}), TIMEOUT).await });
+        let channel = test_runtime.channel().await;
+        let calling = channel.clone();
+        let sleeper = tokio::spawn(async move { tool(&*calling, "sleep", json!({"ms": 20_000}), TIMEOUT).await });
         ledger.begun(1).await;
         if replace {
             test_runtime.ensure(&spec(&["--junk"])).await;
+            eventually("the old process takes no calls", async || {
+                tool(&*channel, "echo", json!({}), TIMEOUT).await.is_err()
+            })
+            .await;
         } else {
             RuntimeRestart::restart(&test_runtime.runtime, &test_runtime.name, Restart::Graceful)
                 .await
                 .unwrap();
+            eventually("the restart is under way", async || {
+                let status = test_runtime.runtime.status(&test_runtime.name).await.unwrap().status;
+                matches!(status, Status::Restarting { .. })
+            })
+            .await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
         let removal = tokio::time::timeout(Duration::from_secs(3), test_runtime.runtime.remove(&test_runtime.name));
         removal.await.expect("it does not wait for the call").unwrap();
         eventually("it is gone", async || !runs(pid)).await;
@@ -269,28 +279,24 @@ async fn unsupported_specs_are_refused() {
 }
 
 #[tokio::test]
-async fn shutdown_ends_every_process() {
+async fn shutdown_ends_grandchildren() {
     let test_runtime = test_runtime();
     let file = test_runtime.dir.path().join("pid");
-    let mut apart = spec(&["--grandchild", file.to_str().unwrap()]);
-    apart.sharing = Sharing::PerSession { max: 2 };
-    let pid = test_runtime.ready(&apart).await;
-    let Endpoint::Channel(channel) = test_runtime.runtime.endpoint(&test_runtime.name).await.unwrap() else {
-        panic!("no channel");
-    };
-    let request = request("env", &json!({}), TIMEOUT).conversation("a");
-    channel.call(request).await.unwrap().answer().await.unwrap();
-    let begun = std::time::Instant::now();
+    let spec = spec(&["--grandchild", file.to_str().unwrap()]);
+    let pid = test_runtime.ready(&spec).await;
+    let grandchild = std::fs::read_to_string(&file).unwrap().parse().unwrap();
+    let begun = Instant::now();
     test_runtime.runtime.shutdown(Duration::from_secs(10)).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-    assert!(!runs(pid), "in order, and collected");
+    assert!(!runs(pid));
+    eventually("the grandchild is gone", async || !runs(grandchild)).await;
     assert_eq!(test_runtime.runtime.list().await.unwrap(), []);
-    let refused = test_runtime.runtime.ensure(&test_runtime.name, &apart).await;
+    let refused = test_runtime.runtime.ensure(&test_runtime.name, &spec).await;
     assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
 }
 
 #[tokio::test]
-async fn shutdown_kills_what_does_not_end_in_time() {
+async fn shutdown_kills_lingering_server() {
     let test_runtime = test_runtime();
     let pid = test_runtime.ready(&spec(&["--linger"])).await;
     test_runtime.runtime.shutdown(Duration::from_millis(200)).await.unwrap();

@@ -1,6 +1,6 @@
 //! Shutdown and exit codes of the bridge.
 
-use std::{os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
+use std::{os::unix::fs::PermissionsExt, process::Stdio};
 
 use serde_json::json;
 
@@ -121,9 +121,12 @@ fn copy_to() {
 /// As the first process of a container, in a process namespace of its own, where this machine allows one.
 #[tokio::test]
 async fn pid_1_reaps_and_forwards_signals() {
+    let dir = tempfile::tempdir().unwrap();
+    let orphan_ran = dir.path().join("orphan");
     let script = format!(
-        "exec unshare --pid --fork --kill-child {} --port 0 -- sh -c '(sleep 0.2 &) ; exec {}'",
+        "exec unshare --pid --fork --kill-child {} --port 0 -- sh -c '(touch {} &) ; exec {}'",
         env!("CARGO_BIN_EXE_portolan-bridge"),
+        orphan_ran.display(),
         program()
     );
     let mut child = std::process::Command::new("sh")
@@ -146,8 +149,10 @@ async fn pid_1_reaps_and_forwards_signals() {
     })
     .await;
     let init = descendant(child.id());
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(zombies(init), 0);
+    eventually("the orphan ended and was reaped", async || {
+        orphan_ran.exists() && children(init).len() == 1
+    })
+    .await;
     let pid = rustix::process::Pid::from_raw(i32::try_from(init).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let mut status = None;
@@ -167,8 +172,4 @@ fn children(pid: u32) -> Vec<u32> {
 /// The process that `unshare` started.
 fn descendant(pid: u32) -> u32 {
     children(pid)[0]
-}
-
-fn zombies(init: u32) -> usize {
-    children(init).into_iter().filter(|pid| !runs(*pid)).count()
 }

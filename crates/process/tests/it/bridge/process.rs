@@ -4,8 +4,10 @@ use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal};
 
 use crate::support::{eventually, kill, program};
 
@@ -13,7 +15,10 @@ use super::client::{Client, get};
 
 pub(super) const TOKEN: &str = "t0ken-of-the-test";
 
-/// A running bridge, killed on drop.
+/// How long a bridge may take to end in order before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+
+/// A running bridge, ended on drop.
 pub(super) struct Bridge {
     child: Child,
     pub(super) port: u16,
@@ -94,9 +99,9 @@ impl Bridge {
     }
 
     pub(super) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         // It may have ended by itself.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
     }
 
     /// Waits until it has ended by itself.
@@ -131,13 +136,29 @@ impl Bridge {
     pub(super) async fn writes(&self, text: &str) {
         eventually(text, async || self.has_written(text)).await;
     }
+
+    /// Kills it and its server.
+    fn kill_all(&mut self) {
+        let server = self.server().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(group) = server {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
 }
 
 impl Drop for Bridge {
     fn drop(&mut self) {
-        self.terminate();
-        std::thread::sleep(Duration::from_millis(50));
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let deadline = Instant::now() + STOP_LIMIT;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                self.kill_all();
+                return;
+            }
+            // The second signal ends the wait for calls under way. Drop cannot await: it polls.
+            self.terminate();
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -1,32 +1,11 @@
-//! Reads the output of a server.
+//! Reads output that goes into the log as a whole.
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::{inbound::Inbound, line::LineSplitter, logs::Logs};
-
-/// Reads messages until the stream ends.
-pub(crate) async fn read_messages(mut output: impl AsyncRead + Unpin, inbound: Inbound) {
-    let mut lines = LineSplitter::new(inbound.limit);
-    loop {
-        match output.read_buf(lines.space()).await {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::debug!(%error, "server output cannot be read");
-                break;
-            }
-        }
-        while let Some(line) = lines.next_line() {
-            inbound.line(line);
-        }
-    }
-    if let Some(line) = lines.rest() {
-        inbound.line(line);
-    }
-}
+use super::Logs;
 
 /// Reads log lines until the stream ends. The rest of a line longer than `longest` bytes is dropped.
-pub(crate) async fn read_log(mut output: impl AsyncRead + Unpin, logs: &Logs, longest: usize) {
+pub(crate) async fn read_output(mut output: impl AsyncRead + Unpin, logs: &Logs, longest: usize) {
     let mut chunk = vec![0; 16 << 10];
     let mut line = Vec::new();
     while let Ok(read @ 1..) = output.read(&mut chunk).await {

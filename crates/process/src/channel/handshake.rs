@@ -16,7 +16,7 @@ use portolan_wire::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::dispatcher::{CallError, CallRef, RpcDispatcher};
+use super::dispatcher::{CallError, CallRef, RpcDispatcher};
 
 /// The `clientInfo` that is sent to servers.
 const CLIENT_INFO_JSON: &str = concat!(r#"{"name":"portolan","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);

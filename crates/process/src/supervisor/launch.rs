@@ -10,7 +10,8 @@ use std::{
 use portolan_core::{Failure, FailureKind};
 use tokio::process::{Child, Command};
 
-use crate::{ProcessConfig, ServerCommand, WorkDir, workdir::PrivateDir};
+use super::workdir::PrivateDir;
+use crate::{ProcessConfig, ServerCommand, WorkDir};
 
 /// Returns true if `command` needs a private directory: as its working directory, as its home, or for its files.
 pub(crate) fn needs_private_dir(command: &ServerCommand, config: &ProcessConfig) -> bool {

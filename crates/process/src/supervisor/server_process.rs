@@ -10,12 +10,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use super::{events, shared::Shared};
 use crate::{
-    Connection, ConnectionConfig,
-    connection::spawn_owned,
-    dispatcher::{RpcDispatcher, stopped},
-    events, reader,
-    supervisor::Shared,
+    channel::{Connection, ConnectionConfig, RpcDispatcher, spawn_owned, stopped},
+    logs::read_output,
 };
 
 /// How long the last output of a process that ended may take to be read.
@@ -60,7 +58,7 @@ impl ServerProcess {
     fn read_log(&mut self, output: Option<impl AsyncRead + Send + Unpin + 'static>) {
         let Some(output) = output else { return };
         let (logs, longest) = (self.shared.logs.clone(), self.shared.config.limits.log_line);
-        let reading = async move { reader::read_log(output, &logs, longest).await };
+        let reading = async move { read_output(output, &logs, longest).await };
         self.logs.push(spawn_owned(reading));
     }
 
@@ -97,7 +95,8 @@ impl ServerProcess {
         let pid = self.shared.group.pid();
         self.shared.exited(status);
         self.shared.group.release();
-        events::exited(&self.shared.channel.name, pid, status, uptime);
+        let exit_status = exit_text(status);
+        events::exited(&self.shared.channel.name, pid, &exit_status, uptime);
         // Answers that are in the pipe are answers. A descendant that left the group may keep the pipe open for ever.
         let deadline = Instant::now() + LAST_OUTPUT;
         if let Some(connection) = &mut self.connection {
@@ -106,7 +105,7 @@ impl ServerProcess {
         for log in &mut self.logs {
             let _ = tokio::time::timeout_at(deadline, log).await;
         }
-        let message = format!("the server ended: {}", exit_text(status));
+        let message = format!("the server ended: {exit_status}");
         let failure = Failure::new(FailureKind::Exited, message);
         let last_lines = self.shared.logs.last(DETAIL_LINES);
         last_lines.into_iter().fold(failure, Failure::detail)
@@ -127,7 +126,7 @@ impl ServerProcess {
         self.shared.group.kill();
         let status = self.child.wait().await.ok();
         self.shared.group.release();
-        events::stopped(&self.shared.channel.name, pid, status, reason);
+        events::stopped(&self.shared.channel.name, pid, &exit_text(status), reason);
     }
 }
 
@@ -138,7 +137,7 @@ impl Drop for ServerProcess {
             events::stopped(
                 &self.shared.channel.name,
                 Some(pid),
-                None,
+                &exit_text(None),
                 "killed: its owner was dropped",
             );
         }
@@ -147,7 +146,7 @@ impl Drop for ServerProcess {
 }
 
 /// Returns how a process ended, in words.
-pub(crate) fn exit_text(status: Option<ExitStatus>) -> String {
+fn exit_text(status: Option<ExitStatus>) -> String {
     match status.map(|status| (status.code(), status.signal())) {
         Some((Some(code), _)) => format!("exit code {code}"),
         Some((None, Some(signal))) => format!("killed by signal {signal}"),

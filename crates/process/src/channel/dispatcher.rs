@@ -34,7 +34,8 @@ pub(crate) use self::{
     handle::{CallRef, CancelOnDrop, DispatchedCall},
     write_queue::WriteBatch,
 };
-use crate::{ProcessLimits, progress};
+use super::progress;
+use crate::ProcessLimits;
 
 /// The state that one run of a server shares with its callers, under one lock that is never held for long.
 pub(crate) struct RpcDispatcher {

@@ -9,16 +9,15 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{
-    ProcessLimits, StdioChannel,
+use super::{
+    connection_config::ConnectionConfig,
     dispatcher::{CallError, CallRef, RpcDispatcher, stopped},
     handshake::{Handshake, HandshakeOrder},
     inbound::Inbound,
-    reader, writer,
+    reader,
+    stdio_channel::{Phase, Ready, StdioChannel},
+    writer,
 };
-
-/// Receives each line of a server's output that is not a message.
-pub type LogSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 /// A JSON-RPC connection to one run of a stdio server, over a reader and a writer: the pipes of a child process, or a
 /// stream into a pod.
@@ -73,47 +72,6 @@ pub struct Connection {
     reader: AbortOnDropHandle<()>,
     writer: Option<AbortOnDropHandle<()>>,
     _timer: AbortOnDropHandle<()>,
-}
-
-/// Configuration of a [`Connection`].
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct ConnectionConfig {
-    /// The limits of the server.
-    pub limits: ProcessLimits,
-    /// The requests that the server may send, declared to a legacy server in the handshake.
-    pub server_requests: ServerRequestPolicy,
-    /// The id of the first call; each later one has the next. Default: 1. If this run of the server had a connection
-    /// before, late responses must not meet new calls: start far from where that one was.
-    pub first_id: u64,
-    /// Receives output lines that are not messages. Default: they are dropped.
-    pub log: LogSink,
-}
-
-impl ConnectionConfig {
-    /// Returns the defaults, with these limits and permitted server requests.
-    pub fn new(limits: ProcessLimits, server_requests: ServerRequestPolicy) -> Self {
-        Self {
-            limits,
-            server_requests,
-            first_id: 1,
-            log: Arc::new(|_| {}),
-        }
-    }
-
-    /// Sets the id of the first call. Default: 1.
-    #[must_use]
-    pub fn with_first_id(mut self, id: u64) -> Self {
-        self.first_id = id;
-        self
-    }
-
-    /// Sets the receiver of output lines that are not messages. Default: they are dropped.
-    #[must_use]
-    pub fn with_log(mut self, log: LogSink) -> Self {
-        self.log = log;
-        self
-    }
 }
 
 impl Connection {
@@ -238,6 +196,17 @@ impl Connection {
     }
 }
 
+// Here and not beside the other states, so that the channel does not depend on the connection.
+impl StdioChannel {
+    /// Sends calls through `connection` from now on, to a server whose handshake was `handshake`.
+    pub fn ready(&self, connection: &Connection, handshake: ServerHandshake) {
+        self.set(Phase::Ready(Arc::new(Ready {
+            dispatcher: connection.dispatcher.clone(),
+            handshake: Some(handshake),
+        })));
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         self.dispatcher.close(&stopped());
@@ -248,16 +217,6 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("mailbox", &self.dispatcher)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ConnectionConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectionConfig")
-            .field("limits", &self.limits)
-            .field("server_requests", &self.server_requests)
-            .field("first_id", &self.first_id)
             .finish_non_exhaustive()
     }
 }

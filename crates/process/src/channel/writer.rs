@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::dispatcher::{RpcDispatcher, WriteBatch};
+use super::dispatcher::{RpcDispatcher, WriteBatch};
 
 /// How many pieces go into one write.
 const MAX_SLICES: usize = 64;

@@ -8,19 +8,19 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{
-    ServerCommand, StdioServer,
-    command_factory::CommandFactory,
-    dispatcher::{RpcDispatcher, stopped},
+use super::{
     events,
-    handshake::{Handshake, HandshakeOrder},
     launch::{launch, needs_private_dir},
+    server_process::ServerProcess,
+    shared::Shared,
+    workdir::PrivateDir,
+};
+use crate::{
+    ServerCommand,
+    channel::{Handshake, HandshakeOrder, Phase, Ready, RpcDispatcher, stopped},
+    command_factory::CommandFactory,
     redact::Redactor,
     restart::RestartCounter,
-    server_process::ServerProcess,
-    stdio_channel::{Phase, Ready},
-    supervisor::{Shared, Supervisor},
-    workdir::PrivateDir,
 };
 
 mod port;
@@ -49,7 +49,6 @@ pub(crate) struct ProcessLoop {
     factory: Box<dyn CommandFactory>,
     transport: Transport,
     commands: mpsc::Receiver<Command>,
-    predecessor: Option<Arc<StdioServer>>,
     restarts: RestartCounter,
     starts: u32,
     /// The server once exited during the modern probe.
@@ -90,7 +89,6 @@ impl ProcessLoop {
         factory: Box<dyn CommandFactory>,
         transport: Transport,
         commands: mpsc::Receiver<Command>,
-        predecessor: Option<Arc<StdioServer>>,
     ) -> Self {
         Self {
             restarts: RestartCounter::new(shared.config.restarts.clone()),
@@ -98,7 +96,6 @@ impl ProcessLoop {
             factory,
             transport,
             commands,
-            predecessor,
             starts: 0,
             exited_on_probe: false,
             private_dir: None,
@@ -107,11 +104,6 @@ impl ProcessLoop {
 
     /// Runs the server until it is told to stop, or its supervisor is gone.
     pub(crate) async fn run(mut self) {
-        if let Some(predecessor) = self.predecessor.take()
-            && !self.wait_for_predecessor(&predecessor.supervisor).await
-        {
-            return self.shared.end();
-        }
         loop {
             match self.run_once().await {
                 RunOutcome::Stopped => break,
@@ -130,24 +122,6 @@ impl ProcessLoop {
             }
         }
         self.shared.end();
-    }
-
-    /// Waits until the server before this one has ended. Returns false if this one shall not start any more.
-    async fn wait_for_predecessor(&mut self, predecessor: &Supervisor) -> bool {
-        let stopped = predecessor.stop(self.shared.config.drain);
-        tokio::pin!(stopped);
-        loop {
-            tokio::select! {
-                () = &mut stopped => return true,
-                command = self.commands.recv() => match command {
-                    Some(Command::Restart { .. }) => {}
-                    Some(Command::Stop { .. }) | None => {
-                        predecessor.kill();
-                        return false;
-                    }
-                },
-            }
-        }
     }
 
     async fn run_once(&mut self) -> RunOutcome {

@@ -1,10 +1,8 @@
 //! The lifecycle events of servers, for `tracing` subscribers. The crate docs list them: they are part of the interface.
 
-use std::{process::ExitStatus, time::Duration};
+use std::time::Duration;
 
 use portolan_core::{Failure, FailureKind};
-
-use crate::server_process::exit_text;
 
 /// The target of all of them.
 const TARGET: &str = "portolan_process";
@@ -19,15 +17,14 @@ pub(crate) fn ready(server: &str, pid: Option<u32>, version: Option<&str>, resta
     tracing::info!(target: TARGET, server, pid, version, restarts, "server ready");
 }
 
-/// A process ended because somebody asked for it.
-pub(crate) fn stopped(server: &str, pid: Option<u32>, status: Option<ExitStatus>, reason: &str) {
-    let exit_status = exit_text(status);
+/// A process ended, as `exit_status` says, because somebody asked for it.
+pub(crate) fn stopped(server: &str, pid: Option<u32>, exit_status: &str, reason: &str) {
     tracing::info!(target: TARGET, server, pid, exit_status, reason, "server stopped");
 }
 
 /// A process ended by itself, or closed its standard output or input. `uptime` is how long it could be called.
-pub(crate) fn exited(server: &str, pid: Option<u32>, status: Option<ExitStatus>, uptime: Duration) {
-    let (exit_status, uptime_ms) = (exit_text(status), millis(uptime));
+pub(crate) fn exited(server: &str, pid: Option<u32>, exit_status: &str, uptime: Duration) {
+    let uptime_ms = millis(uptime);
     tracing::warn!(target: TARGET, server, pid, exit_status, uptime_ms, "server exited");
 }
 

@@ -18,18 +18,16 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{
-    Connection, ProcessLimits,
-    dispatcher::{CallError, CallRef, DispatchedCall, RpcDispatcher, stopped},
-};
+use super::dispatcher::{CallError, CallRef, DispatchedCall, RpcDispatcher, stopped};
+use crate::ProcessLimits;
 
 /// Longer timeouts are shortened to this, a year.
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A [`Channel`] to a stdio server through all its runs, whose owner sets its state: starting, ready or down.
 ///
-/// While the server starts, calls wait within their own timeout; while it is ready, they go to its [`Connection`]; while
-/// it is down, they fail at once. A new channel is starting.
+/// While the server starts, calls wait within their own timeout; while it is ready, they go to its
+/// [`Connection`](crate::Connection); while it is down, they fail at once. A new channel is starting.
 ///
 /// ```
 /// use std::time::Duration;
@@ -86,14 +84,6 @@ impl StdioChannel {
     /// Makes calls wait from now on. A call whose timeout passes meanwhile fails with `why`, or as starting.
     pub fn starting(&self, why: Option<Failure>) {
         self.set(Phase::Starting(why));
-    }
-
-    /// Sends calls through `connection` from now on, to a server whose handshake was `handshake`.
-    pub fn ready(&self, connection: &Connection, handshake: ServerHandshake) {
-        self.set(Phase::Ready(Arc::new(Ready {
-            dispatcher: connection.dispatcher().clone(),
-            handshake: Some(handshake),
-        })));
     }
 
     /// Fails calls from now on, and those under way.

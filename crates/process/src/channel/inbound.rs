@@ -13,7 +13,7 @@ use portolan_wire::{
 };
 use tokio::sync::broadcast;
 
-use crate::{connection::LogSink, dispatcher::RpcDispatcher, line::OutputLine, progress};
+use super::{connection_config::LogSink, dispatcher::RpcDispatcher, line::OutputLine, progress};
 
 /// How deep a message may nest.
 const MAX_DEPTH: u32 = 1024;

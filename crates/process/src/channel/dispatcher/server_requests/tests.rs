@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::*;
-use crate::dispatcher::WriteBatch;
+use crate::channel::dispatcher::WriteBatch;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
