@@ -23,7 +23,7 @@ use crate::session_ref::UpstreamSessionRef;
 use crate::streamable_http::HttpServer;
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
-use portolan_core::{Result, UpstreamCredential, Version};
+use portolan_core::{Result, UpstreamCredential};
 use portolan_wire::level::LogLevel;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
@@ -144,9 +144,13 @@ impl UpstreamSession {
         self.calls.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether this session was opened at `http` as who `version` stands for.
-    pub(crate) fn fits(&self, http: &Arc<HttpServer>, version: Option<Version>) -> bool {
-        std::ptr::eq(self.http.as_ptr(), Arc::as_ptr(http)) && self.credential.version == version
+    /// Returns `true` if this session belongs to `http` and to the version of `credential`. Without a version, the headers
+    /// have to be the same.
+    pub(crate) fn fits(&self, http: &Arc<HttpServer>, credential: &UpstreamCredential) -> bool {
+        let own = &self.credential;
+        std::ptr::eq(self.http.as_ptr(), Arc::as_ptr(http))
+            && own.version == credential.version
+            && (own.version.is_some() || own.headers == credential.headers)
     }
 
     /// The session, opened by `handshake` if it is not open. Only one opens at a time.

@@ -14,6 +14,7 @@ use std::{
 
 use crate::call::Requester;
 use crate::capabilities::ClientCapabilities;
+use crate::inject;
 use crate::session::OpenSession;
 use crate::session::SessionUse;
 use crate::session::UpstreamSession;
@@ -24,8 +25,26 @@ use tokio::time::Instant;
 /// Sessions that are kept for modern callers of a legacy server.
 const POOL: usize = 1024;
 
-/// Whose sessions: the caller, its credential, and what the server was told that it can be asked.
-type Key = (Option<Subject>, Option<Version>, ClientCapabilities);
+/// The owner of sessions: the caller, its credential, and the capabilities that the server was told.
+type Key = (Option<Subject>, CredentialKey, ClientCapabilities);
+
+/// Tells credentials apart that must not share a session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum CredentialKey {
+    /// No headers, or those of a version.
+    Version(Option<Version>),
+    /// SHA-256 of the headers of a credential without a version.
+    Headers([u8; 32]),
+}
+
+impl CredentialKey {
+    fn of(credential: &UpstreamCredential) -> Self {
+        match credential.version {
+            None if !credential.headers.is_empty() => Self::Headers(inject::fingerprint(credential)),
+            version => Self::Version(version),
+        }
+    }
+}
 
 /// The sessions of modern callers.
 #[derive(Debug, Default)]
@@ -75,7 +94,7 @@ impl HttpServer {
         let make = || Arc::new(UpstreamSession::new(self, credential.clone()));
         let subject = match client {
             Requester::Legacy { conversation, .. } => {
-                let fits = |old: &UpstreamSession| old.fits(self, credential.version);
+                let fits = |old: &UpstreamSession| old.fits(self, credential);
                 return Taken {
                     session: conversation.session(&self.server.name, fits, make).enter_call(),
                     is_exclusive: None,
@@ -86,7 +105,7 @@ impl HttpServer {
         };
         // What the gateway wants to know itself has nobody who could be asked.
         let listens = subject.is_some() && !capabilities.is_none() && !self.has_no_get_stream();
-        let key = (subject, credential.version, capabilities);
+        let key = (subject, CredentialKey::of(credential), capabilities);
         let mut gone = Vec::new();
         let mut kept = self.sessions.lock();
         let taken = if !listens {
