@@ -172,7 +172,7 @@ impl UpstreamServer {
         items.retain(|item| match limits::has_name(item, key, &self.config().limits) {
             Ok(()) => true,
             Err(problem) => {
-                tracing::warn!(server = %self.spec.name, list = L::MEMBER, problem, "an item is left out");
+                tracing::warn!(server = %self.spec.name, list = L::MEMBER, problem, "item left out");
                 false
             }
         });

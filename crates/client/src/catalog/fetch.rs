@@ -82,7 +82,7 @@ impl UpstreamServer {
         self.client.background().spawn(async move {
             if let Err(error) = server.take_turn::<L>(&catalog, &credential, since).await {
                 tracing::warn!(server = %server.spec.name, list = L::MEMBER, %error,
-                    "a list cannot be refreshed; the old one stays");
+                    "list refresh failed");
             }
         });
     }
@@ -168,7 +168,7 @@ impl UpstreamServer {
             };
             all.items.extend(page.items);
             if all.items.len() > most {
-                tracing::warn!(server = %self.spec.name, list = member, most, "a server lists more than is taken");
+                tracing::warn!(server = %self.spec.name, list = member, most, "list truncated");
                 all.items.truncate(most);
                 break;
             }

@@ -83,9 +83,9 @@ impl Read for Prompts {
                     prompts.items.push(prompt);
                 }
                 Ok(prompt) => {
-                    tracing::warn!(server = %server.spec().name, name = &*prompt.name, "a prompt is listed twice; the first one counts");
+                    tracing::warn!(server = %server.spec().name, name = &*prompt.name, "prompt listed twice");
                 }
-                Err(problem) => tracing::warn!(server = %server.spec().name, problem, "a prompt is left out"),
+                Err(problem) => tracing::warn!(server = %server.spec().name, problem, "prompt left out"),
             }
         }
         prompts

@@ -111,7 +111,7 @@ impl Read for ResourceTemplates {
                 continue;
             }
             if templates.items.len() == TEMPLATES {
-                tracing::warn!(server = %server.spec().name, most = TEMPLATES, "a server has more templates than are taken");
+                tracing::warn!(server = %server.spec().name, most = TEMPLATES, "templates truncated");
                 break;
             }
             // One that cannot be matched is listed all the same.
@@ -139,7 +139,7 @@ fn read<'a>(
             Ok((uri, definition))
         });
         if let Err(problem) = &read {
-            tracing::warn!(server = %server.spec().name, problem, "a resource is left out");
+            tracing::warn!(server = %server.spec().name, problem, "resource left out");
         }
         read.ok()
     })

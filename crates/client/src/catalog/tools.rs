@@ -73,12 +73,12 @@ pub(super) fn parse(server: &UpstreamServer, items: Vec<Box<RawValue>>) -> Vec<T
     let mut tools = Vec::with_capacity(items.len());
     for definition in items {
         if let Err(problem) = limits::check(&definition, &server.config().limits) {
-            tracing::warn!(server = %server.spec().name, problem, "a tool is left out");
+            tracing::warn!(server = %server.spec().name, problem, "tool left out");
             continue;
         }
         match Tool::parse(definition) {
             Ok(tool) => tools.push(tool),
-            Err(error) => tracing::warn!(server = %server.spec().name, %error, "a tool is left out"),
+            Err(error) => tracing::warn!(server = %server.spec().name, %error, "tool left out"),
         }
     }
     tools

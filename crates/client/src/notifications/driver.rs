@@ -66,7 +66,7 @@ async fn drive(feed: &Arc<NotificationFeed>) {
             FollowEnd::Ended(asked) => (backoff.next(asked), None),
             FollowEnd::Unsupported => (UNSUPPORTED_BELIEVED, Some(error::METHOD_NOT_FOUND)),
             FollowEnd::Failed(error) => {
-                tracing::info!(%error, "a server cannot be listened to; it is tried again");
+                tracing::info!(%error, "server cannot be followed");
                 (backoff.next(None), None)
             }
         };

@@ -120,7 +120,7 @@ impl GetStream {
         let response = match answered {
             Ok(response) => response,
             Err(error) => {
-                tracing::debug!(%error, "a server's stream cannot be opened");
+                tracing::debug!(%error, "GET stream not opened");
                 self.wait();
                 return None;
             }
@@ -185,7 +185,7 @@ impl GetStream {
                 continue;
             }
             if next.is_err() {
-                tracing::warn!("an event outside of calls is too large; the stream is opened anew");
+                tracing::warn!("event too large");
                 break;
             }
             match body.frame().await {

@@ -367,7 +367,7 @@ impl EventRelay {
             }
             if let Some(fault) = self.converter.broken() {
                 self.over = true;
-                tracing::warn!(error = %fault, "an answer broke off on its way");
+                tracing::warn!(error = %fault, "response broke off");
                 return Poll::Ready(Some(Err(fault)));
             }
             if self.over {

@@ -306,7 +306,7 @@ impl HttpBody for JsonRelay {
             };
             if let Err(fault) = taken {
                 this.over = true;
-                tracing::warn!(error = %fault, "an answer broke off on its way");
+                tracing::warn!(error = %fault, "response broke off");
                 return Poll::Ready(Some(Err(fault)));
             }
         }

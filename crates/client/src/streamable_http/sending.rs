@@ -22,7 +22,7 @@ impl HttpServer {
     pub async fn notify(&self, open: &OpenSession, credential: &UpstreamCredential, text: Bytes) {
         let headers = self.headers_in(open, credential, &HeaderMap::new());
         if let Err(error) = self.exchange(headers, text, credential, "a notification").await {
-            tracing::debug!(server = %self.server.name, %error, "a notification did not arrive");
+            tracing::debug!(server = %self.server.name, %error, "notification not sent");
         }
     }
 
@@ -55,7 +55,7 @@ impl HttpServer {
         let mut params = RawObject::new();
         params.set("level", object::quote(level.as_str()));
         if let Err(error) = session_request(self, open, credential, &Method::SetLevel, &params).await {
-            tracing::debug!(server = %self.server.name, %error, "a server cannot be told from which level on to log");
+            tracing::debug!(server = %self.server.name, %error, "log level not set");
         }
         // Not before it knows: a call that comes meanwhile tells it once more, rather than go first.
         open.level.store(level.number(), Ordering::Relaxed);
