@@ -31,8 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = UpstreamServer::at_url(&client, url)?;
     let credential = Arc::new(UpstreamCredential::none());
 
-    let mut filter = NotificationFilter::default();
-    filter.lists[ListKind::Tools as usize] = true;
+    let filter = NotificationFilter::default().with_list(ListKind::Tools);
     let changed = Arc::new(Changed::default());
     let listening = server.notifications(&credential).listen(filter, changed.clone());
     let granted = listening.granted(Duration::from_secs(10)).await;

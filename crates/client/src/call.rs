@@ -1,4 +1,4 @@
-//! A request on its way to a server, who sent it, and what comes back.
+//! A request to a server, its requester, and the reply.
 
 use std::sync::Arc;
 
@@ -25,35 +25,37 @@ use crate::{
     transform::{TaskIdTransform, UriRewrite},
 };
 
-/// A request on its way to a server.
+/// A request to a server, with everything that a relay knows about it.
+///
+/// A program's own requests are easier to send with [`UpstreamServer::request`](crate::UpstreamServer::request).
 #[derive(Clone, Copy, Debug)]
 pub struct UpstreamRequest<'a> {
     /// The side that sent it.
     pub requester: Requester<'a>,
-    /// The requester's id. The answer comes back under this id, whatever id the server sees.
+    /// The requester's id. The response has this id, whatever id the server sees.
     pub id: &'a RequestId,
     /// The method.
     pub method: &'a Method,
-    /// The params, with names as the server knows them and `_meta` as the requester sent it.
+    /// The params, with the server's own names (of tools, prompts, resources) and `_meta` as the requester sent it.
     pub params: &'a RawObject,
-    /// The requester's own text of the request, when nothing in it was changed: it is sent as it stands where the eras
-    /// agree.
+    /// The requester's own text of the request, if nothing in it was changed. It is sent as it is if the eras are the
+    /// same.
     pub unchanged: Option<&'a Bytes>,
-    /// The capabilities that a modern server is told, where they differ from those in `params`.
+    /// The capabilities to declare to a modern server, where they differ from those in `params`.
     pub declared: Option<&'a Bytes>,
-    /// What the server may ask the requester in the middle of the call.
+    /// The capabilities of the requester that the server may use during the call.
     pub capabilities: ClientCapabilities,
-    /// Whether the tool's structured content may be something else than an object (2026-07-28).
+    /// `true` if the tool's structured content may be another JSON value than an object (2026-07-28).
     pub odd_output: bool,
-    /// How URIs of the server are rewritten in the answer; `None` leaves them as they are.
+    /// How URIs of the server are rewritten in the response; `None` leaves them as they are.
     pub uris: Option<&'a Arc<UriRewrite>>,
-    /// How task ids are rewritten in the answer; `None` if the requester has no tasks.
+    /// How task ids are rewritten in the response; `None` if the requester has no tasks.
     pub tasks: Option<&'a Arc<dyn TaskIdTransform>>,
     /// Arguments that a modern HTTP request repeats in headers (SEP-2243).
     pub mirrored: &'a [ParamHeader],
-    /// The credential that the server is sent.
+    /// The credential for the server.
     pub credential: &'a Arc<UpstreamCredential>,
-    /// Headers of the requester that are passed on. What the server's entry and the protocol set wins.
+    /// Headers of the requester that are passed on. Headers that the server's entry or the protocol sets take precedence.
     pub passthrough: &'a HeaderMap,
 }
 
@@ -66,7 +68,7 @@ pub enum Requester<'a> {
         caller: &'a Caller,
         /// The relay's endpoint that the client called, such as a gateway's name.
         endpoint: &'a str,
-        /// The level from which on this request asks for log messages.
+        /// The lowest level of the log messages that this request asks for.
         log: Option<LogLevel>,
     },
     /// A legacy client of a relay, in its session.
@@ -76,20 +78,20 @@ pub enum Requester<'a> {
         /// Set when the client cancels the request.
         cancelled: &'a Cancellation,
     },
-    /// This process itself. The server can ask it nothing.
+    /// This process itself. The server can send it no requests.
     Internal,
 }
 
-/// What comes back for a request.
+/// The reply of a server.
 #[derive(Debug)]
 pub enum Reply {
     /// The whole JSON-RPC response.
     Message(Bytes),
     /// The JSON-RPC response as it arrives.
     Json(Box<JsonRelay>),
-    /// Events as they arrive; the last one is the response.
+    /// The event stream, as it arrives; its last event is the response.
     Events(Events),
-    /// The server ended the call and wants it made again with the client's answers (2026-07-28, `input_required`).
+    /// The server ended the call and wants it sent again with the client's input (2026-07-28, `input_required`).
     InputRequired(InputRequired),
     /// The server made a task of the call, which the caller of this client has to poll.
     Task(TaskCreated),
@@ -104,8 +106,9 @@ pub enum Reply {
 }
 
 impl UpstreamRequest<'_> {
-    /// What a server of era `upstream` may ask. A modern client is answered at once, so a call in which a legacy server
-    /// asks has to be suspended: where `may_suspend` is false, such a server may ask nothing.
+    /// Returns the capabilities that a server of era `upstream` may use. A modern client gets its response at once, so a
+    /// call in which a legacy server sends a request has to be suspended: if `may_suspend` is false, such a server may
+    /// send none.
     pub(crate) fn capabilities_at(&self, upstream: Era, may_suspend: bool) -> ClientCapabilities {
         match (&self.requester, upstream) {
             (Requester::Modern { .. }, Era::Legacy) if !may_suspend => ClientCapabilities::NONE,
@@ -115,7 +118,7 @@ impl UpstreamRequest<'_> {
 }
 
 impl<'a> Requester<'a> {
-    /// The requester's era; `None` for [`Requester::Internal`], which takes answers as they come.
+    /// Returns the requester's era; `None` for [`Requester::Internal`], which takes responses in the server's era.
     pub fn era(&self) -> Option<Era> {
         match self {
             Self::Modern { .. } => Some(Era::Modern),
@@ -124,7 +127,7 @@ impl<'a> Requester<'a> {
         }
     }
 
-    /// The protocol version of a legacy client's session.
+    /// Returns the protocol version of a legacy client's session.
     pub(crate) fn version(&self) -> Option<ProtocolVersion> {
         match self {
             Self::Legacy { conversation, .. } => Some(conversation.version()),
@@ -139,7 +142,7 @@ impl<'a> Requester<'a> {
         }
     }
 
-    /// The key of the conversation that this request belongs to: equal for the same conversation, and for no other.
+    /// Returns the key of the conversation that this request belongs to, which no other conversation has.
     pub(crate) fn conversation_key(&self) -> Option<Arc<str>> {
         match self {
             Self::Modern { caller, endpoint, .. } => Some(format!("caller\n{endpoint}\n{}", caller.subject).into()),
@@ -148,7 +151,7 @@ impl<'a> Requester<'a> {
         }
     }
 
-    /// The level from which on the requester wants log messages, if it set one.
+    /// Returns the lowest level of the log messages that the requester wants, if it set one.
     pub fn level(&self) -> Option<LogLevel> {
         match self {
             Self::Modern { log, .. } => *log,
@@ -157,8 +160,8 @@ impl<'a> Requester<'a> {
         }
     }
 
-    /// Whether an upstream session that logs from level number `set` on suits this requester: a session of its own has to
-    /// log exactly from `level` on, a shared one at least.
+    /// Returns `true` if an upstream session that logs from level number `set` on suits this requester. A session of its
+    /// own has to log exactly from `level` on, a shared one at least from there.
     pub(crate) fn accepts_level(&self, level: LogLevel, set: u8) -> bool {
         match self {
             Self::Legacy { .. } => set == level.number(),
@@ -166,7 +169,7 @@ impl<'a> Requester<'a> {
         }
     }
 
-    /// What the end of the client's connection means: 2026-07-28 reads it as a cancellation, older versions do not
+    /// Returns the meaning of a closed client connection: a cancellation in 2026-07-28, none in older versions
     /// (basic/cancellation).
     pub(crate) fn on_disconnect(&self) -> DisconnectPolicy {
         match self {
@@ -177,12 +180,12 @@ impl<'a> Requester<'a> {
 }
 
 impl Reply {
-    /// Reads the reply to its end and returns the one message that answers; `None` if the call was cancelled, or the
-    /// server wants something that only a relay can give.
+    /// Reads the reply to its end and returns the message with the response. Returns `None` if the call was cancelled, or
+    /// ended with input required or a task.
     ///
     /// # Errors
     ///
-    /// [`CollectError::TooLarge`] past `limit` bytes, [`CollectError::Broken`] when the connection broke off.
+    /// [`CollectError::TooLarge`] past `limit` bytes, [`CollectError::Broken`] if the connection broke off.
     pub async fn into_message(self, limit: usize) -> Result<Option<Bytes>, CollectError> {
         match self {
             Self::Message(message) | Self::HeaderMismatch(message) | Self::TaskRequired(message) => Ok(Some(message)),

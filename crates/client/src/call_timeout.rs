@@ -1,4 +1,4 @@
-//! How long a call is waited for.
+//! The deadlines of a call.
 
 use std::{
     future::Future,
@@ -14,24 +14,25 @@ use portolan_core::{Error, Result};
 use portolan_wire::method::Method;
 use tokio::time::{Instant, Sleep};
 
-/// Runs out when a server has been silent for too long, has taken too long in all, or the client has cancelled.
+/// Expires when a server has been silent for too long, when the call has taken too long in all, or when the client
+/// cancels.
 #[derive(Debug)]
 pub(crate) struct CallTimeout {
     silence: Duration,
     total: Duration,
     since: Instant,
-    /// When the server was last heard.
+    /// When the server last sent something.
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     cancelled: Option<Cancellation>,
-    /// When who waits is woken once before that, to look whether its client is to have a stream (`work.rs`).
+    /// When the waiting task is woken once before the deadline, so that its relay can begin a stream.
     glance: Option<Instant>,
 }
 
-/// Why a wait ended.
+/// The reason why a wait ended.
 #[derive(Debug)]
 pub(crate) enum WaitError {
-    /// Time ran out.
+    /// A deadline passed.
     Timeout(Error),
     /// The client cancelled.
     Cancelled,
@@ -47,12 +48,12 @@ impl CallTimeout {
             heard: now,
             timer: None,
             cancelled: cancelled.cloned(),
-            // A legacy client's call can be cancelled, and no other.
+            // Only the calls of legacy clients can be cancelled by a message.
             glance: cancelled.map(|_| now + timeouts.stream_after),
         }
     }
 
-    /// With a request. `tasks/result` is silent until its task is over.
+    /// Returns the deadlines of a request. `tasks/result` is silent until its task has ended.
     pub(crate) fn of(request: &UpstreamRequest<'_>, timeouts: &ClientTimeouts) -> Self {
         let mut timeout = Self::new(timeouts, request.requester.cancelled());
         if *request.method == Method::TasksResult {
@@ -61,10 +62,10 @@ impl CallTimeout {
         timeout
     }
 
-    /// Waits for `work`, or until patience runs out.
+    /// Waits for `work`, at most until a deadline.
     ///
-    /// `work` is pinned where it is: an async function that takes it by value has it twice, and every call pays for the size
-    /// of what it may wait for.
+    /// `work` is pinned by the caller: an async function that took it by value would hold it twice, and each call pays for
+    /// the size of its future.
     pub(crate) fn wait<T>(
         &mut self,
         mut work: Pin<&mut impl Future<Output = T>>,
@@ -75,7 +76,7 @@ impl CallTimeout {
         })
     }
 
-    /// The server has said something: silence begins anew. The total goes on.
+    /// Restarts the silence deadline: the server has sent something. The total goes on.
     pub(crate) fn renew(&mut self) {
         if self.timer.is_none() {
             return;
@@ -87,13 +88,13 @@ impl CallTimeout {
         }
     }
 
-    /// From now on silence may last this long: somebody was asked something.
+    /// Allows this much silence from now on, because somebody was asked something.
     pub(crate) fn allow(&mut self, silence: Duration) {
         self.silence = self.silence.max(silence);
         self.renew();
     }
 
-    /// Ready when patience has run out. The timer is made on the first poll that has to wait.
+    /// Is ready when a deadline has passed. The timer is created by the first poll that has to wait.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<WaitError> {
         if self
             .cancelled
@@ -119,13 +120,13 @@ impl CallTimeout {
         }
     }
 
-    /// When the timer is due.
+    /// Returns when the timer is due.
     fn next(&self) -> Instant {
         let deadline = self.deadline();
         self.glance.map_or(deadline, |glance| glance.min(deadline))
     }
 
-    /// When patience has run out.
+    /// Returns when the earlier deadline passes.
     fn deadline(&self) -> Instant {
         (self.heard + self.silence).min(self.since + self.total)
     }

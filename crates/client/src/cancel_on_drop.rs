@@ -1,4 +1,4 @@
-//! Telling a legacy server that nobody waits for an answer any more.
+//! Cancels a call at a legacy server when nobody waits for its response.
 
 use std::{
     sync::Arc,
@@ -23,28 +23,28 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-/// A call at a legacy server that is not answered yet. Closing the connection does not cancel it there
-/// (2025-11-25, basic/transports), so a notification has to be sent.
+/// A call at a server that has no response yet. At a legacy server, closing the connection does not cancel it (2025-11-25,
+/// basic/transports), so a notification has to be sent.
 #[derive(Debug)]
 pub(crate) struct CancelOnDrop {
     told: Option<SentCall>,
     on_disconnect: DisconnectPolicy,
 }
 
-/// What it means that the client's connection ends before the answer.
+/// The effect of a client's closed connection before the response.
 #[derive(Debug)]
 pub(crate) enum DisconnectPolicy {
     /// The call is cancelled (2026-07-28).
     Cancels,
-    /// The call goes on, unless the client has cancelled it by then (2025-11-25 and older).
+    /// The call goes on, unless the client has cancelled it before (2025-11-25 and older).
     CancelsIf(Cancellation),
 }
 
 #[derive(Debug)]
 struct SentCall {
-    /// In use as long as the call is open, so that no pool ends it meanwhile.
+    /// Held while the call is open, so that no pool ends the session.
     _session: Option<SessionUse>,
-    /// What is heard beside the call's stream.
+    /// Receives messages beside the call's stream.
     exclusive: Option<Box<ExclusiveSession>>,
     http: Arc<HttpServer>,
     open: Arc<OpenSession>,
@@ -53,7 +53,7 @@ struct SentCall {
 }
 
 impl CancelOnDrop {
-    /// A call that needs no notification: closing the connection cancels it.
+    /// Returns the guard of a call that needs no notification: closing the connection cancels it.
     pub(crate) fn modern() -> Self {
         Self {
             told: None,
@@ -61,7 +61,7 @@ impl CancelOnDrop {
         }
     }
 
-    /// A call under `id` in the session `open`, of `session` if this replica keeps it.
+    /// Returns the guard of the call `id` in the session `open`, of `session` if this replica keeps it.
     pub(crate) fn legacy(
         session: Option<SessionUse>,
         http: Arc<HttpServer>,
@@ -83,7 +83,7 @@ impl CancelOnDrop {
         }
     }
 
-    /// The same, and it is heard as well what the server says beside the call's stream.
+    /// Also receives messages of the session's GET stream.
     pub(crate) fn listening(mut self, exclusive: Option<Box<ExclusiveSession>>) -> Self {
         if let Some(told) = &mut self.told {
             told.exclusive = exclusive;
@@ -91,12 +91,12 @@ impl CancelOnDrop {
         self
     }
 
-    /// Whether something can be heard there.
+    /// Returns `true` if messages can arrive on a GET stream.
     pub(crate) fn hears(&self) -> bool {
         self.exclusive().is_some_and(ExclusiveSession::hears)
     }
 
-    /// What the server says there and can only mean this call.
+    /// Returns a message of the GET stream that can only belong to this call.
     pub(crate) fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
         match self.told.as_mut().and_then(|told| told.exclusive.as_mut()) {
             Some(exclusive) => exclusive.poll_said(cx),
@@ -104,14 +104,14 @@ impl CancelOnDrop {
         }
     }
 
-    /// A question that was said there is put to the client.
+    /// Records that a server request of the GET stream was passed to the client.
     pub(crate) fn put(&mut self, server_request: &RequestId) {
         if let Some(exclusive) = self.told.as_mut().and_then(|told| told.exclusive.as_mut()) {
             exclusive.put(server_request.clone());
         }
     }
 
-    /// Brings the server an answer to a question.
+    /// Sends the client's response to a server request.
     pub(crate) fn answer(&mut self, server_request: &RequestId, text: Bytes) {
         if let Some(told) = &mut self.told {
             told.tell(text);
@@ -121,7 +121,7 @@ impl CancelOnDrop {
         }
     }
 
-    /// Leaves the call to whoever takes its stream up. Whether that can be.
+    /// Leaves the call to the request that resumes its stream. Returns `false` if that is not possible.
     pub(crate) fn leave(&mut self) -> bool {
         let exclusive = self.told.as_mut().and_then(|told| told.exclusive.as_mut());
         if exclusive.is_some_and(|exclusive| !exclusive.leave()) {
@@ -135,19 +135,19 @@ impl CancelOnDrop {
         self.told.as_ref()?.exclusive.as_deref()
     }
 
-    /// Tells the server something in the session of the call.
+    /// Sends a message to the server in the session of the call.
     pub(crate) fn reply(&self, text: Bytes) {
         if let Some(told) = &self.told {
             told.tell(text);
         }
     }
 
-    /// In which session the call is, as any replica can take part in it.
+    /// Returns the session of the call, as any replica can join it.
     pub(crate) fn session_ref(&self) -> Option<UpstreamSessionRef> {
         self.told.as_ref()?.open.reference()
     }
 
-    /// Takes the stream of this call up again, from after the event `from`, when `wait` is over.
+    /// Resumes the stream of this call after the event `from`, once `wait` is over.
     pub(crate) fn take_up(&self, from: Bytes, wait: Duration) -> Option<BoxFuture<'static, ResumeOutcome>> {
         let told = self.told.as_ref()?;
         let (http, open, credential) = (told.http.clone(), told.open.clone(), told.credential.clone());
@@ -157,14 +157,14 @@ impl CancelOnDrop {
         }))
     }
 
-    /// The answer is there.
+    /// Records that the response has arrived.
     pub(crate) fn answered(&mut self) {
         if let Some(exclusive) = self.told.take().and_then(|told| told.exclusive) {
             exclusive.over();
         }
     }
 
-    /// Nobody wants the answer.
+    /// Cancels the call.
     pub(crate) fn cancel(&mut self, reason: &'static str) {
         if let Some(told) = self.told.take() {
             told.send(reason);
@@ -197,7 +197,7 @@ impl SentCall {
     }
 }
 
-/// Tells a server something in a session. The session waits for this before it ends, and so does the gateway.
+/// Sends a message to a server in a session. The end of the session and of the client wait for it.
 pub(crate) fn tell(http: &Arc<HttpServer>, open: &Arc<OpenSession>, credential: &Arc<UpstreamCredential>, text: Bytes) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;

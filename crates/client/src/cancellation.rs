@@ -1,4 +1,4 @@
-//! That a client wants an answer no more.
+//! A cancellation flag with one waiter.
 
 use std::{
     sync::{
@@ -10,9 +10,15 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-/// Whether a call was cancelled. Clones are one; one of them at a time may wait.
+/// The cancellation of a call. Clones share it; one of them at a time may wait.
 ///
-/// There is one for each call, so it is as small as can be: no list of those who wait, no box for the waiting.
+/// Each call has one, so it is small: no list of waiters, no allocation for a wait.
+///
+/// ```
+/// let cancellation = portolan_client::Cancellation::default();
+/// cancellation.clone().cancel();
+/// assert!(cancellation.is_cancelled());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Cancellation(Arc<State>);
 
@@ -29,12 +35,12 @@ impl Cancellation {
         self.0.waiting.wake();
     }
 
-    /// Whether it was cancelled.
+    /// Returns `true` if the call was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
     }
 
-    /// Ready when it was cancelled.
+    /// Is ready when the call was cancelled.
     pub fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         self.0.waiting.register(cx.waker());
         if self.is_cancelled() {

@@ -1,4 +1,4 @@
-//! What a client can be asked in the middle of a call.
+//! The capabilities of a client that a server can use during a call.
 
 use bytes::Bytes;
 use portolan_core::ServerRequestPolicy;
@@ -14,14 +14,15 @@ const SAMPLING_TOOLS: u8 = 1 << 3;
 const SAMPLING_CONTEXT: u8 = 1 << 4;
 const ROOTS: u8 = 1 << 5;
 
-/// The capabilities of a client that concern a server's questions. Both eras write them the same.
+/// The capabilities of a client that let a server send it requests: elicitation, sampling and roots. Both eras write them
+/// in the same way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientCapabilities(u8);
 
 impl ClientCapabilities {
-    /// Nothing can be asked.
+    /// No capability.
     pub const NONE: Self = Self(0);
-    /// What most clients can be asked that can be asked at all.
+    /// The capabilities that most clients have which have any.
     pub const SOMEBODY: Self = Self(FORM | URL | SAMPLING | ROOTS);
 
     /// Reads a client's `capabilities`. An empty `elicitation` means forms only (2025-11-25, client/elicitation).
@@ -48,24 +49,27 @@ impl ClientCapabilities {
         Self(bits)
     }
 
+    /// Returns the capabilities as bits, for [`from_bits`](Self::from_bits).
     pub fn bits(self) -> u8 {
         self.0
     }
 
+    /// Returns the capabilities of [`bits`](Self::bits).
     pub fn from_bits(bits: u8) -> Self {
         Self(bits)
     }
 
+    /// Returns `true` if there is no capability.
     pub fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether pages to visit can be shown.
+    /// Returns `true` if the client can show pages to visit (URL elicitation).
     pub fn has_url(self) -> bool {
         self.0 & URL != 0
     }
 
-    /// What of it a server may use that `asks` so much.
+    /// Returns the capabilities that a server with this policy may use.
     pub fn within(self, policy: ServerRequestPolicy) -> Self {
         let mut bits = 0;
         let mut allow = |allowed: bool, group: u8| bits |= if allowed { group } else { 0 };
@@ -75,7 +79,7 @@ impl ClientCapabilities {
         Self(self.0 & bits)
     }
 
-    /// Whether this question may be asked.
+    /// Returns `true` if a server may send this request.
     pub fn permit(self, method: &Method, params: Option<&Bytes>) -> bool {
         let params = || params.and_then(|raw| RawObject::parse_checked(raw).ok());
         let needed = match method {
@@ -97,7 +101,7 @@ impl ClientCapabilities {
         self.0 & needed == needed
     }
 
-    /// The `capabilities` that say so, raw.
+    /// Returns the `capabilities` object, raw.
     pub fn to_json(self) -> Bytes {
         if self.is_none() {
             return Bytes::from_static(b"{}");
@@ -112,7 +116,7 @@ impl ClientCapabilities {
                 all.set(name, inner.to_bytes());
             }
         };
-        // Forms alone are written as 2025-06-18 has them, which later versions read the same.
+        // Forms alone are written as in 2025-06-18, which later versions read in the same way.
         let forms_alone = self.0 & URL == 0;
         let modes: &[(u8, &str)] = if forms_alone {
             &[]
@@ -148,7 +152,7 @@ mod tests {
     fn what_is_written_reads_the_same() {
         for bits in 0..64 {
             let capabilities = ClientCapabilities(bits);
-            // Parts of sampling mean nothing without it.
+            // The members of sampling mean nothing without it.
             if bits & SAMPLING == 0 && bits & (SAMPLING_TOOLS | SAMPLING_CONTEXT) != 0 {
                 continue;
             }

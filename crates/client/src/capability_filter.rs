@@ -1,12 +1,13 @@
-//! What a modern server is told that the client can do.
+//! Removes capabilities that a server may not use.
 
 use bytes::Bytes;
 use portolan_core::ServerSpec;
 use portolan_wire::object::RawObject;
 
-/// What a modern client declared, without what this server may not ask of it; `None` if that is all of it.
+/// Returns the capabilities that a modern client declared without those that this server may not use; `None` if it may use
+/// all.
 pub fn capability_filter(declared: Option<&Bytes>, server: &ServerSpec) -> Option<Bytes> {
-    // Most clients can do nothing special.
+    // Most clients declare none.
     let declared = declared.filter(|raw| raw.len() > 2)?;
     let mut capabilities = RawObject::parse_checked(declared).ok()?;
     let policy = &server.server_requests;

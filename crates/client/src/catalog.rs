@@ -1,7 +1,7 @@
-//! The lists of a server as it last sent them: tools, prompts, resources and templates, kept fresh in the background.
+//! The cached lists of a server: tools, prompts, resources and templates.
 //!
-//! A list may depend on who asks, so a server has one [`Catalog`] for each *credential scope*: credentials of one scope see
-//! the same lists.
+//! A server may list different things for different credentials, so it has one [`Catalog`] per *credential scope*:
+//! credentials of one scope see the same lists.
 
 pub(crate) mod cached;
 pub(crate) mod digests;
@@ -29,7 +29,7 @@ pub use self::{
 };
 use crate::{notifications::ListKind, server::UpstreamServer};
 
-/// The lists of one server, as credentials of one scope see them.
+/// The lists of one server for one credential scope.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     tools: CachedList<Tools>,
@@ -39,32 +39,39 @@ pub(crate) struct Catalog {
     digests: DefinitionDigests,
 }
 
-/// A kind of list: [`Tools`], [`Prompts`], [`Resources`] or [`ResourceTemplates`].
+/// A kind of list: [`Tools`], [`Prompts`], [`Resources`] or [`ResourceTemplates`]. Other crates cannot implement it.
+///
+/// ```
+/// use portolan_client::{Listing, Method, Prompts, Tools};
+///
+/// assert_eq!((Tools::METHOD, Tools::MEMBER), (Method::ToolsList, "tools"));
+/// assert_eq!(Prompts::MEMBER, "prompts");
+/// ```
 pub trait Listing: sealed::Read {
-    /// The method that asks for it.
+    /// The method that requests the list.
     const METHOD: Method;
-    /// The member of the result that holds it.
+    /// The member of the result with the items.
     const MEMBER: &'static str;
 }
 
 mod sealed {
     use super::*;
 
-    /// How a kind of list is read and kept.
+    /// Reads and caches a kind of list.
     pub trait Read: Debug + Default + Send + Sync + Sized + 'static {
-        /// The capability without which a server is known to have none; `None` asks in any case.
+        /// The capability without which a server is known to have no such list; `None` requests it in any case.
         const CAPABILITY: Option<&'static str>;
-        /// The notification that tells of its change.
+        /// The notification that announces a change.
         const KIND: ListKind;
 
         #[doc(hidden)]
         fn cached<'a>(lists: &Lists<'a>) -> Cached<'a, Self>;
 
-        /// Reads the items in the server's order. What cannot be used is left out.
+        /// Reads the items in the server's order. Items that are not valid are left out.
         #[doc(hidden)]
         fn read(server: &UpstreamServer, lists: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self;
 
-        /// Whether another list is equal to the byte.
+        /// Returns `true` if another list is the same, byte for byte.
         fn is_same(&self, other: &Self) -> bool;
     }
 
@@ -82,23 +89,26 @@ fn cached<L: Listing>(catalog: &Catalog) -> &CachedList<L> {
 }
 
 impl UpstreamServer {
-    /// The list as it is known now, without waiting; `None` if it was not fetched yet.
+    /// Returns the cached list, without a request; `None` if it has not been fetched.
     pub fn known<L: Listing>(&self, credential: &UpstreamCredential) -> Option<Arc<ListSnapshot<L>>> {
         cached::<L>(&self.catalogs.of(credential)).listed.load_full()
     }
 
-    /// Whether the list was asked for within `age`, in vain.
+    /// Returns `true` if fetching the list failed less than `age` ago.
     pub fn failed_within<L: Listing>(&self, credential: &UpstreamCredential, age: Duration) -> bool {
         cached::<L>(&self.catalogs.of(credential)).failed_within(age)
     }
 
-    /// The list. The first to ask waits, and so does whoever asks after the server said that it changed; others get what is
-    /// known while it is fetched again in the background.
+    /// Returns the list. The first caller waits until it is fetched, and so does the next one after the server announced a
+    /// change; others get the cached list, which is fetched again in the background when it is older than
+    /// [`ClientTimeouts::list_age`](crate::ClientTimeouts::list_age).
+    ///
+    /// The [crate docs](crate) have an example.
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`](portolan_core::Error::Timeout) past [`ClientTimeouts::list`](crate::ClientTimeouts::list), else why
-    /// the server cannot list.
+    /// [`Error::Timeout`](portolan_core::Error::Timeout) past [`ClientTimeouts::list`](crate::ClientTimeouts::list); else
+    /// as [`call`](Self::call). After a failure the cached list is returned, if there is one.
     pub async fn list<L: Listing>(
         self: &Arc<Self>,
         credential: &Arc<UpstreamCredential>,
@@ -117,7 +127,7 @@ impl UpstreamServer {
         Ok(listed)
     }
 
-    /// The list, fetched again unless that was done within `age`.
+    /// Returns the list, fetched again if that was `age` ago or longer.
     ///
     /// # Errors
     ///
@@ -136,18 +146,18 @@ impl UpstreamServer {
         }
     }
 
-    /// The tools that the server lists now, in its order, past every cache.
+    /// Returns the tools that the server lists now, in its order, without the cache.
     ///
     /// # Errors
     ///
-    /// As [`list`](Self::list).
+    /// As [`call`](Self::call). There is no deadline for the list as a whole.
     pub async fn fetch_tools(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
         let listed = self.items(&Method::ToolsList, Tools::MEMBER, credential).await?;
         Ok(tools::parse(self, listed.items))
     }
 
-    /// Asks the server for all that it lists, in its order: tools, prompts, resources and templates. What cannot be used is
-    /// left out and logged; nothing is kept.
+    /// Fetches all lists, in the server's order: tools, prompts, resources and templates. Items that are not valid are
+    /// left out and logged. Nothing is cached.
     ///
     /// # Errors
     ///
@@ -162,7 +172,7 @@ impl UpstreamServer {
         Ok(snapshot)
     }
 
-    /// The items of a list that are within the limits and have the member `key`.
+    /// Returns the items of a list that are within the limits and have the member `key`.
     async fn fetch_usable<L: Listing>(
         &self,
         key: &str,
@@ -179,8 +189,8 @@ impl UpstreamServer {
         Ok(items)
     }
 
-    /// Takes over the tools that a registry keeps, unless it says the same as before: the server itself may have been asked
-    /// since. They are what callers see until the server has been asked, where the credential is the same for all callers.
+    /// Seeds the cached tools with those of a registry, unless the registry gave the same before: the server may have been
+    /// asked since. Callers see them until the server has been asked, where all callers have the same credential.
     pub fn seed_tools(self: &Arc<Self>, tools: &[Tool]) {
         let catalog = self.catalogs.shared();
         if tools.is_empty() || !catalog.digests.take_seed(tools) && catalog.tools.listed.load().is_some() {
@@ -195,7 +205,7 @@ impl UpstreamServer {
         }
     }
 
-    /// The server says that a list has changed: whoever asks next waits for the new one.
+    /// Marks a list as stale: the next caller waits for a new one.
     pub(crate) fn mark_stale(&self, list: ListKind) {
         self.catalogs.for_each(|catalog| match list {
             ListKind::Tools => catalog.tools.mark_stale(),
@@ -207,7 +217,7 @@ impl UpstreamServer {
         });
     }
 
-    /// A notification may have been missed: reads the lists that are known again, and announces those that changed.
+    /// Fetches the cached lists again, because notifications may have been missed, and announces changes.
     pub(crate) fn reread(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) {
         let catalog = self.catalogs.of(credential);
         self.reread_one::<Tools>(&catalog, credential);

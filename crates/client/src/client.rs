@@ -1,4 +1,4 @@
-//! What all servers of one client share: configuration, connector, background work.
+//! The state that all servers of one client share: configuration, connector, background work.
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
@@ -14,9 +14,9 @@ use crate::{
     write_yield,
 };
 
-/// An MCP client of either era. Servers are reached through it: see [`UpstreamServer`](crate::UpstreamServer).
+/// An MCP client of either era. Each [`UpstreamServer`](crate::UpstreamServer) belongs to one.
 ///
-/// Clones are one client. What it runs in the background ends with [`end`](Self::end).
+/// Clones share everything. Background work ends with [`end`](Self::end).
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -26,14 +26,14 @@ struct Shared {
     config: ClientConfig,
     connect: Arc<dyn Connect>,
     tasks: TaskTracker,
-    /// What listens to servers, until it is not wanted or the client ends.
+    /// The tasks that follow servers, until their feed or the client ends.
     streams: TaskTracker,
-    /// Cancelled when the client ends: stops what would go on for ever.
+    /// Cancelled when the client ends; stops endless work.
     ended: CancellationToken,
 }
 
 impl Client {
-    /// A client that connects by TCP and TLS ([`TcpConnect`]).
+    /// Creates a client that connects by TCP and TLS ([`TcpConnect`]).
     ///
     /// ```
     /// use portolan_client::{Client, ClientConfig};
@@ -44,7 +44,42 @@ impl Client {
         Self::with_connect(config, Arc::new(connect))
     }
 
-    /// A client that opens connections with `connect`.
+    /// Creates a client that opens connections with `connect`: a connector of the host, or a [`TcpConnect`] with
+    /// [a TLS configuration](TcpConnect::with_tls).
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+    /// use portolan_client::{
+    ///     BoxError, Client, ClientConfig, Connect, Io, TcpConnect, Tools, UpstreamCredential, UpstreamServer, Uri,
+    /// };
+    /// # use portolan_fixtures::everything::{Everything, Options};
+    ///
+    /// /// Counts the connections of another connector.
+    /// #[derive(Debug)]
+    /// struct Counting(TcpConnect, AtomicUsize);
+    ///
+    /// #[async_trait::async_trait]
+    /// impl Connect for Counting {
+    ///     async fn connect(&self, uri: &Uri) -> Result<Box<dyn Io>, BoxError> {
+    ///         self.1.fetch_add(1, Ordering::Relaxed);
+    ///         self.0.connect(uri).await
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let fixture = Everything::start(Options::default()).await?;
+    /// # let url = fixture.url();
+    /// let config = ClientConfig::default();
+    /// let connect = Arc::new(Counting(TcpConnect::new(config.timeouts.connect), AtomicUsize::new(0)));
+    /// let client = Client::with_connect(config, connect.clone());
+    /// let server = UpstreamServer::at_url(&client, url)?;
+    /// server.list::<Tools>(&Arc::new(UpstreamCredential::none())).await?;
+    /// // Connections are kept, so two requests need one.
+    /// assert_eq!(connect.1.load(Ordering::Relaxed), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_connect(config: ClientConfig, connect: Arc<dyn Connect>) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -57,48 +92,48 @@ impl Client {
         }
     }
 
-    /// How it behaves.
+    /// Returns the configuration.
     pub fn config(&self) -> &ClientConfig {
         &self.shared.config
     }
 
-    /// The short work that outlives a call, such as a cancellation on its way. Waiting for it is how a host ends in order.
+    /// Returns the tracker of short work that outlives a call, such as the sending of a cancellation.
     pub fn background(&self) -> &TaskTracker {
         &self.shared.tasks
     }
 
-    /// Cancelled when this client has ended.
+    /// Returns the token that is cancelled when this client ends.
     pub fn ended(&self) -> &CancellationToken {
         &self.shared.ended
     }
 
-    /// Stops what this client runs in the background: listening to servers, refreshing lists.
+    /// Ends the background work: following servers, refreshing lists.
     pub fn end(&self) {
         self.shared.ended.cancel();
     }
 
-    /// Ends this client, and waits until the streams that it has open to servers are closed, each with the session that it is
-    /// in, and until its background work is done.
+    /// Ends this client, and waits until its streams and their sessions are closed and its background work is done.
     pub async fn closed(&self) {
         self.end();
         self.shared.streams.close();
         self.shared.tasks.close();
-        // A stream that closes leaves the end of its session to do.
+        // A stream that ends spawns the end of its session.
         self.shared.streams.wait().await;
         self.shared.tasks.wait().await;
     }
 
-    /// What listens to servers.
+    /// Returns the tracker of the tasks that follow servers.
     pub(crate) fn streams(&self) -> &TaskTracker {
         &self.shared.streams
     }
 
-    /// Sends an HTTP request to the server at `uri`, over a connection of `pool` or a new one, and waits for the head of the
-    /// response. Redirects are not followed. What was sent, or partly, is never sent again.
+    /// Sends an HTTP request to the server at `uri`, over a connection of `pool` or a new one, and waits for the head of
+    /// the response. Redirects are not followed. A request of which any byte was sent is never sent again.
     ///
     /// # Errors
     ///
-    /// [`Error::NotReady`] with [`FailureKind::Connection`] when the server cannot be reached or the connection breaks off.
+    /// [`Error::NotReady`] of kind [`FailureKind::Connection`] if the server cannot be reached or the connection breaks
+    /// off.
     pub async fn send(
         &self,
         server: &ServerName,
@@ -110,7 +145,7 @@ impl Client {
         while let Some(connection) = pool.take() {
             match connection.send(request, pool).await {
                 Ok(response) => return Ok(response),
-                // The server had closed it in the meantime.
+                // The server had closed the idle connection.
                 Err(SendError::NotSent(back)) => request = back,
                 Err(SendError::Broken(error)) => return Err(broke_off(server, &error)),
             }
@@ -145,7 +180,7 @@ fn broke_off(server: &ServerName, error: &ConnectionError) -> Error {
     unreachable(server, format!("the connection broke off before it answered ({error})"))
 }
 
-/// The bottom of an error chain: without the URL, whose path or query may be a secret.
+/// Returns the bottom of an error chain, which is without the URL: its path or query may be a secret.
 fn root<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
     let mut root = error;
     while let Some(source) = root.source() {

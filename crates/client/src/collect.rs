@@ -1,4 +1,4 @@
-//! Reads a body whole, within a limit.
+//! Collects a body within a limit.
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
@@ -7,7 +7,7 @@ use portolan_wire::sse;
 
 use crate::streamable_http::events;
 
-/// Why a body could not be collected.
+/// The reason why a body could not be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CollectError {
@@ -51,7 +51,7 @@ where
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-/// Reads an event stream to its end, and returns the JSON-RPC response that it ends with; `None` if it ends without.
+/// Reads an event stream to its end and returns the JSON-RPC response in it; `None` if there is none.
 ///
 /// # Errors
 ///
@@ -75,7 +75,7 @@ where
     Ok(None)
 }
 
-/// A media type without its parameters.
+/// Returns a media type without its parameters.
 pub fn essence(value: &str) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }

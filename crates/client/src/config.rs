@@ -1,13 +1,13 @@
-//! How a client behaves, each setting with its default.
+//! The configuration of a client.
 
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::DefinitionChange;
 
-/// Called when a server lists another definition under a name that it used before.
+/// Called when a server lists another definition under a known tool name.
 pub type DefinitionHook = Arc<dyn Fn(&DefinitionChange<'_>) + Send + Sync>;
 
-/// How a client behaves.
+/// The configuration of a client.
 ///
 /// ```
 /// use portolan_client::ClientConfig;
@@ -20,61 +20,62 @@ pub type DefinitionHook = Arc<dyn Fn(&DefinitionChange<'_>) + Send + Sync>;
 pub struct ClientConfig {
     /// The name in `clientInfo`. Default `portolan`.
     pub name: String,
-    /// Bounds.
+    /// The bounds.
     pub limits: ClientLimits,
-    /// Deadlines.
+    /// The deadlines.
     pub timeouts: ClientTimeouts,
-    /// Whether a call of a modern client may be suspended while a legacy server asks something. Without it, such servers are
-    /// told that nothing can be asked. Default true.
+    /// `true` if a call of a modern client may be suspended while a legacy server waits for input. If false, such servers
+    /// are told that the client has no capabilities. Default true.
     pub may_suspend: bool,
     /// Called when the definition of a tool changes. Default none.
     pub on_definition_change: Option<DefinitionHook>,
 }
 
-/// Bounds of a client. What goes over one is refused.
+/// The bounds of a client. What exceeds one is rejected or left out.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientLimits {
-    /// Bytes of one message from a server. Default 64 MiB.
+    /// The size of one message from a server, in bytes. Default 64 MiB.
     pub message_bytes: usize,
-    /// Bytes of a message that has to be held to be understood. Default 32 MiB.
+    /// The size of a message that has to be parsed as a whole, in bytes. Default 32 MiB.
     pub held_bytes: usize,
-    /// Items that are taken from each list of one server. Default 10,000.
+    /// The number of items that are read of each list of one server. Default 10,000.
     pub items: usize,
-    /// Bytes of the definition of one tool, prompt, resource or template; a larger one is left out. Default 256 KiB.
+    /// The size of the definition of one tool, prompt, resource or template, in bytes; a larger one is left out. Default
+    /// 256 KiB.
     pub definition_bytes: usize,
-    /// How deep a definition may nest; a deeper one is left out. Default 64.
+    /// The nesting depth of a definition; a deeper one is left out. Default 64.
     pub schema_depth: usize,
-    /// Sessions that one modern caller has at one legacy server that may ask it something. Default 8.
+    /// The number of sessions of one modern caller at one legacy server that may send it requests. Default 8.
     pub sessions_per_caller: usize,
 }
 
-/// Deadlines of a client.
+/// The deadlines of a client.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientTimeouts {
-    /// How long a server may be silent during a call; progress begins the wait anew. Default 2 min.
+    /// The longest silence of a server during a call; progress restarts it. Default 2 min.
     pub call: Duration,
-    /// How long a call may take in all. Default 1 h.
+    /// The longest duration of a call. Default 1 h.
     pub call_total: Duration,
-    /// How long a connection may take to open. Default 10 s.
+    /// The longest time to open a connection. Default 10 s.
     pub connect: Duration,
-    /// How long a server may take to introduce itself. Default 30 s.
+    /// The longest time for a handshake or discovery. Default 30 s.
     pub handshake: Duration,
-    /// How long a call waits for a server that sleeps or starts. Default 30 s.
+    /// The longest time that a call waits for a server which sleeps or starts. Default 30 s.
     pub wake: Duration,
-    /// How long a server may take to list what it has. Default 15 s.
+    /// The longest time to fetch a list. Default 15 s.
     pub list: Duration,
-    /// How old a list may be before it is fetched again in the background. Default 60 s.
+    /// The age after which a list is fetched again in the background. Default 60 s.
     pub list_age: Duration,
-    /// How long a server's request to a client may stay open. Default 5 min.
+    /// The longest time that a server's request to a client may stay open. Default 5 min.
     pub server_request: Duration,
-    /// How long a call that was left for another request to resume is kept. Default 1 h.
+    /// How long a suspended call is kept for the request that resumes it. Default 1 h.
     pub state: Duration,
-    /// After how long a waiting call of a legacy client is polled once more, so that its relay can begin a stream. Default
-    /// 100 ms.
+    /// The time after which a waiting call of a legacy client is polled once more, so that its relay can begin a stream.
+    /// Default 100 ms.
     pub stream_after: Duration,
-    /// How long a server is listened to after the last subscriber left. Default 30 s.
+    /// How long a server is still followed after its last listener left. Default 30 s.
     pub listen_grace: Duration,
 }
 
@@ -100,7 +101,7 @@ impl ClientConfig {
         self
     }
 
-    /// Sets what is called when the definition of a tool changes.
+    /// Sets the hook that is called when the definition of a tool changes.
     #[must_use]
     pub fn with_definition_hook(mut self, hook: DefinitionHook) -> Self {
         self.on_definition_change = Some(hook);

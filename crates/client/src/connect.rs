@@ -1,4 +1,4 @@
-//! Opens connections to servers: a host may hand in its own way.
+//! Connectors: how connections to servers are opened.
 
 use std::fmt::Debug;
 
@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
-/// A byte stream to a server.
+/// A byte stream to a server: any type that reads and writes.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -25,13 +25,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 ///
 /// - A connection to an `https` URI is encrypted, and the server's certificate is verified for the URI's host.
 /// - The connection speaks HTTP/1.1.
-/// - A failure is not remembered: the next call tries again.
-/// - No part of the URI beyond host and port stands in the error.
+/// - A failure is not cached: the next call tries again.
+/// - The error contains no part of the URI beyond host and port.
 ///
 /// ```
-/// use portolan_client::{BoxError, Connect, Io, TcpConnect, Uri};
+/// # use portolan_fixtures::http::{HttpFixture, Options};
+/// use std::sync::Arc;
+/// use portolan_client::{BoxError, Client, ClientConfig, Connect, Io, UpstreamCredential, UpstreamServer, Uri};
 ///
-/// /// Sends everything to one address, whatever the URI says.
+/// /// Connects to one address, such as that of a proxy, whatever the URI says.
 /// #[derive(Debug)]
 /// struct ToOneAddress(std::net::SocketAddr);
 ///
@@ -41,6 +43,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 ///         Ok(Box::new(tokio::net::TcpStream::connect(self.0).await?))
 ///     }
 /// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let fixture = HttpFixture::start(Options::default()).await?;
+/// # let address = fixture.address();
+/// let client = Client::with_connect(ClientConfig::default(), Arc::new(ToOneAddress(address)));
+/// let server = UpstreamServer::at_url(&client, "http://mcp.internal.example/mcp")?;
+/// server.connect(&Arc::new(UpstreamCredential::none())).await?;
+/// # Ok(())
+/// # }
 /// ```
 #[async_trait]
 pub trait Connect: Debug + Send + Sync {
@@ -48,7 +60,8 @@ pub trait Connect: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// Why the connection cannot be opened.
+    /// Any error that says why the connection cannot be opened. [`UpstreamServer::call`](crate::UpstreamServer::call)
+    /// fails with [`Error::NotReady`](portolan_core::Error::NotReady), which quotes the last error of its source chain.
     async fn connect(&self, uri: &Uri) -> Result<Box<dyn Io>, BoxError>;
 }
 
@@ -60,13 +73,13 @@ type Tls = HttpsConnector<HttpConnector>;
 #[derive(Debug)]
 pub struct TcpConnect {
     tcp: HttpConnector,
-    /// Made when the first `https` server is called: reading the machine's certificates takes a while and a megabyte. Only
-    /// success is kept.
+    /// Created by the first `https` connection: reading the machine's certificates takes time and about a megabyte. A
+    /// failure is not kept.
     tls: ArcSwapOption<Tls>,
 }
 
 impl TcpConnect {
-    /// Connects within `timeout`.
+    /// Creates a connector that gives up after `timeout`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -80,7 +93,30 @@ impl TcpConnect {
         Self { tcp, tls: None.into() }
     }
 
-    /// Uses `config` for `https`: roots of a private certificate authority, a client certificate.
+    /// Uses `config` for `https`: roots of a private certificate authority, a client certificate. Its ALPN protocols have
+    /// to be empty.
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use portolan_client::{Client, ClientConfig, TcpConnect};
+    /// use rustls::{RootCertStore, crypto::aws_lc_rs};
+    ///
+    /// # let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()])?.cert;
+    /// # let private_root = certificate.der().clone();
+    /// let mut roots = RootCertStore::empty();
+    /// roots.add(private_root)?;
+    /// let tls = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_root_certificates(roots)
+    ///     .with_no_client_auth();
+    /// let connect = TcpConnect::new(Duration::from_secs(10)).with_tls(tls);
+    /// let client = Client::with_connect(ClientConfig::default(), Arc::new(connect));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `config` has ALPN protocols.
     #[must_use]
     pub fn with_tls(self, config: rustls::ClientConfig) -> Self {
         let tls = HttpsConnectorBuilder::new()
@@ -96,7 +132,7 @@ impl TcpConnect {
         if let Some(known) = self.tls.load_full() {
             return Ok(known);
         }
-        // The provider is named, because a host's dependency tree may hold more than one.
+        // The provider is explicit, because the dependency tree of a host may contain several.
         let tls = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
             .map_err(|error| format!("the certificates of this machine cannot be read ({error})"))?

@@ -1,4 +1,4 @@
-//! The session of a legacy client of a relay, as far as its upstream side goes.
+//! The upstream side of a legacy client's session.
 
 use std::{
     collections::HashMap,
@@ -18,10 +18,10 @@ use crate::{
     streamable_http::HttpServer,
 };
 
-/// One conversation of a legacy client: the upstream sessions that belong to it alone, its log level, and who reads the GET
-/// streams of those sessions.
+/// The conversation of a legacy client: the upstream sessions that belong to it alone, its log level, and the reader of
+/// the GET streams of those sessions.
 ///
-/// A relay makes one for each session of a legacy client and passes it with each request.
+/// A relay creates one for each session of a legacy client and passes it with each request.
 ///
 /// ```
 /// use portolan_client::Conversation;
@@ -37,7 +37,7 @@ pub struct Conversation {
     /// The number of the log level; 0 if the client set none.
     level: AtomicU8,
     sessions: Mutex<HashMap<ServerName, Arc<UpstreamSession>>>,
-    /// Channels that keep something for this conversation.
+    /// Channels that keep state for this conversation.
     channels: Mutex<Vec<Weak<dyn Channel>>>,
     reader: OnceLock<Arc<dyn SessionStreamReader>>,
 }
@@ -46,9 +46,29 @@ pub struct Conversation {
 pub type StreamOpening = oneshot::Receiver<()>;
 
 /// Reads the GET streams of the upstream sessions of one conversation.
+///
+/// ```
+/// use std::sync::Arc;
+/// use portolan_client::{
+///     Conversation, HttpServer, OpenSession, ProtocolVersion, SessionStreamReader, StreamOpening, UpstreamCredential,
+/// };
+///
+/// /// Reads none: what the servers send outside of calls is lost.
+/// #[derive(Debug)]
+/// struct NoReader;
+///
+/// impl SessionStreamReader for NoReader {
+///     fn follow(&self, _: &Arc<HttpServer>, _: &Arc<OpenSession>, _: &Arc<UpstreamCredential>) -> Option<StreamOpening> {
+///         None
+///     }
+/// }
+///
+/// let conversation = Conversation::new("session 1", ProtocolVersion::V2025_11_25);
+/// conversation.read_streams_with(Arc::new(NoReader));
+/// ```
 pub trait SessionStreamReader: Debug + Send + Sync {
-    /// Starts to read the GET stream of `session` at `server`, unless it is read already. `None` if there is nothing to
-    /// wait for.
+    /// Starts to read the GET stream of `session` at `server`, unless it is read already. Returns `None` if there is
+    /// nothing to wait for.
     fn follow(
         &self,
         server: &Arc<HttpServer>,
@@ -58,8 +78,8 @@ pub trait SessionStreamReader: Debug + Send + Sync {
 }
 
 impl Conversation {
-    /// A conversation with no upstream session yet. `id` tells it from every other conversation; stdio servers that isolate
-    /// conversations are sent it.
+    /// Creates a conversation without upstream sessions. `id` is unique among conversations; stdio servers that isolate
+    /// conversations get it.
     pub fn new(id: impl Into<Box<str>>, version: ProtocolVersion) -> Self {
         Self {
             id: id.into(),
@@ -71,27 +91,27 @@ impl Conversation {
         }
     }
 
-    /// The protocol version that the client speaks.
+    /// Returns the protocol version of the client.
     pub fn version(&self) -> ProtocolVersion {
         self.version
     }
 
-    /// The level from which on the client wants log messages, if it set one.
+    /// Returns the lowest level of the log messages that the client wants, if it set one.
     pub fn level(&self) -> Option<LogLevel> {
         LogLevel::from_number(self.level.load(Ordering::Relaxed))
     }
 
-    /// Sets the level from which on the client wants log messages.
+    /// Sets the lowest level of the log messages that the client wants.
     pub fn set_level(&self, level: Option<LogLevel>) {
         self.level.store(level.map_or(0, LogLevel::number), Ordering::Relaxed);
     }
 
-    /// Sets who reads the GET streams of this conversation's upstream sessions. The first one stays.
+    /// Sets the reader of the GET streams of this conversation's upstream sessions. The first call wins.
     pub fn read_streams_with(&self, reader: Arc<dyn SessionStreamReader>) {
         let _ = self.reader.set(reader);
     }
 
-    /// Reads the GET streams of the upstream sessions that are open now.
+    /// Starts to read the GET streams of all open upstream sessions.
     pub fn follow_open_sessions(&self) {
         let Some(reader) = self.reader.get() else { return };
         for session in self.sessions() {
@@ -99,13 +119,13 @@ impl Conversation {
         }
     }
 
-    /// The upstream sessions of this conversation.
+    /// Returns the upstream sessions of this conversation.
     pub fn sessions(&self) -> Vec<Arc<UpstreamSession>> {
         self.lock().values().cloned().collect()
     }
 
-    /// Ends the conversation: tells stdio servers that isolate conversations, and returns the upstream sessions, which the
-    /// caller has to [close](UpstreamSession::close).
+    /// Ends the conversation: notifies the channels that isolate conversations, and returns the upstream sessions, which
+    /// the caller has to [close](UpstreamSession::close).
     pub fn end(&self) -> Vec<Arc<UpstreamSession>> {
         let channels = std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
         for channel in channels.iter().filter_map(Weak::upgrade) {
@@ -118,12 +138,12 @@ impl Conversation {
         (*self.id).into()
     }
 
-    /// Whether somebody reads the GET streams of this conversation.
+    /// Returns `true` if the GET streams of this conversation have a reader.
     pub(crate) fn has_reader(&self) -> bool {
         self.reader.get().is_some()
     }
 
-    /// The session at `server` that belongs to this conversation, made where there is none that `fits`.
+    /// Returns the session at `server` that belongs to this conversation, or makes one if there is none that `fits`.
     pub(crate) fn session(
         &self,
         server: &ServerName,
@@ -141,7 +161,7 @@ impl Conversation {
         session
     }
 
-    /// Notes a channel that keeps something for this conversation, until it is told that the conversation is over.
+    /// Records a channel that keeps state for this conversation, to be notified of its end.
     pub(crate) fn note_channel(&self, channel: &Arc<dyn Channel>) {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = Arc::downgrade(channel);
@@ -151,7 +171,7 @@ impl Conversation {
         }
     }
 
-    /// Reads the GET stream of a session that is open, if somebody reads streams here and does not read this one.
+    /// Starts to read the GET stream of an open session, if this conversation has a reader and the stream has none.
     pub(crate) fn opened(&self, session: &UpstreamSession, open: &OpenSession) -> Option<StreamOpening> {
         let reader = self.reader.get()?;
         if open.is_followed() {

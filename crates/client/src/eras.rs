@@ -1,4 +1,4 @@
-//! Which eras a server speaks, found by asking (2026-07-28, basic/versioning).
+//! Detects the eras of a server (2026-07-28, basic/versioning).
 
 use std::time::{Duration, Instant};
 
@@ -8,23 +8,23 @@ use portolan_wire::era::{Era, ProtocolVersion};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// How long "legacy only" is believed: servers are upgraded.
+/// How long "legacy only" is cached: servers are upgraded.
 const LEGACY_BELIEVED: Duration = Duration::from_secs(600);
 
-/// What a server speaks.
+/// The eras and versions of a server.
 #[derive(Debug)]
 pub(crate) struct SupportedEras {
-    /// Whether it answers stateless requests.
+    /// `true` if the server accepts stateless requests.
     pub(crate) modern: bool,
-    /// The legacy versions that it named; empty with `legacy` set means that it did not say.
+    /// The legacy versions that the server named; empty with `legacy` set if it named none.
     pub(crate) legacy_versions: Vec<ProtocolVersion>,
-    /// Whether it shakes hands.
+    /// `true` if the server accepts `initialize`.
     pub(crate) legacy: bool,
-    /// When it was asked.
+    /// When the server was probed.
     since: Instant,
 }
 
-/// What is known of one server.
+/// The cached eras of one server.
 #[derive(Debug, Default)]
 pub(crate) struct EraCache {
     eras: ArcSwapOption<SupportedEras>,
@@ -32,7 +32,7 @@ pub(crate) struct EraCache {
 }
 
 impl SupportedEras {
-    /// A server that only shakes hands.
+    /// Returns the eras of a server that accepts `initialize` only.
     pub(crate) fn legacy() -> Self {
         Self {
             modern: false,
@@ -42,7 +42,7 @@ impl SupportedEras {
         }
     }
 
-    /// A server that answers stateless requests only.
+    /// Returns the eras of a server that accepts stateless requests only.
     fn modern() -> Self {
         Self {
             modern: true,
@@ -52,11 +52,11 @@ impl SupportedEras {
         }
     }
 
-    /// A server that named these versions.
+    /// Returns the eras of a server that named these versions.
     pub(crate) fn named(versions: &[ProtocolVersion]) -> Self {
         let of = |era| versions.iter().copied().filter(move |version| version.era() == era);
         Self {
-            // A modern server that names nothing is modern all the same.
+            // A modern server may name no version.
             modern: versions.is_empty() || of(Era::Modern).next().is_some(),
             legacy: of(Era::Legacy).next().is_some(),
             legacy_versions: of(Era::Legacy).collect(),
@@ -64,7 +64,7 @@ impl SupportedEras {
         }
     }
 
-    /// The era to speak for a client: its own where the server has it, because then nothing is lost between.
+    /// Returns the era for a client's request: its own if the server has it, because then nothing is converted.
     pub(crate) fn era_for(&self, client: Option<Era>) -> Era {
         match client {
             Some(Era::Legacy) if self.legacy => Era::Legacy,
@@ -75,7 +75,7 @@ impl SupportedEras {
 }
 
 impl EraCache {
-    /// What is known, or what `ask` finds out. Only one asks at a time; the others wait for its answer.
+    /// Returns the cached eras, or those that `ask` finds. Only one caller asks at a time; the others wait for its result.
     pub(crate) async fn get(
         &self,
         pin: ProtocolEra,
@@ -98,7 +98,7 @@ impl EraCache {
         Ok(known)
     }
 
-    /// Forgets what is known, because the server has answered otherwise.
+    /// Clears the cache, because a response of the server contradicts it.
     pub(crate) fn forget(&self) {
         self.eras.store(None);
     }

@@ -1,4 +1,4 @@
-//! Renders what went wrong as JSON-RPC errors and tool results.
+//! Writes errors as JSON-RPC errors and tool results.
 
 use bytes::Bytes;
 use portolan_core::{Error, FailureKind};
@@ -13,7 +13,7 @@ use portolan_wire::{
 /// The key of the typed failure: in `_meta` of a tool result, in `data` of an error.
 pub const FAILURE_KEY: &str = "dev.portolan/failure";
 
-/// The JSON-RPC error for what went wrong outside of a tool call.
+/// Returns the JSON-RPC error for an error outside of a tool call.
 pub fn error_object(error: &Error) -> ErrorObject {
     let object = match error {
         Error::Invalid { .. } => ErrorObject::invalid_params(explain(error)),
@@ -24,7 +24,7 @@ pub fn error_object(error: &Error) -> ErrorObject {
     object.with_data(data.to_bytes())
 }
 
-/// A tool result that says why there is no other: text for a model and a person, a type for a program.
+/// Returns the tool result for an error: text for a model and a person, a type for a program.
 ///
 /// Failures of a server are tool results and not JSON-RPC errors, so that a model sees them (2026-07-28, server/tools,
 /// error handling).
@@ -47,7 +47,7 @@ pub fn tool_failure(era: Era, error: &Error) -> Bytes {
     result.to_bytes()
 }
 
-/// The response that says why there is no answer: a tool result for `tools/call`, a JSON-RPC error for anything else.
+/// Returns the response for an error: a tool result for `tools/call`, a JSON-RPC error for other methods.
 pub fn response(era: Era, is_tool: bool, id: &RequestId, error: &Error) -> Bytes {
     if is_tool {
         envelope::result(id, &tool_failure(era, error))
@@ -56,7 +56,7 @@ pub fn response(era: Era, is_tool: bool, id: &RequestId, error: &Error) -> Bytes
     }
 }
 
-/// One line for the caller, and what to do.
+/// Returns one line: the error and its remedy.
 fn explain(error: &Error) -> String {
     match error.remedy() {
         Some(remedy) => format!("{error}; {remedy}"),

@@ -1,4 +1,4 @@
-//! What fuzz targets see of the inside: answers and event streams of servers.
+//! The entry points of fuzz targets: responses and event streams of servers.
 
 use bytes::Bytes;
 use portolan_wire::{era::Era, id::RequestId, method::Method};
@@ -9,8 +9,8 @@ use crate::{
     streamable_http::events::converter::EventStreamConverter,
 };
 
-/// What comes of a server's event stream for a client, in pieces of `size` bytes: all that it is sent, all that is asked,
-/// and whether the stream broke off. The first byte says which eras speak.
+/// Converts a server's event stream, cut into pieces of `size` bytes, for a client: returns all bytes for the client, the
+/// number of server requests, and `true` if the stream broke off. The first byte of `data` selects the eras.
 pub fn events(data: &[u8], size: usize) -> (Vec<u8>, usize, bool) {
     let Some((kind, stream)) = data.split_first() else {
         return Default::default();

@@ -1,8 +1,8 @@
-//! Connections to servers: HTTP/1.1 from the client's side (RFC 9112), driven by the call that uses it.
+//! HTTP/1.1 connections to servers (RFC 9112), driven by the call that uses them.
 //!
-//! Clients usually give each connection a task of its own, so that an answer wakes first that task and then the one that
-//! waits for it. Here the call itself writes and reads, and what was read is passed on while it is still in the cache. What
-//! is read is parsed by `httparse`.
+//! HTTP clients usually give each connection a task of its own, so that a response first wakes that task, and then the one
+//! that waits for it. Here the call itself writes and reads, and passes on what it read while it is still in the cache.
+//! `httparse` parses the heads.
 
 pub(crate) mod body;
 pub(crate) mod buffered_io;
@@ -35,39 +35,40 @@ use self::{
 /// A connection to a server.
 pub(crate) struct Connection {
     io: BufferedIo,
-    /// How long it may be idle, as the first answer has it.
+    /// How long the connection may be idle, as the first response said.
     idle_for: Option<Duration>,
 }
 
-/// Why there is no answer.
+/// The reason why a request has no response.
 #[derive(Debug)]
 pub(crate) enum SendError {
-    /// Nothing was sent: the request may go through another connection.
+    /// No byte was sent: the request may be sent over another connection.
     NotSent(Box<Request<Bytes>>),
-    /// It was sent, or part of it.
+    /// The request was sent, at least in part.
     Broken(ConnectionError),
 }
 
-/// What is wrong with a connection, or with what came over it.
+/// An error of a connection, or of a message on it.
 #[derive(Debug)]
 pub enum ConnectionError {
+    /// Reading or writing failed.
     Io(io::Error),
-    /// The server hung up before the head of an answer was there.
+    /// The server closed the connection before the head of a response.
     HungUp,
-    /// The server hung up in the middle of an answer's body.
+    /// The server closed the connection in the middle of a body.
     Incomplete,
-    /// The head of the answer is no HTTP/1.
+    /// The head is not valid HTTP/1.
     Unread(httparse::Error),
-    /// The head of the answer is of no use.
+    /// The head cannot be used.
     Head(&'static str),
-    /// The answer says more than one length, or none that is a number.
+    /// The content length is not one number.
     Length,
-    /// The chunks of the answer are none.
+    /// The chunked encoding is not valid.
     Chunk,
 }
 
 impl Connection {
-    /// A connection over a stream that is open.
+    /// Creates a connection over an open stream.
     pub(crate) fn over(stream: impl Stream + 'static) -> Self {
         Self {
             io: BufferedIo::new(stream),
@@ -75,13 +76,13 @@ impl Connection {
         }
     }
 
-    /// Sends a request, and waits for the head of its answer.
+    /// Sends a request and waits for the head of its response.
     pub(crate) async fn send(
         mut self,
         request: Box<Request<Bytes>>,
         pool: &Arc<ConnectionPool>,
     ) -> Result<Response<ResponseBody>, SendError> {
-        // What a server says before it is asked is its end, or nothing that could be trusted.
+        // Bytes before the request mean that the server closes, or cannot be trusted.
         let says_something = std::future::poll_fn(|cx| Poll::Ready(self.io.poll_read(cx, pool).is_ready()));
         if says_something.await {
             return Err(SendError::NotSent(request));
@@ -101,7 +102,7 @@ impl Connection {
         Ok(response)
     }
 
-    /// Writes the request and reads the head of its answer, which may come before all of it was written.
+    /// Writes the request and reads the head of its response, which may arrive before all of it was written.
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! A call that was sent and is not answered yet.
+//! A call that was sent and has no response yet.
 
 use crate::call::Reply;
 use crate::call_timeout::CallTimeout;
@@ -8,19 +8,19 @@ use crate::conversion::Conversion;
 use crate::streamable_http::over_before_answer;
 use portolan_core::Result;
 
-/// What goes along with a call until its answer is there.
+/// The state of a call until its response begins.
 #[derive(Debug)]
 pub(crate) struct InFlightCall {
-    /// What the answer becomes for the client.
+    /// Converts the response for the client.
     pub(crate) conversion: Conversion,
-    /// What the server is told if nobody waits any more.
+    /// Cancels the call at the server if it is dropped.
     pub(crate) cancel_on_drop: CancelOnDrop,
-    /// How long it is waited for.
+    /// The deadlines.
     pub(crate) timeout: CallTimeout,
 }
 
 impl InFlightCall {
-    /// Tells the server that the answer is not waited for any more, and the client why.
+    /// Cancels the call at the server, and returns the error or reply for the client.
     pub(crate) fn give_up(mut self: Box<Self>, over: WaitError) -> Result<Reply> {
         self.cancel_on_drop
             .cancel("the answer took too long, or was not wanted any more");

@@ -4,7 +4,7 @@ use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderValue, header};
 use portolan_core::{Secret, UpstreamCredential};
 
-/// Adds what the runtime and the credential say. They win over everything else that was set.
+/// Adds the token of the runtime and the headers of the credential. They replace all other values.
 pub(crate) fn credential(headers: &mut HeaderMap, token: Option<&Secret>, credential: &UpstreamCredential) {
     if let Some(token) = token
         && let Some(value) = sensitive(&format!("Bearer {}", token.reveal()))
@@ -18,7 +18,7 @@ pub(crate) fn credential(headers: &mut HeaderMap, token: Option<&Secret>, creden
     }
 }
 
-/// SHA-256 of the headers of a credential: tells credentials apart without keeping them.
+/// Returns the SHA-256 of the headers of a credential: tells credentials apart without keeping them.
 pub(crate) fn fingerprint(credential: &UpstreamCredential) -> [u8; 32] {
     let mut hash = digest::Context::new(&digest::SHA256);
     for (name, value) in &credential.headers {

@@ -1,4 +1,4 @@
-//! What the gateway asks a server by itself, in the middle of a client's call.
+//! Requests of a relay itself, during a client's call.
 
 use crate::call::UpstreamRequest;
 use crate::conversion::Conversion;
@@ -12,7 +12,7 @@ use portolan_wire::{envelope::Outcome, era::Era};
 use tokio_util::task::TaskTracker;
 
 impl UpstreamServer {
-    /// Whether it is known to be reached at a URL, now.
+    /// Returns `true` if the server is known to be reached by HTTP now.
     pub fn is_at_url(&self) -> bool {
         match &self.address {
             Address::Fixed(_) => true,
@@ -21,13 +21,18 @@ impl UpstreamServer {
         }
     }
 
-    /// Whether a task that a call has become is found again by who asks for it later: in its session at a URL, or in the
-    /// one process that all share.
+    /// Returns `true` if a later request finds a task of this server: in its session at a URL, or in the one process that
+    /// all callers share.
     pub fn finds_tasks(&self) -> bool {
         self.is_at_url() || self.spec.sharing == Sharing::Shared
     }
 
-    /// Asks the server something for the gateway itself, and gives its whole answer, within the time of a handshake.
+    /// Sends a request of the relay itself, and returns the whole outcome, within
+    /// [`ClientTimeouts::handshake`](crate::ClientTimeouts::handshake).
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call); [`Error::Timeout`] past the deadline.
     pub async fn internal_request(&self, request: &UpstreamRequest<'_>) -> Result<Outcome> {
         let after = self.config().timeouts.handshake;
         let asking = async {
@@ -49,7 +54,13 @@ impl UpstreamServer {
         }
     }
 
-    /// What the client of `request` is told when a modern server has given the answer otherwise than to the call itself.
+    /// Converts the outcome of a task, which a modern server gave in response to another request, for the client of
+    /// `request`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] of kind [`FailureKind::Protocol`](portolan_core::FailureKind::Protocol) if the outcome is no
+    /// response to the call.
     pub fn told(&self, request: &UpstreamRequest<'_>, outcome: &Outcome) -> Result<Bytes> {
         let conversion = Conversion::new(request, Era::Modern, request.id.clone(), &self.spec);
         match conversion.message(outcome, None) {
@@ -58,7 +69,7 @@ impl UpstreamServer {
         }
     }
 
-    /// Where short work goes on that outlives a call.
+    /// Returns the tracker of short work that outlives a call.
     pub fn background(&self) -> &TaskTracker {
         &self.client.background()
     }

@@ -1,8 +1,46 @@
-//! What servers say outside of calls: that a list or a resource has changed.
+//! Notifications of servers outside of calls: changes of lists, resources and tasks, log messages.
 //!
-//! Each link has one [`NotificationFeed`] for each credential that it is listened to with. A hub follows its server only while
-//! somebody listens, and for a grace time after that, in the one way that the server has: a GET stream in a session of
-//! the hub's own (legacy HTTP), `subscriptions/listen` (modern HTTP), or what the owner of the pipes hears (channels).
+//! Each server has one [`NotificationFeed`] per credential that somebody listens with. A feed follows its server only
+//! while it has listeners, and for a grace time after that, in the one way that the server offers: by a GET stream in a
+//! session of the feed's own (legacy HTTP), by `subscriptions/listen` (modern HTTP), or through the channel.
+//!
+//! ```
+//! # use portolan_fixtures::everything::{Everything, Options};
+//! use std::{sync::Arc, time::Duration};
+//! use portolan_client::{
+//!     Client, ClientConfig, UpstreamCredential, UpstreamServer,
+//!     notifications::{ListKind, NotificationFilter, NotificationSink, ServerNotification},
+//! };
+//! use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+//!
+//! #[derive(Debug)]
+//! struct Queue(UnboundedSender<ServerNotification>);
+//!
+//! impl NotificationSink for Queue {
+//!     fn tell(&self, notification: &ServerNotification) {
+//!         let _ = self.0.send(notification.clone());
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let fixture = Everything::start(Options::default()).await?;
+//! # let url = fixture.url();
+//! let client = Client::new(ClientConfig::default());
+//! let server = UpstreamServer::at_url(&client, url)?;
+//! let credential = Arc::new(UpstreamCredential::none());
+//!
+//! let (sender, mut notifications) = unbounded_channel();
+//! let filter = NotificationFilter::default().with_list(ListKind::Tools);
+//! let listening = server.notifications(&credential).listen(filter, Arc::new(Queue(sender)));
+//! let granted = listening.granted(Duration::from_secs(10)).await;
+//! assert!(granted.is_some_and(|granted| granted.live));
+//! # server.call_tool("test_trigger_tool_change", Default::default(), &credential).await?;
+//! let notification = notifications.recv().await;
+//! assert!(matches!(notification, Some(ServerNotification::List(ListKind::Tools))));
+//! # Ok(())
+//! # }
+//! ```
 
 pub(crate) mod backoff;
 pub(crate) mod channel;
@@ -30,69 +68,78 @@ pub use self::{
     modern::{TASK_IDS, strings},
 };
 
-/// A kind of list.
+/// A kind of list that servers announce changes of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListKind {
+    /// The tools.
     Tools,
+    /// The prompts.
     Prompts,
+    /// The resources and resource templates.
     Resources,
 }
 
-/// Something that a server said outside of calls.
+/// A notification of a server outside of calls.
 #[derive(Clone, Debug)]
 pub enum ServerNotification {
-    /// A list is another one now.
+    /// A list has changed.
     List(ListKind),
-    /// A resource is another one now.
+    /// A resource has changed.
     Updated {
-        /// Which.
+        /// The URI of the resource.
         uri: Arc<str>,
         /// The params of the notification, raw.
         params: Bytes,
     },
     /// A log message.
     Log {
-        /// Its level.
+        /// The level of the message.
         level: LogLevel,
         /// The params of the notification, raw.
         params: Bytes,
     },
-    /// What was asked by URL is done (2025-11-25); the params of the notification, raw.
+    /// A URL elicitation is complete (2025-11-25); the params of the notification, raw.
     ElicitationComplete(Bytes),
-    /// A task is further than it was.
+    /// The state of a task has changed.
     Task {
-        /// Which.
+        /// The server's id of the task.
         id: Arc<str>,
-        /// The params of the notification, raw: all of the task.
+        /// The params of the notification, raw: the whole task.
         params: Bytes,
     },
 }
 
-/// What a listener wants to be told.
+/// The notifications that a listener wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
-    /// Changes of lists, by [`ListKind`].
+    /// Changes of lists, indexed by [`ListKind`].
     pub lists: [bool; 3],
-    /// Changes of these resources.
+    /// Changes of the resources with these URIs.
     pub uris: BTreeSet<Arc<str>>,
-    /// How far these tasks are, by the server's ids.
+    /// State changes of these tasks, by the server's ids.
     pub tasks: BTreeSet<Arc<str>>,
-    /// Log messages from this level on.
+    /// Log messages of at least this level.
     pub log: Option<LogLevel>,
-    /// That something asked by URL is done.
+    /// Completed URL elicitations.
     pub elicitations: bool,
 }
 
-/// Who is told of changes. Telling does not wait.
+/// Receives notifications.
+///
+/// # Contract
+///
+/// `tell` does not block and does not wait: it runs on the task that reads the server's stream. See the [module
+/// docs](self) for an example.
 pub trait NotificationSink: Debug + Send + Sync {
-    /// Takes note of a change.
+    /// Receives a notification.
     fn tell(&self, change: &ServerNotification);
 }
 
 impl ListKind {
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Resources];
 
-    /// The notification that tells of its change.
+    /// Returns the method of the notification that announces a change.
     pub fn changed(self) -> Method {
         match self {
             Self::Tools => Method::ToolsListChanged,
@@ -101,7 +148,7 @@ impl ListKind {
         }
     }
 
-    /// What it is called in the filter of a listen.
+    /// Returns the member of the filter of `subscriptions/listen`.
     pub fn filter(self) -> &'static str {
         match self {
             Self::Tools => "toolsListChanged",
@@ -112,7 +159,7 @@ impl ListKind {
 }
 
 impl ServerNotification {
-    /// The change that a notification tells of, if it tells of one.
+    /// Reads a notification; `None` for one of another method, or with invalid params.
     pub fn read(notification: &Notification) -> Option<Self> {
         Self::of(&notification.method, notification.params.as_ref())
     }
@@ -147,6 +194,27 @@ impl ServerNotification {
 }
 
 impl NotificationFilter {
+    /// Adds the changes of a list.
+    ///
+    /// ```
+    /// use portolan_client::notifications::{ListKind, NotificationFilter};
+    ///
+    /// let filter = NotificationFilter::default().with_list(ListKind::Tools);
+    /// assert_eq!(filter.lists, [true, false, false]);
+    /// ```
+    #[must_use]
+    pub fn with_list(mut self, list: ListKind) -> Self {
+        self.lists[list as usize] = true;
+        self
+    }
+
+    /// Adds the changes of a resource.
+    #[must_use]
+    pub fn with_uri(mut self, uri: impl Into<Arc<str>>) -> Self {
+        self.uris.insert(uri.into());
+        self
+    }
+
     fn wants(&self, change: &ServerNotification) -> bool {
         match change {
             ServerNotification::List(list) => self.lists[*list as usize],
@@ -158,7 +226,7 @@ impl NotificationFilter {
     }
 }
 
-/// The params of `resources/subscribe` and `resources/unsubscribe`.
+/// Returns the params of `resources/subscribe` and `resources/unsubscribe`.
 pub fn of_uri(uri: &str) -> RawObject {
     let mut params = RawObject::new();
     params.set("uri", object::quote(uri));

@@ -1,4 +1,4 @@
-//! A server, whichever transport and era it speaks.
+//! A server of any transport and era.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ use crate::{
     wake::WakeCoordinator,
 };
 
-/// A server that requests are sent to, over streamable HTTP or a [`Channel`], in whichever era it speaks.
+/// A server of either era, over streamable HTTP or a [`Channel`].
 ///
-/// It finds out the era by asking, opens sessions where they are needed and again when the server forgets them, keeps the
-/// lists of tools, prompts and resources fresh, and follows the server's notifications while somebody subscribes.
+/// It detects the era, opens sessions where they are needed and again when the server forgets them, caches the lists of
+/// tools, prompts and resources, and follows the server's notifications while somebody listens.
 #[derive(Debug)]
 pub struct UpstreamServer {
     pub(crate) spec: Arc<ServerSpec>,
@@ -36,30 +36,30 @@ pub struct UpstreamServer {
     feeds: NotificationFeeds,
     pub(crate) address: Address,
     pub(crate) client: Client,
-    /// The HTTP side of a server that a runtime runs, made anew when its address changes.
+    /// The HTTP side of a server that a runtime runs, replaced when its address changes.
     pub(crate) resolved: ArcSwapOption<HttpServer>,
     wake: WakeCoordinator,
 }
 
-/// Where a server is configured to be.
+/// The configured address of a server.
 #[derive(Debug)]
 pub(crate) enum Address {
-    /// At an address that does not change.
+    /// An address that does not change.
     Fixed(Arc<HttpServer>),
-    /// Behind the owner of its pipes.
+    /// A channel.
     Channel(Arc<dyn Channel>),
-    /// Wherever the runtime says, asked on each call.
+    /// The address that the runtime returns, asked for on each call.
     Runtime(Arc<dyn Runtime>, InstallName),
 }
 
-/// Where a server is reached now.
+/// The present address of a server.
 pub(crate) enum Route {
     Http(Arc<HttpServer>),
     Channel(Arc<dyn Channel>),
 }
 
 impl UpstreamServer {
-    /// A server at a URL, with neither headers nor a pinned era.
+    /// Creates a server at a URL, without headers, whose era is detected.
     ///
     /// ```
     /// use portolan_client::{Client, ClientConfig, UpstreamServer};
@@ -82,7 +82,22 @@ impl UpstreamServer {
         Ok(Arc::new(Self::remote(client, Arc::new(spec), endpoint)))
     }
 
-    /// The server of `spec` at an HTTP endpoint.
+    /// Creates the server of `spec` at an HTTP endpoint. The headers and the pinned era of `spec` apply.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use portolan_client::{Client, ClientConfig, UpstreamServer};
+    /// use portolan_core::{HttpEndpoint, ProtocolEra, ServerSpec};
+    ///
+    /// let mut spec = ServerSpec::remote("crm", "https://crm.example.com/mcp")?;
+    /// spec.era = ProtocolEra::Legacy;
+    /// spec.headers.insert("x-tenant".into(), "blue".into());
+    /// let endpoint = HttpEndpoint::new("https://crm.example.com/mcp".parse().expect("a URL"));
+    /// let client = Client::new(ClientConfig::default());
+    /// let server = UpstreamServer::remote(&client, Arc::new(spec), endpoint);
+    /// assert!(server.info().is_none());
+    /// # Ok::<(), portolan_client::Error>(())
+    /// ```
     pub fn remote(client: &Client, spec: Arc<ServerSpec>, endpoint: HttpEndpoint) -> Self {
         let info = Arc::<ServerInfoCell>::default();
         let http = HttpServer::new(spec.clone(), endpoint, client.clone(), info.clone());
@@ -91,16 +106,42 @@ impl UpstreamServer {
         server
     }
 
-    /// The server of `spec` that `runtime` runs for `install`.
+    /// Creates the server of `spec` that `runtime` runs for `install`. Its address is asked for on each call, and a server
+    /// that sleeps is woken.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use portolan_client::{Client, ClientConfig, UpstreamServer};
+    /// use portolan_core::{Endpoint, HttpEndpoint, ServerSpec, SystemClock, memory::MemoryRuntime};
+    ///
+    /// let endpoint = Endpoint::Http(HttpEndpoint::new("http://127.0.0.1:8000/mcp".parse().expect("a URL")));
+    /// let runtime = Arc::new(MemoryRuntime::new(endpoint, Arc::new(SystemClock)));
+    /// let spec = Arc::new(ServerSpec::command("time", "uvx", ["mcp-server-time"])?);
+    /// let client = Client::new(ClientConfig::default());
+    /// let server = UpstreamServer::running(&client, spec, "time-1".parse()?, runtime);
+    /// # Ok::<(), portolan_client::Error>(())
+    /// ```
     pub fn running(client: &Client, spec: Arc<ServerSpec>, install: InstallName, runtime: Arc<dyn Runtime>) -> Self {
         Self::new(client, spec, Address::Runtime(runtime, install))
     }
 
-    /// The server of `spec` at an endpoint.
+    /// Creates the server of `spec` at an endpoint of any kind, such as a channel to a stdio server.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use portolan_client::{Client, ClientConfig, UpstreamServer};
+    /// use portolan_core::{Endpoint, HttpEndpoint, ServerSpec};
+    ///
+    /// let spec = ServerSpec::remote("crm", "https://crm.example.com/mcp")?;
+    /// let endpoint = Endpoint::Http(HttpEndpoint::new("http://127.0.0.1:8000/mcp".parse().expect("a URL")));
+    /// let client = Client::new(ClientConfig::default());
+    /// let server = UpstreamServer::at_endpoint(&client, Arc::new(spec), endpoint)?;
+    /// # Ok::<(), portolan_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::NotReady`] if the endpoint is of a kind that this client does not know.
+    /// [`Error::NotReady`] if this version of the client does not know the kind of endpoint.
     pub fn at_endpoint(client: &Client, spec: Arc<ServerSpec>, endpoint: Endpoint) -> Result<Self> {
         match endpoint {
             Endpoint::Http(endpoint) => Ok(Self::remote(client, spec, endpoint)),
@@ -122,19 +163,22 @@ impl UpstreamServer {
         }
     }
 
-    /// The catalogue entry that this server was made from.
+    /// Returns the catalogue entry of this server.
     pub fn spec(&self) -> &Arc<ServerSpec> {
         &self.spec
     }
 
-    /// Sends a request and returns what comes back, in the requester's era.
+    /// Sends a request and returns the reply in the requester's era, as it arrives.
+    ///
+    /// This is the interface for relays. For a program's own requests, see [`request`](Self::request) and
+    /// [`call_tool`](Self::call_tool).
     ///
     /// # Errors
     ///
-    /// [`Error::NotReady`] when the server cannot be reached, refuses the credential or breaks the protocol;
-    /// [`Error::Timeout`] when it takes too long.
+    /// [`Error::NotReady`] if the server cannot be reached, refuses the credential or breaks the protocol;
+    /// [`Error::Timeout`] past a deadline.
     pub async fn call(&self, request: &UpstreamRequest<'_>) -> Result<Reply> {
-        // What this process asks for itself does not wake a server.
+        // Internal requests do not wake a server.
         let wakes = !matches!(request.requester, Requester::Internal);
         match self.route(wakes).await? {
             Route::Http(http) => http.call(request).await,
@@ -142,7 +186,7 @@ impl UpstreamServer {
         }
     }
 
-    /// Where the server is now. With `wakes`, one that sleeps is woken.
+    /// Returns the present address of the server. With `wakes`, a server that sleeps is woken.
     pub(crate) async fn route(&self, wakes: bool) -> Result<Route> {
         let (runtime, install) = match &self.address {
             Address::Fixed(http) => return Ok(Route::Http(http.clone())),
@@ -161,12 +205,13 @@ impl UpstreamServer {
         }
     }
 
-    /// What the server said of itself; `None` before it was first asked for something.
+    /// Returns the information that the server gave about itself; `None` before the first request.
     pub fn info(&self) -> Option<Arc<ServerInfo>> {
         self.info.get()
     }
 
-    /// Asks the server to introduce itself, unless it has.
+    /// Asks the server for information about itself, unless it is known. Does not wake a server: see
+    /// [`connect`](Self::connect).
     ///
     /// # Errors
     ///
@@ -184,11 +229,12 @@ impl UpstreamServer {
         }
     }
 
-    /// Sends a message to a server at a URL, in a session that another replica may have opened. A stdio server gets none.
+    /// Sends a message to an HTTP server, in a session that another replica may have opened. Does nothing for a stdio
+    /// server.
     ///
     /// # Errors
     ///
-    /// As [`call`](Self::call); [`Error::Invalid`] if the session is not one of this server.
+    /// As [`call`](Self::call); [`Error::Invalid`] if `session` is not valid for this server.
     pub async fn notify(
         &self,
         session: &UpstreamSessionRef,
@@ -201,7 +247,7 @@ impl UpstreamServer {
         }
     }
 
-    /// Goes on with a call whose stream was left, perhaps by another replica; `None` if the server has no such streams.
+    /// Resumes a call whose stream was left, perhaps by another replica. Returns `None` if the server has no such streams.
     ///
     /// # Errors
     ///
@@ -213,12 +259,14 @@ impl UpstreamServer {
         }
     }
 
-    /// The feed of the server's notifications for whoever is sent with `credential`.
+    /// Returns the feed of the server's notifications with this credential. Equal credentials share one.
+    ///
+    /// For an example, see the [module docs](crate::notifications).
     pub fn notifications(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
         self.feeds.of(self, credential)
     }
 
-    /// Passes a notification that was found out otherwise to all who listen to this server.
+    /// Passes a notification that this client generated to the listeners of all feeds.
     pub(crate) fn announce(&self, notification: &ServerNotification) {
         self.feeds.tell(notification);
     }
@@ -235,7 +283,7 @@ impl UpstreamServer {
         http
     }
 
-    /// The error that says why this server cannot answer.
+    /// Returns an [`Error::NotReady`] of this server.
     pub fn failed(&self, failure: Failure) -> Error {
         Error::NotReady {
             what: "server",
@@ -244,7 +292,7 @@ impl UpstreamServer {
         }
     }
 
-    /// The error that says how this server broke the protocol.
+    /// Returns an [`Error::NotReady`] of kind [`FailureKind::Protocol`].
     pub fn protocol_error(&self, problem: impl Into<String>) -> Error {
         self.failed(Failure::new(FailureKind::Protocol, problem))
     }
@@ -254,7 +302,7 @@ impl UpstreamServer {
     }
 }
 
-/// The newest legacy version that both a client and a server speak.
+/// Returns the newest legacy version that both a client and a server speak.
 pub(crate) fn legacy_version(wanted: Option<ProtocolVersion>, offered: &[ProtocolVersion]) -> ProtocolVersion {
     let newest = offered
         .iter()

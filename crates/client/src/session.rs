@@ -1,4 +1,4 @@
-//! A legacy session at a server, that heals.
+//! A session at a legacy server, which is opened again when the server forgets it.
 //!
 //! ```text
 //! none ──open──► open ──404 to a call──► expired ──open, once──► open
@@ -28,48 +28,48 @@ use portolan_wire::level::LogLevel;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-/// How long a session's end waits for what is still being told in it.
+/// How long the end of a session waits for messages that are being sent in it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// A session at a server: opened when it is first needed, and again when the server has forgotten it.
+/// A session at a server: opened by the first call, and again when the server has forgotten it.
 #[derive(Debug)]
 pub struct UpstreamSession {
     http: Weak<HttpServer>,
     credential: Arc<UpstreamCredential>,
     open: ArcSwapOption<OpenSession>,
     opening: Mutex<()>,
-    /// What is heard beside the calls that are made here, where that can be told whose it is.
+    /// Receives messages of the GET stream, where they can be assigned to a call.
     listener: std::sync::Mutex<Option<Arc<SessionListener>>>,
-    /// Something in it outlives its calls: only the server ends it.
+    /// Set when something outlives the calls, such as a task: only the server ends the session.
     pinned: AtomicBool,
-    /// Calls that are made in it now.
+    /// The number of calls in the session now.
     calls: AtomicUsize,
 }
 
-/// A session while a call is made in it: no pool ends it meanwhile.
+/// The use of a session by a call. While one exists, no pool ends the session.
 #[derive(Debug)]
 pub(crate) struct SessionUse(Arc<UpstreamSession>);
 
-/// A session that the server knows.
+/// An open session.
 #[derive(Debug)]
 pub struct OpenSession {
-    /// Its id; servers without sessions give none.
+    /// The session id; `None` if the server gave none.
     pub(crate) id: Option<HeaderValue>,
-    /// The version that was agreed on.
+    /// The negotiated protocol version.
     pub(crate) version: HeaderValue,
-    /// What is being told to the server in this session, such as that a call is cancelled.
+    /// The messages that are being sent in this session, such as cancellations.
     pub(crate) telling: TaskTracker,
-    /// The number of the level from which on the server was asked to log; 0 if it was not asked.
+    /// The number of the lowest log level that the server was asked for; 0 if it was not asked.
     pub(crate) level: AtomicU8,
-    /// Whether its GET stream is followed for the client's session that it belongs to.
+    /// `true` if its GET stream is read for the client's session that it belongs to.
     pub(crate) followed: AtomicBool,
-    /// Held by who waits for that stream to open; and whether nobody has to wait for it any more.
+    /// Held while a call waits for that stream to open; `beside_settled` is set when no call has to wait any more.
     pub(crate) beside: Mutex<()>,
     pub(crate) beside_settled: AtomicBool,
 }
 
 impl OpenSession {
-    /// What another replica needs to take part in this session.
+    /// Returns the reference with which another replica can join this session.
     pub fn reference(&self) -> Option<UpstreamSessionRef> {
         let session = match &self.id {
             Some(id) => Some(id.to_str().ok()?),
@@ -78,7 +78,7 @@ impl OpenSession {
         Some(UpstreamSessionRef::new(session, self.version.to_str().ok()?))
     }
 
-    /// Whether the server gave the session an id.
+    /// Returns `true` if the server gave the session an id.
     pub fn has_id(&self) -> bool {
         self.id.is_some()
     }
@@ -88,7 +88,7 @@ impl OpenSession {
         !self.followed.swap(true, Ordering::AcqRel)
     }
 
-    /// Marks the GET stream of this session as read no more.
+    /// Marks the GET stream of this session as not read.
     pub fn unfollow(&self) {
         self.followed.store(false, Ordering::Release);
     }
@@ -97,7 +97,7 @@ impl OpenSession {
         self.followed.load(Ordering::Relaxed)
     }
 
-    /// A session that another replica may have opened.
+    /// Returns a session that another replica may have opened.
     pub(crate) fn at(session_ref: &UpstreamSessionRef) -> Option<Self> {
         let session = session_ref.session.as_deref().map(HeaderValue::try_from).transpose();
         Some(Self {
@@ -125,7 +125,7 @@ impl UpstreamSession {
         }
     }
 
-    /// One that is open already, perhaps at another replica.
+    /// Returns a session that is open already, perhaps at another replica.
     pub(crate) fn joined(http: &Arc<HttpServer>, credential: Arc<UpstreamCredential>, open: Arc<OpenSession>) -> Self {
         Self {
             open: Some(open).into(),
@@ -139,7 +139,7 @@ impl UpstreamSession {
         SessionUse(self)
     }
 
-    /// Whether no call is made in it.
+    /// Returns `true` if no call is in the session.
     pub(crate) fn is_idle(&self) -> bool {
         self.calls.load(Ordering::Relaxed) == 0
     }
@@ -153,7 +153,7 @@ impl UpstreamSession {
             && (own.version.is_some() || own.headers == credential.headers)
     }
 
-    /// The session, opened by `handshake` if it is not open. Only one opens at a time.
+    /// Returns the open session; `handshake` opens it if it is not open. Only one caller opens at a time.
     pub(crate) async fn get(&self, handshake: impl AsyncFnOnce() -> Result<OpenSession>) -> Result<Arc<OpenSession>> {
         if let Some(open) = self.open.load_full() {
             return Ok(open);
@@ -174,13 +174,13 @@ impl UpstreamSession {
         }
     }
 
-    /// Hears, if the session is open, what the server tells in it outside of calls.
+    /// Starts to read the GET stream, if the session is open.
     pub(crate) fn follow(&self, reader: &dyn SessionStreamReader) -> Option<StreamOpening> {
         let (open, http) = (self.open.load_full()?, self.http.upgrade()?);
         reader.follow(&http, &open, &self.credential)
     }
 
-    /// From now on something in it outlives its calls, such as a task.
+    /// Marks that something in the session outlives its calls, such as a task.
     pub(crate) fn pin(&self) {
         self.pinned.store(true, Ordering::Relaxed);
     }
@@ -189,13 +189,13 @@ impl UpstreamSession {
         self.pinned.load(Ordering::Relaxed)
     }
 
-    /// The session as it is open under this id.
+    /// Returns the session if it is open under this id.
     pub(crate) fn open_as(&self, id: &str) -> Option<Arc<OpenSession>> {
         let open = self.open.load_full()?;
         (open.id.as_ref()? == id).then_some(open)
     }
 
-    /// Lets a call in that is to hear what the server says beside it; `is_exclusive` if no other is made here meanwhile.
+    /// Registers a call that receives messages of the GET stream. With `is_exclusive`, no other call is in the session.
     pub(crate) fn enter(
         self: &Arc<Self>,
         http: &Arc<HttpServer>,
@@ -220,19 +220,19 @@ impl UpstreamSession {
         call_guard
     }
 
-    /// Whether the server asks here what no call can be told of for certain.
+    /// Returns `true` if the server has sent a request that can be assigned to no call.
     pub(crate) fn is_astray(&self) -> bool {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
         listener.as_ref().is_some_and(|listener| listener.is_astray())
     }
 
-    /// Notes that the server knows `expired` no longer. Whoever comes next opens a new one, unless somebody did already.
+    /// Records that the server has forgotten `expired`. The next call opens a new session, unless another one did already.
     pub(crate) fn expire(&self, expired: &Arc<OpenSession>) {
         let none: Option<Arc<OpenSession>> = None;
         self.open.compare_and_swap(&Some(expired.clone()), none);
     }
 
-    /// Tells the server that the session is over. It may refuse, and may be gone; both are fine.
+    /// Ends the session at the server, which may refuse or be gone; both do no harm.
     pub async fn close(&self) {
         if let (Some(open), Some(http)) = (self.open.swap(None), self.http.upgrade()) {
             self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,17 +1,22 @@
-//! A session at a legacy server, as another replica can join it.
+//! References to sessions at legacy servers, for other replicas.
 
-/// Names a session at a legacy server, so that any replica can take part in it.
+/// A reference to a session at a legacy server, with which any replica can join it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpstreamSessionRef {
-    /// The server's id of the session; `None` for servers without sessions.
+    /// The session id; `None` for servers without sessions.
     pub session: Option<Box<str>>,
-    /// The protocol version that was agreed on.
+    /// The negotiated protocol version.
     pub version: Box<str>,
 }
 
 impl UpstreamSessionRef {
-    /// The session `session` that speaks `version`.
+    /// Creates the reference of a session.
+    ///
+    /// ```
+    /// let session = portolan_client::UpstreamSessionRef::new(Some("7f3a"), "2025-11-25");
+    /// assert_eq!(session.session.as_deref(), Some("7f3a"));
+    /// ```
     pub fn new(session: Option<&str>, version: &str) -> Self {
         Self {
             session: session.map(Box::from),
@@ -19,7 +24,7 @@ impl UpstreamSessionRef {
         }
     }
 
-    /// The one session of a stdio server that all callers share.
+    /// Returns the reference of the one session of a stdio server, which all callers share.
     pub(crate) fn of_process(version: &str) -> Self {
         Self::new(None, version)
     }

@@ -1,4 +1,4 @@
-//! A server that is reached through the owner of its pipes.
+//! Calls over a channel.
 
 use std::{
     pin::pin,
@@ -35,7 +35,7 @@ use portolan_wire::{
 };
 use tokio_util::task::TaskTracker;
 
-/// Sends a request through a channel and gives what comes back, in the client's era.
+/// Sends a request through a channel and returns the reply in the client's era.
 pub(crate) async fn call(
     upstream: &UpstreamServer,
     channel: &Arc<dyn Channel>,
@@ -51,13 +51,13 @@ pub(crate) async fn call(
     }
     let era = if handshake.modern { Era::Modern } else { Era::Legacy };
     let params = conversion::params(request, era, &upstream.config().name);
-    // Silence is watched here; the channel only has to know when to forget.
+    // The client watches the silence; the channel only needs the total.
     let total = upstream.config().timeouts.call_total;
     let mut channel_request = ChannelRequest::new(request.method.as_str(), Some(params.to_bytes()), total);
     let mut conversion = Conversion::new(request, era, request.id.clone(), upstream.spec());
     conversion.capabilities = request.capabilities_at(era, upstream.config().may_suspend);
     if era == Era::Legacy {
-        // Where conversations are isolated, whoever asks for a task later would ask another process.
+        // Where conversations are isolated, a later request for the task would reach another process.
         let is_shared = !channel.isolates_conversations();
         conversion.bind_tasks(|| is_shared.then(|| UpstreamSessionRef::of_process(&handshake.version)));
         if !conversion.capabilities.is_none() {
@@ -124,7 +124,7 @@ fn message(answer: RpcResponse, conversion: &Conversion) -> Converted {
     conversion.message(&outcome, None)
 }
 
-/// The event for a notification that belongs to a call.
+/// Returns the event for a notification that belongs to a call.
 fn event(notification: &ChannelNotification, conversion: &Conversion) -> Option<Bytes> {
     let method = Method::parse(&notification.method);
     let belongs = match method {
@@ -153,7 +153,7 @@ impl ActiveExchange {
         self.exchange.as_mut()?.next().await
     }
 
-    /// What the server asks, if it may; else it is told so.
+    /// Returns a server request that the client can handle; refuses others.
     fn server_request(&self, asked: portolan_core::ServerRequest, conversion: &Conversion) -> Option<ServerRequest> {
         let method = Method::parse(&asked.method);
         if conversion.may_ask(&method, asked.params.as_ref()) {
@@ -180,7 +180,7 @@ impl ActiveExchange {
 
 impl Drop for ActiveExchange {
     fn drop(&mut self) {
-        // For legacy clients a lost connection is no cancellation (2025-11-25, basic/transports): the call runs on.
+        // For legacy clients a lost connection is no cancellation (2025-11-25, basic/transports): the call goes on.
         if let DisconnectPolicy::CancelsIf(cancelled) = &self.on_disconnect
             && !cancelled.is_cancelled()
             && let Some(exchange) = self.exchange.take()
@@ -192,7 +192,7 @@ impl Drop for ActiveExchange {
     }
 }
 
-/// Notifications as they come, then the answer.
+/// Relays notifications as they arrive, then the response.
 #[derive(Debug)]
 pub(crate) struct ChannelRelay {
     first: Option<Step>,
@@ -203,7 +203,7 @@ pub(crate) struct ChannelRelay {
 }
 
 impl ChannelRelay {
-    /// Brings the server an answer.
+    /// Sends the client's response to a server request.
     pub(crate) fn answer(&self, key: u64, answer: RpcResponse) {
         if let Some(exchange) = &self.held.exchange {
             exchange.respond(key, answer);
@@ -224,7 +224,7 @@ impl ChannelRelay {
         self.finish(Converted::Message(message))
     }
 
-    /// The next step towards the answer.
+    /// Polls for the next step.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Step, BoxError>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));

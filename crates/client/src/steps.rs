@@ -1,4 +1,4 @@
-//! An answer that takes several steps: what a server says, asks, and answers in the end.
+//! A response that takes several steps: notifications, server requests, the response.
 
 use std::{
     pin::Pin,
@@ -23,93 +23,97 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-/// The steps of one answer.
+/// The steps of one response. As a body, it is the event stream for a client in a call without server requests.
 #[derive(Debug)]
 pub enum Events {
-    /// From a server at a URL.
+    /// The steps of a call over HTTP.
     Http(Box<EventRelay>),
-    /// From a server behind a channel.
+    /// The steps of a call over a channel.
     Channel(Box<ChannelRelay>),
 }
 
-/// One of them.
+/// A step of a call.
 #[derive(Debug)]
 pub enum Step {
-    /// A piece of the client's event stream. The last one ends with the answer.
+    /// A part of the client's event stream. The last one ends with the response.
     Frame(Bytes),
-    /// A legacy server asks something, and waits.
+    /// A legacy server has sent a request and waits for its response.
     ServerRequest(ServerRequest),
-    /// A modern server has ended the call, and wants it made again with answers.
+    /// A modern server has ended the call and wants it sent again with input.
     InputRequired(InputRequired),
-    /// It has made a task of the call, which the gateway is to drive.
+    /// The server has made a task of the call, which the relay has to poll.
     Task(TaskCreated),
 }
 
-/// What a legacy server asks, which it may: it was told that this client can answer it.
+/// A request of a legacy server during a call, which a capability of the client permits.
 #[derive(Clone, Debug)]
 pub struct ServerRequest {
-    /// What its answer is given with.
+    /// The key with which it is [answered](Events::answer).
     pub key: ServerRequestKey,
-    /// What is asked.
+    /// The method of the request.
     pub method: Method,
     /// The params, raw.
     pub params: Option<Bytes>,
 }
 
-/// How a server tells its questions apart.
+/// Identifies a server request within its call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerRequestKey {
     /// The id of a JSON-RPC request.
     Id(RequestId),
-    /// The key that the owner of its pipes gave.
+    /// The key that the channel gave.
     Channel(u64),
 }
 
-/// A call whose stream was left.
+/// A call whose stream was left, for any replica to resume.
 #[derive(Clone, Debug)]
 pub struct StreamCheckpoint {
-    /// In which session it is.
+    /// The session of the call.
     pub session_ref: UpstreamSessionRef,
-    /// The id that it was sent with.
+    /// The id of the call at the server.
     pub call: RequestId,
-    /// The last event that was read.
+    /// The id of the last event that was read.
     pub event: Bytes,
 }
 
-/// Whose a call that was left is now.
+/// The request that resumes a call.
 #[derive(Clone, Debug)]
 pub struct ResumeRequest<'a> {
-    /// The request that came back.
+    /// The client's request.
     pub request: &'a UpstreamRequest<'a>,
-    /// Its progress token.
+    /// The progress token of the request.
     pub token: Option<Bytes>,
-    /// What the server has asked already.
+    /// The ids of the server requests that the client has got already.
     pub known: Vec<RequestId>,
 }
 
 /// An `input_required` result.
 #[derive(Clone, Debug)]
 pub struct InputRequired {
-    /// The result as it came.
+    /// The result, as it came.
     pub result: RawObject,
-    /// Whether it was made here from an error of a legacy server, to which answers mean nothing.
+    /// `true` if this client made it from an error of a legacy server, which takes no input.
     pub ours: bool,
 }
 
-/// That a call has become a task which the gateway is to drive.
+/// A task that a call has become, which the relay has to poll.
 #[derive(Clone, Debug)]
 pub struct TaskCreated {
-    /// The result that says so, as 2026-07-28 writes it.
+    /// The result with the task, in the form of 2026-07-28.
     pub task: RawObject,
-    /// Whether it is at a legacy server. Its id is then one that a client would know it by.
+    /// `true` if the task is at a legacy server. Its id is then already the client's.
     pub is_legacy: bool,
 }
 
-/// Why an answer of a client to a question does not fit.
+/// The reason why a client's input does not fit.
 pub(crate) type Problem = &'static str;
 
 impl Events {
-    /// The next step; `None` at the end.
+    /// Polls for the next step; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// An error if the connection to the server broke off in the middle of a message.
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Step, BoxError>>> {
         match self {
             Self::Http(relay) => relay.poll_step(cx),
@@ -117,12 +121,16 @@ impl Events {
         }
     }
 
-    /// The next step; `None` at the end. Dropped, it loses nothing.
+    /// Returns the next step; `None` at the end. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_step`](Self::poll_step).
     pub async fn step(&mut self) -> Option<Result<Step, BoxError>> {
         std::future::poll_fn(|cx| self.poll_step(cx)).await
     }
 
-    /// Whether this call may need its client before it is over.
+    /// Returns `true` if the server may send a request, or want input, before the call ends.
     pub fn may_ask(&self) -> bool {
         let conversion = match self {
             Self::Http(relay) => relay.conversion(),
@@ -131,7 +139,7 @@ impl Events {
         conversion.client.is_some() && (conversion.upstream == Era::Modern || !conversion.capabilities.is_none())
     }
 
-    /// In which session at a server at a URL this call is.
+    /// Returns the session of a call over HTTP at a legacy server.
     pub fn session_ref(&self) -> Option<UpstreamSessionRef> {
         match self {
             Self::Http(relay) => relay.session_ref(),
@@ -139,7 +147,7 @@ impl Events {
         }
     }
 
-    /// Leaves a call at a server whose stream can be taken up again by any replica.
+    /// Leaves a call whose stream any replica can resume; `None` if it has no such stream.
     pub fn leave(&mut self) -> Option<StreamCheckpoint> {
         match self {
             Self::Http(relay) => {
@@ -154,15 +162,15 @@ impl Events {
         }
     }
 
-    /// From now on every event is given out whole.
+    /// Yields every event as a whole from now on.
     pub fn hold(&mut self) {
         if let Self::Http(relay) = self {
             relay.hold(true);
         }
     }
 
-    /// The answer goes to another request, with another progress token, of the same client. What was given out already has
-    /// to be [told anew](retell).
+    /// Redirects the response to another request of the same client, with another progress token. Events that were yielded
+    /// before have to be [rewritten](retell).
     pub fn rebind(&mut self, id: &RequestId, token: Option<&Bytes>) {
         let conversion = match self {
             Self::Http(relay) => {
@@ -175,7 +183,11 @@ impl Events {
         conversion.retold = Some(token.cloned());
     }
 
-    /// Waits a while for the answer, which need not be a stream if it is the next thing that comes.
+    /// Waits a short time for the response, which is returned as a message if it is the next event.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`](portolan_core::Error::Timeout) past a deadline.
     pub async fn settle(self) -> Result<Reply> {
         match self {
             Self::Http(relay) => relay.settle().await,
@@ -183,7 +195,7 @@ impl Events {
         }
     }
 
-    /// Brings the server an answer to a question of this call.
+    /// Sends the client's response to a server request of this call.
     pub fn answer(&mut self, key: &ServerRequestKey, answer: RpcResponse) {
         match (self, key) {
             (Self::Http(relay), ServerRequestKey::Id(id)) => relay.answer(id, response(id, &answer)),
@@ -193,7 +205,7 @@ impl Events {
     }
 }
 
-/// A call in which nothing is asked flows by as it is.
+/// The event stream of a call in which the server sends no requests.
 impl HttpBody for Events {
     type Data = Bytes;
     type Error = BoxError;
@@ -221,12 +233,21 @@ impl From<Converted> for Reply {
 }
 
 impl InputRequired {
-    /// A result of a modern server.
+    /// Wraps a result of a modern server.
+    ///
+    /// ```
+    /// use portolan_client::InputRequired;
+    /// use portolan_wire::object::RawObject;
+    ///
+    /// let result = r#"{"resultType":"input_required","requestState":"7"}"#;
+    /// let required = InputRequired::new(RawObject::parse(&result.into()).expect("an object"));
+    /// assert_eq!(required.state().expect("a state"), "\"7\"");
+    /// ```
     pub fn new(result: RawObject) -> Self {
         Self { result, ours: false }
     }
 
-    /// The same from the `data` of -32042, by which a 2025-11-25 server wants pages to be visited.
+    /// Reads the `data` of error -32042, with which a 2025-11-25 server wants URLs to be visited; `None` if it names none.
     pub fn visits(data: Option<&Bytes>) -> Option<Self> {
         let data = RawObject::parse_checked(data?).ok()?;
         let pages: Vec<&serde_json::value::RawValue> = serde_json::from_slice(data.get("elicitations")?).ok()?;
@@ -245,7 +266,7 @@ impl InputRequired {
         Some(Self { result, ours: true })
     }
 
-    /// The pages that are to be visited.
+    /// Returns the URLs to visit.
     pub fn pages(&self) -> Vec<String> {
         let url = |(_, _, params): (String, Method, Option<Bytes>)| {
             let params = RawObject::parse_checked(&params?).ok()?;
@@ -258,12 +279,16 @@ impl InputRequired {
             .collect()
     }
 
-    /// The state that the server wants back, raw.
+    /// Returns the `requestState`, raw, which the server wants back.
     pub fn state(&self) -> Option<&Bytes> {
         self.result.get("requestState")
     }
 
-    /// What is asked, each under its key.
+    /// Returns the requests for input, each with its key, method and params.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what is not valid in the `inputRequests`.
     pub fn requests(&self) -> Result<Vec<(String, Method, Option<Bytes>)>, Problem> {
         let Some(raw) = self.result.get("inputRequests") else {
             return Ok(Vec::new());
@@ -284,13 +309,13 @@ impl InputRequired {
     }
 }
 
-/// Questions that one answer may hold.
+/// The largest number of requests for input in one result.
 pub const MAX_SERVER_REQUESTS: usize = 64;
 
-/// The `resultType` of a result that asks.
+/// The `resultType` of a result that requires input.
 pub const INPUT_REQUIRED: &[u8] = br#""input_required""#;
 
-/// A question as it stands in `inputRequests`.
+/// Returns a request as a member of `inputRequests`.
 pub fn request(method: &Method, params: Option<&Bytes>) -> Bytes {
     let mut request = RawObject::new();
     request.set("method", object::quote(method.as_str()));
@@ -300,7 +325,7 @@ pub fn request(method: &Method, params: Option<&Bytes>) -> Bytes {
     request.to_bytes()
 }
 
-/// The params of a question for a modern client: without what only 2025-11-25 knows.
+/// Returns the params of a server request for a modern client: without members of 2025-11-25.
 pub fn modern_params(method: &Method, params: Option<&Bytes>) -> Option<Bytes> {
     let mut members = RawObject::parse_checked(params?).ok()?;
     members.remove("task");
@@ -310,7 +335,7 @@ pub fn modern_params(method: &Method, params: Option<&Bytes>) -> Option<Bytes> {
     Some(members.to_bytes())
 }
 
-/// A message of a call for another request of the same client. Progress that it does not want is none.
+/// Rewrites a message of a call for another request of the same client; `None` for progress that it does not want.
 pub fn retell(message: &Bytes, id: &RequestId, token: Option<&Bytes>) -> Option<Bytes> {
     match envelope::parse(message, &envelope::ParseLimits { depth: 1024, batch: 1 }).ok()? {
         Incoming::One(Message::Response(response)) => Some(match response.outcome {
@@ -326,7 +351,7 @@ pub fn retell(message: &Bytes, id: &RequestId, token: Option<&Bytes>) -> Option<
     }
 }
 
-/// A JSON-RPC response with an answer.
+/// Returns a JSON-RPC response.
 pub fn response(id: &RequestId, answer: &RpcResponse) -> Bytes {
     match answer {
         RpcResponse::Result(raw) => envelope::result(id, raw),

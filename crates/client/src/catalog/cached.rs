@@ -1,4 +1,4 @@
-//! One list of one server: what is known, whether that is old, and whose turn it is to ask.
+//! The cache of one list.
 
 use std::{
     any::Any,
@@ -14,33 +14,33 @@ use arc_swap::ArcSwapOption;
 use portolan_core::{Error, Failure, FailureKind, ServerName};
 use tokio::sync::Mutex;
 
-/// The longest time for which a server that hangs is not waited for again.
+/// The longest time for which a server that hung is not waited for.
 const LONGEST_BREAK: Duration = Duration::from_secs(60);
-/// A failure that took this long has held somebody up.
+/// A failure that took at least this long counts as a hang.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// A list as the server last sent it.
+/// A list, as the server last sent it.
 pub struct ListSnapshot<L> {
     /// The items.
     pub items: Arc<L>,
-    /// What the server said about caching the list.
+    /// The server's caching hints.
     pub hints: CacheHints,
     /// When the list was fetched.
     pub fetched: Instant,
-    /// When it was last fetched, or asked for in vain.
+    /// When the list was last fetched, or fetching it failed.
     pub(super) looked_at: Instant,
-    /// How many changes the server had announced by then.
+    /// The number of changes that the server had announced before.
     pub(super) change: u64,
     derived: Arc<OnceLock<Arc<dyn Any + Send + Sync>>>,
 }
 
-/// What a server says about caching its list (2026-07-28, caching). Legacy servers say nothing: then the list is good for
-/// this moment, and for this requester only.
+/// The hints of a server about caching its list (2026-07-28, caching). Legacy servers give none: their lists are valid for
+/// now, and for one requester only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheHints {
-    /// How long the list is good from when it was fetched.
+    /// How long the list is valid, counted from when it was fetched.
     pub ttl: Duration,
-    /// Whether callers may share it.
+    /// `true` if callers may share the list.
     pub public: bool,
 }
 
@@ -48,19 +48,19 @@ pub struct CacheHints {
 #[derive(Debug)]
 pub(crate) struct CachedList<L> {
     pub(crate) listed: ArcSwapOption<ListSnapshot<L>>,
-    /// Held by who asks the server.
+    /// Held by the task that fetches the list.
     pub(crate) turn: Mutex<()>,
     failed: ArcSwapOption<Failed>,
-    /// How often the server has said that it changed.
+    /// The number of changes that the server has announced.
     changes: AtomicU64,
 }
 
-/// A list that could not be had.
+/// A failed fetch.
 #[derive(Debug)]
 pub(crate) struct Failed {
     at: Instant,
     slow: bool,
-    /// How often in a row.
+    /// The number of failures in a row.
     times: u32,
     error: Error,
 }
@@ -86,7 +86,8 @@ impl<L> Default for CachedList<L> {
 }
 
 impl<L> ListSnapshot<L> {
-    /// A value that `build` computes from the items, once for this snapshot. One snapshot has values of one type.
+    /// Returns a value that `build` computes from the items, once per snapshot. A snapshot has derived values of one type
+    /// only.
     pub fn derived<T: Send + Sync + 'static>(&self, build: impl FnOnce(&L) -> T) -> Arc<T> {
         if let Some(known) = self.derived.get()
             && let Ok(known) = known.clone().downcast::<T>()
@@ -94,12 +95,12 @@ impl<L> ListSnapshot<L> {
             return known;
         }
         let built = Arc::new(build(&self.items));
-        // Of two that build at once, the first stays.
+        // If two callers build at once, the first value stays.
         let first = self.derived.get_or_init(|| built.clone());
         first.clone().downcast::<T>().unwrap_or(built)
     }
 
-    /// How much longer the list is good.
+    /// Returns how much longer the list is valid.
     pub fn remaining(&self) -> Duration {
         self.hints.ttl.saturating_sub(self.fetched.elapsed())
     }
@@ -133,7 +134,7 @@ impl<L> CachedList<L> {
         listed
     }
 
-    /// Notes that the list cannot be had. What is known stays, and is not asked for again at once.
+    /// Records a failure. The cached list stays, and is not fetched again at once.
     pub(crate) fn fail(&self, since: Instant, server: &ServerName, error: &Error) {
         let times = self.failed.load().as_ref().map_or(0, |failed| failed.times);
         self.failed.store(Some(Arc::new(Failed {
@@ -161,7 +162,7 @@ impl<L> CachedList<L> {
             .is_some_and(|failed| failed.at.elapsed() < age)
     }
 
-    /// How it failed, if that was at `since` or later.
+    /// Returns the error of a failure at `since` or later.
     pub(crate) fn failed_since(&self, since: Instant, server: &ServerName) -> Option<Error> {
         let failed = self.failed.load();
         let failed = failed.as_ref().filter(|failed| failed.at >= since)?;
@@ -179,25 +180,25 @@ impl<L> CachedList<L> {
     }
 }
 
-/// Whether a server is waited for.
+/// The state of the circuit breaker of a list.
 #[derive(Debug)]
 pub(crate) enum Breaker {
-    /// It is.
+    /// The server is waited for.
     Closed,
-    /// It hung, and is asked again, but not waited for as long.
+    /// The server hung, and is waited for less long.
     HalfOpen(Error),
-    /// It hung just now.
+    /// The server hung just now, and is not waited for.
     Open(Error),
 }
 
 impl Failed {
-    /// 2, 4, 8 … seconds.
+    /// Returns the pause: 2, 4, 8 … seconds.
     fn pause(&self) -> Duration {
         Duration::from_secs(1 << self.times.min(6)).min(LONGEST_BREAK)
     }
 }
 
-/// The same error, for somebody else.
+/// Returns a copy of an error for another caller.
 fn again(server: &ServerName, error: &Error) -> Error {
     match error {
         Error::Timeout { action, after } => Error::Timeout {

@@ -1,4 +1,4 @@
-//! Digests of tool definitions: a tool that changes what it says of itself is reported.
+//! Digests of tool definitions, to report tools whose definition changes.
 
 use std::{
     collections::HashMap,
@@ -16,12 +16,12 @@ use serde_json::value::RawValue;
 use super::{Catalog, Tools};
 use crate::server::UpstreamServer;
 
-/// What is remembered of tools: also of those that are listed no longer, because a tool that goes and comes back as
-/// another is the attack.
+/// The digests of tools, also of those that are no longer listed: a tool that disappears and comes back with another
+/// definition is the attack.
 #[derive(Debug, Default)]
 pub(super) struct DefinitionDigests {
     seen: Mutex<HashMap<Box<str>, Seen>>,
-    /// What the registry said last, as a hash.
+    /// A hash of the registry's latest tools.
     seed: AtomicU64,
 }
 
@@ -29,14 +29,14 @@ type Digest = [u8; 32];
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    /// Of the text itself.
+    /// The digest of the text.
     text: Digest,
-    /// Of what it says: members sorted, without white space.
+    /// The digest of the content: members sorted, without white space.
     meaning: Digest,
 }
 
 impl DefinitionDigests {
-    /// Notes what the registry says, and returns whether that is something else than before.
+    /// Records the registry's tools. Returns `true` if they differ from those before.
     pub(super) fn take_seed(&self, tools: &[Tool]) -> bool {
         let mut seed = DefaultHasher::new();
         tools.iter().for_each(|tool| tool.definition().get().hash(&mut seed));
@@ -53,7 +53,7 @@ impl UpstreamServer {
             .for_each(|tool| self.watch_definition(&catalog.digests, tool));
     }
 
-    /// Compares a definition with the one that was seen first or last under its name.
+    /// Compares a definition with the first and the last one that were seen under its name.
     fn watch_definition(&self, digests: &DefinitionDigests, tool: &Tool) {
         let text = digest(tool.definition().get().as_bytes());
         let name = tool.name().as_str();
@@ -83,7 +83,7 @@ fn digest(text: &[u8]) -> Digest {
     bytes
 }
 
-/// Servers write the members of an object in any order, some in another each time.
+/// Servers may write the members of an object in a different order each time.
 fn meaning(definition: &RawValue) -> Option<Digest> {
     let value: serde_json::Value = serde_json::from_str(definition.get()).ok()?;
     let mut text = String::new();

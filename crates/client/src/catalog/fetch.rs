@@ -1,4 +1,4 @@
-//! Asking a server for a list: one at a time, all pages, within a deadline.
+//! Fetches lists: one request at a time, all pages, within a deadline.
 
 use std::{
     sync::Arc,
@@ -26,12 +26,12 @@ use crate::{
     streamable_http::events,
 };
 
-/// Pages of one list that are read.
+/// The number of pages that are read of one list.
 const PAGES: usize = 1000;
 /// How long a server that hung last time is waited for.
 const SECOND_CHANCE: Duration = Duration::from_secs(1);
 
-/// All that a server listed.
+/// All items that a server listed.
 #[derive(Debug, Default)]
 pub(crate) struct Items {
     pub(crate) items: Vec<Box<RawValue>>,
@@ -39,7 +39,7 @@ pub(crate) struct Items {
 }
 
 impl UpstreamServer {
-    /// The list of a server of which none is known.
+    /// Fetches a list that is not cached.
     pub(crate) async fn first<L: Listing>(
         self: &Arc<Self>,
         catalog: &Arc<Catalog>,
@@ -58,13 +58,13 @@ impl UpstreamServer {
         }
     }
 
-    /// A list as the server gives it now. Whoever waits for the same shares the answer.
+    /// Fetches a list. Callers that wait at the same time share the result.
     pub(crate) async fn fresh<L: Listing>(
         self: &Arc<Self>,
         catalog: &Arc<Catalog>,
         credential: &Arc<UpstreamCredential>,
     ) -> Result<Arc<ListSnapshot<L>>> {
-        // It goes on when nobody waits any more, so that those who come later find it.
+        // The task goes on when nobody waits, so that later callers find the list.
         let (server, catalog, credential) = (self.clone(), catalog.clone(), credential.clone());
         let since = Instant::now();
         let asking = async move { server.take_turn::<L>(&catalog, &credential, since).await };
@@ -72,7 +72,7 @@ impl UpstreamServer {
         asked.unwrap_or_else(|_| Err(self.protocol_error(format!("its list of {} was given up", L::MEMBER))))
     }
 
-    /// Fetches a list anew, in the background, unless somebody does already.
+    /// Fetches a list in the background, unless it is being fetched.
     pub(crate) fn refresh<L: Listing>(self: &Arc<Self>, catalog: &Arc<Catalog>, credential: &Arc<UpstreamCredential>) {
         if super::cached::<L>(catalog).turn.try_lock().is_err() {
             return;
@@ -87,8 +87,8 @@ impl UpstreamServer {
         });
     }
 
-    /// Asks, unless somebody has asked since. The turn of others is part of the wait: behind a server that hangs, nobody
-    /// waits for the patience of those before.
+    /// Fetches a list, unless that was done since. Waiting for another fetch counts towards the deadline: behind a server
+    /// that hangs, no caller waits longer for those before.
     async fn take_turn<L: Listing>(
         &self,
         catalog: &Catalog,
@@ -120,7 +120,7 @@ impl UpstreamServer {
         match fetched.unwrap_or_else(|_| Err(late())) {
             Ok(fetched) => {
                 let items = L::read(self, &Lists(catalog), fetched.items);
-                // What the server has told of itself, whoever listens knows already.
+                // Listeners know already of changes that the server announced.
                 let told = |known: &ListSnapshot<L>| known.change != change;
                 let known = cached.listed.load_full();
                 let is_news = known.is_some_and(|known| !told(&known) && !known.items.is_same(&items));
@@ -147,7 +147,7 @@ impl UpstreamServer {
         self.items(&L::METHOD, L::MEMBER, credential).await
     }
 
-    /// Reads all pages of a list. A server that does not know the method has none.
+    /// Reads all pages of a list. A server that does not know the method has an empty list.
     pub(crate) async fn items(
         &self,
         method: &Method,
@@ -198,7 +198,8 @@ impl UpstreamServer {
             params: &params,
             unchanged: None,
             declared: None,
-            // Nobody can be asked now. Some servers list what needs a person only if they are told that there is one.
+            // The server can send no requests now. Some servers list tools that need a person only to clients with these
+            // capabilities.
             capabilities: ClientCapabilities::SOMEBODY.within(self.spec.server_requests),
             odd_output: false,
             uris: None,
@@ -252,7 +253,7 @@ impl Page {
 }
 
 impl CacheHints {
-    /// What holds of both.
+    /// Returns the hints that hold for both.
     pub fn and(self, other: Self) -> Self {
         Self {
             ttl: self.ttl.min(other.ttl),

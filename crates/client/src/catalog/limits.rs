@@ -1,4 +1,4 @@
-//! What a definition has to keep to.
+//! The limits of definitions.
 
 use bytes::Bytes;
 use portolan_wire::object::{self, RawObject};
@@ -6,13 +6,13 @@ use serde_json::value::RawValue;
 
 use crate::config::ClientLimits;
 
-/// A name in a definition: text without control characters.
+/// Returns a name in a definition: text without control characters.
 pub(super) fn name_in(members: &RawObject, key: &str, most: usize) -> Option<Box<str>> {
     let text = members.get(key).and_then(object::text)?;
     (!text.is_empty() && text.len() <= most && !text.chars().any(char::is_control)).then(|| (*text).into())
 }
 
-/// Whether a definition keeps to the limits.
+/// Checks a definition against the limits.
 pub(super) fn check(definition: &RawValue, limits: &ClientLimits) -> Result<(), &'static str> {
     if definition.get().len() > limits.definition_bytes {
         return Err("it is larger than is taken");
@@ -23,7 +23,7 @@ pub(super) fn check(definition: &RawValue, limits: &ClientLimits) -> Result<(), 
     Ok(())
 }
 
-/// Whether an item keeps to the limits and has a text under `key`.
+/// Checks an item against the limits, and that it has a text under `key`.
 pub(super) fn has_name(item: &RawValue, key: &str, limits: &ClientLimits) -> Result<(), &'static str> {
     check(item, limits)?;
     let definition = Bytes::copy_from_slice(item.get().as_bytes());
@@ -32,7 +32,7 @@ pub(super) fn has_name(item: &RawValue, key: &str, limits: &ClientLimits) -> Res
     named.map(drop).ok_or("it has no name")
 }
 
-/// How deep a JSON text nests.
+/// Returns the nesting depth of a JSON text.
 fn depth(text: &str) -> usize {
     let (mut deepest, mut depth) = (0_usize, 0_usize);
     let (mut quoted, mut escaped) = (false, false);

@@ -12,17 +12,17 @@ use super::{
 };
 use crate::{notifications::ListKind, server::UpstreamServer};
 
-/// The longest name that is taken, as with tools.
+/// The longest name in bytes, as with tools.
 const NAME_BYTES: usize = 256;
 
-/// A prompt as its server describes it.
+/// A prompt, as its server describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
     name: Box<str>,
     definition: Bytes,
 }
 
-/// The prompts of one server, in its order. Of two with one name the first counts.
+/// The prompts of one server, in its order. Of two with one name the first one is used.
 #[derive(Debug, Default)]
 pub struct Prompts {
     items: Vec<Prompt>,
@@ -30,12 +30,12 @@ pub struct Prompts {
 }
 
 impl Prompt {
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its definition, a raw JSON object.
+    /// Returns the definition, a raw JSON object.
     pub fn definition(&self) -> &Bytes {
         &self.definition
     }
@@ -49,12 +49,12 @@ impl Prompt {
 }
 
 impl Prompts {
-    /// The prompt of this name.
+    /// Returns the prompt of this name.
     pub fn get(&self, name: &str) -> Option<&Prompt> {
         self.by_name.get(name).map(|at| &self.items[*at])
     }
 
-    /// All prompts.
+    /// Returns all prompts.
     pub fn iter(&self) -> impl Iterator<Item = &Prompt> {
         self.items.iter()
     }

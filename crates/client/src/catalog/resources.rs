@@ -1,4 +1,4 @@
-//! The resources of a server, and the templates of more.
+//! The resources and resource templates of a server.
 
 use std::collections::HashMap;
 
@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{notifications::ListKind, server::UpstreamServer};
 
-/// The longest URI that is taken from a list.
+/// The longest URI in bytes.
 const URI_BYTES: usize = 4096;
-/// ResourceTemplates of one server that are taken. Each may have to be looked at to find whose a resource is.
+/// The number of templates of one server that are matched. Each may be tried to find the server of a resource.
 const TEMPLATES: usize = 1000;
 
-/// The resources of one server: URI and definition, in its order.
+/// The resources of one server: URIs and definitions, in its order.
 #[derive(Debug, Default)]
 pub struct Resources {
     items: Vec<(Box<str>, Bytes)>,
@@ -33,29 +33,29 @@ pub struct ResourceTemplates {
 }
 
 impl Resources {
-    /// Whether this URI is on the list.
+    /// Returns `true` if this URI is listed.
     pub fn contains(&self, uri: &str) -> bool {
         self.by_uri.contains_key(uri)
     }
 
-    /// URIs with their definitions.
+    /// Returns the URIs with their definitions.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         self.items.iter().map(|(uri, definition)| (&**uri, definition))
     }
 }
 
 impl ResourceTemplates {
-    /// Whether a template stands for this URI.
+    /// Returns `true` if a template matches this URI.
     pub fn matches(&self, uri: &str) -> bool {
         self.read.iter().any(|template| template.matches(uri))
     }
 
-    /// Whether this very template is on the list.
+    /// Returns `true` if this template is listed.
     pub fn contains(&self, template: &str) -> bool {
         self.items.iter().any(|(text, _)| **text == *template)
     }
 
-    /// ResourceTemplates with their definitions.
+    /// Returns the templates with their definitions.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         self.items.iter().map(|(text, definition)| (&**text, definition))
     }
@@ -77,7 +77,7 @@ impl Read for Resources {
     fn read(server: &UpstreamServer, _: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
         let mut resources = Self::default();
         for (uri, definition) in read(server, &items, "uri") {
-            // Of two with one URI the first counts.
+            // Of two with one URI the first one is used.
             if !resources.by_uri.contains_key(&uri) {
                 resources.by_uri.insert(uri.clone(), resources.items.len());
                 resources.items.push((uri, definition));
@@ -114,7 +114,7 @@ impl Read for ResourceTemplates {
                 tracing::warn!(server = %server.spec().name, most = TEMPLATES, "templates truncated");
                 break;
             }
-            // One that cannot be matched is listed all the same.
+            // A template that cannot be matched is listed nevertheless.
             templates.read.extend(Template::parse(&text));
             templates.items.push((text, definition));
         }

@@ -1,4 +1,4 @@
-//! One catalog for each credential scope.
+//! The catalogs of a server, one per credential scope.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,29 +7,29 @@ use portolan_core::UpstreamCredential;
 use super::Catalog;
 use crate::inject;
 
-/// Scopes of one server whose lists are kept. Past it, the one that was used longest ago is forgotten.
+/// The number of scopes per server. Beyond it, the least recently used one is dropped.
 const SCOPES: usize = 256;
 
 /// The catalogs of one server.
 #[derive(Debug)]
 pub(crate) struct Catalogs {
-    /// What every caller of the install sees: the only one unless the broker gives callers credentials of their own.
+    /// The catalog of all callers of the install: the only one, unless callers have credentials of their own.
     shared: Arc<Catalog>,
-    /// The others, the one that was used last at the end.
+    /// The catalogs of scopes, the most recently used one last.
     scoped: Mutex<Vec<(Scope, Arc<Catalog>)>>,
 }
 
-/// What tells credentials apart that may see different lists.
+/// The scope of a credential: credentials of different scopes may see different lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Scope {
-    /// As the broker named it.
+    /// The scope that the broker named.
     Named(Arc<str>),
     /// SHA-256 of the headers.
     Headers([u8; 32]),
 }
 
 impl Scope {
-    /// `None` if every caller of the install is sent the same.
+    /// Returns the scope; `None` for the credential of all callers of the install.
     fn of(credential: &UpstreamCredential) -> Option<Self> {
         match &credential.scope {
             Some(scope) if scope.is_empty() => None,
@@ -48,12 +48,12 @@ impl Catalogs {
         }
     }
 
-    /// The catalog that all callers of the install share.
+    /// Returns the catalog that all callers of the install share.
     pub(crate) fn shared(&self) -> &Arc<Catalog> {
         &self.shared
     }
 
-    /// The catalog of a credential's scope.
+    /// Returns the catalog of a credential's scope.
     pub(crate) fn of(&self, credential: &UpstreamCredential) -> Arc<Catalog> {
         let Some(scope) = Scope::of(credential) else {
             return self.shared.clone();

@@ -1,11 +1,11 @@
-//! URI templates, as far as it takes to tell whose a URI is (RFC 6570).
+//! Matches URIs against URI templates (RFC 6570).
 
-/// More expressions than this are not looked at.
+/// The largest number of expressions in a template.
 const MOST: usize = 16;
-/// Longer URIs are those of no template: each of a server may have to be looked at.
+/// The longest URI in bytes that is matched: each template of a server may be tried.
 const LONGEST: usize = 8 * 1024;
 
-/// A template taken apart.
+/// A parsed template.
 #[derive(Debug)]
 pub(crate) struct Template {
     parts: Vec<Part>,
@@ -13,16 +13,16 @@ pub(crate) struct Template {
 
 #[derive(Debug)]
 enum Part {
-    /// These characters.
+    /// Literal characters.
     Text(Box<str>),
-    /// `{name}`: one or more characters of one segment of a path.
+    /// `{name}`: one or more characters of one path segment.
     Segment,
     /// Any other expression, such as `{+path}` or `{?query}`: any characters.
     Any,
 }
 
 impl Template {
-    /// Reads a template; `None` for one that is not well-formed, or has too many expressions.
+    /// Parses a template; `None` if it is not well-formed or has too many expressions.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once('{') {
@@ -45,7 +45,8 @@ impl Template {
         (1..=MOST).contains(&expressions).then_some(Self { parts })
     }
 
-    /// Whether a URI is one of its own. Takes at most as many steps as the template has parts, times the length of the URI.
+    /// Returns `true` if the template matches a URI. Takes at most as many steps as the template has parts, times the
+    /// length of the URI.
     pub(crate) fn matches(&self, uri: &str) -> bool {
         let bytes = uri.as_bytes();
         if bytes.len() > LONGEST {
@@ -56,7 +57,7 @@ impl Template {
         {
             return false;
         }
-        // Where in the URI the parts so far may end.
+        // The positions in the URI where the parts so far may end.
         let mut ends = vec![false; bytes.len() + 1];
         ends[0] = true;
         for part in &self.parts {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{notifications::ListKind, server::UpstreamServer};
 
-/// The tools of one server, in its order. Of two with one name the first counts.
+/// The tools of one server, in its order. Of two with one name the first one is used.
 #[derive(Debug, Default)]
 pub struct Tools {
     items: Vec<Tool>,
@@ -32,12 +32,12 @@ impl Tools {
         read
     }
 
-    /// The tool of this name.
+    /// Returns the tool of this name.
     pub fn get(&self, name: &str) -> Option<&Tool> {
         self.by_name.get(name).map(|at| &self.items[*at])
     }
 
-    /// All tools.
+    /// Returns all tools.
     pub fn iter(&self) -> impl Iterator<Item = &Tool> {
         self.items.iter()
     }
@@ -68,7 +68,7 @@ impl Read for Tools {
     }
 }
 
-/// Reads definitions. One that cannot be used is left out.
+/// Parses definitions. Those that are not valid are left out and logged.
 pub(super) fn parse(server: &UpstreamServer, items: Vec<Box<RawValue>>) -> Vec<Tool> {
     let mut tools = Vec::with_capacity(items.len());
     for definition in items {

@@ -1,4 +1,4 @@
-//! The body of an answer, as it comes.
+//! The body of a response, as it arrives.
 
 use std::{
     fmt,
@@ -15,13 +15,13 @@ use crate::http1::pool::ConnectionPool;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-/// The body of an answer, with the connection that it comes through. At its end the connection goes back to the pool;
-/// dropped before, it is closed, which tells the server that nobody listens.
+/// The body of a response, with its connection. At the end of the body the connection goes back to the pool; dropped
+/// before, it is closed, which tells the server that nobody listens.
 pub struct ResponseBody {
     framing: Framing,
-    /// None when the body is over, or broken off.
+    /// `None` once the body has ended or broken off.
     connection: Option<Connection>,
-    /// Whether the connection can be used again.
+    /// `true` if the connection can be used again.
     stays: bool,
     pool: Arc<ConnectionPool>,
 }
@@ -55,8 +55,8 @@ impl ResponseBody {
         }
     }
 
-    /// Gives the connection back when the body is over. One that still has something to write, because its server answered
-    /// before it had read everything, is closed, and so is one over which more came than was asked for.
+    /// Returns the connection to the pool at the end of the body. It is closed instead if it still has something to write,
+    /// because the server responded before it had read everything, or if the server has sent more than the response.
     fn release_at_end(&mut self) {
         if self.framing != Framing::Over {
             return;

@@ -1,4 +1,4 @@
-//! The bytes of one connection: what is still to be written, and what has arrived.
+//! The buffers of one connection: bytes to write, and bytes that have arrived.
 
 use std::{
     io,
@@ -11,31 +11,31 @@ use bytes::{Buf, Bytes, BytesMut, buf::Chain};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
-/// The least and the most that is read at once.
+/// The smallest and the largest read.
 const LEAST: usize = 8 * 1024;
 const MOST: usize = 256 * 1024;
-/// So much is copied out of the buffer that it was read into, which then is free for what comes next.
+/// Up to this many bytes are copied out of the read buffer, which then can be reused.
 const SMALL: usize = 4 * 1024;
 
-/// What a connection goes over.
+/// The stream of a connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// The bytes of one connection.
+/// A stream with its buffers.
 pub(crate) struct BufferedIo {
     stream: Box<dyn Stream>,
-    /// What has not been written yet of a request.
+    /// The rest of a request that has not been written.
     unsent: Option<Chain<BytesMut, Bytes>>,
-    /// Whether anything of the last request was written.
+    /// `true` once any byte of the last request was written.
     pub(crate) has_sent: bool,
-    /// Why nothing can be written any more. What the server said before may be there all the same.
+    /// The error of the last write. The server's response may have arrived nevertheless.
     broken: Option<io::Error>,
-    /// What has arrived and was not looked at yet.
+    /// Bytes that have arrived and were not parsed.
     pub(crate) arrived: BytesMut,
-    /// How much is read at once, as far as the last answers tell.
+    /// The size of the next read, adapted to the last responses.
     size: usize,
-    /// Whether the last read was much smaller than that.
+    /// `true` if the last read was much smaller.
     was_small: bool,
 }
 
@@ -58,12 +58,12 @@ impl BufferedIo {
         self.has_sent = false;
     }
 
-    /// Whether a request was written whole, and nothing has arrived that was not looked at.
+    /// Returns `true` if the request was written whole, and no byte is left to parse.
     pub(crate) fn is_quiet(&self) -> bool {
         self.unsent.is_none() && self.broken.is_none() && self.arrived.is_empty()
     }
 
-    /// Writes what is left of the request, as far as it goes.
+    /// Writes the rest of the request, as far as possible.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) {
         if let Poll::Ready(Err(fault)) = self.poll_unsent(cx) {
             self.unsent = None;
@@ -86,10 +86,10 @@ impl BufferedIo {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads more. None is left when the server has hung up.
+    /// Reads more. Returns 0 once the server has closed the connection.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, pool: &ConnectionPool) -> Poll<io::Result<usize>> {
         if self.arrived.is_empty() {
-            // Nor what is empty holds on to a buffer.
+            // An empty buffer keeps no allocation.
             self.arrived = BytesMut::new();
         }
         let mut buffer = pool.take_buffer();
@@ -101,7 +101,7 @@ impl BufferedIo {
         }
         pool.put_buffer(buffer);
         match (read, &mut self.broken) {
-            // The first of the two says why.
+            // The first of the two errors is the cause.
             (Poll::Ready(Ok(0) | Err(_)), broken @ Some(_)) => Poll::Ready(broken.take().map_or(Ok(0), Err)),
             (read, _) => read,
         }
@@ -116,7 +116,7 @@ impl BufferedIo {
         buffer.clear();
     }
 
-    /// More at once where there was more; less where there was much less twice in a row.
+    /// Doubles the size after a full read; halves it after two small ones in a row.
     fn learn(&mut self, count: usize) {
         if count >= self.size {
             self.size = (2 * self.size).min(MOST);

@@ -1,62 +1,62 @@
-//! How the body of an answer is told from what comes after it (RFC 9112 6 and 7).
+//! Finds the end of a response's body (RFC 9112 6 and 7).
 
 use crate::http1::ConnectionError;
 use crate::http1::head::Head;
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 
-/// Bytes of the line that begins a chunk, with its extensions, and of all trailers.
+/// The size limit of a chunk's size line with its extensions, and of all trailers, in bytes.
 const LINE_BYTES: usize = 16 * 1024;
-/// Trailers, which nobody here needs.
+/// Trailers are skipped.
 const TRAILERS: usize = 64;
 
-/// What is still to come of a body.
+/// The rest of a body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Framing {
     /// Nothing.
     Over,
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
     /// Chunks.
     Chunked(Chunk),
-    /// Whatever comes until the server hangs up.
+    /// All bytes until the server closes the connection.
     Hangup,
 }
 
-/// Where in a chunked body one is.
+/// The position in a chunked body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Chunk {
     Size,
     Data(u64),
-    /// Behind its data: the line's end.
+    /// Behind the data of a chunk, before its line end.
     End,
     Trailers,
 }
 
-/// What is there of a body.
+/// The next part of a body.
 #[derive(Debug)]
 pub(crate) enum BodyPart {
     Data(Bytes),
-    /// More has to arrive.
+    /// More bytes have to arrive.
     Missing,
     Over,
 }
 
 impl Framing {
-    /// The framing of the body behind `head`, and whether the connection can be used again after it.
+    /// Returns the framing of the body behind `head`, and `true` if the connection can be used again.
     pub(crate) fn of(head: &Head) -> Result<(Self, bool), ConnectionError> {
         let headers = &head.headers;
         let stays = stays_open(headers, head.is_old);
-        // Not answers to HEAD or CONNECT: those are never sent.
+        // HEAD and CONNECT requests are never sent.
         if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             return Ok((Self::Over, stays));
         }
         if headers.contains_key(header::TRANSFER_ENCODING) {
             if head.is_old {
-                // Who cannot have written it did not (RFC 9112 6.1).
+                // An HTTP/1.0 server cannot have written it (RFC 9112 6.1).
                 return Err(ConnectionError::Head("has chunks in HTTP/1.0"));
             }
-            // A length beside it may have been smuggled in: what comes after this answer is not trusted.
+            // A length beside it may be an attack: bytes after this response are not trusted.
             let is_sound = !headers.contains_key(header::CONTENT_LENGTH);
             return Ok(match is_chunked(headers) {
                 true => (Self::Chunked(Chunk::Size), stays && is_sound),
@@ -70,7 +70,7 @@ impl Framing {
         })
     }
 
-    /// Takes what is there of the body out of what has arrived.
+    /// Takes the next part of the body out of the bytes that have arrived.
     pub(crate) fn next(&mut self, arrived: &mut BytesMut) -> Result<BodyPart, ConnectionError> {
         loop {
             match self {
@@ -116,7 +116,7 @@ impl Framing {
         }
     }
 
-    /// The server has hung up: whether that is the end of the body.
+    /// Handles a closed connection: an error unless the body ends with it.
     pub(crate) fn hung_up(&mut self) -> Result<(), ConnectionError> {
         match self {
             Self::Over => Ok(()),
@@ -133,19 +133,19 @@ fn take(left: &mut u64, arrived: &mut BytesMut) -> Bytes {
     let there = usize::try_from(*left).unwrap_or(usize::MAX).min(arrived.len());
     *left -= there as u64;
     if there == arrived.len() {
-        // Nothing of the buffer is held on to, so that it can be read into again.
+        // Keeps no reference to the buffer, so that it can be reused.
         return std::mem::take(arrived).freeze();
     }
     arrived.split_to(there).freeze()
 }
 
-/// The size of the next chunk, if its line is there.
+/// Returns the size of the next chunk, if its line has arrived.
 fn size(arrived: &mut BytesMut) -> Result<Option<u64>, ConnectionError> {
     if !arrived.first().is_some_and(u8::is_ascii_hexdigit) {
         return Err(ConnectionError::Chunk);
     }
     match httparse::parse_chunk_size(arrived).map_err(|_| ConnectionError::Chunk)? {
-        // A line feed in an extension is what others take for the line's end.
+        // Some parsers take a line feed in an extension for the end of the line.
         httparse::Status::Complete((line, size)) if line <= LINE_BYTES && ends_lines(&arrived[..line]) => {
             arrived.advance(line);
             Ok(Some(size))
@@ -155,11 +155,11 @@ fn size(arrived: &mut BytesMut) -> Result<Option<u64>, ConnectionError> {
     }
 }
 
-/// Whether the trailers are over.
+/// Returns `true` at the end of the trailers.
 fn skip_trailers(arrived: &mut BytesMut) -> Result<bool, ConnectionError> {
     let mut lines = [httparse::EMPTY_HEADER; TRAILERS];
     match httparse::parse_headers(arrived, &mut lines)? {
-        // As chunks do, these lines end with both (RFC 9112 7.1).
+        // Like chunks, these lines end with CR LF (RFC 9112 7.1).
         httparse::Status::Complete((length, _)) if length <= LINE_BYTES && ends_lines(&arrived[..length]) => {
             arrived.advance(length);
             Ok(true)
@@ -169,12 +169,12 @@ fn skip_trailers(arrived: &mut BytesMut) -> Result<bool, ConnectionError> {
     }
 }
 
-/// Whether no line ends with a line feed alone.
+/// Returns `true` if no line ends with a line feed alone.
 fn ends_lines(text: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', text).all(|at| text[..at].ends_with(b"\r"))
 }
 
-/// RFC 9112 9.3.
+/// Returns `true` if the connection stays open (RFC 9112 9.3).
 fn stays_open(headers: &HeaderMap, is_old: bool) -> bool {
     let values = headers.get_all(header::CONNECTION).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
@@ -186,7 +186,7 @@ fn stays_open(headers: &HeaderMap, is_old: bool) -> bool {
     !closes && (keeps || !is_old)
 }
 
-/// Whether the last coding is the one that says where the body ends.
+/// Returns `true` if the last transfer coding is `chunked`.
 fn is_chunked(headers: &HeaderMap) -> bool {
     let last = headers.get_all(header::TRANSFER_ENCODING).iter().next_back();
     let codings = last.and_then(|value| value.to_str().ok());
@@ -194,7 +194,7 @@ fn is_chunked(headers: &HeaderMap) -> bool {
     coding.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"))
 }
 
-/// The one length that the headers say (RFC 9112 6.3, 5).
+/// Returns the one content length of the headers (RFC 9112 6.3, 5).
 fn length(headers: &HeaderMap) -> Result<Option<u64>, ConnectionError> {
     let mut said = None;
     for value in headers.get_all(header::CONTENT_LENGTH) {
@@ -209,7 +209,7 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, ConnectionError> {
     Ok(said)
 }
 
-/// Digits, and nothing else: `parse` would take a sign, too.
+/// Parses digits only: `parse` would accept a sign.
 fn number(digits: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(digits).ok()?;
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

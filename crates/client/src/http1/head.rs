@@ -1,4 +1,4 @@
-//! The head of a request as it is written, and the head of an answer as it is read (RFC 9112 2 to 5).
+//! Writes the head of a request, and reads the head of a response (RFC 9112 2 to 5).
 
 use std::mem::MaybeUninit;
 
@@ -6,25 +6,25 @@ use crate::http1::ConnectionError;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 
-/// Header lines of an answer.
+/// The largest number of header lines of a response.
 const HEADERS: usize = 128;
-/// Bytes of the head of an answer.
+/// The size limit of a response's head in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
-/// Most heads are shorter.
+/// The size of most heads in bytes.
 const SHORT: usize = 1024;
-/// Answers that announce another one (1xx), before there is none to be expected any more.
+/// The largest number of interim responses (1xx).
 const ANNOUNCEMENTS: usize = 16;
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Whether its server speaks HTTP/1.0.
+    /// `true` if the server speaks HTTP/1.0.
     pub(crate) is_old: bool,
 }
 
-/// Writes the head of a request. What frames its body is said here, whatever its headers say.
+/// Writes the head of a request. The framing of the body is set here, whatever the headers say.
 pub(crate) fn write(request: &Request<Bytes>) -> BytesMut {
     let headers = request.headers();
     let values: usize = headers
@@ -58,16 +58,16 @@ pub(crate) fn write(request: &Request<Bytes>) -> BytesMut {
     head
 }
 
-/// Reads the head of an answer out of what arrives.
+/// Reads the head of a response out of the bytes that arrive.
 #[derive(Debug, Default)]
 pub(crate) struct HeadReader {
-    /// How much had arrived when it was last parsed.
+    /// The number of bytes at the last attempt to parse.
     parsed: usize,
     announcements: usize,
 }
 
 impl HeadReader {
-    /// Takes the head of the answer, past those that only announce it (1xx); none if the rest of it is still to come.
+    /// Takes the head of the response, past interim responses (1xx); `None` if it is incomplete.
     pub(crate) fn read(&mut self, arrived: &mut BytesMut) -> Result<Option<Head>, ConnectionError> {
         while self.may_be_whole(arrived) {
             let Some(head) = parse(arrived)? else {
@@ -89,7 +89,8 @@ impl HeadReader {
         Ok(None)
     }
 
-    /// Parsing begins at the first byte each time. So what is not short is parsed when its end has come, or never will.
+    /// Each attempt to parse begins at the first byte, so a long head is parsed only once its end has arrived, or never
+    /// will.
     fn may_be_whole(&self, arrived: &BytesMut) -> bool {
         let unseen = &arrived[self.parsed.saturating_sub(3).min(arrived.len())..];
         let ends = |at: usize| unseen[at + 1..].starts_with(b"\n") || unseen[at + 1..].starts_with(b"\r\n");
@@ -97,7 +98,7 @@ impl HeadReader {
     }
 }
 
-/// Takes a head out of what has arrived; none if the rest of it is still to come.
+/// Takes a head out of the bytes that have arrived; `None` if it is incomplete.
 fn parse(arrived: &mut BytesMut) -> Result<Option<Head>, ConnectionError> {
     let mut lines = [const { MaybeUninit::uninit() }; HEADERS];
     let mut response = httparse::Response::new(&mut []);
@@ -110,7 +111,7 @@ fn parse(arrived: &mut BytesMut) -> Result<Option<Head>, ConnectionError> {
     let status =
         StatusCode::from_u16(response.code.unwrap_or_default()).map_err(|_| ConnectionError::Head("has no status"))?;
     let is_old = response.version == Some(0);
-    // A copy, so that who keeps a header does not keep the whole buffer.
+    // A copy, so that a kept header does not keep the whole buffer.
     let text = Bytes::copy_from_slice(&arrived[..length]);
     let start = arrived.as_ptr().addr();
     let mut headers = HeaderMap::with_capacity(response.headers.len());

@@ -12,32 +12,37 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderName};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Idle connections that are kept for one server.
+/// The number of idle connections per server.
 const IDLE: usize = 256;
-/// How long they are kept, where the server says nothing else.
+/// How long a connection may be idle, if the server says nothing else.
 pub(crate) const IDLE_FOR: Duration = Duration::from_secs(30);
-/// How much sooner than the server they are given up: its end must not cross with a call, which would be lost.
+/// How much earlier than the server a connection is closed, so that the server's close does not cross with a call.
 const SOONER: Duration = Duration::from_secs(1);
-/// Not in RFC 9112 any more, and what servers of Node.js say all the same, which wait for 5 s.
+/// Not in RFC 9112 any more, but sent by servers of Node.js, which close after 5 s.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-/// The idle connections to one server, and the buffer that all of them read into.
+/// The idle connections to one server, and their shared read buffer.
+///
+/// ```
+/// use std::sync::Arc;
+/// let pool = Arc::new(portolan_client::ConnectionPool::default());
+/// ```
 #[derive(Default)]
 pub struct ConnectionPool {
     idle: Mutex<VecDeque<(Instant, Connection)>>,
-    /// Closes what has been idle for long, also when the server is never called again.
+    /// Closes idle connections, also if the server is never called again.
     sweeper: OnceLock<AbortOnDropHandle<()>>,
     buffer: Mutex<BytesMut>,
 }
 
 impl ConnectionPool {
-    /// The connection that was used last, if there is an idle one.
+    /// Returns the most recently used idle connection.
     pub(crate) fn take(&self) -> Option<Connection> {
         let (since, connection) = self.lock().pop_back()?;
         connection.is_fresh(since).then_some(connection)
     }
 
-    /// Sees to it that idle connections do not stay for ever.
+    /// Starts the task that closes idle connections.
     pub(crate) fn sweep_later(self: &Arc<Self>) {
         self.sweeper.get_or_init(|| {
             let pool = Arc::downgrade(self);
@@ -52,7 +57,7 @@ impl ConnectionPool {
         });
     }
 
-    /// Keeps a connection until it is used again.
+    /// Keeps a connection for the next call.
     pub(crate) fn put(&self, connection: Connection) {
         let mut idle = self.lock();
         if idle.len() >= IDLE {
@@ -61,7 +66,7 @@ impl ConnectionPool {
         idle.push_back((Instant::now(), connection));
     }
 
-    /// What was read into last, and so is in the cache; nothing while another thread reads.
+    /// Takes the buffer of the last read, which is in the cache; an empty one while another thread reads.
     pub(crate) fn take_buffer(&self) -> BytesMut {
         std::mem::take(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -75,7 +80,7 @@ impl ConnectionPool {
     }
 }
 
-/// How long a connection may be idle of which an answer has these headers: `Keep-Alive: timeout=5`.
+/// Returns how long a connection may be idle after a response with these headers: `Keep-Alive: timeout=5`.
 pub(crate) fn said_idle_for(headers: &HeaderMap) -> Duration {
     let said = headers.get(KEEP_ALIVE).and_then(|value| value.to_str().ok());
     let seconds = said.and_then(|said| {

@@ -1,4 +1,4 @@
-//! A server that says what it was told to, whatever it is asked.
+//! A scripted server at the byte level.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The server's side of a connection: when it was sent something, it says `words`, so many bytes at a time, and hangs up.
+/// The server's side of a connection: after a request it sends `words`, this many bytes at a time, and closes.
 #[derive(Debug)]
 pub(crate) struct Converted {
     words: Bytes,
@@ -25,14 +25,14 @@ pub(crate) struct Converted {
     waiting: Option<Waker>,
 }
 
-/// What came of an answer.
+/// The result of reading a response.
 #[derive(Debug, Eq, PartialEq)]
 pub struct StreamEvent {
     pub status: u16,
     pub body: Vec<u8>,
-    /// Whether the body came to its end.
+    /// `true` if the body was complete.
     pub is_whole: bool,
-    /// Whether the connection is kept for another request.
+    /// `true` if the connection is kept for another request.
     pub is_kept: bool,
 }
 
@@ -47,7 +47,7 @@ impl Converted {
     }
 }
 
-/// What is heard of a server that answers a small request so. `None` if it is no answer.
+/// Reads the response of a server that sends `words`; `None` if it is not valid.
 pub fn heard(words: &[u8], step: usize) -> Option<StreamEvent> {
     let pool = Arc::<ConnectionPool>::default();
     let mut request = Box::new(Request::new(Bytes::from_static(b"{}")));

@@ -1,36 +1,36 @@
-//! How long to wait before a server is listened to again.
+//! The backoff between attempts to follow a server.
 
 use std::time::Duration;
 
 /// The first wait after a failure.
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest.
+/// The longest wait.
 const LONGEST: Duration = Duration::from_secs(60);
-/// The shortest that a server can ask for.
+/// The shortest wait that a server can ask for.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Messages that are told before others get to run.
+/// The number of messages after which other tasks get to run.
 const AT_A_TIME: u8 = 16;
 
-/// Waits that grow with each failure in a row, with jitter, so that many gateways do not come back at once.
+/// Waits that grow with each failure in a row, with jitter, so that many replicas do not reconnect at once.
 #[derive(Debug, Default)]
 pub(crate) struct ReconnectBackoff {
     failures: u32,
 }
 
 impl ReconnectBackoff {
-    /// All is well: the next wait is a short one.
+    /// Resets the backoff after a success.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 
-    /// The next wait; at least what the server has asked for.
+    /// Returns the next wait, at least what the server has asked for.
     pub(crate) fn next(&mut self, asked: Option<Duration>) -> Duration {
         let grown = FIRST.saturating_mul(1 << self.failures.min(6)).min(LONGEST);
         let first = self.failures == 0;
         self.failures += 1;
         match asked {
-            // A server that closes its streams on purpose says when to come back (SEP-1699).
+            // A server that closes its streams on purpose says when to reconnect (SEP-1699).
             Some(asked) if first => asked.clamp(SHORTEST, LONGEST),
             Some(asked) => asked.clamp(grown, LONGEST),
             None => grown.mul_f64(0.75 + 0.5 * jitter()),
@@ -38,7 +38,7 @@ impl ReconnectBackoff {
     }
 }
 
-/// Lets others run now and then: those who read get to take what a burst puts in for them.
+/// Yields now and then, so that listeners can take what a burst of notifications queues for them.
 #[derive(Debug, Default)]
 pub(crate) struct CooperativeYield(u8);
 
@@ -52,7 +52,7 @@ impl CooperativeYield {
     }
 }
 
-/// From 0 to 1.
+/// Returns a number from 0 to 1.
 fn jitter() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let bits = RandomState::new().hash_one(0_u8);

@@ -1,4 +1,4 @@
-//! A server behind the owner of its pipes: what the owner hears, and a listen through the channel where it is modern.
+//! Follows a server behind a channel: the channel's notifications, and `subscriptions/listen` if the server is modern.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -28,14 +28,14 @@ use portolan_wire::{
 };
 use tokio::sync::broadcast::error::RecvError;
 
-/// How often it is looked whether the server was started anew, which makes it forget what was asked of it.
+/// The interval of checks for a restart of the server, which loses its subscriptions.
 const LOOKED: Duration = Duration::from_secs(5);
-/// How long a small request may take.
+/// The deadline of a small request.
 const SMALL: Duration = Duration::from_secs(15);
-/// How long a listen lasts before it is opened again.
+/// The duration of a listen before it is opened again.
 const LISTEN: Duration = Duration::from_secs(24 * 3600);
 
-/// Follows a server through the owner of its pipes.
+/// Follows a server through its channel.
 pub(crate) async fn follow(
     feed: &Arc<NotificationFeed>,
     channel: &Arc<dyn Channel>,
@@ -94,16 +94,16 @@ fn tell(feed: &NotificationFeed, notification: &ChannelNotification) {
     }
 }
 
-/// What was asked of one run of the server.
+/// The subscriptions at one run of the server.
 struct ChannelSubscriptions {
     channel: Arc<dyn Channel>,
     name: String,
     modern: bool,
     revision: Option<u64>,
-    /// Legacy: by URI, nothing or why not.
+    /// Legacy: by URI, the error of a refused subscription.
     uris: BTreeMap<Arc<str>, Option<ErrorObject>>,
     level: Option<LogLevel>,
-    /// Modern.
+    /// Modern: the open listen.
     listen: Option<Exchange>,
 }
 
@@ -137,7 +137,7 @@ impl ChannelSubscriptions {
             self.level = desired.log;
             let mut params = RawObject::new();
             params.set("level", object::quote(desired.log.map_or("info", LogLevel::as_str)));
-            // A server without logging refuses, which is as good.
+            // A server without logging responds with an error, which does no harm.
             let _ = self.ask(&Method::SetLevel, &params).await;
         }
         let gone: Vec<_> = self
@@ -168,7 +168,7 @@ impl ChannelSubscriptions {
         })
     }
 
-    /// A new listen for all that is wanted; the old one is let go once it is acknowledged.
+    /// Opens a listen for all wanted notifications; the old one is dropped once the new one is acknowledged.
     async fn listen(&mut self, desired: DesiredFilter) -> Result<GrantedFilter> {
         let params = modern::listen_params(&desired, &self.name);
         let request = ChannelRequest::new(Method::Listen.as_str(), Some(params.to_bytes()), LISTEN);
@@ -196,7 +196,7 @@ impl ChannelSubscriptions {
                 refused.extend(desired.uris.iter().map(|uri| (uri.clone(), error.clone())));
                 live = false;
             }
-            // It may begin later.
+            // The acknowledgement may come later.
             _ => self.listen = Some(listen),
         }
         Ok(GrantedFilter {
@@ -215,7 +215,7 @@ impl ChannelSubscriptions {
         })
     }
 
-    /// Ends what was asked for: the server goes on to run, for others.
+    /// Ends the subscriptions: the server goes on to run for others.
     async fn end(&mut self) {
         for (uri, refused) in std::mem::take(&mut self.uris) {
             if refused.is_none() {

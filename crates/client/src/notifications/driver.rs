@@ -1,4 +1,4 @@
-//! Follows one server while somebody listens.
+//! Follows one server while its feed has listeners.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,23 +19,23 @@ use portolan_wire::{
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long "it tells nothing" is believed: servers are upgraded.
+/// How long "no notifications" is cached: servers are upgraded.
 const UNSUPPORTED_BELIEVED: Duration = Duration::from_secs(600);
 
-/// Why a server is followed no longer.
+/// The reason why following a server ended.
 #[derive(Debug)]
 pub(crate) enum FollowEnd {
-    /// Nobody wants to know any more.
+    /// No listener is left.
     Unwanted,
-    /// The stream is over and may be opened again, after what the server has asked for.
+    /// The stream has ended and may be opened again, after the wait that the server has asked for.
     Ended(Option<Duration>),
-    /// It tells nothing outside of calls.
+    /// The server sends no notifications outside of calls.
     Unsupported,
-    /// It cannot be listened to now.
+    /// The server cannot be followed now.
     Failed(Error),
 }
 
-/// Starts to follow a hub's server. The work ends when nobody listens, and with the gateway.
+/// Starts to follow a feed's server. The task ends without listeners, and with the client.
 pub(crate) fn start(feed: &Arc<NotificationFeed>) -> Option<AbortOnDropHandle<()>> {
     let server = feed.server.upgrade()?;
     let runtime = Handle::try_current().ok()?;
@@ -76,7 +76,7 @@ async fn drive(feed: &Arc<NotificationFeed>) {
     }
 }
 
-/// Waits, and says meanwhile that the server is not listened to. True if nobody wants to know any more.
+/// Waits, and meanwhile reports that the server is not followed. Returns `true` if no listener is left.
 async fn rest(feed: &Arc<NotificationFeed>, wait: Duration, refusal: Option<i64>, grace: Duration) -> bool {
     let (mut wanted, mut waiting) = (feed.watch(), std::pin::pin!(tokio::time::sleep(wait)));
     let mut unwanted = std::pin::pin!(feed.unwanted(grace));
@@ -91,7 +91,7 @@ async fn rest(feed: &Arc<NotificationFeed>, wait: Duration, refusal: Option<i64>
     }
 }
 
-/// What a server offers that is not listened to.
+/// Returns the grant of a server that is not followed.
 fn absent(desired: DesiredFilter, refusal: Option<i64>) -> GrantedFilter {
     let refused = refusal.map(|code| ErrorObject::new(code, "the server does not tell of changes"));
     GrantedFilter {

@@ -1,4 +1,4 @@
-//! Who listens to a server with one credential, and what they want together.
+//! The listeners to one server with one credential, and what they want together.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -16,17 +16,19 @@ use portolan_wire::{error::ErrorObject, level::LogLevel};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The hubs of one link.
+/// The feeds of one server.
 #[derive(Debug, Default)]
 pub(crate) struct NotificationFeeds(Mutex<Vec<Arc<NotificationFeed>>>);
 
-/// The listeners to one server with one credential.
+/// The notifications of one server for one credential. [`UpstreamServer::notifications`] returns it.
 #[derive(Debug)]
 pub struct NotificationFeed {
+    /// The server.
     pub server: Weak<UpstreamServer>,
+    /// The credential that the server is followed with.
     pub credential: Arc<UpstreamCredential>,
     state: Mutex<State>,
-    /// Counts up when what is wanted changes.
+    /// Incremented when the wanted notifications change.
     wanted: watch::Sender<u64>,
     granted: watch::Sender<Arc<GrantedFilter>>,
 }
@@ -40,33 +42,37 @@ struct State {
     driver: Option<AbortOnDropHandle<()>>,
 }
 
-/// What is wanted, and by how many.
+/// The wanted items, with the number of listeners that want each.
 #[derive(Debug, Default)]
 struct Counted(BTreeMap<Arc<str>, usize>);
 
-/// What all listeners want together.
+/// The notifications that all listeners together want.
 #[derive(Debug)]
 pub struct DesiredFilter {
+    /// The number of changes so far.
     pub revision: u64,
+    /// The URIs of resources.
     pub uris: BTreeSet<Arc<str>>,
+    /// The ids of tasks.
     pub tasks: BTreeSet<Arc<str>>,
-    /// The most verbose level that is wanted.
+    /// The most verbose wanted log level.
     pub log: Option<LogLevel>,
 }
 
-/// What the server has agreed to, up to a revision of what was wanted.
+/// The notifications that the server has agreed to send, for a revision of the wanted ones.
 #[derive(Debug, Default)]
 pub struct GrantedFilter {
+    /// The revision of the wanted notifications.
     pub revision: u64,
-    /// Whether it is listened to.
+    /// `true` if the server is followed.
     pub live: bool,
-    /// URIs that it does not tell of, and why.
+    /// The URIs that the server sends no notifications of, each with its error.
     pub refused: HashMap<Arc<str>, ErrorObject>,
-    /// Tasks that it tells of.
+    /// The tasks that the server sends notifications of.
     pub tasks: BTreeSet<Arc<str>>,
 }
 
-/// One listener's place; dropping it ends the listening.
+/// A listener's registration. Dropping it ends the listening.
 #[derive(Debug)]
 pub struct Listening {
     feed: Arc<NotificationFeed>,
@@ -75,7 +81,7 @@ pub struct Listening {
 }
 
 impl NotificationFeeds {
-    /// The hub for a credential. Equal credentials share one.
+    /// Returns the feed of a credential. Equal credentials share one.
     pub(crate) fn of(
         &self,
         server: &Arc<UpstreamServer>,
@@ -97,7 +103,7 @@ impl NotificationFeeds {
         feed
     }
 
-    /// Tells all who listen to the server, with whatever credential.
+    /// Passes a notification to the listeners of all feeds.
     pub(crate) fn tell(&self, change: &ServerNotification) {
         let feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         feeds.iter().for_each(|feed| feed.pass(change));
@@ -105,7 +111,9 @@ impl NotificationFeeds {
 }
 
 impl NotificationFeed {
-    /// Begins to listen. Must be called within a tokio runtime.
+    /// Starts to listen. Has to be called within a tokio runtime.
+    ///
+    /// For an example, see the [module docs](crate::notifications).
     pub fn listen(self: &Arc<Self>, filter: NotificationFilter, sink: Arc<dyn NotificationSink>) -> Listening {
         let mut state = self.lock();
         let id = state.next;
@@ -124,7 +132,7 @@ impl NotificationFeed {
         }
     }
 
-    /// Tells those who want to know. Lists that have changed are stale before anybody hears of it.
+    /// Passes a notification of the server to the listeners that want it. The cached list is marked stale before.
     pub fn tell(&self, change: &ServerNotification) {
         if let (ServerNotification::List(list), Some(server)) = (change, self.server.upgrade()) {
             server.mark_stale(*list);
@@ -132,25 +140,26 @@ impl NotificationFeed {
         self.pass(change);
     }
 
-    /// The same, of what was found out otherwise.
+    /// Passes a notification to the listeners that want it.
     fn pass(&self, change: &ServerNotification) {
         let state = self.lock();
         let told = state.listeners.values().filter(|(filter, _)| filter.wants(change));
         told.for_each(|(_, sink)| sink.tell(change));
     }
 
-    /// Something may have been missed: what is known is read again, so that who listens hears of what is new.
+    /// Fetches the cached lists again, because notifications may have been missed. Changes are announced.
     pub fn gap(&self) {
         if let Some(server) = self.server.upgrade() {
             server.reread(&self.credential);
         }
     }
 
-    /// Wakes whoever waits for a change of what is wanted.
+    /// Returns a receiver that wakes when the wanted notifications change.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.wanted.subscribe()
     }
 
+    /// Returns what all listeners together want.
     pub fn desired(&self) -> DesiredFilter {
         let state = self.lock();
         DesiredFilter {
@@ -161,12 +170,13 @@ impl NotificationFeed {
         }
     }
 
-    /// Says what the server has agreed to.
+    /// Publishes what the server has agreed to.
     pub fn granted(&self, granted: GrantedFilter) {
         self.granted.send_replace(Arc::new(granted));
     }
 
-    /// Ready when nobody has listened for `grace`; then the driver is taken out, and the next listener starts another.
+    /// Completes when there has been no listener for `grace`. The caller then removes the driver, and the next listener
+    /// starts another.
     pub async fn unwanted(&self, grace: Duration) {
         let mut wanted = self.watch();
         loop {
@@ -181,18 +191,18 @@ impl NotificationFeed {
         }
     }
 
-    /// Ends the driver, unless somebody listens again.
+    /// Removes the driver, unless there is a listener again. Returns `true` if it was removed.
     pub fn stop(&self) -> bool {
         let mut state = self.lock();
         let stops = state.listeners.is_empty();
         if stops && let Some(driver) = state.driver.take() {
-            // It is the driver that asks: it ends by itself.
+            // The caller is the driver, which ends by itself.
             driver.detach();
         }
         stops
     }
 
-    /// Counts up where something changed, and gives the count.
+    /// Increments the revision if something changed, and returns it.
     fn wanting(&self, changed: bool) -> u64 {
         if changed {
             self.wanted.send_modify(|revision| *revision += 1);
@@ -206,7 +216,7 @@ impl NotificationFeed {
 }
 
 impl State {
-    /// Notes what a listener wants, and says whether all together want something else now.
+    /// Records what a listener wants. Returns `true` if the wanted notifications of all listeners changed.
     fn enter(&mut self, id: u64, filter: NotificationFilter, sink: Arc<dyn NotificationSink>) -> bool {
         let mut changed = self.listeners.is_empty();
         changed |= self.uris.add(&filter.uris);
@@ -237,7 +247,7 @@ impl Counted {
         self.0.keys().cloned().collect()
     }
 
-    /// Whether one of `those` is new.
+    /// Adds items. Returns `true` if one of them is new.
     fn add(&mut self, those: &BTreeSet<Arc<str>>) -> bool {
         let mut is_news = false;
         for one in those {
@@ -248,7 +258,7 @@ impl Counted {
         is_news
     }
 
-    /// Whether one of `those` is wanted no more.
+    /// Removes items. Returns `true` if one of them has no listener any more.
     fn take(&mut self, those: &BTreeSet<Arc<str>>) -> bool {
         let mut is_news = false;
         for one in those {
@@ -265,12 +275,12 @@ impl Counted {
 }
 
 impl Listening {
-    /// Whether it is a place at `feed`.
+    /// Returns `true` if this is a registration at `feed`.
     pub fn is_at(&self, feed: &Arc<NotificationFeed>) -> bool {
         Arc::ptr_eq(&self.feed, feed)
     }
 
-    /// Wants something else from now on.
+    /// Replaces the filter.
     pub fn change(&mut self, filter: NotificationFilter) {
         let mut state = self.feed.lock();
         let Some((old, sink)) = state.listeners.get(&self.id) else {
@@ -284,7 +294,8 @@ impl Listening {
         self.revision = self.feed.wanting(changed);
     }
 
-    /// What the server has agreed to, once it knows what this listener wants; `None` if that is not known in time.
+    /// Waits until the server has agreed to this listener's filter, and returns all that it has agreed to. Returns `None`
+    /// after `at_most`.
     pub async fn granted(&self, at_most: Duration) -> Option<Arc<GrantedFilter>> {
         let mut offers = self.feed.granted.subscribe();
         let known = offers.wait_for(|granted| granted.revision >= self.revision);

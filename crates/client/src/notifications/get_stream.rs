@@ -1,6 +1,6 @@
 //! The GET stream of a session at a legacy server (2025-11-25, basic/transports "Listening for Messages").
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use crate::collect::essence;
 use crate::http1::body::ResponseBody;
@@ -18,10 +18,11 @@ use portolan_wire::{
 };
 use tokio::time::Sleep;
 
-/// A stream that has lasted this long was a good one: the next wait is a short one.
+/// A stream that has lasted this long resets the backoff.
 const LASTED: Duration = Duration::from_secs(10);
 
-/// The GET stream of one session, opened again whenever it ends, from where it ended if the server numbers its events.
+/// The GET stream of one session. It is opened again whenever it ends: from where it ended, if the server numbers its
+/// events.
 pub struct GetStream {
     http: Arc<HttpServer>,
     open: Arc<OpenSession>,
@@ -33,19 +34,19 @@ pub struct GetStream {
     was_open: bool,
 }
 
-/// Something that came of it.
+/// An event of a GET stream.
 #[derive(Debug)]
 pub enum StreamEvent {
-    /// The stream is open; with a `gap`, something may have been missed since it was open last.
+    /// The stream is open.
     Opened {
-        /// Whether it is another stream, and not the same one resumed.
+        /// `true` if messages may have been missed: this is another stream, not the same one resumed.
         gap: bool,
     },
     /// A message of the server.
     Message(Message),
-    /// The server has no such stream.
+    /// The server has no GET stream.
     Unsupported,
-    /// The server does not know the session any more.
+    /// The server has forgotten the session.
     Expired,
 }
 
@@ -58,7 +59,18 @@ enum Stage {
     FollowEnd,
 }
 
+impl fmt::Debug for GetStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetStream")
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}
+
 impl GetStream {
+    /// Creates the GET stream of a session, and starts to open it once it is [read](Self::next).
+    ///
+    /// A [`SessionStreamReader`](crate::SessionStreamReader) gets what this needs.
     pub fn new(http: &Arc<HttpServer>, open: &Arc<OpenSession>, credential: &Arc<UpstreamCredential>) -> Self {
         let mut stream = Self {
             http: http.clone(),
@@ -74,8 +86,8 @@ impl GetStream {
         stream
     }
 
-    /// What comes next. Nothing is lost if the future is dropped. After [`StreamEvent::Unsupported`] and [`StreamEvent::Expired`] nothing
-    /// comes.
+    /// Returns the next event. Dropping the future loses nothing. Never completes after [`StreamEvent::Unsupported`] and
+    /// [`StreamEvent::Expired`].
     pub async fn next(&mut self) -> StreamEvent {
         loop {
             match &mut self.stage {
@@ -142,13 +154,13 @@ impl GetStream {
                 self.stage = Stage::FollowEnd;
                 Some(StreamEvent::Expired)
             }
-            // What was resumed is not there any more: the next stream is another one.
+            // The server no longer has the stream to resume: the next one is new.
             StatusCode::BAD_REQUEST if self.last_id.take().is_some() => {
                 self.wait();
                 None
             }
             StatusCode::NOT_IMPLEMENTED => self.unsupported(),
-            // 409: another stream of this session has not ended yet, says the TypeScript SDK.
+            // 409: another stream of this session is still open (TypeScript SDK).
             StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 self.wait();
                 None
@@ -166,7 +178,7 @@ impl GetStream {
         Some(StreamEvent::Unsupported)
     }
 
-    /// The next message; `None` if the stream is over.
+    /// Returns the next message; `None` at the end of the stream.
     async fn read(&mut self) -> Option<Message> {
         let Stage::Reading(body, decoder, since) = &mut self.stage else {
             return None;
@@ -197,7 +209,7 @@ impl GetStream {
                 Some(Err(_)) | None => break,
             }
         }
-        // A server that says when to come back has closed the stream on purpose (SEP-1699).
+        // A server that says when to reconnect has closed the stream on purpose (SEP-1699).
         if since.elapsed() >= LASTED || self.retry.is_some() {
             self.backoff.reset();
         }

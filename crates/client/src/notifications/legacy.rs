@@ -1,4 +1,4 @@
-//! A legacy server over HTTP: a GET stream, and `resources/subscribe` in the session that it belongs to.
+//! Follows a legacy server over HTTP: a GET stream, and `resources/subscribe` in its session.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -31,12 +31,12 @@ use portolan_wire::{
 };
 use tokio_util::task::TaskTracker;
 
-/// How long the head of the stream is waited for before anything else is done: some servers send it with the first event.
+/// How long to wait for the head of the stream: some servers send it with the first event.
 const OPENING: Duration = Duration::from_millis(400);
-/// Subscriptions that are asked for at once.
+/// The number of subscriptions that are requested at once.
 const AT_ONCE: usize = 16;
 
-/// Follows a server in a session of the hub's own, which is ended with it.
+/// Follows a server in a session of the feed's own.
 pub(crate) async fn follow(
     feed: &Arc<NotificationFeed>,
     http: &Arc<HttpServer>,
@@ -91,10 +91,10 @@ pub(crate) async fn follow(
     }
 }
 
-/// A message of the server on a stream that belongs to no client.
+/// Handles a message of the GET stream.
 fn told(feed: &Arc<NotificationFeed>, http: &Arc<HttpServer>, open: &Arc<OpenSession>, message: Message) {
     match message {
-        // What is logged here belongs to nobody.
+        // Log messages of a shared stream belong to no listener.
         Message::Notification(notification) => match ServerNotification::read(&notification) {
             Some(ServerNotification::Log { .. }) | None => {}
             Some(change) => feed.tell(&change),
@@ -104,7 +104,7 @@ fn told(feed: &Arc<NotificationFeed>, http: &Arc<HttpServer>, open: &Arc<OpenSes
     }
 }
 
-/// Answers a server that asks where nobody can be asked.
+/// Responds with an error to a server request that has no client.
 pub fn refuse_request(
     http: &Arc<HttpServer>,
     open: &Arc<OpenSession>,
@@ -120,7 +120,7 @@ pub fn refuse_request(
     tasks.spawn(async move { http.notify(&open, &credential, text).await });
 }
 
-/// A small request within a session, and what is answered.
+/// Sends a small request in a session, and returns its outcome.
 pub(crate) async fn session_request(
     http: &HttpServer,
     open: &OpenSession,
@@ -138,7 +138,7 @@ pub(crate) async fn session_request(
     }
 }
 
-/// A session of the hub's own, which is ended when it is dropped.
+/// A session of the feed's own. It is ended on drop.
 struct OwnedSession {
     session: Arc<UpstreamSession>,
     tasks: TaskTracker,
@@ -162,16 +162,16 @@ impl Drop for OwnedSession {
     }
 }
 
-/// What was subscribed to in a session.
+/// The subscriptions in a session.
 #[derive(Default)]
 struct Subscribed {
     revision: Option<u64>,
-    /// By URI: nothing, or why not.
+    /// By URI: the error of a refused subscription.
     uris: HashMap<Arc<str>, Option<ErrorObject>>,
 }
 
 impl Subscribed {
-    /// Subscribes to what is wanted and is not subscribed to yet, and ends what is wanted no longer.
+    /// Subscribes to resources that are newly wanted, and unsubscribes from the others.
     async fn follow(
         &mut self,
         http: &HttpServer,
@@ -186,7 +186,7 @@ impl Subscribed {
                 let params = of_uri(uri);
                 async move { session_request(http, open, credential, &Method::ResourcesUnsubscribe, &params).await }
             });
-            // A server that does not know it any more is as good.
+            // A server that does not know the subscription responds with an error, which does no harm.
             join_all(asked).await;
         }
         let new: Vec<_> = desired
@@ -217,7 +217,7 @@ impl Subscribed {
     }
 }
 
-/// Why a subscription was refused, if it was.
+/// Returns the error of a refused subscription.
 pub(crate) fn refusal(asked: Result<Outcome, Error>) -> Option<ErrorObject> {
     match asked {
         Ok(Outcome::Result(_)) => None,

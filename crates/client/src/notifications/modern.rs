@@ -1,4 +1,4 @@
-//! A modern server over HTTP: `subscriptions/listen` (2026-07-28, basic/utilities/subscriptions).
+//! Follows a modern server over HTTP: `subscriptions/listen` (2026-07-28, basic/utilities/subscriptions).
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -37,8 +37,8 @@ use portolan_wire::{
 /// The member of a filter that names tasks.
 pub const TASK_IDS: &str = "taskIds";
 
-/// Follows a server by one listen. When other resources are wanted, another listen is opened before the old one is let
-/// go, so that nothing falls between.
+/// Follows a server by one listen. When more resources are wanted, another listen is opened before the old one is dropped,
+/// so that no notification is lost.
 pub(crate) async fn follow(
     feed: &Arc<NotificationFeed>,
     http: &Arc<HttpServer>,
@@ -81,7 +81,7 @@ pub(crate) async fn follow(
                 wanted.borrow_and_update();
                 let desired = feed.desired();
                 match &current {
-                    // What is listened to covers it all.
+                    // The open listen covers the wanted notifications.
                     Some(listen) if opening.is_none() && listen.covers(&desired) => feed.granted(listen.granted(desired.revision)),
                     _ => opening = Some(open(http, &feed.credential, desired)),
                 }
@@ -153,7 +153,7 @@ async fn begin(
         tasks: desired.tasks,
         agreed_tasks: BTreeSet::new(),
     };
-    // Nothing comes before the acknowledgement.
+    // The acknowledgement has to be the first message.
     match listen.message().await {
         Some(Message::Notification(first)) if first.method == Method::ListenAcknowledged => {
             listen.acknowledged(first.params.as_ref());
@@ -179,7 +179,7 @@ async fn send(
     http.send(http.post(headers, text)?, credential).await
 }
 
-/// The params of a listen for all lists, and for what else is wanted.
+/// Returns the params of a listen for all lists and the wanted resources, tasks and logs.
 pub(crate) fn listen_params(desired: &DesiredFilter, name: &str) -> RawObject {
     let mut filter = RawObject::new();
     for list in ListKind::ALL {
@@ -199,7 +199,7 @@ pub(crate) fn listen_params(desired: &DesiredFilter, name: &str) -> RawObject {
     params
 }
 
-/// What an answer that is no stream means: `None` if the server does not know the method.
+/// Reads a response that is no stream: `None` if the server does not know the method.
 async fn refused(http: &HttpServer, status: StatusCode, body: ResponseBody) -> Result<Option<(Listen, GrantedFilter)>> {
     let text = collect::body(body, 64 * 1024).await.unwrap_or_default();
     let parsed = envelope::parse(&text, &envelope::ParseLimits::default());
@@ -227,14 +227,14 @@ fn unheard(http: &HttpServer, raw: &Bytes) -> Result<Option<(Listen, GrantedFilt
 }
 
 impl Listen {
-    /// The next notification; `None` at the end.
+    /// Returns the next notification; `None` at the end.
     async fn next(&mut self) -> Option<Notification> {
         loop {
             match self.message().await? {
                 Message::Notification(notification) => return Some(notification),
-                // The listen's own answer: the server ends it.
+                // The response to the listen: the server ends it.
                 Message::Response(_) => return None,
-                // Modern servers ask nothing.
+                // Modern servers send no requests.
                 Message::Request(_) => {}
             }
         }
@@ -255,7 +255,7 @@ impl Listen {
         }
     }
 
-    /// Takes note of what the server agrees to. One that does not say agrees to all.
+    /// Reads what the server has agreed to. A server that names nothing has agreed to all.
     fn acknowledged(&mut self, params: Option<&Bytes>) {
         self.agreed_tasks = agreed_tasks(params, &self.tasks);
         let agreed = params.and_then(agreed_uris);
@@ -268,7 +268,7 @@ impl Listen {
         }
     }
 
-    /// Whether what is wanted is what was asked for, or part of it.
+    /// Returns `true` if the wanted notifications are among the requested ones.
     fn covers(&self, desired: &DesiredFilter) -> bool {
         let uris =
             desired.uris.iter().all(|uri| self.asked.contains(uri)) && self.asked.len() <= desired.uris.len() + 64;
@@ -285,7 +285,7 @@ impl Listen {
     }
 }
 
-/// The URIs that an acknowledgement names; `None` if it says nothing of them.
+/// Returns the URIs of an acknowledgement; `None` if it names none.
 pub(crate) fn agreed_uris(params: &Bytes) -> Option<HashSet<String>> {
     let params = RawObject::parse(params).ok()?;
     let agreed = RawObject::parse(params.get("notifications")?).ok()?;
@@ -295,7 +295,7 @@ pub(crate) fn agreed_uris(params: &Bytes) -> Option<HashSet<String>> {
     }
 }
 
-/// The tasks of those `asked` for that an acknowledgement names. Who does not name them tells of none.
+/// Returns the tasks among `asked` that an acknowledgement names.
 pub(crate) fn agreed_tasks(params: Option<&Bytes>, asked: &BTreeSet<Arc<str>>) -> BTreeSet<Arc<str>> {
     let agreed = || {
         let params = RawObject::parse(params?).ok()?;
@@ -306,7 +306,7 @@ pub(crate) fn agreed_tasks(params: Option<&Bytes>, asked: &BTreeSet<Arc<str>>) -
     asked.iter().filter(|id| agreed.contains(&***id)).cloned().collect()
 }
 
-/// A JSON array of strings.
+/// Returns a JSON array of strings.
 pub fn strings<'a>(of: impl Iterator<Item = &'a Arc<str>>) -> Bytes {
     let mut array = BytesMut::from(&b"["[..]);
     for (at, text) in of.enumerate() {

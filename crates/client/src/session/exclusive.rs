@@ -1,4 +1,4 @@
-//! The use of a session at a legacy server by one call of a modern client that can be asked something.
+//! The use of a legacy session by one call of a modern client that has capabilities.
 
 use std::{
     sync::Arc,
@@ -24,28 +24,28 @@ use portolan_wire::{
     object::RawObject,
 };
 
-/// A call in its session. Dropped, the session is free for the next one; unless something may still be going on in it.
+/// A call in its session. On drop the session is free for the next call, unless something may still go on in it.
 #[derive(Debug)]
 pub(crate) struct ExclusiveSession {
     http: Arc<HttpServer>,
     open: Arc<OpenSession>,
     credential: Arc<UpstreamCredential>,
-    /// What the call hears there; nothing where the server has no such stream.
+    /// Receives messages of the GET stream; `None` if the server has no such stream.
     call_guard: Option<CallGuard>,
-    /// The id that the call is sent under, which is its progress token as well.
+    /// The id of the call, which is its progress token as well.
     sent: Option<RequestId>,
-    /// Questions that came beside the call's stream and are not answered.
+    /// Server requests of the GET stream without a response.
     asked: Vec<RequestId>,
-    /// Whether there was one.
+    /// `true` once there was one.
     was_asked: bool,
-    /// Whether no other call is made here meanwhile.
+    /// `true` if no other call is in the session.
     is_exclusive: bool,
     answered: bool,
     session: Option<SessionUse>,
 }
 
 impl ExclusiveSession {
-    /// Takes a session for a call; `is_exclusive`, if the call has it for itself.
+    /// Takes a session for a call; with `is_exclusive`, the call has it for itself.
     pub(crate) fn take(
         http: &Arc<HttpServer>,
         session: &SessionUse,
@@ -67,21 +67,21 @@ impl ExclusiveSession {
         }
     }
 
-    /// Waits until it is listened to what the server says here, for so long at most.
+    /// Waits until the GET stream is open, at most for this long.
     pub(crate) async fn settle(&self, at_most: Duration) {
         if let Some(call_guard) = &self.call_guard {
             call_guard.listener().settled(at_most).await;
         }
     }
 
-    /// The call is under way from now on, under this id, which is also its progress token: what comes here late of another
-    /// call is told apart by it.
+    /// Records that the call was sent under this id, which is also its progress token. Late messages of other calls are
+    /// told apart by it.
     pub(crate) fn begin(&mut self, sent: &RequestId) {
         self.answered = false;
         self.sent = Some(sent.clone());
     }
 
-    /// What the server says beside the call's stream and can only mean this call.
+    /// Returns a message of the GET stream that can only belong to this call.
     pub(crate) fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
         let Some(call_guard) = &mut self.call_guard else {
             return Poll::Pending;
@@ -97,30 +97,31 @@ impl ExclusiveSession {
         }
     }
 
-    /// Whether anything can be said there.
+    /// Returns `true` if messages can arrive on a GET stream.
     pub(crate) fn hears(&self) -> bool {
         self.call_guard.is_some() && self.is_exclusive
     }
 
-    /// A question that was said there is put to the client.
+    /// Records that a server request of the GET stream was passed to the client.
     pub(crate) fn put(&mut self, server_request: RequestId) {
         self.was_asked = true;
         self.asked.push(server_request);
     }
 
-    /// A question is answered, wherever it was said.
+    /// Records that a server request has its response.
     pub(crate) fn answered_to(&mut self, server_request: &RequestId) {
         self.asked.retain(|asked| asked != server_request);
     }
 
-    /// The call becomes a task of this session, which goes on after it and may ask as well: nobody else uses the session then.
+    /// Records that the call becomes a task of this session, which may send requests later: no other call uses the session
+    /// then.
     pub(crate) fn outlives_its_call(&mut self) {
         if let Some(session) = &self.session {
             session.pin();
         }
     }
 
-    /// The call has its answer.
+    /// Records that the call has its response.
     pub(crate) fn over(mut self) {
         self.answered = true;
         if self.is_exclusive
@@ -130,7 +131,8 @@ impl ExclusiveSession {
         }
     }
 
-    /// Leaves the call to whoever takes up its stream; not if the server asks beside it, which is heard here alone.
+    /// Leaves the call to the request that resumes its stream. Returns `false` if the server sends requests on the GET
+    /// stream, which only this replica reads.
     pub(crate) fn leave(&mut self) -> bool {
         if self.was_asked {
             return false;
@@ -145,7 +147,7 @@ impl ExclusiveSession {
     }
 }
 
-/// Whether a notification may concern the call that was sent under this id.
+/// Returns `true` if a notification may belong to the call that was sent under this id.
 fn is_of(told: &Notification, sent: Option<&RequestId>) -> bool {
     if told.method != Method::Progress {
         return true;
@@ -174,7 +176,7 @@ impl Drop for ExclusiveSession {
             tell(&self.http, &self.open, &self.credential, text);
         }
         let Some(session) = self.session.take() else { return };
-        // What is asked there next might be about this call.
+        // A later request on the GET stream might belong to this call.
         let is_clean = self.answered && self.asked.is_empty() && !astray;
         if self.is_exclusive && (!is_clean || self.http.has_no_get_stream()) {
             self.http.let_go(&session, is_clean);

@@ -1,7 +1,8 @@
-//! What a legacy server says on the GET stream of a session in which calls of one modern caller are made.
+//! Messages of a legacy server on the GET stream of a session with calls of one modern caller.
 //!
-//! 2025-11-25 wants what concerns a call on the call's own stream. SDKs whose tools ask without saying for which call send
-//! it here. In a session with one call under way it can only be that call's; where there are more, nobody is asked.
+//! 2025-11-25 wants messages that belong to a call on the call's own stream. SDKs whose tools send requests without naming
+//! the call send them here. In a session with one call such a message can only belong to that call; with several calls the
+//! request is refused.
 
 use std::{
     sync::{
@@ -26,21 +27,21 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// Messages that wait for one call to take them.
+/// The number of messages that are queued for one call.
 const WAITING: usize = 64;
 
-/// Listens in one session, as long as calls are made there and a while longer.
+/// Reads the GET stream of one session, while it has calls and for a grace time after that.
 #[derive(Debug)]
 pub(crate) struct SessionListener {
     registry: Arc<CallRegistry>,
     open: Arc<OpenSession>,
-    /// Whether the stream is open, or it is known that there is none.
+    /// `true` once the stream is open, or known not to exist.
     settled: watch::Receiver<bool>,
     waited: AtomicBool,
     _listening: AbortOnDropHandle<()>,
 }
 
-/// Who is there to be told.
+/// The registered calls.
 #[derive(Debug, Default)]
 struct CallRegistry {
     registered: Mutex<Registered>,
@@ -50,15 +51,15 @@ struct CallRegistry {
 #[derive(Debug, Default)]
 struct Registered {
     calls: usize,
-    /// The one call that may be meant.
+    /// The one call that a message can belong to.
     is_exclusive: Option<mpsc::Sender<Message>>,
-    /// The server has asked while nobody could be meant: what it asks next may not be about the call of then.
+    /// `true` once the server has sent a request without a call: later ones may not belong to a call either.
     astray: bool,
-    /// Nothing is heard any more.
+    /// `true` once the stream is no longer read.
     over: bool,
 }
 
-/// A call that is there. Dropped, it is not.
+/// A registered call. Dropping it removes the registration.
 #[derive(Debug)]
 pub(crate) struct CallGuard {
     listener: Arc<SessionListener>,
@@ -66,7 +67,7 @@ pub(crate) struct CallGuard {
 }
 
 impl SessionListener {
-    /// Begins to listen in a session that is open.
+    /// Starts to read the GET stream of an open session.
     pub(crate) fn begin(
         session: &Arc<UpstreamSession>,
         http: &Arc<HttpServer>,
@@ -94,12 +95,12 @@ impl SessionListener {
         }))
     }
 
-    /// Whether it listens in this session.
+    /// Returns `true` if this is the listener of this session.
     pub(crate) fn is_of(&self, open: &Arc<OpenSession>) -> bool {
         Arc::ptr_eq(&self.open, open)
     }
 
-    /// Lets a call in; `is_exclusive` if no other is there. Nobody comes in when nothing is heard any more.
+    /// Registers a call; with `is_exclusive`, if it is the only one. Returns `None` once the listener has stopped.
     pub(crate) fn enter(self: &Arc<Self>, is_exclusive: bool) -> Option<CallGuard> {
         let mut registered = self.registry.lock();
         if registered.over {
@@ -119,13 +120,13 @@ impl SessionListener {
         })
     }
 
-    /// Whether what the server asks here may be about something else than the call that is there.
+    /// Returns `true` if a server request may belong to something else than the registered call.
     pub(crate) fn is_astray(&self) -> bool {
         self.registry.lock().astray
     }
 
-    /// Waits until the stream is open, or it is known that there is none: once, and for so long at most. Some servers send
-    /// its head with the first event.
+    /// Waits once until the stream is open or known not to exist, at most for this long. Some servers send its head with
+    /// the first event.
     pub(crate) async fn settled(&self, at_most: Duration) {
         if !*self.settled.borrow() && !self.waited.swap(true, Ordering::Relaxed) {
             let mut settled = self.settled.clone();
@@ -139,7 +140,7 @@ impl CallGuard {
         &self.listener
     }
 
-    /// What is said, if it can only be said to this call.
+    /// Returns a message, if it can only belong to this call.
     pub(crate) fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
         match &mut self.said {
             Some(said) => match said.poll_recv(cx) {
@@ -150,7 +151,7 @@ impl CallGuard {
         }
     }
 
-    /// Goes, and gives what nobody has taken.
+    /// Removes the registration, and returns the messages that were not taken.
     pub(crate) fn leave(&mut self) -> Vec<Message> {
         {
             let mut registered = self.listener.registry.lock();
@@ -175,7 +176,7 @@ impl CallRegistry {
         self.registered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ready when nobody was there for so long. Nobody comes in any more then.
+    /// Completes when no call was registered for this long. No call can register then.
     async fn deserted(&self, grace: Duration) {
         loop {
             let changed = self.changed.notified();
@@ -197,7 +198,7 @@ impl CallRegistry {
     }
 }
 
-/// Whether a question belongs to a call: whether somebody is there, and its roots, are asked at any time.
+/// Returns `true` if a request belongs to a call. Pings and requests for roots may be sent at any time.
 pub(crate) fn is_of_a_call(method: &Method) -> bool {
     !matches!(method, Method::Ping | Method::RootsList)
 }
@@ -232,7 +233,8 @@ impl StreamReader {
                     settling.send_replace(true);
                 }
                 StreamEvent::Message(message) => self.said(message),
-                // 404 is how some say that there is no such thing; of a session that is over, its next call tells.
+                // Some servers respond with 404 if they have no GET stream. If the session has expired, its next call
+                // finds out.
                 StreamEvent::Unsupported | StreamEvent::Expired => {
                     if !opened {
                         self.http.note_no_get_stream();

@@ -24,8 +24,7 @@ impl NotificationSink for Sink {
 /// Listens for changes of the list of tools, until the result is dropped.
 async fn listen(server: &Arc<UpstreamServer>) -> (Listening, mpsc::UnboundedReceiver<ServerNotification>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let mut filter = NotificationFilter::default();
-    filter.lists[ListKind::Tools as usize] = true;
+    let filter = NotificationFilter::default().with_list(ListKind::Tools);
     let listening = server.notifications(&none()).listen(filter, Arc::new(Sink(sender)));
     let granted = listening.granted(DEADLINE).await.expect("an agreement");
     assert!(granted.live);
