@@ -133,7 +133,7 @@ impl CallTimeout {
 
     fn timeout(&self) -> Error {
         Error::Timeout {
-            action: "the server's answer".into(),
+            action: "the server's response".into(),
             after: self.since.elapsed(),
         }
     }

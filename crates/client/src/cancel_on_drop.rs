@@ -175,9 +175,9 @@ impl CancelOnDrop {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         match &self.on_disconnect {
-            DisconnectPolicy::Cancels => self.cancel("the client has gone away"),
+            DisconnectPolicy::Cancels => self.cancel("the client closed its connection"),
             DisconnectPolicy::CancelsIf(cancelled) if cancelled.is_cancelled() => {
-                self.cancel("the client has cancelled")
+                self.cancel("the client cancelled the request")
             }
             DisconnectPolicy::CancelsIf(_) => {}
         }

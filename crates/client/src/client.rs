@@ -52,7 +52,7 @@ impl Client {
     /// use portolan_client::{
     ///     BoxError, Client, ClientConfig, Connect, Io, TcpConnect, Tools, UpstreamCredential, UpstreamServer, Uri,
     /// };
-    /// # use portolan_fixtures::everything::{Everything, Options};
+    /// # use portolan_fixtures::http::{HttpFixture, Options};
     ///
     /// /// Counts the connections of another connector.
     /// #[derive(Debug)]
@@ -68,14 +68,14 @@ impl Client {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let fixture = Everything::start(Options::default()).await?;
+    /// # let fixture = HttpFixture::start(Options::default()).await?;
     /// # let url = fixture.url();
     /// let config = ClientConfig::default();
     /// let connect = Arc::new(Counting(TcpConnect::new(config.timeouts.connect), AtomicUsize::new(0)));
     /// let client = Client::with_connect(config, connect.clone());
     /// let server = UpstreamServer::at_url(&client, url)?;
     /// server.list::<Tools>(&Arc::new(UpstreamCredential::none())).await?;
-    /// // Connections are kept, so two requests need one.
+    /// // Connections are kept open, so all requests used the same one.
     /// assert_eq!(connect.1.load(Ordering::Relaxed), 1);
     /// # Ok(())
     /// # }

@@ -1,4 +1,4 @@
-//! From a server's answer to a client's: the id, and what the eras say differently.
+//! Converts a server's response for a client: the id, and the differences between the eras.
 
 pub(crate) mod content;
 pub(crate) mod request;
@@ -30,54 +30,54 @@ use portolan_wire::{
 
 pub(crate) use self::request::{client_info, modern_meta, own_token, params};
 
-/// How the answer to one request is turned into the client's.
+/// Converts the response to one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Conversion {
-    /// Who gets the answer. The gateway itself gets it as it is.
+    /// The era of the client; `None` for internal requests, which get the response as it is.
     pub(crate) client: Option<Era>,
-    /// Who gave it.
+    /// The era of the server.
     pub(crate) upstream: Era,
-    /// What was asked.
+    /// The method of the request.
     pub(crate) method: Method,
     /// The client's id.
     pub(crate) id: RequestId,
     /// The id that was sent.
     pub(crate) sent: RequestId,
-    /// Whose answer it is.
+    /// The server.
     pub(crate) server: Arc<ServerSpec>,
-    /// What a legacy client speaks.
+    /// The protocol version of a legacy client.
     version: Option<ProtocolVersion>,
-    /// The resource that was asked for, raw.
+    /// The requested resource, raw.
     uri: Option<Bytes>,
-    /// Whether structured content may come that is no object.
+    /// `true` if structured content may be another JSON value than an object.
     odd_output: bool,
-    /// How the client knows the URIs of the server.
+    /// How URIs are rewritten.
     uris: Option<Arc<UriRewrite>>,
-    /// What becomes of the ids of tasks.
+    /// How task ids are rewritten.
     tasks: Option<Arc<dyn TaskIdTransform>>,
-    /// What the server may ask the client.
+    /// The capabilities of the client that the server may use.
     pub(crate) capabilities: ClientCapabilities,
-    /// The progress token of the request that now waits for the answer, if that is not the one that was sent.
+    /// The progress token of the request that now waits for the response, if it is not the one that was sent.
     pub(crate) retold: Option<Option<Bytes>>,
-    /// From which level on the client is told what is logged, if it has said so.
+    /// The lowest level of the log messages that the client wants, if it set one.
     pub(crate) log: Option<LogLevel>,
 }
 
-/// What an answer says to the client.
+/// A converted response.
 #[derive(Debug)]
 pub(crate) enum Converted {
-    /// A message for it.
+    /// A message for the client.
     Message(Bytes),
-    /// That the server wants answers first.
+    /// The server requires input first.
     InputRequired(InputRequired),
-    /// That the server does this only as a task, and has not begun; the message for the client, if it is not asked anew.
+    /// The server requires the call to be a task, and has not begun; the message for the client if it is not sent again.
     TaskRequired(Bytes),
-    /// That the call has become a task, which the gateway is to drive.
+    /// The call has become a task, which the relay has to poll.
     Task(TaskCreated),
 }
 
 impl Conversion {
-    /// The conversion of the answer to a request of which nothing else is known.
+    /// Returns the conversion of a request of which nothing else is known.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn plain(
         client: Option<Era>,
@@ -105,7 +105,8 @@ impl Conversion {
         }
     }
 
-    /// The conversion of the answer to `request`, which was sent under the id `sent` to a server of era `upstream`.
+    /// Returns the conversion of the response to `request`, which was sent under the id `sent` to a server of era
+    /// `upstream`.
     pub(crate) fn new(request: &UpstreamRequest<'_>, upstream: Era, sent: RequestId, server: &Arc<ServerSpec>) -> Self {
         let is_read = *request.method == Method::ResourcesRead;
         Self {
@@ -126,7 +127,7 @@ impl Conversion {
         }
     }
 
-    /// What becomes of `resultType`, which only 2026-07-28 has.
+    /// Returns how `resultType` is edited, which only 2026-07-28 has.
     pub(crate) fn result_type(&self) -> ResultType {
         match (self.client, self.upstream) {
             (Some(Era::Modern), Era::Legacy) if self.uri.is_some() => ResultType::EnsureUncached,
@@ -136,7 +137,7 @@ impl Conversion {
         }
     }
 
-    /// What edits an answer that passes by without being held.
+    /// Returns the edit of a response that passes without being held.
     pub(crate) fn stream(&self) -> ResponseStream {
         let stream = ResponseStream::new(Edit {
             id: self.id.clone(),
@@ -148,12 +149,12 @@ impl Conversion {
         }
     }
 
-    /// Whether the answer has URIs that the client knows by other ones.
+    /// Returns `true` if the response has URIs to rewrite.
     fn rewrites_uris(&self) -> bool {
         self.uris.as_ref().is_some_and(|uris| uris.in_response.is_some())
     }
 
-    /// Whether an answer whose head says `result_type` passes as it stands.
+    /// Returns `true` if a response whose head has this `result_type` passes unchanged.
     pub(crate) fn passes(&self, result_type: Option<&Bytes>) -> bool {
         let kept = match self.result_type() {
             ResultType::Keep => true,
@@ -163,7 +164,7 @@ impl Conversion {
         kept && self.id == self.sent && !self.is_task(result_type) && !self.rewrites_uris()
     }
 
-    /// Whether an answer names a task by an id that the client does not know it by.
+    /// Returns `true` if a response names a task by an id that has to be rewritten.
     pub(crate) fn is_task(&self, result_type: Option<&Bytes>) -> bool {
         match self.tasks.as_ref().map(|tasks| tasks.role()) {
             None => false,
@@ -173,7 +174,7 @@ impl Conversion {
         }
     }
 
-    /// Whether an answer has to be held whole, however large it is: more may have to change in it than its outside.
+    /// Returns `true` if a response has to be held as a whole, however large: more may change in it than its envelope.
     pub(crate) fn holds(&self) -> bool {
         (self.odd_output && self.strips())
             || self.is_older()
@@ -184,24 +185,24 @@ impl Conversion {
             || (self.upstream == Era::Legacy && self.tasks.is_some())
     }
 
-    /// Whether what came with 2026-07-28 is taken out.
+    /// Returns `true` if members of 2026-07-28 are removed.
     fn strips(&self) -> bool {
         self.client == Some(Era::Legacy) && self.upstream == Era::Modern
     }
 
-    /// Whether the client may not know all kinds of content: links came with 2025-06-18.
+    /// Returns `true` if the client's version may lack a kind of content: links came with 2025-06-18.
     fn is_older(&self) -> bool {
         self.version
             .is_some_and(|version| version < ProtocolVersion::V2025_06_18)
             && matches!(self.method, Method::ToolsCall | Method::PromptsGet)
     }
 
-    /// As [`is_beyond`].
+    /// See [`is_beyond`].
     pub(crate) fn is_beyond(&self, result_type: Option<&Bytes>) -> bool {
         is_beyond(self.client, result_type)
     }
 
-    /// A notification for the client, if it wants it.
+    /// Converts a notification; `None` if the client does not want it.
     pub(crate) fn notification(&self, message: Bytes) -> Option<Bytes> {
         let message = match &self.tasks {
             Some(tasks) if self.upstream == Era::Legacy => tasks.rewrite_notification(message),
@@ -213,12 +214,12 @@ impl Conversion {
         }
     }
 
-    /// Whether the server may ask this of the client now. What the gateway wants to know itself has none.
+    /// Returns `true` if the server may send the client this request. Internal requests permit none.
     pub(crate) fn may_ask(&self, method: &Method, params: Option<&Bytes>) -> bool {
         self.client.is_some() && !self.capabilities.is_none() && self.capabilities.permit(method, params)
     }
 
-    /// What the client is told. `whole` is the message as it came, and is handed on where nothing changes.
+    /// Converts a response. `whole` is the message as it came, which is passed on if nothing changes.
     pub(crate) fn message(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Converted {
         let uris = self.uris.as_ref().and_then(|uris| Some((uris.in_result?, uris)));
         match (outcome, uris) {
@@ -248,7 +249,7 @@ impl Conversion {
         })
     }
 
-    /// Whether the result may be that answers are wanted first.
+    /// Returns `true` if the result may be that input is required.
     pub(crate) fn may_end_asking(&self) -> bool {
         let may = matches!(
             self.method,
@@ -257,18 +258,20 @@ impl Conversion {
         may && self.upstream == Era::Modern
     }
 
-    /// A result that is not the end of the call. Only some methods may have one, and only of modern servers
+    /// Converts a result that does not end the call. Only some methods may have one, and only at modern servers
     /// (2026-07-28, basic/patterns/mrtr).
     fn beyond(&self, result: RawObject, result_type: Option<&Bytes>) -> Converted {
         if self.may_end_asking() && result_type.is_some_and(|raw| raw == INPUT_REQUIRED) {
             return Converted::InputRequired(InputRequired::new(result));
         }
-        Converted::Message(self.failure(&self.protocol_error("its answer is of a kind that this call cannot have")))
+        Converted::Message(
+            self.failure(&self.protocol_error("its result has a resultType that this method cannot have")),
+        )
     }
 
     fn result(&self, raw: &Bytes, whole: Option<&Bytes>) -> Converted {
         let Ok(mut result) = RawObject::parse_checked(raw) else {
-            return Converted::Message(self.failure(&self.protocol_error("its result is no JSON object")));
+            return Converted::Message(self.failure(&self.protocol_error("its result is not a JSON object")));
         };
         let result_type = result.get("resultType").cloned();
         if let Some(created) = self.created(&result, result_type.as_ref()) {
@@ -307,7 +310,7 @@ impl Conversion {
         })
     }
 
-    /// The content of a resource says how long it may be kept: towards modern clients always, towards others never.
+    /// Adapts the caching hints of a resource's content: always present for modern clients, never for others.
     fn adapt_hints(&self, result: &mut RawObject, result_type: Option<&Bytes>) -> bool {
         if self.uri.is_none() || result_type.is_some_and(|raw| raw != COMPLETE) {
             return false;
@@ -326,7 +329,7 @@ impl Conversion {
 
     fn error(&self, raw: &Bytes) -> Converted {
         let Some(error) = ErrorObject::parse(raw) else {
-            return Converted::Message(self.failure(&self.protocol_error("its error is no JSON-RPC error")));
+            return Converted::Message(self.failure(&self.protocol_error("its error is not a JSON-RPC error")));
         };
         let Some(client) = self.client else {
             return Converted::Message(envelope::error(Some(&self.id), &error));
@@ -353,7 +356,7 @@ impl Conversion {
         }
     }
 
-    /// -32042: pages have to be visited before the call can be made (2025-11-25, client/elicitation).
+    /// Converts -32042: URLs have to be visited before the call (2025-11-25, client/elicitation).
     fn needs_visit(&self, client: Era, error: &ErrorObject) -> Converted {
         let asked = InputRequired::visits(error.data.as_ref());
         match (client, asked) {
@@ -365,7 +368,7 @@ impl Conversion {
                 let pages = asked.map(|asked| asked.pages()).unwrap_or_default();
                 let failure = Failure::new(
                     FailureKind::Credential,
-                    "it wants a page to be visited before this call",
+                    "it requires a URL to be visited before this call",
                 );
                 let failure = match pages.as_slice() {
                     [] => failure,
@@ -380,8 +383,7 @@ impl Conversion {
         }
     }
 
-    /// The error of a legacy server that has no such resource, with the `data.uri` by which modern clients know it
-    /// (SEP-2164).
+    /// Converts a legacy server's error for an unknown resource to one with the `data.uri` of modern servers (SEP-2164).
     fn with_uri(&self, error: ErrorObject) -> ErrorObject {
         match &self.uri {
             Some(uri) if error.code == error::RESOURCE_NOT_FOUND => {
@@ -396,7 +398,7 @@ impl Conversion {
         }
     }
 
-    /// The same with the URI by which the client knows the resource.
+    /// Rewrites the URI in the error.
     fn renamed_error(&self, error: ErrorObject) -> ErrorObject {
         let is_missing = match error.code {
             error::RESOURCE_NOT_FOUND => true,
@@ -413,13 +415,13 @@ impl Conversion {
         }
     }
 
-    /// The message that says that there is no answer: a tool result that a model can read, else a JSON-RPC error.
+    /// Returns the message for an error: a tool result that a model can read, or a JSON-RPC error.
     pub(crate) fn failure(&self, error: &Error) -> Bytes {
         let is_tool = self.client.is_some() && self.method == Method::ToolsCall;
         crate::failure::response(self.client.unwrap_or(self.upstream), is_tool, &self.id, error)
     }
 
-    /// The server answered what it must not.
+    /// Returns the error of a server that broke the protocol.
     pub(crate) fn protocol_error(&self, problem: impl Into<String>) -> Error {
         Error::NotReady {
             what: "server",
@@ -431,8 +433,8 @@ impl Conversion {
 
 const COMPLETE: &str = r#""complete""#;
 
-/// Whether an answer with this `resultType` is not the end of the call, or none that this client can use: then it has to
-/// be looked at whole.
+/// Returns `true` if a response with this `resultType` does not end the call, or cannot be used by this client: then it is
+/// converted as a whole.
 pub(crate) fn is_beyond(client: Option<Era>, result_type: Option<&Bytes>) -> bool {
     match client {
         Some(Era::Legacy) => result_type.is_some_and(|raw| raw != COMPLETE),

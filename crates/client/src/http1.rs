@@ -141,12 +141,12 @@ impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(fault) => write!(f, "{fault}"),
-            Self::HungUp => f.write_str("the server hung up"),
-            Self::Incomplete => f.write_str("the server hung up in the middle of it"),
-            Self::Unread(fault) => write!(f, "it is not HTTP/1.1: {fault}"),
-            Self::Head(problem) => write!(f, "its head {problem}"),
-            Self::Length => f.write_str("its content-length is no length"),
-            Self::Chunk => f.write_str("its chunks are none"),
+            Self::HungUp => f.write_str("the server closed the connection"),
+            Self::Incomplete => f.write_str("the server closed the connection in the middle of a response"),
+            Self::Unread(fault) => write!(f, "the response is not HTTP/1.1: {fault}"),
+            Self::Head(problem) => write!(f, "the head of the response {problem}"),
+            Self::Length => f.write_str("invalid content-length"),
+            Self::Chunk => f.write_str("invalid chunked encoding"),
         }
     }
 }

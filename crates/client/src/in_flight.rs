@@ -23,7 +23,7 @@ impl InFlightCall {
     /// Cancels the call at the server, and returns the error or reply for the client.
     pub(crate) fn give_up(mut self: Box<Self>, over: WaitError) -> Result<Reply> {
         self.cancel_on_drop
-            .cancel("the answer took too long, or was not wanted any more");
+            .cancel("the response took too long or is no longer needed");
         over_before_answer(over)
     }
 }

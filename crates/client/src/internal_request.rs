@@ -39,13 +39,13 @@ impl UpstreamServer {
             let reply = self.call(request).await?;
             let message = reply.into_message(self.config().limits.held_bytes).await;
             let outcome = message.ok().flatten().as_ref().and_then(events::outcome);
-            outcome.ok_or_else(|| self.protocol_error(format!("its answer to {} broke off", request.method)))
+            outcome.ok_or_else(|| self.protocol_error(format!("its response to {} broke off", request.method)))
         };
         match tokio::time::timeout(after, Box::pin(asking)).await {
             Ok(answered) => answered,
             Err(_) => Err(Error::Timeout {
                 action: format!(
-                    "the answer of server {:?} to {}",
+                    "the response of server {:?} to {}",
                     self.spec.name.as_str(),
                     request.method
                 ),
@@ -65,7 +65,7 @@ impl UpstreamServer {
         let conversion = Conversion::new(request, Era::Modern, request.id.clone(), &self.spec);
         match conversion.message(outcome, None) {
             Converted::Message(message) => Ok(message),
-            _ => Err(conversion.protocol_error("its task ended with something that is no answer")),
+            _ => Err(conversion.protocol_error("its task ended with a result that is not valid")),
         }
     }
 

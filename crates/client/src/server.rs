@@ -112,13 +112,13 @@ impl UpstreamServer {
     /// ```
     /// use std::sync::Arc;
     /// use portolan_client::{Client, ClientConfig, UpstreamServer};
-    /// use portolan_core::{Endpoint, HttpEndpoint, ServerSpec, SystemClock, memory::MemoryRuntime};
+    /// use portolan_core::{Endpoint, HttpEndpoint, InstallName, ServerSpec, SystemClock, memory::MemoryRuntime};
     ///
     /// let endpoint = Endpoint::Http(HttpEndpoint::new("http://127.0.0.1:8000/mcp".parse().expect("a URL")));
     /// let runtime = Arc::new(MemoryRuntime::new(endpoint, Arc::new(SystemClock)));
     /// let spec = Arc::new(ServerSpec::command("time", "uvx", ["mcp-server-time"])?);
     /// let client = Client::new(ClientConfig::default());
-    /// let server = UpstreamServer::running(&client, spec, "time-1".parse()?, runtime);
+    /// let server = UpstreamServer::running(&client, spec, InstallName::new(&SystemClock), runtime);
     /// # Ok::<(), portolan_client::Error>(())
     /// ```
     pub fn running(client: &Client, spec: Arc<ServerSpec>, install: InstallName, runtime: Arc<dyn Runtime>) -> Self {

@@ -104,7 +104,7 @@ pub(crate) async fn call(
                     break Step::ServerRequest(server_request);
                 }
             }
-            Ok(_) => return Err(conversion.protocol_error("its owner is gone")),
+            Ok(_) => return Err(conversion.protocol_error("its channel is closed")),
         }
     };
     Ok(Reply::Events(Events::Channel(Box::new(ChannelRelay {
@@ -252,7 +252,7 @@ impl ChannelRelay {
                 }
                 Poll::Ready(Some(ExchangeEvent::Response(Err(error)))) => return self.fail(&error),
                 Poll::Ready(_) => {
-                    let gone = self.conversion.protocol_error("its owner is gone");
+                    let gone = self.conversion.protocol_error("its channel is closed");
                     return self.fail(&gone);
                 }
                 Poll::Pending => match std::task::ready!(self.timeout.poll(cx)) {

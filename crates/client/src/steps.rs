@@ -215,7 +215,7 @@ impl HttpBody for Events {
         Poll::Ready(step.map(|step| match step? {
             Step::Frame(data) => Ok(Frame::data(data)),
             Step::ServerRequest(_) | Step::InputRequired(_) | Step::Task(_) => {
-                Err("the server asks something that nobody can answer".into())
+                Err("the server sent a request that no client can answer".into())
             }
         }))
     }
@@ -293,9 +293,9 @@ impl InputRequired {
         let Some(raw) = self.result.get("inputRequests") else {
             return Ok(Vec::new());
         };
-        let requests = RawObject::parse_checked(raw).map_err(|_| "its inputRequests are no JSON object")?;
+        let requests = RawObject::parse_checked(raw).map_err(|_| "its inputRequests are not a JSON object")?;
         if requests.len() > MAX_SERVER_REQUESTS {
-            return Err("it asks too much at once");
+            return Err("its inputRequests are too many");
         }
         let read = |(key, raw): (std::borrow::Cow<'_, str>, &Bytes)| {
             let request = RawObject::parse_checked(raw).ok()?;
@@ -304,7 +304,7 @@ impl InputRequired {
         };
         requests
             .iter()
-            .map(|one| read(one).ok_or("a question of it cannot be read"))
+            .map(|one| read(one).ok_or("a member of its inputRequests cannot be parsed"))
             .collect()
     }
 }

@@ -1,4 +1,4 @@
-//! A server that is reached by streamable HTTP, of either era.
+//! A server of either era over streamable HTTP.
 
 pub(crate) mod events;
 pub(crate) mod handshake;
@@ -42,17 +42,17 @@ use crate::http1::pool::ConnectionPool;
 use crate::in_flight::InFlightCall;
 use crate::server_info::ServerInfoCell;
 
-/// A server at a URL.
+/// A server at a URL. A [`SessionStreamReader`](crate::SessionStreamReader) gets one.
 #[derive(Debug)]
 pub struct HttpServer {
     server: Arc<ServerSpec>,
     endpoint: HttpEndpoint,
-    /// Where it is, and what is asked for there.
+    /// The address to connect to, and the request target.
     place: Option<(http::Uri, http::Uri)>,
     connections: Arc<ConnectionPool>,
     headers: Headers,
     client: Client,
-    /// What the server says of itself, kept for its link.
+    /// The information of the server about itself, shared with its [`UpstreamServer`](crate::UpstreamServer).
     info: Arc<ServerInfoCell>,
     eras: EraCache,
     next_id: AtomicU64,
@@ -80,6 +80,7 @@ impl HttpServer {
         }
     }
 
+    /// Returns the endpoint.
     pub fn endpoint(&self) -> &HttpEndpoint {
         &self.endpoint
     }
@@ -88,11 +89,12 @@ impl HttpServer {
         &self.client.config().limits
     }
 
-    /// Its entry.
+    /// Returns the catalogue entry.
     pub fn server(&self) -> &ServerSpec {
         &self.server
     }
 
+    /// Returns the tracker of short work that outlives a call.
     pub fn tasks(&self) -> &TaskTracker {
         &self.client.background()
     }
@@ -101,32 +103,32 @@ impl HttpServer {
         &self.client.config().timeouts
     }
 
-    /// How long a question may be open.
+    /// Returns the longest time that a server's request may stay open.
     pub fn question_time(&self) -> Duration {
         self.client.config().timeouts.server_request
     }
 
-    /// What listens to servers.
+    /// Returns the tracker of the tasks that follow servers.
     pub(crate) fn streams(&self) -> &TaskTracker {
         self.client.streams()
     }
 
-    /// Cancelled when the gateway is gone.
+    /// Returns the token that is cancelled when the client ends.
     pub fn ended(&self) -> &CancellationToken {
         &self.client.ended()
     }
 
-    /// What the gateway calls itself.
+    /// Returns the name in `clientInfo`.
     pub(crate) fn client_name(&self) -> &str {
         &self.client.config().name
     }
 
-    /// An id that no other request of this gateway to this server has.
+    /// Returns an id that no other request of this client to this server has.
     pub(crate) fn next_id(&self) -> RequestId {
         RequestId::from_u64(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Sends a request and gives what comes back, in the client's era.
+    /// Sends a request and returns the reply in the client's era.
     pub(crate) async fn call(self: &Arc<Self>, request: &UpstreamRequest<'_>) -> Result<Reply> {
         let mut timeout = CallTimeout::of(request, &self.client.config().timeouts);
         let (mut reopened, mut asked_anew) = (false, false);
@@ -164,7 +166,7 @@ impl HttpServer {
                 Ok(sent) => sent?,
                 Err(over) => return in_flight.give_up(over),
             };
-            // The server knows the session no longer, so it has not looked at the call: it may be sent again, once
+            // The server has forgotten the session, so it has not processed the call: it may be sent again, once
             // (2025-11-25, basic/transports, session management 4).
             if response.status() == StatusCode::NOT_FOUND
                 && !reopened
@@ -184,7 +186,7 @@ impl HttpServer {
             let refused = Box::pin(self.refused(response, &mut in_flight)).await?;
             timeout = in_flight.timeout;
             match refused {
-                // The server has not looked at the call, so it may be sent again, once, as it wants it now.
+                // The server has not processed the call, so it may be sent again, once, in the other version.
                 Refused::OtherVersion(_) if !asked_anew => asked_anew = true,
                 Refused::OtherVersion(reply) | Refused::Otherwise(reply) => return Ok(reply),
                 Refused::HeaderMismatch(message) => return Ok(Reply::HeaderMismatch(message)),
@@ -193,7 +195,7 @@ impl HttpServer {
         }
     }
 
-    /// Tells by its head what an answer is.
+    /// Tells by the head what a response is.
     async fn reply(self: &Arc<Self>, response: Response<ResponseBody>, in_flight: Box<InFlightCall>) -> Result<Reply> {
         let (head, body) = response.into_parts();
         if is(&head.headers, "application/json") {
@@ -205,7 +207,7 @@ impl HttpServer {
         }
         Err(in_flight
             .conversion
-            .protocol_error("it answered with something that is neither JSON nor events"))
+            .protocol_error("its response is neither JSON nor an event stream"))
     }
 }
 
@@ -213,17 +215,17 @@ pub(crate) fn is_events(headers: &HeaderMap) -> bool {
     is(headers, "text/event-stream")
 }
 
-/// Whether a body is of this type.
+/// Returns `true` if the body is of this media type.
 fn is(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.is_some_and(|value| value == wanted || essence(value).eq_ignore_ascii_case(wanted))
 }
 
-/// The end of a wait before there is anything to relay.
+/// Returns the result of a wait that ended before there was anything to relay.
 pub(crate) fn over_before_answer(over: WaitError) -> Result<Reply> {
     match over {
         WaitError::Timeout(error) => Err(error),
-        // To a call that was cancelled there is nothing to say: a stream that ends is all (2025-11-25, basic/cancellation).
+        // A cancelled call has no response: the stream just ends (2025-11-25, basic/cancellation).
         WaitError::Cancelled => Ok(Reply::Cancelled),
     }
 }

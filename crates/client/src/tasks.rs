@@ -1,4 +1,4 @@
-//! What the protocol says of tasks: who declares them, which servers and tools have them, and how messages name one.
+//! Tasks in the protocol: capabilities, errors and tool definitions.
 
 mod related;
 
@@ -12,7 +12,7 @@ use portolan_wire::{
 pub use self::related::{rename_related, without_related};
 use crate::server_info::ServerInfo;
 
-/// Whether these client `capabilities` declare the tasks extension (2026-07-28, SEP-2663).
+/// Returns `true` if these client `capabilities` declare the tasks extension (2026-07-28, SEP-2663).
 pub fn are_declared(capabilities: Option<&Bytes>) -> bool {
     let members = |raw: &Bytes| RawObject::parse_checked(raw).ok();
     let capabilities = capabilities.filter(|raw| raw.len() > 2).and_then(members);
@@ -22,7 +22,7 @@ pub fn are_declared(capabilities: Option<&Bytes>) -> bool {
     extensions.is_some_and(|extensions| extensions.contains(meta::TASKS_EXTENSION))
 }
 
-/// The error -32021, with which every method of the extension answers a client that does not declare it.
+/// Returns the error -32021, with which every method of the extension responds to a client that does not declare it.
 pub fn undeclared() -> ErrorObject {
     let mut extensions = RawObject::new();
     extensions.set(meta::TASKS_EXTENSION, Bytes::from_static(b"{}"));
@@ -31,14 +31,14 @@ pub fn undeclared() -> ErrorObject {
     ErrorObject::missing_capability(required.to_bytes())
 }
 
-/// Whether a server refuses a call because its client does not declare tasks. It has not begun the call then.
+/// Returns `true` if a server refuses a call because its client does not declare tasks. It has not begun the call then.
 pub fn are_required(error: &ErrorObject) -> bool {
     let required = error.data.as_ref().and_then(|data| RawObject::parse(data).ok());
     let required = required.as_ref().and_then(|data| data.get("requiredCapabilities"));
     error.code == MISSING_CLIENT_CAPABILITY && are_declared(required)
 }
 
-/// These client `capabilities` with the tasks extension.
+/// Returns these client `capabilities` with the tasks extension.
 pub fn declare(capabilities: &Bytes) -> Bytes {
     let members = |raw: &Bytes| RawObject::parse_checked(raw).unwrap_or_default();
     let mut capabilities = members(capabilities);
@@ -48,7 +48,8 @@ pub fn declare(capabilities: &Bytes) -> Bytes {
     capabilities.to_bytes()
 }
 
-/// Whether a legacy server runs `tools/call` as tasks (2025-11-25). What its tools say of tasks counts only then.
+/// Returns `true` if a legacy server runs `tools/call` as tasks (2025-11-25). Else the `execution` of its tools has no
+/// meaning.
 pub fn are_offered(info: Option<&ServerInfo>) -> bool {
     let members = |raw: &Bytes| RawObject::parse_checked(raw).ok();
     let called = || {
@@ -59,15 +60,15 @@ pub fn are_offered(info: Option<&ServerInfo>) -> bool {
     called().unwrap_or(false)
 }
 
-/// Whether a tool runs as a task: its `execution.taskSupport` (2025-11-25).
+/// The `execution.taskSupport` of a tool (2025-11-25).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TaskSupport {
-    /// Never.
+    /// The tool never runs as a task.
     #[default]
     Forbidden,
-    /// If the client asks for it.
+    /// The tool runs as a task if the client asks for it.
     Optional,
-    /// Always.
+    /// The tool always runs as a task.
     Required,
 }
 

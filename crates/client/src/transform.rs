@@ -1,4 +1,4 @@
-//! What a relay changes in the responses that pass through this client.
+//! The changes that a relay makes to responses.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -14,24 +14,24 @@ use crate::session_ref::UpstreamSessionRef;
 /// Rewrites the URIs of a server in its responses, so that a client can tell servers apart.
 #[derive(Clone, Debug)]
 pub struct UriRewrite {
-    /// The text that is put in front of each URI.
+    /// The prefix of each URI.
     pub prefix: StringPrefix,
-    /// Where URIs are in the `result` of the method; `None` if there are none.
+    /// The position of URIs in the `result` of the method; `None` if it has none.
     pub in_result: Option<JsonPath>,
-    /// The same places, from the top of the response message.
+    /// The same position, from the top of the response message.
     pub in_response: Option<JsonPath>,
-    /// Where the URI is in the `data` of an error that says that a resource does not exist.
+    /// The position of the URI in the `data` of an error for an unknown resource.
     pub in_error_data: JsonPath,
 }
 
-/// What a call has to do with tasks.
+/// The relation of a call to tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskRole {
     /// The call may become a task, whose id is rewritten for the client.
     MayBecomeTask,
-    /// The call may become a task, which the relay polls: the client knows no tasks.
+    /// The call may become a task, which the relay polls: the client has no tasks.
     Polled,
-    /// The request asks about a task that exists.
+    /// The request is about an existing task.
     Existing,
 }
 
@@ -39,26 +39,69 @@ pub enum TaskRole {
 ///
 /// A relay gives its clients ids of its own, so that no client can use another's task. This client calls the transform for
 /// each response, notification and server request of a call that has to do with tasks.
+///
+/// ```
+/// use std::sync::Arc;
+/// use bytes::Bytes;
+/// use portolan_client::{Era, TaskIdTransform, TaskRole, UpstreamSessionRef};
+/// use portolan_wire::object::RawObject;
+///
+/// /// Leaves the ids of a modern server as they are, for a relay with one client.
+/// #[derive(Debug)]
+/// struct Unchanged;
+///
+/// impl TaskIdTransform for Unchanged {
+///     fn role(&self) -> TaskRole {
+///         TaskRole::MayBecomeTask
+///     }
+///     fn at_legacy(&self, _: Option<UpstreamSessionRef>) -> Option<Arc<dyn TaskIdTransform>> {
+///         None
+///     }
+///     fn augmentation(&self) -> Option<Bytes> {
+///         None
+///     }
+///     fn polls_legacy_task(&self) -> bool {
+///         false
+///     }
+///     fn session(&self) -> Option<&UpstreamSessionRef> {
+///         None
+///     }
+///     fn client_id(&self, own: &str) -> Option<Bytes> {
+///         Some(format!("{own:?}").into())
+///     }
+///     fn created(&self, _: &RawObject) -> Option<RawObject> {
+///         None
+///     }
+///     fn rewrite_result(&self, _: Era, _: &mut RawObject) -> Option<()> {
+///         Some(())
+///     }
+///     fn rewrite_notification(&self, message: Bytes) -> Bytes {
+///         message
+///     }
+/// }
+///
+/// assert_eq!(Unchanged.client_id("7").expect("an id"), r#""7""#);
+/// ```
 pub trait TaskIdTransform: Debug + Send + Sync {
-    /// What the call has to do with tasks.
+    /// Returns the relation of the call to tasks.
     fn role(&self) -> TaskRole;
 
-    /// The transform for a call that goes to a legacy server in `session`; `None` if the call cannot become a task there.
+    /// Returns the transform for a call to a legacy server in `session`; `None` if the call cannot become a task there.
     fn at_legacy(&self, session: Option<UpstreamSessionRef>) -> Option<Arc<dyn TaskIdTransform>>;
 
-    /// The member `task` of the params, with which a legacy server is asked to run the call as a task.
+    /// Returns the member `task` of the params, with which a legacy server is asked to run the call as a task.
     fn augmentation(&self) -> Option<Bytes>;
 
-    /// Whether the relay polls the task that a legacy server makes of the call.
+    /// Returns `true` if the relay polls the task that a legacy server makes of the call.
     fn polls_legacy_task(&self) -> bool;
 
-    /// The session at a legacy server in which the existing task is.
+    /// Returns the session of the existing task at a legacy server.
     fn session(&self) -> Option<&UpstreamSessionRef>;
 
-    /// The client's id, as JSON, of the task that the server calls `own`.
+    /// Returns the client's id, as JSON, for the server's id `own`.
     fn client_id(&self, own: &str) -> Option<Bytes>;
 
-    /// The `result` of a legacy server that created a task, as 2026-07-28 writes it; `None` if it created none.
+    /// Converts the `result` of a legacy server that created a task to the form of 2026-07-28; `None` if it created none.
     fn created(&self, result: &RawObject) -> Option<RawObject>;
 
     /// Replaces the server's task ids in the result of a server of era `upstream`; `None` if an id cannot be relayed.

@@ -1,4 +1,4 @@
-//! A server that a runtime runs, when it is not up: it is woken, and waited for within a budget.
+//! Wakes a server of a runtime, and waits for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,20 +6,20 @@ use futures_util::StreamExt;
 use portolan_core::{Endpoint, Error, FailureKind, InstallName, Result, Runtime};
 use tokio::sync::Mutex;
 
-/// A server that is on its way is asked again at least this often.
+/// The longest interval between two looks at a starting server.
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
-/// Wakes one server; however many calls wait for it, it is told once.
+/// Wakes one server. Concurrent calls share the wake.
 #[derive(Debug, Default)]
 pub(crate) struct WakeCoordinator {
     telling: Mutex<()>,
 }
 
 impl WakeCoordinator {
-    /// Where the server is, once it is up.
+    /// Returns the endpoint of the server, once it is ready.
     ///
-    /// Fails at once with what waiting does not mend, and after `budget` with what is still so: a client may then try
-    /// again, and finds the server further on its way.
+    /// Fails at once with an error that waiting does not fix, and after `budget` with the state of then: a client may try
+    /// again, while the server goes on to start.
     pub(crate) async fn endpoint(
         &self,
         runtime: &Arc<dyn Runtime>,
@@ -40,7 +40,7 @@ impl WakeCoordinator {
         let mut changes = runtime
             .watch()
             .filter(|event| std::future::ready(event.install == *install));
-        // Whoever comes while it is being woken only waits.
+        // Concurrent callers only wait.
         let telling = self.telling.try_lock();
         if let (Some(scale), Ok(_)) = (runtime.scale(), &telling) {
             scale.wake(install).await?;
@@ -51,14 +51,14 @@ impl WakeCoordinator {
                 return at;
             }
             if let Ok(None) = tokio::time::timeout(ASKED_AGAIN, changes.next()).await {
-                // Nothing tells of changes any more.
+                // The runtime's event stream has ended.
                 tokio::time::sleep(ASKED_AGAIN).await;
             }
         }
     }
 }
 
-/// Whether waiting for a while is likely to help.
+/// Returns `true` if waiting may help.
 fn is_on_its_way(at: &Result<Endpoint>) -> bool {
     matches!(at, Err(Error::NotReady { failure, .. }) if failure.kind == FailureKind::Starting)
 }

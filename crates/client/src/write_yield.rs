@@ -1,22 +1,22 @@
-//! Whose turn it is to write.
+//! Delays small writes, so that reads come first under load.
 //!
-//! Under load many connections are ready at once. To read, work and write for one after the other wakes the other side, and
-//! fetches the kernel's ways of writing anew, for each. Here who has something to write lets the others go first, once; then
-//! the writes follow upon each other. When nothing else is ready, it is its turn at once. What is long is written as soon as
-//! it is read.
+//! Under load many connections are ready at once. Reading, working and writing for one after the other wakes the other
+//! side, and fetches the kernel's write path into the cache, for each. Here a task with something to write yields once to
+//! the others; then the writes follow upon each other. If nothing else is ready, it goes on at once. Long messages are
+//! written at once.
 
 use std::task::{Context, Poll};
 
-/// More than this is written at once: until the others have read theirs, it would have left the cache.
+/// The size above which messages are written at once: they would have left the cache.
 pub const SMALL: usize = 16 * 1024;
 
-/// Lets others go first, once, before so many bytes are written.
+/// Yields once before a write of this many bytes.
 pub async fn wait(bytes: usize) {
     let mut waited = false;
     std::future::poll_fn(|cx| poll(&mut waited, cx, bytes)).await;
 }
 
-/// The same for who is polled. `waited` says whether the others have gone.
+/// Polls for the end of the yield. `waited` is set once the others had their turn.
 pub fn poll(waited: &mut bool, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
     if *waited || bytes > SMALL {
         return Poll::Ready(());

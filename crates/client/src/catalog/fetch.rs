@@ -69,7 +69,7 @@ impl UpstreamServer {
         let since = Instant::now();
         let asking = async move { server.take_turn::<L>(&catalog, &credential, since).await };
         let asked = self.client.background().spawn(asking).await;
-        asked.unwrap_or_else(|_| Err(self.protocol_error(format!("its list of {} was given up", L::MEMBER))))
+        asked.unwrap_or_else(|_| Err(self.protocol_error(format!("fetching its list of {} was aborted", L::MEMBER))))
     }
 
     /// Fetches a list in the background, unless it is being fetched.
@@ -217,8 +217,8 @@ impl UpstreamServer {
             },
             Some(Outcome::Error(raw)) => match ErrorObject::parse(&raw) {
                 Some(error) if error.code == METHOD_NOT_FOUND => Ok(None),
-                Some(error) => Err(self.protocol_error(format!("it refuses to list its {member}: {error}"))),
-                None => Err(self.protocol_error(format!("it refuses to list its {member}"))),
+                Some(error) => Err(self.protocol_error(format!("it refused to list its {member}: {error}"))),
+                None => Err(self.protocol_error(format!("it refused to list its {member}"))),
             },
             None => Err(self.protocol_error(format!("its list of {member} broke off"))),
         }

@@ -15,10 +15,10 @@ pub(super) fn name_in(members: &RawObject, key: &str, most: usize) -> Option<Box
 /// Checks a definition against the limits.
 pub(super) fn check(definition: &RawValue, limits: &ClientLimits) -> Result<(), &'static str> {
     if definition.get().len() > limits.definition_bytes {
-        return Err("it is larger than is taken");
+        return Err("it is larger than ClientLimits::definition_bytes");
     }
     if depth(definition.get()) > limits.schema_depth {
-        return Err("it is nested deeper than is taken");
+        return Err("it is nested deeper than ClientLimits::schema_depth");
     }
     Ok(())
 }
@@ -27,7 +27,7 @@ pub(super) fn check(definition: &RawValue, limits: &ClientLimits) -> Result<(), 
 pub(super) fn has_name(item: &RawValue, key: &str, limits: &ClientLimits) -> Result<(), &'static str> {
     check(item, limits)?;
     let definition = Bytes::copy_from_slice(item.get().as_bytes());
-    let members = RawObject::parse(&definition).map_err(|_| "it is no object")?;
+    let members = RawObject::parse(&definition).map_err(|_| "it is not a JSON object")?;
     let named = members.get(key).and_then(object::text);
     named.map(drop).ok_or("it has no name")
 }

@@ -42,8 +42,8 @@ impl Prompt {
 
     fn read(item: &RawValue) -> Result<Self, &'static str> {
         let definition = Bytes::copy_from_slice(item.get().as_bytes());
-        let members = RawObject::parse(&definition).map_err(|_| "it is no object")?;
-        let name = limits::name_in(&members, "name", NAME_BYTES).ok_or("its name cannot be used")?;
+        let members = RawObject::parse(&definition).map_err(|_| "it is not a JSON object")?;
+        let name = limits::name_in(&members, "name", NAME_BYTES).ok_or("its name is missing or not valid")?;
         Ok(Self { name, definition })
     }
 }

@@ -134,8 +134,8 @@ fn read<'a>(
     items.iter().filter_map(move |item| {
         let read = limits::check(item, &server.config().limits).and_then(|()| {
             let definition = Bytes::copy_from_slice(item.get().as_bytes());
-            let members = RawObject::parse(&definition).map_err(|_| "it is no object")?;
-            let uri = limits::name_in(&members, key, URI_BYTES).ok_or("its URI cannot be used")?;
+            let members = RawObject::parse(&definition).map_err(|_| "it is not a JSON object")?;
+            let uri = limits::name_in(&members, key, URI_BYTES).ok_or("its URI is missing or not valid")?;
             Ok((uri, definition))
         });
         if let Err(problem) = &read {

@@ -1,10 +1,10 @@
-//! Content that a client's revision has no notion of.
+//! Removes content that the client's version does not have.
 
 use bytes::Bytes;
 use portolan_wire::object::{self, RawObject};
 use serde_json::value::RawValue;
 
-/// Takes structured content out that is no object: before 2026-07-28 it must be one. Says whether anything changed.
+/// Removes structured content that is no object: before 2026-07-28 it has to be one. Returns `true` if something changed.
 pub(crate) fn without_odd_output(result: &mut RawObject) -> bool {
     if result.get("structuredContent").is_none_or(|raw| raw.starts_with(b"{")) {
         return false;
@@ -12,7 +12,7 @@ pub(crate) fn without_odd_output(result: &mut RawObject) -> bool {
     let Some(raw) = result.remove("structuredContent") else {
         return false;
     };
-    // What nothing else tells is told as text.
+    // Without other content, it becomes text.
     let told = result
         .get("content")
         .is_some_and(|content| blocks(content).is_some_and(|blocks| !blocks.is_empty()));
@@ -23,8 +23,8 @@ pub(crate) fn without_odd_output(result: &mut RawObject) -> bool {
     true
 }
 
-/// Makes text of links to resources, which came with 2025-06-18, in the content of a tool's result or the messages of a
-/// prompt. Says whether anything changed.
+/// Replaces links to resources, which came with 2025-06-18, by text, in the content of a tool's result or the messages of
+/// a prompt. Returns `true` if something changed.
 pub(crate) fn without_links(result: &mut RawObject) -> bool {
     let mut changed = false;
     if let Some(blocks) = result.get("content").filter(|raw| may_link(raw)).and_then(blocks) {
@@ -63,7 +63,7 @@ fn plain_message(message: &Bytes) -> Bytes {
     members.to_bytes()
 }
 
-/// A block of content as it stands, or the text that is made of a link.
+/// Returns a block of content, with a link replaced by text.
 fn plain(block: &Bytes) -> Bytes {
     let Ok(members) = RawObject::parse_checked(block) else {
         return block.clone();

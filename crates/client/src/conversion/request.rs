@@ -1,4 +1,4 @@
-//! From a client's request to a server's: what the eras put into `_meta`.
+//! Converts a client's request for a server: the members of `_meta`.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-/// A `_meta` for a modern server: what the client sent, with the version and capabilities that the protocol demands.
+/// Returns the `_meta` for a modern server: the client's, with the required version and capabilities.
 pub(crate) fn modern_meta(meta: Option<&Bytes>, capabilities: Bytes, name: &str) -> Bytes {
     use portolan_wire::meta as key;
     let mut members = meta.and_then(|raw| RawObject::parse(raw).ok()).unwrap_or_default();
@@ -25,7 +25,7 @@ pub(crate) fn modern_meta(meta: Option<&Bytes>, capabilities: Bytes, name: &str)
     members.to_bytes()
 }
 
-/// A `_meta` for a legacy server: without what only modern ones know. `None` when nothing is left.
+/// Returns the `_meta` for a legacy server: without the keys of modern ones. `None` if nothing is left.
 pub(crate) fn legacy_meta(meta: &Bytes) -> Option<Bytes> {
     use portolan_wire::meta as key;
     let mut members = RawObject::parse(meta).ok()?;
@@ -40,7 +40,7 @@ pub(crate) fn legacy_meta(meta: &Bytes) -> Option<Bytes> {
     (!members.is_empty()).then(|| members.to_bytes())
 }
 
-/// What a modern server is told that the client of `request` can do.
+/// Returns the capabilities that a modern server is told for `request`.
 pub fn client_capabilities(request: &UpstreamRequest<'_>) -> Bytes {
     use portolan_wire::meta::{CLIENT_CAPABILITIES, META};
     let said = || {
@@ -55,7 +55,7 @@ pub fn client_capabilities(request: &UpstreamRequest<'_>) -> Bytes {
     declared.unwrap_or_else(|| request.capabilities.to_json())
 }
 
-/// The params of `request` for a server of era `upstream`: the same where the eras are.
+/// Returns the params of `request` for a server of era `upstream`: unchanged if the eras are the same.
 pub(crate) fn params<'a>(request: &'a UpstreamRequest<'_>, upstream: Era, name: &str) -> Cow<'a, RawObject> {
     use portolan_wire::meta::META;
     let client = request.requester.era();
@@ -95,7 +95,7 @@ pub(crate) fn params<'a>(request: &'a UpstreamRequest<'_>, upstream: Era, name: 
     Cow::Owned(params)
 }
 
-/// Puts the id of a request in the place of its progress token, and gives the token.
+/// Replaces the progress token by the id of the request, and returns the token.
 pub(crate) fn own_token(params: &mut RawObject, id: &RequestId) -> Option<Bytes> {
     use portolan_wire::meta::{META, PROGRESS_TOKEN};
     let mut members = RawObject::parse_checked(params.get(META)?).ok()?;
@@ -105,7 +105,7 @@ pub(crate) fn own_token(params: &mut RawObject, id: &RequestId) -> Option<Bytes>
     Some(token)
 }
 
-/// Asks a modern server to log from `level` on during this request, unless the request says something itself.
+/// Asks a modern server for log messages from `level` on during this request, unless the request does so itself.
 pub(crate) fn ask_for_logs(params: &mut RawObject, level: LogLevel) {
     use portolan_wire::meta::{LOG_LEVEL, META};
     let mut members = params
@@ -118,7 +118,7 @@ pub(crate) fn ask_for_logs(params: &mut RawObject, level: LogLevel) {
     }
 }
 
-/// Who we say we are.
+/// Returns the `clientInfo`.
 pub(crate) fn client_info(name: &str) -> Bytes {
     let mut info = RawObject::new();
     info.set("name", object::quote(name));

@@ -1,4 +1,4 @@
-//! What of an answer concerns tasks.
+//! Converts the parts of a response that concern tasks.
 
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use portolan_wire::{envelope, era::Era, object::RawObject};
 
 impl Conversion {
-    /// The call goes to a legacy server, in `session`: so does whatever asks for the task that it may become.
+    /// Binds the task transform to `session` for a call to a legacy server: later requests for the task go there.
     pub(crate) fn bind_tasks(&mut self, session: impl FnOnce() -> Option<UpstreamSessionRef>) {
         if let Some(tasks) = &self.tasks
             && tasks.role() == TaskRole::MayBecomeTask
@@ -18,7 +18,7 @@ impl Conversion {
         }
     }
 
-    /// Params of the server, with the client's id of the task that they belong to.
+    /// Rewrites the task id in params of the server.
     pub(crate) fn related(&self, params: Option<Bytes>) -> Option<Bytes> {
         let (Some(tasks), Some(raw)) = (&self.tasks, &params) else {
             return params;
@@ -26,12 +26,13 @@ impl Conversion {
         crate::tasks::rename_related(raw, |own| tasks.client_id(own)).or(params)
     }
 
-    /// Whether the client understands what the server says of tasks: both speak 2025-11-25.
+    /// Returns `true` if the client understands the server's task messages: both speak 2025-11-25.
     pub(crate) fn relays_task_status(&self) -> bool {
         self.client == Some(Era::Legacy) && self.upstream == Era::Legacy && self.tasks.is_some()
     }
 
-    /// The answer that makes a task of a call: one that the relay polls, or one of a legacy server for a modern client.
+    /// Reads a response that makes a task of a call: one that the relay polls, or one of a legacy server for a modern
+    /// client.
     pub(super) fn created(&self, result: &RawObject, result_type: Option<&Bytes>) -> Option<Converted> {
         let tasks = self.tasks.as_ref()?;
         if self.upstream == Era::Modern {

@@ -181,7 +181,7 @@ impl ChannelSubscriptions {
             Ok(Some(ExchangeEvent::Notification(first))) => {
                 tasks = modern::agreed_tasks(first.params.as_ref(), &desired.tasks);
                 if let Some(agreed) = first.params.as_ref().and_then(modern::agreed_uris) {
-                    let error = ErrorObject::new(INVALID_PARAMS, "the server does not tell of this resource");
+                    let error = ErrorObject::new(INVALID_PARAMS, "the server sends no notifications for this resource");
                     let left = desired.uris.iter().filter(|uri| !agreed.contains(&***uri));
                     refused.extend(left.map(|uri| (uri.clone(), error.clone())));
                 }
@@ -192,7 +192,8 @@ impl ChannelSubscriptions {
                     RpcResponse::Error(raw) => ErrorObject::parse(&raw),
                     RpcResponse::Result(_) => None,
                 };
-                let error = error.unwrap_or_else(|| ErrorObject::internal("the server ends a listen at once"));
+                let error =
+                    error.unwrap_or_else(|| ErrorObject::internal("the server ended subscriptions/listen at once"));
                 refused.extend(desired.uris.iter().map(|uri| (uri.clone(), error.clone())));
                 live = false;
             }

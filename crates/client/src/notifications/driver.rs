@@ -93,7 +93,7 @@ async fn rest(feed: &Arc<NotificationFeed>, wait: Duration, refusal: Option<i64>
 
 /// Returns the grant of a server that is not followed.
 fn absent(desired: DesiredFilter, refusal: Option<i64>) -> GrantedFilter {
-    let refused = refusal.map(|code| ErrorObject::new(code, "the server does not tell of changes"));
+    let refused = refusal.map(|code| ErrorObject::new(code, "the server sends no notifications"));
     GrantedFilter {
         revision: desired.revision,
         live: false,

@@ -124,7 +124,7 @@ fn open(http: &Arc<HttpServer>, credential: &Arc<UpstreamCredential>, desired: D
         match tokio::time::timeout(after, begin(&http, &credential, desired)).await {
             Ok(begun) => begun,
             Err(_) => Err(Error::Timeout {
-                action: "the acknowledgement of a listen".into(),
+                action: "the acknowledgement of subscriptions/listen".into(),
                 after,
             }),
         }
@@ -162,9 +162,12 @@ async fn begin(
         }
         Some(Message::Response(response)) => match response.outcome {
             Outcome::Error(raw) => unheard(http, &raw),
-            Outcome::Result(_) => Err(protocol_error(http, "it ends a listen before it begins")),
+            Outcome::Result(_) => Err(protocol_error(
+                http,
+                "it ended subscriptions/listen before the acknowledgement",
+            )),
         },
-        _ => Err(protocol_error(http, "it does not acknowledge a listen")),
+        _ => Err(protocol_error(http, "it did not acknowledge subscriptions/listen")),
     }
 }
 
@@ -206,7 +209,7 @@ async fn refused(http: &HttpServer, status: StatusCode, body: ResponseBody) -> R
     match parsed {
         Ok(Incoming::One(Message::Response(response))) => match response.outcome {
             Outcome::Error(raw) => unheard(http, &raw),
-            Outcome::Result(_) => Err(protocol_error(http, "it answers a listen with a result at once")),
+            Outcome::Result(_) => Err(protocol_error(http, "it ended subscriptions/listen at once")),
         },
         _ if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Ok(None),
         _ => Err(http.refused_with(status)),
@@ -219,7 +222,7 @@ fn unheard(http: &HttpServer, raw: &Bytes) -> Result<Option<(Listen, GrantedFilt
         error => Err(protocol_error(
             http,
             format!(
-                "it refuses to be listened to: {}",
+                "it rejected subscriptions/listen: {}",
                 error.map_or_else(String::new, |error| error.to_string())
             ),
         )),
@@ -262,7 +265,7 @@ impl Listen {
         let Some(agreed) = agreed else { return };
         for uri in &self.asked {
             if !agreed.contains(&**uri) {
-                let error = ErrorObject::new(INVALID_PARAMS, "the server does not tell of this resource");
+                let error = ErrorObject::new(INVALID_PARAMS, "the server sends no notifications for this resource");
                 self.refused.insert(uri.clone(), error);
             }
         }

@@ -1,4 +1,4 @@
-//! An answer that is a stream of events: notifications pass, the response is converted.
+//! Relays a response that is an event stream: notifications pass, the response is converted.
 
 pub(crate) mod converter;
 
@@ -42,24 +42,24 @@ use crate::streamable_http::listening::PendingHead;
 use crate::streamable_http::over_before_answer;
 use crate::streamable_http::resume::ResumeOutcome;
 
-/// How long the head of a reply is held back to see whether the first event is the answer.
+/// How long the head of a reply is held back, in case the first event is the response.
 const HOLD: Duration = Duration::from_secs(5);
-/// How long a stream that has ended is left alone, where its server does not say; and at most.
+/// The waits before an ended stream is resumed, if the server names none: the default and the longest.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// How often it is tried to take a stream up again, of which nothing more comes.
+/// How often in a row a stream without progress is resumed.
 const TRIES: u32 = 5;
-/// How long the end of a stream is waited for after the answer, so that its connection can be used again.
+/// How long to wait for the end of a stream after the response, so that its connection can be reused.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Relays an answer that comes as events. A stream that begins with the answer becomes a plain JSON reply.
+/// Relays a response that is an event stream. A stream that begins with the response becomes a plain JSON reply.
 pub(crate) async fn relay(body: ResponseBody, http: Arc<HttpServer>, in_flight: InFlightCall) -> Result<Reply> {
     let mut relay = EventRelay::new(http, in_flight);
     relay.body = Some(body);
     relay.settle().await
 }
 
-/// The one message that answers a small request, of a JSON body or an event stream.
+/// Returns the one response to a small request, of a JSON body or an event stream.
 pub(crate) async fn message(headers: &HeaderMap, mut body: ResponseBody, limit: usize) -> Option<Bytes> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
@@ -82,7 +82,7 @@ pub(crate) async fn message(headers: &HeaderMap, mut body: ResponseBody, limit: 
     None
 }
 
-/// What a response says.
+/// Returns the outcome of a JSON-RPC response.
 pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
     match envelope::parse(text, &envelope::ParseLimits { depth: 1024, batch: 1 }) {
         Ok(envelope::Incoming::One(Message::Response(response))) => Some(response.outcome),
@@ -90,24 +90,24 @@ pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
     }
 }
 
-/// A server's stream of events, on its way to a client.
+/// A server's event stream, on its way to a client.
 #[derive(Debug)]
 pub(crate) struct EventRelay {
-    /// The answer, where something was heard before it.
+    /// The pending response, if a message of the GET stream came before it.
     head: Option<PendingHead>,
     body: Option<ResponseBody>,
     converter: EventStreamConverter,
     http: Arc<HttpServer>,
     cancel_on_drop: CancelOnDrop,
     timeout: CallTimeout,
-    /// A stream that ended before its answer, while it is taken up again.
+    /// The attempt to resume a stream that ended before its response.
     again: Option<Taking>,
-    /// How often that was tried since the server was last heard.
+    /// The number of attempts since the server last sent something.
     tries: u32,
     over: bool,
 }
 
-/// A stream on its way back.
+/// An attempt to resume a stream.
 struct Taking(BoxFuture<'static, ResumeOutcome>);
 
 impl EventRelay {
@@ -126,7 +126,8 @@ impl EventRelay {
         }
     }
 
-    /// A stream that was left, as `in_flight` was when it was sent, from after the event `from`.
+    /// Returns the relay of a stream that was left, in the state that `in_flight` had when it was sent, from after the
+    /// event `from`.
     pub(crate) fn resumed(http: Arc<HttpServer>, in_flight: InFlightCall, from: Bytes, known: Vec<RequestId>) -> Self {
         let mut relay = Self::new(http, in_flight);
         relay.converter.begin_again(from.clone());
@@ -136,7 +137,7 @@ impl EventRelay {
         relay
     }
 
-    /// An answer whose head is not there yet, while something was said beside it.
+    /// Returns the relay of a call whose response has not begun, while a message of the GET stream came before it.
     pub(crate) fn awaited(head: PendingHead, http: Arc<HttpServer>, in_flight: InFlightCall, said: Message) -> Self {
         let mut relay = Self::new(http, in_flight);
         relay.head = Some(head);
@@ -144,8 +145,8 @@ impl EventRelay {
         relay
     }
 
-    /// Leaves a stream that can be taken up again: in which session it is, the id of its call, and its last event. The call
-    /// goes on (2025-11-25, basic/transports: a lost connection is no cancellation).
+    /// Leaves a stream that can be resumed: returns its session, the id of its call and its last event. The call goes on
+    /// (2025-11-25, basic/transports: a lost connection is no cancellation).
     pub(crate) fn leave(&mut self) -> Option<(UpstreamSessionRef, RequestId, Bytes)> {
         if self.converter.has_output() || self.over {
             return None;
@@ -163,12 +164,12 @@ impl EventRelay {
         Some(left)
     }
 
-    /// Waits for the first thing that the server says. If that is the answer, there need not be a stream.
+    /// Waits for the first event. If that is the response, no stream is needed.
     pub(crate) async fn settle(mut self) -> Result<Reply> {
         match tokio::time::timeout(HOLD, self.first()).await {
             Ok(Err(over)) => {
                 self.cancel_on_drop
-                    .cancel("the answer took too long, or was not wanted any more");
+                    .cancel("the response took too long or is no longer needed");
                 return over_before_answer(over);
             }
             Ok(Ok(())) => {
@@ -190,17 +191,17 @@ impl EventRelay {
         self.converter.conversion_mut()
     }
 
-    /// In which session the call is.
+    /// Returns the session of the call.
     pub(crate) fn session_ref(&self) -> Option<UpstreamSessionRef> {
         self.cancel_on_drop.session_ref()
     }
 
-    /// Whether long events are given out whole.
+    /// Sets whether long events are yielded as a whole.
     pub(crate) fn hold(&mut self, holds: bool) {
         self.converter.hold(holds);
     }
 
-    /// Brings the server an answer to a question.
+    /// Sends the client's response to a server request.
     pub(crate) fn answer(&mut self, server_request: &RequestId, text: Bytes) {
         self.cancel_on_drop.answer(server_request, text);
     }
@@ -267,7 +268,7 @@ impl EventRelay {
         self.settle_accounts();
     }
 
-    /// Something that the server has said beside its answer.
+    /// Takes a message of the GET stream.
     fn said(&mut self, said: Message) {
         if let Some(server_request) = self.converter.beside(said) {
             self.cancel_on_drop.put(&server_request);
@@ -284,7 +285,7 @@ impl EventRelay {
         self.settle_accounts();
     }
 
-    /// Tells the server what is to be told, and is done when it has answered.
+    /// Sends pending messages to the server; completes when it has accepted them.
     fn settle_accounts(&mut self) {
         for reply in self.converter.replies() {
             self.cancel_on_drop.reply(reply);
@@ -296,9 +297,9 @@ impl EventRelay {
         }
     }
 
-    /// The stream has ended. If it can be, it is taken up again where it ended: a server may close it at any time, and let
-    /// its client come back (2025-11-25, basic/transports, SEP-1699). If it was `closed` and not broken, the client is told
-    /// to do as we do.
+    /// Handles the end of the stream. If possible, it is resumed: a server may close it at any time, and let its client
+    /// come back (2025-11-25, basic/transports, SEP-1699). If it was `closed` in order, the client is told to come back,
+    /// too.
     fn take_up(&mut self, closed: bool) {
         if self.converter.is_over() {
             return;
@@ -327,7 +328,7 @@ impl EventRelay {
         self.settle_accounts();
     }
 
-    /// Waits for the end of the server's stream elsewhere, for a while.
+    /// Reads the end of the server's stream in the background, for a short time.
     fn linger(&mut self) {
         let Some(mut body) = self.body.take() else { return };
         if body.is_end_stream() {
@@ -342,10 +343,10 @@ impl EventRelay {
     fn give_up(&mut self, over: WaitError) {
         match over {
             WaitError::Timeout(error) => {
-                self.cancel_on_drop.cancel("the answer took too long");
+                self.cancel_on_drop.cancel("the response took too long");
                 self.converter.fail(&error);
             }
-            WaitError::Cancelled => self.cancel_on_drop.cancel("the client has cancelled"),
+            WaitError::Cancelled => self.cancel_on_drop.cancel("the client cancelled the request"),
         }
         self.over = true;
         self.head = None;
@@ -355,7 +356,7 @@ impl EventRelay {
 }
 
 impl EventRelay {
-    /// The next step towards the answer.
+    /// Polls for the next step.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Step, BoxError>>> {
         loop {
             if let Some(step) = self.converter.pop() {

@@ -1,4 +1,4 @@
-//! Opening a session at a legacy server.
+//! Opens a session at a legacy server.
 
 use std::sync::atomic::{AtomicBool, AtomicU8};
 
@@ -20,7 +20,7 @@ use portolan_wire::{
 use tokio_util::task::TaskTracker;
 
 impl HttpServer {
-    /// `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
+    /// Sends `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
     pub(crate) async fn handshake(
         &self,
         version: ProtocolVersion,
@@ -52,19 +52,16 @@ impl HttpServer {
             } else {
                 FailureKind::Protocol
             };
-            return Err(self.failed(Failure::new(
-                cause,
-                format!("it does not shake hands (HTTP {})", head.status),
-            )));
+            return Err(self.failed(Failure::new(cause, format!("initialize failed: HTTP {}", head.status))));
         };
         let version = match ProtocolVersion::parse(&agreed) {
             Some(version) if version.era() == Era::Legacy => HeaderValue::from_static(version.as_str()),
-            // Older than what is relayed, but the same for what is asked of it.
+            // Older than what is relayed, but the same as far as this client goes.
             None if agreed == "2024-11-05" => HeaderValue::from_static("2024-11-05"),
             _ => {
                 return Err(self.failed(Failure::new(
                     FailureKind::Protocol,
-                    "it wants a protocol version that is not spoken here",
+                    "it negotiated a protocol version that this client does not support",
                 )));
             }
         };

@@ -1,5 +1,5 @@
-//! What every request to a server has in its headers, prepared once: a map that is copied is cheaper than one that is filled,
-//! and one that has a place for everything than one that grows.
+//! The headers of requests to a server, prepared once: copying a map is cheaper than filling one, and a map with all keys
+//! is cheaper than one that grows.
 
 use crate::session::OpenSession;
 use crate::streamable_http::HttpServer;
@@ -11,17 +11,17 @@ use portolan_wire::{era::ProtocolVersion, header as mcp, method::Method, object:
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const MODERN: HeaderValue = HeaderValue::from_static(ProtocolVersion::NEWEST.as_str());
-/// Stands where something is put before it is sent.
+/// Holds the place of a value that is set before sending.
 const PLACE: HeaderValue = HeaderValue::from_static("");
 
 /// The headers of requests to one server.
 #[derive(Debug)]
 pub(crate) struct Headers {
-    /// Those of the server's entry, and what the protocol asks for.
+    /// The headers of the server's entry and of the protocol.
     bare: HeaderMap,
-    /// The same, with places for what a session adds.
+    /// As `bare`, with places for the headers of a session.
     in_session: HeaderMap,
-    /// The same, with the version and a place for the method of a modern request.
+    /// As `bare`, with the version and a place for the method of a modern request.
     modern: HeaderMap,
 }
 
@@ -29,7 +29,7 @@ impl Headers {
     pub(crate) fn new(server: &ServerSpec, url: &url::Url) -> Self {
         let mut bare = HeaderMap::with_capacity(server.headers.len() + 8);
         for (name, value) in &server.headers {
-            // The entry was checked when it was made.
+            // The entry was validated when it was created.
             if let (Ok(name), Ok(value)) = (
                 HeaderName::try_from(name.as_str()),
                 HeaderValue::try_from(value.as_str()),
@@ -55,19 +55,19 @@ impl Headers {
         }
     }
 
-    /// What the server's entry and the protocol say for this header.
+    /// Returns the value of the server's entry or the protocol for this header.
     pub(crate) fn said(&self, name: &HeaderName) -> Option<&HeaderValue> {
         self.bare.get(name)
     }
 }
 
 impl HttpServer {
-    /// Of a request before it is known which era the server has.
+    /// Returns the headers of a request before the era is known.
     pub(crate) fn headers(&self, credential: &UpstreamCredential) -> HeaderMap {
         self.filled(&self.headers.bare, credential, &HeaderMap::new())
     }
 
-    /// Of a request in a session, with what is passed on of the client's.
+    /// Returns the headers of a request in a session, with headers that are passed on for the client.
     pub(crate) fn headers_in(
         &self,
         open: &OpenSession,
@@ -83,7 +83,7 @@ impl HttpServer {
         headers
     }
 
-    /// Of a modern request, with what is passed on of the client's.
+    /// Returns the headers of a modern request, with headers that are passed on for the client.
     pub(crate) fn headers_of(
         &self,
         method: &Method,
@@ -99,7 +99,7 @@ impl HttpServer {
     fn filled(&self, prepared: &HeaderMap, credential: &UpstreamCredential, passthrough: &HeaderMap) -> HeaderMap {
         let mut headers = prepared.clone();
         for (name, value) in passthrough {
-            // What the entry and the protocol say wins.
+            // The entry and the protocol take precedence.
             if !prepared.contains_key(name) {
                 headers.append(name.clone(), value.clone());
             }

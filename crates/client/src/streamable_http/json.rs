@@ -1,4 +1,4 @@
-//! An answer that is one JSON text: converted whole when it is small, else edited while it passes by.
+//! Relays a response that is one JSON text: converted whole if it is small, else edited while it passes.
 
 use std::{
     collections::VecDeque,
@@ -23,12 +23,12 @@ use portolan_wire::{
     rewrite::{MessageHead, MessageKind, ResponseStream},
 };
 
-/// Answers up to this size are looked at whole.
+/// Responses up to this size are converted as a whole.
 const SMALL: usize = 16 * 1024;
-/// The head of a larger one.
+/// The size of the head of a larger response that is parsed.
 const HEAD: usize = 1024;
 
-/// Relays the body of a JSON answer. `length` says whether the server announced its length.
+/// Relays the body of a JSON response. `length` says whether the server announced its length.
 pub(crate) async fn relay(
     mut body: ResponseBody,
     length: bool,
@@ -39,7 +39,7 @@ pub(crate) async fn relay(
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
         return Err(in_flight
             .conversion
-            .protocol_error(format!("its answer is larger than {most} bytes")));
+            .protocol_error(format!("its response is larger than {most} bytes")));
     }
     let mut held = VecDeque::new();
     let mut size = 0;
@@ -71,10 +71,10 @@ pub(crate) async fn relay(
     Ok(whole(&join(held), &in_flight.conversion)?.into())
 }
 
-/// What is there of an answer that passes by, and what edits the rest. Without an edit, it passes as it stands.
+/// The part of a response that has arrived, and the edit of the rest. Without an edit, it passes unchanged.
 type Begun = (VecDeque<Bytes>, Option<ResponseStream>);
 
-/// Lets an answer pass that is too large to be looked at whole.
+/// Passes on a response that is too large to be converted as a whole.
 fn pass(
     body: ResponseBody,
     announced: bool,
@@ -101,7 +101,7 @@ fn pass(
         over,
     };
     if over {
-        // All of it is there already, so its length is known whatever was edited.
+        // It is complete already, so its length is known after the edit.
         relay
             .finish()
             .map_err(|fault| portolan_core::Error::backend("the server", "answer in JSON", fault))?;
@@ -110,8 +110,8 @@ fn pass(
     Ok(Reply::Json(Box::new(relay)))
 }
 
-/// Begins to edit an answer, if its head says that it is a result for this call; else gives it back. Without an edit, it
-/// passes as it stands.
+/// Starts to edit a response, if its head says that it is a result for this call; else gives it back. Without an edit, it
+/// passes unchanged.
 fn begin(held: VecDeque<Bytes>, conversion: &Conversion) -> Result<Begun, VecDeque<Bytes>> {
     if held.front().is_some_and(|first| passes_at_once(first, conversion)) {
         return Ok((held, None));
@@ -120,7 +120,7 @@ fn begin(held: VecDeque<Bytes>, conversion: &Conversion) -> Result<Begun, VecDeq
     let mut queue = VecDeque::with_capacity(held.len() + 2);
     let mut chunks = held.iter().cloned();
     let mut first = chunks.next().unwrap_or_default();
-    // What tells is at the beginning; the rest need not be read if it passes as it stands.
+    // The head decides; the rest need not be parsed if it passes unchanged.
     let head = first.split_to(first.len().min(HEAD));
     if stream.push(head, &mut queue).is_err() {
         return Err(held);
@@ -140,8 +140,8 @@ fn begin(held: VecDeque<Bytes>, conversion: &Conversion) -> Result<Begun, VecDeq
     }
 }
 
-/// Whether an answer is known by its first bytes for a result of this call that passes as it stands: the order in which
-/// most servers write it. What begins otherwise has to be read.
+/// Returns `true` if the first bytes show a result of this call that passes unchanged: the order in which most servers
+/// write it. Others have to be parsed.
 fn passes_at_once(first: &[u8], conversion: &Conversion) -> bool {
     let members = first
         .strip_prefix(br#"{"jsonrpc":"2.0","id":"#)
@@ -154,7 +154,7 @@ fn passes_at_once(first: &[u8], conversion: &Conversion) -> bool {
     flows(result_type, answers, conversion) && conversion.passes(result_type)
 }
 
-/// Whether a head is that of a result for this call, of a kind that may be streamed.
+/// Returns `true` for the head of a result for this call, of a kind that may be streamed.
 pub(crate) fn is_ours(head: &MessageHead, conversion: &Conversion) -> bool {
     let result_type = head.result_type.as_ref();
     head.kind == Some(MessageKind::Result)
@@ -162,8 +162,8 @@ pub(crate) fn is_ours(head: &MessageHead, conversion: &Conversion) -> bool {
         && flows(result_type, head.answers || result_type.is_some(), conversion)
 }
 
-/// Whether a result of this type may be streamed. One that may yet turn out to ask for input is none: its questions may be
-/// long, and come before it says what it is.
+/// Returns `true` if a result of this type may be streamed. One that may yet require input may not: its requests may be
+/// long, and come before its type.
 fn flows(result_type: Option<&Bytes>, is_told: bool, conversion: &Conversion) -> bool {
     !conversion.is_beyond(result_type) && !conversion.is_task(result_type) && (is_told || !conversion.may_end_asking())
 }
@@ -189,25 +189,25 @@ async fn collect(
         if size > limit {
             return Err(in_flight
                 .conversion
-                .protocol_error(format!("its answer is larger than {limit} bytes")));
+                .protocol_error(format!("its response is larger than {limit} bytes")));
         }
     }
 }
 
-/// Converts a whole answer.
+/// Converts a whole response.
 pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Converted> {
     let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
     let message = match envelope::parse(text, &limits) {
         Ok(envelope::Incoming::One(Message::Response(response))) => response,
-        Ok(_) => return Err(conversion.protocol_error("it answered with something that is no JSON-RPC response")),
-        Err(fault) => return Err(conversion.protocol_error(format!("its answer cannot be read: {fault}"))),
+        Ok(_) => return Err(conversion.protocol_error("its response is not a JSON-RPC response")),
+        Err(fault) => return Err(conversion.protocol_error(format!("its response cannot be parsed: {fault}"))),
     };
     match &message.id {
         Some(id) if *id != conversion.sent => {
-            Err(conversion.protocol_error("it answered under the id of another call"))
+            Err(conversion.protocol_error("its response has the id of another request"))
         }
         None if matches!(message.outcome, envelope::Outcome::Result(_)) => {
-            Err(conversion.protocol_error("its answer has no id"))
+            Err(conversion.protocol_error("its response has no id"))
         }
         _ => Ok(conversion.message(&message.outcome, Some(text))),
     }
@@ -226,17 +226,17 @@ pub(crate) fn broke_off(conversion: &Conversion) -> portolan_core::Error {
     portolan_core::Error::NotReady {
         what: "server",
         name: conversion.server.name.to_string(),
-        failure: portolan_core::Failure::new(portolan_core::FailureKind::Connection, "its answer broke off"),
+        failure: portolan_core::Failure::new(portolan_core::FailureKind::Connection, "its response broke off"),
     }
 }
 
-/// An answer that passes by.
+/// The body of a JSON response, as it arrives.
 #[derive(Debug)]
 pub struct JsonRelay {
     body: ResponseBody,
     queue: VecDeque<Bytes>,
     stream: Option<ResponseStream>,
-    /// The client is told the length: nothing is edited, or all of it is there.
+    /// `true` if the client is told the length: nothing is edited, or all of the body is here.
     length_known: bool,
     size: usize,
     limit: usize,
@@ -248,7 +248,7 @@ impl JsonRelay {
     fn take(&mut self, data: Bytes) -> Result<(), BoxError> {
         self.size += data.len();
         if self.size > self.limit {
-            return Err(format!("the answer is larger than {} bytes", self.limit).into());
+            return Err(format!("the response is larger than {} bytes", self.limit).into());
         }
         self.in_flight.timeout.renew();
         match &mut self.stream {
@@ -268,14 +268,14 @@ impl JsonRelay {
         if let Some(stream) = self.stream.take() {
             let head = stream.finish()?;
             if is_beyond(self.in_flight.conversion.client, head.result_type.as_ref()) {
-                return Err("the server asks for more input too late to be heard".into());
+                return Err("the server requires input after the start of its result".into());
             }
         }
         Ok(())
     }
 }
 
-/// An error here breaks the client's connection off: half an answer must not look like a whole one.
+/// An error here breaks the client's connection off: half a response must not look like a whole one.
 impl HttpBody for JsonRelay {
     type Data = Bytes;
     type Error = BoxError;
@@ -295,12 +295,12 @@ impl HttpBody for JsonRelay {
                 Poll::Ready(None) => this.end(),
                 Poll::Pending => match std::task::ready!(this.in_flight.timeout.poll(cx)) {
                     WaitError::Timeout(error) => {
-                        this.in_flight.cancel_on_drop.cancel("the answer took too long");
+                        this.in_flight.cancel_on_drop.cancel("the response took too long");
                         Err(error.into())
                     }
                     WaitError::Cancelled => {
-                        this.in_flight.cancel_on_drop.cancel("the client has cancelled");
-                        Err("the client has cancelled".into())
+                        this.in_flight.cancel_on_drop.cancel("the client cancelled the request");
+                        Err("the client cancelled the request".into())
                     }
                 },
             };

@@ -1,4 +1,5 @@
-//! A call that is heard before its answer has begun: some servers ask on another stream, and answer in JSON in the end.
+//! Waits for the response of a call and for the GET stream of its session: some servers send requests there, and respond
+//! in JSON in the end.
 
 use std::{fmt, pin::pin, sync::Arc, task::Poll};
 
@@ -16,27 +17,27 @@ use http::{Request, Response, StatusCode};
 use portolan_core::Result;
 use portolan_wire::envelope::Message;
 
-/// What comes first of a call that was sent.
+/// The first event of a call.
 pub(crate) enum FirstEvent {
-    /// The head of its answer.
+    /// The head of the response.
     AnswerHead(Result<Response<ResponseBody>>),
-    /// Something that the server says beside it.
+    /// A message of the GET stream.
     Converted(PendingHead, Message),
 }
 
-/// An answer whose head is not there yet.
+/// A response that has not begun.
 pub(crate) struct PendingHead(BoxFuture<'static, Result<AnswerHead>>);
 
-/// What its head says.
+/// The head of a response.
 pub(crate) enum AnswerHead {
-    /// That events follow.
+    /// An event stream follows.
     Events(Box<ResponseBody>),
-    /// One JSON text, whole.
+    /// One JSON text, complete.
     Whole(Bytes),
 }
 
 impl HttpServer {
-    /// Sends a call, and waits for what comes first.
+    /// Sends a call, and waits for its first event.
     pub(crate) async fn send_listening(
         self: &Arc<Self>,
         http_request: Box<Request<Bytes>>,
@@ -74,7 +75,7 @@ impl HttpServer {
             return Ok(AnswerHead::Events(Box::new(body)));
         }
         match collect::body(body, self.limits().held_bytes).await {
-            // An error may come under any status.
+            // An error may come with any status.
             Ok(text) if head.status == StatusCode::OK || events::outcome(&text).is_some() => {
                 Ok(AnswerHead::Whole(text))
             }

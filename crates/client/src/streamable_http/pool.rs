@@ -1,8 +1,8 @@
-//! The sessions at a legacy server in which calls are made.
+//! The sessions at a legacy server.
 //!
-//! A legacy client's belongs to its own session. Modern callers have none: each has one here for each credential, and for
-//! what the server was told that it can be asked. Calls in which the server may ask something are made there one at a time
-//! where the server has a stream beside its calls; further ones at the same time have sessions beside it.
+//! The session of a legacy client's call belongs to the client's own session. Modern callers have none, so each has one
+//! here per credential and declared capabilities. Where the server has GET streams, calls in which it may send requests
+//! are made one at a time per session; concurrent ones get sessions of their own.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,7 +22,7 @@ use crate::streamable_http::HttpServer;
 use portolan_core::{Subject, UpstreamCredential, Version};
 use tokio::time::Instant;
 
-/// Sessions that are kept for modern callers of a legacy server.
+/// The number of sessions that are kept for modern callers of one server.
 const POOL: usize = 1024;
 
 /// The owner of sessions: the caller, its credential, and the capabilities that the server was told.
@@ -50,26 +50,26 @@ impl CredentialKey {
 #[derive(Debug, Default)]
 pub(crate) struct SessionPool {
     kept: Mutex<HashMap<Key, CallerSessions>>,
-    /// In which a call was left; the longest first.
+    /// Sessions with a call that was left; the oldest first.
     reserved: Mutex<VecDeque<ReservedSession>>,
-    /// The server has no stream beside its calls.
+    /// `true` if the server has no GET stream.
     no_get_stream: AtomicBool,
 }
 
-/// Those of one key.
+/// The sessions of one key.
 #[derive(Debug, Default)]
 struct CallerSessions {
-    /// The first is the caller's one; calls that must not share it have the others.
+    /// The first is the caller's main session; the others are for concurrent calls that must not share it.
     own: Vec<Arc<UpstreamSession>>,
-    /// Where all are that have found no place there.
+    /// The session of all calls beyond the limit.
     shared: Option<Arc<UpstreamSession>>,
 }
 
-/// A session in which a call was left.
+/// A session with a call that was left.
 #[derive(Debug)]
 struct ReservedSession {
     session: Arc<UpstreamSession>,
-    /// Where it comes back to.
+    /// The key under which it comes back.
     key: Key,
     is_first: bool,
     /// When it is given up.
@@ -79,12 +79,12 @@ struct ReservedSession {
 /// A session for a call.
 pub(crate) struct Taken {
     pub(crate) session: SessionUse,
-    /// Whether it is to be heard what is said beside the call; with it, whether the call has the session for itself.
+    /// `Some` if the call reads the GET stream; `true` if it has the session for itself.
     pub(crate) is_exclusive: Option<bool>,
 }
 
 impl HttpServer {
-    /// The session for a call: that of a legacy client's own, or one of the caller's.
+    /// Returns the session for a call: of the client's own session, or of its caller.
     pub(crate) fn session_for(
         self: &Arc<Self>,
         client: &Requester<'_>,
@@ -103,7 +103,7 @@ impl HttpServer {
             Requester::Modern { caller, .. } => Some(caller.subject.clone()),
             Requester::Internal => None,
         };
-        // What the gateway wants to know itself has nobody who could be asked.
+        // Internal requests have no client that the server could ask.
         let listens = subject.is_some() && !capabilities.is_none() && !self.has_no_get_stream();
         let key = (subject, CredentialKey::of(credential), capabilities);
         let mut gone = Vec::new();
@@ -146,13 +146,12 @@ impl HttpServer {
         taken
     }
 
-    /// Notes that the server has no stream beside its calls. It is not asked for one again, as long as it knows its
-    /// sessions.
+    /// Records that the server has no GET stream. It is not asked again while it knows its sessions.
     pub(crate) fn note_no_get_stream(&self) {
         self.sessions.no_get_stream.store(true, Ordering::Relaxed);
     }
 
-    /// The server has forgotten a session: it may be another one now.
+    /// Records that the server has forgotten a session: it may have been replaced.
     pub(crate) fn note_forgotten(&self) {
         self.sessions.no_get_stream.store(false, Ordering::Relaxed);
     }
@@ -161,7 +160,7 @@ impl HttpServer {
         self.sessions.no_get_stream.load(Ordering::Relaxed)
     }
 
-    /// A session that nobody has used for a while is ended, unless it is its caller's one.
+    /// Ends an idle session, unless it is its caller's main one.
     pub(crate) fn unused(&self, session: &Weak<UpstreamSession>) {
         if let Some(session) = session.upgrade() {
             let mut kept = self.sessions.lock();
@@ -175,14 +174,14 @@ impl HttpServer {
         }
     }
 
-    /// A session is used no more. With `but_first`, a caller's one is kept.
+    /// Removes a session. With `but_first`, a caller's main one is kept.
     pub(crate) fn let_go(&self, session: &Arc<UpstreamSession>, but_first: bool) {
         let gone = remove(&mut self.sessions.lock(), session, but_first);
         self.end(gone);
     }
 
-    /// A session in which a call was left for whoever takes it up again, or has become a task: nobody else may use it, and
-    /// it is ended when the call cannot be brought back any more. What has become a task, only its server ends.
+    /// Reserves a session with a call that was left, or that has become a task: no other call uses it, and it is ended
+    /// when the call cannot be resumed any more. If it has a task, only its server ends it.
     pub(crate) fn reserve(&self, session: SessionUse) {
         let taken = take_out(&mut self.sessions.lock(), &session, false);
         if let Some((key, at, session)) = taken {
@@ -198,7 +197,7 @@ impl HttpServer {
         self.end(gone);
     }
 
-    /// The session with this id, in which a call was left that is taken up again here. It is its caller's again.
+    /// Returns the session with this id, whose call is resumed here, to its caller.
     pub(crate) fn take_back(&self, id: &str) -> Option<(SessionUse, Arc<OpenSession>)> {
         let mut reserved = self.sessions.reserved();
         let at = reserved
@@ -230,7 +229,7 @@ impl SessionPool {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those whose calls cannot be brought back any more, and the longest left above the limit.
+    /// Returns the sessions whose calls cannot be resumed any more, and the oldest beyond the limit.
     fn give_up(&self) -> Vec<Arc<UpstreamSession>> {
         let mut reserved = self.reserved();
         let now = Instant::now();
@@ -246,7 +245,7 @@ impl SessionPool {
     }
 }
 
-/// Adds a session. One that no call is using goes when there are too many; a pool that is in use all over grows by one.
+/// Adds a session. A full pool drops an idle one; if none is idle, it grows by one.
 fn add(
     kept: &mut HashMap<Key, CallerSessions>,
     key: Key,
@@ -275,7 +274,7 @@ fn remove(
     take_out(kept, session, but_first).map(|(_, _, session)| session)
 }
 
-/// Takes a session out, and says where it was.
+/// Removes a session, and returns its key and position.
 fn take_out(
     kept: &mut HashMap<Key, CallerSessions>,
     session: &Arc<UpstreamSession>,

@@ -1,4 +1,4 @@
-//! A call before it is sent: the era is chosen, a session opened where one is needed, the request written.
+//! Prepares a call: chooses the era, opens a session where one is needed, writes the request.
 
 use std::{
     borrow::Cow,
@@ -25,7 +25,7 @@ use http::Request;
 use portolan_core::{Error, Result, UpstreamCredential};
 use portolan_wire::{envelope, era::Era, header as mcp};
 
-/// How long the first call of a session waits for the stream beside it: some servers send its head with the first event.
+/// How long the first call of a session waits for its GET stream: some servers send its head with the first event.
 const OPENING: Duration = Duration::from_millis(400);
 
 /// A request that is ready to be sent.
@@ -36,8 +36,8 @@ pub(crate) struct Prepared {
     pub(crate) session: Option<(SessionUse, Arc<OpenSession>)>,
 }
 
-/// Opens the stream beside the calls of a legacy client's session, if it is to be opened, and waits for it: what the server
-/// says there in the middle of a call is lost if it comes first. Calls that come meanwhile wait, too.
+/// Opens the GET stream of a legacy client's upstream session, if it has a reader, and waits for it: messages that the
+/// server sends there before it is open are lost. Concurrent calls wait, too.
 async fn settle_beside(own: &Conversation, session: &UpstreamSession, open: &OpenSession) {
     let _one = open.beside.lock().await;
     if let Some(opening) = own.opened(session, open) {
@@ -88,7 +88,7 @@ impl HttpServer {
                 Some((session, open))
             }
         };
-        // A client's ids are its own within its own session; in a shared one they would meet others.
+        // A client's ids are unique in its own session; in a shared one they could collide.
         let sent = match (&request.requester, upstream) {
             (Requester::Legacy { .. }, Era::Legacy) | (_, Era::Modern) => request.id.clone(),
             _ => self.next_id(),
@@ -142,7 +142,7 @@ impl HttpServer {
         })
     }
 
-    /// A session that another replica may have opened.
+    /// Returns a session that another replica may have opened.
     fn joined(
         self: &Arc<Self>,
         session_ref: &UpstreamSessionRef,
@@ -154,7 +154,7 @@ impl HttpServer {
         Ok((Arc::new(session).enter_call(), open))
     }
 
-    /// Takes a session for one call in which the server may ask something.
+    /// Takes a session for one call in which the server may send requests.
     async fn exclusive(
         self: &Arc<Self>,
         session: &SessionUse,

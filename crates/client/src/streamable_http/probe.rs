@@ -1,4 +1,4 @@
-//! Asking a server what it speaks (2026-07-28, basic/versioning).
+//! Asks a server for its eras (2026-07-28, basic/versioning).
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use portolan_wire::{
 };
 
 impl HttpServer {
-    /// Has the server say what it is: in a probe, or in the handshake that opens the session of nobody in particular.
+    /// Asks the server for information about itself: by a probe, or by the handshake of the internal session.
     pub(crate) async fn introduce(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<()> {
         let eras = self.eras(credential).await?;
         if self.info.get().is_some() {
@@ -75,10 +75,10 @@ impl HttpServer {
                     return Err(self.failed(
                         Failure::new(
                             FailureKind::Protocol,
-                            "it speaks no protocol version that this gateway knows",
+                            "it supports no protocol version that this client supports",
                         )
                         .detail(format!(
-                            "it speaks {}",
+                            "it supports {}",
                             supported.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
                         )),
                     ));
@@ -88,7 +88,7 @@ impl HttpServer {
             Probe::Unauthorized => Err(self.unwelcome(head.status)),
             Probe::Unknown => Err(self.failed(Failure::new(
                 FailureKind::Connection,
-                format!("it answered with HTTP {}", head.status),
+                format!("it responded with HTTP {}", head.status),
             ))),
         }
     }

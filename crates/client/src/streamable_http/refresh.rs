@@ -1,4 +1,4 @@
-//! A request whose credential can be renewed: sent again with another one when the server refuses the first.
+//! Sends a request again with another credential if the server refuses the first.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use portolan_core::{CredentialRefusal, Result, UpstreamCredential};
 
 /// How often one request is sent again.
 const RENEWALS: usize = 4;
-/// Challenges that are looked at, and bytes of each.
+/// The number of challenges that are read, and the size of each in bytes.
 const CHALLENGES: usize = 8;
 const CHALLENGE_BYTES: usize = 4096;
 
 impl HttpServer {
-    /// Sends a request, and again with what is got in the place of `credential` when it is refused: a request that was
-    /// refused was not looked at, so to send it again is safe.
+    /// Sends a request, and sends it again with the replacement if `credential` is refused. The server has not processed a
+    /// refused request, so that is safe.
     pub(crate) async fn send_renewing(
         &self,
         mut request: Box<Request<Bytes>>,
@@ -45,7 +45,7 @@ impl HttpServer {
         self.send_once(request).await
     }
 
-    /// Nothing of the refused credential goes along with the next one.
+    /// Removes the refused credential.
     fn replace(&self, headers: &mut HeaderMap, refused: &UpstreamCredential, next: &UpstreamCredential) {
         for (name, _) in &refused.headers {
             match self.headers.said(name) {

@@ -1,4 +1,4 @@
-//! What a status other than 200 means.
+//! Handles responses with a status other than 200.
 
 use std::pin::pin;
 
@@ -18,23 +18,23 @@ use portolan_wire::{
     method::Method,
 };
 
-/// Bytes of an error body that are looked at.
+/// The number of bytes that are read of an error body.
 const ERROR_BYTES: usize = 64 * 1024;
 
-/// An answer that is none: the message for the client, and what can be done before it is sent.
+/// A response that is no success: the message for the client, and what can be tried before.
 pub(crate) enum Refused {
-    /// The server does not speak the version that it was spoken to in (-32022).
+    /// The server does not support the version (-32022).
     OtherVersion(Reply),
-    /// The headers do not repeat what the server wants them to (-32020).
+    /// The headers lack what the server requires (-32020).
     HeaderMismatch(Bytes),
-    /// Anything else.
+    /// Any other response.
     Otherwise(Reply),
-    /// The client has cancelled meanwhile.
+    /// The client has cancelled.
     Cancelled,
 }
 
 impl HttpServer {
-    /// What a status other than 200 means.
+    /// Reads a response with a status other than 200.
     pub(crate) async fn refused(
         &self,
         response: Response<ResponseBody>,
@@ -75,23 +75,23 @@ impl HttpServer {
             )
             .remedy("give the server's final URL")
         } else if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            Failure::new(FailureKind::Connection, format!("it answered with HTTP {status}"))
+            Failure::new(FailureKind::Connection, format!("it responded with HTTP {status}"))
         } else {
-            // Another era than was believed answers like this too.
+            // A server of the other era responds like this, too.
             self.eras.forget();
-            Failure::new(FailureKind::Protocol, format!("it answered with HTTP {status}"))
+            Failure::new(FailureKind::Protocol, format!("it responded with HTTP {status}"))
         };
         Err(self.failed(failure))
     }
 
-    /// What a status other than 200 says, where there is nothing else to go by.
+    /// Returns the error of a status without a usable body.
     pub(crate) fn refused_with(&self, status: StatusCode) -> Error {
         let cause = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FailureKind::Credential,
             status if status.is_server_error() => FailureKind::Connection,
             _ => FailureKind::Protocol,
         };
-        self.failed(Failure::new(cause, format!("it answered with HTTP {status}")))
+        self.failed(Failure::new(cause, format!("it responded with HTTP {status}")))
     }
 
     pub(crate) fn failed(&self, failure: Failure) -> Error {
@@ -102,23 +102,23 @@ impl HttpServer {
         }
     }
 
-    /// 401 or 403: it is ours to solve, and never told to the client as its own.
+    /// Returns the error of a 401 or 403. The client has to solve it; its own caller never sees the status.
     pub(crate) fn unwelcome(&self, status: StatusCode) -> Error {
         self.failed(
             Failure::new(
                 FailureKind::Credential,
-                format!("it refuses the credential that it was sent (HTTP {status})"),
+                format!("it refused the credential (HTTP {status})"),
             )
             .remedy("check the credential of this install"),
         )
     }
 }
 
-/// Whether an error under a 4xx is one that a server of the other era gives: then it is asked anew what it speaks.
+/// Returns `true` for an error with which a server of the other era responds: then it is probed again.
 fn speaks_otherwise(code: i64, method: &Method) -> bool {
     match code {
         mcp_error::HEADER_MISMATCH | mcp_error::INVALID_REQUEST | mcp_error::UNSUPPORTED_PROTOCOL_VERSION => true,
-        // Of a method that every server has. Others may not be there (2026-07-28, basic/transports).
+        // Each server has `tools/call`. Other methods may not exist (2026-07-28, basic/transports).
         mcp_error::METHOD_NOT_FOUND => *method == Method::ToolsCall,
         _ => false,
     }

@@ -1,4 +1,4 @@
-//! A stream of a call that was left, or broke off, and is taken up again (2025-11-25, basic/transports).
+//! Resumes the stream of a call that was left or broke off (2025-11-25, basic/transports).
 
 use std::sync::Arc;
 
@@ -22,19 +22,19 @@ use portolan_wire::{era::Era, header as mcp};
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 
-/// What comes of taking a stream up again.
+/// The outcome of an attempt to resume a stream.
 #[derive(Debug)]
 pub(crate) enum ResumeOutcome {
     /// The rest of the stream.
     Body(Box<ResponseBody>),
-    /// Nothing, and it may be tried again.
+    /// A failure that may pass.
     NotNow,
-    /// The server does not have it any more.
+    /// The server no longer has the stream.
     Never,
 }
 
 impl HttpServer {
-    /// Goes on with a call whose stream was left, perhaps by another replica.
+    /// Resumes a call whose stream was left, perhaps by another replica.
     pub(crate) async fn resume(
         self: &Arc<Self>,
         checkpoint: &StreamCheckpoint,
@@ -78,7 +78,7 @@ impl HttpServer {
         relay.settle().await
     }
 
-    /// Takes a stream up again, from after the event `from`.
+    /// Resumes a stream after the event `from`.
     pub(crate) async fn take_up(
         &self,
         open: &OpenSession,

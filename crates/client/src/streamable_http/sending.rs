@@ -1,4 +1,4 @@
-//! Requests on their way: their headers, where they go, and the small ones that the gateway sends for itself.
+//! Sends requests: headers, address, and the small requests of the client itself.
 
 use std::sync::atomic::Ordering;
 
@@ -18,7 +18,7 @@ use portolan_wire::{
 };
 
 impl HttpServer {
-    /// Sends something that wants no answer.
+    /// Sends a message that needs no response.
     pub async fn notify(&self, open: &OpenSession, credential: &UpstreamCredential, text: Bytes) {
         let headers = self.headers_in(open, credential, &HeaderMap::new());
         if let Err(error) = self.exchange(headers, text, credential, "a notification").await {
@@ -26,7 +26,7 @@ impl HttpServer {
         }
     }
 
-    /// Sends something in a session that another replica may have opened.
+    /// Sends a message in a session that another replica may have opened.
     pub(crate) async fn notify_session(
         &self,
         session_ref: &UpstreamSessionRef,
@@ -43,11 +43,11 @@ impl HttpServer {
         }
         Err(self.failed(Failure::new(
             FailureKind::Protocol,
-            format!("it does not take the client's answer (HTTP {})", head.status),
+            format!("it rejected the client's response (HTTP {})", head.status),
         )))
     }
 
-    /// Asks a server to log from `level` on, once. One that does not log refuses, which is as good.
+    /// Asks a server once to log from `level` on. A server without logging responds with an error, which does no harm.
     pub(crate) async fn set_level(&self, open: &OpenSession, credential: &UpstreamCredential, level: LogLevel) {
         if open.level.load(Ordering::Relaxed) == level.number() {
             return;
@@ -57,7 +57,7 @@ impl HttpServer {
         if let Err(error) = session_request(self, open, credential, &Method::SetLevel, &params).await {
             tracing::debug!(server = %self.server.name, %error, "log level not set");
         }
-        // Not before it knows: a call that comes meanwhile tells it once more, rather than go first.
+        // Stored only now: a concurrent call sets the level once more, instead of going first.
         open.level.store(level.number(), Ordering::Relaxed);
     }
 
@@ -75,7 +75,7 @@ impl HttpServer {
         let _ = tokio::time::timeout(self.client.config().timeouts.connect, sending).await;
     }
 
-    /// A small request and the one message that answers it, within the time of a handshake.
+    /// Sends a small request and returns its one response, within the handshake deadline.
     pub(crate) async fn exchange(
         &self,
         headers: HeaderMap,
@@ -87,16 +87,16 @@ impl HttpServer {
         let exchange = async {
             let response = self.send(self.post(headers, text)?, credential).await?;
             let (head, body) = response.into_parts();
-            // Half an answer says nothing, in particular not that the server is a legacy one.
+            // An incomplete response is no evidence, in particular not of a legacy server.
             let message = events::message(&head.headers, body, self.client.config().limits.held_bytes).await;
             let message =
-                message.ok_or_else(|| self.failed(Failure::new(FailureKind::Connection, "its answer broke off")))?;
+                message.ok_or_else(|| self.failed(Failure::new(FailureKind::Connection, "its response broke off")))?;
             Ok((head, message))
         };
         match tokio::time::timeout(after, exchange).await {
             Ok(done) => done,
             Err(_) => Err(Error::Timeout {
-                action: format!("the answer of server {:?} to {what}", self.server.name.as_str()),
+                action: format!("the response of server {:?} to {what}", self.server.name.as_str()),
                 after,
             }),
         }
@@ -131,18 +131,18 @@ impl HttpServer {
 
     fn place(&self) -> Result<&(http::Uri, http::Uri)> {
         let place = self.place.as_ref();
-        place.ok_or_else(|| self.failed(Failure::new(FailureKind::Config, "its URL cannot be called")))
+        place.ok_or_else(|| self.failed(Failure::new(FailureKind::Config, "its URL is not valid")))
     }
 }
 
-/// A URL as an address to connect to, and as what the request asks for there.
+/// Returns the address of a URL and the request target.
 pub(crate) fn place(url: &url::Url) -> Option<(http::Uri, http::Uri)> {
     let whole: http::Uri = url.as_str().parse().ok()?;
     let target = whole.path_and_query()?.as_str().parse().ok()?;
     Some((whole, target))
 }
 
-/// The `Host` of a URL: with its port, unless that is the scheme's own (RFC 9110 7.2).
+/// Returns the `Host` of a URL: with its port, unless that is the default of the scheme (RFC 9110 7.2).
 pub(crate) fn host(url: &url::Url) -> Option<HeaderValue> {
     let host = url.host_str()?;
     let text = url

@@ -1,4 +1,4 @@
-//! The task that a message of 2025-11-25 belongs to, as its `_meta` names it.
+//! The related task of a message of 2025-11-25, in its `_meta`.
 
 use bytes::Bytes;
 use portolan_wire::{
@@ -6,10 +6,10 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-/// Params or a result with the id of their task replaced by what `rename` makes of it, raw. `None` if they name no task, or
-/// one that has no other id.
+/// Returns params or a result with the id of the related task replaced by `rename`, raw. `None` if there is none, or
+/// `rename` returns `None`.
 pub fn rename_related(raw: &Bytes, rename: impl FnOnce(&str) -> Option<Bytes>) -> Option<Bytes> {
-    // Few name one.
+    // Few messages have one.
     memchr::memmem::find(raw, RELATED_TASK.as_bytes())?;
     let mut members = RawObject::parse_checked(raw).ok()?;
     let mut meta = RawObject::parse_checked(members.get(META)?).ok()?;
@@ -21,7 +21,7 @@ pub fn rename_related(raw: &Bytes, rename: impl FnOnce(&str) -> Option<Bytes>) -
     Some(members.to_bytes())
 }
 
-/// The same without a word of its task: 2026-07-28 has no such word.
+/// Returns params or a result without the related task, which 2026-07-28 does not have. `None` if there is none.
 pub fn without_related(raw: &Bytes) -> Option<Bytes> {
     memchr::memmem::find(raw, RELATED_TASK.as_bytes())?;
     let mut members = RawObject::parse_checked(raw).ok()?;

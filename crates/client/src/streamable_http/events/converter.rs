@@ -1,4 +1,4 @@
-//! What is done with each line of a server's event stream.
+//! Converts the lines of a server's event stream.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -24,10 +24,10 @@ use portolan_wire::{
     sse::{self, LinePart, LineSplitter},
 };
 
-/// The longest id of an event that is kept.
+/// The longest event id that is kept, in bytes.
 const MAX_EVENT_ID: usize = 1024;
 
-/// Turns the lines of a server's stream into events for the client.
+/// Converts the lines of a server's event stream into events for the client.
 #[derive(Debug)]
 pub(crate) struct EventStreamConverter {
     conversion: Conversion,
@@ -39,46 +39,46 @@ pub(crate) struct EventStreamConverter {
     held_limit: usize,
     size: usize,
     size_limit: usize,
-    /// The last event that was read to its end, and the one that is being read.
+    /// The id of the last event that was read to its end, and of the one that is being read.
     event: Option<Bytes>,
     next_event: Option<Bytes>,
-    /// How long the server wants to be waited for before its stream is taken up again.
+    /// The server's wish how long to wait before its stream is resumed.
     retry: Option<Duration>,
-    /// Questions that are not to be asked again when a stream is read anew.
+    /// Server requests that are skipped when a stream is resumed.
     known: Vec<RequestId>,
     answered: bool,
-    /// Long events are given out whole.
+    /// `true` if long events are yielded as a whole.
     holds: bool,
     broken: Option<BoxError>,
 }
 
-/// A line that is too long to be looked at whole.
+/// The state of a line that is too long to be parsed as a whole.
 #[derive(Debug)]
 enum LongLine {
     /// There is none.
     None,
-    /// It is of no interest.
+    /// It is skipped.
     Ignored,
-    /// It is the answer, edited while it passes by.
+    /// It is the response, edited while it passes.
     Passing(Box<ResponseStream>),
-    /// It must be held to be understood.
+    /// It has to be complete before it can be parsed.
     Held(BytesMut),
 }
 
-/// Something for the client.
+/// An output for the client.
 #[derive(Debug)]
 enum Output {
     /// A whole message, not framed yet.
     Message(Bytes),
-    /// A piece of an event.
+    /// A part of an event.
     LinePart(Bytes),
-    /// A question of the server.
+    /// A request of the server.
     ServerRequest(ServerRequest),
-    /// The server wants answers before it does what it was asked.
+    /// The server requires input before it goes on.
     InputRequired(InputRequired),
-    /// The server wants to do it as a task, and has not begun; the message for the client if nothing else comes of that.
+    /// The server requires the call to be a task, and has not begun; the message for the client if it is not sent again.
     TaskRequired(Bytes),
-    /// The server does it as a task.
+    /// The server runs the call as a task.
     Task(TaskCreated),
 }
 
@@ -104,7 +104,7 @@ impl EventStreamConverter {
         }
     }
 
-    /// Takes a chunk of the stream. What comes after the answer is of no interest.
+    /// Takes a chunk of the stream. Bytes after the response are skipped.
     pub(crate) fn push(&mut self, chunk: Bytes) {
         self.size += chunk.len();
         if self.size > self.size_limit {
@@ -112,7 +112,7 @@ impl EventStreamConverter {
             return self.refuse(
                 &self
                     .conversion
-                    .protocol_error(format!("its answer is larger than {limit} bytes")),
+                    .protocol_error(format!("its response is larger than {limit} bytes")),
             );
         }
         self.splitter.push(chunk);
@@ -130,7 +130,7 @@ impl EventStreamConverter {
         }
     }
 
-    /// From where the stream can be taken up again, if it can.
+    /// Returns the id of the event after which the stream can be resumed.
     pub(crate) fn taken_up_from(&self) -> Option<&Bytes> {
         match &self.long {
             LongLine::Passing(_) => None,
@@ -138,12 +138,13 @@ impl EventStreamConverter {
         }
     }
 
-    /// How long the server wants to be waited for before that.
+    /// Returns how long the server wants its client to wait before that.
     pub(crate) fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
-    /// The server has closed its stream after it said when to come back: a legacy client is told the same.
+    /// Returns `true` if the server has closed its stream after it said when to come back: a legacy client is told the
+    /// same.
     pub(crate) fn pause(&mut self, wait: Duration) {
         if self.retry.is_some() && self.conversion.client == Some(Era::Legacy) {
             let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -151,7 +152,7 @@ impl EventStreamConverter {
         }
     }
 
-    /// Reads a stream anew, from after the event `from`. The questions `known` are not asked again.
+    /// Resumes a stream after the event `from`. The server requests `known` are skipped.
     pub(crate) fn begin_again(&mut self, from: Bytes) {
         self.splitter = LineSplitter::default();
         self.data = None;
@@ -164,14 +165,14 @@ impl EventStreamConverter {
         self.known = known;
     }
 
-    /// The server's stream is over. Without an answer, the client is told so.
+    /// Ends the stream. Without a response, the client gets an error.
     pub(crate) fn end(&mut self) {
         if !self.is_over() {
             self.refuse(&broke_off(&self.conversion));
         }
     }
 
-    /// There will be no answer, for this reason. Half an answer cannot be mended: then the stream breaks off.
+    /// Fails the call with this error. If part of the response was yielded, the stream breaks off.
     pub(crate) fn fail(&mut self, error: &Error) {
         if !self.is_over() {
             self.refuse(error);
@@ -186,7 +187,7 @@ impl EventStreamConverter {
         !self.out.is_empty()
     }
 
-    /// The answer, if it is all that the client gets.
+    /// Returns the response, if the client gets nothing else.
     pub(crate) fn sole_answer(&mut self) -> Option<Converted> {
         match (self.answered, self.out.len(), self.out.front()) {
             (true, 1, Some(Output::Message(message))) => Some(Converted::Message(message.clone())),
@@ -209,7 +210,7 @@ impl EventStreamConverter {
         self.holds = holds;
     }
 
-    /// The next step towards the answer.
+    /// Returns the next output.
     pub(crate) fn pop(&mut self) -> Option<Step> {
         Some(match self.out.pop_front()? {
             Output::Message(message) | Output::TaskRequired(message) => Step::Frame(sse::event(&message)),
@@ -224,17 +225,17 @@ impl EventStreamConverter {
         self.broken.take()
     }
 
-    /// What is to be told to the server.
+    /// Returns the messages for the server.
     pub(crate) fn replies(&mut self) -> std::vec::Drain<'_, Bytes> {
         self.replies.drain(..)
     }
 
-    /// Whether the answer is on its way through, piece by piece: nothing can come between.
+    /// Returns `true` while the response is yielded in parts: no other message fits in between.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self.long, LongLine::Passing(_))
     }
 
-    /// Takes what the server says beside the stream of this call. Gives the id of a question that is put to the client.
+    /// Takes a message of the GET stream. Returns the id of a server request that is passed to the client.
     pub(crate) fn beside(&mut self, said: Message) -> Option<RequestId> {
         match said {
             Message::Request(request) => {
@@ -252,7 +253,7 @@ impl EventStreamConverter {
         }
     }
 
-    /// Takes an answer that is no stream.
+    /// Takes a response that is no stream.
     pub(crate) fn whole(&mut self, text: &Bytes) {
         match crate::streamable_http::json::whole(text, &self.conversion) {
             Ok(Converted::Message(message)) => self.answer(Output::Message(message)),
@@ -282,7 +283,7 @@ impl EventStreamConverter {
         }
     }
 
-    /// A line other than data. Modern streams cannot be taken up again.
+    /// Reads a line other than data. Modern streams cannot be resumed.
     fn field(&mut self, line: &Bytes) {
         if self.conversion.upstream == Era::Modern {
             return;
@@ -345,7 +346,7 @@ impl EventStreamConverter {
             LongLine::Held(held) => self.data = Some(held.freeze()),
             LongLine::Passing(stream) => match stream.finish() {
                 Ok(head) if self.conversion.is_beyond(head.result_type.as_ref()) => {
-                    self.broken = Some("the server asks for more input too late to be heard".into());
+                    self.broken = Some("the server requires input after the start of its result".into());
                 }
                 Ok(_) => {
                     self.out.push_back(Output::LinePart(Bytes::from_static(sse::EVENT_END)));
@@ -356,10 +357,10 @@ impl EventStreamConverter {
         }
     }
 
-    /// A whole event.
+    /// Handles a whole event.
     fn dispatch(&mut self) {
         if let Some(id) = self.next_event.take() {
-            // An empty id means that the stream cannot be taken up from here.
+            // An empty id means that the stream cannot be resumed here.
             let fits = !id.is_empty() && id.len() <= MAX_EVENT_ID && std::str::from_utf8(&id).is_ok();
             self.event = fits.then(|| Bytes::copy_from_slice(&id));
         }
@@ -380,17 +381,17 @@ impl EventStreamConverter {
             Err(fault) => self.refuse(
                 &self
                     .conversion
-                    .protocol_error(format!("an event of it cannot be read: {fault}")),
+                    .protocol_error(format!("an event of its stream cannot be parsed: {fault}")),
             ),
         }
     }
 
-    /// Which notifications belong to a call: what else a server tells is told elsewhere.
+    /// Returns `true` if a notification belongs to the call: others are sent on other streams.
     fn passes(&self, notification: &Notification) -> bool {
         match notification.method {
             Method::Progress => true,
-            // A modern client gets logs only if this very request asked for them, which a legacy server cannot know: its
-            // session may be shared, and log from a lower level on.
+            // A modern client gets log messages only if this request asked for them, which a legacy server cannot know:
+            // its session may be shared, and log from a lower level on.
             Method::LogMessage
                 if self.conversion.client == Some(Era::Modern) && self.conversion.upstream == Era::Legacy =>
             {
@@ -398,7 +399,7 @@ impl EventStreamConverter {
                 matches!((level, self.conversion.log), (Some(level), Some(from)) if level >= from)
             }
             Method::LogMessage => true,
-            // That a page was visited: 2026-07-28 has no word for it.
+            // 2026-07-28 has no notification of a completed URL elicitation.
             Method::ElicitationComplete => {
                 self.conversion.client == Some(Era::Legacy) && self.conversion.capabilities.has_url()
             }
@@ -407,13 +408,13 @@ impl EventStreamConverter {
         }
     }
 
-    /// The server asks something in the middle of a call. What it may not ask it is refused.
+    /// Handles a server request during a call. One that no capability permits is refused.
     fn ask_back(&mut self, request: Request) {
         let Request { id, method, params } = request;
         if method == Method::Ping {
             self.replies.push(envelope::result(&id, b"{}"));
         } else if self.known.contains(&id) {
-            // It was asked and answered before the stream was taken up again.
+            // It was passed to the client before the stream was resumed.
         } else if self.conversion.may_ask(&method, params.as_ref()) {
             self.out.push_back(Output::ServerRequest(ServerRequest {
                 key: ServerRequestKey::Id(id),
@@ -445,12 +446,12 @@ impl EventStreamConverter {
         self.refuse(
             &self
                 .conversion
-                .protocol_error(format!("its answer is larger than {limit} bytes")),
+                .protocol_error(format!("its response is larger than {limit} bytes")),
         );
     }
 }
 
-/// The data of a `data:` line.
+/// Returns the data of a `data:` line.
 fn data_of(line: &Bytes) -> Option<Bytes> {
     value_of(line, b"data:")
 }
