@@ -26,6 +26,13 @@ impl ClientCapabilities {
     pub const SOMEBODY: Self = Self(FORM | URL | SAMPLING | ROOTS);
 
     /// Reads a client's `capabilities`. An empty `elicitation` means forms only (2025-11-25, client/elicitation).
+    ///
+    /// ```
+    /// use portolan_client::ClientCapabilities;
+    ///
+    /// let capabilities = ClientCapabilities::read(&r#"{"elicitation":{"url":{}}}"#.into());
+    /// assert!(capabilities.has_url());
+    /// ```
     pub fn read(capabilities: &Bytes) -> Self {
         if &**capabilities == b"{}" {
             return Self::NONE;

@@ -284,3 +284,28 @@ fn mirrored(tools: &Tools, name: &str) -> Vec<ParamHeader> {
     };
     headers().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(text: &'static str) -> ToolResult {
+        ToolResult {
+            result: RawObject::parse(&Bytes::from_static(text.as_bytes())).expect("an object"),
+        }
+    }
+
+    #[test]
+    fn text_joins_text_blocks() {
+        let result = result(r#"{"content":[{"type":"text","text":"a"},{"type":"image"},{"type":"text","text":"b"}]}"#);
+        assert_eq!(result.text(), "a\nb");
+        assert!(!result.is_error());
+        assert_eq!(result.structured_content(), None);
+    }
+
+    #[test]
+    fn odd_content_has_no_text() {
+        assert_eq!(result(r#"{"content":3,"isError":true}"#).text(), "");
+        assert_eq!(result("{}").text(), "");
+    }
+}

@@ -262,3 +262,53 @@ impl Drop for SessionUse {
         self.0.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::{HttpEndpoint, Secret, ServerSpec};
+
+    use super::*;
+    use crate::client::Client;
+    use crate::config::ClientConfig;
+
+    fn http() -> Arc<HttpServer> {
+        let spec = ServerSpec::remote("up", "http://127.0.0.1:9/mcp").expect("a server");
+        let endpoint = HttpEndpoint::new("http://127.0.0.1:9/mcp".parse().expect("a URL"));
+        let client = Client::new(ClientConfig::default());
+        Arc::new(HttpServer::new(Arc::new(spec), endpoint, client, Arc::default()))
+    }
+
+    fn bearer(token: &str) -> UpstreamCredential {
+        UpstreamCredential::none().with_header(http::header::AUTHORIZATION, Secret::new(token))
+    }
+
+    #[test]
+    fn session_is_in_use_while_a_call_has_a_guard() {
+        let session = Arc::new(UpstreamSession::new(&http(), Arc::default()));
+        let first = session.clone().enter_call();
+        let second = first.clone();
+        drop(first);
+        assert!(!session.is_idle());
+        drop(second);
+        assert!(session.is_idle());
+    }
+
+    #[test]
+    fn references_do_not_keep_a_session_in_use() {
+        let session = Arc::new(UpstreamSession::new(&http(), Arc::default()));
+        let reference = session.clone();
+        assert!(session.is_idle());
+        let in_use = reference.clone().enter_call();
+        drop((reference, session));
+        assert!(!in_use.is_idle());
+    }
+
+    #[test]
+    fn session_fits_its_server_and_credential() {
+        let (server, other) = (http(), http());
+        let session = UpstreamSession::new(&server, Arc::new(bearer("alice")));
+        assert!(session.fits(&server, &bearer("alice")));
+        assert!(!session.fits(&server, &bearer("bob")));
+        assert!(!session.fits(&other, &bearer("alice")));
+    }
+}

@@ -70,7 +70,46 @@ impl fmt::Debug for GetStream {
 impl GetStream {
     /// Creates the GET stream of a session, and starts to open it once it is [read](Self::next).
     ///
-    /// A [`SessionStreamReader`](crate::SessionStreamReader) gets what this needs.
+    /// A [`SessionStreamReader`](crate::SessionStreamReader) gets the arguments:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use portolan_client::{
+    ///     Conversation, HttpServer, OpenSession, ProtocolVersion, SessionStreamReader, StreamOpening, UpstreamCredential,
+    ///     notifications::{GetStream, StreamEvent},
+    /// };
+    /// use tokio::sync::oneshot;
+    ///
+    /// /// Prints the messages of the streams.
+    /// #[derive(Debug)]
+    /// struct Printer;
+    ///
+    /// impl SessionStreamReader for Printer {
+    ///     fn follow(
+    ///         &self,
+    ///         server: &Arc<HttpServer>,
+    ///         session: &Arc<OpenSession>,
+    ///         credential: &Arc<UpstreamCredential>,
+    ///     ) -> Option<StreamOpening> {
+    ///         let mut stream = session.follow().then(|| GetStream::new(server, session, credential))?;
+    ///         let (sender, opening) = oneshot::channel();
+    ///         let mut sender = Some(sender);
+    ///         tokio::spawn(async move {
+    ///             loop {
+    ///                 match stream.next().await {
+    ///                     StreamEvent::Opened { .. } => drop(sender.take().map(|sender| sender.send(()))),
+    ///                     StreamEvent::Message(message) => println!("{message:?}"),
+    ///                     StreamEvent::Unsupported | StreamEvent::Expired => break,
+    ///                 }
+    ///             }
+    ///         });
+    ///         Some(opening)
+    ///     }
+    /// }
+    ///
+    /// let conversation = Conversation::new("session 1", ProtocolVersion::V2025_11_25);
+    /// conversation.read_streams_with(Arc::new(Printer));
+    /// ```
     pub fn new(http: &Arc<HttpServer>, open: &Arc<OpenSession>, credential: &Arc<UpstreamCredential>) -> Self {
         let mut stream = Self {
             http: http.clone(),
