@@ -5,7 +5,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use portolan_wire::sse;
 
-use crate::streamable_http::events;
+use crate::calls::streamable_http::events;
 
 /// Why a body could not be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -14,8 +14,8 @@ use portolan_wire::{era::ProtocolVersion, level::LogLevel};
 use tokio::sync::oneshot;
 
 use crate::{
+    http_server::HttpServer,
     session::{OpenSession, UpstreamSession},
-    streamable_http::HttpServer,
 };
 
 /// One conversation of a legacy client: the upstream sessions that belong to it alone, its log level, and who reads the GET

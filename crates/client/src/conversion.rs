@@ -6,12 +6,12 @@ pub(crate) mod tasks;
 
 use std::sync::Arc;
 
-use crate::call::UpstreamRequest;
+use crate::calls::steps::INPUT_REQUIRED;
+use crate::calls::steps::InputRequired;
+use crate::calls::steps::TaskCreated;
+use crate::calls::steps::retell;
 use crate::capabilities::ClientCapabilities;
-use crate::steps::INPUT_REQUIRED;
-use crate::steps::InputRequired;
-use crate::steps::TaskCreated;
-use crate::steps::retell;
+use crate::request::UpstreamRequest;
 use crate::transform::TaskIdTransform;
 use crate::transform::TaskRole;
 use crate::transform::UriRewrite;

@@ -1,8 +1,7 @@
 //! An MCP client of either protocol era, over streamable HTTP and stdio.
 
-mod call;
-mod call_timeout;
-mod cancel_on_drop;
+mod backoff;
+mod calls;
 mod cancellation;
 mod capabilities;
 mod capability_filter;
@@ -11,6 +10,7 @@ mod client;
 pub mod collect;
 mod config;
 mod connect;
+mod connection;
 mod conversation;
 mod conversion;
 mod eras;
@@ -19,27 +19,29 @@ pub mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http1;
-mod in_flight;
+mod http_server;
 mod inject;
-mod internal_request;
 pub mod notifications;
+mod request;
 mod server;
 mod server_info;
 mod session;
 mod session_ref;
-mod stdio;
-mod steps;
-mod streamable_http;
 pub mod tasks;
 mod transform;
-mod wake;
 pub mod write_yield;
 
 pub use http::Uri;
 pub use portolan_core::{BoxError, Error, Result};
 
 pub use self::{
-    call::{Reply, Requester, UpstreamRequest},
+    calls::{
+        steps::{
+            Events, INPUT_REQUIRED, InputRequired, MAX_SERVER_REQUESTS, ResumeRequest, ServerRequest, ServerRequestKey,
+            Step, StreamCheckpoint, TaskCreated, modern_params, request, response, retell,
+        },
+        streamable_http::json::JsonRelay,
+    },
     cancellation::Cancellation,
     capabilities::ClientCapabilities,
     capability_filter::capability_filter,
@@ -49,15 +51,12 @@ pub use self::{
     connect::{Connect, Io, TcpConnect},
     conversation::{Conversation, SessionStreamReader, StreamOpening},
     conversion::request::client_capabilities,
+    http_server::HttpServer,
     http1::{ConnectionError, body::ResponseBody, pool::ConnectionPool},
+    request::{Reply, Requester, UpstreamRequest},
     server::UpstreamServer,
     server_info::ServerInfo,
     session::{OpenSession, UpstreamSession},
     session_ref::UpstreamSessionRef,
-    steps::{
-        Events, INPUT_REQUIRED, InputRequired, MAX_SERVER_REQUESTS, ResumeRequest, ServerRequest, ServerRequestKey,
-        Step, StreamCheckpoint, TaskCreated, modern_params, request, response, retell,
-    },
-    streamable_http::{HttpServer, json::JsonRelay},
     transform::{TaskIdTransform, TaskRole, UriRewrite},
 };

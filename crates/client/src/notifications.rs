@@ -4,11 +4,9 @@
 //! somebody listens, and for a grace time after that, in the one way that the server has: a GET stream in a session of
 //! the hub's own (legacy HTTP), `subscriptions/listen` (modern HTTP), or what the owner of the pipes hears (channels).
 
-pub(crate) mod backoff;
 pub(crate) mod channel;
 pub(crate) mod driver;
 pub(crate) mod feed;
-pub(crate) mod get_stream;
 pub(crate) mod legacy;
 pub(crate) mod modern;
 
@@ -25,10 +23,10 @@ use portolan_wire::{
 pub(crate) use self::feed::NotificationFeeds;
 pub use self::{
     feed::{GrantedFilter, Listening, NotificationFeed},
-    get_stream::{GetStream, StreamEvent},
     legacy::refuse_request,
     modern::{TASK_IDS, strings},
 };
+pub use crate::http_server::get_stream::{GetStream, StreamEvent};
 
 /// A kind of list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,17 +11,17 @@ use portolan_core::{
 use portolan_wire::era::{Era, ProtocolVersion};
 
 use crate::{
-    call::{Reply, Requester, UpstreamRequest},
+    calls::stdio,
+    calls::steps::{ResumeRequest, StreamCheckpoint},
     catalog::Catalogs,
     client::Client,
     config::ClientConfig,
+    connection::wake::WakeCoordinator,
+    http_server::HttpServer,
     notifications::{NotificationFeed, NotificationFeeds, ServerNotification},
+    request::{Reply, Requester, UpstreamRequest},
     server_info::{ServerInfo, ServerInfoCell},
     session_ref::UpstreamSessionRef,
-    stdio,
-    steps::{ResumeRequest, StreamCheckpoint},
-    streamable_http::HttpServer,
-    wake::WakeCoordinator,
 };
 
 /// A server that requests are sent to, over streamable HTTP or a [`Channel`], in whichever era it speaks.

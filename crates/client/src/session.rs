@@ -6,6 +6,7 @@
 
 pub(crate) mod exclusive;
 pub(crate) mod listener;
+pub(crate) mod pool;
 
 use std::{
     sync::{
@@ -17,10 +18,10 @@ use std::{
 
 use crate::conversation::SessionStreamReader;
 use crate::conversation::StreamOpening;
+use crate::http_server::HttpServer;
 use crate::session::listener::CallGuard;
 use crate::session::listener::SessionListener;
 use crate::session_ref::UpstreamSessionRef;
-use crate::streamable_http::HttpServer;
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use portolan_core::{Result, UpstreamCredential, Version};

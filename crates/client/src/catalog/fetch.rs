@@ -19,11 +19,11 @@ use serde_json::value::RawValue;
 
 use super::{CacheHints, Catalog, ListSnapshot, Listing, cached::Breaker, sealed::Lists};
 use crate::{
-    call::{Requester, UpstreamRequest},
+    calls::streamable_http::events,
     capabilities::ClientCapabilities,
     notifications::ServerNotification,
+    request::{Requester, UpstreamRequest},
     server::UpstreamServer,
-    streamable_http::events,
 };
 
 /// Pages of one list that are read.

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::call::Requester;
-use crate::call::UpstreamRequest;
+use crate::request::Requester;
+use crate::request::UpstreamRequest;
 use bytes::Bytes;
 use portolan_wire::{
     era::{Era, ProtocolVersion},

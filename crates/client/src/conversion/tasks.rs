@@ -1,9 +1,9 @@
 //! What of an answer concerns tasks.
 
+use crate::calls::steps::TaskCreated;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
 use crate::session_ref::UpstreamSessionRef;
-use crate::steps::TaskCreated;
 use crate::transform::TaskRole;
 use bytes::Bytes;
 use portolan_wire::{envelope, era::Era, object::RawObject};

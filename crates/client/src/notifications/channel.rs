@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
+use crate::backoff::CooperativeYield;
+use crate::backoff::ReconnectBackoff;
 use crate::notifications::ServerNotification;
-use crate::notifications::backoff::CooperativeYield;
-use crate::notifications::backoff::ReconnectBackoff;
 use crate::notifications::driver::FollowEnd;
 use crate::notifications::feed::DesiredFilter;
 use crate::notifications::feed::GrantedFilter;

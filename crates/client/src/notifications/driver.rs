@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::notifications::backoff::ReconnectBackoff;
+use crate::backoff::ReconnectBackoff;
 use crate::notifications::channel;
 use crate::notifications::feed::DesiredFilter;
 use crate::notifications::feed::GrantedFilter;

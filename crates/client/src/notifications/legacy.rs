@@ -2,23 +2,23 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use crate::backoff::CooperativeYield;
+use crate::backoff::ReconnectBackoff;
+use crate::calls::streamable_http::events;
 use crate::capabilities::ClientCapabilities;
 use crate::eras::SupportedEras;
+use crate::http_server::HttpServer;
+use crate::http_server::get_stream::GetStream;
+use crate::http_server::get_stream::StreamEvent;
 use crate::notifications::ServerNotification;
-use crate::notifications::backoff::CooperativeYield;
-use crate::notifications::backoff::ReconnectBackoff;
 use crate::notifications::driver::FollowEnd;
 use crate::notifications::feed::DesiredFilter;
 use crate::notifications::feed::GrantedFilter;
 use crate::notifications::feed::NotificationFeed;
-use crate::notifications::get_stream::GetStream;
-use crate::notifications::get_stream::StreamEvent;
 use crate::notifications::of_uri;
 use crate::server::legacy_version;
 use crate::session::OpenSession;
 use crate::session::UpstreamSession;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::events;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::HeaderMap;

@@ -7,19 +7,19 @@ use std::{
     sync::Arc,
 };
 
+use crate::backoff::CooperativeYield;
+use crate::backoff::ReconnectBackoff;
 use crate::collect;
 use crate::collect::essence;
 use crate::conversion;
+use crate::http_server::HttpServer;
 use crate::http1::body::ResponseBody;
 use crate::notifications::ListKind;
 use crate::notifications::ServerNotification;
-use crate::notifications::backoff::CooperativeYield;
-use crate::notifications::backoff::ReconnectBackoff;
 use crate::notifications::driver::FollowEnd;
 use crate::notifications::feed::DesiredFilter;
 use crate::notifications::feed::GrantedFilter;
 use crate::notifications::feed::NotificationFeed;
-use crate::streamable_http::HttpServer;
 use crate::tasks;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};

@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use crate::cancel_on_drop::tell;
+use crate::calls::cancel_on_drop::tell;
+use crate::calls::steps::response;
+use crate::http_server::HttpServer;
 use crate::notifications::legacy::refuse_request;
 use crate::session::OpenSession;
 use crate::session::SessionUse;
 use crate::session::listener::CallGuard;
 use crate::session::listener::is_of_a_call;
-use crate::steps::response;
-use crate::streamable_http::HttpServer;
 use portolan_core::{RpcResponse, UpstreamCredential};
 use portolan_wire::{
     envelope::{Message, Notification},

@@ -12,12 +12,12 @@ use std::{
     time::Duration,
 };
 
-use crate::notifications::get_stream::GetStream;
-use crate::notifications::get_stream::StreamEvent;
+use crate::http_server::HttpServer;
+use crate::http_server::get_stream::GetStream;
+use crate::http_server::get_stream::StreamEvent;
 use crate::notifications::legacy::refuse_request;
 use crate::session::OpenSession;
 use crate::session::UpstreamSession;
-use crate::streamable_http::HttpServer;
 use portolan_core::UpstreamCredential;
 use portolan_wire::{envelope::Message, method::Method};
 use tokio::{

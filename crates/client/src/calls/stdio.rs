@@ -6,22 +6,22 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::call::Reply;
-use crate::call::Requester;
-use crate::call::UpstreamRequest;
-use crate::call_timeout::CallTimeout;
-use crate::call_timeout::WaitError;
-use crate::cancel_on_drop::DisconnectPolicy;
+use crate::calls::cancel_on_drop::DisconnectPolicy;
+use crate::calls::steps::Events;
+use crate::calls::steps::ServerRequest;
+use crate::calls::steps::ServerRequestKey;
+use crate::calls::steps::Step;
+use crate::calls::timeout::CallTimeout;
+use crate::calls::timeout::WaitError;
 use crate::conversion;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
+use crate::http_server::over_before_answer;
+use crate::request::Reply;
+use crate::request::Requester;
+use crate::request::UpstreamRequest;
 use crate::server::UpstreamServer;
 use crate::session_ref::UpstreamSessionRef;
-use crate::steps::Events;
-use crate::steps::ServerRequest;
-use crate::steps::ServerRequestKey;
-use crate::steps::Step;
-use crate::streamable_http::over_before_answer;
 use bytes::Bytes;
 use portolan_core::{
     BoxError, Channel, ChannelNotification, ChannelRequest, Error, Exchange, ExchangeEvent, Result, RpcResponse,

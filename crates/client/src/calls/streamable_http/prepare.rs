@@ -6,20 +6,20 @@ use std::{
     time::Duration,
 };
 
-use crate::call::Requester;
-use crate::call::UpstreamRequest;
-use crate::cancel_on_drop::CancelOnDrop;
+use crate::calls::cancel_on_drop::CancelOnDrop;
 use crate::conversation::Conversation;
 use crate::conversion;
 use crate::conversion::Conversion;
+use crate::http_server::HttpServer;
+use crate::request::Requester;
+use crate::request::UpstreamRequest;
 use crate::server::legacy_version;
 use crate::session::OpenSession;
 use crate::session::SessionUse;
 use crate::session::UpstreamSession;
 use crate::session::exclusive::ExclusiveSession;
+use crate::session::pool::Taken;
 use crate::session_ref::UpstreamSessionRef;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::pool::Taken;
 use bytes::Bytes;
 use http::Request;
 use portolan_core::{Error, Result, UpstreamCredential};

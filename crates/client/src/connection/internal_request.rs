@@ -1,11 +1,11 @@
 //! What the gateway asks a server by itself, in the middle of a client's call.
 
-use crate::call::UpstreamRequest;
+use crate::calls::streamable_http::events;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
+use crate::request::UpstreamRequest;
 use crate::server::Address;
 use crate::server::UpstreamServer;
-use crate::streamable_http::events;
 use bytes::Bytes;
 use portolan_core::{Error, Result, Sharing};
 use portolan_wire::{envelope::Outcome, era::Era};

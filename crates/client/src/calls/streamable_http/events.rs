@@ -23,24 +23,24 @@ use portolan_wire::{
 };
 
 use self::converter::EventStreamConverter;
-use crate::call::Reply;
-use crate::call_timeout::CallTimeout;
-use crate::call_timeout::WaitError;
-use crate::cancel_on_drop::CancelOnDrop;
+use crate::calls::cancel_on_drop::CancelOnDrop;
+use crate::calls::in_flight::InFlightCall;
+use crate::calls::steps::Events;
+use crate::calls::steps::Step;
+use crate::calls::streamable_http::listening::AnswerHead;
+use crate::calls::streamable_http::listening::PendingHead;
+use crate::calls::streamable_http::resume::ResumeOutcome;
+use crate::calls::timeout::CallTimeout;
+use crate::calls::timeout::WaitError;
 use crate::collect;
 use crate::collect::essence;
 use crate::conversion::Conversion;
+use crate::http_server::HttpServer;
+use crate::http_server::over_before_answer;
 use crate::http1::ConnectionError;
 use crate::http1::body::ResponseBody;
-use crate::in_flight::InFlightCall;
+use crate::request::Reply;
 use crate::session_ref::UpstreamSessionRef;
-use crate::steps::Events;
-use crate::steps::Step;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::listening::AnswerHead;
-use crate::streamable_http::listening::PendingHead;
-use crate::streamable_http::over_before_answer;
-use crate::streamable_http::resume::ResumeOutcome;
 
 /// How long the head of a reply is held back to see whether the first event is the answer.
 const HOLD: Duration = Duration::from_secs(5);

@@ -12,12 +12,12 @@ use std::{
     },
 };
 
-use crate::call::Requester;
 use crate::capabilities::ClientCapabilities;
+use crate::http_server::HttpServer;
+use crate::request::Requester;
 use crate::session::OpenSession;
 use crate::session::SessionUse;
 use crate::session::UpstreamSession;
-use crate::streamable_http::HttpServer;
 use portolan_core::{Subject, UpstreamCredential, Version};
 use tokio::time::Instant;
 

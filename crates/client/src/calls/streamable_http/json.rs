@@ -6,14 +6,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::call::Reply;
-use crate::call_timeout::WaitError;
+use crate::calls::in_flight::InFlightCall;
+use crate::calls::timeout::WaitError;
 use crate::config::ClientLimits;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
 use crate::conversion::is_beyond;
 use crate::http1::body::ResponseBody;
-use crate::in_flight::InFlightCall;
+use crate::request::Reply;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::call::Reply;
-use crate::call_timeout::CallTimeout;
-use crate::cancel_on_drop::CancelOnDrop;
+use crate::calls::cancel_on_drop::CancelOnDrop;
+use crate::calls::in_flight::InFlightCall;
+use crate::calls::steps::ResumeRequest;
+use crate::calls::steps::StreamCheckpoint;
+use crate::calls::streamable_http::events::EventRelay;
+use crate::calls::timeout::CallTimeout;
 use crate::conversion::Conversion;
+use crate::http_server::HttpServer;
+use crate::http_server::is_events;
 use crate::http1::body::ResponseBody;
-use crate::in_flight::InFlightCall;
+use crate::request::Reply;
 use crate::session::OpenSession;
 use crate::session::exclusive::ExclusiveSession;
-use crate::steps::ResumeRequest;
-use crate::steps::StreamCheckpoint;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::events::EventRelay;
-use crate::streamable_http::is_events;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, StatusCode, header};
 use portolan_core::{Error, Result, UpstreamCredential};

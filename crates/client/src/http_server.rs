@@ -1,16 +1,10 @@
 //! A server that is reached by streamable HTTP, of either era.
 
-pub(crate) mod events;
+pub(crate) mod get_stream;
 pub(crate) mod handshake;
 pub(crate) mod headers;
-pub(crate) mod json;
-pub(crate) mod listening;
-pub(crate) mod pool;
-pub(crate) mod prepare;
 pub(crate) mod probe;
 pub(crate) mod refresh;
-pub(crate) mod refused;
-pub(crate) mod resume;
 pub(crate) mod sending;
 
 use std::{
@@ -27,11 +21,11 @@ use portolan_core::{HttpEndpoint, Result, ServerSpec};
 use portolan_wire::id::RequestId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{headers::Headers, listening::FirstEvent, pool::SessionPool, prepare::Prepared, refused::Refused};
-use crate::call::Reply;
-use crate::call::UpstreamRequest;
-use crate::call_timeout::CallTimeout;
-use crate::call_timeout::WaitError;
+use self::headers::Headers;
+use crate::calls::in_flight::InFlightCall;
+use crate::calls::streamable_http::{events, json, listening::FirstEvent, prepare::Prepared, refused::Refused};
+use crate::calls::timeout::CallTimeout;
+use crate::calls::timeout::WaitError;
 use crate::client::Client;
 use crate::collect::essence;
 use crate::config::ClientLimits;
@@ -39,24 +33,26 @@ use crate::config::ClientTimeouts;
 use crate::eras::EraCache;
 use crate::http1::body::ResponseBody;
 use crate::http1::pool::ConnectionPool;
-use crate::in_flight::InFlightCall;
+use crate::request::Reply;
+use crate::request::UpstreamRequest;
 use crate::server_info::ServerInfoCell;
+use crate::session::pool::SessionPool;
 
 /// A server at a URL.
 #[derive(Debug)]
 pub struct HttpServer {
-    server: Arc<ServerSpec>,
-    endpoint: HttpEndpoint,
+    pub(crate) server: Arc<ServerSpec>,
+    pub(crate) endpoint: HttpEndpoint,
     /// Where it is, and what is asked for there.
-    place: Option<(http::Uri, http::Uri)>,
-    connections: Arc<ConnectionPool>,
-    headers: Headers,
-    client: Client,
+    pub(crate) place: Option<(http::Uri, http::Uri)>,
+    pub(crate) connections: Arc<ConnectionPool>,
+    pub(crate) headers: Headers,
+    pub(crate) client: Client,
     /// What the server says of itself, kept for its link.
-    info: Arc<ServerInfoCell>,
-    eras: EraCache,
-    next_id: AtomicU64,
-    sessions: SessionPool,
+    pub(crate) info: Arc<ServerInfoCell>,
+    pub(crate) eras: EraCache,
+    pub(crate) next_id: AtomicU64,
+    pub(crate) sessions: SessionPool,
 }
 
 impl HttpServer {

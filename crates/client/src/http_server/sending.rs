@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::calls::streamable_http::events;
+use crate::http_server::HttpServer;
 use crate::http1::body::ResponseBody;
 use crate::notifications::legacy::session_request;
 use crate::session::OpenSession;
 use crate::session_ref::UpstreamSessionRef;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::events;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response};
 use portolan_core::{Error, Failure, FailureKind, Result, UpstreamCredential};

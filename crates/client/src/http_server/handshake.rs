@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8};
 
+use crate::calls::streamable_http::events;
 use crate::capabilities::ClientCapabilities;
 use crate::conversion;
+use crate::http_server::HttpServer;
 use crate::session::OpenSession;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::events;
 use http::{HeaderValue, StatusCode};
 use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{

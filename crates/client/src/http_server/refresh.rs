@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::http_server::HttpServer;
 use crate::http1::body::ResponseBody;
-use crate::streamable_http::HttpServer;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use portolan_core::{CredentialRefusal, Result, UpstreamCredential};

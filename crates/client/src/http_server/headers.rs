@@ -1,9 +1,9 @@
 //! What every request to a server has in its headers, prepared once: a map that is copied is cheaper than one that is filled,
 //! and one that has a place for everything than one that grows.
 
+use crate::http_server::HttpServer;
+use crate::http_server::sending;
 use crate::session::OpenSession;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::sending;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use portolan_core::{ServerSpec, UpstreamCredential};
 use portolan_wire::{era::ProtocolVersion, header as mcp, method::Method, object::RawObject};

@@ -2,13 +2,13 @@
 
 use std::pin::pin;
 
-use crate::call::Reply;
-use crate::call_timeout::WaitError;
+use crate::calls::in_flight::InFlightCall;
+use crate::calls::timeout::WaitError;
 use crate::collect;
 use crate::conversion::Converted;
+use crate::http_server::HttpServer;
 use crate::http1::body::ResponseBody;
-use crate::in_flight::InFlightCall;
-use crate::streamable_http::HttpServer;
+use crate::request::Reply;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use portolan_core::{Error, Failure, FailureKind, Result};

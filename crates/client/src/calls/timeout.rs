@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use crate::call::UpstreamRequest;
 use crate::cancellation::Cancellation;
 use crate::config::ClientTimeouts;
+use crate::request::UpstreamRequest;
 use portolan_core::{Error, Result};
 use portolan_wire::method::Method;
 use tokio::time::{Instant, Sleep};

@@ -2,15 +2,15 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use crate::calls::steps::InputRequired;
+use crate::calls::steps::ServerRequest;
+use crate::calls::steps::ServerRequestKey;
+use crate::calls::steps::Step;
+use crate::calls::steps::TaskCreated;
+use crate::calls::streamable_http::json::broke_off;
+use crate::calls::streamable_http::json::is_ours;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
-use crate::steps::InputRequired;
-use crate::steps::ServerRequest;
-use crate::steps::ServerRequestKey;
-use crate::steps::Step;
-use crate::steps::TaskCreated;
-use crate::streamable_http::json::broke_off;
-use crate::streamable_http::json::is_ours;
 use bytes::{Bytes, BytesMut};
 use portolan_core::{BoxError, Error};
 use portolan_wire::{
@@ -254,7 +254,7 @@ impl EventStreamConverter {
 
     /// Takes an answer that is no stream.
     pub(crate) fn whole(&mut self, text: &Bytes) {
-        match crate::streamable_http::json::whole(text, &self.conversion) {
+        match crate::calls::streamable_http::json::whole(text, &self.conversion) {
             Ok(Converted::Message(message)) => self.answer(Output::Message(message)),
             Ok(Converted::InputRequired(asked)) => self.answer(Output::InputRequired(asked)),
             Ok(Converted::TaskRequired(message)) => self.answer(Output::TaskRequired(message)),

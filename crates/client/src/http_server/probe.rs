@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::call::Requester;
 use crate::capabilities::ClientCapabilities;
 use crate::conversion;
 use crate::eras::SupportedEras;
+use crate::http_server::HttpServer;
+use crate::request::Requester;
 use crate::server::legacy_version;
-use crate::streamable_http::HttpServer;
 use bytes::Bytes;
 use http::HeaderMap;
 use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};

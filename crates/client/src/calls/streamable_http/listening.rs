@@ -2,14 +2,14 @@
 
 use std::{fmt, pin::pin, sync::Arc, task::Poll};
 
-use crate::call::UpstreamRequest;
-use crate::call_timeout::WaitError;
+use crate::calls::in_flight::InFlightCall;
+use crate::calls::streamable_http::events;
+use crate::calls::timeout::WaitError;
 use crate::collect;
+use crate::http_server::HttpServer;
+use crate::http_server::is_events;
 use crate::http1::body::ResponseBody;
-use crate::in_flight::InFlightCall;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::events;
-use crate::streamable_http::is_events;
+use crate::request::UpstreamRequest;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};

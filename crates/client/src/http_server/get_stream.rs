@@ -2,11 +2,11 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use crate::backoff::ReconnectBackoff;
 use crate::collect::essence;
+use crate::http_server::HttpServer;
 use crate::http1::body::ResponseBody;
-use crate::notifications::backoff::ReconnectBackoff;
 use crate::session::OpenSession;
-use crate::streamable_http::HttpServer;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;

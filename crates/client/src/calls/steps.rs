@@ -5,12 +5,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::call::Reply;
-use crate::call::UpstreamRequest;
+use crate::calls::stdio::ChannelRelay;
+use crate::calls::streamable_http::events::EventRelay;
 use crate::conversion::Converted;
+use crate::request::Reply;
+use crate::request::UpstreamRequest;
 use crate::session_ref::UpstreamSessionRef;
-use crate::stdio::ChannelRelay;
-use crate::streamable_http::events::EventRelay;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use portolan_core::{BoxError, Result, RpcResponse};

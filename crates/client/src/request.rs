@@ -15,13 +15,13 @@ use portolan_wire::{
 };
 
 use crate::{
-    cancel_on_drop::DisconnectPolicy,
+    calls::cancel_on_drop::DisconnectPolicy,
+    calls::steps::{Events, InputRequired, TaskCreated},
+    calls::streamable_http::json::JsonRelay,
     cancellation::Cancellation,
     capabilities::ClientCapabilities,
     collect::{self, CollectError},
     conversation::Conversation,
-    steps::{Events, InputRequired, TaskCreated},
-    streamable_http::json::JsonRelay,
     transform::{TaskIdTransform, UriRewrite},
 };
 

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
+use crate::calls::streamable_http::resume::ResumeOutcome;
 use crate::cancellation::Cancellation;
+use crate::http_server::HttpServer;
 use crate::session::OpenSession;
 use crate::session::SessionUse;
 use crate::session::exclusive::ExclusiveSession;
 use crate::session_ref::UpstreamSessionRef;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::resume::ResumeOutcome;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use portolan_core::UpstreamCredential;
