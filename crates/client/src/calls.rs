@@ -2,6 +2,7 @@
 
 pub(crate) mod cancel_on_drop;
 pub(crate) mod in_flight;
+pub(crate) mod reply;
 pub(crate) mod stdio;
 pub(crate) mod steps;
 pub(crate) mod streamable_http;

@@ -2,16 +2,14 @@
 
 pub(crate) mod content;
 pub(crate) mod request;
+pub(crate) mod retell;
 pub(crate) mod tasks;
 
 use std::sync::Arc;
 
-use crate::calls::steps::INPUT_REQUIRED;
-use crate::calls::steps::InputRequired;
-use crate::calls::steps::TaskCreated;
-use crate::calls::steps::retell;
 use crate::capabilities::ClientCapabilities;
 use crate::request::UpstreamRequest;
+use crate::server_requests::{INPUT_REQUIRED, InputRequired};
 use crate::transform::TaskIdTransform;
 use crate::transform::TaskRole;
 use crate::transform::UriRewrite;
@@ -28,7 +26,8 @@ use portolan_wire::{
     rewrite::{Edit, ResponseStream, ResultType},
 };
 
-pub(crate) use self::request::{client_info, modern_meta, own_token, params};
+pub(crate) use self::request::{own_token, params};
+use self::{retell::retell, tasks::TaskCreated};
 
 /// How the answer to one request is turned into the client's.
 #[derive(Clone, Debug)]

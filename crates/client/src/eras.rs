@@ -108,3 +108,16 @@ impl EraCache {
         (known.modern || known.since.elapsed() < LEGACY_BELIEVED).then_some(known)
     }
 }
+
+/// The newest legacy version that both a client and a server speak.
+pub(crate) fn legacy_version(wanted: Option<ProtocolVersion>, offered: &[ProtocolVersion]) -> ProtocolVersion {
+    let newest = offered
+        .iter()
+        .copied()
+        .filter(|version| version.era() == Era::Legacy)
+        .max_by_key(|version| version.as_str());
+    match wanted {
+        Some(version) if offered.is_empty() || offered.contains(&version) => version,
+        _ => newest.unwrap_or(ProtocolVersion::NEWEST_LEGACY),
+    }
+}

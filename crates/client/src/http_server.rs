@@ -1,42 +1,34 @@
-//! A server that is reached by streamable HTTP, of either era.
+//! A server at a URL, and what is sent to it: headers, single requests, the handshake, the GET stream of a session.
 
 pub(crate) mod get_stream;
 pub(crate) mod handshake;
 pub(crate) mod headers;
+pub(crate) mod open_session;
 pub(crate) mod probe;
 pub(crate) mod refresh;
 pub(crate) mod sending;
 
 use std::{
-    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use http::{HeaderMap, Response, StatusCode, header};
-use portolan_core::{HttpEndpoint, Result, ServerSpec};
+use http::StatusCode;
+use portolan_core::{Error, Failure, FailureKind, HttpEndpoint, ServerSpec};
 use portolan_wire::id::RequestId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::headers::Headers;
-use crate::calls::in_flight::InFlightCall;
-use crate::calls::streamable_http::{events, json, listening::FirstEvent, prepare::Prepared, refused::Refused};
-use crate::calls::timeout::CallTimeout;
-use crate::calls::timeout::WaitError;
-use crate::client::Client;
-use crate::collect::essence;
-use crate::config::ClientLimits;
-use crate::config::ClientTimeouts;
-use crate::eras::EraCache;
-use crate::http1::body::ResponseBody;
-use crate::http1::pool::ConnectionPool;
-use crate::request::Reply;
-use crate::request::UpstreamRequest;
-use crate::server_info::ServerInfoCell;
-use crate::session::pool::SessionPool;
+use crate::{
+    client::Client,
+    config::{ClientConfig, ClientLimits, ClientTimeouts},
+    eras::EraCache,
+    http1::pool::ConnectionPool,
+    server_info::ServerInfoCell,
+};
 
 /// A server at a URL.
 #[derive(Debug)]
@@ -44,15 +36,16 @@ pub struct HttpServer {
     pub(crate) server: Arc<ServerSpec>,
     pub(crate) endpoint: HttpEndpoint,
     /// Where it is, and what is asked for there.
-    pub(crate) place: Option<(http::Uri, http::Uri)>,
-    pub(crate) connections: Arc<ConnectionPool>,
-    pub(crate) headers: Headers,
-    pub(crate) client: Client,
+    place: Option<(http::Uri, http::Uri)>,
+    connections: Arc<ConnectionPool>,
+    headers: Headers,
+    client: Client,
     /// What the server says of itself, kept for its link.
-    pub(crate) info: Arc<ServerInfoCell>,
+    info: Arc<ServerInfoCell>,
     pub(crate) eras: EraCache,
-    pub(crate) next_id: AtomicU64,
-    pub(crate) sessions: SessionPool,
+    next_id: AtomicU64,
+    /// The server has no stream beside its calls.
+    no_get_stream: AtomicBool,
 }
 
 impl HttpServer {
@@ -72,12 +65,21 @@ impl HttpServer {
             info,
             eras: EraCache::default(),
             next_id: AtomicU64::new(1),
-            sessions: SessionPool::default(),
+            no_get_stream: AtomicBool::new(false),
         }
     }
 
     pub fn endpoint(&self) -> &HttpEndpoint {
         &self.endpoint
+    }
+
+    pub(crate) fn config(&self) -> &ClientConfig {
+        self.client.config()
+    }
+
+    /// What the server says of itself.
+    pub(crate) fn info(&self) -> &ServerInfoCell {
+        &self.info
     }
 
     pub(crate) fn limits(&self) -> &ClientLimits {
@@ -122,104 +124,47 @@ impl HttpServer {
         RequestId::from_u64(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Sends a request and gives what comes back, in the client's era.
-    pub(crate) async fn call(self: &Arc<Self>, request: &UpstreamRequest<'_>) -> Result<Reply> {
-        let mut timeout = CallTimeout::of(request, &self.client.config().timeouts);
-        let (mut reopened, mut asked_anew) = (false, false);
-        loop {
-            let Prepared {
-                request: http_request,
-                conversion,
-                cancel_on_drop,
-                session,
-            } = match timeout.wait(pin!(self.prepare(request))).await {
-                Ok(prepared) => prepared?,
-                Err(over) => return over_before_answer(over),
-            };
-            let mut in_flight = Box::new(InFlightCall {
-                conversion,
-                cancel_on_drop,
-                timeout,
-            });
-            let sent = if in_flight.cancel_on_drop.hears() {
-                match Box::pin(self.send_listening(http_request, request, &mut in_flight)).await {
-                    Ok(FirstEvent::AnswerHead(head)) => Ok(head),
-                    Ok(FirstEvent::Converted(head, said)) => {
-                        let relay = events::EventRelay::awaited(head, self.clone(), *in_flight, said);
-                        return Box::pin(relay.settle()).await;
-                    }
-                    Err(over) => Err(over),
-                }
-            } else {
-                in_flight
-                    .timeout
-                    .wait(pin!(self.send(http_request, request.credential)))
-                    .await
-            };
-            let response = match sent {
-                Ok(sent) => sent?,
-                Err(over) => return in_flight.give_up(over),
-            };
-            // The server knows the session no longer, so it has not looked at the call: it may be sent again, once
-            // (2025-11-25, basic/transports, session management 4).
-            if response.status() == StatusCode::NOT_FOUND
-                && !reopened
-                && let Some((session, open)) = &session
-                && open.id.is_some()
-            {
-                session.expire(open);
-                self.note_forgotten();
-                in_flight.cancel_on_drop.answered();
-                reopened = true;
-                timeout = in_flight.timeout;
-                continue;
-            }
-            if response.status() == StatusCode::OK {
-                return self.reply(response, in_flight).await;
-            }
-            let refused = Box::pin(self.refused(response, &mut in_flight)).await?;
-            timeout = in_flight.timeout;
-            match refused {
-                // The server has not looked at the call, so it may be sent again, once, as it wants it now.
-                Refused::OtherVersion(_) if !asked_anew => asked_anew = true,
-                Refused::OtherVersion(reply) | Refused::Otherwise(reply) => return Ok(reply),
-                Refused::HeaderMismatch(message) => return Ok(Reply::HeaderMismatch(message)),
-                Refused::Cancelled => return over_before_answer(WaitError::Cancelled),
-            }
+    /// What a status other than 200 says, where there is nothing else to go by.
+    pub(crate) fn refused_with(&self, status: StatusCode) -> Error {
+        let cause = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FailureKind::Credential,
+            status if status.is_server_error() => FailureKind::Connection,
+            _ => FailureKind::Protocol,
+        };
+        self.failed(Failure::new(cause, format!("it answered with HTTP {status}")))
+    }
+
+    pub(crate) fn failed(&self, failure: Failure) -> Error {
+        Error::NotReady {
+            what: "server",
+            name: self.server.name.to_string(),
+            failure,
         }
     }
 
-    /// Tells by its head what an answer is.
-    async fn reply(self: &Arc<Self>, response: Response<ResponseBody>, in_flight: Box<InFlightCall>) -> Result<Reply> {
-        let (head, body) = response.into_parts();
-        if is(&head.headers, "application/json") {
-            let length = head.headers.get(header::CONTENT_LENGTH).is_some();
-            return json::relay(body, length, in_flight, self.limits()).await;
-        }
-        if is_events(&head.headers) {
-            return Box::pin(events::relay(body, self.clone(), *in_flight)).await;
-        }
-        Err(in_flight
-            .conversion
-            .protocol_error("it answered with something that is neither JSON nor events"))
+    /// 401 or 403: it is ours to solve, and never told to the client as its own.
+    pub(crate) fn unwelcome(&self, status: StatusCode) -> Error {
+        self.failed(
+            Failure::new(
+                FailureKind::Credential,
+                format!("it refuses the credential that it was sent (HTTP {status})"),
+            )
+            .remedy("check the credential of this install"),
+        )
     }
-}
 
-pub(crate) fn is_events(headers: &HeaderMap) -> bool {
-    is(headers, "text/event-stream")
-}
+    /// Notes that the server has no stream beside its calls. It is not asked for one again, as long as it knows its
+    /// sessions.
+    pub(crate) fn note_no_get_stream(&self) {
+        self.no_get_stream.store(true, Ordering::Relaxed);
+    }
 
-/// Whether a body is of this type.
-fn is(headers: &HeaderMap, wanted: &str) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    value.is_some_and(|value| value == wanted || essence(value).eq_ignore_ascii_case(wanted))
-}
+    /// The server has forgotten a session: it may be another one now.
+    pub(crate) fn note_forgotten(&self) {
+        self.no_get_stream.store(false, Ordering::Relaxed);
+    }
 
-/// The end of a wait before there is anything to relay.
-pub(crate) fn over_before_answer(over: WaitError) -> Result<Reply> {
-    match over {
-        WaitError::Timeout(error) => Err(error),
-        // To a call that was cancelled there is nothing to say: a stream that ends is all (2025-11-25, basic/cancellation).
-        WaitError::Cancelled => Ok(Reply::Cancelled),
+    pub(crate) fn has_no_get_stream(&self) -> bool {
+        self.no_get_stream.load(Ordering::Relaxed)
     }
 }

@@ -7,6 +7,7 @@ mod capabilities;
 mod capability_filter;
 mod catalog;
 mod client;
+mod client_meta;
 pub mod collect;
 mod config;
 mod connect;
@@ -25,6 +26,7 @@ pub mod notifications;
 mod request;
 mod server;
 mod server_info;
+mod server_requests;
 mod session;
 mod session_ref;
 pub mod tasks;
@@ -36,10 +38,8 @@ pub use portolan_core::{BoxError, Error, Result};
 
 pub use self::{
     calls::{
-        steps::{
-            Events, INPUT_REQUIRED, InputRequired, MAX_SERVER_REQUESTS, ResumeRequest, ServerRequest, ServerRequestKey,
-            Step, StreamCheckpoint, TaskCreated, modern_params, request, response, retell,
-        },
+        reply::Reply,
+        steps::{Events, ResumeRequest, Step, StreamCheckpoint},
         streamable_http::json::JsonRelay,
     },
     cancellation::Cancellation,
@@ -49,14 +49,21 @@ pub use self::{
     client::Client,
     config::{ClientConfig, ClientLimits, ClientTimeouts, DefinitionHook},
     connect::{Connect, Io, TcpConnect},
-    conversation::{Conversation, SessionStreamReader, StreamOpening},
-    conversion::request::client_capabilities,
-    http_server::HttpServer,
+    conversation::Conversation,
+    conversion::{request::client_capabilities, retell::retell, tasks::TaskCreated},
+    http_server::{HttpServer, open_session::OpenSession},
     http1::{ConnectionError, body::ResponseBody, pool::ConnectionPool},
-    request::{Reply, Requester, UpstreamRequest},
+    request::{Requester, UpstreamRequest},
     server::UpstreamServer,
     server_info::ServerInfo,
-    session::{OpenSession, UpstreamSession},
+    server_requests::{
+        INPUT_REQUIRED, InputRequired, MAX_SERVER_REQUESTS, ServerRequest, ServerRequestKey, modern_params, request,
+        response,
+    },
+    session::{
+        UpstreamSession,
+        stream_reader::{SessionStreamReader, StreamOpening},
+    },
     session_ref::UpstreamSessionRef,
     transform::{TaskIdTransform, TaskRole, UriRewrite},
 };

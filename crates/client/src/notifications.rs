@@ -23,10 +23,12 @@ use portolan_wire::{
 pub(crate) use self::feed::NotificationFeeds;
 pub use self::{
     feed::{GrantedFilter, Listening, NotificationFeed},
-    legacy::refuse_request,
     modern::{TASK_IDS, strings},
 };
-pub use crate::http_server::get_stream::{GetStream, StreamEvent};
+pub use crate::http_server::{
+    get_stream::{GetStream, StreamEvent},
+    open_session::refuse_request,
+};
 
 /// A kind of list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A request on its way to a server, who sent it, and what comes back.
+//! A request on its way to a server, and who sent it.
 
 use std::sync::Arc;
 
@@ -15,12 +15,8 @@ use portolan_wire::{
 };
 
 use crate::{
-    calls::cancel_on_drop::DisconnectPolicy,
-    calls::steps::{Events, InputRequired, TaskCreated},
-    calls::streamable_http::json::JsonRelay,
-    cancellation::Cancellation,
+    cancellation::{Cancellation, DisconnectPolicy},
     capabilities::ClientCapabilities,
-    collect::{self, CollectError},
     conversation::Conversation,
     transform::{TaskIdTransform, UriRewrite},
 };
@@ -78,29 +74,6 @@ pub enum Requester<'a> {
     },
     /// This process itself. The server can ask it nothing.
     Internal,
-}
-
-/// What comes back for a request.
-#[derive(Debug)]
-pub enum Reply {
-    /// The whole JSON-RPC response.
-    Message(Bytes),
-    /// The JSON-RPC response as it arrives.
-    Json(Box<JsonRelay>),
-    /// Events as they arrive; the last one is the response.
-    Events(Events),
-    /// The server ended the call and wants it made again with the client's answers (2026-07-28, `input_required`).
-    InputRequired(InputRequired),
-    /// The server made a task of the call, which the caller of this client has to poll.
-    Task(TaskCreated),
-    /// The server rejected the headers without looking at the request (-32020). The message is the error to return if
-    /// the request cannot be sent again with other headers.
-    HeaderMismatch(Bytes),
-    /// The server runs this tool only as a task and has not begun (-32021). The message is the error to return if the
-    /// request cannot be sent again as a task.
-    TaskRequired(Bytes),
-    /// The requester cancelled the call: there is no response.
-    Cancelled,
 }
 
 impl UpstreamRequest<'_> {
@@ -172,23 +145,6 @@ impl<'a> Requester<'a> {
         match self {
             Self::Legacy { cancelled, .. } => DisconnectPolicy::CancelsIf((*cancelled).clone()),
             _ => DisconnectPolicy::Cancels,
-        }
-    }
-}
-
-impl Reply {
-    /// Reads the reply to its end and returns the one message that answers; `None` if the call was cancelled, or the
-    /// server wants something that only a relay can give.
-    ///
-    /// # Errors
-    ///
-    /// [`CollectError::TooLarge`] past `limit` bytes, [`CollectError::Broken`] when the connection broke off.
-    pub async fn into_message(self, limit: usize) -> Result<Option<Bytes>, CollectError> {
-        match self {
-            Self::Message(message) | Self::HeaderMismatch(message) | Self::TaskRequired(message) => Ok(Some(message)),
-            Self::Json(body) => collect::body(body, limit).await.map(Some),
-            Self::Events(events) => collect::last_response(events, limit).await,
-            Self::InputRequired(_) | Self::Task(_) | Self::Cancelled => Ok(None),
         }
     }
 }

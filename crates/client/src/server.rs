@@ -8,18 +8,19 @@ use portolan_core::{
     Channel, Endpoint, Error, Failure, FailureKind, HttpEndpoint, InstallName, Result, Runtime, ServerName, ServerSpec,
     Source, UpstreamCredential,
 };
-use portolan_wire::era::{Era, ProtocolVersion};
 
 use crate::{
+    calls::reply::Reply,
     calls::stdio,
     calls::steps::{ResumeRequest, StreamCheckpoint},
+    calls::streamable_http::HttpUpstream,
     catalog::Catalogs,
     client::Client,
     config::ClientConfig,
     connection::wake::WakeCoordinator,
     http_server::HttpServer,
     notifications::{NotificationFeed, NotificationFeeds, ServerNotification},
-    request::{Reply, Requester, UpstreamRequest},
+    request::{Requester, UpstreamRequest},
     server_info::{ServerInfo, ServerInfoCell},
     session_ref::UpstreamSessionRef,
 };
@@ -37,7 +38,7 @@ pub struct UpstreamServer {
     pub(crate) address: Address,
     pub(crate) client: Client,
     /// The HTTP side of a server that a runtime runs, made anew when its address changes.
-    pub(crate) resolved: ArcSwapOption<HttpServer>,
+    pub(crate) resolved: ArcSwapOption<HttpUpstream>,
     wake: WakeCoordinator,
 }
 
@@ -45,7 +46,7 @@ pub struct UpstreamServer {
 #[derive(Debug)]
 pub(crate) enum Address {
     /// At an address that does not change.
-    Fixed(Arc<HttpServer>),
+    Fixed(Arc<HttpUpstream>),
     /// Behind the owner of its pipes.
     Channel(Arc<dyn Channel>),
     /// Wherever the runtime says, asked on each call.
@@ -54,7 +55,7 @@ pub(crate) enum Address {
 
 /// Where a server is reached now.
 pub(crate) enum Route {
-    Http(Arc<HttpServer>),
+    Http(Arc<HttpUpstream>),
     Channel(Arc<dyn Channel>),
 }
 
@@ -86,7 +87,7 @@ impl UpstreamServer {
     pub fn remote(client: &Client, spec: Arc<ServerSpec>, endpoint: HttpEndpoint) -> Self {
         let info = Arc::<ServerInfoCell>::default();
         let http = HttpServer::new(spec.clone(), endpoint, client.clone(), info.clone());
-        let mut server = Self::new(client, spec, Address::Fixed(Arc::new(http)));
+        let mut server = Self::new(client, spec, Address::Fixed(Arc::new(HttpUpstream::new(http))));
         server.info = info;
         server
     }
@@ -196,7 +197,7 @@ impl UpstreamServer {
         message: Bytes,
     ) -> Result<()> {
         match self.route(false).await? {
-            Route::Http(http) => http.notify_session(session, credential, message).await,
+            Route::Http(http) => http.http().notify_session(session, credential, message).await,
             Route::Channel(_) => Ok(()),
         }
     }
@@ -223,14 +224,19 @@ impl UpstreamServer {
         self.feeds.tell(notification);
     }
 
-    fn http_at(&self, endpoint: HttpEndpoint) -> Arc<HttpServer> {
+    fn http_at(&self, endpoint: HttpEndpoint) -> Arc<HttpUpstream> {
         if let Some(http) = self.resolved.load_full()
-            && *http.endpoint() == endpoint
+            && *http.http().endpoint() == endpoint
         {
             return http;
         }
         let (client, info) = (self.client.clone(), self.info.clone());
-        let http = Arc::new(HttpServer::new(self.spec.clone(), endpoint, client, info));
+        let http = Arc::new(HttpUpstream::new(HttpServer::new(
+            self.spec.clone(),
+            endpoint,
+            client,
+            info,
+        )));
         self.resolved.store(Some(http.clone()));
         http
     }
@@ -251,19 +257,6 @@ impl UpstreamServer {
 
     pub(crate) fn config(&self) -> &ClientConfig {
         self.client.config()
-    }
-}
-
-/// The newest legacy version that both a client and a server speak.
-pub(crate) fn legacy_version(wanted: Option<ProtocolVersion>, offered: &[ProtocolVersion]) -> ProtocolVersion {
-    let newest = offered
-        .iter()
-        .copied()
-        .filter(|version| version.era() == Era::Legacy)
-        .max_by_key(|version| version.as_str());
-    match wanted {
-        Some(version) if offered.is_empty() || offered.contains(&version) => version,
-        _ => newest.unwrap_or(ProtocolVersion::NEWEST_LEGACY),
     }
 }
 

@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::calls::streamable_http::resume::ResumeOutcome;
-use crate::cancellation::Cancellation;
+use crate::cancellation::DisconnectPolicy;
 use crate::http_server::HttpServer;
-use crate::session::OpenSession;
+use crate::http_server::open_session::{OpenSession, tell};
 use crate::session::SessionUse;
 use crate::session::exclusive::ExclusiveSession;
 use crate::session_ref::UpstreamSessionRef;
@@ -29,15 +29,6 @@ use portolan_wire::{
 pub(crate) struct CancelOnDrop {
     told: Option<SentCall>,
     on_disconnect: DisconnectPolicy,
-}
-
-/// What it means that the client's connection ends before the answer.
-#[derive(Debug)]
-pub(crate) enum DisconnectPolicy {
-    /// The call is cancelled (2026-07-28).
-    Cancels,
-    /// The call goes on, unless the client has cancelled it by then (2025-11-25 and older).
-    CancelsIf(Cancellation),
 }
 
 #[derive(Debug)]
@@ -153,7 +144,7 @@ impl CancelOnDrop {
         let (http, open, credential) = (told.http.clone(), told.open.clone(), told.credential.clone());
         Some(Box::pin(async move {
             tokio::time::sleep(wait).await;
-            http.take_up(&open, &credential, &from).await
+            ResumeOutcome::take_up(&http, &open, &credential, &from).await
         }))
     }
 
@@ -195,17 +186,4 @@ impl SentCall {
     fn tell(&self, text: Bytes) {
         tell(&self.http, &self.open, &self.credential, text);
     }
-}
-
-/// Tells a server something in a session. The session waits for this before it ends, and so does the gateway.
-pub(crate) fn tell(http: &Arc<HttpServer>, open: &Arc<OpenSession>, credential: &Arc<UpstreamCredential>, text: Bytes) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return;
-    };
-    let telling = {
-        let (http, open, credential) = (http.clone(), open.clone(), credential.clone());
-        async move { http.notify(&open, &credential, text).await }
-    };
-    let telling = http.tasks().track_future(telling);
-    open.telling.spawn_on(telling, &runtime);
 }

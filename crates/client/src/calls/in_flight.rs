@@ -1,11 +1,11 @@
 //! A call that was sent and is not answered yet.
 
 use crate::calls::cancel_on_drop::CancelOnDrop;
+use crate::calls::reply::Reply;
+use crate::calls::reply::over_before_answer;
 use crate::calls::timeout::CallTimeout;
 use crate::calls::timeout::WaitError;
 use crate::conversion::Conversion;
-use crate::http_server::over_before_answer;
-use crate::request::Reply;
 use portolan_core::Result;
 
 /// What goes along with a call until its answer is there.

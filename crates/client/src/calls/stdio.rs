@@ -6,21 +6,20 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::calls::cancel_on_drop::DisconnectPolicy;
+use crate::calls::reply::Reply;
+use crate::calls::reply::over_before_answer;
 use crate::calls::steps::Events;
-use crate::calls::steps::ServerRequest;
-use crate::calls::steps::ServerRequestKey;
 use crate::calls::steps::Step;
 use crate::calls::timeout::CallTimeout;
 use crate::calls::timeout::WaitError;
+use crate::cancellation::DisconnectPolicy;
 use crate::conversion;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
-use crate::http_server::over_before_answer;
-use crate::request::Reply;
 use crate::request::Requester;
 use crate::request::UpstreamRequest;
 use crate::server::UpstreamServer;
+use crate::server_requests::{ServerRequest, ServerRequestKey};
 use crate::session_ref::UpstreamSessionRef;
 use bytes::Bytes;
 use portolan_core::{

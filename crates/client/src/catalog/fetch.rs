@@ -19,8 +19,8 @@ use serde_json::value::RawValue;
 
 use super::{CacheHints, Catalog, ListSnapshot, Listing, cached::Breaker, sealed::Lists};
 use crate::{
-    calls::streamable_http::events,
     capabilities::ClientCapabilities,
+    collect,
     notifications::ServerNotification,
     request::{Requester, UpstreamRequest},
     server::UpstreamServer,
@@ -209,7 +209,7 @@ impl UpstreamServer {
         };
         let reply = self.call(&outgoing).await?;
         let message = reply.into_message(self.config().limits.held_bytes).await;
-        match message.ok().flatten().as_ref().and_then(events::outcome) {
+        match message.ok().flatten().as_ref().and_then(collect::outcome) {
             Some(Outcome::Result(raw)) => match Page::read(&raw, member) {
                 Some(page) => Ok(Some(page)),
                 None => Err(self.protocol_error(format!("its list of {member} cannot be read"))),

@@ -1,6 +1,6 @@
 //! What the gateway asks a server by itself, in the middle of a client's call.
 
-use crate::calls::streamable_http::events;
+use crate::collect;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
 use crate::request::UpstreamRequest;
@@ -33,7 +33,7 @@ impl UpstreamServer {
         let asking = async {
             let reply = self.call(request).await?;
             let message = reply.into_message(self.config().limits.held_bytes).await;
-            let outcome = message.ok().flatten().as_ref().and_then(events::outcome);
+            let outcome = message.ok().flatten().as_ref().and_then(collect::outcome);
             outcome.ok_or_else(|| self.protocol_error(format!("its answer to {} broke off", request.method)))
         };
         match tokio::time::timeout(after, Box::pin(asking)).await {

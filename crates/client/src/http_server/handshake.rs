@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8};
 
-use crate::calls::streamable_http::events;
 use crate::capabilities::ClientCapabilities;
-use crate::conversion;
+use crate::client_meta::client_info;
+use crate::collect;
 use crate::http_server::HttpServer;
-use crate::session::OpenSession;
+use crate::http_server::open_session::OpenSession;
 use http::{HeaderValue, StatusCode};
 use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
@@ -30,14 +30,14 @@ impl HttpServer {
         let mut params = RawObject::new();
         params.set("protocolVersion", object::quote(version.as_str()));
         params.set("capabilities", capabilities.to_json());
-        params.set("clientInfo", conversion::client_info(&self.client.config().name));
+        params.set("clientInfo", client_info(&self.client.config().name));
         let text = envelope::request(&RequestId::from_u64(0), &Method::Initialize, Some(&params.to_bytes()));
         let headers = self.headers(credential);
         let (head, body) = self.exchange(headers, text, credential, "initialize").await?;
         if head.status == StatusCode::UNAUTHORIZED || head.status == StatusCode::FORBIDDEN {
             return Err(self.unwelcome(head.status));
         }
-        let agreed = events::outcome(&body).and_then(|outcome| match outcome {
+        let agreed = collect::outcome(&body).and_then(|outcome| match outcome {
             envelope::Outcome::Result(raw) => {
                 let result = RawObject::parse(&raw).ok()?;
                 let version = object::text(result.get("protocolVersion")?)?.into_owned();

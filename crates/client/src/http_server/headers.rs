@@ -2,8 +2,8 @@
 //! and one that has a place for everything than one that grows.
 
 use crate::http_server::HttpServer;
+use crate::http_server::open_session::OpenSession;
 use crate::http_server::sending;
-use crate::session::OpenSession;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use portolan_core::{ServerSpec, UpstreamCredential};
 use portolan_wire::{era::ProtocolVersion, header as mcp, method::Method, object::RawObject};

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::capabilities::ClientCapabilities;
-use crate::conversion;
+use crate::client_meta::modern_meta;
 use crate::eras::SupportedEras;
 use crate::http_server::HttpServer;
-use crate::request::Requester;
-use crate::server::legacy_version;
 use bytes::Bytes;
 use http::HeaderMap;
 use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
@@ -20,26 +17,7 @@ use portolan_wire::{
 };
 
 impl HttpServer {
-    /// Has the server say what it is: in a probe, or in the handshake that opens the session of nobody in particular.
-    pub(crate) async fn introduce(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<()> {
-        let eras = self.eras(credential).await?;
-        if self.info.get().is_some() {
-            return Ok(());
-        }
-        if eras.modern {
-            self.probe(credential).await?;
-            return Ok(());
-        }
-        let session = self
-            .session_for(&Requester::Internal, credential, ClientCapabilities::NONE)
-            .session;
-        let version = legacy_version(None, &eras.legacy_versions);
-        let opened =
-            session.get(async || Box::pin(self.handshake(version, credential, ClientCapabilities::NONE)).await);
-        opened.await.map(drop)
-    }
-
-    pub(crate) async fn eras(self: &Arc<Self>, credential: &UpstreamCredential) -> Result<Arc<SupportedEras>> {
+    pub(crate) async fn eras(&self, credential: &UpstreamCredential) -> Result<Arc<SupportedEras>> {
         self.eras
             .get(self.pin(), async || Box::pin(self.probe(credential)).await)
             .await
@@ -52,11 +30,12 @@ impl HttpServer {
         }
     }
 
-    async fn probe(&self, credential: &UpstreamCredential) -> Result<SupportedEras> {
+    /// Asks the server what it speaks, and what it is.
+    pub(crate) async fn probe(&self, credential: &UpstreamCredential) -> Result<SupportedEras> {
         let mut params = RawObject::new();
         params.set(
             portolan_wire::meta::META,
-            conversion::modern_meta(None, Bytes::from_static(b"{}"), &self.client.config().name),
+            modern_meta(None, Bytes::from_static(b"{}"), &self.client.config().name),
         );
         let text = envelope::request(&RequestId::from_u64(0), &Method::Discover, Some(&params.to_bytes()));
         let headers = self.headers_of(&Method::Discover, &params, credential, &HeaderMap::new());

@@ -2,11 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::calls::streamable_http::events;
+use crate::collect;
 use crate::http_server::HttpServer;
+use crate::http_server::open_session::{OpenSession, session_request};
 use crate::http1::body::ResponseBody;
-use crate::notifications::legacy::session_request;
-use crate::session::OpenSession;
 use crate::session_ref::UpstreamSessionRef;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response};
@@ -88,7 +87,7 @@ impl HttpServer {
             let response = self.send(self.post(headers, text)?, credential).await?;
             let (head, body) = response.into_parts();
             // Half an answer says nothing, in particular not that the server is a legacy one.
-            let message = events::message(&head.headers, body, self.client.config().limits.held_bytes).await;
+            let message = collect::message(&head.headers, body, self.client.config().limits.held_bytes).await;
             let message =
                 message.ok_or_else(|| self.failed(Failure::new(FailureKind::Connection, "its answer broke off")))?;
             Ok((head, message))

@@ -122,7 +122,7 @@ async fn route(
     grace: Duration,
 ) -> Result<FollowEnd, Error> {
     let http = match server.route(false).await? {
-        Route::Http(http) => http,
+        Route::Http(http) => http.http().clone(),
         Route::Channel(owner) => return channel::follow(feed, &owner, backoff, grace).await,
     };
     let eras = http.eras(&feed.credential).await?;

@@ -9,9 +9,9 @@ use std::{
 
 use crate::backoff::CooperativeYield;
 use crate::backoff::ReconnectBackoff;
+use crate::client_meta::modern_meta;
 use crate::collect;
 use crate::collect::essence;
-use crate::conversion;
 use crate::http_server::HttpServer;
 use crate::http1::body::ResponseBody;
 use crate::notifications::ListKind;
@@ -195,7 +195,7 @@ pub(crate) fn listen_params(desired: &DesiredFilter, name: &str) -> RawObject {
     }
     let mut params = RawObject::new();
     params.set("notifications", filter.to_bytes());
-    params.set(meta::META, conversion::modern_meta(None, capabilities, name));
+    params.set(meta::META, modern_meta(None, capabilities, name));
     params
 }
 

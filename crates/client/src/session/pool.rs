@@ -6,16 +6,12 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use crate::capabilities::ClientCapabilities;
 use crate::http_server::HttpServer;
-use crate::request::Requester;
-use crate::session::OpenSession;
+use crate::http_server::open_session::OpenSession;
 use crate::session::SessionUse;
 use crate::session::UpstreamSession;
 use portolan_core::{Subject, UpstreamCredential, Version};
@@ -28,13 +24,12 @@ const POOL: usize = 1024;
 type Key = (Option<Subject>, Option<Version>, ClientCapabilities);
 
 /// The sessions of modern callers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SessionPool {
+    http: Arc<HttpServer>,
     kept: Mutex<HashMap<Key, CallerSessions>>,
     /// In which a call was left; the longest first.
     reserved: Mutex<VecDeque<ReservedSession>>,
-    /// The server has no stream beside its calls.
-    no_get_stream: AtomicBool,
 }
 
 /// Those of one key.
@@ -64,31 +59,33 @@ pub(crate) struct Taken {
     pub(crate) is_exclusive: Option<bool>,
 }
 
-impl HttpServer {
-    /// The session for a call: that of a legacy client's own, or one of the caller's.
-    pub(crate) fn session_for(
-        self: &Arc<Self>,
-        client: &Requester<'_>,
+impl SessionPool {
+    pub(crate) fn new(http: Arc<HttpServer>) -> Self {
+        Self {
+            http,
+            kept: Mutex::default(),
+            reserved: Mutex::default(),
+        }
+    }
+
+    /// The server of these sessions.
+    pub(crate) fn http(&self) -> &Arc<HttpServer> {
+        &self.http
+    }
+
+    /// The session for a call of `subject`, or of nobody in particular.
+    pub(crate) fn take(
+        &self,
+        subject: Option<Subject>,
         credential: &Arc<UpstreamCredential>,
         capabilities: ClientCapabilities,
     ) -> Taken {
-        let make = || Arc::new(UpstreamSession::new(self, credential.clone()));
-        let subject = match client {
-            Requester::Legacy { conversation, .. } => {
-                let fits = |old: &UpstreamSession| old.fits(self, credential.version);
-                return Taken {
-                    session: conversation.session(&self.server.name, fits, make).enter_call(),
-                    is_exclusive: None,
-                };
-            }
-            Requester::Modern { caller, .. } => Some(caller.subject.clone()),
-            Requester::Internal => None,
-        };
+        let make = || Arc::new(UpstreamSession::new(&self.http, credential.clone()));
         // What the gateway wants to know itself has nobody who could be asked.
-        let listens = subject.is_some() && !capabilities.is_none() && !self.has_no_get_stream();
+        let listens = subject.is_some() && !capabilities.is_none() && !self.http.has_no_get_stream();
         let key = (subject, credential.version, capabilities);
         let mut gone = Vec::new();
-        let mut kept = self.sessions.lock();
+        let mut kept = self.lock();
         let taken = if !listens {
             let session = match kept.get(&key).and_then(|sessions| sessions.own.first()) {
                 Some(session) => session.clone(),
@@ -99,8 +96,8 @@ impl HttpServer {
                 is_exclusive: None,
             }
         } else {
-            gone.extend(self.sessions.give_up());
-            let most = self.limits().sessions_per_caller;
+            gone.extend(self.give_up());
+            let most = self.http.limits().sessions_per_caller;
             let sessions = kept.entry(key.clone()).or_default();
             gone.extend(
                 sessions
@@ -127,25 +124,10 @@ impl HttpServer {
         taken
     }
 
-    /// Notes that the server has no stream beside its calls. It is not asked for one again, as long as it knows its
-    /// sessions.
-    pub(crate) fn note_no_get_stream(&self) {
-        self.sessions.no_get_stream.store(true, Ordering::Relaxed);
-    }
-
-    /// The server has forgotten a session: it may be another one now.
-    pub(crate) fn note_forgotten(&self) {
-        self.sessions.no_get_stream.store(false, Ordering::Relaxed);
-    }
-
-    pub(crate) fn has_no_get_stream(&self) -> bool {
-        self.sessions.no_get_stream.load(Ordering::Relaxed)
-    }
-
     /// A session that nobody has used for a while is ended, unless it is its caller's one.
     pub(crate) fn unused(&self, session: &Weak<UpstreamSession>) {
         if let Some(session) = session.upgrade() {
-            let mut kept = self.sessions.lock();
+            let mut kept = self.lock();
             let gone = if session.is_idle() && !session.is_pinned() {
                 remove(&mut kept, &session, true)
             } else {
@@ -158,30 +140,30 @@ impl HttpServer {
 
     /// A session is used no more. With `but_first`, a caller's one is kept.
     pub(crate) fn let_go(&self, session: &Arc<UpstreamSession>, but_first: bool) {
-        let gone = remove(&mut self.sessions.lock(), session, but_first);
+        let gone = remove(&mut self.lock(), session, but_first);
         self.end(gone);
     }
 
     /// A session in which a call was left for whoever takes it up again, or has become a task: nobody else may use it, and
     /// it is ended when the call cannot be brought back any more. What has become a task, only its server ends.
     pub(crate) fn reserve(&self, session: SessionUse) {
-        let taken = take_out(&mut self.sessions.lock(), &session, false);
+        let taken = take_out(&mut self.lock(), &session, false);
         if let Some((key, at, session)) = taken {
-            let until = Instant::now() + self.timeouts().state;
-            self.sessions.reserved().push_back(ReservedSession {
+            let until = Instant::now() + self.http.timeouts().state;
+            self.reserved().push_back(ReservedSession {
                 session,
                 key,
                 is_first: at == Some(0),
                 until,
             });
         }
-        let gone = self.sessions.give_up();
+        let gone = self.give_up();
         self.end(gone);
     }
 
     /// The session with this id, in which a call was left that is taken up again here. It is its caller's again.
     pub(crate) fn take_back(&self, id: &str) -> Option<(SessionUse, Arc<OpenSession>)> {
-        let mut reserved = self.sessions.reserved();
+        let mut reserved = self.reserved();
         let at = reserved
             .iter()
             .position(|reserved| reserved.session.open_as(id).is_some())?;
@@ -190,7 +172,7 @@ impl HttpServer {
         } = reserved.remove(at)?;
         drop(reserved);
         let open = session.open_as(id)?;
-        let mut kept = self.sessions.lock();
+        let mut kept = self.lock();
         let own = &mut kept.entry(key).or_default().own;
         own.insert(if is_first { 0 } else { own.len() }, session.clone());
         Some((session.enter_call(), open))
@@ -201,12 +183,12 @@ impl HttpServer {
             return;
         };
         for session in gone.into_iter().filter(|session| !session.is_pinned()) {
-            self.tasks().spawn_on(async move { session.close().await }, &runtime);
+            self.http
+                .tasks()
+                .spawn_on(async move { session.close().await }, &runtime);
         }
     }
-}
 
-impl SessionPool {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, CallerSessions>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,19 +12,16 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, header};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use portolan_core::{BoxError, Result};
-use portolan_wire::{
-    envelope::{self, Message, Outcome},
-    id::RequestId,
-    sse,
-};
+use portolan_wire::{envelope::Message, id::RequestId};
 
 use self::converter::EventStreamConverter;
 use crate::calls::cancel_on_drop::CancelOnDrop;
 use crate::calls::in_flight::InFlightCall;
+use crate::calls::reply::Reply;
+use crate::calls::reply::over_before_answer;
 use crate::calls::steps::Events;
 use crate::calls::steps::Step;
 use crate::calls::streamable_http::listening::AnswerHead;
@@ -32,14 +29,10 @@ use crate::calls::streamable_http::listening::PendingHead;
 use crate::calls::streamable_http::resume::ResumeOutcome;
 use crate::calls::timeout::CallTimeout;
 use crate::calls::timeout::WaitError;
-use crate::collect;
-use crate::collect::essence;
 use crate::conversion::Conversion;
 use crate::http_server::HttpServer;
-use crate::http_server::over_before_answer;
 use crate::http1::ConnectionError;
 use crate::http1::body::ResponseBody;
-use crate::request::Reply;
 use crate::session_ref::UpstreamSessionRef;
 
 /// How long the head of a reply is held back to see whether the first event is the answer.
@@ -57,37 +50,6 @@ pub(crate) async fn relay(body: ResponseBody, http: Arc<HttpServer>, in_flight: 
     let mut relay = EventRelay::new(http, in_flight);
     relay.body = Some(body);
     relay.settle().await
-}
-
-/// The one message that answers a small request, of a JSON body or an event stream.
-pub(crate) async fn message(headers: &HeaderMap, mut body: ResponseBody, limit: usize) -> Option<Bytes> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    if !essence(content_type).eq_ignore_ascii_case("text/event-stream") {
-        return collect::body(body, limit).await.ok();
-    }
-    let mut decoder = sse::Decoder::new(limit);
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.ok()?.into_data() {
-            decoder.push(data);
-        }
-        while let Some(event) = decoder.next_event().ok()? {
-            if outcome(&event.data).is_some() {
-                return Some(event.data);
-            }
-        }
-    }
-    None
-}
-
-/// What a response says.
-pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
-    match envelope::parse(text, &envelope::ParseLimits { depth: 1024, batch: 1 }) {
-        Ok(envelope::Incoming::One(Message::Response(response))) => Some(response.outcome),
-        _ => None,
-    }
 }
 
 /// A server's stream of events, on its way to a client.

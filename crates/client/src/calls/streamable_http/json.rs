@@ -7,13 +7,13 @@ use std::{
 };
 
 use crate::calls::in_flight::InFlightCall;
+use crate::calls::reply::Reply;
 use crate::calls::timeout::WaitError;
 use crate::config::ClientLimits;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
 use crate::conversion::is_beyond;
 use crate::http1::body::ResponseBody;
-use crate::request::Reply;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;

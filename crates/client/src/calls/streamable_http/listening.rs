@@ -1,13 +1,13 @@
 //! A call that is heard before its answer has begun: some servers ask on another stream, and answer in JSON in the end.
 
-use std::{fmt, pin::pin, sync::Arc, task::Poll};
+use std::{fmt, pin::pin, task::Poll};
 
 use crate::calls::in_flight::InFlightCall;
-use crate::calls::streamable_http::events;
+use crate::calls::streamable_http::HttpUpstream;
 use crate::calls::timeout::WaitError;
 use crate::collect;
+use crate::collect::is_events;
 use crate::http_server::HttpServer;
-use crate::http_server::is_events;
 use crate::http1::body::ResponseBody;
 use crate::request::UpstreamRequest;
 use bytes::Bytes;
@@ -35,10 +35,10 @@ pub(crate) enum AnswerHead {
     Whole(Bytes),
 }
 
-impl HttpServer {
+impl HttpUpstream {
     /// Sends a call, and waits for what comes first.
     pub(crate) async fn send_listening(
-        self: &Arc<Self>,
+        &self,
         http_request: Box<Request<Bytes>>,
         request: &UpstreamRequest<'_>,
         in_flight: &mut InFlightCall,
@@ -49,7 +49,7 @@ impl HttpServer {
             ..
         } = in_flight;
         let mut sending: BoxFuture<'static, _> = {
-            let (http, credential) = (self.clone(), request.credential.clone());
+            let (http, credential) = (self.http.clone(), request.credential.clone());
             Box::pin(async move { http.send(http_request, &credential).await })
         };
         let first = std::future::poll_fn(|cx| {
@@ -61,24 +61,25 @@ impl HttpServer {
         Ok(match timeout.wait(pin!(first)).await? {
             Err(head) => FirstEvent::AnswerHead(head),
             Ok(said) => {
-                let http = self.clone();
-                let heading = async move { http.head(sending.await?).await };
+                let http = self.http.clone();
+                let heading = async move { AnswerHead::read(&http, sending.await?).await };
                 FirstEvent::Converted(PendingHead(Box::pin(heading)), said)
             }
         })
     }
+}
 
-    async fn head(&self, response: Response<ResponseBody>) -> Result<AnswerHead> {
+impl AnswerHead {
+    /// Reads an answer up to where it is known what it is.
+    async fn read(http: &HttpServer, response: Response<ResponseBody>) -> Result<Self> {
         let (head, body) = response.into_parts();
         if head.status == StatusCode::OK && is_events(&head.headers) {
-            return Ok(AnswerHead::Events(Box::new(body)));
+            return Ok(Self::Events(Box::new(body)));
         }
-        match collect::body(body, self.limits().held_bytes).await {
+        match collect::body(body, http.limits().held_bytes).await {
             // An error may come under any status.
-            Ok(text) if head.status == StatusCode::OK || events::outcome(&text).is_some() => {
-                Ok(AnswerHead::Whole(text))
-            }
-            _ => Err(self.refused_with(head.status)),
+            Ok(text) if head.status == StatusCode::OK || collect::outcome(&text).is_some() => Ok(Self::Whole(text)),
+            _ => Err(http.refused_with(head.status)),
         }
     }
 }

@@ -7,14 +7,18 @@ use std::{
 };
 
 use crate::calls::cancel_on_drop::CancelOnDrop;
+use crate::calls::in_flight::InFlightCall;
+use crate::calls::streamable_http::HttpUpstream;
+use crate::calls::timeout::CallTimeout;
+use crate::capabilities::ClientCapabilities;
 use crate::conversation::Conversation;
 use crate::conversion;
 use crate::conversion::Conversion;
+use crate::eras::legacy_version;
 use crate::http_server::HttpServer;
+use crate::http_server::open_session::OpenSession;
 use crate::request::Requester;
 use crate::request::UpstreamRequest;
-use crate::server::legacy_version;
-use crate::session::OpenSession;
 use crate::session::SessionUse;
 use crate::session::UpstreamSession;
 use crate::session::exclusive::ExclusiveSession;
@@ -23,7 +27,7 @@ use crate::session_ref::UpstreamSessionRef;
 use bytes::Bytes;
 use http::Request;
 use portolan_core::{Error, Result, UpstreamCredential};
-use portolan_wire::{envelope, era::Era, header as mcp};
+use portolan_wire::{envelope, era::Era, header as mcp, id::RequestId};
 
 /// How long the first call of a session waits for the stream beside it: some servers send its head with the first event.
 const OPENING: Duration = Duration::from_millis(400);
@@ -34,6 +38,14 @@ pub(crate) struct Prepared {
     pub(crate) conversion: Conversion,
     pub(crate) cancel_on_drop: CancelOnDrop,
     pub(crate) session: Option<(SessionUse, Arc<OpenSession>)>,
+}
+
+/// The session in which a call is made.
+struct CallSession {
+    session: SessionUse,
+    open: Arc<OpenSession>,
+    /// What is heard beside the call, where something can be.
+    exclusive: Option<Box<ExclusiveSession>>,
 }
 
 /// Opens the stream beside the calls of a legacy client's session, if it is to be opened, and waits for it: what the server
@@ -47,18 +59,16 @@ async fn settle_beside(own: &Conversation, session: &UpstreamSession, open: &Ope
     open.beside_settled.store(settled, Ordering::Release);
 }
 
-impl HttpServer {
+impl HttpUpstream {
     /// Chooses the era, opens a session where one is needed, and writes the request.
-    pub(crate) async fn prepare(self: &Arc<Self>, request: &UpstreamRequest<'_>) -> Result<Prepared> {
-        let eras = self.eras(request.credential).await?;
-        let client = request.requester.era();
+    pub(crate) async fn prepare(&self, request: &UpstreamRequest<'_>) -> Result<Prepared> {
+        let eras = self.http.eras(request.credential).await?;
         let session_ref = request.tasks.as_ref().and_then(|tasks| tasks.session());
         let upstream = match session_ref {
             Some(_) => Era::Legacy,
-            None => eras.era_for(client),
+            None => eras.era_for(request.requester.era()),
         };
-        let capabilities = request.capabilities_at(upstream, self.client.config().may_suspend);
-        let mut exclusive: Option<Box<ExclusiveSession>> = None;
+        let capabilities = request.capabilities_at(upstream, self.http.config().may_suspend);
         let session = match (upstream, session_ref) {
             (Era::Modern, _) => None,
             (Era::Legacy, Some(session_ref)) => Some(self.joined(session_ref, request.credential)?),
@@ -67,7 +77,7 @@ impl HttpServer {
                     self.session_for(&request.requester, request.credential, capabilities);
                 let version = legacy_version(request.requester.version(), &eras.legacy_versions);
                 let open = session
-                    .get(async || Box::pin(self.handshake(version, request.credential, capabilities)).await)
+                    .get(async || Box::pin(self.http.handshake(version, request.credential, capabilities)).await)
                     .await?;
                 if let Requester::Legacy { conversation: own, .. } = &request.requester
                     && own.has_reader()
@@ -75,95 +85,174 @@ impl HttpServer {
                 {
                     Box::pin(settle_beside(own, &session, &open)).await;
                 }
-                if let Some(is_exclusive) = is_exclusive {
-                    exclusive = Some(Box::pin(self.exclusive(&session, &open, request.credential, is_exclusive)).await);
-                }
+                let exclusive = match is_exclusive {
+                    Some(alone) => Some(Box::pin(self.exclusive(&session, &open, request.credential, alone)).await),
+                    None => None,
+                };
                 if let Some(level) = request.requester.level()
                     && !request
                         .requester
                         .accepts_level(level, open.level.load(Ordering::Relaxed))
                 {
-                    Box::pin(self.set_level(&open, request.credential, level)).await;
+                    Box::pin(self.http.set_level(&open, request.credential, level)).await;
                 }
-                Some((session, open))
+                Some(CallSession {
+                    session,
+                    open,
+                    exclusive,
+                })
             }
         };
+        self.write(request, upstream, capabilities, session)
+    }
+
+    /// Writes the request for a server of era `upstream`.
+    fn write(
+        &self,
+        request: &UpstreamRequest<'_>,
+        upstream: Era,
+        capabilities: ClientCapabilities,
+        mut session: Option<CallSession>,
+    ) -> Result<Prepared> {
         // A client's ids are its own within its own session; in a shared one they would meet others.
         let sent = match (&request.requester, upstream) {
             (Requester::Legacy { .. }, Era::Legacy) | (_, Era::Modern) => request.id.clone(),
-            _ => self.next_id(),
+            _ => self.http.next_id(),
         };
-        let name = &self.client.config().name;
-        let mut params = conversion::params(request, upstream, name);
-        let token = exclusive.as_mut().and_then(|exclusive| {
+        let mut params = conversion::params(request, upstream, self.http.client_name());
+        let exclusive = session.as_mut().and_then(|session| session.exclusive.as_mut());
+        let token = exclusive.and_then(|exclusive| {
             exclusive.begin(&sent);
             if request.tasks.as_ref().and_then(|tasks| tasks.augmentation()).is_some() {
                 exclusive.outlives_its_call();
             }
             conversion::own_token(params.to_mut(), &sent)
         });
-        let same_text = client == Some(upstream) && sent == *request.id && matches!(params, Cow::Borrowed(_));
+        let is_same_era = request.requester.era() == Some(upstream);
+        let same_text = is_same_era && sent == *request.id && matches!(params, Cow::Borrowed(_));
         let text = match request.unchanged {
             Some(text) if same_text => text.clone(),
             _ => envelope::request(&sent, request.method, Some(&params.to_bytes())),
         };
         let (credential, passthrough) = (request.credential, request.passthrough);
         let headers = match &session {
-            Some((_, open)) => self.headers_in(open, credential, passthrough),
+            Some(CallSession { open, .. }) => self.http.headers_in(open, credential, passthrough),
             None => {
-                let mut headers = self.headers_of(request.method, &params, credential, passthrough);
+                let mut headers = self.http.headers_of(request.method, &params, credential, passthrough);
                 mcp::write_params(&mut headers, request.mirrored, params.get("arguments"));
                 headers
             }
         };
-        let cancel_on_drop = match &session {
-            None => CancelOnDrop::modern(),
-            Some((session, open)) => CancelOnDrop::legacy(
-                Some(session.clone()),
-                self.clone(),
-                open.clone(),
-                request.credential.clone(),
-                sent.clone(),
-                request.requester.on_disconnect(),
-            )
-            .listening(exclusive),
-        };
-        let mut conversion = Conversion::new(request, upstream, sent, &self.server);
+        let mut conversion = Conversion::new(request, upstream, sent.clone(), &self.http.server);
         conversion.capabilities = capabilities;
         conversion.retold = token.map(Some);
-        if let Some((_, open)) = &session {
+        if let Some(CallSession { open, .. }) = &session {
             conversion.bind_tasks(|| open.reference());
         }
+        let (cancel_on_drop, session) = match session {
+            Some(session) => session.sent_in(&self.http, request, sent),
+            None => (CancelOnDrop::modern(), None),
+        };
         Ok(Prepared {
-            request: self.post(headers, text)?,
+            request: self.http.post(headers, text)?,
             conversion,
             cancel_on_drop,
             session,
         })
     }
 
-    /// A session that another replica may have opened.
-    fn joined(
-        self: &Arc<Self>,
-        session_ref: &UpstreamSessionRef,
+    /// The session for a call: that of a legacy client's own, or one of the caller's.
+    fn session_for(
+        &self,
+        requester: &Requester<'_>,
         credential: &Arc<UpstreamCredential>,
-    ) -> Result<(SessionUse, Arc<OpenSession>)> {
+        capabilities: ClientCapabilities,
+    ) -> Taken {
+        let subject = match requester {
+            Requester::Legacy { conversation, .. } => {
+                let make = || Arc::new(UpstreamSession::new(&self.http, credential.clone()));
+                let fits = |old: &UpstreamSession| old.fits(&self.http, credential.version);
+                return Taken {
+                    session: conversation.session(&self.http.server.name, fits, make).enter_call(),
+                    is_exclusive: None,
+                };
+            }
+            Requester::Modern { caller, .. } => Some(caller.subject.clone()),
+            Requester::Internal => None,
+        };
+        self.sessions.take(subject, credential, capabilities)
+    }
+
+    /// A session that another replica may have opened.
+    fn joined(&self, session_ref: &UpstreamSessionRef, credential: &Arc<UpstreamCredential>) -> Result<CallSession> {
         let open = OpenSession::at(session_ref).ok_or_else(|| Error::invalid("session", "is none of this server"))?;
         let open = Arc::new(open);
-        let session = UpstreamSession::joined(self, credential.clone(), open.clone());
-        Ok((Arc::new(session).enter_call(), open))
+        let session = UpstreamSession::joined(&self.http, credential.clone(), open.clone());
+        Ok(CallSession {
+            session: Arc::new(session).enter_call(),
+            open,
+            exclusive: None,
+        })
     }
 
     /// Takes a session for one call in which the server may ask something.
     async fn exclusive(
-        self: &Arc<Self>,
+        &self,
         session: &SessionUse,
         open: &Arc<OpenSession>,
         credential: &Arc<UpstreamCredential>,
         is_exclusive: bool,
     ) -> Box<ExclusiveSession> {
-        let exclusive = Box::new(ExclusiveSession::take(self, session, open, credential, is_exclusive));
+        let exclusive = Box::new(ExclusiveSession::take(
+            &self.sessions,
+            session,
+            open,
+            credential,
+            is_exclusive,
+        ));
         exclusive.settle(OPENING).await;
         exclusive
+    }
+}
+
+impl CallSession {
+    /// The call is sent in this session, under the id `sent`.
+    fn sent_in(
+        self,
+        http: &Arc<HttpServer>,
+        request: &UpstreamRequest<'_>,
+        sent: RequestId,
+    ) -> (CancelOnDrop, Option<(SessionUse, Arc<OpenSession>)>) {
+        let cancel_on_drop = CancelOnDrop::legacy(
+            Some(self.session.clone()),
+            http.clone(),
+            self.open.clone(),
+            request.credential.clone(),
+            sent,
+            request.requester.on_disconnect(),
+        );
+        (
+            cancel_on_drop.listening(self.exclusive),
+            Some((self.session, self.open)),
+        )
+    }
+}
+
+impl Prepared {
+    /// What is sent, in which session, and the call that is under way with it.
+    pub(crate) fn with(
+        self,
+        timeout: CallTimeout,
+    ) -> (
+        Box<Request<Bytes>>,
+        Option<(SessionUse, Arc<OpenSession>)>,
+        Box<InFlightCall>,
+    ) {
+        let in_flight = InFlightCall {
+            conversion: self.conversion,
+            cancel_on_drop: self.cancel_on_drop,
+            timeout,
+        };
+        (self.request, self.session, Box::new(in_flight))
     }
 }

@@ -3,15 +3,15 @@
 use std::pin::pin;
 
 use crate::calls::in_flight::InFlightCall;
+use crate::calls::reply::Reply;
+use crate::calls::streamable_http::HttpUpstream;
 use crate::calls::timeout::WaitError;
 use crate::collect;
 use crate::conversion::Converted;
-use crate::http_server::HttpServer;
 use crate::http1::body::ResponseBody;
-use crate::request::Reply;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use portolan_core::{Error, Failure, FailureKind, Result};
+use portolan_core::{Failure, FailureKind, Result};
 use portolan_wire::{
     envelope,
     error::{self as mcp_error, ErrorObject},
@@ -33,7 +33,7 @@ pub(crate) enum Refused {
     Cancelled,
 }
 
-impl HttpServer {
+impl HttpUpstream {
     /// What a status other than 200 means.
     pub(crate) async fn refused(
         &self,
@@ -49,7 +49,7 @@ impl HttpServer {
         };
         let status = head.status;
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-            return Err(self.unwelcome(status));
+            return Err(self.http.unwelcome(status));
         }
         if status.is_client_error()
             && let Ok(envelope::Incoming::One(envelope::Message::Response(response))) =
@@ -60,7 +60,7 @@ impl HttpServer {
             let conversion = &in_flight.conversion;
             let said = conversion.message(&response.outcome, None);
             if code.is_some_and(|code| speaks_otherwise(code, &conversion.method)) {
-                self.eras.forget();
+                self.http.eras.forget();
             }
             return Ok(match (code, said) {
                 (Some(mcp_error::UNSUPPORTED_PROTOCOL_VERSION), said) => Refused::OtherVersion(said.into()),
@@ -78,39 +78,10 @@ impl HttpServer {
             Failure::new(FailureKind::Connection, format!("it answered with HTTP {status}"))
         } else {
             // Another era than was believed answers like this too.
-            self.eras.forget();
+            self.http.eras.forget();
             Failure::new(FailureKind::Protocol, format!("it answered with HTTP {status}"))
         };
-        Err(self.failed(failure))
-    }
-
-    /// What a status other than 200 says, where there is nothing else to go by.
-    pub(crate) fn refused_with(&self, status: StatusCode) -> Error {
-        let cause = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FailureKind::Credential,
-            status if status.is_server_error() => FailureKind::Connection,
-            _ => FailureKind::Protocol,
-        };
-        self.failed(Failure::new(cause, format!("it answered with HTTP {status}")))
-    }
-
-    pub(crate) fn failed(&self, failure: Failure) -> Error {
-        Error::NotReady {
-            what: "server",
-            name: self.server.name.to_string(),
-            failure,
-        }
-    }
-
-    /// 401 or 403: it is ours to solve, and never told to the client as its own.
-    pub(crate) fn unwelcome(&self, status: StatusCode) -> Error {
-        self.failed(
-            Failure::new(
-                FailureKind::Credential,
-                format!("it refuses the credential that it was sent (HTTP {status})"),
-            )
-            .remedy("check the credential of this install"),
-        )
+        Err(self.http.failed(failure))
     }
 }
 

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use crate::calls::cancel_on_drop::CancelOnDrop;
 use crate::calls::in_flight::InFlightCall;
+use crate::calls::reply::Reply;
 use crate::calls::steps::ResumeRequest;
 use crate::calls::steps::StreamCheckpoint;
+use crate::calls::streamable_http::HttpUpstream;
 use crate::calls::streamable_http::events::EventRelay;
 use crate::calls::timeout::CallTimeout;
+use crate::collect::is_events;
 use crate::conversion::Conversion;
 use crate::http_server::HttpServer;
-use crate::http_server::is_events;
+use crate::http_server::open_session::OpenSession;
 use crate::http1::body::ResponseBody;
-use crate::request::Reply;
-use crate::session::OpenSession;
 use crate::session::exclusive::ExclusiveSession;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, StatusCode, header};
@@ -33,22 +34,18 @@ pub(crate) enum ResumeOutcome {
     Never,
 }
 
-impl HttpServer {
+impl HttpUpstream {
     /// Goes on with a call whose stream was left, perhaps by another replica.
-    pub(crate) async fn resume(
-        self: &Arc<Self>,
-        checkpoint: &StreamCheckpoint,
-        resumed: ResumeRequest<'_>,
-    ) -> Result<Reply> {
+    pub(crate) async fn resume(&self, checkpoint: &StreamCheckpoint, resumed: ResumeRequest<'_>) -> Result<Reply> {
         let request = resumed.request;
         let kept = checkpoint
             .session_ref
             .session
             .as_deref()
-            .and_then(|id| self.take_back(id));
+            .and_then(|id| self.sessions.take_back(id));
         let (session, open, exclusive) = match kept {
             Some((session, open)) => {
-                let mut exclusive = ExclusiveSession::take(self, &session, &open, request.credential, true);
+                let mut exclusive = ExclusiveSession::take(&self.sessions, &session, &open, request.credential, true);
                 exclusive.begin(&checkpoint.call);
                 (Some(session), open, Some(Box::new(exclusive)))
             }
@@ -58,11 +55,11 @@ impl HttpServer {
                 (None, Arc::new(open), None)
             }
         };
-        let mut conversion = Conversion::new(request, Era::Legacy, checkpoint.call.clone(), &self.server);
+        let mut conversion = Conversion::new(request, Era::Legacy, checkpoint.call.clone(), &self.http.server);
         conversion.retold = Some(resumed.token);
         let cancel_on_drop = CancelOnDrop::legacy(
             session,
-            self.clone(),
+            self.http.clone(),
             open,
             request.credential.clone(),
             checkpoint.call.clone(),
@@ -72,38 +69,40 @@ impl HttpServer {
         let in_flight = InFlightCall {
             conversion,
             cancel_on_drop,
-            timeout: CallTimeout::new(&self.client.config().timeouts, None),
+            timeout: CallTimeout::new(self.http.timeouts(), None),
         };
-        let relay = EventRelay::resumed(self.clone(), in_flight, checkpoint.event.clone(), resumed.known);
+        let relay = EventRelay::resumed(self.http.clone(), in_flight, checkpoint.event.clone(), resumed.known);
         relay.settle().await
     }
+}
 
+impl ResumeOutcome {
     /// Takes a stream up again, from after the event `from`.
     pub(crate) async fn take_up(
-        &self,
+        http: &HttpServer,
         open: &OpenSession,
         credential: &UpstreamCredential,
         from: &Bytes,
-    ) -> ResumeOutcome {
+    ) -> Self {
         let Ok(from) = HeaderValue::from_bytes(from) else {
-            return ResumeOutcome::Never;
+            return Self::Never;
         };
-        let mut headers = self.headers_in(open, credential, &HeaderMap::new());
+        let mut headers = http.headers_in(open, credential, &HeaderMap::new());
         headers.remove(header::CONTENT_TYPE);
         headers.insert(header::ACCEPT, EVENTS);
         headers.insert(mcp::LAST_EVENT_ID, from);
-        let Ok(mut request) = self.post(headers, Bytes::new()) else {
-            return ResumeOutcome::Never;
+        let Ok(mut request) = http.post(headers, Bytes::new()) else {
+            return Self::Never;
         };
         *request.method_mut() = Verb::GET;
-        let Ok(response) = self.send(request, credential).await else {
-            return ResumeOutcome::NotNow;
+        let Ok(response) = http.send(request, credential).await else {
+            return Self::NotNow;
         };
         let status = response.status();
         match status {
-            StatusCode::OK if is_events(response.headers()) => ResumeOutcome::Body(Box::new(response.into_body())),
-            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => ResumeOutcome::NotNow,
-            _ => ResumeOutcome::Never,
+            StatusCode::OK if is_events(response.headers()) => Self::Body(Box::new(response.into_body())),
+            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Self::NotNow,
+            _ => Self::Never,
         }
     }
 }

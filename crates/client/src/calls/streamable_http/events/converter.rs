@@ -2,15 +2,13 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::calls::steps::InputRequired;
-use crate::calls::steps::ServerRequest;
-use crate::calls::steps::ServerRequestKey;
 use crate::calls::steps::Step;
-use crate::calls::steps::TaskCreated;
 use crate::calls::streamable_http::json::broke_off;
 use crate::calls::streamable_http::json::is_ours;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
+use crate::conversion::tasks::TaskCreated;
+use crate::server_requests::{InputRequired, ServerRequest, ServerRequestKey};
 use bytes::{Bytes, BytesMut};
 use portolan_core::{BoxError, Error};
 use portolan_wire::{
