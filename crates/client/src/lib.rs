@@ -26,6 +26,7 @@ pub mod notifications;
 mod request;
 mod server;
 mod server_info;
+mod server_notification;
 mod server_requests;
 mod session;
 mod session_ref;

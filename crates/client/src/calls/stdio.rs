@@ -13,17 +13,19 @@ use crate::calls::steps::Step;
 use crate::calls::timeout::CallTimeout;
 use crate::calls::timeout::WaitError;
 use crate::cancellation::DisconnectPolicy;
+use crate::client::Client;
 use crate::conversion;
 use crate::conversion::Conversion;
 use crate::conversion::Converted;
 use crate::request::Requester;
 use crate::request::UpstreamRequest;
-use crate::server::UpstreamServer;
+use crate::server_info::ServerInfoCell;
 use crate::server_requests::{ServerRequest, ServerRequestKey};
 use crate::session_ref::UpstreamSessionRef;
 use bytes::Bytes;
 use portolan_core::{
     BoxError, Channel, ChannelNotification, ChannelRequest, Error, Exchange, ExchangeEvent, Result, RpcResponse,
+    ServerHandshake, ServerSpec,
 };
 use portolan_wire::{
     envelope::{self, Outcome},
@@ -34,85 +36,99 @@ use portolan_wire::{
 };
 use tokio_util::task::TaskTracker;
 
-/// Sends a request through a channel and gives what comes back, in the client's era.
-pub(crate) async fn call(
-    upstream: &UpstreamServer,
-    channel: &Arc<dyn Channel>,
-    request: &UpstreamRequest<'_>,
-) -> Result<Reply> {
-    let mut timeout = CallTimeout::of(request, &upstream.config().timeouts);
-    let handshake = match timeout.wait(pin!(channel.handshake())).await {
-        Ok(handshake) => handshake?,
-        Err(over) => return over_before_answer(over),
-    };
-    if upstream.info.get().is_none() {
-        upstream.info.learn_handshake(&handshake);
-    }
-    let era = if handshake.modern { Era::Modern } else { Era::Legacy };
-    let params = conversion::params(request, era, &upstream.config().name);
-    // Silence is watched here; the channel only has to know when to forget.
-    let total = upstream.config().timeouts.call_total;
-    let mut channel_request = ChannelRequest::new(request.method.as_str(), Some(params.to_bytes()), total);
-    let mut conversion = Conversion::new(request, era, request.id.clone(), upstream.spec());
-    conversion.capabilities = request.capabilities_at(era, upstream.config().may_suspend);
-    if era == Era::Legacy {
-        // Where conversations are isolated, whoever asks for a task later would ask another process.
-        let is_shared = !channel.isolates_conversations();
-        conversion.bind_tasks(|| is_shared.then(|| UpstreamSessionRef::of_process(&handshake.version)));
-        if !conversion.capabilities.is_none() {
-            channel_request.requester_key = request.requester.conversation_key();
+/// A server behind a channel.
+pub(crate) struct ChannelServer<'a> {
+    pub(crate) spec: &'a Arc<ServerSpec>,
+    pub(crate) client: &'a Client,
+    /// What the server says of itself.
+    pub(crate) info: &'a ServerInfoCell,
+    pub(crate) channel: &'a Arc<dyn Channel>,
+}
+
+impl ChannelServer<'_> {
+    /// Sends a request through the channel and gives what comes back, in the client's era.
+    pub(crate) async fn call(&self, request: &UpstreamRequest<'_>) -> Result<Reply> {
+        let config = self.client.config();
+        let mut timeout = CallTimeout::of(request, &config.timeouts);
+        let handshake = match timeout.wait(pin!(self.channel.handshake())).await {
+            Ok(handshake) => handshake?,
+            Err(over) => return over_before_answer(over),
+        };
+        if self.info.get().is_none() {
+            self.info.learn_handshake(&handshake);
         }
-    }
-    if channel.isolates_conversations() {
-        channel_request.conversation = request.requester.conversation_key();
-        if let Requester::Legacy { conversation, .. } = request.requester {
-            conversation.note_channel(channel);
-        }
-    }
-    let exchange = match timeout.wait(pin!(channel.call(channel_request))).await {
-        Ok(exchange) => exchange?,
-        Err(over) => return over_before_answer(over),
-    };
-    let tasks = upstream.client.background().clone();
-    let mut held = ActiveExchange {
-        exchange: Some(exchange),
-        on_disconnect: request.requester.on_disconnect(),
-        tasks,
-    };
-    let question_time = upstream.config().timeouts.server_request;
-    let first = loop {
-        let next = timeout.wait(pin!(held.next())).await;
-        match next {
-            Err(over) => {
-                held.exchange = None;
-                return over_before_answer(over);
-            }
-            Ok(Some(ExchangeEvent::Response(answer))) => {
-                held.exchange = None;
-                return answer.map(|answer| message(answer, &conversion).into());
-            }
-            Ok(Some(ExchangeEvent::Notification(notification))) => {
-                timeout.renew();
-                if let Some(event) = event(&notification, &conversion) {
-                    break Step::Frame(event);
+        let (channel_request, conversion) = self.prepare(request, &handshake);
+        let exchange = match timeout.wait(pin!(self.channel.call(channel_request))).await {
+            Ok(exchange) => exchange?,
+            Err(over) => return over_before_answer(over),
+        };
+        let mut held = ActiveExchange {
+            exchange: Some(exchange),
+            on_disconnect: request.requester.on_disconnect(),
+            tasks: self.client.background().clone(),
+        };
+        let question_time = config.timeouts.server_request;
+        let first = loop {
+            let next = timeout.wait(pin!(held.next())).await;
+            match next {
+                Err(over) => {
+                    held.exchange = None;
+                    return over_before_answer(over);
                 }
-            }
-            Ok(Some(ExchangeEvent::ServerRequest(asked))) => {
-                if let Some(server_request) = held.server_request(asked, &conversion) {
-                    timeout.allow(question_time);
-                    break Step::ServerRequest(server_request);
+                Ok(Some(ExchangeEvent::Response(answer))) => {
+                    held.exchange = None;
+                    return answer.map(|answer| message(answer, &conversion).into());
                 }
+                Ok(Some(ExchangeEvent::Notification(notification))) => {
+                    timeout.renew();
+                    if let Some(event) = event(&notification, &conversion) {
+                        break Step::Frame(event);
+                    }
+                }
+                Ok(Some(ExchangeEvent::ServerRequest(asked))) => {
+                    if let Some(server_request) = held.server_request(asked, &conversion) {
+                        timeout.allow(question_time);
+                        break Step::ServerRequest(server_request);
+                    }
+                }
+                Ok(_) => return Err(conversion.protocol_error("its owner is gone")),
             }
-            Ok(_) => return Err(conversion.protocol_error("its owner is gone")),
+        };
+        Ok(Reply::Events(Events::Channel(Box::new(ChannelRelay {
+            first: Some(first),
+            held,
+            conversion,
+            timeout,
+            question_time,
+        }))))
+    }
+
+    /// The request as the owner of the pipes takes it, and what its answer becomes for the client.
+    fn prepare(&self, request: &UpstreamRequest<'_>, handshake: &ServerHandshake) -> (ChannelRequest, Conversion) {
+        let config = self.client.config();
+        let era = if handshake.modern { Era::Modern } else { Era::Legacy };
+        let params = conversion::params(request, era, &config.name);
+        // Silence is watched here; the channel only has to know when to forget.
+        let total = config.timeouts.call_total;
+        let mut channel_request = ChannelRequest::new(request.method.as_str(), Some(params.to_bytes()), total);
+        let mut conversion = Conversion::new(request, era, request.id.clone(), self.spec);
+        conversion.capabilities = request.capabilities_at(era, config.may_suspend);
+        let isolates = self.channel.isolates_conversations();
+        if era == Era::Legacy {
+            // Where conversations are isolated, whoever asks for a task later would ask another process.
+            conversion.bind_tasks(|| (!isolates).then(|| UpstreamSessionRef::of_process(&handshake.version)));
+            if !conversion.capabilities.is_none() {
+                channel_request.requester_key = request.requester.conversation_key();
+            }
         }
-    };
-    Ok(Reply::Events(Events::Channel(Box::new(ChannelRelay {
-        first: Some(first),
-        held,
-        conversion,
-        timeout,
-        question_time,
-    }))))
+        if isolates {
+            channel_request.conversation = request.requester.conversation_key();
+            if let Requester::Legacy { conversation, .. } = request.requester {
+                conversation.note_channel(self.channel);
+            }
+        }
+        (channel_request, conversion)
+    }
 }
 
 fn message(answer: RpcResponse, conversion: &Conversion) -> Converted {

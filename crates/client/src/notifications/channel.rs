@@ -8,14 +8,14 @@ use std::{
 
 use crate::backoff::CooperativeYield;
 use crate::backoff::ReconnectBackoff;
-use crate::notifications::ServerNotification;
 use crate::notifications::driver::FollowEnd;
 use crate::notifications::feed::DesiredFilter;
 use crate::notifications::feed::GrantedFilter;
 use crate::notifications::feed::NotificationFeed;
 use crate::notifications::legacy;
 use crate::notifications::modern;
-use crate::notifications::of_uri;
+use crate::server_notification::ServerNotification;
+use crate::server_notification::of_uri;
 use portolan_core::{
     Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Result, RpcResponse, ServerHandshake,
 };
@@ -109,7 +109,8 @@ struct ChannelSubscriptions {
 
 impl ChannelSubscriptions {
     fn new(feed: &NotificationFeed, channel: &Arc<dyn Channel>, hello: &ServerHandshake) -> Self {
-        let name = feed.server.upgrade().map(|server| server.config().name.clone());
+        let lists = feed.lists.upgrade();
+        let name = lists.map(|lists| lists.connection().config().name.clone());
         Self {
             channel: channel.clone(),
             name: name.unwrap_or_default(),

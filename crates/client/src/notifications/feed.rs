@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use crate::notifications::NotificationFilter;
-use crate::notifications::NotificationSink;
-use crate::notifications::ServerNotification;
+use crate::catalog::ServerLists;
 use crate::notifications::driver;
-use crate::server::UpstreamServer;
+use crate::server_notification::NotificationFilter;
+use crate::server_notification::NotificationSink;
+use crate::server_notification::ServerNotification;
 use portolan_core::UpstreamCredential;
 use portolan_wire::{error::ErrorObject, level::LogLevel};
 use tokio::sync::watch;
@@ -23,7 +23,8 @@ pub(crate) struct NotificationFeeds(Mutex<Vec<Arc<NotificationFeed>>>);
 /// The listeners to one server with one credential.
 #[derive(Debug)]
 pub struct NotificationFeed {
-    pub server: Weak<UpstreamServer>,
+    /// The lists of the server that is listened to.
+    pub(crate) lists: Weak<ServerLists>,
     pub credential: Arc<UpstreamCredential>,
     state: Mutex<State>,
     /// Counts up when what is wanted changes.
@@ -76,18 +77,14 @@ pub struct Listening {
 
 impl NotificationFeeds {
     /// The hub for a credential. Equal credentials share one.
-    pub(crate) fn of(
-        &self,
-        server: &Arc<UpstreamServer>,
-        credential: &Arc<UpstreamCredential>,
-    ) -> Arc<NotificationFeed> {
+    pub(crate) fn of(&self, lists: &Arc<ServerLists>, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
         let mut feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         feeds.retain(|feed| Arc::strong_count(feed) > 1 || feed.lock().driver.is_some());
         if let Some(feed) = feeds.iter().find(|feed| *feed.credential == **credential) {
             return feed.clone();
         }
         let feed = Arc::new(NotificationFeed {
-            server: Arc::downgrade(server),
+            lists: Arc::downgrade(lists),
             credential: credential.clone(),
             state: Mutex::default(),
             wanted: watch::Sender::new(0),
@@ -96,9 +93,11 @@ impl NotificationFeeds {
         feeds.push(feed.clone());
         feed
     }
+}
 
+impl NotificationSink for NotificationFeeds {
     /// Tells all who listen to the server, with whatever credential.
-    pub(crate) fn tell(&self, change: &ServerNotification) {
+    fn tell(&self, change: &ServerNotification) {
         let feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         feeds.iter().for_each(|feed| feed.pass(change));
     }
@@ -126,8 +125,8 @@ impl NotificationFeed {
 
     /// Tells those who want to know. Lists that have changed are stale before anybody hears of it.
     pub fn tell(&self, change: &ServerNotification) {
-        if let (ServerNotification::List(list), Some(server)) = (change, self.server.upgrade()) {
-            server.mark_stale(*list);
+        if let (ServerNotification::List(list), Some(lists)) = (change, self.lists.upgrade()) {
+            lists.mark_stale(*list);
         }
         self.pass(change);
     }
@@ -141,8 +140,8 @@ impl NotificationFeed {
 
     /// Something may have been missed: what is known is read again, so that who listens hears of what is new.
     pub fn gap(&self) {
-        if let Some(server) = self.server.upgrade() {
-            server.reread(&self.credential);
+        if let Some(lists) = self.lists.upgrade() {
+            lists.reread(&self.credential);
         }
     }
 
