@@ -94,13 +94,13 @@ impl ChannelServer<'_> {
                 Ok(_) => return Err(conversion.protocol_error("its owner is gone")),
             }
         };
-        Ok(Reply::Events(Events::Channel(Box::new(ChannelRelay {
+        Ok(Reply::Events(Events::channel(ChannelRelay {
             first: Some(first),
             held,
             conversion,
             timeout,
             question_time,
-        }))))
+        })))
     }
 
     /// The request as the owner of the pipes takes it, and what its answer becomes for the client.

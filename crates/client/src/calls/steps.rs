@@ -19,7 +19,10 @@ use portolan_wire::{era::Era, id::RequestId};
 
 /// The steps of one answer.
 #[derive(Debug)]
-pub enum Events {
+pub struct Events(Relay);
+
+#[derive(Debug)]
+enum Relay {
     /// From a server at a URL.
     Http(Box<EventRelay>),
     /// From a server behind a channel.
@@ -62,11 +65,21 @@ pub struct ResumeRequest<'a> {
 }
 
 impl Events {
+    /// Of a server at a URL.
+    pub(crate) fn http(relay: EventRelay) -> Self {
+        Self(Relay::Http(Box::new(relay)))
+    }
+
+    /// Of a server behind a channel.
+    pub(crate) fn channel(relay: ChannelRelay) -> Self {
+        Self(Relay::Channel(Box::new(relay)))
+    }
+
     /// The next step; `None` at the end.
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Step, BoxError>>> {
-        match self {
-            Self::Http(relay) => relay.poll_step(cx),
-            Self::Channel(relay) => relay.poll_step(cx),
+        match &mut self.0 {
+            Relay::Http(relay) => relay.poll_step(cx),
+            Relay::Channel(relay) => relay.poll_step(cx),
         }
     }
 
@@ -77,25 +90,25 @@ impl Events {
 
     /// Whether this call may need its client before it is over.
     pub fn may_ask(&self) -> bool {
-        let conversion = match self {
-            Self::Http(relay) => relay.conversion(),
-            Self::Channel(relay) => &relay.conversion,
+        let conversion = match &self.0 {
+            Relay::Http(relay) => relay.conversion(),
+            Relay::Channel(relay) => &relay.conversion,
         };
         conversion.client.is_some() && (conversion.upstream == Era::Modern || !conversion.capabilities.is_none())
     }
 
     /// In which session at a server at a URL this call is.
     pub fn session_ref(&self) -> Option<UpstreamSessionRef> {
-        match self {
-            Self::Http(relay) => relay.session_ref(),
-            Self::Channel(_) => None,
+        match &self.0 {
+            Relay::Http(relay) => relay.session_ref(),
+            Relay::Channel(_) => None,
         }
     }
 
     /// Leaves a call at a server whose stream can be taken up again by any replica.
     pub fn leave(&mut self) -> Option<StreamCheckpoint> {
-        match self {
-            Self::Http(relay) => {
+        match &mut self.0 {
+            Relay::Http(relay) => {
                 let (session_ref, call, event) = relay.leave()?;
                 Some(StreamCheckpoint {
                     session_ref,
@@ -103,13 +116,13 @@ impl Events {
                     event,
                 })
             }
-            Self::Channel(_) => None,
+            Relay::Channel(_) => None,
         }
     }
 
     /// From now on every event is given out whole.
     pub fn hold(&mut self) {
-        if let Self::Http(relay) = self {
+        if let Relay::Http(relay) = &mut self.0 {
             relay.hold(true);
         }
     }
@@ -117,12 +130,12 @@ impl Events {
     /// The answer goes to another request, with another progress token, of the same client. What was given out already has
     /// to be [told anew](crate::retell).
     pub fn rebind(&mut self, id: &RequestId, token: Option<&Bytes>) {
-        let conversion = match self {
-            Self::Http(relay) => {
+        let conversion = match &mut self.0 {
+            Relay::Http(relay) => {
                 relay.hold(false);
                 relay.conversion_mut()
             }
-            Self::Channel(relay) => &mut relay.conversion,
+            Relay::Channel(relay) => &mut relay.conversion,
         };
         conversion.id = id.clone();
         conversion.retold = Some(token.cloned());
@@ -130,17 +143,17 @@ impl Events {
 
     /// Waits a while for the answer, which need not be a stream if it is the next thing that comes.
     pub async fn settle(self) -> Result<Reply> {
-        match self {
-            Self::Http(relay) => relay.settle().await,
-            Self::Channel(_) => Ok(Reply::Events(self)),
+        match self.0 {
+            Relay::Http(relay) => relay.settle().await,
+            relay => Ok(Reply::Events(Self(relay))),
         }
     }
 
     /// Brings the server an answer to a question of this call.
     pub fn answer(&mut self, key: &ServerRequestKey, answer: RpcResponse) {
-        match (self, key) {
-            (Self::Http(relay), ServerRequestKey::Id(id)) => relay.answer(id, response(id, &answer)),
-            (Self::Channel(relay), ServerRequestKey::Channel(key)) => relay.answer(*key, answer),
+        match (&mut self.0, key) {
+            (Relay::Http(relay), ServerRequestKey::Id(id)) => relay.answer(id, response(id, &answer)),
+            (Relay::Channel(relay), ServerRequestKey::Channel(key)) => relay.answer(*key, answer),
             _ => {}
         }
     }

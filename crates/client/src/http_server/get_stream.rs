@@ -1,6 +1,6 @@
 //! The GET stream of a session at a legacy server (2025-11-25, basic/transports "Listening for Messages").
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use crate::backoff::ReconnectBackoff;
 use crate::collect::essence;
@@ -208,5 +208,14 @@ impl GetStream {
     fn wait(&mut self) {
         let wait = self.backoff.next(self.retry);
         self.stage = Stage::Waiting(Box::pin(tokio::time::sleep(wait)));
+    }
+}
+
+impl fmt::Debug for GetStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetStream")
+            .field("server", &self.http.server().name)
+            .field("last_id", &self.last_id)
+            .finish_non_exhaustive()
     }
 }

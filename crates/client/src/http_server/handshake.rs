@@ -1,7 +1,5 @@
 //! Opening a session at a legacy server.
 
-use std::sync::atomic::{AtomicBool, AtomicU8};
-
 use crate::capabilities::ClientCapabilities;
 use crate::client_meta::client_info;
 use crate::collect;
@@ -17,7 +15,6 @@ use portolan_wire::{
     method::Method,
     object::{self, RawObject},
 };
-use tokio_util::task::TaskTracker;
 
 impl HttpServer {
     /// `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
@@ -57,29 +54,26 @@ impl HttpServer {
                 format!("it does not shake hands (HTTP {})", head.status),
             )));
         };
-        let version = match ProtocolVersion::parse(&agreed) {
-            Some(version) if version.era() == Era::Legacy => HeaderValue::from_static(version.as_str()),
-            // Older than what is relayed, but the same for what is asked of it.
-            None if agreed == "2024-11-05" => HeaderValue::from_static("2024-11-05"),
-            _ => {
-                return Err(self.failed(Failure::new(
-                    FailureKind::Protocol,
-                    "it wants a protocol version that is not spoken here",
-                )));
-            }
-        };
+        let version = agreed_version(&agreed).ok_or_else(|| {
+            self.failed(Failure::new(
+                FailureKind::Protocol,
+                "it wants a protocol version that is not spoken here",
+            ))
+        })?;
         self.info.learn(&result);
-        let open = OpenSession {
-            id: head.headers.get(mcp::SESSION_ID).cloned(),
-            version,
-            telling: TaskTracker::new(),
-            level: AtomicU8::new(0),
-            followed: AtomicBool::new(false),
-            beside: tokio::sync::Mutex::default(),
-            beside_settled: AtomicBool::new(false),
-        };
+        let open = OpenSession::new(head.headers.get(mcp::SESSION_ID).cloned(), version);
         self.notify(&open, credential, envelope::notification(&Method::Initialized, None))
             .await;
         Ok(open)
+    }
+}
+
+/// The version that a server wants to speak in a session, if it is spoken here.
+fn agreed_version(agreed: &str) -> Option<HeaderValue> {
+    match ProtocolVersion::parse(agreed) {
+        Some(version) if version.era() == Era::Legacy => Some(HeaderValue::from_static(version.as_str())),
+        // Older than what is relayed, but the same for what is asked of it.
+        None if agreed == "2024-11-05" => Some(HeaderValue::from_static("2024-11-05")),
+        _ => None,
     }
 }

@@ -66,18 +66,24 @@ impl OpenSession {
         self.followed.load(Ordering::Relaxed)
     }
 
-    /// A session that another replica may have opened.
-    pub(crate) fn at(session_ref: &UpstreamSessionRef) -> Option<Self> {
-        let session = session_ref.session.as_deref().map(HeaderValue::try_from).transpose();
-        Some(Self {
-            id: session.ok()?,
-            version: HeaderValue::try_from(&*session_ref.version).ok()?,
+    /// A session that nothing was told in yet.
+    pub(crate) fn new(id: Option<HeaderValue>, version: HeaderValue) -> Self {
+        Self {
+            id,
+            version,
             telling: TaskTracker::new(),
             level: AtomicU8::new(0),
             followed: AtomicBool::new(false),
             beside: Mutex::default(),
             beside_settled: AtomicBool::new(false),
-        })
+        }
+    }
+
+    /// A session that another replica may have opened.
+    pub(crate) fn at(session_ref: &UpstreamSessionRef) -> Option<Self> {
+        let session = session_ref.session.as_deref().map(HeaderValue::try_from).transpose();
+        let version = HeaderValue::try_from(&*session_ref.version).ok()?;
+        Some(Self::new(session.ok()?, version))
     }
 }
 

@@ -141,7 +141,7 @@ impl EventRelay {
             }
             Err(_) => {}
         }
-        Ok(Reply::Events(Events::Http(Box::new(self))))
+        Ok(Reply::Events(Events::http(self)))
     }
 
     pub(crate) fn conversion(&self) -> &Conversion {
