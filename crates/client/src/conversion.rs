@@ -7,12 +7,6 @@ pub(crate) mod tasks;
 
 use std::sync::Arc;
 
-use crate::capabilities::ClientCapabilities;
-use crate::request::UpstreamRequest;
-use crate::server_requests::{INPUT_REQUIRED, InputRequired};
-use crate::transform::TaskIdTransform;
-use crate::transform::TaskRole;
-use crate::transform::UriRewrite;
 use bytes::Bytes;
 use portolan_core::{Error, Failure, FailureKind, ServerSpec};
 use portolan_wire::{
@@ -28,6 +22,12 @@ use portolan_wire::{
 
 pub(crate) use self::request::{own_token, params};
 use self::{retell::retell, tasks::TaskCreated};
+use crate::{
+    capabilities::ClientCapabilities,
+    request::UpstreamRequest,
+    server_requests::{INPUT_REQUIRED, InputRequired},
+    transform::{TaskIdTransform, TaskRole, UriRewrite},
+};
 
 /// How the answer to one request is turned into the client's.
 #[derive(Clone, Debug)]

@@ -1,11 +1,13 @@
 //! Which eras a server speaks, found by asking (2026-07-28, basic/versioning).
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwapOption;
 use portolan_core::{ProtocolEra, Result};
 use portolan_wire::era::{Era, ProtocolVersion};
-use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// How long "legacy only" is believed: servers are upgraded.

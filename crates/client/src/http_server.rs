@@ -92,7 +92,7 @@ impl HttpServer {
     }
 
     pub fn tasks(&self) -> &TaskTracker {
-        &self.client.background()
+        self.client.background()
     }
 
     pub(crate) fn timeouts(&self) -> &ClientTimeouts {
@@ -111,7 +111,7 @@ impl HttpServer {
 
     /// Cancelled when the gateway is gone.
     pub fn ended(&self) -> &CancellationToken {
-        &self.client.ended()
+        self.client.ended()
     }
 
     /// What the gateway calls itself.

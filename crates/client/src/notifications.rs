@@ -15,8 +15,10 @@ pub use self::{
     feed::{GrantedFilter, Listening, NotificationFeed},
     modern::{TASK_IDS, strings},
 };
-pub use crate::http_server::{
-    get_stream::{GetStream, StreamEvent},
-    open_session::refuse_request,
+pub use crate::{
+    http_server::{
+        get_stream::{GetStream, StreamEvent},
+        open_session::refuse_request,
+    },
+    server_notification::{ListKind, NotificationFilter, NotificationSink, ServerNotification, of_uri},
 };
-pub use crate::server_notification::{ListKind, NotificationFilter, NotificationSink, ServerNotification, of_uri};

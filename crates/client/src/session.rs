@@ -17,16 +17,19 @@ use std::{
     time::Duration,
 };
 
-use crate::http_server::HttpServer;
-use crate::http_server::open_session::OpenSession;
-use crate::session::listener::CallGuard;
-use crate::session::listener::SessionListener;
-use crate::session::pool::SessionPool;
-use crate::session::stream_reader::{SessionStreamReader, StreamOpening};
 use arc_swap::ArcSwapOption;
 use portolan_core::{Result, UpstreamCredential, Version};
 use portolan_wire::level::LogLevel;
 use tokio::sync::Mutex;
+
+use crate::{
+    http_server::{HttpServer, open_session::OpenSession},
+    session::{
+        listener::{CallGuard, SessionListener},
+        pool::SessionPool,
+        stream_reader::{SessionStreamReader, StreamOpening},
+    },
+};
 
 /// How long a session's end waits for what is still being told in it.
 const LAST_WORDS: Duration = Duration::from_secs(2);

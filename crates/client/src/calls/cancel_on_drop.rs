@@ -6,13 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crate::calls::streamable_http::resume::ResumeOutcome;
-use crate::cancellation::DisconnectPolicy;
-use crate::http_server::HttpServer;
-use crate::http_server::open_session::{OpenSession, tell};
-use crate::session::SessionUse;
-use crate::session::exclusive::ExclusiveSession;
-use crate::session_ref::UpstreamSessionRef;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use portolan_core::UpstreamCredential;
@@ -21,6 +14,17 @@ use portolan_wire::{
     id::RequestId,
     method::Method,
     object::{self, RawObject},
+};
+
+use crate::{
+    calls::streamable_http::resume::ResumeOutcome,
+    cancellation::DisconnectPolicy,
+    http_server::{
+        HttpServer,
+        open_session::{OpenSession, tell},
+    },
+    session::{SessionUse, exclusive::ExclusiveSession},
+    session_ref::UpstreamSessionRef,
 };
 
 /// A call at a legacy server that is not answered yet. Closing the connection does not cancel it there

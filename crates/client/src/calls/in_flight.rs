@@ -1,12 +1,15 @@
 //! A call that was sent and is not answered yet.
 
-use crate::calls::cancel_on_drop::CancelOnDrop;
-use crate::calls::reply::Reply;
-use crate::calls::reply::over_before_answer;
-use crate::calls::timeout::CallTimeout;
-use crate::calls::timeout::WaitError;
-use crate::conversion::Conversion;
 use portolan_core::Result;
+
+use crate::{
+    calls::{
+        cancel_on_drop::CancelOnDrop,
+        reply::{Reply, over_before_answer},
+        timeout::{CallTimeout, WaitError},
+    },
+    conversion::Conversion,
+};
 
 /// What goes along with a call until its answer is there.
 #[derive(Debug)]

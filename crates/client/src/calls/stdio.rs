@@ -6,22 +6,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::calls::reply::Reply;
-use crate::calls::reply::over_before_answer;
-use crate::calls::steps::Events;
-use crate::calls::steps::Step;
-use crate::calls::timeout::CallTimeout;
-use crate::calls::timeout::WaitError;
-use crate::cancellation::DisconnectPolicy;
-use crate::client::Client;
-use crate::conversion;
-use crate::conversion::Conversion;
-use crate::conversion::Converted;
-use crate::request::Requester;
-use crate::request::UpstreamRequest;
-use crate::server_info::ServerInfoCell;
-use crate::server_requests::{ServerRequest, ServerRequestKey};
-use crate::session_ref::UpstreamSessionRef;
 use bytes::Bytes;
 use portolan_core::{
     BoxError, Channel, ChannelNotification, ChannelRequest, Error, Exchange, ExchangeEvent, Result, RpcResponse,
@@ -35,6 +19,22 @@ use portolan_wire::{
     sse,
 };
 use tokio_util::task::TaskTracker;
+
+use crate::{
+    calls::{
+        reply::{Reply, over_before_answer},
+        steps::{Events, Step},
+        timeout::{CallTimeout, WaitError},
+    },
+    cancellation::DisconnectPolicy,
+    client::Client,
+    conversion,
+    conversion::{Conversion, Converted},
+    request::{Requester, UpstreamRequest},
+    server_info::ServerInfoCell,
+    server_requests::{ServerRequest, ServerRequestKey},
+    session_ref::UpstreamSessionRef,
+};
 
 /// A server behind a channel.
 pub(crate) struct ChannelServer<'a> {

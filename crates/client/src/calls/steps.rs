@@ -5,17 +5,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::calls::reply::Reply;
-use crate::calls::stdio::ChannelRelay;
-use crate::calls::streamable_http::events::EventRelay;
-use crate::conversion::tasks::TaskCreated;
-use crate::request::UpstreamRequest;
-use crate::server_requests::{InputRequired, ServerRequest, ServerRequestKey, response};
-use crate::session_ref::UpstreamSessionRef;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use portolan_core::{BoxError, Result, RpcResponse};
 use portolan_wire::{era::Era, id::RequestId};
+
+use crate::{
+    calls::{reply::Reply, stdio::ChannelRelay, streamable_http::events::EventRelay},
+    conversion::tasks::TaskCreated,
+    request::UpstreamRequest,
+    server_requests::{InputRequired, ServerRequest, ServerRequestKey, response},
+    session_ref::UpstreamSessionRef,
+};
 
 /// The steps of one answer.
 #[derive(Debug)]

@@ -12,19 +12,21 @@ use std::{pin::pin, sync::Arc};
 use http::{Response, StatusCode, header};
 use portolan_core::{Result, UpstreamCredential};
 
-use self::{listening::FirstEvent, refused::Refused};
-use crate::calls::in_flight::InFlightCall;
-use crate::calls::reply::{Reply, over_before_answer};
-use crate::calls::timeout::{CallTimeout, WaitError};
-use crate::capabilities::ClientCapabilities;
-use crate::collect::{is_events, is_of_type};
-use crate::eras::legacy_version;
-use crate::http_server::HttpServer;
-use crate::http_server::open_session::OpenSession;
-use crate::http1::body::ResponseBody;
-use crate::request::UpstreamRequest;
-use crate::session::SessionUse;
-use crate::session::pool::SessionPool;
+use self::{listening::FirstEvent, prepare::SessionInUse, refused::Refused};
+use crate::{
+    calls::{
+        in_flight::InFlightCall,
+        reply::{Reply, over_before_answer},
+        timeout::{CallTimeout, WaitError},
+    },
+    capabilities::ClientCapabilities,
+    collect::{is_events, is_of_type},
+    eras::legacy_version,
+    http_server::HttpServer,
+    http1::body::ResponseBody,
+    request::UpstreamRequest,
+    session::pool::SessionPool,
+};
 
 /// A server at a URL, and the sessions in which calls are made there.
 #[derive(Debug)]
@@ -116,11 +118,7 @@ impl HttpUpstream {
 
     /// Whether the server knows the session of a call no longer, so that it has not looked at the call: it may be sent
     /// again, once, in another session (2025-11-25, basic/transports, session management 4).
-    fn has_forgotten(
-        &self,
-        response: &Response<ResponseBody>,
-        session: Option<&(SessionUse, Arc<OpenSession>)>,
-    ) -> bool {
+    fn has_forgotten(&self, response: &Response<ResponseBody>, session: Option<&SessionInUse>) -> bool {
         match session {
             Some((session, open)) if response.status() == StatusCode::NOT_FOUND && open.id.is_some() => {
                 session.expire(open);

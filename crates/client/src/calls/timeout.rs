@@ -7,12 +7,11 @@ use std::{
     time::Duration,
 };
 
-use crate::cancellation::Cancellation;
-use crate::config::ClientTimeouts;
-use crate::request::UpstreamRequest;
 use portolan_core::{Error, Result};
 use portolan_wire::method::Method;
 use tokio::time::{Instant, Sleep};
+
+use crate::{cancellation::Cancellation, config::ClientTimeouts, request::UpstreamRequest};
 
 /// Runs out when a server has been silent for too long, has taken too long in all, or the client has cancelled.
 #[derive(Debug)]

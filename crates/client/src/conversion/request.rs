@@ -2,9 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::client_meta::modern_meta;
-use crate::request::Requester;
-use crate::request::UpstreamRequest;
 use bytes::Bytes;
 use portolan_wire::{
     era::Era,
@@ -12,6 +9,11 @@ use portolan_wire::{
     level::LogLevel,
     method::Method,
     object::{self, RawObject},
+};
+
+use crate::{
+    client_meta::modern_meta,
+    request::{Requester, UpstreamRequest},
 };
 
 /// A `_meta` for a legacy server: without what only modern ones know. `None` when nothing is left.
@@ -49,7 +51,7 @@ pub(crate) fn params<'a>(request: &'a UpstreamRequest<'_>, upstream: Era, name: 
     use portolan_wire::meta::META;
     let client = request.requester.era();
     if client == Some(upstream) && (client == Some(Era::Legacy) || request.declared.is_none()) {
-        return Cow::Borrowed(&request.params);
+        return Cow::Borrowed(request.params);
     }
     let mut params = request.params.clone();
     match upstream {

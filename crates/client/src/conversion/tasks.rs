@@ -1,11 +1,13 @@
 //! What of an answer concerns tasks.
 
-use crate::conversion::Conversion;
-use crate::conversion::Converted;
-use crate::session_ref::UpstreamSessionRef;
-use crate::transform::TaskRole;
 use bytes::Bytes;
 use portolan_wire::{envelope, era::Era, object::RawObject};
+
+use crate::{
+    conversion::{Conversion, Converted},
+    session_ref::UpstreamSessionRef,
+    transform::TaskRole,
+};
 
 /// That a call has become a task which the gateway is to drive.
 #[derive(Clone, Debug)]

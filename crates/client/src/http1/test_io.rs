@@ -7,14 +7,13 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::http1::Connection;
-use crate::http1::SendError;
-use crate::http1::pool::ConnectionPool;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http1::{Connection, SendError, pool::ConnectionPool};
 
 /// The server's side of a connection: when it was sent something, it says `words`, so many bytes at a time, and hangs up.
 #[derive(Debug)]

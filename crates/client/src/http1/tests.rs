@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::{
     Connection, ConnectionPool, SendError,
     pool::IDLE_FOR,
-    test_io::{ScriptedStream, Received, heard},
+    test_io::{Received, ScriptedStream, heard},
 };
 
 fn post(body: impl Into<Bytes>) -> Box<Request<Bytes>> {

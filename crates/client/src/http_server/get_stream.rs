@@ -2,11 +2,6 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use crate::backoff::ReconnectBackoff;
-use crate::collect::essence;
-use crate::http_server::HttpServer;
-use crate::http_server::open_session::OpenSession;
-use crate::http1::body::ResponseBody;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -17,6 +12,13 @@ use portolan_wire::{
     sse::Decoder,
 };
 use tokio::time::Sleep;
+
+use crate::{
+    backoff::ReconnectBackoff,
+    collect::essence,
+    http_server::{HttpServer, open_session::OpenSession},
+    http1::body::ResponseBody,
+};
 
 /// A stream that has lasted this long was a good one: the next wait is a short one.
 const LASTED: Duration = Duration::from_secs(10);

@@ -1,10 +1,5 @@
 //! Opening a session at a legacy server.
 
-use crate::capabilities::ClientCapabilities;
-use crate::client_meta::client_info;
-use crate::collect;
-use crate::http_server::HttpServer;
-use crate::http_server::open_session::OpenSession;
 use http::{HeaderValue, StatusCode};
 use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
@@ -14,6 +9,13 @@ use portolan_wire::{
     id::RequestId,
     method::Method,
     object::{self, RawObject},
+};
+
+use crate::{
+    capabilities::ClientCapabilities,
+    client_meta::client_info,
+    collect,
+    http_server::{HttpServer, open_session::OpenSession},
 };
 
 impl HttpServer {

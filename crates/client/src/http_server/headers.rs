@@ -1,12 +1,11 @@
 //! What every request to a server has in its headers, prepared once: a map that is copied is cheaper than one that is filled,
 //! and one that has a place for everything than one that grows.
 
-use crate::http_server::HttpServer;
-use crate::http_server::open_session::OpenSession;
-use crate::http_server::sending;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use portolan_core::{ServerSpec, UpstreamCredential};
 use portolan_wire::{era::ProtocolVersion, header as mcp, method::Method, object::RawObject};
+
+use crate::http_server::{HttpServer, open_session::OpenSession, sending};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::client_meta::modern_meta;
-use crate::eras::SupportedEras;
-use crate::http_server::HttpServer;
 use bytes::Bytes;
 use http::HeaderMap;
 use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
@@ -15,6 +12,8 @@ use portolan_wire::{
     method::Method,
     object::RawObject,
 };
+
+use crate::{client_meta::modern_meta, eras::SupportedEras, http_server::HttpServer};
 
 impl HttpServer {
     pub(crate) async fn eras(&self, credential: &UpstreamCredential) -> Result<Arc<SupportedEras>> {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::http_server::HttpServer;
-use crate::http1::body::ResponseBody;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use portolan_core::{CredentialRefusal, Result, UpstreamCredential};
+
+use crate::{http_server::HttpServer, http1::body::ResponseBody};
 
 /// How often one request is sent again.
 const RENEWALS: usize = 4;

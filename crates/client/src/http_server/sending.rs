@@ -2,11 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::collect;
-use crate::http_server::HttpServer;
-use crate::http_server::open_session::{OpenSession, session_request};
-use crate::http1::body::ResponseBody;
-use crate::session_ref::UpstreamSessionRef;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response};
 use portolan_core::{Error, Failure, FailureKind, Result, UpstreamCredential};
@@ -14,6 +9,16 @@ use portolan_wire::{
     level::LogLevel,
     method::Method,
     object::{self, RawObject},
+};
+
+use crate::{
+    collect,
+    http_server::{
+        HttpServer,
+        open_session::{OpenSession, session_request},
+    },
+    http1::body::ResponseBody,
+    session_ref::UpstreamSessionRef,
 };
 
 impl HttpServer {

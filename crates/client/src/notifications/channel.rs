@@ -6,16 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crate::backoff::CooperativeYield;
-use crate::backoff::ReconnectBackoff;
-use crate::notifications::driver::FollowEnd;
-use crate::notifications::feed::DesiredFilter;
-use crate::notifications::feed::GrantedFilter;
-use crate::notifications::feed::NotificationFeed;
-use crate::notifications::legacy;
-use crate::notifications::modern;
-use crate::server_notification::ServerNotification;
-use crate::server_notification::of_uri;
 use portolan_core::{
     Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Result, RpcResponse, ServerHandshake,
 };
@@ -27,6 +17,16 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 use tokio::sync::broadcast::error::RecvError;
+
+use crate::{
+    backoff::{CooperativeYield, ReconnectBackoff},
+    notifications::{
+        driver::FollowEnd,
+        feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+        legacy, modern,
+    },
+    server_notification::{ServerNotification, of_uri},
+};
 
 /// How often it is looked whether the server was started anew, which makes it forget what was asked of it.
 const LOOKED: Duration = Duration::from_secs(5);

@@ -2,14 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::backoff::ReconnectBackoff;
-use crate::connection::{Route, ServerConnection};
-use crate::notifications::channel;
-use crate::notifications::feed::DesiredFilter;
-use crate::notifications::feed::GrantedFilter;
-use crate::notifications::feed::NotificationFeed;
-use crate::notifications::legacy;
-use crate::notifications::modern;
 use portolan_core::Error;
 use portolan_wire::{
     era::Era,
@@ -17,6 +9,16 @@ use portolan_wire::{
 };
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    backoff::ReconnectBackoff,
+    connection::{Route, ServerConnection},
+    notifications::{
+        channel,
+        feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+        legacy, modern,
+    },
+};
 
 /// How long "it tells nothing" is believed: servers are upgraded.
 const UNSUPPORTED_BELIEVED: Duration = Duration::from_secs(600);

@@ -6,15 +6,16 @@ use std::{
     time::Duration,
 };
 
-use crate::catalog::ServerLists;
-use crate::notifications::driver;
-use crate::server_notification::NotificationFilter;
-use crate::server_notification::NotificationSink;
-use crate::server_notification::ServerNotification;
 use portolan_core::UpstreamCredential;
 use portolan_wire::{error::ErrorObject, level::LogLevel};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    catalog::ServerLists,
+    notifications::driver,
+    server_notification::{NotificationFilter, NotificationSink, ServerNotification},
+};
 
 /// The hubs of one link.
 #[derive(Debug, Default)]
@@ -47,12 +48,12 @@ struct Counted(BTreeMap<Arc<str>, usize>);
 
 /// What all listeners want together.
 #[derive(Debug)]
-pub struct DesiredFilter {
-    pub revision: u64,
-    pub uris: BTreeSet<Arc<str>>,
-    pub tasks: BTreeSet<Arc<str>>,
+pub(crate) struct DesiredFilter {
+    pub(crate) revision: u64,
+    pub(crate) uris: BTreeSet<Arc<str>>,
+    pub(crate) tasks: BTreeSet<Arc<str>>,
     /// The most verbose level that is wanted.
-    pub log: Option<LogLevel>,
+    pub(crate) log: Option<LogLevel>,
 }
 
 /// What the server has agreed to, up to a revision of what was wanted.
@@ -124,7 +125,7 @@ impl NotificationFeed {
     }
 
     /// Tells those who want to know. Lists that have changed are stale before anybody hears of it.
-    pub fn tell(&self, change: &ServerNotification) {
+    pub(crate) fn tell(&self, change: &ServerNotification) {
         if let (ServerNotification::List(list), Some(lists)) = (change, self.lists.upgrade()) {
             lists.mark_stale(*list);
         }
@@ -139,18 +140,18 @@ impl NotificationFeed {
     }
 
     /// Something may have been missed: what is known is read again, so that who listens hears of what is new.
-    pub fn gap(&self) {
+    pub(crate) fn gap(&self) {
         if let Some(lists) = self.lists.upgrade() {
             lists.reread(&self.credential);
         }
     }
 
     /// Wakes whoever waits for a change of what is wanted.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.wanted.subscribe()
     }
 
-    pub fn desired(&self) -> DesiredFilter {
+    pub(crate) fn desired(&self) -> DesiredFilter {
         let state = self.lock();
         DesiredFilter {
             revision: *self.wanted.borrow(),
@@ -161,12 +162,12 @@ impl NotificationFeed {
     }
 
     /// Says what the server has agreed to.
-    pub fn granted(&self, granted: GrantedFilter) {
+    pub(crate) fn granted(&self, granted: GrantedFilter) {
         self.granted.send_replace(Arc::new(granted));
     }
 
     /// Ready when nobody has listened for `grace`; then the driver is taken out, and the next listener starts another.
-    pub async fn unwanted(&self, grace: Duration) {
+    pub(crate) async fn unwanted(&self, grace: Duration) {
         let mut wanted = self.watch();
         loop {
             if self.lock().listeners.is_empty() {
@@ -181,7 +182,7 @@ impl NotificationFeed {
     }
 
     /// Ends the driver, unless somebody listens again.
-    pub fn stop(&self) -> bool {
+    pub(crate) fn stop(&self) -> bool {
         let mut state = self.lock();
         let stops = state.listeners.is_empty();
         if stops && let Some(driver) = state.driver.take() {

@@ -2,22 +2,6 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use crate::backoff::CooperativeYield;
-use crate::backoff::ReconnectBackoff;
-use crate::capabilities::ClientCapabilities;
-use crate::eras::SupportedEras;
-use crate::eras::legacy_version;
-use crate::http_server::HttpServer;
-use crate::http_server::get_stream::GetStream;
-use crate::http_server::get_stream::StreamEvent;
-use crate::http_server::open_session::{OpenSession, refuse_request, session_request};
-use crate::notifications::driver::FollowEnd;
-use crate::notifications::feed::DesiredFilter;
-use crate::notifications::feed::GrantedFilter;
-use crate::notifications::feed::NotificationFeed;
-use crate::server_notification::ServerNotification;
-use crate::server_notification::of_uri;
-use crate::session::UpstreamSession;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use portolan_core::{Error, Result, UpstreamCredential};
@@ -27,6 +11,23 @@ use portolan_wire::{
     method::Method,
 };
 use tokio_util::task::TaskTracker;
+
+use crate::{
+    backoff::{CooperativeYield, ReconnectBackoff},
+    capabilities::ClientCapabilities,
+    eras::{SupportedEras, legacy_version},
+    http_server::{
+        HttpServer,
+        get_stream::{GetStream, StreamEvent},
+        open_session::{OpenSession, refuse_request, session_request},
+    },
+    notifications::{
+        driver::FollowEnd,
+        feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+    },
+    server_notification::{ServerNotification, of_uri},
+    session::UpstreamSession,
+};
 
 /// How long the head of the stream is waited for before anything else is done: some servers send it with the first event.
 const OPENING: Duration = Duration::from_millis(400);

@@ -7,20 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use crate::backoff::CooperativeYield;
-use crate::backoff::ReconnectBackoff;
-use crate::client_meta::modern_meta;
-use crate::collect;
-use crate::collect::essence;
-use crate::http_server::HttpServer;
-use crate::http1::body::ResponseBody;
-use crate::notifications::driver::FollowEnd;
-use crate::notifications::feed::DesiredFilter;
-use crate::notifications::feed::GrantedFilter;
-use crate::notifications::feed::NotificationFeed;
-use crate::server_notification::ListKind;
-use crate::server_notification::ServerNotification;
-use crate::tasks;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
@@ -32,6 +18,21 @@ use portolan_wire::{
     method::Method,
     object::{self, RawObject},
     sse::Decoder,
+};
+
+use crate::{
+    backoff::{CooperativeYield, ReconnectBackoff},
+    client_meta::modern_meta,
+    collect,
+    collect::essence,
+    http_server::HttpServer,
+    http1::body::ResponseBody,
+    notifications::{
+        driver::FollowEnd,
+        feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+    },
+    server_notification::{ListKind, ServerNotification},
+    tasks,
 };
 
 /// The member of a filter that names tasks.

@@ -6,12 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crate::http_server::open_session::{OpenSession, refuse_request, tell};
-use crate::server_requests::response;
-use crate::session::SessionUse;
-use crate::session::listener::CallGuard;
-use crate::session::listener::is_of_a_call;
-use crate::session::pool::SessionPool;
 use portolan_core::{RpcResponse, UpstreamCredential};
 use portolan_wire::{
     envelope::{Message, Notification},
@@ -20,6 +14,16 @@ use portolan_wire::{
     meta,
     method::Method,
     object::RawObject,
+};
+
+use crate::{
+    http_server::open_session::{OpenSession, refuse_request, tell},
+    server_requests::response,
+    session::{
+        SessionUse,
+        listener::{CallGuard, is_of_a_call},
+        pool::SessionPool,
+    },
 };
 
 /// A call in its session. Dropped, the session is free for the next one; unless something may still be going on in it.

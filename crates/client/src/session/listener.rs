@@ -12,11 +12,6 @@ use std::{
     time::Duration,
 };
 
-use crate::http_server::get_stream::GetStream;
-use crate::http_server::get_stream::StreamEvent;
-use crate::http_server::open_session::{OpenSession, refuse_request};
-use crate::session::UpstreamSession;
-use crate::session::pool::SessionPool;
 use portolan_core::UpstreamCredential;
 use portolan_wire::{envelope::Message, method::Method};
 use tokio::{
@@ -24,6 +19,14 @@ use tokio::{
     sync::{Notify, mpsc, watch},
 };
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    http_server::{
+        get_stream::{GetStream, StreamEvent},
+        open_session::{OpenSession, refuse_request},
+    },
+    session::{UpstreamSession, pool::SessionPool},
+};
 
 /// Messages that wait for one call to take them.
 const WAITING: usize = 64;

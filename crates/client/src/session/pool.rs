@@ -9,13 +9,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use crate::capabilities::ClientCapabilities;
-use crate::http_server::HttpServer;
-use crate::http_server::open_session::OpenSession;
-use crate::session::SessionUse;
-use crate::session::UpstreamSession;
 use portolan_core::{Subject, UpstreamCredential, Version};
 use tokio::time::Instant;
+
+use crate::{
+    capabilities::ClientCapabilities,
+    http_server::{HttpServer, open_session::OpenSession},
+    session::{SessionUse, UpstreamSession},
+};
 
 /// Sessions that are kept for modern callers of a legacy server.
 const POOL: usize = 1024;

@@ -18,22 +18,23 @@ use portolan_core::{BoxError, Result};
 use portolan_wire::{envelope::Message, id::RequestId};
 
 use self::converter::EventStreamConverter;
-use crate::calls::cancel_on_drop::CancelOnDrop;
-use crate::calls::in_flight::InFlightCall;
-use crate::calls::reply::Reply;
-use crate::calls::reply::over_before_answer;
-use crate::calls::steps::Events;
-use crate::calls::steps::Step;
-use crate::calls::streamable_http::listening::AnswerHead;
-use crate::calls::streamable_http::listening::PendingHead;
-use crate::calls::streamable_http::resume::ResumeOutcome;
-use crate::calls::timeout::CallTimeout;
-use crate::calls::timeout::WaitError;
-use crate::conversion::Conversion;
-use crate::http_server::HttpServer;
-use crate::http1::ConnectionError;
-use crate::http1::body::ResponseBody;
-use crate::session_ref::UpstreamSessionRef;
+use crate::{
+    calls::{
+        cancel_on_drop::CancelOnDrop,
+        in_flight::InFlightCall,
+        reply::{Reply, over_before_answer},
+        steps::{Events, Step},
+        streamable_http::{
+            listening::{AnswerHead, PendingHead},
+            resume::ResumeOutcome,
+        },
+        timeout::{CallTimeout, WaitError},
+    },
+    conversion::Conversion,
+    http_server::HttpServer,
+    http1::{ConnectionError, body::ResponseBody},
+    session_ref::UpstreamSessionRef,
+};
 
 /// How long the head of a reply is held back to see whether the first event is the answer.
 const HOLD: Duration = Duration::from_secs(5);

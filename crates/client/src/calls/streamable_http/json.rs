@@ -6,14 +6,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::calls::in_flight::InFlightCall;
-use crate::calls::reply::Reply;
-use crate::calls::timeout::WaitError;
-use crate::config::ClientLimits;
-use crate::conversion::Conversion;
-use crate::conversion::Converted;
-use crate::conversion::is_beyond;
-use crate::http1::body::ResponseBody;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -21,6 +13,13 @@ use portolan_core::{BoxError, Result};
 use portolan_wire::{
     envelope::{self, Message},
     rewrite::{MessageHead, MessageKind, ResponseStream},
+};
+
+use crate::{
+    calls::{in_flight::InFlightCall, reply::Reply, timeout::WaitError},
+    config::ClientLimits,
+    conversion::{Conversion, Converted, is_beyond},
+    http1::body::ResponseBody,
 };
 
 /// Answers up to this size are looked at whole.

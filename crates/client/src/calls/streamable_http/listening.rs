@@ -2,19 +2,20 @@
 
 use std::{fmt, pin::pin, task::Poll};
 
-use crate::calls::in_flight::InFlightCall;
-use crate::calls::streamable_http::HttpUpstream;
-use crate::calls::timeout::WaitError;
-use crate::collect;
-use crate::collect::is_events;
-use crate::http_server::HttpServer;
-use crate::http1::body::ResponseBody;
-use crate::request::UpstreamRequest;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use portolan_core::Result;
 use portolan_wire::envelope::Message;
+
+use crate::{
+    calls::{in_flight::InFlightCall, streamable_http::HttpUpstream, timeout::WaitError},
+    collect,
+    collect::is_events,
+    http_server::HttpServer,
+    http1::body::ResponseBody,
+    request::UpstreamRequest,
+};
 
 /// What comes first of a call that was sent.
 pub(crate) enum FirstEvent {

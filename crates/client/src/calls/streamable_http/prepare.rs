@@ -6,28 +6,25 @@ use std::{
     time::Duration,
 };
 
-use crate::calls::cancel_on_drop::CancelOnDrop;
-use crate::calls::in_flight::InFlightCall;
-use crate::calls::streamable_http::HttpUpstream;
-use crate::calls::timeout::CallTimeout;
-use crate::capabilities::ClientCapabilities;
-use crate::conversation::Conversation;
-use crate::conversion;
-use crate::conversion::Conversion;
-use crate::eras::legacy_version;
-use crate::http_server::HttpServer;
-use crate::http_server::open_session::OpenSession;
-use crate::request::Requester;
-use crate::request::UpstreamRequest;
-use crate::session::SessionUse;
-use crate::session::UpstreamSession;
-use crate::session::exclusive::ExclusiveSession;
-use crate::session::pool::Taken;
-use crate::session_ref::UpstreamSessionRef;
 use bytes::Bytes;
 use http::Request;
 use portolan_core::{Error, Result, UpstreamCredential};
 use portolan_wire::{envelope, era::Era, header as mcp, id::RequestId};
+
+use crate::{
+    calls::{
+        cancel_on_drop::CancelOnDrop, in_flight::InFlightCall, streamable_http::HttpUpstream, timeout::CallTimeout,
+    },
+    capabilities::ClientCapabilities,
+    conversation::Conversation,
+    conversion,
+    conversion::Conversion,
+    eras::legacy_version,
+    http_server::{HttpServer, open_session::OpenSession},
+    request::{Requester, UpstreamRequest},
+    session::{SessionUse, UpstreamSession, exclusive::ExclusiveSession, pool::Taken},
+    session_ref::UpstreamSessionRef,
+};
 
 /// How long the first call of a session waits for the stream beside it: some servers send its head with the first event.
 const OPENING: Duration = Duration::from_millis(400);
@@ -37,8 +34,11 @@ pub(crate) struct Prepared {
     pub(crate) request: Box<Request<Bytes>>,
     pub(crate) conversion: Conversion,
     pub(crate) cancel_on_drop: CancelOnDrop,
-    pub(crate) session: Option<(SessionUse, Arc<OpenSession>)>,
+    pub(crate) session: Option<SessionInUse>,
 }
+
+/// A session that a call is made in, and as what the server knows it.
+pub(crate) type SessionInUse = (SessionUse, Arc<OpenSession>);
 
 /// The session in which a call is made.
 struct CallSession {
@@ -222,7 +222,7 @@ impl CallSession {
         http: &Arc<HttpServer>,
         request: &UpstreamRequest<'_>,
         sent: RequestId,
-    ) -> (CancelOnDrop, Option<(SessionUse, Arc<OpenSession>)>) {
+    ) -> (CancelOnDrop, Option<SessionInUse>) {
         let cancel_on_drop = CancelOnDrop::legacy(
             Some(self.session.clone()),
             http.clone(),
@@ -240,14 +240,7 @@ impl CallSession {
 
 impl Prepared {
     /// What is sent, in which session, and the call that is under way with it.
-    pub(crate) fn with(
-        self,
-        timeout: CallTimeout,
-    ) -> (
-        Box<Request<Bytes>>,
-        Option<(SessionUse, Arc<OpenSession>)>,
-        Box<InFlightCall>,
-    ) {
+    pub(crate) fn with(self, timeout: CallTimeout) -> (Box<Request<Bytes>>, Option<SessionInUse>, Box<InFlightCall>) {
         let in_flight = InFlightCall {
             conversion: self.conversion,
             cancel_on_drop: self.cancel_on_drop,

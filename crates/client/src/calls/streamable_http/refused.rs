@@ -2,13 +2,6 @@
 
 use std::pin::pin;
 
-use crate::calls::in_flight::InFlightCall;
-use crate::calls::reply::Reply;
-use crate::calls::streamable_http::HttpUpstream;
-use crate::calls::timeout::WaitError;
-use crate::collect;
-use crate::conversion::Converted;
-use crate::http1::body::ResponseBody;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use portolan_core::{Failure, FailureKind, Result};
@@ -16,6 +9,13 @@ use portolan_wire::{
     envelope,
     error::{self as mcp_error, ErrorObject},
     method::Method,
+};
+
+use crate::{
+    calls::{in_flight::InFlightCall, reply::Reply, streamable_http::HttpUpstream, timeout::WaitError},
+    collect,
+    conversion::Converted,
+    http1::body::ResponseBody,
 };
 
 /// Bytes of an error body that are looked at.

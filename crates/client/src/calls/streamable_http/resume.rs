@@ -2,24 +2,26 @@
 
 use std::sync::Arc;
 
-use crate::calls::cancel_on_drop::CancelOnDrop;
-use crate::calls::in_flight::InFlightCall;
-use crate::calls::reply::Reply;
-use crate::calls::steps::ResumeRequest;
-use crate::calls::steps::StreamCheckpoint;
-use crate::calls::streamable_http::HttpUpstream;
-use crate::calls::streamable_http::events::EventRelay;
-use crate::calls::timeout::CallTimeout;
-use crate::collect::is_events;
-use crate::conversion::Conversion;
-use crate::http_server::HttpServer;
-use crate::http_server::open_session::OpenSession;
-use crate::http1::body::ResponseBody;
-use crate::session::exclusive::ExclusiveSession;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, StatusCode, header};
 use portolan_core::{Error, Result, UpstreamCredential};
 use portolan_wire::{era::Era, header as mcp};
+
+use crate::{
+    calls::{
+        cancel_on_drop::CancelOnDrop,
+        in_flight::InFlightCall,
+        reply::Reply,
+        steps::{ResumeRequest, StreamCheckpoint},
+        streamable_http::{HttpUpstream, events::EventRelay},
+        timeout::CallTimeout,
+    },
+    collect::is_events,
+    conversion::Conversion,
+    http_server::{HttpServer, open_session::OpenSession},
+    http1::body::ResponseBody,
+    session::exclusive::ExclusiveSession,
+};
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 

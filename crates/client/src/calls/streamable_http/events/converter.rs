@@ -2,13 +2,6 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::calls::steps::Step;
-use crate::calls::streamable_http::json::broke_off;
-use crate::calls::streamable_http::json::is_ours;
-use crate::conversion::Conversion;
-use crate::conversion::Converted;
-use crate::conversion::tasks::TaskCreated;
-use crate::server_requests::{InputRequired, ServerRequest, ServerRequestKey};
 use bytes::{Bytes, BytesMut};
 use portolan_core::{BoxError, Error};
 use portolan_wire::{
@@ -20,6 +13,15 @@ use portolan_wire::{
     method::Method,
     rewrite::ResponseStream,
     sse::{self, LinePart, LineSplitter},
+};
+
+use crate::{
+    calls::{
+        steps::Step,
+        streamable_http::json::{broke_off, is_ours},
+    },
+    conversion::{Conversion, Converted, tasks::TaskCreated},
+    server_requests::{InputRequired, ServerRequest, ServerRequestKey},
 };
 
 /// The longest id of an event that is kept.
