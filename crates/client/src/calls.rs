@@ -1,6 +1,8 @@
 //! One call of a server: how it is sent, and what comes back.
 
+pub(crate) mod beginning;
 pub(crate) mod cancel_on_drop;
+pub(crate) mod events;
 pub(crate) mod in_flight;
 pub(crate) mod reply;
 pub(crate) mod stdio;

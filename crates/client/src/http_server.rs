@@ -6,6 +6,7 @@ pub(crate) mod headers;
 pub(crate) mod open_session;
 pub(crate) mod probe;
 pub(crate) mod refresh;
+pub(crate) mod resumed_stream;
 pub(crate) mod sending;
 
 use std::{

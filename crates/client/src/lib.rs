@@ -39,8 +39,9 @@ pub use portolan_core::{BoxError, Error, Result};
 
 pub use self::{
     calls::{
+        events::Events,
         reply::Reply,
-        steps::{Events, ResumeRequest, Step, StreamCheckpoint},
+        steps::{ResumeRequest, Step, StreamCheckpoint},
         streamable_http::json::JsonRelay,
     },
     cancellation::Cancellation,

@@ -17,8 +17,8 @@ use portolan_wire::{
 };
 
 use crate::{
-    calls::streamable_http::resume::ResumeOutcome,
     cancellation::DisconnectPolicy,
+    http_server::resumed_stream::ResumeOutcome,
     http_server::{
         HttpServer,
         open_session::{OpenSession, tell},
@@ -148,7 +148,7 @@ impl CancelOnDrop {
         let (http, open, credential) = (told.http.clone(), told.open.clone(), told.credential.clone());
         Some(Box::pin(async move {
             tokio::time::sleep(wait).await;
-            ResumeOutcome::take_up(&http, &open, &credential, &from).await
+            http.take_up(&open, &credential, &from).await
         }))
     }
 

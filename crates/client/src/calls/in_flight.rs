@@ -1,11 +1,8 @@
 //! A call that was sent and is not answered yet.
 
-use portolan_core::Result;
-
 use crate::{
     calls::{
         cancel_on_drop::CancelOnDrop,
-        reply::{Reply, over_before_answer},
         timeout::{CallTimeout, WaitError},
     },
     conversion::Conversion,
@@ -23,10 +20,10 @@ pub(crate) struct InFlightCall {
 }
 
 impl InFlightCall {
-    /// Tells the server that the answer is not waited for any more, and the client why.
-    pub(crate) fn give_up(mut self: Box<Self>, over: WaitError) -> Result<Reply> {
+    /// Tells the server that the answer is not waited for any more; gives why.
+    pub(crate) fn give_up(mut self: Box<Self>, over: WaitError) -> WaitError {
         self.cancel_on_drop
             .cancel("the answer took too long, or was not wanted any more");
-        over_before_answer(over)
+        over
     }
 }

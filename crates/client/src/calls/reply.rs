@@ -4,7 +4,7 @@ use bytes::Bytes;
 use portolan_core::Result;
 
 use crate::{
-    calls::{steps::Events, streamable_http::json::JsonRelay, timeout::WaitError},
+    calls::{beginning::Beginning, events::Events, streamable_http::json::JsonRelay, timeout::WaitError},
     collect::{self, CollectError},
     conversion::{Converted, tasks::TaskCreated},
     server_requests::InputRequired,
@@ -34,6 +34,15 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// The reply to an answer that begins so; `relay` makes one of what is relayed.
+    pub(crate) fn begun<R>(beginning: Beginning<R>, relay: impl FnOnce(R) -> Self) -> Result<Self> {
+        match beginning {
+            Beginning::Whole(answer) => Ok(answer.into()),
+            Beginning::Relay(rest) => Ok(relay(rest)),
+            Beginning::Over(over) => over_before_answer(over),
+        }
+    }
+
     /// Reads the reply to its end and returns the one message that answers; `None` if the call was cancelled, or the
     /// server wants something that only a relay can give.
     ///
@@ -47,6 +56,13 @@ impl Reply {
             Self::Events(events) => collect::last_response(events, limit).await,
             Self::InputRequired(_) | Self::Task(_) | Self::Cancelled => Ok(None),
         }
+    }
+}
+
+impl Events {
+    /// Waits a while for the answer, which need not be a stream if it is the next thing that comes.
+    pub async fn settle(self) -> Result<Reply> {
+        Reply::begun(self.begin().await, Reply::Events)
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod events;
 pub(crate) mod json;
 pub(crate) mod listening;
+pub(crate) mod pending_head;
 pub(crate) mod prepare;
 pub(crate) mod refused;
 pub(crate) mod resume;
@@ -15,6 +16,7 @@ use portolan_core::{Result, UpstreamCredential};
 use self::{listening::FirstEvent, prepare::SessionInUse, refused::Refused};
 use crate::{
     calls::{
+        events::Events,
         in_flight::InFlightCall,
         reply::{Reply, over_before_answer},
         timeout::{CallTimeout, WaitError},
@@ -81,7 +83,7 @@ impl HttpUpstream {
                     Ok(FirstEvent::AnswerHead(head)) => Ok(head),
                     Ok(FirstEvent::Converted(head, said)) => {
                         let relay = events::EventRelay::awaited(head, self.http.clone(), *in_flight, said);
-                        return Box::pin(relay.settle()).await;
+                        return Reply::begun(Box::pin(relay.settle()).await, events_reply);
                     }
                     Err(over) => Err(over),
                 }
@@ -93,7 +95,7 @@ impl HttpUpstream {
             };
             let response = match sent {
                 Ok(sent) => sent?,
-                Err(over) => return in_flight.give_up(over),
+                Err(over) => return over_before_answer(in_flight.give_up(over)),
             };
             if !reopened && self.has_forgotten(&response, session.as_ref()) {
                 in_flight.cancel_on_drop.answered();
@@ -134,13 +136,20 @@ impl HttpUpstream {
         let (head, body) = response.into_parts();
         if is_of_type(&head.headers, "application/json") {
             let length = head.headers.get(header::CONTENT_LENGTH).is_some();
-            return json::relay(body, length, in_flight, self.http.limits()).await;
+            let beginning = json::relay(body, length, in_flight, self.http.limits()).await?;
+            return Reply::begun(beginning, Reply::Json);
         }
         if is_events(&head.headers) {
-            return Box::pin(events::relay(body, self.http.clone(), *in_flight)).await;
+            let beginning = Box::pin(events::relay(body, self.http.clone(), *in_flight)).await;
+            return Reply::begun(beginning, events_reply);
         }
         Err(in_flight
             .conversion
             .protocol_error("it answered with something that is neither JSON nor events"))
     }
+}
+
+/// The reply that goes on with what is relayed.
+fn events_reply(relay: Box<events::EventRelay>) -> Reply {
+    Reply::Events(Events::http(relay))
 }

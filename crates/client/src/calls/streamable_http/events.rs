@@ -20,18 +20,15 @@ use portolan_wire::{envelope::Message, id::RequestId};
 use self::converter::EventStreamConverter;
 use crate::{
     calls::{
+        beginning::Beginning,
         cancel_on_drop::CancelOnDrop,
         in_flight::InFlightCall,
-        reply::{Reply, over_before_answer},
-        steps::{Events, Step},
-        streamable_http::{
-            listening::{AnswerHead, PendingHead},
-            resume::ResumeOutcome,
-        },
+        steps::Step,
+        streamable_http::pending_head::{AnswerHead, PendingHead},
         timeout::{CallTimeout, WaitError},
     },
     conversion::Conversion,
-    http_server::HttpServer,
+    http_server::{HttpServer, resumed_stream::ResumeOutcome},
     http1::{ConnectionError, body::ResponseBody},
     session_ref::UpstreamSessionRef,
 };
@@ -47,7 +44,11 @@ const TRIES: u32 = 5;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Relays an answer that comes as events. A stream that begins with the answer becomes a plain JSON reply.
-pub(crate) async fn relay(body: ResponseBody, http: Arc<HttpServer>, in_flight: InFlightCall) -> Result<Reply> {
+pub(crate) async fn relay(
+    body: ResponseBody,
+    http: Arc<HttpServer>,
+    in_flight: InFlightCall,
+) -> Beginning<Box<EventRelay>> {
     let mut relay = EventRelay::new(http, in_flight);
     relay.body = Some(body);
     relay.settle().await
@@ -127,22 +128,22 @@ impl EventRelay {
     }
 
     /// Waits for the first thing that the server says. If that is the answer, there need not be a stream.
-    pub(crate) async fn settle(mut self) -> Result<Reply> {
+    pub(crate) async fn settle(mut self) -> Beginning<Box<Self>> {
         match tokio::time::timeout(HOLD, self.first()).await {
             Ok(Err(over)) => {
                 self.cancel_on_drop
                     .cancel("the answer took too long, or was not wanted any more");
-                return over_before_answer(over);
+                return Beginning::Over(over);
             }
             Ok(Ok(())) => {
                 if let Some(answer) = self.converter.sole_answer() {
                     self.linger();
-                    return Ok(answer.into());
+                    return Beginning::Whole(answer);
                 }
             }
             Err(_) => {}
         }
-        Ok(Reply::Events(Events::http(self)))
+        Beginning::Relay(Box::new(self))
     }
 
     pub(crate) fn conversion(&self) -> &Conversion {

@@ -16,7 +16,7 @@ use portolan_wire::{
 };
 
 use crate::{
-    calls::{in_flight::InFlightCall, reply::Reply, timeout::WaitError},
+    calls::{beginning::Beginning, in_flight::InFlightCall, timeout::WaitError},
     config::ClientLimits,
     conversion::{Conversion, Converted, is_beyond},
     http1::body::ResponseBody,
@@ -33,7 +33,7 @@ pub(crate) async fn relay(
     length: bool,
     mut in_flight: Box<InFlightCall>,
     limits: &ClientLimits,
-) -> Result<Reply> {
+) -> Result<Beginning<Box<JsonRelay>>> {
     let most = limits.message_bytes;
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
         return Err(in_flight
@@ -45,7 +45,7 @@ pub(crate) async fn relay(
     while size <= SMALL && !body.is_end_stream() {
         let frame = match in_flight.timeout.wait(pin!(body.frame())).await {
             Ok(frame) => frame,
-            Err(over) => return in_flight.give_up(over),
+            Err(over) => return Ok(Beginning::Over(in_flight.give_up(over))),
         };
         let Some(frame) = frame else { break };
         in_flight.timeout.renew();
@@ -63,11 +63,11 @@ pub(crate) async fn relay(
             }
         }
         if let Err(over) = collect(&mut body, &mut held, size, limits.held_bytes, &mut in_flight).await? {
-            return in_flight.give_up(over);
+            return Ok(Beginning::Over(in_flight.give_up(over)));
         }
     }
     in_flight.cancel_on_drop.answered();
-    Ok(whole(&join(held), &in_flight.conversion)?.into())
+    Ok(Beginning::Whole(whole(&join(held), &in_flight.conversion)?))
 }
 
 /// What is there of an answer that passes by, and what edits the rest. Without an edit, it passes as it stands.
@@ -81,13 +81,14 @@ fn pass(
     size: usize,
     mut in_flight: Box<InFlightCall>,
     limits: &ClientLimits,
-) -> Result<Reply> {
+) -> Result<Beginning<Box<JsonRelay>>> {
     let over = body.is_end_stream();
     if over {
         in_flight.cancel_on_drop.answered();
     }
     if over && stream.is_none() && queue.len() == 1 {
-        return Ok(Reply::Message(queue.into_iter().next().unwrap_or_default()));
+        let message = queue.into_iter().next().unwrap_or_default();
+        return Ok(Beginning::Whole(Converted::Message(message)));
     }
     let mut relay = JsonRelay {
         body,
@@ -106,7 +107,7 @@ fn pass(
             .map_err(|fault| portolan_core::Error::backend("the server", "answer in JSON", fault))?;
         relay.length_known = true;
     }
-    Ok(Reply::Json(Box::new(relay)))
+    Ok(Beginning::Relay(Box::new(relay)))
 }
 
 /// Begins to edit an answer, if its head says that it is a result for this call; else gives it back. Without an edit, it

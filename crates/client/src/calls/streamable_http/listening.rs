@@ -1,18 +1,19 @@
 //! A call that is heard before its answer has begun: some servers ask on another stream, and answer in JSON in the end.
 
-use std::{fmt, pin::pin, task::Poll};
+use std::{pin::pin, task::Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use portolan_core::Result;
 use portolan_wire::envelope::Message;
 
 use crate::{
-    calls::{in_flight::InFlightCall, streamable_http::HttpUpstream, timeout::WaitError},
-    collect,
-    collect::is_events,
-    http_server::HttpServer,
+    calls::{
+        in_flight::InFlightCall,
+        streamable_http::{HttpUpstream, pending_head::PendingHead},
+        timeout::WaitError,
+    },
     http1::body::ResponseBody,
     request::UpstreamRequest,
 };
@@ -23,17 +24,6 @@ pub(crate) enum FirstEvent {
     AnswerHead(Result<Response<ResponseBody>>),
     /// Something that the server says beside it.
     Converted(PendingHead, Message),
-}
-
-/// An answer whose head is not there yet.
-pub(crate) struct PendingHead(BoxFuture<'static, Result<AnswerHead>>);
-
-/// What its head says.
-pub(crate) enum AnswerHead {
-    /// That events follow.
-    Events(Box<ResponseBody>),
-    /// One JSON text, whole.
-    Whole(Bytes),
 }
 
 impl HttpUpstream {
@@ -61,38 +51,7 @@ impl HttpUpstream {
         });
         Ok(match timeout.wait(pin!(first)).await? {
             Err(head) => FirstEvent::AnswerHead(head),
-            Ok(said) => {
-                let http = self.http.clone();
-                let heading = async move { AnswerHead::read(&http, sending.await?).await };
-                FirstEvent::Converted(PendingHead(Box::pin(heading)), said)
-            }
+            Ok(said) => FirstEvent::Converted(PendingHead::new(self.http.clone(), sending), said),
         })
-    }
-}
-
-impl AnswerHead {
-    /// Reads an answer up to where it is known what it is.
-    async fn read(http: &HttpServer, response: Response<ResponseBody>) -> Result<Self> {
-        let (head, body) = response.into_parts();
-        if head.status == StatusCode::OK && is_events(&head.headers) {
-            return Ok(Self::Events(Box::new(body)));
-        }
-        match collect::body(body, http.limits().held_bytes).await {
-            // An error may come under any status.
-            Ok(text) if head.status == StatusCode::OK || collect::outcome(&text).is_some() => Ok(Self::Whole(text)),
-            _ => Err(http.refused_with(head.status)),
-        }
-    }
-}
-
-impl PendingHead {
-    pub(crate) fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<AnswerHead>> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl fmt::Debug for PendingHead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Heading")
     }
 }
