@@ -9,9 +9,6 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// The shortest that a server can ask for.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Messages that are told before others get to run.
-const AT_A_TIME: u8 = 16;
-
 /// Waits that grow with each failure in a row, with jitter, so that many gateways do not come back at once.
 #[derive(Debug, Default)]
 pub(crate) struct ReconnectBackoff {
@@ -34,20 +31,6 @@ impl ReconnectBackoff {
             Some(asked) if first => asked.clamp(SHORTEST, LONGEST),
             Some(asked) => asked.clamp(grown, LONGEST),
             None => grown.mul_f64(0.75 + 0.5 * jitter()),
-        }
-    }
-}
-
-/// Lets others run now and then: those who read get to take what a burst puts in for them.
-#[derive(Debug, Default)]
-pub(crate) struct CooperativeYield(u8);
-
-impl CooperativeYield {
-    pub(crate) async fn take(&mut self) {
-        self.0 += 1;
-        if self.0 >= AT_A_TIME {
-            self.0 = 0;
-            tokio::task::yield_now().await;
         }
     }
 }

@@ -29,7 +29,7 @@ pub use self::{
 use crate::{
     config::ClientConfig,
     connection::ServerConnection,
-    server_notification::{ListKind, NotificationSink, ServerNotification},
+    server_notifications::{ListKind, NotificationSink, ServerNotification},
 };
 
 /// The lists of one server, as credentials of one scope see them.

@@ -1,38 +1,53 @@
 //! An MCP client of either protocol era, over streamable HTTP and stdio.
 
+// The modules in layers: each uses those of the layers above it in this list, and of its own layer only what comes to no
+// circle (`cargo xtask structure` checks that).
+
+// Configuration, words of the protocol, and what depends on nothing here.
 mod backoff;
-mod calls;
 mod cancellation;
 mod capabilities;
 mod capability_filter;
-mod catalog;
-mod client;
 mod client_meta;
 pub mod collect;
 mod config;
-mod connect;
-mod connection;
-mod conversation;
-mod conversion;
 mod eras;
 pub mod failure;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
-mod http1;
-mod http_server;
 mod inject;
-pub mod notifications;
-mod request;
-mod server;
 mod server_info;
-mod server_notification;
+mod server_notifications;
 mod server_requests;
-mod session;
 mod session_ref;
 pub mod tasks;
 mod transform;
 pub mod write_yield;
+
+// Bytes: connections, HTTP/1.1, and the client that all servers share.
+mod client;
+mod connect;
+mod http1;
+
+// A server at a URL, and the sessions that it keeps for this client.
+mod http_server;
+mod session;
+
+// A request, the conversation that it belongs to, and its translation between the eras.
+mod conversation;
+mod conversion;
+mod request;
+
+// A call over either transport and its reply, wherever the server is now.
+mod calls;
+mod connection;
+
+// What is kept of a server between calls, and all of it together.
+mod catalog;
+pub mod notifications;
+mod server;
+
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use http::Uri;
 pub use portolan_core::{BoxError, Error, Result};

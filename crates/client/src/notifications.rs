@@ -5,14 +5,18 @@
 //! the hub's own (legacy HTTP), `subscriptions/listen` (modern HTTP), or what the owner of the pipes hears (channels).
 
 pub(crate) mod channel;
+mod cooperative_yield;
 pub(crate) mod driver;
 pub(crate) mod feed;
+mod follow_end;
 pub(crate) mod legacy;
+mod listening;
 pub(crate) mod modern;
 
 pub(crate) use self::feed::NotificationFeeds;
 pub use self::{
-    feed::{GrantedFilter, Listening, NotificationFeed},
+    feed::{GrantedFilter, NotificationFeed},
+    listening::Listening,
     modern::{TASK_IDS, strings},
 };
 pub use crate::{
@@ -20,5 +24,5 @@ pub use crate::{
         get_stream::{GetStream, StreamEvent},
         open_session::refuse_request,
     },
-    server_notification::{ListKind, NotificationFilter, NotificationSink, ServerNotification, of_uri},
+    server_notifications::{ListKind, NotificationFilter, NotificationSink, ServerNotification, of_uri},
 };

@@ -18,10 +18,10 @@ use portolan_wire::{
 
 use crate::{
     cancellation::DisconnectPolicy,
-    http_server::resumed_stream::ResumeOutcome,
     http_server::{
         HttpServer,
         open_session::{OpenSession, tell},
+        resumed_stream::ResumeOutcome,
     },
     session::{SessionUse, exclusive::ExclusiveSession},
     session_ref::UpstreamSessionRef,

@@ -26,7 +26,7 @@ use crate::{
     capabilities::ClientCapabilities,
     collect,
     request::{Requester, UpstreamRequest},
-    server_notification::ServerNotification,
+    server_notifications::ServerNotification,
 };
 
 /// Pages of one list that are read.

@@ -10,7 +10,7 @@ use super::{
     Listing, limits,
     sealed::{Cached, Lists, Read, Source},
 };
-use crate::server_notification::ListKind;
+use crate::server_notifications::ListKind;
 
 /// The longest name that is taken, as with tools.
 const NAME_BYTES: usize = 256;

@@ -11,7 +11,7 @@ use super::{
     sealed::{Cached, Lists, Read, Source},
     template::Template,
 };
-use crate::server_notification::ListKind;
+use crate::server_notifications::ListKind;
 
 /// The longest URI that is taken from a list.
 const URI_BYTES: usize = 4096;

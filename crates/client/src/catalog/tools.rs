@@ -10,7 +10,7 @@ use super::{
     Listing, ServerLists, limits,
     sealed::{Cached, Lists, Read, Source},
 };
-use crate::server_notification::ListKind;
+use crate::server_notifications::ListKind;
 
 /// The tools of one server, in its order. Of two with one name the first counts.
 #[derive(Debug, Default)]

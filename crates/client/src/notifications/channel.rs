@@ -19,13 +19,14 @@ use portolan_wire::{
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
-    backoff::{CooperativeYield, ReconnectBackoff},
+    backoff::ReconnectBackoff,
     notifications::{
-        driver::FollowEnd,
+        cooperative_yield::CooperativeYield,
         feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+        follow_end::FollowEnd,
         legacy, modern,
     },
-    server_notification::{ServerNotification, of_uri},
+    server_notifications::{ServerNotification, of_uri},
 };
 
 /// How often it is looked whether the server was started anew, which makes it forget what was asked of it.

@@ -16,25 +16,13 @@ use crate::{
     notifications::{
         channel,
         feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+        follow_end::FollowEnd,
         legacy, modern,
     },
 };
 
 /// How long "it tells nothing" is believed: servers are upgraded.
 const UNSUPPORTED_BELIEVED: Duration = Duration::from_secs(600);
-
-/// Why a server is followed no longer.
-#[derive(Debug)]
-pub(crate) enum FollowEnd {
-    /// Nobody wants to know any more.
-    Unwanted,
-    /// The stream is over and may be opened again, after what the server has asked for.
-    Ended(Option<Duration>),
-    /// It tells nothing outside of calls.
-    Unsupported,
-    /// It cannot be listened to now.
-    Failed(Error),
-}
 
 /// Starts to follow a hub's server. The work ends when nobody listens, and with the gateway.
 pub(crate) fn start(feed: &Arc<NotificationFeed>) -> Option<AbortOnDropHandle<()>> {

@@ -13,8 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     catalog::ServerLists,
-    notifications::driver,
-    server_notification::{NotificationFilter, NotificationSink, ServerNotification},
+    server_notifications::{NotificationFilter, NotificationSink, ServerNotification},
 };
 
 /// The hubs of one link.
@@ -30,16 +29,16 @@ pub struct NotificationFeed {
     state: Mutex<State>,
     /// Counts up when what is wanted changes.
     wanted: watch::Sender<u64>,
-    granted: watch::Sender<Arc<GrantedFilter>>,
+    pub(super) granted: watch::Sender<Arc<GrantedFilter>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    listeners: HashMap<u64, (NotificationFilter, Arc<dyn NotificationSink>)>,
-    next: u64,
+pub(super) struct State {
+    pub(super) listeners: HashMap<u64, (NotificationFilter, Arc<dyn NotificationSink>)>,
+    pub(super) next: u64,
     uris: Counted,
     tasks: Counted,
-    driver: Option<AbortOnDropHandle<()>>,
+    pub(super) driver: Option<AbortOnDropHandle<()>>,
 }
 
 /// What is wanted, and by how many.
@@ -66,14 +65,6 @@ pub struct GrantedFilter {
     pub refused: HashMap<Arc<str>, ErrorObject>,
     /// Tasks that it tells of.
     pub tasks: BTreeSet<Arc<str>>,
-}
-
-/// One listener's place; dropping it ends the listening.
-#[derive(Debug)]
-pub struct Listening {
-    feed: Arc<NotificationFeed>,
-    id: u64,
-    revision: u64,
 }
 
 impl NotificationFeeds {
@@ -105,25 +96,6 @@ impl NotificationSink for NotificationFeeds {
 }
 
 impl NotificationFeed {
-    /// Begins to listen. Must be called within a tokio runtime.
-    pub fn listen(self: &Arc<Self>, filter: NotificationFilter, sink: Arc<dyn NotificationSink>) -> Listening {
-        let mut state = self.lock();
-        let id = state.next;
-        state.next += 1;
-        let begins = state.driver.is_none();
-        let changed = state.enter(id, filter, sink);
-        let revision = self.wanting(changed || begins);
-        if begins {
-            state.driver = driver::start(self);
-        }
-        drop(state);
-        Listening {
-            feed: self.clone(),
-            id,
-            revision,
-        }
-    }
-
     /// Tells those who want to know. Lists that have changed are stale before anybody hears of it.
     pub(crate) fn tell(&self, change: &ServerNotification) {
         if let (ServerNotification::List(list), Some(lists)) = (change, self.lists.upgrade()) {
@@ -193,21 +165,21 @@ impl NotificationFeed {
     }
 
     /// Counts up where something changed, and gives the count.
-    fn wanting(&self, changed: bool) -> u64 {
+    pub(super) fn wanting(&self, changed: bool) -> u64 {
         if changed {
             self.wanted.send_modify(|revision| *revision += 1);
         }
         *self.wanted.borrow()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     /// Notes what a listener wants, and says whether all together want something else now.
-    fn enter(&mut self, id: u64, filter: NotificationFilter, sink: Arc<dyn NotificationSink>) -> bool {
+    pub(super) fn enter(&mut self, id: u64, filter: NotificationFilter, sink: Arc<dyn NotificationSink>) -> bool {
         let mut changed = self.listeners.is_empty();
         changed |= self.uris.add(&filter.uris);
         changed |= self.tasks.add(&filter.tasks);
@@ -218,7 +190,7 @@ impl State {
         changed
     }
 
-    fn leave(&mut self, id: u64) -> bool {
+    pub(super) fn leave(&mut self, id: u64) -> bool {
         let Some((old, _)) = self.listeners.remove(&id) else {
             return false;
         };
@@ -261,42 +233,5 @@ impl Counted {
             }
         }
         is_news
-    }
-}
-
-impl Listening {
-    /// Whether it is a place at `feed`.
-    pub fn is_at(&self, feed: &Arc<NotificationFeed>) -> bool {
-        Arc::ptr_eq(&self.feed, feed)
-    }
-
-    /// Wants something else from now on.
-    pub fn change(&mut self, filter: NotificationFilter) {
-        let mut state = self.feed.lock();
-        let Some((old, sink)) = state.listeners.get(&self.id) else {
-            return;
-        };
-        if *old == filter {
-            return;
-        }
-        let sink = sink.clone();
-        let changed = state.enter(self.id, filter, sink);
-        self.revision = self.feed.wanting(changed);
-    }
-
-    /// What the server has agreed to, once it knows what this listener wants; `None` if that is not known in time.
-    pub async fn granted(&self, at_most: Duration) -> Option<Arc<GrantedFilter>> {
-        let mut offers = self.feed.granted.subscribe();
-        let known = offers.wait_for(|granted| granted.revision >= self.revision);
-        let granted = tokio::time::timeout(at_most, known).await.ok()?.ok()?;
-        Some(granted.clone())
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        let mut state = self.feed.lock();
-        let changed = state.leave(self.id);
-        self.feed.wanting(changed);
     }
 }

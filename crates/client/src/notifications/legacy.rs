@@ -13,7 +13,7 @@ use portolan_wire::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    backoff::{CooperativeYield, ReconnectBackoff},
+    backoff::ReconnectBackoff,
     capabilities::ClientCapabilities,
     eras::{SupportedEras, legacy_version},
     http_server::{
@@ -22,10 +22,11 @@ use crate::{
         open_session::{OpenSession, refuse_request, session_request},
     },
     notifications::{
-        driver::FollowEnd,
+        cooperative_yield::CooperativeYield,
         feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+        follow_end::FollowEnd,
     },
-    server_notification::{ServerNotification, of_uri},
+    server_notifications::{ServerNotification, of_uri},
     session::UpstreamSession,
 };
 

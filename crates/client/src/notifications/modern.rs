@@ -21,17 +21,18 @@ use portolan_wire::{
 };
 
 use crate::{
-    backoff::{CooperativeYield, ReconnectBackoff},
+    backoff::ReconnectBackoff,
     client_meta::modern_meta,
     collect,
     collect::essence,
     http_server::HttpServer,
     http1::body::ResponseBody,
     notifications::{
-        driver::FollowEnd,
+        cooperative_yield::CooperativeYield,
         feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+        follow_end::FollowEnd,
     },
-    server_notification::{ListKind, ServerNotification},
+    server_notifications::{ListKind, ServerNotification},
     tasks,
 };
 
