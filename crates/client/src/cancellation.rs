@@ -28,6 +28,15 @@ struct State {
     waiting: AtomicWaker,
 }
 
+/// The effect of a client's closed connection before the response.
+#[derive(Debug)]
+pub(crate) enum DisconnectPolicy {
+    /// The call is cancelled (2026-07-28).
+    Cancels,
+    /// The call goes on, unless the client has cancelled it before (2025-11-25 and older).
+    CancelsIf(Cancellation),
+}
+
 impl Cancellation {
     /// Cancels the call, for good.
     pub fn cancel(&self) {

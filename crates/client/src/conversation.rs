@@ -9,13 +9,15 @@ use std::{
     },
 };
 
-use portolan_core::{Channel, ServerName, UpstreamCredential};
+use portolan_core::{Channel, ServerName};
 use portolan_wire::{era::ProtocolVersion, level::LogLevel};
-use tokio::sync::oneshot;
 
 use crate::{
-    session::{OpenSession, UpstreamSession},
-    streamable_http::HttpServer,
+    http_server::open_session::OpenSession,
+    session::{
+        UpstreamSession,
+        stream_reader::{SessionStreamReader, StreamOpening},
+    },
 };
 
 /// The conversation of a legacy client: the upstream sessions that belong to it alone, its log level, and the reader of
@@ -40,41 +42,6 @@ pub struct Conversation {
     /// Channels that keep state for this conversation.
     channels: Mutex<Vec<Weak<dyn Channel>>>,
     reader: OnceLock<Arc<dyn SessionStreamReader>>,
-}
-
-/// Resolves when a GET stream is open, or when it is known that the server has none.
-pub type StreamOpening = oneshot::Receiver<()>;
-
-/// Reads the GET streams of the upstream sessions of one conversation.
-///
-/// ```
-/// use std::sync::Arc;
-/// use portolan_client::{
-///     Conversation, HttpServer, OpenSession, ProtocolVersion, SessionStreamReader, StreamOpening, UpstreamCredential,
-/// };
-///
-/// /// Reads none: what the servers send outside of calls is lost.
-/// #[derive(Debug)]
-/// struct NoReader;
-///
-/// impl SessionStreamReader for NoReader {
-///     fn follow(&self, _: &Arc<HttpServer>, _: &Arc<OpenSession>, _: &Arc<UpstreamCredential>) -> Option<StreamOpening> {
-///         None
-///     }
-/// }
-///
-/// let conversation = Conversation::new("session 1", ProtocolVersion::V2025_11_25);
-/// conversation.read_streams_with(Arc::new(NoReader));
-/// ```
-pub trait SessionStreamReader: Debug + Send + Sync {
-    /// Starts to read the GET stream of `session` at `server`, unless it is read already. Returns `None` if there is
-    /// nothing to wait for.
-    fn follow(
-        &self,
-        server: &Arc<HttpServer>,
-        session: &Arc<OpenSession>,
-        credential: &Arc<UpstreamCredential>,
-    ) -> Option<StreamOpening>;
 }
 
 impl Conversation {

@@ -15,13 +15,14 @@ use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    call::{Reply, Requester, UpstreamRequest},
+    calls::reply::Reply,
     capabilities::ClientCapabilities,
     catalog::Tools,
+    collect,
+    request::{Requester, UpstreamRequest},
     server::UpstreamServer,
     server_info::ServerInfo,
-    steps::INPUT_REQUIRED,
-    streamable_http::events,
+    server_requests::INPUT_REQUIRED,
 };
 
 /// The `resultType` of a result that names a task (2026-07-28, SEP-2663).
@@ -114,7 +115,7 @@ impl UpstreamServer {
     /// As [`call`](Self::call); [`Error::NotReady`] of kind [`FailureKind::Protocol`](portolan_core::FailureKind::Protocol)
     /// if the server gives no information.
     pub async fn connect(&self, credential: &Arc<UpstreamCredential>) -> Result<Arc<ServerInfo>> {
-        self.route(true).await?;
+        self.connection().route(true).await?;
         self.introduce(credential).await?;
         self.info()
             .ok_or_else(|| self.protocol_error("it does not say what it is (no result of server/discover)"))
@@ -234,7 +235,7 @@ impl UpstreamServer {
         credential: &Arc<UpstreamCredential>,
     ) -> Result<Reply> {
         // The caller of this process waits for the answer, so a server that sleeps is woken.
-        self.route(true).await?;
+        self.connection().route(true).await?;
         let request = UpstreamRequest {
             requester: Requester::Internal,
             id: &RequestId::from_u64(1),
@@ -255,11 +256,11 @@ impl UpstreamServer {
 
     /// Reads the reply to its end and sorts it.
     async fn result(&self, method: &Method, reply: Reply) -> Result<RawObject, RequestError> {
-        let message = reply.into_message(self.config().limits.held_bytes).await;
+        let message = reply.into_message(self.connection().config().limits.held_bytes).await;
         let message = message.map_err(|error| self.protocol_error(format!("its response to {method}: {error}")))?;
         let unreadable = || self.protocol_error(format!("its response to {method} cannot be read"));
-        let outcome = message.as_ref().and_then(events::outcome).ok_or_else(unreadable)?;
-        let (server, method) = (self.spec.name.to_string(), method.clone());
+        let outcome = message.as_ref().and_then(collect::outcome).ok_or_else(unreadable)?;
+        let (server, method) = (self.spec().name.to_string(), method.clone());
         let result = match outcome {
             Outcome::Result(raw) => RawObject::parse_checked(&raw).map_err(|_| unreadable())?,
             Outcome::Error(raw) => {

@@ -5,8 +5,9 @@ use portolan_wire::{era::Era, id::RequestId, method::Method};
 
 pub use crate::http1::test_io::heard;
 use crate::{
-    capabilities::ClientCapabilities, conversion::Conversion, steps::Step,
-    streamable_http::events::converter::EventStreamConverter,
+    calls::{steps::Step, streamable_http::events::converter::EventStreamConverter},
+    capabilities::ClientCapabilities,
+    conversion::Conversion,
 };
 
 /// Converts a server's event stream, cut into pieces of `size` bytes, for a client: returns all bytes for the client, the

@@ -1,61 +1,38 @@
 //! A server of any transport and era.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use portolan_core::{
-    Channel, Endpoint, Error, Failure, FailureKind, HttpEndpoint, InstallName, Result, Runtime, ServerName, ServerSpec,
-    Source, UpstreamCredential,
+    Endpoint, Error, Failure, HttpEndpoint, InstallName, Result, Runtime, ServerSnapshot, ServerSpec, Source, Tool,
+    UpstreamCredential,
 };
-use portolan_wire::era::{Era, ProtocolVersion};
+use portolan_wire::envelope::Outcome;
+use tokio_util::task::TaskTracker;
 
 use crate::{
-    call::{Reply, Requester, UpstreamRequest},
-    catalog::Catalogs,
+    calls::{
+        reply::Reply,
+        steps::{ResumeRequest, StreamCheckpoint},
+    },
+    catalog::{ListSnapshot, Listing, ServerLists},
     client::Client,
-    config::ClientConfig,
-    notifications::{NotificationFeed, NotificationFeeds, ServerNotification},
-    server_info::{ServerInfo, ServerInfoCell},
+    connection::{Address, ServerConnection, unknown_endpoint},
+    notifications::{NotificationFeed, NotificationFeeds},
+    request::UpstreamRequest,
+    server_info::ServerInfo,
     session_ref::UpstreamSessionRef,
-    stdio,
-    steps::{ResumeRequest, StreamCheckpoint},
-    streamable_http::HttpServer,
-    wake::WakeCoordinator,
 };
 
-/// A server of either era, over streamable HTTP or a [`Channel`].
+/// A server of either era, over streamable HTTP or a [`Channel`](portolan_core::Channel).
 ///
 /// It detects the era, opens sessions where they are needed and again when the server forgets them, caches the lists of
 /// tools, prompts and resources, and follows the server's notifications while somebody listens.
 #[derive(Debug)]
 pub struct UpstreamServer {
-    pub(crate) spec: Arc<ServerSpec>,
-    pub(crate) catalogs: Catalogs,
-    pub(crate) info: Arc<ServerInfoCell>,
-    feeds: NotificationFeeds,
-    pub(crate) address: Address,
-    pub(crate) client: Client,
-    /// The HTTP side of a server that a runtime runs, replaced when its address changes.
-    pub(crate) resolved: ArcSwapOption<HttpServer>,
-    wake: WakeCoordinator,
-}
-
-/// The configured address of a server.
-#[derive(Debug)]
-pub(crate) enum Address {
-    /// An address that does not change.
-    Fixed(Arc<HttpServer>),
-    /// A channel.
-    Channel(Arc<dyn Channel>),
-    /// The address that the runtime returns, asked for on each call.
-    Runtime(Arc<dyn Runtime>, InstallName),
-}
-
-/// The present address of a server.
-pub(crate) enum Route {
-    Http(Arc<HttpServer>),
-    Channel(Arc<dyn Channel>),
+    connection: Arc<ServerConnection>,
+    lists: Arc<ServerLists>,
+    feeds: Arc<NotificationFeeds>,
 }
 
 impl UpstreamServer {
@@ -99,11 +76,7 @@ impl UpstreamServer {
     /// # Ok::<(), portolan_client::Error>(())
     /// ```
     pub fn remote(client: &Client, spec: Arc<ServerSpec>, endpoint: HttpEndpoint) -> Self {
-        let info = Arc::<ServerInfoCell>::default();
-        let http = HttpServer::new(spec.clone(), endpoint, client.clone(), info.clone());
-        let mut server = Self::new(client, spec, Address::Fixed(Arc::new(http)));
-        server.info = info;
-        server
+        Self::new(ServerConnection::remote(client, spec, endpoint))
     }
 
     /// Creates the server of `spec` that `runtime` runs for `install`. Its address is asked for on each call, and a server
@@ -122,7 +95,8 @@ impl UpstreamServer {
     /// # Ok::<(), portolan_client::Error>(())
     /// ```
     pub fn running(client: &Client, spec: Arc<ServerSpec>, install: InstallName, runtime: Arc<dyn Runtime>) -> Self {
-        Self::new(client, spec, Address::Runtime(runtime, install))
+        let address = Address::Runtime(runtime, install);
+        Self::new(ServerConnection::new(client, spec, address))
     }
 
     /// Creates the server of `spec` at an endpoint of any kind, such as a channel to a stdio server.
@@ -145,27 +119,31 @@ impl UpstreamServer {
     pub fn at_endpoint(client: &Client, spec: Arc<ServerSpec>, endpoint: Endpoint) -> Result<Self> {
         match endpoint {
             Endpoint::Http(endpoint) => Ok(Self::remote(client, spec, endpoint)),
-            Endpoint::Channel(channel) => Ok(Self::new(client, spec, Address::Channel(channel))),
+            Endpoint::Channel(channel) => {
+                let address = Address::Channel(channel);
+                Ok(Self::new(ServerConnection::new(client, spec, address)))
+            }
             _ => Err(unknown_endpoint(&spec.name)),
         }
     }
 
-    fn new(client: &Client, spec: Arc<ServerSpec>, address: Address) -> Self {
+    /// Returns the connection to the server.
+    pub(crate) fn connection(&self) -> &ServerConnection {
+        &self.connection
+    }
+
+    fn new(connection: ServerConnection) -> Self {
+        let (connection, feeds) = (Arc::new(connection), Arc::<NotificationFeeds>::default());
         Self {
-            catalogs: Catalogs::new(),
-            spec,
-            info: Arc::default(),
-            feeds: NotificationFeeds::default(),
-            address,
-            client: client.clone(),
-            resolved: None.into(),
-            wake: WakeCoordinator::default(),
+            lists: Arc::new(ServerLists::new(connection.clone(), feeds.clone())),
+            connection,
+            feeds,
         }
     }
 
     /// Returns the catalogue entry of this server.
     pub fn spec(&self) -> &Arc<ServerSpec> {
-        &self.spec
+        self.connection.spec()
     }
 
     /// Sends a request and returns the reply in the requester's era, as it arrives.
@@ -178,36 +156,12 @@ impl UpstreamServer {
     /// [`Error::NotReady`] if the server cannot be reached, refuses the credential or breaks the protocol;
     /// [`Error::Timeout`] past a deadline.
     pub async fn call(&self, request: &UpstreamRequest<'_>) -> Result<Reply> {
-        // Internal requests do not wake a server.
-        let wakes = !matches!(request.requester, Requester::Internal);
-        match self.route(wakes).await? {
-            Route::Http(http) => http.call(request).await,
-            Route::Channel(channel) => Box::pin(stdio::call(self, &channel, request)).await,
-        }
-    }
-
-    /// Returns the present address of the server. With `wakes`, a server that sleeps is woken.
-    pub(crate) async fn route(&self, wakes: bool) -> Result<Route> {
-        let (runtime, install) = match &self.address {
-            Address::Fixed(http) => return Ok(Route::Http(http.clone())),
-            Address::Channel(channel) => return Ok(Route::Channel(channel.clone())),
-            Address::Runtime(runtime, install) => (runtime, install),
-        };
-        let mut endpoint = runtime.endpoint(install).await;
-        if endpoint.is_err() && wakes {
-            let budget = self.config().timeouts.wake;
-            endpoint = Box::pin(self.wake.endpoint(runtime, install, budget)).await;
-        }
-        match endpoint? {
-            Endpoint::Http(endpoint) => Ok(Route::Http(self.http_at(endpoint))),
-            Endpoint::Channel(channel) => Ok(Route::Channel(channel)),
-            _ => Err(unknown_endpoint(&self.spec.name)),
-        }
+        self.connection.call(request).await
     }
 
     /// Returns the information that the server gave about itself; `None` before the first request.
     pub fn info(&self) -> Option<Arc<ServerInfo>> {
-        self.info.get()
+        self.connection.info()
     }
 
     /// Asks the server for information about itself, unless it is known. Does not wake a server: see
@@ -217,16 +171,7 @@ impl UpstreamServer {
     ///
     /// As [`call`](Self::call).
     pub async fn introduce(&self, credential: &Arc<UpstreamCredential>) -> Result<()> {
-        if self.info.get().is_some() {
-            return Ok(());
-        }
-        match self.route(false).await? {
-            Route::Http(http) => http.introduce(credential).await,
-            Route::Channel(channel) => {
-                self.info.learn_handshake(&channel.handshake().await?);
-                Ok(())
-            }
-        }
+        self.connection.introduce(credential).await
     }
 
     /// Sends a message to an HTTP server, in a session that another replica may have opened. Does nothing for a stdio
@@ -241,10 +186,7 @@ impl UpstreamServer {
         credential: &UpstreamCredential,
         message: Bytes,
     ) -> Result<()> {
-        match self.route(false).await? {
-            Route::Http(http) => http.notify_session(session, credential, message).await,
-            Route::Channel(_) => Ok(()),
-        }
+        self.connection.notify(session, credential, message).await
     }
 
     /// Resumes a call whose stream was left, perhaps by another replica. Returns `None` if the server has no such streams.
@@ -253,73 +195,122 @@ impl UpstreamServer {
     ///
     /// As [`call`](Self::call).
     pub async fn resume(&self, checkpoint: &StreamCheckpoint, request: ResumeRequest<'_>) -> Result<Option<Reply>> {
-        match self.route(false).await? {
-            Route::Http(http) => http.resume(checkpoint, request).await.map(Some),
-            Route::Channel(_) => Ok(None),
-        }
+        self.connection.resume(checkpoint, request).await
+    }
+
+    /// Sends a request of the relay itself, and returns the whole outcome, within
+    /// [`ClientTimeouts::handshake`](crate::ClientTimeouts::handshake).
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call); [`Error::Timeout`] past the deadline.
+    pub async fn internal_request(&self, request: &UpstreamRequest<'_>) -> Result<Outcome> {
+        self.connection.internal_request(request).await
+    }
+
+    /// Converts the outcome of a task, which a modern server gave in response to another request, for the client of
+    /// `request`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] of kind [`FailureKind::Protocol`](portolan_core::FailureKind::Protocol) if the outcome is no
+    /// response to the call.
+    pub fn told(&self, request: &UpstreamRequest<'_>, outcome: &Outcome) -> Result<Bytes> {
+        self.connection.told(request, outcome)
+    }
+
+    /// Returns `true` if the server is known to be reached by HTTP now.
+    pub fn is_at_url(&self) -> bool {
+        self.connection.is_at_url()
+    }
+
+    /// Returns `true` if a later request finds a task of this server: in its session at a URL, or in the one process that
+    /// all callers share.
+    pub fn finds_tasks(&self) -> bool {
+        self.connection.finds_tasks()
+    }
+
+    /// Returns the tracker of short work that outlives a call.
+    pub fn background(&self) -> &TaskTracker {
+        self.connection.client().background()
     }
 
     /// Returns the feed of the server's notifications with this credential. Equal credentials share one.
     ///
     /// For an example, see the [module docs](crate::notifications).
-    pub fn notifications(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
-        self.feeds.of(self, credential)
+    pub fn notifications(&self, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
+        self.feeds.of(&self.lists, credential)
     }
 
-    /// Passes a notification that this client generated to the listeners of all feeds.
-    pub(crate) fn announce(&self, notification: &ServerNotification) {
-        self.feeds.tell(notification);
+    /// The list as it is known now, without waiting; `None` if it was not fetched yet.
+    pub fn known<L: Listing>(&self, credential: &UpstreamCredential) -> Option<Arc<ListSnapshot<L>>> {
+        self.lists.known(credential)
     }
 
-    fn http_at(&self, endpoint: HttpEndpoint) -> Arc<HttpServer> {
-        if let Some(http) = self.resolved.load_full()
-            && *http.endpoint() == endpoint
-        {
-            return http;
-        }
-        let (client, info) = (self.client.clone(), self.info.clone());
-        let http = Arc::new(HttpServer::new(self.spec.clone(), endpoint, client, info));
-        self.resolved.store(Some(http.clone()));
-        http
+    /// Returns `true` if fetching the list failed less than `age` ago.
+    pub fn failed_within<L: Listing>(&self, credential: &UpstreamCredential, age: Duration) -> bool {
+        self.lists.failed_within::<L>(credential, age)
+    }
+
+    /// Returns the list. The first caller waits until it is fetched, and so does the next one after the server announced a
+    /// change; others get the cached list, which is fetched again in the background when it is older than
+    /// [`ClientTimeouts::list_age`](crate::ClientTimeouts::list_age).
+    ///
+    /// The [crate docs](crate) have an example.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`](portolan_core::Error::Timeout) past [`ClientTimeouts::list`](crate::ClientTimeouts::list); else
+    /// as [`call`](Self::call). After a failure the cached list is returned, if there is one.
+    pub async fn list<L: Listing>(&self, credential: &Arc<UpstreamCredential>) -> Result<Arc<ListSnapshot<L>>> {
+        self.lists.list(credential).await
+    }
+
+    /// Returns the list, fetched again if that was `age` ago or longer.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn list_within<L: Listing>(
+        &self,
+        credential: &Arc<UpstreamCredential>,
+        age: Duration,
+    ) -> Result<Arc<ListSnapshot<L>>> {
+        self.lists.list_within(credential, age).await
+    }
+
+    /// Returns the tools that the server lists now, in its order, without the cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call). There is no deadline for the list as a whole.
+    pub async fn fetch_tools(&self, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
+        self.lists.fetch_tools(credential).await
+    }
+
+    /// Fetches all lists, in the server's order: tools, prompts, resources and templates. Items that are not valid are
+    /// left out and logged. Nothing is cached.
+    ///
+    /// # Errors
+    ///
+    /// As [`UpstreamServer::call`].
+    pub async fn fetch_snapshot(&self, credential: &Arc<UpstreamCredential>) -> Result<ServerSnapshot> {
+        self.lists.fetch_snapshot(credential).await
+    }
+
+    /// Seeds the cached tools with those of a registry, unless the registry gave the same before: the server may have been
+    /// asked since. Callers see them until the server has been asked, where all callers have the same credential.
+    pub fn seed_tools(&self, tools: &[Tool]) {
+        self.lists.seed_tools(tools);
     }
 
     /// Returns an [`Error::NotReady`] of this server.
     pub fn failed(&self, failure: Failure) -> Error {
-        Error::NotReady {
-            what: "server",
-            name: self.spec.name.to_string(),
-            failure,
-        }
+        self.connection.failed(failure)
     }
 
     /// Returns an [`Error::NotReady`] of kind [`FailureKind::Protocol`].
     pub fn protocol_error(&self, problem: impl Into<String>) -> Error {
-        self.failed(Failure::new(FailureKind::Protocol, problem))
-    }
-
-    pub(crate) fn config(&self) -> &ClientConfig {
-        self.client.config()
-    }
-}
-
-/// Returns the newest legacy version that both a client and a server speak.
-pub(crate) fn legacy_version(wanted: Option<ProtocolVersion>, offered: &[ProtocolVersion]) -> ProtocolVersion {
-    let newest = offered
-        .iter()
-        .copied()
-        .filter(|version| version.era() == Era::Legacy)
-        .max_by_key(|version| version.as_str());
-    match wanted {
-        Some(version) if offered.is_empty() || offered.contains(&version) => version,
-        _ => newest.unwrap_or(ProtocolVersion::NEWEST_LEGACY),
-    }
-}
-
-pub(crate) fn unknown_endpoint(server: &ServerName) -> Error {
-    let problem = "its runtime returned an endpoint of a kind that this client does not know";
-    Error::NotReady {
-        what: "server",
-        name: server.to_string(),
-        failure: Failure::new(FailureKind::Config, problem),
+        self.connection.protocol_error(problem)
     }
 }

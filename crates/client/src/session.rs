@@ -6,27 +6,30 @@
 
 pub(crate) mod exclusive;
 pub(crate) mod listener;
+pub(crate) mod pool;
+pub(crate) mod stream_reader;
 
 use std::{
     sync::{
         Arc, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use crate::conversation::SessionStreamReader;
-use crate::conversation::StreamOpening;
-use crate::session::listener::CallGuard;
-use crate::session::listener::SessionListener;
-use crate::session_ref::UpstreamSessionRef;
-use crate::streamable_http::HttpServer;
 use arc_swap::ArcSwapOption;
-use http::HeaderValue;
 use portolan_core::{Result, UpstreamCredential};
 use portolan_wire::level::LogLevel;
 use tokio::sync::Mutex;
-use tokio_util::task::TaskTracker;
+
+use crate::{
+    http_server::{HttpServer, open_session::OpenSession},
+    session::{
+        listener::{CallGuard, SessionListener},
+        pool::SessionPool,
+        stream_reader::{SessionStreamReader, StreamOpening},
+    },
+};
 
 /// How long the end of a session waits for messages that are being sent in it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -49,68 +52,6 @@ pub struct UpstreamSession {
 /// The use of a session by a call. While one exists, no pool ends the session.
 #[derive(Debug)]
 pub(crate) struct SessionUse(Arc<UpstreamSession>);
-
-/// An open session.
-#[derive(Debug)]
-pub struct OpenSession {
-    /// The session id; `None` if the server gave none.
-    pub(crate) id: Option<HeaderValue>,
-    /// The negotiated protocol version.
-    pub(crate) version: HeaderValue,
-    /// The messages that are being sent in this session, such as cancellations.
-    pub(crate) telling: TaskTracker,
-    /// The number of the lowest log level that the server was asked for; 0 if it was not asked.
-    pub(crate) level: AtomicU8,
-    /// `true` if its GET stream is read for the client's session that it belongs to.
-    pub(crate) followed: AtomicBool,
-    /// Held while a call waits for that stream to open; `beside_settled` is set when no call has to wait any more.
-    pub(crate) beside: Mutex<()>,
-    pub(crate) beside_settled: AtomicBool,
-}
-
-impl OpenSession {
-    /// Returns the reference with which another replica can join this session.
-    pub fn reference(&self) -> Option<UpstreamSessionRef> {
-        let session = match &self.id {
-            Some(id) => Some(id.to_str().ok()?),
-            None => None,
-        };
-        Some(UpstreamSessionRef::new(session, self.version.to_str().ok()?))
-    }
-
-    /// Returns `true` if the server gave the session an id.
-    pub fn has_id(&self) -> bool {
-        self.id.is_some()
-    }
-
-    /// Marks the GET stream of this session as read; `false` if it is read already.
-    pub fn follow(&self) -> bool {
-        !self.followed.swap(true, Ordering::AcqRel)
-    }
-
-    /// Marks the GET stream of this session as not read.
-    pub fn unfollow(&self) {
-        self.followed.store(false, Ordering::Release);
-    }
-
-    pub(crate) fn is_followed(&self) -> bool {
-        self.followed.load(Ordering::Relaxed)
-    }
-
-    /// Returns a session that another replica may have opened.
-    pub(crate) fn at(session_ref: &UpstreamSessionRef) -> Option<Self> {
-        let session = session_ref.session.as_deref().map(HeaderValue::try_from).transpose();
-        Some(Self {
-            id: session.ok()?,
-            version: HeaderValue::try_from(&*session_ref.version).ok()?,
-            telling: TaskTracker::new(),
-            level: AtomicU8::new(0),
-            followed: AtomicBool::new(false),
-            beside: Mutex::default(),
-            beside_settled: AtomicBool::new(false),
-        })
-    }
-}
 
 impl UpstreamSession {
     pub(crate) fn new(http: &Arc<HttpServer>, credential: Arc<UpstreamCredential>) -> Self {
@@ -198,10 +139,11 @@ impl UpstreamSession {
     /// Registers a call that receives messages of the GET stream. With `is_exclusive`, no other call is in the session.
     pub(crate) fn enter(
         self: &Arc<Self>,
-        http: &Arc<HttpServer>,
+        pool: &Arc<SessionPool>,
         open: &Arc<OpenSession>,
         is_exclusive: bool,
     ) -> Option<CallGuard> {
+        let http = pool.http();
         if open.id.is_none() {
             http.note_no_get_stream();
         }
@@ -214,7 +156,7 @@ impl UpstreamSession {
         {
             return Some(call_guard);
         }
-        let new = SessionListener::begin(self, http, open, &self.credential)?;
+        let new = SessionListener::begin(self, pool, open, &self.credential)?;
         let call_guard = new.enter(is_exclusive);
         *listener = Some(new);
         call_guard

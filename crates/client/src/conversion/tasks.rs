@@ -1,12 +1,22 @@
 //! Converts the parts of a response that concern tasks.
 
-use crate::conversion::Conversion;
-use crate::conversion::Converted;
-use crate::session_ref::UpstreamSessionRef;
-use crate::steps::TaskCreated;
-use crate::transform::TaskRole;
 use bytes::Bytes;
 use portolan_wire::{envelope, era::Era, object::RawObject};
+
+use crate::{
+    conversion::{Conversion, Converted},
+    session_ref::UpstreamSessionRef,
+    transform::TaskRole,
+};
+
+/// A task that a call has become, which the relay has to poll.
+#[derive(Clone, Debug)]
+pub struct TaskCreated {
+    /// The result with the task, in the form of 2026-07-28.
+    pub task: RawObject,
+    /// `true` if the task is at a legacy server. Its id is then already the client's.
+    pub is_legacy: bool,
+}
 
 impl Conversion {
     /// Binds the task transform to `session` for a call to a legacy server: later requests for the task go there.

@@ -1,9 +1,9 @@
 //! Finds the end of a response's body (RFC 9112 6 and 7).
 
-use crate::http1::ConnectionError;
-use crate::http1::head::Head;
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
+
+use crate::http1::{ConnectionError, head::Head};
 
 /// The size limit of a chunk's size line with its extensions, and of all trailers, in bytes.
 const LINE_BYTES: usize = 16 * 1024;

@@ -13,12 +13,6 @@ use std::{
     time::Duration,
 };
 
-use crate::notifications::get_stream::GetStream;
-use crate::notifications::get_stream::StreamEvent;
-use crate::notifications::legacy::refuse_request;
-use crate::session::OpenSession;
-use crate::session::UpstreamSession;
-use crate::streamable_http::HttpServer;
 use portolan_core::UpstreamCredential;
 use portolan_wire::{envelope::Message, method::Method};
 use tokio::{
@@ -26,6 +20,14 @@ use tokio::{
     sync::{Notify, mpsc, watch},
 };
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    http_server::{
+        get_stream::{GetStream, StreamEvent},
+        open_session::{OpenSession, refuse_request},
+    },
+    session::{UpstreamSession, pool::SessionPool},
+};
 
 /// The number of messages that are queued for one call.
 const WAITING: usize = 64;
@@ -70,7 +72,7 @@ impl SessionListener {
     /// Starts to read the GET stream of an open session.
     pub(crate) fn begin(
         session: &Arc<UpstreamSession>,
-        http: &Arc<HttpServer>,
+        pool: &Arc<SessionPool>,
         open: &Arc<OpenSession>,
         credential: &Arc<UpstreamCredential>,
     ) -> Option<Arc<Self>> {
@@ -78,13 +80,13 @@ impl SessionListener {
         let registry = Arc::<CallRegistry>::default();
         let (settling, settled) = watch::channel(false);
         let listening = StreamReader {
-            http: http.clone(),
+            pool: pool.clone(),
             open: open.clone(),
             credential: credential.clone(),
             registry: registry.clone(),
             session: Arc::downgrade(session),
         };
-        let listening = http.streams().track_future(listening.listen(settling));
+        let listening = pool.http().streams().track_future(listening.listen(settling));
         let listening = AbortOnDropHandle::new(runtime.spawn(listening));
         Some(Arc::new(Self {
             registry,
@@ -204,7 +206,7 @@ pub(crate) fn is_of_a_call(method: &Method) -> bool {
 }
 
 struct StreamReader {
-    http: Arc<HttpServer>,
+    pool: Arc<SessionPool>,
     open: Arc<OpenSession>,
     credential: Arc<UpstreamCredential>,
     registry: Arc<CallRegistry>,
@@ -215,16 +217,16 @@ impl StreamReader {
     async fn listen(self, settling: watch::Sender<bool>) {
         tokio::select! {
             () = self.hear(&settling) => {}
-            () = self.registry.deserted(self.http.timeouts().listen_grace) => {}
-            () = self.http.ended().cancelled() => {}
+            () = self.registry.deserted(self.pool.http().timeouts().listen_grace) => {}
+            () = self.pool.http().ended().cancelled() => {}
         }
         self.registry.lock().over = true;
         settling.send_replace(true);
-        self.http.unused(&self.session);
+        self.pool.unused(&self.session);
     }
 
     async fn hear(&self, settling: &watch::Sender<bool>) {
-        let mut stream = GetStream::new(&self.http, &self.open, &self.credential);
+        let mut stream = GetStream::new(self.pool.http(), &self.open, &self.credential);
         let mut opened = false;
         loop {
             match stream.next().await {
@@ -237,7 +239,7 @@ impl StreamReader {
                 // finds out.
                 StreamEvent::Unsupported | StreamEvent::Expired => {
                     if !opened {
-                        self.http.note_no_get_stream();
+                        self.pool.http().note_no_get_stream();
                     }
                     return;
                 }
@@ -266,7 +268,7 @@ impl StreamReader {
             }
         };
         if let Message::Request(request) = &refused {
-            refuse_request(&self.http, &self.open, &self.credential, request);
+            refuse_request(self.pool.http(), &self.open, &self.credential, request);
         }
     }
 }
