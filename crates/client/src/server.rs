@@ -309,7 +309,7 @@ impl UpstreamServer {
         self.connection.failed(failure)
     }
 
-    /// Returns an [`Error::NotReady`] of kind [`FailureKind::Protocol`].
+    /// Returns an [`Error::NotReady`] of kind [`FailureKind::Protocol`](portolan_core::FailureKind::Protocol).
     pub fn protocol_error(&self, problem: impl Into<String>) -> Error {
         self.connection.protocol_error(problem)
     }

@@ -13,7 +13,7 @@ use portolan_wire::{
 /// A request of a legacy server during a call, which a capability of the client permits.
 #[derive(Clone, Debug)]
 pub struct ServerRequest {
-    /// The key with which it is [answered](Events::answer).
+    /// The key with which it is [answered](crate::Events::answer).
     pub key: ServerRequestKey,
     /// The method of the request.
     pub method: Method,

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct NotificationFeeds(Mutex<Vec<Arc<NotificationFeed>>>);
 
-/// The notifications of one server for one credential. [`UpstreamServer::notifications`] returns it.
+/// The notifications of one server for one credential. [`UpstreamServer::notifications`](crate::UpstreamServer::notifications) returns it.
 #[derive(Debug)]
 pub struct NotificationFeed {
     /// The lists of the server that is listened to.

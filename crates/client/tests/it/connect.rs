@@ -1,8 +1,8 @@
 //! Connectors of the host, and TLS.
 
 use std::{
+    ffi::OsString,
     net::SocketAddr,
-    path::PathBuf,
     process::Command,
     sync::{
         Arc,
@@ -161,8 +161,8 @@ async fn client_certificate_is_sent() {
 /// once more, with a file that is not there yet.
 #[tokio::test]
 async fn tls_setup_failure_is_not_remembered() {
-    if let Ok(url) = std::env::var(CHILD_URL) {
-        return in_child(&url).await;
+    if let Some(url) = variable(CHILD_URL) {
+        return in_child(&url.to_string_lossy()).await;
     }
     let upstream = HttpFixture::start(Options::default()).await.expect("a port");
     let key = self_signed();
@@ -188,7 +188,15 @@ async fn in_child(url: &str) {
     let server = server_at(url);
     let failed = server.connect(&none()).await.expect_err("no roots");
     assert!(failed.to_string().contains("certificates of this machine"), "{failed}");
-    let variable = |name| PathBuf::from(std::env::var_os(name).expect("a path"));
-    std::fs::copy(variable(CHILD_ROOT), variable(MACHINE_ROOTS)).expect("a file");
+    let path = |name| variable(name).expect("a path");
+    std::fs::copy(path(CHILD_ROOT), path(MACHINE_ROOTS)).expect("a file");
     assert!(is_called(&server).await);
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the first process of the test sets these variables for the second"
+)]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
