@@ -22,6 +22,15 @@ struct State {
     waiting: AtomicWaker,
 }
 
+/// What it means that the client's connection ends before the answer.
+#[derive(Debug)]
+pub(crate) enum DisconnectPolicy {
+    /// The call is cancelled (2026-07-28).
+    Cancels,
+    /// The call goes on, unless the client has cancelled it by then (2025-11-25 and older).
+    CancelsIf(Cancellation),
+}
+
 impl Cancellation {
     /// Cancels the call, for good.
     pub fn cancel(&self) {

@@ -15,19 +15,22 @@ pub(crate) mod tools;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use portolan_core::{Result, ServerSnapshot, Tool, UpstreamCredential};
+use portolan_core::{Result, ServerSnapshot, ServerSpec, Tool, UpstreamCredential};
 use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
-pub(crate) use self::scope::Catalogs;
-use self::{cached::CachedList, digests::DefinitionDigests};
+use self::{cached::CachedList, digests::DefinitionDigests, scope::Catalogs};
 pub use self::{
     cached::{CacheHints, ListSnapshot},
     prompts::{Prompt, Prompts},
     resources::{ResourceTemplates, Resources},
     tools::Tools,
 };
-use crate::{notifications::ListKind, server::UpstreamServer};
+use crate::{
+    config::ClientConfig,
+    connection::ServerConnection,
+    server_notifications::{ListKind, NotificationSink, ServerNotification},
+};
 
 /// The lists of one server, as credentials of one scope see them.
 #[derive(Debug, Default)]
@@ -37,6 +40,15 @@ pub(crate) struct Catalog {
     resources: CachedList<Resources>,
     templates: CachedList<ResourceTemplates>,
     digests: DefinitionDigests,
+}
+
+/// The lists of one server: asked for, and kept for each credential scope.
+#[derive(Debug)]
+pub(crate) struct ServerLists {
+    connection: Arc<ServerConnection>,
+    catalogs: Catalogs,
+    /// Told of lists that have changed without the server saying so.
+    sink: Arc<dyn NotificationSink>,
 }
 
 /// A kind of list: [`Tools`], [`Prompts`], [`Resources`] or [`ResourceTemplates`].
@@ -62,7 +74,7 @@ mod sealed {
 
         /// Reads the items in the server's order. What cannot be used is left out.
         #[doc(hidden)]
-        fn read(server: &UpstreamServer, lists: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self;
+        fn read(source: &Source<'_>, lists: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self;
 
         /// Whether another list is equal to the byte.
         fn is_same(&self, other: &Self) -> bool;
@@ -71,6 +83,10 @@ mod sealed {
     /// A catalog, for the kinds of list to choose from.
     #[derive(Debug)]
     pub struct Lists<'a>(pub(super) &'a Catalog);
+
+    /// The server that a list is read from.
+    #[derive(Debug)]
+    pub struct Source<'a>(pub(super) &'a ServerLists);
 
     /// One list of a catalog.
     #[derive(Debug)]
@@ -81,25 +97,41 @@ fn cached<L: Listing>(catalog: &Catalog) -> &CachedList<L> {
     L::cached(&sealed::Lists(catalog)).0
 }
 
-impl UpstreamServer {
+impl ServerLists {
+    pub(crate) fn new(connection: Arc<ServerConnection>, sink: Arc<dyn NotificationSink>) -> Self {
+        Self {
+            connection,
+            catalogs: Catalogs::new(),
+            sink,
+        }
+    }
+
+    /// The server.
+    pub(crate) fn connection(&self) -> &Arc<ServerConnection> {
+        &self.connection
+    }
+
+    fn spec(&self) -> &ServerSpec {
+        self.connection.spec()
+    }
+
+    fn config(&self) -> &ClientConfig {
+        self.connection.config()
+    }
+
     /// The list as it is known now, without waiting; `None` if it was not fetched yet.
-    pub fn known<L: Listing>(&self, credential: &UpstreamCredential) -> Option<Arc<ListSnapshot<L>>> {
+    pub(crate) fn known<L: Listing>(&self, credential: &UpstreamCredential) -> Option<Arc<ListSnapshot<L>>> {
         cached::<L>(&self.catalogs.of(credential)).listed.load_full()
     }
 
     /// Whether the list was asked for within `age`, in vain.
-    pub fn failed_within<L: Listing>(&self, credential: &UpstreamCredential, age: Duration) -> bool {
+    pub(crate) fn failed_within<L: Listing>(&self, credential: &UpstreamCredential, age: Duration) -> bool {
         cached::<L>(&self.catalogs.of(credential)).failed_within(age)
     }
 
     /// The list. The first to ask waits, and so does whoever asks after the server said that it changed; others get what is
     /// known while it is fetched again in the background.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Timeout`](portolan_core::Error::Timeout) past [`ClientTimeouts::list`](crate::ClientTimeouts::list), else why
-    /// the server cannot list.
-    pub async fn list<L: Listing>(
+    pub(crate) async fn list<L: Listing>(
         self: &Arc<Self>,
         credential: &Arc<UpstreamCredential>,
     ) -> Result<Arc<ListSnapshot<L>>> {
@@ -118,11 +150,7 @@ impl UpstreamServer {
     }
 
     /// The list, fetched again unless that was done within `age`.
-    ///
-    /// # Errors
-    ///
-    /// As [`list`](Self::list).
-    pub async fn list_within<L: Listing>(
+    pub(crate) async fn list_within<L: Listing>(
         self: &Arc<Self>,
         credential: &Arc<UpstreamCredential>,
         age: Duration,
@@ -137,22 +165,17 @@ impl UpstreamServer {
     }
 
     /// The tools that the server lists now, in its order, past every cache.
-    ///
-    /// # Errors
-    ///
-    /// As [`list`](Self::list).
-    pub async fn fetch_tools(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
+    pub(crate) async fn fetch_tools(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
         let listed = self.items(&Method::ToolsList, Tools::MEMBER, credential).await?;
         Ok(tools::parse(self, listed.items))
     }
 
     /// Asks the server for all that it lists, in its order: tools, prompts, resources and templates. What cannot be used is
     /// left out and logged; nothing is kept.
-    ///
-    /// # Errors
-    ///
-    /// As [`UpstreamServer::call`].
-    pub async fn fetch_snapshot(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<ServerSnapshot> {
+    pub(crate) async fn fetch_snapshot(
+        self: &Arc<Self>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<ServerSnapshot> {
         let mut snapshot = ServerSnapshot::of_tools(self.fetch_tools(credential).await?);
         snapshot.prompts = self.fetch_usable::<Prompts>("name", credential).await?;
         snapshot.resources = self.fetch_usable::<Resources>("uri", credential).await?;
@@ -172,7 +195,7 @@ impl UpstreamServer {
         items.retain(|item| match limits::has_name(item, key, &self.config().limits) {
             Ok(()) => true,
             Err(problem) => {
-                tracing::warn!(server = %self.spec.name, list = L::MEMBER, problem, "an item is left out");
+                tracing::warn!(server = %self.spec().name, list = L::MEMBER, problem, "an item is left out");
                 false
             }
         });
@@ -181,7 +204,7 @@ impl UpstreamServer {
 
     /// Takes over the tools that a registry keeps, unless it says the same as before: the server itself may have been asked
     /// since. They are what callers see until the server has been asked, where the credential is the same for all callers.
-    pub fn seed_tools(self: &Arc<Self>, tools: &[Tool]) {
+    pub(crate) fn seed_tools(self: &Arc<Self>, tools: &[Tool]) {
         let catalog = self.catalogs.shared();
         if tools.is_empty() || !catalog.digests.take_seed(tools) && catalog.tools.listed.load().is_some() {
             return;
@@ -191,7 +214,7 @@ impl UpstreamServer {
         self.watch_definitions(catalog, &read);
         let listed = catalog.tools.store(read, CacheHints::default(), catalog.tools.change());
         if known.is_some_and(|known| !sealed::Read::is_same(&*known.items, &*listed.items)) {
-            self.announce(&crate::notifications::ServerNotification::List(ListKind::Tools));
+            self.sink.tell(&ServerNotification::List(ListKind::Tools));
         }
     }
 

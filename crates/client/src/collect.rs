@@ -1,11 +1,13 @@
 //! Reads a body whole, within a limit.
 
 use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
 use http_body::Body;
 use http_body_util::BodyExt;
-use portolan_wire::sse;
-
-use crate::streamable_http::events;
+use portolan_wire::{
+    envelope::{self, Incoming, Message, Outcome},
+    sse,
+};
 
 /// Why a body could not be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +69,7 @@ where
             decoder.push(data);
         }
         while let Some(event) = decoder.next_event().map_err(|_| CollectError::TooLarge)? {
-            if events::outcome(&event.data).is_some() {
+            if outcome(&event.data).is_some() {
                 return Ok(Some(event.data));
             }
         }
@@ -75,7 +77,37 @@ where
     Ok(None)
 }
 
+/// The one message that answers a small request, of a JSON body or an event stream.
+pub(crate) async fn message<B>(headers: &HeaderMap, body: B, limit: usize) -> Option<Bytes>
+where
+    B: Body<Data = Bytes>,
+{
+    if !is_events(headers) {
+        return self::body(body, limit).await.ok();
+    }
+    last_response(body, limit).await.ok().flatten()
+}
+
+/// What a response says.
+pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
+    match envelope::parse(text, &envelope::ParseLimits { depth: 1024, batch: 1 }) {
+        Ok(Incoming::One(Message::Response(response))) => Some(response.outcome),
+        _ => None,
+    }
+}
+
 /// A media type without its parameters.
 pub fn essence(value: &str) -> &str {
     value.split(';').next().unwrap_or_default().trim()
+}
+
+/// Whether a body is an event stream.
+pub(crate) fn is_events(headers: &HeaderMap) -> bool {
+    is_of_type(headers, "text/event-stream")
+}
+
+/// Whether a body is of this type.
+pub(crate) fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| value == wanted || essence(value).eq_ignore_ascii_case(wanted))
 }

@@ -9,13 +9,15 @@ use std::{
     },
 };
 
-use portolan_core::{Channel, ServerName, UpstreamCredential};
+use portolan_core::{Channel, ServerName};
 use portolan_wire::{era::ProtocolVersion, level::LogLevel};
-use tokio::sync::oneshot;
 
 use crate::{
-    session::{OpenSession, UpstreamSession},
-    streamable_http::HttpServer,
+    http_server::open_session::OpenSession,
+    session::{
+        UpstreamSession,
+        stream_reader::{SessionStreamReader, StreamOpening},
+    },
 };
 
 /// One conversation of a legacy client: the upstream sessions that belong to it alone, its log level, and who reads the GET
@@ -40,21 +42,6 @@ pub struct Conversation {
     /// Channels that keep something for this conversation.
     channels: Mutex<Vec<Weak<dyn Channel>>>,
     reader: OnceLock<Arc<dyn SessionStreamReader>>,
-}
-
-/// Resolves when a GET stream is open, or when it is known that the server has none.
-pub type StreamOpening = oneshot::Receiver<()>;
-
-/// Reads the GET streams of the upstream sessions of one conversation.
-pub trait SessionStreamReader: Debug + Send + Sync {
-    /// Starts to read the GET stream of `session` at `server`, unless it is read already. `None` if there is nothing to
-    /// wait for.
-    fn follow(
-        &self,
-        server: &Arc<HttpServer>,
-        session: &Arc<OpenSession>,
-        credential: &Arc<UpstreamCredential>,
-    ) -> Option<StreamOpening>;
 }
 
 impl Conversation {

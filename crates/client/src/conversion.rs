@@ -2,19 +2,11 @@
 
 pub(crate) mod content;
 pub(crate) mod request;
+pub(crate) mod retell;
 pub(crate) mod tasks;
 
 use std::sync::Arc;
 
-use crate::call::UpstreamRequest;
-use crate::capabilities::ClientCapabilities;
-use crate::steps::INPUT_REQUIRED;
-use crate::steps::InputRequired;
-use crate::steps::TaskCreated;
-use crate::steps::retell;
-use crate::transform::TaskIdTransform;
-use crate::transform::TaskRole;
-use crate::transform::UriRewrite;
 use bytes::Bytes;
 use portolan_core::{Error, Failure, FailureKind, ServerSpec};
 use portolan_wire::{
@@ -28,7 +20,14 @@ use portolan_wire::{
     rewrite::{Edit, ResponseStream, ResultType},
 };
 
-pub(crate) use self::request::{client_info, modern_meta, own_token, params};
+pub(crate) use self::request::{own_token, params};
+use self::{retell::retell, tasks::TaskCreated};
+use crate::{
+    capabilities::ClientCapabilities,
+    request::UpstreamRequest,
+    server_requests::{INPUT_REQUIRED, InputRequired},
+    transform::{TaskIdTransform, TaskRole, UriRewrite},
+};
 
 /// How the answer to one request is turned into the client's.
 #[derive(Clone, Debug)]

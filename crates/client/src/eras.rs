@@ -1,11 +1,13 @@
 //! Which eras a server speaks, found by asking (2026-07-28, basic/versioning).
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwapOption;
 use portolan_core::{ProtocolEra, Result};
 use portolan_wire::era::{Era, ProtocolVersion};
-use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// How long "legacy only" is believed: servers are upgraded.
@@ -106,5 +108,18 @@ impl EraCache {
     fn fresh(&self) -> Option<Arc<SupportedEras>> {
         let known = self.eras.load_full()?;
         (known.modern || known.since.elapsed() < LEGACY_BELIEVED).then_some(known)
+    }
+}
+
+/// The newest legacy version that both a client and a server speak.
+pub(crate) fn legacy_version(wanted: Option<ProtocolVersion>, offered: &[ProtocolVersion]) -> ProtocolVersion {
+    let newest = offered
+        .iter()
+        .copied()
+        .filter(|version| version.era() == Era::Legacy)
+        .max_by_key(|version| version.as_str());
+    match wanted {
+        Some(version) if offered.is_empty() || offered.contains(&version) => version,
+        _ => newest.unwrap_or(ProtocolVersion::NEWEST_LEGACY),
     }
 }

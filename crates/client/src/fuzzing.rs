@@ -5,8 +5,9 @@ use portolan_wire::{era::Era, id::RequestId, method::Method};
 
 pub use crate::http1::test_io::heard;
 use crate::{
-    capabilities::ClientCapabilities, conversion::Conversion, steps::Step,
-    streamable_http::events::converter::EventStreamConverter,
+    calls::{steps::Step, streamable_http::events::converter::EventStreamConverter},
+    capabilities::ClientCapabilities,
+    conversion::Conversion,
 };
 
 /// What comes of a server's event stream for a client, in pieces of `size` bytes: all that it is sent, all that is asked,

@@ -1,45 +1,64 @@
 //! An MCP client of either protocol era, over streamable HTTP and stdio.
 
-mod call;
-mod call_timeout;
-mod cancel_on_drop;
+// The modules in layers: each uses those of the layers above it in this list, and of its own layer only what comes to no
+// circle (`cargo xtask structure` checks that).
+
+// Configuration, words of the protocol, and what depends on nothing here.
+mod backoff;
 mod cancellation;
 mod capabilities;
 mod capability_filter;
-mod catalog;
-mod client;
+mod client_meta;
 pub mod collect;
 mod config;
-mod connect;
-mod conversation;
-mod conversion;
 mod eras;
 pub mod failure;
+mod inject;
+mod server_info;
+mod server_notifications;
+mod server_requests;
+mod session_ref;
+pub mod tasks;
+mod transform;
+pub mod write_yield;
+
+// Bytes: connections, HTTP/1.1, and the client that all servers share.
+mod client;
+mod connect;
+mod http1;
+
+// A server at a URL, and the sessions that it keeps for this client.
+mod http_server;
+mod session;
+
+// A request, the conversation that it belongs to, and its translation between the eras.
+mod conversation;
+mod conversion;
+mod request;
+
+// A call over either transport and its reply, wherever the server is now.
+mod calls;
+mod connection;
+
+// What is kept of a server between calls, and all of it together.
+mod catalog;
+pub mod notifications;
+mod server;
+
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod http1;
-mod in_flight;
-mod inject;
-mod internal_request;
-pub mod notifications;
-mod server;
-mod server_info;
-mod session;
-mod session_ref;
-mod stdio;
-mod steps;
-mod streamable_http;
-pub mod tasks;
-mod transform;
-mod wake;
-pub mod write_yield;
 
 pub use http::Uri;
 pub use portolan_core::{BoxError, Error, Result};
 
 pub use self::{
-    call::{Reply, Requester, UpstreamRequest},
+    calls::{
+        events::Events,
+        reply::Reply,
+        steps::{ResumeRequest, Step, StreamCheckpoint},
+        streamable_http::json::JsonRelay,
+    },
     cancellation::Cancellation,
     capabilities::ClientCapabilities,
     capability_filter::capability_filter,
@@ -47,17 +66,21 @@ pub use self::{
     client::Client,
     config::{ClientConfig, ClientLimits, ClientTimeouts, DefinitionHook},
     connect::{Connect, Io, TcpConnect},
-    conversation::{Conversation, SessionStreamReader, StreamOpening},
-    conversion::request::client_capabilities,
+    conversation::Conversation,
+    conversion::{request::client_capabilities, retell::retell, tasks::TaskCreated},
+    http_server::{HttpServer, open_session::OpenSession},
     http1::{ConnectionError, body::ResponseBody, pool::ConnectionPool},
+    request::{Requester, UpstreamRequest},
     server::UpstreamServer,
     server_info::ServerInfo,
-    session::{OpenSession, UpstreamSession},
-    session_ref::UpstreamSessionRef,
-    steps::{
-        Events, INPUT_REQUIRED, InputRequired, MAX_SERVER_REQUESTS, ResumeRequest, ServerRequest, ServerRequestKey,
-        Step, StreamCheckpoint, TaskCreated, modern_params, request, response, retell,
+    server_requests::{
+        INPUT_REQUIRED, InputRequired, MAX_SERVER_REQUESTS, ServerRequest, ServerRequestKey, modern_params, request,
+        response,
     },
-    streamable_http::{HttpServer, json::JsonRelay},
+    session::{
+        UpstreamSession,
+        stream_reader::{SessionStreamReader, StreamOpening},
+    },
+    session_ref::UpstreamSessionRef,
     transform::{TaskIdTransform, TaskRole, UriRewrite},
 };

@@ -1,61 +1,38 @@
 //! A server, whichever transport and era it speaks.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use portolan_core::{
-    Channel, Endpoint, Error, Failure, FailureKind, HttpEndpoint, InstallName, Result, Runtime, ServerName, ServerSpec,
-    Source, UpstreamCredential,
+    Endpoint, Error, Failure, HttpEndpoint, InstallName, Result, Runtime, ServerSnapshot, ServerSpec, Source, Tool,
+    UpstreamCredential,
 };
-use portolan_wire::era::{Era, ProtocolVersion};
+use portolan_wire::envelope::Outcome;
+use tokio_util::task::TaskTracker;
 
 use crate::{
-    call::{Reply, Requester, UpstreamRequest},
-    catalog::Catalogs,
+    calls::{
+        reply::Reply,
+        steps::{ResumeRequest, StreamCheckpoint},
+    },
+    catalog::{ListSnapshot, Listing, ServerLists},
     client::Client,
-    config::ClientConfig,
-    notifications::{NotificationFeed, NotificationFeeds, ServerNotification},
-    server_info::{ServerInfo, ServerInfoCell},
+    connection::{Address, ServerConnection, unknown_endpoint},
+    notifications::{NotificationFeed, NotificationFeeds},
+    request::UpstreamRequest,
+    server_info::ServerInfo,
     session_ref::UpstreamSessionRef,
-    stdio,
-    steps::{ResumeRequest, StreamCheckpoint},
-    streamable_http::HttpServer,
-    wake::WakeCoordinator,
 };
 
-/// A server that requests are sent to, over streamable HTTP or a [`Channel`], in whichever era it speaks.
+/// A server that requests are sent to, over streamable HTTP or a [`Channel`](portolan_core::Channel), in whichever era it speaks.
 ///
 /// It finds out the era by asking, opens sessions where they are needed and again when the server forgets them, keeps the
 /// lists of tools, prompts and resources fresh, and follows the server's notifications while somebody subscribes.
 #[derive(Debug)]
 pub struct UpstreamServer {
-    pub(crate) spec: Arc<ServerSpec>,
-    pub(crate) catalogs: Catalogs,
-    pub(crate) info: Arc<ServerInfoCell>,
-    feeds: NotificationFeeds,
-    pub(crate) address: Address,
-    pub(crate) client: Client,
-    /// The HTTP side of a server that a runtime runs, made anew when its address changes.
-    pub(crate) resolved: ArcSwapOption<HttpServer>,
-    wake: WakeCoordinator,
-}
-
-/// Where a server is configured to be.
-#[derive(Debug)]
-pub(crate) enum Address {
-    /// At an address that does not change.
-    Fixed(Arc<HttpServer>),
-    /// Behind the owner of its pipes.
-    Channel(Arc<dyn Channel>),
-    /// Wherever the runtime says, asked on each call.
-    Runtime(Arc<dyn Runtime>, InstallName),
-}
-
-/// Where a server is reached now.
-pub(crate) enum Route {
-    Http(Arc<HttpServer>),
-    Channel(Arc<dyn Channel>),
+    connection: Arc<ServerConnection>,
+    lists: Arc<ServerLists>,
+    feeds: Arc<NotificationFeeds>,
 }
 
 impl UpstreamServer {
@@ -84,16 +61,13 @@ impl UpstreamServer {
 
     /// The server of `spec` at an HTTP endpoint.
     pub fn remote(client: &Client, spec: Arc<ServerSpec>, endpoint: HttpEndpoint) -> Self {
-        let info = Arc::<ServerInfoCell>::default();
-        let http = HttpServer::new(spec.clone(), endpoint, client.clone(), info.clone());
-        let mut server = Self::new(client, spec, Address::Fixed(Arc::new(http)));
-        server.info = info;
-        server
+        Self::new(ServerConnection::remote(client, spec, endpoint))
     }
 
     /// The server of `spec` that `runtime` runs for `install`.
     pub fn running(client: &Client, spec: Arc<ServerSpec>, install: InstallName, runtime: Arc<dyn Runtime>) -> Self {
-        Self::new(client, spec, Address::Runtime(runtime, install))
+        let address = Address::Runtime(runtime, install);
+        Self::new(ServerConnection::new(client, spec, address))
     }
 
     /// The server of `spec` at an endpoint.
@@ -104,27 +78,26 @@ impl UpstreamServer {
     pub fn at_endpoint(client: &Client, spec: Arc<ServerSpec>, endpoint: Endpoint) -> Result<Self> {
         match endpoint {
             Endpoint::Http(endpoint) => Ok(Self::remote(client, spec, endpoint)),
-            Endpoint::Channel(channel) => Ok(Self::new(client, spec, Address::Channel(channel))),
+            Endpoint::Channel(channel) => {
+                let address = Address::Channel(channel);
+                Ok(Self::new(ServerConnection::new(client, spec, address)))
+            }
             _ => Err(unknown_endpoint(&spec.name)),
         }
     }
 
-    fn new(client: &Client, spec: Arc<ServerSpec>, address: Address) -> Self {
+    fn new(connection: ServerConnection) -> Self {
+        let (connection, feeds) = (Arc::new(connection), Arc::<NotificationFeeds>::default());
         Self {
-            catalogs: Catalogs::new(),
-            spec,
-            info: Arc::default(),
-            feeds: NotificationFeeds::default(),
-            address,
-            client: client.clone(),
-            resolved: None.into(),
-            wake: WakeCoordinator::default(),
+            lists: Arc::new(ServerLists::new(connection.clone(), feeds.clone())),
+            connection,
+            feeds,
         }
     }
 
     /// The catalogue entry that this server was made from.
     pub fn spec(&self) -> &Arc<ServerSpec> {
-        &self.spec
+        self.connection.spec()
     }
 
     /// Sends a request and returns what comes back, in the requester's era.
@@ -134,36 +107,12 @@ impl UpstreamServer {
     /// [`Error::NotReady`] when the server cannot be reached, refuses the credential or breaks the protocol;
     /// [`Error::Timeout`] when it takes too long.
     pub async fn call(&self, request: &UpstreamRequest<'_>) -> Result<Reply> {
-        // What this process asks for itself does not wake a server.
-        let wakes = !matches!(request.requester, Requester::Internal);
-        match self.route(wakes).await? {
-            Route::Http(http) => http.call(request).await,
-            Route::Channel(channel) => Box::pin(stdio::call(self, &channel, request)).await,
-        }
-    }
-
-    /// Where the server is now. With `wakes`, one that sleeps is woken.
-    pub(crate) async fn route(&self, wakes: bool) -> Result<Route> {
-        let (runtime, install) = match &self.address {
-            Address::Fixed(http) => return Ok(Route::Http(http.clone())),
-            Address::Channel(channel) => return Ok(Route::Channel(channel.clone())),
-            Address::Runtime(runtime, install) => (runtime, install),
-        };
-        let mut endpoint = runtime.endpoint(install).await;
-        if endpoint.is_err() && wakes {
-            let budget = self.config().timeouts.wake;
-            endpoint = Box::pin(self.wake.endpoint(runtime, install, budget)).await;
-        }
-        match endpoint? {
-            Endpoint::Http(endpoint) => Ok(Route::Http(self.http_at(endpoint))),
-            Endpoint::Channel(channel) => Ok(Route::Channel(channel)),
-            _ => Err(unknown_endpoint(&self.spec.name)),
-        }
+        self.connection.call(request).await
     }
 
     /// What the server said of itself; `None` before it was first asked for something.
     pub fn info(&self) -> Option<Arc<ServerInfo>> {
-        self.info.get()
+        self.connection.info()
     }
 
     /// Asks the server to introduce itself, unless it has.
@@ -172,16 +121,7 @@ impl UpstreamServer {
     ///
     /// As [`call`](Self::call).
     pub async fn introduce(&self, credential: &Arc<UpstreamCredential>) -> Result<()> {
-        if self.info.get().is_some() {
-            return Ok(());
-        }
-        match self.route(false).await? {
-            Route::Http(http) => http.introduce(credential).await,
-            Route::Channel(channel) => {
-                self.info.learn_handshake(&channel.handshake().await?);
-                Ok(())
-            }
-        }
+        self.connection.introduce(credential).await
     }
 
     /// Sends a message to a server at a URL, in a session that another replica may have opened. A stdio server gets none.
@@ -195,10 +135,7 @@ impl UpstreamServer {
         credential: &UpstreamCredential,
         message: Bytes,
     ) -> Result<()> {
-        match self.route(false).await? {
-            Route::Http(http) => http.notify_session(session, credential, message).await,
-            Route::Channel(_) => Ok(()),
-        }
+        self.connection.notify(session, credential, message).await
     }
 
     /// Goes on with a call whose stream was left, perhaps by another replica; `None` if the server has no such streams.
@@ -207,71 +144,106 @@ impl UpstreamServer {
     ///
     /// As [`call`](Self::call).
     pub async fn resume(&self, checkpoint: &StreamCheckpoint, request: ResumeRequest<'_>) -> Result<Option<Reply>> {
-        match self.route(false).await? {
-            Route::Http(http) => http.resume(checkpoint, request).await.map(Some),
-            Route::Channel(_) => Ok(None),
-        }
+        self.connection.resume(checkpoint, request).await
+    }
+
+    /// Asks the server something for the gateway itself, and gives its whole answer, within the time of a handshake.
+    pub async fn internal_request(&self, request: &UpstreamRequest<'_>) -> Result<Outcome> {
+        self.connection.internal_request(request).await
+    }
+
+    /// What the client of `request` is told when a modern server has given the answer otherwise than to the call itself.
+    pub fn told(&self, request: &UpstreamRequest<'_>, outcome: &Outcome) -> Result<Bytes> {
+        self.connection.told(request, outcome)
+    }
+
+    /// Whether it is known to be reached at a URL, now.
+    pub fn is_at_url(&self) -> bool {
+        self.connection.is_at_url()
+    }
+
+    /// Whether a task that a call has become is found again by who asks for it later: in its session at a URL, or in the
+    /// one process that all share.
+    pub fn finds_tasks(&self) -> bool {
+        self.connection.finds_tasks()
+    }
+
+    /// Where short work goes on that outlives a call.
+    pub fn background(&self) -> &TaskTracker {
+        self.connection.client().background()
     }
 
     /// The feed of the server's notifications for whoever is sent with `credential`.
-    pub fn notifications(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
-        self.feeds.of(self, credential)
+    pub fn notifications(&self, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
+        self.feeds.of(&self.lists, credential)
     }
 
-    /// Passes a notification that was found out otherwise to all who listen to this server.
-    pub(crate) fn announce(&self, notification: &ServerNotification) {
-        self.feeds.tell(notification);
+    /// The list as it is known now, without waiting; `None` if it was not fetched yet.
+    pub fn known<L: Listing>(&self, credential: &UpstreamCredential) -> Option<Arc<ListSnapshot<L>>> {
+        self.lists.known(credential)
     }
 
-    fn http_at(&self, endpoint: HttpEndpoint) -> Arc<HttpServer> {
-        if let Some(http) = self.resolved.load_full()
-            && *http.endpoint() == endpoint
-        {
-            return http;
-        }
-        let (client, info) = (self.client.clone(), self.info.clone());
-        let http = Arc::new(HttpServer::new(self.spec.clone(), endpoint, client, info));
-        self.resolved.store(Some(http.clone()));
-        http
+    /// Whether the list was asked for within `age`, in vain.
+    pub fn failed_within<L: Listing>(&self, credential: &UpstreamCredential, age: Duration) -> bool {
+        self.lists.failed_within::<L>(credential, age)
+    }
+
+    /// The list. The first to ask waits, and so does whoever asks after the server said that it changed; others get what is
+    /// known while it is fetched again in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`](portolan_core::Error::Timeout) past [`ClientTimeouts::list`](crate::ClientTimeouts::list), else why
+    /// the server cannot list.
+    pub async fn list<L: Listing>(&self, credential: &Arc<UpstreamCredential>) -> Result<Arc<ListSnapshot<L>>> {
+        self.lists.list(credential).await
+    }
+
+    /// The list, fetched again unless that was done within `age`.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn list_within<L: Listing>(
+        &self,
+        credential: &Arc<UpstreamCredential>,
+        age: Duration,
+    ) -> Result<Arc<ListSnapshot<L>>> {
+        self.lists.list_within(credential, age).await
+    }
+
+    /// The tools that the server lists now, in its order, past every cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn fetch_tools(&self, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
+        self.lists.fetch_tools(credential).await
+    }
+
+    /// Asks the server for all that it lists, in its order: tools, prompts, resources and templates. What cannot be used is
+    /// left out and logged; nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`UpstreamServer::call`].
+    pub async fn fetch_snapshot(&self, credential: &Arc<UpstreamCredential>) -> Result<ServerSnapshot> {
+        self.lists.fetch_snapshot(credential).await
+    }
+
+    /// Takes over the tools that a registry keeps, unless it says the same as before: the server itself may have been asked
+    /// since. They are what callers see until the server has been asked, where the credential is the same for all callers.
+    pub fn seed_tools(&self, tools: &[Tool]) {
+        self.lists.seed_tools(tools);
     }
 
     /// The error that says why this server cannot answer.
     pub fn failed(&self, failure: Failure) -> Error {
-        Error::NotReady {
-            what: "server",
-            name: self.spec.name.to_string(),
-            failure,
-        }
+        self.connection.failed(failure)
     }
 
     /// The error that says how this server broke the protocol.
     pub fn protocol_error(&self, problem: impl Into<String>) -> Error {
-        self.failed(Failure::new(FailureKind::Protocol, problem))
-    }
-
-    pub(crate) fn config(&self) -> &ClientConfig {
-        self.client.config()
-    }
-}
-
-/// The newest legacy version that both a client and a server speak.
-pub(crate) fn legacy_version(wanted: Option<ProtocolVersion>, offered: &[ProtocolVersion]) -> ProtocolVersion {
-    let newest = offered
-        .iter()
-        .copied()
-        .filter(|version| version.era() == Era::Legacy)
-        .max_by_key(|version| version.as_str());
-    match wanted {
-        Some(version) if offered.is_empty() || offered.contains(&version) => version,
-        _ => newest.unwrap_or(ProtocolVersion::NEWEST_LEGACY),
-    }
-}
-
-pub(crate) fn unknown_endpoint(server: &ServerName) -> Error {
-    let problem = "its runtime returned an endpoint of a kind that this client does not know";
-    Error::NotReady {
-        what: "server",
-        name: server.to_string(),
-        failure: Failure::new(FailureKind::Config, problem),
+        self.connection.protocol_error(problem)
     }
 }

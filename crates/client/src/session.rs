@@ -6,27 +6,30 @@
 
 pub(crate) mod exclusive;
 pub(crate) mod listener;
+pub(crate) mod pool;
+pub(crate) mod stream_reader;
 
 use std::{
     sync::{
         Arc, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use crate::conversation::SessionStreamReader;
-use crate::conversation::StreamOpening;
-use crate::session::listener::CallGuard;
-use crate::session::listener::SessionListener;
-use crate::session_ref::UpstreamSessionRef;
-use crate::streamable_http::HttpServer;
 use arc_swap::ArcSwapOption;
-use http::HeaderValue;
 use portolan_core::{Result, UpstreamCredential, Version};
 use portolan_wire::level::LogLevel;
 use tokio::sync::Mutex;
-use tokio_util::task::TaskTracker;
+
+use crate::{
+    http_server::{HttpServer, open_session::OpenSession},
+    session::{
+        listener::{CallGuard, SessionListener},
+        pool::SessionPool,
+        stream_reader::{SessionStreamReader, StreamOpening},
+    },
+};
 
 /// How long a session's end waits for what is still being told in it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -49,68 +52,6 @@ pub struct UpstreamSession {
 /// A session while a call is made in it: no pool ends it meanwhile.
 #[derive(Debug)]
 pub(crate) struct SessionUse(Arc<UpstreamSession>);
-
-/// A session that the server knows.
-#[derive(Debug)]
-pub struct OpenSession {
-    /// Its id; servers without sessions give none.
-    pub(crate) id: Option<HeaderValue>,
-    /// The version that was agreed on.
-    pub(crate) version: HeaderValue,
-    /// What is being told to the server in this session, such as that a call is cancelled.
-    pub(crate) telling: TaskTracker,
-    /// The number of the level from which on the server was asked to log; 0 if it was not asked.
-    pub(crate) level: AtomicU8,
-    /// Whether its GET stream is followed for the client's session that it belongs to.
-    pub(crate) followed: AtomicBool,
-    /// Held by who waits for that stream to open; and whether nobody has to wait for it any more.
-    pub(crate) beside: Mutex<()>,
-    pub(crate) beside_settled: AtomicBool,
-}
-
-impl OpenSession {
-    /// What another replica needs to take part in this session.
-    pub fn reference(&self) -> Option<UpstreamSessionRef> {
-        let session = match &self.id {
-            Some(id) => Some(id.to_str().ok()?),
-            None => None,
-        };
-        Some(UpstreamSessionRef::new(session, self.version.to_str().ok()?))
-    }
-
-    /// Whether the server gave the session an id.
-    pub fn has_id(&self) -> bool {
-        self.id.is_some()
-    }
-
-    /// Marks the GET stream of this session as read; `false` if it is read already.
-    pub fn follow(&self) -> bool {
-        !self.followed.swap(true, Ordering::AcqRel)
-    }
-
-    /// Marks the GET stream of this session as read no more.
-    pub fn unfollow(&self) {
-        self.followed.store(false, Ordering::Release);
-    }
-
-    pub(crate) fn is_followed(&self) -> bool {
-        self.followed.load(Ordering::Relaxed)
-    }
-
-    /// A session that another replica may have opened.
-    pub(crate) fn at(session_ref: &UpstreamSessionRef) -> Option<Self> {
-        let session = session_ref.session.as_deref().map(HeaderValue::try_from).transpose();
-        Some(Self {
-            id: session.ok()?,
-            version: HeaderValue::try_from(&*session_ref.version).ok()?,
-            telling: TaskTracker::new(),
-            level: AtomicU8::new(0),
-            followed: AtomicBool::new(false),
-            beside: Mutex::default(),
-            beside_settled: AtomicBool::new(false),
-        })
-    }
-}
 
 impl UpstreamSession {
     pub(crate) fn new(http: &Arc<HttpServer>, credential: Arc<UpstreamCredential>) -> Self {
@@ -194,10 +135,11 @@ impl UpstreamSession {
     /// Lets a call in that is to hear what the server says beside it; `is_exclusive` if no other is made here meanwhile.
     pub(crate) fn enter(
         self: &Arc<Self>,
-        http: &Arc<HttpServer>,
+        pool: &Arc<SessionPool>,
         open: &Arc<OpenSession>,
         is_exclusive: bool,
     ) -> Option<CallGuard> {
+        let http = pool.http();
         if open.id.is_none() {
             http.note_no_get_stream();
         }
@@ -210,7 +152,7 @@ impl UpstreamSession {
         {
             return Some(call_guard);
         }
-        let new = SessionListener::begin(self, http, open, &self.credential)?;
+        let new = SessionListener::begin(self, pool, open, &self.credential)?;
         let call_guard = new.enter(is_exclusive);
         *listener = Some(new);
         call_guard

@@ -13,8 +13,7 @@ use aws_lc_rs::digest;
 use portolan_core::{DefinitionChange, Tool};
 use serde_json::value::RawValue;
 
-use super::{Catalog, Tools};
-use crate::server::UpstreamServer;
+use super::{Catalog, ServerLists, Tools};
 
 /// What is remembered of tools: also of those that are listed no longer, because a tool that goes and comes back as
 /// another is the attack.
@@ -45,7 +44,7 @@ impl DefinitionDigests {
     }
 }
 
-impl UpstreamServer {
+impl ServerLists {
     /// Compares each definition with the one that was seen before under its name.
     pub(super) fn watch_definitions(&self, catalog: &Catalog, tools: &Tools) {
         tools
@@ -69,7 +68,7 @@ impl UpstreamServer {
         drop(seen);
         if let Some(before) = before.filter(|before| before.meaning != meaning) {
             let (before, after) = (hex(&before.meaning), hex(&meaning));
-            let change = DefinitionChange::new(&self.spec.name, name, &before, &after);
+            let change = DefinitionChange::new(&self.spec().name, name, &before, &after);
             if let Some(hook) = &self.config().on_definition_change {
                 hook(&change);
             }

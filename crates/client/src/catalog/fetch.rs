@@ -17,13 +17,16 @@ use portolan_wire::{
 };
 use serde_json::value::RawValue;
 
-use super::{CacheHints, Catalog, ListSnapshot, Listing, cached::Breaker, sealed::Lists};
+use super::{
+    CacheHints, Catalog, ListSnapshot, Listing, ServerLists,
+    cached::Breaker,
+    sealed::{Lists, Source},
+};
 use crate::{
-    call::{Requester, UpstreamRequest},
     capabilities::ClientCapabilities,
-    notifications::ServerNotification,
-    server::UpstreamServer,
-    streamable_http::events,
+    collect,
+    request::{Requester, UpstreamRequest},
+    server_notifications::ServerNotification,
 };
 
 /// Pages of one list that are read.
@@ -38,7 +41,7 @@ pub(crate) struct Items {
     pub(crate) hints: CacheHints,
 }
 
-impl UpstreamServer {
+impl ServerLists {
     /// The list of a server of which none is known.
     pub(crate) async fn first<L: Listing>(
         self: &Arc<Self>,
@@ -46,7 +49,7 @@ impl UpstreamServer {
         credential: &Arc<UpstreamCredential>,
     ) -> Result<Arc<ListSnapshot<L>>> {
         let cached = super::cached::<L>(catalog);
-        match cached.breaker(&self.spec.name) {
+        match cached.breaker(&self.spec().name) {
             Breaker::Closed => self.fresh(catalog, credential).await,
             Breaker::Open(error) => Err(error),
             Breaker::HalfOpen(error) => {
@@ -68,8 +71,12 @@ impl UpstreamServer {
         let (server, catalog, credential) = (self.clone(), catalog.clone(), credential.clone());
         let since = Instant::now();
         let asking = async move { server.take_turn::<L>(&catalog, &credential, since).await };
-        let asked = self.client.background().spawn(asking).await;
-        asked.unwrap_or_else(|_| Err(self.protocol_error(format!("its list of {} was given up", L::MEMBER))))
+        let asked = self.connection.client().background().spawn(asking).await;
+        asked.unwrap_or_else(|_| {
+            Err(self
+                .connection
+                .protocol_error(format!("its list of {} was given up", L::MEMBER)))
+        })
     }
 
     /// Fetches a list anew, in the background, unless somebody does already.
@@ -79,9 +86,9 @@ impl UpstreamServer {
         }
         let (server, catalog, credential) = (self.clone(), catalog.clone(), credential.clone());
         let since = Instant::now();
-        self.client.background().spawn(async move {
+        self.connection.client().background().spawn(async move {
             if let Err(error) = server.take_turn::<L>(&catalog, &credential, since).await {
-                tracing::warn!(server = %server.spec.name, list = L::MEMBER, %error,
+                tracing::warn!(server = %server.spec().name, list = L::MEMBER, %error,
                     "a list cannot be refreshed; the old one stays");
             }
         });
@@ -98,7 +105,7 @@ impl UpstreamServer {
         let cached = super::cached::<L>(catalog);
         let after = self.config().timeouts.list;
         let late = || Error::Timeout {
-            action: format!("the list of {} of server {:?}", L::MEMBER, self.spec.name.as_str()),
+            action: format!("the list of {} of server {:?}", L::MEMBER, self.spec().name.as_str()),
             after,
         };
         let deadline = tokio::time::Instant::now() + after;
@@ -111,7 +118,7 @@ impl UpstreamServer {
         {
             return Ok(listed);
         }
-        if let Some(error) = cached.failed_since(since, &self.spec.name) {
+        if let Some(error) = cached.failed_since(since, &self.spec().name) {
             return Err(error);
         }
         let begun = Instant::now();
@@ -119,19 +126,19 @@ impl UpstreamServer {
         let fetched = tokio::time::timeout_at(deadline, self.fetch::<L>(credential)).await;
         match fetched.unwrap_or_else(|_| Err(late())) {
             Ok(fetched) => {
-                let items = L::read(self, &Lists(catalog), fetched.items);
+                let items = L::read(&Source(self), &Lists(catalog), fetched.items);
                 // What the server has told of itself, whoever listens knows already.
                 let told = |known: &ListSnapshot<L>| known.change != change;
                 let known = cached.listed.load_full();
                 let is_news = known.is_some_and(|known| !told(&known) && !known.items.is_same(&items));
                 let listed = cached.store(items, fetched.hints, change);
                 if is_news {
-                    self.announce(&ServerNotification::List(L::KIND));
+                    self.sink.tell(&ServerNotification::List(L::KIND));
                 }
                 Ok(listed)
             }
             Err(error) => {
-                cached.fail(begun, &self.spec.name, &error);
+                cached.fail(begun, &self.spec().name, &error);
                 Err(error)
             }
         }
@@ -139,8 +146,8 @@ impl UpstreamServer {
 
     pub(super) async fn fetch<L: Listing>(&self, credential: &Arc<UpstreamCredential>) -> Result<Items> {
         if let Some(capability) = L::CAPABILITY {
-            self.introduce(credential).await?;
-            if self.info().is_some_and(|info| !info.offers(capability)) {
+            self.connection.introduce(credential).await?;
+            if self.connection.info().is_some_and(|info| !info.offers(capability)) {
                 return Ok(Items::default());
             }
         }
@@ -168,7 +175,7 @@ impl UpstreamServer {
             };
             all.items.extend(page.items);
             if all.items.len() > most {
-                tracing::warn!(server = %self.spec.name, list = member, most, "a server lists more than is taken");
+                tracing::warn!(server = %self.spec().name, list = member, most, "a server lists more than is taken");
                 all.items.truncate(most);
                 break;
             }
@@ -199,7 +206,7 @@ impl UpstreamServer {
             unchanged: None,
             declared: None,
             // Nobody can be asked now. Some servers list what needs a person only if they are told that there is one.
-            capabilities: ClientCapabilities::SOMEBODY.within(self.spec.server_requests),
+            capabilities: ClientCapabilities::SOMEBODY.within(self.spec().server_requests),
             odd_output: false,
             uris: None,
             tasks: None,
@@ -207,19 +214,27 @@ impl UpstreamServer {
             credential,
             passthrough: &HeaderMap::new(),
         };
-        let reply = self.call(&outgoing).await?;
+        let reply = self.connection.call(&outgoing).await?;
         let message = reply.into_message(self.config().limits.held_bytes).await;
-        match message.ok().flatten().as_ref().and_then(events::outcome) {
+        match message.ok().flatten().as_ref().and_then(collect::outcome) {
             Some(Outcome::Result(raw)) => match Page::read(&raw, member) {
                 Some(page) => Ok(Some(page)),
-                None => Err(self.protocol_error(format!("its list of {member} cannot be read"))),
+                None => Err(self
+                    .connection
+                    .protocol_error(format!("its list of {member} cannot be read"))),
             },
             Some(Outcome::Error(raw)) => match ErrorObject::parse(&raw) {
                 Some(error) if error.code == METHOD_NOT_FOUND => Ok(None),
-                Some(error) => Err(self.protocol_error(format!("it refuses to list its {member}: {error}"))),
-                None => Err(self.protocol_error(format!("it refuses to list its {member}"))),
+                Some(error) => Err(self
+                    .connection
+                    .protocol_error(format!("it refuses to list its {member}: {error}"))),
+                None => Err(self
+                    .connection
+                    .protocol_error(format!("it refuses to list its {member}"))),
             },
-            None => Err(self.protocol_error(format!("its list of {member} broke off"))),
+            None => Err(self
+                .connection
+                .protocol_error(format!("its list of {member} broke off"))),
         }
     }
 }

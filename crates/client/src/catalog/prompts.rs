@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use super::{
     Listing, limits,
-    sealed::{Cached, Lists, Read},
+    sealed::{Cached, Lists, Read, Source},
 };
-use crate::{notifications::ListKind, server::UpstreamServer};
+use crate::server_notifications::ListKind;
 
 /// The longest name that is taken, as with tools.
 const NAME_BYTES: usize = 256;
@@ -73,19 +73,19 @@ impl Read for Prompts {
         Cached(&lists.0.prompts)
     }
 
-    fn read(server: &UpstreamServer, _: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
+    fn read(source: &Source<'_>, _: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
         let mut prompts = Self::default();
         for item in items {
-            let prompt = limits::check(&item, &server.config().limits).and_then(|()| Prompt::read(&item));
+            let prompt = limits::check(&item, &source.0.config().limits).and_then(|()| Prompt::read(&item));
             match prompt {
                 Ok(prompt) if !prompts.by_name.contains_key(&prompt.name) => {
                     prompts.by_name.insert(prompt.name.clone(), prompts.items.len());
                     prompts.items.push(prompt);
                 }
                 Ok(prompt) => {
-                    tracing::warn!(server = %server.spec().name, name = &*prompt.name, "a prompt is listed twice; the first one counts");
+                    tracing::warn!(server = %source.0.spec().name, name = &*prompt.name, "a prompt is listed twice; the first one counts");
                 }
-                Err(problem) => tracing::warn!(server = %server.spec().name, problem, "a prompt is left out"),
+                Err(problem) => tracing::warn!(server = %source.0.spec().name, problem, "a prompt is left out"),
             }
         }
         prompts

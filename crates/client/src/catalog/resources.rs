@@ -7,11 +7,11 @@ use portolan_wire::{method::Method, object::RawObject};
 use serde_json::value::RawValue;
 
 use super::{
-    Listing, limits,
-    sealed::{Cached, Lists, Read},
+    Listing, ServerLists, limits,
+    sealed::{Cached, Lists, Read, Source},
     template::Template,
 };
-use crate::{notifications::ListKind, server::UpstreamServer};
+use crate::server_notifications::ListKind;
 
 /// The longest URI that is taken from a list.
 const URI_BYTES: usize = 4096;
@@ -74,9 +74,9 @@ impl Read for Resources {
         Cached(&lists.0.resources)
     }
 
-    fn read(server: &UpstreamServer, _: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
+    fn read(source: &Source<'_>, _: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
         let mut resources = Self::default();
-        for (uri, definition) in read(server, &items, "uri") {
+        for (uri, definition) in read(source.0, &items, "uri") {
             // Of two with one URI the first counts.
             if !resources.by_uri.contains_key(&uri) {
                 resources.by_uri.insert(uri.clone(), resources.items.len());
@@ -104,14 +104,14 @@ impl Read for ResourceTemplates {
         Cached(&lists.0.templates)
     }
 
-    fn read(server: &UpstreamServer, _: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
+    fn read(source: &Source<'_>, _: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
         let mut templates = Self::default();
-        for (text, definition) in read(server, &items, "uriTemplate") {
+        for (text, definition) in read(source.0, &items, "uriTemplate") {
             if templates.contains(&text) {
                 continue;
             }
             if templates.items.len() == TEMPLATES {
-                tracing::warn!(server = %server.spec().name, most = TEMPLATES, "a server has more templates than are taken");
+                tracing::warn!(server = %source.0.spec().name, most = TEMPLATES, "a server has more templates than are taken");
                 break;
             }
             // One that cannot be matched is listed all the same.
@@ -127,7 +127,7 @@ impl Read for ResourceTemplates {
 }
 
 fn read<'a>(
-    server: &'a UpstreamServer,
+    server: &'a ServerLists,
     items: &'a [Box<RawValue>],
     key: &'static str,
 ) -> impl Iterator<Item = (Box<str>, Bytes)> + 'a {

@@ -7,10 +7,10 @@ use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
 use super::{
-    Listing, limits,
-    sealed::{Cached, Lists, Read},
+    Listing, ServerLists, limits,
+    sealed::{Cached, Lists, Read, Source},
 };
-use crate::{notifications::ListKind, server::UpstreamServer};
+use crate::server_notifications::ListKind;
 
 /// The tools of one server, in its order. Of two with one name the first counts.
 #[derive(Debug, Default)]
@@ -56,9 +56,9 @@ impl Read for Tools {
         Cached(&lists.0.tools)
     }
 
-    fn read(server: &UpstreamServer, lists: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
-        let tools = Self::new(parse(server, items));
-        server.watch_definitions(lists.0, &tools);
+    fn read(source: &Source<'_>, lists: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
+        let tools = Self::new(parse(source.0, items));
+        source.0.watch_definitions(lists.0, &tools);
         tools
     }
 
@@ -69,7 +69,7 @@ impl Read for Tools {
 }
 
 /// Reads definitions. One that cannot be used is left out.
-pub(super) fn parse(server: &UpstreamServer, items: Vec<Box<RawValue>>) -> Vec<Tool> {
+pub(super) fn parse(server: &ServerLists, items: Vec<Box<RawValue>>) -> Vec<Tool> {
     let mut tools = Vec::with_capacity(items.len());
     for definition in items {
         if let Err(problem) = limits::check(&definition, &server.config().limits) {

@@ -2,28 +2,19 @@
 
 use std::borrow::Cow;
 
-use crate::call::Requester;
-use crate::call::UpstreamRequest;
 use bytes::Bytes;
 use portolan_wire::{
-    era::{Era, ProtocolVersion},
+    era::Era,
     id::RequestId,
     level::LogLevel,
     method::Method,
     object::{self, RawObject},
 };
 
-/// A `_meta` for a modern server: what the client sent, with the version and capabilities that the protocol demands.
-pub(crate) fn modern_meta(meta: Option<&Bytes>, capabilities: Bytes, name: &str) -> Bytes {
-    use portolan_wire::meta as key;
-    let mut members = meta.and_then(|raw| RawObject::parse(raw).ok()).unwrap_or_default();
-    members.set(key::PROTOCOL_VERSION, object::quote(ProtocolVersion::NEWEST.as_str()));
-    members.set(key::CLIENT_CAPABILITIES, capabilities);
-    if !members.contains(key::CLIENT_INFO) {
-        members.set(key::CLIENT_INFO, client_info(name));
-    }
-    members.to_bytes()
-}
+use crate::{
+    client_meta::modern_meta,
+    request::{Requester, UpstreamRequest},
+};
 
 /// A `_meta` for a legacy server: without what only modern ones know. `None` when nothing is left.
 pub(crate) fn legacy_meta(meta: &Bytes) -> Option<Bytes> {
@@ -60,7 +51,7 @@ pub(crate) fn params<'a>(request: &'a UpstreamRequest<'_>, upstream: Era, name: 
     use portolan_wire::meta::META;
     let client = request.requester.era();
     if client == Some(upstream) && (client == Some(Era::Legacy) || request.declared.is_none()) {
-        return Cow::Borrowed(&request.params);
+        return Cow::Borrowed(request.params);
     }
     let mut params = request.params.clone();
     match upstream {
@@ -116,12 +107,4 @@ pub(crate) fn ask_for_logs(params: &mut RawObject, level: LogLevel) {
         members.set(LOG_LEVEL, object::quote(level.as_str()));
         params.set(META, members.to_bytes());
     }
-}
-
-/// Who we say we are.
-pub(crate) fn client_info(name: &str) -> Bytes {
-    let mut info = RawObject::new();
-    info.set("name", object::quote(name));
-    info.set("version", object::quote(env!("CARGO_PKG_VERSION")));
-    info.to_bytes()
 }

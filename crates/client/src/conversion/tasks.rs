@@ -1,12 +1,22 @@
 //! What of an answer concerns tasks.
 
-use crate::conversion::Conversion;
-use crate::conversion::Converted;
-use crate::session_ref::UpstreamSessionRef;
-use crate::steps::TaskCreated;
-use crate::transform::TaskRole;
 use bytes::Bytes;
 use portolan_wire::{envelope, era::Era, object::RawObject};
+
+use crate::{
+    conversion::{Conversion, Converted},
+    session_ref::UpstreamSessionRef,
+    transform::TaskRole,
+};
+
+/// That a call has become a task which the gateway is to drive.
+#[derive(Clone, Debug)]
+pub struct TaskCreated {
+    /// The result that says so, as 2026-07-28 writes it.
+    pub task: RawObject,
+    /// Whether it is at a legacy server. Its id is then one that a client would know it by.
+    pub is_legacy: bool,
+}
 
 impl Conversion {
     /// The call goes to a legacy server, in `session`: so does whatever asks for the task that it may become.

@@ -7,13 +7,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use crate::http1::Connection;
-use crate::http1::ConnectionError;
-use crate::http1::framing::BodyPart;
-use crate::http1::framing::Framing;
-use crate::http1::pool::ConnectionPool;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::http1::{
+    Connection, ConnectionError,
+    framing::{BodyPart, Framing},
+    pool::ConnectionPool,
+};
 
 /// The body of an answer, with the connection that it comes through. At its end the connection goes back to the pool;
 /// dropped before, it is closed, which tells the server that nobody listens.

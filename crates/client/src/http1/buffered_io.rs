@@ -6,10 +6,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use crate::http1::pool::ConnectionPool;
 use bytes::{Buf, Bytes, BytesMut, buf::Chain};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+use crate::http1::pool::ConnectionPool;
 
 /// The least and the most that is read at once.
 const LEAST: usize = 8 * 1024;

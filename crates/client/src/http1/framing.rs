@@ -1,9 +1,9 @@
 //! How the body of an answer is told from what comes after it (RFC 9112 6 and 7).
 
-use crate::http1::ConnectionError;
-use crate::http1::head::Head;
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
+
+use crate::http1::{ConnectionError, head::Head};
 
 /// Bytes of the line that begins a chunk, with its extensions, and of all trailers.
 const LINE_BYTES: usize = 16 * 1024;

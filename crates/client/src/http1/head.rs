@@ -2,9 +2,10 @@
 
 use std::mem::MaybeUninit;
 
-use crate::http1::ConnectionError;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+
+use crate::http1::ConnectionError;
 
 /// Header lines of an answer.
 const HEADERS: usize = 128;

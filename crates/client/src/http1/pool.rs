@@ -7,10 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::http1::Connection;
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName};
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::http1::Connection;
 
 /// Idle connections that are kept for one server.
 const IDLE: usize = 256;

@@ -7,18 +7,17 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::http1::Connection;
-use crate::http1::SendError;
-use crate::http1::pool::ConnectionPool;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::http1::{Connection, SendError, pool::ConnectionPool};
+
 /// The server's side of a connection: when it was sent something, it says `words`, so many bytes at a time, and hangs up.
 #[derive(Debug)]
-pub(crate) struct Converted {
+pub(crate) struct ScriptedStream {
     words: Bytes,
     step: usize,
     was_asked: bool,
@@ -27,7 +26,7 @@ pub(crate) struct Converted {
 
 /// What came of an answer.
 #[derive(Debug, Eq, PartialEq)]
-pub struct StreamEvent {
+pub struct Received {
     pub status: u16,
     pub body: Vec<u8>,
     /// Whether the body came to its end.
@@ -36,7 +35,7 @@ pub struct StreamEvent {
     pub is_kept: bool,
 }
 
-impl Converted {
+impl ScriptedStream {
     pub(crate) fn new(words: &[u8], step: usize) -> Self {
         Self {
             words: Bytes::copy_from_slice(words),
@@ -48,11 +47,11 @@ impl Converted {
 }
 
 /// What is heard of a server that answers a small request so. `None` if it is no answer.
-pub fn heard(words: &[u8], step: usize) -> Option<StreamEvent> {
+pub fn heard(words: &[u8], step: usize) -> Option<Received> {
     let pool = Arc::<ConnectionPool>::default();
     let mut request = Box::new(Request::new(Bytes::from_static(b"{}")));
     *request.method_mut() = Method::POST;
-    let answer = Connection::over(Converted::new(words, step))
+    let answer = Connection::over(ScriptedStream::new(words, step))
         .send(request, &pool)
         .now_or_never();
     let response = match answer.expect("a server that hangs up keeps nobody waiting") {
@@ -69,7 +68,7 @@ pub fn heard(words: &[u8], step: usize) -> Option<StreamEvent> {
             Err(_) => is_whole = false,
         }
     }
-    Some(StreamEvent {
+    Some(Received {
         status,
         body,
         is_whole,
@@ -77,7 +76,7 @@ pub fn heard(words: &[u8], step: usize) -> Option<StreamEvent> {
     })
 }
 
-impl AsyncRead for Converted {
+impl AsyncRead for ScriptedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.was_asked {
             self.waiting = Some(cx.waker().clone());
@@ -90,7 +89,7 @@ impl AsyncRead for Converted {
     }
 }
 
-impl AsyncWrite for Converted {
+impl AsyncWrite for ScriptedStream {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.was_asked = true;
         if let Some(waiting) = self.waiting.take() {

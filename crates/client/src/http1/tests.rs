@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::{
     Connection, ConnectionPool, SendError,
     pool::IDLE_FOR,
-    test_io::{Converted, StreamEvent, heard},
+    test_io::{Received, ScriptedStream, heard},
 };
 
 fn post(body: impl Into<Bytes>) -> Box<Request<Bytes>> {
@@ -31,7 +31,7 @@ fn hear(words: &str) -> Option<(u16, String, bool)> {
     let whole = heard(words.as_bytes(), usize::MAX);
     for step in [1, 2, 7] {
         let cut = heard(words.as_bytes(), step);
-        let same = |heard: &StreamEvent| (heard.status, heard.body.clone(), heard.is_whole);
+        let same = |heard: &Received| (heard.status, heard.body.clone(), heard.is_whole);
         assert_eq!(cut.as_ref().map(same), whole.as_ref().map(same), "{words:?} by {step}");
     }
     let heard = whole?;
@@ -228,7 +228,7 @@ async fn what_was_not_sent_comes_back() {
         assert!(matches!(answer, Err(SendError::NotSent(_))), "{answer:?}");
     }
     // One that hangs up once it was sent something.
-    let answer = Connection::over(Converted::new(b"", 1))
+    let answer = Connection::over(ScriptedStream::new(b"", 1))
         .send(post("{}"), &Arc::default())
         .await;
     assert!(matches!(answer, Err(SendError::Broken(_))), "{answer:?}");
@@ -263,7 +263,7 @@ async fn half_an_answer_is_no_connection() {
 async fn a_small_answer_keeps_no_buffer() {
     let pool = Arc::<ConnectionPool>::default();
     let words = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let answer = Connection::over(Converted::new(words, usize::MAX))
+    let answer = Connection::over(ScriptedStream::new(words, usize::MAX))
         .send(post("{}"), &pool)
         .await;
     let body = answer
@@ -276,7 +276,7 @@ async fn a_small_answer_keeps_no_buffer() {
     let buffer = pool.take_buffer();
     let there = buffer.as_ptr();
     pool.put_buffer(buffer);
-    Connection::over(Converted::new(words, usize::MAX))
+    Connection::over(ScriptedStream::new(words, usize::MAX))
         .send(post("{}"), &pool)
         .await
         .expect("an answer");
@@ -287,7 +287,7 @@ async fn a_small_answer_keeps_no_buffer() {
 async fn kept(headers: &str) -> Option<Duration> {
     let pool = Arc::<ConnectionPool>::default();
     let words = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 2\r\n\r\nok");
-    let answer = Connection::over(Converted::new(words.as_bytes(), usize::MAX))
+    let answer = Connection::over(ScriptedStream::new(words.as_bytes(), usize::MAX))
         .send(post("{}"), &pool)
         .await;
     answer.expect("an answer").into_body().collect().await.expect("a body");
@@ -310,7 +310,7 @@ async fn a_connection_is_given_up_before_its_server_ends_it() {
 
 /// The same answer through hyper's client.
 async fn heard_by_hyper(words: &[u8]) -> Option<(u16, Vec<u8>, bool)> {
-    let stream = TokioIo::new(Converted::new(words, usize::MAX));
+    let stream = TokioIo::new(ScriptedStream::new(words, usize::MAX));
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.ok()?;
     let connection = tokio::spawn(connection);
     let response = sender.send_request(post("{}").map(Full::new)).await.ok();

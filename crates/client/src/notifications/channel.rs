@@ -6,16 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crate::notifications::ServerNotification;
-use crate::notifications::backoff::CooperativeYield;
-use crate::notifications::backoff::ReconnectBackoff;
-use crate::notifications::driver::FollowEnd;
-use crate::notifications::feed::DesiredFilter;
-use crate::notifications::feed::GrantedFilter;
-use crate::notifications::feed::NotificationFeed;
-use crate::notifications::legacy;
-use crate::notifications::modern;
-use crate::notifications::of_uri;
 use portolan_core::{
     Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Result, RpcResponse, ServerHandshake,
 };
@@ -27,6 +17,17 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 use tokio::sync::broadcast::error::RecvError;
+
+use crate::{
+    backoff::ReconnectBackoff,
+    notifications::{
+        cooperative_yield::CooperativeYield,
+        feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+        follow_end::FollowEnd,
+        legacy, modern,
+    },
+    server_notifications::{ServerNotification, of_uri},
+};
 
 /// How often it is looked whether the server was started anew, which makes it forget what was asked of it.
 const LOOKED: Duration = Duration::from_secs(5);
@@ -109,7 +110,8 @@ struct ChannelSubscriptions {
 
 impl ChannelSubscriptions {
     fn new(feed: &NotificationFeed, channel: &Arc<dyn Channel>, hello: &ServerHandshake) -> Self {
-        let name = feed.server.upgrade().map(|server| server.config().name.clone());
+        let lists = feed.lists.upgrade();
+        let name = lists.map(|lists| lists.connection().config().name.clone());
         Self {
             channel: channel.clone(),
             name: name.unwrap_or_default(),

@@ -2,15 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::notifications::backoff::ReconnectBackoff;
-use crate::notifications::channel;
-use crate::notifications::feed::DesiredFilter;
-use crate::notifications::feed::GrantedFilter;
-use crate::notifications::feed::NotificationFeed;
-use crate::notifications::legacy;
-use crate::notifications::modern;
-use crate::server::Route;
-use crate::server::UpstreamServer;
 use portolan_core::Error;
 use portolan_wire::{
     era::Era,
@@ -19,43 +10,42 @@ use portolan_wire::{
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::{
+    backoff::ReconnectBackoff,
+    connection::{Route, ServerConnection},
+    notifications::{
+        channel,
+        feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+        follow_end::FollowEnd,
+        legacy, modern,
+    },
+};
+
 /// How long "it tells nothing" is believed: servers are upgraded.
 const UNSUPPORTED_BELIEVED: Duration = Duration::from_secs(600);
 
-/// Why a server is followed no longer.
-#[derive(Debug)]
-pub(crate) enum FollowEnd {
-    /// Nobody wants to know any more.
-    Unwanted,
-    /// The stream is over and may be opened again, after what the server has asked for.
-    Ended(Option<Duration>),
-    /// It tells nothing outside of calls.
-    Unsupported,
-    /// It cannot be listened to now.
-    Failed(Error),
-}
-
 /// Starts to follow a hub's server. The work ends when nobody listens, and with the gateway.
 pub(crate) fn start(feed: &Arc<NotificationFeed>) -> Option<AbortOnDropHandle<()>> {
-    let server = feed.server.upgrade()?;
+    let lists = feed.lists.upgrade()?;
+    let client = lists.connection().client();
     let runtime = Handle::try_current().ok()?;
-    let (feed, ended) = (feed.clone(), server.client.ended().clone());
+    let (feed, ended) = (feed.clone(), client.ended().clone());
     let driving = async move {
         tokio::select! {
             () = drive(&feed) => {}
             () = ended.cancelled() => {}
         }
     };
-    let driving = server.client.streams().track_future(driving);
+    let driving = client.streams().track_future(driving);
     Some(AbortOnDropHandle::new(runtime.spawn(driving)))
 }
 
 async fn drive(feed: &Arc<NotificationFeed>) {
     let mut backoff = ReconnectBackoff::default();
     let Some(grace) = feed
-        .server
+        .lists
         .upgrade()
-        .map(|server| server.config().timeouts.listen_grace)
+        .map(|lists| lists.connection().config().timeouts.listen_grace)
     else {
         return;
     };
@@ -106,10 +96,10 @@ fn absent(desired: DesiredFilter, refusal: Option<i64>) -> GrantedFilter {
 }
 
 async fn follow(feed: &Arc<NotificationFeed>, backoff: &mut ReconnectBackoff, grace: Duration) -> FollowEnd {
-    let Some(server) = feed.server.upgrade() else {
+    let Some(lists) = feed.lists.upgrade() else {
         return FollowEnd::Unsupported;
     };
-    match route(feed, &server, backoff, grace).await {
+    match route(feed, lists.connection(), backoff, grace).await {
         Ok(over) => over,
         Err(error) => FollowEnd::Failed(error),
     }
@@ -117,12 +107,12 @@ async fn follow(feed: &Arc<NotificationFeed>, backoff: &mut ReconnectBackoff, gr
 
 async fn route(
     feed: &Arc<NotificationFeed>,
-    server: &Arc<UpstreamServer>,
+    server: &ServerConnection,
     backoff: &mut ReconnectBackoff,
     grace: Duration,
 ) -> Result<FollowEnd, Error> {
     let http = match server.route(false).await? {
-        Route::Http(http) => http,
+        Route::Http(http) => http.http().clone(),
         Route::Channel(owner) => return channel::follow(feed, &owner, backoff, grace).await,
     };
     let eras = http.eras(&feed.credential).await?;

@@ -6,15 +6,15 @@ use std::{
     time::Duration,
 };
 
-use crate::notifications::NotificationFilter;
-use crate::notifications::NotificationSink;
-use crate::notifications::ServerNotification;
-use crate::notifications::driver;
-use crate::server::UpstreamServer;
 use portolan_core::UpstreamCredential;
 use portolan_wire::{error::ErrorObject, level::LogLevel};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    catalog::ServerLists,
+    server_notifications::{NotificationFilter, NotificationSink, ServerNotification},
+};
 
 /// The hubs of one link.
 #[derive(Debug, Default)]
@@ -23,21 +23,22 @@ pub(crate) struct NotificationFeeds(Mutex<Vec<Arc<NotificationFeed>>>);
 /// The listeners to one server with one credential.
 #[derive(Debug)]
 pub struct NotificationFeed {
-    pub server: Weak<UpstreamServer>,
+    /// The lists of the server that is listened to.
+    pub(crate) lists: Weak<ServerLists>,
     pub credential: Arc<UpstreamCredential>,
     state: Mutex<State>,
     /// Counts up when what is wanted changes.
     wanted: watch::Sender<u64>,
-    granted: watch::Sender<Arc<GrantedFilter>>,
+    pub(super) granted: watch::Sender<Arc<GrantedFilter>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    listeners: HashMap<u64, (NotificationFilter, Arc<dyn NotificationSink>)>,
-    next: u64,
+pub(super) struct State {
+    pub(super) listeners: HashMap<u64, (NotificationFilter, Arc<dyn NotificationSink>)>,
+    pub(super) next: u64,
     uris: Counted,
     tasks: Counted,
-    driver: Option<AbortOnDropHandle<()>>,
+    pub(super) driver: Option<AbortOnDropHandle<()>>,
 }
 
 /// What is wanted, and by how many.
@@ -46,12 +47,12 @@ struct Counted(BTreeMap<Arc<str>, usize>);
 
 /// What all listeners want together.
 #[derive(Debug)]
-pub struct DesiredFilter {
-    pub revision: u64,
-    pub uris: BTreeSet<Arc<str>>,
-    pub tasks: BTreeSet<Arc<str>>,
+pub(crate) struct DesiredFilter {
+    pub(crate) revision: u64,
+    pub(crate) uris: BTreeSet<Arc<str>>,
+    pub(crate) tasks: BTreeSet<Arc<str>>,
     /// The most verbose level that is wanted.
-    pub log: Option<LogLevel>,
+    pub(crate) log: Option<LogLevel>,
 }
 
 /// What the server has agreed to, up to a revision of what was wanted.
@@ -66,28 +67,16 @@ pub struct GrantedFilter {
     pub tasks: BTreeSet<Arc<str>>,
 }
 
-/// One listener's place; dropping it ends the listening.
-#[derive(Debug)]
-pub struct Listening {
-    feed: Arc<NotificationFeed>,
-    id: u64,
-    revision: u64,
-}
-
 impl NotificationFeeds {
     /// The hub for a credential. Equal credentials share one.
-    pub(crate) fn of(
-        &self,
-        server: &Arc<UpstreamServer>,
-        credential: &Arc<UpstreamCredential>,
-    ) -> Arc<NotificationFeed> {
+    pub(crate) fn of(&self, lists: &Arc<ServerLists>, credential: &Arc<UpstreamCredential>) -> Arc<NotificationFeed> {
         let mut feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         feeds.retain(|feed| Arc::strong_count(feed) > 1 || feed.lock().driver.is_some());
         if let Some(feed) = feeds.iter().find(|feed| *feed.credential == **credential) {
             return feed.clone();
         }
         let feed = Arc::new(NotificationFeed {
-            server: Arc::downgrade(server),
+            lists: Arc::downgrade(lists),
             credential: credential.clone(),
             state: Mutex::default(),
             wanted: watch::Sender::new(0),
@@ -96,38 +85,21 @@ impl NotificationFeeds {
         feeds.push(feed.clone());
         feed
     }
+}
 
+impl NotificationSink for NotificationFeeds {
     /// Tells all who listen to the server, with whatever credential.
-    pub(crate) fn tell(&self, change: &ServerNotification) {
+    fn tell(&self, change: &ServerNotification) {
         let feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         feeds.iter().for_each(|feed| feed.pass(change));
     }
 }
 
 impl NotificationFeed {
-    /// Begins to listen. Must be called within a tokio runtime.
-    pub fn listen(self: &Arc<Self>, filter: NotificationFilter, sink: Arc<dyn NotificationSink>) -> Listening {
-        let mut state = self.lock();
-        let id = state.next;
-        state.next += 1;
-        let begins = state.driver.is_none();
-        let changed = state.enter(id, filter, sink);
-        let revision = self.wanting(changed || begins);
-        if begins {
-            state.driver = driver::start(self);
-        }
-        drop(state);
-        Listening {
-            feed: self.clone(),
-            id,
-            revision,
-        }
-    }
-
     /// Tells those who want to know. Lists that have changed are stale before anybody hears of it.
-    pub fn tell(&self, change: &ServerNotification) {
-        if let (ServerNotification::List(list), Some(server)) = (change, self.server.upgrade()) {
-            server.mark_stale(*list);
+    pub(crate) fn tell(&self, change: &ServerNotification) {
+        if let (ServerNotification::List(list), Some(lists)) = (change, self.lists.upgrade()) {
+            lists.mark_stale(*list);
         }
         self.pass(change);
     }
@@ -140,18 +112,18 @@ impl NotificationFeed {
     }
 
     /// Something may have been missed: what is known is read again, so that who listens hears of what is new.
-    pub fn gap(&self) {
-        if let Some(server) = self.server.upgrade() {
-            server.reread(&self.credential);
+    pub(crate) fn gap(&self) {
+        if let Some(lists) = self.lists.upgrade() {
+            lists.reread(&self.credential);
         }
     }
 
     /// Wakes whoever waits for a change of what is wanted.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.wanted.subscribe()
     }
 
-    pub fn desired(&self) -> DesiredFilter {
+    pub(crate) fn desired(&self) -> DesiredFilter {
         let state = self.lock();
         DesiredFilter {
             revision: *self.wanted.borrow(),
@@ -162,12 +134,12 @@ impl NotificationFeed {
     }
 
     /// Says what the server has agreed to.
-    pub fn granted(&self, granted: GrantedFilter) {
+    pub(crate) fn granted(&self, granted: GrantedFilter) {
         self.granted.send_replace(Arc::new(granted));
     }
 
     /// Ready when nobody has listened for `grace`; then the driver is taken out, and the next listener starts another.
-    pub async fn unwanted(&self, grace: Duration) {
+    pub(crate) async fn unwanted(&self, grace: Duration) {
         let mut wanted = self.watch();
         loop {
             if self.lock().listeners.is_empty() {
@@ -182,7 +154,7 @@ impl NotificationFeed {
     }
 
     /// Ends the driver, unless somebody listens again.
-    pub fn stop(&self) -> bool {
+    pub(crate) fn stop(&self) -> bool {
         let mut state = self.lock();
         let stops = state.listeners.is_empty();
         if stops && let Some(driver) = state.driver.take() {
@@ -193,21 +165,21 @@ impl NotificationFeed {
     }
 
     /// Counts up where something changed, and gives the count.
-    fn wanting(&self, changed: bool) -> u64 {
+    pub(super) fn wanting(&self, changed: bool) -> u64 {
         if changed {
             self.wanted.send_modify(|revision| *revision += 1);
         }
         *self.wanted.borrow()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     /// Notes what a listener wants, and says whether all together want something else now.
-    fn enter(&mut self, id: u64, filter: NotificationFilter, sink: Arc<dyn NotificationSink>) -> bool {
+    pub(super) fn enter(&mut self, id: u64, filter: NotificationFilter, sink: Arc<dyn NotificationSink>) -> bool {
         let mut changed = self.listeners.is_empty();
         changed |= self.uris.add(&filter.uris);
         changed |= self.tasks.add(&filter.tasks);
@@ -218,7 +190,7 @@ impl State {
         changed
     }
 
-    fn leave(&mut self, id: u64) -> bool {
+    pub(super) fn leave(&mut self, id: u64) -> bool {
         let Some((old, _)) = self.listeners.remove(&id) else {
             return false;
         };
@@ -261,42 +233,5 @@ impl Counted {
             }
         }
         is_news
-    }
-}
-
-impl Listening {
-    /// Whether it is a place at `feed`.
-    pub fn is_at(&self, feed: &Arc<NotificationFeed>) -> bool {
-        Arc::ptr_eq(&self.feed, feed)
-    }
-
-    /// Wants something else from now on.
-    pub fn change(&mut self, filter: NotificationFilter) {
-        let mut state = self.feed.lock();
-        let Some((old, sink)) = state.listeners.get(&self.id) else {
-            return;
-        };
-        if *old == filter {
-            return;
-        }
-        let sink = sink.clone();
-        let changed = state.enter(self.id, filter, sink);
-        self.revision = self.feed.wanting(changed);
-    }
-
-    /// What the server has agreed to, once it knows what this listener wants; `None` if that is not known in time.
-    pub async fn granted(&self, at_most: Duration) -> Option<Arc<GrantedFilter>> {
-        let mut offers = self.feed.granted.subscribe();
-        let known = offers.wait_for(|granted| granted.revision >= self.revision);
-        let granted = tokio::time::timeout(at_most, known).await.ok()?.ok()?;
-        Some(granted.clone())
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        let mut state = self.feed.lock();
-        let changed = state.leave(self.id);
-        self.feed.wanting(changed);
     }
 }

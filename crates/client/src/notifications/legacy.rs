@@ -2,34 +2,33 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use crate::capabilities::ClientCapabilities;
-use crate::eras::SupportedEras;
-use crate::notifications::ServerNotification;
-use crate::notifications::backoff::CooperativeYield;
-use crate::notifications::backoff::ReconnectBackoff;
-use crate::notifications::driver::FollowEnd;
-use crate::notifications::feed::DesiredFilter;
-use crate::notifications::feed::GrantedFilter;
-use crate::notifications::feed::NotificationFeed;
-use crate::notifications::get_stream::GetStream;
-use crate::notifications::get_stream::StreamEvent;
-use crate::notifications::of_uri;
-use crate::server::legacy_version;
-use crate::session::OpenSession;
-use crate::session::UpstreamSession;
-use crate::streamable_http::HttpServer;
-use crate::streamable_http::events;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::HeaderMap;
 use portolan_core::{Error, Result, UpstreamCredential};
 use portolan_wire::{
-    envelope::{self, Message, Outcome},
+    envelope::{Message, Outcome},
     error::ErrorObject,
     method::Method,
-    object::RawObject,
 };
 use tokio_util::task::TaskTracker;
+
+use crate::{
+    backoff::ReconnectBackoff,
+    capabilities::ClientCapabilities,
+    eras::{SupportedEras, legacy_version},
+    http_server::{
+        HttpServer,
+        get_stream::{GetStream, StreamEvent},
+        open_session::{OpenSession, refuse_request, session_request},
+    },
+    notifications::{
+        cooperative_yield::CooperativeYield,
+        feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+        follow_end::FollowEnd,
+    },
+    server_notifications::{ServerNotification, of_uri},
+    session::UpstreamSession,
+};
 
 /// How long the head of the stream is waited for before anything else is done: some servers send it with the first event.
 const OPENING: Duration = Duration::from_millis(400);
@@ -101,40 +100,6 @@ fn told(feed: &Arc<NotificationFeed>, http: &Arc<HttpServer>, open: &Arc<OpenSes
         },
         Message::Request(request) => refuse_request(http, open, &feed.credential, &request),
         Message::Response(_) => {}
-    }
-}
-
-/// Answers a server that asks where nobody can be asked.
-pub fn refuse_request(
-    http: &Arc<HttpServer>,
-    open: &Arc<OpenSession>,
-    credential: &Arc<UpstreamCredential>,
-    asked: &envelope::Request,
-) {
-    let text = match asked.method {
-        Method::Ping => envelope::result(&asked.id, b"{}"),
-        _ => envelope::error(Some(&asked.id), &ErrorObject::method_not_found(asked.method.as_str())),
-    };
-    let (http, open, credential) = (http.clone(), open.clone(), credential.clone());
-    let tasks = http.tasks().clone();
-    tasks.spawn(async move { http.notify(&open, &credential, text).await });
-}
-
-/// A small request within a session, and what is answered.
-pub(crate) async fn session_request(
-    http: &HttpServer,
-    open: &OpenSession,
-    credential: &UpstreamCredential,
-    method: &Method,
-    params: &RawObject,
-) -> Result<Outcome> {
-    let id = http.next_id();
-    let headers = http.headers_in(open, credential, &HeaderMap::new());
-    let text = envelope::request(&id, method, Some(&params.to_bytes()));
-    let (head, body) = http.exchange(headers, text, credential, method.as_str()).await?;
-    match events::outcome(&body) {
-        Some(outcome) => Ok(outcome),
-        None => Err(http.refused_with(head.status)),
     }
 }
 

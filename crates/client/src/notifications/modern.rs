@@ -7,20 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use crate::collect;
-use crate::collect::essence;
-use crate::conversion;
-use crate::http1::body::ResponseBody;
-use crate::notifications::ListKind;
-use crate::notifications::ServerNotification;
-use crate::notifications::backoff::CooperativeYield;
-use crate::notifications::backoff::ReconnectBackoff;
-use crate::notifications::driver::FollowEnd;
-use crate::notifications::feed::DesiredFilter;
-use crate::notifications::feed::GrantedFilter;
-use crate::notifications::feed::NotificationFeed;
-use crate::streamable_http::HttpServer;
-use crate::tasks;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
@@ -32,6 +18,22 @@ use portolan_wire::{
     method::Method,
     object::{self, RawObject},
     sse::Decoder,
+};
+
+use crate::{
+    backoff::ReconnectBackoff,
+    client_meta::modern_meta,
+    collect,
+    collect::essence,
+    http_server::HttpServer,
+    http1::body::ResponseBody,
+    notifications::{
+        cooperative_yield::CooperativeYield,
+        feed::{DesiredFilter, GrantedFilter, NotificationFeed},
+        follow_end::FollowEnd,
+    },
+    server_notifications::{ListKind, ServerNotification},
+    tasks,
 };
 
 /// The member of a filter that names tasks.
@@ -195,7 +197,7 @@ pub(crate) fn listen_params(desired: &DesiredFilter, name: &str) -> RawObject {
     }
     let mut params = RawObject::new();
     params.set("notifications", filter.to_bytes());
-    params.set(meta::META, conversion::modern_meta(None, capabilities, name));
+    params.set(meta::META, modern_meta(None, capabilities, name));
     params
 }
 

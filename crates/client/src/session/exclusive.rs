@@ -6,14 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crate::cancel_on_drop::tell;
-use crate::notifications::legacy::refuse_request;
-use crate::session::OpenSession;
-use crate::session::SessionUse;
-use crate::session::listener::CallGuard;
-use crate::session::listener::is_of_a_call;
-use crate::steps::response;
-use crate::streamable_http::HttpServer;
 use portolan_core::{RpcResponse, UpstreamCredential};
 use portolan_wire::{
     envelope::{Message, Notification},
@@ -24,10 +16,20 @@ use portolan_wire::{
     object::RawObject,
 };
 
+use crate::{
+    http_server::open_session::{OpenSession, refuse_request, tell},
+    server_requests::response,
+    session::{
+        SessionUse,
+        listener::{CallGuard, is_of_a_call},
+        pool::SessionPool,
+    },
+};
+
 /// A call in its session. Dropped, the session is free for the next one; unless something may still be going on in it.
 #[derive(Debug)]
 pub(crate) struct ExclusiveSession {
-    http: Arc<HttpServer>,
+    pool: Arc<SessionPool>,
     open: Arc<OpenSession>,
     credential: Arc<UpstreamCredential>,
     /// What the call hears there; nothing where the server has no such stream.
@@ -47,17 +49,17 @@ pub(crate) struct ExclusiveSession {
 impl ExclusiveSession {
     /// Takes a session for a call; `is_exclusive`, if the call has it for itself.
     pub(crate) fn take(
-        http: &Arc<HttpServer>,
+        pool: &Arc<SessionPool>,
         session: &SessionUse,
         open: &Arc<OpenSession>,
         credential: &Arc<UpstreamCredential>,
         is_exclusive: bool,
     ) -> Self {
         Self {
-            http: http.clone(),
+            pool: pool.clone(),
             open: open.clone(),
             credential: credential.clone(),
-            call_guard: session.enter(http, open, is_exclusive),
+            call_guard: session.enter(pool, open, is_exclusive),
             sent: None,
             asked: Vec::new(),
             was_asked: false,
@@ -89,7 +91,7 @@ impl ExclusiveSession {
         loop {
             match std::task::ready!(call_guard.poll_said(cx)) {
                 Message::Request(request) if request.method == Method::Ping => {
-                    refuse_request(&self.http, &self.open, &self.credential, &request);
+                    refuse_request(self.pool.http(), &self.open, &self.credential, &request);
                 }
                 Message::Notification(told) if !is_of(&told, self.sent.as_ref()) => {}
                 said => return Poll::Ready(said),
@@ -126,7 +128,7 @@ impl ExclusiveSession {
         if self.is_exclusive
             && let Some(session) = self.session.take_if(|session| session.is_pinned())
         {
-            self.http.reserve(session);
+            self.pool.reserve(session);
         }
     }
 
@@ -139,7 +141,7 @@ impl ExclusiveSession {
         if self.is_exclusive
             && let Some(session) = self.session.take()
         {
-            self.http.reserve(session);
+            self.pool.reserve(session);
         }
         true
     }
@@ -164,20 +166,20 @@ impl Drop for ExclusiveSession {
             .is_some_and(|call_guard| call_guard.listener().is_astray());
         for message in unheard {
             if let Message::Request(request) = message {
-                refuse_request(&self.http, &self.open, &self.credential, &request);
+                refuse_request(self.pool.http(), &self.open, &self.credential, &request);
                 astray |= is_of_a_call(&request.method);
             }
         }
         for server_request in &self.asked {
             let over = ErrorObject::internal("the call is over").to_bytes();
             let text = response(server_request, &RpcResponse::Error(over));
-            tell(&self.http, &self.open, &self.credential, text);
+            tell(self.pool.http(), &self.open, &self.credential, text);
         }
         let Some(session) = self.session.take() else { return };
         // What is asked there next might be about this call.
         let is_clean = self.answered && self.asked.is_empty() && !astray;
-        if self.is_exclusive && (!is_clean || self.http.has_no_get_stream()) {
-            self.http.let_go(&session, is_clean);
+        if self.is_exclusive && (!is_clean || self.pool.http().has_no_get_stream()) {
+            self.pool.let_go(&session, is_clean);
         }
     }
 }

@@ -12,12 +12,6 @@ use std::{
     time::Duration,
 };
 
-use crate::notifications::get_stream::GetStream;
-use crate::notifications::get_stream::StreamEvent;
-use crate::notifications::legacy::refuse_request;
-use crate::session::OpenSession;
-use crate::session::UpstreamSession;
-use crate::streamable_http::HttpServer;
 use portolan_core::UpstreamCredential;
 use portolan_wire::{envelope::Message, method::Method};
 use tokio::{
@@ -25,6 +19,14 @@ use tokio::{
     sync::{Notify, mpsc, watch},
 };
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    http_server::{
+        get_stream::{GetStream, StreamEvent},
+        open_session::{OpenSession, refuse_request},
+    },
+    session::{UpstreamSession, pool::SessionPool},
+};
 
 /// Messages that wait for one call to take them.
 const WAITING: usize = 64;
@@ -69,7 +71,7 @@ impl SessionListener {
     /// Begins to listen in a session that is open.
     pub(crate) fn begin(
         session: &Arc<UpstreamSession>,
-        http: &Arc<HttpServer>,
+        pool: &Arc<SessionPool>,
         open: &Arc<OpenSession>,
         credential: &Arc<UpstreamCredential>,
     ) -> Option<Arc<Self>> {
@@ -77,13 +79,13 @@ impl SessionListener {
         let registry = Arc::<CallRegistry>::default();
         let (settling, settled) = watch::channel(false);
         let listening = StreamReader {
-            http: http.clone(),
+            pool: pool.clone(),
             open: open.clone(),
             credential: credential.clone(),
             registry: registry.clone(),
             session: Arc::downgrade(session),
         };
-        let listening = http.streams().track_future(listening.listen(settling));
+        let listening = pool.http().streams().track_future(listening.listen(settling));
         let listening = AbortOnDropHandle::new(runtime.spawn(listening));
         Some(Arc::new(Self {
             registry,
@@ -203,7 +205,7 @@ pub(crate) fn is_of_a_call(method: &Method) -> bool {
 }
 
 struct StreamReader {
-    http: Arc<HttpServer>,
+    pool: Arc<SessionPool>,
     open: Arc<OpenSession>,
     credential: Arc<UpstreamCredential>,
     registry: Arc<CallRegistry>,
@@ -214,16 +216,16 @@ impl StreamReader {
     async fn listen(self, settling: watch::Sender<bool>) {
         tokio::select! {
             () = self.hear(&settling) => {}
-            () = self.registry.deserted(self.http.timeouts().listen_grace) => {}
-            () = self.http.ended().cancelled() => {}
+            () = self.registry.deserted(self.pool.http().timeouts().listen_grace) => {}
+            () = self.pool.http().ended().cancelled() => {}
         }
         self.registry.lock().over = true;
         settling.send_replace(true);
-        self.http.unused(&self.session);
+        self.pool.unused(&self.session);
     }
 
     async fn hear(&self, settling: &watch::Sender<bool>) {
-        let mut stream = GetStream::new(&self.http, &self.open, &self.credential);
+        let mut stream = GetStream::new(self.pool.http(), &self.open, &self.credential);
         let mut opened = false;
         loop {
             match stream.next().await {
@@ -235,7 +237,7 @@ impl StreamReader {
                 // 404 is how some say that there is no such thing; of a session that is over, its next call tells.
                 StreamEvent::Unsupported | StreamEvent::Expired => {
                     if !opened {
-                        self.http.note_no_get_stream();
+                        self.pool.http().note_no_get_stream();
                     }
                     return;
                 }
@@ -264,7 +266,7 @@ impl StreamReader {
             }
         };
         if let Message::Request(request) = &refused {
-            refuse_request(&self.http, &self.open, &self.credential, request);
+            refuse_request(self.pool.http(), &self.open, &self.credential, request);
         }
     }
 }

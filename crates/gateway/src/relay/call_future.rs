@@ -72,7 +72,7 @@ impl CallFuture {
 
     /// The same; if it is not done after so long, it is answered by a stream on which the answer comes when it is there.
     ///
-    /// There is no timer for this: who waits for a server looks up at that time (`portolan_client`, `call_timeout`).
+    /// There is no timer for this: who waits for a server looks up at that time (`portolan_client`, `calls/timeout.rs`).
     pub(crate) fn streaming_after(mut self, after: Duration) -> Self {
         self.streams = Some((Instant::now(), after));
         self

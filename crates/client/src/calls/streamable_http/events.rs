@@ -1,0 +1,351 @@
+//! An answer that is a stream of events: notifications pass, the response is converted.
+
+pub(crate) mod converter;
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::BodyExt;
+use portolan_core::{BoxError, Result};
+use portolan_wire::{envelope::Message, id::RequestId};
+
+use self::converter::EventStreamConverter;
+use crate::{
+    calls::{
+        beginning::Beginning,
+        cancel_on_drop::CancelOnDrop,
+        in_flight::InFlightCall,
+        steps::Step,
+        streamable_http::pending_head::{AnswerHead, PendingHead},
+        timeout::{CallTimeout, WaitError},
+    },
+    conversion::Conversion,
+    http_server::{HttpServer, resumed_stream::ResumeOutcome},
+    http1::{ConnectionError, body::ResponseBody},
+    session_ref::UpstreamSessionRef,
+};
+
+/// How long the head of a reply is held back to see whether the first event is the answer.
+const HOLD: Duration = Duration::from_secs(5);
+/// How long a stream that has ended is left alone, where its server does not say; and at most.
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How often it is tried to take a stream up again, of which nothing more comes.
+const TRIES: u32 = 5;
+/// How long the end of a stream is waited for after the answer, so that its connection can be used again.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Relays an answer that comes as events. A stream that begins with the answer becomes a plain JSON reply.
+pub(crate) async fn relay(
+    body: ResponseBody,
+    http: Arc<HttpServer>,
+    in_flight: InFlightCall,
+) -> Beginning<Box<EventRelay>> {
+    let mut relay = EventRelay::new(http, in_flight);
+    relay.body = Some(body);
+    relay.settle().await
+}
+
+/// A server's stream of events, on its way to a client.
+#[derive(Debug)]
+pub(crate) struct EventRelay {
+    /// The answer, where something was heard before it.
+    head: Option<PendingHead>,
+    body: Option<ResponseBody>,
+    converter: EventStreamConverter,
+    http: Arc<HttpServer>,
+    cancel_on_drop: CancelOnDrop,
+    timeout: CallTimeout,
+    /// A stream that ended before its answer, while it is taken up again.
+    again: Option<Taking>,
+    /// How often that was tried since the server was last heard.
+    tries: u32,
+    over: bool,
+}
+
+/// A stream on its way back.
+struct Taking(BoxFuture<'static, ResumeOutcome>);
+
+impl EventRelay {
+    fn new(http: Arc<HttpServer>, in_flight: InFlightCall) -> Self {
+        let limits = http.limits();
+        Self {
+            head: None,
+            body: None,
+            converter: EventStreamConverter::new(in_flight.conversion, limits.held_bytes, limits.message_bytes),
+            http,
+            cancel_on_drop: in_flight.cancel_on_drop,
+            timeout: in_flight.timeout,
+            again: None,
+            tries: 0,
+            over: false,
+        }
+    }
+
+    /// A stream that was left, as `in_flight` was when it was sent, from after the event `from`.
+    pub(crate) fn resumed(http: Arc<HttpServer>, in_flight: InFlightCall, from: Bytes, known: Vec<RequestId>) -> Self {
+        let mut relay = Self::new(http, in_flight);
+        relay.converter.begin_again(from.clone());
+        relay.converter.knows(known);
+        relay.again = relay.cancel_on_drop.take_up(from, Duration::ZERO).map(Taking);
+        relay.tries = 1;
+        relay
+    }
+
+    /// An answer whose head is not there yet, while something was said beside it.
+    pub(crate) fn awaited(head: PendingHead, http: Arc<HttpServer>, in_flight: InFlightCall, said: Message) -> Self {
+        let mut relay = Self::new(http, in_flight);
+        relay.head = Some(head);
+        relay.said(said);
+        relay
+    }
+
+    /// Leaves a stream that can be taken up again: in which session it is, the id of its call, and its last event. The call
+    /// goes on (2025-11-25, basic/transports: a lost connection is no cancellation).
+    pub(crate) fn leave(&mut self) -> Option<(UpstreamSessionRef, RequestId, Bytes)> {
+        if self.converter.has_output() || self.over {
+            return None;
+        }
+        let left = (
+            self.cancel_on_drop.session_ref()?,
+            self.converter.conversion().sent.clone(),
+            self.converter.taken_up_from()?.clone(),
+        );
+        if !self.cancel_on_drop.leave() {
+            return None;
+        }
+        self.body = None;
+        self.over = true;
+        Some(left)
+    }
+
+    /// Waits for the first thing that the server says. If that is the answer, there need not be a stream.
+    pub(crate) async fn settle(mut self) -> Beginning<Box<Self>> {
+        match tokio::time::timeout(HOLD, self.first()).await {
+            Ok(Err(over)) => {
+                self.cancel_on_drop
+                    .cancel("the answer took too long, or was not wanted any more");
+                return Beginning::Over(over);
+            }
+            Ok(Ok(())) => {
+                if let Some(answer) = self.converter.sole_answer() {
+                    self.linger();
+                    return Beginning::Whole(answer);
+                }
+            }
+            Err(_) => {}
+        }
+        Beginning::Relay(Box::new(self))
+    }
+
+    pub(crate) fn conversion(&self) -> &Conversion {
+        self.converter.conversion()
+    }
+
+    pub(crate) fn conversion_mut(&mut self) -> &mut Conversion {
+        self.converter.conversion_mut()
+    }
+
+    /// In which session the call is.
+    pub(crate) fn session_ref(&self) -> Option<UpstreamSessionRef> {
+        self.cancel_on_drop.session_ref()
+    }
+
+    /// Whether long events are given out whole.
+    pub(crate) fn hold(&mut self, holds: bool) {
+        self.converter.hold(holds);
+    }
+
+    /// Brings the server an answer to a question.
+    pub(crate) fn answer(&mut self, server_request: &RequestId, text: Bytes) {
+        self.cancel_on_drop.answer(server_request, text);
+    }
+
+    /// Reads until there is something for the client, or nothing will come.
+    async fn first(&mut self) -> Result<(), WaitError> {
+        while !self.converter.has_output() && !self.over {
+            std::future::poll_fn(|cx| self.poll_more(cx)).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next step of the server's stream.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WaitError>> {
+        if !self.converter.is_passing()
+            && let Poll::Ready(said) = self.cancel_on_drop.poll_said(cx)
+        {
+            self.timeout.renew();
+            self.said(said);
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(head) = &mut self.head {
+            if let Poll::Ready(head) = head.poll(cx) {
+                self.head = None;
+                self.headed(head);
+                return Poll::Ready(Ok(()));
+            }
+        } else if let Some(Taking(again)) = &mut self.again {
+            if let Poll::Ready(taken) = again.as_mut().poll(cx) {
+                self.again = None;
+                self.taken_up(taken);
+                return Poll::Ready(Ok(()));
+            }
+        } else if let Some(body) = &mut self.body {
+            if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
+                self.take(frame);
+                return Poll::Ready(Ok(()));
+            }
+        } else {
+            self.over = true;
+            return Poll::Ready(Ok(()));
+        }
+        self.timeout.poll(cx).map(Err)
+    }
+
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, ConnectionError>>) {
+        match frame {
+            Some(Ok(frame)) => {
+                self.timeout.renew();
+                if let Ok(data) = frame.into_data() {
+                    self.tries = 0;
+                    self.converter.push(data);
+                }
+            }
+            Some(Err(_)) => {
+                self.body = None;
+                self.take_up(false);
+            }
+            None => {
+                self.body = None;
+                self.take_up(true);
+            }
+        }
+        self.settle_accounts();
+    }
+
+    /// Something that the server has said beside its answer.
+    fn said(&mut self, said: Message) {
+        if let Some(server_request) = self.converter.beside(said) {
+            self.cancel_on_drop.put(&server_request);
+        }
+        self.settle_accounts();
+    }
+
+    fn headed(&mut self, head: Result<AnswerHead>) {
+        match head {
+            Ok(AnswerHead::Events(body)) => self.body = Some(*body),
+            Ok(AnswerHead::Whole(text)) => self.converter.whole(&text),
+            Err(error) => self.converter.fail(&error),
+        }
+        self.settle_accounts();
+    }
+
+    /// Tells the server what is to be told, and is done when it has answered.
+    fn settle_accounts(&mut self) {
+        for reply in self.converter.replies() {
+            self.cancel_on_drop.reply(reply);
+        }
+        if self.converter.is_over() {
+            self.cancel_on_drop.answered();
+            self.over = true;
+            self.linger();
+        }
+    }
+
+    /// The stream has ended. If it can be, it is taken up again where it ended: a server may close it at any time, and let
+    /// its client come back (2025-11-25, basic/transports, SEP-1699). If it was `closed` and not broken, the client is told
+    /// to do as we do.
+    fn take_up(&mut self, closed: bool) {
+        if self.converter.is_over() {
+            return;
+        }
+        let wait = self.converter.retry().unwrap_or(RETRY).min(LONGEST_RETRY);
+        let from = self.converter.taken_up_from().filter(|_| self.tries < TRIES).cloned();
+        match from.and_then(|from| Some((self.cancel_on_drop.take_up(from.clone(), wait)?, from))) {
+            Some((again, from)) => {
+                self.tries += 1;
+                if closed {
+                    self.converter.pause(wait);
+                }
+                self.converter.begin_again(from);
+                self.again = Some(Taking(again));
+            }
+            None => self.converter.end(),
+        }
+    }
+
+    fn taken_up(&mut self, taken: ResumeOutcome) {
+        match taken {
+            ResumeOutcome::Body(body) => self.body = Some(*body),
+            ResumeOutcome::NotNow => self.take_up(false),
+            ResumeOutcome::Never => self.converter.end(),
+        }
+        self.settle_accounts();
+    }
+
+    /// Waits for the end of the server's stream elsewhere, for a while.
+    fn linger(&mut self) {
+        let Some(mut body) = self.body.take() else { return };
+        if body.is_end_stream() {
+            return;
+        }
+        self.http.tasks().spawn(async move {
+            let drain = async { while let Some(Ok(_)) = body.frame().await {} };
+            let _ = tokio::time::timeout(LINGER, drain).await;
+        });
+    }
+
+    fn give_up(&mut self, over: WaitError) {
+        match over {
+            WaitError::Timeout(error) => {
+                self.cancel_on_drop.cancel("the answer took too long");
+                self.converter.fail(&error);
+            }
+            WaitError::Cancelled => self.cancel_on_drop.cancel("the client has cancelled"),
+        }
+        self.over = true;
+        self.head = None;
+        self.body = None;
+        self.again = None;
+    }
+}
+
+impl EventRelay {
+    /// The next step towards the answer.
+    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Step, BoxError>>> {
+        loop {
+            if let Some(step) = self.converter.pop() {
+                if let Step::ServerRequest(_) = step {
+                    // People take longer than programs.
+                    self.timeout.allow(self.http.question_time());
+                }
+                return Poll::Ready(Some(Ok(step)));
+            }
+            if let Some(fault) = self.converter.broken() {
+                self.over = true;
+                tracing::warn!(error = %fault, "an answer broke off on its way");
+                return Poll::Ready(Some(Err(fault)));
+            }
+            if self.over {
+                return Poll::Ready(None);
+            }
+            if let Err(over) = std::task::ready!(self.poll_more(cx)) {
+                self.give_up(over);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Taking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Taking")
+    }
+}

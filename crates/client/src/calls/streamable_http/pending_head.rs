@@ -1,0 +1,57 @@
+//! The head of an answer that is waited for while something is heard beside it.
+
+use std::{fmt, sync::Arc, task::Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Response, StatusCode};
+use portolan_core::Result;
+
+use crate::{
+    collect::{self, is_events},
+    http_server::HttpServer,
+    http1::body::ResponseBody,
+};
+
+/// An answer whose head is not there yet.
+pub(crate) struct PendingHead(BoxFuture<'static, Result<AnswerHead>>);
+
+/// What its head says.
+pub(crate) enum AnswerHead {
+    /// That events follow.
+    Events(Box<ResponseBody>),
+    /// One JSON text, whole.
+    Whole(Bytes),
+}
+
+impl AnswerHead {
+    /// Reads an answer up to where it is known what it is.
+    async fn read(http: &HttpServer, response: Response<ResponseBody>) -> Result<Self> {
+        let (head, body) = response.into_parts();
+        if head.status == StatusCode::OK && is_events(&head.headers) {
+            return Ok(Self::Events(Box::new(body)));
+        }
+        match collect::body(body, http.limits().held_bytes).await {
+            // An error may come under any status.
+            Ok(text) if head.status == StatusCode::OK || collect::outcome(&text).is_some() => Ok(Self::Whole(text)),
+            _ => Err(http.refused_with(head.status)),
+        }
+    }
+}
+
+impl PendingHead {
+    /// The head of an answer that `sending` gives.
+    pub(crate) fn new(http: Arc<HttpServer>, sending: BoxFuture<'static, Result<Response<ResponseBody>>>) -> Self {
+        Self(Box::pin(async move { AnswerHead::read(&http, sending.await?).await }))
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<AnswerHead>> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for PendingHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Heading")
+    }
+}

@@ -1,0 +1,96 @@
+//! What a status other than 200 means.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use portolan_core::{Failure, FailureKind, Result};
+use portolan_wire::{
+    envelope,
+    error::{self as mcp_error, ErrorObject},
+    method::Method,
+};
+
+use crate::{
+    calls::{in_flight::InFlightCall, reply::Reply, streamable_http::HttpUpstream, timeout::WaitError},
+    collect,
+    conversion::Converted,
+    http1::body::ResponseBody,
+};
+
+/// Bytes of an error body that are looked at.
+const ERROR_BYTES: usize = 64 * 1024;
+
+/// An answer that is none: the message for the client, and what can be done before it is sent.
+pub(crate) enum Refused {
+    /// The server does not speak the version that it was spoken to in (-32022).
+    OtherVersion(Reply),
+    /// The headers do not repeat what the server wants them to (-32020).
+    HeaderMismatch(Bytes),
+    /// Anything else.
+    Otherwise(Reply),
+    /// The client has cancelled meanwhile.
+    Cancelled,
+}
+
+impl HttpUpstream {
+    /// What a status other than 200 means.
+    pub(crate) async fn refused(
+        &self,
+        response: Response<ResponseBody>,
+        in_flight: &mut InFlightCall,
+    ) -> Result<Refused> {
+        in_flight.cancel_on_drop.answered();
+        let (head, body) = response.into_parts();
+        let text = match in_flight.timeout.wait(pin!(collect::body(body, ERROR_BYTES))).await {
+            Ok(text) => text.unwrap_or_default(),
+            Err(WaitError::Timeout(error)) => return Err(error),
+            Err(WaitError::Cancelled) => return Ok(Refused::Cancelled),
+        };
+        let status = head.status;
+        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+            return Err(self.http.unwelcome(status));
+        }
+        if status.is_client_error()
+            && let Ok(envelope::Incoming::One(envelope::Message::Response(response))) =
+                envelope::parse(&text, &envelope::ParseLimits::default())
+            && let envelope::Outcome::Error(raw) = &response.outcome
+        {
+            let code = ErrorObject::parse(raw).map(|error| error.code);
+            let conversion = &in_flight.conversion;
+            let said = conversion.message(&response.outcome, None);
+            if code.is_some_and(|code| speaks_otherwise(code, &conversion.method)) {
+                self.http.eras.forget();
+            }
+            return Ok(match (code, said) {
+                (Some(mcp_error::UNSUPPORTED_PROTOCOL_VERSION), said) => Refused::OtherVersion(said.into()),
+                (Some(mcp_error::HEADER_MISMATCH), Converted::Message(message)) => Refused::HeaderMismatch(message),
+                (_, said) => Refused::Otherwise(said.into()),
+            });
+        }
+        let failure = if status.is_redirection() {
+            Failure::new(
+                FailureKind::Config,
+                format!("it redirects (HTTP {status}), which is not followed"),
+            )
+            .remedy("give the server's final URL")
+        } else if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            Failure::new(FailureKind::Connection, format!("it answered with HTTP {status}"))
+        } else {
+            // Another era than was believed answers like this too.
+            self.http.eras.forget();
+            Failure::new(FailureKind::Protocol, format!("it answered with HTTP {status}"))
+        };
+        Err(self.http.failed(failure))
+    }
+}
+
+/// Whether an error under a 4xx is one that a server of the other era gives: then it is asked anew what it speaks.
+fn speaks_otherwise(code: i64, method: &Method) -> bool {
+    match code {
+        mcp_error::HEADER_MISMATCH | mcp_error::INVALID_REQUEST | mcp_error::UNSUPPORTED_PROTOCOL_VERSION => true,
+        // Of a method that every server has. Others may not be there (2026-07-28, basic/transports).
+        mcp_error::METHOD_NOT_FOUND => *method == Method::ToolsCall,
+        _ => false,
+    }
+}

@@ -1,0 +1,263 @@
+//! How a server is reached, whichever transport and era it speaks.
+
+mod wake;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use portolan_core::{
+    Channel, Endpoint, Error, Failure, FailureKind, HttpEndpoint, InstallName, Result, Runtime, ServerName, ServerSpec,
+    Sharing, UpstreamCredential,
+};
+use portolan_wire::{envelope::Outcome, era::Era};
+
+use self::wake::WakeCoordinator;
+use crate::{
+    calls::{
+        reply::Reply,
+        stdio::ChannelServer,
+        steps::{ResumeRequest, StreamCheckpoint},
+        streamable_http::HttpUpstream,
+    },
+    client::Client,
+    collect,
+    config::ClientConfig,
+    conversion::{Conversion, Converted},
+    http_server::HttpServer,
+    request::{Requester, UpstreamRequest},
+    server_info::{ServerInfo, ServerInfoCell},
+    session_ref::UpstreamSessionRef,
+};
+
+/// A server and the way to it: requests go to wherever the server is now.
+#[derive(Debug)]
+pub(crate) struct ServerConnection {
+    spec: Arc<ServerSpec>,
+    info: Arc<ServerInfoCell>,
+    address: Address,
+    client: Client,
+    /// The HTTP side of a server that a runtime runs, made anew when its address changes.
+    resolved: ArcSwapOption<HttpUpstream>,
+    wake: WakeCoordinator,
+}
+
+/// Where a server is configured to be.
+#[derive(Debug)]
+pub(crate) enum Address {
+    /// At an address that does not change.
+    Fixed(Arc<HttpUpstream>),
+    /// Behind the owner of its pipes.
+    Channel(Arc<dyn Channel>),
+    /// Wherever the runtime says, asked on each call.
+    Runtime(Arc<dyn Runtime>, InstallName),
+}
+
+/// Where a server is reached now.
+pub(crate) enum Route {
+    Http(Arc<HttpUpstream>),
+    Channel(Arc<dyn Channel>),
+}
+
+impl ServerConnection {
+    /// The server of `spec` at an HTTP endpoint.
+    pub(crate) fn remote(client: &Client, spec: Arc<ServerSpec>, endpoint: HttpEndpoint) -> Self {
+        let info = Arc::<ServerInfoCell>::default();
+        let http = HttpServer::new(spec.clone(), endpoint, client.clone(), info.clone());
+        let address = Address::Fixed(Arc::new(HttpUpstream::new(http)));
+        Self {
+            info,
+            ..Self::new(client, spec, address)
+        }
+    }
+
+    pub(crate) fn new(client: &Client, spec: Arc<ServerSpec>, address: Address) -> Self {
+        Self {
+            spec,
+            info: Arc::default(),
+            address,
+            client: client.clone(),
+            resolved: None.into(),
+            wake: WakeCoordinator::default(),
+        }
+    }
+
+    pub(crate) fn spec(&self) -> &Arc<ServerSpec> {
+        &self.spec
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn config(&self) -> &ClientConfig {
+        self.client.config()
+    }
+
+    /// Sends a request and returns what comes back, in the requester's era.
+    pub(crate) async fn call(&self, request: &UpstreamRequest<'_>) -> Result<Reply> {
+        // What this process asks for itself does not wake a server.
+        let wakes = !matches!(request.requester, Requester::Internal);
+        match self.route(wakes).await? {
+            Route::Http(http) => http.call(request).await,
+            Route::Channel(channel) => {
+                let server = ChannelServer {
+                    spec: &self.spec,
+                    client: &self.client,
+                    info: &self.info,
+                    channel: &channel,
+                };
+                Box::pin(server.call(request)).await
+            }
+        }
+    }
+
+    /// Where the server is now. With `wakes`, one that sleeps is woken.
+    pub(crate) async fn route(&self, wakes: bool) -> Result<Route> {
+        let (runtime, install) = match &self.address {
+            Address::Fixed(http) => return Ok(Route::Http(http.clone())),
+            Address::Channel(channel) => return Ok(Route::Channel(channel.clone())),
+            Address::Runtime(runtime, install) => (runtime, install),
+        };
+        let mut endpoint = runtime.endpoint(install).await;
+        if endpoint.is_err() && wakes {
+            let budget = self.config().timeouts.wake;
+            endpoint = Box::pin(self.wake.endpoint(runtime, install, budget)).await;
+        }
+        match endpoint? {
+            Endpoint::Http(endpoint) => Ok(Route::Http(self.http_at(endpoint))),
+            Endpoint::Channel(channel) => Ok(Route::Channel(channel)),
+            _ => Err(unknown_endpoint(&self.spec.name)),
+        }
+    }
+
+    /// What the server said of itself; `None` before it was first asked for something.
+    pub(crate) fn info(&self) -> Option<Arc<ServerInfo>> {
+        self.info.get()
+    }
+
+    /// Asks the server to introduce itself, unless it has.
+    pub(crate) async fn introduce(&self, credential: &Arc<UpstreamCredential>) -> Result<()> {
+        if self.info.get().is_some() {
+            return Ok(());
+        }
+        match self.route(false).await? {
+            Route::Http(http) => http.introduce(credential).await,
+            Route::Channel(channel) => {
+                self.info.learn_handshake(&channel.handshake().await?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends a message to a server at a URL, in a session that another replica may have opened. A stdio server gets none.
+    pub(crate) async fn notify(
+        &self,
+        session: &UpstreamSessionRef,
+        credential: &UpstreamCredential,
+        message: Bytes,
+    ) -> Result<()> {
+        match self.route(false).await? {
+            Route::Http(http) => http.http().notify_session(session, credential, message).await,
+            Route::Channel(_) => Ok(()),
+        }
+    }
+
+    /// Goes on with a call whose stream was left, perhaps by another replica; `None` if the server has no such streams.
+    pub(crate) async fn resume(
+        &self,
+        checkpoint: &StreamCheckpoint,
+        request: ResumeRequest<'_>,
+    ) -> Result<Option<Reply>> {
+        match self.route(false).await? {
+            Route::Http(http) => http.resume(checkpoint, request).await.map(Some),
+            Route::Channel(_) => Ok(None),
+        }
+    }
+
+    /// Whether it is known to be reached at a URL, now.
+    pub(crate) fn is_at_url(&self) -> bool {
+        match &self.address {
+            Address::Fixed(_) => true,
+            Address::Channel(_) => false,
+            Address::Runtime(..) => self.resolved.load().is_some(),
+        }
+    }
+
+    /// Whether a task that a call has become is found again by who asks for it later: in its session at a URL, or in the
+    /// one process that all share.
+    pub(crate) fn finds_tasks(&self) -> bool {
+        self.is_at_url() || self.spec.sharing == Sharing::Shared
+    }
+
+    /// Asks the server something for the gateway itself, and gives its whole answer, within the time of a handshake.
+    pub(crate) async fn internal_request(&self, request: &UpstreamRequest<'_>) -> Result<Outcome> {
+        let after = self.config().timeouts.handshake;
+        let asking = async {
+            let reply = self.call(request).await?;
+            let message = reply.into_message(self.config().limits.held_bytes).await;
+            let outcome = message.ok().flatten().as_ref().and_then(collect::outcome);
+            outcome.ok_or_else(|| self.protocol_error(format!("its answer to {} broke off", request.method)))
+        };
+        match tokio::time::timeout(after, Box::pin(asking)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Error::Timeout {
+                action: format!(
+                    "the answer of server {:?} to {}",
+                    self.spec.name.as_str(),
+                    request.method
+                ),
+                after,
+            }),
+        }
+    }
+
+    /// What the client of `request` is told when a modern server has given the answer otherwise than to the call itself.
+    pub(crate) fn told(&self, request: &UpstreamRequest<'_>, outcome: &Outcome) -> Result<Bytes> {
+        let conversion = Conversion::new(request, Era::Modern, request.id.clone(), &self.spec);
+        match conversion.message(outcome, None) {
+            Converted::Message(message) => Ok(message),
+            _ => Err(conversion.protocol_error("its task ended with something that is no answer")),
+        }
+    }
+
+    fn http_at(&self, endpoint: HttpEndpoint) -> Arc<HttpUpstream> {
+        if let Some(http) = self.resolved.load_full()
+            && *http.http().endpoint() == endpoint
+        {
+            return http;
+        }
+        let (client, info) = (self.client.clone(), self.info.clone());
+        let http = Arc::new(HttpUpstream::new(HttpServer::new(
+            self.spec.clone(),
+            endpoint,
+            client,
+            info,
+        )));
+        self.resolved.store(Some(http.clone()));
+        http
+    }
+
+    /// The error that says why this server cannot answer.
+    pub(crate) fn failed(&self, failure: Failure) -> Error {
+        Error::NotReady {
+            what: "server",
+            name: self.spec.name.to_string(),
+            failure,
+        }
+    }
+
+    /// The error that says how this server broke the protocol.
+    pub(crate) fn protocol_error(&self, problem: impl Into<String>) -> Error {
+        self.failed(Failure::new(FailureKind::Protocol, problem))
+    }
+}
+
+pub(crate) fn unknown_endpoint(server: &ServerName) -> Error {
+    let problem = "its runtime returned an endpoint of a kind that this client does not know";
+    Error::NotReady {
+        what: "server",
+        name: server.to_string(),
+        failure: Failure::new(FailureKind::Config, problem),
+    }
+}

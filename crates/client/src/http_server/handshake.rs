@@ -1,0 +1,81 @@
+//! Opening a session at a legacy server.
+
+use http::{HeaderValue, StatusCode};
+use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
+use portolan_wire::{
+    envelope,
+    era::{Era, ProtocolVersion},
+    header as mcp,
+    id::RequestId,
+    method::Method,
+    object::{self, RawObject},
+};
+
+use crate::{
+    capabilities::ClientCapabilities,
+    client_meta::client_info,
+    collect,
+    http_server::{HttpServer, open_session::OpenSession},
+};
+
+impl HttpServer {
+    /// `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
+    pub(crate) async fn handshake(
+        &self,
+        version: ProtocolVersion,
+        credential: &UpstreamCredential,
+        capabilities: ClientCapabilities,
+    ) -> Result<OpenSession> {
+        let mut params = RawObject::new();
+        params.set("protocolVersion", object::quote(version.as_str()));
+        params.set("capabilities", capabilities.to_json());
+        params.set("clientInfo", client_info(&self.client.config().name));
+        let text = envelope::request(&RequestId::from_u64(0), &Method::Initialize, Some(&params.to_bytes()));
+        let headers = self.headers(credential);
+        let (head, body) = self.exchange(headers, text, credential, "initialize").await?;
+        if head.status == StatusCode::UNAUTHORIZED || head.status == StatusCode::FORBIDDEN {
+            return Err(self.unwelcome(head.status));
+        }
+        let agreed = collect::outcome(&body).and_then(|outcome| match outcome {
+            envelope::Outcome::Result(raw) => {
+                let result = RawObject::parse(&raw).ok()?;
+                let version = object::text(result.get("protocolVersion")?)?.into_owned();
+                Some((version, raw))
+            }
+            envelope::Outcome::Error(_) => None,
+        });
+        let Some((agreed, result)) = agreed.filter(|_| head.status == StatusCode::OK) else {
+            self.eras.forget();
+            let cause = if head.status.is_server_error() {
+                FailureKind::Connection
+            } else {
+                FailureKind::Protocol
+            };
+            return Err(self.failed(Failure::new(
+                cause,
+                format!("it does not shake hands (HTTP {})", head.status),
+            )));
+        };
+        let version = agreed_version(&agreed).ok_or_else(|| {
+            self.failed(Failure::new(
+                FailureKind::Protocol,
+                "it wants a protocol version that is not spoken here",
+            ))
+        })?;
+        self.info.learn(&result);
+        let open = OpenSession::new(head.headers.get(mcp::SESSION_ID).cloned(), version);
+        self.notify(&open, credential, envelope::notification(&Method::Initialized, None))
+            .await;
+        Ok(open)
+    }
+}
+
+/// The version that a server wants to speak in a session, if it is spoken here.
+fn agreed_version(agreed: &str) -> Option<HeaderValue> {
+    match ProtocolVersion::parse(agreed) {
+        Some(version) if version.era() == Era::Legacy => Some(HeaderValue::from_static(version.as_str())),
+        // Older than what is relayed, but the same for what is asked of it.
+        None if agreed == "2024-11-05" => Some(HeaderValue::from_static("2024-11-05")),
+        _ => None,
+    }
+}

@@ -1,0 +1,109 @@
+//! What every request to a server has in its headers, prepared once: a map that is copied is cheaper than one that is filled,
+//! and one that has a place for everything than one that grows.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use portolan_core::{ServerSpec, UpstreamCredential};
+use portolan_wire::{era::ProtocolVersion, header as mcp, method::Method, object::RawObject};
+
+use crate::http_server::{HttpServer, open_session::OpenSession, sending};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+const MODERN: HeaderValue = HeaderValue::from_static(ProtocolVersion::NEWEST.as_str());
+/// Stands where something is put before it is sent.
+const PLACE: HeaderValue = HeaderValue::from_static("");
+
+/// The headers of requests to one server.
+#[derive(Debug)]
+pub(crate) struct Headers {
+    /// Those of the server's entry, and what the protocol asks for.
+    bare: HeaderMap,
+    /// The same, with places for what a session adds.
+    in_session: HeaderMap,
+    /// The same, with the version and a place for the method of a modern request.
+    modern: HeaderMap,
+}
+
+impl Headers {
+    pub(crate) fn new(server: &ServerSpec, url: &url::Url) -> Self {
+        let mut bare = HeaderMap::with_capacity(server.headers.len() + 8);
+        for (name, value) in &server.headers {
+            // The entry was checked when it was made.
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::try_from(name.as_str()),
+                HeaderValue::try_from(value.as_str()),
+            ) {
+                bare.insert(name, value);
+            }
+        }
+        if let Some(host) = sending::host(url) {
+            bare.insert(header::HOST, host);
+        }
+        bare.insert(header::CONTENT_TYPE, JSON);
+        bare.insert(header::ACCEPT, BOTH);
+        let mut in_session = bare.clone();
+        in_session.insert(mcp::PROTOCOL_VERSION, PLACE);
+        in_session.insert(mcp::SESSION_ID, PLACE);
+        let mut modern = bare.clone();
+        modern.insert(mcp::PROTOCOL_VERSION, MODERN);
+        modern.insert(mcp::METHOD, PLACE);
+        Self {
+            bare,
+            in_session,
+            modern,
+        }
+    }
+
+    /// What the server's entry and the protocol say for this header.
+    pub(crate) fn said(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.bare.get(name)
+    }
+}
+
+impl HttpServer {
+    /// Of a request before it is known which era the server has.
+    pub(crate) fn headers(&self, credential: &UpstreamCredential) -> HeaderMap {
+        self.filled(&self.headers.bare, credential, &HeaderMap::new())
+    }
+
+    /// Of a request in a session, with what is passed on of the client's.
+    pub(crate) fn headers_in(
+        &self,
+        open: &OpenSession,
+        credential: &UpstreamCredential,
+        passthrough: &HeaderMap,
+    ) -> HeaderMap {
+        let mut headers = self.filled(&self.headers.in_session, credential, passthrough);
+        headers.insert(mcp::PROTOCOL_VERSION, open.version.clone());
+        match &open.id {
+            Some(id) => drop(headers.insert(mcp::SESSION_ID, id.clone())),
+            None => drop(headers.remove(mcp::SESSION_ID)),
+        }
+        headers
+    }
+
+    /// Of a modern request, with what is passed on of the client's.
+    pub(crate) fn headers_of(
+        &self,
+        method: &Method,
+        params: &RawObject,
+        credential: &UpstreamCredential,
+        passthrough: &HeaderMap,
+    ) -> HeaderMap {
+        let mut headers = self.filled(&self.headers.modern, credential, passthrough);
+        mcp::write_mirrors(&mut headers, method, params);
+        headers
+    }
+
+    fn filled(&self, prepared: &HeaderMap, credential: &UpstreamCredential, passthrough: &HeaderMap) -> HeaderMap {
+        let mut headers = prepared.clone();
+        for (name, value) in passthrough {
+            // What the entry and the protocol say wins.
+            if !prepared.contains_key(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        crate::inject::credential(&mut headers, self.endpoint.token.as_ref(), credential);
+        headers
+    }
+}
