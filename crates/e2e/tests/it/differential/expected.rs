@@ -35,7 +35,13 @@ const TWICE: &str = "of two values, another reader might take the other one: ref
 const ACCEPT: &str = "RFC 9110, 12.5.1: a range takes what is within it, and no header takes anything";
 const VERSIONS: &str = "the gateway does not speak 2024-11-05, and says so";
 
+const TASKS: &str = "the gateway relays tasks, and declares them whichever servers are up";
+
 pub(super) const LEGACY: &[Expected] = &[
+    messages("initialize", TASKS),
+    messages("initialize a version of nobody", TASKS),
+    messages("initialize the modern version", TASKS),
+    messages("initialize with its version header", TASKS),
     messages("initialize 2024-11-05", VERSIONS),
     status(
         "initialize with another version header",
