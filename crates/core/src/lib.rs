@@ -8,6 +8,7 @@
 
 mod audit;
 mod auth;
+mod auth_error;
 mod backoff;
 mod broker;
 mod bus;
@@ -48,7 +49,8 @@ pub mod memory;
 pub mod orchestrator;
 
 pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditSink, AuthFailed, DefinitionChange, TraceAudit};
-pub use auth::{AuthError, AuthErrorKind, Authenticator};
+pub use auth::Authenticator;
+pub use auth_error::{AuthError, AuthErrorKind};
 pub use backoff::Backoff;
 pub use broker::{CredentialBroker, CredentialContext, CredentialRefresh, CredentialRefusal, UpstreamCredential};
 pub use bus::Bus;
