@@ -39,6 +39,7 @@ mod secret;
 mod server;
 mod server_check;
 mod session;
+mod source;
 mod status;
 mod token;
 mod tool;
@@ -83,8 +84,9 @@ pub use runtime::{
     ExecStreams, LogLine, LogQuery, Restart, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale,
 };
 pub use secret::Secret;
-pub use server::{ProtocolEra, ServerRequestPolicy, ServerSpec, Sharing, Source, Transport, Visibility};
+pub use server::{ProtocolEra, ServerRequestPolicy, ServerSpec, Sharing, Visibility};
 pub use session::SessionStore;
+pub use source::{Source, Transport};
 pub use status::{Status, StatusBoard, StatusEvent};
 pub use token::{TokenDigest, TokenGrant};
 pub use tool::{Annotations, Tool};
