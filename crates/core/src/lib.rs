@@ -43,6 +43,7 @@ mod source;
 mod status;
 mod token;
 mod tool;
+mod version;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -77,7 +78,7 @@ pub use label::Labels;
 pub use name::{FieldKey, GatewayName, InstallName, Role, Scope, ServerName, TeamId, ToolName, UserId};
 pub use owner::Owner;
 pub use policy::{Action, AllowAll, Decision, MethodUse, Policy, PolicyFn, PromptUse, ResourceUse, ToolUse};
-pub use registry::{Change, Key, Page, Precondition, Record, RecordKind, Registry, Revision, Version, Versioned};
+pub use registry::{Change, Key, Page, Record, RecordKind, Registry, Revision};
 pub use registry_ext::RegistryExt;
 pub use run::{EnvValue, RunSpec};
 pub use runtime::{
@@ -90,6 +91,7 @@ pub use source::{Source, Transport};
 pub use status::{Status, StatusBoard, StatusEvent};
 pub use token::{TokenDigest, TokenGrant};
 pub use tool::{Annotations, Tool};
+pub use version::{Precondition, Version, Versioned};
 
 /// Runs the examples of the README.
 #[cfg(doctest)]
