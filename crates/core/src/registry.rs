@@ -251,5 +251,12 @@ pub trait Registry: Debug + Send + Sync {
 
     /// Returns a stream of the changes after `since` and of those to come. It ends with the registry, or with an error,
     /// after which the reader opens it again from the last revision that it has seen.
+    ///
+    /// # Errors
+    ///
+    /// The last item of the stream is
+    ///
+    /// - [`Error::Conflict`](crate::Error::Conflict) if a removal is forgotten that the reader has not seen.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend) of the store.
     fn changes(&self, since: Revision) -> BoxStream<'static, Result<Change>>;
 }
