@@ -186,7 +186,7 @@ impl Sessions {
 
     /// Cancels a call that is under way here, and returns whether there is one. Its stream is kept no longer.
     pub(crate) fn cancel(&self, session: &Session, id: &RequestId) -> bool {
-        self.replay_store.unwanted(session.nonce(), id);
+        self.replay_store.discard(session.nonce(), id);
         session.cancel(id)
     }
 
