@@ -166,7 +166,7 @@ impl SessionStream {
 
     /// What the client calls a task, raw.
     fn known(&self, own: &str) -> Option<Bytes> {
-        let id = self.session_tasks.id_of(&self.http.server().name, own)?;
+        let id = self.session_tasks.client_id(&self.http.server().name, own)?;
         Some(object::quote(&id))
     }
 
@@ -180,7 +180,7 @@ impl SessionStream {
     }
 
     fn of_own_task(&self, answer: RpcResponse) -> RpcResponse {
-        let own = |id: &str| Some(object::quote(&self.session_tasks.own_of(&self.http.server().name, id)?));
+        let own = |id: &str| Some(object::quote(&self.session_tasks.server_id(&self.http.server().name, id)?));
         match answer {
             RpcResponse::Result(raw) => RpcResponse::Result(tasks::rename_related(&raw, own).unwrap_or(raw)),
             refused => refused,

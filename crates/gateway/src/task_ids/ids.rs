@@ -232,7 +232,7 @@ impl TaskIdTransform for TaskIds {
                     task.set("taskId", object::quote(&id));
                     result.set("task", task.to_bytes());
                     if let Some(recorder) = &seal.recorder {
-                        recorder.note(&own, &id);
+                        recorder.record(&own, &id);
                     }
                 }
             }
