@@ -1,4 +1,4 @@
-//! The stream of a call of a legacy client that its server asks something.
+//! The stream of a legacy client's call with server requests.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,18 +10,17 @@ use tokio::time::{Duration, Instant};
 use super::Relay;
 use crate::{body::EventWriter, relay_request::RelayRequest, server_requests::WaitGuard};
 
-/// The first delay before a call is sent again to a server that asked for nothing but that; each one after it is twice as
-/// long.
+/// The first delay before a call is sent again to a server that requested only a retry; doubled each time.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Writes the stream of a call of a legacy client: what the server says, what it asks, and its answer in the end.
+/// Writes the stream of a legacy client's call: the server's messages and requests, and finally its response.
 ///
-/// A modern server ends the call when it asks, so that it is made again with the answers.
+/// A modern server ends the call with its requests, so the call is sent again with the responses.
 pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut reply: Reply, writer: EventWriter) {
-    let mut guard = relay.server_requests.enter();
+    let mut guard = relay.server_requests.register();
     let deadline = Instant::now() + relay.config.timeouts.call_total;
     let limit = relay.config.limits.rounds;
-    let mut heard = false;
+    let mut has_output = false;
     for round in 0.. {
         let asked = match reply {
             Reply::Message(message) | Reply::HeaderMismatch(message) | Reply::TaskRequired(message) => {
@@ -29,13 +28,18 @@ pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut r
             }
             Reply::Json(body) => return writer.json(*body).await,
             Reply::InputRequired(asked) => asked,
-            Reply::Task(task) => return relay.tasks.poll(&request, task, Some(&mut guard), heard, &writer).await,
-            Reply::Events(events) => match relay.pass_events(&request, events, &mut guard, &writer).await {
-                Some(Turn::InputRequired(asked)) => {
-                    heard = true;
+            Reply::Task(task) => {
+                return relay
+                    .tasks
+                    .poll(&request, task, Some(&mut guard), has_output, &writer)
+                    .await;
+            }
+            Reply::Events(events) => match relay.relay_events(&request, events, &mut guard, &writer).await {
+                Some(StreamEnd::InputRequired(asked)) => {
+                    has_output = true;
                     asked
                 }
-                Some(Turn::Task(task)) => {
+                Some(StreamEnd::Task(task)) => {
                     return relay.tasks.poll(&request, task, Some(&mut guard), true, &writer).await;
                 }
                 None => return,
@@ -62,39 +66,39 @@ pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut r
     }
 }
 
-/// How a stream ends without an answer.
-enum Turn {
-    /// With questions.
+/// The end of a stream without a response.
+enum StreamEnd {
+    /// The server sent requests.
     InputRequired(InputRequired),
-    /// The call goes on as this task.
+    /// The call became this task.
     Task(TaskCreated),
 }
 
 impl Relay {
-    /// Passes on what a server says until it has answered, or has ended the call otherwise.
-    async fn pass_events(
+    /// Relays the messages of a server until its response, or another end of the call.
+    async fn relay_events(
         &self,
         request: &RelayRequest,
         mut events: Events,
         guard: &mut WaitGuard,
         writer: &EventWriter,
-    ) -> Option<Turn> {
+    ) -> Option<StreamEnd> {
         let mut open: HashMap<u64, ServerRequestKey> = HashMap::new();
         let mut next = 0;
         loop {
             tokio::select! {
                 step = events.step() => match step? {
                     Ok(Step::Frame(piece)) => writer.piece(piece).await,
-                    Ok(Step::InputRequired(asked)) => return Some(Turn::InputRequired(asked)),
-                    Ok(Step::Task(task)) => return Some(Turn::Task(task)),
+                    Ok(Step::InputRequired(asked)) => return Some(StreamEnd::InputRequired(asked)),
+                    Ok(Step::Task(task)) => return Some(StreamEnd::Task(task)),
                     Ok(Step::ServerRequest(server_request)) => {
                         let key = server_request.key.clone();
                         let session_ref = events.session_ref();
                         let may_ask = open.len() < MAX_SERVER_REQUESTS;
                         let entry = (&*guard, next);
-                        let asked = &self.server_requests;
-                        if !may_ask || !asked.pass_on(request, session_ref, server_request, entry, writer).await {
-                            let refused = ErrorObject::internal("the client cannot be asked now");
+                        let requests = &self.server_requests;
+                        if !may_ask || !requests.relay_request(request, session_ref, server_request, entry, writer).await {
+                            let refused = ErrorObject::internal("the client cannot receive this request now");
                             events.answer(&key, RpcResponse::Error(refused.to_bytes()));
                         } else if let ServerRequestKey::Channel(_) = key {
                             open.insert(next, key);
@@ -115,8 +119,8 @@ impl Relay {
         }
     }
 
-    /// Asks the client all that a modern server wants to know, and returns the params to send the call again with; `None` if
-    /// the call was cancelled.
+    /// Sends the requests of a modern server to the client, and returns the params to send the call again with; `None`
+    /// if the call was cancelled.
     async fn ask(
         &self,
         request: &RelayRequest,
@@ -135,7 +139,7 @@ impl Relay {
         }
         if requests.is_empty() {
             if asked.state().is_none() {
-                return Err(request.protocol_error("it asks for nothing"));
+                return Err(request.protocol_error("its input_required result has neither requests nor a state"));
             }
             tokio::time::sleep(RETRY_DELAY * 2_u32.saturating_pow(u32::try_from(round).unwrap_or(5).min(5))).await;
             return Ok(Some(params));
