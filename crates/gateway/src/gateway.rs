@@ -152,7 +152,7 @@ impl McpGateway {
         let background = services.client.background();
         let quiet = async {
             // To wait for permits would keep new calls out.
-            while !services.relay.is_quiet() || services.server_requests.suspended_count() > 0 {
+            while !services.relay.is_idle() || services.server_requests.suspended_count() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             background.close();

@@ -163,7 +163,7 @@ impl Protocol {
                 ErrorObject::internal("the session cannot be ended now"),
             )
         })?;
-        self.replicas.tell(&Notice::Ended(session.name())).await;
+        self.replicas.publish(&Notice::Ended(session.name())).await;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
@@ -256,7 +256,7 @@ impl Protocol {
         if let Some(id) = id
             && !self.sessions.cancel(session, &id)
         {
-            self.replicas.tell(&Notice::Cancel(session.name(), id)).await;
+            self.replicas.publish(&Notice::Cancel(session.name(), id)).await;
         }
     }
 
