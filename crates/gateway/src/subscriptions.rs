@@ -113,7 +113,7 @@ impl Subscriptions {
         self.draining.load(Ordering::Acquire)
     }
 
-    fn note(&self, subscriber: &Arc<Subscriber>) {
+    fn register(&self, subscriber: &Arc<Subscriber>) {
         self.lock().push(Arc::downgrade(subscriber));
     }
 
@@ -200,7 +200,7 @@ impl Subscriptions {
             if let Some(streams) = &subscriber.session_streams {
                 session.conversation.read_streams_with(streams.clone());
             }
-            self.note(&subscriber);
+            self.register(&subscriber);
             subscriber
         };
         concrete(session.subscriber_or(make))

@@ -58,7 +58,7 @@ impl Subscriptions {
         let queue = NotificationQueue::new(Some(id.clone()), self.config.limits.stream_queue);
         let subscriber = Subscriber::new(context, queue, filter.clone(), watching, None);
         subscriber.note_request(context);
-        self.note(&subscriber);
+        self.register(&subscriber);
         let agreed = self
             .attach(&subscriber, &context.gateway, self.config.timeouts.listen_ready)
             .await;

@@ -95,7 +95,7 @@ fn uri(context: &RequestContext, params: &RawObject) -> Result<String, ErrorObje
     let uri = params.get("uri").and_then(object::text);
     let uri = uri.ok_or_else(|| ErrorObject::invalid_params("params.uri must be a string"))?;
     let length = match context.gateway.spec.resource_naming {
-        ResourceNaming::Prefix => uris::meant(&uri).map_or(uri.len(), |(_, own)| own.len()),
+        ResourceNaming::Prefix => uris::split(&uri).map_or(uri.len(), |(_, own)| own.len()),
         _ => uri.len(),
     };
     if length > MAX_URI {
