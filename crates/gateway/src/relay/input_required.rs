@@ -34,8 +34,8 @@ pub(super) fn stream(relay: &Arc<Relay>, request: RelayRequest, suspended: Suspe
 
 async fn generate(relay: Arc<Relay>, request: RelayRequest, mut suspended: SuspendedCall, writer: EventWriter) {
     loop {
-        for piece in suspended.frames.drain(..) {
-            writer.piece(piece).await;
+        for chunk in suspended.frames.drain(..) {
+            writer.chunk(chunk).await;
         }
         if suspended.ended {
             return;
@@ -51,7 +51,7 @@ async fn generate(relay: Arc<Relay>, request: RelayRequest, mut suspended: Suspe
             }
         }
         match suspended.events.step().await {
-            Some(Ok(Step::Frame(piece))) => writer.piece(piece).await,
+            Some(Ok(Step::Frame(chunk))) => writer.chunk(chunk).await,
             Some(Ok(Step::ServerRequest(server_request))) => suspended.add(server_request),
             Some(Ok(Step::InputRequired(input))) => {
                 let wrapped = relay.server_requests.wrap(&request, input, 1);
@@ -71,7 +71,7 @@ async fn gather(time: Duration, suspended: &mut SuspendedCall, writer: &EventWri
     while suspended.server_requests.len() < MAX_SERVER_REQUESTS {
         match tokio::time::timeout_at(end, suspended.events.step()).await {
             Err(_) => break,
-            Ok(Some(Ok(Step::Frame(piece)))) => writer.piece(piece).await,
+            Ok(Some(Ok(Step::Frame(chunk)))) => writer.chunk(chunk).await,
             Ok(Some(Ok(Step::ServerRequest(server_request)))) => suspended.add(server_request),
             Ok(_) => return false,
         }

@@ -88,7 +88,7 @@ impl Relay {
         loop {
             tokio::select! {
                 step = events.step() => match step? {
-                    Ok(Step::Frame(piece)) => writer.piece(piece).await,
+                    Ok(Step::Frame(chunk)) => writer.chunk(chunk).await,
                     Ok(Step::InputRequired(asked)) => return Some(StreamEnd::InputRequired(asked)),
                     Ok(Step::Task(task)) => return Some(StreamEnd::Task(task)),
                     Ok(Step::ServerRequest(server_request)) => {

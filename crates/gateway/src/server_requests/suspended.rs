@@ -175,9 +175,9 @@ async fn read(
                 break;
             }
             step = suspended.events.step(), if !suspended.ended && buffered < MAX_BUFFERED && suspended.server_requests.len() < MAX_SERVER_REQUESTS => match step {
-                Some(Ok(Step::Frame(piece))) => {
-                    buffered += piece.len();
-                    suspended.frames.push(piece);
+                Some(Ok(Step::Frame(chunk))) => {
+                    buffered += chunk.len();
+                    suspended.frames.push(chunk);
                 }
                 Some(Ok(Step::ServerRequest(server_request))) => suspended.add(server_request),
                 Some(Ok(Step::InputRequired(_) | Step::Task(_)) | Err(_)) | None => suspended.ended = true,
