@@ -108,17 +108,17 @@ impl Housekeeping {
     async fn handle(&self, notice: Notice) {
         match notice {
             Notice::Cancel(session, id) => {
-                if let Some(session) = self.sessions.named(&session) {
+                if let Some(session) = self.sessions.by_name(&session) {
                     self.sessions.cancel(&session, &id);
                 }
             }
             Notice::Ended(session) => {
-                if let Some(session) = self.sessions.named(&session) {
+                if let Some(session) = self.sessions.by_name(&session) {
                     self.sessions.forget(&session);
                 }
             }
             Notice::State(session) => {
-                if let Some(session) = self.sessions.named(&session) {
+                if let Some(session) = self.sessions.by_name(&session) {
                     self.reread(&session).await;
                 }
             }

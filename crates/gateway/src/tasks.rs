@@ -99,7 +99,7 @@ impl Tasks {
         let located = task_ids::find(context, &self.keys, &id);
         let located = located.filter(|located| era == Era::Modern || located.is_at(Era::Legacy));
         let located = located.ok_or_else(|| ErrorObject::invalid_params("unknown task"))?;
-        let task = located.known(object::quote(&id));
+        let task = located.with_client_id(object::quote(&id));
         let target = Target::at(located.place, request.method.as_str());
         Ok((target.renaming("taskId", object::quote(&located.id)), task))
     }

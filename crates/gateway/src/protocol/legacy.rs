@@ -99,8 +99,8 @@ impl Protocol {
                 Ok(reply::accepted())
             }
             Message::Response(response) => {
-                let taken = self.server_requests.take_response(context, &session, response, text);
-                Box::pin(taken).await
+                let delivered = self.server_requests.take_response(context, &session, response, text);
+                Box::pin(delivered).await
             }
         }
     }

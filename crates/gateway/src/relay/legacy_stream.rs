@@ -22,12 +22,12 @@ pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut r
     let limit = relay.config.limits.rounds;
     let mut has_output = false;
     for round in 0.. {
-        let asked = match reply {
+        let input = match reply {
             Reply::Message(message) | Reply::HeaderMismatch(message) | Reply::TaskRequired(message) => {
                 return writer.event(&message).await;
             }
             Reply::Json(body) => return writer.json(*body).await,
-            Reply::InputRequired(asked) => asked,
+            Reply::InputRequired(input) => input,
             Reply::Task(task) => {
                 return relay
                     .tasks
@@ -35,9 +35,9 @@ pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut r
                     .await;
             }
             Reply::Events(events) => match relay.relay_events(&request, events, &mut guard, &writer).await {
-                Some(StreamEnd::InputRequired(asked)) => {
+                Some(StreamEnd::InputRequired(input)) => {
                     has_output = true;
-                    asked
+                    input
                 }
                 Some(StreamEnd::Task(task)) => {
                     return relay.tasks.poll(&request, task, Some(&mut guard), true, &writer).await;
@@ -50,7 +50,7 @@ pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut r
             let what = "server requests of one call";
             return writer.event(&request.failure(&Error::Exhausted { what, limit })).await;
         }
-        let again = match relay.ask(&request, &asked, round, &mut guard, &writer, deadline).await {
+        let again = match relay.ask(&request, &input, round, &mut guard, &writer, deadline).await {
             Ok(Some(params)) => {
                 request.params = params;
                 request.unchanged = None;
@@ -89,7 +89,7 @@ impl Relay {
             tokio::select! {
                 step = events.step() => match step? {
                     Ok(Step::Frame(chunk)) => writer.chunk(chunk).await,
-                    Ok(Step::InputRequired(asked)) => return Some(StreamEnd::InputRequired(asked)),
+                    Ok(Step::InputRequired(input)) => return Some(StreamEnd::InputRequired(input)),
                     Ok(Step::Task(task)) => return Some(StreamEnd::Task(task)),
                     Ok(Step::ServerRequest(server_request)) => {
                         let key = server_request.key.clone();
@@ -98,7 +98,7 @@ impl Relay {
                         let entry = (&*guard, next);
                         let requests = &self.server_requests;
                         if !may_ask || !requests.relay_request(request, session_ref, server_request, entry, writer).await {
-                            let refused = ErrorObject::internal("the client cannot receive this request now");
+                            let refused = ErrorObject::internal("the client cannot be asked now");
                             events.answer(&key, RpcResponse::Error(refused.to_bytes()));
                         } else if let ServerRequestKey::Channel(_) = key {
                             open.insert(next, key);
@@ -124,30 +124,30 @@ impl Relay {
     async fn ask(
         &self,
         request: &RelayRequest,
-        asked: &InputRequired,
+        input: &InputRequired,
         round: usize,
         guard: &mut WaitGuard,
         writer: &EventWriter,
         deadline: Instant,
     ) -> Result<Option<RawObject>> {
-        let requests = asked.requests().map_err(|problem| request.protocol_error(problem))?;
+        let requests = input.requests().map_err(|problem| request.protocol_error(problem))?;
         let mut params = request.params.clone();
         params.remove("inputResponses");
         params.remove("requestState");
-        if let Some(state) = asked.state() {
+        if let Some(state) = input.state() {
             params.set("requestState", state.clone());
         }
         if requests.is_empty() {
-            if asked.state().is_none() {
+            if input.state().is_none() {
                 return Err(request.protocol_error("its input_required result has neither requests nor a state"));
             }
             tokio::time::sleep(RETRY_DELAY * 2_u32.saturating_pow(u32::try_from(round).unwrap_or(5).min(5))).await;
             return Ok(Some(params));
         }
-        let asked = self
+        let responses = self
             .server_requests
             .ask_all(request, requests, round, guard, writer, deadline);
-        let Some(answers) = asked.await? else {
+        let Some(answers) = responses.await? else {
             return Ok(None);
         };
         params.set("inputResponses", answers.to_bytes());

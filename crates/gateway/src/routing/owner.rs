@@ -19,7 +19,7 @@ impl Resolver {
         let credential = self.credential(context, place, None).await.ok()?;
         let upstream = &place.1.upstream;
         let listed = match upstream.known::<L>(&credential) {
-            Some(known) => known,
+            Some(list) => list,
             None => upstream.list::<L>(&credential).await.ok()?,
         };
         Some(listed.items.clone())
@@ -93,7 +93,7 @@ impl Resolver {
         }
     }
 
-    /// Returns the owner of a resource or a template by the servers' lists; `None` if they do not tell.
+    /// Returns the owner of a resource or a template by the servers' lists; `None` if these do not decide it.
     pub(super) async fn owner_of<'a>(&self, context: &'a RequestContext, uri: &str) -> Option<Place<'a>> {
         let mut places = self.with_resources(context, uri);
         if places.len() == 1 {

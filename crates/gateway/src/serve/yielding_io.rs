@@ -92,12 +92,12 @@ mod tests {
         let woken = std::sync::Arc::<Woken>::default();
         let waker = waker(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let (ours, _theirs) = tokio::io::duplex(64);
-        let mut ours = YieldingIo::new(TokioIo::new(ours));
+        let (near, _far) = tokio::io::duplex(64);
+        let mut near = YieldingIo::new(TokioIo::new(near));
         for writes in 1..=3 {
-            assert!(Pin::new(&mut ours).poll_write(&mut cx, b"word").is_pending());
+            assert!(Pin::new(&mut near).poll_write(&mut cx, b"word").is_pending());
             assert_eq!(woken.0.load(Ordering::Relaxed), writes);
-            let written = Pin::new(&mut ours).poll_write(&mut cx, b"word");
+            let written = Pin::new(&mut near).poll_write(&mut cx, b"word");
             assert!(matches!(written, Poll::Ready(Ok(4))));
         }
     }
@@ -107,10 +107,10 @@ mod tests {
         let woken = std::sync::Arc::<Woken>::default();
         let waker = waker(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let (ours, _theirs) = tokio::io::duplex(2 * write_yield::SMALL);
-        let mut ours = YieldingIo::new(TokioIo::new(ours));
+        let (near, _far) = tokio::io::duplex(2 * write_yield::SMALL);
+        let mut near = YieldingIo::new(TokioIo::new(near));
         let long = vec![0; write_yield::SMALL + 1];
-        assert!(Pin::new(&mut ours).poll_write(&mut cx, &long).is_ready());
+        assert!(Pin::new(&mut near).poll_write(&mut cx, &long).is_ready());
         assert_eq!(woken.0.load(Ordering::Relaxed), 0);
     }
 
@@ -120,15 +120,15 @@ mod tests {
         let woken = std::sync::Arc::<Woken>::default();
         let waker = waker(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let (ours, mut theirs) = tokio::io::duplex(4);
-        let mut ours = YieldingIo::new(TokioIo::new(ours));
-        let mut write = |cx: &mut Context<'_>| Pin::new(&mut ours).poll_write_vectored(cx, &[IoSlice::new(b"word")]);
+        let (near, mut far) = tokio::io::duplex(4);
+        let mut near = YieldingIo::new(TokioIo::new(near));
+        let mut write = |cx: &mut Context<'_>| Pin::new(&mut near).poll_write_vectored(cx, &[IoSlice::new(b"word")]);
         assert!(write(&mut cx).is_pending());
         assert!(write(&mut cx).is_ready());
         assert!(write(&mut cx).is_pending());
         assert!(write(&mut cx).is_pending(), "the buffer is full");
         let mut read = [0; 4];
-        tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut read)
+        tokio::io::AsyncReadExt::read_exact(&mut far, &mut read)
             .await
             .expect("the written bytes");
         assert!(write(&mut cx).is_ready());

@@ -85,8 +85,7 @@ impl ServerRequests {
                 Ok(self.input_required(call, round, continuation, &requests))
             }
             Err(mut rejected) => {
-                let refused =
-                    ErrorObject::internal("too many calls wait for clients; the request cannot be relayed").to_bytes();
+                let refused = ErrorObject::internal("the client cannot be asked now").to_bytes();
                 for (_, server_request) in rejected.server_requests.drain(..) {
                     rejected
                         .events

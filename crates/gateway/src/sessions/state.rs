@@ -76,7 +76,7 @@ impl Sessions {
     }
 
     /// The session that replicas call `name`, if it is remembered here.
-    pub(crate) fn named(&self, name: &str) -> Option<Arc<Session>> {
+    pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Session>> {
         if name.len() != 2 * NONCE_LEN || !name.is_ascii() {
             return None;
         }

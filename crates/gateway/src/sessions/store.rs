@@ -152,8 +152,8 @@ impl Sessions {
     /// Removes a session from memory and closes it.
     pub(crate) fn forget(&self, session: &Arc<Session>) {
         let mut live = self.lock();
-        let known = live.ids.get(&session.nonce).cloned();
-        if let Some(id) = known {
+        let cached = live.ids.get(&session.nonce).cloned();
+        if let Some(id) = cached {
             live.by_id.remove(&id);
             live.ids.remove(&session.nonce);
         }

@@ -118,7 +118,7 @@ impl NotificationQueue {
         let (stream, read_until) = last.unwrap_or_else(|| (random_handle(), state.sent.last()));
         let (replay, is_complete) = state.sent.after(stream, read_until);
         if !is_complete {
-            // Messages may be lost, so the client is told to read all lists again.
+            // Messages may be lost, so the client is notified to read all lists again.
             state
                 .lists
                 .iter_mut()

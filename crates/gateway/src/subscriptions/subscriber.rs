@@ -56,7 +56,7 @@ pub(super) struct FeedSubscription {
     pub(super) uris: ResourceNaming,
 }
 
-/// What an authenticator needs of a request.
+/// The parts of a request that authenticators read.
 struct AuthContext {
     uri: Uri,
     headers: HeaderMap,

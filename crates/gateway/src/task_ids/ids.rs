@@ -283,7 +283,7 @@ impl FoundTask<'_> {
     }
 
     /// Returns the transform for a response to a client that knows the task as `id`, raw.
-    pub(crate) fn known(&self, id: Bytes) -> TaskIds {
+    pub(crate) fn with_client_id(&self, id: Bytes) -> TaskIds {
         TaskIds::Known(KnownTask {
             id,
             at: self.at.clone(),

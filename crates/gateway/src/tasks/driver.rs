@@ -119,7 +119,7 @@ impl Tasks {
             let located = task_ids::find(&request.context, &self.keys, &id)?;
             let legacy = self.legacy_task(&request.context, &located, request.capabilities)?;
             task_ref.legacy = Some(Arc::new(legacy));
-            task_ref.ids = Some(Arc::new(located.known(object::quote(&id))));
+            task_ref.ids = Some(Arc::new(located.with_client_id(object::quote(&id))));
             task_ref.id = located.id;
         }
         Some(TaskDriver {

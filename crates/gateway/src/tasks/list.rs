@@ -94,7 +94,7 @@ impl Tasks {
             server: located.place.1.upstream.clone(),
             credential: credential.map_err(failed)?,
             passthrough: passthrough_headers(&context.gateway.passthrough, &context.headers),
-            ids: Some(Arc::new(located.known(object::quote(id)))),
+            ids: Some(Arc::new(located.with_client_id(object::quote(id)))),
             legacy: None,
             id: located.id.clone(),
         };

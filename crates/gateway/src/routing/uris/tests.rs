@@ -24,7 +24,7 @@ fn uris() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn each_form_reads_like_its_original() {
+fn prefixed_forms() {
     let notes = server("my-notes");
     for (own, clients) in [
         ("file:///a/b?c#d", "mcp+my-notes+file:///a/b?c#d"),
@@ -47,7 +47,7 @@ fn each_form_reads_like_its_original() {
 }
 
 #[test]
-fn what_is_in_no_form_names_nobody() {
+fn unprefixed_uris_name_no_server() {
     for other in [
         "",
         "file:///a",
@@ -65,7 +65,7 @@ fn what_is_in_no_form_names_nobody() {
 }
 
 #[test]
-fn a_template_may_begin_with_anything() {
+fn template_with_variable_scheme() {
     // The client's expansion names the same resource, also if it turns out to be an app.
     assert_eq!(split("mcp+a+ui://x"), Some(("a", "ui://x".into())));
 }
