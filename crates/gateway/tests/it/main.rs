@@ -7,6 +7,7 @@ mod channel_notifications;
 mod conformance;
 mod conversations;
 mod credential_refresh;
+mod credential_scopes;
 mod draining;
 mod features;
 mod isolated_conversations;
