@@ -46,8 +46,9 @@ pub struct GatewayConfig {
     /// does only as one: then the gateway asks for the task until it is over. Default false: such a client is told what it
     /// lacks (-32021), as by the server itself. Across the eras the gateway always asks.
     pub drive_tasks: bool,
-    /// The path that the gateway answers below, so that gateway `default` is at `<path>/default`. A host that mounts the
-    /// gateway below a path, and so cuts that path off, sets the empty path. Default `/mcp`.
+    /// The path that the gateway answers below, so that gateway `default` is at `<path>/default`. For a host that mounts
+    /// the gateway below a path, and so cuts that path off, see [`McpGateway::at_path`](crate::McpGateway::at_path).
+    /// Default `/mcp`.
     pub path: String,
 }
 
