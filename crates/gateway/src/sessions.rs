@@ -39,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) version: ProtocolVersion,
     /// What the client can be asked.
     pub(crate) capabilities: ClientCapabilities,
+    /// The name of the client software, as it stated when it opened the session; other replicas do not know it.
+    pub(crate) client: Option<Arc<str>>,
     /// The sessions at servers that belong to this one.
     pub(crate) conversation: Conversation,
     /// The tasks that its calls have become.
