@@ -1,5 +1,6 @@
 //! The gateway over real sockets: clients of every era in front of servers of every kind.
 
+mod audit;
 mod auth;
 mod cancellation;
 mod catalogue;
