@@ -103,7 +103,7 @@ pub(crate) fn stdio(args: &[&str], era: ProtocolEra) -> Server {
 pub(crate) fn everything_stdio(era: &str) -> Server {
     let dir = tempfile::tempdir().expect("a directory");
     let config = ProcessConfig::new(dir.path().join("private"));
-    let command = ServerCommand::new(example("everything_fixture"), vec!["--era".to_owned(), era.to_owned()]);
+    let command = ServerCommand::new(example("gateway_everything"), vec!["--era".to_owned(), era.to_owned()]);
     let server = StdioServer::start("up", command, &config);
     Server::Stdio { server, dir }
 }
@@ -123,7 +123,7 @@ impl HeldServer {
             "-c".to_owned(),
             script.to_owned(),
             go,
-            example("everything_fixture"),
+            example("gateway_everything"),
             era.to_owned(),
         ];
         let config = ProcessConfig::new(dir.path().join("private"));
