@@ -1,6 +1,0 @@
-//! The everything server behind pipes, for the tests of other crates.
-
-fn main() -> std::process::ExitCode {
-    let args = std::env::args().skip(1);
-    portolan_fixtures::everything::main_with_args(std::iter::once("--stdio".to_owned()).chain(args))
-}
