@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let app = Router::new()
         .route("/", get(|| async { "an application of its own\n" }))
-        // Or, without the gateway's own paths: .nest_service("/mcp", platform.gateway_service())
+        // Or below a path of the application's choice: .nest_service("/mcp", platform.gateway_service())
         .merge(platform.router());
 
     println!(

@@ -75,12 +75,28 @@ impl Platform {
         })
     }
 
-    /// Returns a tower service that serves `/mcp/<gateway>`, for any server on hyper.
+    /// Returns a tower service that serves `/<gateway>`, for a router that nests it below a path of its own:
+    /// `nest_service("/mcp", platform.gateway_service())` of axum serves `/mcp/<gateway>`.
+    ///
+    /// A server that cuts no prefix off takes it [at that path](McpGateway::at_path):
+    /// `platform.gateway_service().at_path("/mcp")`.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "local", feature = "axum"))]
+    /// # async fn example() -> portolan::Result<axum::Router> {
+    /// let platform = portolan::Platform::local("portolan.db").await?;
+    /// let app = axum::Router::new().nest_service("/mcp", platform.gateway_service());
+    /// # Ok(app)
+    /// # }
+    /// ```
     pub fn gateway_service(&self) -> McpGateway {
-        self.gateway.clone()
+        self.gateway.at_path("")
     }
 
-    /// Returns a router that serves `/mcp/<gateway>`, to merge into an axum application.
+    /// Returns a router that serves `/mcp/<gateway>`, or `<path>/<gateway>` with another [`GatewayConfig::path`], to merge
+    /// into an axum application.
+    ///
+    /// [`GatewayConfig::path`]: crate::GatewayConfig::path
     #[cfg(feature = "axum")]
     pub fn router(&self) -> axum::Router {
         self.gateway.clone().into_router()

@@ -71,7 +71,11 @@ async fn run(options: Options) -> Result<()> {
         let problem = format!("cannot listen on {}: {fault}; choose another", options.listen);
         Error::invalid("--listen", problem)
     })?;
-    let serving = portolan::serve(listener, platform.gateway_service(), portolan::stop_signal());
+    let serving = portolan::serve(
+        listener,
+        platform.gateway_service().at_path("/mcp"),
+        portolan::stop_signal(),
+    );
     let calling = async {
         let mut line = Line::begin(format!("calling it at {url}"));
         let mut client = Client::connect(&url, token.reveal()).await?;

@@ -102,7 +102,7 @@ async fn run(options: &Options) -> Result<()> {
 
     let url = format!("http://{address}/mcp/{gateway}");
     let (end, ended) = tokio::sync::oneshot::channel();
-    let serving = portolan::serve(listener, platform.gateway_service(), async move {
+    let serving = portolan::serve(listener, platform.gateway_service().at_path("/mcp"), async move {
         tokio::select! {
             () = portolan::stop_signal() => {}
             _ = ended => {}

@@ -9,6 +9,7 @@ mod builder;
 mod catalogue;
 mod exports;
 mod gateway;
+mod mounting;
 mod shutdown;
 mod status;
 mod support;

@@ -118,7 +118,7 @@ async fn run(moves: &[u8]) {
         match what {
             0 => {
                 let version = portolan_wire::era::ProtocolVersion::NEWEST_LEGACY;
-                let Ok(id) = sessions.open(&gateway, &callers[who], version, ClientCapabilities::NONE) else {
+                let Ok(id) = sessions.open(&gateway, &callers[who], version, ClientCapabilities::NONE, None) else {
                     return;
                 };
                 known.push((id, who, now + 24 * 3600, false));

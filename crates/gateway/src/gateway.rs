@@ -2,6 +2,8 @@
 
 mod layers;
 
+mod publishing;
+
 use std::{
     convert::Infallible,
     fmt,
@@ -15,14 +17,11 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method as Verb, Request, Response, StatusCode};
-use portolan_client::{Client, Tools, UpstreamServer};
+use portolan_client::Client;
 use portolan_core::{
-    AuditSink, Authenticator, Bus, Clock, CredentialBroker, Discovery, Endpoint, Gateway, GatewayName, Guard,
-    InstallName, Policy, Publication, Result, ServerName, ServerSnapshot, ServerSpec, SessionStore, Source, Tool,
-    UpstreamCredential,
+    AuditSink, Authenticator, Bus, Clock, CredentialBroker, GatewayName, Guard, Policy, Result, SessionStore,
 };
 use portolan_wire::envelope;
 use tokio_util::sync::DropGuard;
@@ -52,6 +51,8 @@ use crate::{
 #[derive(Clone)]
 pub struct McpGateway {
     services: Arc<Services>,
+    /// The path that this clone answers below.
+    path: Arc<str>,
 }
 
 /// The services of a gateway.
@@ -108,7 +109,39 @@ impl McpGateway {
         let services = Arc::new(Services::new(parts));
         // Outside of a runtime, the first request starts it.
         services.housekeeping.start();
-        Self { services }
+        let path = services.config.path.as_str().into();
+        Self { services, path }
+    }
+
+    /// Returns the same gateway below another path than [`GatewayConfig::path`], so that gateway `default` is at
+    /// `<path>/default` and nowhere else. A router that cuts a prefix off takes one at the empty path.
+    ///
+    /// ```
+    /// use http::{Request, StatusCode};
+    /// use http_body_util::Empty;
+    /// use portolan_gateway::McpGateway;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
+    /// // As axum's `nest_service("/mcp", nested)` takes it.
+    /// let nested = McpGateway::builder().build().expect("a gateway").at_path("");
+    /// for (path, status) in [("/default", StatusCode::UNAUTHORIZED), ("/mcp/default", StatusCode::NOT_FOUND)] {
+    ///     let request = Request::post(path).header("host", "localhost").body(Empty::new()).expect("a request");
+    ///     assert_eq!(nested.respond(request).await.status(), status);
+    /// }
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn at_path(&self, path: impl Into<Arc<str>>) -> Self {
+        Self {
+            services: self.services.clone(),
+            path: path.into(),
+        }
+    }
+
+    /// The path that this clone answers below.
+    #[cfg(feature = "axum")]
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Returns the number of sessions of legacy clients in memory.
@@ -194,54 +227,10 @@ impl McpGateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
-        match self.services.serve(request).await {
+        match self.services.serve(&self.path, request).await {
             Ok(response) => response,
             Err(rejection) => rejection.into_response(),
         }
-    }
-
-    /// Returns the client that calls servers.
-    pub(crate) fn client(&self) -> &Client {
-        &self.services.client
-    }
-
-    /// Registers a server that was created elsewhere, so that publications find it under its install.
-    pub(crate) fn adopt(&self, install: InstallName, upstream: &Arc<UpstreamServer>) {
-        self.services.table.adopt(install, upstream);
-    }
-
-    pub(crate) fn publish_now(&self, publication: Publication) -> Result<()> {
-        let name = publication.gateway.name.clone();
-        if self.services.table.publish(publication)? {
-            self.republished(&name);
-        }
-        Ok(())
-    }
-
-    /// Fetches the tools of a server in the background, so that the first client need not wait.
-    pub(crate) fn warm(&self, upstream: Arc<UpstreamServer>, credential: Arc<UpstreamCredential>) {
-        self.services.client.background().spawn(async move {
-            if let Err(error) = upstream.list::<Tools>(&credential).await {
-                tracing::warn!(server = %upstream.spec().name, %error, "the tools of a server cannot be fetched yet");
-            }
-        });
-    }
-
-    fn republished(&self, name: &GatewayName) {
-        let published = self.services.table.get(name.as_str());
-        self.services.subscriptions.republished(name, published);
-    }
-
-    /// Returns a server at `endpoint` that is not in the registry.
-    fn server_at(&self, endpoint: &Endpoint) -> Result<Arc<UpstreamServer>> {
-        // The name appears in messages only.
-        let source = Source::Command {
-            program: "discovery".into(),
-            args: Vec::new(),
-            transport: Default::default(),
-        };
-        let server = Arc::new(ServerSpec::new(ServerName::parse("discovery")?, source)?);
-        UpstreamServer::at_endpoint(&self.services.client, server, endpoint.clone()).map(Arc::new)
     }
 }
 
@@ -304,7 +293,7 @@ impl Services {
     }
 
     /// Handles a request: checks its origin, finds the gateway, authenticates the caller, and dispatches the message.
-    async fn serve<B>(&self, request: Request<B>) -> Result<Response<Body>, Rejection>
+    async fn serve<B>(&self, path: &str, request: Request<B>) -> Result<Response<Body>, Rejection>
     where
         B: http_body::Body<Data = Bytes>,
     {
@@ -312,7 +301,7 @@ impl Services {
         let (head, body) = request.into_parts();
         edge::check_origin(&self.config, &head)?;
         let request_id: Box<str> = format!("{:016x}", self.next_request.fetch_add(1, Ordering::Relaxed)).into();
-        let name = gateway_name(&self.config.path, head.uri.path());
+        let name = gateway_name(path, head.uri.path());
         let Some(gateway) = name.and_then(|name| self.table.get(name)) else {
             return Err(self.unknown_gateway(name, &head, &request_id).await);
         };
@@ -385,36 +374,6 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let gateway = self.clone();
         Box::pin(async move { Ok(gateway.respond(request).await) })
-    }
-}
-
-#[async_trait]
-impl Gateway for McpGateway {
-    async fn publish(&self, publication: Publication) -> Result<()> {
-        self.publish_now(publication)
-    }
-
-    async fn withdraw(&self, name: &GatewayName) -> Result<()> {
-        self.services.table.withdraw(name);
-        self.republished(name);
-        Ok(())
-    }
-
-    async fn published(&self) -> Result<Vec<GatewayName>> {
-        Ok(self.services.table.names())
-    }
-}
-
-#[async_trait]
-impl Discovery for McpGateway {
-    async fn snapshot(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<ServerSnapshot> {
-        let server = self.server_at(endpoint)?;
-        server.fetch_snapshot(&Arc::new(credential.clone())).await
-    }
-
-    async fn tools(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<Vec<Tool>> {
-        let server = self.server_at(endpoint)?;
-        server.fetch_tools(&Arc::new(credential.clone())).await
     }
 }
 

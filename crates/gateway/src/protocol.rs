@@ -12,7 +12,7 @@ use http::Response;
 use portolan_wire::{
     envelope::{Incoming, Message},
     era::{self, ClientEra},
-    object::RawObject,
+    object::{self, RawObject},
 };
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +21,9 @@ use crate::{
     reply::Rejection, routing::RequestContext, server_requests::ServerRequests, sessions::Sessions,
     subscriptions::Subscriptions, tasks::Tasks,
 };
+
+/// Bytes that are kept of the name of a client's software.
+const CLIENT_NAME: usize = 128;
 
 /// Answers the messages of authenticated clients.
 #[derive(Debug)]
@@ -74,4 +77,11 @@ impl Protocol {
             }
         }
     }
+}
+
+/// The name in a `clientInfo`, as the client states it, cut to a bounded length.
+fn client_name(info: &Bytes) -> Option<Arc<str>> {
+    let info = RawObject::parse(info).ok()?;
+    let name = object::text(info.get("name")?)?;
+    Some(name[..name.floor_char_boundary(CLIENT_NAME)].into())
 }

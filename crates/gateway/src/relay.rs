@@ -139,7 +139,7 @@ impl Relay {
             Ok(resolved) => resolved,
             Err(TargetError::Unknown(error)) => return Err(refuse(error)),
             Err(TargetError::Denied(denial)) => {
-                return Err(self.denied(&context, &request.method, *denial, era).with_id(Some(id)));
+                return Err(self.denied(&context, &request, *denial, era).with_id(Some(id)));
             }
             Err(TargetError::Unreachable(error)) => return Ok(failed(&error)),
         };
@@ -148,7 +148,7 @@ impl Relay {
             Ok(call_handle) => call_handle,
             Err(error) => return Err(refuse(failure::error_object(&error))),
         };
-        let mut record = AuditGuard::begin(&self, &context, &resolved.target, &request.method);
+        let mut record = AuditGuard::begin(&self, &context, &resolved.target, &request);
         let caller = Caller {
             context: &context,
             session: session.as_ref().zip(call_handle.as_ref()),
@@ -269,8 +269,8 @@ impl Relay {
     }
 
     /// Refuses a call that the policy denies, and records it.
-    fn denied(&self, context: &RequestContext, method: &Method, denial: Denial, era: Era) -> Rejection {
-        audit::record_denial(self, context, method, &denial);
+    fn denied(&self, context: &RequestContext, request: &ClientRequest, denial: Denial, era: Era) -> Rejection {
+        audit::record_denial(self, context, request, &denial);
         match &denial.decision {
             Decision::StepUp { scopes, .. } => reply::insufficient_scope(&context.gateway.spec.name, scopes),
             _ => Rejection::new(error::http_status(denial.error.code, era), denial.error),

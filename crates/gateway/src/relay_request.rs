@@ -31,6 +31,8 @@ pub(crate) struct ClientRequest {
     pub(crate) capabilities: Option<Bytes>,
     /// The minimum level of log messages that a modern client asks for.
     pub(crate) log: Option<LogLevel>,
+    /// The name of the client software, as the client states it.
+    pub(crate) client: Option<Arc<str>>,
 }
 
 /// A request with everything needed to send it to its server, and to send it again.

@@ -5,7 +5,9 @@ use axum::Router;
 use crate::McpGateway;
 
 impl McpGateway {
-    /// Returns a router with this gateway at `/mcp/{gateway}`, to merge into an application's own router.
+    /// Returns a router with this gateway at `<path>/{gateway}`, `/mcp/{gateway}` by default
+    /// ([`GatewayConfig::path`](crate::GatewayConfig::path)), to merge into an application's own. To nest it instead, give
+    /// `nest_service` the gateway [at the empty path](Self::at_path).
     ///
     /// `axum::serve` leaves Nagle's algorithm on, which delays small events; set TCP_NODELAY on its listener
     /// (`axum::serve::ListenerExt::tap_io`), or use `serve` of this crate.
@@ -19,6 +21,7 @@ impl McpGateway {
     /// # }).expect("a router");
     /// ```
     pub fn into_router(self) -> Router {
-        Router::new().route_service("/mcp/{gateway}", self)
+        let route = format!("{}/{{gateway}}", self.path().trim_end_matches('/'));
+        Router::new().route_service(&route, self)
     }
 }

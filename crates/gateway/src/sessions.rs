@@ -39,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) version: ProtocolVersion,
     /// Which server requests the client accepts.
     pub(crate) capabilities: ClientCapabilities,
+    /// The name of the client software, as it stated when it opened the session; other replicas do not know it.
+    pub(crate) client: Option<Arc<str>>,
     /// The upstream sessions that belong to this one.
     pub(crate) conversation: Conversation,
     /// The tasks created by its calls.

@@ -52,9 +52,13 @@ impl Protocol {
         let said = params(request.params.as_ref()).ok();
         let capabilities = said.as_ref().and_then(|params| params.get("capabilities"));
         let capabilities = capabilities.map_or(ClientCapabilities::NONE, ClientCapabilities::read);
+        let client = said
+            .as_ref()
+            .and_then(|params| super::client_name(params.get("clientInfo")?));
+        let gateway = &context.gateway.spec.name;
         let opened = self
             .sessions
-            .open(&context.gateway.spec.name, &context.caller, version, capabilities);
+            .open(gateway, &context.caller, version, capabilities, client);
         let session = opened
             .ok()
             .and_then(|session| HeaderValue::try_from(session).ok())
@@ -209,6 +213,7 @@ impl Protocol {
                     text,
                     capabilities: None,
                     log: None,
+                    client: session.client.clone(),
                 });
                 let calling = Relay::call(self.relay.clone(), context.clone(), Some(session.clone()), call);
                 let work = CallFuture::begin(&self.relay, calling, Some(&self.background));

@@ -58,6 +58,7 @@ impl Protocol {
                     method: request.method,
                     params: call.params,
                     text,
+                    client: call.meta.client_info().and_then(super::client_name),
                     capabilities: call.meta.capabilities,
                     log,
                 });

@@ -1,12 +1,15 @@
 //! Audit records of calls, including cancelled and denied ones.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use portolan_core::{AuditAction, AuditEvent, AuditOutcome, InstallName, Result, ServerName};
 use portolan_wire::method::Method;
 
 use super::{Relay, outcome::Outcome};
-use crate::routing::{self, Denial, RequestContext, Target};
+use crate::{
+    relay_request::ClientRequest,
+    routing::{self, Denial, RequestContext, Target},
+};
 
 /// Records a call when it is dropped.
 pub(super) struct AuditGuard<'a> {
@@ -16,6 +19,7 @@ pub(super) struct AuditGuard<'a> {
     install: InstallName,
     action: AuditAction,
     what: &'a str,
+    client: Option<Arc<str>>,
     at: jiff::Timestamp,
     since: Instant,
     outcome: AuditOutcome,
@@ -26,15 +30,16 @@ impl<'a> AuditGuard<'a> {
         relay: &'a Relay,
         context: &'a RequestContext,
         target: &'a Target<'a>,
-        method: &Method,
+        request: &ClientRequest,
     ) -> Self {
         Self {
             relay,
             context,
             server: &target.route.server.name,
             install: target.install.install.name,
-            action: action(method),
+            action: action(&request.method),
             what: target.what(),
+            client: request.client.clone(),
             at: relay.clock.now(),
             since: Instant::now(),
             outcome: AuditOutcome::Cancelled,
@@ -68,12 +73,13 @@ impl Drop for AuditGuard<'_> {
         event.action = self.action;
         event.install = Some(self.install);
         event.took = self.since.elapsed();
+        event.client = self.client.as_deref();
         record(self.relay, self.context, event);
     }
 }
 
 /// Records a call that the policy denied.
-pub(super) fn record_denial(relay: &Relay, context: &RequestContext, method: &Method, denial: &Denial) {
+pub(super) fn record_denial(relay: &Relay, context: &RequestContext, request: &ClientRequest, denial: &Denial) {
     let reason = match denial.decision.reason() {
         Some(reason) => Some(reason.to_owned().into()),
         None if denial.decision.is_visible() => Some("the token lacks a scope".into()),
@@ -88,7 +94,8 @@ pub(super) fn record_denial(relay: &Relay, context: &RequestContext, method: &Me
         &denial.name,
         outcome,
     );
-    event.action = action(method);
+    event.action = action(&request.method);
+    event.client = request.client.as_deref();
     event.install = Some(denial.install);
     record(relay, context, event);
 }

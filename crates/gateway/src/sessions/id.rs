@@ -27,6 +27,7 @@ impl Session {
         Self {
             version,
             capabilities,
+            client: None,
             nonce,
             bound_to,
             verified: OnceLock::new(),

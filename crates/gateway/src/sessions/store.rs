@@ -82,6 +82,7 @@ impl Sessions {
         caller: &Caller,
         version: ProtocolVersion,
         capabilities: ClientCapabilities,
+        client: Option<Arc<str>>,
     ) -> Result<String> {
         let now = self.clock.now().as_second();
         let mut nonce = [0; NONCE_LEN];
@@ -89,7 +90,8 @@ impl Sessions {
             .fill(&mut nonce)
             .map_err(|_| Error::backend("the random number generator", "give random bytes", "it failed"))?;
         let expires = now.saturating_add(self.total);
-        let session = Session::new(version, capabilities, nonce, bind(gateway, caller), expires, now);
+        let mut session = Session::new(version, capabilities, nonce, bind(gateway, caller), expires, now);
+        session.client = client;
         let id = self.keys.seal(Purpose::Session, &session.payload())?;
         self.remember(&id, Arc::new(session), now);
         Ok(id)

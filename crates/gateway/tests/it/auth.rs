@@ -2,6 +2,7 @@
 
 mod forwarding;
 mod origins;
+mod refusals;
 mod revocation;
 
 use std::{sync::Arc, time::Duration};

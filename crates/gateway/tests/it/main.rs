@@ -1,5 +1,6 @@
 //! The gateway over real sockets: clients of every era in front of servers of every kind.
 
+mod audit;
 mod auth;
 mod cancellation;
 mod catalogue;
@@ -7,6 +8,7 @@ mod channel_notifications;
 mod conformance;
 mod conversations;
 mod credential_refresh;
+mod credential_scopes;
 mod draining;
 mod features;
 mod guards;

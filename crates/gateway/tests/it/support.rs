@@ -1,5 +1,6 @@
 //! Clients, gateways and servers for the tests.
 
+pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod dialogue;
 pub(crate) mod gateway;

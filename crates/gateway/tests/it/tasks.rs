@@ -1,6 +1,7 @@
 //! Tasks, in all pairings of eras.
 
 mod converted;
+mod declared;
 mod driven;
 mod legacy;
 mod modern;

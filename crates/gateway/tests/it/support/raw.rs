@@ -183,6 +183,12 @@ impl Head {
         assert!(found.next().is_none(), "{name} is there twice: {self:?}");
         value
     }
+
+    /// Returns the values of all headers of this name, in their order.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        let found = self.headers.iter().filter(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).collect()
+    }
 }
 
 impl Event {

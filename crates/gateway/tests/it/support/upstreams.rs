@@ -62,6 +62,16 @@ pub(crate) async fn everything(eras: Eras) -> Everything {
     Everything::start(options).await.expect("a server")
 }
 
+/// The server of the conformance suite, at a port that is free.
+pub(crate) async fn everything_at(port: u16, eras: Eras) -> Everything {
+    let options = everything::Options {
+        port,
+        eras,
+        ..everything::Options::default()
+    };
+    Everything::start(options).await.expect("a server")
+}
+
 /// A server at an address where another one was just now.
 pub(crate) async fn http_again(address: SocketAddr, eras: Eras) -> HttpFixture {
     loop {
@@ -93,9 +103,41 @@ pub(crate) fn stdio(args: &[&str], era: ProtocolEra) -> Server {
 pub(crate) fn everything_stdio(era: &str) -> Server {
     let dir = tempfile::tempdir().expect("a directory");
     let config = ProcessConfig::new(dir.path().join("private"));
-    let command = ServerCommand::new(example("everything_fixture"), vec!["--era".to_owned(), era.to_owned()]);
+    let command = ServerCommand::new(example("gateway_everything"), vec!["--era".to_owned(), era.to_owned()]);
     let server = StdioServer::start("up", command, &config);
     Server::Stdio { server, dir }
+}
+
+/// The everything server behind pipes, which starts when the test says so.
+pub(crate) struct HeldServer {
+    server: Arc<StdioServer>,
+    dir: TempDir,
+}
+
+impl HeldServer {
+    pub(crate) fn start(era: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let script = r#"until [ -e "$0" ]; do sleep 0.02; done; exec "$1" --era "$2""#;
+        let go = dir.path().join("go").to_str().expect("UTF-8").to_owned();
+        let args = [
+            "-c".to_owned(),
+            script.to_owned(),
+            go,
+            example("gateway_everything"),
+            era.to_owned(),
+        ];
+        let config = ProcessConfig::new(dir.path().join("private"));
+        let server = StdioServer::start("up", ServerCommand::new("sh", args), &config);
+        Self { server, dir }
+    }
+
+    pub(crate) fn channel(&self) -> Arc<StdioServer> {
+        self.server.clone()
+    }
+
+    pub(crate) fn release(&self) {
+        std::fs::write(self.dir.path().join("go"), "").expect("written");
+    }
 }
 
 /// The program of the stdio fixture.

@@ -1,4 +1,4 @@
-//! The everything server behind pipes, for the tests of other crates.
+//! The everything server behind pipes, which the tests of this crate put a gateway in front of.
 
 fn main() -> std::process::ExitCode {
     let args = std::env::args().skip(1);
