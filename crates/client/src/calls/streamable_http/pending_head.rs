@@ -1,4 +1,4 @@
-//! The head of an answer that is waited for while something is heard beside it.
+//! The pending head of a response, while messages of the GET stream are relayed before it.
 
 use std::{fmt, sync::Arc, task::Poll};
 
