@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portolan_core::{
-    AllowAll, AuditSink, Authenticator, Bus, Clock, CredentialBroker, CredentialStore, Guard, Policy, Registry, Runtime,
-    SessionStore, SystemClock, TraceAudit, orchestrator,
+    AllowAll, AuditSink, Authenticator, Bus, Clock, CredentialBroker, CredentialStore, Guard, Policy, Registry,
+    Runtime, SessionStore, SystemClock, TraceAudit, orchestrator,
 };
 use portolan_gateway::{GatewayConfig, TokenKeys};
 

@@ -35,15 +35,18 @@ pub struct GatewayHandle {
     changes: Vec<Change>,
 }
 
-impl GatewayHandle {
-    pub(crate) fn new(platform: Platform, name: String) -> Self {
-        Self {
-            platform,
-            name,
+impl Platform {
+    /// Returns the gateway of this name, to be made or changed. It need not be there yet.
+    pub fn gateway(&self, name: impl Into<String>) -> GatewayHandle {
+        GatewayHandle {
+            platform: self.clone(),
+            name: name.into(),
             changes: Vec::new(),
         }
     }
+}
 
+impl GatewayHandle {
     /// Serves all tools of an install, beside what is served already.
     pub fn serve_all_of(self, install: &Install) -> Self {
         let assignment = Assignment::pinned(install);

@@ -25,6 +25,8 @@ mod catalogue;
 mod components;
 mod gateway;
 mod platform;
+#[cfg(feature = "serve")]
+mod serve;
 mod shutdown;
 mod tokens;
 

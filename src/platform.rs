@@ -8,7 +8,7 @@ use portolan_core::{
 };
 use portolan_gateway::{GatewayParts, McpGateway, StoredCredentials, TokenKeys};
 
-use crate::{Components, GatewayHandle};
+use crate::Components;
 
 /// An MCP platform: a registry of servers, installs of them, a runtime and gateways, in one value.
 ///
@@ -17,7 +17,7 @@ use crate::{Components, GatewayHandle};
 #[derive(Clone, Debug)]
 pub struct Platform {
     orchestrator: Arc<Orchestrator>,
-    gateway: McpGateway,
+    pub(crate) gateway: McpGateway,
 }
 
 impl Platform {
@@ -75,11 +75,6 @@ impl Platform {
         })
     }
 
-    /// Returns the gateway of this name, to be made or changed. It need not be there yet.
-    pub fn gateway(&self, name: impl Into<String>) -> GatewayHandle {
-        GatewayHandle::new(self.clone(), name.into())
-    }
-
     /// Returns a tower service that serves `/mcp/<gateway>`, for any server on hyper.
     pub fn gateway_service(&self) -> McpGateway {
         self.gateway.clone()
@@ -89,27 +84,6 @@ impl Platform {
     #[cfg(feature = "axum")]
     pub fn router(&self) -> axum::Router {
         self.gateway.clone().into_router()
-    }
-
-    /// Serves the gateways at `address` until SIGINT (Ctrl-C) or SIGTERM, then [shuts down](Self::shutdown): calls under
-    /// way may finish for at most 30 s, child processes for 5 s more.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Invalid`] if the address cannot be listened on; [`Error::Unavailable`] if the listener fails.
-    #[cfg(feature = "serve")]
-    pub async fn serve(&self, address: impl tokio::net::ToSocketAddrs + std::fmt::Display) -> Result<()> {
-        let listener = match tokio::net::TcpListener::bind(&address).await {
-            Ok(listener) => listener,
-            Err(fault) => {
-                let problem = format!("cannot listen on {address}: {fault}; choose another address");
-                return Err(Error::invalid("address", problem));
-            }
-        };
-        let served = portolan_gateway::serve(listener, self.gateway_service(), crate::stop_signal()).await;
-        let ended = self.shutdown(std::time::Duration::from_secs(5)).await;
-        served.map_err(|fault| Error::unavailable("the listener", fault))?;
-        ended
     }
 
     /// Returns the registry: servers, installs, gateways and token grants.

@@ -8,6 +8,7 @@
 
 mod audit;
 mod auth;
+mod auth_error;
 mod backoff;
 mod broker;
 mod bus;
@@ -38,9 +39,11 @@ mod secret;
 mod server;
 mod server_check;
 mod session;
+mod source;
 mod status;
 mod token;
 mod tool;
+mod version;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -48,7 +51,8 @@ pub mod memory;
 pub mod orchestrator;
 
 pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditSink, AuthFailed, DefinitionChange, TraceAudit};
-pub use auth::{AuthError, AuthErrorKind, Authenticator};
+pub use auth::Authenticator;
+pub use auth_error::{AuthError, AuthErrorKind};
 pub use backoff::Backoff;
 pub use broker::{CredentialBroker, CredentialContext, CredentialRefresh, CredentialRefusal, UpstreamCredential};
 pub use bus::Bus;
@@ -74,18 +78,20 @@ pub use label::Labels;
 pub use name::{FieldKey, GatewayName, InstallName, Role, Scope, ServerName, TeamId, ToolName, UserId};
 pub use owner::Owner;
 pub use policy::{Action, AllowAll, Decision, MethodUse, Policy, PolicyFn, PromptUse, ResourceUse, ToolUse};
-pub use registry::{Change, Key, Page, Precondition, Record, RecordKind, Registry, Revision, Version, Versioned};
+pub use registry::{Change, Key, Page, Record, RecordKind, Registry, Revision};
 pub use registry_ext::RegistryExt;
 pub use run::{EnvValue, RunSpec};
 pub use runtime::{
     ExecStreams, LogLine, LogQuery, Restart, Runtime, RuntimeExec, RuntimeLogs, RuntimeRestart, RuntimeScale,
 };
 pub use secret::Secret;
-pub use server::{ProtocolEra, ServerRequestPolicy, ServerSpec, Sharing, Source, Transport, Visibility};
+pub use server::{ProtocolEra, ServerRequestPolicy, ServerSpec, Sharing, Visibility};
 pub use session::SessionStore;
+pub use source::{Source, Transport};
 pub use status::{Status, StatusBoard, StatusEvent};
 pub use token::{TokenDigest, TokenGrant};
 pub use tool::{Annotations, Tool};
+pub use version::{Precondition, Version, Versioned};
 
 /// Runs the examples of the README.
 #[cfg(doctest)]

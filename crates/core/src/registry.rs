@@ -1,12 +1,15 @@
 //! The registry of servers, installs, gateways and token grants.
 
-use std::{fmt::Debug, num::NonZeroU64};
+use std::fmt::Debug;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use crate::{GatewayName, GatewaySpec, Install, InstallName, Result, ServerName, ServerSpec, TokenDigest, TokenGrant};
+use crate::{
+    GatewayName, GatewaySpec, Install, InstallName, Precondition, Result, ServerName, ServerSpec, TokenDigest,
+    TokenGrant, Version, Versioned,
+};
 
 /// The key of a record: its kind and its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,35 +60,10 @@ pub enum Record {
     Token(TokenGrant),
 }
 
-/// A stored value with its version.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Versioned<T> {
-    /// The value.
-    pub value: T,
-    /// Its version.
-    pub version: Version,
-}
-
-/// The version of a record or secret: changes with each write. Only equality has a meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Version(pub NonZeroU64);
-
 /// A position in the change feed. Later changes have greater revisions; `Revision(0)` is before the first change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Revision(pub u64);
-
-/// The condition of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precondition {
-    /// No condition: the last write wins.
-    None,
-    /// Nothing is stored under the key.
-    Absent,
-    /// The stored value has this version.
-    Version(Version),
-}
 
 /// The requested part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,5 +251,12 @@ pub trait Registry: Debug + Send + Sync {
 
     /// Returns a stream of the changes after `since` and of those to come. It ends with the registry, or with an error,
     /// after which the reader opens it again from the last revision that it has seen.
+    ///
+    /// # Errors
+    ///
+    /// The last item of the stream is
+    ///
+    /// - [`Error::Conflict`](crate::Error::Conflict) if a removal is forgotten that the reader has not seen.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend) of the store.
     fn changes(&self, since: Revision) -> BoxStream<'static, Result<Change>>;
 }

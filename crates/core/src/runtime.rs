@@ -157,6 +157,13 @@ pub trait Runtime: Debug + Send + Sync {
 /// - The log of an unknown deployment is one item: [`Error::NotFound`](crate::Error::NotFound).
 pub trait RuntimeLogs: Debug + Send + Sync {
     /// Returns a stream of the log lines of the deployment `name`.
+    ///
+    /// # Errors
+    ///
+    /// The last item of the stream is
+    ///
+    /// - [`Error::NotFound`](crate::Error::NotFound) if there is no such deployment.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend) of the runtime.
     fn logs(&self, name: &InstallName, query: LogQuery) -> BoxStream<'static, Result<LogLine>>;
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderName, HeaderValue};
 
-use crate::{Delivery, Error, Field, Result, ServerSpec, Source, Transport};
+use crate::{Delivery, Error, Field, Result, Source, Transport};
 
 /// The headers that a server entry may not set, because they belong to the connection or to the protocol.
 const RESERVED: [&str; 12] = [
@@ -37,9 +37,9 @@ pub(crate) fn headers(headers: &BTreeMap<String, String>) -> Result<()> {
 }
 
 /// Checks the fields against each other and against the server's source.
-pub(crate) fn fields(spec: &ServerSpec) -> Result<()> {
+pub(crate) fn fields(fields: &[Field], source: &Source) -> Result<()> {
     let mut keys = BTreeSet::new();
-    for field in &spec.fields {
+    for field in fields {
         if !keys.insert(&field.key) {
             return Err(Error::invalid(field.key.as_str(), "is asked for twice"));
         }
@@ -52,7 +52,7 @@ pub(crate) fn fields(spec: &ServerSpec) -> Result<()> {
             }
             field.check_answer(default)?;
         }
-        delivery(field, &spec.source)?;
+        delivery(field, source)?;
     }
     Ok(())
 }

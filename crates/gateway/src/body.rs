@@ -1,4 +1,4 @@
-//! The body of a reply: whole, or relayed as it comes.
+//! The body of a response: whole, or streamed.
 
 mod generated;
 mod keep_alive;
@@ -21,7 +21,7 @@ pub(crate) use self::{
     keep_alive::KeepAliveBody,
 };
 
-/// A reply's body.
+/// The body of a gateway's response: complete, or streamed from the server.
 #[derive(Debug)]
 pub struct Body(BodyKind);
 
@@ -29,34 +29,34 @@ enum BodyKind {
     Whole(Option<Bytes>),
     Relayed {
         body: Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>,
-        /// Kept until the body is over.
+        /// Dropped when the body ends or is dropped.
         guard: Option<Box<dyn Send>>,
-        /// Where it goes on when it is given up.
-        outlives: Option<TaskTracker>,
+        /// Runs the rest of the body if it is dropped before its end.
+        continues_on: Option<TaskTracker>,
     },
 }
 
 impl Body {
-    /// Nothing.
+    /// Creates an empty body.
     pub(crate) fn empty() -> Self {
         Self(BodyKind::Whole(None))
     }
 
-    /// These bytes.
+    /// Creates a body of these bytes.
     pub(crate) fn whole(bytes: Bytes) -> Self {
         Self(BodyKind::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
-    /// What `body` yields, as it comes.
+    /// Creates a body that streams `body`.
     pub(crate) fn relayed(body: impl HttpBody<Data = Bytes, Error = BoxError> + Send + 'static) -> Self {
         Self(BodyKind::Relayed {
             body: Box::pin(body),
             guard: None,
-            outlives: None,
+            continues_on: None,
         })
     }
 
-    /// The same, with something that is dropped when the body is over or given up.
+    /// Adds a value that is dropped when the body ends or is dropped.
     pub(crate) fn with_guard(mut self, with: impl Send + 'static) -> Self {
         if let BodyKind::Relayed { guard, .. } = &mut self.0 {
             *guard = Some(Box::new(with));
@@ -64,23 +64,23 @@ impl Body {
         self
     }
 
-    /// The same, which goes on among `tasks` when it is given up before its end.
+    /// Continues reading the body on `tasks` if it is dropped before its end.
     pub(crate) fn outliving(mut self, tasks: &TaskTracker) -> Self {
-        if let BodyKind::Relayed { outlives, .. } = &mut self.0 {
-            *outlives = Some(tasks.clone());
+        if let BodyKind::Relayed { continues_on, .. } = &mut self.0 {
+            *continues_on = Some(tasks.clone());
         }
         self
     }
 
-    /// Whether it comes bit by bit.
+    /// Returns whether the body is streamed.
     pub(crate) fn is_relayed(&self) -> bool {
         matches!(self.0, BodyKind::Relayed { .. })
     }
 
-    /// Takes the body to its end, for nobody.
+    /// Reads the body to its end and discards it.
     pub(crate) async fn discard(mut self) {
-        if let BodyKind::Relayed { outlives, .. } = &mut self.0 {
-            *outlives = None;
+        if let BodyKind::Relayed { continues_on, .. } = &mut self.0 {
+            *continues_on = None;
         }
         while let Some(Ok(_)) = self.frame().await {}
     }
@@ -88,10 +88,10 @@ impl Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        let BodyKind::Relayed { body, outlives, .. } = &mut self.0 else {
+        let BodyKind::Relayed { body, continues_on, .. } = &mut self.0 else {
             return;
         };
-        if let Some(tasks) = outlives.take()
+        if let Some(tasks) = continues_on.take()
             && !body.is_end_stream()
             && let Ok(runtime) = Handle::try_current()
         {
@@ -108,11 +108,15 @@ impl HttpBody for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.get_mut().0 {
             BodyKind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            BodyKind::Relayed { body, guard, outlives } => {
+            BodyKind::Relayed {
+                body,
+                guard,
+                continues_on,
+            } => {
                 let frame = std::task::ready!(body.as_mut().poll_frame(cx));
                 if !matches!(frame, Some(Ok(_))) {
                     *guard = None;
-                    *outlives = None;
+                    *continues_on = None;
                 }
                 Poll::Ready(frame)
             }

@@ -1,4 +1,4 @@
-//! The credential broker that is there by default: headers from an install's own fields.
+//! The default credential broker: headers from an install's own fields.
 
 use std::{
     collections::HashMap,
@@ -13,12 +13,13 @@ use portolan_core::{
     Install, InstallName, Result, Secret, ServerSpec, UpstreamCredential, Version,
 };
 
-/// How long what was read is used before it is read again.
-const FRESH: Duration = Duration::from_secs(30);
-/// Installs whose headers are remembered.
-const MOST: usize = 10_000;
+/// How long a credential is cached.
+const CACHE_TTL: Duration = Duration::from_secs(30);
+/// The maximum number of cached credentials.
+const MAX_CACHED: usize = 10_000;
 
-/// Sends what the install's fields with [`Delivery::Header`] say, and nothing else.
+/// Sends the values of an install's fields with [`Delivery::Header`] as headers, and nothing else. Values are cached
+/// for 30 seconds.
 #[derive(Debug)]
 pub struct StoredCredentials {
     reader: Arc<dyn CredentialReader>,
@@ -26,7 +27,17 @@ pub struct StoredCredentials {
 }
 
 impl StoredCredentials {
-    /// A broker that reads secrets from `reader`.
+    /// Creates a broker that reads secrets from `reader`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use portolan_core::memory::MemoryCredentials;
+    /// use portolan_gateway::StoredCredentials;
+    ///
+    /// let broker = StoredCredentials::new(Arc::new(MemoryCredentials::default()));
+    /// # let _ = broker;
+    /// ```
     pub fn new(reader: Arc<dyn CredentialReader>) -> Self {
         Self {
             reader,
@@ -35,22 +46,22 @@ impl StoredCredentials {
     }
 
     async fn read(&self, server: &ServerSpec, install: &Install) -> Result<UpstreamCredential> {
-        let mut outbound = UpstreamCredential::none();
+        let mut credential = UpstreamCredential::none();
         for field in &server.fields {
             let Delivery::Header { name, prefix } = &field.delivery else {
                 continue;
             };
             let name = HeaderName::try_from(name.as_str())
-                .map_err(|_| Error::invalid(field.key.as_str(), format!("{name:?} is no header name")))?;
+                .map_err(|_| Error::invalid(field.key.as_str(), format!("{name:?} is not a valid header name")))?;
             if let Some((value, version)) = self.value(field, server, install).await? {
-                outbound
+                credential
                     .headers
                     .push((name, Secret::new(format!("{prefix}{}", value.reveal()))));
-                outbound.version = outbound.version.max(version);
+                credential.version = credential.version.max(version);
             }
         }
-        // An install has one set of answers for all its callers, so they share the lists of its server.
-        Ok(outbound.with_scope(""))
+        // All callers of an install share one credential, and so the lists of its server.
+        Ok(credential.with_scope(""))
     }
 
     async fn value(
@@ -104,20 +115,20 @@ impl CredentialBroker for StoredCredentials {
                 action: "use this install".into(),
             });
         }
-        if let Some((read, outbound)) = self.lock().get(&install.name)
-            && read.elapsed() < FRESH
+        if let Some((read, credential)) = self.lock().get(&install.name)
+            && read.elapsed() < CACHE_TTL
         {
-            return Ok(outbound.clone());
+            return Ok(credential.clone());
         }
-        let outbound = Arc::new(self.read(server, install).await?);
+        let credential = Arc::new(self.read(server, install).await?);
         let mut cache = self.lock();
-        if cache.len() >= MOST {
-            cache.retain(|_, (read, _)| read.elapsed() < FRESH);
+        if cache.len() >= MAX_CACHED {
+            cache.retain(|_, (read, _)| read.elapsed() < CACHE_TTL);
         }
-        if cache.len() < MOST {
-            cache.insert(install.name, (Instant::now(), outbound.clone()));
+        if cache.len() < MAX_CACHED {
+            cache.insert(install.name, (Instant::now(), credential.clone()));
         }
-        Ok(outbound)
+        Ok(credential)
     }
 
     fn forget(&self, install: &Install, _: Option<&Caller>) {

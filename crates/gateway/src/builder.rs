@@ -1,4 +1,4 @@
-//! The gateway alone: in front of servers that are named in code, without a registry.
+//! A builder for gateways whose servers are given in code, without a registry.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -14,7 +14,7 @@ use portolan_core::{
 
 use crate::{GatewayConfig, GatewayParts, McpGateway, TokenKeys};
 
-/// A server to put a gateway in front of.
+/// A server behind a gateway, for [`Builder::upstream`].
 #[derive(Clone, Debug)]
 pub struct Upstream {
     place: Address,
@@ -32,45 +32,69 @@ enum Address {
 }
 
 impl Upstream {
-    /// A server at a URL.
+    /// Creates a server at a URL. The gateway checks the URL when it is built.
+    ///
+    /// ```
+    /// use portolan_gateway::Upstream;
+    ///
+    /// let upstream = Upstream::http("https://api.example.com/mcp").bearer("the server's token");
+    /// # let _ = upstream;
+    /// ```
     pub fn http(url: impl Into<String>) -> Self {
         Self::at(Address::Http(url.into()))
     }
 
-    /// A stdio server that somebody else owns.
+    /// Creates a stdio server behind a channel that the host owns.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use portolan_core::Channel;
+    /// use portolan_gateway::Upstream;
+    ///
+    /// fn upstream(channel: Arc<dyn Channel>) -> Upstream {
+    ///     Upstream::channel(channel)
+    /// }
+    /// ```
     pub fn channel(channel: Arc<dyn Channel>) -> Self {
         Self::at(Address::Channel(channel))
     }
 
-    /// A stdio server: a program with its arguments, started as a child process when the gateway is built.
+    /// Creates a stdio server from a program and its arguments, started as a child process when the gateway is built.
+    ///
+    /// ```
+    /// use portolan_gateway::Upstream;
+    ///
+    /// let upstream = Upstream::command("my-mcp-server", ["--verbose"]);
+    /// # let _ = upstream;
+    /// ```
     #[cfg(feature = "process")]
     pub fn command<A: Into<String>>(program: impl Into<String>, args: impl IntoIterator<Item = A>) -> Self {
         Self::at(Address::Command(portolan_process::ServerCommand::new(program, args)))
     }
 
-    /// The same, sent `Authorization: Bearer <token>` on every call.
+    /// Sends `Authorization: Bearer <token>` with every request.
     #[must_use]
     pub fn bearer(self, token: impl Into<Secret>) -> Self {
         let value = Secret::new(format!("Bearer {}", token.into().reveal()));
         self.header("authorization", value)
     }
 
-    /// The same, sent a header on every call.
+    /// Sends a header with every request.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The same, with its era known and not asked for.
+    /// Sets the protocol era of the server. Default: the gateway detects it.
     #[must_use]
     pub fn era(mut self, era: ProtocolEra) -> Self {
         self.era = era;
         self
     }
 
-    /// The same, with what it may ask clients. Default: questions to the person, but no work for the client's model, and
-    /// not which folders there are.
+    /// Sets which requests the server may send to clients. Default: elicitation, but neither sampling nor roots.
     #[must_use]
     pub fn server_requests(mut self, server_requests: ServerRequestPolicy) -> Self {
         self.server_requests = server_requests;
@@ -87,7 +111,7 @@ impl Upstream {
     }
 }
 
-/// Builds a gateway in front of given servers: see [`McpGateway::builder`].
+/// Builds a gateway for given servers: see [`McpGateway::builder`].
 #[derive(Debug)]
 pub struct Builder {
     name: String,
@@ -109,7 +133,7 @@ pub struct Builder {
 }
 
 impl McpGateway {
-    /// A gateway in front of servers that run elsewhere, or as child processes. No registry, no database.
+    /// Returns a builder for a gateway with remote servers or child processes, without registry or database.
     ///
     /// ```
     /// use portolan_gateway::{McpGateway, StaticTokens, Upstream, digest};
@@ -152,85 +176,86 @@ impl Builder {
         self
     }
 
-    /// Adds a way to tell who calls. Without any, every request is refused.
+    /// Adds an authenticator; they are tried in order. Without any, every request is rejected.
     #[must_use]
     pub fn authenticator(mut self, authenticator: impl Authenticator + 'static) -> Self {
         self.authenticators.push(Arc::new(authenticator));
         self
     }
 
-    /// Names the gateway. Default `default`, so that it is served at `/mcp/default`.
+    /// Sets the name of the gateway. Default `default`, so that it is served at `/mcp/default`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Says how tools are named. Default [`Naming::Prefix`].
+    /// Sets how tools and prompts are named. Default [`Naming::Prefix`].
     #[must_use]
     pub fn naming(mut self, naming: Naming) -> Self {
         self.naming = naming;
         self
     }
 
-    /// Says how resources are named. Default [`ResourceNaming::Plain`].
+    /// Sets how resources are named. Default [`ResourceNaming::Plain`].
     #[must_use]
     pub fn uris(mut self, uris: ResourceNaming) -> Self {
         self.uris = uris;
         self
     }
 
-    /// Gives a tool or prompt a name of its own, in place of the one that `naming` makes.
+    /// Gives a tool or prompt an alias, in place of the name by `naming`.
     #[must_use]
     pub fn alias(mut self, alias: Alias) -> Self {
         self.aliases.push(alias);
         self
     }
 
-    /// Says what clients are told about the gateway. Default: nothing.
+    /// Sets the instructions for clients. Default: those of the only server, if there is one.
     #[must_use]
     pub fn instructions(mut self, instructions: impl Into<String>) -> Self {
         self.instructions = Some(instructions.into());
         self
     }
 
-    /// Says how it behaves.
+    /// Sets the configuration. Default [`GatewayConfig::default`].
     #[must_use]
     pub fn config(mut self, config: GatewayConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// Says what session ids are sealed with. Default: a random key, so that sessions end with this process.
+    /// Sets the keys that seal session ids and other tokens. Default: a random key, so that sessions end with this
+    /// process.
     #[must_use]
     pub fn keys(mut self, keys: TokenKeys) -> Self {
         self.keys = Some(keys);
         self
     }
 
-    /// Says who may use what. Default: everybody everything.
+    /// Sets the policy. Default: every caller may use everything.
     #[must_use]
     pub fn policy(mut self, policy: impl Policy + 'static) -> Self {
         self.policy = Arc::new(policy);
         self
     }
 
-    /// Adds a check of arguments and results. Guards are asked in the order in which they are added.
+    /// Adds a guard, which checks arguments and results. Guards run in the order in which they are added.
     #[must_use]
     pub fn guard(mut self, guard: impl Guard + 'static) -> Self {
         self.guards.push(Arc::new(guard));
         self
     }
 
-    /// Says who is told of calls. Default: `tracing`, target `portolan::audit`.
+    /// Sets the audit sink. Default: `tracing` events with target `portolan::audit`.
     #[must_use]
     pub fn audit(mut self, audit: impl AuditSink + 'static) -> Self {
         self.audit = Arc::new(audit);
         self
     }
 
-    /// Says what this gateway shares with its other replicas: what sessions need beyond their ids, and how one tells
-    /// the others what has changed. They share their keys as well. Default: it is the only one.
+    /// Sets the session store and the bus that this replica shares with the others. Replicas must also share their
+    /// keys. Default: in memory, for a single replica.
     #[must_use]
     pub fn replicas(mut self, sessions: Arc<dyn SessionStore>, bus: Arc<dyn Bus>) -> Self {
         self.sessions = sessions;
@@ -238,7 +263,7 @@ impl Builder {
         self
     }
 
-    /// Says how child processes are run. Default: with this process' search path, working directory and locale.
+    /// Sets how child processes run. Default: with the search path, working directory and locale of this process.
     #[cfg(feature = "process")]
     #[must_use]
     pub fn processes(mut self, processes: portolan_process::ProcessConfig) -> Self {
@@ -246,10 +271,18 @@ impl Builder {
         self
     }
 
-    /// Builds the gateway and starts its child processes. Must be called within a tokio runtime.
+    /// Builds the gateway, publishes it, and starts its child processes.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Invalid`] outside of a tokio runtime, and if a name, a URL or a header is invalid, or two servers
+    /// have the same name; [`Error::Backend`] if no random key can be created.
     pub fn build(mut self) -> Result<McpGateway> {
         if tokio::runtime::Handle::try_current().is_err() {
-            return Err(Error::invalid("gateway", "must be built within a tokio runtime"));
+            return Err(Error::invalid(
+                "gateway",
+                "must be built within a tokio runtime; call build from an async function",
+            ));
         }
         let keys = self.keys.take().map_or_else(TokenKeys::random, Ok)?;
         let mut spec = GatewaySpec::new(GatewayName::parse(&self.name)?);
@@ -262,16 +295,16 @@ impl Builder {
         for (name, upstream) in upstreams {
             servers.push(self.server(&name, upstream)?);
         }
-        let given = servers
+        let credentials = servers
             .iter()
-            .map(|server| (server.install.name, server.outbound.clone()))
+            .map(|server| (server.install.name, server.credential.clone()))
             .collect();
         let gateway = McpGateway::new(GatewayParts {
             config: self.config,
             keys,
             authenticators: self.authenticators,
             policy: self.policy,
-            broker: Arc::new(FixedCredentials(given)),
+            broker: Arc::new(FixedCredentials(credentials)),
             guards: self.guards,
             runtime: None,
             sessions: self.sessions,
@@ -279,21 +312,21 @@ impl Builder {
             audit: self.audit,
             clock: Arc::new(SystemClock),
         });
-        let mut links = Vec::with_capacity(servers.len());
+        let mut upstreams = Vec::with_capacity(servers.len());
         let mut routes = Vec::with_capacity(servers.len());
         for server in servers {
-            let link = Arc::new(UpstreamServer::at_endpoint(
+            let upstream = Arc::new(UpstreamServer::at_endpoint(
                 gateway.client(),
                 server.spec.clone(),
                 server.endpoint,
             )?);
-            gateway.adopt(server.install.name, &link);
+            gateway.adopt(server.install.name, &upstream);
             routes.push(Route::new(server.spec, vec![server.install], true));
-            links.push((link, server.outbound));
+            upstreams.push((upstream, server.credential));
         }
         gateway.publish_now(Publication::new(spec, routes))?;
-        for (link, outbound) in links {
-            gateway.warm(link, outbound);
+        for (upstream, credential) in upstreams {
+            gateway.warm(upstream, credential);
         }
         Ok(gateway)
     }
@@ -309,7 +342,7 @@ impl Builder {
                 let endpoint = HttpEndpoint::new(url.clone());
                 (source, Endpoint::Http(endpoint))
             }
-            Address::Channel(channel) => (elsewhere(), Endpoint::Channel(channel)),
+            Address::Channel(channel) => (channel_source(), Endpoint::Channel(channel)),
             #[cfg(feature = "process")]
             Address::Command(command) => {
                 let processes = self
@@ -320,14 +353,14 @@ impl Builder {
                     .with_era(upstream.era)
                     .with_server_requests(upstream.server_requests);
                 let server = portolan_process::StdioServer::start(name.as_str(), command, &processes);
-                (elsewhere(), Endpoint::Channel(server))
+                (channel_source(), Endpoint::Channel(server))
             }
         };
-        let mut outbound = UpstreamCredential::none();
+        let mut credential = UpstreamCredential::none();
         for (header, value) in upstream.headers {
             let header = HeaderName::try_from(header.as_str())
-                .map_err(|_| Error::invalid(name.as_str(), format!("{header:?} is no header name")))?;
-            outbound.headers.push((header, value));
+                .map_err(|_| Error::invalid(name.as_str(), format!("{header:?} is not a valid header name")))?;
+            credential.headers.push((header, value));
         }
         let install = Install::new(
             InstallName::new(&SystemClock),
@@ -342,8 +375,8 @@ impl Builder {
             spec: Arc::new(spec),
             install: Arc::new(install),
             endpoint,
-            // All callers send the same, so they share the lists of the server.
-            outbound: Arc::new(outbound.with_scope("")),
+            // All callers share one credential, and so the lists of the server.
+            credential: Arc::new(credential.with_scope("")),
         })
     }
 }
@@ -352,11 +385,11 @@ struct Server {
     spec: Arc<ServerSpec>,
     install: Arc<Install>,
     endpoint: Endpoint,
-    outbound: Arc<UpstreamCredential>,
+    credential: Arc<UpstreamCredential>,
 }
 
-/// The source of a server whose pipes are owned already.
-fn elsewhere() -> Source {
+/// Returns a placeholder source for a server behind a channel.
+fn channel_source() -> Source {
     Source::Command {
         program: "channel".into(),
         args: Vec::new(),
@@ -364,7 +397,7 @@ fn elsewhere() -> Source {
     }
 }
 
-/// Credentials that are given once and for all.
+/// Fixed credentials per install.
 #[derive(Debug)]
 struct FixedCredentials(HashMap<InstallName, Arc<UpstreamCredential>>);
 

@@ -1,13 +1,12 @@
-//! The payloads of sealed tokens: fields one after the other, without names.
+//! The encoding of sealed payloads: a sequence of fields without names.
 //!
-//! Whoever opens a token knows that it was sealed here, yet its payload is read as if anybody had made it: keys may have
-//! been shared with another version of this program.
+//! A payload is authenticated, but parsed as untrusted input: keys may be shared with another version of this program.
 
 /// Writes fields.
 #[derive(Debug, Default)]
 pub(crate) struct Writer(Vec<u8>);
 
-/// Reads fields; `None` where the payload says something else.
+/// Reads fields; each method returns `None` if the payload does not match.
 #[derive(Debug)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
@@ -18,7 +17,7 @@ impl Writer {
     }
 
     pub(crate) fn number(mut self, number: u64) -> Self {
-        // Seven bits at a time, lowest first: most numbers are small, and ids are short of room.
+        // LEB128: most numbers are small, and ids have little space.
         let mut rest = number;
         while rest >= 0x80 {
             self.0.push((rest & 0x7f) as u8 | 0x80);
@@ -88,7 +87,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
-    /// Nothing may be left.
+    /// Returns `None` if the payload has further data.
     pub(crate) fn end(self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
@@ -99,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn fields_round_trip() {
         let payload = Writer::default()
             .byte(7)
             .number(0)
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_payloads_are_no_numbers_and_no_texts() {
+    fn malformed_fields_are_rejected() {
         assert_eq!(Reader::new(&[0xff; 11]).number(), None);
         assert_eq!(Reader::new(&[0x80]).number(), None);
         assert_eq!(Reader::new(&[5, 1]).bytes(), None);

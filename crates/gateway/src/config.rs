@@ -1,4 +1,4 @@
-//! What a gateway can be told, each with its default.
+//! The configuration of a gateway, with defaults.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use portolan_wire::{
 };
 use url::Url;
 
-/// How a gateway behaves. Every field has a safe default; change what you need.
+/// The configuration of a gateway. Every field has a safe default.
 ///
 /// ```
 /// use portolan_gateway::{GatewayConfig, Hosts};
@@ -24,35 +24,34 @@ use url::Url;
 /// ```
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
-    /// What the gateway calls itself towards clients and servers. Default `portolan`.
+    /// The name of the gateway towards clients and servers. Default `portolan`.
     pub name: String,
-    /// The protocol versions that clients may speak, newest first. Default: all four.
+    /// The protocol versions that clients may use, newest first. Default: all four.
     pub versions: Vec<ProtocolVersion>,
-    /// The `Host` names that are answered. Others get 403: they are how a web page reaches a server on the machine of
-    /// its reader (DNS rebinding). Default: loopback names.
+    /// The accepted `Host` names. Others get 403: a web page could otherwise reach a server on its reader's machine
+    /// (DNS rebinding). Default: loopback names.
     pub hosts: Hosts,
-    /// Origins of web pages that may call, such as `https://app.example.com`, beside those whose host is in `hosts`.
-    /// Default: none. Requests without `Origin` come from no web page and pass.
+    /// Origins of web pages that may send requests, such as `https://app.example.com`, in addition to those whose host
+    /// is in `hosts`. Default: none. Requests without `Origin` do not come from web pages, and are accepted.
     pub origins: Vec<String>,
-    /// Limits of what is taken in and held.
+    /// Limits of sizes and counts.
     pub limits: GatewayLimits,
-    /// How long things may take.
+    /// Timeouts and intervals.
     pub timeouts: Timeouts,
-    /// Where other replicas of this gateway reach this one, up to the gateway's name: `http://10.0.0.7:8080/mcp`. An
-    /// answer that a client gives to another replica is handed on to there, with the client's own credentials, so the
-    /// way must be a trusted one. Default: none, and such an answer is lost.
+    /// The URL at which other replicas reach this one, without the gateway's name: `http://10.0.0.7:8080/mcp`. A
+    /// client's response that arrives at another replica is forwarded to it with the client's credentials, so the
+    /// network must be trusted. Default: none; such a response is lost.
     pub replica: Option<Url>,
-    /// Whether a modern client that does not declare tasks gets the answer of a call all the same which its modern server
-    /// does only as one: then the gateway asks for the task until it is over. Default false: such a client is told what it
-    /// lacks (-32021), as by the server itself. Across the eras the gateway always asks.
+    /// Whether the gateway polls a task for a modern client without tasks, if a modern server runs a call only as a
+    /// task. Default `false`: the client gets the server's error (-32021). Across eras the gateway always polls.
     pub drive_tasks: bool,
-    /// The path that the gateway answers below, so that gateway `default` is at `<path>/default`. A host that mounts the
-    /// gateway below a path, and so cuts that path off, sets the empty path. Default `/mcp`.
+    /// The path below which gateways are served, so that gateway `default` is at `<path>/default`. A host that strips
+    /// a path prefix sets the empty path. Default `/mcp`.
     pub path: String,
 }
 
 impl GatewayConfig {
-    /// The `serverInfo` of the gateway, as JSON.
+    /// Returns the `serverInfo` of the gateway, as JSON.
     pub(crate) fn server_info(&self) -> Bytes {
         let mut info = RawObject::new();
         info.set("name", object::quote(&self.name));
@@ -60,7 +59,7 @@ impl GatewayConfig {
         info.to_bytes()
     }
 
-    /// How the gateway's client behaves towards servers. Changed definitions go to `audit`.
+    /// Returns the configuration of the upstream client. Changed definitions are reported to `audit`.
     pub(crate) fn client(&self, audit: Arc<dyn AuditSink>) -> ClientConfig {
         let (limits, timeouts) = (&self.limits, &self.timeouts);
         let mut client = ClientConfig::default().with_name(self.name.clone());
@@ -87,7 +86,7 @@ impl GatewayConfig {
     }
 }
 
-/// Which `Host` names are answered.
+/// The accepted `Host` names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Hosts {
     /// `localhost`, `127.0.0.1` and `[::1]`, with any port.
@@ -95,127 +94,124 @@ pub enum Hosts {
     Loopback,
     /// Loopback names and these, without ports.
     Only(Vec<String>),
-    /// All; for a gateway behind something that checks them.
+    /// All names; for a gateway behind a proxy that checks them.
     Any,
 }
 
-/// Bounds. What goes over one is refused; nothing is queued without end.
+/// Limits of sizes and counts. What exceeds a limit is rejected; every queue is bounded.
 #[derive(Clone, Debug)]
 pub struct GatewayLimits {
-    /// Bytes of a request body. Default 4 MiB.
+    /// The size of a request body, in bytes. Default 4 MiB.
     pub request_bytes: usize,
-    /// Bytes of one message from a server. Default 64 MiB. Results pass through without being held; this bounds what
-    /// one call can move.
+    /// The size of one message from a server, in bytes. Results are streamed, so this limits what one call can
+    /// transfer. Default 64 MiB.
     pub message_bytes: usize,
-    /// Bytes of a message that has to be held to be understood: errors, lists, answers from across the eras, results of
-    /// which it is not seen in their first 16 KiB whether they answer or ask for input.
-    /// Default 32 MiB.
+    /// The size of a message that must be buffered, in bytes: errors, lists, responses converted between eras, and
+    /// results whose first 16 KiB do not show whether they ask for input. Default 32 MiB.
     pub held_bytes: usize,
-    /// How deep JSON may nest. Default 128.
+    /// The nesting depth of JSON in requests. Default 128.
     pub depth: u32,
-    /// Messages in a batch (2025-03-26 only). Default 50.
+    /// The number of messages in a batch (2025-03-26 only). Default 50.
     pub batch: usize,
-    /// Calls under way at once, over all clients. Default 4,096.
+    /// The number of concurrent calls of all clients. Default 4,096.
     pub calls: usize,
-    /// Sessions of legacy clients that are remembered. Past it, the longest unused are forgotten, and open their
-    /// upstream sessions anew when they come back. Default 50,000.
+    /// The number of sessions of legacy clients in memory. Beyond it, the least recently used are evicted, and open
+    /// new upstream sessions when they come back. Default 50,000.
     pub sessions: usize,
-    /// Items on a page of a list: tools, prompts, resources, templates. Default 1,000.
+    /// The number of items per page of a list: tools, prompts, resources, templates. Default 1,000.
     pub page: usize,
-    /// Items that are taken from one server, of each list. Default 10,000.
+    /// The number of items in each list of one server. Default 10,000.
     pub tools: usize,
-    /// Bytes of the definition of one tool, prompt, resource or template. A larger one is left out. Default 256 KiB.
+    /// The size of the definition of one tool, prompt, resource or template, in bytes. A larger one is omitted.
+    /// Default 256 KiB.
     pub definition_bytes: usize,
-    /// How deep a definition may nest. A deeper one is left out. Default 64.
+    /// The nesting depth of a definition. A deeper one is omitted. Default 64.
     pub schema_depth: usize,
-    /// How often a call may ask its client before it fails. Default 10.
+    /// The number of rounds of server requests in one call, after which it fails. Default 10.
     pub rounds: usize,
-    /// Calls of modern clients at legacy servers that are kept while their clients are asked something, over all clients.
-    /// With 0, such servers are told that modern clients can be asked nothing. Default 1,024.
+    /// The number of suspended calls of modern clients at legacy servers, of all clients. With 0, server requests are
+    /// not declared to such servers. Default 1,024.
     pub suspended: usize,
-    /// The same, of one caller. Default 32.
+    /// The number of suspended calls of one caller. Default 32.
     pub suspended_per_caller: usize,
-    /// Sessions that one modern caller has at one legacy server which may ask it something. There each call has a session
-    /// to itself while it lasts, so that what is asked beside the calls' streams can only be about that one. Further calls
-    /// share a session in which such questions are refused. Default 8.
+    /// The number of sessions of one modern caller at one legacy server that may send requests. Each concurrent call
+    /// has its own session there, so that requests outside of the calls' streams can be attributed. Further calls
+    /// share a session in which such requests are refused. Default 8.
     pub sessions_per_caller: usize,
-    /// Streams of calls that are kept for legacy clients, so that one whose connection breaks can go on with its stream
-    /// (`Last-Event-ID`). Past it, those that ended first are forgotten; where none has ended, a stream has no event ids.
-    /// With 0, none has. Default 4,096.
+    /// The number of call streams kept for legacy clients, which resume them with `Last-Event-ID`. Beyond it, those
+    /// that ended first are evicted; if none has ended, a new stream has no event ids. With 0, no stream has. Default
+    /// 4,096.
     pub replays: usize,
-    /// The same, of one session. Default 64.
+    /// The number of kept call streams of one session. Default 64.
     pub session_replays: usize,
-    /// Bytes that are kept of one of them. A client that comes back for what came before these is told that it is lost.
-    /// Default 1 MiB.
+    /// The size of one kept stream, in bytes. A client that resumes before the kept part gets an error. Default 1 MiB.
     pub replay_bytes: usize,
-    /// The same, of all together: past it, those that ended first are forgotten, then less is kept of those that go on.
-    /// Default 256 MiB.
+    /// The size of all kept streams, in bytes. Beyond it, those that ended first are evicted, then running ones are
+    /// trimmed. Default 256 MiB.
     pub all_replay_bytes: usize,
-    /// `subscriptions/listen` that one caller has open at once. Default 32.
+    /// The number of open `subscriptions/listen` streams of one caller. Default 32.
     pub listens: usize,
-    /// Streams outside of calls that are open at once, over all clients: listens of modern ones, GET streams of legacy
-    /// ones. Default 10,000.
+    /// The number of open notification streams of all clients: listens of modern clients, and GET streams of legacy
+    /// sessions. Default 10,000.
     pub streams: usize,
-    /// GET streams of one session. Default 4; the newest gets the messages.
+    /// The number of GET streams of one session; the newest gets the messages. Default 4.
     pub session_streams: usize,
-    /// Messages that wait for one slow reader of a stream. Past it, the stream is ended. Changes of lists wait as one.
-    /// Default 256.
+    /// The number of messages queued for a slow reader of a stream. Beyond it, the stream is closed. List changes
+    /// count once. Default 256.
     pub stream_queue: usize,
-    /// Resource URIs that one listen, or one session, may subscribe to. Default 1,000.
+    /// The number of resource URIs that one listen or one session may subscribe to. Default 1,000.
     pub subscriptions: usize,
 }
 
-/// Times.
+/// Timeouts and intervals.
 #[derive(Clone, Debug)]
 pub struct Timeouts {
-    /// Until a request's body is there. Default 30 s.
+    /// The time to receive a request's body. Default 30 s.
     pub body: Duration,
-    /// Until a server answers a call, or says something about it: progress begins the wait anew. Default 2 min.
+    /// The time until a server responds to a call or reports progress, which restarts the time. Default 2 min.
     pub call: Duration,
-    /// Until a call is over, whatever it says. Default 1 h.
+    /// The total time of a call, with or without progress. Default 1 h.
     pub call_total: Duration,
-    /// Until a task is over that the gateway drives for a client which knows none, with all that the client is asked
-    /// meanwhile. After that the task is cancelled and the call fails. Default 10 min.
+    /// The total time of a task that the gateway polls for a client without tasks, including the client's responses.
+    /// After it the task is cancelled and the call fails. Default 10 min.
     pub task: Duration,
-    /// Until a connection to a server stands. Default 10 s.
+    /// The time to connect to a server. Default 10 s.
     pub connect: Duration,
-    /// Until a server has introduced itself. Default 30 s.
+    /// The time for the handshake with a server. Default 30 s.
     pub handshake: Duration,
-    /// How long a call is held for a server that sleeps or is on its way up. After that the call fails, and may be made
-    /// again. Default 30 s.
+    /// The time that a call waits for a server to start. After it the call fails, and may be retried. Default 30 s.
     pub wake: Duration,
-    /// Until a server has listed what it has. Slower ones are left out of that list, and then waited for only now and
-    /// then until they answer. Default 15 s.
+    /// The time for a server to return a list. A slower server is omitted from the list, and then retried only
+    /// occasionally until it responds. Default 15 s.
     pub list: Duration,
-    /// How old a server's list may be before it is fetched anew, in the background. Default 60 s.
+    /// The age at which a server's list is fetched again, in the background. Default 60 s.
     pub list_age: Duration,
-    /// How long a question of a server to a client may be open. After that the call is cancelled. Default 5 min.
+    /// The time for a client to respond to a server request. After it the call is cancelled. Default 5 min.
     pub server_request: Duration,
-    /// How long further questions are waited for before a modern client is asked, so that it is asked all at once.
-    /// Default 10 ms.
+    /// The time to collect further server requests before a modern client gets them, all at once. Default 10 ms.
     pub gather: Duration,
-    /// How long a `requestState` is good. Default 1 h.
+    /// The lifetime of a `requestState`. Default 1 h.
     pub state: Duration,
-    /// A stream of events to a client on which nothing comes for so long is given a comment, so that nobody between takes
-    /// it for dead. With zero, none ever is. Default 15 s.
+    /// The interval of comments on idle event streams to clients, so that proxies do not close them. Zero disables
+    /// them. Default 15 s.
     pub keep_alive: Duration,
-    /// How long the stream of a call is kept after its end, for a legacy client that has not read it all. While the call goes
-    /// on it is kept anyway. Default 5 min.
+    /// The time for which the stream of a call is kept after its end, for legacy clients that have not read all of it.
+    /// Running streams are always kept. Default 5 min.
     pub replay: Duration,
-    /// What legacy clients are asked to wait before they come back to a stream. Default 1 s.
+    /// The delay after which legacy clients should reconnect to a stream. Default 1 s.
     pub retry: Duration,
-    /// A call of a 2025-11-25 client that is not answered after so long gets a stream, which the client can come back to.
-    /// Default 100 ms.
+    /// The time after which a call of a 2025-11-25 client without a response gets a stream, which the client can
+    /// resume. Default 100 ms.
     pub stream_after: Duration,
-    /// How long an unused session of a legacy client is remembered. Default 30 min.
+    /// The time for which an idle session of a legacy client stays in memory. Default 30 min.
     pub session_idle: Duration,
-    /// How long a session of a legacy client is good. Default 24 h.
+    /// The lifetime of a session of a legacy client. Default 24 h.
     pub session_total: Duration,
-    /// How long `subscriptions/listen` waits for the servers to listen before it is acknowledged. Default 600 ms.
+    /// The time for which `subscriptions/listen` waits for servers before it is acknowledged. Default 600 ms.
     pub listen_ready: Duration,
-    /// How long a server is listened to after nobody wants it any more. Default 30 s.
+    /// The time for which the notifications of a server are received after its last subscriber. Default 30 s.
     pub listen_grace: Duration,
-    /// How often it is made sure that the callers of open streams may still come in. Default 60 s.
+    /// The interval at which the callers of open streams are authenticated again. Default 60 s.
     pub recheck: Duration,
 }
 

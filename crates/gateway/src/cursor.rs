@@ -1,4 +1,4 @@
-//! Cursors of lists: sealed, and good for one list of one gateway.
+//! List cursors: sealed, and valid for one list of one gateway.
 
 use std::sync::Arc;
 
@@ -20,14 +20,15 @@ impl Cursors {
         Self { keys }
     }
 
-    /// The cursor after the item `name`. It names an item and no position, so it stays good while items come and go.
+    /// Seals a cursor after the item `name`. It contains the name and not a position, so it stays valid when items are
+    /// added or removed.
     pub(crate) fn seal(&self, gateway: &GatewayName, method: &Method, name: &str) -> Result<String, ErrorObject> {
         let payload = format!("{gateway}\n{method}\n{name}");
         let sealed = self.keys.seal(Purpose::Cursor, payload.as_bytes());
         sealed.map_err(|error| failure::error_object(&error))
     }
 
-    /// The name of the item that a cursor, as raw JSON, stands after.
+    /// Opens a cursor, given as raw JSON: returns the name of the item before the next page.
     pub(crate) fn open(&self, gateway: &GatewayName, method: &Method, raw: &Bytes) -> Result<String, ErrorObject> {
         let payload = object::text(raw).and_then(|cursor| self.keys.open(Purpose::Cursor, &cursor));
         let payload = payload.and_then(|payload| String::from_utf8(payload).ok());
@@ -36,7 +37,9 @@ impl Cursors {
             let (listed, name) = rest.split_once('\n')?;
             (of == gateway.as_str() && listed == method.as_str()).then(|| name.to_owned())
         });
-        name.ok_or_else(|| ErrorObject::invalid_params("the cursor is not one that this gateway gave"))
+        name.ok_or_else(|| {
+            ErrorObject::invalid_params("the cursor is invalid for this list; request the first page again")
+        })
     }
 }
 
@@ -45,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cursor_is_good_for_one_list_of_one_gateway() {
+    fn cursor_is_bound_to_list_and_gateway() {
         let cursors = Cursors::new(Arc::new(TokenKeys::random().expect("keys")));
         let gateway = |name| GatewayName::parse(name).expect("a name");
         let sealed = cursors

@@ -1,4 +1,4 @@
-//! The edge: which hosts and origins are answered, who calls, and the body of a request.
+//! The edge: checks the host and origin of a request, authenticates the caller, and reads the body.
 
 mod auth;
 mod intake;

@@ -1,4 +1,4 @@
-//! What fuzz targets and benchmarks see of the inside: sealed tokens, sessions, streams of events, answers of servers.
+//! Access to internals for fuzz targets and benchmarks: sealed tokens, sessions, event streams, responses of servers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,85 +17,88 @@ use crate::{
     sessions::Sessions,
 };
 
-/// Seals the id of a question with `payload`.
+/// Seals `payload` as the id of a server request.
 pub fn seal_question(keys: &TokenKeys, payload: &[u8]) -> Option<String> {
     keys.seal(Purpose::ServerRequest, payload).ok()
 }
 
-/// Opens the id of a question: its payload, if it was sealed with these keys.
+/// Returns the payload of a server request's id, if it was sealed with these keys.
 pub fn open_question(keys: &TokenKeys, token: &str) -> Option<Vec<u8>> {
     keys.open(Purpose::ServerRequest, token)
 }
 
-/// Seals a request state with `payload`.
+/// Seals `payload` as a request state.
 pub fn seal_state(keys: &TokenKeys, payload: &[u8]) -> Option<String> {
     keys.seal(Purpose::State, payload).ok()
 }
 
-/// Opens a request state: its payload, if it was sealed with these keys.
+/// Returns the payload of a request state, if it was sealed with these keys.
 pub fn open_state(keys: &TokenKeys, token: &str) -> Option<Vec<u8>> {
     keys.open(Purpose::State, token)
 }
 
-/// Reads and writes the payload of a question's id: the same bytes mean the same. `None` if it is none.
+/// Decodes and encodes the payload of a server request's id; `None` if it is invalid.
 pub fn question_again(payload: &[u8]) -> Option<Vec<u8>> {
     let read = ServerRequestId::decode(payload)?;
     let written = read.encode();
-    assert_eq!(ServerRequestId::decode(&written), Some(read), "what is written is read");
+    assert_eq!(ServerRequestId::decode(&written), Some(read), "payloads round-trip");
     Some(written)
 }
 
-/// The same for a request state.
+/// Decodes and encodes the payload of a request state; `None` if it is invalid.
 pub fn state_again(payload: &[u8]) -> Option<Vec<u8>> {
     let read = RequestState::decode(payload)?;
     let written = read.encode();
-    assert_eq!(RequestState::decode(&written), Some(read), "what is written is read");
+    assert_eq!(RequestState::decode(&written), Some(read), "payloads round-trip");
     Some(written)
 }
 
-/// The same for a stream that can be taken up again.
+/// Decodes and encodes the payload of a resumable stream's id; `None` if it is invalid.
 pub fn stream_again(payload: &[u8]) -> Option<Vec<u8>> {
     let read = StreamId::decode(payload)?;
     let written = read.encode();
-    assert_eq!(StreamId::decode(&written), Some(read), "what is written is read");
+    assert_eq!(StreamId::decode(&written), Some(read), "payloads round-trip");
     Some(written)
 }
 
-/// Whether a text is the id of an event that was made with these keys.
+/// Returns whether a text is an event id sealed with these keys.
 pub fn is_event_id(keys: &TokenKeys, text: &str) -> bool {
     EventId::open(keys, text).is_some()
 }
 
-/// What comes of a server's event stream for a client, in pieces of `size` bytes: all that it is sent, how much is asked, and
-/// whether the stream broke off. The first byte says which eras speak.
+/// Converts a server's event stream, read in chunks of `size` bytes: returns all events for the client, the number of
+/// server requests, and whether the stream failed. The first byte selects the eras.
 pub fn events(data: &[u8], size: usize) -> (Vec<u8>, usize, bool) {
     portolan_client::fuzzing::events(data, size)
 }
 
-/// What is heard of a server that answers an HTTP request with these bytes, `step` at a time: the status, the body, and
-/// whether it came to its end. `None` if it is no answer.
+/// Reads an HTTP response of these bytes, `step` at a time: returns the status, the body, and whether the body is
+/// complete; `None` if it is not a response.
 pub fn answer(words: &[u8], step: usize) -> Option<(u16, Vec<u8>, bool)> {
-    let heard = portolan_client::fuzzing::heard(words, step)?;
-    assert!(heard.is_whole || !heard.is_kept, "half an answer leaves no connection");
-    Some((heard.status, heard.body, heard.is_whole))
+    let response = portolan_client::fuzzing::heard(words, step)?;
+    assert!(
+        response.is_whole || !response.is_kept,
+        "a truncated response must close the connection"
+    );
+    Some((response.status, response.body, response.is_whole))
 }
 
-/// Plays what the bytes say with the sessions of legacy clients: opened, found, presented by others, ended, forgotten, in any
-/// order. Panics where a session serves somebody else, outlives its end, or is remembered past the bound.
+/// Runs the operations encoded in `moves` on sessions of legacy clients: opens, finds, presents to another caller,
+/// ends and evicts them. Panics if a session serves another caller, outlives its end, or exceeds the limit in memory.
 pub fn sessions(moves: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     if let Ok(runtime) = runtime {
-        runtime.block_on(play(moves));
+        runtime.block_on(run(moves));
     }
 }
 
-/// How many sessions the game remembers at most, beyond those with a call under way.
-const MOST: usize = 4;
+/// The limit of sessions in memory, beyond those with a call in flight.
+const LIMIT: usize = 4;
 
-async fn play(moves: &[u8]) {
+async fn run(moves: &[u8]) {
     let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
     let mut config = GatewayConfig::default();
-    config.limits.sessions = MOST;
+    config.limits.sessions = LIMIT;
     let (Ok(keys), Ok(gateway)) = (TokenKeys::new(1, &[7; 32]), GatewayName::parse("g")) else {
         return;
     };
@@ -106,7 +109,7 @@ async fn play(moves: &[u8]) {
     let callers = ["alice", "bob"].map(|name| UserId::parse(name).map(|user| Caller::new(Subject::User(user), "fuzz")));
     let [Ok(alice), Ok(bob)] = callers else { return };
     let callers = [Arc::new(alice), Arc::new(bob)];
-    // The id of each session, whose it is, when it is over at the latest, and whether it was ended.
+    // Each session: its id, its owner, its expiry, and whether it was ended.
     let mut known: Vec<(String, usize, i64, bool)> = Vec::new();
     for step in moves.chunks_exact(2).take(64) {
         let (what, which) = (step[0] % 5, usize::from(step[1]));
@@ -129,17 +132,17 @@ async fn play(moves: &[u8]) {
             }
             3 => sessions.forget_unused(),
             _ if !known.is_empty() => {
-                let (id, owner, ends, ended) = &known[one];
+                let (id, owner, expires, ended) = &known[one];
                 let found = sessions.find(id, &gateway, &callers[who]).await;
-                let good = *owner == who && !*ended && now < *ends;
+                let is_valid = *owner == who && !*ended && now < *expires;
                 assert_eq!(
                     found.is_ok_and(|found| found.is_some()),
-                    good,
-                    "a session and who presents it"
+                    is_valid,
+                    "only the owner finds a live session"
                 );
             }
             _ => {}
         }
-        assert!(sessions.count() <= MOST + 1, "no more are remembered");
+        assert!(sessions.count() <= LIMIT + 1, "the limit holds");
     }
 }

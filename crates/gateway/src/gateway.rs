@@ -1,4 +1,6 @@
-//! The gateway: its services, and the way of every request through them.
+//! The gateway: builds its services, and dispatches every request to them.
+
+mod layers;
 
 use std::{
     convert::Infallible,
@@ -25,36 +27,34 @@ use portolan_core::{
 use portolan_wire::envelope;
 use tokio_util::sync::DropGuard;
 
+use self::layers::{ClientState, Foundation};
 use crate::{
     body::Body,
     config::GatewayConfig,
-    cursor::Cursors,
     edge::{self, Authentication},
     housekeeping::Housekeeping,
     lists::Lists,
     protocol::Protocol,
     relay::{Guards, Relay},
     replay::{ReplayStore, Replays},
-    replicas::Replicas,
     reply::Rejection,
-    routing::{RequestContext, Resolver, RouteTable},
+    routing::{RequestContext, RouteTable},
     seal::TokenKeys,
     server_requests::ServerRequests,
     sessions::Sessions,
     subscriptions::Subscriptions,
-    tasks::Tasks,
 };
 
 /// Serves gateways to MCP clients of both eras, at `/mcp/<gateway>`.
 ///
-/// It is a [`tower_service::Service`] over any body, so that every hyper-based server can mount it, and cheap to clone:
-/// clones are one gateway.
+/// It is a [`tower_service::Service`] over any body, so that every hyper-based server can mount it. It is cheap to
+/// clone: clones share their state.
 #[derive(Clone)]
 pub struct McpGateway {
     services: Arc<Services>,
 }
 
-/// The services that a gateway is made of.
+/// The services of a gateway.
 struct Services {
     config: Arc<GatewayConfig>,
     client: Client,
@@ -69,76 +69,74 @@ struct Services {
     housekeeping: Arc<Housekeeping>,
     /// The number of the next request.
     next_request: AtomicU64,
-    /// Ends what works in the background when the gateway is gone.
+    /// Ends background work when the gateway is dropped.
     _ends: DropGuard,
 }
 
-/// The parts that a gateway works with.
+/// The configuration and backends of a gateway, for [`McpGateway::new`].
 #[derive(Debug)]
 pub struct GatewayParts {
-    /// How it behaves.
+    /// The configuration.
     pub config: GatewayConfig,
-    /// What session ids and cursors are sealed with. Replicas share them.
+    /// The keys that seal session ids, cursors and other tokens. Replicas share them.
     pub keys: TokenKeys,
-    /// Who calls. Without any, every request is refused.
+    /// Authenticate callers, tried in order. Without any, every request is rejected.
     pub authenticators: Vec<Arc<dyn Authenticator>>,
-    /// Who may use what.
+    /// Decides who may use what.
     pub policy: Arc<dyn Policy>,
-    /// As whom servers are called.
+    /// Provides the credentials for servers.
     pub broker: Arc<dyn CredentialBroker>,
-    /// Where self-hosted servers run. Without one, only remote servers can be published.
+    /// Runs self-hosted servers. Without one, only remote servers can be published.
     pub runtime: Option<Arc<dyn portolan_core::Runtime>>,
-    /// What sessions need beyond their ids.
+    /// Stores the state of sessions for all replicas.
     pub sessions: Arc<dyn SessionStore>,
-    /// How replicas of this gateway tell each other what has changed. Without one, this is the only replica.
+    /// Carries notices between replicas. Without one, this is the only replica.
     pub bus: Option<Arc<dyn Bus>>,
-    /// Checks of arguments and results, in the order in which they are asked.
+    /// Guards, which check arguments and results, in the order in which they run.
     pub guards: Vec<Arc<dyn Guard>>,
-    /// Who is told of calls.
+    /// Receives audit events.
     pub audit: Arc<dyn AuditSink>,
-    /// What time it is.
+    /// The clock for expiry and audit records.
     pub clock: Arc<dyn Clock>,
 }
 
 impl McpGateway {
-    /// Creates a gateway of these parts, which serves nothing until something is published.
+    /// Creates a gateway from these parts. It serves nothing until something is published.
     ///
     /// For an example, see [`McpGateway::builder`], which fills in the parts.
     pub fn new(parts: GatewayParts) -> Self {
         let services = Arc::new(Services::new(parts));
-        // Outside of a runtime, the first request does this.
+        // Outside of a runtime, the first request starts it.
         services.housekeeping.start();
         Self { services }
     }
 
-    /// Returns the number of sessions of legacy clients that are remembered now.
+    /// Returns the number of sessions of legacy clients in memory.
     pub fn session_count(&self) -> usize {
         self.services.sessions.count()
     }
 
-    /// Returns the number of calls that wait now for their clients' answers to server requests.
+    /// Returns the number of calls that wait for their clients' responses to server requests.
     pub fn question_count(&self) -> usize {
         self.services.server_requests.count()
     }
 
-    /// Returns the number of streams of calls that are kept now, so that legacy clients whose connections break can resume
-    /// them: those that go on, and those that have ended a while ago.
+    /// Returns the number of call streams kept for replay, so that legacy clients whose connections break can resume
+    /// them: running ones, and recently ended ones.
     pub fn replay_count(&self) -> usize {
         self.services.replay_store.len()
     }
 
-    /// Returns the number of streams outside of calls that are open now: listens of modern clients, GET streams of legacy
-    /// ones.
+    /// Returns the number of open notification streams: listens of modern clients, and GET streams of legacy sessions.
     pub fn stream_count(&self) -> usize {
         self.services.subscriptions.count()
     }
 
-    /// Prepares for the end: ends the streams outside of calls (listens with their result, as 2026-07-28 asks) and takes
-    /// no more of them, so that clients open them elsewhere. Calls that wait here for a person, and could be answered nowhere
-    /// else, are not waited for: suspended calls of modern clients are cancelled at their servers, and a client that comes
-    /// back to one learns that it is lost; a legacy client whose call would be sent again with answers gets a failure on its
-    /// stream. Then waits for the calls under way and for what outlives them (cancellations, ended sessions), at most
-    /// `within`. Calls are still served; none is suspended any more.
+    /// Prepares for a shutdown. Ends notification streams (listens with their result, as 2026-07-28 requires) and
+    /// refuses new ones, so that clients open them on another replica. Calls that only this replica could continue
+    /// stop waiting for responses of clients: suspended calls of modern clients are cancelled at their servers, and
+    /// calls of legacy clients fail. Then waits at most `within` for calls in flight and for background work such as
+    /// cancellations. Calls are still served, but no longer suspended.
     ///
     /// ```
     /// # async fn example(gateway: portolan_gateway::McpGateway) {
@@ -151,8 +149,8 @@ impl McpGateway {
         services.server_requests.drain();
         let background = services.client.background();
         let quiet = async {
-            // To wait for permits would keep new calls out.
-            while !services.relay.is_quiet() || services.server_requests.suspended_count() > 0 {
+            // Waiting for permits would block new calls.
+            while !services.relay.is_idle() || services.server_requests.suspended_count() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             background.close();
@@ -162,10 +160,10 @@ impl McpGateway {
         background.reopen();
     }
 
-    /// Ends the gateway in order: refuses new calls, does what [`drain`](Self::drain) does, then closes every stream that
-    /// the gateway has open to a server, with the session that it is in. Takes at most `within`.
+    /// Shuts the gateway down: refuses new calls, [drains](Self::drain), then closes all sessions and streams to
+    /// servers. Takes at most `within`.
     ///
-    /// When this returns no call is under way, unless it took longer than `within`. The gateway cannot be used again.
+    /// When this returns, no call is in flight, unless it took longer than `within`. The gateway cannot be used again.
     ///
     /// ```
     /// # async fn example(gateway: portolan_gateway::McpGateway) {
@@ -202,12 +200,12 @@ impl McpGateway {
         }
     }
 
-    /// The client that this gateway calls servers with.
+    /// Returns the client that calls servers.
     pub(crate) fn client(&self) -> &Client {
         &self.services.client
     }
 
-    /// Puts a server in that was made elsewhere, so that publications find it under its install.
+    /// Registers a server that was created elsewhere, so that publications find it under its install.
     pub(crate) fn adopt(&self, install: InstallName, upstream: &Arc<UpstreamServer>) {
         self.services.table.adopt(install, upstream);
     }
@@ -220,11 +218,11 @@ impl McpGateway {
         Ok(())
     }
 
-    /// Asks a server in the background for its tools, so that the first client need not wait.
+    /// Fetches the tools of a server in the background, so that the first client need not wait.
     pub(crate) fn warm(&self, upstream: Arc<UpstreamServer>, credential: Arc<UpstreamCredential>) {
         self.services.client.background().spawn(async move {
             if let Err(error) = upstream.list::<Tools>(&credential).await {
-                tracing::warn!(server = %upstream.spec().name, %error, "a server cannot be asked for its tools yet");
+                tracing::warn!(server = %upstream.spec().name, %error, "the tools of a server cannot be fetched yet");
             }
         });
     }
@@ -234,9 +232,9 @@ impl McpGateway {
         self.services.subscriptions.republished(name, published);
     }
 
-    /// A server at `endpoint` that is no entry of the catalogue.
+    /// Returns a server at `endpoint` that is not in the registry.
     fn server_at(&self, endpoint: &Endpoint) -> Result<Arc<UpstreamServer>> {
-        // The name stands in messages only.
+        // The name appears in messages only.
         let source = Source::Command {
             program: "discovery".into(),
             args: Vec::new(),
@@ -248,98 +246,64 @@ impl McpGateway {
 }
 
 impl Services {
-    fn new(parts: GatewayParts) -> Self {
-        let (config, keys, clock) = (Arc::new(parts.config), Arc::new(parts.keys), parts.clock);
-        let client = Client::new(config.client(parts.audit.clone()));
-        let background = client.background().clone();
-        let resolver = Arc::new(Resolver::new(parts.policy, parts.broker));
-        let table = Arc::new(RouteTable::new(parts.runtime, client.clone()));
-        let replicas = Arc::new(Replicas::new(&config, parts.bus, client.clone()));
-        let authentication = Authentication::new(parts.authenticators, parts.audit.clone(), clock.clone());
-        let authentication = Arc::new(authentication);
-        let replay_store = Arc::new(ReplayStore::new(&config, background.clone()));
-        let sessions = Arc::new(Sessions::new(
+    fn new(mut parts: GatewayParts) -> Self {
+        let guards = Guards::new(std::mem::take(&mut parts.guards));
+        let (base, table, authentication) = Foundation::new(parts);
+        let state = ClientState::new(&base);
+        let (config, replicas) = (base.config.clone(), base.replicas.clone());
+        let relay = Arc::new(Relay::new(
             &config,
-            keys.clone(),
-            parts.sessions.clone(),
-            clock.clone(),
-            background.clone(),
-            replay_store.clone(),
-        ));
-        let server_requests = Arc::new(ServerRequests::new(&config, &keys, &clock, &resolver, &replicas));
-        let cursors = Cursors::new(keys.clone());
-        let tasks = Arc::new(Tasks::new(
-            &config,
-            &keys,
-            &clock,
-            parts.sessions,
-            &resolver,
-            &sessions,
-            cursors.clone(),
-            &server_requests,
-        ));
-        let subscriptions = Arc::new(Subscriptions::new(
-            &config,
-            &keys,
-            &resolver,
-            &sessions,
+            &base.resolver,
+            &state.server_requests,
+            &state.tasks,
             &replicas,
-            &server_requests,
-            &background,
+            &base.audit,
+            &base.clock,
+            guards,
         ));
-        let relay = Relay::new(
-            &config,
-            &resolver,
-            &server_requests,
-            &tasks,
-            &replicas,
-            &parts.audit,
-            &clock,
-            Guards::new(parts.guards),
-        );
-        let relay = Arc::new(relay);
         let protocol = Protocol {
-            lists: Lists::new(&config, &resolver, cursors),
-            replays: Replays::new(&config, &keys, &replicas, &replay_store, &background),
+            lists: Lists::new(&config, &base.resolver, state.cursors),
+            replays: Replays::new(&config, &base.keys, &replicas, &state.replay_store, &base.background),
             config: config.clone(),
-            sessions: sessions.clone(),
+            sessions: state.sessions.clone(),
             relay: relay.clone(),
-            tasks,
-            subscriptions: subscriptions.clone(),
-            server_requests: server_requests.clone(),
+            tasks: state.tasks,
+            subscriptions: state.subscriptions.clone(),
+            server_requests: state.server_requests.clone(),
             replicas: replicas.clone(),
-            background,
+            background: base.background,
         };
+        let (table, authentication) = (Arc::new(table), Arc::new(authentication));
         let housekeeping = Arc::new(Housekeeping {
             config: config.clone(),
             table: table.clone(),
             authentication: authentication.clone(),
-            sessions: sessions.clone(),
-            replay_store: replay_store.clone(),
-            subscriptions: subscriptions.clone(),
+            sessions: state.sessions.clone(),
+            replay_store: state.replay_store.clone(),
+            subscriptions: state.subscriptions.clone(),
             replicas,
-            ended: client.ended().clone(),
+            ended: base.client.ended().clone(),
             started: AtomicBool::new(false),
         });
         let start = u64::from_be_bytes(first_bytes(crate::replicas::random_handle()));
         Self {
-            _ends: client.ended().clone().drop_guard(),
+            _ends: base.client.ended().clone().drop_guard(),
             next_request: AtomicU64::new(start),
             config,
-            client,
+            client: base.client,
             table,
             authentication,
-            sessions,
-            replay_store,
-            server_requests,
-            subscriptions,
+            sessions: state.sessions,
+            replay_store: state.replay_store,
+            server_requests: state.server_requests,
+            subscriptions: state.subscriptions,
             relay,
             protocol,
             housekeeping,
         }
     }
 
-    /// The way of every request: which gateway, from where, by whom, and what.
+    /// Handles a request: checks its origin, finds the gateway, authenticates the caller, and dispatches the message.
     async fn serve<B>(&self, request: Request<B>) -> Result<Response<Body>, Rejection>
     where
         B: http_body::Body<Data = Bytes>,
@@ -382,7 +346,7 @@ impl Services {
         self.protocol.post(&context, incoming, text).await
     }
 
-    /// A caller who may not come in is not told which gateways there are.
+    /// Returns the error for an unknown gateway. Only authenticated callers learn that it does not exist.
     async fn unknown_gateway(&self, name: Option<&str>, head: &http::request::Parts, request_id: &str) -> Rejection {
         let Some(name) = name.and_then(|name| GatewayName::parse(name).ok()) else {
             return Rejection::http(StatusCode::NOT_FOUND, "no such endpoint");
@@ -394,7 +358,7 @@ impl Services {
     }
 }
 
-/// The gateway that a path names: the part after `base`.
+/// Returns the gateway that a path names: the part after `base`.
 fn gateway_name<'a>(base: &str, path: &'a str) -> Option<&'a str> {
     let name = path.strip_prefix(base.trim_end_matches('/'))?.strip_prefix('/')?;
     Some(name.strip_suffix('/').unwrap_or(name))
@@ -467,13 +431,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gateway_is_below_its_path_and_nowhere_else() {
+    fn gateway_name_from_path() {
         assert_eq!(gateway_name("/mcp", "/mcp/a"), Some("a"));
         assert_eq!(gateway_name("/mcp/", "/mcp/a/"), Some("a"));
         assert_eq!(gateway_name("/mcp", "/a"), None);
         assert_eq!(gateway_name("/mcp", "/mcpx/a"), None);
         assert_eq!(gateway_name("", "/a"), Some("a"));
-        // Not a name, so it is not found.
+        // Not a valid name, so it is not found.
         assert_eq!(gateway_name("", "/mcp/a"), Some("mcp/a"));
     }
 }

@@ -1,4 +1,5 @@
-//! Looks after sessions and streams in the background, and handles what other replicas tell.
+//! Background work: evicts sessions, renews feed subscriptions, rechecks callers, and handles notices of other
+//! replicas.
 
 use std::{
     sync::{
@@ -21,10 +22,10 @@ use crate::{
     subscriptions::{End, Subscriber, Subscriptions},
 };
 
-/// How often.
+/// The interval between runs.
 const TICK: Duration = Duration::from_secs(5);
 
-/// What is looked after.
+/// The services that need background work.
 #[derive(Debug)]
 pub(crate) struct Housekeeping {
     pub(crate) config: Arc<GatewayConfig>,
@@ -34,13 +35,13 @@ pub(crate) struct Housekeeping {
     pub(crate) replay_store: Arc<ReplayStore>,
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) replicas: Arc<Replicas>,
-    /// Cancelled when the gateway is gone.
+    /// Cancelled when the gateway is dropped.
     pub(crate) ended: CancellationToken,
     pub(crate) started: AtomicBool,
 }
 
 impl Housekeeping {
-    /// Starts, unless it has started, for as long as the gateway is there. Outside of a runtime it does nothing.
+    /// Starts the background work once, until the gateway is dropped. Does nothing outside of a runtime.
     pub(crate) fn start(self: &Arc<Self>) {
         if self.started.load(Ordering::Relaxed) {
             return;
@@ -59,7 +60,7 @@ impl Housekeeping {
         let this = self.clone();
         runtime.spawn(async move {
             tokio::select! {
-                () = this.replicas.hear(|notice| this.handle(notice)) => {}
+                () = this.replicas.receive(|notice| this.handle(notice)) => {}
                 () = this.ended.cancelled() => {}
             }
         });
@@ -77,12 +78,12 @@ impl Housekeeping {
             self.sessions.forget_unused();
             self.replay_store.forget_old();
             for subscriber in self.subscriptions.all() {
-                self.look_after(&subscriber, recheck).await;
+                self.maintain(&subscriber, recheck).await;
             }
         }
     }
 
-    async fn look_after(&self, subscriber: &Arc<Subscriber>, recheck: bool) {
+    async fn maintain(&self, subscriber: &Arc<Subscriber>, recheck: bool) {
         if !subscriber.is_wanted(self.config.timeouts.listen_grace) {
             subscriber.detach().await;
         } else if subscriber.is_dirty()
@@ -91,12 +92,12 @@ impl Housekeeping {
             self.subscriptions.attach(subscriber, &gateway, Duration::ZERO).await;
         }
         if recheck && subscriber.queue.has_reader() && !self.may_stay(subscriber).await {
-            tracing::info!(gateway = %subscriber.gateway, "a stream is ended, because its caller may not come in any more");
+            tracing::info!(gateway = %subscriber.gateway, "a stream is closed: its caller is no longer admitted");
             subscriber.queue.end(End::Abrupt);
         }
     }
 
-    /// Whether the caller of a stream could open it now.
+    /// Returns whether the caller of a stream could open it now.
     async fn may_stay(&self, subscriber: &Subscriber) -> bool {
         let Some(head) = subscriber.head() else { return true };
         self.authentication
@@ -107,24 +108,24 @@ impl Housekeeping {
     async fn handle(&self, notice: Notice) {
         match notice {
             Notice::Cancel(session, id) => {
-                if let Some(session) = self.sessions.named(&session) {
+                if let Some(session) = self.sessions.by_name(&session) {
                     self.sessions.cancel(&session, &id);
                 }
             }
             Notice::Ended(session) => {
-                if let Some(session) = self.sessions.named(&session) {
+                if let Some(session) = self.sessions.by_name(&session) {
                     self.sessions.forget(&session);
                 }
             }
             Notice::State(session) => {
-                if let Some(session) = self.sessions.named(&session) {
+                if let Some(session) = self.sessions.by_name(&session) {
                     self.reread(&session).await;
                 }
             }
         }
     }
 
-    /// Takes over what another replica has kept of a session.
+    /// Applies the state that another replica stored for a session.
     async fn reread(&self, session: &Arc<Session>) {
         match self.sessions.reread(session).await {
             Ok(true) => {}

@@ -1,5 +1,5 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! The governed MCP endpoint: both protocol eras, in front of any MCP server.
+//! An MCP gateway: serves clients of both protocol eras, in front of any MCP server.
 //!
 //! ```text
 //! client ─► auth ─► era ─► session ─► policy+route ─► credential ─► endpoint ─► upstream, streamed back
@@ -7,16 +7,16 @@
 //! ```
 //!
 //! [`McpGateway`] is a tower service that serves `/mcp/<gateway>`. Clients speak 2026-07-28, 2025-11-25, 2025-06-18 or
-//! 2025-03-26; servers behind it speak either era, over streamable HTTP or stdio. Where both sides can speak the same
-//! era they do, and results pass as bytes; where they cannot, what differs is converted.
+//! 2025-03-26; servers speak either era, over streamable HTTP or stdio. If client and server speak the same era,
+//! results are relayed as bytes; otherwise the gateway converts what differs.
 //!
 //! # Limits
 //!
-//! Every bound is a documented field of [`GatewayLimits`] and [`Timeouts`].
+//! Every limit is a documented field of [`GatewayLimits`] or [`Timeouts`].
 //!
 //! # Features
 //!
-//! None is on by default: `axum` (a router), `serve` (a listener), `process` (servers that are child processes).
+//! None is enabled by default: `axum` (a router), `serve` (a listener), `process` (servers as child processes).
 
 mod body;
 mod broker;

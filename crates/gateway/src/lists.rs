@@ -1,4 +1,4 @@
-//! The list methods: the lists of all servers, fetched at once, merged, sorted and paged.
+//! The list methods: fetches the lists of all servers concurrently, then merges, sorts and pages them.
 
 mod adapt;
 
@@ -35,28 +35,28 @@ pub(crate) struct Lists {
     cursors: Cursors,
 }
 
-/// An item on a list: its name or URI towards clients, and its definition.
+/// An item of a list: its name or URI for clients, and its definition.
 type Item = (Box<str>, Bytes);
 
-/// All that a caller may see of one kind.
+/// All items of one kind that a caller may see.
 #[derive(Debug)]
 struct Merged {
-    /// Sorted by name or URI, each once.
+    /// Sorted by name or URI, without duplicates.
     items: Vec<Item>,
-    /// The servers whose lists could not be had.
+    /// The servers whose lists could not be fetched.
     failures: Vec<(String, Error)>,
     hints: CacheHints,
 }
 
-/// A list of which a caller sees what the policy shows.
+/// A kind of list, filtered by the policy.
 trait Listable: Listing {
-    /// The setting that tells two servers apart that list one name.
+    /// The setting that distinguishes equal names of two servers.
     const REMEDY: &'static str = "naming: prefix";
 
-    /// What a caller sees of a server's list.
+    /// Returns the items of a server's list that a caller may see.
     fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item>;
 
-    /// Whether a server may have any for callers of this gateway.
+    /// Returns whether a server may have such items for callers of this gateway.
     fn within(route: &ServerRoute) -> bool {
         route.is_whole()
     }
@@ -118,7 +118,7 @@ fn is_visible(decision: Option<Decision>) -> bool {
     decision.is_some_and(|decision| decision.is_visible())
 }
 
-/// By the URI that clients have for it, which stands at `place` of its definition.
+/// Returns an item under the client's form of its URI, which is at `place` in its definition.
 fn by_uri<'a>(
     all: impl Iterator<Item = (&'a str, &'a Bytes)>,
     context: &RequestContext,
@@ -133,7 +133,7 @@ fn by_uri<'a>(
     }
 }
 
-/// By the name that clients call it; none if that is the alias of something else.
+/// Returns an item under its name for clients; `None` if that name is the alias of something else.
 fn item(named: &impl Named, context: &RequestContext, server: &ServerName) -> Option<Item> {
     let naming = context.gateway.spec.naming;
     let name = named.name(naming);
@@ -157,7 +157,7 @@ impl Lists {
         }
     }
 
-    /// The `result` of a list method, for a client of this version.
+    /// Returns the `result` of a list method, for a client of this version.
     pub(crate) async fn list(
         &self,
         context: &RequestContext,
@@ -208,25 +208,25 @@ impl Lists {
                 }
                 Err(error) => {
                     let list = L::MEMBER;
-                    tracing::warn!(server = %route.server.name, list, %error, "a server is left out of a list");
+                    tracing::warn!(server = %route.server.name, list, %error, "a server is omitted from a list");
                     failures.push((route.server.name.to_string(), error));
                 }
             }
         }
-        // Servers come sorted by name and the sort is stable, so of two of one name the first server's stays.
+        // Servers are sorted by name and the sort is stable, so the first server's item is kept.
         items.sort_by(|((one, _), _), ((other, _), _)| one.cmp(other));
         items.dedup_by(|((name, _), hidden), ((kept, _), first)| {
             let is_taken = name == kept;
             if is_taken {
                 let collisions = &context.gateway.collisions;
-                collisions.note(L::MEMBER, name, [first, hidden], L::REMEDY);
+                collisions.log(L::MEMBER, name, [first, hidden], L::REMEDY);
             }
             is_taken
         });
         let items = items.into_iter().map(|(item, _)| item).collect();
         let mut hints = hints.filter(|_| failures.is_empty()).unwrap_or_default();
         hints.public &=
-            !self.resolver.access().depends_on_caller() && context.gateway.routes().iter().all(is_for_everybody);
+            !self.resolver.access().depends_on_caller() && context.gateway.routes().iter().all(is_shared_by_all);
         Merged { items, failures, hints }
     }
 
@@ -239,7 +239,7 @@ impl Lists {
         let listed = place.1.upstream.list::<L>(&credential).await?;
         let hints = CacheHints {
             ttl: listed.remaining(),
-            // A server that gets a credential may list something else to each caller, whatever it says of that.
+            // A server that receives a credential may return a different list to each caller, whatever its hints say.
             public: listed.hints.public && credential.headers.is_empty(),
         };
         Ok((L::shown(&listed, self.resolver.access(), context, place), hints))
@@ -273,7 +273,7 @@ impl Lists {
     }
 }
 
-/// The `_meta` of a list: who answers a modern client, and which servers are left out of the list, with reasons.
+/// Returns the `_meta` of a list: the server info for a modern client, and the omitted servers with reasons.
 pub(crate) fn list_meta(config: &GatewayConfig, era: Era, failures: &[(String, Error)]) -> RawObject {
     let mut meta = RawObject::new();
     if era == Era::Modern {
@@ -289,8 +289,8 @@ pub(crate) fn list_meta(config: &GatewayConfig, era: Era, failures: &[(String, E
     meta
 }
 
-/// Whether every caller is served by the same install.
-fn is_for_everybody(route: &ServerRoute) -> bool {
+/// Returns whether all callers use the same install.
+fn is_shared_by_all(route: &ServerRoute) -> bool {
     route.installs().all(|install| install.owner == Owner::Org)
 }
 

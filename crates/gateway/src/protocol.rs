@@ -1,4 +1,4 @@
-//! The messages of both eras: what each method does.
+//! Handles the messages of both eras.
 
 mod capabilities;
 mod get;
@@ -59,7 +59,7 @@ impl Protocol {
     ) -> Result<Response<Body>, Rejection> {
         edge::check_id(&message)?;
         let era = era::detect_client(&context.headers, &message, &self.config.versions).map_err(|fault| {
-            // The id of a response is not one that the sender waits under.
+            // An error response must not reuse the id of a client's response.
             let id = message.id().filter(|_| matches!(message, Message::Request(_)));
             Rejection::from(fault).with_id(id.cloned())
         })?;

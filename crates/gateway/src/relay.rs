@@ -1,4 +1,4 @@
-//! The way of a request that a server answers, such as `tools/call`: to its server, and the answer back.
+//! Relays requests such as `tools/call` to their servers, and the responses back.
 
 mod audit;
 mod call_future;
@@ -54,15 +54,15 @@ pub(crate) struct Relay {
     future_pool: Arc<FuturePool>,
 }
 
-/// A client's request, and what belongs to it in this gateway.
+/// The caller of a request: its context, and its session if the client is legacy.
 #[derive(Clone, Copy)]
 struct Caller<'a> {
     context: &'a Arc<RequestContext>,
-    /// The session of a legacy client, and the entry of the request among its calls under way.
+    /// The session of a legacy client, and the handle of this request among its calls in flight.
     session: Option<(&'a Arc<Session>, &'a CallHandle)>,
 }
 
-/// Where a request goes, and the task that it asks for.
+/// The target of a request, and the task that it names.
 struct Resolved<'a> {
     target: Target<'a>,
     task: Option<TaskIds>,
@@ -94,8 +94,8 @@ impl Relay {
         }
     }
 
-    /// Whether no call is under way.
-    pub(crate) fn is_quiet(&self) -> bool {
+    /// Returns whether no call is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
         let limit = self.config.limits.calls.min(Semaphore::MAX_PERMITS);
         self.calls.available_permits() >= limit
     }
@@ -119,7 +119,7 @@ impl Relay {
         })
     }
 
-    /// Answers one request. Everything that can go wrong comes back as an answer under the request's id.
+    /// Answers one request. Failures become a response under the request's id.
     pub(crate) async fn call(
         self: Arc<Self>,
         context: Arc<RequestContext>,
@@ -154,7 +154,7 @@ impl Relay {
             session: session.as_ref().zip(call_handle.as_ref()),
         };
         let outcome = if resolved.target.has_others() {
-            Box::pin(self.ask_in_turn(caller, &resolved.target, &request)).await
+            Box::pin(self.try_each(caller, &resolved.target, &request)).await
         } else {
             self.relay(caller, &resolved, *request).await
         };
@@ -165,7 +165,7 @@ impl Relay {
         }
     }
 
-    /// Finds the server of a request, or of the task that it asks for.
+    /// Finds the server of a request, or of the task that it names.
     async fn resolve<'a>(
         &self,
         context: &'a RequestContext,
@@ -195,13 +195,13 @@ impl Relay {
     ) -> Result<Outcome> {
         let text = request.text.clone();
         let mut request = self.relay_request(caller, resolved, request).await?;
-        let comes_back = request.session.is_none() && request.params.contains("requestState");
-        if !comes_back && let Err(refused) = self.guards.check_arguments(&mut request).await {
+        let continues = request.session.is_none() && request.params.contains("requestState");
+        if !continues && let Err(refused) = self.guards.check_arguments(&mut request).await {
             return Ok(Outcome::Refused(refused));
         }
         let guarded = self.guards.need_results().then(|| request.clone());
-        let outcome = if comes_back {
-            Box::pin(self.come_back(request, &text)).await?
+        let outcome = if continues {
+            Box::pin(self.continue_call(request, &text)).await?
         } else if let Some(task) = legacy_task(&request, resolved) {
             Outcome::Message(Box::pin(self.tasks.serve_legacy(&request, task)).await?)
         } else {
@@ -217,8 +217,8 @@ impl Relay {
         }
     }
 
-    /// Asks one server after the other for a resource that none of them lists, until one does not say that it has none.
-    async fn ask_in_turn(
+    /// Tries one server after another for a resource that none of them lists, until one does not report it missing.
+    async fn try_each(
         self: &Arc<Self>,
         caller: Caller<'_>,
         target: &Target<'_>,
@@ -236,7 +236,7 @@ impl Relay {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        // What may be at a server that cannot be asked is not called unknown.
+        // A resource that an unreachable server may have is not reported missing.
         match (failure, unknown) {
             (None, Some(message)) => Ok(Outcome::Message(message)),
             (Some(error), _) => Err(error),
@@ -244,7 +244,7 @@ impl Relay {
         }
     }
 
-    /// The response with an outcome. What belongs to the call is kept until its body is over.
+    /// Builds the response of an outcome. The guards are held until its body ends.
     fn respond(
         &self,
         era: Era,
@@ -252,7 +252,7 @@ impl Relay {
         outcome: Outcome,
         guards: (Option<CallHandle>, OwnedSemaphorePermit),
     ) -> Response<Body> {
-        // The stream of a legacy client is kept alive where it is kept for replay.
+        // For legacy clients, the replay stream sends the keep-alive comments.
         let keep_alive = |body: Body| match era {
             Era::Legacy => body,
             Era::Modern => Body::relayed(KeepAliveBody::new(body, self.config.timeouts.keep_alive)),
@@ -263,12 +263,12 @@ impl Relay {
             Outcome::Json(body) => reply::json_relayed(Body::relayed(*body).with_guard(guards)),
             Outcome::Events(body) => reply::events(keep_alive(body).with_guard(guards)),
             Outcome::Forwarded(response) => response.map(|body| body.with_guard(guards)),
-            // A cancelled call has no answer (2025-11-25, basic/utilities/cancellation).
+            // A cancelled call has no response (2025-11-25, basic/utilities/cancellation).
             Outcome::Cancelled => reply::events(Body::empty()),
         }
     }
 
-    /// The refusal of a call that the policy denies, with its audit record.
+    /// Refuses a call that the policy denies, and records it.
     fn denied(&self, context: &RequestContext, method: &Method, denial: Denial, era: Era) -> Rejection {
         audit::record_denial(self, context, method, &denial);
         match &denial.decision {

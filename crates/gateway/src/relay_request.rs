@@ -1,4 +1,4 @@
-//! A client's request on its way to a server: one type, from routing to the wire.
+//! A client's request, from routing to the upstream call.
 
 use std::sync::Arc;
 
@@ -19,21 +19,21 @@ use crate::{
     sessions::{Session, bind},
 };
 
-/// A request that a server answers, as a client sent it.
+/// A request for a server, as the client sent it.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientRequest {
     pub(crate) id: RequestId,
     pub(crate) method: Method,
     pub(crate) params: RawObject,
-    /// The whole request as it came.
+    /// The whole request as received.
     pub(crate) text: Bytes,
     /// The capabilities that a modern client declared.
     pub(crate) capabilities: Option<Bytes>,
-    /// The level from which on a modern client asks for log messages.
+    /// The minimum level of log messages that a modern client asks for.
     pub(crate) log: Option<LogLevel>,
 }
 
-/// A request with all that is needed to send it to its server, and to send it again.
+/// A request with everything needed to send it to its server, and to send it again.
 #[derive(Clone, Debug)]
 pub(crate) struct RelayRequest {
     pub(crate) context: Arc<RequestContext>,
@@ -44,25 +44,25 @@ pub(crate) struct RelayRequest {
     pub(crate) credential: Arc<UpstreamCredential>,
     pub(crate) id: RequestId,
     pub(crate) method: Method,
-    /// With names as the server knows them.
+    /// The params, with the server's own names.
     pub(crate) params: RawObject,
-    /// The client's own text, if nothing in it was changed.
+    /// The client's request as received, if it is unchanged.
     pub(crate) unchanged: Option<Bytes>,
-    /// The capabilities that a modern server is told, where they differ from those in `params`.
+    /// The client capabilities for a modern server, if they differ from those in `params`.
     pub(crate) declared: Option<Bytes>,
-    /// What the server may ask the client.
+    /// Which server requests the client accepts from this server.
     pub(crate) capabilities: ClientCapabilities,
     pub(crate) log: Option<LogLevel>,
     pub(crate) uris: Option<Arc<UriRewrite>>,
     pub(crate) tasks: Option<Arc<dyn TaskIdTransform>>,
-    /// The list that the called tool is on, and where it stands.
+    /// The list of the called tool, and its position.
     pub(crate) tool: Option<(Arc<ExposedTools>, usize)>,
-    /// Headers of the client that are passed on.
+    /// The client's headers that the gateway forwards.
     pub(crate) passthrough: HeaderMap,
 }
 
 impl RelayRequest {
-    /// The era of the client.
+    /// Returns the era of the client.
     pub(crate) fn era(&self) -> Era {
         match self.session {
             Some(_) => Era::Legacy,
@@ -78,12 +78,12 @@ impl RelayRequest {
         self.tool.as_ref().map(|(tools, at)| tools.get(*at))
     }
 
-    /// The arguments that a modern HTTP request repeats in headers (SEP-2243).
+    /// Returns the arguments that a modern HTTP request repeats in headers (SEP-2243).
     fn mirrored(&self) -> &[ParamHeader] {
         self.tool().map_or(&[], |tool| &tool.headers)
     }
 
-    /// The request as the client for servers takes it.
+    /// Returns the request in the form of the upstream client.
     pub(crate) fn upstream(&self) -> UpstreamRequest<'_> {
         let requester = match &self.session {
             Some((session, cancelled)) => Requester::Legacy {
@@ -121,18 +121,18 @@ impl RelayRequest {
         }
     }
 
-    /// The client's message for an answer that the server gave otherwise than to the request itself.
+    /// Converts an outcome that did not arrive as the response to this request, such as the result of a task.
     pub(crate) fn response_of(&self, outcome: &Outcome) -> Bytes {
-        let told = self.server.told(&self.upstream(), outcome);
-        told.unwrap_or_else(|error| self.failure(&error))
+        let response = self.server.told(&self.upstream(), outcome);
+        response.unwrap_or_else(|error| self.failure(&error))
     }
 
-    /// The message that says that there is no answer.
+    /// Returns the error response for the client.
     pub(crate) fn failure(&self, error: &Error) -> Bytes {
         failure::response(self.era(), self.is_tool_call(), &self.id, error)
     }
 
-    /// The error that says how the server broke the protocol.
+    /// Returns the error of a server that violated the protocol.
     pub(crate) fn protocol_error(&self, problem: impl Into<String>) -> Error {
         self.failed(Failure::new(FailureKind::Protocol, problem))
     }
@@ -141,7 +141,7 @@ impl RelayRequest {
         self.server.failed(failure)
     }
 
-    /// The answers that a modern client brought.
+    /// Returns the responses of a modern client to server requests.
     pub(crate) fn answers(&self) -> RawObject {
         let answers = self.params.get("inputResponses").map(RawObject::parse_checked);
         answers.and_then(Result::ok).unwrap_or_default()
@@ -152,13 +152,13 @@ impl RelayRequest {
         meta.get(meta::PROGRESS_TOKEN).cloned()
     }
 
-    /// The digest of the caller and the gateway, which a `requestState` is bound to.
+    /// Returns the digest of caller and gateway, which a `requestState` is bound to.
     pub(crate) fn bound_to(&self) -> [u8; 16] {
         bind(&self.context.gateway.spec.name, &self.context.caller)
     }
 
-    /// The digest of the method and the params, apart from what differs when the request is sent again. Members may come in
-    /// another order then.
+    /// Returns the digest of the method and the params, without what differs when the request is sent again. The order
+    /// of members does not matter.
     pub(crate) fn digest(&self) -> [u8; 16] {
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(self.method.as_str().as_bytes());
@@ -172,7 +172,7 @@ impl RelayRequest {
             hash.update(&[0]);
             hash.update(key.as_bytes());
             hash.update(&[0]);
-            // A map of serde_json's is sorted by its keys.
+            // `serde_json::Map` sorts its keys.
             match serde_json::from_slice::<serde_json::Value>(raw).and_then(|value| serde_json::to_vec(&value)) {
                 Ok(canonical) => hash.update(&canonical),
                 Err(_) => hash.update(raw),

@@ -1,19 +1,20 @@
-//! Streams that legacy clients can take up again (2025-11-25, basic/transports, "Resumability and Redelivery").
+//! Resumable streams for legacy clients (2025-11-25, basic/transports, "Resumability and Redelivery").
 //!
-//! A stream that answers a request of a legacy client is put on a [`ReplayStream`], and its events go out with ids. The client whose
-//! connection breaks comes back by GET with the id of the last event that it has read: what followed is played to it, then
-//! the stream goes on. The call never notices.
+//! A stream that answers a request of a legacy client is recorded in a [`ReplayStream`], and its events carry ids. A
+//! client whose connection breaks sends a GET with the id of the last event it received: the events after it are
+//! replayed, then the live stream continues. The call itself is not affected.
 //!
 //! ```text
-//! POST ─► work on the call ─► body ─► stream ─► playback ─► client
-//!                                       ╰───► playback ─► the same client, by GET, here or by way of another replica
+//! POST ─► call ─► body ─► replay stream ─► replay body ─► client
+//!                              ╰───► replay body ─► the same client, by GET, here or through another replica
 //! ```
 //!
-//! What can be played is bounded ([`ReplayStore`]). What cannot be played is said: the client is told, under the id of its
-//! request, that there is no answer any more. That needs nothing but the event's id, so any replica can say it.
+//! [`ReplayStore`] bounds what is kept. If events are no longer available, the client receives an error under the id
+//! of its request. That error is built from the event id alone, so any replica can send it.
 //!
-//! A 2025-11-25 client learns an id before anything is said, and its stream begins before its answer where that takes long
-//! . A server that closes its stream to have its client come back is passed on to it. Older clients know neither.
+//! A 2025-11-25 client receives a priming event with an id first, and its stream starts before the response if that
+//! takes long. If a server closes its stream so that its client reconnects, the gateway passes this on. Older clients
+//! support neither.
 
 mod body;
 mod buffer;
@@ -47,11 +48,11 @@ use crate::{
     seal::TokenKeys,
 };
 
-/// The oldest version whose clients can read an event without data, and come back by themselves (SEP-1699).
+/// The oldest version whose clients accept an event without data and reconnect by themselves (SEP-1699).
 pub(crate) const MIN_PRIMING_VERSION: ProtocolVersion = ProtocolVersion::V2025_11_25;
 
 impl RequestRef {
-    /// The request, for its stream.
+    /// Returns the reference to `request` that its stream keeps.
     pub(crate) fn of(request: &Request) -> Self {
         Self {
             id: request.id.clone(),
@@ -60,7 +61,7 @@ impl RequestRef {
     }
 }
 
-/// Keeps the streams that answer requests of legacy clients, so that these can resume them.
+/// Records the streams that answer requests of legacy clients, so that clients can resume them.
 #[derive(Debug)]
 pub(crate) struct Replays {
     config: Arc<GatewayConfig>,
@@ -70,7 +71,7 @@ pub(crate) struct Replays {
     background: TaskTracker,
 }
 
-/// The session of a stream, as far as replay needs it.
+/// The part of a session that replay needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamSession {
     pub(crate) nonce: Handle,
@@ -94,13 +95,13 @@ impl Replays {
         }
     }
 
-    /// After how long a call of this session that has no answer yet gets a stream.
+    /// Returns the time after which a call without a response gets a stream, if this session's version supports that.
     pub(crate) fn stream_after(&self, session: StreamSession) -> Option<Duration> {
         (session.version >= MIN_PRIMING_VERSION && self.store.is_used()).then_some(self.config.timeouts.stream_after)
     }
 
-    /// Makes the stream that answers a request, if it is one, one that its client can take up again; while there is room for
-    /// that. Either way it is kept awake, and goes on when its client goes away.
+    /// Makes a streamed response resumable, if the store has room. The stream is kept alive either way, and continues
+    /// when its client disconnects.
     pub(crate) fn keep(
         &self,
         session: StreamSession,
@@ -119,7 +120,7 @@ impl Replays {
         })
     }
 
-    /// A stream of this stream, with the client that has it from the beginning.
+    /// Registers `body` as a replay stream and returns a reader at its start; returns `body` if it cannot be kept.
     fn stream(&self, session: StreamSession, request_ref: RequestRef, body: Body) -> Result<ReplayBody, Body> {
         let key = (session.nonce, random_handle());
         let id = StreamId {
@@ -130,12 +131,19 @@ impl Replays {
         let Some(prefix) = id.seal(&self.keys).filter(|_| self.store.is_used()) else {
             return Err(body);
         };
-        let polls = session.version >= MIN_PRIMING_VERSION;
-        let first = polls.then(|| self.priming(&prefix.id(0, None)));
+        let reconnects = session.version >= MIN_PRIMING_VERSION;
+        let first = reconnects.then(|| self.priming(&prefix.id(0, None)));
         let mut source = Some(body);
         let stream = self.store.put(key, || {
             let source = source.take().unwrap_or_else(Body::empty);
-            Arc::new(ReplayStream::new(key, request_ref, prefix, polls, &self.store, source))
+            Arc::new(ReplayStream::new(
+                key,
+                request_ref,
+                prefix,
+                reconnects,
+                &self.store,
+                source,
+            ))
         });
         match stream {
             Some(stream) => Ok(ReplayBody::new(stream, 0, first)),
@@ -143,13 +151,13 @@ impl Replays {
         }
     }
 
-    /// The event without data by which a client learns an id, and when to come back.
+    /// Returns the priming event: an id without data, and the client's reconnection time.
     pub(crate) fn priming(&self, id: &str) -> Bytes {
         let millis = u64::try_from(self.config.timeouts.retry.as_millis()).unwrap_or(u64::MAX);
         sse::priming(id, Some(millis))
     }
 
-    /// What the ids of the events of a GET stream begin with.
+    /// Returns the prefix of the event ids of a GET stream.
     pub(crate) fn prefix(&self, session: StreamSession, stream: Handle) -> Option<EventIdPrefix> {
         let stream = StreamId {
             session: session.nonce,
@@ -159,17 +167,17 @@ impl Replays {
         stream.seal(&self.keys)
     }
 
-    /// The event that a client names in `Last-Event-ID`, if it is one of this session.
+    /// Returns the event named in `Last-Event-ID`, if it belongs to this session.
     pub(crate) fn event(&self, session: StreamSession, last: &HeaderValue) -> Option<EventId> {
         let id = last.to_str().ok().and_then(|text| EventId::open(&self.keys, text));
         id.filter(|id| id.stream.session == session.nonce)
     }
 
-    /// Goes on with a stream that answers a request, in the replica that has it.
+    /// Resumes a stream that answers a request, in the replica that holds it.
     ///
-    /// Where there is nothing to go on with, the answer is 405, as where there are no streams at all: the specification
-    /// knows no other, and clients take it for what it is. After others some of them come again and again, and after a
-    /// stream that ends at once all of them.
+    /// Returns 405 if there is nothing to resume, as where GET streams are not supported: the specification defines no
+    /// other status. Some clients retry endlessly after other statuses, and all of them after a stream that ends at
+    /// once.
     pub(crate) async fn resume(
         &self,
         context: &RequestContext,
@@ -178,7 +186,7 @@ impl Replays {
         request_ref: &RequestRef,
     ) -> Result<Response<Body>, Rejection> {
         if id.is_end {
-            return Err(over());
+            return Err(stream_ended());
         }
         let location = &id.stream.location;
         if !self.replicas.is_here(location) {
@@ -188,12 +196,12 @@ impl Replays {
         let Some(stream) = self.store.get(&(session.nonce, location.handle)) else {
             return Ok(self.lost(id, request_ref));
         };
-        let replay_body = match stream.take_up(id.number) {
-            (_, Seek::AtEnd) => return Err(over()),
-            (_, Seek::Truncated) => ReplayBody::torn(stream),
+        let replay_body = match stream.resume_after(id.number) {
+            (_, Seek::AtEnd) => return Err(stream_ended()),
+            (_, Seek::Truncated) => ReplayBody::truncated(stream),
             (turn, Seek::Found) => {
-                // So that a client which is lost again at once knows where it was.
-                let first = match stream.polls {
+                // Lets a client that disconnects again at once know where it was.
+                let first = match stream.reconnects {
                     true => self.priming(&stream.prefix.id(id.number, Some(turn))),
                     false => Bytes::from_static(sse::COMMENT),
                 };
@@ -203,7 +211,7 @@ impl Replays {
         Ok(reply::events(self.keep_alive(replay_body).outliving(&self.background)))
     }
 
-    /// A stream of events, kept alive.
+    /// Wraps a stream of events with keep-alive comments.
     pub(crate) fn keep_alive(
         &self,
         events: impl HttpBody<Data = Bytes, Error = BoxError> + Send + Unpin + 'static,
@@ -211,15 +219,15 @@ impl Replays {
         Body::relayed(KeepAliveBody::new(events, self.config.timeouts.keep_alive))
     }
 
-    /// The stream is not kept any more, or not where it can be reached.
+    /// Returns the error for a stream that is no longer kept, or whose replica is unreachable.
     fn lost(&self, id: &EventId, request_ref: &RequestRef) -> Response<Body> {
-        let failure = Failure::new(FailureKind::Stopped, "the stream that it came on is gone");
+        let failure = Failure::new(FailureKind::Stopped, "its stream is no longer kept");
         let message = body::failure(request_ref, failure);
         let end = id.prefix.end(id.number.saturating_add(1));
         reply::events(Body::whole(sse::event_with_id(&end, &message)))
     }
 }
 
-fn over() -> Rejection {
-    Rejection::no_stream("the stream is over, and nothing followed this event")
+fn stream_ended() -> Rejection {
+    Rejection::no_stream("the stream has ended and no event follows this one")
 }

@@ -1,4 +1,4 @@
-//! Replicas of one gateway: what they tell each other, and the requests that they forward to each other.
+//! Replicas: their notices to each other, and the requests that they forward.
 
 mod bus;
 mod forward;
@@ -17,9 +17,9 @@ pub(crate) use self::{
 };
 use crate::config::GatewayConfig;
 
-/// This replica, and the way to the others.
+/// This replica, and its connections to the others.
 pub(crate) struct Replicas {
-    /// The name of this replica: random, made when it started.
+    /// The id of this replica: random per process.
     identity: [u8; 8],
     url: Option<Box<str>>,
     bus: Option<Arc<dyn Bus>>,
@@ -31,7 +31,7 @@ pub(crate) struct Replicas {
 impl Replicas {
     pub(crate) fn new(config: &GatewayConfig, bus: Option<Arc<dyn Bus>>, client: Client) -> Self {
         let mut identity = [0; 8];
-        // Without randomness nothing can be sealed either, so that no token will name this replica.
+        // Without randomness nothing can be sealed either, so no token will name this replica.
         let _ = SystemRandom::new().fill(&mut identity);
         Self {
             identity,
@@ -43,7 +43,7 @@ impl Replicas {
         }
     }
 
-    /// The location of something that waits in this replica.
+    /// Returns the location of an entry in this replica.
     pub(crate) fn location(&self, handle: Handle) -> ReplicaLocation {
         ReplicaLocation {
             replica: self.identity,
@@ -52,7 +52,7 @@ impl Replicas {
         }
     }
 
-    /// Whether a location is in this replica.
+    /// Returns whether a location is in this replica.
     pub(crate) fn is_here(&self, location: &ReplicaLocation) -> bool {
         location.replica == self.identity
     }

@@ -1,4 +1,4 @@
-//! The HTTP responses of a gateway: refusals, JSON, event streams.
+//! The HTTP responses of a gateway: rejections, JSON, and event streams.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -16,7 +16,7 @@ use crate::body::Body;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
-/// A request that is refused, whole. Boxed, because it is rare and the way past it is not.
+/// The error response to a request. Boxed, because it is rare and large.
 #[derive(Debug)]
 pub(crate) struct Rejection(Box<Refused>);
 
@@ -30,7 +30,7 @@ struct Refused {
 }
 
 impl Rejection {
-    /// A refusal with an HTTP status and a JSON-RPC error.
+    /// Creates a rejection with an HTTP status and a JSON-RPC error.
     pub(crate) fn new(status: StatusCode, error: ErrorObject) -> Self {
         Self(Box::new(Refused {
             status,
@@ -41,48 +41,43 @@ impl Rejection {
         }))
     }
 
-    /// A refusal of the HTTP request itself: code -32600.
+    /// Creates a rejection of the HTTP request itself: code -32600.
     pub(crate) fn http(status: StatusCode, problem: impl Into<String>) -> Self {
         Self::new(status, ErrorObject::invalid_request(problem.into()))
     }
 
-    /// A refusal under the id of the request at fault.
+    /// Sets the id of the rejected request.
     pub(crate) fn with_id(mut self, id: Option<RequestId>) -> Self {
         self.0.id = id;
         self
     }
 
-    /// A refusal that names ways to authenticate.
+    /// Adds `WWW-Authenticate` challenges.
     pub(crate) fn with_challenges(mut self, challenges: Vec<HeaderValue>) -> Self {
         self.0.challenges = challenges;
         self
     }
 
-    /// 405.
+    /// Creates a 405 with the allowed methods.
     pub(crate) fn method(allow: &'static str) -> Self {
         let mut rejection = Self::http(StatusCode::METHOD_NOT_ALLOWED, format!("this endpoint takes {allow}"));
         rejection.0.allow = Some(allow);
         rejection
     }
 
-    /// 405 to a GET that finds no stream.
+    /// Creates a 405 for a GET without a stream.
     pub(crate) fn no_stream(problem: &'static str) -> Self {
         let mut rejection = Self::http(StatusCode::METHOD_NOT_ALLOWED, problem);
         rejection.0.allow = Some("POST, DELETE");
         rejection
     }
 
-    /// The status that it is refused with.
-    pub(crate) fn status(&self) -> StatusCode {
-        self.0.status
-    }
-
-    /// The JSON-RPC error message, for a batch.
+    /// Returns the JSON-RPC error message.
     pub(crate) fn message(&self) -> Bytes {
         envelope::error(self.0.id.as_ref(), &self.0.error)
     }
 
-    /// The whole reply.
+    /// Returns the HTTP response.
     pub(crate) fn into_response(self) -> Response<Body> {
         let mut response = json(self.0.status, self.message());
         for challenge in self.0.challenges {
@@ -109,7 +104,7 @@ impl From<EraError> for Rejection {
     }
 }
 
-/// The refusal of a request whose token lacks scopes: 403, with a challenge that names them (RFC 6750 3.1).
+/// Rejects a request whose token lacks scopes: 403, with a challenge that names them (RFC 6750 3.1).
 pub(crate) fn insufficient_scope(gateway: &GatewayName, scopes: &[Scope]) -> Rejection {
     let error = AuthError::InsufficientScope {
         scopes: scopes.to_vec(),
@@ -118,7 +113,7 @@ pub(crate) fn insufficient_scope(gateway: &GatewayName, scopes: &[Scope]) -> Rej
     Rejection::http(error.status(), error.to_string()).with_challenges(vec![challenge.header_value()])
 }
 
-/// A reply that is one JSON text.
+/// Returns a response with one JSON text.
 pub(crate) fn json(status: StatusCode, text: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::whole(text));
     *response.status_mut() = status;
@@ -126,8 +121,8 @@ pub(crate) fn json(status: StatusCode, text: Bytes) -> Response<Body> {
     response
 }
 
-/// An answer that the gateway gives itself: one JSON text, or one event where the client names event streams first. It must
-/// take both (2026-07-28 and 2025-11-25, basic/transports), and what it names first is what it would rather have.
+/// Returns a response of the gateway itself: JSON, or one event if the client lists event streams first. Clients must
+/// accept both (2026-07-28 and 2025-11-25, basic/transports); the first one listed is taken as preferred.
 pub(crate) fn of_our_own(request: &HeaderMap, text: Bytes) -> Response<Body> {
     let accept = request.get(header::ACCEPT).map_or(&[][..], HeaderValue::as_bytes);
     if accept.starts_with(b"text/event-stream") {
@@ -136,41 +131,41 @@ pub(crate) fn of_our_own(request: &HeaderMap, text: Bytes) -> Response<Body> {
     json(StatusCode::OK, text)
 }
 
-/// A reply that is JSON as it comes.
+/// Returns a response with streamed JSON.
 pub(crate) fn json_relayed(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
 
-/// A reply that is a stream of events.
+/// Returns a response with a stream of events.
 pub(crate) fn events(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Reverse proxies otherwise hold events back (2026-07-28, transports).
+    // Reverse proxies buffer events otherwise (2026-07-28, transports).
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
 
-/// Whether a reply is a stream of events.
+/// Returns whether a response is a stream of events.
 pub(crate) fn is_stream(response: &Response<Body>) -> bool {
     response.headers().get(header::CONTENT_TYPE) == Some(&EVENT_STREAM)
 }
 
-/// 202, the answer to notifications.
+/// Returns 202, the response to notifications.
 pub(crate) fn accepted() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     response
 }
 
-/// The HTTP status of a relayed answer: an error of a modern server has the one that belongs to its code.
+/// Returns the HTTP status of a relayed response: an error of a modern server gets the status of its code.
 pub(crate) fn status_of(era: Era, id: &RequestId, message: &Bytes) -> StatusCode {
     match era {
         Era::Modern => error_of(id, message).map_or(StatusCode::OK, |error| match error.code {
-            // The server's, about what it was sent: this request has arrived in order.
+            // These codes are about the gateway's request to the server; the client's request is valid.
             wire_error::PARSE_ERROR | wire_error::INVALID_REQUEST => StatusCode::OK,
             code => wire_error::http_status(code, era),
         }),
@@ -178,14 +173,14 @@ pub(crate) fn status_of(era: Era, id: &RequestId, message: &Bytes) -> StatusCode
     }
 }
 
-/// Whether a relayed answer says that there is no such resource.
+/// Returns whether a relayed response reports a missing resource.
 pub(crate) fn is_missing_resource(id: &RequestId, message: &Bytes) -> bool {
     error_of(id, message)
         .is_some_and(|error| matches!(error.code, wire_error::RESOURCE_NOT_FOUND | wire_error::INVALID_PARAMS))
 }
 
-/// The error in an answer under `id`, if it is one that [`envelope::error`] wrote, as all relayed ones are. What is not
-/// costs a comparison.
+/// Returns the error in a response to `id`, if [`envelope::error`] wrote it, as all relayed errors are. Costs one
+/// comparison for other responses.
 fn error_of(id: &RequestId, message: &Bytes) -> Option<ErrorObject> {
     let rest = message.strip_prefix(br#"{"jsonrpc":"2.0","id":"#)?;
     let rest = rest.strip_prefix(id.as_raw())?.strip_prefix(br#","error":"#)?;

@@ -1,4 +1,4 @@
-//! Which server a request goes to: what each gateway serves, under which names, to whom, and with which credential.
+//! Routing: the servers and names of each gateway, who may use them, and the credentials they are called with.
 
 mod access;
 mod alias;

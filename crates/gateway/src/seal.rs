@@ -1,7 +1,8 @@
-//! Sealed tokens: what a client is given to bring back, which it can neither read nor make.
+//! Sealed tokens: data that clients send back and can neither read nor forge.
 //!
-//! A sealed token is `base64url(key id ‖ nonce ‖ ciphertext ‖ tag)` under AES-256-GCM-SIV (RFC 8452), with the purpose as
-//! associated data: a cursor is never taken for a session. Any replica that has the keys opens it; nothing is looked up.
+//! A sealed token is `base64url(key id ‖ nonce ‖ ciphertext ‖ tag)` under AES-256-GCM-SIV (RFC 8452), with the purpose
+//! as associated data, so that a cursor is never accepted as a session id. Any replica with the keys can open it,
+//! without stored state.
 
 mod key_file;
 
@@ -17,32 +18,32 @@ use portolan_core::{Error, Result};
 
 const NONCE_LEN: usize = 12;
 
-/// What a token is for.
+/// The purpose of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A legacy session id.
     Session,
-    /// A place in a list.
+    /// A list cursor.
     Cursor,
     /// The id of a task.
     Task,
-    /// The id of a server's question to a client.
+    /// The id of a server request to a legacy client.
     ServerRequest,
-    /// A `requestState`: a call that waits for its client's answers.
+    /// A `requestState`: a call that waits for its client's responses.
     State,
     /// The ids of the events of a stream.
     Stream,
 }
 
 impl Purpose {
-    /// The longest token that is looked at.
+    /// Returns the maximum length of a token.
     pub(crate) fn max_len(self) -> usize {
         match self {
-            // Headers share 8 KiB in many proxies.
+            // Many proxies limit all headers together to 8 KiB.
             Self::Session | Self::Task | Self::ServerRequest | Self::Stream => 2048,
-            // A URI may be the place in a list.
+            // It may contain a URI.
             Self::Cursor => 8192,
-            // It carries what a server gave, and travels in bodies.
+            // It contains a server's own state, and is sent in bodies only.
             Self::State => 96 * 1024,
         }
     }
@@ -59,33 +60,62 @@ impl Purpose {
     }
 }
 
-/// The keys that tokens are sealed with: the first seals, all open.
+/// The keys that seal session ids, cursors and other tokens: the first key seals, all keys open.
 ///
-/// All replicas of a gateway must have the same. To rotate: add the new key as an older one everywhere, then make it the
-/// first everywhere, then drop the old one when its tokens have ended.
+/// All replicas of a gateway must use the same keys. To rotate: add the new key as an older one on all replicas, then
+/// make it the first on all, then remove the old one once its tokens have expired.
 pub struct TokenKeys {
     keys: Vec<(u8, RandomizedNonceKey)>,
 }
 
 impl TokenKeys {
-    /// A random key: tokens end with this process.
+    /// Creates a random key. Its tokens end with this process.
+    ///
+    /// ```
+    /// let keys = portolan_gateway::TokenKeys::random()?;
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Backend`] if the system has no random bytes, or the cryptographic library rejects the key.
     pub fn random() -> Result<Self> {
         let mut key = [0; 32];
         SystemRandom::new().fill(&mut key).map_err(failed)?;
         Self::new(0, &key)
     }
 
-    /// A given key. Key ids tell keys apart; each stands for one key, for ever.
+    /// Creates keys from a 256-bit key. The id tells keys apart: never use one id for two keys.
+    ///
+    /// ```
+    /// use portolan_gateway::TokenKeys;
+    ///
+    /// // Seals with key 2, and still opens tokens of key 1.
+    /// let keys = TokenKeys::new(2, &[2; 32])?.with_older(1, &[1; 32])?;
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Backend`] if the cryptographic library rejects the key.
     pub fn new(id: u8, key: &[u8; 32]) -> Result<Self> {
         Ok(Self {
             keys: vec![(id, prepare(key)?)],
         })
     }
 
-    /// The same, with a key that opens and does not seal.
+    /// Adds a key that opens tokens, but does not seal them.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Invalid`] if the id is used already, and [`Error::Backend`] if the cryptographic library rejects
+    /// the key.
     pub fn with_older(mut self, id: u8, key: &[u8; 32]) -> Result<Self> {
         if self.keys.iter().any(|(known, _)| *known == id) {
-            return Err(Error::invalid("token keys", format!("key id {id} is given twice")));
+            return Err(Error::invalid(
+                "token keys",
+                format!("key id {id} is used twice; give each key its own id"),
+            ));
         }
         self.keys.push((id, prepare(key)?));
         Ok(self)
@@ -104,7 +134,7 @@ impl TokenKeys {
         Ok(URL_SAFE_NO_PAD.encode(token))
     }
 
-    /// The payload of a token that these keys sealed for this purpose; nothing else is told.
+    /// Returns the payload of a token sealed with these keys for this purpose; `None` for any other.
     pub(crate) fn open(&self, purpose: Purpose, token: &str) -> Option<Vec<u8>> {
         if token.len() > purpose.max_len() {
             return None;
@@ -112,7 +142,7 @@ impl TokenKeys {
         let token = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (id, rest) = token.split_first()?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
-        // Keys of a file may share an id; which of them it was is found by trying.
+        // Keys of a file may share an id, so all with the same id are tried.
         let mut keys = self.keys.iter().filter(|(known, _)| known == id);
         keys.find_map(|(_, key)| {
             let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -143,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_opens_for_its_purpose_only() {
+    fn tokens_open_for_their_purpose() {
         let keys = TokenKeys::random().expect("keys");
         let token = keys.seal(Purpose::Session, b"payload").expect("sealed");
         assert_eq!(
@@ -154,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_token_never_opens() {
+    fn changed_tokens_do_not_open() {
         let keys = TokenKeys::random().expect("keys");
         let token = keys.seal(Purpose::Cursor, b"payload").expect("sealed");
         for at in 0..token.len() {
@@ -167,13 +197,13 @@ mod tests {
                 "{at}"
             );
         }
-        for odd in ["", "A", "!!!", &"A".repeat(9000)] {
-            assert_eq!(keys.open(Purpose::Cursor, odd), None);
+        for malformed in ["", "A", "!!!", &"A".repeat(9000)] {
+            assert_eq!(keys.open(Purpose::Cursor, malformed), None);
         }
     }
 
     #[test]
-    fn tokens_of_an_older_key_still_open() {
+    fn older_key_opens_tokens() {
         let (old, new) = ([1; 32], [2; 32]);
         let token = TokenKeys::new(1, &old)
             .expect("keys")

@@ -1,13 +1,13 @@
-//! What servers ask clients in the middle of a call, in all four pairings of eras.
+//! Server requests: requests that servers send to clients during a call, in all four pairings of eras.
 //!
 //! | client, server | how | state |
 //! | --- | --- | --- |
-//! | legacy, legacy | the server request goes out on the call's stream, under a sealed id that says where its answer goes | none |
-//! | legacy, modern | the call is sent again with the answers, while the client's stream stays open | the open call |
-//! | modern, legacy | the client is answered `input_required`; the call is suspended, never sent again | in the `requestState`, or a suspended call |
-//! | modern, modern | `input_required` passes, its `requestState` sealed | none |
+//! | legacy, legacy | the server request is sent on the call's stream, under a sealed id that names the route of its response | none |
+//! | legacy, modern | the call is sent again with the client's responses, while its stream stays open | the open call |
+//! | modern, legacy | the client gets an `input_required` result; the call is suspended, never sent again | in the `requestState`, or a suspended call |
+//! | modern, modern | `input_required` is relayed, its `requestState` sealed | none |
 //!
-//! What waits in one replica is reached from the others by forwarding the client's request.
+//! A call that waits in one replica is reached from the others by forwarding the client's request.
 
 mod asking;
 mod response;
@@ -41,19 +41,19 @@ use crate::{
     seal::{Purpose, TokenKeys},
 };
 
-/// What servers ask clients, and the answers on their way back.
+/// Relays server requests to clients, and the responses back to the waiting calls.
 pub(crate) struct ServerRequests {
     config: Arc<GatewayConfig>,
     keys: Arc<TokenKeys>,
     clock: Arc<dyn Clock>,
     resolver: Arc<Resolver>,
     replicas: Arc<Replicas>,
-    /// Calls of legacy clients that wait for answers.
+    /// Calls of legacy clients that wait for responses.
     waiting: Arc<WaitRegistry>,
-    /// Calls that are suspended while modern clients are asked.
+    /// Calls of modern clients that are suspended until the client responds.
     suspended: Arc<Suspended>,
-    /// Cancelled when this replica is about to end: nobody can be waited for any more.
-    ending: CancellationToken,
+    /// Cancelled when this replica is about to shut down.
+    shutdown: CancellationToken,
 }
 
 impl ServerRequests {
@@ -64,7 +64,7 @@ impl ServerRequests {
         resolver: &Arc<Resolver>,
         replicas: &Arc<Replicas>,
     ) -> Self {
-        let ending = CancellationToken::new();
+        let shutdown = CancellationToken::new();
         Self {
             config: config.clone(),
             keys: keys.clone(),
@@ -72,39 +72,39 @@ impl ServerRequests {
             resolver: resolver.clone(),
             replicas: replicas.clone(),
             waiting: Arc::default(),
-            suspended: Arc::new(Suspended::new(config, ending.clone())),
-            ending,
+            suspended: Arc::new(Suspended::new(config, shutdown.clone())),
+            shutdown,
         }
     }
 
-    /// Waits for no answers any more: suspended calls are cancelled, and a client that comes back to one learns that it is
-    /// lost; calls that wait for answers here and nowhere else fail.
+    /// Stops waiting for responses before a shutdown: suspended calls are cancelled, and calls that wait in this
+    /// replica fail.
     pub(crate) fn drain(&self) {
-        self.ending.cancel();
+        self.shutdown.cancel();
     }
 
-    /// The number of calls that are suspended while their clients are asked.
+    /// Returns the number of suspended calls.
     pub(crate) fn suspended_count(&self) -> usize {
         self.suspended.count()
     }
 
-    /// The number of calls that wait for answers of their clients in this replica.
+    /// Returns the number of calls in this replica that wait for a client's response.
     pub(crate) fn count(&self) -> usize {
         self.waiting.count() + self.suspended.count()
     }
 
-    /// Enters a call that waits for answers of a legacy client.
-    pub(crate) fn enter(&self) -> WaitGuard {
-        self.waiting.enter()
+    /// Registers a call that waits for responses of a legacy client.
+    pub(crate) fn register(&self) -> WaitGuard {
+        self.waiting.register()
     }
 
-    /// Takes a suspended call back; `None` if it is gone.
+    /// Takes a suspended call out; `None` if it is no longer kept.
     pub(crate) async fn take_suspended(&self, handle: &Handle) -> Option<SuspendedCall> {
         self.suspended.take(handle).await
     }
 
-    /// The id of a server request to the legacy client of a session.
-    fn mint(&self, session: Handle, to: ResponseRoute) -> Option<RequestId> {
+    /// Seals the id of a server request to the legacy client of a session.
+    fn seal_request_id(&self, session: Handle, to: ResponseRoute) -> Option<RequestId> {
         let payload = ServerRequestId { session, to }.encode();
         let sealed = self.keys.seal(Purpose::ServerRequest, &payload);
         RequestId::parse(&object::quote(&sealed.ok()?)).ok()

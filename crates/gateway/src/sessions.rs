@@ -1,8 +1,8 @@
 //! Sessions of legacy clients.
 //!
-//! A session id is a sealed token, so any replica can serve it without asking. What a replica remembers beside it (the
-//! upstream sessions that belong to it, its calls under way) may be forgotten at any time and made anew. What it has
-//! subscribed to, and that it has ended, is kept in the store under `session/<nonce>`.
+//! A session id is a sealed token, so any replica can serve it without a lookup. What a replica remembers besides
+//! (upstream sessions, calls in flight) may be dropped at any time and is built anew. Subscriptions, and that the
+//! session has ended, are kept in the session store under `session/<nonce>`.
 
 mod active;
 mod calls;
@@ -35,42 +35,42 @@ use crate::replay::StreamSession;
 /// One session, as this replica knows it.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// The version that was agreed on.
+    /// The negotiated protocol version.
     pub(crate) version: ProtocolVersion,
-    /// What the client can be asked.
+    /// Which server requests the client accepts.
     pub(crate) capabilities: ClientCapabilities,
-    /// The sessions at servers that belong to this one.
+    /// The upstream sessions that belong to this one.
     pub(crate) conversation: Conversation,
-    /// The tasks that its calls have become.
+    /// The tasks created by its calls.
     pub(crate) tasks: Arc<SessionTasks>,
     nonce: [u8; NONCE_LEN],
     bound_to: [u8; 16],
-    /// The caller that was found to be the one that it is bound to.
-    found: OnceLock<(GatewayName, Arc<Caller>)>,
-    ends: i64,
+    /// The last gateway and caller that were verified against `bound_to`.
+    verified: OnceLock<(GatewayName, Arc<Caller>)>,
+    expires: i64,
     used: AtomicI64,
-    /// When it was last made sure that no replica has ended it.
+    /// When the store was last checked for an end of the session, in seconds.
     checked: AtomicI64,
     calls: Mutex<HashMap<RequestId, Cancellation>>,
-    /// The resources that it has subscribed to.
+    /// The URIs of the resources the session is subscribed to.
     uris: Mutex<BTreeSet<Arc<str>>>,
     subscriber: OnceLock<Arc<dyn SessionSubscriber>>,
 }
 
-/// What sends a session the notifications that belong to none of its calls.
+/// Sends a session the notifications that belong to none of its calls.
 pub(crate) trait SessionSubscriber: Any + Debug + Send + Sync {
-    /// Ends all streams: the session is over.
+    /// Ends all streams, because the session has ended.
     fn close(&self);
 
-    /// Whether a stream is open.
+    /// Returns whether a stream is open.
     fn has_reader(&self) -> bool;
 
-    /// Takes over what the session has subscribed to, and returns whether that is something else than before.
+    /// Sets the subscriptions and the log level; returns whether they changed.
     fn update(&self, uris: BTreeSet<Arc<str>>, level: Option<LogLevel>) -> bool;
 }
 
 impl Session {
-    /// The subscriber of this session, made if there is none.
+    /// Returns the subscriber of this session, creating it with `make` if there is none.
     pub(crate) fn subscriber_or(
         &self,
         make: impl FnOnce() -> Arc<dyn SessionSubscriber>,
@@ -78,12 +78,12 @@ impl Session {
         self.subscriber.get_or_init(make)
     }
 
-    /// The subscriber of this session, if there is one.
+    /// Returns the subscriber of this session, if there is one.
     pub(crate) fn subscriber(&self) -> Option<&Arc<dyn SessionSubscriber>> {
         self.subscriber.get()
     }
 
-    /// The session as replay knows it.
+    /// Returns the part of the session that replay needs.
     pub(crate) fn stream_session(&self) -> StreamSession {
         StreamSession {
             nonce: self.nonce(),
@@ -91,12 +91,12 @@ impl Session {
         }
     }
 
-    /// The resources that it has subscribed to.
+    /// The URIs of the resources the session is subscribed to.
     pub(crate) fn subscriptions(&self) -> BTreeSet<Arc<str>> {
         self.uris.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Ends what belongs to this session, and returns its sessions at servers, which the caller has to close.
+    /// Ends the calls and streams of this session, and returns its upstream sessions, which the caller must close.
     fn close(&self) -> Vec<Arc<UpstreamSession>> {
         if let Some(subscriber) = self.subscriber() {
             subscriber.close();

@@ -1,8 +1,10 @@
-//! What clients are told outside of calls: by `subscriptions/listen` (modern) or on the GET streams of a session (legacy).
+//! Notifications outside of calls: `subscriptions/listen` of modern clients, and the GET streams of legacy sessions.
 //!
-//! Each has a [`Subscriber`], which waits at the hubs of all servers that its caller reaches. A hub tells its changes into
-//! the listener's [`NotificationQueue`], from which the open stream takes them: nothing runs for a stream that nothing happens to.
+//! Each has a [`Subscriber`], which subscribes to the notification feeds of all servers that its caller reaches. A
+//! feed puts its notifications into the subscriber's [`NotificationQueue`], and the open stream reads them from there:
+//! an idle stream needs no task.
 
+mod agreed;
 mod body;
 mod levels;
 mod limits;
@@ -11,10 +13,10 @@ mod queue;
 mod sent_log;
 mod session_stream;
 mod subscribe;
+mod subscriber;
 mod uri_rewriting;
 
 use std::{
-    any::Any,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -24,35 +26,34 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use http::{Extensions, HeaderMap, Request, Uri, request::Parts};
-use portolan_client::notifications::{
-    GrantedFilter, ListKind, Listening, NotificationFilter, NotificationSink, ServerNotification,
-};
-use portolan_core::{Caller, GatewayName, InstallName, Owner, ResourceNaming, ServerName};
-use portolan_wire::{
-    error::{self, ErrorObject},
-    level::LogLevel,
-};
+use http::{Extensions, HeaderMap, Uri};
+use portolan_client::notifications::{ListKind, NotificationFilter};
+use portolan_core::{GatewayName, InstallName, Owner, ResourceNaming, UpstreamCredential};
 use tokio_util::task::TaskTracker;
 
+use self::{
+    agreed::{Agreed, AgreedFilter},
+    limits::StreamLimits,
+    subscriber::{FeedSubscription, concrete},
+};
 pub(crate) use self::{
     body::StreamBody,
     levels::level,
     queue::{End, NotificationQueue, Reader},
+    subscriber::Subscriber,
 };
-use self::{limits::StreamLimits, session_stream::SessionStreams, uri_rewriting::UriRewritingSink};
 use crate::{
     config::GatewayConfig,
     replicas::Replicas,
     reply::Rejection,
-    routing::{PublishedGateway, RequestContext, Resolver},
+    routing::{Place, PublishedGateway, RequestContext, Resolver},
     seal::TokenKeys,
     server_requests::{ServerRequests, SessionRequester},
     sessions::{Session, SessionSubscriber, Sessions},
-    tasks::{TaskNotifier, WatchedTasks, Watching},
+    tasks::{TaskNotifier, Watching},
 };
 
-/// The open streams of a gateway outside of calls, and what they are told.
+/// The subscribers of all gateways, and their open streams.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     config: Arc<GatewayConfig>,
@@ -64,57 +65,11 @@ pub(crate) struct Subscriptions {
     background: TaskTracker,
     subscribers: Mutex<Vec<Weak<Subscriber>>>,
     limits: StreamLimits,
-    /// Whether the end has begun: then no stream is opened any more.
+    /// Whether the gateway is shutting down, so that no stream is opened any more.
     draining: AtomicBool,
 }
 
-/// Somebody who is to be told, and where it waits for that.
-#[derive(Debug)]
-pub(crate) struct Subscriber {
-    pub(crate) queue: Arc<NotificationQueue>,
-    pub(crate) gateway: GatewayName,
-    pub(crate) caller: Arc<Caller>,
-    filter: Mutex<NotificationFilter>,
-    /// The tasks of which it is to be told.
-    watching: Watching,
-    attached: tokio::sync::Mutex<Vec<FeedSubscription>>,
-    /// Whether something else is wanted than what is listened to.
-    dirty: AtomicBool,
-    /// What the client came in with, to see whether it may still come in.
-    auth_context: Mutex<Option<AuthContext>>,
-    /// What servers say on the streams of the session's own.
-    session_streams: Option<Arc<SessionStreams>>,
-}
-
-/// A place at the hub of one server.
-#[derive(Debug)]
-struct FeedSubscription {
-    listening: Listening,
-    watched: Arc<Watched>,
-    tasks: Option<Arc<WatchedTasks>>,
-    /// How the client is told of resources there.
-    uris: ResourceNaming,
-}
-
-struct AuthContext {
-    uri: Uri,
-    headers: HeaderMap,
-    extensions: Extensions,
-}
-
-/// What the servers together have agreed to.
-#[derive(Debug, Default)]
-pub(crate) struct AgreedFilter(Vec<Agreed>);
-
-/// What one server has agreed to of what is wanted there; nothing if that is not known yet.
-#[derive(Debug)]
-struct Agreed {
-    watched: Arc<Watched>,
-    tasks: Option<Arc<WatchedTasks>>,
-    granted: Option<Arc<GrantedFilter>>,
-}
-
-/// Resources by the URIs that the client has for them, each with that of its server.
+/// Resources by the client's URI, each with the server's URI.
 type Watched = BTreeMap<Arc<str>, Arc<str>>;
 
 impl Subscriptions {
@@ -141,12 +96,12 @@ impl Subscriptions {
         }
     }
 
-    /// How many streams are open.
+    /// Returns the number of open streams.
     pub(crate) fn count(&self) -> usize {
         self.limits.count()
     }
 
-    /// Ends all streams, and opens no more.
+    /// Ends all streams, and refuses new ones.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         for subscriber in self.all() {
@@ -158,7 +113,7 @@ impl Subscriptions {
         self.draining.load(Ordering::Acquire)
     }
 
-    fn note(&self, subscriber: &Arc<Subscriber>) {
+    fn register(&self, subscriber: &Arc<Subscriber>) {
         self.lock().push(Arc::downgrade(subscriber));
     }
 
@@ -181,8 +136,8 @@ impl Subscriptions {
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A gateway serves something else now, or is served no more: its subscribers are told, and subscribe to the servers
-    /// that are there now.
+    /// Handles a new publication of a gateway, or its removal: notifies its subscribers, and subscribes them to its
+    /// current servers.
     pub(crate) fn republished(self: &Arc<Self>, gateway: &GatewayName, published: Option<Arc<PublishedGateway>>) {
         let subscribers = self.of(gateway);
         let Some(published) = published else {
@@ -193,7 +148,7 @@ impl Subscriptions {
         };
         for subscriber in subscribers {
             subscriber.lists_changed();
-            subscriber.dirty.store(true, Ordering::Release);
+            subscriber.set_dirty(true);
             self.attach_later(&subscriber, &published);
         }
     }
@@ -206,7 +161,7 @@ impl Subscriptions {
         });
     }
 
-    /// Opens a GET stream of a session; `from` is the stream and the last event that the client goes on after.
+    /// Opens a GET stream of a session. `from` is the stream and the last event after which the client resumes.
     pub(crate) fn open_session_stream(
         self: &Arc<Self>,
         context: &RequestContext,
@@ -214,14 +169,14 @@ impl Subscriptions {
         from: Option<(crate::replicas::Handle, u64)>,
     ) -> Result<(Reader, impl Send + 'static), Rejection> {
         if self.is_draining() {
-            return Err(listen::closing());
+            return Err(listen::shutting_down());
         }
-        let permit = self.limits.stream().map_err(|full| listen::crowded(&full))?;
+        let permit = self.limits.stream().map_err(|full| listen::limit_reached(&full))?;
         let subscriber = self.session_subscriber(session, context);
         let limit = self.config.limits.session_streams;
         let Some(reader) = subscriber.queue.open(limit, from) else {
             let what = "streams of one session";
-            return Err(listen::crowded(&portolan_core::Error::Exhausted { what, limit }));
+            return Err(listen::limit_reached(&portolan_core::Error::Exhausted { what, limit }));
         };
         subscriber.note_request(context);
         session.conversation.follow_open_sessions();
@@ -229,7 +184,7 @@ impl Subscriptions {
         Ok((reader, (session.clone(), permit)))
     }
 
-    /// The subscriber of a session, made when it is first needed.
+    /// Returns the subscriber of a session, creating it if there is none.
     fn session_subscriber(self: &Arc<Self>, session: &Session, context: &RequestContext) -> Arc<Subscriber> {
         let make = || -> Arc<dyn SessionSubscriber> {
             let filter = NotificationFilter {
@@ -245,19 +200,19 @@ impl Subscriptions {
             if let Some(streams) = &subscriber.session_streams {
                 session.conversation.read_streams_with(streams.clone());
             }
-            self.note(&subscriber);
+            self.register(&subscriber);
             subscriber
         };
         concrete(session.subscriber_or(make))
     }
 
-    /// The subscriber of a session, if there is one.
+    /// Returns the subscriber of a session, if there is one.
     pub(crate) fn known_subscriber(&self, session: &Session) -> Option<Arc<Subscriber>> {
         session.subscriber().map(concrete)
     }
 
-    /// Waits at the hubs of all servers that the listener's caller reaches, and there only; gives what they agree to
-    /// within a time. Of a resource the server that has it is asked, or those that may have it.
+    /// Subscribes to the notification feeds of all servers that the subscriber's caller reaches, and ends the other
+    /// subscriptions. Returns what the servers grant within `at_most`.
     pub(crate) async fn attach(
         &self,
         subscriber: &Subscriber,
@@ -274,62 +229,36 @@ impl Subscriptions {
             request_id: "".into(),
         };
         let mut attached = subscriber.attached.lock().await;
-        subscriber.dirty.store(false, Ordering::Release);
+        subscriber.set_dirty(false);
         let filter = subscriber.filter().clone();
         let owners = self.owners(&context, &filter, at_most / 2).await;
         let uris = gateway.spec.resource_naming;
-        let mut kept: Vec<FeedSubscription> = Vec::with_capacity(attached.len());
-        for (route, install) in context.places() {
-            let credential = match self.resolver.credential(&context, (route, install), None).await {
-                Ok(credential) => credential,
+        let mut kept = Vec::with_capacity(attached.len());
+        for place in context.places() {
+            match self.resolver.credential(&context, place, None).await {
+                Ok(credential) => {
+                    let watched = owners.get(&place.1.install.name).cloned().unwrap_or_default();
+                    kept.push(follow_feed(
+                        subscriber,
+                        uris,
+                        place,
+                        &credential,
+                        &filter,
+                        watched,
+                        &mut attached,
+                    ));
+                }
                 Err(error) => {
-                    tracing::info!(server = %route.server.name, %error, "a server is not listened to");
-                    continue;
+                    tracing::info!(server = %place.0.server.name, %error, "a server's notifications are not received");
                 }
-            };
-            let mut wanted = filter.clone();
-            let watched = owners.get(&install.install.name).cloned().unwrap_or_default();
-            wanted.uris = watched.values().cloned().collect();
-            // What a shared server logs may be about anybody's calls.
-            wanted.log = wanted
-                .log
-                .filter(|_| matches!(install.install.owner, Owner::Personal(_)));
-            let tasks = subscriber.watching.get(&install.install.name);
-            wanted.tasks = tasks.map(|watched| watched.own()).unwrap_or_default();
-            let feed = install.upstream.notifications(&credential);
-            let known = attached
-                .iter()
-                .position(|known| known.listening.is_at(&feed) && known.uris == uris);
-            let listening = match known.map(|at| attached.swap_remove(at).listening) {
-                Some(mut listening) => {
-                    listening.change(wanted);
-                    listening
-                }
-                None => {
-                    let sink = subscriber.sink(uris, &route.server.name);
-                    feed.listen(wanted, TaskNotifier::of(sink, tasks))
-                }
-            };
-            kept.push(FeedSubscription {
-                listening,
-                watched: Arc::new(watched),
-                tasks: tasks.cloned(),
-                uris,
-            });
+            }
         }
         *attached = kept;
-        let offers = attached.iter().map(async |known| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            Agreed {
-                watched: known.watched.clone(),
-                tasks: known.tasks.clone(),
-                granted: known.listening.granted(left).await,
-            }
-        });
-        AgreedFilter(join_all(offers).await)
+        agreed(&attached, deadline).await
     }
 
-    /// Who is asked about which resource. Who does not say in time what it has may have anything.
+    /// Finds the servers to subscribe at for each resource. A server that has not listed its resources in time may
+    /// have any.
     async fn owners(
         &self,
         context: &RequestContext,
@@ -344,9 +273,9 @@ impl Subscriptions {
         };
         let deadline = tokio::time::Instant::now() + at_most;
         for uri in &filter.uris {
-            let asked = tokio::time::timeout_at(deadline, self.resolver.watched_at(context, uri)).await;
-            let limits = asked.unwrap_or_else(|_| self.resolver.may_watch(context, uri));
-            for ((_, install), own) in limits {
+            let located = tokio::time::timeout_at(deadline, self.resolver.watched_at(context, uri)).await;
+            let places = located.unwrap_or_else(|_| self.resolver.may_watch(context, uri));
+            for ((_, install), own) in places {
                 let watched = owners.entry(install.install.name).or_default();
                 watched.insert(uri.clone(), own);
             }
@@ -355,164 +284,55 @@ impl Subscriptions {
     }
 }
 
-/// The subscriber itself: there is no other implementation of the trait.
-fn concrete(subscriber: &Arc<dyn SessionSubscriber>) -> Arc<Subscriber> {
-    let subscriber: Arc<dyn Any + Send + Sync> = subscriber.clone();
-    subscriber
-        .downcast()
-        .unwrap_or_else(|_| unreachable!("the subscriber of a session is a Subscriber"))
-}
-
-impl Subscriber {
-    fn new(
-        context: &RequestContext,
-        queue: NotificationQueue,
-        filter: NotificationFilter,
-        watching: Watching,
-        requester: Option<SessionRequester>,
-    ) -> Arc<Self> {
-        let queue = Arc::new(queue);
-        Arc::new(Self {
-            watching,
-            session_streams: requester.map(|requester| Arc::new(SessionStreams::new(requester, queue.clone()))),
-            queue,
-            gateway: context.gateway.spec.name.clone(),
-            caller: context.caller.clone(),
-            filter: Mutex::new(filter),
-            attached: tokio::sync::Mutex::default(),
-            dirty: AtomicBool::new(false),
-            auth_context: Mutex::default(),
-        })
-    }
-
-    /// Notes what the client came in with, as it did last.
-    fn note_request(&self, context: &RequestContext) {
-        *self.auth_context.lock().unwrap_or_else(PoisonError::into_inner) = Some(AuthContext {
-            uri: context.uri.clone(),
-            headers: context.headers.clone(),
-            extensions: context.extensions.clone(),
-        });
-    }
-
-    /// The head of a request like the one that opened the stream.
-    pub(crate) fn head(&self) -> Option<Parts> {
-        let auth_context = self.auth_context.lock().unwrap_or_else(PoisonError::into_inner);
-        let auth_context = auth_context.as_ref()?;
-        let (mut head, ()) = Request::new(()).into_parts();
-        head.uri = auth_context.uri.clone();
-        head.headers = auth_context.headers.clone();
-        head.extensions = auth_context.extensions.clone();
-        Some(head)
-    }
-
-    /// Where a server's changes are told.
-    fn sink(&self, uris: ResourceNaming, server: &ServerName) -> Arc<dyn NotificationSink> {
-        match uris {
-            ResourceNaming::Prefix => Arc::new(UriRewritingSink::new(server.clone(), self.queue.clone())),
-            _ => self.queue.clone(),
+/// Subscribes to the feed of one server, or changes the subscription in `attached` to that feed.
+fn follow_feed(
+    subscriber: &Subscriber,
+    uris: ResourceNaming,
+    (route, install): Place<'_>,
+    credential: &Arc<UpstreamCredential>,
+    filter: &NotificationFilter,
+    watched: Watched,
+    attached: &mut Vec<FeedSubscription>,
+) -> FeedSubscription {
+    let mut filter = filter.clone();
+    filter.uris = watched.values().cloned().collect();
+    // The log messages of a shared server may be about the calls of others.
+    filter.log = filter
+        .log
+        .filter(|_| matches!(install.install.owner, Owner::Personal(_)));
+    let tasks = subscriber.watching.get(&install.install.name);
+    filter.tasks = tasks.map(|watched| watched.own()).unwrap_or_default();
+    let feed = install.upstream.notifications(credential);
+    let known = attached
+        .iter()
+        .position(|known| known.listening.is_at(&feed) && known.uris == uris);
+    let listening = match known.map(|at| attached.swap_remove(at).listening) {
+        Some(mut listening) => {
+            listening.change(filter);
+            listening
         }
-    }
-
-    fn filter(&self) -> MutexGuard<'_, NotificationFilter> {
-        self.filter.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether something else is wanted than what is listened to.
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty.load(Ordering::Acquire)
-    }
-
-    /// Whether anybody reads, or has asked to be told later.
-    pub(crate) fn is_wanted(&self, grace: Duration) -> bool {
-        self.queue.is_read(grace) || !self.filter().uris.is_empty()
-    }
-
-    fn lists_changed(&self) {
-        let wanted = self.filter().lists;
-        for list in ListKind::ALL.into_iter().filter(|list| wanted[*list as usize]) {
-            self.queue.tell(&ServerNotification::List(list));
+        None => {
+            let sink = subscriber.sink(uris, &route.server.name);
+            feed.listen(filter, TaskNotifier::of(sink, tasks))
         }
-    }
-
-    /// Listens no more.
-    pub(crate) async fn detach(&self) {
-        self.queue.forget_sent();
-        if let Some(streams) = &self.session_streams {
-            streams.clear();
-        }
-        self.attached.lock().await.clear();
-        self.dirty.store(true, Ordering::Release);
+    };
+    FeedSubscription {
+        listening,
+        watched: Arc::new(watched),
+        tasks: tasks.cloned(),
+        uris,
     }
 }
 
-impl SessionSubscriber for Subscriber {
-    fn close(&self) {
-        self.queue.end(End::Graceful);
-        if let Some(streams) = &self.session_streams {
-            streams.clear();
+/// Waits until `deadline` for the answers of the servers.
+async fn agreed(attached: &[FeedSubscription], deadline: Instant) -> AgreedFilter {
+    let answers = attached.iter().map(async |subscription| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        Agreed {
+            watched: subscription.watched.clone(),
+            tasks: subscription.tasks.clone(),
+            granted: subscription.listening.granted(left).await,
         }
-        if let Ok(mut attached) = self.attached.try_lock() {
-            attached.clear();
-        }
-    }
-
-    fn has_reader(&self) -> bool {
-        self.queue.has_reader()
-    }
-
-    fn update(&self, uris: BTreeSet<Arc<str>>, log: Option<LogLevel>) -> bool {
-        let mut filter = self.filter();
-        let changed = filter.uris != uris || filter.log != log;
-        if changed {
-            filter.uris = uris;
-            filter.log = log;
-            self.dirty.store(true, Ordering::Release);
-        }
-        changed
-    }
-}
-
-impl AgreedFilter {
-    /// Whether some server tells of a resource, or may yet; else why not.
-    pub(crate) fn of(&self, uri: &str) -> Result<(), ErrorObject> {
-        let mut refusal: Option<ErrorObject> = None;
-        let asked = self.0.iter();
-        let mut asked = asked
-            .filter_map(|answer| Some((answer.watched.get(uri)?, &answer.granted)))
-            .peekable();
-        if asked.peek().is_none() {
-            return Err(ErrorObject::invalid_params("no server has this resource"));
-        }
-        for (own, granted) in asked {
-            let Some(granted) = granted else { return Ok(()) };
-            match granted.refused.get(own) {
-                None if granted.live => return Ok(()),
-                None => {}
-                Some(error) => match &refusal {
-                    Some(known) if known.code != error::METHOD_NOT_FOUND => {}
-                    _ => refusal = Some(error.clone()),
-                },
-            }
-        }
-        Err(refusal.unwrap_or_else(|| ErrorObject::internal("no server can be listened to now; try again")))
-    }
-
-    /// The tasks that servers tell of, or may yet, as the client knows them.
-    pub(crate) fn tasks(&self) -> BTreeSet<Arc<str>> {
-        let told = |answer: &Agreed| {
-            let watched = answer.tasks.as_ref()?;
-            let own = match &answer.granted {
-                Some(granted) => granted.tasks.clone(),
-                None => watched.own(),
-            };
-            Some(watched.known(&own).cloned().collect::<Vec<_>>())
-        };
-        self.0.iter().filter_map(told).flatten().collect()
-    }
-}
-
-impl std::fmt::Debug for AuthContext {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AuthContext")
-    }
+    });
+    AgreedFilter::new(join_all(answers).await)
 }

@@ -1,8 +1,8 @@
-//! The ids of tasks, as clients know them.
+//! The ids of tasks, sealed for clients.
 //!
-//! A server knows a task by an id that anybody may bring who has heard of it. Clients get it sealed, with the install that
-//! it belongs to, the caller, and the session at a legacy server: whoever else brings it, or through another gateway, is
-//! told that there is no such task. Any replica opens it; nothing is kept.
+//! Anyone who knows a server's id of a task could use it. Clients therefore get it sealed, together with its install,
+//! the caller, and the session at a legacy server: to another caller, or through another gateway, the task is unknown.
+//! Any replica can open it; nothing is stored.
 
 pub(crate) mod created;
 mod ids;

@@ -1,14 +1,14 @@
-//! Tasks: calls that go on after their answer, and that clients ask about by an id.
+//! Tasks: calls that continue after their response, and that clients query by an id.
 //!
-//! 2026-07-28 has them as an extension (SEP-2663), 2025-11-25 in its core.
+//! An extension of 2026-07-28 (SEP-2663), part of the core of 2025-11-25.
 //!
 //! | client, server | what happens |
 //! | --- | --- |
-//! | modern, modern | tasks pass, their ids sealed |
-//! | legacy, legacy | the tasks of 2025-11-25 pass, their ids sealed; those of a session are listed |
+//! | modern, modern | tasks are relayed, their ids sealed |
+//! | legacy, legacy | tasks of 2025-11-25 are relayed, their ids sealed; `tasks/list` lists those of the session |
 //! | modern, legacy | tasks of 2025-11-25 are converted to the extension |
-//! | without tasks, legacy | the gateway polls the task of a tool that runs only as a task |
-//! | without tasks, modern | the gateway polls the task of a call that its server runs only as a task |
+//! | without tasks, legacy | the gateway polls the task of a tool that requires one |
+//! | without tasks, modern | the gateway polls the task of a call whose server requires one |
 
 mod cancel_on_drop;
 mod driver;
@@ -44,10 +44,10 @@ use crate::{
     task_ids::{self, TaskIds, TaskSeal},
 };
 
-/// The capability `tasks` of 2025-11-25: what the gateway itself can relay.
+/// The capability `tasks` of 2025-11-25, as the gateway declares it.
 pub(crate) const CAPABILITY: &[u8] = br#"{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}"#;
 
-/// The tasks behind a gateway.
+/// Relays, converts and polls the tasks of servers.
 #[derive(Debug)]
 pub(crate) struct Tasks {
     config: Arc<GatewayConfig>,
@@ -84,7 +84,7 @@ impl Tasks {
         }
     }
 
-    /// The server of the task that a request asks for, and the task.
+    /// Returns the server of the task that a request names, and the task.
     pub(crate) fn target<'a>(
         &self,
         context: &'a RequestContext,
@@ -96,15 +96,15 @@ impl Tasks {
         }
         let id = request.params.get("taskId").and_then(object::text);
         let id = id.ok_or_else(|| ErrorObject::invalid_params("params.taskId must be the id of a task"))?;
-        let found = task_ids::find(context, &self.keys, &id);
-        let found = found.filter(|found| era == Era::Modern || found.is_at(Era::Legacy));
-        let found = found.ok_or_else(|| ErrorObject::invalid_params("unknown task"))?;
-        let task = found.known(object::quote(&id));
-        let target = Target::at(found.place, request.method.as_str());
-        Ok((target.renaming("taskId", object::quote(&found.id)), task))
+        let located = task_ids::find(context, &self.keys, &id);
+        let located = located.filter(|located| era == Era::Modern || located.is_at(Era::Legacy));
+        let located = located.ok_or_else(|| ErrorObject::invalid_params("unknown task"))?;
+        let task = located.with_client_id(object::quote(&id));
+        let target = Target::at(located.place, request.method.as_str());
+        Ok((target.renaming("taskId", object::quote(&located.id)), task))
     }
 
-    /// The ids of the task that a legacy client asks its server to make of a call.
+    /// Returns the id transform for a call that a legacy client sends as a task.
     pub(crate) fn legacy_ids(
         &self,
         context: &RequestContext,
@@ -112,10 +112,10 @@ impl Tasks {
         target: &Target<'_>,
     ) -> Arc<dyn TaskIdTransform> {
         let recorder = TaskRecorder::new(&self.sessions, session, &target.route.server.name);
-        Arc::new(TaskIds::Sealed(self.seal(context, target).noted(recorder)))
+        Arc::new(TaskIds::Sealed(self.seal(context, target).with_recorder(recorder)))
     }
 
-    /// The ids of the task that a modern client's call may become; `None` if it cannot become one.
+    /// Returns the id transform for a modern client's call that may become a task; `None` if it cannot.
     pub(crate) fn modern_ids(
         &self,
         context: &RequestContext,
@@ -130,8 +130,8 @@ impl Tasks {
         let seal = || self.seal(context, target);
         let seal = match (tasks::are_declared(capabilities), support) {
             (true, TaskSupport::Forbidden) => seal(),
-            (true, _) => seal().asking(),
-            (false, TaskSupport::Required) => seal().driving(self.config.timeouts.task),
+            (true, _) => seal().with_client_task(),
+            (false, TaskSupport::Required) => seal().with_polled_task(self.config.timeouts.task),
             (false, _) => return None,
         };
         Some(Arc::new(TaskIds::Sealed(seal)))

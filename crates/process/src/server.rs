@@ -73,6 +73,10 @@ impl StdioServer {
     }
 
     /// Returns its log: its standard error, and the lines of its standard output that are not messages.
+    ///
+    /// # Errors
+    ///
+    /// None: the log is in memory. The items are results as those of [`RuntimeLogs`](portolan_core::RuntimeLogs) are.
     pub fn logs(&self, query: &LogQuery) -> BoxStream<'static, Result<LogLine>> {
         logs::read(&self.supervisor.shared.logs, query)
     }

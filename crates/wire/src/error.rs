@@ -12,8 +12,8 @@ use http::StatusCode;
 
 pub use self::relay::{ErrorMapping, to_client};
 use crate::{
-    era::{Era, ProtocolVersion},
     object::{self, RawObject},
+    version::{Era, ProtocolVersion},
 };
 
 /// The text is not JSON.

@@ -15,9 +15,9 @@ pub use self::annotation::{AnnotationError, ParamHeader, param_headers};
 pub use self::param::{check_params, write_params};
 pub use self::value::{decode, encode};
 use crate::{
-    era::NamedVersion,
     method::Method,
     object::{self, RawObject},
+    version::NamedVersion,
 };
 
 /// `MCP-Protocol-Version`

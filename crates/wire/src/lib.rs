@@ -26,6 +26,7 @@ pub mod rewrite;
 mod scan;
 pub mod sse;
 mod tokenizer;
+mod version;
 
 pub use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! Keeping streams awake: a comment where nothing comes for long, so that nobody between takes them for dead.
+//! Sends comments on idle streams, so that proxies do not close them.
 
 use std::{
     future::Future,
@@ -13,38 +13,38 @@ use portolan_core::BoxError;
 use portolan_wire::sse;
 use tokio::time::{Instant, Sleep};
 
-/// A stream of events, with comments between them while it is silent.
+/// A stream of events that sends a comment after a time without data.
 ///
-/// The timer is made when the stream has to wait for the first time, and set anew when it has run out: what flows costs
-/// nothing.
+/// The timer is created when the stream first waits, and reset only when it fires, so that a busy stream pays nothing
+/// for it.
 #[derive(Debug)]
 pub(crate) struct KeepAliveBody<B> {
     body: B,
-    /// After how long a comment is due; none if never.
-    every: Option<Duration>,
+    /// The interval of comments; `None` for no comments.
+    interval: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Since when nothing has come.
-    silent: Option<Instant>,
-    /// Whether no event is half said.
-    between: bool,
+    /// When the stream became idle.
+    idle_since: Option<Instant>,
+    /// Whether the stream is between two events.
+    between_events: bool,
 }
 
 impl<B> KeepAliveBody<B> {
-    /// With a comment after each `every` of silence; with none at all if that is zero.
-    pub(crate) fn new(body: B, every: Duration) -> Self {
+    /// Sends a comment after each `interval` without data; none if it is zero.
+    pub(crate) fn new(body: B, interval: Duration) -> Self {
         Self {
             body,
-            // An hour is as good as an eternity, and far within what timers can count.
-            every: (!every.is_zero()).then(|| every.min(Duration::from_secs(3600))),
+            // Capped at an hour, far below the limit of timers.
+            interval: (!interval.is_zero()).then(|| interval.min(Duration::from_secs(3600))),
             timer: None,
-            silent: None,
-            between: true,
+            idle_since: None,
+            between_events: true,
         }
     }
 
-    /// Ready when a comment is due.
-    fn poll_silence(&mut self, cx: &mut Context<'_>, every: Duration) -> Poll<()> {
-        let mut due = *self.silent.get_or_insert_with(Instant::now) + every;
+    /// Resolves when a comment is due.
+    fn poll_comment(&mut self, cx: &mut Context<'_>, interval: Duration) -> Poll<()> {
+        let mut due = *self.idle_since.get_or_insert_with(Instant::now) + interval;
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
@@ -52,14 +52,14 @@ impl<B> KeepAliveBody<B> {
             std::task::ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
             if now >= due {
-                self.silent = Some(now);
-                due = now + every;
+                self.idle_since = Some(now);
+                due = now + interval;
                 timer.as_mut().reset(due);
-                if self.between {
+                if self.between_events {
                     return Poll::Ready(());
                 }
             } else {
-                // Something came since it was set.
+                // Data arrived since the timer was set.
                 timer.as_mut().reset(due);
             }
         }
@@ -73,16 +73,16 @@ impl<B: HttpBody<Data = Bytes, Error = BoxError> + Unpin> HttpBody for KeepAlive
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.silent = None;
+            this.idle_since = None;
             if let Some(Ok(frame)) = &frame {
-                this.between = frame.data_ref().is_none_or(|data| data.ends_with(sse::EVENT_END));
+                this.between_events = frame.data_ref().is_none_or(|data| data.ends_with(sse::EVENT_END));
             }
             return Poll::Ready(frame);
         }
-        let Some(every) = this.every else {
+        let Some(interval) = this.interval else {
             return Poll::Pending;
         };
-        std::task::ready!(this.poll_silence(cx, every));
+        std::task::ready!(this.poll_comment(cx, interval));
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(sse::COMMENT)))))
     }
 
@@ -98,22 +98,22 @@ mod tests {
 
     use super::*;
 
-    const EVERY: Duration = Duration::from_millis(60);
+    const INTERVAL: Duration = Duration::from_millis(60);
 
-    type Pieces = mpsc::UnboundedSender<&'static str>;
+    type Chunks = mpsc::UnboundedSender<&'static str>;
 
     fn stream(
-        every: Duration,
+        interval: Duration,
     ) -> (
-        Pieces,
+        Chunks,
         KeepAliveBody<impl HttpBody<Data = Bytes, Error = BoxError> + Unpin>,
     ) {
-        let (sender, mut pieces) = mpsc::unbounded_channel();
+        let (sender, mut chunks) = mpsc::unbounded_channel();
         let frames = futures_util::stream::poll_fn(move |cx| {
-            let piece: Poll<Option<&str>> = pieces.poll_recv(cx);
-            piece.map(|piece| piece.map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))))
+            let chunk: Poll<Option<&str>> = chunks.poll_recv(cx);
+            chunk.map(|chunk| chunk.map(|chunk| Ok(Frame::data(Bytes::from_static(chunk.as_bytes())))))
         });
-        (sender, KeepAliveBody::new(StreamBody::new(frames), every))
+        (sender, KeepAliveBody::new(StreamBody::new(frames), interval))
     }
 
     async fn next(body: &mut (impl HttpBody<Data = Bytes, Error = BoxError> + Unpin)) -> (String, Duration) {
@@ -124,38 +124,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_silence_is_broken_by_a_comment_and_nothing_else_is() {
-        let (pieces, mut body) = stream(EVERY);
+    async fn idle_stream_gets_comments() {
+        let (chunks, mut body) = stream(INTERVAL);
         for _ in 0..3 {
             let (comment, after) = next(&mut body).await;
             assert_eq!(comment, ":\n\n");
-            assert!(after >= EVERY, "{after:?}");
+            assert!(after >= INTERVAL, "{after:?}");
         }
-        pieces.send("data: x\n\n").expect("read");
+        chunks.send("data: x\n\n").expect("read");
         assert_eq!(next(&mut body).await.0, "data: x\n\n");
         let (comment, after) = next(&mut body).await;
         assert_eq!(comment, ":\n\n");
-        assert!(after >= EVERY, "silence begins anew: {after:?}");
-        drop(pieces);
+        assert!(after >= INTERVAL, "the interval restarts: {after:?}");
+        drop(chunks);
         assert!(body.frame().await.is_none());
     }
 
     #[tokio::test]
-    async fn no_comment_comes_within_an_event() {
-        let (pieces, mut body) = stream(EVERY);
-        pieces.send("data: {").expect("read");
+    async fn no_comment_within_event() {
+        let (chunks, mut body) = stream(INTERVAL);
+        chunks.send("data: {").expect("read");
         assert_eq!(next(&mut body).await.0, "data: {");
-        let waited = tokio::time::timeout(4 * EVERY, next(&mut body)).await;
+        let waited = tokio::time::timeout(4 * INTERVAL, next(&mut body)).await;
         assert!(waited.is_err());
-        pieces.send("}\n\n").expect("read");
+        chunks.send("}\n\n").expect("read");
         assert_eq!(next(&mut body).await.0, "}\n\n");
         assert_eq!(next(&mut body).await.0, ":\n\n");
     }
 
     #[tokio::test]
-    async fn zero_is_never() {
+    async fn zero_interval_disables_comments() {
         let (_pieces, mut body) = stream(Duration::ZERO);
-        let waited = tokio::time::timeout(4 * EVERY, next(&mut body)).await;
+        let waited = tokio::time::timeout(4 * INTERVAL, next(&mut body)).await;
         assert!(waited.is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Authentication: the authenticators in a row, and static bearer tokens.
+//! Authentication: the chain of authenticators, and static bearer tokens.
 
 mod tokens;
 
@@ -10,7 +10,7 @@ use portolan_core::{AuditSink, AuthError, AuthErrorKind, AuthFailed, Authenticat
 pub use self::tokens::{StaticTokens, digest};
 use crate::{reply::Rejection, routing};
 
-/// Asks the authenticators in their order.
+/// Tries the authenticators in order.
 #[derive(Debug)]
 pub(crate) struct Authentication {
     authenticators: Vec<Arc<dyn Authenticator>>,
@@ -18,11 +18,11 @@ pub(crate) struct Authentication {
     clock: Arc<dyn Clock>,
 }
 
-/// A refused authentication; without an error if the request has no credential.
+/// A failed authentication; without an error if the request has no credential.
 #[derive(Debug)]
 struct Refusal {
     error: Option<AuthError>,
-    /// The caller whose credential does not admit to the gateway.
+    /// The authenticated caller who may not use this gateway.
     caller: Option<Arc<Caller>>,
 }
 
@@ -39,7 +39,7 @@ impl Authentication {
         }
     }
 
-    /// The caller who sent a request. A refusal is recorded.
+    /// Authenticates the caller of a request. Failures are recorded in the audit log.
     pub(crate) async fn caller(
         &self,
         gateway: &GatewayName,
@@ -55,8 +55,7 @@ impl Authentication {
         }
     }
 
-    /// Whether the caller of an open stream could open it now. That an authenticator does not answer says nothing about the
-    /// caller.
+    /// Returns whether the caller of an open stream could still open it. `true` if an authenticator is unavailable.
     pub(crate) async fn may_stay(&self, gateway: &GatewayName, parts: &Parts, caller: &Caller) -> bool {
         match self.check(gateway, parts).await {
             Ok(now) => now.subject == caller.subject && now.teams == caller.teams,
@@ -83,7 +82,8 @@ impl Authentication {
                 }
             }
         }
-        // A token that no authenticator knows is an invalid one; a request without a token is told no error code (RFC 6750 3.1).
+        // A token that no authenticator accepts is invalid. For a request without a token there is no error code (RFC
+        // 6750 3.1).
         let error = match bearer(&parts.headers) {
             Ok(token) => token.map(|_| AuthError::Invalid),
             Err(error) => Some(error),
@@ -91,10 +91,11 @@ impl Authentication {
         Err(Refusal { error, caller: None })
     }
 
-    /// 401 with challenges (RFC 9110 11.6.1); 403 where another credential would not help, 503 where none can be checked.
+    /// Returns 401 with challenges (RFC 9110 11.6.1), 403 if no other credential would help, or 503 if authentication
+    /// is unavailable.
     fn rejection(&self, gateway: &GatewayName, error: Option<&AuthError>) -> Rejection {
         if let Some(AuthError::Unavailable(source)) = error {
-            tracing::warn!(%gateway, error = %source, "an authenticator does not answer");
+            tracing::warn!(%gateway, error = %source, "an authenticator is unavailable");
         }
         let kind = error.map_or(AuthErrorKind::Missing, AuthError::kind);
         let problem = error.map_or_else(|| "authentication is required".to_owned(), ToString::to_string);
@@ -104,7 +105,7 @@ impl Authentication {
         }
         let challenges = self.authenticators.iter();
         let challenges = challenges.filter_map(|authenticator| authenticator.challenge(gateway));
-        // RFC 6750 3: a request without a token is told no error code.
+        // Without a token, the challenge has no error code (RFC 6750 3).
         let challenges = challenges.map(|challenge| match error {
             Some(error) => challenge.for_error(error).header_value(),
             None => challenge.header_value(),
@@ -124,7 +125,7 @@ impl Authentication {
     }
 }
 
-/// The token of an `Authorization: Bearer` header, where there is exactly one such header.
+/// Returns the token of the `Authorization: Bearer` header; an error if there are several such headers.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {

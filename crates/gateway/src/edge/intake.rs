@@ -1,4 +1,4 @@
-//! A request's body: of the right type, within the limit, in time.
+//! Checks the headers of a request, and reads its body within limits of size and time.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,7 +8,7 @@ use portolan_wire::{envelope::Message, header as mcp};
 
 use crate::{config::GatewayConfig, reply::Rejection};
 
-/// Checks what the client sends and takes: JSON in, JSON or events out.
+/// Checks the content type, content encoding and `Accept` headers: JSON in, JSON or events out.
 pub(crate) fn check_types(headers: &HeaderMap) -> Result<(), Rejection> {
     if is_usual(headers) {
         return Ok(());
@@ -26,7 +26,7 @@ pub(crate) fn check_types(headers: &HeaderMap) -> Result<(), Rejection> {
     if encoded {
         return Err(Rejection::http(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "encoded bodies are not taken",
+            "content-encoding is not supported; send the body unencoded",
         ));
     }
     if accepts(headers, "application", "json") && accepts(headers, "text", "event-stream") {
@@ -38,7 +38,7 @@ pub(crate) fn check_types(headers: &HeaderMap) -> Result<(), Rejection> {
     ))
 }
 
-/// Whether the headers are, to the letter, what most clients send.
+/// Returns whether the headers are exactly those of most clients: a fast path.
 fn is_usual(headers: &HeaderMap) -> bool {
     let only = |name| {
         let mut values = headers.get_all(name).iter();
@@ -73,18 +73,19 @@ where
     match tokio::time::timeout(config.timeouts.body, collect::body(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(CollectError::TooLarge)) => Err(too_large()),
-        Ok(Err(_)) => Err(Rejection::http(StatusCode::BAD_REQUEST, "the body broke off")),
+        Ok(Err(_)) => Err(Rejection::http(StatusCode::BAD_REQUEST, "the body was cut off")),
         Err(_) => Err(Rejection::http(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     }
 }
 
-/// Whether the headers name a session. One beside a modern version means nothing (2026-07-28, basic/transports).
+/// Returns whether the headers name a session. With a modern version, the header has no meaning (2026-07-28,
+/// basic/transports).
 pub(crate) fn names_session(headers: &HeaderMap) -> bool {
     let is_modern = || mcp::version(headers).is_ok_and(|version| version.is_some_and(|named| named.is_modern()));
     headers.contains_key(mcp::SESSION_ID) && !is_modern()
 }
 
-/// Refuses what has the id `null`: it would be taken for a notification, and whoever sent it would wait for an answer.
+/// Rejects the id `null`: the message would be taken for a notification, and its sender would wait for a response.
 pub(crate) fn check_id(message: &Message) -> Result<(), Rejection> {
     match message {
         Message::Notification(notification) if notification.null_id => {
@@ -94,11 +95,11 @@ pub(crate) fn check_id(message: &Message) -> Result<(), Rejection> {
     }
 }
 
-/// Whether the client accepts a media type.
+/// Returns whether the client accepts a media type.
 pub(crate) fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
     let mut values = headers.get_all(header::ACCEPT).iter().peekable();
     if values.peek().is_none() {
-        // RFC 9110 12.5.1: no Accept header takes anything.
+        // Without an Accept header, any type is accepted (RFC 9110 12.5.1).
         return true;
     }
     values
@@ -109,7 +110,7 @@ pub(crate) fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
         .any(|(k, s)| (k == "*" || k.eq_ignore_ascii_case(kind)) && (s == "*" || s.eq_ignore_ascii_case(subtype)))
 }
 
-/// Whether a media range has quality 0: "not acceptable" (RFC 9110 12.4.2).
+/// Returns whether a media range has quality 0: "not acceptable" (RFC 9110 12.4.2).
 fn is_refused(range: &str) -> bool {
     range
         .split(';')

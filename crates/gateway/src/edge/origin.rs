@@ -1,6 +1,6 @@
-//! Host and Origin: whether a web page of elsewhere is trying to reach in.
+//! Host and Origin checks against DNS rebinding and cross-site requests.
 //!
-//! Source: 2026-07-28 basic/transports "Security Warning"; a hostile page can make a browser send requests to a name
+//! Source: 2026-07-28 basic/transports "Security Warning". A hostile page can make a browser send requests to a name
 //! that it controls and that resolves to this machine.
 
 use http::{HeaderMap, StatusCode, header, request::Parts, uri::Authority};
@@ -10,7 +10,7 @@ use crate::{
     reply::Rejection,
 };
 
-/// Refuses requests for a host, or from an origin, that is not on the list.
+/// Rejects requests for a host, or from an origin, that is not configured.
 pub(crate) fn check(config: &GatewayConfig, parts: &Parts) -> Result<(), Rejection> {
     if config.hosts != Hosts::Any {
         let host = host(parts).ok_or_else(|| forbidden("the request names no host"))?;
@@ -21,9 +21,9 @@ pub(crate) fn check(config: &GatewayConfig, parts: &Parts) -> Result<(), Rejecti
         }
     }
     match single(&parts.headers, &header::ORIGIN)? {
-        Some(origin) if !config.allows_origin(origin) => {
-            Err(forbidden("this origin may not call; add it to GatewayConfig::origins"))
-        }
+        Some(origin) if !config.allows_origin(origin) => Err(forbidden(
+            "this origin is not allowed; add it to GatewayConfig::origins",
+        )),
         _ => Ok(()),
     }
 }
@@ -46,12 +46,12 @@ impl GatewayConfig {
             .strip_prefix("http://")
             .or_else(|| origin.strip_prefix("https://"))
             .and_then(|rest| rest.parse::<Authority>().ok());
-        // With `Hosts::Any`, the list of hosts says nothing about origins: only listed ones pass.
+        // With `Hosts::Any`, hosts say nothing about origins: only listed origins pass.
         self.hosts != Hosts::Any && host.is_some_and(|authority| self.allows_host(authority.host()))
     }
 }
 
-/// The host that the request names, without its port.
+/// Returns the host of the request, without its port.
 fn host(parts: &Parts) -> Option<&str> {
     if let Some(authority) = parts.uri.authority() {
         return Some(authority.host());
@@ -69,7 +69,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Result<Optio
     match (value, values.next()) {
         (None, _) => Ok(None),
         (Some(Ok(value)), None) => Ok(Some(value)),
-        _ => Err(forbidden("the request names its host or origin twice, or not in ASCII")),
+        _ => Err(forbidden("the host or origin header is repeated or not ASCII")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Definitions for clients of older and newer revisions than their servers'.
+//! Adapts definitions to clients of other protocol versions than their servers'.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,11 @@ use portolan_wire::{
 
 use crate::routing::is_of_object;
 
-/// A definition without what a client of this version has no notion of. Mostly that is the definition as it stands.
+/// Removes what this version does not define from a definition; mostly returns it unchanged.
 pub(super) fn definition(definition: &Bytes, version: ProtocolVersion) -> Cow<'_, Bytes> {
     let named = |member: &str| memchr::memmem::find(definition, member.as_bytes()).is_some();
     let beyond: &[&str] = match version.era() {
-        // Tasks of 2025-11-25 are gone.
+        // 2026-07-28 has no tasks of 2025-11-25.
         Era::Modern if named("execution") => &["execution"],
         Era::Modern => return Cow::Borrowed(definition),
         Era::Legacy if version < ProtocolVersion::V2025_06_18 => &["title", "icons", "outputSchema", "execution"],
@@ -29,7 +29,7 @@ pub(super) fn definition(definition: &Bytes, version: ProtocolVersion) -> Cow<'_
     for member in beyond {
         changed |= members.remove(member).is_some();
     }
-    // Until 2026-07-28 structured content is an object.
+    // Before 2026-07-28, structured content is an object.
     if version.era() == Era::Legacy && members.get("outputSchema").is_some_and(|schema| !is_of_object(schema)) {
         members.remove("outputSchema");
         changed = true;
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn each_version_gets_what_it_knows() {
+    fn unknown_members_are_removed() {
         use ProtocolVersion as V;
         assert_eq!(
             adapted(V::V2026_07_28),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_of_an_object_stays() {
+    fn object_schema_is_kept() {
         let whole = Bytes::from_static(br#"{"name":"a", "outputSchema":{"type":"object"}}"#);
         assert_eq!(*definition(&whole, ProtocolVersion::V2025_06_18), whole);
     }

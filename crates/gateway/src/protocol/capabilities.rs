@@ -1,4 +1,4 @@
-//! What a gateway says of itself: in `initialize`, in `server/discover`.
+//! The capabilities and instructions of a gateway, in `initialize` and `server/discover`.
 
 use bytes::Bytes;
 use portolan_client::ServerInfo;
@@ -14,11 +14,11 @@ use crate::{
     tasks::CAPABILITY,
 };
 
-/// Extensions of the protocol of which every part is relayed where nothing is renamed: their methods go to the one server,
-/// and `_meta` and `ui://` resources pass untouched.
+/// Extensions that can be relayed completely if nothing is renamed: their methods go to the one server, and `_meta`
+/// and `ui://` resources are relayed unchanged.
 const EXTENSIONS: [&str; 2] = ["io.modelcontextprotocol/ui", "io.modelcontextprotocol/skills"];
 
-/// What servers have between them.
+/// The combined capabilities of servers.
 #[derive(Clone, Copy, Debug, Default)]
 struct OfferedCapabilities {
     tools: bool,
@@ -39,7 +39,7 @@ impl OfferedCapabilities {
         completions: true,
     };
 
-    /// What callers get of a server.
+    /// Returns the capabilities that callers get of a server.
     fn of(route: &ServerRoute, info: Option<&ServerInfo>) -> Self {
         match info {
             _ if !route.is_whole() => Self {
@@ -47,7 +47,7 @@ impl OfferedCapabilities {
                 logging: true,
                 ..Self::default()
             },
-            // It may turn out to have anything.
+            // An unknown server may have any capability.
             None => Self::EVERYTHING,
             Some(info) => Self {
                 tools: info.offers("tools"),
@@ -94,12 +94,12 @@ impl OfferedCapabilities {
 }
 
 impl Protocol {
-    /// What this caller's servers have between them; everything, as long as one of them has not said what it has.
+    /// Returns the combined capabilities of this caller's servers; all capabilities while one of them is unknown.
     pub(super) fn capabilities(&self, context: &RequestContext, era: Era) -> Bytes {
         let offers = context
             .places()
             .map(|(route, install)| OfferedCapabilities::of(route, install.upstream.info().as_deref()));
-        // Also where there is no server yet: gateways change.
+        // Declared even without a server: gateways change.
         let tools = OfferedCapabilities {
             tools: true,
             ..OfferedCapabilities::default()
@@ -113,8 +113,8 @@ impl Protocol {
         capabilities.to_bytes()
     }
 
-    /// The capabilities for a legacy client of this version. Tasks are what the gateway can relay, whichever servers are up
-    /// now: a session keeps what `initialize` said, and a server may start later.
+    /// Returns the capabilities for a legacy client of this version. Tasks are always declared if the gateway can
+    /// relay them: a session keeps the result of `initialize`, and a server may start later.
     pub(super) fn legacy_capabilities(&self, context: &RequestContext, version: ProtocolVersion) -> Bytes {
         let capabilities = self.capabilities(context, Era::Legacy);
         if version < ProtocolVersion::V2025_11_25 {
@@ -129,7 +129,7 @@ impl Protocol {
         }
     }
 
-    /// What clients are told about using this gateway: what its spec says, else what its one server says.
+    /// Returns the instructions of the gateway's spec, otherwise those of its only server.
     pub(super) fn instructions(&self, context: &RequestContext) -> Option<Bytes> {
         if let Some(own) = &context.gateway.spec.instructions {
             return Some(object::quote(own));
@@ -143,8 +143,8 @@ impl Protocol {
     }
 }
 
-/// The extensions of the one server, with its settings. An app calls tools by the names that its server has for them, so
-/// where names are changed there are none.
+/// Returns the extensions of the only server, with its settings. None if names are changed: an app calls tools by the
+/// server's own names.
 fn extensions(context: &RequestContext, era: Era) -> RawObject {
     let mut relayed = RawObject::new();
     let offered = context
@@ -156,7 +156,7 @@ fn extensions(context: &RequestContext, era: Era) -> RawObject {
             relayed.set(name, settings.clone());
         }
     }
-    // The gateway itself relays tasks to modern clients, and converts those of legacy servers, whichever servers are up.
+    // The gateway relays tasks to modern clients, and converts those of legacy servers, whichever servers are up.
     if era == Era::Modern {
         relayed.set(meta::TASKS_EXTENSION, Bytes::from_static(b"{}"));
     }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Protocol {
-    /// Opens a stream of a session, or goes on with one of which the client names an event.
+    /// Opens a stream of a session, or resumes the stream of the event that the client names.
     pub(crate) async fn get(&self, context: &Arc<RequestContext>) -> Result<Response<Body>, Rejection> {
         if !edge::names_session(&context.headers) {
             return Err(Rejection::method("POST"));
@@ -42,10 +42,10 @@ impl Protocol {
         }
     }
 
-    /// Opens a stream for what belongs to no request. Of several, the newest gets the messages.
+    /// Opens a stream for notifications that belong to no request. If several are open, the newest gets the messages.
     ///
-    /// With the id of an event, it goes on with the stream that this was on, as far as this replica still knows what came
-    /// after it; and where it does not, the client is told that its lists may have changed.
+    /// With the id of an event, resumes the stream of that event, as far as this replica still has the messages after
+    /// it; if it does not, the client is notified that its lists may have changed.
     fn session_stream(
         &self,
         context: &Arc<RequestContext>,
@@ -58,7 +58,7 @@ impl Protocol {
             Some(last) => Some(last.prefix.clone()),
             None => self.replays.prefix(session.stream_session(), reader.stream()),
         };
-        // The first bytes show a proxy, and the client, that the stream is there.
+        // The first bytes show proxies and the client that the stream is open.
         let first = match &prefix {
             Some(prefix) if session.version >= MIN_PRIMING_VERSION => {
                 let id = prefix.id(reader.read_until(), Some(reader.id()));

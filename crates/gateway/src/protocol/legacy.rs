@@ -35,7 +35,7 @@ use crate::{
 };
 
 impl Protocol {
-    /// `initialize`: agrees on a version and opens a session.
+    /// Handles `initialize`: negotiates a version and opens a session.
     pub(super) fn initialize(
         &self,
         context: &RequestContext,
@@ -76,7 +76,7 @@ impl Protocol {
         Ok(response)
     }
 
-    /// A message within a session.
+    /// Handles a message of a session.
     pub(super) async fn serve_legacy(
         &self,
         context: &Arc<RequestContext>,
@@ -99,13 +99,13 @@ impl Protocol {
                 Ok(reply::accepted())
             }
             Message::Response(response) => {
-                let taken = self.server_requests.take_response(context, &session, response, text);
-                Box::pin(taken).await
+                let delivered = self.server_requests.take_response(context, &session, response, text);
+                Box::pin(delivered).await
             }
         }
     }
 
-    /// A batch, which only 2025-03-26 has: all at once, answered in one array.
+    /// Handles a batch, which only 2025-03-26 has: all messages concurrently, answered in one array.
     pub(super) async fn serve_batch(
         &self,
         context: &Arc<RequestContext>,
@@ -119,7 +119,7 @@ impl Protocol {
         if session.version != ProtocolVersion::V2025_03_26 {
             return Err(Rejection::http(StatusCode::BAD_REQUEST, none));
         }
-        // Whether two calls under one id meet must not depend on how fast the first one is.
+        // Duplicate ids are rejected up front, so that the result does not depend on timing.
         let mut ids = HashSet::new();
         let answers = join_all(batch.into_iter().map(|message| {
             let twice = match &message {
@@ -131,7 +131,7 @@ impl Protocol {
                 match twice {
                     None => self.batched(context, session, message).await,
                     Some(id) => {
-                        let error = Error::invalid("id", "is there twice in this batch");
+                        let error = Error::invalid("id", "appears twice in this batch");
                         Some(envelope::error(Some(&id), &failure::error_object(&error)))
                     }
                 }
@@ -153,17 +153,17 @@ impl Protocol {
         Ok(reply::json(StatusCode::OK, array.freeze()))
     }
 
-    /// `DELETE`: ends the session, and those upstream that belong to it.
+    /// Handles `DELETE`: ends the session and its upstream sessions.
     pub(crate) async fn end_session(&self, context: &RequestContext) -> Result<Response<Body>, Rejection> {
         let session = self.session(context).await?;
         self.sessions.end(&session).await.map_err(|error| {
             tracing::warn!(%error, "a session cannot be ended");
             Rejection::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                ErrorObject::internal("the session cannot be ended now"),
+                ErrorObject::internal("the session cannot be ended; try again"),
             )
         })?;
-        self.replicas.tell(&Notice::Ended(session.name())).await;
+        self.replicas.publish(&Notice::Ended(session.name())).await;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
@@ -182,8 +182,8 @@ impl Protocol {
                 "no such session; initialize again",
             )),
             Err(error) => {
-                tracing::warn!(%error, "sessions cannot be looked up");
-                let error = ErrorObject::internal("the session cannot be looked up now");
+                tracing::warn!(%error, "the session store is unavailable");
+                let error = ErrorObject::internal("the session store is unavailable; try again");
                 Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, error))
             }
         }
@@ -242,8 +242,8 @@ impl Protocol {
         ))
     }
 
-    /// `notifications/cancelled` is the one that means something here. A call that is not under way here may be so on
-    /// another replica.
+    /// Handles `notifications/cancelled`; others have no effect. A call that is not in flight here may be on another
+    /// replica.
     async fn on_notification(&self, session: &Session, notification: &Notification) {
         if notification.method != Method::Cancelled {
             return;
@@ -256,7 +256,7 @@ impl Protocol {
         if let Some(id) = id
             && !self.sessions.cancel(session, &id)
         {
-            self.replicas.tell(&Notice::Cancel(session.name(), id)).await;
+            self.replicas.publish(&Notice::Cancel(session.name(), id)).await;
         }
     }
 
@@ -266,7 +266,7 @@ impl Protocol {
         }
         match message {
             Message::Response(response) => {
-                // A batch is answered as a whole; what is wrong with one answer has no place in it.
+                // A batch has one response; the error of a single response in it cannot be reported.
                 let text = match &response.outcome {
                     envelope::Outcome::Result(raw) => envelope::result(response.id.as_ref()?, raw),
                     envelope::Outcome::Error(raw) => envelope::error(response.id.as_ref(), &ErrorObject::parse(raw)?),
@@ -288,9 +288,9 @@ impl Protocol {
                 Some(
                     match self.legacy_request(context, session, request, params, text).await {
                         Err(rejection) => rejection.message(),
-                        Ok(response) => match whole(response, self.config.limits.held_bytes).await {
+                        Ok(response) => match collect(response, self.config.limits.held_bytes).await {
                             Ok(answer) => return answer,
-                            Err(_) => envelope::error(Some(&id), &ErrorObject::internal("the answer broke off")),
+                            Err(_) => envelope::error(Some(&id), &ErrorObject::internal("the response was cut off")),
                         },
                     },
                 )
@@ -299,7 +299,7 @@ impl Protocol {
     }
 }
 
-/// Whether a server answers it.
+/// Returns whether a server answers this method.
 fn is_relayed(method: &Method, session: &Session) -> bool {
     match method {
         Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete | Method::Other(_) => true,
@@ -308,8 +308,8 @@ fn is_relayed(method: &Method, session: &Session) -> bool {
     }
 }
 
-/// The one message of a response, past its notifications. A call that was cancelled has none.
-async fn whole(response: Response<Body>, limit: usize) -> Result<Option<Bytes>, CollectError> {
+/// Returns the message of a response without its notifications; `None` for a cancelled call.
+async fn collect(response: Response<Body>, limit: usize) -> Result<Option<Bytes>, CollectError> {
     if reply::is_stream(&response) {
         collect::last_response(response.into_body(), limit).await
     } else {

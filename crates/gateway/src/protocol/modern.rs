@@ -1,4 +1,4 @@
-//! Clients of 2026-07-28: every request stands for itself.
+//! Clients of 2026-07-28: every request is independent.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl Protocol {
-    /// A message of a modern client.
+    /// Handles a message of a modern client.
     pub(super) async fn serve_modern(
         &self,
         context: &Arc<RequestContext>,
@@ -34,7 +34,7 @@ impl Protocol {
         text: Bytes,
     ) -> Result<Response<Body>, Rejection> {
         let Message::Request(request) = message else {
-            // The core protocol has no notification from clients over HTTP; one is no harm.
+            // The core protocol has no client notifications over HTTP; they are accepted and ignored.
             return Ok(reply::accepted());
         };
         let id = Some(request.id.clone());
@@ -82,7 +82,7 @@ impl Protocol {
         ))
     }
 
-    /// The `result` of `server/discover`.
+    /// Returns the `result` of `server/discover`.
     fn discover(&self, context: &RequestContext) -> Bytes {
         let mut result = RawObject::new();
         result.set("resultType", Bytes::from_static(b"\"complete\""));

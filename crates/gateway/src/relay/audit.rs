@@ -1,4 +1,4 @@
-//! The audit record of a call, also of one whose client goes away, and of one that is denied.
+//! Audit records of calls, including cancelled and denied ones.
 
 use std::time::Instant;
 
@@ -48,7 +48,7 @@ impl<'a> AuditGuard<'a> {
             },
             Ok(_) => AuditOutcome::Answered,
             Err(error) => {
-                tracing::info!(server = %self.server, %error, "a call has no answer");
+                tracing::info!(server = %self.server, %error, "a call failed");
                 AuditOutcome::Failed
             }
         };

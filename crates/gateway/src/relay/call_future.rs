@@ -1,4 +1,4 @@
-//! Work on calls: in boxes that are used again, and going on without the client where its era wants that.
+//! The futures of calls: boxed in a pool, and continued without the client where its era requires that.
 
 use std::{
     future::Future,
@@ -20,33 +20,33 @@ use crate::{
 
 type CallResponse = Result<Response<Body>, Rejection>;
 
-/// Empty boxes that are kept. The work on a call takes some KiB, and to get and give back as much for each is a tenth of
-/// what a small call costs.
+/// The maximum number of pooled boxes. The future of a call takes some KiB; allocating it for each call costs a tenth
+/// of a small call.
 const BOXES: usize = 256;
 
-/// Where boxes are kept.
+/// A pool of boxes for futures.
 #[derive(Debug, Default)]
 pub(crate) struct FuturePool {
     boxes: Mutex<Vec<ReusableBoxFuture<'static, CallResponse>>>,
 }
 
-/// Work on the answer to one call.
+/// The future of one call's response.
 ///
-/// For legacy clients a lost connection is no cancellation (2025-11-25, basic/transports), and they may still cancel by
-/// notification from another connection: their work, dropped before its end, goes on by itself, and so does the body of
-/// its answer.
+/// For legacy clients a lost connection is not a cancellation (2025-11-25, basic/transports), and they may still
+/// cancel from another connection. If dropped early, their calls continue in the background, and so do the bodies of
+/// their responses.
 #[derive(Debug)]
 pub(crate) struct CallFuture {
     boxed: Option<ReusableBoxFuture<'static, CallResponse>>,
     future_pool: Arc<FuturePool>,
     outlives: Option<TaskTracker>,
-    /// Since when it is under way, and after how long its client gets a stream to wait on.
+    /// When the call started, and after how long its client gets a stream.
     streams: Option<(Instant, Duration)>,
 }
 
 impl CallFuture {
-    /// Begins `work`. With `outlives`, it goes on there when this is dropped.
-    // Inlined, so that what is some KiB is not moved once more.
+    /// Starts `work`. With `outlives`, it continues there when this future is dropped.
+    // Inlined, so that the future of some KiB is not moved once more.
     #[inline(always)]
     pub(crate) fn begin(
         relay: &Relay,
@@ -70,16 +70,16 @@ impl CallFuture {
         }
     }
 
-    /// The same; if it is not done after so long, it is answered by a stream on which the answer comes when it is there.
+    /// Answers with a stream if there is no response after this time; the response follows on the stream.
     ///
-    /// There is no timer for this: who waits for a server looks up at that time (`portolan_client`, `calls/timeout.rs`).
+    /// No timer is needed: the call timeout wakes this future at that time (`portolan_client`, `calls/timeout.rs`).
     pub(crate) fn streaming_after(mut self, after: Duration) -> Self {
         self.streams = Some((Instant::now(), after));
         self
     }
 
-    /// The rest of this work, as a stream.
-    fn late(&mut self) -> Response<Body> {
+    /// Moves the remaining work into a stream.
+    fn defer(&mut self) -> Response<Body> {
         let rest = Self {
             boxed: self.boxed.take(),
             future_pool: self.future_pool.clone(),
@@ -104,10 +104,10 @@ impl Future for CallFuture {
         let Some(boxed) = &mut this.boxed else {
             return Poll::Pending;
         };
-        let Poll::Ready(answer) = boxed.poll(cx) else {
-            let is_late = this.streams.is_some_and(|(since, after)| since.elapsed() >= after);
-            return if is_late {
-                Poll::Ready(Ok(this.late()))
+        let Poll::Ready(response) = boxed.poll(cx) else {
+            let is_due = this.streams.is_some_and(|(since, after)| since.elapsed() >= after);
+            return if is_due {
+                Poll::Ready(Ok(this.defer()))
             } else {
                 Poll::Pending
             };
@@ -119,8 +119,8 @@ impl Future for CallFuture {
             }
         }
         Poll::Ready(match &this.outlives {
-            Some(tasks) => answer.map(|response| response.map(|body| body.outliving(tasks))),
-            None => answer,
+            Some(tasks) => response.map(|response| response.map(|body| body.outliving(tasks))),
+            None => response,
         })
     }
 }
@@ -130,11 +130,11 @@ impl Drop for CallFuture {
         let (Some(work), Some(tasks), Ok(runtime)) = (self.boxed.take(), &self.outlives, Handle::try_current()) else {
             return;
         };
-        let to_its_end = async move {
+        let completion = async move {
             if let Ok(response) = work.await {
                 response.into_body().discard().await;
             }
         };
-        tasks.spawn_on(to_its_end, &runtime);
+        tasks.spawn_on(completion, &runtime);
     }
 }

@@ -1,4 +1,4 @@
-//! An answer that is on its way while its stream has begun.
+//! A stream that starts before the response of its call is known.
 
 use std::{
     pin::Pin,
@@ -13,19 +13,19 @@ use portolan_wire::{envelope, sse};
 use super::call_future::CallFuture;
 use crate::{body::Body, reply};
 
-/// A stream of events that begins before its call is answered: whatever the answer is, it comes as events.
+/// A stream of events that starts before its call has a response: the response is then sent as events.
 #[derive(Debug)]
 pub(crate) struct DeferredBody(Stage);
 
 #[derive(Debug)]
 enum Stage {
-    /// Nothing is known yet.
+    /// There is no response yet.
     Working(CallFuture),
-    /// The answer is a stream, and passes.
+    /// The response is a stream, which is relayed.
     Events(Body),
-    /// The answer is a JSON text, of which this is to come.
+    /// The response is JSON; this is the rest of it.
     Json(Body),
-    Over,
+    Ended,
 }
 
 impl DeferredBody {
@@ -49,7 +49,7 @@ impl HttpBody for DeferredBody {
                         break Bytes::from_static(sse::EVENT_START);
                     }
                     Err(refused) => {
-                        *stage = Stage::Over;
+                        *stage = Stage::Ended;
                         break sse::event(&refused.message());
                     }
                 },
@@ -60,15 +60,15 @@ impl HttpBody for DeferredBody {
                         Err(_) => continue,
                     },
                     Some(Err(fault)) => {
-                        *stage = Stage::Over;
+                        *stage = Stage::Ended;
                         return Poll::Ready(Some(Err(fault)));
                     }
                     None => {
-                        *stage = Stage::Over;
+                        *stage = Stage::Ended;
                         break Bytes::from_static(sse::EVENT_END);
                     }
                 },
-                Stage::Over => return Poll::Ready(None),
+                Stage::Ended => return Poll::Ready(None),
             }
         };
         Poll::Ready(Some(Ok(Frame::data(frame))))

@@ -21,14 +21,14 @@ use crate::{
     relay_request::RelayRequest,
 };
 
-/// The guards of a gateway, in the order in which they are asked.
+/// The guards of a gateway, in the order in which they run.
 #[derive(Clone, Debug)]
 pub(crate) struct Guards(Arc<[Arc<dyn Guard>]>);
 
 /// A call that a guard refused, or whose result it withheld.
 #[derive(Debug)]
 pub(super) struct Refused {
-    /// The answer for the client.
+    /// The response for the client.
     pub(super) message: Bytes,
     /// The reason, for the audit record.
     pub(super) reason: Cow<'static, str>,
@@ -39,12 +39,12 @@ impl Guards {
         Self(guards.into())
     }
 
-    /// Whether results have to be collected.
+    /// Returns whether any guard checks results.
     pub(super) fn need_results(&self) -> bool {
         self.0.iter().any(|guard| guard.needs_result())
     }
 
-    /// Asks all guards about the arguments; each sees what the one before it left.
+    /// Runs all guards on the arguments; each sees the arguments as the previous one left them.
     pub(super) async fn check_arguments(&self, request: &mut RelayRequest) -> Result<(), Refused> {
         for guard in self.0.iter() {
             let arguments = arguments(request);
@@ -59,8 +59,8 @@ impl Guards {
         Ok(())
     }
 
-    /// Asks all guards about the result in an outcome. A result that comes on a stream is held back until it is checked;
-    /// what comes before it passes.
+    /// Runs all guards on the result in an outcome. A result on a stream is buffered until it is checked; earlier
+    /// events are relayed at once.
     pub(super) async fn check_outcome(&self, request: RelayRequest, outcome: Outcome, limit: usize) -> Result<Outcome> {
         let message = match outcome {
             Outcome::Message(message) => message,
@@ -128,7 +128,7 @@ impl Guards {
     }
 }
 
-/// The use that a guard decides on.
+/// Returns the use that a guard decides on.
 enum Used<'a> {
     Tool(ToolUse<'a>),
     Prompt(PromptUse<'a>),
@@ -175,7 +175,7 @@ impl<'a> Used<'a> {
     }
 }
 
-/// The name of the prompt, the URI of the resource, or the method.
+/// Returns the name of the prompt, the URI of the resource, or the method.
 fn name(request: &RelayRequest) -> String {
     let member = match request.method {
         Method::PromptsGet => "name",
@@ -190,7 +190,7 @@ fn has_arguments(method: &Method) -> bool {
     matches!(method, Method::ToolsCall | Method::PromptsGet)
 }
 
-/// The part of a request that guards see.
+/// Returns the part of a request that guards see.
 fn arguments(request: &RelayRequest) -> Bytes {
     if has_arguments(&request.method) {
         let arguments = request.params.get("arguments").cloned();
@@ -219,7 +219,8 @@ fn refused(request: &RelayRequest, reason: Cow<'static, str>) -> Refused {
     }
 }
 
-/// The result in a response that ends the call; `None` for other messages, errors, and results that ask or make a task.
+/// Returns the result in a response that ends the call; `None` for other messages, errors, and results that ask for
+/// input or create a task.
 fn final_result(message: &Bytes) -> Option<Bytes> {
     let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
     let Ok(Incoming::One(Message::Response(response))) = envelope::parse(message, &limits) else {

@@ -1,5 +1,5 @@
-//! Calls of modern clients that their servers ask something: `input_required` results, which end the request. The client
-//! comes back with answers and a `requestState`.
+//! Calls of modern clients with server requests: `input_required` results, which end the request. The client comes
+//! back with responses and a `requestState`.
 
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ use crate::{
     server_requests::{Continuation, StreamCheckpointState, SuspendedCall},
 };
 
-/// A call of a legacy server, as a stream for a modern client: to its answer, or to its first questions.
+/// Returns the stream of a call at a legacy server for a modern client: up to its response, or its first server
+/// requests.
 pub(super) fn stream(relay: &Arc<Relay>, request: RelayRequest, suspended: SuspendedCall) -> Outcome {
     let relay = relay.clone();
     Outcome::Events(GeneratedBody::begin(|writer| {
@@ -33,10 +34,10 @@ pub(super) fn stream(relay: &Arc<Relay>, request: RelayRequest, suspended: Suspe
 
 async fn generate(relay: Arc<Relay>, request: RelayRequest, mut suspended: SuspendedCall, writer: EventWriter) {
     loop {
-        for piece in suspended.heard.drain(..) {
-            writer.piece(piece).await;
+        for chunk in suspended.frames.drain(..) {
+            writer.chunk(chunk).await;
         }
-        if suspended.over {
+        if suspended.ended {
             return;
         }
         if !suspended.server_requests.is_empty() && !gather(relay.config.timeouts.gather, &mut suspended, &writer).await
@@ -46,14 +47,14 @@ async fn generate(relay: Arc<Relay>, request: RelayRequest, mut suspended: Suspe
         if !suspended.server_requests.is_empty() {
             match relay.server_requests.suspend(&request, suspended) {
                 Ok(message) => return writer.event(&message).await,
-                Err(back) => suspended = *back,
+                Err(rejected) => suspended = *rejected,
             }
         }
         match suspended.events.step().await {
-            Some(Ok(Step::Frame(piece))) => writer.piece(piece).await,
-            Some(Ok(Step::ServerRequest(server_request))) => suspended.put(server_request),
-            Some(Ok(Step::InputRequired(asked))) => {
-                let wrapped = relay.server_requests.wrap(&request, asked, 1);
+            Some(Ok(Step::Frame(chunk))) => writer.chunk(chunk).await,
+            Some(Ok(Step::ServerRequest(server_request))) => suspended.add(server_request),
+            Some(Ok(Step::InputRequired(input))) => {
+                let wrapped = relay.server_requests.wrap(&request, input, 1);
                 let message = wrapped.unwrap_or_else(|error| request.failure(&error));
                 return writer.event(&message).await;
             }
@@ -64,14 +65,14 @@ async fn generate(relay: Arc<Relay>, request: RelayRequest, mut suspended: Suspe
     }
 }
 
-/// Waits a little for further questions. Whether the call is still open then.
+/// Waits for further server requests; returns whether the call is still open.
 async fn gather(time: Duration, suspended: &mut SuspendedCall, writer: &EventWriter) -> bool {
     let end = Instant::now() + time;
     while suspended.server_requests.len() < MAX_SERVER_REQUESTS {
         match tokio::time::timeout_at(end, suspended.events.step()).await {
             Err(_) => break,
-            Ok(Some(Ok(Step::Frame(piece)))) => writer.piece(piece).await,
-            Ok(Some(Ok(Step::ServerRequest(server_request)))) => suspended.put(server_request),
+            Ok(Some(Ok(Step::Frame(chunk)))) => writer.chunk(chunk).await,
+            Ok(Some(Ok(Step::ServerRequest(server_request)))) => suspended.add(server_request),
             Ok(_) => return false,
         }
     }
@@ -79,14 +80,14 @@ async fn gather(time: Duration, suspended: &mut SuspendedCall, writer: &EventWri
 }
 
 impl Relay {
-    /// Goes on with a call whose client has brought a `requestState` back.
-    pub(super) async fn come_back(self: &Arc<Self>, mut request: RelayRequest, text: &Bytes) -> Result<Outcome> {
-        let Some((round, rest)) = self.server_requests.open_state(&request) else {
-            let error = ErrorObject::invalid_params("requestState is not one that this call was given, or is too old");
+    /// Continues a call whose client sent back a `requestState`.
+    pub(super) async fn continue_call(self: &Arc<Self>, mut request: RelayRequest, text: &Bytes) -> Result<Outcome> {
+        let Some((round, continuation)) = self.server_requests.open_state(&request) else {
+            let error = ErrorObject::invalid_params("requestState does not belong to this call, or has expired");
             return Ok(Outcome::Message(envelope::error(Some(&request.id), &error)));
         };
         request.unchanged = None;
-        match rest {
+        match continuation {
             Continuation::Wrapped(inner) => {
                 request.params.set("requestState", object::quote(&inner));
                 let reply = self.send(&request).await?;
@@ -101,7 +102,7 @@ impl Relay {
             Continuation::Suspended(location) if self.replicas.is_here(&location) => {
                 match self.server_requests.take_suspended(&location.handle).await {
                     Some(suspended) => self.resume_suspended(request, suspended).await,
-                    None => Ok(lost(&request)),
+                    None => Ok(not_found(&request)),
                 }
             }
             Continuation::Suspended(location) => {
@@ -110,88 +111,91 @@ impl Relay {
                     .forward(&request.context, Verb::POST, &location, text.clone());
                 match forwarded.await {
                     Ok(response) => Ok(Outcome::Forwarded(Box::new(response))),
-                    Err(_) => Ok(lost(&request)),
+                    Err(_) => Ok(not_found(&request)),
                 }
             }
-            Continuation::Task(left) => {
+            Continuation::Task(checkpoint) => {
                 let relay = self.clone();
                 Ok(Outcome::Events(GeneratedBody::begin(|writer| async move {
-                    relay.tasks.poll_again(&request, left, round, &writer).await;
+                    relay.tasks.poll_again(&request, checkpoint, round, &writer).await;
                 })))
             }
-            Continuation::StreamCheckpointState(left) => self.resume_stream(request, round, left).await,
+            Continuation::StreamCheckpointState(checkpoint) => self.resume_stream(request, round, checkpoint).await,
         }
     }
 
-    /// Goes on with a call whose stream was left, in whichever replica. If that fails, the same state may be brought again.
+    /// Continues a call whose stream was closed, in any replica. After a failure, the client may send the same state
+    /// again.
     async fn resume_stream(
         self: &Arc<Self>,
         request: RelayRequest,
         round: u64,
-        mut left: StreamCheckpointState,
+        mut checkpoint: StreamCheckpointState,
     ) -> Result<Outcome> {
         let answers = request.answers();
         let mut missing = Vec::new();
         let mut requests = RawObject::new();
-        let mut known = Vec::new();
-        for open in std::mem::take(&mut left.server_requests) {
+        let mut open_ids = Vec::new();
+        for open in std::mem::take(&mut checkpoint.server_requests) {
             let Ok(id) = RequestId::parse(&Bytes::copy_from_slice(&open.id)) else {
-                return Ok(lost(&request));
+                return Ok(not_found(&request));
             };
             match answers.get(&open.key).filter(|raw| raw.starts_with(b"{")) {
                 Some(raw) => {
                     let text = response(&id, &RpcResponse::Result(raw.clone()));
-                    request
+                    let sent = request
                         .server
-                        .notify(&left.session_ref, &request.credential, text)
-                        .await?;
+                        .notify(&checkpoint.session_ref, &request.credential, text);
+                    sent.await?;
                 }
                 None => {
                     requests.set(&open.key, Bytes::copy_from_slice(&open.request));
                     missing.push(open);
                 }
             }
-            known.push(id);
+            open_ids.push(id);
         }
         if !missing.is_empty() {
-            left.server_requests = missing;
-            let rest = Continuation::StreamCheckpointState(left);
-            let message = self.server_requests.input_required(&request, round, rest, &requests);
+            checkpoint.server_requests = missing;
+            let continuation = Continuation::StreamCheckpointState(checkpoint);
+            let message = self
+                .server_requests
+                .input_required(&request, round, continuation, &requests);
             return Ok(Outcome::Message(message));
         }
-        let Ok(call) = RequestId::parse(&Bytes::copy_from_slice(&left.call)) else {
-            return Ok(lost(&request));
+        let Ok(call) = RequestId::parse(&Bytes::copy_from_slice(&checkpoint.call)) else {
+            return Ok(not_found(&request));
         };
         let upstream = request.upstream();
         let resume = ResumeRequest {
             request: &upstream,
             token: request.progress_token(),
-            known,
+            known: open_ids,
         };
-        let named = left.named;
-        let left = StreamCheckpoint {
-            session_ref: left.session_ref,
+        let key_count = checkpoint.key_count;
+        let checkpoint = StreamCheckpoint {
+            session_ref: checkpoint.session_ref,
             call,
-            event: Bytes::copy_from_slice(left.event.as_bytes()),
+            event: Bytes::copy_from_slice(checkpoint.event.as_bytes()),
         };
-        match request.server.resume(&left, resume).await? {
+        match request.server.resume(&checkpoint, resume).await? {
             Some(Reply::Events(events)) => {
-                let suspended = SuspendedCall::from(events).after(round, named);
+                let suspended = SuspendedCall::from(events).after(round, key_count);
                 Ok(stream(self, request, suspended))
             }
             Some(reply) => self.finish(request, reply),
-            None => Ok(lost(&request)),
+            None => Ok(not_found(&request)),
         }
     }
 
-    /// Goes on with a call that was kept: under the new request's id, with its answers.
+    /// Continues a suspended call under the id of the new request, with its responses.
     async fn resume_suspended(
         self: &Arc<Self>,
         request: RelayRequest,
         mut suspended: SuspendedCall,
     ) -> Result<Outcome> {
         let (answers, token) = (request.answers(), request.progress_token());
-        // What is missing is asked again, under its key.
+        // Requests without a response are sent again, under their keys.
         let open = std::mem::take(&mut suspended.server_requests);
         for (key, server_request) in open {
             match answers.get(&key).filter(|raw| raw.starts_with(b"{")) {
@@ -202,21 +206,21 @@ impl Relay {
             }
         }
         suspended.events.rebind(&request.id, token.as_ref());
-        let heard = std::mem::take(&mut suspended.heard).concat();
-        let mut decoder = sse::Decoder::new(heard.len());
-        decoder.push(heard.into());
+        let frames = std::mem::take(&mut suspended.frames).concat();
+        let mut decoder = sse::Decoder::new(frames.len());
+        decoder.push(frames.into());
         while let Ok(Some(event)) = decoder.next_event() {
             if let Some(message) = retell(&event.data, &request.id, token.as_ref()) {
-                suspended.heard.push(sse::event(&message));
+                suspended.frames.push(sse::event(&message));
             }
         }
-        if !suspended.heard.is_empty() || !suspended.server_requests.is_empty() {
+        if !suspended.frames.is_empty() || !suspended.server_requests.is_empty() {
             return Ok(stream(self, request, suspended));
         }
-        let (round, named) = (suspended.round, suspended.named());
+        let (round, key_count) = (suspended.round, suspended.key_count());
         match suspended.events.settle().await? {
             Reply::Events(events) => {
-                let suspended = SuspendedCall::from(events).after(round, named);
+                let suspended = SuspendedCall::from(events).after(round, key_count);
                 Ok(stream(self, request, suspended))
             }
             reply => self.finish(request, reply),
@@ -224,9 +228,13 @@ impl Relay {
     }
 }
 
-/// A call that had begun is never sent again by itself: it may have done something.
-fn lost(request: &RelayRequest) -> Outcome {
-    let failure = Failure::new(FailureKind::Stopped, "the call that waited for these answers is gone")
-        .remedy("call again, if it may be done twice");
+/// Returns the failure of a call that cannot be continued. It is never sent again automatically, because it may have
+/// had effects.
+fn not_found(request: &RelayRequest) -> Outcome {
+    let failure = Failure::new(
+        FailureKind::Stopped,
+        "the call that waited for these responses no longer exists",
+    )
+    .remedy("call again, if it may be done twice");
     Outcome::Message(request.failure(&request.failed(failure)))
 }

@@ -1,4 +1,4 @@
-//! The stream of a call of a legacy client that its server asks something.
+//! The stream of a legacy client's call with server requests.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,32 +10,36 @@ use tokio::time::{Duration, Instant};
 use super::Relay;
 use crate::{body::EventWriter, relay_request::RelayRequest, server_requests::WaitGuard};
 
-/// The first delay before a call is sent again to a server that asked for nothing but that; each one after it is twice as
-/// long.
+/// The first delay before a call is sent again to a server that requested only a retry; doubled each time.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Writes the stream of a call of a legacy client: what the server says, what it asks, and its answer in the end.
+/// Writes the stream of a legacy client's call: the server's messages and requests, and finally its response.
 ///
-/// A modern server ends the call when it asks, so that it is made again with the answers.
+/// A modern server ends the call with its requests, so the call is sent again with the responses.
 pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut reply: Reply, writer: EventWriter) {
-    let mut guard = relay.server_requests.enter();
+    let mut guard = relay.server_requests.register();
     let deadline = Instant::now() + relay.config.timeouts.call_total;
     let limit = relay.config.limits.rounds;
-    let mut heard = false;
+    let mut has_output = false;
     for round in 0.. {
-        let asked = match reply {
+        let input = match reply {
             Reply::Message(message) | Reply::HeaderMismatch(message) | Reply::TaskRequired(message) => {
                 return writer.event(&message).await;
             }
             Reply::Json(body) => return writer.json(*body).await,
-            Reply::InputRequired(asked) => asked,
-            Reply::Task(task) => return relay.tasks.poll(&request, task, Some(&mut guard), heard, &writer).await,
-            Reply::Events(events) => match relay.pass_events(&request, events, &mut guard, &writer).await {
-                Some(Turn::InputRequired(asked)) => {
-                    heard = true;
-                    asked
+            Reply::InputRequired(input) => input,
+            Reply::Task(task) => {
+                return relay
+                    .tasks
+                    .poll(&request, task, Some(&mut guard), has_output, &writer)
+                    .await;
+            }
+            Reply::Events(events) => match relay.relay_events(&request, events, &mut guard, &writer).await {
+                Some(StreamEnd::InputRequired(input)) => {
+                    has_output = true;
+                    input
                 }
-                Some(Turn::Task(task)) => {
+                Some(StreamEnd::Task(task)) => {
                     return relay.tasks.poll(&request, task, Some(&mut guard), true, &writer).await;
                 }
                 None => return,
@@ -46,7 +50,7 @@ pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut r
             let what = "server requests of one call";
             return writer.event(&request.failure(&Error::Exhausted { what, limit })).await;
         }
-        let again = match relay.ask(&request, &asked, round, &mut guard, &writer, deadline).await {
+        let again = match relay.ask(&request, &input, round, &mut guard, &writer, deadline).await {
             Ok(Some(params)) => {
                 request.params = params;
                 request.unchanged = None;
@@ -62,38 +66,38 @@ pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut r
     }
 }
 
-/// How a stream ends without an answer.
-enum Turn {
-    /// With questions.
+/// The end of a stream without a response.
+enum StreamEnd {
+    /// The server sent requests.
     InputRequired(InputRequired),
-    /// The call goes on as this task.
+    /// The call became this task.
     Task(TaskCreated),
 }
 
 impl Relay {
-    /// Passes on what a server says until it has answered, or has ended the call otherwise.
-    async fn pass_events(
+    /// Relays the messages of a server until its response, or another end of the call.
+    async fn relay_events(
         &self,
         request: &RelayRequest,
         mut events: Events,
         guard: &mut WaitGuard,
         writer: &EventWriter,
-    ) -> Option<Turn> {
+    ) -> Option<StreamEnd> {
         let mut open: HashMap<u64, ServerRequestKey> = HashMap::new();
         let mut next = 0;
         loop {
             tokio::select! {
                 step = events.step() => match step? {
-                    Ok(Step::Frame(piece)) => writer.piece(piece).await,
-                    Ok(Step::InputRequired(asked)) => return Some(Turn::InputRequired(asked)),
-                    Ok(Step::Task(task)) => return Some(Turn::Task(task)),
+                    Ok(Step::Frame(chunk)) => writer.chunk(chunk).await,
+                    Ok(Step::InputRequired(input)) => return Some(StreamEnd::InputRequired(input)),
+                    Ok(Step::Task(task)) => return Some(StreamEnd::Task(task)),
                     Ok(Step::ServerRequest(server_request)) => {
                         let key = server_request.key.clone();
                         let session_ref = events.session_ref();
                         let may_ask = open.len() < MAX_SERVER_REQUESTS;
                         let entry = (&*guard, next);
-                        let asked = &self.server_requests;
-                        if !may_ask || !asked.pass_on(request, session_ref, server_request, entry, writer).await {
+                        let requests = &self.server_requests;
+                        if !may_ask || !requests.relay_request(request, session_ref, server_request, entry, writer).await {
                             let refused = ErrorObject::internal("the client cannot be asked now");
                             events.answer(&key, RpcResponse::Error(refused.to_bytes()));
                         } else if let ServerRequestKey::Channel(_) = key {
@@ -115,35 +119,35 @@ impl Relay {
         }
     }
 
-    /// Asks the client all that a modern server wants to know, and returns the params to send the call again with; `None` if
-    /// the call was cancelled.
+    /// Sends the requests of a modern server to the client, and returns the params to send the call again with; `None`
+    /// if the call was cancelled.
     async fn ask(
         &self,
         request: &RelayRequest,
-        asked: &InputRequired,
+        input: &InputRequired,
         round: usize,
         guard: &mut WaitGuard,
         writer: &EventWriter,
         deadline: Instant,
     ) -> Result<Option<RawObject>> {
-        let requests = asked.requests().map_err(|problem| request.protocol_error(problem))?;
+        let requests = input.requests().map_err(|problem| request.protocol_error(problem))?;
         let mut params = request.params.clone();
         params.remove("inputResponses");
         params.remove("requestState");
-        if let Some(state) = asked.state() {
+        if let Some(state) = input.state() {
             params.set("requestState", state.clone());
         }
         if requests.is_empty() {
-            if asked.state().is_none() {
-                return Err(request.protocol_error("it asks for nothing"));
+            if input.state().is_none() {
+                return Err(request.protocol_error("its input_required result has neither requests nor a state"));
             }
             tokio::time::sleep(RETRY_DELAY * 2_u32.saturating_pow(u32::try_from(round).unwrap_or(5).min(5))).await;
             return Ok(Some(params));
         }
-        let asked = self
+        let responses = self
             .server_requests
             .ask_all(request, requests, round, guard, writer, deadline);
-        let Some(answers) = asked.await? else {
+        let Some(answers) = responses.await? else {
             return Ok(None);
         };
         params.set("inputResponses", answers.to_bytes());

@@ -1,4 +1,4 @@
-//! What a client gets for a reply of its server.
+//! Turns the replies of servers into responses for clients.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     relay_request::RelayRequest,
 };
 
-/// What a client gets.
+/// The response for a client.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The whole message.
@@ -23,17 +23,17 @@ pub(super) enum Outcome {
     Json(Box<JsonRelay>),
     /// Events; the last one is the message.
     Events(Body),
-    /// The answer to a call that a guard refused.
+    /// The response to a call that a guard refused.
     Refused(Refused),
-    /// The answer of another replica.
+    /// The response of another replica.
     Forwarded(Box<Response<Body>>),
-    /// Nothing: the client has cancelled the call.
+    /// No response: the client cancelled the call.
     Cancelled,
 }
 
 impl Relay {
-    /// Turns a reply into what the client gets. A reply that needs the client before the call is over becomes a stream that
-    /// goes on with the call: with the client's answers, or with the task that the call has become.
+    /// Turns a reply into the response for the client. A reply that needs the client first becomes a stream that
+    /// continues the call: with the client's responses, or with the task that the call became.
     pub(super) fn finish(self: &Arc<Self>, request: RelayRequest, reply: Reply) -> Result<Outcome> {
         Ok(match (request.era(), reply) {
             (_, Reply::Message(message) | Reply::HeaderMismatch(message) | Reply::TaskRequired(message)) => {
@@ -48,8 +48,8 @@ impl Relay {
                     legacy_stream::generate(relay, request, reply, writer)
                 }))
             }
-            (Era::Modern, Reply::InputRequired(asked)) => {
-                Outcome::Message(self.server_requests.wrap(&request, asked, 1)?)
+            (Era::Modern, Reply::InputRequired(input)) => {
+                Outcome::Message(self.server_requests.wrap(&request, input, 1)?)
             }
             (Era::Modern, Reply::Task(task)) => {
                 let relay = self.clone();

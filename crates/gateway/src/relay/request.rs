@@ -1,4 +1,4 @@
-//! Makes the request for a server of what a client sent.
+//! Builds the request for a server from a client's request.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Relay {
-    /// The request for the server, with the credential of its caller.
+    /// Returns the request for the server, with the credential of its caller.
     pub(super) async fn relay_request(
         &self,
         caller: Caller<'_>,
@@ -30,7 +30,7 @@ impl Relay {
         if let Some((member, value)) = &target.rename {
             params.set(member, value.clone());
         }
-        // A client without tasks sends the call as any other (2025-11-25, basic/utilities/tasks).
+        // For a client without tasks, `task` has no meaning (2025-11-25, basic/utilities/tasks).
         if caller.session.is_some() && tasks.is_none() && request.method == Method::ToolsCall {
             is_changed |= params.remove("task").is_some();
         }
@@ -68,7 +68,7 @@ impl Relay {
         })
     }
 
-    /// How the ids of tasks in the answer are rewritten; `None` for most clients, which know no tasks.
+    /// Returns how task ids in the response are rewritten; `None` for clients without tasks.
     fn task_ids(
         &self,
         caller: Caller<'_>,

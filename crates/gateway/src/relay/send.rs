@@ -1,4 +1,4 @@
-//! Sends a request to its server, and once more where the server has not begun with it.
+//! Sends a request to its server, and again if the server rejected it before processing.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Relay {
-    /// Sends a request, and returns the reply. Two replies say that the server has not begun; after each of them the request
-    /// is sent once more: other arguments in headers (-32020), or as a task (-32021).
+    /// Sends a request, and returns the reply. Two errors mean that the server has not processed it; after each the
+    /// request is sent once more: with other headers (-32020), or as a task (-32021).
     pub(super) async fn send(&self, request: &RelayRequest) -> Result<Reply> {
         let mut sent = request.server.call(&request.upstream()).await;
         if matches!(sent, Ok(Reply::HeaderMismatch(_)))
@@ -36,14 +36,14 @@ impl Relay {
         sent
     }
 
-    /// Whether the gateway polls the task of a modern server for a client without tasks. A client of the same era is told
-    /// what it lacks, unless the host wants it otherwise.
+    /// Returns whether the gateway polls the task of a modern server for this client without tasks. A client of the
+    /// same era gets the error instead, unless the configuration says otherwise.
     fn polls_tasks_for(&self, client: Era) -> bool {
         client == Era::Legacy || self.config.drive_tasks
     }
 
-    /// Sends the request with the headers of the tool's newest definition: the server wants other arguments in headers than
-    /// its definition said when it was last asked. `None` if it lists the tool no more.
+    /// Sends the request with the headers of the tool's current definition, which has changed since it was listed;
+    /// `None` if the tool is no longer listed.
     async fn send_with_new_headers(&self, request: &RelayRequest) -> Option<Result<Reply>> {
         let tool = request.tool()?;
         let upstream = &request.server;
@@ -59,7 +59,7 @@ impl Relay {
     }
 }
 
-/// Sends a call that its server runs only as a task: the gateway declares tasks in the client's place.
+/// Sends a call that its server runs only as a task: the gateway declares support for tasks in place of the client.
 async fn send_as_task(request: &RelayRequest) -> Result<Reply> {
     let mut again = request.upstream();
     let declared: Bytes = tasks::declare(&client_capabilities(&again));

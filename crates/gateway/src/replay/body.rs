@@ -1,4 +1,4 @@
-//! A client's connection to a stream that can be taken up again: a body.
+//! A response body that reads a replay stream.
 
 use std::{
     pin::Pin,
@@ -19,42 +19,43 @@ use super::{
 };
 use crate::body::Body;
 
-/// One reader of a tape. Each event goes out with its id.
+/// One reader of a [`ReplayStream`]. Each event is sent with its id.
 #[derive(Debug)]
 pub(super) struct ReplayBody {
     stream: Arc<ReplayStream>,
     turn: Turn,
-    /// What goes out before anything else.
+    /// Sent before anything else.
     ready: Option<Bytes>,
-    /// Whether an event has gone out in half.
-    half: bool,
-    over: bool,
+    /// Whether the last event was sent only in part.
+    is_partial: bool,
+    is_done: bool,
 }
 
 impl ReplayBody {
-    /// The reader who has this turn. `first` goes out at once.
+    /// Creates the reader that holds `turn`. `first` is sent at once.
     pub(super) fn new(stream: Arc<ReplayStream>, turn: Turn, first: Option<Bytes>) -> Self {
         Self {
             stream,
             turn,
             ready: first,
-            half: false,
-            over: false,
+            is_partial: false,
+            is_done: false,
         }
     }
 
-    /// The reader who has this turn, and who is told that what came before it is not kept any more. The call goes on.
-    pub(super) fn torn(stream: Arc<ReplayStream>) -> Self {
-        let limit = stream.store().map_or(0, |store| store.bytes_of_one());
-        let problem = format!("more than {limit} bytes have come on its stream since, and no more are kept");
+    /// Creates a reader that only reports that the requested events are no longer kept. The call continues.
+    pub(super) fn truncated(stream: Arc<ReplayStream>) -> Self {
+        let limit = stream.store().map_or(0, |store| store.max_stream_bytes());
+        let problem = format!("its stream has sent more than {limit} bytes since, and no more are kept");
         let failure = Some(failure(
             &stream.request_ref,
             Failure::new(FailureKind::Stopped, problem),
         ));
-        let failure = failure.map(|message| sse::event_with_id(&stream.prefix.end(stream.event() + 1), &message));
-        leave(&stream);
+        let failure =
+            failure.map(|message| sse::event_with_id(&stream.prefix.end(stream.last_started() + 1), &message));
+        detach(&stream);
         Self {
-            over: true,
+            is_done: true,
             ..Self::new(stream, Turn::MAX, failure)
         }
     }
@@ -70,13 +71,13 @@ impl HttpBody for ReplayBody {
             if let Some(ready) = this.ready.take() {
                 return Poll::Ready(Some(Ok(Frame::data(ready))));
             }
-            if this.over {
+            if this.is_done {
                 return Poll::Ready(None);
             }
             match this.stream.next(this.turn, cx) {
-                Next::Read(Read::Piece(begun, data)) => {
-                    this.half = !data.ends_with(sse::EVENT_END);
-                    let id = begun.map(|number| sse::id_line(&this.stream.prefix.id(number, None)));
+                Next::Read(Read::Chunk(starts, data)) => {
+                    this.is_partial = !data.ends_with(sse::EVENT_END);
+                    let id = starts.map(|number| sse::id_line(&this.stream.prefix.id(number, None)));
                     let first = match id {
                         None => data,
                         Some(id) => {
@@ -86,22 +87,22 @@ impl HttpBody for ReplayBody {
                     };
                     return Poll::Ready(Some(Ok(Frame::data(first))));
                 }
-                Next::Read(Read::Nothing) => std::task::ready!(this.stream.poll_more(this.turn, cx)),
-                Next::Read(Read::End(StreamEnd::Whole)) | Next::NotYours => this.over = true,
+                Next::Read(Read::Pending) => std::task::ready!(this.stream.poll_more(this.turn, cx)),
+                Next::Read(Read::End(StreamEnd::Whole)) | Next::Superseded => this.is_done = true,
                 Next::Read(Read::End(StreamEnd::Broken(problem))) => {
-                    this.over = true;
-                    if this.half {
-                        // Half an answer must not look like a whole one. The client comes back, and is told.
+                    this.is_done = true;
+                    if this.is_partial {
+                        // A truncated response must not look complete. The client resumes and gets an error.
                         return Poll::Ready(Some(Err(problem.into())));
                     }
                     let failure = failure(&this.stream.request_ref, Failure::new(FailureKind::Connection, problem));
-                    let id = this.stream.prefix.end(this.stream.event() + 1);
+                    let id = this.stream.prefix.end(this.stream.last_started() + 1);
                     this.ready = Some(sse::event_with_id(&id, &failure));
                 }
                 Next::Pause(millis) => {
-                    this.over = true;
-                    let turn = leave(&this.stream);
-                    let id = this.stream.prefix.id(this.stream.last(), Some(turn));
+                    this.is_done = true;
+                    let turn = detach(&this.stream);
+                    let id = this.stream.prefix.id(this.stream.last_complete(), Some(turn));
                     this.ready = Some(sse::priming(&id, Some(millis)));
                 }
             }
@@ -109,17 +110,17 @@ impl HttpBody for ReplayBody {
     }
 }
 
-/// The stream goes on without its client, until somebody takes it up.
-fn leave(stream: &Arc<ReplayStream>) -> Turn {
-    let turn = stream.leave();
+/// Detaches the client: a background task reads the stream until a client resumes it.
+fn detach(stream: &Arc<ReplayStream>) -> Turn {
+    let turn = stream.detach();
     if let (Some(store), Ok(runtime)) = (stream.store(), Handle::try_current()) {
-        let nobody = Body::relayed(ReplayBody::new(stream.clone(), turn, None));
-        store.tasks.spawn_on(nobody.discard(), &runtime);
+        let detached = Body::relayed(ReplayBody::new(stream.clone(), turn, None));
+        store.tasks.spawn_on(detached.discard(), &runtime);
     }
     turn
 }
 
-/// The message that says that there is no answer that could be given.
+/// Returns the error response for a response that cannot be delivered.
 pub(super) fn failure(request_ref: &RequestRef, failure: Failure) -> Bytes {
     request_ref.failure(&Error::NotReady {
         what: "the answer to request",

@@ -1,175 +1,176 @@
-//! What was said on a stream, as far as it is kept, and how far it was read.
+//! The buffered events of a stream, and the read position in them.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use portolan_wire::sse;
 
-/// Bytes that a piece takes beside what it holds.
+/// Bytes that a chunk takes beside its data.
 const OVERHEAD: usize = 64;
-/// Smaller pieces are copied, so that they do not keep the whole buffer that they came in.
+/// Smaller chunks are copied, so that they do not keep the whole receive buffer alive.
 const SMALL: usize = 1024;
 
-/// The pieces of a stream, oldest first. They are numbered, and so are the events that they are pieces of.
+/// The chunks of a stream, oldest first. Chunks are numbered, and so are the events they belong to.
 #[derive(Debug, Default)]
 pub(super) struct ReplayBuffer {
-    pieces: VecDeque<Piece>,
-    /// The number of the first piece that is kept, and of the one that is read next.
+    chunks: VecDeque<Chunk>,
+    /// The numbers of the first chunk that is kept and of the next one to read.
     first: u64,
     next: u64,
-    /// What is kept, in bytes.
+    /// The size of what is kept, in bytes.
     size: usize,
-    /// The event that was begun last; 0 if none was.
-    event: u64,
-    /// Whether it is only half said.
-    half: bool,
-    /// The last event of which nothing, or not all, is kept any more; 0 if there is none.
-    torn: u64,
-    /// Whether nobody comes back to it.
-    unwanted: bool,
-    over: Option<StreamEnd>,
+    /// The number of the last event that started; 0 if none did.
+    last_started: u64,
+    /// Whether that event is incomplete.
+    is_partial: bool,
+    /// The last event that was dropped, in whole or in part; 0 if there is none.
+    dropped: u64,
+    /// Whether no client will resume the stream.
+    discard: bool,
+    ended: Option<StreamEnd>,
 }
 
 #[derive(Debug)]
-struct Piece {
+struct Chunk {
     event: u64,
-    begins: bool,
+    starts: bool,
     data: Bytes,
 }
 
 /// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StreamEnd {
-    /// All was said.
+    /// The stream ended normally.
     Whole,
-    /// It broke off, for this reason.
+    /// The stream failed, for this reason.
     Broken(String),
 }
 
-/// What is read next.
+/// The result of reading.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    /// A piece; with the number of its event, if it begins one.
-    Piece(Option<u64>, Bytes),
-    /// Nothing yet.
-    Nothing,
-    /// Nothing any more.
+    /// A chunk, with the number of its event if it starts one.
+    Chunk(Option<u64>, Bytes),
+    /// No data yet.
+    Pending,
+    /// The end of the stream.
     End(StreamEnd),
 }
 
-/// What comes of reading again from after an event.
+/// The result of moving the read position to after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seek {
-    /// What follows it is read next.
+    /// The next event is available.
     Found,
-    /// What follows it is not kept any more.
+    /// The next event is no longer kept.
     Truncated,
-    /// Nothing follows it, or it was never said.
+    /// No event follows, or the event was never sent.
     AtEnd,
 }
 
 impl ReplayBuffer {
-    /// Takes a piece, and lets go of the oldest that were read as long as more than `limit` bytes are kept.
+    /// Appends a chunk, and drops the oldest chunks that were read while more than `limit` bytes are kept.
     ///
-    /// Streams are cut into pieces by this gateway: the beginning and the end of an event are pieces, or of one piece with it
-    /// all. In between there are no line ends, so that both are known by them. What is between events is a comment.
+    /// The gateway itself cuts the stream: the start and the end of an event are chunks of their own, or the event is
+    /// one chunk. The data in between has no line ends, so that both can be recognised. Chunks between events are
+    /// comments.
     pub(super) fn push(&mut self, data: Bytes, limit: usize) {
-        let begins = !self.half;
-        if data.is_empty() || begins && !data.starts_with(sse::EVENT_START) {
+        let starts = !self.is_partial;
+        if data.is_empty() || starts && !data.starts_with(sse::EVENT_START) {
             return;
         }
-        self.event += u64::from(begins);
-        self.half = !data.ends_with(sse::EVENT_END);
-        let data = match data.len() < SMALL && !begins {
+        self.last_started += u64::from(starts);
+        self.is_partial = !data.ends_with(sse::EVENT_END);
+        let data = match data.len() < SMALL && !starts {
             true => Bytes::copy_from_slice(&data),
             false => data,
         };
         self.size += data.len() + OVERHEAD;
-        self.pieces.push_back(Piece {
-            event: self.event,
-            begins,
+        self.chunks.push_back(Chunk {
+            event: self.last_started,
+            starts,
             data,
         });
-        self.trim(if self.unwanted { 0 } else { limit });
+        self.trim(if self.discard { 0 } else { limit });
     }
 
-    /// Lets go of the oldest pieces that were read, as long as more than `limit` bytes are kept. An event is kept whole or
-    /// not at all.
+    /// Drops the oldest chunks that were read while more than `limit` bytes are kept. An event is kept whole or not at
+    /// all.
     pub(super) fn trim(&mut self, limit: usize) {
         while self.first < self.next
-            && let Some(oldest) = self.pieces.front()
-            && (self.size > limit || oldest.event == self.torn)
+            && let Some(oldest) = self.chunks.front()
+            && (self.size > limit || oldest.event == self.dropped)
         {
-            self.torn = oldest.event;
+            self.dropped = oldest.event;
             self.size -= oldest.data.len() + OVERHEAD;
-            self.pieces.pop_front();
+            self.chunks.pop_front();
             self.first += 1;
         }
     }
 
-    /// The stream is over. Of an event that was only half said, nothing is kept.
-    pub(super) fn end(&mut self, over: StreamEnd) {
-        while self.half
-            && let Some(last) = self.pieces.pop_back_if(|last| last.event == self.event)
+    /// Marks the stream as ended. Drops an incomplete last event.
+    pub(super) fn end(&mut self, ended: StreamEnd) {
+        while self.is_partial
+            && let Some(last) = self.chunks.pop_back_if(|last| last.event == self.last_started)
         {
             self.size -= last.data.len() + OVERHEAD;
         }
-        self.pieces.shrink_to_fit();
-        self.over = Some(over);
+        self.chunks.shrink_to_fit();
+        self.ended = Some(ended);
     }
 
-    /// Reads on.
+    /// Reads the next chunk.
     pub(super) fn read(&mut self) -> Read {
         let at = usize::try_from(self.next - self.first).unwrap_or(usize::MAX);
-        match (self.pieces.get(at), &self.over) {
-            (Some(piece), _) => {
+        match (self.chunks.get(at), &self.ended) {
+            (Some(chunk), _) => {
                 self.next += 1;
-                Read::Piece(piece.begins.then_some(piece.event), piece.data.clone())
+                Read::Chunk(chunk.starts.then_some(chunk.event), chunk.data.clone())
             }
-            (None, Some(over)) => Read::End(over.clone()),
-            (None, None) => Read::Nothing,
+            (None, Some(ended)) => Read::End(ended.clone()),
+            (None, None) => Read::Pending,
         }
     }
 
-    /// Goes back to what follows the event `after`.
-    pub(super) fn rewind(&mut self, after: u64) -> Seek {
-        let last = self.event - u64::from(self.half);
-        if after > last || after == last && self.over == Some(StreamEnd::Whole) {
+    /// Moves the read position to the first chunk after the event `after`.
+    pub(super) fn seek(&mut self, after: u64) -> Seek {
+        let last_complete = self.last_started - u64::from(self.is_partial);
+        if after > last_complete || after == last_complete && self.ended == Some(StreamEnd::Whole) {
             return Seek::AtEnd;
         }
-        if after < self.torn {
+        if after < self.dropped {
             return Seek::Truncated;
         }
-        let kept = self.pieces.iter().take_while(|piece| piece.event <= after).count();
+        let kept = self.chunks.iter().take_while(|chunk| chunk.event <= after).count();
         self.next = self.first + kept as u64;
         Seek::Found
     }
 
-    /// Goes to where nothing is left to be read.
-    pub(super) fn wind(&mut self) {
-        self.next = self.first + self.pieces.len() as u64;
+    /// Moves the read position to the end.
+    pub(super) fn seek_to_end(&mut self) {
+        self.next = self.first + self.chunks.len() as u64;
     }
 
-    /// Nobody comes back to it: what was read is let go, and so is what comes. Who reads along misses nothing.
-    pub(super) fn unwanted(&mut self) {
-        self.unwanted = true;
-        if self.over.is_some() {
-            self.wind();
+    /// Stops keeping data for a resume: drops what was read, now and from now on. The current reader misses nothing.
+    pub(super) fn discard(&mut self) {
+        self.discard = true;
+        if self.ended.is_some() {
+            self.seek_to_end();
         }
         self.trim(0);
     }
 
-    /// The event that was begun last; 0 if none was.
-    pub(super) fn event(&self) -> u64 {
-        self.event
+    /// The number of the last event that started; 0 if none did.
+    pub(super) fn last_started(&self) -> u64 {
+        self.last_started
     }
 
-    /// The last event that was said to its end.
-    pub(super) fn last(&self) -> u64 {
-        self.event - u64::from(self.half)
+    /// Returns the number of the last complete event.
+    pub(super) fn last_complete(&self) -> u64 {
+        self.last_started - u64::from(self.is_partial)
     }
 
-    /// What is kept, in bytes.
+    /// The size of what is kept, in bytes.
     pub(super) fn size(&self) -> usize {
         self.size
     }
@@ -179,25 +180,25 @@ impl ReplayBuffer {
 mod tests {
     use super::*;
 
-    /// An event in pieces of about this size.
+    /// Returns an event in chunks of about this size.
     fn event(data: &str, size: usize) -> Vec<Bytes> {
         let whole = sse::event(data.as_bytes());
         if size >= whole.len() {
             return vec![whole];
         }
-        let mut pieces = vec![Bytes::from_static(sse::EVENT_START)];
+        let mut chunks = vec![Bytes::from_static(sse::EVENT_START)];
         let middle = whole.slice(sse::EVENT_START.len()..whole.len() - sse::EVENT_END.len());
-        pieces.extend(middle.chunks(size).map(|piece| middle.slice_ref(piece)));
-        pieces.push(Bytes::from_static(sse::EVENT_END));
-        pieces
+        chunks.extend(middle.chunks(size).map(|chunk| middle.slice_ref(chunk)));
+        chunks.push(Bytes::from_static(sse::EVENT_END));
+        chunks
     }
 
-    /// Reads all that is there: each event with its number.
+    /// Reads all that is available: each event with its number.
     fn read(buffer: &mut ReplayBuffer) -> Vec<(u64, String)> {
         let mut events: Vec<(u64, String)> = Vec::new();
-        while let Read::Piece(begun, data) = buffer.read() {
+        while let Read::Chunk(starts, data) = buffer.read() {
             let text = std::str::from_utf8(&data).expect("UTF-8");
-            match begun {
+            match starts {
                 Some(number) => events.push((number, text.to_owned())),
                 None => events.last_mut().expect("an event").1.push_str(text),
             }
@@ -210,27 +211,27 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_an_event_is_read_again_however_it_was_cut() {
+    fn seeks_in_chunked_events() {
         for size in [1, 2, 7, 1000] {
             let mut buffer = ReplayBuffer::default();
             for number in 1..=5 {
-                for piece in event(&format!("event {number}"), size) {
-                    buffer.push(piece, 10_000);
-                    while let Read::Piece(..) = buffer.read() {}
+                for chunk in event(&format!("event {number}"), size) {
+                    buffer.push(chunk, 10_000);
+                    while let Read::Chunk(..) = buffer.read() {}
                 }
             }
             for after in 0..5 {
-                assert_eq!(buffer.rewind(after), Seek::Found);
+                assert_eq!(buffer.seek(after), Seek::Found);
                 let expected: Vec<_> = (after + 1..=5)
                     .map(|number| written(number, &format!("event {number}")))
                     .collect();
                 assert_eq!(read(&mut buffer), expected);
             }
-            assert_eq!(buffer.rewind(6), Seek::AtEnd);
-            assert_eq!(buffer.rewind(5), Seek::Found, "more may come");
+            assert_eq!(buffer.seek(6), Seek::AtEnd);
+            assert_eq!(buffer.seek(5), Seek::Found, "more may come");
             buffer.end(StreamEnd::Whole);
-            assert_eq!(buffer.rewind(5), Seek::AtEnd);
-            assert_eq!(buffer.rewind(4), Seek::Found);
+            assert_eq!(buffer.seek(5), Seek::AtEnd);
+            assert_eq!(buffer.seek(4), Seek::Found);
         }
     }
 
@@ -241,26 +242,26 @@ mod tests {
         buffer.push(sse::event(b"x"), 1000);
         buffer.push(Bytes::from_static(sse::COMMENT), 1000);
         assert_eq!(read(&mut buffer), [written(1, "x")]);
-        assert_eq!(buffer.last(), 1);
+        assert_eq!(buffer.last_complete(), 1);
     }
 
     #[test]
-    fn an_event_is_kept_whole_or_not_at_all() {
+    fn trim_drops_whole_events() {
         for size in [1, 5, 1000] {
             let limit = 600;
             let mut buffer = ReplayBuffer::default();
             let mut seen = Vec::new();
             for number in 1..=50_u64 {
                 let length = usize::try_from(number % 7).expect("small") * 5;
-                for piece in event(&"x".repeat(length), size) {
-                    buffer.push(piece, limit);
-                    seen.append(&mut reel_read(&mut buffer));
+                for chunk in event(&"x".repeat(length), size) {
+                    buffer.push(chunk, limit);
+                    seen.append(&mut read_chunks(&mut buffer));
                 }
                 assert!(buffer.size() <= limit + 200, "{}", buffer.size());
                 for after in 0..number {
-                    let rewound = buffer.rewind(after);
+                    let found = buffer.seek(after);
                     let events = read(&mut buffer);
-                    match rewound {
+                    match found {
                         Seek::Found => assert_eq!(events.len() as u64, number - after, "no gap"),
                         Seek::Truncated => assert_eq!(events.len(), 0),
                         Seek::AtEnd => panic!("{after} of {number}"),
@@ -271,62 +272,62 @@ mod tests {
             let all: usize = (1..=50)
                 .map(|number| sse::event(&vec![b'x'; number % 7 * 5]).len())
                 .sum();
-            assert_eq!(bytes, all, "who read along missed nothing");
+            assert_eq!(bytes, all, "the reader missed nothing");
         }
     }
 
-    fn reel_read(buffer: &mut ReplayBuffer) -> Vec<Bytes> {
-        let mut pieces = Vec::new();
-        while let Read::Piece(_, data) = buffer.read() {
-            pieces.push(data);
+    fn read_chunks(buffer: &mut ReplayBuffer) -> Vec<Bytes> {
+        let mut chunks = Vec::new();
+        while let Read::Chunk(_, data) = buffer.read() {
+            chunks.push(data);
         }
-        pieces
+        chunks
     }
 
     #[test]
-    fn what_was_not_read_is_never_let_go() {
+    fn unread_chunks_are_kept() {
         let mut buffer = ReplayBuffer::default();
         for number in 0..20 {
             buffer.push(sse::event(format!("{number}").as_bytes()), 10);
         }
         assert_eq!(read(&mut buffer).len(), 20);
         buffer.push(sse::event(b"x"), 10);
-        assert_eq!(buffer.rewind(19), Seek::Truncated);
-        assert_eq!(buffer.rewind(20), Seek::Found);
+        assert_eq!(buffer.seek(19), Seek::Truncated);
+        assert_eq!(buffer.seek(20), Seek::Found);
         assert_eq!(read(&mut buffer), [written(21, "x")]);
     }
 
     #[test]
-    fn of_half_an_event_nothing_is_kept_when_the_stream_breaks_off() {
+    fn failed_stream_drops_partial_event() {
         let mut buffer = ReplayBuffer::default();
         buffer.push(sse::event(b"x"), 1000);
-        for piece in &event("half of this is said", 4)[..3] {
-            buffer.push(piece.clone(), 1000);
+        for chunk in &event("half of this is said", 4)[..3] {
+            buffer.push(chunk.clone(), 1000);
         }
-        assert_eq!(reel_read(&mut buffer).len(), 4);
-        assert_eq!((buffer.event(), buffer.last()), (2, 1));
-        assert_eq!(buffer.rewind(2), Seek::AtEnd, "it was never said to its end");
+        assert_eq!(read_chunks(&mut buffer).len(), 4);
+        assert_eq!((buffer.last_started(), buffer.last_complete()), (2, 1));
+        assert_eq!(buffer.seek(2), Seek::AtEnd, "it is incomplete");
         buffer.end(StreamEnd::Broken("why".into()));
-        assert_eq!(buffer.rewind(0), Seek::Found);
+        assert_eq!(buffer.seek(0), Seek::Found);
         assert_eq!(read(&mut buffer), [written(1, "x")]);
         assert_eq!(buffer.read(), Read::End(StreamEnd::Broken("why".into())));
-        assert_eq!(buffer.rewind(1), Seek::Found);
+        assert_eq!(buffer.seek(1), Seek::Found);
         assert_eq!(buffer.read(), Read::End(StreamEnd::Broken("why".into())));
     }
 
     #[test]
-    fn of_what_nobody_wants_only_what_was_not_read_yet_is_left() {
+    fn discard_keeps_unread_chunks() {
         let mut buffer = ReplayBuffer::default();
         buffer.push(sse::event(b"x"), 1000);
         buffer.push(sse::event(b"y"), 1000);
-        assert!(matches!(buffer.read(), Read::Piece(Some(1), _)));
-        buffer.unwanted();
-        assert_eq!(read(&mut buffer), [written(2, "y")], "who reads along misses nothing");
+        assert!(matches!(buffer.read(), Read::Chunk(Some(1), _)));
+        buffer.discard();
+        assert_eq!(read(&mut buffer), [written(2, "y")], "the reader misses nothing");
         buffer.push(sse::event(b"z"), 1000);
         assert_eq!(read(&mut buffer), [written(3, "z")]);
-        assert_eq!(buffer.rewind(0), Seek::Truncated);
+        assert_eq!(buffer.seek(0), Seek::Truncated);
         buffer.end(StreamEnd::Whole);
-        buffer.unwanted();
-        assert_eq!((buffer.size(), buffer.rewind(3)), (0, Seek::AtEnd));
+        buffer.discard();
+        assert_eq!((buffer.size(), buffer.seek(3)), (0, Seek::AtEnd));
     }
 }

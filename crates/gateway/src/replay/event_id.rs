@@ -1,9 +1,9 @@
-//! The ids of events on streams that can be taken up again.
+//! The ids of events on resumable streams.
 //!
-//! `<sealed>.<number>`: which stream of which session in which replica, sealed once for the stream, and the number of the
-//! event on it. What else an id needs to be unique stands behind another dot, and means nothing when it comes back; only
-//! `end` says that nothing follows the event. The number and what is behind it are not sealed: who changes them can deceive
-//! nobody else.
+//! `<sealed>.<number>`: the sealed part names the stream, its session and its replica, and is sealed once per stream;
+//! the number is that of the event. A second dot separates what makes an id unique, which is ignored when it comes
+//! back; only `end` says that no event follows. The number and the suffix are not sealed: a client that changes them
+//! only misleads itself.
 
 use std::fmt;
 
@@ -17,9 +17,9 @@ use crate::{
     seal::{Purpose, TokenKeys},
 };
 
-/// The mark of an event after which there is nothing.
+/// The mark of an event that no other follows.
 const END: &str = "end";
-/// The longest sealed part: with the rest, an id fits into a header that every proxy takes.
+/// The maximum length of the sealed part, so that an id fits into a header that every proxy accepts.
 const MAX_SEALED: usize = 1900;
 
 /// One stream of one session.
@@ -27,13 +27,13 @@ const MAX_SEALED: usize = 1900;
 pub(crate) struct StreamId {
     /// The session.
     pub(crate) session: Handle,
-    /// The stream, and the replica that has it.
+    /// The stream, and the replica that holds it.
     pub(crate) location: ReplicaLocation,
-    /// What it is for.
+    /// The purpose of the stream.
     pub(crate) of: StreamKind,
 }
 
-/// What a stream is for.
+/// The purpose of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StreamKind {
     /// It answers a request.
@@ -42,7 +42,7 @@ pub(crate) enum StreamKind {
     Session,
 }
 
-/// The request that a stream answers: enough to tell its client that there is no answer.
+/// The request that a stream answers: what an error response to it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestRef {
     /// Its id.
@@ -51,35 +51,35 @@ pub(crate) struct RequestRef {
     pub(crate) is_tool: bool,
 }
 
-/// The id of an event, as a client brings it back.
+/// The id of an event, as a client sends it in `Last-Event-ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EventId {
     /// The stream.
     pub(crate) stream: StreamId,
-    /// What its ids begin with.
+    /// The prefix of the stream's event ids.
     pub(crate) prefix: EventIdPrefix,
-    /// The last event that was read; 0 if none was.
+    /// The last event that the client received; 0 if none was.
     pub(crate) number: u64,
-    /// Whether nothing follows it.
+    /// Whether no event follows.
     pub(crate) is_end: bool,
 }
 
-/// The sealed part, with which the ids of a stream are written.
+/// The sealed part, shared by all event ids of a stream.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct EventIdPrefix(Box<str>);
 
 impl StreamId {
-    /// What the ids of this stream begin with; nothing where they would be too long.
+    /// Returns the prefix of this stream's event ids; `None` if it would be too long.
     pub(crate) fn seal(&self, keys: &TokenKeys) -> Option<EventIdPrefix> {
         let sealed = keys.seal(Purpose::Stream, &self.encode()).ok()?;
         (sealed.len() <= MAX_SEALED).then(|| EventIdPrefix(sealed.into()))
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let begun = self.location.write(Writer::default().fixed(&self.session));
+        let writer = self.location.write(Writer::default().fixed(&self.session));
         match &self.of {
-            StreamKind::Session => begun.byte(0),
-            StreamKind::Request(request_ref) => begun
+            StreamKind::Session => writer.byte(0),
+            StreamKind::Request(request_ref) => writer
                 .byte(if request_ref.is_tool { 2 } else { 1 })
                 .bytes(request_ref.id.as_raw()),
         }
@@ -103,7 +103,7 @@ impl StreamId {
 }
 
 impl EventIdPrefix {
-    /// The id of the event of this number; of several with one number, each needs its own `mark`.
+    /// Returns the id of event `number`. If several events share a number, each needs its own `mark`.
     pub(crate) fn id(&self, number: u64, mark: Option<u64>) -> String {
         match mark {
             None => format!("{}.{number}", self.0),
@@ -111,14 +111,14 @@ impl EventIdPrefix {
         }
     }
 
-    /// The id of an event after which there is nothing.
+    /// Returns the id of the last event of a stream.
     pub(crate) fn end(&self, number: u64) -> String {
         format!("{}.{number}.{END}", self.0)
     }
 }
 
 impl EventId {
-    /// An id that these keys made, whoever brings it.
+    /// Opens an id that was sealed with these keys, whichever client sends it.
     pub(crate) fn open(keys: &TokenKeys, text: &str) -> Option<Self> {
         let (sealed, rest) = text.split_once('.')?;
         let (number, mark) = rest.split_once('.').unwrap_or((rest, ""));
@@ -132,7 +132,7 @@ impl EventId {
 }
 
 impl RequestRef {
-    /// The message that says why there is no answer.
+    /// Returns the error response to the request.
     pub(crate) fn failure(&self, error: &Error) -> bytes::Bytes {
         failure::response(Era::Legacy, self.is_tool, &self.id, error)
     }
@@ -140,7 +140,7 @@ impl RequestRef {
 
 impl fmt::Debug for EventIdPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stem")
+        f.write_str("EventIdPrefix")
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
             let id = RequestId::parse(&Bytes::from_static(id.as_bytes())).expect("an id");
             StreamKind::Request(RequestRef { id, is_tool })
         };
-        let place = |url: Option<&str>| ReplicaLocation {
+        let location = |url: Option<&str>| ReplicaLocation {
             replica: [3; 8],
             url: url.map(Into::into),
             handle: [4; 16],
@@ -167,14 +167,14 @@ mod tests {
         ]
         .map(|(url, of)| StreamId {
             session: [1; 16],
-            location: place(url),
+            location: location(url),
             of,
         })
         .into()
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn ids_round_trip() {
         let keys = TokenKeys::random().expect("keys");
         for stream in streams() {
             let prefix = stream.seal(&keys).expect("short enough");
@@ -206,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_an_id() {
-        let (keys, others) = (TokenKeys::random().expect("keys"), TokenKeys::random().expect("keys"));
+    fn invalid_ids_are_rejected() {
+        let (keys, other_keys) = (TokenKeys::random().expect("keys"), TokenKeys::random().expect("keys"));
         let prefix = streams()[0].seal(&keys).expect("short enough");
-        let foreign = streams()[0].seal(&others).expect("short enough").id(1, None);
+        let foreign = streams()[0].seal(&other_keys).expect("short enough").id(1, None);
         let server_request = keys
             .seal(Purpose::ServerRequest, &streams()[0].encode())
             .expect("sealed");
-        for odd in [
+        for text in [
             foreign,
             format!("{server_request}.1"),
             prefix.0.to_string(),
@@ -226,12 +226,12 @@ mod tests {
             ".".into(),
             "1".into(),
         ] {
-            assert_eq!(EventId::open(&keys, &odd), None, "{odd}");
+            assert_eq!(EventId::open(&keys, &text), None, "{text}");
         }
     }
 
     #[test]
-    fn an_id_too_long_for_a_header_is_not_given() {
+    fn overlong_ids_are_refused() {
         let keys = TokenKeys::random().expect("keys");
         let long = format!("\"{}\"", "x".repeat(RequestId::MAX_LEN - 2));
         let mut stream = streams().remove(0);

@@ -1,4 +1,4 @@
-//! The tapes of this replica: those of streams that go on, and those of streams that are over, for a while.
+//! The replay streams of this replica: running ones, and ended ones for a limited time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,47 +15,47 @@ use tokio_util::task::TaskTracker;
 use super::stream::ReplayStream;
 use crate::{config::GatewayConfig, replicas::Handle};
 
-/// A stream: its session, and itself.
+/// The key of a stream: its session and the stream itself.
 pub(super) type Key = (Handle, Handle);
 
-/// Where tapes are kept, within bounds.
+/// A bounded store of replay streams.
 #[derive(Debug)]
 pub(crate) struct ReplayStore {
-    most: usize,
-    most_of_one: usize,
-    bytes_of_one: usize,
-    bytes: usize,
-    kept_for: Duration,
-    /// Bytes on all tapes.
+    max_streams: usize,
+    max_session_streams: usize,
+    max_stream_bytes: usize,
+    max_bytes: usize,
+    retention: Duration,
+    /// The size of all streams, in bytes.
     size: AtomicUsize,
     slots: Mutex<Slots>,
-    /// Where streams go on whose clients are away.
+    /// Runs the streams whose clients are disconnected.
     pub(super) tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
 struct Slots {
     streams: BTreeMap<Key, Slot>,
-    /// Those that are over, in the order of their ends.
-    over: BTreeSet<(Instant, Key)>,
+    /// The ended streams, in the order in which they ended.
+    ended: BTreeSet<(Instant, Key)>,
 }
 
 #[derive(Debug)]
 enum Slot {
-    /// Who reads it holds it.
+    /// Kept alive by its reader.
     Running(Weak<ReplayStream>),
-    Over(Arc<ReplayStream>, Instant),
+    Ended(Arc<ReplayStream>, Instant),
 }
 
 impl ReplayStore {
     pub(crate) fn new(config: &GatewayConfig, tasks: TaskTracker) -> Self {
         let limits = &config.limits;
         Self {
-            most: limits.replays,
-            most_of_one: limits.session_replays,
-            bytes_of_one: limits.replay_bytes,
-            bytes: limits.all_replay_bytes,
-            kept_for: config.timeouts.replay,
+            max_streams: limits.replays,
+            max_session_streams: limits.session_replays,
+            max_stream_bytes: limits.replay_bytes,
+            max_bytes: limits.all_replay_bytes,
+            retention: config.timeouts.replay,
             size: AtomicUsize::new(0),
             slots: Mutex::default(),
             tasks,
@@ -64,108 +64,108 @@ impl ReplayStore {
 
     /// Whether any stream is kept.
     pub(crate) fn is_used(&self) -> bool {
-        self.most.min(self.most_of_one) > 0
+        self.max_streams.min(self.max_session_streams) > 0
     }
 
-    /// How many tapes there are.
+    /// Returns the number of streams.
     pub(crate) fn len(&self) -> usize {
         self.lock().streams.len()
     }
 
-    /// Bytes on all of them.
+    /// Returns the size of all streams, in bytes.
     #[cfg(test)]
     pub(super) fn size(&self) -> usize {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// Puts a tape in, if there is room, or if one that is over can make room.
+    /// Adds a stream if there is room, evicting an ended one if necessary.
     pub(super) fn put(&self, key: Key, make: impl FnOnce() -> Arc<ReplayStream>) -> Option<Arc<ReplayStream>> {
-        let mut gone = Gone::default();
+        let mut evicted = Evicted::default();
         let mut slots = self.lock();
-        if slots.of(key.0).count() >= self.most_of_one {
+        if slots.of(key.0).count() >= self.max_session_streams {
             let oldest = slots.oldest_of(key.0)?;
-            gone.take(&mut slots, &oldest);
+            evicted.take(&mut slots, &oldest);
         }
-        if slots.streams.len() >= self.most {
-            let (_, oldest) = slots.over.first().copied()?;
-            gone.take(&mut slots, &oldest);
+        if slots.streams.len() >= self.max_streams {
+            let (_, oldest) = slots.ended.first().copied()?;
+            evicted.take(&mut slots, &oldest);
         }
         let stream = make();
         slots.streams.insert(key, Slot::Running(Arc::downgrade(&stream)));
         Some(stream)
     }
 
-    /// The tape under this key, if it is still kept.
+    /// Returns the stream under this key, if it is still kept.
     pub(super) fn get(&self, key: &Key) -> Option<Arc<ReplayStream>> {
         self.lock().streams.get(key)?.stream()
     }
 
-    /// The stream of a tape is over: it is kept for a while.
+    /// Keeps a stream that has ended for the configured time.
     pub(super) fn ended(&self, stream: &Arc<ReplayStream>) {
         let now = Instant::now();
         let mut slots = self.lock();
-        // One that was forgotten in the meantime stays so.
+        // A stream that was removed in the meantime stays removed.
         if let Some(slot) = slots.streams.get_mut(&stream.key) {
-            *slot = Slot::Over(stream.clone(), now);
-            slots.over.insert((now, stream.key));
+            *slot = Slot::Ended(stream.clone(), now);
+            slots.ended.insert((now, stream.key));
         }
     }
 
-    /// Nobody wants the answer to this request any more.
-    pub(crate) fn unwanted(&self, session: Handle, id: &RequestId) {
+    /// Stops keeping the stream of a request that was cancelled.
+    pub(crate) fn discard(&self, session: Handle, id: &RequestId) {
         let streams: Vec<Arc<ReplayStream>> = self.lock().of(session).filter_map(Slot::stream).collect();
         streams
             .iter()
             .filter(|stream| stream.request_ref.id == *id)
-            .for_each(|stream| stream.unwanted());
+            .for_each(|stream| stream.discard());
     }
 
-    /// Forgets the tapes of a session.
+    /// Removes the streams of a session.
     pub(crate) fn forget(&self, session: Handle) {
-        let mut gone = Gone::default();
+        let mut evicted = Evicted::default();
         let mut slots = self.lock();
         let keys: Vec<Key> = slots.streams.range(span(session)).map(|(key, _)| *key).collect();
         for key in keys {
-            gone.take(&mut slots, &key);
+            evicted.take(&mut slots, &key);
         }
     }
 
-    /// Forgets those that have been over for long enough.
+    /// Removes the streams whose retention time has passed.
     pub(crate) fn forget_old(&self) {
-        let mut gone = Gone::default();
+        let mut evicted = Evicted::default();
         let mut slots = self.lock();
-        while let Some((ended, key)) = slots.over.first().copied()
-            && ended.elapsed() >= self.kept_for
+        while let Some((ended, key)) = slots.ended.first().copied()
+            && ended.elapsed() >= self.retention
         {
-            gone.take(&mut slots, &key);
+            evicted.take(&mut slots, &key);
         }
     }
 
-    /// Forgets those that ended first, as long as there are too many bytes on all.
+    /// Evicts the streams that ended first, until the total size is within its limit.
     pub(super) fn make_room(&self) {
-        let mut gone = Gone::default();
+        let mut evicted = Evicted::default();
         let mut slots = self.lock();
-        while let Some((_, key)) = slots.over.first().copied()
-            && self.size.load(Ordering::Relaxed) > self.bytes + gone.size
+        while let Some((_, key)) = slots.ended.first().copied()
+            && self.size.load(Ordering::Relaxed) > self.max_bytes + evicted.size
         {
-            gone.take(&mut slots, &key);
+            evicted.take(&mut slots, &key);
         }
     }
 
-    /// A tape is dropped.
-    pub(super) fn gone(&self, key: &Key) {
+    /// Removes the entry of a running stream that was dropped.
+    pub(super) fn remove_dropped(&self, key: &Key) {
         let mut slots = self.lock();
         if let Some(Slot::Running(_)) = slots.streams.get(key) {
             slots.streams.remove(key);
         }
     }
 
-    /// Bytes of one tape.
-    pub(super) fn bytes_of_one(&self) -> usize {
-        self.bytes_of_one
+    /// Returns the maximum size of one stream, in bytes.
+    pub(super) fn max_stream_bytes(&self) -> usize {
+        self.max_stream_bytes
     }
 
-    /// A tape has grown, or shrunk.
+    /// Updates the total size after a stream's size changed.
     pub(super) fn count(&self, before: usize, after: usize) {
         if after >= before {
             self.size.fetch_add(after - before, Ordering::Relaxed);
@@ -174,9 +174,9 @@ impl ReplayStore {
         }
     }
 
-    /// Whether there are too many bytes on all tapes together.
+    /// Returns whether the total size exceeds its limit.
     pub(super) fn is_overfull(&self) -> bool {
-        self.size.load(Ordering::Relaxed) > self.bytes
+        self.size.load(Ordering::Relaxed) > self.max_bytes
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
@@ -185,18 +185,18 @@ impl ReplayStore {
 }
 
 impl Slots {
-    /// The tapes of a session.
+    /// Returns the streams of a session.
     fn of(&self, session: Handle) -> impl Iterator<Item = &Slot> {
         self.streams.range(span(session)).map(|(_, slot)| slot)
     }
 
-    /// Of those that are over, the one that ended first.
+    /// Returns the stream of a session that ended first.
     fn oldest_of(&self, session: Handle) -> Option<Key> {
-        let over = |(key, slot): (&Key, &Slot)| match slot {
+        let ended = |(key, slot): (&Key, &Slot)| match slot {
             Slot::Running(_) => None,
-            Slot::Over(_, ended) => Some((*ended, *key)),
+            Slot::Ended(_, ended) => Some((*ended, *key)),
         };
-        let oldest = self.streams.range(span(session)).filter_map(over).min();
+        let oldest = self.streams.range(span(session)).filter_map(ended).min();
         oldest.map(|(_, key)| key)
     }
 }
@@ -205,29 +205,30 @@ impl Slot {
     fn stream(&self) -> Option<Arc<ReplayStream>> {
         match self {
             Self::Running(stream) => stream.upgrade(),
-            Self::Over(stream, _) => Some(stream.clone()),
+            Self::Ended(stream, _) => Some(stream.clone()),
         }
     }
 }
 
-/// Tapes that were taken out. They come back here when they are dropped, so they must outlive the lock: make this first.
+/// Streams that were taken out of the store. Dropping a stream locks the store, so create this before taking the lock:
+/// it then outlives the guard.
 #[derive(Debug, Default)]
-struct Gone {
+struct Evicted {
     streams: Vec<Arc<ReplayStream>>,
     size: usize,
 }
 
-impl Gone {
+impl Evicted {
     fn take(&mut self, slots: &mut Slots, key: &Key) {
-        if let Some(Slot::Over(stream, ended)) = slots.streams.remove(key) {
-            slots.over.remove(&(ended, *key));
+        if let Some(Slot::Ended(stream, ended)) = slots.streams.remove(key) {
+            slots.ended.remove(&(ended, *key));
             self.size += stream.size();
             self.streams.push(stream);
         }
     }
 }
 
-/// The keys of a session.
+/// Returns the range of keys of a session.
 fn span(session: Handle) -> std::ops::RangeInclusive<Key> {
     (session, [0; 16])..=(session, [u8::MAX; 16])
 }

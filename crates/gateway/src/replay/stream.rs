@@ -1,7 +1,7 @@
-//! The stream of one call: the body that it comes from, and what was said on it.
+//! The stream of one call: the body it comes from, and the events buffered from it.
 //!
-//! One at a time reads it. Who reads takes what was said already, and then the body itself onwards: nothing runs for a
-//! stream but who reads it, so that one which is never taken up again costs what it says and no task.
+//! Only one reader is active at a time. It reads the buffered events and then polls the body itself. No task runs for
+//! a stream besides its reader, so a stream that is never resumed costs its buffer and no task.
 
 use std::{
     pin::Pin,
@@ -19,14 +19,14 @@ use super::{
 };
 use crate::body::Body;
 
-/// A stream that can be taken up again.
+/// A resumable stream.
 #[derive(Debug)]
 pub(super) struct ReplayStream {
     pub(super) key: Key,
     pub(super) request_ref: RequestRef,
     pub(super) prefix: EventIdPrefix,
-    /// Whether its client comes back by itself after a stream was closed (2025-11-25, SEP-1699).
-    pub(super) polls: bool,
+    /// Whether its client reconnects by itself after a stream was closed (2025-11-25, SEP-1699).
+    pub(super) reconnects: bool,
     store: Weak<ReplayStore>,
     source: Mutex<Option<Body>>,
     state: Mutex<State>,
@@ -35,25 +35,25 @@ pub(super) struct ReplayStream {
 #[derive(Debug, Default)]
 struct State {
     buffer: ReplayBuffer,
-    /// Whose turn it is to read.
+    /// The turn of the active reader.
     turn: u64,
     waker: Option<Waker>,
-    /// The client is to come back after so many milliseconds.
+    /// The time after which the client should reconnect, in milliseconds; sent once.
     pause: Option<u64>,
 }
 
-/// What a reader finds.
+/// The result of reading from a stream.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// Something that was said.
+    /// Buffered data, or its absence.
     Read(Read),
-    /// The client is to leave, and to come back after so many milliseconds.
+    /// The client should disconnect, and reconnect after this many milliseconds.
     Pause(u64),
-    /// Somebody else reads now.
-    NotYours,
+    /// Another reader has taken over.
+    Superseded,
 }
 
-/// Whose turn it is from now on.
+/// Identifies the active reader: a reader with an older turn is superseded.
 pub(super) type Turn = u64;
 
 impl ReplayStream {
@@ -61,7 +61,7 @@ impl ReplayStream {
         key: Key,
         request_ref: RequestRef,
         prefix: EventIdPrefix,
-        polls: bool,
+        reconnects: bool,
         store: &Arc<ReplayStore>,
         source: Body,
     ) -> Self {
@@ -69,41 +69,41 @@ impl ReplayStream {
             key,
             request_ref,
             prefix,
-            polls,
+            reconnects,
             store: Arc::downgrade(store),
             source: Mutex::new(Some(source)),
             state: Mutex::default(),
         }
     }
 
-    /// Takes the stream over from who has read it until now, to read what follows the event `after`. Nothing is taken over
-    /// where nothing follows.
-    pub(super) fn take_up(&self, after: u64) -> (Turn, Seek) {
+    /// Takes the stream over from its current reader and seeks to after the event `after`. Leaves the current reader
+    /// in place if no event follows.
+    pub(super) fn resume_after(&self, after: u64) -> (Turn, Seek) {
         let mut state = self.lock();
-        let rewound = state.buffer.rewind(after);
-        match rewound {
-            Seek::AtEnd => return (state.turn, rewound),
-            Seek::Truncated => state.buffer.wind(),
+        let found = state.buffer.seek(after);
+        match found {
+            Seek::AtEnd => return (state.turn, found),
+            Seek::Truncated => state.buffer.seek_to_end(),
             Seek::Found => {}
         }
-        (state.pass_on(), rewound)
+        (state.next_turn(), found)
     }
 
-    /// Goes on where nothing is left to be read, for nobody.
-    pub(super) fn leave(&self) -> Turn {
+    /// Takes the stream over at the end of its buffer, for a reader without a client.
+    pub(super) fn detach(&self) -> Turn {
         let mut state = self.lock();
-        state.buffer.wind();
-        state.pass_on()
+        state.buffer.seek_to_end();
+        state.next_turn()
     }
 
-    /// What comes next for who has this turn. Wakes when there is more.
+    /// Returns what the reader with `turn` gets next. Registers its waker if there is no data yet.
     pub(super) fn next(&self, turn: Turn, cx: &Context<'_>) -> Next {
         let mut state = self.lock();
         if state.turn != turn {
-            return Next::NotYours;
+            return Next::Superseded;
         }
         let read = state.buffer.read();
-        if read == Read::Nothing {
+        if read == Read::Pending {
             if let Some(millis) = state.pause.take() {
                 return Next::Pause(millis);
             }
@@ -112,20 +112,20 @@ impl ReplayStream {
         Next::Read(read)
     }
 
-    /// Takes the next step of the stream itself, for who has read all that was said.
+    /// Polls the body once, for a reader that has read all buffered data.
     pub(super) fn poll_more(self: &Arc<Self>, turn: Turn, cx: &mut Context<'_>) -> Poll<()> {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who was passed over must not poll any more: the stream wakes who polled it last.
+        // A superseded reader must not poll: the body wakes the task that polled it last.
         if self.lock().turn != turn {
             return Poll::Ready(());
         }
         let Some(body) = source.as_mut() else {
             return Poll::Ready(());
         };
-        let over = match std::task::ready!(Pin::new(body).poll_frame(cx)) {
+        let end = match std::task::ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
-                    self.said(data);
+                    self.push(data);
                 }
                 return Poll::Ready(());
             }
@@ -134,22 +134,22 @@ impl ReplayStream {
         };
         let body = source.take();
         drop(source);
-        self.finish(over);
+        self.finish(end);
         drop(body);
         Poll::Ready(())
     }
 
-    fn said(&self, data: bytes::Bytes) {
+    fn push(&self, data: bytes::Bytes) {
         if let Some(millis) = data.strip_prefix(sse::RETRY) {
             let millis = std::str::from_utf8(millis)
                 .ok()
                 .and_then(|text| text.trim_end().parse().ok());
-            self.lock().pause = millis.filter(|_| self.polls);
+            self.lock().pause = millis.filter(|_| self.reconnects);
             return;
         }
-        // Where there is no gateway any more, nobody comes back to it.
+        // Once the gateway is gone, no client can resume.
         let store = self.store.upgrade();
-        let limit = store.as_ref().map_or(0, |store| store.bytes_of_one());
+        let limit = store.as_ref().map_or(0, |store| store.max_stream_bytes());
         self.change(|buffer| buffer.push(data, limit));
         if let Some(store) = store.filter(|store| store.is_overfull()) {
             store.make_room();
@@ -157,12 +157,12 @@ impl ReplayStream {
         }
     }
 
-    fn finish(self: &Arc<Self>, over: StreamEnd) {
+    fn finish(self: &Arc<Self>, end: StreamEnd) {
         self.change(|buffer| {
-            let half = buffer.last() < buffer.event();
-            buffer.end(match over {
-                StreamEnd::Whole if half => StreamEnd::Broken("its answer broke off".into()),
-                over => over,
+            let is_partial = buffer.last_complete() < buffer.last_started();
+            buffer.end(match end {
+                StreamEnd::Whole if is_partial => StreamEnd::Broken("its response was cut off".into()),
+                end => end,
             });
         });
         if let Some(store) = self.store.upgrade() {
@@ -170,12 +170,12 @@ impl ReplayStream {
         }
     }
 
-    /// Lets go of what was said: nobody wants it any more.
-    pub(super) fn unwanted(&self) {
-        self.change(ReplayBuffer::unwanted);
+    /// Stops keeping data for a resume.
+    pub(super) fn discard(&self) {
+        self.change(ReplayBuffer::discard);
     }
 
-    /// Changes what is kept; whether that is less now.
+    /// Changes the buffer and updates the store's total size; returns whether the buffer shrank.
     fn change(&self, change: impl FnOnce(&mut ReplayBuffer)) -> bool {
         let mut state = self.lock();
         let before = state.buffer.size();
@@ -188,22 +188,22 @@ impl ReplayStream {
         after < before
     }
 
-    /// The last event that was said to its end.
-    pub(super) fn last(&self) -> u64 {
-        self.lock().buffer.last()
+    /// Returns the number of the last complete event.
+    pub(super) fn last_complete(&self) -> u64 {
+        self.lock().buffer.last_complete()
     }
 
-    /// The event that was begun last.
-    pub(super) fn event(&self) -> u64 {
-        self.lock().buffer.event()
+    /// Returns the number of the last event that started.
+    pub(super) fn last_started(&self) -> u64 {
+        self.lock().buffer.last_started()
     }
 
-    /// Where it is kept, as long as its gateway is there.
+    /// Returns the store, as long as the gateway exists.
     pub(super) fn store(&self) -> Option<Arc<ReplayStore>> {
         self.store.upgrade()
     }
 
-    /// What is kept of it, in bytes.
+    /// Returns the size of the buffer, in bytes.
     pub(super) fn size(&self) -> usize {
         self.lock().buffer.size()
     }
@@ -214,8 +214,8 @@ impl ReplayStream {
 }
 
 impl State {
-    /// It is somebody else's turn.
-    fn pass_on(&mut self) -> Turn {
+    /// Starts a new turn and wakes the superseded reader.
+    fn next_turn(&mut self) -> Turn {
         self.turn += 1;
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -228,7 +228,7 @@ impl Drop for ReplayStream {
     fn drop(&mut self) {
         if let Some(store) = self.store.upgrade() {
             store.count(self.size(), 0);
-            store.gone(&self.key);
+            store.remove_dropped(&self.key);
         }
     }
 }

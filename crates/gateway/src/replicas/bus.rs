@@ -1,4 +1,4 @@
-//! What replicas of one gateway tell each other, where there is a bus.
+//! Notices between replicas, sent over the bus.
 
 use std::{future::Future, time::Duration};
 
@@ -12,17 +12,17 @@ use super::Replicas;
 const SESSIONS: &str = "portolan/sessions";
 /// `<name of the session> <raw id of the request>`.
 const CANCEL: &str = "portolan/cancel";
-/// The wait before a bus that has broken off is subscribed to again.
+/// The delay before a broken subscription to the bus is renewed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What another replica says of a session, by the session's name.
+/// A notice about a session, by the session's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// Its state has changed.
+    /// The stored state of the session has changed.
     State(String),
-    /// It has ended.
+    /// The session has ended.
     Ended(String),
-    /// The client cancels a request in it.
+    /// The client cancels a request of the session.
     Cancel(String, RequestId),
 }
 
@@ -50,21 +50,21 @@ impl Notice {
 }
 
 impl Replicas {
-    /// Tells the other replicas. What cannot be told is logged.
-    pub(crate) async fn tell(&self, notice: &Notice) {
+    /// Publishes a notice to the other replicas. Failures are logged.
+    pub(crate) async fn publish(&self, notice: &Notice) {
         let Some(bus) = &self.bus else { return };
         let (topic, message) = notice.message();
         if let Err(error) = bus.publish(topic, message.into()).await {
-            tracing::warn!(topic, %error, "other replicas cannot be told");
+            tracing::warn!(topic, %error, "a notice cannot be published to other replicas");
         }
     }
 
-    /// Handles what other replicas tell, for ever; at once if there is no bus.
-    pub(crate) async fn hear<F: Future<Output = ()>>(&self, handle: impl Fn(Notice) -> F) {
-        join_all([SESSIONS, CANCEL].map(|topic| self.hear_topic(topic, &handle))).await;
+    /// Handles the notices of other replicas, without end. Returns at once if there is no bus.
+    pub(crate) async fn receive<F: Future<Output = ()>>(&self, handle: impl Fn(Notice) -> F) {
+        join_all([SESSIONS, CANCEL].map(|topic| self.receive_topic(topic, &handle))).await;
     }
 
-    async fn hear_topic<F: Future<Output = ()>>(&self, topic: &'static str, handle: &impl Fn(Notice) -> F) {
+    async fn receive_topic<F: Future<Output = ()>>(&self, topic: &'static str, handle: &impl Fn(Notice) -> F) {
         let Some(bus) = &self.bus else { return };
         loop {
             match bus.subscribe(topic).await {
@@ -75,7 +75,7 @@ impl Replicas {
                         }
                     }
                 }
-                Err(error) => tracing::warn!(topic, %error, "other replicas cannot be heard"),
+                Err(error) => tracing::warn!(topic, %error, "notices of other replicas cannot be received"),
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notice_is_read_as_written() {
+    fn notices_round_trip() {
         let id = RequestId::from_u64(7);
         for notice in [
             Notice::State("a".into()),

@@ -1,4 +1,4 @@
-//! Forwards a client's request to the replica in which something waits for it.
+//! Forwards a client's request to the replica that holds the call or stream it belongs to.
 
 use std::{
     collections::HashMap,
@@ -15,29 +15,29 @@ use portolan_wire::error::ErrorObject;
 use super::{ReplicaLocation, Replicas};
 use crate::{body::Body, reply::Rejection, routing::RequestContext};
 
-/// Says that a request was forwarded already, so that it does not go in circles when addresses are wrong.
+/// Marks a forwarded request, so that a wrong address cannot cause a loop.
 const FORWARDED: HeaderName = HeaderName::from_static("portolan-hop");
 
-/// Other replicas to which connections are kept.
+/// The maximum number of connection pools to other replicas.
 const REPLICAS: usize = 64;
 
-/// Connections to other replicas.
+/// Connection pools to other replicas, by URL.
 #[derive(Debug, Default)]
 pub(crate) struct ReplicaPools(Mutex<HashMap<Box<str>, Arc<ConnectionPool>>>);
 
-/// Nothing waits any more, or it cannot be reached.
+/// The replica cannot be reached, or no longer exists.
 #[derive(Debug)]
 pub(crate) struct ReplicaUnreachable;
 
 impl ReplicaUnreachable {
     pub(crate) fn refusal(&self) -> Rejection {
-        let error = ErrorObject::internal("the replica that waits for this answer cannot be reached");
+        let error = ErrorObject::internal("the replica that waits for this response cannot be reached");
         Rejection::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 }
 
 impl Replicas {
-    /// Forwards a client's request as it came, and returns what the other replica answers, as it comes.
+    /// Forwards a client's request unchanged, and relays the response.
     pub(crate) async fn forward(
         &self,
         context: &RequestContext,
@@ -62,7 +62,7 @@ impl Replicas {
         let mut request = Request::new(text);
         *request.method_mut() = verb;
         *request.uri_mut() = target;
-        // The client's own, also its credentials and the host that it called: the other replica checks them as this one did.
+        // The client's headers include its credentials and the host, which the other replica checks as this one did.
         *request.headers_mut() = context.headers.clone();
         let headers = request.headers_mut();
         for name in [

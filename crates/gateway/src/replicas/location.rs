@@ -1,20 +1,20 @@
-//! Locations: which replica something waits in.
+//! Locations of entries that exist in one replica only.
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
 use crate::codec::{Reader, Writer};
 
-/// The key of something that waits in one replica.
+/// The key of an entry in one replica.
 pub(crate) type Handle = [u8; 16];
 
-/// The location of something that waits in one replica.
+/// The location of an entry: its replica and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReplicaLocation {
-    /// The replica, as it named itself when it started.
+    /// The random id of the replica.
     pub(crate) replica: [u8; 8],
-    /// Where other replicas reach it, if they can.
+    /// The URL at which other replicas reach it, if configured.
     pub(crate) url: Option<Box<str>>,
-    /// What waits.
+    /// The key of the entry.
     pub(crate) handle: Handle,
 }
 
@@ -35,7 +35,7 @@ impl ReplicaLocation {
     }
 }
 
-/// A handle that nobody can guess.
+/// Returns an unguessable handle.
 pub(crate) fn random_handle() -> Handle {
     let mut handle = [0; 16];
     let _ = SystemRandom::new().fill(&mut handle);

@@ -1,4 +1,4 @@
-//! What a caller may see and use: one decision for lists and for calls.
+//! Access: one policy decision for lists and for calls.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use portolan_core::{Action, Decision, MethodUse, Policy, PromptUse, ResourceUse,
 
 use super::{ExposedTool, Place, RequestContext};
 
-/// Asks the policy about what is part of a gateway. `None` stands for what its assignments leave out.
+/// Asks the policy about items of a gateway. `None` means that the gateway's assignments do not include the item.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     policy: Arc<dyn Policy>,
@@ -17,12 +17,12 @@ impl Access {
         Self { policy }
     }
 
-    /// Whether two callers may see different things.
+    /// Returns whether decisions may differ between callers.
     pub(crate) fn depends_on_caller(&self) -> bool {
         self.policy.depends_on_caller()
     }
 
-    /// Whether the caller may see and call a tool.
+    /// Decides whether the caller may see and call a tool.
     pub(crate) fn tool(&self, context: &RequestContext, place: Place<'_>, tool: &ExposedTool) -> Option<Decision> {
         let (route, install) = place;
         if !route.takes(tool.tool.name()) {
@@ -33,7 +33,7 @@ impl Access {
         Some(self.decide(context, &Action::UseTool(&used)))
     }
 
-    /// Whether the caller may see and get a prompt, by the name that its server has for it.
+    /// Decides whether the caller may see and get a prompt, by the server's own name.
     pub(crate) fn prompt(&self, context: &RequestContext, place: Place<'_>, prompt: &str) -> Option<Decision> {
         let (route, install) = place;
         let mut used = PromptUse::new(&context.gateway.spec.name, &route.server.name, prompt);
@@ -43,7 +43,7 @@ impl Access {
             .then(|| self.decide(context, &Action::GetPrompt(&used)))
     }
 
-    /// Whether the caller may see and read a resource, or see a template of resources.
+    /// Decides whether the caller may see and read a resource, or see a resource template.
     pub(crate) fn resource(&self, context: &RequestContext, place: Place<'_>, uri: &str) -> Option<Decision> {
         let (route, install) = place;
         let mut used = ResourceUse::new(&context.gateway.spec.name, &route.server.name, uri);
@@ -53,7 +53,7 @@ impl Access {
             .then(|| self.decide(context, &Action::ReadResource(&used)))
     }
 
-    /// Whether the caller may use a method of an extension.
+    /// Decides whether the caller may use a method of an extension.
     pub(crate) fn method(&self, context: &RequestContext, place: Place<'_>, method: &str) -> Option<Decision> {
         let (route, install) = place;
         let mut used = MethodUse::new(&context.gateway.spec.name, &route.server.name, method);

@@ -1,4 +1,4 @@
-//! Names that a gateway gives to single tools and prompts.
+//! Aliases: names that a gateway gives to individual tools and prompts.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use portolan_core::{GatewaySpec, ServerName};
 use portolan_wire::object::{self, RawObject};
 
-/// The aliases of one gateway, both ways.
+/// The aliases of one gateway, in both directions.
 #[derive(Debug)]
 pub(crate) struct Aliases {
     by_name: HashMap<Box<str>, (ServerName, Box<str>)>,
@@ -14,7 +14,7 @@ pub(crate) struct Aliases {
 }
 
 impl Aliases {
-    /// Those of a spec; none for most.
+    /// Returns the aliases of a spec; `None` if it has none.
     pub(crate) fn of(spec: &GatewaySpec) -> Option<Box<Self>> {
         if spec.aliases.is_empty() {
             return None;
@@ -27,7 +27,7 @@ impl Aliases {
             let (name, own) = (alias.name.as_str(), alias.own.as_str());
             let named = aliases.by_own.entry(alias.server.clone()).or_default();
             if aliases.by_name.contains_key(name) || named.contains_key(own) {
-                tracing::warn!(gateway = %spec.name, name, "an alias is there twice; the first one counts");
+                tracing::warn!(gateway = %spec.name, name, "an alias is defined twice; the first one is used");
                 continue;
             }
             named.insert(own.into(), name.into());
@@ -36,24 +36,24 @@ impl Aliases {
         Some(Box::new(aliases))
     }
 
-    /// The server and its own name of what clients call `name`.
-    pub(crate) fn meant(&self, name: &str) -> Option<(&ServerName, &str)> {
+    /// Returns the server and its own name of the alias `name`.
+    pub(crate) fn target(&self, name: &str) -> Option<(&ServerName, &str)> {
         let (server, own) = self.by_name.get(name)?;
         Some((server, own))
     }
 
-    /// What clients call `own` of `server`, and by no other name.
+    /// Returns the alias of `own` of `server`, which replaces its other names.
     pub(crate) fn name_of(&self, server: &ServerName, own: &str) -> Option<&str> {
         Some(self.by_own.get(server)?.get(own)?)
     }
 
-    /// Whether something of another server is called like this.
+    /// Returns whether `name` is an alias.
     pub(crate) fn takes(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }
 }
 
-/// A definition under another name.
+/// Returns the definition with another name.
 pub(crate) fn renamed(definition: &Bytes, name: &str) -> Bytes {
     match RawObject::parse_checked(definition) {
         Ok(mut members) => {

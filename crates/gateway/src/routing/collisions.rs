@@ -1,4 +1,4 @@
-//! Names and URIs that two servers behind one gateway have.
+//! Logs names and URIs that two servers of a gateway share.
 
 use std::{
     collections::HashSet,
@@ -7,26 +7,26 @@ use std::{
 
 use portolan_core::ServerName;
 
-/// Of more than these nothing is said.
-const MOST: usize = 1000;
+/// The maximum number of collisions that are logged.
+const MAX_LOGGED: usize = 1000;
 
-/// What was said of them: each is told once, for as long as what the gateway serves stays the same.
+/// The logged collisions: each is logged once per publication of the gateway.
 #[derive(Debug, Default)]
 pub(crate) struct Collisions(Mutex<HashSet<(&'static str, Box<str>, ServerName)>>);
 
 impl Collisions {
-    /// Logs that clients cannot have what `hidden` lists by this name, because `first` lists the same. `remedy` is the
-    /// setting that tells both apart.
-    pub(crate) fn note(&self, list: &'static str, name: &str, [first, hidden]: [&ServerName; 2], remedy: &str) {
-        if self.is_news(list, name, hidden) {
+    /// Logs that `hidden` lists an item by this name which clients cannot use, because `first` lists one too. `remedy`
+    /// is the setting that distinguishes the two.
+    pub(crate) fn log(&self, list: &'static str, name: &str, [first, hidden]: [&ServerName; 2], remedy: &str) {
+        if self.is_new(list, name, hidden) {
             tracing::warn!(list, name, %first, %hidden,
-                "two servers of a gateway list the same; the first one's counts ({remedy} tells them apart)");
+                "two servers of a gateway list the same name; only the first one's is used (set {remedy} to use both)");
         }
     }
 
-    fn is_news(&self, list: &'static str, name: &str, hidden: &ServerName) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.len() < MOST && told.insert((list, name.into(), hidden.clone()))
+    fn is_new(&self, list: &'static str, name: &str, hidden: &ServerName) -> bool {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.len() < MAX_LOGGED && logged.insert((list, name.into(), hidden.clone()))
     }
 }
 
@@ -35,12 +35,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_told_once_and_not_without_end() {
+    fn collisions_are_logged_once_within_bounds() {
         let (collisions, hidden) = (Collisions::default(), ServerName::parse("b").expect("a name"));
-        assert!(collisions.is_news("resources", "a:1", &hidden));
-        assert!(!collisions.is_news("resources", "a:1", &hidden));
-        assert!(collisions.is_news("tools", "a:1", &hidden));
-        let told = (0..2 * MOST).filter(|at| collisions.is_news("resources", &format!("b:{at}"), &hidden));
-        assert_eq!(told.count(), MOST - 2);
+        assert!(collisions.is_new("resources", "a:1", &hidden));
+        assert!(!collisions.is_new("resources", "a:1", &hidden));
+        assert!(collisions.is_new("tools", "a:1", &hidden));
+        let logged = (0..2 * MAX_LOGGED).filter(|at| collisions.is_new("resources", &format!("b:{at}"), &hidden));
+        assert_eq!(logged.count(), MAX_LOGGED - 2);
     }
 }

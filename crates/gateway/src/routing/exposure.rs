@@ -1,4 +1,4 @@
-//! How tools and prompts are called towards clients.
+//! The names of tools and prompts towards clients.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,27 +11,27 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-/// What stands between a server's name and a tool's.
+/// The separator between the names of server and tool.
 const SEPARATOR: &str = "__";
 
-/// The longest name that clients are known to take.
+/// The maximum length of a name that all known clients accept.
 const MAX_LEN: usize = 64;
 
-/// Something that a server names, and that clients may call by another name.
+/// A named item of a server, which clients may know by another name.
 pub(crate) trait Named {
-    /// Its name, as its server knows it.
+    /// Returns the server's own name.
     fn own(&self) -> &str;
 
-    /// `<server>__<name>`, within 64 characters.
+    /// Returns `<server>__<name>`, within 64 characters.
     fn prefixed(&self) -> &str;
 
-    /// What its server said.
+    /// Returns the server's definition.
     fn plain_definition(&self) -> &Bytes;
 
-    /// The same with the prefixed name.
+    /// Returns the definition with the prefixed name.
     fn prefixed_definition(&self) -> &Bytes;
 
-    /// Its name under `naming`.
+    /// Returns the name under `naming`.
     fn name(&self, naming: Naming) -> &str {
         match naming {
             Naming::Plain => self.own(),
@@ -39,7 +39,7 @@ pub(crate) trait Named {
         }
     }
 
-    /// Its definition under `naming`: what its server said, with the name that clients call it by.
+    /// Returns the server's definition, with the name under `naming`.
     fn definition(&self, naming: Naming) -> &Bytes {
         match naming {
             Naming::Plain => self.plain_definition(),
@@ -48,7 +48,7 @@ pub(crate) trait Named {
     }
 }
 
-/// What one server names, by its names.
+/// The items of one server, indexed by both of their names.
 #[derive(Debug)]
 pub(crate) struct NameIndex<T> {
     items: Vec<T>,
@@ -56,7 +56,7 @@ pub(crate) struct NameIndex<T> {
     prefixed: HashMap<Box<str>, usize>,
 }
 
-/// A tool as it is listed and called.
+/// A tool with what is needed to list and call it.
 #[derive(Debug)]
 pub(crate) struct ExposedTool {
     /// The tool itself.
@@ -64,15 +64,15 @@ pub(crate) struct ExposedTool {
     prefixed: Box<str>,
     plain_definition: Bytes,
     prefixed_definition: Bytes,
-    /// Arguments that are repeated in headers of a modern HTTP call (SEP-2243).
+    /// Arguments repeated in headers of a modern HTTP call (SEP-2243).
     pub(crate) headers: Vec<ParamHeader>,
-    /// Whether its structured content is of another kind than an object, as 2026-07-28 allows.
+    /// Whether its structured content is not an object, as 2026-07-28 allows.
     pub(crate) odd_output: bool,
-    /// Whether a legacy server runs it as a task.
+    /// Whether the server runs it as a task.
     pub(crate) task_support: TaskSupport,
 }
 
-/// A prompt as it is listed and got.
+/// A prompt with what is needed to list and get it.
 #[derive(Debug)]
 pub(crate) struct ExposedPrompt {
     own: Box<str>,
@@ -81,15 +81,15 @@ pub(crate) struct ExposedPrompt {
     prefixed_definition: Bytes,
 }
 
-/// The tools of one server, by their names.
+/// The tools of one server, by name.
 pub(crate) type ExposedTools = NameIndex<ExposedTool>;
 
-/// The tools of a list, under the names that clients call them by. Made once for each list.
+/// Returns the tools of a list under the names for clients. Computed once per list.
 pub(crate) fn exposed_tools(server: &ServerName, listed: &ListSnapshot<Tools>) -> Arc<ExposedTools> {
     listed.derived(|tools| ExposedTools::new(server, tools.iter().cloned()))
 }
 
-/// The prompts of a list, in the same way.
+/// Returns the prompts of a list under the names for clients. Computed once per list.
 pub(crate) fn exposed_prompts(server: &ServerName, listed: &ListSnapshot<Prompts>) -> Arc<NameIndex<ExposedPrompt>> {
     listed.derived(|prompts| {
         let mut exposed = NameIndex::default();
@@ -120,7 +120,7 @@ impl<T> Default for NameIndex<T> {
 }
 
 impl<T: Named> NameIndex<T> {
-    /// Where that stands which clients call `name`.
+    /// Returns the position of the item that clients call `name`.
     pub(crate) fn position(&self, naming: Naming, name: &str) -> Option<usize> {
         let index = match naming {
             Naming::Plain => &self.plain,
@@ -137,10 +137,10 @@ impl<T: Named> NameIndex<T> {
         self.items.iter()
     }
 
-    /// Puts one more in. Of two with one name the first counts.
+    /// Adds an item. Of two with the same name, the first one is used.
     pub(crate) fn add(&mut self, server: &ServerName, item: T) {
         if self.plain.contains_key(item.own()) {
-            tracing::warn!(%server, name = item.own(), "a server lists a name twice; the first one counts");
+            tracing::warn!(%server, name = item.own(), "a server lists a name twice; the first one is used");
             return;
         }
         let at = self.items.len();
@@ -151,14 +151,14 @@ impl<T: Named> NameIndex<T> {
 }
 
 impl ExposedTools {
-    /// Exposes `tools` of `server`. One whose header annotations cannot be followed is left out, as SEP-2243 asks of
+    /// Exposes `tools` of `server`, without those that have invalid header annotations, as SEP-2243 requires of
     /// clients.
     pub(crate) fn new(server: &ServerName, tools: impl Iterator<Item = Tool>) -> Self {
         let mut exposed = Self::default();
         for tool in tools {
             match expose(server, tool) {
                 Ok(tool) => exposed.add(server, tool),
-                Err(problem) => tracing::warn!(%server, problem, "a tool is left out"),
+                Err(problem) => tracing::warn!(%server, problem, "a tool is omitted: its definition is invalid"),
             }
         }
         exposed
@@ -226,13 +226,13 @@ fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
     })
 }
 
-/// Whether a schema is one of an object.
+/// Returns whether a schema describes an object.
 pub(crate) fn is_of_object(schema: &Bytes) -> bool {
     let members = RawObject::parse_checked(schema);
     members.is_ok_and(|members| members.get("type").is_some_and(|raw| raw == r#""object""#))
 }
 
-/// `<server>__<tool>`; what is too long is cut and told apart by a digest of the whole.
+/// Returns `<server>__<tool>`; a longer name is truncated, with a digest of the whole.
 pub(crate) fn prefixed(server: &ServerName, tool: &str) -> Box<str> {
     let whole = format!("{server}{SEPARATOR}{tool}");
     if whole.len() <= MAX_LEN {
@@ -249,7 +249,7 @@ pub(crate) fn prefixed(server: &ServerName, tool: &str) -> Box<str> {
     format!("{}{tail}", &whole[..end]).into()
 }
 
-/// The server that a prefixed name begins with. Server names hold no `_`, so the first separator is the one.
+/// Returns the server of a prefixed name. Server names contain no `_`, so the first separator ends it.
 pub(crate) fn server_of(name: &str) -> Option<&str> {
     name.split_once(SEPARATOR).map(|(server, _)| server)
 }
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_stay_apart_within_64_characters() {
+    fn long_names_stay_unique() {
         let (a, b) = (format!("{}a", "x".repeat(80)), format!("{}b", "x".repeat(80)));
         let (a, b) = (prefixed(&server("s"), &a), prefixed(&server("s"), &b));
         assert_ne!(a, b);
@@ -272,12 +272,12 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_with_the_separator_in_its_name_keeps_its_server() {
+    fn separator_in_tool_name() {
         assert_eq!(server_of(&prefixed(&server("a-b"), "x__y")), Some("a-b"));
     }
 
     #[test]
-    fn a_cut_name_is_cut_between_characters() {
+    fn names_are_cut_at_char_boundary() {
         assert!(prefixed(&server("s"), &"ä".repeat(60)).len() <= MAX_LEN);
     }
 }

@@ -1,4 +1,4 @@
-//! Whose a resource is: told by its URI where that names the server, else by the lists of the servers.
+//! Finds the server of a resource: by its URI if that names the server, otherwise by the servers' lists.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use super::{
 };
 
 impl Resolver {
-    /// A list as it is known; the server is asked where it is not.
+    /// Returns a cached list; the server is queried if there is none.
     async fn list_of<L: Listing>(&self, context: &RequestContext, place: Place<'_>) -> Option<Arc<L>> {
         let credential = self.credential(context, place, None).await.ok()?;
         let upstream = &place.1.upstream;
         let listed = match upstream.known::<L>(&credential) {
-            Some(known) => known,
+            Some(list) => list,
             None => upstream.list::<L>(&credential).await.ok()?,
         };
         Some(listed.items.clone())
     }
 
-    /// The servers that may have a resource, the likeliest first: who lists it, alone; else those with a template for it,
-    /// then the others.
+    /// Returns the servers that may have a resource, the most likely first: only the one that lists it, if any;
+    /// otherwise those with a matching template, then the others.
     pub(super) async fn places_of<'a>(&self, context: &'a RequestContext, uri: &str) -> Vec<Place<'a>> {
         let mut places = self.with_resources(context, uri);
         if places.len() < 2 {
@@ -54,16 +54,17 @@ impl Resolver {
         likely
     }
 
-    /// The server that a URI names, and the URI as it has it; if it may have it, and this caller may read it.
+    /// Returns the server that a URI names and the server's own URI, if it may have resources and this caller may read
+    /// this one.
     pub(crate) fn place_named<'a>(&self, context: &'a RequestContext, uri: &str) -> Option<(Place<'a>, String)> {
-        let (server, own) = uris::meant(uri)?;
+        let (server, own) = uris::split(uri)?;
         let route = context.gateway.route(server)?;
         let place = (route, route.resolve(&context.caller)?);
         self.may_have(context, place, &own).then(|| (place, own.into_owned()))
     }
 
-    /// The servers that are asked to tell of changes of a resource: whose it is, or else all that may have it; each with the
-    /// URI that it has for it.
+    /// Returns the servers to subscribe at for changes of a resource: its owner, or all that may have it; each with
+    /// the server's own URI.
     pub(crate) async fn watched_at<'a>(
         &self,
         context: &'a RequestContext,
@@ -78,7 +79,7 @@ impl Resolver {
         }
     }
 
-    /// The same without asking anybody.
+    /// Like [`watched_at`](Self::watched_at), without querying any server.
     pub(crate) fn may_watch<'a>(&self, context: &'a RequestContext, uri: &Arc<str>) -> Vec<(Place<'a>, Arc<str>)> {
         match context.gateway.spec.resource_naming {
             ResourceNaming::Prefix => {
@@ -92,7 +93,7 @@ impl Resolver {
         }
     }
 
-    /// Whose a resource or a template of some is, by what servers list; nobody's where that does not tell.
+    /// Returns the owner of a resource or a template by the servers' lists; `None` if these do not decide it.
     pub(super) async fn owner_of<'a>(&self, context: &'a RequestContext, uri: &str) -> Option<Place<'a>> {
         let mut places = self.with_resources(context, uri);
         if places.len() == 1 {
@@ -115,12 +116,12 @@ impl Resolver {
             let has = |list: &Option<Arc<ResourceTemplates>>| list.as_ref().is_some_and(|list| has(list, uri));
             lists.iter().position(has)
         };
-        // A template that stands for anything also stands for the text of another.
+        // A template that matches everything also matches other templates.
         let owner = first(ResourceTemplates::contains).or_else(|| first(ResourceTemplates::matches));
         owner.map(|owner| places.swap_remove(owner))
     }
 
-    /// The servers, in their order, that may have resources and of which this caller may read this one.
+    /// Returns the servers that may have resources and of which this caller may read this one, in order.
     fn with_resources<'a>(&self, context: &'a RequestContext, uri: &str) -> Vec<Place<'a>> {
         let places = context.places();
         places.filter(|place| self.may_have(context, *place, uri)).collect()
@@ -132,9 +133,9 @@ impl Resolver {
         info.is_none_or(|info| info.offers("resources")) && decision().is_some_and(|decision| decision.is_allowed())
     }
 
-    /// Why a request for a resource goes nowhere: the caller may not read it, or `unknown`.
+    /// Returns the error for a resource without a target: the caller may not read it, or `unknown`.
     pub(super) fn no_resource(&self, context: &RequestContext, uri: &str, unknown: ErrorObject) -> TargetError {
-        let named = uris::meant(uri).filter(|_| context.gateway.spec.resource_naming == ResourceNaming::Prefix);
+        let named = uris::split(uri).filter(|_| context.gateway.spec.resource_naming == ResourceNaming::Prefix);
         let mut places = context.places();
         let denied = places.find_map(|place| {
             let own = match &named {

@@ -1,9 +1,9 @@
-//! Client headers that are passed on to servers: only those on a gateway's list, and some never.
+//! Client headers forwarded to servers: those configured for a gateway, except some that never are.
 
 use http::{HeaderMap, HeaderName, header};
 
-/// Whether a header may be on the list at all. Credentials of the gateway's own door, and what belongs to one connection
-/// or to the protocol, never may.
+/// Returns whether a header may be forwarded at all. Credentials for the gateway, and headers of the connection or the
+/// protocol, may not.
 pub(crate) fn may_pass(name: &HeaderName) -> bool {
     const NEVER: [HeaderName; 17] = [
         header::AUTHORIZATION,
@@ -28,7 +28,7 @@ pub(crate) fn may_pass(name: &HeaderName) -> bool {
     !NEVER.contains(name) && !text.starts_with("mcp-") && !text.starts_with("proxy-") && !text.starts_with("sec-")
 }
 
-/// The headers of a request that are on the list.
+/// Returns the headers of a request that are in `list`.
 pub(crate) fn select(list: &[HeaderName], headers: &HeaderMap) -> HeaderMap {
     if list.is_empty() {
         return HeaderMap::new();

@@ -7,27 +7,27 @@ use portolan_core::{Caller, Naming, ResourceNaming};
 
 use super::{Place, PublishedGateway};
 
-/// An authenticated request: its gateway, its caller, its head.
+/// An authenticated request: its gateway, its caller, and its head.
 #[derive(Debug)]
 pub(crate) struct RequestContext {
     pub(crate) gateway: Arc<PublishedGateway>,
     pub(crate) caller: Arc<Caller>,
     pub(crate) headers: HeaderMap,
     pub(crate) uri: Uri,
-    /// What the host put on the request.
+    /// Extensions that the host application added.
     pub(crate) extensions: Extensions,
     /// The identifier of the request in logs and audit records.
     pub(crate) request_id: Box<str>,
 }
 
 impl RequestContext {
-    /// The servers that the caller reaches, each with the install that serves it, sorted by server name.
+    /// Returns the servers that the caller can reach, each with the install that serves it, sorted by server name.
     pub(crate) fn places(&self) -> impl Iterator<Item = Place<'_>> {
         let routes = self.gateway.routes().iter();
         routes.filter_map(|route| Some((route, route.resolve(&self.caller)?)))
     }
 
-    /// The server behind this gateway if it is the only one, assigned whole, and under its own names.
+    /// Returns the only server of this gateway, if it is assigned whole and under its own names.
     pub(crate) fn sole_server(&self) -> Option<Place<'_>> {
         let mut places = self.places();
         let sole = places.next().filter(|(route, _)| route.is_whole())?;
@@ -39,7 +39,7 @@ impl RequestContext {
     }
 }
 
-/// The `trace-id` of a `traceparent` header: 32 hexadecimal digits (W3C Trace Context 3.2.2.3).
+/// Returns the `trace-id` of a `traceparent` header: 32 hexadecimal digits (W3C Trace Context 3.2.2.3).
 pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let parent = headers.get("traceparent")?.to_str().ok()?;
     let id = parent.split('-').nth(1)?;

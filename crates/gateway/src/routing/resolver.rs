@@ -1,4 +1,4 @@
-//! The server that a request goes to, by the tool, prompt, resource or template that it names.
+//! Resolves the server of a request by the tool, prompt, resource or template that it names.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,29 +22,29 @@ use super::{
     target::{Denial, Place, Target, TargetError},
 };
 
-/// What is asked for and not on a list makes the lists be fetched again, at most this often.
-const MISS_AGE: Duration = Duration::from_secs(5);
-/// For how long calls of other servers do not wait for one whose list could not be had.
+/// The minimum age of a list before an unknown name causes it to be fetched again.
+const MIN_REFETCH_AGE: Duration = Duration::from_secs(5);
+/// How long calls of other servers ignore a server whose list could not be fetched.
 const FAILURE_AGE: Duration = Duration::from_secs(2);
 
-/// Finds servers, and the credentials that they are called with.
+/// Resolves the servers of requests, and their credentials.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     access: Access,
     broker: Arc<dyn CredentialBroker>,
 }
 
-/// Something that servers list, clients name, and the policy governs.
+/// An item that servers list, clients name, and the policy governs.
 trait Exposed: Named + Sized + 'static {
     type List: Listing;
 
-    /// The index by name of a server's list.
+    /// Returns the index by name of a server's list.
     fn index(server: &ServerName, listed: &ListSnapshot<Self::List>) -> Arc<NameIndex<Self>>;
 
-    /// Whether a server may have any for callers of this gateway.
+    /// Returns whether a server may have such items for callers of this gateway.
     fn within(route: &ServerRoute) -> bool;
 
-    /// The policy's decision; `None` if it is no part of the gateway.
+    /// Returns the policy's decision; `None` if the item is not part of the gateway.
     fn decide(&self, access: &Access, context: &RequestContext, place: Place<'_>) -> Option<Decision>;
 }
 
@@ -83,7 +83,7 @@ impl Exposed for ExposedPrompt {
 /// The result of a lookup by name.
 enum Lookup<'a, T> {
     Found(Place<'a>, Arc<NameIndex<T>>, usize),
-    /// It is there, and the caller may not use it.
+    /// The item exists, and the caller may not use it.
     Denied(Place<'a>, Box<str>, Decision),
     Missing,
 }
@@ -96,40 +96,40 @@ impl Resolver {
         }
     }
 
-    /// What callers may see and use.
+    /// Returns the access checks.
     pub(crate) fn access(&self) -> &Access {
         &self.access
     }
 
-    /// The credential for a request to a server: for a call of `tool`, or for any other request.
+    /// Returns the credential for a request to a server: for a call of `tool`, or for any other request.
     pub(crate) async fn credential(
         &self,
         context: &RequestContext,
         (route, install): Place<'_>,
         tool: Option<&str>,
     ) -> Result<Arc<UpstreamCredential>> {
-        let mut wanted = CredentialContext::new(&context.caller, &route.server, &install.install);
-        wanted.gateway = Some(&context.gateway.spec.name);
-        wanted.tool = tool;
-        self.broker.credential(&wanted).await
+        let mut lookup = CredentialContext::new(&context.caller, &route.server, &install.install);
+        lookup.gateway = Some(&context.gateway.spec.name);
+        lookup.tool = tool;
+        self.broker.credential(&lookup).await
     }
 
-    /// Has the broker make the next credential of a caller anew: the server refused this one.
+    /// Drops a cached credential that the server rejected.
     pub(crate) fn forget_credential(&self, install: &Install, caller: &Caller) {
         self.broker.forget(install, Some(caller));
     }
 
-    /// The target of a `tools/call`.
+    /// Resolves the target of a `tools/call`.
     pub(crate) async fn tool<'a>(
         &self,
         context: &'a RequestContext,
         params: &RawObject,
     ) -> Result<Target<'a>, TargetError> {
         let name = text(params, "name", "params.name must be the name of a tool")?;
-        let wanted = context.gateway.wanted(&name);
-        let found = match self.find_known::<ExposedTool>(context, &wanted).await {
+        let lookup = context.gateway.lookup(&name);
+        let found = match self.find_known::<ExposedTool>(context, &lookup).await {
             Some(found) => found,
-            None => Box::pin(self.find(context, &wanted)).await?,
+            None => Box::pin(self.find(context, &lookup)).await?,
         };
         let unknown = || ErrorObject::unknown_tool(&name);
         match found {
@@ -141,7 +141,7 @@ impl Resolver {
         }
     }
 
-    /// The target of any other request that a server answers. Servers are asked for their lists where these are not known.
+    /// Resolves the target of any other request. Servers are queried for lists that are not cached.
     pub(crate) async fn target<'a>(
         &self,
         context: &'a RequestContext,
@@ -161,9 +161,9 @@ impl Resolver {
     }
 
     async fn prompt<'a>(&self, context: &'a RequestContext, name: &str) -> Result<Target<'a>, TargetError> {
-        let wanted = context.gateway.wanted(name);
-        let found = match self.find_known::<ExposedPrompt>(context, &wanted).await {
-            Some(Lookup::Missing) | None => self.find::<ExposedPrompt>(context, &wanted).await?,
+        let lookup = context.gateway.lookup(name);
+        let found = match self.find_known::<ExposedPrompt>(context, &lookup).await {
+            Some(Lookup::Missing) | None => self.find::<ExposedPrompt>(context, &lookup).await?,
             Some(found) => found,
         };
         let unknown = || ErrorObject::unknown_prompt(name);
@@ -193,14 +193,14 @@ impl Resolver {
         target.ok_or_else(|| self.no_resource(context, &uri, ErrorObject::unknown_resource(&uri, era)))
     }
 
-    /// The server of what is to be completed: an argument of a prompt, or a variable of a resource template.
+    /// Resolves the server of a completion: of a prompt's argument, or of a resource template's variable.
     async fn completion<'a>(&self, context: &'a RequestContext, params: &RawObject) -> Result<Target<'a>, TargetError> {
-        let odd = "params.ref must be a reference to a prompt or a resource";
+        let invalid = "params.ref must be a reference to a prompt or a resource";
         let reference = params.get("ref").and_then(|raw| RawObject::parse_checked(raw).ok());
-        let mut reference = reference.ok_or_else(|| ErrorObject::invalid_params(odd))?;
-        match &*text(&reference, "type", odd)? {
+        let mut reference = reference.ok_or_else(|| ErrorObject::invalid_params(invalid))?;
+        match &*text(&reference, "type", invalid)? {
             "ref/prompt" => {
-                let name = text(&reference, "name", odd)?;
+                let name = text(&reference, "name", invalid)?;
                 let mut target = self.prompt(context, &name).await?;
                 if let Some((_, own)) = target.rename.take() {
                     reference.set("name", own);
@@ -209,7 +209,7 @@ impl Resolver {
                 Ok(target)
             }
             "ref/resource" => {
-                let uri = text(&reference, "uri", odd)?;
+                let uri = text(&reference, "uri", invalid)?;
                 let target = match context.gateway.spec.resource_naming {
                     ResourceNaming::Prefix => self.place_named(context, &uri).map(|(place, own)| {
                         reference.set("uri", object::quote(&own));
@@ -220,14 +220,15 @@ impl Resolver {
                 let unknown = || ErrorObject::invalid_params(format!("no server has the resource {uri}"));
                 target.ok_or_else(|| self.no_resource(context, &uri, unknown()))
             }
-            _ => Err(ErrorObject::invalid_params(odd).into()),
+            _ => Err(ErrorObject::invalid_params(invalid).into()),
         }
     }
 
-    /// The only server of a gateway, for a method of an extension: such a method names nothing to tell servers apart.
+    /// Resolves the only server of a gateway, for a method of an extension: such a method names nothing that
+    /// distinguishes servers.
     fn method<'a>(&self, context: &'a RequestContext, method: &Method) -> Result<Target<'a>, TargetError> {
         let unknown = || ErrorObject::method_not_found(method.as_str());
-        // Tasks of 2025-11-25 are none of the extension's.
+        // The task methods of 2025-11-25 do not belong to the extension.
         if method.is_removed() {
             return Err(unknown().into());
         }
@@ -244,49 +245,49 @@ impl Resolver {
         }
     }
 
-    /// Looks a name up in the lists that are known; `None` if that does not tell.
+    /// Looks a name up in the cached lists; `None` if they do not decide it.
     async fn find_known<'a, T: Exposed>(
         &self,
         context: &'a RequestContext,
-        wanted: &NameLookup<'a, '_>,
+        lookup: &NameLookup<'a, '_>,
     ) -> Option<Lookup<'a, T>> {
-        for route in wanted.routes.iter().filter(|route| T::within(route)) {
+        for route in lookup.routes.iter().filter(|route| T::within(route)) {
             let Some(install) = route.resolve(&context.caller) else {
                 continue;
             };
             let credential = self.credential(context, (route, install), None).await.ok()?;
-            // Of two servers with one name the first has it, so the second is not asked before the first is known.
+            // Of two servers with the same name the first one counts, so its list is needed before the second one's.
             let listed = match install.upstream.known::<T::List>(&credential) {
                 Some(listed) => listed,
-                // Lists leave such a server out; what others have is called without waiting for it.
+                // Lists omit such a server; calls of the others do not wait for it.
                 None if install.upstream.failed_within::<T::List>(&credential, FAILURE_AGE) => continue,
                 None => return None,
             };
             let index = T::index(&route.server.name, &listed);
-            if let found @ Lookup::Found(..) = self.look_up(context, (route, install), index, wanted) {
+            if let found @ Lookup::Found(..) = self.look_up(context, (route, install), index, lookup) {
                 return Some(found);
             }
         }
         None
     }
 
-    /// Looks a name up after the servers were asked again for their lists.
+    /// Looks a name up after fetching the lists again.
     async fn find<'a, T: Exposed>(
         &self,
         context: &'a RequestContext,
-        wanted: &NameLookup<'a, '_>,
+        lookup: &NameLookup<'a, '_>,
     ) -> Result<Lookup<'a, T>> {
         let mut failure = None;
         let mut denied = Lookup::Missing;
-        for route in wanted.routes.iter().filter(|route| T::within(route)) {
+        for route in lookup.routes.iter().filter(|route| T::within(route)) {
             let Some(install) = route.resolve(&context.caller) else {
                 continue;
             };
             let place = (route, install);
-            match self.list_within::<T::List>(context, place, MISS_AGE).await {
+            match self.list_within::<T::List>(context, place, MIN_REFETCH_AGE).await {
                 Ok(listed) => {
                     let index = T::index(&route.server.name, &listed);
-                    match self.look_up(context, place, index, wanted) {
+                    match self.look_up(context, place, index, lookup) {
                         Lookup::Missing => {}
                         found @ Lookup::Found(..) => return Ok(found),
                         one @ Lookup::Denied(..) => denied = one,
@@ -295,7 +296,7 @@ impl Resolver {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        // A name that may belong to a server which cannot be asked is not called unknown.
+        // A name that an unreachable server may have is not reported as unknown.
         failure.map_or(Ok(denied), Err)
     }
 
@@ -304,14 +305,14 @@ impl Resolver {
         context: &'a RequestContext,
         place: Place<'a>,
         index: Arc<NameIndex<T>>,
-        wanted: &NameLookup<'_, '_>,
+        lookup: &NameLookup<'_, '_>,
     ) -> Lookup<'a, T> {
-        let Some(at) = index.position(wanted.naming, wanted.name) else {
+        let Some(at) = index.position(lookup.naming, lookup.name) else {
             return Lookup::Missing;
         };
         let item = index.get(at);
         let has_alias = |own| {
-            wanted
+            lookup
                 .aliases
                 .and_then(|aliases| aliases.name_of(&place.0.server.name, own))
         };

@@ -1,4 +1,4 @@
-//! What each gateway serves: built whole, swapped in one step, read without a lock.
+//! The published gateways: built as a whole, swapped atomically, read without a lock.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -16,40 +16,40 @@ use portolan_client::{Client, UpstreamServer};
 
 use super::{Place, alias::Aliases, collisions::Collisions, exposure, passthrough};
 
-/// All gateways, and the servers behind them.
+/// All gateways and their servers.
 #[derive(Debug)]
 pub(crate) struct RouteTable {
     published: ArcSwap<BTreeMap<GatewayName, Arc<PublishedGateway>>>,
-    /// Servers outlive publications, with all that is known of them and all that is open to them.
+    /// Servers outlive publications, with their caches and connections.
     upstreams: Mutex<HashMap<InstallName, Weak<UpstreamServer>>>,
     runtime: Option<Arc<dyn Runtime>>,
     client: Client,
 }
 
-/// One gateway, as it is served.
+/// A published gateway.
 #[derive(Debug)]
 pub(crate) struct PublishedGateway {
     pub(crate) spec: GatewaySpec,
-    /// Request headers that are passed on.
+    /// Request headers that are forwarded to servers.
     pub(crate) passthrough: Vec<HeaderName>,
-    /// Names of single tools and prompts.
+    /// Aliases of tools and prompts.
     pub(crate) aliases: Option<Box<Aliases>>,
     pub(crate) collisions: Collisions,
     routes: Vec<ServerRoute>,
     by_server: HashMap<ServerName, usize>,
 }
 
-/// A name that a client used, and the servers that may have what it stands for.
+/// A name that a client used, and the servers that may have the item.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NameLookup<'a, 'n> {
     pub(crate) routes: &'a [ServerRoute],
     pub(crate) naming: Naming,
     pub(crate) name: &'n str,
-    /// By which some are called, and not by this name.
+    /// The aliases, whose items cannot be used by this name.
     pub(crate) aliases: Option<&'a Aliases>,
 }
 
-/// One server behind a gateway.
+/// A server of a gateway.
 #[derive(Debug)]
 pub(crate) struct ServerRoute {
     pub(crate) server: Arc<ServerSpec>,
@@ -57,7 +57,7 @@ pub(crate) struct ServerRoute {
     only: Option<HashSet<ToolName>>,
 }
 
-/// One install that may serve a server's calls.
+/// An install that may serve a server's calls.
 #[derive(Debug)]
 pub(crate) struct InstallRoute {
     pub(crate) install: Arc<Install>,
@@ -82,7 +82,7 @@ impl RouteTable {
         self.published.load().keys().cloned().collect()
     }
 
-    /// Serves something; says whether that is something else than before.
+    /// Publishes a gateway; returns whether it differs from before.
     pub(crate) fn publish(&self, publication: Publication) -> Result<bool> {
         let published = Arc::new(self.build(publication)?);
         let before = self.get(published.spec.name.as_str());
@@ -103,7 +103,7 @@ impl RouteTable {
         });
     }
 
-    /// Puts a server in that was made elsewhere, so that publications find it under its install.
+    /// Registers a server that was created elsewhere, so that publications find it under its install.
     pub(crate) fn adopt(&self, install: InstallName, upstream: &Arc<UpstreamServer>) {
         self.upstreams().insert(install, Arc::downgrade(upstream));
     }
@@ -148,7 +148,7 @@ impl RouteTable {
         })
     }
 
-    /// The server of an install: the one that is there, unless its entry has changed.
+    /// Returns the server of an install: the existing one, unless its entry has changed.
     fn upstream(&self, server: &Arc<ServerSpec>, install: &Install) -> Result<Arc<UpstreamServer>> {
         let mut upstreams = self.upstreams();
         if let Some(upstream) = upstreams.get(&install.name).and_then(Weak::upgrade)
@@ -184,7 +184,7 @@ impl RouteTable {
 }
 
 impl PublishedGateway {
-    /// Whether clients see the same behind it, as far as it depends on the gateway and not on its servers.
+    /// Returns whether clients see no difference, as far as this depends on the gateway and not on its servers.
     fn is_same(&self, other: &Self) -> bool {
         self.spec == other.spec
             && self.routes.len() == other.routes.len()
@@ -195,12 +195,12 @@ impl PublishedGateway {
                 .all(|(mine, other)| mine.is_same(other))
     }
 
-    /// The servers behind this gateway, sorted by name.
+    /// Returns the servers of this gateway, sorted by name.
     pub(crate) fn routes(&self) -> &[ServerRoute] {
         &self.routes
     }
 
-    /// An install behind this gateway that `caller` may use, and its server.
+    /// Returns an install of this gateway that `caller` may use, and its server.
     pub(crate) fn place(&self, install: &InstallName, caller: &Caller) -> Option<Place<'_>> {
         let mut all = self
             .routes
@@ -209,10 +209,10 @@ impl PublishedGateway {
         all.find(|(_, found)| found.install.name == *install && caller.may_use(&found.install.owner))
     }
 
-    /// What clients mean by the name of a tool or a prompt.
-    pub(crate) fn wanted<'a: 'n, 'n>(&'a self, name: &'n str) -> NameLookup<'a, 'n> {
-        let meant = self.aliases.as_ref().and_then(|aliases| aliases.meant(name));
-        if let Some((server, own)) = meant {
+    /// Resolves the name of a tool or prompt to the servers that may have it.
+    pub(crate) fn lookup<'a: 'n, 'n>(&'a self, name: &'n str) -> NameLookup<'a, 'n> {
+        let aliased = self.aliases.as_ref().and_then(|aliases| aliases.target(name));
+        if let Some((server, own)) = aliased {
             return NameLookup {
                 routes: self.routes_of(server),
                 naming: Naming::Plain,
@@ -233,7 +233,7 @@ impl PublishedGateway {
         }
     }
 
-    /// A server behind this gateway, by its name.
+    /// Returns a server of this gateway by name.
     pub(crate) fn route(&self, server: &str) -> Option<&ServerRoute> {
         self.routes_of(server).first()
     }
@@ -265,38 +265,39 @@ impl ServerRoute {
         self.server == other.server && self.only == other.only && installs(self) == installs(other)
     }
 
-    /// The install that serves this caller: its own, then those of its teams in their order, then the organisation's.
+    /// Returns the install that serves this caller: its own, then those of its teams in their order, then the
+    /// organisation's.
     ///
-    /// A personal install never serves anybody else, also when it is pinned.
+    /// A personal install never serves other callers, even if it is pinned.
     pub(crate) fn resolve(&self, caller: &Caller) -> Option<&InstallRoute> {
         self.reached(caller)
             .min_by_key(|install_route| (rank(caller, &install_route.install.owner), install_route.install.name))
     }
 
-    /// The installs that may serve this caller.
+    /// Returns the installs that may serve this caller.
     pub(crate) fn reached<'a>(&'a self, caller: &Caller) -> impl Iterator<Item = &'a InstallRoute> {
         self.installs
             .iter()
             .filter(|install_route| caller.may_use(&install_route.install.owner))
     }
 
-    /// The installs that may serve this server's calls.
+    /// Returns the installs that may serve this server's calls.
     pub(crate) fn installs(&self) -> impl Iterator<Item = &Install> {
         self.installs.iter().map(|install_route| &*install_route.install)
     }
 
-    /// Whether the gateway's assignment takes in all of the server. One that names tools takes in these and nothing else.
+    /// Returns whether the gateway's assignment includes the whole server. One that names tools includes nothing else.
     pub(crate) fn is_whole(&self) -> bool {
         self.only.is_none()
     }
 
-    /// Whether the gateway's assignment takes this tool in.
+    /// Returns whether the gateway's assignment includes this tool.
     pub(crate) fn takes(&self, tool: &ToolName) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(tool))
     }
 }
 
-/// The place of an owner in the order of resolution.
+/// Returns the rank of an owner in the order of resolution.
 fn rank(caller: &Caller, owner: &Owner) -> usize {
     match (owner, &caller.subject) {
         (Owner::Personal(_), _) => 0,

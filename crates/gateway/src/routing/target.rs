@@ -1,4 +1,4 @@
-//! Where a request goes, or why it goes nowhere.
+//! The target of a request, or the reason why there is none.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use super::{
 /// A server, and the install that serves this caller.
 pub(crate) type Place<'a> = (&'a ServerRoute, &'a InstallRoute);
 
-/// Where a request goes.
+/// The target of a request.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) route: &'a ServerRoute,
     pub(crate) install: &'a InstallRoute,
-    /// A member of params that the server knows by another value.
+    /// A member of params to replace by the server's value.
     pub(crate) rename: Option<(&'static str, Bytes)>,
-    /// The servers that are asked in turn if this one says that it does not have what is wanted.
+    /// Further servers to try if this one does not have the item.
     others: Vec<Place<'a>>,
     what: What,
 }
@@ -34,26 +34,26 @@ enum What {
     Named(Box<str>),
 }
 
-/// Why a request goes nowhere.
+/// The reason why a request has no target.
 #[derive(Debug)]
 pub(crate) enum TargetError {
-    /// There is nothing of this name.
+    /// No item has this name.
     Unknown(ErrorObject),
-    /// There is, and the caller may not use it.
+    /// The caller may not use the item.
     Denied(Box<Denial>),
-    /// The server that may have it cannot be asked.
+    /// A server that may have the item is unreachable.
     Unreachable(Error),
 }
 
-/// A decision against a request.
+/// A policy decision against a request.
 #[derive(Debug)]
 pub(crate) struct Denial {
     pub(crate) server: ServerName,
     pub(crate) install: InstallName,
-    /// The tool or prompt as its server names it, the URI of the resource, or the method.
+    /// The server's own name of the tool or prompt, the URI of the resource, or the method.
     pub(crate) name: Box<str>,
     pub(crate) decision: Decision,
-    /// The answer, which is the one for something unknown.
+    /// The error for the client, which is the same as for an unknown item.
     pub(crate) error: ErrorObject,
 }
 
@@ -82,7 +82,7 @@ impl From<Error> for TargetError {
 }
 
 impl<'a> Target<'a> {
-    /// A target of a resource or a method.
+    /// Returns the target of a resource or a method.
     pub(crate) fn at((route, install): Place<'a>, what: &str) -> Self {
         Self {
             route,
@@ -93,7 +93,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The first of the places, with the others to be asked in turn.
+    /// Returns the first of the places, with the others to try after it.
     pub(super) fn first_of(mut places: Vec<Place<'a>>, what: &str) -> Option<Self> {
         if places.is_empty() {
             return None;
@@ -105,7 +105,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// The tool at `at` of a list, which the client calls `called`.
+    /// Returns the tool at position `at` of a list, which the client calls `called`.
     pub(super) fn of_tool((route, install): Place<'a>, tools: Arc<ExposedTools>, at: usize, called: &str) -> Self {
         let own = tools.get(at).own();
         Self {
@@ -117,7 +117,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The prompt `own`, which the client calls `called`.
+    /// Returns the prompt `own`, which the client calls `called`.
     pub(super) fn of_prompt(place: Place<'a>, own: &str, called: &str) -> Self {
         Self {
             rename: (own != called).then(|| ("name", object::quote(own))),
@@ -125,7 +125,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The same target, with a member of params that the server knows by another value.
+    /// Replaces a member of params by the server's value.
     pub(crate) fn renaming(self, member: &'static str, value: Bytes) -> Self {
         Self {
             rename: Some((member, value)),
@@ -140,7 +140,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The list that the tool is on, and where it stands.
+    /// Returns the list of the tool, and its position.
     pub(crate) fn tool_entry(&self) -> Option<(Arc<ExposedTools>, usize)> {
         match &self.what {
             What::Tool(tools, at) => Some((tools.clone(), *at)),
@@ -148,7 +148,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Whether a legacy server runs this tool as a task.
+    /// Returns whether the server runs this tool as a task.
     pub(crate) fn task_support(&self) -> TaskSupport {
         match self.tool() {
             Some(tool) if tool.task_support != TaskSupport::Forbidden => {
@@ -163,7 +163,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The name of what is asked for, as the server has it.
+    /// Returns the server's own name of the item.
     pub(crate) fn what(&self) -> &str {
         match &self.what {
             What::Tool(tools, at) => tools.get(*at).own(),
@@ -171,12 +171,12 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Whether several servers may have what is asked for.
+    /// Returns whether several servers may have the item.
     pub(crate) fn has_others(&self) -> bool {
         !self.others.is_empty()
     }
 
-    /// This target and the others, each alone, in the order in which they are asked.
+    /// Returns this target and the others, each alone, in order.
     pub(crate) fn each(&self) -> impl Iterator<Item = Self> {
         let all = std::iter::once((self.route, self.install)).chain(self.others.iter().copied());
         all.map(|place| Self::at(place, self.what()))

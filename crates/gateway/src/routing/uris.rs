@@ -1,4 +1,4 @@
-//! URIs that say whose they are, for gateways that name the server in them (`ResourceNaming::Prefix`).
+//! URIs that name their server, for gateways with `ResourceNaming::Prefix`.
 //!
 //! ```text
 //! file:///a?b#c         of the server notes:  mcp+notes+file:///a?b#c
@@ -6,9 +6,9 @@
 //! ui://chart/x          of the server notes:  ui://notes/chart/x
 //! ```
 //!
-//! The server becomes a part of the scheme, and all that follows stays as it is: whatever is a URI or a template before is
-//! one after, and a client that takes it apart finds the same parts. `ui://` stays, because hosts of apps know those by it.
-//! Names of servers hold neither `+` nor `/`, so the first of these ends them, and nothing has to be remembered to get back.
+//! The server becomes part of the scheme, and the rest is unchanged: URIs stay URIs, templates stay templates, and
+//! parsers find the same components. `ui://` is kept, because hosts recognise apps by it. Server names contain neither
+//! `+` nor `/`, so the first of these ends the name, and the original can be restored without stored state.
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use portolan_wire::{
 const SCHEME: &str = "mcp+";
 const APP: &str = "ui://";
 
-/// The URI of a resource of `server`, or a template of some, as clients have it.
+/// Returns the client's form of a URI or URI template of `server`.
 pub(crate) fn prefixed(server: &ServerName, own: &str) -> Box<str> {
     match own.strip_prefix(APP) {
         Some(rest) => format!("{APP}{server}/{rest}").into(),
@@ -37,8 +37,8 @@ pub(crate) fn prefixed(server: &ServerName, own: &str) -> Box<str> {
     }
 }
 
-/// The server that a client's URI names, and the URI as that server has it; `None` if it names none.
-pub(crate) fn meant(uri: &str) -> Option<(&str, Cow<'_, str>)> {
+/// Returns the server that a client's URI names, and the server's own URI; `None` if it names none.
+pub(crate) fn split(uri: &str) -> Option<(&str, Cow<'_, str>)> {
     if let Some(rest) = uri.strip_prefix(SCHEME) {
         let (server, own) = rest.split_once('+')?;
         return Some((server, own.into()));
@@ -47,22 +47,23 @@ pub(crate) fn meant(uri: &str) -> Option<(&str, Cow<'_, str>)> {
     Some((server, format!("{APP}{rest}").into()))
 }
 
-/// The same as [`prefixed`], for JSON that flows by.
+/// Returns the rewriting of [`prefixed`], for streamed JSON.
 fn insertion(server: &ServerName) -> StringPrefix {
     StringPrefix::front(&format!("{SCHEME}{server}+")).or_behind(APP, &format!("{server}/"))
 }
 
-/// A JSON text of `server` that is known to be one, with its URIs as clients have them.
+/// Rewrites the URIs in a valid JSON text of `server` to the client's form.
 pub(crate) fn in_text(server: &ServerName, text: &Bytes, place: JsonPath) -> Bytes {
     let changed = insertion(server).put_into(text, place);
     changed.ok().flatten().unwrap_or_else(|| text.clone())
 }
 
-/// Where URIs are in the definition of a resource, in what tells of its change, and that there is none.
+/// The URIs in the definition of a resource, in its update notification, and in the error that it does not exist.
 pub(crate) const RESOURCE: JsonPath = Members(&[("uri", Here)]);
-/// In the definition of a template.
+/// The URIs in the definition of a template.
 pub(crate) const TEMPLATE: JsonPath = Members(&[("uriTemplate", Here)]);
-/// In the definition of a tool: its app, as MCP Apps name it, as they did at first, and as the Apps SDK for ChatGPT does.
+/// The URIs in the definition of a tool: its app, in the current and the first form of MCP Apps, and in that of the
+/// Apps SDK for ChatGPT.
 pub(crate) const TOOL: JsonPath = Members(&[("_meta", APPS)]);
 
 const APPS: JsonPath = Members(&[
@@ -70,16 +71,16 @@ const APPS: JsonPath = Members(&[
     ("ui/resourceUri", Here),
     ("openai/outputTemplate", Here),
 ]);
-/// A link to a resource, or one that is embedded. What has a URI in these places is one of them, whatever its `type` says,
-/// which may come after it.
+/// A linked or embedded resource. `type`, which may come later, is not needed: a URI at these places always belongs to
+/// one of them.
 const BLOCK: JsonPath = Members(&[("uri", Here), ("resource", RESOURCE)]);
 const CALLED: JsonPath = Members(&[("content", BLOCK), ("_meta", APPS)]);
 const PROMPT: JsonPath = Members(&[("messages", Members(&[("content", BLOCK)]))]);
 const READ: JsonPath = Members(&[("contents", RESOURCE)]);
-/// In all of a task.
+/// The URIs in a task.
 pub(crate) const TASK: JsonPath = Members(&[("result", CALLED)]);
 
-/// Where URIs are in the result of a method; `None` where there are none.
+/// Returns the places of URIs in the result of a method; `None` if there are none.
 fn in_result(method: &Method) -> Option<JsonPath> {
     Some(match method {
         Method::ToolsCall | Method::TasksResult => CALLED,
@@ -90,7 +91,7 @@ fn in_result(method: &Method) -> Option<JsonPath> {
     })
 }
 
-/// The rewriting of the URIs of `server` in the answer to `method`.
+/// Returns the rewriting of URIs in the response of `server` to `method`.
 pub(crate) fn rewrite(server: &ServerName, method: &Method) -> UriRewrite {
     UriRewrite {
         prefix: insertion(server),
@@ -100,7 +101,7 @@ pub(crate) fn rewrite(server: &ServerName, method: &Method) -> UriRewrite {
     }
 }
 
-/// The same in the message that has the result.
+/// Returns the places of URIs in the whole response message.
 fn in_response(method: &Method) -> Option<JsonPath> {
     Some(match method {
         Method::ToolsCall | Method::TasksResult => Members(&[("result", CALLED)]),

@@ -1,4 +1,4 @@
-//! Token keys out of a key file.
+//! Token keys from a file.
 
 use std::path::Path;
 
@@ -11,15 +11,14 @@ use portolan_core::{KeyFile, Result};
 use super::{TokenKeys, failed, prepare};
 
 impl TokenKeys {
-    /// Reads the keys in the file at `path`, or makes a file with a new one where there is none, so that sessions and
-    /// cursors outlive this process.
+    /// Reads the keys in the file at `path`, or creates the file with a random key, so that sessions and cursors
+    /// outlive this process.
     ///
-    /// The file has one key on a line, as 64 hexadecimal digits. The first seals; those below it open what they sealed
-    /// while they were first. Empty lines and lines that begin with `#` are left out. It is made for its owner alone
-    /// (mode 0600), and one that others can read or write is refused. Of several processes that start at once, all get
-    /// the key of one.
+    /// The file has one key per line, as 64 hexadecimal digits. The first key seals; those below it open older tokens.
+    /// Empty lines and lines that start with `#` are ignored. The file is created with mode 0600, and refused if
+    /// others can read or write it. If several processes start at once, all get the same key.
     ///
-    /// This waits for the disk; call it when the host starts.
+    /// This blocks on file I/O; call it while the host starts.
     ///
     /// ```
     /// # let directory = std::env::temp_dir().join(format!("portolan-token-keys-{}", std::process::id()));
@@ -31,8 +30,8 @@ impl TokenKeys {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](portolan_core::Error::Invalid) if the file cannot be read or made, is open to others, or holds
-    /// something other than 1 to 16 keys.
+    /// Returns [`Error::Invalid`](portolan_core::Error::Invalid) if the file cannot be read or created, is accessible
+    /// to others, or does not contain 1 to 16 keys.
     pub fn load_or_create(path: impl AsRef<Path>) -> Result<Self> {
         let file = KeyFile::load_or_create(path, |bytes| SystemRandom::new().fill(bytes).map_err(failed))?;
         let keys = file.keys().map(|key| Ok((id(key), prepare(key)?)));
@@ -42,7 +41,8 @@ impl TokenKeys {
     }
 }
 
-/// The id of a key: made from it, so that it stays when the key moves down in its file. Two keys may have the same.
+/// Returns the id of a key: derived from the key, so that it stays the same when the key moves down in its file. Two
+/// keys may share an id.
 fn id(key: &[u8; 32]) -> u8 {
     let mut named = b"portolan token key id 1".to_vec();
     named.extend_from_slice(key);
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_survive_a_restart_and_a_new_key() {
+    fn tokens_survive_rotation() {
         let directory = std::env::temp_dir().join(format!("portolan-token-keys-test-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
         let path = directory.join("keys");
@@ -65,7 +65,7 @@ mod tests {
         let again = TokenKeys::load_or_create(&path).expect("loaded");
         assert_eq!(again.open(Purpose::Session, &token).as_deref(), Some(b"x".as_slice()));
         let old = std::fs::read_to_string(&path).expect("read");
-        // Enough new keys that ids of two are the same more often than not.
+        // Enough keys that two of them probably share an id.
         for new in 0..15_u8 {
             let keys: String = (0..=new)
                 .rev()

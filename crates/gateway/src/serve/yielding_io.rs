@@ -1,4 +1,4 @@
-//! Connections of clients that write when everything that is ready has been read (`turn.rs`).
+//! Client connections that let other ready tasks run before a small write (see `portolan_client::write_yield`).
 
 use std::{
     io::{self, IoSlice},
@@ -10,21 +10,21 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use portolan_client::write_yield;
 
-/// A connection that lets others go first before it writes.
+/// A connection that yields once before each small write.
 #[derive(Debug)]
 pub(super) struct YieldingIo<T> {
     io: T,
-    /// Whether the others have gone.
-    waited: bool,
+    /// Whether the write has yielded already.
+    yielded: bool,
 }
 
 impl<T> YieldingIo<T> {
     pub(super) fn new(io: T) -> Self {
-        Self { io, waited: false }
+        Self { io, yielded: false }
     }
 
     fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.waited = written.is_pending();
+        self.yielded = written.is_pending();
         written
     }
 }
@@ -38,7 +38,7 @@ impl<T: Read + Unpin> Read for YieldingIo<T> {
 impl<T: Write + Unpin> Write for YieldingIo<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        std::task::ready!(write_yield::poll(&mut this.waited, cx, bytes.len()));
+        std::task::ready!(write_yield::poll(&mut this.yielded, cx, bytes.len()));
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
         this.written(written)
     }
@@ -50,7 +50,7 @@ impl<T: Write + Unpin> Write for YieldingIo<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let bytes = slices.iter().map(|slice| slice.len()).sum();
-        std::task::ready!(write_yield::poll(&mut this.waited, cx, bytes));
+        std::task::ready!(write_yield::poll(&mut this.yielded, cx, bytes));
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
         this.written(written)
     }
@@ -86,51 +86,51 @@ mod tests {
         }
     }
 
-    /// Each write lets the others go first exactly once, and asks to be looked at again.
+    /// Each write yields exactly once, and wakes itself.
     #[tokio::test]
-    async fn a_write_comes_at_the_second_look() {
+    async fn small_write_yields_once() {
         let woken = std::sync::Arc::<Woken>::default();
         let waker = waker(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let (ours, _theirs) = tokio::io::duplex(64);
-        let mut ours = YieldingIo::new(TokioIo::new(ours));
+        let (near, _far) = tokio::io::duplex(64);
+        let mut near = YieldingIo::new(TokioIo::new(near));
         for writes in 1..=3 {
-            assert!(Pin::new(&mut ours).poll_write(&mut cx, b"word").is_pending());
+            assert!(Pin::new(&mut near).poll_write(&mut cx, b"word").is_pending());
             assert_eq!(woken.0.load(Ordering::Relaxed), writes);
-            let written = Pin::new(&mut ours).poll_write(&mut cx, b"word");
+            let written = Pin::new(&mut near).poll_write(&mut cx, b"word");
             assert!(matches!(written, Poll::Ready(Ok(4))));
         }
     }
 
     #[tokio::test]
-    async fn what_is_long_is_written_at_once() {
+    async fn large_write_does_not_yield() {
         let woken = std::sync::Arc::<Woken>::default();
         let waker = waker(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let (ours, _theirs) = tokio::io::duplex(2 * write_yield::SMALL);
-        let mut ours = YieldingIo::new(TokioIo::new(ours));
+        let (near, _far) = tokio::io::duplex(2 * write_yield::SMALL);
+        let mut near = YieldingIo::new(TokioIo::new(near));
         let long = vec![0; write_yield::SMALL + 1];
-        assert!(Pin::new(&mut ours).poll_write(&mut cx, &long).is_ready());
+        assert!(Pin::new(&mut near).poll_write(&mut cx, &long).is_ready());
         assert_eq!(woken.0.load(Ordering::Relaxed), 0);
     }
 
-    /// Where there is no room, the turn is kept until there is.
+    /// A write blocked by a full buffer does not yield again.
     #[tokio::test]
-    async fn who_finds_no_room_need_not_wait_once_more() {
+    async fn blocked_write_yields_once() {
         let woken = std::sync::Arc::<Woken>::default();
         let waker = waker(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let (ours, mut theirs) = tokio::io::duplex(4);
-        let mut ours = YieldingIo::new(TokioIo::new(ours));
-        let mut write = |cx: &mut Context<'_>| Pin::new(&mut ours).poll_write_vectored(cx, &[IoSlice::new(b"word")]);
+        let (near, mut far) = tokio::io::duplex(4);
+        let mut near = YieldingIo::new(TokioIo::new(near));
+        let mut write = |cx: &mut Context<'_>| Pin::new(&mut near).poll_write_vectored(cx, &[IoSlice::new(b"word")]);
         assert!(write(&mut cx).is_pending());
         assert!(write(&mut cx).is_ready());
         assert!(write(&mut cx).is_pending());
-        assert!(write(&mut cx).is_pending(), "the other side reads nothing");
+        assert!(write(&mut cx).is_pending(), "the buffer is full");
         let mut read = [0; 4];
-        tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut read)
+        tokio::io::AsyncReadExt::read_exact(&mut far, &mut read)
             .await
-            .expect("what was written");
+            .expect("the written bytes");
         assert!(write(&mut cx).is_ready());
     }
 }

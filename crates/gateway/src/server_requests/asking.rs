@@ -1,4 +1,4 @@
-//! Server requests to legacy clients: as JSON-RPC requests on the stream of the call.
+//! Server requests to legacy clients: JSON-RPC requests on the stream of the call.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ use tokio::time::Instant;
 use super::{ServerRequests, WaitGuard, token::ResponseRoute};
 use crate::{body::EventWriter, relay_request::RelayRequest};
 
-/// The requests that wait for an answer, each with its name, its method, and the id that the client was given.
+/// Requests without a response yet, by key: name, method, and the id given to the client.
 type OpenRequests = HashMap<u64, (String, Method, RequestId)>;
 
 impl ServerRequests {
     /// Sends a request of a legacy server to the client of a call; returns `false` if the client cannot be asked.
-    pub(crate) async fn pass_on(
+    pub(crate) async fn relay_request(
         &self,
         call: &RelayRequest,
         session_ref: Option<UpstreamSessionRef>,
@@ -44,7 +44,7 @@ impl ServerRequests {
                 key,
             },
         };
-        let Some(id) = self.mint_for(call, to) else {
+        let Some(id) = self.seal_request_id_for(call, to) else {
             return false;
         };
         let message = envelope::request(&id, &server_request.method, server_request.params.as_deref());
@@ -52,7 +52,7 @@ impl ServerRequests {
         true
     }
 
-    /// Asks the client of a call all of these, and returns what it answered, each under its name; `None` if the call was
+    /// Sends these requests to the client of a call, and returns its responses by name; `None` if the call was
     /// cancelled.
     pub(crate) async fn ask_all(
         &self,
@@ -63,32 +63,32 @@ impl ServerRequests {
         writer: &EventWriter,
         deadline: Instant,
     ) -> Result<Option<RawObject>> {
-        if self.ending.is_cancelled() {
-            return Err(call.failed(ends()));
+        if self.shutdown.is_cancelled() {
+            return Err(call.failed(shutting_down()));
         }
         let mut open = HashMap::new();
         for (at, (name, method, params)) in requests.into_iter().enumerate() {
             if !call.capabilities.permit(&method, params.as_ref()) {
-                return Err(call.protocol_error("it asks what it was told that this client cannot answer"));
+                return Err(call.protocol_error("it sent a request that this client has not declared support for"));
             }
-            // Keys of different rounds differ, so that a late answer is not taken for another.
+            // Keys of different rounds differ, so that a late response is not taken for another.
             let key = (round * MAX_SERVER_REQUESTS + at) as u64;
             let location = self.replicas.location(guard.handle);
             let id = self
-                .mint_for(call, ResponseRoute::Call { location, key })
-                .ok_or_else(|| call.protocol_error("its request cannot be passed on"))?;
+                .seal_request_id_for(call, ResponseRoute::Call { location, key })
+                .ok_or_else(|| call.protocol_error("its request cannot be relayed"))?;
             let params = legacy_params(call, &method, params, &id);
             writer.event(&envelope::request(&id, &method, params.as_deref())).await;
             open.insert(key, (name, method, id));
         }
-        let answers = self.wait_for(call, &mut open, guard, deadline).await;
-        if !matches!(answers, Ok(Some(_))) {
-            take_back(&open, writer).await;
+        let responses = self.wait_for(call, &mut open, guard, deadline).await;
+        if !matches!(responses, Ok(Some(_))) {
+            cancel_requests(&open, writer).await;
         }
-        answers
+        responses
     }
 
-    /// Waits until all open requests are answered.
+    /// Waits until all open requests have a response.
     async fn wait_for(
         &self,
         call: &RelayRequest,
@@ -96,65 +96,65 @@ impl ServerRequests {
         guard: &mut WaitGuard,
         deadline: Instant,
     ) -> Result<Option<RawObject>> {
-        let mut answers = RawObject::new();
+        let mut responses = RawObject::new();
         let after = self.config.timeouts.server_request;
-        let mut silence = std::pin::pin!(tokio::time::sleep_until(deadline.min(Instant::now() + after)));
+        let mut timeout = std::pin::pin!(tokio::time::sleep_until(deadline.min(Instant::now() + after)));
         while !open.is_empty() {
             tokio::select! {
-                (key, answer) = guard.next() => {
+                (key, response) = guard.next() => {
                     let Some((name, method, _)) = open.remove(&key) else { continue };
-                    answers.set(&name, input_response(call, &method, answer)?);
+                    responses.set(&name, input_response(call, &method, response)?);
                 }
                 () = call.cancelled() => return Ok(None),
-                () = self.ending.cancelled() => return Err(call.failed(ends())),
-                () = &mut silence => {
-                    return Err(Error::Timeout { action: "the client's answer to a server request".into(), after });
+                () = self.shutdown.cancelled() => return Err(call.failed(shutting_down())),
+                () = &mut timeout => {
+                    return Err(Error::Timeout { action: "the client's response to a server request".into(), after });
                 }
             }
         }
-        Ok(Some(answers))
+        Ok(Some(responses))
     }
 
-    fn mint_for(&self, call: &RelayRequest, to: ResponseRoute) -> Option<RequestId> {
+    fn seal_request_id_for(&self, call: &RelayRequest, to: ResponseRoute) -> Option<RequestId> {
         let (session, _) = call.session.as_ref()?;
-        self.mint(session.nonce(), to)
+        self.seal_request_id(session.nonce(), to)
     }
 }
 
-/// The failure of a call whose answers nobody would be there to take.
-fn ends() -> Failure {
+/// Returns the failure of a call whose responses this replica can no longer receive.
+fn shutting_down() -> Failure {
     Failure::new(
         FailureKind::Stopped,
-        "this replica of the gateway is about to end, and cannot wait for the client's answer",
+        "this replica of the gateway is shutting down and cannot wait for the client's response",
     )
     .remedy("call again, if it may be done twice")
 }
 
-/// An answer in the form of `inputResponses`, which has no form for a refusal, except for a person's.
-fn input_response(call: &RelayRequest, method: &Method, answer: RpcResponse) -> Result<Bytes> {
-    match answer {
+/// Converts a response to a member of `inputResponses`, which has no form for an error, except for an elicitation.
+fn input_response(call: &RelayRequest, method: &Method, response: RpcResponse) -> Result<Bytes> {
+    match response {
         RpcResponse::Result(raw) if raw.starts_with(b"{") => Ok(raw),
         RpcResponse::Error(_) if *method == Method::Elicit => Ok(Bytes::from_static(br#"{"action":"cancel"}"#)),
         _ => Err(call.failed(Failure::new(
             FailureKind::Protocol,
-            format!("the client does not answer its {}", method.as_str()),
+            format!("the client returned no valid result for its {}", method.as_str()),
         ))),
     }
 }
 
-/// Tells the client that nobody waits for these answers any more.
-async fn take_back(open: &OpenRequests, writer: &EventWriter) {
+/// Cancels the open requests at the client.
+async fn cancel_requests(open: &OpenRequests, writer: &EventWriter) {
     for (_, _, id) in open.values() {
         let mut params = RawObject::new();
         params.set("requestId", id.to_bytes());
-        params.set("reason", object::quote("the call is over"));
+        params.set("reason", object::quote("the call has ended"));
         writer
             .event(&envelope::notification(&Method::Cancelled, Some(&params.to_bytes())))
             .await;
     }
 }
 
-/// The params of a modern server's request in the client's version.
+/// Converts the params of a modern server's request to the client's version.
 fn legacy_params(call: &RelayRequest, method: &Method, params: Option<Bytes>, id: &RequestId) -> Option<Bytes> {
     let Some((session, _)) = &call.session else {
         return params;
@@ -166,7 +166,7 @@ fn legacy_params(call: &RelayRequest, method: &Method, params: Option<Bytes>, id
     if session.version != ProtocolVersion::V2025_11_25 {
         members.remove("mode");
     } else if members.get("mode").is_some_and(|mode| mode == r#""url""#) && !members.contains("elicitationId") {
-        // It has to have one, unique at the server (2025-11-25, client/elicitation); the request's own is.
+        // Required, and unique at the server (2025-11-25, client/elicitation); the request's own id is unique.
         members.set("elicitationId", id.to_bytes());
     }
     Some(members.to_bytes())

@@ -1,4 +1,4 @@
-//! The responses of legacy clients to server requests: opened, checked, and brought to what waits for them.
+//! Responses of legacy clients to server requests: opened, checked, and delivered.
 
 use bytes::Bytes;
 use http::{Method as Verb, Response, StatusCode};
@@ -24,8 +24,8 @@ use crate::{
 };
 
 impl ServerRequests {
-    /// Takes a client's response: 202 if there was such a request, also if nothing waits any more; 400 if there never was in
-    /// this session (2025-11-25, basic/transports: input that is not accepted).
+    /// Delivers a client's response: 202 if there was such a request, also if no call waits any more; 400 if there
+    /// never was one in this session (2025-11-25, basic/transports: input that is not accepted).
     pub(crate) async fn take_response(
         &self,
         context: &RequestContext,
@@ -36,16 +36,16 @@ impl ServerRequests {
         let Some(to) = response.id.as_ref().and_then(|id| self.response_route(session, id)) else {
             return Err(Rejection::http(
                 StatusCode::BAD_REQUEST,
-                "nothing was asked under this id in this session",
+                "no server request has this id in this session",
             ));
         };
-        let answer = match response.outcome {
+        let rpc_response = match response.outcome {
             Outcome::Result(raw) => RpcResponse::Result(raw),
             Outcome::Error(raw) => RpcResponse::Error(raw),
         };
         match to {
             ResponseRoute::Call { location, key } if self.replicas.is_here(&location) => {
-                self.waiting.answer(&location.handle, key, answer);
+                self.waiting.deliver(&location.handle, key, rpc_response);
             }
             ResponseRoute::Call { location, .. } => {
                 let forwarded = self.replicas.forward(context, Verb::POST, &location, text);
@@ -56,9 +56,11 @@ impl ServerRequests {
                 session_ref,
                 id,
             } => {
-                let sent = self.send_to_server(context, &install, &session_ref, &id, &answer).await;
+                let sent = self
+                    .send_to_server(context, &install, &session_ref, &id, &rpc_response)
+                    .await;
                 if let Err(error) = sent {
-                    tracing::warn!(%error, "an answer of a client did not reach its server");
+                    tracing::warn!(%error, "a client's response could not be sent to its server");
                     let error = failure::error_object(&error);
                     return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, error));
                 }
@@ -74,33 +76,33 @@ impl ServerRequests {
         (opened.session == session.nonce()).then_some(opened.to)
     }
 
-    /// An answer that names the task which it belongs to, with the server's id of the task.
-    fn with_server_task_id(&self, context: &RequestContext, answer: &RpcResponse) -> RpcResponse {
-        let RpcResponse::Result(raw) = answer else {
-            return answer.clone();
+    /// Replaces the client's task id in a response by the server's id.
+    fn with_server_task_id(&self, context: &RequestContext, rpc_response: &RpcResponse) -> RpcResponse {
+        let RpcResponse::Result(raw) = rpc_response else {
+            return rpc_response.clone();
         };
-        let own = |id: &str| Some(object::quote(&task_ids::find(context, &self.keys, id)?.id));
-        RpcResponse::Result(tasks::rename_related(raw, own).unwrap_or_else(|| raw.clone()))
+        let server_id = |id: &str| Some(object::quote(&task_ids::find(context, &self.keys, id)?.id));
+        RpcResponse::Result(tasks::rename_related(raw, server_id).unwrap_or_else(|| raw.clone()))
     }
 
-    /// Sends an answer to a legacy server, in whichever replica its request came.
+    /// Sends a response to a legacy server, whichever replica received its request.
     async fn send_to_server(
         &self,
         context: &RequestContext,
         install: &InstallName,
         session_ref: &UpstreamSessionRef,
         id: &[u8],
-        answer: &RpcResponse,
+        rpc_response: &RpcResponse,
     ) -> Result<()> {
         let Ok(id) = RequestId::parse(&Bytes::copy_from_slice(id)) else {
             return Ok(());
         };
         let Some(place) = context.gateway.place(install, &context.caller) else {
-            // It was taken out of the gateway in the meantime.
+            // The install was removed from the gateway in the meantime.
             return Ok(());
         };
         let credential = self.resolver.credential(context, place, None).await?;
-        let message = client::response(&id, &self.with_server_task_id(context, answer));
+        let message = client::response(&id, &self.with_server_task_id(context, rpc_response));
         place.1.upstream.notify(session_ref, &credential, message).await
     }
 }

@@ -1,8 +1,8 @@
-//! Questions of a legacy server that come outside of the streams of its calls: on the GET stream of a client's own session
-//! there.
+//! Server requests of a legacy server that arrive outside of the streams of its calls: on the GET stream of the
+//! client's upstream session.
 //!
-//! 2025-11-25 wants them on the stream of the call (basic/transports). SDKs whose tools ask without saying for which call,
-//! such as `server.elicitInput` of the TypeScript SDK, send them here in the middle of it.
+//! 2025-11-25 requires them on the stream of the call (basic/transports). SDK functions that do not know the call,
+//! such as `server.elicitInput` of the TypeScript SDK, send them here.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     sessions::{Session, SessionTasks},
 };
 
-/// Who is asked in one session of a legacy client.
+/// Sends the requests of servers to the client of one legacy session.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionRequester {
     server_requests: Arc<ServerRequests>,
@@ -32,24 +32,24 @@ pub(crate) struct SessionRequester {
     pub(crate) session_tasks: Arc<SessionTasks>,
 }
 
-/// What one server has asked there and waits for the answers to.
+/// The open requests of one server in that session.
 #[derive(Debug)]
 pub(crate) struct PendingRequests {
     requester: SessionRequester,
     capabilities: ClientCapabilities,
-    /// Taken while something is open.
+    /// Held while a request is open.
     guard: Option<WaitGuard>,
     open: HashMap<u64, OpenRequest>,
     next: u64,
 }
 
-/// A question that was put.
+/// A request that was sent to the client.
 #[derive(Debug)]
 struct OpenRequest {
-    /// The server's id of it.
-    theirs: RequestId,
-    /// The id under which the client was asked.
-    ours: RequestId,
+    /// The server's id.
+    server_id: RequestId,
+    /// The id given to the client.
+    client_id: RequestId,
 }
 
 impl SessionRequester {
@@ -62,7 +62,7 @@ impl SessionRequester {
         }
     }
 
-    /// For a server that may ask so much.
+    /// Returns an empty set for a server with this policy.
     pub(crate) fn pending(&self, policy: ServerRequestPolicy) -> PendingRequests {
         PendingRequests {
             requester: self.clone(),
@@ -75,60 +75,62 @@ impl SessionRequester {
 }
 
 impl PendingRequests {
-    /// A question as it goes out to the client; nothing if this client cannot be asked it, or is asked too much already.
-    pub(crate) fn put(&mut self, asked: &envelope::Request) -> Option<Bytes> {
-        if self.open.len() >= MAX_SERVER_REQUESTS || !self.capabilities.permit(&asked.method, asked.params.as_ref()) {
+    /// Registers a server request and returns the message for the client; `None` if the client does not support it, or
+    /// too many are open.
+    pub(crate) fn register(&mut self, request: &envelope::Request) -> Option<Bytes> {
+        if self.open.len() >= MAX_SERVER_REQUESTS || !self.capabilities.permit(&request.method, request.params.as_ref())
+        {
             return None;
         }
         let server_requests = &self.requester.server_requests;
-        let guard = self.guard.get_or_insert_with(|| server_requests.enter());
+        let guard = self.guard.get_or_insert_with(|| server_requests.register());
         let to = ResponseRoute::Call {
             location: server_requests.replicas.location(guard.handle),
             key: self.next,
         };
-        let ours = server_requests.mint(self.requester.session, to)?;
-        let message = envelope::request(&ours, &asked.method, asked.params.as_deref());
-        let theirs = asked.id.clone();
-        self.open.insert(self.next, OpenRequest { theirs, ours });
+        let client_id = server_requests.seal_request_id(self.requester.session, to)?;
+        let message = envelope::request(&client_id, &request.method, request.params.as_deref());
+        let server_id = request.id.clone();
+        self.open.insert(self.next, OpenRequest { server_id, client_id });
         self.next += 1;
         Some(message)
     }
 
-    /// The next answer, and the id under which the server waits for it. Dropped, it loses nothing.
-    pub(crate) async fn answer(&mut self) -> (RequestId, RpcResponse) {
+    /// Returns the next response and the server's id of its request. Cancel-safe.
+    pub(crate) async fn response(&mut self) -> (RequestId, RpcResponse) {
         loop {
             let Some(guard) = &mut self.guard else {
                 std::future::pending().await
             };
-            let (key, answer) = guard.next().await;
-            if let Some(put) = self.take(key) {
-                return (put.theirs, answer);
+            let (key, response) = guard.next().await;
+            if let Some(open) = self.take(key) {
+                return (open.server_id, response);
             }
         }
     }
 
-    /// The same for the client, if the server takes back what it has asked.
-    pub(crate) fn take_back(&mut self, notification: &Notification) -> Option<Bytes> {
+    /// Returns the cancellation for the client, if the server cancels one of its requests.
+    pub(crate) fn cancel(&mut self, notification: &Notification) -> Option<Bytes> {
         if notification.method != Method::Cancelled {
             return None;
         }
         let mut params = RawObject::parse_checked(notification.params.as_ref()?).ok()?;
-        let theirs = RequestId::parse(params.get("requestId")?).ok()?;
+        let server_id = RequestId::parse(params.get("requestId")?).ok()?;
         let key = self
             .open
             .iter()
-            .find(|(_, put)| put.theirs == theirs)
+            .find(|(_, open)| open.server_id == server_id)
             .map(|(key, _)| *key)?;
-        let put = self.take(key)?;
-        params.set("requestId", put.ours.to_bytes());
+        let open = self.take(key)?;
+        params.set("requestId", open.client_id.to_bytes());
         Some(envelope::notification(&Method::Cancelled, Some(&params.to_bytes())))
     }
 
     fn take(&mut self, key: u64) -> Option<OpenRequest> {
-        let put = self.open.remove(&key);
+        let open = self.open.remove(&key);
         if self.open.is_empty() {
             self.guard = None;
         }
-        put
+        open
     }
 }

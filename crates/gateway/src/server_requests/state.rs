@@ -1,4 +1,4 @@
-//! `input_required` results for modern clients, and the sealed `requestState` that they bring back.
+//! `input_required` results for modern clients, and the sealed `requestState` in them.
 
 use bytes::Bytes;
 use portolan_client::{INPUT_REQUIRED, InputRequired, ServerRequest, ServerRequestKey, modern_params, request};
@@ -16,46 +16,48 @@ use super::{
 };
 use crate::{relay_request::RelayRequest, seal::Purpose};
 
-/// The most bytes of requests that a state carries.
-const CARRIED: usize = 32 * 1024;
+/// The maximum size of the requests in a state, in bytes.
+const MAX_STATE_REQUESTS: usize = 32 * 1024;
 
 impl ServerRequests {
-    /// The message with an `input_required` result of a modern server, its state sealed: the state says where the call goes,
-    /// and a server that serves many callers with one credential cannot tell them apart.
-    pub(crate) fn wrap(&self, call: &RelayRequest, asked: InputRequired, round: u64) -> Result<Bytes> {
-        let requests = asked.requests().map_err(|problem| call.protocol_error(problem))?;
+    /// Returns the message with an `input_required` result of a modern server, its state sealed: the state names the
+    /// route of the call, and a server that serves many callers with one credential cannot tell them apart.
+    pub(crate) fn wrap(&self, call: &RelayRequest, input: InputRequired, round: u64) -> Result<Bytes> {
+        let requests = input.requests().map_err(|problem| call.protocol_error(problem))?;
         if !requests
             .iter()
             .all(|(_, method, params)| call.capabilities.permit(method, params.as_ref()))
         {
-            return Ok(call.failure(&call.protocol_error("it asks what it was told that this client cannot answer")));
+            return Ok(
+                call.failure(&call.protocol_error("it sent a request that this client has not declared support for"))
+            );
         }
-        let rest = match asked.state().map(object::text) {
+        let continuation = match input.state().map(object::text) {
             Some(Some(inner)) => Some(Continuation::Wrapped(inner.into())),
-            Some(None) => return Ok(call.failure(&call.protocol_error("its requestState is no string"))),
-            None if asked.ours => Some(Continuation::Again),
+            Some(None) => return Ok(call.failure(&call.protocol_error("its requestState is not a string"))),
+            None if input.ours => Some(Continuation::Again),
             None => None,
         };
-        let mut result = asked.result;
-        if let Some(rest) = rest {
-            result.set("requestState", object::quote(&self.seal(call, round, rest)?));
+        let mut result = input.result;
+        if let Some(continuation) = continuation {
+            result.set("requestState", object::quote(&self.seal(call, round, continuation)?));
         }
         Ok(envelope::result(&call.id, &result.to_bytes()))
     }
 
-    /// What a client's `requestState` says of the call, if it belongs to this call: the round, and how to go on.
+    /// Opens a client's `requestState`, if it belongs to this call: the round, and how to continue.
     pub(crate) fn open_state(&self, call: &RelayRequest) -> Option<(u64, Continuation)> {
         let sealed = object::text(call.params.get("requestState")?)?;
         let state = RequestState::decode(&self.keys.open(Purpose::State, &sealed)?)?;
-        let fits = state.bound_to == call.bound_to()
+        let is_valid = state.bound_to == call.bound_to()
             && state.install == call.install.name
             && state.expires > self.now()
             && state.digest == call.digest();
-        fits.then_some((state.round, state.rest))
+        is_valid.then_some((state.round, state.continuation))
     }
 
-    /// Suspends a call with server requests. Returns the message that asks the client; or the call, when its server requests
-    /// had to be refused.
+    /// Suspends a call with server requests. Returns the message for the client; or the call, if the suspension failed
+    /// and the requests were refused.
     pub(crate) fn suspend(
         &self,
         call: &RelayRequest,
@@ -73,35 +75,36 @@ impl ServerRequests {
             let params = modern_params(&server_request.method, server_request.params.as_ref());
             requests.set(key, request(&server_request.method, params.as_ref()));
         }
-        // Where the server's stream can be resumed, nothing is kept here.
-        if let Some(left) = leave(&mut suspended, &requests) {
-            return Ok(self.input_required(call, round, Continuation::StreamCheckpointState(left), &requests));
+        // If the server's stream can be resumed, this replica keeps nothing.
+        if let Some(checkpoint) = checkpoint_stream(&mut suspended, &requests) {
+            return Ok(self.input_required(call, round, Continuation::StreamCheckpointState(checkpoint), &requests));
         }
-        match self.suspended.keep(call.bound_to(), suspended) {
+        match self.suspended.suspend(call.bound_to(), suspended) {
             Ok(handle) => {
-                let rest = Continuation::Suspended(self.replicas.location(handle));
-                Ok(self.input_required(call, round, rest, &requests))
+                let continuation = Continuation::Suspended(self.replicas.location(handle));
+                Ok(self.input_required(call, round, continuation, &requests))
             }
-            Err(mut back) => {
+            Err(mut rejected) => {
                 let refused = ErrorObject::internal("the client cannot be asked now").to_bytes();
-                for (_, server_request) in back.server_requests.drain(..) {
-                    back.events
+                for (_, server_request) in rejected.server_requests.drain(..) {
+                    rejected
+                        .events
                         .answer(&server_request.key, RpcResponse::Error(refused.clone()));
                 }
-                Err(back)
+                Err(rejected)
             }
         }
     }
 
-    /// The message that asks the client.
+    /// Returns the `input_required` message.
     pub(crate) fn input_required(
         &self,
         call: &RelayRequest,
         round: u64,
-        rest: Continuation,
+        continuation: Continuation,
         requests: &RawObject,
     ) -> Bytes {
-        let sealed = match self.seal(call, round, rest) {
+        let sealed = match self.seal(call, round, continuation) {
             Ok(sealed) => sealed,
             Err(error) => return call.failure(&error),
         };
@@ -112,7 +115,7 @@ impl ServerRequests {
         envelope::result(&call.id, &result.to_bytes())
     }
 
-    /// The message that asks the client for what a task wants to know.
+    /// Returns the `input_required` message with the requests of a task.
     pub(crate) fn task_input_required(
         &self,
         call: &RelayRequest,
@@ -123,26 +126,26 @@ impl ServerRequests {
         self.input_required(call, round, Continuation::Task(task), requests)
     }
 
-    fn seal(&self, call: &RelayRequest, round: u64, rest: Continuation) -> Result<String> {
-        let good_for = i64::try_from(self.config.timeouts.state.as_secs()).unwrap_or(i64::MAX / 2);
+    fn seal(&self, call: &RelayRequest, round: u64, continuation: Continuation) -> Result<String> {
+        let lifetime = i64::try_from(self.config.timeouts.state.as_secs()).unwrap_or(i64::MAX / 2);
         let state = RequestState {
             bound_to: call.bound_to(),
             install: call.install.name,
             digest: call.digest(),
-            expires: self.now().saturating_add(good_for),
+            expires: self.now().saturating_add(lifetime),
             round,
-            rest,
+            continuation,
         };
         self.keys.seal(Purpose::State, &state.encode())
     }
 }
 
-/// Leaves a call at a server whose stream can be resumed, unless its requests are too large to be carried around.
-fn leave(suspended: &mut SuspendedCall, requests: &RawObject) -> Option<StreamCheckpointState> {
-    if !suspended.heard.is_empty() || requests.to_bytes().len() > CARRIED {
+/// Closes the stream of a call whose server can resume it, unless its requests are too large for a state.
+fn checkpoint_stream(suspended: &mut SuspendedCall, requests: &RawObject) -> Option<StreamCheckpointState> {
+    if !suspended.frames.is_empty() || requests.to_bytes().len() > MAX_STATE_REQUESTS {
         return None;
     }
-    let left = suspended.events.leave()?;
+    let checkpoint = suspended.events.leave()?;
     let open = |(key, server_request): &(String, ServerRequest)| {
         let ServerRequestKey::Id(id) = &server_request.key else {
             return None;
@@ -154,10 +157,10 @@ fn leave(suspended: &mut SuspendedCall, requests: &RawObject) -> Option<StreamCh
         })
     };
     Some(StreamCheckpointState {
-        session_ref: left.session_ref,
-        call: left.call.as_raw().into(),
-        event: std::str::from_utf8(&left.event).ok()?.into(),
-        named: suspended.named(),
+        session_ref: checkpoint.session_ref,
+        call: checkpoint.call.as_raw().into(),
+        event: std::str::from_utf8(&checkpoint.event).ok()?.into(),
+        key_count: suspended.key_count(),
         server_requests: suspended.server_requests.iter().filter_map(open).collect(),
     })
 }

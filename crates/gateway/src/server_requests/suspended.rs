@@ -1,7 +1,7 @@
-//! Calls of modern clients at legacy servers that are kept in this replica while their clients are asked.
+//! Calls of modern clients at legacy servers that this replica suspends until the client responds.
 //!
-//! A kept call is still listened to: the server may ask more, want to know whether anybody is there, or give up. It ends
-//! when its client comes back, and is cancelled when it does not come back in time, or when this replica ends.
+//! A suspended call is still read: the server may send more requests, pings, or an error. It ends when its client
+//! comes back, and is cancelled when the client is late or this replica shuts down.
 
 use std::{
     collections::HashMap,
@@ -19,40 +19,40 @@ use crate::{
     replicas::{Handle, random_handle},
 };
 
-/// Bytes of what a server says while its call is kept. Past it, it is not listened to until the client comes back.
-const HEARD: usize = 256 * 1024;
+/// The maximum number of bytes buffered for a suspended call. Beyond it, reading pauses until the client comes back.
+const MAX_BUFFERED: usize = 256 * 1024;
 
-/// A call that waits for its client.
+/// A call that waits for its client's responses.
 #[derive(Debug)]
 pub(crate) struct SuspendedCall {
     pub(crate) events: Events,
-    /// What the client was asked, or is to be asked, each under its key.
+    /// The open server requests, each with its key.
     pub(crate) server_requests: Vec<(String, ServerRequest)>,
-    /// What the server has said since, as whole events.
-    pub(crate) heard: Vec<Bytes>,
-    /// Whether the server has said its last.
-    pub(crate) over: bool,
-    /// How often the client was asked in this call.
+    /// The events that arrived since, whole.
+    pub(crate) frames: Vec<Bytes>,
+    /// Whether the stream of the server has ended.
+    pub(crate) ended: bool,
+    /// The number of `input_required` results of this call so far.
     pub(crate) round: u64,
-    /// How many questions there were.
-    named: u64,
+    /// The number of keys used so far.
+    key_count: u64,
 }
 
-/// Those that are kept.
+/// The suspended calls of this replica.
 #[derive(Debug)]
 pub(super) struct Suspended {
-    kept: Mutex<HashMap<Handle, SuspendedEntry>>,
-    most: usize,
-    most_of_one: usize,
-    good_for: Duration,
-    ending: CancellationToken,
+    calls: Mutex<HashMap<Handle, SuspendedEntry>>,
+    limit: usize,
+    caller_limit: usize,
+    lifetime: Duration,
+    shutdown: CancellationToken,
 }
 
 #[derive(Debug)]
 struct SuspendedEntry {
     of: [u8; 16],
     take: oneshot::Sender<oneshot::Sender<SuspendedCall>>,
-    keeper: AbortOnDropHandle<()>,
+    reader: AbortOnDropHandle<()>,
 }
 
 impl From<Events> for SuspendedCall {
@@ -60,67 +60,72 @@ impl From<Events> for SuspendedCall {
         Self {
             events,
             server_requests: Vec::new(),
-            heard: Vec::new(),
-            over: false,
+            frames: Vec::new(),
+            ended: false,
             round: 0,
-            named: 0,
+            key_count: 0,
         }
     }
 }
 
 impl SuspendedCall {
-    /// Notes a question. Keys are never used twice in a call.
-    pub(crate) fn put(&mut self, server_request: ServerRequest) {
-        self.named += 1;
-        self.server_requests.push((format!("q{}", self.named), server_request));
+    /// Adds a server request. Keys are never reused in a call.
+    pub(crate) fn add(&mut self, server_request: ServerRequest) {
+        self.key_count += 1;
+        self.server_requests
+            .push((format!("q{}", self.key_count), server_request));
         self.events.hold();
     }
 
-    /// The same, after `named` questions in `round` rounds.
-    pub(crate) fn after(mut self, round: u64, named: u64) -> Self {
-        (self.round, self.named) = (round, named);
+    /// Continues the counts of a call that was resumed.
+    pub(crate) fn after(mut self, round: u64, key_count: u64) -> Self {
+        (self.round, self.key_count) = (round, key_count);
         self
     }
 
-    pub(crate) fn named(&self) -> u64 {
-        self.named
+    pub(crate) fn key_count(&self) -> u64 {
+        self.key_count
     }
 }
 
 impl Suspended {
-    pub(super) fn new(config: &GatewayConfig, ending: CancellationToken) -> Self {
+    pub(super) fn new(config: &GatewayConfig, shutdown: CancellationToken) -> Self {
         Self {
-            kept: Mutex::default(),
-            most: config.limits.suspended,
-            most_of_one: config.limits.suspended_per_caller,
-            good_for: config.timeouts.server_request,
-            ending,
+            calls: Mutex::default(),
+            limit: config.limits.suspended,
+            caller_limit: config.limits.suspended_per_caller,
+            lifetime: config.timeouts.server_request,
+            shutdown,
         }
     }
 
-    /// Keeps a call of the caller `of`. Gives it back when too many are kept, or this replica is about to end.
-    pub(super) fn keep(self: &Arc<Self>, of: [u8; 16], suspended: SuspendedCall) -> Result<Handle, Box<SuspendedCall>> {
-        let mut kept = self.lock();
-        let his = kept.values().filter(|kept| kept.of == of).count();
-        if kept.len() >= self.most || his >= self.most_of_one || self.ending.is_cancelled() {
+    /// Suspends a call of the caller `of`. Returns it if too many are suspended, or this replica shuts down.
+    pub(super) fn suspend(
+        self: &Arc<Self>,
+        of: [u8; 16],
+        suspended: SuspendedCall,
+    ) -> Result<Handle, Box<SuspendedCall>> {
+        let mut calls = self.lock();
+        let of_caller = calls.values().filter(|entry| entry.of == of).count();
+        if calls.len() >= self.limit || of_caller >= self.caller_limit || self.shutdown.is_cancelled() {
             return Err(Box::new(suspended));
         }
         let handle = random_handle();
-        let (take, taken) = oneshot::channel();
-        let until = (self.good_for, self.ending.clone());
-        let keeper = keep(suspended, taken, until, Arc::downgrade(self), handle);
-        let keeper = AbortOnDropHandle::new(tokio::spawn(keeper));
-        kept.insert(handle, SuspendedEntry { of, take, keeper });
+        let (take, take_request) = oneshot::channel();
+        let until = (self.lifetime, self.shutdown.clone());
+        let reader = read(suspended, take_request, until, Arc::downgrade(self), handle);
+        let reader = AbortOnDropHandle::new(tokio::spawn(reader));
+        calls.insert(handle, SuspendedEntry { of, take, reader });
         Ok(handle)
     }
 
-    /// Takes a call back, once.
+    /// Takes a call out, once.
     pub(super) async fn take(&self, handle: &Handle) -> Option<SuspendedCall> {
-        let SuspendedEntry { take, keeper, .. } = self.forget(handle)?;
-        let (back, suspended) = oneshot::channel();
-        take.send(back).ok()?;
+        let SuspendedEntry { take, reader, .. } = self.remove(handle)?;
+        let (reply, suspended) = oneshot::channel();
+        take.send(reply).ok()?;
         let suspended = suspended.await.ok();
-        drop(keeper);
+        drop(reader);
         suspended
     }
 
@@ -128,59 +133,59 @@ impl Suspended {
         self.lock().len()
     }
 
-    fn forget(&self, handle: &Handle) -> Option<SuspendedEntry> {
-        let mut kept = self.lock();
-        let forgotten = kept.remove(handle);
-        if kept.capacity() > 4 * kept.len() + 256 {
-            kept.shrink_to_fit();
+    fn remove(&self, handle: &Handle) -> Option<SuspendedEntry> {
+        let mut calls = self.lock();
+        let removed = calls.remove(handle);
+        if calls.capacity() > 4 * calls.len() + 256 {
+            calls.shrink_to_fit();
         }
-        forgotten
+        removed
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Handle, SuspendedEntry>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Listens to a kept call until it is taken back. Dropped, the call is cancelled.
-async fn keep(
+/// Reads a suspended call until it is taken out. Dropping this future cancels the call.
+async fn read(
     mut suspended: SuspendedCall,
-    mut taken: oneshot::Receiver<oneshot::Sender<SuspendedCall>>,
-    (good_for, ending): (Duration, CancellationToken),
-    among: Weak<Suspended>,
+    mut take_request: oneshot::Receiver<oneshot::Sender<SuspendedCall>>,
+    (lifetime, shutdown): (Duration, CancellationToken),
+    registry: Weak<Suspended>,
     handle: Handle,
 ) {
-    let mut end = std::pin::pin!(tokio::time::sleep(good_for));
-    let mut heard = 0;
+    let mut end = std::pin::pin!(tokio::time::sleep(lifetime));
+    let mut buffered = 0;
     loop {
         tokio::select! {
             biased;
-            back = &mut taken => {
-                if let Ok(back) = back {
-                    let _ = back.send(suspended);
+            reply = &mut take_request => {
+                if let Ok(reply) = reply {
+                    let _ = reply.send(suspended);
                 }
                 return;
             }
             () = &mut end => {
-                tracing::info!("a call is cancelled, because its client did not come back with answers");
+                tracing::info!("a suspended call is cancelled: its client did not respond in time");
                 break;
             }
-            () = ending.cancelled() => {
-                tracing::info!("a call that waits for its client is lost, because this replica ends");
+            () = shutdown.cancelled() => {
+                tracing::info!("a suspended call is cancelled: this replica shuts down");
                 break;
             }
-            step = suspended.events.step(), if !suspended.over && heard < HEARD && suspended.server_requests.len() < MAX_SERVER_REQUESTS => match step {
-                Some(Ok(Step::Frame(piece))) => {
-                    heard += piece.len();
-                    suspended.heard.push(piece);
+            step = suspended.events.step(), if !suspended.ended && buffered < MAX_BUFFERED && suspended.server_requests.len() < MAX_SERVER_REQUESTS => match step {
+                Some(Ok(Step::Frame(chunk))) => {
+                    buffered += chunk.len();
+                    suspended.frames.push(chunk);
                 }
-                Some(Ok(Step::ServerRequest(server_request))) => suspended.put(server_request),
-                Some(Ok(Step::InputRequired(_) | Step::Task(_)) | Err(_)) | None => suspended.over = true,
+                Some(Ok(Step::ServerRequest(server_request))) => suspended.add(server_request),
+                Some(Ok(Step::InputRequired(_) | Step::Task(_)) | Err(_)) | None => suspended.ended = true,
             },
         }
     }
     drop(suspended);
-    if let Some(among) = among.upgrade() {
-        among.forget(&handle);
+    if let Some(registry) = registry.upgrade() {
+        registry.remove(&handle);
     }
 }

@@ -1,4 +1,4 @@
-//! What clients are given to bring back: the ids of questions, and the state of calls that wait for answers.
+//! The sealed tokens of server requests: request ids, and the `requestState` of calls that wait for responses.
 
 use portolan_client::UpstreamSessionRef;
 use portolan_core::InstallName;
@@ -9,120 +9,120 @@ use crate::{
     task_ids::{read_session_ref, write_session_ref},
 };
 
-/// The id of a question to a legacy client.
+/// The payload of the id of a server request to a legacy client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerRequestId {
     /// The client's session.
     pub(crate) session: [u8; 16],
-    /// Who waits for the answer.
+    /// The receiver of the response.
     pub(crate) to: ResponseRoute,
 }
 
-/// Who waits for an answer.
+/// The receiver of a client's response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ResponseRoute {
-    /// A legacy server, to which any replica can bring it.
+    /// A legacy server, which any replica can reach.
     Server {
-        /// Whose server.
+        /// The install of the server.
         install: InstallName,
-        /// In which session.
+        /// The upstream session.
         session_ref: UpstreamSessionRef,
-        /// The server's id of the question, raw.
+        /// The server's id of the request, raw.
         id: Box<[u8]>,
     },
-    /// A call that is under way in one replica.
+    /// A call in flight in one replica.
     Call {
-        /// Which call.
+        /// The call and its replica.
         location: ReplicaLocation,
-        /// Which of its questions.
+        /// The key of the request in that call.
         key: u64,
     },
 }
 
-/// A `requestState`: what a modern client brings back with its answers.
+/// The payload of a `requestState`, which a modern client sends back with its responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestState {
     /// The caller and the gateway.
     pub(crate) bound_to: [u8; 16],
-    /// Where the call goes.
+    /// The install that the call goes to.
     pub(crate) install: InstallName,
-    /// What was asked.
+    /// The digest of the client's request.
     pub(crate) digest: [u8; 16],
-    /// Until when it is good, in seconds.
+    /// The expiry, in seconds.
     pub(crate) expires: i64,
-    /// How often the client was asked in this call.
+    /// The number of `input_required` results of this call so far.
     pub(crate) round: u64,
-    /// What is to be done with the answers.
-    pub(crate) rest: Continuation,
+    /// How the call continues with the responses.
+    pub(crate) continuation: Continuation,
 }
 
-/// What is done with answers.
+/// How a call continues with the client's responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Continuation {
-    /// They go to a modern server, with the state that it gave.
+    /// Send them to a modern server, with the state that it returned.
     Wrapped(Box<str>),
-    /// The call is made again.
+    /// Send the call again.
     Again,
-    /// They go to a call that was kept in one replica.
+    /// Pass them to a call suspended in one replica.
     Suspended(ReplicaLocation),
-    /// They go to a legacy server, whose stream is then taken up where it was left.
+    /// Send them to a legacy server, and resume its stream.
     StreamCheckpointState(StreamCheckpointState),
-    /// They go to the task that the call has become.
+    /// Send them to the task that the call became.
     Task(TaskContinuation),
 }
 
-/// A call at a legacy server whose stream was left.
+/// A call at a legacy server whose stream was closed to be resumed later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamCheckpointState {
-    /// In which session.
+    /// The upstream session.
     pub(crate) session_ref: UpstreamSessionRef,
-    /// The id that the call was sent with, raw.
+    /// The id of the call at the server, raw.
     pub(crate) call: Box<[u8]>,
-    /// The last event of its stream that was read.
+    /// The id of the last event read from its stream.
     pub(crate) event: Box<str>,
-    /// How many questions there were in this call.
-    pub(crate) named: u64,
-    /// The questions that are open.
+    /// The number of keys used in this call so far.
+    pub(crate) key_count: u64,
+    /// The requests without a response.
     pub(crate) server_requests: Vec<OpenServerRequest>,
 }
 
-/// A task whose client was asked something.
+/// A task whose client received a server request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TaskContinuation {
-    /// The server's id of it; at a legacy server, as a client would know it.
+    /// The server's id of the task; at a legacy server, the id that a client would know.
     pub(crate) id: Box<str>,
-    /// Whether it is at a legacy server.
+    /// Whether the task is at a legacy server.
     pub(crate) is_legacy: bool,
-    /// Until when the call may take, in seconds.
-    pub(crate) ends: i64,
-    /// What was answered, and was still asked for when it was looked at last.
+    /// The deadline of the call, in seconds.
+    pub(crate) deadline: i64,
+    /// The keys that were answered but still listed when the task was last read.
     pub(crate) answered: Vec<Box<str>>,
 }
 
-/// A question that a legacy server waits for the answer to.
+/// A request of a legacy server without a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenServerRequest {
-    /// What it is called in `inputRequests`.
+    /// The key in `inputRequests`.
     pub(crate) key: Box<str>,
     /// The server's id, raw.
     pub(crate) id: Box<[u8]>,
-    /// What is asked, as it stands in `inputRequests`, so that it can be asked again if the client leaves it out.
+    /// The request as it stands in `inputRequests`, so that it can be sent again if the client leaves it out.
     pub(crate) request: Box<[u8]>,
 }
 
 impl ServerRequestId {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let begun = Writer::default().fixed(&self.session);
+        let writer = Writer::default().fixed(&self.session);
         match &self.to {
             ResponseRoute::Server {
                 install,
                 session_ref,
                 id,
             } => {
-                let begun = begun.byte(0).fixed(install.as_uuid().as_bytes());
-                write_session_ref(begun, session_ref).bytes(id).done()
+                let writer = writer.byte(0).fixed(install.as_uuid().as_bytes());
+                write_session_ref(writer, session_ref).bytes(id).done()
             }
-            ResponseRoute::Call { location, key } => location.write(begun.byte(1)).number(*key).done(),
+            ResponseRoute::Call { location, key } => location.write(writer.byte(1)).number(*key).done(),
         }
     }
 
@@ -148,38 +148,39 @@ impl ServerRequestId {
 
 impl RequestState {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let begun = Writer::default()
+        let writer = Writer::default()
             .fixed(&self.bound_to)
             .fixed(self.install.as_uuid().as_bytes())
             .fixed(&self.digest)
             .fixed(&self.expires.to_be_bytes())
             .number(self.round);
-        match &self.rest {
-            Continuation::Wrapped(inner) => begun.byte(0).bytes(inner.as_bytes()).done(),
-            Continuation::Again => begun.byte(1).done(),
-            Continuation::Suspended(location) => location.write(begun.byte(2)).done(),
-            Continuation::StreamCheckpointState(left) => {
-                let begun = write_session_ref(begun.byte(3), &left.session_ref)
-                    .bytes(&left.call)
-                    .bytes(left.event.as_bytes())
-                    .number(left.named)
-                    .number(left.server_requests.len() as u64);
-                left.server_requests
+        match &self.continuation {
+            Continuation::Wrapped(inner) => writer.byte(0).bytes(inner.as_bytes()).done(),
+            Continuation::Again => writer.byte(1).done(),
+            Continuation::Suspended(location) => location.write(writer.byte(2)).done(),
+            Continuation::StreamCheckpointState(checkpoint) => {
+                let writer = write_session_ref(writer.byte(3), &checkpoint.session_ref)
+                    .bytes(&checkpoint.call)
+                    .bytes(checkpoint.event.as_bytes())
+                    .number(checkpoint.key_count)
+                    .number(checkpoint.server_requests.len() as u64);
+                checkpoint
+                    .server_requests
                     .iter()
-                    .fold(begun, |begun, open| {
-                        begun.bytes(open.key.as_bytes()).bytes(&open.id).bytes(&open.request)
+                    .fold(writer, |writer, open| {
+                        writer.bytes(open.key.as_bytes()).bytes(&open.id).bytes(&open.request)
                     })
                     .done()
             }
-            Continuation::Task(left) => {
-                let begun = begun
+            Continuation::Task(checkpoint) => {
+                let writer = writer
                     .byte(4)
-                    .byte(u8::from(left.is_legacy))
-                    .bytes(left.id.as_bytes())
-                    .fixed(&left.ends.to_be_bytes())
-                    .number(left.answered.len() as u64);
-                let keys = left.answered.iter();
-                keys.fold(begun, |begun, key| begun.bytes(key.as_bytes())).done()
+                    .byte(u8::from(checkpoint.is_legacy))
+                    .bytes(checkpoint.id.as_bytes())
+                    .fixed(&checkpoint.deadline.to_be_bytes())
+                    .number(checkpoint.answered.len() as u64);
+                let keys = checkpoint.answered.iter();
+                keys.fold(writer, |writer, key| writer.bytes(key.as_bytes())).done()
             }
         }
     }
@@ -189,7 +190,7 @@ impl RequestState {
         let (bound_to, install) = (reader.fixed()?, read_install(&mut reader)?);
         let (digest, expires) = (reader.fixed()?, i64::from_be_bytes(reader.fixed()?));
         let round = reader.number()?;
-        let rest = match reader.byte()? {
+        let continuation = match reader.byte()? {
             0 => Continuation::Wrapped(reader.text()?.into()),
             1 => Continuation::Again,
             2 => Continuation::Suspended(ReplicaLocation::read(&mut reader)?),
@@ -204,7 +205,7 @@ impl RequestState {
             digest,
             expires,
             round,
-            rest,
+            continuation,
         })
     }
 }
@@ -212,7 +213,7 @@ impl RequestState {
 fn read_detached(reader: &mut Reader<'_>) -> Option<StreamCheckpointState> {
     let (session_ref, call) = (read_session_ref(reader)?, reader.bytes()?.into());
     let event = reader.text()?.into();
-    let named = reader.number()?;
+    let key_count = reader.number()?;
     let mut server_requests = Vec::new();
     for _ in 0..reader.number()? {
         server_requests.push(OpenServerRequest {
@@ -225,7 +226,7 @@ fn read_detached(reader: &mut Reader<'_>) -> Option<StreamCheckpointState> {
         session_ref,
         call,
         event,
-        named,
+        key_count,
         server_requests,
     })
 }
@@ -233,7 +234,7 @@ fn read_detached(reader: &mut Reader<'_>) -> Option<StreamCheckpointState> {
 fn read_task(reader: &mut Reader<'_>) -> Option<TaskContinuation> {
     let is_legacy = reader.byte()? == 1;
     let id = reader.text()?.into();
-    let ends = i64::from_be_bytes(reader.fixed()?);
+    let deadline = i64::from_be_bytes(reader.fixed()?);
     let mut answered = Vec::new();
     for _ in 0..reader.number()? {
         answered.push(reader.text()?.into());
@@ -241,7 +242,7 @@ fn read_task(reader: &mut Reader<'_>) -> Option<TaskContinuation> {
     Some(TaskContinuation {
         id,
         is_legacy,
-        ends,
+        deadline,
         answered,
     })
 }
@@ -286,11 +287,11 @@ mod tests {
     }
 
     fn states() -> Vec<RequestState> {
-        let left = StreamCheckpointState {
+        let checkpoint = StreamCheckpointState {
             session_ref: UpstreamSessionRef::new(None, "2025-06-18"),
             call: b"5".as_slice().into(),
             event: "stream-1_7".into(),
-            named: 3,
+            key_count: 3,
             server_requests: vec![OpenServerRequest {
                 key: "q1".into(),
                 id: b"\"a\"".as_slice().into(),
@@ -298,30 +299,30 @@ mod tests {
             }],
         };
         [
-            Continuation::Wrapped("their state".into()),
+            Continuation::Wrapped("server state".into()),
             Continuation::Again,
             Continuation::Suspended(location()),
-            Continuation::StreamCheckpointState(left),
+            Continuation::StreamCheckpointState(checkpoint),
             Continuation::Task(TaskContinuation {
-                id: "their-task".into(),
+                id: "server-task".into(),
                 is_legacy: true,
-                ends: 1_800_000_000,
+                deadline: 1_800_000_000,
                 answered: vec!["q1".into(), "q2".into()],
             }),
         ]
-        .map(|rest| RequestState {
+        .map(|continuation| RequestState {
             bound_to: [1; 16],
             install: install(),
             digest: [2; 16],
             expires: 1_800_000_000,
             round: 2,
-            rest,
+            continuation,
         })
         .into()
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn tokens_round_trip() {
         for id in ids() {
             assert_eq!(ServerRequestId::decode(&id.encode()), Some(id));
         }
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_payloads_are_nothing() {
+    fn malformed_payloads_are_rejected() {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         let mut next = || {
             random ^= random << 13;
@@ -353,12 +354,12 @@ mod tests {
         }
         for payload in whole.iter().chain(&states) {
             for _ in 0..20_000 {
-                let mut odd = payload.clone();
+                let mut mutated = payload.clone();
                 for _ in 0..1 + next() % 4 {
-                    let at = (next() % odd.len() as u64) as usize;
-                    odd[at] = next() as u8;
+                    let at = (next() % mutated.len() as u64) as usize;
+                    mutated[at] = next() as u8;
                 }
-                let _ = (ServerRequestId::decode(&odd), RequestState::decode(&odd));
+                let _ = (ServerRequestId::decode(&mutated), RequestState::decode(&mutated));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Calls of legacy clients that wait in this replica for answers.
+//! Calls of legacy clients that wait in this replica for responses.
 
 use std::{
     collections::HashMap,
@@ -11,34 +11,35 @@ use tokio::sync::mpsc;
 
 use crate::replicas::{Handle, random_handle};
 
-/// Which calls wait. Each is taken out when it is over, whatever ended it.
+/// The waiting calls. Each entry is removed when its guard is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct WaitRegistry(Mutex<HashMap<Handle, mpsc::Sender<(u64, RpcResponse)>>>);
 
-/// The place of one call among them.
+/// The registration of one waiting call.
 #[derive(Debug)]
 pub(crate) struct WaitGuard {
     pub(crate) handle: Handle,
-    answers: mpsc::Receiver<(u64, RpcResponse)>,
+    responses: mpsc::Receiver<(u64, RpcResponse)>,
     waiting: Arc<WaitRegistry>,
 }
 
 impl WaitRegistry {
-    pub(crate) fn enter(self: &Arc<Self>) -> WaitGuard {
-        let (sender, answers) = mpsc::channel(MAX_SERVER_REQUESTS);
+    pub(crate) fn register(self: &Arc<Self>) -> WaitGuard {
+        let (sender, responses) = mpsc::channel(MAX_SERVER_REQUESTS);
         let handle = random_handle();
         self.lock().insert(handle, sender);
         WaitGuard {
             handle,
-            answers,
+            responses,
             waiting: self.clone(),
         }
     }
 
-    /// Brings an answer to the call under `handle`. One that is over, or has more answers than it asked, gets none.
-    pub(crate) fn answer(&self, handle: &Handle, key: u64, answer: RpcResponse) {
+    /// Delivers a response to the call under `handle`. Drops it if the call has ended, or got more responses than it
+    /// sent requests.
+    pub(crate) fn deliver(&self, handle: &Handle, key: u64, response: RpcResponse) {
         if let Some(call) = self.lock().get(handle) {
-            let _ = call.try_send((key, answer));
+            let _ = call.try_send((key, response));
         }
     }
 
@@ -52,11 +53,11 @@ impl WaitRegistry {
 }
 
 impl WaitGuard {
-    /// The next answer, with the key of its question.
+    /// Returns the next response, with the key of its request.
     pub(crate) async fn next(&mut self) -> (u64, RpcResponse) {
-        match self.answers.recv().await {
-            Some(answer) => answer,
-            // The sender is in the table as long as this is.
+        match self.responses.recv().await {
+            Some(response) => response,
+            // The sender is in the table as long as the guard exists.
             None => std::future::pending().await,
         }
     }

@@ -1,4 +1,4 @@
-//! The sessions that a replica remembers.
+//! The sessions that a replica holds in memory.
 
 use std::{
     collections::HashMap,
@@ -16,41 +16,41 @@ pub(super) struct ActiveSessions {
 }
 
 impl ActiveSessions {
-    /// Forgets what is unused or over, and the longest unused above the limit; gives what it forgot. A session with a
-    /// call under way stays, because the call may still be cancelled.
-    pub(super) fn sweep(&mut self, now: i64, idle: i64, most: usize) -> Vec<Arc<Session>> {
+    /// Removes and returns idle and expired sessions, and the least recently used ones above `limit`. A session with a
+    /// call in flight stays, because the call may still be cancelled.
+    pub(super) fn sweep(&mut self, now: i64, idle: i64, limit: usize) -> Vec<Arc<Session>> {
         self.swept = now;
-        let is_over = |session: &Session| {
-            session.ends <= now || (now - session.used.load(Ordering::Relaxed) >= idle && session.is_quiet())
+        let is_expired = |session: &Session| {
+            session.expires <= now || (now - session.used.load(Ordering::Relaxed) >= idle && session.is_quiet())
         };
-        let over = self.by_id.extract_if(|_, session| is_over(session));
-        let mut gone: Vec<_> = over.map(|(_, session)| session).collect();
-        if self.by_id.len() > most {
+        let expired = self.by_id.extract_if(|_, session| is_expired(session));
+        let mut removed: Vec<_> = expired.map(|(_, session)| session).collect();
+        if self.by_id.len() > limit {
             let mut used: Vec<_> = self
                 .by_id
                 .values()
                 .map(|session| session.used.load(Ordering::Relaxed))
                 .collect();
-            // A tenth more than needed goes, so that a full house is not swept at every door.
-            let surplus = (self.by_id.len() - most + most / 10).min(used.len() - 1);
+            // Evicts a tenth more than needed, so that a full table is not swept for every new session.
+            let surplus = (self.by_id.len() - limit + limit / 10).min(used.len() - 1);
             let (_, last, _) = used.select_nth_unstable(surplus);
             let last = *last;
             let mut left = surplus;
             let unused = self.by_id.extract_if(|_, session| {
-                let goes = left > 0 && session.used.load(Ordering::Relaxed) <= last && session.is_quiet();
-                left -= usize::from(goes);
-                goes
+                let evict = left > 0 && session.used.load(Ordering::Relaxed) <= last && session.is_quiet();
+                left -= usize::from(evict);
+                evict
             });
-            gone.extend(unused.map(|(_, session)| session));
+            removed.extend(unused.map(|(_, session)| session));
         }
-        for session in &gone {
+        for session in &removed {
             self.ids.remove(&session.nonce);
         }
         self.shrink();
-        gone
+        removed
     }
 
-    /// Gives back the room that was needed for many more.
+    /// Shrinks the tables if they are much larger than needed.
     pub(super) fn shrink(&mut self) {
         let most = 4 * self.by_id.len() + 1024;
         if self.by_id.capacity() > most {

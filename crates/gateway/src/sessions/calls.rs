@@ -1,4 +1,4 @@
-//! The calls of a session that are under way.
+//! The calls of a session that are in flight.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -12,20 +12,20 @@ use portolan_wire::id::RequestId;
 
 use super::Session;
 
-/// Calls of one session that can be cancelled by a notification.
+/// The maximum number of calls of one session that a notification can cancel.
 const MAX_INFLIGHT: usize = 1024;
 
-/// A call under way, of a legacy client.
+/// An in-flight call of a legacy client; deregisters it on drop.
 #[derive(Debug)]
 pub(crate) struct CallHandle {
     session: Arc<Session>,
     id: RequestId,
-    /// Cancelled when the client says so.
+    /// Cancelled by the client's `notifications/cancelled`.
     pub(crate) cancelled: Cancellation,
 }
 
 impl Session {
-    /// Notes a call that a notification may cancel, until the guard is dropped.
+    /// Registers a call that a notification may cancel, until the handle is dropped.
     pub(crate) fn begin(self: &Arc<Self>, id: &RequestId) -> Result<CallHandle> {
         let cancelled = Cancellation::default();
         let mut calls = self.calls();
@@ -37,7 +37,7 @@ impl Session {
         }
         let id = id.detached();
         match calls.entry(id.clone()) {
-            Entry::Occupied(_) => return Err(Error::invalid("id", "is the id of a call that is under way")),
+            Entry::Occupied(_) => return Err(Error::invalid("id", "is already the id of a call in flight")),
             Entry::Vacant(free) => free.insert(cancelled.clone()),
         };
         drop(calls);
@@ -48,7 +48,7 @@ impl Session {
         })
     }
 
-    /// Cancels a call that is under way, and says whether there is one.
+    /// Cancels a call in flight; returns whether there was one.
     pub(crate) fn cancel(&self, id: &RequestId) -> bool {
         let cancelled = self.calls().get(id).cloned();
         if let Some(cancelled) = &cancelled {
@@ -61,7 +61,7 @@ impl Session {
         self.calls().is_empty() && !self.subscriber().is_some_and(|subscriber| subscriber.has_reader())
     }
 
-    /// Waits until no call is under way, at most for a second: calls that were cancelled tell their servers first.
+    /// Waits up to one second until no call is in flight: cancelled calls notify their servers first.
     pub(crate) async fn quiet(&self) {
         for _ in 0..100 {
             if self.is_quiet() {

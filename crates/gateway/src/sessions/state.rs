@@ -1,4 +1,4 @@
-//! What every replica must know of a session: in the store, written by compare-and-set.
+//! The session state shared by all replicas: kept in the session store and changed by compare-and-set.
 
 use std::{
     collections::BTreeSet,
@@ -13,17 +13,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{NONCE_LEN, Session, Sessions};
 
-/// How often a change is tried while others change the same.
+/// The maximum number of attempts while others change the same entry.
 const TRIES: usize = 16;
 
-/// The part of a session that changes. As JSON in the store; an empty text says that the session has ended.
+/// The mutable state of a session. Stored as JSON; an empty value means that the session has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
-    /// What it has subscribed to.
+    /// The subscribed resources.
     pub(crate) uris: BTreeSet<Arc<str>>,
-    /// The level from which on it is told what is logged.
+    /// The minimum level of log messages that the session receives.
     pub(crate) level: Option<LogLevel>,
-    /// The tasks that its calls have become, as the client knows them.
+    /// The tasks created by its calls, by the ids the client knows.
     pub(crate) tasks: Vec<Arc<str>>,
 }
 
@@ -38,26 +38,26 @@ struct StoredState<'a> {
 }
 
 impl Sessions {
-    /// Changes the state of a session on all replicas; `change` may be called again when others change it meanwhile, and
-    /// says whether there is something to write.
+    /// Changes the state of a session on all replicas. `change` is called again after a conflict, and returns whether
+    /// there is something to write.
     pub(crate) async fn change(&self, session: &Session, mut change: impl FnMut(&mut State) -> bool) -> Result<bool> {
         let key = session.key();
-        let ends = Timestamp::from_second(session.ends).unwrap_or(Timestamp::MAX);
+        let expires = Timestamp::from_second(session.expires).unwrap_or(Timestamp::MAX);
         for _ in 0..TRIES {
             let now = self.clock.now();
-            let kept = self.store.get(&key, now).await?;
-            let (mut state, when) = match &kept {
+            let stored = self.store.get(&key, now).await?;
+            let (mut state, precondition) = match &stored {
                 None => (State::default(), Precondition::Absent),
-                Some(kept) => {
-                    let state = State::read(&kept.value).ok_or_else(|| Error::invalid("session", "has ended"))?;
-                    (state, Precondition::Version(kept.version))
+                Some(stored) => {
+                    let state = State::read(&stored.value).ok_or_else(|| Error::invalid("session", "has ended"))?;
+                    (state, Precondition::Version(stored.version))
                 }
             };
             if !change(&mut state) {
                 session.set(state);
                 return Ok(false);
             }
-            match self.store.put(&key, state.text(), ends, now, when).await {
+            match self.store.put(&key, state.text(), expires, now, precondition).await {
                 Ok(_) => {
                     session.set(state);
                     return Ok(true);
@@ -71,12 +71,12 @@ impl Sessions {
 
     /// Reads the state again; false if the session has ended.
     pub(crate) async fn reread(&self, session: &Session) -> Result<bool> {
-        let kept = self.store.get(&session.key(), self.clock.now()).await?;
-        Ok(kept.is_none_or(|kept| session.take(&kept.value)))
+        let stored = self.store.get(&session.key(), self.clock.now()).await?;
+        Ok(stored.is_none_or(|stored| session.apply(&stored.value)))
     }
 
     /// The session that replicas call `name`, if it is remembered here.
-    pub(crate) fn named(&self, name: &str) -> Option<Arc<Session>> {
+    pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Session>> {
         if name.len() != 2 * NONCE_LEN || !name.is_ascii() {
             return None;
         }
@@ -90,17 +90,17 @@ impl Sessions {
 }
 
 impl Session {
-    /// Takes over what is kept; false if that says that the session has ended.
-    pub(super) fn take(&self, kept: &Bytes) -> bool {
-        let state = State::read(kept);
-        let goes_on = state.is_some();
+    /// Applies a stored state; returns `false` if the session has ended.
+    pub(super) fn apply(&self, stored: &Bytes) -> bool {
+        let state = State::read(stored);
+        let is_active = state.is_some();
         if let Some(state) = state {
             self.set(state);
             if let Some(subscriber) = self.subscriber() {
                 subscriber.update(self.subscriptions(), self.conversation.level());
             }
         }
-        goes_on
+        is_active
     }
 
     fn set(&self, state: State) {
@@ -111,28 +111,28 @@ impl Session {
 }
 
 impl State {
-    /// What is kept; `None` says that the session has ended.
+    /// Parses a stored state; `None` if the session has ended.
     fn read(text: &Bytes) -> Option<Self> {
         if text.is_empty() {
             return None;
         }
-        // What another version of this program has written is passed over rather than ending the session.
-        let kept: StoredState<'_> = serde_json::from_slice(text).unwrap_or_default();
+        // A value written by another version is ignored, so that it does not end the session.
+        let stored: StoredState<'_> = serde_json::from_slice(text).unwrap_or_default();
         Some(Self {
-            uris: kept.uris.into_iter().map(Arc::from).collect(),
-            level: kept.level.and_then(LogLevel::parse),
-            tasks: kept.tasks.into_iter().map(Arc::from).collect(),
+            uris: stored.uris.into_iter().map(Arc::from).collect(),
+            level: stored.level.and_then(LogLevel::parse),
+            tasks: stored.tasks.into_iter().map(Arc::from).collect(),
         })
     }
 
     fn text(&self) -> Bytes {
-        let kept = StoredState {
+        let stored = StoredState {
             uris: self.uris.iter().map(|uri| uri.to_string()).collect(),
             level: self.level.map(LogLevel::as_str),
             tasks: self.tasks.iter().map(|id| id.to_string()).collect(),
         };
-        // Strings alone cannot fail to be written; an object without members is no ended session.
-        serde_json::to_vec(&kept).unwrap_or_else(|_| b"{}".to_vec()).into()
+        // Serialising strings cannot fail; the fallback is not empty, so it does not end the session.
+        serde_json::to_vec(&stored).unwrap_or_else(|_| b"{}".to_vec()).into()
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_reads_back_and_is_never_taken_for_an_end() {
+    fn state_round_trips_and_is_never_empty() {
         let full = State {
             uris: [Arc::from("file:///a \"b\""), Arc::from("ü://")].into(),
             level: Some(LogLevel::Warning),

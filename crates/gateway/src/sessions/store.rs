@@ -1,4 +1,4 @@
-//! All sessions of a gateway: opened, found, ended, forgotten.
+//! The sessions of all gateways: opens, finds, ends and evicts them.
 
 use std::{
     sync::{
@@ -28,12 +28,12 @@ use crate::{
     seal::{Purpose, TokenKeys},
 };
 
-/// How often a replica makes sure that a session which it remembers was not ended on another, in seconds.
+/// The interval at which a replica checks the store for an end of a session in its memory, in seconds.
 const CHECKED_EVERY: i64 = 5;
-/// How often ended sessions that would be over by now are taken out of the store, in seconds.
+/// The interval at which expired entries are removed from the store, in seconds.
 const SWEPT_EVERY: i64 = 600;
 
-/// The sessions of a gateway.
+/// The sessions of legacy clients.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     keys: Arc<TokenKeys>,
@@ -41,13 +41,13 @@ pub(crate) struct Sessions {
     pub(super) clock: Arc<dyn Clock>,
     idle: i64,
     total: i64,
-    most: usize,
+    limit: usize,
     live: Mutex<ActiveSessions>,
-    /// When the store was last swept.
+    /// When the store was last swept, in seconds.
     swept: AtomicI64,
-    /// Where sessions at servers are ended.
+    /// Closes upstream sessions.
     background: TaskTracker,
-    /// Where their streams are kept.
+    /// Holds the replay streams of sessions.
     replay_store: Arc<ReplayStore>,
 }
 
@@ -67,7 +67,7 @@ impl Sessions {
             clock,
             idle: seconds(config.timeouts.session_idle),
             total: seconds(config.timeouts.session_total),
-            most: config.limits.sessions.max(1),
+            limit: config.limits.sessions.max(1),
             live: Mutex::default(),
             swept: AtomicI64::default(),
             background,
@@ -75,7 +75,7 @@ impl Sessions {
         }
     }
 
-    /// Opens a session and gives its id.
+    /// Opens a session and returns its id.
     pub(crate) fn open(
         &self,
         gateway: &GatewayName,
@@ -88,14 +88,14 @@ impl Sessions {
         SystemRandom::new()
             .fill(&mut nonce)
             .map_err(|_| Error::backend("the random number generator", "give random bytes", "it failed"))?;
-        let ends = now.saturating_add(self.total);
-        let session = Session::new(version, capabilities, nonce, bind(gateway, caller), ends, now);
+        let expires = now.saturating_add(self.total);
+        let session = Session::new(version, capabilities, nonce, bind(gateway, caller), expires, now);
         let id = self.keys.seal(Purpose::Session, &session.payload())?;
         self.remember(&id, Arc::new(session), now);
         Ok(id)
     }
 
-    /// The session under `id`, if it is this caller's, on this gateway, and has not ended.
+    /// Returns the session `id`, if it belongs to this caller on this gateway and has not ended.
     pub(crate) async fn find(
         &self,
         id: &str,
@@ -103,15 +103,15 @@ impl Sessions {
         caller: &Arc<Caller>,
     ) -> Result<Option<Arc<Session>>> {
         let now = self.clock.now();
-        let known = self.lock().by_id.get(id).cloned();
-        let session = match known {
+        let cached = self.lock().by_id.get(id).cloned();
+        let session = match cached {
             Some(session) => session,
-            None => match self.recall(id, now).await? {
+            None => match self.restore(id, now).await? {
                 Some(session) => session,
                 None => return Ok(None),
             },
         };
-        if session.ends <= now.as_second() || !session.is_of(gateway, caller) {
+        if session.expires <= now.as_second() || !session.belongs_to(gateway, caller) {
             return Ok(None);
         }
         session.used.store(now.as_second(), Ordering::Relaxed);
@@ -119,89 +119,90 @@ impl Sessions {
             session.checked.store(now.as_second(), Ordering::Relaxed);
             match self.store.get(&session.key(), now).await {
                 Ok(None) => {}
-                Ok(Some(kept)) => {
-                    if !session.take(&kept.value) {
+                Ok(Some(stored)) => {
+                    if !session.apply(&stored.value) {
                         self.forget(&session);
                         return Ok(None);
                     }
                 }
-                Err(error) => tracing::warn!(%error, "the end of a session cannot be looked up; it goes on"),
+                Err(error) => tracing::warn!(%error, "the session store is unavailable; a session continues unchecked"),
             }
         }
         Ok(Some(session))
     }
 
-    /// Ends a session for good: here at once, on other replicas within seconds. So is what it held upstream.
+    /// Ends a session and its upstream sessions: here at once, on other replicas within seconds.
     pub(crate) async fn end(&self, session: &Arc<Session>) -> Result<()> {
         let now = self.clock.now();
-        let ends = Timestamp::from_second(session.ends).unwrap_or(Timestamp::MAX);
+        let expires = Timestamp::from_second(session.expires).unwrap_or(Timestamp::MAX);
         self.store
-            .put(&session.key(), Bytes::new(), ends, now, Precondition::None)
+            .put(&session.key(), Bytes::new(), expires, now, Precondition::None)
             .await?;
         self.forget(session);
         let swept = self.swept.load(Ordering::Relaxed);
         if now.as_second() - swept >= SWEPT_EVERY {
             self.swept.store(now.as_second(), Ordering::Relaxed);
             if let Err(error) = self.store.sweep(now).await {
-                tracing::warn!(%error, "ended sessions cannot be swept");
+                tracing::warn!(%error, "expired entries cannot be removed from the session store");
             }
         }
         Ok(())
     }
 
-    /// Forgets a session that has ended.
+    /// Removes a session from memory and closes it.
     pub(crate) fn forget(&self, session: &Arc<Session>) {
         let mut live = self.lock();
-        let known = live.ids.get(&session.nonce).cloned();
-        if let Some(id) = known {
+        let cached = live.ids.get(&session.nonce).cloned();
+        if let Some(id) = cached {
             live.by_id.remove(&id);
             live.ids.remove(&session.nonce);
         }
         live.shrink();
         drop(live);
-        self.let_go(vec![session.clone()]);
+        self.close_all(vec![session.clone()]);
     }
 
-    /// Forgets the sessions that are unused or over.
+    /// Removes idle and expired sessions from memory.
     pub(crate) fn forget_unused(&self) {
         let now = self.clock.now().as_second();
-        let gone = self.lock().sweep(now, self.idle, self.most);
-        self.let_go(gone);
+        let removed = self.lock().sweep(now, self.idle, self.limit);
+        self.close_all(removed);
     }
 
-    /// Cancels the calls of sessions that are remembered no longer, forgets their streams, and ends what they held upstream.
-    fn let_go(&self, sessions: Vec<Arc<Session>>) {
+    /// Closes sessions removed from memory: cancels their calls, drops their replay streams, and closes their upstream
+    /// sessions.
+    fn close_all(&self, sessions: Vec<Arc<Session>>) {
         for session in sessions {
             self.replay_store.forget(session.nonce());
-            let held = session.close();
-            if held.is_empty() {
+            let upstream = session.close();
+            if upstream.is_empty() {
                 continue;
             }
             self.background.spawn(async move {
                 session.quiet().await;
-                join_all(held.iter().map(|session| session.close())).await;
+                join_all(upstream.iter().map(|session| session.close())).await;
             });
         }
     }
 
-    /// Cancels a call that is under way here, and returns whether there is one. Its stream is kept no longer.
+    /// Cancels a call in flight on this replica; returns whether there was one. Its replay stream is no longer kept.
     pub(crate) fn cancel(&self, session: &Session, id: &RequestId) -> bool {
-        self.replay_store.unwanted(session.nonce(), id);
+        self.replay_store.discard(session.nonce(), id);
         session.cancel(id)
     }
 
-    /// Where work goes on that outlives a request.
+    /// Returns the tracker for work that outlives a request.
     pub(super) fn background(&self) -> &TaskTracker {
         &self.background
     }
 
-    /// How many sessions are remembered.
+    /// Returns the number of sessions in memory.
     pub(crate) fn count(&self) -> usize {
         self.lock().by_id.len()
     }
 
-    /// A session of another replica, or one that was forgotten here.
-    async fn recall(&self, id: &str, now: Timestamp) -> Result<Option<Arc<Session>>> {
+    /// Restores a session that another replica opened, or that was evicted here.
+    async fn restore(&self, id: &str, now: Timestamp) -> Result<Option<Arc<Session>>> {
         let Some(session) = self
             .keys
             .open(Purpose::Session, id)
@@ -209,8 +210,8 @@ impl Sessions {
         else {
             return Ok(None);
         };
-        if let Some(kept) = self.store.get(&session.key(), now).await?
-            && !session.take(&kept.value)
+        if let Some(stored) = self.store.get(&session.key(), now).await?
+            && !session.apply(&stored.value)
         {
             return Ok(None);
         }
@@ -229,13 +230,13 @@ impl Sessions {
                 session
             }
         };
-        let gone = if live.by_id.len() > self.most || now - live.swept >= 10 {
-            live.sweep(now, self.idle, self.most)
+        let removed = if live.by_id.len() > self.limit || now - live.swept >= 10 {
+            live.sweep(now, self.idle, self.limit)
         } else {
             Vec::new()
         };
         drop(live);
-        self.let_go(gone);
+        self.close_all(removed);
         session
     }
 

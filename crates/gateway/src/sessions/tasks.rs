@@ -1,4 +1,4 @@
-//! The tasks that calls of one legacy session have become.
+//! The tasks created by the calls of one legacy session.
 
 use std::{
     collections::HashMap,
@@ -9,25 +9,25 @@ use portolan_core::ServerName;
 
 use super::{Session, Sessions, State};
 
-/// Tasks of one session that are remembered. Past it, the oldest are listed no more; they are found by their ids all the
-/// same.
-pub(crate) const MOST: usize = 256;
+/// The maximum number of listed tasks of one session. Beyond it the oldest are no longer listed, but still found by
+/// their ids.
+pub(crate) const MAX_LISTED: usize = 256;
 
-/// What a replica knows of them.
+/// The tasks of a session, as known to this replica.
 #[derive(Debug, Default)]
 pub(crate) struct SessionTasks(Mutex<KnownTasks>);
 
 #[derive(Debug, Default)]
 struct KnownTasks {
-    /// As the client knows them, in the order in which they were begun, on whichever replica.
+    /// The ids the client knows, in the order of creation on any replica.
     all: Vec<Arc<str>>,
-    /// Those that may not be kept for all replicas yet.
-    unkept: Vec<Arc<str>>,
-    /// Those that were begun here, by server and its own id.
-    here: HashMap<(ServerName, Box<str>), Arc<str>>,
+    /// Ids that may not be stored yet.
+    unstored: Vec<Arc<str>>,
+    /// The tasks created through this replica, by server and the server's id.
+    local: HashMap<(ServerName, Box<str>), Arc<str>>,
 }
 
-/// Notes the tasks that one server makes of the calls of a session.
+/// Records the tasks that one server creates for the calls of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskRecorder {
     sessions: Arc<Sessions>,
@@ -36,43 +36,43 @@ pub(crate) struct TaskRecorder {
 }
 
 impl SessionTasks {
-    /// All, as the client knows them.
+    /// Returns the ids the client knows.
     pub(crate) fn all(&self) -> Vec<Arc<str>> {
         self.lock().all.clone()
     }
 
-    /// Takes over what is kept for all replicas.
+    /// Applies the stored list.
     pub(crate) fn set(&self, all: Vec<Arc<str>>) {
-        let mut known = self.lock();
-        known.all = all;
-        let KnownTasks { all, unkept, .. } = &mut *known;
-        unkept.retain(|id| !all.contains(id));
-        unkept.iter().for_each(|id| push(all, id));
+        let mut state = self.lock();
+        state.all = all;
+        let KnownTasks { all, unstored, .. } = &mut *state;
+        unstored.retain(|id| !all.contains(id));
+        unstored.iter().for_each(|id| push(all, id));
     }
 
-    /// What the client calls a task of a server that was begun here.
-    pub(crate) fn id_of(&self, server: &ServerName, own: &str) -> Option<Arc<str>> {
-        self.lock().here.get(&(server.clone(), own.into())).cloned()
+    /// Returns the client's id of a task created through this replica.
+    pub(crate) fn client_id(&self, server: &ServerName, own: &str) -> Option<Arc<str>> {
+        self.lock().local.get(&(server.clone(), own.into())).cloned()
     }
 
-    /// The server's own id of a task that was begun here.
-    pub(crate) fn own_of(&self, server: &ServerName, id: &str) -> Option<String> {
-        let known = self.lock();
-        let found = known
-            .here
+    /// Returns the server's id of a task created through this replica.
+    pub(crate) fn server_id(&self, server: &ServerName, id: &str) -> Option<String> {
+        let state = self.lock();
+        let found = state
+            .local
             .iter()
-            .find(|((of, _), known)| of == server && &***known == id);
+            .find(|((of, _), state)| of == server && &***state == id);
         found.map(|((_, own), _)| own.to_string())
     }
 
-    fn note(&self, server: &ServerName, own: &str, id: &Arc<str>) {
-        let mut known = self.lock();
-        push(&mut known.all, id);
-        push(&mut known.unkept, id);
-        let all = std::mem::take(&mut known.all);
-        known.here.insert((server.clone(), own.into()), id.clone());
-        known.here.retain(|_, id| all.contains(id));
-        known.all = all;
+    fn record(&self, server: &ServerName, own: &str, id: &Arc<str>) {
+        let mut state = self.lock();
+        push(&mut state.all, id);
+        push(&mut state.unstored, id);
+        let all = std::mem::take(&mut state.all);
+        state.local.insert((server.clone(), own.into()), id.clone());
+        state.local.retain(|_, id| all.contains(id));
+        state.all = all;
     }
 
     fn lock(&self) -> MutexGuard<'_, KnownTasks> {
@@ -89,21 +89,21 @@ impl TaskRecorder {
         }
     }
 
-    /// Notes a task, here at once and soon on all replicas.
-    pub(crate) fn note(&self, own: &str, id: &str) {
+    /// Records a task: here at once, on all replicas shortly after.
+    pub(crate) fn record(&self, own: &str, id: &str) {
         let id: Arc<str> = id.into();
-        self.session.tasks.note(&self.server, own, &id);
+        self.session.tasks.record(&self.server, own, &id);
         let (sessions, session) = (self.sessions.clone(), self.session.clone());
         self.sessions.background().spawn(async move {
             let change = |state: &mut State| {
-                let is_news = !state.tasks.contains(&id);
-                if is_news {
+                let is_new = !state.tasks.contains(&id);
+                if is_new {
                     push(&mut state.tasks, &id);
                 }
-                is_news
+                is_new
             };
             if let Err(error) = sessions.change(&session, change).await {
-                tracing::warn!(%error, "a task will not be listed everywhere");
+                tracing::warn!(%error, "a new task cannot be stored; other replicas do not list it");
             }
         });
     }
@@ -113,7 +113,7 @@ fn push(all: &mut Vec<Arc<str>>, id: &Arc<str>) {
     if all.contains(id) {
         return;
     }
-    let surplus = (all.len() + 1).saturating_sub(MOST);
+    let surplus = (all.len() + 1).saturating_sub(MAX_LISTED);
     all.drain(..surplus);
     all.push(id.clone());
 }
@@ -123,21 +123,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_are_remembered() {
+    fn newest_tasks_are_listed() {
         let session_tasks = SessionTasks::default();
         let server = ServerName::parse("up").expect("a name");
-        for at in 0..MOST + 2 {
-            session_tasks.note(&server, &format!("own-{at}"), &format!("id-{at}").into());
+        for at in 0..MAX_LISTED + 2 {
+            session_tasks.record(&server, &format!("own-{at}"), &format!("id-{at}").into());
         }
         let all = session_tasks.all();
-        assert_eq!((all.len(), &*all[0]), (MOST, "id-2"));
-        // What others keep does not take away what was just begun here.
+        assert_eq!((all.len(), &*all[0]), (MAX_LISTED, "id-2"));
+        // A stored list does not remove tasks just created here.
         session_tasks.set(Vec::new());
-        assert_eq!(session_tasks.all().len(), MOST);
+        assert_eq!(session_tasks.all().len(), MAX_LISTED);
         session_tasks.set(session_tasks.all());
         session_tasks.set(Vec::new());
         assert!(session_tasks.all().is_empty());
-        assert_eq!(session_tasks.id_of(&server, "own-1"), None);
-        assert_eq!(session_tasks.own_of(&server, "id-5").as_deref(), Some("own-5"));
+        assert_eq!(session_tasks.client_id(&server, "own-1"), None);
+        assert_eq!(session_tasks.server_id(&server, "id-5").as_deref(), Some("own-5"));
     }
 }

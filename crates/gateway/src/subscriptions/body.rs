@@ -1,4 +1,4 @@
-//! The body of a stream outside of calls.
+//! The body of a notification stream.
 
 use std::{
     future::Future,
@@ -15,17 +15,17 @@ use tokio::time::Sleep;
 use super::queue::{End, Next, Reader};
 use crate::replay::EventIdPrefix;
 
-/// Events as they come.
+/// Streams the messages of a [`Reader`] as events.
 #[derive(Debug)]
 pub(crate) struct StreamBody {
     reader: Option<Reader>,
-    /// What is sent at once.
+    /// Sent at once.
     first: Option<Bytes>,
-    /// What is said at a graceful end.
+    /// The last message of a graceful end.
     last: Option<Bytes>,
-    /// What the ids of events begin with, where they have any.
+    /// The prefix of event ids, if events have ids.
     prefix: Option<EventIdPrefix>,
-    /// When there will be something, if that is known.
+    /// Wakes when a delayed message is due.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -40,13 +40,13 @@ impl StreamBody {
         }
     }
 
-    /// The same, with this message at a graceful end.
+    /// Sends this message at a graceful end.
     pub(crate) fn ending_with(mut self, last: Bytes) -> Self {
         self.last = Some(last);
         self
     }
 
-    /// The same, with ids of events.
+    /// Gives the events ids.
     pub(crate) fn with_ids(mut self, prefix: Option<EventIdPrefix>) -> Self {
         self.prefix = prefix;
         self
@@ -70,7 +70,7 @@ impl HttpBody for StreamBody {
             let Some(reader) = &this.reader else {
                 return Poll::Ready(None);
             };
-            let later = match reader.next(cx) {
+            let due = match reader.next(cx) {
                 Next::Message(number, message) => {
                     return data(match &this.prefix {
                         Some(prefix) => sse::event_with_id(&prefix.id(number, None), &message),
@@ -84,14 +84,14 @@ impl HttpBody for StreamBody {
                         None => return Poll::Ready(None),
                     }
                 }
-                Next::Nothing(None) => return Poll::Pending,
-                Next::Nothing(Some(later)) => later,
+                Next::Pending(None) => return Poll::Pending,
+                Next::Pending(Some(due)) => due,
             };
             let timer = this
                 .timer
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(later)));
-            if timer.deadline() != later {
-                timer.as_mut().reset(later);
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
             }
             std::task::ready!(timer.as_mut().poll(cx));
         }

@@ -9,8 +9,8 @@ use super::Subscriptions;
 use crate::{routing::RequestContext, sessions::Session};
 
 impl Subscriptions {
-    /// From which level on a session is told what is logged. Servers whose sessions are open are told now, others when
-    /// they are called: a legacy one by `logging/setLevel`, a modern one in each request.
+    /// Sets the minimum level of log messages for a session. Servers with open upstream sessions are updated now,
+    /// others when they are called: legacy servers by `logging/setLevel`, modern servers in each request.
     pub(crate) async fn set_level(
         self: &Arc<Self>,
         context: &RequestContext,
@@ -33,7 +33,7 @@ impl Subscriptions {
     }
 }
 
-/// A level, from raw JSON.
+/// Parses a log level from raw JSON.
 pub(crate) fn level(raw: Option<&Bytes>) -> Result<LogLevel, ErrorObject> {
     let level = raw.and_then(LogLevel::from_raw);
     level.ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! How many streams are open: in all, and of each caller.
+//! Limits on open streams: in total, and listens per caller.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,7 @@ use std::{
 
 use portolan_core::{Error, Result, Subject};
 
-/// The places for streams.
+/// Counts open streams against their limits.
 #[derive(Clone, Debug)]
 pub(super) struct StreamLimits(Arc<Shared>);
 
@@ -15,20 +15,20 @@ pub(super) struct StreamLimits(Arc<Shared>);
 struct Shared {
     listens: usize,
     streams: usize,
-    taken: Mutex<Taken>,
+    counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct Counts {
     all: usize,
     listens: HashMap<Subject, usize>,
 }
 
-/// A place that is taken, until it is dropped.
+/// A permit for one stream, returned on drop.
 #[derive(Debug)]
 pub(super) struct StreamPermit {
     limits: StreamLimits,
-    /// Whose listen it is for, if for one.
+    /// The caller, if the stream is a listen.
     listens: Option<Subject>,
 }
 
@@ -37,7 +37,7 @@ impl StreamLimits {
         Self(Arc::new(Shared {
             listens,
             streams,
-            taken: Mutex::default(),
+            counts: Mutex::default(),
         }))
     }
 
@@ -45,24 +45,24 @@ impl StreamLimits {
         self.lock().all
     }
 
-    /// A place for a GET stream.
+    /// Acquires a permit for a GET stream.
     pub(super) fn stream(&self) -> Result<StreamPermit> {
         self.take(None)
     }
 
-    /// A place for a listen of this caller.
+    /// Acquires a permit for a listen of this caller.
     pub(super) fn listen(&self, subject: &Subject) -> Result<StreamPermit> {
         self.take(Some(subject.clone()))
     }
 
     fn take(&self, listens: Option<Subject>) -> Result<StreamPermit> {
-        let mut taken = self.lock();
-        if taken.all >= self.0.streams {
+        let mut counts = self.lock();
+        if counts.all >= self.0.streams {
             let limit = self.0.streams;
             return Err(Error::Exhausted { what: "streams", limit });
         }
         if let Some(subject) = &listens {
-            let count = taken.listens.entry(subject.clone()).or_default();
+            let count = counts.listens.entry(subject.clone()).or_default();
             if *count >= self.0.listens {
                 return Err(Error::Exhausted {
                     what: "listens of one caller",
@@ -71,28 +71,28 @@ impl StreamLimits {
             }
             *count += 1;
         }
-        taken.all += 1;
+        counts.all += 1;
         Ok(StreamPermit {
             limits: self.clone(),
             listens,
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        let mut taken = self.limits.lock();
-        taken.all -= 1;
+        let mut counts = self.limits.lock();
+        counts.all -= 1;
         if let Some(subject) = &self.listens
-            && let Some(count) = taken.listens.get_mut(subject)
+            && let Some(count) = counts.listens.get_mut(subject)
         {
             *count -= 1;
             if *count == 0 {
-                taken.listens.remove(subject);
+                counts.listens.remove(subject);
             }
         }
     }

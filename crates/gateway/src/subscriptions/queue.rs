@@ -1,4 +1,4 @@
-//! What waits to be told to one client outside of calls.
+//! The queue of notifications for one client.
 
 use std::{
     collections::VecDeque,
@@ -21,53 +21,53 @@ use tokio::time::Instant;
 use super::sent_log::SentLog;
 use crate::replicas::{Handle, random_handle};
 
-/// Changes of one list within this time are told as one.
-const TOGETHER: Duration = Duration::from_millis(100);
-/// Resources whose changes are remembered while no stream is open.
-const REMEMBERED: usize = 100;
+/// Changes of one list within this time are sent as one notification.
+const COALESCE: Duration = Duration::from_millis(100);
+/// The maximum number of queued resource updates while no stream is open.
+const MAX_UNREAD: usize = 100;
 
-/// What waits for one client: for one listen, or for the GET streams of one session. Of those the newest is told; when it
-/// ends, the one before it.
+/// The notifications queued for one listen, or for the GET streams of one session. Of those only the newest stream
+/// gets messages; when it ends, the one before it.
 #[derive(Debug)]
 pub(crate) struct NotificationQueue {
-    /// The id of the listen that each message names.
+    /// The id of the listen, which each message carries.
     subscription: Option<RequestId>,
-    /// Messages that wait for a reader.
+    /// The maximum number of queued messages.
     limit: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    lists: [Told; 3],
-    queue: VecDeque<Waiting>,
+    lists: [ListState; 3],
+    queue: VecDeque<Queued>,
     sent: SentLog,
     readers: Vec<OpenReader>,
     next_reader: u64,
-    /// Since when nobody reads.
-    unread: Option<Instant>,
+    /// When the last stream was closed, if none is open.
+    unread_since: Option<Instant>,
     end: Option<End>,
 }
 
-/// A stream that is open.
+/// An open stream.
 #[derive(Debug)]
 struct OpenReader {
     id: u64,
     stream: Handle,
     waker: Option<Waker>,
-    /// What was told on it before, to a connection that broke.
-    again: VecDeque<(u64, Bytes)>,
+    /// Messages to replay, which were sent on a connection that broke.
+    replay: VecDeque<(u64, Bytes)>,
 }
 
-/// Whether the change of a list is to be told, and when it was told last.
+/// Whether a list change is pending, and when the last one was sent.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
-    waits: bool,
+struct ListState {
+    is_pending: bool,
     last: Option<Instant>,
 }
 
 #[derive(Debug)]
-enum Waiting {
+enum Queued {
     Updated(Arc<str>, Bytes),
     Task(Arc<str>, Bytes),
     Message(Bytes),
@@ -76,25 +76,25 @@ enum Waiting {
 /// How streams end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// As the protocol has it: a listen with its result.
+    /// By the protocol: a listen ends with its result.
     Graceful,
     /// At once.
     Abrupt,
 }
 
-/// What a reader finds.
+/// The result of reading.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// A message, with its number among those of its session.
+    /// A message, with its number in the session.
     Message(u64, Bytes),
-    /// Nothing now; something at this time, if at any.
-    Nothing(Option<Instant>),
-    /// There will be nothing more.
+    /// No message now; one is due at this time, if known.
+    Pending(Option<Instant>),
+    /// The end of the stream.
     End(End),
 }
 
 impl NotificationQueue {
-    /// Of a session, or of a listen with its id; `limit` messages wait for a slow reader.
+    /// Creates the queue of a session, or of the listen `subscription`. At most `limit` messages are queued.
     pub(crate) fn new(subscription: Option<RequestId>, limit: usize) -> Self {
         Self {
             subscription,
@@ -103,31 +103,34 @@ impl NotificationQueue {
         }
     }
 
-    /// Opens a stream, unless `most` are open. With the last message that was read of one, that one is taken up again: who
-    /// had it has it no more.
-    pub(crate) fn open(self: &Arc<Self>, most: usize, last: Option<(Handle, u64)>) -> Option<Reader> {
+    /// Opens a stream, unless `limit` are open. With the stream and number of the last message that the client
+    /// received, resumes that stream and closes its old connection.
+    pub(crate) fn open(self: &Arc<Self>, limit: usize, last: Option<(Handle, u64)>) -> Option<Reader> {
         let mut state = self.lock();
         if let Some((stream, _)) = last {
             state.close(|open| open.stream == stream);
         }
-        if state.readers.len() >= most {
+        if state.readers.len() >= limit {
             return None;
         }
         let id = state.next_reader;
         state.next_reader += 1;
         let (stream, read_until) = last.unwrap_or_else(|| (random_handle(), state.sent.last()));
-        let (again, is_all) = state.sent.after(stream, read_until);
-        if !is_all {
-            // Whatever the client has missed, it can read anew.
-            state.lists.iter_mut().for_each(|told| told.waits = true);
+        let (replay, is_complete) = state.sent.after(stream, read_until);
+        if !is_complete {
+            // Messages may be lost, so the client is notified to read all lists again.
+            state
+                .lists
+                .iter_mut()
+                .for_each(|list_state| list_state.is_pending = true);
         }
         state.readers.push(OpenReader {
             id,
             stream,
             waker: None,
-            again,
+            replay,
         });
-        state.unread = None;
+        state.unread_since = None;
         Some(Reader {
             queue: self.clone(),
             id,
@@ -136,18 +139,18 @@ impl NotificationQueue {
         })
     }
 
-    /// Forgets what was told on streams that nobody has come back to.
-    pub(crate) fn forget_sent(&self) {
-        self.lock().sent.forget();
+    /// Drops the log of sent messages.
+    pub(crate) fn clear_sent(&self) {
+        self.lock().sent.clear();
     }
 
-    /// Whether somebody reads, or did within `grace`.
+    /// Returns whether a stream is open, or was within `grace`.
     pub(crate) fn is_read(&self, grace: Duration) -> bool {
         let state = self.lock();
-        !state.readers.is_empty() || state.unread.is_some_and(|since| since.elapsed() < grace)
+        !state.readers.is_empty() || state.unread_since.is_some_and(|since| since.elapsed() < grace)
     }
 
-    /// Whether a stream is open now.
+    /// Returns whether a stream is open.
     pub(crate) fn has_reader(&self) -> bool {
         !self.lock().readers.is_empty()
     }
@@ -163,29 +166,26 @@ impl NotificationQueue {
             .for_each(Waker::wake);
     }
 
-    /// Puts a whole message in, if somebody reads.
+    /// Queues a whole message if a stream is open; returns whether one is.
     pub(crate) fn message(&self, message: Bytes) -> bool {
         let mut state = self.lock();
         let read = !state.readers.is_empty();
         if read {
-            self.push(&mut state, Waiting::Message(message));
+            self.push(&mut state, Queued::Message(message));
         }
         read
     }
 
-    fn push(&self, state: &mut State, waiting: Waiting) {
-        if state.readers.is_empty() && state.queue.len() >= REMEMBERED {
+    fn push(&self, state: &mut State, queued: Queued) {
+        if state.readers.is_empty() && state.queue.len() >= MAX_UNREAD {
             state.queue.pop_front();
         }
         if state.queue.len() < self.limit {
-            state.queue.push_back(waiting);
+            state.queue.push_back(queued);
             return state.wake();
         }
-        // A reader that is so far behind is cut off; its client comes back and asks anew.
-        tracing::warn!(
-            limit = self.limit,
-            "a stream is ended, because its client does not read it"
-        );
+        // A reader that is too slow is disconnected; its client reconnects and reads again.
+        tracing::warn!(limit = self.limit, "a stream is closed: its client reads too slowly");
         state.queue.clear();
         match &self.subscription {
             Some(_) => {
@@ -193,7 +193,10 @@ impl NotificationQueue {
                 state.wake();
             }
             None => {
-                state.lists.iter_mut().for_each(|told| told.waits = true);
+                state
+                    .lists
+                    .iter_mut()
+                    .for_each(|list_state| list_state.is_pending = true);
                 if let Some(waker) = state.readers.pop().and_then(|open| open.waker) {
                     waker.wake();
                 }
@@ -201,29 +204,29 @@ impl NotificationQueue {
         }
     }
 
-    fn render(&self, waiting: Waiting) -> Bytes {
-        match waiting {
-            Waiting::Message(message) => message,
-            Waiting::Updated(_, params) => self.marked(&Method::ResourceUpdated, &params),
-            Waiting::Task(_, params) => self.marked(&Method::TaskChanged, &params),
+    fn render(&self, queued: Queued) -> Bytes {
+        match queued {
+            Queued::Message(message) => message,
+            Queued::Updated(_, params) => self.with_subscription(&Method::ResourceUpdated, &params),
+            Queued::Task(_, params) => self.with_subscription(&Method::TaskChanged, &params),
         }
     }
 
-    fn marked(&self, method: &Method, params: &Bytes) -> Bytes {
+    fn with_subscription(&self, method: &Method, params: &Bytes) -> Bytes {
         let mut params = RawObject::parse(params).unwrap_or_default();
-        self.mark(&mut params);
+        self.set_subscription(&mut params);
         envelope::notification(method, Some(&params.to_bytes()))
     }
 
     fn list(&self, list: ListKind) -> Bytes {
         let mut params = RawObject::new();
-        self.mark(&mut params);
+        self.set_subscription(&mut params);
         let params = (!params.is_empty()).then(|| params.to_bytes());
         envelope::notification(&list.changed(), params.as_deref())
     }
 
-    /// Puts in which listen a message belongs to, in place of what the server's own stream said.
-    fn mark(&self, params: &mut RawObject) {
+    /// Sets the subscription id of the listen, in place of the one of the upstream stream.
+    fn set_subscription(&self, params: &mut RawObject) {
         let meta = params.get(META).and_then(|raw| RawObject::parse(raw).ok());
         if meta.is_none() && self.subscription.is_none() {
             return;
@@ -257,33 +260,33 @@ impl NotificationSink for NotificationQueue {
         }
         match change {
             ServerNotification::List(list) => {
-                state.lists[*list as usize].waits = true;
+                state.lists[*list as usize].is_pending = true;
                 state.wake();
             }
             ServerNotification::Updated { uri, params } => {
-                let waits = |waiting: &Waiting| matches!(waiting, Waiting::Updated(known, _) if known == uri);
-                if !state.queue.iter().any(waits) {
-                    self.push(&mut state, Waiting::Updated(uri.clone(), params.clone()));
+                let is_pending = |queued: &Queued| matches!(queued, Queued::Updated(known, _) if known == uri);
+                if !state.queue.iter().any(is_pending) {
+                    self.push(&mut state, Queued::Updated(uri.clone(), params.clone()));
                 }
             }
             ServerNotification::Task { id, params } => {
-                let waits = |waiting: &&mut Waiting| matches!(waiting, Waiting::Task(known, _) if known == id);
-                // How far it is now is all that matters.
-                match state.queue.iter_mut().find(waits) {
-                    Some(waiting) => *waiting = Waiting::Task(id.clone(), params.clone()),
-                    None => self.push(&mut state, Waiting::Task(id.clone(), params.clone())),
+                let is_pending = |queued: &&mut Queued| matches!(queued, Queued::Task(known, _) if known == id);
+                // Only the latest state matters.
+                match state.queue.iter_mut().find(is_pending) {
+                    Some(queued) => *queued = Queued::Task(id.clone(), params.clone()),
+                    None => self.push(&mut state, Queued::Task(id.clone(), params.clone())),
                 }
             }
-            // What is of the moment is not kept for later.
+            // Transient messages are not kept without a stream.
             ServerNotification::Log { .. } | ServerNotification::ElicitationComplete(_) if state.readers.is_empty() => {
             }
             ServerNotification::Log { params, .. } => {
                 let message = envelope::notification(&Method::LogMessage, Some(params));
-                self.push(&mut state, Waiting::Message(message));
+                self.push(&mut state, Queued::Message(message));
             }
             ServerNotification::ElicitationComplete(params) => {
                 let message = envelope::notification(&Method::ElicitationComplete, Some(params));
-                self.push(&mut state, Waiting::Message(message));
+                self.push(&mut state, Queued::Message(message));
             }
         }
     }
@@ -296,24 +299,24 @@ impl State {
         }
     }
 
-    /// Closes the streams of which this holds.
-    fn close(&mut self, holds: impl Fn(&OpenReader) -> bool) {
-        for closed in self.readers.extract_if(.., |open| holds(open)) {
+    /// Closes the streams that match.
+    fn close(&mut self, matches: impl Fn(&OpenReader) -> bool) {
+        for closed in self.readers.extract_if(.., |open| matches(open)) {
             closed.waker.into_iter().for_each(Waker::wake);
         }
     }
 
-    /// Notes that a message goes out on a stream of a session. A listen is not taken up again.
+    /// Logs a message sent on a stream of a session. A listen cannot be resumed, so its messages are not logged.
     fn note(&mut self, queue: &NotificationQueue, stream: Handle, message: Bytes) -> Next {
         let number = match &queue.subscription {
             Some(_) => 0,
-            None => self.sent.note(stream, &message),
+            None => self.sent.log(stream, &message),
         };
         Next::Message(number, message)
     }
 }
 
-/// One stream of an outbox; dropping it closes it.
+/// A reader of a [`NotificationQueue`]: one open stream, closed on drop.
 #[derive(Debug)]
 pub(crate) struct Reader {
     queue: Arc<NotificationQueue>,
@@ -323,22 +326,22 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// What tells it from the other readers of its session.
+    /// Returns the id of this reader, unique in its session.
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    /// The stream, which may have had other readers.
+    /// Returns the stream, which may have had earlier readers.
     pub(crate) fn stream(&self) -> Handle {
         self.stream
     }
 
-    /// The last message before those that it reads.
+    /// Returns the number of the last message before those that this reader gets.
     pub(crate) fn read_until(&self) -> u64 {
         self.read_until
     }
 
-    /// What comes next. Wakes when there is more.
+    /// Returns the next message, or registers a waker.
     pub(crate) fn next(&self, cx: &Context<'_>) -> Next {
         let mut state = self.queue.lock();
         if let Some(end) = state.end {
@@ -347,21 +350,21 @@ impl Reader {
         let Some(at) = state.readers.iter().position(|open| open.id == self.id) else {
             return Next::End(End::Abrupt);
         };
-        if let Some((number, message)) = state.readers[at].again.pop_front() {
+        if let Some((number, message)) = state.readers[at].replay.pop_front() {
             return Next::Message(number, message);
         }
         let is_newest = at + 1 == state.readers.len();
-        let mut later: Option<Instant> = None;
+        let mut next_due: Option<Instant> = None;
         if is_newest {
             let now = Instant::now();
             for list in ListKind::ALL {
-                let told = &mut state.lists[list as usize];
-                match told.last.map(|last| last + TOGETHER) {
-                    _ if !told.waits => {}
-                    Some(from) if now < from => later = Some(later.map_or(from, |later| later.min(from))),
+                let list_state = &mut state.lists[list as usize];
+                match list_state.last.map(|last| last + COALESCE) {
+                    _ if !list_state.is_pending => {}
+                    Some(due) if now < due => next_due = Some(next_due.map_or(due, |next_due| next_due.min(due))),
                     _ => {
-                        *told = Told {
-                            waits: false,
+                        *list_state = ListState {
+                            is_pending: false,
                             last: Some(now),
                         };
                         let message = self.queue.list(list);
@@ -369,13 +372,13 @@ impl Reader {
                     }
                 }
             }
-            if let Some(waiting) = state.queue.pop_front() {
-                let message = self.queue.render(waiting);
+            if let Some(queued) = state.queue.pop_front() {
+                let message = self.queue.render(queued);
                 return state.note(&self.queue, self.stream, message);
             }
         }
         state.readers[at].waker = Some(cx.waker().clone());
-        Next::Nothing(later)
+        Next::Pending(next_due)
     }
 }
 
@@ -384,10 +387,10 @@ impl Drop for Reader {
         let mut state = self.queue.lock();
         state.readers.retain(|open| open.id != self.id);
         if state.readers.is_empty() {
-            state.unread = Some(Instant::now());
-            // What was for a reader alone goes with it, and no more is kept than is kept without one.
-            state.queue.retain(|waiting| matches!(waiting, Waiting::Updated(..)));
-            let surplus = state.queue.len().saturating_sub(REMEMBERED);
+            state.unread_since = Some(Instant::now());
+            // Only resource updates outlive the last stream, and no more of them than are queued without one.
+            state.queue.retain(|queued| matches!(queued, Queued::Updated(..)));
+            let surplus = state.queue.len().saturating_sub(MAX_UNREAD);
             state.queue.drain(..surplus);
         }
         state.wake();

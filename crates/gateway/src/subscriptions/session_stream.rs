@@ -1,8 +1,7 @@
-//! What a legacy server says to one client alone, outside of its calls: on the GET stream of the session that belongs to
-//! the client's own.
+//! The GET stream of the upstream session that belongs to one client session at a legacy server.
 //!
-//! It is opened once the client has a stream and the session upstream is open. Some SDKs send there what they log, and
-//! how far they are, and what they ask, in the middle of a call. What is said to everybody, the hub hears.
+//! It is opened once the client has a stream and the upstream session exists. Some SDKs send log messages, progress
+//! and server requests on it during a call. Notifications for all clients arrive on the notification feed instead.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,7 +26,7 @@ use crate::{
     sessions::SessionTasks,
 };
 
-/// The streams of one session at its servers. They end with it.
+/// The upstream GET streams of one session. They end with it.
 #[derive(Debug)]
 pub(super) struct SessionStreams {
     followed: Mutex<Vec<(Arc<OpenSession>, AbortOnDropHandle<()>)>>,
@@ -44,7 +43,7 @@ impl SessionStreams {
         }
     }
 
-    /// Follows nothing any more.
+    /// Closes all streams.
     pub(super) fn clear(&self) {
         for (open, _) in self.lock().drain(..) {
             open.unfollow();
@@ -76,22 +75,22 @@ impl SessionStreamReader for SessionStreams {
             pending: self.requester.pending(server.server().server_requests),
             session_tasks: self.requester.session_tasks.clone(),
         };
-        let following = stream.follow(opened);
+        let reading = stream.follow(opened);
         let ended = server.ended().clone();
-        let following = runtime.spawn(async move {
+        let reading = runtime.spawn(async move {
             tokio::select! {
-                () = following => {}
+                () = reading => {}
                 () = ended.cancelled() => {}
             }
         });
         let mut followed = self.lock();
-        followed.retain(|(_, following)| !following.is_finished());
-        followed.push((session.clone(), AbortOnDropHandle::new(following)));
+        followed.retain(|(_, reading)| !reading.is_finished());
+        followed.push((session.clone(), AbortOnDropHandle::new(reading)));
         Some(opening)
     }
 }
 
-/// The stream of one session at one server.
+/// The GET stream of one session at one server.
 struct SessionStream {
     http: Arc<HttpServer>,
     open: Arc<OpenSession>,
@@ -107,26 +106,26 @@ impl SessionStream {
         let mut stream = GetStream::new(&self.http, &self.open, &self.credential);
         loop {
             tokio::select! {
-                heard = stream.next() => {
-                    // To drop it is to send it.
+                event = stream.next() => {
+                    // Dropping the sender signals the event.
                     opened.take();
-                    match heard {
+                    match event {
                         StreamEvent::Opened { .. } | StreamEvent::Message(Message::Response(_)) => {}
-                        StreamEvent::Message(Message::Notification(notification)) => self.told(&notification),
-                        StreamEvent::Message(Message::Request(request)) => self.asked(&request),
+                        StreamEvent::Message(Message::Notification(notification)) => self.on_notification(&notification),
+                        StreamEvent::Message(Message::Request(request)) => self.on_request(&request),
                         StreamEvent::Unsupported | StreamEvent::Expired => return,
                     }
                 }
-                (id, answer) = self.pending.answer() => {
-                    self.bring(response(&id, &self.of_own_task(answer)));
+                (id, answer) = self.pending.response() => {
+                    self.send_response(response(&id, &self.with_server_task_id(answer)));
                 }
             }
         }
     }
 
-    fn asked(&mut self, request: &envelope::Request) {
+    fn on_request(&mut self, request: &envelope::Request) {
         let server_request = if self.queue.has_reader() {
-            self.pending.put(&self.of_known_task(request))
+            self.pending.register(&self.with_client_task_id(request))
         } else {
             None
         };
@@ -136,42 +135,42 @@ impl SessionStream {
         }
     }
 
-    /// What the server says meanwhile is heard.
-    fn bring(&self, answer: Bytes) {
+    /// Sends a response in the background, so that the stream is read meanwhile.
+    fn send_response(&self, answer: Bytes) {
         let (http, open, credential) = (self.http.clone(), self.open.clone(), self.credential.clone());
         let tasks = http.tasks().clone();
         tasks.spawn(async move { http.notify(&open, &credential, answer).await });
     }
 
-    fn told(&mut self, notification: &Notification) {
-        match self.pending.take_back(notification) {
+    fn on_notification(&mut self, notification: &Notification) {
+        match self.pending.cancel(notification) {
             Some(message) => drop(self.queue.message(message)),
-            None if notification.method == Method::TaskStatus => self.tell_of_task(notification),
+            None if notification.method == Method::TaskStatus => self.relay_task_status(notification),
             None => tell(&self.queue, notification),
         }
     }
 
-    /// The server tells of a task of this session, which the client knows by another id.
-    fn tell_of_task(&self, notification: &Notification) {
-        let told = || {
+    /// Relays the status of a task of this session, under the client's id.
+    fn relay_task_status(&self, notification: &Notification) {
+        let renamed = || {
             let mut task = RawObject::parse_checked(notification.params.as_ref()?).ok()?;
-            let id = self.known(&object::text(task.get("taskId")?)?)?;
+            let id = self.client_task_id(&object::text(task.get("taskId")?)?)?;
             task.set("taskId", id);
             Some(envelope::notification(&Method::TaskStatus, Some(&task.to_bytes())))
         };
-        if let Some(message) = told() {
+        if let Some(message) = renamed() {
             self.queue.message(message);
         }
     }
 
-    /// What the client calls a task, raw.
-    fn known(&self, own: &str) -> Option<Bytes> {
-        let id = self.session_tasks.id_of(&self.http.server().name, own)?;
+    /// Returns the client's id of a task, raw.
+    fn client_task_id(&self, own: &str) -> Option<Bytes> {
+        let id = self.session_tasks.client_id(&self.http.server().name, own)?;
         Some(object::quote(&id))
     }
 
-    fn of_known_task(&self, request: &envelope::Request) -> envelope::Request {
-        let renamed = |raw: &Bytes| tasks::rename_related(raw, |own| self.known(own));
+    fn with_client_task_id(&self, request: &envelope::Request) -> envelope::Request {
+        let renamed = |raw: &Bytes| tasks::rename_related(raw, |own| self.client_task_id(own));
         let params = request.params.as_ref().and_then(renamed);
         envelope::Request {
             params: params.or_else(|| request.params.clone()),
@@ -179,8 +178,12 @@ impl SessionStream {
         }
     }
 
-    fn of_own_task(&self, answer: RpcResponse) -> RpcResponse {
-        let own = |id: &str| Some(object::quote(&self.session_tasks.own_of(&self.http.server().name, id)?));
+    fn with_server_task_id(&self, answer: RpcResponse) -> RpcResponse {
+        let own = |id: &str| {
+            Some(object::quote(
+                &self.session_tasks.server_id(&self.http.server().name, id)?,
+            ))
+        };
         match answer {
             RpcResponse::Result(raw) => RpcResponse::Result(tasks::rename_related(&raw, own).unwrap_or(raw)),
             refused => refused,

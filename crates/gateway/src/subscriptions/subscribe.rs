@@ -19,11 +19,11 @@ use crate::{
     sessions::{Session, SessionSubscriber, State},
 };
 
-/// The longest URI that is kept, as its server has it.
-const LONGEST: usize = 2048;
+/// The maximum length of a subscribed URI, in the server's form.
+const MAX_URI: usize = 2048;
 
 impl Subscriptions {
-    /// Tells the session of changes of a resource from now on, on whichever replica its stream is.
+    /// Subscribes the session to a resource, on whichever replica its stream is.
     pub(crate) async fn subscribe(
         self: &Arc<Self>,
         context: &RequestContext,
@@ -32,18 +32,18 @@ impl Subscriptions {
     ) -> Result<Bytes, ErrorObject> {
         let uri: Arc<str> = uri(context, params)?.into();
         let subscriber = self.session_subscriber(session, context);
-        let most = self.config.limits.subscriptions;
-        let mut wanted = session.subscriptions();
-        if wanted.len() >= most && !wanted.contains(&uri) {
-            let problem = format!("a session may subscribe to {most} resources");
+        let limit = self.config.limits.subscriptions;
+        let mut uris = session.subscriptions();
+        if uris.len() >= limit && !uris.contains(&uri) {
+            let problem = format!("a session may subscribe to {limit} resources");
             return Err(ErrorObject::invalid_params(problem));
         }
-        wanted.insert(uri.clone());
-        subscriber.update(wanted, session.conversation.level());
+        uris.insert(uri.clone());
+        subscriber.update(uris, session.conversation.level());
         let agreed = self
             .attach(&subscriber, &context.gateway, self.config.timeouts.list)
             .await;
-        if let Err(refusal) = agreed.of(&uri) {
+        if let Err(refusal) = agreed.check(&uri) {
             subscriber.update(session.subscriptions(), session.conversation.level());
             self.attach(&subscriber, &context.gateway, Duration::ZERO).await;
             return Err(refused(&uri, refusal));
@@ -53,7 +53,7 @@ impl Subscriptions {
         Ok(Bytes::from_static(b"{}"))
     }
 
-    /// Tells the session no more of a resource. To end what there is not is no fault.
+    /// Unsubscribes the session from a resource. An unknown subscription is not an error.
     pub(crate) async fn unsubscribe(
         self: &Arc<Self>,
         context: &RequestContext,
@@ -67,7 +67,7 @@ impl Subscriptions {
         Ok(Bytes::from_static(b"{}"))
     }
 
-    /// Changes what every replica knows of a session.
+    /// Changes the shared state of a session, and notifies the other replicas.
     pub(super) async fn change(
         self: &Arc<Self>,
         session: &Session,
@@ -77,7 +77,7 @@ impl Subscriptions {
     ) -> Result<(), ErrorObject> {
         let changed = self.sessions.change(session, change).await;
         let changed = changed.map_err(|error| {
-            tracing::warn!(%error, "the state of a session cannot be kept");
+            tracing::warn!(%error, "the state of a session cannot be stored");
             failure::error_object(&error)
         })?;
         subscriber.update(session.subscriptions(), session.conversation.level());
@@ -85,7 +85,7 @@ impl Subscriptions {
             self.attach_later(subscriber, &context.gateway);
         }
         if changed {
-            self.replicas.tell(&Notice::State(session.name())).await;
+            self.replicas.publish(&Notice::State(session.name())).await;
         }
         Ok(())
     }
@@ -95,18 +95,18 @@ fn uri(context: &RequestContext, params: &RawObject) -> Result<String, ErrorObje
     let uri = params.get("uri").and_then(object::text);
     let uri = uri.ok_or_else(|| ErrorObject::invalid_params("params.uri must be a string"))?;
     let length = match context.gateway.spec.resource_naming {
-        ResourceNaming::Prefix => uris::meant(&uri).map_or(uri.len(), |(_, own)| own.len()),
+        ResourceNaming::Prefix => uris::split(&uri).map_or(uri.len(), |(_, own)| own.len()),
         _ => uri.len(),
     };
-    if length > LONGEST {
+    if length > MAX_URI {
         return Err(ErrorObject::invalid_params(format!(
-            "params.uri is longer than {LONGEST} bytes"
+            "params.uri is longer than {MAX_URI} bytes"
         )));
     }
     Ok(uri.into_owned())
 }
 
-/// What a legacy client is told when no server tells of a resource.
+/// Converts the refusal of a subscription to an error for a legacy client.
 fn refused(uri: &str, refusal: ErrorObject) -> ErrorObject {
     match refusal.code {
         error::METHOD_NOT_FOUND => ErrorObject::method_not_found(Method::ResourcesSubscribe.as_str()),

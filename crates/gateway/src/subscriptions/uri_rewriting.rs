@@ -1,4 +1,4 @@
-//! Resources of a server, as its clients have them.
+//! Rewrites the URIs in the notifications of a server.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use portolan_core::ServerName;
 use super::NotificationQueue;
 use crate::routing::uris;
 
-/// Tells of the changes of one server, with URIs that name it.
+/// Forwards the notifications of one server, with URIs prefixed by its name.
 #[derive(Debug)]
 pub(super) struct UriRewritingSink {
     server: ServerName,

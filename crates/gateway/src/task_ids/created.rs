@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use portolan_wire::object::RawObject;
 
-/// The result of a legacy server that made a task of a call, as 2026-07-28 writes it; `None` if it made none.
+/// Converts the result of a legacy server that created a task; `None` if it created none.
 pub(crate) fn modern_result(result: &RawObject) -> Option<RawObject> {
     let task = RawObject::parse_checked(result.get("task")?).ok()?;
     let mut created = modern_task(&task);
@@ -11,7 +11,7 @@ pub(crate) fn modern_result(result: &RawObject) -> Option<RawObject> {
     Some(created)
 }
 
-/// A task with the names that its members have in 2026-07-28.
+/// Renames the members of a task to those of 2026-07-28.
 pub(crate) fn modern_task(task: &RawObject) -> RawObject {
     let mut flat = RawObject::new();
     for (member, raw) in task.iter() {
@@ -27,7 +27,7 @@ pub(crate) fn modern_task(task: &RawObject) -> RawObject {
     flat
 }
 
-/// Milliseconds are whole in 2026-07-28.
+/// Rounds milliseconds, which are integers in 2026-07-28.
 fn whole_number(raw: &Bytes) -> Bytes {
     let text = std::str::from_utf8(raw).unwrap_or_default();
     match text.parse::<f64>() {
@@ -41,11 +41,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_get_their_new_names() {
+    fn members_are_renamed() {
         let result = br#"{"task":{"taskId":"t","status":"working","ttl":null,"pollInterval":99.6,"x":1}}"#;
         let result = RawObject::parse(&Bytes::from_static(result)).expect("an object");
-        let wanted = r#"{"resultType":"task","taskId":"t","status":"working","ttlMs":null,"pollIntervalMs":100,"x":1}"#;
-        assert_eq!(modern_result(&result).expect("a task").to_bytes(), wanted);
+        let expected =
+            r#"{"resultType":"task","taskId":"t","status":"working","ttlMs":null,"pollIntervalMs":100,"x":1}"#;
+        assert_eq!(modern_result(&result).expect("a task").to_bytes(), expected);
         assert!(modern_result(&RawObject::new()).is_none());
     }
 }

@@ -1,8 +1,5 @@
-//! The ids of tasks, as clients know them.
+//! Seals, opens and rewrites the ids of tasks.
 //!
-//! A server knows a task by an id that anybody may bring who has heard of it. Clients get it sealed, with the install that
-//! it belongs to, who made the call, and the session at a legacy server: whoever else brings it, or through another gateway,
-//! is told that there is no such task. Any replica opens it; nothing is kept.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +19,7 @@ use crate::{
     sessions::{TaskRecorder, bind},
 };
 
-/// The longest id of a server's task that is relayed. Sealed, it travels in a header.
+/// The maximum length of a server's task id. Sealed, it travels in a header.
 const ID_BYTES: usize = 1024;
 
 /// Seals the ids of the tasks that one call may become.
@@ -30,49 +27,49 @@ const ID_BYTES: usize = 1024;
 pub(crate) struct TaskSeal {
     keys: Arc<TokenKeys>,
     install: InstallName,
-    /// Who calls through which gateway.
+    /// The binding to caller and gateway.
     bound: [u8; 16],
     at: TaskLocation,
-    /// Who takes note of the task, where somebody does.
+    /// Records the created task, if its session lists tasks.
     recorder: Option<TaskRecorder>,
-    /// What a legacy server is told, so that it makes a task of the call; and whether the gateway drives that.
-    asked: Option<(Bytes, bool)>,
+    /// The `task` member that makes a legacy server create a task; and whether the gateway polls that task.
+    task_param: Option<(Bytes, bool)>,
 }
 
-/// Where a server has a task.
+/// The location of a task at its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TaskLocation {
-    /// Nowhere in particular: a modern server.
+    /// At a modern server, which needs no session.
     Modern,
-    /// At a legacy server, which may know it in this session alone. There is none behind a channel.
+    /// At a legacy server, which may know it only in this session. There is none behind a channel.
     Legacy(Option<UpstreamSessionRef>),
 }
 
-/// A task that was asked for.
+/// A task that a request names.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownTask {
-    /// Its id as the client knows it, raw.
+    /// The client's id, raw.
     id: Bytes,
     at: TaskLocation,
 }
 
-/// A task, and where it is.
+/// A task and its server.
 #[derive(Debug)]
 pub(crate) struct FoundTask<'a> {
     pub(crate) place: Place<'a>,
-    /// The server's id of it.
+    /// The server's id of the task.
     pub(crate) id: String,
     at: TaskLocation,
 }
 
-/// What becomes of the id of a task in an answer.
+/// How task ids in a response are rewritten.
 #[derive(Clone, Debug)]
 pub(crate) enum TaskIds {
     /// A call that may become a task.
     Sealed(TaskSeal),
-    /// The task that was asked for.
+    /// The task that the request names.
     Known(KnownTask),
-    /// A call that may become a task, of a client that knows none: the gateway polls the task.
+    /// A call that may become a task, of a client without tasks: the gateway polls it.
     Polled,
 }
 
@@ -84,24 +81,24 @@ impl TaskSeal {
             bound: bind(gateway, caller),
             at: TaskLocation::Modern,
             recorder: None,
-            asked: None,
+            task_param: None,
         }
     }
 
-    /// The same, for a call of which a legacy server is asked to make a task: one that the client looks after.
-    pub(crate) fn asking(mut self) -> Self {
-        self.asked = Some((Bytes::from_static(b"{}"), false));
+    /// Asks a legacy server to create a task, which the client polls.
+    pub(crate) fn with_client_task(mut self) -> Self {
+        self.task_param = Some((Bytes::from_static(b"{}"), false));
         self
     }
 
-    /// The same: one that the gateway drives, and that is wanted no longer than this.
-    pub(crate) fn driving(mut self, at_most: Duration) -> Self {
-        self.asked = Some((format!(r#"{{"ttl":{}}}"#, at_most.as_millis()).into(), true));
+    /// Asks a legacy server to create a task with this time to live, which the gateway polls.
+    pub(crate) fn with_polled_task(mut self, at_most: Duration) -> Self {
+        self.task_param = Some((format!(r#"{{"ttl":{}}}"#, at_most.as_millis()).into(), true));
         self
     }
 
-    /// The same, with somebody who takes note of the task.
-    pub(crate) fn noted(mut self, recorder: TaskRecorder) -> Self {
+    /// Records the created task with `recorder`.
+    pub(crate) fn with_recorder(mut self, recorder: TaskRecorder) -> Self {
         self.recorder = Some(recorder);
         self
     }
@@ -110,26 +107,29 @@ impl TaskSeal {
         if id.len() > ID_BYTES {
             return None;
         }
-        let begun = Writer::default()
+        let writer = Writer::default()
             .fixed(self.install.as_uuid().as_bytes())
             .fixed(&self.bound);
-        let begun = match &self.at {
-            TaskLocation::Modern => begun.byte(0),
-            TaskLocation::Legacy(None) => begun.byte(1),
-            TaskLocation::Legacy(Some(session_ref)) => write_session_ref(begun.byte(2), session_ref),
+        let writer = match &self.at {
+            TaskLocation::Modern => writer.byte(0),
+            TaskLocation::Legacy(None) => writer.byte(1),
+            TaskLocation::Legacy(Some(session_ref)) => write_session_ref(writer.byte(2), session_ref),
         };
-        let sealed = self.keys.seal(Purpose::Task, &begun.bytes(id.as_bytes()).done()).ok()?;
+        let sealed = self
+            .keys
+            .seal(Purpose::Task, &writer.bytes(id.as_bytes()).done())
+            .ok()?;
         (sealed.len() <= Purpose::Task.max_len()).then_some(sealed)
     }
 }
 
 impl TaskIds {
-    /// Of a call that the gateway sends as a task for a client without tasks.
+    /// Returns the transform for a call that the gateway sends as a task for a client without tasks.
     pub(crate) fn polled() -> Arc<dyn TaskIdTransform> {
         Arc::new(Self::Polled)
     }
 
-    /// The client's id, as JSON, of the task that was asked for.
+    /// Returns the client's id of the named task, as JSON.
     pub(crate) fn known_id(&self) -> Option<&Bytes> {
         match self {
             Self::Known(known) => Some(&known.id),
@@ -137,7 +137,7 @@ impl TaskIds {
         }
     }
 
-    /// Whether the task that was asked for is at a legacy server.
+    /// Returns whether the named task is at a legacy server.
     pub(crate) fn is_at_legacy(&self) -> bool {
         matches!(
             self,
@@ -160,7 +160,7 @@ impl TaskIdTransform for TaskIds {
 
     fn at_legacy(&self, session: Option<UpstreamSessionRef>) -> Option<Arc<dyn TaskIdTransform>> {
         match self {
-            Self::Sealed(seal) if seal.asked.is_some() || seal.recorder.is_some() => {
+            Self::Sealed(seal) if seal.task_param.is_some() || seal.recorder.is_some() => {
                 Some(Arc::new(Self::Sealed(TaskSeal {
                     at: TaskLocation::Legacy(session),
                     ..seal.clone()
@@ -172,7 +172,7 @@ impl TaskIdTransform for TaskIds {
 
     fn augmentation(&self) -> Option<Bytes> {
         match self {
-            Self::Sealed(seal) => seal.asked.as_ref().map(|(task, _)| task.clone()),
+            Self::Sealed(seal) => seal.task_param.as_ref().map(|(task, _)| task.clone()),
             _ => None,
         }
     }
@@ -181,7 +181,7 @@ impl TaskIdTransform for TaskIds {
         matches!(
             self,
             Self::Sealed(TaskSeal {
-                asked: Some((_, true)),
+                task_param: Some((_, true)),
                 ..
             })
         )
@@ -225,14 +225,14 @@ impl TaskIdTransform for TaskIds {
                 result.set("taskId", object::quote(&id));
             }
             (Self::Sealed(seal), Era::Legacy) => {
-                // A server may do at once what it was asked to do as a task.
+                // A server may answer at once a call that was sent as a task.
                 if let Some(mut task) = result.get("task").and_then(|raw| RawObject::parse_checked(raw).ok()) {
                     let own = object::text(task.get("taskId")?)?.into_owned();
                     let id = seal.seal(&own)?;
                     task.set("taskId", object::quote(&id));
                     result.set("task", task.to_bytes());
                     if let Some(recorder) = &seal.recorder {
-                        recorder.note(&own, &id);
+                        recorder.record(&own, &id);
                     }
                 }
             }
@@ -269,7 +269,7 @@ impl TaskIdTransform for TaskIds {
 }
 
 impl FoundTask<'_> {
-    /// The session that it is in, at a legacy server.
+    /// Returns the upstream session of the task, at a legacy server.
     pub(crate) fn session_ref(&self) -> Option<&UpstreamSessionRef> {
         match &self.at {
             TaskLocation::Legacy(session_ref) => session_ref.as_ref(),
@@ -277,13 +277,13 @@ impl FoundTask<'_> {
         }
     }
 
-    /// Whether it is at a server of this era.
+    /// Returns whether the task is at a server of this era.
     pub(crate) fn is_at(&self, era: Era) -> bool {
         (era == Era::Modern) == (self.at == TaskLocation::Modern)
     }
 
-    /// The same task for an answer to a client that calls it `id`, raw.
-    pub(crate) fn known(&self, id: Bytes) -> TaskIds {
+    /// Returns the transform for a response to a client that knows the task as `id`, raw.
+    pub(crate) fn with_client_id(&self, id: Bytes) -> TaskIds {
         TaskIds::Known(KnownTask {
             id,
             at: self.at.clone(),
@@ -291,7 +291,7 @@ impl FoundTask<'_> {
     }
 }
 
-/// The server that a task is at, and the server's id of it.
+/// Opens a client's task id; `None` if it is invalid, of another caller, or its server is not reachable.
 pub(crate) fn find<'a>(context: &'a RequestContext, keys: &TokenKeys, id: &str) -> Option<FoundTask<'a>> {
     let payload = keys.open(Purpose::Task, id)?;
     let mut reader = Reader::new(&payload);
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_is_known_to_its_caller_by_another_id() {
+    fn ids_are_sealed_for_caller() {
         let keys = Arc::new(TokenKeys::random().expect("keys"));
         let gateway = GatewayName::parse("g").expect("a name");
         let caller = Caller::new(Subject::User(UserId::parse("alice").expect("a user")), "test");

@@ -1,10 +1,10 @@
-//! That a task does not go on for nobody.
+//! Cancels an unfinished task on drop.
 
 use tokio::runtime::Handle;
 
 use super::query::TaskRef;
 
-/// Has a task end when it is dropped, unless it [is over](Self::over) or somebody comes back for it.
+/// Cancels a task when it is dropped, unless it was [disarmed](Self::disarm).
 #[derive(Debug)]
 pub(super) struct CancelTaskOnDrop(Option<TaskRef>);
 
@@ -13,8 +13,8 @@ impl CancelTaskOnDrop {
         Self(Some(task_ref))
     }
 
-    /// The task needs no end.
-    pub(super) fn over(&mut self) {
+    /// Keeps the task: it has finished, or its client will come back for it.
+    pub(super) fn disarm(&mut self) {
         self.0 = None;
     }
 }
@@ -25,11 +25,11 @@ impl Drop for CancelTaskOnDrop {
             return;
         };
         let tasks = task_ref.server.background().clone();
-        let telling = async move {
+        let cancelling = async move {
             if task_ref.cancel().await.is_err() {
-                tracing::info!(server = %task_ref.server.spec().name, "a task that nobody waits for cannot be cancelled");
+                tracing::info!(server = %task_ref.server.spec().name, "an abandoned task cannot be cancelled");
             }
         };
-        tasks.spawn_on(telling, &runtime);
+        tasks.spawn_on(cancelling, &runtime);
     }
 }

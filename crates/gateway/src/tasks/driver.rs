@@ -1,7 +1,7 @@
-//! Calls that become tasks for clients without tasks: the gateway polls the task until it is over.
+//! Calls that become tasks for clients without tasks: the gateway polls the task until it ends.
 //!
-//! The work is in the replica that has the client's stream. A legacy client is asked on that stream what the task wants to
-//! know. A modern one is answered `input_required` with a state that names the task, so that any replica goes on with it.
+//! The replica with the client's stream polls. The requests of the task go to a legacy client on that stream. A modern
+//! client gets an `input_required` result whose state names the task, so that any replica can continue.
 
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
@@ -29,37 +29,37 @@ use crate::{
     task_ids,
 };
 
-/// The longest id of a task that is driven: it has to fit into a state.
+/// The maximum length of the id of a polled task, which has to fit into a state.
 const ID_BYTES: usize = 2048;
 
-/// A task on its way to its end.
+/// Polls one task until it ends.
 struct TaskDriver<'a> {
     tasks: &'a Tasks,
     request: &'a RelayRequest,
     writer: &'a EventWriter,
-    /// Where answers of a legacy client come in.
+    /// Receives the responses of a legacy client.
     guard: Option<&'a mut WaitGuard>,
-    /// What a client would call the task of a legacy server.
-    known: Option<String>,
+    /// The id that a client would know, at a legacy server.
+    client_id: Option<String>,
     task_ref: TaskRef,
     cancel_on_drop: CancelTaskOnDrop,
     poll_interval: PollInterval,
-    ends: Instant,
-    /// How often the client was asked.
+    deadline: Instant,
+    /// The number of rounds of server requests so far.
     round: u64,
     answered: BTreeSet<String>,
     progress: ProgressReporter,
 }
 
 impl Tasks {
-    /// Polls the task that a call has become, and writes what the client gets. `heard` says whether something was written
-    /// before.
+    /// Polls the task that a call became, and writes the client's response. `has_output` says whether something was
+    /// written before.
     pub(crate) async fn poll(
         &self,
         request: &RelayRequest,
         created: TaskCreated,
         guard: Option<&mut WaitGuard>,
-        heard: bool,
+        has_output: bool,
         writer: &EventWriter,
     ) {
         let state = TaskState::read(created.task);
@@ -67,37 +67,38 @@ impl Tasks {
         let after = self.config.timeouts.task;
         let driver = id.and_then(|id| self.driver(request, id, created.is_legacy, after, writer));
         let (Some(state), Some(mut driver)) = (state, driver) else {
-            let error = request.protocol_error("it makes a task of the call, and does not say which");
+            let error = request.protocol_error("it created a task without a valid id");
             return writer.event(&request.failure(&error)).await;
         };
         driver.guard = guard;
-        if heard {
-            // Progress goes up, and nobody knows here how far it is.
+        if has_output {
+            // Progress must increase, and its last value is not known here.
             driver.progress = ProgressReporter::default();
         }
         driver.begin(state).await;
     }
 
-    /// Polls the task of a modern client that comes back with answers.
+    /// Continues polling after a modern client came back with responses.
     pub(crate) async fn poll_again(
         &self,
         request: &RelayRequest,
-        left: TaskContinuation,
+        continuation: TaskContinuation,
         round: u64,
         writer: &EventWriter,
     ) {
         let now = self.clock.now().as_second();
-        let after = Duration::from_secs(u64::try_from(left.ends.saturating_sub(now)).unwrap_or(0));
-        let Some(mut driver) = self.driver(request, left.id.into(), left.is_legacy, after, writer) else {
-            let error = request.protocol_error("the task of this call is unknown here");
+        let after = Duration::from_secs(u64::try_from(continuation.deadline.saturating_sub(now)).unwrap_or(0));
+        let Some(mut driver) = self.driver(request, continuation.id.into(), continuation.is_legacy, after, writer)
+        else {
+            let error = request.protocol_error("the task of this call is unknown");
             return writer.event(&request.failure(&error)).await;
         };
         driver.round = round;
-        driver.answered = left.answered.into_iter().map(String::from).collect();
+        driver.answered = continuation.answered.into_iter().map(String::from).collect();
         driver.resume().await;
     }
 
-    /// `None` of a task that cannot be found.
+    /// Returns the driver of a task; `None` if the task cannot be found.
     fn driver<'a>(
         &'a self,
         request: &'a RelayRequest,
@@ -115,22 +116,22 @@ impl Tasks {
             id: id.clone(),
         };
         if is_legacy {
-            let found = task_ids::find(&request.context, &self.keys, &id)?;
-            let legacy = self.legacy_task(&request.context, &found, request.capabilities)?;
+            let located = task_ids::find(&request.context, &self.keys, &id)?;
+            let legacy = self.legacy_task(&request.context, &located, request.capabilities)?;
             task_ref.legacy = Some(Arc::new(legacy));
-            task_ref.ids = Some(Arc::new(found.known(object::quote(&id))));
-            task_ref.id = found.id;
+            task_ref.ids = Some(Arc::new(located.with_client_id(object::quote(&id))));
+            task_ref.id = located.id;
         }
         Some(TaskDriver {
             tasks: self,
             request,
-            known: is_legacy.then_some(id),
+            client_id: is_legacy.then_some(id),
             writer,
             guard: None,
             cancel_on_drop: CancelTaskOnDrop::of(task_ref.clone()),
             task_ref,
             poll_interval: PollInterval::default(),
-            ends: Instant::now() + after,
+            deadline: Instant::now() + after,
             round: 0,
             answered: BTreeSet::new(),
             progress: ProgressReporter::of(request),
@@ -139,25 +140,25 @@ impl Tasks {
 }
 
 impl TaskDriver<'_> {
-    /// From the answer that made a task of the call.
+    /// Starts with the response that created the task.
     async fn begin(mut self, created: TaskState) {
-        self.poll_interval.answered(created.interval);
-        self.tell(&created).await;
+        self.poll_interval.succeeded(created.interval);
+        self.report(&created).await;
         let end = match created.status {
-            TaskStatus::Working => self.rest_of_it().await,
-            // What it has come to, or wants to know, is told by `tasks/get` alone.
+            TaskStatus::Working => self.wait_and_drive().await,
+            // Only `tasks/get` returns its result and its requests.
             _ => self.drive().await,
         };
         self.write(end).await;
     }
 
-    /// From the client's answers.
+    /// Starts with the client's responses.
     async fn resume(mut self) {
         let mut answers = RawObject::new();
         for (key, answer) in self.request.answers().iter().filter(|(_, raw)| raw.starts_with(b"{")) {
             answers.set(&key, answer.clone());
         }
-        let end = match self.bring(&answers).await {
+        let end = match self.send_responses(&answers).await {
             Ok(Some(())) => self.drive().await,
             Ok(None) => Ok(None),
             Err(error) => Err(error),
@@ -169,37 +170,40 @@ impl TaskDriver<'_> {
         match end {
             Ok(Some(message)) => self.writer.event(&message).await,
             Err(error) => self.writer.event(&self.request.failure(&error)).await,
-            // It was cancelled: a stream that ends is all.
+            // Cancelled: the stream ends without a message.
             Ok(None) => {}
         }
     }
 
-    async fn rest_of_it(&mut self) -> Result<Option<Bytes>> {
-        match self.attend(tokio::time::sleep(self.poll_interval.next())).await? {
+    async fn wait_and_drive(&mut self) -> Result<Option<Bytes>> {
+        match self.run(tokio::time::sleep(self.poll_interval.next())).await? {
             Some(()) => self.drive().await,
             None => Ok(None),
         }
     }
 
-    /// The message that ends the client's request; `None` if it was cancelled.
+    /// Polls until the task ends. Returns the last message for the client; `None` if the call was cancelled.
     async fn drive(&mut self) -> Result<Option<Bytes>> {
         loop {
-            let Some(state) = self.look().await? else {
+            let Some(state) = self.read_state().await? else {
                 return Ok(None);
             };
-            self.tell(&state).await;
+            self.report(&state).await;
             match (state.status, state.outcome()) {
                 (_, Some(outcome)) => {
-                    self.cancel_on_drop.over();
+                    self.cancel_on_drop.disarm();
                     return Ok(Some(self.request.response_of(&outcome)));
                 }
                 (TaskStatus::Completed | TaskStatus::Failed, None) => {
-                    self.cancel_on_drop.over();
-                    return Err(self.task_ref.protocol_error("its task is over and has no answer"));
+                    self.cancel_on_drop.disarm();
+                    return Err(self.task_ref.protocol_error("its task has ended without a result"));
                 }
                 (TaskStatus::Cancelled, _) => {
-                    self.cancel_on_drop.over();
-                    let failure = Failure::new(FailureKind::Stopped, "the task of this call was cancelled there");
+                    self.cancel_on_drop.disarm();
+                    let failure = Failure::new(
+                        FailureKind::Stopped,
+                        "the task of this call was cancelled at the server",
+                    );
                     return Err(self.task_ref.failed(failure));
                 }
                 (TaskStatus::InputRequired, _) => match self.ask(&state).await? {
@@ -209,69 +213,63 @@ impl TaskDriver<'_> {
                 },
                 (TaskStatus::Working, _) => {}
             }
-            if self
-                .attend(tokio::time::sleep(self.poll_interval.next()))
-                .await?
-                .is_none()
-            {
+            if self.run(tokio::time::sleep(self.poll_interval.next())).await?.is_none() {
                 return Ok(None);
             }
         }
     }
 
-    /// How far the task is; `None` if the call was cancelled.
-    async fn look(&mut self) -> Result<Option<TaskState>> {
+    /// Reads the state of the task; `None` if the call was cancelled.
+    async fn read_state(&mut self) -> Result<Option<TaskState>> {
         let task_ref = self.task_ref.clone();
-        let state = self.insist(|| task_ref.get()).await?;
+        let state = self.retry(|| task_ref.get()).await?;
         if let Some(state) = &state {
-            self.poll_interval.answered(state.interval);
+            self.poll_interval.succeeded(state.interval);
         }
         Ok(state)
     }
 
-    /// Brings the task what it wanted to know; `None` if the call was cancelled.
-    async fn bring(&mut self, answers: &RawObject) -> Result<Option<()>> {
+    /// Sends responses to the task; `None` if the call was cancelled.
+    async fn send_responses(&mut self, answers: &RawObject) -> Result<Option<()>> {
         if answers.is_empty() {
             return Ok(Some(()));
         }
         let task_ref = self.task_ref.clone();
-        // Keys are never used twice in a task, so that to bring the same again changes nothing.
-        let brought = self.insist(|| task_ref.update(answers)).await?;
+        // Keys are never reused in a task, so sending the same responses again changes nothing.
+        let sent = self.retry(|| task_ref.update(answers)).await?;
         self.answered.extend(answers.iter().map(|(key, _)| key.into_owned()));
-        Ok(brought)
+        Ok(sent)
     }
 
-    /// Asks the server again while it cannot answer: a task outlives connections.
-    async fn insist<T, F>(&mut self, ask: impl Fn() -> F) -> Result<Option<T>>
+    /// Retries while the server is unreachable: a task outlives connections.
+    async fn retry<T, F>(&mut self, ask: impl Fn() -> F) -> Result<Option<T>>
     where
         F: Future<Output = Result<T, TaskQueryError>>,
     {
         loop {
-            match self.attend(ask()).await? {
+            match self.run(ask()).await? {
                 None => return Ok(None),
-                Some(Ok(told)) => return Ok(Some(told)),
-                Some(Err(TaskQueryError::Ever(error))) => return Err(error),
-                Some(Err(TaskQueryError::Now(error))) if !self.poll_interval.failed() => return Err(error),
-                Some(Err(TaskQueryError::Now(error))) => tracing::debug!(%error, "a task is asked for again"),
+                Some(Ok(value)) => return Ok(Some(value)),
+                Some(Err(TaskQueryError::Permanent(error))) => return Err(error),
+                Some(Err(TaskQueryError::Transient(error))) if !self.poll_interval.failed() => return Err(error),
+                Some(Err(TaskQueryError::Transient(error))) => {
+                    tracing::debug!(%error, "the state of a task cannot be read; retrying")
+                }
             }
-            if self
-                .attend(tokio::time::sleep(self.poll_interval.next()))
-                .await?
-                .is_none()
-            {
+            if self.run(tokio::time::sleep(self.poll_interval.next())).await?.is_none() {
                 return Ok(None);
             }
         }
     }
 
-    /// Asks the client what the task wants to know, unless it was answered.
+    /// Sends the open requests of the task to the client.
     async fn ask(&mut self, state: &TaskState) -> Result<Asking> {
         let Some(server_requests) = state.server_requests(|key| self.answered.contains(key)) else {
             return Ok(Asking::Done);
         };
-        let mut asked = RawObject::new();
-        asked.set("inputRequests", server_requests.to_bytes());
-        let requests = InputRequired::new(asked)
+        let mut input = RawObject::new();
+        input.set("inputRequests", server_requests.to_bytes());
+        let requests = InputRequired::new(input)
             .requests()
             .map_err(|problem| self.task_ref.protocol_error(problem))?;
         let limit = self.tasks.config.limits.rounds;
@@ -279,11 +277,11 @@ impl TaskDriver<'_> {
             let what = "server requests of one call";
             return Err(Error::Exhausted { what, limit });
         }
-        let may = |(_, method, params): &(String, Method, Option<Bytes>)| {
+        let is_permitted = |(_, method, params): &(String, Method, Option<Bytes>)| {
             self.request.capabilities.permit(method, params.as_ref())
         };
-        if !requests.iter().all(may) {
-            let problem = "its task asks what it was told that this client cannot answer";
+        if !requests.iter().all(is_permitted) {
+            let problem = "its task sent a request that this client has not declared support for";
             return Err(self.task_ref.protocol_error(problem));
         }
         self.round += 1;
@@ -293,70 +291,70 @@ impl TaskDriver<'_> {
         let round = usize::try_from(self.round).unwrap_or(usize::MAX);
         let asking = &self.tasks.server_requests;
         let answers = asking
-            .ask_all(self.request, requests, round, guard, self.writer, self.ends)
+            .ask_all(self.request, requests, round, guard, self.writer, self.deadline)
             .await?;
         match answers {
             None => Ok(Asking::Cancelled),
-            Some(answers) => Ok(match self.bring(&answers).await? {
+            Some(answers) => Ok(match self.send_responses(&answers).await? {
                 Some(()) => Asking::Done,
                 None => Asking::Cancelled,
             }),
         }
     }
 
-    /// A modern client is asked at the end of its request. The task waits for it where it is.
+    /// Returns the `input_required` message for a modern client. The task waits at its server.
     fn ask_later(&mut self, state: &TaskState, server_requests: &RawObject) -> Bytes {
-        let left = self.ends.saturating_duration_since(Instant::now()).as_secs();
+        let seconds = self.deadline.saturating_duration_since(Instant::now()).as_secs();
         let still_open = state.server_requests(|key| !self.answered.contains(key));
-        let left = TaskContinuation {
-            id: self.known.as_deref().unwrap_or(&self.task_ref.id).into(),
-            is_legacy: self.known.is_some(),
-            ends: self
+        let continuation = TaskContinuation {
+            id: self.client_id.as_deref().unwrap_or(&self.task_ref.id).into(),
+            is_legacy: self.client_id.is_some(),
+            deadline: self
                 .tasks
                 .clock
                 .now()
                 .as_second()
-                .saturating_add(i64::try_from(left).unwrap_or(i64::MAX / 2)),
+                .saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX / 2)),
             answered: still_open
                 .iter()
                 .flat_map(|open| open.iter().map(|(key, _)| Box::from(&*key)))
                 .collect(),
         };
-        let message = self
-            .tasks
-            .server_requests
-            .task_input_required(self.request, self.round, left, server_requests);
-        self.cancel_on_drop.over();
+        let message =
+            self.tasks
+                .server_requests
+                .task_input_required(self.request, self.round, continuation, server_requests);
+        self.cancel_on_drop.disarm();
         message
     }
 
-    /// Tells the client what the server says of the task, if that is news.
-    async fn tell(&mut self, state: &TaskState) {
-        if let Some(told) = self.progress.of_state(state) {
-            self.writer.event(&told).await;
+    /// Sends the client the status message of the task as progress, if it changed.
+    async fn report(&mut self, state: &TaskState) {
+        if let Some(notification) = self.progress.of_state(state) {
+            self.writer.event(&notification).await;
         }
     }
 
-    /// Does `work` until it is done (`Some`), the call is cancelled (`None`), or its time is over.
-    async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>> {
+    /// Runs `work` until it is done (`Some`), the call is cancelled (`None`), or its time is up.
+    async fn run<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>> {
         tokio::select! {
             biased;
             done = work => Ok(Some(done)),
             () = self.request.cancelled() => Ok(None),
-            () = tokio::time::sleep_until(self.ends) => {
+            () = tokio::time::sleep_until(self.deadline) => {
                 let after = self.tasks.config.timeouts.task;
-                Err(Error::Timeout { action: "the end of the task of this call".into(), after })
+                Err(Error::Timeout { action: "the task of this call".into(), after })
             }
         }
     }
 }
 
-/// What comes of asking the client.
+/// The result of sending the requests of a task to the client.
 enum Asking {
-    /// The task has its answers.
+    /// The task has its responses.
     Done,
     /// The call was cancelled.
     Cancelled,
-    /// This is what the client is told; it comes back.
+    /// The request ends with this message; the client comes back.
     Later(Bytes),
 }

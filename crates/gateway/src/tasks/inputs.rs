@@ -1,8 +1,8 @@
-//! What tasks of legacy servers want to know.
+//! Server requests of the tasks of legacy servers.
 //!
-//! A legacy server sends each question once, on whichever `tasks/result` takes it. So while a modern client looks after a
-//! task that waits for input, the stream of a `tasks/result` is kept open in the replica that it asks, and each question is
-//! noted in the session store, where every replica finds it.
+//! A legacy server sends each request once, on whichever `tasks/result` receives it. So while a modern client polls a
+//! task that waits for input, one replica keeps the stream of a `tasks/result` open and stores each request in the
+//! session store, where every replica finds it.
 
 use std::{
     collections::HashMap,
@@ -27,25 +27,25 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{legacy::LegacyTask, query::TaskRef};
 use crate::config::GatewayConfig;
 
-/// How long the first question is waited for.
-const FIRST: Duration = Duration::from_millis(500);
-/// How long questions of a task are kept for its client.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
-/// How often a change is tried while others change the same.
+/// How long to wait for the first request.
+const FIRST_REQUEST_WAIT: Duration = Duration::from_millis(500);
+/// How long the requests of a task are stored.
+const RETENTION: Duration = Duration::from_secs(24 * 3600);
+/// The maximum number of attempts while others change the same entry.
 const TRIES: usize = 16;
 
-/// The tasks that are listened to in this replica.
+/// The tasks whose requests this replica receives.
 #[derive(Debug)]
 pub(crate) struct TaskInputs {
-    streams: Mutex<HashMap<String, Listening>>,
-    most: usize,
-    most_of_one: usize,
-    good_for: Duration,
+    streams: Mutex<HashMap<String, TaskStream>>,
+    limit: usize,
+    caller_limit: usize,
+    idle_limit: Duration,
     gather: Duration,
     store: InputStore,
 }
 
-/// Where the questions of tasks are kept for all replicas.
+/// The requests of tasks, stored for all replicas.
 #[derive(Clone, Debug)]
 struct InputStore {
     store: Arc<dyn SessionStore>,
@@ -54,105 +54,105 @@ struct InputStore {
 
 /// The stream of one `tasks/result`.
 #[derive(Debug)]
-struct Listening {
+struct TaskStream {
     of: Subject,
     stream: AbortOnDropHandle<()>,
-    /// When its client was here last.
-    looked: Arc<Mutex<Instant>>,
-    /// That a question has come.
-    news: Arc<Notify>,
+    /// When its client last polled.
+    last_poll: Arc<Mutex<Instant>>,
+    /// Signals a new request.
+    new_request: Arc<Notify>,
 }
 
 impl TaskInputs {
     pub(crate) fn new(config: &GatewayConfig, store: Arc<dyn SessionStore>, clock: Arc<dyn Clock>) -> Self {
         Self {
             streams: Mutex::default(),
-            most: config.limits.suspended,
-            most_of_one: config.limits.suspended_per_caller,
-            good_for: config.timeouts.server_request,
+            limit: config.limits.suspended,
+            caller_limit: config.limits.suspended_per_caller,
+            idle_limit: config.timeouts.server_request,
             gather: config.timeouts.gather,
             store: InputStore { store, clock },
         }
     }
 
-    /// What a task wants to know, as an object by keys. New questions are heard from now on.
+    /// Returns the open requests of a task as an object by keys, and starts receiving new ones.
     pub(super) async fn open(&self, task_ref: &TaskRef, legacy: &LegacyTask) -> Result<RawObject> {
         let key = key(task_ref, legacy);
-        let news = self.listen(&key, task_ref, legacy)?;
-        let known = self.store.read(&key).await?;
-        if !known.is_empty() {
-            return Ok(shown(&known));
+        let new_request = self.listen(&key, task_ref, legacy)?;
+        let stored = self.store.read(&key).await?;
+        if !stored.is_empty() {
+            return Ok(as_input_requests(&stored));
         }
-        let first = news.notified();
-        if tokio::time::timeout(FIRST, first).await.is_ok() {
+        let first = new_request.notified();
+        if tokio::time::timeout(FIRST_REQUEST_WAIT, first).await.is_ok() {
             tokio::time::sleep(self.gather).await;
         }
-        Ok(shown(&self.store.read(&key).await?))
+        Ok(as_input_requests(&self.store.read(&key).await?))
     }
 
-    /// Takes a question out, and gives the server's id of it.
+    /// Removes a request, and returns the server's id of it.
     pub(super) async fn take(&self, task_ref: &TaskRef, legacy: &LegacyTask, name: &str) -> Result<Option<RequestId>> {
-        let mut taken = None;
+        let mut removed = None;
         let key = key(task_ref, legacy);
         self.store
             .change(&key, |open| {
-                taken = open.remove(name);
-                taken.is_some()
+                removed = open.remove(name);
+                removed.is_some()
             })
             .await?;
-        let server_request = taken.and_then(|raw| RawObject::parse(&raw).ok());
+        let server_request = removed.and_then(|raw| RawObject::parse(&raw).ok());
         Ok(server_request.and_then(|server_request| RequestId::parse(server_request.get("id")?).ok()))
     }
 
     fn listen(&self, key: &str, task_ref: &TaskRef, legacy: &LegacyTask) -> Result<Arc<Notify>> {
         let mut streams = self.lock();
-        streams.retain(|_, listening| !listening.stream.is_finished());
-        if let Some(listening) = streams.get(key) {
-            *lock(&listening.looked) = Instant::now();
-            return Ok(listening.news.clone());
+        streams.retain(|_, task_stream| !task_stream.stream.is_finished());
+        if let Some(task_stream) = streams.get(key) {
+            *lock(&task_stream.last_poll) = Instant::now();
+            return Ok(task_stream.new_request.clone());
         }
-        let his = streams
+        let of_caller = streams
             .values()
-            .filter(|listening| listening.of == legacy.caller.subject)
+            .filter(|task_stream| task_stream.of == legacy.caller.subject)
             .count();
-        if streams.len() >= self.most || his >= self.most_of_one {
+        if streams.len() >= self.limit || of_caller >= self.caller_limit {
             return Err(Error::Exhausted {
                 what: "tasks that wait for input",
-                limit: self.most.min(self.most_of_one),
+                limit: self.limit.min(self.caller_limit),
             });
         }
-        let (looked, news) = (Arc::new(Mutex::new(Instant::now())), Arc::<Notify>::default());
+        let (last_poll, new_request) = (Arc::new(Mutex::new(Instant::now())), Arc::<Notify>::default());
         let work = listen(
             (key.to_owned(), self.store.clone()),
             task_ref.clone(),
             legacy.clone(),
-            self.good_for,
-            looked.clone(),
-            news.clone(),
+            self.idle_limit,
+            last_poll.clone(),
+            new_request.clone(),
         );
-        let listening = Listening {
+        let task_stream = TaskStream {
             of: legacy.caller.subject.clone(),
             stream: AbortOnDropHandle::new(tokio::spawn(work)),
-            looked,
-            news: news.clone(),
+            last_poll,
+            new_request: new_request.clone(),
         };
-        streams.insert(key.to_owned(), listening);
-        Ok(news)
+        streams.insert(key.to_owned(), task_stream);
+        Ok(new_request)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Listening>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, TaskStream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Notes each question of a task until it is over, or its client does not come any more.
+/// Stores each request of a task until the task ends, or its client stops polling.
 async fn listen(
     (key, store): (String, InputStore),
     task_ref: TaskRef,
     legacy: LegacyTask,
-    good_for: Duration,
-    looked: Arc<Mutex<Instant>>,
-    news: Arc<Notify>,
+    idle_limit: Duration,
+    last_poll: Arc<Mutex<Instant>>,
+    new_request: Arc<Notify>,
 ) {
     let mut params = RawObject::new();
     params.set("taskId", object::quote(&task_ref.id));
@@ -179,20 +179,20 @@ async fn listen(
         return;
     };
     loop {
-        let end = *lock(&looked) + good_for;
+        let end = *lock(&last_poll) + idle_limit;
         tokio::select! {
             step = events.step() => match step {
                 Some(Ok(Step::ServerRequest(server_request))) => {
-                    if let Err(error) = note(&store, &key, &server_request).await {
-                        tracing::warn!(%error, "what a task wants to know cannot be kept");
+                    if let Err(error) = store_request(&store, &key, &server_request).await {
+                        tracing::warn!(%error, "a request of a task cannot be stored");
                     }
-                    news.notify_one();
+                    new_request.notify_one();
                 }
                 Some(Ok(Step::Frame(_))) => {}
                 _ => return,
             },
             () = tokio::time::sleep_until(end) => {
-                if *lock(&looked) + good_for <= Instant::now() {
+                if *lock(&last_poll) + idle_limit <= Instant::now() {
                     return;
                 }
             }
@@ -200,30 +200,30 @@ async fn listen(
     }
 }
 
-async fn note(store: &InputStore, key: &str, server_request: &ServerRequest) -> Result<()> {
+async fn store_request(store: &InputStore, key: &str, server_request: &ServerRequest) -> Result<()> {
     let ServerRequestKey::Id(id) = &server_request.key else {
         return Ok(());
     };
     let params = modern_params(&server_request.method, server_request.params.as_ref());
     let params = params.map(|params| tasks::without_related(&params).unwrap_or(params));
-    let mut kept = RawObject::new();
-    kept.set("id", id.to_bytes());
-    kept.set("request", request(&server_request.method, params.as_ref()));
-    // Ids of requests are unique in their session, and so in the life of a task.
+    let mut stored = RawObject::new();
+    stored.set("id", id.to_bytes());
+    stored.set("request", request(&server_request.method, params.as_ref()));
+    // Request ids are unique in their session, and so during the life of a task.
     let raw = id.to_bytes();
     let text = object::text(&raw).map_or_else(|| String::from_utf8_lossy(&raw).into_owned(), |text| text.into_owned());
-    let keep = |open: &mut RawObject| {
-        let is_news = open.len() < MAX_SERVER_REQUESTS;
-        if is_news {
-            open.set(&format!("q{text}"), kept.to_bytes());
+    let add = |open: &mut RawObject| {
+        let has_room = open.len() < MAX_SERVER_REQUESTS;
+        if has_room {
+            open.set(&format!("q{text}"), stored.to_bytes());
         }
-        is_news
+        has_room
     };
-    store.change(key, keep).await
+    store.change(key, add).await
 }
 
-/// Each question as it stands in `inputRequests`.
-fn shown(open: &RawObject) -> RawObject {
+/// Returns the stored requests in the form of `inputRequests`.
+fn as_input_requests(open: &RawObject) -> RawObject {
     let mut requests = RawObject::new();
     for (name, raw) in open.iter() {
         let server_request = RawObject::parse(raw).ok();
@@ -239,28 +239,29 @@ fn shown(open: &RawObject) -> RawObject {
 
 impl InputStore {
     async fn read(&self, key: &str) -> Result<RawObject> {
-        let kept = self.store.get(key, self.clock.now()).await?;
-        Ok(kept
-            .and_then(|kept| RawObject::parse(&kept.value).ok())
+        let stored = self.store.get(key, self.clock.now()).await?;
+        Ok(stored
+            .and_then(|entry| RawObject::parse(&entry.value).ok())
             .unwrap_or_default())
     }
 
-    /// Changes what is kept of a task; `by` may be called again, and says whether there is something to write.
-    async fn change(&self, key: &str, mut by: impl FnMut(&mut RawObject) -> bool) -> Result<()> {
+    /// Changes the stored requests of a task. `change` is called again after a conflict, and returns whether there is
+    /// something to write.
+    async fn change(&self, key: &str, mut change: impl FnMut(&mut RawObject) -> bool) -> Result<()> {
         for _ in 0..TRIES {
             let now = self.clock.now();
-            let kept = self.store.get(key, now).await?;
-            let when = kept
+            let stored = self.store.get(key, now).await?;
+            let precondition = stored
                 .as_ref()
-                .map_or(Precondition::Absent, |kept| Precondition::Version(kept.version));
-            let mut open = kept
-                .and_then(|kept| RawObject::parse(&kept.value).ok())
+                .map_or(Precondition::Absent, |stored| Precondition::Version(stored.version));
+            let mut open = stored
+                .and_then(|entry| RawObject::parse(&entry.value).ok())
                 .unwrap_or_default();
-            if !by(&mut open) {
+            if !change(&mut open) {
                 return Ok(());
             }
-            let expires = now.checked_add(KEPT).unwrap_or(now);
-            match self.store.put(key, open.to_bytes(), expires, now, when).await {
+            let expires = now.checked_add(RETENTION).unwrap_or(now);
+            match self.store.put(key, open.to_bytes(), expires, now, precondition).await {
                 Ok(_) => return Ok(()),
                 Err(Error::Conflict { .. }) => {}
                 Err(error) => return Err(error),
@@ -270,7 +271,7 @@ impl InputStore {
     }
 }
 
-/// Where the questions of a task are kept: a name that tells nothing of it.
+/// Returns the store key of the requests of a task: a hash, which reveals nothing of it.
 fn key(task_ref: &TaskRef, legacy: &LegacyTask) -> String {
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in [

@@ -1,7 +1,6 @@
-//! Tasks of legacy servers (2025-11-25), as those of 2026-07-28.
+//! Tasks of legacy servers (2025-11-25), converted to those of 2026-07-28.
 //!
-//! What a task came to is fetched by `tasks/result`, and what it wants to know comes on the stream of that
-//! (`inputs`).
+//! The result of a task comes from `tasks/result`, and its requests arrive on the stream of that call (`inputs`).
 
 use std::sync::{Arc, Weak};
 
@@ -27,21 +26,21 @@ use crate::{
     task_ids::{self, FoundTask, TaskIds, created},
 };
 
-/// A task at a legacy server that is served to a client without such tasks.
+/// A task at a legacy server, served to a client of another era.
 #[derive(Clone, Debug)]
 pub(super) struct LegacyTask {
-    /// Not held: streams of tasks end with the gateway.
+    /// Weak, so that the streams of tasks end with the gateway.
     inputs: Weak<TaskInputs>,
     pub(super) caller: Arc<Caller>,
     pub(super) gateway: GatewayName,
-    /// What the client can be asked.
+    /// Which server requests the client accepts.
     pub(super) capabilities: ClientCapabilities,
-    /// The session that it is in.
+    /// The upstream session of the task.
     pub(super) session_ref: UpstreamSessionRef,
 }
 
 impl Tasks {
-    /// The message that answers what a modern client asks about the task of a legacy server.
+    /// Answers a modern client's `tasks/*` request about the task of a legacy server.
     pub(crate) async fn serve_legacy(&self, request: &RelayRequest, task: &TaskIds) -> Result<Bytes> {
         let unknown = || {
             Ok(envelope::error(
@@ -50,9 +49,9 @@ impl Tasks {
             ))
         };
         let id = task.known_id().and_then(object::text);
-        let found = id.and_then(|id| task_ids::find(&request.context, &self.keys, &id));
-        let Some(found) = found else { return unknown() };
-        let Some(legacy) = self.legacy_task(&request.context, &found, request.capabilities) else {
+        let located = id.and_then(|id| task_ids::find(&request.context, &self.keys, &id));
+        let Some(located) = located else { return unknown() };
+        let Some(legacy) = self.legacy_task(&request.context, &located, request.capabilities) else {
             return unknown();
         };
         let task_ref = TaskRef {
@@ -61,20 +60,20 @@ impl Tasks {
             passthrough: request.passthrough.clone(),
             ids: Some(Arc::new(task.clone())),
             legacy: Some(Arc::new(legacy)),
-            id: found.id,
+            id: located.id,
         };
-        let answered = match request.method {
+        let result_or_error = match request.method {
             Method::TasksGet => task_ref.whole().await,
             Method::TasksUpdate => match request.params.get("inputResponses").map(RawObject::parse_checked) {
                 Some(Ok(answers)) => task_ref.update(&answers).await.map(|()| RawObject::new()),
                 _ => {
-                    let odd = ErrorObject::invalid_params("params.inputResponses must be an object");
-                    return Ok(envelope::error(Some(&request.id), &odd));
+                    let error = ErrorObject::invalid_params("params.inputResponses must be an object");
+                    return Ok(envelope::error(Some(&request.id), &error));
                 }
             },
             _ => task_ref.cancel().await.map(|()| RawObject::new()),
         };
-        match answered {
+        match result_or_error {
             Ok(mut result) => {
                 result.insert_first("resultType", Bytes::from_static(b"\"complete\""));
                 let mut result = result.to_bytes();
@@ -83,62 +82,66 @@ impl Tasks {
                 }
                 Ok(envelope::result(&request.id, &result))
             }
-            Err(TaskQueryError::Ever(_)) => unknown(),
-            Err(TaskQueryError::Now(error)) => Err(error),
+            Err(TaskQueryError::Permanent(_)) => unknown(),
+            Err(TaskQueryError::Transient(error)) => Err(error),
         }
     }
 
-    /// What else has to be known of a task at a legacy server; `None` of a task that is in no session.
+    /// Returns the context of a task at a legacy server; `None` if the task belongs to no session.
     pub(super) fn legacy_task(
         &self,
         context: &RequestContext,
-        found: &FoundTask<'_>,
+        located: &FoundTask<'_>,
         capabilities: ClientCapabilities,
     ) -> Option<LegacyTask> {
-        let is_at_url = found.place.1.upstream.is_at_url();
+        let is_at_url = located.place.1.upstream.is_at_url();
         Some(LegacyTask {
             inputs: Arc::downgrade(&self.inputs),
             caller: context.caller.clone(),
             gateway: context.gateway.spec.name.clone(),
-            // Behind a channel a server request is answered in the exchange that it came in, and by nobody else.
+            // Behind a channel, a server request can only be answered in the exchange it arrived in.
             capabilities: if is_at_url {
                 capabilities
             } else {
                 ClientCapabilities::NONE
             },
-            session_ref: found.session_ref()?.clone(),
+            session_ref: located.session_ref()?.clone(),
         })
     }
 }
 
 impl LegacyTask {
     fn inputs(&self) -> Result<Arc<TaskInputs>, TaskQueryError> {
-        let gone = || TaskQueryError::Now(Error::invalid("gateway", "is gone"));
-        self.inputs.upgrade().ok_or_else(gone)
+        let dropped = || TaskQueryError::Transient(Error::invalid("gateway", "has been dropped"));
+        self.inputs.upgrade().ok_or_else(dropped)
     }
 }
 
 impl TaskRef {
-    /// The task at a legacy server, with what it came to or wants to know, as 2026-07-28 writes it.
+    /// Returns the task with its result or its open requests, in the form of 2026-07-28.
     pub(super) async fn legacy_whole(&self, legacy: &LegacyTask) -> Result<RawObject, TaskQueryError> {
         let raw = self.ask(Method::TasksGet, None).await?;
         let task = RawObject::parse_checked(&raw).ok();
         let task = task.ok_or_else(|| self.unreadable())?;
         let mut task = created::modern_task(&task);
         match task.get("status").map(|raw| &raw[..]) {
-            // Legacy servers call a task failed also for a result that says so.
+            // Legacy servers also report a tool result with `isError` as a failed task.
             Some(b"\"completed\"" | b"\"failed\"") => {
                 let (status, member, raw) = match self.outcome().await? {
-                    Outcome::Result(raw) => ("completed", "result", complete(&raw)),
-                    Outcome::Error(raw) => ("failed", "error", readable(&raw)),
+                    Outcome::Result(raw) => ("completed", "result", complete_result(&raw)),
+                    Outcome::Error(raw) => ("failed", "error", modern_error(&raw)),
                 };
                 task.set("status", object::quote(status));
                 task.set(member, raw);
             }
             Some(b"\"input_required\"") => {
-                let open = legacy.inputs()?.open(self, legacy).await.map_err(TaskQueryError::Now)?;
+                let open = legacy
+                    .inputs()?
+                    .open(self, legacy)
+                    .await
+                    .map_err(TaskQueryError::Transient)?;
                 if open.is_empty() {
-                    // It is on its way.
+                    // The request has not arrived yet.
                     task.set("status", object::quote("working"));
                 } else {
                     task.set("inputRequests", open.to_bytes());
@@ -149,32 +152,35 @@ impl TaskRef {
         Ok(task)
     }
 
-    /// Brings answers to whom they are for. What is not asked is passed over.
+    /// Sends responses to the requests they belong to, and ignores the others.
     pub(super) async fn legacy_update(&self, legacy: &LegacyTask, answers: &RawObject) -> Result<(), TaskQueryError> {
-        // A task that is unknown wants nothing.
+        // Fails if the task is unknown.
         self.ask(Method::TasksGet, None).await?;
         let inputs = legacy.inputs()?;
         for (key, answer) in answers.iter().filter(|(_, raw)| raw.starts_with(b"{")) {
-            let asked = inputs.take(self, legacy, &key).await.map_err(TaskQueryError::Now)?;
-            if let Some(id) = asked {
+            let request_id = inputs
+                .take(self, legacy, &key)
+                .await
+                .map_err(TaskQueryError::Transient)?;
+            if let Some(id) = request_id {
                 let text = client::response(&id, &RpcResponse::Result(answer.clone()));
-                let told = self.server.notify(&legacy.session_ref, &self.credential, text).await;
-                told.map_err(TaskQueryError::Now)?;
+                let sent = self.server.notify(&legacy.session_ref, &self.credential, text).await;
+                sent.map_err(TaskQueryError::Transient)?;
             }
         }
         Ok(())
     }
 
-    /// To have a task end that is over is no fault in 2026-07-28.
+    /// Cancels the task. In 2026-07-28, cancelling a finished task is not an error.
     pub(super) async fn legacy_cancel(&self) -> Result<(), TaskQueryError> {
         match self.ask(Method::TasksCancel, None).await {
-            Err(TaskQueryError::Ever(_)) => self.ask(Method::TasksGet, None).await.map(drop),
+            Err(TaskQueryError::Permanent(_)) => self.ask(Method::TasksGet, None).await.map(drop),
             other => other.map(drop),
         }
     }
 }
 
-fn complete(result: &Bytes) -> Bytes {
+fn complete_result(result: &Bytes) -> Bytes {
     let bare = tasks::without_related(result).unwrap_or_else(|| result.clone());
     match RawObject::parse_checked(&bare) {
         Ok(mut result) if !result.contains("resultType") => {
@@ -185,7 +191,7 @@ fn complete(result: &Bytes) -> Bytes {
     }
 }
 
-fn readable(raw: &Bytes) -> Bytes {
+fn modern_error(raw: &Bytes) -> Bytes {
     let error = ErrorObject::parse(raw).unwrap_or_else(|| ErrorObject::internal("the task failed"));
     error::to_client(Era::Modern, &Method::ToolsCall, error)
         .hidden()
@@ -197,10 +203,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_result_says_that_it_is_one_and_nothing_of_its_task() {
+    fn complete_result_hides_its_task() {
         let raw = br#"{"content":[],"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t"}}}"#;
         assert_eq!(
-            complete(&Bytes::from_static(raw)),
+            complete_result(&Bytes::from_static(raw)),
             r#"{"resultType":"complete","content":[]}"#
         );
     }

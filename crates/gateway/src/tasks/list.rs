@@ -1,7 +1,7 @@
-//! `tasks/list` of 2025-11-25: the tasks of the session, wherever they are.
+//! `tasks/list` of 2025-11-25: the tasks of the session, at all servers.
 //!
-//! A server that many callers share cannot be asked for its list: it may name the tasks of others. So each task of the
-//! session is asked for.
+//! The list of a server that many callers share may contain the tasks of others. So the gateway reads each task of the
+//! session by its id.
 
 use std::sync::Arc;
 
@@ -27,11 +27,11 @@ use crate::{
     task_ids,
 };
 
-/// Tasks on a page: each is asked for.
+/// Tasks per page: each costs one request.
 const PAGE: usize = 32;
 
 impl Tasks {
-    /// The `result` of `tasks/list`.
+    /// Returns the `result` of `tasks/list`.
     pub(crate) async fn list(
         &self,
         context: &RequestContext,
@@ -42,9 +42,9 @@ impl Tasks {
             None => None,
             Some(raw) => Some(self.cursors.open(&context.gateway.spec.name, &Method::TasksList, raw)?),
         };
-        // Another replica may have begun some.
+        // Another replica may have recorded some.
         if let Err(error) = self.sessions.reread(session).await {
-            tracing::warn!(%error, "the tasks of a session cannot be looked up; what is known is listed");
+            tracing::warn!(%error, "the session store is unavailable; the task list may be incomplete");
         }
         let mut ids = session.tasks.all();
         if let Some(after) = after {
@@ -53,10 +53,10 @@ impl Tasks {
         }
         let more = ids.len() > PAGE;
         ids.truncate(PAGE);
-        let told = join_all(ids.iter().map(|id| self.told_task(context, id))).await;
+        let tasks_read = join_all(ids.iter().map(|id| self.read_task(context, id))).await;
         let (mut list, mut failures) = (BytesMut::from(&b"["[..]), Vec::new());
-        for told in told {
-            match told {
+        for task in tasks_read {
+            match task {
                 Ok(None) => {}
                 Ok(Some(task)) => {
                     if list.len() > 1 {
@@ -83,25 +83,25 @@ impl Tasks {
         Ok(result.to_bytes())
     }
 
-    /// What its server says of a task; nothing if that knows it no more. A server that cannot be asked is named.
-    async fn told_task(&self, context: &RequestContext, id: &str) -> Result<Option<Bytes>, (String, Error)> {
-        let Some(found) = task_ids::find(context, &self.keys, id) else {
+    /// Reads one task from its server; `None` if the server no longer knows it. An error names the server.
+    async fn read_task(&self, context: &RequestContext, id: &str) -> Result<Option<Bytes>, (String, Error)> {
+        let Some(located) = task_ids::find(context, &self.keys, id) else {
             return Ok(None);
         };
-        let failed = |error| (found.place.0.server.name.to_string(), error);
-        let credential = self.resolver.credential(context, found.place, None).await;
+        let failed = |error| (located.place.0.server.name.to_string(), error);
+        let credential = self.resolver.credential(context, located.place, None).await;
         let task_ref = TaskRef {
-            server: found.place.1.upstream.clone(),
+            server: located.place.1.upstream.clone(),
             credential: credential.map_err(failed)?,
             passthrough: passthrough_headers(&context.gateway.passthrough, &context.headers),
-            ids: Some(Arc::new(found.known(object::quote(id)))),
+            ids: Some(Arc::new(located.with_client_id(object::quote(id)))),
             legacy: None,
-            id: found.id.clone(),
+            id: located.id.clone(),
         };
         match task_ref.ask(Method::TasksGet, None).await {
             Ok(task) => Ok(Some(task)),
-            Err(TaskQueryError::Ever(_)) => Ok(None),
-            Err(TaskQueryError::Now(error)) => Err(failed(error)),
+            Err(TaskQueryError::Permanent(_)) => Ok(None),
+            Err(TaskQueryError::Transient(error)) => Err(failed(error)),
         }
     }
 }

@@ -1,45 +1,45 @@
-//! How often a server is asked for a task that is driven.
+//! The interval at which the gateway polls a task.
 
 use std::{
     hash::{BuildHasher, RandomState},
     time::Duration,
 };
 
-/// Where the server does not say.
-const USUAL: Duration = Duration::from_secs(1);
-/// A server that wants to be asked more often is asked so often.
-const SHORTEST: Duration = Duration::from_millis(100);
-/// One that wants to be asked less often is asked so often all the same: its client waits.
-const LONGEST: Duration = Duration::from_secs(30);
-/// Failures in a row until a task is given up.
+/// The interval if the server names none.
+const DEFAULT: Duration = Duration::from_secs(1);
+/// The minimum interval.
+const MIN: Duration = Duration::from_millis(100);
+/// The maximum interval: a client waits for the result.
+const MAX: Duration = Duration::from_secs(30);
+/// The number of failures in a row after which polling stops.
 const TRIES: u32 = 5;
 
-/// The rhythm of one task.
+/// The poll interval of one task, with backoff after failures.
 #[derive(Debug, Default)]
 pub(super) struct PollInterval {
-    wished: Option<Duration>,
+    requested: Option<Duration>,
     failures: u32,
 }
 
 impl PollInterval {
-    /// The server has answered, and wishes this.
-    pub(super) fn answered(&mut self, wished: Option<Duration>) {
-        self.wished = wished.or(self.wished);
+    /// Records a response, and the interval it requests.
+    pub(super) fn succeeded(&mut self, requested: Option<Duration>) {
+        self.requested = requested.or(self.requested);
         self.failures = 0;
     }
 
-    /// The server could not be asked. Whether it is to be tried again.
+    /// Records a failure; returns whether to try again.
     pub(super) fn failed(&mut self) -> bool {
         self.failures += 1;
         self.failures < TRIES
     }
 
-    /// The wait before the next question: up to a tenth longer than it has to be, so that tasks which began together are
-    /// not asked for together; and twice as long after each failure.
+    /// Returns the wait before the next poll: doubled after each failure, and up to a tenth longer, so that tasks
+    /// created together are not polled together.
     pub(super) fn next(&self) -> Duration {
-        let wait = self.wished.unwrap_or(USUAL).clamp(SHORTEST, LONGEST);
-        let wait = (wait * 2_u32.saturating_pow(self.failures.min(16))).min(LONGEST);
-        // A new one hashes as no other does.
+        let wait = self.requested.unwrap_or(DEFAULT).clamp(MIN, MAX);
+        let wait = (wait * 2_u32.saturating_pow(self.failures.min(16))).min(MAX);
+        // Each `RandomState` has random keys.
         let jitter = (RandomState::new().hash_one(0_u8) % 100) as u32;
         wait + wait * jitter / 1000
     }
@@ -50,10 +50,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_asked_as_often_as_it_wishes_within_bounds() {
-        let after = |wished: Option<u64>| {
+    fn interval_is_clamped() {
+        let after = |requested: Option<u64>| {
             let mut poll_interval = PollInterval::default();
-            poll_interval.answered(wished.map(Duration::from_millis));
+            poll_interval.succeeded(requested.map(Duration::from_millis));
             poll_interval.next().as_millis()
         };
         assert!((1000..=1100).contains(&after(None)));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_fails_is_asked_less_often_and_then_not_at_all() {
+    fn failures_back_off_and_stop() {
         let mut poll_interval = PollInterval::default();
         for seconds in [2, 4, 8, 16] {
             assert!(poll_interval.failed());
@@ -74,7 +74,7 @@ mod tests {
             );
         }
         assert!(!poll_interval.failed());
-        poll_interval.answered(None);
+        poll_interval.succeeded(None);
         assert!(poll_interval.failed());
     }
 }

@@ -1,4 +1,4 @@
-//! What a client is told of how far a task is that is driven: as progress of its call.
+//! Progress notifications for a polled task.
 
 use bytes::Bytes;
 use portolan_wire::{
@@ -10,12 +10,12 @@ use portolan_wire::{
 use super::state::TaskState;
 use crate::relay_request::RelayRequest;
 
-/// What was told.
+/// The progress sent so far.
 #[derive(Debug, Default)]
 pub(super) struct ProgressReporter {
-    /// The client's progress token; none if it wants to know nothing.
+    /// The client's progress token; `None` if it wants no progress.
     token: Option<Bytes>,
-    told: u64,
+    sent: u64,
     last: Option<String>,
 }
 
@@ -27,18 +27,18 @@ impl ProgressReporter {
         }
     }
 
-    /// The notification of what the server says of the task, if that is news.
+    /// Returns the notification of the task's status message, if it changed.
     pub(super) fn of_state(&mut self, state: &TaskState) -> Option<Bytes> {
         let token = self.token.as_ref()?;
         let message = state
             .message
             .as_ref()
             .filter(|message| self.last.as_ref() != Some(message))?;
-        self.told += 1;
+        self.sent += 1;
         self.last = Some(message.clone());
         let mut params = RawObject::new();
         params.set("progressToken", token.clone());
-        params.set("progress", self.told.to_string().into());
+        params.set("progress", self.sent.to_string().into());
         params.set("message", object::quote(message));
         Some(envelope::notification(&Method::Progress, Some(&params.to_bytes())))
     }

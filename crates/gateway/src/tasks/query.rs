@@ -1,4 +1,4 @@
-//! What the gateway itself asks a server about a task.
+//! The requests that the gateway itself sends about a task.
 
 use std::sync::Arc;
 
@@ -16,36 +16,36 @@ use portolan_wire::{
 
 use super::{legacy::LegacyTask, state::TaskState};
 
-/// A task at its server, and who asks for it.
+/// A task at its server, and the credential to query it with.
 #[derive(Clone, Debug)]
 pub(super) struct TaskRef {
     pub(super) server: Arc<UpstreamServer>,
     pub(super) credential: Arc<UpstreamCredential>,
     pub(super) passthrough: HeaderMap,
-    /// What the client calls it, where it gets what is told.
+    /// The client's id of the task, if responses are relayed to it.
     pub(super) ids: Option<Arc<dyn TaskIdTransform>>,
-    /// What else has to be known, where it is at a legacy server and its client is not.
+    /// The context of a task at a legacy server whose client is modern.
     pub(super) legacy: Option<Arc<LegacyTask>>,
-    /// The server's id of it.
+    /// The server's id of the task.
     pub(super) id: String,
 }
 
-/// Why a question about a task has no answer.
+/// The error of a query.
 #[derive(Debug)]
 pub(super) enum TaskQueryError {
-    /// It may have one later.
-    Now(Error),
-    /// It will never have one.
-    Ever(Error),
+    /// A retry may succeed.
+    Transient(Error),
+    /// A retry cannot succeed.
+    Permanent(Error),
 }
 
 impl TaskRef {
-    /// How far the task is.
+    /// Reads the state of the task.
     pub(super) async fn get(&self) -> Result<TaskState, TaskQueryError> {
         TaskState::read(self.whole().await?).ok_or_else(|| self.unreadable())
     }
 
-    /// The whole task, as 2026-07-28 writes it.
+    /// Reads the whole task, in the form of 2026-07-28.
     pub(super) async fn whole(&self) -> Result<RawObject, TaskQueryError> {
         if let Some(legacy) = &self.legacy {
             return self.legacy_whole(legacy).await;
@@ -54,12 +54,12 @@ impl TaskRef {
         RawObject::parse_checked(&raw).map_err(|_| self.unreadable())
     }
 
-    /// What it has come to, once it is over (2025-11-25).
+    /// Reads the result of a finished task (2025-11-25).
     pub(super) async fn outcome(&self) -> Result<Outcome, TaskQueryError> {
         self.send(Method::TasksResult, None).await
     }
 
-    /// Brings it what it wanted to know.
+    /// Sends responses to the requests of the task.
     pub(super) async fn update(&self, answers: &RawObject) -> Result<(), TaskQueryError> {
         if let Some(legacy) = &self.legacy {
             return self.legacy_update(legacy, answers).await;
@@ -68,7 +68,7 @@ impl TaskRef {
         self.ask(Method::TasksUpdate, Some(answers)).await.map(drop)
     }
 
-    /// Has it end.
+    /// Cancels the task.
     pub(super) async fn cancel(&self) -> Result<(), TaskQueryError> {
         if self.legacy.is_some() {
             return self.legacy_cancel().await;
@@ -106,24 +106,26 @@ impl TaskRef {
             passthrough: &self.passthrough,
         };
         let sent = self.server.internal_request(&request).await;
-        sent.map_err(TaskQueryError::Now)
+        sent.map_err(TaskQueryError::Transient)
     }
 
     pub(super) fn unreadable(&self) -> TaskQueryError {
-        TaskQueryError::Ever(self.protocol_error("it tells of a task in a way that cannot be read"))
+        TaskQueryError::Permanent(self.protocol_error("it returned a malformed task"))
     }
 
     fn refused(&self, error: Option<ErrorObject>) -> TaskQueryError {
         match error {
-            // After a restart it may have forgotten the task: whether the work was done, nobody can say.
-            Some(error) if error.code == INVALID_PARAMS => TaskQueryError::Ever(self.lost()),
-            Some(error) => TaskQueryError::Now(self.protocol_error(format!("it does not tell of its task: {error}"))),
-            None => TaskQueryError::Now(self.protocol_error("it does not tell of its task")),
+            // A restarted server may have forgotten the task; whether the work was done is unknown.
+            Some(error) if error.code == INVALID_PARAMS => TaskQueryError::Permanent(self.lost()),
+            Some(error) => {
+                TaskQueryError::Transient(self.protocol_error(format!("it returned an error for its task: {error}")))
+            }
+            None => TaskQueryError::Transient(self.protocol_error("it returned an error for its task")),
         }
     }
 
     fn lost(&self) -> Error {
-        let failure = Failure::new(FailureKind::Stopped, "it does not know the task of this call any more")
+        let failure = Failure::new(FailureKind::Stopped, "it no longer knows the task of this call")
             .remedy("call again, if it may be done twice");
         self.failed(failure)
     }

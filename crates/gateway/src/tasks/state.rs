@@ -1,4 +1,4 @@
-//! What a server says of a task.
+//! The state of a task, as its server reports it.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use portolan_wire::{
     object::{self, RawObject},
 };
 
-/// A task, as its server told of it last.
+/// The last reported state of a task.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskState {
     pub(super) status: TaskStatus,
-    /// A word about it for people.
+    /// The status message, for people.
     pub(super) message: Option<String>,
-    /// How long it is to be left alone before it is asked for again.
+    /// The poll interval that the server requests.
     pub(super) interval: Option<Duration>,
-    /// All of it.
+    /// All members.
     members: RawObject,
 }
 
-/// How far a task is.
+/// The status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TaskStatus {
     Working,
@@ -44,7 +44,7 @@ impl TaskStatus {
 }
 
 impl TaskState {
-    /// Reads a task of 2026-07-28. `None` if it has no status that is known.
+    /// Reads a task of 2026-07-28; `None` if its status is unknown.
     pub(super) fn read(members: RawObject) -> Option<Self> {
         Some(Self {
             status: TaskStatus::read(members.get("status")?)?,
@@ -57,13 +57,13 @@ impl TaskState {
         })
     }
 
-    /// The server's id of it.
+    /// Returns the server's id of the task.
     pub(super) fn id(&self) -> Option<String> {
         let id = self.members.get("taskId").and_then(object::text)?;
         Some(id.into_owned())
     }
 
-    /// How it ended, if it was with an answer.
+    /// Returns the result or error of a finished task.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         match self.status {
             TaskStatus::Completed => self.members.get("result").cloned().map(Outcome::Result),
@@ -72,7 +72,7 @@ impl TaskState {
         }
     }
 
-    /// What it wants to know, as an object by keys; only what was not `answered`.
+    /// Returns the open requests of the task as an object by keys, without those already `answered`.
     pub(super) fn server_requests(&self, answered: impl Fn(&str) -> bool) -> Option<RawObject> {
         let all = RawObject::parse_checked(self.members.get("inputRequests")?).ok()?;
         let mut open = RawObject::new();
@@ -83,7 +83,7 @@ impl TaskState {
     }
 }
 
-/// A number of milliseconds, which some write with a fraction.
+/// Parses milliseconds, which some servers write with a fraction.
 fn millis(raw: &Bytes) -> Option<Duration> {
     let millis: f64 = std::str::from_utf8(raw).ok()?.parse().ok()?;
     Duration::try_from_secs_f64(millis / 1000.0).ok()
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_what_its_status_says() {
+    fn outcome_follows_status() {
         let done =
             read(r#"{"taskId":"t","status":"completed","result":{"x":1},"pollIntervalMs":1.5e3}"#).expect("a task");
         assert!(matches!(done.outcome(), Some(Outcome::Result(raw)) if raw == r#"{"x":1}"#));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_answered_is_not_asked_again() {
+    fn answered_requests_are_skipped() {
         let state = read(r#"{"status":"input_required","inputRequests":{"a":{"m":1},"b":{}}}"#).expect("a task");
         let open = state.server_requests(|key| key == "a").expect("one");
         assert_eq!(open.to_bytes(), r#"{"b":{}}"#);

@@ -1,4 +1,4 @@
-//! Tasks of which a client wants to be told as they change: by the ids that it knows them by.
+//! Task notifications: the tasks a client subscribes to, by the ids it knows.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,27 +15,27 @@ use portolan_wire::{
 
 use crate::{routing::RequestContext, seal::TokenKeys, task_ids};
 
-/// The tasks that one listen names, by where they are.
+/// The tasks that one `subscriptions/listen` names, by install.
 pub(crate) type Watching = HashMap<InstallName, Arc<WatchedTasks>>;
 
-/// Those of one server: by its ids, as the client knows them.
+/// The tasks of one server: the client's id by the server's.
 #[derive(Debug, Default)]
 pub(crate) struct WatchedTasks(HashMap<Arc<str>, Arc<str>>);
 
-/// Tells a client of tasks under the ids that it knows.
+/// Sends task notifications to a client, under the ids it knows.
 #[derive(Debug)]
 pub(crate) struct TaskNotifier {
     client: Arc<dyn NotificationSink>,
     watched: Arc<WatchedTasks>,
 }
 
-/// Where these tasks are. One that is none of this caller's is nowhere.
+/// Finds the servers of these tasks. Tasks of other callers are ignored.
 pub(crate) fn watching(context: &RequestContext, keys: &TokenKeys, ids: &[String]) -> Watching {
     let mut by_install: HashMap<InstallName, WatchedTasks> = HashMap::new();
     for id in ids {
-        if let Some(found) = task_ids::find(context, keys, id).filter(|found| found.is_at(Era::Modern)) {
-            let watched = by_install.entry(found.place.1.install.name).or_default();
-            watched.0.insert(found.id.into(), id.as_str().into());
+        if let Some(located) = task_ids::find(context, keys, id).filter(|located| located.is_at(Era::Modern)) {
+            let watched = by_install.entry(located.place.1.install.name).or_default();
+            watched.0.insert(located.id.into(), id.as_str().into());
         }
     }
     let shared = by_install
@@ -45,22 +45,22 @@ pub(crate) fn watching(context: &RequestContext, keys: &TokenKeys, ids: &[String
 }
 
 impl WatchedTasks {
-    /// The server's ids.
+    /// Returns the server's ids.
     pub(crate) fn own(&self) -> BTreeSet<Arc<str>> {
         self.0.keys().cloned().collect()
     }
 
-    /// Those of `own` as the client knows them.
-    pub(crate) fn known<'a>(&'a self, own: &'a BTreeSet<Arc<str>>) -> impl Iterator<Item = &'a Arc<str>> {
+    /// Returns the client's ids of the tasks in `own`.
+    pub(crate) fn client_ids<'a>(&'a self, own: &'a BTreeSet<Arc<str>>) -> impl Iterator<Item = &'a Arc<str>> {
         self.0
             .iter()
             .filter(|(id, _)| own.contains(*id))
-            .map(|(_, known)| known)
+            .map(|(_, client_id)| client_id)
     }
 }
 
 impl TaskNotifier {
-    /// Who tells a client; who does that otherwise, where no task is watched.
+    /// Wraps `client`; returns it unchanged if no task is watched.
     pub(crate) fn of(
         client: Arc<dyn NotificationSink>,
         watched: Option<&Arc<WatchedTasks>>,
@@ -80,10 +80,10 @@ impl NotificationSink for TaskNotifier {
         let ServerNotification::Task { id, params } = change else {
             return self.client.tell(change);
         };
-        if let Some(known) = self.watched.0.get(id)
-            && let Some(params) = renamed(params, known)
+        if let Some(client_id) = self.watched.0.get(id)
+            && let Some(params) = renamed(params, client_id)
         {
-            let id = known.clone();
+            let id = client_id.clone();
             self.client.tell(&ServerNotification::Task { id, params });
         }
     }

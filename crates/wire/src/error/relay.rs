@@ -4,7 +4,7 @@ use super::{
     ErrorObject, HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, MISSING_CLIENT_CAPABILITY, RESOURCE_NOT_FOUND,
     UNSUPPORTED_PROTOCOL_VERSION, URL_ELICITATION_REQUIRED,
 };
-use crate::{era::Era, method::Method, object::RawObject};
+use crate::{method::Method, object::RawObject, version::Era};
 
 /// The mapping of an upstream's error, as far as its code decides.
 #[derive(Debug, Clone, PartialEq, Eq)]

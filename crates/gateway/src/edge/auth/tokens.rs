@@ -21,53 +21,53 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::bearer;
 
-/// What every token that [`StaticTokens::mint`] makes begins with, so that leak scanners can know it.
+/// The prefix of tokens made by [`StaticTokens::mint`], so that leak scanners can recognise them.
 const PREFIX: &str = "ptl_";
 
-/// The longest token that is looked at.
+/// The maximum length of a token, in bytes.
 const MAX_LEN: usize = 512;
 
-/// Tokens that are looked for in the registry at once.
-const LOOKING: usize = 8;
+/// The maximum number of concurrent registry lookups.
+const MAX_LOOKUPS: usize = 8;
 
-/// More changes at once are taken over by reading everything.
-const FEW_CHANGES: usize = 8;
+/// Above this number of changes at once, all grants are read again.
+const MAX_SINGLE_CHANGES: usize = 8;
 
 type Changes = BoxStream<'static, Result<Change>>;
 
-/// Bearer tokens that were given out by hand: known by their SHA-256, never kept themselves.
+/// An authenticator for bearer tokens that were issued by hand. Only their SHA-256 digests are stored.
 ///
-/// A known token admits, whatever its format. An unknown token that begins as [`StaticTokens::mint`] makes them (`ptl_`) is
-/// refused; any other is left to the next authenticator.
+/// A known token is accepted, whatever its format. An unknown token with the prefix of [`StaticTokens::mint`] (`ptl_`)
+/// is rejected; any other is left to the next authenticator.
 ///
-/// All grants are in memory, so a check needs no I/O; those of a registry follow its change feed, so that a token that is
-/// revoked anywhere ends to open anything within a second.
+/// All grants are in memory, so a check needs no I/O. Those of a registry follow its change feed: a revoked token
+/// stops working on all replicas within one second.
 #[derive(Debug)]
 pub struct StaticTokens {
     grants: Arc<Grants>,
     clock: Arc<dyn Clock>,
-    /// Where a token is looked for that is not in memory yet.
+    /// Queried for a token that is not in memory yet.
     registry: Option<Arc<dyn Registry>>,
-    looking: Semaphore,
+    lookups: Semaphore,
     _following: Option<AbortOnDropHandle<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Grants {
-    by_digest: ArcSwap<HashMap<TokenDigest, Known>>,
-    /// Held from reading the registry to writing here: what was read earlier must not be written later, or a token that
-    /// was revoked in between would open for ever.
-    writing: Mutex<()>,
+    by_digest: ArcSwap<HashMap<TokenDigest, KnownGrant>>,
+    /// Held from reading the registry to updating the map. Otherwise an earlier read could overwrite a later one, and
+    /// a revoked token would stay valid.
+    update_lock: Mutex<()>,
 }
 
-/// A grant, with the caller that it makes.
+/// A grant, with the caller that it authenticates.
 #[derive(Clone, Debug)]
-struct Known {
+struct KnownGrant {
     caller: Arc<Caller>,
     expires: Option<Timestamp>,
 }
 
-impl From<TokenGrant> for Known {
+impl From<TokenGrant> for KnownGrant {
     fn from(grant: TokenGrant) -> Self {
         Self {
             caller: Arc::new(grant.caller()),
@@ -76,7 +76,7 @@ impl From<TokenGrant> for Known {
     }
 }
 
-/// The digest that a token is known by.
+/// Returns the SHA-256 digest of a token, by which [`StaticTokens`] recognises it.
 pub fn digest(token: &str) -> TokenDigest {
     let hashed = hash::digest(&hash::SHA256, token.as_bytes());
     let mut bytes = [0; 32];
@@ -85,7 +85,7 @@ pub fn digest(token: &str) -> TokenDigest {
 }
 
 impl StaticTokens {
-    /// Tokens of a fixed list of users, each with the digest of its token: see [`digest`].
+    /// Creates an authenticator for a fixed list of users, each with the [`digest`] of its token.
     ///
     /// ```
     /// use portolan_gateway::{StaticTokens, digest};
@@ -93,6 +93,10 @@ impl StaticTokens {
     /// let tokens = StaticTokens::from_users([("alice", digest("a long random token"))])?;
     /// # Ok::<(), portolan_core::Error>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Invalid`] if a name is not a valid user id.
     pub fn from_users<N: AsRef<str>>(users: impl IntoIterator<Item = (N, TokenDigest)>) -> Result<Self> {
         let created = SystemClock.now();
         let grants: Result<Vec<_>> = users
@@ -102,7 +106,20 @@ impl StaticTokens {
         Ok(Self::from_grants(grants?, Arc::new(SystemClock)))
     }
 
-    /// A fixed list of grants.
+    /// Creates an authenticator for a fixed list of grants.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use portolan_core::{Clock, Subject, SystemClock, TokenGrant, UserId};
+    /// use portolan_gateway::{StaticTokens, digest};
+    ///
+    /// let alice = Subject::User(UserId::parse("alice")?);
+    /// let grant = TokenGrant::new(digest("a long random token"), alice, SystemClock.now());
+    /// let tokens = StaticTokens::from_grants([grant], Arc::new(SystemClock));
+    /// # let _ = tokens;
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
     pub fn from_grants(grants: impl IntoIterator<Item = TokenGrant>, clock: Arc<dyn Clock>) -> Self {
         let by_digest = grants
             .into_iter()
@@ -110,21 +127,39 @@ impl StaticTokens {
             .collect();
         let grants = Grants {
             by_digest: ArcSwap::from_pointee(by_digest),
-            writing: Mutex::default(),
+            update_lock: Mutex::default(),
         };
         Self {
             grants: grants.into(),
             clock,
             registry: None,
-            looking: Semaphore::new(LOOKING),
+            lookups: Semaphore::new(MAX_LOOKUPS),
             _following: None,
         }
     }
 
-    /// The grants of a registry, kept in step with it for as long as this value lives.
+    /// Creates an authenticator for the grants of a registry, and follows its changes for as long as this value lives.
+    /// Must be called within a tokio runtime.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use portolan_core::{SystemClock, memory::MemoryRegistry};
+    /// use portolan_gateway::StaticTokens;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
+    /// let tokens = StaticTokens::follow(Arc::new(MemoryRegistry::default()), Arc::new(SystemClock)).await?;
+    /// # let _ = tokens;
+    /// # Ok::<(), portolan_core::Error>(())
+    /// # }).expect("tokens");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the registry if its grants cannot be read.
     pub async fn follow(registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Result<Self> {
         let grants = Arc::new(Grants::default());
-        // The feed is opened before the list is read: a change in between is seen twice, never not at all.
+        // The feed is opened before the list is read, so that no change in between is missed.
         let changes = registry.changes(Revision::default());
         grants.load(&*registry).await?;
         let following = tokio::spawn(follow(grants.clone(), registry.clone(), changes));
@@ -132,12 +167,25 @@ impl StaticTokens {
             grants,
             clock,
             registry: Some(registry),
-            looking: Semaphore::new(LOOKING),
+            lookups: Semaphore::new(MAX_LOOKUPS),
             _following: Some(AbortOnDropHandle::new(following)),
         })
     }
 
-    /// Makes a token of 256 random bits, with the digest to keep of it.
+    /// Creates a token of 256 random bits with the prefix `ptl_`, and the digest to store.
+    ///
+    /// ```
+    /// use portolan_gateway::StaticTokens;
+    ///
+    /// let (token, digest) = StaticTokens::mint()?;
+    /// assert!(token.reveal().starts_with("ptl_"));
+    /// # let _ = digest;
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Backend`](portolan_core::Error::Backend) if the system has no random bytes.
     pub fn mint() -> Result<(Secret, TokenDigest)> {
         let mut bytes = [0; 32];
         SystemRandom::new()
@@ -148,7 +196,8 @@ impl StaticTokens {
         Ok((Secret::new(token), digest))
     }
 
-    /// The caller of a token; `None` if it is unknown and of another format than [`StaticTokens::mint`] makes.
+    /// Returns the caller of a token; `None` if it is unknown and has another format than those of
+    /// [`StaticTokens::mint`].
     async fn check(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Caller>>, AuthError> {
         let is_ours = token.starts_with(PREFIX);
         if token.len() > MAX_LEN {
@@ -167,10 +216,10 @@ impl StaticTokens {
         Ok(Some(grant.caller))
     }
 
-    /// A token that was made just now may not have come through the change feed yet. Few at a time are looked for, so
-    /// that a flood of wrong tokens does not become one of queries.
-    async fn look_up(&self, digest: &TokenDigest) -> Result<Known, AuthError> {
-        let (Some(registry), Ok(_looking)) = (&self.registry, self.looking.try_acquire()) else {
+    /// Looks up a token that the change feed may not have delivered yet. Lookups are limited, so that a flood of
+    /// invalid tokens does not become a flood of queries.
+    async fn look_up(&self, digest: &TokenDigest) -> Result<KnownGrant, AuthError> {
+        let (Some(registry), Ok(_looking)) = (&self.registry, self.lookups.try_acquire()) else {
             return Err(AuthError::Invalid);
         };
         self.grants
@@ -202,7 +251,7 @@ impl Authenticator for StaticTokens {
 
 impl Grants {
     async fn load(&self, registry: &dyn Registry) -> Result<()> {
-        let _writing = self.writing.lock().await;
+        let _update = self.update_lock.lock().await;
         let mut all = HashMap::new();
         let mut page = Page::first();
         loop {
@@ -218,7 +267,7 @@ impl Grants {
         Ok(())
     }
 
-    /// Takes over some changes: each for itself while they are few, else everything in one go.
+    /// Applies changes: one by one if they are few, otherwise by reading all grants.
     async fn apply(&self, registry: &dyn Registry, changes: Vec<Result<Change>>) -> Result<()> {
         let mut digests = Vec::new();
         for change in changes {
@@ -226,7 +275,7 @@ impl Grants {
                 digests.push(digest);
             }
         }
-        if digests.len() > FEW_CHANGES {
+        if digests.len() > MAX_SINGLE_CHANGES {
             return self.load(registry).await;
         }
         for digest in &digests {
@@ -236,7 +285,7 @@ impl Grants {
     }
 
     async fn reload(&self, registry: &dyn Registry, digest: &TokenDigest) -> Result<()> {
-        let _writing = self.writing.lock().await;
+        let _update = self.update_lock.lock().await;
         let found = registry.get(&Key::Token(digest.clone())).await?;
         if found.is_none() && !self.by_digest.load().contains_key(digest) {
             return Ok(());
@@ -251,21 +300,23 @@ impl Grants {
     }
 }
 
-/// Keeps `grants` in step with the registry. After a fault everything is read anew.
+/// Keeps `grants` up to date with the registry. After an error everything is read again.
 async fn follow(grants: Arc<Grants>, registry: Arc<dyn Registry>, changes: Changes) {
-    let mut changes = changes.ready_chunks(FEW_CHANGES + 1);
+    let mut changes = changes.ready_chunks(MAX_SINGLE_CHANGES + 1);
     loop {
         while let Some(chunk) = changes.next().await {
             if let Err(error) = grants.apply(&*registry, chunk).await {
-                tracing::warn!(%error, "the registry's change feed broke; tokens are read anew");
+                tracing::warn!(%error, "the registry's change feed failed; all tokens are read again");
                 break;
             }
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
-        // From the beginning: a feed may have forgotten where this one stood.
-        changes = registry.changes(Revision::default()).ready_chunks(FEW_CHANGES + 1);
+        // From the beginning: the feed may no longer have the old position.
+        changes = registry
+            .changes(Revision::default())
+            .ready_chunks(MAX_SINGLE_CHANGES + 1);
         if let Err(error) = grants.load(&*registry).await {
-            tracing::warn!(%error, "tokens cannot be read");
+            tracing::warn!(%error, "tokens cannot be read from the registry; retrying");
         }
     }
 }

@@ -7,12 +7,12 @@ fn server(name: &str) -> ServerName {
     ServerName::parse(name).expect("a name")
 }
 
-/// Names of servers, also such that begin with one another.
+/// Server names, some of which are prefixes of others.
 fn servers() -> impl Strategy<Value = ServerName> {
     "[ab0]{1,2}(-[ab0]{1,2}){0,2}".prop_map(|name| server(&name))
 }
 
-/// URIs, and what servers take for such.
+/// URIs, and what servers use as such.
 fn uris() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-zA-Z][a-zA-Z0-9+.-]{0,8}://[a-z0-9.]{0,8}(:[0-9]{1,4})?(/[a-zA-Z0-9%20_~-]{0,6}){0,4}([?][a-z=&]{0,6})?(#[a-z]{0,4})?",
@@ -24,7 +24,7 @@ fn uris() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn each_form_reads_like_its_original() {
+fn prefixed_forms() {
     let notes = server("my-notes");
     for (own, clients) in [
         ("file:///a/b?c#d", "mcp+my-notes+file:///a/b?c#d"),
@@ -42,12 +42,12 @@ fn each_form_reads_like_its_original() {
         ("", "mcp+my-notes+"),
     ] {
         assert_eq!(&*prefixed(&notes, own), clients);
-        assert_eq!(meant(clients), Some(("my-notes", own.into())), "{clients}");
+        assert_eq!(split(clients), Some(("my-notes", own.into())), "{clients}");
     }
 }
 
 #[test]
-fn what_is_in_no_form_names_nobody() {
+fn unprefixed_uris_name_no_server() {
     for other in [
         "",
         "file:///a",
@@ -60,17 +60,17 @@ fn what_is_in_no_form_names_nobody() {
         "ui:a/b",
         "x-mcp+a+b",
     ] {
-        assert_eq!(meant(other), None, "{other}");
+        assert_eq!(split(other), None, "{other}");
     }
 }
 
 #[test]
-fn a_template_may_begin_with_anything() {
-    // What a client makes of it names the same resource, also where it turns out to be an app.
-    assert_eq!(meant("mcp+a+ui://x"), Some(("a", "ui://x".into())));
+fn template_with_variable_scheme() {
+    // The client's expansion names the same resource, also if it turns out to be an app.
+    assert_eq!(split("mcp+a+ui://x"), Some(("a", "ui://x".into())));
 }
 
-/// A client's expansion of a template that has simple variables alone.
+/// Expands a template with simple variables only.
 fn expanded(template: &str, values: &[String]) -> String {
     let mut values = values.iter();
     let mut out = String::new();
@@ -88,23 +88,23 @@ fn expanded(template: &str, values: &[String]) -> String {
 
 proptest! {
     #[test]
-    fn every_uri_comes_back(server in servers(), own in uris()) {
+    fn uris_round_trip(server in servers(), own in uris()) {
         let clients = prefixed(&server, &own);
-        prop_assert_eq!(meant(&clients), Some((server.as_str(), own.as_str().into())));
+        prop_assert_eq!(split(&clients), Some((server.as_str(), own.as_str().into())));
     }
 
     #[test]
-    fn no_two_resources_share_a_uri(one in servers(), other in servers(), first in uris(), second in uris()) {
+    fn uris_are_unique(one in servers(), other in servers(), first in uris(), second in uris()) {
         let same = one == other && first == second;
         prop_assert_eq!(prefixed(&one, &first) == prefixed(&other, &second), same);
-        // Nor has one server a URI that is another's in disguise.
+        // No server can forge the URI of another.
         let forged = prefixed(&one, &prefixed(&other, &first));
-        prop_assert_eq!(meant(&forged).map(|(server, _)| server), Some(one.as_str()));
+        prop_assert_eq!(split(&forged).map(|(server, _)| server), Some(one.as_str()));
     }
 
     #[test]
-    fn a_uri_stays_one_with_the_same_parts(server in servers(), own in "[a-zA-Z][a-z0-9+.-]{0,8}://([a-z0-9]{1,8}(:[1-9][0-9]{0,3})?)?(/[a-zA-Z0-9_~-]{1,6}){0,4}([?][a-z=&]{1,6})?(#[a-z]{1,4})?") {
-        // Of the schemes of the web, readers of URLs know more than of others.
+    fn uris_keep_their_components(server in servers(), own in "[a-zA-Z][a-z0-9+.-]{0,8}://([a-z0-9]{1,8}(:[1-9][0-9]{0,3})?)?(/[a-zA-Z0-9_~-]{1,6}){0,4}([?][a-z=&]{1,6})?(#[a-z]{1,4})?") {
+        // URL parsers treat the schemes of the web specially.
         prop_assume!(!["http", "https", "ws", "wss", "ftp", "file"].contains(&own.split(':').next().unwrap().to_lowercase().as_str()));
         let (before, after) = (Url::parse(&own), Url::parse(&prefixed(&server, &own)));
         let (Ok(before), Ok(after)) = (before, after) else {
@@ -119,18 +119,18 @@ proptest! {
     }
 
     #[test]
-    fn variables_are_filled_in_as_before(
+    fn templates_expand_alike(
         server in servers(),
         template in "(ui://|[a-z{}]{0,2}|note://)([a-z/:]{0,3}(\\{[a-z]{1,3}\\})?){0,4}",
         values in prop::collection::vec("[a-z%/]{0,4}", 0..5),
     ) {
         let filled = expanded(&prefixed(&server, &template), &values);
         let own = expanded(&template, &values);
-        prop_assert_eq!(meant(&filled), Some((server.as_str(), own.into())));
+        prop_assert_eq!(split(&filled), Some((server.as_str(), own.into())));
     }
 
     #[test]
-    fn json_and_text_get_the_same(server in servers(), own in uris()) {
+    fn json_and_text_agree(server in servers(), own in uris()) {
         let quoted = |uri: &str| Bytes::from(serde_json::json!({ "uri": uri }).to_string());
         prop_assert_eq!(in_text(&server, &quoted(&own), RESOURCE), quoted(&prefixed(&server, &own)));
     }

@@ -1,10 +1,17 @@
-//! Protocol versions.
+//! Protocol versions and their eras.
 
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::Era;
+/// The two protocol eras of MCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Era {
+    /// 2025-11-25 and older: a handshake, then a session.
+    Legacy,
+    /// 2026-07-28 and newer: every request is independent.
+    Modern,
+}
 
 /// A version of MCP that this crate knows, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
