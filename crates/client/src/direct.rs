@@ -115,10 +115,13 @@ impl UpstreamServer {
     /// As [`call`](Self::call); [`Error::NotReady`] of kind [`FailureKind::Protocol`](portolan_core::FailureKind::Protocol)
     /// if the server gives no information.
     pub async fn connect(&self, credential: &Arc<UpstreamCredential>) -> Result<Arc<ServerInfo>> {
+        if let Some(known) = self.info() {
+            return Ok(known);
+        }
         self.connection().route(true).await?;
         self.introduce(credential).await?;
         self.info()
-            .ok_or_else(|| self.protocol_error("it does not say what it is (no result of server/discover)"))
+            .ok_or_else(|| self.protocol_error("it gave no information about itself in server/discover"))
     }
 
     /// Calls a tool by the server's name for it, and waits for its result. `arguments` is a JSON object, or `null` for

@@ -93,7 +93,7 @@ impl SessionPool {
         &self.http
     }
 
-    /// The session for a call of `subject`, or of nobody in particular.
+    /// Returns the session for a call of `subject`; `None` stands for this client itself.
     pub(crate) fn take(
         &self,
         subject: Option<Subject>,

@@ -1,4 +1,4 @@
-//! The head of an answer that is waited for while something is heard beside it.
+//! The pending head of a response, while messages of the GET stream are relayed before it.
 
 use std::{fmt, sync::Arc, task::Poll};
 
@@ -25,7 +25,7 @@ pub(crate) enum AnswerHead {
 }
 
 impl AnswerHead {
-    /// Reads an answer up to where it is known what it is.
+    /// Reads a response up to where its kind is known.
     async fn read(http: &HttpServer, response: Response<ResponseBody>) -> Result<Self> {
         let (head, body) = response.into_parts();
         if head.status == StatusCode::OK && is_events(&head.headers) {
@@ -40,7 +40,7 @@ impl AnswerHead {
 }
 
 impl PendingHead {
-    /// The head of an answer that `sending` gives.
+    /// Waits for the head of the response that `sending` returns.
     pub(crate) fn new(http: Arc<HttpServer>, sending: BoxFuture<'static, Result<Response<ResponseBody>>>) -> Self {
         Self(Box::pin(async move { AnswerHead::read(&http, sending.await?).await }))
     }
