@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use portolan_core::DefinitionChange;
 
+use crate::reachability::ReachabilityHook;
+
 /// Called when a server lists another definition under a known tool name.
 pub type DefinitionHook = Arc<dyn Fn(&DefinitionChange<'_>) + Send + Sync>;
 
@@ -29,6 +31,8 @@ pub struct ClientConfig {
     pub may_suspend: bool,
     /// Called when the definition of a tool changes. Default none.
     pub on_definition_change: Option<DefinitionHook>,
+    /// Called when a server can no longer be reached, and when it can again. Default none.
+    pub on_reachability_change: Option<ReachabilityHook>,
 }
 
 /// The bounds of a client. What exceeds one is rejected or left out.
@@ -107,6 +111,13 @@ impl ClientConfig {
         self.on_definition_change = Some(hook);
         self
     }
+
+    /// Sets what is called when a server can no longer be reached, and when it can again.
+    #[must_use]
+    pub fn with_reachability_hook(mut self, hook: ReachabilityHook) -> Self {
+        self.on_reachability_change = Some(hook);
+        self
+    }
 }
 
 impl Default for ClientConfig {
@@ -117,6 +128,7 @@ impl Default for ClientConfig {
             timeouts: ClientTimeouts::default(),
             may_suspend: true,
             on_definition_change: None,
+            on_reachability_change: None,
         }
     }
 }

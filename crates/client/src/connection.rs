@@ -25,6 +25,7 @@ use crate::{
     config::ClientConfig,
     conversion::{Conversion, Converted},
     http_server::HttpServer,
+    reachability::Reachability,
     request::{Requester, UpstreamRequest},
     server_info::{ServerInfo, ServerInfoCell},
     session_ref::UpstreamSessionRef,
@@ -40,6 +41,7 @@ pub(crate) struct ServerConnection {
     /// The HTTP side of a server that a runtime runs, replaced when its address changes.
     resolved: ArcSwapOption<HttpUpstream>,
     wake: WakeCoordinator,
+    reachability: Reachability,
 }
 
 /// The configured address of a server.
@@ -79,6 +81,7 @@ impl ServerConnection {
             client: client.clone(),
             resolved: None.into(),
             wake: WakeCoordinator::default(),
+            reachability: Reachability::default(),
         }
     }
 
@@ -98,9 +101,10 @@ impl ServerConnection {
     pub(crate) async fn call(&self, request: &UpstreamRequest<'_>) -> Result<Reply> {
         // Internal requests do not wake a server.
         let wakes = !matches!(request.requester, Requester::Internal);
-        match self.route(wakes).await? {
-            Route::Http(http) => http.call(request).await,
-            Route::Channel(channel) => {
+        let reply = match self.route(wakes).await {
+            Err(error) => Err(error),
+            Ok(Route::Http(http)) => http.call(request).await,
+            Ok(Route::Channel(channel)) => {
                 let server = ChannelServer {
                     spec: &self.spec,
                     client: &self.client,
@@ -109,7 +113,10 @@ impl ServerConnection {
                 };
                 Box::pin(server.call(request)).await
             }
-        }
+        };
+        let hook = self.config().on_reachability_change.as_ref();
+        self.reachability.note(&self.spec.name, &reply, hook);
+        reply
     }
 
     /// Returns the present address of the server. With `wakes`, a server that sleeps is woken.

@@ -141,6 +141,7 @@ mod config;
 mod eras;
 pub mod failure;
 mod inject;
+mod reachability;
 mod server_info;
 mod server_notifications;
 mod server_requests;
@@ -205,6 +206,7 @@ pub use self::{
     direct::{RequestError, ToolResult},
     http_server::{HttpServer, open_session::OpenSession},
     http1::{ConnectionError, body::ResponseBody, pool::ConnectionPool},
+    reachability::{ReachabilityChange, ReachabilityHook},
     request::{Requester, UpstreamRequest},
     server::UpstreamServer,
     server_info::ServerInfo,

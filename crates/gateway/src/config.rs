@@ -135,6 +135,7 @@ impl GatewayConfig {
         client.timeouts.listen_grace = timeouts.listen_grace;
         client.may_suspend = limits.suspended > 0;
         client.on_definition_change = Some(Arc::new(move |change| audit.definition_changed(change)));
+        client.on_reachability_change = Some(Arc::new(crate::events::reachability));
         client
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::GatewayConfig,
     edge::Authentication,
+    events::SessionEnd,
     replay::ReplayStore,
     replicas::{Notice, Replicas},
     routing::RouteTable,
@@ -114,7 +115,7 @@ impl Housekeeping {
             }
             Notice::Ended(session) => {
                 if let Some(session) = self.sessions.by_name(&session) {
-                    self.sessions.forget(&session);
+                    self.sessions.forget(&session, SessionEnd::Elsewhere);
                 }
             }
             Notice::State(session) => {
@@ -129,7 +130,7 @@ impl Housekeeping {
     async fn reread(&self, session: &Arc<Session>) {
         match self.sessions.reread(session).await {
             Ok(true) => {}
-            Ok(false) => return self.sessions.forget(session),
+            Ok(false) => return self.sessions.forget(session, SessionEnd::Elsewhere),
             Err(error) => return tracing::warn!(%error, "the state of a session cannot be read"),
         }
         if let Some(subscriber) = self.subscriptions.known_subscriber(session)

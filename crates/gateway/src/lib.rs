@@ -14,6 +14,22 @@
 //!
 //! Every limit is a documented field of [`GatewayLimits`] or [`Timeouts`].
 //!
+//! # Events
+//!
+//! These events go to `tracing` with the target `portolan_gateway`. Messages, levels and fields are part of the interface. No
+//! event contains a secret, an argument or a result. Calls, denials and failed logins are no events but audit records:
+//! [`TraceAudit`](portolan_core::TraceAudit) writes them with the target `portolan::audit`.
+//!
+//! | level | message | fields | when |
+//! | --- | --- | --- | --- |
+//! | warn | `server unreachable` | `server`, `kind`, `reason` | a request to a server failed that could be reached before; `kind` is the [`FailureKind`](portolan_core::FailureKind) |
+//! | info | `server reachable` | `server` | the first request succeeded after that |
+//! | warn | `credential refused` | `gateway`, `server`, `install`, `caller`, `request_id` | a server refused the credential of a call, and there is none to replace it |
+//! | debug | `session opened` | `gateway`, `session`, `version`, `client` | a legacy client initialized; `session` is a name for logs, not the session id, and `client` is `clientInfo.name` |
+//! | debug | `session ended` | `session`, `reason` | `reason` is `deleted` by its client, `ended elsewhere` on another replica, or `forgotten`: unused, over, or one too many |
+//!
+//! Modules write further messages, with their paths as targets, for people; these may change.
+//!
 //! # Features
 //!
 //! None is enabled by default: `axum` (a router), `serve` (a listener), `process` (servers as child processes).
@@ -25,6 +41,7 @@ mod codec;
 mod config;
 mod cursor;
 mod edge;
+mod events;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

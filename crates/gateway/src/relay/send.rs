@@ -30,8 +30,7 @@ impl Relay {
         if let Err(Error::NotReady { failure, .. }) = &sent
             && failure.kind == FailureKind::Credential
         {
-            self.resolver
-                .forget_credential(&request.install, &request.context.caller);
+            self.resolver.forget_credential(&request.context, &request.install);
         }
         sent
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use portolan_client::{ListSnapshot, Listing, Prompts, Tools};
 use portolan_core::{
-    Caller, CredentialBroker, CredentialContext, Decision, Install, Policy, ResourceNaming, Result, ServerName,
+    CredentialBroker, CredentialContext, Decision, Install, Policy, ResourceNaming, Result, ServerName,
     UpstreamCredential,
 };
 use portolan_wire::{
@@ -13,6 +13,8 @@ use portolan_wire::{
     method::Method,
     object::{self, RawObject},
 };
+
+use crate::events;
 
 use super::{
     Access,
@@ -115,7 +117,9 @@ impl Resolver {
     }
 
     /// Drops a cached credential that the server rejected.
-    pub(crate) fn forget_credential(&self, install: &Install, caller: &Caller) {
+    pub(crate) fn forget_credential(&self, context: &RequestContext, install: &Install) {
+        let caller = &context.caller;
+        events::credential_refused(&context.gateway.spec.name, install, caller, &context.request_id);
         self.broker.forget(install, Some(caller));
     }
 

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     config::GatewayConfig,
+    events::{self, SessionEnd},
     replay::ReplayStore,
     seal::{Purpose, TokenKeys},
 };
@@ -92,6 +93,7 @@ impl Sessions {
         let expires = now.saturating_add(self.total);
         let mut session = Session::new(version, capabilities, nonce, bind(gateway, caller), expires, now);
         session.client = client;
+        events::session_opened(gateway, &session);
         let id = self.keys.seal(Purpose::Session, &session.payload())?;
         self.remember(&id, Arc::new(session), now);
         Ok(id)
@@ -123,7 +125,7 @@ impl Sessions {
                 Ok(None) => {}
                 Ok(Some(stored)) => {
                     if !session.apply(&stored.value) {
-                        self.forget(&session);
+                        self.forget(&session, SessionEnd::Elsewhere);
                         return Ok(None);
                     }
                 }
@@ -140,7 +142,7 @@ impl Sessions {
         self.store
             .put(&session.key(), Bytes::new(), expires, now, Precondition::None)
             .await?;
-        self.forget(session);
+        self.forget(session, SessionEnd::Deleted);
         let swept = self.swept.load(Ordering::Relaxed);
         if now.as_second() - swept >= SWEPT_EVERY {
             self.swept.store(now.as_second(), Ordering::Relaxed);
@@ -152,7 +154,7 @@ impl Sessions {
     }
 
     /// Removes a session from memory and closes it.
-    pub(crate) fn forget(&self, session: &Arc<Session>) {
+    pub(crate) fn forget(&self, session: &Arc<Session>, end: SessionEnd) {
         let mut live = self.lock();
         let cached = live.ids.get(&session.nonce).cloned();
         if let Some(id) = cached {
@@ -161,20 +163,21 @@ impl Sessions {
         }
         live.shrink();
         drop(live);
-        self.close_all(vec![session.clone()]);
+        self.close_all(vec![session.clone()], end);
     }
 
     /// Removes idle and expired sessions from memory.
     pub(crate) fn forget_unused(&self) {
         let now = self.clock.now().as_second();
         let removed = self.lock().sweep(now, self.idle, self.limit);
-        self.close_all(removed);
+        self.close_all(removed, SessionEnd::Forgotten);
     }
 
     /// Closes sessions removed from memory: cancels their calls, drops their replay streams, and closes their upstream
     /// sessions.
-    fn close_all(&self, sessions: Vec<Arc<Session>>) {
+    fn close_all(&self, sessions: Vec<Arc<Session>>, end: SessionEnd) {
         for session in sessions {
+            events::session_ended(&session, end);
             self.replay_store.forget(session.nonce());
             let upstream = session.close();
             if upstream.is_empty() {
@@ -238,7 +241,7 @@ impl Sessions {
             Vec::new()
         };
         drop(live);
-        self.close_all(removed);
+        self.close_all(removed, SessionEnd::Forgotten);
         session
     }
 

@@ -10,6 +10,7 @@ mod conversations;
 mod credential_refresh;
 mod credential_scopes;
 mod draining;
+mod events;
 mod features;
 mod guards;
 mod isolated_conversations;
