@@ -143,10 +143,8 @@ impl Relay {
             match answers.get(&open.key).filter(|raw| raw.starts_with(b"{")) {
                 Some(raw) => {
                     let text = response(&id, &RpcResponse::Result(raw.clone()));
-                    let sent = request
-                        .server
-                        .notify(&checkpoint.session_ref, &request.credential, text);
-                    sent.await?;
+                    let (server, credential) = (&request.server, &request.credential);
+                    server.notify(&checkpoint.session_ref, credential, text).await?;
                 }
                 None => {
                     requests.set(&open.key, Bytes::copy_from_slice(&open.request));
