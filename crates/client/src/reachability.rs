@@ -76,7 +76,7 @@ mod tests {
         note(Ok(()));
         note(failed(FailureKind::Credential));
         note(failed(FailureKind::Starting));
-        assert_eq!(*told.lock().unwrap(), []);
+        assert!(told.lock().unwrap().is_empty());
         note(failed(FailureKind::Connection));
         note(failed(FailureKind::Exited));
         note(failed(FailureKind::Starting));
