@@ -105,7 +105,6 @@ impl PlatformBuilder {
     }
 
     /// Adds a check of the arguments and results of calls; guards are asked in the order in which they are added.
-    #[must_use]
     pub fn guard(mut self, guard: impl Guard + 'static) -> Self {
         self.settings = self.settings.with_guard(guard);
         self

@@ -1,8 +1,10 @@
 //! Relays requests such as `tools/call` to their servers, and the responses back.
 
+mod admission;
 mod audit;
 mod call_future;
 mod deferred_body;
+mod denial;
 mod guards;
 mod input_required;
 mod legacy_stream;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 
 use http::{Response, StatusCode};
 use portolan_client::failure;
-use portolan_core::{AuditSink, Clock, Decision, Error, Failure, FailureKind, Result};
+use portolan_core::{AuditSink, Clock, Error, Result};
 use portolan_wire::{
     era::Era,
     error::{self, ErrorObject},
@@ -22,7 +24,7 @@ use portolan_wire::{
     id::RequestId,
     method::Method,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{audit::AuditGuard, call_future::FuturePool, outcome::Outcome};
 pub(crate) use self::{call_future::CallFuture, guards::Guards};
@@ -32,7 +34,7 @@ use crate::{
     relay_request::{ClientRequest, RelayRequest},
     replicas::Replicas,
     reply::{self, Rejection},
-    routing::{Denial, RequestContext, Resolver, Target, TargetError},
+    routing::{RequestContext, Resolver, Target, TargetError},
     server_requests::ServerRequests,
     sessions::{CallHandle, Session},
     task_ids::TaskIds,
@@ -56,7 +58,7 @@ pub(crate) struct Relay {
 
 /// The caller of a request: its context, and its session if the client is legacy.
 #[derive(Clone, Copy)]
-struct Caller<'a> {
+struct RequestSource<'a> {
     context: &'a Arc<RequestContext>,
     /// The session of a legacy client, and the handle of this request among its calls in flight.
     session: Option<(&'a Arc<Session>, &'a CallHandle)>,
@@ -94,31 +96,6 @@ impl Relay {
         }
     }
 
-    /// Returns whether no call is in flight.
-    pub(crate) fn is_idle(&self) -> bool {
-        let limit = self.config.limits.calls.min(Semaphore::MAX_PERMITS);
-        self.calls.available_permits() >= limit
-    }
-
-    /// Refuses calls from now on: the gateway is shutting down.
-    pub(crate) fn refuse_calls(&self) {
-        self.calls.close();
-    }
-
-    fn permit(&self, context: &RequestContext) -> Result<OwnedSemaphorePermit> {
-        self.calls.clone().try_acquire_owned().map_err(|refused| match refused {
-            TryAcquireError::NoPermits => Error::Exhausted {
-                what: "calls",
-                limit: self.config.limits.calls,
-            },
-            TryAcquireError::Closed => Error::NotReady {
-                what: "gateway",
-                name: context.gateway.spec.name.to_string(),
-                failure: Failure::new(FailureKind::Stopped, "it is shutting down").remedy("call again in a while"),
-            },
-        })
-    }
-
     /// Answers one request. Failures become a response under the request's id.
     pub(crate) async fn call(
         self: Arc<Self>,
@@ -131,7 +108,7 @@ impl Relay {
         let refuse =
             |error: ErrorObject| Rejection::new(error::http_status(error.code, era), error).with_id(Some(id.clone()));
         let failed = |error: &Error| reply::json(StatusCode::OK, failure::response(era, is_tool, &id, error));
-        let permit = match self.permit(&context) {
+        let permit = match self.admit(&context) {
             Ok(permit) => permit,
             Err(error) => return Ok(failed(&error)),
         };
@@ -149,7 +126,7 @@ impl Relay {
             Err(error) => return Err(refuse(failure::error_object(&error))),
         };
         let mut record = AuditGuard::begin(&self, &context, &resolved.target, &request);
-        let caller = Caller {
+        let caller = RequestSource {
             context: &context,
             session: session.as_ref().zip(call_handle.as_ref()),
         };
@@ -189,7 +166,7 @@ impl Relay {
     /// Relays a request to one server.
     async fn relay(
         self: &Arc<Self>,
-        caller: Caller<'_>,
+        caller: RequestSource<'_>,
         resolved: &Resolved<'_>,
         request: ClientRequest,
     ) -> Result<Outcome> {
@@ -220,7 +197,7 @@ impl Relay {
     /// Tries one server after another for a resource that none of them lists, until one does not report it missing.
     async fn try_each(
         self: &Arc<Self>,
-        caller: Caller<'_>,
+        caller: RequestSource<'_>,
         target: &Target<'_>,
         request: &ClientRequest,
     ) -> Result<Outcome> {
@@ -265,15 +242,6 @@ impl Relay {
             Outcome::Forwarded(response) => response.map(|body| body.with_guard(guards)),
             // A cancelled call has no response (2025-11-25, basic/utilities/cancellation).
             Outcome::Cancelled => reply::events(Body::empty()),
-        }
-    }
-
-    /// Refuses a call that the policy denies, and records it.
-    fn denied(&self, context: &RequestContext, request: &ClientRequest, denial: Denial, era: Era) -> Rejection {
-        audit::record_denial(self, context, request, &denial);
-        match &denial.decision {
-            Decision::StepUp { scopes, .. } => reply::insufficient_scope(&context.gateway.spec.name, scopes),
-            _ => Rejection::new(error::http_status(denial.error.code, era), denial.error),
         }
     }
 }

@@ -9,9 +9,9 @@
 //!
 //! A call that waits in one replica is reached from the others by forwarding the client's request.
 
-mod asking;
-mod response;
-mod session_requester;
+mod client_response;
+mod on_stream;
+mod out_of_band;
 mod state;
 mod suspended;
 mod token;
@@ -28,7 +28,7 @@ use self::token::ServerRequestId;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::token::{RequestState, ServerRequestId};
 pub(crate) use self::{
-    session_requester::{PendingRequests, SessionRequester},
+    out_of_band::{PendingRequests, SessionRequester},
     suspended::SuspendedCall,
     token::{Continuation, StreamCheckpointState, TaskContinuation},
     wait_registry::WaitGuard,

@@ -82,7 +82,7 @@ mod limits;
 mod logs;
 mod per_session;
 mod redact;
-mod restart;
+mod restart_policy;
 mod runtime;
 mod server;
 mod supervisor;
@@ -91,7 +91,7 @@ pub use channel::{CallError, Connection, ConnectionConfig, LogSink, StdioChannel
 pub use command::{ResolvedValue, ServerCommand};
 pub use config::{ProcessConfig, WorkDir};
 pub use limits::ProcessLimits;
-pub use restart::RestartPolicy;
+pub use restart_policy::RestartPolicy;
 pub use runtime::ProcessRuntime;
 pub use server::StdioServer;
 

@@ -53,7 +53,7 @@ impl InstallRequest {
 }
 
 /// The checked answers of a request, and the key of each secret.
-struct Wish {
+struct DesiredInstall {
     plain: BTreeMap<FieldKey, String>,
     secrets: BTreeMap<FieldKey, Secret>,
     /// The fields whose secret the server has itself.
@@ -127,12 +127,12 @@ impl Orchestrator {
         }
     }
 
-    async fn check(&self, server: &ServerSpec, given: &Answers) -> Result<Wish> {
+    async fn check(&self, server: &ServerSpec, given: &Answers) -> Result<DesiredInstall> {
         let stored = self.stored_on_server(server).await?;
         let checked = answers::check(server, given, &stored)?;
         let unanswered = stored.into_iter().filter(|field| !checked.secrets.contains_key(field));
         let on_server = unanswered.map(|field| (field.clone(), CredentialKey::of_server(&server.name, &field)));
-        Ok(Wish {
+        Ok(DesiredInstall {
             on_server: on_server.collect(),
             plain: checked.plain,
             secrets: checked.secrets,
@@ -140,7 +140,7 @@ impl Orchestrator {
     }
 
     /// Records the install: ready if it already is with exactly this wish, else pending with it.
-    async fn record(&self, server: &ServerSpec, owner: &Owner, wish: &Wish) -> Result<Install> {
+    async fn record(&self, server: &ServerSpec, owner: &Owner, wish: &DesiredInstall) -> Result<Install> {
         for _ in 0..ATTEMPTS {
             let found = self.reserve(&server.name, owner).await?;
             let same = wish.is_of(&found.value);
@@ -231,7 +231,7 @@ impl Orchestrator {
     }
 }
 
-impl Wish {
+impl DesiredInstall {
     fn is_of(&self, install: &Install) -> bool {
         install.answers == self.plain && install.secrets == self.secret_keys(&install.name)
     }

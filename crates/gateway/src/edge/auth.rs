@@ -20,7 +20,7 @@ pub(crate) struct Authentication {
 
 /// A failed authentication; without an error if the request has no credential.
 #[derive(Debug)]
-struct Refusal {
+struct AuthRefusal {
     error: Option<AuthError>,
     /// The authenticated caller who may not use this gateway.
     caller: Option<Arc<Caller>>,
@@ -63,19 +63,19 @@ impl Authentication {
         }
     }
 
-    async fn check(&self, gateway: &GatewayName, parts: &Parts) -> Result<Arc<Caller>, Refusal> {
+    async fn check(&self, gateway: &GatewayName, parts: &Parts) -> Result<Arc<Caller>, AuthRefusal> {
         for authenticator in &self.authenticators {
             match authenticator.authenticate(gateway, parts).await {
                 Ok(None) => {}
                 Ok(Some(caller)) if caller.may_enter(gateway) => return Ok(caller),
                 Ok(Some(caller)) => {
-                    return Err(Refusal {
+                    return Err(AuthRefusal {
                         error: Some(AuthError::Forbidden),
                         caller: Some(caller),
                     });
                 }
                 Err(error) => {
-                    return Err(Refusal {
+                    return Err(AuthRefusal {
                         error: Some(error),
                         caller: None,
                     });
@@ -88,7 +88,7 @@ impl Authentication {
             Ok(token) => token.map(|_| AuthError::Invalid),
             Err(error) => Some(error),
         };
-        Err(Refusal { error, caller: None })
+        Err(AuthRefusal { error, caller: None })
     }
 
     /// Returns 401 with challenges (RFC 9110 11.6.1), 403 if no other credential would help, or 503 if authentication
@@ -113,7 +113,7 @@ impl Authentication {
         rejection.with_challenges(challenges.collect())
     }
 
-    fn record(&self, gateway: &GatewayName, parts: &Parts, request_id: &str, refusal: &Refusal) {
+    fn record(&self, gateway: &GatewayName, parts: &Parts, request_id: &str, refusal: &AuthRefusal) {
         let kind = refusal.error.as_ref().map_or(AuthErrorKind::Missing, AuthError::kind);
         let mut event = AuthFailed::new(self.clock.now(), gateway, kind).with_request_id(request_id);
         event.trace_id = routing::trace_id(&parts.headers);

@@ -27,7 +27,7 @@ pub(crate) struct Guards(Arc<[Arc<dyn Guard>]>);
 
 /// A call that a guard refused, or whose result it withheld.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct GuardRefusal {
     /// The response for the client.
     pub(super) message: Bytes,
     /// The reason, for the audit record.
@@ -45,7 +45,7 @@ impl Guards {
     }
 
     /// Runs all guards on the arguments; each sees the arguments as the previous one left them.
-    pub(super) async fn check_arguments(&self, request: &mut RelayRequest) -> Result<(), Refused> {
+    pub(super) async fn check_arguments(&self, request: &mut RelayRequest) -> Result<(), GuardRefusal> {
         for guard in self.0.iter() {
             let arguments = arguments(request);
             let name = name(request);
@@ -106,7 +106,7 @@ impl Guards {
     }
 
     /// Checks a message if it is a response with a final result.
-    async fn check_message(&self, request: &RelayRequest, message: Bytes) -> Result<Bytes, Refused> {
+    async fn check_message(&self, request: &RelayRequest, message: Bytes) -> Result<Bytes, GuardRefusal> {
         let Some(mut result) = final_result(&message) else {
             return Ok(message);
         };
@@ -209,11 +209,11 @@ fn set_arguments(request: &mut RelayRequest, json: Bytes) {
     }
 }
 
-fn refused(request: &RelayRequest, reason: Cow<'static, str>) -> Refused {
+fn refused(request: &RelayRequest, reason: Cow<'static, str>) -> GuardRefusal {
     let error = Error::Denied {
         action: format!("make this call: {reason}"),
     };
-    Refused {
+    GuardRefusal {
         message: failure::response(request.era(), request.is_tool_call(), &request.id, &error),
         reason,
     }

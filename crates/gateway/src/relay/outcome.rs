@@ -8,7 +8,7 @@ use portolan_client::{JsonRelay, Reply};
 use portolan_core::Result;
 use portolan_wire::era::Era;
 
-use super::{Relay, guards::Refused, input_required, legacy_stream};
+use super::{Relay, guards::GuardRefusal, input_required, legacy_stream};
 use crate::{
     body::{Body, GeneratedBody},
     relay_request::RelayRequest,
@@ -24,7 +24,7 @@ pub(super) enum Outcome {
     /// Events; the last one is the message.
     Events(Body),
     /// The response to a call that a guard refused.
-    Refused(Refused),
+    Refused(GuardRefusal),
     /// The response of another replica.
     Forwarded(Box<Response<Body>>),
     /// No response: the client cancelled the call.

@@ -6,7 +6,7 @@ use portolan_client::{ClientCapabilities, TaskIdTransform, capability_filter, ta
 use portolan_core::{ResourceNaming, Result};
 use portolan_wire::method::Method;
 
-use super::{Caller, Relay, Resolved};
+use super::{Relay, RequestSource, Resolved};
 use crate::{
     relay_request::{ClientRequest, RelayRequest},
     routing::{passthrough_headers, uris},
@@ -16,7 +16,7 @@ impl Relay {
     /// Returns the request for the server, with the credential of its caller.
     pub(super) async fn relay_request(
         &self,
-        caller: Caller<'_>,
+        caller: RequestSource<'_>,
         resolved: &Resolved<'_>,
         request: ClientRequest,
     ) -> Result<RelayRequest> {
@@ -71,7 +71,7 @@ impl Relay {
     /// Returns how task ids in the response are rewritten; `None` for clients without tasks.
     fn task_ids(
         &self,
-        caller: Caller<'_>,
+        caller: RequestSource<'_>,
         resolved: &Resolved<'_>,
         request: &ClientRequest,
     ) -> Option<Arc<dyn TaskIdTransform>> {

@@ -35,7 +35,7 @@ fn prefix() -> EventIdPrefix {
     };
     let stream = StreamId {
         session: [0; 16],
-        location: location,
+        location,
         of: StreamKind::Session,
     };
     stream.seal(&TokenKeys::random().expect("keys")).expect("short enough")

@@ -59,7 +59,7 @@ impl Resolver {
     pub(crate) fn place_named<'a>(&self, context: &'a RequestContext, uri: &str) -> Option<(Place<'a>, String)> {
         let (server, own) = uris::split(uri)?;
         let route = context.gateway.route(server)?;
-        let place = (route, route.resolve(&context.caller)?);
+        let place = (route, route.install_for(&context.caller)?);
         self.may_have(context, place, &own).then(|| (place, own.into_owned()))
     }
 

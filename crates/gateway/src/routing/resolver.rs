@@ -256,7 +256,7 @@ impl Resolver {
         lookup: &NameLookup<'a, '_>,
     ) -> Option<Lookup<'a, T>> {
         for route in lookup.routes.iter().filter(|route| T::within(route)) {
-            let Some(install) = route.resolve(&context.caller) else {
+            let Some(install) = route.install_for(&context.caller) else {
                 continue;
             };
             let credential = self.credential(context, (route, install), None).await.ok()?;
@@ -284,7 +284,7 @@ impl Resolver {
         let mut failure = None;
         let mut denied = Lookup::Missing;
         for route in lookup.routes.iter().filter(|route| T::within(route)) {
-            let Some(install) = route.resolve(&context.caller) else {
+            let Some(install) = route.install_for(&context.caller) else {
                 continue;
             };
             let place = (route, install);

@@ -269,7 +269,7 @@ impl ServerRoute {
     /// organisation's.
     ///
     /// A personal install never serves other callers, even if it is pinned.
-    pub(crate) fn resolve(&self, caller: &Caller) -> Option<&InstallRoute> {
+    pub(crate) fn install_for(&self, caller: &Caller) -> Option<&InstallRoute> {
         self.reached(caller)
             .min_by_key(|install_route| (rank(caller, &install_route.install.owner), install_route.install.name))
     }

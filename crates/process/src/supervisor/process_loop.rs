@@ -20,7 +20,7 @@ use crate::{
     channel::{Handshake, HandshakeOrder, Phase, Ready, RpcDispatcher, stopped},
     command_factory::CommandFactory,
     redact::Redactor,
-    restart::RestartCounter,
+    restart_policy::RestartCounter,
 };
 
 mod port;
