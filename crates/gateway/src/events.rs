@@ -2,8 +2,7 @@
 
 use portolan_client::ReachabilityChange;
 use portolan_core::{Caller, GatewayName, Install};
-
-use crate::sessions::Session;
+use portolan_wire::era::ProtocolVersion;
 
 /// The target of all of them.
 const TARGET: &str = "portolan_gateway";
@@ -45,23 +44,23 @@ pub(crate) fn credential_refused(gateway: &GatewayName, install: &Install, calle
 }
 
 /// A legacy client opened a session.
-pub(crate) fn session_opened(gateway: &GatewayName, session: &Session) {
+pub(crate) fn session_opened(gateway: &GatewayName, session: &str, version: ProtocolVersion, client: Option<&str>) {
     tracing::debug!(
         target: TARGET,
         gateway = gateway.as_str(),
-        session = session.name(),
-        version = session.version.as_str(),
-        client = session.client.as_deref(),
+        session,
+        version = version.as_str(),
+        client,
         "session opened"
     );
 }
 
 /// A session ended, or is remembered no longer.
-pub(crate) fn session_ended(session: &Session, end: SessionEnd) {
+pub(crate) fn session_ended(session: &str, end: SessionEnd) {
     let reason = match end {
         SessionEnd::Deleted => "deleted",
         SessionEnd::Elsewhere => "ended elsewhere",
         SessionEnd::Forgotten => "forgotten",
     };
-    tracing::debug!(target: TARGET, session = session.name(), reason, "session ended");
+    tracing::debug!(target: TARGET, session, reason, "session ended");
 }

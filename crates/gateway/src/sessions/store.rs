@@ -93,7 +93,7 @@ impl Sessions {
         let expires = now.saturating_add(self.total);
         let mut session = Session::new(version, capabilities, nonce, bind(gateway, caller), expires, now);
         session.client = client;
-        events::session_opened(gateway, &session);
+        events::session_opened(gateway, &session.name(), version, session.client.as_deref());
         let id = self.keys.seal(Purpose::Session, &session.payload())?;
         self.remember(&id, Arc::new(session), now);
         Ok(id)
@@ -177,7 +177,7 @@ impl Sessions {
     /// sessions.
     fn close_all(&self, sessions: Vec<Arc<Session>>, end: SessionEnd) {
         for session in sessions {
-            events::session_ended(&session, end);
+            events::session_ended(&session.name(), end);
             self.replay_store.forget(session.nonce());
             let upstream = session.close();
             if upstream.is_empty() {
