@@ -33,7 +33,7 @@ async fn registry_token_revoked_within_second() {
     let gateway = TestGateway::builder().unpublished().authenticator(tokens).start().await;
     published(&upstream, &gateway, "default", &[]).await;
     for round in 0..5 {
-        let token = format!("token-{round}");
+        let token = format!("ptl_token-{round}");
         let client = gateway.client(ClientVersion::V2026_07_28).token(&token);
         unauthorized(&client.call_method("tools/list", "").await, Some("invalid_token"));
         let record = Record::Token(grant(&token, Subject::User(user("alice"))));
@@ -67,7 +67,7 @@ async fn token_revoked_during_first_use() {
     let gateway = TestGateway::builder().unpublished().authenticator(tokens).start().await;
     published(&upstream, &gateway, "default", &[]).await;
     for round in 0..100 {
-        let token = format!("token-{round}");
+        let token = format!("ptl_token-{round}");
         let client = gateway.client(ClientVersion::V2026_07_28).token(&token);
         let record = Record::Token(grant(&token, Subject::User(user("alice"))));
         registry.put(record, Precondition::Absent).await.expect("put");
