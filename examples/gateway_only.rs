@@ -45,7 +45,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::read()?;
     let mut gateway = McpGateway::builder()
         .naming(options.naming)
-        .uris(options.uris)
+        .resource_naming(options.uris)
         .config(options.config)
         .authenticator(StaticTokens::from_users([("local", digest(&options.token))])?);
     for (name, upstream) in options.upstreams {

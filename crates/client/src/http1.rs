@@ -10,6 +10,7 @@ pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod pool;
 #[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub, reason = "fuzz targets reach it"))]
 pub(crate) mod test_io;
 #[cfg(test)]
 pub(crate) mod tests;

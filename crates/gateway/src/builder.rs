@@ -199,8 +199,8 @@ impl Builder {
 
     /// Sets how resources are named. Default [`ResourceNaming::Plain`].
     #[must_use]
-    pub fn uris(mut self, uris: ResourceNaming) -> Self {
-        self.uris = uris;
+    pub fn resource_naming(mut self, naming: ResourceNaming) -> Self {
+        self.uris = naming;
         self
     }
 

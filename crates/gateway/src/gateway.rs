@@ -150,7 +150,7 @@ impl McpGateway {
     }
 
     /// Returns the number of calls that wait for their clients' responses to server requests.
-    pub fn question_count(&self) -> usize {
+    pub fn server_request_count(&self) -> usize {
         self.services.server_requests.count()
     }
 

@@ -95,7 +95,7 @@ impl Listable for Prompts {
 }
 
 impl Listable for Resources {
-    const REMEDY: &'static str = "uris: prefix";
+    const REMEDY: &'static str = "resource naming: prefix";
 
     fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
         let all = listed.items.iter();
@@ -105,7 +105,7 @@ impl Listable for Resources {
 }
 
 impl Listable for ResourceTemplates {
-    const REMEDY: &'static str = "uris: prefix";
+    const REMEDY: &'static str = "resource naming: prefix";
 
     fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
         let all = listed.items.iter();

@@ -157,7 +157,7 @@ async fn resource_uris_are_prefixed() {
         let upstreams = [("up", Upstream::channel(channel.clone()))];
         let gateway = TestGateway::builder()
             .upstreams(upstreams)
-            .settings(|builder| builder.uris(ResourceNaming::Prefix))
+            .settings(|builder| builder.resource_naming(ResourceNaming::Prefix))
             .start()
             .await;
         for version in ClientVersion::EACH_ERA {

@@ -37,9 +37,9 @@ async fn suspended_call_is_cancelled() {
         let client = first.connect_with(ClientVersion::V2026_07_28, ELICITATION).await;
         let arguments = json!({"tag": "t"});
         let asked = call(&client, &arguments).await;
-        assert_eq!(first.question_count(), 1);
+        assert_eq!(first.server_request_count(), 1);
         first.drain(GRACE).await;
-        assert_eq!(first.question_count(), 0);
+        assert_eq!(first.server_request_count(), 0);
         assert_eq!(server.cancelled(), 1, "the server is told before the end");
         // Here as long as it is there, and elsewhere, whether it is there or not.
         assert_lost(&resume_call(&client, &arguments, &responses_to(&asked)).await);
@@ -64,7 +64,7 @@ async fn legacy_request_is_withdrawn() {
     assert_eq!(taken_back["params"]["requestId"], request["id"]);
     assert_lost(&incoming.json().await);
     assert_eq!(incoming.event().await.expect("whole"), None);
-    assert_eq!(first.question_count(), 0);
+    assert_eq!(first.server_request_count(), 0);
     assert_eq!(
         respond(&client.at(second.address), &request).await,
         202,
@@ -130,7 +130,7 @@ async fn drain_respects_deadline() {
     let began = std::time::Instant::now();
     first.drain(Duration::from_millis(100)).await;
     assert!(began.elapsed() < Duration::from_secs(5));
-    eventually("it is still there", || first.question_count() == 1).await;
+    eventually("it is still there", || first.server_request_count() == 1).await;
 }
 
 #[tokio::test]

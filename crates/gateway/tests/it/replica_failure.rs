@@ -296,7 +296,7 @@ async fn round_robin_balancing_works() {
         turns(&replicas, client).await;
     }
     eventually("nothing waits", || {
-        replicas.first().question_count() + replicas.second().question_count() == 0
+        replicas.first().server_request_count() + replicas.second().server_request_count() == 0
     })
     .await;
     replicas.kill_first();

@@ -28,7 +28,7 @@ pub(crate) async fn named(a: &str, b: &str, change: impl FnOnce(Builder) -> Buil
     let upstreams = [("a", Upstream::http(a)), ("b", Upstream::http(b))];
     TestGateway::builder()
         .upstreams(upstreams)
-        .settings(|builder| change(builder.uris(ResourceNaming::Prefix)))
+        .settings(|builder| change(builder.resource_naming(ResourceNaming::Prefix)))
         .start()
         .await
 }
@@ -226,7 +226,7 @@ async fn extension_methods_are_blocked() {
     for (uris, reached) in [(ResourceNaming::Plain, true), (ResourceNaming::Prefix, false)] {
         let gateway = TestGateway::builder()
             .server("a", server.url())
-            .settings(|builder| builder.naming(Naming::Plain).uris(uris))
+            .settings(|builder| builder.naming(Naming::Plain).resource_naming(uris))
             .start()
             .await;
         let client = gateway.connect(ClientVersion::V2026_07_28).await;
@@ -247,7 +247,7 @@ async fn gateways_can_be_nested() {
     let url = format!("http://{}/mcp/default", inner.address);
     let outer = TestGateway::builder()
         .upstream("in", Upstream::http(url).bearer("alice-token"))
-        .settings(|builder| builder.uris(ResourceNaming::Prefix))
+        .settings(|builder| builder.resource_naming(ResourceNaming::Prefix))
         .start()
         .await;
     for version in ClientVersion::EACH_ERA {

@@ -47,7 +47,7 @@ async fn requests_work_in_all_pairings() {
                 assert_eq!(result_text(&message), format!("t:{said}"), "{version:?}");
             }
         }
-        assert_eq!(gateway.question_count(), 0);
+        assert_eq!(gateway.server_request_count(), 0);
         assert_eq!(server.unexpected_responses(), 0);
         let calls = 3 * 6;
         assert_eq!(server.calls(), calls, "no call was made again");
@@ -136,7 +136,7 @@ async fn client_error_cancels_only_request() {
     let body = json!({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -1, "message": "no"}});
     client.send(&client.post(body.to_string())).await;
     assert_eq!(incoming.json().await["result"]["isError"], true);
-    eventually("nothing waits", || gateway.question_count() == 0).await;
+    eventually("nothing waits", || gateway.server_request_count() == 0).await;
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn waiting_ends_by_cancel_or_timeout() {
     assert_eq!(incoming.json().await["method"], "notifications/cancelled");
     let late = incoming.json().await;
     assert_eq!(late["result"]["_meta"]["dev.portolan/failure"]["cause"], "timeout");
-    eventually("nothing waits", || gateway.question_count() == 0).await;
+    eventually("nothing waits", || gateway.server_request_count() == 0).await;
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn rounds_are_bounded() {
             let message = complete(&client, &client, json!({"tag": "t", "rounds": 9})).await;
             assert_eq!(message["result"]["isError"], true, "{message}");
         }
-        eventually("nothing waits", || gateway.question_count() == 0).await;
+        eventually("nothing waits", || gateway.server_request_count() == 0).await;
     }
 }
 

@@ -73,7 +73,7 @@ async fn absent_client_keeps_call_running() {
     while let Some(event) = incoming.whole_event().await.expect("a proper end") {
         last = event.id;
     }
-    eventually("the server has sent its request", || gateway.question_count() > 0).await;
+    eventually("the server has sent its request", || gateway.server_request_count() > 0).await;
     let mut again = client.resume(&last.expect("an id")).await;
     let question = again.json().await;
     let answer =

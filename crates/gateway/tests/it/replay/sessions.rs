@@ -138,7 +138,7 @@ async fn server_requests_survive_break() {
         }
         assert_eq!(server.calls(), 2, "no call was made again");
         assert_eq!(server.unexpected_responses(), 0);
-        let open = || gateways.iter().map(|gateway| gateway.question_count()).sum::<usize>();
+        let open = || gateways.iter().map(|gateway| gateway.server_request_count()).sum::<usize>();
         eventually("nothing waits", || open() == 0).await;
     }
 }
@@ -153,7 +153,7 @@ async fn server_request_waits_for_client() {
         let mut incoming = client.begin(&client.call("1", "up__ask", r#"{"tag":"t"}"#)).await;
         let primed = incoming.whole_event().await.expect("whole").expect("an event");
         drop(incoming);
-        eventually("the server has asked", || gateway.question_count() > 0).await;
+        eventually("the server has asked", || gateway.server_request_count() > 0).await;
         let mut again = client.resume(id(&primed)).await;
         let question = next(&mut again).await.json();
         assert_eq!(question["method"], "elicitation/create");

@@ -22,7 +22,7 @@ async fn prefixed(upstream: &str, change: impl FnOnce(&mut GatewayConfig)) -> Te
     TestGateway::builder()
         .server("a", upstream)
         .config(change)
-        .settings(|builder| builder.uris(ResourceNaming::Prefix))
+        .settings(|builder| builder.resource_naming(ResourceNaming::Prefix))
         .start()
         .await
 }
@@ -222,7 +222,7 @@ async fn client_uris_are_not_rewritten() {
     )];
     let gateway = TestGateway::builder()
         .upstreams(upstreams)
-        .settings(|builder| builder.uris(ResourceNaming::Prefix))
+        .settings(|builder| builder.resource_naming(ResourceNaming::Prefix))
         .start()
         .await;
     let roots = json!({"roots": [{"uri": "file:///home", "name": "home"}]});

@@ -116,7 +116,7 @@ async fn legacy_client_responds() {
     let end: Value = serde_json::from_str(&incoming.event().await.expect("whole").expect("an answer")).expect("JSON");
     assert_eq!(end["result"]["content"][0]["text"], r#"{"action":"decline"}"#);
     eventually("nothing waits", || {
-        channel.open.load(Ordering::Relaxed) == 0 && gateway.question_count() == 0
+        channel.open.load(Ordering::Relaxed) == 0 && gateway.server_request_count() == 0
     })
     .await;
 }
@@ -131,7 +131,7 @@ async fn modern_client_call_is_suspended() {
     let client = gateway.connect_with(ClientVersion::V2026_07_28, ELICITATION).await;
     let asked = client.tool("up__ask", json!({})).await;
     assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
-    assert_eq!(gateway.question_count(), 1);
+    assert_eq!(gateway.server_request_count(), 1);
     let params = format!(
         r#""name":"up__ask","arguments":{{}},"inputResponses":{{"q1":{{"action":"cancel"}}}},"requestState":{}"#,
         asked["result"]["requestState"]
@@ -147,7 +147,7 @@ async fn modern_client_call_is_suspended() {
         (&json!(2), &json!(r#"{"action":"cancel"}"#))
     );
     eventually("nothing waits", || {
-        channel.open.load(Ordering::Relaxed) == 0 && gateway.question_count() == 0
+        channel.open.load(Ordering::Relaxed) == 0 && gateway.server_request_count() == 0
     })
     .await;
 }

@@ -103,7 +103,7 @@ async fn request_and_response_are_relayed() {
         assert_eq!(question["method"], "elicitation/create");
         assert_eq!(question["params"], params);
         assert_ne!(question["id"], theirs);
-        assert_eq!(open_call.gateway.question_count(), 1);
+        assert_eq!(open_call.gateway.server_request_count(), 1);
         let other = open_call
             .gateway
             .connect_with(ClientVersion::V2025_11_25, ELICITATION)
@@ -118,7 +118,7 @@ async fn request_and_response_are_relayed() {
         let told = open_call.told(&theirs).await;
         assert_eq!(told.body["result"], form());
         assert_eq!(told.session(), Some(&*open_call.upstream_session));
-        assert_eq!(open_call.gateway.question_count(), 0);
+        assert_eq!(open_call.gateway.server_request_count(), 0);
         assert_eq!(open_call.answer(&question["id"]).await, 202, "late, and for nobody");
     }
 }
@@ -141,7 +141,7 @@ async fn unsupported_request_is_refused() {
             "{method}"
         );
         assert!(open_call.stream.is_silent(Duration::from_millis(50)).await);
-        assert_eq!(open_call.gateway.question_count(), 0);
+        assert_eq!(open_call.gateway.server_request_count(), 0);
     }
 }
 
@@ -157,7 +157,7 @@ async fn server_cancellation_reaches_client() {
     assert_eq!(told["method"], "notifications/cancelled");
     assert_eq!(told["params"], json!({"requestId": question["id"], "reason": "enough"}));
     assert_eq!(open_call.answer(&question["id"]).await, 202);
-    assert_eq!(open_call.gateway.question_count(), 0);
+    assert_eq!(open_call.gateway.server_request_count(), 0);
     // Long enough for a response that should not be sent.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(open_call.find(&json!(7)).is_none());
@@ -180,7 +180,7 @@ async fn session_end_drops_requests() {
     let mut open_call = OpenCall::start(ServerRequestPolicy::ALL, ELICITATION).await;
     open_call.ask(&json!(7), "elicitation/create", &json!({"message": "who?"}));
     open_call.stream.json().await;
-    assert_eq!(open_call.gateway.question_count(), 1);
+    assert_eq!(open_call.gateway.server_request_count(), 1);
     assert_eq!(open_call.client.delete().await.status(), 204);
-    eventually("nothing is left", || open_call.gateway.question_count() == 0).await;
+    eventually("nothing is left", || open_call.gateway.server_request_count() == 0).await;
 }

@@ -34,7 +34,7 @@ async fn request_reaches_calling_client() {
         }
         assert_eq!(server.calls(), 5, "no call was made again");
         assert_eq!(server.unexpected_responses(), 0);
-        assert_eq!(gateway.question_count(), 0);
+        assert_eq!(gateway.server_request_count(), 0);
         assert_eq!(
             server.call_sessions(),
             ["b1"; 5].map(str::to_owned),
@@ -61,7 +61,7 @@ async fn concurrent_calls_use_own_sessions() {
             }
         });
         let asked = futures_util::future::join_all(calls).await;
-        assert_eq!(gateway.question_count(), 6);
+        assert_eq!(gateway.server_request_count(), 6);
         for (tag, asked) in asked {
             assert_eq!(asked["result"]["inputRequests"]["q1"]["params"]["message"], *tag);
             let message = resume_call(&client, &json!({"tag": tag}), &responses_to(&asked)).await;
@@ -235,7 +235,7 @@ async fn request_outliving_call_is_dropped() {
     }
     assert_eq!(result_text(&message), "t:t");
     eventually("it is answered or refused", || server.response("more").is_some()).await;
-    eventually("nothing waits", || gateway.question_count() == 0).await;
+    eventually("nothing waits", || gateway.server_request_count() == 0).await;
     assert_eq!(
         result_text(&complete(&client, &client, json!({"tag": "u"})).await),
         "u:u"
@@ -286,7 +286,7 @@ async fn resumable_call_holds_session() {
     let client = gateway.connect_with(ClientVersion::V2026_07_28, ALL_CAPABILITIES).await;
     let arguments = json!({"tag": "t", "rounds": 2});
     let asked = call(&client, &arguments).await;
-    assert_eq!(gateway.question_count(), 0, "it is kept nowhere");
+    assert_eq!(gateway.server_request_count(), 0, "it is kept nowhere");
     assert_eq!(
         result_text(&call(&client, &json!({"tag": "u", "requests": 0})).await),
         "u:"

@@ -36,7 +36,7 @@ async fn response_reaches_waiting_replica() {
         }
         assert_eq!(server.calls(), 3);
         assert_eq!(server.unexpected_responses(), 0);
-        assert_eq!(first.question_count() + second.question_count(), 0);
+        assert_eq!(first.server_request_count() + second.server_request_count(), 0);
     }
 }
 
@@ -70,7 +70,7 @@ async fn resumable_call_is_stateless() {
     let there = client.at(second.address);
     let arguments = json!({"tag": "t", "requests": 2, "progress": true});
     let asked = call(&client, &arguments).await;
-    assert_eq!(first.question_count(), 0);
+    assert_eq!(first.server_request_count(), 0);
     // Its replica may be gone by then.
     drop(first);
     let mut extra = responses_to(&asked);

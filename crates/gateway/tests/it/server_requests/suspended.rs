@@ -112,11 +112,11 @@ async fn suspended_call_times_out() {
     let arguments = json!({"tag": "t"});
     let asked = call(&client, &arguments).await;
     call(&client, &arguments).await;
-    assert_eq!(gateway.question_count(), 2);
+    assert_eq!(gateway.server_request_count(), 2);
     let over = call(&client, &arguments).await;
     assert!(result_text(&over).contains("cannot be asked now"), "{over}");
     eventually("both are cancelled", || server.cancelled() == 2).await;
-    assert_eq!(gateway.question_count(), 0);
+    assert_eq!(gateway.server_request_count(), 0);
     let lost = resume_call(&client, &arguments, &responses_to(&asked)).await;
     assert_eq!(lost["result"]["isError"], true);
     assert_eq!(server.calls(), 3, "it is not made again");

@@ -110,7 +110,7 @@ async fn driven_result_uris_are_prefixed() {
     let upstream = portolan_gateway::Upstream::http(server.url());
     let gateway = TestGateway::builder()
         .upstream("up", upstream)
-        .settings(|builder| builder.uris(portolan_core::ResourceNaming::Prefix))
+        .settings(|builder| builder.resource_naming(portolan_core::ResourceNaming::Prefix))
         .start()
         .await;
     for version in [ClientVersion::V2025_06_18, ClientVersion::V2025_11_25] {
