@@ -3,8 +3,8 @@
 /// Known ignored tests, each with its reason.
 const KNOWN_IGNORED: &[(&str, &str)] = &[
     (
-        "memory::measure_memory",
-        "`memory_is_bounded` runs it, in a process of its own",
+        "memory::measure_in_own_process",
+        "`sessions_do_not_leak` runs it, in a process of its own",
     ),
     (
         "host_exit::host_program",

@@ -61,7 +61,7 @@ pub(crate) struct RunOptions {
     /// Leaves the gateway out
     #[arg(long, conflicts_with_all = ["gateway", "gateway_args"])]
     no_gateway: bool,
-    /// The stdio server that the gateway runs [default: target/release/examples/stdio_fixture, if it exists]
+    /// The stdio server that the gateway runs [default: target/release/examples/process_stdio_fixture, if it exists]
     #[arg(long, value_name = "COMMAND")]
     stdio: Option<String>,
     /// Leaves the stdio cells out
