@@ -267,7 +267,12 @@ async fn conversations_never_cross() {
         assert!(ended >= CALLERS * CONVERSATIONS / 3, "{ended} came to their end");
         let begun: usize = requesting.iter().map(|server| server.calls()).sum();
         assert!(begun <= CALLERS * CONVERSATIONS, "{begun} calls: one was made twice");
-        let open = || gateways.iter().map(|gateway| gateway.server_request_count()).sum::<usize>();
+        let open = || {
+            gateways
+                .iter()
+                .map(|gateway| gateway.server_request_count())
+                .sum::<usize>()
+        };
         eventually("nothing is left behind", || open() == 0).await;
         // Also no session that nobody uses and nobody else may use.
         for server in &requesting[3..] {

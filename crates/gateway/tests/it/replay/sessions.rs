@@ -138,7 +138,12 @@ async fn server_requests_survive_break() {
         }
         assert_eq!(server.calls(), 2, "no call was made again");
         assert_eq!(server.unexpected_responses(), 0);
-        let open = || gateways.iter().map(|gateway| gateway.server_request_count()).sum::<usize>();
+        let open = || {
+            gateways
+                .iter()
+                .map(|gateway| gateway.server_request_count())
+                .sum::<usize>()
+        };
         eventually("nothing waits", || open() == 0).await;
     }
 }
