@@ -69,7 +69,7 @@ async fn crash_loop_has_exit_code_and_log() {
         spec.env.insert("TOKEN".into(), EnvValue::Secret(key));
         let failure = failure(&sandbox.runtime(), &spec).await;
         assert_eq!(failure.kind, FailureKind::CrashLoop, "{failure:?}");
-        assert!(failure.message.contains("exit code 3"), "{failure:?}");
+        assert!(failure.message.contains("exited with code 3"), "{failure:?}");
         let words = failure.detail.join("\n");
         assert!(
             words.contains("starting with …") && words.contains("cannot bind"),
