@@ -249,6 +249,21 @@ impl ServerSpec {
         self
     }
 
+    /// Sets the labels.
+    ///
+    /// ```
+    /// use portolan_core::{Labels, ServerSpec};
+    ///
+    /// let docs = ServerSpec::remote("docs", "https://docs.example.com/mcp")?.labels(Labels::new([("team", "web")])?);
+    /// assert!(!docs.labels.is_empty());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn labels(mut self, labels: Labels) -> Self {
+        self.labels = labels;
+        self
+    }
+
     /// Checks the members against each other. Callers that store a spec check it first; the orchestrator does.
     ///
     /// # Errors
