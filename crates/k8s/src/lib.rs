@@ -65,6 +65,7 @@ pub mod attach;
 mod config;
 mod config_check;
 mod connect;
+mod credentials;
 mod deployment_state;
 mod deployment_store;
 mod endpoint;
@@ -98,6 +99,7 @@ pub use config::{
     BridgeSource, EndpointMode, Environment, GatewayPeer, KubeConfig, NetworkMode, Scheduling, SchedulingDefault,
 };
 pub use connect::{Connect, KubeClients};
+pub use credentials::{KubeCredentials, KubeCredentialsConfig};
 pub use pull_secrets::PullSecret;
 pub use runtime::KubeRuntime;
 
