@@ -11,6 +11,7 @@ mod wait;
 mod attach;
 mod calls;
 mod contract;
+mod credentials;
 mod drift;
 mod failure;
 mod lifecycle;

@@ -38,6 +38,9 @@ use crate::{servers, wait::wait_for_status};
 
 const RBAC: &str = include_str!("../../../../deploy/rbac.yaml");
 
+/// The permissions of the credential store.
+pub(crate) const CREDENTIALS_RBAC: &str = include_str!("../../../../deploy/credentials.yaml");
+
 /// A namespace for one test, with clients.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
@@ -125,6 +128,19 @@ pub(crate) async fn admin_config() -> Config {
 
 impl Sandbox {
     pub(crate) async fn open(name: &str) -> Self {
+        Self::open_with(name, &RBAC.split("\n---\n").collect::<Vec<_>>()).await
+    }
+
+    /// Opens a sandbox whose account may do what a credential store needs, and nothing else.
+    pub(crate) async fn open_for_credentials(name: &str) -> Self {
+        let account = RBAC
+            .split("\n---\n")
+            .find(|document| kind_of(document) == "ServiceAccount");
+        let rules = CREDENTIALS_RBAC.split("\n---\n");
+        Self::open_with(name, &account.into_iter().chain(rules).collect::<Vec<_>>()).await
+    }
+
+    async fn open_with(name: &str, documents: &[&str]) -> Self {
         let mut config = admin_config().await;
         let admin = Client::try_from(config.clone()).expect("a client");
         let id = InstallName::new(&SystemClock).to_string();
@@ -147,7 +163,7 @@ impl Sandbox {
             .await
             .expect("a namespace");
         config.auth_info = AuthInfo {
-            token: Some(service_account(&admin, &namespace).await.into()),
+            token: Some(service_account(&admin, &namespace, documents).await.into()),
             ..AuthInfo::default()
         };
         let calls = Arc::new(Calls::default());
@@ -172,6 +188,20 @@ impl Sandbox {
             .delete(&self.namespace, &DeleteParams::background())
             .await
             .expect("the namespace goes");
+    }
+
+    /// Deletes the namespace in a `drop`, where nothing can be awaited.
+    pub(crate) fn close_from_drop(self: &Arc<Self>) {
+        let sandbox = self.clone();
+        let going = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(sandbox.close());
+        });
+        // A case that failed has said so already.
+        let _ = going.join();
     }
 
     /// Returns a configuration for a small machine.
@@ -232,18 +262,17 @@ impl Sandbox {
     }
 }
 
-/// Makes the account of `deploy/rbac.yaml` in `namespace`, and gives a token for it.
-async fn service_account(admin: &Client, namespace: &str) -> String {
-    for document in RBAC.replace("mcp-servers", namespace).split("\n---\n") {
-        let kind = document
-            .lines()
-            .find_map(|line| line.strip_prefix("kind: "))
-            .expect("a kind");
-        match kind {
-            "ServiceAccount" => apply::<ServiceAccount>(admin, namespace, document).await,
-            "Role" => apply::<Role>(admin, namespace, document).await,
-            "RoleBinding" => apply::<RoleBinding>(admin, namespace, document).await,
-            other => panic!("deploy/rbac.yaml has a {other}"),
+/// Makes the account of `documents` in `namespace`, and gives a token for it.
+async fn service_account(admin: &Client, namespace: &str, documents: &[&str]) -> String {
+    for document in documents {
+        let document = document
+            .replace("mcp-servers", namespace)
+            .replace("mcp-credentials", namespace);
+        match kind_of(&document) {
+            "ServiceAccount" => apply::<ServiceAccount>(admin, namespace, &document).await,
+            "Role" => apply::<Role>(admin, namespace, &document).await,
+            "RoleBinding" => apply::<RoleBinding>(admin, namespace, &document).await,
+            other => panic!("deploy/ has a {other}"),
         }
     }
     let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), namespace);
@@ -261,6 +290,11 @@ async fn service_account(admin: &Client, namespace: &str) -> String {
     issued.status.and_then(|status| status.token).expect("an issued token")
 }
 
+fn kind_of(document: &str) -> &str {
+    let mut lines = document.lines();
+    lines.find_map(|line| line.strip_prefix("kind: ")).expect("a kind")
+}
+
 async fn apply<K>(admin: &Client, namespace: &str, document: &str)
 where
     K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
@@ -269,7 +303,7 @@ where
         + DeserializeOwned
         + serde::Serialize,
 {
-    let object: K = serde_saphyr::from_str(document).expect("deploy/rbac.yaml is well formed");
+    let object: K = serde_saphyr::from_str(document).expect("deploy/ is well formed");
     let api: Api<K> = Api::namespaced(admin.clone(), namespace);
     let name = object.meta().name.clone().expect("a name");
     let params = PatchParams::apply("portolan-test").force();

@@ -6,6 +6,7 @@ use http::Method;
 use portolan_core::{Clock, CredentialKey, CredentialReader, CredentialStore, Error, Precondition, Secret, Version};
 use portolan_k8s::{KubeCredentials, KubeCredentialsConfig};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::object_api::{Fault, ObjectApi};
 
@@ -70,14 +71,15 @@ async fn replaced_unanswered_write_is_a_success() {
     let api = ObjectApi::new();
     let (store, other) = (api.store(), api.store());
     let first = put(&store, "one", Precondition::Absent).await.expect("put");
-    // The write is applied, and the reads that would tell fail until another replica has replaced it.
-    api.plan(Method::PUT, "/secrets/", 1, Fault::ApplyThenBreak);
+    let replaced = Arc::new(Notify::new());
+    api.plan(Method::PUT, "/secrets/", 1, Fault::ApplyThenBreakAt(replaced.clone()));
     let task = tokio::spawn(async move { put(&store, "two", Precondition::Version(first)).await });
     while text(&other).await.expect("is there").0 != "two" {
         tokio::task::yield_now().await;
     }
     let (_, second) = text(&other).await.expect("is there");
     put(&other, "three", Precondition::Version(second)).await.expect("put");
+    replaced.notify_one();
     assert_eq!(task.await.expect("no panic").expect("it was applied"), second);
     assert_eq!(text(&other).await.expect("is there").0, "three");
 }
@@ -87,12 +89,14 @@ async fn removed_unanswered_write_is_unknown() {
     let api = ObjectApi::new();
     let (store, other) = (api.store(), api.store());
     let first = put(&store, "one", Precondition::Absent).await.expect("put");
-    api.plan(Method::PUT, "/secrets/", 1, Fault::ApplyThenBreak);
+    let removed = Arc::new(Notify::new());
+    api.plan(Method::PUT, "/secrets/", 1, Fault::ApplyThenBreakAt(removed.clone()));
     let task = tokio::spawn(async move { put(&store, "two", Precondition::Version(first)).await });
     while text(&other).await.expect("is there").0 != "two" {
         tokio::task::yield_now().await;
     }
     other.remove(&key("a")).await.expect("remove");
+    removed.notify_one();
     let error = task.await.expect("no panic").expect_err("nothing tells");
     assert!(
         matches!(error, Error::Unavailable { .. }) && error.is_retryable(),

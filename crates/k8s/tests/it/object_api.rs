@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use kube::{Client, client::Body};
 use portolan_k8s::{KubeCredentials, KubeCredentialsConfig};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 /// A deviation from what a healthy server does.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub(crate) enum Fault {
     ApplyThenRefuse(u16),
     /// The request is applied, and the connection breaks.
     ApplyThenBreak,
+    /// The request is applied, and the connection breaks when the test says so.
+    ApplyThenBreakAt(Arc<Notify>),
     /// The request is not applied, and the connection breaks.
     Break,
     /// The request is not applied, and nothing is answered.
@@ -170,6 +173,11 @@ impl ObjectApi {
             }
             Some(Fault::ApplyThenBreak) => {
                 answer(&mut self.state());
+                Err(std::io::Error::other("connection reset by peer"))
+            }
+            Some(Fault::ApplyThenBreakAt(when)) => {
+                answer(&mut self.state());
+                when.notified().await;
                 Err(std::io::Error::other("connection reset by peer"))
             }
             Some(Fault::EditBefore) => {
