@@ -32,8 +32,13 @@ impl SandboxStore {
     async fn open(name: &str) -> Self {
         let shared = sandbox::shared().await;
         let sandbox = Sandbox::open_for_credentials(name).await;
+        let store = store(&sandbox);
+        eventually("the API server knows the Role", Duration::from_secs(20), async || {
+            store.read(&key("never")).await.ok()
+        })
+        .await;
         Self {
-            store: store(&sandbox),
+            store,
             sandbox: Arc::new(sandbox),
             _shared: shared,
         }
