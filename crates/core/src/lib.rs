@@ -33,6 +33,7 @@ mod name;
 mod one_time;
 mod owner;
 mod policy;
+mod refresh;
 mod registry;
 mod registry_ext;
 mod run;
@@ -82,6 +83,7 @@ pub use name::{FieldKey, GatewayName, InstallName, Role, Scope, ServerName, Team
 pub use one_time::{OneTimeStore, check_one_time};
 pub use owner::Owner;
 pub use policy::{Action, AllowAll, Decision, MethodUse, Policy, PolicyFn, PromptUse, ResourceUse, ToolUse};
+pub use refresh::{ExchangeError, RefreshError, RefreshGuard, RefreshOptions};
 pub use registry::{Change, Key, Page, Record, RecordKind, Registry, Revision};
 pub use registry_ext::RegistryExt;
 pub use run::{EnvValue, RunSpec};

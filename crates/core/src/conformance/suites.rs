@@ -67,7 +67,8 @@ macro_rules! credential_suite {
             removed_is_gone removing_twice_succeeds secrets_do_not_show keys_are_sorted prefix_is_plain_text
             keys_come_in_pages removed_keys_are_not_listed lease_has_one_holder leases_are_apart released_lease_is_free
             lease_ends_after_ttl fences_grow_over_release_and_expiry late_release_ends_no_other_lease
-            releasing_twice_succeeds one_racing_lease_is_given lease_locks_nothing;
+            releasing_twice_succeeds one_racing_lease_is_given lease_locks_nothing put_ends_no_lease
+            fences_grow_over_removal;
     } };
 }
 
