@@ -49,7 +49,7 @@ pub(crate) enum ApiError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Forbidden {
     message: String,
-    rule: Option<Rule>,
+    rule: Option<Box<Rule>>,
     /// The file with the rules of this account.
     rules_file: &'static str,
 }
@@ -188,7 +188,7 @@ impl std::error::Error for ApiError {}
 
 impl Forbidden {
     fn read(message: String) -> Self {
-        let rule = Rule::read(&message);
+        let rule = Rule::read(&message).map(Box::new);
         let rules_file = RUNTIME_RULES;
         Self {
             message,

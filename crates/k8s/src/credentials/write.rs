@@ -19,7 +19,7 @@ pub(super) const RULES_FILE: &str = "deploy/credentials.yaml";
 /// What is under the name of a key.
 pub(super) enum Found {
     Nothing,
-    Ours(Stored),
+    Ours(Box<Stored>),
     /// An object that this store did not make.
     Foreign,
     /// An object whose removal waits for a finalizer of others.
@@ -47,7 +47,7 @@ pub(super) async fn find(client: &ApiClient, names: &Names, key: &CredentialKey)
         None => Found::Nothing,
         Some(object) if !names.owns(&object.metadata, key) => Found::Foreign,
         Some(object) if object.metadata.deletion_timestamp.is_some() => Found::Ending,
-        Some(object) => Found::Ours(Stored::new(object)),
+        Some(object) => Found::Ours(Box::new(Stored::new(object))),
     })
 }
 
@@ -313,7 +313,7 @@ mod tests {
             object.metadata.resource_version = Some(resource_version.into());
             last = Some(Stored::new(object));
         }
-        last.map_or(Found::Nothing, Found::Ours)
+        last.map_or(Found::Nothing, |last| Found::Ours(Box::new(last)))
     }
 
     #[test]

@@ -12,7 +12,7 @@ use portolan_k8s::{KubeCredentials, KubeCredentialsConfig};
 use tokio::sync::RwLockReadGuard;
 
 use crate::{
-    sandbox::{self, Sandbox},
+    sandbox::{self, CREDENTIALS_RBAC, Sandbox},
     wait::eventually,
 };
 
@@ -31,7 +31,7 @@ struct SandboxStore {
 impl SandboxStore {
     async fn open(name: &str) -> Self {
         let shared = sandbox::shared().await;
-        let sandbox = Sandbox::open_for_credentials(name).await;
+        let sandbox = Sandbox::open_for(name, CREDENTIALS_RBAC).await;
         let store = store(&sandbox);
         eventually("the API server knows the Role", Duration::from_secs(20), async || {
             store.read(&key("never")).await.ok()

@@ -14,6 +14,7 @@ mod contract;
 mod credentials;
 mod drift;
 mod failure;
+mod keys;
 mod lifecycle;
 mod logs_exec;
 mod many_installs;

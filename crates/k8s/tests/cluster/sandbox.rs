@@ -41,6 +41,9 @@ const RBAC: &str = include_str!("../../../../deploy/rbac.yaml");
 /// The permissions of the credential store.
 pub(crate) const CREDENTIALS_RBAC: &str = include_str!("../../../../deploy/credentials.yaml");
 
+/// The permissions of keys in a Secret.
+pub(crate) const KEYS_RBAC: &str = include_str!("../../../../deploy/keys.yaml");
+
 /// A namespace for one test, with clients.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
@@ -131,12 +134,12 @@ impl Sandbox {
         Self::open_with(name, &RBAC.split("\n---\n").collect::<Vec<_>>()).await
     }
 
-    /// Opens a sandbox whose account may do what a credential store needs, and nothing else.
-    pub(crate) async fn open_for_credentials(name: &str) -> Self {
+    /// Opens a sandbox whose account may do what a file of `deploy/` allows, and nothing else.
+    pub(crate) async fn open_for(name: &str, rules: &str) -> Self {
         let account = RBAC
             .split("\n---\n")
             .find(|document| kind_of(document) == "ServiceAccount");
-        let rules = CREDENTIALS_RBAC.split("\n---\n");
+        let rules = rules.split("\n---\n");
         Self::open_with(name, &account.into_iter().chain(rules).collect::<Vec<_>>()).await
     }
 

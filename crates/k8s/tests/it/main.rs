@@ -5,6 +5,7 @@ mod attach;
 mod config;
 mod credentials;
 mod events;
+mod keys;
 mod mock_api;
 mod object_api;
 mod render;
