@@ -15,6 +15,7 @@ mod credentials;
 mod drift;
 mod failure;
 mod keys;
+mod killed_writer;
 mod lifecycle;
 mod logs_exec;
 mod many_installs;

@@ -54,6 +54,7 @@ pub(crate) struct Sandbox {
     pub(crate) client: ClientHandle,
     /// The connection as that account.
     config: Config,
+    token: String,
     /// The API calls of that account.
     pub(crate) calls: Arc<Calls>,
     pub(crate) credentials: Arc<MemoryCredentials>,
@@ -95,12 +96,28 @@ pub(crate) async fn shared() -> RwLockReadGuard<'static, ()> {
     CLUSTER.read().await
 }
 
+/// Runs `test` in a sandbox whose account may do what a file of `deploy/` allows.
+pub(crate) async fn in_sandbox_for<F>(name: &str, rules: &str, test: impl FnOnce(Arc<Sandbox>) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let _shared = CLUSTER.read().await;
+    run(Sandbox::open_for(name, rules).await, test).await;
+}
+
 /// Runs `test` in a sandbox of a test that holds the lock already.
 pub(crate) async fn in_sandbox<F>(name: &str, test: impl FnOnce(Arc<Sandbox>) -> F)
 where
     F: Future<Output = ()>,
 {
-    let sandbox = Arc::new(Sandbox::open(name).await);
+    run(Sandbox::open(name).await, test).await;
+}
+
+async fn run<F>(sandbox: Sandbox, test: impl FnOnce(Arc<Sandbox>) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let sandbox = Arc::new(sandbox);
     let outcome = AssertUnwindSafe(test(sandbox.clone())).catch_unwind().await;
     sandbox.close().await;
     if let Err(panic) = outcome {
@@ -129,6 +146,16 @@ pub(crate) async fn admin_config() -> Config {
     config
 }
 
+/// The configuration of the account with this token.
+pub(crate) async fn account_config(token: String) -> Config {
+    let mut config = admin_config().await;
+    config.auth_info = AuthInfo {
+        token: Some(token.into()),
+        ..AuthInfo::default()
+    };
+    config
+}
+
 impl Sandbox {
     pub(crate) async fn open(name: &str) -> Self {
         Self::open_with(name, &RBAC.split("\n---\n").collect::<Vec<_>>()).await
@@ -144,8 +171,7 @@ impl Sandbox {
     }
 
     async fn open_with(name: &str, documents: &[&str]) -> Self {
-        let mut config = admin_config().await;
-        let admin = Client::try_from(config.clone()).expect("a client");
+        let admin = Client::try_from(admin_config().await).expect("a client");
         let id = InstallName::new(&SystemClock).to_string();
         let namespace = format!("portolan-test-{name}-{}", &id[id.len() - 6..]);
         let labels = BTreeMap::from([
@@ -165,10 +191,8 @@ impl Sandbox {
             .create(&PostParams::default(), &object)
             .await
             .expect("a namespace");
-        config.auth_info = AuthInfo {
-            token: Some(service_account(&admin, &namespace, documents).await.into()),
-            ..AuthInfo::default()
-        };
+        let token = service_account(&admin, &namespace, documents).await;
+        let config = account_config(token.clone()).await;
         let calls = Arc::new(Calls::default());
         let counted = ClientBuilder::try_from(config.clone())
             .expect("a client")
@@ -176,6 +200,7 @@ impl Sandbox {
         Self {
             client: ClientHandle(counted.build()),
             config,
+            token,
             namespace,
             admin: ClientHandle(admin),
             calls,
@@ -229,6 +254,11 @@ impl Sandbox {
     pub(crate) fn separate_runtime(&self) -> KubeRuntime {
         let client = Client::try_from(self.config.clone()).expect("a client");
         KubeRuntime::new(client, self.config(), self.credentials.clone())
+    }
+
+    /// The token of the account.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// The objects of one kind, as the administrator sees them.
