@@ -1,12 +1,16 @@
 //! The credential store on a real cluster, as the account of `deploy/credentials.yaml`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use k8s_openapi::api::{coordination::v1::Lease as KubeLease, core::v1::Secret as KubeSecret, rbac::v1::Role};
 use kube::api::{ListParams, PostParams};
 use portolan_core::{
-    CredentialKey, CredentialReader, CredentialStore, Error, Lease, Precondition, Result, Secret, Version, Versioned,
+    CredentialKey, CredentialReader, CredentialStore, Error, ExchangeError, Lease, Precondition, RefreshGuard,
+    RefreshOptions, Result, Secret, SystemClock, Version, Versioned,
 };
 use portolan_k8s::{KubeCredentials, KubeCredentialsConfig};
 use tokio::sync::RwLockReadGuard;
@@ -243,4 +247,37 @@ async fn append(store: &KubeCredentials, writer: usize) -> Vec<(String, Option<R
         outcomes.push((entry, outcome));
     }
     outcomes
+}
+
+/// Four replicas refresh one credential at once, at a provider that accepts each refresh token once.
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_token_is_spent_once() {
+    let sandbox = Arc::new(SandboxStore::open("refresh").await);
+    let path = key("github/token");
+    let mut used = sandbox.put("github/token", "0").await.expect("put");
+    let spent = Arc::new(Mutex::new(0_u32));
+    for round in 1..=10 {
+        let replicas = (0..4).map(|_| {
+            let (spent, path) = (spent.clone(), path.clone());
+            let store = Arc::new(store(&sandbox.sandbox));
+            let guard = RefreshGuard::new(store, Arc::new(SystemClock), RefreshOptions::default());
+            tokio::spawn(async move {
+                let exchange = move |current: Secret| async move {
+                    let mut spent = spent.lock().expect("no panic");
+                    assert_eq!(current.reveal(), spent.to_string(), "a token is spent twice");
+                    *spent += 1;
+                    Ok::<_, ExchangeError>(Secret::new(spent.to_string()))
+                };
+                guard.refresh(&path, used, exchange).await.expect("refreshed")
+            })
+        });
+        let mut versions = Vec::new();
+        for replica in replicas.collect::<Vec<_>>() {
+            let refreshed = replica.await.expect("no panic");
+            assert_eq!(refreshed.value.reveal(), round.to_string());
+            versions.push(refreshed.version);
+        }
+        assert!(versions.iter().all(|version| *version == versions[0]), "{versions:?}");
+        used = versions[0];
+    }
 }
