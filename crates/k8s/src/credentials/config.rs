@@ -22,7 +22,8 @@ pub struct KubeCredentialsConfig {
     /// read all of its Secrets.
     pub namespace: String,
     /// The name of the store, which keeps several stores in one namespace apart; a DNS label, and the value of the label
-    /// `app.kubernetes.io/managed-by`. All replicas of a host use the same one. Default: `portolan-credentials`.
+    /// `app.kubernetes.io/managed-by`. All replicas of a host use the same one, and the field manager of a runtime in the same
+    /// namespace is another one. Default: `portolan-credentials`.
     pub store: String,
     /// The deadline of a call, with all retries. Default: 30 s.
     pub deadline: Duration,
