@@ -55,7 +55,9 @@ pub use portolan_gateway::{
     Timeouts, TokenKeys, Upstream, digest,
 };
 #[cfg(feature = "kubernetes")]
-pub use portolan_k8s::{Connect, KubeClients, KubeConfig, KubeRuntime};
+pub use portolan_k8s::{
+    Connect, KubeClients, KubeConfig, KubeCredentials, KubeCredentialsConfig, KubeKeys, KubeKeysConfig, KubeRuntime,
+};
 #[cfg(feature = "process")]
 pub use portolan_process::{
     ProcessConfig, ProcessLimits, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir,

@@ -148,9 +148,14 @@ pub trait CredentialReader: Debug + Send + Sync {
 ///   version that this key never had.
 /// - `remove` of an absent secret succeeds. Afterwards the secret cannot be read any more.
 /// - `keys` gives the keys that begin with `prefix` and follow `after`, sorted, at most `limit`.
-/// - `lease` gives the lease on a key to one holder at a time. It ends when it is released, or by itself after `ttl`, so
-///   that a holder that dies blocks nobody for longer. A lease that somebody else holds is `None`, not an error. Its
-///   [`fence`](Lease::fence) is greater than that of every earlier lease on the same key.
+/// - `lease` gives the lease on a key to one holder at a time. It ends when it is released, or by itself `ttl` after the
+///   store gave it, so that a holder that dies blocks nobody for longer. A holder counts `ttl` from before its call, so
+///   that it gives up no later than the store, as far as their clocks run alike. A lease that somebody else holds is
+///   `None`, not an error. Its [`fence`](Lease::fence) is greater than that of every earlier lease on the same key, also
+///   after restarts of the store and after the secret was removed.
+/// - A lease protects nothing by itself: `put`, `remove` and `read` ask for none, and a `put` ends none. A holder whose
+///   lease has ended without its notice can still write, so what must happen once is done by compare-and-set:
+///   [`RefreshGuard`](crate::RefreshGuard) shows how.
 /// - `release` of a lease that has ended already succeeds and ends no other lease.
 ///
 /// ```

@@ -14,7 +14,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{error::ApiError, events};
+use crate::{
+    error::{ApiError, RUNTIME_RULES},
+    events,
+};
 
 /// The timeout of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +39,8 @@ pub(crate) struct ApiClient {
     pub(crate) cluster_name: Arc<str>,
     deadline: Duration,
     permits: Arc<Semaphore>,
+    /// The file with the rules of the account, which errors name.
+    rules_file: &'static str,
     /// The times at which missing permissions were reported.
     forbidden: Mutex<BTreeMap<String, Instant>>,
 }
@@ -54,8 +59,20 @@ impl ApiClient {
             cluster_name,
             deadline,
             permits,
+            rules_file: RUNTIME_RULES,
             forbidden: Mutex::default(),
         }
+    }
+
+    /// Sets the file that errors of missing permissions name.
+    pub(crate) fn with_rules_file(mut self, file: &'static str) -> Self {
+        self.rules_file = file;
+        self
+    }
+
+    /// The deadline of a call, with all retries.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
     }
 
     /// Returns the API of one kind of objects.
@@ -109,7 +126,7 @@ impl ApiClient {
         match timeout(limit, attempt).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
-                let error = ApiError::classify(error, &self.cluster_name);
+                let error = ApiError::classify(error, &self.cluster_name).with_rules_file(self.rules_file);
                 self.report_forbidden(&error);
                 Err(error)
             }

@@ -23,7 +23,7 @@ impl KubeConfig {
 }
 
 /// Checks that `text` is a valid namespace name, and so can be part of other names.
-fn check_label(field: &str, text: &str) -> Result<()> {
+pub(crate) fn check_label(field: &str, text: &str) -> Result<()> {
     let is_edge = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = text.as_bytes();
     let is_valid = bytes.len() <= 63

@@ -4,6 +4,9 @@ use std::{fmt, time::Duration};
 
 use portolan_core::{Error, Failure, FailureKind};
 
+/// The file with the permissions of the runtime.
+pub(crate) const RUNTIME_RULES: &str = "deploy/rbac.yaml";
+
 /// The error of a call to the API server.
 ///
 /// `Display` is one line for operators. It holds no secret: request bodies are never part of it.
@@ -46,7 +49,9 @@ pub(crate) enum ApiError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Forbidden {
     message: String,
-    rule: Option<Rule>,
+    rule: Option<Box<Rule>>,
+    /// The file with the rules of this account.
+    rules_file: &'static str,
 }
 
 /// The missing permission.
@@ -112,6 +117,14 @@ impl ApiError {
         }
     }
 
+    /// Names the file with the rules, where it is another than that of the runtime.
+    pub(crate) fn with_rules_file(mut self, file: &'static str) -> Self {
+        if let Self::Forbidden(forbidden) = &mut self {
+            forbidden.rules_file = file;
+        }
+        self
+    }
+
     /// Returns whether a retry may succeed soon.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::ServerBusy { .. } | Self::Unreachable { .. })
@@ -175,8 +188,13 @@ impl std::error::Error for ApiError {}
 
 impl Forbidden {
     fn read(message: String) -> Self {
-        let rule = Rule::read(&message);
-        Self { message, rule }
+        let rule = Rule::read(&message).map(Box::new);
+        let rules_file = RUNTIME_RULES;
+        Self {
+            message,
+            rule,
+            rules_file,
+        }
     }
 }
 
@@ -215,7 +233,7 @@ impl fmt::Display for Forbidden {
         if let Some(namespace) = &rule.namespace {
             write!(f, " in {namespace:?}")?;
         }
-        f.write_str("; deploy/rbac.yaml has the rule")
+        write!(f, "; {} has the rule", self.rules_file)
     }
 }
 

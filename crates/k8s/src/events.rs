@@ -86,3 +86,8 @@ pub(crate) fn watch_broke(namespace: &str, kind: &str, reason: &str) {
 pub(crate) fn forbidden(namespace: &str, reason: &str) {
     tracing::error!(target: TARGET, namespace, reason, "forbidden");
 }
+
+/// Reports that keys could not be read again. The known ones stay in use.
+pub(crate) fn keys_not_read(namespace: &str, secret: &str, reason: &str) {
+    tracing::warn!(target: TARGET, namespace, secret, reason, "keys not read");
+}

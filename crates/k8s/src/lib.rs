@@ -4,6 +4,8 @@
 //!   status, and gives endpoints to gateways. [`KubeConfig`] configures it; [`Connect`] and [`KubeClients`] find the cluster.
 //! - [`render`] builds the objects of an install without a cluster; [`yaml`] checks a Deployment that a server brings itself.
 //! - [`attach`] is a [`Channel`](portolan_core::Channel) to a stdio server in a pod, through the API server.
+//! - [`KubeCredentials`] is core's [`CredentialStore`](portolan_core::CredentialStore) on Secrets, and [`KubeKeys`] a
+//!   [`KeyProvider`](portolan_core::KeyProvider) whose keys are in a Secret.
 //! - [`name`] has the names and labels of all objects.
 //!
 //! ```no_run
@@ -30,7 +32,8 @@
 //!
 //! The runtime needs the Role of `deploy/rbac.yaml` in each namespace: `get`, `list`, `watch`, `create`, `patch` and `delete`
 //! on Deployments, Services, Secrets and network policies, `get`, `list`, `watch` and `delete` on pods, `list` and `watch` on
-//! events, and the verbs for logs, exec, attach, port-forward, Leases and autoscalers. An error names the missing permission.
+//! events, and the verbs for logs, exec, attach, port-forward, Leases and autoscalers. [`KubeCredentials`] needs that of `deploy/credentials.yaml`, and [`KubeKeys`] that of `deploy/keys.yaml`. An error
+//! names the missing permission.
 //!
 //! # Events
 //!
@@ -47,6 +50,7 @@
 //! | warn | `apply interrupted` | `install`, `deployment`, `namespace`, `reason` | the API server could not be reached for a write, which is retried |
 //! | warn | `watch broke` | `namespace`, `kind`, `reason` | a watch of one kind of objects ended with an error, and is retried; the last known state stays in use |
 //! | error | `forbidden` | `namespace`, `reason` | the service account lacks a permission, or an admission webhook denied a request; each reason at most once in five minutes |
+//! | warn | `keys not read` | `namespace`, `secret`, `reason` | [`KubeKeys`] could not read its Secret again; the known keys stay in use |
 //!
 //! A shared deployment has one event for each install that uses it. `deployment` is empty before the first apply.
 //!
@@ -65,6 +69,7 @@ pub mod attach;
 mod config;
 mod config_check;
 mod connect;
+mod credentials;
 mod deployment_state;
 mod deployment_store;
 mod endpoint;
@@ -73,6 +78,7 @@ mod escape;
 mod events;
 mod exec;
 mod garbage_collect;
+mod keys;
 mod logs;
 mod managed_fields;
 mod manifest;
@@ -98,6 +104,8 @@ pub use config::{
     BridgeSource, EndpointMode, Environment, GatewayPeer, KubeConfig, NetworkMode, Scheduling, SchedulingDefault,
 };
 pub use connect::{Connect, KubeClients};
+pub use credentials::{KubeCredentials, KubeCredentialsConfig};
+pub use keys::{KubeKeys, KubeKeysConfig};
 pub use pull_secrets::PullSecret;
 pub use runtime::KubeRuntime;
 

@@ -366,6 +366,32 @@ pub async fn lease_locks_nothing(store: Backend) {
     assert_eq!(read(&store, "a").await.expect("is there").0, "two");
 }
 
+/// A put by the holder, or by anybody else, ends no lease.
+pub async fn put_ends_no_lease(store: Backend) {
+    let version = put(&store, "a", "one", Precondition::None).await.expect("put");
+    let held = lease(&store, "a", LONG).await.expect("free");
+    put(&store, "a", "two", Precondition::Version(version))
+        .await
+        .expect("put");
+    put(&store, "a", "three", Precondition::None).await.expect("put");
+    assert_eq!(lease(&store, "a", LONG).await, None, "still held");
+    store.release(held).await.expect("release");
+    assert!(lease(&store, "a", LONG).await.is_some(), "its holder can release it");
+}
+
+/// A lease after a removal of the secret has a greater fence.
+pub async fn fences_grow_over_removal(store: Backend) {
+    let mut last = 0;
+    for _ in 0..3 {
+        put(&store, "a", "one", Precondition::Absent).await.expect("put");
+        let given = lease(&store, "a", LONG).await.expect("free");
+        assert!(given.fence > last, "{} after {last}", given.fence);
+        last = given.fence;
+        store.release(given).await.expect("release");
+        store.remove(&key("a")).await.expect("remove");
+    }
+}
+
 async fn put(store: &Backend, path: &str, secret: &str, when: Precondition) -> Result<Version> {
     store.put(&key(path), Secret::new(secret), when).await
 }

@@ -21,7 +21,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{AuditSink, Bus, CredentialStore, Gateway, Guard, Policy, Registry, SessionStore};
+use crate::{AuditSink, Bus, CredentialStore, Gateway, Guard, OneTimeStore, Policy, Registry, SessionStore};
 
 pub mod audit;
 pub mod authenticator;
@@ -31,6 +31,8 @@ pub mod credential;
 pub mod discovery;
 pub mod gateway;
 pub mod guard;
+pub mod key_provider;
+pub mod one_time;
 pub mod policy;
 pub mod registry;
 pub mod registry_changes;
@@ -41,7 +43,7 @@ mod suites;
 
 pub use suites::{
     audit_suite, authenticator_suite, broker_suite, bus_suite, credential_suite, discovery_suite, gateway_suite,
-    guard_suite, policy_suite, registry_suite, runtime_suite, session_suite,
+    guard_suite, key_provider_suite, one_time_suite, policy_suite, registry_suite, runtime_suite, session_suite,
 };
 
 /// The longest time of a case. A case that takes longer fails.
@@ -108,7 +110,8 @@ fresh!(
     Gateway,
     Policy,
     AuditSink,
-    Guard
+    Guard,
+    OneTimeStore
 );
 
 macro_rules! fixture {
@@ -120,7 +123,7 @@ macro_rules! fixture {
         }
     )*};
 }
-fixture!(runtime, authenticator, broker, discovery);
+fixture!(runtime, authenticator, broker, discovery, key_provider);
 
 /// Runs `tasks` at the same time on threads and returns their results.
 async fn race<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {

@@ -67,7 +67,8 @@ macro_rules! credential_suite {
             removed_is_gone removing_twice_succeeds secrets_do_not_show keys_are_sorted prefix_is_plain_text
             keys_come_in_pages removed_keys_are_not_listed lease_has_one_holder leases_are_apart released_lease_is_free
             lease_ends_after_ttl fences_grow_over_release_and_expiry late_release_ends_no_other_lease
-            releasing_twice_succeeds one_racing_lease_is_given lease_locks_nothing;
+            releasing_twice_succeeds one_racing_lease_is_given lease_locks_nothing put_ends_no_lease
+            fences_grow_over_removal;
     } };
 }
 
@@ -270,8 +271,48 @@ macro_rules! discovery_suite {
     };
 }
 
+/// Makes one test for each promise of [`OneTimeStore`](crate::OneTimeStore).
+///
+/// `one_time_suite!(|| MyStore::fresh())`, or `one_time_suite!(async || MyStore::connect().await)`. Each must give an
+/// empty store.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! one_time_suite {
+    (|| $fresh:expr $(,)?) => {
+        $crate::one_time_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { one_time_suite: $fresh;
+            one_time:
+                unknown_id_is_none record_is_taken_once any_payload_is_kept ids_are_apart purposes_are_apart
+                second_put_conflicts expired_is_none expired_is_replaced taken_can_be_put_again one_racing_take_wins
+                one_racing_put_wins sweep_removes_only_expired out_of_bounds_is_invalid nothing_shows;
+        }
+    };
+}
+
+/// Makes one test for each promise of [`KeyProvider`](crate::KeyProvider).
+///
+/// `key_provider_suite!(|| Fixture::new(provider, rotate))`, or with `async ||`: see
+/// [`Fixture`](crate::conformance::key_provider::Fixture).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! key_provider_suite {
+    (|| $fresh:expr $(,)?) => {
+        $crate::key_provider_suite! { async || $fresh }
+    };
+    (async || $fresh:expr $(,)?) => {
+        $crate::conformance_cases! { key_provider_suite: $fresh;
+            key_provider:
+                wrapped_key_unwraps context_is_bound changed_bytes_are_invalid unknown_key_is_named current_key_wraps
+                wrapped_key_hides_data_key rotated_key_still_unwraps versions_are_apart racing_tasks_get_their_own
+                keys_do_not_show;
+        }
+    };
+}
+
 #[doc(inline)]
 pub use crate::{
     audit_suite, authenticator_suite, broker_suite, bus_suite, credential_suite, discovery_suite, gateway_suite,
-    guard_suite, policy_suite, registry_suite, runtime_suite, session_suite,
+    guard_suite, key_provider_suite, one_time_suite, policy_suite, registry_suite, runtime_suite, session_suite,
 };

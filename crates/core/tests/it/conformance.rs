@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use portolan_core::{
-    Action, AllowAll, Caller, Decision, Endpoint, Failure, FailureKind, GuardDecision, HttpEndpoint, Owner, PolicyFn,
-    RunSpec, Secret, Status, Subject, SystemClock, TraceAudit, UserId,
-    conformance::{authenticator, broker, discovery, runtime::Fixture, sample},
+    Action, AllowAll, Caller, Decision, Endpoint, Failure, FailureKind, GuardDecision, HttpEndpoint, KeyProvider,
+    Owner, PolicyFn, RunSpec, Secret, Status, Subject, SystemClock, TraceAudit, UserId,
+    conformance::{authenticator, broker, discovery, key_provider, runtime::Fixture, sample},
     memory::{
-        MemoryBus, MemoryCredentials, MemoryDiscovery, MemoryGateway, MemoryGuard, MemoryRegistry, MemoryRuntime,
-        MemorySessions, MemoryTokens, NoCredentials,
+        MemoryBus, MemoryCredentials, MemoryDiscovery, MemoryGateway, MemoryGuard, MemoryKeys, MemoryOneTime,
+        MemoryRegistry, MemoryRuntime, MemorySessions, MemoryTokens, NoCredentials,
     },
 };
 
 portolan_core::conformance::registry_suite!(|| MemoryRegistry::new());
 portolan_core::conformance::credential_suite!(|| MemoryCredentials::new());
 portolan_core::conformance::session_suite!(|| MemorySessions::new());
+portolan_core::conformance::one_time_suite!(|| MemoryOneTime::new());
+portolan_core::conformance::key_provider_suite!(|| memory_keys());
 portolan_core::conformance::bus_suite!(|| MemoryBus::new());
 portolan_core::conformance::gateway_suite!(|| MemoryGateway::new());
 portolan_core::conformance::runtime_suite!(|| memory_runtime());
@@ -102,4 +104,15 @@ fn memory_discovery() -> discovery::Fixture {
     let tools = vec![sample::tool(sample::ODD_TOOL), sample::tool(r#"{"name":"a"}"#)];
     let discovery = Arc::new(MemoryDiscovery::new(tools));
     discovery::Fixture::new(discovery, Endpoint::Http(HttpEndpoint::new(url)), ["now", "a"])
+}
+
+fn memory_keys() -> key_provider::Fixture {
+    let keys = Arc::new(MemoryKeys::new());
+    key_provider::Fixture::new(keys.clone(), move || {
+        let keys = keys.clone();
+        async move {
+            keys.rotate();
+            keys as Arc<dyn KeyProvider>
+        }
+    })
 }

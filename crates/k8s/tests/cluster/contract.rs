@@ -45,16 +45,7 @@ struct SandboxRuntime {
 
 impl Drop for SandboxRuntime {
     fn drop(&mut self) {
-        let sandbox = self.sandbox.clone();
-        let going = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(sandbox.close());
-        });
-        // A case that failed has said so already.
-        let _ = going.join();
+        self.sandbox.close_from_drop();
     }
 }
 

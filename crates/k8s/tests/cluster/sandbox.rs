@@ -38,6 +38,12 @@ use crate::{servers, wait::wait_for_status};
 
 const RBAC: &str = include_str!("../../../../deploy/rbac.yaml");
 
+/// The permissions of the credential store.
+pub(crate) const CREDENTIALS_RBAC: &str = include_str!("../../../../deploy/credentials.yaml");
+
+/// The permissions of keys in a Secret.
+pub(crate) const KEYS_RBAC: &str = include_str!("../../../../deploy/keys.yaml");
+
 /// A namespace for one test, with clients.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
@@ -48,6 +54,7 @@ pub(crate) struct Sandbox {
     pub(crate) client: ClientHandle,
     /// The connection as that account.
     config: Config,
+    token: String,
     /// The API calls of that account.
     pub(crate) calls: Arc<Calls>,
     pub(crate) credentials: Arc<MemoryCredentials>,
@@ -89,12 +96,28 @@ pub(crate) async fn shared() -> RwLockReadGuard<'static, ()> {
     CLUSTER.read().await
 }
 
+/// Runs `test` in a sandbox whose account may do what a file of `deploy/` allows.
+pub(crate) async fn in_sandbox_for<F>(name: &str, rules: &str, test: impl FnOnce(Arc<Sandbox>) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let _shared = CLUSTER.read().await;
+    run(Sandbox::open_for(name, rules).await, test).await;
+}
+
 /// Runs `test` in a sandbox of a test that holds the lock already.
 pub(crate) async fn in_sandbox<F>(name: &str, test: impl FnOnce(Arc<Sandbox>) -> F)
 where
     F: Future<Output = ()>,
 {
-    let sandbox = Arc::new(Sandbox::open(name).await);
+    run(Sandbox::open(name).await, test).await;
+}
+
+async fn run<F>(sandbox: Sandbox, test: impl FnOnce(Arc<Sandbox>) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let sandbox = Arc::new(sandbox);
     let outcome = AssertUnwindSafe(test(sandbox.clone())).catch_unwind().await;
     sandbox.close().await;
     if let Err(panic) = outcome {
@@ -123,10 +146,32 @@ pub(crate) async fn admin_config() -> Config {
     config
 }
 
+/// The configuration of the account with this token.
+pub(crate) async fn account_config(token: String) -> Config {
+    let mut config = admin_config().await;
+    config.auth_info = AuthInfo {
+        token: Some(token.into()),
+        ..AuthInfo::default()
+    };
+    config
+}
+
 impl Sandbox {
     pub(crate) async fn open(name: &str) -> Self {
-        let mut config = admin_config().await;
-        let admin = Client::try_from(config.clone()).expect("a client");
+        Self::open_with(name, &RBAC.split("\n---\n").collect::<Vec<_>>()).await
+    }
+
+    /// Opens a sandbox whose account may do what a file of `deploy/` allows, and nothing else.
+    pub(crate) async fn open_for(name: &str, rules: &str) -> Self {
+        let account = RBAC
+            .split("\n---\n")
+            .find(|document| kind_of(document) == "ServiceAccount");
+        let rules = rules.split("\n---\n");
+        Self::open_with(name, &account.into_iter().chain(rules).collect::<Vec<_>>()).await
+    }
+
+    async fn open_with(name: &str, documents: &[&str]) -> Self {
+        let admin = Client::try_from(admin_config().await).expect("a client");
         let id = InstallName::new(&SystemClock).to_string();
         let namespace = format!("portolan-test-{name}-{}", &id[id.len() - 6..]);
         let labels = BTreeMap::from([
@@ -146,10 +191,8 @@ impl Sandbox {
             .create(&PostParams::default(), &object)
             .await
             .expect("a namespace");
-        config.auth_info = AuthInfo {
-            token: Some(service_account(&admin, &namespace).await.into()),
-            ..AuthInfo::default()
-        };
+        let token = service_account(&admin, &namespace, documents).await;
+        let config = account_config(token.clone()).await;
         let calls = Arc::new(Calls::default());
         let counted = ClientBuilder::try_from(config.clone())
             .expect("a client")
@@ -157,6 +200,7 @@ impl Sandbox {
         Self {
             client: ClientHandle(counted.build()),
             config,
+            token,
             namespace,
             admin: ClientHandle(admin),
             calls,
@@ -172,6 +216,20 @@ impl Sandbox {
             .delete(&self.namespace, &DeleteParams::background())
             .await
             .expect("the namespace goes");
+    }
+
+    /// Deletes the namespace in a `drop`, where nothing can be awaited.
+    pub(crate) fn close_from_drop(self: &Arc<Self>) {
+        let sandbox = self.clone();
+        let going = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(sandbox.close());
+        });
+        // A case that failed has said so already.
+        let _ = going.join();
     }
 
     /// Returns a configuration for a small machine.
@@ -196,6 +254,11 @@ impl Sandbox {
     pub(crate) fn separate_runtime(&self) -> KubeRuntime {
         let client = Client::try_from(self.config.clone()).expect("a client");
         KubeRuntime::new(client, self.config(), self.credentials.clone())
+    }
+
+    /// The token of the account.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// The objects of one kind, as the administrator sees them.
@@ -232,18 +295,17 @@ impl Sandbox {
     }
 }
 
-/// Makes the account of `deploy/rbac.yaml` in `namespace`, and gives a token for it.
-async fn service_account(admin: &Client, namespace: &str) -> String {
-    for document in RBAC.replace("mcp-servers", namespace).split("\n---\n") {
-        let kind = document
-            .lines()
-            .find_map(|line| line.strip_prefix("kind: "))
-            .expect("a kind");
-        match kind {
-            "ServiceAccount" => apply::<ServiceAccount>(admin, namespace, document).await,
-            "Role" => apply::<Role>(admin, namespace, document).await,
-            "RoleBinding" => apply::<RoleBinding>(admin, namespace, document).await,
-            other => panic!("deploy/rbac.yaml has a {other}"),
+/// Makes the account of `documents` in `namespace`, and gives a token for it.
+async fn service_account(admin: &Client, namespace: &str, documents: &[&str]) -> String {
+    for document in documents {
+        let document = document
+            .replace("mcp-servers", namespace)
+            .replace("mcp-credentials", namespace);
+        match kind_of(&document) {
+            "ServiceAccount" => apply::<ServiceAccount>(admin, namespace, &document).await,
+            "Role" => apply::<Role>(admin, namespace, &document).await,
+            "RoleBinding" => apply::<RoleBinding>(admin, namespace, &document).await,
+            other => panic!("deploy/ has a {other}"),
         }
     }
     let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), namespace);
@@ -261,6 +323,11 @@ async fn service_account(admin: &Client, namespace: &str) -> String {
     issued.status.and_then(|status| status.token).expect("an issued token")
 }
 
+fn kind_of(document: &str) -> &str {
+    let mut lines = document.lines();
+    lines.find_map(|line| line.strip_prefix("kind: ")).expect("a kind")
+}
+
 async fn apply<K>(admin: &Client, namespace: &str, document: &str)
 where
     K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
@@ -269,7 +336,7 @@ where
         + DeserializeOwned
         + serde::Serialize,
 {
-    let object: K = serde_saphyr::from_str(document).expect("deploy/rbac.yaml is well formed");
+    let object: K = serde_saphyr::from_str(document).expect("deploy/ is well formed");
     let api: Api<K> = Api::namespaced(admin.clone(), namespace);
     let name = object.meta().name.clone().expect("a name");
     let params = PatchParams::apply("portolan-test").force();
