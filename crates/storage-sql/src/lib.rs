@@ -39,23 +39,27 @@
 //!
 //! The file must be on a local disk: WAL does not work over a network file system.
 
-#[cfg(not(feature = "sqlite"))]
-compile_error!("portolan-storage-sql needs a database: enable its feature `sqlite`");
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("portolan-storage-sql needs a database: enable its feature `sqlite` or `postgres`");
 
+mod config;
 mod credentials;
 mod error;
 mod feed;
 mod key_file;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod registry;
 mod rows;
 mod seal;
 mod sessions;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod steps;
 mod store;
 
+pub use config::{Migrations, SqlConfig, TlsRule};
 pub use seal::SealingKeys;
-/// The library whose pools [`SqlStore::from_pool`] takes.
-#[cfg(feature = "sqlite")]
+/// The library whose pools [`SqlStore`] takes.
 pub use sqlx;
 pub use store::SqlStore;
