@@ -2,6 +2,8 @@
 
 mod conformance;
 mod feed;
+#[path = "../shared/history.rs"]
+mod history;
 mod key_file;
 mod persistence;
 mod pool;
