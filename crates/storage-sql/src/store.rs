@@ -17,10 +17,10 @@ use crate::{
     seal::PROBE,
 };
 
-/// Registry, credential store and session store in one SQL database.
+/// Registry, credential store, session store and bus in one SQL database.
 ///
-/// It implements [`Registry`](portolan_core::Registry), [`CredentialStore`](portolan_core::CredentialStore) and
-/// [`SessionStore`](portolan_core::SessionStore). Clones are cheap and share one set of connections; the change feeds of
+/// It implements [`Registry`](portolan_core::Registry), [`CredentialStore`](portolan_core::CredentialStore),
+/// [`SessionStore`](portolan_core::SessionStore) and [`Bus`](portolan_core::Bus). Clones are cheap and share one set of connections; the change feeds of
 /// a store end when its last clone is dropped.
 ///
 /// ```

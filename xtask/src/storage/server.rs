@@ -1,7 +1,7 @@
 //! A private PostgreSQL.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ impl Server {
         format!("postgres://postgres@127.0.0.1:{}/{NAME}", self.port)
     }
 
-    fn make_database(&self, programs: &Path, log: &PathBuf) -> Result<()> {
+    fn make_database(&self, programs: &Path, log: &Path) -> Result<()> {
         let start = Instant::now();
         let make = || {
             let mut command = Command::new(programs.join("createdb"));

@@ -55,7 +55,7 @@ impl Instance {
     }
 
     /// Ends the server as a crash would, and starts it again.
-    pub(crate) async fn restart(&self) {
+    pub(crate) fn restart(&self) {
         tokio::task::block_in_place(|| {
             self.end();
             self.begin();
