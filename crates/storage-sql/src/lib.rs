@@ -58,6 +58,7 @@ mod credentials;
 mod error;
 mod feed;
 mod key_file;
+mod messages;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod registry;

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 
 use crate::{
     SealingKeys, SqlConfig,
-    bus::Messages,
     error::SqlError,
     feed::Tail,
+    messages::Messages,
     rows::{Dialect, ProbeRow},
     seal::PROBE,
 };
@@ -55,7 +55,7 @@ pub struct SqlStore {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) rows: Box<dyn Dialect>,
+    pub(crate) rows: Arc<dyn Dialect>,
     pub(crate) keys: SealingKeys,
     pub(crate) clock: Arc<dyn Clock>,
     /// Signalled after each change that this store makes. Feeds end with it.
@@ -223,14 +223,16 @@ impl SqlStore {
 
     async fn with(rows: Box<dyn Dialect>, keys: SealingKeys, clock: Arc<dyn Clock>) -> Result<Self> {
         check_keys(rows.as_ref(), &keys).await?;
+        let rows: Arc<dyn Dialect> = rows.into();
+        let changed = watch::Sender::new(());
         Ok(Self {
             inner: Arc::new(Inner {
+                feed: Arc::new(Tail::new(Arc::clone(&rows), changed.clone())),
+                messages: Arc::new(Messages::new(Arc::clone(&rows), Arc::clone(&clock))),
                 rows,
                 keys,
                 clock,
-                changed: watch::Sender::new(()),
-                feed: Arc::new(Tail::new()),
-                messages: Arc::new(Messages::new()),
+                changed,
             }),
         })
     }
