@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     rows::{ChangeRow, Dialect, News},
-    wait::{Waiting, wait},
+    wait::{Waiting, Woken, wait},
 };
 
 /// So many changes are kept for followers that are behind. Who is further behind reads the table.
@@ -181,16 +181,21 @@ impl Drop for Reader {
 impl Reader {
     /// Reads until the store is gone, nobody follows, or the database fails.
     async fn run(self, mut waiting: Waiting) {
+        let mut woken = Woken::Told;
         loop {
             waiting.mark_unchanged();
-            match self.read_on().await {
+            match self.read_on(woken).await {
                 None => return,
-                Some(true) => continue,
+                Some(true) => {
+                    woken = Woken::Told;
+                    continue;
+                }
                 Some(false) => {}
             }
-            if wait(&mut waiting).await.is_none() {
-                return;
-            }
+            woken = match wait(&mut waiting).await {
+                Some(woken) => woken,
+                None => return,
+            };
             if self.tail.upgrade().is_none_or(|tail| tail.ends_alone()) {
                 return;
             }
@@ -198,10 +203,15 @@ impl Reader {
     }
 
     /// Reads on; `true` if there was anything, `None` if the store is gone or the database failed.
-    async fn read_on(&self) -> Option<bool> {
+    async fn read_on(&self, woken: Woken) -> Option<bool> {
         let tail = self.tail.upgrade()?;
         match tail.read_on().await {
-            Ok(any) => Some(any),
+            Ok(any) => {
+                if any && woken == Woken::Clock {
+                    tail.rows.missed_news();
+                }
+                Some(any)
+            }
             Err(error) => {
                 let mut state = tail.state();
                 state.failures += 1;
