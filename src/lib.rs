@@ -14,7 +14,7 @@
 //! [`TokenKeys`]: TokenKeys
 #![cfg_attr(feature = "kubernetes", doc = "[`KubeConfig::idle`]: KubeConfig::idle")]
 #![cfg_attr(feature = "process", doc = "[`ProcessConfig`]: ProcessConfig")]
-#![cfg_attr(feature = "sqlite", doc = "[`SqlStore`]: SqlStore")]
+#![cfg_attr(any(feature = "sqlite", feature = "postgres"), doc = "[`SqlStore`]: SqlStore")]
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -62,8 +62,8 @@ pub use portolan_k8s::{
 pub use portolan_process::{
     ProcessConfig, ProcessLimits, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir,
 };
-#[cfg(feature = "sqlite")]
-pub use portolan_storage_sql::{SealingKeys, SqlStore};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use portolan_storage_sql::{Migrations, SealingKeys, SqlConfig, SqlStore, TlsRule};
 
 #[cfg(feature = "local")]
 pub use self::builder::PlatformBuilder;

@@ -1,6 +1,7 @@
 //! The SQLite dialect: one connection that writes, some that read.
 
 mod fault;
+mod messages;
 mod migrate;
 mod open;
 mod records;

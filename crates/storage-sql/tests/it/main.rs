@@ -2,6 +2,8 @@
 
 mod conformance;
 mod feed;
+#[path = "../shared/history.rs"]
+mod history;
 mod key_file;
 mod persistence;
 mod pool;
@@ -9,3 +11,4 @@ mod processes;
 mod refusals;
 mod secrecy;
 mod support;
+mod upgrade;

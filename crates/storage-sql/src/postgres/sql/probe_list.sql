@@ -1,0 +1,1 @@
+SELECT probe FROM portolan.sealing_keys ORDER BY key_id;

@@ -1,0 +1,1 @@
+INSERT INTO portolan.secrets (key, version, sealed) VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING;

@@ -1,0 +1,1 @@
+SELECT version, sealed FROM portolan.secrets WHERE key = $1;

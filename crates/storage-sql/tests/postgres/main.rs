@@ -1,0 +1,11 @@
+//! The store on PostgreSQL, directly and behind poolers. `cargo xtask test --only storage` brings the servers.
+
+mod conformance;
+mod feed;
+#[path = "../shared/history.rs"]
+mod history;
+mod opening;
+mod outage;
+mod poolers;
+mod processes;
+mod support;
