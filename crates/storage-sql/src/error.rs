@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portolan_core::{BoxError, Error};
 
-use crate::seal::SealError;
+use crate::envelope::OpenError;
 
 pub(crate) type Result<T, E = SqlError> = std::result::Result<T, E>;
 
@@ -54,8 +54,11 @@ pub(crate) enum SqlError {
     Seal {
         place: Arc<str>,
         action: String,
-        source: SealError,
+        source: OpenError,
     },
+    /// The key provider did not do what it was asked for.
+    #[error(transparent)]
+    Provider(#[from] Error),
 }
 
 impl From<SqlError> for Error {
@@ -64,6 +67,11 @@ impl From<SqlError> for Error {
             SqlError::Away { backend, .. } => {
                 return Self::unavailable(backend, error);
             }
+            SqlError::Provider(error) => return error.clone(),
+            SqlError::Seal {
+                source: OpenError::Provider(error),
+                ..
+            } if error.is_retryable() => return error.clone(),
             SqlError::Keys { .. } => return Self::invalid("sealing keys", error.to_string()),
             SqlError::Refused {
                 backend,

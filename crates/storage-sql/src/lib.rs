@@ -43,10 +43,14 @@
 compile_error!("portolan-storage-sql needs a database: enable its feature `sqlite`");
 
 mod credentials;
+mod envelope;
 mod error;
 mod feed;
 mod key_file;
+mod keyring;
+mod one_time;
 mod registry;
+mod rewrap;
 mod rows;
 mod seal;
 mod sessions;
@@ -54,6 +58,8 @@ mod sessions;
 mod sqlite;
 mod store;
 
+pub use keyring::Keyring;
+pub use rewrap::{RewrapTask, Rewrapped};
 pub use seal::SealingKeys;
 /// The library whose pools [`SqlStore::from_pool`] takes.
 #[cfg(feature = "sqlite")]

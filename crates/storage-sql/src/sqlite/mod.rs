@@ -1,7 +1,9 @@
 //! The SQLite dialect: one connection that writes, some that read.
 
 mod fault;
+mod keys;
 mod migrate;
+mod one_time;
 mod open;
 mod records;
 mod secrets;
@@ -14,7 +16,10 @@ use jiff::Timestamp;
 use portolan_core::Version;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
-use crate::{error::SqlError, rows::Dialect};
+use crate::{
+    error::SqlError,
+    rows::{Dialect, SealedRow, WrappedRow},
+};
 
 /// The statement in `sql/<name>.sql`.
 macro_rules! sql {
@@ -88,6 +93,19 @@ fn version(value: i64) -> sqlx::Result<Version> {
     value
         .map(Version)
         .ok_or_else(|| sqlx::Error::Decode("a version is not positive".into()))
+}
+
+/// A sealed text with its columns.
+fn sealed((sealed, key_id, data_key): (Vec<u8>, Option<String>, Option<Vec<u8>>)) -> SealedRow {
+    SealedRow {
+        sealed,
+        wrapped: wrapped(key_id, data_key),
+    }
+}
+
+fn wrapped(key_id: Option<String>, data_key: Option<Vec<u8>>) -> Option<WrappedRow> {
+    let (key_id, data_key) = key_id.zip(data_key)?;
+    Some(WrappedRow { key_id, data_key })
 }
 
 /// Converts a time to its stored form: whole microseconds, rounded down, so that nothing is kept for too long.

@@ -7,5 +7,8 @@ mod persistence;
 mod pool;
 mod processes;
 mod refusals;
+mod remote;
+mod rotation;
 mod secrecy;
 mod support;
+mod upgrade;
