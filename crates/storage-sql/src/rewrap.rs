@@ -161,6 +161,8 @@ async fn rewrap(inner: &Inner) -> Result<Rewrapped, SqlError> {
         }
     }
     done.in_use = older_keys(inner).await?;
+    // A key that sealed directly may be the one that wraps now.
+    unused.remove(inner.envelopes.current().await?.as_str());
     done.unused = unused.into_iter().filter(|key| !done.in_use.contains(key)).collect();
     if done != Rewrapped::default() {
         tracing::info!(

@@ -102,12 +102,12 @@ mod keys {
     }
 
     mod of_bytes {
-        portolan_core::conformance::key_provider_suite!(|| super::sealing_keys());
+        portolan_core::conformance::key_provider_suite!(|| crate::conformance::keys::sealing_keys());
     }
     mod of_two_providers {
-        portolan_core::conformance::key_provider_suite!(|| super::keyring());
+        portolan_core::conformance::key_provider_suite!(|| crate::conformance::keys::keyring());
     }
     mod far_away {
-        portolan_core::conformance::key_provider_suite!(|| super::remote());
+        portolan_core::conformance::key_provider_suite!(|| crate::conformance::keys::remote());
     }
 }

@@ -35,13 +35,7 @@ async fn key_ids(place: &Place) -> Vec<String> {
         .expect("ids")
 }
 
-/// Secrets put by other means than one commit each: this is about their rotation.
-async fn fill(place: &Place, store: &SqlStore, count: usize) {
-    let mut connection = raw(&place.database()).await;
-    sqlx::raw_sql("PRAGMA synchronous = OFF")
-        .execute(&mut connection)
-        .await
-        .expect("faster");
+async fn fill(store: &SqlStore, count: usize) {
     stream::iter(0..count)
         .for_each_concurrent(16, async |number| {
             put_secret(store, &format!("many/{number}"), &format!("secret {number}"))
@@ -57,7 +51,7 @@ async fn reads_go_on_while_ten_thousand_secrets_rotate() {
     let place = Place::new();
     let older = || SealingKeys::new(&[1; 32]).expect("a key");
     let store = open(&place, older()).await;
-    fill(&place, &store, SECRETS).await;
+    fill(&store, SECRETS).await;
     store.close().await;
 
     let newer = SealingKeys::new(&[2; 32]).and_then(|keys| keys.with_older(&[1; 32]));
@@ -198,7 +192,7 @@ async fn provider_is_asked_once_per_record() {
 async fn interrupted_rotation_goes_on() {
     let (place, far) = (Place::new(), Arc::new(RemoteKeys::default()));
     let store = open(&place, provider(&far)).await;
-    fill(&place, &store, 450).await;
+    fill(&store, 450).await;
     far.rotate();
     far.fail_every(150);
     let mut failures = 0;
@@ -236,7 +230,7 @@ async fn record_that_does_not_open_is_left_and_counted() {
 async fn replicas_rotate_and_write_at_once() {
     let (place, far) = (Place::new(), Arc::new(RemoteKeys::default()));
     let stores = [open(&place, provider(&far)).await, open(&place, provider(&far)).await];
-    fill(&place, &stores[0], 300).await;
+    fill(&stores[0], 300).await;
     far.rotate();
     let writer = {
         let store = stores[1].clone();
@@ -264,7 +258,7 @@ async fn replicas_rotate_and_write_at_once() {
 async fn background_task_rewraps() {
     let (place, far) = (Place::new(), Arc::new(RemoteKeys::default()));
     let store = open(&place, provider(&far)).await;
-    fill(&place, &store, 250).await;
+    fill(&store, 250).await;
     let _task = store.rewrap_in_background(Duration::from_millis(20));
     far.rotate();
     let all = async {
