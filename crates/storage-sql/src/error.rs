@@ -46,6 +46,9 @@ pub(crate) enum SqlError {
     /// The schema is from a newer release.
     #[error("its schema has version {found}, and this release knows versions up to {known}")]
     TooNew { place: Arc<str>, found: i64, known: i64 },
+    /// The schema lacks steps, and none may be taken.
+    #[error("its schema lacks the steps {missing:?}")]
+    Outdated { place: Arc<str>, missing: Vec<i64> },
     /// The given keys are not those of the database.
     #[error("{place:?} {problem}")]
     Keys { place: Arc<str>, problem: String },
@@ -89,6 +92,10 @@ impl From<SqlError> for Error {
             SqlError::TooNew { place, .. } => (
                 "SQL store",
                 format!("open {place:?}: {error}; use the newer release, or a backup from before it"),
+            ),
+            SqlError::Outdated { place, .. } => (
+                "SQL store",
+                format!("open {place:?}: {error}; open it once with Migrations::Run"),
             ),
             SqlError::Seal { place, action, source } => ("SQL store", format!("{action} in {place:?}: {source}")),
         };

@@ -39,9 +39,10 @@
 //!
 //! The file must be on a local disk: WAL does not work over a network file system.
 
-#[cfg(not(feature = "sqlite"))]
-compile_error!("portolan-storage-sql needs a database: enable its feature `sqlite`");
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("portolan-storage-sql needs a database: enable its feature `sqlite` or `postgres`");
 
+mod config;
 mod credentials;
 mod envelope;
 mod error;
@@ -49,6 +50,8 @@ mod feed;
 mod key_file;
 mod keyring;
 mod one_time;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod registry;
 mod rewrap;
 mod rows;
@@ -56,12 +59,13 @@ mod seal;
 mod sessions;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod steps;
 mod store;
 
+pub use config::{Migrations, SqlConfig, TlsRule};
 pub use keyring::Keyring;
 pub use rewrap::{RewrapTask, Rewrapped};
 pub use seal::SealingKeys;
-/// The library whose pools [`SqlStore::from_pool`] takes.
-#[cfg(feature = "sqlite")]
+/// The library whose pools [`SqlStore`] takes.
 pub use sqlx;
 pub use store::SqlStore;

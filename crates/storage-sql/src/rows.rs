@@ -3,8 +3,10 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::Timestamp;
 use portolan_core::{BoxError, Precondition, Version};
+use tokio::sync::watch;
 
 use crate::error::Result;
 
@@ -62,6 +64,26 @@ pub(crate) struct ProbeRow {
     pub(crate) probe: Vec<u8>,
 }
 
+/// A stored message of the bus.
+#[derive(Debug)]
+pub(crate) struct MessageRow {
+    pub(crate) id: u64,
+    pub(crate) topic: Vec<u8>,
+    pub(crate) body: Bytes,
+}
+
+/// So many messages are read at once.
+pub(crate) const MESSAGES: i64 = 500;
+/// So many messages are kept at most, up to the next sweep.
+pub(crate) const MAX_MESSAGES: i64 = 8_192;
+
+/// What there may be news about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Changes,
+    Messages,
+}
+
 /// Seals a secret for the version that the database gives it.
 pub(crate) type SealAs<'a> = &'a (dyn Fn(Version) -> Result<Vec<u8>, BoxError> + Send + Sync);
 
@@ -105,13 +127,20 @@ pub(crate) struct NewWrapRow {
 /// A write whose precondition does not hold writes nothing and gives `None`, or `false`.
 #[async_trait]
 pub(crate) trait Dialect:
-    RecordRows + SecretRows + KeyRows + OneTimeRows + SessionRows + Debug + Send + Sync
+    RecordRows + SecretRows + KeyRows + OneTimeRows + SessionRows + MessageRows + Debug + Send + Sync
 {
     /// Returns the name of the database for messages: its path.
     fn place(&self) -> &str;
 
     /// Closes all connections that the store opened, after what they are doing.
     async fn close(&self);
+
+    /// Returns a receiver that is signalled when another process may have written something new, where the database can
+    /// tell. A signal may be lost, or be for nothing.
+    fn news(&self, about: News) -> Option<watch::Receiver<()>> {
+        let _ = about;
+        None
+    }
 }
 
 /// Records and their changes.
@@ -122,6 +151,8 @@ pub(crate) trait RecordRows {
     async fn remove_record(&self, kind: &str, name: &str, when: Precondition) -> Result<bool>;
     async fn records(&self, kind: &str, after: &str, limit: usize) -> Result<Vec<RecordRow>>;
     async fn changes(&self, since: u64) -> Result<ChangeRows>;
+    /// Returns the revision of the newest change that the feed holds, or 0. All up to it can be read.
+    async fn newest_change(&self) -> Result<u64>;
 }
 
 /// Secrets, and leases on them.
@@ -188,6 +219,17 @@ pub(crate) trait SessionRows {
     ) -> Result<Option<Version>>;
     async fn remove_session(&self, key: &str) -> Result<()>;
     async fn sweep_sessions(&self, now: Timestamp) -> Result<u64>;
+}
+
+/// Messages of the bus. They become visible in the order of their ids.
+#[async_trait]
+pub(crate) trait MessageRows {
+    async fn add_message(&self, topic: &str, body: &[u8], now: Timestamp) -> Result<u64>;
+    async fn messages(&self, after: u64) -> Result<Vec<MessageRow>>;
+    /// Returns the id of the newest message that is there, or 0.
+    async fn newest_message(&self) -> Result<u64>;
+    /// Removes the messages that were sent before a time, and those beyond the bound.
+    async fn sweep_messages(&self, before: Timestamp) -> Result<()>;
 }
 
 /// Returns `true` if `when` holds for a record whose version is `current`.

@@ -1,12 +1,15 @@
 //! The store: opening it, and checking that the keys fit.
 
-use std::{path::Path, sync::Arc};
+#[cfg(feature = "sqlite")]
+use std::path::Path;
+use std::sync::Arc;
 
-use portolan_core::{Clock, Result};
+use jiff::Timestamp;
+use portolan_core::{Clock, Error, Result};
 use tokio::sync::watch;
 
 use crate::{
-    Keyring,
+    Keyring, Migrations, SqlConfig,
     envelope::{Envelopes, OpenError},
     error::SqlError,
     rows::Dialect,
@@ -61,6 +64,94 @@ pub(crate) struct Inner {
 }
 
 impl SqlStore {
+    /// Opens the database at `address`: a URL `postgres://…`, or the path of an SQLite database, also as `sqlite:<path>`.
+    ///
+    /// It is [`connect_with`](Self::connect_with) with the default configuration.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use portolan_core::SystemClock;
+    /// use portolan_storage_sql::{SealingKeys, SqlStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> portolan_core::Result<()> {
+    /// let keys = SealingKeys::new(&[7; 32])?; // 32 random bytes here
+    /// let store = SqlStore::connect("sqlite::memory:", keys, Arc::new(SystemClock)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect_with`](Self::connect_with).
+    pub async fn connect(address: &str, keys: impl Into<Keyring>, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::connect_with(address, &SqlConfig::new(), keys, clock).await
+    }
+
+    /// Opens the database at `address` as `config` says.
+    ///
+    /// A URL is `postgres://user:password@host:port/database`, with `%XX` for special characters, and may have the
+    /// parameters `host`, `port`, `user`, `password`, `dbname`, `sslmode`, `sslrootcert`, `sslcert`, `sslkey` and
+    /// `application_name`. What it leaves out is not taken from `PGPASSWORD` and the like or from a password file; only
+    /// `PGOPTIONS`, `PGSSLROOTCERT`, `PGSSLCERT` and `PGSSLKEY` are read by the driver. Without `sslrootcert`, the
+    /// authorities are those of Mozilla.
+    ///
+    /// The schema is brought up to date, also when several processes start at once, unless `config` forbids it. `keys`
+    /// must be those that the database was made with; nothing is written otherwise. On PostgreSQL 13 and newer, in a
+    /// database whose encoding is UTF8.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](portolan_core::Error::Invalid) for an address that is none, that has a parameter which would be
+    /// ignored, or whose connection would not be checked (see [`TlsRule`](crate::TlsRule)), and for keys that do not fit;
+    /// [`Error::Backend`](portolan_core::Error::Backend) if the database refuses, or its schema is of a newer release or
+    /// not up to date; [`Error::Unavailable`](portolan_core::Error::Unavailable) if it does not answer. None shows a
+    /// password.
+    pub async fn connect_with(
+        address: &str,
+        config: &SqlConfig,
+        keys: impl Into<Keyring>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let rows = dialect(address, config, clock.now()).await?;
+        Self::with(rows, keys.into(), clock).await
+    }
+
+    /// Keeps everything in the host's own PostgreSQL database, over the host's connections, in the schema that `config`
+    /// names.
+    ///
+    /// The pool stays the host's: [`close`](Self::close) does not close it. `config` must say so if the pool leads to a
+    /// transaction pooler; then its connections must have no `extra_float_digits` and no `options`. Give its connections
+    /// a `statement_timeout`. Each process makes one connection more, with the options of the pool or to the direct
+    /// address, to listen for changes.
+    ///
+    /// The pool is of sqlx 0.9, which this crate exports as [`sqlx`](crate::sqlx).
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use portolan_core::SystemClock;
+    /// use portolan_storage_sql::{SealingKeys, SqlConfig, SqlStore, sqlx::PgPool};
+    ///
+    /// # async fn open(pool: PgPool, keys: SealingKeys) -> portolan_core::Result<()> {
+    /// let config = SqlConfig::new().with_schema("mcp");
+    /// let store = SqlStore::from_postgres_pool(pool, &config, keys, Arc::new(SystemClock)).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect_with`](Self::connect_with).
+    #[cfg(feature = "postgres")]
+    pub async fn from_postgres_pool(
+        pool: sqlx::PgPool,
+        config: &SqlConfig,
+        keys: impl Into<Keyring>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let database = crate::postgres::Database::from_pool(pool, config, clock.now()).await?;
+        Self::with(Box::new(database), keys.into(), clock).await
+    }
+
     /// Opens the SQLite database at `path`, and creates it where there is none.
     ///
     /// The directory must exist. The schema is brought up to date, also when several processes start at once. `keys` must
@@ -73,7 +164,7 @@ impl SqlStore {
     /// of a newer release; [`Error::Unavailable`](portolan_core::Error::Unavailable) if it is locked for too long.
     #[cfg(feature = "sqlite")]
     pub async fn open(path: impl AsRef<Path>, keys: impl Into<Keyring>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let database = crate::sqlite::Database::open(path.as_ref(), clock.now()).await?;
+        let database = crate::sqlite::Database::open(path.as_ref(), Migrations::Run, clock.now()).await?;
         Self::with(Box::new(database), keys.into(), clock).await
     }
 
@@ -106,7 +197,7 @@ impl SqlStore {
     /// for the disk.
     #[cfg(feature = "sqlite")]
     pub async fn from_pool(pool: sqlx::SqlitePool, keys: impl Into<Keyring>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let database = crate::sqlite::Database::from_pool(pool, clock.now()).await?;
+        let database = crate::sqlite::Database::from_pool(pool, Migrations::Run, clock.now()).await?;
         Self::with(Box::new(database), keys.into(), clock).await
     }
 
@@ -141,6 +232,32 @@ impl SqlStore {
             }),
         })
     }
+}
+
+/// Opens the database at `address`, in the dialect that it is for.
+async fn dialect(address: &str, config: &SqlConfig, now: Timestamp) -> Result<Box<dyn Dialect>> {
+    #[cfg(feature = "postgres")]
+    if crate::postgres::is_address(address) {
+        return Ok(Box::new(
+            crate::postgres::Database::connect(address, config, now).await?,
+        ));
+    }
+    // The address itself may hold a password, so it is not shown.
+    if address.contains("://") && !address.starts_with("sqlite://") {
+        let problem = "is of a database that this build does not know; use postgres:// with the feature postgres, sqlite:, \
+                       or a path";
+        return Err(Error::invalid("database URL", problem));
+    }
+    #[cfg(feature = "sqlite")]
+    {
+        let database = crate::sqlite::Database::at(address, config.migrations, now).await?;
+        Ok(Box::new(database))
+    }
+    #[cfg(not(feature = "sqlite"))]
+    Err(Error::invalid(
+        "database URL",
+        "is a path; build with the feature sqlite, or give a URL postgres://",
+    ))
 }
 
 /// Refuses keys that cannot open what is there, and notes the one that wraps from now on.

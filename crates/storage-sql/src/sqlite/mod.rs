@@ -2,6 +2,7 @@
 
 mod fault;
 mod keys;
+mod messages;
 mod migrate;
 mod one_time;
 mod open;

@@ -16,6 +16,7 @@ use sqlx::{
 
 use super::{Database, Ownership, fault, migrate};
 use crate::{
+    config::Migrations,
     error::{Result, SqlError},
     key_file::private,
 };
@@ -30,8 +31,24 @@ const READERS: u32 = 4;
 const MAX_WAL_KEPT: &str = "67108864";
 
 impl Database {
+    /// Opens the database at `address`: a path, also behind `sqlite:` or `sqlite://`, or `sqlite::memory:`.
+    pub(crate) async fn at(address: &str, migrations: Migrations, now: Timestamp) -> Result<Self> {
+        let Some(path) = address.strip_prefix("sqlite:") else {
+            return Self::open(Path::new(address), migrations, now).await;
+        };
+        if path == ":memory:" {
+            return Self::in_memory(now).await;
+        }
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.contains(['?', '%']) {
+            let problem = "a URL of SQLite has no parameters and no %XX here; give the path alone, without sqlite:";
+            return Err(refuse(path, problem));
+        }
+        Self::open(Path::new(path), migrations, now).await
+    }
+
     /// Opens or creates the database at `path` and brings its schema up to date.
-    pub(crate) async fn open(path: &Path, now: Timestamp) -> Result<Self> {
+    pub(crate) async fn open(path: &Path, migrations: Migrations, now: Timestamp) -> Result<Self> {
         let path = prepare(path)?;
         let place: Arc<str> = path.display().to_string().into();
         let options = options().filename(&path);
@@ -45,12 +62,12 @@ impl Database {
             readers,
             ownership: Ownership::Store { keeper: None },
         };
-        migrate::run(&database, now).await?;
+        migrate::bring_up(&database, migrations, now).await?;
         Ok(database)
     }
 
     /// Uses connections of the host's, in the host's database, and brings the schema up to date there.
-    pub(crate) async fn from_pool(pool: SqlitePool, now: Timestamp) -> Result<Self> {
+    pub(crate) async fn from_pool(pool: SqlitePool, migrations: Migrations, now: Timestamp) -> Result<Self> {
         let name = pool.connect_options().get_filename().display().to_string();
         let place: Arc<str> = name.into();
         let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
@@ -68,7 +85,7 @@ impl Database {
             writer: pool,
             ownership: Ownership::Host,
         };
-        migrate::run(&database, now).await?;
+        migrate::bring_up(&database, migrations, now).await?;
         Ok(database)
     }
 
@@ -89,7 +106,7 @@ impl Database {
             readers,
             ownership: Ownership::Store { keeper: Some(keeper) },
         };
-        migrate::run(&database, now).await?;
+        migrate::bring_up(&database, Migrations::Run, now).await?;
         Ok(database)
     }
 }

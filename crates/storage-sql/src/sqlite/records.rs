@@ -48,6 +48,11 @@ impl RecordRows for Database {
     async fn changes(&self, since: u64) -> Result<ChangeRows> {
         self.changes_after(since).await.map_err(self.fault("read changes"))
     }
+
+    async fn newest_change(&self) -> Result<u64> {
+        let head: sqlx::Result<i64> = sqlx::query_scalar(sql!("change_head")).fetch_one(&self.readers).await;
+        Ok(head.map_err(self.fault("read changes"))?.unsigned_abs())
+    }
 }
 
 impl Database {

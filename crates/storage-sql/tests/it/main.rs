@@ -1,6 +1,7 @@
 //! The public face of the store, on files and in memory.
 
 mod conformance;
+mod conversion;
 mod feed;
 mod key_file;
 mod persistence;

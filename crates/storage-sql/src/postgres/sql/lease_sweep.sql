@@ -1,0 +1,1 @@
+DELETE FROM portolan.leases WHERE ends_at <= $1;

@@ -1,0 +1,1 @@
+SELECT number FROM portolan.schema_steps ORDER BY number;

@@ -1,0 +1,1 @@
+DELETE FROM portolan.secrets WHERE key = $1;

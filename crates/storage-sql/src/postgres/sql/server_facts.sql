@@ -1,0 +1,2 @@
+SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'),
+       current_setting('synchronous_commit');

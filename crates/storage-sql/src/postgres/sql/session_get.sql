@@ -1,0 +1,1 @@
+SELECT version, state FROM portolan.sessions WHERE key = $1 AND expires_at > $2;

@@ -1,0 +1,3 @@
+INSERT INTO portolan.sessions (key, version, expires_at, state) VALUES ($1, $2, $3, $4)
+ON CONFLICT (key) DO UPDATE
+SET version = excluded.version, expires_at = excluded.expires_at, state = excluded.state;

@@ -1,0 +1,1 @@
+DELETE FROM portolan.sessions WHERE key = $1;

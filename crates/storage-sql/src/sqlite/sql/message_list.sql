@@ -1,0 +1,1 @@
+SELECT id, topic, body FROM portolan_messages WHERE id > ?1 ORDER BY id LIMIT ?2;

@@ -1,0 +1,1 @@
+SELECT version FROM portolan_schema ORDER BY version;

@@ -1,0 +1,5 @@
+//! The store on PostgreSQL, directly and behind poolers. `cargo xtask test --only storage` brings the servers.
+
+mod conformance;
+mod opening;
+mod support;
