@@ -9,9 +9,11 @@ use portolan_core::{Clock, Error, Result};
 use tokio::sync::watch;
 
 use crate::{
-    Keyring, Migrations, SqlConfig,
+    Keyring, SqlConfig,
+    bus::Messages,
     envelope::{Envelopes, OpenError},
     error::SqlError,
+    feed::Tail,
     rows::Dialect,
 };
 
@@ -61,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     /// Signalled after each change that this store makes. Feeds end with it.
     pub(crate) changed: watch::Sender<()>,
+    pub(crate) feed: Arc<Tail>,
+    pub(crate) messages: Arc<Messages>,
 }
 
 impl SqlStore {
@@ -164,7 +168,7 @@ impl SqlStore {
     /// of a newer release; [`Error::Unavailable`](portolan_core::Error::Unavailable) if it is locked for too long.
     #[cfg(feature = "sqlite")]
     pub async fn open(path: impl AsRef<Path>, keys: impl Into<Keyring>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let database = crate::sqlite::Database::open(path.as_ref(), Migrations::Run, clock.now()).await?;
+        let database = crate::sqlite::Database::open(path.as_ref(), crate::Migrations::Run, clock.now()).await?;
         Self::with(Box::new(database), keys.into(), clock).await
     }
 
@@ -197,7 +201,7 @@ impl SqlStore {
     /// for the disk.
     #[cfg(feature = "sqlite")]
     pub async fn from_pool(pool: sqlx::SqlitePool, keys: impl Into<Keyring>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let database = crate::sqlite::Database::from_pool(pool, Migrations::Run, clock.now()).await?;
+        let database = crate::sqlite::Database::from_pool(pool, crate::Migrations::Run, clock.now()).await?;
         Self::with(Box::new(database), keys.into(), clock).await
     }
 
@@ -229,6 +233,8 @@ impl SqlStore {
                 envelopes,
                 clock,
                 changed: watch::Sender::new(()),
+                feed: Arc::new(Tail::new()),
+                messages: Arc::new(Messages::new()),
             }),
         })
     }

@@ -27,7 +27,7 @@ macro_rules! statements {
 statements! {
     change_forget change_head change_list change_lock
     fence_next lease_release lease_sweep lease_take
-    message_add message_head message_list message_lock message_sweep
+    message_add message_head message_list message_sweep
     one_time_get one_time_put one_time_sweep one_time_take
     probe_add probe_forget probe_forget_direct probe_list probe_lock
     record_get record_list record_put record_remove record_version

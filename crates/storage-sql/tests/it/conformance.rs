@@ -7,6 +7,7 @@ mod on_file {
     portolan_core::conformance::credential_suite!(async || store_on_file().await);
     portolan_core::conformance::session_suite!(async || store_on_file().await);
     portolan_core::conformance::one_time_suite!(async || store_on_file().await);
+    portolan_core::conformance::bus_suite!(async || store_on_file().await);
 }
 
 mod in_memory {
@@ -25,6 +26,7 @@ mod in_memory {
     portolan_core::conformance::credential_suite!(async || store().await);
     portolan_core::conformance::session_suite!(async || store().await);
     portolan_core::conformance::one_time_suite!(async || store().await);
+    portolan_core::conformance::bus_suite!(async || store().await);
 }
 
 mod in_a_pool_of_the_host {
@@ -34,6 +36,7 @@ mod in_a_pool_of_the_host {
     portolan_core::conformance::credential_suite!(async || store_in_pool().await);
     portolan_core::conformance::session_suite!(async || store_in_pool().await);
     portolan_core::conformance::one_time_suite!(async || store_in_pool().await);
+    portolan_core::conformance::bus_suite!(async || store_in_pool().await);
 }
 
 mod with_remote_keys {
