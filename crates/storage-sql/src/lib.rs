@@ -42,6 +42,7 @@
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("portolan-storage-sql needs a database: enable its feature `sqlite` or `postgres`");
 
+mod audit;
 mod bus;
 mod config;
 mod credentials;
@@ -64,6 +65,7 @@ mod steps;
 mod store;
 mod wait;
 
+pub use audit::{AuditCursor, AuditOptions, AuditPage, AuditQuery, AuditRecord, SqlAudit, StoredEvent};
 pub use config::{Migrations, SqlConfig, TlsRule};
 pub use keyring::Keyring;
 pub use rewrap::{RewrapTask, Rewrapped};

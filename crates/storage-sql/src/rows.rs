@@ -127,7 +127,7 @@ pub(crate) struct NewWrapRow {
 /// A write whose precondition does not hold writes nothing and gives `None`, or `false`.
 #[async_trait]
 pub(crate) trait Dialect:
-    RecordRows + SecretRows + KeyRows + OneTimeRows + SessionRows + MessageRows + Debug + Send + Sync
+    RecordRows + SecretRows + KeyRows + OneTimeRows + SessionRows + MessageRows + AuditRows + Debug + Send + Sync
 {
     /// Returns the name of the database for messages: its path.
     fn place(&self) -> &str;
@@ -230,6 +230,48 @@ pub(crate) trait MessageRows {
     async fn newest_message(&self) -> Result<u64>;
     /// Removes the messages that were sent before a time, and those beyond the bound.
     async fn sweep_messages(&self, before: Timestamp) -> Result<()>;
+}
+
+/// An audit record to write.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditRow {
+    pub(crate) at: i64,
+    pub(crate) gateway: Option<String>,
+    pub(crate) caller: Option<String>,
+    pub(crate) server: Option<String>,
+    pub(crate) body: String,
+}
+
+/// A stored audit record.
+#[derive(Debug)]
+pub(crate) struct StoredAuditRow {
+    pub(crate) id: i64,
+    pub(crate) at: i64,
+    pub(crate) body: String,
+}
+
+/// Which audit records are asked for, newest first. Times are microseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditFilter {
+    pub(crate) from: i64,
+    pub(crate) until: i64,
+    pub(crate) gateway: Option<String>,
+    pub(crate) caller: Option<String>,
+    pub(crate) server: Option<String>,
+    /// Only what comes after the record with this time and id.
+    pub(crate) before: (i64, i64),
+    pub(crate) limit: i64,
+}
+
+/// Audit records.
+#[async_trait]
+pub(crate) trait AuditRows {
+    async fn add_audit(&self, rows: &[AuditRow]) -> Result<()>;
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<StoredAuditRow>>;
+    /// Makes room for the records to come, where the dialect needs that.
+    async fn prepare_audit(&self, now: Timestamp) -> Result<()>;
+    /// Removes the records before a time and returns the number of records, or of partitions.
+    async fn expire_audit(&self, before: Timestamp) -> Result<u64>;
 }
 
 /// Returns `true` if `when` holds for a record whose version is `current`.

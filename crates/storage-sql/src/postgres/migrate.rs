@@ -28,6 +28,10 @@ const STEPS: &[Step] = &[
         number: 2,
         sql: include_str!("migrations/0002_sealing.sql"),
     },
+    Step {
+        number: 5,
+        sql: include_str!("migrations/0005_audit.sql"),
+    },
 ];
 
 const BEGIN: &str = include_str!("sql/begin_schema.sql");

@@ -5,6 +5,7 @@
 //! or a statement outside of a transaction, may meet another client's on the server connection.
 
 mod address;
+mod audit;
 mod fault;
 mod keys;
 mod listener;

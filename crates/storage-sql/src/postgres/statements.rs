@@ -25,6 +25,7 @@ macro_rules! statements {
 }
 
 statements! {
+    audit_add audit_expire audit_list audit_list_by_caller audit_list_by_gateway audit_list_by_server audit_prepare
     change_forget change_head change_list change_lock
     fence_next lease_release lease_sweep lease_take
     message_add message_head message_list message_sweep

@@ -24,6 +24,10 @@ const STEPS: &[Step] = &[
         number: 4,
         sql: include_str!("migrations/0004_bus.sql"),
     },
+    Step {
+        number: 5,
+        sql: include_str!("migrations/0005_audit.sql"),
+    },
 ];
 
 /// Brings the schema up to date, all of it or nothing, or only looks whether it is.

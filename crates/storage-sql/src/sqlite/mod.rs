@@ -1,5 +1,6 @@
 //! The SQLite dialect: one connection that writes, some that read.
 
+mod audit;
 mod fault;
 mod keys;
 mod messages;

@@ -1,5 +1,6 @@
 //! The public face of the store, on files and in memory.
 
+mod audit;
 mod conformance;
 mod conversion;
 mod feed;

@@ -1,5 +1,6 @@
 //! The store on PostgreSQL, directly and behind poolers. `cargo xtask test --only storage` brings the servers.
 
+mod audit;
 mod conformance;
 mod opening;
 mod sealing;
