@@ -61,7 +61,7 @@ pub use portolan_process::{
     ProcessConfig, ProcessLimits, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir,
 };
 #[cfg(feature = "sqlite")]
-pub use portolan_storage_sql::{SealingKeys, SqlStore};
+pub use portolan_storage_sql::{AuditOptions, AuditQuery, Keyring, SealingKeys, SqlAudit, SqlStore};
 
 #[cfg(feature = "local")]
 pub use self::builder::PlatformBuilder;

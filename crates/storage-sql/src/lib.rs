@@ -1,8 +1,9 @@
 //! Portolan's registry, credential store and session store in SQL.
 //!
 //! [`SqlStore`] keeps all three in one SQLite database: a file of its own ([`SqlStore::open`]), or the host's database over
-//! the host's connections ([`SqlStore::from_pool`]). [`SealingKeys`] seal secrets before they reach SQL, so the file and
-//! its backups hold none in the clear.
+//! the host's connections ([`SqlStore::from_pool`]). Secrets are sealed before they reach SQL, each under a
+//! data key of its own that a [`KeyProvider`](portolan_core::KeyProvider) such as [`SealingKeys`] wraps, so the database and its
+//! backups hold none in the clear.
 //!
 //! ```no_run
 //! use std::{path::Path, sync::Arc};
@@ -34,6 +35,9 @@
 //! | a page of [`list`](portolan_core::Registry::list) | 500 records, and not one more once it holds 8 MiB |
 //! | a secret, the state of a session | 1 MiB each |
 //! | the key of a session | 1 KiB |
+//! | a one-time record | see [`OneTimeStore`](portolan_core::OneTimeStore) |
+//! | unwrapped data keys in memory | 10,000, for an hour each |
+//! | audit records that wait to be written | 8,192; see [`AuditOptions`] |
 //! | removals that the change feed remembers | 65,536 and up to 1,024 more; see [`SqlStore`] |
 //! | waiting for a connection, and then for other processes that write | 10 seconds each, then a retryable error |
 //!

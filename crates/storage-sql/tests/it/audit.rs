@@ -51,8 +51,7 @@ async fn records_are_kept_whole() {
     let place = Place::new();
     let audit = SqlAudit::new(&place.store().await, AuditOptions::default());
     call(&audit, 1, ["default", "alice", "github"]);
-    let failed = AuthFailed::new(time(2), &gateway("default"), AuthErrorKind::Expired);
-    audit.auth_failed(&failed);
+    audit.auth_failed(&AuthFailed::new(time(2), &gateway("default"), AuthErrorKind::Expired));
     let server = ServerName::parse("github").expect("a name");
     audit.definition_changed(&DefinitionChange::new(&server, "tool", "ab12", "cd34"));
     audit.flush().await.expect("written");
@@ -108,8 +107,7 @@ async fn full_queue_drops_and_counts() {
     let audit = SqlAudit::new(&store, AuditOptions::default().with_queue(50));
     // The task has had no turn yet: all this is before the first await.
     for _ in 0..100 {
-        let failed = AuthFailed::new(time(0), &gateway("default"), AuthErrorKind::Invalid);
-        audit.auth_failed(&failed);
+        audit.auth_failed(&AuthFailed::new(time(0), &gateway("default"), AuthErrorKind::Invalid));
     }
     for number in 0..100 {
         call(&audit, number, ["default", "alice", "time"]);

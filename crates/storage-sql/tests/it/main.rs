@@ -8,6 +8,7 @@ mod key_file;
 mod persistence;
 mod pool;
 mod processes;
+mod refresh;
 mod refusals;
 mod remote;
 mod rotation;
