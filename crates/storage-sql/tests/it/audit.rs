@@ -17,6 +17,11 @@ fn time(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).expect("a time")
 }
 
+/// The times of these tests are years ago.
+fn options() -> AuditOptions {
+    AuditOptions::default().with_retention(Duration::from_secs(20 * 365 * 86_400))
+}
+
 fn gateway(name: &str) -> GatewayName {
     GatewayName::parse(name).expect("a name")
 }
@@ -49,7 +54,7 @@ async fn all(audit: &SqlAudit, query: AuditQuery) -> Vec<AuditRecord> {
 #[tokio::test]
 async fn records_are_kept_whole() {
     let place = Place::new();
-    let audit = SqlAudit::new(&place.store().await, AuditOptions::default());
+    let audit = SqlAudit::new(&place.store().await, options());
     call(&audit, 1, ["default", "alice", "github"]);
     audit.auth_failed(&AuthFailed::new(time(2), &gateway("default"), AuthErrorKind::Expired));
     let server = ServerName::parse("github").expect("a name");
@@ -72,7 +77,7 @@ async fn records_are_kept_whole() {
 #[tokio::test]
 async fn pages_filter_and_lose_nothing() {
     let place = Place::new();
-    let audit = SqlAudit::new(&place.store().await, AuditOptions::default());
+    let audit = SqlAudit::new(&place.store().await, options());
     // Several at one time, so that a cursor by time alone would lose some.
     for number in 0..120 {
         let by = if number % 3 == 0 { "alice" } else { "bob" };
@@ -104,7 +109,7 @@ async fn pages_filter_and_lose_nothing() {
 async fn full_queue_drops_and_counts() {
     let place = Place::new();
     let store = place.store().await;
-    let audit = SqlAudit::new(&store, AuditOptions::default().with_queue(50));
+    let audit = SqlAudit::new(&store, options().with_queue(50));
     // The task has had no turn yet: all this is before the first await.
     for _ in 0..100 {
         audit.auth_failed(&AuthFailed::new(time(0), &gateway("default"), AuthErrorKind::Invalid));
@@ -139,7 +144,7 @@ async fn full_queue_drops_and_counts() {
 async fn records_wait_while_the_database_is_away() {
     let place = Place::new();
     let store = place.store().await;
-    let audit = SqlAudit::new(&store, AuditOptions::default());
+    let audit = SqlAudit::new(&store, options());
     audit.flush().await.expect("nothing yet");
     let mut host = raw(&place.database()).await;
     sqlx::raw_sql("BEGIN IMMEDIATE")
@@ -158,12 +163,12 @@ async fn records_wait_while_the_database_is_away() {
 async fn last_clone_leaves_nothing_behind() {
     let place = Place::new();
     let store = place.store().await;
-    let audit = SqlAudit::new(&store, AuditOptions::default());
+    let audit = SqlAudit::new(&store, options());
     for number in 0..700 {
         call(&audit, number, ["default", "alice", "time"]);
     }
     drop(audit);
-    let again = SqlAudit::new(&store, AuditOptions::default());
+    let again = SqlAudit::new(&store, options());
     let written = async {
         while all(&again, AuditQuery::new()).await.len() < 700 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -204,7 +209,7 @@ async fn old_records_go() {
 #[tokio::test]
 async fn long_texts_are_cut() {
     let place = Place::new();
-    let audit = SqlAudit::new(&place.store().await, AuditOptions::default());
+    let audit = SqlAudit::new(&place.store().await, options());
     let (gateway, user) = (gateway("default"), user("alice"));
     let server = ServerName::parse("time").expect("a name");
     let tool = "é".repeat(100_000);
