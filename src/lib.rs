@@ -14,7 +14,7 @@
 //! [`TokenKeys`]: TokenKeys
 #![cfg_attr(feature = "kubernetes", doc = "[`KubeConfig::idle`]: KubeConfig::idle")]
 #![cfg_attr(feature = "process", doc = "[`ProcessConfig`]: ProcessConfig")]
-#![cfg_attr(feature = "sqlite", doc = "[`SqlStore`]: SqlStore")]
+#![cfg_attr(any(feature = "sqlite", feature = "postgres"), doc = "[`SqlStore`]: SqlStore")]
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -60,8 +60,10 @@ pub use portolan_k8s::{Connect, KubeClients, KubeConfig, KubeRuntime};
 pub use portolan_process::{
     ProcessConfig, ProcessLimits, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir,
 };
-#[cfg(feature = "sqlite")]
-pub use portolan_storage_sql::{AuditOptions, AuditQuery, Keyring, SealingKeys, SqlAudit, SqlStore};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use portolan_storage_sql::{
+    AuditOptions, AuditQuery, Keyring, Migrations, SealingKeys, SqlAudit, SqlConfig, SqlStore, TlsRule,
+};
 
 #[cfg(feature = "local")]
 pub use self::builder::PlatformBuilder;

@@ -37,6 +37,14 @@ pub(crate) fn kubeconfig() -> Option<OsString> {
     var_os("KUBECONFIG").filter(|path| !path.is_empty())
 }
 
+/// Returns `TEST_DATABASE_URL`, if it is set.
+pub(crate) fn test_database_url() -> Option<String> {
+    var_os("TEST_DATABASE_URL")?
+        .into_string()
+        .ok()
+        .filter(|url| !url.is_empty())
+}
+
 /// Returns the search path.
 pub(crate) fn search_path() -> String {
     var_os("PATH").unwrap_or_default().to_string_lossy().into_owned()

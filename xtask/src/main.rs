@@ -15,6 +15,7 @@ mod fuzz;
 mod part;
 mod report;
 mod select;
+mod storage;
 mod structure;
 mod tally;
 mod test;

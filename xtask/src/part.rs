@@ -6,6 +6,7 @@ mod dependencies;
 mod e2e;
 mod fuzz;
 mod package;
+mod storage;
 mod structure;
 mod style;
 mod unit;
@@ -34,6 +35,11 @@ pub(crate) const PARTS: &[Part] = &[
         name: "unit",
         what: "unit, contract and doc tests: needs nothing but Rust",
         run: unit::run,
+    },
+    Part {
+        name: "storage",
+        what: "the store on real PostgreSQL servers, directly and behind poolers",
+        run: storage::run,
     },
     Part {
         name: "e2e",

@@ -6,6 +6,8 @@ pub(crate) mod deny;
 pub(crate) mod golang;
 pub(crate) mod node;
 pub(crate) mod parts;
+pub(crate) mod pgbouncer;
+pub(crate) mod postgres;
 mod python;
 pub(crate) mod runner;
 

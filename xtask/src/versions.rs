@@ -14,3 +14,7 @@ pub(crate) const NODE_AT_LEAST: u32 = 20;
 /// The versions of the cluster's programs, built from Go modules.
 pub(crate) const KUBERNETES: &str = "1.36.3";
 pub(crate) const COREDNS: &str = "1.15.0";
+
+/// The versions of PgBouncer, from two releases of Debian: before and since it keeps track of prepared statements.
+pub(crate) const PGBOUNCER_OLD: &str = "1.18";
+pub(crate) const PGBOUNCER_NEW: &str = "1.24";

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::env;
 
 /// Features beyond the default ones, for lints and docs.
-pub(crate) const FEATURES: &str = "portolan/k8s-latest,portolan/conformance,portolan-process/bridge";
+pub(crate) const FEATURES: &str = "portolan/postgres,portolan/k8s-latest,portolan/conformance,portolan-process/bridge";
 
 /// Returns the workspace's folder.
 pub(crate) fn root() -> &'static Path {

@@ -20,10 +20,11 @@ use crate::{
 /// How often the keys are checked again when other processes add some meanwhile.
 const CHECKS: usize = 32;
 
-/// Registry, credential store and session store in one SQL database.
+/// Registry, credential store, session store, one-time store and bus in one SQL database.
 ///
 /// It implements [`Registry`](portolan_core::Registry), [`CredentialStore`](portolan_core::CredentialStore),
-/// [`SessionStore`](portolan_core::SessionStore) and [`OneTimeStore`](portolan_core::OneTimeStore). Clones are cheap and share one set of connections; the change feeds of
+/// [`SessionStore`](portolan_core::SessionStore), [`OneTimeStore`](portolan_core::OneTimeStore) and
+/// [`Bus`](portolan_core::Bus). Clones are cheap and share one set of connections; the change feeds of
 /// a store end when its last clone is dropped.
 ///
 /// ```

@@ -52,6 +52,11 @@ const RULES: &[Rule] = &[
         forbidden: &[KUBERNETES],
     },
     Rule {
+        what: "portolan's default features see no PostgreSQL",
+        tree: &["-p", "portolan", "-e", "normal,build"],
+        forbidden: &[&["sqlx-postgres"]],
+    },
+    Rule {
         what: "no crate sees what we keep out",
         tree: &["--workspace", "--all-features", "-e", "normal,build,dev"],
         forbidden: &[UNWANTED],

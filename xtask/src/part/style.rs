@@ -42,6 +42,17 @@ pub(super) fn run(outcome: &mut Outcome) -> Result<()> {
             &mut cargo(&arguments),
         );
     }
+    let postgres = [
+        "-p",
+        "portolan-storage-sql",
+        "--no-default-features",
+        "--features",
+        "postgres",
+    ];
+    outcome.command(
+        "lints, portolan-storage-sql with PostgreSQL alone",
+        &mut cargo(&[&["clippy"], &postgres[..], &["--", "-D", "warnings"]].concat()),
+    );
     outcome.command(
         "docs",
         cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings"),

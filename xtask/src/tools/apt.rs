@@ -8,6 +8,9 @@ use anyhow::{Context, Result, ensure};
 use super::LIMIT;
 use crate::{env, exec};
 
+/// The keys of Debian's archive.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// Returns the path of `program`, and installs its Debian packages if it is missing.
 pub(crate) fn ensure_program(program: &str, packages: &str) -> Result<PathBuf> {
     if let Some(found) = env::find_program(program) {
@@ -45,17 +48,24 @@ pub(crate) fn unpack(packages: &[&str], folder: &Path) -> Result<()> {
         packages.join(" ")
     );
     let log = update()?;
+    fetch(packages, folder, &log, &[])
+}
+
+/// Fetches Debian packages with these options of apt-get, and unpacks them into `folder`.
+fn fetch(packages: &[&str], folder: &Path, log: &Path, options: &[String]) -> Result<()> {
     let fetched = folder.join("packages");
     std::fs::create_dir(&fetched)?;
     let mut command = Command::new("apt-get");
     // The user `_apt` may not be able to write here.
     command
-        .args(["-o", "APT::Sandbox::User=root", "download"])
+        .args(["-o", "APT::Sandbox::User=root"])
+        .args(options)
+        .arg("download")
         .args(packages);
     exec::quietly(
         &format!("fetching {}", packages.join(" ")),
         command.current_dir(&fetched),
-        &log,
+        log,
         LIMIT,
     )?;
     for package in std::fs::read_dir(&fetched)? {
@@ -67,6 +77,60 @@ pub(crate) fn unpack(packages: &[&str], folder: &Path) -> Result<()> {
         )?;
     }
     Ok(std::fs::remove_dir_all(fetched)?)
+}
+
+/// Unpacks packages of another release of Debian into `folder`, from the mirror that this machine uses. The machine's own
+/// lists and packages stay as they are.
+pub(super) fn unpack_from(suite: &str, packages: &[&str], folder: &Path) -> Result<()> {
+    ensure!(
+        may_install(),
+        "the packages {} are fetched with apt-get, as root, on Debian",
+        packages.join(" ")
+    );
+    let apt = folder.join("apt");
+    for name in ["lists/partial", "cache/archives/partial"] {
+        std::fs::create_dir_all(apt.join(name))?;
+    }
+    let sources = apt.join("sources.list");
+    let line = format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirror()?);
+    std::fs::write(&sources, line)?;
+    let set = |name: &str, value: &Path| ["-o".to_owned(), format!("{name}={}", value.display())];
+    let options: Vec<String> = [
+        set("Dir::Etc::sourcelist", &sources),
+        set("Dir::Etc::sourceparts", Path::new("-")),
+        set("Dir::State::lists", &apt.join("lists")),
+        set("Dir::Cache", &apt.join("cache")),
+    ]
+    .concat();
+    let log = folder.join("apt.log");
+    exec::quietly(
+        &format!("updating the list of packages of {suite}"),
+        Command::new("apt-get")
+            .args(["-o", "APT::Sandbox::User=root"])
+            .args(&options)
+            .arg("update"),
+        &log,
+        LIMIT,
+    )?;
+    fetch(packages, folder, &log, &options)?;
+    std::fs::remove_dir_all(apt)?;
+    Ok(std::fs::remove_file(log)?)
+}
+
+/// Returns the mirror of Debian that this machine uses.
+fn mirror() -> Result<String> {
+    let targets = exec::output(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(ORIGIN) $(COMPONENT) $(SITE)",
+        "Identifier: Packages",
+    ]))?;
+    targets
+        .lines()
+        .filter_map(|line| line.strip_prefix("Debian main "))
+        .find(|site| !site.contains("security"))
+        .map(str::to_owned)
+        .context("apt-get knows no mirror of Debian")
 }
 
 fn may_install() -> bool {

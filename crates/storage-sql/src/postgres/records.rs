@@ -131,7 +131,7 @@ impl Database {
         let since = i64::try_from(since).unwrap_or(i64::MAX);
         let mut reading = self.read().await?;
         let query = self.query_as(&self.sql.change_list).bind(since).bind(CHANGES);
-        let rows: Vec<(i64, Option<i64>, Option<String>, Option<String>)> = query.fetch_all(&mut *reading).await?;
+        let rows: Vec<FeedRow> = query.fetch_all(&mut *reading).await?;
         reading.end().await?;
         let forgotten = rows.first().map_or(0, |row| row.0.unsigned_abs());
         let rows = rows.into_iter().filter_map(|(_, revision, kind, name)| {
@@ -157,6 +157,9 @@ impl Database {
         Ok(head.unsigned_abs())
     }
 }
+
+/// What is forgotten, and a change; none where the feed holds nothing more.
+type FeedRow = (i64, Option<i64>, Option<String>, Option<String>);
 
 fn record((number, name, body): (i64, String, String)) -> sqlx::Result<RecordRow> {
     let version = version(number)?;

@@ -4,6 +4,8 @@ mod audit;
 mod conformance;
 mod conversion;
 mod feed;
+#[path = "../shared/history.rs"]
+mod history;
 mod key_file;
 mod persistence;
 mod pool;

@@ -2,6 +2,12 @@
 
 mod audit;
 mod conformance;
+mod feed;
+#[path = "../shared/history.rs"]
+mod history;
 mod opening;
+mod outage;
+mod poolers;
+mod processes;
 mod sealing;
 mod support;

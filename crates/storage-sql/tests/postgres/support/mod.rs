@@ -1,5 +1,6 @@
 //! Schemas for stores, and what is put there.
 
+mod instance;
 mod parts;
 
 use std::{
@@ -17,6 +18,7 @@ use portolan_core::{
 use portolan_storage_sql::{Keyring, SealingKeys, SqlConfig, SqlStore};
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 
+pub(crate) use instance::Instance;
 pub(crate) use parts::{Address, variable};
 
 /// A schema of its own, which goes when this does.
@@ -104,6 +106,27 @@ pub(crate) fn server_key(name: &str) -> Key {
 pub(crate) fn credential(path: &str) -> CredentialKey {
     CredentialKey::parse(path).expect("a key")
 }
+
+/// Opens a store in the database at `url` itself.
+pub(crate) async fn open_at(url: &str, config: &SqlConfig) -> SqlStore {
+    SqlStore::connect_with(url, config, keys(1), Arc::new(SystemClock))
+        .await
+        .expect("the store opens")
+}
+
+/// Calls until it succeeds, and refuses errors that are not retryable.
+macro_rules! until_done {
+    ($call:expr) => {
+        loop {
+            match $call.await {
+                Ok(done) => break done,
+                Err(error) => assert!(error.is_retryable(), "{}", $crate::support::told(&error)),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+}
+pub(crate) use until_done;
 
 pub(crate) async fn put_server(store: &SqlStore, name: &str) -> portolan_core::Result<()> {
     Registry::put(store, server(name), Precondition::None).await.map(|_| ())
