@@ -1,6 +1,6 @@
 //! Refreshes one credential over and over, as one replica of several.
 //!
-//! The tests run several of these on one database and kill some. `refresher <database> <key file> <provider> <rounds>`: the
+//! The tests run several of these on one database and kill some. `refresher <address> <schema> <key file> <provider> <rounds>`: the
 //! provider is a directory in which each token is a file. An exchange of token 7 renames `7` to `7.spent`, so a second one
 //! fails, and is written down as `7.reused`. When the user has to sign in again, a token is made past the provider's
 //! exchange, as a sign-in does.
@@ -17,19 +17,20 @@ use portolan_core::{
     CredentialKey, CredentialReader, CredentialStore, Error, ExchangeError, Precondition, RefreshError, RefreshGuard,
     RefreshOptions, Result, Secret, SystemClock,
 };
-use portolan_storage_sql::{SealingKeys, SqlStore};
+use portolan_storage_sql::{SealingKeys, SqlConfig, SqlStore};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [database, keys, provider, rounds] = arguments.as_slice() else {
+    let [address, schema, keys, provider, rounds] = arguments.as_slice() else {
         return Err(Error::invalid(
             "arguments",
-            "are <database> <key file> <provider> <rounds>",
+            "are <address> <schema> <key file> <provider> <rounds>",
         ));
     };
     let keys = SealingKeys::load_or_create(keys)?;
-    let store = SqlStore::connect(database, keys, Arc::new(SystemClock)).await?;
+    let config = SqlConfig::new().with_schema(schema);
+    let store = SqlStore::connect_with(address, &config, keys, Arc::new(SystemClock)).await?;
     let options = RefreshOptions::default().with_lease(Duration::from_secs(2));
     let guard = RefreshGuard::new(Arc::new(store.clone()), Arc::new(SystemClock), options);
     let key = CredentialKey::parse("provider/token")?;

@@ -8,11 +8,7 @@ use portolan_core::{
     CredentialKey, CredentialReader, CredentialStore, Error, Lease, Precondition, Result, Secret, Version, Versioned,
 };
 
-use crate::{
-    SqlStore,
-    envelope::{Identity, OpenError},
-    error::SqlError,
-};
+use crate::{SqlStore, envelope::Identity, error::SqlError, seal::OpenError};
 
 /// The most bytes of a secret.
 const MAX_SECRET: usize = 1 << 20;
@@ -45,7 +41,7 @@ impl CredentialReader for SqlStore {
             .map_err(|source| SqlError::Seal {
                 place: inner.rows.place().into(),
                 action: format!("open the secret {:?}", key.as_str()),
-                source,
+                source: Box::new(source),
             })?;
         Ok(Some(Versioned { value, version }))
     }

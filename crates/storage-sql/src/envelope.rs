@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::{
     keyring::Keyring,
     rows::{ProbeRow, WrappedRow, WrappedWith},
-    seal::{Opened, PROBE, SealError, body},
+    seal::{OpenError, Opened, PROBE, SealError, body},
 };
 
 /// The most unwrapped data keys in memory.
@@ -226,16 +226,6 @@ impl Envelopes {
         }
         Err(SealError::Changed.into())
     }
-}
-
-/// Why a record does not open.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// The provider does not unwrap its data key.
-    #[error(transparent)]
-    Provider(#[from] Error),
 }
 
 fn unsealed(error: SealError) -> Error {

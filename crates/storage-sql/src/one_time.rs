@@ -70,10 +70,10 @@ fn key(purpose: &str, id: &str) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn fault(place: &str, purpose: &str, source: crate::envelope::OpenError) -> SqlError {
+fn fault(place: &str, purpose: &str, source: crate::seal::OpenError) -> SqlError {
     SqlError::Seal {
         place: place.into(),
         action: format!("seal or open a one-time record for {purpose:?}"),
-        source,
+        source: Box::new(source),
     }
 }

@@ -8,10 +8,10 @@ use tokio::task::JoinHandle;
 
 use crate::{
     SqlStore, credentials,
-    envelope::OpenError,
     error::SqlError,
     one_time,
     rows::{NewWrapRow, OldWrapRow, ProbeRow, SealedTable},
+    seal::OpenError,
     store::Inner,
 };
 

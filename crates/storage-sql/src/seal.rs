@@ -247,6 +247,16 @@ pub(crate) enum SealError {
     Changed,
 }
 
+/// Why a record does not open.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The provider does not unwrap its data key.
+    #[error(transparent)]
+    Provider(#[from] Error),
+}
+
 /// Fills `bytes` with random ones.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
     rand::fill(bytes).map_err(|_| Error::invalid("sealing keys", SealError::Random.to_string()))

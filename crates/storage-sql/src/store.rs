@@ -9,12 +9,7 @@ use portolan_core::{Clock, Error, Result};
 use tokio::sync::watch;
 
 use crate::{
-    Keyring, SqlConfig,
-    bus::Messages,
-    envelope::{Envelopes, OpenError},
-    error::SqlError,
-    feed::Tail,
-    rows::Dialect,
+    Keyring, SqlConfig, bus::Messages, envelope::Envelopes, error::SqlError, feed::Tail, rows::Dialect, seal::OpenError,
 };
 
 /// How often the keys are checked again when other processes add some meanwhile.
@@ -300,7 +295,7 @@ fn refuse(rows: &dyn Dialect, error: OpenError) -> SqlError {
     if let OpenError::Provider(error) = &error
         && error.is_retryable()
     {
-        return SqlError::Provider(error.clone());
+        return error.clone().into();
     }
     SqlError::Keys {
         place: rows.place().into(),

@@ -15,5 +15,7 @@ mod refusals;
 mod remote;
 mod rotation;
 mod secrecy;
+#[path = "../shared/refresh.rs"]
+mod shared_refresh;
 mod support;
 mod upgrade;

@@ -1,75 +1,26 @@
-//! A rotating refresh token, shared by processes of which some die.
+//! Processes on one file that share a rotating refresh token.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+use crate::{
+    shared_refresh::{Shared, eight_processes, killed_processes},
+    support::Place,
 };
 
-use crate::support::Place;
-
-/// The example `refresher`, which cargo builds beside the tests.
-fn refresher(place: &Place, rounds: usize) -> Child {
-    let this = std::env::current_exe().expect("this test");
-    let target: PathBuf = this.ancestors().nth(2).expect("target directory").into();
-    let program = target.join("examples/refresher");
-    Command::new(&program)
-        .args([place.database(), place.path("key"), place.path("provider")])
-        .arg(rounds.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|e| {
-            panic!("{program:?} does not start ({e}); run cargo test without --test, or build --examples")
-        })
-}
-
-/// The numbers of tokens that the provider exchanged, and that were presented to it again.
-fn exchanged(place: &Place) -> (usize, usize) {
-    let names: Vec<String> = std::fs::read_dir(place.path("provider"))
-        .expect("the provider")
-        .map(|entry| entry.expect("a token").file_name().to_string_lossy().into_owned())
-        .collect();
-    let count = |end| names.iter().filter(|name| name.ends_with(end)).count();
-    (count(".spent"), count(".reused"))
+fn shared(place: &Place) -> Shared {
+    Shared {
+        address: place.database().display().to_string(),
+        schema: "portolan".into(),
+        folder: place.path(""),
+    }
 }
 
 #[test]
 fn eight_processes_spend_no_token_twice() {
     let place = Place::new();
-    std::fs::create_dir(place.path("provider")).expect("made");
-    let children: Vec<_> = (0..8).map(|_| refresher(&place, 15)).collect();
-    for child in children {
-        let output = child.wait_with_output().expect("ended");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success() && said.contains("done"), "{output:?}");
-        assert!(!said.contains("sign-in"), "nobody died: {said}");
-    }
-    let (spent, reused) = exchanged(&place);
-    assert_eq!(reused, 0);
-    // Fewer exchanges than refreshes: who waited got the new token.
-    assert!((15..=8 * 15).contains(&spent), "{spent}");
+    eight_processes(&shared(&place));
 }
 
 #[test]
 fn killed_processes_spend_no_token_twice() {
     let place = Place::new();
-    std::fs::create_dir(place.path("provider")).expect("made");
-    for round in 0..6 {
-        let mut children: Vec<_> = (0..8).map(|_| refresher(&place, 1_000)).collect();
-        // Each is killed after another number of refreshes, most in the middle of one.
-        for (number, child) in children.iter_mut().enumerate() {
-            let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-            for _ in 0..(round + number) % 3 + 1 {
-                let line = lines.next().expect("it goes on").expect("a line");
-                assert!(!line.contains("presented again"), "{line}");
-            }
-            child.kill().expect("killed");
-            child.wait().expect("ended");
-        }
-    }
-    let output = refresher(&place, 5).wait_with_output().expect("ended");
-    assert!(output.status.success(), "it goes on in the end: {output:?}");
-    let (spent, reused) = exchanged(&place);
-    assert_eq!(reused, 0);
-    assert!(spent > 20, "{spent}");
+    killed_processes(&shared(&place));
 }

@@ -9,5 +9,8 @@ mod opening;
 mod outage;
 mod poolers;
 mod processes;
+mod refresh;
 mod sealing;
+#[path = "../shared/refresh.rs"]
+mod shared_refresh;
 mod support;
