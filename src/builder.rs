@@ -11,7 +11,7 @@ use portolan_core::{
 };
 use portolan_gateway::{GatewayConfig, StaticTokens, TokenKeys};
 use portolan_process::{ProcessConfig, ProcessRuntime};
-use portolan_storage_sql::{SealingKeys, SqlStore};
+use portolan_storage_sql::{Keyring, SealingKeys, SqlStore};
 
 use crate::{Components, Platform, Settings, platform::require_tokio};
 
@@ -81,7 +81,7 @@ impl Platform {
 #[must_use]
 pub struct PlatformBuilder {
     database: PathBuf,
-    sealing_keys: Option<SealingKeys>,
+    sealing_keys: Option<Keyring>,
     registry: Option<Arc<dyn Registry>>,
     credentials: Option<Arc<dyn CredentialStore>>,
     sessions: Option<Arc<dyn SessionStore>>,
@@ -152,9 +152,10 @@ impl PlatformBuilder {
         self
     }
 
-    /// Replaces the keys that seal secrets in the database, by default those in `<database>.keys`.
-    pub fn sealing_keys(mut self, keys: SealingKeys) -> Self {
-        self.sealing_keys = Some(keys);
+    /// Replaces the keys that seal secrets in the database, by default those in `<database>.keys`: other [`SealingKeys`], or
+    /// an `Arc<dyn KeyProvider>` such as a key management service.
+    pub fn sealing_keys(mut self, keys: impl Into<Keyring>) -> Self {
+        self.sealing_keys = Some(keys.into());
         self
     }
 
@@ -250,7 +251,7 @@ impl PlatformBuilder {
 /// The database, opened when the first part asks for it.
 struct LazyStore {
     database: PathBuf,
-    keys: Option<SealingKeys>,
+    keys: Option<Keyring>,
     clock: Arc<dyn Clock>,
     opened: Option<Arc<SqlStore>>,
 }
@@ -262,7 +263,7 @@ impl LazyStore {
         }
         let keys = match self.keys.take() {
             Some(keys) => keys,
-            None => SealingKeys::load_or_create(beside(&self.database, ".keys"))?,
+            None => SealingKeys::load_or_create(beside(&self.database, ".keys"))?.into(),
         };
         let store = Arc::new(SqlStore::open(&self.database, keys, self.clock.clone()).await?);
         self.opened = Some(store.clone());

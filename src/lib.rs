@@ -63,7 +63,9 @@ pub use portolan_process::{
     ProcessConfig, ProcessLimits, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir,
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use portolan_storage_sql::{Migrations, SealingKeys, SqlConfig, SqlStore, TlsRule};
+pub use portolan_storage_sql::{
+    AuditOptions, AuditQuery, Keyring, Migrations, SealingKeys, SqlAudit, SqlConfig, SqlStore, TlsRule,
+};
 
 #[cfg(feature = "local")]
 pub use self::builder::PlatformBuilder;

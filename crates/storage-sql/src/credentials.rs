@@ -8,27 +8,41 @@ use portolan_core::{
     CredentialKey, CredentialReader, CredentialStore, Error, Lease, Precondition, Result, Secret, Version, Versioned,
 };
 
-use crate::{SqlStore, error::SqlError};
+use crate::{SqlStore, envelope::Identity, error::SqlError, seal::OpenError};
 
 /// The most bytes of a secret.
 const MAX_SECRET: usize = 1 << 20;
+/// The first byte of a text that a key sealed directly.
+pub(crate) const DIRECT: u8 = 1;
 
 #[async_trait]
 impl CredentialReader for SqlStore {
     async fn read(&self, key: &CredentialKey) -> Result<Option<Versioned<Secret>>> {
         let inner = &self.inner;
-        let Some(row) = inner.rows.secret(key.as_str()).await? else {
+        let Some((version, row)) = inner.rows.secret(key.as_str()).await? else {
             return Ok(None);
         };
-        let text = inner.keys.open(&purpose(key, row.version), &row.blob);
-        let value = text
-            .and_then(|text| text.into_secret())
+        let opened = match row.sealed.first() {
+            Some(&DIRECT) => inner
+                .envelopes
+                .open_direct(&direct_purpose(key.as_str(), version.0.get()), &row.sealed)
+                .map_err(OpenError::from),
+            _ => {
+                let state = i128::from(version.0.get());
+                let wrapped = row.wrapped.as_ref();
+                inner
+                    .envelopes
+                    .open(identity(key.as_str()), state, &row.sealed, wrapped)
+                    .await
+            }
+        };
+        let value = opened
+            .and_then(|text| Ok(text.into_secret()?))
             .map_err(|source| SqlError::Seal {
                 place: inner.rows.place().into(),
                 action: format!("open the secret {:?}", key.as_str()),
-                source,
+                source: Box::new(source),
             })?;
-        let version = row.version;
         Ok(Some(Versioned { value, version }))
     }
 }
@@ -42,8 +56,14 @@ impl CredentialStore for SqlStore {
             return Err(Error::invalid("secret", problem));
         }
         let inner = &self.inner;
-        let seal = |version| Ok(inner.keys.seal(&purpose(key, version), secret.reveal().as_bytes())?);
-        let version = inner.rows.put_secret(key.as_str(), when, &seal).await?;
+        // Before the transaction, which must not wait for a provider.
+        let envelope = inner.envelopes.create(identity(key.as_str())).await?;
+        let seal = |version: Version| {
+            let state = i128::from(version.0.get());
+            Ok(envelope.seal(state, secret.reveal().as_bytes())?)
+        };
+        let with = envelope.with();
+        let version = inner.rows.put_secret(key.as_str(), when, with, &seal).await?;
         version.ok_or_else(|| Error::conflict("secret", key))
     }
 
@@ -71,9 +91,14 @@ impl CredentialStore for SqlStore {
     }
 }
 
-/// The associated data of a sealed secret: under another key or in another version it does not open.
-fn purpose(key: &CredentialKey, version: Version) -> String {
-    format!("portolan secret v1\0{key}\0{}", version.0)
+/// What a sealed secret is bound to, with its version: under another key or in another version it does not open.
+pub(crate) fn identity(key: &str) -> Identity<'_> {
+    Identity { kind: "secret", key }
+}
+
+/// The same for a secret that a key sealed directly.
+pub(crate) fn direct_purpose(key: &str, version: u64) -> String {
+    format!("portolan secret v1\0{key}\0{version}")
 }
 
 fn later(now: Timestamp, ttl: Duration) -> Timestamp {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portolan_core::{BoxError, Error};
 
-use crate::seal::SealError;
+use crate::seal::OpenError;
 
 pub(crate) type Result<T, E = SqlError> = std::result::Result<T, E>;
 
@@ -57,8 +57,17 @@ pub(crate) enum SqlError {
     Seal {
         place: Arc<str>,
         action: String,
-        source: SealError,
+        source: Box<OpenError>,
     },
+    /// The key provider did not do what it was asked for.
+    #[error(transparent)]
+    Provider(Box<Error>),
+}
+
+impl From<Error> for SqlError {
+    fn from(error: Error) -> Self {
+        Self::Provider(Box::new(error))
+    }
 }
 
 impl From<SqlError> for Error {
@@ -66,6 +75,13 @@ impl From<SqlError> for Error {
         let (backend, action) = match &error {
             SqlError::Away { backend, .. } => {
                 return Self::unavailable(backend, error);
+            }
+            SqlError::Provider(error) => return (**error).clone(),
+            SqlError::Seal { source, .. }
+                if let OpenError::Provider(error) = &**source
+                    && error.is_retryable() =>
+            {
+                return error.clone();
             }
             SqlError::Keys { .. } => return Self::invalid("sealing keys", error.to_string()),
             SqlError::Refused {

@@ -2,8 +2,9 @@
 //!
 //! [`SqlStore`] keeps all of them in one database: an SQLite file ([`SqlStore::open`]), PostgreSQL or either by its address
 //! ([`SqlStore::connect`], feature `postgres`), or the host's database over the host's connections
-//! ([`SqlStore::from_pool`], `SqlStore::from_postgres_pool`). [`SealingKeys`] seal secrets before they reach SQL, so the file and
-//! its backups hold none in the clear.
+//! ([`SqlStore::from_pool`], `SqlStore::from_postgres_pool`). Secrets are sealed before they
+//! reach SQL, each under a data key of its own that a [`KeyProvider`](portolan_core::KeyProvider) such as [`SealingKeys`] wraps, so
+//! the database and its backups hold none in the clear.
 //!
 //! ```no_run
 //! use std::{path::Path, sync::Arc};
@@ -39,6 +40,9 @@
 //! | a page of [`list`](portolan_core::Registry::list) | 500 records, and not one more once it holds 8 MiB |
 //! | a secret, the state of a session | 1 MiB each |
 //! | the key of a session | 1 KiB |
+//! | a one-time record | see [`OneTimeStore`](portolan_core::OneTimeStore) |
+//! | unwrapped data keys in memory | 10,000, for an hour each |
+//! | audit records that wait to be written | 8,192; see [`AuditOptions`] |
 //! | removals that the change feed remembers | 65,536 and up to 1,024 more; see [`SqlStore`] |
 //! | changes that are kept in memory for followers that are behind | 4,096; then they read the table |
 //! | a topic of the bus, a message | 255 bytes, 64 KiB |
@@ -52,16 +56,21 @@
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("portolan-storage-sql needs a database: enable its feature `sqlite` or `postgres`");
 
+mod audit;
 mod bus;
 mod config;
 mod credentials;
+mod envelope;
 mod error;
 mod feed;
 mod key_file;
+mod keyring;
 mod messages;
+mod one_time;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod registry;
+mod rewrap;
 mod rows;
 mod seal;
 mod sessions;
@@ -71,7 +80,10 @@ mod steps;
 mod store;
 mod wait;
 
+pub use audit::{AuditCursor, AuditOptions, AuditPage, AuditQuery, AuditRecord, SqlAudit, StoredEvent};
 pub use config::{Migrations, SqlConfig, TlsRule};
+pub use keyring::Keyring;
+pub use rewrap::{RewrapTask, Rewrapped};
 pub use seal::SealingKeys;
 /// The library whose pools [`SqlStore`] takes.
 pub use sqlx;

@@ -34,17 +34,33 @@ pub(crate) struct ChangeRows {
     pub(crate) forgotten: u64,
 }
 
-/// A stored secret or session state.
+/// A stored session state.
 #[derive(Debug)]
 pub(crate) struct BlobRow {
     pub(crate) version: Version,
     pub(crate) blob: Vec<u8>,
 }
 
-/// A sealing key that a database needs, with the text that shows whether a key is that one.
-#[derive(Debug)]
+/// A wrapped data key, and the provider's key that wrapped it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WrappedRow {
+    pub(crate) key_id: String,
+    pub(crate) data_key: Vec<u8>,
+}
+
+/// A sealed text. Without a data key, a key sealed it directly, or it is empty.
+#[derive(Clone, Debug)]
+pub(crate) struct SealedRow {
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) wrapped: Option<WrappedRow>,
+}
+
+/// A key that a database needs, with the text that shows whether a key is that one.
+#[derive(Clone, Debug)]
 pub(crate) struct ProbeRow {
-    pub(crate) key_id: Vec<u8>,
+    pub(crate) key_id: String,
+    /// The wrapped data key of the probe; `None` if the key sealed directly.
+    pub(crate) data_key: Option<Vec<u8>>,
     pub(crate) probe: Vec<u8>,
 }
 
@@ -71,14 +87,48 @@ pub(crate) enum News {
 /// Seals a secret for the version that the database gives it.
 pub(crate) type SealAs<'a> = &'a (dyn Fn(Version) -> Result<Vec<u8>, BoxError> + Send + Sync);
 
-/// Returns why the given keys do not open a probe, or `None` if they do.
-pub(crate) type Refuse<'a> = &'a (dyn Fn(&[u8]) -> Option<String> + Send + Sync);
+/// What is written with a sealed text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WrappedWith<'a> {
+    pub(crate) wrapped: &'a WrappedRow,
+    /// The probe of the key that wrapped, written in the same transaction where it is not there.
+    pub(crate) probe: &'a ProbeRow,
+}
+
+/// A table with sealed texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SealedTable {
+    Secrets,
+    OneTime,
+}
+
+/// A record that another key wrapped.
+#[derive(Debug)]
+pub(crate) struct OldWrapRow {
+    pub(crate) key: String,
+    /// What tells this state of the record from others: its version, or its expiry.
+    pub(crate) state: i64,
+    /// The text, where a key sealed it directly.
+    pub(crate) direct: Option<Vec<u8>>,
+    pub(crate) wrapped: Option<WrappedRow>,
+}
+
+/// What takes the place of an [`OldWrapRow`], unless that has changed.
+#[derive(Debug)]
+pub(crate) struct NewWrapRow {
+    pub(crate) old: OldWrapRow,
+    /// The text sealed again, where a key had sealed it directly.
+    pub(crate) sealed: Option<Vec<u8>>,
+    pub(crate) wrapped: WrappedRow,
+}
 
 /// A SQL dialect.
 ///
 /// A write whose precondition does not hold writes nothing and gives `None`, or `false`.
 #[async_trait]
-pub(crate) trait Dialect: RecordRows + SecretRows + SessionRows + MessageRows + Debug + Send + Sync {
+pub(crate) trait Dialect:
+    RecordRows + SecretRows + KeyRows + OneTimeRows + SessionRows + MessageRows + AuditRows + Debug + Send + Sync
+{
     /// Returns the name of the database for messages: its path.
     fn place(&self) -> &str;
 
@@ -108,17 +158,54 @@ pub(crate) trait RecordRows {
     async fn newest_change(&self) -> Result<u64>;
 }
 
-/// Secrets, leases on them, and the keys that seal them.
+/// Secrets, and leases on them.
 #[async_trait]
 pub(crate) trait SecretRows {
-    async fn secret(&self, key: &str) -> Result<Option<BlobRow>>;
-    async fn put_secret(&self, key: &str, when: Precondition, seal: SealAs<'_>) -> Result<Option<Version>>;
+    async fn secret(&self, key: &str) -> Result<Option<(Version, SealedRow)>>;
+    async fn put_secret(
+        &self,
+        key: &str,
+        when: Precondition,
+        with: WrappedWith<'_>,
+        seal: SealAs<'_>,
+    ) -> Result<Option<Version>>;
     async fn remove_secret(&self, key: &str) -> Result<()>;
     async fn secret_keys(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>>;
     async fn take_lease(&self, key: &str, now: Timestamp, ends: Timestamp) -> Result<Option<u64>>;
     async fn release_lease(&self, key: &str, fence: u64) -> Result<()>;
-    /// Asks `refuse` about each probe that is there, and adds `own` when it refuses none; else gives what it said.
-    async fn check_keys(&self, own: ProbeRow, refuse: Refuse<'_>) -> Result<Option<String>>;
+}
+
+/// The keys that wrap data keys, and what they wrapped.
+#[async_trait]
+pub(crate) trait KeyRows {
+    async fn probes(&self) -> Result<Vec<ProbeRow>>;
+    /// Adds `own`, unless there is a key that is not among `checked`.
+    async fn add_probe(&self, own: &ProbeRow, checked: &[String]) -> Result<bool>;
+    /// Returns up to `limit` records after `after` that another key than `current` wrapped, in the order of their keys.
+    async fn old_wraps(&self, table: SealedTable, current: &str, after: &str, limit: usize) -> Result<Vec<OldWrapRow>>;
+    /// Replaces wrapped keys that have not changed, in one transaction, and returns their number.
+    async fn rewrap(&self, table: SealedTable, probe: &ProbeRow, rows: &[NewWrapRow]) -> Result<u64>;
+    /// Removes the keys other than `current` that nothing is wrapped with, and returns their ids.
+    async fn forget_keys(&self, current: &str) -> Result<Vec<String>>;
+}
+
+/// Records that are taken once.
+#[async_trait]
+pub(crate) trait OneTimeRows {
+    /// Writes a record, unless an unexpired one is there.
+    async fn put_one_time(
+        &self,
+        key: &str,
+        expires: Timestamp,
+        now: Timestamp,
+        sealed: &[u8],
+        with: Option<WrappedWith<'_>>,
+    ) -> Result<bool>;
+    /// Returns an unexpired record with its expiry in microseconds.
+    async fn one_time(&self, key: &str, now: Timestamp) -> Result<Option<(i64, SealedRow)>>;
+    /// Removes the record with this expiry and text; `false` if somebody else did.
+    async fn take_one_time(&self, key: &str, expires: i64, sealed: &[u8]) -> Result<bool>;
+    async fn sweep_one_time(&self, now: Timestamp) -> Result<u64>;
 }
 
 /// Sessions.
@@ -146,6 +233,48 @@ pub(crate) trait MessageRows {
     async fn newest_message(&self) -> Result<u64>;
     /// Removes the messages that were sent before a time, and those beyond the bound.
     async fn sweep_messages(&self, before: Timestamp) -> Result<()>;
+}
+
+/// An audit record to write.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditRow {
+    pub(crate) at: i64,
+    pub(crate) gateway: Option<String>,
+    pub(crate) caller: Option<String>,
+    pub(crate) server: Option<String>,
+    pub(crate) body: String,
+}
+
+/// A stored audit record.
+#[derive(Debug)]
+pub(crate) struct StoredAuditRow {
+    pub(crate) id: i64,
+    pub(crate) at: i64,
+    pub(crate) body: String,
+}
+
+/// Which audit records are asked for, newest first. Times are microseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditFilter {
+    pub(crate) from: i64,
+    pub(crate) until: i64,
+    pub(crate) gateway: Option<String>,
+    pub(crate) caller: Option<String>,
+    pub(crate) server: Option<String>,
+    /// Only what comes after the record with this time and id.
+    pub(crate) before: (i64, i64),
+    pub(crate) limit: i64,
+}
+
+/// Audit records.
+#[async_trait]
+pub(crate) trait AuditRows {
+    async fn add_audit(&self, rows: &[AuditRow]) -> Result<()>;
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<StoredAuditRow>>;
+    /// Makes room for the records to come, where the dialect needs that.
+    async fn prepare_audit(&self, now: Timestamp) -> Result<()>;
+    /// Removes the records before a time and returns the number of records, or of partitions.
+    async fn expire_audit(&self, before: Timestamp) -> Result<u64>;
 }
 
 /// Returns `true` if `when` holds for a record whose version is `current`.

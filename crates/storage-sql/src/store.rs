@@ -9,18 +9,18 @@ use portolan_core::{Clock, Error, Result};
 use tokio::sync::watch;
 
 use crate::{
-    SealingKeys, SqlConfig,
-    error::SqlError,
-    feed::Tail,
-    messages::Messages,
-    rows::{Dialect, ProbeRow},
-    seal::PROBE,
+    Keyring, SqlConfig, envelope::Envelopes, error::SqlError, feed::Tail, messages::Messages, rows::Dialect,
+    seal::OpenError,
 };
 
-/// Registry, credential store, session store and bus in one SQL database.
+/// How often the keys are checked again when other processes add some meanwhile.
+const CHECKS: usize = 32;
+
+/// Registry, credential store, session store, one-time store and bus in one SQL database.
 ///
 /// It implements [`Registry`](portolan_core::Registry), [`CredentialStore`](portolan_core::CredentialStore),
-/// [`SessionStore`](portolan_core::SessionStore) and [`Bus`](portolan_core::Bus). Clones are cheap and share one set of connections; the change feeds of
+/// [`SessionStore`](portolan_core::SessionStore), [`OneTimeStore`](portolan_core::OneTimeStore) and
+/// [`Bus`](portolan_core::Bus). Clones are cheap and share one set of connections; the change feeds of
 /// a store end when its last clone is dropped.
 ///
 /// ```
@@ -56,7 +56,7 @@ pub struct SqlStore {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) rows: Arc<dyn Dialect>,
-    pub(crate) keys: SealingKeys,
+    pub(crate) envelopes: Envelopes,
     pub(crate) clock: Arc<dyn Clock>,
     /// Signalled after each change that this store makes. Feeds end with it.
     pub(crate) changed: watch::Sender<()>,
@@ -85,7 +85,7 @@ impl SqlStore {
     /// # Errors
     ///
     /// Those of [`connect_with`](Self::connect_with).
-    pub async fn connect(address: &str, keys: SealingKeys, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub async fn connect(address: &str, keys: impl Into<Keyring>, clock: Arc<dyn Clock>) -> Result<Self> {
         Self::connect_with(address, &SqlConfig::new(), keys, clock).await
     }
 
@@ -111,11 +111,11 @@ impl SqlStore {
     pub async fn connect_with(
         address: &str,
         config: &SqlConfig,
-        keys: SealingKeys,
+        keys: impl Into<Keyring>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let rows = dialect(address, config, clock.now()).await?;
-        Self::with(rows, keys, clock).await
+        Self::with(rows, keys.into(), clock).await
     }
 
     /// Keeps everything in the host's own PostgreSQL database, over the host's connections, in the schema that `config`
@@ -146,11 +146,11 @@ impl SqlStore {
     pub async fn from_postgres_pool(
         pool: sqlx::PgPool,
         config: &SqlConfig,
-        keys: SealingKeys,
+        keys: impl Into<Keyring>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let database = crate::postgres::Database::from_pool(pool, config, clock.now()).await?;
-        Self::with(Box::new(database), keys, clock).await
+        Self::with(Box::new(database), keys.into(), clock).await
     }
 
     /// Opens the SQLite database at `path`, and creates it where there is none.
@@ -164,9 +164,9 @@ impl SqlStore {
     /// missing; [`Error::Backend`](portolan_core::Error::Backend) if there can be no database at `path`, or its schema is
     /// of a newer release; [`Error::Unavailable`](portolan_core::Error::Unavailable) if it is locked for too long.
     #[cfg(feature = "sqlite")]
-    pub async fn open(path: impl AsRef<Path>, keys: SealingKeys, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub async fn open(path: impl AsRef<Path>, keys: impl Into<Keyring>, clock: Arc<dyn Clock>) -> Result<Self> {
         let database = crate::sqlite::Database::open(path.as_ref(), crate::Migrations::Run, clock.now()).await?;
-        Self::with(Box::new(database), keys, clock).await
+        Self::with(Box::new(database), keys.into(), clock).await
     }
 
     /// Keeps everything in the host's own SQLite database, over the host's connections.
@@ -197,9 +197,9 @@ impl SqlStore {
     /// Those of [`open`](Self::open); [`Error::Backend`](portolan_core::Error::Backend) for connections that do not wait
     /// for the disk.
     #[cfg(feature = "sqlite")]
-    pub async fn from_pool(pool: sqlx::SqlitePool, keys: SealingKeys, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub async fn from_pool(pool: sqlx::SqlitePool, keys: impl Into<Keyring>, clock: Arc<dyn Clock>) -> Result<Self> {
         let database = crate::sqlite::Database::from_pool(pool, crate::Migrations::Run, clock.now()).await?;
-        Self::with(Box::new(database), keys, clock).await
+        Self::with(Box::new(database), keys.into(), clock).await
     }
 
     /// Opens a store in memory, with sealing keys of its own, for tests. It is gone when its last clone is dropped.
@@ -210,7 +210,7 @@ impl SqlStore {
     #[cfg(feature = "sqlite")]
     pub async fn in_memory(clock: Arc<dyn Clock>) -> Result<Self> {
         let database = crate::sqlite::Database::in_memory(clock.now()).await?;
-        Self::with(Box::new(database), SealingKeys::random()?, clock).await
+        Self::with(Box::new(database), crate::SealingKeys::random()?.into(), clock).await
     }
 
     /// Closes all connections, after what they are doing. Later calls fail as unavailable.
@@ -221,8 +221,9 @@ impl SqlStore {
         self.inner.rows.close().await;
     }
 
-    async fn with(rows: Box<dyn Dialect>, keys: SealingKeys, clock: Arc<dyn Clock>) -> Result<Self> {
-        check_keys(rows.as_ref(), &keys).await?;
+    async fn with(rows: Box<dyn Dialect>, keys: Keyring, clock: Arc<dyn Clock>) -> Result<Self> {
+        let envelopes = Envelopes::new(keys);
+        check_keys(rows.as_ref(), &envelopes).await?;
         let rows: Arc<dyn Dialect> = rows.into();
         let changed = watch::Sender::new(());
         Ok(Self {
@@ -230,7 +231,7 @@ impl SqlStore {
                 feed: Arc::new(Tail::new(Arc::clone(&rows), changed.clone())),
                 messages: Arc::new(Messages::new(Arc::clone(&rows), Arc::clone(&clock))),
                 rows,
-                keys,
+                envelopes,
                 clock,
                 changed,
             }),
@@ -264,26 +265,47 @@ async fn dialect(address: &str, config: &SqlConfig, now: Timestamp) -> Result<Bo
     ))
 }
 
-/// Refuses keys that cannot open what is there, and notes the one that will seal from now on.
-async fn check_keys(rows: &dyn Dialect, keys: &SealingKeys) -> Result<(), SqlError> {
-    let probe = keys.seal(PROBE, b"portolan").map_err(|source| SqlError::Seal {
-        place: rows.place().into(),
-        action: "seal the probe of the keys".into(),
-        source,
-    })?;
-    let own = ProbeRow {
-        key_id: keys.primary_id().to_vec(),
-        probe,
-    };
-    let refuse = |probe: &[u8]| keys.open(PROBE, probe).err().map(|error| error.to_string());
-    let Some(error) = rows.check_keys(own, &refuse).await? else {
-        return Ok(());
-    };
+/// Refuses keys that cannot open what is there, and notes the one that wraps from now on.
+///
+/// Providers are asked outside of a transaction, so this begins again where somebody else has added a key meanwhile. Of
+/// two processes with different keys, only one takes a new database for its own.
+async fn check_keys(rows: &dyn Dialect, envelopes: &Envelopes) -> Result<(), SqlError> {
+    let mut checked = Vec::new();
+    for _ in 0..CHECKS {
+        let probes = rows.probes().await?;
+        for probe in &probes {
+            if checked.contains(&probe.key_id) {
+                continue;
+            }
+            envelopes.check(probe).await.map_err(|error| refuse(rows, error))?;
+            checked.push(probe.key_id.clone());
+        }
+        let Some(own) = envelopes.own_probe(&probes).await? else {
+            continue;
+        };
+        if rows.add_probe(&own, &checked).await? {
+            return Ok(());
+        }
+    }
+    let problem = "other processes change its keys all the time; let one of them start alone";
     Err(SqlError::Keys {
+        place: rows.place().into(),
+        problem: problem.into(),
+    })
+}
+
+fn refuse(rows: &dyn Dialect, error: OpenError) -> SqlError {
+    if let OpenError::Provider(error) = &error
+        && error.is_retryable()
+    {
+        return error.clone().into();
+    }
+    SqlError::Keys {
         place: rows.place().into(),
         problem: format!(
             "needs other keys ({error}): give the keys that it was made with, from a backup of its key file if that \
-             file is gone; keys that were replaced go to SealingKeys::with_older"
+             file is gone; keys that were replaced go to SealingKeys::with_older, or with their provider to \
+             Keyring::with_older"
         ),
-    })
+    }
 }

@@ -19,10 +19,20 @@ use crate::{
 ///
 /// All that are missing run in one transaction, so none may hold `CREATE INDEX CONCURRENTLY`; and none may change the type
 /// of a column, which breaks the prepared statements of running processes.
-const STEPS: &[Step] = &[Step {
-    number: 1,
-    sql: include_str!("migrations/0001_initial.sql"),
-}];
+const STEPS: &[Step] = &[
+    Step {
+        number: 1,
+        sql: include_str!("migrations/0001_initial.sql"),
+    },
+    Step {
+        number: 2,
+        sql: include_str!("migrations/0002_sealing.sql"),
+    },
+    Step {
+        number: 5,
+        sql: include_str!("migrations/0005_audit.sql"),
+    },
+];
 
 const BEGIN: &str = include_str!("sql/begin_schema.sql");
 const SCHEMA_EXISTS: &str = include_str!("sql/schema_exists.sql");

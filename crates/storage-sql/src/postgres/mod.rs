@@ -5,10 +5,13 @@
 //! or a statement outside of a transaction, may meet another client's on the server connection.
 
 mod address;
+mod audit;
 mod fault;
+mod keys;
 mod listener;
 mod messages;
 mod migrate;
+mod one_time;
 mod open;
 mod records;
 mod secrets;
@@ -34,7 +37,7 @@ use tokio::sync::watch;
 
 use crate::{
     error::SqlError,
-    rows::{Dialect, News},
+    rows::{Dialect, News, SealedRow, WrappedRow},
 };
 use listener::Listener;
 use statements::{Statement, Statements};
@@ -171,6 +174,19 @@ fn version(value: i64) -> sqlx::Result<Version> {
     value
         .map(Version)
         .ok_or_else(|| sqlx::Error::Decode("a version is not positive".into()))
+}
+
+/// A sealed text with its columns.
+fn sealed(sealed: Vec<u8>, key_id: Option<String>, data_key: Option<Vec<u8>>) -> SealedRow {
+    SealedRow {
+        sealed,
+        wrapped: wrapped(key_id, data_key),
+    }
+}
+
+fn wrapped(key_id: Option<String>, data_key: Option<Vec<u8>>) -> Option<WrappedRow> {
+    let (key_id, data_key) = key_id.zip(data_key)?;
+    Some(WrappedRow { key_id, data_key })
 }
 
 /// The number that stands for a condition in the statements, and the version that goes with it.

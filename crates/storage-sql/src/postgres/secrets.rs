@@ -1,23 +1,31 @@
-//! Sealed secrets, leases, and the probes of the keys.
+//! Sealed secrets and leases.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use portolan_core::{Precondition, Version};
 
-use super::{Database, condition, micros, version};
+use super::{Database, condition, micros, sealed, version};
 use crate::{
     error::Result,
-    rows::{BlobRow, ProbeRow, Refuse, SealAs, SecretRows},
+    rows::{SealAs, SealedRow, SecretRows, WrappedWith},
 };
+
+type Columns = (i64, Vec<u8>, Option<String>, Option<Vec<u8>>);
 
 #[async_trait]
 impl SecretRows for Database {
-    async fn secret(&self, key: &str) -> Result<Option<BlobRow>> {
+    async fn secret(&self, key: &str) -> Result<Option<(Version, SealedRow)>> {
         self.read_secret(key).await.map_err(self.fault("read a secret"))
     }
 
-    async fn put_secret(&self, key: &str, when: Precondition, seal: SealAs<'_>) -> Result<Option<Version>> {
-        self.seal_and_put(key, when, seal)
+    async fn put_secret(
+        &self,
+        key: &str,
+        when: Precondition,
+        with: WrappedWith<'_>,
+        seal: SealAs<'_>,
+    ) -> Result<Option<Version>> {
+        self.seal_and_put(key, when, with, seal)
             .await
             .map_err(self.fault("write a secret"))
     }
@@ -43,27 +51,25 @@ impl SecretRows for Database {
             .await
             .map_err(self.fault("give a lease back"))
     }
-
-    async fn check_keys(&self, own: ProbeRow, refuse: Refuse<'_>) -> Result<Option<String>> {
-        let checked = self.check_probes(own, refuse).await;
-        checked.map_err(self.fault("check the sealing keys"))
-    }
 }
 
 impl Database {
-    async fn read_secret(&self, key: &str) -> sqlx::Result<Option<BlobRow>> {
+    async fn read_secret(&self, key: &str) -> sqlx::Result<Option<(Version, SealedRow)>> {
         let mut reading = self.read().await?;
-        let query = self.query_as(&self.sql.secret_get).bind(key);
+        let query = self.query_as::<Columns>(&self.sql.secret_get).bind(key);
         let row = query.fetch_optional(&mut *reading).await?;
         reading.end().await?;
-        row.map(|(number, blob)| {
-            let version = version(number)?;
-            Ok(BlobRow { version, blob })
-        })
-        .transpose()
+        row.map(|(number, text, key_id, data_key)| Ok((version(number)?, sealed(text, key_id, data_key))))
+            .transpose()
     }
 
-    async fn seal_and_put(&self, key: &str, when: Precondition, seal: SealAs<'_>) -> sqlx::Result<Option<Version>> {
+    async fn seal_and_put(
+        &self,
+        key: &str,
+        when: Precondition,
+        with: WrappedWith<'_>,
+        seal: SealAs<'_>,
+    ) -> sqlx::Result<Option<Version>> {
         let sql = match when {
             Precondition::None => &self.sql.secret_put,
             Precondition::Absent => &self.sql.secret_add,
@@ -73,7 +79,11 @@ impl Database {
         let number = self.next_version(&mut tx).await?;
         let next = version(number)?;
         let sealed = seal(next).map_err(sqlx::Error::Encode)?;
-        let mut put = self.query(sql).bind(key).bind(number).bind(sealed);
+        self.write_probe(&mut tx, with.probe).await?;
+        let put = self.query(sql).bind(key).bind(number).bind(sealed);
+        let mut put = put
+            .bind(with.wrapped.key_id.clone())
+            .bind(with.wrapped.data_key.clone());
         if let (2, wanted) = condition(when) {
             put = put.bind(wanted);
         }
@@ -138,21 +148,5 @@ impl Database {
         let release = self.query(&self.sql.lease_release).bind(key).bind(fence);
         release.execute(&mut *tx).await?;
         tx.commit().await
-    }
-
-    /// In one transaction under a lock, so that two processes with different keys cannot both take a new database for
-    /// theirs.
-    async fn check_probes(&self, own: ProbeRow, refuse: Refuse<'_>) -> sqlx::Result<Option<String>> {
-        let mut tx = self.write().await?;
-        self.query(&self.sql.probe_lock).execute(&mut *tx).await?;
-        let probes: Vec<Vec<u8>> = self.query_scalar(&self.sql.probe_list).fetch_all(&mut *tx).await?;
-        if let Some(refused) = probes.iter().find_map(|probe| refuse(probe)) {
-            tx.rollback().await?;
-            return Ok(Some(refused));
-        }
-        let add = self.query(&self.sql.probe_add).bind(own.key_id).bind(own.probe);
-        add.execute(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(None)
     }
 }

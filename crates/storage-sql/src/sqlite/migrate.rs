@@ -17,8 +17,16 @@ const STEPS: &[Step] = &[
         sql: include_str!("migrations/0001_initial.sql"),
     },
     Step {
+        number: 2,
+        sql: include_str!("migrations/0002_sealing.sql"),
+    },
+    Step {
         number: 4,
         sql: include_str!("migrations/0004_bus.sql"),
+    },
+    Step {
+        number: 5,
+        sql: include_str!("migrations/0005_audit.sql"),
     },
 ];
 

@@ -1,8 +1,11 @@
 //! The SQLite dialect: one connection that writes, some that read.
 
+mod audit;
 mod fault;
+mod keys;
 mod messages;
 mod migrate;
+mod one_time;
 mod open;
 mod records;
 mod secrets;
@@ -15,7 +18,10 @@ use jiff::Timestamp;
 use portolan_core::Version;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
-use crate::{error::SqlError, rows::Dialect};
+use crate::{
+    error::SqlError,
+    rows::{Dialect, SealedRow, WrappedRow},
+};
 
 /// The statement in `sql/<name>.sql`.
 macro_rules! sql {
@@ -89,6 +95,19 @@ fn version(value: i64) -> sqlx::Result<Version> {
     value
         .map(Version)
         .ok_or_else(|| sqlx::Error::Decode("a version is not positive".into()))
+}
+
+/// A sealed text with its columns.
+fn sealed((sealed, key_id, data_key): (Vec<u8>, Option<String>, Option<Vec<u8>>)) -> SealedRow {
+    SealedRow {
+        sealed,
+        wrapped: wrapped(key_id, data_key),
+    }
+}
+
+fn wrapped(key_id: Option<String>, data_key: Option<Vec<u8>>) -> Option<WrappedRow> {
+    let (key_id, data_key) = key_id.zip(data_key)?;
+    Some(WrappedRow { key_id, data_key })
 }
 
 /// Converts a time to its stored form: whole microseconds, rounded down, so that nothing is kept for too long.

@@ -1,26 +1,32 @@
-//! Sealed secrets, leases, and the probes of the keys.
+//! Sealed secrets and leases.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use portolan_core::{Precondition, Version};
 
-use super::{Database, micros, next_number, sql, version};
+use super::{Database, keys::write_probe, micros, next_number, sealed, sql, version};
 use crate::{
     error::Result,
-    rows::{BlobRow, ProbeRow, Refuse, SealAs, SecretRows, holds},
+    rows::{SealAs, SealedRow, SecretRows, WrappedWith, holds},
 };
 
 #[async_trait]
 impl SecretRows for Database {
-    async fn secret(&self, key: &str) -> Result<Option<BlobRow>> {
+    async fn secret(&self, key: &str) -> Result<Option<(Version, SealedRow)>> {
         let query = sqlx::query_as(sql!("secret_get")).bind(key);
-        let row: sqlx::Result<Option<(i64, Vec<u8>)>> = query.fetch_optional(&self.readers).await;
-        row.and_then(|row| row.map(blob).transpose())
+        let row: sqlx::Result<Option<SecretColumns>> = query.fetch_optional(&self.readers).await;
+        row.and_then(|row| row.map(secret).transpose())
             .map_err(self.fault("read a secret"))
     }
 
-    async fn put_secret(&self, key: &str, when: Precondition, seal: SealAs<'_>) -> Result<Option<Version>> {
-        self.seal_and_put(key, when, seal)
+    async fn put_secret(
+        &self,
+        key: &str,
+        when: Precondition,
+        with: WrappedWith<'_>,
+        seal: SealAs<'_>,
+    ) -> Result<Option<Version>> {
+        self.seal_and_put(key, when, with, seal)
             .await
             .map_err(self.fault("write a secret"))
     }
@@ -52,15 +58,16 @@ impl SecretRows for Database {
             .await
             .map_err(self.fault("give a lease back"))
     }
-
-    async fn check_keys(&self, own: ProbeRow, refuse: Refuse<'_>) -> Result<Option<String>> {
-        let checked = self.check_probes(own, refuse).await;
-        checked.map_err(self.fault("check the sealing keys"))
-    }
 }
 
 impl Database {
-    async fn seal_and_put(&self, key: &str, when: Precondition, seal: SealAs<'_>) -> sqlx::Result<Option<Version>> {
+    async fn seal_and_put(
+        &self,
+        key: &str,
+        when: Precondition,
+        with: WrappedWith<'_>,
+        seal: SealAs<'_>,
+    ) -> sqlx::Result<Option<Version>> {
         let mut tx = self.write().await?;
         let query = sqlx::query_scalar(sql!("secret_version")).bind(key);
         let current = query.fetch_optional(&mut *tx).await?.map(version).transpose()?;
@@ -71,7 +78,13 @@ impl Database {
         let number = next_number(&mut tx).await?;
         let next = version(number)?;
         let sealed = seal(next).map_err(sqlx::Error::Encode)?;
-        let put = sqlx::query(sql!("secret_put")).bind(key).bind(number).bind(sealed);
+        write_probe(&mut tx, with.probe).await?;
+        let put = sqlx::query(sql!("secret_put"))
+            .bind(key)
+            .bind(number)
+            .bind(sealed)
+            .bind(&with.wrapped.key_id)
+            .bind(&with.wrapped.data_key);
         put.execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(Some(next))
@@ -112,23 +125,10 @@ impl Database {
             .await?;
         tx.commit().await
     }
-
-    /// In one transaction, so that two processes with different keys cannot both take a new database for theirs.
-    async fn check_probes(&self, own: ProbeRow, refuse: Refuse<'_>) -> sqlx::Result<Option<String>> {
-        let mut tx = self.write().await?;
-        let probes: Vec<Vec<u8>> = sqlx::query_scalar(sql!("probe_list")).fetch_all(&mut *tx).await?;
-        if let Some(refused) = probes.iter().find_map(|probe| refuse(probe)) {
-            tx.rollback().await?;
-            return Ok(Some(refused));
-        }
-        let add = sqlx::query(sql!("probe_add")).bind(own.key_id).bind(own.probe);
-        add.execute(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(None)
-    }
 }
 
-fn blob((number, blob): (i64, Vec<u8>)) -> sqlx::Result<BlobRow> {
-    let version = version(number)?;
-    Ok(BlobRow { version, blob })
+type SecretColumns = (i64, Vec<u8>, Option<String>, Option<Vec<u8>>);
+
+fn secret((number, text, key_id, data_key): SecretColumns) -> sqlx::Result<(Version, SealedRow)> {
+    Ok((version(number)?, sealed((text, key_id, data_key))))
 }

@@ -1,6 +1,8 @@
 //! The public face of the store, on files and in memory.
 
+mod audit;
 mod conformance;
+mod conversion;
 mod feed;
 #[path = "../shared/history.rs"]
 mod history;
@@ -8,7 +10,12 @@ mod key_file;
 mod persistence;
 mod pool;
 mod processes;
+mod refresh;
 mod refusals;
+mod remote;
+mod rotation;
 mod secrecy;
+#[path = "../shared/refresh.rs"]
+mod shared_refresh;
 mod support;
 mod upgrade;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portolan_core::{CredentialStore, Error, SystemClock};
+use portolan_core::{CredentialStore, Error, OneTimeStore, Secret, SystemClock};
 use portolan_storage_sql::{SealingKeys, SqlStore};
 
 use crate::support::{Place, credential, keys, open, put_secret, raw, secret, told};
@@ -15,12 +15,29 @@ async fn put(store: &SqlStore, path: &str, text: &str) {
 async fn no_file_holds_a_secret() {
     let place = Place::new();
     let store = place.store().await;
-    let planted: Vec<String> = (0..200)
-        .map(|number| format!("planted-{number:03}-{:x}", number * 7_919))
+    let planted: Vec<String> = (0..1_000)
+        .map(|number| format!("planted-{number:04}-{:x}", number * 7_919))
         .collect();
+    let (now, later) = (jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::MAX);
+    // A third each: secrets, payloads of one-time records, and their ids, which may be authorization codes.
     for (number, text) in planted.iter().enumerate() {
+        if number % 3 > 0 {
+            let (id, payload) = if number % 3 == 1 {
+                ("id", text.as_str())
+            } else {
+                (text.as_str(), "payload")
+            };
+            let id = format!("{id}-{number}");
+            OneTimeStore::put(&store, "code", &id, Secret::new(payload), later, now)
+                .await
+                .expect("put");
+            if number % 5 == 0 {
+                store.take("code", &id, now).await.expect("take").expect("is there");
+            }
+            continue;
+        }
         put(&store, &format!("a/{number}"), text).await;
-        if number % 3 == 0 {
+        if number % 2 == 0 {
             put(&store, &format!("a/{number}"), &format!("again {text}")).await;
         }
         if number % 5 == 0 {
@@ -41,8 +58,8 @@ async fn no_file_holds_a_secret() {
             );
             let bytes = std::fs::read(&path).expect("read");
             let text = String::from_utf8_lossy(&bytes);
-            let found: Vec<_> = planted.iter().filter(|secret| text.contains(*secret)).collect();
-            assert!(found.is_empty(), "{found:?} in {path:?}");
+            // All of them begin so, and nothing else does.
+            assert!(!text.contains("planted-"), "a planted text is in {path:?}");
         }
         seen.sort();
         seen
@@ -60,7 +77,8 @@ async fn sealed_row_is_bound_to_key_and_version() {
     put(&store, "b", "of b").await;
     let mut connection = raw(&place.database()).await;
     let moves = [
-        "UPDATE portolan_secrets SET sealed = (SELECT sealed FROM portolan_secrets WHERE key = 'a') WHERE key = 'b'",
+        "UPDATE portolan_secrets SET (version, sealed, key_id, data_key) = \
+         (SELECT version, sealed, key_id, data_key FROM portolan_secrets WHERE key = 'a') WHERE key = 'b'",
         "UPDATE portolan_secrets SET version = 77 WHERE key = 'a'",
     ];
     for sql in moves {
@@ -77,6 +95,56 @@ async fn sealed_row_is_bound_to_key_and_version() {
     }
     put(&store, "b", "new").await;
     assert_eq!(secret(&store, "b").await.expect("read").as_deref(), Some("new"));
+}
+
+#[tokio::test]
+async fn sealed_text_is_bound_to_its_data_key() {
+    let place = Place::new();
+    let store = place.store().await;
+    put(&store, "a", "of a").await;
+    put(&store, "b", "of b").await;
+    let sql = "UPDATE portolan_secrets SET data_key = (SELECT data_key FROM portolan_secrets WHERE key = 'a')";
+    let mut connection = raw(&place.database()).await;
+    sqlx::query(sql).execute(&mut connection).await.expect("moved");
+    assert_eq!(secret(&store, "a").await.expect("read").as_deref(), Some("of a"));
+    secret(&store, "b").await.expect_err("does not open");
+}
+
+#[tokio::test]
+async fn one_time_row_is_bound_to_id_and_expiry() {
+    let place = Place::new();
+    let store = place.store().await;
+    let (now, later) = (jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::MAX);
+    for id in ["a", "b", "c"] {
+        OneTimeStore::put(&store, "code", id, Secret::new(id), later, now)
+            .await
+            .expect("put");
+    }
+    let mut connection = raw(&place.database()).await;
+    let keys: Vec<String> = sqlx::query_scalar("SELECT key FROM portolan_one_time")
+        .fetch_all(&mut connection)
+        .await
+        .expect("keys");
+    let moves = [
+        "UPDATE portolan_one_time SET (sealed, key_id, data_key) = \
+         (SELECT sealed, key_id, data_key FROM portolan_one_time WHERE key = ?1) WHERE key = ?2",
+        "UPDATE portolan_one_time SET expires_at = expires_at - 1 WHERE key = ?1",
+    ];
+    for sql in moves {
+        let moved = sqlx::query(sql).bind(&keys[0]).bind(&keys[1]);
+        moved.execute(&mut connection).await.expect("moved");
+    }
+    let mut opened = 0;
+    for id in ["a", "b", "c"] {
+        match store.take("code", id, now).await {
+            Ok(taken) => {
+                assert_eq!(taken.expect("is there").reveal(), id);
+                opened += 1;
+            }
+            Err(error) => assert!(matches!(error, Error::Backend { .. }), "{error:?}"),
+        }
+    }
+    assert_eq!(opened, 1, "the row that nobody touched");
 }
 
 #[tokio::test]

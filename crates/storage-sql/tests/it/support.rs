@@ -41,7 +41,18 @@ impl Place {
 }
 
 /// Keeps a directory as long as the store has its clock.
-struct PlaceClock(#[allow(dead_code, reason = "held, not read")] Place);
+pub(crate) struct PlaceClock {
+    #[allow(dead_code, reason = "held, not read")]
+    place: Place,
+    clock: Box<dyn Clock>,
+}
+
+impl PlaceClock {
+    pub(crate) fn new(place: Place, clock: impl Clock + 'static) -> Self {
+        let clock = Box::new(clock);
+        Self { place, clock }
+    }
+}
 
 impl fmt::Debug for PlaceClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,7 +62,7 @@ impl fmt::Debug for PlaceClock {
 
 impl Clock for PlaceClock {
     fn now(&self) -> Timestamp {
-        SystemClock.now()
+        self.clock.now()
     }
 }
 
@@ -59,7 +70,7 @@ impl Clock for PlaceClock {
 pub(crate) async fn store_in_pool() -> SqlStore {
     let place = Place::new();
     let pool = pool(&place, SqliteSynchronous::Full).await;
-    SqlStore::from_pool(pool, keys(1), Arc::new(PlaceClock(place)))
+    SqlStore::from_pool(pool, keys(1), Arc::new(PlaceClock::new(place, SystemClock)))
         .await
         .expect("the store opens")
 }
@@ -82,7 +93,7 @@ pub(crate) async fn pool(place: &Place, synchronous: SqliteSynchronous) -> Sqlit
 pub(crate) async fn store_on_file() -> SqlStore {
     let place = Place::new();
     let path = place.database();
-    SqlStore::open(path, keys(1), Arc::new(PlaceClock(place)))
+    SqlStore::open(path, keys(1), Arc::new(PlaceClock::new(place, SystemClock)))
         .await
         .expect("the store opens")
 }

@@ -11,7 +11,7 @@ use portolan_storage_sql::{Migrations, SealingKeys, SqlConfig, SqlStore};
 use crate::support::{Place, credential, put_secret, put_server, raw, secret, server_key, told};
 
 /// A copy of a fixture, with its keys.
-fn fixture(place: &Place, name: &str) -> SealingKeys {
+pub(crate) fn fixture(place: &Place, name: &str) -> SealingKeys {
     let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     std::fs::copy(from.join(format!("{name}.db")), place.database()).expect("copied");
     let keys = std::fs::read_to_string(from.join(format!("{name}.keys"))).expect("keys");

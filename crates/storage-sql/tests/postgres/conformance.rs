@@ -6,6 +6,7 @@ mod direct {
     portolan_core::conformance::registry_suite!(async || fresh(Address::Direct).await);
     portolan_core::conformance::credential_suite!(async || fresh(Address::Direct).await);
     portolan_core::conformance::session_suite!(async || fresh(Address::Direct).await);
+    portolan_core::conformance::one_time_suite!(async || fresh(Address::Direct).await);
     portolan_core::conformance::bus_suite!(async || fresh(Address::Direct).await);
 }
 
@@ -15,6 +16,7 @@ mod behind_old_pooler {
     portolan_core::conformance::registry_suite!(async || fresh(Address::OldPooler).await);
     portolan_core::conformance::credential_suite!(async || fresh(Address::OldPooler).await);
     portolan_core::conformance::session_suite!(async || fresh(Address::OldPooler).await);
+    portolan_core::conformance::one_time_suite!(async || fresh(Address::OldPooler).await);
     portolan_core::conformance::bus_suite!(async || fresh(Address::OldPooler).await);
 }
 
@@ -24,5 +26,6 @@ mod behind_new_pooler {
     portolan_core::conformance::registry_suite!(async || fresh(Address::NewPooler).await);
     portolan_core::conformance::credential_suite!(async || fresh(Address::NewPooler).await);
     portolan_core::conformance::session_suite!(async || fresh(Address::NewPooler).await);
+    portolan_core::conformance::one_time_suite!(async || fresh(Address::NewPooler).await);
     portolan_core::conformance::bus_suite!(async || fresh(Address::NewPooler).await);
 }

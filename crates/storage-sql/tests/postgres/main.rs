@@ -1,5 +1,6 @@
 //! The store on PostgreSQL, directly and behind poolers. `cargo xtask test --only storage` brings the servers.
 
+mod audit;
 mod conformance;
 mod feed;
 #[path = "../shared/history.rs"]
@@ -8,4 +9,8 @@ mod opening;
 mod outage;
 mod poolers;
 mod processes;
+mod refresh;
+mod sealing;
+#[path = "../shared/refresh.rs"]
+mod shared_refresh;
 mod support;

@@ -1,1 +1,2 @@
-INSERT INTO portolan.secrets (key, version, sealed) VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING;
+INSERT INTO portolan.secrets (key, version, sealed, key_id, data_key) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (key) DO NOTHING;

@@ -1,1 +1,1 @@
-INSERT INTO portolan_sealing_keys (key_id, probe) VALUES (?1, ?2) ON CONFLICT (key_id) DO NOTHING;
+INSERT INTO portolan_keys (key_id, data_key, probe) VALUES (?1, ?2, ?3) ON CONFLICT (key_id) DO NOTHING;

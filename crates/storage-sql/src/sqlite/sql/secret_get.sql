@@ -1,1 +1,1 @@
-SELECT version, sealed FROM portolan_secrets WHERE key = ?1;
+SELECT version, sealed, key_id, data_key FROM portolan_secrets WHERE key = ?1;

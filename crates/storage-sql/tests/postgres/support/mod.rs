@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use portolan_core::{
     Clock, CredentialKey, Error, Key, Precondition, Record, Registry, ServerName, ServerSpec, SystemClock,
 };
-use portolan_storage_sql::{SealingKeys, SqlConfig, SqlStore};
+use portolan_storage_sql::{Keyring, SealingKeys, SqlConfig, SqlStore};
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 
 pub(crate) use instance::Instance;
@@ -45,7 +45,15 @@ impl Schema {
     }
 
     pub(crate) async fn open_with(&self, config: &SqlConfig) -> portolan_core::Result<SqlStore> {
-        SqlStore::connect_with(&self.address.url(), config, keys(1), Arc::new(SystemClock)).await
+        self.open_keys(config, keys(1)).await
+    }
+
+    pub(crate) async fn open_keys(
+        &self,
+        config: &SqlConfig,
+        keys: impl Into<Keyring>,
+    ) -> portolan_core::Result<SqlStore> {
+        SqlStore::connect_with(&self.address.url(), config, keys, Arc::new(SystemClock)).await
     }
 
     pub(crate) async fn store(&self) -> SqlStore {

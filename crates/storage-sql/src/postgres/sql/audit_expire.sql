@@ -1,0 +1,1 @@
+SELECT portolan.audit_expire($1);

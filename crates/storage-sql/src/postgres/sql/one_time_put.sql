@@ -1,0 +1,5 @@
+-- Nothing happens where an unexpired record is.
+INSERT INTO portolan.one_time AS stored (key, expires_at, sealed, key_id, data_key) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (key) DO UPDATE
+SET expires_at = excluded.expires_at, sealed = excluded.sealed, key_id = excluded.key_id, data_key = excluded.data_key
+WHERE stored.expires_at <= $6;
