@@ -1,6 +1,9 @@
 //! Audit records of calls, including cancelled and denied ones.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use portolan_core::{AuditAction, AuditEvent, AuditOutcome, InstallName, Result, ServerName};
 use portolan_wire::method::Method;
@@ -14,6 +17,13 @@ use crate::{
 /// Records a call when it is dropped.
 pub(super) struct AuditGuard<'a> {
     relay: &'a Relay,
+    call: AuditedCall<'a>,
+    since: Instant,
+    outcome: AuditOutcome,
+}
+
+/// What the record of a call says, apart from how it ended.
+struct AuditedCall<'a> {
     context: &'a RequestContext,
     server: &'a ServerName,
     install: InstallName,
@@ -21,8 +31,6 @@ pub(super) struct AuditGuard<'a> {
     what: &'a str,
     client: Option<Arc<str>>,
     at: jiff::Timestamp,
-    since: Instant,
-    outcome: AuditOutcome,
 }
 
 impl<'a> AuditGuard<'a> {
@@ -34,13 +42,15 @@ impl<'a> AuditGuard<'a> {
     ) -> Self {
         Self {
             relay,
-            context,
-            server: &target.route.server.name,
-            install: target.install.install.name,
-            action: action(&request.method),
-            what: target.what(),
-            client: request.client.clone(),
-            at: relay.clock.now(),
+            call: AuditedCall {
+                context,
+                server: &target.route.server.name,
+                install: target.install.install.name,
+                action: action(&request.method),
+                what: target.what(),
+                client: request.client.clone(),
+                at: relay.clock.now(),
+            },
             since: Instant::now(),
             outcome: AuditOutcome::Cancelled,
         }
@@ -53,7 +63,7 @@ impl<'a> AuditGuard<'a> {
             },
             Ok(_) => AuditOutcome::Answered,
             Err(error) => {
-                tracing::info!(server = %self.server, %error, "a call failed");
+                tracing::info!(server = %self.call.server, %error, "a call failed");
                 AuditOutcome::Failed
             }
         };
@@ -62,19 +72,23 @@ impl<'a> AuditGuard<'a> {
 
 impl Drop for AuditGuard<'_> {
     fn drop(&mut self) {
-        let mut event = AuditEvent::new(
-            self.at,
-            &self.context.gateway.spec.name,
-            &self.context.caller.subject,
-            self.server,
-            self.what,
-            self.outcome.clone(),
-        );
-        event.action = self.action;
-        event.install = Some(self.install);
-        event.took = self.since.elapsed();
+        let outcome = std::mem::replace(&mut self.outcome, AuditOutcome::Cancelled);
+        self.call.record(self.relay, outcome, self.since.elapsed());
+    }
+}
+
+impl AuditedCall<'_> {
+    fn record(&self, relay: &Relay, outcome: AuditOutcome, took: Duration) {
+        let (gateway, caller) = (&self.context.gateway.spec.name, &self.context.caller);
+        let mut event = AuditEvent::new(self.at, gateway, &caller.subject, self.server, self.what, outcome);
+        event.token_id = caller.token_id.as_deref();
         event.client = self.client.as_deref();
-        record(self.relay, self.context, event);
+        event.request_id = Some(&self.context.request_id);
+        event.trace_id = routing::trace_id(&self.context.headers);
+        event.install = Some(self.install);
+        event.action = self.action;
+        event.took = took;
+        relay.audit.record(&event);
     }
 }
 
@@ -85,26 +99,16 @@ pub(super) fn record_denial(relay: &Relay, context: &RequestContext, request: &C
         None if denial.decision.is_visible() => Some("the token lacks a scope".into()),
         None => None,
     };
-    let outcome = AuditOutcome::Denied { reason };
-    let mut event = AuditEvent::new(
-        relay.clock.now(),
-        &context.gateway.spec.name,
-        &context.caller.subject,
-        &denial.server,
-        &denial.name,
-        outcome,
-    );
-    event.action = action(&request.method);
-    event.client = request.client.as_deref();
-    event.install = Some(denial.install);
-    record(relay, context, event);
-}
-
-fn record<'a>(relay: &Relay, context: &'a RequestContext, mut event: AuditEvent<'a>) {
-    event.token_id = context.caller.token_id.as_deref();
-    event.request_id = Some(&context.request_id);
-    event.trace_id = routing::trace_id(&context.headers);
-    relay.audit.record(&event);
+    let call = AuditedCall {
+        context,
+        server: &denial.server,
+        install: denial.install,
+        action: action(&request.method),
+        what: &denial.name,
+        client: request.client.clone(),
+        at: relay.clock.now(),
+    };
+    call.record(relay, AuditOutcome::Denied { reason }, Duration::ZERO);
 }
 
 fn action(method: &Method) -> AuditAction {
