@@ -1,15 +1,13 @@
 //! Audit records of calls, including cancelled and denied ones.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use portolan_core::{AuditAction, AuditEvent, AuditOutcome, InstallName, Result, ServerName};
 use portolan_wire::method::Method;
 
 use super::{Relay, outcome::Outcome};
 use crate::{
+    client_software::ClientSoftware,
     relay_request::ClientRequest,
     routing::{self, Denial, RequestContext, Target},
 };
@@ -29,7 +27,7 @@ struct AuditedCall<'a> {
     install: InstallName,
     action: AuditAction,
     what: &'a str,
-    client: Option<Arc<str>>,
+    client: Option<ClientSoftware>,
     at: jiff::Timestamp,
 }
 
@@ -82,8 +80,9 @@ impl AuditedCall<'_> {
         let (gateway, caller) = (&self.context.gateway.spec.name, &self.context.caller);
         let mut event = AuditEvent::new(self.at, gateway, &caller.subject, self.server, self.what, outcome);
         event.token_id = caller.token_id.as_deref();
-        event.client = self.client.as_deref();
-        event.request_id = Some(&self.context.request_id);
+        let client = self.client.as_ref().and_then(ClientSoftware::name);
+        event.client = client.as_deref();
+        event.request_id = Some(self.context.request_id.as_str());
         event.trace_id = routing::trace_id(&self.context.headers);
         event.install = Some(self.install);
         event.action = self.action;

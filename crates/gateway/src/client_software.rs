@@ -1,0 +1,81 @@
+//! The client software of a request.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use portolan_wire::object::{self, RawObject};
+use serde::Deserialize;
+
+/// Bytes that are kept of a name.
+const NAME: usize = 128;
+
+/// The client software of a request, as the client states it: for audit records and logs only.
+#[derive(Clone, Debug)]
+pub(crate) enum ClientSoftware {
+    /// The name in the handshake of a session.
+    Named(Arc<str>),
+    /// The `clientInfo` of a modern request. It is read only where a record needs it, since it comes with each request.
+    Stated(Bytes),
+}
+
+#[derive(Deserialize)]
+struct Info<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+impl ClientSoftware {
+    /// Returns the name, cut to a bounded length.
+    pub(crate) fn name(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Named(name) => Some(Cow::Borrowed(name)),
+            Self::Stated(info) => name_in(info),
+        }
+    }
+}
+
+/// Returns the name in a `clientInfo`, cut to a bounded length.
+pub(crate) fn name_in(info: &[u8]) -> Option<Cow<'_, str>> {
+    let name = match serde_json::from_slice::<Info<'_>>(info) {
+        Ok(info) => info.name,
+        // Such as a member that is there twice.
+        Err(_) => {
+            let info = RawObject::parse(&Bytes::copy_from_slice(info)).ok()?;
+            Cow::Owned(object::text(info.get("name")?)?.into_owned())
+        }
+    };
+    Some(match name {
+        Cow::Borrowed(name) => Cow::Borrowed(&name[..name.floor_char_boundary(NAME)]),
+        Cow::Owned(mut name) => {
+            name.truncate(name.floor_char_boundary(NAME));
+            Cow::Owned(name)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_is_read_from_client_info() {
+        let name = |info: &str| name_in(info.as_bytes()).map(Cow::into_owned);
+        assert_eq!(
+            name(r#"{"version":"1","name":"inspector"}"#).as_deref(),
+            Some("inspector")
+        );
+        assert_eq!(name(r#"{"name":"a\"b","icons":[{}]}"#).as_deref(), Some("a\"b"));
+        assert!(name(r#"{"name":"one","name":"two"}"#).is_some());
+        for none in [r#"{"name":7}"#, r#"{"version":"1"}"#, "[]", "null"] {
+            assert_eq!(name(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn long_name_is_cut() {
+        let info = format!(r#"{{"name":"{}"}}"#, "ä".repeat(NAME));
+        assert_eq!(name_in(info.as_bytes()).unwrap().len(), NAME);
+        let escaped = format!(r#"{{"name":"\n{}"}}"#, "x".repeat(NAME));
+        assert_eq!(ClientSoftware::Stated(escaped.into()).name().unwrap().len(), NAME);
+    }
+}
