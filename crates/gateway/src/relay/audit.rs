@@ -15,8 +15,9 @@ use crate::{
 /// Records a call when it is dropped.
 pub(super) struct AuditGuard<'a> {
     relay: &'a Relay,
-    call: AuditedCall<'a>,
-    since: Instant,
+    server: &'a ServerName,
+    /// The call; `None` if the sink takes no records.
+    call: Option<(AuditedCall<'a>, Instant)>,
     outcome: AuditOutcome,
 }
 
@@ -38,18 +39,19 @@ impl<'a> AuditGuard<'a> {
         target: &'a Target<'a>,
         request: &ClientRequest,
     ) -> Self {
+        let call = || AuditedCall {
+            context,
+            server: &target.route.server.name,
+            install: target.install.install.name,
+            action: action(&request.method),
+            what: target.what(),
+            client: request.client.clone(),
+            at: relay.clock.now(),
+        };
         Self {
             relay,
-            call: AuditedCall {
-                context,
-                server: &target.route.server.name,
-                install: target.install.install.name,
-                action: action(&request.method),
-                what: target.what(),
-                client: request.client.clone(),
-                at: relay.clock.now(),
-            },
-            since: Instant::now(),
+            server: &target.route.server.name,
+            call: relay.audit.takes_records().then(|| (call(), Instant::now())),
             outcome: AuditOutcome::Cancelled,
         }
     }
@@ -61,7 +63,7 @@ impl<'a> AuditGuard<'a> {
             },
             Ok(_) => AuditOutcome::Answered,
             Err(error) => {
-                tracing::info!(server = %self.call.server, %error, "a call failed");
+                tracing::info!(server = %self.server, %error, "a call failed");
                 AuditOutcome::Failed
             }
         };
@@ -70,8 +72,10 @@ impl<'a> AuditGuard<'a> {
 
 impl Drop for AuditGuard<'_> {
     fn drop(&mut self) {
-        let outcome = std::mem::replace(&mut self.outcome, AuditOutcome::Cancelled);
-        self.call.record(self.relay, outcome, self.since.elapsed());
+        if let Some((call, since)) = &self.call {
+            let outcome = std::mem::replace(&mut self.outcome, AuditOutcome::Cancelled);
+            call.record(self.relay, outcome, since.elapsed());
+        }
     }
 }
 
