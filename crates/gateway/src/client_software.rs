@@ -3,7 +3,6 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use portolan_wire::object::{self, RawObject};
 use serde::Deserialize;
 
 /// Bytes that are kept of a name.
@@ -36,14 +35,11 @@ impl ClientSoftware {
 
 /// Returns the name in a `clientInfo`, cut to a bounded length.
 pub(crate) fn name_in(info: &[u8]) -> Option<Cow<'_, str>> {
-    let name = match serde_json::from_slice::<Info<'_>>(info) {
-        Ok(info) => info.name,
-        // Such as a member that is there twice.
-        Err(_) => {
-            let info = RawObject::parse(&Bytes::copy_from_slice(info)).ok()?;
-            Cow::Owned(object::text(info.get("name")?)?.into_owned())
-        }
-    };
+    // serde would also take the members of an array for those of the object.
+    if !info.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    let Info { name } = serde_json::from_slice(info).ok()?;
     Some(match name {
         Cow::Borrowed(name) => Cow::Borrowed(&name[..name.floor_char_boundary(NAME)]),
         Cow::Owned(mut name) => {
@@ -65,9 +61,15 @@ mod tests {
             Some("inspector")
         );
         assert_eq!(name(r#"{"name":"a\"b","icons":[{}]}"#).as_deref(), Some("a\"b"));
-        assert!(name(r#"{"name":"one","name":"two"}"#).is_some());
-        for none in [r#"{"name":7}"#, r#"{"version":"1"}"#, "[]", "null"] {
-            assert_eq!(name(none), None, "{none}");
+        let odd = [
+            r#"{"name":7}"#,
+            r#"{"version":"1"}"#,
+            r#"["x"]"#,
+            "null",
+            r#"{"name":"one","name":"two"}"#,
+        ];
+        for info in odd {
+            assert_eq!(name(info), None, "{info}");
         }
     }
 
