@@ -131,7 +131,6 @@
 // circle (`cargo xtask structure` checks that).
 
 // Configuration, words of the protocol, and what depends on nothing here.
-mod backoff;
 mod cancellation;
 mod capabilities;
 mod capability_filter;

@@ -15,6 +15,7 @@ use crate::{AuthErrorKind, GatewayName, InstallName, ServerName, Subject};
 ///   drops records and counts them.
 /// - Records hold no secrets, no arguments and no results.
 /// - A sink bears any number of failed logins: strangers cause them.
+/// - [`takes_records`](Self::takes_records) is `false` only while [`record`](Self::record) would drop every record.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +39,12 @@ use crate::{AuthErrorKind, GatewayName, InstallName, ServerName, Subject};
 pub trait AuditSink: Debug + Send + Sync {
     /// Takes the record of one call, also of one that a policy or a guard denied.
     fn record(&self, event: &AuditEvent<'_>);
+
+    /// Returns `false` if records of calls would be dropped now, so that none is made. Asked when a call begins; `true` by
+    /// default.
+    fn takes_records(&self) -> bool {
+        true
+    }
 
     /// Takes the record of a request whose authentication failed. By default it is logged: target `portolan::audit`, level
     /// info, or debug for a request without a credential.
@@ -328,6 +335,10 @@ impl<'a> AuthFailed<'a> {
 pub struct TraceAudit;
 
 impl AuditSink for TraceAudit {
+    fn takes_records(&self) -> bool {
+        tracing::enabled!(target: "portolan::audit", tracing::Level::INFO)
+    }
+
     fn record(&self, event: &AuditEvent<'_>) {
         let (outcome, reason) = match &event.outcome {
             AuditOutcome::Answered => ("answered", None),
@@ -352,5 +363,36 @@ impl AuditSink for TraceAudit {
             took_ms = u64::try_from(event.took.as_millis()).unwrap_or(u64::MAX),
             "call"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{Event, Metadata, Subscriber, span};
+
+    use super::*;
+
+    /// Takes what is logged from a level on.
+    struct From(tracing::Level);
+
+    impl Subscriber for From {
+        fn enabled(&self, about: &Metadata<'_>) -> bool {
+            *about.level() <= self.0
+        }
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn event(&self, _: &Event<'_>) {}
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[test]
+    fn log_takes_records_at_info() {
+        for (level, takes) in [(tracing::Level::INFO, true), (tracing::Level::WARN, false)] {
+            tracing::subscriber::with_default(From(level), || assert_eq!(TraceAudit.takes_records(), takes));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A builder for gateways whose servers are given in code, without a registry.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use http::HeaderName;
@@ -399,7 +399,7 @@ fn channel_source() -> Source {
 
 /// Fixed credentials per install.
 #[derive(Debug)]
-struct FixedCredentials(HashMap<InstallName, Arc<UpstreamCredential>>);
+struct FixedCredentials(BTreeMap<InstallName, Arc<UpstreamCredential>>);
 
 #[async_trait]
 impl CredentialBroker for FixedCredentials {

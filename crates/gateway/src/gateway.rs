@@ -23,7 +23,7 @@ use portolan_client::Client;
 use portolan_core::{
     AuditSink, Authenticator, Bus, Clock, CredentialBroker, GatewayName, Guard, Policy, Result, SessionStore,
 };
-use portolan_wire::envelope;
+use portolan_wire::envelope::{self, Incoming};
 use tokio_util::sync::DropGuard;
 
 use self::layers::{ClientState, Foundation};
@@ -37,6 +37,7 @@ use crate::{
     relay::{Guards, Relay},
     replay::{ReplayStore, Replays},
     reply::Rejection,
+    request_label::RequestLabel,
     routing::{RequestContext, RouteTable},
     seal::TokenKeys,
     server_requests::ServerRequests,
@@ -300,14 +301,14 @@ impl Services {
         self.housekeeping.start();
         let (head, body) = request.into_parts();
         edge::check_origin(&self.config, &head)?;
-        let request_id: Box<str> = format!("{:016x}", self.next_request.fetch_add(1, Ordering::Relaxed)).into();
+        let request_id = RequestLabel::new(self.next_request.fetch_add(1, Ordering::Relaxed));
         let name = gateway_name(path, head.uri.path());
         let Some(gateway) = name.and_then(|name| self.table.get(name)) else {
-            return Err(self.unknown_gateway(name, &head, &request_id).await);
+            return Err(self.unknown_gateway(name, &head, request_id.as_str()).await);
         };
         let caller = self
             .authentication
-            .caller(&gateway.spec.name, &head, &request_id)
+            .caller(&gateway.spec.name, &head, request_id.as_str())
             .await?;
         let context = Arc::new(RequestContext {
             gateway,
@@ -331,8 +332,10 @@ impl Services {
             depth: self.config.limits.depth,
             batch: self.config.limits.batch,
         };
-        let incoming = envelope::parse(&text, &limits)?;
-        self.protocol.post(&context, incoming, text).await
+        match envelope::parse(&text, &limits)? {
+            Incoming::Batch(batch) => Box::pin(self.protocol.serve_batch(&context, batch)).await,
+            Incoming::One(message) => self.protocol.serve_message(&context, message, text).await,
+        }
     }
 
     /// Returns the error for an unknown gateway. Only authenticated callers learn that it does not exist.

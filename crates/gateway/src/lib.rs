@@ -37,6 +37,7 @@
 mod body;
 mod broker;
 mod builder;
+mod client_software;
 mod codec;
 mod config;
 mod cursor;
@@ -54,6 +55,7 @@ mod relay_request;
 mod replay;
 mod replicas;
 mod reply;
+mod request_label;
 #[cfg(feature = "axum")]
 mod router;
 mod routing;

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use portolan_wire::{
-    envelope::{Incoming, Message},
+    envelope::Message,
     era::{self, ClientEra},
-    object::{self, RawObject},
+    object::RawObject,
 };
 use tokio_util::task::TaskTracker;
 
@@ -21,9 +21,6 @@ use crate::{
     reply::Rejection, routing::RequestContext, server_requests::ServerRequests, sessions::Sessions,
     subscriptions::Subscriptions, tasks::Tasks,
 };
-
-/// Bytes that are kept of the name of a client's software.
-const CLIENT_NAME: usize = 128;
 
 /// Answers the messages of authenticated clients.
 #[derive(Debug)]
@@ -41,20 +38,8 @@ pub(crate) struct Protocol {
 }
 
 impl Protocol {
-    /// Answers the body of a POST.
-    pub(crate) async fn post(
-        &self,
-        context: &Arc<RequestContext>,
-        incoming: Incoming,
-        text: Bytes,
-    ) -> Result<Response<Body>, Rejection> {
-        match incoming {
-            Incoming::Batch(batch) => Box::pin(self.serve_batch(context, batch)).await,
-            Incoming::One(message) => self.serve_message(context, message, text).await,
-        }
-    }
-
-    async fn serve_message(
+    /// Answers a single message.
+    pub(crate) async fn serve_message(
         &self,
         context: &Arc<RequestContext>,
         message: Message,
@@ -77,11 +62,4 @@ impl Protocol {
             }
         }
     }
-}
-
-/// The name in a `clientInfo`, as the client states it, cut to a bounded length.
-fn client_name(info: &Bytes) -> Option<Arc<str>> {
-    let info = RawObject::parse(info).ok()?;
-    let name = object::text(info.get("name")?)?;
-    Some(name[..name.floor_char_boundary(CLIENT_NAME)].into())
 }

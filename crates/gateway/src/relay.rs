@@ -133,7 +133,7 @@ impl Relay {
         let outcome = if resolved.target.has_others() {
             Box::pin(self.try_each(caller, &resolved.target, &request)).await
         } else {
-            self.relay(caller, &resolved, *request).await
+            self.relay(caller, &resolved, request).await
         };
         record.end(&outcome);
         match outcome {
@@ -168,17 +168,23 @@ impl Relay {
         self: &Arc<Self>,
         caller: RequestSource<'_>,
         resolved: &Resolved<'_>,
-        request: ClientRequest,
+        request: Box<ClientRequest>,
     ) -> Result<Outcome> {
-        let text = request.text.clone();
-        let mut request = self.relay_request(caller, resolved, request).await?;
-        let continues = request.session.is_none() && request.params.contains("requestState");
-        if !continues && let Err(refused) = self.guards.check_arguments(&mut request).await {
+        let place = (resolved.target.route, resolved.target.install);
+        let tool = resolved.target.tool().map(|tool| tool.tool.name().as_str());
+        let credential = self.resolver.credential(caller.context, place, tool).await?;
+        let continues = caller.session.is_none() && request.params.contains("requestState");
+        let text = continues.then(|| request.text.clone());
+        let mut request = self.relay_request(caller, resolved, request, credential);
+        if text.is_none()
+            && !self.guards.is_empty()
+            && let Err(refused) = Box::pin(self.guards.check_arguments(&mut request)).await
+        {
             return Ok(Outcome::Refused(refused));
         }
-        let guarded = self.guards.need_results().then(|| request.clone());
-        let outcome = if continues {
-            Box::pin(self.continue_call(request, &text)).await?
+        let guarded = self.guards.need_results().then(|| Box::new(request.clone()));
+        let outcome = if let Some(text) = text {
+            Box::pin(self.continue_call(request, text)).await?
         } else if let Some(task) = legacy_task(&request, resolved) {
             Outcome::Message(Box::pin(self.tasks.serve_legacy(&request, task)).await?)
         } else {
@@ -189,7 +195,7 @@ impl Relay {
             None => Ok(outcome),
             Some(request) => {
                 let limit = self.config.limits.held_bytes;
-                Box::pin(self.guards.check_outcome(request, outcome, limit)).await
+                Box::pin(self.guards.check_outcome(*request, outcome, limit)).await
             }
         }
     }
@@ -205,7 +211,7 @@ impl Relay {
         let mut failure = None;
         for target in target.each() {
             let resolved = Resolved { target, task: None };
-            match self.relay(caller, &resolved, request.clone()).await {
+            match self.relay(caller, &resolved, Box::new(request.clone())).await {
                 Ok(Outcome::Message(message)) if reply::is_missing_resource(&request.id, &message) => {
                     unknown = Some(message);
                 }

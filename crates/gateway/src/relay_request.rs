@@ -15,6 +15,7 @@ use portolan_wire::{
 };
 
 use crate::{
+    client_software::ClientSoftware,
     routing::{ExposedTool, ExposedTools, RequestContext},
     sessions::{Session, bind},
 };
@@ -31,8 +32,7 @@ pub(crate) struct ClientRequest {
     pub(crate) capabilities: Option<Bytes>,
     /// The minimum level of log messages that a modern client asks for.
     pub(crate) log: Option<LogLevel>,
-    /// The name of the client software, as the client states it.
-    pub(crate) client: Option<Arc<str>>,
+    pub(crate) client: Option<ClientSoftware>,
 }
 
 /// A request with everything needed to send it to its server, and to send it again.

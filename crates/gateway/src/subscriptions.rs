@@ -46,6 +46,7 @@ use crate::{
     config::GatewayConfig,
     replicas::Replicas,
     reply::Rejection,
+    request_label::RequestLabel,
     routing::{Place, PublishedGateway, RequestContext, Resolver},
     seal::TokenKeys,
     server_requests::{ServerRequests, SessionRequester},
@@ -226,7 +227,7 @@ impl Subscriptions {
             headers: HeaderMap::new(),
             uri: Uri::default(),
             extensions: Extensions::new(),
-            request_id: "".into(),
+            request_id: RequestLabel::new(0),
         };
         let mut attached = subscriber.attached.lock().await;
         subscriber.set_dirty(false);

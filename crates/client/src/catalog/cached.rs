@@ -11,7 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use portolan_core::{Error, Failure, FailureKind, ServerName};
+use portolan_core::Error;
 use tokio::sync::Mutex;
 
 /// The longest time for which a server that hung is not waited for.
@@ -135,13 +135,13 @@ impl<L> CachedList<L> {
     }
 
     /// Records a failure. The cached list stays, and is not fetched again at once.
-    pub(crate) fn fail(&self, since: Instant, server: &ServerName, error: &Error) {
+    pub(crate) fn fail(&self, since: Instant, error: &Error) {
         let times = self.failed.load().as_ref().map_or(0, |failed| failed.times);
         self.failed.store(Some(Arc::new(Failed {
             at: Instant::now(),
             slow: since.elapsed() >= SLOW || matches!(error, Error::Timeout { .. }),
             times: times.saturating_add(1),
-            error: again(server, error),
+            error: error.clone(),
         })));
         if let Some(listed) = self.listed.load_full() {
             self.listed.store(Some(Arc::new(ListSnapshot {
@@ -163,18 +163,16 @@ impl<L> CachedList<L> {
     }
 
     /// Returns the error of a failure at `since` or later.
-    pub(crate) fn failed_since(&self, since: Instant, server: &ServerName) -> Option<Error> {
+    pub(crate) fn failed_since(&self, since: Instant) -> Option<Error> {
         let failed = self.failed.load();
         let failed = failed.as_ref().filter(|failed| failed.at >= since)?;
-        Some(again(server, &failed.error))
+        Some(failed.error.clone())
     }
 
-    pub(crate) fn breaker(&self, server: &ServerName) -> Breaker {
+    pub(crate) fn breaker(&self) -> Breaker {
         match self.failed.load().as_ref() {
-            Some(failed) if failed.slow && failed.at.elapsed() < failed.pause() => {
-                Breaker::Open(again(server, &failed.error))
-            }
-            Some(failed) if failed.slow => Breaker::HalfOpen(again(server, &failed.error)),
+            Some(failed) if failed.slow && failed.at.elapsed() < failed.pause() => Breaker::Open(failed.error.clone()),
+            Some(failed) if failed.slow => Breaker::HalfOpen(failed.error.clone()),
             _ => Breaker::Closed,
         }
     }
@@ -198,22 +196,33 @@ impl Failed {
     }
 }
 
-/// Returns a copy of an error for another caller.
-fn again(server: &ServerName, error: &Error) -> Error {
-    match error {
-        Error::Timeout { action, after } => Error::Timeout {
-            action: action.clone(),
-            after: *after,
-        },
-        Error::NotReady { what, name, failure } => Error::NotReady {
-            what,
-            name: name.clone(),
-            failure: failure.clone(),
-        },
-        other => Error::NotReady {
-            what: "server",
-            name: server.to_string(),
-            failure: Failure::new(FailureKind::Connection, other.to_string()),
-        },
+#[cfg(test)]
+mod tests {
+    use portolan_core::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn waiters_share_the_error_of_a_fetch() {
+        let (list, since) = (CachedList::<()>::default(), Instant::now());
+        let error = Error::backend("the broker", "read a token", "its disk is full");
+        list.fail(since, &error);
+        let shared = list.failed_since(since).unwrap();
+        assert_eq!(shared.kind(), ErrorKind::Backend);
+        assert_eq!(shared.report().to_string(), error.report().to_string());
+    }
+
+    #[test]
+    fn timeout_opens_the_breaker() {
+        let list = CachedList::<()>::default();
+        assert!(matches!(list.breaker(), Breaker::Closed));
+        let error = Error::Timeout {
+            action: "the list of tools".into(),
+            after: SLOW,
+        };
+        list.fail(Instant::now(), &error);
+        assert!(matches!(list.breaker(), Breaker::Open(open) if open.kind() == ErrorKind::Timeout));
+        list.store((), CacheHints::default(), 0);
+        assert!(matches!(list.breaker(), Breaker::Closed));
     }
 }

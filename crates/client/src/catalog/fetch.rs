@@ -49,7 +49,7 @@ impl ServerLists {
         credential: &Arc<UpstreamCredential>,
     ) -> Result<Arc<ListSnapshot<L>>> {
         let cached = super::cached::<L>(catalog);
-        match cached.breaker(&self.spec().name) {
+        match cached.breaker() {
             Breaker::Closed => self.fresh(catalog, credential).await,
             Breaker::Open(error) => Err(error),
             Breaker::HalfOpen(error) => {
@@ -118,7 +118,7 @@ impl ServerLists {
         {
             return Ok(listed);
         }
-        if let Some(error) = cached.failed_since(since, &self.spec().name) {
+        if let Some(error) = cached.failed_since(since) {
             return Err(error);
         }
         let begun = Instant::now();
@@ -138,7 +138,7 @@ impl ServerLists {
                 Ok(listed)
             }
             Err(error) => {
-                cached.fail(begun, &self.spec().name, &error);
+                cached.fail(begun, &error);
                 Err(error)
             }
         }

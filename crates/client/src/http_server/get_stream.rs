@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use portolan_core::{Result, UpstreamCredential};
+use portolan_core::{Backoff, Result, UpstreamCredential};
 use portolan_wire::{
     envelope::{self, Incoming, Message},
     header as mcp,
@@ -14,7 +14,6 @@ use portolan_wire::{
 use tokio::time::Sleep;
 
 use crate::{
-    backoff::ReconnectBackoff,
     collect::essence,
     http_server::{HttpServer, open_session::OpenSession},
     http1::body::ResponseBody,
@@ -22,6 +21,8 @@ use crate::{
 
 /// A stream that has lasted this long resets the backoff.
 const LASTED: Duration = Duration::from_secs(10);
+/// The first and the longest wait before the stream is opened again.
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// The GET stream of one session. It is opened again whenever it ends: from where it ended, if the server numbers its
 /// events.
@@ -30,7 +31,7 @@ pub struct GetStream {
     open: Arc<OpenSession>,
     credential: Arc<UpstreamCredential>,
     stage: Stage,
-    backoff: ReconnectBackoff,
+    backoff: Backoff,
     last_id: Option<HeaderValue>,
     retry: Option<Duration>,
     was_open: bool,
@@ -110,7 +111,7 @@ impl GetStream {
             open: open.clone(),
             credential: credential.clone(),
             stage: Stage::FollowEnd,
-            backoff: ReconnectBackoff::default(),
+            backoff: Backoff::new(WAITS.0, WAITS.1),
             last_id: None,
             retry: None,
             was_open: false,
@@ -251,7 +252,10 @@ impl GetStream {
     }
 
     fn wait(&mut self) {
-        let wait = self.backoff.next(self.retry);
+        let wait = match self.retry {
+            Some(asked) => self.backoff.next_delay_at_request(asked),
+            None => self.backoff.next_delay(),
+        };
         self.stage = Stage::Waiting(Box::pin(tokio::time::sleep(wait)));
     }
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use portolan_core::{
-    Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Result, RpcResponse, ServerHandshake,
+    Backoff, Channel, ChannelNotification, ChannelRequest, Exchange, ExchangeEvent, Result, RpcResponse,
+    ServerHandshake,
 };
 use portolan_wire::{
     envelope::Outcome,
@@ -19,7 +20,6 @@ use portolan_wire::{
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
-    backoff::ReconnectBackoff,
     notifications::{
         cooperative_yield::CooperativeYield,
         feed::{DesiredFilter, GrantedFilter, NotificationFeed},
@@ -40,7 +40,7 @@ const LISTEN: Duration = Duration::from_secs(24 * 3600);
 pub(crate) async fn follow(
     feed: &Arc<NotificationFeed>,
     channel: &Arc<dyn Channel>,
-    backoff: &mut ReconnectBackoff,
+    backoff: &mut Backoff,
     grace: Duration,
 ) -> Result<FollowEnd> {
     let mut heard = channel.notifications();

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portolan_core::Error;
+use portolan_core::{Backoff, Error};
 use portolan_wire::{
     era::Era,
     error::{self, ErrorObject},
@@ -11,7 +11,6 @@ use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    backoff::ReconnectBackoff,
     connection::{Route, ServerConnection},
     notifications::{
         channel,
@@ -23,6 +22,8 @@ use crate::{
 
 /// How long "no notifications" is cached: servers are upgraded.
 const UNSUPPORTED_BELIEVED: Duration = Duration::from_secs(600);
+/// The first and the longest wait after a failure.
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Starts to follow a feed's server. The task ends without listeners, and with the client.
 pub(crate) fn start(feed: &Arc<NotificationFeed>) -> Option<AbortOnDropHandle<()>> {
@@ -41,7 +42,7 @@ pub(crate) fn start(feed: &Arc<NotificationFeed>) -> Option<AbortOnDropHandle<()
 }
 
 async fn drive(feed: &Arc<NotificationFeed>) {
-    let mut backoff = ReconnectBackoff::default();
+    let mut backoff = Backoff::new(WAITS.0, WAITS.1);
     let Some(grace) = feed
         .lists
         .upgrade()
@@ -53,11 +54,12 @@ async fn drive(feed: &Arc<NotificationFeed>) {
         let (wait, refusal) = match follow(feed, &mut backoff, grace).await {
             FollowEnd::Unwanted if feed.stop() => return,
             FollowEnd::Unwanted => continue,
-            FollowEnd::Ended(asked) => (backoff.next(asked), None),
+            FollowEnd::Ended(Some(asked)) => (backoff.next_delay_at_request(asked), None),
+            FollowEnd::Ended(None) => (backoff.next_delay(), None),
             FollowEnd::Unsupported => (UNSUPPORTED_BELIEVED, Some(error::METHOD_NOT_FOUND)),
             FollowEnd::Failed(error) => {
                 tracing::info!(%error, "server cannot be followed");
-                (backoff.next(None), None)
+                (backoff.next_delay(), None)
             }
         };
         if rest(feed, wait, refusal, grace).await && feed.stop() {
@@ -95,7 +97,7 @@ fn absent(desired: DesiredFilter, refusal: Option<i64>) -> GrantedFilter {
     }
 }
 
-async fn follow(feed: &Arc<NotificationFeed>, backoff: &mut ReconnectBackoff, grace: Duration) -> FollowEnd {
+async fn follow(feed: &Arc<NotificationFeed>, backoff: &mut Backoff, grace: Duration) -> FollowEnd {
     let Some(lists) = feed.lists.upgrade() else {
         return FollowEnd::Unsupported;
     };
@@ -108,7 +110,7 @@ async fn follow(feed: &Arc<NotificationFeed>, backoff: &mut ReconnectBackoff, gr
 async fn route(
     feed: &Arc<NotificationFeed>,
     server: &ServerConnection,
-    backoff: &mut ReconnectBackoff,
+    backoff: &mut Backoff,
     grace: Duration,
 ) -> Result<FollowEnd, Error> {
     let http = match server.route(false).await? {

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use portolan_core::{Error, Result, UpstreamCredential};
+use portolan_core::{Backoff, Error, Result, UpstreamCredential};
 use portolan_wire::{
     envelope::{Message, Outcome},
     error::ErrorObject,
@@ -13,7 +13,6 @@ use portolan_wire::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    backoff::ReconnectBackoff,
     capabilities::ClientCapabilities,
     eras::{SupportedEras, legacy_version},
     http_server::{
@@ -40,7 +39,7 @@ pub(crate) async fn follow(
     feed: &Arc<NotificationFeed>,
     http: &Arc<HttpServer>,
     eras: &SupportedEras,
-    backoff: &mut ReconnectBackoff,
+    backoff: &mut Backoff,
     grace: Duration,
 ) -> Result<FollowEnd> {
     let session = OwnedSession::new(http, &feed.credential);

@@ -10,7 +10,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use portolan_core::{Error, Failure, FailureKind, Result, UpstreamCredential};
+use portolan_core::{Backoff, Error, Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
     envelope::{self, Incoming, Message, Notification, Outcome},
     error::{ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND},
@@ -21,7 +21,6 @@ use portolan_wire::{
 };
 
 use crate::{
-    backoff::ReconnectBackoff,
     client_meta::modern_meta,
     collect,
     collect::essence,
@@ -44,7 +43,7 @@ pub const TASK_IDS: &str = "taskIds";
 pub(crate) async fn follow(
     feed: &Arc<NotificationFeed>,
     http: &Arc<HttpServer>,
-    backoff: &mut ReconnectBackoff,
+    backoff: &mut Backoff,
     grace: std::time::Duration,
 ) -> Result<FollowEnd> {
     let (mut wanted, mut unwanted) = (feed.watch(), std::pin::pin!(feed.unwanted(grace)));

@@ -24,6 +24,7 @@ use portolan_wire::{
 use super::Protocol;
 use crate::{
     body::Body,
+    client_software::{self, ClientSoftware},
     edge,
     relay::{CallFuture, Relay},
     relay_request::ClientRequest,
@@ -54,7 +55,7 @@ impl Protocol {
         let capabilities = capabilities.map_or(ClientCapabilities::NONE, ClientCapabilities::read);
         let client = said
             .as_ref()
-            .and_then(|params| super::client_name(params.get("clientInfo")?));
+            .and_then(|params| client_software::name_in(params.get("clientInfo")?).map(Arc::from));
         let gateway = &context.gateway.spec.name;
         let opened = self
             .sessions
@@ -110,7 +111,7 @@ impl Protocol {
     }
 
     /// Handles a batch, which only 2025-03-26 has: all messages concurrently, answered in one array.
-    pub(super) async fn serve_batch(
+    pub(crate) async fn serve_batch(
         &self,
         context: &Arc<RequestContext>,
         batch: Vec<Message>,
@@ -213,9 +214,9 @@ impl Protocol {
                     text,
                     capabilities: None,
                     log: None,
-                    client: session.client.clone(),
+                    client: session.client.clone().map(ClientSoftware::Named),
                 });
-                let calling = Relay::call(self.relay.clone(), context.clone(), Some(session.clone()), call);
+                let calling = || Relay::call(self.relay.clone(), context.clone(), Some(session.clone()), call);
                 let work = CallFuture::begin(&self.relay, calling, Some(&self.background));
                 return match self.replays.stream_after(session.stream_session()) {
                     Some(after) => work.streaming_after(after).await,

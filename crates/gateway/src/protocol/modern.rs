@@ -17,6 +17,7 @@ use portolan_wire::{
 use super::Protocol;
 use crate::{
     body::Body,
+    client_software::ClientSoftware,
     relay::{CallFuture, Relay},
     relay_request::ClientRequest,
     reply::{self, Rejection},
@@ -58,11 +59,11 @@ impl Protocol {
                     method: request.method,
                     params: call.params,
                     text,
-                    client: call.meta.client_info().and_then(super::client_name),
+                    client: call.meta.client_info().cloned().map(ClientSoftware::Stated),
                     capabilities: call.meta.capabilities,
                     log,
                 });
-                let calling = Relay::call(self.relay.clone(), context.clone(), None, call);
+                let calling = || Relay::call(self.relay.clone(), context.clone(), None, call);
                 return CallFuture::begin(&self.relay, calling, None).await;
             }
             Method::Listen => {

@@ -1,12 +1,13 @@
 //! Audit records of calls, including cancelled and denied ones.
 
-use std::{sync::Arc, time::Instant};
+use std::time::{Duration, Instant};
 
 use portolan_core::{AuditAction, AuditEvent, AuditOutcome, InstallName, Result, ServerName};
 use portolan_wire::method::Method;
 
 use super::{Relay, outcome::Outcome};
 use crate::{
+    client_software::ClientSoftware,
     relay_request::ClientRequest,
     routing::{self, Denial, RequestContext, Target},
 };
@@ -14,15 +15,21 @@ use crate::{
 /// Records a call when it is dropped.
 pub(super) struct AuditGuard<'a> {
     relay: &'a Relay,
+    server: &'a ServerName,
+    /// The call; `None` if the sink takes no records.
+    call: Option<(AuditedCall<'a>, Instant)>,
+    outcome: AuditOutcome,
+}
+
+/// What the record of a call says, apart from how it ended.
+struct AuditedCall<'a> {
     context: &'a RequestContext,
     server: &'a ServerName,
     install: InstallName,
     action: AuditAction,
     what: &'a str,
-    client: Option<Arc<str>>,
+    client: Option<ClientSoftware>,
     at: jiff::Timestamp,
-    since: Instant,
-    outcome: AuditOutcome,
 }
 
 impl<'a> AuditGuard<'a> {
@@ -32,8 +39,7 @@ impl<'a> AuditGuard<'a> {
         target: &'a Target<'a>,
         request: &ClientRequest,
     ) -> Self {
-        Self {
-            relay,
+        let call = || AuditedCall {
             context,
             server: &target.route.server.name,
             install: target.install.install.name,
@@ -41,7 +47,11 @@ impl<'a> AuditGuard<'a> {
             what: target.what(),
             client: request.client.clone(),
             at: relay.clock.now(),
-            since: Instant::now(),
+        };
+        Self {
+            relay,
+            server: &target.route.server.name,
+            call: relay.audit.takes_records().then(|| (call(), Instant::now())),
             outcome: AuditOutcome::Cancelled,
         }
     }
@@ -62,19 +72,26 @@ impl<'a> AuditGuard<'a> {
 
 impl Drop for AuditGuard<'_> {
     fn drop(&mut self) {
-        let mut event = AuditEvent::new(
-            self.at,
-            &self.context.gateway.spec.name,
-            &self.context.caller.subject,
-            self.server,
-            self.what,
-            self.outcome.clone(),
-        );
-        event.action = self.action;
+        if let Some((call, since)) = &self.call {
+            let outcome = std::mem::replace(&mut self.outcome, AuditOutcome::Cancelled);
+            call.record(self.relay, outcome, since.elapsed());
+        }
+    }
+}
+
+impl AuditedCall<'_> {
+    fn record(&self, relay: &Relay, outcome: AuditOutcome, took: Duration) {
+        let (gateway, caller) = (&self.context.gateway.spec.name, &self.context.caller);
+        let mut event = AuditEvent::new(self.at, gateway, &caller.subject, self.server, self.what, outcome);
+        event.token_id = caller.token_id.as_deref();
+        let client = self.client.as_ref().and_then(ClientSoftware::name);
+        event.client = client.as_deref();
+        event.request_id = Some(self.context.request_id.as_str());
+        event.trace_id = routing::trace_id(&self.context.headers);
         event.install = Some(self.install);
-        event.took = self.since.elapsed();
-        event.client = self.client.as_deref();
-        record(self.relay, self.context, event);
+        event.action = self.action;
+        event.took = took;
+        relay.audit.record(&event);
     }
 }
 
@@ -85,26 +102,16 @@ pub(super) fn record_denial(relay: &Relay, context: &RequestContext, request: &C
         None if denial.decision.is_visible() => Some("the token lacks a scope".into()),
         None => None,
     };
-    let outcome = AuditOutcome::Denied { reason };
-    let mut event = AuditEvent::new(
-        relay.clock.now(),
-        &context.gateway.spec.name,
-        &context.caller.subject,
-        &denial.server,
-        &denial.name,
-        outcome,
-    );
-    event.action = action(&request.method);
-    event.client = request.client.as_deref();
-    event.install = Some(denial.install);
-    record(relay, context, event);
-}
-
-fn record<'a>(relay: &Relay, context: &'a RequestContext, mut event: AuditEvent<'a>) {
-    event.token_id = context.caller.token_id.as_deref();
-    event.request_id = Some(&context.request_id);
-    event.trace_id = routing::trace_id(&context.headers);
-    relay.audit.record(&event);
+    let call = AuditedCall {
+        context,
+        server: &denial.server,
+        install: denial.install,
+        action: action(&request.method),
+        what: &denial.name,
+        client: request.client.clone(),
+        at: relay.clock.now(),
+    };
+    call.record(relay, AuditOutcome::Denied { reason }, Duration::ZERO);
 }
 
 fn action(method: &Method) -> AuditAction {

@@ -45,22 +45,22 @@ pub(crate) struct CallFuture {
 }
 
 impl CallFuture {
-    /// Starts `work`. With `outlives`, it continues there when this future is dropped.
-    // Inlined, so that the future of some KiB is not moved once more.
+    /// Starts the work that `make` returns. With `outlives`, it continues there when this future is dropped.
+    // Inlined, and with a function that makes the work, so that the future of some KiB is made where it is boxed instead of
+    // being moved there.
     #[inline(always)]
-    pub(crate) fn begin(
-        relay: &Relay,
-        work: impl Future<Output = CallResponse> + Send + 'static,
-        outlives: Option<&TaskTracker>,
-    ) -> Self {
+    pub(crate) fn begin<F>(relay: &Relay, make: impl FnOnce() -> F, outlives: Option<&TaskTracker>) -> Self
+    where
+        F: Future<Output = CallResponse> + Send + 'static,
+    {
         let future_pool = &relay.future_pool;
         let empty = future_pool.lock().pop();
         let boxed = match empty {
             Some(mut boxed) => {
-                boxed.set(work);
+                boxed.set(make());
                 boxed
             }
-            None => ReusableBoxFuture::new(work),
+            None => ReusableBoxFuture::new(make()),
         };
         Self {
             boxed: Some(boxed),

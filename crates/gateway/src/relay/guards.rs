@@ -39,6 +39,10 @@ impl Guards {
         Self(guards.into())
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns whether any guard checks results.
     pub(super) fn need_results(&self) -> bool {
         self.0.iter().any(|guard| guard.needs_result())
@@ -171,7 +175,7 @@ impl<'a> Used<'a> {
             Self::Resource(used) => Action::ReadResource(used),
             Self::Method(used) => Action::UseMethod(used),
         };
-        GuardContext::new(&request.context.caller, action).with_request_id(&request.context.request_id)
+        GuardContext::new(&request.context.caller, action).with_request_id(request.context.request_id.as_str())
     }
 }
 

@@ -81,7 +81,7 @@ async fn gather(time: Duration, suspended: &mut SuspendedCall, writer: &EventWri
 
 impl Relay {
     /// Continues a call whose client sent back a `requestState`.
-    pub(super) async fn continue_call(self: &Arc<Self>, mut request: RelayRequest, text: &Bytes) -> Result<Outcome> {
+    pub(super) async fn continue_call(self: &Arc<Self>, mut request: RelayRequest, text: Bytes) -> Result<Outcome> {
         let Some((round, continuation)) = self.server_requests.open_state(&request) else {
             let error = ErrorObject::invalid_params("requestState does not belong to this call, or has expired");
             return Ok(Outcome::Message(envelope::error(Some(&request.id), &error)));
@@ -106,9 +106,7 @@ impl Relay {
                 }
             }
             Continuation::Suspended(location) => {
-                let forwarded = self
-                    .replicas
-                    .forward(&request.context, Verb::POST, &location, text.clone());
+                let forwarded = self.replicas.forward(&request.context, Verb::POST, &location, text);
                 match forwarded.await {
                     Ok(response) => Ok(Outcome::Forwarded(Box::new(response))),
                     Err(_) => Ok(not_found(&request)),

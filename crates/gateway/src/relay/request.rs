@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portolan_client::{ClientCapabilities, TaskIdTransform, capability_filter, tasks::TaskSupport};
-use portolan_core::{ResourceNaming, Result};
+use portolan_core::{ResourceNaming, UpstreamCredential};
 use portolan_wire::method::Method;
 
 use super::{Relay, RequestSource, Resolved};
@@ -14,16 +14,14 @@ use crate::{
 
 impl Relay {
     /// Returns the request for the server, with the credential of its caller.
-    pub(super) async fn relay_request(
+    pub(super) fn relay_request(
         &self,
         caller: RequestSource<'_>,
         resolved: &Resolved<'_>,
-        request: ClientRequest,
-    ) -> Result<RelayRequest> {
+        request: Box<ClientRequest>,
+        credential: Arc<UpstreamCredential>,
+    ) -> RelayRequest {
         let (context, target) = (caller.context, &resolved.target);
-        let place = (target.route, target.install);
-        let tool = target.tool().map(|tool| tool.tool.name().as_str());
-        let credential = self.resolver.credential(context, place, tool).await?;
         let tasks = self.task_ids(caller, resolved, &request);
         let mut params = request.params;
         let mut is_changed = target.rename.is_some();
@@ -46,7 +44,7 @@ impl Relay {
             ResourceNaming::Prefix => Some(Arc::new(uris::rewrite(&target.route.server.name, &request.method))),
             _ => None,
         };
-        Ok(RelayRequest {
+        RelayRequest {
             context: context.clone(),
             session: caller
                 .session
@@ -65,7 +63,7 @@ impl Relay {
             tasks,
             tool: target.tool_entry(),
             passthrough: passthrough_headers(&context.gateway.passthrough, &context.headers),
-        })
+        }
     }
 
     /// Returns how task ids in the response are rewritten; `None` for clients without tasks.

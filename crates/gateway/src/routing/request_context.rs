@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, Uri};
+use http::{Extensions, HeaderMap, HeaderName, Uri};
 use portolan_core::{Caller, Naming, ResourceNaming};
 
 use super::{Place, PublishedGateway};
+use crate::request_label::RequestLabel;
+
+/// The header of W3C Trace Context.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// An authenticated request: its gateway, its caller, and its head.
 #[derive(Debug)]
@@ -17,7 +21,7 @@ pub(crate) struct RequestContext {
     /// Extensions that the host application added.
     pub(crate) extensions: Extensions,
     /// The identifier of the request in logs and audit records.
-    pub(crate) request_id: Box<str>,
+    pub(crate) request_id: RequestLabel,
 }
 
 impl RequestContext {
@@ -41,7 +45,7 @@ impl RequestContext {
 
 /// Returns the `trace-id` of a `traceparent` header: 32 hexadecimal digits (W3C Trace Context 3.2.2.3).
 pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let parent = headers.get("traceparent")?.to_str().ok()?;
+    let parent = headers.get(&TRACEPARENT)?.to_str().ok()?;
     let id = parent.split('-').nth(1)?;
     let is_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     (is_hex && id.bytes().any(|byte| byte != b'0')).then_some(id)

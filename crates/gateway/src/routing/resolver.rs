@@ -1,6 +1,6 @@
 //! Resolves the server of a request by the tool, prompt, resource or template that it names.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use portolan_client::{ListSnapshot, Listing, Prompts, Tools};
 use portolan_core::{
@@ -119,7 +119,7 @@ impl Resolver {
     /// Drops a cached credential that the server rejected.
     pub(crate) fn forget_credential(&self, context: &RequestContext, install: &Install) {
         let caller = &context.caller;
-        events::credential_refused(&context.gateway.spec.name, install, caller, &context.request_id);
+        events::credential_refused(&context.gateway.spec.name, install, caller, context.request_id.as_str());
         self.broker.forget(install, Some(caller));
     }
 
@@ -213,7 +213,7 @@ impl Resolver {
                 Ok(target)
             }
             "ref/resource" => {
-                let uri = text(&reference, "uri", invalid)?;
+                let uri = text(&reference, "uri", invalid)?.into_owned();
                 let target = match context.gateway.spec.resource_naming {
                     ResourceNaming::Prefix => self.place_named(context, &uri).map(|(place, own)| {
                         reference.set("uri", object::quote(&own));
@@ -341,10 +341,9 @@ impl Resolver {
     }
 }
 
-fn text(params: &RawObject, member: &str, problem: &'static str) -> Result<String, ErrorObject> {
+fn text<'a>(params: &'a RawObject, member: &str, problem: &'static str) -> Result<Cow<'a, str>, ErrorObject> {
     let text = params.get(member).and_then(object::text);
-    text.map(|text| text.into_owned())
-        .ok_or_else(|| ErrorObject::invalid_params(problem))
+    text.ok_or_else(|| ErrorObject::invalid_params(problem))
 }
 
 impl From<Box<Denial>> for TargetError {

@@ -1,6 +1,11 @@
 //! What the record of an answered call says.
 
-use portolan_core::{AuditAction, AuditOutcome};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use portolan_core::{AuditAction, AuditEvent, AuditOutcome, AuditSink};
 use portolan_gateway::digest;
 use serde_json::json;
 
@@ -85,4 +90,34 @@ async fn record_names_client_software() {
     );
     let text = legacy.text("up__echo", json!({"text": "y"})).await;
     assert_eq!((text.as_str(), audit.take_call().client.as_deref()), ("y", Some("t")));
+}
+
+/// A sink that takes no records of calls, and counts those that it gets.
+#[derive(Debug, Default)]
+struct ClosedSink(AtomicUsize);
+
+impl AuditSink for ClosedSink {
+    fn record(&self, _: &AuditEvent<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn takes_records(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn closed_sink_gets_no_record() {
+    let upstream = http(Eras::Both).await;
+    let sink = Arc::new(ClosedSink::default());
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .audit(sink.clone())
+        .start()
+        .await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
+        assert_eq!(client.text("up__echo", json!({"text": "x"})).await, "x");
+    }
+    assert_eq!(sink.0.load(Ordering::Relaxed), 0);
 }
