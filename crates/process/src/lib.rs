@@ -2,6 +2,7 @@
 //!
 //! - [`ProcessRuntime`] is core's [`Runtime`](portolan_core::Runtime) on one machine.
 //! - [`StdioServer`] is one stdio server without a runtime: a [`Channel`](portolan_core::Channel) for many callers.
+//! - [`PerSessionServer`] is one with a process for each conversation.
 //! - [`StdioChannel`] and [`Connection`] are its parts, for hosts with a reader and a writer of their own.
 //! - The feature `bridge` has the program `portolan-bridge`, which serves a stdio server as streamable HTTP.
 //!
@@ -82,6 +83,7 @@ mod host_record;
 mod limits;
 mod logs;
 mod per_session;
+mod per_session_server;
 mod processes;
 mod redact;
 mod restart_policy;
@@ -93,6 +95,7 @@ pub use channel::{CallError, Connection, ConnectionConfig, LogSink, StdioChannel
 pub use command::{ResolvedValue, ServerCommand};
 pub use config::{ProcessConfig, WorkDir};
 pub use limits::ProcessLimits;
+pub use per_session_server::PerSessionServer;
 pub use restart_policy::RestartPolicy;
 pub use runtime::ProcessRuntime;
 pub use server::StdioServer;

@@ -22,6 +22,12 @@ impl McpGateway {
         self.services.table.adopt(install, upstream);
     }
 
+    /// Takes over a child process, to end it in order with the gateway.
+    #[cfg(feature = "process")]
+    pub(crate) fn own(&self, child: crate::children::Child) {
+        self.services.children.add(child);
+    }
+
     pub(crate) fn publish_now(&self, publication: Publication) -> Result<()> {
         let name = publication.gateway.name.clone();
         if self.services.table.publish(publication)? {

@@ -18,6 +18,7 @@ use crate::{
     channel::Phase,
     command_factory::SpecCommandFactory,
     per_session::{PerSession, ProcessStarter},
+    per_session_server,
     supervisor::{self, StartMode, Supervisor},
 };
 
@@ -69,10 +70,7 @@ impl ValidatedSpec {
         };
         match spec.sharing {
             Sharing::Shared => {}
-            Sharing::PerSession { max: 0 } => {
-                let problem = "allows no session at all; give a max of 1 or more";
-                return Err(Error::invalid("sharing", problem));
-            }
+            Sharing::PerSession { max: 0 } => per_session_server::check(&spec.sharing)?,
             Sharing::PerSession { .. } if http.is_none() => {}
             _ => {
                 let problem = "a server reached by HTTP isolates its sessions itself; use shared";
