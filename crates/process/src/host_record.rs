@@ -24,11 +24,14 @@ use self::{
 };
 use crate::{
     ProcessConfig,
-    processes::{HOST_TOKEN, ProcessId},
+    processes::{ProcessId, Token},
 };
 
 /// The directory of the records, below the base directory.
 const RECORDS: &str = "hosts";
+
+/// How often the directory is made anew while other hosts remove it.
+const ATTEMPTS: usize = 8;
 
 /// The servers of this host process that have their private directories below one base directory.
 ///
@@ -37,6 +40,8 @@ const RECORDS: &str = "hosts";
 pub(crate) struct HostRecord {
     /// `None` if the file cannot be written: the watchdog still finds processes by their marks.
     file: Option<PathBuf>,
+    /// What the marks of its servers begin with, and of no others: when these servers have ended, so does the watchdog.
+    token: Token,
     runs: Mutex<BTreeMap<u64, RecordedRun>>,
     /// Set when what earlier hosts have left is gone.
     swept: OnceCell<()>,
@@ -69,14 +74,16 @@ impl HostRecord {
     }
 
     fn begin(config: &ProcessConfig) -> Self {
-        let file = begin_file(&config.base_dir);
+        let token = Token::new();
+        let file = begin_file(&config.base_dir, &token);
         if let Err(error) = &file {
             let path = config.base_dir.display();
             tracing::warn!(%path, %error, "servers are not recorded: if this process is killed, the next start cannot end them");
         }
         let file = file.ok();
         Self {
-            _watchdog: Watchdog::start(file.as_deref(), config),
+            _watchdog: Watchdog::start(file.as_deref(), &token, config),
+            token,
             file,
             runs: Mutex::default(),
             swept: OnceCell::new(),
@@ -86,6 +93,11 @@ impl HostRecord {
     /// Ends what earlier hosts with this base directory have left, once for all servers of this host.
     pub(crate) async fn end_orphans(&self, base: &Path, grace: Duration) {
         self.swept.get_or_init(|| end_orphans(base, grace)).await;
+    }
+
+    /// Returns a mark for one more run of a server.
+    pub(crate) fn next_mark(&self) -> String {
+        self.token.next_mark()
     }
 
     /// Records a process that was started with `mark`, and its private directory.
@@ -108,7 +120,7 @@ impl HostRecord {
     fn write(&self, runs: &BTreeMap<u64, RecordedRun>) {
         let Some(file) = &self.file else { return };
         let runs = runs.values().cloned().collect();
-        let Some(text) = RecordText::of_this_host(runs) else {
+        let Some(text) = RecordText::of_this_host(&self.token, runs) else {
             return;
         };
         if let Err(error) = write_atomically(file, &text.to_string()) {
@@ -125,6 +137,8 @@ impl Drop for HostRecord {
     fn drop(&mut self) {
         if let Some(file) = &self.file {
             let _ = fs::remove_file(file);
+            // Unless another host has a record there.
+            let _ = file.parent().map(fs::remove_dir);
         }
     }
 }
@@ -138,7 +152,18 @@ impl Drop for RecordEntry {
 }
 
 /// Writes the record before anything is started, so that nothing can be started without one.
-fn begin_file(base: &Path) -> io::Result<PathBuf> {
+fn begin_file(base: &Path, token: &Token) -> io::Result<PathBuf> {
+    for _ in 0..ATTEMPTS {
+        match try_begin_file(base, token) {
+            // The last record of another host was removed, and the directory with it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    try_begin_file(base, token)
+}
+
+fn try_begin_file(base: &Path, token: &Token) -> io::Result<PathBuf> {
     let records = base.join(RECORDS);
     DirBuilder::new().recursive(true).mode(0o700).create(&records)?;
     if !is_own(&records) {
@@ -146,9 +171,9 @@ fn begin_file(base: &Path) -> io::Result<PathBuf> {
             "the directory of the records belongs to somebody else",
         ));
     }
-    let file = records.canonicalize()?.join(&*HOST_TOKEN);
-    let text =
-        RecordText::of_this_host(Vec::new()).ok_or_else(|| io::Error::other("this process cannot be seen in /proc"))?;
+    let file = records.canonicalize()?.join(token.as_str());
+    let text = RecordText::of_this_host(token, Vec::new())
+        .ok_or_else(|| io::Error::other("this process cannot be seen in /proc"))?;
     write_atomically(&file, &text.to_string())?;
     Ok(file)
 }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal};
 
 pub(crate) use self::{
     family::Family,
-    marks::{HOST_TOKEN, MARK, next_mark},
+    marks::{MARK, Token},
     snapshot::{ProcessInfo, Snapshot},
 };
 

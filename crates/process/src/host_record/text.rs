@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::processes::{HOST_TOKEN, ProcessId};
+use crate::processes::{ProcessId, Token};
 
 /// The first line.
 const VERSION: &str = "portolan-servers 1";
@@ -30,11 +30,11 @@ pub(super) struct RecordedRun {
 
 impl RecordText {
     /// Returns the record of this process; `None` where it cannot be seen.
-    pub(super) fn of_this_host(runs: Vec<RecordedRun>) -> Option<Self> {
+    pub(super) fn of_this_host(token: &Token, runs: Vec<RecordedRun>) -> Option<Self> {
         Some(Self {
             scope: scope()?,
             host: ProcessId::of(std::process::id())?,
-            token: HOST_TOKEN.clone(),
+            token: token.as_str().to_owned(),
             runs,
         })
     }
@@ -110,7 +110,8 @@ mod tests {
             mark: format!("t.{pid}"),
             private_dir: private_dir.map(Into::into),
         };
-        let record = RecordText::of_this_host(vec![run(10, None), run(11, Some("/run/a b/c.1.2"))]).unwrap();
+        let record =
+            RecordText::of_this_host(&Token::new(), vec![run(10, None), run(11, Some("/run/a b/c.1.2"))]).unwrap();
         assert_eq!(RecordText::parse(&record.to_string()), Some(record));
     }
 

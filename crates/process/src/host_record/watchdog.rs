@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::whole_seconds;
-use crate::{ProcessConfig, processes::HOST_TOKEN};
+use crate::{ProcessConfig, processes::Token};
 
 /// What it runs: a shell, which every system has, needs no program of the host's own.
 const SHELL: &str = "/bin/sh";
@@ -20,13 +20,13 @@ pub(super) struct Watchdog(Option<Child>);
 
 impl Watchdog {
     /// Starts it; `None` where there is no shell.
-    pub(super) fn start(record: Option<&Path>, config: &ProcessConfig) -> Option<Self> {
+    pub(super) fn start(record: Option<&Path>, token: &Token, config: &ProcessConfig) -> Option<Self> {
         let mut path = OsString::from("/usr/bin:/bin:");
         path.push(&config.path);
         let child = Command::new(SHELL)
             .args(["-c", SCRIPT, "portolan-watchdog"])
             .arg(record.unwrap_or(Path::new("")))
-            .arg(format!("{}.", *HOST_TOKEN))
+            .arg(format!("{}.", token.as_str()))
             .arg(whole_seconds(config.stop_grace).to_string())
             .env_clear()
             .env("PATH", path)

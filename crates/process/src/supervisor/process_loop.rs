@@ -20,7 +20,7 @@ use crate::{
     channel::{Handshake, HandshakeOrder, Phase, Ready, RpcDispatcher, stopped},
     command_factory::CommandFactory,
     host_record::{self, HostRecord},
-    processes::{ProcessId, next_mark},
+    processes::{ProcessId, Token},
     redact::Redactor,
     restart_policy::RestartCounter,
 };
@@ -210,7 +210,11 @@ impl ProcessLoop {
         if self.private_dir.is_none() && needs_private_dir(command, &self.shared.config) {
             self.private_dir = Some(self.create_private_dir()?);
         }
-        let (mark, private_dir) = (next_mark(), self.private_dir.as_ref());
+        let mark = match &self.record {
+            Some(record) => record.next_mark(),
+            None => Token::new().next_mark(),
+        };
+        let private_dir = self.private_dir.as_ref();
         let child = launch(command, &self.shared.config, private_dir, &mark)?;
         events::started(&self.shared.channel.name, child.id(), self.starts);
         let id = child.id().and_then(ProcessId::of);
