@@ -19,7 +19,7 @@ use crate::{
 /// A supervised stdio server as a [`Channel`]: started once, restarted when it ends, shared by many callers.
 ///
 /// Calls that arrive while it starts wait for it within their own timeout; in a crash loop they fail at once. Dropping
-/// the last reference kills its process group; [`StdioServer::stop`] ends it in order. The [crate docs](crate) say what
+/// the last reference kills it with all that it started; [`StdioServer::stop`] ends it in order. The [crate docs](crate) say what
 /// happens when the host process itself dies.
 ///
 /// Notifications of a `subscriptions/listen` arrive in its exchange as the server wrote them: the subscription id in

@@ -257,7 +257,7 @@ async fn shutdown_ends_servers_in_order() {
         .await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;
     assert_eq!(client.text("up__add", json!({"a": 1, "b": 2})).await, "3");
-    gateway.gateway.shutdown(Duration::from_secs(20)).await;
+    gateway.shared().shutdown(Duration::from_secs(20)).await;
     assert_ended(dir.path());
 }
 
@@ -331,7 +331,7 @@ async fn command_with_process_per_session() {
     assert_eq!(first.text("up__count", count.clone()).await, "1");
     assert_eq!(first.text("up__count", count.clone()).await, "2");
     assert_eq!(second.text("up__count", count.clone()).await, "1");
-    gateway.gateway.shutdown(Duration::from_secs(20)).await;
+    gateway.shared().shutdown(Duration::from_secs(20)).await;
     let left = std::fs::read_dir(dir.path().join("private"))
         .expect("a directory")
         .count();
