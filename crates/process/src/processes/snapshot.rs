@@ -52,10 +52,9 @@ impl Snapshot {
         {
             return snapshot.clone();
         }
-        let taken = Instant::now();
         let since = ProcessId::of(std::process::id()).map_or(0, |host| host.start);
         let snapshot = Arc::new(Self::take(since));
-        *last = Some((taken, snapshot.clone()));
+        *last = Some((Instant::now(), snapshot.clone()));
         snapshot
     }
 }

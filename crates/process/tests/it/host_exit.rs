@@ -3,16 +3,22 @@
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
-use portolan_core::Channel;
-use portolan_process::{ProcessConfig, StdioServer};
+use portolan_core::{Channel, InstallName, Runtime, Status, SystemClock, memory::MemoryCredentials};
+use portolan_process::{ProcessConfig, ProcessRuntime, StdioServer};
 use tempfile::TempDir;
 
-use crate::support::{TIMEOUT, config, eventually, fixture, kill, runs};
+use crate::{
+    runtime::{free_port, http_spec},
+    support::{TIMEOUT, config, eventually, fixture, kill, runs},
+    test_runtime::test_runtime_with,
+};
 
-/// The variables that name the host's directory, and the file whose presence keeps its watchdog away.
+/// The variables that name the host's directory, the port of a server that is reached by HTTP, and the grace.
 const DIR: &str = "PORTOLAN_TEST_HOST_DIR";
+const PORT: &str = "PORTOLAN_TEST_HOST_PORT";
 const GRACE: &str = "PORTOLAN_TEST_HOST_GRACE_MS";
 
 /// A host of three servers: one that heeds the end of its input, one that ignores it and has a helper in a session of
@@ -26,11 +32,17 @@ struct Host {
 impl Host {
     /// Starts this test program as a host whose steps of a stop take `grace_ms` each.
     async fn start(grace_ms: u64) -> Self {
+        Self::start_with(grace_ms, 0).await
+    }
+
+    /// Starts it with one more server, which is reached by HTTP on `port` unless that is 0.
+    async fn start_with(grace_ms: u64, port: u16) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "host_exit::host_program"])
             .env(DIR, dir.path())
             .env(GRACE, grace_ms.to_string())
+            .env(PORT, port.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -117,6 +129,13 @@ async fn host_program() {
         server.handshake().await.unwrap();
         std::fs::write(dir.join(name), server.pid().unwrap().to_string()).unwrap();
     }
+    let port: u16 = variable(PORT).unwrap().parse().unwrap();
+    let runtime = ProcessRuntime::new(config, Arc::new(MemoryCredentials::new()));
+    if port != 0 {
+        let name = InstallName::new(&SystemClock);
+        runtime.ensure(&name, &http_spec(port)).await.unwrap();
+        eventually("the port is open", async || runtime.endpoint(&name).await.is_ok()).await;
+    }
     std::fs::write(dir.join("ready"), "").unwrap();
     std::future::pending::<()>().await;
 }
@@ -155,6 +174,38 @@ async fn next_start_ends_orphans() {
     assert!(names[1].starts_with(&private), "{names:?}");
     server.stop(std::time::Duration::ZERO).await;
     eventually("the record of this host is gone", async || !records.exists()).await;
+}
+
+#[tokio::test]
+async fn orphan_frees_its_port() {
+    let port = free_port();
+    let mut host = Host::start_with(600_000, port).await;
+    let cleanup = [false, true].map(|cleanup| {
+        test_runtime_with(|config| {
+            config.base_dir = host.private();
+            config.orphan_cleanup = cleanup;
+        })
+    });
+    cleanup[0].ensure(&http_spec(port)).await;
+    let runs_still = failure_of(cleanup[0].settled().await);
+    let words = format!("a server of the host process {}, which runs", host.child.id());
+    assert!(runs_still.message.contains(&words), "{runs_still:?}");
+    host.kill_with_watchdog();
+    let blind = test_runtime_with(|config| config.orphan_cleanup = false);
+    blind.ensure(&http_spec(port)).await;
+    let left = failure_of(blind.settled().await);
+    let words = format!("left behind by the host process {}", host.child.id());
+    assert!(left.message.contains(&words), "{left:?}");
+    assert!(left.remedy.unwrap_or_default().contains("kill "));
+    cleanup[1].ready(&http_spec(port)).await;
+    assert_eq!(host.left(), [0; 0]);
+}
+
+fn failure_of(status: Status) -> portolan_core::Failure {
+    match status {
+        Status::Failed { failure } => failure,
+        other => panic!("not failed: {other:?}"),
+    }
 }
 
 #[tokio::test]
