@@ -25,7 +25,7 @@ impl Watchdog {
         path.push(&config.path);
         let child = Command::new(SHELL)
             .args(["-c", SCRIPT, "portolan-watchdog"])
-            .arg(record.unwrap_or(Path::new("")))
+            .arg(record.unwrap_or_else(|| Path::new("")))
             .arg(format!("{}.", token.as_str()))
             .arg(whole_seconds(config.stop_grace).to_string())
             .env_clear()

@@ -10,13 +10,12 @@ use portolan_core::{
     CredentialKey, CredentialStore, Endpoint, EnvValue, Error, FailureKind, InstallName, LogQuery, Precondition,
     Restart, Runtime, RuntimeLogs, RuntimeRestart, Secret, Sharing, Source, Status, SystemClock, Transport,
 };
-use portolan_process::ProcessRuntime;
 use serde_json::json;
 
 use crate::{
     conformance::spec,
-    support::{Ledger, TIMEOUT, config, eventually, runs, tool},
-    test_runtime::{TestRuntime, test_runtime},
+    support::{Ledger, TIMEOUT, eventually, runs, tool},
+    test_runtime::test_runtime,
 };
 
 #[tokio::test]
