@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use portolan::{
     GatewayConfig, Hosts, McpGateway, Naming, ResourceNaming, ServerRequestPolicy, StaticTokens, Upstream, digest,
-    serve,
+    serve_until, stop_signal,
 };
 
 const USAGE: &str = "usage: gateway_only [--listen ADDRESS] --token TOKEN [--naming prefix|plain] [--uris plain|prefix] [--any-host] \
@@ -54,7 +54,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let gateway = gateway.build()?;
     let listener = tokio::net::TcpListener::bind(&options.listen).await?;
     println!("listening on http://{}/mcp/default", listener.local_addr()?);
-    serve(listener, gateway, async { drop(tokio::signal::ctrl_c().await) }).await?;
+    // Calls in progress may finish, and servers end in order; a second signal cuts that short.
+    serve_until(listener, gateway, stop_signal(), stop_signal()).await?;
     Ok(())
 }
 

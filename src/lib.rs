@@ -48,19 +48,19 @@ pub use portolan_core::{
         Progress, Reinstall, RepairReport, ServerInstalls, ServerUpdate, UpdateOutcome,
     },
 };
-#[cfg(feature = "serve")]
-pub use portolan_gateway::serve;
 pub use portolan_gateway::{
     Body, Builder, GatewayConfig, GatewayLimits, GatewayParts, Hosts, McpGateway, StaticTokens, StoredCredentials,
     Timeouts, TokenKeys, Upstream, digest,
 };
+#[cfg(feature = "serve")]
+pub use portolan_gateway::{serve, serve_until};
 #[cfg(feature = "kubernetes")]
 pub use portolan_k8s::{
     Connect, KubeClients, KubeConfig, KubeCredentials, KubeCredentialsConfig, KubeKeys, KubeKeysConfig, KubeRuntime,
 };
 #[cfg(feature = "process")]
 pub use portolan_process::{
-    ProcessConfig, ProcessLimits, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir,
+    PerSessionServer, ProcessConfig, ProcessLimits, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir,
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use portolan_storage_sql::{

@@ -1,18 +1,28 @@
 //! Serving a platform on an address of its own.
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::Display,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use portolan_core::{Error, Result};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 use crate::{Platform, stop_signal};
 
-/// The longest time that child processes have to end once the calls are done.
-const SHUTDOWN: Duration = Duration::from_secs(5);
+/// The longest time that calls have to be given up, once their own time is over.
+const CALLS: Duration = Duration::from_millis(500);
+/// The longest time that child processes have to end once the calls are done: twice the grace of
+/// [`ProcessConfig`](crate::ProcessConfig), and some for the operating system.
+const PROCESSES: Duration = Duration::from_secs(12);
+/// The same after a second signal.
+const SHORT_STOP: Duration = Duration::from_secs(2);
 
 impl Platform {
     /// Serves the gateways at `address` until SIGINT (Ctrl-C) or SIGTERM, then [shuts down](Self::shutdown): calls under
-    /// way may finish for at most 30 s, child processes for 5 s more.
+    /// way may finish for at most [`Timeouts::drain`](crate::Timeouts::drain), then child processes have up to 12 s to end
+    /// in order. A second signal cuts that short: calls are given up, and child processes have 2 s.
     ///
     /// # Errors
     ///
@@ -25,8 +35,22 @@ impl Platform {
                 return Err(Error::invalid("address", problem));
             }
         };
-        let served = portolan_gateway::serve(listener, self.gateway.clone(), stop_signal()).await;
-        let ended = self.shutdown(SHUTDOWN).await;
+        let hurried = AtomicBool::new(false);
+        let second = async {
+            stop_signal().await;
+            hurried.store(true, Ordering::Relaxed);
+        };
+        let served = portolan_gateway::serve_until(listener, self.gateway.clone(), stop_signal(), second).await;
+        let processes = if hurried.load(Ordering::Relaxed) {
+            SHORT_STOP
+        } else {
+            PROCESSES
+        };
+        let ended = tokio::select! {
+            ended = self.end(CALLS, CALLS + processes) => ended,
+            // What is left is killed, as that future is dropped.
+            () = stop_signal() => self.end(Duration::ZERO, SHORT_STOP).await,
+        };
         served.map_err(|fault| Error::unavailable("the listener", fault))?;
         ended
     }

@@ -7,23 +7,30 @@ use tokio::time::Instant;
 
 use crate::Platform;
 
-/// The part of the given time that is kept for ending child processes, at the most.
-const FOR_PROCESSES: Duration = Duration::from_secs(3);
+/// The part of the given time that is kept for ending child processes, at the most: twice the grace of
+/// [`ProcessConfig`](crate::ProcessConfig).
+const FOR_PROCESSES: Duration = Duration::from_secs(10);
 
 impl Platform {
     /// Ends the platform in order within `within`: refuses new calls, lets calls under way finish, closes the streams of
     /// clients and those to servers, then ends what the runtime runs on this machine.
     ///
     /// When this returns no child process is left, no stream to a server is open, and no call was cut that could have
-    /// ended in time; a quarter of the time, at most 3 s, is kept for the processes. What runs elsewhere, such as in a
-    /// cluster, goes on. The platform cannot be used again; a second call returns soon.
+    /// ended in time; half of the time, at most 10 s, is kept for the processes, and more if the calls leave it. They end
+    /// in order, all at once: closed inputs, `SIGTERM`, `SIGKILL`; some servers need 2 to 4 s for that, so give 10 s or
+    /// more. What runs elsewhere, such as in a cluster, goes on. The platform cannot be used again; a second call returns
+    /// soon.
     ///
     /// # Errors
     ///
     /// The error of a runtime that could not end something.
     pub async fn shutdown(&self, within: Duration) -> Result<()> {
+        self.end(within - FOR_PROCESSES.min(within / 2), within).await
+    }
+
+    /// Ends it `within` that time, of which calls under way have `for_calls`.
+    pub(crate) async fn end(&self, for_calls: Duration, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
-        let for_calls = within.saturating_sub(FOR_PROCESSES.min(within / 4));
         self.gateway_service().shutdown(for_calls).await;
         let left = deadline.saturating_duration_since(Instant::now());
         self.orchestrator().parts().runtime.shutdown(left).await

@@ -11,6 +11,7 @@ mod exports;
 mod gateway;
 mod mounting;
 mod shutdown;
+mod signals;
 mod status;
 mod support;
 mod tokens;

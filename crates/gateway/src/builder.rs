@@ -9,9 +9,11 @@ use portolan_core::{
     Alias, AllowAll, AuditSink, Authenticator, Bus, Caller, Channel, CredentialBroker, CredentialContext, Endpoint,
     Error, GatewayName, GatewaySpec, Guard, HttpEndpoint, Install, InstallName, Naming, Owner, Policy, ProtocolEra,
     Publication, ResourceNaming, Result, Route, Secret, ServerName, ServerRequestPolicy, ServerSpec, SessionStore,
-    Source, SystemClock, TraceAudit, UpstreamCredential, memory::MemorySessions,
+    Sharing, Source, SystemClock, TraceAudit, UpstreamCredential, memory::MemorySessions,
 };
 
+#[cfg(feature = "process")]
+use crate::children::Child;
 use crate::{GatewayConfig, GatewayParts, McpGateway, TokenKeys};
 
 /// A server behind a gateway, for [`Builder::upstream`].
@@ -21,6 +23,7 @@ pub struct Upstream {
     headers: Vec<(String, Secret)>,
     era: ProtocolEra,
     server_requests: ServerRequestPolicy,
+    sharing: Sharing,
 }
 
 #[derive(Clone)]
@@ -101,12 +104,46 @@ impl Upstream {
         self
     }
 
+    /// Sets whether all callers share one process of a [`command`](Self::command), or each conversation has its own, for
+    /// servers that hold its state. Default: [`Sharing::Shared`].
+    ///
+    /// ```
+    /// use portolan_core::Sharing;
+    /// use portolan_gateway::Upstream;
+    ///
+    /// let upstream = Upstream::command("my-browser-server", [""; 0]).sharing(Sharing::PerSession { max: 20 });
+    /// # let _ = upstream;
+    /// ```
+    #[must_use]
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    /// Returns how many conversations may have a process of their own; `None` if all share one.
+    fn conversations(&self, name: &ServerName) -> Result<Option<u16>> {
+        let is_command = match &self.place {
+            #[cfg(feature = "process")]
+            Address::Command(_) => true,
+            _ => false,
+        };
+        match self.sharing {
+            Sharing::Shared => Ok(None),
+            Sharing::PerSession { max } if is_command => Ok(Some(max)),
+            _ => Err(Error::invalid(
+                name.as_str(),
+                "has a process for each conversation only as a command; use Upstream::command, or Sharing::Shared",
+            )),
+        }
+    }
+
     fn at(place: Address) -> Self {
         Self {
             place,
             headers: Vec::new(),
             era: ProtocolEra::default(),
             server_requests: ServerRequestPolicy::default(),
+            sharing: Sharing::default(),
         }
     }
 }
@@ -321,6 +358,10 @@ impl Builder {
                 server.endpoint,
             )?);
             gateway.adopt(server.install.name, &upstream);
+            #[cfg(feature = "process")]
+            if let Some(child) = server.child {
+                gateway.own(child);
+            }
             routes.push(Route::new(server.spec, vec![server.install], true));
             upstreams.push((upstream, server.credential));
         }
@@ -333,6 +374,9 @@ impl Builder {
 
     fn server(&self, name: &str, upstream: Upstream) -> Result<Server> {
         let name = ServerName::parse(name)?;
+        let conversations = upstream.conversations(&name)?;
+        #[cfg(feature = "process")]
+        let mut child = None;
         let (source, endpoint) = match upstream.place {
             Address::Http(url) => {
                 let source = ServerSpec::remote(&name, url)?.source;
@@ -352,8 +396,10 @@ impl Builder {
                 let command = command
                     .with_era(upstream.era)
                     .with_server_requests(upstream.server_requests);
-                let server = portolan_process::StdioServer::start(name.as_str(), command, &processes);
-                (channel_source(), Endpoint::Channel(server))
+                let server = Child::start(name.as_str(), command, conversations, &processes)?;
+                let endpoint = Endpoint::Channel(server.channel());
+                child = Some(server);
+                (channel_source(), endpoint)
             }
         };
         let mut credential = UpstreamCredential::none();
@@ -371,7 +417,10 @@ impl Builder {
         let mut spec = ServerSpec::new(name, source)?;
         spec.era = upstream.era;
         spec.server_requests = upstream.server_requests;
+        spec.sharing = upstream.sharing;
         Ok(Server {
+            #[cfg(feature = "process")]
+            child,
             spec: Arc::new(spec),
             install: Arc::new(install),
             endpoint,
@@ -382,6 +431,9 @@ impl Builder {
 }
 
 struct Server {
+    /// The process that the gateway started for it, and so ends.
+    #[cfg(feature = "process")]
+    child: Option<Child>,
     spec: Arc<ServerSpec>,
     install: Arc<Install>,
     endpoint: Endpoint,

@@ -45,6 +45,9 @@ use crate::{
     subscriptions::Subscriptions,
 };
 
+/// The part of a shutdown's time that is kept for child processes, at the most.
+const CHILDREN: Duration = Duration::from_secs(10);
+
 /// Serves gateways to MCP clients of both eras, at `/mcp/<gateway>`.
 ///
 /// It is a [`tower_service::Service`] over any body, so that every hyper-based server can mount it. It is cheap to
@@ -71,6 +74,9 @@ struct Services {
     housekeeping: Arc<Housekeeping>,
     /// The number of the next request.
     next_request: AtomicU64,
+    /// The servers that this gateway started itself.
+    #[cfg(feature = "process")]
+    children: crate::children::Children,
     /// Ends background work when the gateway is dropped.
     _ends: DropGuard,
 }
@@ -194,10 +200,12 @@ impl McpGateway {
         background.reopen();
     }
 
-    /// Shuts the gateway down: refuses new calls, [drains](Self::drain), then closes all sessions and streams to
-    /// servers. Takes at most `within`.
+    /// Shuts the gateway down: refuses new calls, [drains](Self::drain), closes all sessions and streams to servers, then
+    /// ends the child processes of `Upstream::command`, all at once: closed inputs, `SIGTERM`, `SIGKILL`. Takes at most
+    /// `within`; if there are child processes, up to 10 s of it, but no more than half, is kept for them.
     ///
-    /// When this returns, no call is in flight, unless it took longer than `within`. The gateway cannot be used again.
+    /// When this returns, no call is in flight, unless it took longer than that, and no child process is left. The gateway
+    /// cannot be used again.
     ///
     /// ```
     /// # async fn example(gateway: portolan_gateway::McpGateway) {
@@ -206,9 +214,37 @@ impl McpGateway {
     /// ```
     pub async fn shutdown(&self, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
+        let for_children = if self.has_children() {
+            CHILDREN.min(within / 2)
+        } else {
+            Duration::ZERO
+        };
         self.services.relay.refuse_calls();
-        self.drain(within).await;
-        let _ = tokio::time::timeout_at(deadline, self.services.client.closed()).await;
+        self.drain(within - for_children).await;
+        let closed = tokio::time::timeout_at(deadline - for_children, self.services.client.closed());
+        let _ = closed.await;
+        self.stop_children(Some(deadline.saturating_duration_since(tokio::time::Instant::now())))
+            .await;
+    }
+
+    fn has_children(&self) -> bool {
+        #[cfg(feature = "process")]
+        return !self.services.children.is_empty();
+        #[cfg(not(feature = "process"))]
+        false
+    }
+
+    /// Ends the child processes in order: within that time, else each step within the grace of its configuration.
+    pub(crate) async fn stop_children(&self, within: Option<Duration>) {
+        #[cfg(feature = "process")]
+        self.services.children.stop(within).await;
+        #[cfg(not(feature = "process"))]
+        let _ = within;
+    }
+
+    #[cfg(feature = "serve")]
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        self.services.config.timeouts.drain
     }
 
     /// Answers one request.
@@ -279,6 +315,8 @@ impl Services {
         Self {
             _ends: base.client.ended().clone().drop_guard(),
             next_request: AtomicU64::new(start),
+            #[cfg(feature = "process")]
+            children: crate::children::Children::default(),
             config,
             client: base.client,
             table,

@@ -37,6 +37,8 @@
 mod body;
 mod broker;
 mod builder;
+#[cfg(feature = "process")]
+mod children;
 mod client_software;
 mod codec;
 mod config;
@@ -69,7 +71,7 @@ mod task_ids;
 mod tasks;
 
 #[cfg(feature = "serve")]
-pub use self::serve::serve;
+pub use self::serve::{serve, serve_until};
 pub use self::{
     body::Body,
     broker::StoredCredentials,

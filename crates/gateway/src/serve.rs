@@ -19,11 +19,14 @@ use crate::{McpGateway, body::Body};
 const CONNECTIONS: usize = 16_384;
 /// The maximum time for a client to send the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
-/// The maximum time for calls in flight after `end`.
-const DRAIN: Duration = Duration::from_secs(30);
+/// The maximum time for child processes once the rest is to be cut short.
+const SHORT_STOP: Duration = Duration::from_secs(2);
 
-/// Serves a gateway on `listener` until `end` resolves; then accepts no more connections, and lets calls in flight finish
-/// for at most 30 seconds. Accepts at most 16,384 connections at once.
+/// Serves a gateway on `listener` until `end` resolves; then accepts no more connections, lets calls in flight finish for
+/// at most [`Timeouts::drain`](crate::Timeouts::drain), and ends the child processes of `Upstream::command` in order.
+/// When this returns, none is left. Accepts at most 16,384 connections at once.
+///
+/// A program that is stopped by signals uses [`serve_until`], which a second signal cuts short.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
@@ -38,13 +41,61 @@ const DRAIN: Duration = Duration::from_secs(30);
 ///
 /// Does not fail at present: a connection that cannot be accepted is logged and skipped.
 pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<Output = ()>) -> io::Result<()> {
+    serve_until(listener, gateway, end, std::future::pending()).await
+}
+
+/// Serves a gateway as [`serve`] does. After `end`, `now` is awaited too, and cuts short what is left: calls in flight are
+/// given up, and child processes have 2 s to end in order.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let gateway = portolan_gateway::McpGateway::builder().build().map_err(std::io::Error::other)?;
+/// // The first and the second SIGINT or SIGTERM: `portolan::stop_signal()` twice.
+/// let (first, second) = (async {}, std::future::pending());
+/// portolan_gateway::serve_until(listener, gateway, first, second).await?;
+/// # Ok::<(), std::io::Error>(())
+/// # }).expect("served");
+/// ```
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_until(
+    listener: TcpListener,
+    gateway: McpGateway,
+    end: impl Future<Output = ()>,
+    now: impl Future<Output = ()>,
+) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
+    accept(listener, &gateway, &graceful, end).await?;
+    let ending = async {
+        let drain = gateway.drain_timeout();
+        // Notification streams would never end by themselves.
+        let drained = tokio::time::timeout(drain, graceful.shutdown());
+        let _ = tokio::join!(gateway.drain(drain), drained);
+        gateway.stop_children(None).await;
+    };
+    tokio::select! {
+        () = ending => {}
+        () = now => gateway.stop_children(Some(SHORT_STOP)).await,
+    }
+    Ok(())
+}
+
+/// Accepts connections until `end` resolves.
+async fn accept(
+    listener: TcpListener,
+    gateway: &McpGateway,
+    graceful: &GracefulShutdown,
+    end: impl Future<Output = ()>,
+) -> io::Result<()> {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut end = std::pin::pin!(end);
     loop {
         let permit = tokio::select! {
             permit = permits.clone().acquire_owned() => permit.map_err(io::Error::other)?,
-            () = &mut end => break,
+            () = &mut end => return Ok(()),
         };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -56,7 +107,7 @@ pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<
                     continue;
                 }
             },
-            () = &mut end => break,
+            () = &mut end => return Ok(()),
         };
         // Nagle's algorithm would delay small events by up to 40 ms.
         let _ = stream.set_nodelay(true);
@@ -78,9 +129,4 @@ pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<
             }
         });
     }
-    drop(listener);
-    // Notification streams would never end by themselves.
-    let drained = tokio::time::timeout(DRAIN, graceful.shutdown());
-    let _ = tokio::join!(gateway.drain(DRAIN), drained);
-    Ok(())
 }

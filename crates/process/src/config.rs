@@ -3,6 +3,7 @@
 use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use portolan_core::{Clock, SystemClock};
+use tokio::time::Instant;
 
 use crate::{ProcessLimits, RestartPolicy};
 
@@ -41,8 +42,13 @@ pub struct ProcessConfig {
     pub start_deadline: Duration,
     /// How long the modern probe is awaited alone before the legacy handshake is sent beside it. Default: 5 s.
     pub probe_patience: Duration,
-    /// How long each step of an orderly stop may take: closed stdin, then `SIGTERM`, then `SIGKILL`. Default: 2 s.
+    /// How long each step of an orderly stop may take: closed stdin, then `SIGTERM`, then `SIGKILL`. Some servers need
+    /// 2 to 4 s to end with their input. Default: 5 s.
     pub stop_grace: Duration,
+    /// Whether servers are ended that are left when the host is killed: by a watchdog, a shell process beside the host,
+    /// and by the next start of a host with the same `base_dir`, which then holds a record of the processes. On Linux
+    /// only. Turn it off where the end of the host ends everything, such as a container. Default: `true`.
+    pub orphan_cleanup: bool,
     /// How long calls under way may go on before a graceful restart or a replacement. Default: 30 s.
     pub drain: Duration,
     /// How long a process that belongs to one conversation is kept while nobody calls it
@@ -75,7 +81,8 @@ impl ProcessConfig {
             restarts: RestartPolicy::default(),
             start_deadline: Duration::from_secs(60),
             probe_patience: Duration::from_secs(5),
-            stop_grace: Duration::from_secs(2),
+            stop_grace: Duration::from_secs(5),
+            orphan_cleanup: true,
             drain: Duration::from_secs(30),
             session_idle: Duration::from_secs(30 * 60),
             clock: Arc::new(SystemClock),
@@ -131,10 +138,17 @@ impl ProcessConfig {
         self
     }
 
-    /// Sets how long each step of an orderly stop may take. Default: 2 s.
+    /// Sets how long each step of an orderly stop may take. Default: 5 s.
     #[must_use]
     pub fn with_stop_grace(mut self, grace: Duration) -> Self {
         self.stop_grace = grace;
+        self
+    }
+
+    /// Sets whether servers are ended that are left when the host is killed. Default: `true`.
+    #[must_use]
+    pub fn with_orphan_cleanup(mut self, orphan_cleanup: bool) -> Self {
+        self.orphan_cleanup = orphan_cleanup;
         self
     }
 
@@ -157,6 +171,33 @@ impl ProcessConfig {
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
+    }
+}
+
+/// How long the steps of one orderly stop may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StopSteps {
+    /// From the end of its input until `SIGTERM`.
+    pub(crate) input: Duration,
+    /// From `SIGTERM` until `SIGKILL`.
+    pub(crate) terminate: Duration,
+}
+
+impl ProcessConfig {
+    /// Returns the steps of a stop that begins now and has to be over at `deadline`. If time is short, most of it is for
+    /// the end of the input, which every server heeds that has something to lose.
+    pub(crate) fn stop_steps(&self, deadline: Option<Instant>) -> StopSteps {
+        let Some(deadline) = deadline else {
+            return StopSteps {
+                input: self.stop_grace,
+                terminate: self.stop_grace,
+            };
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let input = self.stop_grace.min(left * 2 / 3);
+        // The rest is for the operating system.
+        let terminate = self.stop_grace.min((left - input) * 9 / 10);
+        StopSteps { input, terminate }
     }
 }
 

@@ -34,6 +34,8 @@ impl ProcessConfig {
     /// Returns a configuration for a program on a developer's machine: the search path and working directory of this
     /// process, and those of its environment variables that package managers, proxies and locales need.
     ///
+    /// Private directories are below `portolan-<user id>` in the directory for temporary files, for all hosts of this user.
+    ///
     /// It reads the environment, which nothing else in this crate does; a host with a configuration of its own uses
     /// [`ProcessConfig::new`].
     ///
@@ -46,7 +48,9 @@ impl ProcessConfig {
         reason = "the one place that is asked to read the environment"
     )]
     pub fn of_this_process() -> Self {
-        let base = std::env::temp_dir().join(format!("portolan-{}", std::process::id()));
+        // One for all hosts of this user, so that each finds what a killed one has left.
+        let user = rustix::process::geteuid().as_raw();
+        let base = std::env::temp_dir().join(format!("portolan-{user}"));
         let mut config = Self::new(base);
         if let Some(path) = std::env::var_os("PATH") {
             config.path = path;

@@ -2,6 +2,7 @@
 //!
 //! - [`ProcessRuntime`] is core's [`Runtime`](portolan_core::Runtime) on one machine.
 //! - [`StdioServer`] is one stdio server without a runtime: a [`Channel`](portolan_core::Channel) for many callers.
+//! - [`PerSessionServer`] is one with a process for each conversation.
 //! - [`StdioChannel`] and [`Connection`] are its parts, for hosts with a reader and a writer of their own.
 //! - The feature `bridge` has the program `portolan-bridge`, which serves a stdio server as streamable HTTP.
 //!
@@ -19,7 +20,7 @@
 //! ```
 //!
 //! A supervisor owns each server: it spawns the process, performs the handshake once, carries many calls at a time,
-//! restarts the process when it ends, and kills the whole process group when it is dropped. It needs a tokio runtime
+//! restarts the process when it ends, and kills it with all that it started when it is dropped. It needs a tokio runtime
 //! with time and I/O, and Unix.
 //!
 //! **A child process is not a security boundary**: it runs as the host's user and can read what that user can read.
@@ -31,15 +32,24 @@
 //!
 //! | the host | a server | its private directory |
 //! | --- | --- | --- |
-//! | awaits [`StdioServer::stop`] or [`Runtime::remove`](portolan_core::Runtime::remove) | ends in order: closed stdin, `SIGTERM`, `SIGKILL` | removed |
-//! | drops the [`StdioServer`], the [`ProcessRuntime`] or the tokio runtime | its whole process group is killed | removed |
-//! | is killed, aborts, or calls `std::process::exit` | sees the end of its standard input; ends if it heeds that, else **it goes on**, and so do processes that it started | **left behind**, with its secret files |
+//! | awaits [`StdioServer::stop`], [`Runtime::remove`](portolan_core::Runtime::remove) or [`Runtime::shutdown`](portolan_core::Runtime::shutdown) | ends in order: closed stdin, `SIGTERM`, `SIGKILL`, [`ProcessConfig::stop_grace`] each | removed |
+//! | drops the [`StdioServer`], the [`ProcessRuntime`] or the tokio runtime | is killed | removed |
+//! | is killed, aborts, or calls `std::process::exit` | sees the end of its standard input; the watchdog sends `SIGTERM` after the grace, and `SIGKILL` after another one | left behind, with its secret files, until the next start |
+//! | is killed together with its watchdog | ends if it heeds the end of its input, else **it goes on** until the next start | likewise |
 //!
-//! The last row is what a crash, an out-of-memory kill and a signal without a handler have in common: no code of the host
-//! runs. Handle `SIGTERM`, so that a service manager's stop is one of the first two; let the service manager end the
-//! whole cgroup (`KillMode=control-group`, the default of systemd), or run the host as a container, for the rest. A
-//! server that goes on has no caller any more. A server that is reached by HTTP keeps its port, so its next start fails
-//! with that port in use.
+//! Each row means the server's process group, its descendants, and all helpers that have the variable `PORTOLAN_RUN` in
+//! their environment, which they inherit from the server: a browser in a session of its own ends with its server.
+//!
+//! The *watchdog* is a shell process beside the host, which sees by the end of a pipe that the host is gone. The *next
+//! start* is that of any host with the same [`ProcessConfig::base_dir`]: before its first server it ends what is recorded
+//! there by hosts that run no longer, each process only if it is still the same (id and start time). The record, in the
+//! directory `hosts`, has mode 0600, and holds neither secrets nor arguments.
+//! [`ProcessConfig::orphan_cleanup`] turns both off.
+//!
+//! Both are for Linux: elsewhere, and where a kill takes the watchdog too, let the service manager end the whole cgroup
+//! (`KillMode=control-group`, the default of systemd), or run the host as a container. Handle `SIGTERM`, so that a service
+//! manager's stop is the first row. If the port of a server that is reached by HTTP is taken, the failure names the
+//! process that has it, and whether a host left it behind.
 //!
 //! # Events
 //!
@@ -51,6 +61,7 @@
 //! | info | `server started` | `server`, `pid`, `start` | a process was spawned; `start` counts from 1 |
 //! | info | `server ready` | `server`, `pid`, `version`, `restarts` | the handshake succeeded; `version` is the protocol version, absent for a server reached by HTTP |
 //! | info | `server stopped` | `server`, `pid`, `exit_status`, `reason` | a process ended because of a stop, a restart, a start that took too long, or a drop |
+//! | warn | `orphaned servers ended` | `pids` | servers that a killed host had left were found at a start |
 //! | warn | `server exited` | `server`, `pid`, `exit_status`, `uptime_ms` | a process ended by itself; `uptime_ms` is how long it was ready |
 //! | warn | `server restart scheduled` | `server`, `reason`, `restarts`, `failures`, `delay_ms` | the next start follows after `delay_ms`; calls wait |
 //! | error | `server in a crash loop` | `server`, `reason`, `restarts`, `failures`, `delay_ms` | calls fail at once; the next start follows after `delay_ms` |
@@ -78,9 +89,12 @@ mod command;
 mod command_factory;
 mod config;
 mod host;
+mod host_record;
 mod limits;
 mod logs;
 mod per_session;
+mod per_session_server;
+mod processes;
 mod redact;
 mod restart_policy;
 mod runtime;
@@ -91,6 +105,7 @@ pub use channel::{CallError, Connection, ConnectionConfig, LogSink, StdioChannel
 pub use command::{ResolvedValue, ServerCommand};
 pub use config::{ProcessConfig, WorkDir};
 pub use limits::ProcessLimits;
+pub use per_session_server::PerSessionServer;
 pub use restart_policy::RestartPolicy;
 pub use runtime::ProcessRuntime;
 pub use server::StdioServer;

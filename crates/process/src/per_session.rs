@@ -90,14 +90,19 @@ impl PerSession {
     /// Stops the processes of all conversations, after calls under way had `drain` to finish. Conversations that go on
     /// start new ones.
     pub(crate) fn restart(&self, drain: Duration) {
-        let all: Vec<_> = self.pool.lock().by_conversation.drain().collect();
-        all.into_iter().for_each(|(_, process)| self.pool.end(process, drain));
+        self.end_all(drain, None);
     }
 
-    /// Stops the processes of all conversations likewise, and begins no conversation any more.
-    pub(crate) fn stop(&self, drain: Duration) {
+    /// Stops the processes of all conversations likewise, by `deadline`, and begins no conversation any more.
+    pub(crate) fn stop_by(&self, drain: Duration, deadline: Option<Instant>) {
         self.pool.lock().closed = true;
-        self.restart(drain);
+        self.end_all(drain, deadline);
+    }
+
+    fn end_all(&self, drain: Duration, deadline: Option<Instant>) {
+        let all: Vec<_> = self.pool.lock().by_conversation.drain().collect();
+        all.into_iter()
+            .for_each(|(_, process)| self.pool.end_by(process, drain, deadline));
     }
 
     /// Kills all of them.
@@ -210,11 +215,16 @@ impl ProcessPool {
 
     /// Stops a process in order, in the background; outside of a runtime, kills it by dropping it.
     fn end(&self, process: PooledProcess, drain: Duration) {
+        self.end_by(process, drain, None);
+    }
+
+    /// Stops it likewise, by `deadline`.
+    fn end_by(&self, process: PooledProcess, drain: Duration, deadline: Option<Instant>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut state = self.lock();
         state.ending.retain(|server| server.strong_count() > 0);
         state.ending.push(Arc::downgrade(&process.server));
-        runtime.spawn(async move { process.server.stop(drain).await });
+        runtime.spawn(async move { process.server.supervisor.stop_by(drain, deadline).await });
     }
 }
 

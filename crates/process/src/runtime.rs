@@ -38,8 +38,7 @@ use crate::{ProcessConfig, logs};
 /// - A changed spec replaces the process after calls under way had [`ProcessConfig::drain`] to finish.
 /// - [`shutdown`](Runtime::shutdown) ends all processes in order: calls under way may finish, then inputs are closed, then
 ///   `SIGTERM`, and `SIGKILL` at the end of the given time.
-/// - Dropping the runtime kills all process groups. If the host is killed instead, children may go on: see the
-///   [crate docs](crate). A new runtime knows nothing of earlier deployments: the host calls `ensure` for each again, as
+/// - Dropping the runtime kills all processes. If the host is killed instead, see the [crate docs](crate). A new runtime knows nothing of earlier deployments: the host calls `ensure` for each again, as
 ///   the orchestrator's repair does.
 ///
 /// ```

@@ -19,7 +19,7 @@ use crate::{
 /// A supervised stdio server as a [`Channel`]: started once, restarted when it ends, shared by many callers.
 ///
 /// Calls that arrive while it starts wait for it within their own timeout; in a crash loop they fail at once. Dropping
-/// the last reference kills its process group; [`StdioServer::stop`] ends it in order. The [crate docs](crate) say what
+/// the last reference kills it with all that it started; [`StdioServer::stop`] ends it in order. The [crate docs](crate) say what
 /// happens when the host process itself dies.
 ///
 /// Notifications of a `subscriptions/listen` arrive in its exchange as the server wrote them: the subscription id in
@@ -90,6 +90,16 @@ impl StdioServer {
     /// `SIGKILL`. Returns when it is gone.
     pub async fn stop(&self, drain: Duration) {
         self.supervisor.stop(drain).await;
+    }
+
+    /// Ends it for good within `within`, without a wait for calls under way: as [`stop`](Self::stop) does, with
+    /// steps that are shortened to fit. Also cuts short a stop that is under way.
+    pub async fn stop_within(&self, within: Duration) {
+        let deadline = tokio::time::Instant::now() + within;
+        let stopped = self.supervisor.stop_by(Duration::ZERO, Some(deadline));
+        if tokio::time::timeout_at(deadline, stopped).await.is_err() {
+            self.supervisor.kill();
+        }
     }
 
     /// Returns the state that callers see.

@@ -15,10 +15,13 @@ use std::{
 };
 
 use portolan_core::Status;
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::{sync::mpsc, task::AbortHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::{process_loop::Transport, shared::StatusCallback};
+pub(crate) use self::{
+    process_loop::Transport,
+    shared::{ProbeMemory, StatusCallback},
+};
 use self::{
     process_loop::{Command, ProcessLoop},
     shared::Shared,
@@ -44,8 +47,8 @@ pub(crate) enum StartMode {
     Fresh,
     /// It replaces that one, after it has ended, and goes on with its log.
     Replace(Arc<Supervisor>),
-    /// It is one more process of what users see as one server with this log.
-    Beside(Arc<Logs>),
+    /// It is one more process of what users see as one server: with the same log, and what is known of its handshake.
+    Beside(Arc<Logs>, ProbeMemory),
 }
 
 impl Supervisor {
@@ -58,12 +61,13 @@ impl Supervisor {
         report: StatusCallback,
         mode: StartMode,
     ) -> Arc<Self> {
-        let (logs, predecessor) = match mode {
-            StartMode::Fresh => (Arc::new(Logs::new(&config.limits, config.clock.clone())), None),
-            StartMode::Replace(other) => (other.shared.logs.clone(), Some(other)),
-            StartMode::Beside(all) => (Arc::new(Logs::child_of(all, &config.limits)), None),
+        let probe = ProbeMemory::default();
+        let (logs, probe, predecessor) = match mode {
+            StartMode::Fresh => (Arc::new(Logs::new(&config.limits, config.clock.clone())), probe, None),
+            StartMode::Replace(other) => (other.shared.logs.clone(), probe, Some(other)),
+            StartMode::Beside(all, probe) => (Arc::new(Logs::child_of(all, &config.limits)), probe, None),
         };
-        let shared = Arc::new(Shared::new(name, config, logs, report));
+        let shared = Arc::new(Shared::new(name, config, logs, probe, report));
         (shared.report)(Status::Pending { cause: None }, 0);
         let (commands, mut receiver) = mpsc::channel(4);
         let ended = CancellationToken::new();
@@ -89,7 +93,12 @@ impl Supervisor {
 
     /// Ends the server in order, after calls under way had `drain` to finish. No later call is taken.
     pub(crate) async fn stop(&self, drain: Duration) {
-        if self.commands.send(Command::Stop { drain }).await.is_ok() {
+        self.stop_by(drain, None).await;
+    }
+
+    /// Ends the server likewise; at `deadline` nothing of it is left.
+    pub(crate) async fn stop_by(&self, drain: Duration, deadline: Option<Instant>) {
+        if self.commands.send(Command::Stop { drain, deadline }).await.is_ok() {
             self.ended.cancelled().await;
         }
     }

@@ -71,8 +71,10 @@ impl ServerLists {
         let (server, catalog, credential) = (self.clone(), catalog.clone(), credential.clone());
         let since = Instant::now();
         let asking = async move { server.take_turn::<L>(&catalog, &credential, since).await };
-        let asked = self.connection.client().background().spawn(asking).await;
-        asked.unwrap_or_else(|_| {
+        // No background work that a drain waits for: after it nobody wants the list.
+        let ended = self.connection.client().ended().clone();
+        let asked = tokio::spawn(ended.run_until_cancelled_owned(asking)).await;
+        asked.ok().flatten().unwrap_or_else(|| {
             Err(self
                 .connection
                 .protocol_error(format!("fetching its list of {} was aborted", L::MEMBER)))
@@ -86,12 +88,13 @@ impl ServerLists {
         }
         let (server, catalog, credential) = (self.clone(), catalog.clone(), credential.clone());
         let since = Instant::now();
-        self.connection.client().background().spawn(async move {
+        let ended = self.connection.client().ended().clone();
+        tokio::spawn(ended.run_until_cancelled_owned(async move {
             if let Err(error) = server.take_turn::<L>(&catalog, &credential, since).await {
                 tracing::warn!(server = %server.spec().name, list = L::MEMBER, %error,
                     "list refresh failed");
             }
-        });
+        }));
     }
 
     /// Fetches a list, unless that was done since. Waiting for another fetch counts towards the deadline: behind a server

@@ -63,6 +63,9 @@ pub struct Timeouts {
     pub listen_grace: Duration,
     /// The interval at which the callers of open streams are authenticated again. Default 60 s.
     pub recheck: Duration,
+    /// The time that `serve` gives calls in flight to finish once it is told to end. A second signal ends it sooner
+    /// with `serve_until`. Default 10 s.
+    pub drain: Duration,
 }
 
 impl Timeouts {
@@ -88,6 +91,7 @@ impl Timeouts {
         with_listen_ready(listen_ready: Duration),
         with_listen_grace(listen_grace: Duration),
         with_recheck(recheck: Duration),
+        with_drain(drain: Duration),
     }
 }
 
@@ -115,6 +119,7 @@ impl Default for Timeouts {
             listen_ready: Duration::from_millis(600),
             listen_grace: Duration::from_secs(30),
             recheck: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
         }
     }
 }

@@ -22,6 +22,12 @@ impl McpGateway {
         self.services.table.adopt(install, upstream);
     }
 
+    /// Takes over a child process, to end it in order with the gateway.
+    #[cfg(feature = "process")]
+    pub(crate) fn own(&self, child: crate::children::Child) {
+        self.services.children.add(child);
+    }
+
     pub(crate) fn publish_now(&self, publication: Publication) -> Result<()> {
         let name = publication.gateway.name.clone();
         if self.services.table.publish(publication)? {
@@ -32,11 +38,13 @@ impl McpGateway {
 
     /// Fetches the tools of a server in the background, so that the first client need not wait.
     pub(crate) fn warm(&self, upstream: Arc<UpstreamServer>, credential: Arc<UpstreamCredential>) {
-        self.services.client.background().spawn(async move {
+        let ended = self.services.client.ended().clone();
+        // No background work that a shutdown waits for: nobody wants the list any more.
+        tokio::spawn(ended.run_until_cancelled_owned(async move {
             if let Err(error) = upstream.list::<Tools>(&credential).await {
                 tracing::warn!(server = %upstream.spec().name, %error, "a server cannot be asked for its tools yet");
             }
-        });
+        }));
     }
 
     fn republished(&self, name: &GatewayName) {

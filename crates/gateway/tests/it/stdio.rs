@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portolan_core::ProtocolEra;
-use portolan_gateway::Upstream;
+use portolan_core::{Error, ProtocolEra, Sharing};
+use portolan_gateway::{McpGateway, Timeouts, Upstream};
 use portolan_process::ProcessConfig;
 use serde_json::{Value, json};
 
@@ -222,5 +222,129 @@ async fn silent_server_times_out() {
             "{answer}"
         );
         eventually("told", || server.cancels() == before + 1).await;
+    }
+}
+
+/// A server that notes the end of its input, and has a helper in a session of its own.
+fn with_helper(dir: &std::path::Path) -> Upstream {
+    let file = |name: &str| dir.join(name).to_str().expect("UTF-8").to_owned();
+    Upstream::command(
+        program(),
+        [
+            "--note-end".to_owned(),
+            file("end"),
+            "--helper".to_owned(),
+            file("helper"),
+        ],
+    )
+}
+
+/// Sees that the server of `with_helper` has ended in order, and nothing of it is left.
+fn assert_ended(dir: &std::path::Path) {
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("a file");
+    assert_eq!(read("end"), "input\nexit\n");
+    let helper = rustix::process::Pid::from_raw(read("helper").trim().parse().expect("a pid")).expect("a pid");
+    assert!(rustix::process::test_kill_process(helper).is_err() || is_zombie(helper));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_ends_servers_in_order() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let gateway = TestGateway::builder()
+        .upstream("up", with_helper(dir.path()))
+        .settings(|builder| builder.processes(ProcessConfig::new(dir.path().join("private"))))
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
+    assert_eq!(client.text("up__add", json!({"a": 1, "b": 2})).await, "3");
+    gateway.shared().shutdown(Duration::from_secs(20)).await;
+    assert_ended(dir.path());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serve_ends_servers_in_order() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let gateway = TestGateway::builder()
+        .upstream("up", with_helper(dir.path()))
+        .settings(|builder| builder.processes(ProcessConfig::new(dir.path().join("private"))))
+        .build();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let client = Client::new(listener.local_addr().expect("an address"), ClientVersion::V2026_07_28);
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(portolan_gateway::serve(listener, gateway, async { drop(ended.await) }));
+    assert_eq!(client.text("up__add", json!({"a": 1, "b": 2})).await, "3");
+    end.send(()).expect("it listens");
+    serving.await.expect("no panic").expect("an orderly end");
+    assert_ended(dir.path());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn second_signal_cuts_hanging_call() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ledger = dir.path().join("ledger");
+    let flags = [
+        "--linger",
+        "--ignore-sigterm",
+        "--ledger",
+        ledger.to_str().expect("UTF-8"),
+    ];
+    let day = Duration::from_secs(24 * 3600);
+    let gateway = TestGateway::builder()
+        .upstream("up", Upstream::command(program(), flags))
+        .settings(|builder| builder.processes(ProcessConfig::new(dir.path().join("private")).with_stop_grace(day)))
+        .config(|config| config.timeouts = Timeouts::default().with_drain(day))
+        .build();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let client = Client::new(listener.local_addr().expect("an address"), ClientVersion::V2026_07_28);
+    let ((end, ended), (now, hurry)) = (
+        tokio::sync::oneshot::channel::<()>(),
+        tokio::sync::oneshot::channel::<()>(),
+    );
+    let serving = portolan_gateway::serve_until(listener, gateway, async { drop(ended.await) }, async {
+        drop(hurry.await)
+    });
+    let serving = tokio::spawn(serving);
+    let _call = client
+        .send_only(&client.call("1", "up__sleep", r#"{"ms":60000}"#))
+        .await;
+    eventually("the call is under way", || {
+        std::fs::read_to_string(&ledger).is_ok_and(|text| text.contains("begun"))
+    })
+    .await;
+    end.send(()).expect("it listens");
+    now.send(()).expect("it listens");
+    serving.await.expect("no panic").expect("an orderly end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn command_with_process_per_session() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let upstream = Upstream::command(program(), [""; 0]).sharing(Sharing::PerSession { max: 2 });
+    let gateway = TestGateway::builder()
+        .upstream("up", upstream)
+        .settings(|builder| builder.processes(ProcessConfig::new(dir.path().join("private"))))
+        .start()
+        .await;
+    let first = gateway.connect(ClientVersion::V2025_11_25).await;
+    let second = gateway.connect(ClientVersion::V2025_11_25).await;
+    let count = json!({"key": "k"});
+    assert_eq!(first.text("up__count", count.clone()).await, "1");
+    assert_eq!(first.text("up__count", count.clone()).await, "2");
+    assert_eq!(second.text("up__count", count.clone()).await, "1");
+    gateway.shared().shutdown(Duration::from_secs(20)).await;
+    let left = std::fs::read_dir(dir.path().join("private"))
+        .expect("a directory")
+        .count();
+    assert_eq!(left, 0, "no process is left, and no directory");
+}
+
+#[tokio::test]
+async fn process_per_session_needs_command() {
+    for upstream in [
+        Upstream::http("http://127.0.0.1:1/mcp").sharing(Sharing::PerSession { max: 2 }),
+        Upstream::command("x", [""; 0]).sharing(Sharing::PerSession { max: 0 }),
+    ] {
+        let built = McpGateway::builder().upstream("up", upstream).build();
+        assert!(matches!(built, Err(Error::Invalid { .. })), "{built:?}");
     }
 }

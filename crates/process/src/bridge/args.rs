@@ -207,6 +207,8 @@ fn process_config(mut env: Vec<(OsString, OsString)>) -> Result<ProcessConfig, S
     let mut config = ProcessConfig::new(std::env::temp_dir())
         .with_work_dir(WorkDir::At(dir))
         .with_start_deadline(Duration::from_secs(300))
+        // The container ends with the bridge.
+        .with_orphan_cleanup(false)
         .with_restarts(RestartPolicy::default().with_crash_loop_after(3));
     if let Some((_, path)) = env.iter().find(|(name, _)| name == "PATH") {
         config = config.with_search_path(path);

@@ -10,7 +10,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinHandle,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +21,8 @@ use crate::{StdioServer, channel::Phase};
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the last log lines of the server may take to be written.
 const LOG_FLUSH: Duration = Duration::from_secs(1);
+/// What a pod's grace period leaves for the end of the server after the drain, which is 5 s shorter.
+const SERVER_END: Duration = Duration::from_millis(4500);
 
 /// Serves until a signal ends it, or the server cannot be kept running.
 pub(super) fn run(config: BridgeConfig) -> ExitCode {
@@ -60,15 +62,17 @@ async fn serve(config: BridgeConfig) -> io::Result<ExitCode> {
     let housekeeping = tokio::spawn(run_housekeeping(bridge.clone()));
     let accepting = tokio::spawn(listener::accept(listener, bridge.clone(), connections.clone()));
     let mut failed = failed.subscribe();
+    let mut deadline = None;
     let code = tokio::select! {
         failure = failed.wait_for(Option::is_some) => end(&server, failure.ok().and_then(|failure| failure.clone())),
         () = termination_signal(&mut term, &mut int) => {
             eprint_line("stopping: calls under way may finish");
+            deadline = Some(Instant::now() + config.drain + SERVER_END);
             drain(&bridge, &connections, config.drain, &mut term, &mut int).await;
             ExitCode::SUCCESS
         }
     };
-    server.stop(Duration::ZERO).await;
+    server.supervisor.stop_by(Duration::ZERO, deadline).await;
     server.supervisor.shared.logs.close();
     let _ = timeout(LOG_FLUSH, lines).await;
     accepting.abort();

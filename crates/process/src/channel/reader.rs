@@ -2,7 +2,12 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{inbound::Inbound, line::LineSplitter};
+use super::{
+    inbound::Inbound,
+    line::{LineSplitter, OutputLine},
+};
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Reads messages until the stream ends.
 pub(crate) async fn read_messages(mut output: impl AsyncRead + Unpin, inbound: Inbound) {
@@ -17,10 +22,20 @@ pub(crate) async fn read_messages(mut output: impl AsyncRead + Unpin, inbound: I
             }
         }
         while let Some(line) = lines.next_line() {
-            inbound.line(line);
+            inbound.line(without_mark(line));
         }
     }
     if let Some(line) = lines.rest() {
-        inbound.line(line);
+        inbound.line(without_mark(line));
+    }
+}
+
+/// Removes a byte order mark, which some runtimes write before their first line. RFC 8259 lets a reader ignore it.
+fn without_mark(line: OutputLine) -> OutputLine {
+    match line {
+        OutputLine::Whole(text) if text.starts_with(BYTE_ORDER_MARK) => {
+            OutputLine::Whole(text.slice(BYTE_ORDER_MARK.len()..))
+        }
+        line => line,
     }
 }

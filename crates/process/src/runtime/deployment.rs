@@ -9,6 +9,7 @@ use portolan_core::{
     Channel, Endpoint, Error, Failure, FailureKind, HttpEndpoint, InstallName, Result, RunSpec, Sharing, Source,
     Status, StatusBoard, StatusEvent, Transport,
 };
+use tokio::time::Instant;
 use url::Url;
 
 use super::ProcessRuntime;
@@ -17,6 +18,7 @@ use crate::{
     channel::Phase,
     command_factory::SpecCommandFactory,
     per_session::{PerSession, ProcessStarter},
+    per_session_server,
     supervisor::{self, StartMode, Supervisor},
 };
 
@@ -68,10 +70,7 @@ impl ValidatedSpec {
         };
         match spec.sharing {
             Sharing::Shared => {}
-            Sharing::PerSession { max: 0 } => {
-                let problem = "allows no session at all; give a max of 1 or more";
-                return Err(Error::invalid("sharing", problem));
-            }
+            Sharing::PerSession { max: 0 } => per_session_server::check(&spec.sharing)?,
             Sharing::PerSession { .. } if http.is_none() => {}
             _ => {
                 let problem = "a server reached by HTTP isolates its sessions itself; use shared";
@@ -141,9 +140,14 @@ impl Deployment {
     /// Reports no later status and begins no conversation: the deployment is replaced or removed. Calls in conversations
     /// have `drain` to finish.
     pub(super) fn close(&self, drain: Duration) {
+        self.close_by(drain, None);
+    }
+
+    /// Closes it likewise; the processes of conversations end by `deadline`.
+    pub(super) fn close_by(&self, drain: Duration, deadline: Option<Instant>) {
         self.status_gate.close();
         if let Some(per_session) = &self.per_session {
-            per_session.stop(drain);
+            per_session.stop_by(drain, deadline);
         }
     }
 
@@ -200,7 +204,8 @@ impl Deployment {
 
 /// Returns a starter of more processes of `server`, whose log lines go to its log too.
 fn process_starter(factory: SpecCommandFactory, server: Arc<StdioServer>, config: ProcessConfig) -> ProcessStarter {
-    let (name, logs) = (factory.spec.server.clone(), server.supervisor.shared.logs.clone());
+    let shared = &server.supervisor.shared;
+    let (name, logs, probe) = (factory.spec.server.clone(), shared.logs.clone(), shared.probe.clone());
     Box::new(move || {
         let supervisor = Supervisor::start(
             name.as_str(),
@@ -209,7 +214,7 @@ fn process_starter(factory: SpecCommandFactory, server: Arc<StdioServer>, config
             config.clone(),
             // The status of the deployment is that of `server` alone.
             Box::new(|_: Status, _: u32| {}),
-            StartMode::Beside(logs.clone()),
+            StartMode::Beside(logs.clone(), probe.clone()),
         );
         Arc::new(StdioServer { supervisor })
     })

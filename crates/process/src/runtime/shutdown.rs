@@ -20,10 +20,11 @@ impl ProcessRuntime {
     /// Stops all deployments and takes no more of them.
     pub(super) async fn stop_all(&self, within: Duration) {
         let ending = EndingDeployments::new(self.close());
-        let drain = within.saturating_sub(self.config.stop_grace * 2);
+        let deadline = Some(tokio::time::Instant::now() + within);
+        let drain = within.saturating_sub(self.config.stop_grace * 2).max(within / 2);
         let in_order = join_all(ending.0.iter().map(|(_, deployment)| async move {
-            deployment.close(drain);
-            deployment.server.stop(drain).await;
+            deployment.close_by(drain, deadline);
+            deployment.server.supervisor.stop_by(drain, deadline).await;
             deployment.conversations_stopped().await;
         }));
         let _ = tokio::time::timeout(within, in_order).await;

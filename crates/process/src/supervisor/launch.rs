@@ -11,7 +11,7 @@ use portolan_core::{Failure, FailureKind};
 use tokio::process::{Child, Command};
 
 use super::workdir::PrivateDir;
-use crate::{ProcessConfig, ServerCommand, WorkDir};
+use crate::{ProcessConfig, ServerCommand, WorkDir, processes::MARK};
 
 /// Returns true if `command` needs a private directory: as its working directory, as its home, or for its files.
 pub(crate) fn needs_private_dir(command: &ServerCommand, config: &ProcessConfig) -> bool {
@@ -20,11 +20,13 @@ pub(crate) fn needs_private_dir(command: &ServerCommand, config: &ProcessConfig)
 }
 
 /// Spawns `command` in a process group of its own, with pipes as its standard streams and no environment but what the
-/// command and the config name. `private` is its private directory, if it [needs](needs_private_dir) one.
+/// command and the config name, and `mark`, by which it and its helpers are found. `private` is its private directory, if it
+/// [needs](needs_private_dir) one.
 pub(crate) fn launch(
     command: &ServerCommand,
     config: &ProcessConfig,
     private: Option<&PrivateDir>,
+    mark: &str,
 ) -> Result<Child, Failure> {
     let work_dir = match (&config.work_dir, private) {
         (WorkDir::Private, Some(private)) => private.path(),
@@ -53,6 +55,7 @@ pub(crate) fn launch(
         .process_group(0)
         .kill_on_drop(true);
     add_values(&mut child, command, private)?;
+    child.env(MARK, mark);
     child.spawn().map_err(|error| {
         Failure::new(
             FailureKind::Start,

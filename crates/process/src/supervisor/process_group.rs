@@ -1,29 +1,41 @@
-//! The process group of a server, to be signalled from any thread while it exists.
+//! The processes of a server, to be signalled from any thread while they exist.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Holds the process group of the present run.
+use crate::processes::{Family, ProcessId, ProcessInfo, Snapshot};
+
+/// How old the list of processes may be that a signal goes by. Processes in the group get it in any case.
+const RECENT: Duration = Duration::from_millis(50);
+
+/// Holds the processes of the present run: its process group, and helpers that left it.
 ///
-/// The group is forgotten when its leader has been waited for, so that no signal reaches an id that was reused.
+/// The group is forgotten when its leader has been waited for, so that no signal reaches an id that was reused. The
+/// other processes are told apart by their start times.
 #[derive(Debug, Default)]
 pub(crate) struct ProcessGroup(Mutex<GroupState>);
 
 #[derive(Debug, Default)]
 struct GroupState {
     leader: Option<Pid>,
+    family: Option<Family>,
     /// No process may run any more.
     closed: bool,
 }
 
 impl ProcessGroup {
-    /// Takes over a process that was started as the leader of a group of its own. Kills it if the group is closed.
-    pub(crate) fn set_leader(&self, pid: Option<u32>) {
+    /// Takes over a process that was started as the leader of a group of its own, with `mark` in its environment. Kills
+    /// it if the group is closed.
+    pub(crate) fn set_leader(&self, pid: Option<u32>, mark: &str) {
         let mut state = self.lock();
         state.leader = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        state.family = Some(Family::new(pid.and_then(ProcessId::of), mark));
         if state.closed {
-            state.signal(Signal::KILL);
+            state.kill();
         }
     }
 
@@ -33,28 +45,51 @@ impl ProcessGroup {
         u32::try_from(leader.as_raw_nonzero().get()).ok()
     }
 
-    /// Sends SIGTERM to the whole group.
-    pub(crate) fn terminate(&self) {
-        self.lock().signal(Signal::TERM);
+    /// Returns true while a process of the server runs that can be seen.
+    pub(crate) fn remains(&self) -> bool {
+        !self.lock().members(RECENT).is_empty()
     }
 
-    /// Kills what is left of the group and forgets it. Call it right after its leader has been waited for.
-    pub(crate) fn release(&self) {
+    /// Sends SIGTERM to all of them.
+    pub(crate) fn terminate(&self) {
         let mut state = self.lock();
-        state.signal(Signal::KILL);
+        // The helpers are found before their parents end.
+        let members = state.members(RECENT);
+        state.signal_group(Signal::TERM);
+        let group = state.leader.map(|leader| leader.as_raw_nonzero().get());
+        for member in members.into_iter().filter(|member| !is_in_group(*member, group)) {
+            member.signal(Signal::TERM);
+        }
+    }
+
+    /// Forgets the leader, which has just been waited for; what it left can still be ended in order. Where processes
+    /// cannot be seen, kills what is left of the group.
+    pub(crate) fn leader_exited(&self) {
+        let mut state = self.lock();
+        if !cfg!(target_os = "linux") {
+            state.signal_group(Signal::KILL);
+        }
         state.leader = None;
     }
 
-    /// Kills the whole group.
-    pub(crate) fn kill(&self) {
-        self.lock().signal(Signal::KILL);
+    /// Kills what is left and forgets it. Call it right after the leader has been waited for.
+    pub(crate) fn release(&self) {
+        let mut state = self.lock();
+        state.kill();
+        state.leader = None;
+        state.family = None;
     }
 
-    /// Kills the whole group, and each later one.
+    /// Kills all of them.
+    pub(crate) fn kill(&self) {
+        self.lock().kill();
+    }
+
+    /// Kills all of them, and each later one.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.signal(Signal::KILL);
+        state.kill();
     }
 
     fn lock(&self) -> MutexGuard<'_, GroupState> {
@@ -63,10 +98,39 @@ impl ProcessGroup {
 }
 
 impl GroupState {
-    fn signal(&self, signal: Signal) {
+    fn signal_group(&self, signal: Signal) {
         if let Some(leader) = self.leader {
             // The group may have ended by itself.
             let _ = kill_process_group(leader, signal);
         }
     }
+
+    fn members(&mut self, age: Duration) -> Vec<ProcessId> {
+        match &mut self.family {
+            Some(family) => family.members(&Snapshot::recent(age)),
+            None => Vec::new(),
+        }
+    }
+
+    fn kill(&mut self) {
+        // The helpers are found before their parents end.
+        let members = self.members(RECENT);
+        let group = self.leader.map(|leader| leader.as_raw_nonzero().get());
+        let outside: Vec<_> = members
+            .into_iter()
+            .filter(|member| !is_in_group(*member, group))
+            .collect();
+        self.signal_group(Signal::KILL);
+        outside.iter().for_each(|member| member.signal(Signal::KILL));
+        if !outside.is_empty() {
+            // They may have started others meanwhile.
+            let started = self.members(Duration::ZERO);
+            started.iter().for_each(|member| member.signal(Signal::KILL));
+        }
+    }
+}
+
+/// Returns true if a process is in this group.
+fn is_in_group(process: ProcessId, group: Option<i32>) -> bool {
+    group.is_some() && ProcessInfo::read(process.pid).map(|info| info.group) == group
 }

@@ -19,17 +19,22 @@ use crate::{
     ServerCommand,
     channel::{Handshake, HandshakeOrder, Phase, Ready, RpcDispatcher, stopped},
     command_factory::CommandFactory,
+    host_record::{self, HostRecord},
+    processes::{ProcessId, Token},
     redact::Redactor,
     restart_policy::RestartCounter,
 };
 
 mod port;
 
+/// How much of the last log line the message of a crash loop has, in bytes.
+const LAST_LINE: usize = 200;
+
 /// A command of the supervisor to its [`ProcessLoop`].
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Ends the server for good, after calls under way had `drain` to finish.
-    Stop { drain: Duration },
+    /// Ends the server for good, after calls under way had `drain` to finish; by `deadline`, if there is one.
+    Stop { drain: Duration, deadline: Option<Instant> },
     /// Ends the server likewise and starts it again.
     Restart { drain: Duration },
 }
@@ -51,9 +56,9 @@ pub(crate) struct ProcessLoop {
     commands: mpsc::Receiver<Command>,
     restarts: RestartCounter,
     starts: u32,
-    /// The server once exited during the modern probe.
-    exited_on_probe: bool,
     private_dir: Option<PrivateDir>,
+    /// The record of this host's servers, if it keeps one.
+    record: Option<Arc<HostRecord>>,
 }
 
 /// A process that was spawned, and what its handshake begins with.
@@ -97,13 +102,39 @@ impl ProcessLoop {
             transport,
             commands,
             starts: 0,
-            exited_on_probe: false,
             private_dir: None,
+            record: None,
         }
     }
 
     /// Runs the server until it is told to stop, or its supervisor is gone.
     pub(crate) async fn run(mut self) {
+        if self.end_orphans().await {
+            self.run_until_stopped().await;
+        }
+        self.shared.end();
+    }
+
+    /// Ends what an earlier host has left, before a second copy is started. Returns false if the server was stopped
+    /// meanwhile.
+    async fn end_orphans(&mut self) -> bool {
+        let config = &self.shared.config;
+        self.record = HostRecord::of(config);
+        let Some(record) = &self.record else { return true };
+        let ending = record.end_orphans(&config.base_dir, config.stop_grace);
+        tokio::pin!(ending);
+        loop {
+            tokio::select! {
+                () = &mut ending => return true,
+                command = self.commands.recv() => match command {
+                    Some(Command::Restart { .. }) => {}
+                    Some(Command::Stop { .. }) | None => return false,
+                },
+            }
+        }
+    }
+
+    async fn run_until_stopped(&mut self) {
         loop {
             match self.run_once().await {
                 RunOutcome::Stopped => break,
@@ -121,7 +152,6 @@ impl ProcessLoop {
                 }
             }
         }
-        self.shared.end();
     }
 
     async fn run_once(&mut self) -> RunOutcome {
@@ -132,6 +162,14 @@ impl ProcessLoop {
                 Some(Command::Stop { .. }) | None => RunOutcome::Stopped,
             },
         };
+        if let Transport::Http { port } = self.transport
+            && port::check_free(port).is_err()
+            && self.record.is_some()
+        {
+            // Another host with this base directory may have been killed since this one started.
+            let config = &self.shared.config;
+            host_record::end_orphans(&config.base_dir, config.stop_grace).await;
+        }
         let mut started = match command.and_then(|command| self.start(&command)) {
             Ok(started) => started,
             Err(failure) => return RunOutcome::failed(failure),
@@ -152,8 +190,11 @@ impl ProcessLoop {
                 self.serve(started.process, ready).await
             }
             Some(Err(failure)) => {
-                started.process.stop("it did not become ready").await;
-                RunOutcome::failed(self.with_log(failure))
+                started.process.stop("it did not become ready", None).await;
+                match self.is_spoiled(started.order, failure.kind) {
+                    true => RunOutcome::Restart,
+                    false => RunOutcome::failed(self.with_log(failure)),
+                }
             }
             None => self.after_exit_at_start(started).await,
         }
@@ -169,11 +210,19 @@ impl ProcessLoop {
         if self.private_dir.is_none() && needs_private_dir(command, &self.shared.config) {
             self.private_dir = Some(self.create_private_dir()?);
         }
-        let child = launch(command, &self.shared.config, self.private_dir.as_ref())?;
+        let mark = match &self.record {
+            Some(record) => record.next_mark(),
+            None => Token::new().next_mark(),
+        };
+        let private_dir = self.private_dir.as_ref();
+        let child = launch(command, &self.shared.config, private_dir, &mark)?;
         events::started(&self.shared.channel.name, child.id(), self.starts);
+        let id = child.id().and_then(ProcessId::of);
+        let entry = self.record.as_ref().zip(id);
+        let entry = entry.map(|(record, id)| record.add(id, &mark, private_dir.map(PrivateDir::path)));
         let server_requests = matches!(self.transport, Transport::Stdio).then_some(command.server_requests);
         Ok(Started {
-            process: ServerProcess::new(self.shared.clone(), child, server_requests),
+            process: ServerProcess::new(self.shared.clone(), child, &mark, entry, server_requests),
             order: self.handshake_order(command),
             server_requests: command.server_requests,
         })
@@ -194,7 +243,7 @@ impl ProcessLoop {
         match command.era {
             ProtocolEra::Modern => HandshakeOrder::Modern,
             ProtocolEra::Legacy => HandshakeOrder::Legacy,
-            ProtocolEra::Auto if self.exited_on_probe => HandshakeOrder::LegacyFirst,
+            ProtocolEra::Auto if self.shared.probe.is_legacy_first() => HandshakeOrder::LegacyFirst,
             ProtocolEra::Auto => HandshakeOrder::ProbeFirst,
         }
     }
@@ -203,11 +252,28 @@ impl ProcessLoop {
     /// first exit during a probe is followed by a start without one, and is no failure.
     async fn after_exit_at_start(&mut self, mut started: Started) -> RunOutcome {
         let failure = started.process.reap(Duration::ZERO).await;
-        if started.order == HandshakeOrder::ProbeFirst && !self.exited_on_probe {
-            self.exited_on_probe = true;
+        if started.order == HandshakeOrder::ProbeFirst {
+            self.shared.probe.set_legacy_first(true);
             return RunOutcome::Restart;
         }
         RunOutcome::failed(failure)
+    }
+
+    /// Returns true if the modern probe may have spoiled a process that did not become ready, so that a fresh one is
+    /// worth a try at once, with the legacy handshake first. Some servers refuse `initialize` after any other request.
+    fn is_spoiled(&self, order: HandshakeOrder, failure: FailureKind) -> bool {
+        match (order, failure) {
+            (HandshakeOrder::ProbeFirst, FailureKind::Protocol) => {
+                self.shared.probe.set_legacy_first(true);
+                true
+            }
+            // One that says nothing may only be slow. The next start, which is no sooner for it, tries the other order.
+            (HandshakeOrder::ProbeFirst | HandshakeOrder::LegacyFirst, FailureKind::Timeout) => {
+                self.shared.probe.set_legacy_first(order == HandshakeOrder::ProbeFirst);
+                false
+            }
+            _ => false,
+        }
     }
 
     /// Lets calls through until the process ends or a command comes.
@@ -238,14 +304,22 @@ impl ProcessLoop {
 
     /// Ends a process that runs, as `command` says; `None` if the supervisor is gone.
     async fn handle_command(&mut self, mut process: ServerProcess, command: Option<Command>) -> RunOutcome {
-        let (phase, drain, failure, outcome) = match command {
+        let (phase, drain, deadline, failure, outcome) = match command {
             Some(Command::Restart { drain }) => {
                 let failure = Failure::new(FailureKind::Exited, "the server is being restarted, as was asked for");
                 self.restarts.reset();
-                (self.report_restart(&failure), drain, failure, RunOutcome::Restart)
+                (self.report_restart(&failure), drain, None, failure, RunOutcome::Restart)
             }
-            Some(Command::Stop { drain }) => (Phase::Down(stopped()), drain, stopped(), RunOutcome::Stopped),
-            None => (Phase::Down(stopped()), Duration::ZERO, stopped(), RunOutcome::Stopped),
+            Some(Command::Stop { drain, deadline }) => {
+                (Phase::Down(stopped()), drain, deadline, stopped(), RunOutcome::Stopped)
+            }
+            None => (
+                Phase::Down(stopped()),
+                Duration::ZERO,
+                None,
+                stopped(),
+                RunOutcome::Stopped,
+            ),
         };
         let reason = match outcome {
             RunOutcome::Restart => "restart",
@@ -254,13 +328,21 @@ impl ProcessLoop {
         self.shared.channel.set(phase);
         let dispatcher = process.dispatcher.clone();
         let stop_now = tokio::select! {
-            _ = timeout(drain, dispatcher.idle()) => false,
-            () = process.ended() => false,
-            command = self.commands.recv() => !matches!(command, Some(Command::Restart { .. })),
+            _ = timeout(drain, dispatcher.idle()) => None,
+            () = process.ended() => None,
+            command = self.commands.recv() => match command {
+                Some(Command::Restart { .. }) => None,
+                Some(Command::Stop { deadline, .. }) => Some(deadline),
+                None => Some(None),
+            },
         };
         dispatcher.close(&failure);
-        process.stop(reason).await;
-        if stop_now { RunOutcome::Stopped } else { outcome }
+        process.stop(reason, stop_now.unwrap_or(deadline)).await;
+        if stop_now.is_some() {
+            RunOutcome::Stopped
+        } else {
+            outcome
+        }
     }
 
     fn report_restart(&self, failure: &Failure) -> Phase {
@@ -306,11 +388,14 @@ impl ProcessLoop {
 
     fn crash_loop(&self, last: &Failure) -> Failure {
         let times = self.restarts.failures();
-        let mut failure = Failure::new(
-            FailureKind::CrashLoop,
-            format!("the server ended {times} times in a row; last, {}", last.message),
-        )
-        .remedy("read its log and correct its arguments or credentials; it is still tried now and then");
+        let ends = format!("the server ended {times} times in a row; last, {}", last.message);
+        // Its own words come first: they say most, and a client may show no more than the beginning.
+        let message = match last.detail.iter().rev().find(|line| !line.trim().is_empty()) {
+            Some(line) => format!("{:?}: {ends}", cut(line.trim())),
+            None => ends,
+        };
+        let mut failure = Failure::new(FailureKind::CrashLoop, message)
+            .remedy("read its log and correct its arguments or credentials; it is still tried now and then");
         failure.detail.clone_from(&last.detail);
         failure
     }
@@ -319,6 +404,11 @@ impl ProcessLoop {
     fn with_log(&self, failure: Failure) -> Failure {
         self.shared.logs.last(10).into_iter().fold(failure, Failure::detail)
     }
+}
+
+/// Returns the beginning of a log line, for a message.
+fn cut(line: &str) -> &str {
+    &line[..line.floor_char_boundary(LAST_LINE)]
 }
 
 /// Waits until a new process can be called.

@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{events, shared::Shared};
 use crate::{
     channel::{Connection, ConnectionConfig, RpcDispatcher, spawn_owned, stopped},
+    host_record::RecordEntry,
     logs::read_output,
 };
 
@@ -30,18 +31,28 @@ pub(crate) struct ServerProcess {
     /// `None` if the server is reached by HTTP.
     pub(crate) connection: Option<Connection>,
     logs: Vec<AbortOnDropHandle<()>>,
+    /// Keeps it in the record of this host; dropped when nothing of it is left.
+    _entry: Option<RecordEntry>,
 }
 
 impl ServerProcess {
-    /// Takes over a process that was just spawned. With `server_requests`, its standard streams carry messages.
-    pub(crate) fn new(shared: Arc<Shared>, mut child: Child, server_requests: Option<ServerRequestPolicy>) -> Self {
-        shared.group.set_leader(child.id());
+    /// Takes over a process that was just spawned with `mark`. With `server_requests`, its standard streams carry
+    /// messages.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        mut child: Child,
+        mark: &str,
+        entry: Option<RecordEntry>,
+        server_requests: Option<ServerRequestPolicy>,
+    ) -> Self {
+        shared.group.set_leader(child.id(), mark);
         let limits = &shared.config.limits;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let mut process = Self {
             dispatcher: RpcDispatcher::new(shared.channel.name.clone(), limits.clone(), 1),
             connection: None,
             logs: Vec::new(),
+            _entry: entry,
             child,
             shared,
         };
@@ -111,22 +122,38 @@ impl ServerProcess {
         last_lines.into_iter().fold(failure, Failure::detail)
     }
 
-    /// Ends the process in order: closes its input, then sends SIGTERM, then SIGKILL, each after the grace period.
-    pub(crate) async fn stop(mut self, reason: &str) {
-        let grace = self.shared.config.stop_grace;
+    /// Ends the process and its helpers in order: closes its input, then sends SIGTERM, then SIGKILL, each after its
+    /// step, shortened to end by `deadline`.
+    pub(crate) async fn stop(mut self, reason: &str, deadline: Option<Instant>) {
+        let steps = self.shared.config.stop_steps(deadline);
         let pid = self.shared.group.pid();
         if let Some(connection) = &mut self.connection {
             connection.close_input();
-            let _ = timeout(grace, self.child.wait()).await;
+            if timeout(steps.input, self.child.wait()).await.is_ok() {
+                self.shared.group.leader_exited();
+            }
         }
-        if self.shared.group.pid().is_some() && matches!(self.child.try_wait(), Ok(None)) {
+        if pid.is_some() && (matches!(self.child.try_wait(), Ok(None)) || self.shared.group.remains()) {
             self.shared.group.terminate();
-            let _ = timeout(grace, self.child.wait()).await;
+            let _ = timeout(steps.terminate, self.gone()).await;
         }
         self.shared.group.kill();
         let status = self.child.wait().await.ok();
         self.shared.group.release();
         events::stopped(&self.shared.channel.name, pid, &exit_text(status), reason);
+    }
+}
+
+impl ServerProcess {
+    /// Waits until neither the process nor a helper of it runs.
+    async fn gone(&mut self) {
+        let _ = self.child.wait().await;
+        self.shared.group.leader_exited();
+        let mut pause = Duration::from_millis(10);
+        while self.shared.group.remains() {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
     }
 }
 

@@ -60,20 +60,49 @@ async fn lingering_server_gets_sigterm() {
 
 #[tokio::test]
 async fn unresponsive_server_is_killed() {
-    let dir = tempfile::tempdir().unwrap();
-    let trapped = dir.path().join("trapped");
-    let script = format!(
-        "trap '' TERM; touch {}; {} --linger & wait; while true; do sleep 1; done",
-        trapped.display(),
-        crate::support::program()
-    );
-    let served = serve_command(ServerCommand::new("sh", ["-c", &script]), |config| {
-        config.start_deadline = Duration::from_secs(60);
-    });
-    eventually("it ignores SIGTERM", async || trapped.exists()).await;
-    let pid = served.server.pid().unwrap();
+    let (served, pid, grandchild) = with_grandchild(&["--linger", "--ignore-sigterm"]).await;
     served.server.stop(Duration::ZERO).await;
     assert!(!runs(pid));
+    eventually("the grandchild is gone", async || !runs(grandchild)).await;
+}
+
+#[tokio::test]
+async fn stop_awaits_end_of_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("end");
+    let served = serve(["--note-end", file.to_str().unwrap()]);
+    served.server.handshake().await.unwrap();
+    served.server.stop(Duration::ZERO).await;
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "input\nexit\n");
+}
+
+async fn with_helper(flags: &[&str]) -> (TestServer, u32) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pid");
+    let served = serve(flags.iter().copied().chain(["--helper", file.to_str().unwrap()]));
+    served.server.handshake().await.unwrap();
+    let helper = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    assert!(runs(helper));
+    (served, helper)
+}
+
+#[tokio::test]
+async fn helper_in_own_session_ends_with_server() {
+    for flags in [&[][..], &["--linger"], &["--linger", "--ignore-sigterm"]] {
+        let (served, helper) = with_helper(flags).await;
+        served.server.stop(Duration::ZERO).await;
+        assert!(!runs(helper), "{flags:?}");
+    }
+}
+
+#[tokio::test]
+async fn helper_in_own_session_ends_with_drop_and_crash() {
+    let (served, helper) = with_helper(&[]).await;
+    drop(served);
+    eventually("it is gone", async || !runs(helper)).await;
+    let (served, helper) = with_helper(&[]).await;
+    served.tool("crash", json!({"code": 1})).await.unwrap_err();
+    eventually("it is gone", async || !runs(helper)).await;
 }
 
 #[tokio::test]

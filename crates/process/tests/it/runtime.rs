@@ -10,13 +10,12 @@ use portolan_core::{
     CredentialKey, CredentialStore, Endpoint, EnvValue, Error, FailureKind, InstallName, LogQuery, Precondition,
     Restart, Runtime, RuntimeLogs, RuntimeRestart, Secret, Sharing, Source, Status, SystemClock, Transport,
 };
-use portolan_process::ProcessRuntime;
 use serde_json::json;
 
 use crate::{
     conformance::spec,
-    support::{Ledger, TIMEOUT, config, eventually, runs, tool},
-    test_runtime::{TestRuntime, test_runtime},
+    support::{Ledger, TIMEOUT, eventually, runs, tool},
+    test_runtime::test_runtime,
 };
 
 #[tokio::test]
@@ -186,35 +185,36 @@ async fn restarts_replace_process() {
     assert!(matches!(missing, Err(Error::NotFound { .. })));
 }
 
-#[tokio::test]
-async fn http_server_is_ready_when_listening() {
-    let test_runtime = test_runtime();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+/// Returns the spec of a server that is reached by HTTP on this port.
+pub(crate) fn http_spec(port: u16) -> portolan_core::RunSpec {
+    let python = std::process::Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output();
+    let python = String::from_utf8(python.unwrap().stdout).unwrap();
     let mut spec = spec(&[]);
     let script = "import http.server,sys; http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), \
                   http.server.SimpleHTTPRequestHandler).serve_forever()";
     spec.source = Source::Command {
-        program: "python3".into(),
+        program: python.trim().into(),
         args: vec!["-c".into(), script.into(), port.to_string()],
         transport: Transport::Http {
             port,
             path: "/mcp".into(),
         },
     };
-    let mut config = config(&test_runtime.dir);
-    let python = std::process::Command::new("python3")
-        .args(["-c", "import sys; print(sys.executable)"])
-        .output();
-    let python = String::from_utf8(python.unwrap().stdout).unwrap();
-    config.path = std::path::Path::new(python.trim()).parent().unwrap().into();
-    let test_runtime = TestRuntime {
-        runtime: ProcessRuntime::new(config, test_runtime.credentials.clone()),
-        ..test_runtime
-    };
+    spec
+}
+
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn http_server_is_ready_when_listening() {
+    let test_runtime = test_runtime();
+    let port = free_port();
+    let spec = http_spec(port);
     let pid = test_runtime.ready(&spec).await;
     let endpoint = test_runtime.runtime.endpoint(&test_runtime.name).await.unwrap();
     let Endpoint::Http(http) = endpoint else {
@@ -242,6 +242,12 @@ async fn occupied_port_fails() {
         panic!("took somebody else for the server");
     };
     assert_eq!(failure.kind, FailureKind::Start);
+    let owner = format!("process {} (", std::process::id());
+    assert!(failure.message.contains(&owner), "{failure:?}");
+    assert!(
+        failure.message.contains("which no Portolan host started"),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test]

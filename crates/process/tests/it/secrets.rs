@@ -17,7 +17,7 @@ async fn environment_is_explicit() {
     });
     let seen = served.tool("env", json!({})).await.unwrap()["structuredContent"].take();
     let names: Vec<_> = seen["env"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(names, ["HOME", "LANG", "PATH", "PLAIN", "TOKEN"]);
+    assert_eq!(names, ["HOME", "LANG", "PATH", "PLAIN", "PORTOLAN_RUN", "TOKEN"]);
     assert_eq!(seen["env"]["TOKEN"], SECRET);
     assert_eq!(seen["env"]["HOME"], seen["dir"]);
     assert!(seen["dir"].as_str().unwrap().contains("private/fixture."));

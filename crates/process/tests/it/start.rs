@@ -51,6 +51,46 @@ async fn slow_modern_server() {
 }
 
 #[tokio::test]
+async fn server_spoiled_by_probe_gets_fresh_process() {
+    let served = serve(["--spoiled-by-probe", "--era", "legacy"]);
+    let hello = served.server.handshake().await.unwrap();
+    assert_eq!((hello.modern, hello.generation), (false, 2));
+    assert_eq!(served.text("echo", json!({"text": "x"})).await, "x");
+    // That is remembered.
+    crate::support::kill(served.server.pid().unwrap());
+    eventually("the next run", async || {
+        served.server.handshake().await.is_ok_and(|hello| hello.generation == 3)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn byte_order_mark_is_skipped() {
+    let served = serve(["--byte-order-mark", "--spoiled-by-probe", "--era", "legacy"]);
+    assert_eq!(served.server.handshake().await.unwrap().generation, 2);
+    assert_eq!(served.text("echo", json!({"text": "x"})).await, "x");
+    assert!(!served.log().await.iter().any(|line| line.contains("jsonrpc")));
+}
+
+#[tokio::test]
+async fn crash_loop_begins_with_last_line() {
+    let served = serve_with(["--die-at-start", "5"], |config| {
+        config.restarts.first_delay = Duration::from_millis(5);
+    });
+    let crashed = failure(served.server.handshake().await);
+    assert_eq!(crashed.kind, FailureKind::CrashLoop);
+    let message = &crashed.message;
+    assert!(
+        message.starts_with("\"hint: this server was told to die\": "),
+        "{message}"
+    );
+    assert!(
+        message.contains("5 times in a row") && message.contains("exit code 5"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn exit_on_probe_skips_probe() {
     let served = serve(["--die-on-probe", "--era", "legacy"]);
     let begun = Instant::now();
