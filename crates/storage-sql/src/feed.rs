@@ -14,16 +14,16 @@ use futures_util::{StreamExt, stream, stream::BoxStream};
 use portolan_core::{Change, Error, Key, RecordKind, Result, Revision};
 use tokio::sync::watch;
 
-use crate::{rows::ChangeRow, store::Inner};
+use crate::rows::ChangeRow;
 use tail::Taken;
 
 pub(crate) use tail::Tail;
 
 /// Returns the changes after `since`, and those to come.
-pub(crate) fn follow(inner: &Arc<Inner>, since: Revision) -> BoxStream<'static, Result<Change>> {
+pub(crate) fn follow(tail: &Arc<Tail>, since: Revision) -> BoxStream<'static, Result<Change>> {
     let feed = Feed {
-        inner: Arc::downgrade(inner),
-        news: inner.feed.follow(),
+        tail: Arc::downgrade(tail),
+        news: tail.follow(),
         failures: None,
         seen: since.0,
         complete_after: None,
@@ -36,7 +36,7 @@ pub(crate) fn follow(inner: &Arc<Inner>, since: Revision) -> BoxStream<'static, 
 /// One follower of the feed.
 struct Feed {
     /// Weak, so that a feed that nobody polls keeps no database open.
-    inner: Weak<Inner>,
+    tail: Weak<Tail>,
     /// Signalled when the reader has read something, or failed.
     news: watch::Receiver<()>,
     /// The failures of readers when this follower began to listen to one.
@@ -59,8 +59,8 @@ impl Feed {
                 return None;
             }
             let looked = {
-                let inner = self.inner.upgrade()?;
-                self.look(&inner).await
+                let tail = self.tail.upgrade()?;
+                self.look(&tail).await
             };
             match looked {
                 Ok(true) => {}
@@ -74,11 +74,11 @@ impl Feed {
     }
 
     /// Reads on; `true` if there may be more at once.
-    async fn look(&mut self, inner: &Arc<Inner>) -> Result<bool> {
+    async fn look(&mut self, tail: &Arc<Tail>) -> Result<bool> {
         // Marked before looking, so that a change during the look ends the wait after it.
         self.news.mark_unchanged();
-        let failures = *self.failures.get_or_insert_with(|| inner.feed.failures());
-        match inner.feed.take(self.seen, failures) {
+        let failures = *self.failures.get_or_insert_with(|| tail.failures());
+        match tail.take(self.seen, failures) {
             Taken::Rows(rows, head) => {
                 let any = head > self.seen;
                 self.seen = head;
@@ -86,7 +86,7 @@ impl Feed {
                 Ok(any)
             }
             Taken::Older(start) => {
-                if !self.catch_up(inner).await? {
+                if !self.catch_up(tail).await? {
                     // Whatever was before is superseded, or forgotten without a loss.
                     self.seen = self.seen.max(start);
                 }
@@ -94,23 +94,23 @@ impl Feed {
             }
             Taken::Failed(error) => Err(error),
             Taken::Nobody => {
-                tail::start(inner).await?;
+                tail::start(tail).await?;
                 Ok(true)
             }
         }
     }
 
     /// Reads changes from the table; `true` if there was anything.
-    async fn catch_up(&mut self, inner: &Inner) -> Result<bool> {
+    async fn catch_up(&mut self, tail: &Tail) -> Result<bool> {
         let complete_after = match self.complete_after {
             Some(revision) => revision,
             // A follower from 0 knows no key yet, so an earlier removal does not concern it.
-            None if self.seen == 0 => inner.rows.changes(u64::MAX).await?.forgotten,
+            None if self.seen == 0 => tail.rows().changes(u64::MAX).await?.forgotten,
             None => self.seen,
         };
         self.complete_after = Some(complete_after);
 
-        let found = inner.rows.changes(self.seen).await?;
+        let found = tail.rows().changes(self.seen).await?;
         if found.forgotten > complete_after.max(self.seen) {
             return Err(gap(self.seen));
         }

@@ -65,6 +65,7 @@ mod error;
 mod feed;
 mod key_file;
 mod keyring;
+mod messages;
 mod one_time;
 #[cfg(feature = "postgres")]
 mod postgres;

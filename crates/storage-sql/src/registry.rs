@@ -73,7 +73,7 @@ impl Registry for SqlStore {
     }
 
     fn changes(&self, since: Revision) -> BoxStream<'static, Result<Change>> {
-        feed::follow(&self.inner, since)
+        feed::follow(&self.inner.feed, since)
     }
 }
 

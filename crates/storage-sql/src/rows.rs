@@ -141,6 +141,9 @@ pub(crate) trait Dialect:
         let _ = about;
         None
     }
+
+    /// Says that something new was found of which no signal came.
+    fn missed_news(&self) {}
 }
 
 /// Records and their changes.

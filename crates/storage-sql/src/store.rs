@@ -9,7 +9,8 @@ use portolan_core::{Clock, Error, Result};
 use tokio::sync::watch;
 
 use crate::{
-    Keyring, SqlConfig, bus::Messages, envelope::Envelopes, error::SqlError, feed::Tail, rows::Dialect, seal::OpenError,
+    Keyring, SqlConfig, envelope::Envelopes, error::SqlError, feed::Tail, messages::Messages, rows::Dialect,
+    seal::OpenError,
 };
 
 /// How often the keys are checked again when other processes add some meanwhile.
@@ -54,7 +55,7 @@ pub struct SqlStore {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) rows: Box<dyn Dialect>,
+    pub(crate) rows: Arc<dyn Dialect>,
     pub(crate) envelopes: Envelopes,
     pub(crate) clock: Arc<dyn Clock>,
     /// Signalled after each change that this store makes. Feeds end with it.
@@ -223,14 +224,16 @@ impl SqlStore {
     async fn with(rows: Box<dyn Dialect>, keys: Keyring, clock: Arc<dyn Clock>) -> Result<Self> {
         let envelopes = Envelopes::new(keys);
         check_keys(rows.as_ref(), &envelopes).await?;
+        let rows: Arc<dyn Dialect> = rows.into();
+        let changed = watch::Sender::new(());
         Ok(Self {
             inner: Arc::new(Inner {
+                feed: Arc::new(Tail::new(Arc::clone(&rows), changed.clone())),
+                messages: Arc::new(Messages::new(Arc::clone(&rows), Arc::clone(&clock))),
                 rows,
                 envelopes,
                 clock,
-                changed: watch::Sender::new(()),
-                feed: Arc::new(Tail::new()),
-                messages: Arc::new(Messages::new()),
+                changed,
             }),
         })
     }

@@ -30,8 +30,17 @@ impl Waiting {
     }
 }
 
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// Somebody said that there is something new.
+    Told,
+    /// The clock. Something new that is found then was not told.
+    Clock,
+}
+
 /// Waits until there may be something new; `None` if the store is gone.
-pub(crate) async fn wait(waiting: &mut Waiting) -> Option<()> {
+pub(crate) async fn wait(waiting: &mut Waiting) -> Option<Woken> {
     let Waiting { own, others } = waiting;
     let told = async {
         // Its end is that of the connection: go by the clock.
@@ -43,8 +52,8 @@ pub(crate) async fn wait(waiting: &mut Waiting) -> Option<()> {
         };
     };
     tokio::select! {
-        own = own.changed() => own.ok(),
-        () = told => Some(()),
-        () = tokio::time::sleep(LOOK_EVERY) => Some(()),
+        own = own.changed() => own.ok().map(|()| Woken::Told),
+        () = told => Some(Woken::Told),
+        () = tokio::time::sleep(LOOK_EVERY) => Some(Woken::Clock),
     }
 }

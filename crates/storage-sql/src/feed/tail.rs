@@ -9,9 +9,8 @@ use portolan_core::{Error, Result};
 use tokio::sync::watch;
 
 use crate::{
-    rows::{ChangeRow, News},
-    store::Inner,
-    wait::{Waiting, wait},
+    rows::{ChangeRow, Dialect, News},
+    wait::{Waiting, Woken, wait},
 };
 
 /// So many changes are kept for followers that are behind. Who is further behind reads the table.
@@ -20,6 +19,9 @@ const KEPT: usize = 4_096;
 /// The newest changes, and the reader that reads them while somebody follows.
 #[derive(Debug)]
 pub(crate) struct Tail {
+    rows: Arc<dyn Dialect>,
+    /// Signalled after each change that this store makes.
+    changed: watch::Sender<()>,
     state: Mutex<State>,
     news: watch::Sender<()>,
 }
@@ -52,11 +54,17 @@ pub(super) enum Taken {
 }
 
 impl Tail {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(rows: Arc<dyn Dialect>, changed: watch::Sender<()>) -> Self {
         Self {
+            rows,
+            changed,
             state: Mutex::default(),
             news: watch::Sender::new(()),
         }
+    }
+
+    pub(super) fn rows(&self) -> &dyn Dialect {
+        self.rows.as_ref()
     }
 
     /// Returns a receiver that is signalled when there is something to take.
@@ -89,9 +97,9 @@ impl Tail {
     }
 
     /// Reads what came after the head; `true` if there was anything.
-    async fn read_on(&self, inner: &Inner) -> Result<bool> {
+    async fn read_on(&self) -> Result<bool> {
         let head = self.state().head;
-        let found = inner.rows.changes(head).await?;
+        let found = self.rows.changes(head).await?;
         let Some(last) = found.rows.last() else {
             return Ok(false);
         };
@@ -123,11 +131,11 @@ impl Tail {
 }
 
 /// Starts the reader, unless it runs.
-pub(super) async fn start(inner: &Arc<Inner>) -> Result<()> {
+pub(super) async fn start(tail: &Arc<Tail>) -> Result<()> {
     // All changes up to the newest one can be read, so followers find those before the tail in the table.
-    let head = inner.rows.newest_change().await?;
-    let waiting = Waiting::new(inner.changed.subscribe(), inner.rows.news(News::Changes));
-    let mut state = inner.feed.state();
+    let head = tail.rows.newest_change().await?;
+    let waiting = Waiting::new(tail.changed.subscribe(), tail.rows.news(News::Changes));
+    let mut state = tail.state();
     if state.reader.is_some() {
         return Ok(());
     }
@@ -141,50 +149,75 @@ pub(super) async fn start(inner: &Arc<Inner>) -> Result<()> {
         ..State::default()
     };
     drop(state);
-    let tail = Arc::clone(&inner.feed);
-    let reader = Reader { tail, number };
-    tokio::spawn(read(Arc::downgrade(inner), reader, waiting));
+    let reader = Reader {
+        tail: Arc::downgrade(tail),
+        number,
+    };
+    tokio::spawn(reader.run(waiting));
     Ok(())
 }
 
-/// The reader's hold on the tail. Dropped, also with its runtime, it lets a follower start another one.
+/// Reads for the followers of a tail. Dropped, also with its runtime, it lets a follower start another one.
 struct Reader {
-    tail: Arc<Tail>,
+    /// Weak, so that feeds end with their store.
+    tail: Weak<Tail>,
     number: u64,
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut state = self.tail.state();
+        let Some(tail) = self.tail.upgrade() else {
+            return;
+        };
+        let mut state = tail.state();
         if state.reader == Some(self.number) {
             state.reader = None;
         }
         drop(state);
-        self.tail.news.send_replace(());
+        tail.news.send_replace(());
     }
 }
 
-/// Reads until the store is gone, nobody follows, or the database fails.
-async fn read(inner: Weak<Inner>, reader: Reader, mut waiting: Waiting) {
-    let tail = &reader.tail;
-    loop {
-        waiting.mark_unchanged();
-        let read = match inner.upgrade() {
-            Some(inner) => tail.read_on(&inner).await,
-            None => return,
-        };
-        match read {
-            Ok(true) => continue,
-            Ok(false) => {}
+impl Reader {
+    /// Reads until the store is gone, nobody follows, or the database fails.
+    async fn run(self, mut waiting: Waiting) {
+        let mut woken = Woken::Told;
+        loop {
+            waiting.mark_unchanged();
+            match self.read_on(woken).await {
+                None => return,
+                Some(true) => {
+                    woken = Woken::Told;
+                    continue;
+                }
+                Some(false) => {}
+            }
+            woken = match wait(&mut waiting).await {
+                Some(woken) => woken,
+                None => return,
+            };
+            if self.tail.upgrade().is_none_or(|tail| tail.ends_alone()) {
+                return;
+            }
+        }
+    }
+
+    /// Reads on; `true` if there was anything, `None` if the store is gone or the database failed.
+    async fn read_on(&self, woken: Woken) -> Option<bool> {
+        let tail = self.tail.upgrade()?;
+        match tail.read_on().await {
+            Ok(any) => {
+                if any && woken == Woken::Clock {
+                    tail.rows.missed_news();
+                }
+                Some(any)
+            }
             Err(error) => {
                 let mut state = tail.state();
                 state.failures += 1;
                 state.error = Some(error);
-                return;
+                None
             }
-        }
-        if wait(&mut waiting).await.is_none() || tail.ends_alone() {
-            return;
         }
     }
 }

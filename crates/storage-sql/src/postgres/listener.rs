@@ -3,7 +3,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,6 +19,8 @@ use crate::rows::News;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_millis(200);
+/// After so many hints that did not come the connection is given up.
+const MISSED: u32 = 3;
 /// After so many failures in a row the connection is given up.
 const FAILURES: u32 = 5;
 
@@ -31,6 +36,8 @@ pub(super) struct Listener {
 struct Hints {
     changes: watch::Sender<()>,
     messages: watch::Sender<()>,
+    /// How often in a row something new was found of which no hint came.
+    missed: AtomicU32,
 }
 
 impl Hints {
@@ -49,6 +56,7 @@ impl Listener {
             hints: Arc::new(Hints {
                 changes: watch::Sender::new(()),
                 messages: watch::Sender::new(()),
+                missed: AtomicU32::new(0),
             }),
             task: Mutex::new(None),
         }
@@ -66,6 +74,19 @@ impl Listener {
             News::Changes => self.hints.changes.subscribe(),
             News::Messages => self.hints.messages.subscribe(),
         }
+    }
+
+    /// Says that something new was found of which no hint came. After a few of these the connection is given up for another:
+    /// one whose peer vanished without a word stays silent for ever.
+    pub(super) fn missed(&self) {
+        let missed = self.hints.missed.fetch_add(1, Ordering::Relaxed) + 1;
+        if missed < MISSED {
+            return;
+        }
+        self.hints.missed.store(0, Ordering::Relaxed);
+        tracing::debug!(channel = self.channel, "no hints come; listening on another connection");
+        self.stop();
+        self.hear(News::Changes);
     }
 
     /// Gives up the connection. The next one who wants to hear gets another.
@@ -121,6 +142,7 @@ async fn listen_once(options: PgConnectOptions, channel: &str, hints: &Hints) ->
         match listener.try_recv().await {
             Ok(Some(notification)) => {
                 failures = 0;
+                hints.missed.store(0, Ordering::Relaxed);
                 match notification.payload() {
                     "change" => hints.changes.send_replace(()),
                     "message" => hints.messages.send_replace(()),

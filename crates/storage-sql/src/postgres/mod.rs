@@ -160,6 +160,12 @@ impl Dialect for Database {
     fn news(&self, about: News) -> Option<watch::Receiver<()>> {
         self.listener.as_ref().map(|listener| listener.hear(about))
     }
+
+    fn missed_news(&self) {
+        if let Some(listener) = &self.listener {
+            listener.missed();
+        }
+    }
 }
 
 /// Reads a version from its column.

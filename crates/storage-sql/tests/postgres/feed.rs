@@ -55,6 +55,54 @@ async fn followers_share_one_reader() {
     assert_eq!(count, 1);
 }
 
+/// The process on the server that a store listens through.
+async fn listening(url: &str, channel: &str) -> Option<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE query = $1 ORDER BY backend_start DESC LIMIT 1";
+    sqlx::query_scalar(sql)
+        .bind(format!("LISTEN \"{channel}\""))
+        .fetch_optional(&mut raw(url).await)
+        .await
+        .expect("asked")
+}
+
+fn signal(name: &str, pid: i32) {
+    let status = std::process::Command::new("kill")
+        .args([name, &pid.to_string()])
+        .status();
+    assert!(status.expect("it runs").success());
+}
+
+/// A peer that vanishes without a word: the connection stays open, and nothing comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_connection_is_replaced() {
+    let instance = Instance::start();
+    let url = instance.url();
+    let (one, other) = (
+        open_at(&url, &SqlConfig::new()).await,
+        open_at(&url, &SqlConfig::new()).await,
+    );
+    let mut feed = one.changes(Revision(0));
+    put_server(&other, "first").await.expect("put");
+    feed.next().await.expect("goes on").expect("a change");
+    let silent = loop {
+        match listening(&url, "portolan.news").await {
+            Some(pid) => break pid,
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    signal("-STOP", silent);
+    for number in 0.. {
+        if listening(&url, "portolan.news").await != Some(silent) {
+            break;
+        }
+        let name = format!("s{number}");
+        put_server(&other, &name).await.expect("put");
+        let change = feed.next().await.expect("goes on").expect("a change");
+        assert_eq!(change.key, server_key(&name));
+    }
+    signal("-CONT", silent);
+}
+
 /// Puts its share of the changes, each under a key of its own so that the feed may leave out none.
 async fn write(store: SqlStore, writer: usize, done: Arc<AtomicUsize>) {
     for number in 0..CHANGES / WRITERS {
